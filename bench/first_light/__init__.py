@@ -1,0 +1,1 @@
+"""The escalation proof: fifty questions committed beforehand, asked of the cascade and of both models alone."""
