@@ -1,0 +1,68 @@
+# Every command makes its own .venv; needs only python3.11+ and make.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PORT ?= 8080
+BIN := .venv/bin
+
+.PHONY: help up test test-all check fix docs lock bench-gateway bench-first-light
+
+help:
+	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
+	@echo "make test       everything through the front door, on the echo and the 135M model"
+	@echo "make test-all   + the 1.5B model"
+	@echo "make check      format, types, walls, docs        make fix    mend what can be mended by machine"
+	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
+	@echo "make bench-gateway | bench-first-light             figures, never pass or fail by time"
+
+up: .venv/up
+	@$(BIN)/sizewise up --port $(PORT) $(if $(HOME_DIR),--home $(HOME_DIR))
+
+test: .venv/dev
+	@$(BIN)/sizewise models pull smollm2-135m
+	$(BIN)/pytest -n 2 -m "not large"
+
+test-all: .venv/dev
+	@$(BIN)/sizewise models pull smollm2-135m
+	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
+	$(BIN)/pytest -n 2
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m docs.build --check
+	$(BIN)/pytest tests/walls
+
+fix: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/dev
+	$(BIN)/python -m docs.build
+
+lock: .venv/dev
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra local pyproject.toml requirements/build.in -o requirements/up.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra local --group dev pyproject.toml requirements/build.in -o requirements/dev.lock
+
+bench-gateway: .venv/dev
+	$(BIN)/python -m bench.gateway.run $(ARGS)
+
+bench-first-light: .venv/dev
+	$(BIN)/python -m bench.first_light.run $(ARGS)
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Sizewise needs Python 3.11 or newer; install it and try again." >&2; exit 3; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "This Python cannot make a virtual environment: install its venv part (Debian: apt install python3-venv)." >&2; exit 3; }
+
+.venv/up: pyproject.toml requirements/up.lock | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/up.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: pyproject.toml requirements/dev.lock | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@ .venv/up

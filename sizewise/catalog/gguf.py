@@ -1,0 +1,287 @@
+"""Reads what a GGUF file says of itself in its header; loads no weights and trusts no number in the file.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sizewise.errors import ModelUnavailable
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+HEADER_MOST = 128 * 1024 * 1024  # bytes; the largest vocabularies known take some 20 MB
+PAIRS_MOST = 10_000
+TENSORS_MOST = 200_000
+ITEMS_MOST = 4_000_000  # of one array: four times the largest vocabulary with its merges
+TEXT_MOST = 4 * 1024 * 1024  # bytes of one text; chat templates take some 20 kB
+DEPTH_MOST = 4  # arrays in arrays
+
+# type of a value -> struct code
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+TEXT, ARRAY = 8, 9
+
+# ggml type of a tensor -> elements a block, bytes a block
+BLOCKS = {
+    0: (1, 4),
+    1: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    9: (32, 36),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    15: (256, 292),
+    16: (256, 66),
+    17: (256, 74),
+    18: (256, 98),
+    19: (256, 50),
+    20: (32, 18),
+    21: (256, 110),
+    22: (256, 82),
+    23: (256, 136),
+    24: (1, 1),
+    25: (1, 2),
+    26: (1, 4),
+    27: (1, 8),
+    28: (1, 8),
+    29: (256, 56),
+    30: (1, 2),
+    34: (256, 54),
+    35: (256, 66),
+    39: (32, 17),
+}
+
+# general.file_type -> the name people use
+QUANTISATIONS = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    10: "Q2_K",
+    11: "Q3_K_S",
+    12: "Q3_K_M",
+    13: "Q3_K_L",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    16: "Q5_K_S",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    19: "IQ2_XXS",
+    20: "IQ2_XS",
+    21: "Q2_K_S",
+    22: "IQ3_XS",
+    23: "IQ3_XXS",
+    24: "IQ1_S",
+    25: "IQ4_NL",
+    26: "IQ3_S",
+    27: "IQ3_M",
+    28: "IQ2_S",
+    29: "IQ2_M",
+    30: "IQ4_XS",
+    31: "IQ1_M",
+    32: "BF16",
+    36: "TQ1_0",
+    37: "TQ2_0",
+    38: "MXFP4",
+}
+
+Value = int | float | bool | str | list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The facts of one GGUF file. 0 and "" mean that the file does not say."""
+
+    architecture: str
+    name: str
+    parameters: int  # counted over all tensors
+    weights: int  # bytes of the whole file
+    context: int  # tokens the model was trained for
+    layers: int
+    width: int  # of the embedding
+    heads: int
+    kv_heads: int  # the most of any layer
+    key_width: int  # of one head
+    value_width: int
+    vocabulary: int  # tokens
+    quantisation: str
+    licence: str
+    chat_template: bool
+
+    @property
+    def cache_per_token(self) -> int:
+        """Bytes of key-value cache that one token takes, at 16 bits a number."""
+        return 2 * self.layers * self.kv_heads * (self.key_width + self.value_width)
+
+
+def read(path: Path) -> Header:
+    """The header of the GGUF file at `path`.
+
+    Raises ModelUnavailable when it cannot be read, is no GGUF, is cut short or contradicts itself. Reads at most
+    HEADER_MOST bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Reading(file, path.name, os.fstat(file.fileno()).st_size).header()
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ModelUnavailable(f"cannot read the model file {str(path)!r}: {why}", "Check the path.") from error
+
+
+class _Reading:
+    """One pass over one file's header."""
+
+    def __init__(self, file: BinaryIO, name: str, size: int) -> None:
+        self._file = file
+        self._name = name
+        self._size = size
+        self._read = 0
+
+    def header(self) -> Header:
+        if self._size < 4 or self._take(4) != MAGIC:
+            raise self._junk("it does not begin with 'GGUF'")
+        version = self._number("I")
+        if version not in VERSIONS:
+            raise self._junk(f"its format version {version} is not one of {VERSIONS}")
+        tensors = self._count(TENSORS_MOST, "tensors")
+        pairs = self._count(PAIRS_MOST, "metadata entries")
+        said = dict(self._pair() for _ in range(pairs))
+        parameters, end = self._tensors(tensors)
+        alignment = _whole(said, "general.alignment") or 32
+        start = -(-self._read // alignment) * alignment
+        if self._size < start + end:
+            raise self._junk(f"it is cut short: {self._size:,} bytes of at least {start + end:,}")
+        return self._facts(said, parameters)
+
+    def _facts(self, said: dict[str, Value], parameters: int) -> Header:
+        architecture = _text(said, "general.architecture")
+        if not architecture:
+            raise self._junk("it does not name its architecture")
+
+        def of(key: str) -> int:
+            return _whole(said, f"{architecture}.{key}")
+
+        width, heads = of("embedding_length"), of("attention.head_count")
+        head = width // heads if heads else 0
+        return Header(
+            architecture=architecture,
+            name=_text(said, "general.name"),
+            parameters=parameters,
+            weights=self._size,
+            context=of("context_length"),
+            layers=of("block_count"),
+            width=width,
+            heads=heads,
+            kv_heads=of("attention.head_count_kv") or heads,
+            key_width=of("attention.key_length") or head,
+            value_width=of("attention.value_length") or head,
+            vocabulary=of("vocab_size") or _whole(said, "tokenizer.ggml.tokens"),
+            quantisation=QUANTISATIONS.get(_whole(said, "general.file_type"), "")
+            if "general.file_type" in said
+            else "",
+            licence=_text(said, "general.license"),
+            chat_template=bool(_text(said, "tokenizer.chat_template")),
+        )
+
+    def _pair(self) -> tuple[str, Value]:
+        key = self._text()
+        return key, self._value(self._number("I"), 0)
+
+    def _value(self, kind: int, depth: int) -> Value:
+        if kind == TEXT:
+            return self._text()
+        if kind == ARRAY:
+            return self._array(depth + 1)
+        if kind not in SCALARS:
+            raise self._junk(f"a value has the unknown type {kind}")
+        code = SCALARS[kind]
+        number: int | float | bool = struct.unpack("<" + code, self._take(struct.calcsize(code)))[0]
+        return number
+
+    def _array(self, depth: int) -> Value:
+        """Small arrays of whole numbers (one a layer) as they are; of every other array only its length."""
+        kind, length = self._number("I"), self._count(ITEMS_MOST, "items of an array")
+        if depth > DEPTH_MOST:
+            raise self._junk("arrays are nested too deep")
+        if kind in SCALARS:
+            code = SCALARS[kind]
+            raw = self._take(struct.calcsize(code) * length)
+            if length <= 1024 and code not in "fd?":
+                return list(struct.unpack(f"<{length}{code}", raw))
+            return length
+        for _ in range(length):
+            if kind == TEXT:
+                self._take(self._count(TEXT_MOST, "bytes of a text"))
+            else:
+                self._value(kind, depth)
+        return length
+
+    def _tensors(self, count: int) -> tuple[int, int]:
+        """Parameters in all tensors, and where the last one ends, in bytes from the start of the data."""
+        parameters = end = 0
+        for _ in range(count):
+            self._take(self._count(TEXT_MOST, "bytes of a name"))
+            dimensions = self._number("I")
+            if dimensions > 4:
+                raise self._junk(f"a tensor has {dimensions} dimensions")
+            elements = 1
+            for _ in range(dimensions):
+                elements *= self._number("Q")
+            kind, offset = self._number("I"), self._number("Q")
+            block, size = BLOCKS.get(kind, (1, 0))
+            parameters += elements
+            end = max(end, offset + elements // block * size)
+        return parameters, end
+
+    def _text(self) -> str:
+        return self._take(self._count(TEXT_MOST, "bytes of a text")).decode("utf-8", "replace")
+
+    def _count(self, most: int, what: str) -> int:
+        count = self._number("Q")
+        if count > most:
+            raise self._junk(f"it claims {count:,} {what}, more than {most:,}")
+        return count
+
+    def _number(self, code: str) -> int:
+        number: int = struct.unpack("<" + code, self._take(struct.calcsize(code)))[0]
+        return number
+
+    def _take(self, length: int) -> bytes:
+        self._read += length
+        if self._read > HEADER_MOST:
+            raise self._junk(f"its header is longer than {HEADER_MOST:,} bytes")
+        if self._read > self._size:
+            raise self._junk(f"it is cut short: it ends within its header, after {self._size:,} bytes")
+        return self._file.read(length)
+
+    def _junk(self, why: str) -> ModelUnavailable:
+        return ModelUnavailable(
+            f"{self._name!r} is not a usable GGUF file: {why}", "Fetch it again, or convert the model to GGUF."
+        )
+
+
+def _whole(said: dict[str, Value], key: str) -> int:
+    """A whole number, 0 where there is none; the largest where there is one a layer."""
+    value = said.get(key, 0)
+    if isinstance(value, list):
+        return max(value, default=0)
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _text(said: dict[str, Value], key: str) -> str:
+    value = said.get(key, "")
+    return value if isinstance(value, str) else ""

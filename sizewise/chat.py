@@ -1,0 +1,182 @@
+"""The words everyone speaks: a request, a reply, what passes between; pure values that know no wire and no model.
+
+The vocabulary is OpenAI's chat body. Only what a router, a guard or the books read is typed; everything, typed or not,
+also rides in `fields` as the bytes the client sent, so nothing unknown is dropped and an unchanged request is
+written again byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+Fields = dict[str, Raw]
+"""JSON object whose values are kept as the bytes they arrived in."""
+
+
+class Part(Struct, frozen=True):
+    """One piece of a message's content. `type` is OpenAI's: text, image_url, input_audio, file, refusal."""
+
+    type: str
+    text: str = ""
+
+
+class Function(Struct, frozen=True):
+    name: str
+    arguments: str = ""
+
+
+class ToolCall(Struct, frozen=True):
+    """A call the model wants made. `function.arguments` is JSON text as the model wrote it, valid or not."""
+
+    function: Function | None = None
+    id: str = ""
+    type: str = "function"
+
+
+class Message(Struct, frozen=True):
+    role: Role
+    content: str | list[Part] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """All words of the message, parts joined by new lines."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content or () if part.text)
+
+
+class Chat(Struct, frozen=True):
+    """One chat request. `fields` is the whole body, `model` included; the typed values are views of it."""
+
+    model: str
+    messages: list[Message]
+    fields: Fields
+    stream: bool = False
+    include_usage: bool = False  # stream_options.include_usage
+    max_tokens: int | None = None  # of max_completion_tokens, else max_tokens
+    n: int = 1
+    logprobs: bool = False
+    tools: bool = False
+    schema: bool = False  # response_format asks for JSON of some kind
+
+    def size(self) -> int:
+        """Characters the model must read: messages and tool descriptions, as JSON text."""
+        total = len(bytes(self.fields["messages"]))
+        tools = self.fields.get("tools")
+        return total + (len(bytes(tools)) if tools is not None else 0)
+
+    def ask(self) -> str:
+        """The person's own words: the last user message, not harness text around it."""
+        for message in reversed(self.messages):
+            if message.role == "user":
+                return message.text
+        return ""
+
+    def sees(self) -> frozenset[str]:
+        """Modalities in the request beside text: image, audio, file."""
+        kinds: set[str] = set()
+        for message in self.messages:
+            if isinstance(message.content, list):
+                kinds.update(MODALITY[part.type] for part in message.content if part.type in MODALITY)
+        return frozenset(kinds)
+
+    def rewritten(self, change: Callable[[str], str]) -> Chat:
+        """The same request with every text of every message passed through `change`; unknown fields stay."""
+        raw = msgspec.json.decode(self.fields["messages"])
+        for message in raw:
+            _rewrite(message, change)
+        encoded = msgspec.json.encode(raw)
+        return msgspec.structs.replace(
+            self,
+            messages=msgspec.json.decode(encoded, type=list[Message]),
+            fields={**self.fields, "messages": Raw(encoded)},
+        )
+
+
+MODALITY = {"image_url": "image", "input_image": "image", "input_audio": "audio", "file": "file", "input_file": "file"}
+
+
+def _rewrite(message: dict[str, Any], change: Callable[[str], str]) -> None:
+    content = message.get("content")
+    if isinstance(content, str):
+        message["content"] = change(content)
+    elif isinstance(content, list):
+        for part in content:
+            if isinstance(part.get("text"), str):
+                part["text"] = change(part["text"])
+
+
+class Embed(Struct, frozen=True):
+    """A request for vectors. `inputs` are texts or token lists; `fields` is the whole body."""
+
+    model: str
+    inputs: list[str]
+    fields: Fields
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one attempt. `input` includes cached and cache_write; `output` includes reasoning.
+
+    `estimated` where the model did not say: the stream was cut, the client left, or the upstream counts nothing.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.cache_write + other.cache_write,
+            self.reasoning + other.reasoning,
+            self.estimated or other.estimated,
+        )
+
+
+Finish = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+class Choice(Struct, frozen=True):
+    """One of `n` answers. `logprobs` is OpenAI's logprobs object as bytes; `message` the whole message as bytes
+    where it was read from a body, so that annotations, audio and refusals survive."""
+
+    index: int = 0
+    text: str = ""
+    finish: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    thought: str = ""
+    logprobs: Raw | None = None
+    message: Raw | None = None
+
+
+class Reply(Struct, frozen=True):
+    """What a model said in the end. `fields` are the body's other fields (id, created, system_fingerprint, ...).
+
+    `body` is the whole body when the reply came as one and nobody changed it: a door of the same wire may send it on.
+    Whoever changes anything else must drop it.
+    """
+
+    choices: tuple[Choice, ...]
+    usage: Usage
+    model: str = ""
+    id: str = ""
+    fields: Fields = {}
+    body: bytes | None = None
+    vectors: tuple[tuple[float, ...], ...] = ()  # of an Embed: (n_inputs, dim)
+    degraded: str = ""  # why a distrusted reply is shown all the same; empty otherwise
+
+    @property
+    def text(self) -> str:
+        return self.choices[0].text if self.choices else ""

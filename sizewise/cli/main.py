@@ -1,0 +1,99 @@
+"""`sizewise`: finds the verb, and ends with an exit code and two short lines whatever happens; does nothing itself.
+
+Exit codes: 0 done, 1 the answer is no, 2 you asked wrong, 3 something outside broke, 130 Ctrl-C, 141 nobody reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from sizewise import __version__
+from sizewise.cli.verbs import Verb, Verbs
+from sizewise.errors import BadRequest, SizewiseError
+
+VERBS: Mapping[str, Verb] = {
+    "up": Verb("sizewise.cli.up:up", "Serve everything on one port."),
+    "ask": Verb("sizewise.cli.ask:ask", "Ask one question through the router."),
+    "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, remove."),
+    "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
+    "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
+    "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),
+    "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
+    "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
+}
+
+INTERRUPTED = 130
+UNREAD = 141
+"""As a program ended by SIGPIPE: `sizewise records | head -1` is no failure anybody wants to read about."""
+
+
+@click.group(
+    cls=Verbs,
+    verbs=VERBS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    subcommand_metavar="VERB ...",
+    epilog="Exit codes: 0 done, 1 the answer is no, 2 you asked wrong, 3 something outside broke.",
+)
+@click.version_option(__version__, "--version", "-V", message="%(version)s")
+def sizewise() -> None:
+    """One API that answers with the smallest language model that is good enough.
+
+    Start with: sizewise up
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ends the process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at the end: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = UNREAD
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    try:
+        sizewise.main(words, prog_name="sizewise", standalone_mode=False)
+    except SizewiseError as error:
+        return _say(error, words)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as wrong:
+        return _say(_misused(wrong), words)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return 0
+
+
+def _misused(wrong: click.ClickException) -> BadRequest:
+    context = wrong.ctx if isinstance(wrong, click.UsageError) else None
+    path = context.command_path if context else "sizewise"
+    return BadRequest(wrong.format_message(), f"{path} --help")
+
+
+def _say(error: SizewiseError, words: list[str]) -> int:
+    if "--json" in words[: words.index("--") if "--" in words else None]:
+        shown = {"error": {"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit}}
+        click.echo(_json(shown))
+    else:
+        click.echo(f"sizewise: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+    return error.exit
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What is written on the terminal: JSON for scripts, tables for people; knows neither models nor records.
+
+Colours leave when nobody watches (a pipe, a file) or NO_COLOR asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import click
+
+GAP = 2
+WIDE = 100_000
+"""Columns where nobody watches: nothing is cut."""
+
+
+def write_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def dim(text: str) -> str:
+    return click.style(text, dim=True)
+
+
+def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
+    """Columns side by side, the last cut at the terminal's edge. `right`: the heads whose columns stand to the right."""
+    lines = [heads, *rows]
+    wide = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    aligned = [head in right.split() for head in heads]
+    for number, line in enumerate(lines):
+        cells = [
+            cell.rjust(width) if to_the_right else cell.ljust(width)
+            for cell, width, to_the_right in zip(line, wide, aligned, strict=True)
+        ]
+        text = (" " * GAP).join(cells).rstrip()
+        text = text if len(text) <= edge else text[: edge - 1] + "…"
+        click.echo(dim(text) if number == 0 else text)
+
+
+def write_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names at the left, what they mean beside them."""
+    known = list(pairs)
+    wide = max((len(name) for name, _ in known), default=0)
+    for name, said in known:
+        click.echo(f"{dim(name.ljust(wide))}{' ' * GAP}{said}".rstrip())
+
+
+def money(amount: str | None) -> str:
+    """Dollars as a decimal text, None where the price is unknown."""
+    return "unknown" if amount is None else f"${amount}"
+
+
+def count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
+
+
+def seconds(ms: float | None) -> str:
+    if ms is None:
+        return "-"
+    return f"{ms:.0f} ms" if ms < 1_000 else f"{ms / 1_000:.1f} s"
+
+
+def when(ms: int) -> str:
+    """Unix ms in the clock of whoever reads it; the day only where it is not today."""
+    at = datetime.fromtimestamp(ms / 1_000)
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now().date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def day(ms: int | None) -> str:
+    return "never" if ms is None else f"{datetime.fromtimestamp(ms / 1_000):%Y-%m-%d %H:%M}"

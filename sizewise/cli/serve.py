@@ -1,0 +1,206 @@
+"""`sizewise up`: one process that serves everything on one port, from the first key to the last drained stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import uvicorn
+
+from sizewise import __version__
+from sizewise.cards import Card
+from sizewise.catalog import probe
+from sizewise.catalog.read import cards
+from sizewise.config import Settings, load
+from sizewise.errors import Outside, SizewiseError
+from sizewise.gateway.app import app
+from sizewise.gateway.fastlane import lane
+from sizewise.graphql.door import GraphQL
+from sizewise.house import House, Means, build
+from sizewise.keeper import Keeper
+from sizewise.providers.local import Locals
+from sizewise.telemetry.metrics import Metrics
+
+KEEP_ALIVE_S = 75  # an idle connection is kept this long
+
+
+class Live:
+    """The house of the moment, and how the next one takes its place."""
+
+    def __init__(self, settings: Settings, means: Means, found: tuple[Card, ...]) -> None:
+        self._means = means
+        self._found = found  # other servers on this machine, looked for once
+        self.house = self._built(settings)
+
+    def __call__(self) -> House:
+        return self.house
+
+    def _built(self, settings: Settings) -> House:
+        return build(settings, self._means, cards(settings, self._found))
+
+    async def reload(self) -> House:
+        """Reads the settings again. Raises ConfigError and keeps the old house when something is wrong in them."""
+        old = self.house
+        settings = load(old.settings.config, old.settings.home)
+        server = replace(settings.server, host=old.settings.server.host, port=old.settings.server.port)
+        self.house = self._built(replace(settings, server=server))
+        longest = max((p.timeouts.total_s for p in old.settings.providers.values()), default=0.0)
+        loop = asyncio.get_running_loop()
+        loop.call_later(longest, lambda: loop.create_task(old.client.close()))  # requests in flight finish in it
+        return self.house
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server; a signal drains it and leaves the rest of our shutdown to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+def up(settings: Settings, as_json: bool) -> None:
+    """Serves until SIGINT or SIGTERM. Raises SizewiseError for what keeps it from starting."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        asyncio.run(_up(settings, as_json))
+    else:
+        uvloop.run(_up(settings, as_json))
+
+
+async def _up(settings: Settings, as_json: bool) -> None:
+    listening = listen(settings.server.host, settings.server.port)
+    port = listening.getsockname()[1]
+    settings = replace(settings, server=replace(settings.server, port=port))
+    keeper = Keeper(settings.home, settings.records)
+    locals = Locals()
+    try:
+        means = Means(keeper, Metrics(keeper.waiting), locals)
+        found = await probe.found(skip=port) if settings.server.discover else ()
+        live = Live(settings, means, found)
+        shown = keeper.first_key(settings.key)
+        await _serve(live, listening, shown, as_json)
+    finally:
+        await locals.stop(0)
+        keeper.close()
+        listening.close()
+
+
+async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) -> None:
+    settings = live.house.settings
+    config = uvicorn.Config(
+        app(live, GraphQL(live, live.reload)),
+        http=lane(live) if settings.server.fast_lane else "httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
+    )
+    server = Server(config)
+    note = settings.home / "server.json"
+    url = f"http://{_spelt(settings.server.host)}:{settings.server.port}"
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.005)
+    _write(note, {"url": url, "pid": os.getpid()})
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
+    warming = loop.create_task(_warm(live))
+    print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
+    try:
+        await serving
+    finally:
+        warming.cancel()
+        note.unlink(missing_ok=True)
+        await live.house.client.close()
+
+
+async def _warm(live: Live) -> None:
+    """Loads the models behind `small` and `large`, smallest first; others wait until somebody asks."""
+    house = live.house
+    roles = [plan.cards[0].name for plan in (house.names.role("small"), house.names.role("large")) if plan]
+    await house.means.locals.warm([house.connections.locals[n] for n in roles if n in house.connections.locals])
+
+
+async def _reloaded(live: Live) -> None:
+    try:
+        await live.reload()
+    except SizewiseError as error:
+        print(f"the settings were not taken: {error.message}", file=sys.stderr)  # noqa: T201
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises Outside when the port is taken or not ours to take."""
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listening = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Outside(f"cannot listen on {host!r}: {error.strerror}", "check --host") from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            hint = f"stop what listens there, or choose another: sizewise up --port {port + 1}"
+            raise Outside(f"port {port} on {host} is taken", hint) from error
+        raise Outside(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host") from error
+    listening.setblocking(False)
+    return listening
+
+
+def _write(note: Path, content: dict[str, object]) -> None:
+    note.write_text(json.dumps(content))
+
+
+def _spelt(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _json(url: str, key: str) -> str:
+    return json.dumps({"url": url, "key": key or None, "pid": os.getpid()})
+
+
+def _welcome(house: House, url: str, key: str) -> str:
+    """What a newcomer needs: where, with which key, and a line to paste."""
+    settings = house.settings
+    models = ", ".join(card.name for card in house.cards) or "none yet: sizewise models pull smollm2-135m"
+    token = settings.home / "admin.token"
+    bearer = key or ("$SIZEWISE_KEY" if settings.key else f"$(cat '{token}')")
+    lines = [
+        f"Sizewise {__version__} is up: {url}",
+        "",
+        f"  models   {models}",
+        f"  key      {key}   (shown only now: keep it)" if key else f"  key      the one you have; {token} works here",
+        "",
+        f"  curl {url}/v1/chat/completions \\",
+        f'    -H "Authorization: Bearer {bearer}" -H "Content-Type: application/json" \\',
+        """    -d '{"model": "auto", "messages": [{"role": "user", "content": "Say hello in five words."}]}'""",
+        "",
+        "Ctrl-C stops it.",
+    ]
+    return "\n".join(lines)

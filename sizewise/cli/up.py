@@ -1,0 +1,34 @@
+"""`sizewise up`: what may be said on the command line goes before the file; serving itself is serve.py's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+
+import click
+
+from sizewise.cli.options import placed, settings, wants_json
+from sizewise.config import Settings
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port; 0 lets the system choose. [8080]")
+@click.option("--host", metavar="ADDRESS", help="Listen on this address. [127.0.0.1]")
+@placed
+def up(port: int | None, host: str | None) -> None:
+    """Serve everything on one port.
+
+    Prints the URL, an API key (shown this once) and a curl that works when pasted. Ctrl-C stops it, and lets running
+    answers finish.
+
+    \b
+    Example: sizewise up --port 9000
+    """
+    found = _overruled(settings(), port, host)
+    import_module("sizewise.cli.serve").up(found, wants_json())  # a quarter of a second that `up --help` need not wait
+
+
+def _overruled(found: Settings, port: int | None, host: str | None) -> Settings:
+    server = found.server
+    server = replace(server, port=server.port if port is None else port, host=host or server.host)
+    return replace(found, server=server)

@@ -1,0 +1,1 @@
+"""The door for tokens: HTTP in front of any Answerer."""

@@ -1,0 +1,228 @@
+"""One HTTP request met by one door: who asks, what they wish, and a well-formed end whatever happens.
+
+Knows nothing of the server underneath: the fast lane and ASGI both hand in headers and a body and take an `Out`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from sizewise.answer import Caller, Chosen, Event, Tried, Wishes
+from sizewise.egress import DataClass
+from sizewise.errors import BadBody, Forbidden, SizewiseError
+from sizewise.house import House
+from sizewise.money import PICO, dollars
+from sizewise.providers.wires.openai import write_error
+
+log = logging.getLogger("sizewise.gateway")
+
+Headers = list[tuple[bytes, bytes]]
+JSON = (b"content-type", b"application/json")
+
+
+class Out(Protocol):
+    """Where a door writes. Either `whole` once, or `begin`, `write`..., `end`. Waits while the client reads slowly."""
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
+    async def begin(self, headers: Headers) -> None: ...
+    async def write(self, data: bytes) -> None: ...
+    async def end(self) -> None: ...
+    @property
+    def begun(self) -> bool: ...
+
+
+class Knock(Struct):
+    """What the headers say: the key, the trace, the wishes; `started` is time.perf_counter() at the door."""
+
+    started: float
+    key: str = ""
+    trace: str = ""
+    host: str = ""
+    wishes: dict[str, str] = {}
+
+    def caller(self, house: House) -> Caller:
+        """Raises BadKey or Forbidden (a Host we do not answer to: DNS rebinding)."""
+        if house.hosts and self.host not in house.hosts:
+            raise Forbidden(
+                f"this server does not answer to the host name {self.host[:100]!r}",
+                "add it to `hosts` in [server] of sizewise.toml",
+            )
+        return house.caller(self.key)
+
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACE = re.compile(r"[0-9a-f]{32}")
+
+
+def knock(headers: Headers, started: float) -> Knock:
+    """One pass over the headers. Names are lower-case bytes."""
+    seen = Knock(started)
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, key = value.decode("latin-1").partition(" ")
+            seen.key = key.strip() if scheme.lower() == "bearer" else ""
+        elif name == b"host":
+            host = value.decode("latin-1").lower()
+            seen.host = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        elif name == b"x-api-key":
+            seen.key = seen.key or value.decode("latin-1").strip()
+        elif name == b"traceparent":
+            match = _TRACEPARENT.fullmatch(value.decode("latin-1").strip())
+            seen.trace = match.group(1) if match else seen.trace
+        elif name == b"idempotency-key":
+            seen.wishes["idempotency-key"] = value.decode("latin-1")
+        elif name[:11] == b"x-sizewise-":
+            if name == b"x-sizewise-trace":
+                match = _TRACE.fullmatch(value.decode("latin-1").strip())
+                seen.trace = match.group() if match else seen.trace
+            else:
+                seen.wishes[name[11:].decode("latin-1")] = value.decode("latin-1")
+    if not seen.trace:
+        seen.trace = os.urandom(16).hex()
+    return seen
+
+
+Decimal = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
+
+
+class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
+    """The `sizewise` object of a body and the `x-sizewise-*` headers: the same words in both."""
+
+    policy: str | None = None
+    max_cost_usd: Decimal | float | None = None
+    max_ms: Annotated[int, Meta(ge=1)] | None = None
+    min_quality: Annotated[float, Meta(ge=0, le=1)] | None = None
+    data_class: DataClass | None = None
+    online: Literal["deny", "allow"] | None = None
+    session: Annotated[str, Meta(max_length=200)] | None = None
+    idempotency_key: Annotated[str, Meta(max_length=200)] | None = None
+
+
+NO_WISHES = Wishes()
+_SPELT = {name.replace("-", "_"): name for name in Said.__struct_encode_fields__}
+
+
+def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
+    """Headers win over the body, but can only tighten a data class: the stricter of the two holds. Raises BadBody."""
+    if not headers and body is None:
+        return NO_WISHES
+    try:
+        inside = msgspec.json.decode(body, type=dict[str, object]) if body is not None else {}
+        said = {_SPELT.get(name, name): value for name, value in inside.items() if value is not None}
+        strict = _stricter(headers.get("data-class"), said.get("data-class"))
+        merged: dict[str, object] = {**said, **headers, **({"data-class": strict} if strict else {})}
+        seen = msgspec.convert(merged, Said, strict=False)
+    except msgspec.ValidationError as error:
+        reason = (
+            str(error)
+            .replace("Object contains unknown field", "there is no wish named")
+            .replace(" - at `$.", " - at `")
+        )
+        raise BadBody(f"`sizewise`: {reason}", f"known: {', '.join(sorted(_SPELT))}", param="sizewise") from error
+    return Wishes(
+        seen.policy,
+        None if seen.max_cost_usd is None else round(float(seen.max_cost_usd) * PICO),
+        seen.max_ms,
+        seen.min_quality,
+        seen.data_class,
+        seen.online,
+        seen.session,
+        seen.idempotency_key,
+    )
+
+
+def _stricter(a: object, b: object) -> object:
+    order = ["public", "internal", "confidential"]
+    known = [x for x in (a, b) if x in order]
+    strange = [x for x in (a, b) if x is not None and x not in order]
+    if strange:
+        return strange[0]  # refused by the schema, in words
+    return max(known, key=order.index) if known else None
+
+
+class Heard:
+    """A `send` that keeps what the response headers need and shows nothing."""
+
+    __slots__ = ("chosen", "cost", "tried")
+
+    def __init__(self) -> None:
+        self.chosen: Chosen | None = None
+        self.cost: int | None = 0
+        self.tried = 0
+
+    async def __call__(self, event: Event) -> None:
+        self.hear(event)
+
+    def hear(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Tried:
+            assert isinstance(event, Tried)
+            self.tried += 1
+            self.cost = None if self.cost is None or event.cost is None else self.cost + event.cost
+        elif kind is Chosen:
+            assert isinstance(event, Chosen)
+            self.chosen = event
+
+    def headers(self, trace: str) -> Headers:
+        """x-sizewise-*: which model, why, what it cost (when known by now), and how many were asked."""
+        named = [(b"x-sizewise-trace", trace.encode()), (b"x-request-id", trace.encode())]
+        if self.chosen is not None:
+            named.append((b"x-sizewise-model", plain(self.chosen.model)))
+            named.append((b"x-sizewise-why", plain(self.chosen.why)))
+            if self.chosen.attempts > 1:
+                named.append((b"x-sizewise-attempts", b"%d" % self.chosen.attempts))
+        return named
+
+    def price(self) -> bytes:
+        return b"0" if self.cost == 0 else dollars(self.cost).encode()
+
+
+def plain(text: str) -> bytes:
+    """Safe in a header: no control characters, nothing beyond Latin-1."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return "".join(c if c.isprintable() else " " for c in text).encode("latin-1", "replace")
+
+
+async def refuse(out: Out, error: SizewiseError, headers: Headers) -> None:
+    body = write_error(error)
+    more: Headers = [JSON, *headers]
+    if error.retry_after is not None:
+        more.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    if error.status == 401:
+        more.append((b"www-authenticate", b'Bearer realm="sizewise"'))
+    await out.whole(error.status, more, body)
+
+
+Door = Callable[[House, Knock, bytes, Out], Awaitable[None]]
+
+
+async def meet(door: Door, house: House, headers: Headers, body: bytes, out: Out, started: float) -> None:
+    """Runs a door to a well-formed end. The one catch-all of the gateway: an unforeseen fault is a 500, never a traceback.
+
+    Only the fault's type and place are logged: its message could hold a prompt.
+    """
+    seen = knock(headers, started)
+    try:
+        await door(house, seen, body, out)
+    except SizewiseError as error:
+        house.means.metrics.refused(error.code)
+        await refuse(out, error, [(b"x-sizewise-trace", seen.trace.encode())])
+    except Exception as fault:
+        place = fault.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
+        log.error("unforeseen %s at %s, trace %s", type(fault).__name__, where, seen.trace)
+        if not out.begun:
+            fault_shown = SizewiseError("something went wrong inside Sizewise", f"tell us the trace {seen.trace}")
+            await refuse(out, fault_shown, [(b"x-sizewise-trace", seen.trace.encode())])
+        else:
+            await out.end()

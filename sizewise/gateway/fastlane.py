@@ -1,0 +1,179 @@
+"""The hot route answered inside uvicorn's protocol: no scope, no receive, no per-message dicts; the same door behind.
+
+POST /v1/chat/completions is taken here; every other request goes uvicorn's ordinary way. `fast_lane = false` in
+[server] switches it off. Measured against the same door through ASGI in bench/gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from sizewise.errors import BodyTooLarge
+from sizewise.gateway.exchange import Headers, meet, refuse
+from sizewise.gateway.openai import chat
+from sizewise.house import House
+
+ROUTE = b"/v1/chat/completions"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
+_CLOSE = b"connection: close\r\n"
+
+
+class Cycle:
+    """One request on one connection: stands where uvicorn's RequestResponseCycle stands, and is the door's `Out`.
+
+    It is its own `message_event`: uvicorn's protocol calls `set()` when body bytes arrive, end, or the client leaves.
+    """
+
+    def __init__(self, protocol: FastLane, headers: Headers, keep_alive: bool) -> None:
+        self.protocol = protocol
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body = bytearray()
+        self.more_body = True
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = self
+        self.begun = False
+        self.waits = False  # in the pipeline behind another request of this connection
+        self.task: asyncio.Task[None] | None = None
+        self._pending: list[bytes] = []
+
+    def set(self) -> None:
+        if self.disconnected:
+            if self.task is not None:
+                self.task.cancel()
+            return
+        self.protocol.flow.resume_reading()
+        if len(self.body) > self.protocol.house().settings.server.body_bytes:
+            self.more_body = False
+            self.keep_alive = False
+            self._run(self._too_large())
+        elif not self.more_body and not self.waits:
+            self.start()
+
+    def start(self) -> None:
+        """Once: when the body is whole and no earlier request of this connection is still being answered."""
+        self.waits = False
+        if not self.more_body and self.task is None:
+            house = self.protocol.house()
+            self.protocol.running = self
+            self._run(meet(chat, house, self.headers, bytes(self.body), self, time.perf_counter()))
+
+    def _run(self, work: Any) -> None:
+        if self.task is not None:
+            work.close()
+            return
+        self.task = task = self.protocol.loop.create_task(work)
+        self.protocol.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.protocol.tasks.discard(task)
+        if not self.response_complete and not self.protocol.transport.is_closing():
+            self.protocol.transport.close()  # cancelled or broken in the middle: the client must see an end
+
+    async def _too_large(self) -> None:
+        limit = self.protocol.house().settings.server.body_bytes
+        await refuse(self, BodyTooLarge(f"the body is larger than {limit} bytes", "send less, or raise body_bytes"), [])
+
+    # ---- Out
+
+    def _head(self, status: int, headers: Headers) -> list[bytes]:
+        head = [STATUS_LINE[status]]
+        for name, value in headers:
+            head += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            head.append(_CLOSE)
+        return head
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        if self.disconnected:
+            return
+        head = self._head(status, headers)
+        head += (b"content-length: %d\r\n\r\n" % len(body), body)
+        self.begun = True
+        self.protocol.transport.write(b"".join(head))
+        self._complete()
+
+    async def begin(self, headers: Headers) -> None:
+        self.begun = True
+        self._pending += self._head(200, headers)
+        self._pending.append(_CHUNKED + b"\r\n")
+        self.protocol.transport.write(b"".join(self._pending))
+        self._pending.clear()
+
+    async def write(self, data: bytes) -> None:
+        """Words of one turn of the event loop leave together: one system call, however many frames came at once."""
+        if not self._pending:
+            self.protocol.loop.call_soon(self._flush)
+        self._pending.append(data)
+        if self.protocol.flow.write_paused:
+            await self.protocol.flow.drain()
+
+    def _flush(self) -> None:
+        if self._pending and not self.disconnected:
+            data = b"".join(self._pending)
+            self.protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self._pending.clear()
+
+    async def end(self) -> None:
+        if self.disconnected or self.response_complete:
+            return
+        self._flush()
+        self.protocol.transport.write(b"0\r\n\r\n")
+        self._complete()
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        if not self.keep_alive:
+            self.protocol.transport.close()
+        self.protocol.on_response_complete()
+
+
+class FastLane(HttpToolsProtocol):
+    """uvicorn's protocol with one route taken out; everything about connections stays uvicorn's."""
+
+    def __init__(self, house: Callable[[], House], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.house = house
+        self.running: Cycle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        running = self.running
+        if running is not None and not running.response_complete:
+            running.disconnected = True  # it may stand before `self.cycle` in the pipeline
+            running.set()
+        super().connection_lost(exc)
+
+    def on_headers_complete(self) -> None:
+        if self.url != ROUTE or self.parser.get_method() != b"POST" or self.expect_100_continue:
+            return super().on_headers_complete()
+        keep_alive = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+        before = self.cycle
+        cycle = Cycle(self, self.headers, keep_alive)
+        self.cycle = cast("Any", cycle)  # stands in for RequestResponseCycle
+        if before is not None and not before.response_complete:
+            cycle.waits = True
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if isinstance(cycle, Cycle):
+            cycle.start()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+
+def lane(house: Callable[[], House]) -> type[FastLane]:
+    """The protocol class for uvicorn's `http=`; `house` gives the house of the moment."""
+
+    class Lane(FastLane):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(house, *args, **kwargs)
+
+    return Lane

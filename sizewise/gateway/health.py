@@ -1,0 +1,27 @@
+"""/healthz (the process is up), /readyz (it can answer, and what limps) and /metrics; the first two tell no secrets and need no key."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sizewise.errors import Forbidden
+from sizewise.gateway.exchange import JSON, Knock, Out
+from sizewise.house import House
+
+
+async def healthz(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    await out.whole(200, [JSON], b'{"status":"ok"}')
+
+
+async def readyz(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    """200 when some model can answer; `limps` names what is degraded, in words."""
+    ready, limps = house.ready()
+    shown = {"status": "ready" if ready else "not ready", "limps": limps}
+    await out.whole(200 if ready else 503, [JSON], msgspec.json.encode(shown))
+
+
+async def metrics(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    """Needs a key that may read: model names and volumes are nobody else's business."""
+    if "read" not in seen.caller(house).may:
+        raise Forbidden("this key may not read metrics", "use a key that has `read`")
+    await out.whole(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], house.means.metrics.text())

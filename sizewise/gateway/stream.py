@@ -1,0 +1,152 @@
+"""Our `send` written as server-sent events; the first word opens the response, so a refusal keeps its status."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+
+from sizewise.answer import Chosen, Event, Extra, Finished, Text, Thought, ToolDelta, Tried
+from sizewise.chat import Chat, Reply
+from sizewise.errors import SizewiseError
+from sizewise.gateway.exchange import Headers, Heard, Out
+from sizewise.providers.wires.openai import write_error, write_usage
+from sizewise.providers.wires.sse import COMMENT, DONE
+
+OPEN: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+KEEP_ALIVE_S = 15.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Sse(Heard):
+    """One stream to one client of the chat wire.
+
+    An event that still has the upstream's frame is written as that frame, byte for byte; others are composed here.
+    The finish is held back until the reply is whole: it carries what the stream cost.
+    """
+
+    __slots__ = ("_chat", "_finished", "_id", "_model", "_out", "_spoken", "_timer", "_trace", "_wrote")
+
+    def __init__(self, out: Out, chat: Chat, trace: str) -> None:
+        super().__init__()
+        self._out = out
+        self._chat = chat
+        self._trace = trace
+        self._id = f"chatcmpl-{trace}"
+        self._model = chat.model
+        self._finished: list[Finished] = []
+        self._spoken: set[int] = set()  # choices whose role the client has been told
+        self._timer: asyncio.TimerHandle | None = None
+        self._wrote = 0.0
+
+    async def __call__(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Text or kind is ToolDelta or kind is Thought or kind is Extra:
+            frame = event.frame  # type: ignore[union-attr]  # the four kinds just named have one
+            if frame is None:
+                frame = self._composed(event)
+            elif not frame:
+                return
+            if not self._out.begun:
+                await self._begin()
+            self._wrote = 1.0
+            await self._out.write(b"data: " + frame + b"\n\n")
+        elif kind is Finished:
+            assert isinstance(event, Finished)
+            self._finished.append(event)
+        else:
+            self.hear(event)
+            if kind is Chosen:
+                assert isinstance(event, Chosen)
+                self._model = event.model
+
+    async def _begin(self) -> None:
+        await self._out.begin(OPEN + self.headers(self._trace))
+        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._keep_alive)
+
+    def _keep_alive(self) -> None:
+        """A comment when nothing was written for a while, so that no proxy in between gives up."""
+        loop = asyncio.get_running_loop()
+        if not self._wrote:
+            loop.create_task(self._out.write(COMMENT))
+        self._wrote = 0.0
+        self._timer = loop.call_later(KEEP_ALIVE_S, self._keep_alive)
+
+    def _composed(self, event: Event) -> bytes:
+        delta: dict[str, object]
+        choice, logprobs = 0, None
+        if isinstance(event, Text):
+            choice, logprobs, delta = event.choice, event.logprobs, {"content": event.text}
+        elif isinstance(event, Thought):
+            choice, delta = event.choice, {"reasoning_content": event.text}
+        elif isinstance(event, ToolDelta):
+            call: dict[str, object] = {"index": event.index, "function": {"arguments": event.json}}
+            if event.id or event.name:
+                call = {"index": event.index, "id": event.id, "type": "function"}
+                call["function"] = {"name": event.name, "arguments": event.json}
+            choice, delta = event.choice, {"tool_calls": [call]}
+        else:
+            assert isinstance(event, Extra)
+            choice, delta = event.choice, dict(event.fields)
+        if choice not in self._spoken:
+            self._spoken.add(choice)
+            delta = {"role": "assistant", **delta}
+        return _encode(self._chunk([{"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": None}]))
+
+    def _chunk(self, choices: list[dict[str, object]]) -> dict[str, object]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": self._model,
+            "choices": choices,
+        }
+
+    async def finish(self, reply: Reply) -> None:
+        """Writes the held finish frames, usage when asked for, and the end mark."""
+        if not self._out.begun:
+            await self._begin()
+        ours = {
+            "model": self._model,
+            "why": self.chosen.why if self.chosen else "",
+            "cost_usd": self.price().decode(),
+            "attempts": self.tried,
+            "trace": self._trace,
+        }
+        if reply.degraded:
+            ours["degraded"] = reply.degraded
+        pieces: list[bytes] = []
+        last = len(self._finished) - 1
+        for number, event in enumerate(self._finished):
+            frame = event.frame
+            if frame is None:
+                finish = {"index": event.choice, "delta": {}, "logprobs": None, "finish_reason": event.reason}
+                frame = _encode(self._chunk([finish]))
+            elif not frame:
+                continue
+            if number == last and not self._chat.include_usage and frame.endswith(b"}"):
+                frame = frame[:-1] + b',"sizewise":' + _encode(ours) + b"}"
+            pieces.append(b"data: " + frame + b"\n\n")
+        if self._chat.include_usage:
+            tail = {**self._chunk([]), "id": reply.id or self._id, "model": reply.model or self._model}
+            tail |= {"usage": write_usage(reply.usage), "sizewise": ours}
+            pieces.append(b"data: " + _encode(tail) + b"\n\n")
+        pieces.append(DONE)
+        await self._out.write(b"".join(pieces))
+        await self.close()
+
+    async def fail(self, error: SizewiseError) -> None:
+        """After the first word a failure cannot be unsaid: one explicit error event, then the end, without [DONE]."""
+        await self._out.write(b"data: " + write_error(error) + b"\n\n")
+        await self.close()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def close(self) -> None:
+        self.stop()
+        await self._out.end()

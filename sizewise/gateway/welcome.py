@@ -1,0 +1,76 @@
+"""The page at / for whoever opens the port in a browser, and /openapi.json; static, without a script or an asset."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sizewise import __version__
+from sizewise.gateway.exchange import JSON, Knock, Out
+from sizewise.house import House
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Sizewise</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.6 system-ui, sans-serif }}
+body {{ max-width: 44rem; margin: 12vh auto; padding: 0 1.5rem }}
+h1 {{ font-weight: 600; letter-spacing: -.02em; margin-bottom: 0 }}
+p.lead {{ margin-top: .2rem; opacity: .75 }}
+pre, code {{ font: 14px/1.5 ui-monospace, monospace }}
+pre {{ padding: 1rem; border: 1px solid #8884; border-radius: .5rem; overflow-x: auto }}
+td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
+</style></head><body>
+<h1>Sizewise</h1>
+<p class="lead">One API that answers with the smallest language model that is good enough. Version {version}.</p>
+<pre>curl {url}/v1/chat/completions \\
+  -H "Authorization: Bearer $SIZEWISE_KEY" -H "Content-Type: application/json" \\
+  -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Hello!"}}]}}'</pre>
+<table>
+<tr><td><code>POST /v1/chat/completions</code></td><td>OpenAI's chat, streaming and not</td></tr>
+<tr><td><code>POST /v1/embeddings</code></td><td>vectors</td></tr>
+<tr><td><code>GET /v1/models</code></td><td>what a key may name</td></tr>
+<tr><td><code>POST /graphql</code></td><td>models, records, keys</td></tr>
+<tr><td><code>GET <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a> /metrics</code></td><td>is it up, can it answer, how much</td></tr>
+<tr><td><code>GET <a href="/openapi.json">/openapi.json</a></code></td><td>this table for machines</td></tr>
+</table>
+</body></html>
+"""
+
+HTML = (b"content-type", b"text/html; charset=utf-8")
+POLICY = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+
+
+async def page(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    url = f"http://{house.settings.server.host}:{house.settings.server.port}"
+    await out.whole(200, [HTML, POLICY], _PAGE.format(version=__version__, url=url).encode())
+
+
+def _operation(summary: str, *, body: bool = False, key: bool = True) -> dict[str, object]:
+    shown: dict[str, object] = {"summary": summary, "responses": {"200": {"description": "done"}}}
+    if body:
+        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+    if not key:
+        shown["security"] = []
+    return shown
+
+
+OPENAPI: dict[str, object] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Sizewise", "version": __version__, "license": {"name": "Apache-2.0"}},
+    "security": [{"key": []}],
+    "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    "paths": {
+        "/v1/chat/completions": {"post": _operation("OpenAI's chat completions", body=True)},
+        "/v1/embeddings": {"post": _operation("OpenAI's embeddings", body=True)},
+        "/v1/models": {"get": _operation("what this key may name")},
+        "/v1/models/{id}": {"get": _operation("one of them")},
+        "/graphql": {"post": _operation("models, records, keys", body=True)},
+        "/healthz": {"get": _operation("the process is up", key=False)},
+        "/readyz": {"get": _operation("it can answer", key=False)},
+        "/metrics": {"get": _operation("counters for Prometheus")},
+    },
+}
+
+
+async def openapi(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    await out.whole(200, [JSON], msgspec.json.encode(OPENAPI))

@@ -1,0 +1,53 @@
+"""What one request may use while it is answered: the house, who asks, how much is left; knows no field."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sizewise.answer import Caller
+from sizewise.errors import BadRequest, Forbidden
+from sizewise.house import House
+
+T = TypeVar("T")
+Live = Callable[[], House]
+"""The house of the moment; a reload swaps it."""
+Reload = Callable[[], Awaitable[object]]
+
+ROWS = 2_000
+"""Rows of the database that one request may bring out, however many fields ask for them."""
+BREATH = 20
+"""Rows written between two turns of the event loop: about 3 ms, so that a long list delays nobody's tokens."""
+
+
+@dataclass(slots=True)
+class Context:
+    """Of one request; its fields may be answered side by side."""
+
+    live: Live
+    reload: Reload
+    house: House
+    caller: Caller
+    rows: int = ROWS
+
+    def may(self, *actions: str) -> None:
+        """Raises Forbidden unless the key is allowed one of `actions`."""
+        if not self.caller.may.intersection(actions):
+            wanted = " or ".join(f"`{action}`" for action in actions)
+            raise Forbidden(f"the key {self.caller.key!r} lacks the right {wanted}", "use a key that has it")
+
+    def take(self, rows: int) -> None:
+        """Raises BadRequest when all fields together ask for more than ROWS."""
+        self.rows -= max(rows, 0)
+        if self.rows < 0:
+            raise BadRequest(f"one request brings out at most {ROWS:,} records", "ask for fewer at once")
+
+
+async def unhurried(items: Iterable[T]) -> AsyncIterator[T]:
+    """The same items, giving way to others now and then."""
+    for number, item in enumerate(items):
+        if number % BREATH == BREATH - 1:
+            await asyncio.sleep(0)
+        yield item

@@ -1,0 +1,82 @@
+"""The router's decision without the call, told in the words of schema.graphql; decides nothing itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from sizewise.answer import Ask, Wishes
+from sizewise.chat import Chat
+from sizewise.egress import DataClass
+from sizewise.errors import BadRequest
+from sizewise.graphql.context import Context
+from sizewise.money import dollars
+from sizewise.providers.wires.openai import read_request
+from sizewise.routing.explain import Considered, Decision
+
+Told = Mapping[str, object]
+
+NOBODY = "0" * 32
+"""The trace of a question that is not asked."""
+
+
+async def explain(
+    context: Context,
+    prompt: str | None = None,
+    body: object = None,
+    model: str = "auto",
+    policy: str | None = None,
+    max_tokens: int | None = None,
+    max_cost_usd: int | None = None,
+    max_ms: int | None = None,
+    min_quality: float | None = None,
+    data_class: DataClass | None = None,
+    online: Literal["deny", "allow"] | None = None,
+) -> Told:
+    """`max_cost_usd` comes in as pico-dollars. Raises BadBody, BadRequest, UnknownModel."""
+    context.may("ask", "read")
+    what = _chat(prompt, body, model, max_tokens)
+    wishes = Wishes(policy, max_cost_usd, max_ms, min_quality, data_class, online)
+    return _decision(context.house.explain(Ask(what, context.caller, NOBODY, time.perf_counter(), wishes)))
+
+
+def _chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -> Chat:
+    if (prompt is None) == (body is None):
+        raise BadRequest("explain needs a prompt or a body", "give one of the two", param="prompt")
+    if prompt is not None:
+        body = {"messages": [{"role": "user", "content": prompt}]}
+    if not isinstance(body, dict):
+        raise BadRequest("`body` is not an object", "give the body of a chat request", param="body")
+    limit = {} if max_tokens is None else {"max_tokens": max_tokens}
+    what, extras = read_request(msgspec.json.encode({"model": model, **body, **limit}))
+    if extras is not None:
+        raise BadRequest("`body` holds a `sizewise` object", "give its wishes as arguments", param="body")
+    return what
+
+
+def _decision(decision: Decision) -> Told:
+    return {
+        "asked": decision.asked,
+        "policy": decision.policy,
+        "dataClass": decision.data_class,
+        "tokens": decision.tokens,
+        "why": decision.why,
+        "sentences": list(decision.sentences),
+        "error": decision.error,
+        "candidates": [_candidate(each) for each in decision.candidates],
+        "steps": [{"models": list(step.models), "how": step.how, "why": step.why} for step in decision.steps],
+    }
+
+
+def _candidate(seen: Considered) -> Told:
+    return {
+        "model": seen.model,
+        "size": seen.size,
+        "place": seen.place,
+        "may": seen.may,
+        "why": seen.why,
+        "costUsd": None if seen.cost is None else dollars(seen.cost),
+    }

@@ -1,0 +1,94 @@
+"""Rows of what happened, told in the words of schema.graphql; counts and decisions only, there is no prompt to tell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from sizewise.graphql.context import Context, unhurried
+from sizewise.money import dollars
+from sizewise.telemetry.rows import Filter, Record, Try, Whole
+
+Told = Mapping[str, object]
+
+
+async def records(
+    context: Context,
+    last: int = 20,
+    model: str | None = None,
+    status: int | None = None,
+    since: int | None = None,
+    trace: str | None = None,
+) -> AsyncIterator[Told]:
+    """Raises BadRequest when `last` is not from 1 to 1000."""
+    context.may("read")
+    context.take(last)
+    wanted = Filter(context.caller.tenant, model or "", status, since, trace or "")
+    found = await context.house.means.keeper.records(wanted, last)
+    return unhurried(_record(each) for each in found)
+
+
+async def record(context: Context, trace: str) -> list[Told]:
+    context.may("read")
+    context.take(100)
+    return [_whole(each) for each in await context.house.means.keeper.trace(trace, context.caller.tenant)]
+
+
+def _whole(whole: Whole) -> Told:
+    return {**_record(whole.record), "attempts": [_attempt(each) for each in whole.attempts]}
+
+
+def _record(record: Record) -> Told:
+    return {
+        "trace": record.trace,
+        "at": record.at,
+        "door": record.door,
+        "key": record.key,
+        "project": record.project,
+        "asked": record.asked,
+        "policy": record.policy,
+        "model": record.model,
+        "why": record.why,
+        "status": record.status,
+        "error": record.error,
+        "stream": record.stream,
+        "degraded": record.degraded,
+        "dataClass": record.data_class,
+        "tokens": _tokens(record),
+        "costUsd": _cost(record.cost),
+        "firstMs": record.first_ms,
+        "totalMs": record.total_ms,
+        "tried": record.attempts,
+        "attempts": None,
+    }
+
+
+def _attempt(attempt: Try) -> Told:
+    return {
+        "number": attempt.number,
+        "model": attempt.model,
+        "place": attempt.place,
+        "result": attempt.result,
+        "why": attempt.why,
+        "score": attempt.score,
+        "error": attempt.error,
+        "tokens": _tokens(attempt),
+        "costUsd": _cost(attempt.cost),
+        "beganMs": attempt.began_ms,
+        "firstMs": attempt.first_ms,
+        "endedMs": attempt.ended_ms,
+    }
+
+
+def _tokens(row: Record | Try) -> Told:
+    return {
+        "input": row.input,
+        "output": row.output,
+        "cached": row.cached,
+        "cacheWrite": row.cache_write,
+        "reasoning": row.reasoning,
+        "estimated": row.estimated,
+    }
+
+
+def _cost(pico: int | None) -> str | None:
+    return None if pico is None else dollars(pico)

@@ -1,0 +1,81 @@
+"""schema.graphql with a function behind each field; the only list of which room answers what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any
+
+from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
+
+from sizewise.graphql import explain, keys, models, records, server
+from sizewise.graphql.context import Context
+from sizewise.money import PICO
+
+Resolver = Callable[..., object]
+
+FIELDS: Mapping[str, Mapping[str, Resolver]] = {
+    "Query": {
+        "me": keys.me,
+        "health": server.health,
+        "models": models.models,
+        "model": models.one,
+        "roles": models.roles,
+        "records": records.records,
+        "record": records.record,
+        "keys": keys.keys,
+        "explain": explain.explain,
+    },
+    "Mutation": {
+        "createKey": keys.create_key,
+        "revokeKey": keys.revoke_key,
+        "reload": server.reload,
+    },
+}
+"""Each is called with the Context and the field's arguments, in snake_case."""
+
+
+def text() -> str:
+    return files("sizewise.graphql").joinpath("schema.graphql").read_text("utf-8")
+
+
+def built() -> GraphQLSchema:
+    schema = build_schema(text())
+    for name, resolvers in FIELDS.items():
+        kind = schema.type_map[name]
+        assert isinstance(kind, GraphQLObjectType)
+        for field, resolver in resolvers.items():
+            kind.fields[field].resolve = _resolved(resolver)
+            for argument, spec in kind.fields[field].args.items():
+                spec.out_name = _snake(argument)
+    for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole)):
+        scalar = schema.type_map[name]
+        assert isinstance(scalar, GraphQLScalarType)
+        scalar.parse_value = read  # type: ignore[method-assign]  # how graphql-core lets a scalar be told after parsing
+    return schema
+
+
+def _resolved(resolver: Resolver) -> Callable[..., object]:
+    def resolve(_: object, info: GraphQLResolveInfo[Context], **arguments: Any) -> object:
+        return resolver(info.context, **arguments)
+
+    return resolve
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _pico(value: object) -> int:
+    """Dollars as whole pico-dollars, exactly."""
+    match = re.fullmatch(r"(\d{1,9})(?:\.(\d{1,12}))?", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('is not an amount of dollars like "0.25", with at most twelve decimals')
+    return int(match[1]) * PICO + int((match[2] or "").ljust(12, "0"))
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 53:
+        raise ValueError("is not a whole number from 0 to 2^53 - 1")
+    return value

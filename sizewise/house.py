@@ -1,0 +1,128 @@
+"""Puts the house together: settings and long-lived means in, one immutable House out. Read this second, after answer.py.
+
+Has no `if` about behaviour and no loop over requests. New settings build a new House; one reference is swapped and
+requests in flight finish in the old one. Means (keeper, model workers, metrics) outlive Houses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+import msgspec
+
+from sizewise.answer import Answerer, Ask, Caller
+from sizewise.cards import Card
+from sizewise.client import Client
+from sizewise.config import Settings
+from sizewise.egress import Egress
+from sizewise.errors import ConfigError, UnknownModel, nearest
+from sizewise.keeper import Keeper
+from sizewise.kinds import load
+from sizewise.providers.connect import Connections
+from sizewise.providers.llamacpp import Runtime
+from sizewise.providers.local import Locals
+from sizewise.routing.explain import Decision, explain
+from sizewise.routing.names import Names
+from sizewise.routing.policy import Policy
+from sizewise.routing.route import Routed
+from sizewise.routing.trust import Trust
+from sizewise.settings import Policy as Wanted
+from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.record import Recorded
+
+JUDGES = ("rules", "confidence")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What lives as long as the process."""
+
+    keeper: Keeper
+    metrics: Metrics
+    locals: Locals
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """All that one configuration needs to answer. `answer` is the whole onion; the rest is for looking in."""
+
+    settings: Settings
+    means: Means
+    cards: tuple[Card, ...]
+    names: Names
+    client: Client
+    connections: Connections
+    answer: Answerer
+    hosts: frozenset[str]  # Host names this server answers to; empty: all
+
+    def caller(self, key: str) -> Caller:
+        """Raises BadKey."""
+        return self.means.keeper.keys.caller(key)
+
+    def card(self, name: str) -> Card:
+        """The card of `<provider>/<model>`, or of a bare model name that only one provider has. Raises UnknownModel."""
+        for card in self.cards:
+            if name in (card.name, card.model):
+                return card
+        known = [card.name for card in self.cards]
+        raise UnknownModel(f"there is no model named {name[:200]!r}", nearest(name, known), param="model")
+
+    def roles(self) -> list[str]:
+        """What `model` may say beside the models themselves: auto, auto:<policy>, small, large."""
+        models = {card.name for card in self.cards}
+        return [name for name in self.names.listed if name not in models]
+
+    def explain(self, ask: Ask) -> Decision:
+        """The decision for `ask` without the call."""
+        settings = self.settings
+        return explain(ask, self.names, self.connections.health, asdict(settings.reach), settings.router.data_class)
+
+    def ready(self) -> tuple[bool, list[str]]:
+        """Whether some model can answer, and what limps, in words."""
+        objections = [(card.name, self.connections.health(card)) for card in self.cards]
+        limps = [f"{name} {why}" for name, why in objections if why]
+        if self.means.keeper.trouble:
+            limps.append(self.means.keeper.trouble)
+        return any(not why for _, why in objections), limps
+
+
+def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
+    """Raises ConfigError, naming what in the settings is wrong."""
+    egress = Egress({c.endpoint.base_url: c.place for c in cards if c.endpoint.base_url}, asdict(settings.reach))
+    client = Client(egress, proxies=settings.proxies, ca=settings.ca)
+    local = settings.local
+    connections = Connections(
+        cards,
+        settings.providers,
+        client,
+        means.locals,
+        Runtime(context=local.context, slots=local.slots, threads=local.threads),
+        settings.cache,
+    )
+    router = settings.router
+    policies = {name: policy(name, wanted) for name, wanted in settings.policies.items()}
+    names = Names(cards, policies, router.policy, router.small, router.large)
+    judge = Trust(tuple(load("judges", name) for name in JUDGES))
+
+    # The onion, inside out; the order is a promise.
+    answer: Answerer = Routed(names, connections, judge, connections.health, asdict(settings.reach), router.data_class)
+    answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
+
+    hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
+    return House(settings, means, cards, names, client, connections, answer, hosts)
+
+
+def policy(name: str, wanted: Wanted) -> Policy:
+    """The policy of a [policies.<name>] table; its kind checks its own options."""
+    kind = load("policies", wanted.kind)
+    known = [option.name for option in fields(kind)]
+    strange = next((option for option in wanted.options if option not in known), None)
+    if strange is not None:
+        hint = nearest(strange, known) or f"known: {', '.join(known)}"
+        raise ConfigError(f"policies.{name}: a {wanted.kind} has no option {strange!r}", hint)
+    try:
+        made: Policy = msgspec.convert(dict(wanted.options), kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"policies.{name}: {error}", f"see the options of {wanted.kind!r} in docs/reference") from error
+    return made

@@ -1,0 +1,222 @@
+"""The one owner on one machine: of the database, its writer, the keys and their version; knows no door and no model.
+
+Everything goes in and comes out as plain values, so that it can stand behind a local socket when there are several
+gateway workers. Outlives Houses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sizewise.accounts import rows as accounts
+from sizewise.accounts.keys import Keys, admin_token, digest, fresh
+from sizewise.accounts.rows import Key, Known
+from sizewise.db import Database, Work, connect, file
+from sizewise.egress import DataClass
+from sizewise.errors import BadRequest, ConfigError, Outside, StoreFailed, UnknownPath
+from sizewise.settings import Records
+from sizewise.telemetry import rows as telemetry
+from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Whole, ids
+from sizewise.writer import Entry, Writer
+
+T = TypeVar("T")
+
+MOST = 1_000
+"""Records in one answer."""
+BROUGHT = "SIZEWISE_KEY"
+
+
+class NewKey(Struct, frozen=True):
+    """A key and its text, which is shown once and kept nowhere."""
+
+    key: Key
+    text: str
+
+
+class Keeper:
+    """One per home; a second one is refused. `keys` shows every change made here at once, `numbers` ids records."""
+
+    def __init__(self, home: Path, kept: Records | None = None, url: str = "") -> None:
+        """Opens, migrates and locks. `url`: another database than the file in `home`.
+
+        Raises Outside (home taken or not writable), StoreFailed (database ill or newer), ConfigError (URL, token file).
+        """
+        kept = kept or Records()
+        self._lock = _lock(home)
+        try:
+            self.admin = admin_token(home)
+            self._database = _open(home, url)
+            self.keys = Keys(self.admin)
+            self._seen(self._read(accounts.known))
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.numbers = ids()
+        self._writer = Writer(
+            self._database,
+            {table.name: self._database.insertion(table) for table in (RECORDS, ATTEMPTS)},
+            flush_ms=kept.flush_ms,
+            chores=[Retention(kept.keep_days, kept.max_rows)],
+        )
+
+    def close(self) -> None:
+        """Writes what waits, then lets go of the home."""
+        self._writer.close()
+        self._database.close()
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Records
+
+    def put(self, entry: Entry) -> None:
+        """Accepts records without waiting: durable within flush_ms (Recorded's `write`)."""
+        self._writer.put(entry)
+
+    async def flush(self) -> None:
+        """Returns when every accepted record is durable. Raises StoreFailed."""
+        await self._writer.flush()
+
+    def waiting(self) -> tuple[int, int]:
+        """Records that wait to be written, and how many were lost (Metrics' `records`)."""
+        return self._writer.pending, self._writer.dropped
+
+    @property
+    def trouble(self) -> str:
+        """What limps, in words: `cannot write records: ...`; empty when all is well."""
+        return self._writer.trouble
+
+    async def records(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
+        """The newest `limit` (1..1000) records, newest first; what was accepted just now is among them."""
+        if not 1 <= limit <= MOST:
+            raise BadRequest(f"a list of {limit!r} records cannot be had", f"ask for 1 to {MOST}", param="limit")
+        await self._settled()
+        return await asyncio.to_thread(self._read, lambda c: telemetry.last(c, wanted or Filter(), limit))
+
+    async def trace(self, trace: str, tenant: str = "local") -> list[Whole]:
+        """The records of a trace id, or of its beginning, with their attempts, newest first; empty when unknown."""
+        await self._settled()
+        return await asyncio.to_thread(self._read, lambda c: telemetry.whole(c, tenant, trace))
+
+    async def _settled(self) -> None:
+        if not self.trouble:  # an ill disk can still be read
+            await self.flush()
+
+    # Keys
+
+    def first_key(self, brought: str = "") -> str:
+        """At start: makes sure somebody can ask. The text of the key that was made, to be shown once; else empty.
+
+        `brought` (SIZEWISE_KEY) takes the place of the one brought earlier. Raises ConfigError when it was revoked.
+        """
+        known = self._read(accounts.every)
+        if not brought:
+            return "" if known else self._made("first", "")
+        mine = digest(brought).hex()
+        same = next((key for key in known if key.digest == mine), None)
+        if same is not None and same.revoked is not None:
+            raise ConfigError("the key in SIZEWISE_KEY was revoked", "set another, or none: `sizewise keys` shows them")
+        if same is None:
+            for old in (key for key in known if key.name == BROUGHT and key.revoked is None):
+                self._writer.perform(partial(accounts.revoke, tenant=old.tenant, id=old.id, at=_now()))
+            self._made(BROUGHT, brought)
+        return ""
+
+    def _made(self, name: str, brought: str) -> str:
+        key, text = fresh(name=name, may=("ask", "read"), text=brought)
+        self._seen(self._writer.perform(lambda c: accounts.add(c, key)))
+        return text
+
+    @property
+    def key_version(self) -> int:
+        """Rises with every change of any key."""
+        return self.keys.version
+
+    async def list_keys(self, tenant: str = "local") -> list[Key]:
+        """All keys, revoked and expired ones too, oldest first; without their digests."""
+        keys = await asyncio.to_thread(self._read, lambda c: accounts.every(c, tenant))
+        return [replace(key, digest="") for key in keys]
+
+    async def create_key(
+        self,
+        project: str = "default",
+        name: str = "",
+        may: Iterable[str] = ("ask",),
+        *,
+        tenant: str = "local",
+        expires: int | None = None,
+        data_class: DataClass | None = None,
+    ) -> NewKey:
+        """Good from now on until `expires` (unix ms). Raises BadRequest (unknown action, time gone by), StoreFailed."""
+        key, text = fresh(project, name, may, tenant=tenant, expires=expires, data_class=data_class)
+        self._seen(await self._writer.write(lambda c: accounts.add(c, key)))
+        return NewKey(replace(key, digest=""), text)
+
+    async def revoke_key(self, id: str, tenant: str = "local") -> None:
+        """Refused from now on, everywhere. Raises UnknownPath where the tenant has no such key, StoreFailed."""
+        known = await self._writer.write(lambda c: accounts.revoke(c, tenant, id, _now()))
+        if known is None:
+            raise UnknownPath(f"there is no key {id!r}", "`sizewise keys` lists them")
+        self._seen(known)
+
+    def _seen(self, known: Known) -> None:
+        self.keys.renew(known.version, known.keys)
+
+    def _read(self, work: Work[T]) -> T:
+        with self._database.read() as connection:
+            return work(connection)
+
+
+def _now() -> int:
+    """Unix ms."""
+    return time.time_ns() // 1_000_000
+
+
+def _open(home: Path, url: str) -> Database:
+    path = home / "sizewise.db"
+    if not url:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the driver would let everyone read it
+        except OSError as error:
+            hint = "make it writable, or choose another home with --home DIR"
+            raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
+    return connect(url or file(str(path)), [accounts.SCHEMA, telemetry.SCHEMA])
+
+
+def _lock(home: Path) -> int:
+    """The descriptor that holds the home until it is closed or the process dies, however it dies."""
+    path = home / "keeper.lock"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        hint = "make it writable, or choose another with --home DIR"
+        raise Outside(f"cannot use {str(home)!r} as home: {error.strerror}", hint) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        hint = f"stop that one (kill {holder}), or give this one a home of its own with --home DIR"
+        raise Outside(f"another Sizewise, process {holder}, works in the home {str(home)!r}", hint) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    return descriptor

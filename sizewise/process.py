@@ -1,0 +1,152 @@
+"""The one place that starts child processes: each with a line to talk over; knows nothing of what they do.
+
+A child ends when its parent does (the line closes), is always waited for, and never writes on the user's terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sizewise.errors import Outside
+
+TAIL = 40  # lines of a child's output that are kept
+LINE_MOST = 500  # characters of each
+
+
+class Child:
+    """A running child: `reader` and `writer` are the line to it, `tail` the last lines it wrote."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.pid = process.pid
+        self.reader = reader
+        self.writer = writer
+        self._process = process
+        self._tail: deque[str] = deque(maxlen=TAIL)
+        self._listening = asyncio.create_task(self._listen())
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        return tuple(self._tail)
+
+    @property
+    def memory(self) -> int | None:
+        """Resident bytes; None where the system does not tell (it does on Linux) or the child is gone."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1])
+        except (OSError, IndexError, ValueError):
+            return None
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    async def ended(self) -> str:
+        """Waits until it is gone, in words why: "ended with code 1", "was killed by SIGKILL"."""
+        code = await self._process.wait()
+        await self._listening
+        self.writer.close()
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with code {code}"
+
+    def kill(self) -> None:
+        """Ends it at once; nothing happens when it is gone already."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def _listen(self) -> None:
+        output = self._process.stdout
+        assert output is not None  # asked for in `start`
+        rest = ""
+        while block := await output.read(8192):
+            *lines, rest = (rest + block.decode("utf-8", "replace")).split("\n")
+            self._tail.extend(line[:LINE_MOST] for line in lines)
+            rest = rest[:LINE_MOST]
+        if rest:
+            self._tail.append(rest)
+
+
+async def start(module: str) -> Child:
+    """Starts `python -m module FD`, where FD is the child's end of the line.
+
+    The child leads its own session, so that Ctrl-C at the terminal reaches the parent alone.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # modules from the installation, never from the folder one happens to stand in
+            "-m",
+            module,
+            str(theirs.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    return Child(process, reader, writer)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that has ended by itself. `code` is its exit status, below 0 when a signal ended it."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def run(argv: Sequence[str], timeout: float) -> Done:
+    """Runs a command that needs no input and gives its output. It inherits the environment.
+
+    Raises Outside when it cannot be started or takes longer than `timeout` seconds; it never outlives the call.
+    """
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+    except OSError as why:
+        raise Outside(f"{argv[0]!r} cannot be started: {why.strerror}", "Check that it is installed.") from why
+    try:
+        async with asyncio.timeout(timeout):
+            out, err = await process.communicate()
+    except TimeoutError as why:
+        raise Outside(f"{' '.join(argv)!r} took longer than {timeout:g} s", "Try again; check the network.") from why
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return Done(process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+def cores() -> int:
+    """Physical cores that this process may use, at least 1: its affinity and the group's CPU quota are heeded."""
+    if sys.platform != "linux":
+        return max(1, (os.cpu_count() or 2) // 2) if sys.platform != "darwin" else os.cpu_count() or 1
+    may = os.sched_getaffinity(0)
+    topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    siblings = {_first_line(topology.format(cpu)) or str(cpu) for cpu in may}
+    quota, _, period = _first_line("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        return max(1, min(len(siblings), round(int(quota) / int(period))))
+    return max(1, len(siblings))
+
+
+def _first_line(path: str) -> str:
+    try:
+        return Path(path).read_text("ascii").strip()
+    except OSError:
+        return ""
+

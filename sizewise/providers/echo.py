@@ -1,0 +1,307 @@
+"""The model that ships for tests and first steps: repeats the person's words, and does on cue what real models do.
+
+It says the last user message again, word by word. Cues in double brackets anywhere in that message are obeyed and not
+repeated; `[[echo/small: fail]]` is heard by that model alone. A row with `wire = "echo"` has its standing cues in a
+header: `headers = {cues = "[[logprob -3]]"}`.
+
+    [[say some words]]            says these instead
+    [[repeat 50]]                 says it that many times over
+    [[think some words]]          shows this as reasoning first
+    [[tool name {"a": 1}]]        calls a tool, where the request has any
+    [[logprob -0.5]]              log-probability of each token, where they are asked for (else -0.1)
+    [[finish length]]             ends for this reason
+    [[uncounted]]                 gives no usage
+    [[slow 0.2]]                  seconds before the first word      [[pace 0.01]]  and before each further one
+    [[hang]]                      says nothing more until it is stopped   [[hang after=3]]  after three words
+    [[wait]]                      waits for `gate` before the first word
+    [[fail]]                      cannot be reached                  [[fail after=3]]  breaks off after three words
+    [[fail refused]]              also: garbled, slow, upstream, unavailable, toolong
+    [[busy retry_after=2]]        has no time
+    times=1 with fail or busy:    only at the first asking of a request, so that trying again helps
+
+A token is a word. With an assistant message at the end it goes on from there. Vectors are made from a hash of the text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import re
+from collections.abc import AsyncIterator
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.answer import Ask, Finished, Send, Text, Thought, ToolDelta
+from sizewise.cards import Card, Endpoint
+from sizewise.chat import Chat, Choice, Embed, Function, Reply, ToolCall, Usage
+from sizewise.egress import Place
+from sizewise.errors import (
+    BadBody,
+    ModelUnavailable,
+    SizewiseError,
+    TooLong,
+    Upstream,
+    UpstreamBusy,
+    UpstreamDown,
+    UpstreamGarbled,
+    UpstreamRefused,
+    UpstreamSlow,
+)
+from sizewise.money import Price
+
+DIMENSIONS = 8
+MAX_REPEAT = 10_000
+PRICE = Price(input=1_000, output=2_000, cached=100, source="made up, so that sums can be checked", date="2026-11-25")
+"""A thousand pico-dollars for a token read, two thousand for one said."""
+
+CUE = re.compile(r"\[\[(?:(?P<to>[\w./-]+):\s*)?(?P<verb>\w+)\s*(?P<rest>(?:[^\]]|\](?!\]))*)\]\]")
+FAILURES: tuple[tuple[str, type[SizewiseError], str], ...] = (
+    ("down", UpstreamDown, "the echo cannot be reached"),
+    ("refused", UpstreamRefused, "the echo refuses this request"),
+    ("garbled", UpstreamGarbled, "the echo breaks the protocol"),
+    ("slow", UpstreamSlow, "the echo took too long"),
+    ("upstream", Upstream, "the echo failed"),
+    ("unavailable", ModelUnavailable, "the echo is not there"),
+    ("toolong", TooLong, "the echo finds this too long"),
+    ("busy", UpstreamBusy, "the echo has no time"),
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+def echo_card(
+    name: str = "echo/small",
+    *,
+    cues: str = "",
+    parameters: int | None = 100_000_000,
+    context: int | None = 8_192,
+    price: Price = PRICE,
+    resumes: bool = True,
+    tools: bool | None = True,
+    logprobs: bool | None = True,
+    place: Place = "process",
+) -> Card:
+    """A card for an echo in this process."""
+    return Card(
+        name,
+        Endpoint("echo", wire="echo", place=place, headers=(("cues", cues),)),
+        name.partition("/")[2] or name,
+        parameters=parameters,
+        context=context,
+        tools=tools,
+        logprobs=logprobs,
+        resumes=resumes,
+        price=price,
+    )
+
+
+class Cue(Struct, frozen=True):
+    """One cue. `after` counts words, `times` askings of the same request; 0 is "always"."""
+
+    verb: str
+    rest: str = ""
+    after: int = 0
+    times: int = 0
+    retry_after: float | None = None
+
+    def number(self, least: float, most: float) -> float:
+        try:
+            return min(most, max(least, float(self.rest)))
+        except ValueError:
+            raise BadBody(f"the echo does not understand [[{self.verb} ...]] here", "it needs a number") from None
+
+
+class Script(Struct):
+    """What the cues of one asking come to."""
+
+    text: str = ""
+    thought: str = ""
+    call: str = ""
+    logprob: float = -0.1
+    finish: str = ""
+    counted: bool = True
+    slow: float = 0.0
+    pace: float = 0.0
+    wait: bool = False
+    stop: Cue | None = None  # fail, busy or hang
+    repeat: int = 1
+
+
+class Echo:
+    """An Answerer. `asked` counts askings, `stopped` those that were cancelled: tests look at both."""
+
+    def __init__(self, card: Card, gate: asyncio.Event | None = None) -> None:
+        self._card = card
+        self._gate = gate
+        self._last = ("", 0)  # trace and number of its askings
+        self.asked = 0
+        self.stopped = 0
+
+    async def __call__(self, ask: Ask, send: Send) -> Reply:
+        self.asked += 1
+        trace, number = self._last
+        self._last = (ask.trace, number + 1 if trace == ask.trace else 1)
+        try:
+            if isinstance(ask.what, Embed):
+                return self._vectors(ask.what)
+            return await self._chat(ask.what, send)
+        except asyncio.CancelledError:
+            self.stopped += 1
+            raise
+
+    async def _chat(self, chat: Chat, send: Send) -> Reply:
+        script = _script(chat, self._card, self._last[1])
+        if self._gate is not None and script.wait:
+            await self._gate.wait()
+        if script.slow:
+            await asyncio.sleep(script.slow)
+        await _stop(script, 0)
+        choices: list[Choice] = []
+        for index in range(chat.n):
+            choices.append(await _choice(chat, script, index, send))
+        return Reply(tuple(choices), _usage(chat, choices, script), self._card.model, "echo")
+
+    def _vectors(self, embed: Embed) -> Reply:
+        words = sum(len(text.split()) for text in embed.inputs)
+        return Reply((), Usage(words), self._card.model, vectors=tuple(_vector(text) for text in embed.inputs))
+
+
+async def _choice(chat: Chat, script: Script, index: int, send: Send) -> Choice:
+    """One of n answers, said while it goes if the request is a stream."""
+    tell = send if chat.stream else _silent
+    if script.thought:
+        await tell(Thought(index, script.thought))
+    if script.call and chat.tools:
+        return await _call(script, index, tell)
+    said: list[str] = []
+    async for word in _words(chat, script):
+        said.append(word)
+        await tell(Text(index, word, _logprobs([word], script) if chat.logprobs else None))
+    cut = chat.max_tokens is not None and len(said) >= chat.max_tokens
+    finish = script.finish or ("length" if cut else "stop")
+    await tell(Finished(index, finish))
+    probable = _logprobs(said, script) if chat.logprobs else None
+    return Choice(index, "".join(said), finish, thought=script.thought, logprobs=probable)
+
+
+async def _words(chat: Chat, script: Script) -> AsyncIterator[str]:
+    """Its words with the spaces before them, less those that an assistant message at the end has said already."""
+    words = re.findall(r"\s*\S+", script.text) * script.repeat
+    begun = chat.messages[-1].text if chat.messages[-1].role == "assistant" else ""
+    while begun and words and begun.startswith(words[0]):
+        begun = begun[len(words[0]) :]
+        del words[0]
+    for number, word in enumerate(words[: chat.max_tokens]):
+        if number:
+            await asyncio.sleep(script.pace)
+            await _stop(script, number)
+        yield word
+    if script.stop and script.stop.after >= len(words):
+        await _stop(script, script.stop.after)
+
+
+async def _call(script: Script, index: int, tell: Send) -> Choice:
+    name, _, arguments = script.call.partition(" ")
+    half = len(arguments) // 2
+    await tell(ToolDelta(index, 0, "call_echo", name, arguments[:half]))
+    await asyncio.sleep(0)
+    await _stop(script, 1)
+    await tell(ToolDelta(index, 0, json=arguments[half:]))
+    await tell(Finished(index, "tool_calls"))
+    return Choice(index, "", "tool_calls", (ToolCall(Function(name, arguments), "call_echo"),), script.thought)
+
+
+async def _silent(event: object) -> None:
+    """Where words go that nobody waits for."""
+
+
+async def _stop(script: Script, said: int) -> None:
+    """Fails or hangs if this is the word for it."""
+    cue = script.stop
+    if cue is None or cue.after != said:
+        return
+    if cue.verb == "hang":
+        await asyncio.Event().wait()
+    kind = "busy" if cue.verb == "busy" else cue.rest or "down"
+    for name, error, message in FAILURES:
+        if name == kind:
+            raise error(message, "the request said so", retry_after=cue.retry_after)
+    raise BadBody(f"the echo does not know how to fail {kind!r}", f"known: {', '.join(row[0] for row in FAILURES)}")
+
+
+def _script(chat: Chat, card: Card, number: int) -> Script:
+    """The standing cues of the card, then those of the request for this model; a later one wins."""
+    asked = chat.ask()
+    script = Script(text=CUE.sub("", asked).strip())
+    for source in (dict(card.endpoint.headers).get("cues", ""), asked):
+        for match in CUE.finditer(source):
+            if match["to"] in (None, card.name):
+                _apply(script, _cue(match["verb"], match["rest"]), number)
+    return script
+
+
+def _cue(verb: str, rest: str) -> Cue:
+    found: dict[str, str] = {}
+    if verb in ("fail", "busy", "hang"):
+        pairs = re.findall(r"(after|times|retry_after)=([\d.]+)", rest)
+        found = dict(pairs)
+        rest = re.sub(r"(?:after|times|retry_after)=[\d.]+", "", rest)
+    try:
+        return msgspec.convert({"verb": verb, "rest": rest.strip(), **found}, Cue, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadBody(
+            f"the echo does not understand [[{verb} ...]]: {error}", "see the cues of the echo model"
+        ) from error
+
+
+def _apply(script: Script, cue: Cue, number: int) -> None:
+    match cue.verb:
+        case "say":
+            script.text = cue.rest
+        case "repeat":
+            script.repeat = int(cue.number(1, MAX_REPEAT))
+        case "think":
+            script.thought = cue.rest
+        case "tool":
+            script.call = cue.rest
+        case "logprob":
+            script.logprob = cue.number(-100, 0)
+        case "finish":
+            script.finish = cue.rest
+        case "uncounted":
+            script.counted = False
+        case "slow":
+            script.slow = cue.number(0, 60)
+        case "pace":
+            script.pace = cue.number(0, 60)
+        case "wait":
+            script.wait = True
+        case "fail" | "busy" | "hang":
+            if not cue.times or number <= cue.times:
+                script.stop = cue
+        case _:
+            raise BadBody(f"the echo knows no cue named {cue.verb!r}", "see the cues of the echo model")
+
+
+def _logprobs(words: list[str], script: Script) -> Raw:
+    tokens = [{"token": w, "logprob": script.logprob, "bytes": list(w.encode()), "top_logprobs": []} for w in words]
+    return Raw(_encode({"content": tokens}))
+
+
+def _usage(chat: Chat, choices: list[Choice], script: Script) -> Usage:
+    """Words read and words said; the arguments of a call count as one, reasoning as its words."""
+    if not script.counted:
+        return Usage(estimated=True)
+    read = sum(len(message.text.split()) for message in chat.messages)
+    thought = sum(len(choice.thought.split()) for choice in choices)
+    said = sum(len(choice.text.split()) + len(choice.tool_calls) for choice in choices)
+    return Usage(read, said + thought, reasoning=thought)
+
+
+def _vector(text: str) -> tuple[float, ...]:
+    """Length 1, the same for the same text."""
+    raw = [byte - 127.5 for byte in hashlib.sha256(text.encode()).digest()[:DIMENSIONS]]
+    length = math.sqrt(sum(x * x for x in raw))
+    return tuple(x / length for x in raw)

@@ -1,0 +1,90 @@
+"""Speaks a wire to one model over a network, once: no retries (route.py's), no choice, no books."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sizewise.answer import Ask, Event, Send
+from sizewise.cards import Card
+from sizewise.chat import Chat, Embed, Reply
+from sizewise.client import Endpoint, Response, Timeouts
+from sizewise.errors import SizewiseError, UpstreamGarbled
+from sizewise.providers.wires.sse import Frames
+
+MAX_REPLY = 32 * 1024 * 1024  # bytes of a whole reply
+MAX_ERROR = 64 * 1024  # bytes of an error's body that are read
+
+
+class StreamReader(Protocol):
+    done: bool
+
+    def frame(self, payload: bytes) -> list[Event]: ...
+    def reply(self) -> Reply: ...
+
+
+class Wire(Protocol):
+    """A module of providers/wires: pure functions, see wires/openai.py."""
+
+    PATH: dict[str, str]
+
+    def write_request(self, chat: Chat, model: str) -> bytes: ...
+    def write_embed(self, embed: Embed, model: str) -> bytes: ...
+    def read_reply(self, body: bytes) -> Reply: ...
+    def read_vectors(self, body: bytes) -> Reply: ...
+    def read_error(self, status: int, retry_after: str | None, body: bytes) -> SizewiseError: ...
+    def Reader(self, *, strip_usage: bool) -> StreamReader: ...  # noqa: N802  # a class of the module
+
+
+class HttpModel:
+    """An Answerer: this card, at this endpoint, in this wire."""
+
+    def __init__(self, card: Card, endpoint: Endpoint, wire: Wire, timeouts: Timeouts) -> None:
+        self._card = card
+        self._endpoint = endpoint
+        self._wire = wire
+        self._timeouts = timeouts
+
+    async def __call__(self, ask: Ask, send: Send) -> Reply:
+        what = ask.what
+        if isinstance(what, Chat):
+            body, path = self._wire.write_request(what, self._card.model), self._wire.PATH["chat"]
+        else:
+            body, path = self._wire.write_embed(what, self._card.model), self._wire.PATH["embed"]
+        response = await self._endpoint.request(
+            "POST",
+            path,
+            body,
+            why="ask",
+            data_class=ask.wishes.data_class or "confidential",  # unsaid is the strictest
+            timeouts=self._timeouts,
+        )
+        try:
+            if response.status != 200:
+                raise await self._refusal(response)
+            if isinstance(what, Chat) and what.stream:
+                return await self._stream(response, what, send)
+            whole = await response.read(MAX_REPLY)
+            return self._wire.read_reply(whole) if isinstance(what, Chat) else self._wire.read_vectors(whole)
+        finally:
+            response.close()
+
+    async def _refusal(self, response: Response) -> SizewiseError:
+        body = await response.read(MAX_ERROR)
+        return self._wire.read_error(response.status, response.get("retry-after"), body)
+
+    async def _stream(self, response: Response, chat: Chat, send: Send) -> Reply:
+        kind = response.get("content-type") or ""
+        if "text/event-stream" not in kind:
+            raise UpstreamGarbled(
+                f"the upstream answered a stream with content type {kind[:100]!r}", "check its base_url and wire"
+            )
+        frames = Frames()
+        reader = self._wire.Reader(strip_usage=not chat.include_usage)
+        while chunk := await response.chunk():
+            for payload in frames.feed(chunk):
+                for event in reader.frame(payload):
+                    await send(event)
+            if reader.done:
+                response.finish()
+                break
+        return reader.reply()

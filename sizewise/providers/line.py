@@ -1,0 +1,31 @@
+"""The words between a model's two sides, parent and worker: one frame each way; opens nothing, reads no payload.
+
+A frame is its length in bytes, the number of the request and the kind, then the payload: JSON, or nothing.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+
+HEAD = Struct(">IIB")  # payload bytes, request (0: none), kind
+
+
+class Kind(IntEnum):
+    # parent to worker
+    LOAD = 1  # once, first: what to open and how
+    CHAT = 2  # a chat completion's body; answered by CHUNK..., then END or ERROR
+    COUNT = 3  # the same body; answered by COUNTED or ERROR
+    CANCEL = 4  # whoever asked has left; the request still ends, with END or ERROR
+    STOP = 5  # finish what runs, then exit
+    # worker to parent
+    READY = 10
+    FAILED = 11  # not loaded; the payload is the reason as text
+    CHUNK = 12  # one `chat.completion.chunk`
+    END = 13
+    ERROR = 14  # {"error": {"code", "message", "type", ...}}
+    COUNTED = 15  # {"input_tokens": n}
+
+
+def frame(kind: Kind, request: int = 0, payload: bytes = b"") -> bytes:
+    return HEAD.pack(len(payload), request, kind) + payload

@@ -1,0 +1,418 @@
+"""A GGUF model in a worker process of ours: bodies in, chunks out; knows neither wires nor routing.
+
+The worker is started again when it dies, and so is every request refused while it cannot be. At most `slots`
+requests run at a time, `waiting` more stand in line, the next one is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from sizewise.catalog import gguf, memory
+from sizewise.errors import (
+    Busy,
+    ModelUnavailable,
+    SizewiseError,
+    StreamCut,
+    TooLong,
+    Upstream,
+    UpstreamRefused,
+)
+from sizewise.process import Child, cores, start
+from sizewise.providers.line import HEAD, Kind, frame
+
+WORKER = "sizewise.providers.worker"
+CONTEXT = 8192  # tokens a slot, where the model was trained for more
+LOAD_S = 300.0  # seconds until loading is given up
+STEADY_S = 30.0  # a worker that lived this long is well: the next restart is at once
+BACKOFF_S = 0.5  # seconds before the second restart in a row, doubling to
+BACKOFF_MOST_S = 30.0
+HELD_MOST = 32 * 1024 * 1024  # bytes of chunks that wait for a client who reads slowly
+COMPLAINT_MOST = 300  # characters of llama.cpp's own message
+
+State = Literal["new", "starting", "ready", "restarting", "failed", "stopped"]
+OnFrame = Callable[[bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a model is run. 0 means: chosen by the model's size and this machine."""
+
+    context: int = 0  # tokens a slot, prompt and answer together
+    slots: int = 0  # requests at the same time; memory for the context is taken once for each
+    threads: int = 0
+    batch: int = 0  # tokens of prompt between two looks at whether the client has left
+    waiting: int = 64  # requests in line for a slot
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the model is doing now. `memory` is what its worker holds, in bytes, None where the system does not tell."""
+
+    state: State
+    reason: str  # why it is not ready; empty when it is
+    memory: int | None
+    needs: int  # bytes, as estimated before loading
+    busy: int  # slots
+    waiting: int
+    restarts: int
+    output: tuple[str, ...]  # the worker's last lines
+
+
+class Llama:
+    """One local model, kept open between `start` and `stop`."""
+
+    def __init__(self, name: str, file: Path, runtime: Runtime = Runtime()) -> None:
+        self.name = name
+        self.file = file
+        self.runtime = runtime  # as asked for; whole after `start`
+        self._header: gguf.Header | None = None
+        self._need = memory.Need(0, 0, 0)
+        self._state: State = "new"
+        self._reason: SizewiseError | None = None
+        self._settled = asyncio.Event()  # set while it is clear whether one can ask
+        self._slots = asyncio.Semaphore(0)
+        self._waiting = 0
+        self._number = 0
+        self._requests: dict[int, _Request] = {}
+        self._child: Child | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._restarts = 0
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    async def start(self) -> None:
+        """Loads the model. Raises ModelUnavailable: file unusable, too little memory, not loadable."""
+        self._become("starting")
+        try:
+            self._header = header = await asyncio.to_thread(gguf.read, self.file)
+            self.runtime = fitted(self.runtime, header)
+            self._need = needed(header, self.runtime)
+            refuse_too_big(self.name, header, self.runtime, memory.available())
+            self._slots = asyncio.Semaphore(self.runtime.slots)
+            child = await self._opened()
+        except SizewiseError as error:
+            self._become("failed", error)
+            raise
+        self._keeping = asyncio.create_task(self._keep(child))
+        self._become("ready")
+
+    async def chat(self, body: bytes, on_frame: OnFrame) -> None:
+        """Asks; every `chat.completion.chunk` is awaited in order, the last has no choices but usage and timings.
+
+        `body` is a chat completion's JSON; whether it asks for a stream does not matter. Cancelling the task stops
+        the model between two batches. Raises TooLong, UpstreamRefused (the model's "no" to this body), Busy (line
+        too long), ModelUnavailable (not loaded, or its worker died) and what `on_frame` raises.
+        """
+        await self._slot()
+        await self._follow(self._asked(Kind.CHAT, body, slot=True), on_frame)
+
+    async def count(self, body: bytes) -> int:
+        """Tokens of the prompt that `body` makes, by the model's own template and tokenizer."""
+        answers: list[bytes] = []
+
+        async def keep(answer: bytes) -> None:
+            answers.append(answer)
+
+        await self._ready()
+        await self._follow(self._asked(Kind.COUNT, body, slot=False), keep)
+        count: int = json.loads(answers[0])["input_tokens"]
+        return count
+
+    async def stop(self, drain_s: float = 0.0) -> None:
+        """Takes no more requests, lets those that run finish for at most `drain_s` seconds, ends the worker."""
+        self._become("stopped", ModelUnavailable(f"{self.name!r} has been stopped", "Start Sizewise again."))
+        if self._child is not None:
+            self._say(frame(Kind.STOP))
+            if self._keeping is not None:
+                await asyncio.wait([self._keeping], timeout=drain_s)
+            self._child.kill()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def health(self) -> Health:
+        child = self._child
+        return Health(
+            state=self._state,
+            reason=self._reason.message if self._reason else "",
+            memory=child.memory if child else None,
+            needs=self._need.total,
+            busy=sum(request.slot for request in self._requests.values()),
+            waiting=self._waiting,
+            restarts=self._restarts,
+            output=child.tail if child else (),
+        )
+
+    # Asking
+
+    async def _slot(self) -> None:
+        """Stands in line for a slot of a model that is ready."""
+        if self._waiting >= self.runtime.waiting and self._slots.locked():
+            raise Busy(
+                f"{self._waiting} requests already wait for {self.name!r}",
+                "Try again in a moment, or raise the number of slots.",
+                retry_after=1.0,
+            )
+        self._waiting += 1
+        try:
+            await self._ready()
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def _ready(self) -> None:
+        await self._settled.wait()
+        if self._reason is not None:
+            raise self._reason
+        if self._state == "new":
+            raise ModelUnavailable(f"{self.name!r} has not been started")
+
+    def _asked(self, kind: Kind, body: bytes, *, slot: bool) -> _Request:
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        request = _Request(self._number, slot)
+        self._requests[request.number] = request
+        if self._state == "ready":
+            self._say(frame(kind, request.number, body))
+        else:  # it died while this one stood in line
+            self._end(request.number, self._reason or ModelUnavailable(f"{self.name!r} is being restarted"))
+        return request
+
+    async def _follow(self, request: _Request, on_frame: OnFrame) -> None:
+        try:
+            while (chunk := await request.next()) is not None:
+                await on_frame(chunk)
+        except BaseException:
+            if request.number in self._requests:  # the slot is free when the worker says END
+                request.leave()
+                self._say(frame(Kind.CANCEL, request.number))
+            raise
+        if request.error is not None:
+            raise request.error
+
+    def _say(self, words: bytes) -> None:
+        if self._child is not None and not self._child.writer.is_closing():
+            self._child.writer.write(words)
+
+    # The worker
+
+    async def _opened(self) -> Child:
+        """A new worker with the model loaded."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="sizewise-", ignore_cleanup_errors=True)
+        child = await start(WORKER)
+        self._child = child
+        try:
+            child.writer.write(frame(Kind.LOAD, 0, self._order()))
+            async with asyncio.timeout(LOAD_S):
+                kind, _, said = await _heard(child.reader)
+            why = "" if kind is Kind.READY else said.decode("utf-8", "replace")
+        except (asyncio.IncompleteReadError, OSError):
+            why = "its worker died"
+        except TimeoutError:
+            why = f"it took longer than {LOAD_S:.0f} s"
+        except BaseException:
+            child.kill()
+            await child.ended()
+            raise
+        if why:
+            child.kill()
+            end = await child.ended()
+            last = next((line for line in reversed(child.tail) if line.strip()), "")
+            raise ModelUnavailable(
+                f"cannot load {self.name!r} from {str(self.file)!r}: {why} ({end}; its last words: {last!r})",
+                "`sizewise doctor` shows more.",
+            )
+        return child
+
+    def _order(self) -> bytes:
+        assert self._folder is not None
+        return json.dumps(
+            {
+                "model": str(self.file),
+                "name": self.name,
+                "context": self.runtime.context,
+                "slots": self.runtime.slots,
+                "threads": self.runtime.threads,
+                "batch": self.runtime.batch,
+                "folder": self._folder.name,
+            }
+        ).encode()
+
+    async def _keep(self, child: Child) -> None:
+        """Hears the worker until it is gone, starts another, for ever; waits longer from failure to failure."""
+        failures = 0
+        while True:
+            since = time.monotonic()
+            try:
+                end = await self._hear(child)
+            finally:
+                child.kill()
+                self._lose(ModelUnavailable(f"the worker of {self.name!r} died while answering", "Ask again."))
+            if self._state == "stopped":
+                return
+            failures = 1 if time.monotonic() - since > STEADY_S else failures + 1
+            self._become("restarting", None)
+            child, failures = await self._reopened(failures, end)
+            self._restarts += 1
+            self._become("ready")
+
+    async def _reopened(self, failures: int, why: str) -> tuple[Child, int]:
+        reason = f"the worker of {self.name!r} {why}"
+        while True:
+            if failures > 1:
+                pause = min(BACKOFF_S * 2.0 ** (failures - 2), BACKOFF_MOST_S)
+                hint = f"It is started again within {pause:.1f} s; `sizewise doctor` shows its last words."
+                self._become("failed", ModelUnavailable(reason, hint, retry_after=pause))
+                await asyncio.sleep(pause)
+                self._become("restarting")
+            try:
+                return await self._opened(), failures
+            except SizewiseError as error:
+                failures += 1
+                reason = error.message
+
+    async def _hear(self, child: Child) -> str:
+        """Deals out the worker's frames until it is gone; says how it ended."""
+        try:
+            while True:
+                kind, number, payload = await _heard(child.reader)
+                request = self._requests.get(number)
+                if request is None:
+                    continue
+                if kind is Kind.END:
+                    self._end(number)
+                elif kind is Kind.ERROR:
+                    request.error = complaint(self.name, payload)
+                elif not request.hold(payload):
+                    self._say(frame(Kind.CANCEL, number))
+        except (asyncio.IncompleteReadError, OSError):
+            child.kill()
+            return await child.ended()
+
+    def _end(self, number: int, error: SizewiseError | None = None) -> None:
+        request = self._requests.pop(number)
+        request.end(error)
+        if request.slot:
+            self._slots.release()
+
+    def _lose(self, error: SizewiseError) -> None:
+        for number in tuple(self._requests):
+            self._end(number, error)
+
+    def _become(self, state: State, reason: SizewiseError | None = None) -> None:
+        if self._state == "stopped":
+            return
+        self._state = state
+        self._reason = reason
+        if state in ("starting", "restarting"):
+            self._settled.clear()
+        else:
+            self._settled.set()
+
+
+class _Request:
+    """What has come for one request and was not yet taken."""
+
+    def __init__(self, number: int, slot: bool) -> None:
+        self.number = number
+        self.slot = slot
+        self.error: SizewiseError | None = None
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._held = 0
+        self._left = False
+
+    async def next(self) -> bytes | None:
+        """The next chunk; None after the last."""
+        chunk = await self._chunks.get()
+        self._held -= len(chunk or b"")
+        return chunk
+
+    def hold(self, chunk: bytes) -> bool:
+        """Keeps `chunk` for whoever asked; False when too much is kept already: the request is to be cancelled."""
+        if self._left:
+            return True
+        self._held += len(chunk)
+        if self._held > HELD_MOST:
+            self.error = StreamCut("the answer was read too slowly", "Read the stream while it comes.")
+            self._left = True
+            return False
+        self._chunks.put_nowait(chunk)
+        return True
+
+    def leave(self) -> None:
+        self._left = True
+
+    def end(self, error: SizewiseError | None) -> None:
+        self.error = self.error or error
+        self._chunks.put_nowait(None)
+
+
+async def _heard(reader: asyncio.StreamReader) -> tuple[Kind, int, bytes]:
+    length, number, kind = HEAD.unpack(await reader.readexactly(HEAD.size))
+    return Kind(kind), number, await reader.readexactly(length)
+
+
+def fitted(asked: Runtime, header: gguf.Header) -> Runtime:
+    """`asked` with every 0 replaced.
+
+    Batches are small because a client that leaves is noticed between two of them and the next one has begun by
+    then: two batches are to cost less than 300 ms of CPU time.
+    """
+    slots = asked.slots or (4 if header.parameters < 500_000_000 else 2)
+    window = header.context or CONTEXT
+    return replace(
+        asked,
+        slots=slots,
+        context=min(asked.context, window) if asked.context else min(CONTEXT, window),
+        threads=asked.threads or cores(),
+        # llama.cpp wants room for one token of every slot.
+        batch=max(asked.batch or min(32, 1_100_000_000 // max(1, header.parameters)), slots, 2),
+    )
+
+
+def needed(header: gguf.Header, runtime: Runtime) -> memory.Need:
+    return memory.need(header, context=runtime.context, slots=runtime.slots, batch=runtime.batch)
+
+
+def refuse_too_big(name: str, header: gguf.Header, runtime: Runtime, available: int | None) -> None:
+    """Raises ModelUnavailable, with the numbers, when the model does not fit into `available` bytes."""
+    need = needed(header, runtime)
+    if available is None or need.total <= available:
+        return
+    hint = "Close other programs, or choose a smaller model or one of fewer bits."
+    for slots, context in ((1, runtime.context), (1, 2048)):
+        least = needed(header, replace(runtime, slots=slots, context=min(context, runtime.context)))
+        if least.total <= available:
+            shape = f"slots = {slots} and context = {min(context, runtime.context)}"
+            hint = f"With {shape} it needs {memory.size(least.total)}."
+            break
+    raise ModelUnavailable(
+        f"{name!r} does not fit in memory: {runtime.slots} slots of {runtime.context} tokens need {need}, "
+        f"available are {memory.size(available)}",
+        hint,
+    )
+
+
+def complaint(name: str, payload: bytes) -> SizewiseError:
+    """llama.cpp's error object as one of ours."""
+    error = json.loads(payload).get("error", {})
+    if error.get("type") == "exceed_context_size_error":
+        return TooLong(
+            f"the prompt has {error.get('n_prompt_tokens')} tokens, {name!r} takes at most {error.get('n_ctx')}",
+            "Shorten the prompt, or ask a model with a larger context window.",
+            param="messages",
+        )
+    message = f"{name!r} says: {str(error.get('message', ''))[:COMPLAINT_MOST]}"
+    code = error.get("code")
+    if isinstance(code, int) and 400 <= code < 500:
+        return UpstreamRefused(message, "Change the request; the message is llama.cpp's own.", status=code)
+    return Upstream(message, "Ask again; `sizewise doctor` shows the worker's last words.")

@@ -1,0 +1,90 @@
+"""The embedded models as Answerers: started when first needed, kept until the process ends; knows no policy."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from sizewise.answer import Ask, Send
+from sizewise.cards import Card
+from sizewise.chat import Chat, Reply
+from sizewise.errors import BadRequest, SizewiseError
+from sizewise.providers.llamacpp import Health, Llama, Runtime
+from sizewise.providers.wires.chunks import Reader
+from sizewise.providers.wires.openai import write_request
+
+
+class Local:
+    """One embedded model. `wake` loads it once, however many ask; a failed load is tried again by the next who asks."""
+
+    def __init__(self, card: Card, file: Path, runtime: Runtime) -> None:
+        self._card = card
+        self._file = file
+        self._runtime = runtime
+        self._llama = Llama(card.name, file, runtime)
+        self._waking: asyncio.Task[None] | None = None
+
+    async def wake(self) -> Llama:
+        """Raises ModelUnavailable: weights gone, too little memory, not loadable."""
+        if self._waking is None or (self._waking.done() and self._waking.exception() is not None):
+            self._llama = Llama(self._card.name, self._file, self._runtime)
+            self._waking = asyncio.create_task(self._llama.start())
+        await asyncio.shield(self._waking)
+        return self._llama
+
+    async def __call__(self, ask: Ask, send: Send) -> Reply:
+        chat = ask.what
+        if not isinstance(chat, Chat):
+            raise BadRequest(f"{self._card.name!r} is a chat model and makes no vectors", "name an embedding model")
+        llama = await self.wake()
+        reader = Reader(strip_usage=not chat.include_usage)
+
+        async def take(frame: bytes) -> None:
+            for event in reader.frame(frame):
+                if chat.stream:
+                    await send(event)
+
+        await llama.chat(write_request(chat, self._card.model), take)
+        return reader.reply()
+
+    def objection(self) -> str:
+        """Why it cannot be asked now; a model that is not loaded yet can: the first who asks waits for it."""
+        health = self._llama.health()
+        return f"cannot run: {health.reason}" if health.state == "failed" else ""
+
+    def health(self) -> Health:
+        return self._llama.health()
+
+    async def stop(self, drain_s: float) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+            await asyncio.gather(self._waking, return_exceptions=True)
+            await self._llama.stop(drain_s)
+
+
+class Locals:
+    """All embedded models of this process, by file and runtime; outlives Houses."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[Path, Runtime], Local] = {}
+
+    def open(self, card: Card, file: Path, runtime: Runtime) -> Local:
+        local = self._open.get((file, runtime))
+        if local is None:
+            local = self._open[file, runtime] = Local(card, file, runtime)
+        return local
+
+    def each(self) -> list[tuple[Path, Health]]:
+        return [(file, local.health()) for (file, _), local in self._open.items()]
+
+    async def warm(self, locals: list[Local]) -> None:
+        """Loads these, one after the other, smallest first as given; what cannot be loaded says so when it is asked."""
+        for local in locals:
+            try:
+                await local.wake()
+            except SizewiseError:
+                continue  # kept as its objection
+
+    async def stop(self, drain_s: float) -> None:
+        await asyncio.gather(*(local.stop(drain_s) for local in self._open.values()))
+

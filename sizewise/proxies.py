@@ -1,0 +1,49 @@
+"""Which proxy stands before a host, by the customs of HTTPS_PROXY, HTTP_PROXY and NO_PROXY; knows no sockets.
+
+The environment itself is read in config.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """URLs of proxies, '' for none, and the hosts reached without one.
+
+    A member of `direct` is a host, a domain ('.example.com', its subdomains too), an address, a network
+    ('10.0.0.0/8'), any of them with ':port' behind, or '*' for all.
+    """
+
+    http: str = field(default="", repr=False)  # may hold a password
+    https: str = field(default="", repr=False)
+    direct: tuple[str, ...] = ()
+
+    def before(self, scheme: str, host: str, port: int) -> str:
+        """The proxy's URL, '' when there is none. This machine is always reached without: a proxy means another."""
+        if is_loopback(host) or any(_covers(each.strip().lower(), host, port) for each in self.direct):
+            return ""
+        return self.https if scheme == "https" else self.http
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _covers(rule: str, host: str, port: int) -> bool:
+    if rule in ("*", host):
+        return bool(rule)
+    try:
+        return ip_address(host) in ip_network(rule.strip("[]"), strict=False)
+    except ValueError:
+        pass  # not both of them are addresses
+    name, _, only = rule.rpartition(":")
+    if name and only.isdigit():
+        return int(only) == port and _covers(name.strip("[]"), host, port)
+    domain = rule.removeprefix("*").removeprefix(".")
+    return bool(domain) and (host == domain or host.endswith(f".{domain}"))

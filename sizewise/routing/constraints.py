@@ -1,0 +1,208 @@
+"""Who may answer, and for each who may not the reason in words; pure, and asks nobody: health is told to it.
+
+Only what is known counts against a model that can be nobody else (`exact`): what its card leaves open, the model
+itself shall say. A router choosing among several takes no such chances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from sizewise.answer import Ask
+from sizewise.cards import Card, Task
+from sizewise.chat import Chat
+from sizewise.egress import DataClass, Place, reaches, strictest
+from sizewise.errors import (
+    BadRequest,
+    Forbidden,
+    ModelUnavailable,
+    NoModelFits,
+    OverBudget,
+    SizewiseError,
+    TooLong,
+)
+from sizewise.money import dollars
+from sizewise.routing.names import Plan
+from sizewise.routing.policy import Candidate, Field, Question, strength
+
+Health = Callable[[Card], str]
+"""Why a model cannot be asked just now, in words; empty when it is well."""
+
+PER_TOKEN = 4  # bytes of UTF-8 text in one token, on average
+PER_TOKEN_MOST = 8  # and at most, over the whole of any prompt that people really send
+PER_MESSAGE = 4  # tokens of the chat template around each message
+PER_MEDIUM = 800  # tokens of one image, sound or file; only an order of magnitude
+ANSWER = 1_000  # tokens of an answer whose length was not said
+
+
+class Need(Struct, frozen=True):
+    """What one request needs of whoever answers it. Tokens are estimates; money is pico-dollars."""
+
+    task: Task
+    size: int  # characters the model must read
+    question: Question
+    sees: frozenset[str]
+    data_class: DataClass
+    reach: Place | None  # the furthest place this data may go to; None is nowhere
+    online: bool  # may leave this machine
+    max_cost: int | None
+
+
+class Against(Struct, frozen=True):
+    """Why a model may not answer: one sentence without its subject, and the error when it was the only one."""
+
+    card: Card
+    why: str
+    error: type[SizewiseError]
+    param: str | None = None
+    hint: str = ""
+
+
+def need(ask: Ask, reach: Mapping[DataClass, Place], unsaid: DataClass) -> Need:
+    """What `ask` needs. `unsaid` is the class of data nobody has classified; it can only be tightened."""
+    what, wishes = ask.what, ask.wishes
+    data_class = unsaid
+    for said in (ask.caller.data_class, wishes.data_class):
+        if said is not None and said != data_class:
+            data_class = strictest(data_class, said)
+    if isinstance(what, Chat):
+        task: Task = "chat"
+        size, sees, media = _measure(what)
+        plain = what.n == 1 and not (what.tools or what.schema or what.logprobs)
+        tokens = size // PER_TOKEN + PER_MESSAGE * len(what.messages) + PER_MEDIUM * media
+        question = Question(tokens, what.max_tokens, what.n, what.tools, what.schema, what.logprobs, plain)
+    else:
+        task, sees = "embed", frozenset()
+        size = max((len(text) for text in what.inputs), default=0)
+        question = Question(sum(len(text) for text in what.inputs) // PER_TOKEN, plain=False)
+    online = wishes.online != "deny"
+    return Need(task, size, question, sees, data_class, reach.get(data_class), online, wishes.max_cost)
+
+
+def _measure(chat: Chat) -> tuple[int, frozenset[str], int]:
+    """Characters of text, kinds of media and how many there are: a picture's bytes are not words."""
+    sees = chat.sees()
+    if not sees:
+        return chat.size(), sees, 0
+    tools = chat.fields.get("tools")
+    size, media = len(bytes(tools)) if tools is not None else 0, 0
+    for message in chat.messages:
+        size += len(message.text)
+        if isinstance(message.content, list):
+            media += sum(1 for part in message.content if part.type not in ("text", "refusal"))
+    return size, sees, media
+
+
+def field(plan: Plan, need: Need, health: Health) -> tuple[Field, tuple[Against, ...]]:
+    """Candidates, cheapest first, and everyone else with the reason. Equals in cost go by strength."""
+    may: list[Candidate] = []
+    against: list[Against] = []
+    for card in plan.cards:
+        why = objection(card, need, plan.exact, health)
+        if why is None:
+            may.append(Candidate(card, expected(card, need.question), card.quality))
+        else:
+            against.append(why)
+    if len(may) > 1:
+        may.sort(key=_by_cost)
+    return tuple(may), tuple(against)
+
+
+def _by_cost(candidate: Candidate) -> tuple[bool, int, float]:
+    return (candidate.cost is None, candidate.cost or 0, strength(candidate.card))
+
+
+def expected(card: Card, question: Question) -> int | None:
+    """Pico-dollars for this prompt and the longest answer asked for, or 1,000 tokens where none was said."""
+    out = ANSWER if question.max_tokens is None else question.max_tokens
+    return card.price.of(question.tokens, out * question.choices)
+
+
+def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | None:
+    """The first reason against `card`, the asker's limits before the model's state; None when it may answer."""
+    if need.reach is None or not reaches(need.reach, card.place):
+        return _too_far(card, need)
+    if not need.online and not reaches("machine", card.place):
+        return Against(card, f"is at place {card.place!r}, and the request denies going online", Forbidden)
+    if card.task != need.task:
+        what = "an embedding model" if card.task == "embed" else "a chat model"
+        return Against(card, f"is {what}", BadRequest, "model")
+    return (
+        _window(card, need, exact)
+        or _unable(card, need, exact)
+        or (_cost(card, need) if need.max_cost is not None else None)
+        or _unwell(card, health)
+    )
+
+
+def _too_far(card: Card, need: Need) -> Against:
+    limit = "nowhere" if need.reach is None else f"no further than {need.reach!r}"
+    why = f"is at place {card.place!r}, and {need.data_class} data may go {limit}"
+    return Against(card, why, Forbidden, hint="name a model that is nearer, or widen [reach] in sizewise.toml")
+
+
+def _window(card: Card, need: Need, exact: bool) -> Against | None:
+    context = card.context
+    if context is None or (need.size <= context and not need.question.max_tokens):
+        return None  # no prompt has more tokens than characters
+    if exact:
+        least = need.size // PER_TOKEN_MOST
+        if least <= context:
+            return None  # counting exactly is the model's own job
+        why = f"reads at most {context} tokens, and this prompt has about {need.question.tokens}"
+    else:
+        room = context - (need.question.max_tokens or 0)
+        if need.question.tokens <= room:
+            return None
+        why = f"has a window of {context} tokens, and this request needs about {context - room + need.question.tokens}"
+    return Against(card, why, TooLong, "messages", "shorten the prompt or name a model with a larger window")
+
+
+def _unable(card: Card, need: Need, exact: bool) -> Against | None:
+    asked = need.question
+    if need.sees and not need.sees <= card.sees and (not exact or card.weights or "sees" in card.facts):
+        blind = ", ".join(sorted(need.sees - card.sees))
+        return Against(card, f"cannot take {blind}", BadRequest, "messages")
+    if asked.tools and not card.tools and (not exact or card.tools is False):
+        why = "cannot call tools" if card.tools is False else "is not known to call tools"
+        return Against(card, why, BadRequest, "tools")
+    if asked.logprobs and not card.logprobs and (not exact or card.logprobs is False):
+        why = "gives no log-probabilities" if card.logprobs is False else "is not known to give log-probabilities"
+        return Against(card, why, BadRequest, "logprobs")
+    if asked.choices > 1 and card.weights is not None:
+        return Against(card, f"gives one choice at a time, and n is {asked.choices}", BadRequest, "n")
+    if not exact and card.max_output is not None and (asked.max_tokens or 0) > card.max_output:
+        why = f"writes at most {card.max_output} tokens, and {asked.max_tokens} are asked for"
+        return Against(card, why, BadRequest, "max_tokens")
+    return None
+
+
+def _cost(card: Card, need: Need) -> Against | None:
+    limit = need.max_cost
+    assert limit is not None
+    cost = expected(card, need.question)
+    if cost is None:
+        return Against(card, "has no known price, and the request sets a maximum cost", OverBudget)
+    if cost > limit:
+        why = f"could cost {dollars(cost)} dollars, and the request allows {dollars(limit)}"
+        return Against(card, why, OverBudget, hint="allow more, or ask for fewer tokens")
+    return None
+
+
+def _unwell(card: Card, health: Health) -> Against | None:
+    words = health(card)
+    return Against(card, words, ModelUnavailable, hint="try again later, or name another model") if words else None
+
+
+def refusal(plan: Plan, against: tuple[Against, ...]) -> SizewiseError:
+    """The error when nobody is left: of a single model its own, of several all reasons."""
+    if len(against) == 1 and plan.exact:
+        only = against[0]
+        return only.error(f"{only.card.name} {only.why}", only.hint, param=only.param)
+    reasons = "; ".join(f"{each.card.name} {each.why}" for each in against)
+    kinds = {each.error for each in against}
+    if kinds == {TooLong}:
+        return TooLong(f"no model fits: {reasons}", "shorten the prompt", param="messages")
+    return NoModelFits(f"no model fits: {reasons}", "ask for less, or add a model that can do it", param="model")

@@ -1,0 +1,68 @@
+"""How sure the model was of its own words, by their log-probabilities; uncalibrated, knows nothing of the question.
+
+For the log-probabilities l_1..l_n of a reply's tokens:
+
+    whole  = exp(mean(l))                         the geometric mean probability of a token
+    weak   = exp(min over windows of mean(l))     the same for the weakest 8 tokens in a row
+    score  = sqrt(whole * weak)                   0..1; a short reply is one window, so score = whole
+
+The window is there because a long fluent reply hides the one guessed name or number in its mean.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.chat import Reply
+from sizewise.routing.policy import Question, Verdict
+
+WINDOW = 8  # tokens
+LEAST = -20.0  # upstreams write -9999 or less for "impossible"; e^-20 is two in a billion
+
+
+class Token(Struct):
+    logprob: float
+
+
+class Logprobs(Struct):
+    content: list[Token] | None = None
+
+
+_decode = msgspec.json.Decoder(Logprobs).decode
+
+
+def confidence(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    """The least sure of all choices of all replies; no score when any of them came without log-probabilities."""
+    scores = [_score(choice.logprobs) for reply in replies for choice in reply.choices]
+    known = [score for score in scores if score is not None]
+    if not known or len(known) < len(scores):
+        return Verdict(None, "no log-probabilities to judge by")
+    least = min(known)
+    return Verdict(least, f"the model's own confidence is {least:.2f}")
+
+
+def _score(logprobs: Raw | None) -> float | None:
+    if logprobs is None:
+        return None
+    try:
+        content = _decode(logprobs).content
+    except msgspec.DecodeError:
+        return None
+    values = [max(LEAST, min(0.0, token.logprob)) for token in content or () if not math.isnan(token.logprob)]
+    if not values:
+        return None
+    return math.exp((sum(values) / len(values) + _weakest(values)) / 2)
+
+
+def _weakest(values: list[float]) -> float:
+    """The lowest mean of WINDOW values in a row; of all of them where they are fewer."""
+    if len(values) <= WINDOW:
+        return sum(values) / len(values)
+    total = least = sum(values[:WINDOW])
+    for old, new in zip(values, values[WINDOW:], strict=False):
+        total += new - old
+        least = min(least, total)
+    return least / WINDOW

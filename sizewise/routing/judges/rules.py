@@ -1,0 +1,96 @@
+"""Objections that need no model: what makes a reply useless whatever it says; without one it need not be good."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from sizewise.chat import Choice, Reply
+from sizewise.routing.policy import Question, Verdict
+
+OPENING = 200  # characters in which a refusal or a shrug shows itself
+LOOP_WORDS = 40  # fewer words do not make a loop
+LOOP_UNIQUE = 0.4  # share of distinct runs of four words; prose has above 0.9, lists and code above 0.6
+
+REFUSALS = re.compile(
+    r"\bi(?:'m| am) (?:sorry|afraid)\b[^.!?]{0,40}\b(?:can't|cannot|can not|couldn't|unable|don't|not able)\b|"
+    r"\bi(?:'m| am) unable to\b|"
+    r"\bi (?:can't|cannot|can not|couldn't|could not) (?:help|assist|answer|do that|provide|fulfill?|comply)\b|"
+    r"\bas an? (?:ai\b|(?:large )?language model)|"
+    r"\bi(?:'m| am) (?:just |only )?an? (?:ai\b|(?:large )?language model)",
+    re.IGNORECASE,
+)
+SHRUGS = re.compile(
+    r"\b(?:i (?:do not|don't|really don't) (?:know|have (?:access|enough|any information|the information))|"
+    r"i(?:'m| am) not (?:sure|certain|able)|i have no (?:idea|information|way))",
+    re.IGNORECASE,
+)
+CALL_AS_WORDS = re.compile(r"<tool_call>|<function=|\"(?:arguments|parameters)\"\s*:\s*[{\"]")
+
+
+def rules(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    """0 with the first objection to any choice of any reply; no score where there is none."""
+    for reply in replies:
+        if not reply.choices:
+            return Verdict(0.0, "the reply is empty")
+        for choice in reply.choices:
+            words = objection(question, choice)
+            if words:
+                return Verdict(0.0, words)
+    return Verdict(None, "no rule objects")
+
+
+def objection(question: Question, choice: Choice) -> str:
+    """What is wrong with this answer, as a sentence; empty when nothing is."""
+    text = choice.text.strip()
+    if choice.tool_calls:
+        return _calls(choice)
+    if not text:
+        return "the reply is empty"
+    if choice.finish == "length" and question.max_tokens is None:
+        return "the reply ran into the model's own limit and is cut off"
+    if choice.finish == "content_filter":
+        return "the reply was withheld by a content filter"
+    if question.schema and not _is_json(text):
+        return "JSON was asked for, and the reply is not JSON"
+    if question.tools and CALL_AS_WORDS.search(text):
+        return "the reply writes a tool call as plain words"
+    opening = text[:OPENING].replace("’", "'")
+    if REFUSALS.search(opening):
+        return "the reply is a refusal"
+    if SHRUGS.search(opening):
+        return "the reply says that it does not know"
+    if _loops(text):
+        return "the reply goes round in circles"
+    return ""
+
+
+def _calls(choice: Choice) -> str:
+    for call in choice.tool_calls:
+        if call.type != "function":
+            continue  # another kind of tool, whose shape is not ours to judge
+        if call.function is None or not call.function.name:
+            return "a tool call names no function"
+        if not _is_object(call.function.arguments or "{}"):
+            return "a tool call's arguments are not a JSON object"
+    return ""
+
+
+def _loops(text: str) -> bool:
+    words = text.split()
+    if len(words) < LOOP_WORDS:
+        return len(text) > 200 and len(set(text)) < 8
+    runs = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    return len(set(runs)) < LOOP_UNIQUE * len(runs)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_object(text: str) -> bool:
+    return text.lstrip().startswith("{") and _is_json(text)

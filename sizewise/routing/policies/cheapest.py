@@ -1,0 +1,30 @@
+"""The cheapest model that fits, and the next cheapest when it fails; how good an answer is, it does not ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sizewise.routing.policy import Field, Question, Route, in_turn, within
+
+
+@dataclass(frozen=True, slots=True)
+class Cheapest:
+    """Candidates by expected cost, each next one only when the one before failed before its first word.
+
+    Among equals the smaller model goes first. A price nobody knows counts as the highest. `retries`, `patience_s`
+    and `resume` as in Fixed.
+    """
+
+    models: tuple[str, ...] = ()
+    retries: int = 1
+    patience_s: float = 2.0
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        within("retries", self.retries, 0, 5)
+        within("patience_s", self.patience_s, 0, 60)
+
+    def route(self, question: Question, field: Field) -> Route:
+        why = "the cheapest model that fits" if len(field) > 1 else "the only model that fits"
+        cards = tuple(candidate.card for candidate in field)
+        return in_turn(question, cards, why, self.retries, self.patience_s, self.resume)

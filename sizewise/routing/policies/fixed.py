@@ -1,0 +1,33 @@
+"""Always the same model, or the same few in a fixed order as fallbacks; judges nothing and compares no prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sizewise.routing.policy import Field, Question, Route, in_turn, within
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Asks `models` in their order, each next one only when the one before failed before its first word.
+
+    Without `models`, the candidates as they come. A model that cannot be reached is asked `retries` (0..5) times
+    more, and so is a busy one that asks for a pause of at most `patience_s` seconds (0..60). `resume` lets a model
+    that can continue finish a plain-text answer that broke off.
+    """
+
+    models: tuple[str, ...] = ()
+    retries: int = 1
+    patience_s: float = 2.0
+    resume: bool = False
+    why: str = "the policy asks this model first"
+
+    def __post_init__(self) -> None:
+        within("retries", self.retries, 0, 5)
+        within("patience_s", self.patience_s, 0, 60)
+
+    def route(self, question: Question, field: Field) -> Route:
+        cards = tuple(candidate.card for candidate in field)
+        if len(self.models) > 1 and len(cards) > 1:
+            cards = tuple(sorted(cards, key=lambda card: self.models.index(card.name)))
+        return in_turn(question, cards, self.why, self.retries, self.patience_s, self.resume)

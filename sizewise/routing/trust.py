@@ -1,0 +1,32 @@
+"""Several judges as one: asked in their order, a flat no ends it, else the most doubtful speaks; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sizewise.chat import Reply
+from sizewise.routing.policy import Judging, Question, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The lowest score of those that have one. A 0 is a veto: who comes after it is not asked.
+
+    No score when no judge has one: then nobody objects, and nobody vouches either.
+    """
+
+    judges: tuple[Judging, ...]
+
+    def __call__(self, question: Question, replies: tuple[Reply, ...]) -> Verdict:
+        least: Verdict | None = None
+        silent: list[str] = []
+        for judge in self.judges:
+            seen = judge(question, replies)
+            if seen.score is None:
+                silent.append(seen.why)
+                continue
+            if least is None or least.score is None or seen.score < least.score:
+                least = seen
+            if seen.score <= 0:
+                break
+        return least or Verdict(None, ", ".join(silent) or "nobody judged it")

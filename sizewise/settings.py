@@ -1,0 +1,235 @@
+"""What can be set: one frozen dataclass a room, each default beside the line that explains it; knows no environment.
+
+docs/reference/settings.md and the JSON Schema are made from this page.
+"""
+# ruff: noqa: RUF009 - `setting` makes a field, it is not a default computed once by mistake
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import urlsplit
+
+from sizewise.cards import Task
+from sizewise.egress import DataClass, Place
+from sizewise.money import Price, per_million
+from sizewise.table import rest, setting
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
+Modality = Literal["image", "audio", "file"]
+
+
+def reference(text: str) -> str:
+    """`text` when it is an env: or file: reference; the ValueError never repeats it, for it may be the key itself."""
+    kind, _, rest = text.partition(":")
+    if kind not in ("env", "file") or not rest.strip():
+        raise ValueError('a key is given by reference, as "env:MY_API_KEY" or "file:/path/of/key", never written here')
+    return text
+
+
+def is_reference(text: str) -> bool:
+    return text.startswith(("env:", "file:"))
+
+
+def name(text: str) -> str:
+    if not NAME.match(text):
+        raise ValueError("a name is made of letters, digits, '.', '_' and '-'")
+    return text
+
+
+def model_name(text: str) -> str:
+    provider, _, model = text.partition("/")
+    if not NAME.match(provider) or not model.strip():
+        raise ValueError(f"{text!r} is not of the form <provider>/<model>")
+    return text
+
+
+def optional_model(text: str) -> str:
+    return model_name(text) if text else ""
+
+
+def url(text: str) -> str:
+    """An http(s) URL with a host and without password, query and fragment, tidied of its last slash."""
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, or a broken IPv6 host
+        fits = False
+    if not fits or re.search(r"[\s\x00-\x1f]", text):
+        raise ValueError("is not a URL like 'https://host/v1'")
+    if parts.username or parts.password:
+        raise ValueError('a URL holds no password here; give it as key = "env:NAME"')
+    if parts.query or parts.fragment:
+        raise ValueError("a base URL ends before '?' and '#'")
+    return text.rstrip("/")
+
+
+def header(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a header's value is one printable line")
+    return text
+
+
+def amount(text: str) -> str:
+    per_million(text)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where Sizewise listens, and what it takes in."""
+
+    host: str = setting("127.0.0.1", "Address to listen on. Beyond this machine it is refused while there is no key.")
+    port: int = setting(8080, "Port to listen on; 0 lets the system choose.", least=0, most=65_535)
+    hosts: tuple[str, ...] = setting((), "Further host names under which it may be addressed (against DNS rebinding).")
+    embedded: bool = setting(True, "Offer the embedded models, in worker processes of this machine.")
+    discover: bool = setting(True, "Look for other model servers on this machine at start.")
+    fast_lane: bool = setting(True, "Answer the hot route inside the server's protocol class.")
+    drain_s: float = setting(30.0, "Seconds that running answers may take after SIGTERM.", least=0, most=3_600)
+    body_bytes: int = setting(8_388_608, "Largest request body, in bytes.", least=1_024, most=1_073_741_824)
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """What `auto`, `small` and `large` mean."""
+
+    policy: str = setting("default", "The policy behind `auto`: a name under [policies].")
+    small: str = setting("", "The model called `small`; empty: the smallest there is.", check=optional_model)
+    large: str = setting("", "The model called `large`; empty: the best there is.", check=optional_model)
+    data_class: DataClass = setting("internal", "The class of a request that does not say; a request can only tighten.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The furthest place that each data class may go to."""
+
+    public: Place = setting("anyone", "How far public data may go.")
+    internal: Place = setting("anyone", "How far internal data may go.")
+    confidential: Place = setting("machine", "How far confidential data may go.")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A named way of choosing. The kind checks its own options when the house is built."""
+
+    kind: str = setting("cascade", "The kind of policy.")
+    options: Mapping[str, object] = rest("The kind's own options.")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Deadlines of one attempt, in seconds."""
+
+    connect_s: float = setting(5.0, "Seconds until connected, TLS included.", least=0.001, most=3_600)
+    first_s: float = setting(
+        120.0, "Seconds from the request to the first byte of the answer.", least=0.001, most=3_600
+    )
+    idle_s: float = setting(60.0, "Seconds of silence within an answer.", least=0.001, most=3_600)
+    total_s: float = setting(600.0, "Seconds for the whole attempt.", least=0.001, most=86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An endpoint that speaks a known wire, and its models."""
+
+    base_url: str = setting("", "Where it answers, as 'https://host/v1'. Only the echo wire needs none.", check=url)
+    wire: str = setting("openai", "How it is spoken to.")
+    key: str = setting("", "Its key by reference: `env:NAME` or `file:PATH`.", check=reference, hidden=True)
+    place: Place = setting("anyone", "Where it runs. Declared by you, never guessed from the address.")
+    headers: Mapping[str, str] = setting(
+        MappingProxyType({}), "Further headers; a value may be a reference.", check=header, hidden=True
+    )
+    models: tuple[str, ...] = setting((), "Its models, under its own names for them.")
+    timeouts: Timeouts = setting(Timeouts(), "Deadlines of one attempt.")
+    pool: int = setting(512, "Connections at the same time.", least=1, most=65_535)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """A price in dollars per million tokens, as exact texts. A class left out is unknown, or as vendors bill."""
+
+    input: str | None = setting(None, "Prompt tokens.", check=amount)
+    output: str | None = setting(None, "Answer tokens.", check=amount)
+    cached: str | None = setting(None, "Prompt tokens read from the cache; else as input.", check=amount)
+    cache_write: str | None = setting(None, "Prompt tokens written to the cache; else as input.", check=amount)
+    reasoning: str | None = setting(None, "Reasoning tokens; else as output.", check=amount)
+    source: str = setting("sizewise.toml", "Where the price was read.")
+    date: str = setting("", "When, as 2026-01-31.")
+
+    def price(self) -> Price:
+        return Price(
+            input=_known(self.input),
+            output=_known(self.output),
+            cached=_known(self.cached),
+            cache_write=_known(self.cache_write),
+            reasoning=_known(self.reasoning),
+            source=self.source,
+            date=self.date,
+        )
+
+
+def _known(amount: str | None) -> int | None:
+    return None if amount is None else per_million(amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What you know of a model better than the catalogue; what is left out stays as it was."""
+
+    task: Task | None = setting(None, "What it does.")
+    parameters: int | None = setting(None, "Parameters, as a whole number.", least=1)
+    context: int | None = setting(None, "Tokens of prompt and answer together.", least=1)
+    max_output: int | None = setting(None, "Tokens of one answer at most.", least=1)
+    sees: frozenset[Modality] | None = setting(None, "What it takes beside text.")
+    tools: bool | None = setting(None, "Whether it can call tools.")
+    logprobs: bool | None = setting(None, "Whether it reports log-probabilities.")
+    resumes: bool | None = setting(None, "Whether it can go on with an answer that has begun.")
+    quality: float | None = setting(None, "Prior from 0 to 1, to order models of unknown size.", least=0, most=1)
+    slots: int | None = setting(None, "Requests at the same time, for an embedded model.", least=1, most=256)
+    licence: str | None = setting(None, "Its licence.")
+    price: Rates | None = setting(None, "Its price.")
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """How the embedded models run."""
+
+    threads: int = setting(0, "Threads of one model; 0: one for each core.", least=0, most=1_024)
+    slots: int = setting(4, "Requests that one model answers at the same time.", least=1, most=256)
+    context: int = setting(8_192, "Tokens of one request's window, where the model has as many.", least=256)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What is written down of each request, and for how long."""
+
+    keep_days: int = setting(30, "Days until a record is deleted.", least=1, most=36_500)
+    max_rows: int = setting(5_000_000, "Records kept at most; the oldest go first.", least=1_000)
+    flush_ms: int = setting(50, "Milliseconds that an accepted record may wait in memory.", least=1, most=10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How the outside is reached; what is not said here is taken from the environment."""
+
+    ca: str = setting("", "File of certificate authorities; empty: as the environment says, else the system's.")
+    proxy: str = setting("", "Proxy for every endpoint; empty: as the environment says.", hidden=True)
+    no_proxy: tuple[str, ...] = setting((), "Hosts, domains or networks reached without a proxy.")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """All of sizewise.toml. Every table and every key may be left out."""
+
+    server: Server = setting(Server(), "")
+    router: Router = setting(Router(), "")
+    reach: Reach = setting(Reach(), "")
+    policies: Mapping[str, Policy] = setting(MappingProxyType({"default": Policy()}), "", keys=name)
+    providers: Mapping[str, Provider] = setting(MappingProxyType({}), "", keys=name)
+    models: Mapping[str, Facts] = setting(MappingProxyType({}), "", keys=model_name)
+    local: Local = setting(Local(), "")
+    records: Records = setting(Records(), "")
+    network: Network = setting(Network(), "")

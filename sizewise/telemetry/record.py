@@ -1,0 +1,191 @@
+"""Writes down and counts every request it wraps: nobody has to call it, it listens; knows counts, never words.
+
+Stands in the hot path. Words pass through untouched: `hear` hands back the awaitable of the `send` below instead of
+being a coroutine itself, so an event costs one comparison.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from time import perf_counter
+
+from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Send, Text, Tried
+from sizewise.chat import Chat, Reply
+from sizewise.db import Row
+from sizewise.egress import DataClass
+from sizewise.errors import SizewiseError
+from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.rows import PROCESS_BITS
+from sizewise.writer import Entry
+
+CANCELLED = 499
+"""The status of a request whose client left; nginx's number, for there is no official one."""
+ASKED = 200
+WHY = 500
+"""Characters kept of what a client or a model may have made long: the name asked for, a reason."""
+
+
+def policy_asked(ask: Ask) -> str:
+    """The policy by the request's own words: a wish, the part behind `auto:`, else the role or `fixed`."""
+    if ask.wishes.policy is not None:
+        return ask.wishes.policy
+    model = ask.what.model
+    if "/" in model:
+        return "fixed"
+    return model.partition(":")[2] or model
+
+
+class Recorded:
+    """An Answerer around an Answerer. Books in a `finally` without awaiting, so cancelled requests are booked too."""
+
+    def __init__(
+        self,
+        answer: Answerer,
+        write: Callable[[Entry], None],
+        metrics: Metrics,
+        numbers: Iterator[int],
+        policy: Callable[[Ask], str] = policy_asked,
+    ) -> None:
+        """`write` accepts rows without waiting (Keeper.put). `numbers`: ids() of this process; they outlive Houses."""
+        self._answer = answer
+        self._write = write
+        self._metrics = metrics
+        self._numbers = numbers
+        self._policy = policy
+
+    async def __call__(self, ask: Ask, send: Send) -> Reply:
+        heard = Heard(send)
+        reply: Reply | None = None
+        status, error = 500, "internal_error"
+        self._metrics.in_flight += 1
+        try:
+            reply = await self._answer(ask, heard.hear)
+            status, error = 200, ""
+            return reply
+        except SizewiseError as failed:
+            status, error = failed.status, failed.code
+            raise
+        except asyncio.CancelledError:
+            status, error = CANCELLED, "cancelled"
+            raise
+        finally:
+            self._metrics.in_flight -= 1
+            self._book(ask, heard, reply, status, error)
+
+    def _book(self, ask: Ask, heard: Heard, reply: Reply | None, status: int, error: str) -> None:
+        total_s = perf_counter() - ask.started
+        number = next(self._numbers)
+        caller, what, chosen = ask.caller, ask.what, heard.chosen
+        model, why = (chosen.model, chosen.why[:WHY]) if chosen is not None else ("", "")
+        policy = self._policy(ask)[:ASKED]
+
+        input = output = cached = cache_write = reasoning = 0
+        estimated = False
+        cost: int | None = 0
+        first = None if heard.first is None else heard.first - ask.started
+        for tried in heard.tried:
+            used = tried.usage
+            input += used.input
+            output += used.output
+            cached += used.cached
+            cache_write += used.cache_write
+            reasoning += used.reasoning
+            estimated = estimated or used.estimated
+            cost = None if cost is None or tried.cost is None else cost + tried.cost
+            if first is None and tried.result == "answered":
+                first = tried.first  # of a reply that came in one piece
+
+        record: Row = (
+            number,
+            caller.tenant,
+            caller.project,
+            caller.key,
+            ask.trace,
+            (number >> PROCESS_BITS) // 1000 - int(total_s * 1e3),
+            ask.door,
+            what.model[:ASKED],
+            policy,
+            model,
+            why,
+            status,
+            error,
+            len(heard.tried),
+            input,
+            output,
+            cached,
+            cache_write,
+            reasoning,
+            estimated,
+            cost,
+            None if first is None else first * 1e3,
+            total_s * 1e3,
+            type(what) is Chat and what.stream,
+            "" if reply is None else reply.degraded[:WHY],
+            _data_class(ask),
+        )
+        tries = [_attempt(number, place, ask, tried) for place, tried in enumerate(heard.tried, 1)]
+        self._write((("records", [record]), ("attempts", tries)) if tries else (("records", [record]),))
+        self._metrics.request(model, policy if model else "", status, total_s, first, heard.tried)
+
+
+def _attempt(number: int, place: int, ask: Ask, tried: Tried) -> Row:
+    used = tried.usage
+    return (
+        number,
+        place,
+        ask.caller.tenant,
+        ask.trace,
+        tried.model,
+        tried.place,
+        tried.result,
+        tried.why[:WHY],
+        tried.began * 1e3,
+        None if tried.first is None else tried.first * 1e3,
+        tried.ended * 1e3,
+        used.input,
+        used.output,
+        used.cached,
+        used.cache_write,
+        used.reasoning,
+        used.estimated,
+        tried.cost,
+        tried.error,
+        tried.score,
+    )
+
+
+class Heard:
+    """What one request's events told. `first` is time.perf_counter() at the first word the client was sent."""
+
+    __slots__ = ("_send", "chosen", "first", "tried")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.first: float | None = None
+        self.chosen: Chosen | None = None
+        self.tried: list[Tried] = []
+
+    def hear(self, event: Event) -> Awaitable[None]:
+        kind = type(event)
+        if kind is Text:
+            if self.first is None:
+                self.first = perf_counter()
+        elif isinstance(event, Tried):
+            self.tried.append(event)
+        elif isinstance(event, Chosen):
+            self.chosen = event
+        elif kind is not Finished and self.first is None:
+            self.first = perf_counter()
+        return self._send(event)
+
+
+STRICTNESS: tuple[DataClass | None, ...] = (None, "public", "internal", "confidential")
+
+
+def _data_class(ask: Ask) -> DataClass | None:
+    """The stricter of what the request and the key say."""
+    said, ruled = ask.wishes.data_class, ask.caller.data_class
+    if said is None or ruled is None:
+        return said or ruled
+    return max(said, ruled, key=STRICTNESS.index)

@@ -1,0 +1,252 @@
+"""The tables of what happened, one row a request and one an attempt: counts and decisions, never a word of a prompt.
+
+A record's `id` is its time (microseconds when it was booked) and its process, so the primary key is also the order of
+time: the last ones, everything since, and the oldest to delete are one walk of that key. A trace id comes from the
+client and may name several records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    delete,
+    func,
+    select,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sizewise.answer import Result
+from sizewise.db import BIG, Schema
+from sizewise.egress import DataClass
+
+META = MetaData()
+
+RECORDS = Table(
+    "records",
+    META,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("trace", Text, nullable=False),
+    Column("at", BIG, nullable=False),
+    Column("door", Text, nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("input", BIG, nullable=False),
+    Column("output", BIG, nullable=False),
+    Column("cached", BIG, nullable=False),
+    Column("cache_write", BIG, nullable=False),
+    Column("reasoning", BIG, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("cost", BIG),
+    Column("first_ms", Float),
+    Column("total_ms", Float, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("degraded", Text, nullable=False),
+    Column("data_class", Text),
+)
+BY_TRACE = Index("records_trace", RECORDS.c.trace)
+BY_TENANT = Index("records_tenant", RECORDS.c.tenant, RECORDS.c.id)
+
+ATTEMPTS = Table(
+    "attempts",
+    META,
+    Column("record", BIG, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("tenant", Text, nullable=False),
+    Column("trace", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("began_ms", Float, nullable=False),
+    Column("first_ms", Float),
+    Column("ended_ms", Float, nullable=False),
+    Column("input", BIG, nullable=False),
+    Column("output", BIG, nullable=False),
+    Column("cached", BIG, nullable=False),
+    Column("cache_write", BIG, nullable=False),
+    Column("reasoning", BIG, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("cost", BIG),
+    Column("error", Text, nullable=False),
+    Column("score", Float),
+    sqlite_with_rowid=False,  # lies in the order of its key, beside the record's other attempts: one tree, no index
+)
+
+SCHEMA = Schema(
+    "telemetry",
+    ((CreateTable(RECORDS), CreateIndex(BY_TRACE), CreateIndex(BY_TENANT), CreateTable(ATTEMPTS)),),
+)
+
+PROCESS_BITS = 10
+"""An id is microseconds << 10 | process: 63 bits last until the year 2255."""
+
+
+def ids(process: int = 0) -> Iterator[int]:
+    """Ids in the order of time: microseconds << 10 | process (0..1023). Rise also where the clock goes back."""
+    latest = 0
+    while True:
+        latest = max(latest + 1, time.time_ns() // 1000)
+        yield latest << PROCESS_BITS | process
+
+
+class Record(Struct, frozen=True):
+    """One request. Times: `at` unix ms when it came, `first_ms` and `total_ms` from the door to first and last word.
+
+    Tokens and `cost` (pico-dollars, None when any part is unknown) are summed over all attempts, discarded ones too.
+    `status` is HTTP's, 499 where the client left; `error` a code of errors.py. `asked` is the model as the client
+    named it, `model` the one that answered, empty when none did.
+    """
+
+    id: int
+    tenant: str
+    project: str
+    key: str
+    trace: str
+    at: int
+    door: str
+    asked: str
+    policy: str
+    model: str
+    why: str
+    status: int
+    error: str
+    attempts: int
+    input: int
+    output: int
+    cached: int
+    cache_write: int
+    reasoning: int
+    estimated: bool
+    cost: int | None
+    first_ms: float | None
+    total_ms: float
+    stream: bool
+    degraded: str
+    data_class: DataClass | None
+
+
+class Try(Struct, frozen=True):
+    """One attempt of a record. Times in ms since the request reached the door; `score` the judge's trust, 0..1."""
+
+    record: int
+    number: int  # from 1
+    tenant: str
+    trace: str
+    model: str
+    place: str
+    result: Result
+    why: str
+    began_ms: float
+    first_ms: float | None
+    ended_ms: float
+    input: int
+    output: int
+    cached: int
+    cache_write: int
+    reasoning: int
+    estimated: bool
+    cost: int | None
+    error: str
+    score: float | None
+
+
+class Whole(Struct, frozen=True):
+    record: Record
+    attempts: tuple[Try, ...]
+
+
+class Filter(Struct, frozen=True):
+    """Which records; None and empty mean all. `since`: unix ms of their end. `trace`: a whole id or its beginning."""
+
+    tenant: str = "local"
+    model: str = ""  # the one that answered
+    status: int | None = None
+    since: int | None = None
+    trace: str = ""
+
+
+def last(connection: Connection, wanted: Filter, limit: int = 20) -> list[Record]:
+    """The newest `limit` records, newest first."""
+    query = select(RECORDS).where(RECORDS.c.tenant == wanted.tenant).order_by(RECORDS.c.id.desc()).limit(limit)
+    return [Record(*row) for row in connection.execute(_narrowed(query, wanted))]
+
+
+def whole(connection: Connection, tenant: str, trace: str) -> list[Whole]:
+    """Every record of a trace (a whole id or its start) with its attempts, newest first; at most 100."""
+    found: list[Whole] = []
+    for record in last(connection, Filter(tenant, trace=trace), 100):
+        query = select(ATTEMPTS).where(ATTEMPTS.c.record == record.id).order_by(ATTEMPTS.c.number)
+        tries = tuple(Try(*row) for row in connection.execute(query))
+        found.append(Whole(record, tries))
+    return found
+
+
+def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
+    if wanted.model:
+        query = query.where(RECORDS.c.model == wanted.model)
+    if wanted.status is not None:
+        query = query.where(RECORDS.c.status == wanted.status)
+    if wanted.since is not None:
+        query = query.where(RECORDS.c.id >= (wanted.since * 1000) << PROCESS_BITS)
+    if wanted.trace:
+        # not LIKE: a range uses the index in both worlds, and hex has nothing above "g"
+        query = query.where(RECORDS.c.trace >= wanted.trace, RECORDS.c.trace < wanted.trace + "g")
+    return query
+
+
+class Retention:
+    """A chore of the writer: forgets what is older than `keep_days`, and the oldest beyond `max_rows`; 0 keeps all."""
+
+    def __init__(self, keep_days: float = 90.0, max_rows: int = 1_000_000, step: int = 1_000) -> None:
+        """`step`: records in one transaction, some 10 ms of lock."""
+        self._keep_days = keep_days
+        self._max_rows = max_rows
+        self._step = step
+        self._goal = -1  # the newest id to forget
+
+    def __call__(self, connection: Connection) -> bool:
+        """One step; True when more is left to forget."""
+        if self._goal < 0:
+            self._goal = max(self._too_old(), self._too_many(connection))
+        oldest = select(RECORDS.c.id).where(RECORDS.c.id <= self._goal).order_by(RECORDS.c.id).limit(self._step)
+        ids = list(connection.scalars(oldest))
+        if ids:
+            connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record <= ids[-1]))
+            connection.execute(delete(RECORDS).where(RECORDS.c.id <= ids[-1]))
+        more = len(ids) == self._step
+        self._goal = self._goal if more else -1
+        return more
+
+    def _too_old(self) -> int:
+        return int((time.time() - self._keep_days * 86_400) * 1e6) << PROCESS_BITS if self._keep_days else -1
+
+    def _too_many(self, connection: Connection) -> int:
+        if not self._max_rows:
+            return -1
+        excess = (connection.scalar(select(func.count()).select_from(RECORDS)) or 0) - self._max_rows
+        if excess <= 0:
+            return -1
+        newest = select(RECORDS.c.id).order_by(RECORDS.c.id).offset(excess - 1).limit(1)
+        return connection.scalar(newest) or -1

@@ -1,0 +1,182 @@
+"""A real OpenAI-shaped server that misbehaves on cue: the `model` of a request names the fault. For tests only.
+
+Run it: `python -m sizewise.testing.upstream PORT`. Faults: see FAULTS. Every other model name answers well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+WORDS = ("Hello", " from", " the", " upstream", ".")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+
+
+@dataclass
+class Seen:
+    """What reached the server: bodies as decoded JSON, headers by lower-case name, and who left early."""
+
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    left: int = 0
+
+
+class Upstream:
+    """`async with Upstream() as up:` listens on a free loopback port; `up.url` is its base URL, `up.seen` what came."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+        self._server: asyncio.Server | None = None
+        self.seen = Seen()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None, "not started"
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+
+    async def __aenter__(self) -> Upstream:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"POST"):
+                names = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:] if line)
+                headers = {name.lower(): value.strip() for name, _, value in names}
+                body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
+                self.seen.bodies.append(body)
+                self.seen.headers.append(headers)
+                fault = FAULTS.get(body["model"], well)
+                if not await fault(body, reader, writer):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.seen.left += 1
+        finally:
+            writer.close()
+
+
+Fault = Callable[[dict[str, Any], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
+"""Answers one request; False closes the connection."""
+
+
+def _head(status: str, kind: str, *more: str, length: int | None = None) -> bytes:
+    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
+    return "\r\n".join([f"HTTP/1.1 {status}", f"content-type: {kind}", framing, *more, "", ""]).encode()
+
+
+def _part(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    shown = {"id": "up-1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [choice]}
+    return b"data: " + json.dumps(shown).encode() + b"\n\n"
+
+
+def _whole(text: str) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    shown = {"id": "up-1", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice]}
+    return json.dumps({**shown, "usage": USAGE, "system_fingerprint": "fp_kept"}).encode()
+
+
+async def well(body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Answers as OpenAI would: five words, usage when asked for."""
+    if not body.get("stream"):
+        whole = _whole("".join(WORDS))
+        writer.write(_head("200 OK", "application/json", length=len(whole)) + whole)
+        return True
+    writer.write(_head("200 OK", "text/event-stream") + _part(_chunk({"role": "assistant", "content": ""})))
+    for word in WORDS:
+        writer.write(_part(_chunk({"content": word})))
+        await writer.drain()
+    writer.write(_part(_chunk({}, "stop")))
+    if (body.get("stream_options") or {}).get("include_usage"):
+        tail = {"id": "up-1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [], "usage": USAGE}
+        writer.write(_part(b"data: " + json.dumps(tail).encode() + b"\n\n"))
+    writer.write(_part(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+    return True
+
+
+def _answers(status: str, body: bytes, *more: str, kind: str = "application/json") -> Fault:
+    async def fault(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        writer.write(_head(status, kind, *more, length=len(body)) + body)
+        return True
+
+    return fault
+
+
+def _stream(*pieces: bytes, cut: bool = False, hang: bool = False) -> Fault:
+    """A stream of raw pieces; then a clean end, a reset (`cut`), or silence until the client leaves (`hang`)."""
+
+    async def fault(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        writer.write(_head("200 OK", "text/event-stream"))
+        for piece in pieces:
+            writer.write(_part(piece))
+            await writer.drain()
+        if hang:
+            await reader.readexactly(1)
+        if cut:
+            await writer.drain()
+            writer.transport.abort()
+            return False
+        writer.write(b"0\r\n\r\n")
+        return True
+
+    return fault
+
+
+async def _hang(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    await reader.readexactly(1)  # ends only when the client leaves
+    return False
+
+
+async def _reset(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    writer.transport.abort()
+    return False
+
+
+def _error(words: str) -> bytes:
+    return json.dumps({"error": {"message": words, "type": "server_error", "code": None}}).encode()
+
+
+FAULTS: dict[str, Fault] = {
+    "hang": _hang,
+    "reset": _reset,
+    "busy": _answers("429 Too Many Requests", _error("slow down"), "retry-after: 7"),
+    "broken": _answers("500 Internal Server Error", _error("out of luck")),
+    "refuses": _answers("400 Bad Request", _error("this model takes no images")),
+    "locked": _answers("401 Unauthorized", _error("bad key sk-upstream-secret")),
+    "elsewhere": _answers("302 Found", b"", "location: http://169.254.169.254/latest"),
+    "html": _answers("200 OK", b"<html>captive portal</html>", kind="text/html"),
+    "list": _answers("200 OK", b"[]"),
+    "hang-mid": _stream(_chunk({"role": "assistant", "content": "Hel"}), hang=True),
+    "reset-mid": _stream(_chunk({"role": "assistant", "content": "Hel"}), cut=True),
+    "half-frame": _stream(_chunk({"role": "assistant", "content": "Hel"}), b'data: {"choices":[{"index":0,"del'),
+    "no-finish": _stream(_chunk({"role": "assistant", "content": "Hel"})),
+    "malformed": _stream(b"data: this is no JSON\n\n"),
+    "error-mid": _stream(_chunk({"content": "Hel"}), b"data: " + _error("overloaded") + b"\n\n"),
+    "crlf": _stream(
+        b": hello\r\n\r\n",
+        *(_chunk({"content": w}).replace(b"data: ", b"data:").replace(b"\n\n", b"\r\n\r\n") for w in WORDS),
+        _chunk({}, "stop"),
+    ),
+    "one-byte": _stream(*(b"%c" % b for w in ("Hé", "llo") for b in _chunk({"content": w})), _chunk({}, "stop")),
+}
+
+
+async def main(port: int) -> None:
+    async with Upstream(port):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))

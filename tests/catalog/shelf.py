@@ -1,0 +1,124 @@
+"""A package index on a real socket: serves files and ranges, breaks off on cue, remembers what it was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import re
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def wheel(name: str, members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A wheel as pip takes it, version 1.0, with `members` inside."""
+    held, info = io.BytesIO(), f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(held, "w", method) as archive:
+        for path, data in members.items():
+            archive.writestr(path, data)
+        archive.writestr(f"{info}/METADATA", METADATA.format(name=name))
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    return held.getvalue()
+
+
+class Shelf:
+    """`files` by path; `cuts[path]` are the byte counts after which one answer each breaks off; `asked` is the log."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cuts: dict[str, list[int]] = {}
+        self.redirects: dict[str, str] = {}
+        self.statuses: dict[str, int] = {}
+        self.asked: list[tuple[str, str]] = []  # path, Range header
+        self.ranges = True
+        self.stalled = threading.Event()  # set once an answer has been cut and is being held open
+        self.hold: threading.Event | None = None  # a cut answer waits for it before the connection closes
+        self.url = ""
+
+    def add(self, name: str, data: bytes, sha256: str = "") -> None:
+        """Puts a wheel on the shelf and into the index; `sha256` is what the index says, the true one by default."""
+        file = f"{name}-1.0-py3-none-any.whl"
+        told = sha256 or hashlib.sha256(data).hexdigest()
+        self.files[f"/files/{file}"] = data
+        self.files[f"/files/{file}.metadata"] = METADATA.format(name=name).encode()
+        link = f'<a href="{self.url}/files/{file}#sha256={told}" data-dist-info-metadata="true">{file}</a>'
+        self.files[f"/simple/{name.replace('_', '-')}/"] = f"<!DOCTYPE html><html><body>{link}</body></html>".encode()
+
+    def asked_for(self, name: str) -> list[str]:
+        """The Range headers of every request for this file."""
+        return [span for path, span in self.asked if path.endswith(name)]
+
+
+@contextmanager
+def serving() -> Iterator[Shelf]:
+    shelf = Shelf()
+
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            respond(shelf, self)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.daemon_threads = True
+    shelf.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield shelf
+    finally:
+        if shelf.hold is not None:
+            shelf.hold.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def respond(shelf: Shelf, to: BaseHTTPRequestHandler) -> None:
+    span = to.headers.get("range", "")
+    shelf.asked.append((to.path, span))
+    if to.path in shelf.redirects or to.path in shelf.statuses or to.path not in shelf.files:
+        to.send_response(302 if to.path in shelf.redirects else shelf.statuses.get(to.path, 404))
+        to.send_header("location", shelf.redirects.get(to.path, ""))
+        to.send_header("content-length", "0")
+        to.end_headers()
+        return
+    data = shelf.files[to.path]
+    start = int(found[1]) if shelf.ranges and (found := re.fullmatch(r"bytes=(\d+)-", span)) else 0
+    if start and start >= len(data):
+        to.send_response(416)
+        to.send_header("content-range", f"bytes */{len(data)}")
+        to.send_header("content-length", "0")
+        to.end_headers()
+        return
+    to.send_response(206 if start else 200)
+    if start:
+        to.send_header("content-range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+    to.send_header("content-type", "text/html" if data.startswith(b"<!") else "application/octet-stream")
+    to.send_header("content-length", str(len(data) - start))
+    to.end_headers()
+    cuts = shelf.cuts.get(to.path, [])
+    if cuts:
+        to.wfile.write(data[start : start + cuts.pop(0)])
+        to.wfile.flush()
+        shelf.stalled.set()
+        if shelf.hold is not None:
+            shelf.hold.wait(30)
+        to.close_connection = True
+    else:
+        to.wfile.write(data[start:])

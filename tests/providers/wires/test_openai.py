@@ -1,0 +1,303 @@
+"""OpenAI's wire: what goes through unchanged, what is refused in words, and streams as upstreams really send them."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sizewise.answer import Event, Extra, Finished, Text, Thought, ToolDelta
+from sizewise.chat import Choice, Reply, Usage
+from sizewise.errors import (
+    BadBody,
+    SizewiseError,
+    TooLong,
+    Upstream,
+    UpstreamBusy,
+    UpstreamGarbled,
+    UpstreamRefused,
+)
+from sizewise.providers.wires.chunks import Reader
+from sizewise.providers.wires.openai import (
+    read_error,
+    read_reply,
+    read_request,
+    write_error,
+    write_reply,
+    write_request,
+)
+from sizewise.providers.wires.sse import MAX_FRAME, Frames
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+unknown = st.dictionaries(st.text("abcxyz_", min_size=3, max_size=9).map("x_".__add__), anything, max_size=4)
+messages = st.lists(
+    st.builds(
+        lambda role, content, more: {"role": role, "content": content, **more},
+        st.sampled_from(["system", "developer", "user", "assistant"]),
+        st.text(max_size=40) | st.just([{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]),
+        unknown,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(messages=messages, more=unknown, n=st.integers(1, 8), stop=st.none() | st.lists(st.text(max_size=3), max_size=3))
+def test_a_request_is_written_again_as_it_was_read_but_for_the_model(
+    messages: list[object], more: dict[str, object], n: int, stop: list[str] | None
+) -> None:
+    body = {"model": "auto", "messages": messages, "n": n, "stop": stop, "temperature": 0.5, **more}
+    chat, _ = read_request(json.dumps(body).encode())
+    assert json.loads(write_request(chat, "tiny")) == body | {"model": "tiny"}
+
+
+def test_a_stream_always_asks_for_usage_and_keeps_other_options() -> None:
+    body = {
+        "model": "a",
+        "messages": [{"role": "user", "content": "x"}],
+        "stream": True,
+        "stream_options": {"include_obfuscation": False},
+    }
+    chat, _ = read_request(json.dumps(body).encode())
+    assert not chat.include_usage
+    written = json.loads(write_request(chat, "b"))
+    assert written["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+
+
+def test_our_own_object_is_taken_out_of_the_body() -> None:
+    body = b'{"model":"a","messages":[{"role":"user","content":"x"}],"sizewise":{"policy":"cheap"}}'
+    chat, ours = read_request(body)
+    assert ours is not None and json.loads(bytes(ours)) == {"policy": "cheap"}
+    assert b"sizewise" not in write_request(chat, "a")
+
+
+@pytest.mark.parametrize(
+    ("body", "says", "param"),
+    [
+        (b"", "not JSON", None),
+        (b"{", "not JSON", None),
+        (b"[]", "expected `object`", None),
+        (b'{"model":"a"}', "missing required field `messages`", None),
+        (b'{"model":7,"messages":[]}', "`model`", "model"),
+        (b'{"model":"a","messages":[]}', "length >= 1", "messages"),
+        (b'{"model":"a","messages":[{"role":"king","content":"x"}]}', "'king'", "messages[0].role"),
+        (b'{"model":"a","messages":[{"role":"user","content":5}]}', "expected", "messages[0].content"),
+        (b'{"model":"a","messages":[{"role":"user","content":"x"}],"temperature":3}', "<= 2", "temperature"),
+        (b'{"model":"a","messages":[{"role":"user","content":"x"}],"n":1000000000}', "<= 128", "n"),
+        (b'{"model":"a","messages":[{"role":"user","content":"\xff"}]}', "not UTF-8", None),
+        (b'{"x":' + b"[" * 200_000, "nested too deeply", None),
+    ],
+)
+def test_a_bad_body_is_refused_in_words(body: bytes, says: str, param: str | None) -> None:
+    with pytest.raises(BadBody) as caught:
+        read_request(body)
+    assert says in caught.value.message and caught.value.param == param and caught.value.hint
+
+
+def test_what_the_router_reads_is_typed() -> None:
+    chat, _ = read_request(
+        json.dumps(
+            {
+                "model": "auto",
+                "messages": [
+                    {"role": "system", "content": "Be kind."},
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "What is this?"},
+                            {"type": "image_url", "image_url": {"url": "data:,"}},
+                        ],
+                    },
+                ],
+                "max_tokens": 10,
+                "max_completion_tokens": 20,
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+                "response_format": {"type": "json_object"},
+                "logprobs": True,
+            }
+        ).encode()
+    )
+    assert chat.ask() == "What is this?" and chat.sees() == {"image"}
+    assert (chat.max_tokens, chat.tools, chat.schema, chat.logprobs) == (20, True, True, True)
+
+
+def test_rewriting_the_words_keeps_unknown_fields() -> None:
+    body = {"model": "a", "messages": [{"role": "user", "content": "my secret", "cache": 1}], "x": [1]}
+    chat, _ = read_request(json.dumps(body).encode())
+    masked = chat.rewritten(lambda text: text.replace("secret", "***"))
+    assert masked.ask() == "my ***"
+    assert json.loads(write_request(masked, "a")) == {
+        **body,
+        "messages": [{**body["messages"][0], "content": "my ***"}],
+    }  # type: ignore[index, dict-item]  # a literal of mixed values
+
+
+# ---- replies
+
+
+def test_a_reply_that_nobody_changed_is_sent_on_byte_for_byte() -> None:
+    body = b'{ "id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"hi","annotations":[]},"finish_reason":"stop"}], "usage":{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}, "system_fingerprint":"fp" }'
+    reply = read_reply(body)
+    assert reply.text == "hi" and reply.usage == Usage(3, 1, cached=2)
+    assert write_reply(reply, "ours", 1) == body
+
+
+def test_a_reply_of_our_own_is_a_full_chat_completion() -> None:
+    reply = Reply((Choice(0, "hi", "stop"),), Usage(3, 1), "echo/small")
+    shown = json.loads(write_reply(reply, "chatcmpl-1", 5))
+    assert shown["choices"][0]["message"] == {"role": "assistant", "content": "hi"}
+    assert shown["usage"]["total_tokens"] == 4 and shown["object"] == "chat.completion"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"choices":[]}', b"<html>", b'{"choices":[{"index":0}]}'])
+def test_a_garbled_reply_is_never_an_answer(body: bytes) -> None:
+    with pytest.raises(UpstreamGarbled):
+        read_reply(body)
+
+
+# ---- streams
+
+
+def frames(*chunks: object) -> bytes:
+    return b"".join(b"data: " + json.dumps(c).encode() + b"\n\n" for c in chunks)
+
+
+def delta(finish: str | None = None, index: int = 0, **delta: object) -> dict[str, object]:
+    return {"id": "c", "model": "m", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+
+def read(data: bytes, cut: int = 1 << 20, strip_usage: bool = True) -> tuple[list[Event], Reply]:
+    split, reader, events = Frames(), Reader(strip_usage=strip_usage), list[Event]()
+    for start in range(0, len(data), cut):
+        for payload in split.feed(data[start : start + cut]):
+            events += reader.frame(payload)
+    return events, reader.reply()
+
+
+ORDINARY = (
+    frames(
+        delta(role="assistant", content=""), delta(content="Hé"), delta(content="llo"), delta("stop"),
+        {"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 2}},
+    )
+    + b"data: [DONE]\n\n"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 7, 64, 10_000])
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("space", [b"data: ", b"data:"])
+def test_a_stream_reads_the_same_however_it_is_cut(cut: int, newline: bytes, space: bytes) -> None:
+    data = ORDINARY.replace(b"data: ", space).replace(b"\n", newline)
+    events, reply = read(b": hello" + newline * 2 + data + data[-14:], cut)
+    assert [e.text for e in events if isinstance(e, Text)] == ["Hé", "llo"]
+    assert reply.text == "Héllo" and reply.choices[0].finish == "stop" and reply.usage == Usage(4, 2)
+
+
+def test_every_byte_of_the_upstreams_frames_is_passed_on_once() -> None:
+    events, _ = read(ORDINARY)
+    passed = b"".join(b"data: " + e.frame + b"\n\n" for e in events if isinstance(e, Text | Finished) and e.frame)
+    assert passed == ORDINARY[: ORDINARY.index(b'data: {"choices": []')]
+
+
+def test_words_and_finish_in_one_frame_are_two_events_and_one_frame() -> None:
+    events, reply = read(frames(delta(content="a"), delta("length", content="b")))
+    assert [type(e) for e in events] == [Text, Text, Finished]
+    assert events[1].frame == b"" and events[2].frame  # type: ignore[union-attr]  # Text and Finished have one
+    assert reply.text == "ab" and reply.choices[0].finish == "length"
+
+
+def test_usage_that_nobody_asked_for_is_not_passed_on() -> None:
+    last = delta("stop") | {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    events, reply = read(frames(delta(content="a"), last))
+    assert isinstance(events[-1], Finished) and events[-1].frame is None and reply.usage == Usage(1, 1)
+    events, _ = read(frames(delta(content="a"), last), strip_usage=False)
+    assert isinstance(events[-1], Finished) and events[-1].frame
+
+
+def test_tool_calls_thoughts_and_unknown_parts_are_told_apart() -> None:
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    more = {"index": 0, "function": {"arguments": '{"a":1}'}}
+    events, reply = read(
+        frames(
+            delta(role="assistant", reasoning_content="hm"),
+            delta(tool_calls=[call]),
+            delta(tool_calls=[more]),
+            delta(audio={"id": "a"}),
+            delta("tool_calls"),
+        )
+    )
+    assert [type(e) for e in events] == [Thought, ToolDelta, ToolDelta, Extra, Finished]
+    (made,) = reply.choices[0].tool_calls
+    assert made.id == "c1" and made.function is not None and made.function.arguments == '{"a":1}'
+    assert reply.choices[0].thought == "hm"
+
+
+def test_log_probabilities_of_a_stream_are_joined() -> None:
+    def one(token: str) -> dict[str, object]:
+        choice = {"index": 0, "delta": {"content": token}, "logprobs": {"content": [{"token": token, "logprob": -0.5}]}}
+        return {"choices": [choice]}
+
+    _, reply = read(frames(one("a"), one("b"), delta("stop")))
+    logprobs = reply.choices[0].logprobs
+    assert logprobs is not None
+    assert [t["token"] for t in msgspec.json.decode(logprobs)["content"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        frames(delta(content="a")),
+        frames(delta(content="a")) + b'data: {"choices":[{"ind',
+        b"data: nonsense\n\n",
+        frames(delta("stop", content="a"), delta(content="b", index=1)),
+    ],
+)
+def test_a_stream_that_ends_too_early_is_never_a_stop(data: bytes) -> None:
+    with pytest.raises(UpstreamGarbled):
+        read(data)
+
+
+def test_an_error_inside_a_stream_is_raised() -> None:
+    with pytest.raises(Upstream, match="overloaded"):
+        read(frames(delta(content="a"), {"error": {"message": "overloaded"}}))
+
+
+def test_an_endless_frame_is_refused() -> None:
+    split = Frames()
+    with pytest.raises(UpstreamGarbled):
+        for _ in range(MAX_FRAME // 65_536 + 2):
+            split.feed(b"x" * 65_536)
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "shown"),
+    [
+        (400, b'{"error":{"message":"no images"}}', UpstreamRefused, 400),
+        (401, b'{"error":{"message":"bad key sk-123"}}', Upstream, 502),
+        (429, b'{"error":"slow"}', UpstreamBusy, 503),
+        (500, b"<html>", Upstream, 502),
+        (302, b"", Upstream, 502),
+        (400, b'{"error":{"message":"m","code":"context_length_exceeded"}}', TooLong, 400),
+    ],
+)
+def test_an_upstreams_refusal_becomes_ours(status: int, body: bytes, kind: type[SizewiseError], shown: int) -> None:
+    error = read_error(status, "7", body)
+    assert type(error) is kind and error.status == shown
+    assert "sk-123" not in error.message
+
+
+def test_an_error_has_openais_shape_and_our_hint() -> None:
+    shown = json.loads(write_error(TooLong("too long", "shorten it", param="messages")))["error"]
+    assert shown["code"] == "context_length_exceeded" and shown["type"] == "invalid_request_error"
+    assert shown["hint"] == "shorten it" and shown["param"] == "messages" and shown["docs"]

@@ -1,0 +1,97 @@
+"""What Prometheus reads, through its own parser."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from msgspec import Raw
+from prometheus_client.parser import text_string_to_metric_families
+
+from sizewise.answer import Ask, Caller, Chosen, Send, Text, Tried, quiet
+from sizewise.chat import Chat, Choice, Message, Reply, Usage
+from sizewise.errors import UnknownModel
+from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.record import Recorded
+from sizewise.telemetry.rows import ids
+from sizewise.writer import Entry
+
+SMALL = Tried("here/small", "machine", "distrusted", "unsure", 0, 0.1, 0.2, Usage(100, 40), 0)
+LARGE = Tried("there/large", "anyone", "answered", "last", 0.2, 0.3, 0.4, Usage(100, 50, 20, 5, 7), 2_500_000_000_000)
+
+
+async def answer(ask: Ask, send: Send) -> Reply:
+    if ask.what.model.startswith("made-up"):
+        raise UnknownModel("no")
+    await send(SMALL)
+    await send(Chosen("there/large", "last", 2))
+    await send(Text(0, "hi"))
+    await send(LARGE)
+    return Reply((Choice(0, "hi"),), Usage(100, 50))
+
+
+def asked(metrics: Metrics, *models: str) -> dict[tuple[str, ...], float]:
+    """Samples after asking `models`, by name and label values."""
+    kept: list[Entry] = []
+
+    async def scene() -> None:
+        recorded = Recorded(answer, kept.append, metrics, ids())
+        for model in models:
+            chat = Chat(model, [Message("user", "x")], {"messages": Raw(b"[]")})
+            try:
+                await recorded(Ask(chat, Caller(), "ab" * 16, time.perf_counter()), quiet)
+            except UnknownModel:
+                pass
+
+    asyncio.run(scene())
+    assert len(kept) == len(models)
+    return samples(metrics)
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(metrics.text().decode())
+    return {(s.name, *(s.labels[label] for label in sorted(s.labels))): s.value for f in families for s in f.samples}
+
+
+def test_requests_attempts_tokens_money_and_escalations_are_counted() -> None:
+    seen = asked(Metrics(), "auto:cascade", "auto:cascade")
+    assert seen["sizewise_requests_total", "there/large", "cascade", "200"] == 2
+    assert seen["sizewise_attempts_total", "here/small", "distrusted"] == 2
+    assert seen["sizewise_attempts_total", "there/large", "answered"] == 2
+    assert seen["sizewise_tokens_total", "output", "here/small"] == 80
+    assert seen["sizewise_tokens_total", "cached", "there/large"] == 40
+    assert seen["sizewise_cost_dollars_total", "there/large"] == 5.0
+    assert seen["sizewise_cost_dollars_total", "here/small"] == 0.0
+    assert seen["sizewise_escalations_total",] == 2
+    assert seen["sizewise_requests_in_flight",] == 0
+
+
+def test_times_are_histograms_whose_last_bucket_holds_everything() -> None:
+    seen = asked(Metrics(), "auto")
+    for name in ("sizewise_request_seconds", "sizewise_first_token_seconds"):
+        assert seen[f"{name}_bucket", "+Inf", "there/large"] == seen[f"{name}_count", "there/large"] == 1
+        assert seen[f"{name}_bucket", "10.0", "there/large"] == 1
+        assert 0 < seen[f"{name}_sum", "there/large"] < 10
+
+
+def test_names_that_clients_make_up_never_become_labels() -> None:
+    metrics = Metrics()
+    seen = asked(metrics, *(f"made-up-{number}" for number in range(100)))
+    assert seen["sizewise_requests_total", "", "", "404"] == 100
+    assert b"made-up" not in metrics.text()
+
+
+def test_even_configured_names_are_bounded() -> None:
+    metrics = Metrics()
+    for number in range(5_000):
+        metrics.request(f"model-{number}", f"policy-{number}", 200, 0.1, None, [])
+    assert len(metrics.text()) < 2_000_000
+    assert samples(metrics)["sizewise_requests_total", "other", "other", "200"] > 4_000
+
+
+def test_the_state_of_the_records_shows_and_nothing_leaks_between_two() -> None:
+    limping, fine = Metrics(lambda: (7, 3)), Metrics()
+    seen = samples(limping)
+    assert (seen["sizewise_records_pending",], seen["sizewise_records_dropped_total",]) == (7, 3)
+    assert samples(fine)["sizewise_records_pending",] == 0
+    assert seen["process_cpu_seconds_total",] > 0

@@ -1,0 +1,87 @@
+"""The tree as the walls see it: files, their syntax, and what a rule found where; knows no rule."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SKIPPED = frozenset({".git", ".venv", "__pycache__", "node_modules", "dist", "build"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file. `path` is relative to the root, with slashes."""
+
+    path: str
+    text: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text, self.path)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    def at(self, node: ast.AST, says: str) -> str:
+        return f"{self.path}:{getattr(node, 'lineno', 1)}: {says}"
+
+    def within(self, *places: str) -> bool:
+        """Whether the file is one of `places`: a file, or a folder written with a slash at its end."""
+        return any(self.path == place or (place.endswith("/") and self.path.startswith(place)) for place in places)
+
+
+Rule = Callable[[Source], Iterable[str]]
+"""Yields one line `<path>:<line>: <what is wrong>` for each breach; the walls are lists of these."""
+
+
+def committed(suffix: str = "", under: str = "") -> Iterator[Path]:
+    """Files that belong to the project: neither hidden tools' caches nor anything installed or built."""
+    for path in sorted((ROOT / under).rglob(f"*{suffix}")):
+        inside = path.relative_to(ROOT).parts
+        caches = any(part in SKIPPED or part.endswith(("_cache", ".egg-info")) for part in inside)
+        if path.is_file() and not caches and inside[0] != ".hypothesis":
+            yield path
+
+
+def sources(*folders: str) -> list[Source]:
+    return [
+        Source(path.relative_to(ROOT).as_posix(), path.read_text()) for each in folders for path in committed(".py", each)
+    ]
+
+
+def stands(rule: Rule, *folders: str) -> None:
+    """Fails with a line for each breach in these folders."""
+    breaches = [found for file in sources(*folders) for found in rule(file)]
+    if breaches:
+        pytest.fail("\n".join(breaches), pytrace=False)
+
+
+def planted(rule: Rule, code: str, path: str = "sizewise/planted.py") -> bool:
+    """Whether the rule objects to `code`, standing at `path`."""
+    return bool(list(rule(Source(path, code))))
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of a name or an attribute, "" of anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        before = dotted(node.value)
+        return f"{before}.{node.attr}" if before else ""
+    return ""
+
+
+def docstrings(tree: ast.Module) -> set[ast.Constant]:
+    """The string nodes that document: of modules, classes, functions, and texts standing alone below a value."""
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    }

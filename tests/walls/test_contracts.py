@@ -1,0 +1,55 @@
+"""The contracts of pyproject.toml hold, and each is known to catch what it forbids."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.walls.source import ROOT
+
+PLANTED = {
+    "sizewise/chat.py": "import sizewise.house",  # floors
+    "sizewise/routing/names.py": "import time, sizewise.routing.route",  # purity; performing
+    "sizewise/routing/policies/fixed.py": "import sizewise.routing.policies.cheapest",
+    "sizewise/routing/judges/rules.py": "import sizewise.routing.judges.confidence",
+    "sizewise/settings.py": "import sizewise.config",  # a circle
+    "sizewise/keeper.py": "import socket, subprocess, sqlalchemy, xllamacpp, graphql, starlette, click, prometheus_client",
+}
+"""File -> lines that break a contract each; together they break them all."""
+
+
+def lint(folder: Path) -> str:
+    command = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([command, "--no-logo", "--no-cache"], cwd=folder, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def contracts() -> list[str]:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    return [contract["name"] for contract in tool["importlinter"]["contracts"]]
+
+
+def test_every_contract_is_kept() -> None:
+    said = lint(ROOT)
+    assert f"Contracts: {len(contracts())} kept, 0 broken." in said, said
+
+
+def test_every_contract_catches_a_planted_breach(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "sizewise", tmp_path / "sizewise", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for path, line in PLANTED.items():
+        with (tmp_path / path).open("a") as file:
+            file.write(f"\n{line}\n")
+    said = lint(tmp_path)
+    blind = [name for name in contracts() if f"{name} BROKEN" not in " ".join(said.split())]
+    assert blind == [], said
+
+
+def test_a_file_without_a_floor_is_seen(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "sizewise", tmp_path / "sizewise", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "sizewise" / "planted.py").write_text('"""A file that nobody gave a floor."""\n')
+    assert "- sizewise.planted" in lint(tmp_path)

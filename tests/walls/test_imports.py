@@ -1,0 +1,142 @@
+"""Imports stand at the top, come from the file that defines the name, and importing Sizewise pulls in next to nothing."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.walls.source import ROOT, Source, planted, stands
+
+LATE: Mapping[tuple[str, str], str] = {
+    ("sizewise/errors.py", "difflib"): "10 ms, needed only when someone erred",
+    ("sizewise/providers/worker.py", "xllamacpp"): "its threads read the environment when it loads, so that is set first",
+    ("sizewise/providers/worker.py", "ctypes"): "exists to ask one thing of Linux",
+}
+"""(file, module) -> why it is imported inside a function. To dodge a circle is no reason: move the name down a floor."""
+
+HEAVY = frozenset({"uvicorn", "uvloop", "starlette", "sqlalchemy", "ariadne", "graphql", "xllamacpp", "rich", "prometheus_client"})
+"""What `sizewise --help` must not wait for."""
+
+LIGHT = frozenset({"sizewise", "click", "msgspec", "platformdirs"})
+"""What the command line may import before it knows the verb, beside the standard library."""
+
+
+def late(file: Source) -> Iterator[str]:
+    for function in ast.walk(file.tree):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for node in ast.walk(function):
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                    for module in named:
+                        if (file.path, module) not in LATE:
+                            yield file.at(node, f"{module} is imported inside {function.name}")
+
+
+def absolute(file: Source) -> Iterator[str]:
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or any(alias.name == "*" for alias in node.names)):
+            yield file.at(node, "import absolutely, name by name, from the file that defines it")
+
+
+def empty_rooms(file: Source) -> Iterator[str]:
+    """`__init__.py` holds the room's docstring; the package's own also its version."""
+    if file.path.endswith("/__init__.py"):
+        for statement in file.tree.body[1:]:
+            version = isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__version__"
+            if not (version and file.path == "sizewise/__init__.py"):
+                yield file.at(statement, "an __init__.py holds a docstring and nothing else")
+        if not ast.get_docstring(file.tree):
+            yield f"{file.path}:1: the room's docstring is missing"
+
+
+def rooms_without_a_name(folder: str) -> list[str]:
+    """Folders with Python files and no `__init__.py`: import-linter and the wheel would not see them."""
+    folders = {path.parent for path in (ROOT / folder).rglob("*.py")}
+    return sorted(each.relative_to(ROOT).as_posix() for each in folders if not (each / "__init__.py").exists())
+
+
+def pulled_in_by(module: str) -> set[str]:
+    """Top-level names of the modules that `import module` brings into a fresh interpreter."""
+    code = f"import sys; before = set(sys.modules); import {module}; print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def undeclared(file: Source) -> Iterator[str]:
+    """A library that is imported but only came along with another one disappears one day with it."""
+    for node in ast.walk(file.tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            for library in {name.partition(".")[0] for name in named} - DECLARED - sys.stdlib_module_names:
+                yield file.at(node, f"{library} is no declared dependency: see pyproject.toml")
+
+
+def declared() -> frozenset[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    libraries = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in wanted}
+    return frozenset(libraries | {"sizewise", "graphql"})  # graphql-core is Ariadne's own foundation, part of its API
+
+
+DECLARED = declared()
+
+
+def test_imports_stand_at_the_top() -> None:
+    stands(late, "sizewise", "docs")
+
+
+def test_imports_are_absolute() -> None:
+    stands(absolute, "sizewise", "docs", "tests", "bench")
+
+
+def test_rooms_hold_a_docstring_and_nothing_else() -> None:
+    stands(empty_rooms, "sizewise", "docs", "bench")
+    assert rooms_without_a_name("sizewise") == []
+
+
+def test_only_declared_libraries_are_imported() -> None:
+    stands(undeclared, "sizewise")
+
+
+def test_importing_sizewise_imports_nothing_else() -> None:
+    assert pulled_in_by("sizewise") == {"sizewise"}
+
+
+def test_the_command_line_starts_without_a_heavy_library() -> None:
+    pulled = pulled_in_by("sizewise.cli.main")
+    assert pulled & HEAVY == set()
+    assert pulled - LIGHT - sys.stdlib_module_names == set()
+
+
+def test_judgement_needs_no_heavy_library() -> None:
+    assert pulled_in_by("sizewise.routing.policies.cascade") & HEAVY == set()
+
+
+@pytest.mark.parametrize("line", ["import json", "from sizewise.house import House", "if x:\n        import json"])
+def test_the_wall_sees_a_late_import(line: str) -> None:
+    assert planted(late, f"def f() -> None:\n    {line}")
+
+
+@pytest.mark.parametrize("line", ["import requests", "from yaml import safe_load", "def f() -> None:\n    import numpy.linalg"])
+def test_the_wall_sees_an_undeclared_library(line: str) -> None:
+    assert planted(undeclared, line)
+
+
+@pytest.mark.parametrize("line", ["from . import chat", "from .chat import Chat", "from sizewise.chat import *"])
+def test_the_wall_sees_a_relative_or_starred_import(line: str) -> None:
+    assert planted(absolute, line)
+
+
+@pytest.mark.parametrize("code", ['"""A room."""\nfrom sizewise.chat import Chat', '"""A room."""\nX = 1', ""])
+def test_the_wall_sees_a_room_that_holds_something(code: str) -> None:
+    assert planted(empty_rooms, code, "sizewise/planted/__init__.py")
+
+
+def test_the_wall_sees_what_an_import_pulls_in() -> None:
+    assert "sqlalchemy" in pulled_in_by("sizewise.db")

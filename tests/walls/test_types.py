@@ -1,0 +1,96 @@
+"""What the type checker is told to overlook has a reason, and no public signature says `Any`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.walls.source import Source, planted, sources, stands
+
+TOLERATED: Mapping[tuple[str, str], str] = {
+    ("sizewise/kinds.py", "load"): "what an entry point names; the caller checks it against its kind's Protocol",
+    ("sizewise/gateway/fastlane.py", "FastLane.__init__"): "uvicorn's own arguments, passed on unread",
+}
+"""(file, function) -> why its signature may say Any."""
+
+IGNORE = re.compile(r"#\s*type:\s*ignore(?P<code>\[[a-z, -]+\])?(?P<reason>\s+#\s*\S.+)?")
+NOQA = re.compile(r"#\s*(ruff:\s*)?noqa(?P<code>:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*)?(?P<reason>\s+(#|-)\s*\S.+)?")
+
+
+def comments(file: Source) -> Iterator[tuple[int, str]]:
+    """Line numbers and texts of lines with a `#` outside every string."""
+    inside: set[int] = set()
+    for node in ast.walk(file.tree):
+        if isinstance(node, (ast.Constant, ast.JoinedStr)) and (node.end_lineno or 0) > node.lineno:
+            inside.update(range(node.lineno, node.end_lineno or 0))
+    for number, line in enumerate(file.lines, 1):
+        if "#" in line and number not in inside:
+            yield number, line
+
+
+def overlooked(file: Source) -> Iterator[str]:
+    for number, line in comments(file):
+        for name, pattern in (("type: ignore", IGNORE), ("noqa", NOQA)):
+            match = pattern.search(line)
+            if match and not (match["code"] and match["reason"]):
+                yield f"{file.path}:{number}: `{name}` without its code and a reason: `# {name}[code]  # why`"
+
+
+def public(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Functions and methods that others may call, with their dotted names; `__init__` and its like are among them."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        hidden = child.name.startswith("_") and not child.name.endswith("__")
+        if not hidden and isinstance(child, ast.ClassDef):
+            yield from public(child, f"{prefix}{child.name}.")
+        elif not hidden and not isinstance(child, ast.ClassDef):
+            yield f"{prefix}{child.name}", child
+
+
+def anything(file: Source) -> Iterator[str]:
+    for name, function in public(file.tree):
+        spec = function.args
+        annotated = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]
+        types = [arg.annotation for arg in annotated if arg is not None] + [function.returns]
+        words = (node for each in types if each is not None for node in ast.walk(each))
+        if any(isinstance(word, ast.Name) and word.id == "Any" for word in words):
+            if (file.path, name) not in TOLERATED:
+                yield file.at(function, f"the signature of {name} says Any")
+
+
+def test_what_the_checkers_overlook_has_a_code_and_a_reason() -> None:
+    stands(overlooked, "sizewise", "tests", "bench", "docs")
+
+
+def test_no_public_signature_says_any() -> None:
+    stands(anything, "sizewise")
+
+
+def test_every_tolerated_any_still_exists() -> None:
+    there = {(file.path, name) for file in sources("sizewise") for name, _ in public(file.tree)}
+    assert set(TOLERATED) <= there
+
+
+@pytest.mark.parametrize("comment", ["type: ignore", "type: ignore[misc]", "noqa", "noqa: E501", "noqa  # long"])
+def test_the_wall_sees_an_unexplained_ignore(comment: str) -> None:
+    assert planted(overlooked, f"x = 1  # {comment}")
+
+
+@pytest.mark.parametrize("comment", ["type: ignore[misc]  # their stub lies", "noqa: E501 - a table"])
+def test_the_wall_lets_an_explained_ignore_stand(comment: str) -> None:
+    assert not planted(overlooked, f"x = 1  # {comment}")
+
+
+@pytest.mark.parametrize(
+    "code", ["def f(x: Any) -> None: ...", "def f() -> dict[str, Any]: ...", "class A:\n    async def f(self, **k: Any): ..."]
+)
+def test_the_wall_sees_any(code: str) -> None:
+    assert planted(anything, code)
+
+
+def test_private_functions_may_say_any() -> None:
+    assert not planted(anything, "def _f(x: Any) -> None: ...")
