@@ -1,4 +1,4 @@
-"""Writes every generated page anew; with --check says which are stale. Knows where the facts stand, and states none itself.
+"""Writes every generated page anew, or says which are stale; knows where the facts stand and states none itself.
 
 python -m docs.build [--check]
 """
@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs import settings
+from docs import command_line, settings
 from sizewise import errors
 from sizewise.errors import SizewiseError
 
@@ -25,6 +25,7 @@ def pages() -> dict[Path, str]:
     """Every generated file and what belongs into it."""
     return {
         **settings.pages(),
+        **command_line.pages(),
         DOCS / "map.md": "\n".join(_map()),
         DOCS / "errors" / "README.md": "\n".join(_errors()),
         DOCS / "reference" / "kinds.md": "\n".join(_kinds()),
@@ -65,7 +66,7 @@ def promise(path: Path) -> str:
 
 def _map() -> Iterator[str]:
     yield f"# The map\n\n{MADE}\n"
-    yield "Each file by its first line, floor by floor: a file imports only from floors below its own, and a test sees to it."
+    yield "Each file by its first line, floor by floor: a file imports only from the floors below its own."
     yield "New here? Take the [tour](tour.md) first.\n"
     house = floors()
     for number, names in zip(range(len(house), 0, -1), house, strict=True):
@@ -79,7 +80,9 @@ def _table(places: list[Path]) -> Iterator[str]:
     yield "| file | promise |\n|---|---|"
     for place in places:
         files = _files(place) if place.is_dir() else [place.with_suffix(".py")]
-        yield from (f"| {_named(path)} | {promise(path).replace('|', chr(92) + '|')} |" for path in files if path.exists())
+        yield from (
+            f"| {_named(path)} | {promise(path).replace('|', chr(92) + '|')} |" for path in files if path.exists()
+        )
     yield ""
 
 
@@ -107,8 +110,8 @@ def classes() -> list[type[SizewiseError]]:
 
 def _errors() -> Iterator[str]:
     yield f"# Errors\n\n{MADE}\n"
-    yield "Each answer that is none carries a `code`, a `message` that says what was wrong, and a `hint` with the next step."
-    yield "At the terminal the exit code is 2 when you asked wrong, 3 when something outside broke, 1 when the answer is no.\n"
+    yield "Each error has a `code`, a `message` that says what was wrong, and a `hint` with the next step. At the"
+    yield "terminal the exit code is 2 when you asked wrong, 3 when something outside broke, 1 when the answer is no.\n"
     yield "| code | status | exit code | what it means |\n|---|---|---|---|"
     for each in classes():
         page = DOCS / "errors" / f"{each.code}.md"
@@ -130,13 +133,14 @@ def kinds() -> dict[str, dict[str, str]]:
 
 def _kinds() -> Iterator[str]:
     yield f"# What can be added\n\n{MADE}\n"
-    yield "A new member is one file and one line among the entry points of `pyproject.toml`, in our package or in yours."
-    yield "Nothing is imported until it is named.\n"
+    yield "A new member is one file and one line among the entry points of `pyproject.toml`, in our package or in"
+    yield "yours. Nothing is imported until it is named.\n"
     for kind, members in sorted(kinds().items()):
         yield f"## {kind}\n\n| name | promise |\n|---|---|"
         for name, where in sorted(members.items()):
             path = ROOT / Path(*where.partition(":")[0].split(".")).with_suffix(".py")
-            yield f"| [`{name}`]({Path('../..', path.relative_to(ROOT)).as_posix()}) | {promise(path) if path.exists() else ''} |"
+            link = Path("../..", path.relative_to(ROOT)).as_posix()
+            yield f"| [`{name}`]({link}) | {promise(path) if path.exists() else ''} |"
         yield ""
 
 

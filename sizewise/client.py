@@ -158,7 +158,7 @@ class Endpoint:
         fixed = [(name, value) for name, value in usual.items() if name not in given]
         if plainly and plainly.authorization:
             fixed.append(("proxy-authorization", plainly.authorization))
-        self._fixed = f"host: {parts.netloc.lower()}\r\n".encode() + _lines([*fixed, *headers], ConfigError)
+        self._fixed = f"host: {self.origin.partition('://')[2]}\r\n".encode() + _lines([*fixed, *headers], ConfigError)
         self._heads: dict[tuple[str, str], bytes] = {}
 
     async def request(

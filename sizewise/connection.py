@@ -192,16 +192,14 @@ class Connection(asyncio.Protocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        if self.ended:  # bytes after the end of the response: they answer no question of ours
-            self._keep = False
+        if self.ended:  # bytes behind the response answer no question of ours: the parser must not go on
+            raise HttpParserError("it says more than it was asked")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.headed:  # else it is a trailer, after the body: nobody may take it for a header
             self.fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self.ended:
-            return
         status = self._parser.get_status_code()
         if status < 200:
             self.fields.clear()
@@ -214,7 +212,7 @@ class Connection(asyncio.Protocol):
         self._arm(self._heard + self._between_s)
 
     def on_message_complete(self) -> None:
-        if self.headed and not self.ended:
+        if self.headed and not self.ended:  # ended already: HEAD
             self.ended = True
             self._keep = self._keep and self._parser.should_keep_alive()
 

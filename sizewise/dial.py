@@ -42,7 +42,7 @@ class Way:
 
 
 class Trust:
-    """Whom TLS believes: the authorities in the file `ca`, or the system's. Loaded when first needed (10 ms), and once."""
+    """Whom TLS believes: the authorities in the file `ca`, or the system's. Loaded once, when first needed (10 ms)."""
 
     def __init__(self, ca: Path | None) -> None:
         self._ca = ca

@@ -20,7 +20,7 @@ DataClass = Literal["public", "internal", "confidential"]
 
 PLACES: tuple[Place, ...] = get_args(Place)
 CLASSES: tuple[DataClass, ...] = get_args(DataClass)
-PORTS = {"http": 80, "https": 443}
+PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 
 def reaches(limit: Place, place: Place) -> bool:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -53,15 +54,15 @@ class Keeper:
         Raises Outside (home taken or not writable), StoreFailed (database ill or newer), ConfigError (URL, token file).
         """
         kept = kept or Records()
-        self._lock = _lock(home)
-        try:
+        with ExitStack() as undone:
+            self._lock = _lock(home)
+            undone.callback(os.close, self._lock)
             self.admin = admin_token(home)
             self._database = _open(home, url)
+            undone.callback(self._database.close)
             self.keys = Keys(self.admin)
             self._seen(self._read(accounts.known))
-        except BaseException:
-            os.close(self._lock)
-            raise
+            undone.pop_all()
         self.numbers = ids()
         self._writer = Writer(
             self._database,

@@ -23,6 +23,8 @@ TRIES = 4  # in a row that brought nothing
 PAUSE_S = 0.5  # seconds before the second of them, then double
 PATIENCE = Timeouts(connect=15.0, first_byte=60.0, between_bytes=60.0, total=math.inf)
 AGAIN = "Run the same command again: it resumes."
+CHECK = "Check where it comes from; nothing of it was kept."
+ELSE = "Check the address, or name another place: --from URL"
 Progress = Callable[[int], None]
 """Is told how many bytes of the file are here."""
 
@@ -53,7 +55,7 @@ async def _go_on(url: str, into: Path, most: int, settings: Settings, progress: 
         response = await _opened(url, _size(into), settings, stack)
         here, whole = _answer(response, _size(into), urlsplit(url).netloc)
         if whole is not None and whole > most:
-            raise Outside(f"{url!r} holds {whole:,} bytes, more than the {most:,} expected", "Check where it points.")
+            raise _too_large(url, into, most)
         if response.status == 416 or here < 0:
             return _unless_wrong(into, whole)
         with into.open("ab") as file:
@@ -62,7 +64,7 @@ async def _go_on(url: str, into: Path, most: int, settings: Settings, progress: 
             while block := await response.chunk():
                 here += len(block)
                 if here > most:
-                    raise Outside(f"{url!r} sends more than the {most:,} bytes expected", "Check where it points.")
+                    raise _too_large(url, into, most)
                 file.write(block)
                 progress(here)
         return whole is None or here == whole
@@ -97,8 +99,8 @@ async def _opened(url: str, start: int, settings: Settings, stack: AsyncExitStac
             return response
         url = urljoin(url, to)
         if where.startswith("https:") and not url.startswith("https:"):
-            raise Outside(f"{where!r} sends on to an address without TLS", "Name another place: --from URL")
-    raise Outside(f"more than {REDIRECTS} redirects, the last to {origin(url)!r}", "Name another place: --from URL")
+            raise Outside(f"{where!r} sends on to an address without TLS", ELSE)
+    raise Outside(f"more than {REDIRECTS} redirects, the last to {origin(url)!r}", ELSE)
 
 
 def _answer(response: Response, have: int, host: str) -> tuple[int, int | None]:
@@ -114,7 +116,12 @@ def _answer(response: Response, have: int, host: str) -> tuple[int, int | None]:
         raise _sign_in(host)
     if response.status == 429 or response.status >= 500:
         raise Upstream(f"it answered {response.status}")
-    raise Outside(f"{host!r} answered {response.status} for the file", "Check the address, or name another: --from URL")
+    raise Outside(f"{host!r} answered {response.status} for the file", ELSE)
+
+
+def _too_large(url: str, into: Path, most: int) -> Outside:
+    into.unlink(missing_ok=True)
+    return Outside(f"{shown(url)!r} holds more than the {most:,} bytes expected", CHECK)
 
 
 def _sign_in(host: str) -> Outside:
@@ -122,6 +129,12 @@ def _sign_in(host: str) -> Outside:
         f"{host!r} wants a sign-in that only pip knows",
         "Fetch the wheels with `pip download --no-deps --dest DIR NAME==VERSION`, then set PIP_FIND_LINKS=DIR",
     )
+
+
+def shown(url: str) -> str:
+    """The URL without what may be a token: a query, or a name and password."""
+    bare = url.partition("?")[0]
+    return bare if "@" not in urlsplit(url).netloc else f"the URL at {urlsplit(url).hostname}"
 
 
 def _size(path: Path) -> int:

@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from sizewise.cards import Weights
-from sizewise.catalog.download import AGAIN, download
+from sizewise.catalog.download import AGAIN, CHECK, download, shown
 from sizewise.catalog.index import Wheel, wheels
 from sizewise.catalog.lock import alone
 from sizewise.catalog.read import fetched, lies
@@ -181,7 +180,7 @@ def _local(url: str) -> Path | None:
     """The path that a file:// URL or a plain path means; None for every other URL."""
     if "://" not in url:
         return Path(url).expanduser()
-    return Path(url2pathname(urlsplit(url).path)) if urlsplit(url).scheme == "file" else None
+    return Path(unquote(urlsplit(url).path)) if urlsplit(url).scheme == "file" else None
 
 
 async def _right(path: Path, wanted: Wheel) -> None:
@@ -189,8 +188,8 @@ async def _right(path: Path, wanted: Wheel) -> None:
     found = await asyncio.to_thread(_sha256, path)
     if wanted.sha256 and found != wanted.sha256:
         raise Outside(
-            f"{wanted.url!r} is not the file expected: its sha256 begins {found[:12]!r}, not {wanted.sha256[:12]!r}",
-            "Check where it comes from; nothing of it was kept.",
+            f"{shown(wanted.url)!r} is not the file expected: sha256 {found[:12]}… instead of {wanted.sha256[:12]}…",
+            CHECK,
         )
 
 

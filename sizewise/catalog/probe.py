@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -57,15 +58,15 @@ class _Models(Struct):
     data: list[_Model]
 
 
-async def found(*, skip: int) -> tuple[Card, ...]:
+async def found(*, skip: int, ports: Sequence[tuple[str, int]] = PORTS) -> tuple[Card, ...]:
     """A card for each chat model that another server on this machine offers now; all are asked at once, for 0.3 s.
 
     `skip` is the port that we listen on ourselves.
     """
-    ports = [(name, port) for name, port in PORTS if port != skip]
-    egress = Egress({f"http://127.0.0.1:{port}": "anyone" for _, port in ports}, {"public": "anyone"})
+    others = [(name, port) for name, port in ports if port != skip]
+    egress = Egress({f"http://127.0.0.1:{port}": "anyone" for _, port in others}, {"public": "anyone"})
     async with Client(egress) as client:  # and by no proxy
-        lists = await asyncio.gather(*(_asked(client, name, port) for name, port in ports))
+        lists = await asyncio.gather(*(_asked(client, name, port) for name, port in others))
     return tuple(card for each in lists for card in each)
 
 

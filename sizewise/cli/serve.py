@@ -31,6 +31,7 @@ from sizewise.keeper import Keeper
 from sizewise.providers.local import Locals
 from sizewise.telemetry.metrics import Metrics
 
+COLLECT = (20_000, 20, 20)  # requests free by counting; the default looks for cycles 30 times as often, 5 % of the CPU
 KEEP_ALIVE_S = 75  # an idle connection is kept this long
 
 
@@ -54,9 +55,7 @@ class Live:
         settings = load(old.settings.config, old.settings.home)
         server = replace(settings.server, host=old.settings.server.host, port=old.settings.server.port)
         self.house = self._built(replace(settings, server=server))
-        longest = max((p.timeouts.total_s for p in old.settings.providers.values()), default=0.0)
-        loop = asyncio.get_running_loop()
-        loop.call_later(longest, lambda: loop.create_task(old.client.close()))  # requests in flight finish in it
+        old.client.retire()  # requests in flight finish in it
         return self.house
 
 
@@ -131,6 +130,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
+    gc.set_threshold(*COLLECT)
     try:
         await serving
     finally:

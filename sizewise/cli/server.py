@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -21,7 +20,6 @@ from sizewise.client import Client, Response, Timeouts
 from sizewise.config import Settings
 from sizewise.egress import CLASSES, Egress
 from sizewise.errors import BadRequest, Outside, SizewiseError, Upstream
-from sizewise.proxies import Proxies
 
 T = TypeVar("T")
 
@@ -33,9 +31,12 @@ PATIENT = Timeouts(connect=5, first_byte=600, between_bytes=600, total=3_600)
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    """`elsewhere`: named by its URL, and not known to be this machine's."""
+
     url: str
     key: str = field(repr=False)
     settings: Settings
+    elsewhere: bool = False
 
     @asynccontextmanager
     async def post(self, path: str, body: object, **headers: str) -> AsyncIterator[Response]:
@@ -63,18 +64,18 @@ class Server:
     async def _answer(
         self, method: str, path: str, body: bytes, headers: list[tuple[str, str]]
     ) -> AsyncIterator[Response]:
-        said = self.settings
-        egress = Egress({self.url: "anyone"}, {each: "anyone" for each in CLASSES})  # the user named this server
-        proxies = Proxies(said.http_proxy, said.https_proxy, said.no_proxy)
+        egress = Egress({self.url: "anyone"}, dict.fromkeys(CLASSES, "anyone"))  # the user named this server
         try:
-            async with Client(egress, proxies=proxies, ca=said.ca) as client:
+            async with Client(egress, proxies=self.settings.proxies, ca=self.settings.ca) as client:
                 endpoint = client.endpoint(self.url)
                 async with await endpoint.request(
                     method, path, body, headers, why="the command line", data_class="confidential", timeouts=PATIENT
                 ) as response:
                     yield response
         except Upstream as error:
-            raise Outside(f"the server at {self.url} did not answer: {error.message}", "see: sizewise doctor") from error
+            raise Outside(
+                f"the server at {self.url} did not answer: {error.message}", "see: sizewise doctor"
+            ) from error
 
 
 def find(settings: Settings, url: str = "") -> Server:
@@ -85,10 +86,10 @@ def find(settings: Settings, url: str = "") -> Server:
             raise Outside(f"no Sizewise is running in {str(settings.home)!r}", "start it: sizewise up")
         return here
     url = url.rstrip("/")
-    if settings.key:
-        return Server(url, settings.key, settings)
     if here is not None and here.url == url:
         return here
+    if settings.key:
+        return Server(url, settings.key, settings, elsewhere=True)
     raise BadRequest(f"there is no key for the server at {url!r}", "export SIZEWISE_KEY=...")
 
 
@@ -119,7 +120,7 @@ class _Extensions(Struct):
     hint: str = ""
 
 
-class _Error(Struct):
+class Trouble(Struct):
     """An error in GraphQL's shape, or in OpenAI's."""
 
     message: str = ""
@@ -129,8 +130,8 @@ class _Error(Struct):
 
 
 class _Errors(Struct):
-    errors: list[_Error] = []
-    error: _Error | None = None
+    errors: list[Trouble] = []
+    error: Trouble | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -159,7 +160,7 @@ def _decoded(body: bytes) -> _Errors:
         raise Outside("the server did not answer in JSON", "is this a Sizewise?") from error
 
 
-def again(error: _Error) -> SizewiseError:
+def again(error: Trouble) -> SizewiseError:
     """The same error as the server's, so that it ends with the same exit code."""
     said = error.extensions or error
     kind = next((each for each in _family(SizewiseError) if each.code == said.code), SizewiseError)

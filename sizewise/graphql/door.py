@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 from msgspec import Struct
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.answer import Caller
 from sizewise.errors import BadBody, BadRequest, BodyTooLarge, Forbidden, SizewiseError
@@ -137,3 +137,8 @@ async def _answer(send: Send, status: int, shown: Shown, trace: str) -> None:
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def graphql(house: Live, reload: Reload) -> ASGIApp:
+    """The app for `Route("/graphql", ...)`."""
+    return GraphQL(house, reload)

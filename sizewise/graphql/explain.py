@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -13,11 +12,10 @@ from sizewise.chat import Chat
 from sizewise.egress import DataClass
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import Context
+from sizewise.graphql.told import Told
 from sizewise.money import dollars
 from sizewise.providers.wires.openai import read_request
 from sizewise.routing.explain import Considered, Decision
-
-Told = Mapping[str, object]
 
 NOBODY = "0" * 32
 """The trace of a question that is not asked."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 
 from sizewise.accounts.rows import Key
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.graphql.context import Context
-
-Told = Mapping[str, object]
+from sizewise.graphql.told import Told
 
 DAY_MS = 86_400_000
 MOST_DAYS = 36_500

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from sizewise.graphql.context import Context, unhurried
+from sizewise.graphql.told import Told
 from sizewise.money import dollars
 from sizewise.telemetry.rows import Filter, Record, Try, Whole
-
-Told = Mapping[str, object]
 
 
 async def records(

@@ -375,7 +375,7 @@ def fitted(asked: Runtime, header: gguf.Header) -> Runtime:
         context=min(asked.context, window) if asked.context else min(CONTEXT, window),
         threads=asked.threads or cores(),
         # llama.cpp wants room for one token of every slot.
-        batch=max(asked.batch or min(32, 1_100_000_000 // max(1, header.parameters)), slots, 2),
+        batch=max(asked.batch or min(32, 820_000_000 // max(1, header.parameters)), slots, 2),
     )
 
 

@@ -34,6 +34,7 @@ class Try:
     """What is known of one attempt. Times are seconds since the request reached the door."""
 
     # Set where they are known; as class values, because most attempts never need them and each is made in the hot path.
+    asked = False
     first: float | None = None
     result: Result = "cancelled"
     reply: Reply | None = None

@@ -210,7 +210,8 @@ class _Request:
                         continue
                     one = self._begin(each.card, each.why)
                     race.running[group.create_task(self._make(one, each, race))] = one
-                    await _until(race, move.after_s)
+                    if move.after_s > 0:
+                        await _until(race, move.after_s)
                     if race.won.done():
                         break
         except BaseExceptionGroup as faults:
@@ -257,7 +258,7 @@ class _Request:
     async def _make(self, one: Try, move: Attempt, race: _Race | None = None, what: Chat | None = None) -> None:
         """Asks once. Notes a failure and how it went; raises only what is no failure of the model."""
         ask, held, clock = self._ask, move.commit == "hold", None
-        one.result = "failed"  # until it is known better
+        one.asked, one.result = True, "failed"  # until it is known better
         if held and one.card.logprobs and isinstance(ask.what, Chat) and not ask.what.logprobs:
             what, one.lent = with_logprobs(ask.what), True
         if what is not None:
@@ -392,6 +393,8 @@ class _Request:
         prompt = self._need.question.tokens
         cancelled: asyncio.CancelledError | None = None
         for one in self._tries:
+            if not one.asked:
+                continue  # the race was over before it was its turn
             if one.result == "answered" and one is not self._shown:
                 one.result = self._unused(one)
             try:

@@ -40,6 +40,7 @@ class Shelf:
         self.files: dict[str, bytes] = {}
         self.cuts: dict[str, list[int]] = {}
         self.redirects: dict[str, str] = {}
+        self.headers: dict[str, str] = {}
         self.statuses: dict[str, int] = {}
         self.asked: list[tuple[str, str]] = []  # path, Range header
         self.ranges = True
@@ -109,6 +110,8 @@ def respond(shelf: Shelf, to: BaseHTTPRequestHandler) -> None:
     to.send_response(206 if start else 200)
     if start:
         to.send_header("content-range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+    for name, value in shelf.headers.items():
+        to.send_header(name, value)
     to.send_header("content-type", "text/html" if data.startswith(b"<!") else "application/octet-stream")
     to.send_header("content-length", str(len(data) - start))
     to.end_headers()

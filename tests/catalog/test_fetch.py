@@ -265,7 +265,7 @@ def test_another_file_at_the_named_place_is_refused(shelf: Shelf, tmp_path: Path
     shelf.files["/other.gguf"], shelf.files["/long.gguf"] = other.read_bytes(), bytes(700_000)
     assert "sha256" in refused(tmp_path, source=str(other)).message
     assert "sha256" in refused(tmp_path, source=f"{shelf.url}/other.gguf").message
-    assert "700,000 bytes, more than the 600,000" in refused(tmp_path, source=f"{shelf.url}/long.gguf").message
+    assert "holds more than the 600,000 bytes" in refused(tmp_path, source=f"{shelf.url}/long.gguf").message
     assert "cannot be read" in refused(tmp_path, source=str(tmp_path / "no.gguf")).message
 
 

@@ -45,17 +45,16 @@ ENDLESS = (
     WORK
     + """
 import threading
-late = 0.0
+late = [0.0]
 
 def pulse():  # how late this machine wakes a thread that wants the processor and the disk, as the writer does
-    global late
     with open(sys.argv[1] + "/pulse", "wb") as file:
         while True:
             began = time.monotonic()
             time.sleep(0.005)
             file.write(b"x" * 4096)
             file.flush()
-            late = max(late, time.monotonic() - began - 0.005)
+            late[0] = max(late[0], time.monotonic() - began - 0.005)
 
 threading.Thread(target=pulse, daemon=True).start()
 
@@ -64,7 +63,7 @@ async def main():
     while True:
         for number in range(number + 1, number + 21):
             await request(number)
-        print(number, time.monotonic(), late, flush=True)
+        print(number, time.monotonic(), late[0], flush=True)
         await asyncio.sleep(0.001)
 asyncio.run(main())
 """

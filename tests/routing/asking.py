@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -31,7 +32,7 @@ from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
 from sizewise.routing.names import Names
 from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policy import Attempt, Field, Judging, Policy, Question, Route, everyone, race, resume
+from sizewise.routing.policy import Attempt, Field, Judging, Policy, Question, Route, attempt, everyone, race, resume
 from sizewise.routing.route import EVERYWHERE, Routed, well
 from sizewise.routing.trust import Trust
 
@@ -50,7 +51,7 @@ def embed(*texts: str, model: str = "auto") -> Embed:
 
 
 def asking(what: Chat | Embed, wishes: Wishes = Wishes(), caller: Caller = Caller()) -> Ask:  # noqa: B008  # frozen
-    return Ask(what, caller, "0" * 32, time.perf_counter(), wishes)
+    return Ask(what, caller, uuid.uuid4().hex, time.perf_counter(), wishes)
 
 
 class Client:
@@ -72,7 +73,7 @@ class Client:
         return "".join(event.text for event in self.events if isinstance(event, Text))
 
     @property
-    def shown(self) -> list[Event]:
+    def shown(self) -> list[Text | Thought | ToolDelta | Finished]:
         return [event for event in self.events if isinstance(event, Text | Thought | ToolDelta | Finished)]
 
     @property
@@ -150,8 +151,7 @@ def agreeing() -> Plays:
 
 def resuming() -> Plays:
     def plays(question: Question, field: Field) -> Route:
-        got = yield Attempt(field[0].card, "first")
-        assert not isinstance(got, tuple) and hasattr(got, "said")
+        got = yield from attempt(field[0].card, "first")
         if got.said:
             got = yield from resume(field[1].card, got.said, "the first broke off")
         return got

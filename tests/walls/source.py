@@ -52,7 +52,9 @@ def committed(suffix: str = "", under: str = "") -> Iterator[Path]:
 
 def sources(*folders: str) -> list[Source]:
     return [
-        Source(path.relative_to(ROOT).as_posix(), path.read_text()) for each in folders for path in committed(".py", each)
+        Source(path.relative_to(ROOT).as_posix(), path.read_text())
+        for each in folders
+        for path in committed(".py", each)
     ]
 
 

@@ -25,7 +25,14 @@ def test_every_file_begins_with_its_promise() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x = 1", "# a comment", '"""Helpers."""', '"""A sentence that goes on and\non over the line."""', '"""\nLate."""'],
+    [
+        "",
+        "x = 1",
+        "# a comment",
+        '"""Helpers."""',
+        '"""A sentence that goes on and\non over the line."""',
+        '"""\nLate."""',
+    ],
 )
 def test_the_wall_sees_a_file_without_a_promise(text: str) -> None:
     assert planted(promise, text)

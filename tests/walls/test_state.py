@@ -37,6 +37,8 @@ STILL: Mapping[str, str] = {
     "struct.Struct": "the layout of bytes",
     "Struct": "the same: a msgspec Struct is inherited, never called",
     "Raw": "bytes of JSON",
+    "click.option": "a decorator",
+    "click.argument": "a decorator",
     "setting": "a field of a frozen dataclass",
 }
 """Calls whose result cannot change, and why; our own frozen classes are found by themselves."""
@@ -46,7 +48,7 @@ MEMORY = frozenset({"cache", "lru_cache", "functools.cache", "functools.lru_cach
 
 
 def frozen_classes(files: list[Source]) -> frozenset[str]:
-    """Names of our classes whose instances cannot change: `frozen=True` in the class line or its decorator, and Enums."""
+    """Our classes whose instances cannot change: `frozen=True` in the class line or its decorator, and Enums."""
     found: set[str] = set()
     for node in (node for file in files for node in ast.walk(file.tree) if isinstance(node, ast.ClassDef)):
         calls = [call for call in node.decorator_list if isinstance(call, ast.Call)]
@@ -65,7 +67,9 @@ def changeable(value: ast.expr) -> str:
     if isinstance(value, DISPLAYS):
         return f"a {type(value).__name__.lower()}"
     if isinstance(value, (ast.Tuple, ast.BinOp, ast.BoolOp, ast.IfExp, ast.Starred)):
-        return next(filter(None, map(changeable, (n for n in ast.iter_child_nodes(value) if isinstance(n, ast.expr)))), "")
+        return next(
+            filter(None, map(changeable, (n for n in ast.iter_child_nodes(value) if isinstance(n, ast.expr)))), ""
+        )
     if isinstance(value, ast.Call):
         return _called(value)
     if isinstance(value, ast.Attribute):
@@ -103,7 +107,9 @@ def top(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def state(file: Source) -> Iterator[str]:
     for node in ast.walk(file.tree):
         if isinstance(node, ast.Global):
-            yield file.at(node, f"`global {', '.join(node.names)}`: hand the value in, or keep it in an object of house.py")
+            yield file.at(
+                node, f"`global {', '.join(node.names)}`: hand the value in, or keep it in an object of house.py"
+            )
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for each in node.decorator_list:
                 if dotted(each.func if isinstance(each, ast.Call) else each) in MEMORY:
@@ -123,11 +129,12 @@ def state(file: Source) -> Iterator[str]:
 
 
 def _in_class(file: Source, node: ast.ClassDef) -> Iterator[str]:
-    """A plain value of a class is shared by all its objects. (Annotated ones are fields: dataclasses and Structs copy.)"""
+    """A plain value of a class is shared by all its objects. (Annotated, it is a field, and those are copied.)"""
     for statement in node.body:
-        if isinstance(statement, ast.Assign) and dotted(statement.targets[0]) != "__slots__":
-            if isinstance(statement.value, DISPLAYS):
-                yield file.at(statement, f"{node.name}.{dotted(statement.targets[0])} is shared by all its objects")
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, DISPLAYS):
+            name = dotted(statement.targets[0])
+            if name != "__slots__":
+                yield file.at(statement, f"{node.name}.{name} is shared by all its objects")
 
 
 def _is_alias(annotation: ast.expr | None) -> bool:

@@ -1,0 +1,39 @@
+"""Writes how-to/command-line.md: every verb's own help, word for word; knows no verb by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from sizewise.cli.main import sizewise
+
+PAGE = Path(__file__).parent / "how-to" / "command-line.md"
+INTRODUCTION = """\
+# The command line
+
+*Made from the verbs' own help by `python -m docs.build`; change it there.*
+
+Every verb takes `--json` for scripts. Exit codes: 0 done, 1 the answer is no, 2 you asked wrong, 3 something outside
+broke.
+"""
+
+
+def pages() -> dict[Path, str]:
+    return {PAGE: "\n".join([INTRODUCTION, *_sections(sizewise, "sizewise", None)])}
+
+
+def _sections(command: click.Command, name: str, above: click.Context | None) -> Iterator[str]:
+    context = click.Context(command, above, info_name=name, terminal_width=80, max_content_width=80)
+    yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            under = command.get_command(context, each)
+            if under is not None and not under.hidden:
+                yield from _sections(under, each, context)
+
+
+def verbs() -> list[str]:
+    """Every verb as it is typed, `sizewise models pull` and its like among them."""
+    return [section.partition("\n")[0].removeprefix("## ") for section in _sections(sizewise, "sizewise", None)]

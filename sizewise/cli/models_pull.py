@@ -1,0 +1,82 @@
+"""`sizewise models pull`: a local model's weights into the cache, with a bar for people; works without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from sizewise.cards import Card
+from sizewise.catalog.fetch import Progress as Told
+from sizewise.catalog.fetch import nobody
+from sizewise.catalog.fetch import pull as fetch
+from sizewise.catalog.read import fetched, named
+from sizewise.cli.notice import noticed
+from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.paper import write_json
+from sizewise.config import Settings
+
+
+@click.command()
+@click.argument("name")
+@click.option("--from", "source", default="", metavar="URL", help="Take the very same file from this URL or path.")
+@placed
+def pull(name: str, source: str) -> None:
+    """Fetch a local model; resumes, and checks its sha256.
+
+    \b
+    Example: sizewise models pull smollm2-135m
+    """
+    found = settings()
+    card = named(name, found)
+    assert card.weights is not None  # a local model has them
+    here = bool(card.weights.path) or fetched(card.weights, found.cache)
+    silent = wants_json()
+    path = asyncio.run(_fetched(card, found, source, silent))
+    known = False if here else asyncio.run(noticed(found))
+    if silent:
+        write_json(
+            {"name": card.name, "path": path, "bytes": card.weights.bytes, "fetched": not here, "noticed": known}
+        )
+    else:
+        click.echo(f"{card.name} {'was here already' if here else 'is ready'}: {path}")
+
+
+async def _fetched(card: Card, settings: Settings, source: str, silent: bool) -> str:
+    assert card.weights is not None
+
+    def waiting() -> None:
+        click.echo("another process is fetching it; waiting for it", err=True)
+
+    with _bar(card.model, silent) as progress:
+        return str(await fetch(card.weights, settings, source=source, progress=progress, waiting=waiting))
+
+
+@contextmanager
+def _bar(name: str, silent: bool) -> Iterator[Told]:
+    """A bar with rate and remaining time on stderr, where somebody watches."""
+    console = Console(stderr=True)
+    if silent or not console.is_terminal:
+        yield nobody
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda here, whole: bar.update(task, completed=here, total=whole)

@@ -1,0 +1,183 @@
+"""`sizewise records`: what happened, newest first; counts and decisions, for nobody keeps the words."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import money, seconds, when, write_json, write_pairs, write_table
+from sizewise.errors import UnknownPath
+
+SHORT = 8
+"""Characters of a trace in the list: enough to name one."""
+
+_TOKENS = "tokens { input output cached cacheWrite reasoning estimated }"
+_FIELDS = f"""trace at door key project asked policy model why status error stream degraded dataClass
+    {_TOKENS} costUsd firstMs totalMs tried"""
+LIST = f"""query ($last: Int, $model: String, $status: Int) {{
+  records(last: $last, model: $model, status: $status) {{ {_FIELDS} }}
+}}"""
+ONE = f"""query ($trace: String!) {{
+  records: record(trace: $trace) {{
+    {_FIELDS}
+    attempts {{ number model place result why score error {_TOKENS} costUsd beganMs firstMs endedMs }}
+  }}
+}}"""
+
+
+class Tokens(Struct, rename="camel"):
+    input: int
+    output: int
+    cached: int
+    cache_write: int
+    reasoning: int
+    estimated: bool
+
+
+class Attempt(Struct, rename="camel"):
+    number: int
+    model: str
+    place: str
+    result: str
+    why: str
+    score: float | None
+    error: str
+    tokens: Tokens
+    cost_usd: str | None
+    began_ms: float
+    first_ms: float | None
+    ended_ms: float
+
+
+class Record(Struct, rename="camel", omit_defaults=True):
+    trace: str
+    at: int
+    door: str
+    key: str
+    project: str
+    asked: str
+    policy: str
+    model: str
+    why: str
+    status: int
+    error: str
+    stream: bool
+    degraded: str
+    data_class: str | None
+    tokens: Tokens
+    cost_usd: str | None
+    first_ms: float | None
+    total_ms: float
+    tried: int
+    attempts: list[Attempt] | None = None
+
+
+class Told(Struct):
+    records: list[Record]
+
+
+@click.command()
+@click.argument("trace", required=False)
+@click.option("--trace", "named", metavar="TRACE", help="The same as TRACE.")
+@click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="How many. [20]")
+@click.option("-m", "--model", help="Only those that this model answered.")
+@click.option("--status", type=int, help="Only those with this HTTP status.")
+@served
+def records(trace: str | None, named: str | None, last: int, model: str | None, status: int | None) -> None:
+    """What happened, newest first.
+
+    With the TRACE of a record, or its beginning: every attempt that was made for it.
+
+    \b
+    Example: sizewise records --last 5
+             sizewise records 3f9a1c
+    """
+    wanted = trace or named
+    found = server()
+    if wanted:
+        told = asyncio.run(found.graphql(ONE, Told, trace=wanted)).records
+        if not told:
+            raise UnknownPath(f"there is no record with the trace {wanted!r}", "sizewise records lists them")
+    else:
+        told = asyncio.run(found.graphql(LIST, Told, last=last, model=model, status=status)).records
+    if wants_json():
+        write_json(msgspec.to_builtins({"records": told}))
+    elif wanted:
+        for each in told:
+            _show(each)
+    else:
+        _list(told)
+
+
+def _list(records: list[Record]) -> None:
+    if not records:
+        click.echo("nothing has happened yet", err=True)
+        return
+    write_table(
+        ("TIME", "TRACE", "ASKED", "ANSWERED", "STATUS", "TOKENS", "COST", "FIRST", "TOTAL", "WHY"),
+        [_row(each) for each in records],
+        right="TOKENS COST FIRST TOTAL",
+    )
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    answered = record.model or "-"
+    return (
+        when(record.at),
+        record.trace[:SHORT],
+        record.asked,
+        f"{answered} ({record.tried})" if record.tried > 1 else answered,
+        str(record.status),
+        _tokens(record.tokens),
+        money(record.cost_usd),
+        seconds(record.first_ms),
+        seconds(record.total_ms),
+        record.error or record.why,
+    )
+
+
+def _tokens(tokens: Tokens) -> str:
+    return f"{'~' if tokens.estimated else ''}{tokens.input}+{tokens.output}"
+
+
+def _show(record: Record) -> None:
+    write_pairs(
+        [
+            ("trace", record.trace),
+            ("at", when(record.at)),
+            ("asked", f"{record.asked}, policy {record.policy}, by key {record.key}"),
+            ("answered", record.model or "nobody"),
+            ("why", record.why or "-"),
+            ("status", f"{record.status} {record.error}"),
+            ("tokens", _tokens(record.tokens)),
+            ("cost", money(record.cost_usd)),
+            ("time", f"{seconds(record.first_ms)} to the first word, {seconds(record.total_ms)} in all"),
+            *([("shown", f"although not trusted: {record.degraded}")] if record.degraded else []),
+        ]
+    )
+    write_table(
+        ("#", "MODEL", "PLACE", "RESULT", "TRUST", "TOKENS", "COST", "BEGAN", "FIRST", "ENDED", "WHY"),
+        [_tried(each) for each in record.attempts or ()],
+        right="# TRUST TOKENS COST BEGAN FIRST ENDED",
+    )
+    click.echo()
+
+
+def _tried(attempt: Attempt) -> tuple[str, ...]:
+    return (
+        str(attempt.number),
+        attempt.model,
+        attempt.place,
+        attempt.result,
+        "-" if attempt.score is None else f"{attempt.score:.2f}",
+        _tokens(attempt.tokens),
+        money(attempt.cost_usd),
+        seconds(attempt.began_ms),
+        seconds(attempt.first_ms),
+        seconds(attempt.ended_ms),
+        f"{attempt.why} ({attempt.error})" if attempt.error else attempt.why,
+    )

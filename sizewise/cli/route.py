@@ -1,0 +1,115 @@
+"""`sizewise route explain`: what the router would do with a question, and why; asks no model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import count, money, write_json, write_table
+from sizewise.cli.verbs import Verb, Verbs
+
+VERBS: Mapping[str, Verb] = {
+    "explain": Verb("sizewise.cli.route:explain", "The decision without the call, and why."),
+}
+
+QUERY = """query ($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $dataClass: DataClass,
+                $online: Online, $maxCostUsd: Dollars) {
+  explain(prompt: $prompt, model: $model, policy: $policy, maxTokens: $maxTokens, dataClass: $dataClass,
+          online: $online, maxCostUsd: $maxCostUsd) {
+    asked policy dataClass tokens why error sentences
+    candidates { model size place may why costUsd }
+    steps { models how why }
+  }
+}"""
+
+
+class Candidate(Struct, rename="camel"):
+    model: str
+    size: str
+    place: str
+    may: bool
+    why: str
+    cost_usd: str | None
+
+
+class Step(Struct):
+    models: list[str]
+    how: str
+    why: str
+
+
+class Decision(Struct, rename="camel"):
+    asked: str
+    policy: str
+    data_class: str
+    tokens: int
+    why: str
+    error: str
+    sentences: list[str]
+    candidates: list[Candidate]
+    steps: list[Step]
+
+
+class Told(Struct):
+    explain: Decision
+
+
+@click.group(cls=Verbs, verbs=VERBS)
+def route() -> None:
+    """Explain a routing decision without the call."""
+
+
+@click.command()
+@click.argument("question", nargs=-1, required=True)
+@click.option("-m", "--model", default="auto", help="auto, auto:<policy>, small, large or <provider>/<model>. [auto]")
+@click.option("-p", "--policy", help="Choose by this policy, as auto:<policy> does.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
+@click.option("--max-cost-usd", metavar="DOLLARS", help="What it may cost at most.")
+@click.option("--data-class", type=click.Choice(["public", "internal", "confidential"]), help="Of this question.")
+@click.option("--online", type=click.Choice(["allow", "deny"]), help="Whether it may leave this machine.")
+@served
+@click.pass_context
+def explain(ctx: click.Context, question: tuple[str, ...], **wishes: object) -> None:
+    """The decision without the call, and why.
+
+    Shows who would be asked, the reason against each other model, and the expected cost. Ends with 1 when nobody
+    fits.
+
+    \b
+    Example: sizewise route explain "Prove that 2 is prime" --data-class confidential
+    """
+    told = asyncio.run(_explained(" ".join(question), wishes))
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+    else:
+        _show(told)
+    ctx.exit(1 if told.error else 0)
+
+
+async def _explained(prompt: str, wishes: Mapping[str, object]) -> Decision:
+    named = {"maxTokens": "max_tokens", "dataClass": "data_class", "maxCostUsd": "max_cost_usd"}
+    variables = {each: wishes[named.get(each, each)] for each in ("model", "policy", "online", *named)}
+    return (await server().graphql(QUERY, Told, prompt=prompt, **variables)).explain
+
+
+def _show(told: Decision) -> None:
+    click.echo(f"{told.asked} by policy {told.policy}; about {count(told.tokens)} tokens of {told.data_class} data")
+    click.echo()
+    for number, step in enumerate(told.steps, 1):
+        click.echo(f"{number}. {' and '.join(step.models)}, {step.how}: {step.why}")
+    if told.error:
+        click.echo(told.sentences[-1])
+    click.echo()
+    write_table(
+        ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "WHY"),
+        [(c.model, c.size, c.place, "yes" if c.may else "no", _cost(c), c.why) for c in told.candidates],
+    )
+
+
+def _cost(candidate: Candidate) -> str:
+    return money(candidate.cost_usd) if candidate.may else "-"
