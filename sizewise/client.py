@@ -178,7 +178,7 @@ class Endpoint:
         UpstreamGarbled; none of their messages holds the path, a header or the body.
         """
         self._egress.check(self.origin, why=why, data_class=data_class)
-        total_at = asyncio.get_running_loop().time() + timeouts.total
+        since = asyncio.get_running_loop().time()
         head = self._heads.get((method, path)) or self._head(method, path)
         more = _lines(headers, BadRequest) if headers else b""
         message = b"%b%bcontent-length: %d\r\n\r\n%b" % (head, more, len(body), body)
@@ -192,7 +192,8 @@ class Endpoint:
                     head_only=method == "HEAD",
                     first_s=timeouts.first_byte,
                     between_s=timeouts.between_bytes,
-                    total_at=total_at,
+                    total_s=timeouts.total,
+                    since=since,
                 )
                 break
             except UpstreamDown:

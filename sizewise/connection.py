@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_asking", "_began", "_between_s", "_busy", "_eof", "_first_s", "_free", "_freed", "_gone", "_head_bytes",
         "_head_only", "_heard", "_idle_s", "_keep", "_lingers", "_loop", "_name", "_parser", "_paused", "_poll",
-        "_timer", "_timer_at", "_total_at", "_transport", "_unread", "_waiter",
+        "_timer", "_timer_at", "_total_at", "_total_s", "_transport", "_unread", "_waiter",
         "ended", "error", "fields", "headed", "on_body", "parts", "status", "unread_by_peer", "used",
     )  # fmt: skip
 
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._busy = self._asking = self._eof = self._paused = self._lingers = self._head_only = False
         self._keep = True
         self._began = self._heard = self._freed = self._loop.time()
-        self._first_s = self._between_s = self._total_at = inf
+        self._first_s = self._between_s = self._total_s = self._total_at = inf
         self._head_bytes = self._unread = 0
         self.status = 0
         self.fields: list[tuple[bytes, bytes]] = []
@@ -77,18 +77,21 @@ class Connection(asyncio.Protocol):
             return False
         return self._poll is None or not self._poll.poll(0)
 
-    async def ask(self, message: bytes, *, head_only: bool, first_s: float, between_s: float, total_at: float) -> None:
-        """Sends one whole request and returns when the head of its response is there."""
+    async def ask(
+        self, message: bytes, *, head_only: bool, first_s: float, between_s: float, total_s: float, since: float
+    ) -> None:
+        """Sends one whole request and returns when the head of its response is there. `total_s` counts from `since`."""
         if self.error or self._transport is None:
             raise self.error or UpstreamDown(f"{self._name} is not connected")
         self._busy = self._asking = True
         self.headed = self.ended = self._lingers = False
         self._head_only, self._head_bytes, self._unread = head_only, 0, 0
-        self._first_s, self._between_s, self._total_at = first_s, between_s, total_at
+        self._first_s, self._between_s, self._total_s = first_s, between_s, total_s
+        self._total_at = since + total_s
         self._began = self._loop.time()
         self.fields = []
         self._transport.write(message)
-        self._arm(min(self._began + first_s, total_at))
+        self._arm(min(self._began + first_s, self._total_at))
         await self.more()
         if self.error and not self.headed:
             raise self.error
@@ -309,7 +312,7 @@ class Connection(asyncio.Protocol):
             return self._freed + self._idle_s, ""
         if self.ended:
             return inf, ""
-        total = self._total_at, f"did not finish within {self._total_at - self._began:.3g} s"
+        total = self._total_at, f"did not finish within {self._total_s:.3g} s"
         if not self.headed:
             near = self._began + self._first_s, f"sent no answer within {self._first_s:.3g} s"
         elif self._paused:

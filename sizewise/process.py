@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from contextlib import suppress
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ class Child:
         code = await self._process.wait()
         await self._listening
         self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended with code {code}"
@@ -149,4 +152,3 @@ def _first_line(path: str) -> str:
         return Path(path).read_text("ascii").strip()
     except OSError:
         return ""
-

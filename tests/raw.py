@@ -41,7 +41,7 @@ class Peer:
         self.number = number
         self.reader = reader
         self.writer = writer
-        self.gone = asyncio.Event()  # set when the client hung up and `left` saw it
+        self.gone = asyncio.Event()  # set when the client was seen to hang up, and when the connection is closed
         self._seen = seen
 
     async def hear(self) -> Request:
@@ -118,11 +118,14 @@ class Raw:
         try:
             await self.turn(peer)
         except (asyncio.IncompleteReadError, ConnectionError):
-            peer.gone.set()
+            pass
         except Exception as why:  # a mistake of the test, shown when it ends
             self._broken.append(why)
         finally:
             peer.writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await peer.writer.wait_closed()
+            peer.gone.set()
 
 
 def answers(*replies: bytes) -> Turn:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 
 import pytest
 
@@ -207,7 +209,36 @@ def test_a_server_that_was_started_anew_is_asked_again(run: Run) -> None:
             await asyncio.gather(*(said(endpoint) for _ in range(5)))
             for peer in raw.peers:
                 peer.reset()
+            await until(lambda: all(peer.gone.is_set() for peer in raw.peers))
             assert [await said(endpoint) for _ in range(5)] == [b"ok"] * 5
+
+    run(main())
+
+
+def test_a_connection_closed_this_very_moment_is_seen_as_closed(run: Run) -> None:
+    """Closed while our event loop is busy elsewhere: only the kernel knows."""
+    close, closed = threading.Event(), threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        for _ in range(2):
+            peer = listening.accept()[0]
+            assert peer.recv(65_536)
+            peer.sendall(OK)
+            close.wait(10)
+            peer.close()
+            closed.set()
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            serving = asyncio.create_task(asyncio.to_thread(serve, listening))
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with Client(Egress({url: "machine"}, {"public": "anyone"})) as client:
+                endpoint = client.endpoint(url)
+                assert await said(endpoint) == b"ok"
+                close.set()
+                closed.wait(10)
+                assert await said(endpoint) == b"ok"
+            await serving
 
     run(main())
 

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from sizewise.accounts import rows as accounts
 from sizewise.catalog import gguf, memory
 from sizewise.catalog.read import cards, fetched, known, lies
 from sizewise.cli.server import Server, running
 from sizewise.config import Settings, secret
 from sizewise.db import connect, file
-from sizewise.errors import Outside, SizewiseError
-from sizewise.keeper import SCHEMAS
+from sizewise.errors import SizewiseError
 from sizewise.providers.llamacpp import Runtime, fitted, refuse_too_big
 from sizewise.settings import is_reference
+from sizewise.telemetry import rows as telemetry
 
 OLDEST = (3, 11)
 ROOM = 500_000_000
@@ -96,7 +97,9 @@ def _home(settings: Settings) -> Finding:
     if not home.exists():
         return Finding("home", True, f"{home} will be made by sizewise up")
     if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
-        return Finding("home", False, f"{home} is no folder you can write", "make it writable, or choose another --home")
+        return Finding(
+            "home", False, f"{home} is no folder you can write", "make it writable, or choose another --home"
+        )
     mode = stat.S_IMODE(home.stat().st_mode)
     if mode & 0o077:
         return Finding("home", False, f"{home} is open to others (mode {mode:o})", f"chmod 700 {home}")
@@ -118,11 +121,13 @@ def _database(settings: Settings) -> Finding:
         return Finding("database", True, "will be made by sizewise up")
     try:
         with connect(file(str(path)), ()).read() as connection:  # without schemas: it is looked at, not migrated
-            found = dict(connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all())
+            found: dict[str, int] = dict(
+                connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all()
+            )
     except SizewiseError as error:
         return Finding("database", False, error.message, error.hint)
-    for schema in SCHEMAS:
-        if found.get(schema.room, 0) > len(schema.migrations):
+    for schema in (accounts.SCHEMA, telemetry.SCHEMA):
+        if dict(rows).get(schema.room, 0) > len(schema.migrations):
             newer = f"{path} was written by a newer Sizewise"
             return Finding("database", False, newer, "install that version again, or choose another --home")
     return Finding("database", True, str(path))
@@ -173,10 +178,12 @@ async def _port(settings: Settings) -> Finding:
     """Nobody answers there: what could be told of a port without taking it."""
     host, port = settings.server.host, settings.server.port
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if not port:
+        return Finding("server", True, "is not running; the system will choose its port")
     try:
-        await asyncio.wait_for(Server(url, "", settings).knock(), 5)
-    except Outside:
-        return Finding("server", True, f"is not running; port {port} is free")
+        taken = await asyncio.wait_for(Server(url, "", settings).taken(), 5)
     except TimeoutError:
-        pass
+        taken = True  # somebody took the connection and says nothing
+    if not taken:
+        return Finding("server", True, f"is not running; port {port} is free")
     return Finding("server", False, f"port {port} is taken by another program", f"sizewise up --port {port + 1}")

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 
 import click
 
@@ -49,6 +50,7 @@ def sizewise() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ends the process."""
+    sys.excepthook = _unforeseen
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(words)
@@ -62,16 +64,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str]) -> int:
     try:
-        sizewise.main(words, prog_name="sizewise", standalone_mode=False)
+        ended = sizewise.main(words, prog_name="sizewise", standalone_mode=False)
     except SizewiseError as error:
         return _say(error, words)
-    except click.exceptions.Exit as end:
-        return end.exit_code
     except click.ClickException as wrong:
         return _say(_misused(wrong), words)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    return 0
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            return UNREAD  # click says 1, which means that the answer is no
+        raise
+    return ended if isinstance(ended, int) else 0
+
+
+def _unforeseen(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
+    """Our own mistake: where it was made, and neither a traceback nor the fault's words, which could be a prompt's."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+    click.echo(f"sizewise: something went wrong inside Sizewise: {kind.__name__} at {where}", err=True)
+    click.echo("hint: this is our mistake; tell us this line", err=True)
+    sys.stdout.flush()
+    os._exit(SizewiseError.exit)  # the interpreter would end with 1, which means that the answer is no
 
 
 def _misused(wrong: click.ClickException) -> BadRequest:

@@ -1,4 +1,4 @@
-"""`sizewise models show`: every fact about one model with its source and date; the unknown ones are shown as unknown."""
+"""`sizewise models show`: every fact about one model with its source and date; what is unknown says so."""
 
 from __future__ import annotations
 

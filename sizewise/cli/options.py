@@ -1,4 +1,4 @@
-"""Options that verbs share, each with one spelling and one help text; they may stand before or behind a verb's own verb.
+"""Options that verbs share, each with one spelling and one help text, before or behind a verb's own verb.
 
 Their values wait in click's context, where `settings`, `server` and `wants_json` find them.
 """

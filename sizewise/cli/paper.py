@@ -27,11 +27,11 @@ def dim(text: str) -> str:
 
 
 def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
-    """Columns side by side, the last cut at the terminal's edge. `right`: the heads whose columns stand to the right."""
+    """Columns side by side, cut at the terminal's edge. `right`: words of the heads that stand to the right."""
     lines = [heads, *rows]
     wide = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
-    aligned = [head in right.split() for head in heads]
+    aligned = [any(word in right.split() for word in head.split()) for head in heads]
     for number, line in enumerate(lines):
         cells = [
             cell.rjust(width) if to_the_right else cell.ljust(width)

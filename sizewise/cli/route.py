@@ -74,7 +74,7 @@ def route() -> None:
 @click.option("--online", type=click.Choice(["allow", "deny"]), help="Whether it may leave this machine.")
 @served
 @click.pass_context
-def explain(ctx: click.Context, question: tuple[str, ...], **wishes: object) -> None:
+def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) -> None:
     """The decision without the call, and why.
 
     Shows who would be asked, the reason against each other model, and the expected cost. Ends with 1 when nobody

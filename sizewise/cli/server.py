@@ -60,6 +60,15 @@ class Server:
             shown = msgspec.json.decode(await response.read(ANSWER), type=_Ready)
             return response.status == 200, shown.limps
 
+    async def taken(self) -> bool:
+        """Whether anybody listens there, in whatever language."""
+        try:
+            async with self._answer("GET", "/healthz", b"", []):
+                return True
+        except Outside as error:
+            down = error.__cause__
+            return down is None or not isinstance(down.__cause__, OSError)
+
     @asynccontextmanager
     async def _answer(
         self, method: str, path: str, body: bytes, headers: list[tuple[str, str]]
@@ -73,9 +82,8 @@ class Server:
                 ) as response:
                     yield response
         except Upstream as error:
-            raise Outside(
-                f"the server at {self.url} did not answer: {error.message}", "see: sizewise doctor"
-            ) from error
+            why = f"the server at {self.url} did not answer: {error.message}"
+            raise Outside(why, "sizewise doctor tells what is wrong") from error
 
 
 def find(settings: Settings, url: str = "") -> Server:

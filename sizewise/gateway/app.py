@@ -29,14 +29,14 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/v1/embeddings", openai.embeddings),
         at("/v1/models", openai.models, "GET"),
         at("/v1/models/{body:path}", openai.model, "GET"),
-        Mount("/graphql", graphql),
+        Route("/graphql", graphql),
         at("/healthz", health.healthz, "GET"),
         at("/readyz", health.readyz, "GET"),
         at("/metrics", health.metrics, "GET"),
         at("/openapi.json", welcome.openapi, "GET"),
         at("/", welcome.page, "GET"),
     ]
-    paths = [route.path for route in routes if isinstance(route, Route)] + ["/graphql"]
+    paths = [route.path for route in routes if isinstance(route, Route)]
     return Starlette(routes=[*routes, Mount("/", Meeting(house, nowhere(paths)))])
 
 

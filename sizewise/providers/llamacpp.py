@@ -64,6 +64,7 @@ class Health:
     waiting: int
     restarts: int
     output: tuple[str, ...]  # the worker's last lines
+    pid: int | None = None  # of the worker
 
 
 class Llama:
@@ -132,7 +133,6 @@ class Llama:
             self._say(frame(Kind.STOP))
             if self._keeping is not None:
                 await asyncio.wait([self._keeping], timeout=drain_s)
-            self._child.kill()
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
@@ -150,6 +150,7 @@ class Llama:
             waiting=self._waiting,
             restarts=self._restarts,
             output=child.tail if child else (),
+            pid=child.pid if child else None,
         )
 
     # Asking
@@ -253,10 +254,11 @@ class Llama:
         while True:
             since = time.monotonic()
             try:
-                end = await self._hear(child)
+                await self._hear(child)
             finally:
                 child.kill()
-                self._lose(ModelUnavailable(f"the worker of {self.name!r} died while answering", "Ask again."))
+                end = await child.ended()
+                self._lose(ModelUnavailable(f"the worker of {self.name!r} {end} while answering", "Ask again."))
             if self._state == "stopped":
                 return
             failures = 1 if time.monotonic() - since > STEADY_S else failures + 1
@@ -280,8 +282,8 @@ class Llama:
                 failures += 1
                 reason = error.message
 
-    async def _hear(self, child: Child) -> str:
-        """Deals out the worker's frames until it is gone; says how it ended."""
+    async def _hear(self, child: Child) -> None:
+        """Deals out the worker's frames until the line closes."""
         try:
             while True:
                 kind, number, payload = await _heard(child.reader)
@@ -295,8 +297,7 @@ class Llama:
                 elif not request.hold(payload):
                     self._say(frame(Kind.CANCEL, number))
         except (asyncio.IncompleteReadError, OSError):
-            child.kill()
-            return await child.ended()
+            return
 
     def _end(self, number: int, error: SizewiseError | None = None) -> None:
         request = self._requests.pop(number)

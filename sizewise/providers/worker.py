@@ -86,7 +86,7 @@ def opened(order: Order) -> Server:
 
 
 class Request:
-    """One chat: what becomes of each JSON text (bytes, as the body was) that llama.cpp hands over, in a thread of its own."""
+    """One chat: what becomes of each JSON text that llama.cpp hands over (bytes, as the body was)."""
 
     def __init__(self, number: int, worker: Worker) -> None:
         self.left = False
