@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: help up test test-all check fix docs lock bench-gateway bench-first-light
+.PHONY: help up test test-all test-large check fix docs lock bench-gateway bench-first-light
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -21,10 +21,11 @@ test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
 	$(BIN)/pytest -n 2 -m "not large"
 
-test-all: .venv/dev
-	@$(BIN)/sizewise models pull smollm2-135m
+test-all: test test-large
+
+test-large: .venv/dev
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -m large
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

@@ -6,7 +6,7 @@ requests in flight finish in the old one. Means (keeper, model workers, metrics)
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import msgspec
 
@@ -14,7 +14,7 @@ from sizewise.answer import Answerer, Ask, Caller
 from sizewise.cards import Card
 from sizewise.client import Client
 from sizewise.config import Settings
-from sizewise.egress import Egress
+from sizewise.egress import DataClass, Egress, Place
 from sizewise.errors import ConfigError, UnknownModel, nearest
 from sizewise.keeper import Keeper
 from sizewise.kinds import load
@@ -76,7 +76,7 @@ class House:
     def explain(self, ask: Ask) -> Decision:
         """The decision for `ask` without the call."""
         settings = self.settings
-        return explain(ask, self.names, self.connections.health, asdict(settings.reach), settings.router.data_class)
+        return explain(ask, self.names, self.connections.health, reach(settings), settings.router.data_class)
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
@@ -89,7 +89,7 @@ class House:
 
 def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     """Raises ConfigError, naming what in the settings is wrong."""
-    egress = Egress({c.endpoint.base_url: c.place for c in cards if c.endpoint.base_url}, asdict(settings.reach))
+    egress = Egress({c.endpoint.base_url: c.place for c in cards if c.endpoint.base_url}, reach(settings))
     client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     local = settings.local
     connections = Connections(
@@ -106,11 +106,16 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
 
     # The onion, inside out; the order is a promise.
-    answer: Answerer = Routed(names, connections, judge, connections.health, asdict(settings.reach), router.data_class)
+    answer: Answerer = Routed(names, connections, judge, connections.health, reach(settings), router.data_class)
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(settings, means, cards, names, client, connections, answer, hosts)
+
+
+def reach(settings: Settings) -> dict[DataClass, Place]:
+    asked = settings.reach
+    return {"public": asked.public, "internal": asked.internal, "confidential": asked.confidential}
 
 
 def policy(name: str, wanted: Wanted) -> Policy:
@@ -124,5 +129,7 @@ def policy(name: str, wanted: Wanted) -> Policy:
     try:
         made: Policy = msgspec.convert(dict(wanted.options), kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"policies.{name}: {error}", f"see the options of {wanted.kind!r} in docs/reference") from error
+        raise ConfigError(
+            f"policies.{name}: {error}", f"see the options of {wanted.kind!r} in docs/reference"
+        ) from error
     return made

@@ -60,7 +60,14 @@ class Served:
         return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
 
     def ask(
-        self, path: str, body: object = None, *, key: str | None = "", method: str = "", timeout: float = 30, **headers: str
+        self,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = "",
+        method: str = "",
+        timeout: float = 30,
+        **headers: str,
     ) -> Answer:
         """`body` bytes go as they are, anything else as JSON. `key=None` sends none."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()

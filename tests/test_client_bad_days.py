@@ -330,7 +330,7 @@ def test_a_deadline_that_passes_is_named_and_the_upstream_let_go(
         async with facing(turn) as (raw, endpoint):
             begun = asyncio.get_running_loop().time()
             with pytest.raises(UpstreamSlow, match=words):
-                await said(endpoint, **{deadline: 0.1})
+                await said(endpoint, b"{}", **{deadline: 0.1})
             assert 0.09 < asyncio.get_running_loop().time() - begun < 5
             await until(raw.peers[0].gone.is_set)
 

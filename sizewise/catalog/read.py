@@ -65,6 +65,20 @@ def known(settings: Settings) -> tuple[Card, ...]:
     return tuple(_informed(_local(name, row, settings), settings) for name, row in both.items())
 
 
+def ready(settings: Settings) -> Iterator[Card]:
+    """The local models that can start now."""
+    for card in known(settings):
+        assert card.weights is not None
+        if card.weights.path or fetched(card.weights, settings.cache):
+            yield card
+
+
+def first(settings: Settings) -> Card:
+    """The model for a machine that has none: the smallest of those we know where to fetch."""
+    ours = embedded()
+    return min((card for card in known(settings) if card.model in ours), key=lambda card: card.parameters or 0)
+
+
 def named(name: str, settings: Settings) -> Card:
     """The local model called `name`, with or without its provider; UnknownModel names the nearest."""
     wanted = name.removeprefix(f"{LOCAL}/")
@@ -90,13 +104,12 @@ def cards(settings: Settings, found: Iterable[Card] = ()) -> tuple[Card, ...]:
 
 def _here(settings: Settings) -> Iterator[Card]:
     """Local models ready to start. A window is what local.context gives, unless the model's own row says more."""
-    for card in known(settings):
+    for card in ready(settings):
         assert card.weights is not None
-        if card.weights.path or fetched(card.weights, settings.cache):
-            path = str(lies(card.weights, settings.cache))
-            given = settings.models.get(card.name, Facts()).context
-            context = given or min(card.context or settings.local.context, settings.local.context)
-            yield replace(card, weights=replace(card.weights, path=path), context=context)
+        path = str(lies(card.weights, settings.cache))
+        given = settings.models.get(card.name, Facts()).context
+        context = given or min(card.context or settings.local.context, settings.local.context)
+        yield replace(card, weights=replace(card.weights, path=path), context=context)
 
 
 def _local(name: str, row: Row, settings: Settings) -> Card:

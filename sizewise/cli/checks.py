@@ -121,13 +121,12 @@ def _database(settings: Settings) -> Finding:
         return Finding("database", True, "will be made by sizewise up")
     try:
         with connect(file(str(path)), ()).read() as connection:  # without schemas: it is looked at, not migrated
-            found: dict[str, int] = dict(
-                connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all()
-            )
+            rows = connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all()
     except SizewiseError as error:
         return Finding("database", False, error.message, error.hint)
+    found: dict[str, int] = dict(rows)
     for schema in (accounts.SCHEMA, telemetry.SCHEMA):
-        if dict(rows).get(schema.room, 0) > len(schema.migrations):
+        if found.get(schema.room, 0) > len(schema.migrations):
             newer = f"{path} was written by a newer Sizewise"
             return Finding("database", False, newer, "install that version again, or choose another --home")
     return Finding("database", True, str(path))

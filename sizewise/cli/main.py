@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> int:
+    paper = sys.stdout
     try:
         ended = sizewise.main(words, prog_name="sizewise", standalone_mode=False)
     except SizewiseError as error:
@@ -71,10 +72,10 @@ def _run(words: list[str]) -> int:
         return _say(_misused(wrong), words)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):
-            return UNREAD  # click says 1, which means that the answer is no
-        raise
+    except SystemExit:
+        if sys.stdout is paper:
+            raise
+        return UNREAD  # click says 1, which means that the answer is no, and has put a wrapper around stdout
     return ended if isinstance(ended, int) else 0
 
 

@@ -43,7 +43,7 @@ def pull(name: str, source: str) -> None:
     assert card.weights is not None  # a local model has them
     here = bool(card.weights.path) or fetched(card.weights, found.cache)
     silent = wants_json()
-    path = asyncio.run(_fetched(card, found, source, silent))
+    path = asyncio.run(fetch_shown(card, found, source, silent=silent))
     known = False if here else asyncio.run(noticed(found))
     if silent:
         write_json(
@@ -53,7 +53,8 @@ def pull(name: str, source: str) -> None:
         click.echo(f"{card.name} {'was here already' if here else 'is ready'}: {path}")
 
 
-async def _fetched(card: Card, settings: Settings, source: str, silent: bool) -> str:
+async def fetch_shown(card: Card, settings: Settings, source: str, *, silent: bool) -> str:
+    """Where the weights lie now. Shows a bar where somebody watches."""
     assert card.weights is not None
 
     def waiting() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from importlib import import_module
 
 import click
 
+from sizewise.catalog.read import first, ready
+from sizewise.cli.models_pull import fetch_shown
 from sizewise.cli.options import placed, settings, wants_json
 from sizewise.config import Settings
+from sizewise.errors import SizewiseError
 
 
 @click.command()
@@ -25,7 +29,21 @@ def up(port: int | None, host: str | None) -> None:
     Example: sizewise up --port 9000
     """
     found = _overruled(settings(), port, host)
+    _provided(found)
     import_module("sizewise.cli.serve").up(found, wants_json())  # a quarter of a second that `up --help` need not wait
+
+
+def _provided(settings: Settings) -> None:
+    """Fetches the smallest embedded model where there is none and nothing else was configured.
+
+    Without a network it goes on: there may be another server on this machine, and weights can come later.
+    """
+    if not settings.server.embedded or settings.providers or any(ready(settings)):
+        return
+    try:
+        asyncio.run(fetch_shown(first(settings), settings, "", silent=wants_json()))
+    except SizewiseError as error:
+        click.echo(f"going on without an embedded model: {error.message}\nhint: {error.hint}", err=True)
 
 
 def _overruled(found: Settings, port: int | None, host: str | None) -> Settings:

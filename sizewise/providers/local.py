@@ -87,4 +87,3 @@ class Locals:
 
     async def stop(self, drain_s: float) -> None:
         await asyncio.gather(*(local.stop(drain_s) for local in self._open.values()))
-

@@ -100,7 +100,14 @@ async def well(body: dict[str, Any], reader: asyncio.StreamReader, writer: async
         await writer.drain()
     writer.write(_part(_chunk({}, "stop")))
     if (body.get("stream_options") or {}).get("include_usage"):
-        tail = {"id": "up-1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [], "usage": USAGE}
+        tail = {
+            "id": "up-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "up",
+            "choices": [],
+            "usage": USAGE,
+        }
         writer.write(_part(b"data: " + json.dumps(tail).encode() + b"\n\n"))
     writer.write(_part(b"data: [DONE]\n\n") + b"0\r\n\r\n")
     return True

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sizewise.answer import Ask, Chosen, Finished, Send, Text, Thought, ToolDelta, Tried, Wishes
+from sizewise.answer import Ask, Chosen, Event, Finished, Send, Text, Thought, ToolDelta, Tried, Wishes
 from sizewise.chat import Choice, Reply, Usage
 from sizewise.errors import (
     Forbidden,
@@ -462,6 +462,25 @@ def test_when_the_client_leaves_during_the_second_attempt_the_first_is_booked_as
         task.cancel()
         await asyncio.wait([task])
         assert routing.client.results == [("echo/small", "distrusted"), ("echo/large", "cancelled")]
+
+    asyncio.run(main())
+
+
+def test_a_client_that_leaves_while_the_books_are_written_does_not_stop_them() -> None:
+    async def main() -> None:
+        routing, client, waits = Routing(), Client(), asyncio.Event()
+
+        async def slow(event: Event) -> None:
+            if isinstance(event, Tried) and event.model == "echo/small":
+                waits.set()
+                await asyncio.Event().wait()
+            await client.send(event)
+
+        task = asyncio.create_task(routing.routed(asking(chat(f"one {DOUBTED}")), slow))
+        await waits.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() and client.results == [("echo/large", "answered")]
 
     asyncio.run(main())
 

@@ -1,0 +1,201 @@
+"""Who may answer, and for each who may not the reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from sizewise.answer import Caller, Wishes
+from sizewise.cards import Card, Weights
+from sizewise.chat import Chat, Embed
+from sizewise.errors import (
+    BadRequest,
+    Forbidden,
+    ModelUnavailable,
+    NoModelFits,
+    OverBudget,
+    SizewiseError,
+    TooLong,
+)
+from sizewise.money import UNKNOWN, Price
+from sizewise.providers.echo import echo_card
+from sizewise.routing.constraints import field, need, refusal
+from sizewise.routing.names import Names, Plan
+from sizewise.routing.policies.cascade import Cascade
+from sizewise.routing.route import EVERYWHERE, well
+from tests.routing.asking import LARGE, asking, chat, embed
+
+NOTHING = Wishes()
+NOBODY = Caller()
+
+
+def reason(
+    card: Card,
+    what: Chat | Embed,
+    wishes: Wishes = NOTHING,
+    caller: Caller = NOBODY,
+    health: Callable[[Card], str] = well,
+) -> str:
+    """Why a router choosing among several does not take `card`."""
+    plan = Plan("auto", Cascade(), "default", (card, LARGE))
+    _, against = field(plan, need(asking(what, wishes, caller), EVERYWHERE, "internal"), health)
+    return next((each.why for each in against if each.card is card), "")
+
+
+def named(
+    card: Card, what: Chat | Embed, wishes: Wishes = NOTHING, health: Callable[[Card], str] = well
+) -> SizewiseError | None:
+    """The error when exactly this model was asked for."""
+    plan = Plan(card.name, Cascade(), "fixed", (card,), exact=True)
+    fits, against = field(plan, need(asking(what, wishes), EVERYWHERE, "internal"), health)
+    return None if fits else refusal(plan, against)
+
+
+IMAGE = {"messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, {"type": "image_url"}]}]}
+TOOLS = {"tools": [{"type": "function", "function": {"name": "look"}}]}
+
+
+def test_a_model_without_a_reason_against_it_may_answer() -> None:
+    assert reason(echo_card(), chat("hello", max_tokens=10)) == ""
+
+
+def test_the_window_must_hold_the_prompt_and_the_answer() -> None:
+    card = echo_card(context=1_000)
+    assert reason(card, chat("word " * 700)) == ""
+    assert "has a window of 1000 tokens" in reason(card, chat("word " * 1_200))
+    assert "this request needs about" in reason(card, chat("hello", max_tokens=1_000))
+
+
+def test_a_named_model_is_refused_only_when_the_prompt_cannot_fit_at_all() -> None:
+    card = echo_card(context=1_000)
+    assert named(card, chat("word " * 1_200, max_tokens=5_000)) is None
+    error = named(card, chat("word " * 20_000))
+    assert isinstance(error, TooLong) and error.status == 400
+    assert "reads at most 1000 tokens, and this prompt has about 25" in error.message
+
+
+def test_a_picture_is_not_counted_as_words() -> None:
+    url = "data:image/png;base64," + "A" * 500_000
+    content = [{"type": "text", "text": "what is it"}, {"type": "image_url", "image_url": {"url": url}}]
+    card = replace(echo_card(), sees=frozenset({"image"}))
+    assert reason(card, chat(messages=[{"role": "user", "content": content}])) == ""
+
+
+def test_what_a_model_cannot_take_counts_against_it() -> None:
+    assert reason(echo_card(), chat(**IMAGE)) == "cannot take image"
+    assert reason(replace(echo_card(), sees=frozenset({"image"})), chat(**IMAGE)) == ""
+
+
+def test_tools_need_a_model_that_is_known_to_call_them() -> None:
+    assert reason(echo_card(tools=False), chat(**TOOLS)) == "cannot call tools"
+    assert reason(echo_card(tools=None), chat(**TOOLS)) == "is not known to call tools"
+    assert named(echo_card(tools=None), chat(**TOOLS)) is None
+    assert isinstance(named(echo_card(tools=False), chat(**TOOLS)), BadRequest)
+
+
+def test_log_probabilities_need_a_model_that_is_known_to_give_them() -> None:
+    assert reason(echo_card(logprobs=None), chat(logprobs=True)) == "is not known to give log-probabilities"
+    assert named(echo_card(logprobs=None), chat(logprobs=True)) is None
+    assert "gives no log-probabilities" in str(named(echo_card(logprobs=False), chat(logprobs=True)))
+
+
+def test_several_choices_are_not_for_an_embedded_model() -> None:
+    card = replace(echo_card(), weights=Weights("x.gguf", "0" * 64, 1))
+    assert reason(card, chat(n=2)) == "gives one choice at a time, and n is 2"
+    assert reason(echo_card(), chat(n=2)) == ""
+
+
+def test_unknown_abilities_are_left_to_a_named_model_and_known_ones_are_not() -> None:
+    assert named(echo_card(), chat(**IMAGE)) is None
+    assert isinstance(named(replace(echo_card(), facts={"sees": "its maker, 2026"}), chat(**IMAGE)), BadRequest)
+
+
+def test_an_answer_longer_than_a_model_writes_is_for_another() -> None:
+    assert "writes at most 10 tokens, and 20" in reason(replace(echo_card(), max_output=10), chat(max_tokens=20))
+
+
+def test_data_goes_no_further_than_its_class_may_by_any_name() -> None:
+    cloud = echo_card("cloud/m", place="anyone")
+    secret = Wishes(data_class="confidential")
+    assert reason(cloud, chat()) == ""
+    assert reason(cloud, chat(), secret) == (
+        "is at place 'anyone', and confidential data may go no further than 'machine'"
+    )
+    assert reason(cloud, chat(), caller=Caller(data_class="confidential")) != ""
+    error = named(cloud, chat(), secret)
+    assert isinstance(error, Forbidden) and error.status == 403
+
+
+def test_a_request_can_only_tighten_its_data_class() -> None:
+    loose = need(asking(chat(), Wishes(data_class="public"), Caller(data_class="confidential")), EVERYWHERE, "internal")
+    assert loose.data_class == "confidential"
+    assert need(asking(chat(), Wishes(data_class="public")), EVERYWHERE, "internal").data_class == "internal"
+
+
+def test_a_class_that_was_left_out_goes_nowhere() -> None:
+    plan = Plan("echo/small", Cascade(), "fixed", (echo_card(),), exact=True)
+    fits, against = field(plan, need(asking(chat()), {"public": "anyone"}, "internal"), well)
+    assert not fits and "internal data may go nowhere" in against[0].why
+
+
+def test_a_request_can_deny_going_online() -> None:
+    offline = Wishes(online="deny")
+    assert "denies going online" in reason(echo_card(place="network"), chat(), offline)
+    assert reason(echo_card(place="machine"), chat(), offline) == ""
+
+
+def test_what_a_model_is_for_counts() -> None:
+    assert reason(replace(echo_card(), task="embed"), chat()) == "is an embedding model"
+    assert isinstance(named(echo_card(), embed("x")), BadRequest)
+
+
+def test_a_maximum_cost_is_kept_by_the_longest_answer() -> None:
+    card = echo_card(price=Price(input=0, output=1_000_000))
+    assert reason(card, chat(max_tokens=100), Wishes(max_cost=100_000_000)) == ""
+    assert "could cost 0.0001" in reason(card, chat(max_tokens=101), Wishes(max_cost=100_000_000))
+    assert "no known price" in reason(echo_card(price=UNKNOWN), chat(), Wishes(max_cost=1))
+    assert isinstance(named(card, chat(), Wishes(max_cost=1)), OverBudget)
+
+
+def test_a_model_that_is_not_well_says_why() -> None:
+    assert reason(echo_card(), chat(), health=lambda card: "is still starting") == "is still starting"
+    error = named(echo_card(), chat(), health=lambda card: "is still starting")
+    assert isinstance(error, ModelUnavailable) and error.message == "echo/small is still starting"
+
+
+def test_when_nobody_is_left_every_reason_is_given() -> None:
+    cards = (echo_card("a/one", tools=False), echo_card("a/two", context=10))
+    plan = Plan("auto", Cascade(), "default", cards)
+    _, against = field(plan, need(asking(chat("word " * 100, **TOOLS)), EVERYWHERE, "internal"), well)
+    error = refusal(plan, against)
+    assert isinstance(error, NoModelFits) and error.status == 422
+    assert "a/one cannot call tools" in error.message and "a/two has a window of 10" in error.message
+
+
+def test_a_prompt_too_long_for_everybody_is_too_long() -> None:
+    cards = (echo_card("a/one", context=10), echo_card("a/two", context=20))
+    plan = Names(cards, {"default": Cascade()})(chat())
+    _, against = field(plan, need(asking(chat("word " * 100)), EVERYWHERE, "internal"), well)
+    error = refusal(plan, against)
+    assert isinstance(error, TooLong) and "window of 20 tokens" in error.message
+
+
+def test_candidates_come_cheapest_first_and_among_equals_the_smaller() -> None:
+    free = Price(input=0, output=0)
+    cards = (
+        echo_card("a/unknown", price=UNKNOWN),
+        echo_card("a/dear", price=Price(input=9, output=9)),
+        echo_card("a/big", price=free, parameters=10**10),
+        echo_card("a/small", price=free, parameters=10**8),
+    )
+    plan = Plan("auto", Cascade(), "default", cards)
+    fits, _ = field(plan, need(asking(chat()), EVERYWHERE, "internal"), well)
+    assert [candidate.card.name for candidate in fits] == ["a/small", "a/big", "a/dear", "a/unknown"]
+
+
+@pytest.mark.parametrize("words", ["geheim", "x" * 5_000])
+def test_no_refusal_repeats_the_prompt(words: str) -> None:
+    error = named(echo_card(tools=False, context=100), chat(words, **TOOLS))
+    assert error is not None and words not in error.message + error.hint
