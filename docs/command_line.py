@@ -25,7 +25,7 @@ def pages() -> dict[Path, str]:
 
 
 def _sections(command: click.Command, name: str, above: click.Context | None) -> Iterator[str]:
-    context = click.Context(command, above, info_name=name, terminal_width=80, max_content_width=80)
+    context = click.Context(command, above, info_name=name, **{**command.context_settings, "terminal_width": 80})
     yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for each in command.list_commands(context):

@@ -7,7 +7,8 @@ written again byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -100,7 +101,9 @@ class Chat(Struct, frozen=True):
         )
 
 
-MODALITY = {"image_url": "image", "input_image": "image", "input_audio": "audio", "file": "file", "input_file": "file"}
+MODALITY: Mapping[str, str] = MappingProxyType(
+    {"image_url": "image", "input_image": "image", "input_audio": "audio", "file": "file", "input_file": "file"}
+)
 
 
 def _rewrite(message: dict[str, Any], change: Callable[[str], str]) -> None:

@@ -183,7 +183,7 @@ class Endpoint:
         more = _lines(headers, BadRequest) if headers else b""
         message = b"%b%bcontent-length: %d\r\n\r\n%b" % (head, more, len(body), body)
         connection = self._pool.take()
-        for fresh in (False, True):
+        for again in (False, True):
             if connection is None:
                 connection = await self._pool.open(min(timeouts.connect, timeouts.total))
             try:
@@ -198,7 +198,7 @@ class Endpoint:
                 break
             except UpstreamDown:
                 unread = connection.unread_by_peer or method in _SAFE
-                if fresh or not connection.used or not unread:
+                if again or not connection.used or not unread:
                     raise
                 self._pool.drop()  # where one kept connection was dead, the others hardly live
                 connection = None

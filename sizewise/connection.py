@@ -274,7 +274,10 @@ class Connection(asyncio.Protocol):
             self.error = self.error or UpstreamDown(f"{self._name} {how} without an answer", "Is it running well?")
 
     def _until_eof(self) -> bool:
-        """Whether the head said neither a length nor chunks, so that only the close ends the body."""
+        """Whether the head said neither a length nor chunks, so that only the close ends the body.
+
+        Over TLS, uvloop calls a close without the TLS goodbye a cut; asyncio itself does not tell the two apart.
+        """
         for name, value in self.fields:
             field = name.lower()
             if field == b"content-length" or (field == b"transfer-encoding" and value.lower().endswith(b"chunked")):

@@ -54,8 +54,8 @@ def origin(url: str) -> str:
 class Egress:
     """Which origins may be reached, and by which data. Immutable.
 
-    `allowed` is URL -> where it runs, `reach` data class -> the furthest place for it; a class that is left out goes
-    nowhere. Two URLs of one origin count as the wider of their places.
+    `allowed` is URL -> where it runs; two URLs of one origin count as the wider of their places. `reach` is data class
+    -> the furthest place for it; a class that is left out goes nowhere.
     """
 
     __slots__ = ("_allowed", "_passes", "_reach")

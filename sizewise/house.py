@@ -19,8 +19,8 @@ from sizewise.errors import ConfigError, UnknownModel, nearest
 from sizewise.keeper import Keeper
 from sizewise.kinds import load
 from sizewise.providers.connect import Connections
-from sizewise.providers.llamacpp import Runtime
 from sizewise.providers.local import Locals
+from sizewise.providers.runtime import Runtime
 from sizewise.routing.explain import Decision, explain
 from sizewise.routing.names import Names
 from sizewise.routing.policy import Policy
@@ -89,7 +89,9 @@ class House:
 
 def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     """Raises ConfigError, naming what in the settings is wrong."""
-    egress = Egress({c.endpoint.base_url: c.place for c in cards if c.endpoint.base_url}, reach(settings))
+    egress = Egress({}, reach(settings))
+    for url, place in {(card.endpoint.base_url, card.place) for card in cards if card.endpoint.base_url}:
+        egress = egress.allowing(url, place)
     client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     local = settings.local
     connections = Connections(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 
 from sizewise.connection import Connection
 from sizewise.dial import Way, dial
@@ -39,7 +40,7 @@ class Pool:
     async def open(self, within: float) -> Connection:
         """A connection, new or set free by another. UpstreamSlow after `within` seconds; UpstreamDown."""
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(within if within < inf else None):
                 connection = self.take()
                 if connection is None and self._slots >= self.limit:
                     connection = await self._turn()
@@ -63,7 +64,7 @@ class Pool:
     async def close(self) -> None:
         """Closes all, also in the middle of a response, and returns when the sockets are closed."""
         self.retire()
-        for connection in self._all:
+        for connection in tuple(self._all):
             connection.abort()
         if self._all:
             self._emptied = asyncio.get_running_loop().create_future()

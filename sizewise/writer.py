@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from sizewise.db import Database, Row, Work, put
+from sizewise.db import Database, Insertion, Row, Work, put
 from sizewise.errors import Conflict, StoreFailed
 
 log = logging.getLogger("sizewise.writer")
@@ -37,7 +37,7 @@ class Writer:
     def __init__(
         self,
         database: Database,
-        insertions: Mapping[str, str],
+        insertions: Mapping[str, Insertion],
         *,
         flush_ms: int = 50,
         bound: int = 100_000,

@@ -53,13 +53,12 @@ def test_an_unknown_authority_is_refused_with_the_setting_that_helps(run: Run) -
 
 def test_a_certificate_of_another_name_is_refused(run: Run) -> None:
     async def main() -> None:
-        async with Raw(answers(OK), secure=True) as raw:
+        async with Raw(answers(OK), secure=True, host="127.0.0.2") as raw:
             url = f"https://127.0.0.2:{raw.port}"
-            async with Raw(answers(OK), secure=True, host="127.0.0.2") as other:
-                url = f"https://127.0.0.2:{other.port}"
-                async with Client(Egress({url: "machine"}, {"public": "anyone"}), ca=CA) as client:
-                    with pytest.raises(UpstreamDown, match="not trusted"):
-                        await said(client.endpoint(url))
+            async with Client(Egress({url: "machine"}, {"public": "anyone"}), ca=CA) as client:
+                with pytest.raises(UpstreamDown, match="not trusted"):
+                    await said(client.endpoint(url))
+            assert not raw.seen
 
     run(main())
 
@@ -79,7 +78,7 @@ def test_https_to_a_plain_server_is_no_tls(run: Run) -> None:
     run(main())
 
 
-def test_tls_cut_without_a_goodbye_is_no_end(run: Run) -> None:
+def test_a_reset_is_no_end_over_tls_either(run: Run) -> None:
     async def turn(peer: Peer) -> None:
         await peer.hear()
         await peer.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
@@ -132,37 +131,40 @@ def test_a_file_without_certificates_is_named(ca: Path) -> None:
 def forwards(to: Raw, reply: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> Turn:
     """A proxy that answers CONNECT by `reply` and then connects to `to`, whatever the name asked for."""
 
+    async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65_536):
+                sink.write(data)
+        sink.close()
+
     async def turn(peer: Peer) -> None:
         await peer.hear()
         reader, writer = await asyncio.open_connection(to.host, to.port)
         await peer.say(reply)
-
-        async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.gather(carry(peer.reader, writer), carry(reader, peer.writer))
+        finally:
+            writer.close()
             with suppress(ConnectionError):
-                while data := await source.read(65_536):
-                    sink.write(data)
-            sink.close()
-
-        await asyncio.gather(carry(peer.reader, writer), carry(reader, peer.writer))
+                await writer.wait_closed()
 
     return turn
 
 
-def client_by(proxy: Raw, url: str, place: Place = "anyone", word: str = "me:p%40ss@", **direct: str) -> Client:
-    by = f"http{'s' if proxy.secure else ''}://{word}{'localhost' if proxy.secure else proxy.host}:{proxy.port}"
-    return Client(Egress({url: place}, {"public": "anyone"}), ca=CA, proxies=Proxies(by, by, tuple(direct.values())))
+def client_by(proxy: Raw, url: str, place: Place = "anyone") -> Client:
+    by = proxy.url.replace("://", "://me:p%40ss@")
+    return Client(Egress({url: place}, {"public": "anyone"}), ca=CA, proxies=Proxies(by, by))
 
 
 @pytest.mark.parametrize("secure_proxy", [False, True])
 def test_https_goes_through_a_tunnel_that_sees_host_and_port_only(run: Run, secure_proxy: bool) -> None:
     async def main() -> None:
-        # The certificate's name is `localhost`, which is never proxied; so the last dot, which TLS and names ignore.
         async with Raw(answers(OK), secure=True) as raw, Raw(forwards(raw), secure=secure_proxy) as proxy:
-            url = f"https://localhost.:{raw.port}"
+            url = f"https://models.example:{raw.port}"
             async with client_by(proxy, url) as client:
                 endpoint = client.endpoint(url, [("authorization", "Bearer k")])
                 assert [await said(endpoint) for _ in range(2)] == [b"ok"] * 2
-            assert [request.line for request in proxy.seen] == [f"CONNECT localhost.:{raw.port} HTTP/1.1"]
+            assert [request.line for request in proxy.seen] == [f"CONNECT models.example:{raw.port} HTTP/1.1"]
             assert proxy.seen[0].get("proxy-authorization") == "Basic bWU6cEBzcw=="
             assert proxy.seen[0].get("authorization") is None
             assert raw.seen[0].get("proxy-authorization") is None
@@ -215,13 +217,14 @@ def test_a_proxy_that_says_nothing_is_waited_for_as_long_as_to_connect(run: Run)
     run(main())
 
 
-def test_what_runs_on_this_machine_never_goes_by_a_proxy(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("url", "place"), [("http://name-of-this-machine.invalid:9", "machine"), ("http://127.0.0.1:9", "anyone")]
+)
+def test_what_runs_on_this_machine_never_goes_by_a_proxy(run: Run, url: str, place: Place) -> None:
     async def main() -> None:
-        async with Raw(answers(OK)) as proxy:
-            for url, place in (("http://name-of-this-machine.invalid:9", "machine"), ("http://127.0.0.1:9", "anyone")):
-                async with client_by(proxy, url, place) as client:  # type: ignore[arg-type]  # a literal in a loop
-                    with pytest.raises((UpstreamDown, UpstreamSlow)):
-                        await post(client.endpoint(url), connect=1.0)
+        async with Raw(answers(OK)) as proxy, client_by(proxy, url, place) as client:
+            with pytest.raises((UpstreamDown, UpstreamSlow)):
+                await post(client.endpoint(url), connect=1.0)
             assert not proxy.peers
 
     run(main())

@@ -56,8 +56,8 @@ class Program:
             if _says_200(port, path):
                 return time.perf_counter() - self.began
             time.sleep(0.005)
-        last = self.log.read_text(errors="replace")[-600:]
-        raise DidNotStart(f"{self.popen.args!r} was not ready on port {port}: {last}")
+        last = self.log.read_text(errors="replace")[-600:].strip() or "it wrote nothing"
+        raise DidNotStart(f"not ready on port {port}: {last}")
 
     def cpu_s(self) -> float:
         """Processor seconds of the tree so far, threads and reaped children included; counted in ticks of 10 ms."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
 
 import click
 import msgspec
@@ -15,7 +14,7 @@ from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import dim, money, write_json
 from sizewise.cli.server import ANSWER, Server, Trouble, again, refusal
 from sizewise.client import Response
-from sizewise.errors import BadRequest, Outside
+from sizewise.errors import BadRequest, Outside, SizewiseError
 from sizewise.providers.wires.sse import Frames
 
 PATH = "/v1/chat/completions"
@@ -125,43 +124,40 @@ def _messages(system: str, text: str) -> list[dict[str, str]]:
 
 async def _asked(server: Server, body: dict[str, object], silent: bool) -> Answer:
     began = time.perf_counter()
-    said: list[str] = []
     answer = Answer()
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
     async with server.post(PATH, request) as response:
-        if response.status != 200:
-            raise refusal(response.status, await response.read(ANSWER))
-        async for chunk in _chunks(response):
-            _note(answer, chunk)
-            for choice in chunk.choices:
-                if choice.delta.content:
-                    said.append(choice.delta.content)
-                    if not silent:
-                        click.echo(choice.delta.content, nl=False)
-    if said and not silent and not said[-1].endswith("\n"):
+        failure = await _heard(response, answer, silent)
+    if answer.answer and not answer.answer.endswith("\n") and not silent:
         click.echo()
-    answer.answer = "".join(said)
+    if failure is not None:
+        raise failure
     answer.seconds = round(time.perf_counter() - began, 3)
     return answer
 
 
-async def _chunks(response: Response) -> AsyncIterator[Chunk]:
-    """Every chunk until the end mark. Raises the server's own error, or Outside when it breaks off."""
+async def _heard(response: Response, answer: Answer, silent: bool) -> SizewiseError | None:
+    """Says the words as they come. None at a good end, otherwise the server's error, kept apart from the line's own."""
+    if response.status != 200:
+        return refusal(response.status, await response.read(ANSWER))
     frames = Frames()
     while data := await response.chunk():
         for payload in frames.feed(data):
             if payload == b"[DONE]":
                 response.finish()
-                return
+                return None
             chunk = msgspec.json.decode(payload, type=Chunk)
             if chunk.error is not None:
-                raise again(chunk.error)
-            yield chunk
-    raise Outside("the answer broke off", "ask again; `sizewise records` shows what happened")
+                return again(chunk.error)
+            _note(answer, chunk)
+            if not silent:
+                click.echo("".join(choice.delta.content or "" for choice in chunk.choices), nl=False)
+    return Outside("the answer broke off", "ask again; sizewise records shows what happened")
 
 
 def _note(answer: Answer, chunk: Chunk) -> None:
     for choice in chunk.choices:
+        answer.answer += choice.delta.content or ""
         answer.finish = choice.finish_reason or answer.finish
     if chunk.usage is not None:
         answer.input_tokens, answer.output_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens

@@ -20,7 +20,7 @@ from sizewise.cli.server import Server, running
 from sizewise.config import Settings, secret
 from sizewise.db import connect, file
 from sizewise.errors import SizewiseError
-from sizewise.providers.llamacpp import Runtime, fitted, refuse_too_big
+from sizewise.providers.runtime import Runtime, fitted, refuse_too_big
 from sizewise.settings import is_reference
 from sizewise.telemetry import rows as telemetry
 

@@ -12,8 +12,8 @@ from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import money, seconds, when, write_json, write_pairs, write_table
 from sizewise.errors import UnknownPath
 
-SHORT = 8
-"""Characters of a trace in the list: enough to name one."""
+SHORT = 16
+"""Characters of a trace in the list: 8 tell the second, the next 8 are chance."""
 
 _TOKENS = "tokens { input output cached cacheWrite reasoning estimated }"
 _FIELDS = f"""trace at door key project asked policy model why status error stream degraded dataClass
@@ -94,7 +94,7 @@ def records(trace: str | None, named: str | None, last: int, model: str | None, 
 
     \b
     Example: sizewise records --last 5
-             sizewise records 3f9a1c
+             sizewise records 6b0641ee22d52f62
     """
     wanted = trace or named
     found = server()

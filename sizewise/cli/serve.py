@@ -127,7 +127,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
-    print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201
+    print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
     gc.set_threshold(*COLLECT)
@@ -150,7 +150,7 @@ async def _reloaded(live: Live) -> None:
     try:
         await live.reload()
     except SizewiseError as error:
-        print(f"the settings were not taken: {error.message}", file=sys.stderr)  # noqa: T201
+        print(f"the settings were not taken: {error.message}", file=sys.stderr)  # noqa: T201 - the terminal is its door
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -188,7 +188,7 @@ def _json(url: str, key: str) -> str:
 def _welcome(house: House, url: str, key: str) -> str:
     """What a newcomer needs: where, with which key, and a line to paste."""
     settings = house.settings
-    models = ", ".join(card.name for card in house.cards) or "none yet: sizewise models pull smollm2-135m"
+    models = ", ".join(card.name for card in house.cards) or "none yet; `sizewise models` shows what can be pulled"
     token = settings.home / "admin.token"
     bearer = key or ("$SIZEWISE_KEY" if settings.key else f"$(cat '{token}')")
     lines = [

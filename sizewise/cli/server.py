@@ -52,7 +52,8 @@ class Server:
     async def graphql(self, query: str, shape: type[T], **variables: object) -> T:
         """The `data` of an answer. Raises the very error that the server raised."""
         async with self.post("/graphql", {"query": query, "variables": variables}) as response:
-            return _data(await response.read(ANSWER), shape)
+            body = await response.read(ANSWER)
+        return _data(body, shape)
 
     async def ready(self) -> tuple[bool, list[str]]:
         """/readyz: whether it can answer, and what limps."""

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
 import msgspec
@@ -108,7 +108,7 @@ class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
 
 
 NO_WISHES = Wishes()
-_SPELT = {name.replace("-", "_"): name for name in Said.__struct_encode_fields__}
+_SPELT: Mapping[str, str] = {name.replace("-", "_"): name for name in Said.__struct_encode_fields__}
 
 
 def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:

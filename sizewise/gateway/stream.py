@@ -10,11 +10,11 @@ import msgspec
 from sizewise.answer import Chosen, Event, Extra, Finished, Text, Thought, ToolDelta, Tried
 from sizewise.chat import Chat, Reply
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import Headers, Heard, Out
+from sizewise.gateway.exchange import Heard, Out
 from sizewise.providers.wires.openai import write_error, write_usage
 from sizewise.providers.wires.sse import COMMENT, DONE
 
-OPEN: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+OPEN = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 KEEP_ALIVE_S = 15.0
 
 _encode = msgspec.json.Encoder().encode
@@ -63,7 +63,7 @@ class Sse(Heard):
                 self._model = event.model
 
     async def _begin(self) -> None:
-        await self._out.begin(OPEN + self.headers(self._trace))
+        await self._out.begin([*OPEN, *self.headers(self._trace)])
         self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._keep_alive)
 
     def _keep_alive(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from sizewise import __version__
@@ -54,7 +56,7 @@ def _operation(summary: str, *, body: bool = False, key: bool = True) -> dict[st
     return shown
 
 
-OPENAPI: dict[str, object] = {
+OPENAPI: Mapping[str, object] = {
     "openapi": "3.1.0",
     "info": {"title": "Sizewise", "version": __version__, "license": {"name": "Apache-2.0"}},
     "security": [{"key": []}],

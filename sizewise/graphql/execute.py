@@ -62,7 +62,7 @@ def _shown(error: GraphQLError, trace: str) -> Shown:
     cause = error.original_error
     if isinstance(cause, SizewiseError):
         return {**told(cause), "path": error.path}
-    if cause is None:
+    if cause is None or error.path is None:  # without a path it was not a field that failed, but what was sent
         return _bad(error)
     place = cause.__traceback__
     while place is not None and place.tb_next is not None:
@@ -75,9 +75,7 @@ def _shown(error: GraphQLError, trace: str) -> Shown:
 
 def _bad(error: GraphQLError) -> Shown:
     """What is wrong with the question itself, as the library says it."""
-    cause = error.original_error
-    message = error.message if cause is None or isinstance(cause, ValueError) else "the value does not fit"
-    shown: dict[str, object] = {"message": message[:MESSAGE]}
+    shown: dict[str, object] = {"message": error.message[:MESSAGE]}
     if error.locations:
         shown["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
     if error.path:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
-from sizewise.chat import Reply
 from sizewise.catalog.read import lies
+from sizewise.chat import Reply
 from sizewise.client import Client, Endpoint, Timeouts
 from sizewise.config import secret
 from sizewise.errors import ModelUnavailable, SizewiseError
 from sizewise.kinds import load
 from sizewise.providers.echo import Echo
 from sizewise.providers.http import HttpModel
-from sizewise.providers.llamacpp import Runtime
 from sizewise.providers.local import Local, Locals
 from sizewise.providers.pulse import Pulse, Watched
+from sizewise.providers.runtime import Runtime
 from sizewise.settings import Provider, is_reference
 from sizewise.settings import Timeouts as Deadlines
 

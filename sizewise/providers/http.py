@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from sizewise.answer import Ask, Event, Send
@@ -25,7 +26,7 @@ class StreamReader(Protocol):
 class Wire(Protocol):
     """A module of providers/wires: pure functions, see wires/openai.py."""
 
-    PATH: dict[str, str]
+    PATH: Mapping[str, str]
 
     def write_request(self, chat: Chat, model: str) -> bytes: ...
     def write_embed(self, embed: Embed, model: str) -> bytes: ...
@@ -69,7 +70,10 @@ class HttpModel:
             response.close()
 
     async def _refusal(self, response: Response) -> SizewiseError:
-        body = await response.read(MAX_ERROR)
+        try:
+            body = await response.read(MAX_ERROR)
+        except UpstreamGarbled:  # too long or cut: its status still tells
+            body = b""
         return self._wire.read_error(response.status, response.get("retry-after"), body)
 
     async def _stream(self, response: Response, chat: Chat, send: Send) -> Reply:

@@ -11,7 +11,7 @@ import json
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +25,11 @@ from sizewise.errors import (
     Upstream,
     UpstreamRefused,
 )
-from sizewise.process import Child, cores, start
+from sizewise.process import Child, start
 from sizewise.providers.line import HEAD, Kind, frame
+from sizewise.providers.runtime import AUTOMATIC, Runtime, fitted, needed, refuse_too_big
 
 WORKER = "sizewise.providers.worker"
-CONTEXT = 8192  # tokens a slot, where the model was trained for more
 LOAD_S = 300.0  # seconds until loading is given up
 STEADY_S = 30.0  # a worker that lived this long is well: the next restart is at once
 BACKOFF_S = 0.5  # seconds before the second restart in a row, doubling to
@@ -39,17 +39,6 @@ COMPLAINT_MOST = 300  # characters of llama.cpp's own message
 
 State = Literal["new", "starting", "ready", "restarting", "failed", "stopped"]
 OnFrame = Callable[[bytes], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """How a model is run. 0 means: chosen by the model's size and this machine."""
-
-    context: int = 0  # tokens a slot, prompt and answer together
-    slots: int = 0  # requests at the same time; memory for the context is taken once for each
-    threads: int = 0
-    batch: int = 0  # tokens of prompt between two looks at whether the client has left
-    waiting: int = 64  # requests in line for a slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +59,7 @@ class Health:
 class Llama:
     """One local model, kept open between `start` and `stop`."""
 
-    def __init__(self, name: str, file: Path, runtime: Runtime = Runtime()) -> None:
+    def __init__(self, name: str, file: Path, runtime: Runtime = AUTOMATIC) -> None:
         self.name = name
         self.file = file
         self.runtime = runtime  # as asked for; whole after `start`
@@ -100,6 +89,7 @@ class Llama:
             child = await self._opened()
         except SizewiseError as error:
             self._become("failed", error)
+            self._tidy()
             raise
         self._keeping = asyncio.create_task(self._keep(child))
         self._become("ready")
@@ -136,8 +126,7 @@ class Llama:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._tidy()
 
     def health(self) -> Health:
         child = self._child
@@ -167,6 +156,11 @@ class Llama:
         try:
             await self._ready()
             await self._slots.acquire()
+            try:
+                await self._ready()  # the worker may have died meanwhile
+            except BaseException:
+                self._slots.release()
+                raise
         finally:
             self._waiting -= 1
 
@@ -181,10 +175,7 @@ class Llama:
         self._number = (self._number + 1) & 0xFFFFFFFF
         request = _Request(self._number, slot)
         self._requests[request.number] = request
-        if self._state == "ready":
-            self._say(frame(kind, request.number, body))
-        else:  # it died while this one stood in line
-            self._end(request.number, self._reason or ModelUnavailable(f"{self.name!r} is being restarted"))
+        self._say(frame(kind, request.number, body))
         return request
 
     async def _follow(self, request: _Request, on_frame: OnFrame) -> None:
@@ -207,10 +198,12 @@ class Llama:
 
     async def _opened(self) -> Child:
         """A new worker with the model loaded."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="sizewise-", ignore_cleanup_errors=True)
-        child = await start(WORKER)
-        self._child = child
+        try:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="sizewise-", ignore_cleanup_errors=True)
+            self._child = child = await start(WORKER)
+        except OSError as error:
+            raise ModelUnavailable(f"cannot start a worker for {self.name!r}: {error}", "Try again.") from error
         try:
             child.writer.write(frame(Kind.LOAD, 0, self._order()))
             async with asyncio.timeout(LOAD_S):
@@ -233,6 +226,11 @@ class Llama:
                 "`sizewise doctor` shows more.",
             )
         return child
+
+    def _tidy(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def _order(self) -> bytes:
         assert self._folder is not None
@@ -258,7 +256,8 @@ class Llama:
             finally:
                 child.kill()
                 end = await child.ended()
-                self._lose(ModelUnavailable(f"the worker of {self.name!r} {end} while answering", "Ask again."))
+                died = ModelUnavailable(f"the worker of {self.name!r} {end} while answering", "Ask again.")
+                self._lose(self._reason or died)
             if self._state == "stopped":
                 return
             failures = 1 if time.monotonic() - since > STEADY_S else failures + 1
@@ -296,7 +295,7 @@ class Llama:
                     request.error = complaint(self.name, payload)
                 elif not request.hold(payload):
                     self._say(frame(Kind.CANCEL, number))
-        except (asyncio.IncompleteReadError, OSError):
+        except (asyncio.IncompleteReadError, OSError, ValueError):  # the last: it no longer speaks our language
             return
 
     def _end(self, number: int, error: SizewiseError | None = None) -> None:
@@ -362,50 +361,12 @@ async def _heard(reader: asyncio.StreamReader) -> tuple[Kind, int, bytes]:
     return Kind(kind), number, await reader.readexactly(length)
 
 
-def fitted(asked: Runtime, header: gguf.Header) -> Runtime:
-    """`asked` with every 0 replaced.
-
-    Batches are small because a client that leaves is noticed between two of them and the next one has begun by
-    then: two batches are to cost less than 300 ms of CPU time.
-    """
-    slots = asked.slots or (4 if header.parameters < 500_000_000 else 2)
-    window = header.context or CONTEXT
-    return replace(
-        asked,
-        slots=slots,
-        context=min(asked.context, window) if asked.context else min(CONTEXT, window),
-        threads=asked.threads or cores(),
-        # llama.cpp wants room for one token of every slot.
-        batch=max(asked.batch or min(32, 820_000_000 // max(1, header.parameters)), slots, 2),
-    )
-
-
-def needed(header: gguf.Header, runtime: Runtime) -> memory.Need:
-    return memory.need(header, context=runtime.context, slots=runtime.slots, batch=runtime.batch)
-
-
-def refuse_too_big(name: str, header: gguf.Header, runtime: Runtime, available: int | None) -> None:
-    """Raises ModelUnavailable, with the numbers, when the model does not fit into `available` bytes."""
-    need = needed(header, runtime)
-    if available is None or need.total <= available:
-        return
-    hint = "Close other programs, or choose a smaller model or one of fewer bits."
-    for slots, context in ((1, runtime.context), (1, 2048)):
-        least = needed(header, replace(runtime, slots=slots, context=min(context, runtime.context)))
-        if least.total <= available:
-            shape = f"slots = {slots} and context = {min(context, runtime.context)}"
-            hint = f"With {shape} it needs {memory.size(least.total)}."
-            break
-    raise ModelUnavailable(
-        f"{name!r} does not fit in memory: {runtime.slots} slots of {runtime.context} tokens need {need}, "
-        f"available are {memory.size(available)}",
-        hint,
-    )
-
-
 def complaint(name: str, payload: bytes) -> SizewiseError:
     """llama.cpp's error object as one of ours."""
-    error = json.loads(payload).get("error", {})
+    said = json.loads(payload)
+    error = said.get("error") if isinstance(said, dict) else None
+    if not isinstance(error, dict):
+        error = {}
     if error.get("type") == "exceed_context_size_error":
         return TooLong(
             f"the prompt has {error.get('n_prompt_tokens')} tokens, {name!r} takes at most {error.get('n_ctx')}",

@@ -9,7 +9,8 @@ from sizewise.answer import Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Chat, Reply
 from sizewise.errors import BadRequest, SizewiseError
-from sizewise.providers.llamacpp import Health, Llama, Runtime
+from sizewise.providers.llamacpp import Health, Llama
+from sizewise.providers.runtime import Runtime
 from sizewise.providers.wires.chunks import Reader
 from sizewise.providers.wires.openai import write_request
 

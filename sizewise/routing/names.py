@@ -92,9 +92,9 @@ class Names:
         if name.startswith("flow:"):
             return UnknownModel(f"{shown!r}: flows cannot be asked yet", "name a model, or `auto`", param="model")
         if name.startswith("auto:"):
-            known = tuple(f"auto:{policy}" for policy in self._policies)
-            hint = nearest(shown, known) or f"known: {', '.join(known)}"
-            return UnknownModel(f"there is no policy named {shown.removeprefix('auto:')!r}", hint, param="model")
+            policy, known = shown.removeprefix("auto:"), list(self._policies)
+            hint = nearest(policy, known) or f"known: {', '.join(known)}"
+            return UnknownModel(f"there is no policy named {policy!r}", hint, param="model")
         near = nearest(shown, [*ROLES, *self._cards, *self._bare])
         return UnknownModel(f"there is no model named {shown!r}", near or "see GET /v1/models", param="model")
 

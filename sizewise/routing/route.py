@@ -15,25 +15,19 @@ from types import MappingProxyType
 
 import msgspec
 
-from sizewise.answer import Answerer, Ask, Chosen, Result, Send
+from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
 from sizewise.egress import DataClass, Place
 from sizewise.errors import OverBudget, SizewiseError, UpstreamSlow
 from sizewise.money import dollars
-from sizewise.routing.attempts import Try, by_code, cut, filled, spent
+from sizewise.routing.attempts import Try, spent
 from sizewise.routing.constraints import Health, Need, expected, field, need, refusal
+from sizewise.routing.given import Given
 from sizewise.routing.names import Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Judging, Move, Outcome, Race, Resume, Told, Verdict
 from sizewise.routing.relay import keeping, noting, passing
-from sizewise.routing.rewrite import (
-    joined,
-    marked,
-    reply_without_logprobs,
-    resumed,
-    with_logprobs,
-    without_logprobs,
-)
+from sizewise.routing.rewrite import resumed, with_logprobs
 
 MAX_PAUSE_S = 60.0  # before an attempt
 
@@ -107,21 +101,7 @@ class _Race:
 class _Request:
     """One request under way, from the policy's first move to the books."""
 
-    __slots__ = (
-        "_ask",
-        "_cancelled",
-        "_chosen",
-        "_connect",
-        "_field",
-        "_judge",
-        "_need",
-        "_over",
-        "_plan",
-        "_send",
-        "_shown",
-        "_streams",
-        "_tries",
-    )
+    __slots__ = ("_ask", "_connect", "_field", "_given", "_judge", "_left_early", "_need", "_over", "_plan", "_streams")
 
     def __init__(
         self,
@@ -139,13 +119,10 @@ class _Request:
         self._need = need
         self._field = field
         self._ask = ask
-        self._send = send
         self._streams = isinstance(ask.what, Chat) and ask.what.stream
-        self._tries: list[Try] = []
-        self._chosen = False  # the client has been told who answers
-        self._shown: Try | None = None  # whose words the client has seen, or who answered without holding back
+        self._given = Given(send, plan.name, need.question.tokens)
         self._over: OverBudget | None = None  # why an attempt was not made
-        self._cancelled = False  # the client has left
+        self._left_early = False  # the client did not wait for the end
 
     async def run(self) -> Reply:
         route = self._plan.policy.route(self._need.question, self._field)
@@ -155,10 +132,12 @@ class _Request:
                 try:
                     move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
                 except StopIteration as stop:
-                    return await self._end(stop.value)
+                    outcome: Outcome = stop.value
+                    break
                 told = await self._perform(move)
+            return await self._given.end(outcome, self._over)
         except asyncio.CancelledError:
-            self._cancelled = True
+            self._left_early = True
             raise
         finally:
             try:
@@ -171,15 +150,15 @@ class _Request:
             return self._judged(move)
         if isinstance(move, Resume):
             return self._resume(move)
-        if self._shown is not None:
-            raise cut(self._shown) or self._nonsense(f"goes on although {self._shown.card.name} has answered")
+        if self._given.shown is not None:
+            raise self._given.over()
         if isinstance(move, Attempt):
             return self._attempt(move)
         if isinstance(move, Race):
             return self._race(move)
         if isinstance(move, All):
             return self._all(move)
-        raise self._nonsense(f"yields a {type(move).__name__}, which is no move")
+        raise self._given.nonsense(f"yields a {type(move).__name__}, which is no move")
 
     # ---- moves ------------------------------------------------------------------------------------------------------
 
@@ -218,15 +197,17 @@ class _Request:
             raise faults.exceptions[0] from None
         if race.won.done():
             return self._outcome(race.won.result())
-        if not race.running and last is None:
-            raise self._nonsense("yields a Race of nobody")
-        return self._outcome([*race.running.values()][-1]) if race.running else last  # type: ignore[return-value]
+        if race.running:
+            return self._outcome([*race.running.values()][-1])
+        if last is None:
+            raise self._given.nonsense("yields a Race of nobody")
+        return last
 
     async def _resume(self, move: Resume) -> Outcome:
-        broken, what = self._shown, self._ask.what
+        broken, what = self._given.shown, self._ask.what
         allowed = broken is not None and broken.reply is None and self._need.question.plain and move.card.resumes
         if broken is None or not allowed or not isinstance(what, Chat) or move.said != broken.resumable:
-            raise self._nonsense("yields a Resume where nothing that can be continued broke off")
+            raise self._given.nonsense("yields a Resume where nothing that can be continued broke off")
         if self._too_dear(move.card):
             return self._outcome(broken)
         one = self._begin(move.card, move.why)
@@ -238,7 +219,7 @@ class _Request:
     async def _judged(self, move: Judge) -> Verdict:
         """The verdict is noted at the attempts whose replies were shown to the judge."""
         verdict = self._judge(self._need.question, move.replies)
-        for one in self._tries:
+        for one in self._given.tries:
             if any(one.reply is reply for reply in move.replies):
                 one.score, one.verdict = verdict.score, verdict.why
         return verdict
@@ -250,9 +231,9 @@ class _Request:
             if candidate.card is card:
                 break
         else:
-            raise self._nonsense(f"asks {card.name}, which is not among the candidates")
-        one = Try(len(self._tries) + 1, card, why, perf_counter() - self._ask.started)
-        self._tries.append(one)
+            raise self._given.nonsense(f"asks {card.name}, which is not among the candidates")
+        one = Try(len(self._given.tries) + 1, card, why, perf_counter() - self._ask.started)
+        self._given.tries.append(one)
         return one
 
     async def _make(self, one: Try, move: Attempt, race: _Race | None = None, what: Chat | None = None) -> None:
@@ -276,7 +257,7 @@ class _Request:
             if race is not None and not race.claims(one):
                 one.result = "lost_race"
             elif not held:
-                self._shown = one
+                self._given.shown = one
         except SizewiseError as error:
             one.error = error
         except TimeoutError as error:
@@ -302,10 +283,10 @@ class _Request:
         return None if wished is None else max(0.0, wished / 1000 + self._ask.started - perf_counter())
 
     def _relay(self, one: Try, held: bool, race: _Race | None, lifted: asyncio.Timeout | None = None) -> Send:
-        begins = partial(self._begins, one, race, lifted)
+        begins, send = partial(self._begins, one, race, lifted), self._given.send
         if not self._streams:
-            return noting(one, begins, self._send)
-        return keeping(one, begins, self._send) if held else passing(one, begins, self._show, self._send)
+            return noting(one, begins, send)
+        return keeping(one, begins, send) if held else passing(one, begins, self._given.show, send)
 
     def _begins(self, one: Try, race: _Race | None, lifted: asyncio.Timeout | None) -> None:
         """Notes the time of the first word, and who is first in a race: a loser has nothing more to say."""
@@ -316,18 +297,17 @@ class _Request:
         if race is not None and not race.claims(one):
             raise asyncio.CancelledError
 
-    async def _show(self, one: Try) -> None:
-        self._shown = one  # before anything is sent: what follows cannot be unsaid
-        await self._choose(one, one.why)
+    # ---- the books --------------------------------------------------------------------------------------------------
 
-    # ---- money ------------------------------------------------------------------------------------------------------
+    def _outcome(self, one: Try) -> Outcome:
+        return one.outcome(self._need.question.tokens, self._given.shown is one or bool(one.prefix))
 
     def _too_dear(self, card: Card) -> bool:
         """Whether asking `card` too could pass what the request may cost; what is spent already counts."""
         limit = self._need.max_cost
-        if limit is None or not self._tries:
+        if limit is None or not self._given.tries:
             return False  # the constraints have seen to the first
-        sums = spent(self._tries, self._need.question)
+        sums = spent(self._given.tries, self._need.question)
         more = expected(card, self._need.question) or 0
         if sums + more <= limit:
             return False
@@ -342,76 +322,21 @@ class _Request:
         assert self._over is not None
         return Outcome(move.card, error=self._over.code, message=self._over.message, why=move.why)
 
-    # ---- the end ----------------------------------------------------------------------------------------------------
-
-    def _outcome(self, one: Try) -> Outcome:
-        return one.outcome(self._need.question.tokens, self._shown is one or bool(one.prefix))
-
-    async def _end(self, outcome: Outcome) -> Reply:
-        """Gives the client what the policy returns: the reply, held words and all, or the error itself."""
-        if not isinstance(outcome, Outcome) or not 0 <= outcome.number <= len(self._tries):
-            raise self._nonsense("does not return one of its outcomes")
-        one = self._tries[outcome.number - 1] if outcome.number else None
-        if self._shown is not None and self._shown is not one:
-            raise cut(self._shown) or self._nonsense("returns another answer than the client has seen")
-        if one is None or outcome.reply is None:
-            raise self._error(one, outcome)
-        if one.reply is None or one.result != "answered":
-            raise self._nonsense(f"returns an answer of {one.card.name}, which gave none")
-        self._shown = one
-        if not self._chosen:
-            await self._choose(one, outcome.why)
-            for event in one.events:
-                await self._send(without_logprobs(event) if one.lent else event)
-        return self._reply(one, one.reply, outcome.degraded)
-
-    def _reply(self, one: Try, reply: Reply, degraded: str) -> Reply:
-        if reply.usage.estimated:
-            reply = msgspec.structs.replace(reply, usage=filled(reply, self._need.question.tokens))
-        if one.lent:
-            reply = reply_without_logprobs(reply)
-        if one.prefix:
-            reply = joined(one.prefix, reply)
-        return marked(reply, degraded) if degraded else reply
-
-    def _error(self, one: Try | None, outcome: Outcome) -> SizewiseError:
-        if one is not None and one.error is not None and one.error.code == outcome.error:
-            return (cut(one) if self._shown is one else None) or one.error
-        if one is None and self._over is not None and outcome.error == self._over.code:
-            return self._over
-        if not outcome.error:
-            return self._nonsense("returns neither an answer nor an error")
-        return by_code(outcome.error)(outcome.message or "the policy gave no answer", param="model")
-
-    async def _choose(self, one: Try, why: str) -> None:
-        if not self._chosen:
-            self._chosen = True
-            await self._send(Chosen(one.card.name, why, len(self._tries)))
-
     async def _book(self) -> None:
         """One Tried for every attempt, whatever happened; a listener takes it without waiting for anything."""
-        prompt = self._need.question.tokens
+        given, prompt = self._given, self._need.question.tokens
         cancelled: asyncio.CancelledError | None = None
-        for one in self._tries:
+        for one in given.tries:
             if not one.asked:
                 continue  # the race was over before it was its turn
-            if one.result == "answered" and one is not self._shown:
-                one.result = self._unused(one)
+            if one.result == "answered" and one is not given.shown:
+                one.result = given.unused(one, self._left_early)
             try:
-                await self._send(one.tried(prompt))
+                await given.send(one.tried(prompt))
             except asyncio.CancelledError as error:
                 cancelled = error  # the rest is booked all the same
         if cancelled is not None:
             raise cancelled
-
-    def _unused(self, one: Try) -> Result:
-        """What became of a reply that the client was not given."""
-        if one.verdict or not (self._chosen or self._cancelled):
-            return "distrusted"
-        return "lost_race" if self._chosen else "cancelled"
-
-    def _nonsense(self, what: str) -> SizewiseError:
-        return SizewiseError(f"the policy {self._plan.name!r} {what}", "the policy is at fault, not your request")
 
 
 async def _until(race: _Race, seconds: float) -> None:

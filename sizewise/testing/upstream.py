@@ -8,19 +8,29 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 WORDS = ("Hello", " from", " the", " upstream", ".")
-USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+USAGE: dict[str, object] = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+COUNTED = USAGE | {
+    "prompt_tokens": 1000,
+    "completion_tokens": 50,
+    "total_tokens": 1050,
+    "prompt_tokens_details": {"cached_tokens": 600},
+    "completion_tokens_details": {"reasoning_tokens": 20},
+}
+"""What a vendor with a prompt cache and a thinking model reports, for the model `counted`."""
 
 
 @dataclass
 class Seen:
-    """What reached the server: bodies as decoded JSON, headers by lower-case name, and who left early."""
+    """What reached the server: bodies as decoded JSON, headers by lower-case name, and who left early.
 
-    bodies: list[dict[str, Any]] = field(default_factory=list)
+    `left` counts clients that hung up in the middle of an exchange, not those that closed an idle connection.
+    """
+
+    bodies: list[dict[str, object]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     left: int = 0
 
@@ -48,7 +58,7 @@ class Upstream:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"POST"):
+            while (head := await _next(reader)).startswith(b"POST"):
                 names = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:] if line)
                 headers = {name.lower(): value.strip() for name, _, value in names}
                 body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
@@ -63,7 +73,15 @@ class Upstream:
             writer.close()
 
 
-Fault = Callable[[dict[str, Any], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
+async def _next(reader: asyncio.StreamReader) -> bytes:
+    """The head of the next request; b"" when the client hangs up instead, which is its good right."""
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+
+
+Fault = Callable[[dict[str, object], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 """Answers one request; False closes the connection."""
 
 
@@ -76,22 +94,23 @@ def _part(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     shown = {"id": "up-1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [choice]}
     return b"data: " + json.dumps(shown).encode() + b"\n\n"
 
 
-def _whole(text: str) -> bytes:
+def _whole(text: str, usage: dict[str, object]) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     shown = {"id": "up-1", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice]}
-    return json.dumps({**shown, "usage": USAGE, "system_fingerprint": "fp_kept"}).encode()
+    return json.dumps({**shown, "usage": usage, "system_fingerprint": "fp_kept"}).encode()
 
 
-async def well(body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def well(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Answers as OpenAI would: five words, usage when asked for."""
+    usage = COUNTED if body["model"] == "counted" else USAGE
     if not body.get("stream"):
-        whole = _whole("".join(WORDS))
+        whole = _whole("".join(WORDS), usage)
         writer.write(_head("200 OK", "application/json", length=len(whole)) + whole)
         return True
     writer.write(_head("200 OK", "text/event-stream") + _part(_chunk({"role": "assistant", "content": ""})))
@@ -114,7 +133,7 @@ async def well(body: dict[str, Any], reader: asyncio.StreamReader, writer: async
 
 
 def _answers(status: str, body: bytes, *more: str, kind: str = "application/json") -> Fault:
-    async def fault(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def fault(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         writer.write(_head(status, kind, *more, length=len(body)) + body)
         return True
 
@@ -124,7 +143,7 @@ def _answers(status: str, body: bytes, *more: str, kind: str = "application/json
 def _stream(*pieces: bytes, cut: bool = False, hang: bool = False) -> Fault:
     """A stream of raw pieces; then a clean end, a reset (`cut`), or silence until the client leaves (`hang`)."""
 
-    async def fault(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def fault(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         writer.write(_head("200 OK", "text/event-stream"))
         for piece in pieces:
             writer.write(_part(piece))
@@ -141,12 +160,12 @@ def _stream(*pieces: bytes, cut: bool = False, hang: bool = False) -> Fault:
     return fault
 
 
-async def _hang(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def _hang(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     await reader.readexactly(1)  # ends only when the client leaves
     return False
 
 
-async def _reset(_: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def _reset(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     writer.transport.abort()
     return False
 
@@ -155,7 +174,8 @@ def _error(words: str) -> bytes:
     return json.dumps({"error": {"message": words, "type": "server_error", "code": None}}).encode()
 
 
-FAULTS: dict[str, Fault] = {
+FAULTS: Mapping[str, Fault] = {
+    "counted": well,
     "hang": _hang,
     "reset": _reset,
     "busy": _answers("429 Too Many Requests", _error("slow down"), "retry-after: 7"),

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from sizewise.errors import Busy, ModelUnavailable, TooLong, UpstreamRefused
-from sizewise.providers.llamacpp import Llama, Runtime
+from sizewise.providers.llamacpp import Llama
+from sizewise.providers.runtime import Runtime
 
 SMALL = Runtime(context=1024, slots=2)
 TICK_MS = 1000 // os.sysconf("SC_CLK_TCK")
@@ -164,7 +165,7 @@ def test_stop_words_seeds_and_schemas_are_obeyed(smollm_gguf: Path) -> None:
 
 
 def test_greedy_answers_are_the_same_alone_and_side_by_side(smollm_gguf: Path) -> None:
-    questions = [asking(f"Write one sentence about {thing}.", max_tokens=24) for thing in ("rain", "iron", "bread")]
+    questions = [asking(f"Write one sentence about {thing}.", max_tokens=12) for thing in ("rain", "iron", "bread")]
 
     async def story() -> tuple[list[str], list[str], list[str]]:
         async with running(smollm_gguf, Runtime(context=1024, slots=3)) as llama:
@@ -274,7 +275,8 @@ def test_a_worker_that_keeps_dying_is_restarted_ever_more_slowly_and_says_why(sm
 def test_a_worker_does_not_outlive_its_parent(smollm_gguf: Path) -> None:
     script = f"""
 import asyncio, pathlib
-from sizewise.providers.llamacpp import Llama, Runtime
+from sizewise.providers.llamacpp import Llama
+from sizewise.providers.runtime import Runtime
 async def main():
     llama = Llama("x", pathlib.Path({str(smollm_gguf)!r}), Runtime(context=256, slots=1))
     await llama.start()
@@ -364,11 +366,11 @@ def test_a_prompt_beyond_the_window_is_refused_with_both_numbers(smollm_gguf: Pa
 
 def test_every_slot_has_the_whole_window(smollm_gguf: Path) -> None:
     async def story() -> None:
-        async with running(smollm_gguf, Runtime(context=512, slots=2)) as llama:
-            body = asking("word " * 400, max_tokens=2)
+        async with running(smollm_gguf, Runtime(context=256, slots=2)) as llama:
+            body = asking("word " * 150, max_tokens=2)
             both = await asyncio.gather(chunks(llama, body), chunks(llama, body))
             counted = await llama.count(body)
-            assert [seen[-1]["usage"]["prompt_tokens"] for seen in both] == [counted, counted] and counted > 400
+            assert [seen[-1]["usage"]["prompt_tokens"] for seen in both] == [counted, counted] and counted > 150
 
     asyncio.run(story())
 

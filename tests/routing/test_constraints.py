@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -53,8 +54,10 @@ def named(
     return None if fits else refusal(plan, against)
 
 
-IMAGE = {"messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, {"type": "image_url"}]}]}
-TOOLS = {"tools": [{"type": "function", "function": {"name": "look"}}]}
+IMAGE: dict[str, Any] = {
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, {"type": "image_url"}]}]
+}
+TOOLS: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "look"}}]}
 
 
 def test_a_model_without_a_reason_against_it_may_answer() -> None:

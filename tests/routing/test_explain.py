@@ -18,8 +18,11 @@ from tests.routing.asking import LARGE, SMALL, agreeing, asking, chat, racing
 CLOUD = echo_card("cloud/m", place="anyone", parameters=10**11)
 
 
+NOTHING = Wishes()
+
+
 def decided(
-    model: str = "auto", wishes: Wishes = Wishes(), policy: Policy | None = None, text: str = "hello"
+    model: str = "auto", wishes: Wishes = NOTHING, policy: Policy | None = None, text: str = "hello"
 ) -> Decision:
     names = Names((SMALL, LARGE, CLOUD), {"default": policy or Cascade()})
     return explain(asking(chat(text, model=model), wishes), names, well, EVERYWHERE)

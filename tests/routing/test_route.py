@@ -30,7 +30,7 @@ from sizewise.routing.constraints import expected, need
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policies.cheapest import Cheapest
 from sizewise.routing.policies.fixed import Fixed
-from sizewise.routing.policy import Attempt, Field, Outcome, Question, Race, Route, attempt, judge
+from sizewise.routing.policy import Attempt, Field, Outcome, Question, Route, attempt, judge, race
 from sizewise.routing.route import EVERYWHERE
 from tests.routing.asking import (
     LARGE,
@@ -578,7 +578,7 @@ def answers_twice(question: Question, field: Field) -> Route:
 
 
 def races_nobody(question: Question, field: Field) -> Route:
-    return (yield Race((), 0.1))  # type: ignore[return-value]
+    return (yield from race((), 0.1))
 
 
 def says_neither(question: Question, field: Field) -> Route:

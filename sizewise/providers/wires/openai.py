@@ -5,6 +5,7 @@ Source: the OpenAI API reference, Chat Completions. Bodies are decoded for what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -21,7 +22,7 @@ from sizewise.errors import (
     UpstreamRefused,
 )
 
-PATH = {"chat": "/chat/completions", "embed": "/embeddings"}
+PATH: Mapping[str, str] = {"chat": "/chat/completions", "embed": "/embeddings"}
 
 # ---- requests -------------------------------------------------------------------------------------------------------
 
@@ -250,7 +251,7 @@ def read_vectors(body: bytes) -> Reply:
     return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model, body=body, vectors=vectors)
 
 
-def write_usage(usage: Usage) -> dict[str, Any]:
+def write_usage(usage: Usage) -> Mapping[str, object]:
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,

@@ -1,0 +1,60 @@
+"""The real `sizewise` in its own process, for the tests of this room: words in, what it wrote and how it ended out."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.served import command, environment
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def hint(self) -> str:
+        return self.err.splitlines()[-1]
+
+
+def sizewise(*words: str, home: Path | None = None, stdin: str = "", cwd: Path | None = None, **environ: str) -> Done:
+    """`home` is SIZEWISE_HOME; the folder one stands in is the home too, so that no sizewise.toml is found by chance."""
+    env = environment(**({"SIZEWISE_HOME": str(home)} if home else {}), **environ)
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        command(*words), input=stdin, env=env, capture_output=True, text=True, timeout=60, cwd=cwd or home or "/"
+    )
+    assert "Traceback" not in done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def watched(*words: str, home: Path, **environ: str) -> str:
+    """What a person at a terminal sees of its stdout."""
+    ours, theirs = pty.openpty()
+    env = environment(SIZEWISE_HOME=str(home), TERM="xterm", COLUMNS="100", **environ)
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        command(*words), env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL, cwd=home
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while block := os.read(ours, 4_096):
+                shown += block
+        except OSError:  # Linux: the other end was closed
+            pass
+        finally:
+            os.close(ours)
+        process.wait(60)
+    return shown.decode()

@@ -1,0 +1,101 @@
+"""`sizewise doctor` on installations that are well, and on some that are not."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import sizewise
+from tests.served import ECHO, Served
+
+
+def checks(home: Path, **environ: str) -> dict[str, tuple[bool, str, str]]:
+    done = sizewise("doctor", "--json", home=home, **environ)
+    assert done.code == (0 if done.json["well"] else 1)
+    return {each["check"]: (each["well"], each["found"], each["next"]) for each in done.json["checks"]}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home where all is well, without a server."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "sizewise.toml").write_text(ECHO.replace("[server]", "[server]\nport = 0"))
+    return tmp_path
+
+
+def test_all_is_well(home: Path) -> None:
+    done = sizewise("doctor", home=home)
+    assert "wrong" not in done.out
+    assert done.code == 0
+
+
+def test_a_running_server_is_asked(echo: Served) -> None:
+    assert echo.url in checks(echo.home)["server"][1]
+
+
+def test_the_port_is_taken_by_another_program(home: Path, echo: Served) -> None:
+    port = echo.url.rpartition(":")[2]
+    (home / "sizewise.toml").write_text(ECHO.replace("[server]", f"[server]\nport = {port}"))
+    well, found, then = checks(home)["server"]
+    assert not well
+    assert port in found
+    assert then.startswith("sizewise up --port")
+
+
+def test_no_model_is_there(home: Path) -> None:
+    (home / "sizewise.toml").write_text("[server]\nport = 0\n")
+    well, _, then = checks(home, SIZEWISE_CACHE=str(home / "cache"))["settings"]
+    assert not well
+    assert then == "sizewise models pull smollm2-135m"
+
+
+def test_the_settings_are_wrong(home: Path) -> None:
+    (home / "sizewise.toml").write_text("[server]\nprot = 0\n")
+    well, found, _ = checks(home)["settings"]
+    assert not well
+    assert "'port'" in found
+
+
+def test_a_key_is_missing(home: Path) -> None:
+    cloud = '\n[providers.cloud]\nbase_url = "https://cloud.example/v1"\nkey = "env:CLOUD_KEY"\nmodels = ["a"]\n'
+    (home / "sizewise.toml").write_text((home / "sizewise.toml").read_text() + cloud)
+    well, found, then = checks(home)["key"]
+    assert not well
+    assert "CLOUD_KEY" in found + then
+    well, found, _ = checks(home, CLOUD_KEY="secret-of-mine")["key"]
+    assert well
+    assert "secret-of-mine" not in found
+
+
+def test_the_home_is_open_to_others(home: Path) -> None:
+    home.chmod(0o755)
+    well, _, then = checks(home)["home"]
+    assert not well
+    assert then == f"chmod 700 {home}"
+
+
+def test_a_file_of_weights_was_cut_short(home: Path) -> None:
+    models = home / "cache" / "models"
+    models.mkdir(parents=True)
+    (models / "b179c9523d0e-SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"GGUF")
+    well, found, then = checks(home, SIZEWISE_CACHE=str(home / "cache"))["weights"]
+    assert not well
+    assert "4 bytes instead of 98,362,432" in found
+    assert "models pull smollm2-135m" in then
+
+
+def test_the_database_is_of_a_newer_version(home: Path) -> None:
+    with sqlite3.connect(home / "sizewise.db") as database:
+        database.execute("CREATE TABLE schema_version (room TEXT, version INTEGER, at INTEGER)")
+        database.execute("INSERT INTO schema_version VALUES ('telemetry', 99, 0)")
+    database.close()
+    well, found, _ = checks(home)["database"]
+    assert not well
+    assert "newer" in found
+
+
+def test_the_database_is_none(home: Path) -> None:
+    (home / "sizewise.db").write_bytes(b"this is no database, and never was one" * 100)
+    assert not checks(home)["database"][0]

@@ -1,0 +1,190 @@
+"""The command line as a whole: help that fits a screen, errors of two lines, exit codes, colours, pipes and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from sizewise.cli.main import sizewise as root
+from sizewise.cli.verbs import Verbs
+from tests.cli.terminal import sizewise, watched
+from tests.served import Served, command, environment, until
+
+ESCAPE = "\x1b["
+
+
+def verbs(command: click.Command = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            under = command.get_command(click.Context(command), name)
+            assert under is not None
+            yield from verbs(under, (*path, name))
+
+
+ALL = dict(verbs())
+
+
+def test_the_help_fits_one_screen() -> None:
+    shown = sizewise("--help").out.splitlines()
+    assert len(shown) <= 24
+    assert max(map(len, shown)) <= 80
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in ALL if path and not (isinstance(ALL[path], click.Group) and path == ("route",))]
+)
+def test_every_verb_has_json_and_an_example(path: tuple[str, ...]) -> None:
+    shown = ALL[path].get_help(click.Context(ALL[path], info_name=path[-1]))
+    assert "Example: " in shown
+    assert "--json" in shown
+    assert f"sizewise {' '.join(path)}" in shown or path == ("completion",)
+
+
+def test_the_short_helps_are_the_verbs_own_first_sentences() -> None:
+    for command in ALL.values():
+        if isinstance(command, Verbs):
+            for name, verb in command._verbs.items():
+                assert (verb.load().help or "").partition("\n")[0] == verb.says, name
+
+
+def test_importing_the_command_line_takes_no_time() -> None:
+    code = "import time; t = time.perf_counter(); import sizewise.cli.main; print(time.perf_counter() - t)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(times) < 0.15
+
+
+def test_the_version_is_told() -> None:
+    assert sizewise("--version").out.strip()[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(("recrods",), "'records'"), (("models", "shwo", "a"), "'show'"), (("records", "--lsat", "3"), "'--last'")],
+)
+def test_a_misspelt_word_is_told_with_the_nearest(words: tuple[str, ...], near: str) -> None:
+    done = sizewise(*words)
+    assert done.code == 2
+    assert near in done.err
+    assert len(done.err.splitlines()) == 2
+    assert done.hint.startswith("hint: sizewise")
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("records", "--last", "0"), ("up", "--port", "99999"), ("ask", "a", "--max-tokens", "x")]
+)
+def test_a_wrong_value_is_the_askers_mistake(words: tuple[str, ...]) -> None:
+    assert sizewise(*words).code == 2
+
+
+@pytest.mark.parametrize("words", [("ask", "hello"), ("records",), ("keys",), ("route", "explain", "hello")])
+def test_without_a_server_the_next_step_is_to_start_it(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = sizewise(*words, home=tmp_path)
+    assert done.code == 3
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 2
+    assert done.hint == "hint: start it: sizewise up"
+
+
+def test_for_scripts_an_error_is_json_on_stdout_and_nothing_else(tmp_path: Path) -> None:
+    done = sizewise("records", "--json", home=tmp_path)
+    assert done.code == 3
+    assert done.err == ""
+    assert done.json["error"]["code"] == "outside_failed"
+    assert done.json["error"]["hint"]
+
+
+def test_a_misuse_is_json_too_where_json_was_asked_for() -> None:
+    done = sizewise("records", "--json", "--lsat", "3")
+    assert (done.code, done.err) == (2, "")
+    assert done.json["error"]["code"] == "bad_request"
+
+
+def test_wrong_settings_end_with_2_and_all_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "sizewise.toml").write_text("[servr]\nport = 1\n")
+    done = sizewise("records", home=tmp_path)
+    assert done.code == 2
+    assert "server" in done.err
+
+
+def test_a_server_that_was_killed_is_not_asked(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:1", "pid": {gone.pid}}}')
+    (tmp_path / "admin.token").write_text("sw-admin" + "x" * 43)
+    assert sizewise("records", home=tmp_path).hint == "hint: start it: sizewise up"
+
+
+def test_a_server_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:1", "pid": {os.getpid()}}}')
+    (tmp_path / "admin.token").write_text("sw-admin" + "x" * 43)
+    done = sizewise("records", home=tmp_path)
+    assert done.code == 3
+    assert done.hint == "hint: sizewise doctor tells what is wrong"
+    assert "sw-admin" not in done.err
+
+
+def test_another_server_is_asked_by_its_url_and_key(echo: Served, tmp_path: Path) -> None:
+    named = {"SIZEWISE_KEY": echo.key}
+    assert sizewise("records", "--url", echo.url, "--json", home=tmp_path, **named).code == 0
+    assert sizewise("records", "--json", home=tmp_path, SIZEWISE_URL=echo.url, **named).code == 0
+    assert "SIZEWISE_KEY" in sizewise("records", "--url", echo.url, home=tmp_path).err
+    assert sizewise("keys", "revoke", "sw-a", "--url", echo.url, home=tmp_path, **named).code == 2
+
+
+def test_colours_are_for_those_who_watch(tmp_path: Path) -> None:
+    assert ESCAPE in watched("models", home=tmp_path)
+    assert ESCAPE not in watched("models", home=tmp_path, NO_COLOR="1")
+    assert ESCAPE not in sizewise("models", home=tmp_path).out
+    assert ESCAPE not in watched("models", "--json", home=tmp_path)
+
+
+def test_a_table_is_cut_at_the_edge_of_the_terminal(tmp_path: Path) -> None:
+    narrow = watched("models", home=tmp_path, COLUMNS="40", NO_COLOR="1").splitlines()
+    assert max(map(len, narrow)) == 40
+    assert narrow[0].endswith("…")
+
+
+def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
+    env = environment(SIZEWISE_HOME=str(tmp_path), PYTHONPATH=str(Path(__file__).parents[2]))
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(command("models"), env=env, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(theirs)
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
+    assert done.returncode == 141
+
+
+def test_ctrl_c_ends_quietly(echo: Served) -> None:
+    env = environment(SIZEWISE_HOME=str(echo.home), PYTHONPATH=str(Path(__file__).parents[2]))
+    words = command("ask", "-m", "echo/small", "one two three [[hang after=1]]")
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.read(3) == "one"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read().strip() == ""
+    until(lambda: '"status": 499' in sizewise("records", "--json", "--last", "3", home=echo.home).out)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shells_can_complete_our_words(shell: str) -> None:
+    if shell == "bash" or not sizewise("completion", shell).err:
+        assert "_SIZEWISE_COMPLETE" in sizewise("completion", shell).out
+
+
+def test_a_half_word_is_completed() -> None:
+    asked = {"_SIZEWISE_COMPLETE": "bash_complete", "COMP_WORDS": "sizewise rec", "COMP_CWORD": "1"}
+    assert sizewise(**asked).out.strip() == "plain,records"

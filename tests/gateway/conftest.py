@@ -1,0 +1,41 @@
+"""One bad upstream and two servers for the whole room: with the fast lane and without. What one does, both do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sizewise.testing.upstream import Upstream
+from tests.gateway.doors import SECRET, misbehaving, settings
+from tests.served import Served, serving
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    with misbehaving() as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def fast(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("fast"), settings(upstream.url), UPSTREAM_KEY=SECRET) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def plain(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    config = settings(upstream.url, fast=False)
+    with serving(tmp_path_factory.mktemp("plain"), config, UPSTREAM_KEY=SECRET) as served:
+        yield served
+
+
+@pytest.fixture(params=["fast", "plain"])
+def door(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """Both servers in turn; each must be alive, and have shown no traceback and no secret, after every test."""
+    served: Served = request.getfixturevalue(request.param)
+    yield served
+    assert served.ask("/healthz", key=None).status == 200
+    said = "".join(served.said)
+    assert "Traceback" not in said and "unforeseen" not in said, said
+    assert SECRET not in said and served.key not in said
