@@ -130,7 +130,7 @@ Send = Callable[[Event], Awaitable[None]]
 
 
 class Answerer(Protocol):
-    """Raises SizewiseError. A failure before the first event can be retried elsewhere; after it, it cannot be unsaid."""
+    """Raises SizewiseError. A failure before the first event may be tried elsewhere; after it nothing can be unsaid."""
 
     async def __call__(self, ask: Ask, send: Send) -> Reply: ...
 

@@ -25,6 +25,7 @@ VARIABLES = (
     ("SIZEWISE_HOME", "Folder of everything that must be kept, where `--home` is not given."),
     ("SIZEWISE_CACHE", "Folder of everything that can be fetched again, such as model weights."),
     ("SIZEWISE_KEY", "The first API key, instead of one made and printed at the first start. At least 24 characters."),
+    ("SIZEWISE_URL", "The server that the verbs ask, instead of the one of this home; its key is SIZEWISE_KEY."),
     ("HTTPS_PROXY", "Proxy for https endpoints, also in small letters; `network.proxy` goes before it."),
     ("HTTP_PROXY", "Proxy for http endpoints, also in small letters; `network.proxy` goes before it."),
     ("NO_PROXY", "Hosts reached without a proxy, with commas between; also in small letters."),
@@ -47,6 +48,7 @@ class Settings(File):
     cache: Path = Path()  # what can be fetched again
     config: Path | None = None  # the file, where there is one
     key: str = field(default="", repr=False)  # SIZEWISE_KEY
+    url: str = ""  # SIZEWISE_URL; empty: the server of this home
     ca: Path | None = None  # certificate authorities; None: the system's
     proxies: Proxies = field(default=Proxies())
     color: bool = True
@@ -68,6 +70,7 @@ def load(config: Path | None = None, home: Path | None = None, environ: Mapping[
         cache=_absolute(env.get("SIZEWISE_CACHE") or user_cache_path("sizewise", appauthor=False)),
         config=path,
         key=_strong(env.get("SIZEWISE_KEY", "")),
+        url=env.get("SIZEWISE_URL", ""),
         ca=_authorities(file.network.ca, path, env),
         proxies=Proxies(
             http=_proxy("HTTP_PROXY", file.network.proxy, env),

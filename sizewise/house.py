@@ -1,4 +1,4 @@
-"""Puts the house together: settings and long-lived means in, one immutable House out. Read this second, after answer.py.
+"""Puts the house together: settings and long-lived means in, one immutable House out. Read this after answer.py.
 
 Has no `if` about behaviour and no loop over requests. New settings build a new House; one reference is swapped and
 requests in flight finish in the old one. Means (keeper, model workers, metrics) outlive Houses.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PICO = 1_000_000_000_000
-"""Pico-dollars in one US dollar. A price per million tokens in micro-dollars is exactly pico-dollars per token."""
+"""Pico-dollars in one US dollar. Micro-dollars per million tokens are exactly pico-dollars per token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """Micro-dollars per million tokens (= pico-dollars per token), by token class; None is *unknown*, 0 is free.
 
-    A class without a price of its own falls back as vendors bill it: cached and cache_write to input, reasoning to output.
+    A class without a price falls back as vendors bill it: cached and cache_write to input, reasoning to output.
     """
 
     input: int | None = None

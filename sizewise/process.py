@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,8 @@ class Child:
     def kill(self) -> None:
         """Ends it at once; nothing happens when it is gone already."""
         if self._process.returncode is None:
-            self._process.kill()
+            with suppress(ProcessLookupError):  # not by the library's own kill(): it may reap and lose the exit code
+                os.kill(self.pid, signal.SIGKILL)
 
     async def _listen(self) -> None:
         output = self._process.stdout

@@ -12,11 +12,14 @@ from msgspec import Struct
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import day, dim, write_json, write_table
 from sizewise.cli.verbs import Verb, Verbs
+from sizewise.errors import BadRequest, nearest
 
 VERBS: Mapping[str, Verb] = {
     "create": Verb("sizewise.cli.keys:create", "Make a key; its text is shown this once."),
     "revoke": Verb("sizewise.cli.keys:revoke", "Refuse a key from now on, everywhere."),
 }
+
+ACTIONS = ("ask", "read", "manage")
 
 _FIELDS = "id name project may dataClass created expires revoked state"
 LIST = f"{{ keys {{ {_FIELDS} }} }}"
@@ -86,7 +89,7 @@ def keys(ctx: click.Context) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--may", default="ask", help="What it may do: some of ask,read,manage. [ask]")
+@click.option("--may", default="ask", help="What it may do: some of ask, read, manage, with commas between. [ask]")
 @click.option("--expires-days", type=float, help="Days until it expires; otherwise never.")
 @served
 def create(name: str, may: str, expires_days: float | None) -> None:
@@ -95,13 +98,21 @@ def create(name: str, may: str, expires_days: float | None) -> None:
     \b
     Example: sizewise keys create laptop --may ask,read --expires-days 90
     """
-    actions = [each.strip() for each in may.split(",") if each.strip()]
-    made = asyncio.run(server().graphql(CREATE, Created, name=name, may=actions, days=expires_days)).create_key
+    variables = {"name": name, "may": _actions(may), "days": expires_days}
+    made = asyncio.run(server().graphql(CREATE, Created, **variables)).create_key
     if wants_json():
         write_json(msgspec.to_builtins(made))
         return
     click.echo(made.text)
     click.echo(dim(f"{made.key.id} may {', '.join(made.key.may)}; this is the only time its text is shown"), err=True)
+
+
+def _actions(said: str) -> list[str]:
+    actions = [each.strip() for each in said.split(",") if each.strip()]
+    for wrong in set(actions).difference(ACTIONS):
+        hint = nearest(wrong, ACTIONS) or f"known: {', '.join(ACTIONS)}"
+        raise BadRequest(f"a key cannot be allowed to {wrong!r}", hint)
+    return actions
 
 
 @click.command()

@@ -53,13 +53,12 @@ _config = click.option(
     callback=_noted,
     help="The settings, a sizewise.toml.",
 )
-_url = click.option(
+_elsewhere = click.option(
     "--url",
-    envvar="SIZEWISE_URL",
     metavar="URL",
     expose_value=False,
     callback=_noted,
-    help="Ask another server; its key is SIZEWISE_KEY.",
+    help="Ask another server (or SIZEWISE_URL); its key is SIZEWISE_KEY.",
 )
 
 
@@ -70,7 +69,7 @@ def placed(verb: F) -> F:
 
 def served(verb: F) -> F:
     """For verbs that ask a running server: --url, --home, --config, --json."""
-    return _url(placed(verb))
+    return _elsewhere(placed(verb))
 
 
 def wants_json() -> bool:
@@ -88,13 +87,16 @@ def settings() -> Settings:
 
 def server() -> Server:
     """Raises Outside when none is running."""
-    return find(settings(), _url_said())
+    found = settings()
+    return find(found, _url(found))
 
 
 def server_or_none() -> Server | None:
     """Raises Outside only where one was named by its URL and the key for it is missing."""
-    return find(settings(), url) if (url := _url_said()) else running(settings())
+    found = settings()
+    url = _url(found)
+    return find(found, url) if url else running(found)
 
 
-def _url_said() -> str:
-    return str(_said("url") or "")
+def _url(found: Settings) -> str:
+    return str(_said("url") or found.url)

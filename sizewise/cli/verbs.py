@@ -30,24 +30,24 @@ class Verbs(click.Group):
 
     def __init__(self, *arguments: Any, verbs: Mapping[str, Verb], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._verbs = verbs
+        self.verbs = verbs
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._verbs)
+        return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        verb = self._verbs.get(cmd_name)
+        verb = self.verbs.get(cmd_name)
         return None if verb is None else verb.load()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         wrong = args[0]
-        if wrong not in self._verbs and not wrong.startswith("-"):
-            near = nearest(wrong, list(self._verbs)) or f"known: {', '.join(self._verbs)}"
+        if wrong not in self.verbs and not wrong.startswith("-"):
+            near = nearest(wrong, list(self.verbs)) or f"known: {', '.join(self.verbs)}"
             raise click.UsageError(f"there is no verb {wrong!r}. {near}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, verb.says) for name, verb in self._verbs.items()])
+            formatter.write_dl([(name, verb.says) for name, verb in self.verbs.items()])

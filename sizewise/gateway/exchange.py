@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Literal, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ from sizewise.egress import DataClass
 from sizewise.errors import BadBody, Forbidden, SizewiseError
 from sizewise.house import House
 from sizewise.money import PICO, dollars
-from sizewise.providers.wires.openai import write_error
+from sizewise.providers.wires.openai_bodies import write_error
 
 log = logging.getLogger("sizewise.gateway")
 
@@ -207,7 +207,7 @@ Door = Callable[[House, Knock, bytes, Out], Awaitable[None]]
 
 
 async def meet(door: Door, house: House, headers: Headers, body: bytes, out: Out, started: float) -> None:
-    """Runs a door to a well-formed end. The one catch-all of the gateway: an unforeseen fault is a 500, never a traceback.
+    """Runs a door to a well-formed end. The one catch-all: an unforeseen fault is a 500, never a traceback.
 
     Only the fault's type and place are logged: its message could hold a prompt.
     """

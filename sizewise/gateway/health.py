@@ -1,4 +1,4 @@
-"""/healthz (the process is up), /readyz (it can answer, and what limps) and /metrics; the first two tell no secrets and need no key."""
+"""/healthz (the process is up), /readyz (it can answer, what limps), both without a key, and /metrics with one."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sizewise.errors import Forbidden, SizewiseError
 from sizewise.gateway.exchange import JSON, Heard, Knock, Out, refuse, wishes
 from sizewise.gateway.stream import Sse
 from sizewise.house import House
-from sizewise.providers.wires.openai import read_embed, read_request, write_reply, write_vectors
+from sizewise.providers.wires.openai_bodies import read_embed, read_request, write_reply, write_vectors
 
 
 async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:

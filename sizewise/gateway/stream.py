@@ -7,11 +7,11 @@ import time
 
 import msgspec
 
-from sizewise.answer import Chosen, Event, Extra, Finished, Text, Thought, ToolDelta, Tried
+from sizewise.answer import Chosen, Event, Extra, Finished, Text, Thought, ToolDelta
 from sizewise.chat import Chat, Reply
 from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import Heard, Out
-from sizewise.providers.wires.openai import write_error, write_usage
+from sizewise.providers.wires.openai_bodies import write_error, write_usage
 from sizewise.providers.wires.sse import COMMENT, DONE
 
 OPEN = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))

@@ -32,7 +32,8 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 <tr><td><code>POST /v1/embeddings</code></td><td>vectors</td></tr>
 <tr><td><code>GET /v1/models</code></td><td>what a key may name</td></tr>
 <tr><td><code>POST /graphql</code></td><td>models, records, keys</td></tr>
-<tr><td><code>GET <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a> /metrics</code></td><td>is it up, can it answer, how much</td></tr>
+<tr><td><code>GET <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a> /metrics</code></td>
+<td>is it up, can it answer, how much</td></tr>
 <tr><td><code>GET <a href="/openapi.json">/openapi.json</a></code></td><td>this table for machines</td></tr>
 </table>
 </body></html>

@@ -10,7 +10,7 @@ from inspect import isawaitable
 
 from graphql import GraphQLError, execute, validate
 
-from sizewise.errors import SizewiseError
+from sizewise.errors import BadRequest, SizewiseError
 from sizewise.graphql.context import Context
 from sizewise.graphql.door import Question, Shown, told
 from sizewise.graphql.limits import parsed
@@ -54,8 +54,10 @@ class Execute:
 
 def _status(errors: list[GraphQLError]) -> int:
     """When nothing could be answered, the status is the first error's."""
-    found = errors[0].original_error
-    return found.status if isinstance(found, SizewiseError) else 400 if found is None else 500
+    first = errors[0]
+    if isinstance(first.original_error, SizewiseError):
+        return first.original_error.status
+    return 400 if first.path is None else 500
 
 
 def _shown(error: GraphQLError, trace: str) -> Shown:
@@ -75,9 +77,5 @@ def _shown(error: GraphQLError, trace: str) -> Shown:
 
 def _bad(error: GraphQLError) -> Shown:
     """What is wrong with the question itself, as the library says it."""
-    shown: dict[str, object] = {"message": error.message[:MESSAGE]}
-    if error.locations:
-        shown["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
-    if error.path:
-        shown["path"] = error.path
-    return shown | {"extensions": {"code": "bad_query", "status": 400, "hint": HINT}}
+    places = [{"line": place.line, "column": place.column} for place in error.locations or ()]
+    return {**told(BadRequest(error.message[:MESSAGE], HINT)), "locations": places}

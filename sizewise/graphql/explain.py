@@ -14,7 +14,7 @@ from sizewise.errors import BadRequest
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
 from sizewise.money import dollars
-from sizewise.providers.wires.openai import read_request
+from sizewise.providers.wires.openai_bodies import read_request
 from sizewise.routing.explain import Considered, Decision
 
 NOBODY = "0" * 32

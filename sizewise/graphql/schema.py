@@ -52,7 +52,7 @@ def built() -> GraphQLSchema:
     for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole)):
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
-        scalar.parse_value = read  # type: ignore[method-assign]  # how graphql-core lets a scalar be told after parsing
+        scalar.coerce_input_value = read
     return schema
 
 

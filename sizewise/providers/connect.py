@@ -18,6 +18,7 @@ from sizewise.providers.http import HttpModel
 from sizewise.providers.local import Local, Locals
 from sizewise.providers.pulse import Pulse, Watched
 from sizewise.providers.runtime import Runtime
+from sizewise.providers.wires.wire import Wire
 from sizewise.settings import Provider, is_reference
 from sizewise.settings import Timeouts as Deadlines
 
@@ -80,7 +81,7 @@ class Connections:
             provider = self._providers.get(card.endpoint.provider)
             endpoint = self._endpoint(card, provider)
             timeouts = _timeouts(provider.timeouts if provider else Deadlines())
-            wire = load("wires", card.endpoint.wire)
+            wire: Wire = load("wires", card.endpoint.wire)
         except SizewiseError as error:
             absent = Absent(error)
             return absent, absent.objection

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
-from sizewise.answer import Ask, Event, Send
+from sizewise.answer import Ask, Send
 from sizewise.cards import Card
-from sizewise.chat import Chat, Embed, Reply
+from sizewise.chat import Chat, Reply
 from sizewise.client import Endpoint, Response, Timeouts
 from sizewise.errors import SizewiseError, UpstreamGarbled
 from sizewise.providers.wires.sse import Frames
+from sizewise.providers.wires.wire import Wire
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a whole reply
 MAX_ERROR = 64 * 1024  # bytes of an error's body that are read
-
-
-class StreamReader(Protocol):
-    done: bool
-
-    def frame(self, payload: bytes) -> list[Event]: ...
-    def reply(self) -> Reply: ...
-
-
-class Wire(Protocol):
-    """A module of providers/wires: pure functions, see wires/openai.py."""
-
-    PATH: Mapping[str, str]
-
-    def write_request(self, chat: Chat, model: str) -> bytes: ...
-    def write_embed(self, embed: Embed, model: str) -> bytes: ...
-    def read_reply(self, body: bytes) -> Reply: ...
-    def read_vectors(self, body: bytes) -> Reply: ...
-    def read_error(self, status: int, retry_after: str | None, body: bytes) -> SizewiseError: ...
-    def Reader(self, *, strip_usage: bool) -> StreamReader: ...  # noqa: N802  # a class of the module
 
 
 class HttpModel:
@@ -48,9 +26,9 @@ class HttpModel:
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         what = ask.what
         if isinstance(what, Chat):
-            body, path = self._wire.write_request(what, self._card.model), self._wire.PATH["chat"]
+            body, path = self._wire.write_request(what, self._card.model), self._wire.chat_path
         else:
-            body, path = self._wire.write_embed(what, self._card.model), self._wire.PATH["embed"]
+            body, path = self._wire.write_embed(what, self._card.model), self._wire.embed_path
         response = await self._endpoint.request(
             "POST",
             path,
@@ -83,7 +61,7 @@ class HttpModel:
                 f"the upstream answered a stream with content type {kind[:100]!r}", "check its base_url and wire"
             )
         frames = Frames()
-        reader = self._wire.Reader(strip_usage=not chat.include_usage)
+        reader = self._wire.read_stream(not chat.include_usage)
         while chunk := await response.chunk():
             for payload in frames.feed(chunk):
                 for event in reader.frame(payload):

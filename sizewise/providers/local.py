@@ -11,8 +11,8 @@ from sizewise.chat import Chat, Reply
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.providers.llamacpp import Health, Llama
 from sizewise.providers.runtime import Runtime
-from sizewise.providers.wires.chunks import Reader
-from sizewise.providers.wires.openai import write_request
+from sizewise.providers.wires.openai_bodies import write_request
+from sizewise.providers.wires.openai_chunks import Reader
 
 
 class Local:
@@ -38,7 +38,7 @@ class Local:
         if not isinstance(chat, Chat):
             raise BadRequest(f"{self._card.name!r} is a chat model and makes no vectors", "name an embedding model")
         llama = await self.wake()
-        reader = Reader(strip_usage=not chat.include_usage)
+        reader = Reader(not chat.include_usage)
 
         async def take(frame: bytes) -> None:
             for event in reader.frame(frame):

@@ -118,7 +118,7 @@ async def well(body: dict[str, object], reader: asyncio.StreamReader, writer: as
         writer.write(_part(_chunk({"content": word})))
         await writer.drain()
     writer.write(_part(_chunk({}, "stop")))
-    if (body.get("stream_options") or {}).get("include_usage"):
+    if body.get("stream_options") == {"include_usage": True}:
         tail = {
             "id": "up-1",
             "object": "chat.completion.chunk",

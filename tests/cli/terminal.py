@@ -28,12 +28,12 @@ class Done:
         return self.err.splitlines()[-1]
 
 
-def sizewise(*words: str, home: Path | None = None, stdin: str = "", cwd: Path | None = None, **environ: str) -> Done:
-    """`home` is SIZEWISE_HOME; the folder one stands in is the home too, so that no sizewise.toml is found by chance."""
+def sizewise(*words: str, home: Path | None = None, stdin: str = "", **environ: str) -> Done:
+    """`home` is SIZEWISE_HOME, and the folder one stands in, so that no sizewise.toml is found by chance."""
     env = environment(**({"SIZEWISE_HOME": str(home)} if home else {}), **environ)
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
     done = subprocess.run(
-        command(*words), input=stdin, env=env, capture_output=True, text=True, timeout=60, cwd=cwd or home or "/"
+        command(*words), input=stdin, env=env, capture_output=True, text=True, timeout=60, cwd=home or "/"
     )
     assert "Traceback" not in done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
@@ -42,7 +42,7 @@ def sizewise(*words: str, home: Path | None = None, stdin: str = "", cwd: Path |
 def watched(*words: str, home: Path, **environ: str) -> str:
     """What a person at a terminal sees of its stdout."""
     ours, theirs = pty.openpty()
-    env = environment(SIZEWISE_HOME=str(home), TERM="xterm", COLUMNS="100", **environ)
+    env = environment(**{"SIZEWISE_HOME": str(home), "TERM": "xterm", "COLUMNS": "100", **environ})
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
     with subprocess.Popen(
         command(*words), env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL, cwd=home

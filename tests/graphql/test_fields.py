@@ -86,13 +86,11 @@ def test_money_is_told_exactly(tmp_path: Path) -> None:
             {"number": 1, "model": "echo/small", "result": "answered", "costUsd": "0.00000225"}
         ]
         assert abs(record["at"] - time.time() * 1_000) < 60_000
-        shown = told(
-            server, '{ model(name: "echo/small") { price { input output } parameters facts { name source } } }'
-        )
+        shown = told(server, '{ model(name: "echo/small") { price { input output } facts { name source } } }')
         assert shown.data["model"]["price"] == {"input": "0.15", "output": "0.6"}
         told_of = {fact["name"]: fact["source"] for fact in shown.data["model"]["facts"]}
         assert told_of["price.input"] == "their price page, 2026-11-01"
-        dear = told(server, '{ explain(prompt: "a b c", model: "echo/small", maxCostUsd: "0.000000000001") { error } }')
+        dear = told(server, '{ explain(prompt: "a b c", model: "echo/small", maxCostUsd: "0.000001") { error } }')
         assert dear.data["explain"]["error"] == "over_budget"
 
 
@@ -121,7 +119,8 @@ def test_a_trace_that_nobody_knows_has_no_record(echo: Served) -> None:
 def test_a_key_tells_its_days_and_its_rights(echo: Served) -> None:
     made = told(
         echo,
-        'mutation { createKey(name: "laptop", may: [ask, read], expiresInDays: 0.5) { text key { may expires state } } }',
+        """mutation { createKey(name: "laptop", may: [ask, read], expiresInDays: 0.5) {
+             text key { may expires state } } }""",
     ).data["createKey"]
     assert re.fullmatch(r"sw-\S{40,}", made["text"])
     assert made["key"]["may"] == ["ask", "read"]

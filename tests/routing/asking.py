@@ -27,7 +27,7 @@ from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
 from sizewise.egress import DataClass, Place
 from sizewise.providers.echo import Echo, echo_card
-from sizewise.providers.wires.openai import read_embed, read_request
+from sizewise.providers.wires.openai_bodies import read_embed, read_request
 from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
 from sizewise.routing.names import Names

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from sizewise.answer import Extra, Finished, Text, Thought
 from sizewise.chat import Choice, Reply, Usage
-from sizewise.providers.wires.openai import read_reply, write_request
+from sizewise.providers.wires.openai_bodies import read_reply, write_request
 from sizewise.routing.rewrite import (
     marked,
     reply_without_logprobs,

@@ -20,8 +20,7 @@ from sizewise.errors import (
     UpstreamGarbled,
     UpstreamRefused,
 )
-from sizewise.providers.wires.chunks import Reader
-from sizewise.providers.wires.openai import (
+from sizewise.providers.wires.openai_bodies import (
     read_error,
     read_reply,
     read_request,
@@ -29,6 +28,7 @@ from sizewise.providers.wires.openai import (
     write_reply,
     write_request,
 )
+from sizewise.providers.wires.openai_chunks import Reader
 from sizewise.providers.wires.sse import MAX_FRAME, Frames
 
 anything = st.recursive(
@@ -141,7 +141,10 @@ def test_rewriting_the_words_keeps_unknown_fields() -> None:
 
 
 def test_a_reply_that_nobody_changed_is_sent_on_byte_for_byte() -> None:
-    body = b'{ "id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"hi","annotations":[]},"finish_reason":"stop"}], "usage":{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}, "system_fingerprint":"fp" }'
+    message = b'{"role":"assistant","content":"hi","annotations":[]}'
+    usage = b'{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}'
+    choice = b'{"index":0,"message":%b,"finish_reason":"stop"}' % message
+    body = b'{ "id":"1","choices":[%b], "usage":%b, "system_fingerprint":"fp" }' % (choice, usage)
     reply = read_reply(body)
     assert reply.text == "hi" and reply.usage == Usage(3, 1, cached=2)
     assert write_reply(reply, "ours", 1) == body
@@ -172,7 +175,7 @@ def delta(finish: str | None = None, index: int = 0, **delta: object) -> dict[st
 
 
 def read(data: bytes, cut: int = 1 << 20, strip_usage: bool = True) -> tuple[list[Event], Reply]:
-    split, reader, events = Frames(), Reader(strip_usage=strip_usage), list[Event]()
+    split, reader, events = Frames(), Reader(strip_usage), list[Event]()
     for start in range(0, len(data), cut):
         for payload in split.feed(data[start : start + cut]):
             events += reader.frame(payload)

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from sizewise.answer import Event, Extra, Finished, Text, Thought, ToolDelta
 from sizewise.chat import Choice, Fields, Function, Reply, ToolCall, Usage
-from sizewise.providers.wires.openai import ABSENT, UsageBody, garbled, present, read_error, read_usage
+from sizewise.providers.wires.upstream import ABSENT, UsageBody, garbled, present, read_error, read_usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,6 +58,19 @@ class ExtraChunk(Struct):
 _chunk = msgspec.json.Decoder(Chunk)
 
 
+def _only_words(choice: ChunkChoice) -> bool:
+    """Nearly every chunk of nearly every stream: one choice, some words, nothing else."""
+    delta = choice.delta
+    return (
+        delta is not None
+        and bool(delta.content)
+        and choice.finish_reason is None
+        and delta.tool_calls is None
+        and delta.reasoning_content is None
+        and delta.reasoning is None
+    )
+
+
 class _Growing:
     """One choice of a stream, as far as it has come."""
 
@@ -77,7 +90,7 @@ class Reader:
     A frame that says nothing itself (the role, a filter's report) travels in front of the next one that does.
     """
 
-    def __init__(self, *, strip_usage: bool) -> None:
+    def __init__(self, strip_usage: bool) -> None:
         self.done = False
         self._strip = strip_usage
         self._choices: dict[int, _Growing] = {}
@@ -105,18 +118,19 @@ class Reader:
             if not chunk.choices:
                 return []
         choices = chunk.choices
-        if choices and len(choices) == 1:  # nearly every chunk of nearly every stream: one choice, some words
-            one = choices[0]
-            delta = one.delta
-            if delta is not None and delta.content and one.finish_reason is None and delta.tool_calls is None:
-                if delta.reasoning_content is None and delta.reasoning is None and chunk.usage is None:
-                    grown = self._grown(one.index)
-                    grown.text.append(delta.content)
-                    logprobs = present(one.logprobs)
-                    if logprobs is not None:
-                        grown.logprobs.append(logprobs)
-                    return [Text(one.index, delta.content, logprobs, self._with_waiting(payload))]
+        if choices and len(choices) == 1 and _only_words(choices[0]) and chunk.usage is None:
+            return [self._words(choices[0], payload)]
         return self._any(chunk, payload)
+
+    def _words(self, choice: ChunkChoice, payload: bytes) -> Text:
+        text = choice.delta.content if choice.delta else None
+        assert text is not None  # _only_words
+        grown = self._grown(choice.index)
+        grown.text.append(text)
+        logprobs = present(choice.logprobs)
+        if logprobs is not None:
+            grown.logprobs.append(logprobs)
+        return Text(choice.index, text, logprobs, self._with_waiting(payload))
 
     def _any(self, chunk: Chunk, payload: bytes) -> list[Event]:
         events: list[Event] = []

@@ -1,0 +1,271 @@
+"""OpenAI's chat and embeddings wire, both ways (streams: openai_chunks.py); pure, opens no socket and knows no model.
+
+Source: the OpenAI API reference, Chat Completions. Bodies are decoded for what we read; the rest passes as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from sizewise.chat import Chat, Choice, Embed, Fields, Message, Reply, ToolCall, Usage
+from sizewise.errors import BadBody, SizewiseError
+from sizewise.providers.wires.upstream import ABSENT, UsageBody, garbled, present, read_usage
+
+# ---- requests -------------------------------------------------------------------------------------------------------
+
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+class StreamOptions(Struct):
+    include_usage: bool = False
+
+
+class Format(Struct):
+    type: str = "text"
+
+
+class Body(Struct):
+    """The fields of a chat body whose type we check, with the API's own bounds; all others pass unread."""
+
+    model: str
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=100_000)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    tools: list[Raw] | None = None
+    response_format: Format | None = None
+
+
+class EmbedBody(Struct):
+    model: str
+    input: str | list[str]
+
+
+_fields = msgspec.json.Decoder(Fields)
+_body = msgspec.json.Decoder(Body)
+_embed = msgspec.json.Decoder(EmbedBody)
+_encode = msgspec.json.Encoder().encode
+
+
+def read_request(body: bytes) -> tuple[Chat, Raw | None]:
+    """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody."""
+    seen, fields = _read(body, _body)
+    wishes = fields.pop("sizewise", None)
+    options = seen.stream_options
+    limit = seen.max_completion_tokens or seen.max_tokens
+    shape = seen.response_format
+    return (
+        Chat(
+            seen.model,
+            seen.messages,
+            fields,
+            seen.stream is True,
+            options is not None and options.include_usage,
+            limit,
+            seen.n or 1,
+            seen.logprobs is True,
+            bool(seen.tools),
+            shape is not None and shape.type != "text",
+        ),
+        wishes,
+    )
+
+
+def read_embed(body: bytes) -> tuple[Embed, Raw | None]:
+    seen, fields = _read(body, _embed)
+    wishes = fields.pop("sizewise", None)
+    inputs = [seen.input] if isinstance(seen.input, str) else seen.input
+    if not inputs:
+        raise BadBody("`input` is empty", "send at least one text", param="input")
+    return Embed(seen.model, inputs, fields), wishes
+
+
+def _read(body: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, Fields]:
+    try:
+        body.decode()  # msgspec skips what it does not read, so ask here
+        return decoder.decode(body), _fields.decode(body)
+    except UnicodeDecodeError as error:
+        raise BadBody(f"the body is not UTF-8 (byte {error.start})", "encode the JSON as UTF-8") from error
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        param = path.rstrip("`").lstrip(".") or None
+        where = f"`{param}`: " if param else "the body: "
+        raise BadBody(
+            where + reason[:1].lower() + reason[1:], "see the API reference for this field", param=param
+        ) from error
+    except msgspec.DecodeError as error:
+        raise BadBody(f"the body is not JSON: {error}", "send a JSON object") from error
+    except RecursionError as error:
+        raise BadBody("the body is nested too deeply", "flatten it") from error
+
+
+def write_request(chat: Chat, model: str) -> bytes:
+    """The body for an upstream: ours with its model name. A stream is always asked for its usage."""
+    fields = chat.fields | {"model": Raw(_encode(model))}
+    if chat.stream and not chat.include_usage:
+        options = msgspec.json.decode(fields["stream_options"]) if "stream_options" in fields else None
+        fields["stream_options"] = Raw(_encode({**(options or {}), "include_usage": True}))
+    return _encode(fields)
+
+
+def write_embed(embed: Embed, model: str) -> bytes:
+    return _encode(embed.fields | {"model": Raw(_encode(model))})
+
+
+# ---- replies --------------------------------------------------------------------------------------------------------
+
+
+class ReplyMessage(Struct):
+    content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    reasoning_content: str | None = None
+
+
+class ReplyChoice(Struct):
+    message: Raw
+    index: int = 0
+    finish_reason: str | None = None
+    logprobs: Raw = ABSENT
+
+
+class ReplyBody(Struct):
+    choices: list[ReplyChoice]
+    usage: UsageBody | None = None
+    model: str = ""
+    id: str = ""
+
+
+class VectorBody(Struct):
+    data: list[Any]
+    usage: UsageBody | None = None
+    model: str = ""
+
+
+_reply = msgspec.json.Decoder(ReplyBody)
+_message = msgspec.json.Decoder(ReplyMessage)
+
+
+def read_reply(body: bytes) -> Reply:
+    """A whole chat completion. Raises UpstreamGarbled."""
+    try:
+        seen = _reply.decode(body)
+        choices = tuple(_choice(choice) for choice in seen.choices)
+    except msgspec.DecodeError as error:
+        raise garbled(str(error)) from error
+    if not choices:
+        raise garbled("`choices` is empty")
+    usage = read_usage(seen.usage) or Usage(estimated=True)
+    return Reply(choices, usage, seen.model, seen.id, body=body)
+
+
+def _choice(choice: ReplyChoice) -> Choice:
+    message = _message.decode(choice.message)
+    return Choice(
+        choice.index,
+        message.content or "",
+        choice.finish_reason,
+        tuple(message.tool_calls or ()),
+        message.reasoning_content or "",
+        present(choice.logprobs),
+        choice.message,
+    )
+
+
+def read_vectors(body: bytes) -> Reply:
+    try:
+        seen = msgspec.json.decode(body, type=VectorBody)
+        vectors = tuple(tuple(row["embedding"]) if isinstance(row["embedding"], list) else () for row in seen.data)
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise garbled(str(error)) from error
+    return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model, body=body, vectors=vectors)
+
+
+def write_usage(usage: Usage) -> Mapping[str, object]:
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def write_reply(reply: Reply, id: str, created: int) -> bytes:
+    """The body for a client: the upstream's own bytes when nobody changed them, else written anew."""
+    if reply.body is not None:
+        return reply.body
+    return _encode(
+        {
+            "id": reply.id or id,
+            "object": "chat.completion",
+            "created": created,
+            "model": reply.model,
+            "choices": [_write_choice(choice) for choice in reply.choices],
+            "usage": write_usage(reply.usage),
+            **({"degraded": reply.degraded} if reply.degraded else {}),
+            **reply.fields,
+        }
+    )
+
+
+def _write_choice(choice: Choice) -> dict[str, Any]:
+    message: Any = choice.message
+    if message is None:
+        message = {"role": "assistant", "content": choice.text if choice.text or not choice.tool_calls else None}
+        if choice.tool_calls:
+            message["tool_calls"] = choice.tool_calls
+        if choice.thought:
+            message["reasoning_content"] = choice.thought
+    return {
+        "index": choice.index,
+        "message": message,
+        "logprobs": choice.logprobs,
+        "finish_reason": choice.finish or "stop",
+    }
+
+
+def write_vectors(reply: Reply) -> bytes:
+    if reply.body is not None:
+        return reply.body
+    return _encode(
+        {
+            "object": "list",
+            "data": [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(reply.vectors)],
+            "model": reply.model,
+            "usage": {"prompt_tokens": reply.usage.input, "total_tokens": reply.usage.input},
+        }
+    )
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def write_error(error: SizewiseError) -> bytes:
+    """OpenAI's error object with our code, hint and docs page."""
+    return _encode(
+        {
+            "error": {
+                "message": error.message,
+                "type": error.kind,
+                "param": error.param,
+                "code": error.code,
+                "hint": error.hint,
+                "docs": f"docs/errors/{error.code}.md",
+            }
+        }
+    )

@@ -1,0 +1,37 @@
+"""What a wire must do, as one value: pure functions between a vendor's bytes and our words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sizewise.answer import Event
+from sizewise.chat import Chat, Embed, Reply
+from sizewise.errors import SizewiseError
+
+
+class StreamReader(Protocol):
+    """Reads one stream, payload by payload. `done` once the upstream said that it has ended."""
+
+    done: bool
+
+    def frame(self, payload: bytes) -> list[Event]: ...
+
+    def reply(self) -> Reply:
+        """The whole. Raises UpstreamGarbled when the stream ended too early."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Paths are appended to an endpoint's base URL. Readers raise UpstreamGarbled for what breaks the protocol."""
+
+    chat_path: str
+    embed_path: str
+    write_request: Callable[[Chat, str], bytes]  # the request and the upstream's name of the model
+    write_embed: Callable[[Embed, str], bytes]
+    read_reply: Callable[[bytes], Reply]
+    read_vectors: Callable[[bytes], Reply]
+    read_stream: Callable[[bool], StreamReader]  # whether the usage in it was asked for by us only
+    read_error: Callable[[int, str | None, bytes], SizewiseError]  # status, Retry-After, body
