@@ -68,6 +68,9 @@ def _run(words: list[str]) -> int:
         ended = sizewise.main(words, prog_name="sizewise", standalone_mode=False)
     except SizewiseError as error:
         return _say(error, words)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        bare.show()
+        return bare.exit_code
     except click.ClickException as wrong:
         return _say(_misused(wrong), words)
     except (click.Abort, KeyboardInterrupt):

@@ -121,8 +121,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     note = settings.home / "server.json"
     url = f"http://{_spelt(settings.server.host)}:{settings.server.port}"
     serving = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started and not serving.done():  # uvicorn tells it in no other way
-        await asyncio.sleep(0.005)  # noqa: ASYNC110 - there is no event to wait for
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.005)
     _write(note, {"url": url, "pid": os.getpid()})
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))

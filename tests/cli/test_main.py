@@ -62,6 +62,13 @@ def test_importing_the_command_line_takes_no_time() -> None:
     assert min(times) < 0.15
 
 
+@pytest.mark.parametrize("words", [(), ("route",)])
+def test_no_verb_at_all_is_answered_with_the_help(words: tuple[str, ...]) -> None:
+    done = sizewise(*words)
+    assert done.code == 2
+    assert done.err.startswith("Usage: sizewise")
+
+
 def test_the_version_is_told() -> None:
     assert sizewise("--version").out.strip()[0].isdigit()
 

@@ -1,4 +1,4 @@
-"""OpenAI's wire, put together: bodies from openai_bodies.py, streams from openai_chunks.py, refusals from upstream.py."""
+"""OpenAI's wire, put together; bodies, streams and refusals are read in the files beside this one."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ from sizewise.errors import (
     UpstreamRefused,
 )
 from sizewise.providers.wires.openai_bodies import (
-    read_error,
     read_reply,
     read_request,
     write_error,
@@ -30,6 +29,7 @@ from sizewise.providers.wires.openai_bodies import (
 )
 from sizewise.providers.wires.openai_chunks import Reader
 from sizewise.providers.wires.sse import MAX_FRAME, Frames
+from sizewise.providers.wires.upstream import read_error
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
