@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sizewise.accounts import rows as accounts
 from sizewise.catalog import gguf, memory
-from sizewise.catalog.read import cards, fetched, known, lies
+from sizewise.catalog.read import cards, fetched, first, known, lies
 from sizewise.cli.server import Server, running
 from sizewise.config import Settings, secret
 from sizewise.db import connect, file
@@ -75,7 +75,9 @@ def _config(settings: Settings) -> Finding:
         return Finding("settings", False, error.message, error.hint)
     where = str(settings.config) if settings.config else "no file, all by default"
     if not asked:
-        return Finding("settings", False, f"{where}: there is no model to ask", "sizewise models pull smollm2-135m")
+        return Finding(
+            "settings", False, f"{where}: there is no model to ask", f"sizewise models pull {first(settings).model}"
+        )
     return Finding("settings", True, f"{where}; models: {', '.join(card.name for card in asked)}")
 
 

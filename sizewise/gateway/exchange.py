@@ -59,6 +59,7 @@ class Knock(Struct):
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_READ = frozenset({b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key"})
 _TRACE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -66,6 +67,8 @@ def knock(headers: Headers, started: float) -> Knock:
     """One pass over the headers. Names are lower-case bytes."""
     seen = Knock(started)
     for name, value in headers:
+        if name not in _READ and name[:11] != b"x-sizewise-":
+            continue
         if name == b"authorization":
             scheme, _, key = value.decode("latin-1").partition(" ")
             seen.key = key.strip() if scheme.lower() == "bearer" else ""
@@ -79,12 +82,11 @@ def knock(headers: Headers, started: float) -> Knock:
             seen.trace = match.group(1) if match else seen.trace
         elif name == b"idempotency-key":
             seen.wishes["idempotency-key"] = value.decode("latin-1")
-        elif name[:11] == b"x-sizewise-":
-            if name == b"x-sizewise-trace":
-                match = _TRACE.fullmatch(value.decode("latin-1").strip())
-                seen.trace = match.group() if match else seen.trace
-            else:
-                seen.wishes[name[11:].decode("latin-1")] = value.decode("latin-1")
+        elif name == b"x-sizewise-trace":
+            match = _TRACE.fullmatch(value.decode("latin-1").strip())
+            seen.trace = match.group() if match else seen.trace
+        else:
+            seen.wishes[name[11:].decode("latin-1")] = value.decode("latin-1")
     if not seen.trace:
         # W3C trace id; the time in front keeps the records' index in order of time, which the disk likes
         seen.trace = f"{int(time.time()):08x}{os.urandom(12).hex()}"
