@@ -15,7 +15,7 @@ from sizewise.cards import Card
 from sizewise.client import Client
 from sizewise.config import Settings
 from sizewise.egress import DataClass, Egress, Place
-from sizewise.errors import ConfigError, UnknownModel, nearest
+from sizewise.errors import ConfigError, Forbidden, UnknownModel, nearest
 from sizewise.keeper import Keeper
 from sizewise.kinds import load
 from sizewise.providers.connect import Connections
@@ -56,8 +56,14 @@ class House:
     answer: Answerer
     hosts: frozenset[str]  # Host names this server answers to; empty: all
 
-    def caller(self, key: str) -> Caller:
-        """Raises BadKey."""
+    def caller(self, key: str, host: str) -> Caller:
+        """Who presents `key`, having come to `host` (with its port). Raises BadKey, and Forbidden for a Host that we
+        do not answer to: a web page that had its name rebound to our address."""
+        if self.hosts and host:  # browsers always name one
+            name = host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
+            if name not in self.hosts:
+                hint = "add it to `hosts` in [server] of sizewise.toml"
+                raise Forbidden(f"this server does not answer to the host name {name[:100]!r}", hint)
         return self.means.keeper.keys.caller(key)
 
     def card(self, name: str) -> Card:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bench.gateway.measure import FULL_CORE, Figures
 
+MOST_OF_A_CORE = 0.85
 Column = tuple[str, str, bool | None]
 COLUMNS: tuple[Column, ...] = (
     ("requests/s", "requests_s", True),
@@ -33,6 +34,8 @@ def table(rows: Mapping[str, Figures], subject: str) -> str:
         beside = None if name == "direct" or name.startswith(subject) else base
         cells = [_cell(figures, column, beside) for column in COLUMNS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if shared := [name for name, figures in rows.items() if _shared(figures)]:
+        lines.append(f"Others used the core of {', '.join(shared)}: believe CPU us, and run again on a quiet machine.")
     lines += [f"{name}: {figures.errors}" for name, figures in rows.items() if figures.errors]
     return "\n".join(lines)
 
@@ -48,6 +51,11 @@ def _cell(figures: Figures, column: Column, base: Figures | None) -> str:
     if more_is_better is None or not other or value <= 0 or other < 0:
         return text
     return f"{text} ({_number(other / value if more_is_better else value / other)}x)"
+
+
+def _shared(figures: Figures) -> bool:
+    """Whether neither the gateway nor the load had enough to do with its core: somebody else had it."""
+    return (figures.gateway_core_busy or 1) < MOST_OF_A_CORE and (figures.load_core_busy or 0) < MOST_OF_A_CORE
 
 
 def _number(value: float) -> str:

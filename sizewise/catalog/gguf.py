@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,11 +24,11 @@ TEXT_MOST = 4 * 1024 * 1024  # bytes of one text; chat templates take some 20 kB
 DEPTH_MOST = 4  # arrays in arrays
 
 # type of a value -> struct code
-SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+SCALARS: Mapping[int, str] = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 TEXT, ARRAY = 8, 9
 
 # ggml type of a tensor -> elements a block, bytes a block
-BLOCKS = {
+BLOCKS: Mapping[int, tuple[int, int]] = {
     0: (1, 4),
     1: (1, 2),
     2: (32, 18),
@@ -63,7 +64,7 @@ BLOCKS = {
 }
 
 # general.file_type -> the name people use
-QUANTISATIONS = {
+QUANTISATIONS: Mapping[int, str] = {
     0: "F32",
     1: "F16",
     2: "Q4_0",

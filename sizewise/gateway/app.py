@@ -11,9 +11,9 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sizewise.errors import BodyTooLarge, UnknownPath, nearest
+from sizewise.errors import BadRequest, UnknownPath, nearest
 from sizewise.gateway import health, openai, welcome
-from sizewise.gateway.exchange import Door, Headers, Knock, Out, meet
+from sizewise.gateway.exchange import Door, Headers, Knock, Out, meet, refuse, too_large, traced
 from sizewise.house import House
 
 Live = Callable[[], House]
@@ -22,7 +22,7 @@ Live = Callable[[], House]
 
 def app(house: Live, graphql: ASGIApp) -> Starlette:
     def at(path: str, door: Door, method: str = "POST") -> Route:
-        return Route(path, Meeting(house, door), methods=[method])
+        return Route(path, Meeting(house, door, method))
 
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat),
@@ -48,12 +48,23 @@ def nowhere(paths: list[str]) -> Door:
     return door
 
 
+def only(method: str) -> Door:
+    async def door(house: House, seen: Knock, body: bytes, out: Out) -> None:
+        error = BadRequest(f"{body.decode('utf-8', 'replace')[:200]} takes {method} only", f"send a {method}", status=405)
+        house.means.metrics.refused(error.code)
+        await refuse(out, error, [(b"allow", method.encode()), *traced(seen.trace)])
+
+    return door
+
+
 class Meeting:
     """A door as an ASGI app: reads the whole body within bounds, cancels the door when the client leaves."""
 
-    def __init__(self, house: Live, door: Door) -> None:
+    def __init__(self, house: Live, door: Door, method: str = "") -> None:
+        """`method`: the only one it takes (GET: HEAD too); empty: any."""
         self._house = house
         self._door = door
+        self._method = method
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,33 +72,38 @@ class Meeting:
         started = time.perf_counter()
         house = self._house()
         out = AsgiOut(send)
-        body = await self._body(scope, receive, house.settings.server.body_bytes)
         headers: Headers = scope["headers"]
-        if body is None:
-            await meet(_too_large, house, headers, b"%d" % house.settings.server.body_bytes, out, started)
-            return
-        body = body or scope.get("path_params", {}).get("body", "").encode() or scope["path"].encode()
-        await _unless_gone(meet(self._door, house, headers, body, out, started), receive)
-
-    async def _body(self, scope: Scope, receive: Receive, limit: int) -> bytes | None:
-        if scope["method"] in ("GET", "HEAD"):
-            return b""
-        pieces: list[bytes] = []
-        total = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return b""
-            pieces.append(message.get("body", b""))
-            total += len(pieces[-1])
-            if total > limit:
-                return None
-            if not message.get("more_body"):
-                return b"".join(pieces)
+        method, limit = scope["method"], house.settings.server.body_bytes
+        door, body = self._door, scope.get("path_params", {}).get("body", scope["path"]).encode()
+        if self._method and method != self._method and (method, self._method) != ("HEAD", "GET"):
+            door, body = only(self._method), scope["path"].encode()
+        elif _announced(headers) > limit:
+            door, out.closes = too_large, any(name == b"expect" for name, _ in headers)
+        elif method not in ("GET", "HEAD") and self._method:
+            read = await _body(receive, limit)
+            if read is None:
+                return
+            door, body = (self._door, read) if len(read) <= limit else (too_large, b"")
+        await _unless_gone(meet(door, house, headers, body, out, started), receive)
 
 
-async def _too_large(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    raise BodyTooLarge(f"the body is larger than {body.decode()} bytes", "send less, or raise body_bytes")
+def _announced(headers: Headers) -> int:
+    """Bytes of the body, as far as the head tells; a client that expects "100 Continue" hears of it before it sends."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
+
+
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """All of it, or the first bytes beyond `limit`; None when the client leaves before the end."""
+    pieces: list[bytes] = []
+    total = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        total += len(pieces[-1])
+        if total > limit or not message.get("more_body"):
+            return b"".join(pieces)
 
 
 async def _unless_gone(work: Awaitable[None], receive: Receive) -> None:
@@ -116,6 +132,7 @@ class AsgiOut:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+        self.closes = False  # the connection, because what comes next on it may be the body that was refused, or not
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.begun = True
@@ -126,7 +143,8 @@ class AsgiOut:
         await self._send(message)
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        await self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        close = [(b"connection", b"close")] if self.closes else []
+        await self._start(status, [*headers, *close, (b"content-length", b"%d" % len(body))])
         await self._body(body, False)
 
     async def begin(self, headers: Headers) -> None:

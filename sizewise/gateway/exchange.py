@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, Struct
 
 from sizewise.answer import Caller, Chosen, Event, Tried, Wishes
 from sizewise.egress import DataClass
-from sizewise.errors import BadBody, Forbidden, SizewiseError
+from sizewise.errors import BadBody, BodyTooLarge, SizewiseError
 from sizewise.house import House
 from sizewise.money import PICO, dollars
 from sizewise.providers.wires.openai_bodies import write_error
@@ -49,13 +49,8 @@ class Knock(Struct):
     wishes: dict[str, str] = {}
 
     def caller(self, house: House) -> Caller:
-        """Raises BadKey or Forbidden (a Host we do not answer to: DNS rebinding)."""
-        if house.hosts and self.host not in house.hosts:
-            raise Forbidden(
-                f"this server does not answer to the host name {self.host[:100]!r}",
-                "add it to `hosts` in [server] of sizewise.toml",
-            )
-        return house.caller(self.key)
+        """Raises BadKey or Forbidden."""
+        return house.caller(self.key, self.host)
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -73,8 +68,7 @@ def knock(headers: Headers, started: float) -> Knock:
             scheme, _, key = value.decode("latin-1").partition(" ")
             seen.key = key.strip() if scheme.lower() == "bearer" else ""
         elif name == b"host":
-            host = value.decode("latin-1").lower()
-            seen.host = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+            seen.host = value.decode("latin-1")
         elif name == b"x-api-key":
             seen.key = seen.key or value.decode("latin-1").strip()
         elif name == b"traceparent":
@@ -86,11 +80,20 @@ def knock(headers: Headers, started: float) -> Knock:
             match = _TRACE.fullmatch(value.decode("latin-1").strip())
             seen.trace = match.group() if match else seen.trace
         else:
-            seen.wishes[name[11:].decode("latin-1")] = value.decode("latin-1")
+            _wish(seen.wishes, name[11:].decode("latin-1"), value.decode("latin-1"))
     if not seen.trace:
         # W3C trace id; the time in front keeps the records' index in order of time, which the disk likes
         seen.trace = f"{int(time.time()):08x}{os.urandom(12).hex()}"
     return seen
+
+
+def _wish(said: dict[str, str], name: str, value: str) -> None:
+    """A header said twice is a list, as HTTP has it, and a wish is none: so no second one can loosen the first."""
+    said[name] = f"{said[name]}, {value}" if name in said else value
+
+
+def traced(trace: str) -> Headers:
+    return [(b"x-sizewise-trace", trace.encode()), (b"x-request-id", trace.encode())]
 
 
 Decimal = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
@@ -100,7 +103,7 @@ class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
     """The `sizewise` object of a body and the `x-sizewise-*` headers: the same words in both."""
 
     policy: str | None = None
-    max_cost_usd: Decimal | float | None = None
+    max_cost_usd: Decimal | Annotated[float, Meta(ge=0, le=1e9)] | None = None
     max_ms: Annotated[int, Meta(ge=1)] | None = None
     min_quality: Annotated[float, Meta(ge=0, le=1)] | None = None
     data_class: DataClass | None = None
@@ -118,7 +121,7 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
     if not headers and body is None:
         return NO_WISHES
     try:
-        inside = msgspec.json.decode(body, type=dict[str, object]) if body is not None else {}
+        inside = (msgspec.json.decode(body, type=dict[str, object] | None) if body is not None else None) or {}
         said = {_SPELT.get(name, name): value for name, value in inside.items() if value is not None}
         strict = _stricter(headers.get("data-class"), said.get("data-class"))
         merged: dict[str, object] = {**said, **headers, **({"data-class": strict} if strict else {})}
@@ -176,7 +179,7 @@ class Heard:
 
     def headers(self, trace: str) -> Headers:
         """x-sizewise-*: which model, why, what it cost (when known by now), and how many were asked."""
-        named = [(b"x-sizewise-trace", trace.encode()), (b"x-request-id", trace.encode())]
+        named = traced(trace)
         if self.chosen is not None:
             named.append((b"x-sizewise-model", plain(self.chosen.model)))
             named.append((b"x-sizewise-why", plain(self.chosen.why)))
@@ -208,6 +211,14 @@ async def refuse(out: Out, error: SizewiseError, headers: Headers) -> None:
 Door = Callable[[House, Knock, bytes, Out], Awaitable[None]]
 
 
+async def too_large(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    """The door for a body that was not read to its end."""
+    raise BodyTooLarge(
+        f"the body is larger than {house.settings.server.body_bytes} bytes",
+        "send less, or raise `body_bytes` in [server] of sizewise.toml",
+    )
+
+
 async def meet(door: Door, house: House, headers: Headers, body: bytes, out: Out, started: float) -> None:
     """Runs a door to a well-formed end. The one catch-all: an unforeseen fault is a 500, never a traceback.
 
@@ -218,15 +229,16 @@ async def meet(door: Door, house: House, headers: Headers, body: bytes, out: Out
         await door(house, seen, body, out)
     except SizewiseError as error:
         house.means.metrics.refused(error.code)
-        await refuse(out, error, [(b"x-sizewise-trace", seen.trace.encode())])
+        await refuse(out, error, traced(seen.trace))
     except Exception as fault:
         place = fault.__traceback__
         while place is not None and place.tb_next is not None:
             place = place.tb_next
         where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
         log.error("unforeseen %s at %s, trace %s", type(fault).__name__, where, seen.trace)
+        ours = SizewiseError("something went wrong inside Sizewise", f"tell us the trace {seen.trace}")
         if not out.begun:
-            fault_shown = SizewiseError("something went wrong inside Sizewise", f"tell us the trace {seen.trace}")
-            await refuse(out, fault_shown, [(b"x-sizewise-trace", seen.trace.encode())])
-        else:
+            await refuse(out, ours, traced(seen.trace))
+        else:  # only streams begin before they are whole: one error event, and no end mark
+            await out.write(b"data: " + write_error(ours) + b"\n\n")
             await out.end()

@@ -1,24 +1,29 @@
 """The hot route answered inside uvicorn's protocol: no scope, no receive, no per-message dicts; the same door behind.
 
-POST /v1/chat/completions is taken here; every other request goes uvicorn's ordinary way. `fast_lane = false` in
-[server] switches it off. Measured against the same door through ASGI in bench/gateway.
+POST /v1/chat/completions is taken here; every other request goes uvicorn's ordinary way, and so does this one with
+`fast_lane = false` in [server]. Measured against the same door through ASGI in bench/gateway. The bounds of a
+connection stand here too: how long a head may be, how long it may take, and what is said to those who speak no HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from collections import deque
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from sizewise.errors import BodyTooLarge
-from sizewise.gateway.exchange import Headers, meet, refuse
+from sizewise.errors import BadRequest
+from sizewise.gateway.exchange import JSON, Headers, meet, refuse, too_large
 from sizewise.gateway.openai import chat
 from sizewise.house import House
 
 ROUTE = b"/v1/chat/completions"
+HEAD_BYTES = 64 * 1024
+TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+"""Takes what comes behind a body as if it were a header, and forgets it: nobody may ask twice who asks."""
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 _CLOSE = b"connection: close\r\n"
 
@@ -29,10 +34,12 @@ class Cycle:
     It is its own `message_event`: uvicorn's protocol calls `set()` when body bytes arrive, end, or the client leaves.
     """
 
-    def __init__(self, protocol: FastLane, headers: Headers, keep_alive: bool) -> None:
+    def __init__(self, protocol: FastLane, headers: Headers, keep_alive: bool, chunks: bool) -> None:
+        """`chunks`: whether the client knows chunked bodies, as all but HTTP/1.0 do."""
         self.protocol = protocol
         self.headers = headers
         self.keep_alive = keep_alive
+        self.chunks = chunks
         self.body = bytearray()
         self.more_body = True
         self.disconnected = False
@@ -48,26 +55,26 @@ class Cycle:
             if self.task is not None:
                 self.task.cancel()
             return
-        self.protocol.flow.resume_reading()
-        if len(self.body) > self.protocol.house().settings.server.body_bytes:
-            self.more_body = False
-            self.keep_alive = False
-            self._run(self._too_large())
-        elif not self.more_body and not self.waits:
+        if not self.waits:
+            self.protocol.flow.resume_reading()
             self.start()
 
     def start(self) -> None:
-        """Once: when the body is whole and no earlier request of this connection is still being answered."""
+        """Answers, once the body is whole or too large and no earlier request of this connection is being answered.
+
+        The rest of a body too large is read and forgotten, so that its client comes to see the answer.
+        """
         self.waits = False
-        if not self.more_body and self.task is None:
-            house = self.protocol.house()
-            self.protocol.running = self
+        house = self.protocol.house()
+        if self.task is not None:
+            return
+        if len(self.body) > house.settings.server.body_bytes:
+            self._run(meet(too_large, house, self.headers, b"", self, time.perf_counter()))
+        elif not self.more_body:
             self._run(meet(chat, house, self.headers, bytes(self.body), self, time.perf_counter()))
 
-    def _run(self, work: Any) -> None:
-        if self.task is not None:
-            work.close()
-            return
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        self.protocol.running = self
         self.task = task = self.protocol.loop.create_task(work)
         self.protocol.tasks.add(task)
         task.add_done_callback(self._done)
@@ -76,10 +83,6 @@ class Cycle:
         self.protocol.tasks.discard(task)
         if not self.response_complete and not self.protocol.transport.is_closing():
             self.protocol.transport.close()  # cancelled or broken in the middle: the client must see an end
-
-    async def _too_large(self) -> None:
-        limit = self.protocol.house().settings.server.body_bytes
-        await refuse(self, BodyTooLarge(f"the body is larger than {limit} bytes", "send less, or raise body_bytes"), [])
 
     # ---- Out
 
@@ -103,7 +106,7 @@ class Cycle:
     async def begin(self, headers: Headers) -> None:
         self.begun = True
         self._pending += self._head(200, headers)
-        self._pending.append(_CHUNKED + b"\r\n")
+        self._pending.append(_CHUNKED + b"\r\n" if self.chunks else b"\r\n")
         self.protocol.transport.write(b"".join(self._pending))
         self._pending.clear()
 
@@ -118,14 +121,15 @@ class Cycle:
     def _flush(self) -> None:
         if self._pending and not self.disconnected:
             data = b"".join(self._pending)
-            self.protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
         self._pending.clear()
 
     async def end(self) -> None:
         if self.disconnected or self.response_complete:
             return
         self._flush()
-        self.protocol.transport.write(b"0\r\n\r\n")
+        if self.chunks:
+            self.protocol.transport.write(b"0\r\n\r\n")
         self._complete()
 
     def _complete(self) -> None:

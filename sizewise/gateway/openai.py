@@ -41,6 +41,8 @@ async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:
     headers = [JSON, *heard.headers(seen.trace), (b"x-sizewise-cost-usd", heard.price())]
     if reply.degraded:
         headers.append((b"x-sizewise-degraded", b"1"))
+    if heard.chosen is not None and reply.body is None:
+        reply = msgspec.structs.replace(reply, model=heard.chosen.model)  # as its streams say it
     await out.whole(200, headers, write_reply(reply, f"chatcmpl-{seen.trace}", int(time.time())))
 
 

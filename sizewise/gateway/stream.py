@@ -130,7 +130,9 @@ class Sse(Heard):
                 frame = frame[:-1] + b',"sizewise":' + _encode(ours) + b"}"
             pieces.append(b"data: " + frame + b"\n\n")
         if self._chat.include_usage:
-            tail = {**self._chunk([]), "id": reply.id or self._id, "model": reply.model or self._model}
+            tail = self._chunk([])
+            if not self._spoken:  # the chunks before it are the upstream's own
+                tail |= {"id": reply.id or self._id, "model": reply.model or self._model}
             tail |= {"usage": write_usage(reply.usage), "sizewise": ours}
             pieces.append(b"data: " + _encode(tail) + b"\n\n")
         pieces.append(DONE)

@@ -81,14 +81,10 @@ def told(error: SizewiseError) -> Shown:
 
 
 def _caller(house: House, headers: Mapping[bytes, str]) -> Caller:
-    """Raises Forbidden (a Host we do not answer to: DNS rebinding) or BadKey."""
-    host = headers.get(b"host", "").lower()
-    host = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if house.hosts and host not in house.hosts:
-        hint = "add it to `hosts` in [server] of sizewise.toml"
-        raise Forbidden(f"this server does not answer to the host name {host[:100]!r}", hint)
+    """Raises Forbidden or BadKey."""
     scheme, _, key = headers.get(b"authorization", "").partition(" ")
-    return house.caller(key.strip() if scheme.lower() == "bearer" else headers.get(b"x-api-key", "").strip())
+    key = key if scheme.lower() == "bearer" else headers.get(b"x-api-key", "")
+    return house.caller(key.strip(), headers.get(b"host", ""))
 
 
 def _refuse_other_ways(method: str, headers: Mapping[bytes, str]) -> None:

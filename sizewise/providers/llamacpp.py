@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -75,7 +76,7 @@ class Llama:
         self._child: Child | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._restarts = 0
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = ""  # of the worker's socket file; only this user can enter it
 
     async def start(self) -> None:
         """Loads the model. Raises ModelUnavailable: file unusable, too little memory, not loadable."""
@@ -199,8 +200,7 @@ class Llama:
     async def _opened(self) -> Child:
         """A new worker with the model loaded."""
         try:
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="sizewise-", ignore_cleanup_errors=True)
+            self._folder = self._folder or tempfile.mkdtemp(prefix="sizewise-")
             self._child = child = await start(WORKER)
         except OSError as error:
             raise ModelUnavailable(f"cannot start a worker for {self.name!r}: {error}", "Try again.") from error
@@ -228,12 +228,11 @@ class Llama:
         return child
 
     def _tidy(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""
 
     def _order(self) -> bytes:
-        assert self._folder is not None
         return json.dumps(
             {
                 "model": str(self.file),
@@ -242,7 +241,7 @@ class Llama:
                 "slots": self.runtime.slots,
                 "threads": self.runtime.threads,
                 "batch": self.runtime.batch,
-                "folder": self._folder.name,
+                "folder": self._folder,
             }
         ).encode()
 

@@ -11,7 +11,7 @@ from sizewise.process import cores
 CONTEXT = 8192  # tokens a slot, where the model was trained for more
 CONTEXT_LEAST = 2048  # what is proposed when memory is short
 BATCH_MOST = 32  # tokens
-BATCH_WORK = 820_000_000  # parameters times tokens of one batch: 6 for 135M
+BATCH_WORK = 600_000_000  # parameters times tokens of one batch: 4 for 135M
 
 
 @dataclass(frozen=True, slots=True)

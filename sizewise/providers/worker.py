@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Protocol
 
 from sizewise.providers.line import HEAD, Kind, frame
@@ -23,7 +24,7 @@ PROGRESS = b',"prompt_progress":'  # cannot occur inside a JSON text: its quotes
 PR_SET_PDEATHSIG = 1
 COUNT_S = 30.0  # seconds until counting is given up
 
-ENVIRONMENT = {
+ENVIRONMENT: Mapping[str, str] = {
     # Read by libgomp when it loads. Spinning at barriers collapses when another process wants the core; sleeping
     # at once costs more than the work between two barriers. A short spin had both: 11 ms a token (135M) on idle
     # cores, against 33 asleep and 13 spinning; 29 ms beside a busy process, against 23 asleep and 48 spinning.
@@ -70,8 +71,9 @@ def opened(order: Order) -> Server:
     said.kv_unified = False  # a greedy answer must not depend on its neighbours
     said.n_batch = said.n_ubatch = order.batch
     said.cpuparams.n_threads = said.cpuparams_batch.n_threads = order.threads
-    # Attention over a long context costs a third less without the fused kernel (CPU, 4,000 tokens: 22 against 33 ms).
-    said.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    # Without the fused kernel a long context costs a third less, but sums depend on who shares the batch: with it
+    # greedy answers and their log-probabilities were the same to the last bit, alone and beside others.
+    said.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     # Into memory of its own: mapped, weights that llama.cpp rearranges would lie there twice (1.5B: 1.9, not 1.2 GB).
     said.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
     said.cache_ram_mib = 0  # no second, growing cache of prompts

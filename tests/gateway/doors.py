@@ -79,6 +79,10 @@ price = {{input = "0.15", output = "0.6", cached = "0.075"}}
 base_url = "{upstream}"
 key = "env:UPSTREAM_KEY"
 models = ["well"]
+[providers.patient]
+base_url = "{upstream}"
+place = "machine"
+models = ["hang", "hang-mid"]
 [providers.gone]
 base_url = "http://127.0.0.1:{closed_port()}/v1"
 models = ["whole", "flow", "first"]

@@ -34,6 +34,13 @@ def test_reading_it_in_a_browser_tells_how_to_ask(echo: Served) -> None:
     assert b"POST" in answer.body
 
 
+def test_a_host_name_that_is_not_ours_is_refused_even_with_a_key(echo: Served) -> None:
+    body = {"query": "{ me { key } }"}
+    for host, status in (("evil.example:80", 403), ("localhost", 200)):
+        answer = echo.ask("/graphql", body, key=admin(echo), content_type="application/json", host=host)
+        assert answer.status == status
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_only_json_is_taken_so_that_no_foreign_page_can_send_it(echo: Served, kind: str) -> None:
     answer = echo.ask("/graphql", b'{"query": "{ me { key } }"}', content_type=kind)
