@@ -198,7 +198,9 @@ class Local:
     """How the embedded models run."""
 
     threads: int = setting(0, "Threads of one model; 0: one for each core.", least=0, most=1_024)
-    slots: int = setting(4, "Requests that one model answers at the same time.", least=1, most=256)
+    slots: int = setting(
+        2, "Requests that one model answers at the same time; each takes memory for its window.", least=1, most=256
+    )
     context: int = setting(8_192, "Tokens of one request's window, where the model has as many.", least=256)
 
 

@@ -106,7 +106,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     settings = live.house.settings
     config = uvicorn.Config(
         app(live, GraphQL(live, live.reload)),
-        http=lane(live) if settings.server.fast_lane else "httptools",
+        http=lane(live),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -50,7 +50,8 @@ def nowhere(paths: list[str]) -> Door:
 
 def only(method: str) -> Door:
     async def door(house: House, seen: Knock, body: bytes, out: Out) -> None:
-        error = BadRequest(f"{body.decode('utf-8', 'replace')[:200]} takes {method} only", f"send a {method}", status=405)
+        path = body.decode("utf-8", "replace")[:200]
+        error = BadRequest(f"{path!r} takes {method} only", f"send it as {method}", status=405)
         house.means.metrics.refused(error.code)
         await refuse(out, error, [(b"allow", method.encode()), *traced(seen.trace)])
 

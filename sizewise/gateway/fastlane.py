@@ -8,20 +8,23 @@ connection stand here too: how long a head may be, how long it may take, and wha
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Coroutine
 from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from sizewise.errors import BadRequest
-from sizewise.gateway.exchange import JSON, Headers, meet, refuse, too_large
+from sizewise.gateway.exchange import Headers, meet, too_large
 from sizewise.gateway.openai import chat
 from sizewise.house import House
+from sizewise.providers.wires.openai_bodies import write_error
 
 ROUTE = b"/v1/chat/completions"
 HEAD_BYTES = 64 * 1024
+PIPELINE = 16  # requests that may wait on one connection before reading stops
 TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
 """Takes what comes behind a body as if it were a header, and forgets it: nobody may ask twice who asks."""
 _CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -74,7 +77,6 @@ class Cycle:
             self._run(meet(chat, house, self.headers, bytes(self.body), self, time.perf_counter()))
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
-        self.protocol.running = self
         self.task = task = self.protocol.loop.create_task(work)
         self.protocol.tasks.add(task)
         task.add_done_callback(self._done)
@@ -140,20 +142,52 @@ class Cycle:
 
 
 class FastLane(HttpToolsProtocol):
-    """uvicorn's protocol with one route taken out; everything about connections stays uvicorn's."""
+    """uvicorn's protocol with one route taken out and bounds set; everything else about connections stays uvicorn's."""
 
-    def __init__(self, house: Callable[[], House], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, house: Callable[[], House], route: bytes, *args: Any, **kwargs: Any) -> None:
+        """`route`: the path that is answered here; empty: none."""
         super().__init__(*args, **kwargs)
         self.house = house
-        self.running: Cycle | None = None
+        self.running: Any = None  # the cycle being answered; `self.cycle` may be one that waits behind it
+        self._route = route
+        self._in_head = False
+        self._heads = 0  # begun so far
+        self._head_bytes = 0
         self._idle_at = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._idle_at = self.loop.time()
+        self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._idle)
+
+    def data_received(self, data: bytes) -> None:
+        if b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
+            data = _without_upgrade(data)
+        before = self._heads if self._in_head else 0
+        super().data_received(data)
+        if self._in_head and self._heads == before:  # a head that came in pieces
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._turn_away(BadRequest(f"the head is longer than {HEAD_BYTES} bytes", "send less", status=431))
+
+    def send_400_response(self, msg: str) -> None:
+        self._turn_away(BadRequest("what came is no HTTP/1.1 request", "check what speaks to this port, and how"))
+
+    def _turn_away(self, error: BadRequest) -> None:
+        """Says why, unless that would be read as the answer to an earlier request or land in the middle of one."""
+        cycle = self.cycle
+        if not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body):
+            body = write_error(error)
+            head = b"content-type: application/json\r\ncontent-length: %d\r\n%b\r\n" % (len(body), _CLOSE)
+            self.transport.write(STATUS_LINE[error.status] + head + body)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         running = self.running
         if running is not None and not running.response_complete:
-            running.disconnected = True  # it may stand before `self.cycle` in the pipeline
-            running.set()
+            running.disconnected = True
+            running.message_event.set()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         super().connection_lost(exc)
@@ -168,8 +202,6 @@ class FastLane(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
             return
         self._idle_at = self.loop.time()
-        if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._idle)
 
     def _idle(self) -> None:
         left = self._idle_at + self.timeout_keep_alive - self.loop.time()
@@ -177,33 +209,68 @@ class FastLane(HttpToolsProtocol):
         if busy or left > 0:
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive if busy else left, self._idle)
         else:
-            self._idle_timer = None
             self.transport.close()
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._heads += 1
+        self._head_bytes = 0
+
     def on_headers_complete(self) -> None:
-        if self.url != ROUTE or self.parser.get_method() != b"POST" or self.expect_100_continue:
-            return super().on_headers_complete()
-        keep_alive = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+        headers, self.headers = self.headers, cast("Headers", TRAILERS)
+        self._in_head = False
         before = self.cycle
-        cycle = Cycle(self, self.headers, keep_alive)
+        if self.url != self._route or self.parser.get_method() != b"POST" or self.expect_100_continue:
+            return self._on_other(before)
+        modern = self.parser.get_http_version() == "1.1"
+        cycle = Cycle(self, headers, modern and self.parser.should_keep_alive(), modern)
         self.cycle = cast("Any", cycle)  # stands in for RequestResponseCycle
-        if before is not None and not before.response_complete:
+        if before is None or before.response_complete:
+            self.running = cycle
+        else:
             cycle.waits = True
-            self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+            self._bound_pipeline()
+
+    def _on_other(self, before: Any) -> None:
+        super().on_headers_complete()
+        if before is not None and not before.response_complete:
+            self._bound_pipeline()
+
+    def _bound_pipeline(self) -> None:
+        """Reads on while few wait: a client that leaves is only noticed while somebody reads."""
+        if len(self.pipeline) < PIPELINE:
+            self.flow.resume_reading()
+        else:
+            self.flow.pause_reading()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.running = cycle
         if isinstance(cycle, Cycle):
             cycle.start()
         else:
             super()._start_asgi_task(cycle, app)
 
 
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """A head without its offer to go on in HTTP/2, which Java's client makes with every first request.
+
+    We may pass it over (RFC 9110, 7.8); the parser instead takes what follows for another protocol and drops the body.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\npassed-over:", head) + end + rest
+
+
 def lane(house: Callable[[], House]) -> type[FastLane]:
     """The protocol class for uvicorn's `http=`; `house` gives the house of the moment."""
+    route = ROUTE if house().settings.server.fast_lane else b""
 
     class Lane(FastLane):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(house, *args, **kwargs)
+            super().__init__(house, route, *args, **kwargs)
 
     return Lane

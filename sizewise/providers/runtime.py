@@ -32,9 +32,9 @@ def fitted(asked: Runtime, header: gguf.Header) -> Runtime:
     """`asked` with every 0 replaced.
 
     Batches are small because a client that leaves is noticed between two of them, and the next one has begun by
-    then: two batches are to cost less than 300 ms of CPU time. Measured in the middle of 4,000 tokens: 135M with 8
-    at a time at most 220 ms, 1.5B with 2 at most 310. The price on a whole prompt, against batches of 64: 135M a
-    fourth more time, 1.5B twice.
+    then: two batches are to cost less than 300 ms of CPU time. Measured within 4,000 tokens: 135M with 4 at a time
+    at most 180 ms, 1.5B with 2 at most 310. The price on a short prompt, against batches of 64: 135M two fifths more
+    time, 1.5B twice as much.
     """
     slots = asked.slots or (4 if header.parameters < 500_000_000 else 2)
     window = header.context or CONTEXT

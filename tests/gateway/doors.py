@@ -39,7 +39,7 @@ def settings(upstream: str, *, fast: bool = True, more: str = "") -> str:
     """
     models = json.dumps(["well", *FAULTS])
     timeouts = "{connect_s = 2, first_s = 0.4, idle_s = 0.4}"
-    row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\nmodels = {models}\ntimeouts = {timeouts}\n'
+    row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\ntimeouts = {timeouts}\nmodels = {models}\n'
     providers = "".join(f"[providers.{name}]\n{row}" for name in ("whole", "flow", "first"))
     falls = "".join(
         f'[policies.over-{fault}]\nkind = "cheapest"\nmodels = ["first/{fault}", "echo/large"]\n'
