@@ -59,11 +59,9 @@ bench-first-light: .venv/dev
 	  echo "This Python cannot make a virtual environment: install its venv part (Debian: apt install python3-venv)." >&2; exit 3; }
 
 .venv/up: pyproject.toml requirements/up.lock | .venv/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/up.lock
-	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python requirements/install.py requirements/up.lock
 	@touch $@
 
 .venv/dev: pyproject.toml requirements/dev.lock | .venv/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.lock
-	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python requirements/install.py requirements/dev.lock
 	@touch $@ .venv/up

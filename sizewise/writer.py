@@ -83,7 +83,7 @@ class Writer:
     def _crowded(self) -> None:
         if len(self._queue) >= self._bound:
             self._crowded_out += 1  # the append that follows pushes the oldest out
-        if not self._trouble:
+        if not self._trouble and not self._wake.is_set():
             self._wake.set()
 
     @property

@@ -133,6 +133,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     gc.set_threshold(*COLLECT)
     try:
         await serving
+        if server.server_state.tasks:  # cancelled, for their time was over: they are booked before the books are closed
+            await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
         warming.cancel()
         note.unlink(missing_ok=True)

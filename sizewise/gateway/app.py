@@ -116,6 +116,8 @@ async def _unless_gone(work: Awaitable[None], receive: Receive) -> None:
         if not task.done():
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+    except asyncio.CancelledError:
+        pass  # the server ends and could not wait; uvicorn would log this as a fault of ours, traceback and all
     finally:
         leaving.cancel()
         task.cancel()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -25,10 +24,17 @@ from sizewise.providers.wires.openai_bodies import write_error
 ROUTE = b"/v1/chat/completions"
 HEAD_BYTES = 64 * 1024
 PIPELINE = 16  # requests that may wait on one connection before reading stops
-TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
-"""Takes what comes behind a body as if it were a header, and forgets it: nobody may ask twice who asks."""
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 _CLOSE = b"connection: close\r\n"
+
+
+class Trailers:
+    """Takes what comes behind a body as if it were a header, and forgets it: nobody says twice who asks."""
+
+    __slots__ = ()
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        pass
 
 
 class Cycle:
@@ -47,11 +53,14 @@ class Cycle:
         self.more_body = True
         self.disconnected = False
         self.response_complete = False
-        self.message_event = self
         self.begun = False
         self.waits = False  # in the pipeline behind another request of this connection
         self.task: asyncio.Task[None] | None = None
         self._pending: list[bytes] = []
+
+    @property
+    def message_event(self) -> Cycle:
+        return self  # kept nowhere: a cycle of references would hold every body until the collector comes
 
     def set(self) -> None:
         if self.disconnected:
@@ -218,7 +227,7 @@ class FastLane(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        headers, self.headers = self.headers, cast("Headers", TRAILERS)
+        headers, self.headers = self.headers, cast("Headers", Trailers())
         self._in_head = False
         before = self.cycle
         if self.url != self._route or self.parser.get_method() != b"POST" or self.expect_100_continue:

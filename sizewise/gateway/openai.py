@@ -29,7 +29,7 @@ async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:
             if out.begun:
                 await sse.fail(error)
             else:
-                await refuse(out, error, sse.headers(seen.trace))
+                await refuse(out, error, sse.booked(seen.trace))
         finally:
             sse.stop()
         return
@@ -37,8 +37,8 @@ async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:
     try:
         reply = await house.answer(ask, heard)
     except SizewiseError as error:
-        return await refuse(out, error, heard.headers(seen.trace))
-    headers = [JSON, *heard.headers(seen.trace), (b"x-sizewise-cost-usd", heard.price())]
+        return await refuse(out, error, heard.booked(seen.trace))
+    headers = [JSON, *heard.booked(seen.trace)]
     if reply.degraded:
         headers.append((b"x-sizewise-degraded", b"1"))
     if heard.chosen is not None and reply.body is None:
@@ -57,8 +57,8 @@ async def embeddings(house: House, seen: Knock, body: bytes, out: Out) -> None:
             Ask(what, caller, seen.trace, seen.started, wishes(seen.wishes, extras), "embeddings"), heard
         )
     except SizewiseError as error:
-        return await refuse(out, error, heard.headers(seen.trace))
-    headers = [JSON, *heard.headers(seen.trace), (b"x-sizewise-cost-usd", heard.price())]
+        return await refuse(out, error, heard.booked(seen.trace))
+    headers = [JSON, *heard.booked(seen.trace)]
     await out.whole(200, headers, write_vectors(reply))
 
 

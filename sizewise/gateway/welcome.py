@@ -15,7 +15,7 @@ _PAGE = """<!doctype html>
 <title>Sizewise</title>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.6 system-ui, sans-serif }}
-body {{ max-width: 44rem; margin: 12vh auto; padding: 0 1.5rem }}
+body {{ max-width: 48rem; margin: 12vh auto; padding: 0 1.5rem }}
 h1 {{ font-weight: 600; letter-spacing: -.02em; margin-bottom: 0 }}
 p.lead {{ margin-top: .2rem; opacity: .75 }}
 pre, code {{ font: 14px/1.5 ui-monospace, monospace }}

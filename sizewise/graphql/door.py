@@ -16,7 +16,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.answer import Caller
-from sizewise.errors import BadBody, BadRequest, BodyTooLarge, Forbidden, SizewiseError
+from sizewise.errors import BadBody, BadRequest, BodyTooLarge, SizewiseError
 from sizewise.graphql.context import Context, Live, Reload
 from sizewise.house import House
 

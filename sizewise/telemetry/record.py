@@ -27,10 +27,10 @@ WHY = 500
 
 
 def policy_asked(ask: Ask) -> str:
-    """The policy by the request's own words: a wish, the part behind `auto:`, else the role or `fixed`."""
-    if ask.wishes.policy is not None:
-        return ask.wishes.policy
+    """The policy by the request's own words: its wish for `auto`, the part behind `auto:`, else the role or `fixed`."""
     model = ask.what.model
+    if model == "auto" and ask.wishes.policy is not None:
+        return ask.wishes.policy
     if "/" in model:
         return "fixed"
     return model.partition(":")[2] or model

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 WORDS = ("Hello", " from", " the", " upstream", ".")
-USAGE: dict[str, object] = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
-COUNTED = USAGE | {
+USAGE: Mapping[str, object] = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+COUNTED: Mapping[str, object] = {
+    **USAGE,
     "prompt_tokens": 1000,
     "completion_tokens": 50,
     "total_tokens": 1050,
@@ -100,7 +101,7 @@ def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
     return b"data: " + json.dumps(shown).encode() + b"\n\n"
 
 
-def _whole(text: str, usage: dict[str, object]) -> bytes:
+def _whole(text: str, usage: Mapping[str, object]) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     shown = {"id": "up-1", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice]}
     return json.dumps({**shown, "usage": usage, "system_fingerprint": "fp_kept"}).encode()
@@ -125,7 +126,7 @@ async def well(body: dict[str, object], reader: asyncio.StreamReader, writer: as
             "created": 1,
             "model": "up",
             "choices": [],
-            "usage": USAGE,
+            "usage": usage,
         }
         writer.write(_part(b"data: " + json.dumps(tail).encode() + b"\n\n"))
     writer.write(_part(b"data: [DONE]\n\n") + b"0\r\n\r\n")
@@ -170,6 +171,11 @@ async def _reset(_: dict[str, object], reader: asyncio.StreamReader, writer: asy
     return False
 
 
+async def _parrot(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Refuses, and repeats what it was asked, as some do."""
+    return await _answers("400 Bad Request", _error(f"cannot read {body['messages']!r}"))(body, reader, writer)
+
+
 def _error(words: str) -> bytes:
     return json.dumps({"error": {"message": words, "type": "server_error", "code": None}}).encode()
 
@@ -181,6 +187,7 @@ FAULTS: Mapping[str, Fault] = {
     "busy": _answers("429 Too Many Requests", _error("slow down"), "retry-after: 7"),
     "broken": _answers("500 Internal Server Error", _error("out of luck")),
     "refuses": _answers("400 Bad Request", _error("this model takes no images")),
+    "parrot": _parrot,
     "locked": _answers("401 Unauthorized", _error("bad key sk-upstream-secret")),
     "elsewhere": _answers("302 Found", b"", "location: http://169.254.169.254/latest"),
     "html": _answers("200 OK", b"<html>captive portal</html>", kind="text/html"),

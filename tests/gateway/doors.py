@@ -35,16 +35,19 @@ def closed_port() -> int:
 def settings(upstream: str, *, fast: bool = True, more: str = "") -> str:
     """Echo models with prices, and one upstream under several names: each name feels its own pulse.
 
-    `whole` is for replies in one piece, `flow` for streams; `over-<fault>` asks a bad one first and then echo/large.
+    `whole` and `first` are for replies in one piece, `flow` and `second` for streams. The policy `first-<fault>` asks
+    that one and then echo/large.
     """
     models = json.dumps(["well", *FAULTS])
-    timeouts = "{connect_s = 2, first_s = 0.4, idle_s = 0.4}"
-    row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\ntimeouts = {timeouts}\nmodels = {models}\n'
-    providers = "".join(f"[providers.{name}]\n{row}" for name in ("whole", "flow", "first"))
+    row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\nmodels = {models}\n'
+    row += "timeouts = {connect_s = 2, first_s = 0.4, idle_s = 0.4}\n"
+    providers = "".join(f"[providers.{name}]\n{row}" for name in ("whole", "flow", "first", "second"))
     falls = "".join(
-        f'[policies.over-{fault}]\nkind = "cheapest"\nmodels = ["first/{fault}", "echo/large"]\n'
-        f'[models."first/{fault}"]\nprice = {{input = "0", output = "0"}}\n'
-        for fault in (*FAULTS, "well")
+        f'[policies.{first}-{fault}]\nkind = "cheapest"\nmodels = ["{model}", "echo/large"]\n'
+        f'[models."{model}"]\nprice = {{input = "0", output = "0"}}\n'
+        for first in ("first", "second")
+        for fault in (*BAD, "gone")
+        for model in [f"gone/{first}" if fault == "gone" else f"{first}/{fault}"]
     )
     return f"""
 [server]
@@ -85,12 +88,7 @@ place = "machine"
 models = ["hang", "hang-mid"]
 [providers.gone]
 base_url = "http://127.0.0.1:{closed_port()}/v1"
-models = ["whole", "flow", "first"]
-[models."gone/first"]
-price = {{input = "0", output = "0"}}
-[policies.over-gone]
-kind = "cheapest"
-models = ["gone/first", "echo/large"]
+models = ["whole", "flow", "first", "second"]
 {providers}{falls}
 """
 

@@ -125,7 +125,7 @@ def test_everything_said_reaches_the_upstream_untouched_known_or_not(
         model="whole/well", messages=messages, extra_body=strange | marked, **wishes
     )
     if stream:
-        list(answer)  # type: ignore[call-overload]  # a Stream, as `stream` says
+        list(answer)
     arrived = dict(upstream.seen.bodies[-1])
     assert arrived.pop("model") == "well", "the provider's own name for it"
     options = arrived.pop("stream_options", None)
