@@ -19,7 +19,6 @@ from sizewise.errors import SizewiseError, UpstreamDown, UpstreamGarbled, Upstre
 
 HEAD_BYTES = 64 * 1024  # of a response's head, its 1xx forerunners included; also of framing without any body
 UNREAD_BYTES = 256 * 1024  # received and not yet taken; beyond, reading pauses
-RESTED_S = 0.1  # a connection used more recently than this is taken without asking the kernel
 LINGER_S = 1.0  # how long an end that nobody waits for may take
 LINGER_BYTES = 64 * 1024
 
@@ -73,16 +72,10 @@ class Connection(asyncio.Protocol):
         return self._transport is None
 
     def usable(self) -> bool:
-        """Whether an idle connection still stands and says nothing; after a rest as the kernel sees it this very moment.
-
-        The kernel is not asked within RESTED_S: the event loop has just looked, and the call lets go of the interpreter
-        lock, which under load costs ten times the call.
-        """
+        """Whether an idle connection still stands and says nothing, as the kernel sees it this very moment."""
         if not self._keep or self._transport is None or self._transport.is_closing():
             return False
-        if self._poll is None or self._loop.time() - self._freed < RESTED_S:
-            return True
-        return not self._poll.poll(0)
+        return self._poll is None or not self._poll.poll(0)
 
     async def ask(
         self, message: bytes, *, head_only: bool, first_s: float, between_s: float, total_s: float, since: float
