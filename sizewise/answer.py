@@ -88,11 +88,12 @@ class Extra(Struct, frozen=True):
 
 
 class Chosen(Struct, frozen=True):
-    """Comes once, before the first word the client sees: who answers, and why in one sentence."""
+    """Comes once, before the first word the client sees: who answers, why in one sentence, by which policy."""
 
     model: str
     why: str
     attempts: int
+    policy: str = ""
 
 
 class Finished(Struct, frozen=True):

@@ -63,7 +63,7 @@ def answer(logprobs: bool) -> bytes:
         "finish_reason": "stop",
     }
     if logprobs:
-        tokens = [{"token": f"{word} ", "logprob": -0.01, "bytes": None, "top_logprobs": []} for word in _TEXT.split()]
+        tokens: list[bytes] = [{"token": f"{word} ", "logprob": -0.01, "bytes": None, "top_logprobs": []} for word in _TEXT.split()]
         choice["logprobs"] = {"content": tokens, "refusal": None}
     return _json(_ID | {"object": "chat.completion", "choices": [choice], "usage": _USAGE})
 

@@ -65,12 +65,13 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        ends = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if sys.stdin.isatty() else ()))
+        for number in ends:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ends:
                 loop.remove_signal_handler(number)
 
 
@@ -125,7 +126,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         await asyncio.sleep(0.005)
     _write(note, {"url": url, "pid": os.getpid()})
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
+    if not sys.stdin.isatty():  # with a terminal, SIGHUP says that it was closed: then we end with it
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
     gc.collect()
@@ -200,7 +202,8 @@ def _welcome(house: House, url: str, key: str) -> str:
         f"  key      {key}   (shown only now: keep it)" if key else f"  key      the one you have; {token} works here",
         "",
         f"  curl {url}/v1/chat/completions \\",
-        f'    -H "Authorization: Bearer {bearer}" -H "Content-Type: application/json" \\',
+        f'    -H "Authorization: Bearer {bearer}" \\',
+        """    -H "Content-Type: application/json" \\""",
         """    -d '{"model": "auto", "messages": [{"role": "user", "content": "Say hello in five words."}]}'""",
         "",
         "Ctrl-C stops it.",

@@ -68,7 +68,7 @@ class Given:
 
     async def _choose(self, one: Try, why: str) -> None:
         self.chosen = True
-        await self.send(Chosen(one.card.name, why, len(self.tries)))
+        await self.send(Chosen(one.card.name, why, len(self.tries), self._policy))
 
     def _reply(self, one: Try, reply: Reply, degraded: str) -> Reply:
         if reply.usage.estimated:

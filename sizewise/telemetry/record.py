@@ -45,14 +45,12 @@ class Recorded:
         write: Callable[[Entry], None],
         metrics: Metrics,
         numbers: Iterator[int],
-        policy: Callable[[Ask], str] = policy_asked,
     ) -> None:
         """`write` accepts rows without waiting (Keeper.put). `numbers`: ids() of this process; they outlive Houses."""
         self._answer = answer
         self._write = write
         self._metrics = metrics
         self._numbers = numbers
-        self._policy = policy
 
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         heard = Heard(send)
@@ -77,8 +75,8 @@ class Recorded:
         total_s = perf_counter() - ask.started
         number = next(self._numbers)
         caller, what, chosen = ask.caller, ask.what, heard.chosen
+        policy = (chosen.policy if chosen is not None and chosen.policy else policy_asked(ask))[:ASKED]
         model, why = (chosen.model, chosen.why[:WHY]) if chosen is not None else ("", "")
-        policy = self._policy(ask)[:ASKED]
 
         input = output = cached = cache_write = reasoning = 0
         estimated = False

@@ -191,6 +191,16 @@ def question(words: str = "Hello there", model: str = "echo/small", **more: obje
     return json.dumps({"model": model, "messages": [{"role": "user", "content": words}], **more}).encode()
 
 
+def refused(answer: Answer, status: int, code: str) -> dict[str, str]:
+    """The error of an answer, once it is sure that it has OpenAI's shape and all that ours adds."""
+    assert (answer.status, answer.error["code"]) == (status, code), answer.body
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.error) == {"message", "type", "param", "code", "hint", "docs"}
+    assert answer.error["message"] and answer.error["hint"]
+    assert code == "bad_request" or len(answer.headers["x-request-id"]) == 32
+    return answer.error
+
+
 def frames(body: bytes) -> list[Any]:
     """The payloads of a stream, decoded; "[DONE]" as itself. Every line must be well formed."""
     assert body.endswith(b"\n\n"), body[-80:]

@@ -279,7 +279,7 @@ def test_a_stream_that_breaks_off_is_an_error_and_never_looks_finished(client: O
     assert (heard, caught.value.code) == ("Hel", "stream_interrupted")
 
 
-def test_the_sdk_tries_again_by_itself_when_a_model_was_busy(door: Served) -> None:
+def test_a_busy_model_says_when_to_ask_again_where_the_sdk_looks_for_it(door: Served) -> None:
     messages: Any = [{"role": "user", "content": "hello [[busy retry_after=3 times=1]]"}]
     with OpenAI(base_url=f"{door.url}/v1", api_key=door.key, max_retries=0) as client:
         with pytest.raises(openai.InternalServerError) as caught:
