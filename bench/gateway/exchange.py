@@ -63,7 +63,8 @@ def answer(logprobs: bool) -> bytes:
         "finish_reason": "stop",
     }
     if logprobs:
-        tokens: list[bytes] = [{"token": f"{word} ", "logprob": -0.01, "bytes": None, "top_logprobs": []} for word in _TEXT.split()]
+        words = (f"{word} " for word in _TEXT.split())
+        tokens: list[object] = [{"token": w, "logprob": -0.01, "bytes": None, "top_logprobs": []} for w in words]
         choice["logprobs"] = {"content": tokens, "refusal": None}
     return _json(_ID | {"object": "chat.completion", "choices": [choice], "usage": _USAGE})
 

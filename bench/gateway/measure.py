@@ -151,7 +151,7 @@ class Bench:
         if errors or not sums["answered"]:
             raise Wrong(f"{errors} of {errors + int(sums['answered'])} {kind} answers: {error}")
         gateway_s, upstream_s = gateway.cpu_s() - gateway_s if gateway else 0.0, self.upstream.cpu_s() - upstream_s
-        return Heard(**sums | {"gateway_cpu_s": gateway_s, "upstream_cpu_s": upstream_s})  # type: ignore[arg-type]
+        return Heard(**sums | {"gateway_cpu_s": gateway_s, "upstream_cpu_s": upstream_s})  # type: ignore[arg-type]  # the numbers of one JSON line
 
 
 def check(target: Target) -> None:
