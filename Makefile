@@ -1,5 +1,5 @@
 # Every command makes its own .venv; needs only python3.11+ and make.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PORT ?= 8080
 BIN := .venv/bin

@@ -69,9 +69,9 @@ class Chat(Struct, frozen=True):
 
     def size(self) -> int:
         """Characters the model must read: messages and tool descriptions, as JSON text."""
-        total = len(bytes(self.fields["messages"]))
+        total = memoryview(self.fields["messages"]).nbytes
         tools = self.fields.get("tools")
-        return total + (len(bytes(tools)) if tools is not None else 0)
+        return total + (memoryview(tools).nbytes if tools is not None else 0)
 
     def ask(self) -> str:
         """The person's own words: the last user message, not harness text around it."""

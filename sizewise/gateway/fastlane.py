@@ -23,6 +23,7 @@ from sizewise.providers.wires.openai_bodies import write_error
 
 ROUTE = b"/v1/chat/completions"
 HEAD_BYTES = 64 * 1024
+USUAL_HEAD = 4096  # bytes in which an offer of HTTP/2 is looked for
 PIPELINE = 16  # requests that may wait on one connection before reading stops
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 _CLOSE = b"connection: close\r\n"
@@ -49,7 +50,7 @@ class Cycle:
         self.headers = headers
         self.keep_alive = keep_alive
         self.chunks = chunks
-        self.body = bytearray()
+        self.body: bytes | bytearray = b""
         self.more_body = True
         self.disconnected = False
         self.response_complete = False
@@ -61,6 +62,15 @@ class Cycle:
     @property
     def message_event(self) -> Cycle:
         return self  # kept nowhere: a cycle of references would hold every body until the collector comes
+
+    def take(self, piece: bytes) -> None:
+        """One piece of the body; the first is nearly always all of it, and is not copied."""
+        if not self.body:
+            self.body = piece
+        else:
+            self.body = self.body if isinstance(self.body, bytearray) else bytearray(self.body)
+            self.body += piece
+        self.set()
 
     def set(self) -> None:
         if self.disconnected:
@@ -171,7 +181,7 @@ class FastLane(HttpToolsProtocol):
         self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._idle)
 
     def data_received(self, data: bytes) -> None:
-        if b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
+        if (self.cycle is None or self.cycle.response_complete) and data.find(b"h2c", 0, USUAL_HEAD) >= 0:
             data = _without_upgrade(data)
         before = self._heads if self._in_head else 0
         super().data_received(data)
@@ -225,6 +235,13 @@ class FastLane(HttpToolsProtocol):
         self._in_head = True
         self._heads += 1
         self._head_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        cycle: Any = self.cycle
+        if not isinstance(cycle, Cycle):
+            super().on_body(body)
+        elif not cycle.response_complete:
+            cycle.take(body)
 
     def on_headers_complete(self) -> None:
         headers, self.headers = self.headers, cast("Headers", Trailers())
