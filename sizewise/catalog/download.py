@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
 
-from sizewise.client import Client, Response, Timeouts
+from sizewise.client import Client, Headers, Response, Timeouts
 from sizewise.config import Settings
 from sizewise.egress import Egress, origin
 from sizewise.errors import Outside, Upstream
@@ -52,8 +52,10 @@ async def download(url: str, into: Path, most: int, settings: Settings, progress
 async def _go_on(url: str, into: Path, most: int, settings: Settings, progress: Progress) -> bool:
     """One connection's worth of the file; says whether it is complete."""
     async with AsyncExitStack() as stack:
-        response = await _opened(url, _size(into), settings, stack)
-        here, whole = _answer(response, _size(into), urlsplit(url).netloc)
+        have = _size(into)
+        headers = [("range", f"bytes={have}-")] if have else []
+        _, response = await opened(url, settings, stack, headers=headers, timeouts=PATIENCE)
+        here, whole = _answer(response, have, urlsplit(url).netloc)
         if whole is not None and whole > most:
             raise _too_large(url, into, most)
         if response.status == 416 or here < 0:
@@ -78,9 +80,14 @@ def _unless_wrong(into: Path, whole: int | None) -> bool:
     return False
 
 
-async def _opened(url: str, start: int, settings: Settings, stack: AsyncExitStack) -> Response:
-    """The response at the end of all redirects; each origin is allowed, because the user asked for this file."""
-    headers = [("range", f"bytes={start}-")] if start else []
+async def opened(
+    url: str, settings: Settings, stack: AsyncExitStack, *, headers: Headers, timeouts: Timeouts
+) -> tuple[str, Response]:
+    """The URL and the response at the end of all redirects, open until the stack ends.
+
+    Each origin on the way is allowed, because the user asked for what lies there. Raises Upstream, ConfigError for a
+    URL that is none, and Outside for one that wants a sign-in, leads in circles or out of TLS.
+    """
     for _ in range(REDIRECTS + 1):
         if "@" in urlsplit(url).netloc:  # pip hides the password of an index in its report
             raise _sign_in(urlsplit(url).hostname or "")
@@ -90,13 +97,13 @@ async def _opened(url: str, start: int, settings: Settings, stack: AsyncExitStac
         parts = urlsplit(url)
         path = quote(f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", safe=string.punctuation)
         response = await stack.enter_async_context(
-            await client.endpoint(where).request(
-                "GET", path, headers=headers, why="download", data_class="public", timeouts=PATIENCE
+            await client.endpoint(where, headers).request(
+                "GET", path, why="download", data_class="public", timeouts=timeouts
             )
         )
         to = response.get("location")
         if response.status not in (301, 302, 303, 307, 308) or not to:
-            return response
+            return url, response
         url = urljoin(url, to)
         if where.startswith("https:") and not url.startswith("https:"):
             raise Outside(f"{where!r} sends on to an address without TLS", ELSE)

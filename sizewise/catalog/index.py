@@ -1,70 +1,62 @@
-"""Asks the user's own package index, through pip, where wheels lie; fetches none and knows no index by name.
+"""Finds where wheels lie in the user's own package index; fetches none of them and knows no index by name.
 
-pip is asked because it alone knows what the user has configured: index, mirror, find-links, proxies, sign-in.
+The index is read here, because pip would fetch a whole wheel to say where it lies, wherever an index publishes no
+metadata. What cannot be read so (a sign-in, an index that is a folder, a version spelt otherwise) is left to pip.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 
-from sizewise.errors import Outside
-from sizewise.process import Done, run
+from sizewise.catalog.download import opened
+from sizewise.catalog.page import ACCEPT, Wheel, fits, offered, plain
+from sizewise.catalog.pip import configured, reported
+from sizewise.client import Timeouts
+from sizewise.config import Settings
+from sizewise.errors import ConfigError, Outside, Upstream
 
-ASK_S = 900.0  # seconds; an index that publishes no metadata of its own makes pip read every wheel to answer
-PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
-ASK = ("install", "--dry-run", "--ignore-installed", "--no-deps", "--only-binary", ":all:", "--quiet", "--report", "-")
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """Where a wheel lies, https://, http:// or file://, and its sha256; "" where the index does not say."""
-
-    url: str
-    sha256: str
+PAGE_MOST = 16 << 20  # bytes; the longest pages of large projects have about a tenth
+PATIENCE = Timeouts(connect=10.0, first_byte=30.0, between_bytes=30.0, total=60.0)
 
 
-async def wheels(requirements: Sequence[str]) -> tuple[Wheel, ...]:
+async def wheels(requirements: Sequence[str], settings: Settings) -> tuple[Wheel, ...]:
     """The wheel of each requirement (`name==version`), in their order. Outside tells what pip said, and what to do."""
-    done = await run([sys.executable, "-P", *PIP, *ASK, *requirements], ASK_S)
-    if done.code != 0:
-        raise _why(done)
-    try:
-        found = {
-            _plain(each["metadata"]["name"]): _wheel(each["download_info"]) for each in json.loads(done.out)["install"]
-        }
-        return tuple(found[_plain(requirement.partition("==")[0])] for requirement in requirements)
-    except (ValueError, KeyError, TypeError) as why:
-        raise Outside("pip's report cannot be read", "Upgrade pip: python -m pip install --upgrade pip") from why
+    known = await configured()
+    found: list[Wheel] = []
+    for requirement in requirements:
+        wheel = _at_hand(requirement, known.folders) or await _listed(requirement, known.indexes, settings)
+        if wheel is None:
+            break  # pip is asked once, for this and all after it
+        found.append(wheel)
+    rest = requirements[len(found) :]
+    return (*found, *(await reported(rest) if rest else ()))
 
 
-def _wheel(found: dict[str, Any]) -> Wheel:
-    told = found.get("archive_info", {})
-    kind, _, old = told.get("hash", "").partition("=")  # pip before 23.1
-    return Wheel(found["url"], told.get("hashes", {}).get("sha256") or (old if kind == "sha256" else ""))
+def _at_hand(requirement: str, folders: Sequence[Path]) -> Wheel | None:
+    """The wheel in a folder of the user's, which pip too would take before any other."""
+    here: Iterator[Path] = (each for folder in folders for each in folder.glob("*.whl") if fits(each.name, requirement))
+    return next((Wheel(each.as_uri(), "") for each in here), None)
 
 
-def _plain(name: str) -> str:
-    """A package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+async def _listed(requirement: str, indexes: Sequence[str], settings: Settings) -> Wheel | None:
+    """The wheel by the first index that has it; None where none has, or none can be read."""
+    for index in indexes:
+        try:
+            if wheel := await _asked(
+                f"{index.rstrip('/')}/{plain(requirement.partition('==')[0])}/", requirement, settings
+            ):
+                return wheel
+        except (Outside, Upstream, ConfigError, ValueError):
+            continue  # not readable for us; pip may know how, and says what is wrong when it does not
+    return None
 
 
-def _why(done: Done) -> Outside:
-    said = [line.strip() for line in done.err.splitlines() if line.strip()]
-    if any("No module named pip" in line for line in said):
-        return Outside(
-            "this Python has no pip, which knows your package index",
-            "Add it: `python -m ensurepip`, or `uv pip install pip`; or name the file's place: --from URL",
-        )
-    if any("no such option" in line for line in said):
-        return Outside("this pip is too old to report", "Upgrade it: python -m pip install --upgrade pip")
-    errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
-    last = (errors or said or [f"it ended with code {done.code}"])[-1]
-    return Outside(
-        f"the package index gave no wheel: {last[:300]}",
-        "Check `python -m pip config list` and the network; or name the file's place: --from URL",
-    )
+async def _asked(url: str, requirement: str, settings: Settings) -> Wheel | None:
+    async with AsyncExitStack() as stack:
+        where, response = await opened(url, settings, stack, headers=[("accept", ACCEPT)], timeouts=PATIENCE)
+        if response.status != 200:
+            return None
+        kind = (response.get("content-type") or "").partition(";")[0].strip().lower()
+        return offered(await response.read(PAGE_MOST), kind, where, requirement)

@@ -20,7 +20,7 @@ from sizewise.cli.server import Server, running
 from sizewise.config import Settings, secret
 from sizewise.db import connect, file
 from sizewise.errors import SizewiseError
-from sizewise.providers.runtime import Runtime, fitted, refuse_too_big
+from sizewise.providers.runtime import ADD, Runtime, fitted, refuse_too_big
 from sizewise.settings import is_reference
 from sizewise.telemetry import rows as telemetry
 
@@ -65,7 +65,7 @@ def _runtime() -> Finding:
     try:
         return Finding("runtime", True, f"xllamacpp {version('xllamacpp')}, for the embedded models")
     except PackageNotFoundError:
-        return Finding("runtime", False, "xllamacpp is not installed", "pip install 'sizewise[local]', or make up")
+        return Finding("runtime", False, "xllamacpp is not installed", ADD)
 
 
 def _config(settings: Settings) -> Finding:

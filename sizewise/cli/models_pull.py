@@ -26,6 +26,7 @@ from sizewise.cli.notice import noticed
 from sizewise.cli.options import placed, settings, wants_json
 from sizewise.cli.paper import write_json
 from sizewise.config import Settings
+from sizewise.providers.runtime import ADD, missing
 
 
 @click.command()
@@ -43,6 +44,8 @@ def pull(name: str, source: str) -> None:
     assert card.weights is not None  # a local model has them
     here = bool(card.weights.path) or fetched(card.weights, found.cache)
     silent = wants_json()
+    if lacks := missing():
+        click.echo(f"{card.name} will not run yet: {lacks}\nhint: {ADD}", err=True)
     path = asyncio.run(fetch_shown(card, found, source, silent=silent))
     known = False if here else asyncio.run(noticed(found))
     if silent:

@@ -13,6 +13,7 @@ from sizewise.cli.models_pull import fetch_shown
 from sizewise.cli.options import placed, settings, wants_json
 from sizewise.config import Settings
 from sizewise.errors import SizewiseError
+from sizewise.providers.runtime import ADD, missing
 
 
 @click.command()
@@ -36,9 +37,15 @@ def up(port: int | None, host: str | None) -> None:
 def _provided(settings: Settings) -> None:
     """Fetches the smallest embedded model where there is none and nothing else was configured.
 
-    Without a network it goes on: there may be another server on this machine, and weights can come later.
+    Without a network or a runtime it goes on: there may be another server on this machine, and both can come later.
     """
-    if not settings.server.embedded or settings.providers or any(ready(settings)):
+    if not settings.server.embedded:
+        return
+    here = any(ready(settings))
+    if (here or not settings.providers) and (lacks := missing()):
+        click.echo(f"going on without embedded models: {lacks}\nhint: {ADD}", err=True)
+        return
+    if here or settings.providers:
         return
     try:
         asyncio.run(fetch_shown(first(settings), settings, "", silent=wants_json()))

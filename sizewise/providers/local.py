@@ -8,9 +8,9 @@ from pathlib import Path
 from sizewise.answer import Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Chat, Reply
-from sizewise.errors import BadRequest, SizewiseError
+from sizewise.errors import BadRequest, ModelUnavailable, SizewiseError
 from sizewise.providers.llamacpp import Health, Llama
-from sizewise.providers.runtime import Runtime
+from sizewise.providers.runtime import ADD, Runtime, missing
 from sizewise.providers.wires.openai_bodies import write_request
 from sizewise.providers.wires.openai_chunks import Reader
 
@@ -22,11 +22,14 @@ class Local:
         self._card = card
         self._file = file
         self._runtime = runtime
+        self._missing = missing()
         self._llama = Llama(card.name, file, runtime)
         self._waking: asyncio.Task[None] | None = None
 
     async def wake(self) -> Llama:
-        """Raises ModelUnavailable: weights gone, too little memory, not loadable."""
+        """Raises ModelUnavailable: no runtime, weights gone, too little memory, not loadable."""
+        if self._missing:
+            raise ModelUnavailable(f"{self._card.name!r} cannot run: {self._missing}", ADD)
         if self._waking is None or (self._waking.done() and self._waking.exception() is not None):
             self._llama = Llama(self._card.name, self._file, self._runtime)
             self._waking = asyncio.create_task(self._llama.start())
@@ -50,6 +53,8 @@ class Local:
 
     def objection(self) -> str:
         """Why it cannot be asked now; a model that is not loaded yet can: the first who asks waits for it."""
+        if self._missing:
+            return f"cannot run: {self._missing}: {ADD}"
         health = self._llama.health()
         return f"cannot run: {health.reason}" if health.state == "failed" else ""
 

