@@ -40,7 +40,7 @@ def test_the_help_fits_one_screen() -> None:
 
 @pytest.mark.parametrize("path", [path for path in ALL if path not in ((), ("route",))])
 def test_every_verb_has_json_and_an_example(path: tuple[str, ...]) -> None:
-    shown = ALL[path].get_help(click.Context(ALL[path], info_name=path[-1]))
+    shown = ALL[path].get_help(click.Context(ALL[path], info_name=path[-1], **root.context_settings))
     assert "Example: " in shown
     assert "--json" in shown
     assert f"sizewise {' '.join(path)}" in shown or path == ("completion",)
