@@ -71,7 +71,8 @@ class Served:
     ) -> Answer:
         """`body` bytes go as they are, anything else as JSON. `key=None` sends none."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        kind = {} if data is None else {"content-type": "application/json"}
+        sent = kind | {name.replace("_", "-").lower(): value for name, value in headers.items()}
         if key is not None:
             sent["Authorization"] = f"Bearer {key or self.key}"
         connection = self.connection(timeout)
