@@ -57,6 +57,7 @@ class Cycle:
         self.begun = False
         self.waits = False  # in the pipeline behind another request of this connection
         self.task: asyncio.Task[None] | None = None
+        self._opening = b""  # a head that has not left yet
         self._pending: list[bytes] = []
 
     @property
@@ -125,14 +126,15 @@ class Cycle:
         self._complete()
 
     async def begin(self, headers: Headers) -> None:
+        """The head leaves with the first words: one system call, and the client wakes once."""
         self.begun = True
-        self._pending += self._head(200, headers)
-        self._pending.append(_CHUNKED + b"\r\n" if self.chunks else b"\r\n")
-        self.protocol.transport.write(b"".join(self._pending))
-        self._pending.clear()
+        self._opening = b"".join([*self._head(200, headers), _CHUNKED if self.chunks else b"", b"\r\n"])
 
     async def write(self, data: bytes) -> None:
-        """Words of one turn of the event loop leave together: one system call, however many frames came at once."""
+        """The first words leave at once; later ones of one turn of the event loop leave together."""
+        if self._opening:
+            self._send(data)
+            return
         if not self._pending:
             self.protocol.loop.call_soon(self._flush)
         self._pending.append(data)
@@ -141,16 +143,21 @@ class Cycle:
 
     def _flush(self) -> None:
         if self._pending and not self.disconnected:
-            data = b"".join(self._pending)
-            self.protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
+            self._send(b"".join(self._pending))
         self._pending.clear()
+
+    def _send(self, data: bytes, end: bytes = b"") -> None:
+        opening, self._opening = self._opening, b""
+        if data and self.chunks:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self.protocol.transport.write(opening + data + end)
 
     async def end(self) -> None:
         if self.disconnected or self.response_complete:
             return
-        self._flush()
-        if self.chunks:
-            self.protocol.transport.write(b"0\r\n\r\n")
+        rest = b"".join(self._pending)
+        self._pending.clear()
+        self._send(rest, b"0\r\n\r\n" if self.chunks else b"")
         self._complete()
 
     def _complete(self) -> None:

@@ -202,7 +202,7 @@ def test_a_place_is_what_was_declared_and_not_guessed_from_the_address(near: Ser
     before = len(rows(far.home, "SELECT 1 FROM records"))
     answer = near.chat("far/echo/tiny", "x", sizewise={"online": "deny", "data_class": "confidential"})
     assert answer.status == 200, "declared to be this machine, where confidential data may go"
-    until(lambda: len(rows(far.home, "SELECT 1 FROM records")) == before + 1)
+    until(lambda: len(rows(far.home, "SELECT 1 FROM records")) > before)
 
 
 def test_a_wrong_key_at_the_farther_one_is_our_fault_and_not_the_client_s(far: Served, near: Served) -> None:
