@@ -36,6 +36,9 @@ class Endpoint:
     key: str = ""
     place: Place = "anyone"  # declared, never guessed from the address
     headers: tuple[tuple[str, str], ...] = ()
+    auth: str = ""  # bearer, or the name of the header that carries the key; empty: as the wire does
+    rename: tuple[tuple[str, str], ...] = ()  # fields of a body: our name, its name
+    leave_out: tuple[str, ...] = ()  # fields of a body that it would refuse
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
 
+from sizewise.endpoints import filled
 from sizewise.errors import ConfigError, nearest
 from sizewise.proxies import Proxies
 from sizewise.settings import File, Provider, is_reference
@@ -126,7 +127,10 @@ def _find(config: Path | None, home: Path, env: Mapping[str, str]) -> Path | Non
 
 def _read(path: Path) -> File:
     wrong: list[str] = []
-    file = read(File, parse(path), "", wrong) or File()
+    tables = parse(path)
+    if "providers" in tables:
+        tables["providers"] = filled(tables["providers"], wrong)
+    file = read(File, tables, "", wrong) or File()
     wrong.extend(_contradictions(file, wrong))
     refuse(wrong, path)
     providers = {name: _at_home(each, path.parent) for name, each in file.providers.items()}
@@ -142,7 +146,8 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
         wrong.append(f"router.policy: there is no policy {policy!r}. {nearest(policy, policies)}".rstrip())
     for name, provider in file.providers.items():
         place = f"providers.{name}.base_url:"
-        if not provider.base_url and provider.wire != "echo" and not any(each.startswith(place) for each in already):
+        said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in already)
+        if not provider.base_url and not said:
             wrong.append(f"{place} is missing; it says where the provider answers, as 'https://host/v1'")
         wrong.extend(
             f'providers.{name}.headers.{header!r}: its value is given by reference, as "env:NAME", never written here'

@@ -60,7 +60,8 @@ class Child:
         return f"ended with code {code}"
 
     def kill(self) -> None:
-        """Ends it at once; nothing happens when it is gone already."""
+        """Ends it at once and hangs up; nothing happens when it is gone already."""
+        self.writer.transport.abort()
         if self._process.returncode is None:
             with suppress(ProcessLookupError):  # not by the library's own kill(): it may reap and lose the exit code
                 os.kill(self.pid, signal.SIGKILL)

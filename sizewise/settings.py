@@ -73,6 +73,19 @@ def header(text: str) -> str:
     return text
 
 
+def auth(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text):
+        raise ValueError(f"{text!r} is neither 'bearer' nor the name of a header")
+    return text
+
+
+def part(text: str) -> str:
+    """What is put into a URL must not reach beyond its place there."""
+    if not NAME.match(text):
+        raise ValueError(f"{text!r} does not fit into a URL: letters, digits, '.', '_' and '-' do")
+    return text
+
+
 def amount(text: str) -> str:
     per_million(text)
     return text
@@ -133,15 +146,26 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An endpoint that speaks a known wire, and its models."""
+    """An endpoint that speaks a known wire, and its models. What a named endpoint knows need not be said."""
 
+    endpoint: str = setting("", "A [known endpoint](endpoints.md): it fills in what is left out here.")
+    account: str = setting("", "Fills {account} in the known endpoint's URL.", check=part)
+    region: str = setting("", "Fills {region} in it.", check=part)
+    resource: str = setting("", "Fills {resource} in it.", check=part)
     base_url: str = setting("", "Where it answers, as 'https://host/v1'. Only the echo wire needs none.", check=url)
     wire: str = setting("openai", "How it is spoken to.")
     key: str = setting("", "Its key by reference: `env:NAME` or `file:PATH`.", check=reference, hidden=True)
+    auth: str = setting(
+        "", "How the key is sent: `bearer`, or the name of a header for it; empty: as the wire does.", check=auth
+    )
     place: Place = setting("anyone", "Where it runs. Declared by you, never guessed from the address.")
     headers: Mapping[str, str] = setting(
         MappingProxyType({}), "Further headers; a value may be a reference.", check=header, hidden=True
     )
+    rename: Mapping[str, str] = setting(
+        MappingProxyType({}), "Fields of a request that it knows by another name; ours to its."
+    )
+    leave_out: tuple[str, ...] = setting((), "Fields of a request that it would refuse.")
     models: tuple[str, ...] = setting((), "Its models, under its own names for them.")
     timeouts: Timeouts = setting(Timeouts(), "Deadlines of one attempt.")
     pool: int = setting(512, "Connections at the same time.", least=1, most=65_535)

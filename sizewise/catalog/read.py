@@ -141,6 +141,9 @@ def _endpoint(name: str, provider: Provider) -> Endpoint:
         key=provider.key,
         place=provider.place,
         headers=tuple(provider.headers.items()),
+        auth=provider.auth,
+        rename=tuple(provider.rename.items()),
+        leave_out=provider.leave_out,
     )
 
 

@@ -20,7 +20,7 @@ from sizewise.errors import BadRequest, SizewiseError
 VERBS: Mapping[str, Verb] = {
     "up": Verb("sizewise.cli.up:up", "Serve everything on one port."),
     "ask": Verb("sizewise.cli.ask:ask", "Ask one question through the router."),
-    "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, remove."),
+    "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
     "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),

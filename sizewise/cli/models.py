@@ -23,6 +23,7 @@ VERBS: Mapping[str, Verb] = {
     "pull": Verb("sizewise.cli.models_pull:pull", "Fetch a local model; resumes, and checks its sha256."),
     "show": Verb("sizewise.cli.models_show:show", "Every fact about a model, with source and date."),
     "add": Verb("sizewise.cli.models_own:add", "Use a GGUF file of yours where it lies."),
+    "probe": Verb("sizewise.cli.models_probe:probe", "Ask a running model server what it is and has."),
     "remove": Verb("sizewise.cli.models_own:remove", "Forget a file of yours; it stays where it lies."),
 }
 
@@ -70,7 +71,7 @@ class Listed:
 @served
 @click.pass_context
 def models(ctx: click.Context) -> None:
-    """The models: list, pull, show, add, remove.
+    """The models: list, pull, show, add, probe, remove.
 
     Alone it lists them: every model that can be asked, and those that can be fetched.
 

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.errors import BadRequest, UnknownPath, nearest
-from sizewise.gateway import health, openai, welcome
+from sizewise.gateway import anthropic, health, openai, welcome
 from sizewise.gateway.exchange import Door, Headers, Knock, Out, meet, refuse, too_large, traced
 from sizewise.house import House
 
@@ -20,13 +20,23 @@ Live = Callable[[], House]
 """The house of the moment: settings may change between two requests, never within one."""
 
 
+Shape = Callable[[Door], Door]
+"""A door whose refusals are put into its clients' own words."""
+
+
+def as_it_is(door: Door) -> Door:
+    return door
+
+
 def app(house: Live, graphql: ASGIApp) -> Starlette:
-    def at(path: str, door: Door, method: str = "POST") -> Route:
-        return Route(path, Meeting(house, door, method))
+    def at(path: str, door: Door, method: str = "POST", shape: Shape = as_it_is) -> Route:
+        return Route(path, Meeting(house, door, method, shape))
 
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat),
         at("/v1/embeddings", openai.embeddings),
+        at("/v1/messages", anthropic.messages, shape=anthropic.shaped),
+        at("/v1/messages/count_tokens", anthropic.count_tokens, shape=anthropic.shaped),
         at("/v1/models", openai.models, "GET"),
         at("/v1/models/{body:path}", openai.model, "GET"),
         Route("/graphql", graphql),
@@ -61,11 +71,12 @@ def only(method: str) -> Door:
 class Meeting:
     """A door as an ASGI app: reads the whole body within bounds, cancels the door when the client leaves."""
 
-    def __init__(self, house: Live, door: Door, method: str = "") -> None:
+    def __init__(self, house: Live, door: Door, method: str = "", shape: Shape = as_it_is) -> None:
         """`method`: the only one it takes (GET: HEAD too); empty: any."""
         self._house = house
         self._door = door
         self._method = method
+        self._shape = shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +96,7 @@ class Meeting:
             if read is None:
                 return
             door, body = (self._door, read) if len(read) <= limit else (too_large, b"")
-        await _unless_gone(meet(door, house, headers, body, out, started), receive)
+        await _unless_gone(meet(self._shape(door), house, headers, body, out, started), receive)
 
 
 def _announced(headers: Headers) -> int:

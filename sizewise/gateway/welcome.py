@@ -29,6 +29,7 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
   -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Hello!"}}]}}'</pre>
 <table>
 <tr><td><code>POST /v1/chat/completions</code></td><td>OpenAI's chat, streaming and not</td></tr>
+<tr><td><code>POST /v1/messages</code></td><td>Anthropic's messages, streaming and not</td></tr>
 <tr><td><code>POST /v1/embeddings</code></td><td>vectors</td></tr>
 <tr><td><code>GET /v1/models</code></td><td>what a key may name</td></tr>
 <tr><td><code>POST /graphql</code></td><td>models, records, keys</td></tr>
@@ -64,6 +65,8 @@ OPENAPI: Mapping[str, object] = {
     "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     "paths": {
         "/v1/chat/completions": {"post": _operation("OpenAI's chat completions", body=True)},
+        "/v1/messages": {"post": _operation("Anthropic's messages", body=True)},
+        "/v1/messages/count_tokens": {"post": _operation("how many tokens a message has", body=True)},
         "/v1/embeddings": {"post": _operation("OpenAI's embeddings", body=True)},
         "/v1/models": {"get": _operation("what this key may name")},
         "/v1/models/{id}": {"get": _operation("one of them")},

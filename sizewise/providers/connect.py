@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
+from sizewise.cards import Endpoint as Row
 from sizewise.catalog.read import lies
 from sizewise.chat import Reply
 from sizewise.client import Client, Endpoint, Timeouts
@@ -18,7 +19,8 @@ from sizewise.providers.http import HttpModel
 from sizewise.providers.local import Local, Locals
 from sizewise.providers.pulse import Pulse, Watched
 from sizewise.providers.runtime import Runtime
-from sizewise.providers.wires.wire import Wire
+from sizewise.providers.wires.bent import bent
+from sizewise.providers.wires.wire import Wire, bearer
 from sizewise.settings import Provider, is_reference
 from sizewise.settings import Timeouts as Deadlines
 
@@ -79,26 +81,35 @@ class Connections:
     def _remote(self, card: Card) -> tuple[Answerer, Objection]:
         try:
             provider = self._providers.get(card.endpoint.provider)
-            endpoint = self._endpoint(card, provider)
+            spoken: Wire = load("wires", card.endpoint.wire)
+            wire = bent(spoken, dict(card.endpoint.rename), card.endpoint.leave_out)
+            endpoint = self._endpoint(card, provider, wire)
             timeouts = _timeouts(provider.timeouts if provider else Deadlines())
-            wire: Wire = load("wires", card.endpoint.wire)
         except SizewiseError as error:
             absent = Absent(error)
             return absent, absent.objection
         pulse = Pulse()
         return Watched(HttpModel(card, endpoint, wire, timeouts), pulse), pulse.objection
 
-    def _endpoint(self, card: Card, provider: Provider | None) -> Endpoint:
+    def _endpoint(self, card: Card, provider: Provider | None, wire: Wire) -> Endpoint:
         """One pool a provider. Raises ConfigError for a key that cannot be resolved."""
         name = card.endpoint.provider
         if name not in self._endpoints:
             headers = [(key, secret(value) if is_reference(value) else value) for key, value in card.endpoint.headers]
-            if card.endpoint.key:
-                headers.append(("Authorization", f"Bearer {secret(card.endpoint.key)}"))
+            said = {key.lower() for key, _ in headers}
+            headers += [(key, value) for key, value in _named(card.endpoint, wire) if key.lower() not in said]
             headers.append(("Content-Type", "application/json"))
             pool = provider.pool if provider else 64
             self._endpoints[name] = self._client.endpoint(card.endpoint.base_url, headers, pool=pool)
         return self._endpoints[name]
+
+
+def _named(row: Row, wire: Wire) -> list[tuple[str, str]]:
+    """Who we are, as the wire says it, or as the endpoint's row wants it. Raises ConfigError."""
+    key = secret(row.key) if row.key else ""
+    if key and row.auth:
+        return [*(bearer(key) if row.auth == "bearer" else [(row.auth, key)]), *wire.headers("")]
+    return wire.headers(key)
 
 
 def _timeouts(asked: Deadlines) -> Timeouts:

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 WORDS = ("Hello", " from", " the", " upstream", ".")
 USAGE: Mapping[str, object] = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
@@ -49,7 +50,10 @@ class Upstream:
         assert self._server is not None, "not started"
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
-    async def __aenter__(self) -> Upstream:
+    def fault(self, model: str) -> Fault:
+        return FAULTS.get(model, well)
+
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         return self
 
@@ -65,7 +69,7 @@ class Upstream:
                 body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
                 self.seen.bodies.append(body)
                 self.seen.headers.append(headers)
-                fault = FAULTS.get(body["model"], well)
+                fault = self.fault(body["model"])
                 if not await fault(body, reader, writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -25,6 +25,7 @@ SPOKEN: Mapping[tuple[str, str], str] = {
     ("sizewise/cards.py", "openai"): "the default of `wire`: a protocol, declared in pyproject.toml",
     ("sizewise/settings.py", "openai"): "the default of `wire`",
     ("sizewise/gateway/welcome.py", "openai"): "tells people which shape the doors have; decides nothing",
+    ("sizewise/gateway/welcome.py", "anthropic"): "the same",
 }
 """(file, name) -> why it may stand there all the same."""
 

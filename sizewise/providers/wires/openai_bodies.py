@@ -6,13 +6,14 @@ Source: the OpenAI API reference, Chat Completions. Bodies are decoded for what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from sizewise.chat import Chat, Choice, Embed, Fields, Message, Reply, ToolCall, Usage
 from sizewise.errors import BadBody, SizewiseError
+from sizewise.providers.wires.origin import FIELD, told, without
 from sizewise.providers.wires.upstream import ABSENT, UsageBody, garbled, present, read_usage
 
 # ---- requests -------------------------------------------------------------------------------------------------------
@@ -60,12 +61,14 @@ _fields = msgspec.json.Decoder(Fields)
 _body = msgspec.json.Decoder(Body)
 _embed = msgspec.json.Decoder(EmbedBody)
 _encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
 
 
 def read_request(body: bytes) -> tuple[Chat, Raw | None]:
     """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody."""
-    seen, fields = _read(body, _body)
+    seen, fields = decoded(body, _body)
     wishes = fields.pop("sizewise", None)
+    fields.pop(FIELD, None)  # other doors' to fill
     options = seen.stream_options
     limit = seen.max_completion_tokens or seen.max_tokens
     shape = seen.response_format
@@ -87,7 +90,7 @@ def read_request(body: bytes) -> tuple[Chat, Raw | None]:
 
 
 def read_embed(body: bytes) -> tuple[Embed, Raw | None]:
-    seen, fields = _read(body, _embed)
+    seen, fields = decoded(body, _embed)
     wishes = fields.pop("sizewise", None)
     inputs = [seen.input] if isinstance(seen.input, str) else seen.input
     if not inputs:
@@ -95,7 +98,8 @@ def read_embed(body: bytes) -> tuple[Embed, Raw | None]:
     return Embed(seen.model, inputs, fields), wishes
 
 
-def _read(body: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, Fields]:
+def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
+    """A client's body, typed and as bytes. Raises BadBody, which names the field."""
     try:
         body.decode()  # msgspec skips what it does not read, so ask here
         return decoder.decode(body), _fields.decode(body)
@@ -115,8 +119,11 @@ def _read(body: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[Any, Fields]
 
 
 def write_request(chat: Chat, model: str) -> bytes:
-    """The body for an upstream: ours with its model name. A stream is always asked for its usage."""
-    fields = chat.fields | {"model": Raw(_encode(model))}
+    """The body for an upstream: ours with its model name. A stream is always asked for its usage.
+
+    Raises NotTranslatable where another door's client asked for what this wire has no words for.
+    """
+    fields = told(chat.fields) | {"model": Raw(_encode(model))}
     if chat.stream and not chat.include_usage:
         options = msgspec.json.decode(fields["stream_options"]) if "stream_options" in fields else None
         fields["stream_options"] = Raw(_encode({**(options or {}), "include_usage": True}))
@@ -218,7 +225,7 @@ def write_reply(reply: Reply, id: str, created: int) -> bytes:
             "choices": [_write_choice(choice) for choice in reply.choices],
             "usage": write_usage(reply.usage),
             **({"degraded": reply.degraded} if reply.degraded else {}),
-            **reply.fields,
+            **without(reply.fields),
         }
     )
 

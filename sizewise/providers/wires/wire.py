@@ -23,6 +23,10 @@ class StreamReader(Protocol):
         ...
 
 
+def bearer(key: str) -> list[tuple[str, str]]:
+    return [("Authorization", f"Bearer {key}")] if key else []
+
+
 @dataclass(frozen=True, slots=True)
 class Wire:
     """Paths are appended to an endpoint's base URL. Readers raise UpstreamGarbled for what breaks the protocol."""
@@ -35,3 +39,4 @@ class Wire:
     read_vectors: Callable[[bytes], Reply]
     read_stream: Callable[[bool], StreamReader]  # whether the usage in it was asked for by us only
     read_error: Callable[[int, str | None, bytes], SizewiseError]  # status, Retry-After, body
+    headers: Callable[[str], list[tuple[str, str]]] = bearer  # of every request; the key, empty where there is none

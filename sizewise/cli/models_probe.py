@@ -1,0 +1,50 @@
+"""`sizewise models probe`: what a running model server is and has, and the lines to paste; writes no file itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from sizewise.catalog.identify import Server, identified
+from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.paper import count, dim, write_json, write_table
+from sizewise.config import secret
+
+
+@click.command()
+@click.argument("url")
+@click.option("--key", default="", metavar="REFERENCE", help="Its key, as env:NAME or file:PATH.")
+@placed
+def probe(url: str, key: str) -> None:
+    """Ask a running model server what it is and has.
+
+    Prints its models and the lines of sizewise.toml that make them yours. Only that server is asked.
+
+    \b
+    Example: sizewise models probe http://127.0.0.1:11434
+    """
+    server = asyncio.run(identified(url, key=secret(key), ca=settings().ca))
+    if wants_json():
+        write_json(_told(server, key))
+        return
+    click.echo(dim(_plain(f"{server.title} {server.version}".rstrip())), err=True)
+    rows = [(_plain(model.name), count(model.context) if model.context else "?") for model in server.models]
+    write_table(("MODEL", "CONTEXT"), rows, right="CONTEXT")
+    click.echo(dim("\nfor sizewise.toml:"), err=True)
+    click.echo(f"\n{server.table(key)}")
+
+
+def _plain(text: str) -> str:
+    """A stranger's words, without what would move the cursor or colour the terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _told(server: Server, key: str) -> dict[str, object]:
+    return {
+        "kind": server.kind,
+        "version": server.version,
+        "base_url": server.base_url,
+        "models": [{"name": model.name, "context": model.context} for model in server.models],
+        "toml": server.table(key),
+    }

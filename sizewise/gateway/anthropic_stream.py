@@ -1,0 +1,83 @@
+"""Our `send` written as a Messages stream; the first word opens the response, so a refusal keeps its status."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sizewise.answer import Chosen, Event, Extra, Text, Thought, ToolDelta
+from sizewise.chat import Reply
+from sizewise.errors import SizewiseError
+from sizewise.gateway.exchange import Heard, Out
+from sizewise.gateway.stream import KEEP_ALIVE_S, OPEN
+from sizewise.providers.wires.anthropic_events import PING, Written, failure
+
+
+class MessageSse(Heard):
+    """One stream to one client of the Messages wire. Every event is composed: frames are of another wire."""
+
+    __slots__ = ("_model", "_out", "_quiet", "_timer", "_trace", "_written")
+
+    def __init__(self, out: Out, model: str, trace: str) -> None:
+        super().__init__()
+        self._out = out
+        self._model = model
+        self._trace = trace
+        self._written = Written(f"msg_{trace}")
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet = True
+
+    async def __call__(self, event: Event) -> None:
+        if isinstance(event, Text | ToolDelta | Thought | Extra):
+            data = self._written.event(event)
+            if not self._out.begun:
+                await self._begin()
+            if data:
+                self._quiet = False
+                await self._out.write(data)
+        else:
+            self.hear(event)
+            if isinstance(event, Chosen):
+                self._model = event.model
+
+    async def _begin(self) -> None:
+        await self._out.begin([*OPEN, *self.headers(self._trace), (b"request-id", self._trace.encode())])
+        await self._out.write(self._written.start(self._model))
+        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._keep_alive)
+
+    def _keep_alive(self) -> None:
+        """A ping when nothing was written for a while, so that no proxy in between gives up."""
+        loop = asyncio.get_running_loop()
+        if self._quiet:
+            loop.create_task(self._out.write(PING))
+        self._quiet = True
+        self._timer = loop.call_later(KEEP_ALIVE_S, self._keep_alive)
+
+    async def finish(self, reply: Reply) -> None:
+        """Ends the open block and the message, with its tokens and what it cost."""
+        if not self._out.begun:
+            await self._begin()
+        ours: dict[str, object] = {
+            "model": self._model,
+            "why": self.chosen.why if self.chosen else "",
+            "cost_usd": self.price().decode(),
+            "attempts": self.tried,
+            "trace": self._trace,
+        }
+        if reply.degraded:
+            ours["degraded"] = reply.degraded
+        await self._out.write(self._written.finish(reply, ours))
+        await self._close()
+
+    async def fail(self, error: SizewiseError) -> None:
+        """After the first word a failure cannot be unsaid: one error event, and no message_stop."""
+        await self._out.write(failure(error, self._trace))
+        await self._close()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _close(self) -> None:
+        self.stop()
+        await self._out.end()

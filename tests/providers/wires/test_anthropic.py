@@ -1,0 +1,572 @@
+"""Anthropic's wire: what goes through as it came, what is translated, what is refused by name; streams both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from sizewise.answer import Extra, Finished, Text, Thought, ToolDelta
+from sizewise.chat import Chat, Choice, Function, Reply, ToolCall, Usage
+from sizewise.errors import (
+    BadBody,
+    NotTranslatable,
+    SizewiseError,
+    TooLong,
+    Upstream,
+    UpstreamBusy,
+    UpstreamGarbled,
+    UpstreamRefused,
+)
+from sizewise.providers.wires import openai_bodies
+from sizewise.providers.wires.anthropic import WIRE
+from sizewise.providers.wires.anthropic_asking import read_request
+from sizewise.providers.wires.anthropic_chunks import Reader
+from sizewise.providers.wires.anthropic_events import Written
+from sizewise.providers.wires.anthropic_replies import read_error, read_reply, write_error, write_reply
+from sizewise.providers.wires.sse import Frames
+
+Json = dict[str, Any]
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+THINKING = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+USE = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Zürich", "big": 12345678901234567890}}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "Rain."}], **MARK}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+DOCUMENT = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
+
+texts = st.text(max_size=20)
+blocks = st.sampled_from([IMAGE, DOCUMENT, {"type": "later", "x": [1.0, None]}]) | texts.map(
+    lambda text: {"type": "text", "text": text, **MARK}
+)
+turns = st.builds(
+    lambda role, content: {"role": role, "content": content},
+    st.sampled_from(["user", "assistant"]),
+    texts | st.lists(blocks | st.sampled_from([THINKING, USE]), max_size=3),
+)
+unknown = st.dictionaries(
+    st.text("xyz_", min_size=3, max_size=6).map("later_".__add__), texts | st.floats(0, 1), max_size=2
+)
+
+
+def asked(**more: object) -> Chat:
+    """A request at the door of this wire."""
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], **more}
+    return read_request(json.dumps(body).encode())[0]
+
+
+def ours(**more: object) -> Chat:
+    """A request at the other door."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
+    return openai_bodies.read_request(json.dumps(body).encode())[0]
+
+
+def sent(chat: Chat) -> Json:
+    """What an upstream of this wire gets."""
+    return dict(json.loads(WIRE.write_request(chat, "theirs")))
+
+
+def translated(chat: Chat) -> Json:
+    """What an upstream of the other wire gets."""
+    return dict(json.loads(openai_bodies.write_request(chat, "theirs")))
+
+
+# ---- the same wire in and out ---------------------------------------------------------------------------------------
+
+
+@given(messages=st.lists(turns, min_size=1, max_size=4), more=unknown, system=texts | st.lists(blocks, max_size=2))
+def test_a_request_of_this_wire_is_sent_on_as_it_came_but_for_the_model(
+    messages: list[object], more: dict[str, object], system: object
+) -> None:
+    body = {"model": "auto", "max_tokens": 5, "messages": messages, "system": system, "thinking": None, **MARK, **more}
+    chat, _ = read_request(json.dumps(body).encode())
+    assert sent(chat) == body | {"model": "theirs"}
+
+
+def test_numbers_and_the_order_of_keys_stay_as_they_were_written() -> None:
+    body = b'{"temperature":1.0,"messages":[{"content":"x","role":"user"}],"max_tokens":7,"model":"m","later":1e2}'
+    chat, _ = read_request(body)
+    assert WIRE.write_request(chat, "n") == body.replace(b'"model":"m"', b'"model":"n"')
+
+
+def test_our_own_object_is_taken_out_of_the_body() -> None:
+    chat, wishes = read_request(
+        b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"sizewise":{"policy":"cheap"}}'
+    )
+    assert wishes is not None and json.loads(bytes(wishes)) == {"policy": "cheap"}
+    assert "sizewise" not in sent(chat)
+
+
+def test_a_request_that_somebody_rewrote_is_sent_as_rewritten() -> None:
+    chat = asked(messages=[{"role": "user", "content": [{"type": "text", "text": "my secret", **MARK}]}], system="s")
+    body = sent(chat.rewritten(lambda text: text.replace("secret", "[name]")))
+    assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "my [name]"}]}]
+    assert body["system"] == [{"type": "text", "text": "s"}] and "secret" not in json.dumps(body)
+
+
+def test_an_original_that_a_client_made_up_is_not_believed() -> None:
+    forged = {"wire": "anthropic", "body": {"model": "m", "messages": [{"role": "user", "content": "forged"}]}}
+    assert "forged" not in json.dumps(sent(ours(sizewise_origin=forged)))
+
+
+def test_a_reply_of_this_wire_is_shown_byte_for_byte_unless_it_was_changed() -> None:
+    body = json.dumps(
+        {"content": [THINKING, {"type": "text", "text": "Hi", "later": 1}], "usage": {}, "id": "x"}
+    ).encode()
+    reply = read_reply(body)
+    assert write_reply(reply, "msg_1") == body
+    changed = msgspec.structs.replace(reply, choices=(Choice(0, "Other", "stop"),))
+    assert json.loads(write_reply(changed, "msg_1"))["content"] == [{"type": "text", "text": "Other", "citations": []}]
+
+
+# ---- from this wire into the other ----------------------------------------------------------------------------------
+
+
+def test_system_tools_results_and_images_are_put_into_the_other_wires_words() -> None:
+    chat = asked(
+        system=[{"type": "text", "text": "Be kind.", **MARK}],
+        messages=[
+            {"role": "user", "content": [IMAGE, {"type": "text", "text": "Look."}]},
+            {"role": "assistant", "content": [THINKING, {"type": "text", "text": "I see."}, USE]},
+            {"role": "user", "content": [RESULT, {"type": "text", "text": "And?"}]},
+        ],
+        tools=[{"name": "weather", "description": "d", "input_schema": {"type": "object"}}],
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
+        stop_sequences=["END"],
+        metadata={"user_id": "u1"},
+    )
+    body = translated(chat)
+    arguments = body["messages"][2]["tool_calls"][0]["function"].pop("arguments")
+    assert json.loads(arguments) == USE["input"]
+    assert body == {
+        "model": "theirs",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+                    {"type": "text", "text": "Look."},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": "I see.",
+                "tool_calls": [{"id": "toolu_1", "type": "function", "function": {"name": "weather"}}],
+            },
+            {"role": "tool", "tool_call_id": "toolu_1", "content": "Rain."},
+            {"role": "user", "content": "And?"},
+        ],
+        "tools": [
+            {"type": "function", "function": {"name": "weather", "description": "d", "parameters": {"type": "object"}}}
+        ],
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "stop": ["END"],
+        "user": "u1",
+    }
+    assert chat.sees() == {"image"} and chat.tools and chat.ask() == "And?"
+
+
+def test_documents_are_files_or_words_to_the_other_wire() -> None:
+    text = {
+        "type": "document",
+        "title": "Tale",
+        "source": {"type": "text", "media_type": "text/plain", "data": "Once."},
+    }
+    pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "aGk="}}
+    (message,) = translated(asked(messages=[{"role": "user", "content": [text, pdf]}]))["messages"]
+    file = {"filename": "document", "file_data": "data:application/pdf;base64,aGk="}
+    assert message["content"] == [{"type": "text", "text": "Tale\n\nOnce."}, {"type": "file", "file": file}]
+
+
+def test_a_failed_tool_says_so_in_words() -> None:
+    failed = {**RESULT, "content": "no network", "is_error": True}
+    (message,) = translated(asked(messages=[{"role": "user", "content": [failed]}]))["messages"]
+    assert [part["text"] for part in message["content"]] == ["Error:", "no network"]
+
+
+def test_a_schema_for_the_answer_becomes_a_response_format() -> None:
+    chat = asked(output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}})
+    assert translated(chat)["response_format"]["json_schema"]["schema"] == {"type": "object"} and chat.schema
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
+        ({"later": 1}, "later"),
+        ({"output_config": {"effort": "high"}}, "output_config"),
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0]"),
+        ({"messages": [{"role": "user", "content": [DOCUMENT]}]}, "messages[0].content[0]"),
+        ({"system": [{"type": "later", "text": 7}]}, "system[0]"),
+        ({"messages": [{"role": "user", "content": [{**IMAGE, "later": 1}]}]}, "messages[0].content[0].later"),
+        ({"tools": [{"name": "f", "input_schema": {}, "defer_loading": True}]}, "tools[0].defer_loading"),
+        (
+            {"messages": [{"role": "user", "content": [{**RESULT, "content": [IMAGE]}]}]},
+            "messages[0].content[0].content[0]",
+        ),
+    ],
+)
+def test_what_the_other_wire_cannot_say_is_refused_by_name(more: Json, param: str) -> None:
+    with pytest.raises(NotTranslatable) as caught:
+        translated(asked(**more))
+    assert caught.value.param == param and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"max_tokens": None}, "max_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 7}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "assistant", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0]"),
+        ({"tools": [{"name": "x"}]}, "tools[0]"),
+        ({"tool_choice": {"type": "some"}}, "tool_choice"),
+        ({"temperature": 1.5}, "temperature"),
+    ],
+)
+def test_a_bad_body_is_refused_in_words(more: Json, param: str) -> None:
+    with pytest.raises(BadBody) as caught:
+        asked(**more)
+    assert caught.value.param == param and caught.value.hint
+
+
+@pytest.mark.parametrize("depth", [*range(960, 1030), 100_000])
+def test_what_is_nested_too_deeply_is_refused_at_any_depth(depth: int) -> None:
+    schema = b"[" * depth + b"]" * depth
+    body = (
+        b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f","input_schema":'
+    )
+    try:
+        read_request(body + schema + b"}]}")
+    except BadBody as error:
+        assert "nested too deeply" in error.message
+
+
+# ---- from the other wire into this one ------------------------------------------------------------------------------
+
+
+def test_a_conversation_with_tools_and_images_is_put_into_this_wires_words() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    body = sent(
+        ours(
+            messages=[
+                {"role": "developer", "content": "Be kind."},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Look.", **MARK},
+                        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+                        {
+                            "type": "file",
+                            "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="},
+                        },
+                    ],
+                },
+                {"role": "assistant", "content": None, "tool_calls": [call, {**call, "id": "c2"}], "refusal": None},
+                {"role": "tool", "tool_call_id": "c1", "content": "one"},
+                {"role": "tool", "tool_call_id": "c2", "content": "two"},
+                {"role": "user", "content": "Go on."},
+            ],
+            tools=[{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+            tool_choice={"type": "function", "function": {"name": "f"}},
+            max_completion_tokens=77,
+            stop="END",
+            stream=True,
+            reasoning_effort="low",
+            n=1,
+            logprobs=False,
+            seed=None,
+        )
+    )
+    text = {"type": "text", "text": "Look.", **MARK}
+    web = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
+    pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "aGk="}}
+    use = {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}
+    results = [
+        {"type": "tool_result", "tool_use_id": id, "content": [{"type": "text", "text": said}]}
+        for id, said in (("c1", "one"), ("c2", "two"))
+    ]
+    assert body == {
+        "model": "theirs",
+        "system": [{"type": "text", "text": "Be kind."}],
+        "messages": [
+            {"role": "user", "content": [text, web, IMAGE, {**pdf, "title": "a.pdf"}]},
+            {"role": "assistant", "content": [use, {**use, "id": "c2"}]},
+            {"role": "user", "content": [*results, {"type": "text", "text": "Go on."}]},
+        ],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "tool", "name": "f"},
+        "max_tokens": 77,
+        "stop_sequences": ["END"],
+        "stream": True,
+        "output_config": {"effort": "low"},
+    }
+
+
+def test_an_unsaid_limit_is_said_because_the_wire_wants_one() -> None:
+    assert sent(ours())["max_tokens"] == 4096
+
+
+def test_signed_reasoning_travels_through_a_client_of_the_other_wire_and_back() -> None:
+    reply = read_reply(json.dumps({"content": [THINKING, USE], "stop_reason": "tool_use"}).encode())
+    message = json.loads(openai_bodies.write_reply(reply, "x", 1))["choices"][0]["message"]
+    assert message["reasoning_content"] == "Hm." and message["thinking_blocks"] == [THINKING]
+    body = sent(ours(messages=[{"role": "user", "content": "x"}, message]))
+    assert body["messages"][1]["content"] == [THINKING, USE]
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"seed": 7}, "seed"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"temperature": 1.5}, "temperature"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"reasoning_effort": "minimal"}, "reasoning_effort"),
+        ({"later": 1}, "later"),
+        ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0]"),
+        ({"messages": [{"role": "user", "name": "Ann", "content": "x"}]}, "messages[0].name"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0]"),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{"}}]}
+                ]
+            },
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+    ],
+)
+def test_what_this_wire_cannot_say_is_refused_by_name(more: Json, param: str) -> None:
+    with pytest.raises(NotTranslatable) as caught:
+        sent(ours(**more))
+    assert caught.value.param == param and caught.value.hint
+
+
+NAMES = (
+    *("type", "text", "function", "name", "arguments", "parameters", "image_url", "url", "file", "file_data", "id"),
+    *("json_schema", "schema", "source", "input", "input_schema", "tool_use_id", "content", "format", "user_id"),
+    *("delta", "index", "content_block", "usage", "message", "media_type", "data", "citations", "thinking"),
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["", "text", "function", "tool_use", "{"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=12,
+)
+kinds = st.sampled_from(["text", "image_url", "file", "image", "document", "tool_use", "tool_result", "thinking"])
+parts = st.builds(lambda kind, part: {**part, "type": kind}, kinds, st.dictionaries(st.sampled_from(NAMES), anything))
+asking = ("tools", "tool_choice", "response_format", "user", "output_config", "metadata", "thinking", "stop")
+fields = st.dictionaries(st.sampled_from(asking), anything | st.lists(parts, max_size=1), max_size=3)
+roles = st.sampled_from(["user", "assistant", "tool"])
+
+
+@given(role=roles, content=st.lists(parts), calls=st.none() | st.lists(parts, max_size=2), more=fields)
+def test_no_body_however_odd_is_more_than_refused(role: str, content: list[Any], calls: Any, more: Json) -> None:
+    message = {"role": role, "content": content, "tool_calls": calls}
+    body = json.dumps({"model": "m", "max_tokens": 1, "messages": [message], **more}).encode()
+    for read in (read_request, openai_bodies.read_request):
+        try:
+            chat, _ = read(body)
+            for write in (WIRE.write_request, openai_bodies.write_request):
+                with contextlib.suppress(SizewiseError):
+                    write(chat, "theirs")
+        except SizewiseError as error:
+            assert error.status == 400
+
+
+@given(events=st.lists(anything | parts, max_size=5), content=st.lists(anything | parts, max_size=3))
+def test_no_answer_however_odd_is_more_than_garbled(events: list[Any], content: list[Any]) -> None:
+    with contextlib.suppress(UpstreamGarbled):
+        write_reply(read_reply(json.dumps({"content": content}).encode()), "m")
+    with contextlib.suppress(UpstreamGarbled):
+        stream(START, *({**BLOCK, "content_block": each} for each in events), LAST).reply()
+    with contextlib.suppress(UpstreamGarbled):
+        stream(START, BLOCK, *({**WORD, "delta": each} for each in events), LAST).reply()
+
+
+# ---- replies and refusals -------------------------------------------------------------------------------------------
+
+
+def test_tokens_from_and_to_the_cache_count_as_read() -> None:
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 600, "cache_creation_input_tokens": 30, "output_tokens": 20}
+    details = {"output_tokens_details": {"thinking_tokens": 5}}
+    reply = read_reply(json.dumps({"content": [], "usage": {**usage, **details}}).encode())
+    assert reply.usage == Usage(640, 20, 600, 30, 5)
+    shown = json.loads(write_reply(msgspec.structs.replace(reply, fields={}), "m"))["usage"]
+    assert {name: shown[name] for name in usage} == usage and shown["output_tokens_details"] == {"thinking_tokens": 5}
+
+
+def test_a_reply_without_usage_is_an_estimate() -> None:
+    assert read_reply(b'{"content": []}').usage.estimated
+
+
+def test_a_reply_of_the_other_wire_is_what_strict_clients_want() -> None:
+    calls = (ToolCall(Function("f", '{"a": 1}'), "c1"), ToolCall(Function("g", ""), "c2"))
+    shown = json.loads(write_reply(Reply((Choice(0, "Hi", "tool_calls", calls, "Hm."),), Usage(1, 2), "m"), "msg_1"))
+    direct = {"caller": {"type": "direct"}}
+    assert shown["content"] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": ""},
+        {"type": "text", "text": "Hi", "citations": []},
+        {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}, **direct},
+        {"type": "tool_use", "id": "c2", "name": "g", "input": {}, **direct},
+    ]
+    assert (shown["id"], shown["type"], shown["role"], shown["stop_reason"]) == (
+        "msg_1",
+        "message",
+        "assistant",
+        "tool_use",
+    )
+    assert shown["usage"]["cache_creation"] == {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
+
+
+def test_arguments_that_are_no_json_are_no_tool_use() -> None:
+    with pytest.raises(UpstreamGarbled):
+        write_reply(Reply((Choice(0, "", "tool_calls", (ToolCall(Function("f", "{"), "c"),)),), Usage()), "m")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"content": [{}]}', b'{"content": [{"type": "text"}]}', b"<html>", b"[" * 10_000]
+)
+def test_what_is_no_message_is_garbled(body: bytes) -> None:
+    with pytest.raises(UpstreamGarbled):
+        read_reply(body)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words", "error", "shown"),
+    [
+        (401, "authentication_error", "invalid x-api-key sk-ant-1", Upstream, 502),
+        (403, "permission_error", "no", Upstream, 502),
+        (400, "invalid_request_error", "bad image", UpstreamRefused, 400),
+        (400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum", TooLong, 400),
+        (404, "not_found_error", "model: x", UpstreamRefused, 404),
+        (429, "rate_limit_error", "slow down", UpstreamBusy, 503),
+        (529, "overloaded_error", "Overloaded", UpstreamBusy, 503),
+        (500, "api_error", "oops", Upstream, 502),
+    ],
+)
+def test_a_refusal_becomes_one_of_our_errors(
+    status: int, kind: str, words: str, error: type[SizewiseError], shown: int
+) -> None:
+    body = json.dumps({"type": "error", "error": {"type": kind, "message": words}}).encode()
+    found = read_error(status, "7", body)
+    assert type(found) is error and found.status == shown and "sk-ant" not in found.message
+    assert found.retry_after == (7 if error is UpstreamBusy else None)
+    with pytest.raises(error):
+        Reader(False).frame(body)
+
+
+def test_our_errors_have_this_wires_shape_with_our_code_and_hint() -> None:
+    shown = json.loads(write_error(TooLong("too long", "shorten it"), "abc"))
+    assert shown["type"] == "error" and shown["request_id"] == "abc"
+    assert shown["error"]["type"] == "invalid_request_error" and shown["error"]["code"] == "context_length_exceeded"
+    assert shown["error"]["hint"] == "shorten it" and shown["error"]["docs"] == "docs/errors/context_length_exceeded.md"
+
+
+# ---- streams --------------------------------------------------------------------------------------------------------
+
+
+def stream(*events: Json) -> Reader:
+    reader = Reader(False)
+    for event in events:
+        reader.frame(json.dumps(event).encode())
+    return reader
+
+
+START = {"type": "message_start", "message": {"id": "m1", "model": "up", "content": [], "usage": {"input_tokens": 3}}}
+BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+WORD = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hel"}}
+LAST = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
+
+
+@pytest.mark.parametrize("events", [(), (START,), (START, BLOCK, WORD)])
+def test_a_stream_that_ends_too_early_is_garbled(events: tuple[Json, ...]) -> None:
+    with pytest.raises(UpstreamGarbled):
+        stream(*events).reply()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"x", b"[]", b'{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"x"}}', b'{"index":1}'],
+)
+def test_what_is_no_event_is_garbled(payload: bytes) -> None:
+    with pytest.raises(UpstreamGarbled):
+        stream(START).frame(payload)
+
+
+def test_pings_and_events_of_a_later_day_are_passed_over() -> None:
+    reader = stream(START, {"type": "ping"}, BLOCK, {"type": "later", "x": 1}, WORD, LAST, {"type": "message_stop"})
+    reply = reader.reply()
+    assert reader.done and (reply.text, reply.usage, reply.model) == ("Hel", Usage(3, 2), "up")
+
+
+def test_arguments_cut_by_the_limit_of_tokens_are_kept_as_written() -> None:
+    use = {**BLOCK, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}
+    piece = {**WORD, "delta": {"type": "input_json_delta", "partial_json": '{"a": '}}
+    reply = stream(START, use, piece, {**LAST, "delta": {"stop_reason": "max_tokens"}}).reply()
+    assert reply.choices[0].tool_calls == (ToolCall(Function("f", '{"a": '), "t"),)
+    assert reply.choices[0].finish == "length"
+
+
+words = st.text(min_size=1, max_size=8)
+said = st.lists(
+    st.one_of(
+        words.map(lambda text: [Text(0, text)]),
+        words.map(lambda text: [Thought(0, text), Thought(0, "", f"signed {len(text)}")]),
+        st.just([Extra(0, {"audio": Raw(b"{}")})]),
+        st.just([Extra(0, {"refusal": Raw(b"null")})]),
+    ),
+    max_size=6,
+)
+
+
+@given(said=said, calls=st.lists(st.dictionaries(words, words, max_size=2), max_size=3), usage=st.integers(0, 99))
+def test_a_stream_that_we_wrote_is_read_again_as_it_was(
+    said: list[list[Any]], calls: list[dict[str, str]], usage: int
+) -> None:
+    events = [event for group in said for event in group]
+    for number, arguments in enumerate(calls):
+        text = json.dumps(arguments)
+        events += [ToolDelta(0, number, f"id{number}", "f", text[:3]), ToolDelta(0, number, json=text[3:])]
+    text = "".join(event.text for event in events if isinstance(event, Text))
+    thought = "".join(event.text for event in events if isinstance(event, Thought))
+    tools = tuple(
+        ToolCall(Function("f", msgspec.json.encode(each).decode()), f"id{number}") for number, each in enumerate(calls)
+    )
+    finish = "tool_calls" if calls else "stop"
+    written = Written("msg_1")
+    data = written.start("m") + b"".join(map(written.event, events))
+    data += written.finish(Reply((Choice(0, text, finish, tools, thought),), Usage(usage + 9, 7, 4, 5), "m"), {})
+    reader, heard = Reader(False), list[Any]()
+    for payload in Frames().feed(data):
+        heard += reader.frame(payload)
+    reply = reader.reply()
+    choice = reply.choices[0]
+    assert reader.done and reply.usage == Usage(usage + 9, 7, 4, 5)
+    assert (choice.text, choice.thought, choice.tool_calls, choice.finish) == (text, thought, tools, finish)
+    assert "".join(event.text for event in heard if isinstance(event, Text)) == text
+    assert [event for event in heard if isinstance(event, Finished)] == [Finished(0, finish)]
+
+
+def test_calls_told_in_turns_are_refused_for_no_block_can_be_opened_twice() -> None:
+    written = Written("m")
+    for number in (0, 1):
+        written.event(ToolDelta(0, number, f"c{number}", "f"))
+    with pytest.raises(UpstreamGarbled):
+        written.event(ToolDelta(0, 0, json="{}"))
