@@ -56,16 +56,7 @@ class MessageSse(Heard):
         """Ends the open block and the message, with its tokens and what it cost."""
         if not self._out.begun:
             await self._begin()
-        ours: dict[str, object] = {
-            "model": self._model,
-            "why": self.chosen.why if self.chosen else "",
-            "cost_usd": self.price().decode(),
-            "attempts": self.tried,
-            "trace": self._trace,
-        }
-        if reply.degraded:
-            ours["degraded"] = reply.degraded
-        await self._out.write(self._written.finish(reply, ours))
+        await self._out.write(self._written.finish(reply, self.told(self._model, self._trace, reply.degraded)))
         await self._close()
 
     async def fail(self, error: SizewiseError) -> None:

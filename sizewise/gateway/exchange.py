@@ -199,6 +199,12 @@ class Heard:
         """The same when all is over: with what it cost, also where it came to nothing."""
         return [*self.headers(trace), (b"x-sizewise-cost-usd", self.price())]
 
+    def told(self, model: str, trace: str, degraded: str) -> dict[str, object]:
+        """The same for a stream, whose headers had left before: the `sizewise` object of its last event."""
+        why = self.chosen.why if self.chosen else ""
+        ours = {"model": model, "why": why, "cost_usd": self.price().decode(), "attempts": self.tried, "trace": trace}
+        return ours | ({"degraded": degraded} if degraded else {})
+
     def price(self) -> bytes:
         return b"0" if self.cost == 0 else dollars(self.cost).encode()
 

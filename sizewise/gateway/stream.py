@@ -108,15 +108,7 @@ class Sse(Heard):
         """Writes the held finish frames, usage when asked for, and the end mark."""
         if not self._out.begun:
             await self._begin()
-        ours = {
-            "model": self._model,
-            "why": self.chosen.why if self.chosen else "",
-            "cost_usd": self.price().decode(),
-            "attempts": self.tried,
-            "trace": self._trace,
-        }
-        if reply.degraded:
-            ours["degraded"] = reply.degraded
+        ours = self.told(self._model, self._trace, reply.degraded)
         pieces: list[bytes] = []
         last = len(self._finished) - 1
         for number, event in enumerate(self._finished):
