@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: help up test test-all test-large check fix docs lock bench-gateway bench-layers bench-first-light
+.PHONY: help up test test-all test-large check fix docs lock bench-gateway bench-layers bench-first-light bench-soak
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -12,7 +12,7 @@ help:
 	@echo "make test-all   + the 1.5B model"
 	@echo "make check      format, types, walls, docs        make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
-	@echo "make bench-gateway | bench-layers | bench-first-light        figures, never pass or fail by time"
+	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
 
 up: .venv/up
 	@$(BIN)/sizewise up --port $(PORT) $(if $(HOME_DIR),--home $(HOME_DIR))
@@ -52,6 +52,9 @@ bench-gateway: .venv/dev
 
 bench-layers: .venv/dev
 	$(BIN)/python -m bench.gateway.layers
+
+bench-soak: .venv/dev
+	$(BIN)/python -m bench.soak.run $(ARGS)
 
 bench-first-light: .venv/dev
 	$(BIN)/python -m bench.first_light.run $(ARGS)

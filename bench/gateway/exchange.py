@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["plain", "long", "stream", "paced", "dripped"]
-STREAMS: tuple[Kind, ...] = ("stream", "paced", "dripped")
+Kind = Literal["plain", "long", "stream", "paced", "dripped", "leisurely"]
+STREAMS: tuple[Kind, ...] = ("stream", "paced", "dripped", "leisurely")
 
 MARK = b"smallest-enough"
 """Stands once in a whole answer and once in every event of a stream: counting it counts what arrived unharmed."""
@@ -18,9 +18,11 @@ PACED = b"one-word-at-a-time"
 """Stands in a prompt whose stream the upstream must pace."""
 AT_LENGTH = b"and-at-length"
 """Stands behind PACED for a paced stream that is long."""
+AT_LEISURE = b"and-at-leisure"
+"""Stands behind PACED for a stream that stays open for long and says little."""
 
-EVENTS: Mapping[Kind, int] = {"stream": 256, "paced": 8, "dripped": 64}
-GAP_S = 0.002
+EVENTS: Mapping[Kind, int] = {"stream": 256, "paced": 8, "dripped": 64, "leisurely": 20}
+GAP_S: Mapping[Kind, float] = {"paced": 0.002, "dripped": 0.002, "leisurely": 0.5}
 """Wait before each paced event, the first included, so that a gateway that holds events back shows it."""
 
 ROUTE = "/v1/chat/completions"
@@ -39,10 +41,11 @@ class Question:
 
 
 def question(kind: Kind, model: str) -> Question:
-    """About 650 bytes of JSON; `long` 40 KB. `stream` comes all at once, `paced` and `dripped` word by word."""
+    """About 650 bytes of JSON; `long` 40 KB. `stream` comes all at once, the others word by word."""
     padding = 40_000 if kind == "long" else 485
     text = (_TALK * (padding // len(_TALK) + 1))[:padding]
-    pace = {"paced": f"{PACED.decode()} ", "dripped": f"{PACED.decode()} {AT_LENGTH.decode()} "}.get(kind, "")
+    marks = {"paced": (PACED,), "dripped": (PACED, AT_LENGTH), "leisurely": (PACED, AT_LEISURE)}.get(kind, ())
+    pace = "".join(f"{mark.decode()} " for mark in marks)
     body = {
         "model": model,
         "messages": [

@@ -64,6 +64,12 @@ def _wants(body: bytes, field: tuple[bytes, bytes]) -> bool:
     return field[0] in body or field[1] in body
 
 
+def _pace(edges: bytes) -> exchange.Kind:
+    if exchange.AT_LEISURE in edges:
+        return "leisurely"
+    return "dripped" if exchange.AT_LENGTH in edges else "paced"
+
+
 class Upstream(asyncio.Protocol):
     """One connection. Answers in the order of the questions; a pipelined one waits until the stream before it ended."""
 
@@ -114,20 +120,21 @@ class Upstream(asyncio.Protocol):
         if exchange.PACED not in edges:
             self.transport.write(FAST[logprobs] + end)
             return
-        words = WORDS["dripped" if exchange.AT_LENGTH in edges else "paced", logprobs]
+        kind = _pace(edges)
+        words = WORDS[kind, logprobs]
         self.streaming = True
         self.transport.write(OPENING)
-        self._pace(deque([*words[:-1], words[-1] + end]))
+        self._wait(deque([*words[:-1], words[-1] + end]), exchange.GAP_S[kind])
 
-    def _pace(self, words: deque[bytes]) -> None:
-        asyncio.get_running_loop().call_later(exchange.GAP_S, self._say, words)
+    def _wait(self, words: deque[bytes], gap_s: float) -> None:
+        asyncio.get_running_loop().call_later(gap_s, self._say, words, gap_s)
 
-    def _say(self, words: deque[bytes]) -> None:
+    def _say(self, words: deque[bytes], gap_s: float) -> None:
         if self.transport.is_closing():
             return
         self.transport.write(words.popleft())
         if words:
-            self._pace(words)
+            self._wait(words, gap_s)
             return
         self.streaming = False
         while self.waiting and not self.streaming:
