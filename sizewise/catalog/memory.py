@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from sizewise.catalog.gguf import Header
-
-# Fitted to the resident memory of SmolLM2-135M and Qwen2.5-1.5B at three sizes of context each: off by 2 % at most.
-PROCESS = 42_000_000  # bytes: Python, llama.cpp's code, buffers of fixed size
-TOKEN = 420  # bytes that llama.cpp keeps for each token of the vocabulary
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Bytes that a loaded model takes, in three parts."""
-
-    weights: int
-    cache: int  # keys and values of every slot, taken when loading
-    compute: int
-
-    @property
-    def total(self) -> int:
-        return self.weights + self.cache + self.compute
-
-    def __str__(self) -> str:
-        parts = f"weights {size(self.weights)}, cache {size(self.cache)}, computing {size(self.compute)}"
-        return f"{size(self.total)} ({parts})"
+from sizewise.catalog.need import Need, computing
 
 
 def need(header: Header, *, context: int, slots: int, batch: int) -> Need:
     """For `slots` requests side by side with `context` tokens each, read `batch` tokens at a time."""
-    scores = header.heads * context * batch * 4 * 2  # attention, before and after its softmax
-    logits = header.vocabulary * max(batch, slots) * 4
-    return Need(
-        weights=header.weights,
-        cache=header.cache_per_token * context * slots,
-        compute=PROCESS + TOKEN * header.vocabulary + scores + logits,
-    )
+    room = computing(heads=header.heads, vocabulary=header.vocabulary, context=context, slots=slots, batch=batch)
+    return Need(weights=header.weights, cache=header.cache_per_token * context * slots, compute=room)
 
 
 def available() -> int | None:
@@ -52,13 +26,6 @@ def available() -> int | None:
     group = _group()
     known = [bytes_ for bytes_ in (system, group) if bytes_ is not None]
     return min(known) if known else None
-
-
-def size(count: int) -> str:
-    """Bytes for people: 98 MB, 1.1 GB."""
-    if count < 1_000_000_000:
-        return f"{count / 1_000_000:.0f} MB"
-    return f"{count / 1_000_000_000:.1f} GB"
 
 
 def _meminfo(what: str) -> int | None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sizewise.cards import Card, Endpoint, Weights
+from sizewise.catalog.prices import prices
 from sizewise.config import Settings
 from sizewise.errors import UnknownModel, nearest
-from sizewise.money import FREE
+from sizewise.money import FREE, UNKNOWN
 from sizewise.settings import Facts, Provider
 from sizewise.table import parse, read, refuse
 
@@ -129,8 +130,11 @@ def _remote(name: str, provider: Provider, settings: Settings) -> Iterator[Card]
     """The provider's models: those it lists, and those that only their facts are written of."""
     endpoint = _endpoint(name, provider)
     written = (each.partition("/")[2] for each in settings.models if each.partition("/")[0] == name)
-    for model in dict.fromkeys((*provider.models, *written)):
-        yield _informed(Card(name=f"{name}/{model}", endpoint=endpoint, model=model), settings)
+    models = tuple(dict.fromkeys((*provider.models, *written)))
+    listed = prices(provider.endpoint, models)
+    for model in models:
+        price = listed.get(model, UNKNOWN)
+        yield _informed(Card(name=f"{name}/{model}", endpoint=endpoint, model=model, price=price), settings)
 
 
 def _endpoint(name: str, provider: Provider) -> Endpoint:
@@ -144,6 +148,8 @@ def _endpoint(name: str, provider: Provider) -> Endpoint:
         auth=provider.auth,
         rename=tuple(provider.rename.items()),
         leave_out=provider.leave_out,
+        replicas=max(1, len(provider.replicas)),
+        bills=provider.bills,
     )
 
 

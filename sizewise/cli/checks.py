@@ -14,17 +14,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sizewise.accounts import rows as accounts
+from sizewise.cache import rows as cache
 from sizewise.catalog import gguf, memory
+from sizewise.catalog.need import size
 from sizewise.catalog.read import cards, fetched, first, known, lies
 from sizewise.cli.server import Server, running
 from sizewise.config import Settings, secret
+from sizewise.conversations import rows as conversations
 from sizewise.db import connect, file
 from sizewise.errors import SizewiseError
 from sizewise.providers.runtime import ADD, Runtime, fitted, refuse_too_big
 from sizewise.settings import is_reference
 from sizewise.telemetry import rows as telemetry
+from sizewise.vault import Vault
 
 OLDEST = (3, 11)
+SCHEMAS = (accounts.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA)
 ROOM = 500_000_000
 """Bytes of disk below which records will soon fail to be written."""
 
@@ -50,6 +55,7 @@ async def everything(settings: Settings | None, wrong: str = "", hint: str = "")
         _home(settings),
         _disk(settings),
         _database(settings),
+        _vault(settings),
         *_weights(settings),
         *([] if server else _fits(settings)),  # a running server's models are in memory already
         await (_answers(server) if server else _port(settings)),
@@ -113,8 +119,8 @@ def _disk(settings: Settings) -> Finding:
         here = next(each for each in (folder, *folder.parents) if each.exists())
         free = shutil.disk_usage(here).free
         if free < ROOM:
-            return Finding("disk", False, f"{memory.size(free)} are free at {folder}", "make room")
-    return Finding("disk", True, f"{memory.size(free)} are free")
+            return Finding("disk", False, f"{size(free)} are free at {folder}", "make room")
+    return Finding("disk", True, f"{size(free)} are free")
 
 
 def _database(settings: Settings) -> Finding:
@@ -127,11 +133,31 @@ def _database(settings: Settings) -> Finding:
     except SizewiseError as error:
         return Finding("database", False, error.message, error.hint)
     found: dict[str, int] = dict(rows)
-    for schema in (accounts.SCHEMA, telemetry.SCHEMA):
+    for schema in SCHEMAS:
         if found.get(schema.room, 0) > len(schema.migrations):
             newer = f"{path} was written by a newer Sizewise"
             return Finding("database", False, newer, "install that version again, or choose another --home")
     return Finding("database", True, str(path))
+
+
+def _vault(settings: Settings) -> Finding:
+    """Whether what is kept sealed can be opened, as far as its newest rows tell."""
+    path, vault = settings.home / "sizewise.db", Vault(settings.home, settings.vault.key)
+    if path.exists():
+        try:
+            with connect(file(str(path)), ()).read() as connection:
+                there = connection.exec_driver_sql("SELECT room FROM schema_version").scalars().all()
+                rooms = [room for room in (conversations, cache) if room.SCHEMA.room in there]
+                vault.holds(filter(None, [room.newest(connection) for room in rooms]))
+        except SizewiseError:
+            return Finding("vault", True, "cannot be looked at before the database can")
+    if trouble := vault.trouble:
+        said, _, hint = trouble.partition("; ")
+        return Finding("vault", False, said, hint)
+    if settings.vault.key:
+        return Finding("vault", True, f"its key is at {settings.vault.key.partition(':')[0]}:...")
+    key = settings.home / "vault.key"
+    return Finding("vault", True, str(key) if key.exists() else "its key will be made when something is to be sealed")
 
 
 def _weights(settings: Settings) -> Iterator[Finding]:
@@ -142,11 +168,11 @@ def _weights(settings: Settings) -> Iterator[Finding]:
         if card.weights.path and not path.is_file():
             yield Finding("weights", False, f"{card.name}: {path} is gone", f"sizewise models remove {card.model}")
         elif path.is_file() and not fetched(card.weights, settings.cache) and not card.weights.path:
-            size = path.stat().st_size
-            said = f"{card.name}: {path} has {size:,} bytes instead of {card.weights.bytes:,}"
+            length = path.stat().st_size
+            said = f"{card.name}: {path} has {length:,} bytes instead of {card.weights.bytes:,}"
             yield Finding("weights", False, said, f"rm '{path}' && sizewise models pull {card.model}")
         elif path.is_file():
-            yield Finding("weights", True, f"{card.name}: {memory.size(path.stat().st_size)} at {path}")
+            yield Finding("weights", True, f"{card.name}: {size(path.stat().st_size)} at {path}")
 
 
 def _fits(settings: Settings) -> Iterator[Finding]:
@@ -160,7 +186,7 @@ def _fits(settings: Settings) -> Iterator[Finding]:
             except SizewiseError as error:
                 yield Finding("memory", False, error.message, error.hint)
             else:
-                yield Finding("memory", True, f"{card.name} fits into {memory.size(free) if free else 'memory'}")
+                yield Finding("memory", True, f"{card.name} fits into {size(free) if free else 'memory'}")
 
 
 async def _answers(server: Server) -> Finding:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from sizewise.catalog import gguf, memory
+from sizewise.catalog.need import Need, size
 from sizewise.errors import ModelUnavailable
 from sizewise.process import cores
 
@@ -55,7 +56,7 @@ def fitted(asked: Runtime, header: gguf.Header) -> Runtime:
     )
 
 
-def needed(header: gguf.Header, runtime: Runtime) -> memory.Need:
+def needed(header: gguf.Header, runtime: Runtime) -> Need:
     return memory.need(header, context=runtime.context, slots=runtime.slots, batch=runtime.batch)
 
 
@@ -69,10 +70,10 @@ def refuse_too_big(name: str, header: gguf.Header, runtime: Runtime, available: 
         less = replace(runtime, slots=1, context=min(context, runtime.context), batch=min(runtime.batch, BATCH_MOST))
         least = needed(header, less)
         if least.total <= available:
-            hint = f"With slots = 1 and context = {less.context} it needs {memory.size(least.total)}."
+            hint = f"With slots = 1 and context = {less.context} it needs {size(least.total)}."
             break
     raise ModelUnavailable(
         f"{name!r} does not fit in memory: {runtime.slots} slots of {runtime.context} tokens need {need}, "
-        f"available are {memory.size(available)}",
+        f"available are {size(available)}",
         hint,
     )
