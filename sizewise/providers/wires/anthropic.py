@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from sizewise.chat import Chat
+from sizewise.providers.wires.anthropic_asking import NAME
 from sizewise.providers.wires.anthropic_bodies import write_embed, write_request
 from sizewise.providers.wires.anthropic_chunks import Reader
-from sizewise.providers.wires.anthropic_replies import read_error, read_reply, read_vectors
+from sizewise.providers.wires.anthropic_replies import read_count, read_error, read_reply, read_vectors
+from sizewise.providers.wires.origin import origin
 from sizewise.providers.wires.wire import Wire
 
-VERSION = "2023-06-01"
+VERSION = "anthropic-version"
+PASSED = (VERSION, "anthropic-beta")
+"""Headers of a client that an upstream of this wire gets too."""
+SPOKEN = "2023-06-01"
+"""The version that we translate into, and that holds where the client names none."""
 
 
 def headers(key: str) -> list[tuple[str, str]]:
-    version = ("anthropic-version", VERSION)
-    return [("x-api-key", key), version] if key else [version]
+    return [("x-api-key", key)] if key else []
+
+
+def heads(chat: Chat) -> list[tuple[str, str]]:
+    found = origin(chat.fields, NAME)
+    return list({VERSION: SPOKEN, **(found.headers if found else {})}.items())
 
 
 WIRE = Wire(
@@ -25,4 +36,7 @@ WIRE = Wire(
     read_stream=Reader,
     read_error=read_error,
     headers=headers,
+    heads=heads,
+    count_path="/messages/count_tokens",
+    read_count=read_count,
 )

@@ -15,6 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 from sizewise.chat import Chat, Fields, Message
 from sizewise.errors import BadBody
+from sizewise.providers.wires.anthropic_effort import EFFORTS, effort, strange
 from sizewise.providers.wires.openai_bodies import Count, decoded
 from sizewise.providers.wires.origin import FIELD, Origin, origin, without
 
@@ -102,27 +103,35 @@ KEYS: Mapping[str, frozenset[str]] = {
     "document": frozenset(("source", "title")),
     "tool_use": frozenset(("id", "name", "input", "caller")),
     "tool_result": frozenset(("tool_use_id", "content", "is_error")),
-    "custom": frozenset(("name", "input_schema", "description", "strict")),
+    "custom": frozenset(("name", "input_schema", "description", "strict", "eager_input_streaming")),
 }
-"""Of a block of each type, and of a tool: what is translated. Where a block says more, that is left untold."""
+"""Of a block of each type, and of a tool: what is translated, or only says how an answer should travel.
+
+Where a block says more, that is left untold.
+"""
 
 _body = msgspec.json.Decoder(Body)
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
-def read_request(body: bytes, *, counting: bool = False) -> tuple[Chat, Raw | None]:
-    """A Messages body and its `sizewise` object. `counting`: it asks for the tokens only. Raises BadBody."""
+def read_request(
+    body: bytes, headers: Mapping[str, str] | None = None, *, counting: bool = False
+) -> tuple[Chat, Raw | None]:
+    """A Messages body and its `sizewise` object. Raises BadBody.
+
+    `headers` travel with the original to upstreams of this wire. `counting`: it asks for the tokens only.
+    """
     seen, sent = decoded(body, _body)
     if seen.max_tokens is None and not counting:
         raise BadBody("`max_tokens` is missing", "say how many tokens the answer may have", param="max_tokens")
     ours = sent.pop("sizewise", None)
     try:
-        fields, untold = translated(seen, sent)
+        reading, fields = translated(seen, sent)
         messages = msgspec.json.decode(fields["messages"], type=list[Message])
     except RecursionError as error:  # translated, it lies a few levels deeper
         raise BadBody("the body is nested too deeply", "flatten it") from error
-    fields[FIELD] = Origin(NAME, Raw(_encode(sent)), untold).field()
+    fields[FIELD] = Origin(NAME, Raw(_encode(sent)), reading.untold, reading.rough, dict(headers or {})).field()
     limit, schema = seen.max_tokens, "response_format" in fields
     return (
         Chat(seen.model, messages, fields, seen.stream is True, False, limit, 1, False, bool(seen.tools), schema),
@@ -136,14 +145,14 @@ def as_it_came(chat: Chat) -> Fields | None:
     if found is None:
         return None
     seen, sent = decoded(bytes(found.body), _body)
-    fields, _ = translated(seen, sent)
+    _, fields = translated(seen, sent)
     now = without(chat.fields)
     return sent if {**fields, "model": Raw()} == {**now, "model": Raw()} else None
 
 
-def translated(seen: Body, sent: Fields) -> tuple[Fields, list[str]]:
-    """Our words for a body, and the paths of what they do not say."""
-    reading = _Reading()
+def translated(seen: Body, sent: Fields) -> tuple[Reading, Fields]:
+    """How a body was read, with the paths of what our words do not say, and our words for it."""
+    reading = Reading()
     fields: dict[str, object] = {"model": seen.model, "messages": reading.messages(seen)}
     for name in ("max_tokens", "temperature", "top_p", "top_k", "stream"):
         if name in sent and getattr(seen, name) is not None:
@@ -154,14 +163,15 @@ def translated(seen: Body, sent: Fields) -> tuple[Fields, list[str]]:
     for name, raw in sent.items():
         if name not in SAID and bytes(raw) != b"null":
             fields |= reading.other(name, seen)
-    return {name: Raw(_encode(value)) for name, value in fields.items()}, reading.untold
+    return reading, {name: Raw(_encode(value)) for name, value in fields.items()}
 
 
-class _Reading:
-    """One body on its way into our words."""
+class Reading:
+    """One body on its way into our words. `rough`: some of it is said, but not exactly."""
 
     def __init__(self) -> None:
         self.untold: list[str] = []
+        self.rough = False
 
     # ---- messages
 
@@ -269,18 +279,36 @@ class _Reading:
     def other(self, name: str, seen: Body) -> dict[str, object]:
         if name in ("stop_sequences", "tools", "tool_choice"):
             return {}
-        if name == "thinking" and seen.thinking and seen.thinking.get("type") == "disabled":
-            return {}
+        if name == "thinking" and seen.thinking is not None:
+            return self._thinking(seen.thinking, seen.output_config or {})
         if name == "metadata" and seen.metadata is not None and not seen.metadata.keys() - {"user_id"}:
             user = seen.metadata.get("user_id")
             return {} if user is None else {"user": user}
         if name == "output_config" and seen.output_config is not None:
-            shape = seen.output_config.get("format")
-            if not seen.output_config.keys() - {"format"} and isinstance(shape, dict) and "schema" in shape:
-                schema = {"name": "answer", "schema": shape["schema"], "strict": True}
-                return {"response_format": {"type": "json_schema", "json_schema": schema}}
+            return self._output(seen.output_config)
         self.untold.append(name)
         return {}
+
+    def _thinking(self, thinking: Block, output: Block) -> dict[str, object]:
+        """An effort that is named stands before one that is read out of a budget."""
+        said = strange(thinking)
+        self.untold += said
+        if "thinking" in said or (found := effort(thinking)) is None:
+            return {}
+        self.rough = True
+        return {} if output.get("effort") is not None else {"reasoning_effort": found}
+
+    def _output(self, config: Block) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, value in config.items():
+            if name == "effort" and value in EFFORTS:
+                found["reasoning_effort"] = value
+            elif name == "format" and isinstance(value, dict) and "schema" in value:
+                schema = {"name": "answer", "schema": value["schema"], "strict": True}
+                found["response_format"] = {"type": "json_schema", "json_schema": schema}
+            elif value is not None:
+                self.untold.append(f"output_config.{name}")
+        return found
 
 
 def _short(parts: list[Block]) -> str | list[Block]:

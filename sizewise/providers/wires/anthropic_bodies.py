@@ -15,6 +15,7 @@ from msgspec import Raw
 from sizewise.chat import Chat, Embed, Fields
 from sizewise.errors import BadBody, NotTranslatable
 from sizewise.providers.wires.anthropic_asking import as_it_came
+from sizewise.providers.wires.anthropic_effort import EFFORTS
 from sizewise.providers.wires.origin import told, untranslatable
 
 UNSAID_MAX_TOKENS = 4096
@@ -42,7 +43,6 @@ READ = frozenset(
         *("temperature", "top_p", "stop", "user", "tools", "tool_choice", "parallel_tool_calls", "response_format"),
     }
 )
-EFFORTS = ("low", "medium", "high", "xhigh")
 
 Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
@@ -75,8 +75,10 @@ def _written(chat: Chat, fields: Fields) -> Json:
     if chat.stream:
         body["stream"] = True
     body |= _sampling(asked) | _tools(asked) | _output(asked, effort)
-    body |= {name: fields[name] for name in NATIVE if name in fields and bytes(fields[name]) != b"null"}
-    return body
+    native = {name: fields[name] for name in NATIVE if name in fields and bytes(fields[name]) != b"null"}
+    if "output_config" in body and "output_config" in native:  # each may say a part of it
+        native["output_config"] = Raw(_encode(body["output_config"] | msgspec.json.decode(native["output_config"])))
+    return body | native
 
 
 def write_embed(embed: Embed, model: str) -> bytes:
@@ -106,11 +108,12 @@ def _output(asked: Json, effort: object) -> Json:
         if shape.get("type") != "json_schema" or "schema" not in shape.get("json_schema", {}):
             raise untranslatable("response_format")
         config["format"] = {"type": "json_schema", "schema": shape["json_schema"]["schema"]}
-    if effort is not None:
-        if effort not in EFFORTS:
-            raise untranslatable("reasoning_effort")
+    if effort in EFFORTS:
         config["effort"] = effort
-    return {"output_config": config} if config else {}
+    elif effort not in (None, "none"):
+        raise untranslatable("reasoning_effort")
+    without = {"thinking": {"type": "disabled"}} if effort == "none" else {}
+    return without | ({"output_config": config} if config else {})
 
 
 def _tools(asked: Json) -> Json:
@@ -173,6 +176,8 @@ def _only_known(message: Json, at: str) -> None:
     unspoken = (
         IN_REPLIES - {"refusal", "audio", "function_call"} if message["role"] == "assistant" else frozenset[str]()
     )
+    if message["role"] == "tool":
+        said.discard("name")  # the call that is answered has it
     strange = sorted(said - KNOWN - unspoken)
     if strange:
         raise untranslatable(f"{at}.{strange[0]}")

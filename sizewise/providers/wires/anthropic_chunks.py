@@ -61,13 +61,15 @@ class Reader:
                 return self._starts(chunk.index, chunk.content_block, payload)
             case "content_block_delta":
                 return self._grows(chunk.index, chunk.delta, payload)
+            case "content_block_stop" if self._arguments.get(chunk.index) == []:
+                return self._unfed(chunk.index)
             case "message_delta":
                 return self._ends(chunk)
             case "message_stop":
                 self.done = True
             case "error":
                 raise read_broken(payload)
-        return []  # pings, ends of blocks, and kinds to come
+        return []  # pings, ends of other blocks, and kinds to come
 
     def _starts(self, index: int, block: Json, payload: bytes) -> list[Event]:
         self._blocks[index] = block
@@ -95,11 +97,20 @@ class Reader:
                 block["signature"] = delta["signature"]
                 return [Thought(0, "", delta["signature"])]
             case "input_json_delta" if index in self._arguments:
-                self._arguments[index].append(delta["partial_json"])
-                return [ToolDelta(0, self._number(index), json=delta["partial_json"])] if delta["partial_json"] else []
+                return self._feeds(index, delta["partial_json"])
             case "citations_delta":
                 block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
         return [Extra(0, {PIECE: Raw(payload)})]
+
+    def _feeds(self, index: int, json: str) -> list[Event]:
+        if not json:
+            return []
+        self._arguments[index].append(json)
+        return [ToolDelta(0, self._number(index), json=json)]
+
+    def _unfed(self, index: int) -> list[Event]:
+        """A call of whose arguments nothing came: they stood where it began, or there are none, which is an object."""
+        return self._feeds(index, _encode(self._blocks[index].get("input") or {}).decode())
 
     def _number(self, index: int) -> int:
         return list(self._arguments).index(index)

@@ -1,11 +1,15 @@
-"""Our events written as a Messages stream for a client: one content block open at a time; pure, writes bytes only."""
+"""Our events written as a Messages stream for a client: one content block open at a time; pure, writes bytes only.
+
+Other wires tell parallel calls in turns. Here a block that is closed cannot be opened again, so while the arguments of
+a call are no whole object yet, what belongs to other blocks waits, in its order, at the latest until the end.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from sizewise.answer import Event, Extra, Text, Thought, ToolDelta
 from sizewise.chat import Choice, Reply, Usage
@@ -15,6 +19,7 @@ from sizewise.providers.wires.anthropic_chunks import PIECE
 from sizewise.providers.wires.anthropic_replies import (
     message,
     read_reply,
+    stop_reason,
     text_block,
     use_block,
     write_error,
@@ -44,13 +49,45 @@ class Written:
         self._index = -1
         self._open: tuple[str, int] | None = None  # kind of the open block, and which call or foreign block it is
         self._calls: set[int] = set()
+        self._growing: list[str] | None = None  # the arguments of the open call, until they are whole
+        self._waiting: list[Event] = []
 
     def start(self, model: str) -> bytes:
         shown = message(Reply((Choice(),), Usage(), model), self._id)
         return _event({"type": "message_start", "message": {**shown, "content": [], "stop_reason": None}})
 
     def event(self, event: Event) -> bytes:
-        """The bytes for an event; none for what the wire has no place for (audio, log-probabilities)."""
+        """The bytes for an event; none for what the wire has no place for (audio, log-probabilities) or what waits.
+
+        Raises UpstreamGarbled for a call that goes on after its arguments were whole.
+        """
+        mine = isinstance(event, ToolDelta) and self._open == ("tool_use", event.index)
+        if self._growing is None or mine:
+            written = self._now(event)
+            return written + self._caught_up() if self._waiting and self._whole() else written
+        if self._whole():
+            self._growing = None
+            return self._now(event)
+        self._waiting.append(event)
+        return b""
+
+    def _whole(self) -> bool:
+        """Whether nothing can be missing of the open call: an object that is closed takes no more."""
+        if not self._growing or not self._growing[-1].rstrip().endswith("}"):
+            return False
+        try:
+            msgspec.json.decode("".join(self._growing), type=dict[str, Raw])
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
+
+    def _caught_up(self) -> bytes:
+        """What waited for the open call, as far as it can be written now."""
+        self._growing = None
+        waiting, self._waiting = self._waiting, []
+        return b"".join([self.event(event) for event in waiting])
+
+    def _now(self, event: Event) -> bytes:
         if isinstance(event, Text):
             return self._text(event.text)
         if isinstance(event, Thought):
@@ -75,11 +112,16 @@ class Written:
         return written
 
     def _call(self, event: ToolDelta) -> bytes:
-        """Raises UpstreamGarbled for calls that are told in turns: a block that is closed cannot be opened again."""
         here = ("tool_use", event.index)
         if event.index in self._calls and self._open != here:
-            raise garbled(f"call {event.index} goes on after another began")
-        self._calls.add(event.index)
+            if not event.json.strip():
+                return b""
+            raise garbled(f"call {event.index} goes on after its arguments were whole")
+        if event.index not in self._calls:
+            self._calls.add(event.index)
+            self._growing = []
+        if self._growing is not None and event.json.strip():
+            self._growing.append(event.json)
         written = self._block(here, use_block(event.id, event.name, event.index))
         return written + (self._delta({"type": "input_json_delta", "partial_json": event.json}) if event.json else b"")
 
@@ -113,15 +155,17 @@ class Written:
         return _event({"type": "content_block_stop", "index": self._index})
 
     def finish(self, reply: Reply, ours: dict[str, object]) -> bytes:
-        """The end: why, how many tokens, and our account of it."""
-        shown = message(reply, self._id)
-        ended = Ended(shown["stop_reason"])
+        """The end: what waited still, why, how many tokens, and our account of it."""
+        late = b""
+        while self._waiting:
+            late += self._caught_up()
+        ended = Ended(stop_reason(reply))
         original = origin(reply.fields, NAME)
         if original is not None and read_reply(bytes(original.body)).choices == reply.choices:
             ended = msgspec.json.decode(original.body, type=Ended)
         delta = {"stop_reason": ended.stop_reason, "stop_sequence": ended.stop_sequence}
         last = {"type": "message_delta", "delta": delta, "usage": write_usage(reply.usage), "sizewise": ours}
-        return self._close() + _event(last) + _event({"type": "message_stop"})
+        return late + self._close() + _event(last) + _event({"type": "message_stop"})
 
 
 def failure(error: SizewiseError, trace: str) -> bytes:

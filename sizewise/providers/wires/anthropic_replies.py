@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.chat import Choice, Function, Reply, ToolCall, Usage
-from sizewise.errors import SizewiseError, TooLong
+from sizewise.errors import NotTranslatable, SizewiseError, TooLong
 from sizewise.providers.wires import upstream
 from sizewise.providers.wires.anthropic_asking import NAME
 from sizewise.providers.wires.origin import FIELD, Origin, origin
@@ -46,6 +46,14 @@ class OutputDetails(Struct):
     thinking_tokens: int = 0
 
 
+class CacheCreation(Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class ServerToolUse(Struct):
+    web_search_requests: int | None = None
+
+
 class UsageBody(Struct):
     """As both message_start and message_delta have it: cumulative, and None where nothing is said."""
 
@@ -54,27 +62,58 @@ class UsageBody(Struct):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     output_tokens_details: OutputDetails | None = None
+    cache_creation: CacheCreation | None = None
+    server_tool_use: ServerToolUse | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
 
 
 def read_usage(body: UsageBody | None) -> Usage:
     """Their input leaves out what came from the cache and what was written to it; ours counts all that was read."""
-    if body is None or body.input_tokens is None:
+    if body is None or body.input_tokens is None or not 0 <= body.input_tokens <= upstream.MOST:
         return Usage(estimated=True)
-    cached, written = body.cache_read_input_tokens or 0, body.cache_creation_input_tokens or 0
-    details = body.output_tokens_details
-    reasoning = details.thinking_tokens if details else 0
-    return Usage(body.input_tokens + cached + written, body.output_tokens or 0, cached, written, reasoning)
+    details, kept = body.output_tokens_details, body.cache_creation
+    hour = (kept.ephemeral_1h_input_tokens or 0) if kept else 0
+    cached, written = body.cache_read_input_tokens or 0, max(body.cache_creation_input_tokens or 0, hour)
+    return Usage(
+        body.input_tokens + cached + written,
+        body.output_tokens or 0,
+        cached,
+        written,
+        details.thinking_tokens if details else 0,
+        cache_write_1h=hour,
+        unpriced=_unpriced(body),
+    )
+
+
+GEOS = frozenset((None, "", "global", "not_available"))
+"""Where a request was answered at the usual price; in one country alone it costs more."""
+
+
+def _unpriced(body: UsageBody) -> str:
+    searches = body.server_tool_use.web_search_requests if body.server_tool_use else 0
+    if body.service_tier not in (None, "standard"):
+        return f"service tier {body.service_tier!r}"
+    if body.speed not in (None, "standard"):
+        return f"speed {body.speed!r}"
+    if body.inference_geo not in GEOS:
+        return f"inference in {body.inference_geo!r}"
+    return "web searches" if searches else ""
 
 
 def write_usage(usage: Usage) -> Json:
-    """Strict clients want `cache_creation`; for how long it was written we do not know: five minutes is the default."""
+    """Strict clients want `cache_creation`; where it is not known for how long it was written, five minutes is said."""
     details = {"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}
     return {
         "input_tokens": usage.input - usage.cached - usage.cache_write,
         "output_tokens": usage.output,
         "cache_read_input_tokens": usage.cached,
         "cache_creation_input_tokens": usage.cache_write,
-        "cache_creation": {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": 0},
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write - usage.cache_write_1h,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        },
         **details,
     }
 
@@ -127,6 +166,18 @@ def read_vectors(body: bytes) -> Reply:
     raise garbled("this wire has no embeddings")
 
 
+class CountBody(Struct):
+    input_tokens: int
+
+
+def read_count(body: bytes) -> int:
+    """The tokens of a prompt, as an upstream counted them. Raises UpstreamGarbled."""
+    try:
+        return msgspec.json.decode(body, type=CountBody).input_tokens
+    except msgspec.DecodeError as error:
+        raise garbled(f"{type(error).__name__} in a count of tokens") from error
+
+
 def write_reply(reply: Reply, id: str) -> bytes:
     """A message for a client: the upstream's own where it spoke this wire and nobody changed it, else written anew."""
     original = origin(reply.fields, NAME)
@@ -149,10 +200,15 @@ def message(reply: Reply, id: str) -> Json:
         "role": "assistant",
         "model": reply.model,
         "content": _content(choice),
-        "stop_reason": STOP_REASON.get(choice.finish or "stop", "end_turn"),
+        "stop_reason": stop_reason(reply),
         "stop_sequence": None,
         "usage": write_usage(reply.usage),
     }
+
+
+def stop_reason(reply: Reply) -> str:
+    finish = reply.choices[0].finish if reply.choices else None
+    return STOP_REASON.get(finish or "stop", "end_turn")
 
 
 def _content(choice: Choice) -> list[Json]:
@@ -206,14 +262,25 @@ STATUSES: Mapping[str, int] = {kind: status for status, kind in KINDS.items()} |
 def write_error(error: SizewiseError, trace: str = "") -> bytes:
     """Their error object with our code, hint and docs page."""
     kind = KINDS.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
-    shown = {"type": kind, "message": error.message, "code": error.code, "param": error.param, "hint": error.hint}
-    shown["docs"] = f"docs/errors/{error.code}.md"
+    shown: dict[str, object] = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
+    shown |= {"hint": error.hint, "docs": f"docs/errors/{error.code}.md"}
+    if isinstance(error, NotTranslatable) and error.param == "thread":
+        shown["details"] = UNTHREADED
     return _encode({"type": "error", "error": shown, "request_id": trace or None})
+
+
+UNTHREADED: Mapping[str, object] = {"error_code": "thread_unsupported_request", "unsupported": ["model"]}
+"""What their SDKs read: a runner of tools that hears this sends the whole conversation, now and from then on."""
+
+
+class Reason(Struct, frozen=True):
+    error_code: str = ""
 
 
 class ErrorDetail(Struct, frozen=True):
     type: str = ""
     message: str = ""
+    details: Reason | None = None
 
 
 class ErrorBody(Struct):
@@ -222,7 +289,10 @@ class ErrorBody(Struct):
 
 def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
     """An upstream's refusal as ours; see upstream.read_error for what becomes of refusals that concern our key."""
-    words = _detail(body).message
+    seen = _detail(body)
+    words = seen.message
+    if seen.details is not None and seen.details.error_code.startswith("thread_"):
+        return NotTranslatable("the upstream cannot go on with this thread", "send all messages", param="thread")
     if status == 400 and ("prompt is too long" in words or "exceed context limit" in words):
         return TooLong(words[:500], "shorten the prompt or name a model with a larger window")
     return upstream.read_error(status, retry_after, body)

@@ -5,8 +5,10 @@ Source: the OpenAI API reference, Chat Completions. Bodies are decoded for what 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from struct import pack
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -52,9 +54,17 @@ class Body(Struct):
     response_format: Format | None = None
 
 
+MAX_INPUTS = 2048  # as the API has it
+
+Token = Annotated[int, Meta(ge=0)]
+
+
 class EmbedBody(Struct):
     model: str
-    input: str | list[str]
+    input: str | Annotated[list[str | Token | list[Token]], Meta(min_length=1)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    user: str | None = None
 
 
 _fields = msgspec.json.Decoder(Fields)
@@ -92,10 +102,25 @@ def read_request(body: bytes) -> tuple[Chat, Raw | None]:
 def read_embed(body: bytes) -> tuple[Embed, Raw | None]:
     seen, fields = decoded(body, _embed)
     wishes = fields.pop("sizewise", None)
-    inputs = [seen.input] if isinstance(seen.input, str) else seen.input
-    if not inputs:
-        raise BadBody("`input` is empty", "send at least one text", param="input")
-    return Embed(seen.model, inputs, fields), wishes
+    return Embed(seen.model, _inputs(seen.input), fields, seen.dimensions, seen.encoding_format == "base64"), wishes
+
+
+def _inputs(said: str | list[str | int | list[int]]) -> list[str] | list[list[int]]:
+    """One text, several, the tokens of one, or those of several. Raises BadBody: mixed, too many, or one is empty."""
+    given = [said] if isinstance(said, str) else said
+    texts = [each for each in given if isinstance(each, str)]
+    lists = [each for each in given if isinstance(each, list)]
+    tokens = [each for each in given if isinstance(each, int)]
+    if len(given) not in (len(texts), len(lists), len(tokens)):
+        raise BadBody("`input` mixes texts and tokens", "send texts, or lists of tokens", param="input")
+    inputs: list[str] | list[list[int]] = texts or lists or [tokens]
+    if len(inputs) > MAX_INPUTS:
+        hint = f"send at most {MAX_INPUTS} at a time"
+        raise BadBody(f"`input` has {len(inputs)} texts", hint, param="input")
+    if not all(inputs):
+        place = next(number for number, each in enumerate(inputs) if not each)
+        raise BadBody(f"`input[{place}]` is empty", "leave empty texts out", param="input")
+    return inputs
 
 
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
@@ -155,6 +180,7 @@ class ReplyBody(Struct):
     usage: UsageBody | None = None
     model: str = ""
     id: str = ""
+    service_tier: str | None = None
 
 
 class VectorBody(Struct):
@@ -176,7 +202,7 @@ def read_reply(body: bytes) -> Reply:
         raise garbled(str(error)) from error
     if not choices:
         raise garbled("`choices` is empty")
-    usage = read_usage(seen.usage) or Usage(estimated=True)
+    usage = read_usage(seen.usage, seen.service_tier) or Usage(estimated=True)
     return Reply(choices, usage, seen.model, seen.id, body=body)
 
 
@@ -203,11 +229,14 @@ def read_vectors(body: bytes) -> Reply:
 
 
 def write_usage(usage: Usage) -> Mapping[str, object]:
+    into = {"cached_tokens": usage.cached}
+    if usage.cache_write:  # few vendors have it, and older clients do not know it
+        into["cache_write_tokens"] = usage.cache_write
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "prompt_tokens_details": into,
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
 
@@ -246,17 +275,25 @@ def _write_choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def write_vectors(reply: Reply) -> bytes:
+def write_vectors(reply: Reply, packed: bool = False) -> bytes:
+    """The body for a client; `packed`: with vectors as base64 of 32-bit floats, which is what OpenAI's SDK asks for."""
     if reply.body is not None:
         return reply.body
     return _encode(
         {
             "object": "list",
-            "data": [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(reply.vectors)],
+            "data": [
+                {"object": "embedding", "index": i, "embedding": _packed(v) if packed else v}
+                for i, v in enumerate(reply.vectors)
+            ],
             "model": reply.model,
             "usage": {"prompt_tokens": reply.usage.input, "total_tokens": reply.usage.input},
         }
     )
+
+
+def _packed(vector: tuple[float, ...]) -> str:
+    return b64encode(pack(f"<{len(vector)}f", *vector)).decode()
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------

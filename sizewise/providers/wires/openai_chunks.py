@@ -44,6 +44,7 @@ class Chunk(Struct):
     model: str = ""
     id: str = ""
     error: Raw = ABSENT
+    service_tier: str | None = None
 
 
 class ExtraChoice(Struct):
@@ -114,7 +115,7 @@ class Reader:
         if not self._model:
             self._model, self._id = chunk.model, chunk.id
         if chunk.usage is not None:
-            self._usage = read_usage(chunk.usage) or self._usage
+            self._usage = read_usage(chunk.usage, chunk.service_tier) or self._usage
             if not chunk.choices:
                 return []
         choices = chunk.choices

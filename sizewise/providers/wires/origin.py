@@ -17,11 +17,22 @@ FIELD = "sizewise_origin"
 
 
 class Origin(Struct, frozen=True):
-    """`untold` names what of `body` (paths as `messages[0].content[1]`) the translation does not say."""
+    """`untold` names what of `body` (paths as `messages[0].content[1]`) the translation does not say.
+
+    `rough` says that some of it is said, but not exactly. `headers` are those of the client's that an upstream of the
+    same wire gets, and no other.
+    """
 
     wire: str
     body: Raw
     untold: list[str] = []
+    rough: bool = False
+    headers: dict[str, str] = {}
+
+    @property
+    def alike(self) -> bool:
+        """Whether two requests with the same translation ask the same."""
+        return not (self.untold or self.rough or self.headers)
 
     def field(self) -> Raw:
         return Raw(msgspec.json.encode(self))

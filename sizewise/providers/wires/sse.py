@@ -15,24 +15,37 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Frames:
-    """Bytes in, data payloads out. `feed` may be given any cut of the stream; `rest` is what no frame has closed."""
+    """Bytes in, data payloads out. `feed` may be given any cut of the stream."""
 
-    __slots__ = ("rest",)
+    __slots__ = ("_rest", "_return")
 
     def __init__(self) -> None:
-        self.rest = b""
+        self._rest = bytearray()  # what no frame has closed
+        self._return = False  # the last byte was a CR: a line's end, and a LF behind it belongs to it
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Payloads of all frames that are complete now, `[DONE]` included, comments and empty frames left out."""
-        data = self.rest + chunk if self.rest else chunk
-        if b"\r" in data:
-            if data.endswith(b"\r"):  # a CRLF may be cut in half: wait for the other half
-                self.rest = data
+        """Payloads of all frames that are complete now, `[DONE]` included, comments and empty frames left out.
+
+        Raises UpstreamGarbled for a frame that is too long.
+        """
+        if self._return and chunk:
+            chunk, self._return = chunk.removeprefix(b"\n"), False
+        if b"\r" in chunk:
+            self._return = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        rest = self._rest
+        if rest:  # only the seam and what is new can close it: a long frame is looked at once, not with every chunk
+            seam = len(rest) - 1
+            rest += chunk
+            if rest.find(b"\n\n", seam) < 0:
                 self._bound()
                 return []
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *whole, self.rest = data.split(b"\n\n")
-        self._bound()
+            chunk = bytes(rest)
+            rest.clear()
+        *whole, last = chunk.split(b"\n\n")
+        if last:
+            rest += last
+            self._bound()
         payloads: list[bytes] = []
         for frame in whole:
             if frame.startswith(b"data: ") and b"\n" not in frame:
@@ -42,18 +55,19 @@ class Frames:
         return payloads
 
     def _bound(self) -> None:
-        if len(self.rest) > MAX_FRAME:
+        if len(self._rest) > MAX_FRAME:
             raise UpstreamGarbled(
                 f"the upstream sent a stream frame of more than {MAX_FRAME} bytes", "check what answers at its base_url"
             )
 
 
 def _data(frame: bytes) -> bytes:
+    """The payload, in one line: ours are JSON, which may have a line break wherever it may have a space."""
     lines = []
     for line in frame.split(b"\n"):
         if line.startswith(b"data:"):
             lines.append(line[6:] if line[5:6] == b" " else line[5:])
-    return b"\n".join(lines)
+    return b" ".join(lines)
 
 
 def frame(payload: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import msgspec
@@ -9,24 +10,34 @@ from msgspec import Raw, Struct
 
 from sizewise.chat import Usage
 from sizewise.errors import SizewiseError, TooLong, Upstream, UpstreamBusy, UpstreamGarbled, UpstreamRefused
+from sizewise.money import PICO
 
 ABSENT = Raw(b"")
 
 
-class InputDetails(Struct):
+class InputDetails(Struct, frozen=True):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
-class OutputDetails(Struct):
+class OutputDetails(Struct, frozen=True):
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class UsageBody(Struct):
+    """OpenAI's, and what others of its wire say in their own words."""
+
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek's word for cached_tokens
+    cached_tokens: int | None = None  # Moonshot's
+    num_sources_used: int | None = None  # xAI's live search, with a price of its own
+    cost: Raw = ABSENT  # OpenRouter's charge, in dollars
 
 
 class ErrorDetail(Struct):
@@ -41,17 +52,53 @@ class ErrorBody(Struct):
     detail: Any = None
 
 
-def read_usage(body: UsageBody | None) -> Usage | None:
+MOST = 1_000_000_000
+"""Tokens that one answer can have; what counts more, or less than nothing, does not count at all."""
+STANDARD = frozenset((None, "", "auto", "default", "standard", "on_demand"))
+"""Service tiers in which the listed price holds, in the words of OpenAI and Groq."""
+NO_INPUT, NO_OUTPUT = InputDetails(), OutputDetails()  # where no details are told
+
+
+def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage | None:
+    """`tier`: the service tier in which the upstream says it answered. None where it counted nothing."""
     if body is None or body.prompt_tokens is None:
         return None
-    into, out = body.prompt_tokens_details, body.completion_tokens_details
+    into, out = body.prompt_tokens_details or NO_INPUT, body.completion_tokens_details or NO_OUTPUT
+    reasoning, prompt, said = out.reasoning_tokens or 0, body.prompt_tokens, body.completion_tokens or 0
+    cached = into.cached_tokens or body.prompt_cache_hit_tokens or body.cached_tokens or 0
+    written = into.cache_write_tokens or 0
+    if not (0 <= prompt <= MOST and 0 <= said <= MOST and min(reasoning, cached, written) >= 0):
+        return None
+    # OpenAI counts reasoning within completion_tokens, xAI beside it: the total tells. What the total has beyond both
+    # and nobody explains was generated too, as far as we know, and is marked as a guess.
+    beyond, guessed = (body.total_tokens or 0) - prompt - said, False
+    if beyond > 0:
+        said, guessed = min(said + beyond, MOST), beyond != reasoning
+        reasoning = reasoning or beyond
+    if cached + written > prompt or reasoning > said:  # parts larger than their whole
+        cached, written, reasoning, guessed = min(cached, prompt), 0, min(reasoning, said), True
     return Usage(
-        body.prompt_tokens,
-        body.completion_tokens or 0,
-        (into.cached_tokens or 0) if into else 0,
-        (into.cache_write_tokens or 0) if into else 0,
-        (out.reasoning_tokens or 0) if out else 0,
+        prompt,
+        said,
+        cached,
+        written,
+        reasoning,
+        guessed,
+        0,
+        (into.audio_tokens or 0) + (out.audio_tokens or 0),
+        "sources searched" if body.num_sources_used else "" if tier in STANDARD else f"service tier {tier!r}",
+        None if body.cost is ABSENT else pico(bytes(body.cost)),
     )
+
+
+def pico(dollars: bytes) -> int | None:
+    """A JSON number of dollars in whole pico-dollars, rounded once, half to even; None for what is no such number."""
+    try:
+        amount = msgspec.json.decode(dollars, type=Decimal)
+        whole = int((amount * PICO).to_integral_value(ROUND_HALF_EVEN))
+    except (msgspec.DecodeError, ArithmeticError, ValueError):
+        return None
+    return whole if 0 <= whole <= MOST * PICO // 1000 else None
 
 
 def garbled(what: str) -> UpstreamGarbled:
@@ -72,7 +119,11 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
     detail = seen.error if isinstance(seen.error, ErrorDetail) else ErrorDetail(seen.error or seen.message or "")
     words = detail.message[:500] or f"HTTP {status}"
     if status in (401, 402, 403, 407):
-        return Upstream(f"the upstream does not accept our key (HTTP {status})", "check the provider's `key` reference")
+        denied = Upstream(
+            f"the upstream does not accept our key (HTTP {status})", "check the provider's `key` reference"
+        )
+        denied.about = "key"
+        return denied
     if status == 429 or status in (503, 529):
         wait = _seconds(retry_after)
         return UpstreamBusy(f"the upstream is busy: {words}", "try again later", retry_after=wait)
@@ -85,7 +136,9 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
         return Upstream(
             f"the upstream answered with a redirect (HTTP {status}), which is never followed", "mend base_url"
         )
-    return Upstream(f"the upstream failed: {words}", "try again, or name another model")
+    failed = Upstream(f"the upstream failed: {words}", "try again, or name another model")
+    failed.about, failed.again = "model", True
+    return failed
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -23,6 +23,11 @@ class StreamReader(Protocol):
         ...
 
 
+def nothing(chat: Chat) -> list[tuple[str, str]]:
+    """Of a wire whose requests have no headers of their own."""
+    return []
+
+
 def bearer(key: str) -> list[tuple[str, str]]:
     return [("Authorization", f"Bearer {key}")] if key else []
 
@@ -40,3 +45,6 @@ class Wire:
     read_stream: Callable[[bool], StreamReader]  # whether the usage in it was asked for by us only
     read_error: Callable[[int, str | None, bytes], SizewiseError]  # status, Retry-After, body
     headers: Callable[[str], list[tuple[str, str]]] = bearer  # of every request; the key, empty where there is none
+    heads: Callable[[Chat], list[tuple[str, str]]] = nothing  # of this one chat, beside those
+    count_path: str = ""  # where it is told how many tokens a prompt has; empty: nowhere
+    read_count: Callable[[bytes], int] = int

@@ -30,6 +30,7 @@ from sizewise.providers.wires.anthropic_asking import read_request
 from sizewise.providers.wires.anthropic_chunks import Reader
 from sizewise.providers.wires.anthropic_events import Written
 from sizewise.providers.wires.anthropic_replies import read_error, read_reply, write_error, write_reply
+from sizewise.providers.wires.origin import origin
 from sizewise.providers.wires.sse import Frames
 
 Json = dict[str, Any]
@@ -201,9 +202,11 @@ def test_a_schema_for_the_answer_becomes_a_response_format() -> None:
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
+        ({"thinking": {"type": "later"}}, "thinking"),
+        ({"thinking": {"type": "adaptive", "display": "omitted"}}, "thinking.display"),
         ({"later": 1}, "later"),
-        ({"output_config": {"effort": "high"}}, "output_config"),
+        ({"output_config": {"effort": "max"}}, "output_config.effort"),
+        ({"output_config": {"effort": "low", "later": 1}}, "output_config.later"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0]"),
         ({"messages": [{"role": "user", "content": [DOCUMENT]}]}, "messages[0].content[0]"),
         ({"system": [{"type": "later", "text": 7}]}, "system[0]"),
@@ -219,6 +222,24 @@ def test_what_the_other_wire_cannot_say_is_refused_by_name(more: Json, param: st
     with pytest.raises(NotTranslatable) as caught:
         translated(asked(**more))
     assert caught.value.param == param and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("more", "effort"),
+    [
+        ({"output_config": {"effort": "xhigh"}}, "xhigh"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 16_000}}, "medium"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 60_000}}, "high"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 60_000}, "output_config": {"effort": "low"}}, "low"),
+        ({"thinking": {"type": "adaptive"}}, None),
+        ({"thinking": {"type": "disabled"}}, None),
+    ],
+)
+def test_how_much_to_think_is_an_effort_to_the_other_wire(more: Json, effort: str | None) -> None:
+    chat = asked(**more)
+    assert translated(chat).get("reasoning_effort") == effort
+    assert sent(chat) == {"model": "theirs", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], **more}
 
 
 @pytest.mark.parametrize(
@@ -315,6 +336,15 @@ def test_a_conversation_with_tools_and_images_is_put_into_this_wires_words() -> 
         "stream": True,
         "output_config": {"effort": "low"},
     }
+
+
+def test_no_effort_at_all_is_no_thinking() -> None:
+    assert sent(ours(reasoning_effort="none"))["thinking"] == {"type": "disabled"}
+
+
+def test_what_a_client_says_of_the_output_in_both_vocabularies_is_all_sent() -> None:
+    body = sent(ours(reasoning_effort="low", output_config={"later": 1}))
+    assert body["output_config"] == {"effort": "low", "later": 1}
 
 
 def test_an_unsaid_limit_is_said_because_the_wire_wants_one() -> None:
@@ -564,9 +594,97 @@ def test_a_stream_that_we_wrote_is_read_again_as_it_was(
     assert [event for event in heard if isinstance(event, Finished)] == [Finished(0, finish)]
 
 
-def test_calls_told_in_turns_are_refused_for_no_block_can_be_opened_twice() -> None:
+def blocks_of(data: bytes) -> list[Json]:
+    """The blocks of a stream as a strict client puts them together: each is whole before the next begins."""
+    found: list[Json] = []
+    for payload in Frames().feed(data):
+        event = json.loads(payload)
+        match event["type"]:
+            case "content_block_start":
+                assert event["index"] == len(found) and not (found and found[-1]["open"]), "a block in a block"
+                found.append({**event["content_block"], "json": "", "open": True})
+            case "content_block_delta":
+                assert event["index"] == len(found) - 1 and found[-1]["open"], "a delta outside its block"
+                delta = event["delta"]
+                found[-1]["text"] = found[-1].get("text", "") + delta.get("text", "")
+                found[-1]["json"] += delta.get("partial_json", "")
+            case "content_block_stop":
+                assert event["index"] == len(found) - 1
+                found[-1]["open"] = False
+    assert not any(block["open"] for block in found)
+    return found
+
+
+def shown(events: list[Any], calls: int, finish: str = "tool_calls") -> tuple[list[Json], bytes]:
+    """The blocks that a client sees, and what it saw before the end."""
+    written = Written("m")
+    early = written.start("up") + b"".join(map(written.event, events))
+    tools = tuple(ToolCall(Function("f", "{}"), f"c{number}") for number in range(calls))
+    return blocks_of(early + written.finish(Reply((Choice(0, "", finish, tools),), Usage()), {})), early
+
+
+@given(data=st.data(), calls=st.lists(st.dictionaries(words, words, max_size=2), min_size=1, max_size=4))
+def test_calls_told_in_turns_are_shown_one_after_the_other(data: st.DataObject, calls: list[dict[str, str]]) -> None:
+    left = {n: [ToolDelta(0, n, f"c{n}", "f"), *_pieces(n, arguments)] for n, arguments in enumerate(calls)}
+    events: list[Any] = []
+    while any(left.values()):
+        events.append(left[data.draw(st.sampled_from([n for n in left if left[n]]))].pop(0))
+        if data.draw(st.booleans()):
+            events.append(Text(0, "x"))
+    blocks, _ = shown(events, len(calls))
+    uses = {block["id"]: json.loads(block["json"] or "{}") for block in blocks if block["type"] == "tool_use"}
+    assert uses == {f"c{number}": arguments for number, arguments in enumerate(calls)}
+    assert sum(block["type"] == "tool_use" for block in blocks) == len(calls)
+    said = "".join(block["text"] for block in blocks if block["type"] == "text")
+    assert len(said) == sum(isinstance(event, Text) for event in events)
+
+
+def _pieces(number: int, arguments: dict[str, str]) -> list[ToolDelta]:
+    text = json.dumps(arguments)
+    return [ToolDelta(0, number, json=text[at : at + 5]) for at in range(0, len(text), 5)]
+
+
+def test_a_second_call_does_not_wait_longer_than_for_the_first() -> None:
+    first, second = ToolDelta(0, 0, "c0", "f", '{"a": 1}'), ToolDelta(0, 1, "c1", "f", '{"b"')
+    _, early = shown([first, second], 2)
+    assert b"c1" in early
+    _, held = shown([ToolDelta(0, 0, "c0", "f", '{"a"'), second], 2)
+    assert b"c1" not in held
+
+
+def test_a_call_that_was_cut_by_the_limit_is_shown_as_far_as_it_came() -> None:
+    blocks, _ = shown([ToolDelta(0, 0, "c0", "f", '{"a')], 1, "length")
+    assert blocks[0]["json"] == '{"a'
+
+
+def test_a_call_that_goes_on_after_its_arguments_were_whole_is_garbled() -> None:
     written = Written("m")
     for number in (0, 1):
-        written.event(ToolDelta(0, number, f"c{number}", "f"))
+        written.event(ToolDelta(0, number, f"c{number}", "f", "{}"))
+    assert written.event(ToolDelta(0, 0, json="\n")) == b""
     with pytest.raises(UpstreamGarbled):
         written.event(ToolDelta(0, 0, json="{}"))
+
+
+@pytest.mark.parametrize(("given", "told"), [({}, "{}"), ({"a": 1}, '{"a":1}')])
+def test_a_call_without_deltas_has_the_arguments_it_began_with(given: Json, told: str) -> None:
+    use = {**BLOCK, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": given}}
+    reader, heard = Reader(False), list[Any]()
+    ended = {**LAST, "delta": {"stop_reason": "tool_use"}}
+    for event in (START, use, {"type": "content_block_stop", "index": 0}, ended):
+        heard += reader.frame(json.dumps(event).encode())
+    assert "".join(event.json for event in heard if isinstance(event, ToolDelta)) == told
+    (call,) = reader.reply().choices[0].tool_calls
+    assert call.function is not None and json.loads(call.function.arguments) == given
+
+
+def test_requests_that_only_look_alike_in_the_other_wires_words_are_known_apart() -> None:
+    def alike(headers: dict[str, str] | None = None, **more: object) -> bool:
+        body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], **more}
+        found = origin(read_request(json.dumps(body).encode(), headers)[0].fields, "anthropic")
+        assert found is not None
+        return found.alike
+
+    assert alike() and alike(thinking={"type": "disabled"}) and alike(output_config={"effort": "low"})
+    assert not alike(thinking={"type": "enabled", "budget_tokens": 2_000})
+    assert not alike({"anthropic-beta": "x"}) and not alike(later=1)

@@ -1,0 +1,237 @@
+"""What a client of the Responses wire said, item by item, and its tools, put into our words; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.errors import BadBody
+
+Json = dict[str, Any]
+
+
+class Said(Struct):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[Json]
+
+
+class Call(Struct):
+    call_id: str
+    name: str
+    arguments: str
+
+
+class Result(Struct):
+    call_id: str
+    output: str | list[Json]
+
+
+class Words(Struct):
+    text: str
+
+
+class Refusal(Struct):
+    refusal: str
+
+
+class Image(Struct):
+    image_url: str | None = None
+    detail: str | None = None
+
+
+class File(Struct):
+    file_data: str | None = None
+    filename: str | None = None
+
+
+class Audio(Struct):
+    input_audio: Json
+
+
+class Tool(Struct):
+    name: str
+    parameters: Raw = Raw(b"null")
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ToolChoice(Struct):
+    type: str
+    name: str = ""
+
+
+IN_REPLIES = frozenset(("type", "id", "status"))
+"""What an item says of itself, because it once stood in a reply."""
+
+KEYS: Mapping[str, frozenset[str]] = {
+    "message": IN_REPLIES | {"role", "content", "phase"},
+    "function_call": IN_REPLIES | {"call_id", "name", "arguments", "caller"},
+    "function_call_output": IN_REPLIES | {"call_id", "output", "caller"},
+    "text": frozenset(("type", "text", "annotations", "logprobs", "prompt_cache_breakpoint")),
+    "refusal": frozenset(("type", "refusal")),
+    "input_image": frozenset(("type", "image_url", "detail", "prompt_cache_breakpoint")),
+    "input_file": frozenset(("type", "file_data", "filename", "prompt_cache_breakpoint")),
+    "input_audio": frozenset(("type", "input_audio")),
+    "function": frozenset(("type", "name", "parameters", "description", "strict")),
+}
+"""Of each kind of item, part and tool: what is translated. Where one says more, that is left untold."""
+
+TEXTS = ("input_text", "output_text", "text")
+
+_encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
+
+
+class Reading:
+    """One request on its way into our words. `untold` are the paths of what they do not say.
+
+    `rough`: something is left out that no other wire needs, but a model of this wire heeds.
+    """
+
+    def __init__(self) -> None:
+        self.untold: list[str] = []
+        self.rough = False
+
+    def messages(self, instructions: str | None, asked: str | list[Json]) -> list[Json]:
+        found: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
+        if isinstance(asked, str):
+            return [*found, {"role": "user", "content": asked}] if asked else found
+        for number, item in enumerate(asked):
+            self._item(item, f"input[{number}]", found)
+        return found
+
+    def _item(self, item: Json, at: str, found: list[Json]) -> None:
+        kind = item.get("type") or ("message" if "role" in item else "item_reference" if "id" in item else None)
+        match kind:
+            case "message":
+                self._message(item, at, found)
+            case "function_call":
+                self._call(item, at, found)
+            case "function_call_output":
+                found.append(self._result(item, at))
+            case "reasoning":
+                self.rough = True  # of an earlier turn
+            case str():
+                self.untold.append(at)
+                last = _assistant(found)
+                parts = last["content"] or []
+                parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
+                last["content"] = [*parts, {"type": kind, "item": item}]  # so that whoever looks sees one more
+            case _:
+                raise BadBody(f"`{at}`: an item needs a `type`", "see the API reference for this field", param=at)
+
+    def _message(self, item: Json, at: str, found: list[Json]) -> None:
+        seen = _convert(item, Said, at)
+        self._only_known(item, "message", at)
+        content = self._content(seen.content, f"{at}.content")
+        if seen.role == "assistant" and found and found[-1]["role"] == "assistant" and found[-1]["content"] is None:
+            found[-1]["content"] = content  # said after its calls, but before their results
+        else:
+            found.append({"role": seen.role, "content": content})
+
+    def _call(self, item: Json, at: str, found: list[Json]) -> None:
+        seen = _convert(item, Call, at)
+        self._only_known(item, "function_call", at)
+        function = {"name": seen.name, "arguments": seen.arguments}
+        calls = _assistant(found).setdefault("tool_calls", [])
+        calls.append({"id": seen.call_id, "type": "function", "function": function})
+
+    def _result(self, item: Json, at: str) -> Json:
+        seen = _convert(item, Result, at)
+        self._only_known(item, "function_call_output", at)
+        content = self._content(seen.output, f"{at}.output")
+        if isinstance(content, list):
+            self.untold += [f"{at}.output[{i}]" for i, part in enumerate(content) if part["type"] != "text"]
+        return {"role": "tool", "tool_call_id": seen.call_id, "content": content}
+
+    def _content(self, content: str | list[Json], at: str) -> str | list[Json]:
+        if isinstance(content, str):
+            return content
+        parts = [self._part(part, f"{at}[{i}]") for i, part in enumerate(content)]
+        return _short(parts)
+
+    def _part(self, part: Json, at: str) -> Json:
+        kind = part.get("type")
+        if not isinstance(kind, str):
+            raise BadBody(f"`{at}`: a part needs a `type`", "see the API reference for this field", param=at)
+        found = _translated(kind, part, at)
+        if found is None:
+            self.untold.append(at)
+            return {"type": kind, "part": part}
+        self._only_known(part, "text" if kind in TEXTS else kind, at)
+        return found
+
+    def _only_known(self, value: Json, kind: str, at: str) -> None:
+        self.untold += [f"{at}.{name}" for name, each in value.items() if name not in KEYS[kind] and each is not None]
+
+    # ---- tools
+
+    def tools(self, tools: list[Json], choice: str | Json | None) -> Json:
+        found: Json = {}
+        if tools:
+            found["tools"] = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+        if isinstance(choice, str):
+            found["tool_choice"] = choice
+        elif choice is not None:
+            seen = _convert(choice, ToolChoice, "tool_choice")
+            if seen.type != "function" or not seen.name:
+                self.untold.append("tool_choice")
+            found["tool_choice"] = {"type": "function", "function": {"name": seen.name}}
+        return found
+
+    def _tool(self, tool: Json, at: str) -> Json:
+        if tool.get("type") != "function":
+            self.untold.append(at)
+            return tool
+        seen = _convert(tool, Tool, at)
+        self._only_known(tool, "function", at)
+        function: Json = {"name": seen.name}
+        for name in ("description", "parameters", "strict"):
+            if tool.get(name) is not None:
+                function[name] = getattr(seen, name)
+        return {"type": "function", "function": function}
+
+
+def _assistant(found: list[Json]) -> Json:
+    """The turn of the assistant's that is under way: its words and its calls are one message in our words."""
+    if not found or found[-1]["role"] != "assistant":
+        found.append({"role": "assistant", "content": None})
+    return found[-1]
+
+
+def _short(parts: list[Json]) -> str | list[Json]:
+    """One text is said as a string, which every server understands."""
+    if not parts:
+        return ""
+    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
+
+
+def _translated(kind: str, part: Json, at: str) -> Json | None:
+    """None for what our words cannot point to: files of the vendor's own store, kinds to come."""
+    if kind in TEXTS:
+        return {"type": "text", "text": _convert(part, Words, at).text}
+    match kind:
+        case "refusal":
+            return {"type": "refusal", "refusal": _convert(part, Refusal, at).refusal}
+        case "input_image":
+            image = _convert(part, Image, at)
+            detail = {"detail": image.detail} if image.detail not in (None, "auto") else {}
+            return {"type": "image_url", "image_url": {"url": image.image_url, **detail}} if image.image_url else None
+        case "input_file":
+            file = _convert(part, File, at)
+            name = file.filename or "document"
+            return {"type": "file", "file": {"filename": name, "file_data": file.file_data}} if file.file_data else None
+        case "input_audio":
+            return {"type": "input_audio", "input_audio": _convert(part, Audio, at).input_audio}
+    return None
+
+
+def _convert(value: Json, kind: type[T], at: str) -> T:
+    try:
+        return msgspec.json.decode(_encode(value), type=kind)  # not `convert`: Raw is of bytes
+    except msgspec.ValidationError as error:
+        reason = str(error).partition(" - at `$")[0]
+        raise BadBody(f"`{at}`: {reason[:1].lower()}{reason[1:]}", "see the API reference", param=at) from error
