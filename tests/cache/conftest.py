@@ -1,0 +1,33 @@
+"""One patient upstream for the room, and one server in front of it, with the fast lane and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cache.patient import Patient, patient, settings
+from tests.served import Served, serving
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Patient]:
+    with patient() as up:
+        yield up
+
+
+@pytest.fixture(scope="session", params=["fast", "plain"])
+def served(
+    upstream: Patient, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    lane = f"fast_lane = {str(request.param == 'fast').lower()}"
+    with serving(tmp_path_factory.mktemp(request.param), settings(upstream.url, server=lane)) as server:
+        yield server
+
+
+@pytest.fixture
+def up(upstream: Patient) -> Patient:
+    """The upstream, as if nobody had asked it yet."""
+    upstream.stay()
+    upstream.seen.bodies.clear()
+    return upstream
