@@ -7,7 +7,8 @@ header: `headers = {cues = "[[logprob -3]]"}`.
     [[say some words]]            says these instead
     [[repeat 50]]                 says it that many times over
     [[think some words]]          shows this as reasoning first
-    [[tool name {"a": 1}]]        calls a tool, where the request has any
+    [[tool name {"a": 1}]]        calls a tool, where the request has any; said twice, two of them side by side
+    [[call]]                      calls one of the request's tools, the arguments read from the person's words
     [[logprob -0.5]]              log-probability of each token, where they are asked for (else -0.1)
     [[finish length]]             ends for this reason
     [[uncounted]]                 gives no usage
@@ -19,13 +20,17 @@ header: `headers = {cues = "[[logprob -3]]"}`.
     [[busy retry_after=2]]        has no time
     times=1 with fail or busy:    only at the first asking of a request, so that trying again helps
 
-A token is a word. With an assistant message at the end it goes on from there. Vectors are made from a hash of the text.
+A token is a word. With an assistant message at the end it goes on from there; with a tool's result there, it says that.
+A call that `tool_choice` asks for is made without a cue. Where JSON is asked for, it makes a value of the schema's
+shape out of the words; [[say some words]] breaks the schema, though not again when it is told so. Vectors are made from
+a hash of the text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import math
 import re
 from collections.abc import AsyncIterator
@@ -35,7 +40,7 @@ from msgspec import Raw, Struct
 
 from sizewise.answer import Ask, Finished, Send, Text, Thought, ToolDelta
 from sizewise.cards import Card, Endpoint
-from sizewise.chat import Chat, Choice, Embed, Function, Reply, ToolCall, Usage
+from sizewise.chat import Chat, Choice, Embed, Function, Message, Reply, ToolCall, Usage
 from sizewise.egress import Place
 from sizewise.errors import (
     BadBody,
@@ -50,8 +55,12 @@ from sizewise.errors import (
     UpstreamSlow,
 )
 from sizewise.money import Price
+from sizewise.providers.echo_calls import forbidden, wanted
+from sizewise.providers.echo_json import formed
+from sizewise.providers.wires.origin import told
 
 DIMENSIONS = 8
+MOST_DIMENSIONS = 32  # bytes of a hash
 MAX_REPEAT = 10_000
 PRICE = Price(input=1_000, output=2_000, cached=100, source="made up, so that sums can be checked", date="2026-11-25")
 """A thousand pico-dollars for a token read, two thousand for one said."""
@@ -118,7 +127,9 @@ class Script(Struct):
 
     text: str = ""
     thought: str = ""
-    call: str = ""
+    literal: bool = False  # the words are the cue's own
+    calls: list[str] = []
+    eager: bool = False
     logprob: float = -0.1
     finish: str = ""
     counted: bool = True
@@ -152,6 +163,7 @@ class Echo:
             raise
 
     async def _chat(self, chat: Chat, send: Send) -> Reply:
+        told(chat.fields)  # what was lost in translation is refused here as everywhere
         script = _script(chat, self._card, self._last[1])
         if self._gate is not None and script.wait:
             await self._gate.wait()
@@ -164,8 +176,15 @@ class Echo:
         return Reply(tuple(choices), _usage(chat, choices, script), self._card.model, "echo")
 
     def _vectors(self, embed: Embed) -> Reply:
-        words = sum(len(text.split()) for text in embed.inputs)
-        return Reply((), Usage(words), self._card.model, vectors=tuple(_vector(text) for text in embed.inputs))
+        """Of tokens it makes a text first: their numbers."""
+        texts = [each if isinstance(each, str) else " ".join(map(str, each)) for each in embed.inputs]
+        size = embed.dimensions or DIMENSIONS
+        if size > MOST_DIMENSIONS:
+            raise BadBody(
+                f"the echo has no {size} dimensions", f"ask for at most {MOST_DIMENSIONS}", param="dimensions"
+            )
+        words = sum(len(text.split()) for text in texts)
+        return Reply((), Usage(words), self._card.model, vectors=tuple(_vector(text, size) for text in texts))
 
 
 async def _choice(chat: Chat, script: Script, index: int, send: Send) -> Choice:
@@ -173,8 +192,8 @@ async def _choice(chat: Chat, script: Script, index: int, send: Send) -> Choice:
     tell = send if chat.stream else _silent
     if script.thought:
         await tell(Thought(index, script.thought))
-    if script.call and chat.tools:
-        return await _call(script, index, tell)
+    if script.calls:
+        return await _calls(script, index, tell)
     said: list[str] = []
     async for word in _words(chat, script):
         said.append(word)
@@ -202,15 +221,24 @@ async def _words(chat: Chat, script: Script) -> AsyncIterator[str]:
         await _stop(script, script.stop.after)
 
 
-async def _call(script: Script, index: int, tell: Send) -> Choice:
-    name, _, arguments = script.call.partition(" ")
-    half = len(arguments) // 2
-    await tell(ToolDelta(index, 0, "call_echo", name, arguments[:half]))
+async def _calls(script: Script, index: int, tell: Send) -> Choice:
+    """The calls side by side: first the one half of each one's arguments, then the other."""
+    calls = [(f"call_echo{number or ''}", *_named(call)) for number, call in enumerate(script.calls)]
+    for number, (id, name, arguments) in enumerate(calls):
+        await tell(ToolDelta(index, number, id, name, arguments[: len(arguments) // 2]))
     await asyncio.sleep(0)
     await _stop(script, 1)
-    await tell(ToolDelta(index, 0, json=arguments[half:]))
+    for number, (_, _, arguments) in enumerate(calls):
+        await tell(ToolDelta(index, number, json=arguments[len(arguments) // 2 :]))
     await tell(Finished(index, "tool_calls"))
-    return Choice(index, "", "tool_calls", (ToolCall(Function(name, arguments), "call_echo"),), script.thought)
+    made = tuple(ToolCall(Function(name, arguments), id) for id, name, arguments in calls)
+    return Choice(index, "", "tool_calls", made, script.thought)
+
+
+def _named(call: str) -> tuple[str, str]:
+    """The name of what is called, and its arguments."""
+    name, _, arguments = call.partition(" ")
+    return name, arguments
 
 
 async def _silent(event: object) -> None:
@@ -239,7 +267,26 @@ def _script(chat: Chat, card: Card, number: int) -> Script:
         for match in CUE.finditer(source):
             if match["to"] in (None, card.name):
                 _apply(script, _cue(match["verb"], match["rest"]), number)
+    _tools(chat, script)
+    if chat.schema and not script.literal:
+        script.text = formed(chat, script.text)
     return script
+
+
+def _tools(chat: Chat, script: Script) -> None:
+    """Settles whether a tool is called. Of one that was, the result is said: a call on cue is made once a question."""
+    results = [message.text for message in itertools.takewhile(_result, reversed(chat.messages))]
+    words = script.text
+    if results:
+        script.text, script.calls = "\n".join(reversed(results)), []
+    if forbidden(chat):
+        script.calls = []
+    elif not script.calls and (call := wanted(chat, words, script.eager)):
+        script.calls = [call]
+
+
+def _result(message: Message) -> bool:
+    return message.role == "tool"
 
 
 def _cue(verb: str, rest: str) -> Cue:
@@ -259,13 +306,15 @@ def _cue(verb: str, rest: str) -> Cue:
 def _apply(script: Script, cue: Cue, number: int) -> None:
     match cue.verb:
         case "say":
-            script.text = cue.rest
+            script.text, script.literal = cue.rest, True
         case "repeat":
             script.repeat = int(cue.number(1, MAX_REPEAT))
         case "think":
             script.thought = cue.rest
         case "tool":
-            script.call = cue.rest
+            script.calls.append(cue.rest)
+        case "call":
+            script.eager = True
         case "logprob":
             script.logprob = cue.number(-100, 0)
         case "finish":
@@ -300,8 +349,8 @@ def _usage(chat: Chat, choices: list[Choice], script: Script) -> Usage:
     return Usage(read, said + thought, reasoning=thought)
 
 
-def _vector(text: str) -> tuple[float, ...]:
+def _vector(text: str, size: int) -> tuple[float, ...]:
     """Length 1, the same for the same text."""
-    raw = [byte - 127.5 for byte in hashlib.sha256(text.encode()).digest()[:DIMENSIONS]]
+    raw = [byte - 127.5 for byte in hashlib.sha256(text.encode()).digest()[:size]]
     length = math.sqrt(sum(x * x for x in raw))
     return tuple(x / length for x in raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from sizewise.errors import (
     UpstreamGarbled,
 )
 from sizewise.providers.echo import Echo, echo_card
+from sizewise.routing.schema import Schemas
 from tests.routing.asking import Client, asking, chat, embed, until
 
 
@@ -197,3 +199,36 @@ def test_words_keep_the_spaces_between_them() -> None:
     reply, client = say(chat(text))
     assert reply.text == client.text == text
     assert all(a != b for a, b in pairwise(client.events))
+
+
+def test_where_json_is_asked_for_it_makes_a_value_of_that_shape_out_of_the_words() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "minLength": 20},
+            "born": {"type": "string", "format": "date"},
+            "age": {"type": "integer", "minimum": 18, "maximum": 99},
+            "tags": {"type": "array", "items": {"enum": ["kind", "tall"]}, "minItems": 2},
+            "boss": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/boss"}]},
+        },
+        "$defs": {"boss": {"type": "object", "properties": {"tall": {"type": "boolean"}}}},
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
+    asked = chat("Ada is 36 and tall", response_format=form)
+    promise = Schemas()(asked)
+    reply, client = say(asked)
+    assert promise is not None and promise.breach(reply, client.shown) is None
+    assert json.loads(reply.text)["age"] == 36 and json.loads(reply.text)["tags"] == ["tall", "tall"]
+    assert client.text == reply.text and len(client.shown) > 5
+    assert say(chat("x [[say no JSON]]", response_format=form))[0].text == "no JSON"
+
+
+def test_calls_on_cue_are_made_side_by_side() -> None:
+    reply, client = say(chat('[[tool a {"x": 1}]] [[tool b {"y": 2}]]', tools=[{"type": "function"}]))
+    assert [call.function.name for call in reply.choices[0].tool_calls if call.function] == ["a", "b"]
+    assert [event.index for event in client.events if isinstance(event, ToolDelta)] == [0, 1, 0, 1]
+
+
+def test_vectors_have_as_many_dimensions_as_asked() -> None:
+    assert len(say(Embed("echo/small", ["one"], {}, 16))[0].vectors[0]) == 16
+    assert say(Embed("echo/small", [[1, 2]], {}))[0].usage.input == 2

@@ -1,0 +1,132 @@
+"""A JSON value for a JSON schema, its blanks filled from a person's words, for the echo; validates nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+DEEPEST = 12  # levels; a schema that holds itself would have no end
+MOST = 10_000  # values, references followed, and characters of one text: a small schema may describe a huge value
+
+SAMPLES: Mapping[str, str] = {
+    "date": "2026-11-25",
+    "time": "12:00:00Z",
+    "date-time": "2026-11-25T12:00:00Z",
+    "duration": "PT1H",
+    "email": "echo@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
+_QUOTED = re.compile(r"(?<!\w)(['\"‘“«])(.+?)['\"’”»](?!\w)")
+Schema = Mapping[str, object]
+
+
+def filled(schema: object, words: str) -> object:
+    """The same for the same schema and words.
+
+    Numbers and quoted phrases are taken in the order in which they stand in `words`; a text without a phrase of its
+    own gets all the words, one of a set the member that the words name, one of a known format a sample. What is not
+    required stays out. `pattern`, `uniqueItems` and the like are not heeded.
+    """
+    return _Form(schema if isinstance(schema, dict) else {}, words).value(schema, 0)
+
+
+def phrases(words: str) -> list[str]:
+    """What stands in quotation marks."""
+    return [match[2] for match in _QUOTED.finditer(words)]
+
+
+class _Form:
+    """One filling. A number or phrase that has been used is gone."""
+
+    def __init__(self, root: Schema, words: str) -> None:
+        self._root = root
+        self._words = words
+        self._numbers: Iterator[str] = iter(_NUMBER.findall(words))
+        self._phrases = iter(phrases(words))
+        self._left = MOST
+
+    def value(self, schema: object, depth: int) -> object:
+        found = self._resolved(schema)
+        if depth > DEEPEST or self._left <= 0:
+            return None
+        if "const" in found:
+            return found["const"]
+        if options := _list(found.get("enum")):
+            return next((each for each in options if str(each).casefold() in self._words.casefold()), options[0])
+        match _kind(found):
+            case "object":
+                return self._object(found, depth)
+            case "array":
+                least = found.get("minItems")
+                length = least if isinstance(least, int) else 1
+                return [self.value(found.get("items"), depth + 1) for _ in range(min(length, self._left))]
+            case "integer":
+                return int(self._number(found))
+            case "number":
+                return self._number(found)
+            case "boolean":
+                return re.search(r"\b(no|not|false)\b", self._words, re.IGNORECASE) is None
+            case "null":
+                return None
+            case _:
+                return self._text(found)
+
+    def _object(self, schema: Schema, depth: int) -> dict[str, object]:
+        fields = schema.get("properties")
+        named: Mapping[str, object] = fields if isinstance(fields, dict) else {}
+        wanted = _list(schema.get("required")) if "required" in schema else list(named)
+        return {str(name): self.value(named.get(str(name)), depth + 1) for name in wanted}
+
+    def _text(self, schema: Schema) -> str:
+        if (sample := SAMPLES.get(str(schema.get("format")))) is not None:
+            return sample
+        least, most = schema.get("minLength"), schema.get("maxLength")
+        text = next(self._phrases, self._words)[: most if isinstance(most, int) else None]
+        return text.ljust(min(least if isinstance(least, int) else 0, MOST), ".")
+
+    def _number(self, schema: Schema) -> float:
+        said = float(next(self._numbers, "0"))
+        least, most = schema.get("minimum"), schema.get("maximum")
+        low = least if isinstance(least, (int, float)) else said
+        high = most if isinstance(most, (int, float)) else said
+        return min(max(said, low), max(high, low))
+
+    def _resolved(self, schema: object, depth: int = 0) -> Schema:
+        """Without references and choices: of several, the first that is not null. An endless reference is nothing."""
+        for _ in range(DEEPEST):
+            self._left -= 1
+            if not isinstance(schema, dict) or depth > DEEPEST or self._left <= 0:
+                return {}
+            if isinstance(reference := schema.get("$ref"), str):
+                schema = self._at(reference)
+            elif choices := _list(schema.get("anyOf")) or _list(schema.get("oneOf")):
+                schema = next((each for each in choices if each != {"type": "null"}), choices[0])
+            elif parts := _list(schema.get("allOf")):
+                schema = {name: value for part in parts for name, value in self._resolved(part, depth + 1).items()}
+            else:
+                return schema
+        return {}
+
+    def _at(self, reference: str) -> object:
+        """What "#/$defs/City" points to in the whole schema."""
+        place: object = self._root
+        for step in reference.removeprefix("#").split("/"):
+            place = place.get(step) if step and isinstance(place, dict) else place
+        return place
+
+
+def _kind(schema: Schema) -> object:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((each for each in kind if each != "null"), "null")
+    return kind or ("object" if "properties" in schema else "string")
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,238 @@
+"""What a JSON schema may ask of whoever checks it, measured before it is compiled; pure, and judges no answer.
+
+A few hundred bytes can describe more work than a day has: references that lead back to themselves, and choices among
+choices that double at every level. Such a schema is refused, and so is one that would have to be fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+
+from sizewise.errors import BadBody
+
+MAX_BYTES = 256 * 1024  # of JSON text
+MAX_DEPTH = 100  # levels of nesting
+MAX_BREADTH = 1_000  # schemas that are tried on one and the same value
+MANY = 1_000_000_000  # where counting ends
+MAX_UNFOLDED = 100_000  # schemas, with every reference written out; one that leads back to itself once
+
+Schema = Mapping[str, object]
+
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+SAME: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("not", "if", "then", "else"), "one"),
+        **dict.fromkeys(("allOf", "anyOf", "oneOf"), "list"),
+        **dict.fromkeys(("dependentSchemas", "dependencies"), "map"),
+    }
+)
+"""Keywords whose schemas are tried on the same value, and what they hold."""
+
+BELOW: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (
+                *("additionalItems", "additionalProperties", "contains", "propertyNames"),
+                *("unevaluatedItems", "unevaluatedProperties"),
+            ),
+            "one",
+        ),
+        "items": "any",
+        "prefixItems": "list",
+        **dict.fromkeys(("properties", "patternProperties"), "map"),
+    }
+)
+"""Keywords whose schemas are tried on what the value holds."""
+
+NOTES = frozenset({"title", "description", "default", "examples", "deprecated", "$comment", "$schema", "$id", "name"})
+KEPT = frozenset(
+    {
+        *("type", "enum", "const", "properties", "required", "additionalProperties", "items", "prefixItems"),
+        *("minItems", "maxItems", "minLength", "maxLength", "anyOf", "$ref", "$defs", "definitions"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    }
+)
+"""What a grammar made of the schema keeps (llama.cpp's json-schema-to-grammar). It is silent about the rest."""
+
+
+class Shape(Struct, frozen=True):
+    """`breadth` and `unfolded` as the limits above count them; `grammatical`: a grammar keeps all of the schema."""
+
+    breadth: int
+    unfolded: int
+    grammatical: bool
+
+
+def measured(schema: Schema, at: str) -> Shape:
+    """Raises BadBody, which names the place; `at` is the path of the whole schema."""
+    _depth(schema, at)
+    walk = _Walk(schema, at)
+    walk.read()
+    breadth = walk.breadth()
+    unfolded = walk.unfolded()
+    if breadth > MAX_BREADTH or unfolded > MAX_UNFOLDED:
+        raise _refused(
+            at, f"it tries {max(breadth, unfolded)} schemas or more, its references written out", "simplify it"
+        )
+    return Shape(breadth, unfolded, walk.grammatical)
+
+
+def _depth(schema: Schema, at: str) -> None:
+    level: list[object] = [schema]
+    for _ in range(MAX_DEPTH):
+        level = [each for value in level for each in _inside(value)]
+        if not level:
+            return
+    raise _refused(at, f"it is nested more than {MAX_DEPTH} levels deep", "flatten it")
+
+
+def _inside(value: object) -> Iterator[object]:
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (each for each in held if isinstance(each, (dict, list)))
+
+
+class _Walk:
+    """All schemas of one document, by their number; `same` and `below` are the numbers that each leads to."""
+
+    def __init__(self, root: Schema, at: str) -> None:
+        self.grammatical = True
+        self._root = root
+        self._at = at
+        self._anchors = dict(_anchors(root))
+        self._numbers: dict[int, int] = {}
+        self._found: list[tuple[Schema, str]] = []
+        self._same: list[list[int]] = []
+        self._below: list[list[int]] = []
+
+    def read(self) -> None:
+        self._number(self._root, self._at)
+        done = 0
+        while done < len(self._found):  # grows as schemas are found in schemas
+            schema, at = self._found[done]
+            self._same[done] = [self._number(each, where) for each, where in _schemas(schema, at, SAME)]
+            self._same[done] += [self._number(each, where) for each, where in self._referred(schema, at)]
+            self._below[done] = [self._number(each, where) for each, where in _schemas(schema, at, BELOW)]
+            self.grammatical = self.grammatical and _grammatical(schema)
+            done += 1
+
+    def _number(self, schema: Schema, at: str) -> int:
+        number = self._numbers.setdefault(id(schema), len(self._found))
+        if number == len(self._found):
+            self._found.append((schema, at))
+            self._same.append([])
+            self._below.append([])
+        return number
+
+    def _referred(self, schema: Schema, at: str) -> Iterator[tuple[Schema, str]]:
+        if "$id" in schema and schema is not self._root:
+            raise _refused(f"{at}.$id", "a schema inside has an address of its own", "leave `$id` out")
+        for keyword in REFERENCES:
+            reference = schema.get(keyword)
+            if reference is None or reference is True:
+                continue
+            where = f"{at}.{keyword}"
+            if not isinstance(reference, str) or not reference.startswith("#"):
+                raise _refused(
+                    where, f"{str(reference)[:100]!r} is not in this schema, and none is fetched", "begin it with '#'"
+                )
+            target = self._target(reference)
+            if isinstance(target, dict):
+                yield target, where
+            elif not isinstance(target, bool):
+                raise _refused(where, f"{reference[:100]!r} leads nowhere", "name a definition that is there")
+
+    def _target(self, reference: str) -> object:
+        name = reference[1:]
+        if name and not name.startswith("/"):
+            return self._anchors.get(name)
+        place: object = self._root
+        for step in name.split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(place, dict):
+                place = place.get(key)
+            elif isinstance(place, list) and key.isdecimal() and int(key) < len(place):
+                place = place[int(key)]
+            else:
+                return None
+        return place
+
+    def breadth(self) -> int:
+        """The most schemas that are tried on one value. Raises BadBody where that has no end."""
+        sizes: dict[int, int] = {}
+        for number in range(len(self._found)):
+            if number not in sizes:
+                _counted(number, self._same, sizes, self._endless)
+        return max(sizes.values())
+
+    def unfolded(self) -> int:
+        both = [[*same, *below] for same, below in zip(self._same, self._below, strict=True)]
+        return _counted(0, both, {})
+
+    def _endless(self, number: int) -> None:
+        raise _refused(self._found[number][1], "it refers to itself without going into the value", "mend the reference")
+
+
+def _counted(
+    start: int, edges: list[list[int]], sizes: dict[int, int], leads_back: Callable[[int], None] | None = None
+) -> int:
+    """How many schemas `start` leads to, itself included, each as often as it is led to; `sizes` keeps what is known.
+
+    One that leads back to where it came from counts as one, unless `leads_back` objects.
+    """
+    stack = [(start, iter(edges[start]))]
+    under_way = {start}
+    while stack:
+        here, rest = stack[-1]
+        for each in rest:
+            if each in under_way:
+                if leads_back is not None:
+                    leads_back(here)
+            elif each not in sizes:
+                stack.append((each, iter(edges[each])))
+                under_way.add(each)
+                break
+        else:
+            stack.pop()
+            under_way.discard(here)
+            sizes[here] = min(MANY, 1 + sum(sizes.get(each, 1) for each in edges[here]))
+    return sizes[start]
+
+
+def _schemas(schema: Schema, at: str, keywords: Mapping[str, str]) -> Iterator[tuple[Schema, str]]:
+    """The schemas under these keywords, with their paths; true and false weigh nothing."""
+    for keyword in schema.keys() & keywords.keys():
+        held, shape, where = schema[keyword], keywords[keyword], f"{at}.{keyword}"
+        found: list[tuple[object, str]] = [(held, where)]
+        if shape == "map":
+            found = [(each, f"{where}.{name}") for name, each in held.items()] if isinstance(held, dict) else []
+        elif isinstance(held, list):
+            found = [(each, f"{where}[{number}]") for number, each in enumerate(held)] if shape != "one" else []
+        yield from ((each, place) for each, place in found if isinstance(each, dict))
+
+
+def _anchors(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for keyword in ("$anchor", "$dynamicAnchor"):
+            if isinstance(name := value.get(keyword), str):
+                yield name, value
+    for each in _inside(value):
+        yield from _anchors(each)
+
+
+def _grammatical(schema: Schema) -> bool:
+    """A grammar loses what stands beside a reference or a choice, and of numbers it bounds whole ones only."""
+    said = schema.keys() - NOTES
+    if said & {"$ref", "anyOf"}:
+        return len(said - {"$defs", "definitions"}) == 1
+    if any("imum" in name for name in said) and schema.get("type") != "integer":
+        return False
+    wanted, known = schema.get("required"), schema.get("properties")
+    named = known.keys() if isinstance(known, dict) else ()
+    return said <= KEPT and (not isinstance(wanted, list) or all(name in named for name in wanted))
+
+
+def _refused(at: str, why: str, hint: str) -> BadBody:
+    return BadBody(f"`{at}`: {why}", hint, param=at)
