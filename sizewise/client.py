@@ -102,10 +102,12 @@ class Response:
         if self._connection is None and len(data) <= limit:
             return data
         parts, size = [data], len(data)
-        while size <= limit and (data := await self.chunk()):
+        large = max(size, int(self.get("content-length") or 0)) > limit
+        while not large and (data := await self.chunk()):
             parts.append(data)
             size += len(data)
-        if size > limit:
+            large = size > limit
+        if large:
             self.close()
             raise UpstreamGarbled(f"the answer is larger than {limit} bytes", "Is this the right endpoint?")
         return b"".join(parts)

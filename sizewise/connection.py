@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            self._fail(UpstreamGarbled(f"{self._name} spoke without being asked"))
+            self._fail(UpstreamGarbled(f"{self._name} spoke without being asked", "Check its base_url."))
             return
         self._heard = self._loop.time()
         had = len(self.parts)
@@ -245,7 +245,8 @@ class Connection(asyncio.Protocol):
             self._head_bytes = max(self._head_bytes, sum(len(name) + len(value) + 4 for name, value in self.fields))
         if self._head_bytes > HEAD_BYTES:
             self.headed = self.headed and not self._asking
-            self._fail(UpstreamGarbled(f"{self._name} sent more than {HEAD_BYTES} bytes of headers"))
+            words = f"{self._name} sent more than {HEAD_BYTES} bytes of headers"
+            self._fail(UpstreamGarbled(words, "Check its base_url."))
 
     def _resume(self) -> None:
         self._paused = False

@@ -11,7 +11,7 @@ from math import inf
 
 from sizewise.connection import Connection
 from sizewise.dial import Way, dial
-from sizewise.errors import UpstreamSlow
+from sizewise.errors import UpstreamDown, UpstreamSlow
 
 
 class Pool:
@@ -38,7 +38,10 @@ class Pool:
         return None
 
     async def open(self, within: float) -> Connection:
-        """A connection, new or set free by another. UpstreamSlow after `within` seconds; UpstreamDown."""
+        """A connection, new or set free by another. UpstreamSlow after `within` seconds; UpstreamDown.
+
+        Nothing was asked yet, so either may be tried again; it is the endpoint's trouble, unless we are the crowd.
+        """
         try:
             async with asyncio.timeout(within if within < inf else None):
                 connection = self.take()
@@ -47,9 +50,14 @@ class Pool:
                 elif connection is None:
                     self._slots += 1
                 return connection or await self._dial()
+        except UpstreamDown as error:
+            error.about = "endpoint"
+            raise
         except TimeoutError as why:
             crowd = f"; all {self.limit} are in use" if self._slots >= self.limit else ""
-            raise UpstreamSlow(f"there was no connection to {self.way.name} within {within:.3g} s{crowd}") from why
+            slow = UpstreamSlow(f"there was no connection to {self.way.name} within {within:.3g} s{crowd}")
+            slow.about, slow.again = ("request", False) if crowd else ("endpoint", True)
+            raise slow from why
 
     def drop(self) -> None:
         """Closes what is idle."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from sizewise.catalog import gguf, memory
+from sizewise.catalog.need import Need
 from sizewise.errors import (
     Busy,
     ModelUnavailable,
@@ -65,7 +66,7 @@ class Llama:
         self.file = file
         self.runtime = runtime  # as asked for; whole after `start`
         self._header: gguf.Header | None = None
-        self._need = memory.Need(0, 0, 0)
+        self._need = Need(0, 0, 0)
         self._state: State = "new"
         self._reason: SizewiseError | None = None
         self._settled = asyncio.Event()  # set while it is clear whether one can ask

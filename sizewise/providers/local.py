@@ -8,7 +8,9 @@ from pathlib import Path
 from sizewise.answer import Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Chat, Reply
+from sizewise.egress import DataClass
 from sizewise.errors import BadRequest, ModelUnavailable, SizewiseError
+from sizewise.providers.grammar import spelt
 from sizewise.providers.llamacpp import Health, Llama
 from sizewise.providers.runtime import ADD, Runtime, missing
 from sizewise.providers.wires.openai_bodies import write_request
@@ -48,8 +50,16 @@ class Local:
                 if chat.stream:
                     await send(event)
 
-        await llama.chat(write_request(chat, self._card.model), take)
+        await llama.chat(self._body(chat), take)
         return reader.reply()
+
+    async def count(self, chat: Chat, data_class: DataClass) -> int:
+        """Tokens of the prompt, by the model's own template and tokenizer; nothing leaves this machine."""
+        llama = await self.wake()
+        return await llama.count(self._body(chat))
+
+    def _body(self, chat: Chat) -> bytes:
+        return write_request(spelt(chat) if chat.schema else chat, self._card.model)
 
     def objection(self) -> str:
         """Why it cannot be asked now; a model that is not loaded yet can: the first who asks waits for it."""

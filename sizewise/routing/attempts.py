@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from sizewise.answer import Extra, Finished, Result, Text, Thought, ToolDelta, Tried
 from sizewise.cards import Card
 from sizewise.chat import Choice, Reply, Usage
@@ -17,6 +19,7 @@ from sizewise.errors import (
 from sizewise.money import Price
 from sizewise.routing.constraints import PER_TOKEN, expected
 from sizewise.routing.policy import Outcome, Question
+from sizewise.routing.schema import Breach
 
 Said = Text | ToolDelta | Thought | Extra | Finished
 """The events that come from the model itself."""
@@ -42,9 +45,13 @@ class Try:
     odd = 0  # characters that are not plain text
     plain = True  # nothing but plain text came
     prefix = ""  # what the client had already read when this attempt began
+    breach: Breach | None = None  # of the promise of JSON, where the reply breaks it
+    more = 0  # tokens that it had to read beside the question
     lent = False  # asked for log-probabilities that the client did not ask for
     score: float | None = None
     verdict = ""
+    sees: frozenset[str] = frozenset()  # what the request holds beside text
+    at = 0.0  # unix seconds when it began, where the price depends on it
     _booked: tuple[Usage, int | None] | None = None
 
     def __init__(self, number: int, card: Card, why: str, began: float) -> None:
@@ -67,7 +74,7 @@ class Try:
     def outcome(self, prompt: int, shown: bool) -> Outcome:
         usage, cost = self.booked(prompt)
         seconds = self.ended - self.began
-        if self.reply is not None:
+        if self.reply is not None and self.error is None:
             return Outcome(
                 self.card, self.reply, seconds=seconds, usage=usage, cost=cost, why=self.why, number=self.number
             )
@@ -85,14 +92,15 @@ class Try:
             cost,
             self.why,
             self.number,
+            again=error.again,
         )
 
     def booked(self, prompt: int) -> tuple[Usage, int | None]:
         """Tokens and pico-dollars, once it has ended. `prompt` is the estimate of what it had to read."""
         booked = self._booked
         if booked is None:
-            usage = self._usage(prompt)
-            booked = self._booked = (usage, price(self.card.price, usage))
+            usage = self._usage(prompt + self.more)
+            booked = self._booked = (usage, self._cost(usage))
         return booked
 
     def _usage(self, prompt: int) -> Usage:
@@ -104,6 +112,27 @@ class Try:
         if size == 0 and self.error is not None and not isinstance(self.error, WORKED):
             return NOTHING
         return Usage(prompt, -(-size // PER_TOKEN), estimated=True)
+
+    def _cost(self, usage: Usage) -> int | None:
+        """Whole pico-dollars, rounded nowhere; no tokens cost nothing, whatever the price.
+
+        Where our own price is unknown or does not hold, the upstream's own word, if the card trusts it.
+        """
+        if not usage.input and not usage.output and not usage.billed:
+            return 0
+        card, price = self.card, self.card.price
+        if price.when:
+            price = price.at(self.at, self.at + self.ended - self.began)
+        cost = None
+        if not usage.unpriced and not (price.apart and self._apart(price, usage)):
+            cost = price.of(
+                usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning, usage.cache_write_1h
+            )
+        return usage.billed if cost is None and card.endpoint.bills else cost
+
+    def _apart(self, price: Price, usage: Usage) -> bool:
+        """Whether tokens occur that the price is not for."""
+        return bool(price.apart & self.sees) or usage.audio > 0
 
     def tried(self, prompt: int) -> Tried:
         usage, cost = self.booked(prompt)
@@ -145,20 +174,13 @@ def cut(one: Try) -> SizewiseError | None:
     return ended
 
 
-def price(price: Price, usage: Usage) -> int | None:
-    """Whole pico-dollars; no tokens cost nothing, whatever the price."""
-    if not usage.input and not usage.output:
-        return 0
-    return price.of(usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning)
-
-
 def filled(reply: Reply, prompt: int) -> Usage:
     """The reply's usage, with estimates for what the model did not count."""
     usage = reply.usage
     if not usage.estimated:
         return usage
     out = usage.output or -(-sum(map(_size, reply.choices)) // PER_TOKEN)
-    return Usage(usage.input or prompt, out, usage.cached, usage.cache_write, usage.reasoning, True)
+    return msgspec.structs.replace(usage, input=usage.input or prompt, output=out)
 
 
 def _size(choice: Choice) -> int:

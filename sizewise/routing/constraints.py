@@ -26,6 +26,8 @@ from sizewise.errors import (
 from sizewise.money import dollars
 from sizewise.routing.names import Plan
 from sizewise.routing.policy import Candidate, Field, Question, strength
+from sizewise.routing.schema import Promise
+from sizewise.routing.ways import unknown
 
 Health = Callable[[Card], str]
 """Why a model cannot be asked just now, in words; empty when it is well."""
@@ -35,6 +37,8 @@ PER_TOKEN_MOST = 8  # and at most, over the whole of any prompt that people real
 PER_MESSAGE = 4  # tokens of the chat template around each message
 PER_MEDIUM = 800  # tokens of one image, sound or file; only an order of magnitude
 ANSWER = 1_000  # tokens of an answer whose length was not said
+
+ABLER = "leave it out, or name a model that can"
 
 
 class Need(Struct, frozen=True):
@@ -48,6 +52,7 @@ class Need(Struct, frozen=True):
     reach: Place | None  # the furthest place this data may go to; None is nowhere
     online: bool  # may leave this machine
     max_cost: int | None
+    promise: Promise | None = None  # what every answer must be
 
 
 class Against(Struct, frozen=True):
@@ -75,8 +80,9 @@ def need(ask: Ask, reach: Mapping[DataClass, Place], unsaid: DataClass) -> Need:
         question = Question(tokens, what.max_tokens, what.n, what.tools, what.schema, what.logprobs, plain)
     else:
         task, sees = "embed", frozenset()
-        size = max((len(text) for text in what.inputs), default=0)
-        question = Question(sum(len(text) for text in what.inputs) // PER_TOKEN, plain=False)
+        sizes = [len(each) if isinstance(each, str) else len(each) * PER_TOKEN for each in what.inputs]
+        size = max(sizes, default=0)
+        question = Question(sum(sizes) // PER_TOKEN, 0, plain=False)
     online = wishes.online != "deny"
     return Need(task, size, question, sees, data_class, reach.get(data_class), online, wishes.max_cost)
 
@@ -117,7 +123,7 @@ def _by_cost(candidate: Candidate) -> tuple[bool, int, float]:
 def expected(card: Card, question: Question) -> int | None:
     """Pico-dollars for this prompt and the longest answer asked for, or 1,000 tokens where none was said."""
     out = ANSWER if question.max_tokens is None else question.max_tokens
-    return card.price.of(question.tokens, out * question.choices)
+    return card.price.most(question.tokens, out * question.choices)
 
 
 def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | None:
@@ -128,7 +134,7 @@ def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | 
         return Against(card, f"is at place {card.place!r}, and the request denies going online", Forbidden)
     if card.task != need.task:
         what = "an embedding model" if card.task == "embed" else "a chat model"
-        return Against(card, f"is {what}", BadRequest, "model")
+        return Against(card, f"is {what}", BadRequest, "model", "name another model, or ask this one at its own door")
     return (
         _window(card, need, exact)
         or _unable(card, need, exact)
@@ -160,19 +166,24 @@ def _window(card: Card, need: Need, exact: bool) -> Against | None:
     return Against(card, why, TooLong, "messages", "shorten the prompt or name a model with a larger window")
 
 
+def fits(card: Card, question: Question) -> bool:
+    """Whether its window, as far as it is known, has room for the question and the longest answer asked for."""
+    return card.context is None or question.tokens + (question.max_tokens or 0) <= card.context
+
+
 def _unable(card: Card, need: Need, exact: bool) -> Against | None:
     asked = need.question
     if need.sees and not need.sees <= card.sees and (not exact or card.weights or "sees" in card.facts):
         blind = ", ".join(sorted(need.sees - card.sees))
-        return Against(card, f"cannot take {blind}", BadRequest, "messages")
+        return Against(card, f"cannot take {blind}", BadRequest, "messages", ABLER)
     if asked.tools and not card.tools and (not exact or card.tools is False):
         why = "cannot call tools" if card.tools is False else "is not known to call tools"
-        return Against(card, why, BadRequest, "tools")
+        return Against(card, why, BadRequest, "tools", ABLER)
     if asked.logprobs and not card.logprobs and (not exact or card.logprobs is False):
         why = "gives no log-probabilities" if card.logprobs is False else "is not known to give log-probabilities"
-        return Against(card, why, BadRequest, "logprobs")
+        return Against(card, why, BadRequest, "logprobs", ABLER)
     if asked.choices > 1 and card.weights is not None:
-        return Against(card, f"gives one choice at a time, and n is {asked.choices}", BadRequest, "n")
+        return Against(card, f"gives one choice at a time, and n is {asked.choices}", BadRequest, "n", ABLER)
     if not exact and card.max_output is not None and (asked.max_tokens or 0) > card.max_output:
         why = f"writes at most {card.max_output} tokens, and {asked.max_tokens} are asked for"
         return Against(card, why, BadRequest, "max_tokens")
@@ -196,13 +207,20 @@ def _unwell(card: Card, health: Health) -> Against | None:
     return Against(card, words, ModelUnavailable, hint="try again later, or name another model") if words else None
 
 
-def refusal(plan: Plan, against: tuple[Against, ...]) -> SizewiseError:
-    """The error when nobody is left: of a single model its own, of several all reasons."""
+def refusal(plan: Plan, against: tuple[Against, ...], left: Callable[[Card], float] = unknown) -> SizewiseError:
+    """The error when nobody is left: of a single model its own, of several all reasons.
+
+    `left`: seconds until an ill model may be asked; where waiting helps, the error says for how long.
+    """
+    ill = [each.card for each in against if each.error is ModelUnavailable]
+    wait = min((seconds for card in ill if (seconds := left(card)) > 0), default=None)
     if len(against) == 1 and plan.exact:
         only = against[0]
-        return only.error(f"{only.card.name} {only.why}", only.hint, param=only.param)
+        return only.error(f"{only.card.name} {only.why}", only.hint, param=only.param, retry_after=wait)
     reasons = "; ".join(f"{each.card.name} {each.why}" for each in against)
     kinds = {each.error for each in against}
+    if wait is not None or kinds == {ModelUnavailable}:
+        return ModelUnavailable(f"no model can answer now: {reasons}", "try again later", retry_after=wait)
     if kinds == {TooLong}:
         return TooLong(f"no model fits: {reasons}", "shorten the prompt", param="messages")
     return NoModelFits(f"no model fits: {reasons}", "ask for less, or add a model that can do it", param="model")

@@ -16,6 +16,7 @@ from sizewise.chat import Choice, Reply, Usage
 from sizewise.egress import DataClass, Place
 from sizewise.errors import SizewiseError
 from sizewise.money import dollars
+from sizewise.routing.affinity import Affinity
 from sizewise.routing.constraints import Health, Need, field, need, refusal
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Outcome, Race, Resume, Told, Verdict
@@ -63,12 +64,20 @@ class Decision(Struct, frozen=True):
 
 
 def explain(
-    ask: Ask, names: Names, health: Health, reach: Mapping[DataClass, Place], unsaid: DataClass = "internal"
+    ask: Ask,
+    names: Names,
+    health: Health,
+    reach: Mapping[DataClass, Place],
+    unsaid: DataClass = "internal",
+    affinity: Affinity | None = None,
 ) -> Decision:
     """Raises UnknownModel for a name that means nothing; nobody fitting is a Decision."""
     plan = names(ask.what, ask.wishes.policy)
     needed = need(ask, reach, unsaid)
     candidates, against = field(plan, needed, health)
+    turn = affinity.turn(ask) if affinity is not None else None
+    if turn is not None:
+        plan = turn.plan(plan, against)
     steps = _played(plan, needed, candidates) if candidates else ()
     asked_for = {model: step.why for step in reversed(steps) for model in step.models}
     seen = [

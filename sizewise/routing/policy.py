@@ -45,14 +45,18 @@ class Question(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True):
-    """Ask `card`, after a pause of `after_s` seconds. `hold_s` bounds the time in which the client sees nothing of a
-    hold or first_word, in seconds; then the attempt has failed. `why` is one sentence the client may read."""
+    """Ask `card`, after a pause of `after_s` seconds and up to `spread_s` more, by chance.
+
+    `hold_s` bounds the time in which the client sees nothing of a hold or first_word, in seconds; then the attempt has
+    failed. `why` is one sentence the client may read.
+    """
 
     card: Card
     why: str
     commit: Commit = "stream"
     hold_s: float = 60.0
     after_s: float = 0.0
+    spread_s: float = 0.0
 
 
 class Race(Struct, frozen=True):
@@ -101,6 +105,7 @@ class Outcome(Struct, frozen=True):
     why: str = ""
     number: int = 0  # position among the request's attempts, from 1
     degraded: str = ""  # set by a policy that shows a distrusted reply: the reason
+    again: bool = False  # the same model may do better in a moment
 
     @property
     def settled(self) -> bool:
@@ -143,9 +148,9 @@ class Judging(Protocol):
 
 
 def attempt(
-    card: Card, why: str, commit: Commit = "stream", hold_s: float = 60.0, after_s: float = 0.0
+    card: Card, why: str, commit: Commit = "stream", hold_s: float = 60.0, after_s: float = 0.0, spread_s: float = 0.0
 ) -> Generator[Move, Told, Outcome]:
-    return cast(Outcome, (yield Attempt(card, why, commit, hold_s, after_s)))
+    return cast(Outcome, (yield Attempt(card, why, commit, hold_s, after_s, spread_s)))
 
 
 def race(attempts: tuple[Attempt, ...], after_s: float) -> Generator[Move, Told, Outcome]:
@@ -164,8 +169,10 @@ def resume(card: Card, said: str, why: str) -> Generator[Move, Told, Outcome]:
     return cast(Outcome, (yield Resume(card, said, why)))
 
 
-RETRIABLE = frozenset({"upstream_unreachable"})
-"""Failures after which the same model may be asked again at once: most often a connection that had gone stale."""
+PAUSE_S = 0.2  # the first retry comes within this, each further one within twice the time
+PAUSE_MOST_S = 10.0
+SPREAD = 0.25  # of a pause that a model asked for, so that not all come back at once
+HEDGED_S = 3_600.0  # a hedged first word is awaited as long as any other
 
 
 def in_turn(
@@ -175,34 +182,64 @@ def in_turn(
     retries: int = 0,
     patience_s: float = 0.0,
     resumes: bool = False,
+    hedge_s: float = 0.0,
 ) -> Route:
     """One after the other until somebody answers: the words pass as they come, so a failure counts before the first.
 
-    A model that could not be reached is asked `retries` times more; so is a busy one that named a wait of at most
-    `patience_s` seconds. With `resumes` an answer of plain text that broke off is finished by a card that can.
+    What may pass (`Outcome.again`: not reached, reset, busy, 5xx; no timeout with the question in its hands, no
+    refusal) is asked `retries` times more, or until all its replicas have been, after a pause that grows and is spread
+    by chance; one that names a pause of at most `patience_s` seconds, after that. With `hedge_s` the second starts when
+    the first has not spoken by then. With `resumes` a plain answer that broke off is finished by a card that can.
     """
-    got = Outcome(cards[0])
-    because = why
-    for card in cards:
+    got, left, because = Outcome(cards[0]), cards, why
+    if hedge_s > 0 and (second := _second(cards)):
+        late = f"{cards[0].name} had not spoken after {hedge_s:g} s, or failed"
+        pair = Attempt(cards[0], why, "first_word", HEDGED_S), Attempt(second, late, "first_word", HEDGED_S)
+        got = yield from race(pair, hedge_s)
+        left, because = cards[2:], _went(got)
+    for card in () if got.settled else left:
         got = yield from attempt(card, because)
-        for _ in range(retries):
+        for number in range(max(retries, card.endpoint.replicas - 1) if retries else 0):
             if got.settled or not _worth_another(got, patience_s):
                 break
-            got = yield from attempt(card, f"{_went(got)}; asked once more", after_s=got.retry_after or 0.0)
+            after_s, spread_s = _pause(got, number)
+            words = f"{_went(got)}; asked once more"
+            got = yield from attempt(card, words, after_s=after_s, spread_s=spread_s)
         if got.settled:
             break
         because = _went(got)
-    if resumes and got.reply is None and got.said and question.plain:
+    return (yield from carried_on(question, cards, got)) if resumes else got
+
+
+def carried_on(question: Question, cards: tuple[Card, ...], got: Outcome) -> Route:
+    """`got`, or where it is a plain answer that broke off, what became of it on the cards that can go on with it."""
+    if got.reply is None and got.said and question.plain:
         for card in cards:
             if card.resumes and got.reply is None and got.said:
                 got = yield from resume(card, got.said, f"{got.card.name} broke off in mid-answer ({got.error})")
     return got
 
 
+def _second(cards: tuple[Card, ...]) -> Card | None:
+    """Who is asked when the first is slow: the next, or the only one once more where it has another replica."""
+    if len(cards) > 1:
+        return cards[1]
+    return cards[0] if cards[0].endpoint.replicas > 1 else None
+
+
 def _worth_another(got: Outcome, patience_s: float) -> bool:
+    if got.error == "busy":  # our own line before it: whoever was turned away there shall not come back at once
+        return False
     if got.retry_after is not None:
         return got.retry_after <= patience_s
-    return got.error in RETRIABLE
+    return got.again
+
+
+def _pause(got: Outcome, number: int) -> tuple[float, float]:
+    """Seconds before retry `number` (from 0), and how many more by chance: full jitter, above what was asked for."""
+    if got.retry_after is not None:
+        return got.retry_after, got.retry_after * SPREAD
+    return 0.0, min(PAUSE_S * 2.0**number, PAUSE_MOST_S)
 
 
 def _went(got: Outcome) -> str:

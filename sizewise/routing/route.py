@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from time import perf_counter
+from time import perf_counter, time
 from types import MappingProxyType
 
 import msgspec
@@ -18,18 +18,36 @@ import msgspec
 from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
+from sizewise.deadline import Deadline
 from sizewise.egress import DataClass, Place
 from sizewise.errors import OverBudget, SizewiseError, UpstreamSlow
 from sizewise.money import dollars
+from sizewise.routing.affinity import Affinity
 from sizewise.routing.attempts import Try, spent
-from sizewise.routing.constraints import Health, Need, expected, field, need, refusal
+from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need, refusal
 from sizewise.routing.given import Given
 from sizewise.routing.names import Plan
-from sizewise.routing.policy import All, Attempt, Field, Judge, Judging, Move, Outcome, Race, Resume, Told, Verdict
+from sizewise.routing.policy import (
+    All,
+    Attempt,
+    Field,
+    Judge,
+    Judging,
+    Move,
+    Outcome,
+    Question,
+    Race,
+    Resume,
+    Told,
+    Verdict,
+)
 from sizewise.routing.relay import keeping, noting, passing
 from sizewise.routing.rewrite import resumed, with_logprobs
+from sizewise.routing.schema import Promise, Schemas, corrected
+from sizewise.routing.ways import FREE, Ways
 
 MAX_PAUSE_S = 60.0  # before an attempt
+USUAL_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
 
 EVERYWHERE: Mapping[DataClass, Place] = MappingProxyType(
     {"public": "anyone", "internal": "anyone", "confidential": "machine"}
@@ -45,9 +63,21 @@ class Routed:
     """An Answerer that asks others. `plan` says who is considered, `connect` makes an Answerer of a card.
 
     `reach` is the furthest place each class of data may go to, `unsaid` the class of data that nobody classified.
+    `affinity` minds sessions; without it there are none.
     """
 
-    __slots__ = ("_connect", "_health", "_judge", "_plan", "_reach", "_unsaid")
+    __slots__ = (
+        "_affinity",
+        "_connect",
+        "_health",
+        "_judge",
+        "_plan",
+        "_reach",
+        "_schemas",
+        "_total",
+        "_unsaid",
+        "_ways",
+    )
 
     def __init__(
         self,
@@ -57,6 +87,8 @@ class Routed:
         health: Health = well,
         reach: Mapping[DataClass, Place] = EVERYWHERE,
         unsaid: DataClass = "internal",
+        affinity: Affinity | None = None,
+        ways: Ways = FREE,
     ) -> None:
         self._plan = plan
         self._connect = connect
@@ -64,17 +96,30 @@ class Routed:
         self._health = health
         self._reach = reach
         self._unsaid = unsaid
+        self._affinity = affinity
+        self._ways = ways
+        self._total = Deadline(ways.total_s)
+        self._schemas = Schemas()
 
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         plan = self._plan(ask.what, ask.wishes.policy)
         needed = need(ask, self._reach, self._unsaid)
+        if isinstance(ask.what, Chat) and ask.what.schema:
+            needed = msgspec.structs.replace(needed, promise=self._schemas(ask.what))
         candidates, against = field(plan, needed, self._health)
         if not candidates:
-            raise refusal(plan, against)
+            raise refusal(plan, against, self._ways.left)
         if ask.wishes.data_class != needed.data_class:
             wishes = msgspec.structs.replace(ask.wishes, data_class=needed.data_class)
             ask = Ask(ask.what, ask.caller, ask.trace, ask.started, wishes, ask.door)
-        return await _Request(self._connect, self._judge, plan, needed, candidates, ask, send).run()
+        turn = None if self._affinity is None else self._affinity.turn(ask)
+        if turn is not None:
+            plan = turn.plan(plan, against)
+        request = _Request(self._connect, self._judge, plan, needed, candidates, ask, send, self._ways, self._total)
+        reply = await request.run()
+        if turn is not None:
+            turn.remember(request._given, reply)
+        return reply
 
 
 class _Race:
@@ -101,7 +146,10 @@ class _Race:
 class _Request:
     """One request under way, from the policy's first move to the books."""
 
-    __slots__ = ("_ask", "_connect", "_field", "_given", "_judge", "_left_early", "_need", "_over", "_plan", "_streams")
+    __slots__ = (
+        *("_ask", "_connect", "_field", "_given", "_judge", "_left_early", "_need", "_over", "_plan", "_repaired"),
+        *("_streams", "_total", "_until", "_ways"),
+    )
 
     def __init__(
         self,
@@ -112,8 +160,14 @@ class _Request:
         field: Field,
         ask: Ask,
         send: Send,
+        ways: Ways,
+        total: Deadline,
     ) -> None:
         self._connect = connect
+        self._ways = ways
+        self._total = total
+        wished = ask.wishes.max_ms
+        self._until = ask.started + (ways.total_s if wished is None else min(ways.total_s, wished / 1000))
         self._judge = judge
         self._plan = plan
         self._need = need
@@ -121,7 +175,8 @@ class _Request:
         self._ask = ask
         self._streams = isinstance(ask.what, Chat) and ask.what.stream
         self._given = Given(send, plan.name, need.question.tokens)
-        self._over: OverBudget | None = None  # why an attempt was not made
+        self._over: OverBudget | UpstreamSlow | None = None  # why an attempt was not made
+        self._repaired = False  # the one repair of a request has been made
         self._left_early = False  # the client did not wait for the end
 
     async def run(self) -> Reply:
@@ -163,16 +218,24 @@ class _Request:
     # ---- moves ------------------------------------------------------------------------------------------------------
 
     async def _attempt(self, move: Attempt) -> Outcome:
-        if move.after_s > 0:
-            await asyncio.sleep(min(move.after_s, MAX_PAUSE_S))
-        if self._too_dear(move.card):
+        pause = move.after_s
+        if move.spread_s > 0:
+            pause += move.spread_s * self._ways.chance()
+        failed = self._failed(move.card) if self._given.tries else None
+        if failed is not None and pause >= self._left():
+            return self._outcome(failed)
+        if pause > 0:
+            await asyncio.sleep(min(pause, MAX_PAUSE_S, self._left()))
+        if failed is not None and not self._ways.spare(move.card):
+            return self._outcome(failed)
+        if self._barred(move.card):
             return self._unmade(move)
         one = self._begin(move.card, move.why)
         await self._make(one, move)
-        return self._outcome(one)
+        return self._outcome(one if one.breach is None else await self._repair(one, move))
 
     async def _all(self, move: All) -> tuple[Outcome, ...]:
-        made = [None if self._too_dear(each.card) else self._begin(each.card, each.why) for each in move.attempts]
+        made = [None if self._barred(each.card) else self._begin(each.card, each.why) for each in move.attempts]
         pairs = list(zip(made, move.attempts, strict=True))
         held = [(one, msgspec.structs.replace(each, commit="hold")) for one, each in pairs if one is not None]
         await _together([self._make(one, each) for one, each in held])
@@ -184,7 +247,7 @@ class _Request:
         try:
             async with asyncio.TaskGroup() as group:
                 for each in move.attempts:
-                    if self._too_dear(each.card):
+                    if self._barred(each.card):
                         last = self._unmade(each)
                         continue
                     one = self._begin(each.card, each.why)
@@ -198,7 +261,8 @@ class _Request:
         if race.won.done():
             return self._outcome(race.won.result())
         if race.running:
-            return self._outcome([*race.running.values()][-1])
+            one = [*race.running.values()][-1]
+            return self._outcome(one if one.breach is None else await self._repair(one, Attempt(one.card, one.why)))
         if last is None:
             raise self._given.nonsense("yields a Race of nobody")
         return last
@@ -208,7 +272,7 @@ class _Request:
         allowed = broken is not None and broken.reply is None and self._need.question.plain and move.card.resumes
         if broken is None or not allowed or not isinstance(what, Chat) or move.said != broken.resumable:
             raise self._given.nonsense("yields a Resume where nothing that can be continued broke off")
-        if self._too_dear(move.card):
+        if self._barred(move.card):
             return self._outcome(broken)
         one = self._begin(move.card, move.why)
         one.prefix = move.said
@@ -224,6 +288,24 @@ class _Request:
                 one.score, one.verdict = verdict.score, verdict.why
         return verdict
 
+    async def _repair(self, one: Try, move: Attempt) -> Try:
+        """Shows a model what in its answer breaks the promise, and asks once more: once a request, within its limits.
+
+        Returns the attempt that counts, which is the first where the second came to nothing either.
+        """
+        breach, what = one.breach, self._ask.what
+        if breach is None or self._repaired or self._given.shown is one or not isinstance(what, Chat):
+            return one
+        more, question = breach.size // PER_TOKEN, self._need.question
+        question = msgspec.structs.replace(question, tokens=question.tokens + more)
+        if self._barred(one.card, question) or not fits(one.card, question):
+            return one
+        self._repaired = True
+        again = self._begin(one.card, f"{one.card.name} broke the schema ({breach.rule}); asked once more")
+        again.more = more
+        await self._make(again, move, what=corrected(what, breach))
+        return one if again.error is not None else again
+
     # ---- one attempt ------------------------------------------------------------------------------------------------
 
     def _begin(self, card: Card, why: str) -> Try:
@@ -233,6 +315,10 @@ class _Request:
         else:
             raise self._given.nonsense(f"asks {card.name}, which is not among the candidates")
         one = Try(len(self._given.tries) + 1, card, why, perf_counter() - self._ask.started)
+        if card.price.when:
+            one.at = time()
+        if card.price.apart:
+            one.sees = self._need.sees
         self._given.tries.append(one)
         return one
 
@@ -240,19 +326,23 @@ class _Request:
         """Asks once. Notes a failure and how it went; raises only what is no failure of the model."""
         ask, held, clock = self._ask, move.commit == "hold", None
         one.asked, one.result = True, "failed"  # until it is known better
-        if held and one.card.logprobs and isinstance(ask.what, Chat) and not ask.what.logprobs:
-            what, one.lent = with_logprobs(ask.what), True
+        asked = what or ask.what
+        if held and one.card.logprobs and isinstance(asked, Chat) and not asked.logprobs:
+            what, one.lent = with_logprobs(asked), True
         if what is not None:
             ask = Ask(what, ask.caller, ask.trace, ask.started, ask.wishes, ask.door)
-        limit = self._limit(move)
+        limit = self._limit(one, move)
+        watched = self._total.begin(self._ask.started) if limit is None else None
         try:
             answerer = self._connect(one.card)
             if limit is None:
                 one.reply = await answerer(ask, self._relay(one, held, race))
             else:
                 async with asyncio.timeout(limit) as clock:
-                    lifted = clock if move.commit == "first_word" and self._left() is None else None
+                    lifted = clock if move.commit == "first_word" else None
                     one.reply = await answerer(ask, self._relay(one, held, race, lifted))
+            if self._need.promise is not None:
+                self._check(one, self._need.promise)
             one.result = "answered"
             if race is not None and not race.claims(one):
                 one.result = "lost_race"
@@ -263,26 +353,50 @@ class _Request:
         except TimeoutError as error:
             if clock is None or not clock.expired():
                 raise  # not our clock: a fault of the answerer
-            one.error = UpstreamSlow(f"{one.card.name} had not answered after {limit:g} seconds", "try again later")
+            one.error = self._late(one, move)
             one.error.__cause__ = error
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if watched is not None and self._total.passed(watched):
+                one.error = self._late(one, move)
+                one.error.__cause__ = error
+                return
             one.result = "lost_race" if race is not None and race.lost(one) else "cancelled"
             raise
         finally:
+            if watched is not None:
+                self._total.end(watched)
             one.ended = perf_counter() - self._ask.started
 
-    def _limit(self, move: Attempt) -> float | None:
-        """Seconds until an attempt without an end has failed: the policy's for a hold, the asker's for everything."""
-        left = self._left()
-        if move.commit == "stream":
-            return left
-        return move.hold_s if left is None else min(left, move.hold_s)
+    def _check(self, one: Try, promise: Promise) -> None:
+        """Raises InvalidOutput where the reply is not the JSON that was asked for."""
+        assert one.reply is not None
+        one.breach = promise.breach(one.reply, one.events)
+        if one.breach is not None:
+            one.result = "failed" if self._given.shown is one else "distrusted"
+            raise one.breach.error(one.card)
 
-    def _left(self) -> float | None:
-        wished = self._ask.wishes.max_ms
-        return None if wished is None else max(0.0, wished / 1000 + self._ask.started - perf_counter())
+    def _limit(self, one: Try, move: Attempt) -> float | None:
+        """Seconds until an attempt without an end has failed: of a hold or a first word the policy's, and the request's
+        own. None: nothing is asked but the usual total, which one clock keeps for all first attempts."""
+        if move.commit != "stream":
+            return min(self._left(), move.hold_s)
+        usual = one.number == 1 and one.began < USUAL_S and self._ask.wishes.max_ms is None
+        return None if usual else self._left()
+
+    def _left(self) -> float:
+        return max(0.0, self._until - perf_counter())
+
+    def _late(self, one: Try, move: Attempt) -> UpstreamSlow:
+        if move.commit == "stream" or self._left() == 0:
+            words = f"had not finished when the {self._until - self._ask.started:g} seconds of the request were over"
+        else:
+            words = f"had not answered after {move.hold_s:g} seconds"
+        return UpstreamSlow(f"{one.card.name} {words}", "try again later")
 
     def _relay(self, one: Try, held: bool, race: _Race | None, lifted: asyncio.Timeout | None = None) -> Send:
+        promise, what = self._need.promise, self._ask.what
+        if promise is not None and isinstance(what, Chat) and not promise.kept_by(one.card, what):
+            held, race = True, None  # until it has been checked: who wins a race is known then
         begins, send = partial(self._begins, one, race, lifted), self._given.send
         if not self._streams:
             return noting(one, begins, send)
@@ -293,7 +407,7 @@ class _Request:
         if one.first is None:
             one.first = perf_counter() - self._ask.started
             if lifted is not None:
-                lifted.reschedule(None)
+                lifted.reschedule(asyncio.get_running_loop().time() + self._left())
         if race is not None and not race.claims(one):
             raise asyncio.CancelledError
 
@@ -302,13 +416,26 @@ class _Request:
     def _outcome(self, one: Try) -> Outcome:
         return one.outcome(self._need.question.tokens, self._given.shown is one or bool(one.prefix))
 
-    def _too_dear(self, card: Card) -> bool:
-        """Whether asking `card` too could pass what the request may cost; what is spent already counts."""
-        limit = self._need.max_cost
-        if limit is None or not self._given.tries:
+    def _failed(self, card: Card) -> Try | None:
+        """The last attempt at `card`, where it has failed."""
+        last = next((one for one in reversed(self._given.tries) if one.card is card), None)
+        return last if last is not None and last.error is not None else None
+
+    def _barred(self, card: Card, question: Question | None = None) -> bool:
+        """Whether asking `card` too would come too late, or could pass what the request may cost."""
+        if not self._given.tries:
             return False  # the constraints have seen to the first
+        if self._left() == 0:
+            given = self._until - self._ask.started
+            self._over = UpstreamSlow(
+                f"the {given:g} seconds of the request are over", "allow more, or try again later"
+            )
+            return True
+        limit = self._need.max_cost
+        if limit is None:
+            return False
         sums = spent(self._given.tries, self._need.question)
-        more = expected(card, self._need.question) or 0
+        more = expected(card, question or self._need.question) or 0
         if sums + more <= limit:
             return False
         self._over = OverBudget(

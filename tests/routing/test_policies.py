@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sizewise.cards import Card
@@ -21,6 +23,7 @@ from sizewise.routing.policy import (
     Outcome,
     Policy,
     Question,
+    Race,
     Resume,
     Told,
     Verdict,
@@ -29,6 +32,9 @@ from sizewise.routing.policy import (
 REPLY = Reply((Choice(text="yes", finish="stop"),), Usage(1, 1))
 FREE = Price(input=0, output=0)
 A, B, C = (echo_card(f"m/{name}", parameters=10**size, price=FREE) for name, size in (("a", 7), ("b", 9), ("c", 11)))
+
+
+PASSES = ("upstream_unreachable",)
 
 
 def field(*cards: Card) -> Field:
@@ -44,8 +50,7 @@ def played(policy: Policy, cards: Field, *tells: Told | str, plain: bool = True)
         move = moves[-1]
         if isinstance(tell, str):
             assert isinstance(move, Attempt | Resume)
-            got = Outcome(move.card, REPLY) if tell == "ok" else Outcome(move.card, error=tell)
-            tell = got
+            tell = Outcome(move.card, REPLY) if tell == "ok" else Outcome(move.card, error=tell, again=tell in PASSES)
         try:
             moves.append(route.send(tell))
         except StopIteration as stop:
@@ -67,7 +72,7 @@ def test_fixed_survives_the_failure_of_everybody() -> None:
     assert asked(moves) == ["m/a", "m/b"] and got.error == "upstream_timeout"
 
 
-def test_only_what_could_not_be_reached_is_asked_again() -> None:
+def test_only_what_may_pass_is_asked_again() -> None:
     assert asked(played(Fixed(retries=2), field(A), *["upstream_unreachable"] * 3)[0]) == ["m/a"] * 3
     assert asked(played(Fixed(retries=2), field(A), "upstream_garbled")[0]) == ["m/a"]
 
@@ -76,6 +81,50 @@ def test_a_busy_model_is_asked_again_after_the_pause_it_names_if_that_is_short()
     moves, _ = played(Fixed(patience_s=2), field(A), Outcome(A, error="upstream_busy", retry_after=1.5), "ok")
     assert isinstance(moves[1], Attempt) and moves[1].after_s == 1.5
     assert len(played(Fixed(patience_s=2), field(A), Outcome(A, error="upstream_busy", retry_after=9.0))[0]) == 1
+
+
+def test_pauses_between_retries_grow_and_are_left_to_chance() -> None:
+    moves, _ = played(Fixed(retries=5), field(A), *["upstream_unreachable"] * 6)
+    pauses = [(move.after_s, move.spread_s) for move in moves if isinstance(move, Attempt)]
+    assert pauses == [(0, 0), (0, 0.2), (0, 0.4), (0, 0.8), (0, 1.6), (0, 3.2)]
+    moves, _ = played(Fixed(), field(A), Outcome(A, error="upstream_busy", retry_after=1.0), "ok")
+    assert isinstance(moves[1], Attempt) and (moves[1].after_s, moves[1].spread_s) == (1.0, 0.25)
+
+
+def test_who_was_turned_away_from_our_own_line_goes_to_the_next_and_does_not_come_back() -> None:
+    moves, _ = played(Fixed(retries=3), field(A, B), Outcome(A, error="busy", retry_after=1.0), "ok")
+    assert asked(moves) == ["m/a", "m/b"]
+
+
+def test_all_replicas_of_a_model_are_asked_before_it_is_given_up() -> None:
+    three = replace(A, endpoint=replace(A.endpoint, replicas=3))
+    assert asked(played(Fixed(), field(three), *["upstream_unreachable"] * 3)[0]) == ["m/a"] * 3
+    assert asked(played(Fixed(retries=0), field(three), "upstream_unreachable")[0]) == ["m/a"]
+
+
+def test_a_hedge_is_a_race_of_the_first_two_then_the_others_in_turn() -> None:
+    for policy in (Fixed(hedge_s=0.5), Cheapest(hedge_s=0.5)):
+        failed = Outcome(B, error="upstream_error")
+        moves, got = played(policy, field(A, B, C), failed, "ok")
+        assert isinstance(moves[0], Race) and moves[0].after_s == 0.5
+        assert [each.card.name for each in moves[0].attempts] == ["m/a", "m/b"]
+        assert asked(moves[1:]) == ["m/c"] and got.reply is REPLY
+
+
+def test_the_only_model_is_hedged_by_its_other_replica_and_else_not_at_all() -> None:
+    (move,), _ = played(Fixed(hedge_s=0.5), field(A), "ok")
+    assert isinstance(move, Attempt) and move.commit == "stream"
+    two = replace(A, endpoint=replace(A.endpoint, replicas=2))
+    (raced,), _ = played(Fixed(hedge_s=0.5), field(two), Outcome(two, REPLY))
+    assert isinstance(raced, Race) and [each.card.name for each in raced.attempts] == ["m/a", "m/a"]
+
+
+def test_a_cascade_resumes_a_broken_answer_on_any_model_that_can_where_it_is_told_to() -> None:
+    tells: list[Told | str] = ["ok", Verdict(0.1, "unsure")]
+    tells.append(Outcome(B, error="upstream_unreachable", shown=True, said="Once upon"))
+    moves, got = played(Cascade(resume=True), field(A, replace(B, resumes=False)), *tells, "ok")
+    assert asked(moves)[-1] == "m/a" and got.reply is REPLY
+    assert played(Cascade(), field(A, B), *tells)[1] is tells[-1]
 
 
 def test_nobody_begins_again_after_the_first_word() -> None:
@@ -147,8 +196,10 @@ def test_options_out_of_range_are_refused_when_the_policy_is_made(options: dict[
         Cascade(**options)  # type: ignore[arg-type]  # numbers only
 
 
-def test_retries_and_patience_are_bounded() -> None:
+def test_retries_patience_and_hedges_are_bounded() -> None:
     for kind in (Fixed, Cheapest):
+        with pytest.raises(ConfigError, match="hedge_s"):
+            kind(hedge_s=601)
         with pytest.raises(ConfigError, match="retries"):
             kind(retries=6)
         with pytest.raises(ConfigError, match="patience_s"):

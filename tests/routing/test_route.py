@@ -398,7 +398,6 @@ def test_a_plain_answer_that_broke_off_is_finished_by_another_model() -> None:
         {"n": 2},
         {"logprobs": True},
         {"tools": [{}]},
-        {"response_format": {"type": "json_object"}},
     ],
 )
 def test_only_one_choice_of_plain_text_can_be_finished_by_another(body: dict[str, Any]) -> None:

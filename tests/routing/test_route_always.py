@@ -12,10 +12,12 @@ from sizewise.answer import Chosen, Event, Tried
 from sizewise.chat import Reply
 from sizewise.errors import SizewiseError
 from sizewise.providers.echo import echo_card
+from sizewise.routing.minding import Minding
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policies.cheapest import Cheapest
 from sizewise.routing.policies.fixed import Fixed
 from sizewise.routing.policy import Policy
+from sizewise.routing.sessions import Memory
 from tests.routing.asking import Routing, agreeing, chat, racing
 
 NAMES = ("echo/a", "echo/b", "echo/c")
@@ -31,6 +33,9 @@ POLICIES: tuple[Callable[[], Policy], ...] = (
     lambda: racing(0.0, *NAMES),
     lambda: racing(0.0005, *NAMES),
     agreeing,
+    lambda: Minding(Cheapest(), Memory("echo/b"), 10**12),
+    lambda: Minding(Cascade(), Memory("echo/b", bound=True), 10**12),
+    lambda: Minding(Cascade(), Memory("echo/c"), 0),
 )
 FAILURES = st.sampled_from(["", "garbled", "slow", "refused", "unavailable", "toolong"])
 CUES = st.one_of(

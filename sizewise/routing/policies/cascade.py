@@ -15,6 +15,7 @@ from sizewise.routing.policy import (
     Question,
     Route,
     attempt,
+    carried_on,
     in_turn,
     judge,
     strength,
@@ -29,13 +30,15 @@ class Cascade:
     `trust` (0..1) is the score from which a held reply is shown. It is uncalibrated: 0.5 is a declared default, not
     a promise. `hold_s` (seconds) bounds each hold, then the next model is asked. The best is so by strength, not by
     price; dearer ones only step in where it fails. When everyone who is left has failed, `refuse` gives that error
-    and `show_marked` the best reply that was held, marked as degraded.
+    and `show_marked` the best reply that was held, marked as degraded. `resume` lets a model that can continue, a
+    smaller one too, finish a plain-text answer that broke off.
     """
 
     models: tuple[str, ...] = ()
     trust: float = 0.5
     hold_s: float = 60.0
     when_exhausted: Literal["refuse", "show_marked"] = "refuse"
+    resume: bool = False
 
     def __post_init__(self) -> None:
         within("trust", self.trust, 0, 1)
@@ -53,6 +56,9 @@ class Cascade:
                 return msgspec.structs.replace(got, why=f"smallest trusted reply: {seen.why} (uncalibrated)")
             held.append((seen.score, got))
         got = yield from in_turn(question, large, _why_large(len(small), len(held)), retries=1)
+        if self.resume:
+            smaller = tuple(candidate.card for candidate in reversed(small))
+            got = yield from carried_on(question, (*large, *smaller), got)
         if not got.settled and held and self.when_exhausted == "show_marked":
             score, best = max(held, key=lambda pair: pair[0])
             reason = f"trusted only at {score:.2f}, and {got.card.name} failed ({got.error})"

@@ -1,0 +1,62 @@
+"""One timer for many tasks: each is cancelled when its own time is over; a client that leaves is another matter."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+import pytest
+
+from sizewise.deadline import Deadline
+
+
+async def under(deadline: Deadline, ended: list[str], name: str, seconds: float, since: float) -> None:
+    task = deadline.begin(since)
+    try:
+        await asyncio.sleep(seconds)
+        ended.append(f"{name} done")
+    except asyncio.CancelledError:
+        if not deadline.passed(task):
+            ended.append(f"{name} left")
+            raise
+        ended.append(f"{name} late")
+    finally:
+        deadline.end(task)
+
+
+def test_only_who_is_late_is_cancelled_whenever_it_began() -> None:
+    async def run() -> list[str]:
+        deadline, ended = Deadline(0.1), list[str]()
+        now = perf_counter()
+        works = [("a", 0.0, now), ("b", 9.0, now), ("c", 0.01, now), ("d", 9.0, now + 0.05)]
+        await asyncio.gather(*(under(deadline, ended, *work) for work in works))
+        assert perf_counter() - now < 2
+        assert not deadline._due and not deadline._late
+        return ended
+
+    assert asyncio.run(run()) == ["a done", "c done", "b late", "d late"]
+
+
+def test_who_is_cancelled_by_others_too_stays_cancelled() -> None:
+    async def run() -> list[str]:
+        deadline, ended = Deadline(0.02), list[str]()
+        task = asyncio.create_task(under(deadline, ended, "a", 9, perf_counter()))
+        while task not in deadline._late:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return ended
+
+    assert asyncio.run(run()) == ["a left"]
+
+
+def test_it_counts_again_after_a_quiet_time() -> None:
+    async def run() -> list[str]:
+        deadline, ended = Deadline(0.03), list[str]()
+        await under(deadline, ended, "a", 0, perf_counter())
+        await asyncio.sleep(0.05)
+        await under(deadline, ended, "b", 9, perf_counter())
+        return ended
+
+    assert asyncio.run(run()) == ["a done", "b late"]
