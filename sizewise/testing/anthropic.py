@@ -78,7 +78,15 @@ class Anthropic(Upstream):
     """`async with Anthropic() as up:` as its base; `up.seen` what came."""
 
     def fault(self, model: str) -> Fault:
-        return _answer
+        return _count if self.seen.paths[-1].endswith("/count_tokens") else _answer
+
+
+async def _count(body: Json, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Refuses as _answer does; counts the messages, a hundred tokens each."""
+    if body["model"] in ERRORS:
+        return await _answer(body, reader, writer)
+    _whole(writer, 200, json.dumps({"input_tokens": 100 * len(body["messages"])}).encode())
+    return True
 
 
 async def _answer(body: Json, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -27,14 +27,18 @@ COUNTED: Mapping[str, object] = {
 
 @dataclass
 class Seen:
-    """What reached the server: bodies as decoded JSON, headers by lower-case name, and who left early.
+    """What reached the server: paths, bodies as decoded JSON, headers by lower-case name, and who left early.
 
-    `left` counts clients that hung up in the middle of an exchange, not those that closed an idle connection.
+    `left` counts clients that hung up in the middle of an exchange, not those that closed an idle connection. `open`
+    connections stand now, `busy` ones of them are in the middle of an exchange.
     """
 
+    paths: list[str] = field(default_factory=list)
     bodies: list[dict[str, object]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     left: int = 0
+    open: int = 0
+    busy: int = 0
 
 
 class Upstream:
@@ -51,6 +55,12 @@ class Upstream:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
     def fault(self, model: str) -> Fault:
+        """What befalls the request that came last."""
+        if model in TURNS:
+            asked = sum(body["model"] == model for body in self.seen.bodies) - 1
+            return TURNS[model][asked % len(TURNS[model])]
+        if model == "by-key":
+            model = self.seen.headers[-1].get("authorization", "").removeprefix("Bearer ")
         return FAULTS.get(model, well)
 
     async def __aenter__(self) -> Self:
@@ -62,19 +72,26 @@ class Upstream:
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.seen.open += 1
         try:
             while (head := await _next(reader)).startswith(b"POST"):
                 names = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:] if line)
                 headers = {name.lower(): value.strip() for name, _, value in names}
                 body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
+                self.seen.paths.append(head.split(b" ", 2)[1].decode("latin-1"))
                 self.seen.bodies.append(body)
                 self.seen.headers.append(headers)
                 fault = self.fault(body["model"])
-                if not await fault(body, reader, writer):
-                    break
+                self.seen.busy += 1
+                try:
+                    if not await fault(body, reader, writer):
+                        break
+                finally:
+                    self.seen.busy -= 1
         except (asyncio.IncompleteReadError, ConnectionError):
             self.seen.left += 1
         finally:
+            self.seen.open -= 1
             writer.close()
 
 
@@ -209,6 +226,21 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "one-byte": _stream(*(b"%c" % b for w in ("Hé", "llo") for b in _chunk({"content": w})), _chunk({}, "stop")),
 }
+
+
+async def _dated(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Asks for a second's pause, by a clock that is not ours."""
+    clock = ("date: Wed, 21 Oct 2015 07:28:00 GMT", "retry-after: Wed, 21 Oct 2015 07:28:01 GMT")
+    return await _answers("429 Too Many Requests", _error("slow down"), *clock)(body, reader, writer)
+
+
+TURNS: Mapping[str, tuple[Fault, ...]] = {
+    "flaky": (FAULTS["broken"], well),
+    "burst": (*[FAULTS["broken"]] * 3, well),
+    "dated": (_dated, well),
+    "stuck": (_hang, well),
+}
+"""Models that fail at first: what befalls one request after the other, over and over. `by-key` takes its key for it."""
 
 
 async def main(port: int) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from sizewise.testing.faults import Faulty
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import SECRET, misbehaving, settings
+from tests.gateway import matrix
+from tests.gateway.doors import SECRET, beside, misbehaving, settings
 from tests.served import Served, serving
 
 
@@ -28,6 +30,22 @@ def plain(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     config = settings(upstream.url, fast=False)
     with serving(tmp_path_factory.mktemp("plain"), config, UPSTREAM_KEY=SECRET) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def faulty() -> Iterator[Faulty]:
+    with beside(Faulty) as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def lanes(faulty: Faulty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[matrix.Lane, Served]]:
+    """Servers for the fault matrix, with the fast lane and without."""
+    with (
+        serving(tmp_path_factory.mktemp("fast"), matrix.settings(faulty.url, "fast"), UPSTREAM_KEY=SECRET) as fast,
+        serving(tmp_path_factory.mktemp("plain"), matrix.settings(faulty.url, "plain"), UPSTREAM_KEY=SECRET) as plain,
+    ):
+        yield {"fast": fast, "plain": plain}
 
 
 @pytest.fixture(params=["fast", "plain"])

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from sizewise.testing.upstream import FAULTS, Upstream
@@ -42,12 +42,14 @@ def settings(upstream: str, *, fast: bool = True, more: str = "") -> str:
     row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\nmodels = {models}\n'
     row += "timeouts = {connect_s = 2, first_s = 0.4, idle_s = 0.4}\n"
     providers = "".join(f"[providers.{name}]\n{row}" for name in ("whole", "flow", "first", "second"))
+    nowhere = f'base_url = "http://127.0.0.1:{closed_port()}/v1"\nmodels = ["it"]\n'
+    gone = "".join(f"[providers.gone-{name}]\n{nowhere}" for name in ("whole", "flow", "first", "second"))
     falls = "".join(
         f'[policies.{first}-{fault}]\nkind = "cheapest"\nmodels = ["{model}", "echo/large"]\n'
         f'[models."{model}"]\nprice = {{input = "0", output = "0"}}\n'
         for first in ("first", "second")
         for fault in (*BAD, "gone")
-        for model in [f"gone/{first}" if fault == "gone" else f"{first}/{fault}"]
+        for model in [f"gone-{first}/it" if fault == "gone" else f"{first}/{fault}"]
     )
     return f"""
 [server]
@@ -86,21 +88,21 @@ models = ["well"]
 base_url = "{upstream}"
 place = "machine"
 models = ["hang", "hang-mid"]
-[providers.gone]
-base_url = "http://127.0.0.1:{closed_port()}/v1"
-models = ["whole", "flow", "first", "second"]
-{providers}{falls}
+{gone}{providers}{falls}
 """
 
 
+Double = TypeVar("Double", bound=Upstream)
+
+
 @contextlib.contextmanager
-def misbehaving() -> Iterator[Upstream]:
-    """The bad upstream, in an event loop of its own."""
-    ready: queue.Queue[tuple[Upstream, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+def beside(kind: type[Double]) -> Iterator[Double]:
+    """A double, in an event loop of its own."""
+    ready: queue.Queue[tuple[Double, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
     async def serve() -> None:
         over = asyncio.Event()
-        async with Upstream() as upstream:
+        async with kind() as upstream:
             ready.put((upstream, asyncio.get_running_loop(), over))
             await over.wait()
 
@@ -112,6 +114,10 @@ def misbehaving() -> Iterator[Upstream]:
     finally:
         loop.call_soon_threadsafe(over.set)
         thread.join(10)
+
+
+def misbehaving() -> contextlib.AbstractContextManager[Upstream]:
+    return beside(Upstream)
 
 
 class Line:

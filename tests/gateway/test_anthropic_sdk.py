@@ -56,8 +56,14 @@ base_url = "{other}"
 place = "machine"
 models = ["well", "counted", "error-mid", "refuses"]
 {row.format("theirs")}{row.format("flow")}
+[providers.far]
+wire = "anthropic"
+base_url = "{theirs}"
+key = "env:THEIR_KEY"
+models = ["well"]
+headers = {{anthropic-beta = "pinned-1"}}
 [models."theirs/well"]
-price = {{input = "3", output = "15", cached = "0.3", cache_write = "3.75"}}
+price = {{input = "3", output = "15", cached = "0.3", cache_write = "3.75", cache_write_1h = "6"}}
 """
 
 
@@ -254,7 +260,7 @@ def test_every_block_comes_through_whole_and_streamed(both: Both, model: str) ->
 def test_what_it_cost_is_booked_with_the_tokens_of_its_cache(both: Both) -> None:
     raw = both.anthropic.messages.with_raw_response.create(model="theirs/well", max_tokens=50, messages=HELLO)
     trace = raw.headers["x-sizewise-trace"]
-    cost = (10 * 3_000_000 + 600 * 300_000 + 30 * 3_750_000 + 20 * 15_000_000) / 1e12
+    cost = (10 * 3_000_000 + 600 * 300_000 + 30 * 6_000_000 + 20 * 15_000_000) / 1e12
     assert float(raw.headers["x-sizewise-cost-usd"]) == pytest.approx(cost)
     until(lambda: booked(both.served.home, trace))
     (record,) = booked(both.served.home, trace)
@@ -298,6 +304,31 @@ def test_the_other_sdk_sees_parallel_calls_grow(both: Both) -> None:
             function = call.function
             grown[call.index] = grown.get(call.index, "") + ((function and function.arguments) or "")
     assert [json.loads(text)["city"] for _, text in sorted(grown.items())] == ["Zürich", "Oslo"]
+
+
+def test_a_bare_signature_is_no_empty_thought_to_the_other_sdk(both: Both) -> None:
+    asked = both.openai.chat.completions.create(model="flow/thinks", messages=HELLO, stream=True)
+    extras = [chunk.choices[0].delta.model_extra or {} for chunk in asked if chunk.choices]
+    thoughts = [extra.get("reasoning_content") for extra in extras]
+    assert "" not in thoughts and "".join(thought or "" for thought in thoughts) == "They greet me."
+
+
+@pytest.mark.parametrize("effort", ["low", "none"])
+def test_an_effort_of_either_wire_is_one_to_the_other(both: Both, effort: Any) -> None:
+    both.openai.chat.completions.create(model="theirs/well", messages=HELLO, reasoning_effort=effort)
+    body = both.theirs.seen.bodies[-1]
+    said = {name: body.get(name) for name in ("thinking", "output_config")}
+    none = {"thinking": {"type": "disabled"}, "output_config": None}
+    assert said == (none if effort == "none" else {"thinking": None, "output_config": {"effort": "low"}})
+
+
+@pytest.mark.parametrize(
+    "said", [{"output_config": {"effort": "medium"}}, {"thinking": {"type": "enabled", "budget_tokens": 8_000}}]
+)
+def test_how_much_to_think_reaches_a_model_of_the_other_wire(both: Both, said: Any) -> None:
+    both.anthropic.messages.create(model="other/well", max_tokens=9_000, messages=HELLO, **said)
+    body = both.other.seen.bodies[-1]
+    assert body["reasoning_effort"] == "medium" and "thinking" not in body and "output_config" not in body
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
@@ -345,10 +376,10 @@ def test_the_other_sdk_hears_of_it_too(both: Both, model: str) -> None:
 def test_what_cannot_be_translated_is_refused_and_never_dropped(both: Both) -> None:
     with pytest.raises(anthropic.BadRequestError) as caught:
         both.anthropic.messages.create(
-            model="other/well", max_tokens=2000, messages=HELLO, thinking={"type": "enabled", "budget_tokens": 1024}
+            model="other/well", max_tokens=2000, messages=HELLO, output_config={"effort": "max"}
         )
     body: Any = caught.value.body
-    assert (body["error"]["code"], body["error"]["param"]) == ("not_translatable", "thinking")
+    assert (body["error"]["code"], body["error"]["param"]) == ("not_translatable", "output_config.effort")
     with pytest.raises(openai.BadRequestError) as other:
         both.openai.chat.completions.create(model="theirs/well", messages=HELLO, n=2)
     assert (other.value.code, other.value.param) == ("not_translatable", "n")
@@ -368,8 +399,85 @@ def test_a_wrong_key_a_bad_body_and_one_too_large_are_refused_in_this_doors_word
     assert kinds == ["authentication_error", "invalid_request_error", "request_too_large"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind", "code"),
+    [
+        ("GET", "/v1/messages", 405, "invalid_request_error", "bad_request"),
+        ("POST", "/v1/messages/batches", 404, "not_found_error", "not_found"),
+        ("GET", "/v1/messages/count_tokens", 405, "invalid_request_error", "bad_request"),
+        ("POST", "/v1/messages/", 404, "not_found_error", "not_found"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_this_doors_words(
+    both: Both, method: str, path: str, status: int, kind: str, code: str
+) -> None:
+    answer = both.served.ask(path, {"model": "x"} if method == "POST" else None)
+    shown: Any = answer.json
+    assert (answer.status, shown["type"], shown["error"]["type"]) == (status, "error", kind), answer.body
+    assert (shown["error"]["code"], shown["request_id"]) == (code, answer.headers["request-id"])
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_elsewhere_the_other_wires_words_stay(both: Both) -> None:
+    answer = both.served.ask("/v1/messengers", {})
+    assert answer.status == 404 and set(answer.json) == {"error"} and "request-id" not in answer.headers  # type: ignore[call-overload]  # JSON
+
+
+# ---- headers of this wire -------------------------------------------------------------------------------------------
+
+BETA: Any = {"anthropic-beta": "context-1m-2025-08-07", "anthropic-version": "2026-01-01"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_client_says_of_versions_reaches_a_model_of_this_wire_and_no_other(both: Both, stream: bool) -> None:
+    ask: Any = {"max_tokens": 9, "messages": HELLO, "stream": stream, "extra_headers": BETA}
+    list(both.anthropic.messages.create(model="theirs/well", **ask))
+    headers = both.theirs.seen.headers[-1]
+    assert {name: headers[name] for name in BETA} == BETA
+    list(both.anthropic.messages.create(model="other/well", **ask))
+    assert not [name for name in both.other.seen.headers[-1] if name.startswith("anthropic")]
+
+
+def test_a_version_is_always_said_and_what_the_settings_pin_stays(both: Both) -> None:
+    both.openai.chat.completions.create(model="theirs/well", messages=HELLO, extra_headers=BETA)
+    headers = both.theirs.seen.headers[-1]
+    assert headers["anthropic-version"] == "2023-06-01" and "anthropic-beta" not in headers
+    both.anthropic.messages.create(model="far/well", max_tokens=9, messages=HELLO, extra_headers=BETA)
+    headers = both.theirs.seen.headers[-1]
+    assert (headers["anthropic-beta"], headers["anthropic-version"]) == ("pinned-1", "2026-01-01")
+
+
+# ---- counting -------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_of_this_wire_has_its_tokens_counted_by_its_vendor(both: Both) -> None:
+    ask: Any = {"messages": [*HELLO, {"role": "assistant", "content": "ok"}], "system": "Be kind.", "tools": TOOLS}
+    count = both.anthropic.messages.count_tokens(model="theirs/well", **ask, extra_headers=BETA)
+    assert count.input_tokens == 200
+    assert both.theirs.seen.paths[-1] == "/v1/messages/count_tokens"
+    assert both.theirs.seen.bodies[-1] == {"model": "well", **ask}
+    headers = both.theirs.seen.headers[-1]
+    assert (headers["anthropic-beta"], headers["x-api-key"]) == (BETA["anthropic-beta"], SECRET)
+
+
+def test_a_count_that_the_vendor_refuses_is_refused(both: Both) -> None:
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        both.anthropic.messages.count_tokens(model="theirs/refuses", messages=HELLO)
+    body: Any = caught.value.body
+    assert body["error"]["code"] == "upstream_refused"
+
+
+def test_what_must_not_leave_is_not_counted_elsewhere_either(both: Both) -> None:
+    before = len(both.theirs.seen.bodies)
+    for wish in ({"x-sizewise-data-class": "confidential"}, {"x-sizewise-online": "deny"}):
+        with pytest.raises(anthropic.PermissionDeniedError):
+            both.anthropic.messages.count_tokens(model="far/well", messages=HELLO, extra_headers=wish)
+    assert len(both.theirs.seen.bodies) == before
+    assert both.anthropic.messages.count_tokens(model="far/well", messages=HELLO).input_tokens == 100
+
+
 def test_tokens_that_cannot_be_counted_exactly_are_not_guessed(both: Both) -> None:
-    for model in ("theirs/well", "echo/small", "auto"):
+    for model in ("other/well", "echo/small", "auto"):
         with pytest.raises(anthropic.BadRequestError) as caught:
             both.anthropic.messages.count_tokens(model=model, messages=HELLO)
         assert "cannot be counted" in caught.value.message

@@ -115,7 +115,8 @@ def test_a_distrusted_attempt_is_booked_beside_the_one_that_answered(door: Serve
 def test_what_failed_is_on_record_too(door: Served, model: str, status: int, code: str) -> None:
     found = record(door, door.chat(model))
     assert (found["status"], found["error"], found["model"]) == (status, code, "")
-    assert [each["error"] for each in found["tries"]] == ([code] if status > 500 else [])
+    tries = {404: 0, 502: 2, 504: 1}[status]  # who broke may be whole again; who is slow is not waited for twice
+    assert [each["error"] for each in found["tries"]] == [code] * tries
 
 
 def test_what_the_model_did_not_count_is_estimated_and_marked(door: Served) -> None:
@@ -238,7 +239,7 @@ def test_no_word_of_a_prompt_a_reply_or_a_key_is_kept_anywhere(upstream: Upstrea
                 "whole/parrot",
                 "flow/malformed",
                 "flow/reset-mid",
-                "gone/flow",
+                "gone-flow/it",
             ):
                 served.chat(model, f"{canary} please", stream=stream)
             served.chat("auto", f"[[echo/small: say I am not sure, {canary}]] again", stream=stream)

@@ -114,7 +114,7 @@ def test_everything_said_reaches_the_upstream_untouched_known_or_not(
         "n": 1,
         "presence_penalty": 0.5,
         "user": "somebody",
-        "response_format": {"type": "json_object"},
+        "response_format": {"type": "text"},
         "metadata": {"a": "b"},
         "stream": stream,
     }

@@ -1,6 +1,6 @@
 """The very requests that each known endpoint would get, by our own server in front of a double that only writes down.
 
-python -m tests.wires.record [NAME ...] writes tests/wires/endpoints/<name>.http anew; test_endpoints.py compares. The
+python -m tests.wires.record [NAME ...] writes tests/wires/endpoints/<name>.http anew; test_rows.py compares. The
 double has the endpoint's path behind an address of this machine; in the record stands the endpoint's own address, and
 our version and every key are replaced. Lines end as in the file, not as on the wire.
 """
@@ -20,43 +20,24 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sizewise import __version__
-from sizewise.endpoints import VARIABLES, Row, rows, variables
+from sizewise.endpoints import rows, variables
 from sizewise.kinds import names
+from sizewise.testing.kit_rows import VALUES, address
 from tests.served import Served, serving
+from tests.wires.speak import speaking
 
 FOLDER = Path(__file__).with_name("endpoints")
 KEY = "sk-recorded-0123456789"  # made up
-VALUES = dict(zip(VARIABLES, ("acc-1", "eu-central-1", "res-1"), strict=True))
 ASKED: Mapping[str, object] = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16}
 BETWEEN = "\n\n###\n\n"
 
-WHOLE = json.dumps(
-    {
-        "id": "up-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "up",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-    }
-).encode()
-STREAM = b"".join(
-    b"data: "
-    + json.dumps({"id": "up-1", "object": "chat.completion.chunk", "created": 1, "model": "up", **more}).encode()
-    + b"\n\n"
-    for more in (
-        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}]},
-        {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}},
-    )
-)
-
 
 def reply(head: bytes, body: bytes) -> bytes:
-    """Well where OpenAI's wire is spoken; in another a refusal, for only the request matters here."""
-    if b"/chat/completions " not in head.partition(b"\r\n")[0]:
-        return b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+    """What the vendor of the wire says to everything: tests/wires/speaking."""
+    path = head.split(b" ", 2)[1].decode()
+    spoken = next(each for each in map(speaking, names("wires")) if path.endswith(each.wire.chat_path))
     stream = json.loads(body).get("stream") is True
-    kind, said = (b"text/event-stream", STREAM + b"data: [DONE]\n\n") if stream else (b"application/json", WHOLE)
+    kind, said = (b"text/event-stream", spoken.stream) if stream else (b"application/json", spoken.whole)
     return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(said), said)
 
 
@@ -97,21 +78,10 @@ def double() -> Iterator[Double]:
             thread.join()
 
 
-def address(row: Row) -> str:
-    """Its base URL with VALUES in the braces."""
-    return row.base_url.format_map(VALUES)
-
-
-def speakable() -> dict[str, Row]:
-    """The rows whose wire is here."""
-    known = names("wires")
-    return {name: row for name, row in rows().items() if row.wire in known}
-
-
 def config(url: str) -> str:
-    """Every speakable row as a provider: named, and moved to the double by its origin alone."""
+    """Every row as a provider: named, and moved to the double by its origin alone."""
     parts = ["[server]\nembedded = false\ndiscover = false\n"]
-    for name, row in speakable().items():
+    for name, row in rows().items():
         fills = "".join(f'{each} = "{VALUES[each]}"\n' for each in variables(row.base_url))
         path = urlsplit(address(row)).path
         parts.append(
@@ -145,7 +115,7 @@ def recording(home: Path) -> Iterator[tuple[Served, Double]]:
 
 def main(wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory() as home, recording(Path(home)) as (served, here):
-        for name in wanted or speakable():
+        for name in wanted or rows():
             (FOLDER / f"{name}.http").write_text(record(served, here, name))
             sys.stdout.write(f"wrote {name}.http\n")
 

@@ -1,0 +1,125 @@
+"""What a good answer looks like in each wire, cut into the pieces that can go wrong; made by hand, knows no socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+WORDS = ("Grü", "ße.")
+"""Every good answer: two words, with a character of two bytes at the end of the first."""
+TEXT = "".join(WORDS)
+AT: Mapping[str, object] = {"created": 1, "created_at": 1, "model": "up"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """One wire's good answer: `whole`, or `before` the first word, `words`, `ends`, and `over`, the very last frame.
+
+    `error` is its error object, with an error of `WORDS` that a server may have; `failed` the same as a frame.
+    """
+
+    whole: bytes
+    before: tuple[bytes, ...] = ()
+    words: tuple[bytes, ...] = ()
+    ends: tuple[bytes, ...] = ()
+    over: bytes = b""
+    error: bytes = b""
+    failed: bytes = b""
+
+    @property
+    def frames(self) -> tuple[bytes, ...]:
+        return (*self.before, *self.words, *self.ends, self.over)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _frame(payload: object) -> bytes:
+    return b"data: " + _json(payload) + b"\n\n"
+
+
+def _event(kind: str, **more: object) -> bytes:
+    return b"event: " + kind.encode() + b"\n" + _frame({"type": kind, **more})
+
+
+def _openai() -> Tongue:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+
+    def chunk(delta: Mapping[str, str], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return _frame({"id": "up-1", "object": "chat.completion.chunk", **AT, "choices": [choice]})
+
+    choice = {"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}
+    counted = {"id": "up-1", "object": "chat.completion.chunk", **AT, "choices": [], "usage": usage}
+    error = {"error": {"message": "out of luck", "type": "server_error", "code": None}}
+    return Tongue(
+        _json({"id": "up-1", "object": "chat.completion", **AT, "choices": [choice], "usage": usage}),
+        (chunk({"role": "assistant", "content": ""}),),
+        tuple(chunk({"content": word}) for word in WORDS),
+        (chunk({}, "stop"), _frame(counted)),
+        b"data: [DONE]\n\n",
+        _json(error),
+        _frame(error),
+    )
+
+
+def _anthropic() -> Tongue:
+    usage = {"input_tokens": 7, "output_tokens": 2}
+    message = {"id": "msg_up", "type": "message", "role": "assistant", "model": "up"}
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    begun: dict[str, object] = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+    error = {"type": "error", "error": {"type": "api_error", "message": "out of luck"}}
+    block = {"type": "text", "text": ""}
+    return Tongue(
+        _json({**message, "content": [{"type": "text", "text": TEXT}], **ended, "usage": usage}),
+        (_event("message_start", message=begun), _event("content_block_start", index=0, content_block=block)),
+        tuple(_event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in WORDS),
+        (_event("content_block_stop", index=0), _event("message_delta", delta=ended, usage=usage)),
+        _event("message_stop"),
+        _json(error),
+        b"event: error\n" + _frame(error),
+    )
+
+
+def _responses() -> Tongue:
+    part = {"type": "output_text", "text": TEXT, "annotations": [], "logprobs": []}
+    item = {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
+    usage = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
+    response = {"id": "resp_up", "object": "response", **AT, "status": "completed", "output": [item], "usage": usage}
+    begun = {**response, "status": "in_progress", "output": [], "usage": None}
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    told = {"code": "server_error", "message": "out of luck", "param": None}
+    return Tongue(
+        _json(response),
+        (
+            _event("response.created", response=begun),
+            _event("response.output_item.added", output_index=0, item={**item, "status": "in_progress", "content": []}),
+            _event("response.content_part.added", **at, part={**part, "text": ""}),
+        ),
+        tuple(_event("response.output_text.delta", **at, delta=word, logprobs=[]) for word in WORDS),
+        (
+            _event("response.output_text.done", **at, text=TEXT, logprobs=[]),
+            _event("response.output_item.done", output_index=0, item=item),
+        ),
+        _event("response.completed", response=response),
+        _json({"error": {**told, "type": "server_error"}}),
+        _event("error", **told),
+    )
+
+
+def _embeddings() -> Tongue:
+    vector = {"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}
+    usage = {"prompt_tokens": 4, "total_tokens": 4}
+    error = {"error": {"message": "out of luck", "type": "server_error", "code": None}}
+    return Tongue(_json({"object": "list", "data": [vector], "usage": usage, "model": TEXT}), error=_json(error))
+
+
+def tongue(path: str) -> Tongue:
+    """The one that is spoken at this path."""
+    if path.endswith("/messages"):
+        return _anthropic()
+    if path.endswith("/responses"):
+        return _responses()
+    return _embeddings() if path.endswith("/embeddings") else _openai()

@@ -1,0 +1,137 @@
+"""Clients that leave, take nothing, stop in mid-body or speak HTTP/1.0, at every door: nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from hashlib import md5
+
+import pytest
+
+from sizewise.testing.faults import Faulty
+from sizewise.testing.tongues import TEXT, WORDS
+from tests.gateway.doors import Line, booked
+from tests.gateway.leftovers import at_rest, in_flight, resident
+from tests.gateway.matrix import BACKUP, DOORS, VECTOR, Door, Lane, error_in, events
+from tests.served import Served, until
+
+EACH = [(door, stream) for door in DOORS for stream in ((False, True) if door.stream else (False,))]
+STREAMS = [door for door, stream in EACH if stream]
+MOST = 40_000_000  # bytes that one client who takes nothing may cost
+
+
+@pytest.fixture
+def server(lanes: dict[Lane, Served], faulty: Faulty) -> Iterator[Callable[[Door], Served]]:
+    """The one behind a door; afterwards both must be at rest."""
+    yield lambda door: lanes[door.lane]
+    for served in lanes.values():
+        at_rest(served, faulty)
+
+
+def patient(door: Door, fault: str) -> str:
+    return f"{'patient' if door.stream else 'vectors'}/{fault}"
+
+
+def trace(*about: object) -> str:
+    return md5(repr([str(each) for each in about]).encode(), usedforsecurity=False).hexdigest()
+
+
+def asks(line: Line, door: Door, model: str, stream: bool, trace: str = "", version: str = "1.1") -> bytes:
+    body = json.dumps(door.body(model, "x", stream)).encode()
+    return line.request(door.path, body, *([f"x-sizewise-trace: {trace}"] if trace else []), version=version)
+
+
+def left(served: Served, trace: str) -> None:
+    """It is on record that the client left, and the model with it."""
+    until(lambda: booked(served.home, trace), 5)
+    (record,) = booked(served.home, trace)
+    assert (record["status"], record["error"]) == (499, "cancelled")
+    assert [each["result"] for each in record["tries"]] == ["cancelled"]
+
+
+@pytest.mark.parametrize(("door", "stream"), EACH, ids=str)
+def test_who_leaves_before_the_first_word_stops_the_model(
+    server: Callable[[Door], Served], faulty: Faulty, door: Door, stream: bool
+) -> None:
+    served, gone, asked, mine = server(door), faulty.seen.left, len(faulty.seen.bodies), trace("before", door, stream)
+    with Line(served) as line:
+        line.say(asks(line, door, patient(door, "hang"), stream, mine))
+        until(lambda: len(faulty.seen.bodies) > asked)
+    until(lambda: faulty.seen.left > gone, 3)
+    left(served, mine)
+
+
+@pytest.mark.parametrize("door", STREAMS, ids=str)
+@pytest.mark.parametrize("fault", ["hang-word", "endless"])
+def test_who_leaves_after_the_first_word_stops_the_model(
+    server: Callable[[Door], Served], faulty: Faulty, door: Door, fault: str
+) -> None:
+    served, gone, mine = server(door), faulty.seen.left, trace("after", door, fault)
+    with Line(served) as line:
+        line.say(asks(line, door, patient(door, fault), True, mine))
+        assert line.head()[0] == 200
+        word = (WORDS[1] if fault == "endless" else WORDS[0]).encode()
+        while word not in line.chunk():
+            pass
+    until(lambda: faulty.seen.left > gone, 3)
+    left(served, mine)
+
+
+@pytest.mark.parametrize("door", STREAMS, ids=str)
+def test_who_takes_nothing_costs_little_and_is_left_in_the_end(server: Callable[[Door], Served], door: Door) -> None:
+    served, mine = server(door), trace("nothing", door)
+    before = resident(served)
+    with Line(served) as line:
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        line.say(asks(line, door, patient(door, "flood"), True, mine))
+        until(lambda: in_flight(served) == 1)
+        until(lambda: in_flight(served) == 0, 5)
+        assert resident(served) - before < MOST
+    left(served, mine)
+
+
+@pytest.mark.parametrize("door", DOORS, ids=str)
+@pytest.mark.parametrize("sent", [0, 10])
+def test_a_body_that_stops_half_way_is_answered_in_time_and_the_connection_closed(
+    server: Callable[[Door], Served], door: Door, sent: int
+) -> None:
+    with Line(server(door)) as line:
+        line.say(line.request(door.path, b"", "content-length: 1000") + b"x" * sent)
+        answer = line.answer()
+        assert (answer.status, error_in(door, answer.json)["code"]) == (408, "body_too_slow")  # type: ignore[arg-type]  # an object
+        assert answer.headers["connection"] == "close"
+        assert line.ended()
+
+
+def test_a_body_that_stops_behind_a_slow_answer_waits_for_its_turn(server: Callable[[Door], Served]) -> None:
+    door = DOORS[0]
+    with Line(server(door)) as line:
+        slow = f"openai-chat-{door.lane}-whole-named/drips"
+        line.say(asks(line, door, slow, False) + line.request(door.path, b"", "content-length: 1000"))
+        assert door.text(line.answer().json) == TEXT  # type: ignore[arg-type]  # an object
+        assert line.answer().status == 408
+        assert line.ended()
+
+
+def test_graphql_waits_no_longer_for_a_body(server: Callable[[Door], Served]) -> None:
+    for door in DOORS[:2]:
+        with Line(server(door)) as line:
+            head = ("content-type: application/json", "content-length: 1000")
+            line.say(line.request("/graphql", b"", *head))
+            assert line.answer().status == 408
+            assert line.ended()
+
+
+@pytest.mark.parametrize(("door", "stream"), EACH, ids=str)
+def test_http_1_0_gets_what_it_can_read(server: Callable[[Door], Served], door: Door, stream: bool) -> None:
+    with Line(server(door)) as line:
+        line.say(asks(line, door, BACKUP if door.stream else "vectors/well", stream, version="1.0"))
+        answer = line.answer()
+        assert answer.status == 200 and "transfer-encoding" not in answer.headers
+        if stream:
+            assert door.stream is not None
+            assert door.stream(list(events(answer.body.decode()))).text == TEXT
+        else:
+            assert door.text(answer.json) == (TEXT if door.stream else VECTOR)  # type: ignore[arg-type]  # an object
+        assert line.ended()

@@ -1,0 +1,116 @@
+"""Every fault of an upstream at every door, whole and streamed, under every policy: one well-formed end, no leak."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from sizewise.testing.ends import ENDS
+from sizewise.testing.faults import FAULTS, Faulty
+from sizewise.testing.tongues import TEXT, WORDS
+from tests.gateway.leftovers import at_rest, held, resident
+from tests.gateway.matrix import BACKUP, VECTOR, Cell, Lane, Line, Seen, asked, cells
+from tests.served import Served, until
+
+LANES: tuple[Lane, ...] = ("fast", "plain")
+WAITS = ("hang", "hang-head", "hang-word", "endless", "endless-comments", "busy-date")
+"""Faults that take a deadline to end: their cells wait for it together."""
+DEADLINE_S = 10.0
+SPARE = 4  # file descriptors beyond those of idle connections to the upstream
+MOST = 150_000_000  # bytes that it may grow by, with a dozen lines of nine megabytes each on their way
+
+
+async def run(servers: dict[Lane, Served], every: list[Cell]) -> dict[Cell, str]:
+    """Asks them all; what went wrong, by cell. Those that wait all at once, the others a few at a time."""
+    wrong: dict[Cell, str] = {}
+
+    async def work(lane: Lane, queue: list[Cell]) -> None:
+        line = await Line.to(servers[lane])
+        while queue:
+            cell = queue.pop()
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    seen, headers = await asked(line, cell)
+                check(cell, seen, headers)
+            except (AssertionError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
+                wrong[cell] = f"{type(error).__name__} {error}"[:500]
+                line.close()
+                line = await Line.to(servers[lane])
+        line.close()
+
+    for waiting, workers in ((True, 150), (False, 12)):
+        async with asyncio.TaskGroup() as group:
+            for lane in LANES:
+                queue = [each for each in every if each.door.lane == lane and (each.fault in WAITS) == waiting]
+                for _ in range(min(workers, len(queue))):
+                    group.create_task(work(lane, queue))
+    return wrong
+
+
+def check(cell: Cell, seen: Seen, headers: dict[str, str]) -> None:
+    end, alone = cell.end, cell.alone
+    said = (seen.status, seen.code, seen.cut)
+    assert said == ((200, "stream_interrupted", True) if end.cut else (end.status, end.code, False)), (said, seen.error)
+    rescued = cell.policy != "named" and alone.code
+    if end.cut or (rescued and alone.cut):
+        assert seen.text.startswith(WORDS[0]), seen.text
+        assert seen.text.endswith(TEXT) == (not end.cut), seen.text
+    elif not end.code:
+        assert seen.text == (TEXT if cell.door.stream else VECTOR), seen.text
+    if rescued and not alone.cut and cell.door.stream:
+        assert headers["x-sizewise-model"] == BACKUP
+    wait = ENDS[cell.fault].retry_after if end.code else None
+    assert headers.get("retry-after") == (None if wait is None else str(wait))
+
+
+def test_every_fault_has_an_end_that_is_promised() -> None:
+    assert ENDS.keys() == FAULTS.keys()
+
+
+def test_every_cell_ends_once_and_well_formed_is_on_record_and_leaves_nothing_behind(
+    lanes: dict[Lane, Served], faulty: Faulty
+) -> None:
+    every = list(cells())
+    before = {lane: (held(served), resident(served)) for lane, served in lanes.items()}
+    wrong = asyncio.run(run(lanes, every))
+    assert not wrong, f"{len(wrong)} of {len(every)}:\n" + "\n".join(f"{c}: {w}" for c, w in list(wrong.items())[:60])
+    for lane, served in lanes.items():
+        mine = [cell for cell in every if cell.door.lane == lane]
+        missed = misbooked(served.home, mine)
+        assert not missed, f"{len(missed)} of {len(mine)}:\n" + "\n".join(missed[:40])
+        at_rest(served, faulty)
+        files, memory = before[lane]
+        until(partial(_idle, served, files, faulty))
+        assert resident(served) - memory < MOST
+
+
+def _idle(served: Served, before: int, faulty: Faulty) -> bool:
+    """Whether it holds no more file descriptors than before, but for idle connections to the upstream."""
+    return held(served) - before <= faulty.seen.open + SPARE
+
+
+def misbooked(home: Path, every: list[Cell]) -> list[str]:
+    """The cells whose record does not tell what happened."""
+    until(lambda: {cell.trace for cell in every} <= records(home).keys(), 10, 0.2)
+    found, missed = records(home), []
+    for cell in every:
+        status, error, tries = found[cell.trace]
+        end = (502, "stream_interrupted") if cell.end.cut else (cell.end.status, cell.end.code)
+        failed = [code for model, code in tries if model != BACKUP][-1]
+        if (status, error) != end or failed != cell.alone.code or tries[-1][1] != cell.end.code:
+            missed.append(f"{cell}: {found[cell.trace]}, promised {end} after {cell.alone.code}")
+    return missed
+
+
+def records(home: Path) -> dict[str, tuple[int, str, list[tuple[str, str]]]]:
+    """Trace -> status, error, and model and error of each attempt."""
+    query = """SELECT r.trace, r.status, r.error, a.model, a.error FROM records r JOIN attempts a ON a.record = r.id
+               ORDER BY r.id, a.number"""
+    with closing(sqlite3.connect(f"file:{home / 'sizewise.db'}?mode=ro", uri=True)) as connection:
+        found: dict[str, tuple[int, str, list[tuple[str, str]]]] = {}
+        for trace, status, error, model, code in connection.execute(query):
+            found.setdefault(trace, (status, error, []))[2].append((model, code))
+    return found

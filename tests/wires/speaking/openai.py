@@ -1,0 +1,45 @@
+"""What OpenAI's chat wire says, whole and streamed, as its reference has it; and bodies its clients send."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sizewise.chat import Usage
+from sizewise.providers.wires.openai import WIRE
+from sizewise.providers.wires.openai_bodies import read_request
+from sizewise.testing.kit import KEY, Said, Spoken
+from tests.wires.asked import bodies
+
+HERE = Path(__file__).parent
+SAID = Said(
+    "Guten  Tag – 你好 🌊.",
+    "tool_calls",
+    Usage(640, 20, 600, 30, 5),
+    "They greet me; ¿qué?",
+    (("call_1", "weather", '{"city": "Zürich", "days": [1, 2]}'), ("call_2", "time", "{}")),
+)
+
+
+def error(words: str, kind: str, code: str | None = None) -> bytes:
+    return json.dumps({"error": {"message": words, "type": kind, "param": None, "code": code}}).encode()
+
+
+SPOKEN = Spoken(
+    wire=WIRE,
+    read_request=lambda body: read_request(body)[0],
+    whole=(HERE / "openai.whole.json").read_bytes(),
+    stream=(HERE / "openai.stream.sse").read_bytes(),
+    said=SAID,
+    ends=1,
+    errors={
+        400: error("Unknown parameter: 'later'.", "invalid_request_error", "unknown_parameter"),
+        401: error(f"Incorrect API key provided: {KEY}.", "invalid_request_error", "invalid_api_key"),
+        404: error("The model `x` does not exist", "invalid_request_error", "model_not_found"),
+        429: error("Rate limit reached", "tokens", "rate_limit_exceeded"),
+        500: error("The server had an error", "server_error"),
+        503: error("The engine is currently overloaded", "server_error"),
+    },
+    adds=frozenset({"stream_options"}),
+)
+REQUESTS = bodies

@@ -1,0 +1,80 @@
+"""What the Responses wire says, whole and streamed, as its reference has it; and bodies its clients send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from sizewise.providers.wires.responses import WIRE
+from sizewise.providers.wires.responses_asking import heard
+from sizewise.testing.kit import Spoken
+from tests.wires.asked import anything, encoded, objects, texts, unknown
+from tests.wires.speaking import openai
+
+HERE = Path(__file__).parent
+
+SPOKEN = Spoken(
+    wire=WIRE,
+    read_request=lambda body: heard(body).chat([]),
+    whole=(HERE / "responses.whole.json").read_bytes(),
+    stream=(HERE / "responses.stream.sse").read_bytes(),
+    said=openai.SAID,
+    ends=0,
+    errors=openai.SPOKEN.errors,
+    adds=frozenset({"store", "include"}),
+    cannot=frozenset({"stop"}),
+)
+
+said = st.builds(lambda text: {"type": "input_text", "text": text}, texts)
+image = {"type": "input_image", "image_url": "data:image/png;base64,aGk=", "detail": "auto"}
+stored = {"type": "input_file", "file_id": "file_1"}
+later = st.builds(lambda more: {"type": "later", **more}, unknown)
+users = st.builds(
+    lambda content, kind: {**kind, "role": "user", "content": content},
+    texts | st.lists(said | later | st.sampled_from([image, stored]), max_size=3),
+    st.sampled_from([{}, {"type": "message"}]),
+)
+spoken = st.builds(
+    lambda text, id: {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+        **id,
+    },
+    texts,
+    st.sampled_from([{}, {"id": "msg_1", "status": "completed"}]),
+)
+calls = st.builds(
+    lambda given: {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": str(given)}, objects
+)
+results = st.builds(
+    lambda output: {"type": "function_call_output", "call_id": "call_1", "output": output},
+    texts | st.lists(said, min_size=1, max_size=2),
+)
+sealed = st.just({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "c2VhbGVk"})
+items = st.lists(users | spoken | calls | results | sealed | later, max_size=5)
+tools = st.lists(
+    st.builds(lambda schema: {"type": "function", "name": "f", "parameters": schema, "strict": True}, objects)
+    | st.just({"type": "web_search"}),
+    max_size=2,
+)
+REQUESTS = encoded(
+    st.fixed_dictionaries(
+        {"model": texts, "input": st.builds(lambda first, rest: [first, *rest], users, items)},
+        optional={
+            "instructions": texts | st.none(),
+            "tools": tools,
+            "tool_choice": st.sampled_from(["auto", {"type": "function", "name": "f"}, None]),
+            "stream": st.booleans() | st.none(),
+            "store": st.booleans() | st.none(),
+            "temperature": st.floats(0, 2),
+            "max_output_tokens": st.integers(1, 99),
+            "text": st.just({"format": {"type": "json_object"}, "verbosity": "low"}) | st.none(),
+            "reasoning": st.sampled_from([{"effort": "low", "summary": "auto"}, None]),
+            "include": st.sampled_from([["message.output_text.logprobs"], None]),
+            "metadata": st.none() | st.dictionaries(texts, texts, max_size=2),
+            "later": anything,
+        },
+    )
+)
