@@ -56,6 +56,9 @@ def _tables(shape: type, place: str) -> Iterator[tuple[str, type]]:
     for name, kind in get_type_hints(shape).items():
         kind = _bare(kind)
         here = f"{place}.{name}" if place else name
+        if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
+            yield f"[[{here}]]", get_args(kind)[0]
+            continue
         if get_origin(kind) is not None and (args := get_args(kind)) and is_dataclass(args[-1]):
             kind = args[-1]
             here = f'{here}."PROVIDER/MODEL"' if name == "models" else f"{here}.NAME"
@@ -87,6 +90,8 @@ def _type(kind: Any, each: Field[Any]) -> str:
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
     if origin in (tuple, frozenset):
+        if is_dataclass(inner[0]):
+            return "list of tables"
         return "list of " + _type(inner[0], each).replace("text", "texts")
     if origin is not None:
         return "table of texts"

@@ -37,6 +37,7 @@ class Wishes(Struct, frozen=True):
     online: Literal["deny", "allow"] | None = None
     session: str | None = None
     idempotency_key: str | None = None
+    cache: Literal["no-cache", "no-store"] | None = None  # HTTP's words: ask anew; and keep nothing of it either
 
 
 class Ask(Struct, frozen=True):

@@ -117,17 +117,21 @@ def _rewrite(message: dict[str, Any], change: Callable[[str], str]) -> None:
 
 
 class Embed(Struct, frozen=True):
-    """A request for vectors. `inputs` are texts or token lists; `fields` is the whole body."""
+    """A request for vectors. `inputs` are texts, or lists of tokens of the model's own; `fields` is the whole body."""
 
     model: str
-    inputs: list[str]
+    inputs: list[str] | list[list[int]]
     fields: Fields
+    dimensions: int | None = None
+    packed: bool = False  # the vectors are wanted as base64 of 32-bit floats
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one attempt. `input` includes cached and cache_write; `output` includes reasoning.
+    """Tokens of one attempt. `input` includes cached and cache_write, `output` includes reasoning.
 
     `estimated` where the model did not say: the stream was cut, the client left, or the upstream counts nothing.
+    `unpriced` says why a price by the token does not hold (a dearer service tier, a search that was made), empty
+    where it does. `billed` is what the upstream says it charged, in pico-dollars.
     """
 
     input: int = 0
@@ -136,6 +140,10 @@ class Usage(Struct, frozen=True):
     cache_write: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write_1h: int = 0  # of cache_write, what is kept for an hour and not for minutes
+    audio: int = 0  # heard and spoken ones together
+    unpriced: str = ""
+    billed: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

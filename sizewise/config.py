@@ -135,7 +135,8 @@ def _read(path: Path) -> File:
     refuse(wrong, path)
     providers = {name: _at_home(each, path.parent) for name, each in file.providers.items()}
     policies = {**File().policies, **file.policies}  # `default` is always there
-    return replace(file, policies=MappingProxyType(policies), providers=MappingProxyType(providers))
+    vault = replace(file.vault, key=_from(path.parent, file.vault.key))
+    return replace(file, policies=MappingProxyType(policies), providers=MappingProxyType(providers), vault=vault)
 
 
 def _contradictions(file: File, already: list[str]) -> list[str]:
@@ -160,7 +161,9 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
 def _at_home(provider: Provider, folder: Path) -> Provider:
     """File references are meant from the folder of the file they stand in."""
     headers = {name: _from(folder, value) for name, value in provider.headers.items()}
-    return replace(provider, key=_from(folder, provider.key), headers=MappingProxyType(headers))
+    replicas = tuple(replace(each, key=_from(folder, each.key)) for each in provider.replicas)
+    key = _from(folder, provider.key)
+    return replace(provider, key=key, headers=MappingProxyType(headers), replicas=replicas)
 
 
 def _from(folder: Path, text: str) -> str:

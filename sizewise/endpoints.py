@@ -15,7 +15,7 @@ from sizewise.errors import nearest
 from sizewise.table import parse, read, refuse
 
 ROWS = Path(__file__).parent / "catalog" / "endpoints.toml"
-GIVEN = ("base_url", "wire", "auth", "key", "rename", "leave_out")
+GIVEN = ("base_url", "wire", "auth", "key", "rename", "leave_out", "bills")
 """What a provider takes from its row."""
 VARIABLES = ("account", "region", "resource")
 """What may stand in the braces of a base URL."""
@@ -34,6 +34,7 @@ class Row:
     key: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
     leave_out: tuple[str, ...] = ()
+    bills: bool = False
     note: str = ""
     local: bool = False
     unverified: str = ""

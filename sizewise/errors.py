@@ -5,15 +5,19 @@ SizewiseError                     code                  status
 │   ├── BadBody                   bad_body              400   not JSON, not UTF-8, not the right shape
 │   ├── TooLong                   context_length_exceeded 400 more tokens than the model's window
 │   ├── NotTranslatable           not_translatable      400   the chosen model's wire cannot say this
-│   └── BodyTooLarge              body_too_large        413
+│   ├── BodyTooLarge              body_too_large        413
+│   └── BodyTooSlow               body_too_slow         408
 ├── BadKey                        invalid_api_key       401
 ├── OverBudget                    over_budget           402
 ├── Forbidden                     forbidden             403
 ├── UnknownModel                  model_not_found       404
 ├── UnknownPath                   not_found             404
+├── UnknownResponse               previous_response_not_found 404 never kept, too old, deleted, or somebody else's
 ├── Conflict                      conflict              409
+│   └── OutcomeUnknown            outcome_unknown       409   begun under this idempotency key, then lost
 ├── NoModelFits                   no_model_fits         422   constraints left nobody; reasons in the message
 ├── NotTrusted                    not_trusted           422   every reply was distrusted and the policy refuses
+├── InvalidOutput                 invalid_output        502   the answer breaks the JSON schema it was asked to keep
 ├── Busy                          busy                  429   carries retry_after
 ├── Upstream                      upstream_error        502   a model did not answer well
 │   ├── UpstreamRefused           upstream_refused      4xx   its own "no" to this request, status kept
@@ -24,12 +28,18 @@ SizewiseError                     code                  status
 │   └── StreamCut                 stream_interrupted    502   after the first word: cannot be unsaid
 ├── ModelUnavailable              model_unavailable     503   weights missing, worker down, does not fit
 ├── StoreFailed                   store_failed          503   disk full, read-only, newer schema
+├── VaultLocked                   vault_locked          503   no key to seal or open what is kept
 ├── EgressDenied                  egress_denied         403   the one way out said no
 ├── ConfigError                   bad_config            500   exit code 2 at the terminal
 └── Outside                       outside_failed        500   port taken, download failed: exit code 3
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+About = Literal["request", "model", "key", "endpoint"]
+"""Whose trouble a failed attempt is, and so who is left alone for a while."""
 
 
 class SizewiseError(Exception):
@@ -42,6 +52,7 @@ class SizewiseError(Exception):
     status = 500
     kind = "api_error"  # the `type` of OpenAI's error object
     exit = 3  # 2 you asked wrong, 3 something outside broke
+    again = False  # the same model may do better in a moment: worth a retry
 
     def __init__(
         self,
@@ -81,6 +92,10 @@ class BodyTooLarge(BadRequest):
     code, status = "body_too_large", 413
 
 
+class BodyTooSlow(BadRequest):
+    code, status = "body_too_slow", 408
+
+
 class BadKey(SizewiseError):
     code, status, kind, exit = "invalid_api_key", 401, "authentication_error", 2
 
@@ -105,8 +120,16 @@ class UnknownPath(BadRequest):
     code, status = "not_found", 404
 
 
+class UnknownResponse(BadRequest):
+    code, status = "previous_response_not_found", 404
+
+
 class Conflict(BadRequest):
     code, status = "conflict", 409
+
+
+class OutcomeUnknown(Conflict):
+    code, exit = "outcome_unknown", 3
 
 
 class NoModelFits(BadRequest):
@@ -117,12 +140,17 @@ class NotTrusted(SizewiseError):
     code, status, kind, exit = "not_trusted", 422, "invalid_request_error", 1
 
 
+class InvalidOutput(SizewiseError):
+    code, status = "invalid_output", 502
+
+
 class Busy(SizewiseError):
     code, status, kind = "busy", 429, "rate_limit_error"
 
 
 class Upstream(SizewiseError):
     code, status = "upstream_error", 502
+    about: About = "request"
 
 
 class UpstreamRefused(Upstream):
@@ -130,7 +158,8 @@ class UpstreamRefused(Upstream):
 
 
 class UpstreamDown(Upstream):
-    code = "upstream_unreachable"
+    code, again = "upstream_unreachable", True
+    about: About = "model"
 
 
 class UpstreamGarbled(Upstream):
@@ -138,11 +167,13 @@ class UpstreamGarbled(Upstream):
 
 
 class UpstreamBusy(Upstream):
-    code, status = "upstream_busy", 503
+    code, status, again = "upstream_busy", 503, True
+    about: About = "model"
 
 
 class UpstreamSlow(Upstream):
-    code, status = "upstream_timeout", 504
+    code, status = "upstream_timeout", 504  # not `again`: it had the question, and would be paid twice
+    about: About = "model"
 
 
 class StreamCut(Upstream):
@@ -155,6 +186,10 @@ class ModelUnavailable(SizewiseError):
 
 class StoreFailed(SizewiseError):
     code, status = "store_failed", 503
+
+
+class VaultLocked(SizewiseError):
+    code, status = "vault_locked", 503
 
 
 class ConfigError(SizewiseError):

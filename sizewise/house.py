@@ -6,26 +6,32 @@ requests in flight finish in the old one. Means (keeper, model workers, metrics)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from random import random
 
 import msgspec
 
 from sizewise.answer import Answerer, Ask, Caller
+from sizewise.cache.exact import exact
+from sizewise.cache.idempotent import Calls, Idempotent
 from sizewise.cards import Card
 from sizewise.client import Client
 from sizewise.config import Settings
 from sizewise.egress import DataClass, Egress, Place
 from sizewise.errors import ConfigError, Forbidden, UnknownModel, nearest
 from sizewise.keeper import Keeper
-from sizewise.kinds import load
+from sizewise.kinds import Once
 from sizewise.providers.connect import Connections
 from sizewise.providers.local import Locals
 from sizewise.providers.runtime import Runtime
+from sizewise.routing.affinity import Affinity
 from sizewise.routing.explain import Decision, explain
 from sizewise.routing.names import Names
 from sizewise.routing.policy import Policy
 from sizewise.routing.route import Routed
+from sizewise.routing.sessions import Sessions
 from sizewise.routing.trust import Trust
+from sizewise.routing.ways import Ways
 from sizewise.settings import Policy as Wanted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
@@ -41,6 +47,8 @@ class Means:
     keeper: Keeper
     metrics: Metrics
     locals: Locals
+    sessions: Sessions = field(default_factory=Sessions)
+    calls: Calls = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,9 @@ class House:
 
     def explain(self, ask: Ask) -> Decision:
         """The decision for `ask` without the call."""
-        settings = self.settings
-        return explain(ask, self.names, self.connections.health, reach(settings), settings.router.data_class)
+        settings, health = self.settings, self.connections.health
+        minds = affinity(settings, self.means)
+        return explain(ask, self.names, health, reach(settings), settings.router.data_class, minds)
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
@@ -98,6 +107,9 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     egress = Egress({}, reach(settings))
     for url, place in {(card.endpoint.base_url, card.place) for card in cards if card.endpoint.base_url}:
         egress = egress.allowing(url, place)
+    for provider in settings.providers.values():
+        for url in {row.base_url for row in provider.replicas if row.base_url}:
+            egress = egress.allowing(url, provider.place)
     client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     local = settings.local
     connections = Connections(
@@ -109,12 +121,26 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         settings.cache,
     )
     router = settings.router
-    policies = {name: policy(name, wanted) for name, wanted in settings.policies.items()}
+    load = Once()
+    policies = {name: policy(name, wanted, load) for name, wanted in settings.policies.items()}
     names = Names(cards, policies, router.policy, router.small, router.large)
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
 
+    ways = Ways(connections.spare, connections.left, random, router.total_s)
+
     # The onion, inside out; the order is a promise.
-    answer: Answerer = Routed(names, connections, judge, connections.health, reach(settings), router.data_class)
+    answer: Answerer = Routed(
+        names,
+        connections,
+        judge,
+        connections.health,
+        reach(settings),
+        router.data_class,
+        affinity(settings, means),
+        ways,
+    )
+    answer = exact(answer, names, settings.exact_cache)
+    answer = Idempotent(answer, means.keeper, means.calls)
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
@@ -126,7 +152,11 @@ def reach(settings: Settings) -> dict[DataClass, Place]:
     return {"public": asked.public, "internal": asked.internal, "confidential": asked.confidential}
 
 
-def policy(name: str, wanted: Wanted) -> Policy:
+def affinity(settings: Settings, means: Means) -> Affinity:
+    return Affinity(means.sessions, settings.router.session_s, settings.router.switch_cost)
+
+
+def policy(name: str, wanted: Wanted, load: Once) -> Policy:
     """The policy of a [policies.<name>] table; its kind checks its own options."""
     kind = load("policies", wanted.kind)
     known = [option.name for option in fields(kind)]

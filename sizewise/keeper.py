@@ -23,12 +23,21 @@ from msgspec.structs import replace
 from sizewise.accounts import rows as accounts
 from sizewise.accounts.keys import Keys, admin_token, digest, fresh
 from sizewise.accounts.rows import Key, Known
+from sizewise.cache import kept as leases
+from sizewise.cache import rows as cache
+from sizewise.cache.kept import Kept
+from sizewise.cache.rows import Lease
+from sizewise.conversations import rows as conversations
+from sizewise.conversations import state
+from sizewise.conversations.state import Stored
 from sizewise.db import Database, Work, connect, file
 from sizewise.egress import DataClass
 from sizewise.errors import BadRequest, ConfigError, Outside, StoreFailed, UnknownPath
-from sizewise.settings import Records
+from sizewise.expiry import Expiry
+from sizewise.settings import Conversations, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Whole, ids
+from sizewise.vault import Vault
 from sizewise.writer import Entry, Writer
 
 T = TypeVar("T")
@@ -36,6 +45,8 @@ T = TypeVar("T")
 MOST = 1_000
 """Records in one answer."""
 BROUGHT = "SIZEWISE_KEY"
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 class NewKey(Struct, frozen=True):
@@ -48,12 +59,23 @@ class NewKey(Struct, frozen=True):
 class Keeper:
     """One per home; a second one is refused. `keys` shows every change made here at once, `numbers` ids records."""
 
-    def __init__(self, home: Path, kept: Records | None = None, url: str = "") -> None:
-        """Opens, migrates and locks. `url`: another database than the file in `home`.
+    def __init__(
+        self,
+        home: Path,
+        kept: Records | None = None,
+        url: str = "",
+        *,
+        vault: str = "",
+        remembered: Conversations | None = None,
+        again: Idempotency | None = None,
+    ) -> None:
+        """Opens, migrates and locks. `url`: another database than the file in `home`. `vault`: Vault's reference.
 
         Raises Outside (home taken or not writable), StoreFailed (database ill or newer), ConfigError (URL, token file).
         """
-        kept = kept or Records()
+        kept, remembered = kept or Records(), remembered or Conversations()
+        again = again or Idempotency()
+        self._keep_ms, self._lease_ms = remembered.keep_days * DAY_MS, again.keep_hours * HOUR_MS
         with ExitStack() as undone:
             self._lock = _lock(home)
             undone.callback(os.close, self._lock)
@@ -62,13 +84,19 @@ class Keeper:
             undone.callback(self._database.close)
             self.keys = Keys(self.admin)
             self._seen(self._read(accounts.known))
+            self._vault = Vault(home, vault)
+            self._vault.holds(filter(None, (self._read(conversations.newest), self._read(cache.newest))))
             undone.pop_all()
         self.numbers = ids()
         self._writer = Writer(
             self._database,
             {table.name: self._database.insertion(table) for table in (RECORDS, ATTEMPTS)},
             flush_ms=kept.flush_ms,
-            chores=[Retention(kept.keep_days, kept.max_rows)],
+            chores=[
+                Retention(kept.keep_days, kept.max_rows),
+                Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
+                Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
+            ],
         )
 
     def close(self) -> None:
@@ -103,7 +131,7 @@ class Keeper:
     @property
     def trouble(self) -> str:
         """What limps, in words: `cannot write records: ...`; empty when all is well."""
-        return self._writer.trouble
+        return "; ".join(filter(None, (self._writer.trouble, self._vault.trouble)))
 
     async def records(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
         """The newest `limit` (1..1000) records, newest first; what was accepted just now is among them."""
@@ -118,8 +146,46 @@ class Keeper:
         return await asyncio.to_thread(self._read, lambda c: telemetry.whole(c, tenant, trace))
 
     async def _settled(self) -> None:
-        if not self.trouble:  # an ill disk can still be read
+        if not self._writer.trouble:  # an ill disk can still be read
             await self.flush()
+
+    # Responses that clients asked us to remember
+
+    async def keep_response(self, stored: Stored) -> None:
+        """Sealed and durable when this returns. Raises Conflict (the id is taken), VaultLocked, StoreFailed."""
+        where = (stored.tenant, stored.project, stored.id, stored.created)
+        kept = await asyncio.to_thread(state.sealed, self._vault, stored)
+        await self._writer.write(lambda c: conversations.add(c, *where, kept))
+
+    async def response(self, id: str, tenant: str, project: str) -> Stored | None:
+        """None where the project has none of this id, or no longer. Raises VaultLocked, StoreFailed."""
+        return await asyncio.to_thread(self._response, id, tenant, project)
+
+    def _response(self, id: str, tenant: str, project: str) -> Stored | None:
+        found = self._read(lambda c: conversations.find(c, tenant, project, id, _now() - self._keep_ms))
+        return None if found is None else state.opened(self._vault, found[1], id, tenant, project, found[0])
+
+    async def forget_response(self, id: str, tenant: str, project: str) -> bool:
+        """Whether there was one. Raises StoreFailed."""
+        return await self._writer.write(lambda c: conversations.remove(c, tenant, project, id))
+
+    # Idempotency keys
+
+    async def lease(self, lease: Lease) -> Kept | None:
+        """None: the lease is ours and durable. Else what is kept under it. Raises VaultLocked, StoreFailed."""
+        begun = await asyncio.to_thread(leases.sealed, self._vault, lease, Kept(lease.digest))
+        now = _now()
+        there = await self._writer.write(lambda c: cache.take(c, lease, begun, now, now - self._lease_ms))
+        return None if there is None else await asyncio.to_thread(leases.opened, self._vault, lease, there)
+
+    async def settle(self, lease: Lease, kept: Kept) -> None:
+        """What came of it, durable when this returns. Raises VaultLocked, StoreFailed."""
+        ended = await asyncio.to_thread(leases.sealed, self._vault, lease, kept)
+        await self._writer.write(lambda c: cache.settle(c, lease, ended))
+
+    async def release(self, lease: Lease) -> None:
+        """As if it had never been taken. Raises StoreFailed."""
+        await self._writer.write(lambda c: cache.release(c, lease))
 
     # Keys
 
@@ -199,7 +265,7 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    return connect(url or file(str(path)), [accounts.SCHEMA, telemetry.SCHEMA])
+    return connect(url or file(str(path)), [accounts.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA])
 
 
 def _lock(home: Path) -> int:

@@ -1,7 +1,7 @@
 """Every kind that can be added from outside, on one page, and how one is loaded; knows no member by name.
 
 A kind is an entry-point group in pyproject.toml; our own members are declared there the same way. Nothing is imported
-until named. A look-up costs milliseconds: house.py does it once, never a request.
+until named. A look-up reads what is installed, which costs milliseconds: a house does it `Once`, never a request.
 """
 
 from __future__ import annotations
@@ -24,3 +24,15 @@ def load(kind: Kind, name: str) -> Any:
         return entry.load()
     known = names(kind)
     raise ConfigError(f"there is no {kind[:-1]} named {name!r}", nearest(name, known) or f"known: {', '.join(known)}")
+
+
+class Once:
+    """`load`, which looks each member up once: hundreds of models share a few wires."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Kind, str], Any] = {}
+
+    def __call__(self, kind: Kind, name: str) -> Any:
+        if (kind, name) not in self._found:
+            self._found[kind, name] = load(kind, name)
+        return self._found[kind, name]

@@ -91,6 +91,13 @@ def amount(text: str) -> str:
     return text
 
 
+def dollars(text: str) -> str:
+    try:
+        return amount(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an amount in dollars with at most six decimals") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where Sizewise listens, and what it takes in."""
@@ -103,6 +110,12 @@ class Server:
     fast_lane: bool = setting(True, "Answer the hot route inside the server's protocol class.")
     drain_s: float = setting(30.0, "Seconds that running answers may take after SIGTERM.", least=0, most=3_600)
     body_bytes: int = setting(8_388_608, "Largest request body, in bytes.", least=1_024, most=1_073_741_824)
+    body_s: float = setting(
+        60.0,
+        "Seconds that a request's body may take to come, and that a client may take nothing of its answer.",
+        least=0.05,
+        most=86_400,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,20 @@ class Router:
     small: str = setting("", "The model called `small`; empty: the smallest there is.", check=optional_model)
     large: str = setting("", "The model called `large`; empty: the best there is.", check=optional_model)
     data_class: DataClass = setting("internal", "The class of a request that does not say; a request can only tighten.")
+    total_s: float = setting(
+        600.0, "Seconds for a whole request, all its attempts and pauses together.", least=0.001, most=86_400
+    )
+    session_s: float = setting(
+        3_600.0, "Seconds of silence after which a session is forgotten; 0: none is minded.", least=0, most=604_800
+    )
+    switch_cost_usd: str = setting(
+        "0", "Dollars that losing a session's reasoning and tool history to a switch of models costs.", check=dollars
+    )
+
+    @property
+    def switch_cost(self) -> int:
+        """The same in pico-dollars."""
+        return per_million(self.switch_cost_usd) * 1_000_000  # it reads dollars as micro-dollars, exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +172,18 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Replica:
+    """One more way to a provider's models, at the same place. What is left out here is as the provider says it.
+
+    Where there are replicas, they are all the ways there are. A key goes to no address but the one it stands beside.
+    """
+
+    base_url: str = setting("", "Its own address; empty: the provider's, with the provider's key.", check=url)
+    key: str = setting("", "Its own key by reference: `env:NAME` or `file:PATH`.", check=reference, hidden=True)
+    weight: int = setting(1, "Its share of the requests, beside those of the others.", least=1, most=1_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """An endpoint that speaks a known wire, and its models. What a named endpoint knows need not be said."""
 
@@ -166,7 +205,9 @@ class Provider:
         MappingProxyType({}), "Fields of a request that it knows by another name; ours to its."
     )
     leave_out: tuple[str, ...] = setting((), "Fields of a request that it would refuse.")
+    bills: bool = setting(False, "Believe the dollars that it says it charged, for models whose price is unknown.")
     models: tuple[str, ...] = setting((), "Its models, under its own names for them.")
+    replicas: tuple[Replica, ...] = setting((), "Several keys or addresses for the same models.")
     timeouts: Timeouts = setting(Timeouts(), "Deadlines of one attempt.")
     pool: int = setting(512, "Connections at the same time.", least=1, most=65_535)
 
@@ -179,6 +220,7 @@ class Rates:
     output: str | None = setting(None, "Answer tokens.", check=amount)
     cached: str | None = setting(None, "Prompt tokens read from the cache; else as input.", check=amount)
     cache_write: str | None = setting(None, "Prompt tokens written to the cache; else as input.", check=amount)
+    cache_write_1h: str | None = setting(None, "Those of them that are kept for an hour; else unknown.", check=amount)
     reasoning: str | None = setting(None, "Reasoning tokens; else as output.", check=amount)
     source: str = setting("sizewise.toml", "Where the price was read.")
     date: str = setting("", "When, as 2026-01-31.")
@@ -189,6 +231,7 @@ class Rates:
             output=_known(self.output),
             cached=_known(self.cached),
             cache_write=_known(self.cache_write),
+            cache_write_1h=_known(self.cache_write_1h),
             reasoning=_known(self.reasoning),
             source=self.source,
             date=self.date,
@@ -212,7 +255,16 @@ class Facts:
     logprobs: bool | None = setting(None, "Whether it reports log-probabilities.")
     resumes: bool | None = setting(None, "Whether it can go on with an answer that has begun.")
     quality: float | None = setting(None, "Prior from 0 to 1, to order models of unknown size.", least=0, most=1)
-    slots: int | None = setting(None, "Requests at the same time, for an embedded model.", least=1, most=256)
+    slots: int | None = setting(
+        None,
+        "Requests at the same time; 0: as many as come, of an embedded one as [local] says.",
+        least=0,
+        most=65_535,
+    )
+    queue: int | None = setting(None, "Requests that may wait for a slot; else 64.", least=0, most=65_535)
+    wait_s: float | None = setting(
+        None, "Seconds that each may wait, as predicted and in fact; else 60.", least=0, most=3_600
+    )
     licence: str | None = setting(None, "Its licence.")
     price: Rates | None = setting(None, "Its price.")
 
@@ -238,6 +290,46 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversations:
+    """Responses that clients asked to be remembered; kept sealed."""
+
+    keep_days: int = setting(30, "Days until a response is deleted.", least=1, most=36_500)
+    max_rows: int = setting(100_000, "Responses kept at most; the oldest go first.", least=1)
+    max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """Answers kept for the same idempotency key; kept sealed."""
+
+    keep_hours: int = setting(24, "Hours until a key is forgotten.", least=1, most=8_760)
+    max_rows: int = setting(100_000, "Keys kept at most; the oldest go first.", least=1)
+    max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ExactCache:
+    """The same question gets the same answer, from memory. Has nothing to do with the cache of model weights."""
+
+    ttl_s: float = setting(0.0, "Seconds that an answer may be given again; 0: never.", least=0, most=31_536_000)
+    max_entries: int = setting(10_000, "Answers kept at most; the ones longest unused go first.", least=1)
+    max_bytes: int = setting(64_000_000, "Bytes of memory they may take.", least=10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """The key that seals what is kept of prompts and replies."""
+
+    key: str = setting(
+        "",
+        "By reference, `env:NAME` or `file:PATH`: 32 bytes in base64, older keys behind the newest. "
+        "Empty: `vault.key` in the home, made when first needed.",
+        check=reference,
+        hidden=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """How the outside is reached; what is not said here is taken from the environment."""
 
@@ -258,4 +350,8 @@ class File:
     models: Mapping[str, Facts] = setting(MappingProxyType({}), "", keys=model_name)
     local: Local = setting(Local(), "")
     records: Records = setting(Records(), "")
+    conversations: Conversations = setting(Conversations(), "")
+    idempotency: Idempotency = setting(Idempotency(), "")
+    exact_cache: ExactCache = setting(ExactCache(), "")
+    vault: Vault = setting(Vault(), "")
     network: Network = setting(Network(), "")

@@ -17,6 +17,8 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from sizewise.errors import ConfigError, nearest
 
 T = TypeVar("T")
+Types = dict[type, dict[str, Any]]
+"""The types of a dataclass's fields, as far as they were needed."""
 Check = Callable[[str], str]
 """Returns the text, perhaps tidied; raises ValueError with a sentence that continues "<place>: "."""
 
@@ -75,16 +77,18 @@ def refuse(wrong: list[str], path: Path) -> None:
         raise ConfigError(f"{count} in {str(path)!r}:{lines}", "Mend the file and try again; nothing was changed.")
 
 
-def read(shape: type[T], table: object, place: str, wrong: list[str]) -> T | None:
+def read(shape: type[T], table: object, place: str, wrong: list[str], types: Types | None = None) -> T | None:
     """`table` as a `shape`, each mistake added to `wrong` as `<place>: <sentence>`.
 
-    What was wrong stands at its default, so that the caller can look for more; None where that cannot be.
+    What was wrong stands at its default, so that the caller can look for more; None where that cannot be. Whoever
+    reads many tables hands in the same `types` each time: working them out takes longer than reading.
     """
+    types = {} if types is None else types
     if not isinstance(table, dict):
         wrong.append(f"{place}: {_show(table)} is not a table")
         return None
     known = {each.name: each for each in fields(cast(Any, shape))}
-    hints = get_type_hints(shape)
+    hints = types.get(shape) or types.setdefault(shape, get_type_hints(shape))
     others = next((name for name, each in known.items() if each.metadata.get("rest")), "")
     values: dict[str, object] = {}
     if others:
@@ -93,7 +97,7 @@ def read(shape: type[T], table: object, place: str, wrong: list[str]) -> T | Non
         here = f"{place}.{name}" if place else name
         if name in known and name != others:
             before = len(wrong)
-            found = _fit(hints[name], value, here, wrong, known[name].metadata)
+            found = _fit(hints[name], value, here, wrong, known[name].metadata, types)
             if len(wrong) == before or _whole(found):
                 values[name] = found
         elif not others or name == others:
@@ -112,21 +116,21 @@ def _whole(found: object) -> bool:
     return is_dataclass(found) or isinstance(found, MappingProxyType)
 
 
-def _fit(kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any]) -> object:
+def _fit(kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any], types: Types) -> object:
     """`value` as a `kind`: itself, frozen where it is a list or a table."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind is object:
         return value
     if origin in (Union, UnionType):  # TOML has no null: an optional setting is simply left out
-        return _fit(next(each for each in inner if each is not type(None)), value, place, wrong, rules)
+        return _fit(next(each for each in inner if each is not type(None)), value, place, wrong, rules, types)
     if origin is Literal:
         return _one_of(inner, value, place, wrong)
     if origin in (tuple, frozenset):
-        return _list(origin, inner[0], value, place, wrong, rules)
+        return _list(origin, inner[0], value, place, wrong, rules, types)
     if is_dataclass(kind):
-        return read(cast(type, kind), value, place, wrong)
+        return read(cast(type, kind), value, place, wrong, types)
     if origin is not None:
-        return _table(inner[1], value, place, wrong, rules)
+        return _table(inner[1], value, place, wrong, rules, types)
     return _plain(kind, value, place, wrong, rules)
 
 
@@ -137,16 +141,18 @@ def _one_of(known: tuple[str, ...], value: object, place: str, wrong: list[str])
 
 
 def _list(
-    shape: type, kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any]
+    shape: type, kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any], types: Types
 ) -> tuple[object, ...] | frozenset[object]:
     if not isinstance(value, list):
         wrong.append(f"{place}: {_show(value, rules)} is not a list in [brackets]")
         return ()
-    each = (_fit(kind, item, f"{place}[{index}]", wrong, rules) for index, item in enumerate(value))
+    each = (_fit(kind, item, f"{place}[{index}]", wrong, rules, types) for index, item in enumerate(value))
     return frozenset(each) if shape is frozenset else tuple(each)
 
 
-def _table(kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any]) -> Mapping[str, object]:
+def _table(
+    kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any], types: Types
+) -> Mapping[str, object]:
     if not isinstance(value, dict):
         wrong.append(f"{place}: {_show(value, rules)} is not a table")
         return {}
@@ -156,7 +162,7 @@ def _table(kind: Any, value: object, place: str, wrong: list[str], rules: Mappin
         if rules.get("keys"):
             _checked(rules["keys"], name, here, wrong)
         before = len(wrong)
-        fits = _fit(kind, item, here, wrong, {**rules, "keys": None})
+        fits = _fit(kind, item, here, wrong, {**rules, "keys": None}, types)
         if len(wrong) == before or _whole(fits):
             found[name] = fits
     return MappingProxyType(found)

@@ -18,9 +18,9 @@ VERBS: Mapping[str, Verb] = {
 }
 
 QUERY = """query ($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $dataClass: DataClass,
-                $online: Online, $maxCostUsd: Dollars) {
+                $online: Online, $maxCostUsd: Dollars, $session: String) {
   explain(prompt: $prompt, model: $model, policy: $policy, maxTokens: $maxTokens, dataClass: $dataClass,
-          online: $online, maxCostUsd: $maxCostUsd) {
+          online: $online, maxCostUsd: $maxCostUsd, session: $session) {
     asked policy dataClass tokens why error sentences
     candidates { model size place may why costUsd }
     steps { models how why }
@@ -72,6 +72,7 @@ def route() -> None:
 @click.option("--max-cost-usd", metavar="DOLLARS", help="What it may cost at most.")
 @click.option("--data-class", type=click.Choice(["public", "internal", "confidential"]), help="Of this question.")
 @click.option("--online", type=click.Choice(["allow", "deny"]), help="Whether it may leave this machine.")
+@click.option("--session", help="As the next request of this session.")
 @served
 @click.pass_context
 def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) -> None:
@@ -93,7 +94,7 @@ def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) 
 
 async def _explained(prompt: str, wishes: Mapping[str, object]) -> Decision:
     named = {"maxTokens": "max_tokens", "dataClass": "data_class", "maxCostUsd": "max_cost_usd"}
-    variables = {each: wishes[named.get(each, each)] for each in ("model", "policy", "online", *named)}
+    variables = {each: wishes[named.get(each, each)] for each in ("model", "policy", "online", "session", *named)}
     return (await server().graphql(QUERY, Told, prompt=prompt, **variables)).explain
 
 

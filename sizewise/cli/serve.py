@@ -89,7 +89,13 @@ async def _up(settings: Settings, as_json: bool) -> None:
     listening = listen(settings.server.host, settings.server.port)
     port = listening.getsockname()[1]
     settings = replace(settings, server=replace(settings.server, port=port))
-    keeper = Keeper(settings.home, settings.records)
+    keeper = Keeper(
+        settings.home,
+        settings.records,
+        vault=settings.vault.key,
+        remembered=settings.conversations,
+        again=settings.idempotency,
+    )
     locals = Locals()
     try:
         means = Means(keeper, Metrics(keeper.waiting), locals)
@@ -136,6 +142,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     try:
         await serving
         if server.server_state.tasks:  # cancelled, for their time was over: they are booked before the books are closed
+            for call in live.house.means.calls.values():
+                call.task.cancel()  # it goes on when its client leaves, but no longer than this
             await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
         warming.cancel()

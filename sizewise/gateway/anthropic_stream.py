@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from sizewise.answer import Chosen, Event, Extra, Text, Thought, ToolDelta
 from sizewise.chat import Reply
 from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import Heard, Out
-from sizewise.gateway.stream import KEEP_ALIVE_S, OPEN
+from sizewise.gateway.keepalive import KeepAlive
+from sizewise.gateway.stream import OPEN
 from sizewise.providers.wires.anthropic_events import PING, Written, failure
 
 
 class MessageSse(Heard):
     """One stream to one client of the Messages wire. Every event is composed: frames are of another wire."""
 
-    __slots__ = ("_model", "_out", "_quiet", "_timer", "_trace", "_written")
+    __slots__ = ("_life", "_model", "_out", "_trace", "_written")
 
     def __init__(self, out: Out, model: str, trace: str) -> None:
         super().__init__()
@@ -23,8 +22,7 @@ class MessageSse(Heard):
         self._model = model
         self._trace = trace
         self._written = Written(f"msg_{trace}")
-        self._timer: asyncio.TimerHandle | None = None
-        self._quiet = True
+        self._life = KeepAlive(out, PING)
 
     async def __call__(self, event: Event) -> None:
         if isinstance(event, Text | ToolDelta | Thought | Extra):
@@ -32,7 +30,7 @@ class MessageSse(Heard):
             if not self._out.begun:
                 await self._begin()
             if data:
-                self._quiet = False
+                self._life.spoken = True
                 await self._out.write(data)
         else:
             self.hear(event)
@@ -42,15 +40,7 @@ class MessageSse(Heard):
     async def _begin(self) -> None:
         await self._out.begin([*OPEN, *self.headers(self._trace), (b"request-id", self._trace.encode())])
         await self._out.write(self._written.start(self._model))
-        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._keep_alive)
-
-    def _keep_alive(self) -> None:
-        """A ping when nothing was written for a while, so that no proxy in between gives up."""
-        loop = asyncio.get_running_loop()
-        if self._quiet:
-            loop.create_task(self._out.write(PING))
-        self._quiet = True
-        self._timer = loop.call_later(KEEP_ALIVE_S, self._keep_alive)
+        self._life.begin()
 
     async def finish(self, reply: Reply) -> None:
         """Ends the open block and the message, with its tokens and what it cost."""
@@ -65,9 +55,7 @@ class MessageSse(Heard):
         await self._close()
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._life.stop()
 
     async def _close(self) -> None:
         self.stop()

@@ -12,31 +12,26 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.errors import BadRequest, UnknownPath, nearest
-from sizewise.gateway import anthropic, health, openai, welcome
-from sizewise.gateway.exchange import Door, Headers, Knock, Out, meet, refuse, too_large, traced
+from sizewise.gateway import anthropic, health, openai, responses, welcome
+from sizewise.gateway.exchange import USUAL, Door, Headers, Knock, Out, Voice, meet, refuse, too_large, too_slow, traced
 from sizewise.house import House
 
 Live = Callable[[], House]
 """The house of the moment: settings may change between two requests, never within one."""
 
 
-Shape = Callable[[Door], Door]
-"""A door whose refusals are put into its clients' own words."""
-
-
-def as_it_is(door: Door) -> Door:
-    return door
-
-
 def app(house: Live, graphql: ASGIApp) -> Starlette:
-    def at(path: str, door: Door, method: str = "POST", shape: Shape = as_it_is) -> Route:
-        return Route(path, Meeting(house, door, method, shape))
+    def at(path: str, door: Door, method: str = "POST", voice: Voice = USUAL) -> Route:
+        return Route(path, Meeting(house, door, method, voice))
 
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat),
+        at("/v1/responses", responses.create, voice=responses.VOICE),
+        Route("/v1/responses/{body}", Methods(house, GET=responses.retrieve, DELETE=responses.delete)),
+        at("/v1/responses/{body}/input_items", responses.input_items, "GET"),
         at("/v1/embeddings", openai.embeddings),
-        at("/v1/messages", anthropic.messages, shape=anthropic.shaped),
-        at("/v1/messages/count_tokens", anthropic.count_tokens, shape=anthropic.shaped),
+        at("/v1/messages", anthropic.messages, voice=anthropic.VOICE),
+        at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.VOICE),
         at("/v1/models", openai.models, "GET"),
         at("/v1/models/{body:path}", openai.model, "GET"),
         Route("/graphql", graphql),
@@ -47,7 +42,11 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/", welcome.page, "GET"),
     ]
     paths = [route.path for route in routes if isinstance(route, Route)]
-    return Starlette(routes=[*routes, Mount("/", Meeting(house, nowhere(paths)))])
+    lost = [
+        Mount(base, Meeting(house, nowhere(paths), voice=voice))
+        for base, voice in (("/v1/messages", anthropic.VOICE), ("/", USUAL))
+    ]
+    return Starlette(routes=[*routes, *lost])
 
 
 def nowhere(paths: list[str]) -> Door:
@@ -58,12 +57,12 @@ def nowhere(paths: list[str]) -> Door:
     return door
 
 
-def only(method: str) -> Door:
+def only(method: str, voice: Voice) -> Door:
     async def door(house: House, seen: Knock, body: bytes, out: Out) -> None:
         path = body.decode("utf-8", "replace")[:200]
         error = BadRequest(f"{path!r} takes {method} only", f"send it as {method}", status=405)
         house.means.metrics.refused(error.code)
-        await refuse(out, error, [(b"allow", method.encode()), *traced(seen.trace)])
+        await refuse(out, error, [(b"allow", method.encode()), *traced(seen.trace)], voice, seen.trace)
 
     return door
 
@@ -71,12 +70,12 @@ def only(method: str) -> Door:
 class Meeting:
     """A door as an ASGI app: reads the whole body within bounds, cancels the door when the client leaves."""
 
-    def __init__(self, house: Live, door: Door, method: str = "", shape: Shape = as_it_is) -> None:
-        """`method`: the only one it takes (GET: HEAD too); empty: any."""
+    def __init__(self, house: Live, door: Door, method: str = "", voice: Voice = USUAL) -> None:
+        """`method`: the only one it takes (GET: HEAD too); empty: any. `voice`: how it says no."""
         self._house = house
         self._door = door
         self._method = method
-        self._shape = shape
+        self._voice = voice
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,15 +87,31 @@ class Meeting:
         method, limit = scope["method"], house.settings.server.body_bytes
         door, body = self._door, scope.get("path_params", {}).get("body", scope["path"]).encode()
         if self._method and method != self._method and (method, self._method) != ("HEAD", "GET"):
-            door, body = only(self._method), scope["path"].encode()
+            door, body = only(self._method, self._voice), scope["path"].encode()
         elif _announced(headers) > limit:
             door, out.closes = too_large, any(name == b"expect" for name, _ in headers)
-        elif method not in ("GET", "HEAD") and self._method:
-            read = await _body(receive, limit)
+        elif method not in ("GET", "HEAD", "DELETE") and self._method:
+            try:
+                async with asyncio.timeout(house.settings.server.body_s):
+                    read = await _body(receive, limit)
+            except TimeoutError:
+                door, read, out.closes = too_slow, b"", True
             if read is None:
                 return
-            door, body = (self._door, read) if len(read) <= limit else (too_large, b"")
-        await _unless_gone(meet(self._shape(door), house, headers, body, out, started), receive)
+            if len(read) > limit:
+                door, read = too_large, b""
+            body = read
+        await _unless_gone(meet(door, house, headers, body, out, started, self._voice), receive)
+
+
+class Methods:
+    """One path with a door for each method; whoever comes with another is told of GET."""
+
+    def __init__(self, house: Live, **doors: Door) -> None:
+        self._meetings = {method: Meeting(house, door, method) for method, door in doors.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._meetings.get(scope["method"], self._meetings["GET"])(scope, receive, send)
 
 
 def _announced(headers: Headers) -> int:

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from random import getrandbits
 from typing import Annotated, Literal, Protocol
 
@@ -17,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 
 from sizewise.answer import Caller, Chosen, Event, Tried, Wishes
 from sizewise.egress import DataClass
-from sizewise.errors import BadBody, BodyTooLarge, SizewiseError
+from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, SizewiseError
 from sizewise.house import House
 from sizewise.money import PICO, dollars
 from sizewise.providers.wires.openai_bodies import write_error
@@ -47,6 +48,7 @@ class Knock(Struct):
     trace: str = ""
     host: str = ""
     wishes: dict[str, str] = {}
+    headers: Headers = []  # all of them, for a door that has some of its own
 
     def caller(self, house: House) -> Caller:
         """Raises BadKey or Forbidden."""
@@ -54,13 +56,14 @@ class Knock(Struct):
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_READ = frozenset({b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key"})
+_READ = frozenset({b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key", b"cache-control"})
 _TRACE = re.compile(r"[0-9a-f]{32}")
+_CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the two; others say nothing to us
 
 
 def knock(headers: Headers, started: float) -> Knock:
     """One pass over the headers. Names are lower-case bytes."""
-    seen = Knock(started)
+    seen = Knock(started, headers=headers)
     for name, value in headers:
         if name not in _READ and name[:11] != b"x-sizewise-":
             continue
@@ -76,6 +79,10 @@ def knock(headers: Headers, started: float) -> Knock:
             seen.trace = match.group(1) if match else seen.trace
         elif name == b"idempotency-key":
             seen.wishes["idempotency-key"] = value.decode("latin-1")
+        elif name == b"cache-control":
+            said = _CACHE.search(value.decode("latin-1").lower())
+            if said:
+                seen.wishes["cache"] = said.group()
         elif name == b"x-sizewise-trace":
             match = _TRACE.fullmatch(value.decode("latin-1").strip())
             seen.trace = match.group() if match else seen.trace
@@ -117,6 +124,7 @@ class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
     online: Literal["deny", "allow"] | None = None
     session: Annotated[str, Meta(max_length=200)] | None = None
     idempotency_key: Annotated[str, Meta(max_length=200)] | None = None
+    cache: Literal["no-cache", "no-store"] | None = None
 
 
 NO_WISHES = Wishes()
@@ -149,6 +157,7 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
         seen.online,
         seen.session,
         seen.idempotency_key,
+        seen.cache,
     )
 
 
@@ -216,14 +225,27 @@ def plain(text: str) -> bytes:
     return "".join(c if c.isprintable() else " " for c in text).encode("latin-1", "replace")
 
 
-async def refuse(out: Out, error: SizewiseError, headers: Headers) -> None:
-    body = write_error(error)
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How one wire says no: as a whole body, or as the event of a stream that has begun; both are told the trace."""
+
+    body: Callable[[SizewiseError, str], bytes]
+    event: Callable[[SizewiseError, str], bytes]
+    id: bytes = b""  # one more header for the trace, where its clients look for the request's id
+
+
+USUAL = Voice(lambda error, trace: write_error(error), lambda error, trace: b"data: " + write_error(error) + b"\n\n")
+
+
+async def refuse(out: Out, error: SizewiseError, headers: Headers, voice: Voice = USUAL, trace: str = "") -> None:
     more: Headers = [JSON, *headers]
+    if voice.id:
+        more.append((voice.id, trace.encode()))
     if error.retry_after is not None:
         more.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
     if error.status == 401:
         more.append((b"www-authenticate", b'Bearer realm="sizewise"'))
-    await out.whole(error.status, more, body)
+    await out.whole(error.status, more, voice.body(error, trace))
 
 
 Door = Callable[[House, Knock, bytes, Out], Awaitable[None]]
@@ -237,7 +259,17 @@ async def too_large(house: House, seen: Knock, body: bytes, out: Out) -> None:
     )
 
 
-async def meet(door: Door, house: House, headers: Headers, body: bytes, out: Out, started: float) -> None:
+async def too_slow(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    """The door for a body that has not come to its end in time."""
+    raise BodyTooSlow(
+        f"the body had not come after {house.settings.server.body_s:g} seconds",
+        "send it faster, or raise `body_s` in [server] of sizewise.toml",
+    )
+
+
+async def meet(
+    door: Door, house: House, headers: Headers, body: bytes, out: Out, started: float, voice: Voice = USUAL
+) -> None:
     """Runs a door to a well-formed end. The one catch-all: an unforeseen fault is a 500, never a traceback.
 
     Only the fault's type and place are logged: its message could hold a prompt.
@@ -247,7 +279,7 @@ async def meet(door: Door, house: House, headers: Headers, body: bytes, out: Out
         await door(house, seen, body, out)
     except SizewiseError as error:
         house.means.metrics.refused(error.code)
-        await refuse(out, error, traced(seen.trace))
+        await refuse(out, error, traced(seen.trace), voice, seen.trace)
     except Exception as fault:
         place = fault.__traceback__
         while place is not None and place.tb_next is not None:
@@ -256,7 +288,7 @@ async def meet(door: Door, house: House, headers: Headers, body: bytes, out: Out
         log.error("unforeseen %s at %s, trace %s", type(fault).__name__, where, seen.trace)
         ours = SizewiseError("something went wrong inside Sizewise", f"tell us the trace {seen.trace}")
         if not out.begun:
-            await refuse(out, ours, traced(seen.trace))
+            await refuse(out, ours, traced(seen.trace), voice, seen.trace)
         else:  # only streams begin before they are whole: one error event, and no end mark
-            await out.write(b"data: " + write_error(ours) + b"\n\n")
+            await out.write(voice.event(ours, seen.trace))
             await out.end()

@@ -1,6 +1,6 @@
-"""The hot route answered inside uvicorn's protocol: no scope, no receive, no per-message dicts; the same door behind.
+"""The hot routes answered inside uvicorn's protocol: no scope, no receive, no per-message dicts; the same doors behind.
 
-POST /v1/chat/completions is taken here; every other request goes uvicorn's ordinary way, and so does this one with
+Questions to models are taken here (ROUTES); every other request goes uvicorn's ordinary way, and so do these with
 `fast_lane = false` in [server]. Measured against the same door through ASGI in bench/gateway. The bounds of a
 connection stand here too: how long a head may be, how long it may take, and what is said to those who speak no HTTP.
 """
@@ -10,18 +10,25 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from sizewise.errors import BadRequest
-from sizewise.gateway.exchange import Headers, meet, too_large
-from sizewise.gateway.openai import chat
+from sizewise.gateway import anthropic, openai, responses
+from sizewise.gateway.exchange import USUAL, Door, Headers, Voice, meet, too_large, too_slow
 from sizewise.house import House
 from sizewise.providers.wires.openai_bodies import write_error
 
-ROUTE = b"/v1/chat/completions"
+Way = tuple[Door, Voice]
+"""A door, and how it says no."""
+ROUTES: Mapping[bytes, Way] = {
+    b"/v1/chat/completions": (openai.chat, USUAL),
+    b"/v1/messages": (anthropic.messages, anthropic.VOICE),
+    b"/v1/responses": (responses.create, responses.VOICE),
+}
 HEAD_BYTES = 64 * 1024
 USUAL_HEAD = 4096  # bytes in which an offer of HTTP/2 is looked for
 PIPELINE = 16  # requests that may wait on one connection before reading stops
@@ -44,9 +51,10 @@ class Cycle:
     It is its own `message_event`: uvicorn's protocol calls `set()` when body bytes arrive, end, or the client leaves.
     """
 
-    def __init__(self, protocol: FastLane, headers: Headers, keep_alive: bool, chunks: bool) -> None:
+    def __init__(self, protocol: FastLane, way: Way, headers: Headers, keep_alive: bool, chunks: bool) -> None:
         """`chunks`: whether the client knows chunked bodies, as all but HTTP/1.0 do."""
         self.protocol = protocol
+        self.way = way
         self.headers = headers
         self.keep_alive = keep_alive
         self.chunks = chunks
@@ -55,6 +63,7 @@ class Cycle:
         self.disconnected = False
         self.response_complete = False
         self.begun = False
+        self.late = False  # its body has not come in time
         self.waits = False  # in the pipeline behind another request of this connection
         self.task: asyncio.Task[None] | None = None
         self._opening = b""  # a head that has not left yet
@@ -82,6 +91,12 @@ class Cycle:
             self.protocol.flow.resume_reading()
             self.start()
 
+    def too_late(self) -> None:
+        """What comes of the body from now on is nobody's: it is said why, and the connection ends."""
+        self.late, self.keep_alive = True, False
+        if not self.waits:
+            self.start()
+
     def start(self) -> None:
         """Answers, once the body is whole or too large and no earlier request of this connection is being answered.
 
@@ -91,10 +106,13 @@ class Cycle:
         house = self.protocol.house()
         if self.task is not None:
             return
-        if len(self.body) > house.settings.server.body_bytes:
-            self._run(meet(too_large, house, self.headers, b"", self, time.perf_counter()))
+        if self.late:
+            self._run(meet(too_slow, house, self.headers, b"", self, time.perf_counter(), self.way[1]))
+        elif len(self.body) > house.settings.server.body_bytes:
+            self._run(meet(too_large, house, self.headers, b"", self, time.perf_counter(), self.way[1]))
         elif not self.more_body:
-            self._run(meet(chat, house, self.headers, bytes(self.body), self, time.perf_counter()))
+            door, voice = self.way
+            self._run(meet(door, house, self.headers, bytes(self.body), self, time.perf_counter(), voice))
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
         self.task = task = self.protocol.loop.create_task(work)
@@ -168,19 +186,21 @@ class Cycle:
 
 
 class FastLane(HttpToolsProtocol):
-    """uvicorn's protocol with one route taken out and bounds set; everything else about connections stays uvicorn's."""
+    """uvicorn's protocol with a few routes taken out and bounds set; all else about connections stays uvicorn's."""
 
-    def __init__(self, house: Callable[[], House], route: bytes, *args: Any, **kwargs: Any) -> None:
-        """`route`: the path that is answered here; empty: none."""
+    def __init__(self, house: Callable[[], House], routes: Mapping[bytes, Way], *args: Any, **kwargs: Any) -> None:
+        """`routes`: the paths that are answered here, where they are POSTed to."""
         super().__init__(*args, **kwargs)
         self.house = house
         self.running: Any = None  # the cycle being answered; `self.cycle` may be one that waits behind it
-        self._route = route
+        self._routes = routes
         self._in_head = False
         self._heads = 0  # begun so far
         self._head_bytes = 0
         self._idle_at = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None  # set while a body has not come to its end
+        self._stuck_timer: asyncio.TimerHandle | None = None  # set while a client takes nothing of its answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -196,6 +216,26 @@ class FastLane(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._turn_away(BadRequest(f"the head is longer than {HEAD_BYTES} bytes", "send less", status=431))
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body is (self._body_timer is None):
+            self._mind(cycle)
+
+    def _mind(self, cycle: Any) -> None:
+        """One timer for a body that did not come at once. Those of ASGI are minded by their app."""
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+        elif isinstance(cycle, Cycle):
+            self._body_timer = self.loop.call_later(self.house().settings.server.body_s, cycle.too_late)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck_timer = self.loop.call_later(self.house().settings.server.body_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
 
     def send_400_response(self, msg: str) -> None:
         self._turn_away(BadRequest("what came is no HTTP/1.1 request", "check what speaks to this port, and how"))
@@ -214,8 +254,9 @@ class FastLane(HttpToolsProtocol):
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        for timer in (self._idle_timer, self._body_timer, self._stuck_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -254,10 +295,11 @@ class FastLane(HttpToolsProtocol):
         headers, self.headers = self.headers, cast("Headers", Trailers())
         self._in_head = False
         before = self.cycle
-        if self.url != self._route or self.parser.get_method() != b"POST" or self.expect_100_continue:
+        way = self._routes.get(self.url)
+        if way is None or self.parser.get_method() != b"POST" or self.expect_100_continue:
             return self._on_other(before)
         modern = self.parser.get_http_version() == "1.1"
-        cycle = Cycle(self, headers, modern and self.parser.should_keep_alive(), modern)
+        cycle = Cycle(self, way, headers, modern and self.parser.should_keep_alive(), modern)
         self.cycle = cast("Any", cycle)  # stands in for RequestResponseCycle
         if before is None or before.response_complete:
             self.running = cycle
@@ -283,7 +325,32 @@ class FastLane(HttpToolsProtocol):
         if isinstance(cycle, Cycle):
             cycle.start()
         else:
+            if cycle.scope["http_version"] == "1.0":
+                app = _unchunked(app, cycle)
             super()._start_asgi_task(cycle, app)
+
+
+def _unchunked(app: ASGIApp, cycle: Any) -> ASGIApp:
+    """`app` for a client of HTTP/1.0, which knows no chunks: what has no length goes as it is, until the close.
+
+    `cycle` is uvicorn's, which frames what is sent by these two of its fields.
+    """
+
+    async def plainly(scope: Scope, receive: Receive, send: Send) -> None:
+        measured = False
+
+        async def bare(message: Message) -> None:
+            nonlocal measured
+            if message["type"] == "http.response.start":
+                measured = any(name == b"content-length" for name, _ in message.get("headers", ()))
+                cycle.chunked_encoding = None if measured else False
+            elif not measured:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, bare)
+
+    return plainly
 
 
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -300,10 +367,10 @@ def _without_upgrade(data: bytes) -> bytes:
 
 def lane(house: Callable[[], House]) -> type[FastLane]:
     """The protocol class for uvicorn's `http=`; `house` gives the house of the moment."""
-    route = ROUTE if house().settings.server.fast_lane else b""
+    routes = ROUTES if house().settings.server.fast_lane else {}
 
     class Lane(FastLane):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(house, route, *args, **kwargs)
+            super().__init__(house, routes, *args, **kwargs)
 
     return Lane

@@ -24,4 +24,5 @@ async def metrics(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """Needs a key that may read: model names and volumes are nobody else's business."""
     if "read" not in seen.caller(house).may:
         raise Forbidden("this key may not read metrics", "use a key that has `read`")
-    await out.whole(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], house.means.metrics.text())
+    text = house.means.metrics.text(house.connections.gauges())
+    await out.whole(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

@@ -59,7 +59,7 @@ async def embeddings(house: House, seen: Knock, body: bytes, out: Out) -> None:
     except SizewiseError as error:
         return await refuse(out, error, heard.booked(seen.trace))
     headers = [JSON, *heard.booked(seen.trace)]
-    await out.whole(200, headers, write_vectors(reply))
+    await out.whole(200, headers, write_vectors(reply, what.packed))
 
 
 async def models(house: House, seen: Knock, body: bytes, out: Out) -> None:

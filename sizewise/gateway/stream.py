@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import msgspec
@@ -11,11 +10,11 @@ from sizewise.answer import Chosen, Event, Extra, Finished, Text, Thought, ToolD
 from sizewise.chat import Chat, Reply
 from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import Heard, Out
+from sizewise.gateway.keepalive import KeepAlive
 from sizewise.providers.wires.openai_bodies import write_error, write_usage
 from sizewise.providers.wires.sse import COMMENT, DONE
 
 OPEN = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-KEEP_ALIVE_S = 15.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,7 +26,7 @@ class Sse(Heard):
     The finish is held back until the reply is whole: it carries what the stream cost.
     """
 
-    __slots__ = ("_chat", "_finished", "_id", "_model", "_out", "_spoken", "_timer", "_trace", "_wrote")
+    __slots__ = ("_chat", "_finished", "_id", "_life", "_model", "_out", "_spoken", "_trace")
 
     def __init__(self, out: Out, chat: Chat, trace: str) -> None:
         super().__init__()
@@ -38,8 +37,7 @@ class Sse(Heard):
         self._model = chat.model
         self._finished: list[Finished] = []
         self._spoken: set[int] = set()  # choices whose role the client has been told
-        self._timer: asyncio.TimerHandle | None = None
-        self._wrote = 0.0
+        self._life = KeepAlive(out, COMMENT)
 
     async def __call__(self, event: Event) -> None:
         kind = type(event)
@@ -47,11 +45,11 @@ class Sse(Heard):
             frame = event.frame  # type: ignore[union-attr]  # the four kinds just named have one
             if frame is None:
                 frame = self._composed(event)
-            elif not frame:
+            if not frame:
                 return
             if not self._out.begun:
                 await self._begin()
-            self._wrote = 1.0
+            self._life.spoken = True
             await self._out.write(b"data: " + frame + b"\n\n")
         elif kind is Finished:
             assert isinstance(event, Finished)
@@ -64,22 +62,17 @@ class Sse(Heard):
 
     async def _begin(self) -> None:
         await self._out.begin([*OPEN, *self.headers(self._trace)])
-        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._keep_alive)
-
-    def _keep_alive(self) -> None:
-        """A comment when nothing was written for a while, so that no proxy in between gives up."""
-        loop = asyncio.get_running_loop()
-        if not self._wrote:
-            loop.create_task(self._out.write(COMMENT))
-        self._wrote = 0.0
-        self._timer = loop.call_later(KEEP_ALIVE_S, self._keep_alive)
+        self._life.begin()
 
     def _composed(self, event: Event) -> bytes:
+        """A chunk for `event`; empty for a bare signature, which says nothing in this wire."""
         delta: dict[str, object]
         choice, logprobs = 0, None
         if isinstance(event, Text):
             choice, logprobs, delta = event.choice, event.logprobs, {"content": event.text}
         elif isinstance(event, Thought):
+            if not event.text:
+                return b""
             choice, delta = event.choice, {"reasoning_content": event.text}
         elif isinstance(event, ToolDelta):
             call: dict[str, object] = {"index": event.index, "function": {"arguments": event.json}}
@@ -137,9 +130,7 @@ class Sse(Heard):
         await self.close()
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._life.stop()
 
     async def close(self) -> None:
         self.stop()

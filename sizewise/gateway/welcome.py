@@ -29,6 +29,7 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
   -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Hello!"}}]}}'</pre>
 <table>
 <tr><td><code>POST /v1/chat/completions</code></td><td>OpenAI's chat, streaming and not</td></tr>
+<tr><td><code>POST /v1/responses</code></td><td>OpenAI's responses, streaming and not, remembered</td></tr>
 <tr><td><code>POST /v1/messages</code></td><td>Anthropic's messages, streaming and not</td></tr>
 <tr><td><code>POST /v1/embeddings</code></td><td>vectors</td></tr>
 <tr><td><code>GET /v1/models</code></td><td>what a key may name</td></tr>
@@ -65,6 +66,9 @@ OPENAPI: Mapping[str, object] = {
     "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     "paths": {
         "/v1/chat/completions": {"post": _operation("OpenAI's chat completions", body=True)},
+        "/v1/responses": {"post": _operation("OpenAI's responses", body=True)},
+        "/v1/responses/{id}": {"get": _operation("one that was kept"), "delete": _operation("forget it")},
+        "/v1/responses/{id}/input_items": {"get": _operation("what was said before it")},
         "/v1/messages": {"post": _operation("Anthropic's messages", body=True)},
         "/v1/messages/count_tokens": {"post": _operation("how many tokens a message has", body=True)},
         "/v1/embeddings": {"post": _operation("OpenAI's embeddings", body=True)},

@@ -16,9 +16,10 @@ from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.answer import Caller
-from sizewise.errors import BadBody, BadRequest, BodyTooLarge, SizewiseError
+from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError
 from sizewise.graphql.context import Context, Live, Reload
 from sizewise.house import House
+from sizewise.settings import Server
 
 Shown = Mapping[str, object]
 
@@ -54,7 +55,7 @@ class GraphQL:
         try:
             caller = _caller(house, headers)
             _refuse_other_ways(scope["method"], headers)
-            question = _question(await _body(receive, house.settings.server.body_bytes))
+            question = _question(await _timely(receive, house.settings.server))
             execute = await self._loaded()
             status, shown = await execute(question, Context(self._house, self._reload, house, caller), trace)
         except SizewiseError as error:
@@ -96,6 +97,14 @@ def _refuse_other_ways(method: str, headers: Mapping[bytes, str]) -> None:
         raise BadRequest(f"/graphql does not take {kind[:100]!r}", "send content-type: application/json", status=415)
 
 
+async def _timely(receive: Receive, bounds: Server) -> bytes:
+    try:
+        async with asyncio.timeout(bounds.body_s):
+            return await _body(receive, bounds.body_bytes)
+    except TimeoutError as error:
+        raise BodyTooSlow(f"the body had not come after {bounds.body_s:g} seconds", "send it faster") from error
+
+
 async def _body(receive: Receive, limit: int) -> bytes:
     pieces: list[bytes] = []
     total = 0
@@ -129,6 +138,8 @@ async def _answer(send: Send, status: int, shown: Shown, trace: str) -> None:
     ]
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="sizewise"'))
+    if status == 408:  # the rest of that body may come yet
+        headers.append((b"connection", b"close"))
     if status == 405:
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sizewise.cards import Card
 from sizewise.money import PICO, Price, dollars
@@ -12,7 +12,7 @@ Told = Mapping[str, object]
 """Plain JSON values under the names of schema.graphql."""
 
 FACTS = ("parameters", "context", "max_output", "sees", "tools", "logprobs", "resumes", "quality", "licence")
-RATES = ("input", "output", "cached", "cache_write", "reasoning")
+RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 
 
 def model(card: Card, objection: str = "") -> Told:
@@ -73,11 +73,22 @@ def _rates(price: Price) -> list[Told]:
     """A rate that is left out is billed as another: that is no fact of its own."""
     source = ", ".join(filter(None, (price.source, price.date)))
     told = [(name, getattr(price, name)) for name in RATES]
-    return [
+    rates: list[Told] = [
         {"name": f"price.{name}", "value": _per_million(rate), "source": source if rate is not None else ""}
         for name, rate in told
         if rate is not None or name in ("input", "output")
     ]
+    return [*rates, *({"name": "price", "value": but, "source": source} for but in _but(price))]
+
+
+def _but(price: Price) -> Iterator[str]:
+    """When the rates are other ones."""
+    if price.above:
+        yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.above) + " tokens of prompt"
+    if price.when:
+        yield "other rates at other times"
+    if price.apart:
+        yield f"unknown for {', '.join(sorted(price.apart))}"
 
 
 def _per_million(rate: int | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -22,6 +22,11 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds of the buckets: from a cached word to a long thought."""
 MOST = 500
 CLASSES = ("input", "output", "cached", "cache_write", "reasoning")
+
+
+Gauges = Mapping[tuple[str, str], Mapping[str, float]]
+"""(name, meaning) -> model -> value."""
+NO_GAUGES: Mapping[tuple[str, str], Mapping[str, float]] = {}
 
 
 class Tally:
@@ -73,19 +78,18 @@ class Metrics:
             requests[key] += 1
         else:
             self._new_request(key)
-        tally = self.models.get(model) or self._new_model(model)
-        tally.seconds[bisect_left(SECONDS, total_s)] += 1
-        tally.seconds_sum += total_s
+        answered = self.models.get(model) or self._new_model(model)
+        answered.seconds[bisect_left(SECONDS, total_s)] += 1
+        answered.seconds_sum += total_s
         if first_s is not None:
-            tally.first[bisect_left(SECONDS, first_s)] += 1
-            tally.first_sum += first_s
+            answered.first[bisect_left(SECONDS, first_s)] += 1
+            answered.first_sum += first_s
         distrusted = False
         for attempt in tried:
             if attempt.model != model:
-                tally = self.models.get(attempt.model) or self._new_model(attempt.model)
+                self._attempt(self.models.get(attempt.model) or self._new_model(attempt.model), attempt)
             else:
-                tally = self.models[model]
-            self._attempt(tally, attempt)
+                self._attempt(answered, attempt)
             distrusted = distrusted or attempt.result == "distrusted"
         if distrusted and len(tried) > 1:
             self.escalations += 1
@@ -116,9 +120,25 @@ class Metrics:
             name = "other"
         return self.models.setdefault(name, Tally())
 
-    def text(self) -> bytes:
-        """Everything in Prometheus' text format 0.0.4."""
-        return generate_latest(self._registry)
+    def text(self, gauges: Gauges = NO_GAUGES) -> bytes:
+        """Everything in Prometheus' text format 0.0.4, and `gauges`, which somebody else has read off just now."""
+        beside = CollectorRegistry()
+        beside.register(Beside(gauges))
+        return generate_latest(self._registry) + generate_latest(beside)
+
+
+class Beside(Collector):
+    """Values of models that others keep, as gauges."""
+
+    def __init__(self, gauges: Gauges) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        for (name, words), values in self._gauges.items():
+            family = GaugeMetricFamily(name, words, labels=["model"])
+            for model, value in values.items():
+                family.add_metric([model], value)
+            yield family
 
 
 class Scraped(Collector):

@@ -8,7 +8,7 @@ import pytest
 
 from bench.soak.run import measured
 
-pytestmark = [pytest.mark.large, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.large
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the soak needs two cores")

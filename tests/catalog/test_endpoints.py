@@ -1,21 +1,20 @@
-"""Every known endpoint has its source, fills a provider's table, and gets the very request that was recorded."""
+"""Every known endpoint passes the kit of rows and fills a provider's table; what they get sent: test_rows.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
 
 from sizewise.catalog.read import cards
 from sizewise.config import Settings, load
-from sizewise.endpoints import VARIABLES, Row, rows, variables
+from sizewise.endpoints import VARIABLES, rows, variables
 from sizewise.errors import ConfigError
-from sizewise.settings import Provider, auth, reference, url
-from tests.served import Served
-from tests.wires.record import FOLDER, Double, address, record, recording, speakable
+from sizewise.kinds import names
+from sizewise.settings import Provider
+from sizewise.testing.kit_rows import mistakes
 
 ROWS = rows()
 
@@ -46,28 +45,31 @@ def test_there_are_enough_endpoints_to_feel_at_home() -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_says_where_it_was_read_and_when(name: str) -> None:
-    row = ROWS[name]
-    assert len(row.source) > 10
-    assert date(2026, 1, 1) <= date.fromisoformat(row.date)
+def test_a_row_has_its_source_and_would_be_accepted_as_a_providers_table(name: str) -> None:
+    assert mistakes(name, ROWS[name], names("wires")) == []
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_row_would_be_accepted_as_a_providers_table(name: str) -> None:
-    row = ROWS[name]
-    assert url(address(row)) == address(row)
-    assert not row.auth or auth(row.auth) == row.auth
-    assert not row.key or (reference(row.key) == row.key and row.key.startswith("env:"))
-    assert set(variables(row.base_url)) <= set(VARIABLES)
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_a_cloud_is_reached_by_tls_with_a_key_and_what_you_run_yourself_on_this_machine(name: str) -> None:
-    row, parts = ROWS[name], urlsplit(ROWS[name].base_url)
-    if row.local:
-        assert (parts.scheme, parts.hostname, row.key) == ("http", "127.0.0.1", "")
-    else:
-        assert parts.scheme == "https" and row.key
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"base_url": "ftp://example.org"}, "base_url"),
+        ({"base_url": "https://{user}.example.org/v1"}, "nothing fills"),
+        ({"base_url": "http://example.org/v1"}, "reached by TLS"),
+        ({"key": ""}, "reached by TLS"),
+        ({"local": True}, "on this machine"),
+        ({"auth": "a b"}, "auth"),
+        ({"key": "sk-secret"}, "by reference"),
+        ({"wire": "morse"}, "'morse'"),
+        ({"date": "2025-12-31"}, "date"),
+        ({"date": "soon"}, "date"),
+        ({"date": "2026-02-31"}, "date"),
+        ({"source": "web"}, "source"),
+        ({"rename": {"a": "b"}, "leave_out": ("a",)}, "both renamed and left out"),
+    ],
+)
+def test_the_kit_of_rows_sees_what_is_wrong(more: dict[str, Any], words: str) -> None:
+    row = replace(ROWS["groq"], **more)
+    assert words in " ".join(mistakes("mine", row, names("wires"))) and mistakes("groq", ROWS["groq"], ["openai"]) == []
 
 
 def test_no_two_clouds_share_an_address() -> None:
@@ -131,43 +133,3 @@ def test_a_part_cannot_lead_to_another_host(part: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["endpoint = 3", 'endpoint = "groq"\nrename = 3', 'endpoint = "groq"\nauth = "a b"'])
 def test_a_table_of_a_wrong_shape_is_refused_in_words(text: str, tmp_path: Path) -> None:
     assert "providers.mine." in refused(tmp_path, f'{text}\nmodels = ["m"]')
-
-
-# ---- what they get sent
-
-
-@pytest.fixture(scope="module")
-def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Double]]:
-    with recording(tmp_path_factory.mktemp("endpoints")) as both:
-        yield both
-
-
-@pytest.mark.parametrize("name", speakable())
-def test_an_endpoint_gets_the_request_that_was_recorded(name: str, recorder: tuple[Served, Double]) -> None:
-    path = FOLDER / f"{name}.http"
-    assert path.exists(), f"record it: python -m tests.wires.record {name}"
-    assert record(*recorder, name) == path.read_text()
-
-
-@pytest.mark.parametrize("name", speakable())
-def test_a_recorded_request_goes_where_its_row_says(name: str) -> None:
-    row, parts = ROWS[name], urlsplit(address(ROWS[name]))
-    for request in (FOLDER / f"{name}.http").read_text().split("\n\n###\n\n"):
-        head, _, body = request.partition("\n\n")
-        line, *lines = head.split("\n")
-        headers = {key.lower(): value for key, _, value in (each.partition(": ") for each in lines)}
-        assert line.startswith(f"POST {parts.path}/") and line.endswith(" HTTP/1.1") and "?" not in line
-        assert (headers["host"], headers["content-type"]) == (parts.netloc, "application/json")
-        carried = {each: value for each, value in headers.items() if "THE-KEY" in value}
-        assert carried == _carried(row)
-        assert not any(f'"{ours}"' in body for ours in (*row.rename, *row.leave_out))
-
-
-def _carried(row: Row) -> dict[str, str]:
-    if not row.key:
-        return {}
-    return {row.auth: "THE-KEY"} if row.auth else {"authorization": "Bearer THE-KEY"}
-
-
-def test_no_recording_is_left_over() -> None:
-    assert {path.stem for path in FOLDER.glob("*.http")} <= set(ROWS)

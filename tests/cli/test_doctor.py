@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
+from sizewise.conversations.state import Stored
+from sizewise.keeper import Keeper
 from tests.cli.terminal import sizewise
 from tests.served import ECHO, Served
 
@@ -49,6 +53,15 @@ def test_no_model_is_there(home: Path) -> None:
     well, _, then = checks(home, SIZEWISE_CACHE=str(home / "cache"))["settings"]
     assert not well
     assert then == "sizewise models pull smollm2-135m"
+
+
+def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
+    with Keeper(home) as keeper:
+        asyncio.run(keeper.keep_response(Stored("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")))
+    assert checks(home)["vault"][0]
+    (home / "vault.key").unlink()
+    well, found, then = checks(home)["vault"]
+    assert not well and "vault.key" in found and "put it back" in then
 
 
 def test_the_settings_are_wrong(home: Path) -> None:

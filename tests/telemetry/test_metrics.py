@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
 from msgspec import Raw
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -87,6 +88,14 @@ def test_even_configured_names_are_bounded() -> None:
         metrics.request(f"model-{number}", f"policy-{number}", 200, 0.1, None, [])
     assert len(metrics.text()) < 2_000_000
     assert samples(metrics)["sizewise_requests_total", "other", "other", "200"] > 4_000
+
+
+def test_models_beyond_the_bound_are_booked_as_others_and_not_forgotten() -> None:
+    metrics = Metrics()
+    for number in range(1_000):
+        mine = msgspec.structs.replace(LARGE, model=f"there/{number}")
+        metrics.request(mine.model, "fixed", 200, 0.1, None, [mine])
+    assert samples(metrics)["sizewise_attempts_total", "other", "answered"] == 500
 
 
 def test_the_state_of_the_records_shows_and_nothing_leaks_between_two() -> None:

@@ -16,8 +16,8 @@ PLANTED = {
     "sizewise/routing/policies/fixed.py": "import sizewise.routing.policies.cheapest",
     "sizewise/routing/judges/rules.py": "import sizewise.routing.judges.confidence",
     "sizewise/settings.py": "import sizewise.config",  # a circle
-    "sizewise/db.py": "import socket, subprocess, xllamacpp, graphql, starlette, rich, prometheus_client",
-    "sizewise/keeper.py": "import sqlalchemy",
+    "sizewise/db.py": "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client",
+    "sizewise/keeper.py": "import sqlalchemy, jsonschema_rs",
 }
 """File -> lines that break a contract each; together they break them all."""
 

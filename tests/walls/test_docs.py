@@ -20,6 +20,7 @@ from docs.command_line import verbs
 from sizewise.config import VARIABLES, load
 from sizewise.errors import ConfigError
 from sizewise.house import policy
+from sizewise.kinds import Once
 from sizewise.settings import File
 from tests.walls.source import ROOT, committed
 
@@ -170,7 +171,7 @@ def headings(page: Path) -> set[str]:
 
 
 def test_every_block_says_what_it_is() -> None:
-    known = {"python", "bash", "toml", "toml wrong", "json", "graphql", "text", "console", "yaml"}
+    known = {"python", "bash", "toml", "toml wrong", "json", "graphql", "text", "console", "yaml", "javascript"}
     assert [f"{name(block)}: {block.kind!r}" for block in BLOCKS if block.kind not in known] == []
 
 
@@ -205,7 +206,7 @@ def test_settings_in_the_docs_are_accepted(block: Block, tmp_path: Path) -> None
     path = tmp_path / "sizewise.toml"
     path.write_text(block.text)
     for kind, wanted in load(path, tmp_path, {}).policies.items():
-        policy(kind, wanted)
+        policy(kind, wanted, Once())
 
 
 @pytest.mark.parametrize("block", of("toml wrong"), ids=name)

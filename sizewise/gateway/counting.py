@@ -1,0 +1,33 @@
+"""How many tokens a prompt has for a named model: exact, or refused; asks no model for an answer and books nothing."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from sizewise.answer import Ask
+from sizewise.chat import Chat
+from sizewise.errors import BadRequest
+from sizewise.house import House, reach
+from sizewise.routing.constraints import need, objection
+from sizewise.routing.policy import Question
+
+
+async def counted(house: House, ask: Ask) -> int:
+    """An estimate would be taken for the truth, so there is none. Raises what asking that model would raise.
+
+    The prompt goes nowhere that the question itself might not go; how long or dear it is does not matter here.
+    """
+    plan = house.names(ask.what, ask.wishes.policy)
+    counts = house.connections.counts(plan.cards[0]) if plan.exact else None
+    if counts is None or not isinstance(ask.what, Chat):
+        raise BadRequest(
+            f"the tokens of {ask.what.model[:200]!r} cannot be counted exactly here",
+            "name one model that runs on this machine or whose vendor counts, or read `usage` in the reply",
+            param="model",
+        )
+    needed = need(ask, reach(house.settings), house.settings.router.data_class)
+    needed = replace(needed, size=0, max_cost=None, question=Question(0))
+    against = objection(plan.cards[0], needed, True, house.connections.health)
+    if against is not None:
+        raise against.error(f"{against.card.name} {against.why}", against.hint, param=against.param)
+    return await counts(ask.what, needed.data_class)
