@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         """Sends one whole request and returns when the head of its response is there. `total_s` counts from `since`."""
         if self.error or self._transport is None:
-            raise self.error or UpstreamDown(f"{self._name} is not connected")
+            raise self._failure() if self.error else UpstreamDown(f"{self._name} is not connected")
         self._busy = self._asking = True
         self.headed = self.ended = self._lingers = False
         self._head_only, self._head_bytes, self._unread = head_only, 0, 0
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._arm(min(self._began + first_s, self._total_at))
         await self.more()
         if self.error and not self.headed:
-            raise self.error
+            raise self._failure()
 
     async def more(self) -> None:
         """Until there is something to take, the end, or an error. Cancelled, it closes the socket."""
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         parts = self.parts
         if not parts:
             if self.error and not self.ended:
-                raise self.error
+                raise self._failure()
             return b""
         taken = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
@@ -188,6 +188,7 @@ class Connection(asyncio.Protocol):
         if not self.ended or not self._busy:
             self._cut(exc)
         self._transport = None
+        del self._parser  # it knows us too: neither should wait for the collector
         self._wake()
         if self._gone is not None:
             self._gone(self)
@@ -225,6 +226,11 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._asking = False
             self._waiter.set_result(None)
+
+    def _failure(self) -> SizewiseError:
+        """The error anew: its traceback will know us, and as our own both would wait for the collector."""
+        assert self.error is not None
+        return type(self.error)(self.error.message, self.error.hint)
 
     def _fail(self, error: SizewiseError) -> None:
         self.error = self.error or error

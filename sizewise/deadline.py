@@ -24,20 +24,23 @@ class Deadline:
         self._late: set[Task] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, since: float) -> Task:
+    def begin(self, since: float) -> None:
         """`since` is time.perf_counter() when the time began to count."""
         task = asyncio.current_task()
         assert task is not None
         self._due[task] = since + self.seconds
         if self._timer is None:
             self._set()
-        return task
 
-    def passed(self, task: Task) -> bool:
-        """Whether the CancelledError just caught in `task` is ours and nobody else's: then it may be forgotten."""
-        return task in self._late and not task.uncancel()
+    def passed(self) -> bool:
+        """Whether the CancelledError just caught is ours and nobody else's: then it may be forgotten."""
+        task = asyncio.current_task()
+        return task is not None and task in self._late and not task.uncancel()
 
-    def end(self, task: Task) -> None:
+    def end(self) -> None:
+        """In the same task. No task is handed out: a frame that keeps its own is a cycle once it was cancelled."""
+        task = asyncio.current_task()
+        assert task is not None
         self._due.pop(task, None)
         if self._late:
             self._late.discard(task)

@@ -121,12 +121,19 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(home: Path, config: str = ECHO, *arguments: str, key: str = KEY, **environ: str) -> Iterator[Served]:
-    """Starts `sizewise up` on a free port, waits until it can answer, and stops it by SIGTERM."""
+def serving(
+    home: Path, config: str = ECHO, *arguments: str, key: str = KEY, program: str = "", **environ: str
+) -> Iterator[Served]:
+    """Starts `sizewise up` on a free port, waits until it can answer, and stops it by SIGTERM.
+
+    `program`: a file that is run in its place, with the same arguments.
+    """
     home.mkdir(parents=True, exist_ok=True)
     file = home / "sizewise.toml"
     file.write_text(config)
     words = command("up", "--json", "--port", "0", "--home", str(home), "--config", str(file), *arguments)
+    if program:
+        words = [sys.executable, program, *words[3:]]
     env = environment(SIZEWISE_KEY=key, **environ) if key else environment(**environ)
     process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None

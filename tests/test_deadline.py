@@ -11,17 +11,17 @@ from sizewise.deadline import Deadline
 
 
 async def under(deadline: Deadline, ended: list[str], name: str, seconds: float, since: float) -> None:
-    task = deadline.begin(since)
+    deadline.begin(since)
     try:
         await asyncio.sleep(seconds)
         ended.append(f"{name} done")
     except asyncio.CancelledError:
-        if not deadline.passed(task):
+        if not deadline.passed():
             ended.append(f"{name} left")
             raise
         ended.append(f"{name} late")
     finally:
-        deadline.end(task)
+        deadline.end()
 
 
 def test_only_who_is_late_is_cancelled_whenever_it_began() -> None:

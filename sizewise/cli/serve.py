@@ -32,6 +32,9 @@ from sizewise.providers.local import Locals
 from sizewise.telemetry.metrics import Metrics
 
 COLLECT = (20_000, 20, 20)  # requests free by counting; the default looks for cycles 30 times as often, 5 % of the CPU
+# libuv accepts one connection a turn of its loop (libuv/libuv#3696), and under load a turn is 10 ms: a thousand clients
+# that came at once waited 6 s in bench/soak. Each copy of the listening socket accepts one a turn.
+ACCEPTS = 8
 KEEP_ALIVE_S = 75  # an idle connection is kept this long
 
 
@@ -127,7 +130,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     server = Server(config)
     note = settings.home / "server.json"
     url = f"http://{_spelt(settings.server.host)}:{settings.server.port}"
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    serving = asyncio.create_task(server.serve(sockets=[listening, *(listening.dup() for _ in range(1, ACCEPTS))]))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
     _write(note, {"url": url, "pid": os.getpid()})

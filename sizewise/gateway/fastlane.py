@@ -65,7 +65,8 @@ class Cycle:
         self.begun = False
         self.late = False  # its body has not come in time
         self.waits = False  # in the pipeline behind another request of this connection
-        self.task: asyncio.Task[None] | None = None
+        self.started = False
+        self.task: asyncio.Task[None] | None = None  # while it is answered
         self._opening = b""  # a head that has not left yet
         self._pending: list[bytes] = []
 
@@ -104,7 +105,7 @@ class Cycle:
         """
         self.waits = False
         house = self.protocol.house()
-        if self.task is not None:
+        if self.started:
             return
         if self.late:
             self._run(meet(too_slow, house, self.headers, b"", self, time.perf_counter(), self.way[1]))
@@ -115,12 +116,14 @@ class Cycle:
             self._run(meet(door, house, self.headers, bytes(self.body), self, time.perf_counter(), voice))
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
+        self.started = True
         self.task = task = self.protocol.loop.create_task(work)
         self.protocol.tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.protocol.tasks.discard(task)
+        self.task = None  # one that was cancelled knows us by its traceback
         if not self.response_complete and not self.protocol.transport.is_closing():
             self.protocol.transport.close()  # cancelled or broken in the middle: the client must see an end
 
@@ -258,6 +261,8 @@ class FastLane(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self.cycle = self.running = cast("Any", None)  # each knows the other: none should wait for the collector
+        self.pipeline.clear()
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but with one lazy timer a connection instead of one set and cancelled for every request."""

@@ -332,7 +332,8 @@ class _Request:
         if what is not None:
             ask = Ask(what, ask.caller, ask.trace, ask.started, ask.wishes, ask.door)
         limit = self._limit(one, move)
-        watched = self._total.begin(self._ask.started) if limit is None else None
+        if limit is None:
+            self._total.begin(self._ask.started)
         try:
             answerer = self._connect(one.card)
             if limit is None:
@@ -356,15 +357,15 @@ class _Request:
             one.error = self._late(one, move)
             one.error.__cause__ = error
         except asyncio.CancelledError as error:
-            if watched is not None and self._total.passed(watched):
+            if limit is None and self._total.passed():
                 one.error = self._late(one, move)
                 one.error.__cause__ = error
                 return
             one.result = "lost_race" if race is not None and race.lost(one) else "cancelled"
             raise
         finally:
-            if watched is not None:
-                self._total.end(watched)
+            if limit is None:
+                self._total.end()
             one.ended = perf_counter() - self._ask.started
 
     def _check(self, one: Try, promise: Promise) -> None:
@@ -462,6 +463,8 @@ class _Request:
                 await given.send(one.tried(prompt))
             except asyncio.CancelledError as error:
                 cancelled = error  # the rest is booked all the same
+        for one in given.tries:
+            one.error = None  # its traceback knows us: all would wait for the collector
         if cancelled is not None:
             raise cancelled
 
