@@ -1,1 +1,1 @@
-"""Which model answers: judgement without I/O; only route.py performs what was decided."""
+"""Which model answers: judgement without I/O; only route.py, with asking.py, performs what was decided."""

@@ -1,4 +1,4 @@
-"""Performs a policy's moves: the only place where attempts are made and booked; does not know who should answer.
+"""Performs a policy's moves: the only place where attempts are begun and booked; does not know who should answer.
 
 Kept whatever happens: an attempt is booked exactly once; what is held is not sent unless the policy returns it; nobody
 begins again once the client has seen a word; a client that leaves stops every model. Only one attempt at a time has
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from functools import partial
 from time import perf_counter, time
 from types import MappingProxyType
 
@@ -20,9 +19,10 @@ from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
 from sizewise.deadline import Deadline
 from sizewise.egress import DataClass, Place
-from sizewise.errors import OverBudget, SizewiseError, UpstreamSlow
+from sizewise.errors import OverBudget, UpstreamSlow
 from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
+from sizewise.routing.asking import Asking, Running
 from sizewise.routing.attempts import Try, spent
 from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need, refusal
 from sizewise.routing.given import Given
@@ -41,13 +41,11 @@ from sizewise.routing.policy import (
     Told,
     Verdict,
 )
-from sizewise.routing.relay import keeping, noting, passing
-from sizewise.routing.rewrite import resumed, with_logprobs
-from sizewise.routing.schema import Promise, Schemas, corrected
+from sizewise.routing.rewrite import resumed
+from sizewise.routing.schema import Schemas, corrected
 from sizewise.routing.ways import FREE, Ways
 
 MAX_PAUSE_S = 60.0  # before an attempt
-USUAL_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
 
 EVERYWHERE: Mapping[DataClass, Place] = MappingProxyType(
     {"public": "anyone", "internal": "anyone", "confidential": "machine"}
@@ -122,33 +120,12 @@ class Routed:
         return reply
 
 
-class _Race:
-    """Attempts that run against each other; the first with a word to show wins and stops the rest."""
-
-    __slots__ = ("running", "won")
-
-    def __init__(self) -> None:
-        self.running: dict[asyncio.Task[None], Try] = {}
-        self.won: asyncio.Future[Try] = asyncio.get_running_loop().create_future()
-
-    def claims(self, one: Try) -> bool:
-        if not self.won.done():
-            self.won.set_result(one)
-            for task, other in self.running.items():
-                if other is not one:
-                    task.cancel()
-        return self.won.result() is one
-
-    def lost(self, one: Try) -> bool:
-        return self.won.done() and self.won.result() is not one
-
-
 class _Request:
     """One request under way, from the policy's first move to the books."""
 
     __slots__ = (
-        *("_ask", "_connect", "_field", "_given", "_judge", "_left_early", "_need", "_over", "_plan", "_repaired"),
-        *("_streams", "_total", "_until", "_ways"),
+        *("_ask", "_asking", "_field", "_given", "_judge", "_left_early", "_need", "_over", "_plan", "_repaired"),
+        "_ways",
     )
 
     def __init__(
@@ -163,18 +140,16 @@ class _Request:
         ways: Ways,
         total: Deadline,
     ) -> None:
-        self._connect = connect
         self._ways = ways
-        self._total = total
-        wished = ask.wishes.max_ms
-        self._until = ask.started + (ways.total_s if wished is None else min(ways.total_s, wished / 1000))
         self._judge = judge
         self._plan = plan
         self._need = need
         self._field = field
         self._ask = ask
-        self._streams = isinstance(ask.what, Chat) and ask.what.stream
         self._given = Given(send, plan.name, need.question.tokens)
+        wished = ask.wishes.max_ms
+        until = ask.started + (ways.total_s if wished is None else min(ways.total_s, wished / 1000))
+        self._asking = Asking(connect, ask, self._given, need.promise, total, until)
         self._over: OverBudget | UpstreamSlow | None = None  # why an attempt was not made
         self._repaired = False  # the one repair of a request has been made
         self._left_early = False  # the client did not wait for the end
@@ -222,27 +197,27 @@ class _Request:
         if move.spread_s > 0:
             pause += move.spread_s * self._ways.chance()
         failed = self._failed(move.card) if self._given.tries else None
-        if failed is not None and pause >= self._left():
+        if failed is not None and pause >= self._asking.left():
             return self._outcome(failed)
         if pause > 0:
-            await asyncio.sleep(min(pause, MAX_PAUSE_S, self._left()))
+            await asyncio.sleep(min(pause, MAX_PAUSE_S, self._asking.left()))
         if failed is not None and not self._ways.spare(move.card):
             return self._outcome(failed)
         if self._barred(move.card):
             return self._unmade(move)
         one = self._begin(move.card, move.why)
-        await self._make(one, move)
+        await self._asking(one, move)
         return self._outcome(one if one.breach is None else await self._repair(one, move))
 
     async def _all(self, move: All) -> tuple[Outcome, ...]:
         made = [None if self._barred(each.card) else self._begin(each.card, each.why) for each in move.attempts]
         pairs = list(zip(made, move.attempts, strict=True))
         held = [(one, msgspec.structs.replace(each, commit="hold")) for one, each in pairs if one is not None]
-        await _together([self._make(one, each) for one, each in held])
+        await _together([self._asking(one, each) for one, each in held])
         return tuple(self._unmade(each) if one is None else self._outcome(one) for one, each in pairs)
 
     async def _race(self, move: Race) -> Outcome:
-        race = _Race()
+        race = Running()
         last: Outcome | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -251,7 +226,7 @@ class _Request:
                         last = self._unmade(each)
                         continue
                     one = self._begin(each.card, each.why)
-                    race.running[group.create_task(self._make(one, each, race))] = one
+                    race.running[group.create_task(self._asking(one, each, race))] = one
                     if move.after_s > 0:
                         await _until(race, move.after_s)
                     if race.won.done():
@@ -277,7 +252,7 @@ class _Request:
         one = self._begin(move.card, move.why)
         one.prefix = move.said
         chat = resumed(what, move.said, len(move.said) // 4)
-        await self._make(one, Attempt(move.card, move.why), what=chat)
+        await self._asking(one, Attempt(move.card, move.why), what=chat)
         return self._outcome(one)
 
     async def _judged(self, move: Judge) -> Verdict:
@@ -303,7 +278,7 @@ class _Request:
         self._repaired = True
         again = self._begin(one.card, f"{one.card.name} broke the schema ({breach.rule}); asked once more")
         again.more = more
-        await self._make(again, move, what=corrected(what, breach))
+        await self._asking(again, move, what=corrected(what, breach))
         return one if again.error is not None else again
 
     # ---- one attempt ------------------------------------------------------------------------------------------------
@@ -322,96 +297,6 @@ class _Request:
         self._given.tries.append(one)
         return one
 
-    async def _make(self, one: Try, move: Attempt, race: _Race | None = None, what: Chat | None = None) -> None:
-        """Asks once. Notes a failure and how it went; raises only what is no failure of the model."""
-        ask, held, clock = self._ask, move.commit == "hold", None
-        one.asked, one.result = True, "failed"  # until it is known better
-        asked = what or ask.what
-        if held and one.card.logprobs and isinstance(asked, Chat) and not asked.logprobs:
-            what, one.lent = with_logprobs(asked), True
-        if what is not None:
-            ask = Ask(what, ask.caller, ask.trace, ask.started, ask.wishes, ask.door)
-        limit = self._limit(one, move)
-        if limit is None:
-            self._total.begin(self._ask.started)
-        try:
-            answerer = self._connect(one.card)
-            if limit is None:
-                one.reply = await answerer(ask, self._relay(one, held, race))
-            else:
-                async with asyncio.timeout(limit) as clock:
-                    lifted = clock if move.commit == "first_word" else None
-                    one.reply = await answerer(ask, self._relay(one, held, race, lifted))
-            if self._need.promise is not None:
-                self._check(one, self._need.promise)
-            one.result = "answered"
-            if race is not None and not race.claims(one):
-                one.result = "lost_race"
-            elif not held:
-                self._given.shown = one
-        except SizewiseError as error:
-            one.error = error
-        except TimeoutError as error:
-            if clock is None or not clock.expired():
-                raise  # not our clock: a fault of the answerer
-            one.error = self._late(one, move)
-            one.error.__cause__ = error
-        except asyncio.CancelledError as error:
-            if limit is None and self._total.passed():
-                one.error = self._late(one, move)
-                one.error.__cause__ = error
-                return
-            one.result = "lost_race" if race is not None and race.lost(one) else "cancelled"
-            raise
-        finally:
-            if limit is None:
-                self._total.end()
-            one.ended = perf_counter() - self._ask.started
-
-    def _check(self, one: Try, promise: Promise) -> None:
-        """Raises InvalidOutput where the reply is not the JSON that was asked for."""
-        assert one.reply is not None
-        one.breach = promise.breach(one.reply, one.events)
-        if one.breach is not None:
-            one.result = "failed" if self._given.shown is one else "distrusted"
-            raise one.breach.error(one.card)
-
-    def _limit(self, one: Try, move: Attempt) -> float | None:
-        """Seconds until an attempt without an end has failed: of a hold or a first word the policy's, and the request's
-        own. None: nothing is asked but the usual total, which one clock keeps for all first attempts."""
-        if move.commit != "stream":
-            return min(self._left(), move.hold_s)
-        usual = one.number == 1 and one.began < USUAL_S and self._ask.wishes.max_ms is None
-        return None if usual else self._left()
-
-    def _left(self) -> float:
-        return max(0.0, self._until - perf_counter())
-
-    def _late(self, one: Try, move: Attempt) -> UpstreamSlow:
-        if move.commit == "stream" or self._left() == 0:
-            words = f"had not finished when the {self._until - self._ask.started:g} seconds of the request were over"
-        else:
-            words = f"had not answered after {move.hold_s:g} seconds"
-        return UpstreamSlow(f"{one.card.name} {words}", "try again later")
-
-    def _relay(self, one: Try, held: bool, race: _Race | None, lifted: asyncio.Timeout | None = None) -> Send:
-        promise, what = self._need.promise, self._ask.what
-        if promise is not None and isinstance(what, Chat) and not promise.kept_by(one.card, what):
-            held, race = True, None  # until it has been checked: who wins a race is known then
-        begins, send = partial(self._begins, one, race, lifted), self._given.send
-        if not self._streams:
-            return noting(one, begins, send)
-        return keeping(one, begins, send) if held else passing(one, begins, self._given.show, send)
-
-    def _begins(self, one: Try, race: _Race | None, lifted: asyncio.Timeout | None) -> None:
-        """Notes the time of the first word, and who is first in a race: a loser has nothing more to say."""
-        if one.first is None:
-            one.first = perf_counter() - self._ask.started
-            if lifted is not None:
-                lifted.reschedule(asyncio.get_running_loop().time() + self._left())
-        if race is not None and not race.claims(one):
-            raise asyncio.CancelledError
-
     # ---- the books --------------------------------------------------------------------------------------------------
 
     def _outcome(self, one: Try) -> Outcome:
@@ -426,8 +311,8 @@ class _Request:
         """Whether asking `card` too would come too late, or could pass what the request may cost."""
         if not self._given.tries:
             return False  # the constraints have seen to the first
-        if self._left() == 0:
-            given = self._until - self._ask.started
+        if self._asking.left() == 0:
+            given = self._asking.until - self._ask.started
             self._over = UpstreamSlow(
                 f"the {given:g} seconds of the request are over", "allow more, or try again later"
             )
@@ -469,7 +354,7 @@ class _Request:
             raise cancelled
 
 
-async def _until(race: _Race, seconds: float) -> None:
+async def _until(race: Running, seconds: float) -> None:
     """Until somebody has won, somebody has failed, or it is time for the next."""
     running = [task for task in race.running if not task.done()]
     if running:
