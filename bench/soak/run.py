@@ -14,6 +14,7 @@ import os
 import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -124,7 +125,7 @@ def measured(requests: int, streams: int) -> Figures:
         finally:
             gateway.stop()
             upstream.stop()
-        with sqlite3.connect(home / "sizewise.db") as database:
+        with closing(sqlite3.connect(home / "sizewise.db")) as database:
             records = int(database.execute("select count(*) from records").fetchone()[0])
     return _figures(soak.sums, seen, seconds, in_flight, records)
 
