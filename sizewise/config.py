@@ -145,6 +145,8 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
     policy, policies = file.router.policy, ["default", *file.policies]
     if policy not in policies:
         wrong.append(f"router.policy: there is no policy {policy!r}. {nearest(policy, policies)}".rstrip())
+    if file.sizes.slm >= file.sizes.llm:
+        wrong.append(f"sizes: slm begins at {file.sizes.slm:,} parameters, and llm not above it, at {file.sizes.llm:,}")
     for name, provider in file.providers.items():
         place = f"providers.{name}.base_url:"
         said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in already)

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
 
-from sizewise.cards import Task
+from sizewise.cards import SIZES, Task
+from sizewise.cards import Sizes as Bounds
 from sizewise.egress import DataClass, Place
 from sizewise.money import Price, per_million
 from sizewise.table import rest, setting
@@ -270,6 +271,18 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """Where the classes of models begin, in parameters: tiny below `slm`, slm below `llm`, llm from there."""
+
+    slm: int = setting(SIZES.slm, "Parameters of the smallest small language model.", least=1)
+    llm: int = setting(SIZES.llm, "Parameters of the smallest large one; more than `slm`.", least=2)
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(slm=self.slm, llm=self.llm)
+
+
+@dataclass(frozen=True, slots=True)
 class Local:
     """How the embedded models run."""
 
@@ -348,6 +361,7 @@ class File:
     policies: Mapping[str, Policy] = setting(MappingProxyType({"default": Policy()}), "", keys=name)
     providers: Mapping[str, Provider] = setting(MappingProxyType({}), "", keys=name)
     models: Mapping[str, Facts] = setting(MappingProxyType({}), "", keys=model_name)
+    sizes: Sizes = setting(Sizes(), "")
     local: Local = setting(Local(), "")
     records: Records = setting(Records(), "")
     conversations: Conversations = setting(Conversations(), "")

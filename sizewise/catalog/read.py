@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sizewise.cards import Card, Endpoint, Weights
+from sizewise.catalog.fill import filled
 from sizewise.catalog.prices import prices
 from sizewise.config import Settings
 from sizewise.errors import UnknownModel, nearest
@@ -63,7 +64,8 @@ def fetched(weights: Weights, cache: Path) -> bool:
 def known(settings: Settings) -> tuple[Card, ...]:
     """Every local model there could be, fetched or not, with all it is known to be able to."""
     both = {**embedded(), **own(settings.home)}
-    return tuple(_informed(_local(name, row, settings), settings) for name, row in both.items())
+    bounds = settings.sizes.bounds
+    return tuple(replace(_informed(_local(name, row, settings), settings), sizes=bounds) for name, row in both.items())
 
 
 def ready(settings: Settings) -> Iterator[Card]:
@@ -94,13 +96,15 @@ def cards(settings: Settings, found: Iterable[Card] = ()) -> tuple[Card, ...]:
     """Every model that can be asked: local ones whose weights are here, configured ones, and those `found` by probe.py.
 
     A configured provider goes before one that was found at the same address; when it lists no models it has all that
-    were found there. ConfigError lists what the settings say of models and providers that do not exist.
+    were found there. What neither the settings nor the server say of a model, the catalogue tells. ConfigError lists
+    what the settings say of models and providers that do not exist.
     """
     local = list(_here(settings)) if settings.server.embedded else []
     remote = [card for name, provider in settings.providers.items() for card in _remote(name, provider, settings)]
     others = [_informed(card, settings) for each in found if (card := _declared(each, settings, remote))]
     _nobody(settings)
-    return tuple({card.name: card for card in (*others, *local, *remote)}.values())
+    unsized = {card.name: card for card in filled((*others, *local, *remote))}
+    return tuple(replace(card, sizes=settings.sizes.bounds) for card in unsized.values())
 
 
 def _here(settings: Settings) -> Iterator[Card]:

@@ -169,3 +169,62 @@ def test_a_provider_declared_where_models_were_found_has_them_at_the_place_decla
     mine = settings(tmp_path, f'[providers.ollama]\nbase_url = "{address}"\nplace = "machine"')
     (card,) = cards(mine, [Card("ollama/b", Endpoint("ollama", base_url=address), "b", facts={"place": "found"})])
     assert (card.name, card.place, dict(card.facts)) == ("ollama/b", "machine", {})
+
+
+def test_the_catalogue_tells_what_the_settings_leave_out(tmp_path: Path) -> None:
+    mine = settings(
+        tmp_path,
+        """
+        [providers.cloud]
+        base_url = "https://cloud.example/v1"
+        models = ["meta-llama/Llama-3-8B", "gpt-4", "text-embedding-3-small", "our-own"]
+        [models."cloud/meta-llama/Llama-3-8B"]
+        context = 4096
+        sees = []
+        """,
+    )
+    got = by_name(cards(mine))
+    llama, closed = got["cloud/meta-llama/Llama-3-8B"], got["cloud/gpt-4"]
+    assert (llama.parameters, llama.size, llama.context, llama.sees) == (8_030_261_248, "slm", 4096, frozenset())
+    assert (llama.facts["context"], llama.facts["sees"]) == ("sizewise.toml", "sizewise.toml")
+    assert llama.facts["parameters"].endswith(", 2026-07-03")
+    assert closed.size == "llm" and closed.facts["parameters"].startswith("claimed: ")
+    assert closed.price == UNKNOWN, "who sells it is not known here"
+    assert got["cloud/text-embedding-3-small"].task == "embed"
+    assert (got["cloud/our-own"].parameters, dict(got["cloud/our-own"].facts)) == (None, {})
+
+
+def test_what_a_server_says_of_itself_goes_before_the_catalogue(tmp_path: Path) -> None:
+    ollama = Endpoint("ollama", base_url="http://127.0.0.1:11434/v1")
+    found = Card("ollama/llama3:8b", ollama, "llama3:8b", parameters=8_000_000_000, facts={"parameters": "it says so"})
+    (card,) = cards(settings(tmp_path), [found])
+    assert (card.parameters, card.facts["parameters"]) == (8_000_000_000, "it says so")
+    assert card.context == 8192 and card.facts["context"]
+
+
+def test_a_model_file_is_known_by_its_own_header_alone(tmp_path: Path) -> None:
+    pretend_fetched("smollm2-135m", tmp_path / "cache")
+    (card,) = cards(settings(tmp_path))
+    assert set(card.facts) == set(embedded()["smollm2-135m"].sources)
+
+
+def test_the_bounds_of_the_classes_can_be_set(tmp_path: Path) -> None:
+    pretend_fetched("smollm2-135m", tmp_path / "cache")
+    mine = settings(
+        tmp_path,
+        """
+        [sizes]
+        slm = 100_000_000
+        llm = 1_000_000_000
+        [providers.cloud]
+        base_url = "https://cloud.example/v1"
+        models = ["llama-3-8b"]
+        """,
+    )
+    assert {card.name: card.size for card in cards(mine)} == {"local/smollm2-135m": "slm", "cloud/llama-3-8b": "llm"}
+    assert {card.model: card.size for card in known(mine)} == {"smollm2-135m": "slm", "qwen2.5-coder-1.5b": "llm"}
+
+
+def test_a_class_that_would_be_empty_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sizes: slm begins at 30,000,000,000 parameters, and llm not above it"):
+        settings(tmp_path, "[sizes]\nslm = 30_000_000_000")
