@@ -198,12 +198,13 @@ def _meant(spelt: Sequence[str], files: Sequence[_Text], shared: Mapping[str, ob
     return None
 
 
-def sold(model: Known) -> Mapping[str, Price]:
-    """What the model costs where, by `<endpoint>/<name>`, as prices.toml has it."""
-    found = dict[str, Price]()
-    for endpoint, names in model.sold.items():
-        found.update({f"{endpoint}/{name}": price for name, price in prices(endpoint, names).items()})
-    return found
+def sold(models: Iterable[Known]) -> Mapping[str, Price]:
+    """What the models cost where, by `<endpoint>/<name>`, as prices.toml has it."""
+    names = dict[str, list[str]]()
+    for model in models:
+        for endpoint, each in model.sold.items():
+            names.setdefault(endpoint, []).extend(each)
+    return {f"{seller}/{name}": price for seller, all_ in names.items() for name, price in prices(seller, all_).items()}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,29 +1,53 @@
-"""`sizewise models show`: every fact about one model with its source and date; what is unknown says so."""
+"""`sizewise models show`: every fact about one model, configured here or not, with source and date, or `unknown`."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.catalog.read import cards, known
+from sizewise.catalog.need import size
+from sizewise.catalog.read import cards
+from sizewise.catalog.read import known as local
 from sizewise.cli.options import served, server_or_none, settings, wants_json
 from sizewise.cli.paper import count, write_json, write_pairs, write_table
 from sizewise.cli.server import Server
 from sizewise.config import Settings
 from sizewise.errors import UnknownModel, nearest
+from sizewise.graphql.known import elsewhere, names, one_of
 from sizewise.graphql.told import model
 
 QUERY = """query ($name: String!) {
   model(name: $name) {
     name provider task size place state parameters context maxOutput sees tools logprobs resumes quality licence slots
-    price { input output cached cacheWrite reasoning source date }
+    price { input output cached cacheWrite cacheWrite1h reasoning source date }
     weights { file bytes sha256 path }
     facts { name value source }
   }
+  known(name: $name) { %s }
 }"""
+KNOWN_QUERY = "query ($name: String!) { known(name: $name) { %s } }"
+KNOWN = """
+    name title vendor task size names parameters context licence
+    facts { name value source date claimed }
+    memory { quantisation tokens bytes }
+    sold { name price { input output cached cacheWrite cacheWrite1h reasoning source date } but }
+"""
+RATES = MappingProxyType(
+    {
+        "input": "IN",
+        "output": "OUT",
+        "cached": "CACHED",
+        "cacheWrite": "WRITTEN",
+        "cacheWrite1h": "FOR 1H",
+        "reasoning": "REASONING",
+    }
+)
+"""Classes of tokens, and the heads of their columns."""
 
 Shown = dict[str, object]
 
@@ -32,6 +56,13 @@ class Fact(Struct):
     name: str
     value: str
     source: str
+    date: str = ""
+    claimed: bool = False
+
+    @property
+    def whence(self) -> str:
+        told = ", ".join(filter(None, (self.source, self.date)))
+        return f"claimed: {told}" if self.claimed else told or "-"
 
 
 class Weights(Struct):
@@ -41,6 +72,27 @@ class Weights(Struct):
     path: str
 
 
+class Memory(Struct):
+    quantisation: str
+    tokens: int
+    bytes: int
+
+
+class Offer(Struct):
+    name: str
+    price: dict[str, str | None]
+    but: list[str]
+
+
+class Known(Struct):
+    title: str
+    vendor: str
+    names: list[str]
+    facts: list[Fact]
+    memory: list[Memory]
+    sold: list[Offer]
+
+
 class Model(Struct):
     name: str
     task: str
@@ -48,11 +100,14 @@ class Model(Struct):
     place: str
     state: str
     facts: list[Fact]
+    provider: str = ""
     weights: Weights | None = None
+    known: Known | None = None
 
 
 class Told(Struct):
-    model: Shown
+    known: Shown | None
+    model: Shown | None = None
 
 
 @click.command()
@@ -61,34 +116,105 @@ class Told(Struct):
 def show(name: str) -> None:
     """Every fact about a model, with source and date.
 
+    Any model of the catalogue, configured here or not: also what it takes to run it, and where it is sold at what
+    price.
+
     \b
-    Example: sizewise models show smollm2-135m
+    Example: sizewise models show llama-3-8b
     """
     shown = asyncio.run(_found(name, settings(), server_or_none()))
     if wants_json():
         write_json(shown)
         return
-    told = msgspec.convert(shown, Model)
-    write_pairs([(each, getattr(told, each)) for each in ("name", "task", "size", "place", "state")])
-    if (held := told.weights) is not None:
-        write_pairs([("file", held.path or held.file), ("bytes", count(held.bytes)), ("sha256", held.sha256 or "-")])
-    click.echo()
-    write_table(("FACT", "VALUE", "SOURCE"), [(each.name, each.value, each.source or "-") for each in told.facts])
+    _write(msgspec.convert(shown, Model))
 
 
 async def _found(name: str, settings: Settings, server: Server | None) -> Shown:
-    """The server's word first; the catalogue knows also what is not here yet. Raises UnknownModel, with the nearest."""
+    """The server's word first; this machine knows also what is not here yet. Raises UnknownModel, with the nearest."""
     if server is not None:
         try:
-            return (await server.graphql(QUERY, Told, name=name)).model
+            told = await server.graphql(QUERY % KNOWN, Told, name=name)
+            return _both(told.model or {}, told.known)
         except UnknownModel:
             if server.elsewhere:
-                raise
+                known = (await server.graphql(KNOWN_QUERY % KNOWN, Told, name=name)).known
+                if known is None:
+                    raise
+                return _both(elsewhere(str(known["name"])) or {}, known)
+    return _here(name, settings)
+
+
+def _here(name: str, settings: Settings) -> Shown:
+    sizes = settings.sizes.bounds
     here = {card.name: (card, "fetched" if card.weights else "configured") for card in cards(settings)}
-    there = {card.name: (card, f"not fetched: sizewise models pull {card.model}") for card in known(settings)}
-    every = {**there, **here}
-    for card, state in every.values():
+    there = {card.name: (card, f"not fetched: sizewise models pull {card.model}") for card in local(settings)}
+    ours = {**there, **here}
+    for card, state in ours.values():
         if name in (card.name, card.model):
-            return dict(model(card, state))
-    near = nearest(name, [*every, *(card.model for card, _ in every.values())])
-    raise UnknownModel(f"there is no model {name!r}", near or "sizewise models shows all", param="model")
+            return _both(model(card, state), one_of([name, card.model], sizes))
+    known = one_of([name], sizes)
+    if known is not None:
+        return _both(elsewhere(name, sizes) or {}, known)
+    near = nearest(name, [*ours, *(card.model for card, _ in ours.values()), *names()])
+    raise UnknownModel(f"there is no model {name!r}", near or "sizewise models list --all", param="model")
+
+
+def _both(model: Mapping[str, object], known: Mapping[str, object] | None) -> Shown:
+    """The name of the user's own file says nothing of what is in it."""
+    weights = model.get("weights")
+    own = isinstance(weights, dict) and weights["path"] and not weights["sha256"]
+    return {**model, "known": None if own else known}
+
+
+def _write(told: Model) -> None:
+    known = told.known
+    heads = [(each, getattr(told, each)) for each in ("name", "task", "size", "place", "state")]
+    if known is not None:
+        heads[1:1] = [("title", known.title), ("vendor", known.vendor)]
+    write_pairs([(name, said) for name, said in heads if said])
+    if (held := told.weights) is not None:
+        write_pairs([("file", held.path or held.file), ("bytes", count(held.bytes)), ("sha256", held.sha256 or "-")])
+    click.echo()
+    write_table(("FACT", "VALUE", "SOURCE"), [(each.name, each.value, each.whence) for each in _facts(told)])
+    if known is not None:
+        _write_memory(known.memory)
+        _write_offers(known.sold)
+
+
+def _facts(told: Model) -> list[Fact]:
+    """What is configured here goes before what is known of the model in general."""
+    general = told.known.facts if told.known else []
+    here = [each for each in told.facts if told.provider]
+    known = {each.name: each for each in general}
+    said = [known.get(each.name, each) if each.value == "unknown" else each for each in here]
+    return [*said, *(each for each in general if each.name not in {fact.name for fact in here})]
+
+
+def _write_memory(memory: Sequence[Memory]) -> None:
+    click.echo()
+    if not memory:
+        click.echo("memory to run it: unknown")
+        return
+    tokens = sorted({each.tokens for each in memory})
+    needs = {(each.quantisation, each.tokens): size(each.bytes) for each in memory}
+    rows = [(name, *(needs[name, each] for each in tokens)) for name in dict.fromkeys(name for name, _ in needs)]
+    heads = [f"{each:,} TOKENS" for each in tokens]
+    write_table(("MEMORY, COMPUTED", *heads), rows, right="TOKENS")
+
+
+def _write_offers(offers: Sequence[Offer]) -> None:
+    click.echo()
+    if not offers:
+        click.echo("sold by: unknown")
+        return
+    kinds = [kind for kind in RATES if any(each.price[kind] for each in offers)] or ["input", "output"]
+    rows = [
+        (
+            each.name,
+            *(each.price[kind] or ("unknown" if kind in ("input", "output") else "-") for kind in kinds),
+            ", ".join(filter(None, (each.price["source"], each.price["date"], *each.but))),
+        )
+        for each in offers
+    ]
+    heads = [f"$/M {RATES[kind]}" for kind in kinds]
+    write_table(("SOLD AS", *heads, "SOURCE"), rows, right="$/M")

@@ -1,9 +1,16 @@
-"""The models that can be named, from the house of the moment; chooses none."""
+"""The models that can be named, from the house of the moment, and those of the catalogue; chooses none."""
 
 from __future__ import annotations
 
-from sizewise.graphql.context import Context
+import asyncio
+from collections.abc import AsyncIterator
+
+from sizewise.graphql.context import Context, unhurried
+from sizewise.graphql.known import every, one_of
 from sizewise.graphql.told import Told, model
+
+CATALOGUE = 200
+"""Rows that the whole catalogue counts as."""
 
 
 async def models(context: Context) -> list[Told]:
@@ -23,3 +30,18 @@ async def roles(context: Context) -> list[str]:
     context.may("ask", "read")
     models = {card.name for card in context.house.cards}
     return [name for name in context.house.names.listed if name not in models]
+
+
+async def known(context: Context, name: str) -> Told | None:
+    """By any of its names, or by that of a model configured here."""
+    context.may("ask", "read")
+    house = context.house
+    names = [name, *(card.model for card in house.cards if card.name == name)]
+    return await asyncio.to_thread(one_of, names, house.settings.sizes.bounds)
+
+
+async def catalogue(context: Context) -> AsyncIterator[Told]:
+    """Raises BadRequest where one request asks for it too often."""
+    context.may("ask", "read")
+    context.take(CATALOGUE)
+    return unhurried(await asyncio.to_thread(every, context.house.settings.sizes.bounds))

@@ -21,6 +21,8 @@ FIELDS: Mapping[str, Mapping[str, Resolver]] = {
         "health": server.health,
         "models": models.models,
         "model": models.one,
+        "known": models.known,
+        "catalogue": models.catalogue,
         "roles": models.roles,
         "records": records.records,
         "record": records.record,

@@ -32,7 +32,7 @@ def model(card: Card, objection: str = "") -> Told:
         "logprobs": card.logprobs,
         "resumes": card.resumes,
         "quality": card.quality,
-        "price": _price(card.price),
+        "price": {**rates(card.price), "source": card.price.source, "date": card.price.date},
         "licence": card.licence,
         "slots": card.slots,
         "weights": _weights(card),
@@ -40,15 +40,15 @@ def model(card: Card, objection: str = "") -> Told:
     }
 
 
-def _price(price: Price) -> Told:
+def rates(price: Price) -> Mapping[str, str | None]:
+    """By the names of schema.graphql's Price, in dollars per million tokens."""
     return {
         "input": _rate(price.input),
         "output": _rate(price.output),
         "cached": _rate(price.cached),
         "cacheWrite": _rate(price.cache_write),
+        "cacheWrite1h": _rate(price.cache_write_1h),
         "reasoning": _rate(price.reasoning),
-        "source": price.source,
-        "date": price.date,
     }
 
 
@@ -78,10 +78,10 @@ def _rates(price: Price) -> list[Told]:
         for name, rate in told
         if rate is not None or name in ("input", "output")
     ]
-    return [*rates, *({"name": "price", "value": but, "source": source} for but in _but(price))]
+    return [*rates, *({"name": "price", "value": but, "source": source} for but in but(price))]
 
 
-def _but(price: Price) -> Iterator[str]:
+def but(price: Price) -> Iterator[str]:
     """When the rates are other ones."""
     if price.above:
         yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.above) + " tokens of prompt"

@@ -96,9 +96,9 @@ def test_a_name_is_found_in_capitals_and_behind_an_organisation() -> None:
 
 
 def test_what_is_sold_has_its_price(every: Mapping[str, Known]) -> None:
-    for model in every.values():
-        assert set(sold(model)) == {f"{endpoint}/{name}" for endpoint, names in model.sold.items() for name in names}
-    assert sold(every["gpt-4o"])["openai/gpt-4o"].source
+    listed = {f"{seller}/{name}" for model in every.values() for seller, names in model.sold.items() for name in names}
+    assert set(sold(every.values())) == listed
+    assert sold([every["gpt-4o"]])["openai/gpt-4o"].source
 
 
 def test_memory_grows_with_bits_and_context(every: Mapping[str, Known]) -> None:

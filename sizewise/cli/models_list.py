@@ -1,0 +1,177 @@
+"""`sizewise models list`: what can be asked and what could be, by the running server or else by the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cards import Card
+from sizewise.catalog.read import cards, fetched, known
+from sizewise.cli.options import served, server_or_none, settings, wants_json
+from sizewise.cli.paper import count, dim, write_json, write_table
+from sizewise.cli.server import Server
+from sizewise.config import Settings
+from sizewise.graphql.known import every as catalogue
+from sizewise.graphql.told import model
+
+QUERY = """{
+  roles
+  models {
+    name size place state context task
+    price { input output }
+  }
+}"""
+ALL = "{ catalogue { name vendor task size parameters context licence sold { price { input output } } } }"
+
+
+class Price(Struct, frozen=True):
+    input: str | None = None
+    output: str | None = None
+
+
+class Model(Struct, frozen=True):
+    """A model as the list shows it."""
+
+    name: str
+    size: str
+    place: str
+    state: str
+    context: int | None
+    task: str
+    price: Price
+
+
+class Offer(Struct, frozen=True):
+    price: Price
+
+
+class Known(Struct, frozen=True):
+    """A model of the catalogue as the list shows it."""
+
+    name: str
+    vendor: str
+    task: str
+    size: str
+    parameters: int | None
+    context: int | None
+    licence: str | None
+    sold: list[Offer]
+
+
+class Catalogue(Struct, frozen=True):
+    catalogue: list[Known]
+
+
+class Told(Struct, frozen=True):
+    models: list[Model]
+    roles: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """`running`: whether a server told it. `roles` only a server knows."""
+
+    running: bool
+    roles: Sequence[str]
+    models: Sequence[Model]
+
+
+every = click.option(
+    "--all", "everything", is_flag=True, help="Also every model of the world that the catalogue knows."
+)
+
+
+@click.command("list")
+@every
+@served
+def list_(everything: bool) -> None:
+    """The models that can be asked, and those that can be fetched.
+
+    With --all also every model of the catalogue, wherever it is sold; `sizewise models show NAME` tells the rest.
+
+    \b
+    Example: sizewise models list --all
+    """
+    write(everything)
+
+
+def write(everything: bool) -> None:
+    """The list; with `everything` the whole catalogue behind it."""
+    mine, server = settings(), server_or_none()
+    found = asyncio.run(listed(mine, server))
+    world = asyncio.run(_world(mine, server)) if everything else []
+    if wants_json():
+        shown = {"running": found.running, "roles": found.roles, "models": found.models}
+        write_json(msgspec.to_builtins({**shown, "catalogue": world} if everything else shown))
+        return
+    write_table(
+        ("MODEL", "SIZE", "PLACE", "CONTEXT", "$/M IN", "$/M OUT", "STATE"),
+        [_row(each) for each in found.models],
+        right="CONTEXT $/M IN OUT",
+    )
+    if everything:
+        click.echo()
+        write_table(
+            ("KNOWN", "VENDOR", "SIZE", "PARAMETERS", "CONTEXT", "FROM $/M IN", "FROM $/M OUT", "LICENCE"),
+            [_known(each) for each in world],
+            right="PARAMETERS CONTEXT $/M",
+        )
+    if not found.running:
+        click.echo(dim("no server is running: this is the catalogue; start one with sizewise up"), err=True)
+    elif found.roles:
+        click.echo(dim(f"also: {', '.join(found.roles)}"), err=True)
+
+
+async def listed(settings: Settings, server: Server | None) -> Listed:
+    """The server's models and then, on this machine, what could be fetched."""
+    if server is None:
+        usable = [_model(card, "fetched" if card.weights else "configured") for card in cards(settings)]
+        return Listed(False, (), [*usable, *_absent(settings)])
+    told = await server.graphql(QUERY, Told)
+    here = {each.name for each in told.models}
+    absent = [] if server.elsewhere else [each for each in _absent(settings) if each.name not in here]
+    return Listed(True, told.roles, [*told.models, *absent])
+
+
+def _absent(settings: Settings) -> list[Model]:
+    """What is known and not yet here."""
+    return [
+        _model(card, f"not fetched: sizewise models pull {card.model}")
+        for card in known(settings)
+        if card.weights and not card.weights.path and not fetched(card.weights, settings.cache)
+    ]
+
+
+def _model(card: Card, state: str) -> Model:
+    return msgspec.convert(model(card, state), Model)
+
+
+def _row(model: Model) -> tuple[str, ...]:
+    price = model.price
+    context = count(model.context) if model.context else "?"
+    return (model.name, model.size, model.place, context, price.input or "?", price.output or "?", model.state)
+
+
+async def _world(settings: Settings, server: Server | None) -> Sequence[Known]:
+    if server is not None:
+        return (await server.graphql(ALL, Catalogue)).catalogue
+    return msgspec.convert(catalogue(settings.sizes.bounds), list[Known])
+
+
+def _known(known: Known) -> tuple[str, ...]:
+    """The price is that of the cheapest who sells it."""
+    prices = [
+        (Decimal(each.price.input), Decimal(each.price.output))
+        for each in known.sold
+        if each.price.input and each.price.output
+    ]
+    cheapest = min(prices, default=None)
+    least = tuple(str(each) for each in cheapest) if cheapest else ("?", "?")
+    shape = (f"{each:,}" if each else "?" for each in (known.parameters, known.context))
+    return (known.name, known.vendor, known.size, *shape, *least, known.licence or "?")

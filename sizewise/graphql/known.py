@@ -1,0 +1,141 @@
+"""The catalogue of models in the words of schema.graphql, the same with and without a server; knows no house."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+
+from sizewise.cards import SIZES, Card, Endpoint, Sizes
+from sizewise.catalog import facts
+from sizewise.catalog.fill import full
+from sizewise.catalog.known import Fact, Known
+from sizewise.graphql.told import Told, but, model, rates
+from sizewise.money import UNKNOWN, Price
+
+ELSEWHERE = "not configured here"
+QUANTISATIONS = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
+WINDOWS = (4_096, 32_768)
+"""Tokens for which the need of memory is told; a shorter window of the model's own stands in their place."""
+RARE = frozenset(
+    {
+        "active",
+        "latent",
+        "attention_layers",
+        "sliding",
+        "sliding_layers",
+        "experts",
+        "experts_used",
+        "dimensions",
+        "price",
+        "seller",
+    }
+)
+"""Facts of models of a certain build or sale: left out, not unknown, where nobody says them."""
+OTHERS = frozenset({"name", "title", "vendor", "task", "also", "sold"})
+"""Fields of a Known that are no facts."""
+
+
+def one_of(names: Sequence[str], sizes: Sizes = SIZES) -> Told | None:
+    """What is known of the first of `names` that means a model of the catalogue."""
+    found = facts.meant(names)
+    first = next((found[name] for name in names if name in found), None)
+    return None if first is None else _known(first, facts.sold([first]), sizes)
+
+
+def every(sizes: Sizes = SIZES) -> list[Told]:
+    models = facts.known().values()
+    prices = facts.sold(models)
+    return [_known(each, prices, sizes) for each in models]
+
+
+def names() -> list[str]:
+    """All names that mean a model of the catalogue."""
+    return [name for model in facts.known().values() for name in (model.name, *sorted(model.also))]
+
+
+def _known(model: Known, prices: Mapping[str, Price], sizes: Sizes) -> Told:
+    """A Known as schema.graphql's Known. `prices`: by `<endpoint>/<name>`."""
+    return {
+        "name": model.name,
+        "title": model.title,
+        "vendor": model.vendor,
+        "task": model.task,
+        "size": model.size(sizes),
+        "names": sorted(model.also),
+        "parameters": _value(model.parameters),
+        "context": _value(model.context),
+        "licence": _value(model.licence),
+        "facts": list(_facts(model)),
+        "memory": list(_memory(model)),
+        "sold": list(_sold(model, prices)),
+    }
+
+
+def elsewhere(name: str, sizes: Sizes = SIZES) -> Told | None:
+    """A model that is not configured here, in the shape of those that are: it has no place and no price yet."""
+    found = facts.meant([name]).get(name)
+    if found is None:
+        return None
+    card = full(Card(name=found.name, endpoint=Endpoint(provider=""), model=found.name, sizes=sizes), found)
+    return {**model(card, ELSEWHERE), "place": ""}
+
+
+def _value(fact: Fact[int] | Fact[str] | None) -> object:
+    return None if fact is None else fact.value
+
+
+def _facts(model: Known) -> Iterator[Told]:
+    for each in fields(model):
+        fact = getattr(model, each.name)
+        if isinstance(fact, Fact):
+            yield {
+                "name": each.name,
+                "value": _text(each.name, fact.value),
+                "source": fact.source,
+                "date": fact.date,
+                "claimed": fact.claimed,
+            }
+        elif each.name not in OTHERS | RARE:
+            yield {"name": each.name, "value": "unknown", "source": "", "date": "", "claimed": False}
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, frozenset):
+        return ", ".join(["text", *sorted(value)] if name == "sees" else sorted(value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{each} {share:g}" for each, share in value.items())
+    if isinstance(value, Price):
+        told = [f"{kind} {rate}" for kind, rate in rates(value).items() if rate is not None]
+        return f"{', '.join(told)} dollars per million tokens"
+    return str(value)
+
+
+def _memory(model: Known) -> Iterator[Told]:
+    """Of one request at a time; nothing where too little is known to compute it."""
+    most = model.context.value if model.context else max(WINDOWS)
+    for quantisation in QUANTISATIONS:
+        for tokens in sorted({min(each, most) for each in WINDOWS}):
+            if (need := model.memory(quantisation, tokens)) is not None:
+                yield {"quantisation": quantisation, "tokens": tokens, "bytes": need.total}
+
+
+def _sold(model: Known, prices: Mapping[str, Price]) -> Iterator[Told]:
+    """Where, under which name, at what price: at known endpoints, or as one source says of another seller."""
+    for endpoint, names in model.sold.items():
+        for each in names:
+            name = f"{endpoint}/{each}"
+            yield _offer(name, prices.get(name, UNKNOWN))
+    if model.price is not None:
+        yield _offer(str(_value(model.seller) or "unknown"), model.price.value)
+
+
+def _offer(name: str, price: Price) -> Told:
+    return {
+        "name": name,
+        "price": {**rates(price), "source": price.source, "date": price.date},
+        "but": list(but(price)),
+    }
