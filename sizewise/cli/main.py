@@ -20,6 +20,7 @@ from sizewise.errors import BadRequest, SizewiseError
 VERBS: Mapping[str, Verb] = {
     "up": Verb("sizewise.cli.up:up", "Serve everything on one port."),
     "ask": Verb("sizewise.cli.ask:ask", "Ask one question through the router."),
+    "compare": Verb("sizewise.cli.compare:compare", "Ask a small and a large model the same, side by side."),
     "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
     "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),

@@ -1,0 +1,221 @@
+"""What an answer holds: its words, how hard it reads, and which key facts it has; pure, asks no model.
+
+A fact is found by patterns, declared beside it. A pattern sees words and not their truth: "the speed of light is not
+constant" would pass for the fact. And whoever says it in words that nobody foresaw has the fact and is not given it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sizewise.errors import BadRequest
+
+FORMULA = "Flesch-Kincaid grade, English only"
+LEAST_WORDS = 30
+"""A formula of averages says nothing of a sentence or two."""
+ENGLISH = 0.15
+"""Share of ENGLISH_WORDS from which a text is taken for English; English prose has 0.25 to 0.4."""
+ENGLISH_WORDS = frozenset(
+    (
+        "the",
+        "of",
+        "and",
+        "to",
+        "is",
+        "that",
+        "it",
+        "with",
+        "for",
+        "as",
+        "are",
+        "this",
+        "be",
+        "not",
+        "by",
+        "from",
+        "have",
+    )
+)
+"""Frequent in English, and not frequent in its neighbours (so without a, in, on, an, was, no)."""
+
+FENCED = re.compile(r"^\s*```.*?^\s*```", re.MULTILINE | re.DOTALL)
+WORD = re.compile(r"\w+(?:['’-]\w+|[.,]\d+)*")
+LETTERS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+SENTENCE_END = re.compile(r"[.!?]+[\"')\]*]*(?=\s|$)|\n+")
+VOWELS = re.compile(r"[aeiouyà-öø-ÿ]+")
+SILENT = re.compile(r"(?<=[^laeiouy])(?:e|es|ed)$|(?<=[aeiouy]l)(?:e|es|ed)$")
+SOUNDED = re.compile(r"(?:[td]ed|[sxzc]es|[sc]hes|ges)$")
+DRAWN = re.compile(r"[*_`]|\\[()\[\]]|\$")
+"""Marks of Markdown and TeX that stand between letters and are not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`patterns`: regular expressions, case ignored; one that is found in the answer is enough."""
+
+    name: str
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`grade`: US school years by FORMULA, None where it does not apply. `facts`: names of those found, in order."""
+
+    words: int
+    grade: float | None
+    facts: tuple[str, ...]
+
+
+def held(answer: str, facts: Sequence[Fact] = ()) -> Held:
+    """Raises BadRequest for a pattern that is no regular expression."""
+    return Held(len(WORD.findall(answer)), grade(answer), tuple(fact.name for fact in facts if has(answer, fact)))
+
+
+def grade(text: str) -> float | None:
+    """0.39 * words / sentences + 11.8 * syllables / words - 15.59 (Kincaid, Fishburne, Rogers, Chissom 1975).
+
+    Code between fences is left out; a line's end ends a sentence, as in lists and headings. Syllables are counted by
+    a rule of thumb (groups of vowels, without a silent e), as every program does that prints this number.
+    """
+    prose = FENCED.sub("\n", text)
+    words = LETTERS.findall(prose)
+    if len(words) < LEAST_WORDS or not english(words):
+        return None
+    sentences = sum(1 for part in SENTENCE_END.split(prose) if LETTERS.search(part))
+    return round(0.39 * len(words) / sentences + 11.8 * sum(map(syllables, words)) / len(words) - 15.59, 1)
+
+
+def english(words: Sequence[str]) -> bool:
+    return sum(word.lower() in ENGLISH_WORDS for word in words) >= ENGLISH * len(words) > 0
+
+
+def syllables(word: str) -> int:
+    """At least 1."""
+    spoken = word.lower()
+    if not SOUNDED.search(spoken):
+        spoken = SILENT.sub("", spoken)
+    return max(1, len(VOWELS.findall(spoken)))
+
+
+def has(answer: str, fact: Fact) -> bool:
+    said = _plain(answer)
+    return any(_pattern(fact.name, each).search(said) for each in fact.patterns)
+
+
+def facts(declared: Mapping[str, object]) -> tuple[Fact, ...]:
+    """Name -> a pattern, or a list of them. Raises BadRequest for anything else."""
+    found = []
+    for name, wanted in declared.items():
+        patterns = [wanted] if isinstance(wanted, str) else wanted
+        if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p for p in patterns):
+            raise BadRequest(f"the fact {name!r} has no patterns", "a fact is a pattern or a list of patterns, as text")
+        for each in patterns:
+            _pattern(name, each)
+        found.append(Fact(name, tuple(patterns)))
+    if not found:
+        raise BadRequest("there are no facts", 'write below [facts]: "time dilation" = ["time dilat"]')
+    return tuple(found)
+
+
+def _pattern(name: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    except re.error as why:
+        hint = "patterns are regular expressions; a ( or a * that is meant as such is written \\( or \\*"
+        raise BadRequest(f"the fact {name!r} has a pattern that cannot be read, {pattern!r}: {why}", hint) from why
+
+
+def _plain(text: str) -> str:
+    """One line, marks of Markdown and TeX dropped, ² as 2, curly apostrophes straight, every dash a hyphen."""
+    told = unicodedata.normalize("NFKC", DRAWN.sub("", text)).replace("’", "'")
+    return " ".join(re.sub("[\u2010-\u2015\u2212]", "-", told).split())
+
+
+EXAMPLE = "Can you explain the theory of relativity and how it changed our understanding of space and time?"
+
+RELATIVITY = (
+    Fact("special and general theory", (r"\bspecial\b.*\bgeneral\b", r"\bgeneral\b.*\bspecial\b")),
+    Fact(
+        "the same laws of physics for every observer",
+        (r"laws? of (?:physics|nature)[^.]{0,80}\b(?:same|identical|invariant)", r"principle of relativity"),
+    ),
+    Fact(
+        "the speed of light is the same for every observer",
+        (
+            r"speed of light[^.]{0,120}\b(?:constant|same|invariant|independent|fixed|absolute|unchang)",
+            r"\b(?:constant|same|invariant|constancy)[^.]{0,60}speed of light",
+            r"light[^.]{0,40}\bsame speed",
+        ),
+    ),
+    Fact("simultaneity is relative", (r"simultane",)),
+    Fact(
+        "time dilation",
+        (
+            r"time[- ]dilat",
+            r"dilation of time",
+            r"clocks?\b[^.]{0,80}\bslow",
+            r"\btime\b[^.]{0,60}\b(?:slows?|slower|slowly|slowed|slowing)\b",
+        ),
+    ),
+    Fact(
+        "length contraction",
+        (
+            r"length[- ]contract",
+            r"contraction of length",
+            r"\b(?:objects?|rulers?|lengths?)\b[^.]{0,60}\b(?:contract|short)",
+        ),
+    ),
+    Fact(
+        "mass is energy, E = mc²",
+        (
+            r"\be ?= ?m ?[·×x]? ?c ?\^? ?\{?2",
+            r"mass[- ]+energy equivalence",
+            r"(?:mass and energy|energy and mass)[^.]{0,60}(?:equivalent|interchangeable|same|converted|related)",
+            r"equivalence (?:of|between) (?:mass and energy|energy and mass)",
+        ),
+    ),
+    Fact("space and time are one: spacetime", (r"\bspace-? ?time\b",)),
+    Fact(
+        "space and time are not absolute",
+        (
+            r"\b(?:space|time)\b[^.]{0,80}\b(?:not|no longer|neither)\b[^.]{0,30}\b(?:absolute|fixed|separate)",
+            r"\b(?:space|time)\b[^.]{0,60}\b(?:is|are|be) relative\b",
+            r"\b(?:depend\w*|relative)\b[^.]{0,40}\b(?:observer|frames? of reference|relative motion)",
+        ),
+    ),
+    Fact(
+        "mass and energy curve spacetime",
+        (
+            r"(?:curv|warp|bend|bent|distort)[^.]{0,60}\bspace-? ?time",
+            r"space-? ?time[^.]{0,80}(?:curv|warp|bend|bent|distort)",
+        ),
+    ),
+    Fact(
+        "gravity is curvature and not a force",
+        (
+            r"gravit[^.]{0,120}(?:curv|warp|geometr)",
+            r"(?:curv|warp|geometr)[^.]{0,120}gravit",
+            r"gravit[^.]{0,60}\bnot an? (?:\w+ )?force",
+        ),
+    ),
+    Fact(
+        "gravity and acceleration are equivalent",
+        (r"equivalence principle", r"principle of equivalence", r"accelerat[^.]{0,80}(?:indistinguish|equivalent)"),
+    ),
+    Fact(
+        "gravity bends light and slows clocks",
+        (
+            r"\b(?:star)?light\b[^.]{0,60}\b(?:bend|bent|deflect)",
+            r"\b(?:bend|deflect)\w*[^.]{0,40}\b(?:star)?light\b",
+            r"gravitational (?:lens|time|redshift)",
+        ),
+    ),
+    Fact(
+        "it was confirmed by measurement",
+        (r"\bgps\b", r"perihelion", r"\bmercury\b", r"\beclipse\b", r"gravitational waves?", r"\bmuons?\b"),
+    ),
+)
+"""What a good answer to EXAMPLE says, as a teacher would list it. Committed before any answer was looked at."""

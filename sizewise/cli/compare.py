@@ -1,0 +1,276 @@
+"""`sizewise compare`: one prompt, two models, their answers side by side; says what each holds, and ranks nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import textwrap
+import time
+import tomllib
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.advice.compare import EXAMPLE, FORMULA, LEAST_WORDS, RELATIVITY, Fact, facts, held
+from sizewise.cli.ask import PATH, STDIN, Chunk
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import GAP, dim, money, write_json, write_pairs, write_table
+from sizewise.cli.server import ANSWER, Server, again, refusal
+from sizewise.client import Response
+from sizewise.errors import BadRequest, Outside, SizewiseError
+from sizewise.providers.wires.sse import Frames
+
+MODELS = "small,large"
+MOST = 4
+"""Models in one comparison; more than four columns nobody reads."""
+NARROWEST = 36
+"""Columns of the terminal that an answer needs to stand beside another."""
+UNKNOWN = "unknown"
+
+
+class Answer(Struct, rename="camel"):
+    """One model's answer and what is known of it; None where it is not. The shape that --json prints."""
+
+    asked: str
+    model: str = ""
+    why: str = ""
+    answer: str = ""
+    finish: str = ""
+    words: int = 0
+    reading_level: float | None = None  # by FORMULA
+    facts: list[str] = []
+    first_seconds: float | None = None  # until the first word
+    seconds: float = 0.0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: str | None = None
+    energy_wh: float | None = None  # nothing here measures it yet
+    trace: str = ""
+
+
+class Comparison(Struct, rename="camel"):
+    prompt: str
+    reading_formula: str
+    facts: list[str]
+    answers: list[Answer]
+
+
+@click.command()
+@click.argument("question", nargs=-1)
+@click.option("-m", "--models", default=MODELS, metavar="A,B", help=f"Who is asked, one after the other. [{MODELS}]")
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FACTS",
+    help="Key facts to look for in the answers, a TOML file.",
+)
+@click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
+@served
+def compare(question: tuple[str, ...], models: str, file: Path | None, max_tokens: int | None) -> None:
+    """Ask a small and a large model the same, side by side.
+
+    Shows both answers with their words, reading level, time, tokens and cost, and which key facts each has. Facts are
+    found by patterns, which see words and not their truth. Without a QUESTION both explain the theory of relativity.
+
+    \b
+    Example: sizewise compare
+             sizewise compare "Why is the sky blue?" --models small,large
+    """
+    names = _names(models)
+    prompt, wanted = _asked(question, file)
+    answers, failure = asyncio.run(_answers(server(), names, prompt, max_tokens, silent=wants_json()))
+    for each in answers:
+        found = held(each.answer, wanted)
+        each.words, each.reading_level, each.facts = found.words, found.grade, list(found.facts)
+    if failure is not None and (wants_json() or not answers):
+        raise failure
+    told = Comparison(prompt, FORMULA, [fact.name for fact in wanted], answers)
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+    else:
+        _show(told)
+    if failure is not None:
+        raise failure
+
+
+def _names(models: str) -> list[str]:
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    if not 2 <= len(set(names)) == len(names) <= MOST:
+        raise BadRequest(f"--models is {models!r}", f"two to {MOST} different models, as in --models {MODELS}")
+    return names
+
+
+def _asked(question: tuple[str, ...], file: Path | None) -> tuple[str, tuple[Fact, ...]]:
+    """The prompt and its facts: what is said goes before what the file says, and that before our own example."""
+    of_file, found = _read(file) if file else ("", ())
+    prompt = " ".join(question)
+    if STDIN in question:
+        piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+        prompt = "\n\n".join(" ".join(part) for part in _around(question, piped) if any(part))
+    prompt = prompt or of_file or ("" if file or question else EXAMPLE)
+    if not prompt:
+        raise BadRequest("there is no question", 'sizewise compare "Why is the sky blue?"')
+    return prompt, found or (RELATIVITY if prompt == EXAMPLE else ())
+
+
+def _around(question: tuple[str, ...], piped: str) -> tuple[Sequence[str], ...]:
+    at = question.index(STDIN)
+    return question[:at], (piped,), question[at + 1 :]
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    facts: dict[str, object]
+    prompt: str = ""
+
+
+def _read(file: Path) -> tuple[str, tuple[Fact, ...]]:
+    try:
+        told = msgspec.convert(tomllib.loads(file.read_text("utf-8")), _File)
+    except (OSError, ValueError) as why:  # TOML's, msgspec's and UTF-8's errors are ValueErrors
+        reason = why.strerror if isinstance(why, OSError) else str(why)
+        raise BadRequest(f"the facts in {str(file)!r} cannot be read: {reason}", "see docs/how-to/compare.md") from why
+    return told.prompt, facts(told.facts)
+
+
+async def _answers(
+    server: Server, names: list[str], prompt: str, max_tokens: int | None, silent: bool
+) -> tuple[list[Answer], SizewiseError | None]:
+    """One after the other, so that no model waits for another one's processor. What came before a failure, and that."""
+    answers: list[Answer] = []
+    for name in names:
+        answer = Answer(name)
+        try:
+            failure = await _ask(server, answer, prompt, max_tokens, not silent and sys.stderr.isatty())
+        except SizewiseError as of_the_line:
+            failure = of_the_line
+        if failure is not None:
+            return answers, failure
+        answers.append(answer)
+    return answers, None
+
+
+async def _ask(
+    server: Server, answer: Answer, prompt: str, max_tokens: int | None, watched: bool
+) -> SizewiseError | None:
+    """None at a good end, otherwise the model's error. The line to the server has its own, which is raised."""
+    body: dict[str, object] = {
+        "model": answer.asked,
+        "messages": [{"role": "user", "content": prompt}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if max_tokens is not None:
+        body["max_tokens"] = max_tokens
+    began = time.perf_counter()
+    try:
+        async with server.post(PATH, body) as response:
+            return await _heard(response, answer, began, watched)
+    finally:
+        if watched:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+async def _heard(response: Response, answer: Answer, began: float, watched: bool) -> SizewiseError | None:
+    if response.status != 200:
+        return refusal(response.status, await response.read(ANSWER))
+    frames = Frames()
+    while data := await response.chunk():
+        for payload in frames.feed(data):
+            answer.seconds = round(time.perf_counter() - began, 3)
+            if payload == b"[DONE]":
+                response.finish()
+                return None
+            chunk = msgspec.json.decode(payload, type=Chunk)
+            if chunk.error is not None:
+                return again(chunk.error)
+            _note(answer, chunk)
+        if watched:
+            said = f"{answer.asked}: {len(answer.answer.split())} words, {answer.seconds:.1f} s"
+            click.echo(f"\r{dim(said)}\x1b[K", nl=False, err=True)
+    return Outside(f"the answer of {answer.asked!r} broke off", "ask again; sizewise records shows what happened")
+
+
+def _note(answer: Answer, chunk: Chunk) -> None:
+    for choice in chunk.choices:
+        if choice.delta.content and answer.first_seconds is None:
+            answer.first_seconds = answer.seconds
+        answer.answer += choice.delta.content or ""
+        answer.finish = choice.finish_reason or answer.finish
+    if chunk.usage is not None:
+        answer.input_tokens, answer.output_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+    if (ours := chunk.sizewise) is not None:
+        answer.model, answer.why, answer.trace = ours.model, ours.why, ours.trace
+        answer.cost_usd = None if ours.cost_usd == UNKNOWN else ours.cost_usd
+
+
+def _show(told: Comparison) -> None:
+    click.echo(dim(told.prompt) + "\n")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    wide = (width + GAP) // len(told.answers) - GAP
+    if len(told.answers) > 1 and wide >= NARROWEST:
+        _beside(told.answers, wide)
+    else:
+        _below(told.answers)
+    if told.facts:
+        marks = [[name, *("yes" if name in each.facts else "-" for each in told.answers)] for name in told.facts]
+        click.echo()
+        write_table(("KEY FACT (found by patterns)", *(each.asked for each in told.answers)), marks)
+    click.echo("\n" + dim(f"reading level: {told.reading_formula}; unknown below {LEAST_WORDS} words"))
+    models = {each.model for each in told.answers}
+    if len(models) < len(told.answers):
+        click.echo(dim(f"{' and '.join(each.asked for each in told.answers)} are the same model here"), err=True)
+
+
+def _beside(answers: Sequence[Answer], wide: int) -> None:
+    _lines([[_heading(each)] for each in answers], wide, heading=True)
+    _lines([_wrapped(each.answer, wide) for each in answers], wide)
+    click.echo()
+    _lines([[f"{name}: {said}" for name, said in _measures(each)] for each in answers], wide)
+
+
+def _lines(columns: Sequence[Sequence[str]], wide: int, heading: bool = False) -> None:
+    for cells in zip_longest(*columns, fillvalue=""):
+        cut = (cell if len(cell) <= wide else cell[: wide - 1] + "…" for cell in cells)
+        text = (" " * GAP).join(cell.ljust(wide) for cell in cut).rstrip()
+        click.echo(click.style(text, bold=True) if heading else text)
+
+
+def _wrapped(answer: str, wide: int) -> list[str]:
+    lines: list[str] = []
+    for line in answer.strip().expandtabs(4).splitlines():
+        lines += textwrap.wrap(line, wide, drop_whitespace=True) or [""]
+    return lines
+
+
+def _below(answers: Iterable[Answer]) -> None:
+    for number, each in enumerate(answers):
+        if number:
+            click.echo()
+        click.echo(click.style(_heading(each), bold=True))
+        click.echo(each.answer.strip() + "\n")
+        write_pairs(_measures(each))
+
+
+def _heading(answer: Answer) -> str:
+    return answer.asked if answer.model in ("", answer.asked) else f"{answer.asked} ({answer.model})"
+
+
+def _measures(answer: Answer) -> list[tuple[str, str]]:
+    tokens = UNKNOWN if answer.input_tokens is None else f"{answer.input_tokens}+{answer.output_tokens}"
+    level = UNKNOWN if answer.reading_level is None else f"grade {answer.reading_level:.1f}"
+    cut = ", cut at the longest answer allowed" if answer.finish == "length" else ""
+    return [
+        ("words", f"{answer.words}{cut}"),
+        ("reading level", level),
+        ("first word", UNKNOWN if answer.first_seconds is None else f"{answer.first_seconds:.2f} s"),
+        ("in all", f"{answer.seconds:.2f} s"),
+        ("tokens", tokens),
+        ("cost", money(answer.cost_usd)),
+        ("energy", UNKNOWN if answer.energy_wh is None else f"{answer.energy_wh:g} Wh"),
+    ]
