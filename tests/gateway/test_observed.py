@@ -115,8 +115,10 @@ def test_a_distrusted_attempt_is_booked_beside_the_one_that_answered(door: Serve
 def test_what_failed_is_on_record_too(door: Served, model: str, status: int, code: str) -> None:
     found = record(door, door.chat(model))
     assert (found["status"], found["error"], found["model"]) == (status, code, "")
-    tries = {404: 0, 502: 2, 504: 1}[status]  # who broke may be whole again; who is slow is not waited for twice
-    assert [each["error"] for each in found["tries"]] == [code] * tries
+    made = len(found["tries"])
+    assert [each["error"] for each in found["tries"]] == [code] * made
+    # Who broke may be whole again, unless it is left alone by now; who is slow is not waited for twice.
+    assert made in {404: (0,), 502: (1, 2), 504: (1,)}[status]
 
 
 def test_what_the_model_did_not_count_is_estimated_and_marked(door: Served) -> None:
