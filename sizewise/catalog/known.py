@@ -140,8 +140,13 @@ class Known:
         Computed, never written down: weights by bits, keys and values at 16 bits, room for computing as llama.cpp
         takes it. KeyError for an unknown quantisation.
         """
-        weights, cache = self.weights(quantisation), self.cache(context)
-        if weights is None or cache is None or self.heads is None or self.vocabulary is None:
+        weights = self.weights(quantisation)
+        return None if weights is None else self.need(weights, context, slots, batch=batch)
+
+    def need(self, weights: int, context: int, slots: int = 1, *, batch: int = BATCH) -> Need | None:
+        """The same, with a file at hand that has so many bytes of weights: some files hold a matrix twice."""
+        cache = self.cache(context)
+        if cache is None or self.heads is None or self.vocabulary is None:
             return None
         room = computing(
             heads=self.heads.value, vocabulary=self.vocabulary.value, context=context, slots=slots, batch=batch

@@ -151,7 +151,8 @@ def _here(name: str, settings: Settings) -> Shown:
     ours = {**there, **here}
     for card, state in ours.values():
         if name in (card.name, card.model):
-            return _both(model(card, state), one_of([name, card.model], sizes))
+            weights = card.weights.bytes if card.weights else 0
+            return _both(model(card, state), one_of([name, card.model], sizes, weights))
     known = one_of([name], sizes)
     if known is not None:
         return _both(elsewhere(name, sizes) or {}, known)

@@ -14,6 +14,8 @@ from sizewise.money import UNKNOWN, Price
 
 ELSEWHERE = "not configured here"
 QUANTISATIONS = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
+THIS = "this file"
+"""Stands for the quantisation of the weights that are here, or that we know where to fetch."""
 WINDOWS = (4_096, 32_768)
 """Tokens for which the need of memory is told; a shorter window of the model's own stands in their place."""
 RARE = frozenset(
@@ -35,11 +37,12 @@ OTHERS = frozenset({"name", "title", "vendor", "task", "also", "sold"})
 """Fields of a Known that are no facts."""
 
 
-def one_of(names: Sequence[str], sizes: Sizes = SIZES) -> Told | None:
-    """What is known of the first of `names` that means a model of the catalogue."""
+def one_of(names: Sequence[str], sizes: Sizes = SIZES, weights: int = 0) -> Told | None:
+    """What is known of the first of `names` that means a model of the catalogue. `weights`: bytes of the file at hand,
+    if there is one."""
     found = facts.meant(names)
     first = next((found[name] for name in names if name in found), None)
-    return None if first is None else _known(first, facts.sold([first]), sizes)
+    return None if first is None else _known(first, facts.sold([first]), sizes, weights)
 
 
 def every(sizes: Sizes = SIZES) -> list[Told]:
@@ -53,7 +56,7 @@ def names() -> list[str]:
     return [name for model in facts.known().values() for name in (model.name, *sorted(model.also))]
 
 
-def _known(model: Known, prices: Mapping[str, Price], sizes: Sizes) -> Told:
+def _known(model: Known, prices: Mapping[str, Price], sizes: Sizes, weights: int = 0) -> Told:
     """A Known as schema.graphql's Known. `prices`: by `<endpoint>/<name>`."""
     return {
         "name": model.name,
@@ -66,7 +69,7 @@ def _known(model: Known, prices: Mapping[str, Price], sizes: Sizes) -> Told:
         "context": _value(model.context),
         "licence": _value(model.licence),
         "facts": list(_facts(model)),
-        "memory": list(_memory(model)),
+        "memory": list(_memory(model, weights)),
         "sold": list(_sold(model, prices)),
     }
 
@@ -114,13 +117,15 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
-def _memory(model: Known) -> Iterator[Told]:
+def _memory(model: Known, weights: int) -> Iterator[Told]:
     """Of one request at a time; nothing where too little is known to compute it."""
     most = model.context.value if model.context else max(WINDOWS)
-    for quantisation in QUANTISATIONS:
+    sizes = {THIS: weights} if weights else {}
+    sizes.update({each: held for each in QUANTISATIONS if (held := model.weights(each)) is not None})
+    for name, held in sizes.items():
         for tokens in sorted({min(each, most) for each in WINDOWS}):
-            if (need := model.memory(quantisation, tokens)) is not None:
-                yield {"quantisation": quantisation, "tokens": tokens, "bytes": need.total}
+            if (need := model.need(held, tokens)) is not None:
+                yield {"quantisation": name, "tokens": tokens, "bytes": need.total}
 
 
 def _sold(model: Known, prices: Mapping[str, Price]) -> Iterator[Told]:

@@ -36,8 +36,10 @@ async def known(context: Context, name: str) -> Told | None:
     """By any of its names, or by that of a model configured here."""
     context.may("ask", "read")
     house = context.house
-    names = [name, *(card.model for card in house.cards if card.name == name)]
-    return await asyncio.to_thread(one_of, names, house.settings.sizes.bounds)
+    card = next((card for card in house.cards if name in (card.name, card.model)), None)
+    names = [name, card.model] if card else [name]
+    weights = card.weights.bytes if card and card.weights else 0
+    return await asyncio.to_thread(one_of, names, house.settings.sizes.bounds, weights)
 
 
 async def catalogue(context: Context) -> AsyncIterator[Told]:

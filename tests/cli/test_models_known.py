@@ -40,6 +40,8 @@ def test_what_it_takes_to_run_it_is_computed_by_quantisation_and_context(tmp_pat
     needs = {(each["quantisation"], each["tokens"]): each["bytes"] for each in known["memory"]}
     assert {tokens for _, tokens in needs} == {4_096, 32_768}
     assert needs["Q4_K_M", 4_096] < needs["Q4_K_M", 32_768] < needs["BF16", 4_096]
+    embedded = sizewise("models", "show", "smollm2-135m", "--json", home=tmp_path).json["known"]["memory"]
+    assert embedded[0]["quantisation"] == "this file"
     assert "MEMORY, COMPUTED" in sizewise("models", "show", "qwen2.5-7b", home=tmp_path).out
 
 
