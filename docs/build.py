@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs import client_sees, command_line, endpoints, settings
+from docs import client_sees, command_line, endpoints, models, settings
 from sizewise import errors
 from sizewise.errors import SizewiseError
 
@@ -27,6 +27,7 @@ def pages() -> dict[Path, str]:
         **settings.pages(),
         **command_line.pages(),
         **endpoints.pages(),
+        **models.pages(),
         **client_sees.pages(),
         DOCS / "map.md": "\n".join(_map()),
         DOCS / "errors" / "README.md": "\n".join(_errors()),

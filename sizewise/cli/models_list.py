@@ -27,7 +27,7 @@ QUERY = """{
     price { input output }
   }
 }"""
-ALL = "{ catalogue { name vendor task size parameters context licence sold { price { input output } } } }"
+ALL = "{ catalogue { name vendor task size parameters context licence claimed sold { price { input output } } } }"
 
 
 class Price(Struct, frozen=True):
@@ -61,6 +61,7 @@ class Known(Struct, frozen=True):
     parameters: int | None
     context: int | None
     licence: str | None
+    claimed: list[str]
     sold: list[Offer]
 
 
@@ -166,12 +167,11 @@ async def _world(settings: Settings, server: Server | None) -> Sequence[Known]:
 
 def _known(known: Known) -> tuple[str, ...]:
     """The price is that of the cheapest who sells it."""
-    prices = [
-        (Decimal(each.price.input), Decimal(each.price.output))
-        for each in known.sold
-        if each.price.input and each.price.output
-    ]
-    cheapest = min(prices, default=None)
-    least = tuple(str(each) for each in cheapest) if cheapest else ("?", "?")
-    shape = (f"{each:,}" if each else "?" for each in (known.parameters, known.context))
-    return (known.name, known.vendor, known.size, *shape, *least, known.licence or "?")
+    offers = [each.price for each in known.sold if each.price.input]
+    least = min(offers, key=lambda each: (Decimal(each.input or 0), Decimal(each.output or 0)), default=Price())
+    answers = "-" if known.task == "embed" and least.input and not least.output else least.output or "?"
+    size = f"{known.parameters:,}" if known.parameters else "?"
+    size = f"claimed {size}" if "parameters" in known.claimed else size
+    context = f"{known.context:,}" if known.context else "?"
+    rate = least.input or "?"
+    return (known.name, known.vendor, known.size, size, context, rate, answers, known.licence or "?")

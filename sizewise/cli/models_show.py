@@ -32,7 +32,7 @@ QUERY = """query ($name: String!) {
 }"""
 KNOWN_QUERY = "query ($name: String!) { known(name: $name) { %s } }"
 KNOWN = """
-    name title vendor task size names parameters context licence
+    name title vendor task size names parameters context licence claimed
     facts { name value source date claimed }
     memory { quantisation tokens bytes }
     sold { name price { input output cached cacheWrite cacheWrite1h reasoning source date } but }

@@ -68,6 +68,7 @@ def _known(model: Known, prices: Mapping[str, Price], sizes: Sizes, weights: int
         "parameters": _value(model.parameters),
         "context": _value(model.context),
         "licence": _value(model.licence),
+        "claimed": [name for name, fact in model.facts() if fact.claimed],
         "facts": list(_facts(model)),
         "memory": list(_memory(model, weights)),
         "sold": list(_sold(model, prices)),

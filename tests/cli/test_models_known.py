@@ -90,7 +90,7 @@ def test_the_whole_catalogue_is_listed_when_asked_for(echo: Served, tmp_path: Pa
     (line,) = [
         each for each in sizewise("models", "list", "--all", home=tmp_path).out.splitlines() if "gpt-4-32k " in each
     ]
-    assert line.split()[1:] == ["OpenAI", "llm", "1,760,000,000,000", "32,768", "60", "120", "?"]
+    assert line.split()[1:] == ["OpenAI", "llm", "claimed", "1,760,000,000,000", "32,768", "60", "120", "?"]
 
 
 def test_the_help_stays_on_one_screen(tmp_path: Path) -> None:
