@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 QUESTIONS = HERE / "questions.jsonl"
 TRAIN = HERE / "train.jsonl"
 RECORDED = HERE / "recorded"
+VECTORS = RECORDED / "vectors.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,8 @@ def questions() -> list[Question]:
 
 def train() -> list[Labelled]:
     return [Labelled(**json.loads(line)) for line in TRAIN.read_text(encoding="utf-8").splitlines()]
+
+
+def classified() -> list[Question]:
+    """The questions that are tasks of classification."""
+    return [each for each in questions() if each.text]
