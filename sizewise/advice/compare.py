@@ -187,7 +187,7 @@ RELATIVITY = (
         ),
     ),
     Fact(
-        "mass and energy curve spacetime",
+        "spacetime is curved",
         (
             r"(?:curv|warp|bend|bent|distort)[^.]{0,60}\bspace-? ?time",
             r"space-? ?time[^.]{0,80}(?:curv|warp|bend|bent|distort)",
@@ -218,4 +218,4 @@ RELATIVITY = (
         (r"\bgps\b", r"perihelion", r"\bmercury\b", r"\beclipse\b", r"gravitational waves?", r"\bmuons?\b"),
     ),
 )
-"""What a good answer to EXAMPLE says, as a teacher would list it. Committed before any answer was looked at."""
+"""What a good answer to EXAMPLE says, as a teacher would list it. The patterns were committed before any answer was looked at."""

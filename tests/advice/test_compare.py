@@ -85,7 +85,7 @@ def named(word: str) -> Fact:
         ("simultaneity", "Two events that are simultaneous for one are not for the other"),
         ("spacetime", "a single fabric, **space-time**"),
         ("spacetime", "space–time"),
-        ("curve spacetime", "Mass bends the fabric of spacetime."),
+        ("spacetime is curved", "Mass bends the fabric of spacetime."),
         ("not a force", "gravity is not a force but geometry"),
         ("length contraction", "Moving objects appear shortened"),
         ("confirmed", "GPS must correct for it"),
