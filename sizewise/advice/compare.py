@@ -218,4 +218,4 @@ RELATIVITY = (
         (r"\bgps\b", r"perihelion", r"\bmercury\b", r"\beclipse\b", r"gravitational waves?", r"\bmuons?\b"),
     ),
 )
-"""What a good answer to EXAMPLE says, as a teacher would list it. The patterns were committed before any answer was looked at."""
+"""What a good answer to EXAMPLE says, as a teacher would list it. The patterns are older than any answer we saw."""
