@@ -1,0 +1,56 @@
+"""A folder of outcomes: `prompts` and `outcomes`, each as .jsonl or .parquet; knows the files and not what they mean.
+
+.parquet needs the package pyarrow, which Sizewise itself does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from sizewise.errors import BadRequest
+from sizewise.evals.outcomes import Outcome, Outcomes, Prompt, gathered
+
+T = TypeVar("T")
+
+
+def read(folder: Path) -> Outcomes:
+    """Raises BadRequest, naming the file and its line, for whatever is missing or not as it should be."""
+    prompts, outcomes = _file(folder, "prompts"), _file(folder, "outcomes")
+    digest = sha256(prompts.read_bytes() + outcomes.read_bytes()).hexdigest()
+    return gathered(_rows(prompts, Prompt), _rows(outcomes, Outcome), digest)
+
+
+def _file(folder: Path, name: str) -> Path:
+    for ending in (".jsonl", ".parquet"):
+        if (file := folder / f"{name}{ending}").is_file():
+            return file
+    hint = "a folder of outcomes holds prompts.jsonl and outcomes.jsonl (or .parquet): docs/how-to/train-a-router.md"
+    raise BadRequest(f"there is no {name}.jsonl in {str(folder)!r}", hint)
+
+
+def _rows(file: Path, shape: type[T]) -> Iterator[T]:
+    for number, row in enumerate(_parquet(file) if file.suffix == ".parquet" else _lines(file), 1):
+        try:
+            yield msgspec.json.decode(row, type=shape) if isinstance(row, bytes) else msgspec.convert(row, shape)
+        except (msgspec.DecodeError, UnicodeDecodeError) as why:
+            raise BadRequest(f"{str(file)!r}, line {number}: {why}", "see docs/how-to/train-a-router.md") from why
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as lines:
+        yield from (line for line in lines if line.strip())
+
+
+def _parquet(file: Path) -> Iterator[object]:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        hint = "pip install pyarrow, or write the rows as .jsonl"
+        raise BadRequest(f"{str(file)!r} cannot be read without pyarrow", hint) from None
+    for batch in parquet.ParquetFile(file).iter_batches():
+        yield from batch.to_pylist()
