@@ -22,6 +22,7 @@ VERBS: Mapping[str, Verb] = {
     "ask": Verb("sizewise.cli.ask:ask", "Ask one question through the router."),
     "compare": Verb("sizewise.cli.compare:compare", "Ask a small and a large model the same, side by side."),
     "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
+    "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
     "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),

@@ -1,0 +1,188 @@
+"""`sizewise advise`: small or large model for this work, and why; reads the packaged catalogue, asks nobody.
+
+The page that people read is in advise_page.py.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from fractions import Fraction
+
+import click
+
+from sizewise.advice.ability import market
+from sizewise.advice.assumed import assumed
+from sizewise.advice.cost import Span
+from sizewise.advice.criteria import Score, weights
+from sizewise.advice.fit import Fit
+from sizewise.advice.number import Number
+from sizewise.advice.options import KINDS, Part
+from sizewise.advice.recommend import Advice, Advised, BreakEven, advise
+from sizewise.advice.workload import workload
+from sizewise.catalog.facts import known, sold
+from sizewise.catalog.memory import available
+from sizewise.cli.advise_page import show, volumes
+from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.paper import write_json
+from sizewise.money import dollars
+
+Json = dict[str, object]
+
+
+@click.command("advise")
+@click.option("--task", metavar="TASK", help="classify, extract, summarise, translate, chat, code or reason. [chat]")
+@click.option("--languages", metavar="CODES", help="Of the texts, as en,de. [en]")
+@click.option("--requests-per-month", metavar="N", help="As 20k or 3M. [10000]")
+@click.option("--tokens-in", metavar="N", help="Of a usual request. [500]")
+@click.option("--tokens-out", metavar="N", help="Of a usual answer. [200]")
+@click.option("--latency-ms", metavar="MS", help="Longest time until an answer is whole. [30000; code, reason: 120000]")
+@click.option("--context", metavar="TOKENS", help="Of the longest request with its answer. [twice the usual]")
+@click.option("--privacy", metavar="CLASS", help="public, internal or confidential. [internal]")
+@click.option("--memory-gb", metavar="GB", help="Of your machine. [what is free on this one]")
+@click.option("--gpu-gb", metavar="GB", help="Memory of its GPU. [0]")
+@click.option("--team", metavar="WHO", help="At home in this: none, some, or ml (trains models). [some]")
+@click.option("--months", metavar="N", help="How long it is meant to run. [12]")
+@click.option("--labels", metavar="N", help="Examples with right answers at hand. [0]")
+@click.option("--weight", "weight", metavar="CRITERION=N", multiple=True, help="How much a criterion counts.")
+@click.option("--assume", metavar="NAME=N", multiple=True, help="Another value for what is assumed, as wage=80.")
+@click.option("--reasons", is_flag=True, help="Every number with its source, and every assumption.")
+@placed
+@click.pass_context
+def verb(
+    ctx: click.Context, /, weight: tuple[str, ...], assume: tuple[str, ...], reasons: bool, **said: str | None
+) -> None:
+    """Small or large model for this work, and why.
+
+    Ranks what could do it: a model on this machine, tuned or not, a hosted one, a large one by API, a cascade of both.
+    Ends with 1 when nothing can. Needs no server and no network.
+
+    \b
+    Example: sizewise advise --task classify --requests-per-month 3M --labels 2000
+    """
+    found = settings()
+    given = {name.replace("_", "-"): text for name, text in said.items()}
+    work = workload(given, today=date.today().isoformat(), free=available())
+    assumptions, weighed = assumed(assume), weights(weight)
+    every = known()
+    advice = advise(work, market(every.values(), sold(every.values()), found.sizes.bounds), assumptions, weighed)
+    if wants_json():
+        write_json(_told(advice))
+    else:
+        show(advice, reasons)
+    ctx.exit(0 if advice.ranked else 1)
+
+
+def _told(advice: Advice) -> Json:
+    return {
+        "inputs": [_number(each) for each in advice.work.all()],
+        "recommendations": [_advised(rank, each, advice) for rank, each in enumerate(advice.ranked, 1)],
+        "break_even": [_break_even(each) for each in advice.break_even],
+        "total_cost": _totals(advice),
+        "hardware": [_fit(each) for each in advice.fits],
+        "out": [
+            {"kind": each.kind, "why": each.why, "count": each.count, "example": each.example} for each in advice.out
+        ],
+        "weights": {name: float(weight) for name, weight in advice.weights.items()},
+        "assumptions": [_number(each.number()) for each in advice.assumed.all.values()],
+    }
+
+
+def _advised(rank: int, each: Advised, advice: Advice) -> Json:
+    option, work = each.option, advice.work
+    return {
+        "rank": rank,
+        "kind": option.kind,
+        "title": KINDS[option.kind],
+        "points": _float(each.points),
+        "models": [_part(part) for part in option.parts],
+        "others": [other.name for other in each.others],
+        "quality": _float(option.quality),
+        "seconds": _float(option.seconds),
+        "escalated": _float(option.escalated),
+        "cost": {
+            "one_off_usd": _usd(option.cost.one_off),
+            "month_usd": _usd(option.cost.month(work.requests)),
+            "total_usd": _usd(option.cost.total(work.requests, work.months)),
+            "request_usd": _usd(option.cost.unit),
+            "next_request_usd": _usd(option.cost.next(work.requests)),
+            "machines": _float(option.cost.machines(work.requests)),
+            "capacity": None if option.cost.capacity is None else int(option.cost.capacity),
+        },
+        "criteria": {name: _score(score, advice.weights[name]) for name, score in each.scores.items()},
+    }
+
+
+def _part(part: Part) -> Json:
+    fit, licence = part.fit, part.model.licence
+    return {
+        "name": part.name,
+        "model": part.model.name,
+        "where": part.offer.partition("/")[0] if fit is None else fit.room.where,
+        "quantisation": None if fit is None else fit.quantisation,
+        "tuned": part.tuned,
+        "parameters": part.model.parameters.value if part.model.parameters else None,
+        "licence": licence.value if licence else None,
+        "ability": _float(part.share),
+        "ability_source": part.able.source,
+    }
+
+
+def _score(score: Score, weight: Fraction) -> Json:
+    return {
+        "score": _float(score.value),
+        "weight": _float(weight),
+        "over_budget": _float(score.over),
+        "why": score.why,
+        "numbers": [_number(each) for each in score.numbers],
+    }
+
+
+def _number(number: Number) -> Json:
+    return {"name": number.name, "value": number.value, "kind": number.kind, "source": number.source}
+
+
+def _break_even(each: BreakEven) -> Json:
+    return {
+        "than": each.other.option.kind,
+        "cheaper_between": [_span(span) for span in each.spans],
+        "cheaper_months": None if each.months is None else _span(each.months),
+    }
+
+
+def _span(span: Span) -> list[str | None]:
+    """Exact fractions, as 1250/3; null is without end."""
+    return [str(span.after), None if span.until is None else str(span.until)]
+
+
+def _totals(advice: Advice) -> list[Json]:
+    return [
+        {
+            "requests_per_month": volume,
+            "months": months,
+            "usd": {each.option.kind: _usd(each.option.cost.total(volume, months)) for each in advice.ranked},
+        }
+        for volume, months in volumes(advice.work)
+    ]
+
+
+def _fit(fit: Fit) -> Json:
+    return {
+        "model": fit.model.name,
+        "quantisation": fit.quantisation,
+        "where": fit.room.where,
+        "fits": fit.slots > 0,
+        "slots": fit.slots,
+        "context": fit.context,
+        "weights_bytes": fit.need.weights,
+        "cache_bytes": fit.need.cache,
+        "compute_bytes": fit.need.compute,
+        "room_bytes": fit.room.bytes,
+    }
+
+
+def _float(value: Fraction) -> float:
+    return round(float(value), 6)
+
+
+def _usd(pico: Fraction) -> str:
+    return dollars(round(pico))

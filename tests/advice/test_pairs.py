@@ -1,0 +1,99 @@
+"""For each input a committed pair of workloads that differ only in it, and whose first recommendation differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+import pytest
+
+from sizewise.advice.recommend import Advice
+from sizewise.advice.workload import DEFAULTS, LEAST, MOST, Workload
+from tests.advice.conftest import Advised
+
+Said = Mapping[str, str]
+
+BANK: Said = {
+    "task": "extract", "languages": "en,de", "requests_per_month": "300k", "privacy": "confidential",
+    "memory_gb": "16", "gpu_gb": "24", "team": "ml", "labels": "2000",
+}  # fmt: skip
+LAWYERS: Said = {
+    "task": "summarise", "languages": "de", "requests_per_month": "500", "tokens_in": "3000", "tokens_out": "300",
+    "latency_ms": "300000", "privacy": "confidential", "memory_gb": "16", "team": "none",
+}  # fmt: skip
+EDITORS: Said = {
+    "task": "summarise", "requests_per_month": "1M", "tokens_in": "1000", "memory_gb": "64", "gpu_gb": "24",
+}  # fmt: skip
+SHOP: Said = {
+    "task": "classify", "requests_per_month": "30M", "tokens_in": "1000", "tokens_out": "1000", "memory_gb": "16",
+    "latency_ms": "120000",
+}  # fmt: skip
+ARCHIVE: Said = {
+    "task": "extract", "requests_per_month": "30M", "tokens_in": "1000", "latency_ms": "120000", "context": "8k",
+    "memory_gb": "16", "gpu_gb": "80", "labels": "2000",
+}  # fmt: skip
+SORTERS: Said = {
+    "task": "classify", "languages": "de", "requests_per_month": "1000", "tokens_in": "4000", "context": "120k",
+    "privacy": "confidential", "memory_gb": "16", "team": "ml", "labels": "2000",
+}  # fmt: skip
+AGENT: Said = {
+    "task": "reason", "languages": "de", "requests_per_month": "1000", "tokens_in": "4000", "tokens_out": "1000",
+    "memory_gb": "128", "gpu_gb": "24",
+}  # fmt: skip
+
+PAIRS: tuple[tuple[str, Said, str, str, str, str], ...] = (
+    ("task", SHOP, "classify", "hosted", "reason", "api"),
+    ("languages", EDITORS, "en", "api", "de", "local"),
+    ("requests_per_month", BANK, "10k", "local", "100M", "local-tuned"),
+    ("tokens_in", BANK, "1000", "local", "20k", "local-tuned"),
+    ("tokens_out", BANK, "5", "local", "3000", "local-tuned"),
+    ("latency_ms", BANK, "30000", "local", "500", "local-tuned"),
+    ("context", ARCHIVE, "8k", "local-tuned", "120k", "api"),
+    ("privacy", AGENT, "internal", "api", "confidential", "local"),
+    ("memory_gb", LAWYERS, "4", "local", "16", "local"),
+    ("gpu_gb", BANK, "24", "local", "0", "local-tuned"),
+    ("team", SORTERS, "none", "local", "ml", "local-tuned"),
+    ("months", SORTERS, "1", "local", "12", "local-tuned"),
+    ("labels", SORTERS, "0", "local", "2000", "local-tuned"),
+)
+"""An input, the rest, and twice a value with the kind that comes first. Memory changes the model, not the kind."""
+
+
+def first(advice: Advice) -> tuple[str, tuple[str, ...]]:
+    option = advice.ranked[0].option
+    return option.kind, tuple(part.model.name for part in option.parts)
+
+
+@pytest.mark.parametrize(("name", "rest", "one", "kind", "other", "then"), PAIRS, ids=[pair[0] for pair in PAIRS])
+def test_an_input_alone_changes_the_advice(
+    name: str, rest: Said, one: str, kind: str, other: str, then: str, advised: Advised
+) -> None:
+    before, after = first(advised(**{**rest, name: one})), first(advised(**{**rest, name: other}))
+    assert (before[0], after[0]) == (kind, then)
+    assert before != after
+
+
+def test_every_input_has_its_pair() -> None:
+    options = {*DEFAULTS, *MOST, *LEAST}
+    assert {pair[0].replace("_", "-") for pair in PAIRS} == options
+    assert len(fields(Workload)) - len({"today", "free", "said"}) == len(options)
+
+
+def test_a_weight_changes_the_advice(advised: Advised) -> None:
+    plain = first(advised(**SHOP, weight=("security=0",)))
+    assert plain != first(advised(**SHOP, weight=("security=1000",)))
+
+
+def test_an_assumption_changes_the_advice(advised: Advised) -> None:
+    assert first(advised(**EDITORS)) != first(advised(**EDITORS, assume=("wage=0",)))
+
+
+def test_a_cascade_comes_first_where_the_small_model_is_trusted_more(advised: Advised) -> None:
+    said = {**EDITORS, "task": "reason", "requests_per_month": "3M", "gpu_gb": "80", "team": "ml"}
+    assert first(advised(**said, assume=("trusted=0.9",), weight=("quality=8",)))[0] == "cascade-local"
+
+
+def test_a_model_that_is_retired_within_the_horizon_is_not_proposed(advised: Advised) -> None:
+    for months, there in (("1", True), ("12", False)):
+        out = " ".join(f"{each.why}: {each.example}" for each in advised(months=months).out)
+        assert ("before the horizon ends" in out) is not there or months == "1"
