@@ -92,6 +92,8 @@ def ability(model: Known, task: Task, market: Market, assumed: Assumed) -> Abili
 
 def _no_better(peer: Known, model: Known, market: Market) -> bool:
     """Whether a measured model is one that `model` should not be worse than."""
+    if peer.thinks is not None and peer.thinks.value and not (model.thinks is not None and model.thinks.value):
+        return False  # what thinking gains, the other does not have
     if model.parameters is not None:
         if peer.parameters is None or peer.released is None or model.released is None:
             return False
@@ -109,8 +111,9 @@ def quality(share: Fraction, task: Task) -> Fraction:
 
 
 def tuned(share: Fraction, task: Task, labels: int, assumed: Assumed) -> Fraction:
-    """The share right after tuning on so many examples."""
-    return share + (1 - share) * task.closes * Fraction(labels) / (labels + assumed["half-labels"])
+    """The share right after tuning on so many examples; a model far below what the task asks takes more of them."""
+    half = assumed["half-labels"] * max(Fraction(1), task.need / max(share, Fraction(1, 10)))
+    return share + (1 - share) * task.closes * labels / (labels + half)
 
 
 def number(model: Known, found: Ability) -> Number:

@@ -53,7 +53,8 @@ def cost(option: Option, work: Workload, assumed: Assumed) -> Score:
     total = option.cost.total(work.requests, work.months)
     share = total / (assumed["budget"] * PICO * work.months)
     once, monthly = usd(option.cost.one_off), usd(option.cost.month(work.requests))
-    why = f"{once} once and {monthly} a month: {usd(total)} in {work.months} months"
+    work_done = usd(option.upkeep * assumed["wage"] * PICO)
+    why = f"{once} once and {monthly} a month ({work_done} of it people's work): {usd(total)} in {work.months} months"
     machines = option.cost.machines(work.requests)
     if machines > 1:
         why += f"; {plain(machines, 1)} machines"
@@ -185,7 +186,7 @@ def _mixed(option: Option, found: Sequence[Score]) -> Score:
 
 def _languages(part: Part, work: Workload, assumed: Assumed) -> Score:
     each = {code: _language(part, code, assumed) for code in work.languages}
-    worst = min(each, key=lambda code: each[code].value)
+    worst = min(each, key=lambda code: (each[code].value, code == "en"))
     numbers = _once([work.number("languages"), *(number for score in each.values() for number in score.numbers)])
     return Score(each[worst].value, each[worst].why, numbers)
 

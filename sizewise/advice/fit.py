@@ -87,10 +87,9 @@ def fit(model: Known, quantisation: str, context: int, room: Room, most: int) ->
     return Fit(model, quantisation, context, room, need, slots)
 
 
-def table(model: Known, work: Workload, assumed: Assumed) -> Iterator[Fit]:
-    """Every quantisation in every room."""
-    for room in rooms(work, assumed):
-        for quantisation in SHOWN:
-            found = fit(model, quantisation, work.context, room, int(assumed["most-slots"]))
-            if found is not None:
-                yield found
+def table(model: Known, room: Room, context: int, assumed: Assumed) -> Iterator[Fit]:
+    """Every quantisation in a room."""
+    for quantisation in SHOWN:
+        found = fit(model, quantisation, context, room, int(assumed["most-slots"]))
+        if found is not None:
+            yield found

@@ -71,6 +71,7 @@ class Option:
     quality: Fraction
     seconds: Fraction  # expected, of a whole answer
     hours: Fraction  # of people's work until it answers
+    upkeep: Fraction  # hours of it a month from then on
     cost: Cost
     escalated: Fraction = Fraction(0)
 
@@ -261,7 +262,7 @@ def _single(kind: Kind, part: Part, work: Workload, assumed: Assumed) -> Option:
     once, monthly = _work(part, assumed)
     hours, upkeep = once * times, monthly * times
     cost = _cost(part, hours, upkeep, part.unit, work, assumed)
-    return Option(kind, (part,), part.quality, part.pace.seconds, hours, cost)
+    return Option(kind, (part,), part.quality, part.pace.seconds, hours, upkeep, cost)
 
 
 def _work(part: Part, assumed: Assumed) -> tuple[Fraction, Fraction]:
@@ -304,7 +305,7 @@ def _cascades(
             upkeep = (monthly + further + assumed["upkeep-cascade"]) * times
             cost = _cost(first, hours, upkeep, first.unit + up * second.unit, work, assumed)
             expected = first.pace.seconds + up * second.pace.seconds
-            yield Option(kind, (first, second), rate, expected, hours, cost, up)
+            yield Option(kind, (first, second), rate, expected, hours, upkeep, cost, up)
 
 
 def _objection(option: Option, work: Workload, assumed: Assumed) -> tuple[str, str, Fraction] | None:

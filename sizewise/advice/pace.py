@@ -8,7 +8,7 @@ from fractions import Fraction
 from sizewise.advice.assumed import THINKING, Assumed
 from sizewise.advice.fit import Fit
 from sizewise.advice.number import Number
-from sizewise.advice.workload import Workload
+from sizewise.advice.workload import GB, Workload
 from sizewise.catalog.known import Known
 
 MONTH_S = 30 * 86_400
@@ -36,15 +36,16 @@ def written(model: Known, work: Workload, assumed: Assumed) -> Fraction:
 def here(fit: Fit, work: Workload, assumed: Assumed) -> Pace:
     """On this machine: the prompt costs two sums a weight and token, each token of the answer reads all weights."""
     kind = "gpu" if fit.room.where == "gpu" else "cpu"
+    times = Fraction(fit.room.all, GB) if kind == "gpu" else Fraction(1)
     model, parameters = fit.model, fit.model.parameters
     active = Fraction(1)
     if model.active is not None and parameters is not None:
         active = Fraction(model.active.value, parameters.value)
     sums = 2 * active * (parameters.value if parameters else 0) * work.tokens_in
-    read = sums / (assumed[f"flops-{kind}"] * 10**12)
+    read = sums / (times * assumed[f"flops-{kind}"] * 10**12)
     cache = model.cache(work.tokens_in + work.tokens_out) or 0
     bytes_ = active * fit.need.weights + cache
-    said = written(model, work, assumed) * bytes_ / (assumed[f"bandwidth-{kind}"] * 10**9)
+    said = written(model, work, assumed) * bytes_ / (times * assumed[f"bandwidth-{kind}"] * 10**9)
     streams = fit.slots if kind == "gpu" else 1  # a processor has no sums to spare for a second
     busy = read + said / streams
     names = (f"flops-{kind}", f"bandwidth-{kind}", "busy", "most-slots", *_thought(model, work))

@@ -73,8 +73,9 @@ def advise(work: Workload, market: Market, assumed: Assumed, weights: Mapping[st
     for each in judged:
         kinds.setdefault(each.option.kind, []).append(each)
     ranked = tuple(sorted((_first(each) for each in kinds.values()), key=_order))
-    here = {part.model.name: part.model for each in ranked for part in each.option.parts if part.here}
-    fits = tuple(fit for model in here.values() for fit in table(model, work, assumed))
+    placed = [part.fit for each in ranked for part in each.option.parts if part.fit is not None]
+    here = {(each.model.name, each.room.where): each for each in placed}
+    fits = tuple(fit for each in here.values() for fit in table(each.model, each.room, work.context, assumed))
     return Advice(work, assumed, weights, ranked, found.out, fits, _break_even(ranked, work))
 
 

@@ -18,6 +18,8 @@ from sizewise.catalog.need import size
 from sizewise.cli.paper import dim, write_table
 
 WIDE = 100
+WEAK = 0.6
+"""Quality below which the page says so."""
 
 
 def show(advice: Advice, reasons: bool) -> None:
@@ -28,7 +30,8 @@ def show(advice: Advice, reasons: bool) -> None:
         _hardware(advice)
         _costs(advice)
     else:
-        click.echo(f"Nothing in the catalogue can do this. {_way_out(advice.work)}")
+        click.echo()
+        _lines(f"Nothing in the catalogue can do this. {_way_out(advice.work)}")
     _out(advice, reasons)
     if reasons:
         _reasons(advice)
@@ -68,8 +71,8 @@ def _ranking(advice: Advice) -> None:
         (
             f"{rank}.",
             each.title,
-            plain(each.points, 1),
-            plain(each.option.quality),
+            f"{float(each.points):.1f}",
+            f"{float(each.option.quality):.2f}",
             seconds(each.option.seconds),
             usd(each.option.cost.one_off),
             usd(each.option.cost.month(work.requests)),
@@ -85,6 +88,8 @@ def _ranking(advice: Advice) -> None:
         _lines(f"{rank}. {_models(each)}" + (f". Also: {others}" if others else ""))
     click.echo()
     _lines(_because(advice))
+    if (best := advice.ranked[0].option.quality) < WEAK:
+        _lines(f"A quality of {float(best):.2f} is weak: the best may have been left out. {_way_out(work)}")
 
 
 def _models(each: Advised) -> str:
@@ -109,10 +114,11 @@ def _because(advice: Advice) -> str:
         gains[name] = 100 * weight * (ours.value - ours.over - theirs.value + theirs.over) / total
     wins = [f"{CRITERIA[name][1]} +{plain(gain, 1)}" for name, gain in _large(gains, 1)]
     losses = [f"{CRITERIA[name][1]} {plain(gain, 1)}" for name, gain in _large(gains, -1)]
-    ahead = plain(first.points - second.points, 1)
-    told = f"First by {ahead} points: {', '.join(wins) or 'no criterion'}"
+    gap = first.points - second.points
+    ahead = f"{plain(gap, 1)} points" if gap >= Fraction(1, 20) else "a hair"
+    told = f"First by {ahead}: {', '.join(wins) or 'no criterion'}"
     told += f"; against it {', '.join(losses)}." if losses else ", and nothing against it."
-    return told + (" That is close: small changes turn it." if first.points - second.points < 2 else "")
+    return told + (" That is close: small changes turn it." if gap < 2 else "")
 
 
 def _large(gains: dict[str, Fraction], sign: int) -> list[tuple[str, Fraction]]:
@@ -176,7 +182,8 @@ def _costs(advice: Advice) -> None:
         for rank, each in enumerate(advice.ranked, 1)
     ]
     write_table(("", "REQUESTS A MONTH × MONTHS", *heads), rows, right=" ".join(heads))
-    click.echo()
+    if advice.break_even:
+        click.echo()
     for rank, each in enumerate(advice.break_even, 2):
         _lines(f"1. against {rank}. {each.other.title}: {_even(each, work)}")
 
@@ -189,10 +196,12 @@ def _short(volume: int) -> str:
 
 
 def _even(each: BreakEven, work: Workload) -> str:
+    if not each.spans and each.months is None:
+        return "never costs less"
     said = f"costs less {' and '.join(map(_span, each.spans))}" if each.spans else "costs less at no volume"
     at, span = f"at {_short(work.requests)} a month", each.months
     if span is None:
-        return f"{said}; {at} never"
+        return f"{said}; {at} not"
     if span.begins or not span.after:
         until = "" if span.until is None else f" to month {plain(span.until, 1)}"
         return f"{said}; {at} from the start{until}"
@@ -212,20 +221,26 @@ def _volume(volume: Fraction) -> str:
 
 
 def _out(advice: Advice, reasons: bool) -> None:
-    kinds = tuple(KINDS) if reasons or not advice.ranked else advice.kinds_out
-    rows = [(KINDS[each.kind], f"{each.count}", each.why, each.example) for each in advice.out if each.kind in kinds]
-    if not rows:
-        return
-    _title("Not possible" if not reasons else "What was left out, and why")
-    for title, count, why, example in rows:
-        _lines(f"{title}: {why} ({count}, as {example})" if count != "1" else f"{title}: {why} ({example})")
+    """The commonest reason for each kind that nothing of is left; all reasons where they are asked for."""
+    kinds = tuple(KINDS) if reasons else advice.kinds_out
+    shown = set[str]()
+    rows = [each for each in advice.out if each.kind in kinds]
+    if rows:
+        _title("What was left out, and why" if reasons else "Not possible")
+    for each in rows:
+        if reasons or each.kind not in shown:
+            example = f"{each.count}, as {each.example}" if each.count > 1 else each.example
+            _lines(f"{KINDS[each.kind]}: {each.why} ({example})")
+            shown.add(each.kind)
+    if len(shown) < len(rows) and not reasons:
+        click.echo(dim(f"{len(rows) - len(shown)} more reasons: --reasons"))
 
 
 def _way_out(work: Workload) -> str:
-    less = "llow more time (--latency-ms) or ask for less (--context, --languages)."
+    less = "more time (--latency-ms), or ask for less (--context, --languages)."
     if work.privacy != "confidential":
-        return f"A{less}"
-    return f"Give it a machine with more memory or a GPU (--memory-gb, --gpu-gb), or data that may leave; or a{less}"
+        return f"Allow {less}"
+    return f"Give it a machine with more memory or a GPU (--memory-gb, --gpu-gb), data that may leave, or {less}"
 
 
 def _footing(advice: Advice) -> None:

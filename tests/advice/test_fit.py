@@ -43,7 +43,8 @@ def test_what_is_free_is_taken_whole_and_what_there_is_in_part() -> None:
 
 def test_the_table_shows_what_does_not_fit_too() -> None:
     work = workload({"memory-gb": "4"}, today=TODAY, free=None)
-    assert [(row.quantisation, row.slots > 0) for row in table(MODEL, work, assumed())] == [
+    (room,) = rooms(work, assumed())
+    assert [(row.quantisation, row.slots > 0) for row in table(MODEL, room, work.context, assumed())] == [
         ("F16", False),
         ("Q8_0", False),
         ("Q6_K", True),

@@ -28,9 +28,9 @@ SHOP: Said = {
     "task": "classify", "requests_per_month": "30M", "tokens_in": "1000", "tokens_out": "1000", "memory_gb": "16",
     "latency_ms": "120000",
 }  # fmt: skip
-ARCHIVE: Said = {
-    "task": "extract", "requests_per_month": "30M", "tokens_in": "1000", "latency_ms": "120000", "context": "8k",
-    "memory_gb": "16", "gpu_gb": "80", "labels": "2000",
+CLINIC: Said = {
+    "task": "chat", "languages": "de", "requests_per_month": "1M", "tokens_in": "1000", "latency_ms": "120000",
+    "memory_gb": "16", "gpu_gb": "24",
 }  # fmt: skip
 SORTERS: Said = {
     "task": "classify", "languages": "de", "requests_per_month": "1000", "tokens_in": "4000", "context": "120k",
@@ -48,7 +48,7 @@ PAIRS: tuple[tuple[str, Said, str, str, str, str], ...] = (
     ("tokens_in", BANK, "1000", "local", "20k", "local-tuned"),
     ("tokens_out", BANK, "5", "local", "3000", "local-tuned"),
     ("latency_ms", BANK, "30000", "local", "500", "local-tuned"),
-    ("context", ARCHIVE, "8k", "local-tuned", "120k", "api"),
+    ("context", CLINIC, "4k", "local", "120k", "api"),
     ("privacy", AGENT, "internal", "api", "confidential", "local"),
     ("memory_gb", LAWYERS, "4", "local", "16", "local"),
     ("gpu_gb", BANK, "24", "local", "0", "local-tuned"),
@@ -88,8 +88,8 @@ def test_an_assumption_changes_the_advice(advised: Advised) -> None:
     assert first(advised(**EDITORS)) != first(advised(**EDITORS, assume=("wage=0",)))
 
 
-def test_a_cascade_comes_first_where_the_small_model_is_trusted_more(advised: Advised) -> None:
-    said = {**EDITORS, "task": "reason", "requests_per_month": "3M", "tokens_in": "100", "tokens_out": "50"}
+def test_a_cascade_comes_first_where_quality_counts_and_the_small_model_is_trusted(advised: Advised) -> None:
+    said = {**AGENT, "languages": "en", "requests_per_month": "100k", "tokens_in": "100", "tokens_out": "200"}
     said = {**said, "gpu_gb": "80", "team": "ml", "months": "36"}
-    assert first(advised(**said, weight=("quality=8",)))[0] == "api"
+    assert first(advised(**said))[0] == "api"
     assert first(advised(**said, weight=("quality=8",), assume=("trusted=0.9",)))[0] == "cascade-local"

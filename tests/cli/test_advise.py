@@ -1,0 +1,93 @@
+"""`sizewise advise` at the terminal: without a server, within a hundred columns, with every number's source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sizewise.advice.criteria import CRITERIA
+from tests.cli.terminal import sizewise, watched
+
+BANK = ("--task", "extract", "--privacy", "confidential", "--memory-gb", "64", "--gpu-gb", "24", "--team", "ml")
+SHOP = (
+    "--task",
+    "classify",
+    "--requests-per-month",
+    "3M",
+    "--tokens-in",
+    "200",
+    "--tokens-out",
+    "5",
+    "--memory-gb",
+    "16",
+)
+
+
+def test_a_page_without_a_server_says_what_to_take_and_why(tmp_path: Path) -> None:
+    done = sizewise("advise", *SHOP, "--labels", "2000", home=tmp_path)
+    assert done.code == 0 and done.err == ""
+    for heading in ("Recommendation", "Criteria, 0 to 1", "Hardware", "Total cost", "1. against 2."):
+        assert heading in done.out
+    assert "requests-per-month 3,000,000" in done.out and "Taken for granted: languages en" in done.out
+    assert all(title in done.out for _, title, _ in CRITERIA.values())
+
+
+@pytest.mark.parametrize("words", [(), BANK, (*SHOP, "--labels", "500", "--gpu-gb", "24")])
+def test_the_page_fits_a_hundred_columns(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = sizewise("advise", *words, "--memory-gb", "16", home=tmp_path)
+    assert [line for line in done.out.splitlines() if len(line) > 100] == []
+    assert "…" not in watched("advise", *words, "--memory-gb", "16", home=tmp_path)
+
+
+def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
+    told = sizewise("advise", *BANK, "--json", home=tmp_path).json
+    first, *_ = told["recommendations"]
+    assert first["rank"] == 1 and first["kind"].startswith("local")
+    assert first["criteria"].keys() == CRITERIA.keys() == told["weights"].keys()
+    assert {number["kind"] for score in first["criteria"].values() for number in score["numbers"]} >= {"fact", "input"}
+    assert float(first["cost"]["total_usd"]) > float(first["cost"]["one_off_usd"]) > 0
+    assert {row["model"] for row in told["hardware"]} >= {first["models"][0]["model"]}
+    assert [each["name"] for each in told["inputs"] if each["kind"] == "input"] == [
+        "task", "privacy", "memory-gb", "gpu-gb", "team",
+    ]  # fmt: skip
+    assert len(told["total_cost"]) == 5 and told["break_even"] and told["assumptions"]
+    assert any("confidential data must not leave" in each["why"] for each in told["out"])
+
+
+def test_reasons_show_every_number_with_its_source(tmp_path: Path) -> None:
+    out = sizewise("advise", *SHOP, "--reasons", "--assume", "wage=80", home=tmp_path).out
+    assert "[fact: genai-prices" in out
+    assert "[assumed: " in out
+    assert "[default: the default of --languages]" in out
+    assert "wage = 80 $/hour  [input: " in out
+
+
+def test_the_answer_is_no_where_nothing_can(tmp_path: Path) -> None:
+    done = sizewise("advise", "--privacy", "confidential", "--memory-gb", "0.1", home=tmp_path)
+    assert done.code == 1
+    assert "Nothing in the catalogue can do this" in done.out and "--memory-gb" in done.out
+    assert sizewise("advise", "--privacy", "confidential", "--memory-gb", "0.1", "--json", home=tmp_path).code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--task", "clasify"), "'classify'"),
+        (("--languages", "german"), "'de'"),
+        (("--requests-per-month", "lots"), "3M"),
+        (("--assume", "wagee=5"), "'wage'"),
+        (("--weight", "qualty=5"), "'quality'"),
+        (("--tokens-in", "900", "--context", "100"), "--context 1100"),
+    ],
+)
+def test_what_was_asked_wrong_is_told_with_the_next_step(words: tuple[str, ...], hint: str, tmp_path: Path) -> None:
+    done = sizewise("advise", *words, "--memory-gb", "16", home=tmp_path)
+    assert done.code == 2 and done.out == ""
+    assert hint in done.hint
+
+
+def test_memory_is_that_of_this_machine_where_nobody_says(tmp_path: Path) -> None:
+    told = sizewise("advise", "--json", home=tmp_path).json
+    (memory,) = (each for each in told["inputs"] if each["name"] == "memory-gb")
+    assert memory["source"] == "free on this machine now"
