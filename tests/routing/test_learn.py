@@ -15,8 +15,8 @@ from sizewise.routing.features import asked, language, plain, said, words
 from sizewise.routing.learn import area, learn, least
 from sizewise.routing.quality import Predictor, read, write
 
-EASY = ["what", "is", "the", "capital", "of", "the", "small", "country", "with", "many", "rivers", "and", "one", "large", "port"]
-HARD = ["prove", "that", "the", "integral", "of", "the", "operator", "converges", "for", "every", "bounded", "sequence", "of", "matrices"]
+EASY = "what is the capital of the small country with many rivers and one large port"
+HARD = "prove that the integral of the operator converges for every bounded sequence of matrices"
 
 
 def labelled(count: int, told: float = 1.0, seed: int = 3) -> tuple[list[str], dict[str, list[float]]]:
@@ -24,7 +24,7 @@ def labelled(count: int, told: float = 1.0, seed: int = 3) -> tuple[list[str], d
     chance, prompts, small = Random(seed), list[str](), list[float]()
     for _ in range(count):
         hard = chance.random() < 0.5
-        prompts.append(" ".join(chance.choices(HARD if hard else EASY, k=12)) + "?")
+        prompts.append(" ".join(chance.choices((HARD if hard else EASY).split(), k=12)) + "?")
         small.append(float(not hard if chance.random() < told else chance.random() < 0.5))
     return prompts, {"s": small, "l": [1.0] * count}
 

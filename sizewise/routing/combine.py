@@ -1,0 +1,40 @@
+"""Learns what the signals of a held answer are worth together; needs numpy as learn.py does, and has no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+
+import numpy as np
+
+from sizewise.errors import BadRequest
+from sizewise.routing.learn import FEWEST, Floats, least
+from sizewise.routing.signals import Combined, Signals, numbers
+
+STRENGTH = 0.3  # inverse of the penalty on weights, which are on one scale
+
+
+def combine(signals: Sequence[Signals], small: Sequence[float], large: Sequence[float]) -> Combined:
+    """`small`, `large`: how good the two models' answers were, 0..1. Raises BadRequest for too few of them."""
+    if len(signals) < FEWEST:
+        hint = f"label {FEWEST - len(signals)} more: below that nothing can be told from chance"
+        raise BadRequest(f"{len(signals)} labels are too few to learn from", hint)
+    rows = np.asarray([numbers(each) for each in signals])
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    scaled = (rows - mean) / spread
+    heads = [tuple(_head(scaled, np.asarray(good, float)).tolist()) for good in (small, large)]
+    return Combined(tuple(mean.tolist()), tuple(spread.tolist()), heads[0], heads[1], len(signals))
+
+
+def _head(rows: Floats, good: Floats) -> Floats:
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        odds = weights[0] + rows @ weights[1:]
+        value = float(np.logaddexp(0.0, odds).sum() - good @ odds) + float(weights[1:] @ weights[1:]) / (2 * STRENGTH)
+        residual = 1.0 / (1.0 + np.exp(-odds)) - good
+        return value, np.concatenate([[residual.sum()], rows.T @ residual + weights[1:] / STRENGTH])
+
+    start = np.zeros(1 + rows.shape[1])
+    mean = min(max(float(good.mean()), 1e-3), 1.0 - 1e-3)
+    start[0] = log(mean / (1.0 - mean))
+    return least(loss, start)
