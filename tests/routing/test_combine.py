@@ -37,5 +37,6 @@ def test_the_numbers_have_names() -> None:
 
 
 def test_few_labels_are_refused() -> None:
+    signals, small, large = drawn(10)
     with pytest.raises(BadRequest, match="10 labels are too few"):
-        combine(*(each[:10] for each in drawn(20)))
+        combine(signals, small, large)
