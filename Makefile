@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak
+.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-routing
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -14,6 +14,7 @@ help:
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
+	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [JSON=1]            what routing is worth on any outcomes"
 
 up: .venv/up
 	@$(BIN)/sizewise up --port $(PORT) $(if $(HOME_DIR),--home $(HOME_DIR))
@@ -54,6 +55,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra local pyproject.toml requirements/build.in -o requirements/up.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra local --group dev pyproject.toml requirements/build.in -o requirements/dev.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/sdks.in -o requirements/sdks.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/routing.in -o requirements/routing.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
 
@@ -68,6 +70,11 @@ bench-soak: .venv/dev
 
 bench-first-light: .venv/dev
 	$(BIN)/python -m bench.first_light.run $(ARGS)
+
+bench-routing: .venv/dev
+	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes -r requirements/routing.lock
+	@$(BIN)/python -m bench.routing.run $(DATA) $(if $(SMALL),--small $(SMALL)) $(if $(LARGE),--large $(LARGE)) \
+	  $(if $(JSON),--json) $(ARGS)
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Sizewise needs Python 3.11 or newer; install it and try again." >&2; exit 3; }

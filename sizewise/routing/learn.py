@@ -64,7 +64,7 @@ def learn(
         rest, some = np.flatnonzero(apart != held), np.flatnonzero(apart == held)
         seen = Words([texts[each] for each in rest])
         rows = seen.rows([texts[each] for each in some])
-        heads = {name: _head(seen.own, good[name][rest]) for name in (small, large)}
+        heads = {name: head(seen.own, good[name][rest]) for name in (small, large)}
         gain[some] = rows.odds(heads[large], chance=True) - rows.odds(heads[small], chance=True)
     ours = area(gain, good[small], good[large], seed)
     alone = area(length, good[small], good[large], seed)
@@ -74,7 +74,7 @@ def learn(
         {gram: place for place, gram in enumerate(seen.vocabulary)},
         seen.rarity.tolist(),
         Scale(tuple(seen.mean.tolist()), tuple(seen.spread.tolist())),
-        {name: _written(_head(seen.own, values), seen) for name, values in good.items()},
+        {name: _written(head(seen.own, values), seen) for name, values in good.items()},
         _tongues(texts),
         seen.usual(),
         learnt,
@@ -157,13 +157,24 @@ class Rows:
         odds: Floats = weights[0] + own + said
         return 1.0 / (1.0 + np.exp(-odds)) if chance else odds
 
+    def sparse(self) -> list[tuple[Ints, Floats]]:
+        """The words alone: places and values of each row."""
+        cuts = np.searchsorted(self._row, np.arange(1, len(self)))
+        return list(zip(np.split(self._place, cuts), np.split(self._value, cuts), strict=True))
+
+    def dense(self) -> NDArray[np.float32]:
+        """The words alone, with all their noughts."""
+        full = np.zeros((len(self), self._width), np.float32)
+        full[self._row, self._place] = self._value
+        return full
+
     def against(self, residual: Floats) -> Floats:
         """The transpose, times a column."""
         said = np.bincount(self._place, self._value * residual[self._row], minlength=self._width)
         return np.concatenate([[residual.sum()], self.shape.T @ residual, said])
 
 
-def _head(rows: Rows, good: Floats) -> Floats:
+def head(rows: Rows, good: Floats) -> Floats:
     """Weights of a logistic regression on shares 0..1, with a penalty on all but the bias."""
 
     def loss(weights: Floats) -> tuple[float, Floats]:

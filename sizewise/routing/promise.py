@@ -3,10 +3,10 @@
 The loss of a prompt is (q_large - q_small) 1[small served] - eps q_large with eps = 1 - quality, so the promise is kept
 where its mean over all prompts is not above 0. Every method here is asked: is it, with error at most `error`?
 
-    betting     Waudby-Smith and Ramdas 2024 (arXiv:2010.09686), section 5, as one e-value: the mean of the wealths of
-                many constant bets (their diversified Kelly). Each is a product of factors 1 - bet x loss whose mean is
-                at most 1 where the promise is broken, so it reaches 1 / error with that chance at most (Markov). Valid
-                for any sample size, and the same for any order of the prompts.
+    betting     Waudby-Smith and Ramdas 2024 (arXiv:2010.09686), section 3.1: a wealth that bets on the loss being below
+                0, with bets set by what came before (their predictable plug-in). Where the promise is broken its
+                factors have a mean of at most 1, so it ever reaches 1 / error with that chance at most (Ville). Valid
+                for any sample size, in any order that was fixed before the scores were seen.
     bernstein   Maurer and Pontil 2009 (arXiv:0907.3740), theorem 4: empirical Bernstein. Valid.
     conformal   conformal risk control (arXiv:2208.02814): keeps the promise on average over samples, not with a chance.
     student     Student's t: right for large samples only.
@@ -18,17 +18,14 @@ arXiv:2110.01052): then all that passed hold together with error at most `error`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import exp, inf, log, log1p, sqrt
+from math import log, log1p, sqrt
 from statistics import NormalDist
 
 from msgspec import Struct
 
 from sizewise.errors import BadRequest
 
-BETS = 24
-"""Constant bets of the mixture, spread evenly on a log scale between the two ends."""
-LEAST_BET = 0.02
-MOST_BET = 0.98
+MOST_BET = 0.75
 """Of the largest bet that cannot lose more than everything."""
 
 
@@ -53,72 +50,59 @@ class Pair(Struct, frozen=True):
     large: float
 
 
-Judgement = Callable[["Sums", float], bool]
-"""Whether the mean loss is not above 0, with at most this error."""
+Losses = Sequence[float]
+Judgement = Callable[[Losses, float, float], bool]
+"""Losses between -1 (the small side wholly better) and `top`, which is the quality; and the error. Whether their mean
+is not above 0, with at most this error."""
 
 
-class Sums:
-    """What the methods need to know of the losses at one threshold; moved from one to the next by what changes.
-
-    Losses lie between -1 and `top` = quality: the small side wholly better, wholly worse.
-    """
-
-    __slots__ = ("bets", "count", "squares", "top", "total", "wealth")
-
-    def __init__(self, quality: float) -> None:
-        self.top = quality
-        self.count = 0
-        self.total = self.squares = 0.0
-        step = (MOST_BET / LEAST_BET) ** (1.0 / (BETS - 1))
-        self.bets = tuple(LEAST_BET * step**number / self.top for number in range(BETS))
-        self.wealth = [0.0] * BETS  # logs
-
-    def add(self, loss: float, times: int = 1) -> None:
-        """`times` -1 takes it away again."""
-        self.count += times
-        self.total += times * loss
-        self.squares += times * loss * loss
-        self.wealth = [had + times * log1p(-bet * loss) for bet, had in zip(self.bets, self.wealth, strict=True)]
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.count if self.count else 0.0
-
-    @property
-    def variance(self) -> float:
-        """Unbiased; infinite for fewer than two."""
-        if self.count < 2:
-            return inf
-        return max(0.0, self.squares - self.count * self.mean**2) / (self.count - 1)
-
-    @property
-    def evidence(self) -> float:
-        """Log of the mean of the wealths."""
-        most = max(self.wealth)
-        return most + log(sum(exp(each - most) for each in self.wealth) / BETS)
+def evidence(losses: Losses, top: float, error: float) -> float:
+    """Log of the highest wealth that a gambler against the promise's being broken has had."""
+    width = 1.0 + top
+    fair, most = 1.0 / width, MOST_BET * width / top  # losses are put on 0..1; the fair mean is where 0 lies
+    spurred = 2.0 * -log(error) / max(1, len(losses))
+    squares, mean, variance, wealth, best = 0.25, 0.5, 0.25, 0.0, 0.0
+    for number, loss in enumerate(losses, 2):
+        value = (loss + 1.0) / width
+        wealth += log1p(min(sqrt(spurred / variance), most) * (fair - value))
+        if wealth > best:
+            best = wealth
+        mean += (value - mean) / number
+        squares += (value - mean) ** 2
+        variance = squares / number
+    return best
 
 
-def betting(sums: Sums, error: float) -> bool:
-    return sums.evidence >= -log(error)
+def betting(losses: Losses, top: float, error: float) -> bool:
+    return evidence(losses, top, error) >= -log(error)
 
 
-def bernstein(sums: Sums, error: float) -> bool:
-    if sums.count < 2:
+def bernstein(losses: Losses, top: float, error: float) -> bool:
+    count = len(losses)
+    if count < 2:
         return False
-    width, chance = 1.0 + sums.top, log(2.0 / error)
-    slack = sqrt(2.0 * sums.variance * chance / sums.count) + 7.0 * width * chance / (3.0 * (sums.count - 1))
-    return sums.mean + slack <= 0.0
+    mean, variance = _spread(losses)
+    width, chance = 1.0 + top, log(2.0 / error)
+    return mean + sqrt(2.0 * variance * chance / count) + 7.0 * width * chance / (3.0 * (count - 1)) <= 0.0
 
 
-def student(sums: Sums, error: float) -> bool:
-    if sums.count < 2:
+def student(losses: Losses, top: float, error: float) -> bool:
+    count = len(losses)
+    if count < 2:
         return False
-    return sums.mean + _t(1.0 - error, sums.count - 1) * sqrt(sums.variance / sums.count) <= 0.0
+    mean, variance = _spread(losses)
+    return mean + _t(1.0 - error, count - 1) * sqrt(variance / count) <= 0.0
 
 
-def conformal(sums: Sums, error: float) -> bool:
+def conformal(losses: Losses, top: float, error: float) -> bool:
     """Has no use for `error`: what it controls is the mean."""
-    return (sums.total + sums.top) / (sums.count + 1) <= 0.0
+    return (sum(losses) + top) / (len(losses) + 1) <= 0.0
+
+
+def _spread(losses: Losses) -> tuple[float, float]:
+    """Mean and unbiased variance."""
+    mean = sum(losses) / len(losses)
+    return mean, sum([(loss - mean) ** 2 for loss in losses]) / (len(losses) - 1)
 
 
 METHODS: Mapping[str, Judgement] = {
@@ -144,7 +128,7 @@ class Step(Struct, frozen=True):
     threshold: float
     served: float  # share of the prompts, 0..1
     quality: float  # of the reference's, as measured on the sample
-    evidence: float  # log of the betting wealth
+    evidence: float  # log of the highest betting wealth
 
 
 class Certified(Struct, frozen=True):
@@ -172,37 +156,35 @@ def certify(
 ) -> Certified:
     """Tries `thresholds`, which were fixed before the pairs were seen, from the highest (safest) on.
 
-    `error` is this policy's part of 1 - sure, where several are tried. A threshold that serves nobody proves nothing
-    and is passed over.
+    The order of `pairs` must not depend on their scores. `error` is this policy's part of 1 - sure, where several are
+    tried. A threshold that serves nobody proves nothing and is passed over.
     """
     error = 1.0 - promise.sure if error is None else error
-    eps = 1.0 - promise.quality
-    sums = Sums(promise.quality)
-    reference = sum(pair.large for pair in pairs)
-    for pair in pairs:
-        sums.add(-eps * pair.large)
-    waiting = sorted(pairs, key=lambda pair: pair.trust)  # the most trusted last
+    eps, count = 1.0 - promise.quality, len(pairs)
+    reference = sum([pair.large for pair in pairs])
+    losses = [-eps * pair.large for pair in pairs]
+    waiting = sorted(range(count), key=lambda place: pairs[place].trust)  # the most trusted last
     lost, served, steps = 0.0, 0, list[Step]()
     for threshold in sorted(set(thresholds), reverse=True):
         before = served
-        while waiting and waiting[-1].trust >= threshold:
-            pair = waiting.pop()
-            sums.add(-eps * pair.large, -1)
-            sums.add(pair.large - pair.small - eps * pair.large)
-            lost += pair.large - pair.small
+        while waiting and pairs[waiting[-1]].trust >= threshold:
+            place = waiting.pop()
+            harm = pairs[place].large - pairs[place].small
+            losses[place] += harm
+            lost += harm
             served += 1
         if served == before:
             continue
         quality = (reference - lost) / reference if reference else 1.0
-        step = Step(threshold, served / len(pairs), quality, sums.evidence)
-        if not judged(sums, error):
-            return Certified(policy, len(pairs), tuple(steps), step)
+        step = Step(threshold, served / count, quality, evidence(losses, promise.quality, error))
+        if not judged(losses, promise.quality, error):
+            return Certified(policy, count, tuple(steps), step)
         steps.append(step)
-    return Certified(policy, len(pairs), tuple(steps))
+    return Certified(policy, count, tuple(steps))
 
 
 def wanted(certified: Certified, error: float) -> int | None:
-    """How many pairs it would about take until the step that failed passes; None where no number would.
+    """How many pairs it would about take until the step that failed passes; None where none can be told.
 
     The log of the wealth grows in proportion to the sample, as long as the new prompts are like the old.
     """

@@ -1,0 +1,81 @@
+"""One pair of models on one folder of outcomes, as arrays; picks the second small model where nobody names one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sizewise.errors import BadRequest
+from sizewise.evals.folder import read
+from sizewise.evals.outcomes import Column, Outcomes
+from sizewise.routing.agreement import same
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Prompts that both models answered. `second` is None where no other small model answered, or nobody wrote down
+    what it said. `ratio`: price of an answer of a small model, where the large one's is 1."""
+
+    name: str
+    prompts: list[str]
+    small_name: str
+    large_name: str
+    small: Floats
+    large: Floats
+    answer: Column
+    rows: list[int]
+    second_name: str | None
+    agrees: list[bool | None]
+    ratio: float
+    digest: str
+
+    @property
+    def gap(self) -> float:
+        return float(self.large.mean() - self.small.mean())
+
+
+def task(folder: Path, small: str, large: str, second: str | None, ratio: float) -> Task:
+    """Raises BadRequest for what is not there. A pair without a gap has nothing to route."""
+    outcomes = read(folder)
+    rows = outcomes.answered(small, large)
+    if not rows:
+        raise BadRequest(f"no prompt was answered by both {small!r} and {large!r}", "name two that share prompts")
+    beside = second or _second(outcomes, small, large, rows)
+    one = outcomes.column(small)
+    agrees: list[bool | None] = [None] * len(rows)
+    if beside is not None:
+        other = outcomes.column(beside)
+        agrees = [same(one.answer[row], other.answer[row]) for row in rows]
+    small_is, large_is = (np.asarray([outcomes.column(name).score[row] for row in rows]) for name in (small, large))
+    prompts, named = [outcomes.prompts[row] for row in rows], folder.resolve().name
+    return Task(named, prompts, small, large, small_is, large_is, one, rows, beside, agrees, ratio, outcomes.digest)
+
+
+def pair(folder: Path) -> tuple[str, str]:
+    """The worst and the best model, where nobody names two."""
+    outcomes = read(folder)
+    means = {name: float(np.nanmean(column.score)) for name, column in outcomes.models.items()}
+    ranked = sorted(means, key=lambda name: means[name])
+    return ranked[0], ranked[-1]
+
+
+def _second(outcomes: Outcomes, small: str, large: str, rows: list[int]) -> str | None:
+    """The best of those that are nearer to the small model than to the large one and whose answers are written down."""
+    good = {name: np.asarray([column.score[row] for row in rows]) for name, column in outcomes.models.items()}
+    half = (np.nanmean(good[small]) + np.nanmean(good[large])) / 2
+    known = {
+        name: float(np.nanmean(score))
+        for name, score in good.items()
+        if name not in (small, large)
+        and np.isnan(score).mean() < 0.05
+        and np.nanmean(score) <= half
+        and any(outcomes.models[name].answer[row] for row in rows)
+    }
+    if not any(outcomes.models[small].answer[row] for row in rows):
+        return None
+    return max(known, key=lambda name: known[name], default=None)

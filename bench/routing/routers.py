@@ -1,0 +1,151 @@
+"""The orders that are compared: ours and the usual ones, each prompt ranked by what has not seen it; no figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.routing.data import Task
+from sizewise.routing.combine import combine
+from sizewise.routing.features import plain
+from sizewise.routing.learn import FOLDS, Rows, Words, head
+from sizewise.routing.signals import Signals
+
+Floats = NDArray[np.float64]
+NEAR = 40  # neighbours
+
+Router = Callable[[Task, int], Floats]
+"""A task and a seed in, the worth of the large model for each prompt out."""
+
+
+def chance(task: Task, seed: int) -> Floats:
+    return np.random.default_rng(seed + 1).random(len(task.prompts))
+
+
+def length(task: Task, seed: int) -> Floats:
+    return np.asarray([float(len(prompt)) for prompt in task.prompts])
+
+
+def oracle(task: Task, seed: int) -> Floats:
+    return task.large - task.small
+
+
+def folds(count: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(count) % FOLDS
+
+
+def limited(rest: NDArray[np.int64], labels: int | None, seed: int) -> NDArray[np.int64]:
+    """As many labels as may be used, by lot."""
+    if labels is None or labels >= len(rest):
+        return rest
+    return np.sort(np.random.default_rng(seed + 2).choice(rest, labels, replace=False))
+
+
+def words(labels: int | None = None) -> Router:
+    """Ours from the prompt alone: words, pairs and shape."""
+
+    def rank(task: Task, seed: int) -> Floats:
+        texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
+        worth = np.zeros(len(texts))
+        for held in range(FOLDS):
+            rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
+            seen = Words([texts[each] for each in rest])
+            rows = seen.rows([texts[each] for each in some])
+            worth[some] = _gain(seen, rows, task, rest)
+        return worth
+
+    return rank
+
+
+def neighbours(task: Task, seed: int) -> Floats:
+    """The mean gain of the nearest prompts by the cosine of their words."""
+    texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
+    gains, worth = task.large - task.small, np.zeros(len(texts))
+    for held in range(FOLDS):
+        rest, some = np.flatnonzero(apart != held), np.flatnonzero(apart == held)
+        seen = Words([texts[each] for each in rest])
+        base = seen.own.dense()
+        for place, row in zip(some, seen.rows([texts[each] for each in some]).sparse(), strict=True):
+            near = base[:, row[0]] @ row[1] if len(row[0]) else np.zeros(len(rest))
+            best = np.argpartition(-near, min(NEAR, len(rest)) - 1)[:NEAR]
+            worth[place] = gains[rest[best]].mean()
+    return worth
+
+
+def agreement(task: Task, seed: int) -> Floats:
+    """No label: up where the second small model says something else."""
+    return np.asarray([0.0 if each is True else 1.0 for each in task.agrees])
+
+
+def cascade(labels: int | None = None) -> Router:
+    """Ours after the small answer: the prompt's odds, agreement, confidence and length, combined."""
+
+    def rank(task: Task, seed: int) -> Floats:
+        texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
+        worth = np.zeros(len(texts))
+        for held in range(FOLDS):
+            rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
+            known = _crossed(task, texts, rest, seed)
+            learnt = combine(known, task.small[rest].tolist(), task.large[rest].tolist())
+            seen = Words([texts[each] for each in rest])
+            odds = _odds(seen, seen.rows([texts[each] for each in some]), task, rest)
+            worth[some] = [learnt.gain(_signals(task, int(each), *odd)) for each, odd in zip(some, odds, strict=True)]
+        return worth
+
+    return rank
+
+
+def _crossed(task: Task, texts: list[str], rest: NDArray[np.int64], seed: int) -> list[Signals]:
+    """Signals of the labelled prompts, with odds from predictors that have not seen them."""
+    halves = folds(len(rest), seed + 3) % 2
+    odds = np.zeros((len(rest), 2))
+    for half in (0, 1):
+        others, mine = rest[halves != half], rest[halves == half]
+        seen = Words([texts[each] for each in others])
+        odds[halves == half] = _odds(seen, seen.rows([texts[each] for each in mine]), task, others)
+    return [_signals(task, int(each), *odd) for each, odd in zip(rest, odds, strict=True)]
+
+
+def _odds(seen: Words, rows: Rows, task: Task, labelled: NDArray[np.int64]) -> Floats:
+    heads = [head(seen.own, good[labelled]) for good in (task.small, task.large)]
+    return np.stack([rows.odds(each) for each in heads], axis=1)
+
+
+def _gain(seen: Words, rows: Rows, task: Task, labelled: NDArray[np.int64]) -> Floats:
+    chances = 1.0 / (1.0 + np.exp(-_odds(seen, rows, task, labelled)))
+    gain: Floats = chances[:, 1] - chances[:, 0]
+    return gain
+
+
+def _signals(task: Task, each: int, small: float, large: float) -> Signals:
+    row, answer = task.rows[each], task.answer
+    said = answer.answer[row]
+    sure, least = answer.confidence[row], answer.least[row]
+    return Signals(
+        float(small),
+        float(large),
+        task.agrees[each],
+        None if np.isnan(sure) else sure,
+        None if np.isnan(least) else least,
+        answer.tokens_out[row],
+        said is not None and not said.strip(),
+        answer.finish[row] == "length",
+    )
+
+
+ROUTERS: Mapping[str, Router] = {
+    "random": chance,
+    "length": length,
+    "kNN on words": neighbours,
+    "ours, prompt, 50 labels": words(50),
+    "ours, prompt, 1,500 labels": words(1_500),
+    "ours, prompt, 4/5 of all labels": words(),
+    "agreement, no label": agreement,
+    "ours, cascade, 500 labels": cascade(500),
+    "ours, cascade, 4/5 of all labels": cascade(),
+    "oracle": oracle,
+}
+HELD = ("agreement", "cascade")
+"""Words in the names of those that ask the small model first, always."""
