@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sizewise.errors import BadRequest
+from sizewise.evals.calibrate import answered
+from sizewise.evals.crossed import Answered
 from sizewise.evals.folder import read
-from sizewise.evals.outcomes import Column, Outcomes
-from sizewise.routing.agreement import same
+from sizewise.evals.outcomes import Outcomes
 
 Floats = NDArray[np.float64]
 
@@ -27,10 +28,8 @@ class Task:
     large_name: str
     small: Floats
     large: Floats
-    answer: Column
-    rows: list[int]
+    answered: Answered
     second_name: str | None
-    agrees: list[bool | None]
     ratio: float
     digest: str
 
@@ -46,14 +45,19 @@ def task(folder: Path, small: str, large: str, second: str | None, ratio: float)
     if not rows:
         raise BadRequest(f"no prompt was answered by both {small!r} and {large!r}", "name two that share prompts")
     beside = second or _second(outcomes, small, large, rows)
-    one = outcomes.column(small)
-    agrees: list[bool | None] = [None] * len(rows)
-    if beside is not None:
-        other = outcomes.column(beside)
-        agrees = [same(one.answer[row], other.answer[row]) for row in rows]
-    small_is, large_is = (np.asarray([outcomes.column(name).score[row] for row in rows]) for name in (small, large))
-    prompts, named = [outcomes.prompts[row] for row in rows], folder.resolve().name
-    return Task(named, prompts, small, large, small_is, large_is, one, rows, beside, agrees, ratio, outcomes.digest)
+    asked = answered(outcomes, small, large, rows, beside)
+    return Task(
+        folder.resolve().name,
+        list(asked.prompts),
+        small,
+        large,
+        asked.small,
+        asked.large,
+        asked,
+        beside,
+        ratio,
+        outcomes.digest,
+    )
 
 
 def pair(folder: Path) -> tuple[str, str]:

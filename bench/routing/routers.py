@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.routing.data import Task
+from sizewise.evals.crossed import crossed, gains, odds, odds_of
 from sizewise.routing.combine import combine
 from sizewise.routing.features import plain
-from sizewise.routing.learn import FOLDS, Rows, Words, head
-from sizewise.routing.signals import Signals
+from sizewise.routing.learn import FOLDS, Words
 
 Floats = NDArray[np.float64]
 NEAR = 40  # neighbours
@@ -53,7 +53,7 @@ def words(labels: int | None = None) -> Router:
             rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
             seen = Words([texts[each] for each in rest])
             rows = seen.rows([texts[each] for each in some])
-            worth[some] = _gain(seen, rows, task, rest)
+            worth[some] = gains(odds(seen, rows, task.small[rest], task.large[rest]))
         return worth
 
     return rank
@@ -76,7 +76,7 @@ def neighbours(task: Task, seed: int) -> Floats:
 
 def agreement(task: Task, seed: int) -> Floats:
     """No label: up where the second small model says something else."""
-    return np.asarray([0.0 if each is True else 1.0 for each in task.agrees])
+    return np.asarray([0.0 if each is True else 1.0 for each in task.answered.agrees])
 
 
 def cascade(labels: int | None = None) -> Router:
@@ -84,55 +84,16 @@ def cascade(labels: int | None = None) -> Router:
 
     def rank(task: Task, seed: int) -> Floats:
         texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
-        worth = np.zeros(len(texts))
+        asked, worth = task.answered, np.zeros(len(texts))
         for held in range(FOLDS):
             rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
-            known = _crossed(task, texts, rest, seed)
+            known = crossed(asked, texts, rest, seed + 3)
             learnt = combine(known, task.small[rest].tolist(), task.large[rest].tolist())
-            seen = Words([texts[each] for each in rest])
-            odds = _odds(seen, seen.rows([texts[each] for each in some]), task, rest)
-            worth[some] = [learnt.gain(_signals(task, int(each), *odd)) for each, odd in zip(some, odds, strict=True)]
+            found = odds_of(asked, texts, rest, some)
+            worth[some] = [learnt.gain(asked.signals(int(i), its)) for i, its in zip(some, found, strict=True)]
         return worth
 
     return rank
-
-
-def _crossed(task: Task, texts: list[str], rest: NDArray[np.int64], seed: int) -> list[Signals]:
-    """Signals of the labelled prompts, with odds from predictors that have not seen them."""
-    halves = folds(len(rest), seed + 3) % 2
-    odds = np.zeros((len(rest), 2))
-    for half in (0, 1):
-        others, mine = rest[halves != half], rest[halves == half]
-        seen = Words([texts[each] for each in others])
-        odds[halves == half] = _odds(seen, seen.rows([texts[each] for each in mine]), task, others)
-    return [_signals(task, int(each), *odd) for each, odd in zip(rest, odds, strict=True)]
-
-
-def _odds(seen: Words, rows: Rows, task: Task, labelled: NDArray[np.int64]) -> Floats:
-    heads = [head(seen.own, good[labelled]) for good in (task.small, task.large)]
-    return np.stack([rows.odds(each) for each in heads], axis=1)
-
-
-def _gain(seen: Words, rows: Rows, task: Task, labelled: NDArray[np.int64]) -> Floats:
-    chances = 1.0 / (1.0 + np.exp(-_odds(seen, rows, task, labelled)))
-    gain: Floats = chances[:, 1] - chances[:, 0]
-    return gain
-
-
-def _signals(task: Task, each: int, small: float, large: float) -> Signals:
-    row, answer = task.rows[each], task.answer
-    said = answer.answer[row]
-    sure, least = answer.confidence[row], answer.least[row]
-    return Signals(
-        float(small),
-        float(large),
-        task.agrees[each],
-        None if np.isnan(sure) else sure,
-        None if np.isnan(least) else least,
-        answer.tokens_out[row],
-        said is not None and not said.strip(),
-        answer.finish[row] == "length",
-    )
 
 
 ROUTERS: Mapping[str, Router] = {

@@ -24,6 +24,9 @@ VERBS: Mapping[str, Verb] = {
     "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
     "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
     "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
+    "calibrate": Verb(
+        "sizewise.cli.calibrate:calibrate", "What could be promised on recorded outcomes, and what it would save."
+    ),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),

@@ -29,7 +29,7 @@ def _file(folder: Path, name: str) -> Path:
     for ending in (".jsonl", ".parquet"):
         if (file := folder / f"{name}{ending}").is_file():
             return file
-    hint = "a folder of outcomes holds prompts.jsonl and outcomes.jsonl (or .parquet): docs/how-to/train-a-router.md"
+    hint = "a folder of outcomes holds prompts.jsonl and outcomes.jsonl (or .parquet): docs/how-to/calibrate.md"
     raise BadRequest(f"there is no {name}.jsonl in {str(folder)!r}", hint)
 
 
@@ -38,7 +38,7 @@ def _rows(file: Path, shape: type[T]) -> Iterator[T]:
         try:
             yield msgspec.json.decode(row, type=shape) if isinstance(row, bytes) else msgspec.convert(row, shape)
         except (msgspec.DecodeError, UnicodeDecodeError) as why:
-            raise BadRequest(f"{str(file)!r}, line {number}: {why}", "see docs/how-to/train-a-router.md") from why
+            raise BadRequest(f"{str(file)!r}, line {number}: {why}", "see docs/how-to/calibrate.md") from why
 
 
 def _lines(file: Path) -> Iterator[bytes]:

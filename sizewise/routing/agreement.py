@@ -29,7 +29,7 @@ def normal(answer: str) -> object:
     bare = answer.strip(_AROUND)
     if _NUMBER.match(bare):
         return float(bare.rstrip("%").replace(",", ""))
-    for read in (msgspec.json.decode, literal_eval):
+    for read in (msgspec.json.decode, literal_eval) if bare[:1] in ("[", "(", "{", "t", "f", "T", "F") else ():
         try:
             value = read(bare)
         except (msgspec.DecodeError, ValueError, SyntaxError, MemoryError, RecursionError, TypeError):

@@ -18,6 +18,10 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/cli/serve.py", "uvloop"): "not on Windows",
     ("sizewise/vault.py", "cryptography.exceptions"): "20 ms, needed only when something is sealed",
     ("sizewise/vault.py", "cryptography.hazmat.primitives.ciphers.aead"): "the same",
+    (
+        "sizewise/cli/calibrate.py",
+        "sizewise.evals.calibrate",
+    ): "needs numpy, an extra: said in words where it is missing",
     ("sizewise/evals/folder.py", "pyarrow"): "an extra: only where somebody has .parquet",
     ("sizewise/routing/schema.py", "jsonschema_rs"): "20 ms, needed only when a schema is used",
     (
