@@ -128,7 +128,6 @@ class Step(Struct, frozen=True):
     threshold: float
     served: float  # share of the prompts, 0..1
     quality: float  # of the reference's, as measured on the sample
-    evidence: float  # log of the highest betting wealth
 
 
 class Certified(Struct, frozen=True):
@@ -138,6 +137,7 @@ class Certified(Struct, frozen=True):
     sample: int
     steps: tuple[Step, ...]
     failed: Step | None = None  # the first that did not pass
+    evidence: float = 0.0  # for it: log of the highest betting wealth
 
     @property
     def best(self) -> Step | None:
@@ -176,9 +176,9 @@ def certify(
         if served == before:
             continue
         quality = (reference - lost) / reference if reference else 1.0
-        step = Step(threshold, served / count, quality, evidence(losses, promise.quality, error))
+        step = Step(threshold, served / count, quality)
         if not judged(losses, promise.quality, error):
-            return Certified(policy, count, tuple(steps), step)
+            return Certified(policy, count, tuple(steps), step, evidence(losses, promise.quality, error))
         steps.append(step)
     return Certified(policy, count, tuple(steps))
 
@@ -188,7 +188,6 @@ def wanted(certified: Certified, error: float) -> int | None:
 
     The log of the wealth grows in proportion to the sample, as long as the new prompts are like the old.
     """
-    step = certified.failed
-    if step is None or step.evidence <= 0.0:
+    if certified.failed is None or certified.evidence <= 0.0:
         return None
-    return max(certified.sample + 1, round(certified.sample * -log(error) / step.evidence))
+    return max(certified.sample + 1, round(certified.sample * -log(error) / certified.evidence))
