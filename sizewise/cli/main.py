@@ -24,6 +24,7 @@ VERBS: Mapping[str, Verb] = {
     "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
     "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
     "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
+    "router": Verb("sizewise.cli.router:router", "Learn which prompts the large model is worth."),
     "calibrate": Verb(
         "sizewise.cli.calibrate:calibrate", "What could be promised on recorded outcomes, and what it would save."
     ),

@@ -22,6 +22,7 @@ LATE: Mapping[tuple[str, str], str] = {
         "sizewise/cli/calibrate.py",
         "sizewise.evals.calibrate",
     ): "needs numpy, an extra: said in words where it is missing",
+    ("sizewise/cli/router.py", "sizewise.routing.learn"): "the same",
     ("sizewise/evals/folder.py", "pyarrow"): "an extra: only where somebody has .parquet",
     ("sizewise/routing/schema.py", "jsonschema_rs"): "20 ms, needed only when a schema is used",
     (

@@ -1,0 +1,110 @@
+"""`sizewise router train`: learns from labels which prompts the large model is worth, and says what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import msgspec
+
+from sizewise import __version__
+from sizewise.cli.options import placed, wants_json
+from sizewise.cli.paper import count, write_json, write_table
+from sizewise.cli.verbs import Verb, Verbs
+from sizewise.errors import ConfigError, Outside
+from sizewise.evals.folder import read
+from sizewise.routing.quality import Area, Predictor, write
+
+VERBS: Mapping[str, Verb] = {
+    "train": Verb("sizewise.cli.router:train", "Learn from labels which prompts the large model is worth."),
+}
+
+
+@click.group(cls=Verbs, verbs=VERBS)
+def router() -> None:
+    """Learn which prompts the large model is worth."""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--small", required=True, metavar="MODEL", help="The small model, as the outcomes name it.")
+@click.option("--large", required=True, metavar="MODEL", help="The large one.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
+@click.option("--seed", default=0, show_default=True, help="Of the lot that parts the prompts.")
+@placed
+@click.pass_context
+def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None, seed: int) -> None:
+    """Learn from labels which prompts the large model is worth.
+
+    FOLDER holds prompts.jsonl and outcomes.jsonl. What is reported was measured on prompts that the router had not
+    seen. Ends with 1 where it is not surely better than chance: then it abstains.
+
+    \b
+    Example: sizewise router train data/mine --small phi --large gpt -o router.json
+    """
+    if find_spec("numpy") is None:
+        raise ConfigError("training needs numpy", "pip install 'sizewise[learn]'")
+    from sizewise.routing.learn import learn
+
+    outcomes = read(folder)
+    rows = outcomes.answered(small, large)
+    made = learn(
+        [outcomes.prompts[row] for row in rows],
+        {name: [outcomes.column(name).score[row] for row in rows] for name in (small, large)},
+        small=small,
+        large=large,
+        seed=seed,
+        date=date.today().isoformat(),
+        data=outcomes.digest,
+        version=__version__,
+    )
+    if out is not None:
+        try:
+            out.write_bytes(write(made))
+        except OSError as error:
+            raise Outside(f"cannot write {str(out)!r}: {error.strerror}", "name another file") from error
+    if wants_json():
+        write_json(_told(made, out))
+    else:
+        _show(made, out)
+    ctx.exit(1 if made.abstains else 0)
+
+
+def _told(made: Predictor, out: Path | None) -> Mapping[str, object]:
+    learnt: dict[str, object] = msgspec.to_builtins(made.learnt)
+    return learnt | {
+        "abstains": made.abstains,
+        "languages": sorted(made.languages),
+        "words": len(made.vocabulary),
+        "file": None if out is None else str(out),
+    }
+
+
+def _show(made: Predictor, out: Path | None) -> None:
+    its = made.learnt
+    click.echo(
+        f"Learnt from {count(its.labels)} prompts that {its.small} and {its.large} answered; "
+        f"{count(len(made.vocabulary))} words and pairs; languages {', '.join(sorted(made.languages)) or 'none'}"
+    )
+    click.echo()
+    rows = (("this router", its.ours), ("length alone", its.length))
+    write_table(
+        ("ORDER OF ASKING THE LARGE MODEL", "APGR", f"{its.ours.sure:.0%} INTERVAL"),
+        [(name, f"{area.apgr:.3f}", _span(area)) for name, area in rows] + [("chance", "0.500", "")],
+    )
+    click.echo()
+    if made.abstains:
+        click.echo(f"It abstains: {made.abstains}. More labels may help; other signals than the prompt often do more.")
+    else:
+        click.echo(
+            "Better than chance on prompts it had not seen. It knows nothing of other domains, and says so there."
+        )
+    if out is not None:
+        click.echo(f"Written to {out}; no policy uses it yet.")
+
+
+def _span(area: Area) -> str:
+    return f"{area.low:.3f} to {area.high:.3f}"

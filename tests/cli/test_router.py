@@ -1,0 +1,42 @@
+"""`sizewise router train`: what was learnt, what it is worth, and an honest 1 where it is worth nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sizewise.routing.quality import read
+from tests.cli.terminal import sizewise
+from tests.routing.test_learn import labelled
+
+
+def written(folder: Path, count: int, told: float) -> str:
+    prompts, scores = labelled(count, told)
+    lines = [json.dumps({"prompt_id": n, "prompt": prompt}) for n, prompt in enumerate(prompts)]
+    (folder / "prompts.jsonl").write_text("\n".join(lines))
+    rows = [{"prompt_id": n, "model": m, "score": score} for m in scores for n, score in enumerate(scores[m])]
+    (folder / "outcomes.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return str(folder)
+
+
+def test_a_router_is_written_and_its_worth_told(tmp_path: Path) -> None:
+    out = tmp_path / "router.json"
+    said = sizewise("router", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", str(out))
+    assert said.code == 0, said.err
+    assert "Better than chance" in said.out and "length alone" in said.out and str(out) in said.out
+    assert read(out.read_bytes()).learnt.labels == 200
+
+
+def test_one_that_is_worth_nothing_ends_with_1(tmp_path: Path) -> None:
+    said = sizewise("router", "train", written(tmp_path, 200, 0.0), "--small", "s", "--large", "l", "--json")
+    assert said.code == 1, said.err
+    assert "not surely better than chance" in said.json["abstains"] and said.json["file"] is None
+
+
+def test_what_cannot_be_learnt_from_or_written_is_said(tmp_path: Path) -> None:
+    folder = written(tmp_path, 60, 1.0)
+    few = sizewise("router", "train", written(tmp_path, 20, 1.0), "--small", "s", "--large", "l")
+    assert few.code == 2 and "20 labels are too few" in few.err
+    folder = written(tmp_path, 60, 1.0)
+    nowhere = sizewise("router", "train", folder, "--small", "s", "--large", "l", "-o", str(tmp_path / "no" / "r.json"))
+    assert nowhere.code == 3 and "cannot write" in nowhere.err
