@@ -40,10 +40,11 @@ def calibrate(
     ratio: float,
     seed: int,
 ) -> None:
-    """What could be promised on recorded outcomes, and what it would save.
+    """What could be promised, and what it would save.
 
-    FOLDER holds prompts.jsonl and outcomes.jsonl. Half of the prompts teach, the other half proves. Asks no model and
-    changes no setting. Ends with 1 when nothing can be promised yet, and says how many prompts that would take.
+    FOLDER holds recorded outcomes: prompts.jsonl and outcomes.jsonl. Half of the prompts teach, the other half proves.
+    Asks no model and changes no setting. Ends with 1 when nothing can be promised yet, and says how many prompts that
+    would take.
 
     \b
     Example: sizewise calibrate data/mine --small phi --large gpt --quality 0.95

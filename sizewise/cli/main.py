@@ -25,9 +25,7 @@ VERBS: Mapping[str, Verb] = {
     "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
     "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
     "router": Verb("sizewise.cli.router:router", "Learn which prompts the large model is worth."),
-    "calibrate": Verb(
-        "sizewise.cli.calibrate:calibrate", "What could be promised on recorded outcomes, and what it would save."
-    ),
+    "calibrate": Verb("sizewise.cli.calibrate:calibrate", "What could be promised, and what it would save."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
@@ -44,7 +42,7 @@ UNREAD = 141
     verbs=VERBS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     subcommand_metavar="VERB ...",
-    epilog="Exit codes: 0 done, 1 the answer is no, 2 you asked wrong, 3 something outside broke.",
+    epilog="Exit codes: 0 done, 1 the answer is no, 2 asked wrong, 3 broken outside.",
 )
 @click.version_option(__version__, "--version", "-V", message="%(version)s")
 def sizewise() -> None:

@@ -25,7 +25,11 @@ VERBS: Mapping[str, Verb] = {
 
 @click.group(cls=Verbs, verbs=VERBS)
 def router() -> None:
-    """Learn which prompts the large model is worth."""
+    """Learn which prompts the large model is worth.
+
+    \b
+    Example: sizewise router train data/mine --small phi --large gpt -o router.json
+    """
 
 
 @click.command()
