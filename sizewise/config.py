@@ -51,6 +51,7 @@ class Settings(File):
     key: str = field(default="", repr=False)  # SIZEWISE_KEY
     url: str = ""  # SIZEWISE_URL; empty: the server of this home
     ca: Path | None = None  # certificate authorities; None: the system's
+    learned: Path | None = None  # what a router has learnt
     proxies: Proxies = field(default=Proxies())
     color: bool = True
 
@@ -73,6 +74,7 @@ def load(config: Path | None = None, home: Path | None = None, environ: Mapping[
         key=_strong(env.get("SIZEWISE_KEY", "")),
         url=env.get("SIZEWISE_URL", ""),
         ca=_authorities(file.network.ca, path, env),
+        learned=path.parent / Path(file.router.learned).expanduser() if path and file.router.learned else None,
         proxies=Proxies(
             http=_proxy("HTTP_PROXY", file.network.proxy, env),
             https=_proxy("HTTPS_PROXY", file.network.proxy, env),

@@ -19,6 +19,7 @@ from sizewise.client import Client
 from sizewise.config import Settings
 from sizewise.egress import DataClass, Egress, Place
 from sizewise.errors import ConfigError, Forbidden, UnknownModel, nearest
+from sizewise.evals.learnt import learned
 from sizewise.keeper import Keeper
 from sizewise.kinds import Once
 from sizewise.providers.connect import Connections
@@ -26,6 +27,7 @@ from sizewise.providers.local import Locals
 from sizewise.providers.runtime import Runtime
 from sizewise.routing.affinity import Affinity
 from sizewise.routing.explain import Decision, explain
+from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names
 from sizewise.routing.policy import Policy
 from sizewise.routing.route import Routed
@@ -62,6 +64,7 @@ class House:
     client: Client
     connections: Connections
     answer: Answerer
+    foresight: Foresight | None
     hosts: frozenset[str]  # Host names this server answers to; empty: all
 
     def caller(self, key: str, host: str) -> Caller:
@@ -91,7 +94,7 @@ class House:
         """The decision for `ask` without the call."""
         settings, health = self.settings, self.connections.health
         minds = affinity(settings, self.means)
-        return explain(ask, self.names, health, reach(settings), settings.router.data_class, minds)
+        return explain(ask, self.names, health, reach(settings), settings.router.data_class, minds, self.foresight)
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
@@ -127,6 +130,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
 
     ways = Ways(connections.spare, connections.left, random, router.total_s)
+    foresight = learned(settings.learned, cards)
 
     # The onion, inside out; the order is a promise.
     answer: Answerer = Routed(
@@ -138,13 +142,14 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         router.data_class,
         affinity(settings, means),
         ways,
+        foresight,
     )
     answer = exact(answer, names, settings.exact_cache)
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
-    return House(settings, means, cards, names, client, connections, answer, hosts)
+    return House(settings, means, cards, names, client, connections, answer, foresight, hosts)
 
 
 def reach(settings: Settings) -> dict[DataClass, Place]:

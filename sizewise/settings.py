@@ -126,6 +126,7 @@ class Router:
     policy: str = setting("default", "The policy behind `auto`: a name under [policies].")
     small: str = setting("", "The model called `small`; empty: the smallest there is.", check=optional_model)
     large: str = setting("", "The model called `large`; empty: the best there is.", check=optional_model)
+    learned: str = setting("", "The file that `sizewise router train -o` wrote, seen from this one; empty: none.")
     data_class: DataClass = setting("internal", "The class of a request that does not say; a request can only tighten.")
     total_s: float = setting(
         600.0, "Seconds for a whole request, all its attempts and pauses together.", least=0.001, most=86_400

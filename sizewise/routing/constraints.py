@@ -53,6 +53,7 @@ class Need(Struct, frozen=True):
     online: bool  # may leave this machine
     max_cost: int | None
     promise: Promise | None = None  # what every answer must be
+    good: dict[str, float] = {}  # by model: the foreseen chance of a good answer
 
 
 class Against(Struct, frozen=True):
@@ -108,7 +109,8 @@ def field(plan: Plan, need: Need, health: Health) -> tuple[Field, tuple[Against,
     for card in plan.cards:
         why = objection(card, need, plan.exact, health)
         if why is None:
-            may.append(Candidate(card, expected(card, need.question), card.quality))
+            quality = need.good.get(card.name) if need.good else card.quality
+            may.append(Candidate(card, expected(card, need.question), quality))
         else:
             against.append(why)
     if len(may) > 1:

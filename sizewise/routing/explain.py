@@ -18,6 +18,7 @@ from sizewise.errors import SizewiseError
 from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
 from sizewise.routing.constraints import Health, Need, field, need, refusal
+from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Outcome, Race, Resume, Told, Verdict
 
@@ -70,10 +71,13 @@ def explain(
     reach: Mapping[DataClass, Place],
     unsaid: DataClass = "internal",
     affinity: Affinity | None = None,
+    foresight: Foresight | None = None,
 ) -> Decision:
     """Raises UnknownModel for a name that means nothing; nobody fitting is a Decision."""
     plan = names(ask.what, ask.wishes.policy)
     needed = need(ask, reach, unsaid)
+    if foresight is not None and not plan.exact:
+        needed = foresight(needed, ask.what)
     candidates, against = field(plan, needed, health)
     turn = affinity.turn(ask) if affinity is not None else None
     if turn is not None:

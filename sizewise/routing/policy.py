@@ -25,7 +25,10 @@ first_word: nothing is shown until the first word, then as stream; in a race the
 
 
 class Candidate(Struct, frozen=True):
-    """A model that may answer, its expected cost (pico-dollars) and how good it is (0..1); None unknown."""
+    """A model that may answer, its expected cost (pico-dollars) and how good it is (0..1); None unknown.
+
+    `quality` is of this very request where `Question.unforeseen` is empty, else of the model as such.
+    """
 
     card: Card
     cost: int | None = None
@@ -42,6 +45,7 @@ class Question(Struct, frozen=True):
     schema: bool = False
     logprobs: bool = False
     plain: bool = True  # one choice of plain text: may be resumed on another model
+    unforeseen: str = "no router was learnt"  # why nobody knows how good the answers would be; empty: it is known
 
 
 class Attempt(Struct, frozen=True):

@@ -25,6 +25,7 @@ from sizewise.routing.affinity import Affinity
 from sizewise.routing.asking import Asking, Running
 from sizewise.routing.attempts import Try, spent
 from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need, refusal
+from sizewise.routing.foresight import Foresight
 from sizewise.routing.given import Given
 from sizewise.routing.names import Plan
 from sizewise.routing.policy import (
@@ -61,12 +62,13 @@ class Routed:
     """An Answerer that asks others. `plan` says who is considered, `connect` makes an Answerer of a card.
 
     `reach` is the furthest place each class of data may go to, `unsaid` the class of data that nobody classified.
-    `affinity` minds sessions; without it there are none.
+    `affinity` minds sessions; without it there are none. `foresight` tells policies how good answers would be.
     """
 
     __slots__ = (
         "_affinity",
         "_connect",
+        "_foresight",
         "_health",
         "_judge",
         "_plan",
@@ -87,8 +89,10 @@ class Routed:
         unsaid: DataClass = "internal",
         affinity: Affinity | None = None,
         ways: Ways = FREE,
+        foresight: Foresight | None = None,
     ) -> None:
         self._plan = plan
+        self._foresight = foresight
         self._connect = connect
         self._judge = judge
         self._health = health
@@ -102,6 +106,8 @@ class Routed:
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         plan = self._plan(ask.what, ask.wishes.policy)
         needed = need(ask, self._reach, self._unsaid)
+        if self._foresight is not None and not plan.exact:
+            needed = self._foresight(needed, ask.what)
         if isinstance(ask.what, Chat) and ask.what.schema:
             needed = msgspec.structs.replace(needed, promise=self._schemas(ask.what))
         candidates, against = field(plan, needed, self._health)

@@ -8,6 +8,7 @@ from pathlib import Path
 from sizewise.routing.quality import read
 from tests.cli.terminal import sizewise
 from tests.routing.test_learn import labelled
+from tests.served import serving
 
 
 def written(folder: Path, count: int, told: float) -> str:
@@ -25,6 +26,53 @@ def test_a_router_is_written_and_its_worth_told(tmp_path: Path) -> None:
     assert said.code == 0, said.err
     assert "Better than chance" in said.out and "length alone" in said.out and str(out) in said.out
     assert read(out.read_bytes()).learnt.labels == 200
+
+
+CONFIG = """
+[server]
+embedded = false
+discover = false
+[router]
+learned = "router.json"
+policy = "mine"
+[policies.mine]
+kind = "learned"
+[providers.echo]
+wire = "echo"
+place = "process"
+models = ["s", "l"]
+[models."echo/s"]
+parameters = 1_000_000
+[models."echo/l"]
+parameters = 70_000_000_000
+"""
+
+
+def test_a_server_routes_by_what_was_learnt(tmp_path: Path) -> None:
+    made = str(tmp_path / "router.json")
+    assert (
+        sizewise("router", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", made).code == 0
+    )
+    with serving(tmp_path, CONFIG) as served:
+        for words, model in (
+            ("what is the capital of the country?", "echo/s"),
+            ("prove that the operator converges", "echo/l"),
+        ):
+            answer = served.chat("auto", words)
+            assert answer.headers["x-sizewise-model"] == model
+            assert "foreseen good with" in answer.headers["x-sizewise-why"]
+        assert "not foreseen" in served.chat("auto", "Warum ist der Himmel nicht blau?").headers["x-sizewise-why"]
+
+
+def test_a_server_refuses_what_is_no_router(tmp_path: Path) -> None:
+    (tmp_path / "sizewise.toml").write_text(CONFIG)
+    up = ("up", "--port", "0", "--home", str(tmp_path), "--config", str(tmp_path / "sizewise.toml"))
+    (tmp_path / "router.json").write_text("{}")
+    wrong = sizewise(*up)
+    assert wrong.code == 2 and "no trained router" in wrong.err and "router train" in wrong.hint
+    (tmp_path / "router.json").unlink()
+    gone = sizewise(*up)
+    assert gone.code == 2 and "router.learned: cannot read" in gone.err
 
 
 def test_one_that_is_worth_nothing_ends_with_1(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""What a learnt router foresees of a request: how good each model's answer would be, or why it cannot tell; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sizewise.cards import Card
+from sizewise.chat import Chat, Embed
+from sizewise.errors import ConfigError
+from sizewise.routing.constraints import Need
+from sizewise.routing.features import asked
+from sizewise.routing.quality import Predictor
+
+
+class Foresight:
+    """Puts predictions where policies see them. The router's models are found by `<provider>/<model>` or bare name."""
+
+    __slots__ = ("_named", "_predictor")
+
+    def __init__(self, predictor: Predictor, cards: Sequence[Card]) -> None:
+        """Raises ConfigError where fewer than two of the router's models are configured: then it tells nothing."""
+        self._predictor = predictor
+        self._named = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
+        if len(set(self._named.values())) < 2:
+            learnt = ", ".join(predictor.heads)
+            hint = "configure both, or train it on models that are: sizewise router train"
+            raise ConfigError(f"the learnt router knows {learnt}, and fewer than two of them are configured", hint)
+
+    def __call__(self, need: Need, what: Chat | Embed) -> Need:
+        if not isinstance(what, Chat):
+            return need
+        words = asked(what)
+        found = self._predictor(words)
+        if found is None:
+            doubt = self._predictor.objection(words)
+            return msgspec.structs.replace(need, question=msgspec.structs.replace(need.question, unforeseen=doubt))
+        question = msgspec.structs.replace(need.question, unforeseen="")
+        return msgspec.structs.replace(need, question=question, good={n: found[h] for n, h in self._named.items()})

@@ -1,0 +1,59 @@
+"""The cheapest model whose answer is foreseen to be nearly as good as the best; by the prompt alone, before anybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sizewise.routing.policy import Candidate, Field, Question, Route, in_turn, strength, within
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Routes on the gain: a dearer model is asked where its chance of a good answer is more than `worth` (0..1) higher.
+
+    The chances come from the router named in [router] `learned`. `worth` is uncalibrated: 0.1 is a declared default,
+    not a promise. Where the router cannot tell, `unforeseen` says who is asked: the `large` model, which is safe, or
+    the `small` one, which is cheap. Who fails is followed by the strongest that is left. `retries` and `patience_s` as
+    in Fixed.
+    """
+
+    models: tuple[str, ...] = ()
+    worth: float = 0.1
+    unforeseen: Literal["large", "small"] = "large"
+    retries: int = 1
+    patience_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        within("worth", self.worth, 0, 1)
+        within("retries", self.retries, 0, 5)
+        within("patience_s", self.patience_s, 0, 60)
+
+    def route(self, question: Question, field: Field) -> Route:
+        first, why = self._first(question, field)
+        rest = sorted((each for each in field if each is not first), key=_strength, reverse=True)
+        cards = (first.card, *(each.card for each in rest))
+        return in_turn(question, cards, why, self.retries, self.patience_s)
+
+    def _first(self, question: Question, field: Field) -> tuple[Candidate, str]:
+        known = [each for each in field if each.quality is not None]
+        if question.unforeseen or not known:
+            one = max(field, key=_strength) if self.unforeseen == "large" else field[0]
+            why = question.unforeseen or "the router knows none of these models"
+            return one, f"not foreseen: {why}; by default the {self.unforeseen} one"
+        best = max(known, key=_quality)
+        for one in known:
+            gain = _quality(best) - _quality(one)
+            if gain <= self.worth:
+                break
+        if one is best:
+            return one, f"foreseen good with {_quality(one):.2f}, no cheaper one nearly so (uncalibrated)"
+        return one, f"foreseen good with {_quality(one):.2f}, {best.card.name} with {_quality(best):.2f} (uncalibrated)"
+
+
+def _quality(candidate: Candidate) -> float:
+    return candidate.quality or 0.0
+
+
+def _strength(candidate: Candidate) -> float:
+    return strength(candidate.card)
