@@ -26,6 +26,9 @@ VERBS: Mapping[str, Verb] = {
     "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
     "router": Verb("sizewise.cli.router:router", "Learn which prompts the large model is worth."),
     "calibrate": Verb("sizewise.cli.calibrate:calibrate", "What could be promised, and what it would save."),
+    "replay": Verb(
+        "sizewise.cli.replay:replay", "A policy over recorded outcomes: quality and cost without one token."
+    ),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),

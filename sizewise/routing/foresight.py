@@ -31,10 +31,14 @@ class Foresight:
     def __call__(self, need: Need, what: Chat | Embed) -> Need:
         if not isinstance(what, Chat):
             return need
-        words = asked(what)
-        found = self._predictor(words)
+        good, doubt = self.of(asked(what))
+        return msgspec.structs.replace(
+            need, question=msgspec.structs.replace(need.question, unforeseen=doubt), good=good
+        )
+
+    def of(self, ask: str) -> tuple[dict[str, float], str]:
+        """By model the chance of a good answer, 0..1, to a person's words; or why nothing is foreseen, in words."""
+        found = self._predictor(ask)
         if found is None:
-            doubt = self._predictor.objection(words)
-            return msgspec.structs.replace(need, question=msgspec.structs.replace(need.question, unforeseen=doubt))
-        question = msgspec.structs.replace(need.question, unforeseen="")
-        return msgspec.structs.replace(need, question=question, good={n: found[h] for n, h in self._named.items()})
+            return {}, self._predictor.objection(ask)
+        return {name: found[head] for name, head in self._named.items()}, ""

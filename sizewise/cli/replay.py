@@ -1,0 +1,119 @@
+"""`sizewise replay`: a policy over recorded outcomes, beside each model alone; asks no model."""
+
+from __future__ import annotations
+
+from math import isnan
+from pathlib import Path
+from time import perf_counter
+
+import click
+import msgspec
+
+from sizewise.cards import Card, Endpoint
+from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.paper import count, write_json, write_table
+from sizewise.errors import BadRequest, nearest
+from sizewise.evals.folder import read
+from sizewise.evals.learnt import learned
+from sizewise.evals.outcomes import Outcomes
+from sizewise.evals.replay import Case, Replayed, cases
+from sizewise.evals.replay import replay as replayed
+from sizewise.house import policy as made
+from sizewise.kinds import Once, names
+from sizewise.money import UNKNOWN, Price, dollars, per_million
+from sizewise.routing.policies.fixed import Fixed
+from sizewise.routing.policy import Policy
+from sizewise.settings import Policy as Wanted
+
+
+@click.command("replay")
+@click.argument("policy")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--models", metavar="A,B,...", help="Smallest first, as the outcomes name them. [all, by their scores]")
+@click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="Dollars per million tokens.")
+@click.option("--learned", "router", type=click.Path(path_type=Path), help="A router that `router train -o` wrote.")
+@placed
+def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...], router: Path | None) -> None:
+    """A policy over recorded outcomes: quality and cost without one token.
+
+    POLICY is a name under [policies] of the settings, or a kind. FOLDER holds prompts.jsonl and outcomes.jsonl.
+
+    \b
+    Example: sizewise replay cascade data/mine --models phi,gpt --price phi=0.05,0.1 --price gpt=2,8
+    """
+    outcomes = read(folder)
+    cards = _cards(outcomes, models, _prices(prices, outcomes))
+    played = cases(outcomes, cards, learned(router, cards))
+    began = perf_counter()
+    rows = {policy: replayed(_policy(policy), played, outcomes, cards)}
+    speed = len(played) / max(1e-9, perf_counter() - began)
+    for card in cards:
+        rows[f"{card.name} alone"] = replayed(
+            Fixed((card.name,)), [_only(each, card) for each in played], outcomes, cards
+        )
+    if wants_json():
+        write_json({"decisions_s": round(speed), "rows": msgspec.to_builtins(rows)})
+        return
+    write_table(
+        ("WAY", "QUALITY", "COST EACH", "MODELS ASKED", "ANSWERED BY"),
+        [(name, _quality(its), dollars(its.cost), f"{its.asked:.2f}", _gave(its)) for name, its in rows.items()],
+    )
+    click.echo()
+    click.echo(f"{count(len(played))} prompts, {count(round(speed))} decisions a second")
+
+
+def _only(case: Case, card: Card) -> Case:
+    return msgspec.structs.replace(case, field=tuple(each for each in case.field if each.card is card))
+
+
+def _quality(its: Replayed) -> str:
+    return f"{its.quality:.1%} +- {its.within:.1%}"
+
+
+def _gave(its: Replayed) -> str:
+    told = [f"{name} {share:.0%}" for name, share in its.gave.items()]
+    return ", ".join([*told, f"nobody {its.refused:.0%}"] if its.refused else told)
+
+
+def _cards(outcomes: Outcomes, models: str | None, prices: dict[str, Price]) -> tuple[Card, ...]:
+    """In the order of their strength, which `quality` carries."""
+    if models is None:
+        ranked = sorted(outcomes.models, key=lambda name: _mean(outcomes, name))
+    else:
+        ranked = [name.strip() for name in models.split(",") if name.strip()]
+    for name in ranked:
+        outcomes.column(name)
+    here = Endpoint("recorded", place="process")
+    last = max(1, len(ranked) - 1)
+    return tuple(
+        Card(name, here, name, quality=number / last, price=prices.get(name, UNKNOWN))
+        for number, name in enumerate(ranked)
+    )
+
+
+def _mean(outcomes: Outcomes, name: str) -> float:
+    known = [score for score in outcomes.column(name).score if not isnan(score)]
+    return sum(known) / max(1, len(known))
+
+
+def _prices(said: tuple[str, ...], outcomes: Outcomes) -> dict[str, Price]:
+    found: dict[str, Price] = {}
+    for each in said:
+        name, _, rest = each.rpartition("=")
+        outcomes.column(name)
+        try:
+            into, out = (per_million(part) for part in rest.split(","))
+        except ValueError as why:
+            raise BadRequest(f"{each!r} is no price", "write it as MODEL=IN,OUT, as in mine=2,8") from why
+        found[name] = Price(input=into, output=out)
+    return found
+
+
+def _policy(name: str) -> Policy:
+    wanted, known = settings().policies, names("policies")
+    if name in wanted:
+        return made(name, wanted[name], Once())
+    if name not in known:
+        hint = nearest(name, [*wanted, *known]) or f"known: {', '.join([*wanted, *known])}"
+        raise BadRequest(f"there is no policy {name!r}", hint)
+    return made(name, Wanted(kind=name), Once())
