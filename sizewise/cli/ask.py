@@ -12,45 +12,9 @@ from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import dim, money, write_json
-from sizewise.cli.server import ANSWER, Server, Trouble, again, refusal
-from sizewise.client import Response
-from sizewise.errors import BadRequest, Outside, SizewiseError
-from sizewise.providers.wires.sse import Frames
-
-PATH = "/v1/chat/completions"
-STDIN = "-"
-
-
-class Usage(Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class Ours(Struct):
-    """What Sizewise says of its own in the last chunk."""
-
-    model: str = ""
-    why: str = ""
-    cost_usd: str = "unknown"
-    attempts: int = 1
-    trace: str = ""
-    degraded: str = ""
-
-
-class Delta(Struct):
-    content: str | None = None
-
-
-class Choice(Struct):
-    delta: Delta = msgspec.field(default_factory=Delta)
-    finish_reason: str | None = None
-
-
-class Chunk(Struct):
-    choices: list[Choice] = []
-    usage: Usage | None = None
-    sizewise: Ours | None = None
-    error: Trouble | None = None
+from sizewise.cli.said import PATH, STDIN, Chunk, heard, paragraphs
+from sizewise.cli.server import Server
+from sizewise.errors import BadRequest
 
 
 class Answer(Struct, rename="camel"):
@@ -100,21 +64,12 @@ def ask(question: tuple[str, ...], model: str, policy: str, system: str, max_tok
 
 
 def _text(words: tuple[str, ...]) -> str:
-    if words and STDIN not in words:
-        return " ".join(words)
     if not words and sys.stdin.isatty():
         raise BadRequest("there is no question", 'sizewise ask "Why is the sky blue?"')
-    piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-    text = "\n\n".join(filter(None, _paragraphs(words or (STDIN,), piped)))
+    text = paragraphs(words or (STDIN,))
     if not text:
         raise BadRequest("the question is empty", 'sizewise ask "Why is the sky blue?"')
     return text
-
-
-def _paragraphs(words: tuple[str, ...], piped: str) -> list[str]:
-    """The words as they stand, with what was piped in a paragraph of its own where the - is."""
-    before, after = words[: words.index(STDIN)], words[words.index(STDIN) + 1 :]
-    return [" ".join(before), piped, " ".join(after)]
 
 
 def _messages(system: str, text: str) -> list[dict[str, str]]:
@@ -126,33 +81,20 @@ async def _asked(server: Server, body: dict[str, object], silent: bool) -> Answe
     began = time.perf_counter()
     answer = Answer()
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
+
+    def take(chunk: Chunk) -> None:
+        _note(answer, chunk)
+        if not silent:
+            click.echo("".join(choice.delta.content or "" for choice in chunk.choices), nl=False)
+
     async with server.post(PATH, request) as response:
-        failure = await _heard(response, answer, silent)
+        failure = await heard(response, take)
     if answer.answer and not answer.answer.endswith("\n") and not silent:
         click.echo()
     if failure is not None:
         raise failure
     answer.seconds = round(time.perf_counter() - began, 3)
     return answer
-
-
-async def _heard(response: Response, answer: Answer, silent: bool) -> SizewiseError | None:
-    """Says the words as they come. None at a good end, otherwise the server's error, kept apart from the line's own."""
-    if response.status != 200:
-        return refusal(response.status, await response.read(ANSWER))
-    frames = Frames()
-    while data := await response.chunk():
-        for payload in frames.feed(data):
-            if payload == b"[DONE]":
-                response.finish()
-                return None
-            chunk = msgspec.json.decode(payload, type=Chunk)
-            if chunk.error is not None:
-                return again(chunk.error)
-            _note(answer, chunk)
-            if not silent:
-                click.echo("".join(choice.delta.content or "" for choice in chunk.choices), nl=False)
-    return Outside("the answer broke off", "ask again; sizewise records shows what happened")
 
 
 def _note(answer: Answer, chunk: Chunk) -> None:

@@ -17,13 +17,11 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.advice.compare import EXAMPLE, FORMULA, LEAST_WORDS, RELATIVITY, Fact, facts, held
-from sizewise.cli.ask import PATH, STDIN, Chunk
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import GAP, dim, money, write_json, write_pairs, write_table
-from sizewise.cli.server import ANSWER, Server, again, refusal
-from sizewise.client import Response
-from sizewise.errors import BadRequest, Outside, SizewiseError
-from sizewise.providers.wires.sse import Frames
+from sizewise.cli.said import PATH, Chunk, heard, paragraphs
+from sizewise.cli.server import Server
+from sizewise.errors import BadRequest, SizewiseError
 
 MODELS = "small,large"
 MOST = 4
@@ -109,19 +107,11 @@ def _names(models: str) -> list[str]:
 def _asked(question: tuple[str, ...], file: Path | None) -> tuple[str, tuple[Fact, ...]]:
     """The prompt and its facts: what is said goes before what the file says, and that before our own example."""
     of_file, found = _read(file) if file else ("", ())
-    prompt = " ".join(question)
-    if STDIN in question:
-        piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-        prompt = "\n\n".join(" ".join(part) for part in _around(question, piped) if any(part))
+    prompt = paragraphs(question)
     prompt = prompt or of_file or ("" if file or question else EXAMPLE)
     if not prompt:
         raise BadRequest("there is no question", 'sizewise compare "Why is the sky blue?"')
     return prompt, found or (RELATIVITY if prompt == EXAMPLE else ())
-
-
-def _around(question: tuple[str, ...], piped: str) -> tuple[Sequence[str], ...]:
-    at = question.index(STDIN)
-    return question[:at], (piped,), question[at + 1 :]
 
 
 class _File(Struct, forbid_unknown_fields=True):
@@ -168,32 +158,21 @@ async def _ask(
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
     began = time.perf_counter()
-    try:
-        async with server.post(PATH, body) as response:
-            return await _heard(response, answer, began, watched)
-    finally:
-        if watched:
-            click.echo("\r\x1b[K", nl=False, err=True)
 
-
-async def _heard(response: Response, answer: Answer, began: float, watched: bool) -> SizewiseError | None:
-    if response.status != 200:
-        return refusal(response.status, await response.read(ANSWER))
-    frames = Frames()
-    while data := await response.chunk():
-        for payload in frames.feed(data):
-            answer.seconds = round(time.perf_counter() - began, 3)
-            if payload == b"[DONE]":
-                response.finish()
-                return None
-            chunk = msgspec.json.decode(payload, type=Chunk)
-            if chunk.error is not None:
-                return again(chunk.error)
-            _note(answer, chunk)
+    def take(chunk: Chunk) -> None:
+        answer.seconds = round(time.perf_counter() - began, 3)
+        _note(answer, chunk)
         if watched:
             said = f"{answer.asked}: {len(answer.answer.split())} words, {answer.seconds:.1f} s"
             click.echo(f"\r{dim(said)}\x1b[K", nl=False, err=True)
-    return Outside(f"the answer of {answer.asked!r} broke off", "ask again; sizewise records shows what happened")
+
+    try:
+        async with server.post(PATH, body) as response:
+            return await heard(response, take, f"the answer of {answer.asked!r}")
+    finally:
+        answer.seconds = round(time.perf_counter() - began, 3)
+        if watched:
+            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def _note(answer: Answer, chunk: Chunk) -> None:
