@@ -50,7 +50,7 @@ def calibrate(
     Example: sizewise calibrate data/mine --small phi --large gpt --quality 0.95
     """
     if find_spec(NEEDS) is None:
-        raise ConfigError("calibrating needs numpy", "pip install 'sizewise[learn]'")
+        raise ConfigError("calibrating needs numpy", "pip install numpy, where Sizewise is installed")
     from sizewise.evals.calibrate import calibrate as calibrated
 
     found = calibrated(read(folder), small, large, Promise(quality, sure, large), second=second, ratio=ratio, seed=seed)

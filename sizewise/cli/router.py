@@ -50,7 +50,7 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     Example: sizewise router train data/mine --small phi --large gpt -o router.json
     """
     if find_spec("numpy") is None:
-        raise ConfigError("training needs numpy", "pip install 'sizewise[learn]'")
+        raise ConfigError("training needs numpy", "pip install numpy, where Sizewise is installed")
     from sizewise.routing.learn import learn
 
     outcomes = read(folder)

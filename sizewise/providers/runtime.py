@@ -10,7 +10,7 @@ from sizewise.catalog.need import Need, size
 from sizewise.errors import ModelUnavailable
 from sizewise.process import cores
 
-ADD = "pip install 'sizewise[local]'"  # what mends `missing`
+ADD = "pip install xllamacpp"  # what mends `missing`; our own name in an index may be a stranger's
 CONTEXT = 8192  # tokens a slot, where the model was trained for more
 CONTEXT_LEAST = 2048  # what is proposed when memory is short
 BATCH_MOST = 32  # tokens

@@ -11,7 +11,7 @@ from tests.catalog.gguf_file import tiny
 from tests.catalog.shelf import serving as shelf
 from tests.served import command, environment, serving
 
-CURE = "pip install 'sizewise[local]'"
+CURE = "pip install xllamacpp"
 EMBEDDED = "[server]\nembedded = true\ndiscover = false\n"
 ROOT = Path(__file__).parents[2]
 
