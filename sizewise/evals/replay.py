@@ -6,7 +6,7 @@ race is won by whoever begins. A held reply is judged by its recorded confidence
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, isnan, sqrt
 
 from msgspec import Struct
@@ -22,7 +22,6 @@ from sizewise.routing.policy import (
     Candidate,
     Field,
     Judge,
-    Move,
     Outcome,
     Policy,
     Question,
@@ -110,49 +109,39 @@ def _played(
     replies: Mapping[str, Reply],
     names: Mapping[int, str],
 ) -> Answered:
-    row, asked, told = case.row, list[str](), None
+    row, asked = case.row, list[str]()
+    told: Told | None = None
     cost: int | None = 0
     route = policy.route(case.question, case.field)
     for _ in range(MAX_MOVES):
         try:
-            move: Move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
+            move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
         except StopIteration as stop:
             end: Outcome = stop.value
             gave = "" if end.reply is None else names[id(end.reply)]
             return Answered(columns[gave].score[row] if gave else 0.0, cost, tuple(asked), gave)
-        told = _told(move, row, columns, replies, names)
-        for card in _cards(move):
-            its = columns[card.name]
-            more = card.price.of(its.tokens_in[row], its.tokens_out[row])
+        if isinstance(move, Judge):
+            told = _verdict([columns[names[id(reply)]] for reply in move.replies], row)
+            continue
+        made = _attempts(move)
+        for each in made:
+            its = columns[each.card.name]
+            more = each.card.price.of(its.tokens_in[row], its.tokens_out[row])
             cost = None if cost is None or more is None else cost + more
-            asked.append(card.name)
+            asked.append(each.card.name)
+        ends = tuple([_outcome(each, row, columns, replies) for each in made])
+        told = ends if isinstance(move, All) else ends[0]
     raise BadRequest("the policy does not come to an end", "it is at fault, not the record")
 
 
-def _cards(move: Move) -> Iterator[Card]:
+def _attempts(move: Attempt | Race | All | Resume) -> tuple[Attempt, ...]:
     """Who is asked, and so paid: of a race whoever begins."""
     if isinstance(move, Attempt):
-        yield move.card
-    elif isinstance(move, Race):
-        yield move.attempts[0].card
-    elif isinstance(move, All):
-        for each in move.attempts:
-            yield each.card
-
-
-def _told(
-    move: Move, row: int, columns: Mapping[str, Column], replies: Mapping[str, Reply], names: Mapping[int, str]
-) -> Told:
-    if isinstance(move, Attempt):
-        return _outcome(move, row, columns, replies)
-    if isinstance(move, Judge):
-        return _verdict([columns[names[id(reply)]] for reply in move.replies], row)
-    if isinstance(move, Race):
-        return _outcome(move.attempts[0], row, columns, replies)
-    if isinstance(move, All):
-        return tuple(_outcome(each, row, columns, replies) for each in move.attempts)
-    assert isinstance(move, Resume)
-    raise BadRequest("the policy resumes an answer, and nothing recorded broke off", "it is at fault, not the record")
+        return (move,)
+    if isinstance(move, Resume):
+        hint = "it is at fault, not the record"
+        raise BadRequest("the policy resumes an answer, and nothing recorded broke off", hint)
+    return move.attempts if isinstance(move, All) else move.attempts[:1]
 
 
 def _outcome(move: Attempt, row: int, columns: Mapping[str, Column], replies: Mapping[str, Reply]) -> Outcome:

@@ -1,4 +1,4 @@
-"""Learns P(good | prompt, model) from outcomes, in seconds on one core; the only importer of numpy, and has no clock.
+"""Learns P(good | prompt, model) from outcomes, in seconds on one core; needs numpy, and has no clock.
 
 One logistic regression a model, on the prompt's words and pairs of words (TF-IDF) beside its shape. What it is worth is
 measured on its own data, each prompt judged by a predictor that has not seen it; where that is not surely better than

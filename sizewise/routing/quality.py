@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.errors import BadRequest
-from sizewise.routing.features import grams, language, plain, surface, words
+from sizewise.routing.features import SURFACE, grams, language, plain, surface, words
 
 FORMAT = 1
 
@@ -124,6 +124,17 @@ def _chance(head: Head, shape: list[float], found: list[tuple[int, float]]) -> f
     return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, odds))))
 
 
+def _whole(predictor: Predictor) -> bool:
+    """Whether every list is as long as what reads it: a cut file must not fail a request."""
+    size, shape = len(predictor.vocabulary), len(SURFACE)
+    return (
+        sorted(predictor.vocabulary.values()) == list(range(size)) == list(range(len(predictor.rarity)))
+        and len(predictor.scale.mean) == len(predictor.scale.spread) == shape
+        and all(predictor.scale.spread)
+        and all(len(head.words) == size and len(head.surface) == shape for head in predictor.heads.values())
+    )
+
+
 def write(predictor: Predictor) -> bytes:
     """The same predictor is always the same bytes."""
     return msgspec.json.encode(predictor, order="deterministic")
@@ -135,8 +146,7 @@ def read(written: bytes) -> Predictor:
         predictor = msgspec.json.decode(written, type=Predictor)
     except msgspec.DecodeError as why:
         raise BadRequest(f"this is no trained router: {why}", "train it anew: sizewise router train") from why
-    size = len(predictor.vocabulary)
-    if predictor.format != FORMAT or any(len(head.words) != size for head in predictor.heads.values()):
+    if predictor.format != FORMAT or not _whole(predictor):
         raise BadRequest(
             f"this router is of format {predictor.format!r}, or was cut", "train it anew: sizewise router train"
         )

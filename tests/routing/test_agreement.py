@@ -15,7 +15,6 @@ from sizewise.routing.agreement import same
         ("Paris", "paris."),
         ("**B**", "B"),
         ("1,000", "1000"),
-        ("0.50", ".5e0"),
         ("[1, 2]", "(1,2)"),
         ('{"a": 1, "b": 2}', '{"b": 2.0, "a": 1}'),
         ("'abc'", "abc"),
@@ -24,10 +23,12 @@ from sizewise.routing.agreement import same
     ],
 )
 def test_the_same(one: str, other: str) -> None:
-    assert same(one, other) is (other != ".5e0")
+    assert same(one, other) is True
 
 
-@pytest.mark.parametrize(("one", "other"), [("A", "B"), ("12", "21"), ("[1, 2]", "[2, 1]"), ('{"a": 1}', '{"a": 2}')])
+@pytest.mark.parametrize(
+    ("one", "other"), [("A", "B"), ("12", "21"), ("0.50", ".5e0"), ("[1, 2]", "[2, 1]"), ('{"a": 1}', '{"a": 2}')]
+)
 def test_not_the_same(one: str, other: str) -> None:
     assert same(one, other) is False
 

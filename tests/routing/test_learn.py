@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 
 import numpy as np
@@ -94,6 +95,20 @@ def test_the_same_labels_give_the_same_bytes_and_they_can_be_read(trained: Predi
 def test_what_is_no_router_is_refused(cut: bytes) -> None:
     with pytest.raises(BadRequest, match="no trained router"):
         read(cut)
+
+
+@pytest.mark.parametrize("part", ["rarity", "vocabulary", "words", "surface", "mean", "spread", "format"])
+def test_a_router_that_was_cut_is_refused_before_it_is_asked(trained: Predictor, part: str) -> None:
+    told = json.loads(write(trained))
+    if part == "vocabulary":
+        told[part][next(iter(told[part]))] = 10**6
+    elif part == "format":
+        told[part] = 99
+    else:
+        of = {"rarity": told, "mean": told["scale"], "spread": told["scale"]}.get(part, told["heads"]["l"])
+        of[part].pop()
+    with pytest.raises(BadRequest, match="was cut"):
+        read(json.dumps(told).encode())
 
 
 def test_few_labels_and_no_gap_are_refused_in_words() -> None:
