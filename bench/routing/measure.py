@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sizewise.routing.learn import under
+
 Floats = NDArray[np.float64]
 RESAMPLES = 1_000
 KEEP = 0.95
@@ -80,7 +82,7 @@ def _one(
         return np.asarray([0.5, 50.0, 80.0, 100.0 * (1.0 - always - kept)])
     height = np.concatenate([[0.0], gained / gap])
     width = np.concatenate([[0.0], calls])
-    area = float(np.sum((height[1:] + height[:-1]) / 2 * np.diff(width)))
+    area = under(large - small, times)
     reached = [100.0 * _first(width, height, share) for share in (0.5, 0.8)]
     needed = _first(width, base + height * gap, KEEP * best)
     return np.asarray([area, *reached, 100.0 * max(0.0, (1.0 - kept) * (1.0 - needed) - always)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,15 @@ NEAR = 40  # neighbours
 
 Router = Callable[[Task, int], Floats]
 """A task and a seed in, the worth of the large model for each prompt out."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """`asks_first`: it pays for the small models' answers always. `agrees`: it is nothing without a second one."""
+
+    rank: Router
+    asks_first: bool = False
+    agrees: bool = False
 
 
 def chance(task: Task, seed: int) -> Floats:
@@ -96,17 +106,15 @@ def cascade(labels: int | None = None) -> Router:
     return rank
 
 
-ROUTERS: Mapping[str, Router] = {
-    "random": chance,
-    "length": length,
-    "kNN on words": neighbours,
-    "ours, prompt, 50 labels": words(50),
-    "ours, prompt, 1,500 labels": words(1_500),
-    "ours, prompt, 4/5 of all labels": words(),
-    "agreement, no label": agreement,
-    "ours, cascade, 500 labels": cascade(500),
-    "ours, cascade, 4/5 of all labels": cascade(),
-    "oracle": oracle,
+ORDERS: Mapping[str, Order] = {
+    "random": Order(chance),
+    "length": Order(length),
+    "kNN on words": Order(neighbours),
+    "ours, prompt, 50 labels": Order(words(50)),
+    "ours, prompt, 1,500 labels": Order(words(1_500)),
+    "ours, prompt, 4/5 of all labels": Order(words()),
+    "agreement, no label": Order(agreement, asks_first=True, agrees=True),
+    "ours, cascade, 500 labels": Order(cascade(500), asks_first=True),
+    "ours, cascade, 4/5 of all labels": Order(cascade(), asks_first=True),
+    "oracle": Order(oracle),
 }
-HELD = ("agreement", "cascade")
-"""Words in the names of those that ask the small model first, always."""

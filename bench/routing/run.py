@@ -15,33 +15,30 @@ from pathlib import Path
 
 from bench.routing import plots, validity
 from bench.routing.data import Task, pair, task
-from bench.routing.measure import Curve, Figures, curve, figures
-from bench.routing.routers import HELD, ROUTERS
+from bench.routing.measure import Figures, Floats, curve, figures
+from bench.routing.routers import ORDERS
 from sizewise.errors import SizewiseError
 
 OWN = Path(__file__).with_name("live") / "recorded"
 PROMISED = "ours, cascade, 4/5 of all labels"
 
 
-def measured(asked: Task, seed: int) -> tuple[dict[str, Figures], dict[str, Curve]]:
-    found: dict[str, Figures] = {}
-    curves: dict[str, Curve] = {}
-    for name, router in ROUTERS.items():
-        if "agreement" in name and asked.second_name is None:
-            continue
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        rank = router(asked, seed)
-        found[name] = figures(rank, asked.small, asked.large, *_priced(name, asked), seed=seed)
-        curves[name] = curve(rank, asked.small, asked.large, seed)
-    return found, curves
+def ranked(asked: Task, seed: int) -> dict[str, Floats]:
+    """The worth of the large model for each prompt, by everyone who can say it."""
+    found: dict[str, Floats] = {}
+    for name, order in ORDERS.items():
+        if not order.agrees or asked.second_name is not None:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            found[name] = order.rank(asked, seed)
+    return found
 
 
-def _priced(name: str, asked: Task) -> tuple[float, float]:
+def priced(name: str, asked: Task) -> tuple[float, float]:
     """What a request costs always, and what it costs beside where it is kept small; the large answer costs 1.
 
     Who chooses by the prompt pays for one of the two; who asks the small models first pays for them always.
     """
-    if any(word in name for word in HELD):
+    if ORDERS[name].asks_first:
         return asked.ratio * (2.0 if asked.second_name else 1.0), 0.0
     return 0.0, asked.ratio
 
@@ -99,10 +96,12 @@ def main() -> int:
     if mine.gap <= 0:
         print(f"{mine.large_name!r} is no better than {mine.small_name!r}: there is nothing to route", file=sys.stderr)
         return 2
-    found, curves = measured(mine, asked.seed)
-    worth = ROUTERS[PROMISED](mine, asked.seed)
-    promised = list(validity.rows(worth, mine.small, mine.large, asked.seed, asked.draws)) if asked.draws else []
+    both, seed = (mine.small, mine.large), asked.seed
+    worths = ranked(mine, seed)
+    found = {name: figures(worth, *both, *priced(name, mine), seed=seed) for name, worth in worths.items()}
+    promised = list(validity.rows(worths[PROMISED], *both, seed, asked.draws)) if asked.draws else []
     if asked.plots is not None:
+        curves = {name: curve(worth, *both, seed) for name, worth in worths.items()}
         plots.write(asked.plots, mine, curves, promised)
     if asked.json:
         told = {

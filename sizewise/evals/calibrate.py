@@ -8,6 +8,7 @@ What certifies and saves most is chosen; nothing saves less than asking the larg
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from msgspec import Struct
@@ -32,6 +33,18 @@ class Tried(Struct, frozen=True):
     quality: float | None  # as measured; None: nothing was certified
     saves: float  # of the cost of asking the large model always
     needs: int | None
+
+
+@dataclass(frozen=True)
+class Way:
+    """A policy on its way to be tried: the worth of the large model for the prompts that taught, which fix the grid,
+    and for those that prove; what a request costs `always`, and beside that where it is `kept` small."""
+
+    name: str
+    taught: Floats
+    proved: Floats
+    always: float
+    kept: float
 
 
 class Calibration(Struct, frozen=True):
@@ -71,17 +84,14 @@ def calibrate(
     mixed = np.random.default_rng(seed).permutation(len(rows))
     taught, proved = np.sort(mixed[: len(rows) // 2]), mixed[len(rows) // 2 :]
     texts = asked.texts
-    found = {
-        "prompt": [gains(odds_of(asked, texts, taught, part)) for part in (taught, proved)],
-        "cascade": _after(asked, texts, taught, proved, seed),
-    }
-    error = (1.0 - promise.sure) / len(found)
-    always = {"prompt": 0.0, "cascade": ratio * (2.0 if second else 1.0)}
-    kept = {"prompt": ratio, "cascade": 0.0}
-    tried = tuple(
-        _tried(name, asked, proved, before, worth, promise, error, always[name], kept[name])
-        for name, (before, worth) in found.items()
+    before, after = (gains(odds_of(asked, texts, taught, part)) for part in (taught, proved))
+    ways = (
+        Way("prompt", before, after, 0.0, ratio),
+        Way("cascade", *_after(asked, texts, taught, proved, seed), ratio * (2.0 if second else 1.0), 0.0),
     )
+    error = (1.0 - promise.sure) / len(ways)
+    small_good, large_good = asked.small[proved], asked.large[proved]
+    tried = tuple(_tried(way, small_good, large_good, promise, error) for way in ways)
     best = max(tried, key=lambda each: each.saves)
     return Calibration(
         small,
@@ -90,8 +100,8 @@ def calibrate(
         promise,
         len(taught),
         len(proved),
-        float(asked.small[proved].mean()),
-        float(asked.large[proved].mean()),
+        float(small_good.mean()),
+        float(large_good.mean()),
         ratio,
         tried,
         best if best.saves > 0 else None,
@@ -111,32 +121,23 @@ def answered(outcomes: Outcomes, small: str, large: str, rows: Sequence[int], se
     return Answered([outcomes.prompts[row] for row in rows], small_is, large_is, one, rows, agrees)
 
 
-def _after(asked: Answered, texts: Sequence[str], taught: Ints, proved: Ints, seed: int) -> list[Floats]:
+def _after(asked: Answered, texts: Sequence[str], taught: Ints, proved: Ints, seed: int) -> tuple[Floats, Floats]:
     """The worth of the large model, known after the small one's answer, of both halves."""
     known = crossed(asked, texts, taught, seed)
     learnt = combine(known, asked.small[taught].tolist(), asked.large[taught].tolist())
     odds = odds_of(asked, texts, taught, proved)
     new = [asked.signals(int(each), its) for each, its in zip(proved, odds, strict=True)]
-    return [np.asarray([learnt.gain(each) for each in part]) for part in (known, new)]
+    before, after = (np.asarray([learnt.gain(each) for each in part]) for part in (known, new))
+    return before, after
 
 
-def _tried(
-    name: str,
-    asked: Answered,
-    proved: Ints,
-    before: Floats,
-    worth: Floats,
-    promise: Promise,
-    error: float,
-    always: float,
-    kept: float,
-) -> Tried:
-    grid = np.unique(np.quantile(-before, np.linspace(0.0, 1.0, GRID))).tolist()
-    columns = (-worth, asked.small[proved], asked.large[proved])
-    pairs = [Pair(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
-    certified = certify(name, pairs, grid, promise, error=error)
-    best = certified.best
+def _tried(way: Way, small: Floats, large: Floats, promise: Promise, error: float) -> Tried:
+    grid = np.unique(np.quantile(-way.taught, np.linspace(0.0, 1.0, GRID))).tolist()
+    columns = (column.tolist() for column in (-way.proved, small, large))
+    pairs = [Pair(*each) for each in zip(*columns, strict=True)]
+    certified = certify(way.name, pairs, grid, promise, error=error)
+    best, needs = certified.best, wanted(certified, error)
     if best is None:
-        return Tried(name, certified, 0.0, None, 0.0, wanted(certified, error))
-    saves = max(0.0, (1.0 - kept) * best.served - always)
-    return Tried(name, certified, best.served, best.quality, saves, wanted(certified, error))
+        return Tried(way.name, certified, 0.0, None, 0.0, needs)
+    saves = max(0.0, (1.0 - way.kept) * best.served - way.always)
+    return Tried(way.name, certified, best.served, best.quality, saves, needs)

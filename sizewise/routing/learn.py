@@ -232,12 +232,12 @@ def area(rank: Floats, small: Floats, large: Floats, seed: int = 0, sure: float 
     gains = (large - small)[ranked]
     # A bootstrap of ranked prompts keeps their order: how often each is drawn is all that changes.
     drawn = chance.multinomial(len(rank), np.full(len(rank), 1.0 / len(rank)), RESAMPLES)
-    found = np.sort([_under(gains, times) for times in drawn])
+    found = np.sort([under(gains, times) for times in drawn])
     low, high = np.quantile(found, [(1 - sure) / 2, (1 + sure) / 2])
-    return Area(_under(gains, np.ones(len(rank))), float(low), float(high), sure)
+    return Area(under(gains, np.ones(len(rank))), float(low), float(high), sure)
 
 
-def _under(gains: Floats, times: NDArray[np.float64] | NDArray[np.int64]) -> float:
+def under(gains: Floats, times: NDArray[np.float64] | NDArray[np.int64]) -> float:
     """The area for prompts in order, each `times` over; 0.5 where there is no gap to recover."""
     recovered = np.cumsum(gains * times)
     if recovered[-1] <= 0:
