@@ -124,7 +124,7 @@ def _chance(head: Head, shape: list[float], found: list[tuple[int, float]]) -> f
     return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, odds))))
 
 
-def _whole(predictor: Predictor) -> bool:
+def whole(predictor: Predictor) -> bool:
     """Whether every list is as long as what reads it: a cut file must not fail a request."""
     size, shape = len(predictor.vocabulary), len(SURFACE)
     return (
@@ -146,7 +146,7 @@ def read(written: bytes) -> Predictor:
         predictor = msgspec.json.decode(written, type=Predictor)
     except msgspec.DecodeError as why:
         raise BadRequest(f"this is no trained router: {why}", "train it anew: sizewise router train") from why
-    if predictor.format != FORMAT or not _whole(predictor):
+    if predictor.format != FORMAT or not whole(predictor):
         raise BadRequest(
             f"this router is of format {predictor.format!r}, or was cut", "train it anew: sizewise router train"
         )
