@@ -6,7 +6,7 @@ The one file beside route.py, whose part it is, that may use the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
 
@@ -159,3 +159,21 @@ class Asking:
                 lifted.reschedule(asyncio.get_running_loop().time() + self.left())
         if race is not None and not race.claims(one):
             raise asyncio.CancelledError
+
+
+async def until(race: Running, seconds: float) -> None:
+    """Until somebody has won, somebody has failed, or it is time for the next."""
+    running = [task for task in race.running if not task.done()]
+    if running:
+        first: set[asyncio.Future[Try] | asyncio.Task[None]] = {race.won, *running}
+        await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def together(works: list[Coroutine[None, None, None]]) -> None:
+    """All at once. When one is faulty or we are cancelled, the others are cancelled and awaited first."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as faults:
+        raise faults.exceptions[0] from None

@@ -21,6 +21,7 @@ from sizewise.routing.constraints import Health, Need, field, need, refusal
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Outcome, Race, Resume, Told, Verdict
+from sizewise.routing.safe import Fallen, safe
 
 MAX_MOVES = 100
 WHY = 200  # characters of a header
@@ -72,6 +73,7 @@ def explain(
     unsaid: DataClass = "internal",
     affinity: Affinity | None = None,
     foresight: Foresight | None = None,
+    fallen: Fallen | None = None,
 ) -> Decision:
     """Raises UnknownModel for a name that means nothing; nobody fitting is a Decision."""
     plan = names(ask.what, ask.wishes.policy)
@@ -82,6 +84,8 @@ def explain(
     turn = affinity.turn(ask) if affinity is not None else None
     if turn is not None:
         plan = turn.plan(plan, against)
+    if fallen is not None:
+        plan = safe(plan, fallen(ask.caller.tenant, plan.name))
     steps = _played(plan, needed, candidates) if candidates else ()
     asked_for = {model: step.why for step in reversed(steps) for model in step.models}
     seen = [

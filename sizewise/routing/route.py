@@ -8,7 +8,7 @@ the client's `send`, and the books are sent after all have ended, so no lock is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter, time
 from types import MappingProxyType
 
@@ -22,7 +22,7 @@ from sizewise.egress import DataClass, Place
 from sizewise.errors import OverBudget, UpstreamSlow
 from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
-from sizewise.routing.asking import Asking, Running
+from sizewise.routing.asking import Asking, Running, together, until
 from sizewise.routing.attempts import Try, spent
 from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need, refusal
 from sizewise.routing.foresight import Foresight
@@ -43,8 +43,10 @@ from sizewise.routing.policy import (
     Verdict,
 )
 from sizewise.routing.rewrite import resumed
+from sizewise.routing.safe import Fallen, safe
 from sizewise.routing.schema import Schemas, corrected
 from sizewise.routing.ways import FREE, Ways
+from sizewise.routing.witness import Witnessed, witnessed
 
 MAX_PAUSE_S = 60.0  # before an attempt
 
@@ -63,11 +65,13 @@ class Routed:
 
     `reach` is the furthest place each class of data may go to, `unsaid` the class of data that nobody classified.
     `affinity` minds sessions; without it there are none. `foresight` tells policies how good answers would be.
+    `witness` sees each chat that a policy has answered, at once and without waiting. `fallen` policies are not asked.
     """
 
     __slots__ = (
         "_affinity",
         "_connect",
+        "_fallen",
         "_foresight",
         "_health",
         "_judge",
@@ -77,6 +81,7 @@ class Routed:
         "_total",
         "_unsaid",
         "_ways",
+        "_witness",
     )
 
     def __init__(
@@ -90,8 +95,12 @@ class Routed:
         affinity: Affinity | None = None,
         ways: Ways = FREE,
         foresight: Foresight | None = None,
+        witness: Callable[[Witnessed], None] | None = None,
+        fallen: Fallen | None = None,
     ) -> None:
         self._plan = plan
+        self._witness = witness
+        self._fallen = fallen
         self._foresight = foresight
         self._connect = connect
         self._judge = judge
@@ -119,10 +128,14 @@ class Routed:
         turn = None if self._affinity is None else self._affinity.turn(ask)
         if turn is not None:
             plan = turn.plan(plan, against)
+        if self._fallen is not None:
+            plan = safe(plan, self._fallen(ask.caller.tenant, plan.name))
         request = _Request(self._connect, self._judge, plan, needed, candidates, ask, send, self._ways, self._total)
         reply = await request.run()
         if turn is not None:
             turn.remember(request._given, reply)
+        if self._witness is not None and not plan.exact and isinstance(ask.what, Chat):
+            self._witness(witnessed(ask, plan.name, candidates, request._given, reply))
         return reply
 
 
@@ -219,7 +232,7 @@ class _Request:
         made = [None if self._barred(each.card) else self._begin(each.card, each.why) for each in move.attempts]
         pairs = list(zip(made, move.attempts, strict=True))
         held = [(one, msgspec.structs.replace(each, commit="hold")) for one, each in pairs if one is not None]
-        await _together([self._asking(one, each) for one, each in held])
+        await together([self._asking(one, each) for one, each in held])
         return tuple(self._unmade(each) if one is None else self._outcome(one) for one, each in pairs)
 
     async def _race(self, move: Race) -> Outcome:
@@ -234,7 +247,7 @@ class _Request:
                     one = self._begin(each.card, each.why)
                     race.running[group.create_task(self._asking(one, each, race))] = one
                     if move.after_s > 0:
-                        await _until(race, move.after_s)
+                        await until(race, move.after_s)
                     if race.won.done():
                         break
         except BaseExceptionGroup as faults:
@@ -358,21 +371,3 @@ class _Request:
             one.error = None  # its traceback knows us: all would wait for the collector
         if cancelled is not None:
             raise cancelled
-
-
-async def _until(race: Running, seconds: float) -> None:
-    """Until somebody has won, somebody has failed, or it is time for the next."""
-    running = [task for task in race.running if not task.done()]
-    if running:
-        first: set[asyncio.Future[Try] | asyncio.Task[None]] = {race.won, *running}
-        await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _together(works: list[Coroutine[None, None, None]]) -> None:
-    """All at once. When one is faulty or we are cancelled, the others are cancelled and awaited first."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
-    except BaseExceptionGroup as faults:
-        raise faults.exceptions[0] from None
