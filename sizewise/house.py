@@ -38,7 +38,7 @@ from sizewise.settings import Policy as Wanted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
 
-JUDGES = ("rules", "confidence")
+JUDGES = ("rules", "calls", "code", "language", "confidence")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 

@@ -24,6 +24,7 @@ from sizewise.errors import (
     TooLong,
 )
 from sizewise.money import dollars
+from sizewise.routing.form import Form
 from sizewise.routing.names import Plan
 from sizewise.routing.policy import Candidate, Field, Question, strength
 from sizewise.routing.schema import Promise
@@ -78,7 +79,8 @@ def need(ask: Ask, reach: Mapping[DataClass, Place], unsaid: DataClass) -> Need:
         size, sees, media = _measure(what)
         plain = what.n == 1 and not (what.tools or what.schema or what.logprobs)
         tokens = size // PER_TOKEN + PER_MESSAGE * len(what.messages) + PER_MEDIUM * media
-        question = Question(tokens, what.max_tokens, what.n, what.tools, what.schema, what.logprobs, plain)
+        form = Form(what)
+        question = Question(tokens, what.max_tokens, what.n, what.tools, what.schema, what.logprobs, plain, form=form)
     else:
         task, sees = "embed", frozenset()
         sizes = [len(each) if isinstance(each, str) else len(each) * PER_TOKEN for each in what.inputs]

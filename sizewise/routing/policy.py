@@ -18,6 +18,7 @@ from msgspec import Struct
 from sizewise.cards import Card
 from sizewise.chat import Reply, Usage
 from sizewise.errors import ConfigError
+from sizewise.routing.form import Form
 
 Commit = Literal["hold", "stream", "first_word"]
 """hold: the client sees nothing until the policy returns this outcome. stream: words pass as they come.
@@ -36,7 +37,10 @@ class Candidate(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True):
-    """What a policy may know of the request: counts and kinds, never an address or a key."""
+    """What a policy may know of the request: counts and kinds, never an address or a key.
+
+    `form` answers what a judge asks of the answer's form, and tells nobody a word of the request.
+    """
 
     tokens: int  # prompt, estimated
     max_tokens: int | None = None  # the longest answer asked for
@@ -46,6 +50,7 @@ class Question(Struct, frozen=True):
     logprobs: bool = False
     plain: bool = True  # one choice of plain text: may be resumed on another model
     unforeseen: str = "no router was learnt"  # why nobody knows how good the answers would be; empty: it is known
+    form: Form = Form()
 
 
 class Attempt(Struct, frozen=True):

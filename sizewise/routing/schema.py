@@ -90,12 +90,13 @@ class Promise:
         for choice in reply.choices:
             if choice.tool_calls or choice.finish in UNTOLD or choice.index in refusing or _refuses(choice):
                 continue
-            found = self._breach(choice.text)
+            found = self.broken(choice.text)
             if found is not None:
                 return found
         return None
 
-    def _breach(self, text: str) -> Breach | None:
+    def broken(self, text: str) -> Breach | None:
+        """How one text breaks it."""
         try:
             value = msgspec.json.decode(text)
             if self._validator.is_valid(value):
@@ -167,7 +168,11 @@ def _promise(raw: bytes) -> Promise | None:
     asked = _asked(raw)
     if asked is None:
         return None
-    schema, at = asked
+    return promised(*asked)
+
+
+def promised(schema: Schema, at: str) -> Promise:
+    """JSON that satisfies `schema`, which stands in the request at `at`. Raises BadBody for one that is refused."""
     shape = measured(schema, at)
     return Promise(_compiled(schema, at), shape)
 

@@ -23,7 +23,7 @@ class Trust:
         for judge in self.judges:
             seen = judge(question, replies)
             if seen.score is None:
-                silent.append(seen.why)
+                silent += [seen.why] if seen.why else []
                 continue
             if least is None or least.score is None or seen.score < least.score:
                 least = seen

@@ -1,0 +1,66 @@
+"""Objects to fenced Python that does not parse and fenced JSON that does not decode; runs nothing, whatever it says."""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+
+from sizewise.chat import Reply
+from sizewise.routing.fences import Block, blocks
+from sizewise.routing.policy import Question, Verdict
+
+LONGEST = 10_000  # characters of all blocks together; parsing them takes 10 ms, and 0.1 s where they are made to
+SHELL = (">>>", "%", "!", "$", "In [")
+"""How lines begin that are typed into Python rather than written in it."""
+
+
+def code(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    """0 with the first block that is broken, unless the request itself holds it; no score where there is none."""
+    left = LONGEST
+    for block in (each for reply in replies for choice in reply.choices for each in blocks(choice.text)):
+        left -= len(block.text)
+        if left < 0:
+            break
+        why = _broken(block)
+        if why and not question.form.holds(block.text.strip()):
+            return Verdict(0.0, why)
+    return Verdict(None, "")
+
+
+def _broken(block: Block) -> str:
+    if block.kind in ("python", "py", "python3"):
+        return "the reply's Python does not parse" if not _parses(block.text) else ""
+    if block.kind == "json":
+        return "the reply's JSON does not decode" if not _decodes(block.text) else ""
+    return ""
+
+
+def _parses(text: str) -> bool:
+    """True too where Python gives up: what is too deep for it may be right. A prompt's lines are not checked."""
+    if any(line.lstrip().startswith(SHELL) for line in text.splitlines()):
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "\d" is a warning, and warnings may be errors
+            ast.parse(text)
+    except (SyntaxError, ValueError):  # ValueError: a null character
+        return False
+    except (MemoryError, RecursionError):
+        return True
+    return True
+
+
+def _decodes(text: str) -> bool:
+    """As a whole, or line by line."""
+    return _is_json(text) or all(_is_json(line) for line in text.splitlines() if line.strip())
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    except RecursionError:
+        return True
+    return True
