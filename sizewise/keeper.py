@@ -33,6 +33,8 @@ from sizewise.conversations.state import Stored
 from sizewise.db import Database, Work, connect, file
 from sizewise.egress import DataClass
 from sizewise.errors import BadRequest, ConfigError, Outside, StoreFailed, UnknownPath
+from sizewise.evals import rows as evals
+from sizewise.evals.watch import Watch
 from sizewise.expiry import Expiry
 from sizewise.settings import Conversations, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
@@ -57,7 +59,8 @@ class NewKey(Struct, frozen=True):
 
 
 class Keeper:
-    """One per home; a second one is refused. `keys` shows every change made here at once, `numbers` ids records."""
+    """One per home; a second one is refused. `keys` shows every change made here at once, `numbers` ids records,
+    `watch` knows how good answers were."""
 
     def __init__(
         self,
@@ -94,10 +97,12 @@ class Keeper:
             flush_ms=kept.flush_ms,
             chores=[
                 Retention(kept.keep_days, kept.max_rows),
+                evals.Forgetting(kept.keep_days, kept.max_rows),
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
             ],
         )
+        self.watch = Watch(self._read, self._writer.write, self._settled)
 
     def close(self) -> None:
         """Writes what waits, then lets go of the home."""
@@ -265,7 +270,8 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    return connect(url or file(str(path)), [accounts.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA])
+    rooms = [accounts.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA, evals.SCHEMA]
+    return connect(url or file(str(path)), rooms)
 
 
 def _lock(home: Path) -> int:

@@ -82,10 +82,11 @@ def explain(
         needed = foresight(needed, ask.what)
     candidates, against = field(plan, needed, health)
     turn = affinity.turn(ask) if affinity is not None else None
-    if turn is not None:
+    why = "" if fallen is None else fallen(ask.caller.tenant, plan.name)
+    if why:
+        plan = safe(plan, why)
+    elif turn is not None:
         plan = turn.plan(plan, against)
-    if fallen is not None:
-        plan = safe(plan, fallen(ask.caller.tenant, plan.name))
     steps = _played(plan, needed, candidates) if candidates else ()
     asked_for = {model: step.why for step in reversed(steps) for model in step.models}
     seen = [

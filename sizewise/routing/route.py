@@ -126,10 +126,11 @@ class Routed:
             wishes = msgspec.structs.replace(ask.wishes, data_class=needed.data_class)
             ask = Ask(ask.what, ask.caller, ask.trace, ask.started, wishes, ask.door)
         turn = None if self._affinity is None else self._affinity.turn(ask)
-        if turn is not None:
+        why = "" if self._fallen is None else self._fallen(ask.caller.tenant, plan.name)
+        if why:
+            plan = safe(plan, why)
+        elif turn is not None:
             plan = turn.plan(plan, against)
-        if self._fallen is not None:
-            plan = safe(plan, self._fallen(ask.caller.tenant, plan.name))
         request = _Request(self._connect, self._judge, plan, needed, candidates, ask, send, self._ways, self._total)
         reply = await request.run()
         if turn is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sizewise.cards import Card
 from sizewise.routing.names import Plan
-from sizewise.routing.policy import Field, Question, Route, in_turn, strength
+from sizewise.routing.policy import Field, Policy, Question, Route, in_turn, strength
 
 Fallen = Callable[[str, str], str]
 """Tenant and policy -> why its promise is not trusted there any more, in words; empty when all is well."""
@@ -15,21 +15,32 @@ Fallen = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Safe:
-    """The strongest candidate, asked once more where its failure may pass. A weaker one never steps in."""
+    """The large model, asked once more where its failure may pass; where it may not answer, the strongest that may. No
+    weaker one steps in."""
 
+    large: str
     why: str
     models: tuple[str, ...] = ()
 
     def route(self, question: Question, field: Field) -> Route:
-        best = strongest(field)
-        return in_turn(question, (best,), f"{best.name}, the strongest: {self.why}", retries=1)
+        best = strongest(field, self.large)
+        return in_turn(question, (best,), f"{best.name} alone: {self.why}", retries=1)
 
 
 def safe(plan: Plan, why: str) -> Plan:
-    """The same plan on the safe side, where there is a reason `why`. One that leaves no choice stays as it is."""
-    return replace(plan, policy=Safe(why)) if why and not plan.exact else plan
+    """The same plan on the safe side. One that leaves no choice stays as it is."""
+    return plan if plan.exact else replace(plan, policy=Safe(standard(plan.policy), why))
 
 
-def strongest(field: Field) -> Card:
-    """The one whose answers are the standard."""
-    return max(field, key=lambda candidate: strength(candidate.card)).card
+def standard(policy: Policy) -> str:
+    """The model whose answers are the standard, where the policy promises something of it: the last of its `models`.
+
+    Empty: the strongest there is.
+    """
+    return policy.models[-1] if policy.models and getattr(policy, "promise", None) is not None else ""
+
+
+def strongest(field: Field, large: str = "") -> Card:
+    """`large` where it is among the candidates, else the one presumed to be best."""
+    named = (candidate.card for candidate in field if candidate.card.name == large)
+    return next(named, None) or max(field, key=lambda candidate: strength(candidate.card)).card

@@ -100,7 +100,7 @@ def test_a_fallen_policy_asks_its_strongest_model_alone_and_says_why(words: str)
     routing = Watched("it drifted")
     routing.run(chat(words))
     assert routing.client.results == [("echo/large", "answered")]
-    assert routing.client.chosen.why == "echo/large, the strongest: it drifted"
+    assert routing.client.chosen.why == "echo/large alone: it drifted"
     assert routing.client.chosen.policy == "default"
     assert routing.asked == [("local", "default")]
 
@@ -126,4 +126,4 @@ def test_the_explanation_knows_of_the_safe_side() -> None:
     names = Names((SMALL, LARGE), {"default": Cascade()})
     told = explain(asking(chat()), names, well, EVERYWHERE, fallen=lambda tenant, policy: "it drifted")
     assert [step.models for step in told.steps] == [("echo/large",)]
-    assert told.why == "echo/large, the strongest: it drifted"
+    assert told.why == "echo/large alone: it drifted"
