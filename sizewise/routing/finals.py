@@ -1,0 +1,72 @@
+"""The final answer of a reply that reasons first: what it marks as such; pure, and says nothing of what is right.
+
+Marked is, by the mark that stands last: \\boxed{X}, #### X, "the answer is X" and "Answer: X" (in six languages), and a
+short last paragraph that is a value or stands in bold. A fence around the whole is no part of it. A reply without a mark
+is its own final answer.
+"""
+
+from __future__ import annotations
+
+import re
+
+TAIL = 4_000  # characters at the end in which a mark is looked for
+LONE = 40  # characters of a short last paragraph
+LONE_WORDS = 4
+
+_ANSWER = re.compile(
+    r"\b(?:answer|antwort|ergebnis|réponse|respuesta|risposta|resposta)\b[*_]*\s*"
+    r"(?:(?:is|ist|lautet|est|es|è|é)\b\s*:?|[:=])[*_]*\s*(?=\S)"
+    r"(?!(?:not|that|because|it|complex|nicht|dass|weil)\b)",
+    re.IGNORECASE,
+)
+_HASHES = re.compile(r"^####\s+(?=\S)", re.MULTILINE)
+_BOXED = re.compile(r"\\boxed\s*\{")
+_WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}")
+_END = re.compile(r"(?<=[.!?])[*_\"”]*\s+(?=[A-ZÀ-Þ(])|\n")
+_VALUE = re.compile(
+    r"[-+$€£]?\d\S*(?:\s\S+)?|[A-Ja-j]|\[.*\d.*\]|\{.*\}|(\*\*|__)[^*_]+\1|true|false|yes|no", re.IGNORECASE
+)
+_FENCED = re.compile(r"(`{3,})[\w+-]*\n(.*)\n\1\Z", re.DOTALL)
+_AROUND = " \t\n*_$"
+
+
+def final(text: str) -> str:
+    """Without blanks around it. What is final stays as it is: final(final(x)) == final(x)."""
+    text = text.strip()
+    while (shorter := _marked(text[-TAIL:]).strip()) and len(shorter) < len(text):
+        text = shorter
+    return text
+
+
+def _marked(text: str) -> str:
+    """What the last mark marks; empty where there is none."""
+    fenced = _FENCED.match(text)
+    if fenced is not None and fenced[1] not in fenced[2]:
+        return fenced[2].strip()
+    marks = [(match.start(), match) for mark in (_ANSWER, _HASHES, _BOXED) for match in mark.finditer(text)]
+    if not marks:
+        return _lone(text)
+    match = max(marks, key=lambda each: each[0])[1]
+    rest = text[match.end() :]
+    if match.re is _BOXED:
+        return _WRAPPED.sub(r"\1", _closed(rest)).strip()
+    return _END.split(rest, maxsplit=1)[0].strip(_AROUND).rstrip(".").strip(_AROUND)
+
+
+def _closed(text: str) -> str:
+    """Up to the brace that closes; all of it where none does."""
+    depth = 1
+    for place, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return text[:place]
+    return text
+
+
+def _lone(text: str) -> str:
+    before, blank, last = text.rpartition("\n\n")
+    last = last.strip()
+    if not blank or "```" in text or len(last) > LONE or len(last.split()) > LONE_WORDS:
+        return ""
+    signed = before.rstrip().endswith(",")  # as a letter is
+    return last.strip(_AROUND).rstrip(".") if not signed and _VALUE.fullmatch(last.rstrip(".")) else ""
