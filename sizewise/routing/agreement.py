@@ -10,6 +10,7 @@ import json
 import re
 from ast import literal_eval
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -51,6 +52,22 @@ def agreement(one: Reply, other: Reply) -> bool | None:
     if first.text.strip() != second.text.strip() and (_cut_short(first) or _cut_short(second)):
         return None
     return agree(first.text, second.text)
+
+
+def consistency(replies: Sequence[Reply]) -> float | None:
+    """Self-consistency: of all choices that say anything, the share that agrees with the most common answer, itself
+    included; above 0, up to 1. What cannot be told counts as no agreement. None for fewer than two, and where no two
+    can be told to agree or to differ (Wang et al. 2022, arXiv:2203.11171)."""
+    said = [
+        Reply((choice,), reply.usage)
+        for reply in replies
+        for choice in reply.choices
+        if choice.text.strip() or choice.tool_calls
+    ]
+    told = [[agreement(one, other) for at, other in enumerate(said) if at != place] for place, one in enumerate(said)]
+    if all(each is None for row in told for each in row):
+        return None
+    return (1 + max(row.count(True) for row in told)) / len(said)
 
 
 def agree(one: str, other: str) -> bool | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sizewise.chat import Choice, Function, Reply, ToolCall, Usage
-from sizewise.routing.agreement import agree, agreement
+from sizewise.routing.agreement import agree, agreement, consistency
 from sizewise.routing.finals import final
 
 TIDES = (
@@ -167,7 +167,7 @@ def test_long_and_odd_replies_are_compared_all_the_same(unit: str) -> None:
     agree(unit * 20_000, unit * 20_000 + "x")
 
 
-# ---- calls and cuts
+# ---- calls, cuts, choices
 
 
 def test_calls_agree_by_what_they_would_do() -> None:
@@ -187,3 +187,29 @@ def test_a_reply_that_was_cut_before_its_answer_tells_nothing() -> None:
     assert agreement(reply("First we add.\n#### 7", finish="length"), reply("7")) is True
     assert agreement(reply("7", finish="length"), reply("7")) is True
     assert agreement(Reply((), Usage()), reply("7")) is None
+
+
+def test_consistency_is_the_share_of_the_most_common_answer() -> None:
+    assert consistency([reply("7"), reply("The answer is 7."), reply("8"), reply("9")]) == 0.5
+    assert consistency([reply("7"), reply("7"), reply("7")]) == 1
+    assert consistency([reply("7"), reply("8")]) == 0.5
+    several = Reply((Choice(0, "7"), Choice(1, "7"), Choice(2, "8"), Choice(3, "  ")), Usage())
+    assert consistency([several]) == pytest.approx(2 / 3)
+    calls = [reply("", ("f", "{}")), reply("", ("f", "")), reply("7")]
+    assert consistency(calls) == pytest.approx(2 / 3)
+
+
+def test_without_two_that_can_be_compared_there_is_no_consistency() -> None:
+    assert consistency([]) is None
+    assert consistency([reply("7"), reply("")]) is None
+    assert (
+        consistency([reply("Light scatters in the air above us."), reply("Waves of one kind are bent more.")]) is None
+    )
+
+
+@given(some.lists(some.sampled_from(["7", "8", "x", "", "The answer is 7."]), max_size=6))
+def test_consistency_does_not_depend_on_the_order(texts: list[str]) -> None:
+    replies = [reply(text) for text in texts]
+    share = consistency(replies)
+    assert share == consistency(replies[::-1])
+    assert share is None or 0 < share <= 1
