@@ -18,7 +18,7 @@ from platformdirs import user_cache_path, user_data_path
 from sizewise.endpoints import filled
 from sizewise.errors import ConfigError, nearest
 from sizewise.proxies import Proxies
-from sizewise.settings import File, Provider, is_reference
+from sizewise.settings import File, Policy, Provider, is_reference
 from sizewise.table import parse, read, refuse
 
 VARIABLES = (
@@ -136,7 +136,8 @@ def _read(path: Path) -> File:
     wrong.extend(_contradictions(file, wrong))
     refuse(wrong, path)
     providers = {name: _at_home(each, path.parent) for name, each in file.providers.items()}
-    policies = {**File().policies, **file.policies}  # `default` is always there
+    policies = {name: _proven(each, path.parent) for name, each in file.policies.items()}
+    policies = {**File().policies, **policies}  # `default` is always there
     vault = replace(file.vault, key=_from(path.parent, file.vault.key))
     return replace(file, policies=MappingProxyType(policies), providers=MappingProxyType(providers), vault=vault)
 
@@ -168,6 +169,14 @@ def _at_home(provider: Provider, folder: Path) -> Provider:
     replicas = tuple(replace(each, key=_from(folder, each.key)) for each in provider.replicas)
     key = _from(folder, provider.key)
     return replace(provider, key=key, headers=MappingProxyType(headers), replicas=replicas)
+
+
+def _proven(policy: Policy, folder: Path) -> Policy:
+    """The same for the file of a proof."""
+    proof = policy.options.get("proof")
+    if not isinstance(proof, str):
+        return policy
+    return replace(policy, options={**policy.options, "proof": str(folder / Path(proof).expanduser())})
 
 
 def _from(folder: Path, text: str) -> str:

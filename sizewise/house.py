@@ -6,6 +6,7 @@ requests in flight finish in the old one. Means (keeper, model workers, metrics)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from random import random
 
@@ -18,8 +19,8 @@ from sizewise.cards import Card
 from sizewise.client import Client
 from sizewise.config import Settings
 from sizewise.egress import DataClass, Egress, Place
-from sizewise.errors import ConfigError, Forbidden, UnknownModel, nearest
-from sizewise.evals.learnt import learned
+from sizewise.errors import BadRequest, ConfigError, Forbidden, UnknownModel, nearest
+from sizewise.evals.learnt import learned, minds, options
 from sizewise.keeper import Keeper
 from sizewise.kinds import Once
 from sizewise.providers.connect import Connections
@@ -34,11 +35,13 @@ from sizewise.routing.route import Routed
 from sizewise.routing.sessions import Sessions
 from sizewise.routing.trust import Trust
 from sizewise.routing.ways import Ways
+from sizewise.routing.weighed import Mind
 from sizewise.settings import Policy as Wanted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
 
-JUDGES = ("rules", "calls", "code", "language", "confidence")
+RULES = ("rules", "calls", "code", "language")
+JUDGES = (*RULES, "confidence")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -65,6 +68,7 @@ class House:
     connections: Connections
     answer: Answerer
     foresight: Foresight | None
+    minds: Mapping[str, Mind]  # by policy
     hosts: frozenset[str]  # Host names this server answers to; empty: all
 
     def caller(self, key: str, host: str) -> Caller:
@@ -93,8 +97,8 @@ class House:
     def explain(self, ask: Ask) -> Decision:
         """The decision for `ask` without the call."""
         settings, health = self.settings, self.connections.health
-        minds = affinity(settings, self.means)
-        return explain(ask, self.names, health, reach(settings), settings.router.data_class, minds, self.foresight)
+        sessions, unsaid = affinity(settings, self.means), settings.router.data_class
+        return explain(ask, self.names, health, reach(settings), unsaid, sessions, self.foresight, self.minds)
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
@@ -128,6 +132,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     policies = {name: policy(name, wanted, load) for name, wanted in settings.policies.items()}
     names = Names(cards, policies, router.policy, router.small, router.large)
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
+    known = minds(policies, cards, Trust(tuple(load("judges", name) for name in RULES)))
 
     ways = Ways(connections.spare, connections.left, random, router.total_s)
     foresight = learned(settings.learned, cards)
@@ -143,13 +148,14 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         affinity(settings, means),
         ways,
         foresight,
+        known,
     )
     answer = exact(answer, names, settings.exact_cache)
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
-    return House(settings, means, cards, names, client, connections, answer, foresight, hosts)
+    return House(settings, means, cards, names, client, connections, answer, foresight, known, hosts)
 
 
 def reach(settings: Settings) -> dict[DataClass, Place]:
@@ -170,7 +176,9 @@ def policy(name: str, wanted: Wanted, load: Once) -> Policy:
         hint = nearest(strange, known) or f"known: {', '.join(known)}"
         raise ConfigError(f"policies.{name}: a {wanted.kind} has no option {strange!r}", hint)
     try:
-        made: Policy = msgspec.convert(dict(wanted.options), kind)
+        made: Policy = msgspec.convert(options(name, wanted.options), kind)
+    except BadRequest as error:
+        raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"policies.{name}: {error}", f"see the options of {wanted.kind!r} in docs/reference"

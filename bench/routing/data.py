@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sizewise.errors import BadRequest
-from sizewise.evals.calibrate import answered
-from sizewise.evals.crossed import Answered
+from sizewise.evals.crossed import Answered, answered
 from sizewise.evals.folder import read
 from sizewise.evals.outcomes import Outcomes
 
@@ -45,7 +44,7 @@ def task(folder: Path, small: str, large: str, second: str | None, ratio: float)
     if not rows:
         raise BadRequest(f"no prompt was answered by both {small!r} and {large!r}", "name two that share prompts")
     beside = second or _second(outcomes, small, large, rows)
-    asked = answered(outcomes, small, large, rows, beside)
+    asked = answered(outcomes, [small, *([beside] if beside else [])], large)
     return Task(
         folder.resolve().name,
         list(asked.prompts),

@@ -63,7 +63,7 @@ def words(labels: int | None = None) -> Router:
             rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
             seen = Words([texts[each] for each in rest])
             rows = seen.rows([texts[each] for each in some])
-            worth[some] = gains(odds(seen, rows, task.small[rest], task.large[rest]))
+            worth[some] = gains(odds(seen, rows, task.answered.good[rest][:, [0, -1]]))
         return worth
 
     return rank
@@ -86,7 +86,7 @@ def neighbours(task: Task, seed: int) -> Floats:
 
 def agreement(task: Task, seed: int) -> Floats:
     """No label: up where the second small model says something else."""
-    return np.asarray([0.0 if each is True else 1.0 for each in task.answered.agrees])
+    return np.asarray([0.0 if task.answered.agrees(each) is True else 1.0 for each in range(len(task.prompts))])
 
 
 def cascade(labels: int | None = None) -> Router:
@@ -97,10 +97,13 @@ def cascade(labels: int | None = None) -> Router:
         asked, worth = task.answered, np.zeros(len(texts))
         for held in range(FOLDS):
             rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
-            known = crossed(asked, texts, rest, seed + 3)
-            learnt = combine(known, task.small[rest].tolist(), task.large[rest].tolist())
+            found, count = crossed(asked, texts, rest, seed + 3), len(asked.columns)
+            known = [asked.signals(int(i), its, count) for i, its in zip(rest, found, strict=True)]
+            learnt = combine(known, asked.good[rest])
             found = odds_of(asked, texts, rest, some)
-            worth[some] = [learnt.gain(asked.signals(int(i), its)) for i, its in zip(some, found, strict=True)]
+            worth[some] = [
+                learnt.worth(asked.signals(int(i), its, count))[0] for i, its in zip(some, found, strict=True)
+            ]
         return worth
 
     return rank

@@ -69,8 +69,8 @@ def rows(
                 for method in methods:
                     chosen = certify(method, pairs, grid, Promise(quality, SURE), judged=METHODS[method]).best
                     if chosen is not None:
-                        broken[method] += true[chosen.threshold] > 1e-12
-                        served[method] += shares[chosen.threshold]
+                        broken[method] += true[chosen.at] > 1e-12
+                        served[method] += shares[chosen.at]
             for method in methods:
                 yield Row(method, quality, sample, draws, broken[method], served[method] / draws, best)
 

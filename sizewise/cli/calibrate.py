@@ -1,18 +1,35 @@
-"""`sizewise calibrate`: what could be promised on recorded outcomes, and what that would save; asks no model."""
+"""`sizewise calibrate`: what can be promised on recorded outcomes, what that saves, and the policy that keeps it."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from sizewise.cli.options import placed, wants_json
+from sizewise import __version__
+from sizewise.cards import Card
+from sizewise.catalog.read import cards
+from sizewise.cli.options import placed, settings, wants_json
 from sizewise.cli.paper import count, write_json, write_table
-from sizewise.errors import ConfigError
+from sizewise.cli.patch import diff, with_table
+from sizewise.cli.priced import answers, priced
+from sizewise.config import Settings
+from sizewise.errors import BadRequest, ConfigError, Outside
 from sizewise.evals.folder import read
+from sizewise.money import Price
 from sizewise.routing.promise import Promise
+from sizewise.routing.proof import Proof, write
+from sizewise.settings import NAME
+
+if TYPE_CHECKING:
+    from sizewise.evals.calibrate import Calibration, Tried
 
 NEEDS = "numpy"
 
@@ -21,10 +38,15 @@ NEEDS = "numpy"
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--small", required=True, metavar="MODEL", help="The small model, as the outcomes name it.")
 @click.option("--large", required=True, metavar="MODEL", help="The large one: the promise is of its quality.")
-@click.option("--second", metavar="MODEL", help="Another small model, whose agreement counts as evidence.")
+@click.option("--second", metavar="MODEL", help="Another small model, for a second opinion.")
 @click.option("--quality", default=0.95, show_default=True, help="Of the large model's, 0 to 1.")
 @click.option("--sure", default=0.95, show_default=True, help="Chance that what is promised is true, 0 to 1.")
 @click.option("--ratio", default=0.1, show_default=True, help="Price of a small answer, where a large one costs 1.")
+@click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
+@click.option("--checker", default="", metavar="WORDS", help="What scored the answers.")
+@click.option("--checker-error", type=float, metavar="SHARE", help="Of its scores, how many are wrong, 0 to 1.")
+@click.option("--policy", default="promised", show_default=True, metavar="NAME", help="The policy that keeps it.")
+@click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
 @click.option("--seed", default=0, show_default=True, help="Of the lot that parts the prompts.")
 @placed
 @click.pass_context
@@ -38,50 +60,128 @@ def calibrate(
     quality: float,
     sure: float,
     ratio: float,
+    prices: tuple[str, ...],
+    checker: str,
+    checker_error: float | None,
+    policy: str,
+    writes: bool,
     seed: int,
 ) -> None:
-    """What could be promised, and what it would save.
+    """What can be promised, what it saves, and the policy that keeps it.
 
-    FOLDER holds recorded outcomes: prompts.jsonl and outcomes.jsonl. Half of the prompts teach, the other half proves.
-    Asks no model and changes no setting. Ends with 1 when nothing can be promised yet, and says how many prompts that
-    would take.
+    FOLDER holds prompts.jsonl and outcomes.jsonl. Asks no model. Ends with 1 when nothing can be promised yet.
 
     \b
-    Example: sizewise calibrate data/mine --small phi --large gpt --quality 0.95
+    Example: sizewise calibrate data/mine --small phi --large gpt --write
     """
     if find_spec(NEEDS) is None:
         raise ConfigError("calibrating needs numpy", "pip install numpy, where Sizewise is installed")
+    if not NAME.match(policy):
+        raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '.', '_' and '-'")
+    if checker_error is not None and not 0 <= checker_error <= 1:
+        raise BadRequest(f"--checker-error is {checker_error!r}", "it is a share from 0 to 1")
     from sizewise.evals.calibrate import calibrate as calibrated
 
-    found = calibrated(read(folder), small, large, Promise(quality, sure, large), second=second, ratio=ratio, seed=seed)
+    outcomes, names = read(folder), [small, *([second] if second else []), large]
+    here = _here(names, settings())
+    known = priced(prices, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
+    if sys.stderr.isatty():
+        click.echo(f"Learning from {count(len(outcomes.ids) // 2)} prompts, proving with the others ...", err=True)
+    found = calibrated(
+        outcomes,
+        names[:-1],
+        large,
+        Promise(quality, sure, large),
+        costs=answers(outcomes, names, known, ratio),
+        seed=seed,
+        date=date.today().isoformat(),
+        version=__version__,
+        checker=checker or "the scores of the outcomes",
+        checker_error=checker_error,
+    )
+    proof = found.proof if found.chosen is not None else None
+    file, changed = (None, []) if proof is None else _changed(settings(), policy, proof, here, found.promise, writes)
     if wants_json():
-        write_json(msgspec.to_builtins(found))
+        told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "proof"}
+        write_json({**told, "kept": msgspec.to_builtins(proof.kept) if proof else [], "diff": changed})
     else:
-        click.echo(
-            f"{small} is right {found.small_good:.1%} of the time, {large} {found.large_good:.1%}: "
-            f"{count(found.proved)} prompts that prove; {count(found.taught)} others taught"
-        )
-        click.echo()
-        write_table(
-            ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PAIRS NEEDED"),
-            [
-                (
-                    each.policy,
-                    f"{each.served:.0%}",
-                    "-" if each.quality is None else f"{each.quality:.1%}",
-                    f"{each.saves:.0%}",
-                    "-" if each.served or each.needs is None else f"about {count(each.needs)}",
-                )
-                for each in found.tried
-            ],
-        )
-        click.echo()
-        if found.chosen is None:
-            click.echo(f"Nothing that saves keeps {quality:g} of the quality of {large} with chance {sure:g} yet.")
-        else:
+        _show(found, checker, checker_error)
+        if file is not None:
+            click.echo()
+            click.echo("\n".join(changed) or "The settings say so already.")
+            click.echo()
             click.echo(
-                f"With chance {sure:g} the policy {found.chosen.policy!r} keeps at least {quality:g} of the quality of "
-                f"{large}, as these scores measure it, and saves {found.chosen.saves:.0%} of its cost."
+                f"{'Written' if writes else 'Nothing is written yet: --write writes this'}, and the proof to {file}."
             )
-        click.echo("No router uses this yet: it is what could be promised.")
     ctx.exit(0 if found.chosen is not None else 1)
+
+
+def _show(found: Calibration, checker: str, checker_error: float | None) -> None:
+    small, large, promise = found.small[0], found.large, found.promise
+    click.echo(
+        f"{small} is right {found.small_good:.1%} of the time, {large} {found.large_good:.1%}: "
+        f"{count(found.proved)} prompts that prove; {count(found.taught)} others taught"
+    )
+    click.echo()
+    heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PAIRS NEEDED")
+    write_table(heads, [_row(each) for each in found.tried])
+    click.echo()
+    if found.chosen is None:
+        said = f"{promise.quality:g} of the quality of {large} with chance {promise.sure:g}"
+        click.echo(f"Nothing that saves keeps {said} yet.")
+        return
+    measured = f"as {checker} measures it" if checker else "as these scores measure it"
+    wrong = "" if checker_error is None else f" (wrong in {checker_error:.1%} of its scores)"
+    click.echo(
+        f"With chance {promise.sure:g} the policy {found.chosen.policy!r} keeps at least {promise.quality:g} of the "
+        f"quality of {large}, {measured}{wrong}, and saves {found.chosen.saves:.0%} of its cost."
+    )
+
+
+def _row(each: Tried) -> Sequence[str]:
+    quality = "-" if each.quality is None else f"{each.quality:.1%}"
+    needs = "-" if each.served or each.needs is None else f"about {count(each.needs)}"
+    return each.policy, f"{each.served:.0%}", quality, f"{each.saves:.0%} +- {each.within:.0%}", needs
+
+
+def _said(ctx: click.Context, option: str) -> bool:
+    return ctx.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+
+
+def _here(names: Sequence[str], known: Settings) -> dict[str, Card | None]:
+    """The configured model that each name means, where it means one."""
+    found: dict[str, Card | None] = {}
+    for name in names:
+        same = [card for card in cards(known) if name in (card.name, card.model, card.name.partition("/")[2])]
+        found[name] = same[0] if len(same) == 1 else None
+    return found
+
+
+def _prices(here: Mapping[str, Card | None]) -> dict[str, Price]:
+    """Those of the configured models; none where one is unknown or the large model is free."""
+    prices = {name: card.price for name, card in here.items() if card is not None and card.price.of(1, 1) is not None}
+    return prices if len(prices) == len(here) and [*prices.values()][-1].of(1, 1) else {}
+
+
+def _changed(
+    known: Settings, policy: str, proof: Proof, here: Mapping[str, Card | None], promise: Promise, writes: bool
+) -> tuple[Path, Sequence[str]]:
+    """Where the proof lies, and what changes in the settings, as a diff; written where it shall be."""
+    config = known.config or Path("sizewise.toml").absolute()
+    file = config.with_name(f"{policy}.proof.json")
+    named = [name if (card := here[name]) is None else card.name for name in proof.models]
+    lines = (
+        'kind = "promised"',
+        f'promise = {{quality = {promise.quality:g}, of = "large", sure = {promise.sure:g}}}',
+        f'proof = "{file.name}"',
+        f"models = {json.dumps(named, ensure_ascii=False)}",
+    )
+    try:
+        old = config.read_text() if config.is_file() else ""
+        new = with_table(old, f"[policies.{policy}]", lines)
+        if writes:
+            file.write_bytes(write(proof))
+            config.write_text(new)
+    except OSError as error:
+        raise Outside(f"cannot write {error.filename!r}: {error.strerror}", "make it writable") from error
+    return file, diff(old, new, config.name)

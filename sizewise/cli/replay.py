@@ -10,19 +10,22 @@ import click
 import msgspec
 
 from sizewise.cards import Card, Endpoint
+from sizewise.chat import Reply
 from sizewise.cli.options import placed, settings, wants_json
 from sizewise.cli.paper import count, write_json, write_table
+from sizewise.cli.priced import priced
 from sizewise.errors import BadRequest, nearest
 from sizewise.evals.folder import read
-from sizewise.evals.learnt import learned
+from sizewise.evals.learnt import learned, mind
 from sizewise.evals.outcomes import Outcomes
 from sizewise.evals.replay import Case, Replayed, cases
 from sizewise.evals.replay import replay as replayed
 from sizewise.house import policy as made
 from sizewise.kinds import Once, names
-from sizewise.money import UNKNOWN, Price, dollars, per_million
+from sizewise.money import UNKNOWN, Price, dollars
 from sizewise.routing.policies.fixed import Fixed
-from sizewise.routing.policy import Policy
+from sizewise.routing.policies.promised import Promised
+from sizewise.routing.policy import Policy, Question, Verdict
 from sizewise.settings import Policy as Wanted
 
 
@@ -42,10 +45,12 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
     Example: sizewise replay cascade data/mine --models phi,gpt --price phi=0.05,0.1 --price gpt=2,8
     """
     outcomes = read(folder)
-    cards = _cards(outcomes, models, _prices(prices, outcomes))
-    played = cases(outcomes, cards, learned(router, cards))
+    cards = _cards(outcomes, models, priced(prices, outcomes))
+    its = _policy(policy)
+    known = mind(its, cards, _silent) if isinstance(its, Promised) else None
+    played = cases(outcomes, cards, learned(router, cards) if known is None else known.foresight)
     began = perf_counter()
-    rows = {policy: replayed(_policy(policy), played, outcomes, cards)}
+    rows = {policy: replayed(its, played, outcomes, cards, None if known is None else known.judge)}
     speed = len(played) / max(1e-9, perf_counter() - began)
     for card in cards:
         rows[f"{card.name} alone"] = replayed(
@@ -60,6 +65,11 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
     )
     click.echo()
     click.echo(f"{count(len(played))} prompts, {count(round(speed))} decisions a second")
+
+
+def _silent(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    """No rule can be applied to an answer of which only its end was recorded."""
+    return Verdict(None, "nothing to judge")
 
 
 def _only(case: Case, card: Card) -> Case:
@@ -94,19 +104,6 @@ def _cards(outcomes: Outcomes, models: str | None, prices: dict[str, Price]) -> 
 def _mean(outcomes: Outcomes, name: str) -> float:
     known = [score for score in outcomes.column(name).score if not isnan(score)]
     return sum(known) / max(1, len(known))
-
-
-def _prices(said: tuple[str, ...], outcomes: Outcomes) -> dict[str, Price]:
-    found: dict[str, Price] = {}
-    for each in said:
-        name, _, rest = each.rpartition("=")
-        outcomes.column(name)
-        try:
-            into, out = (per_million(part) for part in rest.split(","))
-        except ValueError as why:
-            raise BadRequest(f"{each!r} is no price", "write it as MODEL=IN,OUT, as in mine=2,8") from why
-        found[name] = Price(input=into, output=out)
-    return found
 
 
 def _policy(name: str) -> Policy:

@@ -1,27 +1,37 @@
-"""What may be promised on recorded outcomes, by which policy and threshold, and what it saves; needs numpy.
+"""What may be promised on recorded outcomes, by which policy and level, and what it saves; needs numpy.
 
 Half of the prompts teach, the other half proves: neither sees the other's scores. Two policies are tried, the chance of
-error shared out between them: *prompt* chooses before anybody is asked, *cascade* after the small model has answered.
-What certifies and saves most is chosen; nothing saves less than asking the large model always.
+error shared out between them: *prompt* chooses before anybody is asked; *cascade* may ask small models first, and stops
+where going on costs more than it is worth. What certifies and saves most is chosen; nothing saves less than asking the
+large model always.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
-from sizewise.errors import BadRequest
-from sizewise.evals.crossed import Answered, crossed, gains, odds_of
+from sizewise.evals.crossed import Answered, answered, crossed, gains
 from sizewise.evals.outcomes import Outcomes
-from sizewise.routing.agreement import same
+from sizewise.evals.stopping import GRID, levels
 from sizewise.routing.combine import combine
-from sizewise.routing.learn import FEWEST, Floats, Ints
-from sizewise.routing.promise import Certified, Pair, Promise, certify, wanted
+from sizewise.routing.learn import Floats, Ints, learn
+from sizewise.routing.levels import Level, Stage
+from sizewise.routing.promise import Certified, Losses, Promise, Step, in_sequence, wanted
+from sizewise.routing.proof import Kept, Origin, Proof
+from sizewise.routing.quality import Predictor
+from sizewise.routing.signals import Combined
+from sizewise.routing.signals import odds as log_odds
 
-GRID = 40  # thresholds of a policy
+QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
+"""Certified beside the one that is asked for, each by itself, so that a request may wish for another."""
+SURE = 1.96  # standard errors of an interval of 95 %
+STRANGE = 10.0  # worth of the large model where the prompt is unlike all that taught
 
 
 class Tried(Struct, frozen=True):
@@ -32,112 +42,186 @@ class Tried(Struct, frozen=True):
     served: float
     quality: float | None  # as measured; None: nothing was certified
     saves: float  # of the cost of asking the large model always
+    within: float  # half the width of its 95 % interval
     needs: int | None
 
 
-@dataclass(frozen=True)
-class Way:
-    """A policy on its way to be tried: the worth of the large model for the prompts that taught, which fix the grid,
-    and for those that prove; what a request costs `always`, and beside that where it is `kept` small."""
-
-    name: str
-    taught: Floats
-    proved: Floats
-    always: float
-    kept: float
-
-
 class Calibration(Struct, frozen=True):
-    """`chosen` is None where no policy both keeps the promise and saves."""
+    """`chosen` is None where no policy both keeps the promise and saves. `proof` holds whatever can be promised."""
 
-    small: str
+    small: tuple[str, ...]
     large: str
-    second: str | None
     promise: Promise
     taught: int  # prompts that taught
     proved: int  # prompts that proved
-    small_good: float  # mean scores of the latter
+    small_good: float  # mean scores of the latter, of the first small model
     large_good: float
-    ratio: float
     tried: tuple[Tried, ...]
     chosen: Tried | None
-    digest: str
-    seed: int
+    proof: Proof | None
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What is known of some prompts stage by stage: the worth of the large model, and who is best so far."""
+
+    worth: list[Floats]
+    best: list[Ints]
+
+
+@dataclass(frozen=True)
+class Played:
+    """A level on the prompts that proved: what was given, 0..1, and what that cost, a large answer costing 1."""
+
+    level: Level
+    got: Floats
+    cost: Floats
+    served: float
+
+    @property
+    def saves(self) -> float:
+        return 1.0 - float(self.cost.mean())
+
+    @property
+    def within(self) -> float:
+        return SURE * float(self.cost.std()) / sqrt(len(self.cost))
 
 
 def calibrate(
     outcomes: Outcomes,
-    small: str,
+    small: Sequence[str],
     large: str,
     promise: Promise,
     *,
-    second: str | None = None,
-    ratio: float = 0.1,
+    costs: Sequence[float] = (0.1, 0.1, 1.0),
     seed: int = 0,
+    date: str = "",
+    version: str = "",
+    checker: str = "the scores of the outcomes",
+    checker_error: float | None = None,
 ) -> Calibration:
-    """`ratio`: what an answer of a small model costs, where one of the large model costs 1. Raises BadRequest."""
-    rows = outcomes.answered(small, large)
-    if len(rows) < 2 * FEWEST:
-        hint = f"label {2 * FEWEST - len(rows)} more: half of them teach, half prove"
-        raise BadRequest(f"{len(rows)} prompts were answered by both {small!r} and {large!r}", hint)
-    asked = answered(outcomes, small, large, rows, second)
-    mixed = np.random.default_rng(seed).permutation(len(rows))
-    taught, proved = np.sort(mixed[: len(rows) // 2]), mixed[len(rows) // 2 :]
-    texts = asked.texts
-    before, after = (gains(odds_of(asked, texts, taught, part)) for part in (taught, proved))
-    ways = (
-        Way("prompt", before, after, 0.0, ratio),
-        Way("cascade", *_after(asked, texts, taught, proved, seed), ratio * (2.0 if second else 1.0), 0.0),
-    )
-    error = (1.0 - promise.sure) / len(ways)
-    small_good, large_good = asked.small[proved], asked.large[proved]
-    tried = tuple(_tried(way, small_good, large_good, promise, error) for way in ways)
-    best = max(tried, key=lambda each: each.saves)
+    """`costs`: of one answer of each small model and of the large one, in any unit. Raises BadRequest."""
+    asked = answered(outcomes, small, large)
+    mixed = np.random.default_rng(seed).permutation(len(asked.prompts))
+    taught, proved = np.sort(mixed[: len(mixed) // 2]), mixed[len(mixed) // 2 :]
+    predictor, after, before = _taught(asked, (*small, large), taught, seed, date, outcomes.digest, version)
+    new = _ahead(asked, proved, _foreseen(predictor, asked, (*small, large), proved), after)
+    paid = [cost / costs[-1] for cost in costs[: len(small)]]
+    families = {
+        "prompt": [Level((Stage(price, price),)) for price in _prices(before.worth[0])],
+        "cascade": levels(before.worth, paid),
+    }
+    played = {name: [_play(each, new, asked.good[proved], paid) for each in its] for name, its in families.items()}
+    tried = {
+        quality: [
+            _tried(name, its, asked.large[proved], replace(promise, quality=quality)) for name, its in played.items()
+        ]
+        for quality in sorted({*QUALITIES, promise.quality})
+    }
+    origin = Origin(outcomes.digest, seed, date, len(taught), len(proved), checker, checker_error, version)
+    kept = tuple(each for quality, its in tried.items() if (each := _kept(quality, its, played)) is not None)
+    mine = tried[promise.quality]
+    best = max(mine, key=lambda each: each.saves)
     return Calibration(
-        small,
+        tuple(small),
         large,
-        second,
         promise,
         len(taught),
         len(proved),
-        float(small_good.mean()),
-        float(large_good.mean()),
-        ratio,
-        tried,
+        float(asked.small[proved].mean()),
+        float(asked.large[proved].mean()),
+        tuple(mine),
         best if best.saves > 0 else None,
-        outcomes.digest,
-        seed,
+        Proof(tuple(small), large, promise.sure, kept, predictor, after, origin) if kept else None,
     )
 
 
-def answered(outcomes: Outcomes, small: str, large: str, rows: Sequence[int], second: str | None) -> Answered:
-    """Raises BadRequest for a model that nobody asked."""
-    one, good = outcomes.column(small), outcomes.column(large)
-    agrees: list[bool | None] = [None] * len(rows)
-    if second is not None:
-        other = outcomes.column(second)
-        agrees = [same(one.answer[row], other.answer[row]) for row in rows]
-    small_is, large_is = (np.asarray([column.score[row] for row in rows]) for column in (one, good))
-    return Answered([outcomes.prompts[row] for row in rows], small_is, large_is, one, rows, agrees)
+def _prices(worth: Floats) -> list[float]:
+    found: list[float] = np.unique(np.quantile(worth, np.linspace(0.0, 1.0, GRID))).tolist()
+    return found
 
 
-def _after(asked: Answered, texts: Sequence[str], taught: Ints, proved: Ints, seed: int) -> tuple[Floats, Floats]:
-    """The worth of the large model, known after the small one's answer, of both halves."""
-    known = crossed(asked, texts, taught, seed)
-    learnt = combine(known, asked.small[taught].tolist(), asked.large[taught].tolist())
-    odds = odds_of(asked, texts, taught, proved)
-    new = [asked.signals(int(each), its) for each, its in zip(proved, odds, strict=True)]
-    before, after = (np.asarray([learnt.gain(each) for each in part]) for part in (known, new))
-    return before, after
+def _taught(
+    asked: Answered, names: tuple[str, ...], taught: Ints, seed: int, date: str, data: str, version: str
+) -> tuple[Predictor, tuple[Combined, ...], Ahead]:
+    """The predictor by the prompt, what answers tell beside it, and what both say of the prompts that taught."""
+    scores = {name: asked.good[taught, place].tolist() for place, name in enumerate(names)}
+    predictor = learn(
+        [asked.prompts[each] for each in taught],
+        scores,
+        small=names[0],
+        large=names[-1],
+        seed=seed,
+        date=date,
+        data=data,
+        version=version,
+    )
+    odds = crossed(asked, asked.texts, taught, seed)
+    after = []
+    for count in range(1, len(names)):
+        signals = [asked.signals(int(each), its, count) for each, its in zip(taught, odds, strict=True)]
+        after.append(combine(signals, asked.good[taught][:, [*range(count), -1]]))
+    # What it is worth is certified here, so it need not be surely better than chance by itself.
+    return replace(predictor, abstains=""), tuple(after), _ahead(asked, taught, odds, tuple(after))
 
 
-def _tried(way: Way, small: Floats, large: Floats, promise: Promise, error: float) -> Tried:
-    grid = np.unique(np.quantile(-way.taught, np.linspace(0.0, 1.0, GRID))).tolist()
-    columns = (column.tolist() for column in (-way.proved, small, large))
-    pairs = [Pair(*each) for each in zip(*columns, strict=True)]
-    certified = certify(way.name, pairs, grid, promise, error=error)
+def _foreseen(predictor: Predictor, asked: Answered, names: tuple[str, ...], some: Ints) -> Floats:
+    """Log-odds as they will be foreseen of new prompts, (n, models); nan where nothing is."""
+    found = [predictor.predicted(asked.prompts[each]) for each in some]
+    return np.asarray([[log_odds(its[name]) if its else np.nan for name in names] for its in found])
+
+
+def _ahead(asked: Answered, some: Ints, odds: Floats, after: tuple[Combined, ...]) -> Ahead:
+    worth: list[Floats] = [np.where(np.isnan(odds[:, 0]), STRANGE, gains(odds))]
+    best: list[Ints] = [np.zeros(len(some), np.int64)]
+    for count, combined in enumerate(after, 1):
+        found = [
+            (STRANGE, 0) if np.isnan(its[0]) else combined.worth(asked.signals(int(each), its, count))
+            for each, its in zip(some, odds, strict=True)
+        ]
+        worth.append(np.asarray([its for its, _ in found], float))
+        best.append(np.asarray([place for _, place in found], np.int64))
+    return Ahead(worth, best)
+
+
+def _play(level: Level, ahead: Ahead, good: Floats, asking: Sequence[float]) -> Played:
+    """Everybody's way through the stages at once."""
+    count = len(good)
+    got, cost, small = good[:, -1].copy(), np.ones(count), np.zeros(count, bool)
+    waiting, paid = np.ones(count, bool), 0.0
+    for place, (stage, worth, best) in enumerate(zip(level.stages, ahead.worth, ahead.best, strict=False)):
+        given, up = waiting & (worth <= stage.give), waiting & (worth > stage.up) & (worth > stage.give)
+        got[given] = good[np.flatnonzero(given), best[given]]
+        cost[given] = paid if place else asking[0]
+        cost[up] = paid + 1.0
+        small |= given
+        waiting &= ~given & ~up
+        paid += asking[place] if place < len(asking) else 0.0
+    return Played(level, got, cost, float(small.mean()))
+
+
+def _tries(played: Sequence[Played], large: Floats, promise: Promise) -> Iterator[tuple[Step, Losses]]:
+    reference = float(large.sum()) or 1.0
+    for place, its in enumerate(played):
+        step = Step(float(place), its.served, float(its.got.sum()) / reference, its.saves)
+        yield step, (promise.quality * large - its.got).tolist()
+
+
+def _tried(name: str, played: Sequence[Played], large: Floats, promise: Promise) -> Tried:
+    error = (1.0 - promise.sure) / 2  # of two policies
+    certified = in_sequence(name, len(large), _tries(played, large, promise), promise, error=error)
     best, needs = certified.best, wanted(certified, error)
     if best is None:
-        return Tried(way.name, certified, 0.0, None, 0.0, needs)
-    saves = max(0.0, (1.0 - way.kept) * best.served - way.always)
-    return Tried(way.name, certified, best.served, best.quality, saves, needs)
+        return Tried(name, certified, 0.0, None, 0.0, 0.0, needs)
+    its = played[round(best.at)]
+    return Tried(name, certified, best.served, best.quality, max(0.0, its.saves), its.within, needs)
+
+
+def _kept(quality: float, tried: Sequence[Tried], played: dict[str, list[Played]]) -> Kept | None:
+    """The policy that saves most at this quality; None where none saves."""
+    its = max(tried, key=lambda each: each.saves)
+    best = its.certified.best
+    if best is None or its.saves <= 0 or its.quality is None:
+        return None
+    level = played[its.policy][round(best.at)].level
+    return Kept(quality, its.policy, level, its.quality, its.served, its.saves, its.within)

@@ -4,72 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 
 import numpy as np
+from msgspec.structs import replace
 
-from sizewise.evals.outcomes import Column
+from sizewise.errors import BadRequest
+from sizewise.evals.outcomes import Column, Outcomes, heard
 from sizewise.routing.features import plain
-from sizewise.routing.learn import Floats, Ints, Rows, Words, head
-from sizewise.routing.signals import Signals
+from sizewise.routing.learn import FEWEST, Floats, Ints, Rows, Words, head
+from sizewise.routing.signals import Signals, agreed
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Prompts that a small and a large model answered, with how good that was (0..1), and what the small one said.
-
-    `rows` are their places in the columns. `agrees`: with a second small model; None where that is not known.
-    """
+    """Prompts that every model answered. `good`: how well, 0..1, (n, models), the small ones in the order of asking and
+    the large one last. `columns` are the small ones', `rows` the prompts' places in them."""
 
     prompts: Sequence[str]
-    small: Floats
-    large: Floats
-    column: Column
+    good: Floats
+    columns: tuple[Column, ...]
     rows: Sequence[int]
-    agrees: Sequence[bool | None]
 
     @property
     def texts(self) -> list[str]:
         return [plain(prompt) for prompt in self.prompts]
 
-    def signals(self, each: int, odds: Floats) -> Signals:
-        """Of one of them, given its log-odds by the prompt (small, large)."""
-        row, its = self.rows[each], self.column
-        said = its.answer[row]
-        return Signals(
-            float(odds[0]),
-            float(odds[1]),
-            self.agrees[each],
-            None if isnan(its.confidence[row]) else its.confidence[row],
-            None if isnan(its.least[row]) else its.least[row],
-            its.tokens_out[row],
-            said is not None and not said.strip(),
-            its.finish[row] == "length",
-        )
+    @property
+    def small(self) -> Floats:
+        """Of the first small model."""
+        first: Floats = self.good[:, 0]
+        return first
+
+    @property
+    def large(self) -> Floats:
+        last: Floats = self.good[:, -1]
+        return last
+
+    def signals(self, each: int, odds: Floats, asked: int) -> Signals:
+        """Of one of them after `asked` small models, given the log-odds of all models by the prompt."""
+        row, asking = self.rows[each], self.columns[:asked]
+        said = tuple(replace(heard(its, row), odds=float(odds[place])) for place, its in enumerate(asking))
+        return Signals(said, float(odds[-1]), agreed(tuple(its.answer[row] for its in asking)))
+
+    def agrees(self, each: int) -> bool | None:
+        return agreed(tuple(its.answer[self.rows[each]] for its in self.columns[:2]))
 
 
-def odds(seen: Words, rows: Rows, small: Floats, large: Floats) -> Floats:
-    """Log-odds of a good answer of both models, (n, 2), by what was learnt from `seen` and its scores."""
-    return np.stack([rows.odds(head(seen.own, good)) for good in (small, large)], axis=1)
+def answered(outcomes: Outcomes, small: Sequence[str], large: str) -> Answered:
+    """Raises BadRequest for a model that nobody asked, or where too few prompts were answered by all."""
+    rows = outcomes.answered(*small, large)
+    if len(rows) < 2 * FEWEST:
+        names = ", ".join(map(repr, small))
+        hint = f"label {2 * FEWEST - len(rows)} more: half of them teach, half prove"
+        raise BadRequest(f"{len(rows)} prompts were answered by all of {names} and {large!r}", hint)
+    columns = tuple(outcomes.column(name) for name in (*small, large))
+    good = np.asarray([[its.score[row] for its in columns] for row in rows])
+    return Answered([outcomes.prompts[row] for row in rows], good, columns[:-1], rows)
+
+
+def odds(seen: Words, rows: Rows, good: Floats) -> Floats:
+    """Log-odds of a good answer of every model, (n, models), by what was learnt from `seen` and its scores."""
+    return np.stack([rows.odds(head(seen.own, good[:, model])) for model in range(good.shape[1])], axis=1)
 
 
 def odds_of(asked: Answered, texts: Sequence[str], learnt_from: Ints, of: Ints) -> Floats:
     seen = Words([texts[each] for each in learnt_from])
-    rows = seen.rows([texts[each] for each in of])
-    return odds(seen, rows, asked.small[learnt_from], asked.large[learnt_from])
+    return odds(seen, seen.rows([texts[each] for each in of]), asked.good[learnt_from])
 
 
-def crossed(asked: Answered, texts: Sequence[str], some: Ints, seed: int) -> list[Signals]:
-    """Signals of `some`: half of them judged by what the other half taught, and the other way round."""
+def crossed(asked: Answered, texts: Sequence[str], some: Ints, seed: int) -> Floats:
+    """Log-odds of `some`: half of them judged by what the other half taught, and the other way round."""
     half = np.random.default_rng(seed).permutation(len(some)) % 2 == 0
-    found = np.zeros((len(some), 2))
+    found = np.zeros((len(some), asked.good.shape[1]))
     for mine in (half, ~half):
         found[mine] = odds_of(asked, texts, some[~mine], some[mine])
-    return [asked.signals(int(each), its) for each, its in zip(some, found, strict=True)]
+    return found
 
 
 def gains(found: Floats) -> Floats:
-    """P(large good) - P(small good) from odds, -1..1."""
+    """P(large good) - P(first small one good) from odds, -1..1."""
     chances = 1.0 / (1.0 + np.exp(-found))
-    gain: Floats = chances[:, 1] - chances[:, 0]
+    gain: Floats = chances[:, -1] - chances[:, 0]
     return gain

@@ -1,22 +1,52 @@
-"""The file that a learnt router lies in, read for the models of a house; knows no policy."""
+"""The files that learning and calibrating wrote, read for the models of a house; knows no policy but by its proof."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from sizewise.cards import Card
 from sizewise.errors import BadRequest, ConfigError
+from sizewise.routing import proof, quality
 from sizewise.routing.foresight import Foresight
-from sizewise.routing.quality import read
+from sizewise.routing.policies.promised import Promised
+from sizewise.routing.policy import Judging, Policy
+from sizewise.routing.weighed import Mind, Weighed
+
+T = TypeVar("T")
 
 
 def learned(path: Path | None, cards: tuple[Card, ...]) -> Foresight | None:
     """Raises ConfigError for a file that cannot be read, was not written by `router train`, or knows other models."""
-    if path is None:
-        return None
+    return None if path is None else Foresight(_read("router.learned", path, quality.read), cards)
+
+
+def options(name: str, said: Mapping[str, object]) -> dict[str, object]:
+    """A policy's options with the proof that one of them may name as a file. Raises ConfigError."""
+    path = said.get("proof")
+    if not isinstance(path, str):
+        return dict(said)
+    return {**said, "proof": _read(f"policies.{name}.proof", Path(path), proof.read)}
+
+
+def minds(policies: Mapping[str, Policy], cards: tuple[Card, ...], rules: Judging) -> dict[str, Mind]:
+    """By policy what its proof knows. Raises ConfigError where its models are not configured."""
+    return {name: mind(its, cards, rules) for name, its in policies.items() if isinstance(its, Promised)}
+
+
+def mind(policy: Promised, cards: tuple[Card, ...], rules: Judging) -> Mind:
+    its = policy.proof
+    heads = {name: its.predictor.heads[known] for name, known in zip(policy.models, its.models, strict=True)}
+    return Mind(Foresight(replace(its.predictor, heads=heads), cards), Weighed(its, policy.models, rules))
+
+
+def _read(setting: str, path: Path, read: Callable[[bytes], T]) -> T:
     try:
-        return Foresight(read(path.read_bytes()), cards)
+        return read(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"router.learned: cannot read {str(path)!r}: {error.strerror}", "check its path") from error
+        raise ConfigError(f"{setting}: cannot read {str(path)!r}: {error.strerror}", "check its path") from error
     except BadRequest as error:
-        raise ConfigError(f"router.learned: {str(path)!r}: {error.message}", error.hint) from error
+        raise ConfigError(f"{setting}: {str(path)!r}: {error.message}", error.hint) from error

@@ -11,6 +11,7 @@ from math import isnan, nan
 from msgspec import Struct
 
 from sizewise.errors import BadRequest, nearest
+from sizewise.routing.signals import Said
 
 
 class Prompt(Struct, frozen=True):
@@ -75,6 +76,19 @@ class Outcomes(Struct, frozen=True):
         """Rows on which every one of `models` has a score. Raises BadRequest as `column`."""
         scores = [self.column(model).score for model in models]
         return [row for row in range(len(self.ids)) if not any(isnan(score[row]) for score in scores)]
+
+
+def heard(its: Column, row: int) -> Said:
+    """What is known of an answer that tells how good it is; its odds by the prompt are not."""
+    answer = its.answer[row]
+    return Said(
+        0.0,
+        None if isnan(its.confidence[row]) else its.confidence[row],
+        None if isnan(its.least[row]) else its.least[row],
+        its.tokens_out[row],
+        answer is not None and not answer.strip(),
+        its.finish[row] == "length",
+    )
 
 
 def gathered(prompts: Iterable[Prompt], outcomes: Iterable[Outcome], digest: str = "") -> Outcomes:

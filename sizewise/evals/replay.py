@@ -1,7 +1,8 @@
 """Any policy over recorded outcomes: whom it would have asked, how good that was and what it cost, without one token.
 
 The same policy file that runs live is played: moves are answered from the record. Time stands still, so a
-race is won by whoever begins. A held reply is judged by its recorded confidence; a recorded silence is a failure.
+race is won by whoever begins. A held reply is judged by its recorded confidence, or by what was learnt of recorded
+answers; a recorded silence is a failure.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from msgspec import Struct
 from sizewise.cards import Card
 from sizewise.chat import Choice, Reply, Usage
 from sizewise.errors import BadRequest
-from sizewise.evals.outcomes import Column, Outcomes
+from sizewise.evals.outcomes import Column, Outcomes, heard
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.policy import (
     All,
@@ -31,6 +32,8 @@ from sizewise.routing.policy import (
     Verdict,
     strength,
 )
+from sizewise.routing.signals import agreed
+from sizewise.routing.weighed import Weighed
 
 MAX_MOVES = 100
 SURE = 1.96  # standard errors of an interval of 95 %
@@ -75,12 +78,18 @@ def cases(outcomes: Outcomes, cards: Sequence[Card], foresight: Foresight | None
     return [_case(outcomes, cards, columns, row, foresight) for row in rows]
 
 
-def replay(policy: Policy, played: Sequence[Case], outcomes: Outcomes, cards: Sequence[Card]) -> Replayed:
-    """Raises BadRequest for a policy that yields what a record cannot answer."""
+def replay(
+    policy: Policy,
+    played: Sequence[Case],
+    outcomes: Outcomes,
+    cards: Sequence[Card],
+    weighed: Weighed | None = None,
+) -> Replayed:
+    """`weighed` judges, where the policy has learnt to. Raises BadRequest for what a record cannot answer."""
     columns = _columns(outcomes, cards)
     replies = {name: Reply((Choice(text=name, finish="stop"),), Usage(0, 0)) for name in columns}
     names = {id(reply): name for name, reply in replies.items()}
-    found = [_played(policy, case, columns, replies, names) for case in played]
+    found = [_played(policy, case, columns, replies, names, weighed) for case in played]
     return _summed(found)
 
 
@@ -99,7 +108,7 @@ def _case(
     good, unforeseen = ({}, "no router was learnt") if foresight is None else foresight.of(outcomes.prompts[row])
     field = [Candidate(card, card.price.most(tokens, 1_000), good.get(card.name)) for card in cards]
     field.sort(key=lambda each: (each.cost is None, each.cost or 0, strength(each.card)))
-    return Case(row, Question(tokens, unforeseen=unforeseen), tuple(field))
+    return Case(row, Question(tokens, unforeseen=unforeseen, good=good), tuple(field))
 
 
 def _played(
@@ -108,6 +117,7 @@ def _played(
     columns: Mapping[str, Column],
     replies: Mapping[str, Reply],
     names: Mapping[int, str],
+    weighed: Weighed | None,
 ) -> Answered:
     row, asked = case.row, list[str]()
     told: Told | None = None
@@ -121,12 +131,13 @@ def _played(
             gave = "" if end.reply is None else names[id(end.reply)]
             return Answered(columns[gave].score[row] if gave else 0.0, cost, tuple(asked), gave)
         if isinstance(move, Judge):
-            told = _verdict([columns[names[id(reply)]] for reply in move.replies], row)
+            its = [columns[names[id(reply)]] for reply in move.replies]
+            told = _verdict(its, row) if weighed is None else _weighed(weighed, case.question, its, row)
             continue
         made = _attempts(move)
         for each in made:
-            its = columns[each.card.name]
-            more = each.card.price.of(its.tokens_in[row], its.tokens_out[row])
+            column = columns[each.card.name]
+            more = each.card.price.of(column.tokens_in[row], column.tokens_out[row])
             cost = None if cost is None or more is None else cost + more
             asked.append(each.card.name)
         ends = tuple([_outcome(each, row, columns, replies) for each in made])
@@ -158,6 +169,11 @@ def _verdict(columns: Sequence[Column], row: int) -> Verdict:
         return Verdict(None, "no log-probabilities were recorded")
     least = exp(min(0.0, min(known)))
     return Verdict(least, f"the recorded confidence is {least:.2f}")
+
+
+def _weighed(weighed: Weighed, question: Question, columns: Sequence[Column], row: int) -> Verdict:
+    agrees = agreed(tuple([its.answer[row] for its in columns]))
+    return weighed.verdict(question, [heard(its, row) for its in columns], agrees)
 
 
 def _summed(found: Sequence[Answered]) -> Replayed:

@@ -1,4 +1,4 @@
-"""Learns what the signals of a held answer are worth together; needs numpy as learn.py does, and has no clock."""
+"""Learns what the signals of held answers are worth together; needs numpy as learn.py does, and has no clock."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from sizewise.routing.signals import Combined, Signals, numbers
 STRENGTH = 0.3  # inverse of the penalty on weights, which are on one scale
 
 
-def combine(signals: Sequence[Signals], small: Sequence[float], large: Sequence[float]) -> Combined:
-    """`small`, `large`: how good the two models' answers were, 0..1. Raises BadRequest for too few of them."""
+def combine(signals: Sequence[Signals], good: Floats) -> Combined:
+    """`good`: how good the answers were, 0..1, (n, models), those asked in their order and the large one last.
+
+    Raises BadRequest for too few of them.
+    """
     if len(signals) < FEWEST:
         hint = f"label {FEWEST - len(signals)} more: below that nothing can be told from chance"
         raise BadRequest(f"{len(signals)} labels are too few to learn from", hint)
@@ -23,8 +26,8 @@ def combine(signals: Sequence[Signals], small: Sequence[float], large: Sequence[
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     scaled = (rows - mean) / spread
-    heads = [tuple(_head(scaled, np.asarray(good, float)).tolist()) for good in (small, large)]
-    return Combined(tuple(mean.tolist()), tuple(spread.tolist()), heads[0], heads[1], len(signals))
+    heads = [tuple(_head(scaled, good[:, model]).tolist()) for model in range(good.shape[1])]
+    return Combined(tuple(mean.tolist()), tuple(spread.tolist()), tuple(heads), len(signals))
 
 
 def _head(rows: Floats, good: Floats) -> Floats:

@@ -54,7 +54,6 @@ class Need(Struct, frozen=True):
     online: bool  # may leave this machine
     max_cost: int | None
     promise: Promise | None = None  # what every answer must be
-    good: dict[str, float] = {}  # by model: the foreseen chance of a good answer
 
 
 class Against(Struct, frozen=True):
@@ -79,8 +78,17 @@ def need(ask: Ask, reach: Mapping[DataClass, Place], unsaid: DataClass) -> Need:
         size, sees, media = _measure(what)
         plain = what.n == 1 and not (what.tools or what.schema or what.logprobs)
         tokens = size // PER_TOKEN + PER_MESSAGE * len(what.messages) + PER_MEDIUM * media
-        form = Form(what)
-        question = Question(tokens, what.max_tokens, what.n, what.tools, what.schema, what.logprobs, plain, form=form)
+        question = Question(
+            tokens,
+            what.max_tokens,
+            what.n,
+            what.tools,
+            what.schema,
+            what.logprobs,
+            plain,
+            form=Form(what),
+            min_quality=wishes.min_quality,
+        )
     else:
         task, sees = "embed", frozenset()
         sizes = [len(each) if isinstance(each, str) else len(each) * PER_TOKEN for each in what.inputs]
@@ -108,10 +116,11 @@ def field(plan: Plan, need: Need, health: Health) -> tuple[Field, tuple[Against,
     """Candidates, cheapest first, and everyone else with the reason. Equals in cost go by strength."""
     may: list[Candidate] = []
     against: list[Against] = []
+    good = need.question.good
     for card in plan.cards:
         why = objection(card, need, plan.exact, health)
         if why is None:
-            quality = need.good.get(card.name) if need.good else card.quality
+            quality = good.get(card.name) if good else card.quality
             may.append(Candidate(card, expected(card, need.question), quality))
         else:
             against.append(why)

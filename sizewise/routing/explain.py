@@ -22,6 +22,7 @@ from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Outcome, Race, Resume, Told, Verdict
 from sizewise.routing.safe import Fallen, safe
+from sizewise.routing.weighed import Mind
 
 MAX_MOVES = 100
 WHY = 200  # characters of a header
@@ -73,11 +74,14 @@ def explain(
     unsaid: DataClass = "internal",
     affinity: Affinity | None = None,
     foresight: Foresight | None = None,
+    minds: Mapping[str, Mind] | None = None,
     fallen: Fallen | None = None,
 ) -> Decision:
     """Raises UnknownModel for a name that means nothing; nobody fitting is a Decision."""
     plan = names(ask.what, ask.wishes.policy)
     needed = need(ask, reach, unsaid)
+    if minds and plan.name in minds:
+        foresight = minds[plan.name].foresight
     if foresight is not None and not plan.exact:
         needed = foresight(needed, ask.what)
     candidates, against = field(plan, needed, health)

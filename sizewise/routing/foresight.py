@@ -32,9 +32,8 @@ class Foresight:
         if not isinstance(what, Chat):
             return need
         good, doubt = self.of(asked(what))
-        return msgspec.structs.replace(
-            need, question=msgspec.structs.replace(need.question, unforeseen=doubt), good=good
-        )
+        question = msgspec.structs.replace(need.question, unforeseen=doubt, good=good)
+        return msgspec.structs.replace(need, question=question)
 
     def of(self, ask: str) -> tuple[dict[str, float], str]:
         """By model the chance of a good answer, 0..1, to a person's words; or why nothing is foreseen, in words."""

@@ -17,7 +17,7 @@ arXiv:2110.01052): then all that passed hold together with error at most `error`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import log, log1p, sqrt
 from statistics import NormalDist
 
@@ -123,11 +123,12 @@ def _t(share: float, freedom: int) -> float:
 
 
 class Step(Struct, frozen=True):
-    """One threshold: the small side is served where its trust is at least this."""
+    """One setting of a policy. `at` is its threshold, or its place among the levels from safe to cheap."""
 
-    threshold: float
-    served: float  # share of the prompts, 0..1
+    at: float
+    served: float  # share of the prompts that a small model answers, 0..1
     quality: float  # of the reference's, as measured on the sample
+    saves: float  # share of the cost of asking the large model always; below 0 it costs more
 
 
 class Certified(Struct, frozen=True):
@@ -141,8 +142,8 @@ class Certified(Struct, frozen=True):
 
     @property
     def best(self) -> Step | None:
-        """The one that serves the small side most often."""
-        return max(self.steps, key=lambda step: step.served, default=None)
+        """The one that saves most."""
+        return max(self.steps, key=lambda step: step.saves, default=None)
 
 
 def certify(
@@ -157,14 +158,40 @@ def certify(
     """Tries `thresholds`, which were fixed before the pairs were seen, from the highest (safest) on.
 
     The order of `pairs` must not depend on their scores. `error` is this policy's part of 1 - sure, where several are
-    tried. A threshold that serves nobody proves nothing and is passed over.
+    tried. A small answer is taken to cost nothing.
     """
+    tries = _thresholds(pairs, thresholds, promise)
+    return in_sequence(policy, len(pairs), tries, promise, error=error, judged=judged)
+
+
+def in_sequence(
+    policy: str,
+    sample: int,
+    tries: Iterable[tuple[Step, Losses]],
+    promise: Promise,
+    *,
+    error: float | None = None,
+    judged: Judgement = betting,
+) -> Certified:
+    """The steps that pass before the first that does not, as `certify`; their order was fixed before the scores were
+    seen. A step that serves nobody proves nothing and is passed over."""
     error = 1.0 - promise.sure if error is None else error
+    steps = list[Step]()
+    for step, losses in tries:
+        if not step.served:
+            continue
+        if not judged(losses, promise.quality, error):
+            return Certified(policy, sample, tuple(steps), step, evidence(losses, promise.quality, error))
+        steps.append(step)
+    return Certified(policy, sample, tuple(steps))
+
+
+def _thresholds(pairs: Sequence[Pair], thresholds: Iterable[float], promise: Promise) -> Iterator[tuple[Step, Losses]]:
     eps, count = 1.0 - promise.quality, len(pairs)
     reference = sum([pair.large for pair in pairs])
     losses = [-eps * pair.large for pair in pairs]
     waiting = sorted(range(count), key=lambda place: pairs[place].trust)  # the most trusted last
-    lost, served, steps = 0.0, 0, list[Step]()
+    lost, served = 0.0, 0
     for threshold in sorted(set(thresholds), reverse=True):
         before = served
         while waiting and pairs[waiting[-1]].trust >= threshold:
@@ -173,14 +200,9 @@ def certify(
             losses[place] += harm
             lost += harm
             served += 1
-        if served == before:
-            continue
-        quality = (reference - lost) / reference if reference else 1.0
-        step = Step(threshold, served / count, quality)
-        if not judged(losses, promise.quality, error):
-            return Certified(policy, count, tuple(steps), step, evidence(losses, promise.quality, error))
-        steps.append(step)
-    return Certified(policy, count, tuple(steps))
+        if served > before:
+            quality = (reference - lost) / reference if reference else 1.0
+            yield Step(threshold, served / count, quality, served / count), losses
 
 
 def wanted(certified: Certified, error: float) -> int | None:

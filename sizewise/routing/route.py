@@ -46,6 +46,7 @@ from sizewise.routing.rewrite import resumed
 from sizewise.routing.safe import Fallen, safe
 from sizewise.routing.schema import Schemas, corrected
 from sizewise.routing.ways import FREE, Ways
+from sizewise.routing.weighed import Mind
 from sizewise.routing.witness import Witnessed, witnessed
 
 MAX_PAUSE_S = 60.0  # before an attempt
@@ -53,6 +54,8 @@ MAX_PAUSE_S = 60.0  # before an attempt
 EVERYWHERE: Mapping[DataClass, Place] = MappingProxyType(
     {"public": "anyone", "internal": "anyone", "confidential": "machine"}
 )
+
+NO_MINDS: Mapping[str, Mind] = MappingProxyType({})
 
 
 def well(card: Card) -> str:
@@ -64,7 +67,8 @@ class Routed:
     """An Answerer that asks others. `plan` says who is considered, `connect` makes an Answerer of a card.
 
     `reach` is the furthest place each class of data may go to, `unsaid` the class of data that nobody classified.
-    `affinity` minds sessions; without it there are none. `foresight` tells policies how good answers would be.
+    `affinity` minds sessions; without it there are none. `foresight` tells policies how good answers would be; one of
+    `minds` does so, and judges, for the policy of its name.
     `witness` sees each chat that a policy has answered, at once and without waiting. `fallen` policies are not asked.
     """
 
@@ -75,6 +79,7 @@ class Routed:
         "_foresight",
         "_health",
         "_judge",
+        "_minds",
         "_plan",
         "_reach",
         "_schemas",
@@ -95,6 +100,7 @@ class Routed:
         affinity: Affinity | None = None,
         ways: Ways = FREE,
         foresight: Foresight | None = None,
+        minds: Mapping[str, Mind] = NO_MINDS,
         witness: Callable[[Witnessed], None] | None = None,
         fallen: Fallen | None = None,
     ) -> None:
@@ -102,6 +108,7 @@ class Routed:
         self._witness = witness
         self._fallen = fallen
         self._foresight = foresight
+        self._minds = minds
         self._connect = connect
         self._judge = judge
         self._health = health
@@ -115,8 +122,10 @@ class Routed:
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         plan = self._plan(ask.what, ask.wishes.policy)
         needed = need(ask, self._reach, self._unsaid)
-        if self._foresight is not None and not plan.exact:
-            needed = self._foresight(needed, ask.what)
+        mind = None if plan.exact else self._minds.get(plan.name)
+        foresight = self._foresight if mind is None else mind.foresight
+        if foresight is not None and not plan.exact:
+            needed = foresight(needed, ask.what)
         if isinstance(ask.what, Chat) and ask.what.schema:
             needed = msgspec.structs.replace(needed, promise=self._schemas(ask.what))
         candidates, against = field(plan, needed, self._health)
@@ -131,7 +140,8 @@ class Routed:
             plan = safe(plan, why)
         elif turn is not None:
             plan = turn.plan(plan, against)
-        request = _Request(self._connect, self._judge, plan, needed, candidates, ask, send, self._ways, self._total)
+        judge = self._judge if mind is None else mind.judge
+        request = _Request(self._connect, judge, plan, needed, candidates, ask, send, self._ways, self._total)
         reply = await request.run()
         if turn is not None:
             turn.remember(request._given, reply)

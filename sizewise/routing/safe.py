@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from sizewise.cards import Card
 from sizewise.routing.names import Plan
-from sizewise.routing.policy import Field, Policy, Question, Route, in_turn, strength
+from sizewise.routing.policy import Field, Policy, Question, Route, strength
+from sizewise.routing.turns import in_turn
 
 Fallen = Callable[[str, str], str]
 """Tenant and policy -> why its promise is not trusted there any more, in words; empty when all is well."""

@@ -1,37 +1,24 @@
-"""What is known of a small model's answer before it is shown, and what it is worth together; pure, knows no outcome.
+"""What is known of small models' answers before one is shown, and what it is worth together; pure, knows no outcome.
 
-What was not measured is None and counts for nothing, so the same combination serves with and without log-probabilities,
-with and without a second small model. It was learnt by combine.py.
+What was not measured is None and counts for nothing, so answers with and without log-probabilities can be told apart.
+The combination was learnt by combine.py.
 """
 
 from __future__ import annotations
 
-from math import exp, log1p
+from math import exp, log, log1p
 
 from msgspec import Struct
 
-NAMES = (
-    "odds small",
-    "odds large",
-    "agrees",
-    "differs",
-    "confidence",
-    "confidence known",
-    "least",
-    "log tokens",
-    "silent",
-    "cut",
-    "agrees x odds",
-)
-"""What `numbers` makes of signals, in its order."""
+from sizewise.routing.agreement import same
+
+FLOOR = -20.0  # log-probability below which nothing more is meant
 
 
-class Signals(Struct, frozen=True):
-    """Of one answer. `small`, `large`: log-odds of a good answer by the prompt alone."""
+class Said(Struct, frozen=True):
+    """One small model's answer. `odds`: log-odds of its being good, by the prompt alone."""
 
-    small: float | None = None
-    large: float | None = None
-    agrees: bool | None = None  # with a second small model
+    odds: float = 0.0
     confidence: float | None = None  # mean log-probability of its tokens
     least: float | None = None  # the smallest one
     tokens: int = 0  # of the answer
@@ -39,43 +26,67 @@ class Signals(Struct, frozen=True):
     cut: bool = False  # it did not come to its end
 
 
-def numbers(signals: Signals) -> tuple[float, ...]:
-    """In the order of NAMES."""
-    small, large = signals.small or 0.0, signals.large or 0.0
-    agrees = float(signals.agrees is True)
-    return (
-        small,
-        large,
-        agrees,
-        float(signals.agrees is False),
-        signals.confidence or 0.0,
-        float(signals.confidence is not None),
-        max(-20.0, signals.least or 0.0),
-        log1p(signals.tokens),
-        float(signals.silent),
-        float(signals.cut),
-        agrees * (small - large),
-    )
+class Signals(Struct, frozen=True):
+    """`said`: one or two answers in the order of asking. `large`: log-odds of the large model's answer being good."""
+
+    said: tuple[Said, ...]
+    large: float = 0.0
+    agrees: bool | None = None  # the second with the first
+
+
+def numbers(signals: Signals) -> list[float]:
+    """As many for signals of as many answers, always in the same order."""
+    found = [signals.large]
+    for said in signals.said:
+        found += (
+            said.odds,
+            said.confidence or 0.0,
+            float(said.confidence is not None),
+            max(FLOOR, said.least or 0.0),
+            log1p(said.tokens),
+            float(said.silent),
+            float(said.cut),
+        )
+    if len(signals.said) > 1:
+        agrees = float(signals.agrees is True)
+        found += (agrees, float(signals.agrees is False), agrees * (signals.said[0].odds - signals.large))
+    return found
+
+
+def odds(chance: float) -> float:
+    """Log-odds of a chance, bounded."""
+    held = min(max(chance, 1e-6), 1.0 - 1e-6)
+    return log(held / (1.0 - held))
+
+
+def agreed(answers: tuple[str | None, ...]) -> bool | None:
+    """Whether the second says what the first does; None where there is no second, or one is silent."""
+    return same(answers[0], answers[1]) if len(answers) > 1 else None
 
 
 class Combined(Struct, frozen=True):
-    """One logistic sum a model: bias and a weight a number, on numbers put on one scale."""
+    """One logistic sum a model (those asked, then the large one), on numbers put on one scale."""
 
     mean: tuple[float, ...]
     spread: tuple[float, ...]
-    small: tuple[float, ...]  # bias, then as NAMES
-    large: tuple[float, ...]
+    heads: tuple[tuple[float, ...], ...]  # bias, then as `numbers`
     labels: int  # it was learnt from
 
-    def gain(self, signals: Signals) -> float:
-        """P(large good) - P(this answer good), -1..1: what asking the large model is worth."""
+    def good(self, signals: Signals) -> list[float]:
+        """The chance of a good answer, 0..1, of each model that answered, then of the large one."""
         at = [
             (value - mean) / spread
             for value, mean, spread in zip(numbers(signals), self.mean, self.spread, strict=True)
         ]
-        return _chance(self.large, at) - _chance(self.small, at)
+        return [_chance(head, at) for head in self.heads]
+
+    def worth(self, signals: Signals) -> tuple[float, int]:
+        """What asking the large model is worth, -1..1, and which of the answers given is the best, from 0."""
+        *given, large = self.good(signals)
+        best = max(range(len(given)), key=lambda each: given[each])
+        return large - given[best], best
 
 
 def _chance(weights: tuple[float, ...], at: list[float]) -> float:
-    odds = weights[0] + sum([weight * value for weight, value in zip(weights[1:], at, strict=True)])
-    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, odds))))
+    total = weights[0] + sum([weight * value for weight, value in zip(weights[1:], at, strict=True)])
+    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, total))))

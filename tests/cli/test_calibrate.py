@@ -23,11 +23,45 @@ def written(folder: Path, count: int) -> Path:
 ASK = ("--small", "small", "--large", "large", "--second", "other", "--ratio", "0.02")
 
 
-def test_a_promise_that_can_be_made_ends_with_0(tmp_path: Path) -> None:
-    said = sizewise("calibrate", str(written(tmp_path, 1_000)), *ASK)
+def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(tmp_path: Path) -> None:
+    said = sizewise("calibrate", str(written(tmp_path, 1_000)), *ASK, home=tmp_path)
     assert said.code == 0, said.err
-    assert "the policy 'cascade' keeps at least 0.95 of the quality of large" in " ".join(said.out.split())
-    assert "No router uses this yet" in said.out
+    words = " ".join(said.out.split())
+    assert "the policy 'cascade' keeps at least 0.95 of the quality of large" in words
+    assert '+promise = {quality = 0.95, of = "large", sure = 0.95}' in said.out
+    assert "Nothing is written yet" in said.out and not (tmp_path / "sizewise.toml").exists()
+
+
+def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
+    folder = written(tmp_path, 1_000)
+    settings = tmp_path / "sizewise.toml"
+    settings.write_text(
+        "# ours\n[policies.mine]\nkind = 'cheapest'\n\n# the other\n[policies.quick]\nkind = 'cheapest'\n"
+    )
+    more = ("--policy", "mine", "--write", "--checker", "exact match", "--checker-error", "0.02")
+    said = sizewise("calibrate", str(folder), *ASK, *more, home=tmp_path)
+    assert said.code == 0, said.err
+    assert "as exact match measures it (wrong in 2.0% of its scores)" in " ".join(said.out.split())
+    text = settings.read_text()
+    assert text.startswith('# ours\n[policies.mine]\nkind = "promised"\n') and text.endswith(
+        "\n\n# the other\n[policies.quick]\nkind = 'cheapest'\n"
+    )
+    assert (tmp_path / "mine.proof.json").stat().st_size > 1_000
+    again = sizewise("calibrate", str(folder), *ASK, *more, home=tmp_path)
+    assert "The settings say so already." in again.out and settings.read_text() == text
+    played = sizewise("replay", "mine", str(folder), "--models", "small,other,large", "--json", home=tmp_path)
+    assert played.code == 0, played.err
+    rows = played.json["rows"]
+    assert rows["mine"]["quality"] > 0.95 * rows["large alone"]["quality"] and rows["mine"]["gave"]["large"] < 0.6
+
+
+def test_prices_count_where_tokens_were_recorded(tmp_path: Path) -> None:
+    folder = str(written(tmp_path, 200))
+    prices = [f"--price={name}=1,1" for name in ("small", "other", "large")]
+    said = sizewise("calibrate", folder, *ASK, *prices)
+    assert said.code == 2 and "no tokens were recorded" in said.err
+    said = sizewise("calibrate", folder, *ASK, prices[2])
+    assert said.code == 2 and "the price of 'small' is missing" in said.err
 
 
 def test_one_that_cannot_ends_with_1_and_json_says_all(tmp_path: Path) -> None:
@@ -42,6 +76,8 @@ def test_what_is_asked_wrong_ends_with_2(tmp_path: Path) -> None:
     for wrong in (
         (folder, "--small", "smal", "--large", "large"),
         (folder, *ASK, "--quality", "95"),
+        (folder, *ASK, "--policy", "a b"),
+        (folder, *ASK, "--checker-error", "2"),
         ("nowhere", *ASK),
     ):
         said = sizewise("calibrate", *wrong)

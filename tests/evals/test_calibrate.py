@@ -5,11 +5,19 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
+from sizewise.cards import Card, Endpoint
 from sizewise.errors import BadRequest
-from sizewise.evals.calibrate import calibrate
+from sizewise.evals.calibrate import Calibration, calibrate
+from sizewise.evals.learnt import mind
 from sizewise.evals.outcomes import Outcome, Outcomes, Prompt, gathered
+from sizewise.evals.replay import cases, replay
+from sizewise.money import Price
+from sizewise.routing.policies.promised import Promised
+from sizewise.routing.policy import Verdict
 from sizewise.routing.promise import Promise
+from sizewise.routing.proof import read, write
 
 
 def recorded(count: int, *, told: float = 0.95, seed: int = 2) -> Outcomes:
@@ -27,29 +35,69 @@ def recorded(count: int, *, told: float = 0.95, seed: int = 2) -> Outcomes:
     return gathered(prompts, outcomes, "digest")
 
 
+def calibrated(outcomes: Outcomes, quality: float = 0.95, ratio: float = 0.02, seed: int = 0) -> Calibration:
+    return calibrate(outcomes, ("small", "other"), "large", Promise(quality), costs=(ratio, ratio, 1.0), seed=seed)
+
+
 def test_agreement_makes_a_promise_possible_that_the_prompt_alone_does_not() -> None:
-    found = calibrate(recorded(1_200), "small", "large", Promise(0.95), second="other", ratio=0.02)
+    found = calibrated(recorded(1_200))
     prompt, cascade = found.tried
     assert found.chosen is cascade and cascade.saves > 0.3 > prompt.saves
     assert cascade.quality is not None and cascade.quality > 0.95
-    assert cascade.saves == pytest.approx(cascade.served - 2 * 0.02)
-    assert (found.taught, found.proved, found.digest) == (600, 600, "digest")
+    assert 0 <= cascade.served - cascade.saves <= 2 * 0.02 + 1e-9
+    assert found.proof is not None and found.proof.origin.data == "digest"
+    assert (found.taught, found.proved) == (600, 600)
 
 
 def test_the_same_input_gives_the_same_promise() -> None:
-    outcomes = recorded(300)
-    one, again = (calibrate(outcomes, "small", "large", Promise(0.9), second="other", seed=4) for _ in range(2))
+    one, again = (calibrated(recorded(300), 0.9, seed=4) for _ in range(2))
     assert one == again
 
 
-def test_a_cascade_that_costs_more_than_it_saves_is_not_chosen() -> None:
-    found = calibrate(recorded(1_200), "small", "large", Promise(0.95), second="other", ratio=0.45)
-    assert found.tried[1].served > 0.3 and found.tried[1].saves == 0.0
+def test_where_asking_costs_more_than_it_saves_nothing_is_chosen() -> None:
+    dear = calibrated(recorded(1_200), 0.97, ratio=0.6)
+    assert dear.chosen is None and all(each.saves == 0.0 for each in dear.tried)
+
+
+def test_every_promise_of_the_proof_is_cheaper_than_a_stricter_one() -> None:
+    proof = calibrated(recorded(1_200)).proof
+    assert proof is not None and len(proof.kept) > 2
+    saved = [each.saves for each in proof.kept]
+    assert saved == sorted(saved, reverse=True)
+    stricter = proof.keeping(0.93)
+    assert stricter is not None and stricter.quality == 0.95 and proof.keeping(0.999) is None
+
+
+def test_a_proof_is_read_as_it_was_written_and_a_cut_one_is_refused() -> None:
+    proof = calibrated(recorded(600), 0.9).proof
+    assert proof is not None and read(write(proof)) == proof
+    cut = replace(proof, after=proof.after[:1])
+    for wrong in (write(cut), write(proof)[:-9], b"{}", write(replace(proof, format=0))):
+        with pytest.raises(BadRequest, match="proof"):
+            read(wrong)
+
+
+def test_a_played_proof_gives_what_it_said() -> None:
+    """Replay asks as the live policy does: on the prompts of the calibration it must come to the same figures."""
+    known = recorded(1_200)
+    found = calibrated(known)
+    assert found.proof is not None and found.chosen is not None
+    here = Endpoint("recorded", place="process")
+    cards = tuple(
+        Card(name, here, name, quality=rank, price=Price(input=cost, output=cost))
+        for name, rank, cost in (("small", 0.0, 2), ("other", 0.1, 2), ("large", 1.0, 100))
+    )
+    policy = Promised(found.proof, found.promise)
+    its = mind(policy, cards, lambda question, replies: Verdict(None, "no rule"))
+    played = replay(policy, cases(known, cards, its.foresight), known, cards, its.judge)
+    assert 1.0 - played.gave["large"] == pytest.approx(found.chosen.served, abs=0.06)
+    assert found.chosen.quality is not None
+    assert played.quality / 0.9 == pytest.approx(found.chosen.quality, abs=0.04)
 
 
 def test_where_nothing_can_be_promised_it_says_how_many_more_it_takes() -> None:
-    found = calibrate(recorded(100), "small", "large", Promise(0.97), second="other")
-    assert found.chosen is None and all(each.quality is None or not each.saves for each in found.tried)
+    found = calibrated(recorded(100), 0.97)
+    assert found.chosen is None
     few = [each.needs for each in found.tried if each.needs is not None]
     assert all(needs > found.proved for needs in few)
 
@@ -57,11 +105,11 @@ def test_where_nothing_can_be_promised_it_says_how_many_more_it_takes() -> None:
 @pytest.mark.parametrize(("small", "large"), [("smal", "large"), ("small", "lrge")])
 def test_a_model_that_nobody_asked_is_refused_with_the_nearest(small: str, large: str) -> None:
     with pytest.raises(BadRequest, match="no model") as refused:
-        calibrate(recorded(100), small, large, Promise(0.95))
+        calibrate(recorded(100), (small,), large, Promise(0.95))
     assert "Did you mean" in refused.value.hint or "known" in refused.value.hint
 
 
 def test_few_prompts_are_refused() -> None:
     with pytest.raises(BadRequest, match="30 prompts") as refused:
-        calibrate(recorded(30), "small", "large", Promise(0.95))
+        calibrate(recorded(30), ("small",), "large", Promise(0.95))
     assert "50 more" in refused.value.hint

@@ -32,7 +32,7 @@ def test_betting_breaks_its_promise_no_more_often_than_it_says() -> None:
     chance, promise, broken = Random(7), Promise(0.95, 0.9), 0
     for _ in range(300):
         best = certify("p", drawn(chance, 400, 0.4), GRID, promise).best
-        broken += best is not None and truth(best.threshold, 0.4) > 0.05
+        broken += best is not None and truth(best.at, 0.4) > 0.05
     assert broken <= 42  # a chance of 0.1 has 42 or fewer of 300 in 98 of 100
 
 
@@ -72,7 +72,7 @@ def test_even_a_perfect_small_side_takes_some_pairs() -> None:
 def test_the_steps_say_whom_they_serve_and_at_what_quality(rows: list[tuple[float, float, float]]) -> None:
     pairs = [Pair(*row) for row in rows]
     for step in certify("p", pairs, GRID, Promise(0.9), judged=METHODS["conformal"]).steps:
-        served = [pair for pair in pairs if pair.trust >= step.threshold]
+        served = [pair for pair in pairs if pair.trust >= step.at]
         assert step.served == len(served) / len(pairs)
         large = sum(pair.large for pair in pairs)
         if large > 1e-6:

@@ -44,14 +44,19 @@ def confidence(question: Question, replies: tuple[Reply, ...]) -> Verdict:
     return Verdict(least, f"the model's own confidence is {least:.2f}")
 
 
-def _score(logprobs: Raw | None) -> float | None:
+def logarithms(logprobs: Raw | None) -> list[float]:
+    """Of a reply's tokens, bounded; none where they did not come or cannot be read."""
     if logprobs is None:
-        return None
+        return []
     try:
         content = _decode(logprobs).content
     except msgspec.DecodeError:
-        return None
-    values = [max(LEAST, min(0.0, token.logprob)) for token in content or () if not math.isnan(token.logprob)]
+        return []
+    return [max(LEAST, min(0.0, token.logprob)) for token in content or () if not math.isnan(token.logprob)]
+
+
+def _score(logprobs: Raw | None) -> float | None:
+    values = logarithms(logprobs)
     if not values:
         return None
     return math.exp((sum(values) / len(values) + _weakest(values)) / 2)

@@ -8,19 +8,8 @@ from typing import Literal
 import msgspec
 
 from sizewise.cards import Card
-from sizewise.routing.policy import (
-    Candidate,
-    Field,
-    Outcome,
-    Question,
-    Route,
-    attempt,
-    carried_on,
-    in_turn,
-    judge,
-    strength,
-    within,
-)
+from sizewise.routing.policy import Candidate, Field, Outcome, Question, Route, attempt, judge, strength, within
+from sizewise.routing.turns import carried_on, in_turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,122 @@
+"""The smallest answer that keeps a promise, by a proof: chosen before anybody is asked, or after small answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from sizewise.cards import Card
+from sizewise.errors import ConfigError
+from sizewise.routing.policy import Field, Outcome, Question, Route, Verdict, attempt, judge, strength, within
+from sizewise.routing.promise import Promise
+from sizewise.routing.proof import Kept, Proof
+from sizewise.routing.turns import in_turn
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """Small unseen, small models held and judged, or large: whatever the certified level says at each stage.
+
+    `proof` is the file that `sizewise calibrate --write` wrote, `promise` what it must hold: at least `quality` (0..1)
+    of the large model's, with chance `sure`. `models` are the proof's under their names here, small ones in its order,
+    the large one last; empty: as the proof names them. A request may wish for another quality: the cheapest certified
+    level that keeps it serves. Where none does, or a prompt is unlike all that taught, the large model is asked.
+    `hold_s` and `when_exhausted` as in Cascade, `retries` and `patience_s` as in Fixed.
+    """
+
+    proof: Proof
+    promise: Promise
+    models: tuple[str, ...] = ()
+    hold_s: float = 60.0
+    when_exhausted: Literal["refuse", "show_marked"] = "refuse"
+    retries: int = 1
+    patience_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        within("hold_s", self.hold_s, 0.001, 3600)
+        within("retries", self.retries, 0, 5)
+        within("patience_s", self.patience_s, 0, 60)
+        proof, named = self.proof, self.models or self.proof.models
+        object.__setattr__(self, "models", named)
+        if len(named) != len(proof.models):
+            hint = f"name {len(proof.models)}, in the order of the proof: {', '.join(proof.models)}"
+            raise ConfigError(f"`models` names {len(named)} models, and the proof is of {len(proof.models)}", hint)
+        if self.promise.of not in ("large", proof.large, named[-1]):
+            hint = f"promise of 'large', which is {named[-1]}"
+            raise ConfigError(f"the promise is of {self.promise.of!r}, and the proof of {proof.large!r}", hint)
+        if self.promise.sure > proof.sure:
+            hint = f"calibrate with --sure {self.promise.sure:g}, or promise with {proof.sure:g}"
+            raise ConfigError(f"the proof is sure with {proof.sure:g}, not {self.promise.sure:g}", hint)
+        if proof.keeping(self.promise.quality) is None:
+            most = max((each.quality for each in proof.kept), default=0.0)
+            hint = "calibrate on more prompts, or promise less"
+            raise ConfigError(f"the proof keeps {most:g} at most, not {self.promise.quality:g}", hint)
+
+    def route(self, question: Question, field: Field) -> Route:
+        asked = {candidate.card.name: candidate.card for candidate in field}
+        large, small = asked.get(self.models[-1]), [asked.get(name) for name in self.models[:-1]]
+        if large is None:
+            why = f"{self.models[-1]} may not answer, so nothing is promised; the best that may"
+            return (yield from self._up(question, field, why))
+        wished = self.promise.quality if question.min_quality is None else question.min_quality
+        kept = self.proof.keeping(wished)
+        if kept is None or question.unforeseen or None in small[: max(1, kept.level.asks)]:
+            return (yield from self._up(question, field, self._safe(question, wished, kept)))
+        held: list[tuple[Outcome, Verdict]] = []
+        worth = question.good[large.name] - question.good[self.models[0]]
+        for place, stage in enumerate(kept.level.stages):
+            choice = stage.choice(worth)
+            if choice == "give" and not place:
+                why = f"{self._kept(kept)}: {large.name} would be better with {max(0.0, worth):.2f} only"
+                cards = tuple(each for each in (small[0], large) if each is not None)
+                return (yield from in_turn(question, cards, why, self.retries, self.patience_s))
+            if choice == "give":
+                best, seen = held[held[-1][1].best][0], held[-1][1]
+                return msgspec.structs.replace(best, why=f"{self._kept(kept)}: {seen.why}")
+            card = small[place] if choice == "next" and place < len(small) else None
+            if card is None:
+                break
+            why = f"{self._kept(kept)}: {'its answer is judged first' if not place else 'a second opinion'}"
+            got = yield from attempt(card, why, "hold", self.hold_s)
+            if got.reply is None:
+                break
+            replies = [each.reply for each, _ in held if each.reply is not None]
+            seen = yield from judge(*replies, got.reply)
+            held.append((got, seen))
+            if seen.worth is None:
+                break
+            worth = seen.worth
+        why = f"{self._kept(kept)}: {_why_up(held, large)}"
+        return (yield from self._up(question, field, why, held))
+
+    def _up(
+        self, question: Question, field: Field, why: str, held: list[tuple[Outcome, Verdict]] | None = None
+    ) -> Route:
+        """The large model, and where it fails whoever is strongest of the others and was not asked yet."""
+        asked = {each.card.name for each, _ in held or ()}
+        rest = sorted((each.card for each in field if each.card.name not in asked), key=self._rank, reverse=True)
+        got = yield from in_turn(question, tuple(rest), why, self.retries, self.patience_s)
+        if got.settled or not held or self.when_exhausted == "refuse":
+            return got
+        best, seen = held[held[-1][1].best][0], held[-1][1]
+        reason = f"trusted only at {seen.score or 0.0:.2f}, and {got.card.name} failed ({got.error})"
+        return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
+
+    def _rank(self, card: Card) -> tuple[bool, float]:
+        return card.name == self.models[-1], strength(card)
+
+    def _kept(self, kept: Kept) -> str:
+        return f"promised {kept.quality:g} of {self.models[-1]}, sure {self.proof.sure:g}"
+
+    def _safe(self, question: Question, wished: float, kept: Kept | None) -> str:
+        if kept is None:
+            return f"best effort: {wished:g} of {self.models[-1]} was not certified"
+        return question.unforeseen or "a small model of the proof may not answer"
+
+
+def _why_up(held: list[tuple[Outcome, Verdict]], large: Card) -> str:
+    if not held:
+        return f"{large.name} is worth it"
+    return f"{held[-1][0].card.name} was not trusted: {held[-1][1].why}"

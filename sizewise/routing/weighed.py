@@ -1,0 +1,74 @@
+"""A judge that was learnt: what the held answers of certain models are worth, beside the large one's; pure.
+
+An answer that a rule objects to counts as no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Struct
+
+from sizewise.chat import Reply
+from sizewise.routing.foresight import Foresight
+from sizewise.routing.judges.confidence import logarithms
+from sizewise.routing.policy import Judging, Question, Verdict
+from sizewise.routing.proof import Proof
+from sizewise.routing.signals import Said, Signals, agreed, odds
+
+
+class Mind(Struct, frozen=True):
+    """What one policy knows beside the others: of a prompt before anybody is asked, and of answers."""
+
+    foresight: Foresight
+    judge: Weighed
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """`models`: as the proof's, under their names here. `rules`: a judge whose 0 is a veto."""
+
+    proof: Proof
+    models: tuple[str, ...]
+    rules: Judging
+
+    def __call__(self, question: Question, replies: tuple[Reply, ...]) -> Verdict:
+        """`replies`: of the small models in the order of asking."""
+        objections = [its.why if its.score == 0 else "" for its in (self.rules(question, (each,)) for each in replies)]
+        said = [heard(reply) for reply in replies]
+        return self.verdict(question, said, agreed(tuple(map(_text, replies))), objections)
+
+    def verdict(
+        self, question: Question, said: Sequence[Said], agrees: bool | None, objections: Sequence[str] = ()
+    ) -> Verdict:
+        """`said` without their odds, which the question knows."""
+        if question.unforeseen:
+            return Verdict(0.0, question.unforeseen)
+        if said and all(objections) and len(objections) == len(said):
+            return Verdict(0.0, objections[-1])
+        foreseen = [odds(question.good[name]) for name in self.models]
+        known = tuple(msgspec.structs.replace(its, odds=at) for its, at in zip(said, foreseen, strict=False))
+        *given, large = self.proof.after[len(said) - 1].good(Signals(known, foreseen[-1], agrees))
+        for place, words in enumerate(objections):
+            if words:
+                given[place] = 0.0
+        best = max(range(len(given)), key=lambda each: given[each])
+        worth = large - given[best]
+        words = f"good with {given[best]:.2f}, {self.models[-1]} would be with {large:.2f}"
+        return Verdict(min(1.0, max(0.0, 1.0 - worth)), words, worth, best)
+
+
+def heard(reply: Reply) -> Said:
+    """An answer's own signals; its odds are not its own."""
+    choice = reply.choices[0] if reply.choices else None
+    known = logarithms(choice.logprobs) if choice is not None else []
+    mean = sum(known) / len(known) if known else None
+    silent = choice is None or not (choice.text.strip() or choice.tool_calls)
+    cut = choice is not None and choice.finish == "length"
+    return Said(0.0, mean, min(known) if known else None, reply.usage.output, silent, cut)
+
+
+def _text(reply: Reply) -> str | None:
+    return reply.choices[0].text if reply.choices else None
