@@ -1,7 +1,7 @@
 """The final answer of a reply that reasons first: what it marks as such; pure, and says nothing of what is right.
 
 Marked is, by the mark that stands last: \\boxed{X}, #### X, "the answer is X" and "Answer: X" (in six languages), and a
-short last paragraph that is a value or stands in bold. A fence around the whole is no part of it. A reply without a mark
+short last paragraph that is a value or stands in bold. A fence around it all is no part of it. A reply without a mark
 is its own final answer.
 """
 
