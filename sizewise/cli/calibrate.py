@@ -23,6 +23,7 @@ from sizewise.cli.priced import answers, priced
 from sizewise.config import Settings
 from sizewise.errors import BadRequest, ConfigError, Outside
 from sizewise.evals.folder import read
+from sizewise.evals.plane import Dot, drawn
 from sizewise.money import Price
 from sizewise.routing.promise import Promise
 from sizewise.routing.proof import Proof, write
@@ -47,6 +48,7 @@ NEEDS = "numpy"
 @click.option("--checker-error", type=float, metavar="SHARE", help="Of its scores, how many are wrong, 0 to 1.")
 @click.option("--policy", default="promised", show_default=True, metavar="NAME", help="The policy that keeps it.")
 @click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
 @click.option("--seed", default=0, show_default=True, help="Of the lot that parts the prompts.")
 @placed
 @click.pass_context
@@ -65,6 +67,7 @@ def calibrate(
     checker_error: float | None,
     policy: str,
     writes: bool,
+    picture: Path | None,
     seed: int,
 ) -> None:
     """What can be promised, what it saves, and the policy that keeps it.
@@ -99,6 +102,8 @@ def calibrate(
         checker=checker or "the scores of the outcomes",
         checker_error=checker_error,
     )
+    if picture is not None:
+        _draw(found, picture)
     proof = found.proof if found.chosen is not None else None
     file, changed = (None, []) if proof is None else _changed(settings(), policy, proof, here, found.promise, writes)
     if wants_json():
@@ -114,6 +119,18 @@ def calibrate(
                 f"{'Written' if writes else 'Nothing is written yet: --write writes this'}, and the proof to {file}."
             )
     ctx.exit(0 if found.chosen is not None else 1)
+
+
+def _draw(found: Calibration, file: Path) -> None:
+    small, large, its = found.small[0], found.large, found.chosen
+    dots = [Dot(f"{small} alone", *found.curves["random"][0]), Dot(f"{large} alone", 1.0, 1.0)]
+    if its is not None and its.quality is not None:
+        dots.append(Dot(f"{its.policy}, as promised", 1.0 - its.saves, its.quality, its.low, its.high, its.within))
+    title = f"{small} before {large}, {count(found.proved)} prompts"
+    try:
+        file.write_text(drawn(title, found.curves, dots, found.promise.quality))
+    except OSError as error:
+        raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
 
 
 def _show(found: Calibration, checker: str, checker_error: float | None) -> None:

@@ -8,7 +8,7 @@ large model always.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -31,6 +31,9 @@ from sizewise.routing.signals import odds as log_odds
 QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
 """Certified beside the one that is asked for, each by itself, so that a request may wish for another."""
 SURE = 1.96  # standard errors of an interval of 95 %
+Curves = Mapping[str, tuple[tuple[float, float], ...]]
+"""(cost, quality) by rising cost, both of the large model's."""
+POINTS = 50  # of the oracle's curve
 STRANGE = 10.0  # worth of the large model where the prompt is unlike all that taught
 
 
@@ -44,6 +47,8 @@ class Tried(Struct, frozen=True):
     saves: float  # of the cost of asking the large model always
     within: float  # half the width of its 95 % interval
     needs: int | None
+    low: float | None = None  # 95 % interval of `quality`
+    high: float | None = None
 
 
 class Calibration(Struct, frozen=True):
@@ -59,6 +64,7 @@ class Calibration(Struct, frozen=True):
     tried: tuple[Tried, ...]
     chosen: Tried | None
     proof: Proof | None
+    curves: Curves  # of all that was tried, with the oracle and chance beside them
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ def calibrate(
         for quality in sorted({*QUALITIES, promise.quality})
     }
     origin = Origin(outcomes.digest, seed, date, len(taught), len(proved), checker, checker_error, version)
+    curves = _curves(asked.good[proved], paid, played)
     kept = tuple(each for quality, its in tried.items() if (each := _kept(quality, its, played)) is not None)
     mine = tried[promise.quality]
     best = max(mine, key=lambda each: each.saves)
@@ -132,7 +139,8 @@ def calibrate(
         float(asked.large[proved].mean()),
         tuple(mine),
         best if best.saves > 0 else None,
-        Proof(tuple(small), large, promise.sure, kept, predictor, after, origin) if kept else None,
+        Proof(tuple(small), large, promise.sure, kept, predictor, after, origin, curves) if kept else None,
+        curves,
     )
 
 
@@ -200,6 +208,25 @@ def _play(level: Level, ahead: Ahead, good: Floats, asking: Sequence[float]) -> 
     return Played(level, got, cost, float(small.mean()))
 
 
+def _curves(good: Floats, asking: Sequence[float], played: Mapping[str, Sequence[Played]]) -> Curves:
+    """Of each policy as the levels come; of chance, from all small to all large; of an oracle that asks the large model
+    where it is better, and the cheaper one else."""
+    reference = float(good[:, -1].sum()) or 1.0
+    small = (asking[0], float(good[:, 0].sum()) / reference)
+    gain = np.sort(good[:, -1] - good[:, 0])[::-1]
+    gain = np.concatenate([[0.0], np.cumsum(np.maximum(gain, 0.0))]) / reference
+    asked = np.unique(np.linspace(0, int((good[:, -1] > good[:, 0]).sum()), POINTS).astype(int))
+    share = asked / len(good)
+    oracle = [
+        (float(asking[0] * (1 - its) + its), small[1] + float(gain[up])) for its, up in zip(share, asked, strict=True)
+    ]
+    found = {"oracle": oracle, "random": [small, (1.0, 1.0)]}
+    for name, its in played.items():
+        points = [(float(each.cost.mean()), float(each.got.sum()) / reference) for each in its]
+        found[name] = sorted(set(points))
+    return {name: tuple((round(cost, 4), round(quality, 4)) for cost, quality in its) for name, its in found.items()}
+
+
 def _tries(played: Sequence[Played], large: Floats, promise: Promise) -> Iterator[tuple[Step, Losses]]:
     reference = float(large.sum()) or 1.0
     for place, its in enumerate(played):
@@ -214,7 +241,9 @@ def _tried(name: str, played: Sequence[Played], large: Floats, promise: Promise)
     if best is None:
         return Tried(name, certified, 0.0, None, 0.0, 0.0, needs)
     its = played[round(best.at)]
-    return Tried(name, certified, best.served, best.quality, max(0.0, its.saves), its.within, needs)
+    spread = SURE * float((its.got - best.quality * large).std()) / sqrt(len(large)) / (float(large.mean()) or 1.0)
+    low, high = best.quality - spread, best.quality + spread
+    return Tried(name, certified, best.served, best.quality, max(0.0, its.saves), its.within, needs, low, high)
 
 
 def _kept(quality: float, tried: Sequence[Tried], played: dict[str, list[Played]]) -> Kept | None:

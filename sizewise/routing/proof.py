@@ -56,7 +56,12 @@ class Proof(Struct, frozen=True):
     predictor: Predictor
     after: tuple[Combined, ...]
     origin: Origin
+    curves: Mapping[str, tuple[tuple[float, float], ...]] = {}  # (cost, quality) of the large model's, by policy
     format: int = FORMAT
+
+    def __repr__(self) -> str:
+        """What tells one proof from another: the rest is long, and follows from it."""
+        return f"Proof({self.models}, {self.origin}, {self.kept})"
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from math import exp, log, log1p
 
 from msgspec import Struct
 
-from sizewise.routing.agreement import same
+from sizewise.routing.agreement import agree
 
 FLOOR = -20.0  # log-probability below which nothing more is meant
 
@@ -60,8 +60,10 @@ def odds(chance: float) -> float:
 
 
 def agreed(answers: tuple[str | None, ...]) -> bool | None:
-    """Whether the second says what the first does; None where there is no second, or one is silent."""
-    return same(answers[0], answers[1]) if len(answers) > 1 else None
+    """Whether the second says what the first does; None where there is no second, one is silent, or nobody can tell."""
+    if len(answers) < 2 or answers[0] is None or answers[1] is None:
+        return None
+    return agree(answers[0], answers[1])
 
 
 class Combined(Struct, frozen=True):

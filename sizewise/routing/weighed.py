@@ -12,11 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.chat import Reply
+from sizewise.routing.agreement import agreement
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.judges.confidence import logarithms
 from sizewise.routing.policy import Judging, Question, Verdict
 from sizewise.routing.proof import Proof
-from sizewise.routing.signals import Said, Signals, agreed, odds
+from sizewise.routing.signals import Said, Signals, odds
 
 
 class Mind(Struct, frozen=True):
@@ -38,7 +39,8 @@ class Weighed:
         """`replies`: of the small models in the order of asking."""
         objections = [its.why if its.score == 0 else "" for its in (self.rules(question, (each,)) for each in replies)]
         said = [heard(reply) for reply in replies]
-        return self.verdict(question, said, agreed(tuple(map(_text, replies))), objections)
+        agrees = agreement(replies[0], replies[1]) if len(replies) > 1 else None
+        return self.verdict(question, said, agrees, objections)
 
     def verdict(
         self, question: Question, said: Sequence[Said], agrees: bool | None, objections: Sequence[str] = ()
@@ -68,7 +70,3 @@ def heard(reply: Reply) -> Said:
     silent = choice is None or not (choice.text.strip() or choice.tool_calls)
     cut = choice is not None and choice.finish == "length"
     return Said(0.0, mean, min(known) if known else None, reply.usage.output, silent, cut)
-
-
-def _text(reply: Reply) -> str | None:
-    return reply.choices[0].text if reply.choices else None

@@ -24,11 +24,13 @@ ASK = ("--small", "small", "--large", "large", "--second", "other", "--ratio", "
 
 
 def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(tmp_path: Path) -> None:
-    said = sizewise("calibrate", str(written(tmp_path, 1_000)), *ASK, home=tmp_path)
+    picture = tmp_path / "plane.svg"
+    said = sizewise("calibrate", str(written(tmp_path, 1_000)), *ASK, "--picture", str(picture), home=tmp_path)
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
     assert "the policy 'cascade' keeps at least 0.95 of the quality of large" in words
     assert '+promise = {quality = 0.95, of = "large", sure = 0.95}' in said.out
+    assert "cascade, as promised" in picture.read_text()
     assert "Nothing is written yet" in said.out and not (tmp_path / "sizewise.toml").exists()
 
 

@@ -59,6 +59,15 @@ def test_where_asking_costs_more_than_it_saves_nothing_is_chosen() -> None:
     assert dear.chosen is None and all(each.saves == 0.0 for each in dear.tried)
 
 
+def test_the_curves_go_from_small_to_large_and_nobody_is_above_the_oracle() -> None:
+    curves = calibrated(recorded(1_200)).curves
+    assert set(curves) == {"oracle", "random", "prompt", "cascade"}
+    (_, small), end = curves["random"]
+    assert end == (1.0, 1.0) and small < 0.8
+    oracle = dict(curves["oracle"])
+    assert list(oracle) == sorted(oracle) and max(oracle.values()) > 1.0
+
+
 def test_every_promise_of_the_proof_is_cheaper_than_a_stricter_one() -> None:
     proof = calibrated(recorded(1_200)).proof
     assert proof is not None and len(proof.kept) > 2
