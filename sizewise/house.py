@@ -21,6 +21,9 @@ from sizewise.config import Settings
 from sizewise.egress import DataClass, Egress, Place
 from sizewise.errors import BadRequest, ConfigError, Forbidden, UnknownModel, nearest
 from sizewise.evals.learnt import learned, minds, options
+from sizewise.evals.pairwise import compare
+from sizewise.evals.shadow import Shadow, Shadows, arbiter
+from sizewise.evals.watch import Watched, watched
 from sizewise.keeper import Keeper
 from sizewise.kinds import Once
 from sizewise.providers.connect import Connections
@@ -52,6 +55,7 @@ class Means:
     keeper: Keeper
     metrics: Metrics
     locals: Locals
+    shadows: Shadows
     sessions: Sessions = field(default_factory=Sessions)
     calls: Calls = field(default_factory=dict)
 
@@ -69,6 +73,7 @@ class House:
     answer: Answerer
     foresight: Foresight | None
     minds: Mapping[str, Mind]  # by policy
+    watched: Mapping[str, Watched]  # the same
     hosts: frozenset[str]  # Host names this server answers to; empty: all
 
     def caller(self, key: str, host: str) -> Caller:
@@ -98,7 +103,8 @@ class House:
         """The decision for `ask` without the call."""
         settings, health = self.settings, self.connections.health
         sessions, unsaid = affinity(settings, self.means), settings.router.data_class
-        return explain(ask, self.names, health, reach(settings), unsaid, sessions, self.foresight, self.minds)
+        fallen, limits = self.means.keeper.watch.against(self.watched), reach(settings)
+        return explain(ask, self.names, health, limits, unsaid, sessions, self.foresight, self.minds, fallen)
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
@@ -106,6 +112,7 @@ class House:
         limps = [f"{name} {why}" for name, why in objections if why]
         if self.means.keeper.trouble:
             limps.append(self.means.keeper.trouble)
+        limps += self.means.keeper.watch.limps(self.watched)
         return any(not why for _, why in objections), limps
 
 
@@ -137,6 +144,10 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     ways = Ways(connections.spare, connections.left, random, router.total_s)
     foresight = learned(settings.learned, cards)
 
+    watch, large = watched(policies, cards), names.role("large")
+    third = arbiter(settings.shadow.judge, cards, large.cards[0] if large else None)
+    shadow = Shadow(settings.shadow, watch, third, compare, means.shadows, random)
+
     # The onion, inside out; the order is a promise.
     answer: Answerer = Routed(
         names,
@@ -149,13 +160,16 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         ways,
         foresight,
         known,
+        shadow.witness,
+        means.keeper.watch.against(watch),
     )
     answer = exact(answer, names, settings.exact_cache)
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
+    shadow.answer = answer
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
-    return House(settings, means, cards, names, client, connections, answer, foresight, known, hosts)
+    return House(settings, means, cards, names, client, connections, answer, foresight, known, watch, hosts)
 
 
 def reach(settings: Settings) -> dict[DataClass, Place]:

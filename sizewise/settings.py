@@ -331,6 +331,29 @@ class ExactCache:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """Asks the other side too, now and then, to see what routing loses. Off at first, for it costs money."""
+
+    share: float = setting(0.0, "Share of routed requests, drawn by chance; 0: none.", least=0, most=1)
+    judge: str = setting("", "The model that judges two answers; empty: the one called `large`.", check=optional_model)
+    budget_usd_day: str = setting(
+        "1.00", "Dollars that all of it may cost a day (UTC); unknown prices count as nothing.", check=dollars
+    )
+    sure: float = setting(
+        0.95,
+        "How sure an alarm and an interval are: while a promise is kept, 1 in 20 ever alarms at 0.95.",
+        least=0.5,
+        most=0.9999,
+    )
+    at_once: int = setting(1, "Comparisons at the same time; what is drawn beyond is not looked at.", least=1, most=64)
+
+    @property
+    def budget(self) -> int:
+        """A day's, in pico-dollars."""
+        return per_million(self.budget_usd_day) * 1_000_000  # it reads dollars as micro-dollars, exactly
+
+
+@dataclass(frozen=True, slots=True)
 class Vault:
     """The key that seals what is kept of prompts and replies."""
 
@@ -368,5 +391,6 @@ class File:
     conversations: Conversations = setting(Conversations(), "")
     idempotency: Idempotency = setting(Idempotency(), "")
     exact_cache: ExactCache = setting(ExactCache(), "")
+    shadow: Shadow = setting(Shadow(), "")
     vault: Vault = setting(Vault(), "")
     network: Network = setting(Network(), "")

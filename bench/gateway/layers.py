@@ -16,6 +16,7 @@ from pathlib import Path
 from sizewise.answer import Ask, quiet
 from sizewise.catalog.read import cards
 from sizewise.config import load
+from sizewise.evals.shadow import Shadows
 from sizewise.gateway.exchange import Headers, Heard, knock, meet
 from sizewise.gateway.openai import chat
 from sizewise.house import House, Means, build, reach
@@ -119,7 +120,9 @@ async def main() -> None:
         (home / "sizewise.toml").write_text(CONFIG)
         settings = load(home / "sizewise.toml", home)
         with Keeper(home) as keeper:
-            house = build(settings, Means(keeper, Metrics(keeper.waiting), Locals()), cards(settings))
+            metrics = Metrics(keeper.waiting)
+            means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
+            house = build(settings, means, cards(settings))
             rows = await measure(house, keeper.admin)
     print("| layer | us | budget us |\n|---|---|---|")
     for name, cost, budget in rows:

@@ -23,6 +23,7 @@ from sizewise.catalog import probe
 from sizewise.catalog.read import cards
 from sizewise.config import Settings, load
 from sizewise.errors import Outside, SizewiseError
+from sizewise.evals.shadow import Shadows
 from sizewise.gateway.app import app
 from sizewise.gateway.fastlane import lane
 from sizewise.graphql.door import GraphQL
@@ -101,7 +102,8 @@ async def _up(settings: Settings, as_json: bool) -> None:
     )
     locals = Locals()
     try:
-        means = Means(keeper, Metrics(keeper.waiting), locals)
+        metrics = Metrics(keeper.waiting)
+        means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics))
         found = await probe.found(skip=port) if settings.server.discover else ()
         live = Live(settings, means, found)
         shown = keeper.first_key(settings.key)
@@ -151,6 +153,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     finally:
         warming.cancel()
         note.unlink(missing_ok=True)
+        await live.house.means.shadows.stop()
         await live.house.client.close()
 
 

@@ -120,8 +120,8 @@ class Sample(Struct, frozen=True):
 
     @property
     def loss(self) -> float | None:
-        """What the client's answer lost against the large model's."""
-        return 0.0 if self.given != self.small and self.worse is not None else self.worse
+        """What the client's answer lost against the large model's; None: nobody can tell."""
+        return self.worse if self.given == self.small else 0.0
 
 
 class Standing(Struct, frozen=True):
@@ -161,9 +161,11 @@ class Opinion(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """A standing with how often each loss was seen in its time, and how many samples nobody could judge."""
+    """A standing with the samples of its time: how many the large model answered, how often each loss was seen of the
+    small answers, and how many of these nobody could judge."""
 
     standing: Standing
+    large: int
     losses: dict[float, int]
     unjudged: int
 
@@ -182,11 +184,18 @@ def seen(connection: Connection, tenant: str, policy: str, version: str) -> Seen
     its, found = SHADOWS.c, standing(connection, tenant, policy, version)
     if found is None:
         return None
-    lost = case((its.worse.is_(None), None), (its.given == its.small, its.worse), else_=0.0)
     mine = (its.tenant == tenant) & (its.policy == policy) & (its.version == version) & (its.at >= found.since)
-    times = connection.execute(select(lost, func.count()).where(mine).group_by(lost)).all()
-    judged = {float(loss): int(count) for loss, count in times if loss is not None}
-    return Seen(found, judged, sum(count for loss, count in times if loss is None))
+    small = its.given == its.small
+    by = case((small, its.worse), else_=None)
+    large, losses, unjudged = 0, dict[float, int](), 0
+    for was_small, loss, count in connection.execute(select(small, by, func.count()).where(mine).group_by(small, by)):
+        if not was_small:
+            large = count
+        elif loss is None:
+            unjudged = count
+        else:
+            losses[float(loss)] = count
+    return Seen(found, large, losses, unjudged)
 
 
 def spent(connection: Connection, since: int) -> int:

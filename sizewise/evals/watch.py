@@ -23,7 +23,7 @@ from sizewise.evals.rows import Opinion, Sample, Seen, Standing, Verdict
 from sizewise.routing.drift import BEGUN, Estimate, after, alarming, estimate
 from sizewise.routing.policy import Policy
 from sizewise.routing.promise import Promise
-from sizewise.routing.safe import standard
+from sizewise.routing.safe import Fallen, standard
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import Filter, Record
 
@@ -60,13 +60,12 @@ def watched(policies: Mapping[str, Policy], cards: Sequence[Card]) -> dict[str, 
 class Quality(Struct, frozen=True):
     """What is known of one policy's answers, beside those of its large model.
 
-    `estimate` is of the quality lost, over the sampled requests since unix ms `since`; `unjudged` more were sampled,
-    and nobody could tell. `promised` (0..1) is None where nothing was, `alarm` unix ms when it was found broken.
+    `estimate` is of the quality lost, over the sampled requests since unix ms `since`. `promised` (0..1) is None where
+    nothing was, `alarm` unix ms when it was found broken.
     """
 
     policy: str
     estimate: Estimate = Estimate()
-    unjudged: int = 0
     since: int | None = None
     promised: float | None = None
     alarm: int | None = None
@@ -97,6 +96,13 @@ class Watch:
         return (
             "" if its is None else f"sampled answers of policy {policy!r} did not keep its promise of {its.promised:g}"
         )
+
+    def against(self, now: Mapping[str, Watched]) -> Fallen | None:
+        """`fallen` of policies as they are `now`; None where none promises anything."""
+        versions = {name: its.version for name, its in now.items() if its.promise is not None}
+        if not versions:
+            return None
+        return lambda tenant, policy: self.fallen(tenant, policy, versions.get(policy, ""))
 
     def limps(self, now: Mapping[str, Watched]) -> list[str]:
         """What `fallen` says of policies as they are `now`, to any tenant."""
@@ -161,9 +167,9 @@ def _place(its: Standing) -> tuple[str, str, str]:
 
 def _moved(its: Standing, sample: Sample, promise: Promise | None, sure: float) -> Standing:
     """An alarm that rang stays. What was asked before one began anew, or after the alarm, tells nothing."""
-    if promise is None or sample.loss is None or its.alarm is not None or sample.at < its.since:
+    if promise is None or its.alarm is not None or sample.at < its.since:
         return its
-    drift = after(its.drift, sample.loss, 1.0 - promise.quality)
+    drift = after(its.drift, sample.loss or 0.0, 1.0 - promise.quality)
     return replace(its, drift=drift, promised=promise.quality, alarm=_now() if alarming(drift, sure) else None)
 
 
@@ -171,8 +177,8 @@ def _known(name: str, its: Watched, seen: Seen | None, thought: tuple[Opinion, .
     promised = None if its.promise is None else its.promise.quality
     if seen is None:
         return Quality(name, promised=promised, feedback=thought)
-    measured, standing = estimate(seen.losses, sure), seen.standing
-    return Quality(name, measured, seen.unjudged, standing.since, promised, standing.alarm, thought)
+    measured, standing = estimate(seen.large, seen.losses, seen.unjudged, sure), seen.standing
+    return Quality(name, measured, standing.since, promised, standing.alarm, thought)
 
 
 def _verdicts(found: list[Record], caller: Caller, trace: str, score: float, kind: str) -> list[Verdict]:

@@ -9,6 +9,7 @@ after, wealth   a gambler bets that it is more. While the promise is kept, the c
                 which one might have begun: request n gets 1 / (n * (n + 1)) of it, which sums to 1 and leaves the
                 above true (a mixture, after Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532). Drift from 0.01 to 0.20
                 after 500 requests is seen 90 later, without the spreading 270; a drift from the start as soon as ever.
+                A request that nobody could judge counts as no loss: that can delay an alarm, never make it false.
 estimate        mean and confidence sequence: at all times together it holds the true mean with chance `sure`.
 
 Both bet by a fixed few shares instead of by what was seen so far: as good here within a few requests, and it needs no
@@ -19,6 +20,7 @@ the sampled times, the busier sampled ones counting more.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import exp, inf, log
 
@@ -59,23 +61,31 @@ def alarming(drift: Drift, sure: float) -> bool:
 
 
 class Estimate(Struct, frozen=True):
-    """The mean loss, 0..1, between `low` and `high`; all None where nothing was measured."""
+    """The mean loss, 0..1, between `low` and `high`; None where nothing was measured.
+
+    `lost` takes the `unjudged` for what the others are. The interval takes nothing for granted: at `low` they lost
+    nothing, at `high` everything.
+    """
 
     samples: int = 0
+    unjudged: int = 0
     lost: float | None = None
     low: float | None = None
     high: float | None = None
 
 
-def estimate(losses: Mapping[float, int], sure: float) -> Estimate:
-    """`losses`: how often each was seen."""
-    samples = sum(losses.values())
-    if not samples:
-        return Estimate()
+def estimate(large: int, small: Mapping[float, int], unjudged: int, sure: float) -> Estimate:
+    """Of requests that the `large` model answered, and `small` ones: by their loss, and those of unknown loss."""
+    judged = sum(small.values())
+    samples = large + judged + unjudged
+    if not samples or (not judged and unjudged):
+        return Estimate(samples, unjudged)
+    mean = sum(loss * times for loss, times in small.items()) / judged if judged else 0.0
+    lost = mean * (judged + unjudged) / samples
+    least = Counter(small) + Counter({0.0: large + unjudged})
+    gained = Counter({1.0 - loss: times for loss, times in small.items()}) + Counter({1.0: large, 0.0: unjudged})
     error = (1.0 - sure) / 2
-    lost = sum(loss * times for loss, times in losses.items()) / samples
-    gained = {1.0 - loss: times for loss, times in losses.items()}
-    return Estimate(samples, lost, min(lost, _least(losses, error)), max(lost, 1.0 - _least(gained, error)))
+    return Estimate(samples, unjudged, lost, min(lost, _least(least, error)), max(lost, 1.0 - _least(gained, error)))
 
 
 def _least(values: Mapping[float, int], error: float) -> float:

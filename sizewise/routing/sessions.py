@@ -59,9 +59,12 @@ class Sessions:
 
 
 def session(ask: Ask) -> bytes | None:
-    """The session of a request, as a hash that no other tenant or project comes to; None when it names none."""
+    """The session of a request, as a hash that no other tenant or project comes to; None when it names none.
+
+    To wish for an empty one is to wish for none, whatever else the request holds.
+    """
     what = ask.what
-    if not isinstance(what, Chat):
+    if not isinstance(what, Chat) or ask.wishes.session == "":
         return None
     if ask.wishes.session is None and FIELDS.isdisjoint(what.fields):  # nearly every request
         return None

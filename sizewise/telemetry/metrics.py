@@ -59,6 +59,8 @@ class Metrics:
         self.requests: dict[tuple[str, str, int], int] = {}
         self.models: dict[str, Tally] = {}
         self.refusals: Counter[str] = Counter()
+        self.shadows: Counter[str] = Counter()  # by what came of a request that was drawn for comparison
+        self.alarms: Counter[str] = Counter()  # by policy
         self.records = records
         self._registry = CollectorRegistry()
         self._registry.register(Scraped(self))
@@ -154,6 +156,14 @@ class Scraped(Collector):
         for code, count in self._metrics.refusals.items():
             refused.add_metric([code], count)
         yield refused
+        drawn = CounterMetricFamily("sizewise_shadows", "Requests drawn for comparison.", labels=["result"])
+        for result, count in self._metrics.shadows.items():
+            drawn.add_metric([result], count)
+        yield drawn
+        alarms = CounterMetricFamily("sizewise_drift_alarms", "Promises found broken.", labels=["policy"])
+        for policy, count in self._metrics.alarms.items():
+            alarms.add_metric([policy], count)
+        yield alarms
         yield self._histogram("sizewise_request_seconds", "From the door to the last word.", "seconds")
         yield self._histogram("sizewise_first_token_seconds", "From the door to the first word.", "first")
         pending, dropped = self._metrics.records()

@@ -55,14 +55,15 @@ def test_what_was_never_sampled_is_not_measured(tmp_path: Path) -> None:
     assert (other.policy, other.promised, other.since, other.alarm) == ("other", None, None, None)
 
 
-def test_an_answer_of_the_large_model_loses_nothing_and_an_unjudged_one_tells_nothing(tmp_path: Path) -> None:
+def test_an_answer_of_the_large_model_loses_nothing_and_an_unjudged_one_is_as_the_others(tmp_path: Path) -> None:
     async def scene(keeper: Keeper) -> None:
         await lost(keeper.watch, 1.0, 0.0, 0.0, None)
         await lost(keeper.watch, 1.0, given="l")
         mine, _ = await keeper.watch.quality("local", MINE, 0.95)
-        assert (mine.estimate.samples, mine.estimate.lost, mine.unjudged) == (4, 0.25, 1)
-        assert mine.estimate.low is not None and mine.estimate.high is not None
-        assert mine.estimate.low < 0.25 < mine.estimate.high
+        its = mine.estimate
+        assert (its.samples, its.unjudged) == (5, 1)
+        assert its.lost == pytest.approx(1 / 3 * 4 / 5)
+        assert its.low is not None and its.high is not None and its.low < 0.25 < its.high
         assert keeper.watch.spent(NOW) == 25 and keeper.watch.spent(NOW + 1) == 0
         (elsewhere, _) = await keeper.watch.quality("elsewhere", MINE, 0.95)
         assert elsewhere.estimate.samples == 0

@@ -55,7 +55,17 @@ def test_wealth_is_one_before_anything_is_seen_and_neither_grows_nor_ends_by_cha
 
 
 def test_nothing_seen_is_not_measured() -> None:
-    assert (estimate({}, SURE).samples, estimate({}, SURE).lost, estimate({}, SURE).low) == (0, None, None)
+    for its in (estimate(0, {}, 0, SURE), estimate(5, {}, 5, SURE)):
+        assert (its.lost, its.low, its.high) == (None, None, None)
+    assert estimate(5, {}, 0, SURE).lost == 0.0
+
+
+def test_what_nobody_could_judge_widens_the_interval_to_both_sides() -> None:
+    known, half = estimate(500, {0.0: 450, 1.0: 50}, 0, SURE), estimate(500, {0.0: 225, 1.0: 25}, 250, SURE)
+    assert known.lost == half.lost == 0.05
+    assert (half.samples, half.unjudged) == (1_000, 250)
+    assert known.low is not None and half.low is not None and known.high is not None and half.high is not None
+    assert half.low < known.low and half.high > 0.25
 
 
 @pytest.mark.parametrize(
@@ -71,7 +81,7 @@ def test_nothing_seen_is_not_measured() -> None:
 def test_the_interval_is_about_as_narrow_as_it_can_be(
     losses: dict[float, int], low: tuple[float, float], high: tuple[float, float]
 ) -> None:
-    its = estimate(losses, SURE)
+    its = estimate(0, losses, 0, SURE)
     assert its.low is not None and its.high is not None and its.lost is not None
     assert low[0] <= its.low <= low[1] and high[0] <= its.high <= high[1]
     assert its.low <= its.lost <= its.high
@@ -83,7 +93,7 @@ def test_the_interval_holds_the_truth_at_all_times_together() -> None:
         lot, losses = random.Random(seed), Counter[float]()
         for number in range(1, 301):
             losses[lot.choice((0.0, 0.5, 1.0)) if lot.random() < 0.2 else 0.0] += 1
-            its = estimate(losses, SURE) if number % 10 == 0 else None
+            its = estimate(0, losses, 0, SURE) if number % 10 == 0 else None
             if its is not None and its.low is not None and its.high is not None and not its.low <= 0.1 <= its.high:
                 missed += 1
                 break
