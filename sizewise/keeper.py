@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from sizewise.evals.watch import Watch
 from sizewise.expiry import Expiry
 from sizewise.settings import Conversations, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
-from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Whole, ids
+from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Spent, Whole, ids
 from sizewise.vault import Vault
 from sizewise.writer import Entry, Writer
 
@@ -149,6 +149,11 @@ class Keeper:
         """The records of a trace id, or of its beginning, with their attempts, newest first; empty when unknown."""
         await self._settled()
         return await asyncio.to_thread(self._read, lambda c: telemetry.whole(c, tenant, trace))
+
+    async def spent(self, tenant: str, since: int, policies: Sequence[str]) -> list[Spent]:
+        """What answers by these policies took since unix ms."""
+        await self._settled()
+        return await asyncio.to_thread(self._read, lambda c: telemetry.spent(c, tenant, since, policies))
 
     async def _settled(self) -> None:
         if not self._writer.trouble:  # an ill disk can still be read

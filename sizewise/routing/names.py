@@ -61,6 +61,12 @@ class Names:
         """Every name that answers a chat: roles, policies, models."""
         return tuple(name for name, plan in self._plans["chat"].items() if isinstance(plan, Plan))
 
+    @property
+    def choosing(self) -> dict[str, Plan]:
+        """By policy its plan, of those that leave a choice."""
+        plans = {name: self._plans["chat"].get(f"auto:{name}") for name in self._policies}
+        return {name: plan for name, plan in plans.items() if isinstance(plan, Plan) and not plan.exact}
+
     def role(self, role: str) -> Plan | None:
         """The plan of `auto`, `small` or `large`; None where no chat model is configured."""
         plan = self._plans["chat"].get(role)

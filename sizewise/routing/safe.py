@@ -41,6 +41,12 @@ def standard(policy: Policy) -> str:
     return policy.models[-1] if policy.models and getattr(policy, "promise", None) is not None else ""
 
 
+def reference(plan: Plan) -> Card:
+    """The model whose answers are the standard of a plan."""
+    large = standard(plan.policy)
+    return next((card for card in plan.cards if card.name == large), None) or max(plan.cards, key=strength)
+
+
 def strongest(field: Field, large: str = "") -> Card:
     """`large` where it is among the candidates, else the one presumed to be best."""
     named = (candidate.card for candidate in field if candidate.card.name == large)

@@ -8,7 +8,7 @@ client and may name several records.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Double,
     Float,
     Index,
     Integer,
@@ -23,6 +24,8 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    case,
+    cast,
     delete,
     func,
     select,
@@ -201,6 +204,55 @@ def whole(connection: Connection, tenant: str, trace: str) -> list[Whole]:
         tries = tuple(Try(*row) for row in connection.execute(query))
         found.append(Whole(record, tries))
     return found
+
+
+class Spent(Struct, frozen=True):
+    """What one model's answers by one policy took. Tokens are those of the answers; `cost` of all that was asked and
+    `beside`, what of it was not the answer, are pico-dollars. What follows are sums of products, for the spread."""
+
+    policy: str
+    model: str
+    requests: int
+    input: int
+    output: int
+    cost: int
+    beside: int
+    unpriced: int  # requests of unknown cost
+    input_input: float
+    input_output: float
+    output_output: float
+    input_cost: float
+    output_cost: float
+    cost_cost: float
+    beside_beside: float
+
+
+def spent(connection: Connection, tenant: str, since: int, policies: Sequence[str]) -> list[Spent]:
+    """Of the requests that `policies` have answered since unix ms, less those that nobody was asked for."""
+    its, answer = RECORDS.c, ATTEMPTS.c
+    cost, own = cast(func.coalesce(its.cost, 0), Double), cast(func.coalesce(answer.cost, 0), Double)
+    read, said = cast(answer.input, Double), cast(answer.output, Double)
+    products = [
+        read * read,
+        read * said,
+        said * said,
+        read * cost,
+        said * cost,
+        cost * cost,
+        (cost - own) * (cost - own),
+    ]
+    unpriced = func.sum(case((its.cost.is_(None) | answer.cost.is_(None), 1), else_=0))
+    sums = (answer.input, answer.output, func.coalesce(its.cost, 0), func.coalesce(its.cost - answer.cost, 0))
+    query = (
+        select(its.policy, its.model, func.count(), *map(func.sum, sums), unpriced, *map(func.sum, products))
+        .join(ATTEMPTS, (answer.record == its.id) & (answer.result == "answered") & (answer.model == its.model))
+        .where(
+            its.tenant == tenant, its.status == 200, its.policy.in_(policies), its.id >= (since * 1000) << PROCESS_BITS
+        )
+        .group_by(its.policy, its.model)
+        .order_by(its.policy, its.model)
+    )
+    return [Spent(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]
 
 
 def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:

@@ -1,0 +1,54 @@
+"""What policies saved, told in the words of schema.graphql; the sums are telemetry's, the curves a calibration's."""
+
+from __future__ import annotations
+
+import time
+
+from sizewise.errors import BadRequest
+from sizewise.graphql.context import Context
+from sizewise.graphql.told import Told
+from sizewise.money import dollars
+from sizewise.routing.policies.promised import Promised
+from sizewise.routing.policy import Policy
+from sizewise.routing.safe import reference
+from sizewise.telemetry.savings import Saving, saving
+
+DAY_S = 86_400
+MOST_DAYS = 3_650
+
+
+async def savings(context: Context, days: float = 30.0) -> list[Told]:
+    """Of every policy that answered something. Raises BadRequest for `days` that are none."""
+    context.may("read")
+    if not 0 < days <= MOST_DAYS:
+        raise BadRequest(f"savings of {days!r} days cannot be had", f"ask for up to {MOST_DAYS}", param="days")
+    house, now = context.house, time.time()
+    plans = house.names.choosing
+    found = await house.means.keeper.spent(context.caller.tenant, int((now - days * DAY_S) * 1_000), tuple(plans))
+    told = []
+    for name, plan in plans.items():
+        mine = [each for each in found if each.policy == name]
+        if mine:
+            large = reference(plan)
+            told.append(_saving(saving(name, large.name, large.price.at(now, now), mine), plan.policy))
+    return told
+
+
+def _saving(its: Saving, policy: Policy) -> Told:
+    proof = policy.proof if isinstance(policy, Promised) else None
+    return {
+        "policy": its.policy,
+        "large": its.large,
+        "requests": its.requests,
+        "small": its.small,
+        "unpriced": its.unpriced,
+        "spentUsd": dollars(its.spent),
+        "aloneUsd": None if its.alone is None else dollars(its.alone),
+        "savedUsd": None if its.saved is None else _signed(its.saved),
+        "withinUsd": None if its.within is None else dollars(its.within),
+        "curves": None if proof is None else {name: list(map(list, curve)) for name, curve in proof.curves.items()},
+    }
+
+
+def _signed(pico: int) -> str:
+    return dollars(pico) if pico >= 0 else f"-{dollars(-pico)}"

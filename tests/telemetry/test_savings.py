@@ -1,0 +1,87 @@
+"""What was saved, to the pico-dollar, with an interval that is the spread's own; and unknown where a price is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from statistics import pstdev
+
+import pytest
+
+from sizewise.db import connect, file, put
+from sizewise.money import UNKNOWN, Price
+from sizewise.telemetry.rows import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Spent, spent
+from sizewise.telemetry.savings import SURE, saving
+
+LARGE = Price(input=10, output=40)
+NOW = 1_800_000_000_000  # unix ms
+
+Answer = tuple[str, int, int, int | None, int | None]
+"""Model, tokens in and out, cost of the answer and of all that was asked."""
+
+
+def asked(path: Path, answers: list[Answer], policy: str = "mine") -> list[Spent]:
+    database = connect(file(str(path / "x.db")), [SCHEMA])
+    with database.write() as connection:
+        for number, (model, read, said, own, cost) in enumerate(answers):
+            id = (NOW * 1000 + number) << PROCESS_BITS
+            asked = (1, read, said, 0, 0, 0, False, cost, None, 1.0, False, "", None)
+            record = (id, "t", "p", "k", "aa", NOW, "chat", "auto", policy, model, "", 200, "", *asked)
+            tried = (
+                id,
+                1,
+                "t",
+                "aa",
+                model,
+                "machine",
+                "answered",
+                "",
+                0.0,
+                None,
+                1.0,
+                read,
+                said,
+                0,
+                0,
+                0,
+                False,
+                own,
+            )
+            put(connection, database.insertion(RECORDS), [record])
+            put(connection, database.insertion(ATTEMPTS), [(*tried, "", None)])
+    with database.read() as connection:
+        found = spent(connection, "t", NOW - 1, ["mine"])
+    database.close()
+    return found
+
+
+def test_small_answers_are_priced_as_the_large_one_and_large_ones_as_they_were(tmp_path: Path) -> None:
+    answers: list[Answer] = [("s", 100, 10, 5, 5), ("s", 50, 20, 4, 4), ("l", 100, 50, 3_000, 3_006)]
+    found = saving("mine", "l", LARGE, asked(tmp_path, answers))
+    alone = (1_000 + 400) + (500 + 800) + 3_000
+    assert (found.requests, found.small, found.spent, found.alone) == (3, 2, 5 + 4 + 3_006, alone)
+    assert found.saved == alone - 3_015
+
+
+def test_the_interval_is_that_of_the_requests_themselves(tmp_path: Path) -> None:
+    chance, answers, saved = Random(3), list[Answer](), list[int]()
+    for _ in range(200):
+        read, said, own = chance.randrange(10, 900), chance.randrange(1, 300), chance.randrange(50)
+        if chance.random() < 0.7:
+            answers.append(("s", read, said, own, own))
+            saved.append(10 * read + 40 * said - own)
+        else:
+            answers.append(("l", read, said, 900, 900 + own))
+            saved.append(-own)
+    found = saving("mine", "l", LARGE, asked(tmp_path, answers))
+    assert found.saved == sum(saved)
+    assert found.within == pytest.approx(SURE * pstdev(saved) * 200**0.5, rel=1e-6)
+
+
+def test_without_a_price_of_the_large_one_it_is_unknown(tmp_path: Path) -> None:
+    found = saving("mine", "l", UNKNOWN, asked(tmp_path, [("s", 1, 1, None, None)]))
+    assert (found.saved, found.alone, found.within, found.unpriced) == (None, None, None, 1)
+
+
+def test_other_policies_count_for_themselves(tmp_path: Path) -> None:
+    assert asked(tmp_path, [("s", 1, 1, 1, 1)], policy="other") == []
