@@ -23,7 +23,7 @@ VERBS: Mapping[str, Verb] = {
     "compare": Verb("sizewise.cli.compare:compare", "Ask a small and a large model the same, side by side."),
     "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
     "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
-    "route": Verb("sizewise.cli.route:route", "Explain a routing decision without the call."),
+    "route": Verb("sizewise.cli.route:route", "Routing: a decision explained, what it loses, trust."),
     "router": Verb("sizewise.cli.router:router", "Learn which prompts the large model is worth."),
     "calibrate": Verb(
         "sizewise.cli.calibrate:calibrate", "What can be promised, what it saves, and the policy that keeps it."

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import money, seconds, when, write_json, write_pairs, write_table
-from sizewise.errors import UnknownPath
+from sizewise.errors import BadRequest, UnknownPath
 
 SHORT = 16
 """Characters of a trace in the list: 8 tell the second, the next 8 are chance."""
@@ -27,6 +27,11 @@ ONE = f"""query ($trace: String!) {{
     attempts {{ number model place result why score error {_TOKENS} costUsd beganMs firstMs endedMs }}
   }}
 }}"""
+
+
+FEEDBACK = """mutation ($trace: String!, $score: Float!, $kind: String!) {
+  feedback(trace: $trace, score: $score, kind: $kind) { trace policy model kind score }
+}"""
 
 
 class Tokens(Struct, rename="camel"):
@@ -80,14 +85,36 @@ class Told(Struct):
     records: list[Record]
 
 
+class Feedback(Struct):
+    trace: str
+    policy: str
+    model: str
+    kind: str
+    score: float
+
+
+class Noted(Struct):
+    feedback: list[Feedback]
+
+
 @click.command()
 @click.argument("trace", required=False)
 @click.option("--trace", "named", metavar="TRACE", help="The same as TRACE.")
 @click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="How many. [20]")
 @click.option("-m", "--model", help="Only those that this model answered.")
 @click.option("--status", type=int, help="Only those with this HTTP status.")
+@click.option("--feedback", "score", type=float, metavar="SCORE", help="Say of TRACE's answer: 0 is bad, 1 is good.")
+@click.option("--kind", default="user", help="What kind of feedback, in a word. [user]")
 @served
-def records(trace: str | None, named: str | None, last: int, model: str | None, status: int | None) -> None:
+def records(
+    trace: str | None,
+    named: str | None,
+    last: int,
+    model: str | None,
+    status: int | None,
+    score: float | None,
+    kind: str,
+) -> None:
     """What happened, newest first.
 
     With the TRACE of a record, or its beginning: every attempt that was made for it.
@@ -95,8 +122,12 @@ def records(trace: str | None, named: str | None, last: int, model: str | None, 
     \b
     Example: sizewise records --last 5
              sizewise records 6b0641ee22d52f62
+             sizewise records 6b0641ee22d52f62 --feedback 0.5
     """
     wanted = trace or named
+    if score is not None:
+        _say(wanted, score, kind)
+        return
     found = server()
     if wanted:
         told = asyncio.run(found.graphql(ONE, Told, trace=wanted)).records
@@ -111,6 +142,17 @@ def records(trace: str | None, named: str | None, last: int, model: str | None, 
             _show(each)
     else:
         _list(told)
+
+
+def _say(trace: str | None, score: float, kind: str) -> None:
+    if not trace:
+        raise BadRequest("feedback is about an answer", "name its TRACE: sizewise records TRACE --feedback 1")
+    told = asyncio.run(server().graphql(FEEDBACK, Noted, trace=trace, score=score, kind=kind)).feedback
+    if wants_json():
+        write_json(msgspec.to_builtins({"feedback": told}))
+        return
+    for each in told:
+        click.echo(f"{each.model} gets {each.score:g} ({each.kind}) for {each.trace[:SHORT]}")
 
 
 def _list(records: list[Record]) -> None:

@@ -15,6 +15,8 @@ from sizewise.cli.verbs import Verb, Verbs
 
 VERBS: Mapping[str, Verb] = {
     "explain": Verb("sizewise.cli.route:explain", "The decision without the call, and why."),
+    "quality": Verb("sizewise.cli.quality:quality", "What routing loses, by sampled comparisons and feedback."),
+    "trust": Verb("sizewise.cli.quality:trust", "Trust a policy again whose promise was found broken."),
 }
 
 QUERY = """query ($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $dataClass: DataClass,
@@ -61,7 +63,7 @@ class Told(Struct):
 
 @click.group(cls=Verbs, verbs=VERBS)
 def route() -> None:
-    """Explain a routing decision without the call."""
+    """Routing: a decision explained, what it loses, trust."""
 
 
 @click.command()

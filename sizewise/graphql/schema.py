@@ -9,7 +9,7 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
 
-from sizewise.graphql import explain, keys, models, records, savings, server
+from sizewise.graphql import explain, keys, models, quality, records, savings, server
 from sizewise.graphql.context import Context
 from sizewise.money import PICO
 
@@ -27,12 +27,15 @@ FIELDS: Mapping[str, Mapping[str, Resolver]] = {
         "records": records.records,
         "record": records.record,
         "savings": savings.savings,
+        "quality": quality.quality,
         "keys": keys.keys,
         "explain": explain.explain,
     },
     "Mutation": {
         "createKey": keys.create_key,
         "revokeKey": keys.revoke_key,
+        "feedback": quality.feedback,
+        "trustAgain": quality.trust_again,
         "reload": server.reload,
     },
 }

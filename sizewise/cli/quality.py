@@ -1,0 +1,122 @@
+"""`sizewise route quality` and `trust`: what routing loses as far as it was measured; measures nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import count, day, write_json, write_table
+
+QUALITY = """query ($policy: String) { quality(policy: $policy) {
+  policy promised samples unjudged lost low high since alarm feedback { model kind count mean }
+} }"""
+TRUST = "mutation ($policy: String!) { trustAgain(policy: $policy) { policy fell } }"
+
+
+class Opinion(Struct):
+    model: str
+    kind: str
+    count: int
+    mean: float
+
+
+class Quality(Struct):
+    policy: str
+    promised: float | None
+    samples: int
+    unjudged: int
+    lost: float | None
+    low: float | None
+    high: float | None
+    since: int | None
+    alarm: int | None
+    feedback: list[Opinion]
+
+
+class Told(Struct):
+    quality: list[Quality]
+
+
+class Trusted(Struct):
+    policy: str
+    fell: bool
+
+
+class TrustTold(Struct, rename="camel"):
+    trust_again: Trusted
+
+
+@click.command()
+@click.argument("policy", required=False)
+@served
+@click.pass_context
+def quality(ctx: click.Context, /, policy: str | None) -> None:
+    """What routing loses, by sampled comparisons and feedback.
+
+    Of each policy, or of POLICY: how much worse its answers were than its large model's, from 0 to 1, with an interval.
+    Ends with 1 when a promise was found broken. Comparisons are made where [shadow] has a share.
+
+    \b
+    Example: sizewise route quality
+    """
+    told = asyncio.run(server().graphql(QUALITY, Told, policy=policy)).quality
+    if wants_json():
+        write_json(msgspec.to_builtins({"quality": told}))
+    else:
+        _show(told)
+    ctx.exit(1 if any(each.alarm is not None for each in told) else 0)
+
+
+def _show(told: list[Quality]) -> None:
+    write_table(
+        ("POLICY", "PROMISED", "LOST", "INTERVAL", "SAMPLES", "UNJUDGED", "SINCE", "STATE"),
+        [_row(each) for each in told],
+        right="PROMISED LOST SAMPLES UNJUDGED",
+    )
+    opinions = [(each.policy, its) for each in told for its in each.feedback]
+    if opinions:
+        click.echo()
+        write_table(
+            ("POLICY", "MODEL", "FEEDBACK", "COUNT", "MEAN"),
+            [(policy, its.model, its.kind, count(its.count), f"{its.mean:.2f}") for policy, its in opinions],
+            right="COUNT MEAN",
+        )
+
+
+def _row(its: Quality) -> tuple[str, ...]:
+    bounds = "-" if its.low is None or its.high is None else f"{its.low:.3f} to {its.high:.3f}"
+    state = "nothing was promised" if its.promised is None else "no alarm"
+    if its.alarm is not None:
+        state = f"found broken {day(its.alarm)}: its large model answers alone"
+    return (
+        its.policy,
+        "-" if its.promised is None else f"{its.promised:g}",
+        "not measured" if its.lost is None else f"{its.lost:.3f}",
+        bounds,
+        count(its.samples),
+        count(its.unjudged),
+        "-" if its.since is None else day(its.since),
+        state,
+    )
+
+
+@click.command()
+@click.argument("policy")
+@served
+def trust(policy: str) -> None:
+    """Trust a policy again whose promise was found broken.
+
+    It chooses again as before, and what was measured of it begins anew.
+
+    \b
+    Example: sizewise route trust support
+    """
+    told = asyncio.run(server().graphql(TRUST, TrustTold, policy=policy)).trust_again
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+        return
+    click.echo(f"{told.policy} is trusted again" if told.fell else f"{told.policy} was trusted; it is measured anew")
