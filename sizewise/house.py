@@ -144,7 +144,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     ways = Ways(connections.spare, connections.left, random, router.total_s)
     foresight = learned(settings.learned, cards)
 
-    watch, large = watched(policies, cards), names.role("large")
+    watch, large = watched(names.choosing), names.role("large")
     third = arbiter(settings.shadow.judge, cards, large.cards[0] if large else None)
     shadow = Shadow(settings.shadow, watch, third, compare, means.shadows, random)
 

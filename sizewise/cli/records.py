@@ -14,6 +14,8 @@ from sizewise.errors import BadRequest, UnknownPath
 
 SHORT = 16
 """Characters of a trace in the list: 8 tell the second, the next 8 are chance."""
+OURS = ("shadow", "judge")
+"""Doors of what Sizewise asked itself, to compare answers."""
 
 _TOKENS = "tokens { input output cached cacheWrite reasoning estimated }"
 _FIELDS = f"""trace at door key project asked policy model why status error stream degraded dataClass
@@ -171,7 +173,7 @@ def _row(record: Record) -> tuple[str, ...]:
     return (
         when(record.at),
         record.trace[:SHORT],
-        record.asked,
+        f"{record.asked} ({record.door})" if record.door in OURS else record.asked,
         f"{answered} ({record.tried})" if record.tried > 1 else answered,
         str(record.status),
         _tokens(record.tokens),

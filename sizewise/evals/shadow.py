@@ -22,7 +22,6 @@ from sizewise.evals.pair import Compare, Pair
 from sizewise.evals.purse import Purse
 from sizewise.evals.rows import Sample
 from sizewise.evals.watch import Watch, Watched
-from sizewise.routing.safe import strongest
 from sizewise.routing.witness import Answered, Witnessed
 from sizewise.settings import Shadow as Wanted
 from sizewise.telemetry.metrics import Metrics
@@ -90,10 +89,8 @@ class Shadow:
     def _objection(self, seen: Witnessed) -> str:
         """Why what was drawn is not looked at, in a word: its kind, or how things are just now. Empty: it is."""
         its, shadows = self._watched.get(seen.policy), self._shadows
-        if its is None or not comparable(seen.ask):
-            return "unfit"
-        if its.large and all(each.card.name != its.large for each in seen.field):
-            return "unfit"  # its large model may not answer this one, so nothing was promised of it
+        if its is None or not comparable(seen.ask) or its.large not in [each.card.name for each in seen.field]:
+            return "unfit"  # where the large model may not answer, nothing was promised
         if shadows.watch.fallen(seen.ask.caller.tenant, seen.policy, its.version):
             return "fallen"
         if len(shadows.tasks) >= self._wanted.at_once:
@@ -115,7 +112,7 @@ class Shadow:
             self._counts["busy"] += 1
             return
         its, caller, wanted = self._watched[seen.policy], seen.ask.caller, self._wanted
-        large = strongest(seen.field, its.large)
+        large = next(each.card for each in seen.field if each.card.name == its.large)
         given = next(each for each in seen.answered if each.given)
         small = _smaller(seen, large, given)
         pair = Pair(self._asked, seen.ask, judge, self._compare, self._shadows.purse, self._most)

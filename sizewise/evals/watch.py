@@ -8,22 +8,21 @@ import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.answer import Caller
-from sizewise.cards import Card
 from sizewise.db import Work
 from sizewise.errors import BadRequest, UnknownPath
 from sizewise.evals import rows
 from sizewise.evals.rows import Opinion, Sample, Seen, Standing, Verdict
 from sizewise.routing.drift import BEGUN, Estimate, after, alarming, estimate
-from sizewise.routing.policy import Policy
+from sizewise.routing.names import Plan
 from sizewise.routing.promise import Promise
-from sizewise.routing.safe import Fallen, standard
+from sizewise.routing.safe import Fallen, reference
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import Filter, Record
 
@@ -37,23 +36,23 @@ OURS = frozenset({"shadow", "judge"})
 
 
 class Watched(Struct, frozen=True):
-    """A policy as it is now. `version` changes with whatever it does differently, `large` is its standard's name or
-    empty for the strongest candidate; `promise` None where it promises nothing."""
+    """A policy as it is now. `version` changes with whatever it does differently, `large` is the model whose answers
+    are the standard, `promise` None where it promises nothing."""
 
     version: str
-    large: str = ""
+    large: str
     promise: Promise | None = None
 
 
-def watched(policies: Mapping[str, Policy], cards: Sequence[Card]) -> dict[str, Watched]:
-    """A new calibration, other options or other models are a new version, and begin anew."""
+def watched(plans: Mapping[str, Plan]) -> dict[str, Watched]:
+    """Policies that leave a choice. A new calibration, other options or other models are a new version of one."""
     found: dict[str, Watched] = {}
-    for name, policy in policies.items():
-        models = policy.models or tuple(card.name for card in cards if card.task == "chat")
+    for name, plan in plans.items():
+        policy, models = plan.policy, [card.name for card in plan.cards]
         said = repr((type(policy).__module__, type(policy).__qualname__, policy, models))
         promise = getattr(policy, "promise", None)
         version = hashlib.sha256(said.encode()).hexdigest()[:16]
-        found[name] = Watched(version, standard(policy), promise if isinstance(promise, Promise) else None)
+        found[name] = Watched(version, reference(plan).name, promise if isinstance(promise, Promise) else None)
     return found
 
 

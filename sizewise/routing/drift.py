@@ -7,8 +7,8 @@ after, wealth   a gambler bets that it is more. While the promise is kept, the c
                 1 / (1 - sure) is at most 1 - sure (Ville's inequality; Waudby-Smith and Ramdas 2023, arXiv:2010.09686).
                 Wealth lost in a long good time would hide a later drift, so the stake is spread over all the times at
                 which one might have begun: request n gets 1 / (n * (n + 1)) of it, which sums to 1 and leaves the
-                above true (a mixture, after Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532). Drift from 0.01 to 0.20
-                after 500 requests is seen 90 later, without the spreading 270; a drift from the start as soon as ever.
+                above true (a mixture, after Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532). What that is worth:
+                docs/decisions/0014-an-alarm-that-spreads-its-stake.md.
                 A request that nobody could judge counts as no loss: that can delay an alarm, never make it false.
 estimate        mean and confidence sequence: at all times together it holds the true mean with chance `sure`.
 

@@ -57,7 +57,7 @@ class Onion:
         cards = (SMALL, LARGE, JUDGE)
         self.echoes = {card.name: Echo(card, gate) for card in cards}
         names = Names(cards, {"default": Cascade(models=("echo/small", "echo/large"))})
-        self.watched = {"default": Watched("v1", promise=Promise(0.9))}
+        self.watched = {"default": Watched("v1", "echo/large", Promise(0.9))}
         shadow = Shadow(wanted, self.watched, JUDGE, compare, self.shadows, lambda: draw)
         routed = Routed(
             names,
@@ -204,11 +204,13 @@ def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -
         await onion.ask(chat("one", n=2))
         await onion.ask(chat("one"), Wishes(min_quality=0.5))
         await onion.ask(chat(model="small"))
+        onion.watched["default"] = Watched("v1", "echo/elsewhere", Promise(0.9))
+        await onion.ask(chat("one"))
         with pytest.raises(SizewiseError):
             await onion.ask(chat(messages=[{"role": "user", "content": image}]))
         with pytest.raises(SizewiseError):
             await onion.answer(asking(embed("one")), Client().send)
-        assert await onion.settle() == {"unfit": 2}
+        assert await onion.settle() == {"unfit": 3}
 
     played(tmp_path, ALL, scene)
 

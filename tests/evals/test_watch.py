@@ -13,13 +13,16 @@ from msgspec.structs import replace
 from sqlalchemy import func, select
 
 from sizewise.answer import Ask, Caller, Chosen, Send
+from sizewise.cards import Card
 from sizewise.chat import Chat, Choice, Message, Reply, Usage
 from sizewise.db import connect, file
 from sizewise.errors import BadRequest, UnknownPath
 from sizewise.evals.rows import FEEDBACK, SCHEMA, SHADOWS, Forgetting, Sample, Verdict, judge, note
 from sizewise.evals.watch import Watch, Watched, watched
 from sizewise.keeper import Keeper
+from sizewise.routing.names import Plan
 from sizewise.routing.policies.cascade import Cascade
+from sizewise.routing.policy import Policy
 from sizewise.routing.promise import Promise
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
@@ -29,7 +32,7 @@ T = TypeVar("T")
 NOW = time.time_ns() // 1_000_000 + 1_000
 SAMPLE = Sample("local", "default", "mine", "v1", "ab" * 16, NOW, "s", "s", "l", 0.7, 0.0, "l", 0.1, 5)
 PROMISE = Promise(0.9)
-MINE = {"mine": Watched("v1", promise=PROMISE), "other": Watched("v9")}
+MINE = {"mine": Watched("v1", "l", PROMISE), "other": Watched("v9", "l")}
 
 
 def kept(home: Path, scene: Callable[[Keeper], Awaitable[T]]) -> T:
@@ -82,7 +85,7 @@ def test_an_alarm_rings_once_outlives_a_restart_and_ends_with_a_new_version_or_t
         assert why == "sampled answers of policy 'mine' did not keep its promise of 0.9"
         assert watch.limps(MINE) == [f"{why}: its large model answers alone"]
         assert watch.fallen("local", "mine", "v2") == watch.fallen("elsewhere", "mine", "v1") == ""
-        assert watch.limps({"mine": Watched("v2")}) == watch.limps({}) == []
+        assert watch.limps({"mine": Watched("v2", "l")}) == watch.limps({}) == []
         mine, _ = await watch.quality("local", MINE, 0.95)
         assert mine.alarm is not None
         assert await watch.trust_again("local", "mine", "v1")
@@ -118,16 +121,16 @@ def test_a_version_changes_with_options_models_and_promise() -> None:
     class Promising(Cascade):
         promise = PROMISE
 
-    cards = (SMALL, LARGE)
-    versions = {
-        watched({"p": policy}, among)["p"].version
-        for policy in (Cascade(), Cascade(trust=0.6), Promising())
-        for among in (cards, cards[:1])
-    }
-    assert len(versions) == 6
-    assert watched({"p": Cascade()}, cards) == watched({"p": Cascade()}, cards)
-    promising = watched({"p": Promising(models=("echo/small", "echo/large"))}, cards)["p"]
-    assert (promising.promise, promising.large) == (PROMISE, "echo/large")
+    def now(policy: Policy, *cards: Card) -> Watched:
+        return watched({"p": Plan("auto:p", policy, "p", cards)})["p"]
+
+    policies = (Cascade(), Cascade(trust=0.6), Promising())
+    versions = {now(each, *cards).version for each in policies for cards in ((SMALL, LARGE), (LARGE, SMALL), (LARGE,))}
+    assert len(versions) == 9
+    assert now(Cascade(), SMALL, LARGE) == now(Cascade(), SMALL, LARGE)
+    assert now(Cascade(), LARGE, SMALL).large == "echo/large"
+    its = now(Promising(models=("echo/large", "echo/small")), LARGE, SMALL)
+    assert (its.promise, its.large) == (PROMISE, "echo/small")  # the last is the standard, whatever its size
 
 
 async def answered(keeper: Keeper, trace: str, model: str, key: str, door: str = "chat") -> None:
