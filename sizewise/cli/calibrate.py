@@ -1,8 +1,7 @@
-"""`sizewise calibrate`: what can be promised on recorded outcomes, what that saves, and the policy that keeps it."""
+"""`sizewise calibrate`: what can be promised on recorded outcomes or sampled pairs, and the policy that keeps it."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -16,9 +15,10 @@ import msgspec
 from sizewise import __version__
 from sizewise.cards import Card
 from sizewise.catalog.read import cards
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.calibrate_sampled import sampled
+from sizewise.cli.options import served, settings, wants_json
 from sizewise.cli.paper import count, write_json, write_table
-from sizewise.cli.patch import diff, with_table
+from sizewise.cli.patch import promise, show
 from sizewise.cli.priced import answers, priced
 from sizewise.config import Settings
 from sizewise.errors import BadRequest, ConfigError, Outside
@@ -26,7 +26,6 @@ from sizewise.evals.folder import read
 from sizewise.evals.plane import Dot, drawn
 from sizewise.money import Price
 from sizewise.routing.promise import Promise
-from sizewise.routing.proof import Proof, write
 from sizewise.settings import NAME
 
 if TYPE_CHECKING:
@@ -36,9 +35,9 @@ NEEDS = "numpy"
 
 
 @click.command("calibrate")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--small", required=True, metavar="MODEL", help="The small model, as the outcomes name it.")
-@click.option("--large", required=True, metavar="MODEL", help="The large one: the promise is of its quality.")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--small", metavar="MODEL", help="The small model, as the outcomes name it.")
+@click.option("--large", metavar="MODEL", help="The large one: the promise is of its quality.")
 @click.option("--second", metavar="MODEL", help="Another small model, for a second opinion.")
 @click.option("--quality", default=0.95, show_default=True, help="Of the large model's, 0 to 1.")
 @click.option("--sure", default=0.95, show_default=True, help="Chance that what is promised is true, 0 to 1.")
@@ -50,14 +49,14 @@ NEEDS = "numpy"
 @click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
 @click.option("--seed", default=0, show_default=True, help="Of the lot that parts the prompts.")
-@placed
+@served
 @click.pass_context
 def calibrate(
     ctx: click.Context,
     /,
-    folder: Path,
-    small: str,
-    large: str,
+    folder: Path | None,
+    small: str | None,
+    large: str | None,
     second: str | None,
     quality: float,
     sure: float,
@@ -72,17 +71,23 @@ def calibrate(
 ) -> None:
     """What can be promised, what it saves, and the policy that keeps it.
 
-    FOLDER holds prompts.jsonl and outcomes.jsonl. Asks no model. Ends with 1 when nothing can be promised yet.
+    FOLDER holds prompts.jsonl and outcomes.jsonl; without one, what [shadow] has sampled of a cascade is used. Asks no
+    model. Ends with 1 when nothing can be promised yet.
 
     \b
     Example: sizewise calibrate data/mine --small phi --large gpt --write
+    Example: sizewise calibrate --policy default
     """
-    if find_spec(NEEDS) is None:
-        raise ConfigError("calibrating needs numpy", "pip install numpy, where Sizewise is installed")
     if not NAME.match(policy):
         raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '.', '_' and '-'")
     if checker_error is not None and not 0 <= checker_error <= 1:
         raise BadRequest(f"--checker-error is {checker_error!r}", "it is a share from 0 to 1")
+    if folder is None:
+        ctx.exit(0 if sampled(policy, Promise(quality, sure), writes) else 1)
+    if not small or not large:
+        raise BadRequest("whose outcomes are compared is not said", "name both with --small MODEL --large MODEL")
+    if find_spec(NEEDS) is None:
+        raise ConfigError("calibrating needs numpy", "pip install numpy, where Sizewise is installed")
     from sizewise.evals.calibrate import calibrate as calibrated
 
     outcomes, names = read(folder), [small, *([second] if second else []), large]
@@ -105,19 +110,17 @@ def calibrate(
     if picture is not None:
         _draw(found, picture)
     proof = found.proof if found.chosen is not None else None
-    file, changed = (None, []) if proof is None else _changed(settings(), policy, proof, here, found.promise, writes)
+    file, changed = None, list[str]()
+    if proof is not None:
+        models = [name if (card := here[name]) is None else card.name for name in proof.models]
+        file, changed = promise(settings(), policy, "promised", found.promise, proof, models, writes)
     if wants_json():
         told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "proof"}
         write_json({**told, "kept": msgspec.to_builtins(proof.kept) if proof else [], "diff": changed})
     else:
         _show(found, checker, checker_error)
         if file is not None:
-            click.echo()
-            click.echo("\n".join(changed) or "The settings say so already.")
-            click.echo()
-            click.echo(
-                f"{'Written' if writes else 'Nothing is written yet: --write writes this'}, and the proof to {file}."
-            )
+            show(file, changed, writes)
     ctx.exit(0 if found.chosen is not None else 1)
 
 
@@ -178,27 +181,3 @@ def _prices(here: Mapping[str, Card | None]) -> dict[str, Price]:
     """Those of the configured models; none where one is unknown or the large model is free."""
     prices = {name: card.price for name, card in here.items() if card is not None and card.price.of(1, 1) is not None}
     return prices if len(prices) == len(here) and [*prices.values()][-1].of(1, 1) else {}
-
-
-def _changed(
-    known: Settings, policy: str, proof: Proof, here: Mapping[str, Card | None], promise: Promise, writes: bool
-) -> tuple[Path, Sequence[str]]:
-    """Where the proof lies, and what changes in the settings, as a diff; written where it shall be."""
-    config = known.config or Path("sizewise.toml").absolute()
-    file = config.with_name(f"{policy}.proof.json")
-    named = [name if (card := here[name]) is None else card.name for name in proof.models]
-    lines = (
-        'kind = "promised"',
-        f'promise = {{quality = {promise.quality:g}, of = "large", sure = {promise.sure:g}}}',
-        f'proof = "{file.name}"',
-        f"models = {json.dumps(named, ensure_ascii=False)}",
-    )
-    try:
-        old = config.read_text() if config.is_file() else ""
-        new = with_table(old, f"[policies.{policy}]", lines)
-        if writes:
-            file.write_bytes(write(proof))
-            config.write_text(new)
-    except OSError as error:
-        raise Outside(f"cannot write {error.filename!r}: {error.strerror}", "make it writable") from error
-    return file, diff(old, new, config.name)

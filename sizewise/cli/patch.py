@@ -1,10 +1,20 @@
-"""One table of a settings file, put in or put in the place of the old one; every other line stays as it was."""
+"""A promise put into a settings file, as its policy, and its proof beside it; all other lines stay as they were."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from difflib import unified_diff
+from pathlib import Path
+
+import click
+
+from sizewise.config import Settings
+from sizewise.errors import Outside
+from sizewise.routing.promise import Promise
+from sizewise.routing.proof import Proof, write
+from sizewise.routing.sampled import Sampled
 
 _HEAD = re.compile(r"\s*\[")
 
@@ -26,3 +36,33 @@ def with_table(text: str, head: str, lines: Sequence[str]) -> str:
 def diff(old: str, new: str, name: str) -> list[str]:
     """As git shows it; empty where nothing changes."""
     return list(unified_diff(old.splitlines(), new.splitlines(), name, name, lineterm=""))
+
+
+def promise(
+    known: Settings, policy: str, kind: str, its: Promise, proof: Proof | Sampled, models: Sequence[str], writes: bool
+) -> tuple[Path, list[str]]:
+    """Where the proof lies, and what changes in the settings, as a diff; both written where they shall be."""
+    config = known.config or Path("sizewise.toml").absolute()
+    file = config.with_name(f"{policy}.proof.json")
+    lines = (
+        f'kind = "{kind}"',
+        f'promise = {{quality = {its.quality:g}, of = "large", sure = {its.sure:g}}}',
+        f'proof = "{file.name}"',
+        f"models = {json.dumps(list(models), ensure_ascii=False)}",
+    )
+    try:
+        old = config.read_text() if config.is_file() else ""
+        new = with_table(old, f"[policies.{policy}]", lines)
+        if writes:
+            file.write_bytes(write(proof))
+            config.write_text(new)
+    except OSError as error:
+        raise Outside(f"cannot write {error.filename!r}: {error.strerror}", "make it writable") from error
+    return file, diff(old, new, config.name)
+
+
+def show(file: Path, changed: Sequence[str], written: bool) -> None:
+    click.echo()
+    click.echo("\n".join(changed) or "The settings say so already.")
+    click.echo()
+    click.echo(f"{'Written' if written else 'Nothing is written yet: --write writes this'}, and the proof to {file}.")

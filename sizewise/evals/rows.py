@@ -198,6 +198,15 @@ def seen(connection: Connection, tenant: str, policy: str, version: str) -> Seen
     return Seen(found, large, losses, unjudged)
 
 
+def samples(connection: Connection, tenant: str, policy: str, limit: int) -> list[Sample]:
+    """The newest of a policy in which two answers were to be compared, whatever its version; in the order of time."""
+    its = SHADOWS.c
+    columns = [its[name] for name in Sample.__struct_fields__]
+    mine = (its.tenant == tenant) & (its.policy == policy) & (its.small != "")
+    newest = select(*columns).where(mine).order_by(its.at.desc(), its.number.desc()).limit(limit)
+    return [Sample(*row) for row in reversed(connection.execute(newest).all())]
+
+
 def spent(connection: Connection, since: int) -> int:
     """Pico-dollars that all comparisons since unix ms have cost."""
     return int(connection.scalar(select(func.sum(SHADOWS.c.cost)).where(SHADOWS.c.at >= since)) or 0)

@@ -140,6 +140,10 @@ class Watch:
             for name, its in now.items()
         ]
 
+    async def samples(self, tenant: str, policy: str, limit: int) -> list[Sample]:
+        """The newest of a policy, whatever its version, in the order of time."""
+        return await asyncio.to_thread(self._read, lambda c: rows.samples(c, tenant, policy, limit))
+
     async def feedback(self, caller: Caller, trace: str, score: float, kind: str) -> list[Verdict]:
         """Notes what the caller thinks of the answers of a trace id, or of its beginning. Of other keys' answers only
         who may manage.

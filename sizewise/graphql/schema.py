@@ -9,7 +9,7 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
 
-from sizewise.graphql import explain, keys, models, quality, records, savings, server
+from sizewise.graphql import explain, keys, models, quality, records, samples, savings, server
 from sizewise.graphql.context import Context
 from sizewise.money import PICO
 
@@ -26,6 +26,7 @@ FIELDS: Mapping[str, Mapping[str, Resolver]] = {
         "roles": models.roles,
         "records": records.records,
         "record": records.record,
+        "samples": samples.samples,
         "savings": savings.savings,
         "quality": quality.quality,
         "keys": keys.keys,

@@ -15,6 +15,7 @@ from sizewise.errors import BadRequest
 from sizewise.routing.levels import Level
 from sizewise.routing.quality import Predictor
 from sizewise.routing.quality import whole as whole_predictor
+from sizewise.routing.sampled import Sampled
 from sizewise.routing.signals import Combined, Said, Signals, numbers
 
 FORMAT = 1
@@ -46,7 +47,7 @@ class Origin(Struct, frozen=True):
     version: str = ""
 
 
-class Proof(Struct, frozen=True):
+class Proof(Struct, frozen=True, tag="outcomes"):
     """`small`: in the order of asking. `after`: what their answers tell, one more of them each. `kept`: rising."""
 
     small: tuple[str, ...]
@@ -72,20 +73,21 @@ class Proof(Struct, frozen=True):
         return next((each for each in self.kept if each.quality >= quality - 1e-9), None)
 
 
-def write(proof: Proof) -> bytes:
+def write(proof: Proof | Sampled) -> bytes:
     """The same proof is always the same bytes."""
     return msgspec.json.encode(proof, order="deterministic")
 
 
-def read(written: bytes) -> Proof:
+def read(written: bytes) -> Proof | Sampled:
     """Raises BadRequest for what `write` did not write."""
     try:
-        proof = msgspec.json.decode(written, type=Proof)
+        proof = msgspec.json.decode(written, type=Proof | Sampled)
     except msgspec.DecodeError as why:
         raise BadRequest(f"this is no proof: {why}", ANEW) from why
-    if proof.format != FORMAT or not _whole(proof):
+    if proof.format != FORMAT or (isinstance(proof, Proof) and not _whole(proof)):
         raise BadRequest(f"this proof is of format {proof.format!r}, or was cut", ANEW)
-    return proof
+    checked: Proof | Sampled = proof
+    return checked
 
 
 def _whole(proof: Proof) -> bool:

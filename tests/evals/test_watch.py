@@ -24,6 +24,7 @@ from sizewise.routing.names import Plan
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policy import Policy
 from sizewise.routing.promise import Promise
+from sizewise.routing.sampled import Sampled, Trusted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
 from tests.routing.asking import LARGE, SMALL
@@ -118,18 +119,20 @@ def test_who_promised_nothing_has_an_estimate_and_no_alarm(tmp_path: Path) -> No
 
 
 def test_a_version_changes_with_options_models_and_promise() -> None:
-    class Promising(Cascade):
-        promise = PROMISE
+    both = ("echo/large", "echo/small")
+    proof = Sampled(*both, 0.95, (Trusted(0.9, 0.6, 0.97, 0.5),), "a/judge", 300, 0, "2026-11-25")
+    promising, again = (Cascade(both, promise=PROMISE, proof=replace(proof, pairs=pairs)) for pairs in (300, 301))
 
     def now(policy: Policy, *cards: Card) -> Watched:
         return watched({"p": Plan("auto:p", policy, "p", cards)})["p"]
 
-    policies = (Cascade(), Cascade(trust=0.6), Promising())
+    policies = (Cascade(), Cascade(trust=0.6), promising)
     versions = {now(each, *cards).version for each in policies for cards in ((SMALL, LARGE), (LARGE, SMALL), (LARGE,))}
     assert len(versions) == 9
     assert now(Cascade(), SMALL, LARGE) == now(Cascade(), SMALL, LARGE)
     assert now(Cascade(), LARGE, SMALL).large == "echo/large"
-    its = now(Promising(models=("echo/large", "echo/small")), LARGE, SMALL)
+    assert now(promising, SMALL, LARGE).version != now(again, SMALL, LARGE).version
+    its = now(promising, LARGE, SMALL)
     assert (its.promise, its.large) == (PROMISE, "echo/small")  # the last is the standard, whatever its size
 
 

@@ -8,7 +8,10 @@ from typing import Literal
 import msgspec
 
 from sizewise.cards import Card
+from sizewise.errors import ConfigError
 from sizewise.routing.policy import Candidate, Field, Outcome, Question, Route, attempt, judge, strength, within
+from sizewise.routing.promise import Promise
+from sizewise.routing.sampled import Sampled
 from sizewise.routing.turns import carried_on, in_turn
 
 
@@ -17,10 +20,12 @@ class Cascade:
     """Candidates that cost no more than the best, cheapest first, each held and judged; then the best, unjudged.
 
     `trust` (0..1) is the score from which a held reply is shown. It is uncalibrated: 0.5 is a declared default, not
-    a promise. `hold_s` (seconds) bounds each hold, then the next model is asked. The best is so by strength, not by
-    price; dearer ones only step in where it fails. When everyone who is left has failed, `refuse` gives that error
-    and `show_marked` the best reply that was held, marked as degraded. `resume` lets a model that can continue, a
-    smaller one too, finish a plain-text answer that broke off.
+    a promise. With a `proof`, which `sizewise calibrate --policy NAME --write` made of sampled pairs, and the `promise`
+    that it holds, `trust` is what was certified for it, or for the quality that a request wishes; where nothing was,
+    the best is asked. `hold_s` (seconds) bounds each hold, then the next model is asked. The best is so by strength,
+    not by price; dearer ones only step in where it fails. When everyone who is left has failed, `refuse` gives that
+    error and `show_marked` the best reply that was held, marked as degraded. `resume` lets a model that can continue,
+    a smaller one too, finish a plain-text answer that broke off.
     """
 
     models: tuple[str, ...] = ()
@@ -28,23 +33,46 @@ class Cascade:
     hold_s: float = 60.0
     when_exhausted: Literal["refuse", "show_marked"] = "refuse"
     resume: bool = False
+    promise: Promise | None = None
+    proof: Sampled | None = None
 
     def __post_init__(self) -> None:
         within("trust", self.trust, 0, 1)
         within("hold_s", self.hold_s, 0.001, 3600)
+        if self.promise is not None or self.proof is not None:
+            self._holds(self.promise, self.proof)
+
+    def _holds(self, promise: Promise | None, proof: Sampled | None) -> None:
+        """Raises ConfigError where the proof does not hold the promise, or is of other models."""
+        if promise is None or proof is None:
+            hint = "sizewise calibrate --policy NAME --write makes both"
+            raise ConfigError("a cascade promises with a proof, and proves a promise: one of the two is missing", hint)
+        if self.models != proof.models:
+            said, known = ", ".join(self.models) or "none", ", ".join(proof.models)
+            raise ConfigError(f"`models` are {said}, and the proof is of {known}", "name these, or calibrate anew")
+        if promise.of not in ("large", proof.large):
+            raise ConfigError(f"the promise is of {promise.of!r}, and the proof of {proof.large!r}", "say 'large'")
+        if promise.sure > proof.sure or proof.keeping(promise.quality) is None:
+            most = max((each.quality for each in proof.kept), default=0.0)
+            hint = "calibrate when there are more samples, or promise less"
+            raise ConfigError(f"the proof keeps {most:g} at most, sure {proof.sure:g}", hint)
 
     def route(self, question: Question, field: Field) -> Route:
         small, large = _halves(field)
+        trust, known = self._trust(question)
+        if trust is None:
+            small = ()
         held: list[tuple[float, Outcome]] = []
         for candidate in small:
             got = yield from attempt(candidate.card, _why_asked(held), "hold", self.hold_s)
             if got.reply is None:
                 continue
             seen = yield from judge(got.reply)
-            if seen.score is None or seen.score >= self.trust:
-                return msgspec.structs.replace(got, why=f"smallest trusted reply: {seen.why} (uncalibrated)")
+            if seen.score is None or trust is None or seen.score >= trust:
+                return msgspec.structs.replace(got, why=f"smallest trusted reply: {seen.why} ({known})")
             held.append((seen.score, got))
-        got = yield from in_turn(question, large, _why_large(len(small), len(held)), retries=1)
+        why = known if trust is None else _why_large(len(small), len(held), known)
+        got = yield from in_turn(question, large, why, retries=1)
         if self.resume:
             smaller = tuple(candidate.card for candidate in reversed(small))
             got = yield from carried_on(question, (*large, *smaller), got)
@@ -53,6 +81,16 @@ class Cascade:
             reason = f"trusted only at {score:.2f}, and {got.card.name} failed ({got.error})"
             return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
         return got
+
+    def _trust(self, question: Question) -> tuple[float | None, str]:
+        """The score from which a held reply is shown, None where none is; and what is known of it, in words."""
+        if self.promise is None or self.proof is None:
+            return self.trust, "uncalibrated" if question.min_quality is None else "best effort: uncalibrated"
+        wished = self.promise.quality if question.min_quality is None else question.min_quality
+        kept = self.proof.keeping(wished)
+        if kept is None:
+            return None, f"best effort: {wished:g} of {self.proof.large} was not certified"
+        return kept.trust, f"promised {kept.quality:g} of {self.proof.large}, sure {self.proof.sure:g}"
 
 
 def _halves(field: Field) -> tuple[tuple[Candidate, ...], tuple[Card, ...]]:
@@ -65,9 +103,9 @@ def _why_asked(held: list[tuple[float, Outcome]]) -> str:
     return f"{held[-1][1].card.name} was not trusted" if held else "the cheapest model that fits"
 
 
-def _why_large(asked: int, distrusted: int) -> str:
+def _why_large(asked: int, distrusted: int, known: str) -> str:
     if not asked:
         return "the best model that fits is also the cheapest"
     if distrusted == asked:
-        return "no smaller model was trusted (uncalibrated)"
-    return "no smaller model answered" if not distrusted else "smaller models failed or were not trusted (uncalibrated)"
+        return f"no smaller model was trusted ({known})"
+    return "no smaller model answered" if not distrusted else f"smaller models failed or were not trusted ({known})"

@@ -1,0 +1,77 @@
+"""What sampled pairs certified of a cascade, as one file: from which trust on a small answer is given; pure.
+
+Written by `sizewise calibrate --policy NAME --write`, read by the policy kind `cascade`. No word of a prompt is in it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from sizewise.routing.promise import Pair, Promise, certify, wanted
+
+GRID = tuple(round(0.02 * step, 2) for step in range(1, 51))
+"""Thresholds of trust, fixed before anything was seen."""
+QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
+
+
+class Trusted(Struct, frozen=True):
+    """One promise that holds by itself. Shares 0..1."""
+
+    quality: float
+    trust: float
+    measured: float  # quality on the pairs
+    served: float  # share of requests answered small
+
+
+class Sampled(Struct, frozen=True, tag="sampled"):
+    """`kept`: rising. `judge`: who compared the pairs, each in both orders; what nobody could judge counts as lost."""
+
+    small: str
+    large: str
+    sure: float
+    kept: tuple[Trusted, ...]
+    judge: str
+    pairs: int
+    unjudged: int
+    date: str  # 2026-01-31
+    version: str = ""
+    format: int = 1
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return self.small, self.large
+
+    def keeping(self, quality: float) -> Trusted | None:
+        """What keeps at least `quality`, as cheaply as is certified; None where nothing does."""
+        return next((each for each in self.kept if each.quality >= quality - 1e-9), None)
+
+
+class Held(Struct, frozen=True):
+    """One sampled request: the trust in its small answer, 0..1, None where no judge had any (then it is given), and how
+    much worse it was than the large model's, 0..1, None where nobody could tell."""
+
+    trust: float | None
+    worse: float | None
+
+
+class Found(Struct, frozen=True):
+    """`needs`: pairs that the promise would about take, where it cannot be made yet; None where none can be told."""
+
+    kept: tuple[Trusted, ...]
+    needs: int | None
+
+
+def certified(held: list[Held], promise: Promise) -> Found:
+    """`held` in the order of time. The large model's answers are the standard, and better than that counts as equal."""
+    pairs = [
+        Pair(1.0 if its.trust is None else its.trust, 1.0 - (1.0 if its.worse is None else its.worse), 1.0)
+        for its in held
+    ]
+    kept, needs = list[Trusted](), None
+    for quality in sorted({*QUALITIES, promise.quality}):
+        found = certify("cascade", pairs, GRID, Promise(quality, promise.sure, promise.of))
+        if found.best is not None:
+            kept.append(Trusted(quality, found.best.at, found.best.quality, found.best.served))
+        elif quality == promise.quality:
+            needs = wanted(found, 1.0 - promise.sure)
+    return Found(tuple(kept), needs)

@@ -1,0 +1,58 @@
+"""A newcomer's way to a promise without one label: sampled while serving, calibrated, written, read anew, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import sizewise
+from tests.evals.judging import judging
+from tests.evals.test_shadow_served import CONFIG, rows
+from tests.graphql.asking import told
+from tests.served import serving, until
+
+SURE, UNSURE = "[[logprob -0.05]] it is so", "[[echo/small: say a BAD answer]] [[logprob -1]] it is {number}"
+
+
+@pytest.fixture
+def config() -> Iterator[str]:
+    with judging() as judge:
+        config = CONFIG.format(share=1, url=judge.url)
+        yield config.replace('[models."echo/small"]', '[models."echo/small"]\nlogprobs = true')
+
+
+def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
+    with serving(tmp_path, config) as server:
+        for number in range(60):
+            before = len(rows(tmp_path))
+            assert server.chat("auto", SURE if number % 3 else UNSURE.format(number=number)).status == 200
+            until(lambda before=before: len(rows(tmp_path)) > before)
+        early = sizewise("calibrate", "--policy", "default", "--quality", "0.98", home=tmp_path)
+        assert early.code == 1 and "cannot be promised yet" in early.out, early.err
+        done = sizewise("calibrate", "--policy", "default", "--quality", "0.85", "--write", home=tmp_path)
+        assert done.code == 0, done.err
+        assert (
+            "60 sampled pairs of echo/small and echo/large" in done.out and '+proof = "default.proof.json"' in done.out
+        )
+        assert told(server, "mutation { reload { models } }").errors == []
+        good = server.chat("auto", SURE).headers
+        assert good["x-sizewise-model"] == "echo/small" and "promised 0.85 of echo/large" in good["x-sizewise-why"]
+        doubtful = server.chat("auto", UNSURE.format(number=99)).headers
+        assert doubtful["x-sizewise-model"] == "echo/large" and "promised 0.85" in doubtful["x-sizewise-why"]
+
+
+def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> None:
+    with serving(
+        tmp_path, config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n'
+    ) as server:
+        assert server.chat("auto", "one").status == 200
+        for words, why in (
+            (("--policy", "quick"), "'quick' is a cheapest"),
+            (("--policy", "all"), "chooses among 3 models"),
+            (("--policy", "defalt"), "Did you mean"),
+            (("data",), "--small MODEL"),
+        ):
+            done = sizewise("calibrate", *words, home=tmp_path)
+            assert done.code == 2 and why in done.err, done.err
