@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from sizewise.evals.plane import Dot, drawn
 
 QUERY = """query ($days: Float) {
   savings(days: $days) { policy large requests small unpriced spentUsd aloneUsd savedUsd withinUsd curves }
+  quality { policy promised samples lost low high }
 }"""
 
 
@@ -32,8 +34,20 @@ class Saving(Struct, rename="camel"):
     curves: dict[str, list[tuple[float, float]]] | None = None
 
 
+class Quality(Struct):
+    """Lost of the large model's, 0..1, with its interval; None where nobody measured it."""
+
+    policy: str
+    promised: float | None
+    samples: int
+    lost: float | None
+    low: float | None
+    high: float | None
+
+
 class Told(Struct):
     savings: list[Saving]
+    quality: list[Quality]
 
 
 @click.command("savings")
@@ -49,12 +63,14 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
     \b
     Example: sizewise savings --days 7
     """
-    told = asyncio.run(server().graphql(QUERY, Told, days=days)).savings
+    found = asyncio.run(server().graphql(QUERY, Told, days=days))
+    told, known = found.savings, {each.policy: each for each in found.quality}
     told = [each for each in told if policy in (None, each.policy)]
     if picture is not None:
-        _draw(told, picture)
+        _draw(told, known, picture)
     if wants_json():
-        write_json(msgspec.to_builtins(told))
+        rows = [{**msgspec.to_builtins(each), "quality": msgspec.to_builtins(known.get(each.policy))} for each in told]
+        write_json(rows)
         return
     if not told:
         click.echo(
@@ -62,13 +78,13 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
         )
         return
     heads = ("POLICY", "REQUESTS", "SMALL", "SPENT", "LARGE ALONE", "SAVED", "QUALITY LOST")
-    write_table(heads, [_row(each) for each in told])
+    write_table(heads, [_row(each, known.get(each.policy)) for each in told])
     if any(each.unpriced for each in told):
         click.echo()
         click.echo(f"{count(sum(each.unpriced for each in told))} requests of unknown price count as free.")
 
 
-def _row(each: Saving) -> tuple[str, ...]:
+def _row(each: Saving, quality: Quality | None) -> tuple[str, ...]:
     small = f"{each.small / max(1, each.requests):.0%}"
     return (
         each.policy,
@@ -77,8 +93,14 @@ def _row(each: Saving) -> tuple[str, ...]:
         money(each.spent_usd),
         money(each.alone_usd),
         _saved(each),
-        "not measured",
+        _lost(quality),
     )
+
+
+def _lost(its: Quality | None) -> str:
+    if its is None or its.lost is None or its.low is None or its.high is None:
+        return "not measured"
+    return f"{its.lost:.1%} ({its.low:.1%} to {its.high:.1%}, {count(its.samples)} sampled)"
 
 
 def _saved(each: Saving) -> str:
@@ -90,7 +112,7 @@ def _saved(each: Saving) -> str:
     return f"{float(each.saved_usd) / alone:.1%} +- {float(each.within_usd) / alone:.1%}"
 
 
-def _draw(told: list[Saving], file: Path) -> None:
+def _draw(told: list[Saving], known: Mapping[str, Quality], file: Path) -> None:
     if len(told) != 1:
         names = ", ".join(each.policy for each in told) or "none has answered anything"
         raise BadRequest(f"a picture is of one policy, and there are {len(told)}", f"--policy NAME: {names}")
@@ -99,9 +121,14 @@ def _draw(told: list[Saving], file: Path) -> None:
     if not alone:
         raise BadRequest(f"what {its.large!r} alone would cost is unknown or nothing", "give its price in the settings")
     cost, within = float(its.spent_usd) / alone, float(its.within_usd or 0) / alone
-    dots = [Dot(its.large, 1.0, 1.0), Dot(its.policy, cost, 1.0, within=within, open=True)]
+    dots, quality = [Dot(its.large, 1.0, 1.0)], known.get(its.policy)
+    if quality is None or quality.lost is None or quality.low is None or quality.high is None:
+        dots.append(Dot(its.policy, cost, 1.0, within=within, open=True))
+    else:
+        dots.append(Dot(its.policy, cost, 1 - quality.lost, 1 - quality.high, 1 - quality.low, within))
     title = f"{its.policy}: {count(its.requests)} requests"
+    promised = None if quality is None else quality.promised
     try:
-        file.write_text(drawn(title, its.curves or {}, dots))
+        file.write_text(drawn(title, its.curves or {}, dots, promised))
     except OSError as error:
         raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error

@@ -20,7 +20,10 @@ SURE, UNSURE = "[[logprob -0.05]] it is so", "[[echo/small: say a BAD answer]] [
 def config() -> Iterator[str]:
     with judging() as judge:
         config = CONFIG.format(share=1, url=judge.url)
-        yield config.replace('[models."echo/small"]', '[models."echo/small"]\nlogprobs = true')
+        for name, price in (("small", 1), ("large", 9)):
+            facts = f'logprobs = true\nprice = {{input = "{price}", output = "{price}"}}'
+            config = config.replace(f'[models."echo/{name}"]', f'[models."echo/{name}"]\n{facts}')
+        yield config
 
 
 def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
@@ -41,6 +44,13 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         assert good["x-sizewise-model"] == "echo/small" and "promised 0.85 of echo/large" in good["x-sizewise-why"]
         doubtful = server.chat("auto", UNSURE.format(number=99)).headers
         assert doubtful["x-sizewise-model"] == "echo/large" and "promised 0.85" in doubtful["x-sizewise-why"]
+        until(lambda: len(rows(tmp_path)) == 62)
+        (saved,) = sizewise("savings", "--json", home=tmp_path).json
+        assert (saved["requests"], saved["small"]) == (62, 41)
+        assert saved["quality"]["samples"] == 2 and saved["quality"]["lost"] == 0.0 < saved["quality"]["high"]
+        picture = tmp_path / "plane.svg"
+        assert sizewise("savings", "--picture", str(picture), home=tmp_path).code == 0
+        assert "promised 0.85" in picture.read_text()
 
 
 def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> None:
