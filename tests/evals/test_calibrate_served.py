@@ -42,6 +42,7 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         assert told(server, "mutation { reload { models } }").errors == []
         good = server.chat("auto", SURE).headers
         assert good["x-sizewise-model"] == "echo/small" and "promised 0.85 of echo/large" in good["x-sizewise-why"]
+        until(lambda: len(rows(tmp_path)) == 61)
         doubtful = server.chat("auto", UNSURE.format(number=99)).headers
         assert doubtful["x-sizewise-model"] == "echo/large" and "promised 0.85" in doubtful["x-sizewise-why"]
         until(lambda: len(rows(tmp_path)) == 62)
