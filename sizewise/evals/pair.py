@@ -6,9 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sizewise.answer import Answerer, Ask, Event, Tried
+from sizewise.answer import Ask, Event, Send, Tried
 from sizewise.cards import Card
-from sizewise.chat import Chat
+from sizewise.chat import Chat, Reply
 from sizewise.errors import OverBudget, SizewiseError
 from sizewise.evals.again import again, judging, question, words
 from sizewise.evals.purse import Purse
@@ -25,6 +25,8 @@ class Found(Protocol):
     def swapped(self) -> bool: ...
 
 
+Put = Callable[[Ask, Send, Card], Awaitable[Reply]]
+"""Puts a request to the one model that it names."""
 Say = Callable[[str], Awaitable[str]]
 Compare = Callable[[Say, str, str, str], Awaitable[Found]]
 """(how to ask a judge, the question, one answer, the other) -> what the judge found."""
@@ -35,10 +37,10 @@ class Pair:
     was asked."""
 
     def __init__(
-        self, answer: Answerer, ask: Ask, judge: Card, compare: Compare, purse: Purse, most: Callable[[], int]
+        self, put: Put, ask: Ask, judge: Card, compare: Compare, purse: Purse, most: Callable[[], int]
     ) -> None:
         """`most`: what one question may cost now, in pico-dollars, where its price is known."""
-        self._answer = answer
+        self._put = put
         self._ask = ask
         self._judge = judge
         self._compare = compare
@@ -66,13 +68,13 @@ class Pair:
         there = next((each.reply for each in answered if each.card is card), None)
         if there is None:
             asked = again(self._ask, card.name, time.perf_counter(), self._limit(card))
-            there = await self._answer(asked, self._hear)
+            there = await self._put(asked, self._hear, card)
         return words(there)
 
     async def _say(self, prompt: str) -> str:
         self.judged = True
         asked = judging(self._ask, self._judge.name, prompt, time.perf_counter(), self._limit(self._judge))
-        return (await self._answer(asked, self._hear)).text
+        return (await self._put(asked, self._hear, self._judge)).text
 
     def _limit(self, card: Card) -> int | None:
         return self._most() if card.price.most(1, 1) is not None else None

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Reply
-from sizewise.egress import Place
-from sizewise.errors import ConfigError, SizewiseError, nearest
+from sizewise.errors import Busy, ConfigError, SizewiseError, nearest
 from sizewise.evals.again import comparable
 from sizewise.evals.pair import Compare, Pair
 from sizewise.evals.purse import Purse
@@ -29,8 +28,10 @@ from sizewise.telemetry.metrics import Metrics
 log = logging.getLogger("sizewise.evals")
 
 QUIET_S = 60.0
-"""How long a comparison on models of this very process waits for a moment in which no client is being answered."""
+"""How long a question to a model of our own waits for a moment in which no client is being answered."""
 LOOK_S = 0.02
+TRIES = 5
+"""How often such a question is begun, where clients keep coming while it is answered."""
 
 
 class Shadows:
@@ -108,14 +109,15 @@ class Shadow:
     async def _look(self, seen: Witnessed, at: int) -> None:
         judge = self._judge
         assert judge is not None
-        if not await self._quiet({judge.place, *(each.card.place for each in seen.field)}):
+        ours = "process" in {judge.place, *(each.card.place for each in seen.field)}
+        if ours and not await self._quiet():
             self._counts["busy"] += 1
             return
         its, caller, wanted = self._watched[seen.policy], seen.ask.caller, self._wanted
         large = next(each.card for each in seen.field if each.card.name == its.large)
         given = next(each for each in seen.answered if each.given)
         small = _smaller(seen, large, given)
-        pair = Pair(self._asked, seen.ask, judge, self._compare, self._shadows.purse, self._most)
+        pair = Pair(self._put, seen.ask, judge, self._compare, self._shadows.purse, self._most)
         worse, error = (0.0, "") if small is None else await pair.worse(seen.answered, small, large)
         sample = Sample(
             tenant=caller.tenant,
@@ -143,6 +145,19 @@ class Shadow:
         """A part of what is left, so that several at once do not pass it together."""
         return self._shadows.purse.left(self._wanted.budget) // self._wanted.at_once
 
+    async def _put(self, ask: Ask, send: Send, card: Card) -> Reply:
+        """A model of our own shares its cores with those that answer clients, so it is asked while nobody else is: it
+        stops for a client and begins again. Raises Busy where it never comes to its end."""
+        if card.place != "process":
+            return await self._asked(ask, send)
+        for _ in range(TRIES):
+            if not await self._quiet():
+                break
+            reply = await self._between(self._asked(ask, send))
+            if reply is not None:
+                return reply
+        raise Busy("clients were being answered all the time")
+
     async def _asked(self, ask: Ask, send: Send) -> Reply:
         self._shadows.asking += 1
         try:
@@ -150,14 +165,29 @@ class Shadow:
         finally:
             self._shadows.asking -= 1
 
-    async def _quiet(self, places: set[Place]) -> bool:
-        """Models of this process share its cores with whoever is being answered: waits until nobody is."""
+    async def _between(self, asking: Coroutine[None, None, Reply]) -> Reply | None:
+        """None where a client came before the end."""
+        task = asyncio.get_running_loop().create_task(asking)
+        try:
+            while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
+                if self._clients():
+                    return None
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        return task.result()
+
+    async def _quiet(self) -> bool:
+        """Waits until no client is being answered."""
         until = time.monotonic() + QUIET_S
-        while "process" in places and self._shadows.metrics.in_flight > self._shadows.asking:
+        while self._clients():
             if time.monotonic() > until:
                 return False
             await asyncio.sleep(LOOK_S)
         return True
+
+    def _clients(self) -> bool:
+        return self._shadows.metrics.in_flight > self._shadows.asking
 
 
 def _smaller(seen: Witnessed, large: Card, given: Answered) -> Card | None:

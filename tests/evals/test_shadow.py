@@ -13,6 +13,7 @@ import pytest
 from sizewise.answer import Answerer, Ask, Caller, Send, Wishes
 from sizewise.chat import Chat, Reply
 from sizewise.errors import ConfigError, SizewiseError
+from sizewise.evals import shadow
 from sizewise.evals.pair import Say
 from sizewise.evals.pairwise import Preference
 from sizewise.evals.shadow import Shadow, Shadows, arbiter
@@ -58,7 +59,7 @@ class Onion:
         self.echoes = {card.name: Echo(card, gate) for card in cards}
         names = Names(cards, {"default": Cascade(models=("echo/small", "echo/large"))})
         self.watched = {"default": Watched("v1", "echo/large", Promise(0.9))}
-        shadow = Shadow(wanted, self.watched, JUDGE, compare, self.shadows, lambda: draw)
+        shade = Shadow(wanted, self.watched, JUDGE, compare, self.shadows, lambda: draw)
         routed = Routed(
             names,
             lambda card: self.echoes[card.name],
@@ -66,11 +67,11 @@ class Onion:
             well,
             EVERYWHERE,
             affinity=Affinity(Sessions(), 3_600, 0),
-            witness=shadow.witness,
+            witness=shade.witness,
             fallen=keeper.watch.against(self.watched),
         )
         self.answer: Answerer = Recorded(routed, keeper.put, self.metrics, keeper.numbers)
-        shadow.answer = self.answer
+        shade.answer = self.answer
 
     async def ask(self, what: Chat, wishes: Wishes = Wishes(), caller: Caller = Caller()) -> Client:  # noqa: B008  # frozen
         client = Client()
@@ -247,6 +248,40 @@ def test_it_waits_while_a_client_is_being_answered(tmp_path: Path) -> None:
     played(tmp_path, ALL, scene, gate=gate)
 
 
+def test_it_stops_for_a_client_and_begins_again(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def scene(onion: Onion) -> None:
+        large = onion.echoes["echo/large"]
+        await onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one"))
+        await until(lambda: large.asked == 1)
+        other = asyncio.create_task(onion.ask(chat("[[wait]] one", model="small")))
+        await until(lambda: large.stopped == 1)
+        gate.set()
+        await other
+        assert await onion.settle() == {"judged": 1}
+        assert large.asked == 2
+        assert ("shadow", "") in await onion.doors()  # what was stopped is booked too
+
+    played(tmp_path, ALL, scene, gate=gate)
+
+
+def test_where_clients_never_leave_a_moment_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "TRIES", 2)
+
+    async def scene(onion: Onion) -> None:
+        large = onion.echoes["echo/large"]
+        await onion.ask(chat("[[echo/large: hang]] [[echo/small: say worse]] one"))
+        for stopped in (1, 2):
+            await until(lambda: large.asked == stopped)  # noqa: B023  # read at once
+            await onion.ask(chat("[[slow 0.1]] one", model="small"))
+            await until(lambda: large.stopped == stopped)  # noqa: B023  # read at once
+        assert await onion.settle() == {"unjudged": 1}
+        assert onion.rows()[0]["error"] == "busy"
+
+    played(tmp_path, ALL, scene)
+
+
 def test_a_client_that_left_is_not_compared_and_one_that_leaves_later_changes_nothing(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
@@ -271,8 +306,8 @@ def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: 
         await until(lambda: onion.echoes["echo/large"].asked == 1)
         await onion.shadows.stop()
         assert onion.echoes["echo/large"].stopped == 1
-        shadow, _ = await onion.keeper.records()
-        assert (shadow.door, shadow.status) == ("shadow", 499)
+        stopped, _ = await onion.keeper.records()
+        assert (stopped.door, stopped.status) == ("shadow", 499)
         assert onion.rows() == []
 
     played(tmp_path, ALL, scene)
