@@ -7,10 +7,8 @@ requests in flight finish in the old one. Means (keeper, model workers, metrics)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from random import random
-
-import msgspec
 
 from sizewise.answer import Answerer, Ask, Caller
 from sizewise.cache.exact import exact
@@ -19,8 +17,8 @@ from sizewise.cards import Card
 from sizewise.client import Client
 from sizewise.config import Settings
 from sizewise.egress import DataClass, Egress, Place
-from sizewise.errors import BadRequest, ConfigError, Forbidden, UnknownModel, nearest
-from sizewise.evals.learnt import learned, minds, options
+from sizewise.errors import Forbidden, UnknownModel, nearest
+from sizewise.evals.learnt import learned, minds, policy
 from sizewise.evals.pairwise import compare
 from sizewise.evals.shadow import Shadow, Shadows, arbiter
 from sizewise.evals.watch import Watched, watched
@@ -33,18 +31,16 @@ from sizewise.routing.affinity import Affinity
 from sizewise.routing.explain import Decision, explain
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names
-from sizewise.routing.policy import Policy
 from sizewise.routing.route import Routed
 from sizewise.routing.sessions import Sessions
 from sizewise.routing.trust import Trust
 from sizewise.routing.ways import Ways
 from sizewise.routing.weighed import Mind
-from sizewise.settings import Policy as Wanted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
 
 RULES = ("rules", "calls", "code", "language")
-JUDGES = (*RULES, "confidence")
+JUDGES = (*RULES, "consistency", "confidence")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -179,22 +175,3 @@ def reach(settings: Settings) -> dict[DataClass, Place]:
 
 def affinity(settings: Settings, means: Means) -> Affinity:
     return Affinity(means.sessions, settings.router.session_s, settings.router.switch_cost)
-
-
-def policy(name: str, wanted: Wanted, load: Once) -> Policy:
-    """The policy of a [policies.<name>] table; its kind checks its own options."""
-    kind = load("policies", wanted.kind)
-    known = [option.name for option in fields(kind)]
-    strange = next((option for option in wanted.options if option not in known), None)
-    if strange is not None:
-        hint = nearest(strange, known) or f"known: {', '.join(known)}"
-        raise ConfigError(f"policies.{name}: a {wanted.kind} has no option {strange!r}", hint)
-    try:
-        made: Policy = msgspec.convert(options(name, wanted.options), kind)
-    except BadRequest as error:
-        raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(
-            f"policies.{name}: {error}", f"see the options of {wanted.kind!r} in docs/reference"
-        ) from error
-    return made

@@ -17,10 +17,10 @@ from sizewise.cli.priced import priced
 from sizewise.errors import BadRequest, nearest
 from sizewise.evals.folder import read
 from sizewise.evals.learnt import learned, mind
+from sizewise.evals.learnt import policy as made
 from sizewise.evals.outcomes import Outcomes
 from sizewise.evals.replay import Case, Replayed, cases
 from sizewise.evals.replay import replay as replayed
-from sizewise.house import policy as made
 from sizewise.kinds import Once, names
 from sizewise.money import UNKNOWN, Price, dollars
 from sizewise.routing.policies.fixed import Fixed

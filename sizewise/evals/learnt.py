@@ -1,20 +1,24 @@
-"""The files that learning and calibrating wrote, read for the models of a house; knows no policy but by its proof."""
+"""Policies as the settings say, with the files that learning and calibrating wrote for them; asks nobody."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from sizewise.cards import Card
-from sizewise.errors import BadRequest, ConfigError
+from sizewise.errors import BadRequest, ConfigError, nearest
+from sizewise.kinds import Once
 from sizewise.routing import proof, quality
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.policies.promised import Promised
 from sizewise.routing.policy import Judging, Policy
 from sizewise.routing.weighed import Mind, Weighed
+from sizewise.settings import Policy as Wanted
 
 T = TypeVar("T")
 
@@ -22,6 +26,25 @@ T = TypeVar("T")
 def learned(path: Path | None, cards: tuple[Card, ...]) -> Foresight | None:
     """Raises ConfigError for a file that cannot be read, was not written by `router train`, or knows other models."""
     return None if path is None else Foresight(_read("router.learned", path, quality.read), cards)
+
+
+def policy(name: str, wanted: Wanted, load: Once) -> Policy:
+    """The policy of a [policies.<name>] table; its kind checks its own options."""
+    kind = load("policies", wanted.kind)
+    known = [option.name for option in fields(kind)]
+    strange = next((option for option in wanted.options if option not in known), None)
+    if strange is not None:
+        hint = nearest(strange, known) or f"known: {', '.join(known)}"
+        raise ConfigError(f"policies.{name}: a {wanted.kind} has no option {strange!r}", hint)
+    try:
+        made: Policy = msgspec.convert(options(name, wanted.options), kind)
+    except BadRequest as error:
+        raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"policies.{name}: {error}", f"see the options of {wanted.kind!r} in docs/reference"
+        ) from error
+    return made
 
 
 def options(name: str, said: Mapping[str, object]) -> dict[str, object]:

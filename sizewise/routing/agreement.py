@@ -58,16 +58,23 @@ def consistency(replies: Sequence[Reply]) -> float | None:
     """Self-consistency: of all choices that say anything, the share that agrees with the most common answer, itself
     included; above 0, up to 1. What cannot be told counts as no agreement. None for fewer than two, and where no two
     can be told to agree or to differ (Wang et al. 2022, arXiv:2203.11171)."""
+    found = majority(replies)
+    return None if found is None else found[0]
+
+
+def majority(replies: Sequence[Reply]) -> tuple[float, int] | None:
+    """`consistency`, and the place of the first reply that says the most common answer."""
     said = [
-        Reply((choice,), reply.usage)
-        for reply in replies
+        (place, Reply((choice,), reply.usage))
+        for place, reply in enumerate(replies)
         for choice in reply.choices
         if choice.text.strip() or choice.tool_calls
     ]
-    told = [[agreement(one, other) for at, other in enumerate(said) if at != place] for place, one in enumerate(said)]
+    told = [[agreement(one, other) for _, other in said if other is not one] for _, one in said]
     if all(each is None for row in told for each in row):
         return None
-    return (1 + max(row.count(True) for row in told)) / len(said)
+    most = max(range(len(said)), key=lambda at: told[at].count(True))
+    return (1 + told[most].count(True)) / len(said), said[most][0]
 
 
 def agree(one: str, other: str) -> bool | None:

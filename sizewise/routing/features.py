@@ -1,7 +1,7 @@
 """What a prompt looks like, as numbers: the person's own words and not the harness's; knows no model and no outcome.
 
-Everything is insensitive to case, accents, width and white space, so that a careless copy of a question is the same
-question. What the words mean is quality.py's business.
+Everything is insensitive to case, accents, width, white space, politeness, contractions and doubled letters, so that a
+careless copy of a question is the same question. What the words mean is quality.py's business.
 """
 
 from __future__ import annotations
@@ -31,6 +31,22 @@ _ASCII = re.compile(r"[a-z]+|0")  # the same, three times as fast
 _NUMBER = re.compile(r"\d+")
 _SYMBOL = re.compile(r"[+=*/^()\[\]{}<>\\|&%$#@~]")
 _LINE = re.compile(r"\n\s*")
+_DOUBLED = re.compile(r"([a-z])\1+")
+_POLITE = re.compile(
+    r"^\s*(?:hi|hello|hey)\b[!,.]*|\b(?:please|kindly|thanks|thank you|(?:can|could|would|will) you)\b"
+    r"(?: tell me| help me)?[!,.:]*"
+)
+_IS = re.compile(r"\b(what|who|where|when|how|it|that|there|here|he|she)'s\b")  # elsewhere 's is somebody's
+_CONTRACTED = (
+    ("can't", "cannot"),
+    ("won't", "will not"),
+    ("n't", " not"),
+    ("'re", " are"),
+    ("'m", " am"),
+    ("'ve", " have"),
+    ("'ll", " will"),
+    ("let's", "let us"),
+)
 
 
 def asked(chat: Chat) -> str:
@@ -52,13 +68,21 @@ def said(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Folded: one width, no case, no accents over Latin letters."""
+    """Folded: one width, no case, no accents over Latin letters, nothing contracted, and no politeness."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
     if text.isascii():
-        return text.lower()
-    folded = normalize("NFKD", text).casefold()
-    return normalize("NFC", "".join(c for c in folded if not combining(c) or c > "\u036f"))
+        return _blunt(text.lower())
+    folded = normalize("NFKD", text.replace("\u2019", "'")).casefold()
+    return _blunt(normalize("NFC", "".join(c for c in folded if not combining(c) or c > "\u036f")))
+
+
+def _blunt(folded: str) -> str:
+    if "'" in folded:
+        folded = _IS.sub(r"\1 is", folded)
+        for short, long in _CONTRACTED:
+            folded = folded.replace(short, long)
+    return _POLITE.sub("", folded).strip()
 
 
 def words(folded: str) -> list[str]:
@@ -68,8 +92,14 @@ def words(folded: str) -> list[str]:
 
 
 def grams(words: list[str]) -> list[str]:
-    """The words, and each with its successor."""
-    return words + [f"{one} {two}" for one, two in pairwise(words)]
+    """The words, each doubled letter once, and each with its successor."""
+    single = once(words)
+    return single + [f"{one} {two}" for one, two in pairwise(single)]
+
+
+def once(words: list[str]) -> list[str]:
+    """Each doubled letter once: it is the slip that is undone for nothing, as hardly two words differ by it alone."""
+    return _DOUBLED.sub(r"\1", "\n".join(words)).split("\n") if words else []
 
 
 SURFACE = (

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from sizewise.errors import BadRequest
-from sizewise.routing.features import SURFACE, grams, language, plain, surface, words
+from sizewise.routing.features import SURFACE, grams, language, once, plain, surface, words
 from sizewise.routing.quality import Area, Head, Predictor, Provenance, Scale
 
 Floats = NDArray[np.float64]
@@ -107,7 +107,7 @@ class Words:
         shape = np.asarray([surface(text, each) for text, each in zip(texts, spelt, strict=True)], float)
         self.mean, self.spread = shape.mean(axis=0), np.maximum(shape.std(axis=0), 1e-6)
         single = {gram for gram in self.vocabulary if " " not in gram}
-        self._seen = [sum(word in single for word in each) / len(each) for each in spelt if each]
+        self._seen = [sum(word in single for word in once(each)) / len(each) for each in spelt if each]
         self.own = self._rows(shape, lists)
 
     def rows(self, texts: Sequence[str]) -> Rows:

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.errors import BadRequest
-from sizewise.routing.features import SURFACE, grams, language, plain, surface, words
+from sizewise.routing.features import SURFACE, grams, language, once, plain, surface, words
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Scale(Struct, frozen=True):
@@ -99,8 +99,9 @@ class Predictor(Struct, frozen=True):
         if tongue not in self.languages:
             return f"too few of the prompts it learnt from were in the language of this one ({tongue})"
         vocabulary = self.vocabulary
-        known = sum([word in vocabulary for word in seen])
-        if known < self.known * len(seen) or not known:
+        known, usual = sum([word in vocabulary for word in once(seen)]), self.known * len(seen)
+        # The share of a few words says little: short of `usual` by one standard deviation is not yet strange.
+        if known < usual - sqrt(usual * (1.0 - self.known)) or not known:
             return f"it knows {known} of this prompt's {len(seen)} words: another domain"
         return ""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from sizewise.errors import ConfigError
 from sizewise.routing.promise import Pair, Promise, certify, wanted
 
 GRID = tuple(round(0.02 * step, 2) for step in range(1, 51))
@@ -44,6 +45,22 @@ class Sampled(Struct, frozen=True, tag="sampled"):
     def keeping(self, quality: float) -> Trusted | None:
         """What keeps at least `quality`, as cheaply as is certified; None where nothing does."""
         return next((each for each in self.kept if each.quality >= quality - 1e-9), None)
+
+
+def holding(proof: Sampled | None, promise: Promise | None, models: tuple[str, ...]) -> None:
+    """Raises ConfigError where the proof does not hold the promise or is of other models, or one of them is missing."""
+    if promise is None or proof is None:
+        hint = "sizewise calibrate --policy NAME --write makes both"
+        raise ConfigError("a cascade promises with a proof, and proves a promise: one of the two is missing", hint)
+    if models != proof.models:
+        said, known = ", ".join(models) or "none", ", ".join(proof.models)
+        raise ConfigError(f"`models` are {said}, and the proof is of {known}", "name these, or calibrate anew")
+    if promise.of not in ("large", proof.large):
+        raise ConfigError(f"the promise is of {promise.of!r}, and the proof of {proof.large!r}", "say 'large'")
+    if promise.sure > proof.sure or proof.keeping(promise.quality) is None:
+        most = max((each.quality for each in proof.kept), default=0.0)
+        hint = "calibrate when there are more samples, or promise less"
+        raise ConfigError(f"the proof keeps {most:g} at most, sure {proof.sure:g}", hint)
 
 
 class Held(Struct, frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from sizewise.chat import Reply
 from sizewise.routing.policy import Judging, Question, Verdict
 
@@ -12,7 +14,8 @@ from sizewise.routing.policy import Judging, Question, Verdict
 class Trust:
     """The lowest score of those that have one. A 0 is a veto: who comes after it is not asked.
 
-    No score when no judge has one: then nobody objects, and nobody vouches either.
+    No score when no judge has one: then nobody objects, and nobody vouches either. Which of several replies is the best
+    says the last that knows.
     """
 
     judges: tuple[Judging, ...]
@@ -20,8 +23,10 @@ class Trust:
     def __call__(self, question: Question, replies: tuple[Reply, ...]) -> Verdict:
         least: Verdict | None = None
         silent: list[str] = []
+        best = 0
         for judge in self.judges:
             seen = judge(question, replies)
+            best = seen.best or best
             if seen.score is None:
                 silent += [seen.why] if seen.why else []
                 continue
@@ -29,4 +34,5 @@ class Trust:
                 least = seen
             if seen.score <= 0:
                 break
-        return least or Verdict(None, ", ".join(silent) or "nobody judged it")
+        least = least or Verdict(None, ", ".join(silent) or "nobody judged it")
+        return msgspec.structs.replace(least, best=best) if best else least

@@ -19,7 +19,7 @@ from docs.build import classes, kinds, pages
 from docs.command_line import verbs
 from sizewise.config import VARIABLES, load
 from sizewise.errors import ConfigError
-from sizewise.house import policy
+from sizewise.evals.learnt import policy
 from sizewise.kinds import Once
 from sizewise.settings import File
 from tests.walls.source import ROOT, committed

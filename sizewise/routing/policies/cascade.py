@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
 from sizewise.cards import Card
-from sizewise.errors import ConfigError
-from sizewise.routing.policy import Candidate, Field, Outcome, Question, Route, attempt, judge, strength, within
+from sizewise.routing.policy import (
+    Attempt,
+    Candidate,
+    Field,
+    Move,
+    Outcome,
+    Question,
+    Route,
+    Told,
+    Verdict,
+    attempt,
+    everyone,
+    judge,
+    strength,
+    within,
+)
 from sizewise.routing.promise import Promise
-from sizewise.routing.sampled import Sampled
+from sizewise.routing.sampled import Sampled, holding
 from sizewise.routing.turns import carried_on, in_turn
 
 
@@ -25,7 +40,8 @@ class Cascade:
     the best is asked. `hold_s` (seconds) bounds each hold, then the next model is asked. The best is so by strength,
     not by price; dearer ones only step in where it fails. When everyone who is left has failed, `refuse` gives that
     error and `show_marked` the best reply that was held, marked as degraded. `resume` lets a model that can continue,
-    a smaller one too, finish a plain-text answer that broke off.
+    a smaller one too, finish a plain-text answer that broke off. `votes` (1..9) asks each small model so many times at
+    once: the share that comes to the same is a score beside the others, and the most common answer is shown.
     """
 
     models: tuple[str, ...] = ()
@@ -33,29 +49,16 @@ class Cascade:
     hold_s: float = 60.0
     when_exhausted: Literal["refuse", "show_marked"] = "refuse"
     resume: bool = False
+    votes: int = 1
     promise: Promise | None = None
     proof: Sampled | None = None
 
     def __post_init__(self) -> None:
         within("trust", self.trust, 0, 1)
         within("hold_s", self.hold_s, 0.001, 3600)
+        within("votes", self.votes, 1, 9)
         if self.promise is not None or self.proof is not None:
-            self._holds(self.promise, self.proof)
-
-    def _holds(self, promise: Promise | None, proof: Sampled | None) -> None:
-        """Raises ConfigError where the proof does not hold the promise, or is of other models."""
-        if promise is None or proof is None:
-            hint = "sizewise calibrate --policy NAME --write makes both"
-            raise ConfigError("a cascade promises with a proof, and proves a promise: one of the two is missing", hint)
-        if self.models != proof.models:
-            said, known = ", ".join(self.models) or "none", ", ".join(proof.models)
-            raise ConfigError(f"`models` are {said}, and the proof is of {known}", "name these, or calibrate anew")
-        if promise.of not in ("large", proof.large):
-            raise ConfigError(f"the promise is of {promise.of!r}, and the proof of {proof.large!r}", "say 'large'")
-        if promise.sure > proof.sure or proof.keeping(promise.quality) is None:
-            most = max((each.quality for each in proof.kept), default=0.0)
-            hint = "calibrate when there are more samples, or promise less"
-            raise ConfigError(f"the proof keeps {most:g} at most, sure {proof.sure:g}", hint)
+            holding(self.proof, self.promise, self.models)
 
     def route(self, question: Question, field: Field) -> Route:
         small, large = _halves(field)
@@ -64,10 +67,9 @@ class Cascade:
             small = ()
         held: list[tuple[float, Outcome]] = []
         for candidate in small:
-            got = yield from attempt(candidate.card, _why_asked(held), "hold", self.hold_s)
-            if got.reply is None:
+            got, seen = yield from self._asked(candidate.card, _why_asked(held))
+            if seen is None:
                 continue
-            seen = yield from judge(got.reply)
             if seen.score is None or trust is None or seen.score >= trust:
                 return msgspec.structs.replace(got, why=f"smallest trusted reply: {seen.why} ({known})")
             held.append((seen.score, got))
@@ -81,6 +83,18 @@ class Cascade:
             reason = f"trusted only at {score:.2f}, and {got.card.name} failed ({got.error})"
             return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
         return got
+
+    def _asked(self, card: Card, why: str) -> Generator[Move, Told, tuple[Outcome, Verdict | None]]:
+        """What `card` said, held, and what judges think of it; of several answers the most common. None: it failed."""
+        if self.votes == 1:
+            got = yield from attempt(card, why, "hold", self.hold_s)
+            return got, None if got.reply is None else (yield from judge(got.reply))
+        outcomes = yield from everyone((Attempt(card, why, "hold", self.hold_s),) * self.votes)
+        said = [(each, each.reply) for each in outcomes if each.reply is not None]
+        if not said:
+            return outcomes[-1], None
+        seen = yield from judge(*(reply for _, reply in said))
+        return said[seen.best][0], seen
 
     def _trust(self, question: Question) -> tuple[float | None, str]:
         """The score from which a held reply is shown, None where none is; and what is known of it, in words."""

@@ -1,0 +1,16 @@
+"""Self-consistency: how many of several answers of one model to one question come to the same; asks for none itself."""
+
+from __future__ import annotations
+
+from sizewise.chat import Reply
+from sizewise.routing.agreement import majority
+from sizewise.routing.policy import Question, Verdict
+
+
+def consistency(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    """The share that says the most common answer, 0..1, and which reply says it; no score for one reply alone."""
+    found = majority(replies) if len(replies) > 1 else None
+    if found is None:
+        return Verdict(None, "")
+    share, best = found
+    return Verdict(share, f"{round(share * len(replies))} of {len(replies)} answers come to the same", best=best)
