@@ -33,6 +33,10 @@ class Task:
     digest: str
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return (self.small_name, *([self.second_name] if self.second_name else []), self.large_name)
+
+    @property
     def gap(self) -> float:
         return float(self.large.mean() - self.small.mean())
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sizewise.routing.learn import under
-
 Floats = NDArray[np.float64]
 RESAMPLES = 1_000
 KEEP = 0.95
@@ -51,40 +49,54 @@ def order(rank: Floats, seed: int = 0) -> NDArray[np.int64]:
     return np.lexsort((lot, -rank))
 
 
-def curve(rank: Floats, small: Floats, large: Floats, seed: int = 0) -> Curve:
-    gains = (large - small)[order(rank, seed)]
+@dataclass(frozen=True)
+class Ranking:
+    """For each prompt the worth of the large model, and how good the answer is that is served where it is not asked:
+    the small model's, or the better of two small ones as far as one can tell."""
+
+    worth: Floats
+    served: Floats
+
+
+def curve(its: Ranking, large: Floats, seed: int = 0) -> Curve:
+    gains = (large - its.served)[order(its.worth, seed)]
     count = len(gains)
-    quality = np.concatenate([[small.mean()], small.mean() + np.cumsum(gains) / count])
+    quality = np.concatenate([[its.served.mean()], its.served.mean() + np.cumsum(gains) / count])
     return Curve(np.arange(count + 1) / count, quality)
 
 
-def figures(rank: Floats, small: Floats, large: Floats, always: float, kept: float, seed: int = 0) -> Figures:
+def figures(its: Ranking, small: Floats, large: Floats, always: float, kept: float, seed: int = 0) -> Figures:
     """`always`: what every request costs beside the large model, whose answer costs 1; `kept`: where it stays small."""
     chance = np.random.default_rng(seed)
-    ranked = order(rank, seed)
-    one, other = small[ranked], large[ranked]
+    ranked = order(its.worth, seed)
+    columns = its.served[ranked], small[ranked], large[ranked]
     count = len(ranked)
     draws = chance.multinomial(count, np.full(count, 1.0 / count), RESAMPLES)
-    rows = np.asarray([_one(one, other, times, always, kept) for times in draws])
-    whole = _one(one, other, np.ones(count), always, kept)
+    rows = np.asarray([_one(*columns, times, always, kept) for times in draws])
+    whole = _one(*columns, np.ones(count), always, kept)
     low, high = np.quantile(rows, [0.025, 0.975], axis=0)
     return Figures(*(Figure(float(whole[i]), float(low[i]), float(high[i])) for i in range(4)))
 
 
 def _one(
-    small: Floats, large: Floats, times: NDArray[np.float64] | NDArray[np.int64], always: float, kept: float
+    served: Floats,
+    small: Floats,
+    large: Floats,
+    times: NDArray[np.float64] | NDArray[np.int64],
+    always: float,
+    kept: float,
 ) -> Floats:
     total = times.sum()
-    gained = np.cumsum((large - small) * times) / total
-    calls = np.cumsum(times) / total
-    gap, base, best = gained[-1], float((small * times).sum() / total), float((large * times).sum() / total)
+    base, worst, best = (float((each * times).sum() / total) for each in (served, small, large))
+    width = np.concatenate([[0.0], np.cumsum(times) / total])
+    quality = base + np.concatenate([[0.0], np.cumsum((large - served) * times) / total])
+    gap = best - worst
     if gap <= 0:
         return np.asarray([0.5, 50.0, 80.0, 100.0 * (1.0 - always - kept)])
-    height = np.concatenate([[0.0], gained / gap])
-    width = np.concatenate([[0.0], calls])
-    area = under(large - small, times)
+    height = (quality - worst) / gap
+    area = float(((height[1:] + height[:-1]) / 2 * np.diff(width)).sum())
     reached = [100.0 * _first(width, height, share) for share in (0.5, 0.8)]
-    needed = _first(width, base + height * gap, KEEP * best)
+    needed = _first(width, quality, KEEP * best)
     return np.asarray([area, *reached, 100.0 * max(0.0, (1.0 - kept) * (1.0 - needed) - always)])
 
 

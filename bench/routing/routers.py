@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.routing.data import Task
+from bench.routing.measure import Ranking
 from sizewise.evals.crossed import crossed, gains, odds, odds_of
 from sizewise.routing.combine import combine
 from sizewise.routing.features import plain
@@ -17,8 +18,7 @@ from sizewise.routing.learn import FOLDS, Words
 Floats = NDArray[np.float64]
 NEAR = 40  # neighbours
 
-Router = Callable[[Task, int], Floats]
-"""A task and a seed in, the worth of the large model for each prompt out."""
+Router = Callable[[Task, int], Ranking]
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Order:
     agrees: bool = False
 
 
-def chance(task: Task, seed: int) -> Floats:
-    return np.random.default_rng(seed + 1).random(len(task.prompts))
+def chance(task: Task, seed: int) -> Ranking:
+    return Ranking(np.random.default_rng(seed + 1).random(len(task.prompts)), task.small)
 
 
-def length(task: Task, seed: int) -> Floats:
-    return np.asarray([float(len(prompt)) for prompt in task.prompts])
+def length(task: Task, seed: int) -> Ranking:
+    return Ranking(np.asarray([float(len(prompt)) for prompt in task.prompts]), task.small)
 
 
-def oracle(task: Task, seed: int) -> Floats:
-    return task.large - task.small
+def oracle(task: Task, seed: int) -> Ranking:
+    return Ranking(task.large - task.small, task.small)
 
 
 def folds(count: int, seed: int) -> NDArray[np.int64]:
@@ -56,7 +56,7 @@ def limited(rest: NDArray[np.int64], labels: int | None, seed: int) -> NDArray[n
 def words(labels: int | None = None) -> Router:
     """Ours from the prompt alone: words, pairs and shape."""
 
-    def rank(task: Task, seed: int) -> Floats:
+    def rank(task: Task, seed: int) -> Ranking:
         texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
         worth = np.zeros(len(texts))
         for held in range(FOLDS):
@@ -64,12 +64,12 @@ def words(labels: int | None = None) -> Router:
             seen = Words([texts[each] for each in rest])
             rows = seen.rows([texts[each] for each in some])
             worth[some] = gains(odds(seen, rows, task.answered.good[rest][:, [0, -1]]))
-        return worth
+        return Ranking(worth, task.small)
 
     return rank
 
 
-def neighbours(task: Task, seed: int) -> Floats:
+def neighbours(task: Task, seed: int) -> Ranking:
     """The mean gain of the nearest prompts by the cosine of their words."""
     texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
     gains, worth = task.large - task.small, np.zeros(len(texts))
@@ -81,30 +81,32 @@ def neighbours(task: Task, seed: int) -> Floats:
             near = base[:, row[0]] @ row[1] if len(row[0]) else np.zeros(len(rest))
             best = np.argpartition(-near, min(NEAR, len(rest)) - 1)[:NEAR]
             worth[place] = gains[rest[best]].mean()
-    return worth
+    return Ranking(worth, task.small)
 
 
-def agreement(task: Task, seed: int) -> Floats:
+def agreement(task: Task, seed: int) -> Ranking:
     """No label: up where the second small model says something else."""
-    return np.asarray([0.0 if task.answered.agrees(each) is True else 1.0 for each in range(len(task.prompts))])
+    worth = np.asarray([0.0 if task.answered.agrees(each) is True else 1.0 for each in range(len(task.prompts))])
+    return Ranking(worth, task.small)
 
 
 def cascade(labels: int | None = None) -> Router:
-    """Ours after the small answer: the prompt's odds, agreement, confidence and length, combined."""
+    """Ours after the small answers: the prompt's odds, agreement, confidence and length, combined; of two small answers
+    the one that is foreseen to be better is served."""
 
-    def rank(task: Task, seed: int) -> Floats:
+    def rank(task: Task, seed: int) -> Ranking:
         texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
-        asked, worth = task.answered, np.zeros(len(texts))
+        asked, worth, served = task.answered, np.zeros(len(texts)), np.zeros(len(texts))
         for held in range(FOLDS):
             rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
             found, count = crossed(asked, texts, rest, seed + 3), len(asked.columns)
             known = [asked.signals(int(i), its, count) for i, its in zip(rest, found, strict=True)]
             learnt = combine(known, asked.good[rest])
             found = odds_of(asked, texts, rest, some)
-            worth[some] = [
-                learnt.worth(asked.signals(int(i), its, count))[0] for i, its in zip(some, found, strict=True)
-            ]
-        return worth
+            for i, its in zip(some, found, strict=True):
+                worth[i], best = learnt.worth(asked.signals(int(i), its, count))
+                served[i] = asked.good[i, best]
+        return Ranking(worth, served)
 
     return rank
 

@@ -1,41 +1,56 @@
-"""Is a promise kept as often as it says? Calibrations drawn from a held fold, judged by the whole fold; no model here.
+"""Is a promise kept as often as it says? Calibrations drawn from a held half, judged by the whole of it; no model here.
 
-The held fold is the population: samples are drawn from it with replacement, so the truth of every threshold is known.
-The grid of thresholds is fixed by the other fold.
+What is calibrated is what ships: the two policies of `sizewise calibrate` with their levels, the chance of error shared
+out between them, and of what certifies that which saves most. The half that taught has fixed the levels; the other is
+the population, from which samples are drawn with replacement, so the truth of every level is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import comb
+from math import comb, log, sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sizewise.routing.promise import METHODS, Pair, Promise, certify
+from sizewise.evals.calibrate import Prepared
+from sizewise.routing.promise import METHODS, MOST_BET, Promise, Step, in_sequence
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 QUALITIES = (0.90, 0.95, 0.98)
 SAMPLES = (200, 500, 1_000, 2_000)
-GRID = 40  # thresholds
 SURE = 0.95
 
 
 @dataclass(frozen=True)
 class Row:
+    """`saved`: mean share of the cost, 0..1, nothing where nothing was certified. `best`: of the cheapest level that
+    keeps the promise in truth."""
+
     method: str
     quality: float
     sample: int
     draws: int
     broken: int
-    served: float  # mean share of the small side, none where nothing was certified
-    best: float  # of the best threshold that keeps the promise in truth
+    saved: float
+    best: float
 
     @property
     def passes(self) -> bool:
         """One-sided binomial test at 5 %: so many broken, or more, would come in more than 1 of 20 such runs."""
         return self.broken <= allowed(self.draws, 1.0 - SURE)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One policy on the population: what each level gave, (levels, n), and what it cost; whether any was kept small."""
+
+    got: Floats
+    cost: Floats
+    serves: Flags
 
 
 def allowed(draws: int, chance: float) -> int:
@@ -47,34 +62,105 @@ def allowed(draws: int, chance: float) -> int:
     return count - 1
 
 
-def rows(
-    worth: Floats, small: Floats, large: Floats, seed: int, draws: int, methods: tuple[str, ...] = tuple(METHODS)
-) -> Iterator[Row]:
-    """`worth` of the large model for each prompt, -1..1; the less, the surer the small side is."""
-    half = np.random.default_rng(seed).permutation(len(worth)) % 2 == 0
-    trust = -worth
-    grid = np.unique(np.quantile(trust[half], np.linspace(0.0, 1.0, GRID))).tolist()
-    held_trust, held_small, held_large = trust[~half], small[~half], large[~half]
+def rows(ready: Prepared, seed: int, draws: int, methods: tuple[str, ...] = tuple(METHODS)) -> Iterator[Row]:
+    families = [
+        Family(
+            np.asarray([each.got for each in its]),
+            np.asarray([each.cost for each in its]),
+            np.asarray([each.served > 0 for each in its], np.bool_),
+        )
+        for its in ready.played.values()
+    ]
+    large, error = ready.good[:, -1], (1.0 - SURE) / len(families)
     for quality in QUALITIES:
-        true = {threshold: _loss(threshold, held_trust, held_small, held_large, quality) for threshold in grid}
-        shares = {threshold: float((held_trust >= threshold).mean()) for threshold in grid}
-        best = max([shares[each] for each in grid if true[each] <= 0.0], default=0.0)
+        true = [(quality * large - its.got).mean(axis=1) for its in families]
+        saves = [1.0 - its.cost.mean(axis=1) for its in families]
+        kept = np.concatenate([its[lost <= 0.0] for its, lost in zip(saves, true, strict=True)])
+        best = max(0.0, float(kept.max(initial=0.0)))
         for sample in SAMPLES:
             chance = np.random.default_rng([seed, sample, round(1_000 * quality)])
-            broken, served = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0.0)
-            for _ in range(draws):
-                drawn = chance.integers(0, len(held_trust), sample)
-                columns = (held_trust[drawn].tolist(), held_small[drawn].tolist(), held_large[drawn].tolist())
-                pairs = [Pair(*each) for each in zip(*columns, strict=True)]
+            broken, saved = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0.0)
+            for draw in range(draws):
+                drawn = chance.integers(0, len(large), sample)
+                losses = [quality * large[drawn] - its.got[:, drawn] for its in families]
+                paid = [1.0 - its.cost[:, drawn].mean(axis=1) for its in families]
                 for method in methods:
-                    chosen = certify(method, pairs, grid, Promise(quality, SURE), judged=METHODS[method]).best
+                    passed = [_passed(method, each, quality, error) for each in losses]
+                    if draw == 0:
+                        _same_as_shipped(method, losses, families, passed, quality, error)
+                    chosen = _chosen(passed, paid, families)
                     if chosen is not None:
-                        broken[method] += true[chosen.at] > 1e-12
-                        served[method] += shares[chosen.at]
+                        family, level = chosen
+                        broken[method] += bool(true[family][level] > 1e-12)
+                        saved[method] += float(saves[family][level])
             for method in methods:
-                yield Row(method, quality, sample, draws, broken[method], served[method] / draws, best)
+                yield Row(method, quality, sample, draws, broken[method], saved[method] / draws, best)
 
 
-def _loss(threshold: float, trust: Floats, small: Floats, large: Floats, quality: float) -> float:
-    served = trust >= threshold
-    return float(((large - small) * served - (1.0 - quality) * large).mean())
+def _chosen(passed: list[Flags], paid: list[Floats], families: list[Family]) -> tuple[int, int] | None:
+    """Of what passed before the first that did not, what saves most on the sample."""
+    best, found = 0.0, None
+    for number, (flags, saves, its) in enumerate(zip(passed, paid, families, strict=True)):
+        tried = np.flatnonzero(its.serves)
+        failed = np.flatnonzero(~flags[tried])
+        certified = tried[: failed[0]] if len(failed) else tried
+        for level in certified:
+            if saves[level] > best:
+                best, found = float(saves[level]), (number, int(level))
+    return found
+
+
+def _passed(method: str, losses: Floats, top: float, error: float) -> Flags:
+    """promise.py's judgements for all levels at once, (levels, n)."""
+    count = losses.shape[1]
+    mean, spread = losses.mean(axis=1), losses.std(axis=1, ddof=1)
+    if method == "betting":
+        return _betting(losses, top, error)
+    if method == "conformal":
+        bound = (losses.sum(axis=1) + top) / (count + 1)
+    elif method == "student":
+        bound = mean + _t(1.0 - error, count - 1) * spread / sqrt(count)
+    else:
+        width, chance = 1.0 + top, log(2.0 / error)
+        bound = mean + spread * sqrt(2.0 * chance / count) + 7.0 * width * chance / (3.0 * (count - 1))
+    flags: Flags = bound <= 0.0
+    return flags
+
+
+def _betting(losses: Floats, top: float, error: float) -> Flags:
+    width, count = 1.0 + top, losses.shape[1]
+    fair, most = 1.0 / width, MOST_BET * width / top
+    value, number = (losses + 1.0) / width, np.arange(2, count + 2)
+    mean = (0.5 + np.cumsum(value, axis=1)) / number
+    variance = (0.25 + np.cumsum((value - mean) ** 2, axis=1)) / number
+    before = np.concatenate([np.full((len(losses), 1), 0.25), variance[:, :-1]], axis=1)
+    bets = np.minimum(np.sqrt(2.0 * -log(error) / count / before), most)
+    wealth = np.cumsum(np.log1p(bets * (fair - value)), axis=1)
+    flags: Flags = np.maximum(wealth.max(axis=1), 0.0) >= -log(error)
+    return flags
+
+
+def _t(share: float, freedom: int) -> float:
+    z = NormalDist().inv_cdf(share)
+    terms = (
+        (z**3 + z) / 4 / freedom,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96 / freedom**2,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 / freedom**3,
+    )
+    return z + sum(terms)
+
+
+def _same_as_shipped(
+    method: str, losses: list[Floats], families: list[Family], passed: list[Flags], quality: float, error: float
+) -> None:
+    """What is measured here must be what ships: the first draw of each cell is certified by promise.py too."""
+    for its, family, flags in zip(losses, families, passed, strict=True):
+        tries = [
+            (Step(float(place), float(family.serves[place]), 0.0, 0.0), row.tolist()) for place, row in enumerate(its)
+        ]
+        promise = Promise(quality, SURE)
+        shipped = in_sequence("", its.shape[1], tries, promise, error=error, judged=METHODS[method])
+        tried = np.flatnonzero(family.serves)
+        failed = np.flatnonzero(~flags[tried])
+        ours = tried[: failed[0]] if len(failed) else tried
+        assert [step.at for step in shipped.steps] == ours.tolist(), method

@@ -93,6 +93,19 @@ class Played:
         return SURE * float(self.cost.std()) / sqrt(len(self.cost))
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Both policies, safe levels first, on the prompts that prove. `good`: their scores, (n, models), `asking`: what
+    each small answer costs; `taught`: how many others taught."""
+
+    predictor: Predictor
+    after: tuple[Combined, ...]
+    played: dict[str, list[Played]]
+    good: Floats
+    asking: tuple[float, ...]
+    taught: int
+
+
 def calibrate(
     outcomes: Outcomes,
     small: Sequence[str],
@@ -108,24 +121,14 @@ def calibrate(
 ) -> Calibration:
     """`costs`: of one answer of each small model and of the large one, in any unit. Raises BadRequest."""
     asked = answered(outcomes, small, large)
-    mixed = np.random.default_rng(seed).permutation(len(asked.prompts))
-    taught, proved = np.sort(mixed[: len(mixed) // 2]), mixed[len(mixed) // 2 :]
-    predictor, after, before = _taught(asked, (*small, large), taught, seed, date, outcomes.digest, version)
-    new = _ahead(asked, proved, _foreseen(predictor, asked, (*small, large), proved), after)
-    paid = [cost / costs[-1] for cost in costs[: len(small)]]
-    families = {
-        "prompt": [Level((Stage(price, price),)) for price in _prices(before.worth[0])],
-        "cascade": levels(before.worth, paid),
-    }
-    played = {name: [_play(each, new, asked.good[proved], paid) for each in its] for name, its in families.items()}
+    ready = prepared(asked, (*small, large), costs, seed, date, outcomes.digest, version)
+    played, proved = ready.played, ready.good
     tried = {
-        quality: [
-            _tried(name, its, asked.large[proved], replace(promise, quality=quality)) for name, its in played.items()
-        ]
+        quality: [_tried(name, its, proved[:, -1], replace(promise, quality=quality)) for name, its in played.items()]
         for quality in sorted({*QUALITIES, promise.quality})
     }
-    origin = Origin(outcomes.digest, seed, date, len(taught), len(proved), checker, checker_error, version)
-    curves = _curves(asked.good[proved], paid, played)
+    origin = Origin(outcomes.digest, seed, date, ready.taught, len(proved), checker, checker_error, version)
+    curves = _curves(proved, ready.asking, played)
     kept = tuple(each for quality, its in tried.items() if (each := _kept(quality, its, played)) is not None)
     mine = tried[promise.quality]
     best = max(mine, key=lambda each: each.saves)
@@ -133,15 +136,39 @@ def calibrate(
         tuple(small),
         large,
         promise,
-        len(taught),
+        ready.taught,
         len(proved),
-        float(asked.small[proved].mean()),
-        float(asked.large[proved].mean()),
+        float(proved[:, 0].mean()),
+        float(proved[:, -1].mean()),
         tuple(mine),
         best if best.saves > 0 else None,
-        Proof(tuple(small), large, promise.sure, kept, predictor, after, origin, curves) if kept else None,
+        Proof(tuple(small), large, promise.sure, kept, ready.predictor, ready.after, origin, curves) if kept else None,
         curves,
     )
+
+
+def prepared(
+    asked: Answered,
+    names: tuple[str, ...],
+    costs: Sequence[float],
+    seed: int,
+    date: str = "",
+    data: str = "",
+    version: str = "",
+) -> Prepared:
+    """What one half teaches, played on the other. Raises BadRequest where there is nothing to learn."""
+    mixed = np.random.default_rng(seed).permutation(len(asked.prompts))
+    taught, proved = np.sort(mixed[: len(mixed) // 2]), mixed[len(mixed) // 2 :]
+    predictor, after, before = _taught(asked, names, taught, seed, date, data, version)
+    new = _ahead(asked, proved, _foreseen(predictor, asked, names, proved), after)
+    paid = tuple(cost / costs[-1] for cost in costs[: len(names) - 1])
+    families = {
+        "prompt": [Level((Stage(price, price),)) for price in _prices(before.worth[0])],
+        "cascade": levels(before.worth, paid),
+    }
+    good = asked.good[proved]
+    played = {name: [_play(each, new, good, paid) for each in its] for name, its in families.items()}
+    return Prepared(predictor, after, played, good, paid, len(taught))
 
 
 def _prices(worth: Floats) -> list[float]:
