@@ -1,4 +1,4 @@
-"""`sizewise router train`: learns from labels which prompts the large model is worth, and says what that is worth."""
+"""`sizewise router`: learns which prompts the large model is worth, and lets new models enter what was learnt."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from sizewise import __version__
 from sizewise.cli.options import placed, wants_json
 from sizewise.cli.paper import count, write_json, write_table
 from sizewise.cli.verbs import Verb, Verbs
-from sizewise.errors import ConfigError, Outside
+from sizewise.errors import BadRequest, ConfigError, Outside
 from sizewise.evals.folder import read
+from sizewise.routing.joining import join
 from sizewise.routing.quality import Area, Predictor, write
+from sizewise.routing.quality import read as read_router
 
 VERBS: Mapping[str, Verb] = {
     "train": Verb("sizewise.cli.router:train", "Learn from labels which prompts the large model is worth."),
+    "add": Verb("sizewise.cli.router:add", "Let a new model enter a learnt router, by few scores or none."),
 }
 
 
@@ -66,15 +69,63 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
         version=__version__,
     )
     if out is not None:
-        try:
-            out.write_bytes(write(made))
-        except OSError as error:
-            raise Outside(f"cannot write {str(out)!r}: {error.strerror}", "name another file") from error
+        _write(out, made)
     if wants_json():
         write_json(_told(made, out))
     else:
         _show(made, out)
     ctx.exit(1 if made.abstains else 0)
+
+
+@click.command()
+@click.argument("router", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--model", required=True, metavar="MODEL", help="The new one, as the outcomes name it.")
+@click.option(
+    "--like", default="", metavar="MODEL", help="A known one that it is like. [whose scores its own resemble]"
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
+@placed
+def add(router: Path, folder: Path | None, model: str, like: str, out: Path | None) -> None:
+    """Let a new model enter a learnt router, by few scores or none.
+
+    ROUTER is a file of `router train`; the models that it knows stay as they are. FOLDER holds some scored answers of
+    the new one (thirty do); without it the model counts as good as the one it is --like.
+
+    \b
+    Example: sizewise router add router.json data/few --model newer -o router.json
+    """
+    try:
+        known = read_router(router.read_bytes())
+    except OSError as error:
+        raise BadRequest(
+            f"cannot read {str(router)!r}: {error.strerror}", "name a file of `router train -o`"
+        ) from error
+    prompts, scores = list[str](), list[float]()
+    if folder is not None:
+        outcomes = read(folder)
+        rows, column = outcomes.answered(model), outcomes.column(model)
+        prompts, scores = [outcomes.prompts[row] for row in rows], [column.score[row] for row in rows]
+    found = join(known, model, prompts, scores, like)
+    if out is not None:
+        _write(out, found.predictor)
+    if wants_json():
+        told = {"model": model, "like": found.like, "shift": found.shift, "samples": found.samples}
+        write_json({**told, "file": None if out is None else str(out)})
+        return
+    than = "as" if not found.samples else "better than" if found.shift > 0 else "less good than"
+    click.echo(
+        f"{model} is like {found.like}, and {than} it by {abs(found.shift):.2f} in log-odds; {found.samples} scores"
+    )
+    if out is not None:
+        click.echo(f"Written to {out}.")
+
+
+def _write(file: Path, made: Predictor) -> None:
+    try:
+        file.write_bytes(write(made))
+    except OSError as error:
+        raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
 
 
 def _told(made: Predictor, out: Path | None) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""`sizewise router train`: what was learnt, what it is worth, and an honest 1 where it is worth nothing."""
+"""`sizewise router`: what was learnt, what it is worth, and an honest 1 where it is worth nothing."""
 
 from __future__ import annotations
 
@@ -88,3 +88,18 @@ def test_what_cannot_be_learnt_from_or_written_is_said(tmp_path: Path) -> None:
     folder = written(tmp_path, 60, 1.0)
     nowhere = sizewise("router", "train", folder, "--small", "s", "--large", "l", "-o", str(tmp_path / "no" / "r.json"))
     assert nowhere.code == 3 and "cannot write" in nowhere.err
+
+
+def test_a_new_model_enters_without_the_rest_being_learnt_anew(tmp_path: Path) -> None:
+    folder, made, more = written(tmp_path, 200, 1.0), str(tmp_path / "router.json"), tmp_path / "more.json"
+    assert sizewise("router", "train", folder, "--small", "s", "--large", "l", "-o", made).code == 0
+    rows = [{"prompt_id": n, "model": "new", "score": score} for n, score in enumerate(labelled(200, 1.0)[1]["s"][:30])]
+    (tmp_path / "outcomes.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    said = sizewise("router", "add", made, folder, "--model", "new", "-o", str(more))
+    assert said.code == 0 and "new is like s" in said.out and "30 scores" in said.out, said.err
+    before, after = read(Path(made).read_bytes()), read(more.read_bytes())
+    assert set(after.heads) == {"s", "l", "new"} and after.heads["l"] == before.heads["l"]
+    told = sizewise("router", "add", made, "--model", "twin", "--like", "l", "--json").json
+    assert told == {"model": "twin", "like": "l", "shift": 0.0, "samples": 0, "file": None}
+    for wrong in ((made, "--model", "twin"), (made, "--model", "s"), ("none", "--model", "x")):
+        assert sizewise("router", "add", *wrong).code == 2
