@@ -33,9 +33,11 @@ _SYMBOL = re.compile(r"[+=*/^()\[\]{}<>\\|&%$#@~]")
 _LINE = re.compile(r"\n\s*")
 _DOUBLED = re.compile(r"([a-z])\1+")
 _POLITE = re.compile(
-    r"^\s*(?:hi|hello|hey)\b[!,.]*|\b(?:please|kindly|thanks|thank you|(?:can|could|would|will) you)\b"
+    r"^(?:hi|hello|hey)\b[!,.]*|\b(?:please|kindly|thanks|thank you|(?:can|could|would|will) you)\b"
     r"(?: tell me| help me)?[!,.:]*"
 )
+_COURTESY = ("please", "kindly", "thank", "can you", "ould you", "will you")
+_GREETING = ("hi", "hello", "hey")
 _IS = re.compile(r"\b(what|who|where|when|how|it|that|there|here|he|she)'s\b")  # elsewhere 's is somebody's
 _CONTRACTED = (
     ("can't", "cannot"),
@@ -82,7 +84,10 @@ def _blunt(folded: str) -> str:
         folded = _IS.sub(r"\1 is", folded)
         for short, long in _CONTRACTED:
             folded = folded.replace(short, long)
-    return _POLITE.sub("", folded).strip()
+    folded = folded.strip()
+    if folded.startswith(_GREETING) or any(word in folded for word in _COURTESY):  # the search in vain is slow
+        folded = _POLITE.sub("", folded).strip()
+    return folded
 
 
 def words(folded: str) -> list[str]:
@@ -92,9 +97,8 @@ def words(folded: str) -> list[str]:
 
 
 def grams(words: list[str]) -> list[str]:
-    """The words, each doubled letter once, and each with its successor."""
-    single = once(words)
-    return single + [f"{one} {two}" for one, two in pairwise(single)]
+    """The words, and each with its successor."""
+    return words + [f"{one} {two}" for one, two in pairwise(words)]
 
 
 def once(words: list[str]) -> list[str]:

@@ -95,7 +95,7 @@ class Words:
 
     def __init__(self, texts: Sequence[str]) -> None:
         spelt = [words(text) for text in texts]
-        lists = [Counter(grams(each)) for each in spelt]
+        lists = [Counter(grams(once(each))) for each in spelt]
         spread = Counter(gram for each in lists for gram in each)
         known = sorted(
             (gram for gram, times in spread.items() if times >= TWICE), key=lambda gram: (-spread[gram], gram)
@@ -113,7 +113,7 @@ class Words:
     def rows(self, texts: Sequence[str]) -> Rows:
         spelt = [words(text) for text in texts]
         shape = np.asarray([surface(text, each) for text, each in zip(texts, spelt, strict=True)], float)
-        return self._rows(shape, [Counter(grams(each)) for each in spelt])
+        return self._rows(shape, [Counter(grams(once(each))) for each in spelt])
 
     def usual(self) -> float:
         """The share of known words that all but a few of the prompts have."""

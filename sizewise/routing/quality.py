@@ -80,9 +80,10 @@ class Predictor(Struct, frozen=True):
             return {}
         folded = plain(ask)
         seen = words(folded)
-        if self._strange(folded, seen):
+        single = once(seen)
+        if self._strange(folded, seen, single):
             return {}
-        found = self._weighed(seen)
+        found = self._weighed(single)
         shape = [
             (value - mean) / spread
             for value, mean, spread in zip(surface(folded, seen), self.scale.mean, self.scale.spread, strict=True)
@@ -92,14 +93,15 @@ class Predictor(Struct, frozen=True):
     def objection(self, ask: str) -> str:
         """Why nothing is predicted for `ask`, in words; empty when something is."""
         folded = plain(ask)
-        return self.abstains or self._strange(folded, words(folded))
+        seen = words(folded)
+        return self.abstains or self._strange(folded, seen, once(seen))
 
-    def _strange(self, folded: str, seen: list[str]) -> str:
+    def _strange(self, folded: str, seen: list[str], single: list[str]) -> str:
         tongue = language(folded, seen)
         if tongue not in self.languages:
             return f"too few of the prompts it learnt from were in the language of this one ({tongue})"
         vocabulary = self.vocabulary
-        known, usual = sum([word in vocabulary for word in once(seen)]), self.known * len(seen)
+        known, usual = sum([word in vocabulary for word in single]), self.known * len(seen)
         # The share of a few words says little: short of `usual` by one standard deviation is not yet strange.
         if known < usual - sqrt(usual * (1.0 - self.known)) or not known:
             return f"it knows {known} of this prompt's {len(seen)} words: another domain"

@@ -1,0 +1,37 @@
+"""A careless copy of a prompt: what is folded away before anything is learnt or predicted; pure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from sizewise.routing.features import once, plain, words
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "Please, what's the largest river that isn't in Asia?",
+        "Can you tell me what is the largest river that is not in Asia? Thanks!",
+        "Hello! WHAT\u2019S the largest river that isn\u2019t in Asia?",
+        "what is the larrgest riverr that is nott in Asia?",
+    ],
+)
+def test_courtesy_contractions_and_doubled_letters_are_the_same_question(copy: str) -> None:
+    as_it_is = "What is the largest river that is not in Asia?"
+    assert once(words(plain(copy))) == once(words(plain(as_it_is)))
+
+
+@pytest.mark.parametrize("kept", ["newton's second law", "shi in japanese", "ohio is high"])
+def test_what_is_no_courtesy_stays(kept: str) -> None:
+    assert plain(kept) == kept
+
+
+@given(some.lists(some.text(alphabet="abc", min_size=1, max_size=6), max_size=6))
+def test_doubled_letters_are_one_and_words_stay_apart(spelt: list[str]) -> None:
+    single = once(spelt)
+    assert len(single) == len(spelt) and once(single) == single
+    assert not any(one == two for word in single for one, two in pairwise(word))
