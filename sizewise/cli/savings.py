@@ -16,7 +16,7 @@ from sizewise.errors import BadRequest, Outside
 from sizewise.evals.plane import Dot, drawn
 
 QUERY = """query ($days: Float) {
-  savings(days: $days) { policy large requests small unpriced spentUsd aloneUsd savedUsd withinUsd curves }
+  savings(days: $days) { policy large requests small unpriced spentUsd aloneUsd savedUsd withinUsd measuringUsd curves }
   quality { policy promised samples lost low high }
 }"""
 
@@ -31,6 +31,7 @@ class Saving(Struct, rename="camel"):
     alone_usd: str | None
     saved_usd: str | None
     within_usd: str | None
+    measuring_usd: str
     curves: dict[str, list[tuple[float, float]]] | None = None
 
 
@@ -77,7 +78,7 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
             "No policy that chooses has answered anything yet." if policy is None else "It has answered nothing."
         )
         return
-    heads = ("POLICY", "REQUESTS", "SMALL", "SPENT", "LARGE ALONE", "SAVED", "QUALITY LOST")
+    heads = ("POLICY", "REQUESTS", "SMALL", "SPENT", "LARGE ALONE", "SAVED", "MEASURING", "QUALITY LOST")
     write_table(heads, [_row(each, known.get(each.policy)) for each in told])
     if any(each.unpriced for each in told):
         click.echo()
@@ -93,6 +94,7 @@ def _row(each: Saving, quality: Quality | None) -> tuple[str, ...]:
         money(each.spent_usd),
         money(each.alone_usd),
         _saved(each),
+        money(each.measuring_usd),
         _lost(quality),
     )
 

@@ -212,6 +212,14 @@ def spent(connection: Connection, since: int) -> int:
     return int(connection.scalar(select(func.sum(SHADOWS.c.cost)).where(SHADOWS.c.at >= since)) or 0)
 
 
+def spent_by(connection: Connection, tenant: str, since: int) -> dict[str, int]:
+    """The same of one tenant, by policy."""
+    its = SHADOWS.c
+    mine = (its.tenant == tenant) & (its.at >= since)
+    query = select(its.policy, func.sum(its.cost)).where(mine).group_by(its.policy)
+    return {policy: int(cost) for policy, cost in connection.execute(query)}
+
+
 def standing(connection: Connection, tenant: str, policy: str, version: str) -> Standing | None:
     its = STANDINGS.c
     mine = (its.tenant == tenant) & (its.policy == policy) & (its.version == version)

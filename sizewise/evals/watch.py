@@ -128,6 +128,10 @@ class Watch:
         """Pico-dollars of all comparisons since unix ms."""
         return self._read(lambda c: rows.spent(c, since))
 
+    async def spent_by(self, tenant: str, since: int) -> dict[str, int]:
+        """The same of one tenant, by policy."""
+        return await asyncio.to_thread(self._read, lambda c: rows.spent_by(c, tenant, since))
+
     async def quality(self, tenant: str, now: Mapping[str, Watched], sure: float) -> list[Quality]:
         """Of every policy as it is `now`, measured or not. `sure` is of the intervals."""
         return await asyncio.to_thread(self._quality, tenant, now, sure)

@@ -24,17 +24,20 @@ async def savings(context: Context, days: float = 30.0) -> list[Told]:
         raise BadRequest(f"savings of {days!r} days cannot be had", f"ask for up to {MOST_DAYS}", param="days")
     house, now = context.house, time.time()
     plans = house.names.choosing
-    found = await house.means.keeper.spent(context.caller.tenant, int((now - days * DAY_S) * 1_000), tuple(plans))
+    since = int((now - days * DAY_S) * 1_000)
+    found = await house.means.keeper.spent(context.caller.tenant, since, tuple(plans))
+    measuring = await house.means.keeper.watch.spent_by(context.caller.tenant, since)
     told = []
     for name, plan in plans.items():
         mine = [each for each in found if each.policy == name]
         if mine:
             large = reference(plan)
-            told.append(_saving(saving(name, large.name, large.price.at(now, now), mine), plan.policy))
+            its = saving(name, large.name, large.price.at(now, now), mine)
+            told.append(_saving(its, plan.policy, measuring.get(name, 0)))
     return told
 
 
-def _saving(its: Saving, policy: Policy) -> Told:
+def _saving(its: Saving, policy: Policy, measuring: int) -> Told:
     proof = policy.proof if isinstance(policy, Promised) else None
     return {
         "policy": its.policy,
@@ -46,6 +49,7 @@ def _saving(its: Saving, policy: Policy) -> Told:
         "aloneUsd": None if its.alone is None else dollars(its.alone),
         "savedUsd": None if its.saved is None else _signed(its.saved),
         "withinUsd": None if its.within is None else dollars(its.within),
+        "measuringUsd": dollars(measuring),
         "curves": None if proof is None else {name: list(map(list, curve)) for name, curve in proof.curves.items()},
     }
 
