@@ -346,6 +346,12 @@ class Shadow:
         most=0.9999,
     )
     at_once: int = setting(1, "Comparisons at the same time; what is drawn beyond is not looked at.", least=1, most=64)
+    asked_again_s: float = setting(
+        0.0,
+        "Seconds in which the same words from the same key say that the answer before was not good; 0: never.",
+        least=0,
+        most=3_600,
+    )
 
     @property
     def budget(self) -> int:

@@ -17,6 +17,7 @@ from sizewise.cards import Card
 from sizewise.chat import Reply
 from sizewise.errors import Busy, ConfigError, SizewiseError, nearest
 from sizewise.evals.again import comparable
+from sizewise.evals.implicit import Implicit
 from sizewise.evals.pair import Compare, Pair
 from sizewise.evals.purse import Purse
 from sizewise.evals.rows import Sample
@@ -43,8 +44,10 @@ class Shadows:
         self.purse = Purse(watch.spent, clock)
         self.tasks: set[asyncio.Task[None]] = set()
         self.asking = 0  # questions of ours that are being answered
+        self.implicit = Implicit(watch, clock)
 
     async def stop(self) -> None:
+        await self.implicit.stop()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -65,7 +68,8 @@ class Shadow:
         chance: Callable[[], float],
     ) -> None:
         """`judge` is None only where there is no chat model. `chance` draws from 0..1."""
-        self.witness = self._seen if wanted.share and judge is not None else None
+        draws = wanted.share and judge is not None
+        self.witness = self._seen if draws or wanted.asked_again_s else None
         self._wanted = wanted
         self._watched = watched
         self._judge = judge
@@ -77,7 +81,9 @@ class Shadow:
 
     def _seen(self, seen: Witnessed) -> None:
         """Draws, and begins to compare. What came of each draw is counted."""
-        if self._chance() >= self._wanted.share:
+        if self._wanted.asked_again_s:
+            self._shadows.implicit.seen(seen, self._wanted.asked_again_s)
+        if self._judge is None or self._chance() >= self._wanted.share:
             return
         why = self._objection(seen)
         if why:

@@ -148,6 +148,10 @@ class Watch:
         """The newest of a policy, whatever its version, in the order of time."""
         return await asyncio.to_thread(self._read, lambda c: rows.samples(c, tenant, policy, limit))
 
+    async def noticed(self, verdict: Verdict) -> None:
+        """What a client said of an answer without saying it."""
+        await self._write(lambda c: rows.judge(c, [verdict]))
+
     async def feedback(self, caller: Caller, trace: str, score: float, kind: str) -> list[Verdict]:
         """Notes what the caller thinks of the answers of a trace id, or of its beginning. Of other keys' answers only
         who may manage.
