@@ -45,7 +45,7 @@ NEEDS = "numpy"
 @click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
 @click.option("--checker", default="", metavar="WORDS", help="What scored the answers.")
 @click.option("--checker-error", type=float, metavar="SHARE", help="Of its scores, how many are wrong, 0 to 1.")
-@click.option("--policy", default="promised", show_default=True, metavar="NAME", help="The policy that keeps it.")
+@click.option("--policy", metavar="NAME", help="The policy that keeps it. [promised; without FOLDER that of `auto`]")
 @click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
 @click.option("--seed", default=0, show_default=True, help="Of the lot that parts the prompts.")
@@ -64,7 +64,7 @@ def calibrate(
     prices: tuple[str, ...],
     checker: str,
     checker_error: float | None,
-    policy: str,
+    policy: str | None,
     writes: bool,
     picture: Path | None,
     seed: int,
@@ -78,6 +78,7 @@ def calibrate(
     Example: sizewise calibrate data/mine --small phi --large gpt --write
     Example: sizewise calibrate --policy default
     """
+    policy = policy or ("promised" if folder is not None else settings().router.policy)
     if not NAME.match(policy):
         raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '.', '_' and '-'")
     if checker_error is not None and not 0 <= checker_error <= 1:

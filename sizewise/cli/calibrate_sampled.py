@@ -37,7 +37,7 @@ def sampled(policy: str, its: Promise, writes: bool) -> bool:
     wanted = known.policies.get(policy)
     if wanted is not None and wanted.kind != "cascade":
         hint = "give a FOLDER of outcomes, or name a policy of kind 'cascade' with --policy"
-        raise BadRequest(f"sampled pairs calibrate a cascade, and {policy!r} is a {wanted.kind}", hint)
+        raise BadRequest(f"sampled pairs calibrate a cascade, and {policy!r} is of the kind {wanted.kind!r}", hint)
     told = asyncio.run(server().graphql(QUERY, Told, policy=policy)).samples
     held = [Held(trust, worse) for trust, worse in told.pairs]
     found = certified(held, its)

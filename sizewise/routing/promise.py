@@ -29,7 +29,7 @@ MOST_BET = 0.75
 """Of the largest bet that cannot lose more than everything."""
 
 
-class Promise(Struct, frozen=True):
+class Promise(Struct, frozen=True, forbid_unknown_fields=True):
     """`quality` (0..1) of the reference's, with chance `sure` (0..1) that what was certified is true."""
 
     quality: float

@@ -60,7 +60,7 @@ def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> No
     ) as server:
         assert server.chat("auto", "one").status == 200
         for words, why in (
-            (("--policy", "quick"), "'quick' is a cheapest"),
+            (("--policy", "quick"), "'quick' is of the kind 'cheapest'"),
             (("--policy", "all"), "chooses among 3 models"),
             (("--policy", "defalt"), "Did you mean"),
             (("data",), "--small MODEL"),
