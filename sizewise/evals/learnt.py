@@ -41,7 +41,7 @@ def policy(name: str, wanted: Wanted, load: Once) -> Policy:
     except BadRequest as error:
         raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
     except msgspec.ValidationError as error:
-        raise ConfigError(f"policies.{name}: {error}", f"its options are in docs/concepts/policies.md") from error
+        raise ConfigError(f"policies.{name}: {error}", "its options are in docs/concepts/policies.md") from error
     return made
 
 
