@@ -26,8 +26,8 @@ class Judge(ThreadingHTTPServer):
 
     def verdict(self, prompt: str) -> str:
         self.shown.append(prompt)
-        answers = [prompt.split(f"> ANSWER {name}\n")[1].partition("END OF ANSWER")[0] for name in "AB"]
-        first, second = (bool(re.search(r"\bBAD\b", answer)) for answer in answers)
+        answers = re.findall(r"^(<\w+>) ANSWER [AB]\n(.*?)\n\1 END$", prompt, re.DOTALL | re.MULTILINE)
+        first, second = (bool(re.search(r"\bBAD\b", answer)) for _, answer in answers)
         return self.says or ("tie" if first == second else "B" if first else "A")
 
 
