@@ -48,9 +48,10 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
     cards = _cards(outcomes, models, priced(prices, outcomes))
     its = _policy(policy)
     known = mind(its, cards, _silent) if isinstance(its, Promised) else None
-    played = cases(outcomes, cards, learned(router, cards) if known is None else known.foresight)
+    foresight = learned(router, cards) if known is None else known.foresight
+    played = cases(outcomes, cards, foresight, None if known is None else known.judge)
     began = perf_counter()
-    rows = {policy: replayed(its, played, outcomes, cards, None if known is None else known.judge)}
+    rows = {policy: replayed(its, played, outcomes, cards)}
     speed = len(played) / max(1e-9, perf_counter() - began)
     for card in cards:
         rows[f"{card.name} alone"] = replayed(

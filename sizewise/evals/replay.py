@@ -45,6 +45,7 @@ class Case(Struct, frozen=True):
     row: int
     question: Question
     field: Field
+    seen: tuple[Verdict, ...] = ()  # what was learnt of the first small answer, of the first two; empty: nothing was
 
 
 class Answered(Struct, frozen=True):
@@ -68,28 +69,25 @@ class Replayed(Struct, frozen=True):
     asked: float  # models asked for each prompt
 
 
-def cases(outcomes: Outcomes, cards: Sequence[Card], foresight: Foresight | None = None) -> list[Case]:
-    """The prompts that all of `cards` answered. Raises BadRequest where there are none."""
+def cases(
+    outcomes: Outcomes, cards: Sequence[Card], foresight: Foresight | None = None, weighed: Weighed | None = None
+) -> list[Case]:
+    """The prompts that all of `cards` answered. `weighed` judges, where a policy has learnt to. Raises BadRequest where
+    there are none."""
     columns = _columns(outcomes, cards)
     rows = [row for row in range(len(outcomes.ids)) if not any(isnan(its.score[row]) for its in columns.values())]
     if not rows:
         names = ", ".join(card.name for card in cards)
         raise BadRequest(f"no prompt was answered by all of {names}", "name models that share prompts")
-    return [_case(outcomes, cards, columns, row, foresight) for row in rows]
+    return [_case(outcomes, cards, columns, row, foresight, weighed) for row in rows]
 
 
-def replay(
-    policy: Policy,
-    played: Sequence[Case],
-    outcomes: Outcomes,
-    cards: Sequence[Card],
-    weighed: Weighed | None = None,
-) -> Replayed:
-    """`weighed` judges, where the policy has learnt to. Raises BadRequest for what a record cannot answer."""
+def replay(policy: Policy, played: Sequence[Case], outcomes: Outcomes, cards: Sequence[Card]) -> Replayed:
+    """Raises BadRequest for a policy that yields what a record cannot answer."""
     columns = _columns(outcomes, cards)
     replies = {name: Reply((Choice(text=name, finish="stop"),), Usage(0, 0)) for name in columns}
     names = {id(reply): name for name, reply in replies.items()}
-    found = [_played(policy, case, columns, replies, names, weighed) for case in played]
+    found = [_played(policy, case, columns, replies, names) for case in played]
     return _summed(found)
 
 
@@ -103,12 +101,14 @@ def _case(
     columns: Mapping[str, Column],
     row: int,
     foresight: Foresight | None,
+    weighed: Weighed | None,
 ) -> Case:
     tokens = max(its.tokens_in[row] for its in columns.values())
     good, unforeseen = ({}, "no router was learnt") if foresight is None else foresight.of(outcomes.prompts[row])
     field = [Candidate(card, card.price.most(tokens, 1_000), good.get(card.name)) for card in cards]
     field.sort(key=lambda each: (each.cost is None, each.cost or 0, strength(each.card)))
-    return Case(row, Question(tokens, unforeseen=unforeseen, good=good), tuple(field))
+    question = Question(tokens, unforeseen=unforeseen, good=good)
+    return Case(row, question, tuple(field), () if weighed is None else _seen(weighed, question, columns, row))
 
 
 def _played(
@@ -117,7 +117,6 @@ def _played(
     columns: Mapping[str, Column],
     replies: Mapping[str, Reply],
     names: Mapping[int, str],
-    weighed: Weighed | None,
 ) -> Answered:
     row, asked = case.row, list[str]()
     told: Told | None = None
@@ -131,8 +130,10 @@ def _played(
             gave = "" if end.reply is None else names[id(end.reply)]
             return Answered(columns[gave].score[row] if gave else 0.0, cost, tuple(asked), gave)
         if isinstance(move, Judge):
-            its = [columns[names[id(reply)]] for reply in move.replies]
-            told = _verdict(its, row) if weighed is None else _weighed(weighed, case.question, its, row)
+            if case.seen:
+                told = case.seen[len(move.replies) - 1]
+            else:
+                told = _verdict([columns[names[id(reply)]] for reply in move.replies], row)
             continue
         made = _attempts(move)
         for each in made:
@@ -171,9 +172,12 @@ def _verdict(columns: Sequence[Column], row: int) -> Verdict:
     return Verdict(least, f"the recorded confidence is {least:.2f}")
 
 
-def _weighed(weighed: Weighed, question: Question, columns: Sequence[Column], row: int) -> Verdict:
-    agrees = agreed(tuple([its.answer[row] for its in columns]))
-    return weighed.verdict(question, [heard(its, row) for its in columns], agrees)
+def _seen(weighed: Weighed, question: Question, columns: Mapping[str, Column], row: int) -> tuple[Verdict, ...]:
+    """As the live judge sees the answers, one more each time."""
+    asked = [columns[name] for name in weighed.models[:-1]]
+    agrees = agreed(tuple([its.answer[row] for its in asked]))
+    said = [heard(its, row) for its in asked]
+    return tuple([weighed.verdict(question, said[:count], agrees) for count in range(1, len(said) + 1)])
 
 
 def _summed(found: Sequence[Answered]) -> Replayed:

@@ -98,7 +98,7 @@ def test_a_played_proof_gives_what_it_said() -> None:
     )
     policy = Promised(found.proof, found.promise)
     its = mind(policy, cards, lambda question, replies: Verdict(None, "no rule"))
-    played = replay(policy, cases(known, cards, its.foresight), known, cards, its.judge)
+    played = replay(policy, cases(known, cards, its.foresight, its.judge), known, cards)
     assert 1.0 - played.gave["large"] == pytest.approx(found.chosen.served, abs=0.06)
     assert found.chosen.quality is not None
     assert played.quality / 0.9 == pytest.approx(found.chosen.quality, abs=0.04)
