@@ -105,7 +105,8 @@ class Finished(Struct, frozen=True):
     frame: bytes | None = None
 
 
-Result = Literal["answered", "distrusted", "failed", "cancelled", "lost_race"]
+Result = Literal["answered", "distrusted", "failed", "cancelled", "lost_race", "judged"]
+"""judged: it was asked for its opinion of another's answer, and gave one."""
 
 
 class Tried(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""A request made once more of another model, and two answers put before a judge, as words; pure, asks nobody."""
+"""A request made once more of another model, and the one that puts two answers before a judge; pure, asks nobody."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from sizewise.answer import Ask, Wishes
-from sizewise.chat import Chat, Message, Reply
+from sizewise.chat import Chat, Message
 from sizewise.providers.wires.origin import FIELD
 
 _encode = msgspec.json.Encoder().encode
@@ -61,23 +61,3 @@ def comparable(ask: Ask) -> bool:
     """
     chat = ask.what
     return isinstance(chat, Chat) and chat.n == 1 and ask.wishes.min_quality is None and not chat.sees()
-
-
-def question(chat: Chat) -> str:
-    """What was asked, for a judge: the words alone, or the whole conversation with who said what."""
-    if len(chat.messages) == 1:
-        return chat.messages[0].text
-    return "\n\n".join(f"{message.role}: {_said(message)}" for message in chat.messages)
-
-
-def _said(message: Message) -> str:
-    calls = [call.function for call in message.tool_calls or () if call.function]
-    return "\n".join(filter(None, (message.text, *(f"calls {call.name}({call.arguments})" for call in calls))))
-
-
-def words(reply: Reply) -> str:
-    """An answer, for a judge: what it says and what it calls."""
-    if not reply.choices:
-        return ""
-    choice = reply.choices[0]
-    return _said(Message("assistant", choice.text, list(choice.tool_calls)))

@@ -10,8 +10,9 @@ from sizewise.answer import Ask, Event, Send, Tried
 from sizewise.cards import Card
 from sizewise.chat import Chat, Reply
 from sizewise.errors import OverBudget, SizewiseError
-from sizewise.evals.again import again, judging, question, words
+from sizewise.evals.again import again, judging
 from sizewise.evals.purse import Purse
+from sizewise.routing.spoken import question, words
 from sizewise.routing.witness import Answered
 
 

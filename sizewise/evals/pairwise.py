@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from hashlib import sha256
 from math import sqrt
 from statistics import NormalDist
 
 from msgspec import Struct
 
 from sizewise.routing.agreement import agree
+from sizewise.routing.spoken import LONGEST_ANSWER, LONGEST_QUESTION, fenced, shortened
 
 Ask = Callable[[str], Awaitable[str]]
 """Puts one prompt to the judging model and returns all it says; best greedy, some ten tokens long."""
 
-LONGEST_QUESTION = 4_000  # characters; of what is longer the middle is left out, and that is said
-LONGEST_ANSWER = 6_000
 
 _VERDICT = re.compile(r"(?i:(?:my |the )?(?:final )?(?:verdict|answer|better answer)(?: is)?[:\s]*)?(A|B|[Tt]ie|TIE)")
 _AROUND = " \t\r\n.!*_`\"'[]()"
@@ -77,28 +75,19 @@ def prompt(question: str, a: str, b: str) -> str:
     The mark is made of all that it encloses, so no answer can have it in itself and end its fence. It is the same in
     both orders, so that a model need not read the question twice.
     """
-    mark = f"<{sha256(chr(0).join((question, *sorted((a, b)))).encode(errors='replace')).hexdigest()[:8]}>"
     parts = (
         ("QUESTION", shortened(question, LONGEST_QUESTION)),
         ("ANSWER A", shortened(a, LONGEST_ANSWER)),
         ("ANSWER B", shortened(b, LONGEST_ANSWER)),
     )
-    fenced = "\n\n".join(f"{mark} {name}\n{text}\n{mark} END" for name, text in parts)
-    return f"{DECLARED.format(mark=mark)}\n\n{fenced}\n\n{ASKED}"
+    mark, data = fenced(parts, (question, *sorted((a, b))))
+    return f"{DECLARED.format(mark=mark)}\n\n{data}\n\n{ASKED}"
 
 
 def verdict(said: str) -> str | None:
     """A, B or tie; None for anything else, an explained verdict too: it may be one that an answer talked it into."""
     found = _VERDICT.fullmatch(said.strip(_AROUND))
     return None if found is None else found[1] if found[1] in ("A", "B") else "tie"
-
-
-def shortened(text: str, longest: int) -> str:
-    """Beginning and end of a longer text, half of each, and between them how much is missing."""
-    if len(text) <= longest:
-        return text
-    half = longest // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters are left out here ...]\n{text[-half:]}"
 
 
 def _unasked(one: str, other: str) -> Preference | None:

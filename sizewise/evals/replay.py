@@ -130,6 +130,9 @@ def _played(
             gave = "" if end.reply is None else names[id(end.reply)]
             return Answered(columns[gave].score[row] if gave else 0.0, cost, tuple(asked), gave)
         if isinstance(move, Judge):
+            if move.by is not None:
+                hint = "replay it without its verifier"
+                raise BadRequest("the policy asks a model for its opinion, and none was recorded", hint)
             if case.seen:
                 told = case.seen[len(move.replies) - 1]
             else:

@@ -12,15 +12,16 @@ from time import perf_counter
 
 from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
-from sizewise.chat import Chat
+from sizewise.chat import Chat, Reply
 from sizewise.deadline import Deadline
 from sizewise.errors import SizewiseError, UpstreamSlow
 from sizewise.routing.attempts import Try
 from sizewise.routing.given import Given
-from sizewise.routing.policy import Attempt
+from sizewise.routing.policy import Attempt, Verdict
 from sizewise.routing.relay import keeping, noting, passing
 from sizewise.routing.rewrite import with_logprobs
 from sizewise.routing.schema import Promise
+from sizewise.routing.verifier import opinion, question_about
 
 USUAL_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
 
@@ -90,7 +91,7 @@ class Asking:
                 async with asyncio.timeout(limit) as clock:
                     lifted = clock if move.commit == "first_word" else None
                     one.reply = await answerer(ask, self._relay(one, held, race, lifted))
-            if self._promise is not None:
+            if self._promise is not None and not one.judges:
                 self._check(one, self._promise)
             one.result = "answered"
             if race is not None and not race.claims(one):
@@ -115,6 +116,23 @@ class Asking:
             if limit is None:
                 self._total.end()
             one.ended = perf_counter() - self._ask.started
+
+    async def opinion(self, by: Card, reply: Reply, begin: Callable[[], Try | None]) -> Verdict:
+        """What `by` thinks of `reply`, asked in both orders of the verdicts. `begin` makes an attempt where it may."""
+        what, said = self._ask.what, list[Reply | None]()
+        for turned in (False, True):
+            one = begin() if isinstance(what, Chat) else None
+            if one is None:
+                break
+            one.judges = True
+            assert isinstance(what, Chat)
+            await self(one, Attempt(by, one.why, "hold"), what=question_about(what, reply, turned))
+            if one.reply is None:
+                break
+            one.result = "judged"
+            said.append(one.reply)
+        first, second, *_ = (*said, None, None)
+        return opinion(by.name, first, second)
 
     def _check(self, one: Try, promise: Promise) -> None:
         """Raises InvalidOutput where the reply is not the JSON that was asked for."""
@@ -144,7 +162,7 @@ class Asking:
 
     def _relay(self, one: Try, held: bool, race: Running | None, lifted: asyncio.Timeout | None = None) -> Send:
         promise, what = self._promise, self._ask.what
-        if promise is not None and isinstance(what, Chat) and not promise.kept_by(one.card, what):
+        if promise is not None and isinstance(what, Chat) and not one.judges and not promise.kept_by(one.card, what):
             held, race = True, None  # until it has been checked: who wins a race is known then
         begins, send = partial(self._begins, one, race, lifted), self._given.send
         if not self._streams:

@@ -48,6 +48,7 @@ class Try:
     breach: Breach | None = None  # of the promise of JSON, where the reply breaks it
     more = 0  # tokens that it had to read beside the question
     lent = False  # asked for log-probabilities that the client did not ask for
+    judges = False  # it was asked for its opinion of another's answer
     score: float | None = None
     verdict = ""
     sees: frozenset[str] = frozenset()  # what the request holds beside text

@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from sizewise.cards import Card
 from sizewise.chat import Reply, Usage
-from sizewise.errors import ConfigError
 from sizewise.routing.form import Form
 
 Commit = Literal["hold", "stream", "first_word"]
@@ -85,7 +84,10 @@ class All(Struct, frozen=True):
 
 
 class Judge(Struct, frozen=True):
+    """How far `replies` can be trusted. `by`: a candidate that is asked for its opinion of the best of them too."""
+
     replies: tuple[Reply, ...]
+    by: Card | None = None
 
 
 class Resume(Struct, frozen=True):
@@ -177,8 +179,8 @@ def everyone(attempts: tuple[Attempt, ...]) -> Generator[Move, Told, tuple[Outco
     return cast("tuple[Outcome, ...]", (yield All(attempts)))
 
 
-def judge(*replies: Reply) -> Generator[Move, Told, Verdict]:
-    return cast(Verdict, (yield Judge(replies)))
+def judge(*replies: Reply, by: Card | None = None) -> Generator[Move, Told, Verdict]:
+    return cast(Verdict, (yield Judge(replies, by)))
 
 
 def resume(card: Card, said: str, why: str) -> Generator[Move, Told, Outcome]:
@@ -199,9 +201,3 @@ def strength(card: Card) -> float:
     if card.price.output:
         return math.log10(30_000 * card.price.output)  # micro-dollars: 1_000_000 is a dollar
     return 9.0 if card.place in ("process", "machine") else 10.0
-
-
-def within(option: str, value: float, least: float, most: float) -> None:
-    """Raises ConfigError unless least <= value <= most."""
-    if not least <= value <= most:
-        raise ConfigError(f"policy option `{option}` is {value!r}", f"choose a number from {least:g} to {most:g}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import perf_counter, time
 from types import MappingProxyType
 
@@ -45,6 +46,7 @@ from sizewise.routing.policy import (
 from sizewise.routing.rewrite import resumed
 from sizewise.routing.safe import Fallen, safe
 from sizewise.routing.schema import Schemas, corrected
+from sizewise.routing.verifier import doubted
 from sizewise.routing.ways import FREE, Ways
 from sizewise.routing.weighed import Mind
 from sizewise.routing.witness import Witnessed, witnessed
@@ -54,8 +56,6 @@ MAX_PAUSE_S = 60.0  # before an attempt
 EVERYWHERE: Mapping[DataClass, Place] = MappingProxyType(
     {"public": "anyone", "internal": "anyone", "confidential": "machine"}
 )
-
-NO_MINDS: Mapping[str, Mind] = MappingProxyType({})
 
 
 def well(card: Card) -> str:
@@ -100,7 +100,7 @@ class Routed:
         affinity: Affinity | None = None,
         ways: Ways = FREE,
         foresight: Foresight | None = None,
-        minds: Mapping[str, Mind] = NO_MINDS,
+        minds: Mapping[str, Mind] | None = None,
         witness: Callable[[Witnessed], None] | None = None,
         fallen: Fallen | None = None,
     ) -> None:
@@ -108,7 +108,7 @@ class Routed:
         self._witness = witness
         self._fallen = fallen
         self._foresight = foresight
-        self._minds = minds
+        self._minds = minds or {}
         self._connect = connect
         self._judge = judge
         self._health = health
@@ -288,10 +288,16 @@ class _Request:
     async def _judged(self, move: Judge) -> Verdict:
         """The verdict is noted at the attempts whose replies were shown to the judge."""
         verdict = self._judge(self._need.question, move.replies)
+        if (by := move.by) is not None and verdict.score != 0:
+            best = move.replies[verdict.best]
+            verdict = doubted(verdict, await self._asking.opinion(by, best, partial(self._spare, by)))
         for one in self._given.tries:
             if any(one.reply is reply for reply in move.replies):
                 one.score, one.verdict = verdict.score, verdict.why
         return verdict
+
+    def _spare(self, card: Card) -> Try | None:
+        return None if self._barred(card) else self._begin(card, "asked whether the answer is good")
 
     async def _repair(self, one: Try, move: Attempt) -> Try:
         """Shows a model what in its answer breaks the promise, and asks once more: once a request, within its limits.

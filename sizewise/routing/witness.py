@@ -38,6 +38,6 @@ def witnessed(ask: Ask, policy: str, field: Field, given: Given, reply: Reply) -
     answered = tuple(
         Answered(one.card, reply if one is shown else one.reply, one.score, one is shown)
         for one in given.tries
-        if one.reply is not None
+        if one.reply is not None and not one.judges
     )
     return Witnessed(ask, policy, field, answered)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sizewise.evals.pairwise import (
-    LONGEST_ANSWER,
     Ask,
     Preference,
     compare,
@@ -19,9 +18,9 @@ from sizewise.evals.pairwise import (
     preference,
     prompt,
     rate,
-    shortened,
     verdict,
 )
+from sizewise.routing.spoken import LONGEST_ANSWER, shortened
 
 QUESTION = "Why is the sky blue?"
 GOOD = "Because air scatters light of short waves more than light of long ones."

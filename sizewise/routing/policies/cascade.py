@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from sizewise.cards import Card
+from sizewise.routing.options import among, within
 from sizewise.routing.policy import (
     Attempt,
     Candidate,
@@ -23,7 +24,6 @@ from sizewise.routing.policy import (
     everyone,
     judge,
     strength,
-    within,
 )
 from sizewise.routing.promise import Promise
 from sizewise.routing.sampled import Sampled, holding
@@ -41,7 +41,8 @@ class Cascade:
     not by price; dearer ones only step in where it fails. When everyone who is left has failed, `refuse` gives that
     error and `show_marked` the best reply that was held, marked as degraded. `resume` lets a model that can continue,
     a smaller one too, finish a plain-text answer that broke off. `votes` (1..9) asks each small model so many times at
-    once: the share that comes to the same is a score beside the others, and the most common answer is shown.
+    once: the share that comes to the same is a score beside the others, and the most common answer is shown. One of the
+    models may be `verifier`: it is asked whether a held reply is good, in both orders of the verdicts, and is paid.
     """
 
     models: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Cascade:
     when_exhausted: Literal["refuse", "show_marked"] = "refuse"
     resume: bool = False
     votes: int = 1
+    verifier: str = ""
     promise: Promise | None = None
     proof: Sampled | None = None
 
@@ -57,6 +59,7 @@ class Cascade:
         within("trust", self.trust, 0, 1)
         within("hold_s", self.hold_s, 0.001, 3600)
         within("votes", self.votes, 1, 9)
+        among("verifier", self.verifier, self.models)
         if self.promise is not None or self.proof is not None:
             holding(self.proof, self.promise, self.models)
 
@@ -65,9 +68,10 @@ class Cascade:
         trust, known = self._trust(question)
         if trust is None:
             small = ()
+        verifier = next((each.card for each in field if each.card.name == self.verifier), None)
         held: list[tuple[float, Outcome]] = []
         for candidate in small:
-            got, seen = yield from self._asked(candidate.card, _why_asked(held))
+            got, seen = yield from self._asked(candidate.card, _why_asked(held), verifier)
             if seen is None:
                 continue
             if seen.score is None or trust is None or seen.score >= trust:
@@ -84,16 +88,18 @@ class Cascade:
             return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
         return got
 
-    def _asked(self, card: Card, why: str) -> Generator[Move, Told, tuple[Outcome, Verdict | None]]:
+    def _asked(
+        self, card: Card, why: str, verifier: Card | None
+    ) -> Generator[Move, Told, tuple[Outcome, Verdict | None]]:
         """What `card` said, held, and what judges think of it; of several answers the most common. None: it failed."""
         if self.votes == 1:
             got = yield from attempt(card, why, "hold", self.hold_s)
-            return got, None if got.reply is None else (yield from judge(got.reply))
+            return got, None if got.reply is None else (yield from judge(got.reply, by=verifier))
         outcomes = yield from everyone((Attempt(card, why, "hold", self.hold_s),) * self.votes)
         said = [(each, each.reply) for each in outcomes if each.reply is not None]
         if not said:
             return outcomes[-1], None
-        seen = yield from judge(*(reply for _, reply in said))
+        seen = yield from judge(*(reply for _, reply in said), by=verifier)
         return said[seen.best][0], seen
 
     def _trust(self, question: Question) -> tuple[float | None, str]:

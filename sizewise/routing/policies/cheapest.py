@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sizewise.routing.policy import Field, Question, Route, within
+from sizewise.routing.options import within
+from sizewise.routing.policy import Field, Question, Route
 from sizewise.routing.turns import in_turn
 
 

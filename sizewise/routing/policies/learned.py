@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sizewise.routing.policy import Candidate, Field, Question, Route, strength, within
+from sizewise.routing.options import within
+from sizewise.routing.policy import Candidate, Field, Question, Route, strength
 from sizewise.routing.turns import in_turn
 
 

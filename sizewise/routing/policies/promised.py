@@ -9,7 +9,8 @@ import msgspec
 
 from sizewise.cards import Card
 from sizewise.errors import ConfigError
-from sizewise.routing.policy import Field, Outcome, Question, Route, Verdict, attempt, judge, strength, within
+from sizewise.routing.options import within
+from sizewise.routing.policy import Field, Outcome, Question, Route, Verdict, attempt, judge, strength
 from sizewise.routing.promise import Promise
 from sizewise.routing.proof import Kept, Proof
 from sizewise.routing.turns import in_turn
