@@ -124,6 +124,9 @@ class Heard:
         self._model = model
 
     async def __call__(self, prompt: str) -> str:
+        return self.ask(prompt)
+
+    def ask(self, prompt: str) -> str:
         reply = self._server.ask(self._model, prompt)
         if reply.error:
             print(f"{self._model!r} does not answer: {reply.error}", file=sys.stderr)

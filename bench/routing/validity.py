@@ -71,8 +71,9 @@ def rows(ready: Prepared, seed: int, draws: int, methods: tuple[str, ...] = tupl
         )
         for its in ready.played.values()
     ]
-    large, error = ready.good[:, -1], (1.0 - SURE) / len(families)
+    large = ready.good[:, -1]
     for quality in QUALITIES:
+        errors = [(1.0 - SURE) * share for share in ready.shares(quality).values()]
         true = [(quality * large - its.got).mean(axis=1) for its in families]
         saves = [1.0 - its.cost.mean(axis=1) for its in families]
         kept = np.concatenate([its[lost <= 0.0] for its, lost in zip(saves, true, strict=True)])
@@ -85,9 +86,9 @@ def rows(ready: Prepared, seed: int, draws: int, methods: tuple[str, ...] = tupl
                 losses = [quality * large[drawn] - its.got[:, drawn] for its in families]
                 paid = [1.0 - its.cost[:, drawn].mean(axis=1) for its in families]
                 for method in methods:
-                    passed = [_passed(method, each, quality, error) for each in losses]
+                    passed = [_passed(method, each, quality, error) for each, error in zip(losses, errors, strict=True)]
                     if draw == 0:
-                        _same_as_shipped(method, losses, families, passed, quality, error)
+                        _same_as_shipped(method, losses, families, passed, quality, errors)
                     chosen = _chosen(passed, paid, families)
                     if chosen is not None:
                         family, level = chosen
@@ -151,10 +152,10 @@ def _t(share: float, freedom: int) -> float:
 
 
 def _same_as_shipped(
-    method: str, losses: list[Floats], families: list[Family], passed: list[Flags], quality: float, error: float
+    method: str, losses: list[Floats], families: list[Family], passed: list[Flags], quality: float, errors: list[float]
 ) -> None:
     """What is measured here must be what ships: the first draw of each cell is certified by promise.py too."""
-    for its, family, flags in zip(losses, families, passed, strict=True):
+    for its, family, flags, error in zip(losses, families, passed, errors, strict=True):
         tries = [
             (Step(float(place), float(family.serves[place]), 0.0, 0.0), row.tolist()) for place, row in enumerate(its)
         ]

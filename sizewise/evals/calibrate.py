@@ -1,9 +1,9 @@
 """What may be promised on recorded outcomes, by which policy and level, and what it saves; needs numpy.
 
-Half of the prompts teach, the other half proves: neither sees the other's scores. Two policies are tried, the chance of
-error shared out between them: *prompt* chooses before anybody is asked; *cascade* may ask small models first, and stops
-where going on costs more than it is worth. What certifies and saves most is chosen; nothing saves less than asking the
-large model always.
+Half of the prompts teach, the other half proves: neither sees the other's scores. Two policies are tried: *prompt*
+chooses before anybody is asked; *cascade* may ask small models first, and stops where going on costs more than it is
+worth. The chance of error is shared out between them, most of it to the one that saves more on the prompts that teach.
+What certifies and saves most is chosen; nothing saves less than asking the large model always.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ SURE = 1.96  # standard errors of an interval of 95 %
 Curves = Mapping[str, tuple[tuple[float, float], ...]]
 """(cost, quality) by rising cost, both of the large model's."""
 POINTS = 50  # of the oracle's curve
+FAVOURED = 0.8  # of the chance of error, for the policy that saved more where it was learnt
 STRANGE = 10.0  # worth of the large model where the prompt is unlike all that taught
 
 
@@ -95,15 +96,25 @@ class Played:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Both policies, safe levels first, on the prompts that prove. `good`: their scores, (n, models), `asking`: what
-    each small answer costs; `taught`: how many others taught."""
+    """Both policies, safe levels first, on the prompts that prove and on those that taught. `good`: scores of the
+    former, (n, models); `large`: the large model's of the latter. `asking`: what each small answer costs."""
 
     predictor: Predictor
     after: tuple[Combined, ...]
     played: dict[str, list[Played]]
     good: Floats
+    rehearsed: dict[str, list[Played]]
+    large: Floats
     asking: tuple[float, ...]
-    taught: int
+
+    def shares(self, quality: float) -> dict[str, float]:
+        """Of the chance of error, by policy; they sum to 1, and nothing that proves has a say in it."""
+        saved = {
+            name: max([each.saves for each in its if (quality * self.large - each.got).mean() <= 0.0], default=0.0)
+            for name, its in self.rehearsed.items()
+        }
+        best = max(saved, key=lambda name: saved[name])
+        return {name: FAVOURED if name == best else (1.0 - FAVOURED) / (len(saved) - 1) for name in saved}
 
 
 def calibrate(
@@ -124,10 +135,13 @@ def calibrate(
     ready = prepared(asked, (*small, large), costs, seed, date, outcomes.digest, version)
     played, proved = ready.played, ready.good
     tried = {
-        quality: [_tried(name, its, proved[:, -1], replace(promise, quality=quality)) for name, its in played.items()]
+        quality: [
+            _tried(name, played[name], proved[:, -1], replace(promise, quality=quality), share)
+            for name, share in ready.shares(quality).items()
+        ]
         for quality in sorted({*QUALITIES, promise.quality})
     }
-    origin = Origin(outcomes.digest, seed, date, ready.taught, len(proved), checker, checker_error, version)
+    origin = Origin(outcomes.digest, seed, date, len(ready.large), len(proved), checker, checker_error, version)
     curves = _curves(proved, ready.asking, played)
     kept = tuple(each for quality, its in tried.items() if (each := _kept(quality, its, played)) is not None)
     mine = tried[promise.quality]
@@ -136,7 +150,7 @@ def calibrate(
         tuple(small),
         large,
         promise,
-        ready.taught,
+        len(ready.large),
         len(proved),
         float(proved[:, 0].mean()),
         float(proved[:, -1].mean()),
@@ -166,9 +180,10 @@ def prepared(
         "prompt": [Level((Stage(price, price),)) for price in _prices(before.worth[0])],
         "cascade": levels(before.worth, paid),
     }
-    good = asked.good[proved]
+    good, old = asked.good[proved], asked.good[taught]
     played = {name: [_play(each, new, good, paid) for each in its] for name, its in families.items()}
-    return Prepared(predictor, after, played, good, paid, len(taught))
+    rehearsed = {name: [_play(each, before, old, paid) for each in its] for name, its in families.items()}
+    return Prepared(predictor, after, played, good, rehearsed, old[:, -1], paid)
 
 
 def _prices(worth: Floats) -> list[float]:
@@ -261,8 +276,8 @@ def _tries(played: Sequence[Played], large: Floats, promise: Promise) -> Iterato
         yield step, (promise.quality * large - its.got).tolist()
 
 
-def _tried(name: str, played: Sequence[Played], large: Floats, promise: Promise) -> Tried:
-    error = (1.0 - promise.sure) / 2  # of two policies
+def _tried(name: str, played: Sequence[Played], large: Floats, promise: Promise, share: float) -> Tried:
+    error = (1.0 - promise.sure) * share
     certified = in_sequence(name, len(large), _tries(played, large, promise), promise, error=error)
     best, needs = certified.best, wanted(certified, error)
     if best is None:
