@@ -126,6 +126,16 @@ def test_what_is_unlike_all_that_taught_goes_to_the_large_one(proof: Proof) -> N
         assert house.client.results == [("echo/large", "answered")]
 
 
+def test_what_no_calibration_saw_goes_to_the_large_one(proof: Proof) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    for body in ({"n": 2}, {"response_format": schema}, {"tools": tools, "tool_choice": "none"}):
+        house = House(proof)
+        asyncio.run(house.routed(asking(chat(ASK, **body)), house.client.send))
+        assert [model for model, _ in house.client.results] == ["echo/large"]
+        assert "were not calibrated" in house.client.chosen.why
+
+
 def test_a_request_may_wish_for_another_quality(proof: Proof) -> None:
     house = House(proof)
     house.ask(wishes=Wishes(min_quality=0.8))

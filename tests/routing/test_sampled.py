@@ -67,6 +67,12 @@ def test_a_cascade_with_a_proof_trusts_from_where_it_was_certified() -> None:
     assert house.client.chosen.why == "best effort: 0.95 of echo/large was not certified"
 
 
+def test_several_choices_were_never_compared() -> None:
+    house = Routing(policy=Cascade(BOTH, promise=Promise(0.9), proof=PROOF))
+    house.run(chat("one", n=2))
+    assert house.client.results == [("echo/large", "answered")] and "never compared" in house.client.chosen.why
+
+
 def test_without_one_a_wish_for_quality_is_best_effort_and_says_so() -> None:
     house = Routing(policy=Cascade(BOTH))
     house.run(chat("one"), Wishes(min_quality=0.9))

@@ -106,6 +106,8 @@ class Cascade:
         """The score from which a held reply is shown, None where none is; and what is known of it, in words."""
         if self.promise is None or self.proof is None:
             return self.trust, "uncalibrated" if question.min_quality is None else "best effort: uncalibrated"
+        if question.choices > 1:
+            return None, "several choices at once were never compared, so nothing is promised of them"
         wished = self.promise.quality if question.min_quality is None else question.min_quality
         kept = self.proof.keeping(wished)
         if kept is None:

@@ -23,7 +23,8 @@ class Promised:
     `proof` is the file that `sizewise calibrate --write` wrote, `promise` what it must hold: at least `quality` (0..1)
     of the large model's, with chance `sure`. `models` are the proof's under their names here, small ones in its order,
     the large one last; empty: as the proof names them. A request may wish for another quality: the cheapest certified
-    level that keeps it serves. Where none does, or a prompt is unlike all that taught, the large model is asked.
+    level that keeps it serves. Where none does, a prompt is unlike all that taught, or more than one answer in words is
+    wanted (tools, a schema, several choices), the large model is asked.
     `hold_s` and `when_exhausted` as in Cascade, `retries` and `patience_s` as in Fixed.
     """
 
@@ -63,7 +64,7 @@ class Promised:
             return (yield from self._up(question, field, why))
         wished = self.promise.quality if question.min_quality is None else question.min_quality
         kept = self.proof.keeping(wished)
-        if kept is None or question.unforeseen or None in small[: max(1, kept.level.asks)]:
+        if kept is None or question.unforeseen or _other(question) or None in small[: max(1, kept.level.asks)]:
             return (yield from self._up(question, field, self._safe(question, wished, kept)))
         held: list[tuple[Outcome, Verdict]] = []
         worth = question.good[large.name] - question.good[self.models[0]]
@@ -114,7 +115,14 @@ class Promised:
     def _safe(self, question: Question, wished: float, kept: Kept | None) -> str:
         if kept is None:
             return f"best effort: {wished:g} of {self.models[-1]} was not certified"
-        return question.unforeseen or "a small model of the proof may not answer"
+        return question.unforeseen or _other(question) or "a small model of the proof may not answer"
+
+
+def _other(question: Question) -> str:
+    """Why nothing was proved of such a request, in words: the outcomes of a calibration are single answers in words."""
+    if question.choices > 1 or question.tools or question.schema:
+        return "answers with tools, by a schema or of several choices were not calibrated"
+    return ""
 
 
 def _why_up(held: list[tuple[Outcome, Verdict]], large: Card) -> str:
