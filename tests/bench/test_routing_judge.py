@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bench.first_light.check import right
+from bench.routing import verify
 from bench.routing.judge import VERDICTS, WANTED, Said, pairs, recorded, table
 from bench.routing.live.questions import questions
 from sizewise.routing.agreement import agree
@@ -36,3 +37,11 @@ def test_a_row_counts_what_both_orders_name() -> None:
     verdicts = [("A", "B"), ("B", "A"), ("A", "A"), ("tie", "tie"), ("A", "tie"), ("A", "hm")]
     said = [Said(sort, str(at), "one", *each, 1.0) for at, each in enumerate(verdicts)]
     assert f"| {sort} | 6 | 2 | 1 | 1 | 1 | 1 |" in list(table(said))
+
+
+def test_the_verifier_was_asked_about_as_many_right_answers_as_wrong_ones_and_its_table_is_what_was_recorded() -> None:
+    said = verify.recorded()
+    assert [(str(row.prompt_id), bool(row.score)) for row, _ in verify.answers()] == [
+        (its.id, its.right) for its in said
+    ]
+    assert "\n".join(verify.table(said)) in (VERDICTS.parents[2] / "README.md").read_text()
