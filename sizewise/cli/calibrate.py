@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sizewise.evals.calibrate import Calibration, Tried
 
 NEEDS = "numpy"
+OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker_error", "picture", "seed")
 
 
 @click.command("calibrate")
@@ -42,13 +44,13 @@ NEEDS = "numpy"
 @click.option("--quality", default=0.95, show_default=True, help="Of the large model's, 0 to 1.")
 @click.option("--sure", default=0.95, show_default=True, help="Chance that what is promised is true, 0 to 1.")
 @click.option("--ratio", default=0.1, show_default=True, help="Price of a small answer, where a large one costs 1.")
-@click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
+@click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
 @click.option("--checker", default="", metavar="WORDS", help="What scored the answers.")
 @click.option("--checker-error", type=float, metavar="SHARE", help="Of its scores, how many are wrong, 0 to 1.")
 @click.option("--policy", metavar="NAME", help="The policy that keeps it. [promised; without FOLDER that of `auto`]")
 @click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
-@click.option("--seed", default=0, show_default=True, help="Of the lot that parts the prompts.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the lot that parts the prompts.")
 @served
 @click.pass_context
 def calibrate(
@@ -61,7 +63,7 @@ def calibrate(
     quality: float,
     sure: float,
     ratio: float,
-    prices: tuple[str, ...],
+    price: tuple[str, ...],
     checker: str,
     checker_error: float | None,
     policy: str | None,
@@ -79,11 +81,17 @@ def calibrate(
     Example: sizewise calibrate --policy default
     """
     policy = policy or ("promised" if folder is not None else settings().router.policy)
-    if not NAME.match(policy):
-        raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '.', '_' and '-'")
+    if not NAME.match(policy) or "." in policy:
+        raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '_' and '-'")
+    if not isfinite(ratio) or ratio < 0:
+        raise BadRequest(f"--ratio is {ratio!r}", "it is a number from 0 on, as 0.1")
     if checker_error is not None and not 0 <= checker_error <= 1:
         raise BadRequest(f"--checker-error is {checker_error!r}", "it is a share from 0 to 1")
     if folder is None:
+        needless = [name for name in OF_A_FOLDER if _said(ctx, name)]
+        if needless:
+            said = ", ".join(f"--{name.replace('_', '-')}" for name in needless)
+            raise BadRequest(f"{said} can only be said of a FOLDER of outcomes", "name the folder, or leave it out")
         ctx.exit(0 if sampled(policy, Promise(quality, sure), writes) else 1)
     if not small or not large:
         raise BadRequest("whose outcomes are compared is not said", "name both with --small MODEL --large MODEL")
@@ -93,7 +101,7 @@ def calibrate(
 
     outcomes, names = read(folder), [small, *([second] if second else []), large]
     here = _here(names, settings())
-    known = priced(prices, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
+    known = priced(price, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
     if sys.stderr.isatty():
         click.echo(f"Learning from {count(len(outcomes.ids) // 2)} prompts, proving with the others ...", err=True)
     found = calibrated(
@@ -114,12 +122,16 @@ def calibrate(
     file, changed = None, list[str]()
     if proof is not None:
         models = [name if (card := here[name]) is None else card.name for name in proof.models]
+        strange = [name for name in proof.models if here[name] is None]
+        if strange and writes:
+            hint = "name the outcomes' models as they are in the settings, <provider>/<model> or bare"
+            raise BadRequest(f"no one configured model is named {', '.join(map(repr, strange))}", hint)
         file, changed = promise(settings(), policy, "promised", found.promise, proof, models, writes)
     if wants_json():
         told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "proof"}
         write_json({**told, "kept": msgspec.to_builtins(proof.kept) if proof else [], "diff": changed})
     else:
-        _show(found, checker, checker_error)
+        _show(found, checker, checker_error, "" if known else f"{ratio:g}")
         if file is not None:
             show(file, changed, writes)
     ctx.exit(0 if found.chosen is not None else 1)
@@ -137,7 +149,7 @@ def _draw(found: Calibration, file: Path) -> None:
         raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
 
 
-def _show(found: Calibration, checker: str, checker_error: float | None) -> None:
+def _show(found: Calibration, checker: str, checker_error: float | None, ratio: str) -> None:
     small, large, promise = found.small[0], found.large, found.promise
     click.echo(
         f"{small} is right {found.small_good:.1%} of the time, {large} {found.large_good:.1%}: "
@@ -146,6 +158,8 @@ def _show(found: Calibration, checker: str, checker_error: float | None) -> None
     click.echo()
     heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PAIRS NEEDED")
     write_table(heads, [_row(each) for each in found.tried])
+    if ratio:
+        click.echo(f"A small answer is taken to cost {ratio} of a large one: --ratio or --price says otherwise.")
     click.echo()
     if found.chosen is None:
         said = f"{promise.quality:g} of the quality of {large} with chance {promise.sure:g}"

@@ -43,7 +43,21 @@ def sampled(policy: str, its: Promise, writes: bool) -> bool:
     found = certified(held, its)
     unjudged = sum(each.worse is None for each in held)
     day = date.today().isoformat()
-    proof = Sampled(told.small, told.large, its.sure, found.kept, told.judge, len(held), unjudged, day, __version__)
+    options = {} if wanted is None else wanted.options
+    votes, verifier = options.get("votes", 1), options.get("verifier", "")
+    proof = Sampled(
+        told.small,
+        told.large,
+        its.sure,
+        found.kept,
+        told.judge,
+        len(held),
+        unjudged,
+        day,
+        votes if isinstance(votes, int) else 1,
+        verifier if isinstance(verifier, str) else "",
+        __version__,
+    )
     holds = proof.keeping(its.quality) is not None
     file, changed = None, list[str]()
     if holds:

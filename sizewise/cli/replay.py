@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isnan
 from pathlib import Path
 from time import perf_counter
@@ -45,8 +46,9 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
     Example: sizewise replay cascade data/mine --models phi,gpt --price phi=0.05,0.1 --price gpt=2,8
     """
     outcomes = read(folder)
-    cards = _cards(outcomes, models, priced(prices, outcomes))
     its = _policy(policy)
+    named = _named(its, outcomes)
+    cards = _cards(outcomes, models or ",".join(named) or None, priced(prices, outcomes), named)
     known = mind(its, cards, _silent) if isinstance(its, Promised) else None
     foresight = learned(router, cards) if known is None else known.foresight
     played = cases(outcomes, cards, foresight, None if known is None else known.judge)
@@ -86,8 +88,19 @@ def _gave(its: Replayed) -> str:
     return ", ".join([*told, f"nobody {its.refused:.0%}"] if its.refused else told)
 
 
-def _cards(outcomes: Outcomes, models: str | None, prices: dict[str, Price]) -> tuple[Card, ...]:
-    """In the order of their strength, which `quality` carries."""
+def _named(policy: Policy, outcomes: Outcomes) -> dict[str, str]:
+    """Of a promise: the outcomes' name of each of its models, and its name in the settings. Raises BadRequest."""
+    if not isinstance(policy, Promised):
+        return {}
+    for name in policy.proof.models:
+        outcomes.column(name)
+    return dict(zip(policy.proof.models, policy.models, strict=True))
+
+
+def _cards(
+    outcomes: Outcomes, models: str | None, prices: dict[str, Price], named: Mapping[str, str]
+) -> tuple[Card, ...]:
+    """In the order of their strength, which `quality` carries. `named`: what some of them are called elsewhere."""
     if models is None:
         ranked = sorted(outcomes.models, key=lambda name: _mean(outcomes, name))
     else:
@@ -97,7 +110,7 @@ def _cards(outcomes: Outcomes, models: str | None, prices: dict[str, Price]) -> 
     here = Endpoint("recorded", place="process")
     last = max(1, len(ranked) - 1)
     return tuple(
-        Card(name, here, name, quality=number / last, price=prices.get(name, UNKNOWN))
+        Card(named.get(name, name), here, name, quality=number / last, price=prices.get(name, UNKNOWN))
         for number, name in enumerate(ranked)
     )
 
@@ -112,6 +125,7 @@ def _policy(name: str) -> Policy:
     if name in wanted:
         return made(name, wanted[name], Once())
     if name not in known:
-        hint = nearest(name, [*wanted, *known]) or f"known: {', '.join([*wanted, *known])}"
+        every = list(dict.fromkeys([*wanted, *known]))
+        hint = nearest(name, every) or f"known: {', '.join(every)}"
         raise BadRequest(f"there is no policy {name!r}", hint)
     return made(name, Wanted(kind=name), Once())

@@ -40,7 +40,7 @@ def router() -> None:
 @click.option("--small", required=True, metavar="MODEL", help="The small model, as the outcomes name it.")
 @click.option("--large", required=True, metavar="MODEL", help="The large one.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
-@click.option("--seed", default=0, show_default=True, help="Of the lot that parts the prompts.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the lot that parts the prompts.")
 @placed
 @click.pass_context
 def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None, seed: int) -> None:
@@ -113,16 +113,20 @@ def add(router: Path, folder: Path | None, model: str, like: str, out: Path | No
         told = {"model": model, "like": found.like, "shift": found.shift, "samples": found.samples}
         write_json({**told, "file": None if out is None else str(out)})
         return
-    than = "as" if not found.samples else "better than" if found.shift > 0 else "less good than"
-    click.echo(
-        f"{model} is like {found.like}, and {than} it by {abs(found.shift):.2f} in log-odds; {found.samples} scores"
-    )
+    if found.samples:
+        than = "better" if found.shift > 0 else "worse"
+        click.echo(
+            f"{model} is like {found.like}, {than} by {abs(found.shift):.2f} in log-odds: {found.samples} scores"
+        )
+    else:
+        click.echo(f"{model} is taken to be as {found.like}: there are no scores of it")
     if out is not None:
         click.echo(f"Written to {out}.")
 
 
 def _write(file: Path, made: Predictor) -> None:
     try:
+        file.touch(mode=0o600)  # it holds words of prompts
         file.write_bytes(write(made))
     except OSError as error:
         raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import count, money, write_json, write_table
-from sizewise.errors import BadRequest, Outside
+from sizewise.errors import BadRequest, Outside, nearest
 from sizewise.evals.plane import Dot, drawn
 
 QUERY = """query ($days: Float) {
@@ -64,8 +65,13 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
     \b
     Example: sizewise savings --days 7
     """
+    if not isfinite(days):
+        raise BadRequest(f"--days is {days!r}", "it is a number, as 7")
     found = asyncio.run(server().graphql(QUERY, Told, days=days))
     told, known = found.savings, {each.policy: each for each in found.quality}
+    if policy is not None and policy not in known:
+        hint = nearest(policy, list(known)) or f"those that choose: {', '.join(known) or 'none'}"
+        raise BadRequest(f"no policy {policy!r} chooses among models", hint)
     told = [each for each in told if policy in (None, each.policy)]
     if picture is not None:
         _draw(told, known, picture)

@@ -131,7 +131,7 @@ def calibrate(
     checker_error: float | None = None,
 ) -> Calibration:
     """`costs`: of one answer of each small model and of the large one, in any unit. Raises BadRequest."""
-    asked = answered(outcomes, small, large)
+    asked = answered(outcomes, small, large, once=True)
     ready = prepared(asked, (*small, large), costs, seed, date, outcomes.digest, version)
     played, proved = ready.played, ready.good
     tried = {
@@ -205,6 +205,7 @@ def _taught(
         date=date,
         data=data,
         version=version,
+        even=True,
     )
     odds = crossed(asked, asked.texts, taught, seed)
     after = []

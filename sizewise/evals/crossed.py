@@ -50,13 +50,21 @@ class Answered:
         return agreed(tuple(its.answer[self.rows[each]] for its in self.columns[:2]))
 
 
-def answered(outcomes: Outcomes, small: Sequence[str], large: str) -> Answered:
-    """Raises BadRequest for a model that nobody asked, or where too few prompts were answered by all."""
-    rows = outcomes.answered(*small, large)
+def answered(outcomes: Outcomes, small: Sequence[str], large: str, *, once: bool = False) -> Answered:
+    """`once`: a prompt that comes again is left out; the same question twice is one piece of evidence, not two.
+
+    Raises BadRequest for a model that nobody asked or that is named twice, or where all answered too few prompts.
+    """
+    names = [*small, large]
+    if len(set(names)) < len(names):
+        raise BadRequest(f"a model is named twice among {', '.join(names)}", "name different ones")
+    rows = outcomes.answered(*names)
+    if once:
+        rows = sorted({plain(outcomes.prompts[row]): row for row in reversed(rows)}.values())
     if len(rows) < 2 * FEWEST:
-        names = ", ".join(map(repr, small))
+        said = ", ".join(map(repr, small))
         hint = f"label {2 * FEWEST - len(rows)} more: half of them teach, half prove"
-        raise BadRequest(f"{len(rows)} prompts were answered by all of {names} and {large!r}", hint)
+        raise BadRequest(f"{len(rows)} different prompts were answered by all of {said} and {large!r}", hint)
     columns = tuple(outcomes.column(name) for name in (*small, large))
     good = np.asarray([[its.score[row] for its in columns] for row in rows])
     return Answered([outcomes.prompts[row] for row in rows], good, columns[:-1], rows)

@@ -16,6 +16,8 @@ from sizewise.errors import BadRequest
 from sizewise.evals.outcomes import Outcome, Outcomes, Prompt, gathered
 
 T = TypeVar("T")
+BOM = b"\xef\xbb\xbf"
+"""What some editors put before the first line."""
 
 
 def read(folder: Path) -> Outcomes:
@@ -34,23 +36,26 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _rows(file: Path, shape: type[T]) -> Iterator[T]:
-    for number, row in enumerate(_parquet(file) if file.suffix == ".parquet" else _lines(file), 1):
+    for number, row in _parquet(file) if file.suffix == ".parquet" else _lines(file):
         try:
             yield msgspec.json.decode(row, type=shape) if isinstance(row, bytes) else msgspec.convert(row, shape)
         except (msgspec.DecodeError, UnicodeDecodeError) as why:
             raise BadRequest(f"{str(file)!r}, line {number}: {why}", "see docs/how-to/calibrate.md") from why
 
 
-def _lines(file: Path) -> Iterator[bytes]:
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     with file.open("rb") as lines:
-        yield from (line for line in lines if line.strip())
+        for number, line in enumerate(lines, 1):
+            said = line.removeprefix(BOM) if number == 1 else line
+            if said.strip():
+                yield number, said
 
 
-def _parquet(file: Path) -> Iterator[object]:
+def _parquet(file: Path) -> Iterator[tuple[int, object]]:
     try:
         from pyarrow import parquet
     except ImportError:
         hint = "pip install pyarrow, or write the rows as .jsonl"
         raise BadRequest(f"{str(file)!r} cannot be read without pyarrow", hint) from None
-    for batch in parquet.ParquetFile(file).iter_batches():
-        yield from batch.to_pylist()
+    batches = parquet.ParquetFile(file).iter_batches()
+    yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)

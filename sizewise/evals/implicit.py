@@ -18,7 +18,6 @@ from msgspec import Struct
 from sizewise.chat import Chat
 from sizewise.evals.rows import Verdict
 from sizewise.evals.watch import Watch
-from sizewise.routing.features import asked
 from sizewise.routing.witness import Witnessed
 
 KIND = "asked-again"
@@ -35,6 +34,13 @@ class Given(Struct, frozen=True):
     at: float  # unix seconds
 
 
+def _words(chat: Chat) -> str:
+    """All that was said in a conversation that ends with a person's words; empty for one that a tool's result ends."""
+    if not chat.messages or chat.messages[-1].role != "user":
+        return ""
+    return "\0".join(f"{message.role}\0{message.text}" for message in chat.messages)
+
+
 class Implicit:
     """One per process, outlives Houses. For one thread: the event loop."""
 
@@ -48,7 +54,7 @@ class Implicit:
     def seen(self, its: Witnessed, within_s: float) -> None:
         """Notes an answer, and a verdict on the one before where the same key asks the same within so many seconds."""
         what = its.ask.what
-        words = asked(what) if isinstance(what, Chat) else ""
+        words = _words(what) if isinstance(what, Chat) else ""
         given = next((each for each in its.answered if each.given), None)
         if not words or given is None:
             return

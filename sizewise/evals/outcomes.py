@@ -13,6 +13,9 @@ from msgspec import Struct
 from sizewise.errors import BadRequest, nearest
 from sizewise.routing.signals import Said
 
+MOST = 1e9
+"""Tokens or seconds of one answer, and how far below 0 a log-probability may lie."""
+
 
 class Prompt(Struct, frozen=True):
     """One line of `prompts`. `category` is what its maker calls its kind; only for reports, no router sees it."""
@@ -125,6 +128,15 @@ def _put(column: Column, row: int | None, each: Outcome) -> None:
         raise BadRequest(f"the outcome of {where} comes twice", "keep one score for each model and prompt")
     if not 0.0 <= each.score <= 1.0:
         raise BadRequest(f"the score of {where} is {each.score!r}", "a score is a number from 0 to 1")
+    for name, value, least, most in (
+        ("tokens_in", each.tokens_in, 0, MOST),
+        ("tokens_out", each.tokens_out, 0, MOST),
+        ("confidence", each.confidence, -MOST, 0),
+        ("least", each.least, -MOST, 0),
+        ("seconds", each.seconds, 0, MOST),
+    ):
+        if value is not None and not isnan(value) and not least <= value <= most:
+            raise BadRequest(f"the {name} of {where} is {value!r}", f"it is a number from {least:g} to {most:g}")
     column.score[row] = each.score
     column.answer[row] = None if each.answer is None else str(each.answer)
     column.tokens_in[row] = _whole(each.tokens_in)

@@ -37,6 +37,7 @@ SHADOWS = Table(
     Column("project", Text, nullable=False),
     Column("policy", Text, nullable=False),
     Column("version", Text, nullable=False),
+    Column("meaning", Text, nullable=False),
     Column("trace", Text, nullable=False),
     Column("at", BIG, nullable=False),
     Column("given", Text, nullable=False),
@@ -106,6 +107,7 @@ class Sample(Struct, frozen=True):
     project: str
     policy: str
     version: str
+    meaning: str  # of trust: the same for versions that come to it in the same way
     trace: str
     at: int  # unix ms
     given: str
@@ -198,11 +200,11 @@ def seen(connection: Connection, tenant: str, policy: str, version: str) -> Seen
     return Seen(found, large, losses, unjudged)
 
 
-def samples(connection: Connection, tenant: str, policy: str, limit: int) -> list[Sample]:
-    """The newest of a policy in which two answers were to be compared, whatever its version; in the order of time."""
+def samples(connection: Connection, tenant: str, policy: str, meaning: str, limit: int) -> list[Sample]:
+    """The newest of a policy where two answers were to be compared and trust means `meaning`; in the order of time."""
     its = SHADOWS.c
     columns = [its[name] for name in Sample.__struct_fields__]
-    mine = (its.tenant == tenant) & (its.policy == policy) & (its.small != "")
+    mine = (its.tenant == tenant) & (its.policy == policy) & (its.meaning == meaning) & (its.small != "")
     newest = select(*columns).where(mine).order_by(its.at.desc(), its.number.desc()).limit(limit)
     return [Sample(*row) for row in reversed(connection.execute(newest).all())]
 

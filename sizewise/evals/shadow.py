@@ -130,6 +130,7 @@ class Shadow:
             project=caller.project,
             policy=seen.policy,
             version=its.version,
+            meaning=its.meaning,
             trace=seen.ask.trace,
             at=at,
             given=given.card.name,

@@ -31,17 +31,20 @@ log = logging.getLogger("sizewise.evals")
 T = TypeVar("T")
 KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 """No free text: what somebody thought in words is not kept."""
+TRUST = ("kind", "votes", "verifier")
+"""Options of a policy that change what its trust in an answer means."""
 OURS = frozenset({"shadow", "judge"})
 """Doors of requests that nobody but Sizewise itself made."""
 
 
 class Watched(Struct, frozen=True):
-    """A policy as it is now. `version` changes with whatever it does differently, `large` is the model whose answers
-    are the standard, `promise` None where it promises nothing."""
+    """A policy as it is now. `version` changes with whatever it does differently, `meaning` with what trust means in
+    it; `large` is the model whose answers are the standard, `promise` None where it promises nothing."""
 
     version: str
     large: str
     promise: Promise | None = None
+    meaning: str = ""
 
 
 def watched(plans: Mapping[str, Plan]) -> dict[str, Watched]:
@@ -51,9 +54,14 @@ def watched(plans: Mapping[str, Plan]) -> dict[str, Watched]:
         policy, models = plan.policy, [card.name for card in plan.cards]
         said = repr((type(policy).__module__, type(policy).__qualname__, policy, models))
         promise = getattr(policy, "promise", None)
-        version = hashlib.sha256(said.encode()).hexdigest()[:16]
-        found[name] = Watched(version, reference(plan).name, promise if isinstance(promise, Promise) else None)
+        means = repr((models, *(getattr(policy, option, "") for option in TRUST)))
+        kept = promise if isinstance(promise, Promise) else None
+        found[name] = Watched(_short(said), reference(plan).name, kept, _short(means))
     return found
+
+
+def _short(said: str) -> str:
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 class Quality(Struct, frozen=True):
@@ -144,9 +152,9 @@ class Watch:
             for name, its in now.items()
         ]
 
-    async def samples(self, tenant: str, policy: str, limit: int) -> list[Sample]:
-        """The newest of a policy, whatever its version, in the order of time."""
-        return await asyncio.to_thread(self._read, lambda c: rows.samples(c, tenant, policy, limit))
+    async def samples(self, tenant: str, policy: str, meaning: str, limit: int) -> list[Sample]:
+        """The newest of a policy that came to their trust as it does now, in the order of time."""
+        return await asyncio.to_thread(self._read, lambda c: rows.samples(c, tenant, policy, meaning, limit))
 
     async def noticed(self, verdict: Verdict) -> None:
         """What a client said of an answer without saying it."""

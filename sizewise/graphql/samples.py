@@ -23,7 +23,8 @@ async def samples(context: Context, policy: str) -> Told:
     if len(others) != 1:
         hint = f'name two in its `models`, as in models = ["{others[0]}", "{large.name}"]'
         raise BadRequest(f"the policy {policy!r} chooses among {len(others) + 1} models", hint)
-    found = await house.means.keeper.watch.samples(context.caller.tenant, policy, MOST)
+    meaning = house.watched[policy].meaning
+    found = await house.means.keeper.watch.samples(context.caller.tenant, policy, meaning, MOST)
     mine = [its for its in found if (its.small, its.large) == (others[0], large.name)]
     return {
         "policy": policy,

@@ -80,10 +80,9 @@ def explain(
     """Raises UnknownModel for a name that means nothing; nobody fitting is a Decision."""
     plan = names(ask.what, ask.wishes.policy)
     needed = need(ask, reach, unsaid)
-    if minds and plan.name in minds:
-        foresight = minds[plan.name].foresight
-    if foresight is not None and not plan.exact:
-        needed = foresight(needed, ask.what)
+    foresees = (minds or {}).get(plan.name) or foresight
+    if foresees is not None and not plan.exact:
+        needed = foresees(needed, ask.what)
     candidates, against = field(plan, needed, health)
     turn = affinity.turn(ask) if affinity is not None else None
     why = "" if fallen is None else fallen(ask.caller.tenant, plan.name)

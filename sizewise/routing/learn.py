@@ -43,18 +43,19 @@ def learn(
     date: str = "",
     data: str = "",
     version: str = "",
+    even: bool = False,
 ) -> Predictor:
     """`scores`: model -> how good its answer to each prompt was, 0..1, `small` and `large` among them.
 
-    The same input gives the same predictor. `date` and `data` go into its provenance as they are. Raises BadRequest
-    where there are fewer than 40 labels or no gap between the two models.
+    The same input gives the same predictor. `date` and `data` go into its provenance as they are. `even`: also where
+    the large model is no better. Raises BadRequest where there are fewer than 40 labels, and else for no gap.
     """
     texts = [plain(prompt) for prompt in prompts]
     good = {name: np.asarray(values, float) for name, values in scores.items()}
     if len(texts) < FEWEST:
         hint = f"label {FEWEST - len(texts)} more: below that nothing can be told from chance"
         raise BadRequest(f"{len(texts)} labels are too few to learn from", hint)
-    if not (good[large] - good[small]).sum() > 0:
+    if not even and not (good[large] - good[small]).sum() > 0:
         raise BadRequest(
             f"{large!r} is no better than {small!r} on these prompts", "then nothing is gained by asking it"
         )

@@ -123,7 +123,7 @@ class Routed:
         plan = self._plan(ask.what, ask.wishes.policy)
         needed = need(ask, self._reach, self._unsaid)
         mind = None if plan.exact else self._minds.get(plan.name)
-        foresight = self._foresight if mind is None else mind.foresight
+        foresight = self._foresight if mind is None else mind
         if foresight is not None and not plan.exact:
             needed = foresight(needed, ask.what)
         if isinstance(ask.what, Chat) and ask.what.schema:

@@ -35,6 +35,8 @@ class Sampled(Struct, frozen=True, tag="sampled"):
     pairs: int
     unjudged: int
     date: str  # 2026-01-31
+    votes: int = 1  # trust was of so many answers
+    verifier: str = ""  # and of this model's opinion
     version: str = ""
     format: int = 1
 
@@ -47,7 +49,7 @@ class Sampled(Struct, frozen=True, tag="sampled"):
         return next((each for each in self.kept if each.quality >= quality - 1e-9), None)
 
 
-def holding(proof: Sampled | None, promise: Promise | None, models: tuple[str, ...]) -> None:
+def holding(proof: Sampled | None, promise: Promise | None, models: tuple[str, ...], votes: int, verifier: str) -> None:
     """Raises ConfigError where the proof does not hold the promise or is of other models, or one of them is missing."""
     if promise is None or proof is None:
         hint = "sizewise calibrate --policy NAME --write makes both"
@@ -55,6 +57,9 @@ def holding(proof: Sampled | None, promise: Promise | None, models: tuple[str, .
     if models != proof.models:
         said, known = ", ".join(models) or "none", ", ".join(proof.models)
         raise ConfigError(f"`models` are {said}, and the proof is of {known}", "name these, or calibrate anew")
+    if (votes, verifier) != (proof.votes, proof.verifier):
+        asked = f"{proof.votes} votes and {proof.verifier or 'no'} verifier"
+        raise ConfigError(f"the proof is of {asked}, and trust means something else here", "calibrate anew")
     if promise.of not in ("large", proof.large):
         raise ConfigError(f"the promise is of {promise.of!r}, and the proof of {proof.large!r}", "say 'large'")
     if promise.sure > proof.sure or proof.keeping(promise.quality) is None:

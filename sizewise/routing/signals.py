@@ -1,6 +1,7 @@
 """What is known of small models' answers before one is shown, and what it is worth together; pure, knows no outcome.
 
-What was not measured is None and counts for nothing, so answers with and without log-probabilities can be told apart.
+What was not measured is None. Answers with and without log-probabilities are told apart by a number of their own, where
+both were learnt from; where they were not, `unlike` says so.
 The combination was learnt by combine.py.
 """
 
@@ -13,6 +14,8 @@ from msgspec import Struct
 from sizewise.routing.agreement import agree
 
 FLOOR = -20.0  # log-probability below which nothing more is meant
+SAID, KNOWN = 7, 3
+"""Of `numbers`: how many are of each answer, and which says whether its first one's confidence is known."""
 
 
 class Said(Struct, frozen=True):
@@ -51,6 +54,13 @@ def numbers(signals: Signals) -> list[float]:
         agrees = float(signals.agrees is True)
         found += (agrees, float(signals.agrees is False), agrees * (signals.said[0].odds - signals.large))
     return found
+
+
+def unlike(combined: Combined, signals: Signals) -> bool:
+    """Whether an answer came without log-probabilities and all that was learnt from had them: nothing is known then."""
+    found = numbers(signals)
+    places = range(KNOWN, 1 + SAID * len(signals.said), SAID)
+    return any(combined.mean[at] == 1.0 and found[at] == 0.0 for at in places)
 
 
 def odds(chance: float) -> float:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Struct
 
-from sizewise.chat import Reply
+from sizewise.chat import Chat, Embed, Reply
 from sizewise.routing.agreement import agreement
+from sizewise.routing.constraints import PER_TOKEN, Need
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.judges.confidence import logarithms
 from sizewise.routing.policy import Judging, Question, Verdict
 from sizewise.routing.proof import Proof
-from sizewise.routing.signals import Said, Signals, odds
+from sizewise.routing.signals import Said, Signals, odds, unlike
 
 
 class Mind(Struct, frozen=True):
@@ -25,6 +26,13 @@ class Mind(Struct, frozen=True):
 
     foresight: Foresight
     judge: Weighed
+
+    def __call__(self, need: Need, what: Chat | Embed) -> Need:
+        """As the foresight, but nothing of what no calibration holds: conversations of several turns, and media."""
+        odd = _odd(what)
+        if not odd:
+            return self.foresight(need, what)
+        return msgspec.structs.replace(need, question=msgspec.structs.replace(need.question, unforeseen=odd))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,10 @@ class Weighed:
             return Verdict(0.0, objections[-1])
         foreseen = [odds(question.good[name]) for name in self.models]
         known = tuple(msgspec.structs.replace(its, odds=at) for its, at in zip(said, foreseen, strict=False))
-        *given, large = self.proof.after[len(said) - 1].good(Signals(known, foreseen[-1], agrees))
+        signals, combined = Signals(known, foreseen[-1], agrees), self.proof.after[len(said) - 1]
+        if unlike(combined, signals):
+            return Verdict(0.0, "it came without log-probabilities, and was calibrated with them")
+        *given, large = combined.good(signals)
         for place, words in enumerate(objections):
             if words:
                 given[place] = 0.0
@@ -62,6 +73,12 @@ class Weighed:
         return Verdict(min(1.0, max(0.0, 1.0 - worth)), words, worth, best)
 
 
+def _odd(what: Chat | Embed) -> str:
+    if isinstance(what, Chat) and sum(message.role == "user" for message in what.messages) > 1:
+        return "it is a conversation, and single questions were calibrated"
+    return "it is more than words, and words were calibrated" if isinstance(what, Chat) and what.sees() else ""
+
+
 def heard(reply: Reply) -> Said:
     """An answer's own signals; its odds are not its own."""
     choice = reply.choices[0] if reply.choices else None
@@ -69,4 +86,5 @@ def heard(reply: Reply) -> Said:
     mean = sum(known) / len(known) if known else None
     silent = choice is None or not (choice.text.strip() or choice.tool_calls)
     cut = choice is not None and choice.finish == "length"
-    return Said(0.0, mean, min(known) if known else None, reply.usage.output, silent, cut)
+    size = 0 if choice is None else -(-len(choice.text) // PER_TOKEN)
+    return Said(0.0, mean, min(known) if known else None, reply.usage.output or size, silent, cut)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import sizewise
 from tests.evals.test_calibrate import recorded
 
@@ -34,27 +36,63 @@ def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(t
     assert "Nothing is written yet" in said.out and not (tmp_path / "sizewise.toml").exists()
 
 
+MODELS = """
+[providers.echo]
+wire = "echo"
+models = ["small", "other", "large"]
+"""
+WRITE = ("--policy", "mine", "--write")
+
+
 def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     folder = written(tmp_path, 1_000)
-    settings = tmp_path / "sizewise.toml"
-    settings.write_text(
-        "# ours\n[policies.mine]\nkind = 'cheapest'\n\n# the other\n[policies.quick]\nkind = 'cheapest'\n"
-    )
-    more = ("--policy", "mine", "--write", "--checker", "exact match", "--checker-error", "0.02")
+    settings, proof = tmp_path / "sizewise.toml", tmp_path / "mine.proof.json"
+    before, after = "# ours\n[policies.mine]\n", f"\n# the other\n[policies.quick]\nkind = 'cheapest'\n{MODELS}"
+    settings.write_text(f"{before}kind = 'cheapest'\n{after}")
+    more = (*WRITE, "--checker", "exact match", "--checker-error", "0.02")
     said = sizewise("calibrate", str(folder), *ASK, *more, home=tmp_path)
     assert said.code == 0, said.err
     assert "as exact match measures it (wrong in 2.0% of its scores)" in " ".join(said.out.split())
+    assert "A small answer is taken to cost 0.02 of a large one" in said.out
     text = settings.read_text()
-    assert text.startswith('# ours\n[policies.mine]\nkind = "promised"\n') and text.endswith(
-        "\n\n# the other\n[policies.quick]\nkind = 'cheapest'\n"
-    )
-    assert (tmp_path / "mine.proof.json").stat().st_size > 1_000
+    assert text.startswith(f'{before}kind = "promised"\n') and text.endswith(after)
+    assert 'models = ["echo/small", "echo/other", "echo/large"]' in text
+    assert proof.stat().st_size > 1_000 and proof.stat().st_mode & 0o777 == 0o600
     again = sizewise("calibrate", str(folder), *ASK, *more, home=tmp_path)
     assert "The settings say so already." in again.out and settings.read_text() == text
-    played = sizewise("replay", "mine", str(folder), "--models", "small,other,large", "--json", home=tmp_path)
+    played = sizewise("replay", "mine", str(folder), "--json", home=tmp_path)
     assert played.code == 0, played.err
     rows = played.json["rows"]
-    assert rows["mine"]["quality"] > 0.95 * rows["large alone"]["quality"] and rows["mine"]["gave"]["large"] < 0.6
+    alone = rows["echo/large alone"]
+    assert rows["mine"]["quality"] > 0.95 * alone["quality"] and rows["mine"]["gave"]["echo/large"] < 0.6
+
+
+def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Path) -> None:
+    folder = str(written(tmp_path, 1_000))
+    settings = tmp_path / "sizewise.toml"
+    settings.write_bytes(MODELS.replace("\n", "\r\n").encode())
+    assert sizewise("calibrate", folder, *ASK, *WRITE, home=tmp_path).code == 0
+    settings.write_bytes(settings.read_bytes().replace(b"[policies.mine]\r\n", b"[policies.mine]\r\nhold_s = 7.5\r\n"))
+    assert sizewise("calibrate", folder, *ASK, *WRITE, "--quality", "0.9", home=tmp_path).code == 0
+    text = settings.read_bytes()
+    assert b"hold_s = 7.5\r\n" in text and b"quality = 0.9," in text and text.count(b"\n") == text.count(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (MODELS + '[policies."mine"]\nkind = "cheapest"\n', "no TOML any more"),
+        (MODELS + '[policies.mine]\nkind = "promised"\n[policies.mine.promise]\nquality = 0.9\n', "no TOML any more"),
+        ("[policies]\nmine = {kind = 'cheapest'}\n" + MODELS, "no TOML any more"),
+        ("", "no one configured model is named 'small', 'other', 'large'"),
+    ],
+)
+def test_what_would_not_be_read_is_not_written(tmp_path: Path, settings: str, words: str) -> None:
+    folder, file = str(written(tmp_path, 600)), tmp_path / "sizewise.toml"
+    file.write_text(settings)
+    said = sizewise("calibrate", folder, *ASK, *WRITE, "--quality", "0.9", home=tmp_path)
+    assert said.code == 2 and words in said.err, said.err
+    assert file.read_text() == settings and not list(tmp_path.glob("*.proof.json*"))
 
 
 def test_prices_count_where_tokens_were_recorded(tmp_path: Path) -> None:
@@ -80,6 +118,10 @@ def test_what_is_asked_wrong_ends_with_2(tmp_path: Path) -> None:
         (folder, *ASK, "--quality", "95"),
         (folder, *ASK, "--policy", "a b"),
         (folder, *ASK, "--checker-error", "2"),
+        (folder, *ASK, "--seed", "-1"),
+        (folder, *ASK, "--ratio", "-3"),
+        (folder, *ASK, "--ratio", "nan"),
+        ("--large", "gpt", "--picture", "x.svg"),
         ("nowhere", *ASK),
     ):
         said = sizewise("calibrate", *wrong)

@@ -31,7 +31,7 @@ from tests.routing.asking import LARGE, SMALL
 
 T = TypeVar("T")
 NOW = time.time_ns() // 1_000_000 + 1_000
-SAMPLE = Sample("local", "default", "mine", "v1", "ab" * 16, NOW, "s", "s", "l", 0.7, 0.0, "l", 0.1, 5)
+SAMPLE = Sample("local", "default", "mine", "v1", "m1", "ab" * 16, NOW, "s", "s", "l", 0.7, 0.0, "l", 0.1, 5)
 PROMISE = Promise(0.9)
 MINE = {"mine": Watched("v1", "l", PROMISE), "other": Watched("v9", "l")}
 

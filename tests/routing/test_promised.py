@@ -54,13 +54,20 @@ class House:
         small: str = "",
         large: str = "",
         place: Place = "process",
+        logprobs: bool = True,
         **said: object,
     ) -> None:
         """`place`: where the large one lives."""
         cues = {"echo/small": small, "echo/other": other, "echo/large": large}
         sizes = {"echo/small": 10**8, "echo/other": 2 * 10**8, "echo/large": 7 * 10**10}
         self.cards: tuple[Card, ...] = tuple(
-            echo_card(name, cues=cues[name], parameters=size, place=place if name == "echo/large" else "process")
+            echo_card(
+                name,
+                cues=cues[name],
+                parameters=size,
+                logprobs=logprobs,
+                place=place if name == "echo/large" else "process",
+            )
             for name, size in sizes.items()
         )
         policy = Promised(proof, Promise(0.95), NAMED, **said)  # type: ignore[arg-type]  # options by name
@@ -106,9 +113,35 @@ def test_an_answer_that_a_rule_objects_to_is_none(proof: Proof) -> None:
 
 
 def test_where_a_small_one_fails_the_large_one_answers(proof: Proof) -> None:
-    for house in (House(proof, small="[[fail]]"), House(proof, other="[[fail]]")):
+    for who, house in (("small", House(proof, small="[[fail]]")), ("other", House(proof, other="[[fail]]"))):
         house.ask()
-        assert house.client.chosen.model == "echo/large"
+        assert house.client.chosen.model == "echo/large" and f"echo/{who} failed" in house.client.chosen.why
+
+
+def test_where_the_large_one_fails_no_weaker_one_steps_in(proof: Proof) -> None:
+    house = House(proof, large="[[fail]]", retries=0)
+    with pytest.raises(UpstreamDown):
+        house.ask("Warum ist der Himmel über dem Meer so blau?")
+    assert house.client.results == [("echo/large", "failed")]
+
+
+def test_what_came_without_log_probabilities_is_not_judged_as_if_it_had_them() -> None:
+    known = recorded(1_200, sure=True)
+    found = calibrate(known, ("small", "other"), "large", Promise(0.95), costs=(0.02, 0.02, 1.0))
+    assert found.proof is not None
+    with_them, without = House(found.proof), House(found.proof, logprobs=False)
+    with_them.ask()
+    without.ask()
+    assert with_them.client.chosen.model == "echo/small" and without.client.chosen.model == "echo/large"
+    assert "without log-probabilities, and was calibrated with them" in without.client.chosen.why
+
+
+def test_conversations_were_not_calibrated(proof: Proof) -> None:
+    turns = [{"role": role, "content": ASK} for role in ("user", "assistant", "user")]
+    house = House(proof)
+    asyncio.run(house.routed(asking(chat(messages=turns)), house.client.send))
+    assert house.client.results == [("echo/large", "answered")]
+    assert "single questions were calibrated" in house.client.chosen.why
 
 
 def test_where_the_large_one_fails_the_held_answer_is_shown_only_if_that_was_wanted(proof: Proof) -> None:
@@ -164,7 +197,9 @@ def test_the_explanation_shows_every_stage(proof: Proof) -> None:
         ({"promise": Promise(0.999)}, "keeps 0.95 at most"),
         ({"promise": Promise(0.95, 0.99)}, "sure with 0.95, not 0.99"),
         ({"promise": Promise(0.95, 0.95, "other")}, "of 'other'"),
-        ({"models": ("echo/small", "echo/large")}, "names 2 models"),
+        ({"models": ("echo/small", "echo/large")}, "and the proof is of others"),
+        ({"models": ("echo/large", "echo/other", "echo/small")}, "and the proof is of others"),
+        ({"models": ("echo/small", "echo/small", "echo/large")}, "and the proof is of others"),
         ({"retries": 9}, "retries"),
     ],
 )

@@ -88,6 +88,8 @@ def test_without_one_a_wish_for_quality_is_best_effort_and_says_so() -> None:
         (lambda: Cascade(BOTH, promise=Promise(0.95), proof=PROOF), "keeps 0.9 at most"),
         (lambda: Cascade(BOTH, promise=Promise(0.9, of="echo/small"), proof=PROOF), "of 'echo/small'"),
         (lambda: Cascade(BOTH, promise=Promise(0.9), proof=replace(PROOF, sure=0.9)), "sure 0.9"),
+        (lambda: Cascade(BOTH, promise=Promise(0.9), proof=PROOF, votes=3), "trust means something else"),
+        (lambda: Cascade(BOTH, promise=Promise(0.9), proof=PROOF, verifier="echo/large"), "trust means something else"),
     ],
 )
 def test_a_promise_that_nothing_proves_is_refused(policy: object, words: str) -> None:

@@ -61,7 +61,7 @@ class Cascade:
         within("votes", self.votes, 1, 9)
         among("verifier", self.verifier, self.models)
         if self.promise is not None or self.proof is not None:
-            holding(self.proof, self.promise, self.models)
+            holding(self.proof, self.promise, self.models, self.votes, self.verifier)
 
     def route(self, question: Question, field: Field) -> Route:
         small, large = _halves(field)

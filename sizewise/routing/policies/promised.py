@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,7 @@ class Promised:
     of the large model's, with chance `sure`. `models` are the proof's under their names here, small ones in its order,
     the large one last; empty: as the proof names them. A request may wish for another quality: the cheapest certified
     level that keeps it serves. Where none does, a prompt is unlike all that taught, or more than one answer in words is
-    wanted (tools, a schema, several choices), the large model is asked.
+    wanted (tools, a schema, several choices), the large model is asked; where it fails no weaker one steps in.
     `hold_s` and `when_exhausted` as in Cascade, `retries` and `patience_s` as in Fixed.
     """
 
@@ -42,9 +43,9 @@ class Promised:
         within("patience_s", self.patience_s, 0, 60)
         proof, named = self.proof, self.models or self.proof.models
         object.__setattr__(self, "models", named)
-        if len(named) != len(proof.models):
-            hint = f"name {len(proof.models)}, in the order of the proof: {', '.join(proof.models)}"
-            raise ConfigError(f"`models` names {len(named)} models, and the proof is of {len(proof.models)}", hint)
+        if len(set(named)) != len(named) or tuple(map(_bare, named)) != tuple(map(_bare, proof.models)):
+            hint = f"name these, each as <provider>/<model>, or calibrate anew: {', '.join(proof.models)}"
+            raise ConfigError(f"`models` are {', '.join(named)}, and the proof is of others", hint)
         if self.promise.of not in ("large", proof.large, named[-1]):
             hint = f"promise of 'large', which is {named[-1]}"
             raise ConfigError(f"the promise is of {self.promise.of!r}, and the proof of {proof.large!r}", hint)
@@ -61,12 +62,14 @@ class Promised:
         large, small = asked.get(self.models[-1]), [asked.get(name) for name in self.models[:-1]]
         if large is None:
             why = f"{self.models[-1]} may not answer, so nothing is promised; the best that may"
-            return (yield from self._up(question, field, why))
+            others = sorted((each.card for each in field), key=strength, reverse=True)
+            return (yield from in_turn(question, tuple(others), why, self.retries, self.patience_s))
         wished = self.promise.quality if question.min_quality is None else question.min_quality
         kept = self.proof.keeping(wished)
         if kept is None or question.unforeseen or _other(question) or None in small[: max(1, kept.level.asks)]:
-            return (yield from self._up(question, field, self._safe(question, wished, kept)))
+            return (yield from self._up(question, large, self._safe(question, wished, kept)))
         held: list[tuple[Outcome, Verdict]] = []
+        failed = ""
         worth = question.good[large.name] - question.good[self.models[0]]
         for place, stage in enumerate(kept.level.stages):
             choice = stage.choice(worth)
@@ -83,6 +86,7 @@ class Promised:
             why = f"{self._kept(kept)}: {'its answer is judged first' if not place else 'a second opinion'}"
             got = yield from attempt(card, why, "hold", self.hold_s)
             if got.reply is None:
+                failed = f"{card.name} failed ({got.error})"
                 break
             replies = [each.reply for each, _ in held if each.reply is not None]
             seen = yield from judge(*replies, got.reply)
@@ -90,24 +94,17 @@ class Promised:
             if seen.worth is None:
                 break
             worth = seen.worth
-        why = f"{self._kept(kept)}: {_why_up(held, large)}"
-        return (yield from self._up(question, field, why, held))
+        why = f"{self._kept(kept)}: {failed or _why_up(held, large)}"
+        return (yield from self._up(question, large, why, held))
 
-    def _up(
-        self, question: Question, field: Field, why: str, held: list[tuple[Outcome, Verdict]] | None = None
-    ) -> Route:
-        """The large model, and where it fails whoever is strongest of the others and was not asked yet."""
-        asked = {each.card.name for each, _ in held or ()}
-        rest = sorted((each.card for each in field if each.card.name not in asked), key=self._rank, reverse=True)
-        got = yield from in_turn(question, tuple(rest), why, self.retries, self.patience_s)
+    def _up(self, question: Question, large: Card, why: str, held: Sequence[tuple[Outcome, Verdict]] = ()) -> Route:
+        """The large model. Where it fails nobody keeps the promise: what was held is shown only if that was wanted."""
+        got = yield from in_turn(question, (large,), why, self.retries, self.patience_s)
         if got.settled or not held or self.when_exhausted == "refuse":
             return got
         best, seen = held[held[-1][1].best][0], held[-1][1]
         reason = f"trusted only at {seen.score or 0.0:.2f}, and {got.card.name} failed ({got.error})"
         return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
-
-    def _rank(self, card: Card) -> tuple[bool, float]:
-        return card.name == self.models[-1], strength(card)
 
     def _kept(self, kept: Kept) -> str:
         return f"promised {kept.quality:g} of {self.models[-1]}, sure {self.proof.sure:g}"
@@ -116,6 +113,11 @@ class Promised:
         if kept is None:
             return f"best effort: {wished:g} of {self.models[-1]} was not certified"
         return question.unforeseen or _other(question) or "a small model of the proof may not answer"
+
+
+def _bare(name: str) -> str:
+    """Without its provider."""
+    return name.partition("/")[2] or name
 
 
 def _other(question: Question) -> str:
