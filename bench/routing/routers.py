@@ -119,6 +119,7 @@ ORDERS: Mapping[str, Order] = {
     "ours, prompt, 1,500 labels": Order(words(1_500)),
     "ours, prompt, 4/5 of all labels": Order(words()),
     "agreement, no label": Order(agreement, asks_first=True, agrees=True),
+    "ours, cascade, 50 labels": Order(cascade(50), asks_first=True),
     "ours, cascade, 500 labels": Order(cascade(500), asks_first=True),
     "ours, cascade, 4/5 of all labels": Order(cascade(), asks_first=True),
     "oracle": Order(oracle),

@@ -146,6 +146,7 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
             str(error)
             .replace("Object contains unknown field", "there is no wish named")
             .replace(" - at `$.", " - at `")
+            .replace(" | null`", "`")
         )
         raise BadBody(f"`sizewise`: {reason}", f"known: {', '.join(sorted(_SPELT))}", param="sizewise") from error
     return Wishes(
