@@ -72,7 +72,11 @@ def sampled(policy: str, its: Promise, writes: bool) -> bool:
 
 
 def _show(proof: Sampled, found: Found, its: Promise) -> None:
-    judge = proof.judge or "nobody: all answers were the same, or there were none"
+    if not proof.pairs:
+        click.echo(f"No answers of {proof.small} and {proof.large} were compared yet, so nothing can be promised.")
+        click.echo("Give [shadow] in the settings a `share` and a `judge`, and ask: docs/how-to/shadow.md")
+        return
+    judge = proof.judge or "nobody, for all were the same"
     click.echo(f"{count(proof.pairs)} sampled pairs of {proof.small} and {proof.large}, compared by {judge}")
     if proof.unjudged:
         click.echo(f"{count(proof.unjudged)} of them could not be judged, and count as lost")

@@ -58,6 +58,8 @@ def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> No
     with serving(
         tmp_path, config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n'
     ) as server:
+        none = sizewise("calibrate", home=tmp_path)
+        assert none.code == 1 and "Give [shadow] in the settings a `share`" in none.out
         assert server.chat("auto", "one").status == 200
         for words, why in (
             (("--policy", "quick"), "'quick' is of the kind 'cheapest'"),
