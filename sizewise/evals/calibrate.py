@@ -252,17 +252,17 @@ def _play(level: Level, ahead: Ahead, good: Floats, asking: Sequence[float]) -> 
 
 
 def _curves(good: Floats, asking: Sequence[float], played: Mapping[str, Sequence[Played]]) -> Curves:
-    """Of each policy as the levels come; of chance, from all small to all large; of an oracle that asks the large model
-    where it is better, and the cheaper one else."""
+    """Of each policy as the levels come; of chance, from all small to all large; of an oracle that takes the best small
+    answer at the least cost, and asks the large model where that one is better."""
     reference = float(good[:, -1].sum()) or 1.0
     small = (asking[0], float(good[:, 0].sum()) / reference)
-    gain = np.sort(good[:, -1] - good[:, 0])[::-1]
-    gain = np.concatenate([[0.0], np.cumsum(np.maximum(gain, 0.0))]) / reference
-    asked = np.unique(np.linspace(0, int((good[:, -1] > good[:, 0]).sum()), POINTS).astype(int))
-    share = asked / len(good)
-    oracle = [
-        (float(asking[0] * (1 - its) + its), small[1] + float(gain[up])) for its, up in zip(share, asked, strict=True)
-    ]
+    best = good[:, :-1].max(axis=1)
+    cost = np.where(good[:, :-1] == best[:, None], asking, np.inf).min(axis=1)
+    order = np.argsort(best - good[:, -1], kind="stable")  # what gains most first
+    gained = np.concatenate([[0.0], np.cumsum((good[:, -1] - best)[order])])
+    paid = np.concatenate([[0.0], np.cumsum((1.0 - cost)[order])])
+    asked = np.unique(np.linspace(0, int((good[:, -1] > best).sum()), POINTS).astype(int))
+    oracle = [(float(cost.sum() + paid[up]) / len(good), float(best.sum() + gained[up]) / reference) for up in asked]
     found = {"oracle": oracle, "random": [small, (1.0, 1.0)]}
     for name, its in played.items():
         points = [(float(each.cost.mean()), float(each.got.sum()) / reference) for each in its]

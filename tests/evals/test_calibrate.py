@@ -66,6 +66,7 @@ def test_the_curves_go_from_small_to_large_and_nobody_is_above_the_oracle() -> N
     assert end == (1.0, 1.0) and small < 0.8
     oracle = dict(curves["oracle"])
     assert list(oracle) == sorted(oracle) and max(oracle.values()) > 1.0
+    assert max(oracle.values()) >= max(quality for curve in curves.values() for _, quality in curve)
 
 
 def test_every_promise_of_the_proof_is_cheaper_than_a_stricter_one() -> None:
