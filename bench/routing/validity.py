@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb, log, sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sizewise.evals.calibrate import Prepared
-from sizewise.routing.promise import METHODS, MOST_BET, Promise, Step, in_sequence
+from sizewise.routing.promise import METHODS, MOST_BET, Promise, Step, in_sequence, students
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -120,7 +119,7 @@ def _passed(method: str, losses: Floats, top: float, error: float) -> Flags:
     if method == "conformal":
         bound = (losses.sum(axis=1) + top) / (count + 1)
     elif method == "student":
-        bound = mean + _t(1.0 - error, count - 1) * spread / sqrt(count)
+        bound = mean + students(1.0 - error, count - 1) * spread / sqrt(count)
     else:
         width, chance = 1.0 + top, log(2.0 / error)
         bound = mean + spread * sqrt(2.0 * chance / count) + 7.0 * width * chance / (3.0 * (count - 1))
@@ -139,16 +138,6 @@ def _betting(losses: Floats, top: float, error: float) -> Flags:
     wealth = np.cumsum(np.log1p(bets * (fair - value)), axis=1)
     flags: Flags = np.maximum(wealth.max(axis=1), 0.0) >= -log(error)
     return flags
-
-
-def _t(share: float, freedom: int) -> float:
-    z = NormalDist().inv_cdf(share)
-    terms = (
-        (z**3 + z) / 4 / freedom,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96 / freedom**2,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 / freedom**3,
-    )
-    return z + sum(terms)
 
 
 def _same_as_shipped(

@@ -18,11 +18,11 @@ from sizewise.cards import Card
 from sizewise.catalog.read import cards
 from sizewise.cli.calibrate_sampled import sampled
 from sizewise.cli.options import served, settings, wants_json
-from sizewise.cli.paper import count, write_json, write_table
+from sizewise.cli.paper import count, write_file, write_json, write_table
 from sizewise.cli.patch import promise, show
 from sizewise.cli.priced import answers, priced
 from sizewise.config import Settings
-from sizewise.errors import BadRequest, ConfigError, Outside
+from sizewise.errors import BadRequest, ConfigError
 from sizewise.evals.folder import read
 from sizewise.evals.plane import Dot, drawn
 from sizewise.money import Price
@@ -143,10 +143,7 @@ def _draw(found: Calibration, file: Path) -> None:
     if its is not None and its.quality is not None:
         dots.append(Dot(f"{its.policy}, as promised", 1.0 - its.saves, its.quality, its.low, its.high, its.within))
     title = f"{small} before {large}, {count(found.proved)} prompts"
-    try:
-        file.write_text(drawn(title, found.curves, dots, found.promise.quality))
-    except OSError as error:
-        raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
+    write_file(file, drawn(title, found.curves, dots, found.promise.quality))
 
 
 def _show(found: Calibration, checker: str, checker_error: float | None, ratio: str) -> None:

@@ -10,8 +10,11 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import click
+
+from sizewise.errors import Outside
 
 GAP = 2
 WIDE = 100_000
@@ -20,6 +23,15 @@ WIDE = 100_000
 
 def write_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def write_file(file: Path, said: str | bytes) -> None:
+    """Raises Outside where that cannot be done. A new file is its owner's alone: it may hold words of prompts."""
+    try:
+        file.touch(mode=0o600)
+        file.write_bytes(said.encode() if isinstance(said, str) else said)
+    except OSError as error:
+        raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
 
 
 def dim(text: str) -> str:

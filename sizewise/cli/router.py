@@ -12,9 +12,9 @@ import msgspec
 
 from sizewise import __version__
 from sizewise.cli.options import placed, wants_json
-from sizewise.cli.paper import count, write_json, write_table
+from sizewise.cli.paper import count, write_file, write_json, write_table
 from sizewise.cli.verbs import Verb, Verbs
-from sizewise.errors import BadRequest, ConfigError, Outside
+from sizewise.errors import BadRequest, ConfigError
 from sizewise.evals.folder import read
 from sizewise.routing.joining import join
 from sizewise.routing.quality import Area, Predictor, write
@@ -69,7 +69,7 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
         version=__version__,
     )
     if out is not None:
-        _write(out, made)
+        write_file(out, write(made))
     if wants_json():
         write_json(_told(made, out))
     else:
@@ -108,7 +108,7 @@ def add(router: Path, folder: Path | None, model: str, like: str, out: Path | No
         prompts, scores = [outcomes.prompts[row] for row in rows], [column.score[row] for row in rows]
     found = join(known, model, prompts, scores, like)
     if out is not None:
-        _write(out, found.predictor)
+        write_file(out, write(found.predictor))
     if wants_json():
         told = {"model": model, "like": found.like, "shift": found.shift, "samples": found.samples}
         write_json({**told, "file": None if out is None else str(out)})
@@ -122,14 +122,6 @@ def add(router: Path, folder: Path | None, model: str, like: str, out: Path | No
         click.echo(f"{model} is taken to be as {found.like}: there are no scores of it")
     if out is not None:
         click.echo(f"Written to {out}.")
-
-
-def _write(file: Path, made: Predictor) -> None:
-    try:
-        file.touch(mode=0o600)  # it holds words of prompts
-        file.write_bytes(write(made))
-    except OSError as error:
-        raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
 
 
 def _told(made: Predictor, out: Path | None) -> Mapping[str, object]:

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import count, money, write_json, write_table
-from sizewise.errors import BadRequest, Outside, nearest
+from sizewise.cli.paper import count, money, write_file, write_json, write_table
+from sizewise.errors import BadRequest, nearest
 from sizewise.evals.plane import Dot, drawn
 
 QUERY = """query ($days: Float) {
@@ -136,7 +136,4 @@ def _draw(told: list[Saving], known: Mapping[str, Quality], file: Path) -> None:
         dots.append(Dot(its.policy, cost, 1 - quality.lost, 1 - quality.high, 1 - quality.low, within))
     title = f"{its.policy}: {count(its.requests)} requests"
     promised = None if quality is None else quality.promised
-    try:
-        file.write_text(drawn(title, its.curves or {}, dots, promised))
-    except OSError as error:
-        raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
+    write_file(file, drawn(title, its.curves or {}, dots, promised))

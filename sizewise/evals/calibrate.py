@@ -22,14 +22,12 @@ from sizewise.evals.stopping import GRID, levels
 from sizewise.routing.combine import combine
 from sizewise.routing.learn import Floats, Ints, learn
 from sizewise.routing.levels import Level, Stage
-from sizewise.routing.promise import Certified, Losses, Promise, Step, in_sequence, wanted
+from sizewise.routing.promise import QUALITIES, Certified, Losses, Promise, Step, in_sequence, wanted
 from sizewise.routing.proof import Kept, Origin, Proof
 from sizewise.routing.quality import Predictor
 from sizewise.routing.signals import Combined
 from sizewise.routing.signals import odds as log_odds
 
-QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
-"""Certified beside the one that is asked for, each by itself, so that a request may wish for another."""
 SURE = 1.96  # standard errors of an interval of 95 %
 Curves = Mapping[str, tuple[tuple[float, float], ...]]
 """(cost, quality) by rising cost, both of the large model's."""

@@ -25,6 +25,8 @@ from msgspec import Struct
 
 from sizewise.errors import BadRequest
 
+QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
+"""Certified beside the one that is asked for, each by itself, so that a request may wish for another."""
 MOST_BET = 0.75
 """Of the largest bet that cannot lose more than everything."""
 
@@ -91,7 +93,7 @@ def student(losses: Losses, top: float, error: float) -> bool:
     if count < 2:
         return False
     mean, variance = _spread(losses)
-    return mean + _t(1.0 - error, count - 1) * sqrt(variance / count) <= 0.0
+    return mean + students(1.0 - error, count - 1) * sqrt(variance / count) <= 0.0
 
 
 def conformal(losses: Losses, top: float, error: float) -> bool:
@@ -113,7 +115,7 @@ METHODS: Mapping[str, Judgement] = {
 }
 
 
-def _t(share: float, freedom: int) -> float:
+def students(share: float, freedom: int) -> float:
     """Quantile of Student's t (Abramowitz and Stegun 26.7.5); off by 1e-3 from 10 degrees of freedom on."""
     z = NormalDist().inv_cdf(share)
     first = (z**3 + z) / 4

@@ -8,11 +8,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from sizewise.errors import ConfigError
-from sizewise.routing.promise import Pair, Promise, certify, wanted
+from sizewise.routing.promise import QUALITIES, Pair, Promise, certify, wanted
 
 GRID = tuple(round(0.02 * step, 2) for step in range(1, 51))
 """Thresholds of trust, fixed before anything was seen."""
-QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
 
 
 class Trusted(Struct, frozen=True):

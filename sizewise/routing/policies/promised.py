@@ -22,7 +22,7 @@ class Promised:
     """Small unseen, small models held and judged, or large: whatever the certified level says at each stage.
 
     `proof` is the file that `sizewise calibrate --write` wrote, `promise` what it must hold: at least `quality` (0..1)
-    of the large model's, with chance `sure`. `models` are the proof's under their names here, small ones in its order,
+    of the large model's, with chance `sure`. `models` are the proof's, each with its provider, small ones in its order,
     the large one last; empty: as the proof names them. A request may wish for another quality: the cheapest certified
     level that keeps it serves. Where none does, a prompt is unlike all that taught, or more than one answer in words is
     wanted (tools, a schema, several choices), the large model is asked; where it fails no weaker one steps in.
