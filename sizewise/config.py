@@ -139,7 +139,14 @@ def _read(path: Path) -> File:
     policies = {name: _proven(each, path.parent) for name, each in file.policies.items()}
     policies = {**File().policies, **policies}  # `default` is always there
     vault = replace(file.vault, key=_from(path.parent, file.vault.key))
-    return replace(file, policies=MappingProxyType(policies), providers=MappingProxyType(providers), vault=vault)
+    hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
+    return replace(
+        file,
+        policies=MappingProxyType(policies),
+        providers=MappingProxyType(providers),
+        vault=vault,
+        webhooks=MappingProxyType(hooks),
+    )
 
 
 def _contradictions(file: File, already: list[str]) -> list[str]:
@@ -150,6 +157,11 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
         wrong.append(f"router.policy: there is no policy {policy!r}. {nearest(policy, policies)}".rstrip())
     if file.sizes.slm >= file.sizes.llm:
         wrong.append(f"sizes: slm begins at {file.sizes.slm:,} parameters, and llm not above it, at {file.sizes.llm:,}")
+    for name, hook in file.webhooks.items():
+        for key, says in (("url", "where it takes messages"), ("secret", "by what they are signed")):
+            place = f"webhooks.{name}.{key}:"
+            if not getattr(hook, key) and not any(each.startswith(place) for each in already):
+                wrong.append(f"{place} is missing; it says {says}")
     for name, provider in file.providers.items():
         place = f"providers.{name}.base_url:"
         said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in already)

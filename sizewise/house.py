@@ -40,6 +40,7 @@ from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
 
 RULES = ("rules", "calls", "code", "language")
+from sizewise.webhooks import Hooks
 JUDGES = (*RULES, "consistency", "confidence")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -54,6 +55,7 @@ class Means:
     shadows: Shadows
     sessions: Sessions = field(default_factory=Sessions)
     calls: Calls = field(default_factory=dict)
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class House:
         limps = [f"{name} {why}" for name, why in objections if why]
         if self.means.keeper.trouble:
             limps.append(self.means.keeper.trouble)
-        limps += self.means.keeper.watch.limps(self.watched)
+        limps += [*self.means.keeper.watch.limps(self.watched), *self.means.hooks.limps()]
         return any(not why for _, why in objections), limps
 
 
@@ -121,7 +123,10 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         for url in {row.base_url for row in provider.replicas if row.base_url}:
             egress = egress.allowing(url, provider.place)
     client = Client(egress, proxies=settings.proxies, ca=settings.ca)
+    for hook in settings.webhooks.values():
+        egress = egress.allowing(hook.url, hook.place)
     local = settings.local
+    means.hooks.aim(settings.webhooks, client)
     connections = Connections(
         cards,
         settings.providers,

@@ -31,6 +31,7 @@ from sizewise.house import House, Means, build
 from sizewise.keeper import Keeper
 from sizewise.providers.local import Locals
 from sizewise.telemetry.metrics import Metrics
+from sizewise.webhooks import Hooks
 
 COLLECT = (20_000, 20, 20)  # requests free by counting; the default looks for cycles 30 times as often, 5 % of the CPU
 # libuv accepts one connection a turn of its loop (libuv/libuv#3696), and under load a turn is 10 ms: a thousand clients
@@ -103,7 +104,8 @@ async def _up(settings: Settings, as_json: bool) -> None:
     locals = Locals()
     try:
         metrics = Metrics(keeper.waiting)
-        means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics))
+        hooks = Hooks()
+        means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics, tell=hooks.tell), hooks=hooks)
         found = await probe.found(skip=port) if settings.server.discover else ()
         live = Live(settings, means, found)
         shown = keeper.first_key(settings.key)
@@ -154,6 +156,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         warming.cancel()
         note.unlink(missing_ok=True)
         await live.house.means.shadows.stop()
+        await live.house.means.hooks.stop()
         await live.house.client.close()
 
 

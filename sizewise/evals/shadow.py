@@ -28,6 +28,8 @@ from sizewise.telemetry.metrics import Metrics
 
 log = logging.getLogger("sizewise.evals")
 
+Tell = Callable[[str, Mapping[str, object], str], None]
+"""An event, what is to be known of it, and whose it is."""
 QUIET_S = 60.0
 """How long a question to a model of our own waits for a moment in which no client is being answered."""
 LOOK_S = 0.02
@@ -38,7 +40,11 @@ TRIES = 5
 class Shadows:
     """Comparisons under way and their purse; outlives Houses. For one thread: the event loop."""
 
-    def __init__(self, watch: Watch, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, watch: Watch, metrics: Metrics, clock: Callable[[], float] = time.time, tell: Tell | None = None
+    ) -> None:
+        """`tell` is told of a broken promise and never waits (Hooks.tell)."""
+        self.tell = tell
         self.watch = watch
         self.metrics = metrics
         self.purse = Purse(watch.spent, clock)
@@ -147,6 +153,9 @@ class Shadow:
         self._counts["judged" if worse is not None else "unjudged"] += 1
         if rang:
             self._shadows.metrics.alarms[seen.policy] += 1
+            if self._shadows.tell is not None and its.promise is not None:
+                told = {"policy": seen.policy, "promised": its.promise.quality, "of": its.large}
+                self._shadows.tell("promise.broken", {**told, "trace": seen.ask.trace}, caller.tenant)
 
     def _most(self) -> int:
         """A part of what is left, so that several at once do not pass it together."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import pytest
 from sizewise.evals.calibrate import calibrate
 from sizewise.routing.promise import Promise
 from sizewise.routing.proof import write
+from sizewise.webhooks import Seen, verify
 from tests.cli.terminal import sizewise
 from tests.evals.judging import Judge, judging
 from tests.evals.test_calibrate import recorded
 from tests.graphql.asking import fresh_key, told
+from tests.hooked import SECRET, receiving
 from tests.served import Served, serving, until
 
 CONFIG = """
@@ -123,6 +127,25 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
         assert server.ask("/readyz").json["limps"] == []  # type: ignore[index]  # JSON
         assert (quality(server)["samples"], quality(server)["alarm"]) == (0, None)
         assert told(server, 'mutation { trustAgain(policy: "mine") { fell } }').data["trustAgain"] == {"fell": False}
+
+
+def test_a_receiver_is_told_of_a_broken_promise(tmp_path: Path, proof: Path, judge: Judge) -> None:
+    with receiving(503, 204) as receiver:
+        hook = f'[webhooks.ops]\nurl = "{receiver.url}"\nsecret = "env:HOOK"\nplace = "machine"\n'
+        config = CONFIG.format(share=1, proof=proof, url=judge.url) + hook
+        with serving(tmp_path, config, HOOK=SECRET) as server:
+            for number in range(1, 40):
+                if asked(server)[0] == "big/large":
+                    break
+                until(lambda: quality(server)["samples"] >= number or quality(server)["alarm"])  # noqa: B023  # at once
+            until(lambda: receiver.heard() == 2)
+            until(lambda: b"webhook" not in server.ask("/readyz").body)
+    (first, body), (second, again) = receiver.came
+    assert (first["webhook-id"], body) == (second["webhook-id"], again)
+    verify(second, again, [SECRET], time.time(), Seen())
+    told = json.loads(body)
+    assert (told["type"], told["tenant"], told["data"]["policy"]) == ("promise.broken", "local", "mine")
+    assert ASK.encode() not in body
 
 
 def test_who_promised_nothing_is_measured_and_never_falls(tmp_path: Path, proof: Path, judge: Judge) -> None:
