@@ -38,9 +38,9 @@ from sizewise.routing.ways import Ways
 from sizewise.routing.weighed import Mind
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
+from sizewise.webhooks import Hooks
 
 RULES = ("rules", "calls", "code", "language")
-from sizewise.webhooks import Hooks
 JUDGES = (*RULES, "consistency", "confidence")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -53,9 +53,9 @@ class Means:
     metrics: Metrics
     locals: Locals
     shadows: Shadows
+    hooks: Hooks = field(default_factory=Hooks)
     sessions: Sessions = field(default_factory=Sessions)
     calls: Calls = field(default_factory=dict)
-    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True)
