@@ -122,11 +122,11 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     for provider in settings.providers.values():
         for url in {row.base_url for row in provider.replicas if row.base_url}:
             egress = egress.allowing(url, provider.place)
-    client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     for hook in settings.webhooks.values():
         egress = egress.allowing(hook.url, hook.place)
-    local = settings.local
+    client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     means.hooks.aim(settings.webhooks, client)
+    local = settings.local
     connections = Connections(
         cards,
         settings.providers,

@@ -372,6 +372,26 @@ class Vault:
     )
 
 
+Told = Literal["budget.alert", "promise.broken", "key.revoked"]
+"""What a webhook can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A receiver that is told what happens, signed as Standard Webhooks has it. Nothing of a prompt is ever told."""
+
+    url: str = setting("", "Where it takes messages, as 'https://host/path'. No redirect is followed.", check=url)
+    secret: str = setting(
+        "",
+        "By reference, `env:NAME` or `file:PATH`: `whsec_` and 24 to 64 bytes in base64; while it is changed two, with "
+        "a blank between.",
+        check=reference,
+        hidden=True,
+    )
+    place: Place = setting("anyone", "Where it runs. Declared by you; internal data must be allowed to reach it.")
+    events: tuple[Told, ...] = setting((), "What it is told of; empty: everything.")
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """How the outside is reached; what is not said here is taken from the environment."""
@@ -399,25 +419,5 @@ class File:
     exact_cache: ExactCache = setting(ExactCache(), "")
     shadow: Shadow = setting(Shadow(), "")
     vault: Vault = setting(Vault(), "")
-    network: Network = setting(Network(), "")
-Told = Literal["budget.alert", "promise.broken", "key.revoked"]
-"""What a webhook can be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """A receiver that is told what happens, signed as Standard Webhooks has it. Nothing of a prompt is ever told."""
-
-    url: str = setting("", "Where it takes messages, as 'https://host/path'. No redirect is followed.", check=url)
-    secret: str = setting(
-        "",
-        "By reference, `env:NAME` or `file:PATH`: `whsec_` and 24 to 64 bytes in base64; while it is changed two, with "
-        "a blank between.",
-        check=reference,
-        hidden=True,
-    )
-    place: Place = setting("anyone", "Where it runs. Declared by you; internal data must be allowed to reach it.")
-    events: tuple[Told, ...] = setting((), "What it is told of; empty: everything.")
-
-
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
+    network: Network = setting(Network(), "")
