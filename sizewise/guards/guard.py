@@ -1,0 +1,55 @@
+"""What a guard is: text in, findings out; pure, knows neither the request nor what is done about what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+
+class Finding(Struct, frozen=True):
+    """Characters `start` to `end` of a text are of `kind` (capitals: EMAIL, CARD, KEY), by `guard`; score 0..1."""
+
+    guard: str
+    kind: str
+    start: int
+    end: int
+    score: float = 1.0
+
+
+class Guard(Protocol):
+    """In time linear in the text, whatever stands in it; never raises. Findings come in the order of the text, each
+    within it, and do not overlap."""
+
+    def __call__(self, text: str) -> list[Finding]: ...
+
+
+class Words(Struct, frozen=True):
+    """What the settings give to guards: topics by name with their words, canaries, and what nobody should find.
+
+    `listed` says of each topic whether its words are what may not be said, or the only thing that may be spoken of.
+    """
+
+    topics: Mapping[str, tuple[str, ...]] = {}
+    listed: Mapping[str, Literal["deny", "allow"]] = {}
+    canaries: tuple[str, ...] = ()
+
+
+Make = Callable[[Words], Guard]
+"""A member of the kind `guards`: makes the guard once, when a house is built."""
+
+
+def apart(found: list[Finding]) -> list[Finding]:
+    """In the order of the text and without overlaps: two that do become one, of the kind of the longer of them."""
+    if len(found) < 2:
+        return found
+    kept: list[Finding] = []
+    for each in sorted(found, key=lambda one: (one.start, one.start - one.end, -one.score)):
+        last = kept[-1] if kept else None
+        if last is None or each.start >= last.end:
+            kept.append(each)
+        elif each.end > last.end:
+            longer = each if each.end - each.start > last.end - last.start else last
+            kept[-1] = Finding(longer.guard, longer.kind, last.start, each.end, longer.score)
+    return kept
