@@ -46,7 +46,7 @@ def licence(package: str) -> str:
     if "License-Expression" in said:
         return said["License-Expression"]
     classified = [text.removeprefix(CLASSIFIER) for text in said.get_all("Classifier") or [] if CLASSIFIER in text]
-    spelt = [_spdx(text) for text in (said["License"] if "License" in said else "", *classified)]
+    spelt = [_spdx(text) for text in ((said.get_all("License") or [""])[0], *classified)]
     if spelt[0]:
         return spelt[0]
     named = sorted({each for each in spelt[1:] if each})

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.errors import BadRequest, UnknownPath, nearest
-from sizewise.gateway import anthropic, health, openai, responses, welcome
+from sizewise.gateway import anthropic, health, openai, openapi, responses, welcome
 from sizewise.gateway.exchange import USUAL, Door, Headers, Knock, Out, Voice, meet, refuse, too_large, too_slow, traced
 from sizewise.house import House
 
@@ -38,7 +38,7 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/healthz", health.healthz, "GET"),
         at("/readyz", health.readyz, "GET"),
         at("/metrics", health.metrics, "GET"),
-        at("/openapi.json", welcome.openapi, "GET"),
+        at("/openapi.json", openapi.Written(), "GET"),
         at("/", welcome.page, "GET"),
     ]
     paths = [route.path for route in routes if isinstance(route, Route)]

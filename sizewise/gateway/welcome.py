@@ -1,13 +1,9 @@
-"""The page at / for whoever opens the port in a browser, and /openapi.json; static, without a script or an asset."""
+"""The page at / for whoever opens the port in a browser; static, without a script or an asset."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
-
 from sizewise import __version__
-from sizewise.gateway.exchange import JSON, Knock, Out
+from sizewise.gateway.exchange import Knock, Out
 from sizewise.house import House
 
 _PAGE = """<!doctype html>
@@ -48,39 +44,3 @@ POLICY = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-in
 async def page(house: House, seen: Knock, body: bytes, out: Out) -> None:
     url = f"http://{house.settings.server.host}:{house.settings.server.port}"
     await out.whole(200, [HTML, POLICY], _PAGE.format(version=__version__, url=url).encode())
-
-
-def _operation(summary: str, *, body: bool = False, key: bool = True) -> dict[str, object]:
-    shown: dict[str, object] = {"summary": summary, "responses": {"200": {"description": "done"}}}
-    if body:
-        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-    if not key:
-        shown["security"] = []
-    return shown
-
-
-OPENAPI: Mapping[str, object] = {
-    "openapi": "3.1.0",
-    "info": {"title": "Sizewise", "version": __version__, "license": {"name": "Apache-2.0"}},
-    "security": [{"key": []}],
-    "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
-    "paths": {
-        "/v1/chat/completions": {"post": _operation("OpenAI's chat completions", body=True)},
-        "/v1/responses": {"post": _operation("OpenAI's responses", body=True)},
-        "/v1/responses/{id}": {"get": _operation("one that was kept"), "delete": _operation("forget it")},
-        "/v1/responses/{id}/input_items": {"get": _operation("what was said before it")},
-        "/v1/messages": {"post": _operation("Anthropic's messages", body=True)},
-        "/v1/messages/count_tokens": {"post": _operation("how many tokens a message has", body=True)},
-        "/v1/embeddings": {"post": _operation("OpenAI's embeddings", body=True)},
-        "/v1/models": {"get": _operation("what this key may name")},
-        "/v1/models/{id}": {"get": _operation("one of them")},
-        "/graphql": {"post": _operation("models, records, keys", body=True)},
-        "/healthz": {"get": _operation("the process is up", key=False)},
-        "/readyz": {"get": _operation("it can answer", key=False)},
-        "/metrics": {"get": _operation("counters for Prometheus")},
-    },
-}
-
-
-async def openapi(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    await out.whole(200, [JSON], msgspec.json.encode(OPENAPI))

@@ -24,6 +24,8 @@ AT_HOME = ("sizewise/providers/", "sizewise/catalog/", "sizewise/testing/")
 SPOKEN: Mapping[tuple[str, str], str] = {
     ("sizewise/cards.py", "openai"): "the default of `wire`: a protocol, declared in pyproject.toml",
     ("sizewise/settings.py", "openai"): "the default of `wire`",
+    ("sizewise/gateway/openapi.py", "openai"): "says which API an operation is; decides nothing",
+    ("sizewise/gateway/openapi.py", "anthropic"): "the same",
     ("sizewise/gateway/welcome.py", "openai"): "tells people which shape the doors have; decides nothing",
     ("sizewise/gateway/welcome.py", "anthropic"): "the same",
 }

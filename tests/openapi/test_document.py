@@ -1,0 +1,81 @@
+"""/openapi.json is whole and true: each route of the port is in it and nothing else, and it is valid OpenAPI 3.1."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from sizewise.gateway.app import Meeting, Methods, app
+from sizewise.gateway.exchange import Said
+from sizewise.gateway.openapi import BODIES, document
+from sizewise.graphql.door import Question
+from tests.served import Served
+
+PAGE = "/"
+"""A page for people, which no document of an API describes."""
+
+
+def routes() -> set[tuple[str, str]]:
+    """Method and path of each route of the port, as the document spells them."""
+    found: set[tuple[str, str]] = set()
+    for route in app(lambda: pytest.fail("no house is asked for its routes"), lambda *_: pytest.fail()).routes:
+        if not isinstance(route, Route) or route.path == PAGE:
+            continue
+        path = re.sub(r"\{body(:path)?\}", "{id}", route.path)
+        door = route.endpoint
+        if isinstance(door, Methods):
+            found |= {(method.lower(), path) for method in door._meetings}
+        else:
+            found.add((door._method.lower() if isinstance(door, Meeting) else "post", path))
+    return found
+
+
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, item in document()["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+
+
+def test_every_route_is_in_the_document_and_nothing_else() -> None:
+    assert set(operations()) == routes()
+
+
+def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
+    ids = [operation["operationId"] for operation in operations().values()]
+    assert len(set(ids)) == len(ids)
+    assert [id for id, each in zip(ids, operations().values(), strict=True) if not each["summary"]] == []
+
+
+def test_every_wish_is_a_header_and_a_field_of_the_body() -> None:
+    shown = document()["components"]
+    headers = {each["name"] for name, each in shown["parameters"].items() if name.startswith("wish-")}
+    assert headers == {f"x-sizewise-{name}" for name in Said.__struct_encode_fields__}
+    assert set(shown["schemas"]["Said"]["properties"]) == set(Said.__struct_fields__)
+    asking = [each for each in operations().values() if "ask" in each["tags"]]
+    assert len(asking) == 4 and all(len(each["parameters"]) == len(shown["parameters"]) for each in asking)
+
+
+def test_whatever_is_pointed_to_is_there_and_no_schema_is_left_over() -> None:
+    shown = document()
+    named = set(re.findall(r"'#/components/(\w+)/([\w-]+)'", str(shown)))
+    there = {(kind, name) for kind, items in shown["components"].items() for name in items}
+    assert named == {each for each in there if each[0] != "securitySchemes"}
+
+
+def test_no_answer_is_called_like_what_bodies_are_made_of() -> None:
+    described = document()["components"]["schemas"]
+    assert {kind.__name__ for kind in BODIES} <= set(described)
+    assert set(described["GraphQLRequest"]["properties"]) == set(Question.__struct_encode_fields__)
+    assert "content" in described["Message"]["properties"] and "role" in described["Message"]["required"]
+
+
+def test_the_document_is_served_without_a_key_and_is_the_same_each_time(echo: Served) -> None:
+    first, second = echo.ask("/openapi.json", key=None), echo.ask("/openapi.json", key=None)
+    assert first.status == 200 and first.headers["content-type"] == "application/json"
+    assert first.body == second.body and first.json == document()

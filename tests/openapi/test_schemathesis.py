@@ -1,0 +1,116 @@
+"""Schemathesis over the published document: bodies made from it and bodies that break it, and never a fault of ours."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.openapi.test_document import operations
+from tests.served import Served, serving
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+)
+EXAMPLES = 50
+"""Of each operation and each mode: half a minute for all of them together."""
+
+HOUSE = """
+[server]
+embedded = false
+discover = false
+[providers.echo]
+wire = "echo"
+place = "process"
+models = ["small", "large", "vectors"]
+[models."echo/vectors"]
+task = "embed"
+"""
+MODELS = ("echo/small", "echo/large", "auto", "small")
+KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
+    "/v1/chat/completions": {"model": MODELS},
+    "/v1/messages": {"model": MODELS, "messages": ([{"role": "user", "content": "Hello"}],)},
+    "/v1/responses": {"model": MODELS, "input": ("Hello", [{"role": "user", "content": "Hello"}])},
+    "/v1/embeddings": {"model": ("echo/vectors",), "input": ("Hello", ["Hello", "there"]), "dimensions": (8, None)},
+    "/graphql": {"query": ("{ me { name } }", "{ health { ready } }", "{ models { name } }", "{ nonsense }")},
+}
+"""Of the bodies for a path, half have these in place of what was made up: a random name reaches nothing."""
+NEVER = ("/v1/messages/count_tokens",)
+"""The echo counts no tokens exactly, so it refuses."""
+
+
+def cases() -> list[tuple[str, str, GenerationMode]]:
+    """Each operation with good data, and each with bad data that takes some at all."""
+    return [
+        (method, path, mode)
+        for (method, path), operation in sorted(operations().items())
+        for mode in GenerationMode
+        if mode is GenerationMode.POSITIVE or "requestBody" in operation
+    ]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("described"), HOUSE) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def described(house: Served) -> Any:
+    return schemathesis.openapi.from_url(f"{house.url}/openapi.json")
+
+
+def kept(house: Served) -> str:
+    """The id of a response that is there, until somebody deletes it."""
+    made: Any = house.ask("/v1/responses", {"model": "echo/small", "input": "Remember this"}).json
+    return str(made["id"])
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), cases(), ids=str)
+def test_whatever_is_sent_the_answer_is_as_described(
+    described: Any, house: Served, method: str, path: str, mode: GenerationMode
+) -> None:
+    before, operation = len(house.said), described[path][method.upper()]
+    known = {name: itertools.cycle(values) for name, values in KNOWN.get(path, {}).items()}
+    models, seen = itertools.cycle(MODELS), Counter[int]()
+
+    @seed(5)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy(generation_mode=mode))
+    def every(case: Any) -> None:
+        if sum(seen.values()) % 2 == 0:
+            if isinstance(case.body, dict):
+                case.body.update({name: next(values) for name, values in known.items() if name in case.body})
+            if "id" in case.path_parameters:
+                case.path_parameters["id"] = next(models) if "models" in path else kept(house)
+        headers = {"authorization": f"Bearer {house.key}"}
+        response = case.call(headers=headers)
+        seen[response.status_code] += 1
+        case.validate_response(response, headers=headers, checks=list(CHECKS))
+
+    every()
+    assert not [line for line in house.said[before:] if "unforeseen" in line or "Traceback" in line]
+    assert mode is GenerationMode.NEGATIVE or path in NEVER or seen[200], f"only {dict(seen)} was seen, and no answer"
