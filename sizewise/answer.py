@@ -11,19 +11,9 @@ from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
 
+from sizewise.caller import Caller
 from sizewise.chat import Chat, Embed, Fields, Reply, Usage
 from sizewise.egress import DataClass
-
-
-class Caller(Struct, frozen=True):
-    """Who asks. `key` is the id of the key (never the key), `may` the actions it is allowed: ask, read, manage."""
-
-    tenant: str = "local"
-    project: str = "default"
-    key: str = ""
-    name: str = ""
-    may: frozenset[str] = frozenset({"ask"})
-    data_class: DataClass | None = None
 
 
 class Wishes(Struct, frozen=True):

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import TypeVar
 
 from sqlalchemy import (
+    DDL,
     URL,
     BigInteger,
     Column,
@@ -121,6 +122,12 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def step(words: str) -> ExecutableDDLElement:
+    """One step of a migration in SQL's own words, which both databases must understand; never made of data."""
+    made: ExecutableDDLElement = DDL(words)  # type: ignore[no-untyped-call]  # SQLAlchemy left it out
+    return made
 
 
 def put(connection: Connection, insertion: Insertion, rows: Sequence[Row]) -> None:

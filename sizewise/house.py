@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import random
 
-from sizewise.answer import Answerer, Ask, Caller
+from sizewise.accounts.admitted import Admitted
+from sizewise.answer import Answerer, Ask
 from sizewise.cache.exact import exact
 from sizewise.cache.idempotent import Calls, Idempotent
+from sizewise.caller import Caller
 from sizewise.cards import Card
 from sizewise.client import Client
 from sizewise.config import Settings
@@ -33,6 +35,7 @@ from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names
 from sizewise.routing.route import Routed
 from sizewise.routing.sessions import Sessions
+from sizewise.routing.terms import Rule, Terms
 from sizewise.routing.trust import Trust
 from sizewise.routing.ways import Ways
 from sizewise.routing.weighed import Mind
@@ -82,7 +85,7 @@ class House:
             if name not in self.hosts:
                 hint = "add it to `hosts` in [server] of sizewise.toml"
                 raise Forbidden(f"this server does not answer to the host name {name[:100]!r}", hint)
-        return self.means.keeper.keys.caller(key)
+        return self.means.keeper.accounts.keys.caller(key)
 
     def card(self, name: str) -> Card:
         """The card of `<provider>/<model>`, or of a bare model name that only one provider has. Raises UnknownModel."""
@@ -100,9 +103,8 @@ class House:
     def explain(self, ask: Ask) -> Decision:
         """The decision for `ask` without the call."""
         settings, health = self.settings, self.connections.health
-        sessions, unsaid = affinity(settings, self.means), settings.router.data_class
-        fallen, limits = self.means.keeper.watch.against(self.watched), reach(settings)
-        return explain(ask, self.names, health, limits, unsaid, sessions, self.foresight, self.minds, fallen)
+        sessions, fallen = affinity(settings, self.means), self.means.keeper.watch.against(self.watched)
+        return explain(ask, self.names, health, terms(settings), sessions, self.foresight, self.minds, fallen)
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
@@ -155,8 +157,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         connections,
         judge,
         connections.health,
-        reach(settings),
-        router.data_class,
+        terms(settings),
         affinity(settings, means),
         ways,
         foresight,
@@ -165,6 +166,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         means.keeper.watch.against(watch),
     )
     answer = exact(answer, names, settings.exact_cache)
+    answer = Admitted(answer, means.keeper.accounts.keys)
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
     shadow.answer = answer
@@ -176,6 +178,13 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
 def reach(settings: Settings) -> dict[DataClass, Place]:
     asked = settings.reach
     return {"public": asked.public, "internal": asked.internal, "confidential": asked.confidential}
+
+
+def terms(settings: Settings) -> Terms:
+    projects = {name: Rule(each.data_class, each.online == "allow") for name, each in settings.projects.items()}
+    policies = {name: Rule(None, each.online == "allow", each.reach) for name, each in settings.policies.items()}
+    said = {name: rule for name, rule in policies.items() if rule != Rule()}
+    return Terms(reach(settings), settings.router.data_class, projects, said)
 
 
 def affinity(settings: Settings, means: Means) -> Affinity:

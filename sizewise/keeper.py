@@ -10,19 +10,17 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from msgspec import Struct
-from msgspec.structs import replace
-
 from sizewise.accounts import rows as accounts
-from sizewise.accounts.keys import Keys, admin_token, digest, fresh
-from sizewise.accounts.rows import Key, Known
+from sizewise.accounts.keys import admin_token
+from sizewise.accounts.register import Register
+from sizewise.audit import rows as audit
+from sizewise.audit.chain import Deed, Line
 from sizewise.cache import kept as leases
 from sizewise.cache import rows as cache
 from sizewise.cache.kept import Kept
@@ -31,8 +29,7 @@ from sizewise.conversations import rows as conversations
 from sizewise.conversations import state
 from sizewise.conversations.state import Stored
 from sizewise.db import Database, Work, connect, file
-from sizewise.egress import DataClass
-from sizewise.errors import BadRequest, ConfigError, Outside, StoreFailed, UnknownPath
+from sizewise.errors import BadRequest, Outside, StoreFailed
 from sizewise.evals import rows as evals
 from sizewise.evals.watch import Watch
 from sizewise.expiry import Expiry
@@ -46,21 +43,13 @@ T = TypeVar("T")
 
 MOST = 1_000
 """Records in one answer."""
-BROUGHT = "SIZEWISE_KEY"
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
-class NewKey(Struct, frozen=True):
-    """A key and its text, which is shown once and kept nowhere."""
-
-    key: Key
-    text: str
-
-
 class Keeper:
-    """One per home; a second one is refused. `keys` shows every change made here at once, `numbers` ids records,
-    `watch` knows how good answers were."""
+    """One per home; a second one is refused. `accounts` knows who may ask, `numbers` ids records, `watch` knows how
+    good answers were."""
 
     def __init__(
         self,
@@ -85,8 +74,6 @@ class Keeper:
             self.admin = admin_token(home)
             self._database = _open(home, url)
             undone.callback(self._database.close)
-            self.keys = Keys(self.admin)
-            self._seen(self._read(accounts.known))
             self._vault = Vault(home, vault)
             self._vault.holds(filter(None, (self._read(conversations.newest), self._read(cache.newest))))
             undone.pop_all()
@@ -102,6 +89,7 @@ class Keeper:
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
             ],
         )
+        self.accounts = Register(self._read, self._writer.write, self._writer.perform, self.admin)
         self.watch = Watch(self._read, self._writer.write, self._settled)
 
     def close(self) -> None:
@@ -145,10 +133,11 @@ class Keeper:
         await self._settled()
         return await asyncio.to_thread(self._read, lambda c: telemetry.last(c, wanted or Filter(), limit))
 
-    async def trace(self, trace: str, tenant: str = "local") -> list[Whole]:
-        """The records of a trace id, or of its beginning, with their attempts, newest first; empty when unknown."""
+    async def trace(self, trace: str, tenant: str = "local", project: str = "") -> list[Whole]:
+        """The records of a trace id, or of its beginning, with their attempts, newest first; empty when unknown.
+        `project`: of that one only."""
         await self._settled()
-        return await asyncio.to_thread(self._read, lambda c: telemetry.whole(c, tenant, trace))
+        return await asyncio.to_thread(self._read, lambda c: telemetry.whole(c, tenant, trace, project))
 
     async def spent(self, tenant: str, since: int, policies: Sequence[str]) -> list[Spent]:
         """What answers by these policies took since unix ms."""
@@ -197,65 +186,19 @@ class Keeper:
         """As if it had never been taken. Raises StoreFailed."""
         await self._writer.write(lambda c: cache.release(c, lease))
 
-    # Keys
+    # Audit
 
-    def first_key(self, brought: str = "") -> str:
-        """At start: makes sure somebody can ask. The text of the key that was made, to be shown once; else empty.
+    async def audit(self, tenant: str, after: int = 0, limit: int = 1_000) -> list[Line]:
+        """Lines of the trail behind number `after`, oldest first."""
+        return await asyncio.to_thread(self._read, lambda c: audit.lines(c, tenant, after, limit))
 
-        `brought` (SIZEWISE_KEY) takes the place of the one brought earlier. Raises ConfigError when it was revoked.
-        """
-        known = self._read(accounts.every)
-        if not brought:
-            return "" if known else self._made("first", "")
-        mine = digest(brought).hex()
-        same = next((key for key in known if key.digest == mine), None)
-        if same is not None and same.revoked is not None:
-            raise ConfigError("the key in SIZEWISE_KEY was revoked", "set another, or none: `sizewise keys` shows them")
-        if same is None:
-            for old in (key for key in known if key.name == BROUGHT and key.revoked is None):
-                self._writer.perform(partial(accounts.revoke, tenant=old.tenant, id=old.id, at=_now()))
-            self._made(BROUGHT, brought)
-        return ""
+    async def audited(self, tenant: str, limit: int = 20) -> list[Line]:
+        """The newest lines, newest first."""
+        return await asyncio.to_thread(self._read, lambda c: audit.last(c, tenant, limit))
 
-    def _made(self, name: str, brought: str) -> str:
-        key, text = fresh(name=name, may=("ask", "read"), text=brought)
-        self._seen(self._writer.perform(lambda c: accounts.add(c, key)))
-        return text
-
-    @property
-    def key_version(self) -> int:
-        """Rises with every change of any key."""
-        return self.keys.version
-
-    async def list_keys(self, tenant: str = "local") -> list[Key]:
-        """All keys, revoked and expired ones too, oldest first; without their digests."""
-        keys = await asyncio.to_thread(self._read, lambda c: accounts.every(c, tenant))
-        return [replace(key, digest="") for key in keys]
-
-    async def create_key(
-        self,
-        project: str = "default",
-        name: str = "",
-        may: Iterable[str] = ("ask",),
-        *,
-        tenant: str = "local",
-        expires: int | None = None,
-        data_class: DataClass | None = None,
-    ) -> NewKey:
-        """Good from now on until `expires` (unix ms). Raises BadRequest (unknown action, time gone by), StoreFailed."""
-        key, text = fresh(project, name, may, tenant=tenant, expires=expires, data_class=data_class)
-        self._seen(await self._writer.write(lambda c: accounts.add(c, key)))
-        return NewKey(replace(key, digest=""), text)
-
-    async def revoke_key(self, id: str, tenant: str = "local") -> None:
-        """Refused from now on, everywhere. Raises UnknownPath where the tenant has no such key, StoreFailed."""
-        known = await self._writer.write(lambda c: accounts.revoke(c, tenant, id, _now()))
-        if known is None:
-            raise UnknownPath(f"there is no key {id!r}", "`sizewise keys` lists them")
-        self._seen(known)
-
-    def _seen(self, known: Known) -> None:
-        self.keys.renew(known.version, known.keys)
+    async def note(self, deed: Deed) -> None:
+        """A line for what was done, or refused, without a change of our tables. Raises StoreFailed."""
+        await self._writer.write(lambda c: audit.add(c, deed))
 
     def _read(self, work: Work[T]) -> T:
         with self._database.read() as connection:
@@ -275,7 +218,7 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    rooms = [accounts.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA, evals.SCHEMA]
+    rooms = [accounts.SCHEMA, audit.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA, evals.SCHEMA]
     return connect(url or file(str(path)), rooms)
 
 

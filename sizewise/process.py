@@ -139,6 +139,42 @@ async def run(argv: Sequence[str], timeout: float) -> Done:
     return Done(process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
+async def talk(argv: Sequence[str], said: bytes, timeout: float, most: int) -> Done:
+    """Hands a program `said` on its stdin and gives what it answers, at most `most` bytes. It inherits the environment.
+
+    Raises Outside when it cannot be started, answers more, or takes longer than `timeout` seconds: it never outlives
+    the call. Nothing that was said is in any error.
+    """
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
+    except OSError as why:
+        raise Outside(f"{argv[0]!r} cannot be started: {why.strerror}", "check its path, and that it may run") from why
+    assert process.stdin is not None and process.stdout is not None
+    out = bytearray()
+    try:
+        async with asyncio.timeout(timeout):
+            with suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it is told
+                process.stdin.write(said)
+                await process.stdin.drain()
+            process.stdin.close()
+            while len(out) <= most and (block := await process.stdout.read(8192)):
+                out += block
+            if len(out) > most:
+                raise Outside(f"{argv[0]!r} answered more than {most} bytes", "it answers with one line")
+            code = await process.wait()
+    except TimeoutError as why:
+        raise Outside(f"{argv[0]!r} took longer than {timeout:g} s", "see what it waits for") from why
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return Done(code, out.decode("utf-8", "replace"), "")
+
+
 def cores() -> int:
     """Physical cores that this process may use, at least 1: its affinity and the group's CPU quota are heeded."""
     if sys.platform != "linux":

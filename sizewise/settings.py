@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 from sizewise.cards import SIZES, Task
 from sizewise.cards import Sizes as Bounds
-from sizewise.egress import DataClass, Place
+from sizewise.egress import CLASSES, DataClass, Place
 from sizewise.money import Price, per_million
 from sizewise.table import rest, setting
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
 Modality = Literal["image", "audio", "file"]
+Online = Literal["allow", "deny"]
 
 
 def reference(text: str) -> str:
@@ -28,6 +29,12 @@ def reference(text: str) -> str:
     kind, _, rest = text.partition(":")
     if kind not in ("env", "file") or not rest.strip():
         raise ValueError('a key is given by reference, as "env:MY_API_KEY" or "file:/path/of/key", never written here')
+    return text
+
+
+def kms(text: str) -> str:
+    if text and not re.match(r"[a-z][a-z0-9_-]*:.", text):
+        raise ValueError("a key service is named as 'command:/path/of/program'")
     return text
 
 
@@ -45,6 +52,12 @@ def model_name(text: str) -> str:
     provider, _, model = text.partition("/")
     if not NAME.match(provider) or not model.strip():
         raise ValueError(f"{text!r} is not of the form <provider>/<model>")
+    return text
+
+
+def data_class(text: str) -> str:
+    if text not in CLASSES:
+        raise ValueError(f"there is no data class {text!r}; known: {', '.join(CLASSES)}")
     return text
 
 
@@ -154,11 +167,42 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """One request and what must come of it; models are names or `<provider>/*`."""
+
+    name: str = setting("", "What it shows, in a few words.")
+    prompt: str = setting("Hello", "What is asked.")
+    model: str = setting("", "What `model` says; empty: this policy.")
+    project: str = setting("default", "The project of its key.")
+    data_class: DataClass | None = setting(None, "The class that the request says.")
+    key_class: DataClass | None = setting(None, "The class that its key says.")
+    online: Online = setting("allow", "What the request says of going online.")
+    may: tuple[str, ...] = setting((), "Every model that may be asked, on any path, is one of these.")
+    never: tuple[str, ...] = setting((), "None of these may be asked, on any path.")
+    first: str = setting("", "The model that is asked first.")
+    expect_class: DataClass | None = setting(None, "The class that the data has in the end.")
+    refused: str = setting("", "The code of the error that must come.")
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A named way of choosing. The kind checks its own options when the house is built."""
 
     kind: str = setting("cascade", "The kind of policy.")
+    online: Online = setting("allow", "Whether its requests may leave this machine: `allow` or `deny`.")
+    reach: Mapping[DataClass, Place] = setting(
+        MappingProxyType({}), "Nearer than [reach]: the furthest place for a class of data here.", keys=data_class
+    )
+    tests: tuple[Case, ...] = setting((), "What `sizewise policy test` checks.")
     options: Mapping[str, object] = rest("The kind's own options.")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What holds for every request of one project; a request and its key can only tighten it."""
+
+    data_class: DataClass | None = setting(None, "The loosest class that its data has.")
+    online: Online = setting("allow", "Whether its requests may leave this machine: `allow` or `deny`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,13 +405,19 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """The key that seals what is kept of prompts and replies."""
+    """Who wraps the data keys that seal what is kept of prompts and replies."""
 
     key: str = setting(
         "",
         "By reference, `env:NAME` or `file:PATH`: 32 bytes in base64, older keys behind the newest. "
         "Empty: `vault.key` in the home, made when first needed.",
         check=reference,
+        hidden=True,
+    )
+    kms: str = setting(
+        "",
+        "A key service in its place, as `command:/path/of/program arguments`; `key` then only opens what it sealed.",
+        check=kms,
         hidden=True,
     )
 
@@ -409,6 +459,7 @@ class File:
     router: Router = setting(Router(), "")
     reach: Reach = setting(Reach(), "")
     policies: Mapping[str, Policy] = setting(MappingProxyType({"default": Policy()}), "", keys=name)
+    projects: Mapping[str, Project] = setting(MappingProxyType({}), "", keys=name)
     providers: Mapping[str, Provider] = setting(MappingProxyType({}), "", keys=name)
     models: Mapping[str, Facts] = setting(MappingProxyType({}), "", keys=model_name)
     sizes: Sizes = setting(Sizes(), "")

@@ -41,15 +41,15 @@ def test_a_home_that_cannot_be_made_says_where(tmp_path: Path) -> None:
 
 def test_what_it_returns_can_travel_over_a_socket(tmp_path: Path) -> None:
     with Keeper(tmp_path) as keeper:
-        made = asyncio.run(keeper.create_key("p", "n"))
-        listed = asyncio.run(keeper.list_keys())
+        made = asyncio.run(keeper.accounts.create("p", "n"))
+        listed = asyncio.run(keeper.accounts.list())
         for value in (made, listed, asyncio.run(keeper.records()), asyncio.run(keeper.trace("ab"))):
             assert msgspec.msgpack.decode(msgspec.msgpack.encode(value)) is not None
 
 
 def test_the_database_may_lie_elsewhere(tmp_path: Path) -> None:
     with Keeper(tmp_path / "home", url=f"sqlite:///{tmp_path}/elsewhere.db") as keeper:
-        text = keeper.first_key()
+        text = keeper.accounts.first_key()
     assert not (tmp_path / "home" / "sizewise.db").exists()
     with Keeper(tmp_path / "other", url=f"sqlite:///{tmp_path}/elsewhere.db") as keeper:
-        assert keeper.keys.caller(text)
+        assert keeper.accounts.keys.caller(text)

@@ -19,7 +19,7 @@ from sizewise.config import load
 from sizewise.evals.shadow import Shadows
 from sizewise.gateway.exchange import Headers, Heard, knock, meet
 from sizewise.gateway.openai import chat
-from sizewise.house import House, Means, build, reach
+from sizewise.house import House, Means, build, terms
 from sizewise.keeper import Keeper
 from sizewise.providers.local import Locals
 from sizewise.providers.wires.openai_bodies import read_reply, read_request, write_reply, write_request
@@ -46,6 +46,7 @@ class Nowhere:
     """An `Out` that keeps nothing."""
 
     begun = False
+    address = ""
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         assert status == 200, body
@@ -73,10 +74,10 @@ async def measure(house: House, key: str) -> list[tuple[str, float, str]]:
     what, _ = read_request(BODY)
     ask = Ask(what, house.caller(key, "127.0.0.1"), knock(headers, 0.0).trace, time.perf_counter())
     (card,) = house.cards
-    model, plan, limits = house.connections(card), house.names(what, None), reach(house.settings)
+    model, plan, limits = house.connections(card), house.names(what, None), terms(house.settings)
     reply = await model(ask, quiet)
     body = write_reply(reply, "id", 1)
-    needed = need(ask, limits, "internal")
+    needed = need(ask, limits)
 
     def plain(work: Callable[[], object]) -> Work:
         async def once() -> object:
@@ -100,7 +101,7 @@ async def measure(house: House, key: str) -> list[tuple[str, float, str]]:
         ("headers, key and host", await best(plain(lambda: house.caller(knock(headers, 0.0).key, "127.0.0.1"))), "6"),
         (
             "constraints alone",
-            await best(plain(lambda: (need(ask, limits, "internal"), field(plan, needed, _well)))),
+            await best(plain(lambda: (need(ask, limits), field(plan, needed, _well)))),
             "",
         ),
         ("waist, policy, record and metrics", recorded - asked, "15 + 9"),

@@ -7,6 +7,7 @@ CVE-2026-35030) and constant in time: nobody can choose how far a digest agrees 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import stat
@@ -15,13 +16,12 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from sizewise.accounts.actions import ACTIONS, granted
 from sizewise.accounts.rows import Key
-from sizewise.answer import Caller
+from sizewise.caller import Caller, Scope
 from sizewise.egress import DataClass
-from sizewise.errors import BadKey, BadRequest, ConfigError, Outside, nearest
+from sizewise.errors import BadKey, BadRequest, ConfigError, Outside
 
-ACTIONS = ("ask", "read", "manage")
-"""ask: use models. read: see records, metrics and keys. manage: change things."""
 ADMIN = "admin"
 
 _ID = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters that nobody confuses
@@ -37,41 +37,72 @@ def fresh(
     expires: int | None = None,
     data_class: DataClass | None = None,
     text: str = "",
+    user: str = "",
+    wide: bool = False,
+    scope: Scope | None = None,
 ) -> tuple[Key, str]:
     """A new key and its text, which exists only now. `expires`: unix ms. `text`: a key that the user brings.
 
     The id may be shown everywhere: it is the beginning of a text of ours, and unrelated to one that was brought.
     """
     may = frozenset(may)
-    for action in may.difference(ACTIONS):
-        hint = nearest(action, ACTIONS) or f"known: {', '.join(ACTIONS)}"
-        raise BadRequest(f"a key cannot be allowed to {action!r}", hint, param="may")
-    if not may:
+    if not granted(may):
         raise BadRequest("a key that may do nothing is of no use", f"allow some of {', '.join(ACTIONS)}")
     now = time.time_ns() // 1_000_000
     if expires is not None and expires <= now:
         raise BadRequest(f"a key cannot expire in the past: {expires!r}", "give a time to come, in unix milliseconds")
     id = "sw-" + "".join(secrets.choice(_ID) for _ in range(8))
     text = text or id + secrets.token_urlsafe(32)
-    return Key(id, tenant, project, name, digest(text).hex(), may, data_class, now, expires), text
+    key = Key(
+        id,
+        tenant,
+        project,
+        name,
+        digest(text).hex(),
+        may,
+        data_class,
+        now,
+        expires,
+        user=user,
+        wide=wide,
+        scope=scope,
+    )
+    return key, text
 
 
 def digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
+class Running:
+    """An answer under way, and how it is stopped."""
+
+    __slots__ = ("_task", "stopped")
+
+    def __init__(self, task: asyncio.Task[object]) -> None:
+        self._task = task
+        self.stopped = False
+
+    def stop(self) -> None:
+        if not self.stopped:
+            self.stopped = True
+            self._task.cancel()
+
+
 class Keys:
     """All valid keys in memory. `renew` swaps the whole look-up at once, so a revoked key is gone from then on.
 
-    `version` counts the swaps: whoever holds a Caller for long (a stream) compares it, and asks `holds` when it moved.
+    `version` counts the swaps. `running` are the answers under way by the id of their key; `renew` stops those whose
+    key is gone.
     """
 
     def __init__(self, admin: str = "") -> None:
         """`admin`: the text of the key that may everything and is kept in no database."""
-        everything = Caller(key=ADMIN, name=ADMIN, may=frozenset(ACTIONS))
-        self._always: dict[bytes, tuple[Caller, float]] = {digest(admin): (everything, _NEVER)} if admin else {}
+        everything = Caller(key=ADMIN, name=ADMIN, may=frozenset(ACTIONS), wide=True)
+        self._always: dict[bytes, tuple[Caller, float]] = {digest(admin): (everything, NEVER)} if admin else {}
         self._known = self._always
-        self._ids: dict[str, float] = {ADMIN: _NEVER}
+        self._ids: dict[str, float] = {ADMIN: NEVER}
+        self.running: dict[str, set[Running]] = {}
         self.version = -1
 
     def renew(self, version: int, keys: Iterable[Key]) -> None:
@@ -80,8 +111,11 @@ class Keys:
             return
         valid = [key for key in keys if key.revoked is None]
         self._known = self._always | {bytes.fromhex(key.digest): (_caller(key), _until(key)) for key in valid}
-        self._ids = {ADMIN: _NEVER} | {key.id: _until(key) for key in valid}
+        self._ids = {ADMIN: NEVER} | {key.id: _until(key) for key in valid}
         self.version = version
+        for id in self.running.keys() - self._ids.keys():
+            for one in tuple(self.running[id]):
+                one.stop()
 
     def caller(self, presented: str) -> Caller:
         """Who presents this text. Raises BadKey, which never says how near it was."""
@@ -89,24 +123,29 @@ class Keys:
         if found is None:
             raise BadKey("no valid API key was sent" if presented else "no API key was sent", _HINT)
         caller, until = found
-        if until != _NEVER and time.time() >= until:
+        if until != NEVER and time.time() >= until:
             raise BadKey(f"the key {caller.key!r} has expired", _HINT)
         return caller
+
+    def until(self, id: str) -> float:
+        """Unix seconds when the key of this id ends; of one that is not known, NEVER: it came by no key of ours."""
+        return self._ids.get(id, NEVER)
 
     def holds(self, caller: Caller) -> bool:
         """Whether the key that this caller came with is still good."""
         return time.time() < self._ids.get(caller.key, 0.0)
 
 
-_NEVER = float("inf")
+NEVER = float("inf")
 
 
 def _until(key: Key) -> float:
-    return _NEVER if key.expires is None else key.expires / 1000
+    return NEVER if key.expires is None else key.expires / 1000
 
 
 def _caller(key: Key) -> Caller:
-    return Caller(key.tenant, key.project, key.id, key.name, key.may, key.data_class)
+    may = granted(key.may)
+    return Caller(key.tenant, key.project, key.id, key.name, may, key.data_class, key.user, key.wide, key.scope)
 
 
 _ANEW = "delete it: a new one is made at the next start"

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from sizewise.db import BIG, Schema
+from sizewise.audit import rows as audit
+from sizewise.audit.chain import Deed
+from sizewise.caller import Scope
+from sizewise.db import BIG, Schema, step
 from sizewise.egress import DataClass
 
 META = MetaData()
 
+
+def _first() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("id", Text, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("digest", Text, nullable=False),
+        Column("may", Text, nullable=False),  # actions with blanks between
+        Column("data_class", Text),
+        Column("created", BIG, nullable=False),
+        Column("expires", BIG),
+        Column("revoked", BIG),
+    ]
+
+
 KEYS = Table(
     "keys",
     META,
-    Column("id", Text, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("may", Text, nullable=False),  # actions with blanks between
-    Column("data_class", Text),
-    Column("created", BIG, nullable=False),
-    Column("expires", BIG),
-    Column("revoked", BIG),
+    *_first(),
+    Column("user", Text, nullable=False, server_default=""),
+    Column("wide", Integer, nullable=False, server_default="0"),
+    Column("scope", Text),  # JSON
 )
 BY_DIGEST = Index("keys_digest", KEYS.c.digest, unique=True)
 
@@ -38,12 +56,23 @@ EVERYONE = "*"
 
 SCHEMA = Schema(
     "accounts",
-    ((CreateTable(KEYS), CreateIndex(BY_DIGEST), CreateTable(VERSIONS)),),
+    (
+        (CreateTable(Table("keys", MetaData(), *_first())), CreateIndex(BY_DIGEST), CreateTable(VERSIONS)),
+        (
+            step("ALTER TABLE keys ADD COLUMN \"user\" TEXT NOT NULL DEFAULT ''"),
+            step("ALTER TABLE keys ADD COLUMN wide INTEGER NOT NULL DEFAULT 0"),
+            step("ALTER TABLE keys ADD COLUMN scope TEXT"),
+            step("UPDATE keys SET wide = 1"),  # until then every key saw its whole organisation
+        ),
+    ),
 )
 
 
 class Key(Struct, frozen=True):
-    """A key without its text. Times are unix ms; `expires` and `revoked` None: never. `digest`: SHA-256 in hex."""
+    """A key without its text. Times are unix ms; `expires` and `revoked` None: never. `digest`: SHA-256 in hex.
+
+    `may` are words of accounts/actions.py, bundles among them. `user`: whose it is; empty: a service's.
+    """
 
     id: str
     tenant: str
@@ -55,6 +84,9 @@ class Key(Struct, frozen=True):
     created: int
     expires: int | None = None
     revoked: int | None = None
+    user: str = ""
+    wide: bool = False
+    scope: Scope | None = None
 
 
 class Known(Struct, frozen=True):
@@ -64,19 +96,30 @@ class Known(Struct, frozen=True):
     keys: list[Key]
 
 
-def add(connection: Connection, key: Key) -> Known:
+def add(connection: Connection, key: Key, deed: Deed) -> Known:
     """Raises Conflict (at the transaction's edge) where the id or the digest is already known."""
+    audit.add(connection, deed)
     row = {column.name: getattr(key, column.name) for column in KEYS.columns}
-    connection.execute(insert(KEYS).values({**row, "may": " ".join(sorted(key.may))}))
+    scope = None if key.scope is None else msgspec.json.encode(key.scope).decode()
+    connection.execute(insert(KEYS).values({**row, "may": " ".join(sorted(key.may)), "scope": scope}))
     return _changed(connection)
 
 
-def revoke(connection: Connection, tenant: str, id: str, at: int) -> Known | None:
-    """None where the tenant has no such key. A key that is already revoked keeps its first date (`at`: unix ms)."""
-    mine = (KEYS.c.tenant == tenant) & (KEYS.c.id == id)
-    if connection.execute(update(KEYS).where(mine, KEYS.c.revoked.is_(None)).values(revoked=at)).rowcount:
-        return _changed(connection)
-    return known(connection) if connection.scalar(select(KEYS.c.id).where(mine)) else None
+def revoke(connection: Connection, key: Key, at: int, deed: Deed) -> Known:
+    """A key that is already revoked keeps its first date (`at`: unix ms)."""
+    mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.id == key.id)
+    if not connection.execute(update(KEYS).where(mine, KEYS.c.revoked.is_(None)).values(revoked=at)).rowcount:
+        return known(connection)
+    audit.add(connection, deed)
+    return _changed(connection)
+
+
+def rotate(connection: Connection, old: Key, key: Key, until: int, deed: Deed) -> Known:
+    """`key` in the place of `old`, which expires at `until` (unix ms) unless it does so earlier."""
+    mine = (KEYS.c.tenant == old.tenant) & (KEYS.c.id == old.id)
+    later = KEYS.c.expires.is_(None) | (KEYS.c.expires > until)
+    connection.execute(update(KEYS).where(mine, later).values(expires=until))
+    return add(connection, key, deed)
 
 
 def every(connection: Connection, tenant: str | None = None) -> list[Key]:
@@ -84,14 +127,17 @@ def every(connection: Connection, tenant: str | None = None) -> list[Key]:
     query = select(KEYS).order_by(KEYS.c.created, KEYS.c.id)
     if tenant is not None:
         query = query.where(KEYS.c.tenant == tenant)
-    return [
-        Key(id, tenant, project, name, digest, frozenset(may.split()), data_class, created, expires, revoked)
-        for id, tenant, project, name, digest, may, data_class, created, expires, revoked in connection.execute(query)
-    ]
+    return [_key(row._mapping) for row in connection.execute(query)]
 
 
 def known(connection: Connection) -> Known:
     return Known(connection.scalar(select(VERSIONS.c.version)) or 0, every(connection))
+
+
+def _key(row: Mapping[Any, Any]) -> Key:
+    scope = None if row["scope"] is None else msgspec.json.decode(row["scope"], type=Scope)
+    may, wide = frozenset(row["may"].split()), bool(row["wide"])
+    return Key(**{**row, "may": may, "wide": wide, "scope": scope})
 
 
 def _changed(connection: Connection) -> Known:

@@ -108,7 +108,7 @@ async def _up(settings: Settings, as_json: bool) -> None:
         means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics, tell=hooks.tell), hooks=hooks)
         found = await probe.found(skip=port) if settings.server.discover else ()
         live = Live(settings, means, found)
-        shown = keeper.first_key(settings.key)
+        shown = keeper.accounts.first_key(settings.key)
         await _serve(live, listening, shown, as_json)
     finally:
         await locals.stop(0)

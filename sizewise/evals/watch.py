@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.answer import Caller
+from sizewise.caller import Caller
 from sizewise.db import Work
 from sizewise.errors import BadRequest, UnknownPath
 from sizewise.evals import rows
@@ -202,7 +202,7 @@ def _known(name: str, its: Watched, seen: Seen | None, thought: tuple[Opinion, .
 
 def _verdicts(found: list[Record], caller: Caller, trace: str, score: float, kind: str) -> list[Verdict]:
     """One for each model that answered under the trace."""
-    own = "manage" not in caller.may
+    own = "manage_policies" not in caller.may
     mine = [its for its in found if its.model and its.door not in OURS and not (own and its.key != caller.key)]
     if not mine or not trace:
         hint = "give the x-sizewise-trace of an answer that your key got; `sizewise records` lists them"

@@ -6,7 +6,7 @@ import msgspec
 
 from sizewise.answer import Ask
 from sizewise.chat import Chat
-from sizewise.errors import Forbidden, SizewiseError
+from sizewise.errors import SizewiseError
 from sizewise.gateway.anthropic_stream import MessageSse
 from sizewise.gateway.counting import counted
 from sizewise.gateway.exchange import JSON, Headers, Heard, Knock, Out, Voice, refuse, traced, wishes
@@ -54,9 +54,7 @@ async def count_tokens(house: House, seen: Knock, body: bytes, out: Out) -> None
 
 
 def _asked(house: House, seen: Knock, body: bytes, *, counting: bool = False) -> Ask:
-    caller = seen.caller(house)
-    if "ask" not in caller.may:
-        raise Forbidden("this key may not ask models", "use a key that has `ask`")
+    caller = seen.enter(house, "messages")
     what, extras = read_request(body, _passed(seen.headers), counting=counting)
     return Ask(what, caller, seen.trace, seen.started, wishes(seen.wishes, extras), "messages")
 

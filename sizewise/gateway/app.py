@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.errors import BadRequest, UnknownPath, nearest
-from sizewise.gateway import anthropic, health, openai, openapi, responses, welcome
+from sizewise.gateway import anthropic, health, models, openai, openapi, responses, welcome
 from sizewise.gateway.exchange import USUAL, Door, Headers, Knock, Out, Voice, meet, refuse, too_large, too_slow, traced
 from sizewise.house import House
 
@@ -32,8 +32,8 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/v1/embeddings", openai.embeddings),
         at("/v1/messages", anthropic.messages, voice=anthropic.VOICE),
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.VOICE),
-        at("/v1/models", openai.models, "GET"),
-        at("/v1/models/{body:path}", openai.model, "GET"),
+        at("/v1/models", models.models, "GET"),
+        at("/v1/models/{body:path}", models.model, "GET"),
         Route("/graphql", graphql),
         at("/healthz", health.healthz, "GET"),
         at("/readyz", health.readyz, "GET"),
@@ -82,7 +82,8 @@ class Meeting:
             return
         started = time.perf_counter()
         house = self._house()
-        out = AsgiOut(send)
+        client = scope.get("client")
+        out = AsgiOut(send, client[0] if client else "")
         headers: Headers = scope["headers"]
         method, limit = scope["method"], house.settings.server.body_bytes
         door, body = self._door, scope.get("path_params", {}).get("body", scope["path"]).encode()
@@ -158,8 +159,9 @@ async def _gone(receive: Receive) -> None:
 class AsgiOut:
     """A door's `Out` on ASGI's `send`."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, address: str) -> None:
         self._send = send
+        self.address = address
         self.begun = False
         self.closes = False  # the connection, because what comes next on it may be the body that was refused, or not
 

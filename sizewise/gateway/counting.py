@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from sizewise.answer import Ask
 from sizewise.chat import Chat
 from sizewise.errors import BadRequest
-from sizewise.house import House, reach
-from sizewise.routing.constraints import need, objection
+from sizewise.house import House, terms
+from sizewise.routing.constraints import need, objection, permitted
 from sizewise.routing.policy import Question
 
 
@@ -18,6 +18,7 @@ async def counted(house: House, ask: Ask) -> int:
     The prompt goes nowhere that the question itself might not go; how long or dear it is does not matter here.
     """
     plan = house.names(ask.what, ask.wishes.policy)
+    permitted(ask, plan)
     counts = house.connections.counts(plan.cards[0]) if plan.exact else None
     if counts is None or not isinstance(ask.what, Chat):
         raise BadRequest(
@@ -25,7 +26,7 @@ async def counted(house: House, ask: Ask) -> int:
             "name one model that runs on this machine or whose vendor counts, or read `usage` in the reply",
             param="model",
         )
-    needed = need(ask, reach(house.settings), house.settings.router.data_class)
+    needed = need(ask, terms(house.settings), plan.name)
     needed = replace(needed, size=0, max_cost=None, question=Question(0))
     against = objection(plan.cards[0], needed, True, house.connections.health)
     if against is not None:

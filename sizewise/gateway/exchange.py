@@ -16,9 +16,11 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from sizewise.answer import Caller, Chosen, Event, Tried, Wishes
+from sizewise.accounts.scope import admit
+from sizewise.answer import Chosen, Event, Tried, Wishes
+from sizewise.caller import Caller
 from sizewise.egress import DataClass
-from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, SizewiseError
+from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
 from sizewise.house import House
 from sizewise.money import PICO, dollars
 from sizewise.providers.wires.openai_bodies import write_error
@@ -38,6 +40,8 @@ class Out(Protocol):
     async def end(self) -> None: ...
     @property
     def begun(self) -> bool: ...
+    @property
+    def address(self) -> str: ...
 
 
 class Knock(Struct):
@@ -50,9 +54,16 @@ class Knock(Struct):
     wishes: dict[str, str] = {}
     headers: Headers = []  # all of them, for a door that has some of its own
 
-    def caller(self, house: House) -> Caller:
-        """Raises BadKey or Forbidden."""
-        return house.caller(self.key, self.host)
+    address: str = ""  # where the client is, as far as the connection tells
+
+    def enter(self, house: House, door: str, action: str = "ask") -> Caller:
+        """Who comes in by `door` to do `action`. Raises BadKey, or Forbidden."""
+        caller = house.caller(self.key, self.host)
+        if caller.scope is not None:
+            admit(caller, door, self.address)
+        if action and action not in caller.may:
+            raise Forbidden(f"this key may not `{action}`", f"use a key that has `{action}`")
+        return caller
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -276,6 +287,7 @@ async def meet(
     Only the fault's type and place are logged: its message could hold a prompt.
     """
     seen = knock(headers, started)
+    seen.address = out.address
     try:
         await door(house, seen, body, out)
     except SizewiseError as error:

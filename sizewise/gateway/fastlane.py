@@ -74,6 +74,11 @@ class Cycle:
     def message_event(self) -> Cycle:
         return self  # kept nowhere: a cycle of references would hold every body until the collector comes
 
+    @property
+    def address(self) -> str:
+        client = self.protocol.client
+        return client[0] if client else ""
+
     def take(self, piece: bytes) -> None:
         """One piece of the body; the first is nearly always all of it, and is not copied."""
         if not self.body:

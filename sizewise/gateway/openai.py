@@ -1,4 +1,4 @@
-"""/v1/chat/completions, /v1/embeddings and /v1/models: bytes in, an Ask to the house, bytes out; decides nothing."""
+"""/v1/chat/completions and /v1/embeddings: bytes in, an Ask to the house, bytes out; decides nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import time
 import msgspec
 
 from sizewise.answer import Ask
-from sizewise.cards import Card
-from sizewise.errors import Forbidden, SizewiseError
+from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import JSON, Heard, Knock, Out, refuse, wishes
 from sizewise.gateway.stream import Sse
 from sizewise.house import House
@@ -16,9 +15,7 @@ from sizewise.providers.wires.openai_bodies import read_embed, read_request, wri
 
 
 async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    caller = seen.caller(house)
-    if "ask" not in caller.may:
-        raise Forbidden("this key may not ask models", "use a key that has `ask`")
+    caller = seen.enter(house, "chat")
     what, extras = read_request(body)
     ask = Ask(what, caller, seen.trace, seen.started, wishes(seen.wishes, extras))
     if what.stream:
@@ -47,9 +44,7 @@ async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:
 
 
 async def embeddings(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    caller = seen.caller(house)
-    if "ask" not in caller.may:
-        raise Forbidden("this key may not ask models", "use a key that has `ask`")
+    caller = seen.enter(house, "embeddings")
     what, extras = read_embed(body)
     heard = Heard()
     try:
@@ -60,27 +55,3 @@ async def embeddings(house: House, seen: Knock, body: bytes, out: Out) -> None:
         return await refuse(out, error, heard.booked(seen.trace))
     headers = [JSON, *heard.booked(seen.trace)]
     await out.whole(200, headers, write_vectors(reply, what.packed))
-
-
-async def models(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """GET /v1/models: what this key may name."""
-    seen.caller(house)
-    listed = [_named(name, "sizewise") for name in house.roles()] + [_model(card) for card in house.cards]
-    await out.whole(200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
-
-
-async def model(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """GET /v1/models/{id}: the id comes in as the body, taken from the path. Raises UnknownModel."""
-    seen.caller(house)
-    name = body.decode("utf-8", "replace")
-    shown = _named(name, "sizewise") if name in house.roles() else _model(house.card(name))
-    await out.whole(200, [JSON], msgspec.json.encode(shown))
-
-
-def _named(name: str, owner: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
-
-
-def _model(card: Card) -> dict[str, object]:
-    facts: dict[str, object] = {"context": card.context, "size": card.size, "place": card.place, "tools": card.tools}
-    return _named(card.name, card.endpoint.provider) | {"sizewise": facts}

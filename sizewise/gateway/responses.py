@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sizewise.answer import Ask, Wishes
-from sizewise.errors import Forbidden, SizewiseError
+from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import JSON, USUAL, Heard, Knock, Out, Voice, refuse, traced, wishes
 from sizewise.gateway.responses_kept import PREFIX, Kept, frame, listed, root
 from sizewise.gateway.responses_stream import Keep, ResponseSse
@@ -27,7 +27,7 @@ async def create(house: House, seen: Knock, body: bytes, out: Out) -> None:
     before = await kept.before(asked.seen.previous_response_id)
     made = frame(asked)
     said = _in_chain(wishes(seen.wishes, asked.ours), made)
-    ask = Ask(asked.chat(before), seen.caller(house), seen.trace, seen.started, said, "responses")
+    ask = Ask(asked.chat(before), seen.enter(house, "responses"), seen.trace, seen.started, said, "responses")
     keep: Keep = partial(kept.keep, asked=asked, before=before)
     if asked.seen.stream:
         return await _streamed(house, ask, made, keep, out)
@@ -81,10 +81,7 @@ async def input_items(house: House, seen: Knock, body: bytes, out: Out) -> None:
 
 def _kept(house: House, seen: Knock) -> Kept:
     """What is kept of this caller's. Raises Forbidden: who may not ask has nothing here."""
-    caller = seen.caller(house)
-    if "ask" not in caller.may:
-        raise Forbidden("this key may not ask models", "use a key that has `ask`")
-    return Kept(house.means.keeper, caller)
+    return Kept(house.means.keeper, seen.enter(house, "responses"))
 
 
 def _in_chain(said: Wishes, made: Frame) -> Wishes:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from sizewise.answer import Caller
+from sizewise.caller import Caller
 from sizewise.conversations.state import Stored
 from sizewise.errors import StoreFailed, UnknownPath, UnknownResponse, VaultLocked
 from sizewise.keeper import Keeper

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sizewise.answer import Caller
+from sizewise.accounts.scope import admit
+from sizewise.caller import Caller
 from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError
 from sizewise.graphql.context import Context, Live, Reload
 from sizewise.house import House
@@ -54,6 +55,7 @@ class GraphQL:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
             caller = _caller(house, headers)
+            admit(caller, "graphql", (scope.get("client") or ("",))[0])
             _refuse_other_ways(scope["method"], headers)
             question = _question(await _timely(receive, house.settings.server))
             execute = await self._loaded()

@@ -36,7 +36,6 @@ async def explain(
     session: str | None = None,
 ) -> Told:
     """`max_cost_usd` comes in as pico-dollars. Raises BadBody, BadRequest, UnknownModel."""
-    context.may("ask", "read")
     what = _chat(prompt, body, model, max_tokens)
     wishes = Wishes(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
     return _decision(context.house.explain(Ask(what, context.caller, NOBODY, time.perf_counter(), wishes)))

@@ -1,17 +1,26 @@
-"""Who may ask: keys listed, made and revoked, each only within the caller's own tenant, project and rights."""
+"""Keys listed, made, rotated and revoked, each only within the caller's own organisation, project and rights."""
 
 from __future__ import annotations
 
 import math
 import time
 
+import msgspec
+
+from sizewise.accounts.actions import granted
+from sizewise.accounts.roles import Thing, demand, may
 from sizewise.accounts.rows import Key
+from sizewise.accounts.scope import narrowed, scope
+from sizewise.caller import Caller, Scope
+from sizewise.egress import DataClass, strictest
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 MOST_DAYS = 36_500
+MOST_HOURS = 24 * 90
 
 
 async def me(context: Context) -> Told:
@@ -21,40 +30,85 @@ async def me(context: Context) -> Told:
         "project": caller.project,
         "key": caller.key,
         "name": caller.name,
+        "user": caller.user,
+        "wide": caller.wide,
         "may": sorted(caller.may),
         "dataClass": caller.data_class,
     }
 
 
 async def keys(context: Context) -> list[Told]:
-    context.may("read")
-    return [_key(key) for key in await context.house.means.keeper.list_keys(context.caller.tenant)]
-
-
-async def create_key(context: Context, name: str, may: list[str], expires_in_days: float | None = None) -> Told:
-    """Never more rights than the caller's own, and never a looser data class: CVE-2026-47101 was that."""
-    context.may("manage")
     caller = context.caller
-    if beyond := sorted(set(may) - caller.may):
+    found = await context.house.means.keeper.accounts.list(caller.tenant)
+    return [_key(key) for key in found if may(caller, "read_keys", thing(key))]
+
+
+async def create_key(
+    context: Context,
+    name: str,
+    may: list[str],
+    expires_in_days: float | None = None,
+    project: str | None = None,
+    data_class: DataClass | None = None,
+    **confined: list[str],
+) -> Told:
+    """Never more than the caller's own rights, scope and class: CVE-2026-47101 and its kin were that."""
+    caller = context.caller
+    where = caller.project if project is None else _named(project)
+    demand(caller, "manage_keys", Thing(caller.tenant, where, caller.user))
+    if beyond := sorted(granted(may) - caller.may):
         raise Forbidden(
             f"the key {caller.key!r} may not {' or '.join(beyond)} itself, so it cannot allow others to",
             f"allow some of {', '.join(sorted(caller.may))}",
         )
-    made = await context.house.means.keeper.create_key(
-        caller.project,
+    service = "manage_keys" in caller.may
+    made = await context.house.means.keeper.accounts.create(
+        where,
         _named(name),
         may,
         tenant=caller.tenant,
         expires=_expiry(expires_in_days),
-        data_class=caller.data_class,
+        data_class=_class(data_class, caller),
+        user="" if service else caller.user,
+        wide=caller.wide and project is None,
+        scope=narrowed(scope(**{each: tuple(said) for each, said in confined.items()}), caller.scope),
+        by=caller,
     )
     return {"key": _key(made.key), "text": made.text}
 
 
+async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
+    if not math.isfinite(overlap_hours) or not 0 <= overlap_hours <= MOST_HOURS:
+        hint = f"give 0 to {MOST_HOURS}"
+        raise BadRequest(f"two keys cannot overlap by {overlap_hours!r} hours", hint, param="overlapHours")
+    old = await _own(context, id)
+    if beyond := granted(old.may) - context.caller.may:
+        raise Forbidden(f"the key {id!r} may {' and '.join(sorted(beyond))}, and yours may not", "use a key that may")
+    accounts = context.house.means.keeper.accounts
+    made = await accounts.rotate(old.id, old.tenant, round(overlap_hours * HOUR_MS), context.caller)
+    return {"key": _key(made.key), "text": made.text}
+
+
 async def revoke_key(context: Context, id: str) -> Told:
-    context.may("manage")
-    await context.house.means.keeper.revoke_key(id, context.caller.tenant)
+    key = await _own(context, id)
+    await context.house.means.keeper.accounts.revoke(key.id, key.tenant, context.caller)
     return {"id": id}
+
+
+async def _own(context: Context, id: str) -> Key:
+    """Raises UnknownPath for a key that is not there as far as the caller is concerned."""
+    key = await context.house.means.keeper.accounts.one(id, context.caller.tenant)
+    demand(context.caller, "manage_keys", thing(key))
+    return key
+
+
+def thing(key: Key) -> Thing:
+    return Thing(key.tenant, key.project, key.user, f"key:{key.id}")
+
+
+def _class(said: DataClass | None, caller: Caller) -> DataClass | None:
+    known = [each for each in (said, caller.data_class) if each is not None]
+    return strictest(*known) if known else None
 
 
 def _named(name: str) -> str:
@@ -77,6 +131,9 @@ def _key(key: Key) -> Told:
         "id": key.id,
         "name": key.name,
         "project": key.project,
+        "user": key.user,
+        "wide": key.wide,
+        "scope": msgspec.to_builtins(key.scope or Scope()),
         "may": sorted(key.may),
         "dataClass": key.data_class,
         "created": key.created,

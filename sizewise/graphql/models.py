@@ -14,27 +14,23 @@ CATALOGUE = 200
 
 
 async def models(context: Context) -> list[Told]:
-    context.may("ask", "read")
     house = context.house
     return [model(card, house.connections.health(card)) for card in house.cards]
 
 
 async def one(context: Context, name: str) -> Told:
     """Raises UnknownModel, with the nearest name."""
-    context.may("ask", "read")
     card = context.house.card(name)
     return model(card, context.house.connections.health(card))
 
 
 async def roles(context: Context) -> list[str]:
-    context.may("ask", "read")
     models = {card.name for card in context.house.cards}
     return [name for name in context.house.names.listed if name not in models]
 
 
 async def known(context: Context, name: str) -> Told | None:
     """By any of its names, or by that of a model configured here."""
-    context.may("ask", "read")
     house = context.house
     card = next((card for card in house.cards if name in (card.name, card.model)), None)
     names = [name, card.model] if card else [name]
@@ -44,6 +40,5 @@ async def known(context: Context, name: str) -> Told | None:
 
 async def catalogue(context: Context) -> AsyncIterator[Told]:
     """Raises BadRequest where one request asks for it too often."""
-    context.may("ask", "read")
     context.take(CATALOGUE)
     return unhurried(await asyncio.to_thread(every, context.house.settings.sizes.bounds))

@@ -11,7 +11,6 @@ from sizewise.graphql.told import Told
 
 async def quality(context: Context, policy: str | None = None) -> list[Told]:
     """Raises BadRequest for a policy that nobody has."""
-    context.may("read")
     house = context.house
     now = house.watched if policy is None else {policy: _watched(context, policy)}
     watch, sure = house.means.keeper.watch, house.settings.shadow.sure
@@ -20,7 +19,6 @@ async def quality(context: Context, policy: str | None = None) -> list[Told]:
 
 async def feedback(context: Context, trace: str, score: float, kind: str = "user") -> list[Told]:
     """Raises BadRequest, and UnknownPath where the key got no answer under this trace."""
-    context.may("ask", "manage")
     return [
         _verdict(each) for each in await context.house.means.keeper.watch.feedback(context.caller, trace, score, kind)
     ]
@@ -28,7 +26,6 @@ async def feedback(context: Context, trace: str, score: float, kind: str = "user
 
 async def trust_again(context: Context, policy: str) -> Told:
     """Raises BadRequest for a policy that nobody has."""
-    context.may("manage")
     version = _watched(context, policy).version
     fell = await context.house.means.keeper.watch.trust_again(context.caller.tenant, policy, version)
     return {"policy": policy, "fell": fell}

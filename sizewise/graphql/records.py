@@ -19,17 +19,22 @@ async def records(
     trace: str | None = None,
 ) -> AsyncIterator[Told]:
     """Raises BadRequest when `last` is not from 1 to 1000."""
-    context.may("read")
     context.take(last)
-    wanted = Filter(context.caller.tenant, model or "", status, since, trace or "")
+    wanted = Filter(context.caller.tenant, model or "", status, since, trace or "", _project(context))
     found = await context.house.means.keeper.records(wanted, last)
     return unhurried(_record(each) for each in found)
 
 
 async def record(context: Context, trace: str) -> list[Told]:
-    context.may("read")
     context.take(100)
-    return [_whole(each) for each in await context.house.means.keeper.trace(trace, context.caller.tenant)]
+    return [
+        _whole(each) for each in await context.house.means.keeper.trace(trace, context.caller.tenant, _project(context))
+    ]
+
+
+def _project(context: Context) -> str:
+    """The one project whose records the caller may see; empty: all."""
+    return "" if context.caller.wide else context.caller.project
 
 
 def _whole(whole: Whole) -> Told:

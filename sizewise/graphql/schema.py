@@ -9,38 +9,42 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
 
-from sizewise.graphql import explain, keys, models, quality, records, samples, savings, server
+from sizewise.graphql import audit, explain, keys, models, quality, records, samples, savings, server
 from sizewise.graphql.context import Context
 from sizewise.money import PICO
 
 Resolver = Callable[..., object]
 
-FIELDS: Mapping[str, Mapping[str, Resolver]] = {
+LOOK = ("ask", "read_models")
+FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
     "Query": {
-        "me": keys.me,
-        "health": server.health,
-        "models": models.models,
-        "model": models.one,
-        "known": models.known,
-        "catalogue": models.catalogue,
-        "roles": models.roles,
-        "records": records.records,
-        "record": records.record,
-        "samples": samples.samples,
-        "savings": savings.savings,
-        "quality": quality.quality,
-        "keys": keys.keys,
-        "explain": explain.explain,
+        "me": (keys.me, ()),
+        "health": (server.health, ()),
+        "models": (models.models, LOOK),
+        "model": (models.one, LOOK),
+        "known": (models.known, LOOK),
+        "catalogue": (models.catalogue, LOOK),
+        "roles": (models.roles, LOOK),
+        "records": (records.records, ("read_records",)),
+        "record": (records.record, ("read_records",)),
+        "samples": (samples.samples, ("read_records",)),
+        "savings": (savings.savings, ("read_records",)),
+        "quality": (quality.quality, ("read_records",)),
+        "keys": (keys.keys, ("read_keys",)),
+        "audit": (audit.audit, ("read_audit",)),
+        "explain": (explain.explain, LOOK),
     },
     "Mutation": {
-        "createKey": keys.create_key,
-        "revokeKey": keys.revoke_key,
-        "feedback": quality.feedback,
-        "trustAgain": quality.trust_again,
-        "reload": server.reload,
+        "createKey": (keys.create_key, ("manage_keys",)),
+        "rotateKey": (keys.rotate_key, ("manage_keys",)),
+        "revokeKey": (keys.revoke_key, ("manage_keys",)),
+        "feedback": (quality.feedback, ("ask", "manage_policies")),
+        "trustAgain": (quality.trust_again, ("manage_policies",)),
+        "reload": (server.reload, ("manage_settings",)),
     },
 }
-"""Each is called with the Context and the field's arguments, in snake_case."""
+"""Each is called with the Context and the field's arguments, in snake_case, by callers who may do one of its actions
+to anything at all; what they may do it to, the function asks itself."""
 
 
 def text() -> str:
@@ -52,8 +56,8 @@ def built() -> GraphQLSchema:
     for name, resolvers in FIELDS.items():
         kind = schema.type_map[name]
         assert isinstance(kind, GraphQLObjectType)
-        for field, resolver in resolvers.items():
-            kind.fields[field].resolve = _resolved(resolver)
+        for field, (resolver, actions) in resolvers.items():
+            kind.fields[field].resolve = _resolved(resolver, actions)
             for argument, spec in kind.fields[field].args.items():
                 spec.out_name = _snake(argument)
     for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole)):
@@ -63,8 +67,9 @@ def built() -> GraphQLSchema:
     return schema
 
 
-def _resolved(resolver: Resolver) -> Callable[..., object]:
+def _resolved(resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
     def resolve(_: object, info: GraphQLResolveInfo[Context], **arguments: Any) -> object:
+        info.context.may(*actions)
         return resolver(info.context, **arguments)
 
     return resolve

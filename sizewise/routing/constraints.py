@@ -6,14 +6,15 @@ itself shall say. A router choosing among several takes no such chances.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from sizewise.answer import Ask
+from sizewise.caller import within
 from sizewise.cards import Card, Task
 from sizewise.chat import Chat
-from sizewise.egress import DataClass, Place, reaches, strictest
+from sizewise.egress import DataClass, reaches
 from sizewise.errors import (
     BadRequest,
     Forbidden,
@@ -28,6 +29,7 @@ from sizewise.routing.form import Form
 from sizewise.routing.names import Plan
 from sizewise.routing.policy import Candidate, Field, Question, strength
 from sizewise.routing.schema import Promise
+from sizewise.routing.terms import OFFLINE, Given, Terms
 from sizewise.routing.ways import unknown
 
 Health = Callable[[Card], str]
@@ -50,9 +52,9 @@ class Need(Struct, frozen=True):
     question: Question
     sees: frozenset[str]
     data_class: DataClass
-    reach: Place | None  # the furthest place this data may go to; None is nowhere
-    online: bool  # may leave this machine
+    given: Given  # how far this data may go, and who says so
     max_cost: int | None
+    models: tuple[str, ...] = ()  # that the key may ask; none: all
     promise: Promise | None = None  # what every answer must be
 
 
@@ -66,13 +68,9 @@ class Against(Struct, frozen=True):
     hint: str = ""
 
 
-def need(ask: Ask, reach: Mapping[DataClass, Place], unsaid: DataClass) -> Need:
-    """What `ask` needs. `unsaid` is the class of data nobody has classified; it can only be tightened."""
-    what, wishes = ask.what, ask.wishes
-    data_class = unsaid
-    for said in (ask.caller.data_class, wishes.data_class):
-        if said is not None and said != data_class:
-            data_class = strictest(data_class, said)
+def need(ask: Ask, terms: Terms, policy: str = "") -> Need:
+    """What `ask` needs, on these terms, where the policy of that name decides."""
+    what, wishes, given, scope = ask.what, ask.wishes, terms.of(ask, policy), ask.caller.scope
     if isinstance(what, Chat):
         task: Task = "chat"
         size, sees, media = _measure(what)
@@ -94,8 +92,16 @@ def need(ask: Ask, reach: Mapping[DataClass, Place], unsaid: DataClass) -> Need:
         sizes = [len(each) if isinstance(each, str) else len(each) * PER_TOKEN for each in what.inputs]
         size = max(sizes, default=0)
         question = Question(sum(sizes) // PER_TOKEN, 0, plain=False)
-    online = wishes.online != "deny"
-    return Need(task, size, question, sees, data_class, reach.get(data_class), online, wishes.max_cost)
+    models = () if scope is None else scope.models
+    return Need(task, size, question, sees, given.data_class, given, wishes.max_cost, models)
+
+
+def permitted(ask: Ask, plan: Plan) -> None:
+    """Raises Forbidden where the key is confined to other policies; then it can name no model either."""
+    scope = ask.caller.scope
+    if scope is not None and scope.policies and plan.name not in scope.policies:
+        hint = f"ask for auto:{scope.policies[0]}"
+        raise Forbidden(f"the key {ask.caller.key!r} is not good for the policy {plan.name!r}", hint, param="model")
 
 
 def _measure(chat: Chat) -> tuple[int, frozenset[str], int]:
@@ -141,10 +147,13 @@ def expected(card: Card, question: Question) -> int | None:
 
 def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | None:
     """The first reason against `card`, the asker's limits before the model's state; None when it may answer."""
-    if need.reach is None or not reaches(need.reach, card.place):
-        return _too_far(card, need)
-    if not need.online and not reaches("machine", card.place):
-        return Against(card, f"is at place {card.place!r}, and the request denies going online", Forbidden)
+    given = need.given
+    if need.models and not within(card.name, need.models):
+        return Against(card, "is none of the models that this key may ask", Forbidden, hint="use a key that may")
+    if given.reach is None or not reaches(given.reach, card.place):
+        return _too_far(card, given)
+    if given.denied and not reaches(OFFLINE, card.place):
+        return Against(card, f"is at place {card.place!r}, and {given.denied} denies going online", Forbidden)
     if card.task != need.task:
         what = "an embedding model" if card.task == "embed" else "a chat model"
         return Against(card, f"is {what}", BadRequest, "model", "name another model, or ask this one at its own door")
@@ -156,9 +165,9 @@ def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | 
     )
 
 
-def _too_far(card: Card, need: Need) -> Against:
-    limit = "nowhere" if need.reach is None else f"no further than {need.reach!r}"
-    why = f"is at place {card.place!r}, and {need.data_class} data may go {limit}"
+def _too_far(card: Card, given: Given) -> Against:
+    limit = "nowhere" if given.reach is None else f"no further than {given.reach!r}"
+    why = f"is at place {card.place!r}, and {given.whose} may go {limit}"
     return Against(card, why, Forbidden, hint="name a model that is nearer, or widen [reach] in sizewise.toml")
 
 

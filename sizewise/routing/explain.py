@@ -17,11 +17,12 @@ from sizewise.egress import DataClass, Place
 from sizewise.errors import SizewiseError
 from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
-from sizewise.routing.constraints import Health, Need, field, need, refusal
+from sizewise.routing.constraints import Health, Need, field, need, permitted, refusal
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Outcome, Race, Resume, Told, Verdict
 from sizewise.routing.safe import Fallen, safe
+from sizewise.routing.terms import Terms
 from sizewise.routing.weighed import Mind
 
 MAX_MOVES = 100
@@ -70,8 +71,7 @@ def explain(
     ask: Ask,
     names: Names,
     health: Health,
-    reach: Mapping[DataClass, Place],
-    unsaid: DataClass = "internal",
+    terms: Terms,
     affinity: Affinity | None = None,
     foresight: Foresight | None = None,
     minds: Mapping[str, Mind] | None = None,
@@ -79,7 +79,8 @@ def explain(
 ) -> Decision:
     """Raises UnknownModel for a name that means nothing; nobody fitting is a Decision."""
     plan = names(ask.what, ask.wishes.policy)
-    needed = need(ask, reach, unsaid)
+    permitted(ask, plan)
+    needed = need(ask, terms, plan.name)
     foresees = (minds or {}).get(plan.name) or foresight
     if foresees is not None and not plan.exact:
         needed = foresees(needed, ask.what)

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter, time
-from types import MappingProxyType
 
 import msgspec
 
@@ -19,13 +18,12 @@ from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
 from sizewise.deadline import Deadline
-from sizewise.egress import DataClass, Place
 from sizewise.errors import OverBudget, UpstreamSlow
 from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
 from sizewise.routing.asking import Asking, Running, together, until
 from sizewise.routing.attempts import Try, spent
-from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need, refusal
+from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need, permitted, refusal
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.given import Given
 from sizewise.routing.names import Plan
@@ -46,16 +44,13 @@ from sizewise.routing.policy import (
 from sizewise.routing.rewrite import resumed
 from sizewise.routing.safe import Fallen, safe
 from sizewise.routing.schema import Schemas, corrected
+from sizewise.routing.terms import Terms
 from sizewise.routing.verifier import doubted
 from sizewise.routing.ways import FREE, Ways
 from sizewise.routing.weighed import Mind
 from sizewise.routing.witness import Witnessed, witnessed
 
 MAX_PAUSE_S = 60.0  # before an attempt
-
-EVERYWHERE: Mapping[DataClass, Place] = MappingProxyType(
-    {"public": "anyone", "internal": "anyone", "confidential": "machine"}
-)
 
 
 def well(card: Card) -> str:
@@ -66,7 +61,7 @@ def well(card: Card) -> str:
 class Routed:
     """An Answerer that asks others. `plan` says who is considered, `connect` makes an Answerer of a card.
 
-    `reach` is the furthest place each class of data may go to, `unsaid` the class of data that nobody classified.
+    `terms` say how far data may go.
     `affinity` minds sessions; without it there are none. `foresight` tells policies how good answers would be; one of
     `minds` does so, and judges, for the policy of its name.
     `witness` sees each chat that a policy has answered, at once and without waiting. `fallen` policies are not asked.
@@ -81,10 +76,9 @@ class Routed:
         "_judge",
         "_minds",
         "_plan",
-        "_reach",
         "_schemas",
+        "_terms",
         "_total",
-        "_unsaid",
         "_ways",
         "_witness",
     )
@@ -95,8 +89,7 @@ class Routed:
         connect: Callable[[Card], Answerer],
         judge: Judging,
         health: Health = well,
-        reach: Mapping[DataClass, Place] = EVERYWHERE,
-        unsaid: DataClass = "internal",
+        terms: Terms | None = None,
         affinity: Affinity | None = None,
         ways: Ways = FREE,
         foresight: Foresight | None = None,
@@ -112,8 +105,7 @@ class Routed:
         self._connect = connect
         self._judge = judge
         self._health = health
-        self._reach = reach
-        self._unsaid = unsaid
+        self._terms = terms or Terms()
         self._affinity = affinity
         self._ways = ways
         self._total = Deadline(ways.total_s)
@@ -121,7 +113,8 @@ class Routed:
 
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         plan = self._plan(ask.what, ask.wishes.policy)
-        needed = need(ask, self._reach, self._unsaid)
+        permitted(ask, plan)
+        needed = need(ask, self._terms, plan.name)
         mind = None if plan.exact else self._minds.get(plan.name)
         foresight = self._foresight if mind is None else mind
         if foresight is not None and not plan.exact:

@@ -188,6 +188,7 @@ class Filter(Struct, frozen=True):
     status: int | None = None
     since: int | None = None
     trace: str = ""
+    project: str = ""
 
 
 def last(connection: Connection, wanted: Filter, limit: int = 20) -> list[Record]:
@@ -196,10 +197,10 @@ def last(connection: Connection, wanted: Filter, limit: int = 20) -> list[Record
     return [Record(*row) for row in connection.execute(_narrowed(query, wanted))]
 
 
-def whole(connection: Connection, tenant: str, trace: str) -> list[Whole]:
+def whole(connection: Connection, tenant: str, trace: str, project: str = "") -> list[Whole]:
     """Every record of a trace (a whole id or its start) with its attempts, newest first; at most 100."""
     found: list[Whole] = []
-    for record in last(connection, Filter(tenant, trace=trace), 100):
+    for record in last(connection, Filter(tenant, trace=trace, project=project), 100):
         query = select(ATTEMPTS).where(ATTEMPTS.c.record == record.id).order_by(ATTEMPTS.c.number)
         tries = tuple(Try(*row) for row in connection.execute(query))
         found.append(Whole(record, tries))
@@ -258,6 +259,8 @@ def spent(connection: Connection, tenant: str, since: int, policies: Sequence[st
 def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
     if wanted.model:
         query = query.where(RECORDS.c.model == wanted.model)
+    if wanted.project:
+        query = query.where(RECORDS.c.project == wanted.project)
     if wanted.status is not None:
         query = query.where(RECORDS.c.status == wanted.status)
     if wanted.since is not None:

@@ -9,37 +9,39 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.accounts.keys import ACTIONS, Keys, admin_token, fresh
+from sizewise.accounts.actions import ACTIONS, granted
+from sizewise.accounts.keys import Keys, admin_token, fresh
+from sizewise.accounts.register import NewKey
 from sizewise.errors import BadKey, BadRequest, ConfigError, Outside, UnknownPath
-from sizewise.keeper import Keeper, NewKey
+from sizewise.keeper import Keeper
 
 
 def test_a_key_is_its_owner_and_carries_what_it_may(tmp_path: Path) -> None:
     async def scene() -> NewKey:
-        return await keeper.create_key("shop", "web", ["ask", "read"], data_class="internal")
+        return await keeper.accounts.create("shop", "web", ["ask", "read"], data_class="internal")
 
     with Keeper(tmp_path) as keeper:
         made = asyncio.run(scene())
-        caller = keeper.keys.caller(made.text)
-        assert keeper.keys.holds(caller)
+        caller = keeper.accounts.keys.caller(made.text)
+        assert keeper.accounts.keys.holds(caller)
     assert (caller.tenant, caller.project, caller.name, caller.data_class) == ("local", "shop", "web", "internal")
-    assert caller.may == {"ask", "read"}
+    assert caller.may == granted(["ask", "read"])
     assert made.text.startswith(caller.key) and len(made.text) - len(caller.key) >= 43, "256 bits behind the id"
 
 
 def test_only_the_whole_key_opens(tmp_path: Path) -> None:
     with Keeper(tmp_path) as keeper:
-        text = keeper.first_key()
+        text = keeper.accounts.first_key()
         for wrong in ("", " ", text[:-1], text + "x", text[:11], text.swapcase(), "ключ", "\ud800", "x" * 1_000_000):
             with pytest.raises(BadKey) as refused:
-                keeper.keys.caller(wrong)
+                keeper.accounts.keys.caller(wrong)
             assert "sizewise up" in refused.value.hint
             assert not wrong.strip() or wrong not in refused.value.message
 
 
 def test_no_file_under_the_home_holds_a_key_but_the_admin_token(tmp_path: Path) -> None:
     with Keeper(tmp_path) as keeper:
-        texts = [keeper.first_key(), asyncio.run(keeper.create_key()).text]
+        texts = [keeper.accounts.first_key(), asyncio.run(keeper.accounts.create()).text]
         for path in tmp_path.iterdir():
             assert not any(text[11:].encode() in path.read_bytes() for text in texts), path
             assert path.stat().st_mode & 0o077 == 0, f"others can read {path.name}"
@@ -47,40 +49,40 @@ def test_no_file_under_the_home_holds_a_key_but_the_admin_token(tmp_path: Path) 
 
 def test_keys_survive_a_restart_and_a_revoked_one_is_refused_at_once_and_for_good(tmp_path: Path) -> None:
     with Keeper(tmp_path) as keeper:
-        first, second = asyncio.run(keeper.create_key()), asyncio.run(keeper.create_key())
-        caller, version = keeper.keys.caller(first.text), keeper.key_version
-        asyncio.run(keeper.revoke_key(first.key.id))
-        assert keeper.key_version > version
-        assert not keeper.keys.holds(caller), "a stream that began before can see it"
+        first, second = asyncio.run(keeper.accounts.create()), asyncio.run(keeper.accounts.create())
+        caller, version = keeper.accounts.keys.caller(first.text), keeper.accounts.version
+        asyncio.run(keeper.accounts.revoke(first.key.id))
+        assert keeper.accounts.version > version
+        assert not keeper.accounts.keys.holds(caller), "a stream that began before can see it"
         with pytest.raises(BadKey):
-            keeper.keys.caller(first.text)
+            keeper.accounts.keys.caller(first.text)
     with Keeper(tmp_path) as keeper:
-        assert keeper.keys.caller(second.text).key == second.key.id
+        assert keeper.accounts.keys.caller(second.text).key == second.key.id
         with pytest.raises(BadKey):
-            keeper.keys.caller(first.text)
-        listed = asyncio.run(keeper.list_keys())
+            keeper.accounts.keys.caller(first.text)
+        listed = asyncio.run(keeper.accounts.list())
     assert [(key.id, key.revoked is not None) for key in listed] == [(first.key.id, True), (second.key.id, False)]
     assert {key.digest for key in listed} == {""}
 
 
 def test_a_key_of_another_tenant_cannot_be_revoked_or_seen(tmp_path: Path) -> None:
     with Keeper(tmp_path) as keeper:
-        theirs = asyncio.run(keeper.create_key(tenant="theirs"))
+        theirs = asyncio.run(keeper.accounts.create(tenant="theirs"))
         with pytest.raises(UnknownPath, match=theirs.key.id):
-            asyncio.run(keeper.revoke_key(theirs.key.id, tenant="mine"))
-        assert asyncio.run(keeper.list_keys("mine")) == []
-        assert keeper.keys.caller(theirs.text).tenant == "theirs"
+            asyncio.run(keeper.accounts.revoke(theirs.key.id, tenant="mine"))
+        assert asyncio.run(keeper.accounts.list("mine")) == []
+        assert keeper.accounts.keys.caller(theirs.text).tenant == "theirs"
 
 
 def test_an_expired_key_is_refused(tmp_path: Path) -> None:
     with Keeper(tmp_path) as keeper:
-        made = asyncio.run(keeper.create_key(expires=time.time_ns() // 1_000_000 + 150))
-        caller = keeper.keys.caller(made.text)
+        made = asyncio.run(keeper.accounts.create(expires=time.time_ns() // 1_000_000 + 150))
+        caller = keeper.accounts.keys.caller(made.text)
         deadline = time.monotonic() + 10
-        while keeper.keys.holds(caller):
+        while keeper.accounts.keys.holds(caller):
             assert time.monotonic() < deadline
         with pytest.raises(BadKey, match="expired"):
-            keeper.keys.caller(made.text)
+            keeper.accounts.keys.caller(made.text)
 
 
 def test_senseless_keys_are_not_made() -> None:
@@ -105,27 +107,27 @@ def test_an_older_state_never_replaces_a_newer_one() -> None:
 def test_the_first_key_is_made_once_and_a_brought_one_takes_its_place(tmp_path: Path) -> None:
     brought, later = "correct-horse-battery-staple-1", "another-horse-battery-staple-2"
     with Keeper(tmp_path / "a") as keeper:
-        first = keeper.first_key()
-        assert keeper.keys.caller(first).name == "first"
-        assert keeper.first_key() == ""
+        first = keeper.accounts.first_key()
+        assert keeper.accounts.keys.caller(first).name == "first"
+        assert keeper.accounts.first_key() == ""
     with Keeper(tmp_path / "b") as keeper:
-        assert keeper.first_key(brought) == ""
-        assert keeper.keys.caller(brought).may == {"ask", "read"}
-        assert keeper.first_key(brought) == keeper.first_key() == ""
-        assert keeper.first_key(later) == ""
-        assert keeper.keys.caller(later)
+        assert keeper.accounts.first_key(brought) == ""
+        assert keeper.accounts.keys.caller(brought).may == granted(["ask", "read"])
+        assert keeper.accounts.first_key(brought) == keeper.accounts.first_key() == ""
+        assert keeper.accounts.first_key(later) == ""
+        assert keeper.accounts.keys.caller(later)
         with pytest.raises(BadKey):
-            keeper.keys.caller(brought)
+            keeper.accounts.keys.caller(brought)
         with pytest.raises(ConfigError, match="was revoked"):
-            keeper.first_key(brought)
+            keeper.accounts.first_key(brought)
 
 
 def test_the_admin_token_is_made_once_for_its_owner_alone_and_may_everything(tmp_path: Path) -> None:
     with Keeper(tmp_path) as keeper:
         token = (tmp_path / "admin.token").read_text().strip()
         assert (keeper.admin, (tmp_path / "admin.token").stat().st_mode & 0o777) == (token, 0o600)
-        assert keeper.keys.caller(token).may == set(ACTIONS)
-        assert keeper.keys.holds(keeper.keys.caller(token))
+        assert keeper.accounts.keys.caller(token).may == set(ACTIONS)
+        assert keeper.accounts.keys.holds(keeper.accounts.keys.caller(token))
     with Keeper(tmp_path) as keeper:
         assert keeper.admin == token
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from sizewise.answer import Ask, Caller, Chosen, Event, Finished, Send, Text, Wishes, quiet
+from sizewise.answer import Ask, Chosen, Event, Finished, Send, Text, Wishes, quiet
 from sizewise.cache.exact import Cached, Held, Shelf, version
 from sizewise.cache.exact import question as key_of
 from sizewise.cache.question import digest
+from sizewise.caller import Caller
 from sizewise.cards import Card, Endpoint
 from sizewise.chat import Chat, Choice, Embed, Reply, Usage
 from sizewise.providers.wires.openai_bodies import read_request

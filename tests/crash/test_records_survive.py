@@ -22,7 +22,8 @@ WORK = """
 import asyncio, sys, time
 from pathlib import Path
 from msgspec import Raw
-from sizewise.answer import Ask, Caller, Chosen, Tried, quiet
+from sizewise.answer import Ask, Chosen, Tried, quiet
+from sizewise.caller import Caller
 from sizewise.chat import Chat, Choice, Message, Reply, Usage
 from sizewise.keeper import Keeper
 from sizewise.telemetry.metrics import Metrics

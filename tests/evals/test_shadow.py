@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sizewise.answer import Answerer, Ask, Caller, Send, Wishes
+from sizewise.answer import Answerer, Ask, Send, Wishes
+from sizewise.caller import Caller
 from sizewise.chat import Chat, Reply
 from sizewise.errors import ConfigError, SizewiseError
 from sizewise.evals import shadow
@@ -24,8 +25,9 @@ from sizewise.routing.affinity import Affinity
 from sizewise.routing.names import Names
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.promise import Promise
-from sizewise.routing.route import EVERYWHERE, Routed, well
+from sizewise.routing.route import Routed, well
 from sizewise.routing.sessions import Sessions
+from sizewise.routing.terms import Terms
 from sizewise.settings import Shadow as Wanted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
@@ -65,7 +67,7 @@ class Onion:
             lambda card: self.echoes[card.name],
             JUDGES,
             well,
-            EVERYWHERE,
+            Terms(),
             affinity=Affinity(Sessions(), 3_600, 0),
             witness=shade.witness,
             fallen=keeper.watch.against(self.watched),

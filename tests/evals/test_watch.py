@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import func, select
 
-from sizewise.answer import Ask, Caller, Chosen, Send
+from sizewise.answer import Ask, Chosen, Send
+from sizewise.caller import Caller
 from sizewise.cards import Card
 from sizewise.chat import Chat, Choice, Message, Reply, Usage
 from sizewise.db import connect, file
@@ -171,7 +172,7 @@ def test_feedback_is_noted_by_model_and_the_last_word_counts(tmp_path: Path) -> 
 
 def test_feedback_that_cannot_be_is_refused_with_a_hint(tmp_path: Path) -> None:
     async def scene(keeper: Keeper) -> None:
-        mine, other, manager = Caller(key="k1"), Caller(key="k2"), Caller(key="k3", may=frozenset({"manage"}))
+        mine, other, manager = Caller(key="k1"), Caller(key="k2"), Caller(key="k3", may=frozenset({"manage_policies"}))
         await answered(keeper, "aa" * 16, "small", "k1")
         await answered(keeper, "ab" * 16, "small", "k1")
         for score in (-0.1, 1.1, float("nan")):

@@ -111,7 +111,7 @@ class Kept:
     """An `Out` that keeps what is written."""
 
     def __init__(self) -> None:
-        self.begun = False
+        self.begun, self.address = False, ""
         self.status = 0
         self.headers: Headers = []
         self.body = b""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizewise.answer import Ask, Caller, Send, quiet
+from sizewise.answer import Ask, Send, quiet
+from sizewise.caller import Caller
 from sizewise.chat import Choice, Reply, Usage
 from sizewise.errors import Busy, UpstreamDown
 from sizewise.providers.slots import Queued, Slots

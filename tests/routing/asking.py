@@ -9,20 +9,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from sizewise.answer import (
-    Answerer,
-    Ask,
-    Caller,
-    Chosen,
-    Event,
-    Finished,
-    Send,
-    Text,
-    Thought,
-    ToolDelta,
-    Tried,
-    Wishes,
-)
+from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Send, Text, Thought, ToolDelta, Tried, Wishes
+from sizewise.caller import Caller
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
 from sizewise.egress import DataClass, Place
@@ -33,7 +21,8 @@ from sizewise.routing.judges.rules import rules
 from sizewise.routing.names import Names
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policy import Attempt, Field, Judging, Policy, Question, Route, attempt, everyone, race, resume
-from sizewise.routing.route import EVERYWHERE, Routed, well
+from sizewise.routing.route import Routed, well
+from sizewise.routing.terms import EVERYWHERE, Terms
 from sizewise.routing.trust import Trust
 
 SMALL = echo_card("echo/small", parameters=100_000_000)
@@ -107,7 +96,7 @@ class Routing:
         self.echoes = {card.name: Echo(card, gate) for card in self.cards}
         self.names = Names(self.cards, {"default": policy or Cascade()})
         models: dict[str, Answerer] = {**self.echoes, **(others or {})}
-        self.routed = Routed(self.names, lambda card: models[card.name], judge, health, reach)
+        self.routed = Routed(self.names, lambda card: models[card.name], judge, health, Terms(reach))
         self.client = Client()
 
     async def ask(self, what: Chat | Embed, wishes: Wishes = Wishes()) -> Reply:  # noqa: B008  # frozen

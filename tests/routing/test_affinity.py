@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizewise.answer import Ask, Caller, Wishes
+from sizewise.answer import Ask, Wishes
+from sizewise.caller import Caller
 from sizewise.cards import Card
 from sizewise.chat import Choice, Reply, Usage
 from sizewise.money import UNKNOWN, Price

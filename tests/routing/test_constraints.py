@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sizewise.answer import Caller, Wishes
+from sizewise.answer import Wishes
+from sizewise.caller import Caller
 from sizewise.cards import Card, Weights
 from sizewise.chat import Chat, Embed
 from sizewise.errors import (
@@ -25,7 +26,8 @@ from sizewise.providers.echo import echo_card
 from sizewise.routing.constraints import field, need, refusal
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.route import EVERYWHERE, well
+from sizewise.routing.route import well
+from sizewise.routing.terms import Terms
 from tests.routing.asking import LARGE, asking, chat, embed
 
 NOTHING = Wishes()
@@ -41,7 +43,7 @@ def reason(
 ) -> str:
     """Why a router choosing among several does not take `card`."""
     plan = Plan("auto", Cascade(), "default", (card, LARGE))
-    _, against = field(plan, need(asking(what, wishes, caller), EVERYWHERE, "internal"), health)
+    _, against = field(plan, need(asking(what, wishes, caller), Terms()), health)
     return next((each.why for each in against if each.card is card), "")
 
 
@@ -50,7 +52,7 @@ def named(
 ) -> SizewiseError | None:
     """The error when exactly this model was asked for."""
     plan = Plan(card.name, Cascade(), "fixed", (card,), exact=True)
-    fits, against = field(plan, need(asking(what, wishes), EVERYWHERE, "internal"), health)
+    fits, against = field(plan, need(asking(what, wishes), Terms()), health)
     return None if fits else refusal(plan, against)
 
 
@@ -124,7 +126,7 @@ def test_data_goes_no_further_than_its_class_may_by_any_name() -> None:
     secret = Wishes(data_class="confidential")
     assert reason(cloud, chat()) == ""
     assert reason(cloud, chat(), secret) == (
-        "is at place 'anyone', and confidential data may go no further than 'machine'"
+        "is at place 'anyone', and confidential data (the request says so) may go no further than 'machine'"
     )
     assert reason(cloud, chat(), caller=Caller(data_class="confidential")) != ""
     error = named(cloud, chat(), secret)
@@ -132,14 +134,14 @@ def test_data_goes_no_further_than_its_class_may_by_any_name() -> None:
 
 
 def test_a_request_can_only_tighten_its_data_class() -> None:
-    loose = need(asking(chat(), Wishes(data_class="public"), Caller(data_class="confidential")), EVERYWHERE, "internal")
+    loose = need(asking(chat(), Wishes(data_class="public"), Caller(data_class="confidential")), Terms())
     assert loose.data_class == "confidential"
-    assert need(asking(chat(), Wishes(data_class="public")), EVERYWHERE, "internal").data_class == "internal"
+    assert need(asking(chat(), Wishes(data_class="public")), Terms()).data_class == "internal"
 
 
 def test_a_class_that_was_left_out_goes_nowhere() -> None:
     plan = Plan("echo/small", Cascade(), "fixed", (echo_card(),), exact=True)
-    fits, against = field(plan, need(asking(chat()), {"public": "anyone"}, "internal"), well)
+    fits, against = field(plan, need(asking(chat()), Terms({"public": "anyone"})), well)
     assert not fits and "internal data may go nowhere" in against[0].why
 
 
@@ -171,7 +173,7 @@ def test_a_model_that_is_not_well_says_why() -> None:
 def test_when_nobody_is_left_every_reason_is_given() -> None:
     cards = (echo_card("a/one", tools=False), echo_card("a/two", context=10))
     plan = Plan("auto", Cascade(), "default", cards)
-    _, against = field(plan, need(asking(chat("word " * 100, **TOOLS)), EVERYWHERE, "internal"), well)
+    _, against = field(plan, need(asking(chat("word " * 100, **TOOLS)), Terms()), well)
     error = refusal(plan, against)
     assert isinstance(error, NoModelFits) and error.status == 422
     assert "a/one cannot call tools" in error.message and "a/two has a window of 10" in error.message
@@ -180,7 +182,7 @@ def test_when_nobody_is_left_every_reason_is_given() -> None:
 def test_a_prompt_too_long_for_everybody_is_too_long() -> None:
     cards = (echo_card("a/one", context=10), echo_card("a/two", context=20))
     plan = Names(cards, {"default": Cascade()})(chat())
-    _, against = field(plan, need(asking(chat("word " * 100)), EVERYWHERE, "internal"), well)
+    _, against = field(plan, need(asking(chat("word " * 100)), Terms()), well)
     error = refusal(plan, against)
     assert isinstance(error, TooLong) and "window of 20 tokens" in error.message
 
@@ -194,7 +196,7 @@ def test_candidates_come_cheapest_first_and_among_equals_the_smaller() -> None:
         echo_card("a/small", price=free, parameters=10**8),
     )
     plan = Plan("auto", Cascade(), "default", cards)
-    fits, _ = field(plan, need(asking(chat()), EVERYWHERE, "internal"), well)
+    fits, _ = field(plan, need(asking(chat()), Terms()), well)
     assert [candidate.card.name for candidate in fits] == ["a/small", "a/big", "a/dear", "a/unknown"]
 
 

@@ -12,7 +12,8 @@ from sizewise.routing.names import Names
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policies.cheapest import Cheapest
 from sizewise.routing.policy import Policy
-from sizewise.routing.route import EVERYWHERE, well
+from sizewise.routing.route import well
+from sizewise.routing.terms import Terms
 from tests.routing.asking import LARGE, SMALL, agreeing, asking, chat, racing
 
 CLOUD = echo_card("cloud/m", place="anyone", parameters=10**11)
@@ -25,7 +26,7 @@ def decided(
     model: str = "auto", wishes: Wishes = NOTHING, policy: Policy | None = None, text: str = "hello"
 ) -> Decision:
     names = Names((SMALL, LARGE, CLOUD), {"default": policy or Cascade()})
-    return explain(asking(chat(text, model=model), wishes), names, well, EVERYWHERE)
+    return explain(asking(chat(text, model=model), wishes), names, well, Terms())
 
 
 def test_it_tells_who_is_asked_first_and_who_if_that_is_not_trusted() -> None:

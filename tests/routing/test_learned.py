@@ -17,7 +17,8 @@ from sizewise.routing.names import Names
 from sizewise.routing.policies.learned import Learned
 from sizewise.routing.policy import Attempt, Candidate, Outcome, Question
 from sizewise.routing.quality import Predictor
-from sizewise.routing.route import EVERYWHERE, Routed, well
+from sizewise.routing.route import Routed, well
+from sizewise.routing.terms import Terms
 from tests.routing.asking import JUDGES, LARGE, SMALL, Client, asking, chat
 from tests.routing.test_learn import labelled
 
@@ -68,7 +69,7 @@ def test_a_model_that_is_named_is_asked_whatever_is_foreseen(predictor: Predicto
 def test_the_explanation_says_the_same(predictor: Predictor) -> None:
     _, foresight, names = routed(predictor, Learned())
     for words, model in ((EASY, "echo/small"), (HARD, "echo/large")):
-        told = explain(asking(chat(words), Wishes()), names, well, EVERYWHERE, foresight=foresight)
+        told = explain(asking(chat(words), Wishes()), names, well, Terms(), foresight=foresight)
         assert told.steps[0].models == (model,) and "foreseen good" in told.why
 
 

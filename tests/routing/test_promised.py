@@ -23,7 +23,8 @@ from sizewise.routing.names import Names
 from sizewise.routing.policies.promised import Promised
 from sizewise.routing.promise import Promise
 from sizewise.routing.proof import Proof, write
-from sizewise.routing.route import EVERYWHERE, Routed, well
+from sizewise.routing.route import Routed, well
+from sizewise.routing.terms import Terms
 from tests.evals.test_calibrate import recorded
 from tests.routing.asking import JUDGES, Client, asking, chat
 
@@ -186,7 +187,7 @@ def test_where_the_large_one_may_not_answer_nothing_is_promised(proof: Proof) ->
 
 def test_the_explanation_shows_every_stage(proof: Proof) -> None:
     house = House(proof)
-    told = explain(asking(chat(ASK)), house.names, well, EVERYWHERE, minds=house.minds)
+    told = explain(asking(chat(ASK)), house.names, well, Terms(), minds=house.minds)
     assert told.steps[0].models == ("echo/small",) and told.steps[-1].models == ("echo/large",)
     assert "promised 0.95 of echo/large" in told.why
 

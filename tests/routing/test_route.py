@@ -31,7 +31,7 @@ from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policies.cheapest import Cheapest
 from sizewise.routing.policies.fixed import Fixed
 from sizewise.routing.policy import Attempt, Field, Outcome, Question, Route, attempt, judge, race
-from sizewise.routing.route import EVERYWHERE
+from sizewise.routing.terms import Terms
 from tests.routing.asking import (
     LARGE,
     SMALL,
@@ -513,7 +513,7 @@ def test_the_asker_s_deadline_holds_for_all_attempts_together() -> None:
 def test_no_attempt_is_made_that_could_pass_the_most_a_request_may_cost() -> None:
     routing = Routing()
     what = chat(f"one {DOUBTED}", max_tokens=10)
-    one = expected(SMALL, need(asking(what), EVERYWHERE, "internal").question) or 0
+    one = expected(SMALL, need(asking(what), Terms()).question) or 0
     with pytest.raises(OverBudget, match="echo/large could cost"):
         routing.run(what, Wishes(max_cost=one))
     assert routing.client.results == [("echo/small", "distrusted")]

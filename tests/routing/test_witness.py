@@ -12,8 +12,9 @@ from sizewise.routing.affinity import Affinity
 from sizewise.routing.explain import explain
 from sizewise.routing.names import Names
 from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.route import EVERYWHERE, Routed, well
+from sizewise.routing.route import Routed, well
 from sizewise.routing.sessions import Sessions
+from sizewise.routing.terms import Terms
 from sizewise.routing.witness import Witnessed
 from tests.routing.asking import JUDGES, LARGE, SMALL, Client, Routing, asking, chat, embed
 
@@ -34,7 +35,7 @@ class Watched(Routing):
             lambda card: self.echoes[card.name],
             JUDGES,
             well,
-            EVERYWHERE,
+            Terms(),
             witness=self.seen.append,
             affinity=Affinity(Sessions(), 3_600, 0),
             fallen=self._said,
@@ -124,6 +125,6 @@ def test_a_session_cannot_hold_a_fallen_policy_at_a_smaller_model() -> None:
 
 def test_the_explanation_knows_of_the_safe_side() -> None:
     names = Names((SMALL, LARGE), {"default": Cascade()})
-    told = explain(asking(chat()), names, well, EVERYWHERE, fallen=lambda tenant, policy: "it drifted")
+    told = explain(asking(chat()), names, well, Terms(), fallen=lambda tenant, policy: "it drifted")
     assert [step.models for step in told.steps] == [("echo/large",)]
     assert told.why == "echo/large alone: it drifted"

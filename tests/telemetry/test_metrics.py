@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Raw
 from prometheus_client.parser import text_string_to_metric_families
 
-from sizewise.answer import Ask, Caller, Chosen, Send, Text, Tried, quiet
+from sizewise.answer import Ask, Chosen, Send, Text, Tried, quiet
+from sizewise.caller import Caller
 from sizewise.chat import Chat, Choice, Message, Reply, Usage
 from sizewise.errors import UnknownModel
 from sizewise.telemetry.metrics import Metrics

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from sizewise.answer import Answerer, Ask, Caller, Chosen, Event, Finished, Send, Text, ToolDelta, Tried, Wishes, quiet
+from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Send, Text, ToolDelta, Tried, Wishes, quiet
+from sizewise.caller import Caller
 from sizewise.chat import Chat, Choice, Embed, Message, Reply, Usage
 from sizewise.errors import BadRequest, NoModelFits, UpstreamDown
 from sizewise.keeper import Keeper

@@ -16,8 +16,8 @@ from tests.walls.source import ROOT, Source, planted, stands
 LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/errors.py", "difflib"): "10 ms, needed only when someone erred",
     ("sizewise/cli/serve.py", "uvloop"): "not on Windows",
-    ("sizewise/vault.py", "cryptography.exceptions"): "20 ms, needed only when something is sealed",
-    ("sizewise/vault.py", "cryptography.hazmat.primitives.ciphers.aead"): "the same",
+    ("sizewise/keyring/cipher.py", "cryptography.exceptions"): "20 ms, needed only when something is sealed",
+    ("sizewise/keyring/cipher.py", "cryptography.hazmat.primitives.ciphers.aead"): "the same",
     (
         "sizewise/cli/calibrate.py",
         "sizewise.evals.calibrate",

@@ -1,0 +1,68 @@
+"""What can be done here, as words, and the roles made of them; the matrix in the docs is drawn from this page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from sizewise.errors import BadRequest, nearest
+
+ACTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "ask": "Ask models, and say what one thinks of one's own answers.",
+        "read_models": "See the models, what is known of them, and how a request would be decided.",
+        "read_records": "See what happened: records, savings, quality.",
+        "read_contents": "Read the prompts and replies that are kept sealed.",
+        "read_metrics": "Read /metrics.",
+        "read_keys": "See which keys there are, never their texts.",
+        "read_users": "See users, their roles and invitations.",
+        "read_budgets": "See budgets, and what is spent.",
+        "read_audit": "Read and export the audit trail.",
+        "own_keys": "Make, rotate and revoke keys of one's own, never with more rights than one's own.",
+        "manage_keys": "Make, rotate and revoke the keys of others too.",
+        "manage_users": "Invite users, give roles no higher than one's own, disable users.",
+        "manage_budgets": "Set budgets and limits.",
+        "manage_policies": "Trust a policy again, and judge answers that others got.",
+        "manage_settings": "Have the settings read anew.",
+        "manage_vault": "Rotate the keys by which things are sealed.",
+        "erase_records": "Erase what is kept of one key or user.",
+        "found_organisations": "Found organisations; whoever can read the home folder can.",
+    }
+)
+"""Each with what it allows, in one sentence."""
+
+_READ = ("read_models", "read_records", "read_metrics", "read_keys", "read_users", "read_budgets")
+_MANAGE = (*(action for action in ACTIONS if action.startswith("manage_")), "own_keys", "erase_records")
+
+BUNDLES: Mapping[str, frozenset[str]] = MappingProxyType({"read": frozenset(_READ), "manage": frozenset(_MANAGE)})
+"""Words for several actions at once. What people wrote and what stands in the audit trail takes its own word."""
+
+_DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
+_EDITOR = _DEVELOPER | {"read_contents", "read_metrics", "read_keys", "manage_policies"}
+_OWNER = frozenset(ACTIONS) - {"found_organisations"}
+
+ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "owner": _OWNER,
+        "admin": _OWNER - {"read_contents", "manage_vault", "erase_records"},
+        "editor": _EDITOR,
+        "developer": _DEVELOPER,
+        "viewer": frozenset({"read_models", "read_records", "read_metrics", "read_budgets"}),
+    }
+)
+"""The roles that are always there, from the widest; more of them in [roles] of sizewise.toml."""
+
+
+def granted(words: Iterable[str]) -> frozenset[str]:
+    """The actions that `words`, actions and bundles, stand for. Raises BadRequest for a word that is neither."""
+    found: set[str] = set()
+    for word in words:
+        if word in ACTIONS:
+            found.add(word)
+        elif word in BUNDLES:
+            found |= BUNDLES[word]
+        else:
+            known = [*ACTIONS, *BUNDLES]
+            hint = nearest(word, known) or f"known: {', '.join(known)}"
+            raise BadRequest(f"there is nothing called {word[:100]!r} that could be allowed", hint, param="may")
+    return frozenset(found)

@@ -1,0 +1,43 @@
+"""Stops an answer under way at once when its key is revoked or runs out; knows keys by their ids only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from sizewise.accounts.keys import NEVER, Keys, Running
+from sizewise.answer import Answerer, Ask, Send
+from sizewise.chat import Reply
+from sizewise.errors import BadKey
+
+
+class Admitted:
+    """An Answerer around an Answerer, in the task that does the work: the model stops, and what it did is booked."""
+
+    def __init__(self, answer: Answerer, keys: Keys) -> None:
+        self._answer = answer
+        self._keys = keys
+
+    async def __call__(self, ask: Ask, send: Send) -> Reply:
+        key = ask.caller.key
+        task = asyncio.current_task()
+        assert task is not None
+        mine = Running(task)
+        running = self._keys.running.setdefault(key, set())
+        running.add(mine)
+        until = self._keys.until(key)
+        alarm = None
+        if until != NEVER:
+            alarm = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), mine.stop)
+        try:
+            return await self._answer(ask, send)
+        except asyncio.CancelledError:
+            if not mine.stopped or task.uncancel() > 0:
+                raise
+            raise BadKey(f"the key {key!r} was revoked or expired in mid-answer", "ask for a new one") from None
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            running.discard(mine)
+            if not running:
+                self._keys.running.pop(key, None)

@@ -1,0 +1,56 @@
+"""The one permission question: may this caller do this to that thing? Fail-closed, pure, and asked at every door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from sizewise.accounts.actions import ACTIONS
+from sizewise.caller import Caller
+from sizewise.errors import Forbidden, UnknownPath
+
+OWN: Mapping[str, str] = {"manage_keys": "own_keys", "read_keys": "own_keys"}
+"""What does for a thing of one's own in the place of an action."""
+
+
+class Thing(Struct, frozen=True):
+    """What something is done to. `project` empty: the organisation itself; `user` empty: nobody's own."""
+
+    tenant: str
+    project: str = ""
+    user: str = ""
+    name: str = ""  # how it is called when it is not found: kind and id
+
+
+def may(caller: Caller, action: str, thing: Thing | None = None) -> bool:
+    """Whether `caller` may. Without a thing: whether there is anything at all to which it may.
+
+    What belongs to another organisation is never reached, nor, for a caller of one project, what belongs to another.
+    """
+    if action not in ACTIONS:
+        return False
+    allowed = action in caller.may
+    if thing is None:
+        return allowed or OWN.get(action) in caller.may
+    if not sees(caller, thing):
+        return False
+    own = bool(caller.user) and thing.user == caller.user
+    return allowed or (own and OWN.get(action) in caller.may)
+
+
+def sees(caller: Caller, thing: Thing) -> bool:
+    """Whether `thing` exists as far as `caller` is concerned."""
+    if thing.tenant != caller.tenant:
+        return False
+    return caller.wide or thing.project == caller.project or (bool(caller.user) and thing.user == caller.user)
+
+
+def demand(caller: Caller, action: str, thing: Thing | None = None) -> None:
+    """Raises UnknownPath for what the caller cannot even see, so that no id can be probed; Forbidden for the rest."""
+    if may(caller, action, thing):
+        return
+    if thing is not None and thing.name and not sees(caller, thing):
+        kind, _, id = thing.name.partition(":")
+        raise UnknownPath(f"there is no {kind} {id[:100]!r}")
+    raise Forbidden(f"the key {caller.key!r} lacks the right `{action}`", "use a key that has it")
