@@ -33,6 +33,7 @@ from sizewise.routing.affinity import Affinity
 from sizewise.routing.explain import Decision, explain
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names
+from sizewise.routing.policy import Policy
 from sizewise.routing.route import Routed
 from sizewise.routing.sessions import Sessions
 from sizewise.routing.terms import Rule, Terms
@@ -139,8 +140,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     )
     router = settings.router
     load = Once()
-    policies = {name: policy(name, wanted, load) for name, wanted in settings.policies.items()}
-    names = Names(cards, policies, router.policy, router.small, router.large)
+    policies, names = choices(settings, cards, load)
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
     known = minds(policies, cards, Trust(tuple(load("judges", name) for name in RULES)))
 
@@ -173,6 +173,13 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(settings, means, cards, names, client, connections, answer, foresight, known, watch, hosts)
+
+
+def choices(settings: Settings, cards: tuple[Card, ...], load: Once) -> tuple[dict[str, Policy], Names]:
+    """The policies, and what every name means. Raises ConfigError."""
+    policies = {name: policy(name, wanted, load) for name, wanted in settings.policies.items()}
+    router = settings.router
+    return policies, Names(cards, policies, router.policy, router.small, router.large)
 
 
 def reach(settings: Settings) -> dict[DataClass, Place]:

@@ -33,6 +33,7 @@ VERBS: Mapping[str, Verb] = {
     ),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "savings": Verb("sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."),
+    "policy": Verb("sizewise.cli.policy:policy", "Which data may reach which model, and the policies' tests."),
     "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
     "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),

@@ -1,0 +1,111 @@
+"""`sizewise policy`: which data may reach which model, as the settings say, and the policies' own tests of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+import click
+import msgspec
+
+from sizewise.catalog.read import cards
+from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.paper import dim, write_json, write_table
+from sizewise.cli.verbs import Verb, Verbs
+from sizewise.config import Settings
+from sizewise.egress import CLASSES
+from sizewise.errors import BadRequest, nearest
+from sizewise.evals.cases import Tried, tried
+from sizewise.house import choices, terms
+from sizewise.kinds import Once
+from sizewise.routing.names import Names
+from sizewise.routing.terms import Terms
+from sizewise.settings import Case
+
+VERBS: Mapping[str, Verb] = {
+    "test": Verb("sizewise.cli.policy:test", "Run the policies' own tests; ends with 1 when one fails."),
+}
+SHOWN = """[[policies.default.tests]]
+name = "what is confidential stays on this machine"
+data_class = "confidential"
+never = ["{far}"]"""
+
+
+@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
+@placed
+@click.pass_context
+def policy(ctx: click.Context) -> None:
+    """Which data may reach which model, and the policies' tests.
+
+    Alone it shows, for every policy and class of data, all models that a request may reach on any path: first try,
+    fallback, retry, judge and comparison. Asks nobody, needs no server.
+
+    \b
+    Example: sizewise policy
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    names, held, found = _opened()
+    rows = [
+        tried(Case(name=kind, data_class=kind), each, names, held, 0) for each, kind in product(found.policies, CLASSES)
+    ]
+    if wants_json():
+        told = [{"policy": row.policy, "data_class": row.name, "models": row.models} for row in rows]
+        write_json({"reach": told})
+        return
+    write_table(
+        ("POLICY", "DATA", "MAY REACH"),
+        [(row.policy, row.name, ", ".join(row.models) or f"nobody: {row.why}") for row in rows],
+    )
+
+
+@click.command()
+@click.argument("name", required=False)
+@placed
+@click.pass_context
+def test(ctx: click.Context, /, name: str | None) -> None:
+    """Run the policies' own tests; ends with 1 when one fails.
+
+    The tests stand beside the policies, as [[policies.NAME.tests]] in sizewise.toml. Each is a request and what must
+    come of it. With NAME only that policy's. Asks nobody, needs no server, costs nothing.
+
+    \b
+    Example: sizewise policy test
+    """
+    names, held, found = _opened()
+    if name is not None and name not in found.policies:
+        hint = nearest(name, list(found.policies)) or f"known: {', '.join(found.policies)}"
+        raise BadRequest(f"there is no policy {name!r}", hint)
+    done = list(_all(found, names, held, name))
+    if not done:
+        far = next((card.name for card in cards(found) if card.place not in ("process", "machine")), "<provider>/*")
+        raise BadRequest("there are no tests", f"write some into sizewise.toml:\n{SHOWN.format(far=far)}")
+    failed = sum(1 for each in done if each.failures)
+    if wants_json():
+        write_json({"failed": failed, "tests": msgspec.to_builtins(done)})
+    else:
+        for each in done:
+            _show(each)
+        click.echo(f"{len(done) - failed} of {len(done)} hold")
+    ctx.exit(1 if failed else 0)
+
+
+def _show(each: Tried) -> None:
+    mark = click.style("✗", fg="red") if each.failures else click.style("✓", fg="green")
+    click.echo(f"{mark} {each.policy}: {each.name}")
+    for failure in each.failures:
+        click.echo(f"    {failure}")
+    if not each.failures:
+        click.echo(dim(f"    {', '.join(each.models) or each.why}"))
+
+
+def _all(found: Settings, names: Names, held: Terms, only: str | None) -> Iterator[Tried]:
+    for each, wanted in found.policies.items():
+        if only in (None, each):
+            yield from (tried(case, each, names, held, number) for number, case in enumerate(wanted.tests, 1))
+
+
+def _opened() -> tuple[Names, Terms, Settings]:
+    found = settings()
+    _, names = choices(found, cards(found), Once())
+    return names, terms(found), found
