@@ -10,11 +10,13 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from sizewise.accounts import rows as accounts
 from sizewise.accounts.keys import admin_token
@@ -33,6 +35,9 @@ from sizewise.errors import BadRequest, Outside, StoreFailed
 from sizewise.evals import rows as evals
 from sizewise.evals.watch import Watch
 from sizewise.expiry import Expiry
+from sizewise.keyring import rows as keyring
+from sizewise.keyring.rows import DataKeys
+from sizewise.resealing import Resealing, Standing
 from sizewise.settings import Conversations, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Spent, Whole, ids
@@ -40,6 +45,7 @@ from sizewise.vault import Vault
 from sizewise.writer import Entry, Writer
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 MOST = 1_000
 """Records in one answer."""
@@ -58,10 +64,11 @@ class Keeper:
         url: str = "",
         *,
         vault: str = "",
+        kms: str = "",
         remembered: Conversations | None = None,
         again: Idempotency | None = None,
     ) -> None:
-        """Opens, migrates and locks. `url`: another database than the file in `home`. `vault`: Vault's reference.
+        """Opens, migrates and locks. `url`: another database than the file in `home`. `vault`, `kms`: Vault's.
 
         Raises Outside (home taken or not writable), StoreFailed (database ill or newer), ConfigError (URL, token file).
         """
@@ -74,7 +81,8 @@ class Keeper:
             self.admin = admin_token(home)
             self._database = _open(home, url)
             undone.callback(self._database.close)
-            self._vault = Vault(home, vault)
+            keys = DataKeys(self._read, self._perform)
+            self._vault = Vault(home, keys, vault, kms)
             self._vault.holds(filter(None, (self._read(conversations.newest), self._read(cache.newest))))
             undone.pop_all()
         self.numbers = ids()
@@ -90,10 +98,17 @@ class Keeper:
             ],
         )
         self.accounts = Register(self._read, self._writer.write, self._writer.perform, self.admin)
+        tables = (conversations.SEALED, cache.SEALED)
+        self.resealing = Resealing(self._vault, keys, tables, self._read, self._writer.perform)
+        self._aside = ThreadPoolExecutor(4, "sizewise-vault")  # a key service that is slow delays what it seals alone
+        self._aside.submit(self._vault.probe)
+        self._aside.submit(self.resealing.resume)
         self.watch = Watch(self._read, self._writer.write, self._settled)
 
     def close(self) -> None:
         """Writes what waits, then lets go of the home."""
+        self.resealing.close()
+        self._aside.shutdown(cancel_futures=True)
         self._writer.close()
         self._database.close()
         os.ftruncate(self._lock, 0)
@@ -124,6 +139,8 @@ class Keeper:
     @property
     def trouble(self) -> str:
         """What limps, in words: `cannot write records: ...`; empty when all is well."""
+        if self._vault.ill:
+            self._aside.submit(self._vault.probe)
         return "; ".join(filter(None, (self._writer.trouble, self._vault.trouble)))
 
     async def records(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
@@ -153,12 +170,12 @@ class Keeper:
     async def keep_response(self, stored: Stored) -> None:
         """Sealed and durable when this returns. Raises Conflict (the id is taken), VaultLocked, StoreFailed."""
         where = (stored.tenant, stored.project, stored.id, stored.created)
-        kept = await asyncio.to_thread(state.sealed, self._vault, stored)
+        kept = await self._sealing(state.sealed, self._vault, stored)
         await self._writer.write(lambda c: conversations.add(c, *where, kept))
 
     async def response(self, id: str, tenant: str, project: str) -> Stored | None:
         """None where the project has none of this id, or no longer. Raises VaultLocked, StoreFailed."""
-        return await asyncio.to_thread(self._response, id, tenant, project)
+        return await self._sealing(self._response, id, tenant, project)
 
     def _response(self, id: str, tenant: str, project: str) -> Stored | None:
         found = self._read(lambda c: conversations.find(c, tenant, project, id, _now() - self._keep_ms))
@@ -172,14 +189,14 @@ class Keeper:
 
     async def lease(self, lease: Lease) -> Kept | None:
         """None: the lease is ours and durable. Else what is kept under it. Raises VaultLocked, StoreFailed."""
-        begun = await asyncio.to_thread(leases.sealed, self._vault, lease, Kept(lease.digest))
+        begun = await self._sealing(leases.sealed, self._vault, lease, Kept(lease.digest))
         now = _now()
         there = await self._writer.write(lambda c: cache.take(c, lease, begun, now, now - self._lease_ms))
-        return None if there is None else await asyncio.to_thread(leases.opened, self._vault, lease, there)
+        return None if there is None else await self._sealing(leases.opened, self._vault, lease, there)
 
     async def settle(self, lease: Lease, kept: Kept) -> None:
         """What came of it, durable when this returns. Raises VaultLocked, StoreFailed."""
-        ended = await asyncio.to_thread(leases.sealed, self._vault, lease, kept)
+        ended = await self._sealing(leases.sealed, self._vault, lease, kept)
         await self._writer.write(lambda c: cache.settle(c, lease, ended))
 
     async def release(self, lease: Lease) -> None:
@@ -200,6 +217,35 @@ class Keeper:
         """A line for what was done, or refused, without a change of our tables. Raises StoreFailed."""
         await self._writer.write(lambda c: audit.add(c, deed))
 
+    # The vault
+
+    async def rotate(self, data: bool) -> int:
+        """Wraps every data key by the newest key, and with `data` makes new ones; what old keys sealed is sealed anew
+        behind everybody's back. How many were wrapped. Raises VaultLocked, StoreFailed."""
+        if data:
+            await self._sealing(self._vault.retire)
+        count = await self._sealing(self._vault.rewrap)
+        self.resealing.begin()
+        return count
+
+    async def vault(self) -> tuple[str, list[Standing]]:
+        """Who wraps, and every data key with what it sealed. Raises VaultLocked, StoreFailed."""
+        by = await self._sealing(self._vault.wraps)
+        return by, await self._sealing(self.resealing.standings)
+
+    async def shred(self, tenant: str) -> int:
+        """Erases the data keys of `tenant`: what is kept of it can be read by nobody any more, in a copy of the
+        database neither. How many there were. Raises StoreFailed."""
+        count = await self._sealing(self._vault.erase, tenant)
+        await asyncio.to_thread(self._database.checkpoint, whole=True)
+        return count
+
+    async def _sealing(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given, **named))
+
+    def _perform(self, work: Work[T]) -> T:
+        return self._writer.perform(work)
+
     def _read(self, work: Work[T]) -> T:
         with self._database.read() as connection:
             return work(connection)
@@ -218,8 +264,8 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    rooms = [accounts.SCHEMA, audit.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA, evals.SCHEMA]
-    return connect(url or file(str(path)), rooms)
+    rooms = (accounts, audit, telemetry, keyring, conversations, cache, evals)
+    return connect(url or file(str(path)), [room.SCHEMA for room in rooms])
 
 
 def _lock(home: Path) -> int:

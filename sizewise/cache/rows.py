@@ -8,6 +8,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.db import BIG, Schema
+from sizewise.keyring.rows import SealedTable
 
 META = MetaData()
 
@@ -26,6 +27,7 @@ BY_KEY = Index("idempotency_key", IDEMPOTENCY.c.tenant, IDEMPOTENCY.c.project, I
 BY_AGE = Index("idempotency_age", IDEMPOTENCY.c.created, IDEMPOTENCY.c.bytes)
 
 SCHEMA = Schema("cache", ((CreateTable(IDEMPOTENCY), CreateIndex(BY_KEY), CreateIndex(BY_AGE)),))
+SEALED = SealedTable(IDEMPOTENCY, "project", "key")
 
 
 class Lease(Struct, frozen=True):

@@ -98,6 +98,7 @@ async def _up(settings: Settings, as_json: bool) -> None:
         settings.home,
         settings.records,
         vault=settings.vault.key,
+        kms=settings.vault.kms,
         remembered=settings.conversations,
         again=settings.idempotency,
     )

@@ -6,6 +6,7 @@ from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.db import BIG, Schema
+from sizewise.keyring.rows import SealedTable
 
 META = MetaData()
 
@@ -24,6 +25,7 @@ BY_ID = Index("responses_id", RESPONSES.c.tenant, RESPONSES.c.id, unique=True)
 BY_AGE = Index("responses_age", RESPONSES.c.created, RESPONSES.c.bytes)
 
 SCHEMA = Schema("conversations", ((CreateTable(RESPONSES), CreateIndex(BY_ID), CreateIndex(BY_AGE)),))
+SEALED = SealedTable(RESPONSES, "project", "id")
 
 
 def add(connection: Connection, tenant: str, project: str, id: str, created: int, sealed: bytes) -> None:

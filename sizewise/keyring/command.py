@@ -1,0 +1,58 @@
+"""Wraps data keys by a program of the administrator's, which speaks to his key management service; knows none itself.
+
+It is started as `PROGRAM [ARGUMENTS] wrap` or `... unwrap`, gets one line of base64 and answers with one. Never by a
+shell; its answer and its time are bounded, and what it writes to stderr is shown to nobody, for it could be the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import shlex
+from pathlib import Path
+
+from sizewise.errors import ConfigError, Outside, VaultLocked
+from sizewise.process import talk
+
+TIMEOUT_S = 5.0
+ANSWER = 16_384
+BY_HAND = "run it by hand with `wrap`, and see what it says"
+
+
+class Command:
+    """One such program. Not for the event loop's thread: each call waits for a process of its own."""
+
+    def __init__(self, line: str) -> None:
+        """`line`: an absolute path and perhaps arguments, in a shell's quoting. Raises ConfigError."""
+        try:
+            self._argv = shlex.split(line)
+        except ValueError as error:
+            raise ConfigError(f"vault.kms: the command cannot be read: {error}", "close its quotes") from error
+        if not self._argv or not Path(self._argv[0]).is_absolute():
+            hint = 'kms = "command:/usr/local/bin/our-kms --key alias/sizewise"'
+            raise ConfigError("vault.kms: a command begins with the absolute path of a program", hint)
+
+    def wrap(self, plain: bytes) -> bytes:
+        """Raises VaultLocked."""
+        return self._said("wrap", plain)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """Raises VaultLocked."""
+        return self._said("unwrap", wrapped)
+
+    def _said(self, verb: str, data: bytes) -> bytes:
+        name, line = Path(self._argv[0]).name, base64.b64encode(data) + b"\n"
+        try:
+            done = asyncio.run(talk([*self._argv, verb], line, TIMEOUT_S, ANSWER))
+        except Outside as error:
+            raise VaultLocked(f"the key service did not {verb}: {error.message}", BY_HAND) from error
+        if done.code:
+            raise VaultLocked(f"the key service did not {verb}: {name!r} ended with {done.code}", BY_HAND)
+        try:
+            answer = base64.b64decode(done.out.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            answer = b""
+        if not answer or answer == data:
+            raise VaultLocked(f"the key service did not {verb}: {name!r} answered otherwise than in base64", BY_HAND)
+        return answer
