@@ -6,14 +6,14 @@ At most ten kinds of event; a new one needs a decision record.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal, Protocol, get_args
 
 from msgspec import Raw, Struct
 
 from sizewise.caller import Caller
 from sizewise.chat import Chat, Embed, Fields, Reply, Usage
-from sizewise.egress import DataClass
+from sizewise.egress import DataClass, Place
 
 
 class Wishes(Struct, frozen=True):
@@ -30,6 +30,17 @@ class Wishes(Struct, frozen=True):
     cache: Literal["no-cache", "no-store"] | None = None  # HTTP's words: ask anew; and keep nothing of it either
 
 
+class Found(Struct, frozen=True):
+    """What guards made of one request: which of them hide what they find, and whether these found nothing in `what`.
+
+    Only where `what` is the very request that is asked, nobody needs to look again.
+    """
+
+    what: Chat | Embed
+    hiding: frozenset[str]
+    clean: bool
+
+
 class Ask(Struct, frozen=True):
     """One question on its way in: budgets, egress, record and cache stand once in front of both kinds."""
 
@@ -39,6 +50,8 @@ class Ask(Struct, frozen=True):
     started: float  # time.perf_counter() at the door, seconds
     wishes: Wishes = Wishes()
     door: str = "chat"
+    reach: Place | None = None  # the furthest place it may go to, once that is decided; None: as its data class says
+    found: Found | None = None  # None: no guard has looked at it
 
 
 class Text(Struct, frozen=True):
@@ -118,7 +131,19 @@ class Tried(Struct, frozen=True):
     score: float | None = None  # 0..1, the judge's trust, None when nobody judged
 
 
-Event = Text | ToolDelta | Thought | Extra | Chosen | Finished | Tried
+Done = Literal["flagged", "masked", "local", "blocked"]
+DONE: tuple[Done, ...] = get_args(Done)
+"""From the least to the most."""
+
+
+class Guarded(Struct, frozen=True):
+    """What guards found, as (guard, kind, how often), and what was done about it; never a word of the text."""
+
+    found: tuple[tuple[str, str, int], ...]
+    done: Done
+
+
+Event = Text | ToolDelta | Thought | Extra | Chosen | Finished | Tried | Guarded
 Send = Callable[[Event], Awaitable[None]]
 
 
@@ -130,3 +155,14 @@ class Answerer(Protocol):
 
 async def quiet(event: Event) -> None:
     """The `send` of whoever only wants the reply."""
+
+
+def noted(events: Iterable[Guarded]) -> str:
+    """`pii:EMAIL=2 masked, injection:PROMPT=1 flagged`: of each kind the most that was found, and the most done."""
+    told: dict[tuple[str, str], tuple[int, int]] = {}
+    for event in events:
+        done = DONE.index(event.done)
+        for guard, kind, count in event.found:
+            before = told.get((guard, kind), (0, 0))
+            told[guard, kind] = max(count, before[0]), max(done, before[1])
+    return ", ".join(f"{guard}:{kind}={count} {DONE[done]}" for (guard, kind), (count, done) in told.items())

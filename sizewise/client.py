@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from sizewise import __version__
 from sizewise.connection import Connection
 from sizewise.dial import Trust, Way, route
-from sizewise.egress import PORTS, DataClass, Egress, origin
+from sizewise.egress import PORTS, DataClass, Egress, Place, origin
 from sizewise.errors import BadRequest, ConfigError, SizewiseError, UpstreamDown, UpstreamGarbled
 from sizewise.pool import Pool
 from sizewise.proxies import Proxies
@@ -172,6 +172,7 @@ class Endpoint:
         *,
         why: str,
         data_class: DataClass,
+        limit: Place = "anyone",
         timeouts: Timeouts = USUAL,
     ) -> Response:
         """Sends it and returns when the head of the response is there, whatever its status; 3xx is not followed.
@@ -179,7 +180,7 @@ class Endpoint:
         `path` is appended to the base URL's own, so "/" and what follows. EgressDenied, UpstreamDown, UpstreamSlow,
         UpstreamGarbled; none of their messages holds the path, a header or the body.
         """
-        self._egress.check(self.origin, why=why, data_class=data_class)
+        self._egress.check(self.origin, why=why, data_class=data_class, limit=limit)
         since = asyncio.get_running_loop().time()
         head = self._heads.get((method, path)) or self._head(method, path)
         more = _lines(headers, BadRequest) if headers else b""

@@ -76,13 +76,20 @@ class Egress:
             if reaches(limit, place)
         )
 
-    def check(self, origin: str, *, why: str, data_class: DataClass) -> None:
+    def check(self, origin: str, *, why: str, data_class: DataClass, limit: Place = "anyone") -> None:
         """EgressDenied unless data of `data_class` may go to `origin` (spelled as by `origin`). Under 1 us when it may.
 
-        `why` is a few words for the person who is refused: "ask", "download".
+        `why` is a few words for the person who is refused: "ask", "download". `limit` is the furthest place for this
+        very request, which can only be nearer than that of its class.
         """
         if (origin, data_class) not in self._passes:
             raise self._denied(origin, why, data_class)
+        if limit != "anyone" and not reaches(limit, self._allowed[origin]):
+            place = self._allowed[origin]
+            raise EgressDenied(
+                f"this request may go no further than {limit!r}, and {origin!r} is declared {place!r} ({why})",
+                "Ask a model that runs nearer, or ask without denying it to go online.",
+            )
 
     def place(self, origin: str) -> Place | None:
         """Where `origin` was declared to run; None when nobody declared it."""

@@ -137,7 +137,7 @@ class Heard:
 def question(ask: Ask, version: str) -> bytes:
     """The key of a question put to a policy of this version."""
     caller = ask.caller
-    return digest(ask, caller.tenant, caller.project, sorted(caller.may), caller.data_class, version)
+    return digest(ask, caller.tenant, caller.project, sorted(caller.may), caller.data_class, caller.scope, version)
 
 
 def version(plan: Plan) -> str:

@@ -49,6 +49,7 @@ class HttpModel:
             self._heads(what) if isinstance(what, Chat) else (),
             why="ask",
             data_class=ask.wishes.data_class or "confidential",  # unsaid is the strictest
+            limit=ask.reach or "anyone",
             timeouts=self._timeouts,
         )
         try:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
 
+import msgspec
+
 from sizewise.answer import Answerer, Ask, Send
 from sizewise.cards import Card
 from sizewise.chat import Chat, Reply
@@ -79,7 +81,7 @@ class Asking:
         if held and one.card.logprobs and isinstance(asked, Chat) and not asked.logprobs:
             what, one.lent = with_logprobs(asked), True
         if what is not None:
-            ask = Ask(what, ask.caller, ask.trace, ask.started, ask.wishes, ask.door)
+            ask = msgspec.structs.replace(ask, what=what)
         limit = self._limit(one, move)
         if limit is None:
             self._total.begin(self._ask.started)

@@ -42,6 +42,7 @@ class Try:
     result: Result = "cancelled"
     reply: Reply | None = None
     error: SizewiseError | None = None
+    code = ""  # of the error, once it is booked
     odd = 0  # characters that are not plain text
     plain = True  # nothing but plain text came
     prefix = ""  # what the client had already read when this attempt began

@@ -29,7 +29,7 @@ from sizewise.routing.form import Form
 from sizewise.routing.names import Plan
 from sizewise.routing.policy import Candidate, Field, Question, strength
 from sizewise.routing.schema import Promise
-from sizewise.routing.terms import OFFLINE, Given, Terms
+from sizewise.routing.terms import Given, Terms
 from sizewise.routing.ways import unknown
 
 Health = Callable[[Card], str]
@@ -131,11 +131,11 @@ def field(plan: Plan, need: Need, health: Health) -> tuple[Field, tuple[Against,
         else:
             against.append(why)
     if len(may) > 1:
-        may.sort(key=_by_cost)
+        may.sort(key=by_cost)
     return tuple(may), tuple(against)
 
 
-def _by_cost(candidate: Candidate) -> tuple[bool, int, float]:
+def by_cost(candidate: Candidate) -> tuple[bool, int, float]:
     return (candidate.cost is None, candidate.cost or 0, strength(candidate.card))
 
 
@@ -152,7 +152,7 @@ def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | 
         return Against(card, "is none of the models that this key may ask", Forbidden, hint="use a key that may")
     if given.reach is None or not reaches(given.reach, card.place):
         return _too_far(card, given)
-    if given.denied and not reaches(OFFLINE, card.place):
+    if given.limit is None or not reaches(given.limit, card.place):
         return Against(card, f"is at place {card.place!r}, and {given.denied} denies going online", Forbidden)
     if card.task != need.task:
         what = "an embedding model" if card.task == "embed" else "a chat model"

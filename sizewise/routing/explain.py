@@ -91,7 +91,7 @@ def explain(
         plan = safe(plan, why)
     elif turn is not None:
         plan = turn.plan(plan, against)
-    steps = _played(plan, needed, candidates) if candidates else ()
+    steps = played(plan, needed, candidates) if candidates else ()
     asked_for = {model: step.why for step in reversed(steps) for model in step.models}
     seen = [
         _considered(each.card.name, each.card.size, each.card.place, asked_for.get(each.card.name, ""), each.cost)
@@ -142,7 +142,7 @@ def _sentences(
     return said
 
 
-def _played(plan: Plan, need: Need, candidates: Field) -> tuple[Step, ...]:
+def played(plan: Plan, need: Need, candidates: Field) -> tuple[Step, ...]:
     route = plan.policy.route(need.question, candidates)
     steps: list[Step] = []
     told: Told | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sizewise.answer import Chosen, Event, Finished, Send, Text, Thought, ToolDelta, Tried
+from sizewise.answer import Chosen, Event, Finished, Guarded, Send, Text, Thought, ToolDelta, Tried
 from sizewise.errors import UpstreamGarbled
 from sizewise.routing.attempts import Said, Try
 from sizewise.routing.rewrite import unframed
@@ -19,7 +19,7 @@ from sizewise.routing.rewrite import unframed
 MAX_HELD = 8 * 1024 * 1024  # bytes of words and frames kept back for one attempt
 MAX_HELD_EVENTS = 100_000
 
-BESIDE = (Tried, Chosen)
+BESIDE = (Tried, Chosen, Guarded)
 """Events that are no part of what a model says."""
 
 Begins = Callable[[], None]
@@ -79,9 +79,9 @@ def noting(one: Try, begins: Begins, send: Send) -> Send:
     return note
 
 
-async def nested(event: Tried | Chosen, send: Send) -> None:
+async def nested(event: Tried | Chosen | Guarded, send: Send) -> None:
     """Whoever answers may be a router itself: its books are ours too, its choice is not the client's business."""
-    if isinstance(event, Tried):
+    if not isinstance(event, Chosen):
         await send(event)
 
 

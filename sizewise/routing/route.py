@@ -27,6 +27,7 @@ from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, fiel
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.given import Given
 from sizewise.routing.names import Plan
+from sizewise.routing.offline import stands_in
 from sizewise.routing.policy import (
     All,
     Attempt,
@@ -41,7 +42,7 @@ from sizewise.routing.policy import (
     Told,
     Verdict,
 )
-from sizewise.routing.rewrite import resumed
+from sizewise.routing.rewrite import marked, resumed
 from sizewise.routing.safe import Fallen, safe
 from sizewise.routing.schema import Schemas, corrected
 from sizewise.routing.terms import Terms
@@ -124,9 +125,10 @@ class Routed:
         candidates, against = field(plan, needed, self._health)
         if not candidates:
             raise refusal(plan, against, self._ways.left)
-        if ask.wishes.data_class != needed.data_class:
-            wishes = msgspec.structs.replace(ask.wishes, data_class=needed.data_class)
-            ask = Ask(ask.what, ask.caller, ask.trace, ask.started, wishes, ask.door)
+        wishes = ask.wishes
+        if wishes.data_class != needed.data_class:
+            wishes = msgspec.structs.replace(wishes, data_class=needed.data_class)
+        ask = msgspec.structs.replace(ask, wishes=wishes, reach=needed.given.limit)
         turn = None if self._affinity is None else self._affinity.turn(ask)
         why = "" if self._fallen is None else self._fallen(ask.caller.tenant, plan.name)
         if why:
@@ -136,10 +138,14 @@ class Routed:
         judge = self._judge if mind is None else mind.judge
         request = _Request(self._connect, judge, plan, needed, candidates, ask, send, self._ways, self._total)
         reply = await request.run()
+        given = request._given
+        why = stands_in(plan, needed, candidates, against, given.tries, given.shown)
+        if why and not reply.degraded:
+            reply = marked(reply, why)
         if turn is not None:
-            turn.remember(request._given, reply)
+            turn.remember(given, reply)
         if self._witness is not None and not plan.exact and isinstance(ask.what, Chat):
-            self._witness(witnessed(ask, plan.name, candidates, request._given, reply))
+            self._witness(witnessed(ask, plan.name, candidates, given, reply))
         return reply
 
 
@@ -378,6 +384,7 @@ class _Request:
             except asyncio.CancelledError as error:
                 cancelled = error  # the rest is booked all the same
         for one in given.tries:
+            one.code = "" if one.error is None else one.error.code
             one.error = None  # its traceback knows us: all would wait for the collector
         if cancelled is not None:
             raise cancelled

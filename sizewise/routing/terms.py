@@ -95,3 +95,10 @@ class Given(Struct, frozen=True):
     reach: Place | None
     whose: str
     denied: str
+
+    @property
+    def limit(self) -> Place | None:
+        """The furthest place for this very request."""
+        if self.reach is None or not self.denied:
+            return self.reach
+        return min(self.reach, OFFLINE, key=PLACES.index)
