@@ -71,7 +71,7 @@ def calibrate(
     picture: Path | None,
     seed: int,
 ) -> None:
-    """What can be promised, what it saves, and the policy that keeps it.
+    """What can be promised, and the policy that keeps it.
 
     FOLDER holds prompts.jsonl and outcomes.jsonl; without one, what [shadow] has sampled of a cascade is used. Asks no
     model. Ends with 1 when nothing can be promised yet.

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 from sizewise.accounts import rows as accounts
 from sizewise.cache import rows as cache
@@ -21,15 +22,18 @@ from sizewise.catalog.read import cards, fetched, first, known, lies
 from sizewise.cli.server import Server, running
 from sizewise.config import Settings, secret
 from sizewise.conversations import rows as conversations
-from sizewise.db import connect, file
-from sizewise.errors import SizewiseError
+from sizewise.db import Work, connect, file
+from sizewise.errors import ConfigError, SizewiseError
+from sizewise.keyring import rows as keyring
+from sizewise.keyring.rows import DataKeys
 from sizewise.providers.runtime import ADD, Runtime, fitted, refuse_too_big
 from sizewise.settings import is_reference
 from sizewise.telemetry import rows as telemetry
 from sizewise.vault import Vault
 
 OLDEST = (3, 11)
-SCHEMAS = (accounts.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA)
+T = TypeVar("T")
+SCHEMAS = (accounts.SCHEMA, keyring.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA)
 ROOM = 500_000_000
 """Bytes of disk below which records will soon fail to be written."""
 
@@ -55,7 +59,7 @@ async def everything(settings: Settings | None, wrong: str = "", hint: str = "")
         _home(settings),
         _disk(settings),
         _database(settings),
-        _vault(settings),
+        await asyncio.to_thread(_vault, settings),  # a key service is a process of its own
         *_weights(settings),
         *([] if server else _fits(settings)),  # a running server's models are in memory already
         await (_answers(server) if server else _port(settings)),
@@ -141,21 +145,32 @@ def _database(settings: Settings) -> Finding:
 
 
 def _vault(settings: Settings) -> Finding:
-    """Whether what is kept sealed can be opened, as far as its newest rows tell."""
-    path, vault = settings.home / "sizewise.db", Vault(settings.home, settings.vault.key)
-    if path.exists():
-        try:
-            with connect(file(str(path)), ()).read() as connection:
-                there = connection.exec_driver_sql("SELECT room FROM schema_version").scalars().all()
-                rooms = [room for room in (conversations, cache) if room.SCHEMA.room in there]
-                vault.holds(filter(None, [room.newest(connection) for room in rooms]))
-        except SizewiseError:
-            return Finding("vault", True, "cannot be looked at before the database can")
+    """Whether what is kept sealed can be opened, as far as its newest rows tell; a key service is asked once."""
+    wanted, path = settings.vault, settings.home / "sizewise.db"
+
+    def look(work: Work[T]) -> T:
+        with connect(file(str(path)), ()).read() as connection:
+            return work(connection)
+
+    try:
+        vault = Vault(settings.home, DataKeys(look, look), wanted.key, wanted.kms)
+        query = "SELECT room FROM schema_version"
+        there = look(lambda c: c.exec_driver_sql(query).scalars().all()) if path.exists() else ()
+        sealed = [look(room.newest) for room in (conversations, cache) if room.SCHEMA.room in there]
+        if keyring.SCHEMA.room in there:
+            vault.holds(filter(None, sealed))
+            vault.probe()
+    except ConfigError as error:
+        return Finding("vault", False, error.message, error.hint)
+    except SizewiseError:
+        return Finding("vault", True, "cannot be looked at before the database can")
     if trouble := vault.trouble:
         said, _, hint = trouble.partition("; ")
         return Finding("vault", False, said, hint)
-    if settings.vault.key:
-        return Finding("vault", True, f"its key is at {settings.vault.key.partition(':')[0]}:...")
+    if wanted.kms:
+        return Finding("vault", True, f"its keys are wrapped by a key service, {wanted.kms.partition(':')[0]}:...")
+    if wanted.key:
+        return Finding("vault", True, f"its key is at {wanted.key.partition(':')[0]}:...")
     key = settings.home / "vault.key"
     return Finding("vault", True, str(key) if key.exists() else "its key will be made when something is to be sealed")
 

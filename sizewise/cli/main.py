@@ -25,16 +25,13 @@ VERBS: Mapping[str, Verb] = {
     "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
     "route": Verb("sizewise.cli.route:route", "Routing: a decision explained, what it loses, trust."),
     "router": Verb("sizewise.cli.router:router", "Learn which prompts the large model is worth."),
-    "calibrate": Verb(
-        "sizewise.cli.calibrate:calibrate", "What can be promised, what it saves, and the policy that keeps it."
-    ),
-    "replay": Verb(
-        "sizewise.cli.replay:replay", "A policy over recorded outcomes: quality and cost without one token."
-    ),
+    "calibrate": Verb("sizewise.cli.calibrate:calibrate", "What can be promised, and the policy that keeps it."),
+    "replay": Verb("sizewise.cli.replay:replay", "A policy over recorded outcomes, without one token."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "savings": Verb("sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."),
     "policy": Verb("sizewise.cli.policy:policy", "Which data may reach which model, and the policies' tests."),
     "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),
+    "vault": Verb("sizewise.cli.vault:vault", "The keys that seal prompts and replies: status, rotate."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
     "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
 }

@@ -38,7 +38,7 @@ from sizewise.settings import Policy as Wanted
 @click.option("--learned", "router", type=click.Path(path_type=Path), help="A router that `router train -o` wrote.")
 @placed
 def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...], router: Path | None) -> None:
-    """A policy over recorded outcomes: quality and cost without one token.
+    """A policy over recorded outcomes, without one token.
 
     POLICY is a name under [policies] of the settings, or a kind. FOLDER holds prompts.jsonl and outcomes.jsonl.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
 
-from sizewise.graphql import audit, explain, keys, models, quality, records, samples, savings, server
+from sizewise.graphql import audit, explain, keys, models, quality, records, samples, savings, server, vault
 from sizewise.graphql.context import Context
 from sizewise.money import PICO
 
@@ -32,6 +32,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "quality": (quality.quality, ("read_records",)),
         "keys": (keys.keys, ("read_keys",)),
         "audit": (audit.audit, ("read_audit",)),
+        "vault": (vault.vault, ("manage_vault",)),
         "explain": (explain.explain, LOOK),
     },
     "Mutation": {
@@ -40,6 +41,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "revokeKey": (keys.revoke_key, ("manage_keys",)),
         "feedback": (quality.feedback, ("ask", "manage_policies")),
         "trustAgain": (quality.trust_again, ("manage_policies",)),
+        "rotateVault": (vault.rotate_vault, ("manage_vault",)),
         "reload": (server.reload, ("manage_settings",)),
     },
 }

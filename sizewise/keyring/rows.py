@@ -153,7 +153,7 @@ class SealedTable:
     are bound to, joined by "/"."""
 
     def __init__(self, table: Table, *where: str) -> None:
-        self.name = table.name
+        self.name = str(table.name)
         self._table = table
         self._where = [table.c[name] for name in where]
 

@@ -64,6 +64,20 @@ def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
     assert not well and "vault.key" in found and "put it back" in then
 
 
+def test_the_key_service_does_not_answer(home: Path) -> None:
+    with Keeper(home):
+        pass
+    program = home / "kms"
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o700)
+    settings = home / "sizewise.toml"
+    settings.write_text(settings.read_text() + f'\n[vault]\nkms = "command:{program}"\n')
+    well, found, _ = checks(home)["vault"]
+    assert not well and "ended with 7" in found
+    program.write_text("#!/bin/sh\nread line; echo QUJD$line\n")
+    assert checks(home)["vault"][0]
+
+
 def test_the_settings_are_wrong(home: Path) -> None:
     (home / "sizewise.toml").write_text("[server]\nprot = 0\n")
     well, found, _ = checks(home)["settings"]

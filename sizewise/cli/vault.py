@@ -1,0 +1,109 @@
+"""`sizewise vault`: the keys by which things are sealed, and new ones while the server serves; shows no key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import day, dim, write_json, write_table
+from sizewise.cli.verbs import Verb, Verbs
+
+VERBS: Mapping[str, Verb] = {
+    "status": Verb("sizewise.cli.vault:status", "Which keys there are, and what each sealed."),
+    "rotate": Verb("sizewise.cli.vault:rotate", "Wrap the data keys by the newest key."),
+}
+
+STATUS = "{ vault { by resealing keys { id by created retired rows } } }"
+ROTATE = "mutation ($data: Boolean!) { rotateVault(data: $data) { wrapped } }"
+
+
+class Key(Struct):
+    """Times are unix ms."""
+
+    id: str
+    by: str
+    created: int | None
+    retired: int | None
+    rows: int
+
+
+class Vault(Struct):
+    by: str
+    resealing: bool
+    keys: list[Key]
+
+
+class Told(Struct):
+    vault: Vault
+
+
+class Wrapped(Struct):
+    wrapped: int
+
+
+class Rotated(Struct, rename="camel"):
+    rotate_vault: Wrapped
+
+
+@click.group(cls=Verbs, verbs=VERBS)
+def vault() -> None:
+    """The keys that seal prompts and replies: status, rotate.
+
+    \b
+    Example: sizewise vault status
+    """
+
+
+@click.command()
+@served
+def status() -> None:
+    """Which keys there are, and what each sealed.
+
+    \b
+    Example: sizewise vault status
+    """
+    found = asyncio.run(server().graphql(STATUS, Told)).vault
+    if wants_json():
+        write_json(msgspec.to_builtins(found))
+        return
+    write_table(
+        ("DATA KEY", "WRAPPED BY", "CREATED", "STATE", "ROWS"),
+        [(its.id, its.by or "-", day(its.created), _state(its), f"{its.rows:,}") for its in found.keys],
+        right="ROWS",
+    )
+    click.echo(dim(f"new ones are wrapped by the {found.by}"), err=True)
+    if found.resealing:
+        click.echo(dim("what old keys sealed is being sealed anew"), err=True)
+
+
+def _state(key: Key) -> str:
+    if not key.by:
+        return "sealed directly"
+    return "seals" if key.retired is None else "retired"
+
+
+@click.command()
+@click.option("--data", is_flag=True, help="New data keys too; what the old ones sealed is sealed anew.")
+@served
+def rotate(data: bool) -> None:
+    """Wrap the data keys by the newest key.
+
+    Put a new key in front of the old one first, or point `kms` at a new one. The server goes on serving. When `vault
+    status` names the old key no more, it can go.
+
+    \b
+    Example: sizewise vault rotate --data
+    """
+    told = asyncio.run(server().graphql(ROTATE, Rotated, data=data)).rotate_vault
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+        return
+    keys = "1 data key is" if told.wrapped == 1 else f"{told.wrapped} data keys are"
+    click.echo(f"{keys} wrapped by the newest key")
+    if data:
+        click.echo(dim("rows are sealed anew behind everybody's back: sizewise vault status"), err=True)

@@ -1,0 +1,28 @@
+"""The keys by which things are sealed: how they stand, and a new one in front; never a key, and nothing sealed."""
+
+from __future__ import annotations
+
+from sizewise.audit.chain import Deed
+from sizewise.graphql.context import Context
+from sizewise.graphql.told import Told
+
+
+async def vault(context: Context) -> Told:
+    """Data keys of the caller's own organisation. Raises VaultLocked."""
+    keeper, tenant = context.house.means.keeper, context.caller.tenant
+    by, found = await keeper.vault()
+    keys = [
+        {"id": its.id, "by": its.by, "created": its.created, "retired": its.retired, "rows": its.rows}
+        for its in found
+        if its.tenant == tenant
+    ]
+    return {"by": by, "resealing": keeper.resealing.busy, "keys": keys}
+
+
+async def rotate_vault(context: Context, data: bool) -> Told:
+    """Raises VaultLocked: then all can be opened as before."""
+    keeper, caller = context.house.means.keeper, context.caller
+    count = await keeper.rotate(data)
+    after: dict[str, object] = {"wrapped": count, "data": data}
+    await keeper.note(Deed(caller.tenant, caller.user or caller.key, "manage_vault", "vault:keys", after=after))
+    return {"wrapped": count}
