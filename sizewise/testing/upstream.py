@@ -44,8 +44,9 @@ class Seen:
 class Upstream:
     """`async with Upstream() as up:` listens on a free loopback port; `up.url` is its base URL, `up.seen` what came."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self._port = port
+        self._host = host
         self._server: asyncio.Server | None = None
         self.seen = Seen()
 
@@ -64,7 +65,7 @@ class Upstream:
         return FAULTS.get(model, well)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._serve, self._host, self._port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
