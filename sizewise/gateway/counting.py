@@ -8,8 +8,9 @@ from sizewise.answer import Ask
 from sizewise.chat import Chat
 from sizewise.errors import BadRequest
 from sizewise.house import House, terms
-from sizewise.routing.constraints import need, objection, permitted
+from sizewise.routing.constraints import need, objection
 from sizewise.routing.policy import Question
+from sizewise.routing.refusing import permitted
 
 
 async def counted(house: House, ask: Ask) -> int:
@@ -17,6 +18,7 @@ async def counted(house: House, ask: Ask) -> int:
 
     The prompt goes nowhere that the question itself might not go; how long or dear it is does not matter here.
     """
+    ask = house.post.passed(ask)
     plan = house.names(ask.what, ask.wishes.policy)
     permitted(ask, plan)
     counts = house.connections.counts(plan.cards[0]) if plan.exact else None
@@ -31,4 +33,6 @@ async def counted(house: House, ask: Ask) -> int:
     against = objection(plan.cards[0], needed, True, house.connections.health)
     if against is not None:
         raise against.error(f"{against.card.name} {against.why}", against.hint, param=against.param)
-    return await counts(ask.what, needed.data_class)
+    seen = house.post.masking.seen_by(plan.cards[0], ask)
+    assert isinstance(seen, Chat)
+    return await counts(seen, needed.data_class)

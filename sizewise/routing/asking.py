@@ -21,9 +21,10 @@ from sizewise.routing.attempts import Try
 from sizewise.routing.given import Given
 from sizewise.routing.policy import Attempt, Verdict
 from sizewise.routing.relay import keeping, noting, passing
-from sizewise.routing.rewrite import with_logprobs
+from sizewise.routing.rewrite import capped, with_logprobs
 from sizewise.routing.schema import Promise
 from sizewise.routing.verifier import opinion, question_about
+from sizewise.routing.ways import Purse
 
 USUAL_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
 
@@ -51,10 +52,11 @@ class Running:
 
 class Asking:
     """`await asking(one, move)` makes the attempt `one`. `until` is time.perf_counter() at the end of the request;
-    `total` the clock that first attempts share. `promise`: of JSON, which every reply is checked against.
+    `total` the clock that first attempts share. `promise`: of JSON, which every reply is checked against. `purse`
+    pays: what an attempt can cost at most is held before it, and settled by what is booked, however it ended.
     """
 
-    __slots__ = ("_ask", "_connect", "_given", "_promise", "_streams", "_total", "until")
+    __slots__ = ("_ask", "_connect", "_given", "_promise", "_purse", "_streams", "_total", "until")
 
     def __init__(
         self,
@@ -64,7 +66,9 @@ class Asking:
         promise: Promise | None,
         total: Deadline,
         until: float,
+        purse: Purse,
     ) -> None:
+        self._purse = purse
         self._connect = connect
         self._ask = ask
         self._given = given
@@ -75,6 +79,24 @@ class Asking:
 
     async def __call__(self, one: Try, move: Attempt, race: Running | None = None, what: Chat | None = None) -> None:
         """Asks once. Notes a failure and how it went; raises only what is no failure of the model."""
+        asked = what or self._ask.what
+        lease = self._purse.lease(self._ask.caller, one.card, asked)
+        if lease is None:
+            return await self._once(one, move, race, what)
+        try:
+            await lease.hold()
+        except SizewiseError as error:
+            one.error = error  # it is not made, so it is no attempt in the books
+            return
+        if lease.most is not None and isinstance(asked, Chat):
+            what = capped(asked, lease.most)
+        try:
+            await self._once(one, move, race, what)
+        finally:
+            usage, cost = one.booked(self._given.prompt)
+            lease.settle(cost, usage.input + usage.output)
+
+    async def _once(self, one: Try, move: Attempt, race: Running | None, what: Chat | None) -> None:
         ask, held, clock = self._ask, move.commit == "hold", None
         one.asked, one.result = True, "failed"  # until it is known better
         asked = what or ask.what

@@ -19,7 +19,6 @@ from sizewise.errors import (
     BadRequest,
     Forbidden,
     ModelUnavailable,
-    NoModelFits,
     OverBudget,
     SizewiseError,
     TooLong,
@@ -30,7 +29,6 @@ from sizewise.routing.names import Plan
 from sizewise.routing.policy import Candidate, Field, Question, strength
 from sizewise.routing.schema import Promise
 from sizewise.routing.terms import Given, Terms
-from sizewise.routing.ways import unknown
 
 Health = Callable[[Card], str]
 """Why a model cannot be asked just now, in words; empty when it is well."""
@@ -94,14 +92,6 @@ def need(ask: Ask, terms: Terms, policy: str = "") -> Need:
         question = Question(sum(sizes) // PER_TOKEN, 0, plain=False)
     models = () if scope is None else scope.models
     return Need(task, size, question, sees, given.data_class, given, wishes.max_cost, models)
-
-
-def permitted(ask: Ask, plan: Plan) -> None:
-    """Raises Forbidden where the key is confined to other policies; then it can name no model either."""
-    scope = ask.caller.scope
-    if scope is not None and scope.policies and plan.name not in scope.policies:
-        hint = f"ask for auto:{scope.policies[0]}"
-        raise Forbidden(f"the key {ask.caller.key!r} is not good for the policy {plan.name!r}", hint, param="model")
 
 
 def _measure(chat: Chat) -> tuple[int, frozenset[str], int]:
@@ -227,22 +217,3 @@ def _cost(card: Card, need: Need) -> Against | None:
 def _unwell(card: Card, health: Health) -> Against | None:
     words = health(card)
     return Against(card, words, ModelUnavailable, hint="try again later, or name another model") if words else None
-
-
-def refusal(plan: Plan, against: tuple[Against, ...], left: Callable[[Card], float] = unknown) -> SizewiseError:
-    """The error when nobody is left: of a single model its own, of several all reasons.
-
-    `left`: seconds until an ill model may be asked; where waiting helps, the error says for how long.
-    """
-    ill = [each.card for each in against if each.error is ModelUnavailable]
-    wait = min((seconds for card in ill if (seconds := left(card)) > 0), default=None)
-    if len(against) == 1 and plan.exact:
-        only = against[0]
-        return only.error(f"{only.card.name} {only.why}", only.hint, param=only.param, retry_after=wait)
-    reasons = "; ".join(f"{each.card.name} {each.why}" for each in against)
-    kinds = {each.error for each in against}
-    if wait is not None or kinds == {ModelUnavailable}:
-        return ModelUnavailable(f"no model can answer now: {reasons}", "try again later", retry_after=wait)
-    if kinds == {TooLong}:
-        return TooLong(f"no model fits: {reasons}", "shorten the prompt", param="messages")
-    return NoModelFits(f"no model fits: {reasons}", "ask for less, or add a model that can do it", param="model")

@@ -17,10 +17,11 @@ from sizewise.egress import DataClass, Place
 from sizewise.errors import SizewiseError
 from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
-from sizewise.routing.constraints import Health, Need, field, need, permitted, refusal
+from sizewise.routing.constraints import Health, Need, field, need
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Outcome, Race, Resume, Told, Verdict
+from sizewise.routing.refusing import permitted, refusal
 from sizewise.routing.safe import Fallen, safe
 from sizewise.routing.terms import Terms
 from sizewise.routing.weighed import Mind

@@ -18,12 +18,12 @@ from sizewise.routing.rewrite import joined, marked, reply_without_logprobs, wit
 class Given:
     """`prompt` is the estimate of the prompt's tokens, for replies that count nothing."""
 
-    __slots__ = ("_policy", "_prompt", "chosen", "send", "shown", "tries")
+    __slots__ = ("_policy", "chosen", "prompt", "send", "shown", "tries")
 
     def __init__(self, send: Send, policy: str, prompt: int) -> None:
         self.send = send
         self._policy = policy
-        self._prompt = prompt
+        self.prompt = prompt
         self.tries: list[Try] = []
         self.chosen = False  # the client has been told who answers
         self.shown: Try | None = None  # whose words the client has seen, or who answered without holding back
@@ -72,7 +72,7 @@ class Given:
 
     def _reply(self, one: Try, reply: Reply, degraded: str) -> Reply:
         if reply.usage.estimated:
-            reply = msgspec.structs.replace(reply, usage=filled(reply, self._prompt))
+            reply = msgspec.structs.replace(reply, usage=filled(reply, self.prompt))
         if one.lent:
             reply = reply_without_logprobs(reply)
         if one.prefix:

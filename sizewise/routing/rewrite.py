@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from sizewise.answer import Event, Extra, Finished, Text, Thought, ToolDelta
 from sizewise.chat import Chat, Choice, Fields, Message, Reply
+from sizewise.providers.wires.origin import FIELD, with_limit
 
 JOINT = b"\n\ndata: "
 """Between the upstream's chunks where one event carries several."""
@@ -79,6 +80,17 @@ def resumed(chat: Chat, said: str, tokens: int) -> Chat:
     return msgspec.structs.replace(
         chat, messages=[*chat.messages, Message("assistant", said)], fields=fields, max_tokens=left
     )
+
+
+def capped(chat: Chat, tokens: int) -> Chat:
+    """The request with the longest answer that can be paid, where it said none itself; an original says it too."""
+    limit = Raw(_encode(tokens))
+    if FIELD not in chat.fields:
+        return msgspec.structs.replace(
+            chat, max_tokens=tokens, fields={**chat.fields, "max_completion_tokens": limit}
+        )
+    fields = {**chat.fields, "max_tokens": limit, FIELD: with_limit(chat.fields[FIELD], limit)}
+    return msgspec.structs.replace(chat, max_tokens=tokens, fields=fields)
 
 
 def joined(said: str, reply: Reply) -> Reply:

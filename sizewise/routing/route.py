@@ -23,7 +23,7 @@ from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
 from sizewise.routing.asking import Asking, Running, together, until
 from sizewise.routing.attempts import Try, spent
-from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need, permitted, refusal
+from sizewise.routing.constraints import PER_TOKEN, Health, Need, expected, field, fits, need
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.given import Given
 from sizewise.routing.names import Plan
@@ -42,6 +42,7 @@ from sizewise.routing.policy import (
     Told,
     Verdict,
 )
+from sizewise.routing.refusing import permitted, refusal
 from sizewise.routing.rewrite import marked, resumed
 from sizewise.routing.safe import Fallen, safe
 from sizewise.routing.schema import Schemas, corrected
@@ -178,7 +179,7 @@ class _Request:
         self._given = Given(send, plan.name, need.question.tokens)
         wished = ask.wishes.max_ms
         until = ask.started + (ways.total_s if wished is None else min(ways.total_s, wished / 1000))
-        self._asking = Asking(connect, ask, self._given, need.promise, total, until)
+        self._asking = Asking(connect, ask, self._given, need.promise, total, until, ways.purse)
         self._over: OverBudget | UpstreamSlow | None = None  # why an attempt was not made
         self._repaired = False  # the one repair of a request has been made
         self._left_early = False  # the client did not wait for the end

@@ -23,9 +23,10 @@ from sizewise.errors import (
 )
 from sizewise.money import UNKNOWN, Price
 from sizewise.providers.echo import echo_card
-from sizewise.routing.constraints import field, need, refusal
+from sizewise.routing.constraints import field, need
 from sizewise.routing.names import Names, Plan
 from sizewise.routing.policies.cascade import Cascade
+from sizewise.routing.refusing import refusal
 from sizewise.routing.route import well
 from sizewise.routing.terms import Terms
 from tests.routing.asking import LARGE, asking, chat, embed
