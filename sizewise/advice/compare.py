@@ -41,10 +41,10 @@ ENGLISH_WORDS = frozenset(
 )
 """Frequent in English, and not frequent in its neighbours (so without a, in, on, an, was, no)."""
 
-FENCED = re.compile(r"^\s*```.*?^\s*```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^[ \t]*```.*?^[ \t]*```", re.MULTILINE | re.DOTALL)
 WORD = re.compile(r"\w+(?:['’-]\w+|[.,]\d+)*")
 LETTERS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-SENTENCE_END = re.compile(r"[.!?]+[\"')\]*]*(?=\s|$)|\n+")
+SENTENCE_END = re.compile(r"(?<![.!?])[.!?]+[\"')\]*]*(?=\s|$)|\n+")
 VOWELS = re.compile(r"[aeiouyà-öø-ÿ]+")
 SILENT = re.compile(r"(?<=[^laeiouy])(?:e|es|ed)$|(?<=[aeiouy]l)(?:e|es|ed)$")
 SOUNDED = re.compile(r"(?:[td]ed|[sxzc]es|[sc]hes|ges)$")

@@ -22,7 +22,7 @@ SAMPLES: Mapping[str, str] = {
 }
 
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
-_QUOTED = re.compile(r"(?<!\w)(['\"‘“«])(.+?)['\"’”»](?!\w)")
+_QUOTED = re.compile(r"(?<!\w)(['\"‘“«])(.{1,200}?)['\"’”»](?!\w)")  # bounded, to stay linear
 Schema = Mapping[str, object]
 
 

@@ -20,8 +20,11 @@ from sizewise.routing.schema import promised
 WORDS = 60  # of a plain question; a longer one may hold a text that somebody else wrote
 TURNS = 6  # messages at the end of a conversation whose language counts
 
-_QUOTES = re.compile(r"[\"“”„«»「『`]|:\s*(?:\S+\s+){2}\S|\n")
-"""A quotation, something after a colon, another line: words that may not be the person's own."""
+_QUOTES = re.compile(r"[\"“”„«»「『`\n]|\A[^:]*:\s*(?:\S+\s+){2}\S")
+"""A quotation, another line, something after a colon: words that may not be the person's own.
+
+Only the first colon is looked at, behind which all others are too: from each of a million it would take for ever.
+"""
 
 
 class _Described(Struct):
