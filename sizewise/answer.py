@@ -31,10 +31,7 @@ class Wishes(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What guards made of one request: which of them hide what they find, and whether these found nothing in `what`.
-
-    Only where `what` is the very request that is asked, nobody needs to look again.
-    """
+    """Which guards hide what they find, and whether these found nothing in `what`, that very request and no other."""
 
     what: Chat | Embed
     hiding: frozenset[str]
@@ -132,8 +129,7 @@ class Tried(Struct, frozen=True):
 
 
 Done = Literal["flagged", "masked", "local", "blocked"]
-DONE: tuple[Done, ...] = get_args(Done)
-"""From the least to the most."""
+DONE: tuple[Done, ...] = get_args(Done)  # from the least to the most
 
 
 class Guarded(Struct, frozen=True):

@@ -4,6 +4,7 @@ SizewiseError                     code                  status
 ├── BadRequest                    bad_request           400   the asker can mend it
 │   ├── BadBody                   bad_body              400   not JSON, not UTF-8, not the right shape
 │   ├── TooLong                   context_length_exceeded 400 more tokens than the model's window
+│   ├── Blocked                   guard_blocked         400   a guard refuses what it says, or what answers it
 │   ├── NotTranslatable           not_translatable      400   the chosen model's wire cannot say this
 │   ├── BodyTooLarge              body_too_large        413
 │   └── BodyTooSlow               body_too_slow         408
@@ -86,6 +87,10 @@ class TooLong(BadRequest):
 
 class NotTranslatable(BadRequest):
     code = "not_translatable"
+
+
+class Blocked(BadRequest):
+    code = "guard_blocked"
 
 
 class BodyTooLarge(BadRequest):

@@ -24,6 +24,7 @@ from sizewise.evals.learnt import learned, minds, policy
 from sizewise.evals.pairwise import compare
 from sizewise.evals.shadow import Shadow, Shadows, arbiter
 from sizewise.evals.watch import Watched, watched
+from sizewise.guards.post import Post
 from sizewise.keeper import Keeper
 from sizewise.kinds import Once
 from sizewise.providers.connect import Connections
@@ -72,6 +73,7 @@ class House:
     names: Names
     client: Client
     connections: Connections
+    post: Post
     answer: Answerer
     foresight: Foresight | None
     minds: Mapping[str, Mind]  # by policy
@@ -105,7 +107,9 @@ class House:
         """The decision for `ask` without the call."""
         settings, health = self.settings, self.connections.health
         sessions, fallen = affinity(settings, self.means), self.means.keeper.watch.against(self.watched)
-        return explain(ask, self.names, health, terms(settings), sessions, self.foresight, self.minds, fallen)
+        return explain(
+            self.post.passed(ask), self.names, health, terms(settings), sessions, self.foresight, self.minds, fallen
+        )
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
@@ -130,14 +134,8 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     means.hooks.aim(settings.webhooks, client)
     local = settings.local
-    connections = Connections(
-        cards,
-        settings.providers,
-        client,
-        means.locals,
-        Runtime(context=local.context, slots=local.slots, threads=local.threads),
-        settings.cache,
-    )
+    runtime = Runtime(context=local.context, slots=local.slots, threads=local.threads)
+    connections = Connections(cards, settings.providers, client, means.locals, runtime, settings.cache)
     router = settings.router
     load = Once()
     policies, names = choices(settings, cards, load)
@@ -147,6 +145,8 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     ways = Ways(connections.spare, connections.left, random, router.total_s)
     foresight = learned(settings.learned, cards)
 
+    post = Post(settings.guards, settings.policies, names, load, connections)
+
     watch, large = watched(names.choosing), names.role("large")
     third = arbiter(settings.shadow.judge, cards, large.cards[0] if large else None)
     shadow = Shadow(settings.shadow, watch, third, compare, means.shadows, random)
@@ -154,7 +154,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     # The onion, inside out; the order is a promise.
     answer: Answerer = Routed(
         names,
-        connections,
+        post.masking,
         judge,
         connections.health,
         terms(settings),
@@ -168,11 +168,12 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     answer = exact(answer, names, settings.exact_cache)
     answer = Admitted(answer, means.keeper.accounts.keys)
     answer = Idempotent(answer, means.keeper, means.calls)
+    answer = post.inspected(answer)
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
     shadow.answer = answer
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
-    return House(settings, means, cards, names, client, connections, answer, foresight, known, watch, hosts)
+    return House(settings, means, cards, names, client, connections, post, answer, foresight, known, watch, hosts)
 
 
 def choices(settings: Settings, cards: tuple[Card, ...], load: Once) -> tuple[dict[str, Policy], Names]:

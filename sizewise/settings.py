@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from sizewise.cards import SIZES, Task
 from sizewise.cards import Sizes as Bounds
 from sizewise.egress import CLASSES, DataClass, Place
+from sizewise.errors import nearest
 from sizewise.money import Price, per_million
 from sizewise.table import rest, setting
 
@@ -184,6 +185,57 @@ class Case:
     refused: str = setting("", "The code of the error that must come.")
 
 
+Action = Literal["off", "flag", "mask", "local", "block"]
+GUARDS = ("pii", "secrets", "injection", "topics", "leakage")
+"""Ours; others are named in [guards.others]."""
+KNOWN = f"Known: {', '.join(GUARDS)}."
+
+
+def guard(text: str) -> str:
+    if text not in GUARDS and not text.startswith("others."):
+        raise ValueError(
+            f"there is no guard named {text!r}. {nearest(text, GUARDS) or KNOWN}"
+            " One of your own is written as others.NAME."
+        )
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What nobody shall talk about: a text with one of `deny` in it, and none of `allow`."""
+
+    deny: tuple[str, ...] = setting((), "Words and phrases of the topic; case and accents do not matter.")
+    allow: tuple[str, ...] = setting((), "Words and phrases beside which it is not this topic after all.")
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What is looked for in requests and replies, and what is done about it.
+
+    off: nothing is looked for. flag: it is noted. mask: models beyond `unmasked` see a placeholder, and the client sees
+    the value again. local: the request stays on this machine. block: it is refused.
+    """
+
+    pii: Action = setting("mask", "Personal data by its form: e-mail, telephone, cards, national numbers and more.")
+    secrets: Action = setting("mask", "Keys, tokens and passwords.")
+    injection: Literal["off", "flag", "local", "block"] = setting("flag", "Instructions that are slipped in.")
+    topics: Action = setting("off", "What [guards.about.NAME] lists.")
+    leakage: Literal["off", "flag", "mask", "block"] = setting(
+        "flag", "In replies: the system prompt, canaries, and secrets and personal data that nobody had asked with."
+    )
+    others: Mapping[str, Action] = setting(
+        MappingProxyType({}), "Guards of your own or of an extra, by their name among the kind `guards`.", keys=name
+    )
+    unmasked: Place = setting("machine", "The furthest place that sees what is masked beyond it.")
+    detected: Mapping[str, DataClass] = setting(
+        MappingProxyType({}),
+        "The class of data of a request in which a guard finds something; it only tightens.",
+        keys=guard,
+    )
+    canaries: tuple[str, ...] = setting((), "Texts of your prompts that no reply may repeat.", hidden=True)
+    about: Mapping[str, Topic] = setting(MappingProxyType({}), "", keys=name)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A named way of choosing. The kind checks its own options when the house is built."""
@@ -192,6 +244,9 @@ class Policy:
     online: Online = setting("allow", "Whether its requests may leave this machine: `allow` or `deny`.")
     reach: Mapping[DataClass, Place] = setting(
         MappingProxyType({}), "Nearer than [reach]: the furthest place for a class of data here.", keys=data_class
+    )
+    guards: Mapping[str, Action] = setting(
+        MappingProxyType({}), "What it does about findings of a guard, in place of [guards].", keys=guard
     )
     tests: tuple[Case, ...] = setting((), "What `sizewise policy test` checks.")
     options: Mapping[str, object] = rest("The kind's own options.")
@@ -469,6 +524,7 @@ class File:
     idempotency: Idempotency = setting(Idempotency(), "")
     exact_cache: ExactCache = setting(ExactCache(), "")
     shadow: Shadow = setting(Shadow(), "")
+    guards: Guards = setting(Guards(), "")
     vault: Vault = setting(Vault(), "")
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")

@@ -18,7 +18,7 @@ OURS = ("shadow", "judge")
 """Doors of what Sizewise asked itself, to compare answers."""
 
 _TOKENS = "tokens { input output cached cacheWrite reasoning estimated }"
-_FIELDS = f"""trace at door key project asked policy model why status error stream degraded dataClass
+_FIELDS = f"""trace at door key project asked policy model why status error stream degraded guards dataClass
     {_TOKENS} costUsd firstMs totalMs tried"""
 LIST = f"""query ($last: Int, $model: String, $status: Int) {{
   records(last: $last, model: $model, status: $status) {{ {_FIELDS} }}
@@ -74,6 +74,7 @@ class Record(Struct, rename="camel", omit_defaults=True):
     error: str
     stream: bool
     degraded: str
+    guards: str
     data_class: str | None
     tokens: Tokens
     cost_usd: str | None
@@ -201,6 +202,7 @@ def _show(record: Record) -> None:
             ("tokens", _tokens(record.tokens)),
             ("cost", money(record.cost_usd)),
             ("time", f"{seconds(record.first_ms)} to the first word, {seconds(record.total_ms)} in all"),
+            *([("guards", record.guards)] if record.guards else []),
             *([("shown", f"although not trusted: {record.degraded}")] if record.degraded else []),
         ]
     )

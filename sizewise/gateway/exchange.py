@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from sizewise.accounts.scope import admit
-from sizewise.answer import Chosen, Event, Tried, Wishes
+from sizewise.answer import Chosen, Event, Guarded, Tried, Wishes, noted
 from sizewise.caller import Caller
 from sizewise.egress import DataClass
 from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
@@ -185,12 +185,13 @@ def _stricter(a: object, b: object) -> object:
 class Heard:
     """A `send` that keeps what the response headers need and shows nothing."""
 
-    __slots__ = ("chosen", "cost", "tried")
+    __slots__ = ("chosen", "cost", "guarded", "tried")
 
     def __init__(self) -> None:
         self.chosen: Chosen | None = None
         self.cost: int | None = 0
         self.tried = 0
+        self.guarded: list[Guarded] = []
 
     async def __call__(self, event: Event) -> None:
         self.hear(event)
@@ -204,6 +205,8 @@ class Heard:
         elif kind is Chosen:
             assert isinstance(event, Chosen)
             self.chosen = event
+        elif isinstance(event, Guarded):
+            self.guarded.append(event)
 
     def headers(self, trace: str) -> Headers:
         """x-sizewise-*: which model, why, and how many were asked, as far as it is known by now."""
@@ -214,6 +217,8 @@ class Heard:
         asked = self.tried if self.chosen is None else self.chosen.attempts
         if asked > 1:
             named.append((b"x-sizewise-attempts", b"%d" % asked))
+        if self.guarded:
+            named.append((b"x-sizewise-guards", plain(noted(self.guarded))))
         return named
 
     def booked(self, trace: str) -> Headers:
@@ -224,6 +229,7 @@ class Heard:
         """The same for a stream, whose headers had left before: the `sizewise` object of its last event."""
         why = self.chosen.why if self.chosen else ""
         ours = {"model": model, "why": why, "cost_usd": self.price().decode(), "attempts": self.tried, "trace": trace}
+        ours |= {"guards": noted(self.guarded)} if self.guarded else {}
         return ours | ({"degraded": degraded} if degraded else {})
 
     def price(self) -> bytes:

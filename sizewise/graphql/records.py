@@ -56,6 +56,7 @@ def _record(record: Record) -> Told:
         "error": record.error,
         "stream": record.stream,
         "degraded": record.degraded,
+        "guards": record.guards,
         "dataClass": record.data_class,
         "tokens": _tokens(record),
         "costUsd": _cost(record.cost),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -25,14 +25,17 @@ class Guard(Protocol):
     def __call__(self, text: str) -> list[Finding]: ...
 
 
+class Topic(Struct, frozen=True):
+    """A text with one of `deny` in it is about the topic, unless one of `allow` is there too. Words or phrases."""
+
+    deny: tuple[str, ...]
+    allow: tuple[str, ...] = ()
+
+
 class Words(Struct, frozen=True):
-    """What the settings give to guards: topics by name with their words, canaries, and what nobody should find.
+    """What the settings give to guards: topics by name, and canaries, which no reply may repeat."""
 
-    `listed` says of each topic whether its words are what may not be said, or the only thing that may be spoken of.
-    """
-
-    topics: Mapping[str, tuple[str, ...]] = {}
-    listed: Mapping[str, Literal["deny", "allow"]] = {}
+    topics: Mapping[str, Topic] = {}
     canaries: tuple[str, ...] = ()
 
 

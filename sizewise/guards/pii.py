@@ -245,12 +245,12 @@ def _places(text: str) -> Iterator[tuple[int, int]]:
     """Stretches of the text worth a close look, apart from each other."""
     start = end = -1
     for place in PROMISING.finditer(text):
-        if place.start() - AROUND > end:
-            if end > 0:
+        if start < 0 or place.start() - AROUND > end:
+            if start >= 0:
                 yield start, end
             start = max(0, place.start() - AROUND)
         end = min(len(text), place.end() + AROUND)
-    if end > 0:
+    if start >= 0:
         yield start, end
 
 

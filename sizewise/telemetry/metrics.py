@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from sizewise.answer import Tried
+from sizewise.answer import Guarded, Tried
 from sizewise.money import PICO
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -61,6 +61,7 @@ class Metrics:
         self.refusals: Counter[str] = Counter()
         self.shadows: Counter[str] = Counter()  # by what came of a request that was drawn for comparison
         self.alarms: Counter[str] = Counter()  # by policy
+        self.guards: Counter[tuple[str, str, str]] = Counter()  # by guard, kind and what was done
         self.records = records
         self._registry = CollectorRegistry()
         self._registry.register(Scraped(self))
@@ -69,6 +70,14 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Books a request that was turned away at the door, before it was a question: `code` is of errors.py."""
         self.refusals[code] += 1
+
+    def guarded(self, event: Guarded) -> None:
+        """Books what guards found. Kinds are theirs, and topics the configuration's: no client makes one up."""
+        for guard, kind, count in event.found:
+            key = (guard, kind, event.done)
+            if key not in self.guards and len(self.guards) >= MOST:
+                key = ("other", "other", event.done)
+            self.guards[key] += count
 
     def request(
         self, model: str, policy: str, status: int, total_s: float, first_s: float | None, tried: Sequence[Tried]
@@ -164,6 +173,10 @@ class Scraped(Collector):
         for policy, count in self._metrics.alarms.items():
             alarms.add_metric([policy], count)
         yield alarms
+        found = CounterMetricFamily("sizewise_guards", "What guards found.", labels=["guard", "kind", "done"])
+        for labels, count in self._metrics.guards.items():
+            found.add_metric(labels, count)
+        yield found
         yield self._histogram("sizewise_request_seconds", "From the door to the last word.", "seconds")
         yield self._histogram("sizewise_first_token_seconds", "From the door to the first word.", "first")
         pending, dropped = self._metrics.records()

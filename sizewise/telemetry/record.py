@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
-from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Send, Text, Tried
+from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Guarded, Send, Text, Tried, noted
 from sizewise.chat import Chat, Reply
 from sizewise.db import Row
 from sizewise.egress import DataClass
@@ -121,10 +121,13 @@ class Recorded:
             type(what) is Chat and what.stream,
             "" if reply is None else reply.degraded[:WHY],
             _data_class(ask),
+            noted(heard.guarded)[:WHY] if heard.guarded else "",
         )
         tries = [_attempt(number, place, ask, tried) for place, tried in enumerate(heard.tried, 1)]
         self._write((("records", [record]), ("attempts", tries)) if tries else (("records", [record]),))
         self._metrics.request(model, policy if model else "", status, total_s, first, heard.tried)
+        for event in heard.guarded:
+            self._metrics.guarded(event)
 
 
 def _attempt(number: int, place: int, ask: Ask, tried: Tried) -> Row:
@@ -156,13 +159,14 @@ def _attempt(number: int, place: int, ask: Ask, tried: Tried) -> Row:
 class Heard:
     """What one request's events told. `first` is time.perf_counter() at the first word the client was sent."""
 
-    __slots__ = ("_send", "chosen", "first", "tried")
+    __slots__ = ("_send", "chosen", "first", "guarded", "tried")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.first: float | None = None
         self.chosen: Chosen | None = None
         self.tried: list[Tried] = []
+        self.guarded: list[Guarded] = []
 
     def hear(self, event: Event) -> Awaitable[None]:
         kind = type(event)
@@ -173,6 +177,8 @@ class Heard:
             self.tried.append(event)
         elif isinstance(event, Chosen):
             self.chosen = event
+        elif isinstance(event, Guarded):
+            self.guarded.append(event)
         elif kind is not Finished and self.first is None:
             self.first = perf_counter()
         return self._send(event)

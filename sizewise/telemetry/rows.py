@@ -33,41 +33,45 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.answer import Result
-from sizewise.db import BIG, Schema
+from sizewise.db import BIG, Schema, step
 from sizewise.egress import DataClass
 
 META = MetaData()
 
-RECORDS = Table(
-    "records",
-    META,
-    Column("id", BIG, primary_key=True, autoincrement=False),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("trace", Text, nullable=False),
-    Column("at", BIG, nullable=False),
-    Column("door", Text, nullable=False),
-    Column("asked", Text, nullable=False),
-    Column("policy", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("input", BIG, nullable=False),
-    Column("output", BIG, nullable=False),
-    Column("cached", BIG, nullable=False),
-    Column("cache_write", BIG, nullable=False),
-    Column("reasoning", BIG, nullable=False),
-    Column("estimated", Boolean, nullable=False),
-    Column("cost", BIG),
-    Column("first_ms", Float),
-    Column("total_ms", Float, nullable=False),
-    Column("stream", Boolean, nullable=False),
-    Column("degraded", Text, nullable=False),
-    Column("data_class", Text),
-)
+
+def _first() -> list[Column[Any]]:
+    """The columns of records in version 1."""
+    return [
+        Column("id", BIG, primary_key=True, autoincrement=False),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("trace", Text, nullable=False),
+        Column("at", BIG, nullable=False),
+        Column("door", Text, nullable=False),
+        Column("asked", Text, nullable=False),
+        Column("policy", Text, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("why", Text, nullable=False),
+        Column("status", Integer, nullable=False),
+        Column("error", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("input", BIG, nullable=False),
+        Column("output", BIG, nullable=False),
+        Column("cached", BIG, nullable=False),
+        Column("cache_write", BIG, nullable=False),
+        Column("reasoning", BIG, nullable=False),
+        Column("estimated", Boolean, nullable=False),
+        Column("cost", BIG),
+        Column("first_ms", Float),
+        Column("total_ms", Float, nullable=False),
+        Column("stream", Boolean, nullable=False),
+        Column("degraded", Text, nullable=False),
+        Column("data_class", Text),
+    ]
+
+
+RECORDS = Table("records", META, *_first(), Column("guards", Text, nullable=False, server_default=""))
 BY_TRACE = Index("records_trace", RECORDS.c.trace)
 BY_TENANT = Index("records_tenant", RECORDS.c.tenant, RECORDS.c.id)
 
@@ -99,7 +103,15 @@ ATTEMPTS = Table(
 
 SCHEMA = Schema(
     "telemetry",
-    ((CreateTable(RECORDS), CreateIndex(BY_TRACE), CreateIndex(BY_TENANT), CreateTable(ATTEMPTS)),),
+    (
+        (
+            CreateTable(Table("records", MetaData(), *_first())),
+            CreateIndex(BY_TRACE),
+            CreateIndex(BY_TENANT),
+            CreateTable(ATTEMPTS),
+        ),
+        (step("ALTER TABLE records ADD COLUMN guards TEXT NOT NULL DEFAULT ''"),),
+    ),
 )
 
 PROCESS_BITS = 10
@@ -119,7 +131,8 @@ class Record(Struct, frozen=True):
 
     Tokens and `cost` (pico-dollars, None when any part is unknown) are summed over all attempts, discarded ones too.
     `status` is HTTP's, 499 where the client left; `error` a code of errors.py. `asked` is the model as the client
-    named it, `model` the one that answered, empty when none did.
+    named it, `model` the one that answered, empty when none did. `guards`: what they found and what was done about it,
+    as counts by guard and kind.
     """
 
     id: int
@@ -148,6 +161,7 @@ class Record(Struct, frozen=True):
     stream: bool
     degraded: str
     data_class: DataClass | None
+    guards: str = ""
 
 
 class Try(Struct, frozen=True):

@@ -1,0 +1,170 @@
+"""The whole request before it is routed, and the reply before it leaves: what guards find there, and what comes of it.
+
+Knows neither models nor places: masking, which depends on them, is each attempt's (masked.py). What is found is told as
+counts, in an event of its own; never a word of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sizewise.answer import Answerer, Ask, Done, Found, Guarded, Send, Wishes
+from sizewise.chat import Chat, Embed, Reply, Usage
+from sizewise.egress import DataClass, strictest
+from sizewise.errors import Blocked
+from sizewise.guards.guard import Guard
+from sizewise.guards.leakage import Leakage
+from sizewise.guards.masks import ORIGIN, PLAIN
+from sizewise.guards.outgoing import Outgoing, cleared
+from sizewise.guards.texts import read, texts
+
+Counts = Counter[tuple[str, str]]
+TOLD: dict[str, Done] = {"flag": "flagged", "mask": "flagged", "local": "local", "block": "blocked"}
+
+
+class Rules(Struct, frozen=True):
+    """What holds under one policy. `active` guards look at requests; `hiding` ones of them mask.
+
+    `actions` is by guard; `leakage` what is done about replies; `detected` the class of data that a guard's finding
+    makes of a request.
+    """
+
+    active: tuple[tuple[str, Guard], ...]
+    actions: dict[str, str]
+    hiding: frozenset[str]
+    leakage: str
+    detected: dict[str, DataClass]
+
+
+def words(what: Chat | Embed) -> Iterator[str]:
+    """Every text of a request, each once. Raises BadBody for what cannot be gone through."""
+    fields = what.fields
+    seen: set[str] | None = set() if ORIGIN in fields else None
+    for name, raw in fields.items():
+        if name in PLAIN:
+            continue
+        for text in texts(read(raw, name), name):
+            if seen is None:
+                yield text
+            elif text not in seen:
+                seen.add(text)
+                yield text
+
+
+def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
+    """The request with what guards make of it, and what they found. Raises BadBody; decides nothing about refusing."""
+    counts: Counts = Counter()
+    active = rules.active
+    for text in words(ask.what):
+        for name, guard in active:
+            found = guard(text)
+            if found:
+                counts.update((name, each.kind) for each in found)
+    if not counts:
+        return replace(ask, found=Found(ask.what, rules.hiding, True)), counts
+    guards = {name for name, _ in counts}
+    clean = not guards & rules.hiding
+    wishes = _tightened(ask.wishes, guards, rules)
+    return replace(ask, found=Found(ask.what, rules.hiding, clean), wishes=wishes), counts
+
+
+def _tightened(wishes: Wishes, guards: set[str], rules: Rules) -> Wishes:
+    """What guards found can only keep a request nearer than it wished itself."""
+    classes = [rules.detected[name] for name in guards if name in rules.detected]
+    if classes:
+        said = classes if wishes.data_class is None else [*classes, wishes.data_class]
+        wishes = replace(wishes, data_class=strictest(*said))
+    if any(rules.actions.get(name) == "local" for name in guards):
+        wishes = replace(wishes, online="deny")
+    return wishes
+
+
+Looking = Callable[[Ask], tuple[Ask, Counts, Rules]]
+
+
+class Inspected:
+    """An Answerer around an Answerer. Words pass untouched unless what leaks shall be masked or blocked."""
+
+    def __init__(self, answer: Answerer, look: Looking, leakage: Leakage) -> None:
+        self._answer = answer
+        self._look = look
+        self._leakage = leakage
+
+    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, object, Reply]:
+        asked, counts, rules = self._look(ask)
+        if not counts and (rules.leakage == "off" or not isinstance(ask.what, Chat)):
+            return self._answer(asked, send)
+        return self._watched(asked, send, counts, rules)
+
+    async def _watched(self, ask: Ask, send: Send, counts: Counts, rules: Rules) -> Reply:
+        if counts:
+            for event in _events(counts, rules):
+                await send(event)
+            refuse(counts, rules, "the request")
+        if rules.leakage == "off" or not isinstance(ask.what, Chat):
+            return await self._answer(ask, send)
+        guard = self._leakage.of(_system(ask.what), lambda: words(ask.what))
+        if rules.leakage == "flag" or not ask.what.stream:
+            return await self._looked(await self._answer(ask, send), guard, send, rules)
+        return await self._held(ask, send, guard, rules)
+
+    async def _looked(self, reply: Reply, guard: Guard, send: Send, rules: Rules) -> Reply:
+        """A whole reply, before it leaves, or after its stream has."""
+        after, counts = cleared(reply, guard)
+        if not counts:
+            return reply
+        for event in _events(counts, rules, masked=rules.leakage == "mask"):
+            await send(event)
+        refuse(counts, rules, "the reply")
+        return after if rules.leakage == "mask" else reply
+
+    async def _held(self, ask: Ask, send: Send, guard: Guard, rules: Rules) -> Reply:
+        """A stream that is cleared before it is seen. What blocks it stops the model."""
+        outgoing = Outgoing(send, guard, rules.leakage == "block")
+        task = asyncio.get_running_loop().create_task(_run(self._answer(ask, outgoing)))
+        outgoing.stop = task.cancel
+        try:
+            reply = await task
+            await outgoing.end()
+        except asyncio.CancelledError:
+            if not outgoing.blocked:
+                task.cancel()
+                await asyncio.wait({task})
+                raise
+            reply = Reply((), Usage())  # never seen: it is refused below
+        for event in _events(outgoing.counts, rules, masked=rules.leakage == "mask"):
+            await send(event)
+        refuse(outgoing.counts, rules, "the reply")
+        return cleared(reply, guard)[0] if outgoing.counts else reply
+
+
+async def _run(answering: Coroutine[object, object, Reply]) -> Reply:
+    return await answering
+
+
+def refuse(counts: Counts, rules: Rules, where: str) -> None:
+    """Raises Blocked where one of the guards that found something blocks."""
+    for guard, kind in counts:
+        action = rules.leakage if guard == "leakage" else rules.actions.get(guard)
+        if action == "block":
+            hint = f"leave it out, or set what `guards.{guard}` does in sizewise.toml"
+            raise Blocked(f"the guard {guard!r} found {kind} in {where}, and the settings refuse that", hint)
+
+
+def _events(counts: Counts, rules: Rules, masked: bool = False) -> Iterator[Guarded]:
+    """One event for each thing that is done. What a mask hides is only flagged until somebody is asked through it."""
+    by: dict[Done, list[tuple[str, str, int]]] = {}
+    for (guard, kind), count in counts.items():
+        action = rules.leakage if guard == "leakage" else rules.actions.get(guard, "flag")
+        by.setdefault("masked" if masked else TOLD[action], []).append((guard, kind, count))
+    for done, found in by.items():
+        yield Guarded(tuple(found), done)
+
+
+def _system(chat: Chat) -> str:
+    return " ".join(message.text for message in chat.messages if message.role in ("system", "developer"))

@@ -1,0 +1,104 @@
+"""Finds in a reply what should not leave: canaries, the system prompt, secrets and personal data; knows no stream.
+
+Secrets and personal data count only where the request did not hold them.
+Kinds: CANARY, SYSTEM_PROMPT, and those of pii.py and secrets.py. A system prompt is repeated where RUN of its words
+come in a row; what it tells in other words is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from sizewise.guards import pii, secrets
+from sizewise.guards.guard import Finding, Guard, Words, apart
+
+NAME = "leakage"
+RUN = 12
+"""Words in a row that nobody says by chance."""
+PIECE = RUN // 2
+"""Any RUN words of a prompt hold one of its pieces of so many words, cut one behind the other."""
+MOST = 2_000
+"""Words of a system prompt that are looked for."""
+KNOWN = 256
+"""System prompts that are remembered, for most requests bring one that was there before."""
+
+WORD = re.compile(r"\S+")
+
+
+def leakage(words: Words) -> Leakage:
+    return Leakage(words.canaries)
+
+
+class Leakage:
+    """As a guard over a text alone it finds canaries, secrets and personal data; `of` a request, what leaks of it."""
+
+    def __init__(self, canaries: tuple[str, ...]) -> None:
+        self._canaries = tuple(each for each in canaries if each.strip())
+        self._prompts: dict[str, Prompt] = {}
+
+    def __call__(self, text: str) -> list[Finding]:
+        return apart([*self._told(text), *_named(pii.find(text)), *_named(secrets.find(text))])
+
+    def of(self, system: str, request: Callable[[], Iterable[str]]) -> Guard:
+        """The guard of replies to a request: `system` are the words of its system prompt, `request` all its texts."""
+        prompt = self._prompts.get(system)
+        if prompt is None:
+            if len(self._prompts) >= KNOWN:
+                self._prompts.clear()
+            prompt = self._prompts[system] = Prompt(system)
+
+        def find(text: str) -> list[Finding]:
+            beside = [*_named(pii.find(text)), *_named(secrets.find(text))]
+            if beside:
+                held = list(request())
+                beside = [each for each in beside if not any(text[each.start : each.end] in one for one in held)]
+            return apart([*self._told(text), *prompt(text), *beside])
+
+        return find
+
+    def _told(self, text: str) -> Iterable[Finding]:
+        for canary in self._canaries:
+            place = text.find(canary)
+            while place >= 0:
+                yield Finding(NAME, "CANARY", place, place + len(canary))
+                place = text.find(canary, place + len(canary))
+
+
+class Prompt:
+    """Where a text repeats a system prompt word for word; case and the space between words do not matter."""
+
+    def __init__(self, system: str) -> None:
+        words = system.lower().split()[:MOST]
+        self._pieces: list[str] = []
+        self._runs: frozenset[str] = frozenset()
+        if len(words) >= RUN:
+            self._pieces = [" ".join(words[place : place + PIECE]) for place in range(0, len(words) - PIECE + 1, PIECE)]
+            self._runs = frozenset(" ".join(words[i : i + RUN]) for i in range(len(words) - RUN + 1))
+
+    def __call__(self, text: str) -> list[Finding]:
+        if not self._pieces or len(text) < RUN * 2:
+            return []
+        said = " ".join(text.lower().split())
+        if not any(piece in said for piece in self._pieces):
+            return []
+        return self._repeated([(match.group().lower(), match.start(), match.end()) for match in WORD.finditer(text)])
+
+    def _repeated(self, spelt: list[tuple[str, int, int]]) -> list[Finding]:
+        found: list[Finding] = []
+        start = end = -1
+        for place in range(len(spelt) - RUN + 1):
+            if " ".join(word for word, _, _ in spelt[place : place + RUN]) in self._runs:
+                if place > end:
+                    found += _span(spelt, start, end)
+                    start = place
+                end = place + RUN - 1
+        return [*found, *_span(spelt, start, end)]
+
+
+def _span(spelt: list[tuple[str, int, int]], start: int, end: int) -> list[Finding]:
+    return [Finding(NAME, "SYSTEM_PROMPT", spelt[start][1], spelt[end][2])] if start >= 0 else []
+
+
+def _named(found: list[Finding]) -> list[Finding]:
+    return [Finding(NAME, each.kind, each.start, each.end, each.score) for each in found]

@@ -1,0 +1,121 @@
+"""Every text within a JSON value, and the value with its texts changed; knows no wire, only which fields hold no words.
+
+A text that is JSON itself (the arguments of a call, the result of a tool) is gone through in turn, so that escapes hide
+nothing and what is changed stays JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from sizewise.errors import BadBody
+
+Change = Callable[[str, str], str]
+"""(a text, the name of the field that holds it) -> the text in its place."""
+
+WORDLESS = frozenset(
+    {
+        *("type", "role", "model", "object", "status", "detail", "media_type", "index", "finish_reason", "format"),
+        *("id", "tool_call_id", "call_id", "tool_use_id", "item_id", "response_id", "previous_response_id"),
+        *("signature", "encrypted_content", "wire", "untold", "headers", "service_tier", "reasoning_effort"),
+    }
+)
+"""Fields whose values are names that both sides go by, or bytes that must come back as they were."""
+
+OPAQUE = 256
+"""Characters without a space from which on a value of `data` and its like is taken for base64."""
+BASE64 = frozenset({"data", "file_data", "url", "image_url", "b64_json"})
+OPENING = frozenset("{[ \n\r\t")
+SHORTEST = 4
+"""Characters of a text in which something could be."""
+DEEPEST = 4
+"""How often JSON may stand in a text of JSON; what lies deeper is read as plain text."""
+
+_any = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+
+def read(raw: Raw, field: str) -> Any:
+    """Raises BadBody where it cannot be gone through: what nobody looked into must not pass as looked into."""
+    try:
+        return _any.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadBody(f"`{field}` cannot be read: nested too deeply, or a number is too large", param=field) from error
+
+
+def texts(value: Any, name: str = "") -> Iterator[str]:
+    """In the order in which they stand, however deep."""
+    waiting: list[tuple[Any, str, int]] = [(value, name, 0)]
+    while waiting:
+        value, name, depth = waiting.pop()
+        kind = type(value)
+        if kind is str:
+            if len(value) < SHORTEST or name in WORDLESS or (name in BASE64 and opaque(value)):
+                continue
+            inner = within(value) if depth < DEEPEST and value[0] in OPENING else None
+            if inner is None:
+                yield value
+            else:
+                waiting.append((inner, name, depth + 1))
+        elif kind is dict:
+            for key, each in reversed(value.items()):
+                waiting.append((each, key, depth))
+                if len(key) > SHORTEST and not key.isidentifier():
+                    waiting.append((key, "", DEEPEST))
+        elif kind is list:
+            waiting.extend((each, name, depth) for each in reversed(value))
+        elif kind is int and value > 999_999_999_999:
+            yield str(value)
+
+
+def changed(value: Any, change: Change, name: str = "", depth: int = 0) -> Any:
+    """`value` with each of its texts as `change` would have it. A number that is no longer one becomes a text.
+
+    Raises RecursionError for what is nested more deeply than Python can go.
+    """
+    kind = type(value)
+    if kind is str:
+        if len(value) < SHORTEST or name in WORDLESS or (name in BASE64 and opaque(value)):
+            return value
+        inner = within(value) if depth < DEEPEST and value[0] in OPENING else None
+        if inner is None:
+            return change(value, name)
+        after = changed(inner, change, name, depth + 1)
+        return value if after == inner and name != "arguments" else _encode(after).decode()
+    if kind is dict:
+        return {
+            change(key, "") if len(key) > SHORTEST and not key.isidentifier() else key: changed(
+                each, change, key, depth
+            )
+            for key, each in value.items()
+        }
+    if kind is list:
+        return [changed(each, change, name, depth) for each in value]
+    if kind is int and value > 999_999_999_999:
+        said = str(value)
+        after = change(said, name)
+        return value if after == said else after
+    return value
+
+
+def within(text: str) -> Any:
+    """The object or list that a text is, where it is one; else None."""
+    text = text.strip()
+    if (text[:1], text[-1:]) not in (("{", "}"), ("[", "]")):
+        return None
+    try:
+        found = _any.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+    return found if isinstance(found, dict | list) else None
+
+
+def opaque(text: str) -> bool:
+    """Whether this is a file in base64, which nobody here looks into."""
+    if text.startswith("data:"):
+        return ";base64," in text[:200]
+    return len(text) >= OPAQUE and " " not in text and "\n" not in text[:OPAQUE]
