@@ -225,11 +225,18 @@ class Client:
     """
 
     def __init__(
-        self, egress: Egress, *, proxies: Proxies | None = None, ca: Path | None = None, idle_s: float = IDLE_S
+        self,
+        egress: Egress,
+        *,
+        proxies: Proxies | None = None,
+        ca: Path | None = None,
+        idle_s: float = IDLE_S,
+        trust: Trust | None = None,
     ) -> None:
+        """`trust` goes before `ca`."""
         self._egress = egress
         self._proxies = proxies or Proxies()
-        self._trust = Trust(ca)
+        self._trust = trust or Trust(ca)
         self._idle_s = idle_s
         self._pools: dict[str, Pool] = {}
 

@@ -18,7 +18,7 @@ from platformdirs import user_cache_path, user_data_path
 from sizewise.endpoints import filled
 from sizewise.errors import ConfigError, nearest
 from sizewise.proxies import Proxies
-from sizewise.settings import File, Policy, Provider, is_reference
+from sizewise.settings import File, Policy, Provider, Tls, is_reference
 from sizewise.table import parse, read, refuse
 
 VARIABLES = (
@@ -144,9 +144,18 @@ def _read(path: Path) -> File:
         file,
         policies=MappingProxyType(policies),
         providers=MappingProxyType(providers),
+        server=replace(file.server, tls=_beside(path.parent, file.server.tls)),
         vault=vault,
         webhooks=MappingProxyType(hooks),
     )
+
+
+def _beside(folder: Path, tls: Tls) -> Tls:
+    """Its files are meant from the folder of the settings."""
+    cert, key, ca = (
+        str(folder / Path(said).expanduser()) if said else "" for said in (tls.cert, tls.key, tls.client_ca)
+    )
+    return replace(tls, cert=cert, key=key, client_ca=ca)
 
 
 def _contradictions(file: File, already: list[str]) -> list[str]:
@@ -157,6 +166,11 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
         wrong.append(f"router.policy: there is no policy {policy!r}. {nearest(policy, policies)}".rstrip())
     if file.sizes.slm >= file.sizes.llm:
         wrong.append(f"sizes: slm begins at {file.sizes.slm:,} parameters, and llm not above it, at {file.sizes.llm:,}")
+    tls = file.server.tls
+    if bool(tls.cert) is not bool(tls.key):
+        wrong.append(f"server.tls.{'key' if tls.cert else 'cert'}: is missing; a certificate and its key go together")
+    if tls.client_ca and not tls.cert:
+        wrong.append("server.tls.client_ca: means nothing without `cert` and `key`")
     for name, hook in file.webhooks.items():
         for key, says in (("url", "where it takes messages"), ("secret", "by what they are signed")):
             place = f"webhooks.{name}.{key}:"

@@ -44,14 +44,27 @@ class Way:
 class Trust:
     """Whom TLS believes: the authorities in the file `ca`, or the system's. Loaded once, when first needed (10 ms)."""
 
-    def __init__(self, ca: Path | None) -> None:
+    def __init__(self, ca: Path | None, only: str = "", own: str = "") -> None:
+        """`only`: a certificate in PEM; the server that has this one is believed, whatever its name, and nobody else.
+        `own`: a file with the certificate that we show, and its key."""
         self._ca = ca
+        self._only = only
+        self._own = own
 
     @cached_property
     def context(self) -> ssl.SSLContext:
         """Verifies names and certificates; ConfigError when the file cannot be read."""
         try:
-            context = ssl.create_default_context(cafile=None if self._ca is None else str(self._ca))
+            if self._only:
+                context = ssl.create_default_context(cadata=self._only)
+                context.check_hostname = False
+                # It need not be its own authority, nor be made by today's rules: it is this very one.
+                context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            else:
+                context = ssl.create_default_context(cafile=None if self._ca is None else str(self._ca))
+            if self._own:
+                context.load_cert_chain(self._own)
         except OSError as why:  # which ssl.SSLError is too
             raise ConfigError(f"{str(self._ca)!r} holds no certificates that can be read", "Name a PEM file.") from why
         context.set_alpn_protocols(["http/1.1"])

@@ -114,6 +114,19 @@ def dollars(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The certificate with which it listens; without one it speaks plain HTTP. Files are meant from this one's folder.
+
+    They are read anew with the settings, and no connection is dropped for that.
+    """
+
+    cert: str = setting("", "File of the certificate in PEM, those between it and its authority behind it.")
+    key: str = setting("", "File of its key, without a password, readable by its owner alone.", hidden=True)
+    client_ca: str = setting("", "File of authorities: a client must show a certificate of theirs. Empty: none.")
+    min_version: Literal["1.2", "1.3"] = setting("1.2", "The oldest TLS that is spoken.")
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """Where Sizewise listens, and what it takes in."""
 
@@ -123,6 +136,7 @@ class Server:
     embedded: bool = setting(True, "Offer the embedded models, in worker processes of this machine.")
     discover: bool = setting(True, "Look for other model servers on this machine at start.")
     fast_lane: bool = setting(True, "Answer the hot route inside the server's protocol class.")
+    tls: Tls = setting(Tls(), "The certificate with which it listens.")
     drain_s: float = setting(30.0, "Seconds that running answers may take after SIGTERM.", least=0, most=3_600)
     body_bytes: int = setting(8_388_608, "Largest request body, in bytes.", least=1_024, most=1_073_741_824)
     body_s: float = setting(

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -53,10 +54,13 @@ class Served:
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)  # lines of its stderr
     key: str = KEY
+    tls: ssl.SSLContext | None = None  # whom to trust, where it speaks TLS
 
     def connection(self, timeout: float = 30) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
         assert parts.hostname is not None
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=self.tls)
         return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
 
     def ask(

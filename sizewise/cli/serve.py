@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +21,12 @@ from sizewise import __version__
 from sizewise.cards import Card
 from sizewise.catalog import probe
 from sizewise.catalog.read import cards
-from sizewise.config import Settings, load
-from sizewise.errors import Outside, SizewiseError
+from sizewise.config import Settings, load, secret
+from sizewise.errors import ConfigError, Outside, SizewiseError
 from sizewise.evals.shadow import Shadows
 from sizewise.gateway.app import app
 from sizewise.gateway.fastlane import lane
+from sizewise.gateway.tls import Certificates
 from sizewise.graphql.door import GraphQL
 from sizewise.house import House, Means, build
 from sizewise.keeper import Keeper
@@ -43,7 +44,11 @@ KEEP_ALIVE_S = 75  # an idle connection is kept this long
 class Live:
     """The house of the moment, and how the next one takes its place."""
 
-    def __init__(self, settings: Settings, means: Means, found: tuple[Card, ...]) -> None:
+    def __init__(
+        self, settings: Settings, means: Means, found: tuple[Card, ...], certificates: Certificates | None = None
+    ) -> None:
+        self.certificates = certificates
+        self.swapped: Callable[[], None] = lambda: None  # called when a new house has taken the old one's place
         self._means = means
         self._found = found  # other servers on this machine, looked for once
         self.house = self._built(settings)
@@ -59,7 +64,13 @@ class Live:
         old = self.house
         settings = load(old.settings.config, old.settings.home)
         server = replace(settings.server, host=old.settings.server.host, port=old.settings.server.port)
-        self.house = self._built(replace(settings, server=server))
+        house = self._built(replace(settings, server=server))
+        if bool(server.tls.cert) is not (self.certificates is not None):
+            raise ConfigError("TLS (server.tls) is turned on and off at start only", "restart Sizewise for that")
+        if self.certificates is not None:
+            self.certificates.renew(server.tls)
+        self.house = house
+        self.swapped()
         old.client.retire()  # requests in flight finish in it
         return self.house
 
@@ -94,6 +105,7 @@ async def _up(settings: Settings, as_json: bool) -> None:
     listening = listen(settings.server.host, settings.server.port)
     port = listening.getsockname()[1]
     settings = replace(settings, server=replace(settings.server, port=port))
+    tls = settings.server.tls
     keeper = Keeper(
         settings.home,
         settings.records,
@@ -108,7 +120,8 @@ async def _up(settings: Settings, as_json: bool) -> None:
         hooks = Hooks()
         means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics, tell=hooks.tell), hooks=hooks)
         found = await probe.found(skip=port) if settings.server.discover else ()
-        live = Live(settings, means, found)
+        certificates = Certificates(tls, settings.home) if tls.cert else None
+        live = Live(settings, means, found, certificates)
         shown = keeper.accounts.first_key(settings.key)
         await _serve(live, listening, shown, as_json)
     finally:
@@ -133,12 +146,16 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
     )
     server = Server(config)
-    note = settings.home / "server.json"
-    url = f"http://{_spelt(settings.server.host)}:{settings.server.port}"
+    note, secured = settings.home / "server.json", live.certificates
+    url = f"http{'s' if secured else ''}://{_spelt(settings.server.host)}:{settings.server.port}"
+    if secured is not None:
+        config.load()
+        config.ssl = secured.context  # which can be renewed; uvicorn's own is read once
     serving = asyncio.create_task(server.serve(sockets=[listening, *(listening.dup() for _ in range(1, ACCEPTS))]))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
-    _write(note, {"url": url, "pid": os.getpid()})
+    live.swapped = lambda: _write(note, {"url": url, "pid": os.getpid(), **_shown(secured)})
+    live.swapped()
     loop = asyncio.get_running_loop()
     if not sys.stdin.isatty():  # with a terminal, SIGHUP says that it was closed: then we end with it
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
@@ -156,6 +173,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     finally:
         warming.cancel()
         note.unlink(missing_ok=True)
+        if secured is not None:
+            secured.close()
         await live.house.means.shadows.stop()
         await live.house.means.hooks.stop()
         await live.house.client.close()
@@ -195,6 +214,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _shown(certificates: Certificates | None) -> dict[str, object]:
+    """By which the verbs of this home know the server, and it them."""
+    return {} if certificates is None else {"cert": certificates.leaf, "own": certificates.own}
+
+
 def _write(note: Path, content: dict[str, object]) -> None:
     note.write_text(json.dumps(content))
 
@@ -211,7 +235,7 @@ def _welcome(house: House, url: str, key: str) -> str:
     """What a newcomer needs: where, with which key, and a line to paste."""
     settings = house.settings
     models = ", ".join(card.name for card in house.cards) or "none yet; `sizewise models` shows what can be pulled"
-    token = settings.home / "admin.token"
+    token, cert = settings.home / "admin.token", settings.server.tls.cert
     bearer = key or ("$SIZEWISE_KEY" if settings.key else f"$(cat '{token}')")
     lines = [
         f"Sizewise {__version__} is up: {url}",
@@ -219,7 +243,7 @@ def _welcome(house: House, url: str, key: str) -> str:
         f"  models   {models}",
         f"  key      {key}   (shown only now: keep it)" if key else f"  key      the one you have; {token} works here",
         "",
-        f"  curl {url}/v1/chat/completions \\",
+        f"  curl {f'--cacert {cert} ' if cert else ''}{url}/v1/chat/completions \\",
         f'    -H "Authorization: Bearer {bearer}" \\',
         """    -H "Content-Type: application/json" \\""",
         """    -d '{"model": "auto", "messages": [{"role": "user", "content": "Say hello in five words."}]}'""",

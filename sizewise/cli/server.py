@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from sizewise.client import Client, Response, Timeouts
 from sizewise.config import Settings
+from sizewise.dial import Trust
 from sizewise.egress import CLASSES, Egress
 from sizewise.errors import BadRequest, Outside, SizewiseError, Upstream
 
@@ -37,6 +38,7 @@ class Server:
     key: str = field(repr=False)
     settings: Settings
     elsewhere: bool = False
+    trust: Trust | None = None
 
     @asynccontextmanager
     async def post(self, path: str, body: object, **headers: str) -> AsyncIterator[Response]:
@@ -76,7 +78,8 @@ class Server:
     ) -> AsyncIterator[Response]:
         egress = Egress({self.url: "anyone"}, dict.fromkeys(CLASSES, "anyone"))  # the user named this server
         try:
-            async with Client(egress, proxies=self.settings.proxies, ca=self.settings.ca) as client:
+            settings = self.settings
+            async with Client(egress, proxies=settings.proxies, ca=settings.ca, trust=self.trust) as client:
                 endpoint = client.endpoint(self.url)
                 async with await endpoint.request(
                     method, path, body, headers, why="the command line", data_class="confidential", timeouts=PATIENT
@@ -109,7 +112,8 @@ def running(settings: Settings) -> Server | None:
         key = (settings.home / "admin.token").read_text("ascii").strip()
     except (OSError, ValueError):  # not there, or half written
         return None
-    return Server(note.url.rstrip("/"), key, settings) if _alive(note.pid) else None
+    trust = Trust(None, note.cert, note.own) if note.cert else None
+    return Server(note.url.rstrip("/"), key, settings, trust=trust) if _alive(note.pid) else None
 
 
 class _Note(Struct):
@@ -117,6 +121,8 @@ class _Note(Struct):
 
     url: str
     pid: int
+    cert: str = ""  # of a server that speaks TLS, in PEM
+    own: str = ""  # the file of the certificate to show it
 
 
 class _Ready(Struct):

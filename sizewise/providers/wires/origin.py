@@ -21,6 +21,7 @@ class Origin(Struct, frozen=True):
 
     `rough` says that some of it is said, but not exactly. `headers` are those of the client's that an upstream of the
     same wire gets, and no other.
+    `limit` is what its wire calls the most tokens of an answer.
     """
 
     wire: str
@@ -28,6 +29,7 @@ class Origin(Struct, frozen=True):
     untold: list[str] = []
     rough: bool = False
     headers: dict[str, str] = {}
+    limit: str = "max_tokens"
 
     @property
     def alike(self) -> bool:
@@ -44,6 +46,13 @@ def origin(fields: Fields, wire: str) -> Origin | None:
         return None
     found = msgspec.json.decode(fields[FIELD], type=Origin)
     return found if found.wire == wire else None
+
+
+def with_limit(field: Raw, tokens: Raw) -> Raw:
+    """The same original with an answer of so many tokens at most."""
+    found = msgspec.json.decode(field, type=Origin)
+    body = msgspec.json.decode(found.body, type=Fields) | {found.limit: tokens}
+    return msgspec.structs.replace(found, body=Raw(msgspec.json.encode(body))).field()
 
 
 def without(fields: Fields) -> Fields:

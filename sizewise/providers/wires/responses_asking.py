@@ -117,7 +117,8 @@ class Asked(Struct):
             raise BadBody("the body is nested too deeply", "flatten it") from error
         if not messages:
             raise BadBody("`input` says nothing that a model could answer", "send a text or a message", param="input")
-        fields[FIELD] = Origin(NAME, Raw(_encode(sent)), reading.untold, reading.rough).field()
+        original = Origin(NAME, Raw(_encode(sent)), reading.untold, reading.rough, limit="max_output_tokens")
+        fields[FIELD] = original.field()
         schema, logprobs = "response_format" in fields, "logprobs" in fields
         limit, tools = seen.max_output_tokens, bool(seen.tools)
         return Chat(seen.model, messages, fields, seen.stream is True, False, limit, 1, logprobs, tools, schema)
