@@ -95,6 +95,7 @@ class Chosen(Struct, frozen=True):
     why: str
     attempts: int
     policy: str = ""
+    data_class: DataClass | None = None  # by which it was decided who may
 
 
 class Finished(Struct, frozen=True):

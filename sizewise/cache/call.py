@@ -112,7 +112,7 @@ class Follower:
             event = call.events[seen]
             seen += 1
             if isinstance(event, Chosen):
-                await self._send(Chosen(event.model, f"{self._why}: {event.why}", 0, event.policy))
+                await self._send(Chosen(event.model, f"{self._why}: {event.why}", 0, event.policy, event.data_class))
             elif self._streams and isinstance(event, Word):
                 await self._send(event)
         reply = await asyncio.shield(call.task)

@@ -158,7 +158,7 @@ async def _given(held: Held, ask: Ask, send: Send) -> Reply:
     answer = unpacked(held.answer)
     age = max(0, round(monotonic() - held.at))
     why = f"the same question was answered {age} s ago (exact cache)"
-    await send(Chosen(answer.chosen.model, why, 0, answer.chosen.policy))
+    await send(Chosen(answer.chosen.model, why, 0, answer.chosen.policy, answer.chosen.data_class))
     if isinstance(ask.what, Chat) and ask.what.stream:
         for word in answer.events():
             await send(word)

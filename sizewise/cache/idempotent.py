@@ -105,7 +105,7 @@ class Idempotent:
             )
         answer = unpacked(kept.answer)
         chosen = answer.chosen
-        await call.put(Chosen(chosen.model, f"{AGAIN}: {chosen.why}", 0, chosen.policy))
+        await call.put(Chosen(chosen.model, f"{AGAIN}: {chosen.why}", 0, chosen.policy, chosen.data_class))
         for word in answer.events() if call.streams else ():
             await call.put(word)
         return answer.reply

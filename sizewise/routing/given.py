@@ -9,6 +9,7 @@ import msgspec
 
 from sizewise.answer import Chosen, Result, Send
 from sizewise.chat import Reply
+from sizewise.egress import DataClass
 from sizewise.errors import SizewiseError
 from sizewise.routing.attempts import Try, by_code, cut, filled
 from sizewise.routing.policy import Outcome
@@ -18,11 +19,12 @@ from sizewise.routing.rewrite import joined, marked, reply_without_logprobs, wit
 class Given:
     """`prompt` is the estimate of the prompt's tokens, for replies that count nothing."""
 
-    __slots__ = ("_policy", "chosen", "prompt", "send", "shown", "tries")
+    __slots__ = ("_data_class", "_policy", "chosen", "prompt", "send", "shown", "tries")
 
-    def __init__(self, send: Send, policy: str, prompt: int) -> None:
+    def __init__(self, send: Send, policy: str, prompt: int, data_class: DataClass | None = None) -> None:
         self.send = send
         self._policy = policy
+        self._data_class = data_class
         self.prompt = prompt
         self.tries: list[Try] = []
         self.chosen = False  # the client has been told who answers
@@ -68,7 +70,7 @@ class Given:
 
     async def _choose(self, one: Try, why: str) -> None:
         self.chosen = True
-        await self.send(Chosen(one.card.name, why, len(self.tries), self._policy))
+        await self.send(Chosen(one.card.name, why, len(self.tries), self._policy, self._data_class))
 
     def _reply(self, one: Try, reply: Reply, degraded: str) -> Reply:
         if reply.usage.estimated:

@@ -14,13 +14,16 @@ from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Guarded, Sen
 from sizewise.chat import Chat, Reply
 from sizewise.db import Row
 from sizewise.egress import DataClass
-from sizewise.errors import SizewiseError
+from sizewise.errors import Forbidden, NoModelFits, OverBudget, SizewiseError
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.rows import PROCESS_BITS
 from sizewise.writer import Entry
 
+DECIDED = (Forbidden, NoModelFits, OverBudget)
+"""Refusals of ours, whose words are the reason of a decision; an upstream's words may repeat the prompt."""
 CANCELLED = 499
 """The status of a request whose client left; nginx's number, for there is no official one."""
+Keep = Callable[[int, Ask, Reply | None], None]
 ASKED = 200
 WHY = 500
 """Characters kept of what a client or a model may have made long: the name asked for, a reason."""
@@ -45,17 +48,21 @@ class Recorded:
         write: Callable[[Entry], None],
         metrics: Metrics,
         numbers: Iterator[int],
+        keep: Keep | None = None,
     ) -> None:
-        """`write` accepts rows without waiting (Keeper.put). `numbers`: ids() of this process; they outlive Houses."""
+        """`write` accepts rows without waiting (Keeper.put). `numbers`: ids() of this process; they outlive Houses.
+
+        `keep` takes the contents of a record, without waiting; None: nobody does."""
         self._answer = answer
         self._write = write
         self._metrics = metrics
         self._numbers = numbers
+        self._keep = keep
 
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         heard = Heard(send)
         reply: Reply | None = None
-        status, error = 500, "internal_error"
+        status, error, refused = 500, "internal_error", ""
         self._metrics.in_flight += 1
         try:
             reply = await self._answer(ask, heard.hear)
@@ -63,20 +70,21 @@ class Recorded:
             return reply
         except SizewiseError as failed:
             status, error = failed.status, failed.code
+            refused = failed.message if isinstance(failed, DECIDED) else ""
             raise
         except asyncio.CancelledError:
             status, error = CANCELLED, "cancelled"
             raise
         finally:
             self._metrics.in_flight -= 1
-            self._book(ask, heard, reply, status, error)
+            self._book(ask, heard, reply, status, error, refused)
 
-    def _book(self, ask: Ask, heard: Heard, reply: Reply | None, status: int, error: str) -> None:
+    def _book(self, ask: Ask, heard: Heard, reply: Reply | None, status: int, error: str, refused: str) -> None:
         total_s = perf_counter() - ask.started
         number = next(self._numbers)
         caller, what, chosen = ask.caller, ask.what, heard.chosen
         policy = (chosen.policy if chosen is not None and chosen.policy else policy_asked(ask))[:ASKED]
-        model, why = (chosen.model, chosen.why[:WHY]) if chosen is not None else ("", "")
+        model, why = (chosen.model, chosen.why[:WHY]) if chosen is not None else ("", refused[:WHY])
 
         input = output = cached = cache_write = reasoning = 0
         estimated = False
@@ -120,11 +128,13 @@ class Recorded:
             total_s * 1e3,
             type(what) is Chat and what.stream,
             "" if reply is None else reply.degraded[:WHY],
-            _data_class(ask),
+            (chosen.data_class if chosen is not None else None) or _data_class(ask),
             noted(heard.guarded)[:WHY] if heard.guarded else "",
         )
         tries = [_attempt(number, place, ask, tried) for place, tried in enumerate(heard.tried, 1)]
         self._write((("records", [record]), ("attempts", tries)) if tries else (("records", [record]),))
+        if self._keep is not None:
+            self._keep(number, ask, reply)
         self._metrics.request(model, policy if model else "", status, total_s, first, heard.tried)
         for event in heard.guarded:
             self._metrics.guarded(event)

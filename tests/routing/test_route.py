@@ -61,7 +61,7 @@ def test_a_named_model_answers_and_its_words_pass_as_they_come() -> None:
     assert reply.text == routing.client.text == "one two"
     kinds = [type(event) for event in routing.client.events]
     assert kinds == [Chosen, Text, Text, Finished, Tried]
-    assert routing.client.chosen == Chosen("echo/small", "asked for by name", 1, "fixed")
+    assert routing.client.chosen == Chosen("echo/small", "asked for by name", 1, "fixed", "internal")
 
 
 def test_an_attempt_is_booked_with_its_exact_cost_and_its_times() -> None:

@@ -12,7 +12,7 @@ from msgspec import Raw
 from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Send, Text, ToolDelta, Tried, Wishes, quiet
 from sizewise.caller import Caller
 from sizewise.chat import Chat, Choice, Embed, Message, Reply, Usage
-from sizewise.errors import BadRequest, NoModelFits, UpstreamDown
+from sizewise.errors import BadRequest, Forbidden, NoModelFits, UpstreamDown, UpstreamRefused
 from sizewise.keeper import Keeper
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
@@ -243,3 +243,16 @@ def test_requests_that_share_a_clients_trace_are_all_kept(tmp_path: Path) -> Non
     found = asyncio.run(scene())
     assert len({whole.record.id for whole in found}) == 50
     assert all(len(whole.attempts) == 1 for whole in found)
+
+
+def test_a_refusal_of_ours_is_written_with_its_reason_and_an_upstreams_words_are_not(tmp_path: Path) -> None:
+    why = "cloud/m is at place 'anyone', and confidential data may go no further than 'machine'"
+    refused = booked(tmp_path / "a", saying(error=Forbidden(why))).record
+    assert (refused.error, refused.why, refused.model) == ("forbidden", why, "")
+    parrot = booked(tmp_path / "b", saying(error=UpstreamRefused(f"cannot read {SECRET!r}"))).record
+    assert (parrot.error, parrot.why) == ("upstream_refused", "")
+
+
+def test_the_class_by_which_it_was_decided_is_written(tmp_path: Path) -> None:
+    chosen = Chosen("here/small", "w", 1, "default", "confidential")
+    assert booked(tmp_path, saying(chosen, SMALL)).record.data_class == "confidential"

@@ -25,7 +25,7 @@ def asked(path: Path, answers: list[Answer], policy: str = "mine") -> list[Spent
     with database.write() as connection:
         for number, (model, read, said, own, cost) in enumerate(answers):
             id = (NOW * 1000 + number) << PROCESS_BITS
-            asked = (1, read, said, 0, 0, 0, False, cost, None, 1.0, False, "", None)
+            asked = (1, read, said, 0, 0, 0, False, cost, None, 1.0, False, "", None, "")
             record = (id, "t", "p", "k", "aa", NOW, "chat", "auto", policy, model, "", 200, "", *asked)
             tried = (
                 id,
