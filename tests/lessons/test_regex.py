@@ -8,8 +8,8 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from re import _constants as op  # type: ignore[attr-defined]  # how Python itself reads a pattern
-from re import _parser as parser  # type: ignore[attr-defined]  # the same
+from re import _constants as op  # how Python itself reads a pattern
+from re import _parser as parser  # the same
 from typing import Any, NamedTuple
 
 import pytest
@@ -159,7 +159,7 @@ def slow(found: Found) -> str:
                 if binary:
                     text = text.encode("latin-1", "replace")
                 for method in found.used:
-                    if (took := _timed(found.pattern, method, text)) > SECONDS:
+                    if _timed(found.pattern, method, text) > SECONDS:
                         return (
                             f"{found.where}.{method} takes too long for {size} characters of {start!r} + {piece!r}..."
                         )

@@ -1,0 +1,127 @@
+"""Requests that a client would have the server send: to nobody whom the settings do not name (CVE-2024-6587)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from sizewise.egress import Egress, origin
+from sizewise.errors import ConfigError, EgressDenied
+from sizewise.testing.upstream import Upstream
+from tests.cli.terminal import sizewise
+from tests.gateway.doors import CHAT, SECRET, question
+from tests.lessons.conftest import Trap
+from tests.served import Served, serving
+
+ADDRESSES = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "a@127.0.0.1", "2130706433", "127.1", "0x7f.1")
+"""Spellings of this machine, where the trap is."""
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_07_a_url_of_the_client_s_choice_gets_neither_the_key_nor_a_call(
+    served: Served, upstream: Upstream, trap: Trap, address: str
+) -> None:
+    url, before = f"http://{address}:{trap.port}/v1", len(upstream.seen.bodies)
+    fields = dict.fromkeys(
+        ("api_base", "base_url", "api_url", "url", "endpoint", "proxy", "webhook", "callback_url"), url
+    )
+    headers: dict[str, Any] = {
+        "x_base_url": url,
+        "x_forwarded_host": f"{address}:{trap.port}",
+        "forwarded": f"host={address}:{trap.port}",
+    }
+    for model in ("whole/well", "echo/small", f"{url}/well", f"custom_openai/{url}"):
+        answer = served.ask(CHAT, question("hi", model, **fields, sizewise=None), **headers)
+        assert answer.status in (200, 400, 404), answer.body
+    assert len(upstream.seen.bodies) == before + 1, "the one that is named in the settings"
+    assert upstream.seen.headers[-1]["authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_07_pictures_files_and_tools_are_fetched_by_nobody(served: Served, trap: Trap, address: str) -> None:
+    for scheme in ("http", "file", "ftp", "gopher"):
+        url = f"{scheme}://{address}:{trap.port}/a.png"
+        parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "file", "file": {"file_url": url}}]
+        parts.append({"type": "text", "text": f"see {url}"})
+        said: list[dict[str, Any]] = [{"role": "user", "content": parts}]
+        tools = [{"type": "mcp", "server_url": url}, {"type": "function", "function": {"name": "get", "url": url}}]
+        for model in ("echo/small", "whole/well", "auto"):
+            assert served.ask(CHAT, {"model": model, "messages": said, "tools": tools}).status < 500
+        image = {"type": "image", "source": {"type": "url", "url": url}}
+        message = {"model": "echo/small", "max_tokens": 9, "messages": [{"role": "user", "content": [image]}]}
+        assert served.ask("/v1/messages", message).status < 500
+        item = [
+            {
+                "role": "user",
+                "content": [{"type": "input_image", "image_url": url}, {"type": "input_file", "file_url": url}],
+            }
+        ]
+        assert served.ask("/v1/responses", {"model": "echo/small", "input": item, "tools": tools}).status < 500
+        assert served.ask("/v1/embeddings", {"model": "echo/vectors", "input": url}).status == 200
+
+
+def test_07_a_redirect_is_followed_by_nobody(trap: Trap, tmp_path: Any) -> None:
+    """LiteLLM followed them, and took the key along."""
+    ready, ports, seen = threading.Event(), [], []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(int(line[16:]) for line in head.lower().split("\r\n") if line.startswith("content-length: "))
+        seen.append(await reader.readexactly(length))
+        status = ("301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent")[len(seen) % 5]
+        to = f"http://127.0.0.1:{trap.port}/v1/chat/completions"
+        writer.write(f"HTTP/1.1 {status}\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async def listen() -> None:
+        server = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
+        ports.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        await server.serve_forever()
+
+    threading.Thread(target=lambda: asyncio.run(listen()), daemon=True).start()
+    assert ready.wait(10)
+    config = f"""
+[server]
+embedded = false
+discover = false
+[providers.elsewhere]
+base_url = "http://127.0.0.1:{ports[0]}/v1"
+key = "env:UPSTREAM_KEY"
+models = ["it"]
+"""
+    with serving(tmp_path, config, UPSTREAM_KEY=SECRET) as house:
+        for _ in range(5):
+            answer = house.chat("elsewhere/it")
+            assert answer.status in (502, 503) and SECRET.encode() not in answer.body
+        assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "address", ["a@127.0.0.1", "a:b@127.0.0.1", "127.0.0.1\\@evil.example", "127.0.0.1 .evil", "127.0.0.1:0"]
+)
+def test_07_an_address_with_a_mask_on_is_no_address(address: str) -> None:
+    with pytest.raises(ConfigError):
+        origin(f"http://{address}/v1")
+
+
+@pytest.mark.parametrize(
+    "address", ["[::ffff:127.0.0.1]", "[::1]", "localhost", "2130706433", "127.1", "0.0.0.0", "127.0.0.1.nip.io"]
+)
+def test_07_a_second_spelling_of_a_place_that_was_declared_is_not_declared(address: str) -> None:
+    """Nothing is guessed from an address, and none is looked up to decide: a name that is rebound gains nothing."""
+    egress = Egress({"http://127.0.0.1:9": "machine"}, {"public": "anyone"})
+    with pytest.raises(EgressDenied):
+        egress.check(origin(f"http://{address}:9"), why="ask", data_class="public")
+
+
+def test_07_not_even_the_settings_may_hold_a_password_in_a_url(tmp_path: Any) -> None:
+    (tmp_path / "sizewise.toml").write_text(
+        '[providers.x]\nbase_url = "http://a:secret-word@127.0.0.1/v1"\nmodels = ["m"]\n'
+    )
+    done = sizewise("models", "list", home=tmp_path)
+    assert done.code == 2 and "secret-word" not in done.err + done.out
