@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -23,6 +23,19 @@ class Guard(Protocol):
     within it, and do not overlap."""
 
     def __call__(self, text: str) -> list[Finding]: ...
+
+
+Origin = Literal["person", "others", "owner"]
+"""Who wrote a text of a request: the person who asks; somebody whom a tool has read; who set the conversation up, and
+the model itself."""
+
+
+@runtime_checkable
+class Sighted(Protocol):
+    """A guard for which it matters who wrote a text."""
+
+    def by(self, origin: Origin) -> Guard | None:
+        """The guard of such texts; None where they are not looked at."""
 
 
 class Topic(Struct, frozen=True):

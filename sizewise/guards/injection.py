@@ -14,7 +14,7 @@ from itertools import accumulate
 from math import exp
 from typing import Literal
 
-from sizewise.guards.guard import Finding, Words, apart
+from sizewise.guards.guard import Finding, Guard, Origin, Words, apart
 from sizewise.guards.hidden import hidden
 from sizewise.guards.injection_words import (
     FORMAT,
@@ -119,6 +119,13 @@ class Injection:
             if all(each.end <= other.start or each.start >= other.end for other in covert)
         ]
         return apart([*covert, *plainly])
+
+    def by(self, origin: Origin) -> Guard | None:
+        """What the owner of the conversation and the model wrote is no injection, however much it commands."""
+        if origin == "owner":
+            return None
+        kind: Kind = "DIRECT" if origin == "person" else "INDIRECT"
+        return self if kind == self._kind else Injection(kind, self._model)
 
     def _placed(self, text: str, found: list[tuple[float, int, int]]) -> Iterator[Finding]:
         """The surest windows that do not overlap, as characters."""

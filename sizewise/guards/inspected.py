@@ -17,11 +17,12 @@ from sizewise.answer import Answerer, Ask, Done, Found, Guarded, Send, Wishes
 from sizewise.chat import Chat, Embed, Reply, Usage
 from sizewise.egress import DataClass, strictest
 from sizewise.errors import Blocked
-from sizewise.guards.guard import Guard
+from sizewise.guards.guard import Guard, Sighted
 from sizewise.guards.leakage import Leakage
 from sizewise.guards.masks import ORIGIN, PLAIN
 from sizewise.guards.outgoing import Outgoing, cleared
 from sizewise.guards.texts import read, texts
+from sizewise.guards.untrusted import origins
 
 Counts = Counter[tuple[str, str]]
 TOLD: dict[str, Done] = {"flag": "flagged", "mask": "flagged", "local": "local", "block": "blocked"}
@@ -30,8 +31,8 @@ TOLD: dict[str, Done] = {"flag": "flagged", "mask": "flagged", "local": "local",
 class Rules(Struct, frozen=True):
     """What holds under one policy. `active` guards look at requests; `hiding` ones of them mask.
 
-    `actions` is by guard; `leakage` what is done about replies; `detected` the class of data that a guard's finding
-    makes of a request.
+    `sighted` ones look at messages, and at each by whom it is from. `actions` is by guard; `leakage` what is done about
+    replies; `detected` the class of data that a guard's finding makes of a request.
     """
 
     active: tuple[tuple[str, Guard], ...]
@@ -39,6 +40,7 @@ class Rules(Struct, frozen=True):
     hiding: frozenset[str]
     leakage: str
     detected: dict[str, DataClass]
+    sighted: tuple[tuple[str, Sighted], ...] = ()
 
 
 def words(what: Chat | Embed) -> Iterator[str]:
@@ -65,6 +67,11 @@ def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
             found = guard(text)
             if found:
                 counts.update((name, each.kind) for each in found)
+    if rules.sighted:
+        for origin, text in origins(ask.what):
+            for name, guard_of in rules.sighted:
+                if one := guard_of.by(origin):
+                    counts.update((name, each.kind) for each in one(text))
     if not counts:
         return replace(ask, found=Found(ask.what, rules.hiding, True)), counts
     guards = {name for name, _ in counts}

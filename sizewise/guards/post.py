@@ -8,7 +8,7 @@ from typing import Protocol
 from sizewise.answer import Answerer, Ask
 from sizewise.chat import Chat, Embed
 from sizewise.errors import ConfigError
-from sizewise.guards.guard import Guard, Topic, Words
+from sizewise.guards.guard import Guard, Sighted, Topic, Words
 from sizewise.guards.inspected import Counts, Inspected, Rules, look, refuse
 from sizewise.guards.leakage import Leakage
 from sizewise.guards.masked import Connect, Masking
@@ -59,10 +59,12 @@ class Post:
                 )
 
     def _rules(self, actions: Mapping[str, str]) -> Rules:
-        active = tuple((name, guard) for name, guard in self._guards.items() if actions.get(name, "off") != "off")
+        wanted = [(name, guard) for name, guard in self._guards.items() if actions.get(name, "off") != "off"]
+        sighted = tuple((name, guard) for name, guard in wanted if isinstance(guard, Sighted))
+        active = tuple((name, guard) for name, guard in wanted if not isinstance(guard, Sighted))
         hiding = frozenset(name for name, _ in active if actions[name] == "mask")
         detected = {_bare(name): each for name, each in self._wanted.detected.items()}
-        return Rules(active, dict(actions), hiding, actions["leakage"], detected)
+        return Rules(active, dict(actions), hiding, actions["leakage"], detected, sighted)
 
     def rules(self, ask: Ask) -> Rules:
         if not self._own:

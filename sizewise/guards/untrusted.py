@@ -10,21 +10,17 @@ import re
 from base64 import b64encode
 from collections.abc import Collection, Iterator
 from secrets import token_hex
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from sizewise.chat import Chat, Embed
+from sizewise.guards.guard import Origin
 
 SIGN = "\ue000"
 """Stands between the words of a text that is marked throughout: of Unicode's private use, so in no text by itself."""
 _SPACE = re.compile(r"\s+")
 _APART = re.compile(r"[\W_]+")
-
-Origin = Literal["person", "others", "owner"]
-"""Who wrote a text of a request: the person who asks; somebody whom a tool has read; who set the conversation up, and
-the model itself."""
 
 
 class Marked(Struct, frozen=True):
