@@ -169,7 +169,8 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     answer = Admitted(answer, means.keeper.accounts.keys)
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = post.inspected(answer)
-    answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers)
+    keep = means.keeper.contents.put if settings.records.contents else None
+    answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
     shadow.answer = answer
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()

@@ -27,6 +27,9 @@ from sizewise.cache import kept as leases
 from sizewise.cache import rows as cache
 from sizewise.cache.kept import Kept
 from sizewise.cache.rows import Lease
+from sizewise.contents import rows as contents
+from sizewise.contents.kept import Content
+from sizewise.contents.kept import Kept as Contents
 from sizewise.conversations import rows as conversations
 from sizewise.conversations import state
 from sizewise.conversations.state import Stored
@@ -95,10 +98,14 @@ class Keeper:
                 evals.Forgetting(kept.keep_days, kept.max_rows),
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
+                Expiry(
+                    contents.CONTENTS, kept.contents_days * DAY_MS, kept.contents_max_rows, kept.contents_max_bytes
+                ),
             ],
         )
         self.accounts = Register(self._read, self._writer.write, self._writer.perform, self.admin)
-        tables = (conversations.SEALED, cache.SEALED)
+        tables = (conversations.SEALED, cache.SEALED, contents.SEALED)
+        self.contents = Contents(self._vault, self._writer.perform, kept.contents_row_bytes)
         self.resealing = Resealing(self._vault, keys, tables, self._read, self._writer.perform)
         self._aside = ThreadPoolExecutor(4, "sizewise-vault")  # a key service that is slow delays what it seals alone
         self._aside.submit(self._vault.probe)
@@ -107,6 +114,7 @@ class Keeper:
 
     def close(self) -> None:
         """Writes what waits, then lets go of the home."""
+        self.contents.close()
         self.resealing.close()
         self._aside.shutdown(cancel_futures=True)
         self._writer.close()
@@ -141,7 +149,7 @@ class Keeper:
         """What limps, in words: `cannot write records: ...`; empty when all is well."""
         if self._vault.ill:
             self._aside.submit(self._vault.probe)
-        return "; ".join(filter(None, (self._writer.trouble, self._vault.trouble)))
+        return "; ".join(filter(None, (self._writer.trouble, self._vault.trouble, self.contents.trouble)))
 
     async def records(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
         """The newest `limit` (1..1000) records, newest first; what was accepted just now is among them."""
@@ -160,6 +168,11 @@ class Keeper:
         """What answers by these policies took since unix ms."""
         await self._settled()
         return await asyncio.to_thread(self._read, lambda c: telemetry.spent(c, tenant, since, policies))
+
+    async def content(self, record: int, tenant: str) -> Content | None:
+        """What was asked and said; None where nothing was kept, or no longer. Raises VaultLocked, StoreFailed."""
+        sealed = await asyncio.to_thread(self._read, lambda c: contents.find(c, tenant, record))
+        return None if sealed is None else await self._sealing(self.contents.opened, sealed, tenant, record)
 
     async def _settled(self) -> None:
         if not self._writer.trouble:  # an ill disk can still be read
@@ -264,7 +277,7 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    rooms = (accounts, audit, telemetry, keyring, conversations, cache, evals)
+    rooms = (accounts, audit, telemetry, keyring, conversations, cache, contents, evals)
     return connect(url or file(str(path)), [room.SCHEMA for room in rooms])
 
 

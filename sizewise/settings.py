@@ -414,6 +414,16 @@ class Records:
     keep_days: int = setting(30, "Days until a record is deleted.", least=1, most=36_500)
     max_rows: int = setting(5_000_000, "Records kept at most; the oldest go first.", least=1_000)
     flush_ms: int = setting(50, "Milliseconds that an accepted record may wait in memory.", least=1, most=10_000)
+    contents: bool = setting(
+        False,
+        "Keep the prompts and replies too, sealed per organisation. Off, for what is not kept cannot be lost.",
+    )
+    contents_days: int = setting(7, "Days until they are deleted.", least=1, most=36_500)
+    contents_max_rows: int = setting(100_000, "Requests whose contents are kept at most; the oldest go first.", least=1)
+    contents_max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)
+    contents_row_bytes: int = setting(
+        262_144, "Bytes kept of one prompt, and of one reply; the rest is cut.", least=1_024, most=67_108_864
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`sizewise records`: what happened, newest first; counts and decisions, for nobody keeps the words."""
+"""`sizewise records`: what happened, newest first; the words too, where they are kept and one may read them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ _FIELDS = f"""trace at door key project asked policy model why status error stre
 LIST = f"""query ($last: Int, $model: String, $status: Int) {{
   records(last: $last, model: $model, status: $status) {{ {_FIELDS} }}
 }}"""
+CONTENTS = """query ($trace: String!) {
+  records: record(trace: $trace) { trace door contents { asked said cut } }
+}"""
 ONE = f"""query ($trace: String!) {{
   records: record(trace: $trace) {{
     {_FIELDS}
@@ -88,6 +91,22 @@ class Told(Struct):
     records: list[Record]
 
 
+class Contents(Struct):
+    asked: str
+    said: str | None
+    cut: bool
+
+
+class Opened(Struct):
+    trace: str
+    door: str
+    contents: Contents | None
+
+
+class AllOpened(Struct):
+    records: list[Opened]
+
+
 class Feedback(Struct):
     trace: str
     policy: str
@@ -107,6 +126,7 @@ class Noted(Struct):
 @click.option("-m", "--model", help="Only those that this model answered.")
 @click.option("--status", type=int, help="Only those with this HTTP status.")
 @click.option("--feedback", "score", type=float, metavar="SCORE", help="Say of TRACE's answer: 0 is bad, 1 is good.")
+@click.option("--contents", is_flag=True, help="Show what was asked and said, where it is kept.")
 @click.option("--kind", default="user", help="What kind of feedback, in a word. [user]")
 @served
 def records(
@@ -116,6 +136,7 @@ def records(
     model: str | None,
     status: int | None,
     score: float | None,
+    contents: bool,
     kind: str,
 ) -> None:
     """What happened, newest first.
@@ -130,6 +151,9 @@ def records(
     wanted = trace or named
     if score is not None:
         _say(wanted, score, kind)
+        return
+    if contents:
+        _open(wanted)
         return
     found = server()
     if wanted:
@@ -157,6 +181,25 @@ def _say(trace: str | None, score: float, kind: str) -> None:
         return
     for each in told:
         click.echo(f"{each.model} gets {each.score:g} ({each.kind}) for {each.trace[:SHORT]}")
+
+
+def _open(trace: str | None) -> None:
+    if not trace:
+        raise BadRequest("contents are those of a record", "name its TRACE: sizewise records TRACE --contents")
+    told = asyncio.run(server().graphql(CONTENTS, AllOpened, trace=trace)).records
+    found = [each for each in told if each.contents is not None]
+    if not found:
+        hint = "they are kept where [records] says `contents = true`, and for as long as it says"
+        raise UnknownPath(f"nothing is kept of what was asked and said under {trace!r}", hint)
+    if wants_json():
+        write_json(msgspec.to_builtins({"records": found}))
+        return
+    for each in found:
+        assert each.contents is not None
+        click.echo(each.contents.asked)
+        click.echo(each.contents.said or "nothing was said")
+        if each.contents.cut:
+            click.echo("the rest was too long to be kept", err=True)
 
 
 def _list(records: list[Record]) -> None:

@@ -1,9 +1,11 @@
-"""Rows of what happened, told in the words of schema.graphql; counts and decisions only, there is no prompt to tell."""
+"""Rows of what happened, told in the words of schema.graphql; contents only where they are kept, and only to few."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
+from sizewise.audit.chain import Deed
 from sizewise.graphql.context import Context, unhurried
 from sizewise.graphql.told import Told
 from sizewise.money import dollars
@@ -28,7 +30,8 @@ async def records(
 async def record(context: Context, trace: str) -> list[Told]:
     context.take(100)
     return [
-        _whole(each) for each in await context.house.means.keeper.trace(trace, context.caller.tenant, _project(context))
+        _whole(context, each)
+        for each in await context.house.means.keeper.trace(trace, context.caller.tenant, _project(context))
     ]
 
 
@@ -37,8 +40,21 @@ def _project(context: Context) -> str:
     return "" if context.caller.wide else context.caller.project
 
 
-def _whole(whole: Whole) -> Told:
-    return {**_record(whole.record), "attempts": [_attempt(each) for each in whole.attempts]}
+def _whole(context: Context, whole: Whole) -> Told:
+    """`contents` are opened only where they were asked for."""
+    found: Told = {**_record(whole.record), "attempts": [_attempt(each) for each in whole.attempts]}
+    return {**found, "contents": partial(_contents, context, whole.record)}
+
+
+async def _contents(context: Context, record: Record, info: object) -> Told | None:
+    """Who reads them leaves a line in the trail."""
+    context.may("read_contents")
+    keeper, caller = context.house.means.keeper, context.caller
+    found = await keeper.content(record.id, record.tenant)
+    if found is None:
+        return None
+    await keeper.note(Deed(caller.tenant, caller.user or caller.key, "read_contents", f"record:{record.trace}"))
+    return {"asked": found.asked, "said": found.said, "cut": found.cut}
 
 
 def _record(record: Record) -> Told:
@@ -64,6 +80,7 @@ def _record(record: Record) -> Told:
         "totalMs": record.total_ms,
         "tried": record.attempts,
         "attempts": None,
+        "contents": None,
     }
 
 
