@@ -156,6 +156,10 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
+AS_IT_IS = (b"x-content-type-options", b"nosniff")
+"""No browser shall take an answer for a page."""
+
+
 class AsgiOut:
     """A door's `Out` on ASGI's `send`."""
 
@@ -167,7 +171,7 @@ class AsgiOut:
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.begun = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, AS_IT_IS]})
 
     async def _body(self, data: bytes, more: bool) -> None:
         message: dict[str, Any] = {"type": "http.response.body", "body": data, "more_body": more}

@@ -34,6 +34,7 @@ USUAL_HEAD = 4096  # bytes in which an offer of HTTP/2 is looked for
 PIPELINE = 16  # requests that may wait on one connection before reading stops
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 _CLOSE = b"connection: close\r\n"
+_AS_IT_IS = b"x-content-type-options: nosniff\r\n"  # no browser shall take an answer for a page
 
 
 class Trailers:
@@ -135,7 +136,7 @@ class Cycle:
     # ---- Out
 
     def _head(self, status: int, headers: Headers) -> list[bytes]:
-        head = [STATUS_LINE[status]]
+        head = [STATUS_LINE[status], _AS_IT_IS]
         for name, value in headers:
             head += (name, b": ", value, b"\r\n")
         if not self.keep_alive:
@@ -253,7 +254,7 @@ class FastLane(HttpToolsProtocol):
         cycle = self.cycle
         if not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body):
             body = write_error(error)
-            head = b"content-type: application/json\r\ncontent-length: %d\r\n%b\r\n" % (len(body), _CLOSE)
+            head = b"content-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n" % (len(body), _AS_IT_IS, _CLOSE)
             self.transport.write(STATUS_LINE[error.status] + head + body)
         self.transport.close()
 

@@ -38,9 +38,13 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 """
 
 HTML = (b"content-type", b"text/html; charset=utf-8")
-POLICY = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
+QUIET = (b"referrer-policy", b"no-referrer")
 
 
 async def page(house: House, seen: Knock, body: bytes, out: Out) -> None:
     url = f"http://{house.settings.server.host}:{house.settings.server.port}"
-    await out.whole(200, [HTML, POLICY], _PAGE.format(version=__version__, url=url).encode())
+    await out.whole(200, [HTML, POLICY, QUIET], _PAGE.format(version=__version__, url=url).encode())

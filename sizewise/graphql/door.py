@@ -138,6 +138,7 @@ async def _answer(send: Send, status: int, shown: Shown, trace: str) -> None:
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),  # a new key is told here
+        (b"x-content-type-options", b"nosniff"),
         (b"x-sizewise-trace", trace.encode()),
     ]
     if status == 401:
