@@ -132,8 +132,8 @@ def _header(name: str, schema: Json, says: str = "") -> Json:
     return {"name": name, "in": "header", "schema": schema, **({"description": says} if says else {})}
 
 
-_WORD: Json = {"type": "string"}
-HEADERS: Json = {
+_WORD: Mapping[str, Any] = {"type": "string"}
+HEADERS: Mapping[str, Any] = {
     "traceparent": _header("traceparent", _WORD, "W3C trace context; one that is not well formed is passed over."),
     "trace": _header("x-sizewise-trace", _WORD, "32 hex digits; another is passed over and a new one made."),
     "idempotency": _header(
@@ -141,7 +141,7 @@ HEADERS: Json = {
     ),
     "cache": _header("cache-control", _WORD, "no-cache and no-store are heard."),
 }
-TOLD: Json = {
+TOLD: Mapping[str, Any] = {
     "x-sizewise-trace": {"schema": _WORD, "description": "What the record of this request is called."},
     "x-sizewise-model": {"schema": _WORD, "description": "Who answered."},
     "x-sizewise-why": {"schema": _WORD, "description": "Why that one, in a sentence."},
@@ -269,9 +269,9 @@ def _list(items: Json) -> Json:
     return {"type": "array", "items": items}
 
 
-_COUNT: Json = {"type": "integer", "minimum": 0}
-_MAYBE: Json = {"type": ["string", "null"]}
-_ANY: Json = {"type": "object"}
+_COUNT: Mapping[str, Any] = {"type": "integer", "minimum": 0}
+_MAYBE: Mapping[str, Any] = {"type": ["string", "null"]}
+_ANY: Mapping[str, Any] = {"type": "object"}
 
 
 def _answers() -> Json:
