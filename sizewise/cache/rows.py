@@ -27,7 +27,7 @@ BY_KEY = Index("idempotency_key", IDEMPOTENCY.c.tenant, IDEMPOTENCY.c.project, I
 BY_AGE = Index("idempotency_age", IDEMPOTENCY.c.created, IDEMPOTENCY.c.bytes)
 
 SCHEMA = Schema("cache", ((CreateTable(IDEMPOTENCY), CreateIndex(BY_KEY), CreateIndex(BY_AGE)),))
-SEALED = SealedTable(IDEMPOTENCY, "project", "key")
+SEALED = SealedTable(IDEMPOTENCY, ("project", "key"))
 
 
 class Lease(Struct, frozen=True):

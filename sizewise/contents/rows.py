@@ -28,7 +28,7 @@ BY_RECORD = Index("contents_record", CONTENTS.c.record)
 BY_AGE = Index("contents_age", CONTENTS.c.created, CONTENTS.c.bytes)
 
 SCHEMA = Schema("contents", ((CreateTable(CONTENTS), CreateIndex(BY_RECORD), CreateIndex(BY_AGE)),))
-SEALED = SealedTable(CONTENTS, "record")
+SEALED = SealedTable(CONTENTS, ("record",))
 
 
 class Row(Struct, frozen=True):

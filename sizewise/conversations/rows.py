@@ -25,7 +25,7 @@ BY_ID = Index("responses_id", RESPONSES.c.tenant, RESPONSES.c.id, unique=True)
 BY_AGE = Index("responses_age", RESPONSES.c.created, RESPONSES.c.bytes)
 
 SCHEMA = Schema("conversations", ((CreateTable(RESPONSES), CreateIndex(BY_ID), CreateIndex(BY_AGE)),))
-SEALED = SealedTable(RESPONSES, "project", "id")
+SEALED = SealedTable(RESPONSES, ("project", "id"))
 
 
 def add(connection: Connection, tenant: str, project: str, id: str, created: int, sealed: bytes) -> None:

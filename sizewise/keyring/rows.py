@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -148,31 +149,35 @@ class Row(Struct, frozen=True):
     sealed: bytes
 
 
+@dataclass(frozen=True)
 class SealedTable:
     """A table with the columns `number` (its key), `tenant`, `bytes` and `sealed`; `where` names those that its rows
     are bound to, joined by "/"."""
 
-    def __init__(self, table: Table, *where: str) -> None:
-        self.name = str(table.name)
-        self._table = table
-        self._where = [table.c[name] for name in where]
+    table: Table
+    where: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return str(self.table.name)
 
     def rows(self, connection: Connection, after: int, limit: int) -> list[Row]:
-        its = self._table.c
-        query = select(its.number, its.tenant, its.sealed, *self._where).where(its.number > after)
+        its = self.table.c
+        place = [its[name] for name in self.where]
+        query = select(its.number, its.tenant, its.sealed, *place).where(its.number > after)
         found = connection.execute(query.order_by(its.number).limit(limit))
-        return [Row(number, tenant, "/".join(map(str, place)), sealed) for number, tenant, sealed, *place in found]
+        return [Row(number, tenant, "/".join(map(str, at)), sealed) for number, tenant, sealed, *at in found]
 
     def put(self, connection: Connection, anew: list[tuple[Row, bytes]]) -> None:
         """Each in place of what its row held; nothing where that has changed or gone meanwhile."""
-        its = self._table.c
+        its = self.table.c
         for row, sealed in anew:
             same = (its.number == row.number) & (its.sealed == row.sealed)
-            connection.execute(update(self._table).where(same).values(sealed=sealed, bytes=len(sealed)))
+            connection.execute(update(self.table).where(same).values(sealed=sealed, bytes=len(sealed)))
 
     def heads(self, connection: Connection, size: int) -> dict[tuple[str, bytes], int]:
         """How many rows of each tenant begin with the same `size` bytes. Reads the whole table."""
-        its = self._table.c
+        its = self.table.c
         head = func.substr(its.sealed, 1, size)
         query = select(its.tenant, head, func.count()).group_by(its.tenant, head)
         return {(tenant, bytes(start)): count for tenant, start, count in connection.execute(query)}
