@@ -77,6 +77,15 @@ bench-routing: .venv/dev
 	@$(BIN)/python -m bench.routing.run $(DATA) $(if $(SMALL),--small $(SMALL)) $(if $(LARGE),--large $(LARGE)) \
 	  $(if $(JSON),--json) $(ARGS)
 
+bench-guards: .venv/dev .venv/guards/ready .venv/guards-sources/ready
+	@$(BIN)/python -m bench.guards.run $(DATA) && $(BIN)/python -m bench.guards.cost
+
+# Of these only the source package holds the labelled set; nothing of them is installed.
+.venv/guards-sources/ready: | .venv/dev
+	@$(BIN)/pip --disable-pip-version-check download -q --no-deps --no-binary :all: -d .venv/guards-sources \
+	  presidio-evaluator==0.3.2 agentsweep==0.1.9
+	@touch $@
+
 bench-injection: .venv/dev .venv/guards/ready
 	@$(BIN)/python -m bench.guards.injection $(DATA) $(ARGS)
 

@@ -20,7 +20,7 @@ from sizewise.errors import Blocked
 from sizewise.guards.guard import Guard, Sighted
 from sizewise.guards.leakage import Leakage
 from sizewise.guards.masks import ORIGIN, PLAIN
-from sizewise.guards.outgoing import Outgoing, cleared
+from sizewise.guards.outgoing import Outgoing, cleared, leaks
 from sizewise.guards.texts import read, texts
 from sizewise.guards.untrusted import origins
 
@@ -122,13 +122,13 @@ class Inspected:
 
     async def _looked(self, reply: Reply, guard: Guard, send: Send, rules: Rules) -> Reply:
         """A whole reply, before it leaves, or after its stream has."""
-        after, counts = cleared(reply, guard)
+        counts = leaks(reply, guard)
         if not counts:
             return reply
         for event in _events(counts, rules, masked=rules.leakage == "mask"):
             await send(event)
         refuse(counts, rules, "the reply")
-        return after if rules.leakage == "mask" else reply
+        return cleared(reply, guard)[0] if rules.leakage == "mask" else reply
 
     async def _held(self, ask: Ask, send: Send, guard: Guard, rules: Rules) -> Reply:
         """A stream that is cleared before it is seen. What blocks it stops the model."""

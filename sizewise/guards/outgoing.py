@@ -118,6 +118,19 @@ def _event(part: Part, said: str) -> Event:
     return Text(choice, said) if kind == "text" else Thought(choice, said)
 
 
+def leaks(reply: Reply, guard: Guard) -> Counts:
+    """What leaks in a whole reply, without a change to it."""
+    counts: Counts = Counter()
+    for choice in reply.choices:
+        said = [choice.text, choice.thought]
+        if choice.tool_calls:
+            said += [call.function.arguments for call in choice.tool_calls if call.function is not None]
+        for text in said:
+            if text and (found := guard(text)):
+                counts.update((each.guard, each.kind) for each in found)
+    return counts
+
+
 def cleared(reply: Reply, guard: Guard) -> tuple[Reply, Counts]:
     """The whole reply without what leaks, and what that was; itself where nothing does."""
     counts: Counts = Counter()

@@ -25,6 +25,8 @@ from sizewise.guards import pii_numbers as numbers
 from sizewise.guards.guard import Finding, Guard, Words, apart
 
 NAME = "pii"
+LEAST = 6
+"""Characters of the shortest that there is."""
 AROUND = 120
 """Characters on both sides of a promising place that are looked at closely: more than any number and its word take."""
 
@@ -44,6 +46,7 @@ class Form(Struct, frozen=True):
     pattern: re.Pattern[str]
     fits: Callable[[str], bool]
     beside: tuple[str, ...] = ()  # one of these, in small letters, stands before it
+    sign: str = ""  # stands in it
 
 
 WORD = re.compile(r"\|(?![^(]*\))")
@@ -54,9 +57,9 @@ def _always(text: str) -> bool:
     return True
 
 
-def _form(kind: str, pattern: str, fits: Callable[[str], bool] = _always) -> Form:
+def _form(kind: str, pattern: str, fits: Callable[[str], bool] = _always, sign: str = "") -> Form:
     letters = re.sub(r"\\.|\(\?[^)]{0,3}", "", pattern)  # of digits alone, it is found faster without
-    return Form(kind, re.compile(pattern, re.IGNORECASE if re.search("[A-Za-z]", letters) else 0), fits)
+    return Form(kind, re.compile(pattern, re.IGNORECASE if re.search("[A-Za-z]", letters) else 0), fits, sign=sign)
 
 
 def _said(kind: str, words: str, pattern: str, fits: Callable[[str], bool] = _always) -> Form:
@@ -74,7 +77,7 @@ def _digits(least: int, most: int) -> Callable[[str], bool]:
 
 
 def _phone(text: str) -> bool:
-    """Not a date, nor the same digit over and over."""
+    """Not the same digit over and over."""
     digits = [c for c in text if c.isdigit()]
     return 8 <= len(digits) <= 15 and len(set(digits)) > 2
 
@@ -98,8 +101,9 @@ def _ip6(text: str) -> bool:
 S = r"[ .\-\u00a0]?"
 """What may stand between groups of digits."""
 TEL = (
-    "phone|telephone|tel|mobile|cell|cellphone|fax|call|dial|text|sms|whatsapp|contact|reach|ring|number|phone number"
-    "|telefon|handy|mobil|rufnummer|téléphone|portable|teléfono|móvil|celular|telefono|cellulare|telefone|telefoon"
+    "phone|telephone|tel|mobile|cell|cellphone|fax|call|dial|text|sms|whatsapp|contact|reach|ring|phone number"
+    "|my number|your number|his number|her number|telefon|handy|mobil|rufnummer|téléphone|portable|teléfono|móvil"
+    "|celular|telefono|cellulare|telefone|telefoon"
 )
 BORN = (
     "born|birth|birthday|birthdate|date of birth|dob|geboren|geburtsdatum|geburtstag|née?|naissance"
@@ -118,7 +122,7 @@ FORMS: tuple[Form, ...] = (
         numbers.card,
     ),
     # ---- national numbers that show what they are
-    _form("NATIONAL_ID", r"(?<![0-9\-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9\-])", numbers.us_ssn),
+    _form("NATIONAL_ID", r"(?<![0-9\-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9\-])", numbers.us_ssn, "-"),
     _form("NATIONAL_ID", r"(?<![0-9\-])[0-9]{3}[ \-][0-9]{3}[ \-][0-9]{3}(?![0-9\- ])", numbers.ca_sin),
     _form("NATIONAL_ID", r"\b(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D]\b"),
     _form("NATIONAL_ID", r"\b(?:[0-9]{8}|[XYZ][0-9]{7})-?[A-Z]\b", numbers.es_nif),
@@ -128,19 +132,19 @@ FORMS: tuple[Form, ...] = (
         numbers.fr_nir,
     ),
     _form("NATIONAL_ID", r"\b[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]\b", numbers.it_fiscal),
-    _form("NATIONAL_ID", r"\b[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}\b", numbers.be_national),
+    _form("NATIONAL_ID", r"\b[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}\b", numbers.be_national, "."),
     _form("NATIONAL_ID", r"(?<![0-9\-])(?:19|20)?([0-9]{6}[-+][0-9]{4})(?![0-9\-])", numbers.se_person),
     _form("NATIONAL_ID", r"\b[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b"),  # checked below: the sign counts
-    _form("NATIONAL_ID", r"(?<![0-9\-])[0-9]{6}-[0-9]{4}(?![0-9\-])", numbers.dk_cpr),
+    _form("NATIONAL_ID", r"(?<![0-9\-])[0-9]{6}-[0-9]{4}(?![0-9\-])", numbers.dk_cpr, "-"),
     _form("NATIONAL_ID", r"(?<![0-9])[0-9]{6} ?[0-9]{5}(?![0-9])", numbers.no_birth),
-    _form("NATIONAL_ID", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", numbers.br_cpf),
+    _form("NATIONAL_ID", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", numbers.br_cpf, "-"),
     _form("NATIONAL_ID", r"(?<![0-9\-])[2-9][0-9]{3}[ \-][0-9]{4}[ \-][0-9]{4}(?![0-9\- ])", numbers.verhoeff),
     _form("NATIONAL_ID", r"\b(?-i:[A-Z]{3}[PCHFATBLJG][A-Z][0-9]{4}[A-Z])\b"),
     _form("NATIONAL_ID", r"\b[1-9][0-9]{16}[0-9X]\b", numbers.cn_resident),
-    _form("NATIONAL_ID", r"(?<![0-9\-])[0-9]{6}-[1-8][0-9]{6}(?![0-9\-])", numbers.kr_resident),
+    _form("NATIONAL_ID", r"(?<![0-9\-])[0-9]{6}-[1-8][0-9]{6}(?![0-9\-])", numbers.kr_resident, "-"),
     _form("NATIONAL_ID", r"\b[STFGM][0-9]{7}[A-Z]\b", numbers.sg_nric),
     _form("NATIONAL_ID", r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", numbers.tr_person),
-    _form("NATIONAL_ID", r"\b756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}\b", numbers.ch_ahv),
+    _form("NATIONAL_ID", r"\b756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}\b", numbers.ch_ahv, "756."),
     # ---- national numbers that need a word
     _said("NATIONAL_ID", "ssn|social security|itin|tax(?:payer)? id", r"[0-9]{3}[ \-]?[0-9]{2}[ \-]?[0-9]{4}"),
     _said("NATIONAL_ID", "sin|social insurance", r"[0-9]{9}", numbers.ca_sin),
@@ -171,10 +175,10 @@ FORMS: tuple[Form, ...] = (
     ),
     _said("BIRTH", BORN, DATE),
     # ---- the net
-    _form("IP", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", _ip4),
-    _form("IP", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", _ip6),
+    _form("IP", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", _ip4, "."),
+    _form("IP", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", _ip6, ":"),
     _form("MAC", r"(?<![\w:\-])[0-9A-F]{2}([:\-])(?:[0-9A-F]{2}\1){4}[0-9A-F]{2}(?![\w:\-])"),
-    _form("CRYPTO", r"\b0x[0-9A-F]{40}\b"),
+    _form("CRYPTO", r"\b0x[0-9A-F]{40}\b", sign="0x"),
     _form("CRYPTO", r"\b(?-i:[13][1-9A-HJ-NP-Za-km-z]{25,34})\b"),
     _form("CRYPTO", r"\bbc1[a-z0-9]{8,87}\b"),
     # ---- telephones: last, for what is longer and surer stands
@@ -190,7 +194,12 @@ FORMS: tuple[Form, ...] = (
         r"(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?(?!-?[0-9])",
     ),
     _form("PHONE", r"(?<![\w.,\-])\(?0[1-9][0-9]{0,3}\)?(?:[ \-/][0-9]{2,8}){1,5}(?!-?[0-9])", _digits(9, 12)),
-    _said("PHONE", TEL, r"[(+]?[0-9](?:[ .\-/()]{0,2}[0-9]){6,14}(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?", _phone),
+    _said(
+        "PHONE",
+        TEL,
+        r"(?![0-9]+[.,][0-9]+(?![0-9.,]))[(+]?[0-9](?:[ .\-/()]{0,2}[0-9]){6,14}(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?",
+        _phone,
+    ),
 )
 
 SEPARATORS = str.maketrans("", "", " .-/()\u00a0+")
@@ -213,6 +222,8 @@ def pii(words: Words) -> Guard:
 
 
 def find(text: str) -> list[Finding]:
+    if len(text) < LEAST:
+        return []
     if "@" not in text:
         place = PROMISING.search(text)
         if place is None:
@@ -257,7 +268,7 @@ def _places(text: str) -> Iterator[tuple[int, int]]:
 def _within(text: str, start: int, end: int) -> Iterator[Finding]:
     low = text[start:end].lower()
     for form in FORMS:
-        if form.beside and not any(word in low for word in form.beside):
+        if form.sign not in low or (form.beside and not any(word in low for word in form.beside)):
             continue
         for match in form.pattern.finditer(text, start, end):
             group = 1 if form.pattern.groups == 1 and form.kind != "MAC" else 0

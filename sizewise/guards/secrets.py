@@ -26,6 +26,11 @@ SHORTEST = 14
 """Characters without a space that each form has at least: most prompts have no such word."""
 
 
+LONG = re.compile(rf" \S{{{SHORTEST}}}")
+LEAST = 10
+"""Characters of a text that can hold a word and its secret."""
+
+
 class Form(Struct, frozen=True):
     """How an issuer writes its secrets. `marks`: one of these stands in each, letter for letter, so that a text without
     any of them is done with in the time of looking for a word."""
@@ -85,7 +90,7 @@ FORMS: tuple[Form, ...] = (
     _form(
         "TOKEN", "M N O", r"(?<![A-Za-z0-9_\-.])[MNO][A-Za-z0-9_\-]{23,25}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,38}"
     ),
-    _form("TOKEN", ":AA", r"(?<![0-9])[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}(?![A-Za-z0-9_\-])"),
+    _form("TOKEN", ":A", r"(?<![0-9])[0-9]{5,16}:A[A-Za-z0-9_\-]{34}(?![A-Za-z0-9_\-])"),
     _form("KEY", "_live_ _test_ _prod_", rf"{B}(?:sk|rk|pk|whsec)_(?:live|test|prod)_[A-Za-z0-9]{{10,250}}{E}"),
     _form("KEY", "whsec_", rf"{B}whsec_[A-Za-z0-9+/=]{{24,80}}"),
     _form("KEY", "sq0 EAAA", rf"{B}(?:sq0[a-z]{{3}}-[A-Za-z0-9_\-]{{22,43}}|EAAA[A-Za-z0-9_\-]{{56,80}})"),
@@ -103,6 +108,62 @@ FORMS: tuple[Form, ...] = (
     _form("KEY", "secret_ ntn_", rf"{B}(?:secret|ntn)_[A-Za-z0-9]{{40,60}}{E}"),
     _form("KEY", "EAACEdEose0cBA EAA", rf"{B}EAA[A-Za-z0-9]{{80,250}}{E}"),
     _form("KEY", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    # ---- others that begin with their own letters
+    _form("KEY", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/=]{200,4000}"),
+    _form(
+        "KEY", "A3-", rf"{B}A3-[A-Z0-9]{{6}}-(?:[A-Z0-9]{{11}}|[A-Z0-9]{{6}}-[A-Z0-9]{{5}})(?:-[A-Z0-9]{{5}}){{3}}{E}"
+    ),
+    _form(
+        "KEY",
+        "p8e- dnkey- ico- fio-u- s-s4t2",
+        rf"{B}(?:p8e-|dnkey-|ico-|fio-u-|s-s4t2(?:ud|af)-)[A-Za-z0-9\-]{{32,120}}",
+    ),
+    _form("KEY", "pat", rf"{B}pat(?:[A-Za-z0-9]{{14}}\.[a-f0-9]{{64}}|(?:\.[A-Za-z0-9_\-]{{20,24}}){{3}}){E}"),
+    _form("KEY", "ABSK bedrock-api-key- AKC cmVmd", rf"{B}(?:ABSK|bedrock-api-key-|cmVmd)[A-Za-z0-9+/=]{{28,300}}"),
+    _form("KEY", "Q~", r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}"),
+    _form(
+        "KEY",
+        "CLOJARS_ duffel_ dt0c01.",
+        rf"{B}(?:CLOJARS_|duffel_(?:test|live)_|dt0[a-z]\d\d\.)[A-Za-z0-9_.\-=]{{40,100}}",
+    ),
+    _form(
+        "KEY",
+        "EZAK EZTK FLWSECK FLWPUBK",
+        rf"{B}(?:EZ[AT]K[A-Za-z0-9]{{54}}|FLW(?:SEC|PUB)K_(?:TEST|LIVE)-[A-Za-z0-9\-]{{12,34}})",
+    ),
+    _form("KEY", "fo1_ fm1 fm2_", rf"{B}(?:fo1_|fm1[ar]_|fm2_)[A-Za-z0-9_\-+/=]{{43,500}}"),
+    _form(
+        "KEY",
+        "sc_ ext_",
+        rf"{B}(?:sc|ext|scauth|authress)_[a-z0-9]{{5,30}}\.[a-z0-9]{{4,6}}\.acc[_\-][a-z0-9\-]{{10,32}}\.[A-Za-z0-9+/_=\-]{{30,120}}",
+    ),
+    _form("KEY", "glffct- gloas- _gitlab_session=", rf"{B}(?:glffct-|gloas-|_gitlab_session=)[A-Za-z0-9_\-]{{20,70}}"),
+    _form("KEY", "glc_ glsa_", rf"{B}gl(?:c|sa)_[A-Za-z0-9+/_=]{{32,400}}"),
+    _form("KEY", "atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9\-_=]{60,70}"),
+    _form("KEY", "api_org_", rf"{B}api_org_[A-Za-z]{{34}}{E}"),
+    _form("TOKEN", "eyJrIjoi ZXlK", r"(?<![A-Za-z0-9])(?:eyJrIjoi|ZXlK)[A-Za-z0-9+/_\-]{40,4000}={0,3}"),
+    _form("KEY", "key-", rf"{B}(?:pub)?key-[a-f0-9]{{32}}{E}"),
+    _form(
+        "KEY",
+        "pscale_ pnu_ rdme_ tk-us- tfp_ sgp_",
+        rf"{B}(?:pscale_(?:tkn|oauth|pw)_|pnu_|rdme_|tk-us-|tfp_|sgp_)[A-Za-z0-9=._\-]{{32,90}}",
+    ),
+    _form("KEY", "sm_ shippo_", rf"{B}(?:sm_[aps]at_[A-Za-z0-9]{{16}}|shippo_(?:live|test)_[a-fA-F0-9]{{40}}){E}"),
+    _form(
+        "KEY",
+        "pk. sk. _mmk API- sha256~",
+        rf"{B}(?:[ps]k\.[A-Za-z0-9]{{60,90}}\.[A-Za-z0-9_\-]{{22}}|[A-Za-z0-9]{{6}}_[A-Za-z0-9]{{29}}_mmk|API-[A-Z0-9]{{26}}|sha256~[A-Za-z0-9_\-]{{43}}){E}",
+    ),
+    _form(
+        "KEY",
+        "webhook.office.com",
+        r"webhook\.office\.com/webhookb2/[A-Za-z0-9@\-]{60,90}/IncomingWebhook/[A-Za-z0-9/\-]{30,100}",
+    ),
+    _form(
+        "KEY",
+        "access-",
+        rf"{B}access-(?:sandbox|development|production)-[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{E}",
+    ),
     # ---- not of one issuer
     _form(
         "TOKEN",
@@ -145,11 +206,13 @@ def secrets(words: Words) -> Guard:
 
 
 def find(text: str) -> list[Finding]:
+    if len(text) < LEAST:
+        return []
     found: list[Finding] = []
-    if max(map(len, text.split()), default=0) >= SHORTEST:
+    if long := _long_words(text):
         for form in FORMS:
             for mark in form.marks:
-                if mark in text:
+                if mark in long:
                     found += _formed(form, text)
                     break
     if "-----BEGIN " in text:
@@ -163,6 +226,13 @@ def find(text: str) -> list[Finding]:
     if "bearer " in low:
         found += _said(text, low, "bearer", BEARER, "TOKEN")
     return apart(found) if found else found
+
+
+def _long_words(text: str) -> str:
+    """Those of at least SHORTEST characters; where there are none, in prose, as fast as its spaces are found."""
+    if "\n" in text or "\t" in text or " " not in text[:SHORTEST] or LONG.search(text) is not None:
+        return " ".join([word for word in text.split() if len(word) >= SHORTEST])
+    return ""
 
 
 def _formed(form: Form, text: str) -> Iterator[Finding]:
@@ -195,8 +265,10 @@ def _said(text: str, low: str, word: str, behind: re.Pattern[str], kind: str) ->
 
 
 def _random(said: str) -> bool:
-    """Not the same few letters over and over, as in examples."""
-    return len(set(said)) >= min(8, max(3, len(said) // 3)) or "://" in said
+    """Not the same few letters over and over, as in examples, and not words in small letters."""
+    if said.startswith("sk-") and said.islower() and not any(c.isdigit() for c in said):
+        return False
+    return len(set(said)) >= min(6, max(3, len(said) // 3)) or "://" in said
 
 
 def _secretive(said: str) -> bool:
