@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SKIPPED = frozenset({".git", ".venv", "__pycache__", "node_modules", "dist", "build"})
+SKIPPED = frozenset({".git", ".venv", "__pycache__", "node_modules", "dist", "build", ".hypothesis"})
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ Rule = Callable[[Source], Iterable[str]]
 
 def committed(suffix: str = "", under: str = "") -> Iterator[Path]:
     """Files that belong to the project: neither hidden tools' caches nor anything installed or built."""
-    for path in sorted((ROOT / under).rglob(f"*{suffix}")):
-        inside = path.relative_to(ROOT).parts
-        caches = any(part in SKIPPED or part.endswith(("_cache", ".egg-info")) for part in inside)
-        if path.is_file() and not caches and inside[0] != ".hypothesis":
-            yield path
+    found: list[Path] = []
+    for folder, inner, names in os.walk(ROOT / under):
+        inner[:] = [each for each in inner if each not in SKIPPED and not each.endswith(("_cache", ".egg-info"))]
+        found += [Path(folder, name) for name in names if name.endswith(suffix)]
+    yield from sorted(path for path in found if path.is_file())
 
 
 def sources(*folders: str) -> list[Source]:
