@@ -139,6 +139,9 @@ def _read(path: Path) -> File:
     policies = {name: _proven(each, path.parent) for name, each in file.policies.items()}
     policies = {**File().policies, **policies}  # `default` is always there
     vault = replace(file.vault, key=_from(path.parent, file.vault.key))
+    oidc = {
+        name: replace(each, client_secret=_from(path.parent, each.client_secret)) for name, each in file.oidc.items()
+    }
     hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
     return replace(
         file,
@@ -147,6 +150,7 @@ def _read(path: Path) -> File:
         server=replace(file.server, tls=_beside(path.parent, file.server.tls)),
         vault=vault,
         webhooks=MappingProxyType(hooks),
+        oidc=MappingProxyType(oidc),
     )
 
 
@@ -176,6 +180,13 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
             place = f"webhooks.{name}.{key}:"
             if not getattr(hook, key) and not any(each.startswith(place) for each in already):
                 wrong.append(f"{place} is missing; it says {says}")
+    for name, oidc in file.oidc.items():
+        for key, says in (("issuer", "who vouches for people"), ("client_id", "what this server is called there")):
+            place = f"oidc.{name}.{key}:"
+            if not getattr(oidc, key) and not any(each.startswith(place) for each in already):
+                wrong.append(f"{place} is missing; it says {says}")
+        if "openid" not in oidc.scopes:
+            wrong.append(f"oidc.{name}.scopes: 'openid' must be among them")
     for name, provider in file.providers.items():
         place = f"providers.{name}.base_url:"
         said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in already)

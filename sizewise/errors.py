@@ -9,6 +9,7 @@ SizewiseError                     code                  status
 │   ├── BodyTooLarge              body_too_large        413
 │   └── BodyTooSlow               body_too_slow         408
 ├── BadKey                        invalid_api_key       401
+├── SignInRefused                 sign_in_refused       401   never says what was wrong
 ├── OverBudget                    over_budget           402
 ├── Forbidden                     forbidden             403
 ├── UnknownModel                  model_not_found       404
@@ -103,6 +104,10 @@ class BodyTooSlow(BadRequest):
 
 class BadKey(SizewiseError):
     code, status, kind, exit = "invalid_api_key", 401, "authentication_error", 2
+
+
+class SignInRefused(SizewiseError):
+    code, status, kind, exit = "sign_in_refused", 401, "authentication_error", 2
 
 
 class OverBudget(SizewiseError):

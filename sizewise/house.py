@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import random
 
 from sizewise.accounts.admitted import Admitted
+from sizewise.accounts.browser import meant
 from sizewise.answer import Answerer, Ask
 from sizewise.cache.exact import exact
 from sizewise.cache.idempotent import Calls, Idempotent
@@ -19,7 +20,7 @@ from sizewise.cards import Card
 from sizewise.client import Client
 from sizewise.config import Settings
 from sizewise.egress import DataClass, Egress, Place
-from sizewise.errors import Forbidden, UnknownModel, nearest
+from sizewise.errors import UnknownModel, nearest
 from sizewise.evals.learnt import learned, minds, policy
 from sizewise.evals.pairwise import compare
 from sizewise.evals.shadow import Shadow, Shadows, arbiter
@@ -83,11 +84,7 @@ class House:
     def caller(self, key: str, host: str) -> Caller:
         """Who presents `key`, having come to `host` (with its port). Raises BadKey, and Forbidden for a Host that we
         do not answer to: a web page that had its name rebound to our address."""
-        if self.hosts and host:  # browsers always name one
-            name = host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
-            if name not in self.hosts:
-                hint = "add it to `hosts` in [server] of sizewise.toml"
-                raise Forbidden(f"this server does not answer to the host name {name[:100]!r}", hint)
+        meant(host, self.hosts)
         return self.means.keeper.accounts.keys.caller(key)
 
     def card(self, name: str) -> Card:
@@ -133,6 +130,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         egress = egress.allowing(hook.url, hook.place)
     client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     means.hooks.aim(settings.webhooks, client)
+    means.keeper.under(settings.roles, settings.sessions)
     local = settings.local
     runtime = Runtime(context=local.context, slots=local.slots, threads=local.threads)
     connections = Connections(cards, settings.providers, client, means.locals, runtime, settings.cache)

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -19,8 +19,12 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from sizewise.accounts import rows as accounts
-from sizewise.accounts.keys import admin_token
+from sizewise.accounts.actions import roles
+from sizewise.accounts.keys import Keys, admin_token
+from sizewise.accounts.people.throttle import Throttle
 from sizewise.accounts.register import Register
+from sizewise.accounts.sessions import Sessions, Unused
+from sizewise.accounts.users import Users
 from sizewise.audit import rows as audit
 from sizewise.audit.chain import Deed, Line
 from sizewise.cache import kept as leases
@@ -41,7 +45,8 @@ from sizewise.expiry import Expiry
 from sizewise.keyring import rows as keyring
 from sizewise.keyring.rows import DataKeys
 from sizewise.resealing import Resealing, Standing
-from sizewise.settings import Conversations, Idempotency, Records
+from sizewise.settings import Conversations, Idempotency, Records, Role
+from sizewise.settings import Sessions as SessionTerms
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Spent, Whole, ids
 from sizewise.vault import Vault
@@ -57,8 +62,8 @@ DAY_MS = 24 * HOUR_MS
 
 
 class Keeper:
-    """One per home; a second one is refused. `accounts` knows who may ask, `numbers` ids records, `watch` knows how
-    good answers were."""
+    """One per home; a second one is refused. `accounts` knows who may ask, `users` and `sessions` who they are;
+    `numbers` ids records, `watch` knows how good answers were."""
 
     def __init__(
         self,
@@ -89,11 +94,13 @@ class Keeper:
             self._vault.holds(filter(None, (self._read(conversations.newest), self._read(cache.newest))))
             undone.pop_all()
         self.numbers = ids()
+        callers = Keys(self.admin)
         self._writer = Writer(
             self._database,
             {table.name: self._database.insertion(table) for table in (RECORDS, ATTEMPTS)},
             flush_ms=kept.flush_ms,
             chores=[
+                Unused(callers),
                 Retention(kept.keep_days, kept.max_rows),
                 evals.Forgetting(kept.keep_days, kept.max_rows),
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
@@ -103,7 +110,10 @@ class Keeper:
                 ),
             ],
         )
-        self.accounts = Register(self._read, self._writer.write, self._writer.perform, self.admin)
+        self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers)
+        self.refusals = Throttle(60.0)  # lines of the trail about what was refused
+        self.users = Users(self._read, self._writer.write, callers)
+        self.sessions = Sessions(self._writer.write, callers)
         tables = (conversations.SEALED, cache.SEALED, contents.SEALED)
         self.contents = Contents(self._vault, self._writer.perform, kept.contents_row_bytes)
         self.resealing = Resealing(self._vault, keys, tables, self._read, self._writer.perform)
@@ -129,6 +139,10 @@ class Keeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def under(self, own: Mapping[str, Role], sessions: SessionTerms) -> None:
+        """What the settings say of people from now on. Raises ConfigError."""
+        self.accounts.keys.under(roles({name: role.may for name, role in own.items()}), sessions.idle_s)
 
     # Records
 

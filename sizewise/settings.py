@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
@@ -113,6 +114,20 @@ def dollars(text: str) -> str:
         raise ValueError(f"{text!r} is not an amount in dollars with at most six decimals") from None
 
 
+def network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; write it as 10.0.0.0/8 or 2001:db8::/32") from None
+    return text
+
+
+def place_on_site(text: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text) or text.startswith("//"):
+        raise ValueError(f"{text!r} is no path of this server, such as /")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """The certificate with which it listens; without one it speaks plain HTTP. Files are meant from this one's folder.
@@ -133,6 +148,11 @@ class Server:
     host: str = setting("127.0.0.1", "Address to listen on. Beyond this machine it is refused while there is no key.")
     port: int = setting(8080, "Port to listen on; 0 lets the system choose.", least=0, most=65_535)
     hosts: tuple[str, ...] = setting((), "Further host names under which it may be addressed (against DNS rebinding).")
+    proxies: tuple[str, ...] = setting(
+        (),
+        "Networks in CIDR of reverse proxies in front of it, whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+        check=network,
+    )
     embedded: bool = setting(True, "Offer the embedded models, in worker processes of this machine.")
     discover: bool = setting(True, "Look for other model servers on this machine at start.")
     fast_lane: bool = setting(True, "Answer the hot route inside the server's protocol class.")
@@ -483,6 +503,50 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """A role of your own, beside those that are always there."""
+
+    may: tuple[str, ...] = setting((), "[Actions](roles.md), or `read` and `manage` for many of them.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """How long people stay signed in in a browser."""
+
+    idle_s: float = setting(
+        3_600.0, "Seconds without a request after which one is signed out.", least=1, most=2_592_000
+    )
+    total_s: float = setting(43_200.0, "Seconds after which one is, whatever was done.", least=1, most=31_536_000)
+    after: str = setting("/", "The path to which one comes after signing in.", check=place_on_site)
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """An OpenID Connect provider by which people of one organisation sign in; only those who were invited."""
+
+    issuer: str = setting("", "Its issuer, as 'https://id.example.com'. What it says of itself is fetched.", check=url)
+    client_id: str = setting(
+        "", "What this server is called there. `<this server>/auth/oidc/NAME/callback` is its redirect."
+    )
+    client_secret: str = setting(
+        "", "By reference, `env:NAME` or `file:PATH`; empty: a public client.", check=reference, hidden=True
+    )
+    place: Place = setting("anyone", "Where it runs. Declared by you; internal data must be allowed to reach it.")
+    origins: tuple[str, ...] = setting(
+        (), "Further origins where it has its endpoints, as 'https://oauth2.example.com'.", check=url
+    )
+    scopes: tuple[str, ...] = setting(("openid", "email", "profile"), "What is asked for.")
+    organisation: str = setting("local", "The organisation whose people it knows.", check=name)
+    claim: str = setting("groups", "The claim of its tokens in which `roles` are looked up.")
+    roles: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        "A value of that claim and the role it gives in the organisation, the first that fits; else none. "
+        "Empty: roles are given here alone.",
+    )
+    title: str = setting("", "What stands on its button; empty: NAME.")
+
+
+@dataclass(frozen=True, slots=True)
 class Vault:
     """Who wraps the data keys that seal what is kept of prompts and replies."""
 
@@ -549,6 +613,9 @@ class File:
     exact_cache: ExactCache = setting(ExactCache(), "")
     shadow: Shadow = setting(Shadow(), "")
     guards: Guards = setting(Guards(), "")
+    roles: Mapping[str, Role] = setting(MappingProxyType({}), "", keys=name)
+    sessions: Sessions = setting(Sessions(), "")
+    oidc: Mapping[str, Oidc] = setting(MappingProxyType({}), "", keys=name)
     vault: Vault = setting(Vault(), "")
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from sizewise.errors import BadRequest, nearest
+from sizewise.errors import BadRequest, ConfigError, nearest
 
 ACTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,6 +37,12 @@ _MANAGE = (*(action for action in ACTIONS if action.startswith("manage_")), "own
 BUNDLES: Mapping[str, frozenset[str]] = MappingProxyType({"read": frozenset(_READ), "manage": frozenset(_MANAGE)})
 """Words for several actions at once. What people wrote and what stands in the audit trail takes its own word."""
 
+ORGANISATION = frozenset({"read_audit", "manage_vault"})
+"""These reach beyond any project: who sees one project alone never has them."""
+SERVER = frozenset({"read_metrics", "manage_settings", "found_organisations"})
+"""These concern the whole server: the same, and nobody has them in another organisation than the first."""
+FIRST = "local"
+
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
 _EDITOR = _DEVELOPER | {"read_contents", "read_metrics", "read_keys", "manage_policies"}
 _OWNER = frozenset(ACTIONS) - {"found_organisations"}
@@ -66,3 +72,25 @@ def granted(words: Iterable[str]) -> frozenset[str]:
             hint = nearest(word, known) or f"known: {', '.join(known)}"
             raise BadRequest(f"there is nothing called {word[:100]!r} that could be allowed", hint, param="may")
     return frozenset(found)
+
+
+def within(may: frozenset[str], tenant: str, wide: bool) -> frozenset[str]:
+    """`may` without what is beyond somebody of `tenant`, or of one project where not `wide`."""
+    if not wide:
+        may -= ORGANISATION | SERVER
+    return may if tenant == FIRST else may - SERVER
+
+
+def roles(own: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
+    """ROLES and `own`, the words of each. Raises ConfigError for what cannot be given."""
+    made = dict(ROLES)
+    for name, words in own.items():
+        if name in ROLES:
+            raise ConfigError(f"roles.{name}: this role is always there", "choose another name")
+        try:
+            made[name] = granted(words)
+        except BadRequest as error:
+            raise ConfigError(f"roles.{name}.may: {error.message}", error.hint) from error
+        if not made[name] <= _OWNER:
+            raise ConfigError(f"roles.{name}.may: no role may `found_organisations`", "the admin token alone may")
+    return made

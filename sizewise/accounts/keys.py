@@ -1,4 +1,4 @@
-"""API key -> Caller, in one microsecond; knows only the hash of a key, never its text.
+"""API key or session -> Caller, in one microsecond; knows only the hash of what is presented, never its text.
 
 Plain SHA-256 is right here: a key is 256 random bits, so there is nothing to guess and no need for a slow hash; slow
 hashes protect what people make up. The look-up is by the hash of the *whole* key (a cache keyed by a prefix was
@@ -12,11 +12,15 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from sizewise.accounts.actions import ACTIONS, granted
+from msgspec.structs import replace
+
+from sizewise.accounts.actions import ACTIONS, ROLES, granted, within
+from sizewise.accounts.people.rows import People, Session
+from sizewise.accounts.people.standing import Roles, Standing
 from sizewise.accounts.rows import Key
 from sizewise.caller import Caller, Scope
 from sizewise.egress import DataClass
@@ -48,6 +52,8 @@ def fresh(
     may = frozenset(may)
     if not granted(may):
         raise BadRequest("a key that may do nothing is of no use", f"allow some of {', '.join(ACTIONS)}")
+    if "found_organisations" in granted(may):
+        raise BadRequest("no key may `found_organisations`", "the admin token in the home folder may", param="may")
     now = time.time_ns() // 1_000_000
     if expires is not None and expires <= now:
         raise BadRequest(f"a key cannot expire in the past: {expires!r}", "give a time to come, in unix milliseconds")
@@ -90,10 +96,11 @@ class Running:
 
 
 class Keys:
-    """All valid keys in memory. `renew` swaps the whole look-up at once, so a revoked key is gone from then on.
+    """All valid keys and sessions in memory. `renew` swaps the whole look-up at once, so a revoked one is gone from
+    then on, and what is a user's never has more than that user has now.
 
-    `version` counts the swaps. `running` are the answers under way by the id of their key; `renew` stops those whose
-    key is gone.
+    `version` counts the swaps. `running` are the answers under way by the id of their key or session; `renew` stops
+    those whose key is gone or may no longer ask. `seen`: unix seconds when a session was last used.
     """
 
     def __init__(self, admin: str = "") -> None:
@@ -101,19 +108,41 @@ class Keys:
         everything = Caller(key=ADMIN, name=ADMIN, may=frozenset(ACTIONS), wide=True)
         self._always: dict[bytes, tuple[Caller, float]] = {digest(admin): (everything, NEVER)} if admin else {}
         self._known = self._always
+        self._sessions: Mapping[bytes, tuple[Caller, Session]] = {}
         self._ids: dict[str, float] = {ADMIN: NEVER}
+        self._keys: tuple[Key, ...] = ()
+        self._people = People()
+        self._idle_s = NEVER
+        self.standing = Standing(self._people, ROLES)
+        self.seen: dict[str, float] = {}
         self.running: dict[str, set[Running]] = {}
         self.version = -1
 
-    def renew(self, version: int, keys: Iterable[Key]) -> None:
-        """The keys as the keeper knows them at `version`; an older state than the one held is ignored."""
+    def renew(self, version: int, keys: Iterable[Key], people: People | None = None) -> None:
+        """The keys and people as the keeper knows them at `version`; an older state than the one held is ignored."""
         if version <= self.version:
             return
-        valid = [key for key in keys if key.revoked is None]
-        self._known = self._always | {bytes.fromhex(key.digest): (_caller(key), _until(key)) for key in valid}
-        self._ids = {ADMIN: NEVER} | {key.id: _until(key) for key in valid}
-        self.version = version
-        for id in self.running.keys() - self._ids.keys():
+        self.version, self._keys, self._people = version, tuple(keys), people or People()
+        self._settle(self.standing.roles)
+
+    def under(self, roles: Roles, idle_s: float) -> None:
+        """What the settings say from now on; a session unused for `idle_s` seconds ends."""
+        self._idle_s = idle_s
+        self._settle(roles)
+
+    def _settle(self, roles: Roles) -> None:
+        self.standing = standing = Standing(self._people, roles)
+        found = [(key, _caller(key, standing)) for key in self._keys if key.revoked is None]
+        keys = [(key, caller) for key, caller in found if caller is not None]
+        met = [(session, signed_in(session, standing)) for session in self._people.sessions]
+        sessions = [(session, caller) for session, caller in met if caller is not None]
+        self._known = self._always | {bytes.fromhex(key.digest): (caller, _until(key)) for key, caller in keys}
+        self._sessions = {bytes.fromhex(each.digest): (caller, each) for each, caller in sessions}
+        self._ids = {ADMIN: NEVER} | {key.id: _until(key) for key, _ in keys}
+        self._ids |= {session.id: session.expires / 1000 for session, _ in sessions}
+        self.seen = {each.id: max(each.seen / 1000, self.seen.get(each.id, 0.0)) for each, _ in sessions}
+        asking = {caller.key for _, caller in (*keys, *sessions) if "ask" in caller.may} | {ADMIN}
+        for id in self.running.keys() - asking:
             for one in tuple(self.running[id]):
                 one.stop()
 
@@ -127,6 +156,17 @@ class Keys:
             raise BadKey(f"the key {caller.key!r} has expired", _HINT)
         return caller
 
+    def session(self, presented: str) -> tuple[Caller, Session]:
+        """Whose session this token is of. Raises BadKey."""
+        found = self._sessions.get(digest(presented))
+        now = time.time()
+        if found is None:
+            raise BadKey("nobody is signed in here, or no longer", "sign in again, at /sign-in")
+        if now >= found[1].expires / 1000 or now - self.seen[found[1].id] > self._idle_s:
+            raise BadKey("this session is over", "sign in again, at /sign-in")
+        self.seen[found[1].id] = now
+        return found
+
     def until(self, id: str) -> float:
         """Unix seconds when the key of this id ends; of one that is not known, NEVER: it came by no key of ours."""
         return self._ids.get(id, NEVER)
@@ -134,6 +174,15 @@ class Keys:
     def holds(self, caller: Caller) -> bool:
         """Whether the key that this caller came with is still good."""
         return time.time() < self._ids.get(caller.key, 0.0)
+
+    def sessions(self, tenant: str) -> list[Session]:
+        """Those of a tenant that are good now, with when they were last used."""
+        now = time.time()
+        return [
+            replace(each, seen=round(self.seen[each.id] * 1000))
+            for _, each in self._sessions.values()
+            if each.tenant == tenant and now < each.expires / 1000 and now - self.seen[each.id] <= self._idle_s
+        ]
 
 
 NEVER = float("inf")
@@ -143,9 +192,28 @@ def _until(key: Key) -> float:
     return NEVER if key.expires is None else key.expires / 1000
 
 
-def _caller(key: Key) -> Caller:
-    may = granted(key.may)
-    return Caller(key.tenant, key.project, key.id, key.name, may, key.data_class, key.user, key.wide, key.scope)
+def _caller(key: Key, standing: Standing) -> Caller | None:
+    """None where it is a user's who is not there any more, or disabled."""
+    may, wide = granted(key.may), key.wide
+    if key.user:
+        user = standing.user(key.user, key.tenant)
+        if user is None:
+            return None
+        may &= standing.everywhere(user) if wide else standing.may(user, key.project)
+        wide = wide and bool(user.role)
+    may = within(may, key.tenant, wide)
+    return Caller(key.tenant, key.project, key.id, key.name, may, key.data_class, key.user, wide, key.scope)
+
+
+def signed_in(session: Session, standing: Standing) -> Caller | None:
+    """None where its user is not there any more, or disabled, or has left the project."""
+    user = standing.user(session.user, session.tenant)
+    if user is None or standing.home(user, session.project) is None:
+        return None
+    wide = standing.wide(user, session.project)
+    may = within(standing.may(user, session.project), session.tenant, wide)
+    name = user.name or user.email
+    return Caller(session.tenant, session.project, session.id, name, may, user=user.id, wide=wide)
 
 
 _ANEW = "delete it: a new one is made at the next start"

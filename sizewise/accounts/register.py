@@ -47,12 +47,12 @@ class Write(Protocol):
 class Register:
     """`keys` shows every change made here at once."""
 
-    def __init__(self, read: Read, write: Write, perform: Read, admin: str) -> None:
-        """`perform` is `write` for whoever has no event loop yet. `admin`: the text of the admin's token."""
+    def __init__(self, read: Read, write: Write, perform: Read, keys: Keys) -> None:
+        """`perform` is `write` for whoever has no event loop yet."""
         self._read = read
         self._write = write
         self._perform = perform
-        self.keys = Keys(admin)
+        self.keys = keys
         self._seen(read(rows.known))
 
     def first_key(self, brought: str = "") -> str:
@@ -152,7 +152,7 @@ class Register:
         self._seen(await self._write(_revoked(key, by)))
 
     def _seen(self, known: Known) -> None:
-        self.keys.renew(known.version, known.keys)
+        self.keys.renew(known.version, known.keys, known.people)
 
 
 def deed(

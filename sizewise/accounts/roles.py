@@ -53,4 +53,6 @@ def demand(caller: Caller, action: str, thing: Thing | None = None) -> None:
     if thing is not None and thing.name and not sees(caller, thing):
         kind, _, id = thing.name.partition(":")
         raise UnknownPath(f"there is no {kind} {id[:100]!r}")
-    raise Forbidden(f"the key {caller.key!r} lacks the right `{action}`", "use a key that has it")
+    raise Forbidden(
+        f"{caller.key!r} lacks the right `{action}`", "use a key, or sign in as somebody, that has it for this"
+    )

@@ -1,7 +1,8 @@
-"""The tables of who may ask: keys by the SHA-256 of their text, and a version that rises with every change."""
+"""The table of keys by the SHA-256 of their text, and a version that rises with every change of who may what."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,12 @@ from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sizewise.accounts.people import rows as people
+from sizewise.accounts.people.rows import People
 from sizewise.audit import rows as audit
 from sizewise.audit.chain import Deed
 from sizewise.caller import Scope
-from sizewise.db import BIG, Schema, step
+from sizewise.db import BIG, Schema, Work, step
 from sizewise.egress import DataClass
 
 META = MetaData()
@@ -64,6 +67,7 @@ SCHEMA = Schema(
             step("ALTER TABLE keys ADD COLUMN scope TEXT"),
             step("UPDATE keys SET wide = 1"),  # until then every key saw its whole organisation
         ),
+        people.MIGRATION,
     ),
 )
 
@@ -90,10 +94,11 @@ class Key(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """Every key there is, of all tenants, as of `version`."""
+    """Every key and everybody there is, of all tenants, as of `version`."""
 
     version: int
     keys: list[Key]
+    people: People
 
 
 def add(connection: Connection, key: Key, deed: Deed) -> Known:
@@ -102,7 +107,7 @@ def add(connection: Connection, key: Key, deed: Deed) -> Known:
     row = {column.name: getattr(key, column.name) for column in KEYS.columns}
     scope = None if key.scope is None else msgspec.json.encode(key.scope).decode()
     connection.execute(insert(KEYS).values({**row, "may": " ".join(sorted(key.may)), "scope": scope}))
-    return _changed(connection)
+    return changed(connection)
 
 
 def revoke(connection: Connection, key: Key, at: int, deed: Deed) -> Known:
@@ -111,7 +116,7 @@ def revoke(connection: Connection, key: Key, at: int, deed: Deed) -> Known:
     if not connection.execute(update(KEYS).where(mine, KEYS.c.revoked.is_(None)).values(revoked=at)).rowcount:
         return known(connection)
     audit.add(connection, deed)
-    return _changed(connection)
+    return changed(connection)
 
 
 def rotate(connection: Connection, old: Key, key: Key, until: int, deed: Deed) -> Known:
@@ -131,7 +136,8 @@ def every(connection: Connection, tenant: str | None = None) -> list[Key]:
 
 
 def known(connection: Connection) -> Known:
-    return Known(connection.scalar(select(VERSIONS.c.version)) or 0, every(connection))
+    version = connection.scalar(select(VERSIONS.c.version)) or 0
+    return Known(version, every(connection), people.everybody(connection, time.time_ns() // 1_000_000))
 
 
 def _key(row: Mapping[Any, Any]) -> Key:
@@ -140,7 +146,19 @@ def _key(row: Mapping[Any, Any]) -> Key:
     return Key(**{**row, "may": may, "wide": wide, "scope": scope})
 
 
-def _changed(connection: Connection) -> Known:
+def noted(change: Work[object], deed: Deed) -> Work[Known]:
+    """A change of people with its line in the trail, in one transaction."""
+
+    def work(connection: Connection) -> Known:
+        change(connection)
+        audit.add(connection, deed)
+        return changed(connection)
+
+    return work
+
+
+def changed(connection: Connection) -> Known:
+    """Whoever keeps keys and people in memory learns of a change of either."""
     if not connection.execute(update(VERSIONS).values(version=VERSIONS.c.version + 1)).rowcount:
         connection.execute(insert(VERSIONS).values(tenant=EVERYONE, version=1))
     return known(connection)

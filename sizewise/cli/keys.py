@@ -9,24 +9,42 @@ import click
 import msgspec
 from msgspec import Struct
 
+from sizewise.accounts.actions import granted
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import day, dim, write_json, write_table
 from sizewise.cli.verbs import Verb, Verbs
-from sizewise.errors import BadRequest, nearest
+from sizewise.egress import CLASSES
 
 VERBS: Mapping[str, Verb] = {
     "create": Verb("sizewise.cli.keys:create", "Make a key; its text is shown this once."),
+    "rotate": Verb("sizewise.cli.keys:rotate", "A new key like an old one, which stays good for some hours."),
     "revoke": Verb("sizewise.cli.keys:revoke", "Refuse a key from now on, everywhere."),
 }
 
-ACTIONS = ("ask", "read", "manage")
-
-_FIELDS = "id name project may dataClass created expires revoked state"
+_ONLY = "doors models policies flows networks"
+_FIELDS = f"id name project user wide may dataClass scope {{ {_ONLY} }} created expires revoked state"
 LIST = f"{{ keys {{ {_FIELDS} }} }}"
-CREATE = f"""mutation ($name: String!, $may: [Action!], $days: Float) {{
-  createKey(name: $name, may: $may, expiresInDays: $days) {{ text key {{ {_FIELDS} }} }}
+CREATE = f"""mutation ($name: String!, $may: [Action!], $days: Float, $project: String, $class: DataClass,
+  $own: Boolean!, $doors: [String!], $models: [String!], $policies: [String!], $flows: [String!], $networks: [String!]
+) {{
+  createKey(name: $name, may: $may, expiresInDays: $days, project: $project, dataClass: $class, own: $own,
+    doors: $doors, models: $models, policies: $policies, flows: $flows, networks: $networks
+  ) {{ text key {{ {_FIELDS} }} }}
+}}"""
+ROTATE = f"""mutation ($id: String!, $hours: Float!) {{
+  rotateKey(id: $id, overlapHours: $hours) {{ text key {{ {_FIELDS} }} }}
 }}"""
 REVOKE = "mutation ($id: String!) { revokeKey(id: $id) { id } }"
+
+
+class Scope(Struct):
+    """What a key is confined to; empty: nothing."""
+
+    doors: list[str]
+    models: list[str]
+    policies: list[str]
+    flows: list[str]
+    networks: list[str]
 
 
 class Key(Struct, rename="camel"):
@@ -35,8 +53,11 @@ class Key(Struct, rename="camel"):
     id: str
     name: str
     project: str
+    user: str
+    wide: bool
     may: list[str]
     data_class: str | None
+    scope: Scope
     created: int
     expires: int | None
     revoked: int | None
@@ -56,6 +77,10 @@ class Created(Struct, rename="camel"):
     create_key: NewKey
 
 
+class Rotated(Struct, rename="camel"):
+    rotate_key: NewKey
+
+
 class Revoked(Struct):
     id: str
 
@@ -68,7 +93,7 @@ class RevokedTold(Struct, rename="camel"):
 @served
 @click.pass_context
 def keys(ctx: click.Context) -> None:
-    """Who may ask: list, create, revoke.
+    """Keys that may ask: list, create, rotate, revoke.
 
     Alone it lists them, revoked and expired ones too.
 
@@ -82,24 +107,77 @@ def keys(ctx: click.Context) -> None:
         write_json(msgspec.to_builtins({"keys": told}))
         return
     write_table(
-        ("ID", "NAME", "MAY", "CREATED", "EXPIRES", "STATE"),
-        [(k.id, k.name, ", ".join(k.may), day(k.created), day(k.expires), k.state) for k in told],
+        ("ID", "NAME", "PROJECT", "MAY", "ONLY", "CREATED", "EXPIRES", "STATE"),
+        [
+            (
+                k.id,
+                k.name,
+                "*" if k.wide else k.project,
+                ", ".join(k.may),
+                _only(k),
+                day(k.created),
+                day(k.expires),
+                k.state,
+            )
+            for k in told
+        ],
     )
 
 
 @click.command()
 @click.argument("name")
-@click.option("--may", default="ask", help="What it may do: some of ask, read, manage, with commas between. [ask]")
+@click.option(
+    "--may", default="ask", help="What it may do: ask, read, manage, or single actions, with commas between. [ask]"
+)
 @click.option("--expires-days", type=float, help="Days until it expires; otherwise never.")
+@click.option("--project", help="It sees this project alone; otherwise as much as the one that asks.")
+@click.option("--own", is_flag=True, help="A key of one's own, refused with its user.")
+@click.option("--data-class", type=click.Choice(CLASSES), help="All that it asks is at least this.")
+@click.option("--door", "doors", multiple=True, help="Good for this door alone; may be said again, as all below.")
+@click.option("--model", "models", multiple=True, help="Good for this model, or <provider>/*, alone.")
+@click.option("--policy", "policies", multiple=True, help="Good for this policy alone.")
+@click.option("--flow", "flows", multiple=True, help="Good for this flow alone.")
+@click.option("--network", "networks", multiple=True, help="Good from this network alone, as 10.0.0.0/8.")
 @served
-def create(name: str, may: str, expires_days: float | None) -> None:
+def create(
+    name: str,
+    may: str,
+    expires_days: float | None,
+    project: str | None,
+    own: bool,
+    data_class: str | None,
+    **confined: tuple[str, ...],
+) -> None:
     """Make a key; its text is shown this once.
 
     \b
     Example: sizewise keys create laptop --may ask,read --expires-days 90
     """
-    variables = {"name": name, "may": _actions(may), "days": expires_days}
-    made = asyncio.run(server().graphql(CREATE, Created, **variables)).create_key
+    lists = {each: list(said) for each, said in confined.items()}
+    variables = {"name": name, "may": _actions(may), "days": expires_days, "project": project, "class": data_class}
+    _show(asyncio.run(server().graphql(CREATE, Created, own=own, **variables, **lists)).create_key)
+
+
+@click.command()
+@click.argument("id")
+@click.option("--overlap-hours", type=float, default=24.0, help="Hours for which the old one stays good; 0: none. [24]")
+@served
+def rotate(id: str, overlap_hours: float) -> None:
+    """A new key like an old one, which stays good for some hours.
+
+    \b
+    Example: sizewise keys rotate sw-7k2mqpxd --overlap-hours 2
+    """
+    _show(asyncio.run(server().graphql(ROTATE, Rotated, id=id, hours=overlap_hours)).rotate_key)
+
+
+def _only(key: Key) -> str:
+    """What it is confined to, in a few words."""
+    its = key.scope
+    return ", ".join((*its.doors, *its.models, *its.policies, *its.flows, *its.networks)) or "-"
+
+
+def _show(made: NewKey) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(made))
         return
@@ -108,10 +186,9 @@ def create(name: str, may: str, expires_days: float | None) -> None:
 
 
 def _actions(said: str) -> list[str]:
+    """Raises BadRequest for what is no action."""
     actions = [each.strip() for each in said.split(",") if each.strip()]
-    for wrong in set(actions).difference(ACTIONS):
-        hint = nearest(wrong, ACTIONS) or f"known: {', '.join(ACTIONS)}"
-        raise BadRequest(f"a key cannot be allowed to {wrong!r}", hint)
+    granted(actions)
     return actions
 
 

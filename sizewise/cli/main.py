@@ -30,7 +30,9 @@ VERBS: Mapping[str, Verb] = {
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "savings": Verb("sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."),
     "policy": Verb("sizewise.cli.policy:policy", "Which data may reach which model, and the policies' tests."),
-    "keys": Verb("sizewise.cli.keys:keys", "Who may ask: list, create, revoke."),
+    "keys": Verb("sizewise.cli.keys:keys", "Keys that may ask: list, create, rotate, revoke."),
+    "users": Verb("sizewise.cli.users:users", "Who is here: list, invite, role, disable, sign out."),
+    "audit": Verb("sizewise.cli.audit:audit", "The audit trail: list, export, verify."),
     "vault": Verb("sizewise.cli.vault:vault", "The keys that seal prompts and replies: status, rotate."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
     "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
@@ -46,14 +48,11 @@ UNREAD = 141
     verbs=VERBS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     subcommand_metavar="VERB ...",
-    epilog="Exit codes: 0 done, 1 the answer is no, 2 asked wrong, 3 broken outside.",
+    epilog="Start with: sizewise up. Exit codes: 0 done, 1 no, 2 asked wrong, 3 outside.",
 )
 @click.version_option(__version__, "--version", "-V", message="%(version)s")
 def sizewise() -> None:
-    """One API that answers with the smallest language model that is good enough.
-
-    Start with: sizewise up
-    """
+    """One API that answers with the smallest language model that is good enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

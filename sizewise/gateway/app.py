@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.errors import BadRequest, UnknownPath, nearest
-from sizewise.gateway import anthropic, health, models, openai, openapi, responses, welcome
+from sizewise.gateway import anthropic, health, models, openai, openapi, responses, signin, signin_page, welcome
 from sizewise.gateway.exchange import USUAL, Door, Headers, Knock, Out, Voice, meet, refuse, too_large, too_slow, traced
 from sizewise.house import House
 
@@ -35,6 +35,12 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/v1/models", models.models, "GET"),
         at("/v1/models/{body:path}", models.model, "GET"),
         Route("/graphql", graphql),
+        at("/auth/sign-in", signin.sign_in),
+        at("/auth/sign-out", signin.sign_out),
+        at("/auth/invitation", signin.invitation),
+        Route("/auth/session", Methods(house, GET=signin.session, POST=signin.move)),
+        at("/sign-in", signin_page.sign_in, "GET"),
+        at("/invitation", signin_page.invitation, "GET"),
         at("/healthz", health.healthz, "GET"),
         at("/readyz", health.readyz, "GET"),
         at("/metrics", health.metrics, "GET"),
@@ -102,7 +108,10 @@ class Meeting:
             if len(read) > limit:
                 door, read = too_large, b""
             body = read
-        await _unless_gone(meet(door, house, headers, body, out, started, self._voice), receive)
+        safe, secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
+        query = scope.get("query_string", b"")
+        met = meet(door, house, headers, body, out, started, self._voice, safe=safe, secure=secure, query=query)
+        await _unless_gone(met, receive)
 
 
 class Methods:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from sizewise.accounts.browser import PROOF, far_end, meant, signed_in
 from sizewise.accounts.scope import admit
 from sizewise.answer import Chosen, Event, Guarded, Tried, Wishes, noted
 from sizewise.caller import Caller
@@ -45,7 +46,10 @@ class Out(Protocol):
 
 
 class Knock(Struct):
-    """What the headers say: the key, the trace, the wishes; `started` is time.perf_counter() at the door."""
+    """What the headers say: the key, the trace, the wishes; `started` is time.perf_counter() at the door.
+
+    `cookie`: whether one came, of whomever. `safe`: by a method that changes nothing. `secure`: through TLS of ours.
+    """
 
     started: float
     key: str = ""
@@ -55,19 +59,35 @@ class Knock(Struct):
     headers: Headers = []  # all of them, for a door that has some of its own
 
     address: str = ""  # where the client is, as far as the connection tells
+    cookie: bool = False
+    safe: bool = False
+    secure: bool = False
+    query: bytes = b""
 
     def enter(self, house: House, door: str, action: str = "ask") -> Caller:
-        """Who comes in by `door` to do `action`. Raises BadKey, or Forbidden."""
-        caller = house.caller(self.key, self.host)
+        """Who comes in by `door` to do `action`: by a key, and only where none came by a session. Raises BadKey, or
+        Forbidden."""
+        if self.cookie and not self.key:
+            caller = self.signed_in(house) or house.caller("", self.host)
+        else:
+            caller = house.caller(self.key, self.host)
         if caller.scope is not None:
-            admit(caller, door, self.address)
+            admit(caller, door, far_end(self.address, self.headers, house.settings.server.proxies))
         if action and action not in caller.may:
             raise Forbidden(f"this key may not `{action}`", f"use a key that has `{action}`")
         return caller
 
+    def signed_in(self, house: House) -> Caller | None:
+        """None where no cookie of ours came. Raises BadKey, or Forbidden."""
+        meant(self.host, house.hosts)
+        proxies, keys = house.settings.server.proxies, house.means.keeper.accounts.keys
+        return signed_in(keys, self.headers, self.host, self.address, proxies, secure=self.secure, safe=self.safe)
+
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_READ = frozenset({b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key", b"cache-control"})
+_READ = frozenset(
+    {b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key", b"cache-control", b"cookie"}
+)
 _TRACE = re.compile(r"[0-9a-f]{32}")
 _CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the two; others say nothing to us
 
@@ -97,7 +117,9 @@ def knock(headers: Headers, started: float) -> Knock:
         elif name == b"x-sizewise-trace":
             match = _TRACE.fullmatch(value.decode("latin-1").strip())
             seen.trace = match.group() if match else seen.trace
-        else:
+        elif name == b"cookie":
+            seen.cookie = True
+        elif name != PROOF:
             _wish(seen.wishes, name[11:].decode("latin-1"), value.decode("latin-1"))
     if not seen.trace:
         seen.trace = new_trace()
@@ -286,14 +308,24 @@ async def too_slow(house: House, seen: Knock, body: bytes, out: Out) -> None:
 
 
 async def meet(
-    door: Door, house: House, headers: Headers, body: bytes, out: Out, started: float, voice: Voice = USUAL
+    door: Door,
+    house: House,
+    headers: Headers,
+    body: bytes,
+    out: Out,
+    started: float,
+    voice: Voice = USUAL,
+    *,
+    safe: bool = False,
+    secure: bool = False,
+    query: bytes = b"",
 ) -> None:
     """Runs a door to a well-formed end. The one catch-all: an unforeseen fault is a 500, never a traceback.
 
     Only the fault's type and place are logged: its message could hold a prompt.
     """
     seen = knock(headers, started)
-    seen.address = out.address
+    seen.address, seen.safe, seen.secure, seen.query = out.address, safe, secure, query
     try:
         await door(house, seen, body, out)
     except SizewiseError as error:

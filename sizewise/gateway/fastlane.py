@@ -119,7 +119,9 @@ class Cycle:
             self._run(meet(too_large, house, self.headers, b"", self, time.perf_counter(), self.way[1]))
         elif not self.more_body:
             door, voice = self.way
-            self._run(meet(door, house, self.headers, bytes(self.body), self, time.perf_counter(), voice))
+            secure = self.protocol.scheme == "https"
+            work = meet(door, house, self.headers, bytes(self.body), self, time.perf_counter(), voice, secure=secure)
+            self._run(work)
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
         self.started = True

@@ -1,11 +1,11 @@
-"""/openapi.json: every operation of the port but the page at /, made from the types that read the bodies.
+"""/openapi.json: every operation of the port but its pages for people, made from the types that read the bodies.
 
 A test holds it against the routes of app.py, and one against what a running server answers to bodies made from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from sizewise import __version__
+from sizewise.accounts.browser import COOKIE
 from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import JSON, Knock, Out, Said
+from sizewise.gateway.signin import Accept, Move, SignedIn, SignIn
 from sizewise.house import House
 from sizewise.providers.wires import anthropic_asking, openai_bodies, responses_asking
 
 Json = Mapping[str, Any]
 
+SESSION: Sequence[Json] = ({"session": []},)
 SCHEMAS = "#/components/schemas/"
 ASKING = "ask"
 """The tag of the operations that ask a model: only they take wishes, and book what they cost."""
@@ -57,7 +60,10 @@ class GraphQLRequest(Struct, rename="camel"):
     operation_name: str | None = None
 
 
-BODIES: tuple[type[Struct], ...] = (ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest)
+BODIES: tuple[type[Struct], ...] = (
+    *(ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest),
+    *(SignIn, Accept, Move, SignedIn),
+)
 
 
 def document() -> Json:
@@ -72,12 +78,18 @@ def document() -> Json:
             "summary": "One API that answers with the smallest language model that is good enough.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "security": [{"bearer": []}, {"key": []}],
+        "security": [{"bearer": []}, {"key": []}, {"session": []}],
         "paths": _paths(),
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": f"Of a person who signed in; by TLS it is called __Host-{COOKIE}.",
+                },
             },
             "parameters": {**_wishes(said), **HEADERS},
             "headers": TOLD,
@@ -166,6 +178,7 @@ def _operation(
     error: str = "Error",
     kind: str = "application/json",
     also: Mapping[str, Json] | None = None,
+    secured: Sequence[Json] = (),
 ) -> Json:
     """`answer`, `body`, `error`: names of schemas; an empty `answer` is text of this `kind`."""
     content: dict[str, Any] = {kind: {"schema": _ref(answer) if answer else _WORD}}
@@ -190,8 +203,8 @@ def _operation(
     if asking:
         named = [*(f"wish-{each}" for each in Said.__struct_encode_fields__), *HEADERS]
         shown["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in named]
-    if not key:
-        shown["security"] = []
+    if secured or not key:
+        shown["security"] = list(secured)
     return shown
 
 
@@ -209,6 +222,7 @@ def _at(id: str, **operations: Json) -> Json:
 
 def _paths() -> Json:
     ask = partial(_operation, tags=(ASKING,))
+    coming = partial(_operation, tags=("change",), key=False)
     unready = {
         "503": {"description": "no model can answer", "content": {"application/json": {"schema": _ref("Ready")}}}
     }
@@ -249,6 +263,15 @@ def _paths() -> Json:
                 "graphql", "everything but tokens", "GraphQLAnswer",
                 body="GraphQLRequest", tags=("look", "change"), error="GraphQLAnswer",
             )
+        },
+        "/auth/sign-in": {"post": coming("signIn", "sign in with a password", "SignedIn", body="SignIn")},
+        "/auth/invitation": {"post": coming("accept", "come in by an invitation", "SignedIn", body="Accept")},
+        "/auth/sign-out": {"post": coming("signOut", "be signed in no more", "SignedOut")},
+        "/auth/session": {
+            "get": _operation("session", "who is signed in", "SignedIn", secured=SESSION),
+            "post": _operation(
+                "moveSession", "go on in another project", "SignedIn", body="Move", tags=("change",), secured=SESSION
+            ),
         },
         "/healthz": {"get": _operation("healthz", "the process is up", "Health", key=False)},
         "/readyz": {"get": _operation("readyz", "it can answer, and what limps", "Ready", key=False, also=unready)},
@@ -306,6 +329,7 @@ def _answers() -> Json:
         ),
         "Event": _object("data", event=_WORD, data=_WORD) | {"description": "Of a stream, as its API has it."},
         "Deleted": _object(id=_WORD, object={"const": "response"}, deleted={"const": True}),
+        "SignedOut": _object(signed_out={"const": True}),
         "Items": _object(
             object={"const": "list"},
             data=_list(_object("type id", type=_WORD, id=_WORD)),

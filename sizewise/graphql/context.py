@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sizewise.accounts.roles import may
+from sizewise.audit.chain import Deed
 from sizewise.caller import Caller
-from sizewise.errors import BadRequest, Forbidden
+from sizewise.errors import BadRequest, Busy, Forbidden
 from sizewise.house import House
 
 T = TypeVar("T")
@@ -37,7 +38,19 @@ class Context:
         """Raises Forbidden unless the caller may do one of `actions` to anything at all."""
         if actions and not any(may(self.caller, action) for action in actions):
             wanted = " or ".join(f"`{action}`" for action in actions)
-            raise Forbidden(f"the key {self.caller.key!r} lacks the right {wanted}", "use a key that has it")
+            raise Forbidden(
+                f"{self.caller.key!r} lacks the right {wanted}", "use a key, or sign in as somebody, that has it"
+            )
+
+    async def refused(self, field: str, id: str, code: str) -> None:
+        """A line of the trail; of one caller no more than ten a minute, so that nobody fills it. Raises StoreFailed."""
+        keeper, caller = self.house.means.keeper, self.caller
+        try:
+            keeper.refusals.take(caller.key, "")
+        except Busy:
+            return
+        shown = id[:100] if id.isprintable() else ""
+        await keeper.note(Deed(caller.tenant, caller.user or caller.key, field, shown, refused=code))
 
     def take(self, rows: int) -> None:
         """Raises BadRequest when all fields together ask for more than ROWS."""

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sizewise.accounts.browser import far_end, meant, signed_in
 from sizewise.accounts.scope import admit
 from sizewise.caller import Caller
 from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError
@@ -54,8 +55,9 @@ class GraphQL:
         house = self._house()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            caller = _caller(house, headers)
-            admit(caller, "graphql", (scope.get("client") or ("",))[0])
+            peer, proxies = (scope.get("client") or ("",))[0], house.settings.server.proxies
+            caller = _caller(house, headers, scope, peer)
+            admit(caller, "graphql", far_end(peer, scope["headers"], proxies))
             _refuse_other_ways(scope["method"], headers)
             question = _question(await _timely(receive, house.settings.server))
             execute = await self._loaded()
@@ -83,11 +85,17 @@ def told(error: SizewiseError) -> Shown:
     return {"message": error.message, "extensions": extensions}
 
 
-def _caller(house: House, headers: Mapping[bytes, str]) -> Caller:
-    """Raises Forbidden or BadKey."""
+def _caller(house: House, headers: Mapping[bytes, str], scope: Scope, peer: str) -> Caller:
+    """By a key, and only where none came by a session. Raises Forbidden or BadKey."""
     scheme, _, key = headers.get(b"authorization", "").partition(" ")
-    key = key if scheme.lower() == "bearer" else headers.get(b"x-api-key", "")
-    return house.caller(key.strip(), headers.get(b"host", ""))
+    key = (key if scheme.lower() == "bearer" else headers.get(b"x-api-key", "")).strip()
+    host = headers.get(b"host", "")
+    if key or b"cookie" not in headers:
+        return house.caller(key, host)
+    meant(host, house.hosts)
+    keys, proxies, secure = house.means.keeper.accounts.keys, house.settings.server.proxies, scope["scheme"] == "https"
+    caller = signed_in(keys, scope["headers"], host, peer, proxies, secure=secure, safe=False)
+    return caller or house.caller("", host)
 
 
 def _refuse_other_ways(method: str, headers: Mapping[bytes, str]) -> None:

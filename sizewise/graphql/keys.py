@@ -50,6 +50,7 @@ async def create_key(
     expires_in_days: float | None = None,
     project: str | None = None,
     data_class: DataClass | None = None,
+    own: bool = False,
     **confined: list[str],
 ) -> Told:
     """Never more than the caller's own rights, scope and class: CVE-2026-47101 and its kin were that."""
@@ -61,7 +62,9 @@ async def create_key(
             f"the key {caller.key!r} may not {' or '.join(beyond)} itself, so it cannot allow others to",
             f"allow some of {', '.join(sorted(caller.may))}",
         )
-    service = "manage_keys" in caller.may
+    if own and not caller.user:
+        raise BadRequest(f"{caller.key!r} is nobody's, so no key can be its user's own", "sign in first", param="own")
+    service = "manage_keys" in caller.may and not own
     made = await context.house.means.keeper.accounts.create(
         where,
         _named(name),
@@ -84,6 +87,10 @@ async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
     old = await _own(context, id)
     if beyond := granted(old.may) - context.caller.may:
         raise Forbidden(f"the key {id!r} may {' and '.join(sorted(beyond))}, and yours may not", "use a key that may")
+    if context.caller.scope is not None and narrowed(old.scope, context.caller.scope) != old.scope:
+        raise Forbidden(f"the key {id!r} is confined less than yours", "use a key that is not confined")
+    if _class(old.data_class, context.caller) != old.data_class:
+        raise Forbidden(f"the key {id!r} has a looser class of data than yours", "use a key that has it")
     accounts = context.house.means.keeper.accounts
     made = await accounts.rotate(old.id, old.tenant, round(overlap_hours * HOUR_MS), context.caller)
     return {"key": _key(made.key), "text": made.text}
@@ -97,8 +104,11 @@ async def revoke_key(context: Context, id: str) -> Told:
 
 async def _own(context: Context, id: str) -> Key:
     """Raises UnknownPath for a key that is not there as far as the caller is concerned."""
-    key = await context.house.means.keeper.accounts.one(id, context.caller.tenant)
-    demand(context.caller, "manage_keys", thing(key))
+    caller = context.caller
+    key = await context.house.means.keeper.accounts.one(id, caller.tenant)
+    demand(caller, "manage_keys", thing(key))
+    if key.wide and not caller.wide:
+        raise Forbidden(f"the key {id!r} sees every project, and yours does not", "use a key that does")
     return key
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from importlib.resources import files
+from inspect import isawaitable
 from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
 
-from sizewise.graphql import audit, explain, keys, models, quality, records, samples, savings, server, vault
+from sizewise.errors import Forbidden, UnknownPath
+from sizewise.graphql import audit, budgets, explain, keys, models, quality, records, samples, savings, server, users, vault
 from sizewise.graphql.context import Context
 from sizewise.money import PICO
 
@@ -31,6 +33,12 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "savings": (savings.savings, ("read_records",)),
         "quality": (quality.quality, ("read_records",)),
         "keys": (keys.keys, ("read_keys",)),
+        "users": (users.users, ("read_users",)),
+        "invitations": (users.invitations, ("read_users",)),
+        "sessions": (users.sessions, ()),
+        "userRoles": (users.user_roles, ("read_users",)),
+        "organisations": (users.organisations, ("found_organisations",)),
+        "budgets": (budgets.budgets, ("read_budgets",)),
         "audit": (audit.audit, ("read_audit",)),
         "vault": (vault.vault, ("manage_vault",)),
         "explain": (explain.explain, LOOK),
@@ -39,9 +47,18 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "createKey": (keys.create_key, ("manage_keys",)),
         "rotateKey": (keys.rotate_key, ("manage_keys",)),
         "revokeKey": (keys.revoke_key, ("manage_keys",)),
+        "inviteUser": (users.invite_user, ("manage_users",)),
+        "withdrawInvitation": (users.withdraw_invitation, ("manage_users",)),
+        "setRole": (users.set_role, ("manage_users",)),
+        "disableUser": (users.disable_user, ("manage_users",)),
+        "enableUser": (users.enable_user, ("manage_users",)),
+        "signOut": (users.sign_out, ()),
+        "foundOrganisation": (users.found_organisation, ("found_organisations",)),
+        "inviteOwner": (users.invite_owner, ("found_organisations",)),
         "feedback": (quality.feedback, ("ask", "manage_policies")),
         "trustAgain": (quality.trust_again, ("manage_policies",)),
         "rotateVault": (vault.rotate_vault, ("manage_vault",)),
+        "setBudget": (budgets.set_budget, ("manage_budgets",)),
         "reload": (server.reload, ("manage_settings",)),
     },
 }
@@ -59,7 +76,8 @@ def built() -> GraphQLSchema:
         kind = schema.type_map[name]
         assert isinstance(kind, GraphQLObjectType)
         for field, (resolver, actions) in resolvers.items():
-            kind.fields[field].resolve = _resolved(resolver, actions)
+            resolved = _changing(field, resolver, actions) if name == "Mutation" else _resolved(resolver, actions)
+            kind.fields[field].resolve = resolved
             for argument, spec in kind.fields[field].args.items():
                 spec.out_name = _snake(argument)
     for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole)):
@@ -73,6 +91,21 @@ def _resolved(resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., obj
     def resolve(_: object, info: GraphQLResolveInfo[Context], **arguments: Any) -> object:
         info.context.may(*actions)
         return resolver(info.context, **arguments)
+
+    return resolve
+
+
+def _changing(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
+    """What somebody tried to change and may not, or cannot see, stands in the audit trail too."""
+
+    async def resolve(_: object, info: GraphQLResolveInfo[Context], **arguments: Any) -> object:
+        try:
+            info.context.may(*actions)
+            done = resolver(info.context, **arguments)
+            return await done if isawaitable(done) else done
+        except (Forbidden, UnknownPath) as error:
+            await info.context.refused(field, str(arguments.get("id", "")), error.code)
+            raise
 
     return resolve
 

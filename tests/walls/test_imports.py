@@ -24,6 +24,8 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/gateway/tls.py", "cryptography.hazmat.primitives.serialization"): "the same",
     ("sizewise/keyring/cipher.py", "cryptography.exceptions"): "20 ms, needed only when something is sealed",
     ("sizewise/keyring/cipher.py", "cryptography.hazmat.primitives.ciphers.aead"): "the same",
+    ("sizewise/accounts/people/passwords.py", "cryptography.exceptions"): "20 ms, needed only when somebody signs in",
+    ("sizewise/accounts/people/passwords.py", "cryptography.hazmat.primitives.kdf.argon2"): "the same",
     (
         "sizewise/cli/calibrate.py",
         "sizewise.evals.calibrate",

@@ -1,0 +1,1 @@
+"""Who the people are and what each may now: tables, standing, passwords; knows no key and no door."""

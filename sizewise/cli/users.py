@@ -1,0 +1,335 @@
+"""`sizewise users`: who is invited, what each may, and out with them; an invitation's link is shown once, on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import day, dim, write_json, write_table
+from sizewise.cli.verbs import Verb, Verbs
+from sizewise.errors import BadRequest, nearest
+
+VERBS: Mapping[str, Verb] = {
+    "invite": Verb("sizewise.cli.users:invite", "Invite somebody new, or somebody here to a new password."),
+    "role": Verb("sizewise.cli.users:role", "Give a role, or take it away."),
+    "disable": Verb("sizewise.cli.users:disable", "Refuse a user from now on, with all sessions and keys."),
+    "enable": Verb("sizewise.cli.users:enable", "Let a user in again."),
+    "sessions": Verb("sizewise.cli.users:sessions", "Who is signed in."),
+    "sign-out": Verb("sizewise.cli.users:sign_out", "End all sessions of a user."),
+    "invitations": Verb("sizewise.cli.users:invitations", "Who was invited, and whether they came."),
+    "withdraw": Verb("sizewise.cli.users:withdraw", "Take an invitation back."),
+    "found": Verb("sizewise.cli.users:found", "Found an organisation, and invite its first owner."),
+}
+
+LIST = "{ users { id email name role projects { project role } created disabled state } }"
+INVITATIONS = "{ invitations { id email role project by created expires used } }"
+SESSIONS = "{ sessions { id user email project created seen expires } }"
+_NEW = "{ token invitation { id email role project by created expires used } }"
+INVITE = f"""mutation ($email: String!, $role: String, $project: String, $days: Float!) {{
+  inviteUser(email: $email, role: $role, project: $project, days: $days) {_NEW} }}"""
+FOUND = f"""mutation ($id: String!, $email: String!, $name: String!) {{
+  foundOrganisation(id: $id, email: $email, name: $name) {_NEW} }}"""
+_USER = "{ id email name role projects { project role } created disabled state }"
+ROLE = f"""mutation ($id: String!, $role: String!, $project: String) {{
+  setRole(id: $id, role: $role, project: $project) {_USER} }}"""
+DISABLE = f"mutation ($id: String!) {{ disableUser(id: $id) {_USER} }}"
+ENABLE = f"mutation ($id: String!) {{ enableUser(id: $id) {_USER} }}"
+SIGN_OUT = "mutation ($id: String!) { signOut(user: $id) { id } }"
+WITHDRAW = "mutation ($id: String!) { withdrawInvitation(id: $id) { id } }"
+
+
+class Membership(Struct):
+    project: str
+    role: str
+
+
+class User(Struct):
+    """Times are unix ms."""
+
+    id: str
+    email: str
+    name: str
+    role: str
+    projects: list[Membership]
+    created: int
+    disabled: int | None
+    state: str
+
+
+class Users(Struct):
+    users: list[User]
+
+
+class Invitation(Struct):
+    id: str
+    email: str
+    role: str
+    project: str
+    by: str
+    created: int
+    expires: int
+    used: int | None
+
+
+class Invitations(Struct):
+    invitations: list[Invitation]
+
+
+class New(Struct):
+    token: str
+    invitation: Invitation
+
+
+class Invited(Struct, rename="camel"):
+    invite_user: New
+
+
+class Founded(Struct, rename="camel"):
+    found_organisation: New
+
+
+class Session(Struct):
+    id: str
+    user: str
+    email: str
+    project: str
+    created: int
+    seen: int
+    expires: int
+
+
+class Sessions(Struct):
+    sessions: list[Session]
+
+
+class Given(Struct, rename="camel"):
+    set_role: User
+
+
+class Disabled(Struct, rename="camel"):
+    disable_user: User
+
+
+class Enabled(Struct, rename="camel"):
+    enable_user: User
+
+
+class Id(Struct):
+    id: str
+
+
+class SignedOut(Struct, rename="camel"):
+    sign_out: Id
+
+
+class Withdrawn(Struct, rename="camel"):
+    withdraw_invitation: Id
+
+
+@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
+@served
+@click.pass_context
+def users(ctx: click.Context) -> None:
+    """Who is here: list, invite, role, disable, sign out.
+
+    Alone it lists them. USER is an e-mail address or an id.
+
+    \b
+    Example: sizewise users
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    told = _all()
+    if wants_json():
+        write_json(msgspec.to_builtins({"users": told}))
+        return
+    write_table(
+        ("ID", "E-MAIL", "NAME", "ROLE", "PROJECTS", "SINCE", "STATE"),
+        [(u.id, u.email, u.name, u.role or "-", _projects(u), day(u.created), u.state) for u in told],
+    )
+
+
+def _all() -> list[User]:
+    return asyncio.run(server().graphql(LIST, Users)).users
+
+
+def _projects(user: User) -> str:
+    return ", ".join(f"{each.project}:{each.role}" for each in user.projects) or "-"
+
+
+def _id(said: str) -> str:
+    """Raises BadRequest for an address that nobody here has."""
+    if "@" not in said:
+        return said
+    known = {user.email: user.id for user in _all()}
+    if said.strip().lower() not in known:
+        hint = nearest(said.lower(), list(known)) or "sizewise users lists them"
+        raise BadRequest(f"nobody here has the address {said[:254]!r}", hint)
+    return known[said.strip().lower()]
+
+
+@click.command()
+@click.argument("email")
+@click.option("--role", help="What they become: owner, admin, editor, developer, viewer, or one of [roles].")
+@click.option("--project", help="The role is one in this project alone.")
+@click.option("--days", type=float, default=7.0, help="Days for which the link is good. [7]")
+@served
+def invite(email: str, role: str | None, project: str | None, days: float) -> None:
+    """Invite somebody new, or somebody here to a new password.
+
+    Prints the link to give to them, this once. Without --role it leads somebody who is here to a new password.
+
+    \b
+    Example: sizewise users invite ada@example.com --role developer
+    """
+    here = server()
+    variables = {"email": email, "role": role, "project": project, "days": days}
+    _show(here.url, asyncio.run(here.graphql(INVITE, Invited, **variables)).invite_user)
+
+
+@click.command()
+@click.argument("id")
+@click.argument("email")
+@click.option("--name", default="", help="How it is called; else like its id.")
+@served
+def found(id: str, email: str, name: str) -> None:
+    """Found an organisation, and invite its first owner.
+
+    \b
+    Example: sizewise users found acme ada@acme.example
+    """
+    here = server()
+    _show(here.url, asyncio.run(here.graphql(FOUND, Founded, id=id, email=email, name=name)).found_organisation)
+
+
+def _show(url: str, made: New) -> None:
+    link = f"{url}/invitation#{made.token}"
+    if wants_json():
+        write_json({"link": link, **msgspec.to_builtins(made)})
+        return
+    its = made.invitation
+    what = f"as {its.role}" + (f" in {its.project}" if its.project else "") if its.role else "to a new password"
+    click.echo(link)
+    click.echo(dim(f"{its.email}, {what}, until {day(its.expires)}; this link is shown this once"), err=True)
+
+
+@click.command()
+@click.argument("user")
+@click.argument("role")
+@click.option("--project", help="In this project alone; else in the organisation.")
+@served
+def role(user: str, role: str, project: str | None) -> None:
+    """Give a role, or take it away.
+
+    ROLE is one of sizewise users invite --help; "none" takes it away.
+
+    \b
+    Example: sizewise users role ada@example.com editor --project shop
+    """
+    given = "" if role == "none" else role
+    variables = {"id": _id(user), "role": given, "project": project}
+    _tell(asyncio.run(server().graphql(ROLE, Given, **variables)).set_role)
+
+
+@click.command()
+@click.argument("user")
+@served
+def disable(user: str) -> None:
+    """Refuse a user from now on, with all sessions and keys.
+
+    \b
+    Example: sizewise users disable ada@example.com
+    """
+    _tell(asyncio.run(server().graphql(DISABLE, Disabled, id=_id(user))).disable_user)
+
+
+@click.command()
+@click.argument("user")
+@served
+def enable(user: str) -> None:
+    """Let a user in again.
+
+    \b
+    Example: sizewise users enable ada@example.com
+    """
+    _tell(asyncio.run(server().graphql(ENABLE, Enabled, id=_id(user))).enable_user)
+
+
+def _tell(user: User) -> None:
+    if wants_json():
+        write_json(msgspec.to_builtins(user))
+    else:
+        click.echo(f"{user.email} is {user.state}: {user.role or 'no role'}; projects {_projects(user)}")
+
+
+@click.command()
+@served
+def sessions() -> None:
+    """Who is signed in.
+
+    \b
+    Example: sizewise users sessions
+    """
+    told = asyncio.run(server().graphql(SESSIONS, Sessions)).sessions
+    if wants_json():
+        write_json(msgspec.to_builtins({"sessions": told}))
+        return
+    write_table(
+        ("ID", "E-MAIL", "PROJECT", "SINCE", "LAST", "ENDS"),
+        [(s.id, s.email, s.project, day(s.created), day(s.seen), day(s.expires)) for s in told],
+    )
+
+
+@click.command(name="sign-out")
+@click.argument("user")
+@served
+def sign_out(user: str) -> None:
+    """End all sessions of a user.
+
+    \b
+    Example: sizewise users sign-out ada@example.com
+    """
+    told = asyncio.run(server().graphql(SIGN_OUT, SignedOut, id=_id(user))).sign_out
+    if wants_json():
+        write_json({"signed_out": told.id})
+    else:
+        click.echo(f"{told.id} is signed out everywhere")
+
+
+@click.command()
+@served
+def invitations() -> None:
+    """Who was invited, and whether they came.
+
+    \b
+    Example: sizewise users invitations
+    """
+    told = asyncio.run(server().graphql(INVITATIONS, Invitations)).invitations
+    if wants_json():
+        write_json(msgspec.to_builtins({"invitations": told}))
+        return
+    write_table(
+        ("ID", "E-MAIL", "ROLE", "PROJECT", "BY", "UNTIL", "USED"),
+        [(i.id, i.email, i.role or "-", i.project or "-", i.by, day(i.expires), day(i.used)) for i in told],
+    )
+
+
+@click.command()
+@click.argument("id")
+@served
+def withdraw(id: str) -> None:
+    """Take an invitation back.
+
+    \b
+    Example: sizewise users withdraw in-7k2mqpxd4f
+    """
+    told = asyncio.run(server().graphql(WITHDRAW, Withdrawn, id=id)).withdraw_invitation
+    if wants_json():
+        write_json({"withdrawn": told.id})
+    else:
+        click.echo(f"{told.id} lets nobody in")

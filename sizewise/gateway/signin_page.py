@@ -1,0 +1,134 @@
+"""The pages /sign-in and /invitation for people: a few lines of script each, which the browser knows by their hash.
+
+The token of an invitation stands behind the # of its link, so it is in no log and no Referer.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+
+from sizewise.accounts.browser import meant
+from sizewise.accounts.people.passwords import LEAST, MOST
+from sizewise.gateway.exchange import Knock, Out
+from sizewise.house import House
+
+STYLE = """
+:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif;
+--line:#8886;--soft:#8881;--lead:#2563eb;--wrong:#c2410c}
+@media(prefers-color-scheme:dark){:root{--lead:#93b4ff;--wrong:#fdba74}}
+body{min-height:100vh;margin:0;display:grid;place-items:center}
+main{width:min(22rem,calc(100vw - 3rem));padding:2rem 0 12vh}
+h1{font-size:1.6rem;font-weight:600;letter-spacing:-.02em;margin:0}
+p{margin:.3rem 0 1.6rem;opacity:.75}
+label{display:block;font-size:.85rem;margin:0 0 1rem}
+input{display:block;width:100%;box-sizing:border-box;margin-top:.3rem;padding:.6rem .75rem;font:inherit;
+color:inherit;background:var(--soft);border:1px solid var(--line);border-radius:.5rem}
+input:focus-visible,button:focus-visible,a:focus-visible{outline:2px solid var(--lead);outline-offset:2px}
+button,a.by{display:block;width:100%;box-sizing:border-box;padding:.65rem;font:inherit;font-weight:600;text-align:center;
+text-decoration:none;color:#fff;background:#2563eb;border:1px solid #2563eb;border-radius:.5rem;cursor:pointer}
+button:disabled{opacity:.6;cursor:progress}
+a.by{margin-top:.6rem;color:inherit;background:none;border-color:var(--line)}
+hr{border:0;border-top:1px solid var(--line);margin:1.5rem 0 1rem}
+output{display:block;min-height:1.5rem;margin:.8rem 0 0;color:var(--wrong);font-size:.9rem}
+small{opacity:.7}
+"""
+SCRIPT = """
+const form=document.forms[0],said=document.querySelector('output'),button=form.querySelector('button');
+const token=location.hash.slice(1);
+if(form.dataset.to==='/auth/invitation'){
+history.replaceState(null,'',location.pathname);
+if(!token){said.textContent='This link is not whole: open the one you were given.';button.disabled=true}}
+form.addEventListener('submit',async event=>{
+event.preventDefault();button.disabled=true;said.textContent='';
+const sent=Object.fromEntries(new FormData(form));
+if(form.dataset.to==='/auth/invitation')sent.token=token;
+try{
+const answer=await fetch(form.dataset.to,{method:'POST',headers:{'content-type':'application/json'},
+body:JSON.stringify(sent)});
+if(answer.ok){location.assign(form.dataset.after);return}
+const {error}=await answer.json();
+said.textContent=error.message+(error.hint?'; '+error.hint:'')+'.';
+}catch(fault){said.textContent='The server did not answer. Is it up?'}
+button.disabled=false;
+});
+"""
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="referrer" content="no-referrer"><title>{title} · Sizewise</title>
+<style>{style}</style></head><body><main>
+<h1>{title}</h1><p>{lead}</p>
+<form data-to="{to}" data-after="{after}">
+{fields}
+<button>{verb}</button><output role="alert"></output>
+<noscript><output>This page needs its few lines of script.</output></noscript>
+</form>{more}
+</main><script>{script}</script></body></html>
+"""
+EMAIL = (
+    '<label>E-mail<input name="email" type="email" autocomplete="username" required autofocus maxlength="254"></label>'
+)
+NAME = '<label>Your name<input name="name" autocomplete="name" maxlength="100" autofocus></label>'
+OLD = '<label>Password<input name="password" type="password" autocomplete="current-password" required></label>'
+NEW = (
+    '<label>Password<input name="password" type="password" autocomplete="new-password" required'
+    f' minlength="{LEAST}" maxlength="{MOST}"><small>{LEAST} characters or more; a few words are good</small></label>'
+)
+HTML = (b"content-type", b"text/html; charset=utf-8")
+
+
+def _hashed(text: str) -> str:
+    return "'sha256-" + b64encode(sha256(text.encode()).digest()).decode() + "'"
+
+
+POLICY = (
+    b"content-security-policy",
+    (
+        f"default-src 'none'; style-src {_hashed(STYLE)}; script-src {_hashed(SCRIPT)}; connect-src 'self'; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ).encode(),
+)
+SAFE = (
+    HTML,
+    POLICY,
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+async def sign_in(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    meant(seen.host, house.hosts)
+    ways = "".join(
+        f'<a class="by" href="/auth/oidc/{escape(name)}">Sign in by {escape(row.title or name)}</a>'
+        for name, row in house.settings.oidc.items()
+    )
+    page = PAGE.format(
+        title="Sign in",
+        lead="With the account you were invited to.",
+        to="/auth/sign-in",
+        after=escape(house.settings.sessions.after),
+        fields=EMAIL + OLD,
+        verb="Sign in",
+        more=f"<hr>{ways}" if ways else "",
+        style=STYLE,
+        script=SCRIPT,
+    )
+    await out.whole(200, [*SAFE], page.encode())
+
+
+async def invitation(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    meant(seen.host, house.hosts)
+    page = PAGE.format(
+        title="Welcome",
+        lead="You were invited. Choose a password, and you are in.",
+        to="/auth/invitation",
+        after=escape(house.settings.sessions.after),
+        fields=NAME + NEW,
+        verb="Come in",
+        more="",
+        style=STYLE,
+        script=SCRIPT,
+    )
+    await out.whole(200, [*SAFE], page.encode())

@@ -1,0 +1,269 @@
+"""Who comes in and what they become: by invitation only, never above whoever invites, gone at once when disabled."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.accounts.people import INVITE, Browser, invited, somebody
+from tests.cli.terminal import sizewise
+from tests.graphql.asking import told
+from tests.served import ECHO, Answer, Served, serving
+
+HOUSE = f"""
+{ECHO}
+[roles.auditor]
+may = ["read_audit", "read_users"]
+[roles.asker]
+may = ["ask"]
+"""
+NUMBER = itertools.count()
+SET_ROLE = (
+    "mutation($id: String!, $role: String!, $project: String) { setRole(id: $id, role: $role, project: $project) \
+{ role } }"
+)
+DISABLE = "mutation($id: String!) { disableUser(id: $id) { state } }"
+ENABLE = "mutation($id: String!) { enableUser(id: $id) { state } }"
+OWN_KEY = 'mutation($may: [Action!]) { createKey(name: "mine", may: $may, own: true) { text key { id user } } }'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("people"), HOUSE) as served:
+        somebody(served, "first@example.com", "owner")
+        yield served
+
+
+def email() -> str:
+    return f"user{next(NUMBER)}@example.com"
+
+
+def trail(server: Served, last: int = 20) -> list[dict[str, object]]:
+    query = "query($last: Int) { audit(last: $last) { who action thing before after refused } }"
+    lines: list[dict[str, object]] = told(server, query, last=last).data["audit"]
+    return lines
+
+
+def test_nobody_comes_in_without_an_invitation(server: Served) -> None:
+    tokens: tuple[object, ...] = (None, "", "null", "x" * 43, 0, [], {})
+    for token in tokens:
+        answer = Browser(server).send("/auth/invitation", {"token": token, "password": "a quite long sentence"})
+        assert answer.status in (400, 403) and answer.error["code"] in ("bad_body", "forbidden")
+
+
+def test_an_invitation_is_good_once_and_for_its_role(server: Served) -> None:
+    token = invited(server, mine := email(), "developer")
+    browser = Browser(server)
+    assert browser.accept(token, "Ada").status == 200
+    assert (browser.said["email"], browser.said["role"], browser.said["name"]) == (mine, "developer", "Ada")
+    again = Browser(server).accept(token, "Eve")
+    assert (again.status, again.error["code"]) == (403, "forbidden")
+    assert browser.chat().status == 200
+    assert browser.told("{ records { trace } }").code == ""
+    assert browser.told("{ users { id } }").code == "forbidden"
+
+
+def test_a_second_invitation_ends_the_first_and_one_can_be_withdrawn(server: Served) -> None:
+    first = invited(server, mine := email(), "viewer")
+    second = told(server, INVITE, email=mine, role="viewer").data["inviteUser"]
+    assert Browser(server).accept(first).status == 403
+    told(server, "mutation($id: String!) { withdrawInvitation(id: $id) { id } }", id=second["invitation"]["id"])
+    assert Browser(server).accept(second["token"]).status == 403
+
+
+def test_no_token_of_an_invitation_and_no_password_lies_anywhere_on_the_disk(server: Served) -> None:
+    token = invited(server, email(), "viewer")
+    password = "a-sentence-nobody-else-has"
+    browser = Browser(server)
+    assert browser.accept(token, password=password).status == 200
+    secrets = [token, password, browser.cookie.partition("=")[2], browser.csrf]
+    for path in (path for path in server.home.rglob("*") if path.is_file()):
+        assert not any(secret.encode() in path.read_bytes() for secret in secrets), path
+
+
+@pytest.mark.parametrize("password", ["short", "password1234", "123456789012", "aaaaaaaaaaaaaaaa", "x" * 300])
+def test_a_password_that_is_easily_guessed_is_refused(server: Served, password: str) -> None:
+    token = invited(server, email(), "viewer")
+    refused = Browser(server).accept(token, password=password)
+    assert refused.status == 400 and refused.error["code"] == "bad_request" and password not in refused.body.decode()
+    assert Browser(server).accept(token).status == 200, "the invitation is still good"
+
+
+@pytest.mark.parametrize("role", ["owner", "editor"])
+def test_nobody_gives_a_role_beyond_their_own(server: Served, role: str) -> None:
+    admin = somebody(server, email(), "admin")
+    other = somebody(server, email(), "viewer")
+    for tried in (
+        admin.told(INVITE, email=email(), role=role),
+        admin.told(SET_ROLE, id=other.user, role=role),
+    ):
+        assert (tried.status, tried.code) == (403, "forbidden") and "read_contents" in tried.message
+    assert admin.told(SET_ROLE, id=other.user, role="developer").data == {"setRole": {"role": "developer"}}
+
+
+def test_nobody_changes_their_own_role_and_nobody_touches_who_stands_above(server: Served) -> None:
+    admin, owner = somebody(server, email(), "admin"), somebody(server, email(), "owner")
+    for tried in (
+        admin.told(SET_ROLE, id=admin.user, role="admin"),
+        admin.told(SET_ROLE, id=owner.user, role="viewer"),
+        admin.told(DISABLE, id=owner.user),
+        admin.told(DISABLE, id=admin.user),
+        admin.told("mutation($u: String) { signOut(user: $u) { id } }", u=owner.user),
+        admin.told(INVITE, email=owner.said["email"]),
+    ):
+        assert tried.code == "forbidden", tried
+    refused = [(line["action"], line["refused"]) for line in trail(server, 6)]
+    assert ("disableUser", "forbidden") in refused and ("setRole", "forbidden") in refused
+
+
+def test_the_last_owner_can_be_neither_demoted_nor_disabled(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        owner = somebody(server, "one@example.com", "owner")
+        for tried in (told(server, SET_ROLE, id=owner.user, role="viewer"), told(server, DISABLE, id=owner.user)):
+            assert (tried.status, tried.code) == (409, "conflict")
+        second = somebody(server, "two@example.com", "owner")
+        assert second.told(DISABLE, id=owner.user).code == ""
+        assert owner.send("/auth/session").status == 401
+        assert told(server, DISABLE, id=second.user).code == "conflict"
+
+
+def test_a_role_of_the_settings_can_be_given_and_says_what_it_may(server: Served) -> None:
+    auditor = somebody(server, email(), "auditor")
+    assert auditor.told("{ audit(last: 1) { seq } users { id } }").code == ""
+    assert auditor.chat().status == 403
+    assert told(server, INVITE, email=email(), role="auditer").hint == "Did you mean 'auditor'?"
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ('[roles.x]\nmay = ["reed"]', "roles.x.may"),
+        ('[roles.owner]\nmay = ["ask"]', "always there"),
+        ('[roles.x]\nmay = ["found_organisations"]', "found_organisations"),
+    ],
+)
+def test_a_role_that_cannot_be_is_refused_at_start(tmp_path: Path, role: str, words: str) -> None:
+    file = tmp_path / "sizewise.toml"
+    file.write_text(f"{ECHO}\n{role}")
+    ended = sizewise("up", "--port", "0", "--config", str(file), home=tmp_path)
+    assert ended.code == 2 and words in ended.err
+
+
+def test_a_key_of_a_user_never_has_more_than_the_user_has_now(server: Served) -> None:
+    user = somebody(server, email(), "editor")
+    made = user.told(OWN_KEY, may=["ask", "read_records"]).data["createKey"]
+    assert made["key"]["user"] == user.user
+    assert server.ask("/v1/models", key=made["text"]).status == 200
+    assert told(server, "{ records { trace } }", key=made["text"]).code == ""
+    told(server, SET_ROLE, id=user.user, role="asker")
+    assert told(server, "{ records { trace } }", key=made["text"]).code == "forbidden"
+    assert told(server, "{ models { name } }", key=made["text"]).code == ""
+    assert user.told("{ records { trace } }").code == "forbidden", "the session too, at once"
+    told(server, SET_ROLE, id=user.user, role="viewer")
+    assert chat(server, made["text"]).status == 403
+    told(server, DISABLE, id=user.user)
+    assert (chat(server, made["text"]).status, user.send("/auth/session").status) == (401, 401)
+    told(server, ENABLE, id=user.user)
+    assert told(server, "{ records { trace } }", key=made["text"]).code == ""
+    assert user.send("/auth/session").status == 401, "a session that ended stays over"
+
+
+def chat(server: Served, key: str) -> Answer:
+    body = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]}
+    return server.ask("/v1/chat/completions", body, key=key)
+
+
+def test_a_new_password_is_a_new_invitation_and_ends_the_old_one_with_all_sessions(server: Served) -> None:
+    user = somebody(server, mine := email(), "developer")
+    token = told(server, INVITE, email=mine).data["inviteUser"]["token"]
+    new = Browser(server)
+    assert new.accept(token, password="another long sentence here").status == 200
+    assert (new.user, new.said["role"]) == (user.user, "developer")
+    assert user.send("/auth/session").status == 401
+    assert Browser(server).sign_in(mine).status == 401
+    assert Browser(server).sign_in(mine, "another long sentence here").status == 200
+
+
+def test_somebody_who_is_here_is_not_invited_to_another_role(server: Served) -> None:
+    somebody(server, mine := email(), "developer")
+    assert told(server, INVITE, email=mine.upper(), role="admin").code == "conflict"
+    assert told(server, INVITE, email=email()).code == "not_found"
+    assert told(server, INVITE, email="no address", role="viewer").code == "bad_request"
+
+
+def test_a_role_in_a_project_holds_there_alone(server: Served) -> None:
+    lead = somebody(server, email(), "admin", "shop")
+    assert (lead.said["project"], lead.said["wide"], lead.said["projects"]) == ("shop", False, ["shop"])
+    assert "read_audit" not in lead.said["may"] and "manage_settings" not in lead.said["may"]
+    member = Browser(server)
+    assert member.accept(invited(server, mine := email(), "viewer", "shop", by=lead)).status == 200
+    seen = lead.told("{ users { email role projects { project role } } }").data["users"]
+    assert {"email": mine, "role": "", "projects": [{"project": "shop", "role": "viewer"}]} in seen
+    assert {user["email"] for user in seen} == {lead.said["email"], mine}
+    for tried in (
+        lead.told(INVITE, email=email(), role="viewer"),
+        lead.told(INVITE, email=email(), role="viewer", project="lab"),
+        lead.told(SET_ROLE, id=member.user, role="viewer"),
+        lead.told(SET_ROLE, id=member.user, role="viewer", project="lab"),
+        lead.told(DISABLE, id=member.user),
+    ):
+        assert tried.code == "forbidden", tried
+    assert lead.told(SET_ROLE, id=member.user, role="developer", project="shop").code == ""
+    assert member.chat().status == 200
+    assert member.send("/auth/session", {"project": "lab"}).status == 404
+    stranger = told(server, "{ users { id email } }").data["users"][0]["id"]
+    unknown, other = lead.told(DISABLE, id="us-nobody"), lead.told(DISABLE, id=stranger)
+    assert (unknown.status, unknown.message) == (other.status, other.message.replace(stranger, "us-nobody"))
+
+
+def test_who_has_more_in_one_project_sees_it_alone_while_working_there(server: Served) -> None:
+    user = somebody(server, email(), "viewer")
+    told(server, SET_ROLE, id=user.user, role="editor", project="lab")
+    assert (user.send("/auth/session").status, user.said["wide"]) == (200, True)
+    assert user.send("/auth/session", {"project": "lab"}).status == 200
+    assert (user.said["project"], user.said["wide"]) == ("lab", False)
+    assert user.chat().status == 200
+    assert user.send("/auth/session", {"project": "default"}).status == 200
+    assert user.chat().status == 403
+
+
+def test_an_organisation_is_founded_by_the_admin_token_and_is_another_world(server: Served) -> None:
+    found = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
+    owner = somebody(server, email(), "owner")
+    assert owner.told(found, id="acme", email=email()).code == "forbidden"
+    token = told(server, found, id="acme", email=(theirs := email())).data["foundOrganisation"]["token"]
+    assert told(server, found, id="acme", email=email()).code == "conflict"
+    other = Browser(server)
+    assert other.accept(token).status == 200
+    assert (other.said["organisation"], other.said["role"]) == ("acme", "owner")
+    assert [user["email"] for user in other.told("{ users { email } }").data["users"]] == [theirs]
+    assert theirs not in str(owner.told("{ users { email } invitations { email } sessions { email } }").data)
+    assert "manage_settings" not in other.said["may"] and "read_metrics" not in other.said["may"]
+    for query in (DISABLE, ENABLE, "mutation($id: String!) { signOut(user: $id) { id } }"):
+        foreign, unknown = other.told(query, id=owner.user), other.told(query, id="us-aaaaaaaaaa")
+        assert (foreign.status, foreign.code) == (unknown.status, unknown.code)
+        assert foreign.message.replace(owner.user, "") == unknown.message.replace("us-aaaaaaaaaa", "")
+    assert owner.send("/auth/session").status == 200
+    taken = other.told(INVITE, email=owner.said["email"], role="viewer")
+    assert taken.code == "", "it is not told that somebody has this address elsewhere"
+    assert Browser(server).accept(taken.data["inviteUser"]["token"]).error["code"] == "conflict"
+
+
+def test_every_change_stands_in_the_trail_without_a_name_or_an_address(server: Served) -> None:
+    user = somebody(server, mine := email(), "viewer")
+    told(server, SET_ROLE, id=user.user, role="developer")
+    id = user.user
+    user.send("/auth/sign-out", {})
+    lines = trail(server, 6)
+    assert [(line["action"], line["who"]) for line in lines[:5]] == [
+        ("session.end", id),
+        ("user.role", "admin"),
+        ("session.begin", id),
+        ("user.join", id),
+        ("user.invite", "admin"),
+    ]
+    assert lines[1]["before"] == {"role": "viewer", "project": ""} and lines[1]["after"] != lines[1]["before"]
+    assert mine not in str(lines)
