@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,9 @@ def served(house: Served) -> Iterator[Served]:
 def asker(house: Served) -> str:
     """A key that may ask models and nothing else."""
     return fresh_key(house, "ask")
+
+
+def memory(served: Served) -> int:
+    """Bytes that the server and all it started hold (Linux)."""
+    status = Path(f"/proc/{served.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024

@@ -6,13 +6,13 @@ import gzip
 import json
 import time
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.gateway.doors import CHAT, Line
 from tests.graphql.asking import admin, told
+from tests.lessons.conftest import memory
 from tests.served import Served
 
 HUGE = 10**30
@@ -123,12 +123,6 @@ def test_20_depth_exhausts_nobody(served: Served, path: str, piece: tuple[bytes,
         for name in (b"messages", b"input", b"tools", b"metadata", b"variables", b"sizewise"):
             body = b'{"model": "echo/small", "query": "{ roles }", "max_tokens": 9, %b: %b}' % (b'"%b"' % name, deep)
             assert asked(served, path, body) in (200, 400)
-
-
-def memory(served: Served) -> int:
-    """Bytes that the server and all it started hold (Linux)."""
-    status = Path(f"/proc/{served.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings", "/graphql"])

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType
 
 from sizewise.egress import Egress, origin
 from sizewise.errors import ConfigError, EgressDenied
+from sizewise.gateway.openapi import document
+from sizewise.graphql.schema import built
 from sizewise.testing.upstream import Upstream
 from tests.cli.terminal import sizewise
 from tests.gateway.doors import CHAT, SECRET, question
-from tests.lessons.conftest import Trap
+from tests.lessons.conftest import Trap, memory
 from tests.served import Served, serving
 
 ADDRESSES = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "a@127.0.0.1", "2130706433", "127.1", "0x7f.1")
@@ -63,42 +70,82 @@ def test_07_pictures_files_and_tools_are_fetched_by_nobody(served: Served, trap:
         assert served.ask("/v1/embeddings", {"model": "echo/vectors", "input": url}).status == 200
 
 
-def test_07_a_redirect_is_followed_by_nobody(trap: Trap, tmp_path: Any) -> None:
-    """LiteLLM followed them, and took the key along."""
+@contextlib.contextmanager
+def answering(reply: Callable[[int], bytes]) -> Iterator[str]:
+    """The URL of an upstream that answers its n-th request by `reply(n)`, and hangs up."""
     ready, ports, seen = threading.Event(), [], []
 
-    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next(int(line[16:]) for line in head.lower().split("\r\n") if line.startswith("content-length: "))
         seen.append(await reader.readexactly(length))
-        status = ("301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent")[len(seen) % 5]
-        to = f"http://127.0.0.1:{trap.port}/v1/chat/completions"
-        writer.write(f"HTTP/1.1 {status}\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
-        await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            writer.write(reply(len(seen)))
+            await writer.drain()
         writer.close()
 
     async def listen() -> None:
-        server = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
+        server = await asyncio.start_server(met, "127.0.0.1", 0)
         ports.append(server.sockets[0].getsockname()[1])
         ready.set()
         await server.serve_forever()
 
     threading.Thread(target=lambda: asyncio.run(listen()), daemon=True).start()
     assert ready.wait(10)
-    config = f"""
+    yield f"http://127.0.0.1:{ports[0]}/v1"
+    assert seen, "nobody asked it"
+
+
+def behind(url: str) -> str:
+    return f"""
 [server]
 embedded = false
 discover = false
 [providers.elsewhere]
-base_url = "http://127.0.0.1:{ports[0]}/v1"
+base_url = "{url}"
 key = "env:UPSTREAM_KEY"
 models = ["it"]
 """
-    with serving(tmp_path, config, UPSTREAM_KEY=SECRET) as house:
+
+
+def test_07_a_redirect_is_followed_by_nobody(trap: Trap, tmp_path: Path) -> None:
+    """LiteLLM followed them, and took the key along."""
+
+    def moved(number: int) -> bytes:
+        status = ("301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent")[number % 5]
+        to = f"http://127.0.0.1:{trap.port}/v1/chat/completions"
+        return f"HTTP/1.1 {status}\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+
+    with answering(moved) as url, serving(tmp_path, behind(url), UPSTREAM_KEY=SECRET) as house:
         for _ in range(5):
             answer = house.chat("elsewhere/it")
             assert answer.status in (502, 503) and SECRET.encode() not in answer.body
-        assert "location" not in answer.headers
+            assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_what_an_upstream_packed_unasked_is_unpacked_by_nobody(tmp_path: Path, coding: str, kind: str) -> None:
+    bomb = gzip.compress(b" " * 100_000_000)
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-encoding: {coding}\r\ncontent-length: {len(bomb)}\r\n\r\n"
+    )
+    with answering(lambda _: head.encode() + bomb) as url:
+        with serving(tmp_path, behind(url), UPSTREAM_KEY=SECRET) as house:
+            before = memory(house)
+            assert house.chat("elsewhere/it", stream=kind != "application/json").status == 502
+            assert memory(house) - before < 40e6
+
+
+def test_07_no_door_takes_an_address_to_call() -> None:
+    """Webhooks, tools and models are called where the settings say; nobody can say it in a request."""
+    kinds = [kind for kind in built().type_map.values() if isinstance(kind, GraphQLObjectType)]
+    arguments = [name for kind in kinds for field in kind.fields.values() for name in field.args]
+    assert len(arguments) > 20
+    words = ("url", "uri", "host", "address", "endpoint", "hook", "proxy")
+    assert [name for name in arguments if any(word in name.lower() for word in words)] == []
+    ours = document()["components"]["schemas"]["Said"]["properties"]
+    assert [name for name in ours if any(word in name for word in words)] == []
 
 
 @pytest.mark.parametrize(
@@ -119,7 +166,7 @@ def test_07_a_second_spelling_of_a_place_that_was_declared_is_not_declared(addre
         egress.check(origin(f"http://{address}:9"), why="ask", data_class="public")
 
 
-def test_07_not_even_the_settings_may_hold_a_password_in_a_url(tmp_path: Any) -> None:
+def test_07_not_even_the_settings_may_hold_a_password_in_a_url(tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text(
         '[providers.x]\nbase_url = "http://a:secret-word@127.0.0.1/v1"\nmodels = ["m"]\n'
     )
