@@ -1,4 +1,4 @@
-"""What guards cost a request, in microseconds of its thread; no sockets, the echo model behind; the best of many rounds.
+"""What guards cost a request, in microseconds of its thread; no sockets, the echo behind; the best of many rounds.
 
 `python -m bench.guards.cost`. One house has the guards that are on at first, one has none: the difference is the cost.
 The echo stands at `anyone`, so that what is found is masked and put back.

@@ -119,7 +119,7 @@ FORMS: tuple[Form, ...] = (
         rf"{B}(?:p8e-|dnkey-|ico-|fio-u-|s-s4t2(?:ud|af)-)[A-Za-z0-9\-]{{32,120}}",
     ),
     _form("KEY", "pat", rf"{B}pat(?:[A-Za-z0-9]{{14}}\.[a-f0-9]{{64}}|(?:\.[A-Za-z0-9_\-]{{20,24}}){{3}}){E}"),
-    _form("KEY", "ABSK bedrock-api-key- AKC cmVmd", rf"{B}(?:ABSK|bedrock-api-key-|cmVmd)[A-Za-z0-9+/=]{{28,300}}"),
+    _form("KEY", "ABSK -api-key- cmVmd", rf"{B}(?:ABSK|[a-z]{{3,16}}-api-key-|cmVmd)[A-Za-z0-9+/=]{{28,300}}"),
     _form("KEY", "Q~", r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}"),
     _form(
         "KEY",

@@ -359,3 +359,21 @@ def test_a_guard_or_an_action_that_nobody_knows_is_refused_by_name(tmp_path: Pat
     with pytest.raises(ConfigError) as refused:
         load(tmp_path / "sizewise.toml", tmp_path)
     assert said in refused.value.message
+
+
+def test_counting_tokens_with_a_vendor_is_masked_too(server: Served, claude: Anthropic) -> None:
+    body = {"model": "claude/well", "messages": [{"role": "user", "content": WORDS}]}
+    answer = server.ask("/v1/messages/count_tokens", body)
+    assert answer.status == 200, answer.body
+    assert claude.seen.paths[-1].endswith("/count_tokens")
+    hidden(claude.seen.bodies[-1])
+
+
+def test_what_is_detected_makes_the_class_of_data_stricter(tmp_path: Path, mirror: Mirror, near: Mirror) -> None:
+    config = CONFIG.format(mirror=mirror.url, near=near.url, claude=mirror.url)
+    config = config.replace("[guards]\n", '[guards]\ndetected = {secrets = "confidential"}\n')
+    with serving(tmp_path, config) as server:
+        assert server.chat("far/mirror", f"Write to {JANE}").status == 200
+        refused = server.chat("far/mirror", WORDS, sizewise={"data_class": "public"})
+        assert (refused.status, refused.error["code"]) == (403, "forbidden"), refused.body
+        assert server.chat("near/mirror", WORDS).status == 200
