@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 
 import click
 import msgspec
 
+from sizewise.answer import Answerer
+from sizewise.cards import Card
 from sizewise.catalog.read import cards
 from sizewise.cli.options import placed, settings, wants_json
 from sizewise.cli.paper import dim, write_json, write_table
@@ -16,10 +18,9 @@ from sizewise.config import Settings
 from sizewise.egress import CLASSES
 from sizewise.errors import BadRequest, nearest
 from sizewise.evals.cases import Tried, tried
+from sizewise.guards.post import Post
 from sizewise.house import choices, terms
 from sizewise.kinds import Once
-from sizewise.routing.names import Names
-from sizewise.routing.terms import Terms
 from sizewise.settings import Case
 
 VERBS: Mapping[str, Verb] = {
@@ -45,10 +46,9 @@ def policy(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    names, held, found = _opened()
-    rows = [
-        tried(Case(name=kind, data_class=kind), each, names, held, 0) for each, kind in product(found.policies, CLASSES)
-    ]
+    found = settings()
+    tries = _opened(found)
+    rows = [tries(Case(name=kind, data_class=kind), each, 0) for each, kind in product(found.policies, CLASSES)]
     if wants_json():
         told = [{"policy": row.policy, "data_class": row.name, "models": row.models} for row in rows]
         write_json({"reach": told})
@@ -72,11 +72,16 @@ def test(ctx: click.Context, /, name: str | None) -> None:
     \b
     Example: sizewise policy test
     """
-    names, held, found = _opened()
+    found = settings()
     if name is not None and name not in found.policies:
         hint = nearest(name, list(found.policies)) or f"known: {', '.join(found.policies)}"
         raise BadRequest(f"there is no policy {name!r}", hint)
-    done = list(_all(found, names, held, name))
+    tries = _opened(found)
+    done = [
+        tries(case, each, number)
+        for each, wanted in found.policies.items()
+        for number, case in enumerate(wanted.tests if name in (None, each) else (), 1)
+    ]
     if not done:
         far = next((card.name for card in cards(found) if card.place not in ("process", "machine")), "<provider>/*")
         raise BadRequest("there are no tests", f"write some into sizewise.toml:\n{SHOWN.format(far=far)}")
@@ -99,13 +104,13 @@ def _show(each: Tried) -> None:
         click.echo(dim(f"    {', '.join(each.models) or each.why}"))
 
 
-def _all(found: Settings, names: Names, held: Terms, only: str | None) -> Iterator[Tried]:
-    for each, wanted in found.policies.items():
-        if only in (None, each):
-            yield from (tried(case, each, names, held, number) for number, case in enumerate(wanted.tests, 1))
+def _opened(found: Settings) -> Callable[[Case, str, int], Tried]:
+    """Tries a case of a policy, guards included."""
+    load = Once()
+    _, names = choices(found, cards(found), load)
+    held, post = terms(found), Post(found.guards, found.policies, names, load, _nobody)
+    return lambda case, policy, number: tried(case, policy, names, held, post.passed, number)
 
 
-def _opened() -> tuple[Names, Terms, Settings]:
-    found = settings()
-    _, names = choices(found, cards(found), Once())
-    return names, terms(found), found
+def _nobody(card: Card) -> Answerer:
+    raise AssertionError("nobody is asked here")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from msgspec import Raw, Struct
@@ -39,11 +39,14 @@ def ask(case: Case, policy: str) -> Ask:
     return Ask(Chat(model, messages, fields), caller, NOBODY, 0.0, wishes)
 
 
-def tried(case: Case, policy: str, names: Names, terms: Terms, number: int) -> Tried:
-    """All models are taken to be well: what is tested is who may be asked, not who is there today."""
+def tried(case: Case, policy: str, names: Names, terms: Terms, passed: Callable[[Ask], Ask], number: int = 0) -> Tried:
+    """All models are taken to be well: what is tested is who may be asked, not who is there today.
+
+    `passed`: the request as the guards leave it. Raises what they refuse it with.
+    """
     title = case.name or f"case {number}"
     try:
-        decision = explain(ask(case, policy), names, lambda card: "", terms)
+        decision = explain(passed(ask(case, policy)), names, lambda card: "", terms)
     except SizewiseError as error:
         return Tried(policy, title, tuple(_refused(case, error.code, error.message)), (), error.message)
     models = tuple(each.model for each in decision.candidates if each.may)

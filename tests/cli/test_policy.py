@@ -88,3 +88,24 @@ def test_without_tests_it_shows_how_one_is_written(tmp_path: Path) -> None:
     assert "Did you mean 'near'?" in sizewise("policy", "test", "nearr", home=tmp_path).err
     (tmp_path / "sizewise.toml").write_text(SETTINGS + '[policies.x]\nreach = {secret = "machine"}\n')
     assert "there is no data class 'secret'" in sizewise("policy", home=tmp_path).err
+
+
+def test_what_guards_find_counts_too(tmp_path: Path) -> None:
+    cases = """
+[guards.detected]
+pii = "confidential"
+[policies.near.guards]
+secrets = "block"
+[[policies.default.tests]]
+name = "a patient's address keeps the question here"
+prompt = "Write to jane.doe@clinic.example that her result is there."
+expect_class = "confidential"
+may = ["here/*"]
+[[policies.near.tests]]
+name = "a key is refused"
+prompt = "why does sk-proj-Zx8Kq3Vb7Nw2Lm5Tr9Yc4Hd6 not work?"
+refused = "guard_blocked"
+"""
+    (tmp_path / "sizewise.toml").write_text(SETTINGS + cases)
+    done = sizewise("policy", "test", home=tmp_path)
+    assert done.code == 0, done.out + done.err
