@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
+from msgspec import Struct
+
 from sizewise.accounts import rows as accounts
 from sizewise.accounts.actions import roles
 from sizewise.accounts.keys import Keys, admin_token
@@ -59,6 +61,14 @@ MOST = 1_000
 """Records in one answer."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+
+
+class Erased(Struct, frozen=True):
+    """How many of each were deleted."""
+
+    records: int
+    contents: int
+    feedback: int
 
 
 class Keeper:
@@ -191,6 +201,17 @@ class Keeper:
     async def _settled(self) -> None:
         if not self._writer.trouble:  # an ill disk can still be read
             await self.flush()
+
+    async def erase(self, tenant: str, key: str) -> Erased:
+        """Deletes what is kept of what `key` (its id) asked and thought. Responses and idempotent answers belong to its
+        project, and stay. Raises StoreFailed."""
+        await self._settled()
+        await asyncio.to_thread(self.contents.settle)
+        told = await self._writer.write(lambda c: (contents.erase(c, tenant, key), evals.erase(c, tenant, key)))
+        count = 0
+        while gone := await self._writer.write(lambda c: telemetry.erase(c, tenant, key)):
+            count += gone
+        return Erased(count, *told)
 
     # Responses that clients asked us to remember
 

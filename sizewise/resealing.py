@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from sizewise.errors import StoreFailed, VaultLocked
+from sizewise.errors import SizewiseError, StoreFailed
 from sizewise.keyring.rows import DataKeys, Row, Run, SealedTable
 from sizewise.vault import DIRECT, HEAD, RING, Vault
 
@@ -107,7 +107,7 @@ class Resealing:
             try:
                 self._all()
                 patience = self._grace_s if self._retired() else None
-            except (StoreFailed, VaultLocked) as error:
+            except SizewiseError as error:
                 log.warning("what old keys sealed is not sealed anew yet: %s", error.message)
 
     def _retired(self) -> set[tuple[str, str]]:

@@ -23,6 +23,7 @@ _FIELDS = f"""trace at door key project asked policy model why status error stre
 LIST = f"""query ($last: Int, $model: String, $status: Int) {{
   records(last: $last, model: $model, status: $status) {{ {_FIELDS} }}
 }}"""
+ERASE = "mutation ($key: String!) { eraseRecords(key: $key) { records contents feedback } }"
 CONTENTS = """query ($trace: String!) {
   records: record(trace: $trace) { trace door contents { asked said cut } }
 }"""
@@ -103,6 +104,16 @@ class Opened(Struct):
     contents: Contents | None
 
 
+class Erased(Struct):
+    records: int
+    contents: int
+    feedback: int
+
+
+class ErasedTold(Struct, rename="camel"):
+    erase_records: Erased
+
+
 class AllOpened(Struct):
     records: list[Opened]
 
@@ -127,6 +138,8 @@ class Noted(Struct):
 @click.option("--status", type=int, help="Only those with this HTTP status.")
 @click.option("--feedback", "score", type=float, metavar="SCORE", help="Say of TRACE's answer: 0 is bad, 1 is good.")
 @click.option("--contents", is_flag=True, help="Show what was asked and said, where it is kept.")
+@click.option("--erase", metavar="KEY", help="Delete for good what is kept of what the key with this id asked.")
+@click.option("--yes", is_flag=True, help="Do not ask before that.")
 @click.option("--kind", default="user", help="What kind of feedback, in a word. [user]")
 @served
 def records(
@@ -137,6 +150,8 @@ def records(
     status: int | None,
     score: float | None,
     contents: bool,
+    erase: str | None,
+    yes: bool,
     kind: str,
 ) -> None:
     """What happened, newest first.
@@ -151,6 +166,9 @@ def records(
     wanted = trace or named
     if score is not None:
         _say(wanted, score, kind)
+        return
+    if erase:
+        _erase(erase, yes)
         return
     if contents:
         _open(wanted)
@@ -181,6 +199,16 @@ def _say(trace: str | None, score: float, kind: str) -> None:
         return
     for each in told:
         click.echo(f"{each.model} gets {each.score:g} ({each.kind}) for {each.trace[:SHORT]}")
+
+
+def _erase(key: str, sure: bool) -> None:
+    if not sure:
+        click.confirm(f"Delete for good what is kept of what the key {key} asked?", abort=True, err=True)
+    told = asyncio.run(server().graphql(ERASE, ErasedTold, key=key)).erase_records
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+        return
+    click.echo(f"{told.records} records, {told.contents} contents and {told.feedback} opinions are erased")
 
 
 def _open(trace: str | None) -> None:

@@ -29,8 +29,10 @@ log = logging.getLogger("sizewise.contents")
 TABLE = "contents"
 WAITING = 2_000
 WAITING_BYTES = 64_000_000
-TOGETHER = 50
+TOGETHER = 200
+LINGER_S = 0.05
 PAUSE_S = 1.0
+SETTLE_S = 5.0
 OURS = frozenset({"shadow", "judge"})
 """Doors of requests that nobody but Sizewise itself made: copies of what is kept already."""
 
@@ -58,7 +60,9 @@ class Kept:
         self._bytes = 0
         self._turn = threading.Lock()
         self._wake = threading.Event()
+        self._hurry = threading.Event()
         self._ends = False
+        self._busy = False  # some were taken from the queue, and are not kept yet
         self._thread: threading.Thread | None = None
 
     def put(self, record: int, ask: Ask, reply: Reply | None) -> None:
@@ -75,15 +79,25 @@ class Kept:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sizewise-contents", daemon=True)
             self._thread.start()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
+        if len(self._queue) >= TOGETHER:
+            self._hurry.set()
 
     def opened(self, sealed: bytes, tenant: str, record: int) -> Content:
         """Raises VaultLocked, StoreFailed."""
         return msgspec.msgpack.decode(self._vault.open(sealed, tenant, TABLE, str(record)), type=Content)
 
+    def settle(self) -> None:
+        """Waits until what was put before is kept, or lost; some seconds at most, where the store is ill."""
+        until = time.monotonic() + SETTLE_S
+        while (self._queue or self._busy) and time.monotonic() < until:
+            time.sleep(0.005)
+
     def close(self) -> None:
         """Writes what waits, if it can be written now."""
         self._ends = True
+        self._hurry.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -91,14 +105,18 @@ class Kept:
     def _run(self) -> None:
         while True:
             self._wake.wait()
+            self._hurry.wait(LINGER_S)  # many in one transaction: of its own, each took its request half a millisecond
             self._wake.clear()
+            self._hurry.clear()
             while batch := self._taken():
                 self._save(self._sealed(batch))
+                self._busy = False
             if self._ends:
                 return
 
     def _taken(self) -> list[tuple[int, Ask, Reply | None]]:
         with self._turn:
+            self._busy = bool(self._queue)
             taken = [self._queue.popleft() for _ in range(min(TOGETHER, len(self._queue)))]
             self._bytes -= sum(each[3] for each in taken)
         return [each[:3] for each in taken]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.db import BIG, Schema
@@ -42,6 +42,12 @@ class Row(Struct, frozen=True):
 def add(connection: Connection, rows: Sequence[Row]) -> None:
     values = [{name: getattr(row, name) for name in Row.__struct_fields__} | {"bytes": len(row.sealed)} for row in rows]
     connection.execute(insert(CONTENTS), values)
+
+
+def erase(connection: Connection, tenant: str, key: str) -> int:
+    """How many there were of what `key` (its id) asked."""
+    mine = (CONTENTS.c.tenant == tenant) & (CONTENTS.c.key == key)
+    return connection.execute(delete(CONTENTS).where(mine)).rowcount
 
 
 def find(connection: Connection, tenant: str, record: int) -> bytes | None:

@@ -283,6 +283,12 @@ def opinions(connection: Connection, tenant: str) -> list[Opinion]:
     return [Opinion(*row) for row in connection.execute(query)]
 
 
+def erase(connection: Connection, tenant: str, key: str) -> int:
+    """How much feedback of `key` (its id) there was."""
+    mine = (FEEDBACK.c.tenant == tenant) & (FEEDBACK.c.key == key)
+    return connection.execute(delete(FEEDBACK).where(mine)).rowcount
+
+
 class Forgetting:
     """A chore of the writer: pairs and feedback go as records do, by age and by number; standings are few and stay."""
 

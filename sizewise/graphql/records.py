@@ -35,6 +35,15 @@ async def record(context: Context, trace: str) -> list[Told]:
     ]
 
 
+async def erase_records(context: Context, key: str) -> Told:
+    """By the id of a key of the caller's organisation."""
+    keeper, caller = context.house.means.keeper, context.caller
+    gone = await keeper.erase(caller.tenant, key)
+    after: dict[str, object] = {"records": gone.records, "contents": gone.contents, "feedback": gone.feedback}
+    await keeper.note(Deed(caller.tenant, caller.user or caller.key, "erase_records", f"key:{key[:100]}", after=after))
+    return dict(after)
+
+
 def _project(context: Context) -> str:
     """The one project whose records the caller may see; empty: all."""
     return "" if context.caller.wide else context.caller.project

@@ -57,6 +57,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "inviteOwner": (users.invite_owner, ("found_organisations",)),
         "feedback": (quality.feedback, ("ask", "manage_policies")),
         "trustAgain": (quality.trust_again, ("manage_policies",)),
+        "eraseRecords": (records.erase_records, ("erase_records",)),
         "rotateVault": (vault.rotate_vault, ("manage_vault",)),
         "setBudget": (budgets.set_budget, ("manage_budgets",)),
         "reload": (server.reload, ("manage_settings",)),

@@ -221,6 +221,15 @@ def whole(connection: Connection, tenant: str, trace: str, project: str = "") ->
     return found
 
 
+def erase(connection: Connection, tenant: str, key: str, step: int = 1_000) -> int:
+    """How many records of what `key` (its id) asked were deleted, at most `step`; their attempts go with them."""
+    mine = (RECORDS.c.tenant == tenant) & (RECORDS.c.key == key)
+    gone = list(connection.scalars(select(RECORDS.c.id).where(mine).limit(step)))
+    connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record.in_(gone)))
+    connection.execute(delete(RECORDS).where(RECORDS.c.id.in_(gone)))
+    return len(gone)
+
+
 class Spent(Struct, frozen=True):
     """What one model's answers by one policy took. Tokens are those of the answers; `cost` of all that was asked and
     `beside`, what of it was not the answer, are pico-dollars. What follows are sums of products, for the spread."""

@@ -122,3 +122,23 @@ def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS + "contents_max_rows = 1\n") as server:
         traces = [server.chat("echo/small", f"{CANARY} {number}").headers["x-sizewise-trace"] for number in range(3)]
         until(lambda: kept(server, traces[2]) and kept(server, traces[0]) is None)
+
+
+def test_what_one_key_asked_is_erased_and_nobody_elses(tmp_path: Path) -> None:
+    with serving(tmp_path, KEEPS) as server:
+        made = 'mutation { createKey(name: "theirs") { text key { id } } }'
+        theirs = told(server, made).data["createKey"]
+        body = {"model": "echo/small", "messages": [{"role": "user", "content": CANARY}]}
+        answers = [server.ask("/v1/chat/completions", body, key=theirs["text"]) for _ in range(3)]
+        gone = [answer.headers["x-sizewise-trace"] for answer in answers]
+        stays = server.chat("echo/small", CANARY).headers["x-sizewise-trace"]
+        say = "mutation($t: String!) { feedback(trace: $t, score: 1) { score } }"
+        assert told(server, say, key=theirs["text"], t=gone[0]).errors == []
+        erase = "mutation($k: String!) { eraseRecords(key: $k) { records } }"
+        assert told(server, erase, key=theirs["text"], k=theirs["key"]["id"]).code == "forbidden"
+        done = sizewise("records", "--erase", theirs["key"]["id"], "--yes", "--json", home=tmp_path)
+        assert done.json == {"records": 3, "contents": 3, "feedback": 1}
+        assert not any(told(server, READ, t=trace).data["record"] for trace in gone)
+        assert settled(server, stays)
+        trail = told(server, "{ audit(last: 5) { action thing } }").data["audit"]
+        assert {"action": "erase_records", "thing": f"key:{theirs['key']['id']}"} in trail
