@@ -6,8 +6,8 @@ At most ten kinds of event; a new one needs a decision record.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Literal, Protocol, get_args
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
 
@@ -129,8 +129,7 @@ class Tried(Struct, frozen=True):
     score: float | None = None  # 0..1, the judge's trust, None when nobody judged
 
 
-Done = Literal["flagged", "masked", "local", "blocked"]
-DONE: tuple[Done, ...] = get_args(Done)  # from the least to the most
+Done = Literal["flagged", "masked", "local", "blocked"]  # from the least to the most
 
 
 class Guarded(Struct, frozen=True):
@@ -152,14 +151,3 @@ class Answerer(Protocol):
 
 async def quiet(event: Event) -> None:
     """The `send` of whoever only wants the reply."""
-
-
-def noted(events: Iterable[Guarded]) -> str:
-    """`pii:EMAIL=2 masked, injection:PROMPT=1 flagged`: of each kind the most that was found, and the most done."""
-    told: dict[tuple[str, str], tuple[int, int]] = {}
-    for event in events:
-        done = DONE.index(event.done)
-        for guard, kind, count in event.found:
-            before = told.get((guard, kind), (0, 0))
-            told[guard, kind] = max(count, before[0]), max(done, before[1])
-    return ", ".join(f"{guard}:{kind}={count} {DONE[done]}" for (guard, kind), (count, done) in told.items())

@@ -18,12 +18,13 @@ from msgspec import Meta, Raw, Struct
 
 from sizewise.accounts.browser import PROOF, far_end, meant, signed_in
 from sizewise.accounts.scope import admit
-from sizewise.answer import Chosen, Event, Guarded, Tried, Wishes, noted
+from sizewise.answer import Chosen, Event, Guarded, Tried, Wishes
 from sizewise.caller import Caller
 from sizewise.egress import DataClass
 from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
 from sizewise.house import House
 from sizewise.money import PICO, dollars
+from sizewise.noted import noted
 from sizewise.providers.wires.openai_bodies import write_error
 
 log = logging.getLogger("sizewise.gateway")

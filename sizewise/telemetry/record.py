@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
-from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Guarded, Send, Text, Tried, noted
+from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Guarded, Send, Text, Tried
 from sizewise.chat import Chat, Reply
 from sizewise.db import Row
 from sizewise.egress import DataClass
 from sizewise.errors import Forbidden, NoModelFits, OverBudget, SizewiseError
+from sizewise.noted import noted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.rows import PROCESS_BITS
 from sizewise.writer import Entry
