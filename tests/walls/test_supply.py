@@ -50,7 +50,7 @@ def test_installing_demands_hashes_and_wheels_everywhere() -> None:
         line for text in files.values() for line in text.splitlines() if ".lock" in line or '"-r", lock' in line
     ]
     installs = [line for line in from_locks if (" install " in line and "pip" in line) or '"-r", lock' in line]
-    assert len(installs) == 3
+    assert len(installs) >= 3
     assert [line for line in installs if "require-hashes" not in line or "only-binary" not in line] == []
 
 
