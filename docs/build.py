@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs import client_sees, command_line, endpoints, licences, models, sbom, settings
+from docs import client_sees, command_line, endpoints, licences, models, roles, sbom, settings
 from sizewise import errors
 from sizewise.errors import SizewiseError
 
@@ -31,6 +31,7 @@ def pages() -> dict[Path, str]:
         **client_sees.pages(),
         **licences.pages(),
         **sbom.pages(),
+        **roles.pages(),
         DOCS / "map.md": "\n".join(_map()),
         DOCS / "errors" / "README.md": "\n".join(_errors()),
         DOCS / "reference" / "kinds.md": "\n".join(_kinds()),

@@ -82,8 +82,7 @@ class House:
     hosts: frozenset[str]  # Host names this server answers to; empty: all
 
     def caller(self, key: str, host: str) -> Caller:
-        """Who presents `key`, having come to `host` (with its port). Raises BadKey, and Forbidden for a Host that we
-        do not answer to: a web page that had its name rebound to our address."""
+        """Who presents `key`, having come to `host` (with its port). Raises BadKey, and Forbidden by `meant`."""
         meant(host, self.hosts)
         return self.means.keeper.accounts.keys.caller(key)
 
@@ -126,11 +125,11 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     for provider in settings.providers.values():
         for url in {row.base_url for row in provider.replicas if row.base_url}:
             egress = egress.allowing(url, provider.place)
-    for hook in settings.webhooks.values():
-        egress = egress.allowing(hook.url, hook.place)
+    for url, place in settings.beside:
+        egress = egress.allowing(url, place)
     client = Client(egress, proxies=settings.proxies, ca=settings.ca)
     means.hooks.aim(settings.webhooks, client)
-    means.keeper.under(settings.roles, settings.sessions)
+    means.keeper.under(settings, client)
     local = settings.local
     runtime = Runtime(context=local.context, slots=local.slots, threads=local.threads)
     connections = Connections(cards, settings.providers, client, means.locals, runtime, settings.cache)

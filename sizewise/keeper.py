@@ -33,6 +33,7 @@ from sizewise.cache import kept as leases
 from sizewise.cache import rows as cache
 from sizewise.cache.kept import Kept
 from sizewise.cache.rows import Lease
+from sizewise.client import Client
 from sizewise.contents import rows as contents
 from sizewise.contents.kept import Content
 from sizewise.contents.kept import Kept as Contents
@@ -47,8 +48,7 @@ from sizewise.expiry import Expiry
 from sizewise.keyring import rows as keyring
 from sizewise.keyring.rows import DataKeys
 from sizewise.resealing import Resealing, Standing
-from sizewise.settings import Conversations, Idempotency, Records, Role
-from sizewise.settings import Sessions as SessionTerms
+from sizewise.settings import Conversations, File, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Spent, Whole, ids
 from sizewise.vault import Vault
@@ -150,9 +150,11 @@ class Keeper:
     ) -> None:
         self.close()
 
-    def under(self, own: Mapping[str, Role], sessions: SessionTerms) -> None:
+    def under(self, said: File, client: Client) -> None:
         """What the settings say of people from now on. Raises ConfigError."""
-        self.accounts.keys.under(roles({name: role.may for name, role in own.items()}), sessions.idle_s)
+        known = roles({name: role.may for name, role in said.roles.items()})
+        self.users.relying.aim(said.oidc, client, known)
+        self.accounts.keys.under(known, said.sessions.idle_s)
 
     # Records
 

@@ -619,3 +619,9 @@ class File:
     vault: Vault = setting(Vault(), "")
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")
+
+    @property
+    def beside(self) -> list[tuple[str, Place]]:
+        """What is reached beside providers of models, and where it runs."""
+        hooks = [(hook.url, hook.place) for hook in self.webhooks.values()]
+        return hooks + [(url, row.place) for row in self.oidc.values() for url in (row.issuer, *row.origins)]

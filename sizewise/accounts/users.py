@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sizewise.accounts import rows
 from sizewise.accounts.keys import Keys, digest
+from sizewise.accounts.oidc import Relying
 from sizewise.accounts.people import rows as people
 from sizewise.accounts.people.passwords import Passwords, demand_good
 from sizewise.accounts.people.rows import Invitation, Membership, Organisation, Transaction, User
@@ -56,6 +57,7 @@ class Users:
         self._keys = keys
         self.passwords = Passwords()
         self.throttle = Throttle()
+        self.relying = Relying()
 
     def all(self, tenant: str) -> list[User]:
         """Disabled ones too, oldest first; without their passwords."""

@@ -203,7 +203,8 @@ def _known(name: str, its: Watched, seen: Seen | None, thought: tuple[Opinion, .
 def _verdicts(found: list[Record], caller: Caller, trace: str, score: float, kind: str) -> list[Verdict]:
     """One for each model that answered under the trace."""
     own = "manage_policies" not in caller.may
-    mine = [its for its in found if its.model and its.door not in OURS and not (own and its.key != caller.key)]
+    seen = [its for its in found if caller.wide or its.project == caller.project]
+    mine = [its for its in seen if its.model and its.door not in OURS and not (own and its.key != caller.key)]
     if not mine or not trace:
         hint = "give the x-sizewise-trace of an answer that your key got; `sizewise records` lists them"
         raise UnknownPath(f"there is no answer with the trace {trace[:100]!r}", hint)

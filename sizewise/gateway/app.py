@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,12 +12,53 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.errors import BadRequest, UnknownPath, nearest
-from sizewise.gateway import anthropic, health, models, openai, openapi, responses, signin, signin_page, welcome
+from sizewise.gateway import (
+    anthropic,
+    health,
+    models,
+    openai,
+    openapi,
+    responses,
+    signin,
+    signin_oidc,
+    signin_page,
+    welcome,
+)
 from sizewise.gateway.exchange import USUAL, Door, Headers, Knock, Out, Voice, meet, refuse, too_large, too_slow, traced
 from sizewise.house import House
 
 Live = Callable[[], House]
 """The house of the moment: settings may change between two requests, never within one."""
+
+
+ASK = ("ask",)
+RULES: Mapping[str, tuple[str, ...] | None] = {
+    "/v1/chat/completions": ASK,
+    "/v1/responses": ASK,
+    "/v1/responses/{body}": ASK,
+    "/v1/responses/{body}/input_items": ASK,
+    "/v1/embeddings": ASK,
+    "/v1/messages": ASK,
+    "/v1/messages/count_tokens": ASK,
+    "/v1/models": (),
+    "/v1/models/{body:path}": (),
+    "/graphql": (),
+    "/auth/sign-in": None,
+    "/auth/sign-out": None,
+    "/auth/invitation": None,
+    "/auth/session": (),
+    "/auth/oidc/{body}": None,
+    "/auth/oidc/{body}/callback": None,
+    "/sign-in": None,
+    "/invitation": None,
+    "/healthz": None,
+    "/readyz": None,
+    "/metrics": ("read_metrics",),
+    "/openapi.json": None,
+    "/": None,
+}
+"""Path -> the actions of which one opens it; none: any key or session; None: nobody needs one. The doors themselves
+ask; tests/accounts/test_matrix.py holds each of them against this table."""
 
 
 def app(house: Live, graphql: ASGIApp) -> Starlette:
@@ -39,6 +80,8 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/auth/sign-out", signin.sign_out),
         at("/auth/invitation", signin.invitation),
         Route("/auth/session", Methods(house, GET=signin.session, POST=signin.move)),
+        at("/auth/oidc/{body}", signin_oidc.begin, "GET"),
+        at("/auth/oidc/{body}/callback", signin_oidc.callback, "GET"),
         at("/sign-in", signin_page.sign_in, "GET"),
         at("/invitation", signin_page.invitation, "GET"),
         at("/healthz", health.healthz, "GET"),

@@ -98,6 +98,21 @@ SAFE = (
 )
 
 
+SAID = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="referrer" content="no-referrer">{head}<title>{title} · Sizewise</title>
+<style>{style}</style></head><body><main>
+<h1>{title}</h1><p>{lead}</p><a class="by" href="{link}">Go on</a>
+</main></body></html>
+"""
+
+
+def said(title: str, lead: str, link: str, head: str = "") -> bytes:
+    """A page that says something; `head` is markup of ours."""
+    shown = {"title": escape(title), "lead": escape(lead), "link": escape(link), "head": head, "style": STYLE}
+    return SAID.format(**shown).encode()
+
+
 async def sign_in(house: House, seen: Knock, body: bytes, out: Out) -> None:
     meant(seen.host, house.hosts)
     ways = "".join(

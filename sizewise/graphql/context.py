@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sizewise.accounts.roles import may
+from sizewise.accounts.roles import Thing, demand, may
 from sizewise.audit.chain import Deed
 from sizewise.caller import Caller
 from sizewise.errors import BadRequest, Busy, Forbidden
@@ -41,6 +41,10 @@ class Context:
             raise Forbidden(
                 f"{self.caller.key!r} lacks the right {wanted}", "use a key, or sign in as somebody, that has it"
             )
+
+    def whole(self, action: str) -> None:
+        """Raises Forbidden where the caller sees one project alone: this is about all of them together."""
+        demand(self.caller, action, Thing(self.caller.tenant))
 
     async def refused(self, field: str, id: str, code: str) -> None:
         """A line of the trail; of one caller no more than ten a minute, so that nobody fills it. Raises StoreFailed."""

@@ -11,6 +11,7 @@ from sizewise.graphql.told import Told
 
 async def quality(context: Context, policy: str | None = None) -> list[Told]:
     """Raises BadRequest for a policy that nobody has."""
+    context.whole("read_records")
     house = context.house
     now = house.watched if policy is None else {policy: _watched(context, policy)}
     watch, sure = house.means.keeper.watch, house.settings.shadow.sure
@@ -26,6 +27,7 @@ async def feedback(context: Context, trace: str, score: float, kind: str = "user
 
 async def trust_again(context: Context, policy: str) -> Told:
     """Raises BadRequest for a policy that nobody has."""
+    context.whole("manage_policies")
     version = _watched(context, policy).version
     fell = await context.house.means.keeper.watch.trust_again(context.caller.tenant, policy, version)
     return {"policy": policy, "fell": fell}

@@ -12,6 +12,7 @@ MOST = 5_000
 
 async def samples(context: Context, policy: str) -> Told:
     """Raises BadRequest for a policy that is not there, or does not choose between two models."""
+    context.whole("read_records")
     house, plans = context.house, context.house.names.choosing
     plan = plans.get(policy)
     if plan is None:

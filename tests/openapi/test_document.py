@@ -14,7 +14,7 @@ from sizewise.gateway.openapi import BODIES, document
 from sizewise.graphql.door import Question
 from tests.served import Served
 
-PAGES = ("/", "/sign-in", "/invitation")
+PAGES = ("/", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback")
 """For people; no document of an API describes them."""
 
 

@@ -27,6 +27,9 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/keyring/cipher.py", "cryptography.hazmat.primitives.ciphers.aead"): "the same",
     ("sizewise/accounts/people/passwords.py", "cryptography.exceptions"): "20 ms, needed only when somebody signs in",
     ("sizewise/accounts/people/passwords.py", "cryptography.hazmat.primitives.kdf.argon2"): "the same",
+    ("sizewise/accounts/oidc_token.py", "joserfc"): "60 ms, needed only where an identity provider is used",
+    ("sizewise/accounts/oidc_token.py", "joserfc.errors"): "the same",
+    ("sizewise/accounts/oidc_token.py", "joserfc.jwk"): "the same",
     (
         "sizewise/cli/calibrate.py",
         "sizewise.evals.calibrate",

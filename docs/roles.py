@@ -1,0 +1,60 @@
+"""Writes reference/roles.md: roles, actions, and which door or field asks for which; knows none of them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sizewise.accounts.actions import ACTIONS, BUNDLES, ORGANISATION, ROLES, SERVER
+from sizewise.accounts.roles import OWN
+from sizewise.gateway.app import RULES
+from sizewise.graphql.schema import FIELDS
+
+PAGE = Path(__file__).parent / "reference" / "roles.md"
+INTRODUCTION = """\
+# Roles
+
+*Made from `sizewise/accounts/actions.py`, the routes and the fields by `python -m docs.build`; change it there.*
+
+A role is a set of actions. A user has one in the organisation, or one in a project, or both; a key is allowed actions
+one by one. [Accounts](../concepts/accounts.md) tells how they come together. A test asks every door and every field
+as every role, and as a caller for whom one single action was left out (`tests/accounts/test_matrix.py`).
+
+## Who may what
+
+"""
+
+
+def pages() -> dict[Path, str]:
+    return {PAGE: INTRODUCTION + "\n".join(_page())}
+
+
+def _page() -> Iterator[str]:
+    yield f"| action | {' | '.join(ROLES)} | what it allows |\n|---|{'---|' * len(ROLES)}---|"
+    for action, says in ACTIONS.items():
+        marks = ("yes" if action in may else "" for may in ROLES.values())
+        yield f"| `{action}` | {' | '.join(marks)} | {says} |"
+    yield "\nMore roles are made in `sizewise.toml`; a word of this page that is none is refused at the start.\n"
+    yield '```toml\n[roles.auditor]\nmay = ["read_audit", "read_users"]\n```\n'
+    for word, actions in BUNDLES.items():
+        yield f"`{word}` stands for {_named(sorted(actions, key=list(ACTIONS).index))}.\n"
+    yield f"{_named(sorted(ORGANISATION | SERVER))} reach beyond a project: who sees one project alone never has them."
+    yield f"{_named(sorted(SERVER))} concern the whole server: nobody of another organisation than the first has them."
+    yield "`found_organisations` is the admin token's alone, which lies in the home folder.\n"
+    yield "## Where each is asked for\n\nA field of `/graphql` is opened by any one of its actions; where it concerns a"
+    yield "thing, the caller must see the thing too, and what it does not see it is told is not there.\n"
+    yield "| action | doors | fields of `/graphql` |\n|---|---|---|"
+    for action in ACTIONS:
+        asked = (action, *(wide for wide, own in OWN.items() if own == action))
+        doors = [f"`{path}`" for path, actions in RULES.items() if actions and action in actions]
+        fields = [f"`{name}`" for kind in FIELDS.values() for name, (_, its) in kind.items() if set(asked) & set(its)]
+        yield f"| `{action}` | {', '.join(doors)} | {', '.join(fields)} |"
+    some = [f"`{path}`" for path, actions in RULES.items() if actions == ()]
+    free = [f"`{path}`" for path, actions in RULES.items() if actions is None]
+    any_key = [f"`{name}`" for kind in FIELDS.values() for name, (_, its) in kind.items() if not its]
+    yield f"\nAny key or session: {', '.join(some)}; of `/graphql` {', '.join(any_key)}.\n"
+    yield f"Nobody needs a key: {', '.join(free)}.\n"
+
+
+def _named(words: list[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
