@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,7 +25,7 @@ from sizewise.guards.texts import read, texts
 from sizewise.guards.untrusted import origins
 
 Counts = Counter[tuple[str, str]]
-TOLD: dict[str, Done] = {"flag": "flagged", "mask": "flagged", "local": "local", "block": "blocked"}
+TOLD: Mapping[str, Done] = {"flag": "flagged", "mask": "flagged", "local": "local", "block": "blocked"}
 
 
 class Rules(Struct, frozen=True):

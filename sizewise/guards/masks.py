@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -57,7 +56,7 @@ class Restore:
     def name(self, name: str) -> str:
         return self.values.get(name, name)
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> object:
         """A JSON value with every placeholder in it put back."""
         return changed(value, self._field)
 

@@ -16,7 +16,7 @@ Names and places need the extra `pii`: see names.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from msgspec import Struct
@@ -202,7 +202,7 @@ FORMS: tuple[Form, ...] = (
     ),
 )
 
-SEPARATORS = str.maketrans("", "", " .-/()\u00a0+")
+SEPARATORS: Mapping[int, int | None] = str.maketrans("", "", " .-/()\u00a0+")
 UNTOUCHED = frozenset({"IP", "MAC", "CRYPTO", "PASSPORT", "LICENCE", "BIRTH", "ACCOUNT"})
 """Kinds whose separators are part of them, or that are checked by their form alone."""
 

@@ -7,7 +7,6 @@ nothing and what is changed stays JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -39,21 +38,21 @@ _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
-def read(raw: Raw, field: str) -> Any:
+def read(raw: Raw, field: str) -> object:
     """Raises BadBody where it cannot be gone through: what nobody looked into must not pass as looked into."""
     try:
-        return _any.decode(raw)
+        found: object = _any.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadBody(f"`{field}` cannot be read: nested too deeply, or a number is too large", param=field) from error
+    return found
 
 
-def texts(value: Any, name: str = "") -> Iterator[str]:
+def texts(value: object, name: str = "") -> Iterator[str]:
     """In the order in which they stand, however deep."""
-    waiting: list[tuple[Any, str, int]] = [(value, name, 0)]
+    waiting: list[tuple[object, str, int]] = [(value, name, 0)]
     while waiting:
         value, name, depth = waiting.pop()
-        kind = type(value)
-        if kind is str:
+        if isinstance(value, str):
             if len(value) < SHORTEST or name in WORDLESS or (name in BASE64 and opaque(value)):
                 continue
             inner = within(value) if depth < DEEPEST and value[0] in OPENING else None
@@ -61,24 +60,23 @@ def texts(value: Any, name: str = "") -> Iterator[str]:
                 yield value
             else:
                 waiting.append((inner, name, depth + 1))
-        elif kind is dict:
+        elif isinstance(value, dict):
             for key, each in reversed(value.items()):
                 waiting.append((each, key, depth))
                 if len(key) > SHORTEST and not key.isidentifier():
                     waiting.append((key, "", DEEPEST))
-        elif kind is list:
+        elif isinstance(value, list):
             waiting.extend((each, name, depth) for each in reversed(value))
-        elif kind is int and value > 999_999_999_999:
+        elif isinstance(value, int) and value > 999_999_999_999:
             yield str(value)
 
 
-def changed(value: Any, change: Change, name: str = "", depth: int = 0) -> Any:
+def changed(value: object, change: Change, name: str = "", depth: int = 0) -> object:
     """`value` with each of its texts as `change` would have it. A number that is no longer one becomes a text.
 
     Raises RecursionError for what is nested more deeply than Python can go.
     """
-    kind = type(value)
-    if kind is str:
+    if isinstance(value, str):
         if len(value) < SHORTEST or name in WORDLESS or (name in BASE64 and opaque(value)):
             return value
         inner = within(value) if depth < DEEPEST and value[0] in OPENING else None
@@ -86,23 +84,23 @@ def changed(value: Any, change: Change, name: str = "", depth: int = 0) -> Any:
             return change(value, name)
         after = changed(inner, change, name, depth + 1)
         return value if after == inner and name != "arguments" else _encode(after).decode()
-    if kind is dict:
+    if isinstance(value, dict):
         return {
             change(key, "") if len(key) > SHORTEST and not key.isidentifier() else key: changed(
                 each, change, key, depth
             )
             for key, each in value.items()
         }
-    if kind is list:
+    if isinstance(value, list):
         return [changed(each, change, name, depth) for each in value]
-    if kind is int and value > 999_999_999_999:
+    if isinstance(value, int) and value > 999_999_999_999:
         said = str(value)
         after = change(said, name)
         return value if after == said else after
     return value
 
 
-def within(text: str) -> Any:
+def within(text: str) -> object:
     """The object or list that a text is, where it is one; else None."""
     text = text.strip()
     if (text[:1], text[-1:]) not in (("{", "}"), ("[", "]")):

@@ -324,8 +324,10 @@ def test_a_reply_that_leaks_is_noted_masked_or_refused(server: Served, stream: b
     noted = events(flagged)[-1]["sizewise"]["guards"] if stream else flagged.headers["x-sizewise-guards"]
     assert noted == "leakage:CANARY=1 flagged"
     masked = server.chat("auto:veil", LEAK, stream=stream)
-    shown: Any = streamed(masked) if stream else masked.json["choices"][0]["message"]["content"]  # type: ignore[index]
-    assert shown == "the word is [CANARY] and so on"
+    shown: Any = None if stream else masked.json
+    assert (
+        streamed(masked) if stream else shown["choices"][0]["message"]["content"]
+    ) == "the word is [CANARY] and so on"
     refused = server.chat("auto:mute", LEAK, stream=stream)
     assert (refused.status, refused.error["code"]) == (400, "guard_blocked")  # nothing was shown yet
 
