@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-routing bench-injection train-injection
+.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-routing bench-injection bench-poisoning train-injection
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -85,6 +85,9 @@ bench-guards: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 	@$(BIN)/pip --disable-pip-version-check download -q --no-deps --no-binary :all: -d .venv/guards-sources \
 	  presidio-evaluator==0.3.2 agentsweep==0.1.9
 	@touch $@
+
+bench-poisoning: .venv/dev .venv/guards/ready
+	@$(BIN)/python -m bench.poisoning.run $(DATA) $(ARGS)
 
 bench-injection: .venv/dev .venv/guards/ready
 	@$(BIN)/python -m bench.guards.injection $(DATA) $(ARGS)

@@ -27,9 +27,9 @@ MOST = 3_000  # prompts of one set
 
 def ordinary(folder: Path | None) -> Iterator[Labelled]:
     """Prompts of `folder`, each set's first 3,000, and documents that agents and people read."""
-    for prompts in sorted(folder.glob("*/prompts.*")) if folder else ():
-        for text in _prompts(prompts)[:MOST]:
-            yield Labelled(text, False, f"prompts of {prompts.parent.name}", "ordinary traffic, unseen")
+    for file in sorted(folder.glob("*/prompts.*")) if folder else ():
+        for text in prompts(file)[:MOST]:
+            yield Labelled(text, False, f"prompts of {file.parent.name}", "ordinary traffic, unseen")
     for file in sorted((PACKAGES / "agentdojo/data/suites").rglob("*.yaml")):
         if file.name != "injection_vectors.yaml":
             for entry in re.split(r"\n\s*- ", file.read_text("utf-8")):
@@ -44,7 +44,7 @@ def ordinary(folder: Path | None) -> Iterator[Labelled]:
         yield Labelled(text, False, "pages of Python's manual", "Python (PSF), unseen")
 
 
-def _prompts(file: Path) -> list[str]:
+def prompts(file: Path) -> list[str]:
     if file.suffix == ".parquet":
         from pyarrow import parquet
 

@@ -27,6 +27,7 @@ VERBS: Mapping[str, Verb] = {
     "router": Verb("sizewise.cli.router:router", "Learn which prompts the large model is worth."),
     "calibrate": Verb("sizewise.cli.calibrate:calibrate", "What can be promised, and the policy that keeps it."),
     "replay": Verb("sizewise.cli.replay:replay", "A policy over recorded outcomes, without one token."),
+    "scan": Verb("sizewise.cli.scan:scan", "Data for poison: copies, triggers, outliers, instructions."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "savings": Verb("sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."),
     "policy": Verb("sizewise.cli.policy:policy", "Which data may reach which model, and the policies' tests."),

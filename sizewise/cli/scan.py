@@ -1,0 +1,93 @@
+"""`sizewise scan`: looks through data before it is trained on or known, and holds back what is suspect."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from sizewise.cli.options import placed, wants_json
+from sizewise.cli.paper import write_json, write_table
+from sizewise.cli.scan_files import Found, Read, part, read, release
+from sizewise.errors import BadRequest
+from sizewise.guards.poisoning import Suspect
+from sizewise.guards.poisoning import scan as look
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option(
+    "--quarantine", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Part the rows there."
+)
+@click.option("--release", "freed", is_flag=True, help="FILE:LINE... of DIR are clean after all.")
+@click.option("--by", default="", metavar="NAME", help="Who does this. [the user of this machine]")
+@placed
+@click.pass_context
+def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None, freed: bool, by: str) -> None:
+    """Data for poison: copies, triggers, outliers, instructions.
+
+    FILE is .jsonl, .csv, .txt, .md or a folder of them. Ends with 1 where something is suspect. With --quarantine every
+    row is written to DIR/clean.jsonl or DIR/quarantined.jsonl, as it was and with its provenance.
+
+    \b
+    Examples: sizewise scan data/ --quarantine parted
+              sizewise scan --quarantine parted --release data/faq.jsonl:17
+    """
+    when, who = datetime.now(UTC).isoformat(timespec="seconds"), by or _user()
+    if freed:
+        if quarantine is None:
+            raise BadRequest("--release needs the folder that the rows are held in", "add --quarantine DIR")
+        count = release(quarantine, [str(each) for each in paths], when, who)
+        if wants_json():
+            write_json({"released": count})
+        else:
+            click.echo(f"{count:,} released to {quarantine}/clean.jsonl")
+        return
+    rows = read(paths)
+    suspects = look([each.passage for each in rows])
+    clean, held = -1, -1
+    if quarantine is not None:
+        found: dict[str, list[Found]] = {}
+        for each in suspects:
+            found.setdefault(each.id, []).append(Found(each.kind, each.reason))
+        clean, held = part(quarantine, rows, found, when, who)
+    if wants_json():
+        shown = {"passages": len(rows), "suspects": [_told(each) for each in suspects]}
+        write_json(shown if quarantine is None else {**shown, "clean": clean, "quarantined": held})
+    else:
+        _show(rows, suspects)
+        if quarantine is not None:
+            click.echo(f"{quarantine}: {clean:,} clean, {held:,} quarantined")
+    ctx.exit(1 if suspects else 0)
+
+
+def _show(rows: list[Read], suspects: list[Suspect]) -> None:
+    if suspects:
+        write_table(("WHERE", "KIND", "WHY"), [(_plain(each.id), each.kind, _plain(each.reason)) for each in suspects])
+    known = len({each.id for each in suspects})
+    click.echo(f"{known:,} of {len(rows):,} passages are suspect" if known else f"{len(rows):,} passages, none suspect")
+
+
+def _told(suspect: Suspect) -> dict[str, object]:
+    file, _, line = suspect.id.rpartition(":")
+    return {
+        "file": file,
+        "line": int(line),
+        "kind": suspect.kind,
+        "reason": suspect.reason,
+        "score": round(suspect.score, 3),
+    }
+
+
+def _plain(text: str) -> str:
+    """Without what would move the cursor of whoever reads it."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
