@@ -66,10 +66,11 @@ class Browser:
         )
 
     @contextmanager
-    def streaming(self, words: str) -> Iterator[HTTPResponse]:
-        """A chat as it comes."""
+    def streaming(self, words: str, key: str = "") -> Iterator[HTTPResponse]:
+        """A chat as it comes; by `key`, where there is one, in place of the session."""
         body = {"model": "echo/small", "messages": [{"role": "user", "content": words}], "stream": True}
         proof = {"Cookie": self.cookie, "X-Sizewise-Csrf": self.csrf, "Origin": self.server.url}
+        proof = {"Authorization": f"Bearer {key}"} if key else proof
         connection = self.server.connection()
         try:
             connection.request("POST", "/v1/chat/completions", json.dumps(body), proof)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -267,3 +268,39 @@ def test_every_change_stands_in_the_trail_without_a_name_or_an_address(server: S
     ]
     assert lines[1]["before"] == {"role": "viewer", "project": ""} and lines[1]["after"] != lines[1]["before"]
     assert mine not in str(lines)
+
+
+@pytest.mark.parametrize("by", ["session", "key"])
+def test_who_is_disabled_or_may_no_longer_ask_is_stopped_in_mid_stream(server: Served, by: str) -> None:
+    changes: tuple[tuple[str, dict[str, str]], ...] = ((DISABLE, {}), (SET_ROLE, {"role": "viewer"}))
+    for change, more in changes:
+        user = somebody(server, email(), "editor")
+        key = user.told(OWN_KEY, may=["ask"]).data["createKey"]["text"]
+        with user.streaming("Hello [[repeat 500]] [[pace 0.05]]", key if by == "key" else "") as stream:
+            assert b"Hello" in stream.read1(4_096)
+            before = time.monotonic()
+            assert told(server, change, id=user.user, **more).code == ""
+            rest = stream.read()
+        assert time.monotonic() - before < 5 and b"invalid_api_key" in rest and b"[DONE]" not in rest
+
+
+def test_who_loses_a_role_takes_the_invitations_along_that_it_gave(server: Served) -> None:
+    admin = somebody(server, email(), "admin")
+    token = invited(server, email(), "developer", by=admin)
+    told(server, SET_ROLE, id=admin.user, role="viewer")
+    assert Browser(server).accept(token).status == 403
+
+
+def test_a_key_that_is_confined_makes_no_wider_one_by_rotating_another(server: Served) -> None:
+    create = """mutation($may: [Action!], $project: String, $models: [String!], $class: DataClass) {
+      createKey(name: "t", may: $may, project: $project, models: $models, dataClass: $class) { text key { id } } }"""
+    rotate = "mutation($id: String!) { rotateKey(id: $id) { text } }"
+    may = ["ask", "manage_keys"]
+    wide = told(server, create, may=may).data["createKey"]["key"]["id"]
+    beside = told(server, create, may=may, project="shop").data["createKey"]["key"]["id"]
+    for confined in ({"project": "default"}, {"models": ["echo/small"]}, {"class": "confidential"}):
+        mine = told(server, create, may=may, **confined).data["createKey"]["text"]
+        assert told(server, rotate, key=mine, id=wide).code == "forbidden", confined
+    mine = told(server, create, may=may, project="default").data["createKey"]["text"]
+    assert told(server, rotate, key=mine, id=beside).code == "not_found"
+    assert told(server, rotate, id=wide).code == ""
