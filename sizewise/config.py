@@ -142,6 +142,7 @@ def _read(path: Path) -> File:
     oidc = {
         name: replace(each, client_secret=_from(path.parent, each.client_secret)) for name, each in file.oidc.items()
     }
+    store = replace(file.store, url=_from(path.parent, file.store.url))
     hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
     return replace(
         file,
@@ -149,6 +150,7 @@ def _read(path: Path) -> File:
         providers=MappingProxyType(providers),
         server=replace(file.server, tls=_beside(path.parent, file.server.tls)),
         vault=vault,
+        store=store,
         webhooks=MappingProxyType(hooks),
         oidc=MappingProxyType(oidc),
     )

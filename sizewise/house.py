@@ -13,6 +13,7 @@ from random import random
 from sizewise.accounts.admitted import Admitted
 from sizewise.accounts.browser import meant
 from sizewise.answer import Answerer, Ask
+from sizewise.budgets.limited import Limited
 from sizewise.cache.exact import exact
 from sizewise.cache.idempotent import Calls, Idempotent
 from sizewise.caller import Caller
@@ -139,7 +140,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
     known = minds(policies, cards, Trust(tuple(load("judges", name) for name in RULES)))
 
-    ways = Ways(connections.spare, connections.left, random, router.total_s)
+    ways = Ways(connections.spare, connections.left, random, router.total_s, means.keeper.budgets)
     foresight = learned(settings.learned, cards)
 
     post = Post(settings.guards, settings.policies, names, load, connections)
@@ -167,6 +168,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = post.inspected(answer)
     keep = means.keeper.contents.put if settings.records.contents else None
+    answer = Limited(answer, means.keeper.budgets.aim(settings.limits, settings.budgets))
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
     shadow.answer = answer
 

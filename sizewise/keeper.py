@@ -29,6 +29,8 @@ from sizewise.accounts.sessions import Sessions, Unused
 from sizewise.accounts.users import Users
 from sizewise.audit import rows as audit
 from sizewise.audit.chain import Deed, Line
+from sizewise.budgets import rows as budgets
+from sizewise.budgets.budget import Budgets
 from sizewise.cache import kept as leases
 from sizewise.cache import rows as cache
 from sizewise.cache.kept import Kept
@@ -112,6 +114,7 @@ class Keeper:
             chores=[
                 Unused(callers),
                 Retention(kept.keep_days, kept.max_rows),
+                lambda c: budgets.forget(c, time.time()),
                 evals.Forgetting(kept.keep_days, kept.max_rows),
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
@@ -130,6 +133,8 @@ class Keeper:
         self._aside = ThreadPoolExecutor(4, "sizewise-vault")  # a key service that is slow delays what it seals alone
         self._aside.submit(self._vault.probe)
         self._aside.submit(self.resealing.resume)
+        limits = self._read(budgets.known)
+        self.budgets = Budgets(limits, self._look, self._writer.write, shared=bool(url))
         self.watch = Watch(self._read, self._writer.write, self._settled)
 
     def close(self) -> None:
@@ -296,6 +301,9 @@ class Keeper:
     def _perform(self, work: Work[T]) -> T:
         return self._writer.perform(work)
 
+    async def _look(self, work: Work[T]) -> T:
+        return await asyncio.to_thread(self._read, work)
+
     def _read(self, work: Work[T]) -> T:
         with self._database.read() as connection:
             return work(connection)
@@ -314,7 +322,7 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    rooms = (accounts, audit, telemetry, keyring, conversations, cache, contents, evals)
+    rooms = (accounts, audit, budgets, telemetry, keyring, conversations, cache, contents, evals)
     return connect(url or file(str(path)), [room.SCHEMA for room in rooms])
 
 

@@ -87,6 +87,21 @@ class Price:
         known = [cost for cost in costs if cost is not None]
         return max(known) if len(known) == len(costs) else None
 
+    def bound(self, input: int, output: int) -> int | None:
+        """Whole pico-dollars that no attempt passes which reads and says at most so many tokens, of whatever classes
+        and at whatever time; None when a price of them is unknown."""
+        if (self.input is None and input) or (self.output is None and output):
+            return None
+        read = max(self.input or 0, self.cached or 0, self.cache_write or 0, self.cache_write_1h or 0)
+        most = input * read + output * max(self.output or 0, self.reasoning or 0)
+        others = [dearer for tokens, dearer in self.above if input > tokens]
+        for price in (*others, *(window.price for window in self.when)):
+            other = price.bound(input, output)
+            if other is None:
+                return None
+            most = max(most, other)
+        return most
+
     def _then(self, moment: float) -> Price:
         return next((window.price for window in reversed(self.when) if window.holds(moment)), self)
 

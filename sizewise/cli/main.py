@@ -35,6 +35,7 @@ VERBS: Mapping[str, Verb] = {
     "users": Verb("sizewise.cli.users:users", "Who is here: list, invite, role, disable, sign out."),
     "audit": Verb("sizewise.cli.audit:audit", "The audit trail: list, export, verify."),
     "vault": Verb("sizewise.cli.vault:vault", "The keys that seal prompts and replies: status, rotate."),
+    "budgets": Verb("sizewise.cli.budgets:budgets", "What may be asked and spent, and what is left."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
     "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
 }

@@ -109,6 +109,7 @@ async def _up(settings: Settings, as_json: bool) -> None:
     keeper = Keeper(
         settings.home,
         settings.records,
+        secret(settings.store.url),
         vault=settings.vault.key,
         kms=settings.vault.kms,
         remembered=settings.conversations,
@@ -118,6 +119,7 @@ async def _up(settings: Settings, as_json: bool) -> None:
     try:
         metrics = Metrics(keeper.waiting)
         hooks = Hooks()
+        metrics.budgets, keeper.budgets.tell = keeper.budgets.ratios, hooks.tell
         means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics, tell=hooks.tell), hooks=hooks)
         found = await probe.found(skip=port) if settings.server.discover else ()
         certificates = Certificates(tls, settings.home) if tls.cert else None
@@ -160,6 +162,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     if not sys.stdin.isatty():  # with a terminal, SIGHUP says that it was closed: then we end with it
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
+    budgets = live.house.means.keeper.budgets
+    tending = loop.create_task(budgets.tend())
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
@@ -172,10 +176,12 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
             await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
         warming.cancel()
+        tending.cancel()
         note.unlink(missing_ok=True)
         if secured is not None:
             secured.close()
         await live.house.means.shadows.stop()
+        await budgets.close()
         await live.house.means.hooks.stop()
         await live.house.client.close()
 

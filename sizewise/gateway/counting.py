@@ -16,9 +16,13 @@ from sizewise.routing.refusing import permitted
 async def counted(house: House, ask: Ask) -> int:
     """An estimate would be taken for the truth, so there is none. Raises what asking that model would raise.
 
-    The prompt goes nowhere that the question itself might not go; how long or dear it is does not matter here.
+    Limits count it as a request. The prompt goes nowhere that the question itself might not go; how long or dear it is
+    does not matter here.
     """
     ask = house.post.passed(ask)
+    waits = house.means.keeper.budgets.knock(ask.caller)
+    if waits is not None:
+        await waits
     plan = house.names(ask.what, ask.wishes.policy)
     permitted(ask, plan)
     counts = house.connections.counts(plan.cards[0]) if plan.exact else None

@@ -6,10 +6,12 @@ Knows nothing of the server underneath: the fast lane and ASGI both hand in head
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import getrandbits
 from typing import Annotated, Literal, Protocol
 
@@ -64,6 +66,7 @@ class Knock(Struct):
     safe: bool = False
     secure: bool = False
     query: bytes = b""
+    caller: Caller | None = None  # as soon as one has been let in
 
     def enter(self, house: House, door: str, action: str = "ask") -> Caller:
         """Who comes in by `door` to do `action`: by a key, and only where none came by a session. Raises BadKey, or
@@ -76,6 +79,7 @@ class Knock(Struct):
             admit(caller, door, far_end(self.address, self.headers, house.settings.server.proxies))
         if action and action not in caller.may:
             raise Forbidden(f"this key may not `{action}`", f"use a key that has `{action}`")
+        self.caller = caller
         return caller
 
     def signed_in(self, house: House) -> Caller | None:
@@ -308,6 +312,38 @@ async def too_slow(house: House, seen: Knock, body: bytes, out: Out) -> None:
     )
 
 
+class Metered:
+    """An `Out` around an `Out`, whose headers tell what limits leave to the caller."""
+
+    def __init__(self, out: Out, rooms: Callable[[], Headers]) -> None:
+        self._out = out
+        self._rooms = rooms
+        self.address = out.address
+        self.write = out.write
+        self.end = out.end
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        await self._out.whole(status, [*headers, *self._rooms()], body)
+
+    async def begin(self, headers: Headers) -> None:
+        await self._out.begin([*headers, *self._rooms()])
+
+    @property
+    def begun(self) -> bool:
+        return self._out.begun
+
+
+def _rooms(house: House, seen: Knock) -> Headers:
+    """x-ratelimit-*, as clients of OpenAI's know them: of the tightest limit of requests and of tokens a minute."""
+    named: Headers = []
+    for room in house.means.keeper.budgets.rooms(seen.caller) if seen.caller is not None else ():
+        what = b"requests" if room.unit == "requests/minute" else b"tokens"
+        named.append((b"x-ratelimit-limit-" + what, b"%d" % room.limit))
+        named.append((b"x-ratelimit-remaining-" + what, b"%d" % room.left))
+        named.append((b"x-ratelimit-reset-" + what, b"%ds" % max(1, math.ceil(room.until - time.time()))))
+    return named
+
+
 async def meet(
     door: Door,
     house: House,
@@ -327,6 +363,8 @@ async def meet(
     """
     seen = knock(headers, started)
     seen.address, seen.safe, seen.secure, seen.query = out.address, safe, secure, query
+    if house.means.keeper.budgets.limited:
+        out = Metered(out, partial(_rooms, house, seen))
     try:
         await door(house, seen, body, out)
     except SizewiseError as error:

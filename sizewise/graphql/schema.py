@@ -11,7 +11,20 @@ from typing import Any
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
 
 from sizewise.errors import Forbidden, UnknownPath
-from sizewise.graphql import audit, budgets, explain, keys, models, quality, records, samples, savings, server, users, vault
+from sizewise.graphql import (
+    audit,
+    budgets,
+    explain,
+    keys,
+    models,
+    quality,
+    records,
+    samples,
+    savings,
+    server,
+    users,
+    vault,
+)
 from sizewise.graphql.context import Context
 from sizewise.money import PICO
 

@@ -86,9 +86,7 @@ def capped(chat: Chat, tokens: int) -> Chat:
     """The request with the longest answer that can be paid, where it said none itself; an original says it too."""
     limit = Raw(_encode(tokens))
     if FIELD not in chat.fields:
-        return msgspec.structs.replace(
-            chat, max_tokens=tokens, fields={**chat.fields, "max_completion_tokens": limit}
-        )
+        return msgspec.structs.replace(chat, max_tokens=tokens, fields={**chat.fields, "max_completion_tokens": limit})
     fields = {**chat.fields, "max_tokens": limit, FIELD: with_limit(chat.fields[FIELD], limit)}
     return msgspec.structs.replace(chat, max_tokens=tokens, fields=fields)
 

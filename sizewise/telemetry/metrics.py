@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -49,6 +50,10 @@ def none_waiting() -> tuple[int, int]:
     return 0, 0
 
 
+def no_budgets() -> Iterable[tuple[str, str, str, float]]:
+    return ()
+
+
 class Metrics:
     """One per process, outlives Houses. For one thread: the event loop."""
 
@@ -63,6 +68,9 @@ class Metrics:
         self.alarms: Counter[str] = Counter()  # by policy
         self.guards: Counter[tuple[str, str, str]] = Counter()  # by guard, kind and what was done
         self.records = records
+        self.budgets: Callable[[], Iterable[tuple[str, str, str, float]]] = (
+            no_budgets  # (organisation, scope, day or month, share that is spent) of each
+        )
         self._registry = CollectorRegistry()
         self._registry.register(Scraped(self))
         ProcessCollector(registry=self._registry)
@@ -179,12 +187,20 @@ class Scraped(Collector):
         yield found
         yield self._histogram("sizewise_request_seconds", "From the door to the last word.", "seconds")
         yield self._histogram("sizewise_first_token_seconds", "From the door to the first word.", "first")
+        yield self._budgets()
         pending, dropped = self._metrics.records()
         yield GaugeMetricFamily("sizewise_requests_in_flight", "Requests being answered.", self._metrics.in_flight)
         yield GaugeMetricFamily("sizewise_records_pending", "Records waiting to be written.", pending)
         yield CounterMetricFamily("sizewise_records_dropped", "Records lost because the store was ill.", dropped)
         escalations = self._metrics.escalations
         yield CounterMetricFamily("sizewise_escalations", "Requests that went on after a distrusted one.", escalations)
+
+    def _budgets(self) -> Metric:
+        labels = ["organisation", "scope", "window"]
+        family = GaugeMetricFamily("sizewise_budget_spent_ratio", "Share of a budget that is spent.", labels=labels)
+        for tenant, scope, window, ratio in islice(self._metrics.budgets(), MOST):
+            family.add_metric([tenant, scope, window], ratio)
+        return family
 
     def _requests(self) -> Iterator[Metric]:
         labels = ["model", "policy", "status"]

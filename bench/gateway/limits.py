@@ -1,0 +1,91 @@
+"""What limits cost one request in process, in microseconds: without any, with those of others, with one, with many.
+
+`python -m bench.gateway.limits`. The best of many rounds, of the work of the limits alone and of a whole request to the
+echo model; slices last, as they do in nearly every request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from bench.gateway.layers import BODY, CONFIG, best
+from sizewise.answer import Ask
+from sizewise.budgets.budget import Budgets
+from sizewise.caller import Caller
+from sizewise.catalog.read import cards
+from sizewise.config import load
+from sizewise.evals.shadow import Shadows
+from sizewise.gateway.exchange import Heard
+from sizewise.house import House, Means, build
+from sizewise.keeper import Keeper
+from sizewise.providers.local import Locals
+from sizewise.providers.wires.openai_bodies import read_request
+from sizewise.telemetry.metrics import Metrics
+
+PRICE = """
+[models."echo/tiny".price]
+input = "0.001"
+output = "0.002"
+"""
+ALL = "requests_minute = 1000000000000\ntokens_minute = 1000000000000\nusd_day = '1000000'\nusd_month = '1000000'\n"
+CASES: Mapping[str, str] = {
+    "no limit anywhere": "",
+    "limits of others only": f'[limits."project:other"]\n{ALL}',
+    "one: dollars a day": "[limits.organisation]\nusd_day = '1000000'\n",
+    "two: requests and tokens a minute": f"[limits.organisation]\n{''.join(ALL.splitlines(True)[:2])}",
+    "twelve: all four of organisation, project and model": "".join(
+        f'[limits."{scope}"]\n{ALL}' for scope in ("organisation", "project:default", "model:echo/tiny")
+    ),
+}
+CALLER = Caller("local", "default", "sw-bench")
+
+
+async def measure(house: House, budgets: Budgets) -> tuple[float, float]:
+    """(the limits alone, a whole request), in microseconds."""
+    what, _ = read_request(BODY)
+    (card,) = house.cards
+    ask = Ask(what, CALLER, "0" * 32, time.perf_counter())
+
+    async def alone() -> None:
+        waits = budgets.knock(CALLER)
+        if waits is not None:
+            await waits
+        lease = budgets.lease(CALLER, card, what)
+        if lease is not None:
+            await lease.hold()
+            lease.settle(40_000, 120)
+
+    async def whole() -> None:
+        await house.answer(ask, Heard())
+
+    return await best(alone), await best(whole)
+
+
+async def nothing() -> None: ...
+
+
+async def cost(limits: str) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "sizewise.toml").write_text(CONFIG + PRICE + limits)
+        settings = load(home / "sizewise.toml", home)
+        with Keeper(home) as keeper:
+            metrics = Metrics(keeper.waiting)
+            means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
+            return await measure(build(settings, means, cards(settings)), keeper.budgets)
+
+
+async def main(empty: Callable[[], Awaitable[object]] = nothing) -> None:
+    bare = await best(empty)
+    print("| limits | alone, us | whole request, us |\n|---|---|---|")
+    for name, limits in CASES.items():
+        alone, whole = await cost(limits)
+        print(f"| {name} | {alone - bare:.2f} | {whole:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,122 @@
+"""`sizewise budgets`: what each may ask and spend, and what is left; setting it is the running server's work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import write_json, write_table
+from sizewise.cli.verbs import Verb, Verbs
+from sizewise.errors import BadRequest
+
+VERBS: Mapping[str, Verb] = {
+    "set": Verb("sizewise.cli.budgets:set_", "Limit organisation, project:NAME, user:ID, key:ID or model:NAME."),
+}
+
+_FIELDS = "scope unit limit spent reserved left renews source"
+LIST = f"{{ budgets {{ {_FIELDS} }} }}"
+SET = f"mutation ($scope: String!%s) {{ setBudget(scope: $scope%s) {{ {_FIELDS} }} }}"
+NONE = "none"
+
+
+class Budget(Struct):
+    """Amounts are of `unit`; `renews` is unix ms."""
+
+    scope: str
+    unit: str
+    limit: str
+    spent: str
+    reserved: str
+    left: str
+    renews: int
+    source: str
+
+
+class Listed(Struct):
+    budgets: list[Budget]
+
+
+class Told(Struct, rename="camel"):
+    set_budget: list[Budget]
+
+
+@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
+@served
+@click.pass_context
+def budgets(ctx: click.Context) -> None:
+    """What may be asked and spent, and what is left.
+
+    Alone it lists every limit: of requests and tokens a minute, and of
+    dollars a day and a month. Minutes, days and months are those of UTC.
+
+    \b
+    Example: sizewise budgets
+    """
+    if ctx.invoked_subcommand is None:
+        _show(asyncio.run(server().graphql(LIST, Listed)).budgets)
+
+
+@click.command("set")
+@click.argument("scope")
+@click.option("--rpm", metavar="N", help="Requests a minute.")
+@click.option("--tpm", metavar="N", help="Tokens a minute, read and said.")
+@click.option("--usd-day", metavar="N", help="Dollars a day.")
+@click.option("--usd-month", metavar="N", help="Dollars a month.")
+@served
+def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_month: str | None) -> None:
+    """Limit organisation, project:NAME, user:ID, key:ID or model:NAME.
+
+    What is not said stays as it is; `none` takes a limit away. Where
+    sizewise.toml has a limit too, the stricter of both holds.
+
+    \b
+    Example: sizewise budgets set project:shop --usd-day 5 --rpm 600
+    """
+    said = {"requestsMinute": _count("rpm", rpm), "tokensMinute": _count("tpm", tpm)}
+    said |= {"usdDay": usd_day, "usdMonth": usd_month}
+    given = {name: value for name, value in said.items() if value is not None}
+    if not given:
+        raise BadRequest("no limit was said", "say --rpm, --tpm, --usd-day or --usd-month, each a number or `none`")
+    kinds = {name: "Dollars" if name.startswith("usd") else "Whole" for name in given}
+    query = SET % (
+        "".join(f", ${name}: {kind}" for name, kind in kinds.items()),
+        "".join(f", {name}: ${name}" for name in given),
+    )
+    variables = {name: None if value == NONE else value for name, value in given.items()}
+    _show(asyncio.run(server().graphql(query, Told, scope=scope, **variables)).set_budget)
+
+
+def _count(option: str, text: str | None) -> int | str | None:
+    if text is None or text == NONE:
+        return text
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise BadRequest(f"--{option} {text[:40]!r} is no whole number", "give one, or `none`")
+    return int(text)
+
+
+def _show(found: list[Budget]) -> None:
+    if wants_json():
+        write_json(msgspec.to_builtins({"budgets": found}))
+        return
+    write_table(
+        ("SCOPE", "LIMIT", "SPENT", "RESERVED", "LEFT", "RENEWS", "FROM"),
+        [
+            (each.scope, _limit(each), each.spent, each.reserved, each.left, _time(each.renews), each.source)
+            for each in found
+        ],
+    )
+
+
+def _limit(each: Budget) -> str:
+    what, _, every = each.unit.partition("/")
+    return f"${each.limit} a {every}" if what == "usd" else f"{each.limit} {what} a {every}"
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
