@@ -28,6 +28,7 @@ class Wishes(Struct, frozen=True):
     session: str | None = None
     idempotency_key: str | None = None
     cache: Literal["no-cache", "no-store"] | None = None  # HTTP's words: ask anew; and keep nothing of it either
+    by: str = ""  # whose word class and online are, where it is not the request's own
 
 
 class Found(Struct, frozen=True):

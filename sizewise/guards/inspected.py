@@ -83,11 +83,13 @@ def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
 def _tightened(wishes: Wishes, guards: set[str], rules: Rules) -> Wishes:
     """What guards found can only keep a request nearer than it wished itself."""
     classes = [rules.detected[name] for name in guards if name in rules.detected]
+    by = f"the guard {' and '.join(sorted(guards))}"
     if classes:
         said = classes if wishes.data_class is None else [*classes, wishes.data_class]
-        wishes = replace(wishes, data_class=strictest(*said))
-    if any(rules.actions.get(name) == "local" for name in guards):
-        wishes = replace(wishes, online="deny")
+        if (strict := strictest(*said)) != wishes.data_class:
+            wishes = replace(wishes, data_class=strict, by=by)
+    if wishes.online != "deny" and any(rules.actions.get(name) == "local" for name in guards):
+        wishes = replace(wishes, online="deny", by=by)
     return wishes
 
 

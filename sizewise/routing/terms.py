@@ -63,7 +63,7 @@ class Terms:
         caller = ask.caller
         said: list[tuple[DataClass, str]] = []
         if ask.wishes.data_class is not None:
-            said.append((ask.wishes.data_class, "the request"))
+            said.append((ask.wishes.data_class, ask.wishes.by or "the request"))
         if caller.data_class is not None:
             said.append((caller.data_class, f"the key {caller.key!r}"))
         if rule.data_class is not None:
@@ -79,7 +79,7 @@ class Terms:
             limits.append((chosen.reach[data_class], f"{data_class} data under the policy {policy!r}"))
         place, why = min(limits, key=lambda limit: -1 if limit[0] is None else PLACES.index(limit[0]))
         denies = (
-            "the request" if ask.wishes.online == "deny" else "",
+            (ask.wishes.by or "the request") if ask.wishes.online == "deny" else "",
             "" if rule.online else f"the project {project!r}",
             "" if chosen.online else f"the policy {policy!r}",
         )

@@ -130,6 +130,8 @@ def test_data_goes_no_further_than_its_class_may_by_any_name() -> None:
         "is at place 'anyone', and confidential data (the request says so) may go no further than 'machine'"
     )
     assert reason(cloud, chat(), caller=Caller(data_class="confidential")) != ""
+    found = Wishes(data_class="confidential", by="the guard pii")
+    assert "confidential data (the guard pii says so)" in reason(cloud, chat(), found)
     error = named(cloud, chat(), secret)
     assert isinstance(error, Forbidden) and error.status == 403
 
