@@ -125,7 +125,7 @@ class Load:
 
     def shorten(self, room: int, least: int) -> bool:
         """Makes the answer so short that it costs no more than `room`; False where it then had fewer than `least`."""
-        if self.most is None or (self.worst(least) or 0) > room:
+        if self.most is None or self.most <= least or (self.worst(least) or 0) > room:
             return False
         low, high = least, self.most
         while low < high:

@@ -11,7 +11,8 @@ import msgspec
 
 from sizewise.audit import rows as audit
 from sizewise.budgets import rows
-from sizewise.budgets.budget import Budgets, Lease
+from sizewise.budgets.budget import Budgets
+from sizewise.budgets.leases import Lease
 from sizewise.budgets.limits import Key
 from sizewise.caller import Caller
 from sizewise.cards import Card

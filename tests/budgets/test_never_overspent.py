@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from sizewise.budgets.budget import Budgets, Lease
+from sizewise.budgets.budget import Budgets
+from sizewise.budgets.leases import Lease
 from sizewise.budgets.limits import Limit, Set, Unit, window
 from sizewise.caller import Caller
 from sizewise.chat import Chat
@@ -202,7 +203,7 @@ class Spending(RuleBasedStateMachine):
             self.run(self.tidying.pop()[1])
 
     def pots_of(self, budgets: Budgets) -> set:  # type: ignore[type-arg]  # of Pots
-        return {each.pot for each in budgets._meters.values()} | set(budgets._over)
+        return {each.pot for each in budgets._slices.meters.values()} | budgets._slices._over
 
     def note(self, where: dict, key: tuple, amount: int) -> None:  # type: ignore[type-arg]  # of sums by pot
         where[key] = where.get(key, 0) + amount
