@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from sizewise.errors import BadRequest, ConfigError, nearest
@@ -32,7 +32,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
 """Each with what it allows, in one sentence."""
 
 _READ = ("read_models", "read_records", "read_metrics", "read_keys", "read_users", "read_budgets")
-_MANAGE = (*(action for action in ACTIONS if action.startswith("manage_")), "own_keys", "erase_records")
+_MANAGE: Sequence[str] = (*(action for action in ACTIONS if action.startswith("manage_")), "own_keys", "erase_records")
 
 BUNDLES: Mapping[str, frozenset[str]] = MappingProxyType({"read": frozenset(_READ), "manage": frozenset(_MANAGE)})
 """Words for several actions at once. What people wrote and what stands in the audit trail takes its own word."""
@@ -44,8 +44,8 @@ SERVER = frozenset({"read_metrics", "manage_settings", "found_organisations"})
 FIRST = "local"
 
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
-_EDITOR = _DEVELOPER | {"read_contents", "read_metrics", "read_keys", "manage_policies"}
-_OWNER = frozenset(ACTIONS) - {"found_organisations"}
+_EDITOR: frozenset[str] = _DEVELOPER | {"read_contents", "read_metrics", "read_keys", "manage_policies"}
+_OWNER: frozenset[str] = frozenset(ACTIONS) - {"found_organisations"}
 
 ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {

@@ -86,8 +86,10 @@ async def invitation(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """Comes in by an invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
     wanted = _read(body, Accept)
     _from_our_page(house, seen)
-    house.means.keeper.users.throttle.take("", _address(house, seen))
-    user = await house.means.keeper.users.accept(wanted.token, printable(wanted.name), wanted.password)
+    users, address = house.means.keeper.users, _address(house, seen)
+    users.throttle.take("", address)
+    user = await users.accept(wanted.token, printable(wanted.name), wanted.password)
+    users.throttle.forgive("", address)
     made = await house.means.keeper.sessions.begin(user, house.settings.sessions.total_s, how="invitation")
     await welcome(house, seen, out, made)
 

@@ -50,6 +50,7 @@ async def callback(house: House, seen: Knock, body: bytes, out: Out) -> None:
             name, held, seen.query.decode("ascii", "replace"), _redirect(house, seen, name)
         )
         user = await _known(house, name, row, came)
+        keeper.users.throttle.forgive("", far_end(seen.address, seen.headers, house.settings.server.proxies))
         made = await keeper.sessions.begin(user, house.settings.sessions.total_s, how=f"oidc:{name}")
     except SizewiseError as error:
         return await _refused(house, seen, out, error)

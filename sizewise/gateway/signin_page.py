@@ -82,7 +82,7 @@ def _hashed(text: str) -> str:
     return "'sha256-" + b64encode(sha256(text.encode()).digest()).decode() + "'"
 
 
-POLICY = (
+POLICY: tuple[bytes, bytes] = (
     b"content-security-policy",
     (
         f"default-src 'none'; style-src {_hashed(STYLE)}; script-src {_hashed(SCRIPT)}; connect-src 'self'; "

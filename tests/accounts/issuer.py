@@ -73,7 +73,9 @@ class Issuer:
     def _token(self, form: dict[str, str]) -> tuple[int, bytes]:
         if self.status != 200 or self.body:
             return self.status, self.body
-        asked = self.begun[form["code"]]  # a hostile one takes a code twice
+        asked = self.begun.get(form["code"])  # a hostile one takes a code twice
+        if asked is None:
+            return 400, b"{}"
         proof = b64(hashlib.sha256(form["code_verifier"].encode()).digest())
         if asked["code_challenge_method"] != "S256" or proof != asked["code_challenge"]:
             return 400, b'{"error": "invalid_grant"}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -304,3 +305,18 @@ def test_a_key_that_is_confined_makes_no_wider_one_by_rotating_another(server: S
     mine = told(server, create, may=may, project="default").data["createKey"]["text"]
     assert told(server, rotate, key=mine, id=beside).code == "not_found"
     assert told(server, rotate, id=wide).code == ""
+
+
+def test_two_owners_who_demote_each_other_at_once_leave_one(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, ThreadPoolExecutor(2) as pool:
+
+        def demote(id: str) -> str:
+            return told(server, SET_ROLE, id=id, role="viewer").code
+
+        for name in ("one", "two"):
+            somebody(server, f"{name}@example.com", "owner")
+        ids = [each["id"] for each in told(server, "{ users { id } }").data["users"]]
+        for _ in range(5):
+            assert sorted(pool.map(demote, ids)) == ["", "conflict"]
+            for id in ids:
+                told(server, SET_ROLE, id=id, role="owner")

@@ -18,7 +18,7 @@ PLANTED = {
     "sizewise/guards/topics.py": "import sizewise.guards.pii",
     "sizewise/settings.py": "import sizewise.config",  # a circle
     "sizewise/db.py": "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client",
-    "sizewise/keeper.py": "import sqlalchemy, jsonschema_rs, spacy",
+    "sizewise/keeper.py": "import sqlalchemy, jsonschema_rs, joserfc, spacy",
 }
 """File -> lines that break a contract each; together they break them all."""
 

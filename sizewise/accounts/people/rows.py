@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, insert, select, update
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from sizewise.db import BIG, Migration, step
+from sizewise.db import BIG, step
 
 META = MetaData()
 Transaction = Connection
@@ -79,7 +79,7 @@ _BY = (
     Index("invitations_digest", INVITATIONS.c.digest, unique=True),
     Index("sessions_digest", SESSIONS.c.digest, unique=True),
 )
-MIGRATION: Migration = (
+MIGRATION: tuple[ExecutableDDLElement, ...] = (
     *(CreateTable(table) for table in (ORGANISATIONS, USERS, MEMBERSHIPS, INVITATIONS, SESSIONS)),
     *(CreateIndex(index) for index in _BY),
     step("INSERT INTO organisations (tenant, name, created) VALUES ('local', 'local', 0)"),

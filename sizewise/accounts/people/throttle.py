@@ -14,7 +14,7 @@ from sizewise.errors import Busy
 
 SLOTS = 1 << 16
 WINDOW_S = 900.0
-HERE, ACCOUNT, ADDRESS = 10, 50, 100
+HERE, ACCOUNT, ADDRESS = 10, 50, 300
 """Tries in a window: at one account from one address; at one account; from one address at whatever accounts."""
 
 
@@ -40,11 +40,9 @@ class Throttle:
             self._tries[slot] += 1
 
     def forgive(self, account: str, address: str) -> None:
-        """The last try was a good one."""
-        named = self._named(account, address)
-        self._tries[named[0][0]] = 0
-        for slot, _ in named[1:]:
-            self._tries[slot] = max(0, self._tries[slot] - 1)
+        """The last try was a good one; and whoever may sign in as `account` from here may have mistyped before."""
+        for slot, most in self._named(account, address):
+            self._tries[slot] = 0 if most == HERE else max(0, self._tries[slot] - 1)
 
     def _named(self, account: str, address: str) -> list[tuple[int, int]]:
         where = _block(address)
