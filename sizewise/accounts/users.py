@@ -131,6 +131,18 @@ class Users:
         phc = await self.passwords.hashed(password)
         return await self._enter(invitation, lambda user: replace(user, name=name or user.name, password=phc))
 
+    async def change_password(self, user: User, password: str) -> None:
+        """By the user, who knows the old one; sessions end, keys stay. Raises BadRequest, Busy."""
+        demand_good(password, user.name, user.email.partition("@")[0])
+        phc, now = await self.passwords.hashed(password), _now()
+
+        def work(c: Transaction) -> None:
+            people.put_password(c, user.id, phc)
+            people.end_sessions(c, user.tenant, user.id, now)
+
+        told = Deed(user.tenant, user.id, "user.password", f"user:{user.id}", None, {"by": "old password"})
+        await self._do(rows.noted(work, told))
+
     async def link(self, tenant: str, email: str, name: str, issuer: str, subject: str) -> User | None:
         """Whoever has this address, verified by `issuer`, comes in as `subject`: a user without one, or somebody
         invited. None: a stranger, or somebody who is known there as another."""

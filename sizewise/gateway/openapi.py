@@ -16,7 +16,7 @@ from sizewise import __version__
 from sizewise.accounts.browser import COOKIE
 from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import JSON, Knock, Out, Said
-from sizewise.gateway.signin import Accept, Move, SignedIn, SignIn
+from sizewise.gateway.signin import Accept, Change, Move, SignedIn, SignIn
 from sizewise.house import House
 from sizewise.providers.wires import anthropic_asking, openai_bodies, responses_asking
 
@@ -62,7 +62,7 @@ class GraphQLRequest(Struct, rename="camel"):
 
 BODIES: tuple[type[Struct], ...] = (
     *(ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest),
-    *(SignIn, Accept, Move, SignedIn),
+    *(SignIn, Accept, Change, Move, SignedIn),
 )
 
 
@@ -267,6 +267,11 @@ def _paths() -> Json:
         "/auth/sign-in": {"post": coming("signIn", "sign in with a password", "SignedIn", body="SignIn")},
         "/auth/invitation": {"post": coming("accept", "come in by an invitation", "SignedIn", body="Accept")},
         "/auth/sign-out": {"post": coming("signOut", "be signed in no more", "SignedOut")},
+        "/auth/password": {
+            "post": _operation(
+                "changePassword", "take a new password", "SignedIn", body="Change", tags=("change",), secured=SESSION
+            )
+        },
         "/auth/session": {
             "get": _operation("session", "who is signed in", "SignedIn", secured=SESSION),
             "post": _operation(

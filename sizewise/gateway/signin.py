@@ -47,6 +47,13 @@ class Move(Struct, forbid_unknown_fields=True):
     project: Name
 
 
+class Change(Struct, forbid_unknown_fields=True):
+    """A new password in the place of the current one."""
+
+    current: Password
+    password: Password
+
+
 class SignedIn(Struct):
     """Times are unix ms. `csrf` goes as x-sizewise-csrf with whatever is not a GET."""
 
@@ -118,6 +125,22 @@ async def move(house: House, seen: Knock, body: bytes, out: Out) -> None:
     moved = await house.means.keeper.sessions.move(its, _read(body, Move).project, caller)
     caller, _ = house.means.keeper.accounts.keys.session(token)
     await _tell(house, seen, out, caller, moved, token)
+
+
+async def password(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    """A new password for whoever is signed in and knows the old one; every session of theirs ends but a new one here.
+    Raises BadKey, Forbidden, SignInRefused, BadRequest, Busy."""
+    _, its, _ = here(house, seen)
+    wanted = _read(body, Change)
+    users, address = house.means.keeper.users, _address(house, seen)
+    user = users.one(its.user, its.tenant)
+    users.throttle.take(user.email, address)
+    if not await users.passwords.fits(wanted.current, user.password):
+        raise SignInRefused("this is not the current password", _HINT)
+    users.throttle.forgive(user.email, address)
+    await users.change_password(user, wanted.password)
+    made = await house.means.keeper.sessions.begin(user, house.settings.sessions.total_s, its.project)
+    await welcome(house, seen, out, made)
 
 
 def here(house: House, seen: Knock) -> tuple[Caller, Session, str]:

@@ -42,6 +42,8 @@ SCHEMA = built()
 FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
 
 CHAT = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]}
+PEOPLE = ("/auth/session", "/auth/password")
+"""For whoever is signed in, and no key."""
 BODIES: Mapping[str, object] = {
     "/v1/chat/completions": CHAT,
     "/v1/messages": {**CHAT, "max_tokens": 5},
@@ -192,7 +194,7 @@ def test_a_door_opens_to_whom_the_matrix_says(house: House, method: str, path: s
     assert (status, code) == (401, "invalid_api_key"), "without a key"
     for caller in house.callers:
         status, code, message = house.ask(method, at, body, caller.headers())
-        if path == "/auth/session" and caller.browser is None:
+        if path in PEOPLE and caller.browser is None:
             assert status == 401, "a key is no session"
         elif not rule or caller.may & set(rule):
             assert status not in (401, 403), (caller.name, status, code, message)

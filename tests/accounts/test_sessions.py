@@ -16,7 +16,7 @@ import pytest
 
 from tests.accounts.people import PASSWORD, Browser, somebody
 from tests.graphql.asking import admin, told
-from tests.served import ECHO, Served, serving, until
+from tests.served import ECHO, Answer, Served, serving, until
 
 NUMBER = itertools.count()
 
@@ -247,3 +247,21 @@ def test_the_pages_run_no_script_but_their_own(server: Served, path: str, to: st
         assert f"{rule} 'sha256-{b64encode(sha256(inside[1].encode()).digest()).decode()}'" in policy
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert "http" not in re.sub("<style>.*?</style>", "", text, flags=re.DOTALL).replace("http-equiv", "")
+
+
+def test_a_new_password_needs_the_old_one_and_ends_every_other_session(server: Served) -> None:
+    browser = person(server)
+    mine, other = browser.said["email"], Browser(server)
+    assert other.sign_in(mine).status == 200
+    new = "another long sentence of mine"
+
+    def change(**said: str) -> Answer:
+        return browser.send("/auth/password", {"current": PASSWORD, "password": new, **said})
+
+    assert change(current="not the old sentence").status == 401
+    assert change(password="password1234").status == 400
+    assert browser.send("/auth/session").status == 200
+    assert browser.send("/auth/password", {}, {"x-sizewise-csrf": None}).status == 403
+    assert change().status == 200
+    assert (browser.send("/auth/session").status, other.send("/auth/session").status) == (200, 401)
+    assert (Browser(server).sign_in(mine).status, Browser(server).sign_in(mine, new).status) == (401, 200)

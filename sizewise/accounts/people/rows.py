@@ -239,6 +239,10 @@ def put_role(connection: Connection, id: str, role: str) -> None:
     connection.execute(update(USERS).where(USERS.c.id == id).values(role=role))
 
 
+def put_password(connection: Connection, id: str, phc: str) -> None:
+    connection.execute(update(USERS).where(USERS.c.id == id).values(password=phc))
+
+
 def able(connection: Connection, id: str, disabled: int | None) -> None:
     """`disabled`: since when (unix ms); None: not any more."""
     connection.execute(update(USERS).where(USERS.c.id == id).values(disabled=disabled))
