@@ -24,7 +24,7 @@ ANSWER = 1_000
 class Pot:
     """One window of one limit, as this worker holds it. `taken` and `spent` are the store's, as it was last `seen`."""
 
-    __slots__ = ("busy", "free", "held", "key", "limit", "seen", "since", "spent", "taken", "unsaid", "until")
+    __slots__ = ("busy", "free", "full", "held", "key", "limit", "seen", "since", "spent", "taken", "unsaid", "until")
 
     def __init__(self, key: Key, limit: int, since: int, until: int) -> None:
         self.key = key
@@ -37,6 +37,7 @@ class Pot:
         self.taken = 0
         self.spent = 0
         self.seen = 0.0
+        self.full = False  # something found no room since the store was last told
         self.busy = False  # was used since it was last looked at
 
     @property

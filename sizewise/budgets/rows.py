@@ -76,13 +76,15 @@ class Want(Struct, frozen=True):
 
 
 class Back(Struct, frozen=True):
-    """What a worker gives back of one pot; below 0: it owes. It has `spent` so much since it last told."""
+    """What a worker gives back of one pot; below 0: it owes. It has `spent` so much since it last told;
+    `full`: something found no room."""
 
     key: Key
     since: int
     limit: int
     back: int
     spent: int = 0
+    full: bool = False
 
 
 class Stands(Struct, frozen=True):
@@ -121,7 +123,7 @@ def report(connection: Connection, backs: Sequence[Back]) -> list[Stands]:
     for each in sorted(backs, key=lambda each: (each.key, each.since)):
         pot = _opened(connection, each.key, each.since)
         stands[each.key, each.since] = _noted(
-            connection, each.key, each.since, pot, -each.back, each.spent, each.limit, False
+            connection, each.key, each.since, pot, -each.back, each.spent, each.limit, each.full
         )
     return [stands[each.key, each.since] for each in backs]
 

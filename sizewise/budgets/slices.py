@@ -114,6 +114,7 @@ class Slices:
         for each, need in missing:
             pot = each.pot
             if 0 <= now - pot.seen < FRESH_S and pot.limit - pot.taken < need:
+                pot.full = True
                 return Short(each, pot.left)
         if not missing:
             return None
@@ -160,9 +161,9 @@ class Slices:
             pots, backs = [], []
             for pot, back in tuple(self._to_tell(now, all)):
                 pots.append(pot)
-                backs.append(Back(pot.key, pot.since, pot.limit, back, pot.unsaid))
+                backs.append(Back(pot.key, pot.since, pot.limit, back, pot.unsaid, pot.full))
                 pot.free -= back  # before anything is awaited: it is not spent while it goes back
-                pot.unsaid = 0
+                pot.unsaid, pot.full = 0, False
             if pots:
                 await self._whole(self._told(pots, backs, now))
 
@@ -173,7 +174,7 @@ class Slices:
             kept = 0 if all or scarce or not pot.busy else slice_of(each)
             back = pot.free if pot.free < 0 else max(0, pot.free - kept)
             pot.busy = False
-            if back or (pot.unsaid and (all or each.money)):
+            if back or ((pot.unsaid or pot.full) and (all or each.money)):
                 yield pot, back
         for pot in tuple(self._over):
             if not pot.held:

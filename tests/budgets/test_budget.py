@@ -302,11 +302,12 @@ def test_a_budget_in_which_nothing_finds_room_any_more_is_used_up(shop: Shop) ->
         budgets = await limited(shop, usd_day=10 * worst(what))
         budgets.tell = lambda event, data, tenant: told.append(data["percent"])
         (await held(budgets, chat("Hello", 100))).settle(9 * worst(what) + 1, 10)
+        await budgets.tidy()
         for _ in range(3):
-            with pytest.raises(OverBudget):
-                await held(budgets, what)
+            for _ in range(2):
+                with pytest.raises(OverBudget):
+                    await held(budgets, what)
             await budgets.tidy()
-            shop.clock.now += 1
 
     asyncio.run(story())
     assert told == [50, 80, 100]
@@ -429,6 +430,32 @@ def test_limits_that_change_while_the_store_is_asked_lose_nothing(shop: Shop) ->
             lease.settle(0, 0)
             await budgets.tidy(all=True)
             assert shop.pot(DAY, TODAY) == (0, 0)
+
+    asyncio.run(story())
+
+
+def test_limits_that_change_while_a_client_leaves_lose_nothing(shop: Shop) -> None:
+    """The store's answer comes when nobody waits for it any more, to a limit that is no longer there."""
+
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=PICO)
+        for turns in range(6):
+            lease = budgets.lease(ANNA, MODEL, what)
+            assert lease is not None
+            task = asyncio.create_task(lease.hold())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            budgets.aim({"key:sw-other": Said(usd_day="1")}, Rules())
+            tidying = asyncio.create_task(budgets.tidy(all=True))
+            await asyncio.gather(task, return_exceptions=True)
+            lease.settle(0, 0)
+            await tidying
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await budgets.tidy(all=True)
+            assert shop.pot(DAY, TODAY) == (0, 0), turns
 
     asyncio.run(story())
 

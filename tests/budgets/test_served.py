@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.graphql.asking import admin, fresh_key, told
+from tests.hooked import SECRET, receiving
 from tests.served import ECHO, Answer, Served, serving, until
 
 PRICED = """
@@ -138,6 +139,13 @@ share = 1.0
 at_once = 4
 [policies.default]
 kind = "cascade"
+[policies.hedged]
+kind = "cheapest"
+hedge_s = 0.05
+[policies.strict]
+kind = "cascade"
+votes = 3
+verifier = "echo/large"
 """
     with serving(tmp_path, config) as server:
         for words in (
@@ -148,6 +156,9 @@ kind = "cascade"
             "[[uncounted]] some words",
         ):
             server.chat("auto", words)
+        raced = server.chat("auto:hedged", "first to speak [[echo/small: slow 1]]")
+        assert raced.status == 200 and raced.headers["x-sizewise-attempts"] == "2"
+        assert int(server.chat("auto:strict", "one two three four").headers["x-sizewise-attempts"]) >= 5
         answers = [server.chat("auto", "tell me more", stream=True) for _ in range(3)]
         assert {answer.status for answer in answers} == {200}
         until(lambda: "sizewise_requests_in_flight 0.0" in _metrics(server))
@@ -156,6 +167,28 @@ kind = "cascade"
         assert stood["spent"] == pytest.approx(booked(server)) and stood["spent"] > 0
         assert re.search(r'sizewise_shadows_total\{result="(un)?judged"\}', _metrics(server))
         assert "sizewise_budget_spent_ratio{" in _metrics(server)
+
+
+def test_a_receiver_is_told_when_a_budget_runs_out(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        config = f"""{CONFIG}
+[limits."project:default"]
+usd_day = "0.002"
+[webhooks.ops]
+url = "{receiver.url}"
+secret = "env:HOOK"
+place = "machine"
+events = ["budget.alert"]
+"""
+        with serving(tmp_path, config, HOOK=SECRET) as server:
+            statuses = [server.chat("echo/small", "word " * 20, max_tokens=20).status for _ in range(45)]
+            assert statuses[0] == 200 and statuses[-1] == 402
+            until(lambda: receiver.heard() >= 3)
+        told = [json.loads(body) for _, body in receiver.came]
+    assert [(each["type"], each["tenant"], each["data"]["percent"]) for each in told] == [
+        ("budget.alert", "local", percent) for percent in (50, 80, 100)
+    ]
+    assert told[0]["data"]["scope"] == "project:default" and told[0]["data"]["limit_usd"] == "0.002"
 
 
 def _metrics(server: Served) -> str:
@@ -197,6 +230,17 @@ def test_a_repeated_request_counts_and_costs_nothing_more(server: Served) -> Non
         answers = [server.ask("/v1/chat/completions", body, key=key, idempotency_key=once) for _ in range(3)]
         assert [answer.status for answer in answers] == [200, 200, 429]
         assert standing(server, scope)["spent"] == pytest.approx(float(answers[0].headers["x-sizewise-cost-usd"]))
+
+    within_a_minute(story)
+
+
+def test_counting_tokens_is_a_request(server: Served) -> None:
+    def story() -> None:
+        key, _ = limited_key(server, rpm=1)
+        body = {"model": "echo/small", "messages": MESSAGES}
+        answers = [server.ask("/v1/messages/count_tokens", body, key=key) for _ in range(2)]
+        assert [answer.status for answer in answers] == [400, 429]  # the echo cannot count exactly
+        assert answers[0].headers["x-ratelimit-remaining-requests"] == "0"
 
     within_a_minute(story)
 
