@@ -85,7 +85,7 @@ class Register:
 
     async def refresh(self) -> None:
         """Takes up what another process has changed."""
-        self._seen(await asyncio.to_thread(self._read, rows.known))
+        await self.keys.follow(await asyncio.to_thread(self._read, rows.known))
 
     async def list(self, tenant: str = "local") -> list[Key]:
         """All keys, revoked and expired ones too, oldest first; without their digests."""
@@ -125,7 +125,7 @@ class Register:
             wide=wide,
             scope=scope,
         )
-        self._seen(await self._write(_added(key, by)))
+        await self.keys.follow(await self._write(_added(key, by)))
         return NewKey(replace(key, digest=""), text)
 
     async def rotate(self, id: str, tenant: str, overlap_ms: int, by: Caller = SERVER) -> NewKey:
@@ -143,13 +143,13 @@ class Register:
             wide=old.wide,
             scope=old.scope,
         )
-        self._seen(await self._write(_rotated(old, key, now + overlap_ms, by)))
+        await self.keys.follow(await self._write(_rotated(old, key, now + overlap_ms, by)))
         return NewKey(replace(key, digest=""), text)
 
     async def revoke(self, id: str, tenant: str = "local", by: Caller = SERVER) -> None:
         """Refused from now on, everywhere, answers under way too. Raises UnknownPath, StoreFailed."""
         key = await self.one(id, tenant)
-        self._seen(await self._write(_revoked(key, by)))
+        await self.keys.follow(await self._write(_revoked(key, by)))
 
     def _seen(self, known: Known) -> None:
         self.keys.renew(known.version, known.keys, known.people)

@@ -98,8 +98,7 @@ class Sessions:
         return [replace(each, digest="") for each in self._keys.sessions(tenant)]
 
     async def _do(self, change: Work[None], told: Deed) -> None:
-        known = await self._write(rows.noted(change, told))
-        self._keys.renew(known.version, known.keys, known.people)
+        await self._keys.follow(await self._write(rows.noted(change, told)))
 
 
 _ASK = "ask whoever manages users here"

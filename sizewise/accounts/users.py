@@ -245,8 +245,7 @@ class Users:
         await self._do(rows.noted(lambda c: people.able(c, id, None), told))
 
     async def _do(self, work: Work[Known]) -> None:
-        known = await self._write(work)
-        self._keys.renew(known.version, known.keys, known.people)
+        await self._keys.follow(await self._write(work))
 
 
 def address(email: str) -> str:
