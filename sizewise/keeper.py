@@ -123,7 +123,7 @@ class Keeper:
                 ),
             ],
         )
-        self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers)
+        self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers, bool(url))
         self.refusals = Throttle(60.0)  # lines of the trail about what was refused
         self.users = Users(self._read, self._writer.write, callers)
         self.sessions = Sessions(self._writer.write, callers)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sizewise.testing.upstream import Upstream
+from tests.accounts.people import INVITE, Browser
 from tests.graphql.asking import told
 from tests.hooked import receiving
 from tests.served import Served, serving, until
@@ -57,6 +58,8 @@ WORDS = (
     "webhook-secret",
     "brought-key",
     "cached",
+    "password",
+    "wrong-password",
 )
 """One canary each."""
 CANARY = {word: f"canary-{number:02d}-{word}-{'zqxjkv'[number % 6] * 3}" for number, word in enumerate(WORDS)}
@@ -195,6 +198,17 @@ def every_feature(server: Served) -> None:
     left(server, say("left"))
 
 
+def signed_in(server: Served) -> tuple[Browser, str]:
+    """Somebody who was invited, has a password, has mistaken it once and is in; and the invitation's token."""
+    made = told(server, INVITE, email="anna@example.org", role="developer").data["inviteUser"]
+    browser = Browser(server)
+    assert browser.accept(made["token"], "Anna", CANARY["password"]).status == 200
+    assert browser.sign_in("anna@example.org", CANARY["wrong-password"]).status == 401
+    assert browser.sign_in("anna@example.org", CANARY["password"]).status == 200
+    assert browser.told("{ me { user } }").data["me"]["user"]
+    return browser, made["token"]
+
+
 def left(server: Served, words: str) -> None:
     """A client that hangs up in the middle of its answer."""
     connection = server.connection()
@@ -217,7 +231,16 @@ def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
         with serving(home, CONFIG.format(url=url, hook=hook.url), key=KEY, **secrets) as server:
             name = "mutation($n: String!) { createKey(name: $n) { text } }"
             text = told(server, name, n=IN_THE_CLEAR).data["createKey"]["text"]
-            canaries = {**CANARY, "made-key": text, "hook": HOOK, "brought": KEY}
+            person, invited = signed_in(server)
+            canaries = {
+                **CANARY,
+                "made-key": text,
+                "hook": HOOK,
+                "brought": KEY,
+                "invitation": invited,
+                "session": person.cookie.partition("=")[2],
+                "csrf": person.csrf,
+            }
             every_feature(server)
             threads = [threading.Thread(target=every_feature, args=(server,)) for _ in range(2)]
             for thread in threads:

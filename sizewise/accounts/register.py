@@ -6,8 +6,9 @@ Everything goes in and comes out as plain values. What a caller may is asked bef
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, to_builtins
@@ -20,13 +21,20 @@ from sizewise.audit.chain import Deed, Shown
 from sizewise.caller import Caller, Scope
 from sizewise.db import Work
 from sizewise.egress import DataClass
-from sizewise.errors import ConfigError, UnknownPath
+from sizewise.errors import ConfigError, StoreFailed, UnknownPath
+
+log = logging.getLogger("sizewise.accounts")
 
 T = TypeVar("T")
 
+LOOK_S = 0.5  # seconds between two looks at what other servers have changed
 BROUGHT = "SIZEWISE_KEY"
 SERVER = Caller(key="sizewise", name="sizewise", wide=True)
 """Who stands in the trail where the server itself did it, at its start."""
+
+
+def _nobody(event: str, data: Mapping[str, object], tenant: str) -> None:
+    pass
 
 
 class NewKey(Struct, frozen=True):
@@ -45,10 +53,12 @@ class Write(Protocol):
 
 
 class Register:
-    """`keys` shows every change made here at once."""
+    """`keys` shows every change made here at once. `tell` is told of keys that are revoked (Hooks' `tell`)."""
 
-    def __init__(self, read: Read, write: Write, perform: Read, keys: Keys) -> None:
-        """`perform` is `write` for whoever has no event loop yet."""
+    def __init__(self, read: Read, write: Write, perform: Read, keys: Keys, shared: bool = False) -> None:
+        """`perform` is `write` for whoever has no event loop yet. `shared`: other servers write there too."""
+        self.tell: Callable[[str, Mapping[str, object], str], None] = _nobody
+        self._shared = shared
         self._read = read
         self._write = write
         self._perform = perform
@@ -85,7 +95,17 @@ class Register:
 
     async def refresh(self) -> None:
         """Takes up what another process has changed."""
-        await self.keys.follow(await asyncio.to_thread(self._read, rows.known))
+        if await asyncio.to_thread(self._read, rows.version) != self.version:
+            await self.keys.follow(await asyncio.to_thread(self._read, rows.known))
+
+    async def tend(self) -> None:
+        """Where several servers share a store, takes up twice a second what the others change, until cancelled."""
+        while self._shared:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.refresh()
+            except StoreFailed as error:
+                log.warning("what other servers change cannot be seen: %s", error.message)
 
     async def list(self, tenant: str = "local") -> list[Key]:
         """All keys, revoked and expired ones too, oldest first; without their digests."""
@@ -150,6 +170,8 @@ class Register:
         """Refused from now on, everywhere, answers under way too. Raises UnknownPath, StoreFailed."""
         key = await self.one(id, tenant)
         await self.keys.follow(await self._write(_revoked(key, by)))
+        shown = {"key": key.id, "name": key.name, "project": key.project, "by": by.user or by.key}
+        self.tell("key.revoked", shown, tenant)
 
     def _seen(self, known: Known) -> None:
         self.keys.renew(known.version, known.keys, known.people)

@@ -135,9 +135,13 @@ def every(connection: Connection, tenant: str | None = None) -> list[Key]:
     return [_key(row._mapping) for row in connection.execute(query)]
 
 
+def version(connection: Connection) -> int:
+    """Rises with every change of a key, a user or a session."""
+    return connection.scalar(select(VERSIONS.c.version)) or 0
+
+
 def known(connection: Connection) -> Known:
-    version = connection.scalar(select(VERSIONS.c.version)) or 0
-    return Known(version, every(connection), people.everybody(connection, time.time_ns() // 1_000_000))
+    return Known(version(connection), every(connection), people.everybody(connection, time.time_ns() // 1_000_000))
 
 
 def _key(row: Mapping[Any, Any]) -> Key:

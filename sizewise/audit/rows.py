@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Integer, MetaData, Select, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Select, Table, Text, func, insert, select
 from sqlalchemy.schema import CreateTable
 
 from sizewise.audit.chain import GENESIS, Deed, Line, linked
@@ -30,7 +30,9 @@ SCHEMA = Schema("audit", ((CreateTable(TRAIL),),))
 
 
 def add(connection: Connection, deed: Deed) -> Line:
-    """The next line of its tenant's chain. Two writers at once: the slower one's transaction fails as a Conflict."""
+    """The next line of its tenant's chain; who writes at the same time waits for the end of the transaction."""
+    if connection.dialect.name == "postgresql":  # where several servers write at once
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"audit {deed.tenant}"))))
     newest = select(TRAIL.c.seq, TRAIL.c.hash).where(TRAIL.c.tenant == deed.tenant)
     seq, previous = connection.execute(newest.order_by(TRAIL.c.seq.desc()).limit(1)).first() or (0, GENESIS)
     line = linked(deed, seq + 1, time.time_ns() // 1_000_000, previous)

@@ -120,6 +120,7 @@ async def _up(settings: Settings, as_json: bool) -> None:
         metrics = Metrics(keeper.waiting)
         hooks = Hooks()
         metrics.budgets, keeper.budgets.tell = keeper.budgets.ratios, hooks.tell
+        keeper.accounts.tell = hooks.tell
         means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics, tell=hooks.tell), hooks=hooks)
         found = await probe.found(skip=port) if settings.server.discover else ()
         certificates = Certificates(tls, settings.home) if tls.cert else None
@@ -163,7 +164,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
     budgets = live.house.means.keeper.budgets
-    tending = loop.create_task(budgets.tend())
+    tending = [loop.create_task(budgets.tend()), loop.create_task(live.house.means.keeper.accounts.tend())]
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
@@ -176,7 +177,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
             await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
         warming.cancel()
-        tending.cancel()
+        for each in tending:
+            each.cancel()
         note.unlink(missing_ok=True)
         if secured is not None:
             secured.close()
