@@ -12,6 +12,8 @@ from binascii import Error
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
+from sizewise.guards.long_words import long_words
+
 Span = tuple[int, int, float]
 """First character, the one after the last, how sure (0..1)."""
 
@@ -31,7 +33,9 @@ _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufefc]")
 _CODED = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST},}}={{0,2}}")
 _HEX = re.compile(rf"(?:[0-9a-fA-F]{{2}}[ :]?){{{LEAST},}}")
 _PERCENT = re.compile(rf"(?:%[0-9a-fA-F]{{2}}){{{LEAST // 2},}}")
-_SHORT = re.compile(r"(?<!\S)(?:(?:\S{1,2}[ :]){8}|[01]{8} [01]{8})")
+SHORT = re.compile(r"(?<!\S)(?:(?:\S{1,2}[ :]){8}|[01]{8} [01]{8})")
+_FEW = re.compile(" ..? ..? ..? ")
+"""Within the first of them, where colons are spaces: found by its space, ten times as fast."""
 _LONG = 15  # characters of a word
 """Without one of the two nothing here is in code: a look that costs little on ordinary prompts."""
 _BITS = re.compile(r"(?:[01]{8} ?){12,}")
@@ -67,11 +71,19 @@ def _places(text: str) -> Iterator[tuple[int, int, str]]:
         yield from _comments(text)
     if "<" in text and ("style" in text or "STYLE" in text or "hidden" in text or "HIDDEN" in text):
         yield from _elements(text)
-    if max(map(len, text.split()), default=0) < _LONG and not _SHORT.search(text):
+    if not coded(text):
         return
     for pattern, decode in _CODES:
         for _, match in zip(range(MANY), pattern.finditer(text), strict=False):
             yield *match.span(), decode(match.group())
+
+
+def coded(text: str) -> bool:
+    """Whether anything could be in code: words are longer or shorter than in prose."""
+    if long_words(text, _LONG) and max(map(len, text.split())) >= _LONG:
+        return True
+    short = ("0" in text and "1" in text) or _FEW.search(text.replace(":", " "))
+    return bool(short) and SHORT.search(text) is not None
 
 
 def _comments(text: str) -> Iterator[tuple[int, int, str]]:

@@ -17,9 +17,9 @@ from sizewise.answer import Answerer, Ask, Done, Found, Guarded, Send, Wishes
 from sizewise.chat import Chat, Embed, Reply, Usage
 from sizewise.egress import DataClass, strictest
 from sizewise.errors import Blocked
-from sizewise.guards.guard import Guard, Sighted
+from sizewise.guards.guard import Finding, Guard, Sighted
 from sizewise.guards.leakage import Leakage
-from sizewise.guards.masks import ORIGIN, PLAIN
+from sizewise.guards.masks import ORIGIN, PLAIN, Looked
 from sizewise.guards.outgoing import Outgoing, cleared, leaks
 from sizewise.guards.texts import read, texts
 from sizewise.guards.untrusted import origins
@@ -61,12 +61,17 @@ def words(what: Chat | Embed) -> Iterator[str]:
 def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
     """The request with what guards make of it, and what they found. Raises BadBody; decides nothing about refusing."""
     counts: Counts = Counter()
+    seen: dict[str, list[Finding]] = {}
     active = rules.active
     for text in words(ask.what):
+        hidden: list[Finding] = []
         for name, guard in active:
             found = guard(text)
             if found:
                 counts.update((name, each.kind) for each in found)
+                hidden += found if name in rules.hiding else ()
+        if hidden:
+            seen[text] = hidden
     if rules.sighted:
         for origin, text in origins(ask.what):
             for name, guard_of in rules.sighted:
@@ -77,7 +82,7 @@ def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
     guards = {name for name, _ in counts}
     clean = not guards & rules.hiding
     wishes = _tightened(ask.wishes, guards, rules)
-    return replace(ask, found=Found(ask.what, rules.hiding, clean), wishes=wishes), counts
+    return replace(ask, found=Looked(ask.what, rules.hiding, clean, seen), wishes=wishes), counts
 
 
 def _tightened(wishes: Wishes, guards: set[str], rules: Rules) -> Wishes:

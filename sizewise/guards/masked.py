@@ -15,7 +15,7 @@ from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
 from sizewise.egress import Place, reaches
 from sizewise.guards.guard import Guard
-from sizewise.guards.masks import Restore, mask
+from sizewise.guards.masks import Looked, Restore, mask
 from sizewise.guards.window import Restoring, restored
 
 Connect = Callable[[Card], Answerer]
@@ -42,10 +42,12 @@ class Masking:
         continuation is another one. Raises BadBody for what cannot be gone through.
         """
         found = ask.found
-        if found is not None and found.clean and found.what is ask.what:
+        same = found is not None and found.what is ask.what
+        if found is not None and same and found.clean:
             return ask.what, None
         hiding = self._hiding if found is None else found.hiding
-        return mask(ask.what, {name: self._guards[name] for name in self._guards if name in hiding})
+        seen = found.seen if same and isinstance(found, Looked) else None
+        return mask(ask.what, {name: self._guards[name] for name in self._guards if name in hiding}, seen)
 
     def seen_by(self, card: Card, ask: Ask) -> Chat | Embed:
         """The request as `card` may see it."""

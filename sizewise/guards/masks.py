@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 
 import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from sizewise.answer import Found
 from sizewise.chat import Chat, Embed, Fields, Message
 from sizewise.errors import BadBody
 from sizewise.guards.guard import Finding, Guard, apart
@@ -84,13 +86,34 @@ class Restore:
         return match.group() if value is None else _encode(value)[1:-1].decode()
 
 
+class Looked(Found, frozen=True):
+    """What guards that hide have found in each text of the request; in all others they found nothing."""
+
+    seen: Mapping[str, list[Finding]]
+
+
+class Taken:
+    """What a request already says that looks like a placeholder. Gone through only where one of ours is in it."""
+
+    def __init__(self, values: Iterable[object]) -> None:
+        self._said = _encode(list(values)).decode()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._said and name in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(LOOKS.findall(self._said))
+
+
 class Masks:
     """The placeholders of one request, given out as values are met."""
 
-    def __init__(self, guards: Mapping[str, Guard], taken: frozenset[str]) -> None:
-        """`taken`: what the request already says that looks like a placeholder."""
+    def __init__(self, guards: Mapping[str, Guard], taken: Taken, seen: Mapping[str, list[Finding]] | None) -> None:
+        """`seen`: what is known to stand in its texts; None where nobody has looked."""
         self._guards = guards
         self._taken = taken
+        self._known = seen
         self._given: dict[str, str] = {}
         self._numbers: Counter[str] = Counter()
         self._seen: dict[str, list[Finding]] = {}
@@ -100,7 +123,11 @@ class Masks:
         """Gives placeholders to what is found in `text`."""
         if text in self._seen:
             return
-        found = self._seen[text] = apart([each for guard in self._guards.values() for each in guard(text)])
+        if self._known is None:
+            found = [each for guard in self._guards.values() for each in guard(text)]
+        else:
+            found = self._known.get(text, [])
+        found = self._seen[text] = apart(found)
         for each in found:
             self.counts[each.guard, each.kind] += 1
             self._placeholder(each.kind, text[each.start : each.end])
@@ -145,15 +172,17 @@ class Masks:
 NOT_CAPITAL = re.compile(r"^[^A-Z]|[^A-Z0-9_]")
 
 
-def mask(what: Chat | Embed, guards: Mapping[str, Guard]) -> tuple[Chat | Embed, Restore | None]:
+def mask(
+    what: Chat | Embed, guards: Mapping[str, Guard], seen: Mapping[str, list[Finding]] | None = None
+) -> tuple[Chat | Embed, Restore | None]:
     """The request with all that `guards` find hidden, and the way back; itself and None where they find nothing.
+    `seen`: what they have found, where they have looked before.
 
     Raises BadBody for a request that cannot be gone through.
     """
     order = sorted((name for name in what.fields if name not in PLAIN), key=lambda name: name == ORIGIN)
     values = {name: read(what.fields[name], name) for name in order}
-    taken = frozenset(held for value in values.values() for held in LOOKS.findall(_encode(value).decode()))
-    masks = Masks(guards, taken)
+    masks = Masks(guards, Taken(values.values()), seen)
     for name, value in values.items():
         for text in texts(value, name):
             masks.look(text)

@@ -1,0 +1,19 @@
+"""The long words of a text, found without a look at its short ones; knows not what they mean."""
+
+from __future__ import annotations
+
+_SIGNS = bytes(32 if each < 128 and chr(each).isspace() else 119 for each in range(256))
+
+
+def long_words(text: str, least: int) -> str:
+    """Runs of at least `least` bytes of UTF-8 without a space, a space between them; a space that is not of ASCII parts
+    none. What is not of ASCII in them is garbled."""
+    said = text.encode("utf-8", "replace")
+    drawn, run, found = said.translate(_SIGNS), b"w" * least, list[bytes]()
+    start = drawn.find(run)
+    while start >= 0:
+        end = drawn.find(b" ", start)
+        end = len(said) if end < 0 else end
+        found.append(said[start:end])
+        start = drawn.find(run, end)
+    return b" ".join(found).decode("latin-1")

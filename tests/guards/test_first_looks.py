@@ -1,0 +1,84 @@
+"""The cheap looks that spare the dear ones miss nothing: what a pattern finds, its first look has let through."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sizewise.answer import Ask
+from sizewise.caller import Caller
+from sizewise.guards import hidden, pii, secrets
+from sizewise.guards.guard import Finding, Guard
+from sizewise.guards.inspected import Rules, look
+from sizewise.guards.long_words import long_words
+from sizewise.guards.masked import Masking
+from sizewise.providers.wires.openai_bodies import read_request
+
+few = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+
+
+def named(form: pii.Form) -> str:
+    return f"{form.kind} {form.pattern.pattern[:40]}"
+
+
+@pytest.mark.parametrize("form", pii.FORMS, ids=named)
+def test_what_a_form_finds_its_drawing_lets_through(form: pii.Form) -> None:
+    @few
+    @given(st.from_regex(form.pattern))
+    def always(text: str) -> None:
+        found = next((each for each in form.pattern.finditer(text) if each.group().isascii()), None)
+        if found is not None:
+            drawn, low = pii.drawing(text), text.lower()
+            assert any(each in drawn for each in form.drawn)
+            assert low.count(form.sign or " ") >= form.signs or not form.sign
+            if text.isascii() and form.beside:
+                spans = [each.span() for each in form.pattern.finditer(text)]
+                assert [each.span() for each in pii.behind(form, low, text, 0, len(text))] == spans
+
+    always()
+
+
+@few
+@given(st.text(st.sampled_from("ab01 :.-\n\u00a0é"), max_size=80))
+def test_what_is_set_apart_letter_by_letter_is_looked_into(text: str) -> None:
+    plainly = max(map(len, text.split()), default=0) >= 15 or hidden.SHORT.search(text) is not None
+    assert hidden.coded(text) == plainly
+
+
+@given(st.text(st.sampled_from("abcdefgh \n\t\u00a0é"), max_size=200))
+def test_long_words_are_those_that_splitting_finds(text: str) -> None:
+    assert long_words(text, 6).split(" ") == [
+        each.encode().decode("latin-1") for each in re.split(r"[ \n\t]", text) if len(each.encode()) >= 6
+    ] or not long_words(text, 6)
+
+
+def test_a_sign_that_is_a_letter_only_without_case_is_no_number_and_no_error() -> None:
+    assert pii.find("\u212aBCDEF12A34B567C and \u017f12345678Z") == []
+
+
+def test_a_secret_behind_a_space_that_does_not_break_is_found() -> None:
+    said = "access with\u00a0ghp_1234567890abcdefghijABCDEFGHIJ123456 only"
+    assert [said[each.start : each.end] for each in secrets.find(said)] == ["ghp_1234567890abcdefghijABCDEFGHIJ123456"]
+
+
+def test_a_request_that_was_looked_at_is_not_looked_at_again_by_its_attempts() -> None:
+    seen: list[str] = []
+
+    def counted(text: str) -> list[Finding]:
+        seen.append(text)
+        return pii.find(text)
+
+    guards: dict[str, Guard] = {"pii": counted}
+    what, _ = read_request(b'{"model": "a/b", "messages": [{"role": "user", "content": "mail jane@example.com"}]}')
+    rules = Rules((("pii", counted),), {"pii": "mask"}, frozenset({"pii"}), "off", {})
+    asked, _ = look(Ask(what, Caller(), "0" * 32, 0.0), rules)
+    masking = Masking(lambda card: pytest.fail("nobody is asked"), "machine", guards, frozenset({"pii"}))
+    before = len(seen)
+    there, back = masking.hidden(asked)
+    assert len(seen) == before
+    assert b"<EMAIL_1>" in bytes(there.fields["messages"])
+    assert back is not None
+    assert back.values == {"EMAIL_1": "jane@example.com"}
