@@ -39,6 +39,12 @@ class Found(Struct, frozen=True):
     clean: bool
 
 
+class Fence(Struct, frozen=True):
+    mark: bool = False  # every attempt adds marks around what tools brought
+    throughout: bool = False  # and between its words
+    canary: str = ""  # of this request alone, behind its system prompt; empty: none
+
+
 class Ask(Struct, frozen=True):
     """One question on its way in: budgets, egress, record and cache stand once in front of both kinds."""
 
@@ -50,6 +56,7 @@ class Ask(Struct, frozen=True):
     door: str = "chat"
     reach: Place | None = None  # the furthest place it may go to, once that is decided; None: as its data class says
     found: Found | None = None  # None: no guard has looked at it
+    fence: Fence | None = None  # None: nothing is added to it
 
 
 class Text(Struct, frozen=True):
@@ -130,7 +137,7 @@ class Tried(Struct, frozen=True):
     score: float | None = None  # 0..1, the judge's trust, None when nobody judged
 
 
-Done = Literal["flagged", "masked", "local", "blocked"]  # from the least to the most
+Done = Literal["flagged", "masked", "removed", "local", "blocked"]  # from the least to the most
 
 
 class Guarded(Struct, frozen=True):

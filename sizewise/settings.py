@@ -234,6 +234,12 @@ def guard(text: str) -> str:
     return text
 
 
+def tool(text: str) -> str:
+    if not text.strip() or "*" in text[:-1]:
+        raise ValueError(f"{text[:100]!r} is neither the name of a tool nor the beginning of names with a * behind it")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """What nobody shall talk about: a text with one of `deny` in it, and none of `allow`."""
@@ -267,6 +273,16 @@ class Guards:
         keys=guard,
     )
     canaries: tuple[str, ...] = setting((), "Texts of your prompts that no reply may repeat.", hidden=True)
+    tools: tuple[str, ...] = setting(
+        (),
+        "Tools that may be offered and called, by name or as the beginning of names and a *; empty: all.",
+        check=tool,
+    )
+    mark: bool = setting(
+        False, "Tell models what tools have brought from what they were told. It changes prompts, and so their caches."
+    )
+    datamark: bool = setting(False, "Where `mark` is on: also set a sign between all words of what tools have brought.")
+    canary: bool = setting(False, "Put a canary of its own behind each system prompt, for `leakage` to look for.")
     about: Mapping[str, Topic] = setting(MappingProxyType({}), "", keys=name)
 
 
@@ -282,6 +298,12 @@ class Policy:
     guards: Mapping[str, Action] = setting(
         MappingProxyType({}), "What it does about findings of a guard, in place of [guards].", keys=guard
     )
+    tools: tuple[str, ...] = setting(
+        (), "Tools that its requests may offer, in place of those of [guards]; empty: those.", check=tool
+    )
+    mark: bool | None = setting(None, "As in [guards], for its requests.")
+    datamark: bool | None = setting(None, "As in [guards], for its requests.")
+    canary: bool | None = setting(None, "As in [guards], for its requests.")
     tests: tuple[Case, ...] = setting((), "What `sizewise policy test` checks.")
     options: Mapping[str, object] = rest("The kind's own options.")
 

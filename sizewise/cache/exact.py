@@ -17,6 +17,8 @@ from sizewise.answer import Answerer, Ask, Chosen, Event, Send
 from sizewise.cache.packed import Answer, packed, unpacked
 from sizewise.cache.question import digest
 from sizewise.chat import Chat, Embed, Reply
+from sizewise.guards.leakage import canaries
+from sizewise.guards.outgoing import leaks
 from sizewise.routing.names import Plan
 from sizewise.settings import ExactCache
 from sizewise.told import Word, gathered
@@ -100,7 +102,7 @@ class Cached:
             return await self._answer(ask, send)
         heard = Heard(send)
         reply = await self._answer(ask, heard.hear)
-        if heard.chosen is not None and good(reply) and len(heard.words) < MOST_EVENTS:
+        if heard.chosen is not None and good(reply) and not told(ask, reply) and len(heard.words) < MOST_EVENTS:
             now, words = monotonic(), tuple(gathered(heard.words))
             self._shelf.keep(key, Held(now, now + self._ttl_s, packed(Answer(heard.chosen, reply, words))))
         return reply
@@ -152,6 +154,11 @@ def good(reply: Reply) -> bool:
     if reply.degraded:
         return False
     return all(choice.finish in WHOLE for choice in reply.choices) and bool(reply.choices or reply.vectors)
+
+
+def told(ask: Ask, reply: Reply) -> bool:
+    """Whether it repeats the canary of this very request, which no other request has to hear of."""
+    return ask.fence is not None and bool(ask.fence.canary) and bool(leaks(reply, canaries((ask.fence.canary,))))
 
 
 async def _given(held: Held, ask: Ask, send: Send) -> Reply:

@@ -37,6 +37,6 @@ async def counted(house: House, ask: Ask) -> int:
     against = objection(plan.cards[0], needed, True, house.connections.health)
     if against is not None:
         raise against.error(f"{against.card.name} {against.why}", against.hint, param=against.param)
-    seen = house.post.masking.seen_by(plan.cards[0], ask)
+    seen = house.post.seen_by(plan.cards[0], ask)
     assert isinstance(seen, Chat)
     return await counts(seen, needed.data_class)

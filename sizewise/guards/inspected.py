@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.answer import Answerer, Ask, Done, Found, Guarded, Send, Wishes
+from sizewise.answer import Answerer, Ask, Done, Fence, Found, Guarded, Send, Wishes
 from sizewise.chat import Chat, Embed, Reply, Usage
 from sizewise.egress import DataClass, strictest
 from sizewise.errors import Blocked
@@ -22,17 +22,25 @@ from sizewise.guards.leakage import Leakage
 from sizewise.guards.masks import ORIGIN, PLAIN, Looked
 from sizewise.guards.outgoing import Outgoing, cleared, leaks
 from sizewise.guards.texts import read, texts
+from sizewise.guards.toolbox import Toolbox
 from sizewise.guards.untrusted import origins
 
 Counts = Counter[tuple[str, str]]
-TOLD: Mapping[str, Done] = {"flag": "flagged", "mask": "flagged", "local": "local", "block": "blocked"}
+TOLD: Mapping[str, Done] = {
+    "flag": "flagged",
+    "mask": "flagged",
+    "local": "local",
+    "block": "blocked",
+    "remove": "removed",  # the toolbox's, which nobody sets
+}
 
 
 class Rules(Struct, frozen=True):
     """What holds under one policy. `active` guards look at requests; `hiding` ones of them mask.
 
     `sighted` ones look at messages, and at each by whom it is from. `actions` is by guard; `leakage` what is done about
-    replies; `detected` the class of data that a guard's finding makes of a request.
+    replies; `detected` the class of data that a guard's finding makes of a request. `box` says which tools there are,
+    `fence` what each attempt adds, without the `canary` that is drawn for each request.
     """
 
     active: tuple[tuple[str, Guard], ...]
@@ -41,6 +49,9 @@ class Rules(Struct, frozen=True):
     leakage: str
     detected: dict[str, DataClass]
     sighted: tuple[tuple[str, Sighted], ...] = ()
+    box: Toolbox = Toolbox()
+    fence: Fence | None = None
+    canary: bool = False
 
 
 def words(what: Chat | Embed) -> Iterator[str]:
@@ -122,7 +133,8 @@ class Inspected:
             refuse(counts, rules, "the request")
         if rules.leakage == "off" or not isinstance(ask.what, Chat):
             return await self._answer(ask, send)
-        guard = self._leakage.of(_system(ask.what), lambda: words(ask.what))
+        own = ask.fence.canary if ask.fence is not None else ""
+        guard = self._leakage.of(_system(ask.what), lambda: words(ask.what), own)
         if rules.leakage == "flag" or not ask.what.stream:
             return await self._looked(await self._answer(ask, send), guard, send, rules)
         return await self._held(ask, send, guard, rules)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from sizewise.guards import pii, secrets
 from sizewise.guards.guard import Finding, Guard, Words, apart
+from sizewise.guards.untrusted import CANARY, spans
 
 NAME = "leakage"
 RUN = 12
@@ -40,8 +41,9 @@ class Leakage:
     def __call__(self, text: str) -> list[Finding]:
         return apart([*self._told(text), *_named(pii.find(text)), *_named(secrets.find(text))])
 
-    def of(self, system: str, request: Callable[[], Iterable[str]]) -> Guard:
-        """The guard of replies to a request: `system` are the words of its system prompt, `request` all its texts."""
+    def of(self, system: str, request: Callable[[], Iterable[str]], own: str = "") -> Guard:
+        """The guard of replies to a request: `system` are the words of its system prompt, `request` all its texts.
+        `own`: its own canary, of those that are drawn for requests; then those of others are found too."""
         prompt = self._prompts.get(system)
         if prompt is None:
             if len(self._prompts) >= KNOWN:
@@ -53,16 +55,28 @@ class Leakage:
             if beside:
                 held = list(request())
                 beside = [each for each in beside if not any(text[each.start : each.end] in one for one in held)]
+            if own:
+                beside += _drawn(text, own, request)
             return apart([*self._told(text), *prompt(text), *beside])
 
         return find
 
     def _told(self, text: str) -> Iterable[Finding]:
-        for canary in self._canaries:
-            place = text.find(canary)
-            while place >= 0:
-                yield Finding(NAME, "CANARY", place, place + len(canary))
-                place = text.find(canary, place + len(canary))
+        return canaries(self._canaries)(text) if self._canaries else ()
+
+
+def canaries(given: tuple[str, ...]) -> Guard:
+    """Finds `given`, in whatever guise untrusted.py knows."""
+    return lambda text: apart([Finding(NAME, "CANARY", start, end) for start, end in spans(text, given)])
+
+
+def _drawn(text: str, own: str, request: Callable[[], Iterable[str]]) -> list[Finding]:
+    found = canaries((own,))(text)
+    others = [each.span() for each in CANARY.finditer(text) if each.group() != own] if "canary-" in text else []
+    if others:  # of an answer that was kept; what the request itself says may be repeated
+        held = list(request())
+        found += [Finding(NAME, "CANARY", a, b) for a, b in others if not any(text[a:b] in one for one in held)]
+    return found
 
 
 class Prompt:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from sizewise.answer import Event, Extra, Finished, Send, Text, Thought, ToolDelta
+from sizewise.answer import Event, Extra, Finished, Send, Text, Thought, ToolDelta, Tried
 from sizewise.chat import Choice, Fields, Function, Reply, ToolCall
 from sizewise.guards.guard import Finding, Guard
 
@@ -49,6 +49,8 @@ class Outgoing:
 
     async def __call__(self, event: Event) -> None:
         if self.blocked:
+            if isinstance(event, Tried):  # booked whatever is done
+                await self._send(event)
             return
         if isinstance(event, Text):
             await self._said((event.choice, "text"), event.text)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from secrets import token_bytes
 from typing import Protocol
 
-from sizewise.answer import Answerer, Ask
+from msgspec.structs import replace
+
+from sizewise.answer import Answerer, Ask, Fence
+from sizewise.cards import Card
 from sizewise.chat import Chat, Embed
 from sizewise.errors import ConfigError
+from sizewise.guards.fenced import Fencing, fenced
 from sizewise.guards.guard import Guard, Sighted, Topic, Words
 from sizewise.guards.inspected import Counts, Inspected, Rules, look, refuse
 from sizewise.guards.leakage import Leakage
 from sizewise.guards.masked import Connect, Masking
+from sizewise.guards.toolbox import NAME as TOOLS
+from sizewise.guards.toolbox import Boxed, Toolbox
+from sizewise.guards.untrusted import canary, canary_of
 from sizewise.kinds import Once, names
 from sizewise.settings import Guards, Policy
 
@@ -33,6 +41,7 @@ class Post:
     ) -> None:
         self._wanted = wanted
         self._plan = plan
+        self._secret = token_bytes(32)
         topics = {name: Topic(each.deny, each.allow) for name, each in wanted.about.items()}
         given = Words(topics, wanted.canaries)
         self._leakage = Leakage(wanted.canaries)
@@ -40,7 +49,7 @@ class Post:
         own = {
             name: {**usual, **{_bare(guard): action for guard, action in policy.guards.items()}}
             for name, policy in policies.items()
-            if policy.guards
+            if policy.guards or policy.tools or (policy.mark, policy.datamark, policy.canary) != (None, None, None)
         }
         used = {guard for actions in (usual, *own.values()) for guard, action in actions.items() if action != "off"}
         shipped = names("guards")
@@ -49,22 +58,32 @@ class Post:
             for name in sorted(used - {"leakage"})
             if name in shipped or name in wanted.others
         }
-        self._usual = self._rules(usual)
-        self.masking = Masking(connect, wanted.unmasked, self._guards, self._usual.hiding)
-        self._own = {name: self._rules(actions) for name, actions in own.items()}
+        self._usual = self._rules("guards", usual, None)
+        self._own = {name: self._rules(f"policies.{name}", actions, policies[name]) for name, actions in own.items()}
+        adds = any(rules.fence is not None for rules in (self._usual, *self._own.values()))
+        inner = Fencing(connect) if adds else connect
+        self.masking = Masking(inner, wanted.unmasked, self._guards, self._usual.hiding)
         for name, actions in own.items():
             if actions["leakage"] == "local":
                 raise ConfigError(
                     f"policies.{name}.guards.leakage: a reply cannot be kept local", "flag, mask or block it"
                 )
 
-    def _rules(self, actions: Mapping[str, str]) -> Rules:
+    def _rules(self, place: str, actions: Mapping[str, str], policy: Policy | None) -> Rules:
         wanted = [(name, guard) for name, guard in self._guards.items() if actions.get(name, "off") != "off"]
         sighted = tuple((name, guard) for name, guard in wanted if isinstance(guard, Sighted))
         active = tuple((name, guard) for name, guard in wanted if not isinstance(guard, Sighted))
         hiding = frozenset(name for name, _ in active if actions[name] == "mask")
         detected = {_bare(name): each for name, each in self._wanted.detected.items()}
-        return Rules(active, dict(actions), hiding, actions["leakage"], detected, sighted)
+        box = Toolbox((policy.tools if policy else ()) or self._wanted.tools or None)
+        fence, has_canary = _fence(self._wanted, policy)
+        if has_canary and actions["leakage"] == "off":
+            raise ConfigError(
+                f"{place}: there is a `canary`, and replies are not looked at while `leakage` is off",
+                'set leakage = "flag", "mask" or "block", or canary = false',
+            )
+        known = {**actions, TOOLS: "remove"}
+        return Rules(active, known, hiding, actions["leakage"], detected, sighted, box, fence, has_canary)
 
     def rules(self, ask: Ask) -> Rules:
         if not self._own:
@@ -72,8 +91,28 @@ class Post:
         return self._own.get(self._plan(ask.what, ask.wishes.policy).name, self._usual)
 
     def looked(self, ask: Ask) -> tuple[Ask, Counts, Rules]:
-        rules = self.rules(ask)
-        return *look(ask, rules), rules
+        rules, gone = self.rules(ask), 0
+        if isinstance(ask.what, Chat) and rules.box.allowed is not None:
+            what, gone = rules.box.offered(ask.what)
+            ask = replace(ask, what=what)
+        asked, counts = look(ask, rules)
+        if rules.fence is not None and isinstance(asked.what, Chat):
+            asked = replace(asked, fence=self._fenced(asked, rules.fence, rules.canary))
+        if gone:
+            counts[TOOLS, "UNLISTED"] = gone
+        return asked, counts, rules
+
+    def _fenced(self, ask: Ask, fence: Fence, has_canary: bool) -> Fence:
+        """A request that comes again by its key has the canary that it had, for it may get the answer that it got."""
+        if not has_canary:
+            return fence
+        key, caller = ask.wishes.idempotency_key, ask.caller
+        drawn = canary() if key is None else canary_of(self._secret, caller.tenant, caller.project, key)
+        return replace(fence, canary=drawn)
+
+    def seen_by(self, card: Card, ask: Ask) -> Chat | Embed:
+        """The request as `card` gets it."""
+        return fenced(self.masking.seen_by(card, ask), ask.fence)[0]
 
     def passed(self, ask: Ask) -> Ask:
         """The request as it would be routed. Raises Blocked for one that would not."""
@@ -82,12 +121,21 @@ class Post:
         return asked
 
     def inspected(self, answer: Answerer) -> Answerer:
-        return Inspected(answer, self.looked, self._leakage)
+        return Inspected(Boxed(answer, lambda ask: self.rules(ask).box), self.looked, self._leakage)
 
 
 def _actions(wanted: Guards) -> dict[str, str]:
     ours = {name: getattr(wanted, name) for name in ("pii", "secrets", "injection", "topics", "leakage")}
     return {**ours, **wanted.others}
+
+
+def _fence(wanted: Guards, policy: Policy | None) -> tuple[Fence | None, bool]:
+    """What attempts add, and whether each request has a canary."""
+    own = policy or Policy()
+    mark = wanted.mark if own.mark is None else own.mark
+    throughout = wanted.datamark if own.datamark is None else own.datamark
+    has_canary = wanted.canary if own.canary is None else own.canary
+    return Fence(mark, mark and throughout) if mark or has_canary else None, has_canary
 
 
 def _bare(name: str) -> str:

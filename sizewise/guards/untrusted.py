@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Collection, Iterator
+from hashlib import blake2b
 from secrets import token_hex
 
 import msgspec
@@ -21,6 +22,7 @@ SIGN = "\ue000"
 """Stands between the words of a text that is marked throughout: of Unicode's private use, so in no text by itself."""
 _SPACE = re.compile(r"\s+")
 _APART = re.compile(r"[\W_]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_-]")
 
 
 class Marked(Struct, frozen=True):
@@ -52,9 +54,18 @@ def marked(throughout: bool = False) -> Marked:
     return Marked(token_hex(8), throughout)
 
 
+CANARY = re.compile(r"canary-[0-9a-f]{20}")
+"""How one looks, whoever's it is."""
+
+
 def canary() -> str:
     """A token for a system prompt, which nobody says by chance."""
     return f"canary-{token_hex(10)}"
+
+
+def canary_of(secret: bytes, *said: str) -> str:
+    """The same for the same words, and no more to be guessed for whoever does not know `secret` (16 bytes or more)."""
+    return f"canary-{blake2b(msgspec.json.encode(said), key=secret, digest_size=10).hexdigest()}"
 
 
 def leaked(text: str, canaries: Collection[str]) -> list[str]:
@@ -64,6 +75,36 @@ def leaked(text: str, canaries: Collection[str]) -> list[str]:
     return [
         each for each in canaries if each.strip() and any(form in where for form, where in _forms(each, text, bare))
     ]
+
+
+def spans(text: str, canaries: Collection[str]) -> list[tuple[int, int]]:
+    """Where in `text` they are, in whatever guise `leaked` knows; in no order, and they may overlap."""
+    found: list[tuple[int, int]] = []
+    for each in leaked(text, canaries):
+        bare, places = _bared(text)
+        for form, where in _forms(each, text, bare):
+            start = where.find(form)
+            while start >= 0:
+                end = start + len(form)
+                inner = (start, end) if where is text else (places[start], places[end - 1] + 1)
+                found.append(inner if form == each or where is not text else _coded(text, *inner))
+                start = where.find(form, end)
+    return found
+
+
+def _bared(text: str) -> tuple[str, list[int]]:
+    """The letters alone, in one case, and where in `text` each of them stands."""
+    letters = [(low, place) for place, each in enumerate(text) if not _APART.match(each) for low in each.lower()]
+    return "".join(low for low, _ in letters), [place for _, place in letters]
+
+
+def _coded(text: str, start: int, end: int) -> tuple[int, int]:
+    """All of the base64 around a piece of it."""
+    while start > 0 and _BASE64.match(text[start - 1]):
+        start -= 1
+    while end < len(text) and _BASE64.match(text[end]):
+        end += 1
+    return start, end
 
 
 def _forms(canary: str, text: str, bare: str) -> Iterator[tuple[str, str]]:

@@ -64,9 +64,10 @@ class Restoring:
     """The `send` of an attempt that saw placeholders. No event keeps its frame, for the others of its stream cannot;
     log-probabilities are dropped, for they are those of other words."""
 
-    def __init__(self, restore: Restore, send: Send) -> None:
+    def __init__(self, restore: Restore, send: Send, window: type[Window] = Window) -> None:
         self._restore = restore
         self._send = send
+        self._new = window
         self._windows: dict[Part, Window] = {}
 
     async def __call__(self, event: Event) -> None:
@@ -105,7 +106,7 @@ class Restoring:
     def _window(self, choice: int, part: str | int) -> Window:
         found = self._windows.get((choice, part))
         if found is None:
-            found = self._windows[choice, part] = Window(self._restore, json=isinstance(part, int))
+            found = self._windows[choice, part] = self._new(self._restore, json=isinstance(part, int))
         return found
 
     async def _flush(self, choice: int, *parts: str) -> None:

@@ -246,8 +246,11 @@ def test_the_upstream_gets_the_clients_own_body_and_our_key(both: Both) -> None:
 @pytest.mark.parametrize("model", ["thinks", "cites", "searches", "stops", "calls", "declines"])
 def test_every_block_comes_through_whole_and_streamed(both: Both, model: str) -> None:
     blocks, reason, sequence = double.SCRIPTS[model]
-    whole = both.anthropic.messages.create(model=f"theirs/{model}", max_tokens=50, messages=HELLO)
-    flowing = streamed(both.anthropic, f"theirs/{model}")
+    offered: Any = (
+        {"tools": TOOLS} if model in ("thinks", "calls") else {}
+    )  # a call that nobody offered is not passed on
+    whole = both.anthropic.messages.create(model=f"theirs/{model}", max_tokens=50, messages=HELLO, **offered)
+    flowing = streamed(both.anthropic, f"theirs/{model}", **offered)
     for message in (whole, flowing):
         shown = [block.to_dict() for block in message.content]
         for block in shown:
@@ -307,7 +310,7 @@ def test_the_other_sdk_sees_parallel_calls_grow(both: Both) -> None:
 
 
 def test_a_bare_signature_is_no_empty_thought_to_the_other_sdk(both: Both) -> None:
-    asked = both.openai.chat.completions.create(model="flow/thinks", messages=HELLO, stream=True)
+    asked = both.openai.chat.completions.create(model="flow/thinks", messages=HELLO, tools=FUNCTIONS, stream=True)
     extras = [chunk.choices[0].delta.model_extra or {} for chunk in asked if chunk.choices]
     thoughts = [extra.get("reasoning_content") for extra in extras]
     assert "" not in thoughts and "".join(thought or "" for thought in thoughts) == "They greet me."

@@ -29,6 +29,11 @@ TOOL: Any = {"type": "function", "name": "weather", "parameters": {"type": "obje
 FUNCTION: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
+def offering(model: str) -> dict[str, Any]:
+    """A call that nobody offered is not passed on, and these doubles always call."""
+    return {"tools": [TOOL]} if model.endswith(("/calls", "/thinks")) else {}
+
+
 def settings(other: str, theirs: str, third: str) -> str:
     """The double of a Responses server under two names, for whole replies and for streams: each feels its own pulse."""
     names = json.dumps([*double.SCRIPTS, *double.ERRORS, *double.MID, *double.ODD])
@@ -97,11 +102,11 @@ class All:
         self.anthropic = Anthropic(base_url=served.url, api_key=served.key, max_retries=0)
 
     def ask(self, model: str, input: Any = "one two three", **more: Any) -> Response:
-        made: Response = self.openai.responses.create(model=model, input=input, **more)
+        made: Response = self.openai.responses.create(model=model, input=input, **offering(model), **more)
         return made
 
     def events(self, model: str, input: Any = "one two three", **more: Any) -> list[Any]:
-        return list(self.openai.responses.create(model=model, input=input, stream=True, **more))
+        return list(self.openai.responses.create(model=model, input=input, stream=True, **offering(model), **more))
 
     def flow(self, model: str, input: Any = "one two three", **more: Any) -> Response:
         last = self.events(model, input, **more)[-1]
@@ -232,7 +237,7 @@ def test_no_frame_has_an_id_and_each_has_its_event(all: All) -> None:
 
 def test_the_stream_helper_accumulates_to_the_final_response(all: All) -> None:
     for model in ("echo/small", "theirs/thinks", "theirs/calls", "theirs/searches", "third/calls"):
-        with all.openai.responses.stream(model=model, input="one two three") as stream:
+        with all.openai.responses.stream(model=model, input="one two three", **offering(model)) as stream:
             snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
             final = stream.get_final_response()
         assert snapshots and final.status == "completed" and snapshots[-1] in final.output_text
