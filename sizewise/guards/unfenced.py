@@ -24,6 +24,8 @@ BEGUN = re.compile(
     rf"{_LINE}?(?:{_LEFT}{{1,2}}(?:d(?:a(?:t(?:a{_ENDS})?)?)?|e(?:n(?:d{_ENDS})?)?)?)?{_ESCAPE}\Z", re.DOTALL
 )
 """What may become one, or a sign between words, at the end of a text; empty where nothing may."""
+SUSPECT = re.compile(rf"[<\\\\\n{SIGN}]|[0-9a-f]\Z")
+"""What a text has that holds a mark, a sign, or their beginning at its end."""
 LONGEST = 80
 OPENED = re.compile(rf"{_RIGHT}{_RIGHT}\\?\Z")
 """An opening mark whose line break may be still to come."""
@@ -65,6 +67,8 @@ class Unmarking(Window):
         self._unmarked = restore
 
     def feed(self, text: str) -> str:
+        if not self._kept and not SUSPECT.search(text) and self._unmarked.token not in text:
+            return text
         text = self._kept + text
         cut = self._cut(text)
         self._kept = text[cut:]

@@ -13,7 +13,7 @@ from openai import OpenAI
 from pydantic import BaseModel, Field
 
 from tests.gateway.doors import booked, frames, refused, words
-from tests.gateway.speaking import KEEPS, Speaks, settings, speaking
+from tests.gateway.speaking import CALLS, KEEPS, Speaks, settings, speaking
 from tests.served import Answer, Served, serving, until
 
 
@@ -132,7 +132,7 @@ def test_a_refusal_is_no_broken_promise(served: Served, stream: bool) -> None:
 
 
 def test_a_call_of_a_tool_is_no_broken_promise(served: Served) -> None:
-    tools = [{"type": "function", "function": {"name": "weather"}}]
+    tools = [{"type": "function", "function": {"name": name}} for _, name, _ in CALLS]
     answer = served.chat("up/calls", "Ada", response_format=FORM, tools=tools)
     assert answer.status == 200 and "x-sizewise-attempts" not in answer.headers
 
