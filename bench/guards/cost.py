@@ -1,7 +1,8 @@
 """What guards cost a request, in microseconds of its thread; no sockets, the echo behind; the best of many rounds.
 
 `python -m bench.guards.cost`. One house has the guards that are on at first, one has none: the difference is the cost.
-The echo stands at `anyone`, so that what is found is masked and put back.
+The echo stands at `anyone`, so that what is found is masked and put back. The words are the person's own, which all
+guards look at.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ GROUPS = (
 async def best(houses: list[House], words: str) -> list[float]:
     """Microseconds of one answer of each house, in turns, so that a busy moment meets all of them. The reply is one
     word: what is measured is the request's."""
-    messages = [{"role": "system", "content": words}, {"role": "user", "content": "hello"}]
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": words}]
     what, _ = read_request(json.dumps({"model": "echo/tiny", "messages": messages, "max_tokens": 1}).encode())
     least, times = [float("inf")] * len(houses), max(10, TIMES * 650 // max(650, len(words)))
     for _ in range(ROUNDS):

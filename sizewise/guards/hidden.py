@@ -17,6 +17,9 @@ from sizewise.guards.long_words import long_words
 Span = tuple[int, int, float]
 """First character, the one after the last, how sure (0..1)."""
 
+Code = tuple[Callable[[str], object], re.Pattern[str], Callable[[str], str]]
+"""A first look that costs little and misses none, what is looked for, and what it says."""
+
 SURE = 0.99  # where the place alone tells
 LEAST = 24  # characters of a text in code
 MOST = 4_000  # of them are decoded
@@ -34,8 +37,9 @@ _CODED = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST},}}={{0,2}}")
 _HEX = re.compile(rf"(?:[0-9a-fA-F]{{2}}[ :]?){{{LEAST},}}")
 _PERCENT = re.compile(rf"(?:%[0-9a-fA-F]{{2}}){{{LEAST // 2},}}")
 SHORT = re.compile(r"(?<!\S)(?:(?:\S{1,2}[ :]){8}|[01]{8} [01]{8})")
-_FEW = re.compile(" ..? ..? ..? ")
-"""Within the first of them, where colons are spaces: found by its space, ten times as fast."""
+_FEW = re.compile(" ..?" * 5 + " ")
+_EIGHTS = re.compile("[01][01]{7} ?[01]{8}")
+"""One of the two is in it, where colons are spaces: found by how they begin, ten times as fast."""
 _LONG = 15  # characters of a word
 """Without one of the two nothing here is in code: a look that costs little on ordinary prompts."""
 _BITS = re.compile(r"(?:[01]{8} ?){12,}")
@@ -73,17 +77,18 @@ def _places(text: str) -> Iterator[tuple[int, int, str]]:
         yield from _elements(text)
     if not coded(text):
         return
-    for pattern, decode in _CODES:
-        for _, match in zip(range(MANY), pattern.finditer(text), strict=False):
-            yield *match.span(), decode(match.group())
+    for look, pattern, decode in CODES:
+        if look(text):
+            for _, match in zip(range(MANY), pattern.finditer(text), strict=False):
+                yield *match.span(), decode(match.group())
 
 
 def coded(text: str) -> bool:
     """Whether anything could be in code: words are longer or shorter than in prose."""
     if long_words(text, _LONG) and max(map(len, text.split())) >= _LONG:
         return True
-    short = ("0" in text and "1" in text) or _FEW.search(text.replace(":", " "))
-    return bool(short) and SHORT.search(text) is not None
+    short = _FEW.search(text.replace(":", " ")) or _EIGHTS.search(text)
+    return short is not None and SHORT.search(text) is not None
 
 
 def _comments(text: str) -> Iterator[tuple[int, int, str]]:
@@ -158,4 +163,10 @@ def _spoken(data: bytes) -> str:
     return said if sum(map(str.isprintable, said)) * 20 >= len(said) * 19 else ""
 
 
-_CODES = ((_CODED, _base64), (_HEX, _hexadecimal), (_PERCENT, _percent), (_BITS, _bits), (_GAPS, _closed))
+CODES: tuple[Code, ...] = (
+    (lambda text: long_words(text, LEAST), _CODED, _base64),
+    (re.compile(r"[0-9a-fA-F][0-9a-fA-F](?:[ :]?[0-9a-fA-F]{2}){7}").search, _HEX, _hexadecimal),
+    (lambda text: text.count("%") >= LEAST // 2, _PERCENT, _percent),
+    (_EIGHTS.search, _BITS, _bits),
+    (re.compile(r"[ .\-_*]\w[ .\-_*]\w[ .\-_*]\w").search, _GAPS, _closed),
+)

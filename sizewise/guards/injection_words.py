@@ -31,6 +31,20 @@ _ALONE = (
 WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+|[<>\[\]{{}}|#=*~`\-:\"]{{2,}}")
 """A run of letters and digits, one sign of a script without spaces, or a row of signs as in ### or <|."""
 
+_ROWS = re.compile(r"([<>\[\]{}|#=*~`\-:\"]{2,})")
+_LETTERS: Mapping[int, str] = {each: chr(each) if chr(each).isalnum() else " " for each in range(128)}
+
+
+def words(text: str) -> list[str]:
+    """As WORD finds them; of ASCII alone, in a fourth of the time."""
+    if not text.isascii():
+        return WORD.findall(text)
+    found = list[str]()
+    for number, part in enumerate(_ROWS.split(text)):
+        found += (part,) if number % 2 else part.translate(_LETTERS).split()
+    return found
+
+
 _LEET: Mapping[int, int] = str.maketrans("0134578", "oieastb")
 _ALIKE: Mapping[int, int] = str.maketrans("аеорсухіјѕԁһοαεικνρτυ", "aeopcyxijsdhoaeikvptu")
 """Cyrillic and Greek letters that look like Latin ones, where a word mixes both."""

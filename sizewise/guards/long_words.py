@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SIGNS = bytes(32 if each < 128 and chr(each).isspace() else 119 for each in range(256))
+_SIGNS: bytes = bytes(32 if each < 128 and chr(each).isspace() else 119 for each in range(256))
 
 
 def long_words(text: str, least: int) -> str:

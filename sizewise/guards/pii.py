@@ -51,10 +51,10 @@ class Form(Struct, frozen=True):
     signs: int = 1  # so often
 
 
-_DIGITS, _LETTERS, _APART = b"0123456789", bytes((*range(65, 91), *range(97, 123))), b"-/\xa0"
-DRAWN = bytes.maketrans(_DIGITS + _LETTERS + _APART, b"0" * len(_DIGITS) + b"a" * len(_LETTERS) + b" " * len(_APART))
-LOOSE = bytes.maketrans(b"0a", b"9b")
-WORDS = bytes.maketrans(b"0a", b"ww")
+_DIGITS, _LETTERS, _APART = b"0123456789", b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", b"-/\xa0"
+DRAWN: bytes = bytes.maketrans(_DIGITS + _LETTERS + _APART, b"0" * 10 + b"a" * 52 + b" " * 3)
+LOOSE: bytes = bytes.maketrans(b"0a", b"9b")
+WORDS: bytes = bytes.maketrans(b"0a", b"ww")
 
 
 def drawing(text: str) -> str:
@@ -260,7 +260,8 @@ FORMS: tuple[Form, ...] = (
     _form(
         "PHONE",
         "000-0000|000.0000",
-        r"(?<![\w.\-])(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .\-])[2-9][0-9]{2}[ .\-][0-9]{4}"
+        r"[(1-9](?<![\w.\-].)(?:(?<=1)[ .\-](?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .\-])|(?<=\()[2-9][0-9]{2}\) ?"
+        r"|(?<=[2-9])[0-9]{2}[ .\-])[2-9][0-9]{2}[ .\-][0-9]{4}"
         r"(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?(?!-?[0-9])",
     ),
     _form(
@@ -367,7 +368,7 @@ def behind(form: Form, low: str, text: str, start: int, end: int) -> Iterator[re
             yield from form.pattern.finditer(text, start, end)
         return
     free = 0
-    for at in sorted({at for word in form.beside for at in _all(word, low)}):
+    for at in sorted({at for word in form.beside if word in low for at in _all(word, low)}):
         if at >= free and (match := form.pattern.match(text, start + at, end)) is not None:
             free = match.end() - start
             yield match

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log2
 
 from msgspec import Struct
@@ -188,7 +188,7 @@ SAID = re.compile(
 
 BEARER = re.compile(r" {1,3}([A-Za-z0-9_\-.+/=]{20,500})")
 
-SAYING = (
+SAYING: Sequence[tuple[str, re.Pattern[str], str]] = (
     *((word, SAID, "PASSWORD") for word in ("pass", "pwd", "secret", "token", "key", "credential", "auth")),
     ("bearer", BEARER, "TOKEN"),
 )

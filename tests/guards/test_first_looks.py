@@ -12,6 +12,7 @@ from sizewise.answer import Ask
 from sizewise.caller import Caller
 from sizewise.guards import hidden, pii, secrets
 from sizewise.guards.guard import Finding, Guard
+from sizewise.guards.injection_words import WORD, words
 from sizewise.guards.inspected import Rules, look
 from sizewise.guards.long_words import long_words
 from sizewise.guards.masked import Masking
@@ -46,6 +47,18 @@ def test_what_a_form_finds_its_drawing_lets_through(form: pii.Form) -> None:
 def test_what_is_set_apart_letter_by_letter_is_looked_into(text: str) -> None:
     plainly = max(map(len, text.split()), default=0) >= 15 or hidden.SHORT.search(text) is not None
     assert hidden.coded(text) == plainly
+
+
+@given(st.one_of(st.text(st.sampled_from('aB1 -<#."\n'), max_size=80), st.text(max_size=40)))
+def test_words_are_those_that_the_pattern_finds(text: str) -> None:
+    assert words(text) == WORD.findall(text)
+
+
+@few
+@given(st.sampled_from(hidden.CODES), st.data())
+def test_what_is_in_code_its_first_look_lets_through(code: hidden.Code, data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(code[1]))
+    assert code[1].search(text) is None or code[0](text)
 
 
 @given(st.text(st.sampled_from("abcdefgh \n\t\u00a0é"), max_size=200))
