@@ -10,8 +10,8 @@ from sizewise.accounts.actions import ACTIONS
 from sizewise.caller import Caller
 from sizewise.errors import Forbidden, UnknownPath
 
-OWN: Mapping[str, str] = {"manage_keys": "own_keys", "read_keys": "own_keys"}
-"""What does for a thing of one's own in the place of an action."""
+OWN: Mapping[str, str] = {"manage_keys": "own_keys", "read_keys": "own_keys", "read_budgets": "read_budgets"}
+"""What does for a thing of one's own, in whatever project, in the place of an action."""
 
 
 class Thing(Struct, frozen=True):
@@ -26,24 +26,32 @@ class Thing(Struct, frozen=True):
 def may(caller: Caller, action: str, thing: Thing | None = None) -> bool:
     """Whether `caller` may. Without a thing: whether there is anything at all to which it may.
 
-    What belongs to another organisation is never reached, nor, for a caller of one project, what belongs to another.
+    What belongs to another organisation is never reached, nor, for a caller of one project, what belongs to another:
+    that a thing there is one's own opens it by way of OWN alone.
     """
     if action not in ACTIONS:
         return False
-    allowed = action in caller.may
+    own = OWN.get(action) in caller.may
     if thing is None:
-        return allowed or OWN.get(action) in caller.may
-    if not sees(caller, thing):
+        return action in caller.may or own
+    if thing.tenant != caller.tenant:
         return False
-    own = bool(caller.user) and thing.user == caller.user
-    return allowed or (own and OWN.get(action) in caller.may)
+    return (action in caller.may and _reaches(caller, thing)) or (own and _owns(caller, thing))
 
 
 def sees(caller: Caller, thing: Thing) -> bool:
     """Whether `thing` exists as far as `caller` is concerned."""
     if thing.tenant != caller.tenant:
         return False
-    return caller.wide or thing.project == caller.project or (bool(caller.user) and thing.user == caller.user)
+    return _reaches(caller, thing) or _owns(caller, thing)
+
+
+def _reaches(caller: Caller, thing: Thing) -> bool:
+    return caller.wide or thing.project == caller.project
+
+
+def _owns(caller: Caller, thing: Thing) -> bool:
+    return bool(caller.user) and thing.user == caller.user
 
 
 def demand(caller: Caller, action: str, thing: Thing | None = None) -> None:

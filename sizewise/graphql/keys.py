@@ -56,7 +56,12 @@ async def create_key(
     """Never more than the caller's own rights, scope and class: CVE-2026-47101 and its kin were that."""
     caller = context.caller
     where = caller.project if project is None else _named(project)
-    demand(caller, "manage_keys", Thing(caller.tenant, where, caller.user))
+    service = not own and ("manage_keys" in caller.may or not caller.user)
+    demand(caller, "manage_keys", Thing(caller.tenant, where, "" if service else caller.user))
+    if not caller.wide and where != caller.project:
+        raise Forbidden(
+            f"{caller.key!r} works in the project {caller.project!r} alone", "work in that one, and ask again"
+        )
     if beyond := sorted(granted(may) - caller.may):
         raise Forbidden(
             f"the key {caller.key!r} may not {' or '.join(beyond)} itself, so it cannot allow others to",
@@ -64,7 +69,6 @@ async def create_key(
         )
     if own and not caller.user:
         raise BadRequest(f"{caller.key!r} is nobody's, so no key can be its user's own", "sign in first", param="own")
-    service = "manage_keys" in caller.may and not own
     made = await context.house.means.keeper.accounts.create(
         where,
         _named(name),
@@ -85,6 +89,8 @@ async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
         hint = f"give 0 to {MOST_HOURS}"
         raise BadRequest(f"two keys cannot overlap by {overlap_hours!r} hours", hint, param="overlapHours")
     old = await _own(context, id)
+    if not context.caller.wide and old.project != context.caller.project:
+        raise Forbidden(f"the key {id!r} is one of another project than you work in", "work in that one, and ask again")
     if beyond := granted(old.may) - context.caller.may:
         raise Forbidden(f"the key {id!r} may {' and '.join(sorted(beyond))}, and yours may not", "use a key that may")
     if context.caller.scope is not None and narrowed(old.scope, context.caller.scope) != old.scope:

@@ -6,6 +6,7 @@ routes of app.py, the fields from the list behind the schema, so nothing new sta
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,8 @@ from starlette.routing import Route
 
 from docs.roles import PAGE, pages
 from sizewise.accounts.actions import ACTIONS, ROLES
-from sizewise.accounts.roles import OWN
+from sizewise.accounts.roles import OWN, Thing, may
+from sizewise.caller import Caller as Who
 from sizewise.gateway.app import RULES, Meeting, Methods, app
 from sizewise.graphql.schema import FIELDS, built
 from tests.accounts.people import Browser, invited, somebody
@@ -277,6 +279,29 @@ def test_what_belongs_to_another_organisation_or_project_is_told_as_what_is_not_
 
 def _alike(told: tuple[int, str, str], id: str) -> tuple[int, str, str]:
     return told[0], told[1], told[2].replace(id, "ID")
+
+
+# ---- the question itself
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_the_question_is_answered_for_every_caller_and_thing(action: str) -> None:
+    """Organisation, project and owner of a thing in every combination, its own project and a foreign one among them."""
+    rights = [frozenset({each}) for each in ACTIONS] + [ALL, ALL - {action}, ALL - {"own_keys"}, frozenset()]
+    own_route = {"manage_keys": "own_keys", "read_keys": "own_keys", "read_budgets": "read_budgets"}
+    wide_or_not, users = (True, False), ("", "us-1")
+    things = [
+        Thing(tenant, project, user)
+        for tenant in ("local", "acme")
+        for project in ("", "default", "shop")
+        for user in ("", "us-1", "us-2")
+    ]
+    for has, wide, user, thing in itertools.product(rights, wide_or_not, users, things):
+        caller = Who(may=has, wide=wide, user=user)
+        ours = thing.tenant == "local"
+        right = action in has and ours and (wide or thing.project == "default")
+        own = bool(user) and thing.user == user and ours and own_route.get(action) in has
+        assert may(caller, action, thing) == (right or own), (caller, action, thing)
 
 
 # ---- the page

@@ -320,3 +320,30 @@ def test_two_owners_who_demote_each_other_at_once_leave_one(tmp_path: Path) -> N
             assert sorted(pool.map(demote, ids)) == ["", "conflict"]
             for id in ids:
                 told(server, SET_ROLE, id=id, role="owner")
+
+
+KEY = """mutation($name: String!, $may: [Action!], $project: String, $days: Float, $own: Boolean) {
+  createKey(name: $name, may: $may, project: $project, expiresInDays: $days, own: $own) {
+    text key { id project user wide expires } } }"""
+ROTATE = "mutation($id: String!) { rotateKey(id: $id, overlapHours: 0) { text key { id user expires } } }"
+REVOKE = "mutation($id: String!) { revokeKey(id: $id) { id } }"
+BUDGET = "mutation($scope: String!, $most: Whole) { setBudget(scope: $scope, requestsMinute: $most) { limit } }"
+
+
+def test_a_right_in_a_project_ends_at_its_wall_for_ones_own_too(server: Served) -> None:
+    lead = somebody(server, email(), "admin", "shop")
+    told(server, SET_ROLE, id=lead.user, role="admin", project="lab")
+    for own in (False, True):
+        made = lead.told(KEY, name="over the wall", may=["ask"], project="lab", own=own)
+        assert (made.status, made.code) == (403, "forbidden"), made
+    assert lead.told(KEY, name="till", may=["ask"], project="shop").data["createKey"]["key"]["user"] == ""
+    told(server, BUDGET, scope=f"user:{lead.user}", most=1_000)
+    lifted = lead.told(BUDGET, scope=f"user:{lead.user}", most=1_000_000)
+    assert lifted.code == "forbidden" and lead.chat().status == 200
+    seen = lead.told("{ budgets { scope limit } }").data["budgets"]
+    assert f"user:{lead.user}" in {each["scope"] for each in seen}, "what limits somebody is told"
+    assert lead.send("/auth/session", {"project": "lab"}).status == 200
+    theirs = lead.told(KEY, name="mine", may=["ask"], own=True).data["createKey"]["key"]["id"]
+    assert lead.send("/auth/session", {"project": "shop"}).status == 200
+    assert lead.told(ROTATE, id=theirs).code == "forbidden", "its text would open the other project"
+    assert lead.told(REVOKE, id=theirs).code == ""
