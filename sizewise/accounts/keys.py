@@ -105,7 +105,7 @@ class View:
     def __init__(self, always: Always, keys: tuple[Key, ...], people: People, roles: Roles) -> None:
         self._made_of = (always, keys, people)
         self.standing = standing = Standing(people, roles)
-        found = [(key, _caller(key, standing)) for key in keys if key.revoked is None]
+        found = [(key, came_by(key, standing)) for key in keys if key.revoked is None]
         met = [(session, signed_in(session, standing)) for session in people.sessions]
         good = [(key, caller) for key, caller in found if caller is not None]
         live = [(session, caller) for session, caller in met if caller is not None]
@@ -210,7 +210,7 @@ def _until(key: Key) -> float:
     return NEVER if key.expires is None else key.expires / 1000
 
 
-def _caller(key: Key, standing: Standing) -> Caller | None:
+def came_by(key: Key, standing: Standing) -> Caller | None:
     """None where it is a user's who is not there any more, or disabled."""
     may, wide = granted(key.may), key.wide
     if key.user:

@@ -119,6 +119,19 @@ def revoke(connection: Connection, key: Key, at: int, deed: Deed) -> Known:
     return changed(connection)
 
 
+def revoke_own(connection: Connection, tenant: str, user: str, at: int) -> list[str]:
+    """All keys of one user. The ids of those that were good until then; the line in the trail is for whoever asks."""
+    mine = (KEYS.c.tenant == tenant) & (KEYS.c.user == user) & KEYS.c.revoked.is_(None)
+    ids = list(connection.scalars(select(KEYS.c.id).where(mine).order_by(KEYS.c.created, KEYS.c.id)))
+    connection.execute(update(KEYS).where(mine).values(revoked=at))
+    return ids
+
+
+def one(connection: Connection, tenant: str, id: str) -> Key | None:
+    row = connection.execute(select(KEYS).where((KEYS.c.tenant == tenant) & (KEYS.c.id == id))).first()
+    return None if row is None else _key(row._mapping)
+
+
 def rotate(connection: Connection, old: Key, key: Key, until: int, deed: Deed) -> Known:
     """`key` in the place of `old`, which expires at `until` (unix ms) unless it does so earlier."""
     mine = (KEYS.c.tenant == old.tenant) & (KEYS.c.id == old.id)

@@ -16,11 +16,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.accounts import rows
-from sizewise.accounts.keys import Keys, digest
+from sizewise.accounts.actions import within
+from sizewise.accounts.keys import ADMIN, Keys, came_by, digest
 from sizewise.accounts.oidc import Relying
 from sizewise.accounts.people import rows as people
 from sizewise.accounts.people.passwords import Passwords, demand_good
 from sizewise.accounts.people.rows import Invitation, Membership, Organisation, Transaction, User
+from sizewise.accounts.people.standing import NONE, Standing
 from sizewise.accounts.people.throttle import Throttle
 from sizewise.accounts.register import Read, Write, deed
 from sizewise.accounts.rows import Known
@@ -145,20 +147,39 @@ class Users:
 
     async def link(self, tenant: str, email: str, name: str, issuer: str, subject: str) -> User | None:
         """Whoever has this address, verified by `issuer`, comes in as `subject`: a user without one, or somebody
-        invited. None: a stranger, or somebody who is known there as another."""
+        invited. None: a stranger, or somebody who is known there as another.
+
+        Whoever comes has shown that the mailbox is theirs; whoever chose the password before had not. So the password,
+        the sessions and the user's own keys end with it.
+        """
         user = self.by_email(email, tenant)
         if user is not None:
-            if user.subject is not None or user.disabled is not None:
-                return None
-            linked = replace(user, issuer=issuer, subject=subject)
-            told = Deed(tenant, user.id, "user.link", f"user:{user.id}", None, {"issuer": issuer})
-            await self._do(rows.noted(lambda c: people.put_user(c, linked), told))
-            return linked
+            return await self._linked(user, issuer, subject)
         wanted = email.strip().lower()
         invitation = await asyncio.to_thread(self._read, lambda c: people.invited(c, tenant, wanted, _now()))
         if invitation is None:
             return None
         return await self._enter(invitation, lambda made: replace(made, name=name, issuer=issuer, subject=subject))
+
+    async def _linked(self, user: User, issuer: str, subject: str) -> User | None:
+        now = _now()
+        inside: list[User] = []
+
+        def work(c: Transaction) -> Known:
+            old = people.user(c, user.email)
+            if old is None or old.id != user.id or old.subject is not None or old.disabled is not None:
+                return rows.known(c)
+            inside.append(replace(old, issuer=issuer, subject=subject, password=""))
+            people.put_user(c, inside[0])
+            people.end_sessions(c, user.tenant, user.id, now)
+            people.use_up(c, user.tenant, user.email, now)
+            revoked = rows.revoke_own(c, user.tenant, user.id, now)
+            shown: Shown = {"issuer": issuer, "password": False, "revoked": revoked}
+            before: Shown = {"password": bool(old.password)}
+            return _noted(c, Deed(user.tenant, user.id, "user.link", f"user:{user.id}", before, shown))
+
+        await self._do(work)
+        return inside[0] if inside else None
 
     def by_subject(self, tenant: str, issuer: str, subject: str) -> User | None:
         """Disabled ones are nobody."""
@@ -186,7 +207,7 @@ class Users:
                 raise Forbidden(_NOT_GOOD, _ANEW)
             if old is not None and (old.tenant != tenant or invitation.role):
                 raise Conflict("this address has an account already", "sign in with it, or be invited by another")
-            if old is None and not invitation.role:
+            if (old is None and not invitation.role) or not _still_may_give(c, invitation, old, self._keys.standing):
                 raise Forbidden(_NOT_GOOD, _ANEW)
             role = "" if invitation.project else invitation.role
             new = User(new_id("us"), tenant, invitation.email, "", role, "", None, None, now)
@@ -206,8 +227,9 @@ class Users:
 
     async def give(self, id: str, tenant: str, role: str, project: str, by: Caller) -> None:
         """A role in the organisation, or with `project` in that one; an empty role takes it away. What somebody
-        invited others to with the old one ends. Raises UnknownPath, Conflict."""
-        user = self.one(id, tenant)
+        invited others to with the old one ends, and so does a link to a new password for them: whoever had it made
+        might not have got one to who they are now. Raises UnknownPath, Conflict."""
+        user, now = self.one(id, tenant), _now()
 
         def work(c: Transaction) -> Known:
             before = people.role(c, id, tenant, project)
@@ -217,7 +239,8 @@ class Users:
                 people.put_membership(c, Membership(tenant, id, project, role))
             else:
                 people.put_role(c, id, role)
-            people.withdraw_by(c, tenant, id, _now())
+            people.withdraw_by(c, tenant, id, now)
+            people.use_up(c, tenant, user.email, now)
             after: Shown = {"role": role, "project": project}
             return _noted(c, deed(by, tenant, "user.role", f"user:{id}", {**after, "role": before}, after))
 
@@ -240,9 +263,14 @@ class Users:
 
     async def enable(self, id: str, tenant: str, by: Caller) -> None:
         """Keys are good again, sessions are not. Raises UnknownPath."""
-        self.one(id, tenant)
-        told = deed(by, tenant, "user.enable", f"user:{id}")
-        await self._do(rows.noted(lambda c: people.able(c, id, None), told))
+        user, now = self.one(id, tenant), _now()
+
+        def work(c: Transaction) -> Known:
+            people.able(c, id, None)
+            people.use_up(c, tenant, user.email, now)
+            return _noted(c, deed(by, tenant, "user.enable", f"user:{id}"))
+
+        await self._do(work)
 
     async def _do(self, work: Work[Known]) -> None:
         await self._keys.follow(await self._write(work))
@@ -262,6 +290,25 @@ def _keeps_an_owner(c: Transaction, user: User, role: str) -> None:
     """Raises Conflict where `user` is the last owner, and will be `role` now."""
     if role != OWNER and people.owners(c, user.tenant) == [user.id]:
         raise Conflict(_LAST, "make somebody else an owner first")
+
+
+def _still_may_give(c: Transaction, invitation: Invitation, old: User | None, now: Standing) -> bool:
+    """Whether whoever invited may give what comes of it now: a role, or the way in of `old` as `old` is now."""
+    tenant, project, by = invitation.tenant, invitation.project, invitation.by
+    if by == ADMIN:
+        return True
+    key = rows.one(c, tenant, by)
+    ids = [by, *([old.id] if old is not None else []), *([key.user] if key is not None else [])]
+    standing = Standing(people.some(c, ids), now.roles)
+    wanted = standing.most(old) if old is not None else now.roles.get(invitation.role, NONE)
+    user, has = standing.user(by, tenant), NONE
+    if user is not None:
+        has = within(standing.may(user, project) if project else standing.everywhere(user), tenant, not project)
+    elif key is not None and key.revoked is None and (key.expires is None or key.expires > _now()):
+        caller = came_by(key, standing)
+        reaches = caller is not None and (caller.wide or (bool(project) and caller.project == project))
+        has = caller.may if caller is not None and reaches else NONE
+    return "manage_users" in has and within(wanted, tenant, not project) <= has
 
 
 def _noted(c: Transaction, told: Deed) -> Known:

@@ -347,3 +347,29 @@ def test_a_right_in_a_project_ends_at_its_wall_for_ones_own_too(server: Served) 
     assert lead.send("/auth/session", {"project": "shop"}).status == 200
     assert lead.told(ROTATE, id=theirs).code == "forbidden", "its text would open the other project"
     assert lead.told(REVOKE, id=theirs).code == ""
+
+
+def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(server: Served) -> None:
+    admin = somebody(server, email(), "admin")
+    changes = (
+        (SET_ROLE, {"role": "owner"}),
+        (SET_ROLE, {"role": "owner", "project": "shop"}),
+        (SET_ROLE, {"role": "viewer"}),
+        (DISABLE, {}),
+    )
+    for change, more in changes:
+        user = somebody(server, mine := email(), "developer")
+        token = admin.told(INVITE, email=mine).data["inviteUser"]["token"]
+        assert told(server, change, id=user.user, **more).code == ""
+        if change is DISABLE:
+            told(server, ENABLE, id=user.user)
+        assert Browser(server).accept(token, "", "chosen by somebody else").status == 403, more
+        assert Browser(server).sign_in(mine).status == 200
+    for role in ("viewer", "admin"):
+        key = told(server, KEY, name="inviter", may=["manage_users", "read", "ask", "own_keys"]).data["createKey"]
+        token = told(server, INVITE, key=key["text"], email=email(), role="viewer").data["inviteUser"]["token"]
+        if role == "viewer":
+            assert Browser(server).accept(token).status == 200
+        else:
+            told(server, REVOKE, id=key["key"]["id"])
+            assert Browser(server).accept(token).status == 403, "the key that invited is revoked"

@@ -160,6 +160,13 @@ def everybody(connection: Connection, now: int) -> People:
     )
 
 
+def some(connection: Connection, ids: list[str]) -> People:
+    """Those of these ids, with what they are in projects."""
+    users = connection.execute(select(USERS).where(USERS.c.id.in_(ids)))
+    members = connection.execute(select(MEMBERSHIPS).where(MEMBERSHIPS.c.user.in_(ids)))
+    return People(tuple(User(*row) for row in users), tuple(Membership(*row) for row in members))
+
+
 def organisations(connection: Connection) -> list[Organisation]:
     return [Organisation(*row) for row in connection.execute(select(ORGANISATIONS).order_by(ORGANISATIONS.c.created))]
 
