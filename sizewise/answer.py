@@ -104,6 +104,7 @@ class Chosen(Struct, frozen=True):
     attempts: int
     policy: str = ""
     data_class: DataClass | None = None  # by which it was decided who may
+    online: bool = True  # whether it might have gone beyond this machine
 
 
 class Finished(Struct, frozen=True):

@@ -164,11 +164,11 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         means.keeper.watch.against(watch),
     )
     answer = exact(answer, names, settings.exact_cache)
-    answer = Admitted(answer, means.keeper.accounts.keys)
     answer = Idempotent(answer, means.keeper, means.calls)
+    answer = Admitted(answer, means.keeper.accounts.keys)
     answer = post.inspected(answer)
-    keep = means.keeper.contents.put if settings.records.contents else None
     answer = Limited(answer, means.keeper.budgets.aim(settings.limits, settings.budgets))
+    keep = means.keeper.contents.put if settings.records.contents else None
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
     shadow.answer = answer
 

@@ -24,6 +24,7 @@ from sizewise.table import rest, setting
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
 Modality = Literal["image", "audio", "file"]
 Online = Literal["allow", "deny"]
+Whose = Literal["tools", "people", "embedded"]
 
 
 def reference(text: str) -> str:
@@ -259,6 +260,10 @@ class Guards:
     pii: Action = setting("mask", "Personal data by its form: e-mail, telephone, cards, national numbers and more.")
     secrets: Action = setting("mask", "Keys, tokens and passwords.")
     injection: Literal["off", "flag", "local", "block"] = setting("flag", "Instructions that are slipped in.")
+    injection_in: tuple[Whose, ...] = setting(
+        ("tools",),
+        "Whose words it looks through, at 0.6 us a word: what `tools` brought, `people` say, is `embedded`.",
+    )
     topics: Action = setting("off", "What [guards.about.NAME] lists.")
     leakage: Literal["off", "flag", "mask", "block"] = setting(
         "flag", "In replies: the system prompt, canaries, and secrets and personal data that nobody had asked with."

@@ -12,7 +12,10 @@ from sizewise.errors import BadKey
 
 
 class Admitted:
-    """An Answerer around an Answerer, in the task that does the work: the model stops, and what it did is booked."""
+    """An Answerer around an Answerer, in the task of the one who asks: the model stops, and what it did is booked.
+
+    A call under an idempotency key goes on, as for any client that leaves: others may be listening to it.
+    """
 
     def __init__(self, answer: Answerer, keys: Keys) -> None:
         self._answer = answer

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 
+from msgspec.structs import replace
+
 from sizewise.answer import Chosen, Event, Send, Tried
 from sizewise.chat import Reply
 from sizewise.errors import UpstreamGarbled
@@ -112,7 +114,7 @@ class Follower:
             event = call.events[seen]
             seen += 1
             if isinstance(event, Chosen):
-                await self._send(Chosen(event.model, f"{self._why}: {event.why}", 0, event.policy, event.data_class))
+                await self._send(replace(event, why=f"{self._why}: {event.why}", attempts=0))
             elif self._streams and isinstance(event, Word):
                 await self._send(event)
         reply = await asyncio.shield(call.task)

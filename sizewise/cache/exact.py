@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.answer import Answerer, Ask, Chosen, Event, Send
 from sizewise.cache.packed import Answer, packed, unpacked
@@ -165,7 +166,7 @@ async def _given(held: Held, ask: Ask, send: Send) -> Reply:
     answer = unpacked(held.answer)
     age = max(0, round(monotonic() - held.at))
     why = f"the same question was answered {age} s ago (exact cache)"
-    await send(Chosen(answer.chosen.model, why, 0, answer.chosen.policy, answer.chosen.data_class))
+    await send(replace(answer.chosen, why=why, attempts=0))
     if isinstance(ask.what, Chat) and ask.what.stream:
         for word in answer.events():
             await send(word)

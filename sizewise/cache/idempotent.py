@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from sizewise.answer import Answerer, Ask, Chosen, Send
 from sizewise.cache.call import Call, Follower, Owner
@@ -105,21 +106,22 @@ class Idempotent:
             )
         answer = unpacked(kept.answer)
         chosen = answer.chosen
-        await call.put(Chosen(chosen.model, f"{AGAIN}: {chosen.why}", 0, chosen.policy, chosen.data_class))
+        await call.put(replace(chosen, why=f"{AGAIN}: {chosen.why}", attempts=0))
         for word in answer.events() if call.streams else ():
             await call.put(word)
         return answer.reply
 
 
 def leased(ask: Ask) -> Lease:
-    """Raises BadRequest for a key of nothing."""
+    """Raises BadRequest for a key of nothing. Callers that are confined otherwise ask another question."""
     key, caller = ask.wishes.idempotency_key or "", ask.caller
     if not key.strip():
         raise BadRequest(
             "the idempotency key is empty", "send a new one with each new request", param="idempotency_key"
         )
     hidden = hashlib.sha256(msgspec.msgpack.encode((caller.tenant, caller.project, key))).hexdigest()
-    return Lease(caller.tenant, caller.project, hidden, digest(ask))
+    confined = (caller.scope, caller.data_class)
+    return Lease(caller.tenant, caller.project, hidden, digest(ask, *(confined if any(confined) else ())))
 
 
 def _streams(ask: Ask) -> bool:

@@ -19,10 +19,10 @@ async def counted(house: House, ask: Ask) -> int:
     Limits count it as a request. The prompt goes nowhere that the question itself might not go; how long or dear it is
     does not matter here.
     """
-    ask = house.post.passed(ask)
     waits = house.means.keeper.budgets.knock(ask.caller)
     if waits is not None:
         await waits
+    ask = house.post.passed(ask)
     plan = house.names(ask.what, ask.wishes.policy)
     permitted(ask, plan)
     counts = house.connections.counts(plan.cards[0]) if plan.exact else None

@@ -170,7 +170,7 @@ _SPELT: Mapping[str, str] = {name.replace("-", "_"): name for name in Said.__str
 
 
 def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
-    """Headers win over the body, but can only tighten a data class: the stricter of the two holds. Raises BadBody."""
+    """Headers win over the body, but data class and going online they can only tighten. Raises BadBody."""
     if not headers and body is None:
         return NO_WISHES
     try:
@@ -178,6 +178,8 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
         said = {_SPELT.get(name, name): value for name, value in inside.items() if value is not None}
         strict = _stricter(headers.get("data-class"), said.get("data-class"))
         merged: dict[str, object] = {**said, **headers, **({"data-class": strict} if strict else {})}
+        if "deny" in (headers.get("online"), said.get("online")):
+            merged["online"] = "deny"
         seen = msgspec.convert(merged, Said, strict=False)
     except msgspec.ValidationError as error:
         reason = (

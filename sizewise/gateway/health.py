@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from sizewise.errors import BadKey, Forbidden
 from sizewise.gateway.exchange import JSON, Knock, Out
-from sizewise.house import House
+from sizewise.house import LOOPBACK, House
 
 
 async def healthz(house: House, seen: Knock, body: bytes, out: Out) -> None:
@@ -13,10 +14,27 @@ async def healthz(house: House, seen: Knock, body: bytes, out: Out) -> None:
 
 
 async def readyz(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """200 when some model can answer; `limps` names what is degraded, in words."""
+    """200 when some model can answer; `limps` names what is degraded, in words.
+
+    To whom comes by a name of the outside, only with a key that may see metrics: names of models are nobody's business.
+    """
     ready, limps = house.ready()
+    if limps and not _near(seen.host) and not _may(house, seen):
+        limps = ["ask with a key that may `read_metrics`"]
     shown = {"status": "ready" if ready else "not ready", "limps": limps}
     await out.whole(200 if ready else 503, [JSON], msgspec.json.encode(shown))
+
+
+def _near(host: str) -> bool:
+    return not host or (host if host.endswith("]") else host.rpartition(":")[0] or host) in LOOPBACK
+
+
+def _may(house: House, seen: Knock) -> bool:
+    try:
+        seen.enter(house, "metrics", "read_metrics")
+    except (BadKey, Forbidden):
+        return False
+    return True
 
 
 async def metrics(house: House, seen: Knock, body: bytes, out: Out) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sizewise.answer import Ask, Wishes
 from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import JSON, USUAL, Heard, Knock, Out, Voice, refuse, traced, wishes
-from sizewise.gateway.responses_kept import PREFIX, Kept, frame, listed, root
+from sizewise.gateway.responses_kept import PREFIX, Kept, frame, items, listed, root, tightened
 from sizewise.gateway.responses_stream import Keep, ResponseSse
 from sizewise.house import House
 from sizewise.providers.wires.responses_asking import heard
@@ -24,9 +24,10 @@ VOICE = Voice(USUAL.body, lambda error, trace: failure(error))
 async def create(house: House, seen: Knock, body: bytes, out: Out) -> None:
     kept = _kept(house, seen)
     asked = heard(body)
-    before = await kept.before(asked.seen.previous_response_id)
+    previous = await kept.before(asked.seen.previous_response_id)
+    before = items(previous)
     made = frame(asked)
-    said = _in_chain(wishes(seen.wishes, asked.ours), made)
+    said = tightened(_in_chain(wishes(seen.wishes, asked.ours), made), previous)
     ask = Ask(asked.chat(before), seen.enter(house, "responses"), seen.trace, seen.started, said, "responses")
     keep: Keep = partial(kept.keep, asked=asked, before=before)
     if asked.seen.stream:
@@ -38,7 +39,7 @@ async def create(house: House, seen: Knock, body: bytes, out: Out) -> None:
         return await refuse(out, error, listening.booked(ask.trace))
     if listening.chosen is not None:
         reply = replace(reply, model=listening.chosen.model)
-    shown = await keep(made.ended(reply, int(time.time())))
+    shown = await keep(made.ended(reply, int(time.time())), listening.chosen)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
     await out.whole(200, [JSON, *listening.booked(ask.trace), *degraded], msgspec.json.encode(shown))
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
+from sizewise.answer import Chosen, Wishes
 from sizewise.caller import Caller
 from sizewise.conversations.state import Stored
+from sizewise.egress import strictest
 from sizewise.errors import StoreFailed, UnknownPath, UnknownResponse, VaultLocked
 from sizewise.keeper import Keeper
 from sizewise.providers.wires.responses_asking import Asked
@@ -36,10 +39,10 @@ class Kept:
         self._keeper = keeper
         self._caller = caller
 
-    async def before(self, previous: str | None) -> list[Raw]:
-        """The items that a request builds on. Raises UnknownResponse, in the same words for somebody else's."""
+    async def before(self, previous: str | None) -> Stored | None:
+        """The response that a request builds on. Raises UnknownResponse, in the same words for somebody else's."""
         if previous is None:
-            return []
+            return None
         stored = await self._find(previous)
         if stored is None:
             raise UnknownResponse(
@@ -47,7 +50,7 @@ class Kept:
                 "it was never kept, is too old, or was deleted: send the whole conversation as `input`",
                 param="previous_response_id",
             )
-        return msgspec.json.decode(stored.context, type=list[Raw])
+        return stored
 
     async def one(self, id: str) -> Stored:
         """Raises UnknownPath."""
@@ -64,13 +67,15 @@ class Kept:
         if not await self._keeper.forget_response(id, self._caller.tenant, self._caller.project):
             raise _unknown(id)
 
-    async def keep(self, response: Json, asked: Asked, before: list[Raw]) -> Json:
+    async def keep(self, response: Json, chosen: Chosen | None, asked: Asked, before: list[Raw]) -> Json:
         """The response as it shall be shown: kept, or saying that it was not. The answer is paid for either way."""
         if not response["store"]:
             return response
         id, caller, said = str(response["id"]), self._caller, [*before, *asked.items()]
         context, now = [*said, *response["output"]], time.time_ns() // 1_000_000
         stored = Stored(id, caller.tenant, caller.project, now, _encode(response), _encode(context), _encode(said))
+        if chosen is not None and chosen.data_class is not None:
+            stored = replace(stored, data_class=chosen.data_class, online=chosen.online)
         try:
             await self._keeper.keep_response(stored)
         except (StoreFailed, VaultLocked):
@@ -81,6 +86,20 @@ class Kept:
 def _unknown(id: str) -> UnknownPath:
     hint = "it was never kept, is too old, or was deleted"
     return UnknownPath(f"the response with id {id[:200]!r} was not found", hint)
+
+
+def items(stored: Stored | None) -> list[Raw]:
+    """What a request says that builds on it, before its own."""
+    return [] if stored is None else msgspec.json.decode(stored.context, type=list[Raw])
+
+
+def tightened(said: Wishes, stored: Stored | None) -> Wishes:
+    """What was kept of a conversation goes no further than it went, whatever the next request says of itself."""
+    if stored is None:
+        return said
+    if said.data_class is None or strictest(said.data_class, stored.data_class) != said.data_class:
+        said = replace(said, data_class=stored.data_class, by="the conversation")
+    return said if stored.online or said.online == "deny" else replace(said, online="deny", by="the conversation")
 
 
 def listed(stored: Stored) -> list[Json]:

@@ -18,7 +18,7 @@ from sizewise.providers.wires.responses_events import Written
 from sizewise.providers.wires.responses_objects import Frame
 from sizewise.providers.wires.sse import COMMENT
 
-Keep = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Keep = Callable[[dict[str, Any], Chosen | None], Awaitable[dict[str, Any]]]
 """Keeps a response that is whole; what comes back is shown."""
 
 
@@ -60,7 +60,7 @@ class ResponseSse(Heard):
             await self._begin()
         await self._out.write(self._written.close(reply))
         whole = self._frame.ended(replace(reply, model=self._model), int(time.time()), self._written.items)
-        shown = await keep(whole)
+        shown = await keep(whole, self.chosen)
         ours = self.told(self._model, self._trace, reply.degraded)
         await self._out.write(self._written.end(shown | {"sizewise": ours}))
         await self._close()

@@ -25,7 +25,7 @@ class Guard(Protocol):
     def __call__(self, text: str) -> list[Finding]: ...
 
 
-Origin = Literal["person", "others", "owner"]
+Origin = Literal["person", "others", "embedded", "owner"]
 """Who wrote a text of a request: the person who asks; somebody whom a tool has read; who set the conversation up, and
 the model itself."""
 

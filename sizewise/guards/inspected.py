@@ -35,12 +35,16 @@ TOLD: Mapping[str, Done] = {
 }
 
 
+SOURCES: Mapping[str, str] = {"person": "people", "others": "tools", "embedded": "embedded"}
+"""Whose words they are, as the settings call them; the owner's own are none of them."""
+
+
 class Rules(Struct, frozen=True):
     """What holds under one policy. `active` guards look at requests; `hiding` ones of them mask.
 
-    `sighted` ones look at messages, and at each by whom it is from. `actions` is by guard; `leakage` what is done about
-    replies; `detected` the class of data that a guard's finding makes of a request. `box` says which tools there are,
-    `fence` what each attempt adds, without the `canary` that is drawn for each request.
+    `sighted` ones look at messages, and at each by whom it is from, where these are `suspects`. `actions` is by guard;
+    `leakage` what is done about replies; `detected` the class of data that a guard's finding makes of a request. `box`
+    says which tools there are, `fence` what each attempt adds, without the `canary` that is drawn for each request.
     """
 
     active: tuple[tuple[str, Guard], ...]
@@ -52,6 +56,7 @@ class Rules(Struct, frozen=True):
     box: Toolbox = Toolbox()
     fence: Fence | None = None
     canary: bool = False
+    suspects: frozenset[str] = frozenset()
 
 
 def words(what: Chat | Embed) -> Iterator[str]:
@@ -85,6 +90,8 @@ def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
             seen[text] = hidden
     if rules.sighted:
         for origin, text in origins(ask.what):
+            if SOURCES.get(origin) not in rules.suspects:
+                continue
             for name, guard_of in rules.sighted:
                 if one := guard_of.by(origin):
                     counts.update((name, each.kind) for each in one(text))

@@ -82,8 +82,9 @@ class Post:
                 f"{place}: there is a `canary`, and replies are not looked at while `leakage` is off",
                 'set leakage = "flag", "mask" or "block", or canary = false',
             )
+        suspects = frozenset(self._wanted.injection_in)
         known = {**actions, TOOLS: "remove"}
-        return Rules(active, known, hiding, actions["leakage"], detected, sighted, box, fence, has_canary)
+        return Rules(active, known, hiding, actions["leakage"], detected, sighted, box, fence, has_canary, suspects)
 
     def rules(self, ask: Ask) -> Rules:
         if not self._own:

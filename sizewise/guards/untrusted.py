@@ -157,7 +157,7 @@ def origins(what: Chat | Embed) -> Iterator[tuple[Origin, str]]:
     if isinstance(what, Embed):
         for text in what.inputs:
             if isinstance(text, str):
-                yield "others", text
+                yield "embedded", text
         return
     for message in what.messages:
         text = message.text

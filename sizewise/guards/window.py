@@ -44,7 +44,9 @@ class Window:
         for match in HELD.finditer(text):
             whole = match.end()
         begun = BEGUN.search(text, max(whole, len(text) - LONGEST))
-        kept = begun.start() if begun is not None and self._may_be(begun.group(1) or "") else len(text)
+        while begun is not None and not self._may_be(begun.group(1) or ""):
+            begun = BEGUN.search(text, begun.start() + 1)  # its end may be the beginning of another
+        kept = len(text) if begun is None else begun.start()
         self._kept = text[kept:]
         return self._restore.json(text[:kept]) if self._json else self._restore.text(text[:kept])
 

@@ -9,22 +9,22 @@ import msgspec
 
 from sizewise.answer import Chosen, Result, Send
 from sizewise.chat import Reply
-from sizewise.egress import DataClass
 from sizewise.errors import SizewiseError
 from sizewise.routing.attempts import Try, by_code, cut, filled
 from sizewise.routing.policy import Outcome
 from sizewise.routing.rewrite import joined, marked, reply_without_logprobs, without_logprobs
+from sizewise.routing.terms import Given as Allowed
 
 
 class Given:
     """`prompt` is the estimate of the prompt's tokens, for replies that count nothing."""
 
-    __slots__ = ("_data_class", "_policy", "chosen", "prompt", "send", "shown", "tries")
+    __slots__ = ("_policy", "_terms", "chosen", "prompt", "send", "shown", "tries")
 
-    def __init__(self, send: Send, policy: str, prompt: int, data_class: DataClass | None = None) -> None:
+    def __init__(self, send: Send, policy: str, prompt: int, terms: Allowed) -> None:
         self.send = send
         self._policy = policy
-        self._data_class = data_class
+        self._terms = terms
         self.prompt = prompt
         self.tries: list[Try] = []
         self.chosen = False  # the client has been told who answers
@@ -70,7 +70,8 @@ class Given:
 
     async def _choose(self, one: Try, why: str) -> None:
         self.chosen = True
-        await self.send(Chosen(one.card.name, why, len(self.tries), self._policy, self._data_class))
+        terms = self._terms
+        await self.send(Chosen(one.card.name, why, len(self.tries), self._policy, terms.data_class, not terms.denied))
 
     def _reply(self, one: Try, reply: Reply, degraded: str) -> Reply:
         if reply.usage.estimated:

@@ -176,7 +176,7 @@ class _Request:
         self._need = need
         self._field = field
         self._ask = ask
-        self._given = Given(send, plan.name, need.question.tokens, need.data_class)
+        self._given = Given(send, plan.name, need.question.tokens, need.given)
         wished = ask.wishes.max_ms
         until = ask.started + (ways.total_s if wished is None else min(ways.total_s, wished / 1000))
         self._asking = Asking(connect, ask, self._given, need.promise, total, until, ways.purse)

@@ -143,6 +143,11 @@ def restoring(given_: list[str]) -> Restore:
     return Restore(dict(zip(names, given_, strict=False)), Counter())
 
 
+def test_the_end_of_what_is_none_may_begin_another() -> None:
+    window = Window(restoring(["a@b.co"]))
+    assert window.feed("<EMAIL__\\") + window.feed("u003cEMAIL_1\\u003e") + window.rest() == "<EMAIL__a@b.co"
+
+
 @settings(deadline=None, max_examples=600)
 @given(values, st.lists(bits, max_size=14).map("".join), st.data(), st.booleans())
 def test_a_stream_cut_anywhere_says_what_the_whole_says(

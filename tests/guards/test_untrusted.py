@@ -99,4 +99,4 @@ def test_results_of_tools_are_others_words() -> None:
     chat = read_request(json.dumps({"model": "m", "messages": messages}).encode())[0]
     assert list(origins(chat)) == [("owner", "be brief"), ("person", "look\nhere"), ("others", "a page")]
     embed = read_embed(json.dumps({"model": "m", "input": ["a", "b"]}).encode())[0]
-    assert list(origins(embed)) == [("others", "a"), ("others", "b")]
+    assert list(origins(embed)) == [("embedded", "a"), ("embedded", "b")]

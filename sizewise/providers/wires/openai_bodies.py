@@ -80,7 +80,7 @@ def read_request(body: bytes) -> tuple[Chat, Raw | None]:
     wishes = fields.pop("sizewise", None)
     fields.pop(FIELD, None)  # other doors' to fill
     options = seen.stream_options
-    limit = seen.max_completion_tokens or seen.max_tokens
+    limit = max(filter(None, (seen.max_completion_tokens, seen.max_tokens)), default=None)  # a server obeys either
     shape = seen.response_format
     return (
         Chat(
