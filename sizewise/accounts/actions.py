@@ -24,7 +24,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_budgets": "Set budgets and limits.",
         "manage_policies": "Trust a policy again, and judge answers that others got.",
         "manage_settings": "Have the settings read anew.",
-        "manage_vault": "Rotate the keys by which things are sealed.",
+        "manage_vault": "Rotate the keys by which things are sealed, those of every organisation.",
         "erase_records": "Erase what is kept of one key or user.",
         "found_organisations": "Found organisations; whoever can read the home folder can.",
     }
@@ -37,9 +37,9 @@ _MANAGE: Sequence[str] = (*(action for action in ACTIONS if action.startswith("m
 BUNDLES: Mapping[str, frozenset[str]] = MappingProxyType({"read": frozenset(_READ), "manage": frozenset(_MANAGE)})
 """Words for several actions at once. What people wrote and what stands in the audit trail takes its own word."""
 
-ORGANISATION = frozenset({"read_audit", "manage_vault"})
+ORGANISATION = frozenset({"read_audit"})
 """These reach beyond any project: who sees one project alone never has them."""
-SERVER = frozenset({"read_metrics", "manage_settings", "found_organisations"})
+SERVER = frozenset({"read_metrics", "manage_settings", "manage_vault", "found_organisations"})
 """These concern the whole server: the same, and nobody has them in another organisation than the first."""
 FIRST = "local"
 

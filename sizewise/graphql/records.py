@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 
+from msgspec.structs import replace
+
+from sizewise.accounts.roles import Thing, demand
 from sizewise.audit.chain import Deed
 from sizewise.graphql.context import Context, unhurried
+from sizewise.graphql.keys import thing
 from sizewise.graphql.told import Told
 from sizewise.money import dollars
 from sizewise.telemetry.rows import Filter, Record, Try, Whole
@@ -36,11 +40,20 @@ async def record(context: Context, trace: str) -> list[Told]:
 
 
 async def erase_records(context: Context, key: str) -> Told:
-    """By the id of a key of the caller's organisation."""
+    """By the id of a key that the caller reaches; one of a session, or of a key long forgotten, is for whoever sees the
+    whole organisation. That it was begun stands in the trail before anything is gone."""
     keeper, caller = context.house.means.keeper, context.caller
+    found = next((each for each in await keeper.accounts.list(caller.tenant) if each.id == key), None)
+    demand(
+        caller,
+        "erase_records",
+        thing(found) if found else Thing(caller.tenant if caller.wide else "", name=f"key:{key}"),
+    )
+    deed = Deed(caller.tenant, caller.user or caller.key, "erase_records", f"key:{key[:100]}")
+    await keeper.note(deed)
     gone = await keeper.erase(caller.tenant, key)
     after: dict[str, object] = {"records": gone.records, "contents": gone.contents, "feedback": gone.feedback}
-    await keeper.note(Deed(caller.tenant, caller.user or caller.key, "erase_records", f"key:{key[:100]}", after=after))
+    await keeper.note(replace(deed, after=after))
     return dict(after)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from sizewise.audit.chain import Deed
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
@@ -20,9 +22,11 @@ async def vault(context: Context) -> Told:
 
 
 async def rotate_vault(context: Context, data: bool) -> Told:
-    """Raises VaultLocked: then all can be opened as before."""
+    """Those of all organisations. That it was begun stands in the trail before. Raises VaultLocked: then all can be
+    opened as before."""
     keeper, caller = context.house.means.keeper, context.caller
+    deed = Deed(caller.tenant, caller.user or caller.key, "manage_vault", "vault:keys", after={"data": data})
+    await keeper.note(deed)
     count = await keeper.rotate(data)
-    after: dict[str, object] = {"wrapped": count, "data": data}
-    await keeper.note(Deed(caller.tenant, caller.user or caller.key, "manage_vault", "vault:keys", after=after))
+    await keeper.note(replace(deed, after={"data": data, "wrapped": count}))
     return {"wrapped": count}

@@ -351,7 +351,7 @@ def test_a_right_in_a_project_ends_at_its_wall_for_ones_own_too(server: Served) 
 
 def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(server: Served) -> None:
     admin = somebody(server, email(), "admin")
-    changes = (
+    changes: tuple[tuple[str, dict[str, str]], ...] = (
         (SET_ROLE, {"role": "owner"}),
         (SET_ROLE, {"role": "owner", "project": "shop"}),
         (SET_ROLE, {"role": "viewer"}),
@@ -373,3 +373,35 @@ def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(
         else:
             told(server, REVOKE, id=key["key"]["id"])
             assert Browser(server).accept(token).status == 403, "the key that invited is revoked"
+
+
+FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
+ERASE = "mutation($id: String!) { eraseRecords(key: $id) { records } }"
+
+
+def founder(server: Served, id: str) -> Browser:
+    """The owner of another organisation."""
+    browser = Browser(server)
+    token = told(server, FOUND, id=id, email=email()).data["foundOrganisation"]["token"]
+    assert browser.accept(token).status == 200
+    return browser
+
+
+def test_who_erases_reaches_the_keys_to_erase(server: Served) -> None:
+    made = told(server, KEY, name="theirs", may=["ask"], project="lab").data["createKey"]
+    assert chat(server, made["text"]).status == 200
+    id, shop, lab = made["key"]["id"], *(somebody(server, email(), "owner", each) for each in ("shop", "lab"))
+    strange, unknown = shop.told(ERASE, id=id), shop.told(ERASE, id="sw-nobody")
+    assert (strange.code, strange.message) == ("not_found", unknown.message.replace("sw-nobody", id))
+    assert founder(server, "erasers").told(ERASE, id=id).data == {"eraseRecords": {"records": 0}}
+    assert lab.told(ERASE, id=id).data == {"eraseRecords": {"records": 1}}
+    lines = [line for line in trail(server, 6) if line["thing"] == f"key:{id}" and not line["refused"]]
+    assert [line["after"] for line in lines[:2]] == [{"records": 1, "contents": 0, "feedback": 0}, None]
+    assert told(server, ERASE, id="ss-ofsomesession").data == {"eraseRecords": {"records": 0}}
+
+
+def test_what_seals_every_organisation_is_rotated_by_the_first_alone(server: Served) -> None:
+    other = founder(server, "sealers")
+    assert "manage_vault" not in other.said["may"]
+    for query in ("mutation { rotateVault(data: true) { wrapped } }", "{ vault { by } }"):
+        assert other.told(query).code == "forbidden"
