@@ -118,9 +118,7 @@ class Keeper:
                 evals.Forgetting(kept.keep_days, kept.max_rows),
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
-                Expiry(
-                    contents.CONTENTS, kept.contents_days * DAY_MS, kept.contents_max_rows, kept.contents_max_bytes
-                ),
+                Expiry(contents.CONTENTS, kept.contents_days * DAY_MS, kept.contents_max_rows, kept.contents_max_bytes),
             ],
         )
         self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers, bool(url))

@@ -101,7 +101,17 @@ def portkey(place: Place) -> Gateway | None:
     )
 
 
-def sizewise(place: Place) -> Gateway | None:
+def unguarded(place: Place) -> Gateway | None:
+    """Ours without a guard: what guards cost is the difference."""
+    return sizewise(place, _UNGUARDED, "as it comes, but guards")
+
+
+def limited(place: Place) -> Gateway | None:
+    """Ours with all limits of organisation, project and model, and personal data hidden from the model."""
+    return sizewise(place, _LIMITED, "all limits, guards and masks too")
+
+
+def sizewise(place: Place, more: str = "", doing: str = "") -> Gateway | None:
     """`$BENCH_SIZEWISE` is the command to start it; else this Python's own `sizewise.cli.main`."""
     command = tuple(shlex.split(os.environ.get("BENCH_SIZEWISE", "")))
     if not command:
@@ -113,13 +123,15 @@ def sizewise(place: Place) -> Gateway | None:
     except PackageNotFoundError:
         its_version = "this tree"
     home, config = place.folder / "home", place.folder / "sizewise.toml"
-    config.write_text(_SIZEWISE.format(upstream=place.upstream))
+    config.write_text(
+        _SIZEWISE.format(upstream=place.upstream, where="anyone" if more == _LIMITED else "machine") + more
+    )
     return Gateway(
         its_version,
         (*command, "up", "--port", str(place.port), "--home", str(home), "--config", str(config)),
         "/readyz",
-        "key check, limits, routing, metering, record, metrics",
-        models={"": "static/tiny", " auto": "auto"},
+        doing or "key check, guards, routing, metering, record, metrics",
+        models={"": "static/tiny", " auto": "auto"} if not more else {"": "static/tiny"},
         headers=(f"authorization: Bearer {KEY}",),
         env={"SIZEWISE_KEY": KEY, "BENCH_UPSTREAM_KEY": UPSTREAM_KEY},
     )
@@ -130,6 +142,8 @@ GATEWAYS: Mapping[str, Callable[[Place], Gateway | None]] = {
     "portkey": portkey,
     "litellm": litellm,
     "sizewise": sizewise,
+    "sizewise-unguarded": unguarded,
+    "sizewise-limited": limited,
 }
 
 
@@ -161,6 +175,27 @@ discover = false
 [providers.static]
 base_url = "http://127.0.0.1:{upstream}/v1"
 key = "env:BENCH_UPSTREAM_KEY"
-place = "machine"
+place = "{where}"
 models = ["tiny", "large"]
 """
+_UNGUARDED = """
+[guards]
+pii = "off"
+secrets = "off"
+injection = "off"
+leakage = "off"
+"""
+_LIMITED = """
+[models."static/tiny".price]
+input = "0.001"
+output = "0.002"
+""" + "".join(
+    f"""
+[limits."{scope}"]
+requests_minute = 1000000000000
+tokens_minute = 1000000000000
+usd_day = "1000000"
+usd_month = "1000000"
+"""
+    for scope in ("organisation", "project:default", "model:static/tiny")
+)

@@ -1,0 +1,115 @@
+"""What each floor that everybody stands on costs one request, in microseconds: keys, classes, limits, guards, sealing.
+
+`python -m bench.gateway.floors`. In process, from the door to the last byte, the echo behind at `anyone`; each house
+in turns, so that a busy moment meets all of them; the time of the event loop's own thread; the best of many rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.gateway.layers import Nowhere
+from bench.gateway.limits import ALL, PRICE
+from sizewise.caller import Scope
+from sizewise.catalog.read import cards
+from sizewise.config import load
+from sizewise.evals.shadow import Shadows
+from sizewise.gateway.exchange import Headers, meet
+from sizewise.gateway.openai import chat
+from sizewise.house import House, Means, build
+from sizewise.keeper import Keeper
+from sizewise.providers.local import Locals
+from sizewise.telemetry.metrics import Metrics
+
+BASE = """
+[server]
+embedded = false
+discover = false
+[providers.echo]
+wire = "echo"
+place = "anyone"
+models = ["tiny"]
+"""
+OFF = '[guards]\npii = "off"\nsecrets = "off"\ninjection = "off"\nleakage = "off"\n'
+LIMITS = PRICE + "".join(f'[limits."{scope}"]\n{ALL}' for scope in ("organisation", "project:default"))
+PROJECT = '[projects.default]\ndata_class = "internal"\n'
+CONTENTS = "[records]\ncontents = true\n"
+CONFINED = Scope(("chat",), ("echo/*",), (), (), ("127.0.0.0/8",))
+CASES: Mapping[str, tuple[str, bool, bool]] = {  # settings; is the key confined; is there something to hide
+    "nothing of it": (OFF, False, False),
+    "a key confined to a door, models and a network": (OFF, True, False),
+    "a project with a data class": (OFF + PROJECT, False, False),
+    "eight limits": (OFF + LIMITS, False, False),
+    "guards as they come, nothing found": ("", False, False),
+    "guards as they come, three values hidden and put back": ("", False, True),
+    "prompts and replies kept, sealed": (OFF + CONTENTS, False, False),
+    "all of it, nothing found": (PROJECT + LIMITS + CONTENTS, True, False),
+    "all of it, three values hidden and put back": (PROJECT + LIMITS + CONTENTS, True, True),
+}
+PLAIN = "Please summarise what follows in a few sentences, and say what is missing in it for somebody new to it. "
+FOUND = "Write to jane.doe@example.com or call +44 20 7946 0958; the card is 4111 1111 1111 1111. "
+ROUNDS, TIMES = 40, 150
+
+
+def body(found: bool) -> bytes:
+    """Some 700 bytes; the answer is one word."""
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": FOUND * found + PLAIN * 5}]
+    return json.dumps({"model": "echo/tiny", "messages": messages, "max_tokens": 1}).encode()
+
+
+class Case:
+    """One house and its door."""
+
+    def __init__(self, home: Path, config: str, confined: bool, found: bool) -> None:
+        home.mkdir()
+        (home / "sizewise.toml").write_text(BASE + config)
+        settings = load(home / "sizewise.toml", home)
+        self.keeper = Keeper(home, settings.records)
+        metrics = Metrics(self.keeper.waiting)
+        means = Means(self.keeper, metrics, Locals(), Shadows(self.keeper.watch, metrics))
+        self.house: House = build(settings, means, cards(settings))
+        self.body = body(found)
+        self.confined = confined
+        self.least = float("inf")
+
+    async def open(self) -> None:
+        made = await self.keeper.accounts.create(name="bench", scope=CONFINED if self.confined else None)
+        self.headers: Headers = [
+            (b"host", b"127.0.0.1:8080"),
+            (b"authorization", b"Bearer " + made.text.encode()),
+            (b"content-type", b"application/json"),
+        ]
+
+    async def round(self) -> None:
+        out = Nowhere()
+        out.address = "127.0.0.1"
+        began = time.thread_time()
+        for _ in range(TIMES):
+            await meet(chat, self.house, self.headers, self.body, out, time.perf_counter())
+        self.least = min(self.least, (time.thread_time() - began) / TIMES)
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made = {name: Case(Path(folder) / str(n), *case) for n, (name, case) in enumerate(CASES.items())}
+        for case in made.values():
+            await case.open()
+        for _ in range(ROUNDS):
+            for case in made.values():
+                await case.round()
+            await asyncio.sleep(0.05)  # the writers catch up outside the measure
+        bare = next(iter(made.values())).least
+        print("| what is on | us a request | more than nothing of it |\n|---|---|---|")
+        for name, case in made.items():
+            print(f"| {name} | {case.least * 1e6:.1f} | {(case.least - bare) * 1e6:+.1f} |")
+        for case in made.values():
+            case.keeper.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
