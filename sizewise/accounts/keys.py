@@ -44,6 +44,7 @@ def fresh(
     user: str = "",
     wide: bool = False,
     scope: Scope | None = None,
+    by: str = "",
 ) -> tuple[Key, str]:
     """A new key and its text, which exists only now. `expires`: unix ms. `text`: a key that the user brings.
 
@@ -72,6 +73,7 @@ def fresh(
         user=user,
         wide=wide,
         scope=scope,
+        by=by,
     )
     return key, text
 

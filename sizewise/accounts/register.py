@@ -144,12 +144,14 @@ class Register:
             user=user,
             wide=wide,
             scope=scope,
+            by=by.user or by.key,
         )
         await self.keys.follow(await self._write(_added(key, by)))
         return NewKey(replace(key, digest=""), text)
 
     async def rotate(self, id: str, tenant: str, overlap_ms: int, by: Caller = SERVER) -> NewKey:
-        """A new key with all that the old one had; the old one is refused after `overlap_ms`. Raises UnknownPath."""
+        """A new key with all that the old one had; the old one is refused after `overlap_ms`. Raises UnknownPath, and
+        Conflict where it is revoked."""
         old = await self.one(id, tenant)
         now = _now()
         key, text = fresh(
@@ -162,6 +164,7 @@ class Register:
             user=old.user,
             wide=old.wide,
             scope=old.scope,
+            by=by.user or by.key,
         )
         await self.keys.follow(await self._write(_rotated(old, key, now + overlap_ms, by)))
         return NewKey(replace(key, digest=""), text)
@@ -181,7 +184,7 @@ def deed(
     by: Caller, tenant: str, action: str, thing: str, before: Shown | None = None, after: Shown | None = None
 ) -> Deed:
     """In the trail of `tenant`, whose thing it is."""
-    return Deed(tenant, by.user or by.key, action, thing, before, after)
+    return Deed(tenant, by.user or by.key, action, thing, before, after, by=by.key if by.user else "")
 
 
 def _added(key: Key, by: Caller) -> Work[Known]:

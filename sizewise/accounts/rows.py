@@ -18,6 +18,7 @@ from sizewise.audit.chain import Deed
 from sizewise.caller import Scope
 from sizewise.db import BIG, Schema, Work, step
 from sizewise.egress import DataClass
+from sizewise.errors import Conflict
 
 META = MetaData()
 
@@ -45,6 +46,7 @@ KEYS = Table(
     Column("user", Text, nullable=False, server_default=""),
     Column("wide", Integer, nullable=False, server_default="0"),
     Column("scope", Text),  # JSON
+    Column("by", Text, nullable=False, server_default=""),
 )
 BY_DIGEST = Index("keys_digest", KEYS.c.digest, unique=True)
 
@@ -68,6 +70,7 @@ SCHEMA = Schema(
             step("UPDATE keys SET wide = 1"),  # until then every key saw its whole organisation
         ),
         people.MIGRATION,
+        (step("ALTER TABLE keys ADD COLUMN \"by\" TEXT NOT NULL DEFAULT ''"),),
     ),
 )
 
@@ -75,7 +78,8 @@ SCHEMA = Schema(
 class Key(Struct, frozen=True):
     """A key without its text. Times are unix ms; `expires` and `revoked` None: never. `digest`: SHA-256 in hex.
 
-    `may` are words of accounts/actions.py, bundles among them. `user`: whose it is; empty: a service's.
+    `may` are words of accounts/actions.py, bundles among them. `user`: whose it is; empty: a service's. `by`: the id of
+    the user or key that made it; empty: made before that was kept.
     """
 
     id: str
@@ -91,6 +95,7 @@ class Key(Struct, frozen=True):
     user: str = ""
     wide: bool = False
     scope: Scope | None = None
+    by: str = ""
 
 
 class Known(Struct, frozen=True):
@@ -133,7 +138,11 @@ def one(connection: Connection, tenant: str, id: str) -> Key | None:
 
 
 def rotate(connection: Connection, old: Key, key: Key, until: int, deed: Deed) -> Known:
-    """`key` in the place of `old`, which expires at `until` (unix ms) unless it does so earlier."""
+    """`key` in the place of `old`, which expires at `until` (unix ms) unless it does so earlier. Raises Conflict where
+    it is revoked by now."""
+    now = one(connection, old.tenant, old.id)
+    if now is None or now.revoked is not None:
+        raise Conflict(f"the key {old.id!r} is revoked", "make a new one: sizewise keys create")
     mine = (KEYS.c.tenant == old.tenant) & (KEYS.c.id == old.id)
     later = KEYS.c.expires.is_(None) | (KEYS.c.expires > until)
     connection.execute(update(KEYS).where(mine, later).values(expires=until))

@@ -29,6 +29,7 @@ class Deed(Struct, frozen=True):
     before: Shown | None = None
     after: Shown | None = None
     refused: str = ""  # the code of the error; empty when it was done
+    by: str = ""  # the id of the key or session by which a user did it; lines from before have none
 
 
 class Line(Struct, frozen=True):
@@ -49,7 +50,10 @@ class Broken(Struct, frozen=True):
 
 
 def linked(deed: Deed, seq: int, at: int, previous: str) -> Line:
-    body = msgspec.json.encode([deed.tenant, seq, at, msgspec.to_builtins(deed), previous], order="deterministic")
+    said = msgspec.to_builtins(deed)
+    if not deed.by:
+        del said["by"]  # so that what was written before there was such a field still holds
+    body = msgspec.json.encode([deed.tenant, seq, at, said, previous], order="deterministic")
     return Line(seq, at, deed, previous, sha256(body).hexdigest())
 
 

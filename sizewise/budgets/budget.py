@@ -102,7 +102,8 @@ class Budgets:
         """In the place of what was set for its scope. Raises BadRequest, StoreFailed."""
         bounded(each.limit)
         before, after = _shown(self.limit(each.tenant, each.scope)), _shown(each.limit)
-        deed = Deed(each.tenant, by.user or by.key, "budget.set", f"budget:{each.scope}", before, after)
+        who, key = by.user or by.key, by.key if by.user else ""
+        deed = Deed(each.tenant, who, "budget.set", f"budget:{each.scope}", before, after, by=key)
         self._learnt(await self._write(lambda c: rows.put(c, each, deed)))
         await self.tidy()
 

@@ -21,7 +21,7 @@ VERBS: Mapping[str, Verb] = {
     "export": Verb("sizewise.cli.audit:export", "The whole trail, one line of JSON each."),
     "verify": Verb("sizewise.cli.audit:verify", "Whether the trail holds, or an export of it."),
 }
-_FIELDS = "seq at who action thing before after refused previous hash"
+_FIELDS = "seq at who action thing before after refused by previous hash"
 LAST = f"query ($last: Int!) {{ me {{ tenant }} audit(last: $last) {{ {_FIELDS} }} }}"
 AFTER = f"query ($after: Int!) {{ me {{ tenant }} audit(last: 1000, after: $after) {{ {_FIELDS} }} }}"
 
@@ -37,6 +37,7 @@ class Told(Struct):
     before: dict[str, object] | None
     after: dict[str, object] | None
     refused: str
+    by: str
     previous: str
     hash: str
 
@@ -155,7 +156,7 @@ async def _asked() -> list[Line]:
             Line(
                 t.seq,
                 t.at,
-                Deed(told.me.tenant, t.who, t.action, t.thing, t.before, t.after, t.refused),
+                Deed(told.me.tenant, t.who, t.action, t.thing, t.before, t.after, t.refused, t.by),
                 t.previous,
                 t.hash,
             )

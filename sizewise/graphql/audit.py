@@ -31,6 +31,7 @@ def _line(line: Line) -> Told:
         "before": deed.before,
         "after": deed.after,
         "refused": deed.refused,
+        "by": deed.by,
         "previous": line.previous,
         "hash": line.hash,
     }

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from msgspec.structs import replace
+
+from sizewise.accounts.register import deed
 from sizewise.accounts.roles import Thing, demand, may
-from sizewise.audit.chain import Deed
 from sizewise.caller import Caller
 from sizewise.errors import BadRequest, Busy, Forbidden
 from sizewise.house import House
@@ -54,7 +56,7 @@ class Context:
         except Busy:
             return
         shown = id[:100] if id.isprintable() else ""
-        await keeper.note(Deed(caller.tenant, caller.user or caller.key, field, shown, refused=code))
+        await keeper.note(replace(deed(caller, caller.tenant, field, shown), refused=code))
 
     def take(self, rows: int) -> None:
         """Raises BadRequest when all fields together ask for more than ROWS."""

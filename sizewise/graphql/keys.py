@@ -69,12 +69,15 @@ async def create_key(
         )
     if own and not caller.user:
         raise BadRequest(f"{caller.key!r} is nobody's, so no key can be its user's own", "sign in first", param="own")
+    expires, ends = _expiry(expires_in_days), await _ends(context)
+    if ends is not None and expires is not None and expires > ends:
+        raise Forbidden(f"the key {caller.key!r} ends before that itself", "give fewer days, or use another key")
     made = await context.house.means.keeper.accounts.create(
         where,
         _named(name),
         may,
         tenant=caller.tenant,
-        expires=_expiry(expires_in_days),
+        expires=ends if expires is None else expires,
         data_class=_class(data_class, caller),
         user="" if service else caller.user,
         wide=caller.wide and project is None,
@@ -97,6 +100,11 @@ async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
         raise Forbidden(f"the key {id!r} is confined less than yours", "use a key that is not confined")
     if _class(old.data_class, context.caller) != old.data_class:
         raise Forbidden(f"the key {id!r} has a looser class of data than yours", "use a key that has it")
+    if old.user and old.user != context.caller.user:
+        raise Forbidden(f"the key {id!r} is somebody's own, and its text acts as them", "revoke it: they make another")
+    ends = await _ends(context)
+    if ends is not None and (old.expires is None or old.expires > ends):
+        raise Forbidden(f"the key {id!r} is good for longer than yours", "use a key that is good as long")
     accounts = context.house.means.keeper.accounts
     made = await accounts.rotate(old.id, old.tenant, round(overlap_hours * HOUR_MS), context.caller)
     return {"key": _key(made.key), "text": made.text}
@@ -116,6 +124,12 @@ async def _own(context: Context, id: str) -> Key:
     if key.wide and not caller.wide:
         raise Forbidden(f"the key {id!r} sees every project, and yours does not", "use a key that does")
     return key
+
+
+async def _ends(context: Context) -> int | None:
+    """When the key that the caller came with expires, and with it whatever it makes; None: never."""
+    found = await context.house.means.keeper.accounts.list(context.caller.tenant)
+    return next((key.expires for key in found if key.id == context.caller.key), None)
 
 
 def thing(key: Key) -> Thing:
@@ -148,6 +162,7 @@ def _key(key: Key) -> Told:
         "name": key.name,
         "project": key.project,
         "user": key.user,
+        "by": key.by,
         "wide": key.wide,
         "scope": msgspec.to_builtins(key.scope or Scope()),
         "may": sorted(key.may),

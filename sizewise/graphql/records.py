@@ -7,8 +7,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from sizewise.accounts.register import deed
 from sizewise.accounts.roles import Thing, demand
-from sizewise.audit.chain import Deed
 from sizewise.graphql.context import Context, unhurried
 from sizewise.graphql.keys import thing
 from sizewise.graphql.told import Told
@@ -49,11 +49,11 @@ async def erase_records(context: Context, key: str) -> Told:
         "erase_records",
         thing(found) if found else Thing(caller.tenant if caller.wide else "", name=f"key:{key}"),
     )
-    deed = Deed(caller.tenant, caller.user or caller.key, "erase_records", f"key:{key[:100]}")
-    await keeper.note(deed)
+    begun = deed(caller, caller.tenant, "erase_records", f"key:{key[:100]}")
+    await keeper.note(begun)
     gone = await keeper.erase(caller.tenant, key)
     after: dict[str, object] = {"records": gone.records, "contents": gone.contents, "feedback": gone.feedback}
-    await keeper.note(replace(deed, after=after))
+    await keeper.note(replace(begun, after=after))
     return dict(after)
 
 
@@ -75,7 +75,7 @@ async def _contents(context: Context, record: Record, info: object) -> Told | No
     found = await keeper.content(record.id, record.tenant)
     if found is None:
         return None
-    await keeper.note(Deed(caller.tenant, caller.user or caller.key, "read_contents", f"record:{record.trace}"))
+    await keeper.note(deed(caller, caller.tenant, "read_contents", f"record:{record.trace}"))
     return {"asked": found.asked, "said": found.said, "cut": found.cut}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from sizewise.audit.chain import Deed
+from sizewise.accounts.register import deed
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
 
@@ -25,8 +25,8 @@ async def rotate_vault(context: Context, data: bool) -> Told:
     """Those of all organisations. That it was begun stands in the trail before. Raises VaultLocked: then all can be
     opened as before."""
     keeper, caller = context.house.means.keeper, context.caller
-    deed = Deed(caller.tenant, caller.user or caller.key, "manage_vault", "vault:keys", after={"data": data})
-    await keeper.note(deed)
+    begun = deed(caller, caller.tenant, "manage_vault", "vault:keys", None, {"data": data})
+    await keeper.note(begun)
     count = await keeper.rotate(data)
-    await keeper.note(replace(deed, after={"data": data, "wrapped": count}))
+    await keeper.note(replace(begun, after={"data": data, "wrapped": count}))
     return {"wrapped": count}

@@ -375,6 +375,41 @@ def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(
             assert Browser(server).accept(token).status == 403, "the key that invited is revoked"
 
 
+def test_no_key_outlives_the_one_that_made_it(server: Served) -> None:
+    user = somebody(server, email(), "developer")
+    short = user.told(KEY, name="short", may=["ask", "own_keys"], days=1).data["createKey"]
+    lasting = user.told(KEY, name="lasting", may=["ask"]).data["createKey"]["key"]
+    assert lasting["expires"] is None
+    made = told(server, KEY, key=short["text"], name="heir", may=["ask"]).data["createKey"]["key"]
+    assert made["expires"] == short["key"]["expires"]
+    assert told(server, KEY, key=short["text"], name="heir", may=["ask"], days=2).code == "forbidden"
+    assert told(server, ROTATE, key=short["text"], id=lasting["id"]).code == "forbidden"
+    again = told(server, ROTATE, key=short["text"], id=short["key"]["id"]).data["rotateKey"]
+    assert again["key"]["expires"] == short["key"]["expires"]
+
+
+def test_the_text_of_somebodys_own_key_is_for_nobody_else(server: Served) -> None:
+    owner, admin = somebody(server, email(), "owner"), somebody(server, email(), "admin")
+    mine = owner.told(KEY, name="mine", may=["ask"], own=True).data["createKey"]["key"]["id"]
+    assert admin.told(ROTATE, id=mine).code == told(server, ROTATE, id=mine).code == "forbidden"
+    text = owner.told(ROTATE, id=mine).data["rotateKey"]["text"]
+    assert chat(server, text).status == 200
+    assert admin.told(REVOKE, id=text[:11]).code == "" and chat(server, text).status == 401
+    assert owner.told(ROTATE, id=text[:11]).code == "conflict", "what is revoked stays so"
+
+
+def test_the_trail_says_by_which_key_a_user_did_it(server: Served) -> None:
+    user = somebody(server, email(), "developer")
+    key = user.told(KEY, name="robot", may=["ask", "own_keys"]).data["createKey"]
+    told(server, KEY, key=key["text"], name="heir", may=["ask"])
+    user.told(KEY, name="by hand", may=["ask"])
+    by_hand, by_key = told(server, "{ audit(last: 2) { who by } }").data["audit"]
+    assert by_key == {"who": user.user, "by": key["key"]["id"]}
+    assert by_hand["who"] == user.user and by_hand["by"].startswith("ss-")
+    assert told(server, "{ audit(last: 1) { by } keys { by } }").data["keys"][-1] == {"by": user.user}
+    assert sizewise("audit", "verify", home=server.home).code == 0
+
+
 FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
 ERASE = "mutation($id: String!) { eraseRecords(key: $id) { records } }"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sizewise.audit.chain import Deed, linked
 from tests.cli.terminal import sizewise
@@ -112,3 +113,11 @@ def test_a_file_that_is_no_export_is_told(tmp_path: Path, text: str, code: int) 
     (tmp_path / "x.jsonl").write_text(text)
     assert sizewise("audit", "verify", str(tmp_path / "x.jsonl"), home=tmp_path).code == code
     assert sizewise("audit", "verify", str(tmp_path / "none.jsonl"), home=tmp_path).code == 3
+
+
+def test_lines_from_before_there_was_a_by_still_hold() -> None:
+    """The hash of a line as it was written then."""
+    deed = Deed("local", "admin", "key.create", "key:sw-1", None, {"name": "a"})
+    then = "bbcb3001f8005284ed189c8ad1a4e3f9f33e3df6e967098d02710d9951519462"
+    assert linked(deed, 1, 1_700_000_000_000, "0" * 64).hash == then
+    assert linked(replace(deed, by="ss-1"), 1, 1_700_000_000_000, "0" * 64).hash != then
