@@ -23,7 +23,7 @@ from msgspec import Struct
 from sizewise.accounts import rows as accounts
 from sizewise.accounts.actions import roles
 from sizewise.accounts.keys import Keys, admin_token
-from sizewise.accounts.people.throttle import Throttle
+from sizewise.accounts.refusals import Refusals
 from sizewise.accounts.register import Register
 from sizewise.accounts.sessions import Sessions, Unused
 from sizewise.accounts.users import Users
@@ -106,13 +106,14 @@ class Keeper:
             self._vault.holds(filter(None, (self._read(conversations.newest), self._read(cache.newest))))
             undone.pop_all()
         self.numbers = ids()
-        callers = Keys(self.admin)
+        callers, self.refusals = Keys(self.admin), Refusals()
         self._writer = Writer(
             self._database,
             {table.name: self._database.insertion(table) for table in (RECORDS, ATTEMPTS)},
             flush_ms=kept.flush_ms,
             chores=[
                 Unused(callers),
+                self.refusals,
                 Retention(kept.keep_days, kept.max_rows),
                 lambda c: budgets.forget(c, time.time()),
                 evals.Forgetting(kept.keep_days, kept.max_rows),
@@ -122,7 +123,6 @@ class Keeper:
             ],
         )
         self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers, bool(url))
-        self.refusals = Throttle(60.0)  # lines of the trail about what was refused
         self.users = Users(self._read, self._writer.write, callers)
         self.sessions = Sessions(self._writer.write, callers)
         tables = (conversations.SEALED, cache.SEALED, contents.SEALED)

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from sizewise.accounts.refusals import more
 from sizewise.accounts.register import deed
 from sizewise.accounts.roles import Thing, demand, may
 from sizewise.caller import Caller
-from sizewise.errors import BadRequest, Busy, Forbidden
+from sizewise.errors import BadRequest, Forbidden
 from sizewise.house import House
 
 T = TypeVar("T")
@@ -49,12 +50,15 @@ class Context:
         demand(self.caller, action, Thing(self.caller.tenant))
 
     async def refused(self, field: str, id: str, code: str) -> None:
-        """A line of the trail; of one caller no more than ten a minute, so that nobody fills it. Raises StoreFailed."""
+        """A line of the trail; of one user or key no more than ten a minute, so that nobody fills it, and then how many
+        more there were. Raises StoreFailed."""
         keeper, caller = self.house.means.keeper, self.caller
-        try:
-            keeper.refusals.take(caller.key, "")
-        except Busy:
+        who = caller.user or caller.key
+        left = keeper.refusals.take(caller.tenant, who)
+        if left is None:
             return
+        if left:
+            await keeper.note(more(caller.tenant, who, left))
         shown = id[:100] if id.isprintable() else ""
         await keeper.note(replace(deed(caller, caller.tenant, field, shown), refused=code))
 

@@ -118,7 +118,8 @@ def _changing(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Calla
             done = resolver(info.context, **arguments)
             return await done if isawaitable(done) else done
         except (Forbidden, UnknownPath) as error:
-            await info.context.refused(field, str(arguments.get("id", "")), error.code)
+            thing = next((arguments[name] for name in ("id", "key", "scope", "user") if arguments.get(name)), "")
+            await info.context.refused(field, str(thing), error.code)
             raise
 
     return resolve

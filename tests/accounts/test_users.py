@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sizewise.accounts.refusals import Refusals
 from tests.accounts.people import INVITE, Browser, invited, somebody
 from tests.cli.terminal import sizewise
 from tests.graphql.asking import told
@@ -408,6 +409,31 @@ def test_the_trail_says_by_which_key_a_user_did_it(server: Served) -> None:
     assert by_hand["who"] == user.user and by_hand["by"].startswith("ss-")
     assert told(server, "{ audit(last: 1) { by } keys { by } }").data["keys"][-1] == {"by": user.user}
     assert sizewise("audit", "verify", home=server.home).code == 0
+
+
+def test_who_is_refused_without_end_hides_nobody_else(server: Served) -> None:
+    loud, quiet = somebody(server, email(), "developer"), somebody(server, email(), "viewer")
+    keys = [loud.told(KEY, name="x", may=["own_keys"]).data["createKey"]["text"] for _ in range(31)]
+    newest = told(server, "{ audit(last: 1) { seq } }").data["audit"][0]["seq"]
+    for key in keys:
+        for _ in range(10):
+            told(server, REVOKE, key=key, id="nobody")
+    assert quiet.told(DISABLE, id="us-nobody").code == "forbidden"
+    after = "query($after: Int) { audit(last: 100, after: $after) { who action thing refused } }"
+    lines = told(server, after, after=newest).data["audit"]
+    of_loud = [line for line in lines if line["who"] == loud.user and line["thing"] == "nobody"]
+    assert len(of_loud) <= 20, "ten a minute, however many keys"
+    assert lines[-1] == {"who": quiet.user, "action": "disableUser", "thing": "us-nobody", "refused": "forbidden"}
+
+
+def test_how_many_refusals_were_left_out_is_told() -> None:
+    clock = iter([*[0.0] * 25, 61.0, *[61.0] * 12, 125.0, 200.0])
+    refusals = Refusals(60.0, lambda: next(clock))
+    told = [refusals.take("local", "us-1") for _ in range(26)]
+    assert told == [*[0] * 10, *[None] * 15, 15]
+    assert [refusals.take("local", "us-1") for _ in range(12)] == [*[0] * 9, *[None] * 3]
+    assert [(deed.who, deed.after) for deed in refusals.over()] == [("us-1", {"more": 3})]
+    assert refusals.over() == []
 
 
 FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
