@@ -157,7 +157,7 @@ class Keeper:
         """What the settings say of people from now on. Raises ConfigError."""
         known = roles({name: role.may for name, role in said.roles.items()})
         self.users.relying.aim(said.oidc, client, known)
-        self.accounts.keys.under(known, said.sessions.idle_s)
+        self.accounts.keys.under(known, said.sessions.idle_s, said.projects)
 
     # Records
 

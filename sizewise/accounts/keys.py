@@ -115,6 +115,7 @@ class View:
         self.sessions = {bytes.fromhex(each.digest): (who, each) for each, who in live}
         self.ids = {ADMIN: NEVER} | {key.id: _until(key) for key, _ in good}
         self.ids |= {session.id: session.expires / 1000 for session, _ in live}
+        self.projects = {"default", *(key.project for key in keys), *(each.project for each in people.memberships)}
         self.asking = {caller.key for _, caller in (*good, *live) if "ask" in caller.may} | {ADMIN}
 
     def under(self, roles: Roles) -> View:
@@ -133,7 +134,7 @@ class Keys:
         """`admin`: the text of the key that may everything and is kept in no database."""
         everything = Caller(key=ADMIN, name=ADMIN, may=frozenset(ACTIONS), wide=True)
         self._always: Always = {digest(admin): (everything, NEVER)} if admin else {}
-        self._idle_s = NEVER
+        self._idle_s, self._projects = NEVER, frozenset[str]()
         self._view = View(self._always, (), People(), ROLES)
         self.standing = self._view.standing
         self._known, self._sessions, self._ids = self._view.known, self._view.sessions, self._view.ids
@@ -153,9 +154,9 @@ class Keys:
         if known.version > self.version:
             self._take(known.version, view if roles is self.standing.roles else view.under(self.standing.roles))
 
-    def under(self, roles: Roles, idle_s: float) -> None:
+    def under(self, roles: Roles, idle_s: float, projects: Iterable[str] = ()) -> None:
         """What the settings say from now on; a session unused for `idle_s` seconds ends."""
-        self._idle_s = idle_s
+        self._idle_s, self._projects = idle_s, frozenset(projects)
         self._take(self.version, self._view.under(roles))
 
     def _take(self, version: int, view: View) -> None:
@@ -186,6 +187,10 @@ class Keys:
             raise BadKey("this session is over", "sign in again, at /sign-in")
         self.seen[found[1].id] = now
         return found
+
+    def project(self, name: str) -> bool:
+        """Whether there is such a project: in the settings, or because somebody or a key is in it."""
+        return name in self._view.projects or name in self._projects
 
     def until(self, id: str) -> float:
         """Unix seconds when the key of this id ends; of one that is not known, NEVER: it came by no key of ours."""

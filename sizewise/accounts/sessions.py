@@ -23,6 +23,7 @@ from sizewise.audit.chain import Deed
 from sizewise.caller import Caller
 from sizewise.db import Work
 from sizewise.errors import Forbidden, SizewiseError, UnknownPath
+from sizewise.settings import NAME
 
 log = logging.getLogger("sizewise.accounts")
 
@@ -44,7 +45,7 @@ class Sessions:
 
     async def begin(self, user: User, lasts_s: float, project: str = "", how: str = "password") -> NewSession:
         """Good from now on, for `lasts_s` seconds at most. Raises Forbidden where the user is not in `project`."""
-        home = self._keys.standing.home(user, project)
+        home = self._home(user, project)
         if home is None:
             raise Forbidden(
                 f"you are not in the project {project[:100]!r}" if project else "you are in no project", _ASK
@@ -71,13 +72,20 @@ class Sessions:
     async def move(self, session: Session, project: str, by: Caller) -> Session:
         """The same session in another project. Raises UnknownPath where its user is not in it."""
         user = self._keys.standing.users[session.user]
-        if not project or self._keys.standing.home(user, project) is None:
+        if not project or self._home(user, project) is None:
             raise UnknownPath(f"there is no project {project[:100]!r} of yours", _ASK)
         moved = replace(session, project=project)
         before, after = {"project": session.project}, {"project": project}
         told = deed(by, session.tenant, "session.move", f"session:{session.id}", dict(before), dict(after))
         await self._do(lambda c: people.put_session(c, moved), told)
         return moved
+
+    def _home(self, user: User, wanted: str) -> str | None:
+        """None where `wanted` is not open to the user, or not there: who makes no keys begins no project either."""
+        standing = self._keys.standing
+        if wanted and not self._keys.project(wanted) and not _begins(wanted, standing.everywhere(user)):
+            return None
+        return standing.home(user, wanted)
 
     def refused(self, user: User, code: str) -> None:
         """A try to sign in as somebody, for the trail; nobody waits for it, or it would tell by its time that there is
@@ -99,6 +107,10 @@ class Sessions:
 
     async def _do(self, change: Work[None], told: Deed) -> None:
         await self._keys.follow(await self._write(rows.noted(change, told)))
+
+
+def _begins(project: str, may: frozenset[str]) -> bool:
+    return "manage_keys" in may and len(project) <= 100 and bool(NAME.match(project))
 
 
 _ASK = "ask whoever manages users here"

@@ -16,6 +16,7 @@ from sizewise.egress import DataClass, strictest
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
+from sizewise.settings import NAME
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -55,13 +56,15 @@ async def create_key(
 ) -> Told:
     """Never more than the caller's own rights, scope and class: CVE-2026-47101 and its kin were that."""
     caller = context.caller
-    where = caller.project if project is None else _named(project)
+    where = caller.project if project is None else project_named(project)
     service = not own and ("manage_keys" in caller.may or not caller.user)
     demand(caller, "manage_keys", Thing(caller.tenant, where, "" if service else caller.user))
     if not caller.wide and where != caller.project:
         raise Forbidden(
             f"{caller.key!r} works in the project {caller.project!r} alone", "work in that one, and ask again"
         )
+    if "manage_keys" not in caller.may and not context.house.means.keeper.accounts.keys.project(where):
+        raise Forbidden(f"there is no project {where!r}, and {caller.key!r} begins none", "ask whoever manages keys")
     if beyond := sorted(granted(may) - caller.may):
         raise Forbidden(
             f"the key {caller.key!r} may not {' or '.join(beyond)} itself, so it cannot allow others to",
@@ -145,6 +148,13 @@ def _named(name: str) -> str:
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise BadRequest(f"{name[:100]!r} is no name for a key", "give 1 to 100 printable characters", param="name")
     return name.strip()
+
+
+def project_named(name: str) -> str:
+    if not NAME.match(name) or len(name) > 100:
+        hint = "letters, digits, '.', '_', '-'"
+        raise BadRequest(f"{name[:100]!r} is no name of a project", hint, param="project")
+    return name
 
 
 def _expiry(days: float | None) -> int | None:

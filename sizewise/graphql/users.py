@@ -12,6 +12,7 @@ from sizewise.accounts.users import OWNER
 from sizewise.caller import Caller
 from sizewise.errors import BadRequest, Conflict, Forbidden, UnknownPath, nearest
 from sizewise.graphql.context import Context
+from sizewise.graphql.keys import project_named
 from sizewise.graphql.told import Told
 from sizewise.settings import NAME
 
@@ -212,11 +213,7 @@ def _standing(context: Context) -> Standing:
 
 
 def _named(project: str | None) -> str:
-    if project and (not NAME.match(project) or len(project) > 100):
-        raise BadRequest(
-            f"{project[:100]!r} is no name of a project", "letters, digits, '.', '_', '-'", param="project"
-        )
-    return project or ""
+    return project_named(project) if project else ""
 
 
 def _user(user: User, standing: Standing, caller: Caller) -> Told:

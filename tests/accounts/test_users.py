@@ -436,6 +436,20 @@ def test_how_many_refusals_were_left_out_is_told() -> None:
     assert refusals.over() == []
 
 
+def test_a_project_is_there_or_begun_by_who_makes_keys(server: Served) -> None:
+    user, admin = somebody(server, email(), "developer"), somebody(server, email(), "admin")
+    for name in ("nowhere", "no\nwhere", "<b>", "x" * 101):
+        assert user.send("/auth/session", {"project": name}).status in (400, 404)
+        assert user.told(KEY, name="x", may=["ask"], project=name).code in ("forbidden", "bad_request")
+    for name in ("a b", "<b>", "", "x" * 101):
+        assert admin.told(KEY, name="x", may=["ask"], project=name).code == "bad_request"
+        assert admin.send("/auth/session", {"project": name}).status in (400, 404)
+    assert admin.send("/auth/session", {"project": "begun"}).status == 200
+    assert user.send("/auth/session", {"project": "begun"}).status == 404, "nothing is there yet"
+    assert admin.told(KEY, name="x", may=["ask"], project="begun").code == ""
+    assert user.send("/auth/session", {"project": "begun"}).status == 200
+
+
 FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
 ERASE = "mutation($id: String!) { eraseRecords(key: $id) { records } }"
 
