@@ -133,7 +133,8 @@ class Register:
         scope: Scope | None = None,
         by: Caller = SERVER,
     ) -> NewKey:
-        """Good from now on until `expires` (unix ms). Raises BadRequest (unknown action, time gone by), StoreFailed."""
+        """Good from now on until `expires` (unix ms). Raises BadRequest (unknown action, time gone by), Conflict
+        (too many of one user), StoreFailed."""
         key, text = fresh(
             project,
             name,
@@ -189,7 +190,7 @@ def deed(
 
 def _added(key: Key, by: Caller) -> Work[Known]:
     told = deed(by, key.tenant, "key.create", f"key:{key.id}", None, _shown(key))
-    return lambda c: rows.add(c, key, told)
+    return lambda c: (rows.add_own if key.user else rows.add)(c, key, told)
 
 
 def _revoked(key: Key, by: Caller) -> Work[Known]:

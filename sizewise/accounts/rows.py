@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, insert, select, update
+from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, delete, func, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.accounts.people import rows as people
@@ -113,6 +113,29 @@ def add(connection: Connection, key: Key, deed: Deed) -> Known:
     scope = None if key.scope is None else msgspec.json.encode(key.scope).decode()
     connection.execute(insert(KEYS).values({**row, "may": " ".join(sorted(key.may)), "scope": scope}))
     return changed(connection)
+
+
+OWN = 100
+"""Good keys of one user."""
+
+
+def add_own(connection: Connection, key: Key, deed: Deed) -> Known:
+    """Raises Conflict where its user has OWN that are good."""
+    mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.user == key.user) & KEYS.c.revoked.is_(None)
+    good = mine & (KEYS.c.expires.is_(None) | (KEYS.c.expires > key.created))
+    if (connection.scalar(select(func.count()).select_from(KEYS).where(good)) or 0) >= OWN:
+        raise Conflict(f"you have {OWN} keys of your own", "revoke some: sizewise keys lists them")
+    return add(connection, key, deed)
+
+
+KEPT = ("first", "SIZEWISE_KEY")
+"""Names of keys that are made at a start where there are none, or this one is not: what is over must stay known."""
+
+
+def forget(connection: Connection, before: int) -> None:
+    """Keys that were revoked, or ran out, before unix ms."""
+    over = (KEYS.c.revoked < before) | (KEYS.c.expires < before)
+    connection.execute(delete(KEYS).where(over, KEYS.c.name.not_in(KEPT)))
 
 
 def revoke(connection: Connection, key: Key, at: int, deed: Deed) -> Known:

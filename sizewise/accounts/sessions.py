@@ -44,7 +44,8 @@ class Sessions:
         self._notes: set[asyncio.Task[None]] = set()
 
     async def begin(self, user: User, lasts_s: float, project: str = "", how: str = "password") -> NewSession:
-        """Good from now on, for `lasts_s` seconds at most. Raises Forbidden where the user is not in `project`."""
+        """Good from now on, for `lasts_s` seconds at most; the oldest of too many ends. Raises Forbidden where the user
+        is not in `project`."""
         home = self._home(user, project)
         if home is None:
             raise Forbidden(
@@ -54,7 +55,12 @@ class Sessions:
         ends = now + round(lasts_s * 1_000)
         made = Session(new_id("ss"), user.tenant, user.id, digest(token).hex(), home, now, now, ends)
         told = Deed(user.tenant, user.id, "session.begin", f"session:{made.id}", None, {"how": how, "project": home})
-        await self._do(lambda c: people.put_session(c, made), told)
+
+        def work(c: Transaction) -> None:
+            people.end_oldest(c, user.tenant, user.id, now, AT_ONCE - 1)
+            people.put_session(c, made)
+
+        await self._do(work, told)
         return NewSession(made, token)
 
     async def end(self, session: Session, by: Caller) -> None:
@@ -127,7 +133,7 @@ def shows(presented: str, token: str) -> bool:
 
 
 class Unused:
-    """A chore of the writer: writes down when sessions were last used, and forgets what is long over."""
+    """A chore of the writer: writes down when sessions were last used, and forgets sessions and keys long over."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
@@ -136,9 +142,13 @@ class Unused:
     def __call__(self, connection: Transaction) -> bool:
         seen = dict(self._keys.seen)
         people.saw(connection, {id: round(at * 1_000) for id, at in seen.items() if self._written.get(id) != at})
-        people.forget(connection, time.time_ns() // 1_000_000 - KEEP_DAYS * DAY_MS)
+        now = time.time_ns() // 1_000_000
+        people.forget(connection, now - KEEP_DAYS * DAY_MS)
+        rows.forget(connection, now - KEYS_DAYS * DAY_MS)
         self._written = seen
         return False
 
 
-KEEP_DAYS = 30
+KEEP_DAYS, KEYS_DAYS = 30, 90
+AT_ONCE = 20
+"""Sessions of one user."""

@@ -37,7 +37,8 @@ FOUND = f"""mutation ($id: String!, $email: String!, $name: String!) {{
 _USER = "{ id email name role projects { project role } created disabled state }"
 ROLE = f"""mutation ($id: String!, $role: String!, $project: String) {{
   setRole(id: $id, role: $role, project: $project) {_USER} }}"""
-DISABLE = f"mutation ($id: String!) {{ disableUser(id: $id) {_USER} }}"
+DISABLE = """mutation ($id: String!, $keys: Boolean!) { disableUser(id: $id, withKeys: $keys) {
+  id email name role projects { project role } created disabled state made { id name } } }"""
 ENABLE = f"mutation ($id: String!) {{ enableUser(id: $id) {_USER} }}"
 SIGN_OUT = "mutation ($id: String!) { signOut(user: $id) { id } }"
 WITHDRAW = "mutation ($id: String!) { withdrawInvitation(id: $id) { id } }"
@@ -111,8 +112,19 @@ class Given(Struct, rename="camel"):
     set_role: User
 
 
+class Made(Struct):
+    """A service key that a user made."""
+
+    id: str
+    name: str
+
+
+class Gone(User):
+    made: list[Made]
+
+
 class Disabled(Struct, rename="camel"):
-    disable_user: User
+    disable_user: Gone
 
 
 class Enabled(Struct, rename="camel"):
@@ -238,14 +250,21 @@ def role(user: str, role: str, project: str | None) -> None:
 
 @click.command()
 @click.argument("user")
+@click.option("--with-keys", is_flag=True, help="Revoke the service keys that they made, too.")
 @served
-def disable(user: str) -> None:
+def disable(user: str, with_keys: bool) -> None:
     """Refuse a user from now on, with all sessions and keys.
+
+    Service keys that they made stay good, and are listed, unless --with-keys revokes them.
 
     \b
     Example: sizewise users disable ada@example.com
     """
-    _tell(asyncio.run(server().graphql(DISABLE, Disabled, id=_id(user))).disable_user)
+    gone = asyncio.run(server().graphql(DISABLE, Disabled, id=_id(user), keys=with_keys)).disable_user
+    _tell(gone)
+    if gone.made and not wants_json():
+        listed = ", ".join(f"{key.id} ({key.name})" for key in gone.made)
+        click.echo(dim(f"still good, and made by them: {listed}; sizewise keys revoke ID, or --with-keys"), err=True)
 
 
 @click.command()

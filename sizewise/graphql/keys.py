@@ -41,7 +41,7 @@ async def me(context: Context) -> Told:
 async def keys(context: Context) -> list[Told]:
     caller = context.caller
     found = await context.house.means.keeper.accounts.list(caller.tenant)
-    return [_key(key) for key in found if may(caller, "read_keys", thing(key))]
+    return [told_key(key) for key in found if may(caller, "read_keys", thing(key))]
 
 
 async def create_key(
@@ -87,7 +87,7 @@ async def create_key(
         scope=narrowed(scope(**{each: tuple(said) for each, said in confined.items()}), caller.scope),
         by=caller,
     )
-    return {"key": _key(made.key), "text": made.text}
+    return {"key": told_key(made.key), "text": made.text}
 
 
 async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
@@ -110,7 +110,7 @@ async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
         raise Forbidden(f"the key {id!r} is good for longer than yours", "use a key that is good as long")
     accounts = context.house.means.keeper.accounts
     made = await accounts.rotate(old.id, old.tenant, round(overlap_hours * HOUR_MS), context.caller)
-    return {"key": _key(made.key), "text": made.text}
+    return {"key": told_key(made.key), "text": made.text}
 
 
 async def revoke_key(context: Context, id: str) -> Told:
@@ -127,6 +127,19 @@ async def _own(context: Context, id: str) -> Key:
     if key.wide and not caller.wide:
         raise Forbidden(f"the key {id!r} sees every project, and yours does not", "use a key that does")
     return key
+
+
+async def made_by(context: Context, user: str) -> list[Key]:
+    """The good service keys that a user made, and those that these made: they stay when their maker goes."""
+    left = [key for key in await context.house.means.keeper.accounts.list(context.caller.tenant) if not key.user]
+    makers, found = {user}, list[Key]()
+    while more := [key for key in left if key.by in makers]:
+        left = [key for key in left if key.by not in makers]
+        makers = {key.id for key in more}
+        found += more
+    now = _now()
+    good = [key for key in found if key.revoked is None and (key.expires is None or key.expires > now)]
+    return [key for key in good if may(context.caller, "read_keys", thing(key))]
 
 
 async def _ends(context: Context) -> int | None:
@@ -165,7 +178,7 @@ def _expiry(days: float | None) -> int | None:
     return _now() + round(days * DAY_MS)
 
 
-def _key(key: Key) -> Told:
+def told_key(key: Key) -> Told:
     expired = key.expires is not None and key.expires <= _now()
     return {
         "id": key.id,

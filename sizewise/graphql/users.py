@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from sizewise.accounts.actions import within
 from sizewise.accounts.people.rows import User
@@ -12,7 +13,7 @@ from sizewise.accounts.users import OWNER
 from sizewise.caller import Caller
 from sizewise.errors import BadRequest, Conflict, Forbidden, UnknownPath, nearest
 from sizewise.graphql.context import Context
-from sizewise.graphql.keys import project_named
+from sizewise.graphql.keys import made_by, project_named, thing, told_key
 from sizewise.graphql.told import Told
 from sizewise.settings import NAME
 
@@ -23,7 +24,7 @@ async def users(context: Context) -> list[Told]:
     caller, standing = context.caller, _standing(context)
     found = context.house.means.keeper.users.all(caller.tenant)
     context.take(len(found))
-    return [_user(each, standing, caller) for each in found if sees(caller, _thing(each, caller, standing))]
+    return [_user(each, context) for each in found if sees(caller, _thing(each, caller, standing))]
 
 
 async def invitations(context: Context) -> list[Told]:
@@ -112,23 +113,29 @@ async def set_role(context: Context, id: str, role: str, project: str | None = N
     _demand_may_give(context, role, where)
     _demand_covers(caller, standing.roles.get(before, frozenset()), f"a {before}", where)
     await context.house.means.keeper.users.give(user.id, user.tenant, role, where, caller)
-    return _user(_one(context, id), _standing(context), caller)
+    return _user(_one(context, id), context)
 
 
-async def disable_user(context: Context, id: str) -> Told:
-    user = _one(context, id)
+async def disable_user(context: Context, id: str, with_keys: bool = False) -> Told:
+    """`with_keys`: the service keys that this user made are revoked too."""
+    user, accounts = _one(context, id), context.house.means.keeper.accounts
     if user.id == context.caller.user:
         raise Forbidden("nobody disables themselves", "ask another who manages users")
     _demand_above(context, user)
+    made = await made_by(context, user.id) if with_keys else []
+    for key in made:
+        demand(context.caller, "manage_keys", thing(key))
     await context.house.means.keeper.users.disable(user.id, user.tenant, context.caller)
-    return _user(_one(context, id), _standing(context), context.caller)
+    for key in made:
+        await accounts.revoke(key.id, key.tenant, context.caller)
+    return _user(_one(context, id), context)
 
 
 async def enable_user(context: Context, id: str) -> Told:
     user = _one(context, id)
     _demand_above(context, user)
     await context.house.means.keeper.users.enable(user.id, user.tenant, context.caller)
-    return _user(_one(context, id), _standing(context), context.caller)
+    return _user(_one(context, id), context)
 
 
 async def sign_out(context: Context, user: str | None = None) -> Told:
@@ -216,8 +223,9 @@ def _named(project: str | None) -> str:
     return project_named(project) if project else ""
 
 
-def _user(user: User, standing: Standing, caller: Caller) -> Told:
-    """Of the projects only those that the caller sees."""
+def _user(user: User, context: Context) -> Told:
+    """Of the projects and keys only those that the caller sees."""
+    caller, standing = context.caller, _standing(context)
     inside = standing.projects(user.id).items()
     return {
         "id": user.id,
@@ -232,4 +240,10 @@ def _user(user: User, standing: Standing, caller: Caller) -> Told:
         "created": user.created,
         "disabled": user.disabled,
         "state": "valid" if user.disabled is None else "disabled",
+        "made": partial(_made, context, user),
     }
+
+
+async def _made(context: Context, user: User, info: object) -> list[Told]:
+    context.take(20)  # each is a look through all keys
+    return [told_key(key) for key in await made_by(context, user.id)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from sizewise.accounts.refusals import Refusals
 from tests.accounts.people import INVITE, Browser, invited, somebody
 from tests.cli.terminal import sizewise
 from tests.graphql.asking import told
-from tests.served import ECHO, Answer, Served, serving
+from tests.served import ECHO, Answer, Served, serving, until
 
 HOUSE = f"""
 {ECHO}
@@ -448,6 +450,46 @@ def test_a_project_is_there_or_begun_by_who_makes_keys(server: Served) -> None:
     assert user.send("/auth/session", {"project": "begun"}).status == 404, "nothing is there yet"
     assert admin.told(KEY, name="x", may=["ask"], project="begun").code == ""
     assert user.send("/auth/session", {"project": "begun"}).status == 200
+
+
+def test_keys_and_sessions_of_one_user_are_not_without_end(server: Served) -> None:
+    user = somebody(server, email(), "developer")
+    made = [user.told(KEY, name="x", may=["ask"]).data["createKey"]["key"]["id"] for _ in range(100)]
+    assert user.told(KEY, name="x", may=["ask"]).code == "conflict"
+    user.told(REVOKE, id=made[0])
+    assert user.told(KEY, name="x", may=["ask"]).code == ""
+    first, browser = user.cookie, Browser(server)
+    for _ in range(20):
+        assert browser.sign_in(user.said["email"]).status == 200
+    assert len(browser.told("{ sessions { id } }").data["sessions"]) == 20
+    assert user.send("/auth/session").status == 401 and user.cookie == first, "the oldest ends"
+
+
+def test_keys_long_over_are_forgotten(tmp_path: Path) -> None:
+    ago = 100 * 86_400_000
+    with serving(tmp_path) as server:
+        gone, stays = (told(server, KEY, name=name, may=["ask"]).data["createKey"] for name in ("gone", "stays"))
+        for each in (gone, stays):
+            told(server, REVOKE, id=each["key"]["id"])
+    with closing(sqlite3.connect(tmp_path / "sizewise.db")) as database, database:
+        database.execute("UPDATE keys SET revoked = revoked - ? WHERE name = 'gone'", (ago,))
+    with serving(tmp_path) as server:
+        names = "{ keys { name } }"
+        until(lambda: {"name": "gone"} not in told(server, names).data["keys"])
+        assert {"name": "stays"} in told(server, names).data["keys"]
+
+
+def test_service_keys_of_who_goes_are_listed_or_revoked(server: Served) -> None:
+    admin = somebody(server, email(), "admin")
+    may = ["ask", "manage_keys"]
+    first = admin.told(KEY, name="door", may=may).data["createKey"]
+    second = told(server, KEY, key=first["text"], name="back door", may=["ask"]).data["createKey"]
+    shown = sizewise("users", "disable", admin.user, home=server.home)
+    assert shown.code == 0 and first["key"]["id"] in shown.err and second["key"]["id"] in shown.err
+    assert chat(server, second["text"]).status == 200
+    shown = sizewise("users", "disable", admin.user, "--with-keys", "--json", home=server.home)
+    assert shown.json["made"] == []
+    assert {chat(server, key["text"]).status for key in (first, second)} == {401}
 
 
 FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"

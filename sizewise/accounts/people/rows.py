@@ -288,6 +288,14 @@ def end_sessions(connection: Connection, tenant: str, user: str, now: int) -> No
     connection.execute(update(SESSIONS).where(mine).values(revoked=now))
 
 
+def end_oldest(connection: Connection, tenant: str, user: str, now: int, keep: int) -> None:
+    """All sessions of a user but the newest."""
+    its = SESSIONS.c
+    mine = (its.tenant == tenant) & (its.user == user) & its.revoked.is_(None) & (its.expires > now)
+    ids = list(connection.scalars(select(its.id).where(mine).order_by(its.created.desc(), its.id)))[keep:]
+    connection.execute(update(SESSIONS).where(its.id.in_(ids)).values(revoked=now))
+
+
 def forget(connection: Connection, before: int) -> None:
     """Sessions that ended, and invitations that ran out, before unix ms."""
     connection.execute(delete(SESSIONS).where((SESSIONS.c.expires < before) | (SESSIONS.c.revoked < before)))
