@@ -44,3 +44,4 @@ class Admitted:
             running.discard(mine)
             if not running:
                 self._keys.running.pop(key, None)
+            del task, mine, running  # a traceback keeps this frame, and the task its traceback

@@ -32,7 +32,7 @@ def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None
     row is written to DIR/clean.jsonl or DIR/quarantined.jsonl, as it was and with its provenance.
 
     \b
-    Examples: sizewise scan data/ --quarantine parted
+    Example: sizewise scan data/ --quarantine parted
               sizewise scan --quarantine parted --release data/faq.jsonl:17
     """
     when, who = datetime.now(UTC).isoformat(timespec="seconds"), by or _user()

@@ -92,7 +92,7 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/openapi.json", openapi.Written(), "GET"),
         at("/", welcome.page, "GET"),
     ]
-    paths = [route.path for route in routes if isinstance(route, Route)]
+    paths = [route.path for route in routes if isinstance(route, Route) and not route.path.startswith("/auth/")]
     lost = [
         Mount(base, Meeting(house, nowhere(paths), voice=voice))
         for base, voice in (("/v1/messages", anthropic.VOICE), ("/", USUAL))

@@ -216,19 +216,20 @@ def _renumbered(untold: list[str], fits: dict[str, list[bool]]) -> list[str]:
 
 
 class Boxed:
-    """An Answerer around an Answerer, whose models call what they were offered and nothing else."""
+    """An Answerer around an Answerer. Where there is a list, models call what is on it and was offered, nothing else."""
 
     def __init__(self, answer: Answerer, box: Callable[[Ask], Toolbox]) -> None:
         self._answer = answer
         self._box = box
 
     def __call__(self, ask: Ask, send: Send) -> Coroutine[object, object, Reply]:
-        if isinstance(ask.what, Embed):
+        box = self._box(ask)
+        if box.allowed is None or isinstance(ask.what, Embed):
             return self._answer(ask, send)
-        return self._checked(ask, ask.what, send)
+        return self._checked(ask, ask.what, box, send)
 
-    async def _checked(self, ask: Ask, chat: Chat, send: Send) -> Reply:
-        watch = Watch(send, lambda name: self._box(ask).objection(name, chat))
+    async def _checked(self, ask: Ask, chat: Chat, box: Toolbox, send: Send) -> Reply:
+        watch = Watch(send, lambda name: box.objection(name, chat))
         if not chat.stream:
             reply = await self._answer(ask, send)
             watch.names(name for choice in reply.choices for name in calls(choice))

@@ -7,6 +7,7 @@ import json
 import queue
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -136,8 +137,8 @@ def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
             await out.begin([])
         raise ZeroDivisionError("a prompt")
 
-    out = Kept()
-    asyncio.run(meet(broken, cast(House, None), [], b"", out, 0.0, VOICE))
+    out, unlimited = Kept(), SimpleNamespace(keeper=SimpleNamespace(budgets=SimpleNamespace(limited=False)))
+    asyncio.run(meet(broken, cast(House, SimpleNamespace(means=unlimited)), [], b"", out, 0.0, VOICE))
     data = out.body.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
     shown = json.loads(data)
     assert (data != out.body) is begun
