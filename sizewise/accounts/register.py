@@ -16,12 +16,13 @@ from msgspec.structs import replace
 
 from sizewise.accounts import rows
 from sizewise.accounts.keys import Keys, digest, fresh
+from sizewise.accounts.roles import unknown
 from sizewise.accounts.rows import Key, Known
 from sizewise.audit.chain import Deed, Shown
 from sizewise.caller import Caller, Scope
 from sizewise.db import Work
 from sizewise.egress import DataClass
-from sizewise.errors import ConfigError, StoreFailed, UnknownPath
+from sizewise.errors import ConfigError, StoreFailed
 
 log = logging.getLogger("sizewise.accounts")
 
@@ -116,7 +117,7 @@ class Register:
         """Raises UnknownPath where the tenant has no such key."""
         found = next((key for key in await self.list(tenant) if key.id == id), None)
         if found is None:
-            raise UnknownPath(f"there is no key {id[:100]!r}", "`sizewise keys` lists them")
+            raise unknown("key", id)
         return found
 
     async def create(

@@ -60,7 +60,16 @@ def demand(caller: Caller, action: str, thing: Thing | None = None) -> None:
         return
     if thing is not None and thing.name and not sees(caller, thing):
         kind, _, id = thing.name.partition(":")
-        raise UnknownPath(f"there is no {kind} {id[:100]!r}")
+        raise unknown(kind, id)
     raise Forbidden(
         f"{caller.key!r} lacks the right `{action}`", "use a key, or sign in as somebody, that has it for this"
     )
+
+
+LISTED: Mapping[str, str] = {"key": "keys", "user": "users", "invitation": "users invitations", "budget": "budgets"}
+
+
+def unknown(kind: str, id: str) -> UnknownPath:
+    """In the same words for what is not there and for what a caller cannot see."""
+    hint = f"`sizewise {LISTED[kind]}` lists them" if kind in LISTED else ""
+    return UnknownPath(f"there is no {kind} {id[:100]!r}", hint)

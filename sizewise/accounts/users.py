@@ -25,6 +25,7 @@ from sizewise.accounts.people.rows import Invitation, Membership, Organisation, 
 from sizewise.accounts.people.standing import NONE, Standing
 from sizewise.accounts.people.throttle import Throttle
 from sizewise.accounts.register import Read, Write, deed
+from sizewise.accounts.roles import unknown
 from sizewise.accounts.rows import Known
 from sizewise.audit import rows as audit
 from sizewise.audit.chain import Deed, Shown
@@ -69,7 +70,7 @@ class Users:
         """Raises UnknownPath where the tenant has no such user."""
         found = self._keys.standing.users.get(id)
         if found is None or found.tenant != tenant:
-            raise UnknownPath(f"there is no user {id[:100]!r}")
+            raise unknown("user", id)
         return found
 
     def by_email(self, email: str, tenant: str = "") -> User | None:
@@ -122,7 +123,7 @@ class Users:
     async def withdraw(self, id: str, tenant: str, by: Caller) -> None:
         """Raises UnknownPath."""
         if all(each.id != id for each in await self.invitations(tenant)):
-            raise UnknownPath(f"there is no invitation {id[:100]!r}")
+            raise unknown("invitation", id)
         told = deed(by, tenant, "invitation.withdraw", f"invitation:{id}")
         await self._do(rows.noted(lambda c: people.withdraw(c, tenant, id, _now()), told))
 
@@ -205,7 +206,9 @@ class Users:
             old = people.user(c, invitation.email)
             if open is None or open.used is not None or (old is not None and old.disabled is not None):
                 raise Forbidden(_NOT_GOOD, _ANEW)
-            if old is not None and (old.tenant != tenant or invitation.role):
+            if old is not None and old.tenant != tenant:
+                raise Forbidden(_NOT_GOOD, _ANEW)  # whether another organisation has this address is not told
+            if old is not None and invitation.role:
                 raise Conflict("this address has an account already", "sign in with it, or be invited by another")
             if (old is None and not invitation.role) or not _still_may_give(c, invitation, old, self._keys.standing):
                 raise Forbidden(_NOT_GOOD, _ANEW)
@@ -260,6 +263,29 @@ class Users:
             return _noted(c, deed(by, tenant, "user.disable", f"user:{id}"))
 
         await self._do(work)
+
+    async def free(self, email: str, by: Caller) -> User:
+        """Whoever has this address, in whatever organisation, has it no more and is disabled: it was not theirs. Raises
+        UnknownPath, Conflict."""
+        wanted, now = address(email), _now()
+        inside: list[User] = []
+
+        def work(c: Transaction) -> Known:
+            user = people.user(c, wanted)
+            if user is None:
+                raise unknown("user", wanted)
+            if user.disabled is None:
+                _keeps_an_owner(c, user, "")
+            freed = replace(user, email=f"{user.id}@freed.invalid", password="", disabled=user.disabled or now)
+            people.put_user(c, freed)
+            people.end_sessions(c, user.tenant, user.id, now)
+            people.use_up(c, user.tenant, wanted, now)
+            people.withdraw_by(c, user.tenant, user.id, now)
+            inside.append(freed)
+            return _noted(c, deed(by, user.tenant, "user.free", f"user:{user.id}"))
+
+        await self._do(work)
+        return inside[0]
 
     async def enable(self, id: str, tenant: str, by: Caller) -> None:
         """Keys are good again, sessions are not. Raises UnknownPath."""

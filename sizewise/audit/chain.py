@@ -70,6 +70,13 @@ def broken(lines: Iterable[Line], previous: str = GENESIS, seq: int = 0) -> Brok
     return None
 
 
+def holding(lines: Iterable[Line], hash: str) -> Broken | None:
+    """Whether one of `lines` has this hash, which was the newest once."""
+    if any(line.hash == hash for line in lines):
+        return None
+    return Broken(0, f"no line has the hash {hash[:64]!r}: the trail was cut, or written anew")
+
+
 def against(lines: Iterable[Line], older: Iterable[Line]) -> Broken | None:
     """Whether `lines` still begin with `older`, an export from before; the first line that differs."""
     now = iter(lines)

@@ -10,7 +10,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.audit.chain import Deed, Line, against, broken
+from sizewise.audit.chain import Broken, Deed, Line, against, broken, holding
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import when, write_file, write_json, write_table
 from sizewise.cli.verbs import Verb, Verbs
@@ -116,11 +116,13 @@ def export(output: Path | None) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="An export from before: it must begin so.",
 )
+@click.option("--hash", "known", metavar="HASH", help="The newest hash as it was once: a line must have it.")
 @served
-def verify(file: Path | None, older: Path | None) -> int:
+def verify(file: Path | None, older: Path | None, known: str | None) -> int:
     """Whether the trail holds, or an export of it.
 
-    Exit code 1 when it does not; the first line that breaks it is named.
+    Exit code 1 when it does not; the first line that breaks it is named. A
+    running server's trail is never empty.
 
     \b
     Example: sizewise audit verify --against audit.jsonl
@@ -130,6 +132,10 @@ def verify(file: Path | None, older: Path | None) -> int:
     if found is None and older is not None:
         before = _read(older)
         found = broken(before) or against(now, before)
+    if found is None and known is not None:
+        found = holding(now, known.strip().lower())
+    if found is None and not now and file is None:
+        found = Broken(0, "the trail is empty, and a server that serves has written to it")
     if wants_json():
         shown = None if found is None else {"line": found.seq, "why": found.why}
         write_json({"holds": found is None, "lines": len(now), "hash": now[-1].hash if now else None, "broken": shown})

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import write_json, write_table
+from sizewise.cli.paper import dim, write_json, write_table
 from sizewise.cli.verbs import Verb, Verbs
 from sizewise.errors import BadRequest
 
@@ -103,6 +103,9 @@ def _count(option: str, text: str | None) -> int | str | None:
 def _show(found: list[Budget]) -> None:
     if wants_json():
         write_json(msgspec.to_builtins({"budgets": found}))
+        return
+    if not found:
+        click.echo(dim("nothing is limited yet: sizewise budgets set organisation --usd-day 5"), err=True)
         return
     write_table(
         ("SCOPE", "LIMIT", "SPENT", "RESERVED", "LEFT", "RENEWS", "FROM"),

@@ -23,6 +23,7 @@ VERBS: Mapping[str, Verb] = {
     "sign-out": Verb("sizewise.cli.users:sign_out", "End all sessions of a user."),
     "invitations": Verb("sizewise.cli.users:invitations", "Who was invited, and whether they came."),
     "withdraw": Verb("sizewise.cli.users:withdraw", "Take an invitation back."),
+    "free": Verb("sizewise.cli.users:free", "Free an address that somebody took who does not own it."),
     "found": Verb("sizewise.cli.users:found", "Found an organisation, and invite its first owner."),
 }
 
@@ -41,6 +42,7 @@ DISABLE = """mutation ($id: String!, $keys: Boolean!) { disableUser(id: $id, wit
   id email name role projects { project role } created disabled state made { id name } } }"""
 ENABLE = f"mutation ($id: String!) {{ enableUser(id: $id) {_USER} }}"
 SIGN_OUT = "mutation ($id: String!) { signOut(user: $id) { id } }"
+FREE = "mutation ($email: String!) { freeAddress(email: $email) { id } }"
 WITHDRAW = "mutation ($id: String!) { withdrawInvitation(id: $id) { id } }"
 
 
@@ -139,6 +141,10 @@ class SignedOut(Struct, rename="camel"):
     sign_out: Id
 
 
+class Freed(Struct, rename="camel"):
+    free_address: Id
+
+
 class Withdrawn(Struct, rename="camel"):
     withdraw_invitation: Id
 
@@ -159,6 +165,9 @@ def users(ctx: click.Context) -> None:
     told = _all()
     if wants_json():
         write_json(msgspec.to_builtins({"users": told}))
+        return
+    if not told:
+        click.echo(dim("nobody is here yet: sizewise users invite ada@example.com --role owner"), err=True)
         return
     write_table(
         ("ID", "E-MAIL", "NAME", "ROLE", "PROJECTS", "SINCE", "STATE"),
@@ -217,6 +226,24 @@ def found(id: str, email: str, name: str) -> None:
     """
     here = server()
     _show(here.url, asyncio.run(here.graphql(FOUND, Founded, id=id, email=email, name=name)).found_organisation)
+
+
+@click.command()
+@click.argument("email")
+@served
+def free(email: str) -> None:
+    """Free an address that somebody took who does not own it.
+
+    In whatever organisation: that user is disabled, and the address can be invited again.
+
+    \b
+    Example: sizewise users free ada@example.com
+    """
+    told = asyncio.run(server().graphql(FREE, Freed, email=email)).free_address
+    if wants_json():
+        write_json({"freed": told.id})
+    else:
+        click.echo(f"{told.id} is disabled, and the address is free")
 
 
 def _show(url: str, made: New) -> None:

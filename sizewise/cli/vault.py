@@ -50,13 +50,19 @@ class Rotated(Struct, rename="camel"):
     rotate_vault: Wrapped
 
 
-@click.group(cls=Verbs, verbs=VERBS)
-def vault() -> None:
+@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
+@served
+@click.pass_context
+def vault(ctx: click.Context) -> None:
     """The keys that seal prompts and replies: status, rotate.
 
+    Alone it shows the status.
+
     \b
-    Example: sizewise vault status
+    Example: sizewise vault
     """
+    if ctx.invoked_subcommand is None:
+        _status()
 
 
 @click.command()
@@ -67,6 +73,10 @@ def status() -> None:
     \b
     Example: sizewise vault status
     """
+    _status()
+
+
+def _status() -> None:
     found = asyncio.run(server().graphql(STATUS, Told)).vault
     if wants_json():
         write_json(msgspec.to_builtins(found))

@@ -26,6 +26,8 @@ async def set_budget(context: Context, scope: str, **amounts: int | None) -> lis
     thing = (await _things(context, {its}))[its]
     if its.startswith("key:"):  # raises for one that is not there, as for one of another project
         await context.house.means.keeper.accounts.one(its.partition(":")[2], caller.tenant)
+    if its.startswith("user:"):
+        context.house.means.keeper.users.one(its.partition(":")[2], caller.tenant)
     demand(caller, "manage_budgets", thing)
     keeper = context.house.means.keeper
     before = keeper.budgets.limit(caller.tenant, its)
@@ -52,7 +54,7 @@ async def _things(context: Context, scopes: set[str]) -> dict[str, Thing]:
         key = keys.get(name) if kind == "key" else None
         project = key.project if key is not None else name if kind == "project" else ""
         user = key.user if key is not None else name if kind == "user" else ""
-        things[scope] = Thing(tenant, project, user, f"budget:{scope}")
+        things[scope] = Thing(tenant, project, user, scope if kind in ("key", "user") else f"budget:{scope}")
     return things
 
 

@@ -68,6 +68,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "signOut": (users.sign_out, ()),
         "foundOrganisation": (users.found_organisation, ("found_organisations",)),
         "inviteOwner": (users.invite_owner, ("found_organisations",)),
+        "freeAddress": (users.free_address, ("found_organisations",)),
         "feedback": (quality.feedback, ("ask", "manage_policies")),
         "trustAgain": (quality.trust_again, ("manage_policies",)),
         "eraseRecords": (records.erase_records, ("erase_records",)),

@@ -8,7 +8,7 @@ from functools import partial
 from sizewise.accounts.actions import within
 from sizewise.accounts.people.rows import User
 from sizewise.accounts.people.standing import Standing
-from sizewise.accounts.roles import Thing, demand, sees
+from sizewise.accounts.roles import Thing, demand, sees, unknown
 from sizewise.accounts.users import OWNER
 from sizewise.caller import Caller
 from sizewise.errors import BadRequest, Conflict, Forbidden, UnknownPath, nearest
@@ -165,6 +165,12 @@ async def invite_owner(context: Context, organisation: str, email: str, days: fl
     return await _invited(context, organisation, email, OWNER, "", days)
 
 
+async def free_address(context: Context, email: str) -> Told:
+    """In whatever organisation: who took an address that is not theirs keeps nobody out by it."""
+    freed = await context.house.means.keeper.users.free(email, context.caller)
+    return {"id": freed.id}
+
+
 async def _invited(context: Context, tenant: str, email: str, role: str, project: str, days: float) -> Told:
     if not math.isfinite(days) or not 0 < days <= MOST_DAYS:
         raise BadRequest(f"an invitation cannot be good for {days!r} days", f"give up to {MOST_DAYS}", param="days")
@@ -179,7 +185,7 @@ def _one(context: Context, id: str) -> User:
     caller, standing = context.caller, _standing(context)
     found = standing.users.get(id)
     if found is None or not sees(caller, _thing(found, caller, standing)):
-        raise UnknownPath(f"there is no user {id[:100]!r}")
+        raise unknown("user", id)
     return found
 
 

@@ -254,7 +254,8 @@ def test_an_organisation_is_founded_by_the_admin_token_and_is_another_world(serv
     assert owner.send("/auth/session").status == 200
     taken = other.told(INVITE, email=owner.said["email"], role="viewer")
     assert taken.code == "", "it is not told that somebody has this address elsewhere"
-    assert Browser(server).accept(taken.data["inviteUser"]["token"]).error["code"] == "conflict"
+    refused = Browser(server).accept(taken.data["inviteUser"]["token"])
+    assert refused.error == Browser(server).accept("x" * 43).error, "nor is it told to whoever comes by the link"
 
 
 def test_every_change_stands_in_the_trail_without_a_name_or_an_address(server: Served) -> None:
@@ -522,3 +523,33 @@ def test_what_seals_every_organisation_is_rotated_by_the_first_alone(server: Ser
     assert "manage_vault" not in other.said["may"]
     for query in ("mutation { rotateVault(data: true) { wrapped } }", "{ vault { by } }"):
         assert other.told(query).code == "forbidden"
+
+
+def test_an_address_that_another_organisation_took_is_freed(server: Served) -> None:
+    other, theirs = founder(server, "squatters"), email()
+    squatter = Browser(server)
+    assert squatter.accept(invited(server, theirs, "viewer", by=other)).status == 200
+    assert Browser(server).accept(invited(server, theirs, "viewer")).status == 403
+    assert other.told("mutation($e: String!) { freeAddress(email: $e) { id } }", e=theirs).code == "forbidden"
+    assert sizewise("users", "free", theirs, home=server.home).out.startswith(squatter.user)
+    assert squatter.send("/auth/session").status == 401 and squatter.sign_in(theirs).status == 401
+    mine = Browser(server)
+    assert mine.accept(invited(server, theirs, "viewer")).status == 200 and mine.said["organisation"] == "local"
+    assert sizewise("users", "free", "nobody@example.org", home=server.home).code == 2
+
+
+def test_what_is_not_there_is_told_with_the_hint_of_what_cannot_be_seen(server: Served) -> None:
+    lead = somebody(server, email(), "admin", "shop")
+    key = told(server, KEY, name="x", may=["ask"], project="lab").data["createKey"]["key"]["id"]
+    user = somebody(server, email(), "viewer").user
+    for real, not_there, query, more in (
+        (key, "sw-nobody", REVOKE, "{}"),
+        (key, "sw-nobody", BUDGET, "key:{}"),
+        (user, "us-nobody", DISABLE, "{}"),
+        (user, "us-nobody", BUDGET, "user:{}"),
+    ):
+        name = "scope" if query is BUDGET else "id"
+        strange, unknown = (lead.told(query, **{name: more.format(id)}) for id in (real, not_there))
+        assert strange.code == unknown.code == "not_found"
+        assert (strange.message.replace(real, not_there), strange.hint) == (unknown.message, unknown.hint)
+    assert told(server, BUDGET, scope="user:us-nobody", most=1).code == "not_found"

@@ -121,3 +121,18 @@ def test_lines_from_before_there_was_a_by_still_hold() -> None:
     then = "bbcb3001f8005284ed189c8ad1a4e3f9f33e3df6e967098d02710d9951519462"
     assert linked(deed, 1, 1_700_000_000_000, "0" * 64).hash == then
     assert linked(replace(deed, by="ss-1"), 1, 1_700_000_000_000, "0" * 64).hash != then
+
+
+def test_a_trail_without_the_hash_that_was_the_newest_does_not_hold(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        fresh_key(server, "ask")
+        newest = sizewise("audit", "verify", "--json", home=tmp_path).json["hash"]
+        fresh_key(server, "ask")
+        assert sizewise("audit", "verify", "--hash", newest, home=tmp_path).code == 0
+        _anew(tmp_path)
+        assert sizewise("audit", "verify", home=tmp_path).code == 0
+        done = sizewise("audit", "verify", "--hash", newest, home=tmp_path)
+        assert done.code == 1 and "cut, or written anew" in done.out
+        by_hand(tmp_path, "DELETE FROM audit")
+        done = sizewise("audit", "verify", home=tmp_path)
+        assert done.code == 1 and "the trail is empty" in done.out

@@ -117,3 +117,11 @@ def test_a_key_that_cannot_be_is_told(server: Served, words: tuple[str, ...]) ->
 def test_a_folder_without_a_server_is_told(tmp_path: Path) -> None:
     for words in (("users",), ("audit", "list"), ("audit", "verify")):
         assert sizewise(*words, home=tmp_path).code == 3
+
+
+def test_a_newcomer_is_told_what_to_do_next(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        assert "sizewise users invite" in sizewise("users", home=tmp_path).err
+        assert "sizewise budgets set" in sizewise("budgets", home=tmp_path).err
+        assert "new ones are wrapped" in sizewise("vault", home=tmp_path).err
+        assert sizewise("budgets", "set", "user:us-nobody", "--rpm", "1", home=tmp_path).code == 2
