@@ -1,4 +1,4 @@
-"""Writes reference/settings.md and reference/sizewise.schema.json out of settings.py; knows no setting by name."""
+"""Writes reference/settings.md and reference/sizewise.schema.json out of sizewise/settings; knows no setting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sizewise.config import VARIABLES
-from sizewise.settings import File
+from sizewise.settings.file import File
 from sizewise.table import TYPES, span
 
 FOLDER = Path(__file__).parent / "reference"
@@ -18,7 +18,7 @@ KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 INTRODUCTION = """\
 # Settings
 
-*Made from `sizewise/settings.py` by `python -m docs.build`; change it there.*
+*Made from `sizewise/settings/` by `python -m docs.build`; change it there.*
 
 Sizewise reads one file, the first it finds of `--config FILE`, `SIZEWISE_CONFIG`, `./sizewise.toml` and
 `<home>/sizewise.toml`. Without a file everything is as the defaults below say. An unknown key is refused with the

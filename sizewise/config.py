@@ -1,6 +1,6 @@
 """sizewise.toml and the environment into one frozen Settings; the only reader of the environment.
 
-Knows neither what a setting is for nor who uses it: the rooms and their defaults stand in settings.py.
+Knows neither what a setting is for nor who uses it: the rooms and their defaults stand in settings/.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from platformdirs import user_cache_path, user_data_path
 from sizewise.endpoints import filled
 from sizewise.errors import ConfigError, nearest
 from sizewise.proxies import Proxies
-from sizewise.settings import File, Policy, Provider, Tls, is_reference
+from sizewise.settings.choosing import Policy
+from sizewise.settings.file import File
+from sizewise.settings.models import Provider
+from sizewise.settings.serving import Tls
+from sizewise.settings.words import is_reference
 from sizewise.table import parse, read, refuse
 
 VARIABLES = (

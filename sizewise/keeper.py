@@ -50,7 +50,8 @@ from sizewise.expiry import Expiry
 from sizewise.keyring import rows as keyring
 from sizewise.keyring.rows import DataKeys
 from sizewise.resealing import Resealing, Standing
-from sizewise.settings import Conversations, File, Idempotency, Records
+from sizewise.settings.file import File
+from sizewise.settings.keeping import Conversations, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Spent, Whole, ids
 from sizewise.vault import Vault

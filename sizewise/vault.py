@@ -1,8 +1,8 @@
 """Seals bytes before they rest on a disk and opens them again; knows no room's table and nothing of what is inside.
 
 Envelope encryption: each tenant has a data key of its own, which lies in the database wrapped by a key from outside,
-and bare in memory only. What is sealed names its data key, so that a new one can be put in front and nothing is lost; and
-it is bound to its tenant, table and row, so that nobody who can write to the database can move it to another.
+and bare in memory only. What is sealed names its data key, so that a new one can be put in front and nothing is lost;
+and it is bound to its tenant, table and row, so that nobody who can write to the database can move it to another.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from sizewise.client import Client, Timeouts
 from sizewise.config import secret
 from sizewise.egress import DataClass, origin
 from sizewise.errors import Busy, ConfigError, Forbidden, SizewiseError
-from sizewise.settings import Webhook
+from sizewise.settings.serving import Webhook
 
 log = logging.getLogger("sizewise.webhooks")
 

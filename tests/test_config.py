@@ -17,7 +17,7 @@ from sizewise import config as page
 from sizewise.config import VARIABLES, Settings, load, secret
 from sizewise.errors import ConfigError
 from sizewise.proxies import Proxies
-from sizewise.settings import File
+from sizewise.settings.file import File
 from sizewise.table import read
 
 GOOD = """

@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 from sizewise.client import Client
 from sizewise.egress import Egress, Place
 from sizewise.errors import Busy, ConfigError, EgressDenied, Forbidden
-from sizewise.settings import Told, Webhook
+from sizewise.settings.serving import Told, Webhook
 from sizewise.webhooks import TOLERANCE_S, WAITING, Hooks, Seen, sign, verify
 from tests.hooked import SECRET, Receiver, receiving
 

@@ -27,7 +27,7 @@ from sizewise.client import Client, Headers, Timeouts
 from sizewise.config import secret
 from sizewise.egress import origin
 from sizewise.errors import ConfigError, SignInRefused, UnknownPath, nearest
-from sizewise.settings import Oidc
+from sizewise.settings.people import Oidc
 
 log = logging.getLogger("sizewise.accounts")
 

@@ -23,7 +23,7 @@ from sizewise.audit.chain import Deed
 from sizewise.caller import Caller
 from sizewise.db import Work
 from sizewise.errors import Forbidden, SizewiseError, UnknownPath
-from sizewise.settings import NAME
+from sizewise.settings.words import NAME
 
 log = logging.getLogger("sizewise.accounts")
 

@@ -23,8 +23,8 @@ from sizewise.caller import Caller
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed
 from sizewise.errors import SizewiseError, StoreFailed
-from sizewise.settings import Budgets as Rules
-from sizewise.settings import Limits as Said
+from sizewise.settings.spending import Budgets as Rules
+from sizewise.settings.spending import Limits as Said
 
 log = logging.getLogger("sizewise.budgets")
 

@@ -12,7 +12,7 @@ from sizewise.budgets.slices import Short, Slices
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed
 from sizewise.errors import Busy, OverBudget, SizewiseError
-from sizewise.settings import Budgets as Rules
+from sizewise.settings.spending import Budgets as Rules
 
 LEAST = 16
 """Tokens; an answer that could not even have so many is not asked for."""

@@ -11,8 +11,8 @@ from msgspec import Struct
 from sizewise.caller import Caller
 from sizewise.errors import BadRequest
 from sizewise.money import DAY_S, PICO, dollars
-from sizewise.settings import Limits as Said
-from sizewise.settings import scope as spelt
+from sizewise.settings.spending import Limits as Said
+from sizewise.settings.spending import scope as spelt
 
 Unit = Literal["requests/minute", "tokens/minute", "usd/day", "usd/month"]
 UNITS: tuple[Unit, ...] = ("requests/minute", "tokens/minute", "usd/day", "usd/month")

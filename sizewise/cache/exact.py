@@ -21,7 +21,7 @@ from sizewise.chat import Chat, Embed, Reply
 from sizewise.guards.leakage import canaries
 from sizewise.guards.outgoing import leaks
 from sizewise.routing.names import Plan
-from sizewise.settings import ExactCache
+from sizewise.settings.keeping import ExactCache
 from sizewise.told import Word, gathered
 
 WHOLE = frozenset({"stop", "tool_calls", "function_call"})

@@ -23,7 +23,8 @@ from sizewise.catalog.prices import PATH as PRICES
 from sizewise.catalog.prices import prices
 from sizewise.errors import nearest
 from sizewise.money import Price
-from sizewise.settings import Modality, Rates
+from sizewise.settings.models import Rates
+from sizewise.settings.words import Modality
 from sizewise.table import Types, parse, read, refuse, setting
 
 FOLDER = Path(__file__).with_name("models")

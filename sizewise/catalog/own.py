@@ -15,7 +15,8 @@ from sizewise.catalog import gguf
 from sizewise.catalog.lock import alone
 from sizewise.catalog.read import LOCAL, Row, embedded, own
 from sizewise.errors import BadRequest, Conflict, Outside, UnknownModel, nearest
-from sizewise.settings import Facts, name
+from sizewise.settings.models import Facts
+from sizewise.settings.words import name
 
 HEAD = (
     "# Your own models, written by `sizewise models add` and `sizewise models remove`. The files stay where they lie.\n"

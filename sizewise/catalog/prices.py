@@ -14,7 +14,7 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 from sizewise.money import Price, Window
-from sizewise.settings import Rates
+from sizewise.settings.models import Rates
 from sizewise.table import read, refuse, setting
 
 PATH = Path(__file__).with_name("prices.toml")

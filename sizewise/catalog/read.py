@@ -13,7 +13,7 @@ from sizewise.catalog.prices import prices
 from sizewise.config import Settings
 from sizewise.errors import UnknownModel, nearest
 from sizewise.money import FREE, UNKNOWN
-from sizewise.settings import Facts, Provider
+from sizewise.settings.models import Facts, Provider
 from sizewise.table import parse, read, refuse
 
 LOCAL = "local"

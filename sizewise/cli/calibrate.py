@@ -27,7 +27,7 @@ from sizewise.evals.folder import read
 from sizewise.evals.plane import Dot, drawn
 from sizewise.money import Price
 from sizewise.routing.promise import Promise
-from sizewise.settings import NAME
+from sizewise.settings.words import NAME
 
 if TYPE_CHECKING:
     from sizewise.evals.calibrate import Calibration, Tried

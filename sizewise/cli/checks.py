@@ -27,7 +27,7 @@ from sizewise.errors import ConfigError, SizewiseError
 from sizewise.keyring import rows as keyring
 from sizewise.keyring.rows import DataKeys
 from sizewise.providers.runtime import ADD, Runtime, fitted, refuse_too_big
-from sizewise.settings import is_reference
+from sizewise.settings.words import is_reference
 from sizewise.telemetry import rows as telemetry
 from sizewise.vault import Vault
 

@@ -21,7 +21,7 @@ from sizewise.evals.cases import Tried, tried
 from sizewise.guards.post import Post
 from sizewise.house import choices, terms
 from sizewise.kinds import Once
-from sizewise.settings import Case
+from sizewise.settings.choosing import Case
 
 VERBS: Mapping[str, Verb] = {
     "test": Verb("sizewise.cli.policy:test", "Run the policies' own tests; ends with 1 when one fails."),

@@ -27,7 +27,7 @@ from sizewise.money import UNKNOWN, Price, dollars
 from sizewise.routing.policies.fixed import Fixed
 from sizewise.routing.policies.promised import Promised
 from sizewise.routing.policy import Policy, Question, Verdict
-from sizewise.settings import Policy as Wanted
+from sizewise.settings.choosing import Policy as Wanted
 
 
 @click.command("replay")

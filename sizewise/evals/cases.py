@@ -14,7 +14,7 @@ from sizewise.errors import SizewiseError
 from sizewise.routing.explain import Decision, explain
 from sizewise.routing.names import Names
 from sizewise.routing.terms import Terms
-from sizewise.settings import Case
+from sizewise.settings.choosing import Case
 
 NOBODY = "0" * 32
 """The trace of a question that is not asked."""

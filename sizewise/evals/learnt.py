@@ -18,7 +18,7 @@ from sizewise.routing.foresight import Foresight
 from sizewise.routing.policies.promised import Promised
 from sizewise.routing.policy import Judging, Policy
 from sizewise.routing.weighed import Mind, Weighed
-from sizewise.settings import Policy as Wanted
+from sizewise.settings.choosing import Policy as Wanted
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from sizewise.evals.purse import Purse
 from sizewise.evals.rows import Sample
 from sizewise.evals.watch import Watch, Watched
 from sizewise.routing.witness import Answered, Witnessed
-from sizewise.settings import Shadow as Wanted
+from sizewise.settings.choosing import Shadow as Wanted
 from sizewise.telemetry.metrics import Metrics
 
 log = logging.getLogger("sizewise.evals")

@@ -14,7 +14,7 @@ from sizewise.gateway.exchange import Knock, Out, traced
 from sizewise.gateway.signin import PRIVATE, set_cookie
 from sizewise.gateway.signin_page import SAFE, said
 from sizewise.house import House
-from sizewise.settings import Oidc
+from sizewise.settings.people import Oidc
 
 log = logging.getLogger("sizewise.gateway")
 

@@ -21,7 +21,7 @@ from sizewise.caller import Caller
 from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError
 from sizewise.graphql.context import Context, Live, Reload
 from sizewise.house import House
-from sizewise.settings import Server
+from sizewise.settings.serving import Server
 
 Shown = Mapping[str, object]
 

@@ -16,7 +16,7 @@ from sizewise.egress import DataClass, strictest
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
-from sizewise.settings import NAME
+from sizewise.settings.words import NAME
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000

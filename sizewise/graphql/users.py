@@ -15,7 +15,7 @@ from sizewise.errors import BadRequest, Conflict, Forbidden, UnknownPath, neares
 from sizewise.graphql.context import Context
 from sizewise.graphql.keys import made_by, project_named, thing, told_key
 from sizewise.graphql.told import Told
-from sizewise.settings import NAME
+from sizewise.settings.words import NAME
 
 MOST_DAYS = 90
 

@@ -21,7 +21,8 @@ from sizewise.guards.toolbox import NAME as TOOLS
 from sizewise.guards.toolbox import Boxed, Toolbox
 from sizewise.guards.untrusted import canary, canary_of
 from sizewise.kinds import Once, names
-from sizewise.settings import Guards, Policy
+from sizewise.settings.choosing import Policy
+from sizewise.settings.guarding import Guards
 
 
 class Planned(Protocol):

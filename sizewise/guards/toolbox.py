@@ -216,7 +216,7 @@ def _renumbered(untold: list[str], fits: dict[str, list[bool]]) -> list[str]:
 
 
 class Boxed:
-    """An Answerer around an Answerer. Where there is a list, models call what is on it and was offered, nothing else."""
+    """An Answerer around an Answerer. Where there is a list, models call only what is on it and was offered."""
 
     def __init__(self, answer: Answerer, box: Callable[[Ask], Toolbox]) -> None:
         self._answer = answer

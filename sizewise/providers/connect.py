@@ -24,9 +24,10 @@ from sizewise.providers.runtime import Runtime
 from sizewise.providers.slots import Queued, Slots
 from sizewise.providers.wires.bent import bent
 from sizewise.providers.wires.wire import Wire, bearer
-from sizewise.settings import Provider, is_reference
-from sizewise.settings import Replica as Row
-from sizewise.settings import Timeouts as Deadlines
+from sizewise.settings.models import Provider
+from sizewise.settings.models import Replica as Row
+from sizewise.settings.models import Timeouts as Deadlines
+from sizewise.settings.words import is_reference
 
 Objection = Callable[[], str]
 """Why a model should not be asked now, in words; empty when it is well."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from sizewise.endpoints import VARIABLES, Row, variables
-from sizewise.settings import auth, name, reference, url
+from sizewise.settings.words import auth, name, reference, url
 
 VALUES: Mapping[str, str] = MappingProxyType({"account": "acc-1", "region": "eu-central-1", "resource": "res-1"})
 """What stands in the braces of an address while it is looked at."""

@@ -15,8 +15,8 @@ from sizewise.chat import Embed
 from sizewise.errors import BadRequest, Busy, OverBudget, StoreFailed
 from sizewise.money import FREE, PICO, UNKNOWN, Price, dollars
 from sizewise.providers.echo import echo_card
-from sizewise.settings import Budgets as Rules
-from sizewise.settings import Limits as Said
+from sizewise.settings.spending import Budgets as Rules
+from sizewise.settings.spending import Limits as Said
 from tests.budgets.purses import ANNA, MODEL, NOON, READ, SAID, Shop, chat, held, worst
 
 DAY: Key = ("local", "project:shop", "usd/day")

@@ -24,7 +24,7 @@ from sizewise.routing.names import Names
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policies.cheapest import Cheapest
 from sizewise.routing.policy import Policy
-from sizewise.settings import ExactCache
+from sizewise.settings.keeping import ExactCache
 from tests.cache.patient import Patient, settings
 from tests.gateway.doors import CHAT, booked, frames, words
 from tests.served import Answer, Served, serving, until

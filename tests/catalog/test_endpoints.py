@@ -13,7 +13,7 @@ from sizewise.config import Settings, load
 from sizewise.endpoints import VARIABLES, rows, variables
 from sizewise.errors import ConfigError
 from sizewise.kinds import names
-from sizewise.settings import Provider
+from sizewise.settings.models import Provider
 from sizewise.testing.kit_rows import mistakes
 
 ROWS = rows()

@@ -76,7 +76,7 @@ def test_a_row_put_under_another_tenant_or_project_does_not_open(tmp_path: Path)
     with database.write() as connection:
         connection.execute(update(RESPONSES).values(tenant="thief"))
     database.close()
-    with Keeper(tmp_path) as keeper, pytest.raises(StoreFailed, match="is another's|changed or moved"):
+    with Keeper(tmp_path) as keeper, pytest.raises(StoreFailed, match=r"is another's|changed or moved"):
         asyncio.run(keeper.response("resp_1", "thief", "web"))
 
 

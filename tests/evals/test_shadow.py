@@ -28,7 +28,7 @@ from sizewise.routing.promise import Promise
 from sizewise.routing.route import Routed, well
 from sizewise.routing.sessions import Sessions
 from sizewise.routing.terms import Terms
-from sizewise.settings import Shadow as Wanted
+from sizewise.settings.choosing import Shadow as Wanted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
 from tests.routing.asking import JUDGES, Client, asking, chat, embed, until

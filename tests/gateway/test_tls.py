@@ -18,7 +18,7 @@ import pytest
 from sizewise.config import load
 from sizewise.errors import ConfigError
 from sizewise.gateway.tls import Certificates
-from sizewise.settings import Tls
+from sizewise.settings.serving import Tls
 from tests.certified import Authority, Pair
 from tests.cli.terminal import sizewise
 from tests.served import ECHO, Served, serving, until

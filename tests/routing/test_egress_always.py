@@ -34,8 +34,8 @@ from sizewise.routing.policy import Attempt, Field, Policy, Question, Route, rac
 from sizewise.routing.route import Routed, well
 from sizewise.routing.sessions import Sessions
 from sizewise.routing.terms import Rule, Terms
-from sizewise.settings import ExactCache
-from sizewise.settings import Shadow as Wanted
+from sizewise.settings.choosing import Shadow as Wanted
+from sizewise.settings.keeping import ExactCache
 from sizewise.telemetry.metrics import Metrics
 from tests.routing.asking import JUDGES, Client, Plays, agreeing, asking, chat, embed
 

@@ -21,7 +21,7 @@ from sizewise.config import VARIABLES, load
 from sizewise.errors import ConfigError
 from sizewise.evals.learnt import policy
 from sizewise.kinds import Once
-from sizewise.settings import File
+from sizewise.settings.file import File
 from tests.walls.source import ROOT, committed
 
 DOCS = ROOT / "docs"

@@ -23,7 +23,7 @@ AT_HOME = ("sizewise/providers/", "sizewise/catalog/", "sizewise/testing/")
 
 SPOKEN: Mapping[tuple[str, str], str] = {
     ("sizewise/cards.py", "openai"): "the default of `wire`: a protocol, declared in pyproject.toml",
-    ("sizewise/settings.py", "openai"): "the default of `wire`",
+    ("sizewise/settings/models.py", "openai"): "the default of `wire`",
     ("sizewise/guards/secrets.py", "xai"): "the beginning of a key, which is what is looked for",
     ("sizewise/gateway/openapi.py", "openai"): "says which API an operation is; decides nothing",
     ("sizewise/gateway/openapi.py", "anthropic"): "the same",

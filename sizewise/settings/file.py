@@ -1,0 +1,55 @@
+"""All of sizewise.toml, every table with the room it is for; docs and JSON Schema are made from here."""
+# ruff: noqa: RUF009 - `setting` makes a field, it is not a default computed once by mistake
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from sizewise.egress import Place
+from sizewise.settings.choosing import Policy, Project, Reach, Router, Shadow, Sizes
+from sizewise.settings.guarding import Guards
+from sizewise.settings.keeping import Conversations, ExactCache, Idempotency, Records, Store, Vault
+from sizewise.settings.models import Facts, Local, Provider
+from sizewise.settings.people import Oidc, Role, Sessions
+from sizewise.settings.serving import Network, Server, Webhook
+from sizewise.settings.spending import Budgets, Limits, scope
+from sizewise.settings.words import model_name, name
+from sizewise.table import setting
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """All of sizewise.toml. Every table and every key may be left out."""
+
+    server: Server = setting(Server(), "")
+    router: Router = setting(Router(), "")
+    reach: Reach = setting(Reach(), "")
+    policies: Mapping[str, Policy] = setting(MappingProxyType({"default": Policy()}), "", keys=name)
+    projects: Mapping[str, Project] = setting(MappingProxyType({}), "", keys=name)
+    providers: Mapping[str, Provider] = setting(MappingProxyType({}), "", keys=name)
+    models: Mapping[str, Facts] = setting(MappingProxyType({}), "", keys=model_name)
+    sizes: Sizes = setting(Sizes(), "")
+    local: Local = setting(Local(), "")
+    records: Records = setting(Records(), "")
+    conversations: Conversations = setting(Conversations(), "")
+    idempotency: Idempotency = setting(Idempotency(), "")
+    exact_cache: ExactCache = setting(ExactCache(), "")
+    shadow: Shadow = setting(Shadow(), "")
+    guards: Guards = setting(Guards(), "")
+    roles: Mapping[str, Role] = setting(MappingProxyType({}), "", keys=name)
+    sessions: Sessions = setting(Sessions(), "")
+    oidc: Mapping[str, Oidc] = setting(MappingProxyType({}), "", keys=name)
+    vault: Vault = setting(Vault(), "")
+    limits: Mapping[str, Limits] = setting(MappingProxyType({}), "", keys=scope)
+    budgets: Budgets = setting(Budgets(), "")
+    store: Store = setting(Store(), "")
+    webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
+    network: Network = setting(Network(), "")
+
+    @property
+    def beside(self) -> list[tuple[str, Place]]:
+        """What is reached beside providers of models, and where it runs."""
+        hooks = [(hook.url, hook.place) for hook in self.webhooks.values()]
+        return hooks + [(url, row.place) for row in self.oidc.values() for url in (row.issuer, *row.origins)]
