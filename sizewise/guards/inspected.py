@@ -79,7 +79,7 @@ def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
     counts: Counts = Counter()
     seen: dict[str, list[Finding]] = {}
     active = rules.active
-    for text in words(ask.what):
+    for text in words(ask.what) if active else ():
         hidden: list[Finding] = []
         for name, guard in active:
             found = guard(text)
