@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from sizewise.answer import Answerer, Ask, Done, Fence, Found, Guarded, Send, Wishes
@@ -21,7 +21,7 @@ from sizewise.guards.guard import Finding, Guard, Sighted
 from sizewise.guards.leakage import Leakage
 from sizewise.guards.masks import ORIGIN, PLAIN, Looked
 from sizewise.guards.outgoing import Outgoing, cleared, leaks
-from sizewise.guards.texts import read, texts
+from sizewise.guards.texts import OPENING, SHORTEST, read, texts
 from sizewise.guards.toolbox import Toolbox
 from sizewise.guards.untrusted import origins
 
@@ -66,12 +66,27 @@ def words(what: Chat | Embed) -> Iterator[str]:
     for name, raw in fields.items():
         if name in PLAIN:
             continue
+        if name == "messages" and seen is None and isinstance(what, Chat) and bare(what, raw):
+            yield from (message.text for message in what.messages)
+            continue
         for text in texts(read(raw, name), name):
             if seen is None:
                 yield text
             elif text not in seen:
                 seen.add(text)
                 yield text
+
+
+def bare(chat: Chat, raw: Raw) -> bool:
+    """Whether its messages are a role and a text each, and nothing else: then these need not be gone through again.
+
+    A message that is no more has four strings, and so eight quotation marks.
+    """
+    for message in chat.messages:
+        said = message.content
+        if not isinstance(said, str) or len(said) < SHORTEST or said[0] in OPENING:
+            return False
+    return bytes(raw).count(b'"') == 8 * len(chat.messages)
 
 
 def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,12 +11,15 @@ from hypothesis import strategies as st
 
 from sizewise.answer import Ask
 from sizewise.caller import Caller
+from sizewise.errors import SizewiseError
 from sizewise.guards import hidden, pii, secrets
 from sizewise.guards.guard import Finding, Guard
 from sizewise.guards.injection_words import WORD, words
 from sizewise.guards.inspected import Rules, look
+from sizewise.guards.inspected import words as request_words
 from sizewise.guards.long_words import long_words
 from sizewise.guards.masked import Masking
+from sizewise.guards.texts import read, texts
 from sizewise.providers.wires.openai_bodies import read_request
 
 few = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
@@ -95,3 +99,27 @@ def test_a_request_that_was_looked_at_is_not_looked_at_again_by_its_attempts() -
     assert b"<EMAIL_1>" in bytes(there.fields["messages"])
     assert back is not None
     assert back.values == {"EMAIL_1": "jane@example.com"}
+
+
+PARTS = st.sampled_from(["words", "a@b.co", '"', "\\", "{", '{"a": "b c d"}', "[1]", "é", "\n", " "])
+SAID = st.lists(PARTS, max_size=4).map("".join)
+MESSAGE = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["user", "system", "assistant"]),
+        "content": SAID | st.none() | st.just([{"type": "text", "text": "in parts"}]),
+    },
+    optional={"name": SAID, "weight": st.just(4111111111111111), "refusal": st.none(), "odd key": SAID},
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(MESSAGE, min_size=1, max_size=4), st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]))
+def test_messages_that_are_no_more_than_texts_are_read_as_such_and_no_others(
+    messages: list[dict[str, object]], separators: tuple[str, str]
+) -> None:
+    body = json.dumps({"model": "m", "messages": messages}, separators=separators, ensure_ascii=False).encode()
+    try:
+        what, _ = read_request(body)
+    except SizewiseError:
+        return  # no request at all
+    assert list(request_words(what)) == list(texts(read(what.fields["messages"], "messages"), "messages"))
