@@ -132,11 +132,23 @@ async def run(argv: Sequence[str], timeout: float) -> Done:
     except TimeoutError as why:
         raise Outside(f"{' '.join(argv)!r} took longer than {timeout:g} s", "Try again; check the network.") from why
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await _ended(process)
     return Done(process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kills what still runs. asyncio's `wait` waits for the pipes too, and one that is full is read by nobody: so the
+    rest is read, but for no longer than a second, for a grandchild may hold it open."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            for pipe in filter(None, (process.stdout, process.stderr)):
+                while await pipe.read(65_536):
+                    pass
+            await process.wait()
 
 
 async def talk(argv: Sequence[str], said: bytes, timeout: float, most: int) -> Done:
@@ -168,10 +180,7 @@ async def talk(argv: Sequence[str], said: bytes, timeout: float, most: int) -> D
     except TimeoutError as why:
         raise Outside(f"{argv[0]!r} took longer than {timeout:g} s", "see what it waits for") from why
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await _ended(process)
     return Done(code, out.decode("utf-8", "replace"), "")
 
 

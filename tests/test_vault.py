@@ -17,6 +17,7 @@ from hypothesis import strategies as some
 from sizewise.db import Database, connect, file
 from sizewise.errors import ConfigError, StoreFailed, VaultLocked
 from sizewise.keyring import rows
+from sizewise.keyring.command import Command
 from sizewise.keyring.local import Ring
 from sizewise.keyring.rows import BLOCK, MOST, DataKeys
 from sizewise.vault import DIRECT, Vault
@@ -333,6 +334,14 @@ def test_a_key_service_that_does_not_answer_well_fails_closed(
     with pytest.raises(VaultLocked, match=words) as refused:
         its.seal(CANARY, *PLACE)
     assert words in its.trouble and "hunter2" not in refused.value.message + refused.value.hint
+
+
+def test_a_key_service_that_never_stops_talking_is_stopped(vault: Opens, tmp_path: Path) -> None:
+    """A pipe that was full when its program was killed was waited for without end, one time in some."""
+    talker = service(tmp_path, "#!/bin/sh\n(yes & yes & yes & yes) 2>/dev/null\n")
+    for _ in range(20):
+        with pytest.raises(VaultLocked, match="more than 16384 bytes"):
+            Command(f"'{talker}'").wrap(b"x" * 32)
 
 
 def test_a_key_service_that_is_slow_is_not_waited_for_by_everybody(
