@@ -119,6 +119,9 @@ class Raw:
             await self.turn(peer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except RuntimeError as why:  # uvloop's, where a client has hung up in mid-write
+            if not peer.writer.is_closing():
+                self._broken.append(why)
         except Exception as why:  # a mistake of the test, shown when it ends
             self._broken.append(why)
         finally:
