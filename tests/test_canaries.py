@@ -6,18 +6,14 @@ trace ids, counts and decisions, and the two files that are keys themselves, adm
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import queue
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sizewise.testing.upstream import Upstream
 from tests.accounts.people import INVITE, Browser
+from tests.gateway.doors import misbehaving
 from tests.graphql.asking import told
 from tests.hooked import receiving
 from tests.served import Served, serving, until
@@ -114,24 +110,6 @@ def found(home: Path, canaries: dict[str, str]) -> list[str]:
     ]
 
 
-@contextmanager
-def upstream() -> Iterator[str]:
-    ends, url = threading.Event(), queue.Queue[str]()
-
-    async def serve() -> None:
-        async with Upstream() as up:
-            url.put(up.url)
-            await asyncio.to_thread(ends.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        yield url.get(timeout=10)
-    finally:
-        ends.set()
-        thread.join()
-
-
 def chat(server: Served, words: str, model: str = "echo/small", **more: Any) -> Any:
     return server.chat(model, words, **more)
 
@@ -226,9 +204,9 @@ def left(server: Served, words: str) -> None:
 def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
     assert len(CANARY) >= 20
     home = tmp_path / "home"
-    with upstream() as url, receiving() as hook:
+    with misbehaving() as up, receiving() as hook:
         secrets = {"UP_KEY": CANARY["provider-key"], "UP_HEADER": CANARY["provider-header"], "HOOK": HOOK}
-        with serving(home, CONFIG.format(url=url, hook=hook.url), key=KEY, **secrets) as server:
+        with serving(home, CONFIG.format(url=up.url, hook=hook.url), key=KEY, **secrets) as server:
             name = "mutation($n: String!) { createKey(name: $n) { text } }"
             text = told(server, name, n=IN_THE_CLEAR).data["createKey"]["text"]
             person, invited = signed_in(server)

@@ -6,19 +6,17 @@ project and its policy say. Started by test_capture.py, in a network namespace o
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sizewise.testing.upstream import Upstream
 from tests.capture.wire import Capture, Wire, everywhere_is_here, mentions
+from tests.gateway.doors import beside
 from tests.served import Served, serving, until
 
 PORT = 9001
@@ -156,28 +154,8 @@ def made_keys(server: Served) -> dict[str, str]:
     return made
 
 
-@contextmanager
-def world() -> Iterator[None]:
-    """Somebody answers at every address of the world."""
-    ready, over = threading.Event(), threading.Event()
-
-    async def answers() -> None:
-        async with Upstream(PORT, "0.0.0.0"):
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(answers()), daemon=True)
-    thread.start()
-    assert ready.wait(5)
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(5)
-
-
 def used(home: Path) -> tuple[list[Asked], Capture]:
-    with world(), Wire() as wire:
+    with beside(lambda: Upstream(PORT, "0.0.0.0")), Wire() as wire:  # somebody answers at every address
         with serving(home, config()) as server:
             keys = made_keys(server)
             asked = list(scenes())

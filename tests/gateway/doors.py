@@ -9,7 +9,7 @@ import queue
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -96,13 +96,13 @@ Double = TypeVar("Double", bound=Upstream)
 
 
 @contextlib.contextmanager
-def beside(kind: type[Double]) -> Iterator[Double]:
+def beside(make: Callable[[], Double]) -> Iterator[Double]:
     """A double, in an event loop of its own."""
     ready: queue.Queue[tuple[Double, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
     async def serve() -> None:
         over = asyncio.Event()
-        async with kind() as upstream:
+        async with make() as upstream:
             ready.put((upstream, asyncio.get_running_loop(), over))
             await over.wait()
 

@@ -77,26 +77,8 @@ guards = {{leakage = "mask"}}
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[Mirror]:
-    with beside(Mirror) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
 def far() -> Iterator[Mirror]:
     with beside(Mirror) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def claude() -> Iterator[Anthropic]:
-    with beside(Anthropic) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def responses() -> Iterator[Responses]:
-    with beside(Responses) as up:
         yield up
 
 

@@ -77,21 +77,9 @@ guards = {{leakage = "mask"}}
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[Mirror]:
-    with beside(Mirror) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
 def near() -> Iterator[Mirror]:
     """At an address of its own: one address is as far away as the furthest that is said of it."""
     with beside(Mirror) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def claude() -> Iterator[Anthropic]:
-    with beside(Anthropic) as up:
         yield up
 
 

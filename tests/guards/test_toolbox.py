@@ -11,7 +11,6 @@ import pytest
 from sizewise.testing.anthropic import Anthropic
 from sizewise.testing.mirror import Mirror
 from sizewise.testing.responses import Responses
-from tests.gateway.doors import beside
 from tests.graphql.asking import told
 from tests.served import Answer, Served, serving
 
@@ -55,24 +54,6 @@ kind = "fixed"
 models = ["near/mirror"]
 tools = ["*"]
 """
-
-
-@pytest.fixture(scope="module")
-def mirror() -> Iterator[Mirror]:
-    with beside(Mirror) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def claude() -> Iterator[Anthropic]:
-    with beside(Anthropic) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def responses() -> Iterator[Responses]:
-    with beside(Responses) as up:
-        yield up
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,7 @@ Each was open once, on the day accounts were built; each is tried here from outs
 
 from __future__ import annotations
 
-import asyncio
 import json
-import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 
 from sizewise.testing.mirror import Mirror
+from tests.gateway.doors import beside
 from tests.graphql.asking import admin, told
 from tests.served import Served, serving
 
@@ -40,18 +39,8 @@ HEADERS = {"header": {"x_sizewise_data_class": "confidential"}, "offline": {"x_s
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Mirror]:
-    over, ready = threading.Event(), queue.Queue[Mirror]()
-
-    async def serve() -> None:
-        async with Mirror() as up:
-            ready.put(up)
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    yield ready.get(timeout=10)
-    over.set()
-    thread.join()
+    with beside(Mirror) as up:
+        yield up
 
 
 @pytest.fixture(scope="module")
