@@ -50,7 +50,7 @@ FORMS: tuple[Form, ...] = (
     _form("KEY", "sk-", rf"{B}sk-(?:[a-z]+(?:[0-9]*-))*[A-Za-z0-9_\-]{{20,250}}"),
     _form("KEY", "sw-", rf"{B}sw-[A-Za-z0-9_\-]{{20,200}}"),
     _form("KEY", "AIza", rf"{B}AIza[A-Za-z0-9_\-]{{35}}(?![A-Za-z0-9_\-])"),
-    _form("KEY", "gsk_ hf_ r8_ xai- pplx- co_ fw_ tgp_v1_", rf"{B}(?:gsk|hf|r8|fw|co)_[A-Za-z0-9]{{20,80}}{E}"),
+    _form("KEY", "gsk_ hf_ r8_ co_ fw_", rf"{B}(?:gsk|hf|r8|fw|co)_[A-Za-z0-9]{{20,80}}{E}"),
     _form("KEY", "xai- pplx- tgp_v1_", rf"{B}(?:xai-|pplx-|tgp_v1_)[A-Za-z0-9_\-]{{32,100}}"),
     # ---- clouds
     _form(
