@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ _FIELDS = "scope unit limit spent reserved left renews source"
 LIST = f"{{ budgets {{ {_FIELDS} }} }}"
 SET = f"mutation ($scope: String!%s) {{ setBudget(scope: $scope%s) {{ {_FIELDS} }} }}"
 NONE = "none"
+DOLLARS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12})?")
 
 
 class Budget(Struct):
@@ -79,7 +81,7 @@ def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_
     Example: sizewise budgets set project:shop --usd-day 5 --rpm 600
     """
     said = {"requestsMinute": _count("rpm", rpm), "tokensMinute": _count("tpm", tpm)}
-    said |= {"usdDay": usd_day, "usdMonth": usd_month}
+    said |= {"usdDay": _dollars(usd_day), "usdMonth": _dollars(usd_month)}
     given = {name: value for name, value in said.items() if value is not None}
     if not given:
         raise BadRequest("no limit was said", "say --rpm, --tpm, --usd-day or --usd-month, each a number or `none`")
@@ -90,6 +92,12 @@ def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_
     )
     variables = {name: None if value == NONE else value for name, value in given.items()}
     _show(asyncio.run(server().graphql(query, Told, scope=scope, **variables)).set_budget)
+
+
+def _dollars(text: str | None) -> str | None:
+    if text is None or text == NONE or DOLLARS.fullmatch(text):
+        return text
+    raise BadRequest(f"{text[:50]!r} is no amount of dollars", "write it as 0.25; `none` takes the limit away")
 
 
 def _count(option: str, text: str | None) -> int | str | None:

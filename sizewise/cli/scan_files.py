@@ -59,7 +59,7 @@ class Read(Struct, frozen=True):
 def read(paths: Sequence[Path]) -> list[Read]:
     """Raises BadRequest, naming file and line, for what cannot be read whole: nothing is scanned in half."""
     files = [file for path in paths for file in _files(path)]
-    size = sum(_size(file) for file in files)
+    size = sum(_size(file) for file in files)  # which says so where a file is not there
     if size > MOST:
         raise BadRequest(f"{size:,} bytes are too many to scan at once", f"scan {MOST:,} at a time")
     return [each for file in files for each in _READERS[file.suffix.lower()](file)]
@@ -71,7 +71,7 @@ def _files(path: Path) -> Iterator[Path]:
         if not some:
             raise BadRequest(f"there is nothing to scan in {str(path)!r}", f"it reads {', '.join(ENDINGS)}")
         yield from (file for file in some if not file.is_symlink())
-    elif path.suffix.lower() not in ENDINGS:
+    elif path.exists() and path.suffix.lower() not in ENDINGS:
         raise BadRequest(f"{str(path)!r} cannot be scanned", f"it reads {', '.join(ENDINGS)}")
     else:
         yield path

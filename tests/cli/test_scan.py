@@ -198,3 +198,8 @@ def test_every_cell_of_a_table_is_in_what_is_scanned(cells: list[list[str]]) -> 
         for (one, other), row in zip(cells, read([file]), strict=True):
             assert one in row.passage.text and other in row.passage.text
             assert json.loads(bytes(row.row)) == {"text": one, "other": other}
+
+
+def test_what_is_not_there_is_said_to_be_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="nowhere': No such file or directory"):
+        read([tmp_path / "nowhere"])

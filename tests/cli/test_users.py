@@ -125,3 +125,5 @@ def test_a_newcomer_is_told_what_to_do_next(tmp_path: Path) -> None:
         assert "sizewise budgets set" in sizewise("budgets", home=tmp_path).err
         assert "new ones are wrapped" in sizewise("vault", home=tmp_path).err
         assert sizewise("budgets", "set", "user:us-nobody", "--rpm", "1", home=tmp_path).code == 2
+        refused = sizewise("budgets", "set", "project:shop", "--usd-day", "-5", home=tmp_path)
+        assert refused.code == 2 and "'-5' is no amount of dollars" in refused.err and "0.25" in refused.hint
