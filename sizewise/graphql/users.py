@@ -88,7 +88,10 @@ async def invite_user(
         _demand_above(context, there)
         role, project = "", ""
     elif role is None:
-        raise UnknownPath(f"there is no user {email[:254]!r}", f"to invite somebody new, name a role: sizewise users invite {email[:254]} --role developer")
+        raise UnknownPath(
+            f"there is no user {email[:254]!r}",
+            f"to invite somebody new, name a role: sizewise users invite {email[:254]} --role developer",
+        )
     else:
         _demand_may_give(context, role, _named(project))
     return await _invited(context, caller.tenant, email, role, _named(project), days)
