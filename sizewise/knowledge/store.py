@@ -172,7 +172,7 @@ class Store(Protocol):
     """Where bases live. A member of the kind `stores`; called with the Ground that it may stand on."""
 
     async def open(self, base: Base, dimension: int) -> Shelf:
-        """Made where there is none. Raises Conflict where there is one of another dimension; StoreFailed, ConfigError."""
+        """Made where there is none. Raises Conflict where one of another dimension is, StoreFailed, ConfigError."""
         ...
 
     async def remove(self, base: Base) -> None:
