@@ -11,6 +11,7 @@ from tests.walls.source import Source, dotted, planted, sources, stands
 
 PLACES: Mapping[str, int] = {
     "sizewise/gateway/exchange.py": 1,  # the HTTP door: an unforeseen fault is a 500, never a traceback
+    "sizewise/tools/function.py": 1,  # a function that others wrote: whatever it raises is that tool's failure
 }
 """File -> how many catch-alls it may hold. The engine step and the telemetry export will be the next two."""
 

@@ -1,0 +1,153 @@
+"""Typed functions as tools: what a model is shown, what it may send, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta, Struct
+
+from sizewise.caller import Caller
+from sizewise.chat import Function, ToolCall
+from sizewise.errors import BadRequest, ConfigError, EgressDenied
+from sizewise.tools.function import Functions, function
+from sizewise.tools.tool import Call, Result, Shelf, Tool, arguments
+
+ME = Caller(tenant="acme", project="help")
+
+
+class Place(Struct):
+    city: str
+    country: Annotated[str, Meta(description="Two letters.")] = "FR"
+
+
+def weather(place: Place, days: Annotated[int, Meta(ge=1, le=7)] = 1, unit: Literal["C", "F"] = "C") -> dict[str, str]:
+    """The weather of a place.
+
+    For some days.
+    """
+    return {"city": place.city, "sky": "grey", "unit": unit * days}
+
+
+def called(tool: Tool, **arguments: object) -> Result:
+    return asyncio.run(tool.call(Call(arguments, ME, "run/1")))
+
+
+def test_a_signature_becomes_a_schema_and_a_docstring_the_description() -> None:
+    tool = function(weather)
+    assert (tool.name, tool.description) == ("weather", "The weather of a place.\n\nFor some days.")
+    properties = tool.parameters["properties"]
+    assert isinstance(properties, dict)
+    assert tool.parameters["type"] == "object" and tool.parameters["required"] == ["place"]
+    assert properties["days"] == {"type": "integer", "minimum": 1, "maximum": 7, "default": 1}
+    assert properties["unit"] == {"enum": ["C", "F"], "default": "C"}
+    assert properties["place"] == {"$ref": "#/$defs/Place"}
+
+
+def test_what_it_returns_is_told_as_text_and_as_json() -> None:
+    result = called(function(weather), place={"city": "Lyon"}, days=2)
+    assert (
+        result.text == '{"city":"Lyon","sky":"grey","unit":"CC"}'
+        and bytes(result.data or b"") == b'{"city":"Lyon","sky":"grey","unit":"CC"}'
+    )
+    assert called(function(giving("as it is"))).text == "as it is"
+
+
+def giving(value: object) -> Callable[..., object]:
+    def given() -> object:
+        return value
+
+    return given
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"place": "Lyon"}, {"place": {"city": 3}}, {"place": {"city": "Lyon"}, "days": 9}, {"plaice": 1}]
+)
+def test_wrong_arguments_are_a_failed_result_that_says_what_is_wrong(wrong: dict[str, object]) -> None:
+    result = called(function(weather), **wrong)
+    assert result.failed and "do not fit" in result.text
+
+
+def test_a_function_that_wants_the_call_is_given_it_and_models_do_not_see_that() -> None:
+    async def whose(call: Call, greeting: str = "for") -> str:
+        """Whose."""
+        return f"{greeting} {call.caller.tenant} {call.key}"
+
+    tool = function(whose)
+    assert tool.parameters["properties"] == {"greeting": {"type": "string", "default": "for"}}
+    assert called(tool).text == "for acme run/1"
+    assert called(tool, call="forged").failed
+
+
+def test_what_it_raises_is_a_failure_without_its_words_and_a_refusal_of_ours_is_raised() -> None:
+    def breaks(secret: str) -> str:
+        raise RuntimeError(secret)
+
+    def refused() -> str:
+        raise EgressDenied("nothing may go there")
+
+    def asks() -> str:
+        raise BadRequest("there is no such city", "spell it")
+
+    result = called(function(breaks), secret="hunter2")
+    assert result.failed and "RuntimeError" in result.text and "hunter2" not in result.text
+    assert called(function(asks)) == Result("there is no such city: spell it", failed=True)
+    with pytest.raises(EgressDenied):
+        called(function(refused))
+
+
+def test_a_tool_that_hangs_is_stopped_and_a_result_that_is_endless_is_cut() -> None:
+    async def hangs() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    assert "was stopped" in called(function(hangs, timeout_s=0.02)).text
+    long = called(function(giving("x" * 100_000)))
+    assert long.cut == 100_000 - 65_536 and len(long.text) < 65_600 and "left out" in long.text
+
+
+def test_arguments_have_a_bound_before_anything_is_called() -> None:
+    assert "longer than" in called(function(giving("")), words="x" * 300_000).text
+    for text in ("[1]", "{", '{"a": 1} {"b"', "nul", "[" * 100_000, "x" * 300_000):
+        with pytest.raises(BadRequest):
+            arguments(ToolCall(Function("f", text)))
+    assert arguments(ToolCall(Function("f", ""))) == {}
+
+
+def test_what_json_cannot_say_is_refused_when_the_house_is_built_not_when_it_is_called() -> None:
+    def star(*words: str) -> str:
+        return ""
+
+    def bare(word) -> str:  # type: ignore[no-untyped-def]  # that is the point
+        return ""
+
+    for wrong in (star, bare):
+        with pytest.raises(ConfigError, match="cannot say"):
+            function(wrong)
+    with pytest.raises(ConfigError, match="no name of a tool"):
+        function(weather, "rm -rf")
+
+
+def test_a_shelf_offers_what_is_on_the_list_and_finds_by_name_or_beginning() -> None:
+    tools = [function(giving(str(n)), name) for n, name in enumerate(["read_file", "read_mail", "send_mail"])]
+
+    async def look() -> None:
+        shelf = Shelf([Functions(tools)], ["read_*"])
+        assert [each.name for each in await shelf.tools(ME)] == ["read_file", "read_mail"]
+        assert [each.name for each in await shelf.chosen(["read_mail", "read_*"], ME)] == ["read_mail", "read_file"]
+        with pytest.raises(BadRequest, match="there is no tool 'send_mail'"):
+            await shelf.chosen(["send_mail"], ME)
+
+    asyncio.run(look())
+
+
+def test_the_installation_has_a_clock() -> None:
+    async def look() -> None:
+        (clock,) = await Shelf([Functions()]).chosen(["clock"], ME)
+        told = await clock.call(Call({"zone": "Europe/Paris"}, ME))
+        assert not told.failed and told.text.split()[-1] in ("CET", "CEST")
+        assert (await clock.call(Call({"zone": "../../etc/passwd"}, ME))).failed
+
+    asyncio.run(look())
