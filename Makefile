@@ -21,6 +21,7 @@ up: .venv/up
 
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
+	@$(BIN)/sizewise models pull minilm-l6-v2
 	$(BIN)/pytest -n 2 -m "not large and not node and not apart"
 
 test-all: test test-large test-sdks

@@ -77,9 +77,10 @@ def ready(settings: Settings) -> Iterator[Card]:
 
 
 def first(settings: Settings) -> Card:
-    """The model for a machine that has none: the smallest of those we know where to fetch."""
+    """The model for a machine that has none: the smallest of those that answer and that we know where to fetch."""
     ours = embedded()
-    return min((card for card in known(settings) if card.model in ours), key=lambda card: card.parameters or 0)
+    answering = (card for card in known(settings) if card.model in ours and card.task == "chat")
+    return min(answering, key=lambda card: card.parameters or 0)
 
 
 def named(name: str, settings: Settings) -> Card:

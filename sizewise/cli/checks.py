@@ -194,7 +194,7 @@ def _fits(settings: Settings) -> Iterator[Finding]:
     asked = Runtime(context=settings.local.context, slots=settings.local.slots, threads=settings.local.threads)
     free = memory.available()
     for card in cards(settings):
-        if card.weights is not None:
+        if card.weights is not None and card.task == "chat":
             try:
                 header = gguf.read(Path(card.weights.path))
                 refuse_too_big(card.name, header, fitted(asked, header), free)

@@ -41,7 +41,7 @@ def _provided(settings: Settings) -> None:
     """
     if not settings.server.embedded:
         return
-    here = any(ready(settings))
+    here = any(card.task == "chat" for card in ready(settings))
     if (here or not settings.providers) and (lacks := missing()):
         click.echo(f"going on without embedded models: {lacks}\nhint: {ADD}", err=True)
         return

@@ -98,7 +98,10 @@ class Connections:
         self._opened: dict[str, Opened] = {}
         for card in cards:
             slots = card.slots
-            if card.weights is not None:
+            if card.weights is not None and card.task == "embed":
+                embedding = locals.vectors(card, lies(card.weights, cache), runtime.threads)
+                slots, opened = 0, Opened(embedding, embedding.objection)
+            elif card.weights is not None:
                 slots = slots or runtime.slots
                 local = locals.open(card, lies(card.weights, cache), replace(runtime, slots=slots))
                 self.locals[card.name] = local

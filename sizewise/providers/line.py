@@ -18,6 +18,9 @@ class Kind(IntEnum):
     COUNT = 3  # the same body; answered by COUNTED or ERROR
     CANCEL = 4  # whoever asked has left; the request still ends, with END or ERROR
     STOP = 5  # finish what runs, then exit
+    EMBED = (
+        6  # a list of texts, or of lists of tokens; answered by VECTORS, or by ERROR: [number of a text, its tokens]
+    )
     # worker to parent
     READY = 10
     FAILED = 11  # not loaded; the payload is the reason as text
@@ -25,6 +28,7 @@ class Kind(IntEnum):
     END = 13
     ERROR = 14  # {"error": {"code", "message", "type", ...}}
     COUNTED = 15  # {"input_tokens": n}
+    VECTORS = 16  # three 32-bit numbers: how many, of how many dimensions, of how many tokens; then 32-bit floats
 
 
 def frame(kind: Kind, request: int = 0, payload: bytes = b"") -> bytes:

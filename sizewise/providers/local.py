@@ -10,6 +10,7 @@ from sizewise.cards import Card
 from sizewise.chat import Chat, Reply
 from sizewise.egress import DataClass
 from sizewise.errors import BadRequest, ModelUnavailable, SizewiseError
+from sizewise.providers.embedding import Embedding
 from sizewise.providers.grammar import spelt
 from sizewise.providers.llamacpp import Health, Llama
 from sizewise.providers.runtime import ADD, Runtime, missing
@@ -83,6 +84,13 @@ class Locals:
 
     def __init__(self) -> None:
         self._open: dict[tuple[Path, Runtime], Local] = {}
+        self._vectors: dict[Path, Embedding] = {}
+
+    def vectors(self, card: Card, file: Path, threads: int) -> Embedding:
+        found = self._vectors.get(file)
+        if found is None:
+            found = self._vectors[file] = Embedding(card, file, threads)
+        return found
 
     def open(self, card: Card, file: Path, runtime: Runtime) -> Local:
         local = self._open.get((file, runtime))
@@ -102,4 +110,5 @@ class Locals:
                 continue  # kept as its objection
 
     async def stop(self, drain_s: float) -> None:
-        await asyncio.gather(*(local.stop(drain_s) for local in self._open.values()))
+        every = (*self._open.values(), *self._vectors.values())
+        await asyncio.gather(*(each.stop(drain_s) for each in every))

@@ -36,6 +36,7 @@ DOORS: Mapping[str, Door] = {
             "sizewise/dial.py": "the only sockets that lead out",
             "sizewise/process.py": "the socket pair between us and a child",
             "sizewise/providers/worker.py": "a unix socket to llama.cpp in the same process",
+            "sizewise/providers/embedding_worker.py": "the end of the line to its parent",
             "sizewise/testing/": "doubles of upstreams listen themselves",
         },
     ),

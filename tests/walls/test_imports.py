@@ -36,12 +36,17 @@ LATE: Mapping[tuple[str, str], str] = {
     ): "needs numpy, an extra: said in words where it is missing",
     ("sizewise/cli/router.py", "sizewise.routing.learn"): "the same",
     ("sizewise/evals/folder.py", "pyarrow"): "an extra: only where somebody has .parquet",
+    ("sizewise/flows/source.py", "ruamel.yaml"): "100 ms, needed only when a flow is changed by a program",
+    ("sizewise/flows/source.py", "ruamel.yaml.scalarstring"): "the same",
     ("sizewise/routing/schema.py", "jsonschema_rs"): "20 ms, needed only when a schema is used",
     (
         "sizewise/providers/worker.py",
         "xllamacpp",
     ): "its threads read the environment when it loads, so that is set first",
     ("sizewise/providers/worker.py", "ctypes"): "exists to ask one thing of Linux",
+    ("sizewise/providers/embedding_worker.py", "numpy"): "an extra: said in words where it is missing",
+    ("sizewise/providers/embedding_worker.py", "onnxruntime"): "the same",
+    ("sizewise/providers/embedding_worker.py", "onnxruntime.capi"): "the same",
 }
 """(file, module) -> why it is imported in a function. To dodge a circle is no reason: move the name down a floor."""
 
@@ -111,7 +116,7 @@ def declared() -> frozenset[str]:
         *(each for extra in project["optional-dependencies"].values() for each in extra),
     ]
     libraries = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in wanted}
-    return frozenset(libraries | {"sizewise", "graphql"})  # graphql-core is Ariadne's own foundation, part of its API
+    return frozenset(libraries | {"sizewise", "graphql", "yaml"})  # graphql-core and PyYAML under the names they import by
 
 
 DECLARED = declared()
