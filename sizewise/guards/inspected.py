@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 
+import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
@@ -77,16 +78,27 @@ def words(what: Chat | Embed) -> Iterator[str]:
                 yield text
 
 
-def bare(chat: Chat, raw: Raw) -> bool:
-    """Whether its messages are a role and a text each, and nothing else: then these need not be gone through again.
+class Bare(Struct, forbid_unknown_fields=True):
+    """A message that is no more than this."""
 
-    A message that is no more has four strings, and so eight quotation marks.
-    """
+    role: str
+    content: str
+
+
+_bare = msgspec.json.Decoder(list[Bare])
+
+
+def bare(chat: Chat, raw: Raw) -> bool:
+    """Whether its messages are a role and a text each, and nothing else: then these need not be gone through again."""
     for message in chat.messages:
         said = message.content
         if not isinstance(said, str) or len(said) < SHORTEST or said[0] in OPENING:
             return False
-    return bytes(raw).count(b'"') == 8 * len(chat.messages)
+    try:
+        _bare.decode(raw)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:

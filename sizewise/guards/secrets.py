@@ -2,7 +2,8 @@
 
 Kinds: KEY (of a service, ours included), TOKEN (JWT, session tokens of services), PRIVATE_KEY (PEM), PASSWORD (in a
 URL, or behind a word that says so). A form without a word is reported only where its issuer's prefix and length are
-there; a word without a form only where what follows looks random and is no name of a variable and no example.
+there, and a digit or a capital; a word without a form only where what follows looks random and is no name of a variable
+and no example.
 
 Sources: each issuer's documentation of its own tokens, and the published rules of gitleaks and detect-secrets for which
 issuers there are. None of their test values was looked at while these were written.
@@ -175,6 +176,8 @@ FORMS: tuple[Form, ...] = (
 )
 
 MARKED = tuple((mark, form) for form in FORMS for mark in form.marks)
+TELLING = re.compile("[0-9A-Z]|://")
+"""Stands in every form's secret: nobody issues small letters alone, and a password in a URL is behind its scheme."""
 
 PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 BEGUN, PEM_END = "-----", "-----END "
@@ -195,6 +198,11 @@ SAYING: Sequence[tuple[str, re.Pattern[str], str]] = (
 """Words, or their beginnings, that say that a secret follows. Python finds five letters in a long text three times as
 fast as six, so that many are looked for first."""
 
+ODD = "!#$%&*+=?@\\^|~"
+"""Signs of ASCII that stand in passwords and in no words."""
+SECRETIVE = (*"0123456789", *ODD)
+"""Without one of these, or a sign beyond ASCII, nothing behind a word is a secret."""
+
 EXAMPLE = re.compile(
     r"example|placeholder|your[_\-]?|xxx|\*\*\*|\.\.\.|changeme|change_me|dummy|redacted|todo|none\b|null\b|true\b"
     r"|false\b|undefined|<|\$\{|\{\{"
@@ -213,11 +221,18 @@ def find(text: str) -> list[Finding]:
     if len(text) < LEAST:
         return []
     found: list[Finding] = []
-    if long := long_words(text, SHORTEST):
+    long = long_words(text, SHORTEST)
+    if long and TELLING.search(long):
         for form in dict.fromkeys([form for mark, form in MARKED if mark in long]):
             found += _formed(form, text)
     if BEGUN in text:
         found += _keys(text)
+    if text.isascii():
+        for sign in SECRETIVE:
+            if sign in text:
+                break
+        else:
+            return apart(found) if found else found
     low = text.lower()
     if len(low) != len(text):  # a few letters become two
         low = "".join(c.lower() if c.isascii() else c for c in text)
@@ -231,7 +246,7 @@ def _formed(form: Form, text: str) -> Iterator[Finding]:
     group = form.pattern.groups
     for match in form.pattern.finditer(text):
         said = match.group(group)
-        if _random(said) and not (group and EXAMPLE.search(said)):
+        if (group or TELLING.search(said)) and _random(said) and not (group and EXAMPLE.search(said)):
             yield Finding(NAME, form.kind, match.start(group), match.end(group))
 
 
@@ -257,9 +272,7 @@ def _said(text: str, low: str, word: str, behind: re.Pattern[str], kind: str) ->
 
 
 def _random(said: str) -> bool:
-    """Not the same few letters over and over, as in examples, and not words in small letters."""
-    if said.startswith("sk-") and said.islower() and not any(c.isdigit() for c in said):
-        return False
+    """Not the same few letters over and over, as in examples."""
     return len(set(said)) >= min(6, max(3, len(said) // 3)) or "://" in said
 
 
@@ -268,7 +281,7 @@ def _secretive(said: str) -> bool:
     if EXAMPLE.search(said) or "://" in said:
         return False
     letters, digits = any(c.isalpha() for c in said), any(c.isdigit() for c in said)
-    odd = any(not c.isalnum() and c not in "_-./:" for c in said)
+    odd = any(c in ODD or not (c.isascii() or c.isalnum()) for c in said)
     if len(said) < 8:
         return letters and digits and odd
     if entropy(said) < 2.8:
