@@ -159,7 +159,7 @@ def test_the_wall_sees_a_late_import(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["import requests", "from yaml import safe_load", "def f() -> None:\n    import scipy.linalg"]
+    "line", ["import requests", "from toml import loads", "def f() -> None:\n    import scipy.linalg"]
 )
 def test_the_wall_sees_an_undeclared_library(line: str) -> None:
     assert planted(undeclared, line)

@@ -1,0 +1,220 @@
+"""What stands between {{ and }}: paths, literals, comparisons, and/or/not, and filters; no calls, no loops, no code.
+
+Read once (expression_read.py) when a flow is checked, and typed as far as one can know (expression_types.py); worked
+out here, in time that grows with what it reads. A value that is one {{ }} and nothing else keeps its type; else all
+become text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from sizewise.flows import types
+from sizewise.flows.filters import FILTERS, Bent, shown
+from sizewise.flows.types import Json
+
+TEXT_MOST = 16 * 1024 * 1024
+"""Characters of one text that comes out."""
+
+
+class Wrong(ValueError):
+    """Cannot be read, or not be worked out. `at`: the character of the text where; `hint`: what would mend it."""
+
+    def __init__(self, message: str, hint: str = "", at: int = 0) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.at = message, hint, at
+
+
+class Literal_(Struct, frozen=True, tag="literal"):
+    value: Any
+
+
+class Ref(Struct, frozen=True, tag="ref"):
+    """A path: a name, and what is within it. `at` is where it stands in the whole text."""
+
+    path: tuple[str | int, ...]
+    at: int = 0
+
+    def __str__(self) -> str:
+        return spelt(self.path)
+
+
+class Compared(Struct, frozen=True, tag="compared"):
+    left: Expression
+    sign: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
+    right: Expression
+    at: int = 0
+
+
+class Both(Struct, frozen=True, tag="both"):
+    """`and`, and `or`: as everywhere, what they give is the value that settled them."""
+
+    word: Literal["and", "or"]
+    parts: tuple[Expression, ...]
+
+
+class Not(Struct, frozen=True, tag="not"):
+    inner: Expression
+
+
+class Filtered(Struct, frozen=True, tag="filtered"):
+    inner: Expression
+    name: str
+    arguments: tuple[Any, ...]
+    at: int = 0
+
+
+Expression = Literal_ | Ref | Compared | Both | Not | Filtered
+
+
+class Template(Struct, frozen=True):
+    """A text with {{ }} in it. `parts` are texts and expressions in turn; `alone`: one expression and nothing else."""
+
+    parts: tuple[str | Expression, ...]
+
+    @property
+    def alone(self) -> Expression | None:
+        part = self.parts[0] if len(self.parts) == 1 else None
+        return None if isinstance(part, str) else part
+
+    def expressions(self) -> Iterator[Expression]:
+        return (part for part in self.parts if not isinstance(part, str))
+
+
+def spelt(path: tuple[str | int, ...]) -> str:
+    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).lstrip(".")
+
+
+def references(expression: Expression, needed: bool = True) -> Iterator[tuple[Ref, bool]]:
+    """Every path in it, and whether it cannot do without: what stands in `or`, in a comparison or before `default`
+    may be missing."""
+    match expression:
+        case Ref():
+            yield expression, needed
+        case Compared(left, _, right):
+            yield from references(left, False)
+            yield from references(right, False)
+        case Both(_, parts):
+            for each in parts:
+                yield from references(each, False)
+        case Not(inner):
+            yield from references(inner, False)
+        case Filtered(inner, name):
+            yield from references(inner, needed and name != "default")
+        case Literal_():
+            pass
+
+
+Names = Mapping[str, Json]
+"""What the names at the beginnings of paths stand for. A node that was skipped stands for None."""
+
+
+def value(expression: Expression, names: Names) -> Json:
+    """Raises Wrong: two that cannot be compared, or too long a text."""
+    match expression:
+        case Ref(path):
+            return reach(names, path)
+        case Literal_(found):
+            return found
+        case Filtered(inner, name, arguments, at):
+            try:
+                made = FILTERS[name].bend(value(inner, names), *arguments)
+            except Bent as why:
+                raise Wrong(f"{name!r}: {why}", "", at) from why
+            if isinstance(made, str) and len(made) > TEXT_MOST:
+                raise Wrong(f"a text became longer than {TEXT_MOST} characters", "", at)
+            return made
+        case Both(word, parts):
+            found = None
+            for each in parts:
+                found = value(each, names)
+                if truth(found) is (word == "or"):
+                    return found
+            return found
+        case Not(inner):
+            return not truth(value(inner, names))
+        case Compared(left, sign, right, at):
+            return _compare(value(left, names), sign, value(right, names), at)
+
+
+def reach(names: Names, path: tuple[str | int, ...]) -> Json:
+    """What lies at the path; None where it leads nowhere."""
+    found: Any = names.get(str(path[0]))
+    for each in path[1:]:
+        if isinstance(found, dict):
+            found = found.get(each if isinstance(each, str) else str(each))
+        elif isinstance(found, list) and isinstance(each, int) and -len(found) <= each < len(found):
+            found = found[each]
+        else:
+            return None
+    return found
+
+
+def truth(found: Json) -> bool:
+    """Nothing, false, 0 and what is empty are not."""
+    return bool(found)
+
+
+def _compare(left: Any, sign: str, right: Any, at: int) -> bool:
+    if sign == "==":
+        return _equal(left, right)
+    if sign == "!=":
+        return not _equal(left, right)
+    if sign in ("in", "not in"):
+        if isinstance(right, str):
+            inside = isinstance(left, str) and left in right
+        elif isinstance(right, list):
+            inside = any(_equal(left, each) for each in right)
+        else:
+            inside = isinstance(right, dict) and isinstance(left, str) and left in right
+        return inside is (sign == "in")
+    numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (left, right))
+    if not numbers and not (isinstance(left, str) and isinstance(right, str)):
+        words = f"{types.article(types.of(left))} and {types.article(types.of(right))}"
+        raise Wrong(f"{words} are neither larger nor smaller than each other", "", at)
+    return bool({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[sign])
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """As JSON has it: true is not 1."""
+    if isinstance(left, bool) is not isinstance(right, bool):
+        return False
+    return bool(left == right)
+
+
+def rendered(found: Template, names: Names) -> Json:
+    """Raises Wrong."""
+    alone = found.alone
+    if alone is not None:
+        return value(alone, names)
+    text = "".join(part if isinstance(part, str) else shown(value(part, names)) for part in found.parts)
+    if len(text) > TEXT_MOST:
+        raise Wrong(f"a text became longer than {TEXT_MOST} characters")
+    return text
+
+
+Compiled = Json
+"""Plain data, with a Template in the place of each text that holds one."""
+
+
+def filled(said: Compiled, names: Names) -> Json:
+    """What `compiled` made, with every template in its place worked out. Raises Wrong."""
+    if isinstance(said, Template):
+        return rendered(said, names)
+    if isinstance(said, dict):
+        return {name: filled(each, names) for name, each in said.items()}
+    if isinstance(said, list):
+        return [filled(each, names) for each in said]
+    return said
+
+
+def still(said: Compiled) -> bool:
+    """Whether there is no template in it."""
+    if isinstance(said, dict):
+        return all(map(still, said.values()))
+    if isinstance(said, list):
+        return all(map(still, said))
+    return not isinstance(said, Template)
