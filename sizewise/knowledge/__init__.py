@@ -1,1 +1,1 @@
-"""Find passages: documents are read, cut, embedded and kept; a question finds what its asker may see, with its place."""
+"""Find passages: documents are read, cut, embedded, kept; a question finds what its asker may see, with its place."""

@@ -38,12 +38,20 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/evals/folder.py", "pyarrow"): "an extra: only where somebody has .parquet",
     ("sizewise/flows/source.py", "ruamel.yaml"): "100 ms, needed only when a flow is changed by a program",
     ("sizewise/flows/source.py", "ruamel.yaml.scalarstring"): "the same",
+    ("sizewise/flows/engines/dbos.py", "dbos"): "500 ms and 40 MB, needed only where a flow runs; an extra",
+    ("sizewise/flows/engines/dbos.py", "dbos._utils"): "the same",
+    ("sizewise/flows/triggers.py", "croniter"): "20 ms, an extra: only where a flow has a timetable",
     ("sizewise/routing/schema.py", "jsonschema_rs"): "20 ms, needed only when a schema is used",
     (
         "sizewise/providers/worker.py",
         "xllamacpp",
     ): "its threads read the environment when it loads, so that is set first",
+    ("sizewise/tools/sandbox_worker.py", "_quickjs"): "an extra: said in words where it is missing",
+    ("sizewise/tools/sandbox_worker.py", "pydantic_monty"): "the same",
+    ("sizewise/tools/sandbox_worker.py", "pydantic_monty._binary"): "the same",
     ("sizewise/providers/worker.py", "ctypes"): "exists to ask one thing of Linux",
+    ("sizewise/knowledge/pages.py", "pypdf"): "an extra: said in words where it is missing",
+    ("sizewise/knowledge/pages.py", "pypdf.errors"): "the same",
     ("sizewise/providers/embedding_worker.py", "numpy"): "an extra: said in words where it is missing",
     ("sizewise/providers/embedding_worker.py", "onnxruntime"): "the same",
     ("sizewise/providers/embedding_worker.py", "onnxruntime.capi"): "the same",
@@ -116,7 +124,7 @@ def declared() -> frozenset[str]:
         *(each for extra in project["optional-dependencies"].values() for each in extra),
     ]
     libraries = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in wanted}
-    return frozenset(libraries | {"sizewise", "graphql", "yaml"})  # graphql-core and PyYAML under the names they import by
+    return frozenset(libraries | {"sizewise", "graphql", "yaml", "_quickjs"})  # graphql-core, PyYAML, quickjs-ng under the names they import by
 
 
 DECLARED = declared()

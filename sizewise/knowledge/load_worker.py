@@ -1,0 +1,48 @@
+"""The process in which one file of a stranger's is read: its bytes in, blocks out; bounded in time, memory and files.
+
+`python -m sizewise.knowledge.load_worker` reads a line of JSON and then the file from stdin, writes the document as
+JSON, and ends. What goes wrong in a parser, in whatever way, ends this process and nothing else.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import msgspec
+
+from sizewise.errors import BadRequest
+from sizewise.knowledge import docx, html, pages, plain
+from sizewise.knowledge.order import REFUSED, Order, Refused
+
+MEMORY = 1_500_000_000  # bytes of address space
+
+
+def main() -> None:
+    order = msgspec.json.decode(sys.stdin.buffer.readline(1 << 20), type=Order)
+    data = sys.stdin.buffer.read()
+    for what, most in (
+        (resource.RLIMIT_AS, MEMORY),
+        (resource.RLIMIT_CPU, order.seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+    sys.setrecursionlimit(2_000)
+    try:
+        if order.kind == "pdf":
+            document = pages.read(data, order.name)
+        elif order.kind == "docx":
+            document = docx.read(data, order.name)
+        elif order.kind == "html":
+            document = html.read(data, order.name)
+        else:
+            document = plain.read(order.kind, data, order.name)
+    except BadRequest as error:
+        sys.stdout.buffer.write(msgspec.json.encode(Refused(error.message, error.hint)))
+        sys.exit(REFUSED)
+    sys.stdout.buffer.write(msgspec.json.encode(document))
+
+
+if __name__ == "__main__":
+    main()
