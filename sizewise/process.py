@@ -60,11 +60,11 @@ class Child:
         return f"ended with code {code}"
 
     def kill(self) -> None:
-        """Ends it at once and hangs up; nothing happens when it is gone already."""
+        """Ends it at once, with all it started, and hangs up; nothing happens when it is gone already."""
         self.writer.transport.abort()
         if self._process.returncode is None:
             with suppress(ProcessLookupError):  # not by the library's own kill(): it may reap and lose the exit code
-                os.kill(self.pid, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)  # it leads its own session
 
     async def _listen(self) -> None:
         output = self._process.stdout
@@ -78,8 +78,8 @@ class Child:
             self._tail.append(rest)
 
 
-async def start(module: str) -> Child:
-    """Starts `python -m module FD`, where FD is the child's end of the line.
+async def start(module: str, *more: str, bare: bool = False) -> Child:
+    """Starts `python -m module FD MORE...`, where FD is the child's end of the line. `bare`: with no environment.
 
     The child leads its own session, so that Ctrl-C at the terminal reaches the parent alone.
     """
@@ -93,11 +93,13 @@ async def start(module: str) -> Child:
                 "-m",
                 module,
                 str(theirs.fileno()),
+                *more,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
+                env={} if bare else None,
             )
         except BaseException:
             writer.close()

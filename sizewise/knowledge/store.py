@@ -28,6 +28,7 @@ from sizewise.egress import DataClass, Egress, Place
 from sizewise.errors import BadRequest
 
 Vector = Sequence[float]
+"""Of Python's own numbers: a list, or an array; its length does not matter, all are compared by their cosine."""
 Terms = Mapping[int, int]
 """Keyed term (0..2^32-1) -> how often it stands in the passage, or in the question."""
 Tag = str | int | float | bool | tuple[str, ...]
@@ -39,6 +40,7 @@ MOST_TAGS = 64
 MOST_TERMS = 4_096
 """Different ones of one passage."""
 SEALED_BYTES = 1_000_000
+BIGGEST = 1e300
 FIELD = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,62}\Z")
 
 K1, B = 1.2, 0.75
@@ -222,8 +224,8 @@ def objection(passage: Passage, dimension: int) -> str:
         return "a term is a number of 32 bits, counted from 1"
     if len(passage.tags) > MOST_TAGS or not all(FIELD.match(field) for field in passage.tags):
         return f"it has more than {MOST_TAGS} tags, or one whose name is not of letters, digits and '_'"
-    if any(isinstance(tag, (int, float)) and not math.isfinite(tag) for tag in passage.tags.values()):
-        return "a number in its tags is none"
+    if any(isinstance(tag, (int, float)) and not abs(tag) < BIGGEST for tag in passage.tags.values()):
+        return "a number in its tags is none, or beyond 1e300"
     return ""
 
 
@@ -252,6 +254,27 @@ def asked(query: Query, dimension: int) -> Query:
     if query.where is not None:
         _tests(query.where, DEEPEST, MOST_TESTS)
     return query
+
+
+def tokens(tags: Mapping[str, Tag]) -> list[str]:
+    """What `Is` looks for: one for every value of every tag."""
+    return [token(field, value) for field, tag in tags.items() for value in (tag if isinstance(tag, tuple) else (tag,))]
+
+
+def token(field: str, value: str | int | float | bool) -> str:
+    """Equal where the values are: 2024 and 2024.0 are, `true` and 1 and "1" are not."""
+    if isinstance(value, bool):
+        return f"{field}?{value:d}"
+    if isinstance(value, str):
+        return f"{field}={value}"
+    return f"{field}#{int(value) if value == int(value) else value!r}"
+
+
+def numbers(tags: Mapping[str, Tag]) -> dict[str, float]:
+    """What `Within` looks at."""
+    return {
+        field: float(tag) for field, tag in tags.items() if isinstance(tag, (int, float)) and not isinstance(tag, bool)
+    }
 
 
 def weights(terms: Terms) -> dict[int, float]:
@@ -289,7 +312,7 @@ def fused(near: Sequence[Hit], worded: Sequence[Hit], alpha: float, limit: int) 
 
 def _tests(where: Where, deep: int, left: int) -> int:
     """How many tests may still follow."""
-    if deep == 0 or left <= 0:
+    if deep == 0 or left - (len(where.values) if isinstance(where, Is) else 0) <= 0:
         raise BadRequest(f"a filter is at most {DEEPEST} deep and {MOST_TESTS} tests long", param="where")
     if isinstance(where, (Every, Some)):
         left -= 1
@@ -300,7 +323,9 @@ def _tests(where: Where, deep: int, left: int) -> int:
         return _tests(where.it, deep - 1, left - 1)
     if not FIELD.match(where.field):
         raise BadRequest(f"{where.field[:80]!r} is no name of a tag", param="where")
-    return left - (len(where.values) if isinstance(where, Is) else 1)
+    if isinstance(where, Is) and any(isinstance(v, (int, float)) and not abs(v) < BIGGEST for v in where.values):
+        raise BadRequest(f"a number that {where.field!r} is compared with is none", param="where")
+    return left - (1 + len(where.values) if isinstance(where, Is) else 1)
 
 
 def _squares(vector: Vector) -> float:

@@ -1,0 +1,144 @@
+"""The embedded store: what every store does, and what is its own: a process that may die, and files without words."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sizewise.errors import ConfigError, StoreFailed
+from sizewise.knowledge.store import Base, Ground, Query, Store
+from sizewise.testing import kit_stores as kit
+
+pytest.importorskip("qdrant_edge", reason="needs the extra knowledge: pip install qdrant-edge-py")
+from sizewise.knowledge.stores.qdrant import Qdrant
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Qdrant]]:
+    with asyncio.Runner() as runner:
+        store = runner.run(opened(tmp_path_factory.mktemp("home")))
+        yield runner, store
+        runner.run(store.close())
+
+
+async def opened(home: Path) -> Qdrant:
+    return Qdrant(Ground(home))
+
+
+@pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.takes_many_at_once])
+def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, Qdrant]) -> None:
+    runner, store = ground
+    runner.run(check(store))
+
+
+def test_it_comes_back_with_all_that_was_there(tmp_path: Path) -> None:
+    kept = kit.base()
+
+    async def one(check: Callable[[Store, Base], Awaitable[None]]) -> None:
+        store = await opened(tmp_path)
+        await check(store, kept)
+        await store.close()
+
+    asyncio.run(one(kit.leaves))
+    asyncio.run(one(kit.comes_back))
+
+
+def test_what_was_acknowledged_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
+    async def killed() -> None:
+        store = await opened(tmp_path)
+        its = await store.open(kit.base(), kit.SIZE)
+        assert not await its.put([kit.passage(number) for number in range(1_000)])
+        child = store._child
+        assert child is not None
+        os.kill(child.pid, signal.SIGKILL)
+        failed = 0
+        for number in range(1_000, 1_020):
+            try:
+                assert not await its.put([kit.passage(number)])
+            except StoreFailed as error:
+                failed += 1
+                assert "try again" in error.hint
+                assert not await its.put([kit.passage(number)])
+        assert failed <= 1
+        assert await its.count() == 1_020
+        found = await its.search(Query((), {1_999: 1}, 0.0, 5, None))
+        assert [hit.sealed for hit in found] == [b"sealed 999"]
+        await store.close()
+
+    asyncio.run(killed())
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from sizewise.knowledge.store import Base, Ground
+from sizewise.knowledge.stores.qdrant import Qdrant
+from sizewise.testing import kit_stores as kit
+
+async def write():
+    store = Qdrant(Ground(Path(sys.argv[1])))
+    its = await store.open(Base("a", "b", "c"), kit.SIZE)
+    for number in range(0, 1_000_000, 20):
+        await its.put([kit.passage(each) for each in range(number, number + 20)])
+        print(number + 20, flush=True)
+        if number % 400 == 0:
+            store.soon(Base("a", "b", "c").key, kit.SIZE)
+
+asyncio.run(write())
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [20, 500, 1_300])
+def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int, tmp_path: Path) -> None:
+    """Also while a copy of the base is being put in order."""
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    for line in writer.stdout:
+        if int(line) >= acknowledged:
+            break
+    writer.kill()
+    told = [int(line) for line in [line, *writer.stdout.read().split()]]
+    writer.wait()
+    writer.stdout.close()
+
+    async def counted() -> tuple[int, set[int]]:
+        store = await opened(tmp_path)
+        its = await store.open(Base("a", "b", "c"), kit.SIZE)
+        many, last = await its.count(), await kit.ids(its, kit.all_of(alpha=0.0, terms={1000 + told[-1] - 1: 1}))
+        await store.close()
+        return many, last
+
+    many, last = asyncio.run(counted())
+    assert many >= told[-1] and many % 20 == 0, "all that was acknowledged, and no half of a call"
+    assert last == {told[-1] - 1}
+
+
+def test_its_files_hold_no_names(tmp_path: Path) -> None:
+    """Of organisations, projects and bases: what else lies there is what it was given."""
+
+    async def filled() -> None:
+        store = await opened(tmp_path)
+        mine = Base("canary-tenant", "canary-project", "canary-base")
+        its = await store.open(mine, kit.SIZE)
+        await its.put([kit.passage(number) for number in range(50)])
+        await store.settle()
+        await store.close()
+
+    asyncio.run(filled())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"canary" in path.read_bytes() or "canary" in str(path.relative_to(tmp_path))]
+
+
+def test_it_needs_its_library_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "qdrant_edge", None)
+    with pytest.raises(ConfigError, match="needs a library") as told:
+        Qdrant(Ground(tmp_path))
+    assert "sizewise[knowledge]" in told.value.hint
