@@ -7,7 +7,8 @@ SizewiseError                     code                  status
 │   ├── Blocked                   guard_blocked         400   a guard refuses what it says, or what answers it
 │   ├── NotTranslatable           not_translatable      400   the chosen model's wire cannot say this
 │   ├── BodyTooLarge              body_too_large        413
-│   └── BodyTooSlow               body_too_slow         408
+│   ├── BodyTooSlow               body_too_slow         408
+│   └── QueryNotKept              PERSISTED_QUERY_NOT_FOUND 200 as Apollo's clients know it: they send the query then
 ├── BadKey                        invalid_api_key       401
 ├── SignInRefused                 sign_in_refused       401   never says what was wrong
 ├── OverBudget                    over_budget           402
@@ -103,6 +104,10 @@ class BodyTooSlow(BadRequest):
 
 
 class BadKey(SizewiseError):
+class QueryNotKept(BadRequest):
+    code, status = "PERSISTED_QUERY_NOT_FOUND", 200
+
+
     code, status, kind, exit = "invalid_api_key", 401, "authentication_error", 2
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -82,6 +83,12 @@ def digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
+class Watching(Protocol):
+    """Whoever must know when somebody may no longer what they might (attached.py)."""
+
+    def look(self) -> None: ...
+
+
 class Running:
     """An answer under way, and how it is stopped."""
 
@@ -116,6 +123,7 @@ class View:
         self.ids = {ADMIN: NEVER} | {key.id: _until(key) for key, _ in good}
         self.ids |= {session.id: session.expires / 1000 for session, _ in live}
         self.projects = {"default", *(key.project for key in keys), *(each.project for each in people.memberships)}
+        self.callers = {who.key: who for who in (*(who for who, _ in always.values()), *(w for _, w in (*good, *live)))}
         self.asking = {caller.key for _, caller in (*good, *live) if "ask" in caller.may} | {ADMIN}
 
     def under(self, roles: Roles) -> View:
@@ -140,6 +148,7 @@ class Keys:
         self._known, self._sessions, self._ids = self._view.known, self._view.sessions, self._view.ids
         self.seen: dict[str, float] = {}
         self.running: dict[str, set[Running]] = {}
+        self.watching: set[Watching] = set()  # told of every change
         self.version = -1
 
     def renew(self, version: int, keys: Iterable[Key], people: People | None = None) -> None:
@@ -166,6 +175,8 @@ class Keys:
         for id in self.running.keys() - view.asking:
             for one in tuple(self.running[id]):
                 one.stop()
+        for each in tuple(self.watching):
+            each.look()
 
     def caller(self, presented: str) -> Caller:
         """Who presents this text. Raises BadKey, which never says how near it was."""
@@ -199,6 +210,19 @@ class Keys:
     def holds(self, caller: Caller) -> bool:
         """Whether the key that this caller came with is still good."""
         return time.time() < self._ids.get(caller.key, 0.0)
+
+    def still(self, caller: Caller) -> bool:
+        """Whether the key or session that this caller came with is good, and would let in the very same caller."""
+        return self._view.callers.get(caller.key) == caller and time.time() < self._ids.get(caller.key, 0.0)
+
+    def again(self, key: str, user: str, tenant: str, project: str) -> Caller | None:
+        """Who came with this key or session, with what they may by now; None where they may nothing any more. What a
+        user began by a session outlives it."""
+        found = self._view.callers.get(key)
+        if found is not None and found.tenant == tenant:
+            return found if time.time() < self._ids.get(key, 0.0) else None
+        known = self.standing.user(user, tenant) if user and not key.startswith("sw-") else None
+        return None if known is None else signed_in(Session(key, tenant, user, "", project, 0, 0, 0), self.standing)
 
     def sessions(self, tenant: str) -> list[Session]:
         """Those of a tenant that are good now, with when they were last used."""

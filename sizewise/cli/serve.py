@@ -138,7 +138,9 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     config = uvicorn.Config(
         app(live, GraphQL(live, live.reload)),
         http=lane(live),
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=settings.server.body_bytes,
+        ws_per_message_deflate=False,  # what grows to a thousand times its size is no friend of ours
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.errors import BadRequest, UnknownPath, nearest
@@ -77,6 +77,7 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/v1/models", models.models, "GET"),
         at("/v1/models/{body:path}", models.model, "GET"),
         Route("/graphql", graphql),
+        WebSocketRoute("/graphql", graphql),
         at("/auth/sign-in", signin.sign_in),
         at("/auth/sign-out", signin.sign_out),
         at("/auth/invitation", signin.invitation),
@@ -129,8 +130,9 @@ class Meeting:
         self._voice = voice
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "websocket":
+            await receive()
+            return await send({"type": "websocket.close"})  # before it is accepted: a 403
         started = time.perf_counter()
         house = self._house()
         client = scope.get("client")

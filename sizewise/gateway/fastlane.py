@@ -8,17 +8,17 @@ connection stand here too: how long a head may be, how long it may take, and wha
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from sizewise.errors import BadRequest
 from sizewise.gateway import anthropic, openai, responses
 from sizewise.gateway.exchange import USUAL, Door, Headers, Voice, meet, too_large, too_slow
+from sizewise.gateway.upgrade import Upgrading, without_h2c
 from sizewise.house import House
 from sizewise.providers.wires.openai_bodies import write_error
 
@@ -196,7 +196,7 @@ class Cycle:
         self.protocol.on_response_complete()
 
 
-class FastLane(HttpToolsProtocol):
+class FastLane(Upgrading):
     """uvicorn's protocol with a few routes taken out and bounds set; all else about connections stays uvicorn's."""
 
     def __init__(self, house: Callable[[], House], routes: Mapping[bytes, Way], *args: Any, **kwargs: Any) -> None:
@@ -220,7 +220,7 @@ class FastLane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if (self.cycle is None or self.cycle.response_complete) and data.find(b"h2c", 0, USUAL_HEAD) >= 0:
-            data = _without_upgrade(data)
+            data = without_h2c(data)
         before = self._heads if self._in_head else 0
         super().data_received(data)
         if self._in_head and self._heads == before:  # a head that came in pieces
@@ -247,6 +247,11 @@ class FastLane(HttpToolsProtocol):
         super().resume_writing()
         if self._stuck_timer is not None:
             self._stuck_timer.cancel()
+
+    def handle_websocket_upgrade(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()  # the connection is another protocol's from now on, which has timers of its own
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         self._turn_away(BadRequest("what came is no HTTP/1.1 request", "check what speaks to this port, and how"))
@@ -364,18 +369,6 @@ def _unchunked(app: ASGIApp, cycle: Any) -> ASGIApp:
         await app(scope, receive, bare)
 
     return plainly
-
-
-_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
-
-
-def _without_upgrade(data: bytes) -> bytes:
-    """A head without its offer to go on in HTTP/2, which Java's client makes with every first request.
-
-    We may pass it over (RFC 9110, 7.8); the parser instead takes what follows for another protocol and drops the body.
-    """
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"\r\npassed-over:", head) + end + rest
 
 
 def lane(house: Callable[[], House]) -> type[FastLane]:

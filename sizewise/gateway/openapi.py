@@ -55,9 +55,10 @@ class MessageRequest(anthropic_asking.Body):
 class GraphQLRequest(Struct, rename="camel"):
     """A question in GraphQL; sizewise/graphql/schema.graphql is the schema, and introspection tells it."""
 
-    query: str
+    query: str | None = None
     variables: dict[str, object] | None = None
     operation_name: str | None = None
+    extensions: dict[str, object] | None = None
 
 
 BODIES: tuple[type[Struct], ...] = (
@@ -261,7 +262,7 @@ def _paths() -> Json:
         "/graphql": {
             "post": _operation(
                 "graphql", "everything but tokens", "GraphQLAnswer",
-                body="GraphQLRequest", tags=("look", "change"), error="GraphQLAnswer",
+                body="GraphQLRequest", tags=("look", "change"), error="GraphQLAnswer", streams=True,
             )
         },
         "/auth/sign-in": {"post": coming("signIn", "sign in with a password", "SignedIn", body="SignIn")},

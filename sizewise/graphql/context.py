@@ -35,6 +35,7 @@ class Context:
     reload: Reload
     house: House
     caller: Caller
+    trace: str = ""
     rows: int = ROWS
 
     def may(self, *actions: str) -> None:

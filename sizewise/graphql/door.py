@@ -1,4 +1,4 @@
-"""POST /graphql as an ASGI app: who asks, a bounded body in, a well-formed answer out; knows no GraphQL.
+"""/graphql as an ASGI app: a bounded body in, a well-formed answer or a stream of them out; knows no GraphQL.
 
 The GraphQL library is loaded at the first request, in a thread: a server that only serves tokens never pays for it.
 """
@@ -6,38 +6,21 @@ The GraphQL library is loaded at the first request, in a thread: a server that o
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Protocol
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sizewise.accounts.browser import far_end, meant, signed_in
-from sizewise.accounts.scope import admit
-from sizewise.caller import Caller
+from sizewise.accounts.attached import Attached
 from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError
 from sizewise.graphql.context import Context, Live, Reload
-from sizewise.house import House
+from sizewise.graphql.knock import enter
+from sizewise.graphql.question import Answer, Execute, Shown, Stream, new_trace, read, told
+from sizewise.graphql.sse import ASKED, gone, streamed
+from sizewise.graphql.websocket import Socket
 from sizewise.settings.serving import Server
-
-Shown = Mapping[str, object]
-
-
-class Question(Struct, rename="camel"):
-    """The body of a request, as GraphQL over HTTP has it; other keys are no concern of ours."""
-
-    query: str
-    variables: dict[str, object] | None = None
-    operation_name: str | None = None
-
-
-class Execute(Protocol):
-    """execute.Execute: answers, never raises. The status is 200 where the question itself was well formed."""
-
-    async def __call__(self, question: Question, context: Context, trace: str) -> tuple[int, Shown]: ...
 
 
 class GraphQL:
@@ -49,25 +32,38 @@ class GraphQL:
         self._loading: asyncio.Task[Execute] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        trace = os.urandom(16).hex()
+        try:
+            if scope["type"] == "websocket":
+                await Socket(self._house, self._reload, self.loaded, scope, receive, send).serve()
+            elif scope["type"] == "http":
+                await self._answer(scope, receive, send)
+        except asyncio.CancelledError:
+            pass  # the server ends and could not wait; uvicorn would log this as a fault of ours, traceback and all
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        trace = new_trace()
         house = self._house()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            peer, proxies = (scope.get("client") or ("",))[0], house.settings.server.proxies
-            caller = _caller(house, headers, scope, peer)
-            admit(caller, "graphql", far_end(peer, scope["headers"], proxies))
+            caller = enter(house, scope)
             _refuse_other_ways(scope["method"], headers)
-            question = _question(await _timely(receive, house.settings.server))
-            execute = await self._loaded()
-            status, shown = await execute(question, Context(self._house, self._reload, house, caller), trace)
+            question = read(await _timely(receive, house.settings.server))
+            context = Context(self._house, self._reload, house, caller, trace)
+            with Attached(house.means.keeper.accounts.keys, caller) as attached:
+                streams = ASKED in headers.get(b"accept", "")
+                answering = asyncio.ensure_future((await self.loaded())(question, context, streams=streams))
+                if not await _unless_gone(answering, receive):
+                    return
+                answer = answering.result()
+                if isinstance(answer, Stream):
+                    return await streamed(answer, attached, trace, receive, send)
+            status, shown = answer
         except SizewiseError as error:
             house.means.metrics.refused(error.code)
             status, shown = error.status, {"errors": [told(error)]}
-        await _answer(send, status, shown, trace)
+        await _whole(send, status, shown, trace)
 
-    async def _loaded(self) -> Execute:
+    async def loaded(self) -> Execute:
         if self._loading is None:
             self._loading = asyncio.create_task(asyncio.to_thread(_load))
         return await asyncio.shield(self._loading)
@@ -78,24 +74,17 @@ def _load() -> Execute:
     return made
 
 
-def told(error: SizewiseError) -> Shown:
-    """An error in GraphQL's shape; the CLI makes the same error of it again."""
-    docs = f"docs/errors/{error.code}.md"
-    extensions = {"code": error.code, "status": error.status, "hint": error.hint, "docs": docs}
-    return {"message": error.message, "extensions": extensions}
-
-
-def _caller(house: House, headers: Mapping[bytes, str], scope: Scope, peer: str) -> Caller:
-    """By a key, and only where none came by a session. Raises Forbidden or BadKey."""
-    scheme, _, key = headers.get(b"authorization", "").partition(" ")
-    key = (key if scheme.lower() == "bearer" else headers.get(b"x-api-key", "")).strip()
-    host = headers.get(b"host", "")
-    if key or b"cookie" not in headers:
-        return house.caller(key, host)
-    meant(host, house.hosts)
-    keys, proxies, secure = house.means.keeper.accounts.keys, house.settings.server.proxies, scope["scheme"] == "https"
-    caller = signed_in(keys, scope["headers"], host, peer, proxies, secure=secure, safe=False)
-    return caller or house.caller("", host)
+async def _unless_gone(work: asyncio.Future[Answer], receive: Receive) -> bool:
+    """Waits for `work`; when the client leaves first it is cancelled, and with it the model."""
+    leaving = asyncio.ensure_future(gone(receive))
+    both: set[asyncio.Future[Any]] = {work, leaving}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        return work.done()
+    finally:
+        for each in both:
+            each.cancel()
+        await asyncio.wait(both)
 
 
 def _refuse_other_ways(method: str, headers: Mapping[bytes, str]) -> None:
@@ -130,17 +119,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
             return b"".join(pieces)
 
 
-def _question(body: bytes) -> Question:
-    try:
-        return msgspec.json.decode(body, type=Question)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        hint = 'send {"query": "...", "variables": {...}}, one question a request'
-        raise BadBody(f"the body is no GraphQL request: {error}", hint) from error
-    except RecursionError as error:
-        raise BadBody("the body is nested too deeply", "flatten it") from error
-
-
-async def _answer(send: Send, status: int, shown: Shown, trace: str) -> None:
+async def _whole(send: Send, status: int, shown: Shown, trace: str) -> None:
     body = msgspec.json.encode(shown)
     headers = [
         (b"content-type", b"application/json"),

@@ -1,55 +1,120 @@
-"""A question in GraphQL -> its answer; decides what of an error is shown: ours whole, a stranger's never.
+"""A question in GraphQL -> its answer, or a stream of them; decides what of an error is shown.
 
 Loaded at the first request only: this file and what it imports is all that knows the GraphQL library.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from inspect import isawaitable
 
-from graphql import GraphQLError, execute, validate
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    execute,
+    get_operation_ast,
+    subscribe,
+    validate,
+)
 
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.graphql.context import Context
-from sizewise.graphql.door import Question, Shown, told
+from sizewise.graphql.cost import demand
 from sizewise.graphql.limits import parsed
-from sizewise.graphql.schema import built
-
-log = logging.getLogger("sizewise.graphql")
+from sizewise.graphql.persisted import Queries
+from sizewise.graphql.question import Answer, Question, Shown, Stream, fault, told
+from sizewise.graphql.views import Views
 
 MESSAGE = 500
 """Characters of the library's own messages: they may repeat what was sent."""
 HINT = "the schema is told by an introspection query, and lies in sizewise/graphql/schema.graphql"
+WRONG = 10
+"""Mistakes of one question that are told."""
 
 
 class Execute:
     def __init__(self) -> None:
-        self._schema = built()
+        self._views = Views()
+        self._queries = Queries()
 
-    async def __call__(self, question: Question, context: Context, trace: str) -> tuple[int, Shown]:
+    async def __call__(self, question: Question, context: Context, *, streams: bool) -> Answer:
         try:
-            document = parsed(question.query)
+            house = context.house
+            document = parsed(self._queries.text(question, house, context.caller), house.settings.graphql)
+            schema, wrong = await self._checked(document, context)
+            if wrong:
+                return 400, {"errors": [_bad(each) for each in wrong]}
+            return await _answered(schema, document, question, context, streams)
         except GraphQLError as error:
             return 400, {"errors": [_bad(error)]}
         except SizewiseError as error:
             return error.status, {"errors": [told(error)]}
-        if wrong := validate(self._schema, document, max_errors=10):
-            return 400, {"errors": [_bad(each) for each in wrong]}
-        result = execute(
-            self._schema,
-            document,
-            context_value=context,
-            variable_values=question.variables,
-            operation_name=question.operation_name,
-            max_coercion_errors=10,
-        )
-        if isawaitable(result):
-            result = await result
-        shown: dict[str, object] = {"data": result.data}
-        if result.errors:
-            shown = {"errors": [_shown(each, trace) for each in result.errors], **shown}
-        return 200 if result.data is not None or not result.errors else _status(result.errors), shown
+
+    async def _checked(self, document: DocumentNode, context: Context) -> tuple[GraphQLSchema, Sequence[GraphQLError]]:
+        """By which schema it is answered: the caller's own. Where that one lacks what is asked and ours has it, ours:
+        its fields then say which right is missing, and it stands in the trail."""
+        view = await self._views.of(context.caller)
+        wrong = validate(view, document, max_errors=WRONG)
+        if not wrong or validate(self._views.whole, document, max_errors=1):
+            return view, wrong
+        return self._views.whole, ()
+
+
+async def _answered(
+    schema: GraphQLSchema, document: DocumentNode, question: Question, context: Context, streams: bool
+) -> Answer:
+    operation = get_operation_ast(document, question.operation_name)
+    if operation is not None:  # else the library says what is wrong
+        demand(schema, document, operation, question.variables or {}, context.house.settings.graphql.cost)
+        if operation.operation is OperationType.SUBSCRIPTION:
+            return await _subscribed(schema, document, question, context, streams)
+    result = execute(
+        schema,
+        document,
+        context_value=context,
+        variable_values=question.variables,
+        operation_name=question.operation_name,
+        max_coercion_errors=WRONG,
+    )
+    return _result(await result if isawaitable(result) else result, context.trace)
+
+
+async def _subscribed(
+    schema: GraphQLSchema, document: DocumentNode, question: Question, context: Context, streams: bool
+) -> Answer:
+    if not streams:
+        hint = "send `accept: text/event-stream`, or open a WebSocket with the protocol graphql-transport-ws"
+        raise BadRequest("a subscription is answered by a stream", hint, status=406)
+    begun = subscribe(
+        schema,
+        document,
+        context_value=context,
+        variable_values=question.variables,
+        operation_name=question.operation_name,
+        max_coercion_errors=WRONG,
+    )
+    begun = await begun if isawaitable(begun) else begun
+    if isinstance(begun, ExecutionResult):
+        return _result(begun, context.trace)
+    assert isinstance(begun, AsyncGenerator)
+    return Stream(_each(begun, context.trace))
+
+
+async def _each(results: AsyncGenerator[ExecutionResult, None], trace: str) -> AsyncGenerator[Shown, None]:
+    async with aclosing(results):
+        async for result in results:
+            yield _result(result, trace)[1]
+
+
+def _result(result: ExecutionResult, trace: str) -> tuple[int, Shown]:
+    shown: dict[str, object] = {"data": result.data}
+    if result.errors:
+        shown = {"errors": [_shown(each, trace) for each in result.errors], **shown}
+    return 200 if result.data is not None or not result.errors else _status(result.errors), shown
 
 
 def _status(errors: list[GraphQLError]) -> int:
@@ -61,21 +126,14 @@ def _status(errors: list[GraphQLError]) -> int:
 
 
 def _shown(error: GraphQLError, trace: str) -> Shown:
-    cause = error.original_error
-    if isinstance(cause, SizewiseError):
-        return {**told(cause), "path": error.path}
-    if cause is None or error.path is None:  # without a path it was not a field that failed, but what was sent
+    if error.original_error is None or error.path is None:  # not a field that failed, but what was sent
         return _bad(error)
-    place = cause.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-    log.error("unforeseen %s at %s, trace %s", type(cause).__name__, where, trace)
-    masked = SizewiseError("something went wrong inside Sizewise", f"tell us the trace {trace}")
-    return {**told(masked), "path": error.path}
+    return {**fault(error.original_error, trace), "path": error.path}
 
 
 def _bad(error: GraphQLError) -> Shown:
     """What is wrong with the question itself, as the library says it."""
+    if isinstance(error.original_error, SizewiseError):
+        return told(error.original_error)
     places = [{"line": place.line, "column": place.column} for place in error.locations or ()]
     return {**told(BadRequest(error.message[:MESSAGE], HINT)), "locations": places}

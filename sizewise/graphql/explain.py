@@ -5,16 +5,12 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-import msgspec
-
 from sizewise.answer import Ask, Wishes
-from sizewise.chat import Chat
 from sizewise.egress import DataClass
-from sizewise.errors import BadRequest
+from sizewise.graphql.asking import chat
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
 from sizewise.money import dollars
-from sizewise.providers.wires.openai_bodies import read_request
 from sizewise.routing.explain import Considered, Decision
 
 NOBODY = "0" * 32
@@ -36,23 +32,9 @@ async def explain(
     session: str | None = None,
 ) -> Told:
     """`max_cost_usd` comes in as pico-dollars. Raises BadBody, BadRequest, UnknownModel."""
-    what = _chat(prompt, body, model, max_tokens)
+    what = chat(prompt, body, model, max_tokens)
     wishes = Wishes(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
     return _decision(context.house.explain(Ask(what, context.caller, NOBODY, time.perf_counter(), wishes)))
-
-
-def _chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -> Chat:
-    if (prompt is None) == (body is None):
-        raise BadRequest("explain needs a prompt or a body", "give one of the two", param="prompt")
-    if prompt is not None:
-        body = {"messages": [{"role": "user", "content": prompt}]}
-    if not isinstance(body, dict):
-        raise BadRequest("`body` is not an object", "give the body of a chat request", param="body")
-    limit = {} if max_tokens is None else {"max_tokens": max_tokens}
-    what, extras = read_request(msgspec.json.encode({"model": model, **body, **limit}))
-    if extras is not None:
-        raise BadRequest("`body` holds a `sizewise` object", "give its wishes as arguments", param="body")
-    return what
 
 
 def _decision(decision: Decision) -> Told:

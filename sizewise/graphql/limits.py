@@ -17,28 +17,42 @@ from graphql import (
 )
 
 from sizewise.errors import BadRequest
+from sizewise.settings.graphql import GraphQL
 
 CHARACTERS = 32_768
 """Of the query's text; values belong into variables, which have the body's limit."""
 TOKENS = 500
 """Words of the query: fields, aliases, arguments, directives, brackets."""
-DEPTH = 12
-"""Fields inside fields. `ofType` does not count, so that the usual introspection query passes."""
 ROOTS = 20
 """Fields at the top, where the work is."""
 
 
-def parsed(query: str) -> DocumentNode:
-    """Raises GraphQLError for what is no GraphQL or has too many words, BadRequest for what goes too deep or wide."""
+def parsed(query: str, bounds: GraphQL) -> DocumentNode:
+    """Raises GraphQLError for what is no GraphQL or has too many words, BadRequest for what goes too deep or wide, or
+    gives too many other names. `ofType` does not count, so that the usual introspection query passes."""
     document = parse(query, max_tokens=TOKENS, max_source_length=CHARACTERS)
     measure = _Measure(document)
     for operation in document.definitions:
         if isinstance(operation, OperationDefinitionNode):
-            if measure.depth(operation.selection_set) > DEPTH:
-                raise BadRequest(f"the query goes deeper than {DEPTH} fields", "ask for less at once")
+            if measure.depth(operation.selection_set) > bounds.depth:
+                raise BadRequest(f"the query goes deeper than {bounds.depth} fields", "ask for less at once")
             if measure.width(operation.selection_set, set()) > ROOTS:
                 raise BadRequest(f"the query has more than {ROOTS} fields at the top", "send several requests")
+    if _aliases(document) > bounds.aliases:
+        raise BadRequest(f"the query gives more than {bounds.aliases} fields another name", "send several requests")
     return document
+
+
+def _aliases(document: DocumentNode) -> int:
+    """As they are written: a fragment that is spread twice into one field is answered once there."""
+    kinds = (OperationDefinitionNode, FragmentDefinitionNode)
+    count, left = 0, [each.selection_set for each in document.definitions if isinstance(each, kinds)]
+    while left:
+        for each in left.pop().selections:
+            count += isinstance(each, FieldNode) and each.alias is not None
+            if isinstance(each, (FieldNode, InlineFragmentNode)) and each.selection_set:
+                left.append(each.selection_set)
+    return count
 
 
 class _Measure:

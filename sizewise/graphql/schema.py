@@ -12,6 +12,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, Gr
 
 from sizewise.errors import Forbidden, UnknownPath
 from sizewise.graphql import (
+    asking,
     audit,
     budgets,
     explain,
@@ -76,9 +77,15 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "setBudget": (budgets.set_budget, ("manage_budgets",)),
         "reload": (server.reload, ("manage_settings",)),
     },
+    "Subscription": {
+        "ask": (asking.ask, ("ask",)),
+    },
 }
 """Each is called with the Context and the field's arguments, in snake_case, by callers who may do one of its actions
-to anything at all; what they may do it to, the function asks itself."""
+to anything at all; what they may do it to, the function asks itself. Those of Subscription return what is told, one
+after the other, each as {field: value}."""
+ASKS = ("ask",)
+"""Fields that ask a model: cost.py counts them for more."""
 
 
 def text() -> str:
@@ -91,8 +98,13 @@ def built() -> GraphQLSchema:
         kind = schema.type_map[name]
         assert isinstance(kind, GraphQLObjectType)
         for field, (resolver, actions) in resolvers.items():
-            resolved = _changing(field, resolver, actions) if name == "Mutation" else _resolved(resolver, actions)
-            kind.fields[field].resolve = resolved
+            if name == "Subscription":
+                kind.fields[field].subscribe = _changing(field, resolver, actions)
+            else:
+                way = _changing if name == "Mutation" else _resolved
+                kind.fields[field].resolve = way(field, resolver, actions)
+            if field in ASKS:
+                kind.fields[field].extensions = {"asks": True}
             for argument, spec in kind.fields[field].args.items():
                 spec.out_name = _snake(argument)
     for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole)):
@@ -102,7 +114,7 @@ def built() -> GraphQLSchema:
     return schema
 
 
-def _resolved(resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
+def _resolved(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
     def resolve(_: object, info: GraphQLResolveInfo[Context], **arguments: Any) -> object:
         info.context.may(*actions)
         return resolver(info.context, **arguments)

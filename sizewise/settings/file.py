@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from sizewise.egress import Place
 from sizewise.settings.choosing import Policy, Project, Reach, Router, Shadow, Sizes
+from sizewise.settings.graphql import GraphQL
 from sizewise.settings.guarding import Guards
 from sizewise.settings.keeping import Conversations, ExactCache, Idempotency, Records, Store, Vault
 from sizewise.settings.models import Facts, Local, Provider
@@ -47,6 +48,9 @@ class File:
     store: Store = setting(Store(), "")
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")
+    graphql: GraphQL = setting(GraphQL(), "")
+    sandbox: Sandbox = setting(Sandbox(), "")
+    mcp: Mapping[str, McpServer] = setting(MappingProxyType({}), "", keys=name)
 
     @property
     def beside(self) -> list[tuple[str, Place]]:

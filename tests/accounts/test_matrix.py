@@ -58,6 +58,7 @@ BODIES: Mapping[str, object] = {
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "inviteUser": {"role": '"nonsense"'},  # a role that none has is refused after the question whether one may invite
     "explain": {"prompt": '"Hello"'},
+    "ask": {"prompt": '"Hello"'},
 }
 HOUSE = f"""
 {ECHO.replace('"large"]', '"large", "vectors"]')}
@@ -91,7 +92,7 @@ class House:
     def ask(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> tuple[int, str, str]:
         """Status, and the error's code and message where there is one."""
         data = None if body is None else json.dumps(body)
-        kind = {} if data is None else {"content-type": "application/json"}
+        kind = {} if data is None else {"content-type": "application/json", "accept": "text/event-stream"}
         self.connection.request(method, path, data, {**kind, **headers})
         got = self.connection.getresponse()
         text = got.read()
@@ -154,7 +155,7 @@ def query(kind: str, name: str, given: Mapping[str, str], may: frozenset[str] = 
     needed = {each: spec for each, spec in field.args.items() if is_required_argument(spec) or each in said}
     arguments = ", ".join(f"{each}: {said.get(each) or _literal(spec.type)}" for each, spec in needed.items())
     shown = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
-    return f"{'mutation ' if kind == 'Mutation' else ''}{{ {name}{f'({arguments})' if arguments else ''}{shown} }}"
+    return f"{kind.lower()} {{ {name}{f'({arguments})' if arguments else ''}{shown} }}"
 
 
 def _literal(kind: Any) -> str:

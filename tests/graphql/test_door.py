@@ -67,7 +67,7 @@ def test_a_body_beyond_the_limit_is_refused(echo: Served) -> None:
         ("{ me { nme } }", "Did you mean 'name'"),
         ("{ me { name }", "Syntax Error"),
         ("query A { me { key } } query B { me { key } }", "operation name"),
-        ("subscription { me { key } }", "subscription"),
+        ("subscription { me { key } }", "'Subscription'"),
     ],
 )
 def test_a_wrong_question_is_answered_with_what_is_wrong_in_it(echo: Served, query: str, why: str) -> None:

@@ -22,7 +22,7 @@ price = { input = "0.15", output = "0.6", source = "their price page", date = "2
 
 def test_every_field_of_the_schema_has_its_function_and_no_function_is_left_over() -> None:
     drawn = build_schema(schema.text())
-    for kind in (drawn.query_type, drawn.mutation_type):
+    for kind in (drawn.query_type, drawn.mutation_type, drawn.subscription_type):
         assert isinstance(kind, GraphQLObjectType)
         assert set(kind.fields) == set(schema.FIELDS[kind.name])
 

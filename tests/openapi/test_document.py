@@ -11,7 +11,7 @@ from starlette.routing import Route
 from sizewise.gateway.app import Meeting, Methods, app
 from sizewise.gateway.exchange import Said
 from sizewise.gateway.openapi import BODIES, document
-from sizewise.graphql.door import Question
+from sizewise.graphql.question import Question
 from tests.served import Served
 
 PAGES = ("/", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback")

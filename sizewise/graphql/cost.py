@@ -1,0 +1,114 @@
+"""How much a question may bring out, estimated from schema and variables before it is answered; reads no data.
+
+One for each value, times the length of each list above it: what its argument says, or what is usual here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+)
+
+from sizewise.errors import BadRequest
+
+USUAL = 4
+"""Items of a list of which nobody says how long it is."""
+LISTS: Mapping[str, int] = {"catalogue": 200, "models": 20, "keys": 50, "users": 50, "records": 20}
+LENGTHS = ("last", "first", "limit")
+"""Arguments that say how many."""
+MODEL = 5_000
+"""What a field counts that asks a model; which these are, `asks` in its extensions says."""
+
+Fielded = GraphQLObjectType | GraphQLInterfaceType
+
+
+def demand(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, object],
+    most: int,
+) -> None:
+    """Raises BadRequest where it is too much. The document is valid."""
+    root = schema.get_root_type(operation.operation)
+    if root is not None:
+        cost = _Cost(document, operation, variables).of(operation.selection_set, root)
+        if cost > most:
+            raise BadRequest(
+                f"the query may bring out {cost:,} values, and {most:,} are allowed", "ask for less at once"
+            )
+
+
+class _Cost:
+    """Each set of fields is looked at once a type, however often a fragment brings it."""
+
+    def __init__(
+        self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, object]
+    ) -> None:
+        self._variables = variables
+        self._defaults = {each.variable.name.value: each.default_value for each in operation.variable_definitions or ()}
+        self._fragments = {
+            each.name.value: each.selection_set
+            for each in document.definitions
+            if isinstance(each, FragmentDefinitionNode)
+        }
+        self._known: dict[tuple[int, str], int] = {}
+
+    def of(self, selected: SelectionSetNode, parent: Fielded) -> int:
+        place = (id(selected), parent.name)
+        if place not in self._known:
+            self._known[place] = sum(self._field(field, parent) for field in self._flat(selected, set()))
+        return self._known[place]
+
+    def _flat(self, selected: SelectionSetNode, seen: set[str]) -> Iterator[FieldNode]:
+        for each in selected.selections:
+            if isinstance(each, FieldNode):
+                yield each
+            elif isinstance(each, InlineFragmentNode):
+                yield from self._flat(each.selection_set, seen)
+            elif isinstance(each, FragmentSpreadNode) and each.name.value not in seen:
+                seen.add(each.name.value)
+                yield from self._flat(self._fragments[each.name.value], seen)
+
+    def _field(self, node: FieldNode, parent: Fielded) -> int:
+        field = parent.fields.get(node.name.value)
+        if field is None:  # __typename, and introspection, whose depth is bounded
+            return 1
+        own = MODEL if (field.extensions or {}).get("asks") else 1
+        kind = get_named_type(field.type)
+        inner = node.selection_set
+        below = self.of(inner, kind) if inner and isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)) else 0
+        return own + (self._length(node, field) * below if _lists(field) else below)
+
+    def _length(self, node: FieldNode, field: GraphQLField) -> int:
+        named = next((name for name in LENGTHS if name in field.args), None)
+        if named is None:
+            return LISTS.get(node.name.value, USUAL)
+        said: object = next((each.value for each in node.arguments or () if each.name.value == named), None)
+        if isinstance(said, VariableNode):
+            said = self._variables.get(said.name.value, self._defaults.get(said.name.value))
+        if said is None and (default := field.args[named].default) is not None:
+            said = default.literal or default.value
+        number = int(said.value) if isinstance(said, IntValueNode) else said
+        return max(0, number) if isinstance(number, int) else LISTS.get(node.name.value, USUAL)
+
+
+def _lists(field: GraphQLField) -> bool:
+    return is_list_type(get_nullable_type(field.type))

@@ -1,0 +1,54 @@
+"""Work that tells what happens while it goes, as an async iterator over it; who stops reading stops the work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+E = TypeVar("E")
+T = TypeVar("T")
+
+WAITING = 16
+"""Events that wait to be read; then the work waits, and with it the model."""
+
+
+class Done(Struct, Generic[T], frozen=True):
+    """The last of all: what the work came to."""
+
+    result: T
+
+
+async def following(
+    work: Callable[[Callable[[E], Awaitable[None]]], Awaitable[T]],
+) -> AsyncGenerator[E | Done[T], None]:
+    """`work` is called with whom to tell. Whatever it raises is raised here, behind what was told before."""
+    told: deque[E] = deque()
+    room, some = asyncio.Event(), asyncio.Event()
+
+    async def tell(event: E) -> None:
+        while len(told) >= WAITING:
+            room.clear()
+            await room.wait()
+        told.append(event)
+        some.set()
+
+    task = asyncio.ensure_future(work(tell))
+    task.add_done_callback(lambda _: some.set())
+    try:
+        while True:
+            while told:
+                yield told.popleft()
+                room.set()
+            if task.done():
+                break
+            some.clear()
+            await some.wait()
+        yield Done(task.result())
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        del task  # its traceback keeps this frame

@@ -1,0 +1,75 @@
+"""A subscription over server-sent events, as graphql-sse has it (one connection a question); knows no GraphQL.
+
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, "distinct connections mode".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Send
+
+from sizewise.accounts.attached import Attached
+from sizewise.graphql.question import Shown, Stream, fault, told
+
+ASKED = "text/event-stream"
+"""In `accept`, of whoever can take a stream."""
+KEEP_ALIVE_S = 15.0
+COMPLETE = b"event: complete\ndata: \n\n"
+SIGN = b":\n\n"
+
+
+async def streamed(stream: Stream, attached: Attached, trace: str, receive: Receive, send: Send) -> None:
+    """Writes as fast as the client reads. Its leaving stops the work, and so does the end of its key, which is told."""
+    headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),  # of proxies that would wait for more
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-sizewise-trace", trace.encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    writing = asyncio.ensure_future(_written(stream, send))
+    leaving, cut = asyncio.ensure_future(gone(receive)), asyncio.ensure_future(attached.gone.wait())
+    try:
+        while not writing.done():
+            wanted: set[asyncio.Future[Any]] = {writing, leaving, cut}
+            done, _ = await asyncio.wait(wanted, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                await _write(send, SIGN)
+            elif writing not in done:
+                writing.cancel()
+                await asyncio.wait({writing})
+        if leaving.done():
+            return
+        if cut.done():
+            await _write(send, event({"errors": [told(attached.refusal)]}))
+        elif (error := writing.exception()) is not None:
+            await _write(send, event({"errors": [fault(error, trace)]}))
+        await _write(send, COMPLETE, more=False)
+    finally:
+        for each in (writing, leaving, cut):
+            each.cancel()
+        await asyncio.wait({writing, leaving, cut})
+
+
+async def _written(stream: Stream, send: Send) -> None:
+    async with aclosing(stream.events) as events:
+        async for shown in events:
+            await _write(send, event(shown))
+
+
+def event(shown: Shown) -> bytes:
+    return b"event: next\ndata: " + msgspec.json.encode(shown) + b"\n\n"
+
+
+async def _write(send: Send, data: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

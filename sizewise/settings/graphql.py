@@ -1,0 +1,33 @@
+"""How much one question at /graphql may ask for, and which questions are taken at all; knows no schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sizewise.table import setting
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQL:
+    """The door /graphql: how large a question may be, and whether it must be a listed one."""
+
+    depth: int = setting(12, "Fields inside fields.", least=1, most=100)
+    aliases: int = setting(30, "Fields under another name.", least=0, most=500)
+    cost: int = setting(
+        100_000,
+        "Values that one question may bring out, by an estimate before it is answered; a question to a model counts as "
+        "5,000.",
+        least=100,
+    )
+    streams: int = setting(32, "Questions that one WebSocket may have under way at the same time.", least=1, most=1_000)
+    kept: int = setting(1_000, "Queries that are kept by their hash (persisted queries); 0: none.", least=0)
+    queries: Literal["any", "listed"] = setting(
+        "any", "Whether any query is taken, or only those that `listed` names; the admin token may ask anything."
+    )
+    listed: tuple[str, ...] = setting(
+        (),
+        "Files, or folders of files, from this one's folder: a query as `.graphql`, or many as a manifest of Apollo's in "
+        "`.json`. They are asked by their hash, or as they stand there.",
+    )
+    graphiql: bool = setting(True, "Serve GraphiQL to browsers that open /graphql.")
