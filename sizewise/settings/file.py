@@ -49,8 +49,6 @@ class File:
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")
     graphql: GraphQL = setting(GraphQL(), "")
-    sandbox: Sandbox = setting(Sandbox(), "")
-    mcp: Mapping[str, McpServer] = setting(MappingProxyType({}), "", keys=name)
 
     @property
     def beside(self) -> list[tuple[str, Place]]:
