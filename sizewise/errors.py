@@ -103,11 +103,11 @@ class BodyTooSlow(BadRequest):
     code, status = "body_too_slow", 408
 
 
-class BadKey(SizewiseError):
 class QueryNotKept(BadRequest):
     code, status = "PERSISTED_QUERY_NOT_FOUND", 200
 
 
+class BadKey(SizewiseError):
     code, status, kind, exit = "invalid_api_key", 401, "authentication_error", 2
 
 
