@@ -1,0 +1,71 @@
+"""Words of a text -> numbers that only their base's key makes, counted: what a store gets of them; knows no store.
+
+Words are compared without case, accents and the ending of a plural, so that a question finds what it does not spell
+alike; scripts without gaps are taken in pairs of signs.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+
+WORD = re.compile(r"\w+")
+LONGEST = 40  # characters of a word; of a longer one its beginning counts
+DIFFERENT = 4_000  # words of one passage
+REMEMBERED = 50_000
+_GAPLESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+
+
+class Terms:
+    """By one key of 32 bytes. For one thread at a time."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._known: dict[str, int] = {}
+
+    def __call__(self, text: str) -> Mapping[int, int]:
+        """Term (0..2^32-1) -> how often. The most common words first, where there are too many."""
+        return dict(Counter(map(self._term, words(text))).most_common(DIFFERENT))
+
+    def token(self, text: str) -> str:
+        """A text that is only compared for being equal, such as a tag."""
+        return blake2b(text.encode("utf-8", "replace"), key=self._key, digest_size=12, person=b"tag").hexdigest()
+
+    def _term(self, word: str) -> int:
+        found = self._known.get(word)
+        if found is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            made = blake2b(word.encode("utf-8", "replace"), key=self._key, digest_size=4, person=b"term").digest()
+            found = self._known[word] = int.from_bytes(made)
+        return found
+
+
+def words(text: str) -> Iterator[str]:
+    """As they are compared."""
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKD", text)
+        text = "".join(each for each in plain if not unicodedata.combining(each))
+    for word in WORD.findall(text.casefold()):
+        if word.isascii() or not _GAPLESS.search(word):
+            yield _singular(word[:LONGEST])
+            continue
+        for part in re.findall(f"{_GAPLESS.pattern}|[^{_GAPLESS.pattern[1:-2]}]+", word):
+            if _GAPLESS.match(part) and len(part) > 1:
+                yield from (part[at : at + 2] for at in range(len(part) - 1))
+            else:
+                yield part[:LONGEST]
+
+
+def _singular(word: str) -> str:
+    """Harman's S stemmer ("How effective is suffixing?", 1991): the weakest there is; in other languages it does little."""
+    if len(word) < 4 or word[-1] != "s":
+        return word
+    if word.endswith("ies") and word[-4] not in "ae":
+        return f"{word[:-3]}y"
+    if word.endswith("es") and word[-3] not in "aeo":
+        return word[:-1]
+    return word[:-1] if word[-2] not in "us" else word
