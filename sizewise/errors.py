@@ -6,6 +6,7 @@ SizewiseError                     code                  status
 │   ├── TooLong                   context_length_exceeded 400 more tokens than the model's window
 │   ├── Blocked                   guard_blocked         400   a guard refuses what it says, or what answers it
 │   ├── NotTranslatable           not_translatable      400   the chosen model's wire cannot say this
+│   ├── CodeFailed                code_failed           422   code of a flow: its own error, or a bound it broke
 │   ├── BodyTooLarge              body_too_large        413
 │   ├── BodyTooSlow               body_too_slow         408
 │   └── QueryNotKept              PERSISTED_QUERY_NOT_FOUND 200 as Apollo's clients know it: they send the query then
@@ -56,6 +57,7 @@ class SizewiseError(Exception):
     kind = "api_error"  # the `type` of OpenAI's error object
     exit = 3  # 2 you asked wrong, 3 something outside broke
     again = False  # the same model may do better in a moment: worth a retry
+    node = ""  # where in a flow it happened
 
     def __init__(
         self,
@@ -145,6 +147,10 @@ class Conflict(BadRequest):
 
 class OutcomeUnknown(Conflict):
     code, exit = "outcome_unknown", 3
+
+
+class CodeFailed(BadRequest):
+    code, status = "code_failed", 422
 
 
 class NoModelFits(BadRequest):

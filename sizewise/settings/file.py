@@ -11,11 +11,12 @@ from sizewise.egress import Place
 from sizewise.settings.choosing import Policy, Project, Reach, Router, Shadow, Sizes
 from sizewise.settings.graphql import GraphQL
 from sizewise.settings.guarding import Guards
-from sizewise.settings.keeping import Conversations, ExactCache, Idempotency, Records, Store, Vault
+from sizewise.settings.keeping import Conversations, ExactCache, Flows, Idempotency, Records, Store, Vault
 from sizewise.settings.models import Facts, Local, Provider
 from sizewise.settings.people import Oidc, Role, Sessions
 from sizewise.settings.serving import Network, Server, Webhook
 from sizewise.settings.spending import Budgets, Limits, scope
+from sizewise.settings.tools import McpServer, Sandbox
 from sizewise.settings.words import model_name, name
 from sizewise.table import setting
 
@@ -35,6 +36,7 @@ class File:
     local: Local = setting(Local(), "")
     records: Records = setting(Records(), "")
     conversations: Conversations = setting(Conversations(), "")
+    flows: Flows = setting(Flows(), "")
     idempotency: Idempotency = setting(Idempotency(), "")
     exact_cache: ExactCache = setting(ExactCache(), "")
     shadow: Shadow = setting(Shadow(), "")
@@ -46,12 +48,15 @@ class File:
     limits: Mapping[str, Limits] = setting(MappingProxyType({}), "", keys=scope)
     budgets: Budgets = setting(Budgets(), "")
     store: Store = setting(Store(), "")
+    graphql: GraphQL = setting(GraphQL(), "")
+    sandbox: Sandbox = setting(Sandbox(), "")
+    mcp: Mapping[str, McpServer] = setting(MappingProxyType({}), "", keys=name)
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")
-    graphql: GraphQL = setting(GraphQL(), "")
 
     @property
     def beside(self) -> list[tuple[str, Place]]:
         """What is reached beside providers of models, and where it runs."""
         hooks = [(hook.url, hook.place) for hook in self.webhooks.values()]
+        hooks += [(server.url, server.place) for server in self.mcp.values() if server.url]
         return hooks + [(url, row.place) for row in self.oidc.values() for url in (row.issuer, *row.origins)]

@@ -50,7 +50,7 @@ class Server:
     )
 
 
-Told = Literal["budget.alert", "promise.broken", "key.revoked"]
+Told = Literal["budget.alert", "promise.broken", "key.revoked", "flow.ended"]
 """What a webhook can be told."""
 
 

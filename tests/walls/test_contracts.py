@@ -20,6 +20,7 @@ PLANTED = {
     "sizewise/db.py": "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client",
     "sizewise/keeper.py": "import sqlalchemy, jsonschema_rs, joserfc, spacy",
     "sizewise/egress.py": "import qdrant_edge",
+    "sizewise/vault.py": "import pydantic_monty",
 }
 """File -> lines that break a contract each; together they break them all."""
 

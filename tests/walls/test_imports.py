@@ -124,7 +124,8 @@ def declared() -> frozenset[str]:
         *(each for extra in project["optional-dependencies"].values() for each in extra),
     ]
     libraries = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in wanted}
-    return frozenset(libraries | {"sizewise", "graphql", "yaml", "qdrant_edge", "_quickjs"})  # graphql-core, PyYAML, quickjs-ng under the names they import by
+    # graphql-core, PyYAML, qdrant-edge-py and quickjs-ng under the names they import by
+    return frozenset(libraries | {"sizewise", "graphql", "yaml", "qdrant_edge", "_quickjs"})
 
 
 DECLARED = declared()

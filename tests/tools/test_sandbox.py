@@ -1,0 +1,302 @@
+"""Code that came as data: it computes, and reaches nothing else, however hard it tries."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sizewise.errors import CodeFailed, Forbidden
+from sizewise.settings.tools import Sandbox as Wanted
+from sizewise.tools.sandbox import Ran, Sandbox
+from sizewise.tools.sandbox_line import Language
+from tests.served import until
+
+BOTH: tuple[Language, Language] = ("python", "javascript")
+
+
+def within(work: Callable[[Sandbox], Awaitable[object]], wanted: Wanted | None = None) -> None:
+    async def do() -> None:
+        sandbox = Sandbox(wanted or Wanted(time_s=0.4, memory=48_000_000))
+        try:
+            await work(sandbox)
+        finally:
+            await sandbox.close()
+
+    asyncio.run(do())
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "value"),
+    [
+        ("python", "output = {'n': n + 1, 'each': [x * 2 for x in xs]}", {"n": 2, "each": [2, 4]}),
+        ("python", "sum(xs)", 3),
+        ("python", "def f(x):\n    return x + 'é'\noutput = f('a')", "aé"),
+        ("python", "pass", None),
+        ("javascript", "output = {n: n + 1, each: xs.map(x => x * 2)}", {"n": 2, "each": [2, 4]}),
+        ("javascript", "const output = [n]", [1]),
+        ("javascript", "xs.reduce((a, b) => a + b)", 3),
+        ("javascript", "const x = await Promise.resolve(5); return x + n", 6),
+        ("javascript", "let output = 'é'; null", "é"),
+        ("javascript", "undefined", None),
+    ],
+)
+def test_code_gives_its_output_or_its_last_value(language: Language, code: str, value: object) -> None:
+    async def work(sandbox: Sandbox) -> None:
+        assert (await sandbox.run(language, code, {"n": 1, "xs": [1, 2]}, "acme")).data == value
+
+    within(work)
+
+
+def test_what_it_prints_is_kept_and_bounded() -> None:
+    async def work(sandbox: Sandbox) -> None:
+        assert (await sandbox.run("python", "print('hi', 1)", {}, "acme")).printed == "hi 1\n"
+        assert (await sandbox.run("javascript", "console.log('hi', {a: 1})", {}, "acme")).printed == 'hi {"a":1}\n'
+        flood = await sandbox.run(
+            "javascript", "for (let i = 0; i < 2000; i++) console.log('x'.repeat(1000))", {}, "acme"
+        )
+        assert len(flood.printed) == 65_536
+
+    within(work)
+
+
+FAILS = [
+    ("python", "1/0", "ZeroDivisionError"),
+    ("python", "output = (", "SyntaxError"),
+    ("python", "def f(): return f()\nf()", "RecursionError"),
+    ("javascript", "null.x", "TypeError"),
+    ("javascript", "throw new Error('mine')", "mine"),
+    ("javascript", "await Promise.reject(new Error('later'))", "later"),
+    ("javascript", "let let", "SyntaxError"),
+    ("javascript", "function f() { return f() } f()", "call stack"),
+    ("javascript", "const a = {}; a.a = a; a", "circular"),
+    ("javascript", "await new Promise(() => {})", "no JSON"),
+]
+
+
+@pytest.mark.parametrize(("language", "code", "words"), FAILS)
+def test_an_error_of_the_code_is_told_in_its_words(language: Language, code: str, words: str) -> None:
+    async def work(sandbox: Sandbox) -> None:
+        with pytest.raises(CodeFailed, match=words):
+            await sandbox.run(language, code, {"secret": "hunter2"}, "acme")
+
+    within(work)
+
+
+BOUNDS = [
+    ("python", "while True: pass", "longer than"),
+    ("python", "sum(range(10**12))", "longer than"),
+    ("python", "x = []\nwhile True: x.append('a' * 1000)", "more than its 48 MB"),
+    ("python", "'a' * 10**10", "more than its 48 MB"),
+    ("python", "output = 'x' * 5_000_000", "more than 4194304 bytes"),
+    ("javascript", "while (true);", "longer than"),
+    ("javascript", "/(a+)+$/.test('a'.repeat(40) + 'b')", "longer than"),
+    ("javascript", "const a = []; while (true) a.push('x'.repeat(1000))", "more than its 48 MB"),
+    ("javascript", "new ArrayBuffer(1e9)", "more than its 48 MB"),
+    ("javascript", "[].concat(...Array(2000).fill(Array(100000)))", "was stopped"),
+    ("javascript", "(async () => { while (true) await null })()", "longer than"),
+    ("javascript", "output = 'x'.repeat(5000000)", "more than 4194304 bytes"),
+]
+
+
+def test_code_that_loops_for_ever_or_eats_memory_is_stopped_and_that_is_said() -> None:
+    async def work(sandbox: Sandbox) -> None:
+        for language, code, words in BOUNDS:
+            began = time.monotonic()
+            with pytest.raises(CodeFailed, match=words):
+                await sandbox.run(language, code, {}, "acme")  # type: ignore[arg-type]  # of BOTH
+            assert time.monotonic() - began < 10
+            assert (await sandbox.run(language, "1 + 1", {}, "acme")).data == 2  # type: ignore[arg-type]  # of BOTH
+
+    within(work)
+
+
+ESCAPES = [
+    ("python", "open('/etc/passwd').read()"),
+    ("python", "import os\nos.environ['PATH']"),
+    ("python", "import os\nos.system('id')"),
+    ("python", "import subprocess\nsubprocess.run(['id'])"),
+    ("python", "import socket\nsocket.create_connection(('127.0.0.1', 80))"),
+    ("python", "import urllib.request\nurllib.request.urlopen('http://127.0.0.1')"),
+    ("python", "import ctypes\nctypes.CDLL(None)"),
+    ("python", "import pathlib\npathlib.Path('/etc/passwd').read_text()"),
+    ("python", "import pathlib\nlist(pathlib.Path('/').iterdir())"),
+    ("python", "__import__('os').getcwd() + open('/proc/self/environ').read()"),
+    ("python", "().__class__.__bases__[0].__subclasses__()"),
+    ("python", "(lambda: 0).__globals__['__builtins__']"),
+    ("python", "eval(\"__import__('os').environ['HOME']\")"),
+    ("python", "import importlib\nimportlib.import_module('posix')"),
+    ("python", "import time\ntime.sleep(60)"),
+    ("javascript", "require('fs').readFileSync('/etc/passwd')"),
+    ("javascript", "process.env.PATH"),
+    ("javascript", "std.open('/etc/passwd', 'r').readAsString()"),
+    ("javascript", "os.readdir('/')"),
+    ("javascript", "fetch('http://127.0.0.1/')"),
+    ("javascript", "const fs = await import('fs'); return fs.readFileSync('/etc/passwd')"),
+    ("javascript", "const m = await import('/etc/passwd'); return m"),
+    ("javascript", "const m = await import('os'); return m"),
+    ("javascript", "(() => {}).constructor('return this.process.env')()"),
+    ("javascript", "new Worker('x')"),
+    ("javascript", "Atomics.wait(new Int32Array(new SharedArrayBuffer(8)), 0, 0, 60000)"),
+    ("javascript", "WebAssembly.compile(new Uint8Array(8))"),
+]
+
+
+def test_no_code_gets_out() -> None:
+    """Each of these fails; and where the interpreter would let one through, the kernel is asked in the next test."""
+
+    async def work(sandbox: Sandbox) -> None:
+        for language, code in ESCAPES:
+            try:
+                ran = await sandbox.run(language, code, {}, "acme")  # type: ignore[arg-type]  # of BOTH
+            except CodeFailed as error:
+                assert "root:" not in str(error), code
+            else:
+                assert code.endswith(("getcwd()",)) or ran.data is None or not str(ran.data).strip(), (code, ran.data)
+
+    within(work)
+
+
+def test_what_the_code_breaks_of_its_own_language_breaks_nothing_of_ours() -> None:
+    async def work(sandbox: Sandbox) -> None:
+        hostile = """
+            JSON.stringify = () => '"forged"'; JSON.parse = () => { throw 1 }; Promise.prototype.then = () => 7;
+            Function.prototype.call = () => 8; Object.keys = () => []; globalThis.console = null; String = null;
+            output = 'mine'
+        """
+        assert (await sandbox.run("javascript", hostile, {}, "acme")).data == "mine"
+        with pytest.raises(CodeFailed):
+            await sandbox.run("javascript", "({toJSON() { throw {toString() { throw 1 }} }})", {}, "acme")
+        assert (await sandbox.run("javascript", "JSON.stringify([1])", {}, "acme")).data == "[1]"
+
+    within(work)
+
+
+def test_nothing_is_kept_from_one_run_to_the_next() -> None:
+    async def work(sandbox: Sandbox) -> None:
+        await sandbox.run("javascript", "globalThis.kept = 1; Array.prototype.kept = 1", {}, "acme")
+        assert (await sandbox.run("javascript", "[typeof kept, typeof [].kept]", {}, "acme")).data == ["undefined"] * 2
+        await sandbox.run("python", "kept = 1", {}, "acme")
+        with pytest.raises(CodeFailed, match="NameError"):
+            await sandbox.run("python", "kept", {}, "acme")
+
+    within(work)
+
+
+def test_organisations_never_share_a_process_and_runs_at_once_are_bounded() -> None:
+    async def work(sandbox: Sandbox) -> None:
+        async def one(number: int) -> Ran:
+            return await sandbox.run("javascript", "output = n", {"n": number}, f"org{number % 3}")
+
+        ran = await asyncio.gather(*map(one, range(12)))
+        assert [each.data for each in ran] == list(range(12))
+        assert len(sandbox.processes()) <= 2
+        (whose,) = {whose for whose, _ in sandbox.processes() if whose == "org0"} or {"org0"}
+        assert whose == "org0"
+
+    within(work)
+
+
+def test_a_process_has_no_environment_no_file_and_dies_with_all_it_started() -> None:
+    found: list[int] = []
+
+    async def work(sandbox: Sandbox) -> None:
+        for language in BOTH:
+            await sandbox.run(language, "1", {}, "acme")
+        for _, pid in sandbox.processes():
+            for each in (pid, *_children(pid)):
+                found.append(each)
+                assert Path(f"/proc/{each}/environ").read_bytes() == b""
+                status = Path(f"/proc/{each}/status").read_text()
+                assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+        assert len(found) == 3  # two of ours, and the interpreter that one of them started
+
+    os.environ["SIZEWISE_TEST_CANARY"] = "hunter2"
+    try:
+        within(work)
+    finally:
+        del os.environ["SIZEWISE_TEST_CANARY"]
+    until(lambda: not any(_alive(pid) for pid in found))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
+    ]
+
+
+def test_a_run_that_is_cancelled_takes_its_process_with_it() -> None:
+    async def work(sandbox: Sandbox) -> None:
+        await sandbox.run("python", "1", {}, "acme")
+        running = asyncio.create_task(sandbox.run("python", "while True: pass", {}, "acme"))
+        await asyncio.sleep(0.05)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert sandbox.processes() == []
+
+    within(work, Wanted(time_s=60))
+
+
+def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_cannot_name() -> None:
+    async def off(sandbox: Sandbox) -> None:
+        with pytest.raises(Forbidden, match="not run here"):
+            await sandbox.run("python", "1", {}, "acme")
+
+    async def long(sandbox: Sandbox) -> None:
+        with pytest.raises(CodeFailed, match="longer than"):
+            await sandbox.run("python", "#" * 70_000, {}, "acme")
+        with pytest.raises(CodeFailed, match="cannot see an input"):
+            await sandbox.run("javascript", "1", {"a b": 1}, "acme")
+        with pytest.raises(CodeFailed, match="larger than"):
+            await sandbox.run("javascript", "1", {"a": "x" * 9_000_000}, "acme")
+
+    within(off, Wanted(on=False))
+    within(long)
+
+
+def test_the_kernel_refuses_what_an_interpreter_would_let_through() -> None:
+    """What would be left to somebody who broke out of the interpreter, asked in a process that gave it up."""
+    tries = """
+import ctypes, mmap, os, socket, sys
+from sizewise.tools import confine
+assert getattr(confine, sys.argv[1])(*eval(sys.argv[2]))
+def none(): return ctypes.CDLL(None, use_errno=True)
+for name, work in {
+    "open": lambda: os.open("/etc/passwd", os.O_RDONLY), "write": lambda: os.open("/tmp/x", os.O_WRONLY | os.O_CREAT),
+    "list": lambda: os.listdir("/etc"), "socket": lambda: socket.socket(), "kill": lambda: os.kill(os.getppid(), 0),
+    "environ": lambda: os.open(f"/proc/{os.getppid()}/environ", os.O_RDONLY), "remove": lambda: os.unlink("/tmp/x"),
+}.items():
+    try:
+        work()
+    except OSError:
+        continue
+    print("open:", name)
+if sys.argv[1] == "computing":
+    for name, work in {
+        "fork": os.fork, "exec": lambda: os.execv("/bin/true", ["true"]),
+        "code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
+    }.items():
+        try:
+            work()
+        except OSError:
+            continue
+        print("open:", name)
+print("asked")
+"""
+    for which, given in (("computing", "()"), ("inward", "(('/bin/true',),)")):
+        done = subprocess.run([sys.executable, "-c", tries, which, given], capture_output=True, text=True)
+        assert done.stdout == "asked\n", (which, done.stdout, done.stderr)
