@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from sizewise.egress import DataClass, Egress, Place
+from sizewise.egress import CLASSES, DataClass, Egress, Place
 from sizewise.errors import BadRequest
 
 Vector = Sequence[float]
@@ -37,6 +37,9 @@ Tag = str | int | float | bool | tuple[str, ...]
 MOST_HITS = 1_000
 MOST_DIMENSIONS = 8_192
 MOST_TAGS = 64
+MOST_READERS = 1_000
+LONGEST = 1_024
+"""Characters of a text that is compared: the name of a reader, the value of a tag."""
 MOST_TERMS = 4_096
 """Different ones of one passage."""
 SEALED_BYTES = 1_000_000
@@ -226,6 +229,10 @@ def objection(passage: Passage, dimension: int) -> str:
         return f"it has more than {MOST_TAGS} tags, or one whose name is not of letters, digits and '_'"
     if any(isinstance(tag, (int, float)) and not abs(tag) < BIGGEST for tag in passage.tags.values()):
         return "a number in its tags is none, or beyond 1e300"
+    if len(passage.readers) > MOST_READERS or any(map(_odd, (passage.document, *passage.readers, *_said(passage)))):
+        return (
+            f"it has over {MOST_READERS} readers, or a text of over {LONGEST} characters, or with one that none takes"
+        )
     return ""
 
 
@@ -251,9 +258,34 @@ def asked(query: Query, dimension: int) -> Query:
         raise BadRequest(told, "embed it by the model that embedded the base")
     if query.alpha > 0 and not 0 < _squares(query.vector) < math.inf:
         raise BadRequest("the question's vector is nothing but zeros, or holds what is no number")
+    if any(map(_odd, (*query.documents, *(query.readers or ())))):
+        raise BadRequest("a name of a document or a reader is too long, or holds a character that none does")
     if query.where is not None:
         _tests(query.where, DEEPEST, MOST_TESTS)
     return query
+
+
+def marks(document: str, data_class: DataClass, readers: Sequence[str], tags: Mapping[str, Tag]) -> list[str]:
+    """All of a passage that a filter compares for equality, so that a store needs one index for it."""
+    seen = [f"r={reader}" for reader in readers] or ["r*"]
+    return [f"d={document}", f"c={data_class}", *seen, *(f"t={each}" for each in tokens(tags))]
+
+
+def demands(query: Query) -> list[list[str]]:
+    """What of `marks` a passage must have for this query, beside `where`: of each list one at least."""
+    found = list[list[str]]()
+    if query.readers is not None:
+        found.append(["r*", *(f"r={reader}" for reader in query.readers)])
+    if set(query.reach) != set(CLASSES):
+        found.append([f"c={each}" for each in query.reach])
+    if query.documents:
+        found.append([f"d={document}" for document in query.documents])
+    return found
+
+
+def marked(test: Is) -> list[str]:
+    """What of `marks` a passage must have one of to pass `test`."""
+    return [f"t={token(test.field, value)}" for value in test.values]
 
 
 def tokens(tags: Mapping[str, Tag]) -> list[str]:
@@ -325,7 +357,19 @@ def _tests(where: Where, deep: int, left: int) -> int:
         raise BadRequest(f"{where.field[:80]!r} is no name of a tag", param="where")
     if isinstance(where, Is) and any(isinstance(v, (int, float)) and not abs(v) < BIGGEST for v in where.values):
         raise BadRequest(f"a number that {where.field!r} is compared with is none", param="where")
+    if isinstance(where, Is) and any(isinstance(value, str) and _odd(value) for value in where.values):
+        raise BadRequest(f"a text that {where.field!r} is compared with is too long, or no text", param="where")
     return left - (1 + len(where.values) if isinstance(where, Is) else 1)
+
+
+def _said(passage: Passage) -> Iterator[str]:
+    for tag in passage.tags.values():
+        yield from (tag,) if isinstance(tag, str) else tag if isinstance(tag, tuple) else ()
+
+
+def _odd(text: str) -> bool:
+    """Too long to compare, or with what neither Postgres nor JSON takes."""
+    return len(text) > LONGEST or "\x00" in text or any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def _squares(vector: Vector) -> float:

