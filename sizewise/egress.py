@@ -21,11 +21,12 @@ DataClass = Literal["public", "internal", "confidential"]
 PLACES: tuple[Place, ...] = get_args(Place)
 CLASSES: tuple[DataClass, ...] = get_args(DataClass)
 PORTS: Mapping[str, int] = {"http": 80, "https": 443}
+_WITHIN = frozenset((limit, place) for at, limit in enumerate(PLACES) for place in PLACES[: at + 1])
 
 
 def reaches(limit: Place, place: Place) -> bool:
     """Whether `place` is no wider than `limit`."""
-    return PLACES.index(place) <= PLACES.index(limit)
+    return (limit, place) in _WITHIN
 
 
 def strictest(*classes: DataClass) -> DataClass:
