@@ -43,6 +43,7 @@ from sizewise.errors import ConfigError, Conflict, StoreFailed
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 """What a room does with a connection that somebody else opened and will commit."""
+Url = str | URL
 Row = tuple[str | int | float | None, ...]
 Migration = tuple[ExecutableDDLElement, ...]
 
@@ -51,6 +52,7 @@ BIG = BigInteger().with_variant(Integer, "sqlite")
 
 BUSY_MS = 5_000
 """How long a statement waits for somebody else's lock before it is StoreFailed."""
+STILL_MS = 5_000
 
 VERSIONS = Table(
     "schema_version",  # about the file, not about a tenant's things: the one table without `tenant`
@@ -145,7 +147,7 @@ def put(connection: Connection, insertion: Insertion, rows: Sequence[Row]) -> No
         raise Conflict(f"a row does not fit the table: {type(error).__name__}") from error
 
 
-def connect(url: str | URL, schemas: Sequence[Schema]) -> Database:
+def connect(url: Url, schemas: Sequence[Schema]) -> Database:
     """An open database at the newest version. Raises StoreFailed (unreadable, newer than we are), ConfigError (URL)."""
     database = Database(_engine(url))
     try:
@@ -161,7 +163,17 @@ def file(path: str) -> URL:
     return URL.create("sqlite", database=path)
 
 
-def _engine(url: str | URL) -> Engine:
+def lent(url: Url) -> Engine:
+    """An engine for a library that has tables of its own, in SQLite as durable and as fast as ours. Raises ConfigError."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, connect_args=_still(parsed))
+    made = create_engine(parsed, connect_args={"isolation_level": "IMMEDIATE"}, hide_parameters=True)
+    event.listen(made, "connect", _prepare)
+    return made
+
+
+def _engine(url: Url) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
@@ -170,7 +182,9 @@ def _engine(url: str | URL) -> Engine:
             event.listen(engine, "connect", _prepare)
             event.listen(engine, "begin", _begin)
             return engine
-        return create_engine(parsed, paramstyle="format", pool_pre_ping=True, hide_parameters=True)
+        return create_engine(
+            parsed, paramstyle="format", pool_pre_ping=True, hide_parameters=True, connect_args=_still(parsed)
+        )
     except ArgumentError as error:  # the URL may hold a password: it is not repeated
         raise ConfigError(
             "the database URL cannot be read", "write it as postgresql+psycopg://user@host/name"
@@ -178,6 +192,11 @@ def _engine(url: str | URL) -> Engine:
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         hint = "install it into Sizewise's environment (for Postgres: psycopg), or leave the URL out for SQLite"
         raise ConfigError(f"no driver for databases of kind {parsed.drivername!r} is installed", hint) from error
+
+
+def _still(url: URL) -> dict[str, str]:
+    """A session that stands still within a transaction is ended by Postgres: a server that is paused holds no locks."""
+    return {} if "options" in url.query else {"options": f"-c idle_in_transaction_session_timeout={STILL_MS}"}
 
 
 def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

@@ -47,11 +47,20 @@ from sizewise.errors import BadRequest, Outside, StoreFailed
 from sizewise.evals import rows as evals
 from sizewise.evals.watch import Watch
 from sizewise.expiry import Expiry
+from sizewise.flows import rows as flows
+from sizewise.flows.engine import Engine
+from sizewise.flows.engines import rows as workers
+from sizewise.flows.engines.dbos import Durable, installed
+from sizewise.flows.engines.inline import Inline
+from sizewise.flows.journal import Book
+from sizewise.flows.published import rows as published
+from sizewise.flows.published.shelf import Shelf
+from sizewise.flows.runs import Runs
 from sizewise.keyring import rows as keyring
 from sizewise.keyring.rows import DataKeys
 from sizewise.resealing import Resealing, Standing
 from sizewise.settings.file import File
-from sizewise.settings.keeping import Conversations, Idempotency, Records
+from sizewise.settings.keeping import Conversations, Flows, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Spent, Whole, ids
 from sizewise.vault import Vault
@@ -88,13 +97,14 @@ class Keeper:
         kms: str = "",
         remembered: Conversations | None = None,
         again: Idempotency | None = None,
+        flowing: Flows | None = None,
     ) -> None:
         """Opens, migrates and locks. `url`: another database than the file in `home`. `vault`, `kms`: Vault's.
 
         Raises Outside (home taken or not writable), StoreFailed (database ill or newer), ConfigError (URL, token file).
         """
         kept, remembered = kept or Records(), remembered or Conversations()
-        again = again or Idempotency()
+        again, flowing = again or Idempotency(), flowing or Flows()
         self._keep_ms, self._lease_ms = remembered.keep_days * DAY_MS, again.keep_hours * HOUR_MS
         with ExitStack() as undone:
             self._lock = _lock(home)
@@ -104,7 +114,7 @@ class Keeper:
             undone.callback(self._database.close)
             keys = DataKeys(self._read, self._perform)
             self._vault = Vault(home, keys, vault, kms)
-            self._vault.holds(filter(None, (self._read(conversations.newest), self._read(cache.newest))))
+            self._vault.holds(filter(None, (self._read(room.newest) for room in (conversations, cache, flows))))
             undone.pop_all()
         self.numbers = ids()
         callers, self.refusals = Keys(self.admin), Refusals()
@@ -120,13 +130,14 @@ class Keeper:
                 evals.Forgetting(kept.keep_days, kept.max_rows),
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
+                flows.Forgetting(flowing.keep_days * DAY_MS, flowing.max_rows, flowing.max_bytes),
                 Expiry(contents.CONTENTS, kept.contents_days * DAY_MS, kept.contents_max_rows, kept.contents_max_bytes),
             ],
         )
         self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers, bool(url))
         self.users = Users(self._read, self._writer.write, callers)
         self.sessions = Sessions(self._writer.write, callers)
-        tables = (conversations.SEALED, cache.SEALED, contents.SEALED)
+        tables = (conversations.SEALED, cache.SEALED, contents.SEALED, published.SEALED, *flows.SEALED)
         self.contents = Contents(self._vault, self._writer.perform, kept.contents_row_bytes)
         self.resealing = Resealing(self._vault, keys, tables, self._read, self._writer.perform)
         self._aside = ThreadPoolExecutor(4, "sizewise-vault")  # a key service that is slow delays what it seals alone
@@ -135,6 +146,15 @@ class Keeper:
         limits = self._read(budgets.known)
         self.budgets = Budgets(limits, self._look, self._writer.write, shared=bool(url))
         self.watch = Watch(self._read, self._writer.write, self._settled)
+        book = Book(self._vault, self._read, self._writer.perform, self._aside)
+        shelf, engine = Shelf(book), self._engine(home, url)
+        self.runs = Runs(book, callers, shelf, engine, running=flowing.running, shared=bool(url))
+
+    def _engine(self, home: Path, url: str) -> Engine:
+        """Not open yet: a server that runs no flow never waits for it."""
+        if not installed():
+            return Inline()
+        return Durable(url, self) if url else Durable(file(str(home / "flows.db")))
 
     def close(self) -> None:
         """Writes what waits, then lets go of the home."""
@@ -271,6 +291,20 @@ class Keeper:
         """A line for what was done, or refused, without a change of our tables. Raises StoreFailed."""
         await self._writer.write(lambda c: audit.add(c, deed))
 
+    # Workers at flows (engines/dbos.py)
+
+    def beat(self, worker: str) -> None:
+        self._perform(lambda c: workers.beat(c, worker))
+
+    def lapsed(self, silent_ms: int) -> list[str]:
+        return self._perform(lambda c: workers.lapsed(c, silent_ms))
+
+    def living(self) -> set[str]:
+        return self._read(workers.living)
+
+    def bury(self, worker: str) -> None:
+        self._perform(lambda c: workers.gone(c, worker))
+
     # The vault
 
     async def rotate(self, data: bool) -> int:
@@ -322,7 +356,7 @@ def _open(home: Path, url: str) -> Database:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
     rooms = (accounts, audit, budgets, telemetry, keyring, conversations, cache, contents, evals)
-    return connect(url or file(str(path)), [room.SCHEMA for room in rooms])
+    return connect(url or file(str(path)), [room.SCHEMA for room in (*rooms, published, flows, workers)])
 
 
 def _lock(home: Path) -> int:

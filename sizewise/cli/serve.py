@@ -114,13 +114,14 @@ async def _up(settings: Settings, as_json: bool) -> None:
         kms=settings.vault.kms,
         remembered=settings.conversations,
         again=settings.idempotency,
+        flowing=settings.flows,
     )
     locals = Locals()
     try:
         metrics = Metrics(keeper.waiting)
         hooks = Hooks()
         metrics.budgets, keeper.budgets.tell = keeper.budgets.ratios, hooks.tell
-        keeper.accounts.tell = hooks.tell
+        keeper.accounts.tell = keeper.runs.tell = hooks.tell
         means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics, tell=hooks.tell), hooks=hooks)
         found = await probe.found(skip=port) if settings.server.discover else ()
         certificates = Certificates(tls, settings.home) if tls.cert else None
@@ -166,7 +167,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
     budgets = live.house.means.keeper.budgets
-    tending = [loop.create_task(budgets.tend()), loop.create_task(live.house.means.keeper.accounts.tend())]
+    runs = live.house.means.keeper.runs
+    tending = [loop.create_task(each.tend()) for each in (budgets, live.house.means.keeper.accounts, runs)]
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
@@ -184,6 +186,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         note.unlink(missing_ok=True)
         if secured is not None:
             secured.close()
+        await runs.close()
         await live.house.means.shadows.stop()
         await budgets.close()
         await live.house.means.hooks.stop()

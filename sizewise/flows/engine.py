@@ -1,7 +1,8 @@
-"""What runs a flow's steps durably, in two words: Steps and Engine; knows no flow, no node and no database.
+"""What a run stands on: Steps, which remember what was done, and an Engine, which calls the runner; knows no flow.
 
 A run's runner is called anew after a crash, from its beginning: what was done is not done again, its result comes back
-at once. So a runner decides from inputs and results alone; clock, chance and network belong into steps.
+at once. So a runner decides from inputs and results alone; clock, chance and network belong into steps. The two are
+apart so that the engine holds ids and nothing that anybody said.
 """
 
 from __future__ import annotations
@@ -11,61 +12,57 @@ from typing import Protocol
 
 
 class Steps(Protocol):
-    """The steps of one run. A key names one of them (`find`, `each[3].answer`); it is unique in the run and the same
-    each time. Steps may begin in any order and side by side."""
+    """The steps of one run. A key names one of them (`find`, `each[3].answer`); it is unique in the run, the same each
+    time, and begins with no colon. Steps may begin in any order and side by side.
+
+    Where another worker took the run over, or it was cancelled, the runner's task is cancelled at its next step and
+    nothing more is written.
+    """
 
     async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
         """What `work` gave, now or before the crash. At least once: a process that dies within `work` does it again.
 
-        What `work` raises is not remembered, so that a resumed run tries it again. Raises Fenced where another worker
-        has taken the run over; then nothing more is written, and the runner ends.
+        What `work` raises is written down too, and tried again when the run is resumed.
         """
         ...
 
     def note(self, key: str, *, model: str = "", cost: int = 0) -> None:
-        """What the step took, to be kept with it: called within its `work`. `cost` in pico-dollars, added up."""
+        """What the step takes, to be kept with it: called within its `work`. `cost` in pico-dollars, added up."""
         ...
 
     async def sleep(self, key: str, seconds: float) -> None:
-        """Until then, counted from the first time; a restart does not lengthen it."""
+        """Until then, counted from the first time: a restart does not lengthen it."""
         ...
 
-    async def wait(self, key: str, timeout_s: float | None = None) -> bytes | None:
-        """What was told to `key` of this run (Engine.tell), however long that takes; None when the time is over."""
+    async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:
+        """What somebody decided of `asked` (Runs.decide), however long that takes; None when the time is over."""
         ...
 
 
-Runner = Callable[[str, Steps], Awaitable[None]]
-"""All of a run, by its id. What it raises has no reader but a log: the runner itself writes what came of the run."""
+Runner = Callable[[str], Awaitable[None]]
+"""All of a run, by its id. It writes itself what came of the run, and raises nothing but CancelledError."""
 
 
 class Engine(Protocol):
-    """Outlives Houses. Every method raises StoreFailed where its store is ill; one run runs in one place at a time."""
+    """Calls the runner, on the event loop that opened it; one run in one place at a time. Outlives Houses."""
 
     def aim(self, runner: Runner) -> None:
         """Runs go by this one from now on; comes before `open`."""
         ...
 
     async def open(self) -> None:
-        """Begins to work: goes on with what this worker left when it died, and takes over what dead ones left."""
+        """Begins to work: goes on with what this worker left when it died, and takes over what dead ones left.
+        Raises StoreFailed."""
         ...
 
-    async def begin(self, run: str) -> None:
-        """Durable when this returns; a second time does nothing."""
+    async def begin(self, run: str, attempt: int) -> None:
+        """Durable when this returns; a second time does nothing. Raises StoreFailed."""
         ...
 
-    async def tell(self, run: str, key: str, told: bytes) -> None:
-        """Wakes the step `key` that waits, now or later; the first word counts."""
-        ...
-
-    async def cancel(self, run: str) -> None:
-        """Its runner is cancelled, in whatever worker it runs. Nothing where it has ended."""
-        ...
-
-    async def resume(self, run: str) -> None:
-        """Runs it anew after it failed or was cancelled; what was done stays done."""
+    async def stop(self, run: str, attempt: int) -> None:
+        """Its runner is cancelled if it runs here, and is not called again. Raises StoreFailed."""
         ...
 
     async def close(self) -> None:
-        """Stops here; what runs goes on at the next start."""
+        """Cancels what runs here; a durable engine goes on with it at the next start."""
         ...

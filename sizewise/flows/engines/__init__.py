@@ -1,0 +1,1 @@
+"""Who calls a run's runner: in this process only, or durably."""

@@ -1,0 +1,296 @@
+"""The durable engine, on DBOS: who runs which run, over a crash and over several machines; holds ids and nothing else.
+
+DBOS writes down that an attempt began and that it ended. At a start it calls again what began and did not end; beside
+it stands here what it leaves out: a worker that is dead on another machine (no beat for SILENT_S) loses its runs to the
+others. Two may then work at one for a moment; what the slower one writes is refused by the run's epoch (rows.py).
+
+DBOS lives in a thread with an event loop of its own: its calls replace the default executor of the loop they are made
+on, and where the database is gone they block for as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sizewise.db import Url, in_our_words, lent
+from sizewise.errors import ConfigError, SizewiseError, StoreFailed
+from sizewise.flows.engine import Runner
+
+if TYPE_CHECKING:
+    from dbos import DBOS, DBOSConfig, Serializer
+
+log = logging.getLogger("sizewise.flows")
+
+T = TypeVar("T")
+
+PROTOCOL = "1"
+"""Of what a workflow is called with. It is no version of ours: what one release began the next one ends."""
+SCHEMA = "sizewise_dbos"
+BEAT_S = 2.0
+SILENT_S = 10.0
+"""With a beat, a look and DBOS's own second of polling a run is elsewhere within 15 s; promised are 30."""
+KEEP_MS = 86_400_000
+"""What ended is forgotten by DBOS after a day: our own tables tell what came of it."""
+SWEEP_S = 120.0
+
+
+class Workers(Protocol):
+    """Who is alive, where several share one store. May take a while; raises StoreFailed."""
+
+    def beat(self, worker: str) -> None: ...
+
+    def lapsed(self, silent_ms: int) -> list[str]:
+        """Those not seen for so long, which are now the caller's to bury."""
+        ...
+
+    def living(self) -> set[str]:
+        """Who was not buried."""
+        ...
+
+    def bury(self, worker: str) -> None: ...
+
+
+class Durable:
+    """One per process, as DBOS is."""
+
+    def __init__(self, url: Url, workers: Workers | None = None) -> None:
+        """`workers`: of a store that others share. None: this process alone has it, and takes up what it left."""
+        self.worker = secrets.token_hex(8) if workers else "home"
+        self._url = url
+        self._workers = workers
+        self._runner: Runner | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._there: asyncio.AbstractEventLoop | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tending: asyncio.Task[None] | None = None
+        self._dbos: type[DBOS] | None = None
+        self._carry: Any = None  # what DBOS calls, in its thread
+        self._closed: Callable[[], None] = lambda: None
+
+    def aim(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def open(self) -> None:
+        self._home = asyncio.get_running_loop()
+        if self._workers is not None:
+            await asyncio.to_thread(self._workers.beat, self.worker)
+        self._there = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._there.run_forever, name="sizewise-dbos", daemon=True)
+        self._thread.start()
+        await self._away(self._launch())
+        self._tending = asyncio.ensure_future(self._tend())
+
+    async def _launch(self) -> None:
+        dbos, plain = _library()
+        engine = lent(self._url)
+        self._closed = engine.dispose
+        config: DBOSConfig = {
+            "name": "sizewise",
+            "system_database_engine": engine,
+            "dbos_system_schema": SCHEMA,
+            "application_version": PROTOCOL,
+            "executor_id": self.worker,
+            "serializer": plain,
+            "log_level": "CRITICAL",  # it logs what it was called with
+            "enable_otlp": False,
+            "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": 1.0,  # we send nobody anything, but its end waits for it
+            "scheduler_polling_interval_sec": 3_600.0,  # and have schedules of our own
+            "max_executor_threads": 16,
+        }
+        dbos(config=config)
+
+        @dbos.workflow(name="run", max_recovery_attempts=None)
+        async def called(run: str, attempt: int) -> None:
+            """CancelledError leaves the attempt to whoever comes next."""
+            assert self._home is not None
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._run(run, attempt), self._home))
+
+        self._carry = called
+        with _in_our_words():
+            dbos.launch()
+        self._dbos = dbos
+
+    async def begin(self, run: str, attempt: int) -> None:
+        await self._away(self._begin(run, attempt))
+
+    async def _begin(self, run: str, attempt: int) -> None:
+        from dbos import SetWorkflowID
+
+        assert self._dbos is not None
+        with _in_our_words(), SetWorkflowID(_id(run, attempt)):
+            await self._dbos.start_workflow_async(self._carry, run, attempt)
+
+    async def _run(self, run: str, attempt: int) -> None:
+        assert self._runner is not None
+        id, task = _id(run, attempt), asyncio.current_task()
+        assert task is not None
+        self._tasks[id] = task
+        try:
+            await self._runner(run)
+        finally:
+            if self._tasks.get(id) is task:
+                del self._tasks[id]
+
+    async def stop(self, run: str, attempt: int) -> None:
+        id = _id(run, attempt)
+        task = self._tasks.get(id)
+        if task is not None:
+            task.cancel()
+        await self._away(self._stop([id]))
+
+    async def _stop(self, ids: list[str]) -> None:
+        assert self._dbos is not None
+        with _in_our_words():
+            await self._dbos.cancel_workflows_async(ids)
+
+    async def close(self) -> None:
+        if self._tending is not None:
+            self._tending.cancel()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._dbos is not None:
+            await asyncio.to_thread(self._dbos.destroy, destroy_registry=True)
+            self._dbos = None
+        self._closed()
+        if self._there is not None:
+            self._there.call_soon_threadsafe(self._there.stop)
+            await asyncio.to_thread(self._thread.join)
+            self._there.close()
+            self._there = None
+
+    async def _away(self, work: Coroutine[Any, Any, T]) -> T:
+        """`work` where DBOS lives."""
+        assert self._there is not None
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._there))
+
+    # What DBOS leaves out
+
+    async def _tend(self) -> None:
+        due = 0.0
+        while True:
+            await asyncio.sleep(BEAT_S)
+            if self._workers is not None:
+                await _told(self._look(self._workers))
+            due -= BEAT_S
+            if due <= 0:
+                due = SWEEP_S
+                if self._workers is not None:
+                    await _told(self._away(self._nobodys(self._workers)))
+                await _told(self._away(self._swept()))
+
+    async def _look(self, workers: Workers) -> None:
+        await asyncio.to_thread(workers.beat, self.worker)
+        for dead in await asyncio.to_thread(workers.lapsed, round(SILENT_S * 1_000)):
+            if dead == self.worker:
+                continue
+            count = await self._away(self._taken({dead}))
+            await asyncio.to_thread(workers.bury, dead)
+            log.warning("a worker is silent: %d of its runs go on elsewhere", count)
+
+    async def _taken(self, dead: set[str]) -> int:
+        """Every run of these workers is called again by one of the living."""
+        assert self._dbos is not None
+        with _in_our_words():
+            found = await self._dbos.list_workflows_async(
+                executor_id=sorted(dead), status="PENDING", load_input=False, load_output=False
+            )
+            if found:
+                await self._dbos.resume_workflows_async([each.workflow_id for each in found])
+        return len(found)
+
+    async def _nobodys(self, workers: Workers) -> None:
+        """What was left by a worker that was buried, came back and died before it was seen."""
+        assert self._dbos is not None
+        with _in_our_words():
+            under = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
+        owners = {each.executor_id for each in under if each.executor_id}
+        unknown = owners - await asyncio.to_thread(workers.living)
+        if unknown:
+            await self._taken(unknown)
+
+    async def _swept(self) -> None:
+        assert self._dbos is not None
+        with _in_our_words():
+            old = await self._dbos.list_workflows_async(
+                status=["SUCCESS", "ERROR", "CANCELLED"],
+                completed_before=_stamp(KEEP_MS),
+                limit=5_000,
+                load_input=False,
+                load_output=False,
+            )
+            if old:
+                await self._dbos.delete_workflows_async([each.workflow_id for each in old])
+
+
+def installed() -> bool:
+    return find_spec("dbos") is not None
+
+
+def _id(run: str, attempt: int) -> str:
+    return f"{run}.{attempt}"
+
+
+def _stamp(before_ms: int) -> str:
+    return datetime.fromtimestamp(time.time() - before_ms / 1_000, UTC).isoformat()
+
+
+async def _told(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except SizewiseError as error:
+        log.warning("the flows' engine waits for its store: %s", error.message)
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    from dbos import error as theirs
+
+    try:
+        with in_our_words("the flows' engine"):
+            yield
+    except theirs.DBOSException as error:
+        told = f"the flows' engine failed: {type(error).__name__}"
+        raise StoreFailed(told, "check that its database can be reached") from error
+
+
+def _library() -> tuple[type[DBOS], Serializer]:
+    """DBOS, held off from whatever the environment says of its cloud, and a serializer that pickles nothing.
+
+    Raises ConfigError where it is not installed.
+    """
+    try:
+        import dbos
+        from dbos._utils import GlobalParams
+    except ImportError as error:
+        hint = "install Sizewise with its extra `flows`"
+        raise ConfigError("durable flows need a library that is not installed", hint) from error
+    GlobalParams.dbos_cloud = False  # DBOS__CLOUD=true would send workflows to it
+    logging.getLogger("dbos").addHandler(logging.NullHandler())  # else it makes one of its own, to the terminal
+
+    class Plain(dbos.Serializer):
+        """Run ids and numbers as JSON; of an error its kind alone, for messages may hold what people said."""
+
+        def serialize(self, data: Any) -> str:
+            return json.dumps(data, default=lambda other: type(other).__name__)
+
+        @classmethod
+        def deserialize(cls, serialized_data: str) -> Any:
+            return json.loads(serialized_data)
+
+        def name(self) -> str:
+            return "sizewise_json"
+
+    return dbos.DBOS, Plain()

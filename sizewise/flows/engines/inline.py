@@ -1,0 +1,73 @@
+"""An engine for a server without the extra `flows`, and Steps in memory; what runs when the process dies is not resumed
+by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sizewise.errors import BadRequest
+from sizewise.flows.engine import Runner
+
+
+class Inline:
+    """Each run is a task of the event loop."""
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+
+    def aim(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def open(self) -> None:
+        pass
+
+    async def begin(self, run: str, attempt: int) -> None:
+        assert self._runner is not None
+        if (run, attempt) in self._tasks:
+            return
+        task = asyncio.ensure_future(self._runner(run))
+        self._tasks[run, attempt] = task
+        task.add_done_callback(lambda _: self._tasks.pop((run, attempt), None))
+
+    async def stop(self, run: str, attempt: int) -> None:
+        task = self._tasks.get((run, attempt))
+        if task is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Memory:
+    """Steps of a run that nobody resumes: `sizewise flow run` without a server."""
+
+    def __init__(self, decide: Callable[[str, bytes], Awaitable[bytes]] | None = None) -> None:
+        """`decide` answers a step that waits, by its key and what it asks; None: there is nobody to ask."""
+        self._decide = decide
+        self.done: dict[str, bytes] = {}
+        self.noted: dict[str, tuple[str, int]] = {}
+
+    async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
+        if key not in self.done:
+            self.done[key] = await work()
+        return self.done[key]
+
+    def note(self, key: str, *, model: str = "", cost: int = 0) -> None:
+        before = self.noted.get(key, ("", 0))
+        self.noted[key] = (model or before[0], before[1] + cost)
+
+    async def sleep(self, key: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:
+        if self._decide is None:
+            raise BadRequest(f"the step {key!r} waits for a person", "start it at a server: sizewise flow start")
+        try:
+            return await asyncio.wait_for(self._decide(key, asked), timeout_s)
+        except TimeoutError:
+            return None

@@ -1,0 +1,454 @@
+"""Runs of flows from their start to what came of them: begun, looked at, cancelled, resumed, decided; one per keeper.
+
+A run belongs to whoever started it: what he may is looked up anew at each step, and where he may nothing any more his
+runs stop. What is in the flow, and how it is walked through, is the carrier's to know (house.py hands it in).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sizewise.accounts.keys import Keys
+from sizewise.accounts.register import deed
+from sizewise.answer import Send, Wishes, quiet
+from sizewise.audit.chain import Deed
+from sizewise.caller import Caller
+from sizewise.db import Work
+from sizewise.errors import BadKey, BadRequest, Busy, Conflict, Forbidden, SizewiseError, StoreFailed, UnknownPath
+from sizewise.flows import rows
+from sizewise.flows.engine import Engine, Steps
+from sizewise.flows.journal import Book, Failed, Journal, failure, patiently
+from sizewise.flows.published.shelf import Shelf
+from sizewise.flows.rows import FAILURE, INPUTS, OUTPUTS, UNDERWAY, Run, State, Step
+
+log = logging.getLogger("sizewise.flows")
+
+T = TypeVar("T")
+
+LARGEST = 16_000_000
+"""Bytes of a run's inputs."""
+MOST = 1_000
+"""Runs of one page."""
+LOOK_S = 1.0
+"""Between two looks at what other servers did to our runs."""
+ORPHAN_MS = 20_000
+"""A run that was written down so long ago, and never begun, lost its server in between."""
+EVENT = "flow.ended"
+
+
+class Begun(Struct, frozen=True):
+    """What a run is started with, as it is sealed. `inputs`: JSON of an object."""
+
+    inputs: msgspec.Raw
+    wishes: Wishes = Wishes()
+    trace: str = ""
+
+
+class Started(Struct, frozen=True):
+    """What the carrier carries. `text` is the flow of that version; `caller` with what he may now; words go to
+    `send` where somebody still listens."""
+
+    run: Run
+    caller: Caller
+    text: bytes
+    inputs: bytes
+    wishes: Wishes
+    trace: str
+    send: Send
+
+
+Carry = Callable[[Started, Steps], Awaitable[bytes]]
+"""Gives the outputs, JSON of an object. Raises SizewiseError."""
+
+
+class Going:
+    """A run under way in this process."""
+
+    def __init__(self, run: Run, journal: Journal, task: asyncio.Task[None]) -> None:
+        self.run = run
+        self.journal = journal
+        self.task = task
+        self.revoked = False
+
+
+def _nobody(event: str, data: Mapping[str, object], tenant: str) -> None:
+    pass
+
+
+class Runs:
+    """`tell` is told of runs that ended (Hooks' `tell`). `running`: runs at once, beyond which new ones are refused."""
+
+    def __init__(self, book: Book, keys: Keys, shelf: Shelf, engine: Engine, *, running: int, shared: bool) -> None:
+        """`shared`: other servers work at the same store."""
+        self.tell: Callable[[str, Mapping[str, object], str], None] = _nobody
+        self.shelf = shelf
+        self._book = book
+        self._keys = keys
+        self._engine = engine
+        self._running = running
+        self._shared = shared
+        self._carry: Carry | None = None
+        self._going: dict[str, Going] = {}
+        self._sends: dict[str, Send] = {}
+        self._ends: dict[str, set[asyncio.Future[None]]] = {}
+        self._opening = asyncio.Lock()
+        self._opened = False
+        engine.aim(self._call)
+
+    def aim(self, carry: Carry) -> None:
+        """Runs are carried by this one from now on; those under way end as they began."""
+        self._carry = carry
+
+    @property
+    def going(self) -> list[Run]:
+        """Under way in this process."""
+        return [each.run for each in self._going.values()]
+
+    # What people do
+
+    async def start(
+        self,
+        caller: Caller,
+        flow: str,
+        inputs: bytes,
+        *,
+        version: str = "",
+        door: str = "graphql",
+        wishes: Wishes = Wishes(),  # noqa: B008  # frozen
+        trace: str = "",
+        send: Send = quiet,
+        id: str = "",
+    ) -> Run:
+        """Durable when this returns. `inputs`: JSON of an object. `id`: of a run that must not be started twice; then
+        the run is the one that is there. Raises Forbidden, UnknownPath, BadRequest, Busy, VaultLocked, StoreFailed."""
+        if "ask" not in caller.may:
+            raise Forbidden("this key may not ask", "ask for one that may")
+        if caller.scope is not None and caller.scope.flows and flow not in caller.scope.flows:
+            raise Forbidden(f"this key may not use the flow {flow[:100]!r}", "ask for one that may")
+        if len(inputs) > LARGEST:
+            raise BadRequest(f"the inputs take {len(inputs)} bytes", f"{LARGEST} are the most")
+        if len(self._going) >= self._running:
+            raise Busy(f"{self._running} runs are under way", "start it again later", retry_after=5.0)
+        whole = await self.shelf.meant(caller.tenant, caller.project, flow, version)
+        run = Run(
+            id or secrets.token_hex(16),
+            caller.tenant,
+            caller.project,
+            flow,
+            whole,
+            door,
+            caller.key,
+            caller.user,
+            "queued",
+            created=_now(),
+        )
+        begun = msgspec.json.encode(Begun(msgspec.Raw(inputs), wishes, trace))
+        self._sends[run.id] = send
+        try:
+            await self.open()
+            if not await self._book.off(partial(self._add, run, begun)):
+                return await self.one(caller, run.id)
+            await self._engine.begin(run.id, run.attempt)
+        except BaseException:
+            self._sends.pop(run.id, None)
+            raise
+        return run
+
+    def _add(self, run: Run, begun: bytes) -> bool:
+        written = self._book.written(run.tenant, run.id, Step(INPUTS, "done", 1, run.created, run.created), begun)
+        return self._book.write(lambda c: rows.add(c, run, written))
+
+    async def one(self, caller: Caller, id: str) -> Run:
+        """Raises UnknownPath where there is none that the caller may see."""
+        found = await self._look(lambda c: rows.find(c, id))
+        if found is None or found.tenant != caller.tenant or not (caller.wide or found.project == caller.project):
+            raise UnknownPath(f"there is no run {id[:64]!r}", "see: sizewise flow runs")
+        return found
+
+    async def page(
+        self, caller: Caller, *, flow: str = "", state: State | None = None, before: int = 0, limit: int = 20
+    ) -> list[tuple[int, Run]]:
+        """The newest first, each with the number behind which the next page begins (`before`)."""
+        if not 1 <= limit <= MOST:
+            raise BadRequest(f"a list of {limit!r} runs cannot be had", f"ask for 1 to {MOST}", param="limit")
+        project = "" if caller.wide else caller.project
+        return await self._look(lambda c: rows.last(c, caller.tenant, project, flow, state or "", before, limit))
+
+    async def steps(self, caller: Caller, id: str) -> list[Step]:
+        """In the order in which they ended; those that are under way here come last."""
+        run = await self.one(caller, id)
+        found = [step for step, _ in await self._look(lambda c: rows.steps(c, run.id)) if step.key[0] != ":"]
+        going = self._going.get(id)
+        return found if going is None else [*found, *going.journal.going.values()]
+
+    async def value(self, caller: Caller, id: str, key: str = OUTPUTS) -> bytes | None:
+        """What a step gave, or the whole run, as JSON; None where that is not there yet. Raises UnknownPath, Forbidden
+        where it was another's run and the caller may read no contents."""
+        run = await self.one(caller, id)
+        mine = caller.key == run.key or (caller.user != "" and caller.user == run.user)
+        if not mine and "read_contents" not in caller.may:
+            raise Forbidden(
+                "what was said in this run is another's", "its owner, or who may `read_contents`, can see it"
+            )
+        found = await self._book.off(partial(self._value, run, key))
+        return msgspec.json.decode(found, type=Begun).inputs if found is not None and key == INPUTS else found
+
+    async def failed(self, caller: Caller, id: str) -> Failed | None:
+        """Why it failed; None where it did not."""
+        found = await self.value(caller, id, FAILURE)
+        return None if found is None else msgspec.json.decode(found, type=Failed)
+
+    def _value(self, run: Run, key: str) -> bytes | None:
+        found = self._book.read(lambda c: rows.step(c, run.id, key))
+        if found is None or found[0].state in ("running", "waiting"):
+            return None
+        return self._book.value(run.tenant, run.id, key, found[1])
+
+    async def ended(self, caller: Caller, id: str, timeout_s: float | None = None) -> Run:
+        """The run when it is over, or as it is when the time is. Raises UnknownPath."""
+        mine = asyncio.get_running_loop().create_future()
+        others = self._ends.setdefault(id, set())
+        others.add(mine)
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            while (run := await self.one(caller, id)).state in UNDERWAY:
+                left = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
+                if left <= 0:
+                    break
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(mine), left if self._shared or until else None)
+            return run
+        finally:
+            mine.cancel()
+            others.discard(mine)
+            if not others:
+                self._ends.pop(id, None)
+
+    async def ask(self, caller: Caller, flow: str, inputs: bytes, **how: object) -> bytes:
+        """`start`, and what comes of it. Cancelling cancels the run. Raises what made it fail."""
+        run = await self.start(caller, flow, inputs, **how)  # type: ignore[arg-type]  # start's own keywords
+        try:
+            run = await self.ended(caller, run.id)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._cancelled(run))
+            raise
+        if run.state == "done":
+            return await self.value(caller, run.id) or b"{}"
+        why = await self.failed(caller, run.id)
+        if why is None:
+            raise Conflict(f"the run {run.id} was cancelled", "start it again, or resume it")
+        raise _as_it_was(why)
+
+    async def cancel(self, caller: Caller, id: str) -> Run:
+        """It is over when this returns, wherever it ran. Raises UnknownPath, Conflict where it had ended."""
+        run = await self.one(caller, id)
+        if not await self._cancelled(run, deed(caller, run.tenant, "flow.cancel", f"run:{run.id}")):
+            raise Conflict(f"the run {id} has ended already", "only what is under way can be cancelled")
+        return await self.one(caller, id)
+
+    async def _cancelled(self, run: Run, told: Deed | None = None) -> bool:
+        if not await self._book.off(lambda: self._book.write(lambda c: rows.cancel(c, run.id, _now(), told))):
+            return False
+        await self.open()
+        await self._engine.stop(run.id, run.attempt)
+        self._over(replace(run, state="cancelled"))
+        return True
+
+    async def resume(self, caller: Caller, id: str) -> Run:
+        """It goes on at what failed, as whoever started it. Raises UnknownPath, Conflict where it did not fail."""
+        run = await self.one(caller, id)
+        if "ask" not in caller.may:
+            raise Forbidden("this key may not ask", "ask for one that may")
+        told = deed(caller, run.tenant, "flow.resume", f"run:{run.id}")
+        if not await self._book.off(lambda: self._book.write(lambda c: rows.again(c, run.id, told))):
+            raise Conflict(f"the run {id} is {run.state}", "what failed or was cancelled can be resumed")
+        await self.open()
+        run = await self.one(caller, id)
+        await self._engine.begin(run.id, run.attempt)
+        return run
+
+    async def waiting(self, caller: Caller, limit: int = 100) -> list[tuple[Run, str, bytes]]:
+        """Runs that wait for somebody: with the step's key, and what it asks as JSON."""
+        project = "" if caller.wide else caller.project
+        found = await self._look(lambda c: rows.waiting(c, caller.tenant, project, min(limit, MOST)))
+        return [(run, key, await self._book.off(partial(self._asked, run, key, sealed))) for run, key, sealed in found]
+
+    def _asked(self, run: Run, key: str, sealed: bytes) -> bytes:
+        return self._book.value(run.tenant, run.id, key, sealed)
+
+    async def decide(self, caller: Caller, id: str, key: str, decision: bytes) -> None:
+        """What the step `key` that waits is told, as JSON; the first word counts. Raises UnknownPath, Conflict."""
+        run = await self.one(caller, id)
+        if "ask" not in caller.may:
+            raise Forbidden("this key may decide nothing", "ask for one that may")
+        if len(decision) > LARGEST:
+            raise BadRequest(f"the decision takes {len(decision)} bytes", f"{LARGEST} are the most")
+        told = deed(caller, run.tenant, "flow.decide", f"run:{run.id}/{key}")
+        if run.state not in UNDERWAY or not await self._book.off(partial(self._tell, run, key, decision, told)):
+            raise Conflict(f"nothing in the run {id} waits at {key[:100]!r}", "see: sizewise flow waiting")
+        going = self._going.get(id)
+        if going is not None:
+            await going.journal.look()
+
+    def _tell(self, run: Run, key: str, decision: bytes, told: Deed) -> bool:
+        now = _now()
+        written = self._book.written(run.tenant, run.id, Step(key, "done", run.attempt, now, now), decision)
+        return self._book.write(lambda c: rows.tell(c, run, written, now, told))
+
+    # What the engine does
+
+    async def open(self) -> None:
+        """The engine works from now on. Raises StoreFailed, ConfigError."""
+        async with self._opening:
+            if not self._opened:
+                await self._engine.open()
+                self._opened = True
+                self._keys.watching.add(self)
+
+    async def tend(self) -> None:
+        """Opens the engine where something waits for it, also at a server that may die; looks after what others do."""
+        while True:
+            with suppress(StoreFailed):
+                await self._tended()
+            await asyncio.sleep(LOOK_S)
+
+    async def _tended(self) -> None:
+        if self._shared:
+            await self.shelf.look()
+        if not self._opened and await self._look(rows.underway):
+            await self.open()
+        if not self._opened:
+            return
+        for run in await self._look(lambda c: rows.left(c, _now() - ORPHAN_MS)):
+            if run.id not in self._going:
+                await self._engine.begin(run.id, run.attempt)
+        if not self._shared or not self._going:
+            return
+        epochs = await self._look(lambda c: rows.epochs(c, list(self._going)))
+        for going in tuple(self._going.values()):
+            if epochs.get(going.run.id) != going.run.epoch:
+                going.task.cancel()
+            else:
+                await going.journal.look()
+
+    def look(self) -> None:
+        """Stops the runs of whoever may nothing any more (Keys' `watching`)."""
+        for going in tuple(self._going.values()):
+            if self._caller(going.run) is None:
+                going.revoked = True
+                going.task.cancel()
+
+    async def close(self) -> None:
+        """Stops here; a durable engine goes on at the next start."""
+        self._keys.watching.discard(self)
+        if self._opened:
+            await self._engine.close()
+
+    async def _call(self, id: str) -> None:
+        """All of a run, for the engine."""
+        task = asyncio.current_task()
+        assert task is not None
+        run = await patiently(lambda: self._book.off(lambda: self._book.write(lambda c: rows.claim(c, id, _now()))))
+        if run is None:
+            return  # it was cancelled meanwhile
+        try:
+            known = await patiently(lambda: self._book.off(partial(self._book.known, run)))
+            journal = Journal(self._book, run, known, partial(self._held, run), task.cancel)
+            going = self._going[id] = Going(run, journal, task)
+            outputs = await self._carried(going, known)
+        except SizewiseError as error:
+            await self._end(run, "failed", FAILURE, failure(error), error.code)
+        except asyncio.CancelledError:
+            if (mine := self._going.get(id)) is None or not mine.revoked:
+                raise
+            task.uncancel()
+            await self._end(run, "failed", FAILURE, failure(_revoked(run)), BadKey.code)
+        except Exception as error:
+            log.exception("a run of the flow %r failed", run.flow)
+            del error
+            told = SizewiseError("something went wrong within Sizewise", "the server's log tells more")
+            await self._end(run, "failed", FAILURE, failure(told), told.code)
+        else:
+            await self._end(run, "done", OUTPUTS, outputs)
+        finally:
+            if (mine := self._going.get(id)) is not None and mine.task is task:
+                del self._going[id]
+
+    async def _carried(self, going: Going, known: Mapping[str, tuple[Step, bytes]]) -> bytes:
+        run = going.run
+        if INPUTS not in known or self._carry is None:
+            raise StoreFailed(f"what the run {run.id} was started with is gone", "start the flow anew")
+        begun = msgspec.json.decode(known[INPUTS][1], type=Begun)
+        text = await self.shelf.text(run.tenant, run.project, run.flow, run.version)
+        send = self._sends.get(run.id, quiet)
+        caller = self._held(run)
+        return await self._carry(
+            Started(run, caller, text, bytes(begun.inputs), begun.wishes, begun.trace, send), going.journal
+        )
+
+    async def _end(self, run: Run, state: State, key: str, value: bytes, error: str = "") -> None:
+        step = Step(key, "done", run.attempt, run.began or run.created, _now())
+
+        def write() -> bool:
+            written = self._book.written(run.tenant, run.id, step, value)
+            return self._book.write(lambda c: rows.end(c, run, state, _now(), written, error))
+
+        if await patiently(lambda: self._book.off(write)):
+            self._over(replace(run, state=state, error=error))
+
+    def _over(self, run: Run) -> None:
+        self._sends.pop(run.id, None)
+        for future in self._ends.get(run.id, ()):
+            if not future.done():
+                future.set_result(None)
+        told = {"run": run.id, "flow": run.flow, "version": run.version, "project": run.project, "state": run.state}
+        self.tell(EVENT, told | ({"error": run.error} if run.error else {}), run.tenant)
+
+    def _held(self, run: Run) -> Caller:
+        found = self._caller(run)
+        if found is None:
+            raise _revoked(run)
+        return found
+
+    def _caller(self, run: Run) -> Caller | None:
+        """Whoever started it, with what he may now; None where he may not ask any more."""
+        found = self._keys.again(run.key, run.user, run.tenant, run.project)
+        if found is None or "ask" not in found.may or not (found.wide or found.project == run.project):
+            return None
+        return found if found.project == run.project else replace(found, project=run.project)
+
+    async def _look(self, work: Work[T]) -> T:
+        return await self._book.off(lambda: self._book.read(work))
+
+
+def _revoked(run: Run) -> BadKey:
+    return BadKey(f"the key {run.key!r}, by which the run was started, may ask no more", "start it by another")
+
+
+def _as_it_was(why: Failed) -> SizewiseError:
+    """The error by its code."""
+    waiting: list[type[SizewiseError]] = [SizewiseError]
+    kind = SizewiseError
+    while waiting:
+        each = waiting.pop()
+        if each.code == why.code:
+            kind = each
+            break
+        waiting.extend(each.__subclasses__())
+    return kind(why.message, why.hint)
+
+
+def _now() -> int:
+    """Unix ms."""
+    return time.time_ns() // 1_000_000

