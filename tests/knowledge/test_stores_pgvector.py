@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from sizewise.errors import ConfigError, StoreFailed
 from sizewise.knowledge.store import Base, Ground, Is, Query, Store
@@ -37,6 +37,11 @@ def ground(url: str) -> Iterator[tuple[asyncio.Runner, Pgvector]]:
         store = runner.run(opened(url))
         yield runner, store
         runner.run(store.close())
+
+
+def once(url: str) -> Engine:
+    """For a statement or two: keeps no connection."""
+    return create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
 
 
 async def opened(url: str) -> Pgvector:
@@ -98,14 +103,14 @@ def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.M
         await store.close()
 
     asyncio.run(indexed())
-    with create_engine(url).connect() as connection:
+    with once(url).connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'passage%'")) == 1
 
 
 def test_it_says_what_it_lacks(url: str) -> None:
     with pytest.raises(ConfigError, match="needs a Postgres"):
         Pgvector(Ground(Path()))
-    with create_engine(url, isolation_level="AUTOCOMMIT").connect() as owner:
+    with once(url).connect() as owner:
         owner.execute(text("CREATE ROLE plain LOGIN"))
         owner.execute(text("CREATE DATABASE plain OWNER plain"))
 
