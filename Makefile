@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-routing bench-injection bench-poisoning train-injection
+.PHONY: graphiql help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-routing bench-injection bench-poisoning train-injection
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -31,7 +31,7 @@ test-large: .venv/dev
 	$(BIN)/pytest -m large
 
 test-sdks: .venv/dev .venv/sdks/ready
-	$(BIN)/pytest -m "node or apart" tests/sdks
+	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
@@ -61,6 +61,11 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
+
+# What GET /graphql serves, taken anew from the packages that requirements/graphiql names.
+graphiql: .venv/sdks/ready
+	@$(call npm,requirements/graphiql,ci)
+	@$(BIN)/python requirements/graphiql/vendor.py
 
 bench-gateway: .venv/dev
 	$(BIN)/python -m bench.gateway.run $(ARGS)

@@ -14,7 +14,9 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.accounts.attached import Attached
-from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError
+from sizewise.accounts.browser import meant
+from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError, UnknownPath
+from sizewise.graphql import graphiql
 from sizewise.graphql.context import Context, Live, Reload
 from sizewise.graphql.knock import enter
 from sizewise.graphql.question import Answer, Execute, Shown, Stream, new_trace, read, told
@@ -29,6 +31,7 @@ class GraphQL:
     def __init__(self, house: Live, reload: Reload) -> None:
         self._house = house
         self._reload = reload
+        self._pages = graphiql.Pages()
         self._loading: asyncio.Task[Execute] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +48,12 @@ class GraphQL:
         house = self._house()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
+            if house.settings.graphql.graphiql and graphiql.wanted(scope["method"], scope["path"], headers):
+                meant(headers.get(b"host", ""), house.hosts)
+                if await self._pages.serve(scope["path"], headers, send):
+                    return
+            if scope["path"] != "/graphql":
+                raise UnknownPath(f"there is nothing at {scope['path'][:200]!r}", "the door is /graphql")
             caller = enter(house, scope)
             _refuse_other_ways(scope["method"], headers)
             question = read(await _timely(receive, house.settings.server))

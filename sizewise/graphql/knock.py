@@ -40,7 +40,7 @@ def _caller(house: House, headers: Headers, scope: Scope, peer: str) -> Caller:
 
 
 SECURE = ("https", "wss")
-SAID = {"authorization": "authorization", "x-api-key": "x-api-key", PROOF.decode(): PROOF.decode()}
+SAID = ("authorization", "x-api-key", PROOF.decode())
 """What a first message may say, by the names of the headers in small letters."""
 
 

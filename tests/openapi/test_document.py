@@ -14,7 +14,7 @@ from sizewise.gateway.openapi import BODIES, document
 from sizewise.graphql.question import Question
 from tests.served import Served
 
-PAGES = ("/", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback")
+PAGES = ("/", "/graphql/{body}", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback")
 """For people; no document of an API describes them."""
 
 
