@@ -29,6 +29,7 @@ class Wishes(Struct, frozen=True):
     idempotency_key: str | None = None
     cache: Literal["no-cache", "no-store"] | None = None  # HTTP's words: ask anew; and keep nothing of it either
     by: str = ""  # whose word class and online are, where it is not the request's own
+    min_window: int | None = None  # tokens of the window that a model has, however little of it this prompt takes
 
 
 class Found(Struct, frozen=True):

@@ -158,6 +158,7 @@ class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
     max_cost_usd: Decimal | Annotated[float, Meta(ge=0, le=1e9)] | None = None
     max_ms: Annotated[int, Meta(ge=1)] | None = None
     min_quality: Annotated[float, Meta(ge=0, le=1)] | None = None
+    min_window: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     data_class: DataClass | None = None
     online: Literal["deny", "allow"] | None = None
     session: Annotated[str, Meta(max_length=200)] | None = None
@@ -199,6 +200,7 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
         seen.session,
         seen.idempotency_key,
         seen.cache,
+        min_window=seen.min_window,
     )
 
 

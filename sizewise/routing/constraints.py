@@ -19,6 +19,7 @@ from sizewise.errors import (
     BadRequest,
     Forbidden,
     ModelUnavailable,
+    NoModelFits,
     OverBudget,
     SizewiseError,
     TooLong,
@@ -54,6 +55,7 @@ class Need(Struct, frozen=True):
     max_cost: int | None
     models: tuple[str, ...] = ()  # that the key may ask; none: all
     promise: Promise | None = None  # what every answer must be
+    window: int | None = None  # tokens of prompt and answer, as the request wishes them
 
 
 class Against(Struct, frozen=True):
@@ -91,7 +93,7 @@ def need(ask: Ask, terms: Terms, policy: str = "") -> Need:
         size = max(sizes, default=0)
         question = Question(sum(sizes) // PER_TOKEN, 0, plain=False)
     models = () if scope is None else scope.models
-    return Need(task, size, question, sees, given.data_class, given, wishes.max_cost, models)
+    return Need(task, size, question, sees, given.data_class, given, wishes.max_cost, models, window=wishes.min_window)
 
 
 def _measure(chat: Chat) -> tuple[int, frozenset[str], int]:
@@ -148,7 +150,8 @@ def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | 
         what = "an embedding model" if card.task == "embed" else "a chat model"
         return Against(card, f"is {what}", BadRequest, "model", "name another model, or ask this one at its own door")
     return (
-        _window(card, need, exact)
+        _narrow(card, need, exact)
+        or _window(card, need, exact)
         or _unable(card, need, exact)
         or (_cost(card, need) if need.max_cost is not None else None)
         or _unwell(card, health)
@@ -159,6 +162,20 @@ def _too_far(card: Card, given: Given) -> Against:
     limit = "nowhere" if given.reach is None else f"no further than {given.reach!r}"
     why = f"is at place {card.place!r}, and {given.whose} may go {limit}"
     return Against(card, why, Forbidden, hint="name a model that is nearer, or widen [reach] in sizewise.toml")
+
+
+def _narrow(card: Card, need: Need, exact: bool) -> Against | None:
+    """Whether its window is less than the request wishes, whatever this prompt takes of it."""
+    if need.window is None or need.task != "chat" or (card.context is None and exact):
+        return None
+    if card.context is None:
+        why = f"is not known to have a window of {need.window} tokens, which the request requires"
+    elif card.context < need.window:
+        why = f"has a window of {card.context} tokens, and the request requires {need.window}"
+    else:
+        return None
+    hint = "name a model with a larger window; one of this machine may have more than [local] context gives it"
+    return Against(card, why, NoModelFits, "min_window", hint)
 
 
 def _window(card: Card, need: Need, exact: bool) -> Against | None:

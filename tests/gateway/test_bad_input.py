@@ -176,6 +176,7 @@ def test_a_name_that_two_providers_have_is_refused_with_both(door: Served) -> No
         {"max_cost_usd": -1},
         {"max_cost_usd": 1e300},
         {"min_quality": 2},
+        {"min_window": 0},
         {"online": "maybe"},
         {"session": "s" * 201},
         [],

@@ -74,6 +74,16 @@ def test_the_window_must_hold_the_prompt_and_the_answer() -> None:
     assert "this request needs about" in reason(card, chat("hello", max_tokens=1_000))
 
 
+def test_a_window_can_be_required_however_short_the_prompt_is() -> None:
+    wide, small = Wishes(min_window=32_768), echo_card(context=8_192)
+    assert reason(echo_card(context=32_768), chat(), wide) == ""
+    assert reason(small, chat(), wide) == "has a window of 8192 tokens, and the request requires 32768"
+    assert "is not known to have a window of 32768" in reason(echo_card(context=None), chat(), wide)
+    assert named(echo_card(context=None), chat(), wide) is None
+    error = named(small, chat(), wide)
+    assert isinstance(error, NoModelFits) and "[local] context" in error.hint and error.param == "min_window"
+
+
 def test_a_named_model_is_refused_only_when_the_prompt_cannot_fit_at_all() -> None:
     card = echo_card(context=1_000)
     assert named(card, chat("word " * 1_200, max_tokens=5_000)) is None
