@@ -42,6 +42,7 @@ class Failed(Struct, frozen=True):
     code: str
     message: str
     hint: str
+    node: str = ""
 
 
 class Book:
@@ -221,7 +222,7 @@ class Journal:
 
 
 def failure(error: SizewiseError) -> bytes:
-    return msgspec.json.encode(Failed(error.code, error.message, error.hint))
+    return msgspec.json.encode(Failed(error.code, error.message, error.hint, error.node))
 
 
 def _now() -> int:

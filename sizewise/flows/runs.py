@@ -56,12 +56,10 @@ class Begun(Struct, frozen=True):
 
 
 class Started(Struct, frozen=True):
-    """What the carrier carries. `text` is the flow of that version; `caller` with what he may now; words go to
-    `send` where somebody still listens."""
+    """What the carrier carries. `caller` with what he may now; words go to `send` where somebody still listens."""
 
     run: Run
     caller: Caller
-    text: bytes
     inputs: bytes
     wishes: Wishes
     trace: str
@@ -287,11 +285,16 @@ class Runs:
     def _asked(self, run: Run, key: str, sealed: bytes) -> bytes:
         return self._book.value(run.tenant, run.id, key, sealed)
 
-    async def decide(self, caller: Caller, id: str, key: str, decision: bytes) -> None:
-        """What the step `key` that waits is told, as JSON; the first word counts. Raises UnknownPath, Conflict."""
+    async def decide(
+        self, caller: Caller, id: str, key: str, approved: bool, note: str = "", value: bytes = b"null"
+    ) -> None:
+        """What the step `key` that waits is told, and who said it; the first word counts. `value`: JSON that goes with
+        it. Raises UnknownPath, Conflict."""
         run = await self.one(caller, id)
         if "ask" not in caller.may:
             raise Forbidden("this key may decide nothing", "ask for one that may")
+        said = {"approved": approved, "note": note, "by": caller.user or caller.key, "value": msgspec.Raw(value)}
+        decision = msgspec.json.encode(said)
         if len(decision) > LARGEST:
             raise BadRequest(f"the decision takes {len(decision)} bytes", f"{LARGEST} are the most")
         told = deed(caller, run.tenant, "flow.decide", f"run:{run.id}/{key}")
@@ -390,11 +393,10 @@ class Runs:
         if INPUTS not in known or self._carry is None:
             raise StoreFailed(f"what the run {run.id} was started with is gone", "start the flow anew")
         begun = msgspec.json.decode(known[INPUTS][1], type=Begun)
-        text = await self.shelf.text(run.tenant, run.project, run.flow, run.version)
         send = self._sends.get(run.id, quiet)
         caller = self._held(run)
         return await self._carry(
-            Started(run, caller, text, bytes(begun.inputs), begun.wishes, begun.trace, send), going.journal
+            Started(run, caller, bytes(begun.inputs), begun.wishes, begun.trace, send), going.journal
         )
 
     async def _end(self, run: Run, state: State, key: str, value: bytes, error: str = "") -> None:
@@ -437,7 +439,7 @@ def _revoked(run: Run) -> BadKey:
 
 
 def _as_it_was(why: Failed) -> SizewiseError:
-    """The error by its code."""
+    """The error by its code, about the same node."""
     waiting: list[type[SizewiseError]] = [SizewiseError]
     kind = SizewiseError
     while waiting:
@@ -446,7 +448,9 @@ def _as_it_was(why: Failed) -> SizewiseError:
             kind = each
             break
         waiting.extend(each.__subclasses__())
-    return kind(why.message, why.hint)
+    error = kind(why.message, why.hint)
+    error.node = why.node
+    return error
 
 
 def _now() -> int:

@@ -68,10 +68,10 @@ async def serve(home: Path, folder: Path, url: str) -> None:
     caller = Caller(key=boss.key, may=boss.may, wide=True)
     tending = asyncio.create_task(keeper.runs.tend())
     loop = asyncio.get_running_loop()
-    print("ready", flush=True)
+    print("ready", flush=True)  # noqa: T201 - its only door
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         said = json.loads(line)
-        print(json.dumps(await patiently(partial(told, keeper, caller, said.pop("do"), said))), flush=True)
+        print(json.dumps(await patiently(partial(told, keeper, caller, said.pop("do"), said))), flush=True)  # noqa: T201
     tending.cancel()
     await keeper.runs.close()
     keeper.close()
@@ -102,7 +102,7 @@ async def told(keeper: Keeper, caller: Caller, what: str, said: dict[str, Any]) 
             found = await runs.value(caller, said["run"])
             return None if found is None else json.loads(found)
         case "decide":
-            await runs.decide(caller, said["run"], "wait", json.dumps(said["word"]).encode())
+            await runs.decide(caller, said["run"], "wait", True, said["word"])
             return None
         case other:
             raise ValueError(other)

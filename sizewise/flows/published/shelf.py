@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from sizewise.accounts.register import deed
 from sizewise.caller import Caller
@@ -17,6 +18,8 @@ from sizewise.errors import BadRequest, UnknownPath
 from sizewise.flows.journal import Book
 from sizewise.flows.published import rows
 from sizewise.flows.published.rows import Published, Version
+
+T = TypeVar("T")
 
 VERSIONS = "flow_versions"
 VERSION = re.compile(r"[0-9a-f]{64}\Z")
@@ -53,9 +56,14 @@ class Shelf:
 
     async def text(self, tenant: str, project: str, name: str, version: str) -> bytes:
         """What the flow says. Raises UnknownPath, VaultLocked, StoreFailed."""
-        return await self._book.off(partial(self._text, tenant, project, name, version))
+        return await self.off(partial(self.read, tenant, project, name, version))
 
-    def _text(self, tenant: str, project: str, name: str, version: str) -> bytes:
+    async def off(self, work: Callable[[], T]) -> T:
+        """`work` beside the event loop, where the vault may take seconds."""
+        return await self._book.off(work)
+
+    def read(self, tenant: str, project: str, name: str, version: str) -> bytes:
+        """`text`, for whoever is off the event loop."""
         sealed = self._book.read(lambda c: rows.find_version(c, tenant, project, name, version))
         if sealed is None:
             raise UnknownPath(f"the flow {name[:100]!r} has no version {version[:64]!r}", "see: sizewise flow versions")
