@@ -22,6 +22,7 @@ from sizewise.settings.choosing import Policy
 from sizewise.settings.file import File
 from sizewise.settings.models import Provider
 from sizewise.settings.serving import Tls
+from sizewise.settings.tools import McpServer
 from sizewise.settings.words import is_reference
 from sizewise.table import parse, read, refuse
 
@@ -148,6 +149,7 @@ def _read(path: Path) -> File:
     }
     store = replace(file.store, url=_from(path.parent, file.store.url))
     hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
+    mcp = {name: _reached(each, path.parent) for name, each in file.mcp.items()}
     return replace(
         file,
         policies=MappingProxyType(policies),
@@ -156,6 +158,7 @@ def _read(path: Path) -> File:
         vault=vault,
         store=store,
         webhooks=MappingProxyType(hooks),
+        mcp=MappingProxyType(mcp),
         oidc=MappingProxyType(oidc),
     )
 
@@ -193,6 +196,14 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
                 wrong.append(f"{place} is missing; it says {says}")
         if "openid" not in oidc.scopes:
             wrong.append(f"oidc.{name}.scopes: 'openid' must be among them")
+    for name, server in file.mcp.items():
+        if bool(server.url) is bool(server.command) and not any(each.startswith(f"mcp.{name}.") for each in already):
+            wrong.append(f"mcp.{name}: it has a `url` or a `command`, and not both")
+        wrong.extend(
+            f'mcp.{name}.headers.{header!r}: its value is given by reference, as "env:NAME", never written here'
+            for header, value in server.headers.items()
+            if header.lower() in SECRET_HEADERS and not is_reference(value)
+        )
     for name, provider in file.providers.items():
         place = f"providers.{name}.base_url:"
         said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in already)
@@ -212,6 +223,14 @@ def _at_home(provider: Provider, folder: Path) -> Provider:
     replicas = tuple(replace(each, key=_from(folder, each.key)) for each in provider.replicas)
     key = _from(folder, provider.key)
     return replace(provider, key=key, headers=MappingProxyType(headers), replicas=replicas)
+
+
+def _reached(server: McpServer, folder: Path) -> McpServer:
+    """The same for a server of tools."""
+    headers = {name: _from(folder, value) for name, value in server.headers.items()}
+    env = {name: _from(folder, value) for name, value in server.env.items()}
+    key = _from(folder, server.key)
+    return replace(server, key=key, headers=MappingProxyType(headers), env=MappingProxyType(env))
 
 
 def _proven(policy: Policy, folder: Path) -> Policy:

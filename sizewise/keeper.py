@@ -63,6 +63,8 @@ from sizewise.settings.file import File
 from sizewise.settings.keeping import Conversations, Flows, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
 from sizewise.telemetry.rows import ATTEMPTS, RECORDS, Filter, Record, Retention, Spent, Whole, ids
+from sizewise.tools import rows as tools
+from sizewise.tools.pins import Pins
 from sizewise.vault import Vault
 from sizewise.writer import Entry, Writer
 
@@ -146,6 +148,7 @@ class Keeper:
         limits = self._read(budgets.known)
         self.budgets = Budgets(limits, self._look, self._writer.write, shared=bool(url))
         self.watch = Watch(self._read, self._writer.write, self._settled)
+        self.pins = Pins(self._read, self._writer.write)
         book = Book(self._vault, self._read, self._writer.perform, self._aside)
         shelf, engine = Shelf(book), self._engine(home, url)
         self.runs = Runs(book, callers, shelf, engine, running=flowing.running, shared=bool(url))
@@ -355,7 +358,7 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    rooms = (accounts, audit, budgets, telemetry, keyring, conversations, cache, contents, evals)
+    rooms = (accounts, audit, budgets, telemetry, keyring, conversations, cache, contents, evals, tools)
     return connect(url or file(str(path)), [room.SCHEMA for room in (*rooms, published, flows, workers)])
 
 

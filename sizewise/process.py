@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +105,41 @@ async def start(module: str, *more: str, bare: bool = False) -> Child:
             writer.close()
             raise
     return Child(process, reader, writer)
+
+
+class Program:
+    """A running program of somebody else's: `writer` is its input, `reader` its output; what it logs is dropped."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None and process.stdout is not None  # asked for in `program`
+        self.pid = process.pid
+        self.writer = process.stdin
+        self.reader = process.stdout
+        self._process = process
+
+    async def end(self) -> None:
+        """With all it started."""
+        self.writer.close()
+        await _ended(self._process)
+
+
+async def program(argv: Sequence[str], env: Mapping[str, str], longest: int) -> Program:
+    """Starts a program that is talked with line by line, in an environment of `env` alone. A line of more than
+    `longest` bytes is a ValueError to whoever reads. Raises Outside when it cannot be started."""
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=dict(env),
+            start_new_session=True,
+            limit=longest,
+        )
+    except OSError as why:
+        raise Outside(f"{argv[0]!r} cannot be started: {why.strerror}", "check its path, and that it may run") from why
+    return Program(process)
 
 
 @dataclass(frozen=True, slots=True)

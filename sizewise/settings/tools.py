@@ -51,6 +51,7 @@ class McpServer:
         ("*",), "Those of which a person is asked before each call by an agent.", check=tool
     )
     approved: tuple[str, ...] = setting((), "Marks of tools, as `sha256:...`, that were approved after a change.")
-    projects: tuple[str, ...] = setting((), "Projects that may use it; empty: all.", check=name)
+    organisations: tuple[str, ...] = setting(("local",), "Organisations that may use it.", check=name)
+    projects: tuple[str, ...] = setting((), "Projects of theirs that may; empty: all.", check=name)
     timeout_s: float = setting(30.0, "Seconds that one call may take.", least=0.1, most=3_600)
     result_chars: int = setting(65_536, "Characters of one result; the rest is cut.", least=100, most=10_000_000)

@@ -1,0 +1,38 @@
+"""How tools of MCP servers were when first seen, kept for good: a change is noticed after a restart too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Protocol, TypeVar
+
+from sizewise.accounts.actions import FIRST
+from sizewise.db import Work
+from sizewise.tools import rows
+
+T = TypeVar("T")
+
+
+class Reading(Protocol):
+    def __call__(self, work: Work[T]) -> T: ...
+
+
+class Writing(Protocol):
+    def __call__(self, work: Work[T]) -> Awaitable[T]: ...
+
+
+class Pins:
+    """Of this server's settings, and so of its first organisation."""
+
+    def __init__(self, read: Reading, write: Writing) -> None:
+        self._read = read
+        self._write = write
+
+    async def known(self, server: str) -> Mapping[str, str]:
+        """Name -> mark. Raises StoreFailed."""
+        return await asyncio.to_thread(self._read, lambda c: rows.known(c, FIRST, server))
+
+    async def pin(self, server: str, marks: Mapping[str, str]) -> None:
+        """Those that are not there yet. Raises StoreFailed."""
+        await self._write(lambda c: rows.add(c, FIRST, server, marks, time.time_ns() // 1_000_000))
