@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sizewise.errors import ConfigError, nearest
 
-Kind = Literal["policies", "judges", "wires", "providers", "guards", "wrappers", "tools", "stores"]
+Kind = Literal["policies", "judges", "wires", "providers", "guards", "wrappers", "tools", "stores", "nodes"]
 
 
 def names(kind: Kind) -> list[str]:

@@ -66,7 +66,7 @@ class _Reader:
         self._next()
 
     def whole(self) -> Expression:
-        found = self._piped()
+        found = self._either()
         if self._kind != "end":
             raise self._wrong(f"{self._word!r} is not expected here", "Close the expression with }}.")
         return found
@@ -98,16 +98,6 @@ class _Reader:
     def _wrong(self, message: str, hint: str = "") -> Wrong:
         return Wrong(message, hint, self._place)
 
-    def _piped(self) -> Expression:
-        self._deep += 1
-        if self._deep > DEPTH:
-            raise self._wrong(f"parentheses lie deeper than {DEPTH}", "Flatten it.")
-        found = self._either()
-        while self._take("|"):
-            found = self._filter(found)
-        self._deep -= 1
-        return found
-
     def _filter(self, inner: Expression) -> Expression:
         name, at = self._word, self._place
         if self._kind != "name" or name not in FILTERS:
@@ -118,7 +108,7 @@ class _Reader:
             while not self._take(")"):
                 if arguments and not self._take(","):
                     raise self._wrong("a comma is missing", "Write filters as: name(1, 'two').")
-                value = self._value()
+                value = self._bare()
                 if not isinstance(value, Literal_):
                     raise self._wrong("a filter takes literals only", "Write a text in quotes, or a number.")
                 arguments.append(value.value)
@@ -150,15 +140,22 @@ class _Reader:
         return Not(inner) if denied else inner
 
     def _compared(self) -> Expression:
-        left, at = self._value(), self._place
+        left, at = self._filtered(), self._place
         sign = self._take("==", "!=", "<", "<=", ">", ">=", "in")
         if not sign and self._take("not"):
             if not self._take("in"):
                 raise self._wrong("`not` is not expected here", "Write: a not in b.")
             sign = "not in"
-        return Compared(left, sign, self._value(), at) if sign else left  # type: ignore[arg-type]  # one of its signs
+        return Compared(left, sign, self._filtered(), at) if sign else left  # type: ignore[arg-type]  # one of its signs
 
-    def _value(self) -> Expression:
+    def _filtered(self) -> Expression:
+        """Filters bind tighter than comparisons: a | length > 3."""
+        found = self._bare()
+        while self._take("|"):
+            found = self._filter(found)
+        return found
+
+    def _bare(self) -> Expression:
         kind, word = self._kind, self._word
         if kind == "number":
             self._next()
@@ -172,7 +169,11 @@ class _Reader:
         if kind == "name" and word not in _WORDS:
             return self._path()
         if self._take("("):
-            inner = self._piped()
+            self._deep += 1
+            if self._deep > DEPTH:
+                raise self._wrong(f"parentheses lie deeper than {DEPTH}", "Flatten it.")
+            inner = self._either()
+            self._deep -= 1
             if not self._take(")"):
                 raise self._wrong("a parenthesis is not closed", "End it with ).")
             return inner
@@ -191,7 +192,7 @@ class _Reader:
                 path.append(int(self._word) if self._word.isdecimal() else self._word)
                 self._next()
             elif self._take("["):
-                inner = self._value()
+                inner = self._bare()
                 if not isinstance(inner, Literal_) or not isinstance(inner.value, (str, int)):
                     raise self._wrong("brackets hold a whole number or a text", "Write it as a[0] or a['b c'].")
                 path.append(inner.value)

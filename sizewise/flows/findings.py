@@ -27,7 +27,7 @@ class Finding(Struct, frozen=True):
 
     def __str__(self) -> str:
         where = f"{self.line}:{self.column}: " + (f"{self.node}: " if self.node else "")
-        return where + self.message + (f" {self.hint}" if self.hint else "")
+        return where + self.message + (f". {self.hint}" if self.hint else "")
 
 
 class Findings:
@@ -38,10 +38,18 @@ class Findings:
         self._found: dict[Finding, None] = {}
 
     def add(
-        self, path: Path, node: str, message: str, hint: str = "", *, warning: bool = False, key: bool = False
+        self,
+        path: Path,
+        node: str,
+        message: str,
+        hint: str = "",
+        *,
+        warning: bool = False,
+        key: bool = False,
+        place: tuple[int, int] | None = None,
     ) -> None:
-        """`key`: it is about the name before the value, and not about the value."""
-        line, column = self.at((*path, KEY) if key else path)
+        """`key`: it is about the name before the value, and not about the value. `place`: line and column, if known."""
+        line, column = place or self.at((*path, KEY) if key else path)
         self._found[Finding(node, line, column, message, hint, "warning" if warning else "mistake")] = None
 
     def at(self, path: Path) -> tuple[int, int]:
@@ -54,6 +62,9 @@ class Findings:
     def all(self) -> tuple[Finding, ...]:
         """In the order of the file."""
         return tuple(sorted(self._found, key=lambda each: (each.line, each.column)))[:MOST]
+
+    def __len__(self) -> int:
+        return len(self._found)
 
     def __bool__(self) -> bool:
         return any(each.kind == "mistake" for each in self._found)

@@ -10,23 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
 
 from sizewise.answer import Answerer, Ask, Send, Wishes
+from sizewise.caller import Caller
 from sizewise.chat import Chat, Reply
-from sizewise.egress import DataClass, strictest
+from sizewise.egress import DataClass, Place, strictest
 from sizewise.errors import ConfigError
 from sizewise.flows.engine import Steps
 from sizewise.flows.types import JSON, Json, Type
+from sizewise.knowledge.document import Document
+from sizewise.tools.sandbox import Ran
+from sizewise.tools.sandbox_line import Language
+from sizewise.tools.tool import Tool
 
 Plain = Annotated[str, Meta(extra={"plain": True})]
 """A text in which {{ means nothing: code, which never has values written into it."""
 
 
-class Wrong(Struct, frozen=True):
+Settled = Annotated[str, Meta(extra={"settled": True})]
+"""A text that must be known before anything runs: a flow's name, a variable's."""
+
+
+class Objection(Struct, frozen=True):
     """What a kind finds wrong with its own parameters; `name` is the parameter's."""
 
     name: str
@@ -53,6 +62,7 @@ class Signature(Struct, frozen=True):
     inputs: Mapping[str, Type]
     required: frozenset[str]
     outputs: Mapping[str, Type]
+    speaks: str = ""  # the output that is its words
 
 
 class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,8 +74,6 @@ class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """It is one step, done once. Not so each, loop, subflow (their nodes are) and what waits."""
     holds: ClassVar[bool] = False
     """It has nodes and outputs of its own."""
-    speaks: ClassVar[str] = ""
-    """The field of its output whose words come while it runs, where it has one."""
     late: ClassVar[frozenset[str]] = frozenset()
     """Parameters whose {{ }} are worked out after each round, among the names within, and not before the node runs."""
 
@@ -75,7 +83,12 @@ class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return JSON
 
     @classmethod
-    def cases(cls, given: Given) -> tuple[str, ...]:
+    def speaks(cls, given: Given) -> str:
+        """The field of its output whose words come while it runs; empty where none does."""
+        return ""
+
+    @classmethod
+    def paths(cls, given: Given) -> tuple[str, ...]:
         """The edges that leave it one at a time; empty but for a branch."""
         return ()
 
@@ -85,7 +98,7 @@ class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return {}
 
     @classmethod
-    def objections(cls, given: Given) -> Iterator[Wrong]:
+    def objections(cls, given: Given) -> Iterator[Objection]:
         """What is wrong with it beyond its types."""
         return iter(())
 
@@ -112,26 +125,21 @@ class Knowledge(Protocol):
 
 
 class Files(Protocol):
-    async def text(self, name: str, media_type: str, data: bytes) -> Json:
-        """`text` of a document, its `title`, and its `pages` where it has any: a list of texts."""
+    async def __call__(self, data: bytes, name: str) -> Document:
+        """A file as it was read. Raises BadRequest where it cannot be."""
         ...
 
 
 class Tools(Protocol):
-    async def call(self, ask: Ask, name: str, arguments: Mapping[str, Json], *, key: str) -> Json: ...
-
-
-Language = Literal["python", "javascript"]
-
-
-class Limits(Struct, frozen=True):
-    seconds: float = 10.0
-    memory_mb: int = 128
-    output_bytes: int = 4_194_304
+    async def chosen(self, names: Sequence[str], caller: Caller) -> tuple[Tool, ...]:
+        """Those that this caller may use. Raises BadRequest for a name that means nothing."""
+        ...
 
 
 class Sandbox(Protocol):
-    async def __call__(self, language: Language, code: str, inputs: Mapping[str, Json], limits: Limits) -> Json:
+    async def run(
+        self, language: Language, code: str, inputs: Mapping[str, object], tenant: str, *, time_s: float | None = None
+    ) -> Ran:
         """What the code gave. Its inputs are names in it, as values and never as code; it reaches nothing outside."""
         ...
 
@@ -144,8 +152,8 @@ class Agents(Protocol):
 
 class Memory(Protocol):
     async def recall(self, ask: Ask, whose: str, query: str, limit: int) -> list[Json]: ...
-    async def remember(self, ask: Ask, whose: str, text: str, *, key: str) -> Json: ...
-    async def forget(self, ask: Ask, whose: str, query: str) -> Json: ...
+    async def remember(self, ask: Ask, whose: str, text: str, *, key: str) -> list[Json]: ...
+    async def forget(self, ask: Ask, whose: str, query: str) -> list[Json]: ...
 
 
 class Got(Struct, frozen=True):
@@ -158,11 +166,24 @@ class Got(Struct, frozen=True):
 
 class Http(Protocol):
     async def __call__(
-        self, ask: Ask, method: str, host: str, target: str, body: bytes, headers: Mapping[str, str], *, limit: int
+        self,
+        method: str,
+        host: str,
+        target: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        data_class: DataClass,
+        limit: Place,
+        most: int,
     ) -> Got:
-        """Asks a host of the settings, by its name there, at most so far as the data class of `ask` may go.
+        """Asks a host of the settings, by its name there. `target` is appended to its URL; `most`: bytes of the answer.
 
-        Raises EgressDenied, Upstream."""
+        Raises BadRequest for a host that nobody allowed, EgressDenied, Upstream."""
+        ...
+
+    def host(self, url: str) -> tuple[str, str]:
+        """The name of the allowed host that a whole URL means, and the target there. Raises EgressDenied."""
         ...
 
 
@@ -183,11 +204,20 @@ class Runnable(Protocol):
     def name(self) -> str: ...
 
 
+def closest(ask: Ask) -> tuple[DataClass, Place]:
+    """The strictest there is, for want of better knowledge."""
+    return "confidential", "machine"
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What nodes reach beyond themselves. `answer` is the house's whole onion; None: there is no such thing here."""
+    """What nodes reach beyond themselves. `answer` is the house's whole onion; None: there is no such thing here.
+
+    `told` says of a request the class of its data, and how far that may go: the router's own word.
+    """
 
     answer: Answerer
+    told: Callable[[Ask], tuple[DataClass, Place]] = closest
     knowledge: Knowledge | None = None
     files: Files | None = None
     tools: Tools | None = None
@@ -246,6 +276,16 @@ class Job:
         outer = msgspec.structs.replace(outer, max_cost=self.left())
         return msgspec.structs.replace(self.ask, what=what, started=now, wishes=tightened(outer, wishes))
 
+    @property
+    def data_class(self) -> DataClass:
+        """How closely what the node has in hand must be kept."""
+        return self.means.told(self.ask)[0]
+
+    @property
+    def limit(self) -> Place:
+        """How far that may go, at most."""
+        return self.means.told(self.ask)[1]
+
     async def answer(self, what: Chat, wishes: Wishes = Wishes()) -> Reply:  # noqa: B008  # frozen
         return await self.means.answer(self.asking(what, wishes), self.send)
 
@@ -264,6 +304,7 @@ def tightened(outer: Wishes, inner: Wishes) -> Wishes:
         inner.idempotency_key,
         inner.cache or outer.cache,
         outer.by,
+        max(filter(None, (outer.min_window, inner.min_window)), default=None),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -32,6 +33,7 @@ _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,300}|[0-9]{1,300}(?:\.[0-9]{0,300})?)(?:[eE][-+]?[0-9]{1,3})?")
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?:[ :][A-Za-z0-9_./-]+)*")
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -101,6 +103,7 @@ class _Reader:
     """Builds data from the events of the parser, without recursion: depth is bounded before anything is built."""
 
     def __init__(self, text: str) -> None:
+        self.spans: dict[Path, tuple[int, int, str | None]] = {}  # of scalars: from, to, and how they are quoted
         self._text = text
         self._places: dict[Path, tuple[int, int]] = {}
         self._count = 0
@@ -140,6 +143,7 @@ class _Reader:
             value: Any
             if isinstance(event, parts.ScalarEvent):
                 value = self._scalar(event)
+                self.spans[here] = (event.start_mark.index, event.end_mark.index, event.style)
             else:
                 value = {} if isinstance(event, parts.MappingStartEvent) else []
             if isinstance(holder, dict):
@@ -206,6 +210,8 @@ def edited(text: str, path: Sequence[str | int], value: object) -> str:
     from ruamel.yaml.scalarstring import LiteralScalarString
 
     read(text)  # what we do not take, we do not write either
+    if (made := _put(text, tuple(path), value)) is not None:
+        return made
     kept = YAML(typ="rt")
     kept.preserve_quotes = True
     kept.width = 10_000
@@ -233,6 +239,29 @@ def edited(text: str, path: Sequence[str | int], value: object) -> str:
     out = io.StringIO()
     kept.dump(root, out)
     return out.getvalue()
+
+
+def _put(text: str, path: Path, value: object) -> str | None:
+    """A plain value in the place of another: not one other character is touched. None where that cannot be."""
+    reader = _Reader(text)
+    source = reader.source()
+    if path not in reader.spans or not isinstance(value, (str, int, float, bool, type(None))):
+        return None
+    begin, end, style = reader.spans[path]
+    shown = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and style == "'" and value.isprintable():
+        shown = "'" + value.replace("'", "''") + "'"
+    elif isinstance(value, str) and style in (None, "") and _PLAIN.fullmatch(value):
+        shown = value
+    made = f"{text[:begin]}{shown}{text[end:]}"
+    holder: Any = source.data
+    for each in path[:-1]:
+        holder = holder[each]
+    holder[path[-1]] = value
+    try:
+        return made if style not in ("|", ">") and read(made).data == source.data else None
+    except Unreadable:
+        return None
 
 
 def _inner(holder: Any, name: str | int, path: Sequence[str | int]) -> Any:

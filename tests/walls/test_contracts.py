@@ -19,8 +19,10 @@ PLANTED = {
     "sizewise/settings/file.py": "import sizewise.config",  # a circle
     "sizewise/db.py": "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client",
     "sizewise/keeper.py": "import sqlalchemy, jsonschema_rs, joserfc, spacy",
-    "sizewise/egress.py": "import qdrant_edge",
+    "sizewise/egress.py": "import qdrant_edge, weaviate",
     "sizewise/vault.py": "import pydantic_monty",
+    "sizewise/flows/nodes/ask.py": "import sizewise.flows.nodes.each",
+    "sizewise/caller.py": "import yaml",
 }
 """File -> lines that break a contract each; together they break them all."""
 

@@ -1,0 +1,47 @@
+"""Runs an agent: a model with tools, in a loop with limits; what it says last is what the node gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from sizewise.flows import types
+from sizewise.flows.node import Given, Job, Kind, Objection, missing
+from sizewise.flows.types import Json, Type
+
+
+class Agent(Kind, frozen=True, kw_only=True):
+    """Runs an agent on a task."""
+
+    effect = True
+
+    task: Annotated[str, Meta(description="What it has to do.")]
+    agent: Annotated[str, Meta(description="Its name.", extra_json_schema={"x-names": "agents"})] = ""
+    model: Annotated[str, Meta(description="The model of an agent without a name.")] = "auto"
+    system: Annotated[str, Meta(description="What such an agent should know.")] = ""
+    tools: Annotated[list[str], Meta(description="The tools it has, by name or as beginnings with a *.")] = []
+    max_steps: Annotated[int, Meta(ge=1, le=1_000, description="The most questions to its model.")] = 10
+
+    @classmethod
+    def gives(cls, given: Given) -> Type:
+        return Type("object", fields={"text": types.TEXT, "steps": types.INTEGER, "ended": types.TEXT}, open=True)
+
+    @classmethod
+    def speaks(cls, given: Given) -> str:
+        return "text"
+
+    @classmethod
+    def objections(cls, given: Given) -> Iterator[Objection]:
+        if "agent" in given.typed and given.typed.keys() & {"system", "tools", "model"}:
+            yield Objection("agent", "it says an agent's name and an agent", "Give its name, or all of it.")
+
+    async def run(self, job: Job) -> Json:
+        if job.means.agents is None:
+            raise missing("agents", "update Sizewise, or take an ask node")
+        spec: dict[str, Json] = {"name": self.agent} if self.agent else {
+            "model": self.model, "system": self.system, "tools": self.tools,
+        }  # fmt: skip
+        spec["max_steps"] = self.max_steps
+        return await job.means.agents.run(job.ask, spec, self.task, job.send, key=job.key)

@@ -1,0 +1,98 @@
+"""Asks an HTTP API that the administrator allows, by its name in [hosts.NAME]; its key is not the flow's to know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Meta
+
+from sizewise.errors import BadRequest, Upstream
+from sizewise.flows import types
+from sizewise.flows.filters import shown
+from sizewise.flows.node import Given, Job, Kind, Objection, missing
+from sizewise.flows.types import Json, Type
+
+MOST = 8_388_608
+"""Bytes of an answer."""
+_UP = re.compile(r"(?:^|/|\\)(?:\.|%2e)(?:\.|%2e)(?:/|\\|%2f|%5c|$)", re.IGNORECASE)
+
+
+class Http(Kind, frozen=True, kw_only=True):
+    """Asks an HTTP API that the administrator allows."""
+
+    effect = True
+
+    host: Annotated[
+        str, Meta(description="The API, by its name in [hosts.NAME].", extra_json_schema={"x-names": "hosts"})
+    ] = ""
+    url: Annotated[str, Meta(description="In its place: a whole URL, which must lie within an allowed one.")] = ""
+    path: Annotated[str, Meta(description="Behind the host's own URL.")] = ""
+    method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"], Meta(description="What to do.")] = "GET"
+    query: Annotated[dict[str, Json], Meta(description="What stands behind the ? of the URL.")] = {}
+    headers: Annotated[dict[str, str], Meta(description="More headers; keys belong into the settings.")] = {}
+    json: Annotated[Json, Meta(description="What is sent, as JSON.")] = None
+    body: Annotated[str | None, Meta(description="In its place: a text.")] = None
+    on_error: Annotated[
+        Literal["fail", "give"], Meta(description="`give`: an answer of 400 and above is a result as others are.")
+    ] = "fail"
+
+    @classmethod
+    def gives(cls, given: Given) -> Type:
+        return types.record(status=types.INTEGER, headers=Type("object", open=True), text=types.TEXT, json=types.JSON)
+
+    @classmethod
+    def objections(cls, given: Given) -> Iterator[Objection]:
+        if ("host" in given.typed) is ("url" in given.typed):
+            yield Objection("", "it says no host, or two", "Give a `host` of the settings, or a whole `url`.")
+
+    async def run(self, job: Job) -> Json:
+        http = job.means.http
+        if http is None:
+            raise missing("way out for flows", "allow a host: [hosts.NAME] in sizewise.toml")
+        host, target = (self.host, _path(self.path)) if self.host else http.host(self.url)
+        query = [(name, shown(each)) for name, each in self.query.items() if each is not None]
+        if query:
+            target += ("&" if "?" in target else "?") + urlencode(query)
+        body, headers = self._body()
+        if self.method != "GET":
+            headers["idempotency-key"] = job.key
+        limits = {"data_class": job.data_class, "limit": job.limit, "most": MOST}
+        got = await http(self.method, host, target, body, headers, **limits)  # type: ignore[arg-type]  # each is its own
+        if got.status >= 400 and self.on_error == "fail":
+            again = _seconds(got.headers)
+            status = got.status if got.status < 500 else 502
+            raise Upstream(f"{host!r} answered {got.status}", "See what it wants.", status=status, retry_after=again)
+        text = got.body.decode("utf-8", "replace")
+        return {"status": got.status, "headers": dict(got.headers), "text": text, "json": _json(got.body)}
+
+    def _body(self) -> tuple[bytes, dict[str, str]]:
+        headers = {name.lower(): each for name, each in self.headers.items()}
+        if self.json is not None:
+            return msgspec.json.encode(self.json), {"content-type": "application/json", **headers}
+        if self.body is not None:
+            return self.body.encode(), {"content-type": "text/plain; charset=utf-8", **headers}
+        return b"", headers
+
+
+def _path(path: str) -> str:
+    """As it is sent. Raises BadRequest for one that climbs out of what was allowed."""
+    made = quote(path, safe="/?&=:@!$'()*+,;~%-._")
+    if _UP.search(made.partition("?")[0]):
+        raise BadRequest("the path goes up (..)", "Write the path below the host's URL.")
+    return made if made.startswith(("/", "?")) or not made else f"/{made}"
+
+
+def _json(body: bytes) -> Json:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    said = headers.get("retry-after", "")
+    return float(said) if said.isdecimal() and len(said) < 6 else None

@@ -1,0 +1,14 @@
+"""Runs Python in a sandbox; a kind of node."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sizewise.flows.code import Code
+from sizewise.tools.sandbox_line import Language
+
+
+class Python(Code, frozen=True, kw_only=True):
+    """Runs Python in a sandbox."""
+
+    language: ClassVar[Language] = "python"
