@@ -20,6 +20,7 @@ from sizewise.errors import ConfigError, nearest
 from sizewise.proxies import Proxies
 from sizewise.settings.choosing import Policy
 from sizewise.settings.file import File
+from sizewise.settings.knowledge import Knowledge
 from sizewise.settings.models import Provider
 from sizewise.settings.serving import Tls
 from sizewise.settings.tools import McpServer
@@ -148,6 +149,7 @@ def _read(path: Path) -> File:
         name: replace(each, client_secret=_from(path.parent, each.client_secret)) for name, each in file.oidc.items()
     }
     store = replace(file.store, url=_from(path.parent, file.store.url))
+    knowledge = {name: _known(each, path.parent) for name, each in file.knowledge.items()}
     hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
     mcp = {name: _reached(each, path.parent) for name, each in file.mcp.items()}
     return replace(
@@ -160,6 +162,7 @@ def _read(path: Path) -> File:
         webhooks=MappingProxyType(hooks),
         mcp=MappingProxyType(mcp),
         oidc=MappingProxyType(oidc),
+        knowledge=MappingProxyType(knowledge),
     )
 
 
@@ -169,6 +172,14 @@ def _beside(folder: Path, tls: Tls) -> Tls:
         str(folder / Path(said).expanduser()) if said else "" for said in (tls.cert, tls.key, tls.client_ca)
     )
     return replace(tls, cert=cert, key=key, client_ca=ca)
+
+
+def _known(knowledge: Knowledge, folder: Path) -> Knowledge:
+    """The same for what a base is read from."""
+    sources = tuple(each if "://" in each else str(folder / Path(each).expanduser()) for each in knowledge.sources)
+    return replace(
+        knowledge, sources=sources, remote=replace(knowledge.remote, key=_from(folder, knowledge.remote.key))
+    )
 
 
 def _contradictions(file: File, already: list[str]) -> list[str]:

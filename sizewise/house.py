@@ -29,6 +29,8 @@ from sizewise.evals.watch import Watched, watched
 from sizewise.guards.post import Post
 from sizewise.keeper import Keeper
 from sizewise.kinds import Once
+from sizewise.knowledge.library import Library, library
+from sizewise.knowledge.shelves import Shelves
 from sizewise.providers.connect import Connections
 from sizewise.providers.local import Locals
 from sizewise.providers.runtime import Runtime
@@ -63,6 +65,7 @@ class Means:
     hooks: Hooks = field(default_factory=Hooks)
     sessions: Sessions = field(default_factory=Sessions)
     calls: Calls = field(default_factory=dict)
+    shelves: Shelves = field(default_factory=Shelves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class House:
     foresight: Foresight | None
     minds: Mapping[str, Mind]  # by policy
     watched: Mapping[str, Watched]  # the same
+    library: Library
     hosts: frozenset[str]  # Host names this server answers to; empty: all
 
     def caller(self, key: str, host: str) -> Caller:
@@ -172,8 +176,12 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
     shadow.answer = answer
 
+    shelved = library(settings, means.keeper.ledger, means.shelves, answer, cards, reach(settings), terms(settings).of)
+
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
-    return House(settings, means, cards, names, client, connections, post, answer, foresight, known, watch, hosts)
+    return House(
+        settings, means, cards, names, client, connections, post, answer, foresight, known, watch, shelved, hosts
+    )
 
 
 def choices(settings: Settings, cards: tuple[Card, ...], load: Once) -> tuple[dict[str, Policy], Names]:

@@ -58,6 +58,8 @@ from sizewise.flows.published.shelf import Shelf
 from sizewise.flows.runs import Runs
 from sizewise.keyring import rows as keyring
 from sizewise.keyring.rows import DataKeys
+from sizewise.knowledge import rows as knowledge
+from sizewise.knowledge.ledger import Ledger
 from sizewise.resealing import Resealing, Standing
 from sizewise.settings.file import File
 from sizewise.settings.keeping import Conversations, Flows, Idempotency, Records
@@ -116,7 +118,9 @@ class Keeper:
             undone.callback(self._database.close)
             keys = DataKeys(self._read, self._perform)
             self._vault = Vault(home, keys, vault, kms)
-            self._vault.holds(filter(None, (self._read(room.newest) for room in (conversations, cache, flows))))
+            self._vault.holds(
+                filter(None, (self._read(room.newest) for room in (conversations, cache, flows, knowledge)))
+            )
             undone.pop_all()
         self.numbers = ids()
         callers, self.refusals = Keys(self.admin), Refusals()
@@ -139,10 +143,18 @@ class Keeper:
         self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers, bool(url))
         self.users = Users(self._read, self._writer.write, callers)
         self.sessions = Sessions(self._writer.write, callers)
-        tables = (conversations.SEALED, cache.SEALED, contents.SEALED, published.SEALED, *flows.SEALED)
+        tables = (
+            conversations.SEALED,
+            cache.SEALED,
+            contents.SEALED,
+            published.SEALED,
+            *flows.SEALED,
+            *knowledge.SEALED,
+        )
         self.contents = Contents(self._vault, self._writer.perform, kept.contents_row_bytes)
         self.resealing = Resealing(self._vault, keys, tables, self._read, self._writer.perform)
         self._aside = ThreadPoolExecutor(4, "sizewise-vault")  # a key service that is slow delays what it seals alone
+        self.ledger = Ledger(self._vault, self._read, self._writer.perform, self._aside)
         self._aside.submit(self._vault.probe)
         self._aside.submit(self.resealing.resume)
         limits = self._read(budgets.known)
@@ -359,7 +371,7 @@ def _open(home: Path, url: str) -> Database:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
     rooms = (accounts, audit, budgets, telemetry, keyring, conversations, cache, contents, evals, tools)
-    return connect(url or file(str(path)), [room.SCHEMA for room in (*rooms, published, flows, workers)])
+    return connect(url or file(str(path)), [room.SCHEMA for room in (*rooms, published, flows, workers, knowledge)])
 
 
 def _lock(home: Path) -> int:

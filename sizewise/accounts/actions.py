@@ -23,6 +23,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_users": "Invite users, give roles no higher than one's own, disable users.",
         "manage_budgets": "Set budgets and limits.",
         "manage_policies": "Trust a policy again, and judge answers that others got.",
+        "manage_knowledge": "Add documents to knowledge bases and take them out, and see all there are.",
         "manage_settings": "Have the settings read anew.",
         "manage_vault": "Rotate the keys by which things are sealed, those of every organisation.",
         "erase_records": "Erase what is kept of one key or user.",
@@ -44,7 +45,9 @@ SERVER = frozenset({"read_metrics", "manage_settings", "manage_vault", "found_or
 FIRST = "local"
 
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
-_EDITOR: frozenset[str] = _DEVELOPER | {"read_contents", "read_metrics", "read_keys", "manage_policies"}
+_EDITOR: frozenset[str] = _DEVELOPER | {
+    *("read_contents", "read_metrics", "read_keys", "manage_policies", "manage_knowledge")
+}
 _OWNER: frozenset[str] = frozenset(ACTIONS) - {"found_organisations"}
 
 ROLES: Mapping[str, frozenset[str]] = MappingProxyType(

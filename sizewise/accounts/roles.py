@@ -66,7 +66,13 @@ def demand(caller: Caller, action: str, thing: Thing | None = None) -> None:
     )
 
 
-LISTED: Mapping[str, str] = {"key": "keys", "user": "users", "invitation": "users invitations", "budget": "budgets"}
+LISTED: Mapping[str, str] = {
+    "key": "keys",
+    "user": "users",
+    "invitation": "users invitations",
+    "budget": "budgets",
+    "knowledge": "knowledge",
+}
 
 
 def unknown(kind: str, id: str) -> UnknownPath:

@@ -190,6 +190,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         await live.house.means.shadows.stop()
         await budgets.close()
         await live.house.means.hooks.stop()
+        await live.house.means.shelves.close()
         await live.house.client.close()
 
 

@@ -17,6 +17,7 @@ from sizewise.graphql import (
     budgets,
     explain,
     keys,
+    knowledge,
     models,
     quality,
     records,
@@ -32,6 +33,7 @@ from sizewise.money import PICO
 Resolver = Callable[..., object]
 
 LOOK = ("ask", "read_models")
+KNOW = ("ask", "manage_knowledge")
 FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
     "Query": {
         "me": (keys.me, ()),
@@ -56,6 +58,10 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "audit": (audit.audit, ("read_audit",)),
         "vault": (vault.vault, ("manage_vault",)),
         "explain": (explain.explain, LOOK),
+        "knowledge": (knowledge.bases, KNOW),
+        "documents": (knowledge.documents, KNOW),
+        "document": (knowledge.document, KNOW),
+        "passages": (knowledge.passages, ("ask",)),
     },
     "Mutation": {
         "createKey": (keys.create_key, ("manage_keys",)),
@@ -75,6 +81,12 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "eraseRecords": (records.erase_records, ("erase_records",)),
         "rotateVault": (vault.rotate_vault, ("manage_vault",)),
         "setBudget": (budgets.set_budget, ("manage_budgets",)),
+        "addDocument": (knowledge.add_document, ("manage_knowledge",)),
+        "embedDocuments": (knowledge.embed_documents, ("manage_knowledge",)),
+        "syncKnowledge": (knowledge.sync_knowledge, ("manage_knowledge",)),
+        "releaseDocument": (knowledge.release_document, ("manage_knowledge",)),
+        "removeDocument": (knowledge.remove_document, ("manage_knowledge",)),
+        "removeKnowledge": (knowledge.remove_knowledge, ("manage_knowledge",)),
         "reload": (server.reload, ("manage_settings",)),
     },
     "Subscription": {
@@ -84,7 +96,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
 """Each is called with the Context and the field's arguments, in snake_case, by callers who may do one of its actions
 to anything at all; what they may do it to, the function asks itself. Those of Subscription return what is told, one
 after the other, each as {field: value}."""
-ASKS = ("ask",)
+ASKS = ("ask", "passages", "embedDocuments")
 """Fields that ask a model: cost.py counts them for more."""
 
 

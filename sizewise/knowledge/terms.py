@@ -61,7 +61,7 @@ def words(text: str) -> Iterator[str]:
 
 
 def _singular(word: str) -> str:
-    """Harman's S stemmer ("How effective is suffixing?", 1991): the weakest there is; in other languages it does little."""
+    """Harman's S stemmer ("How effective is suffixing?", 1991): the weakest there is, and of little harm elsewhere."""
     if len(word) < 4 or word[-1] != "s":
         return word
     if word.endswith("ies") and word[-4] not in "ae":

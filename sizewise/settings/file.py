@@ -12,6 +12,7 @@ from sizewise.settings.choosing import Policy, Project, Reach, Router, Shadow, S
 from sizewise.settings.graphql import GraphQL
 from sizewise.settings.guarding import Guards
 from sizewise.settings.keeping import Conversations, ExactCache, Flows, Idempotency, Records, Store, Vault
+from sizewise.settings.knowledge import Knowledge
 from sizewise.settings.models import Facts, Local, Provider
 from sizewise.settings.people import Oidc, Role, Sessions
 from sizewise.settings.serving import Network, Server, Webhook
@@ -48,6 +49,7 @@ class File:
     limits: Mapping[str, Limits] = setting(MappingProxyType({}), "", keys=scope)
     budgets: Budgets = setting(Budgets(), "")
     store: Store = setting(Store(), "")
+    knowledge: Mapping[str, Knowledge] = setting(MappingProxyType({}), "", keys=name)
     graphql: GraphQL = setting(GraphQL(), "")
     sandbox: Sandbox = setting(Sandbox(), "")
     mcp: Mapping[str, McpServer] = setting(MappingProxyType({}), "", keys=name)

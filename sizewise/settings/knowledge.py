@@ -1,0 +1,71 @@
+"""What is said of each knowledge base: where its passages live, who makes their vectors, what they come from."""
+# ruff: noqa: RUF009 - `setting` makes a field, it is not a default computed once by mistake
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sizewise.egress import DataClass, Place
+from sizewise.settings.words import NAME, optional_model, reference, url
+from sizewise.table import setting
+
+Suspect = Literal["hold", "mark"]
+
+
+def optional_url(text: str) -> str:
+    return url(text) if text else ""
+
+
+def optional_reference(text: str) -> str:
+    return reference(text) if text else ""
+
+
+def optional_name(text: str) -> str:
+    if text and not NAME.match(text):
+        raise ValueError("a name is made of letters, digits, '.', '_' and '-'")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The server of a store that is somebody else's, such as Weaviate."""
+
+    url: str = setting("", "Where it answers.", check=optional_url)
+    grpc: str = setting("", "Its second door, as `http(s)://host:port`, where it has one.", check=optional_url)
+    key: str = setting("", "Its key, by reference.", check=optional_reference, hidden=True)
+    place: Place = setting("anyone", "Where it runs.")
+    timeout_s: float = setting(30.0, "Seconds for one call.", least=0.1, most=600)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """A knowledge base by its name, in each project its own. One that is not named here is as by default."""
+
+    store: str = setting(
+        "",
+        "The store of its passages: `qdrant` on this machine, `pgvector` in the Postgres of [store], `weaviate`. "
+        "Empty: `pgvector` where [store] names a Postgres, else `qdrant`.",
+        check=optional_name,
+    )
+    remote: Remote = setting(Remote(), "")
+    embed: str = setting(
+        "", "The model that makes its vectors; empty: the only one, or that of this machine.", check=optional_model
+    )
+    tokens: int = setting(200, "Tokens of a passage at most, as its model counts them.", least=20, most=8_000)
+    overlap: int = setting(30, "Tokens of each passage that the next one repeats.", least=0, most=1_000)
+    alpha: float = setting(0.5, "How a search weighs: 1 by meaning alone, 0 by words alone.", least=0, most=1)
+    rerank: str = setting(
+        "words",
+        "How the best are put in order: `words` (here, at no cost), `none`, or a model or policy that is asked.",
+    )
+    data_class: DataClass | None = setting(None, "The class of documents that do not say; else that of [router].")
+    suspect: Suspect = setting(
+        "hold",
+        "What becomes of passages that give orders to their reader: `hold` them back, or `mark` them.",
+    )
+    project: str = setting("default", "The project that `sources` are read for.", check=optional_name)
+    sources: tuple[str, ...] = setting(
+        (), "Folders, files and URLs that `sizewise knowledge sync NAME` reads, seen from this file."
+    )
+    place: Place = setting("anyone", "Where the URLs of `sources` are.")
