@@ -420,10 +420,10 @@ def _voice(graph: Graph, given: Mapping[str, Type]) -> Voice | None:
     if not output:
         return None
     value = graph.outputs.get(output) if isinstance(graph.outputs, dict) else None
-    alone = value.alone if isinstance(value, Template) else None
+    first = value.parts[0] if isinstance(value, Template) else None  # what stands behind it is said when it has ended
     speakers = {each.id: each for each in graph.nodes}
     nodes = []
-    for ref in _chain(alone):
+    for ref in _chain(None if isinstance(first, str) else first):
         node = speakers.get(str(ref.path[0]))
         if node is None or len(ref.path) != 2 or ref.path[1] != node.speaks:
             break  # what comes behind it is only said when it is known that this says nothing

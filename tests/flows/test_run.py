@@ -57,6 +57,13 @@ def test_an_answer_that_no_model_says_comes_in_one_piece() -> None:
     assert ran(text, {"question": "hello"}).words == ["Dear you: refund hello"]
 
 
+def test_what_stands_behind_the_words_of_a_model_is_said_when_they_have_ended() -> None:
+    text = SUPPORT.replace('"{{ refund.text or normal.text }}"', '"{{ refund.text or normal.text }}\\n\\nNo advice."')
+    seen = ran(text, {"question": "hello there"})
+    assert seen.words == ["refund", " hello", " there", "\n\nNo advice."]
+    assert "".join(seen.words) == seen.outputs["answer"]
+
+
 def test_of_two_that_may_answer_the_first_that_says_anything_is_heard_whoever_is_faster() -> None:
     text = """
 name: x
