@@ -29,7 +29,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.R
 
 
 async def opened(home: Path) -> Qdrant:
-    return Qdrant(Ground(home))
+    return Qdrant(Ground(home), few=0)
 
 
 @pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.takes_many_at_once])
@@ -83,7 +83,7 @@ from sizewise.knowledge.stores.qdrant import Qdrant
 from sizewise.testing import kit_stores as kit
 
 async def write():
-    store = Qdrant(Ground(Path(sys.argv[1])))
+    store = Qdrant(Ground(Path(sys.argv[1])), few=0)
     its = await store.open(Base("a", "b", "c"), kit.SIZE)
     for number in range(0, 1_000_000, 20):
         await its.put([kit.passage(each) for each in range(number, number + 20)])

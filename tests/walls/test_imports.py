@@ -36,11 +36,16 @@ LATE: Mapping[tuple[str, str], str] = {
     ): "needs numpy, an extra: said in words where it is missing",
     ("sizewise/cli/router.py", "sizewise.routing.learn"): "the same",
     ("sizewise/evals/folder.py", "pyarrow"): "an extra: only where somebody has .parquet",
+    ("sizewise/flows/source.py", "yaml"): "an extra: said in words where it is missing",
     ("sizewise/flows/source.py", "ruamel.yaml"): "100 ms, needed only when a flow is changed by a program",
     ("sizewise/flows/source.py", "ruamel.yaml.scalarstring"): "the same",
     ("sizewise/flows/engines/dbos.py", "dbos"): "500 ms and 40 MB, needed only where a flow runs; an extra",
     ("sizewise/flows/engines/dbos.py", "dbos._utils"): "the same",
     ("sizewise/flows/triggers.py", "croniter"): "20 ms, an extra: only where a flow has a timetable",
+    (
+        "sizewise/knowledge/stores/weaviate.py",
+        "sizewise.knowledge.stores.weaviate_calls",
+    ): "an extra: said in words where it is missing",
     ("sizewise/routing/schema.py", "jsonschema_rs"): "20 ms, needed only when a schema is used",
     (
         "sizewise/providers/worker.py",
@@ -125,7 +130,7 @@ def declared() -> frozenset[str]:
     ]
     libraries = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in wanted}
     # graphql-core, PyYAML, qdrant-edge-py and quickjs-ng under the names they import by
-    return frozenset(libraries | {"sizewise", "graphql", "yaml", "qdrant_edge", "_quickjs"})
+    return frozenset(libraries | {"sizewise", "graphql", "yaml", "qdrant_edge", "weaviate", "grpc", "_quickjs"})
 
 
 DECLARED = declared()

@@ -47,6 +47,7 @@ from sizewise.process import Child, run, start
 WORKER = "sizewise.knowledge.stores.qdrant_worker"
 SLICE = 250
 """Passages of one call: 10 ms of the worker's, in which searches wait."""
+FEW = 10_000
 PATIENCE_S = 120.0
 SETTLING_S = 3_600.0
 GOODBYE_S = 10.0
@@ -55,8 +56,9 @@ GOODBYE_S = 10.0
 class Qdrant:
     """One a home."""
 
-    def __init__(self, ground: Ground) -> None:
-        """Raises ConfigError where the engine is not installed."""
+    def __init__(self, ground: Ground, few: int = FEW) -> None:
+        """`few`: passages of a base that are not worth an index. Raises ConfigError where the engine is missing."""
+        self._few = few
         if find_spec("qdrant_edge") is None:
             raise ConfigError("the store 'qdrant' needs a library", "install it: pip install 'sizewise[knowledge]'")
         self._folder = ground.home / "passages"
@@ -171,7 +173,9 @@ class Qdrant:
 
     async def _settle(self, key: str, dimension: int) -> None:
         async with self._settling:
-            copy = await self.call(Copy(key, dimension))
+            copy = await self.call(Copy(key, dimension, self._few))
+            if copy is None:
+                return
             done = await run([sys.executable, "-P", "-m", WORKER, str(copy)], SETTLING_S)
             if done.code != 0:
                 raise StoreFailed("the vector store could not be put in order", "is there room on the disk?")

@@ -67,10 +67,14 @@ class Remove(Struct, frozen=True, tag=True):
 
 
 class Copy(Struct, frozen=True, tag=True):
-    """Answered by the folder of a copy, which another process may put in order; writes are remembered from then on."""
+    """Answered by the folder of a copy, which another process may put in order; writes are remembered from then on.
+
+    None where fewer than `least` passages came or went since the last time.
+    """
 
     key: str
     dimension: int
+    least: int
 
 
 class Swap(Struct, frozen=True, tag=True):

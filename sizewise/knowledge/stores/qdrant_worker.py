@@ -126,11 +126,10 @@ class Shelf:
         self._unflushed = 0
         self._dropped = 0
 
-    @property
-    def due(self) -> bool:
+    def due(self, least: int) -> bool:
         info = self.opened.shard.info()
         plain = 2 * info.points_count - info.indexed_vectors_count  # terms count as indexed from the first
-        return self._since is None and max(plain, self._dropped) > FRESH
+        return self._since is None and max(plain, self._dropped) >= least
 
     @contextmanager
     def reading(self) -> Iterator[qdrant.EdgeShard]:
@@ -369,7 +368,7 @@ class Worker:
         if isinstance(call, Put):
             points = [stored(point) for point in call.points]
             shelf.update(qdrant.UpdateOperation.upsert_points(points), len(points))
-            return shelf.due
+            return shelf.due(FRESH)
         if isinstance(call, Drop):
             its: list[Condition] = [_any(f"d={call.document}")]
             spared: list[Condition] = [qdrant.HasIdCondition(set(call.but))] if call.but else []
@@ -381,7 +380,7 @@ class Worker:
             with shelf.reading() as shard:
                 return shard.count(qdrant.CountRequest(exact=True))
         if isinstance(call, Copy):
-            return str(shelf.begin())
+            return str(shelf.begin()) if shelf.due(call.least) else None
         return shelf.swap() if isinstance(call, Swap) else None
 
     @contextmanager

@@ -1,0 +1,270 @@
+"""The store in a Weaviate, by its unmodified client: against our double, and against a real one at WEAVIATE_URL.
+
+What only the double proved is proved against our reading of Weaviate's wire. To ask a real one, 1.27 or newer:
+`WEAVIATE_URL=http://host:8080 WEAVIATE_GRPC=http://host:50051 [WEAVIATE_KEY=...] pytest tests/knowledge`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sizewise.egress import Egress, Place
+from sizewise.errors import ConfigError, EgressDenied, StoreFailed
+from sizewise.knowledge.store import Base, Ground, Passage, Query, Remote, Store, Within
+from sizewise.knowledge.stores.weaviate import Weaviate
+from sizewise.testing import kit_stores as kit
+
+pytest.importorskip("weaviate", reason="needs the extra weaviate: pip install weaviate-client")
+from sizewise.knowledge.stores import weaviate_calls
+from sizewise.testing.weaviate import Weaviate as Double
+
+REAL = Remote(
+    os.environ.get("WEAVIATE_URL", ""), os.environ.get("WEAVIATE_GRPC", ""), os.environ.get("WEAVIATE_KEY", "")
+)
+
+
+def ground(remote: Remote, place: Place = "network") -> Ground:
+    allowed: dict[str, Place] = {remote.url: place, remote.grpc: place}
+    egress = Egress(allowed, {"public": "anyone", "internal": "network", "confidential": "network"})
+    return Ground(Path(), "", remote, lambda: egress)
+
+
+@pytest.fixture(scope="module", params=["double", "real"])
+def remote(request: pytest.FixtureRequest) -> Iterator[Remote]:
+    if request.param == "real" and not REAL.url:
+        pytest.skip("no WEAVIATE_URL: proved by the double alone")
+    with contextlib.ExitStack() as stack:
+        if request.param == "real":
+            yield REAL
+        else:
+            double = stack.enter_context(Double(key="sesame"))
+            yield Remote(double.url, double.grpc, "sesame")
+
+
+@pytest.fixture(scope="module")
+def running(remote: Remote) -> Iterator[tuple[asyncio.Runner, Weaviate]]:
+    with asyncio.Runner() as runner:
+        store = runner.run(opened(ground(remote)))
+        yield runner, store
+        runner.run(store.close())
+
+
+async def opened(ground: Ground) -> Weaviate:
+    return Weaviate(ground)
+
+
+async def takes_many_at_once(store: Store) -> None:
+    await kit.takes_many_at_once(store, 1_000)
+
+
+@pytest.mark.parametrize("check", [*kit.every(), takes_many_at_once])
+def test_it_does_what_every_store_does(check: kit.Check, running: tuple[asyncio.Runner, Weaviate]) -> None:
+    runner, store = running
+    runner.run(check(store))
+
+
+def test_it_comes_back_with_all_that_was_there(remote: Remote) -> None:
+    kept = kit.base()
+
+    async def one(check: Callable[[Store, Base], Awaitable[None]]) -> None:
+        store = await opened(ground(remote))
+        await check(store, kept)
+        await store.close()
+
+    asyncio.run(one(kit.leaves))
+    asyncio.run(one(kit.comes_back))
+
+
+def test_servers_that_begin_at_once_share_what_they_make(remote: Remote) -> None:
+    async def both() -> None:
+        stores = [await opened(ground(remote)) for _ in range(4)]
+        mine = kit.base()
+        size = 13  # of which there is no collection yet
+        shelves = await asyncio.gather(*(store.open(mine, size) for store in stores))
+        it = kit.passage(0)
+        assert not await shelves[0].put([Passage(it.id, "one", kit.vector(0, size), {}, b"x", tags={"new": 1})])
+        assert [await its.count() for its in shelves] == [1, 1, 1, 1]
+        await stores[0].remove(mine)
+        for store in stores:
+            await store.close()
+
+    asyncio.run(both())
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double() as it:
+        yield it
+
+
+def at(double: Double) -> Remote:
+    return Remote(double.url, double.grpc, timeout_s=5.0)
+
+
+def test_what_the_server_fails_to_store_is_told_of_each(double: Double) -> None:
+    async def failing() -> None:
+        store = await opened(ground(at(double)))
+        its = await store.open(kit.base(), kit.SIZE)
+        many = [kit.passage(number) for number in range(450)]
+        double.failing = {many[number].id: f"shard is read-only ({number})" for number in (0, 199, 200, 449)}
+        short = Passage("no uuid", "one", kit.vector(0), {}, b"")
+        refused = await its.put([*many, short])
+        assert {**refused} == {**double.failing, "no uuid": "its id is no UUID"}
+        assert await its.count() == 446
+        await store.close()
+
+    asyncio.run(failing())
+
+
+def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weaviate_calls, "MOST_FIELDS", 20)
+
+    async def many() -> None:
+        store = await opened(ground(at(double)))
+        its = await store.open(kit.base(), kit.SIZE)
+        tagged = [kit.passage(n, tags={f"tag{n}_{m}": m for m in range(6)}) for n in range(5)]
+        refused = await its.put([*tagged, kit.passage(9, tags={"word": "no number"})])
+        assert len(refused) == 2 and all("takes no more" in why for why in refused.values())
+        assert await kit.ids(its, kit.all_of(where=Within("tag0_3", at_least=3))) <= {0}
+        assert await its.count() == 4
+        await store.close()
+
+    asyncio.run(many())
+
+
+@pytest.mark.parametrize("allowed", [{}, {"url": "network"}, {"grpc": "network"}])
+def test_nothing_goes_to_an_address_that_nobody_declared(double: Double, allowed: dict[str, Place]) -> None:
+    places: dict[str, Place] = {getattr(double, name): place for name, place in allowed.items()}
+    egress = Egress(places, {"public": "anyone", "internal": "anyone", "confidential": "anyone"})
+
+    async def asked() -> None:
+        store = await opened(Ground(Path(), "", at(double), lambda: egress))
+        with pytest.raises(EgressDenied, match="does not name it"):
+            await store.open(kit.base(), kit.SIZE)
+        await store.close()
+
+    asyncio.run(asked())
+    assert double.seen == []
+
+
+def test_nothing_goes_further_than_its_class_may(double: Double) -> None:
+    async def asked() -> None:
+        store = await opened(ground(at(double), "region"))
+        its = await store.open(kit.base(), kit.SIZE)
+        assert not await its.put([kit.passage(0, data_class="public")])
+        before = list(double.seen)
+        with pytest.raises(EgressDenied, match="'confidential' data may go no further than 'network'"):
+            await its.put([kit.passage(1, data_class="public"), kit.passage(2, data_class="confidential")])
+        with pytest.raises(EgressDenied, match="'confidential'"):
+            await its.search(kit.all_of())
+        nearer = Query(kit.vector(0), {}, 1.0, data_class="public", place="network")
+        with pytest.raises(EgressDenied, match="no further than 'network'"):
+            await its.search(nearer)
+        assert double.seen == before
+        assert await its.search(Query(kit.vector(0), {}, 1.0, data_class="public"))
+        await store.close()
+
+    asyncio.run(asked())
+
+
+def test_a_server_that_is_ill_fails_in_words_and_is_used_again_when_well(double: Double) -> None:
+    async def ill() -> None:
+        store = await opened(ground(at(double)))
+        double.down = True
+        with pytest.raises(StoreFailed, match=r"status 503|failed|does not answer"):
+            await store.open(kit.base(), kit.SIZE)
+        double.down = False
+        its = await store.open(kit.base(), kit.SIZE)
+        double.down = True
+        with pytest.raises(StoreFailed):
+            await its.search(kit.all_of())
+        with pytest.raises(StoreFailed):
+            await its.put([kit.passage(0)])
+        double.down = False
+        assert not await its.put([kit.passage(0)])
+        assert await kit.ids(its, kit.all_of()) == {0}
+        await store.close()
+
+    asyncio.run(ill())
+
+
+def test_a_wrong_key_and_a_wrong_address_are_told_apart() -> None:
+    async def told(remote: Remote) -> StoreFailed:
+        store = await opened(ground(remote))
+        with pytest.raises(StoreFailed) as error:
+            await store.open(kit.base(), kit.SIZE)
+        await store.close()
+        return error.value
+
+    with Double(key="sesame") as double:
+        refused = asyncio.run(told(Remote(double.url, double.grpc, "sw-wrong-key")))
+        assert "key" in refused.hint and "sw-wrong-key" not in str(refused)
+        swapped = asyncio.run(told(Remote(double.grpc, double.url, "sesame", 2.0)))
+        assert "addresses" in swapped.hint
+    gone = asyncio.run(told(Remote(double.url, double.grpc, "sesame", 2.0)))
+    assert "running" in gone.hint or "addresses" in gone.hint
+
+
+LISTENING = """
+import asyncio, sys
+from pathlib import Path
+
+asked = []
+def hook(event, given):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect"):
+        name = str(given[0] if event != "socket.connect" else given[1][0])
+        if name not in ("127.0.0.1", "localhost"):
+            asked.append(name)
+            raise OSError("no way out")
+sys.addaudithook(hook)
+
+from sizewise.egress import Egress
+from sizewise.knowledge.store import Ground, Remote
+from sizewise.knowledge.stores.weaviate import Weaviate
+from sizewise.testing import kit_stores as kit
+from sizewise.testing.weaviate import Weaviate as Double
+
+async def used(double):
+    places = {double.url: "machine", double.grpc: "machine"}
+    egress = Egress(places, {"public": "machine", "internal": "machine", "confidential": "machine"})
+    store = Weaviate(Ground(Path(), "", Remote(double.url, double.grpc), lambda: egress))
+    await kit.replaces(store)
+    await kit.filters_by_tags(store)
+    await store.close()
+
+with Double() as double:
+    if "control" in sys.argv:
+        import weaviate
+        port = lambda url: int(url.rpartition(":")[2])
+        weaviate.connect_to_local("127.0.0.1", port(double.url), port(double.grpc)).close()
+    else:
+        asyncio.run(used(double))
+print(*sorted(set(asked)))
+"""
+
+
+@pytest.mark.parametrize("arguments, expected", [((), ""), (("control",), "pypi.org")])
+def test_its_client_calls_nobody_else(arguments: tuple[str, ...], expected: str) -> None:
+    """It does by itself: the control sees it ask PyPI."""
+    done = subprocess.run([sys.executable, "-c", LISTENING, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == expected
+
+
+def test_it_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="both addresses"):
+        Weaviate(Ground(Path(), "", Remote("http://127.0.0.1:8080")))
+    monkeypatch.setitem(sys.modules, "weaviate", None)
+    with pytest.raises(ConfigError, match="needs a library") as told:
+        Weaviate(Ground(Path()))
+    assert "sizewise[weaviate]" in told.value.hint
