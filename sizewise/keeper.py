@@ -27,6 +27,8 @@ from sizewise.accounts.refusals import Refusals
 from sizewise.accounts.register import Register
 from sizewise.accounts.sessions import Sessions, Unused
 from sizewise.accounts.users import Users
+from sizewise.agents import rows as agents
+from sizewise.agents.memory import Memories
 from sizewise.audit import rows as audit
 from sizewise.audit.chain import Deed, Line
 from sizewise.budgets import rows as budgets
@@ -61,6 +63,7 @@ from sizewise.keyring.rows import DataKeys
 from sizewise.knowledge import rows as knowledge
 from sizewise.knowledge.ledger import Ledger
 from sizewise.resealing import Resealing, Standing
+from sizewise.settings.agents import Memory
 from sizewise.settings.file import File
 from sizewise.settings.keeping import Conversations, Flows, Idempotency, Records
 from sizewise.telemetry import rows as telemetry
@@ -102,13 +105,14 @@ class Keeper:
         remembered: Conversations | None = None,
         again: Idempotency | None = None,
         flowing: Flows | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Opens, migrates and locks. `url`: another database than the file in `home`. `vault`, `kms`: Vault's.
 
         Raises Outside (home taken or not writable), StoreFailed (database ill or newer), ConfigError (URL, token file).
         """
         kept, remembered = kept or Records(), remembered or Conversations()
-        again, flowing = again or Idempotency(), flowing or Flows()
+        again, flowing, memory = again or Idempotency(), flowing or Flows(), memory or Memory()
         self._keep_ms, self._lease_ms = remembered.keep_days * DAY_MS, again.keep_hours * HOUR_MS
         with ExitStack() as undone:
             self._lock = _lock(home)
@@ -119,7 +123,7 @@ class Keeper:
             keys = DataKeys(self._read, self._perform)
             self._vault = Vault(home, keys, vault, kms)
             self._vault.holds(
-                filter(None, (self._read(room.newest) for room in (conversations, cache, flows, knowledge)))
+                filter(None, (self._read(room.newest) for room in (conversations, cache, flows, knowledge, agents)))
             )
             undone.pop_all()
         self.numbers = ids()
@@ -137,6 +141,7 @@ class Keeper:
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
                 flows.Forgetting(flowing.keep_days * DAY_MS, flowing.max_rows, flowing.max_bytes),
+                Expiry(agents.MEMORIES, memory.keep_days * DAY_MS, memory.max_rows, memory.max_bytes),
                 Expiry(contents.CONTENTS, kept.contents_days * DAY_MS, kept.contents_max_rows, kept.contents_max_bytes),
             ],
         )
@@ -150,6 +155,7 @@ class Keeper:
             published.SEALED,
             *flows.SEALED,
             *knowledge.SEALED,
+            agents.SEALED,
         )
         self.contents = Contents(self._vault, self._writer.perform, kept.contents_row_bytes)
         self.resealing = Resealing(self._vault, keys, tables, self._read, self._writer.perform)
@@ -161,6 +167,7 @@ class Keeper:
         self.budgets = Budgets(limits, self._look, self._writer.write, shared=bool(url))
         self.watch = Watch(self._read, self._writer.write, self._settled)
         self.pins = Pins(self._read, self._writer.write)
+        self.memories = Memories(self._vault, self._read, self._writer.write, self._aside, memory.most)
         book = Book(self._vault, self._read, self._writer.perform, self._aside)
         shelf, engine = Shelf(book), self._engine(home, url)
         self.runs = Runs(book, callers, shelf, engine, running=flowing.running, shared=bool(url))
@@ -370,7 +377,7 @@ def _open(home: Path, url: str) -> Database:
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StoreFailed(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
-    rooms = (accounts, audit, budgets, telemetry, keyring, conversations, cache, contents, evals, tools)
+    rooms = (accounts, audit, budgets, telemetry, keyring, conversations, cache, contents, evals, tools, agents)
     return connect(url or file(str(path)), [room.SCHEMA for room in (*rooms, published, flows, workers, knowledge)])
 
 

@@ -114,6 +114,7 @@ async def _up(settings: Settings, as_json: bool) -> None:
         kms=settings.vault.kms,
         remembered=settings.conversations,
         again=settings.idempotency,
+        memory=settings.memory,
         flowing=settings.flows,
     )
     locals = Locals()

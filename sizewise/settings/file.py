@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sizewise.egress import Place
+from sizewise.settings.agents import Agent, Memory
 from sizewise.settings.choosing import Policy, Project, Reach, Router, Shadow, Sizes
 from sizewise.settings.graphql import GraphQL
 from sizewise.settings.guarding import Guards
@@ -52,6 +53,8 @@ class File:
     knowledge: Mapping[str, Knowledge] = setting(MappingProxyType({}), "", keys=name)
     graphql: GraphQL = setting(GraphQL(), "")
     sandbox: Sandbox = setting(Sandbox(), "")
+    agents: Mapping[str, Agent] = setting(MappingProxyType({}), "", keys=name)
+    memory: Memory = setting(Memory(), "")
     mcp: Mapping[str, McpServer] = setting(MappingProxyType({}), "", keys=name)
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")

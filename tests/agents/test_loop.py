@@ -1,0 +1,289 @@
+"""What an agent does: its tools, its limits, its helpers; and what becomes of it when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+import pytest
+
+from sizewise.agents.loop import CONTEXT, shortened
+from sizewise.answer import Ask, Tried, Wishes
+from sizewise.errors import BadRequest, ConfigError, EgressDenied, OverBudget
+from sizewise.settings.agents import Agent
+from sizewise.tools.function import function
+from sizewise.tools.tool import Call
+from tests.agents.thinking import ME, Client, Died, Kept, Script, Turn, agents, worked
+
+
+def add(a: int, b: int) -> int:
+    """Adds."""
+    return a + b
+
+
+ADD = function(add)
+
+
+def test_it_asks_calls_and_asks_again_until_it_is_done() -> None:
+    script, client = Script([("add", {"a": 1, "b": 2})], "It is 3."), Client()
+    done = worked(agents(script, [ADD]), {"system": "Be brief.", "tools": ["add"]}, "What is 1 + 2?", client=client)
+    assert (done["text"], done["ended"], done["steps"], done["cost"]) == ("It is 3.", "done", 2, 2_000)
+    assert done["calls"] == [{"agent": "agent", "tool": "add", "failed": False}]
+    system, task, called, result = script.bodies()
+    assert system == {"role": "system", "content": "Be brief."} and task["content"] == "What is 1 + 2?"
+    assert called["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a":1,"b":2}'}
+    assert result == {"role": "tool", "tool_call_id": "c0", "content": "3"}
+    assert client.text == "It is 3."  # what it said beside the call is not its answer
+    assert len([each for each in client.events if isinstance(each, Tried)]) == 2  # all of it is booked
+
+
+def test_every_question_is_the_callers_with_their_wishes_and_no_idempotency_key_of_theirs() -> None:
+    script = Script([("add", {"a": 1, "b": 2})], "3")
+    wishes = Wishes(data_class="confidential", online="deny", idempotency_key="mine")
+    worked(agents(script, [ADD]), {"tools": ["add"], "policy": "answers"}, wishes=wishes)
+    for ask in script.asked:
+        assert ask.caller == ME and ask.wishes == Wishes(policy="answers", data_class="confidential", online="deny")
+
+
+def test_calls_are_made_side_by_side_but_those_that_stand_alone() -> None:
+    running: list[str] = []
+    most: list[int] = []
+
+    async def work(name: str) -> str:
+        running.append(name)
+        most.append(len(running))
+        await asyncio.sleep(0.01)
+        running.remove(name)
+        return name
+
+    tools = [function(work, "many"), function(work, "single", alone=True)]
+    calls = [(tool, {"name": f"{tool}{n}"}) for n in range(3) for tool in ("many", "single")]
+    script = Script(calls, "done")
+    worked(agents(script, tools), {"tools": ["*"]})
+    assert most == [1, 2, 3, 1, 1, 1]
+    assert [each["content"] for each in script.bodies() if each["role"] == "tool"] == [
+        "many0", "single0", "many1", "single1", "many2", "single2",
+    ]  # fmt: skip
+
+
+def test_an_error_of_a_tool_goes_back_to_the_model() -> None:
+    def broken(x: int) -> str:
+        """Breaks."""
+        raise BadRequest("x is too odd", "make it even")
+
+    def denied() -> str:
+        """Denied."""
+        raise EgressDenied("nothing may go there")
+
+    script = Script(
+        [("broken", {"x": 1}), ("broken", {"y": 1}), ("broken", "{not json"), ("nosuch", {}), ("denied", {})], "I see."
+    )
+    done = worked(agents(script, [function(broken), function(denied)]), {"tools": ["*"]})
+    assert done["text"] == "I see." and all(each["failed"] for each in done["calls"])
+    told = [each["content"] for each in script.bodies() if each["role"] == "tool"]
+    assert told[0] == "Error: x is too odd: make it even"
+    assert "do not fit" in told[1] and "no JSON object" in told[2]
+    assert "no tool 'nosuch'; there are: broken, denied" in told[3] and "nothing may go there" in told[4]
+
+
+def test_money_that_is_spent_ends_it_for_the_tool_too() -> None:
+    def dear() -> str:
+        """Dear."""
+        raise OverBudget("the budget is spent")
+
+    with pytest.raises(OverBudget):
+        worked(agents(Script([("dear", {})]), [function(dear)]), {"tools": ["dear"]})
+
+
+def test_it_stops_at_its_steps_its_money_and_its_time_and_says_so() -> None:
+    def different() -> list[tuple[str, dict[str, int]]]:
+        return [("add", {"a": len(script.asked), "b": 0})]
+
+    class Endless(Script):
+        async def __call__(self, ask: Ask, send: object) -> object:  # type: ignore[override]  # a script that goes on
+            self.turns[""] = [different()]
+            return await super().__call__(ask, send)  # type: ignore[arg-type]  # the same
+
+    script = Endless("")
+    assert (
+        worked(agents(script, [ADD]), {"tools": ["add"], "max_steps": 3})["ended"] == "steps" and len(script.asked) == 3
+    )
+    script = Endless("", cost=400)
+    done = worked(agents(script, [ADD]), {"tools": ["add"], "max_cost": 1_000})
+    assert (done["ended"], done["cost"], done["text"]) == ("money", 1_200, "")
+    assert [ask.wishes.max_cost for ask in script.asked] == [1_000, 600, 200]  # no question may take more than is left
+    script = Endless("")
+    script.hang = asyncio.Event()
+    began = time.monotonic()
+    assert worked(agents(script, [ADD]), {"max_s": 0.05})["ended"] == "time" and time.monotonic() - began < 5
+
+
+def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends() -> None:
+    made: list[int] = []
+
+    def poll(x: int, y: int) -> str:
+        """Polls."""
+        made.append(x)
+        return "not yet"
+
+    script = Script([("poll", '{"x": 1, "y": 2}')], [("poll", '{"y": 2, "x": 1}')], [("poll", {"x": 1, "y": 2})])
+    done = worked(agents(script, [function(poll)]), {"tools": ["poll"], "max_steps": 50})
+    assert done["ended"] == "repeats" and len(made) == 3 and done["steps"] == 6
+    assert "was made 3 times" in script.bodies()[-1]["content"]
+
+
+def test_a_run_that_dies_goes_on_where_it_died_and_makes_no_call_twice() -> None:
+    made: list[str] = []
+
+    def send(call: Call, to: str) -> str:
+        """Sends."""
+        made.append(call.key)
+        return "sent"
+
+    def turns() -> Script:
+        return Script([("send", {"to": "a"}), ("send", {"to": "b"})], [("send", {"to": "c"})], "All sent.")
+
+    whole = Kept()
+    assert worked(agents(turns(), [function(send)]), {"tools": ["send"]}, steps=whole)["text"] == "All sent."
+    assert sorted(whole.done) == ["agent.0", "agent.0.0", "agent.0.1", "agent.1", "agent.1.0", "agent.2"]
+    assert sorted(made) == ["run/agent.0.0", "run/agent.0.1", "run/agent.1.0"]
+    for dies in range(len(whole.done)):
+        kept, script = Kept(), turns()
+        made.clear()
+        kept.die = dies
+        with pytest.raises(Died):
+            worked(agents(script, [function(send)]), {"tools": ["send"]}, steps=kept)
+        kept.die = None
+        done = worked(agents(script, [function(send)]), {"tools": ["send"]}, steps=kept)
+        assert done["text"] == "All sent." and len(made) == len(set(made)) == 3 and len(script.asked) == 3
+        assert done["cost"] == 3_000
+
+
+def test_a_dangerous_tool_is_called_when_a_person_says_yes_and_only_then() -> None:
+    made: list[str] = []
+
+    def wipe(what: str) -> str:
+        """Wipes."""
+        made.append(what)
+        return "wiped"
+
+    tool = function(wipe, dangerous=True)
+
+    def told(steps: Kept | None, **row: object) -> str:
+        script = Script([("wipe", {"what": "disk"})], "ok")
+        desk = agents(script, [tool], cleaner=Agent(tools=("wipe",), **row))  # type: ignore[arg-type]  # of its fields
+        worked(desk, {"name": "cleaner"}, steps=steps)
+        return str(script.bodies()[-1]["content"])
+
+    assert "nobody can be asked" in told(None) and made == []
+    assert "in time" in told(Kept(None)) and "a person said no to this call. never" in told(Kept(b'{"note": "never"}'))
+    assert "said no" in told(Kept(b"garbage")) and made == []
+    kept = Kept(b'{"approved": true}')
+    assert told(kept) == "wiped" and made == ["disk"]
+    key, asked = kept.waits[0]
+    shown = msgspec.json.decode(asked)
+    assert key == "agent.0.0.approve" and shown["show"] == {"what": "disk"} and "'wipe'" in shown["question"]
+    assert told(None, unasked=("wi*",)) == "wiped"
+    with pytest.raises(BadRequest, match="cannot excuse"):
+        worked(agents(Script("x"), [tool]), {"tools": ["wipe"], "unasked": ["wipe"]})
+
+
+BOSS = Agent(model="large", workers=("reader", "writer"), system="Plan.")
+READER = Agent(model="small", description="Reads.", tools=("add",))
+WRITER = Agent(model="small", description="Writes.")
+
+
+def test_a_supervisor_gives_tasks_to_its_workers_each_by_the_model_of_its_role() -> None:
+    plan: list[Turn] = [[("ask_reader", {"task": "count"}), ("ask_writer", {"task": "write"})], "All is done."]
+    script = Script("?", large=plan, small=[[("add", {"a": 1, "b": 1})], "written", "two"])
+    client = Client()
+    desk = agents(script, [ADD], boss=BOSS, reader=READER, writer=WRITER)
+    kept = Kept()
+    done = worked(desk, {"name": "boss"}, "Do all.", client=client, steps=kept)
+    assert done["text"] == client.text == "All is done." and done["agent"] == "boss"
+    assert done["steps"] == 5 and done["cost"] == 5_000  # its workers' are its own too
+    assert [ask.what.model for ask in script.asked if hasattr(ask.what, "model")].count("small") == 3
+    assert script.offered(0) == ["ask_reader", "ask_writer"]
+    assert {each["agent"] for each in done["calls"]} == {"boss", "reader"}
+    results = [each["content"] for each in script.bodies() if each["role"] == "tool"]
+    assert sorted(results) == ["two", "written"]
+    assert {"agent.0.0.0", "agent.0.1.0"} <= kept.done.keys()
+
+
+def test_workers_cannot_spend_more_than_their_supervisor_has() -> None:
+    plan: list[Turn] = [[("ask_reader", {"task": "count"})], "never"]
+    script = Script("?", large=plan, small=[[("add", {"a": n, "b": 1})] for n in range(50)])
+    boss = Agent(model="large", workers=("reader",), max_steps=4)
+    done = worked(agents(script, [ADD], boss=boss, reader=READER), {"name": "boss"})
+    assert done["ended"] == "steps" and len(script.asked) == 4
+
+
+def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:
+    front = Agent(model="small", system="You greet.", hands_to=("expert",))
+    expert = Agent(model="large", system="You know.", tools=("add",))
+    script = Script("?", small=[[("hand_to_expert", {"why": "sums"})]], large=[[("add", {"a": 2, "b": 2})], "Four."])
+    done = worked(agents(script, [ADD], front=front, expert=expert), {"name": "front"}, "2 + 2?")
+    assert done["text"] == "Four." and done["agent"] == "expert" and done["steps"] == 3
+    said = script.bodies()
+    assert said[0]["content"] == "You know." and said[1]["content"] == "2 + 2?"
+    assert script.offered(0) == ["hand_to_expert"] and script.offered(-1) == ["add"]
+
+
+def test_rows_that_contradict_each_other_are_refused_when_the_house_is_built() -> None:
+    for rows, words in (
+        ({"a": Agent(workers=("b",))}, "no agent 'b'"),
+        ({"a": Agent(workers=("b",)), "b": Agent(workers=("a",))}, "worker of itself"),
+        ({"a": Agent(hands_to=("nobody",))}, "no agent 'nobody'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            agents(Script("x"), [], **rows)
+    agents(Script("x"), [], a=Agent(hands_to=("b",)), b=Agent(hands_to=("a",)))  # these may go to and fro
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"name": "nobody"}, "no agent 'nobody'"),
+        ({"name": "boss", "system": "else"}, "`system` is said there"),
+        ({"model": ""}, "is no agent"),
+        ({"max_steps": 0}, "is no agent"),
+        ({"code": "import os"}, "is no agent"),
+        ({"tools": ["nosuch"]}, "no tool 'nosuch'"),
+    ],
+)
+def test_what_is_no_agent_is_refused_in_words(said: dict[str, object], words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        worked(agents(Script("x"), [], boss=Agent()), said)
+
+
+def test_a_flow_can_narrow_an_agent_and_not_widen_it() -> None:
+    script = Script([("add", {"a": 1, "b": 1})])
+    desk = agents(script, [ADD], boss=Agent(tools=("add",), max_steps=3))
+    assert worked(desk, {"name": "boss", "max_steps": 2})["steps"] == 2
+    assert worked(desk, {"name": "boss", "max_steps": 900})["steps"] == 3
+
+
+def test_a_long_conversation_leaves_out_what_tools_brought_first_and_says_so() -> None:
+    talk = [{"role": "user", "content": "task"}]
+    talk += [{"role": "tool", "content": str(n) + "x" * 60_000} for n in range(10)]
+    short = shortened(talk)
+    assert sum(len(str(each["content"])) for each in short) <= CONTEXT
+    assert short[0] == talk[0] and short[-1] == talk[-1] and "were left out" in str(short[1]["content"])
+
+
+def test_a_tool_is_told_how_far_its_data_may_go() -> None:
+    seen: list[Call] = []
+
+    def look(call: Call) -> str:
+        """Looks."""
+        seen.append(call)
+        return "ok"
+
+    worked(agents(Script([("look", {})], "ok"), [function(look)]), {"tools": ["look"]})
+    assert (seen[0].data_class, seen[0].limit, seen[0].caller) == ("internal", "anyone", ME)
+
+
+def test_an_empty_task_is_none() -> None:
+    with pytest.raises(BadRequest, match="a task has"):
+        worked(agents(Script("x"), []), {}, "  ")

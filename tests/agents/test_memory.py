@@ -1,0 +1,140 @@
+"""What is remembered of somebody: by whom it is seen, how it is found, and how it is forgotten in plain sight."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from sizewise.agents.memory import Memories, Memory, ranked
+from sizewise.answer import Ask, Wishes
+from sizewise.audit.chain import Deed
+from sizewise.errors import BadRequest
+from sizewise.keeper import Keeper
+from sizewise.settings.agents import Agent
+from sizewise.settings.agents import Memory as Row
+from tests.agents.thinking import ME, NOBODYS, Script, agents, worked
+
+ASK = Ask(NOBODYS, ME, "0" * 32, time.perf_counter())
+
+
+def within(home: Path, work: Callable[[Memories], Awaitable[object]], row: Row | None = None) -> None:
+    with Keeper(home, memory=row) as keeper:
+        asyncio.run(work(keeper.memories))  # type: ignore[arg-type]  # a coroutine
+
+
+def texts(found: list[dict[str, object]]) -> list[object]:
+    return [each["text"] for each in found]
+
+
+def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Path) -> None:
+    async def work(memories: Memories) -> None:
+        for text in ("Likes green tea.", "Owns a bicycle.", "Is called Zoë Lang."):
+            await memories.remember(ASK, "u-1", text)
+        assert texts(await memories.recall(ASK, "u-1", "what tea does she like?")) == ["Likes green tea."]
+        assert texts(await memories.recall(ASK, "u-1", "", 2)) == ["Is called Zoë Lang.", "Owns a bicycle."]
+        assert await memories.recall(ASK, "u-1", "quantum") == []
+        assert texts(await memories.forget(ASK, "u-1", "BICYCLE owns")) == ["Owns a bicycle."]
+        (zoe,) = await memories.recall(ASK, "u-1", "zoë")
+        assert texts(await memories.forget(ASK, "u-1", str(zoe["id"]))) == ["Is called Zoë Lang."]
+        assert texts(await memories.recall(ASK, "u-1", "")) == ["Likes green tea."]
+        with pytest.raises(BadRequest, match="said in words"):
+            await memories.forget(ASK, "u-1", " ")
+
+    within(tmp_path, work)
+
+
+def test_nobody_sees_the_memories_of_another_organisation_project_or_user(tmp_path: Path) -> None:
+    async def work(memories: Memories) -> None:
+        (mine,) = await memories.remember(ASK, "u-1", "Likes green tea.")
+        others = [
+            replace(ASK, caller=replace(ME, tenant="other")),
+            replace(ASK, caller=replace(ME, project="other")),
+        ]
+        for ask in others:
+            assert await memories.recall(ask, "u-1", "") == []
+            assert await memories.forget(ask, "u-1", str(mine["id"])) == []
+        assert await memories.recall(ASK, "u-2", "") == [] and await memories.forget(ASK, "u-2", "green") == []
+        assert len(await memories.recall(ASK, "u-1", "")) == 1
+
+    within(tmp_path, work)
+
+
+def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_path: Path) -> None:
+    async def work(memories: Memories) -> None:
+        for _ in range(2):
+            await memories.remember(ASK, "u-1", "first", key="run/1")
+        await memories.remember(ASK, "u-2", "theirs", key="run/1")
+        assert len(await memories.recall(ASK, "u-1", "")) == len(await memories.recall(ASK, "u-2", "")) == 1
+        for text in ("second", "third"):
+            await memories.remember(ASK, "u-1", text)
+        assert texts(await memories.recall(ASK, "u-1", "")) == ["third", "second"]
+        for wrong in ("", " ", "x" * 9_000):
+            with pytest.raises(BadRequest):
+                await memories.remember(ASK, "u-1", wrong)
+        for whose in ("", "x" * 201):
+            with pytest.raises(BadRequest):
+                await memories.recall(ASK, whose, "")
+
+    within(tmp_path, work, Row(most=2))
+
+
+def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: Path) -> None:
+    async def write(memories: Memories) -> None:
+        (one,) = await memories.remember(ASK, "canary-whose@example.com", "canary-text of tea")
+        ids.append(str(one["id"]))
+
+    ids: list[str] = []
+    within(tmp_path, write)
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"canary-text" not in kept and b"canary-whose" not in kept
+
+    async def remove(memories: Memories) -> None:
+        deed = Deed("acme", "u-9", "erase_records", f"memory:{ids[0]}")
+        assert await memories.remove(ME, "canary-whose@example.com", [*ids, "mem_nosuch"], deed) == 1
+        assert await memories.remove(ME, "canary-whose@example.com", ids, deed) == 0
+
+    within(tmp_path, remove)
+    with Keeper(tmp_path) as keeper:
+        (line,) = asyncio.run(keeper.audited("acme"))
+        assert line.deed.thing == f"memory:{ids[0]}"
+
+
+def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
+    async def work(memories: Memories) -> None:
+        await memories.remember(ASK, "u-1", "soon forgotten")
+
+    within(tmp_path, work)
+    with Keeper(tmp_path, memory=Row(max_rows=1)) as keeper:
+        asyncio.run(keeper.memories.remember(ASK, "u-2", "newer"))  # the chore keeps one row of all
+        asyncio.run(keeper.flush())
+        until = time.monotonic() + 5
+        while asyncio.run(keeper.memories.recall(ASK, "u-1", "")) and time.monotonic() < until:
+            asyncio.run(keeper.flush())
+        assert len(asyncio.run(keeper.memories.recall(ASK, "u-2", ""))) == 1
+
+
+def test_rare_words_count_more_than_common_ones() -> None:
+    found = [Memory(str(n), text, n) for n, text in enumerate(["the red car", "the blue car", "the car of Zoë, red"])]
+    assert [each.id for each in ranked(found, "Zoë car")] == ["2", "1", "0"]
+    assert ranked(found, "nothing like that") == []
+
+
+def test_an_agent_remembers_its_user_and_a_session_is_apart(tmp_path: Path) -> None:
+    with Keeper(tmp_path) as keeper:
+        row = Agent(memory=True, system="Know your people.")
+        script = Script(
+            [("remember", {"text": "Likes green tea."})], "Noted.", [("recall", {"query": "tea"})], "Green."
+        )
+        desk = agents(script, [], keeper.memories, friend=row)
+        assert worked(desk, {"name": "friend"}, "I like green tea.")["text"] == "Noted."
+        assert worked(desk, {"name": "friend"}, "Which tea?")["text"] == "Green."
+        assert "Likes green tea." in script.bodies()[-1]["content"]
+        assert script.offered() == ["remember", "recall", "forget"]
+        other = Script([("recall", {"query": "tea"})], "?")
+        worked(agents(other, [], keeper.memories, friend=row), {"name": "friend"}, wishes=Wishes(session="s-1"))
+        assert other.bodies()[-1]["content"] == "[]"
