@@ -151,6 +151,10 @@ def _read(path: Path) -> File:
     store = replace(file.store, url=_from(path.parent, file.store.url))
     knowledge = {name: _known(each, path.parent) for name, each in file.knowledge.items()}
     hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
+    hosts = {name: replace(each, key=_from(path.parent, each.key)) for name, each in file.hosts.items()}
+    signers = {
+        name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.graphql.signers.items()
+    }
     mcp = {name: _reached(each, path.parent) for name, each in file.mcp.items()}
     return replace(
         file,
@@ -161,6 +165,8 @@ def _read(path: Path) -> File:
         store=store,
         webhooks=MappingProxyType(hooks),
         mcp=MappingProxyType(mcp),
+        graphql=replace(file.graphql, signers=MappingProxyType(signers)),
+        hosts=MappingProxyType(hosts),
         oidc=MappingProxyType(oidc),
         knowledge=MappingProxyType(knowledge),
     )
@@ -207,6 +213,9 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
                 wrong.append(f"{place} is missing; it says {says}")
         if "openid" not in oidc.scopes:
             wrong.append(f"oidc.{name}.scopes: 'openid' must be among them")
+    for name, host in file.hosts.items():
+        if not host.url and not any(each.startswith(f"hosts.{name}.url") for each in already):
+            wrong.append(f"hosts.{name}.url: is missing")
     for name, server in file.mcp.items():
         if bool(server.url) is bool(server.command) and not any(each.startswith(f"mcp.{name}.") for each in already):
             wrong.append(f"mcp.{name}: it has a `url` or a `command`, and not both")

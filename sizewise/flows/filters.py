@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Struct
 
 from sizewise.flows import types
 from sizewise.flows.types import BOOLEAN, INTEGER, JSON, NUMBER, TEXT, Json, Type
+from sizewise.guards.untrusted import Marked
 
 MOST = 16 * 1024 * 1024
 """Characters that a filter may make."""
@@ -191,15 +193,17 @@ def _parsed(found: Any) -> Any:
 
 
 def _passages(found: Any) -> str:
-    """Numbered, as a model cites them: [1] Title, page 3, and the text below."""
-    parts = []
-    for number, each in enumerate(_list(found), 1):
+    """Numbered, as a model cites them, between marks that no document can close: the marks are made of all of them
+    together, which whoever wrote one cannot know."""
+    listed = _list(found)
+    if not listed:
+        return "(no passage was found)"
+    marks = Marked(blake2b(_json(listed).encode(), digest_size=8).hexdigest())
+    parts = [marks.rule]
+    for number, each in enumerate(listed, 1):
         held = each if isinstance(each, dict) else {"text": shown(each)}
-        page = f"page {held['page']}" if held.get("page") is not None else ""
-        head = ", ".join(filter(None, (shown(held.get("title") or held.get("source")), page)))
-        parts.append(
-            f"[{number}] {head}\n{shown(held.get('text'))}" if head else f"[{number}] {shown(held.get('text'))}"
-        )
+        where = shown(held.get("cited") or held.get("title") or held.get("source"))
+        parts.append(marks.text(shown(held.get("text")), f"[{number}] {where}".strip()))
     _bounded(sum(map(len, parts)))
     return "\n\n".join(parts)
 

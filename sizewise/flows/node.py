@@ -23,6 +23,10 @@ from sizewise.errors import ConfigError
 from sizewise.flows.engine import Steps
 from sizewise.flows.types import JSON, Json, Type
 from sizewise.knowledge.document import Document
+from sizewise.knowledge.found import Found
+from sizewise.knowledge.ingest import Brought, Taken
+from sizewise.knowledge.library import Mode
+from sizewise.knowledge.store import Where
 from sizewise.tools.sandbox import Ran
 from sizewise.tools.sandbox_line import Language
 from sizewise.tools.tool import Tool
@@ -74,6 +78,8 @@ class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """It is one step, done once. Not so each, loop, subflow (their nodes are) and what waits."""
     holds: ClassVar[bool] = False
     """It has nodes and outputs of its own."""
+    tightens: ClassVar[bool] = False
+    """Its output says a `data_class`, and all that the run does from then on is kept so closely."""
     late: ClassVar[frozenset[str]] = frozenset()
     """Parameters whose {{ }} are worked out after each round, among the names within, and not before the node runs."""
 
@@ -112,15 +118,13 @@ class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Knowledge(Protocol):
     async def search(
-        self, ask: Ask, base: str, query: str, *, limit: int, where: Mapping[str, Json], mode: str
-    ) -> list[Json]:
-        """Passages that `ask.caller` may see, best first, each with `text, title, source, page, score, id`."""
+        self, ask: Ask, name: str, query: str, *, limit: int = 5, mode: Mode = "hybrid", where: Where | None = None
+    ) -> list[Found]:
+        """Passages that `ask.caller` may see, the best first."""
         ...
 
-    async def ingest(self, ask: Ask, base: str, documents: Sequence[Mapping[str, Json]], *, key: str) -> Json:
-        """Takes documents (`name`, then `text`, or `data` with its `media_type`, or `url`) into the base.
-
-        Gives how many were `added`, `changed`, `same` and how many `passages` that made."""
+    async def ingest(self, ask: Ask, name: str, brought: Sequence[Brought]) -> list[Taken]:
+        """Documents are in the base, and can be found, when this returns."""
         ...
 
 
@@ -167,6 +171,7 @@ class Got(Struct, frozen=True):
 class Http(Protocol):
     async def __call__(
         self,
+        caller: Caller,
         method: str,
         host: str,
         target: str,
@@ -204,9 +209,23 @@ class Runnable(Protocol):
     def name(self) -> str: ...
 
 
-def closest(ask: Ask) -> tuple[DataClass, Place]:
+class Bounds(Protocol):
+    """The class of data, and how far it may go; None is nowhere."""
+
+    @property
+    def data_class(self) -> DataClass: ...
+    @property
+    def limit(self) -> Place | None: ...
+
+
+class Closest(Struct, frozen=True):
+    data_class: DataClass = "confidential"
+    limit: Place | None = "machine"
+
+
+def closest(ask: Ask) -> Bounds:
     """The strictest there is, for want of better knowledge."""
-    return "confidential", "machine"
+    return Closest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +236,7 @@ class Means:
     """
 
     answer: Answerer
-    told: Callable[[Ask], tuple[DataClass, Place]] = closest
+    told: Callable[[Ask], Bounds] = closest
     knowledge: Knowledge | None = None
     files: Files | None = None
     tools: Tools | None = None
@@ -255,8 +274,8 @@ class Job:
     behind the key happens once, so it is sent where others can tell repetitions by it.
 
     `ask` is whose run it is, and how its data must be kept; its `what` is nobody's. `send` takes events of models: the
-    words go to the client where this node feeds what the client reads, else nowhere; what was spent is booked.
-    `left`: pico-dollars that the run may still spend.
+    words go to the client where this node feeds what the client reads (`speaks`), else nowhere; what was spent is
+    booked. `left`: pico-dollars that the run may still spend.
     """
 
     place: str
@@ -266,6 +285,7 @@ class Job:
     send: Send
     steps: Steps
     body: Body
+    speaks: bool = False
     left: Callable[[], int | None] = endless
 
     def asking(self, what: Chat, wishes: Wishes = Wishes()) -> Ask:  # noqa: B008  # frozen
@@ -279,12 +299,12 @@ class Job:
     @property
     def data_class(self) -> DataClass:
         """How closely what the node has in hand must be kept."""
-        return self.means.told(self.ask)[0]
+        return self.means.told(self.ask).data_class
 
     @property
     def limit(self) -> Place:
         """How far that may go, at most."""
-        return self.means.told(self.ask)[1]
+        return self.means.told(self.ask).limit or "process"
 
     async def answer(self, what: Chat, wishes: Wishes = Wishes()) -> Reply:  # noqa: B008  # frozen
         return await self.means.answer(self.asking(what, wishes), self.send)

@@ -15,8 +15,9 @@ from typing import Literal, cast
 import msgspec
 from msgspec import Struct
 
-from sizewise.answer import Ask, Chosen, Event, Guarded, Send, Text, Thought, Tried, quiet
+from sizewise.answer import Ask, Chosen, Event, Guarded, Send, Text, Thought, Tried, Wishes, quiet
 from sizewise.chat import Usage
+from sizewise.egress import CLASSES
 from sizewise.errors import BadRequest, Busy, ConfigError, SizewiseError, StreamCut, UpstreamSlow
 from sizewise.flows import types
 from sizewise.flows.beside import beside
@@ -25,7 +26,7 @@ from sizewise.flows.expression import Wrong, filled
 from sizewise.flows.filters import shown
 from sizewise.flows.findings import known
 from sizewise.flows.graph import Flow, Graph, Ready, Voice
-from sizewise.flows.node import Job, Kind, Means, Runnable
+from sizewise.flows.node import Job, Kind, Means, Runnable, tightened
 from sizewise.flows.types import Json
 
 DEEPEST = 16
@@ -33,6 +34,7 @@ DEEPEST = 16
 OUTPUT = 16 * 1024 * 1024
 """Bytes of what one node gives."""
 PAUSE_MOST_S = 300.0
+FOUND = "what was found"
 
 State = Literal["running", "done", "kept", "failed", "skipped"]
 """kept: done before, in a run that was interrupted or is run again; its result came from there."""
@@ -188,6 +190,12 @@ class _Run:
         self.asked += 1
         self.usage, self.cost = self.usage + tried.usage, together(self.cost, tried.cost)
 
+    def tighten(self, data_class: Json) -> None:
+        """All that comes from now on is kept at least so closely: it may have been read from there."""
+        if data_class in CLASSES:
+            wishes = tightened(self.ask.wishes, Wishes(data_class=data_class))
+            self.ask = msgspec.structs.replace(self.ask, wishes=msgspec.structs.replace(wishes, by=FOUND))
+
     def left(self) -> int | None:
         most = self.ask.wishes.max_cost
         return None if most is None else max(0, most - (self.cost or 0))
@@ -333,6 +341,8 @@ class _Node:
         except asyncio.CancelledError:
             self._told(began, "failed", "cancelled")
             raise
+        if node.kind.tightens and isinstance(gave, dict):
+            whole.tighten(gave.get("data_class"))
         self._told(began, "done" if self._worked or not node.kind.stepped else "kept")
         return gave
 
@@ -389,7 +399,17 @@ class _Node:
         """Once, within its time."""
         whole, limit = self._whole, self._node.timeout_s
         key = f"{whole.id}:{self._place}"
-        job = Job(self._place, key, whole.ask, whole.means, self._ears, whole.steps, _Body(self), whole.left)
+        job = Job(
+            self._place,
+            key,
+            whole.ask,
+            whole.means,
+            self._ears,
+            whole.steps,
+            _Body(self),
+            self._ears.speaks,
+            whole.left,
+        )
         if limit is None:
             return await kind.run(job)
         try:

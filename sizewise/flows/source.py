@@ -10,16 +10,14 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import msgspec
-import yaml
 from msgspec import Struct
-from yaml import events as parts
 
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, ConfigError
 from sizewise.flows.findings import KEY, Path
 
 BYTES = 1_048_576
@@ -76,12 +74,22 @@ def version(data: object) -> str:
     return hashlib.sha256(_canonical(data)).hexdigest()
 
 
-def read(text: str) -> Source:
-    """Raises Unreadable, which says where."""
+def read(text: str, *, shared: bool = False) -> Source:
+    """Raises Unreadable, which says where. `shared`: others' files, in which aliases stand for values said before."""
     if len(text.encode()) > BYTES:
         raise Unreadable(f"the flow is larger than {BYTES} bytes", "Split it into flows that call each other.", 1, 1)
+    return _Reader(text, shared).source()
+
+
+def _events(text: str) -> Iterator[Any]:
+    """What libyaml makes of it. Raises Unreadable, and ConfigError where the library is missing."""
     try:
-        return _Reader(text).source()
+        import yaml
+    except ImportError as error:
+        hint = "install Sizewise with its extra `flows`"
+        raise ConfigError("flows need a library that is not installed", hint) from error
+    try:
+        yield from yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -102,30 +110,37 @@ def _spelling(text: str, line: int) -> str:
 class _Reader:
     """Builds data from the events of the parser, without recursion: depth is bounded before anything is built."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, shared: bool = False) -> None:
+        self._shared = shared
+        self._anchors: dict[str, tuple[Any, int]] = {}  # its value, and how many values that is
         self.spans: dict[Path, tuple[int, int, str | None]] = {}  # of scalars: from, to, and how they are quoted
         self._text = text
         self._places: dict[Path, tuple[int, int]] = {}
         self._count = 0
 
     def source(self) -> Source:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         root: Any = None
         stack: list[tuple[Any, Path]] = []  # containers that are open
+        opened: list[tuple[str, int]] = []  # for each, its anchor and how many values were before it
         key: str | None = None
         seen = 0
-        for event in yaml.parse(self._text, Loader=loader):
-            if isinstance(event, parts.DocumentStartEvent):
+        for event in _events(self._text):
+            kind = type(event).__name__
+            if kind == "DocumentStartEvent":
                 seen += 1
                 if seen > 1:
                     raise self._wrong(event, "there is more than one document", "Keep one flow in one file.")
                 continue
-            if isinstance(event, (parts.MappingEndEvent, parts.SequenceEndEvent)):
+            if kind in ("MappingEndEvent", "SequenceEndEvent"):
+                anchor, before = opened.pop()
+                if anchor:
+                    self._anchors[anchor] = (stack[-1][0], self._count - before)
                 stack.pop()
                 continue
-            if isinstance(event, parts.AliasEvent):
+            if kind == "AliasEvent" and not self._shared:
                 raise self._wrong(event, "an alias (*name)", "Write the value out: a flow has no anchors and aliases.")
-            if not isinstance(event, (parts.ScalarEvent, parts.MappingStartEvent, parts.SequenceStartEvent)):
+            alias = kind == "AliasEvent"
+            if not alias and kind not in ("ScalarEvent", "MappingStartEvent", "SequenceStartEvent"):
                 continue
             self._allowed(event)
             holder, path = stack[-1] if stack else (None, ())
@@ -141,11 +156,15 @@ class _Reader:
                 raise self._wrong(event, f"values lie deeper than {DEPTH} levels", "Flatten it.")
             self._places[here] = (event.start_mark.line + 1, event.start_mark.column + 1)
             value: Any
-            if isinstance(event, parts.ScalarEvent):
+            if alias:
+                value = self._meant(event, len(stack))
+            elif kind == "ScalarEvent":
                 value = self._scalar(event)
+                if event.anchor is not None:
+                    self._anchors[event.anchor] = (value, 1)
                 self.spans[here] = (event.start_mark.index, event.end_mark.index, event.style)
             else:
-                value = {} if isinstance(event, parts.MappingStartEvent) else []
+                value = {} if kind == "MappingStartEvent" else []
             if isinstance(holder, dict):
                 assert key is not None
                 holder[key] = value
@@ -154,21 +173,36 @@ class _Reader:
             else:
                 root = value
             key = None
-            if not isinstance(event, parts.ScalarEvent):
+            if not alias and kind != "ScalarEvent":
                 stack.append((value, here))
+                opened.append((event.anchor or "", self._count))
         return Source(self._text, root, self._places)
 
     def _allowed(self, event: Any) -> None:
         self._count += 1
         if self._count > VALUES:
             raise self._wrong(event, f"there are more than {VALUES} values", "Split the flow.")
-        if event.anchor is not None:
+        if type(event).__name__ == "AliasEvent":
+            return
+        if event.anchor is not None and not self._shared:
             raise self._wrong(event, "an anchor (&name)", "Leave it out: a flow has no anchors and aliases.")
         if event.tag is not None and event.tag != "!":
             raise self._wrong(event, f"a tag ({event.tag[:40]})", "Leave it out: a flow is plain data.")
 
+    def _meant(self, event: Any, deep: int) -> Any:
+        """What an alias stands for. It counts as often as it is said, so that few of them do not say very much."""
+        if event.anchor not in self._anchors:
+            raise self._wrong(event, f"{event.anchor[:40]!r} is not said before", "Say the value first.")
+        value, size = self._anchors[event.anchor]
+        self._count += size
+        if self._count > VALUES:
+            raise self._wrong(event, f"there are more than {VALUES} values", "Split the flow.")
+        if deep + _deep(value) > DEPTH:
+            raise self._wrong(event, f"values lie deeper than {DEPTH} levels", "Flatten it.")
+        return value
+
     def _key(self, event: Any, holder: dict[str, Any], path: Path) -> str:
-        if not isinstance(event, parts.ScalarEvent):
+        if type(event).__name__ != "ScalarEvent":
             raise self._wrong(
                 event, "a name that is no text", 'Put quotes around what begins with {{, as in: "{{ name }}"'
             )
@@ -199,6 +233,15 @@ class _Reader:
 
     def _wrong(self, event: Any, message: str, hint: str) -> Unreadable:
         return Unreadable(message, hint, event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _deep(value: Any) -> int:
+    """Lists and mappings within each other."""
+    level, deep = [value], 0
+    while level := [each for each in level if isinstance(each, (dict, list)) and each]:
+        deep += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return deep
 
 
 def edited(text: str, path: Sequence[str | int], value: object) -> str:

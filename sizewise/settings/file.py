@@ -12,11 +12,12 @@ from sizewise.settings.agents import Agent, Memory
 from sizewise.settings.choosing import Policy, Project, Reach, Router, Shadow, Sizes
 from sizewise.settings.graphql import GraphQL
 from sizewise.settings.guarding import Guards
+from sizewise.settings.hosts import Host
 from sizewise.settings.keeping import Conversations, ExactCache, Flows, Idempotency, Records, Store, Vault
 from sizewise.settings.knowledge import Knowledge
 from sizewise.settings.models import Facts, Local, Provider
 from sizewise.settings.people import Oidc, Role, Sessions
-from sizewise.settings.serving import Network, Server, Webhook
+from sizewise.settings.serving import Network, Server, Trigger, Webhook
 from sizewise.settings.spending import Budgets, Limits, scope
 from sizewise.settings.tools import McpServer, Sandbox
 from sizewise.settings.words import model_name, name
@@ -56,6 +57,8 @@ class File:
     agents: Mapping[str, Agent] = setting(MappingProxyType({}), "", keys=name)
     memory: Memory = setting(Memory(), "")
     mcp: Mapping[str, McpServer] = setting(MappingProxyType({}), "", keys=name)
+    triggers: Mapping[str, Trigger] = setting(MappingProxyType({}), "", keys=name)
+    hosts: Mapping[str, Host] = setting(MappingProxyType({}), "", keys=name)
     webhooks: Mapping[str, Webhook] = setting(MappingProxyType({}), "", keys=name)
     network: Network = setting(Network(), "")
 
@@ -64,4 +67,5 @@ class File:
         """What is reached beside providers of models, and where it runs."""
         hooks = [(hook.url, hook.place) for hook in self.webhooks.values()]
         hooks += [(server.url, server.place) for server in self.mcp.values() if server.url]
+        hooks += [(host.url, host.place) for host in self.hosts.values() if host.url]
         return hooks + [(url, row.place) for row in self.oidc.values() for url in (row.issuer, *row.origins)]

@@ -35,6 +35,6 @@ class Ask(Asks, frozen=True, kw_only=True):
             yield Objection("", "it asks nothing", "Give a `prompt` or `messages`.")
 
     async def run(self, job: Job) -> Json:
-        reply = await job.answer(self.chat(turns(self.prompt, self.messages), stream=True), self.wishes())
+        reply = await job.answer(self.chat(turns(self.prompt, self.messages), stream=job.speaks), self.wishes())
         finish = reply.choices[0].finish if reply.choices else None
         return {"text": reply.text, "model": reply.model, "finish": finish or "stop"}

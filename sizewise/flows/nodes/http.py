@@ -61,7 +61,7 @@ class Http(Kind, frozen=True, kw_only=True):
         if self.method != "GET":
             headers["idempotency-key"] = job.key
         limits = {"data_class": job.data_class, "limit": job.limit, "most": MOST}
-        got = await http(self.method, host, target, body, headers, **limits)  # type: ignore[arg-type]  # each is its own
+        got = await http(job.ask.caller, self.method, host, target, body, headers, **limits)  # type: ignore[arg-type]  # each is its own
         if got.status >= 400 and self.on_error == "fail":
             again = _seconds(got.headers)
             status = got.status if got.status < 500 else 502

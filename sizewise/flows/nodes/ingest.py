@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import binascii
+from base64 import b64decode
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
+from sizewise.egress import DataClass
+from sizewise.errors import BadRequest
 from sizewise.flows import types
 from sizewise.flows.node import Given, Job, Kind, missing
 from sizewise.flows.types import Json, Type
+from sizewise.knowledge.ingest import Brought
+from sizewise.knowledge.store import Tag
+
+
+class Document(Struct, frozen=True, forbid_unknown_fields=True):
+    """A document: `source` names it, and the same one again takes its place; its `text`, or its bytes as base64."""
+
+    source: str
+    text: str = ""
+    data: str = ""
+    title: str = ""
+    data_class: DataClass | None = None
+    readers: list[str] = []
+    tags: dict[str, Tag] = {}
 
 
 class Ingest(Kind, frozen=True, kw_only=True):
@@ -18,17 +36,35 @@ class Ingest(Kind, frozen=True, kw_only=True):
 
     knowledge: Annotated[str, Meta(description="The base.", extra_json_schema={"x-names": "knowledge"})]
     documents: Annotated[
-        list[dict[str, Json]],
-        Meta(max_length=10_000, description="Each with its `name`, and its `text`, or `data` with a `media_type`."),
+        list[Document],
+        Meta(description="Each with the `source` that names it, and its `text`, or its `data` as base64."),
     ]
 
     @classmethod
     def gives(cls, given: Given) -> Type:
-        counts = dict.fromkeys(("added", "changed", "same", "passages"), types.INTEGER)
-        return Type("object", fields=counts, open=True)
+        counts = dict.fromkeys(("added", "changed", "same", "passages", "held"), types.INTEGER)
+        return Type("object", fields=counts)
 
     async def run(self, job: Job) -> Json:
         knowledge = job.means.knowledge
         if knowledge is None:
             raise missing("knowledge", "install the extra: pip install 'sizewise[knowledge]'")
-        return await knowledge.ingest(job.ask, self.knowledge, self.documents, key=job.key)
+        taken = await knowledge.ingest(job.ask, self.knowledge, [_brought(each) for each in self.documents])
+        outcomes = [each.outcome for each in taken]
+        counts = {name: outcomes.count(name) for name in ("added", "changed", "same")}
+        return {**counts, "passages": sum(t.passages for t in taken), "held": sum(t.held for t in taken)}
+
+
+def _brought(document: Document) -> Brought:
+    try:
+        data = b64decode(document.data, validate=True) if document.data else document.text.encode()
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(f"{document.source[:60]!r} is no base64", "Send its bytes as base64, or its text.") from error
+    return Brought(
+        document.source,
+        data,
+        title=document.title,
+        readers=tuple(document.readers),
+        data_class=document.data_class,
+        tags=document.tags,
+    )

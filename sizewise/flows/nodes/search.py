@@ -1,49 +1,58 @@
-"""Finds passages in a knowledge base, as far as the one who asks may see them."""
+"""Finds passages in a knowledge base, as far as the one who asks may see them; what uses them is kept as closely."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from sizewise.flows import types
 from sizewise.flows.node import Given, Job, Kind, missing
 from sizewise.flows.types import Json, Type
+from sizewise.knowledge.found import Found, tightest
+from sizewise.knowledge.library import Mode, equals
+from sizewise.knowledge.store import Tag
 
-PASSAGE = Type(
-    "object",
-    fields={
-        "text": types.TEXT,
-        "title": types.TEXT,
-        "source": types.TEXT,
-        "page": types.JSON,
-        "score": types.NUMBER,
-        "id": types.TEXT,
-    },
-    open=True,
+PASSAGE = types.record(
+    id=types.TEXT,
+    document=types.TEXT,
+    source=types.TEXT,
+    title=types.TEXT,
+    text=types.TEXT,
+    cited=types.TEXT,
+    score=types.NUMBER,
+    page=types.INTEGER,
+    headings=types.list_of(types.TEXT),
+    data_class=types.TEXT,
 )
 
 
 class Search(Kind, frozen=True, kw_only=True):
     """Finds passages in a knowledge base."""
 
+    tightens = True
+
     knowledge: Annotated[str, Meta(description="The base.", extra_json_schema={"x-names": "knowledge"})]
     query: Annotated[str, Meta(description="What is looked for.")]
-    limit: Annotated[int, Meta(ge=1, le=1_000, description="The most passages.")] = 5
-    where: Annotated[dict[str, Json], Meta(description="Only passages whose tags are so.")] = {}
-    mode: Annotated[Literal["hybrid", "vector", "words"], Meta(description="By meaning, by words, or by both.")] = (
-        "hybrid"
-    )
+    limit: Annotated[int, Meta(ge=1, le=200, description="The most passages.")] = 5
+    where: Annotated[dict[str, Tag], Meta(description="Only passages whose tags are so.")] = {}
+    mode: Annotated[Mode, Meta(description="By meaning (vector), by words, or by both (hybrid).")] = "hybrid"
 
     @classmethod
     def gives(cls, given: Given) -> Type:
-        return types.record(passages=types.list_of(PASSAGE))
+        return types.record(passages=types.list_of(PASSAGE), data_class=types.JSON)
 
     async def run(self, job: Job) -> Json:
         knowledge = job.means.knowledge
         if knowledge is None:
             raise missing("knowledge", "install the extra: pip install 'sizewise[knowledge]'")
+        where = equals(self.where)
         found = await knowledge.search(
-            job.ask, self.knowledge, self.query, limit=self.limit, where=self.where, mode=self.mode
+            job.ask, self.knowledge, self.query, limit=self.limit, mode=self.mode, where=where
         )
-        return {"passages": found}
+        return {"passages": [_told(each) for each in found], "data_class": tightest(found)}
+
+
+def _told(found: Found) -> Json:
+    names = ("id", "document", "source", "title", "text", "cited", "score", "page", "headings", "data_class")
+    return {name: getattr(found, name) for name in names}

@@ -1,0 +1,26 @@
+"""What the house offers to the nodes of flows, put together from its rooms; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sizewise.answer import Answerer, Ask
+from sizewise.client import Client
+from sizewise.flows.hosts import Hosts
+from sizewise.flows.node import Bounds, Knowledge, Means, Sandbox, Tools
+from sizewise.knowledge.load import load
+from sizewise.settings.file import File
+
+
+def offered(
+    settings: File,
+    answer: Answerer,
+    client: Client,
+    told: Callable[[Ask], Bounds],
+    knowledge: Knowledge | None = None,
+    sandbox: Sandbox | None = None,
+    tools: Tools | None = None,
+) -> Means:
+    """Other flows are added by whoever keeps them."""
+    http = Hosts(settings.hosts, client)
+    return Means(answer, told, knowledge, load, tools, sandbox, http=http)
