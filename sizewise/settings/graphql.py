@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
+from sizewise.settings.words import name, reference
 from sizewise.table import setting
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Whoever signs tokens in the place of a key, for clients that send `X-Lamatic-Signature`: HS256, as theirs."""
+
+    secret: str = setting(
+        "", "By reference, `env:NAME` or `file:PATH`: at least 16 characters.", check=reference, hidden=True
+    )
+    key: str = setting("", "The id (sw-...) of the key that such a token stands for: what it may, and its project.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,9 @@ class GraphQL:
         "5,000.",
         least=100,
     )
+    wait_s: float = setting(
+        300.0, "Seconds that a flow may take as a query or mutation; then it is cancelled.", least=0.1, most=86_400
+    )
     streams: int = setting(32, "Questions that one WebSocket may have under way at the same time.", least=1, most=1_000)
     kept: int = setting(1_000, "Queries that are kept by their hash (persisted queries); 0: none.", least=0)
     queries: Literal["any", "listed"] = setting(
@@ -30,4 +46,5 @@ class GraphQL:
         "Files, or folders of files, from this one's folder: a query as `.graphql`, or many as a manifest of Apollo's in "
         "`.json`. They are asked by their hash, or as they stand there.",
     )
+    signers: Mapping[str, Signer] = setting(MappingProxyType({}), "", keys=name)
     graphiql: bool = setting(True, "Serve GraphiQL to browsers that open /graphql.")

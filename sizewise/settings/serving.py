@@ -71,6 +71,21 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Trigger:
+    """A webhook that starts a flow, at /hooks/flows/NAME, signed as Standard Webhooks has it."""
+
+    flow: str = setting("", "The flow, which must have a trigger of the kind `webhook`. It runs as who published it.")
+    project: str = setting("default", "Its project, in the first organisation.")
+    secret: str = setting(
+        "",
+        "By reference, `env:NAME` or `file:PATH`: `whsec_` and 24 to 64 bytes in base64; while it is changed two, with "
+        "a blank between.",
+        check=reference,
+        hidden=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """How the outside is reached; what is not said here is taken from the environment."""
 
