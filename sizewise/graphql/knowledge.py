@@ -8,18 +8,22 @@ from base64 import b64decode
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
+
 from sizewise.answer import Ask
 from sizewise.chat import Embed
 from sizewise.egress import DataClass
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
+from sizewise.knowledge.document import Document
 from sizewise.knowledge.found import Found
 from sizewise.knowledge.ingest import Brought, Taken
 from sizewise.knowledge.ledger import Kept, Piece
 from sizewise.knowledge.library import Mode
 
 MOST = 1_000
+PAGES = 100_000
 
 
 def _ask(context: Context) -> Ask:
@@ -117,25 +121,41 @@ async def add_document(
     text: str | None = None,
     url: str | None = None,
     sha256: str | None = None,
+    document: object = None,
     title: str | None = None,
     readers: list[str] | None = None,
     data_class: DataClass | None = None,
 ) -> Told:
     library, ask = context.house.library, _ask(context)
-    brought = Brought(source, b"", "", title or "", tuple(readers or ()), data_class)
-    if sum(each is not None for each in (data, text, url, sha256)) != 1:
-        raise BadRequest("a document is its data, its text, a URL or a sha256", "give one of the four", param="data")
-    if url is not None:
-        return _taken(await library.bring_page(ask, base, url, brought))
+    if sum(each is not None for each in (data, text, url, sha256)) != 1 or (document and not sha256):
+        hint = "give one of the four; `document` goes with its sha256"
+        raise BadRequest("a document is its data, its text, a URL or a sha256", hint, param="data")
     brought = Brought(
         source,
         text.encode("utf-8", "replace") if text is not None else _bytes(data or ""),
         _digest(sha256),
+        _read(document),
         title or "",
         tuple(readers or ()),
         data_class,
     )
+    if url is not None:
+        return _taken(await library.bring_page(ask, base, url, brought))
     return _taken(await library.bring(ask, base, brought))
+
+
+def _read(document: object) -> Document | None:
+    """What somebody has read in a file: as our own reader gives it."""
+    if document is None:
+        return None
+    try:
+        found = msgspec.convert(document, Document)
+    except msgspec.ValidationError as error:
+        hint = '{"kind", "title", "blocks": [["heading", "Text", level, page], ...], "pages"}'
+        raise BadRequest("`document` has not the shape of one", hint, param="document") from error
+    if not 0 <= found.pages <= PAGES or any(not 0 <= each.page <= found.pages for each in found.blocks):
+        raise BadRequest("`document` has a block on no page of its own", "pages are from 1, or 0", param="document")
+    return found
 
 
 def _bytes(data: str) -> bytes:

@@ -25,6 +25,8 @@ ABOVE = 40
 """Tokens of headings that are embedded with a passage."""
 FULL = 0.6
 """So full a passage is closed where a block ends, if the next block has no room whole."""
+TURNED = 0.2
+"""So full it is closed where a page ends, so that a citation says one page."""
 _END = re.compile(r"[.!?][\"'»”)\]]{0,3}\s+|[。！？]|\n+")
 
 
@@ -145,9 +147,10 @@ def _packed(pieces: Sequence[Piece], most: int, overlap: int) -> Iterator[tuple[
     for at, piece in enumerate(pieces):
         opens = at == 0 or pieces[at - 1].closes
         full = size + piece.tokens > most or (opens and size >= FULL * most and size + rest[at] > most)
-        if at > start and full:
+        turned = at > start and piece.page != pieces[at - 1].page and size >= TURNED * most
+        if at > start and (full or turned):
             yield start, at
-            start, size = _shared(pieces, start, at, min(overlap, most - piece.tokens))
+            start, size = (at, 0) if turned else _shared(pieces, start, at, min(overlap, most - piece.tokens))
         size += piece.tokens
     if start < len(pieces):
         yield start, len(pieces)

@@ -24,7 +24,7 @@ from sizewise.knowledge.document import Document
 from sizewise.knowledge.embed import TOGETHER, Embedder, Vector, same_length
 from sizewise.knowledge.ledger import About, Kept, Ledger, Open, Piece, Words
 from sizewise.knowledge.load import load
-from sizewise.knowledge.poison import suspects
+from sizewise.knowledge.poison import Why, suspects
 from sizewise.knowledge.shelves import Shelves
 from sizewise.knowledge.store import FIELD, MOST_TAGS, Base, Passage, Tag
 from sizewise.knowledge.terms import Terms
@@ -32,6 +32,7 @@ from sizewise.settings.knowledge import Knowledge
 
 SOURCE = 1_000  # characters of a path, URL or name
 READERS = 100
+CLEAN = Why((), False)
 
 
 class Brought(Struct, frozen=True):
@@ -41,6 +42,7 @@ class Brought(Struct, frozen=True):
     source: str
     data: bytes = b""
     sha256: str = ""
+    read: Document | None = None  # where whoever brings it has read it; `sha256` is its bytes' then
     title: str = ""
     readers: tuple[str, ...] = ()
     data_class: DataClass | None = None
@@ -92,9 +94,9 @@ class Filling:
             before = None
         if before is not None and before.digest == digest:
             return Taken(brought.source, id, "same", before.size.passages, before.size.held)
-        if brought.sha256 and not brought.data:
+        if brought.sha256 and not brought.data and brought.read is None:
             return Taken(brought.source, id, "wanted")
-        document = await load(brought.data, brought.source)
+        document = brought.read or await load(brought.data, brought.source)
         pieces = await asyncio.to_thread(self._pieces, open, id, document, brought, said, model)
         now = time.time_ns() // 1_000_000
         about = About(
@@ -146,9 +148,9 @@ class Filling:
                 each.last,
                 each.headings,
                 each.tokens,
-                why.get(place, ()),
+                why.get(place, CLEAN).reasons,
             )
-            state = "held" if words.suspect and said.suspect == "hold" else "waiting"
+            state = "held" if why.get(place, CLEAN).sure and said.suspect == "hold" else "waiting"
             found.append(Piece(open.passage(id, key, turns[key]), id, place, state, words))
         return found
 

@@ -62,7 +62,7 @@ class Knowledge:
     data_class: DataClass | None = setting(None, "The class of documents that do not say; else that of [router].")
     suspect: Suspect = setting(
         "hold",
-        "What becomes of passages that surely give orders to their reader: `hold` them back, or `mark` them as all others.",
+        "What becomes of passages that surely give orders to their reader: `hold` them back, or only `mark` them.",
     )
     project: str = setting("default", "The project that `sources` are read for.", check=optional_name)
     sources: tuple[str, ...] = setting(

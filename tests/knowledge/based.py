@@ -52,7 +52,7 @@ def embed(server: Served, base: str = "handbook", key: str = "") -> int:
     while True:
         answer = told(server, EMBED, key=key, base=base)
         assert answer.errors == [], answer.errors
-        done += answer.data["embedDocuments"]["done"]
+        done += int(answer.data["embedDocuments"]["done"])
         if not answer.data["embedDocuments"]["waiting"]:
             return done
 

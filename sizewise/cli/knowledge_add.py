@@ -1,0 +1,220 @@
+"""`sizewise knowledge add` and `sync`: files to the server, each once, and then its passages embedded; with bars."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sizewise.cli.knowledge_asked import (
+    ADD,
+    DOCUMENTS,
+    EMBED,
+    REMOVE,
+    SYNC,
+    Added,
+    Documents,
+    Embedded,
+    Failed,
+    Removed,
+    Sync,
+    Synced,
+    Taken,
+)
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import dim, write_json
+from sizewise.cli.server import Server
+from sizewise.errors import BadRequest, SizewiseError
+from sizewise.knowledge.folder import File, files
+from sizewise.knowledge.load import LARGEST, load
+
+WHOLE = 4 << 20
+"""Bytes of a file that are sent as they are; a larger one is read here, and its words are sent."""
+PAGE = 1_000
+
+Sources = click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+READERS = click.option("--reader", "readers", multiple=True, metavar="WHO", help="user:ID or key:ID; else the project.")
+CLASS = click.option("--data-class", metavar="CLASS", help="How closely it must be kept. [as the settings say]")
+
+
+class Told(Protocol):
+    def __call__(self, done: int, whole: int) -> None: ...
+
+
+@click.command()
+@click.argument("base")
+@Sources
+@READERS
+@CLASS
+@served
+@click.pass_context
+def add(
+    ctx: click.Context, /, base: str, sources: tuple[str, ...], readers: tuple[str, ...], data_class: str | None
+) -> None:
+    """Add files, folders and pages of the web to a base.
+
+    FILE is a file, a folder or a URL. The base is made where there is none. What is there already, unchanged, costs
+    nothing; run again after a break it goes on. Ends with 1 where something could not be read.
+
+    \b
+    Example: sizewise knowledge add handbook docs/ policies.pdf
+    """
+    done = asyncio.run(_brought(server(), base, sources, readers, data_class, prune=False))
+    embed_shown(base)
+    ctx.exit(_tell(base, done))
+
+
+@click.command()
+@click.argument("base")
+@click.argument("sources", nargs=-1, metavar="[FOLDER...]")
+@READERS
+@CLASS
+@served
+@click.pass_context
+def sync(
+    ctx: click.Context, /, base: str, sources: tuple[str, ...], readers: tuple[str, ...], data_class: str | None
+) -> None:
+    """The same, and take out what is there no more.
+
+    Without a FOLDER the server reads the sources that its settings name for the base.
+
+    \b
+    Example: sizewise knowledge sync handbook docs/
+    """
+    asked = server()
+    if sources:
+        done = asyncio.run(_brought(asked, base, sources, readers, data_class, prune=True))
+    else:
+        done = asyncio.run(asked.graphql(SYNC, Sync, base=base)).sync_knowledge
+    embed_shown(base)
+    ctx.exit(_tell(base, done))
+
+
+async def _brought(
+    asked: Server, base: str, sources: Iterable[str], readers: tuple[str, ...], data_class: str | None, prune: bool
+) -> Synced:
+    pages = [each for each in sources if each.startswith(("http://", "https://"))]
+    paths = [Path(each) for each in sources if each not in pages]
+    found = [file for path in paths for file in files(path)]
+    if len({file.source for file in found}) < len(found):
+        raise BadRequest("two of these folders have the same name", "name the folder above them")
+    more: dict[str, object] = {"base": base, "readers": list(readers), "dataClass": data_class}
+    done = Synced([], [], [])
+    with _bar("reading", "files") as told:
+        for number, file in enumerate(found):
+            told(number, len(found) + len(pages))
+            try:
+                done.taken.append(await _one(asked, file, more))
+            except (SizewiseError, OSError) as error:
+                done.failed.append(Failed(file.source, _why(error)))
+        for number, url in enumerate(pages, len(found)):
+            told(number, len(found) + len(pages))
+            try:
+                sent = await asked.graphql(ADD, Added, source=url, url=url, **more)
+                done.taken.append(sent.add_document)
+            except SizewiseError as error:
+                done.failed.append(Failed(url, _why(error)))
+    if prune:
+        roots = tuple(f"{path.resolve().name}/" for path in paths if path.is_dir())
+        done.removed.extend(await _pruned(asked, base, roots, {file.source for file in found}))
+    return done
+
+
+async def _one(asked: Server, file: File, more: dict[str, object]) -> Taken:
+    """Its bytes are sent only where the server does not know them."""
+    size = file.path.stat().st_size
+    if size > LARGEST:
+        raise BadRequest(f"it has more than {LARGEST:,} bytes", "cut it into several files")
+    data = file.path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    known = (await asked.graphql(ADD, Added, source=file.source, sha256=digest, **more)).add_document
+    if known.outcome != "wanted":
+        return known
+    if size <= WHOLE:
+        return (await asked.graphql(ADD, Added, source=file.source, data=b64encode(data).decode(), **more)).add_document
+    read = msgspec.to_builtins(await load(data, file.source))
+    return (await asked.graphql(ADD, Added, source=file.source, sha256=digest, document=read, **more)).add_document
+
+
+async def _pruned(asked: Server, base: str, roots: tuple[str, ...], there: set[str]) -> list[str]:
+    """What came from one of these folders and is there no more."""
+    gone, after = list[tuple[str, str]](), ""
+    while True:
+        page = (await asked.graphql(DOCUMENTS, Documents, base=base, after=after, limit=PAGE)).documents
+        gone += [(its.id, its.source) for its in page if its.source.startswith(roots) and its.source not in there]
+        if len(page) < PAGE:
+            break
+        after = page[-1].id
+    for id, _ in gone:
+        await asked.graphql(REMOVE, Removed, base=base, id=id)
+    return [source for _, source in gone]
+
+
+def embed_shown(base: str) -> None:
+    """All that waits, with a bar where somebody watches."""
+    asyncio.run(_embedded(server(), base))
+
+
+async def _embedded(asked: Server, base: str) -> None:
+    done = 0
+    with _bar("embedding", "passages") as told:
+        while True:
+            left = (await asked.graphql(EMBED, Embedded, base=base)).embed_documents
+            done += left.done
+            told(done, done + left.waiting)
+            if not left.waiting:
+                return
+
+
+def _tell(base: str, done: Synced) -> int:
+    """The exit code: 1 where something could not be read."""
+    if wants_json():
+        write_json(msgspec.to_builtins(done))
+        return 1 if done.failed else 0
+    counts = {name: sum(its.outcome == name for its in done.taken) for name in ("added", "changed", "same")}
+    said = [f"{count:,} {name}" for name, count in (*counts.items(), ("removed", len(done.removed))) if count]
+    click.echo(f"{base}: {', '.join(said) or 'nothing to do'}")
+    for its in done.taken:
+        for note in its.notes if its.outcome != "same" else ():
+            click.echo(dim(f"{its.source}: {note}"), err=True)
+        if its.held and its.outcome != "same":
+            held = "1 passage gives" if its.held == 1 else f"{its.held} passages give"
+            click.echo(f"{its.source}: {held} orders to the reader and is held back", err=True)
+            click.echo(dim(f"hint: sizewise knowledge show {base} {its.id}"), err=True)
+    for failed in done.failed:
+        click.echo(f"{failed.source}: {failed.why}", err=True)
+    return 1 if done.failed else 0
+
+
+def _why(error: SizewiseError | OSError) -> str:
+    if isinstance(error, SizewiseError):
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    return error.strerror or "cannot be read"
+
+
+@contextmanager
+def _bar(verb: str, what: str) -> Iterator[Told]:
+    """On stderr, where somebody watches."""
+    console = Console(stderr=True)
+    if wants_json() or not console.is_terminal:
+        yield lambda done, whole: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(what),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
