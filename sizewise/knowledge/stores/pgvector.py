@@ -52,6 +52,8 @@ THREADS = 8
 SLICE = 1_000
 INDEXED = 2_000
 """Numbers of a vector that the extension can index as they are; up to twice as many in half precision."""
+BESIDE = 1_500
+"""Numbers of a vector that lies in its row: from elsewhere each costs a look-up when all are compared."""
 FRESH = 20_000  # passages without an index; so many are compared one by one in about 30 ms
 SCANNED = 200  # candidates that the index keeps at hand
 BUILDING = "256MB"
@@ -94,6 +96,7 @@ class Names:
         said = words.replace("{passages}", self.passages).replace("{terms}", self.terms).replace("{near}", self.near)
         said = said.replace("{near_index}", f"passages_near_{self.key}")
         kind = "vector" if self.dimension <= INDEXED else "halfvec"
+        said = said.replace("{storage}", "PLAIN" if self.dimension <= BESIDE else "EXTERNAL")
         return text(said.replace("{kind}", kind).replace("{size}", str(self.dimension)))
 
 
@@ -245,6 +248,7 @@ TABLES = (
     "CREATE TABLE {passages} (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id uuid NOT NULL UNIQUE,"
     " document text NOT NULL, vector vector({size}) NOT NULL, marks text[] NOT NULL, numbers jsonb NOT NULL,"
     " terms bigint[] NOT NULL, sealed bytea NOT NULL)",
+    "ALTER TABLE {passages} ALTER vector SET STORAGE {storage}",
     "CREATE INDEX ON {passages} USING gin (marks)",
     "CREATE TABLE {terms} (term bigint NOT NULL, number bigint NOT NULL, weight real NOT NULL,"
     " PRIMARY KEY (term, number) INCLUDE (weight))",
