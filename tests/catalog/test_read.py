@@ -33,7 +33,7 @@ def pretend_fetched(model: str, cache: Path) -> None:
 
 
 def test_every_fact_of_every_local_model_has_a_source() -> None:
-    assert set(embedded()) == {"smollm2-135m", "qwen2.5-coder-1.5b"}
+    assert set(embedded()) == {"smollm2-135m", "qwen2.5-coder-1.5b", "minilm-l6-v2"}
     for row in embedded().values():
         told = {name for name in row.facts.__slots__ if getattr(row.facts, name) is not None}
         assert told == set(row.sources)
@@ -44,7 +44,11 @@ def test_local_models_are_free_and_stay_in_the_process(tmp_path: Path) -> None:
     for card in known(settings(tmp_path)):
         assert (card.place, card.price, card.endpoint.provider) == ("process", FREE, "local")
     sizes = {card.name: card.size for card in known(settings(tmp_path))}
-    assert sizes == {"local/smollm2-135m": "tiny", "local/qwen2.5-coder-1.5b": "slm"}
+    assert sizes == {
+        "local/smollm2-135m": "tiny",
+        "local/qwen2.5-coder-1.5b": "slm",
+        "local/minilm-l6-v2": "tiny",
+    }
 
 
 def test_a_local_model_can_be_asked_once_its_weights_are_here(tmp_path: Path) -> None:
@@ -222,7 +226,8 @@ def test_the_bounds_of_the_classes_can_be_set(tmp_path: Path) -> None:
         """,
     )
     assert {card.name: card.size for card in cards(mine)} == {"local/smollm2-135m": "slm", "cloud/llama-3-8b": "llm"}
-    assert {card.model: card.size for card in known(mine)} == {"smollm2-135m": "slm", "qwen2.5-coder-1.5b": "llm"}
+    sizes = {card.model: card.size for card in known(mine)}
+    assert sizes == {"smollm2-135m": "slm", "qwen2.5-coder-1.5b": "llm", "minilm-l6-v2": "tiny"}
 
 
 def test_a_class_that_would_be_empty_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from tests.walls.source import Source, dotted, planted, stands
 
 TEMPLATES = "{{7*7}} ${7*7} #{7*7} <%= 7*7 %> {{config.__class__}} {%% for x in y %%} {0.__class__} %(x)s %n"
 RUNS = ("exec", "eval", "compile", "__import__", "os.system", "os.popen", "runpy.run_path", "code.interact")
-OBJECTS = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "yaml", "joblib", "torch")
+OBJECTS = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "joblib", "torch")
+YAML = ("parse", "SafeLoader", "CSafeLoader", "MarkedYAMLError", "reader")
+"""What may be used of PyYAML: it tells what stands there, and makes nothing of it."""
 
 
 def test_05_a_template_in_a_prompt_is_only_a_prompt(served: Served) -> None:
@@ -42,6 +44,10 @@ def runs(file: Source) -> Iterator[str]:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         yield from (file.at(node, f"{name} makes objects of text") for name in names if name.split(".")[0] in OBJECTS)
+        if isinstance(node, ast.ImportFrom) and node.module == "yaml":
+            yield file.at(node, "yaml makes objects of text")
+        if isinstance(node, ast.Attribute) and dotted(node.value) == "yaml" and node.attr not in YAML:
+            yield file.at(node, f"yaml.{node.attr} makes objects of text")
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
             yield file.at(node, "pickled arrays may do anything")
 
@@ -51,7 +57,8 @@ def test_09_nothing_in_the_house_runs_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["eval('1')", "import pickle", "from yaml import load", "np.load(x, allow_pickle=True)"]
+    "code",
+    ["eval('1')", "import pickle", "from yaml import load", "yaml.safe_load(x)", "np.load(x, allow_pickle=True)"],
 )
 def test_19_the_wall_sees_what_makes_objects_of_text(code: str) -> None:
     assert planted(runs, code)
