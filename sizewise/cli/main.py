@@ -28,6 +28,7 @@ VERBS: Mapping[str, Verb] = {
     "calibrate": Verb("sizewise.cli.calibrate:calibrate", "What can be promised, and the policy that keeps it."),
     "replay": Verb("sizewise.cli.replay:replay", "A policy over recorded outcomes, without one token."),
     "scan": Verb("sizewise.cli.scan:scan", "Data for poison: copies, triggers, outliers, instructions."),
+    "flow": Verb("sizewise.cli.flow:flow", "Flows as files: new, check, run, publish."),
     "knowledge": Verb("sizewise.cli.knowledge:knowledge", "Documents that answers are found in: add, sync, search."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "savings": Verb("sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."),

@@ -173,3 +173,8 @@ def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
             stat = path.stat()
             found[path] = (stat.st_mtime_ns, stat.st_size)
     return found
+
+
+def place(config: Path | None, home: Path) -> Path:
+    """The folder, for the settings file and the home folder as they are."""
+    return (config.parent if config is not None else home) / "flows"

@@ -96,7 +96,8 @@ class Names:
     def _unknown(self, name: str) -> UnknownModel:
         shown = name if len(name) <= 100 else name[:100] + "…"
         if name.startswith("flow:"):
-            return UnknownModel(f"{shown!r}: flows cannot be asked yet", "name a model, or `auto`", param="model")
+            hint = "name a model, or run that flow as a subflow"
+            return UnknownModel(f"{shown!r}: a node cannot ask a flow", hint, param="model")
         if name.startswith("auto:"):
             policy, known = shown.removeprefix("auto:"), list(self._policies)
             hint = nearest(policy, known) or f"known: {', '.join(known)}"

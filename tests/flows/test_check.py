@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -239,3 +240,10 @@ def test_a_long_chain_and_a_wide_flow_need_no_stack() -> None:
     assert "→ … →" in str(checked(circle).findings[0])
     over = HEAD + "  n0: {kind: template, text: hi}\n" + chain + "  m: {kind: template}\noutputs: {}\n"
     assert "more than 2000 nodes" in " ".join(map(str, checked(over).findings))
+
+
+def test_the_flows_of_the_how_to_are_right() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "flows.md").read_text()
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    assert blocks
+    assert [checked(block).findings for block in blocks] == [() for _ in blocks]

@@ -79,6 +79,15 @@ outputs: {answer: "{{ slow.text or fast.text }}"}
     assert "".join(second.words) == "fast x" == second.outputs["answer"]
 
 
+def test_the_model_that_answered_is_named_as_it_is_named_here() -> None:
+    text = """
+name: x
+nodes: {a: {kind: ask, prompt: hello}}
+outputs: {model: "{{ a.model }}"}
+"""
+    assert ran(text).outputs == {"model": "echo/small"}
+
+
 def test_nodes_without_an_edge_between_them_go_side_by_side() -> None:
     nodes = "".join(f'  n{n}: {{kind: ask, prompt: "[[slow 0.2]] {n}"}}\n' for n in range(8))
     joined = " ".join(f"{{{{ n{n}.text }}}}" for n in range(8))

@@ -1,0 +1,58 @@
+"""`sizewise flow new`: a small flow that works, to begin with; overwrites nothing."""
+
+from __future__ import annotations
+
+import click
+
+from sizewise.cli.flow import folder
+from sizewise.cli.options import placed, wants_json
+from sizewise.cli.paper import write_json
+from sizewise.errors import BadRequest, Outside
+from sizewise.flows.spec import NAME
+
+TEXT = """\
+# What may stand here: docs/reference/flows.md. Check it: sizewise flow check {name}
+name: {name}
+description: Answers a question, shortly.
+
+inputs:
+  question: text
+
+nodes:
+  answer:
+    kind: ask
+    model: auto            # auto:POLICY, small, large, PROVIDER/MODEL
+    system: Answer in two sentences at most.
+    prompt: "{{{{ inputs.question }}}}"
+
+outputs:
+  answer: "{{{{ answer.text }}}}"
+"""
+
+
+@click.command()
+@click.argument("name")
+@placed
+def new(name: str) -> None:
+    """Begin a flow from a small one that works.
+
+    \b
+    Example: sizewise flow new support
+    """
+    if not NAME.match(name):
+        raise BadRequest(f"{name[:60]!r} is no name of a flow", "a letter, then letters, digits, _ and -")
+    path = folder() / f"{name}.yaml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x") as file:
+            file.write(TEXT.format(name=name))
+    except FileExistsError as error:
+        raise BadRequest(f"there is a flow {name!r} already: {str(path)!r}", "choose another name") from error
+    except OSError as error:
+        raise Outside(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+    if wants_json():
+        write_json({"name": name, "file": str(path)})
+        return
+    click.echo(
+        f"{path}\n\n  sizewise flow check {name}\n  sizewise flow run {name} --input question='Why is the sky blue?'"
+    )

@@ -1,0 +1,113 @@
+"""`sizewise flow publish`, `withdraw` and `show`: what is in force at the server; checking comes first, and here."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.flow import SHORT, Live
+from sizewise.cli.flow_check import chosen
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import write_json
+from sizewise.errors import BadRequest
+
+_FLOW = "name version published project"
+PUBLISH = f"""mutation ($text: String!, $project: String) {{
+  publishFlow(text: $text, project: $project) {{ new flow {{ {_FLOW} }} }}
+}}"""
+WITHDRAW = "mutation ($name: String!, $project: String) { withdrawFlow(name: $name, project: $project) { name } }"
+SHOW = "query ($name: String!) { flow(name: $name) { name text } }"
+
+_project = click.option("--project", default=None, help="The project; otherwise that of the key.")
+
+
+class Published(Struct):
+    new: bool
+    flow: Live
+
+
+class PublishedTold(Struct, rename="camel"):
+    publish_flow: Published
+
+
+class Named(Struct):
+    name: str
+
+
+class WithdrawnTold(Struct, rename="camel"):
+    withdraw_flow: Named
+
+
+class Text(Struct):
+    name: str
+    text: str
+
+
+class TextTold(Struct):
+    flow: Text | None
+
+
+@click.command()
+@click.argument("flow")
+@_project
+@served
+def publish(flow: str, project: str | None) -> None:
+    """Put a flow in force at the server.
+
+    FLOW is a name in the folder `flows` beside sizewise.toml, or a file. It is checked here first; nothing is
+    published that has a mistake.
+
+    \b
+    Example: sizewise flow publish support
+    """
+    (file,) = chosen((flow,)).values()
+    wrong = file.mistakes
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise BadRequest(f"line {wrong[0].line}: {wrong[0].message}{more}", f"sizewise flow check {flow}")
+    told = asyncio.run(server().graphql(PUBLISH, PublishedTold, text=file.text, project=project)).publish_flow
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+        return
+    again = "" if told.new else " (as it was before)"
+    click.echo(f"flow:{told.flow.name}@{told.flow.version[:SHORT]} is live in {told.flow.project!r}{again}")
+
+
+@click.command()
+@click.argument("name")
+@_project
+@served
+def withdraw(name: str, project: str | None) -> None:
+    """Take a flow out of force.
+
+    Its versions and runs stay. What lies in the folder of the server is published again when its file changes.
+
+    \b
+    Example: sizewise flow withdraw support
+    """
+    told = asyncio.run(server().graphql(WITHDRAW, WithdrawnTold, name=name, project=project)).withdraw_flow
+    if wants_json():
+        write_json({"withdrawn": told.name})
+    else:
+        click.echo(f"flow:{told.name} is withdrawn")
+
+
+@click.command()
+@click.argument("name")
+@served
+def show(name: str) -> None:
+    """The file of a published flow, as it is live.
+
+    \b
+    Example: sizewise flow show support > flows/support.yaml
+    """
+    told = asyncio.run(server().graphql(SHOW, TextTold, name=name)).flow
+    if told is None:
+        raise BadRequest(f"no flow {name[:60]!r} is published", "see: sizewise flow list")
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+    else:
+        click.echo(told.text, nl=False)
