@@ -56,6 +56,10 @@ WORDS = (
     "cached",
     "password",
     "wrong-password",
+    "passage",
+    "heading",
+    "source",
+    "looked-for",
 )
 """One canary each."""
 CANARY = {word: f"canary-{number:02d}-{word}-{'zqxjkv'[number % 6] * 3}" for number, word in enumerate(WORDS)}
@@ -77,7 +81,9 @@ judge = "echo/large"
 [providers.echo]
 wire = "echo"
 place = "process"
-models = ["small", "large"]
+models = ["small", "large", "vectors"]
+[models."echo/vectors"]
+task = "embed"
 [providers.up]
 base_url = "{url}"
 key = "env:UP_KEY"
@@ -173,7 +179,18 @@ def every_feature(server: Served) -> None:
     server.ask(f"/v1/models?q={say('query-string')}")
     server.ask(f"/{say('query-string')}")
     told(server, "query($p: String!) { explain(prompt: $p) { why } }", p=say("explained"))
+    known(server)
     left(server, say("left"))
+
+
+def known(server: Served) -> None:
+    """A document in a knowledge base, embedded and found."""
+    text = f"# {CANARY['heading']}\n\nThe rule of {CANARY['passage']} is this."
+    add = """mutation($s: String!, $t: String!) { addDocument(base: "canaries", source: $s, text: $t) { id } }"""
+    assert told(server, add, s=CANARY["source"], t=text).errors == []
+    assert told(server, 'mutation { embedDocuments(base: "canaries") { waiting } }').errors == []
+    look = 'query($q: String!) { passages(base: "canaries", query: $q) { text } }'
+    assert told(server, look, q=f"the rule of {CANARY['looked-for']}").data["passages"]
 
 
 def signed_in(server: Served) -> tuple[Browser, str]:

@@ -124,3 +124,20 @@ def test_it_says_what_it_lacks(url: str) -> None:
     with pytest.raises(ConfigError, match="no extension") as told:
         asyncio.run(asked())
     assert "CREATE EXTENSION vector" in told.value.hint
+
+
+def test_a_database_that_hangs_up_is_asked_again(url: str) -> None:
+    """As when it is started anew."""
+
+    async def asked() -> None:
+        store = await opened(url)
+        async with kit.shelf(store, kit.passage(0)) as its:
+            with once(url).connect() as owner:
+                others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                owner.execute(text(f"{others} AND backend_type = 'client backend'"))
+            assert await kit.ids(its, kit.all_of()) == {0}
+            assert not await its.put([kit.passage(1)])
+            assert await its.count() == 2
+        await store.close()
+
+    asyncio.run(asked())
