@@ -68,6 +68,8 @@ THREADS = 4
 MOST_OPEN = 64
 FRESH = 20_000
 """Vectors without an index from which on one is worth its building: so many are searched one by one in 2 ms."""
+SHARE = 0.25
+"""Of a base, likewise: else one that grows to a million would be indexed fifty times."""
 FLUSH_EVERY = 5_000  # points; what is not flushed yet lies in the engine's log and is read again after a crash
 REMEMBERED = 100_000
 """Points written while a copy is put in order, at most; past that the copy is given up."""
@@ -126,10 +128,11 @@ class Shelf:
         self._unflushed = 0
         self._dropped = 0
 
-    def due(self, least: int) -> bool:
+    def due(self, least: int, share: float = 0.0) -> bool:
+        """Whether as many have come or gone without an index as `least`, and as this `share` of all."""
         info = self.opened.shard.info()
         plain = 2 * info.points_count - info.indexed_vectors_count  # terms count as indexed from the first
-        return self._since is None and max(plain, self._dropped) >= least
+        return self._since is None and max(plain, self._dropped) >= max(least, share * info.points_count)
 
     @contextmanager
     def reading(self) -> Iterator[qdrant.EdgeShard]:
@@ -368,7 +371,7 @@ class Worker:
         if isinstance(call, Put):
             points = [stored(point) for point in call.points]
             shelf.update(qdrant.UpdateOperation.upsert_points(points), len(points))
-            return shelf.due(FRESH)
+            return shelf.due(FRESH, SHARE)
         if isinstance(call, Drop):
             its: list[Condition] = [_any(f"d={call.document}")]
             spared: list[Condition] = [qdrant.HasIdCondition(set(call.but))] if call.but else []
