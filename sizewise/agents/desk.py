@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from sizewise.agents.loop import AGENT, HAND, Loop, Outcome, Spent, Steps, Told
 from sizewise.agents.spec import Spec, checked, given, read
@@ -31,9 +32,9 @@ class Shelf(Protocol):
 
 
 class Memory(Protocol):
-    async def remember(self, ask: Ask, whose: str, text: str, *, key: str = "") -> list[dict[str, object]]: ...
-    async def recall(self, ask: Ask, whose: str, query: str, limit: int = 5) -> list[dict[str, object]]: ...
-    async def forget(self, ask: Ask, whose: str, query: str) -> list[dict[str, object]]: ...
+    async def remember(self, ask: Ask, whose: str, text: str, *, key: str) -> Sequence[object]: ...
+    async def recall(self, ask: Ask, whose: str, query: str, limit: int) -> Sequence[object]: ...
+    async def forget(self, ask: Ask, whose: str, query: str) -> Sequence[object]: ...
 
 
 class Agents:
@@ -62,12 +63,18 @@ class Agents:
     ) -> dict[str, object]:
         """What came of it: `text`, `steps`, `cost` (pico-dollars), why it `ended`, who was `agent` last, and `calls`.
 
-        `agent`: its name, or all of it. `key`: what others can tell repetitions by; `place`: begins the keys of
-        `steps`, unique in the run. Raises BadRequest for an agent that is none, and what asking a model raises.
+        `agent`: its name, or all of it. What `ask` may cost and take holds for the whole task. `key`: what others can
+        tell repetitions by; `place`: begins the keys of `steps`, unique in the run. Raises BadRequest for an agent that
+        is none, and what asking a model raises.
         """
         if not task.strip() or len(task) > TASK:
             raise BadRequest(f"a task has 1 to {TASK} characters", "say what it has to do")
-        spec = given(agent, self._known)
+        spec, wishes = given(agent, self._known), ask.wishes
+        if wishes.max_cost is not None:
+            spec = replace(spec, max_cost=max(1, min(wishes.max_cost, spec.max_cost or wishes.max_cost)))
+        if wishes.max_ms is not None:
+            spec = replace(spec, max_s=min(spec.max_s, wishes.max_ms / 1_000))
+        ask = replace(ask, wishes=replace(wishes, max_cost=None, max_ms=None))
         loop = Loop(self._answer, self, self._told, ask, send, place, key, steps)
         outcome = await loop.run(spec, [{"role": "user", "content": task}])
         return msgspec.json.decode(msgspec.json.encode(outcome), type=dict[str, object])
@@ -108,9 +115,9 @@ LONG_S = 40_000_000.0
 
 
 def _worked(outcome: Outcome) -> Result:
-    if outcome.ended != "done":
-        return Result(f"it stopped before it was done ({outcome.ended})", failed=True, foreign=True)
-    return Result(outcome.text, foreign=True)
+    done = outcome.ended == "done"
+    text = outcome.text if done else f"it stopped before it was done ({outcome.ended})"
+    return Result(text, not done, foreign=True, data_class=outcome.data_class)
 
 
 def _hand(spec: Spec) -> Tool:
@@ -128,15 +135,15 @@ def _remembering(memory: Memory, ask: Ask) -> list[Tool]:
     whose = f"session:{session}" if session else f"user:{ask.caller.user or ask.caller.key or 'anybody'}"
     whose = whose[:200]
 
-    async def remember(text: Short, call: Call) -> list[dict[str, object]]:
+    async def remember(text: Short, call: Call) -> Sequence[object]:
         """Remembers a fact about whom you talk with, for later conversations. One fact in one sentence."""
         return await memory.remember(ask, whose, text, key=call.key)
 
-    async def recall(query: Annotated[str, Meta(max_length=2_000)] = "") -> list[dict[str, object]]:
+    async def recall(query: Annotated[str, Meta(max_length=2_000)] = "") -> Sequence[object]:
         """What you remember of whom you talk with, that shares words with the query; without one the newest."""
         return await memory.recall(ask, whose, query, RECALLED)
 
-    async def forget(query: Short) -> list[dict[str, object]]:
+    async def forget(query: Short) -> Sequence[object]:
         """Forgets what you remember: one memory by its id, or all that hold each word of the query."""
         return await memory.forget(ask, whose, query)
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from sizewise.agents.spec import Spec
 from sizewise.answer import Answerer, Ask, Chosen, Event, Extra, Finished, Send, Text, Thought, ToolDelta, Tried
 from sizewise.chat import Choice, Reply, ToolCall, Usage
-from sizewise.egress import DataClass, Place
+from sizewise.egress import DataClass, Place, strictest
 from sizewise.errors import BadRequest, NoModelFits, OverBudget, SizewiseError
 from sizewise.guards.untrusted import objection
 from sizewise.providers.wires.openai_bodies import read_request
@@ -39,8 +39,18 @@ AGENT = "agent"
 """The source of a tool that is another agent."""
 SPOKEN = (Text, Thought, Extra, Finished, ToolDelta, Chosen)
 
-Told = Callable[[Ask], tuple[DataClass, Place]]
-"""The class of a request's data, and how far it may go."""
+
+class Bounds(Protocol):
+    """The class of data, and how far it may go; None is nowhere."""
+
+    @property
+    def data_class(self) -> DataClass: ...
+    @property
+    def limit(self) -> Place | None: ...
+
+
+Told = Callable[[Ask], Bounds]
+"""What holds for a request."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -80,6 +90,7 @@ class Outcome(Struct, frozen=True):
     cost: int
     agent: str
     calls: tuple[Made, ...] = ()
+    data_class: DataClass | None = None  # how closely it must be kept, where a tool said so
 
 
 class Hands(Protocol):
@@ -158,6 +169,7 @@ class Loop:
         self._key = key
         self._steps = steps
         self._waited = 0.0  # seconds for people, which count for nobody
+        self._found: DataClass | None = None
 
     def inner(self, call: Call) -> Loop:
         """For another agent, within one call of this one; what it says is not heard."""
@@ -190,15 +202,27 @@ class Loop:
             began, self._waited = perf_counter(), 0.0
             results, repeated = await self._called(spec, answer.calls, tools, spent, number)
             spent.took += max(0.0, perf_counter() - began - self._waited)
-            talk += [_result(call, result) for call, result in zip(answer.calls, results, strict=False)]
+            self._tighten(results)
+            talk += [_result(call, result) for call, result in zip(answer.calls, results, strict=True)]
             if repeated:
                 return self._outcome("", "repeats", spec, spent)
             if (name := _handed(spec, answer.calls)) is not None:
                 spec = self._hands.spec(name)
                 tools = await self._tools(spec, spent)
 
+    def _tighten(self, results: Sequence[Result]) -> None:
+        """What was found is kept as closely from now on as whoever keeps it says."""
+        wishes = self.ask.wishes
+        classes = [each.data_class for each in results if each.data_class is not None]
+        own = [wishes.data_class] if wishes.data_class is not None else []
+        if classes:
+            self._found = strictest(*classes, *([self._found] if self._found is not None else []))
+        if classes and (strict := strictest(*classes, *own)) != wishes.data_class:
+            self.ask = replace(self.ask, wishes=replace(wishes, data_class=strict, by="what a tool brought"))
+
     def _outcome(self, text: str, ended: Ended, spec: Spec, spent: Spent) -> Outcome:
-        return Outcome(text, ended, spent.steps, spent.cost, spec.name, tuple(spent.made))
+        found = self._found
+        return Outcome(text, ended, spent.steps, spent.cost, spec.name, tuple(spent.made), found)
 
     async def _tools(self, spec: Spec, spent: Spent) -> dict[str, Tool]:
         found = await self._hands.tools(spec, self, spent)
@@ -341,9 +365,9 @@ class Loop:
             refusal = await self._approved(spec, tool, given, step)
             if refusal:
                 return Result(refusal, failed=True)
-        data_class, limit = self._told(self.ask)
-        ask = self.ask
-        call = Call(given, ask.caller, f"{self._key}.{step}", ask.trace, ask.wishes, data_class, limit)
+        ask, its = self.ask, self._told(self.ask)
+        key, limit = f"{self._key}.{step}", its.limit or "process"
+        call = Call(given, ask.caller, key, ask.trace, ask.wishes, its.data_class, limit)
 
         async def work() -> Result:
             try:

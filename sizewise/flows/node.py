@@ -149,8 +149,19 @@ class Sandbox(Protocol):
 
 
 class Agents(Protocol):
-    async def run(self, ask: Ask, agent: Mapping[str, Json], task: str, send: Send, *, key: str) -> Json:
-        """`text`, `steps`, and why it `ended`. `agent` is its name, or all of it."""
+    async def run(
+        self,
+        ask: Ask,
+        agent: Mapping[str, Json],
+        task: str,
+        send: Send,
+        *,
+        key: str,
+        steps: Steps | None = None,
+        place: str = "agent",
+    ) -> Json:
+        """`text`, `steps`, and why it `ended`. `agent` is its name, or all of it; what `ask` may cost, all of it may.
+        Its own steps begin with `place`."""
         ...
 
 

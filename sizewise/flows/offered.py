@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sizewise.agents.desk import Agents
 from sizewise.answer import Answerer, Ask
 from sizewise.client import Client
 from sizewise.flows.hosts import Hosts
-from sizewise.flows.node import Bounds, Knowledge, Means, Sandbox, Tools
+from sizewise.flows.node import Bounds, Knowledge, Means, Memory, Sandbox, Tools
 from sizewise.knowledge.load import load
 from sizewise.settings.file import File
 
@@ -20,7 +21,9 @@ def offered(
     knowledge: Knowledge | None = None,
     sandbox: Sandbox | None = None,
     tools: Tools | None = None,
+    memory: Memory | None = None,
 ) -> Means:
     """Other flows are added by whoever keeps them."""
     http = Hosts(settings.hosts, client)
-    return Means(answer, told, knowledge, load, tools, sandbox, http=http)
+    agents = None if tools is None else Agents(settings.agents, tools, answer, told, memory)
+    return Means(answer, told, knowledge, load, tools, sandbox, agents, memory, http)

@@ -22,6 +22,19 @@ class Writing(Protocol):
     def __call__(self, work: Work[T]) -> Awaitable[T]: ...
 
 
+class Unkept:
+    """In memory, for a house without a keeper's pins."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, dict[str, str]] = {}
+
+    async def known(self, server: str) -> Mapping[str, str]:
+        return self._marks.get(server, {})
+
+    async def pin(self, server: str, marks: Mapping[str, str]) -> None:
+        self._marks[server] = {**marks, **self._marks.get(server, {})}
+
+
 class Pins:
     """Of this server's settings, and so of its first organisation."""
 

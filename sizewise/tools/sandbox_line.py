@@ -13,7 +13,7 @@ Ended = Literal["done", "failed", "time", "memory", "large"]
 """How the code ended: by itself, by an error of its own, or because it took too long, too much, or gave too much."""
 
 HEAD = struct.Struct("=I")
-CODE = 65_536
+CODE = 131_072
 INPUTS = 8_388_608
 OUTPUT = 4_194_304
 PRINTED = 65_536

@@ -49,6 +49,7 @@ class Result(Struct, frozen=True):
     """What came of a call. `text` is what a model reads; `data` the same as JSON, where it is more than a text.
 
     `failed`: it is the tool's own "no", for the model to mend. `cut`: characters that were left out of `text`.
+    `data_class`: how closely whatever uses it must be kept; None where it is no stricter than the call.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Result(Struct, frozen=True):
     foreign: bool = False
     data: Raw | None = None
     cut: int = 0
+    data_class: DataClass | None = None
 
 
 Do = Callable[[Call], Awaitable[Result]]

@@ -13,7 +13,7 @@ from sizewise.answer import Ask, Tried, Wishes
 from sizewise.errors import BadRequest, ConfigError, EgressDenied, OverBudget
 from sizewise.settings.agents import Agent
 from sizewise.tools.function import function
-from sizewise.tools.tool import Call
+from sizewise.tools.tool import Call, Result
 from tests.agents.thinking import ME, Client, Died, Kept, Script, Turn, agents, worked
 
 
@@ -282,6 +282,17 @@ def test_a_tool_is_told_how_far_its_data_may_go() -> None:
 
     worked(agents(Script([("look", {})], "ok"), [function(look)]), {"tools": ["look"]})
     assert (seen[0].data_class, seen[0].limit, seen[0].caller) == ("internal", "anyone", ME)
+
+
+def test_what_a_tool_found_is_kept_as_closely_from_then_on_by_its_worker_and_by_itself() -> None:
+    def find() -> Result:
+        """Finds."""
+        return Result("a secret", data_class="confidential")
+
+    script = Script("?", large=[[("ask_reader", {"task": "find"})], "done"], small=[[("find", {})], "found", "never"])
+    boss, reader = Agent(model="large", workers=("reader",)), Agent(model="small", tools=("find",))
+    worked(agents(script, [function(find)], boss=boss, reader=reader), {"name": "boss"})
+    assert [ask.wishes.data_class for ask in script.asked] == [None, None, "confidential", "confidential"]
 
 
 def test_an_empty_task_is_none() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from sizewise.agents.desk import Agents
 from sizewise.agents.loop import Steps
@@ -88,8 +89,13 @@ class Died(Exception):
     """As if the process had been killed."""
 
 
-def near(ask: Ask) -> tuple[DataClass, Place]:
-    return "internal", "anyone"
+class Near(Struct, frozen=True):
+    data_class: DataClass = "internal"
+    limit: Place | None = "anyone"
+
+
+def near(ask: Ask) -> Near:
+    return Near(ask.wishes.data_class or "internal", "machine" if ask.wishes.data_class == "confidential" else "anyone")
 
 
 class Client:

@@ -258,7 +258,7 @@ def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_can
 
     async def long(sandbox: Sandbox) -> None:
         with pytest.raises(CodeFailed, match="longer than"):
-            await sandbox.run("python", "#" * 70_000, {}, "acme")
+            await sandbox.run("python", "#" * 140_000, {}, "acme")
         with pytest.raises(CodeFailed, match="cannot see an input"):
             await sandbox.run("javascript", "1", {"a b": 1}, "acme")
         with pytest.raises(CodeFailed, match="larger than"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from sizewise.flows import types
 from sizewise.flows.node import Given, Job, Kind, Objection, missing
@@ -16,13 +17,18 @@ class Agent(Kind, frozen=True, kw_only=True):
     """Runs an agent on a task."""
 
     effect = True
+    stepped = False  # each of its questions and calls is a step
+    tightens = True
 
     task: Annotated[str, Meta(description="What it has to do.")]
     agent: Annotated[str, Meta(description="Its name.", extra_json_schema={"x-names": "agents"})] = ""
     model: Annotated[str, Meta(description="The model of an agent without a name.")] = "auto"
     system: Annotated[str, Meta(description="What such an agent should know.")] = ""
     tools: Annotated[list[str], Meta(description="The tools it has, by name or as beginnings with a *.")] = []
-    max_steps: Annotated[int, Meta(ge=1, le=1_000, description="The most questions to its model.")] = 10
+    max_steps: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000)] | None,
+        Meta(description="The most questions to models; of an agent with a name no more than it has anyway."),
+    ] = None
 
     @classmethod
     def gives(cls, given: Given) -> Type:
@@ -43,5 +49,8 @@ class Agent(Kind, frozen=True, kw_only=True):
         spec: dict[str, Json] = {"name": self.agent} if self.agent else {
             "model": self.model, "system": self.system, "tools": self.tools,
         }  # fmt: skip
-        spec["max_steps"] = self.max_steps
-        return await job.means.agents.run(job.ask, spec, self.task, job.send, key=job.key)
+        if self.max_steps is not None:
+            spec["max_steps"] = self.max_steps
+        ask = replace(job.ask, wishes=replace(job.ask.wishes, max_cost=job.left()))
+        run = job.means.agents.run
+        return await run(ask, spec, self.task, job.send, key=job.key, steps=job.steps, place=job.place)

@@ -18,6 +18,7 @@ class Tool(Kind, frozen=True, kw_only=True):
     """Calls a tool."""
 
     effect = True
+    tightens = True
 
     tool: Annotated[str, Meta(description="Its name.", extra_json_schema={"x-names": "tools"})]
     arguments: Annotated[dict[str, Json], Meta(description="What it is called with.")] = {}
@@ -28,7 +29,7 @@ class Tool(Kind, frozen=True, kw_only=True):
 
     @classmethod
     def gives(cls, given: Given) -> Type:
-        return types.record(text=types.TEXT, data=types.JSON, failed=types.BOOLEAN)
+        return types.record(text=types.TEXT, data=types.JSON, failed=types.BOOLEAN, data_class=types.JSON)
 
     async def run(self, job: Job) -> Json:
         if job.means.tools is None:
@@ -40,4 +41,4 @@ class Tool(Kind, frozen=True, kw_only=True):
         if result.failed and self.on_error == "fail":
             raise Outside(f"the tool {self.tool!r} says no: {result.text[:200]}", "Look at its arguments.", status=502)
         data = msgspec.json.decode(result.data) if result.data is not None else None
-        return {"text": result.text, "data": data, "failed": result.failed}
+        return {"text": result.text, "data": data, "failed": result.failed, "data_class": result.data_class}

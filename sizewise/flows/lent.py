@@ -1,0 +1,24 @@
+"""All tools of one house, put together from its rooms: those that its models have, and those that others are lent."""
+
+from __future__ import annotations
+
+from sizewise.agents.looking import Library, Looking
+from sizewise.flows.as_tools import FlowTools, Runs
+from sizewise.flows.as_tools import Library as Flows
+from sizewise.flows.as_tools import Shelf as Published
+from sizewise.settings.file import File
+from sizewise.tools.code import Sandbox, code
+from sizewise.tools.function import Functions
+from sizewise.tools.tool import Offering, Shelf
+
+
+def lent(settings: File, published: Published, flows: Flows, runs: Runs, knowledge: Library) -> Shelf:
+    """What this server is to other programs: flows and knowledge, and nothing that it got from others."""
+    return Shelf((FlowTools(published, flows, runs, "mcp"), Looking(knowledge)), settings.guards.tools or None)
+
+
+def own(settings: File, lent: Shelf, servers: Offering, sandbox: Sandbox) -> Shelf:
+    """What its own flows and agents may call: functions of the installation, code in the sandbox where that is on,
+    other servers' tools, and all that is lent."""
+    functions = Functions(code(sandbox) if settings.sandbox.on else ())
+    return Shelf((functions, servers, lent), settings.guards.tools or None)
