@@ -1,0 +1,160 @@
+"""JavaScript into which Lamatic writes values, as code of ours that has them as inputs: read as text, never run.
+
+`{{path}}` stands for a JSON literal: in code it becomes a name, within quotes a text that is put together there, in
+comments it stays. What the code reaches for outside itself is said, for a sandbox has none of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Where = Literal["code", "text", "comment"]
+
+_TOKEN = re.compile(
+    r"""(?P<comment>//[^\n]*)|(?P<quote>["'`])|(?P<braces>\{\{)|(?P<regex>/)|(?P<open>\{)|(?P<close>\})|(?P<word>[A-Za-z_$][\w$]*)"""
+)
+_INNER = re.compile(r"\s*[A-Za-z_$][\w$-]{0,200}\s*(?:[.\[|?}]|$)")
+_REGEX = re.compile(r"/(?![*/])(?:[^\\/\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n]){0,60}\]){1,200}/[a-z]{0,9}")
+_REACHES = re.compile(
+    r"\b(fetch|require|import|XMLHttpRequest|WebSocket|axios|process|Deno|Bun|Buffer|eval|setTimeout|setInterval)\s*[(.]"
+)
+REACHES: Mapping[str, str] = {
+    "fetch": "asks the network",
+    "axios": "asks the network",
+    "XMLHttpRequest": "asks the network",
+    "WebSocket": "asks the network",
+    "require": "takes a library",
+    "import": "takes a library",
+    "process": "reads the machine",
+    "Deno": "reads the machine",
+    "Bun": "reads the machine",
+    "Buffer": "uses Buffer, which only Node has",
+    "eval": "makes code out of texts",
+    "setTimeout": "waits",
+    "setInterval": "waits",
+}
+
+
+class Hole(Struct, frozen=True):
+    """A place where a value goes. `begin`, `end`: the characters that make way for it."""
+
+    inner: str
+    where: Where
+    begin: int
+    end: int
+    quote: str = ""
+
+
+Fill = Callable[[Hole], str]
+"""The code that takes the place of a hole."""
+
+
+def filled(code: str, fill: Fill) -> str:
+    parts: list[str] = []
+    at = 0
+    for hole in holes(code):
+        parts.append(code[at : hole.begin])
+        parts.append(fill(hole))
+        at = hole.end
+    parts.append(code[at:])
+    return "".join(parts)
+
+
+def reached(code: str) -> list[str]:
+    """What it reaches for that a sandbox does not have, by words beside its texts and comments."""
+    plain = "".join(part for part, where in _parts(code) if where == "code")
+    return list(dict.fromkeys(match[1] for match in _REACHES.finditer(plain)))
+
+
+def holes(code: str) -> Iterator[Hole]:
+    at = 0
+    for part, where in _parts(code):
+        begin = 0
+        while where != "comment" and (begin := part.find("{{", begin)) >= 0:
+            end = part.find("}}", begin + 2, begin + 2_002)
+            if end >= 0 and _INNER.match(part, begin + 2, end):
+                quote = (part[0] if part[0] in "\"'" else "`") if where == "text" else ""
+                yield Hole(part[begin + 2 : end], where, at + begin, at + end + 2, quote)
+                begin = end + 2
+            else:
+                begin += 2
+        at += len(part)
+
+
+def _parts(code: str) -> Iterator[tuple[str, Where]]:
+    """The code in pieces: code, texts with their quotes, comments; one pass, and as far as one can tell without
+    parsing it."""
+    at = begin = 0
+    deep: list[int] = []  # braces open within each ${ of a template
+    last = ""
+    while (match := _TOKEN.search(code, at)) is not None:
+        kind = match.lastgroup
+        between = code[at : match.start()].strip()
+        last = between[-1:] or last
+        at = match.end()
+        if kind == "braces":
+            end = code.find("}}", at, at + 2_000)
+            if end >= 0 and _INNER.match(code, at, end):
+                at, last = end + 2, "x"
+            else:
+                at, last = match.start() + 1, "{"
+                if deep:
+                    deep[-1] += 1
+        elif kind == "open":
+            last = "{"
+            if deep:
+                deep[-1] += 1
+        elif kind == "word":
+            last = "(" if match[0] in ("return", "typeof", "case", "in", "of") else "x"
+        elif kind == "close" and not (deep and deep[-1] == 0):
+            last = "}"
+            if deep:
+                deep[-1] -= 1
+        elif kind == "comment":
+            yield code[begin : match.start()], "code"
+            yield match[0], "comment"
+            begin = at
+        elif kind == "regex":
+            if code.startswith("/*", match.start()):
+                end = code.find("*/", at + 1)
+                at = end + 2 if end >= 0 else len(code)
+                yield code[begin : match.start()], "code"
+                yield code[match.start() : at], "comment"
+                begin = at
+            elif last in "(,=:[!&|?{};+-*%<>~^" and (found := _REGEX.match(code, match.start())):
+                at, last = found.end(), "x"
+            else:
+                last = "/"
+        else:  # a text, or the rest of a template behind a ${ }
+            if kind == "close":
+                deep.pop()
+            yield code[begin : match.start()], "code"
+            at, opened = _text(code, at, "`" if kind == "close" else match[0])
+            yield code[match.start() : at], "text"
+            begin, last = at, "x"
+            if opened:
+                deep.append(0)
+                last = "("
+    yield code[begin:], "code"
+
+
+_ENDS: Mapping[str, re.Pattern[str]] = {
+    "'": re.compile(r"['\n]|\\."),
+    '"': re.compile(r'["\n]|\\.'),
+    "`": re.compile(r"`|\$\{|\\.", re.DOTALL),
+}
+
+
+def _text(code: str, at: int, quote: str) -> tuple[int, bool]:
+    """Where a text ends, and whether it does so with ${."""
+    while (match := _ENDS[quote].search(code, at)) is not None:
+        at = match.end()
+        if match[0] == "${":
+            return at, True
+        if match[0] == quote or match[0] == "\n":
+            return at, False
+    return len(code), False
