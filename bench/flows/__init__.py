@@ -1,0 +1,1 @@
+"""What a flow costs beside its nodes' own work."""
