@@ -239,6 +239,16 @@ def closest(ask: Ask) -> Bounds:
     return Closest()
 
 
+class Quote(Struct, frozen=True):
+    """What a question would cost, and who would be asked first, as the router would have it. `cost` in pico-dollars,
+    None where a price is unknown; `window` in tokens; `objection` says why nobody fits."""
+
+    model: str = ""
+    cost: int | None = None
+    window: int | None = None
+    objection: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What nodes reach beyond themselves. `answer` is the house's whole onion; None: there is no such thing here.
@@ -256,6 +266,7 @@ class Means:
     memory: Memory | None = None
     http: Http | None = None
     library: Library | None = None
+    quote: Callable[[Ask], Quote] | None = None
 
 
 class Body(Protocol):

@@ -8,7 +8,7 @@ from sizewise.agents.desk import Agents
 from sizewise.answer import Answerer, Ask
 from sizewise.client import Client
 from sizewise.flows.hosts import Hosts
-from sizewise.flows.node import Bounds, Knowledge, Means, Memory, Sandbox, Tools
+from sizewise.flows.node import Bounds, Knowledge, Means, Memory, Quote, Sandbox, Tools
 from sizewise.knowledge.load import load
 from sizewise.settings.file import File
 
@@ -22,8 +22,9 @@ def offered(
     sandbox: Sandbox | None = None,
     tools: Tools | None = None,
     memory: Memory | None = None,
+    quote: Callable[[Ask], Quote] | None = None,
 ) -> Means:
     """Other flows are added by whoever keeps them."""
     http = Hosts(settings.hosts, client)
     agents = None if tools is None else Agents(settings.agents, tools, answer, told, memory)
-    return Means(answer, told, knowledge, load, tools, sandbox, agents, memory, http)
+    return Means(answer, told, knowledge, load, tools, sandbox, agents, memory, http, quote=quote)
