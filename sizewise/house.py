@@ -26,6 +26,8 @@ from sizewise.evals.learnt import learned, minds, policy
 from sizewise.evals.pairwise import compare
 from sizewise.evals.shadow import Shadow, Shadows, arbiter
 from sizewise.evals.watch import Watched, watched
+from sizewise.flows.carried import Carrier
+from sizewise.flows.node import Means as Offered
 from sizewise.guards.post import Post
 from sizewise.keeper import Keeper
 from sizewise.kinds import Once
@@ -177,6 +179,8 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     shadow.answer = answer
 
     shelved = library(settings, means.keeper.ledger, means.shelves, answer, cards, reach(settings), terms(settings).of)
+
+    means.keeper.runs.aim(Carrier(means.keeper.library, Offered(answer)))
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(

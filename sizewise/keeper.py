@@ -50,6 +50,7 @@ from sizewise.evals import rows as evals
 from sizewise.evals.watch import Watch
 from sizewise.expiry import Expiry
 from sizewise.flows import rows as flows
+from sizewise.flows.carried import Library
 from sizewise.flows.engine import Engine
 from sizewise.flows.engines import rows as workers
 from sizewise.flows.engines.dbos import Durable, installed
@@ -58,6 +59,7 @@ from sizewise.flows.journal import Book
 from sizewise.flows.published import rows as published
 from sizewise.flows.published.shelf import Shelf
 from sizewise.flows.runs import Runs
+from sizewise.flows.triggers import Hooks, Timetable
 from sizewise.keyring import rows as keyring
 from sizewise.keyring.rows import DataKeys
 from sizewise.knowledge import rows as knowledge
@@ -170,7 +172,9 @@ class Keeper:
         self.memories = Memories(self._vault, self._read, self._writer.write, self._aside, memory.most)
         book = Book(self._vault, self._read, self._writer.perform, self._aside)
         shelf, engine = Shelf(book), self._engine(home, url)
+        self.library = Library(shelf)
         self.runs = Runs(book, callers, shelf, engine, running=flowing.running, shared=bool(url))
+        self.hooks, self.timetable = Hooks(self.runs, self.library), Timetable(self.runs, self.library)
 
     def _engine(self, home: Path, url: str) -> Engine:
         """Not open yet: a server that runs no flow never waits for it."""

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from sizewise.caller import Caller, Scope, named
 from sizewise.errors import BadRequest, Forbidden, nearest
 
-DOORS = ("chat", "messages", "responses", "embeddings", "models", "metrics", "graphql")
+DOORS = ("chat", "messages", "responses", "embeddings", "models", "metrics", "graphql", "mcp", "hooks")
 MOST = 100
 """Names in one list."""
 

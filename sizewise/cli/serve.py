@@ -168,8 +168,9 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
     budgets = live.house.means.keeper.budgets
-    runs = live.house.means.keeper.runs
-    tending = [loop.create_task(each.tend()) for each in (budgets, live.house.means.keeper.accounts, runs)]
+    keeper = live.house.means.keeper
+    runs, tended = keeper.runs, (budgets, keeper.accounts, keeper.runs, keeper.timetable)
+    tending = [loop.create_task(each.tend()) for each in tended]
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection

@@ -29,6 +29,7 @@ from sizewise.errors import BadKey, BadRequest, Busy, Conflict, Forbidden, Sizew
 from sizewise.flows import rows
 from sizewise.flows.engine import Engine, Steps
 from sizewise.flows.journal import Book, Failed, Journal, failure, patiently
+from sizewise.flows.published.rows import Published
 from sizewise.flows.published.shelf import Shelf
 from sizewise.flows.rows import FAILURE, INPUTS, OUTPUTS, UNDERWAY, Run, State, Step
 
@@ -155,7 +156,7 @@ class Runs:
         self._sends[run.id] = send
         try:
             await self.open()
-            if not await self._book.off(partial(self._add, run, begun)):
+            if not await self._added(run, begun):
                 return await self.one(caller, run.id)
             await self._engine.begin(run.id, run.attempt)
         except BaseException:
@@ -163,9 +164,23 @@ class Runs:
             raise
         return run
 
+    async def _added(self, run: Run, begun: bytes) -> bool:
+        """Whether there was none of this id; another server may have been as fast."""
+        try:
+            return await self._book.off(partial(self._add, run, begun))
+        except Conflict:
+            return False
+
     def _add(self, run: Run, begun: bytes) -> bool:
         written = self._book.written(run.tenant, run.id, Step(INPUTS, "done", 1, run.created, run.created), begun)
         return self._book.write(lambda c: rows.add(c, run, written))
+
+    def publisher(self, published: Published) -> Caller:
+        """As whom a flow runs that nobody asked for: who published it, with what he may now. Raises BadKey."""
+        found = self._now(published.key, published.user, published.tenant, published.project)
+        if found is None:
+            raise BadKey(f"who published the flow {published.name!r} may ask no more", "publish it again")
+        return found
 
     async def one(self, caller: Caller, id: str) -> Run:
         """Raises UnknownPath where there is none that the caller may see."""
@@ -377,9 +392,8 @@ class Runs:
                 raise
             task.uncancel()
             await self._end(run, "failed", FAILURE, failure(_revoked(run)), BadKey.code)
-        except Exception as error:
-            log.exception("a run of the flow %r failed", run.flow)
-            del error
+        except Exception as fault:
+            log.error("unforeseen %s at %s, run %s", type(fault).__name__, _place(fault), run.id)
             told = SizewiseError("something went wrong within Sizewise", "the server's log tells more")
             await self._end(run, "failed", FAILURE, failure(told), told.code)
         else:
@@ -425,10 +439,13 @@ class Runs:
 
     def _caller(self, run: Run) -> Caller | None:
         """Whoever started it, with what he may now; None where he may not ask any more."""
-        found = self._keys.again(run.key, run.user, run.tenant, run.project)
-        if found is None or "ask" not in found.may or not (found.wide or found.project == run.project):
+        return self._now(run.key, run.user, run.tenant, run.project)
+
+    def _now(self, key: str, user: str, tenant: str, project: str) -> Caller | None:
+        found = self._keys.again(key, user, tenant, project)
+        if found is None or "ask" not in found.may or not (found.wide or found.project == project):
             return None
-        return found if found.project == run.project else replace(found, project=run.project)
+        return found if found.project == project else replace(found, project=project)
 
     async def _look(self, work: Work[T]) -> T:
         return await self._book.off(lambda: self._book.read(work))
@@ -451,6 +468,14 @@ def _as_it_was(why: Failed) -> SizewiseError:
     error = kind(why.message, why.hint)
     error.node = why.node
     return error
+
+
+def _place(fault: BaseException) -> str:
+    """Where it came up; its message could hold a prompt."""
+    place = fault.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
 
 
 def _now() -> int:

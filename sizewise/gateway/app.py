@@ -15,6 +15,7 @@ from sizewise.errors import BadRequest, UnknownPath, nearest
 from sizewise.gateway import (
     anthropic,
     health,
+    hooks,
     models,
     openai,
     openapi,
@@ -42,6 +43,7 @@ RULES: Mapping[str, tuple[str, ...] | None] = {
     "/v1/messages/count_tokens": ASK,
     "/v1/models": (),
     "/v1/models/{body:path}": (),
+    "/hooks/flows/{body}": ASK,
     "/graphql": (),
     "/graphql/{body}": None,
     "/auth/sign-in": None,
@@ -77,6 +79,7 @@ def app(house: Live, graphql: ASGIApp) -> Starlette:
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.VOICE),
         at("/v1/models", models.models, "GET"),
         at("/v1/models/{body:path}", models.model, "GET"),
+        Route("/hooks/flows/{body}", Named(house, hooks.named)),
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
         Route("/graphql/{body}", graphql),
@@ -171,6 +174,17 @@ class Methods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._meetings.get(scope["method"], self._meetings["GET"])(scope, receive, send)
+
+
+class Named(Meeting):
+    """A door that takes what stands in the path beside the body."""
+
+    def __init__(self, house: Live, door: Callable[[str], Door]) -> None:
+        super().__init__(house, door(""), "POST")
+        self._of = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Meeting(self._house, self._of(scope["path_params"]["body"]), "POST")(scope, receive, send)
 
 
 def _announced(headers: Headers) -> int:

@@ -180,6 +180,7 @@ def _operation(
     kind: str = "application/json",
     also: Mapping[str, Json] | None = None,
     secured: Sequence[Json] = (),
+    done: str = "200",
 ) -> Json:
     """`answer`, `body`, `error`: names of schemas; an empty `answer` is text of this `kind`."""
     content: dict[str, Any] = {kind: {"schema": _ref(answer) if answer else _WORD}}
@@ -193,7 +194,7 @@ def _operation(
         "summary": summary,
         "tags": list(tags),
         "responses": {
-            "200": {"description": "done", "content": content} | ({"headers": told} if told else {}),
+            done: {"description": "done", "content": content} | ({"headers": told} if told else {}),
             **(also or {}),
             "4XX": refused,
             "5XX": refused,
@@ -259,6 +260,12 @@ def _paths() -> Json:
         "/v1/models/{id}": _at(
             "of a model; it may have a slash in it", get=_operation("model", "one of them", "Model")
         ),
+        "/hooks/flows/{id}": _at(
+            "of a flow; of a trigger where the message is signed",
+            post=_operation(
+                "hook", "start a flow", "Started", body="Given", tags=("change",), done="202",
+            ),
+        ),
         "/graphql": {
             "post": _operation(
                 "graphql", "everything but tokens", "GraphQLAnswer",
@@ -312,6 +319,8 @@ def _answers() -> Json:
     return {
         "Error": _object(error=_object(**about)),
         "MessageError": _object(type={"const": "error"}, error=_object(**about), request_id=_MAYBE),
+        "Given": {"type": "object", "description": "what its flow takes"},
+        "Started": _object(run=_WORD, flow=_WORD, version=_WORD, state=_WORD),
         "ChatReply": _object(
             "choices",
             id=_WORD,

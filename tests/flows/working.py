@@ -71,7 +71,7 @@ async def serve(home: Path, folder: Path, url: str) -> None:
     print("ready", flush=True)  # noqa: T201 - its only door
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         said = json.loads(line)
-        print(json.dumps(await patiently(partial(told, keeper, caller, said.pop("do"), said))), flush=True)  # noqa: T201
+        print(json.dumps(await patiently(partial(told, keeper, caller, said.pop("do"), said))), flush=True)  # noqa: T201 - the same
     tending.cancel()
     await keeper.runs.close()
     keeper.close()

@@ -52,7 +52,14 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/graphql": {"query": ("{ me { name } }", "{ health { ready } }", "{ models { name } }", "{ nonsense }")},
 }
 """Of the bodies for a path, half have these in place of what was made up: a random name reaches nothing."""
-NEVER = ("/v1/messages/count_tokens", "/auth/sign-in", "/auth/invitation", "/auth/session", "/auth/password")
+NEVER = (
+    "/v1/messages/count_tokens",
+    "/hooks/flows/{id}",
+    "/auth/sign-in",
+    "/auth/invitation",
+    "/auth/session",
+    "/auth/password",
+)
 """The echo counts no tokens exactly, so it refuses; and nobody signs in by chance."""
 
 

@@ -22,7 +22,7 @@ PLANTED = {
     "sizewise/egress.py": "import qdrant_edge, weaviate",
     "sizewise/vault.py": "import pydantic_monty",
     "sizewise/flows/nodes/ask.py": "import sizewise.flows.nodes.each",
-    "sizewise/caller.py": "import yaml",
+    "sizewise/caller.py": "import yaml, dbos",
 }
 """File -> lines that break a contract each; together they break them all."""
 

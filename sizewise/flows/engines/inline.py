@@ -1,5 +1,4 @@
-"""An engine for a server without the extra `flows`, and Steps in memory; what runs when the process dies is not resumed
-by itself."""
+"""An engine without a library, and Steps in memory: what runs when the process dies is resumed by hand, or never."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ MOST = 1_000
 
 
 class Shelf:
-    """`changed` is called after each change of what is live, here or by another server."""
+    """Each of `watching` is called after a change of what is live, here or by another server."""
 
     def __init__(self, book: Book) -> None:
-        self.changed: Callable[[], None] = lambda: None
+        self.watching: list[Callable[[], None]] = []
         self._book = book
         self._live: dict[tuple[str, str, str], Published] = {}
         self._renew(book.read(rows.live))
@@ -141,7 +141,8 @@ class Shelf:
         live = {(each.tenant, each.project, each.name): each for each in found}
         if live != self._live:
             self._live = live
-            self.changed()
+            for each in self.watching:
+                each()
 
 
 def _now() -> int:

@@ -1,0 +1,166 @@
+"""What starts flows beside the API: webhooks signed or with a key, timetables; at a real server, over its crash."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sizewise.flows.engine import Steps
+from sizewise.flows.source import read
+from sizewise.flows.triggers import _next, objection
+from sizewise.keeper import Keeper
+from sizewise.webhooks import sign
+from tests.flows.floor import Floor
+from tests.hooked import receiving
+from tests.served import ECHO, Served, serving, until
+
+SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
+CONFIG = (
+    ECHO
+    + """
+[triggers.orders]
+flow = "orders"
+secret = "env:ORDERS_HOOK"
+[webhooks.ops]
+url = "{url}"
+secret = "env:ORDERS_HOOK"
+place = "machine"
+events = ["flow.ended"]
+"""
+)
+FLOW = """
+name: orders
+inputs:
+  order: text
+nodes:
+  said:
+    kind: template
+    text: "order {{ inputs.order }}"
+outputs:
+  said: "{{ said.text }}"
+triggers:
+  - kind: webhook
+    inputs:
+      order: "{{ body.id }} for {{ headers.x-shop }}"
+"""
+
+
+async def published(keeper: Keeper, text: str) -> None:
+    source = read(text)
+    boss = keeper.accounts.keys.caller(keeper.admin)
+    await keeper.runs.shelf.keep(boss, "default", source.data["name"], source.version, text.encode())
+    await keeper.runs.shelf.publish(boss, "default", source.data["name"], source.version)
+
+
+def publish(home: Path, *texts: str) -> None:
+    with Keeper(home) as keeper:
+        for text in texts:
+            asyncio.run(published(keeper, text))
+
+
+@pytest.fixture(scope="module")
+def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Any]]:
+    home = tmp_path_factory.mktemp("hooks") / "home"
+    publish(home, FLOW, FLOW.replace("orders", "silent").partition("triggers:")[0])
+    with receiving() as ops, serving(home, CONFIG.format(url=ops.url), ORDERS_HOOK=SECRET) as server:
+        yield server, ops
+
+
+def post(server: Served, name: str, body: bytes, id: str, secret: str = SECRET, at: int = 0, **more: str) -> Any:
+    headers = sign([secret], id, at or int(time.time()), body)
+    return server.ask(f"/hooks/flows/{name}", body, key=None, **headers, **more)
+
+
+def test_a_signed_webhook_starts_its_flow_and_the_same_one_again_is_the_same_run(hooked: tuple[Served, Any]) -> None:
+    server, ops = hooked
+    body = b'{"id": "o-1"}'
+    first, second = (post(server, "orders", body, "msg-1", x_shop="north") for _ in range(2))
+    assert (first.status, second.status) == (202, 202)
+    assert first.json["run"] == second.json["run"] and first.json["flow"] == "orders"
+    until(ops.heard)
+    [told] = [json.loads(body) for _, body in ops.came]
+    assert told["type"] == "flow.ended"
+    assert told["data"]["run"] == first.json["run"] and told["data"]["state"] == "done"
+    assert "o-1" not in json.dumps(told)
+
+
+def test_what_is_not_signed_right_starts_nothing(hooked: tuple[Served, Any]) -> None:
+    server, _ = hooked
+    body = b'{"id": "o-2"}'
+    other = "whsec_" + base64.b64encode(b"t" * 32).decode()
+    assert post(server, "orders", body, "msg-2", secret=other).status == 403
+    assert post(server, "orders", body, "msg-2", at=int(time.time()) - 3_600).status == 403
+    assert post(server, "nothing", body, "msg-2").status == 403
+    assert server.ask("/hooks/flows/orders", body, key=None).status == 401
+    headers = sign([SECRET], "msg-3", int(time.time()), b'{"id": "o-3"}')
+    assert server.ask("/hooks/flows/orders", body, key=None, **headers).status == 403
+
+
+def test_a_key_starts_a_flow_of_its_project_once_for_an_idempotency_key(hooked: tuple[Served, Any]) -> None:
+    server, _ = hooked
+    body = {"id": "o-4"}
+
+    def run(**more: str) -> str:
+        found: Any = server.ask("/hooks/flows/orders", body, x_shop="south", **more).json
+        return str(found["run"])
+
+    assert run(idempotency_key="once") == run(idempotency_key="once") != run()
+    assert server.ask("/hooks/flows/silent", body).error["code"] == "not_found"
+    assert server.ask("/hooks/flows/nobody", body).status == 404
+
+
+def test_a_timetable_starts_its_flow_each_minute_once_as_who_published_it(tmp_path: Path) -> None:
+    timed = """
+name: timed
+inputs: {when: text}
+nodes: {said: {kind: template, text: "at {{ inputs.when }}"}}
+outputs: {said: "{{ said.text }}"}
+triggers:
+  - {kind: cron, schedule: "* * * * *", zone: Europe/Berlin, inputs: {when: "{{ time }}"}}
+"""
+    floor = Floor(tmp_path / "home")
+
+    async def part(steps: Steps, floor: Floor) -> bytes:
+        return b"{}"
+
+    try:
+        floor.plays["timed"] = part
+        floor.do(published(floor.keeper, timed))
+        table = floor.keeper.timetable
+        floor.do(table._look())
+        [due] = table._waiting
+        assert 0 < due.at - time.time() <= 60
+        for _ in range(2):
+            floor.do(table._come(due))
+        until(lambda: floor.started)
+        [started] = floor.started
+        assert (started.run.door, started.caller.key) == ("cron", "admin")
+        when = json.loads(started.inputs)["when"]
+        assert when.endswith(("+01:00", "+02:00")) and when[17:19] == "00"
+        assert {each.at - due.at for each in table._waiting} == {0, 60}
+        floor.do(floor.runs.shelf.withdraw(floor.boss, "default", "timed"))
+        floor.do(table._look())
+        assert table._waiting == []
+    finally:
+        floor.close()
+
+
+def test_a_timetable_that_never_comes_is_told() -> None:
+    assert objection("0 7 * * 1-5", "Europe/Berlin") == ""
+    assert objection("0 7 30 2 *", "UTC") == "'0 7 30 2 *' never comes"
+    assert objection("nonsense", "UTC") == "'nonsense' never comes"
+    assert objection("0 7 * * *", "Mars/Base") == "there is no time zone 'Mars/Base'"
+
+
+def test_a_timetable_follows_the_clock_of_its_zone_over_the_change_to_summer_time() -> None:
+    march = 1_774_735_200  # 2026-03-28 23:00 in Berlin; on the 29th the clock is put forward
+    first = _next("0 7 * * *", "Europe/Berlin", march)
+    second = _next("0 7 * * *", "Europe/Berlin", first)
+    assert (first, second - first) == (march + 7 * 3_600, 86_400)
