@@ -22,6 +22,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_keys": "Make, rotate and revoke the keys of others too.",
         "manage_users": "Invite users, give roles no higher than one's own, disable users.",
         "manage_budgets": "Set budgets and limits.",
+        "manage_flows": "Publish flows and withdraw them, and see what they say.",
         "manage_policies": "Trust a policy again, and judge answers that others got.",
         "manage_knowledge": "Add documents to knowledge bases and take them out, and see all there are.",
         "manage_settings": "Have the settings read anew.",
@@ -46,7 +47,7 @@ FIRST = "local"
 
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
 _EDITOR: frozenset[str] = _DEVELOPER | {
-    *("read_contents", "read_metrics", "read_keys", "manage_policies", "manage_knowledge")
+    *("read_contents", "read_metrics", "read_keys", "manage_flows", "manage_policies", "manage_knowledge")
 }
 _OWNER: frozenset[str] = frozenset(ACTIONS) - {"found_organisations"}
 

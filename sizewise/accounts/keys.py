@@ -188,6 +188,13 @@ class Keys:
             raise BadKey(f"the key {caller.key!r} has expired", _HINT)
         return caller
 
+    def held(self, id: str) -> Caller:
+        """Who has the key of this id, for whoever may act by it. Raises BadKey."""
+        found = self._view.callers.get(id)
+        if found is None or time.time() >= self._ids.get(id, 0.0):
+            raise BadKey(f"the key {id[:20]!r} was revoked, has expired, or was never there", _HINT)
+        return found
+
     def session(self, presented: str) -> tuple[Caller, Session]:
         """Whose session this token is of. Raises BadKey."""
         found = self._sessions.get(digest(presented))
@@ -212,8 +219,12 @@ class Keys:
         return time.time() < self._ids.get(caller.key, 0.0)
 
     def still(self, caller: Caller) -> bool:
-        """Whether the key or session that this caller came with is good, and would let in the very same caller."""
-        return self._view.callers.get(caller.key) == caller and time.time() < self._ids.get(caller.key, 0.0)
+        """Whether the key or session that this caller came with is good, and would let in the very same caller; who
+        sees every project may work in another one than the key's."""
+        found = self._view.callers.get(caller.key)
+        if found is not None and found.wide:
+            found = replace(found, project=caller.project)
+        return found == caller and time.time() < self._ids.get(caller.key, 0.0)
 
     def again(self, key: str, user: str, tenant: str, project: str) -> Caller | None:
         """Who came with this key or session, with what they may by now; None where they may nothing any more. What a

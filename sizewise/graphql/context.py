@@ -36,6 +36,7 @@ class Context:
     house: House
     caller: Caller
     trace: str = ""
+    fresh: bool = False  # nothing that a cache remembers
     rows: int = ROWS
 
     def may(self, *actions: str) -> None:

@@ -57,7 +57,8 @@ class GraphQL:
             caller = enter(house, scope)
             _refuse_other_ways(scope["method"], headers)
             question = read(await _timely(receive, house.settings.server))
-            context = Context(self._house, self._reload, house, caller, trace)
+            fresh = headers.get(b"x-bypass-cache", "").lower() == "true"
+            context = Context(self._house, self._reload, house, caller, trace, fresh)
             with Attached(house.means.keeper.accounts.keys, caller) as attached:
                 streams = ASKED in headers.get(b"accept", "")
                 answering = asyncio.ensure_future((await self.loaded())(question, context, streams=streams))

@@ -24,6 +24,7 @@ from graphql import (
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.graphql.context import Context
 from sizewise.graphql.cost import demand
+from sizewise.graphql.lamatic import tolerant
 from sizewise.graphql.limits import parsed
 from sizewise.graphql.persisted import Queries
 from sizewise.graphql.question import Answer, Question, Shown, Stream, fault, told
@@ -44,7 +45,8 @@ class Execute:
     async def __call__(self, question: Question, context: Context, *, streams: bool) -> Answer:
         try:
             house = context.house
-            document = parsed(self._queries.text(question, house, context.caller), house.settings.graphql)
+            text = self._queries.text(question, house, context.caller)
+            document = tolerant(parsed(text, house.settings.graphql))
             schema, wrong = await self._checked(document, context)
             if wrong:
                 return 400, {"errors": [_bad(each) for each in wrong]}
@@ -57,7 +59,7 @@ class Execute:
     async def _checked(self, document: DocumentNode, context: Context) -> tuple[GraphQLSchema, Sequence[GraphQLError]]:
         """By which schema it is answered: the caller's own. Where that one lacks what is asked and ours has it, ours:
         its fields then say which right is missing, and it stands in the trail."""
-        view = await self._views.of(context.caller)
+        view = await self._views.of(context)
         wrong = validate(view, document, max_errors=WRONG)
         if not wrong or validate(self._views.whole, document, max_errors=1):
             return view, wrong

@@ -8,7 +8,14 @@ from importlib.resources import files
 from inspect import isawaitable
 from typing import Any
 
-from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLScalarType, GraphQLSchema, build_schema
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLScalarType,
+    GraphQLSchema,
+    build_schema,
+)
 
 from sizewise.errors import Forbidden, UnknownPath
 from sizewise.graphql import (
@@ -16,8 +23,10 @@ from sizewise.graphql import (
     audit,
     budgets,
     explain,
+    flows,
     keys,
     knowledge,
+    lamatic,
     models,
     quality,
     records,
@@ -33,9 +42,21 @@ from sizewise.money import PICO
 Resolver = Callable[..., object]
 
 LOOK = ("ask", "read_models")
+FLOWS = ("ask", "manage_flows")
+RUNS = ("ask", "read_records")
 KNOW = ("ask", "manage_knowledge")
 FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
     "Query": {
+        "executeWorkflow": (lamatic.execute_workflow, ("ask",)),
+        "executeAgent": (lamatic.execute_agent, ("ask",)),
+        "checkStatus": (lamatic.check_status, RUNS),
+        "flows": (flows.flows, FLOWS),
+        "flow": (flows.flow, FLOWS),
+        "flowVersions": (flows.flow_versions, FLOWS),
+        "checkFlow": (flows.check_flow, FLOWS),
+        "runs": (flows.runs, RUNS),
+        "run": (flows.run, RUNS),
+        "waiting": (flows.waiting, RUNS),
         "me": (keys.me, ()),
         "health": (server.health, ()),
         "models": (models.models, LOOK),
@@ -64,6 +85,14 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "passages": (knowledge.passages, ("ask",)),
     },
     "Mutation": {
+        "executeWorkflow": (lamatic.execute_workflow, ("ask",)),
+        "submitFeedback": (lamatic.submit_feedback, ("ask",)),
+        "publishFlow": (flows.publish_flow, ("manage_flows",)),
+        "withdrawFlow": (flows.withdraw_flow, ("manage_flows",)),
+        "startRun": (flows.start_run, ("ask",)),
+        "cancelRun": (flows.cancel_run, ("ask",)),
+        "resumeRun": (flows.resume_run, ("ask",)),
+        "decide": (flows.decide, ("ask",)),
         "createKey": (keys.create_key, ("manage_keys",)),
         "rotateKey": (keys.rotate_key, ("manage_keys",)),
         "revokeKey": (keys.revoke_key, ("manage_keys",)),
@@ -96,7 +125,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
 """Each is called with the Context and the field's arguments, in snake_case, by callers who may do one of its actions
 to anything at all; what they may do it to, the function asks itself. Those of Subscription return what is told, one
 after the other, each as {field: value}."""
-ASKS = ("ask", "passages", "embedDocuments")
+ASKS = ("ask", "startRun", "resumeRun", "executeWorkflow", "executeAgent", "passages", "embedDocuments")
 """Fields that ask a model: cost.py counts them for more."""
 
 
@@ -119,10 +148,14 @@ def built() -> GraphQLSchema:
                 kind.fields[field].extensions = {"asks": True}
             for argument, spec in kind.fields[field].args.items():
                 spec.out_name = _snake(argument)
-    for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole)):
+    for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole), ("Integer", _integer)):
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
         scalar.coerce_input_value = read
+    files, given = schema.type_map["File"], schema.type_map["FileInput"]
+    assert isinstance(files, GraphQLObjectType) and isinstance(given, GraphQLInputObjectType)
+    files.fields["mediaType"].resolve = lambda source, info: source.get("media_type")
+    given.fields["mediaType"].out_name = "media_type"
     return schema
 
 
@@ -160,6 +193,12 @@ def _pico(value: object) -> int:
     if match is None:
         raise ValueError('is not an amount of dollars like "0.25", with at most twelve decimals')
     return int(match[1]) * PICO + int((match[2] or "").ljust(12, "0"))
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 53:
+        raise ValueError("is not a whole number within 2^53 on either side of 0")
+    return value
 
 
 def _whole(value: object) -> int:

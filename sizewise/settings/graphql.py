@@ -43,8 +43,8 @@ class GraphQL:
     )
     listed: tuple[str, ...] = setting(
         (),
-        "Files, or folders of files, from this one's folder: a query as `.graphql`, or many as a manifest of Apollo's in "
-        "`.json`. They are asked by their hash, or as they stand there.",
+        "Files, or folders of files, from this one's folder: a query as `.graphql`, or many as a manifest of Apollo's "
+        "in `.json`. They are asked by their hash, or as they stand there.",
     )
     signers: Mapping[str, Signer] = setting(MappingProxyType({}), "", keys=name)
     graphiql: bool = setting(True, "Serve GraphiQL to browsers that open /graphql.")

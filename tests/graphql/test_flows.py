@@ -1,0 +1,266 @@
+"""Flows at /graphql: published, and from then on a typed field; run at once, streamed, or begun and looked after."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType, assert_valid_schema
+
+from sizewise.flows.check import check
+from sizewise.flows.graph import Flow
+from sizewise.flows.kinds import Kinds
+from sizewise.graphql.views import Seen, Views
+from tests.accounts.people import somebody
+from tests.graphql.asking import Told, fresh_key, told
+from tests.graphql.streaming import events, opened, streamed
+from tests.served import ECHO, Served, serving, until
+
+SUPPORT = """
+name: support-desk
+description: Answers a question.
+inputs:
+  question: text
+  how-many: {type: integer, default: 2, description: How many.}
+  labels: {type: {list: text}, default: []}
+  who: {type: {object: {full-name: text, age: number}}, default: {full-name: Ann, age: 5}}
+nodes:
+  answer:
+    kind: ask
+    model: echo/small
+    prompt: "{{ inputs.question }}"
+  made:
+    kind: template
+    value: {words: "{{ answer.text }}", count: "{{ inputs.how-many }}", name: "{{ inputs.who.full-name }}"}
+outputs:
+  answer: "{{ answer.text }}"
+  made-of: "{{ made.value }}"
+  labels: "{{ inputs.labels }}"
+"""
+APPROVED = """
+name: refund
+inputs: {sum: number}
+nodes:
+  asked: {kind: approve, question: "Pay {{ inputs.sum }}?"}
+outputs: {paid: "{{ asked.approved }}"}
+"""
+PUBLISH = (
+    "mutation($t: String!, $p: String) { publishFlow(text: $t, project: $p) { new flow { name version effects } } }"
+)
+ASK = """query($q: String!) {
+  support_desk(question: $q, how_many: 3, labels: ["a", "b"], who: {full_name: "Bo", age: 1.5}) {
+  answer made_of { words count name } labels } }"""
+STREAM = "subscription($q: String!) { support_desk(question: $q) { text result { answer made_of { count name } } } }"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with two flows published."""
+    with serving(tmp_path_factory.mktemp("desk"), ECHO) as server:
+        for text in (SUPPORT, APPROVED):
+            assert published(server, text).errors == []
+        yield server
+
+
+def published(server: Served, text: str, key: str = "", project: str | None = None) -> Told:
+    return told(server, PUBLISH, key=key, t=text, p=project)
+
+
+def fields(server: Served, key: str = "") -> dict[str, set[str]]:
+    query = "{ __schema { " + " ".join(f"{root}Type {{ fields {{ name }} }}" for root in ("query", "mutation")) + " } }"
+    shown = told(server, query, key=key).data["__schema"]
+    return {root: {each["name"] for each in kind["fields"]} for root, kind in shown.items() if kind}
+
+
+def test_a_published_flow_is_a_field_with_its_own_types(desk: Served) -> None:
+    assert told(desk, ASK, q="one two").data["support_desk"] == {
+        "answer": "one two",
+        "made_of": {"words": "one two", "count": 3, "name": "Bo"},
+        "labels": ["a", "b"],
+    }
+    assert told(desk, '{ support_desk(question: "hi") { made_of { count name } } }').data["support_desk"] == {
+        "made_of": {"count": 2, "name": "Ann"}
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ support_desk { answer } }",
+        "{ support_desk(question: 5) { answer } }",
+        '{ support_desk(question: "a", how_many: "b") { answer } }',
+        '{ support_desk(question: "a", who: {age: 1}) { answer } }',
+        '{ support_desk(question: "a") { nothing } }',
+        '{ support_desk(question: "a") { made_of { nothing } } }',
+    ],
+)
+def test_what_does_not_fit_its_types_is_refused_before_it_runs(desk: Served, query: str) -> None:
+    before = runs(desk)
+    assert (told(desk, query).status, told(desk, query).code) == (400, "bad_request")
+    assert runs(desk) == before
+
+
+def runs(server: Served) -> int:
+    return len(told(server, "{ runs(last: 1000) { id } }").data["runs"])
+
+
+def test_its_words_stream_and_the_last_event_has_the_result(desk: Served) -> None:
+    pieces = [each["support_desk"] for each in streamed(desk, STREAM, q="one two three")]
+    assert [each["text"] for each in pieces] == ["one", " two", " three", ""]
+    assert pieces[-1]["result"] == {"answer": "one two three", "made_of": {"count": 2, "name": "Ann"}}
+
+
+def test_who_leaves_a_flow_cancels_its_run(desk: Served) -> None:
+    with opened(desk, STREAM, q="[[pace 0.01]] [[repeat 5000]] a") as response:
+        next(events(response))
+    last = "{ runs(last: 1) { state } }"
+    until(lambda: told(desk, last).data["runs"] == [{"state": "cancelled"}], 5)
+
+
+def test_what_fails_in_a_flow_is_told_with_its_node(desk: Served) -> None:
+    answer = told(desk, ASK, q="[[fail]]")
+    assert answer.code == "upstream_unreachable" and answer.message.startswith("answer: ")
+    failed = told(desk, "{ runs(last: 1) { state error failure { code message } steps { key state } } }").data["runs"][
+        0
+    ]
+    assert (failed["state"], failed["failure"]["code"]) == ("failed", "upstream_unreachable")
+
+
+def test_a_flow_that_acts_is_a_mutation_and_waits_for_its_decision(desk: Served) -> None:
+    assert "refund" in fields(desk)["mutationType"] and "refund" not in fields(desk)["queryType"]
+    begun = told(desk, 'mutation { startRun(flow: "refund", inputs: {sum: 5}) { id state } }').data["startRun"]
+    until(lambda: told(desk, "{ waiting { run { id } } }").data["waiting"], 5)
+    ((waits,), key) = told(desk, "{ waiting { key asked run { id } } }").data["waiting"], "asked"
+    assert (waits["run"]["id"], waits["key"]) == (begun["id"], key) and "Pay 5?" in json.dumps(waits["asked"])
+    decide = 'mutation($i: String!) { decide(id: $i, key: "asked", approved: true, note: "fine") { state } }'
+    assert told(desk, decide, i=begun["id"]).errors == []
+    query = "query($i: String!) { run(id: $i) { state outputs steps { key state by } } }"
+    until(lambda: told(desk, query, i=begun["id"]).data["run"]["state"] == "done", 5)
+    run = told(desk, query, i=begun["id"]).data["run"]
+    assert run["outputs"] == {"paid": True} and run["steps"][0]["by"] == "admin"
+    assert told(desk, decide, i=begun["id"]).code == "conflict"
+
+
+def test_a_run_is_begun_once_under_its_id_and_can_be_cancelled_and_resumed(desk: Served) -> None:
+    start = 'mutation { startRun(flow: "refund", inputs: {sum: 1}, id: "0123456789abcdef") { id } }'
+    assert told(desk, start).data == told(desk, start).data
+    assert (
+        told(desk, 'mutation { cancelRun(id: "0123456789abcdef") { state } }').data["cancelRun"]["state"] == "cancelled"
+    )
+    assert told(desk, 'mutation { cancelRun(id: "0123456789abcdef") { state } }').code == "conflict"
+    assert told(desk, 'mutation { resumeRun(id: "0123456789abcdef") { attempt } }').data["resumeRun"]["attempt"] == 2
+    told(desk, 'mutation { cancelRun(id: "0123456789abcdef") { state } }')
+    assert told(desk, 'mutation { startRun(flow: "nothing") { id } }').code == "not_found"
+    assert told(desk, 'mutation { startRun(flow: "refund", inputs: [1]) { id } }').code == "bad_request"
+
+
+def test_what_is_published_is_there_at_once_and_gone_when_it_is_withdrawn(desk: Served) -> None:
+    text = 'name: brief\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
+    first = published(desk, text).data["publishFlow"]
+    assert first["new"] and not first["flow"]["effects"]
+    assert told(desk, "{ brief { said } }").data == {"brief": {"said": "one"}}
+    second = published(desk, text.replace("one", "two") + "\n# a comment\n").data["publishFlow"]
+    assert second["flow"]["version"] != first["flow"]["version"]
+    assert told(desk, "{ brief { said } }").data == {"brief": {"said": "two"}}
+    assert published(desk, text).data["publishFlow"] == {**first, "new": False}
+    listed = told(desk, '{ flowVersions(name: "brief") { version live } }').data["flowVersions"]
+    assert [each["live"] for each in listed] == [False, True]
+    assert told(desk, 'mutation { withdrawFlow(name: "brief") { name } }').errors == []
+    assert told(desk, "{ brief { said } }").status == 400
+
+
+def test_a_flow_with_mistakes_is_not_published_and_told_where_they_are(desk: Served) -> None:
+    text = 'name: wrong\nnodes: {a: {kind: ask, model: echo/small, prompt: "{{ inputs.nothing }}"}}\noutputs: {}'
+    refused = published(desk, text)
+    assert (refused.status, refused.code) == (400, "bad_request") and refused.hint
+    found = told(
+        desk, "query($t: String!) { checkFlow(text: $t) { runs findings { node line message hint kind } } }", t=text
+    )
+    assert not found.data["checkFlow"]["runs"]
+    assert {each["node"] for each in found.data["checkFlow"]["findings"]} == {"a"}
+
+
+def test_two_flows_with_one_field_are_not_published_side_by_side(desk: Served) -> None:
+    assert published(desk, SUPPORT.replace("support-desk", "support_desk")).code == "conflict"
+
+
+def test_a_flow_named_as_a_field_of_ours_has_one_of_its_own(desk: Served) -> None:
+    text = 'name: models\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
+    assert published(desk, text).errors == []
+    assert told(desk, "{ flow_models { said } models { name } }").data["flow_models"] == {"said": "one"}
+
+
+def test_flows_are_told_with_what_they_take_and_give(desk: Served) -> None:
+    query = '{ flow(name: "support-desk") { description effects inputs { name type required } outputs { name } text } }'
+    flow = told(desk, query).data["flow"]
+    assert flow["text"] == SUPPORT and flow["description"] == "Answers a question."
+    assert flow["inputs"][0] == {"name": "question", "type": "text", "required": True}
+    assert [each["name"] for each in flow["outputs"]] == ["answer", "made-of", "labels"]
+
+
+def test_a_project_has_its_own_flows_and_sees_no_others(desk: Served) -> None:
+    beside = somebody(desk, "beside@example.com", "editor", "shop")
+    assert "support_desk" not in beside.told("{ __schema { queryType { fields { name } } } }").data.__str__()
+    text = 'name: shopping\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
+    assert beside.told(PUBLISH, t=text).errors == []
+    assert beside.told("{ shopping { said } flows { name } }").data == {
+        "shopping": {"said": "one"},
+        "flows": [{"name": "shopping"}],
+    }
+    assert "shopping" not in fields(desk)["queryType"]
+    assert beside.told(PUBLISH, t=text, p="default").code in ("forbidden", "not_found")
+    told(desk, ASK, q="mine")
+    mine = told(desk, '{ runs(flow: "support-desk", last: 1) { id } }').data["runs"][0]["id"]
+    assert beside.told("query($i: String!) { run(id: $i) { state } }", i=mine).code == "not_found"
+
+
+def test_a_key_sees_the_flows_that_it_may_use(desk: Served) -> None:
+    made = told(desk, 'mutation { createKey(name: "f", may: [ask], flows: ["refund"]) { text } }').data["createKey"][
+        "text"
+    ]
+    assert "support_desk" not in fields(desk, made)["queryType"]
+    assert "refund" in fields(desk, made)["mutationType"]
+    reads = fresh_key(desk, "read")
+    assert "support_desk" not in fields(desk, reads)["queryType"]
+    assert published(desk, SUPPORT, key=fresh_key(desk, "ask")).code == "forbidden"
+
+
+def test_what_was_said_in_anothers_run_is_for_few(desk: Served) -> None:
+    told(desk, ASK, q="a secret of mine")
+    id = told(desk, "{ runs(last: 1) { id } }").data["runs"][0]["id"]
+    query = "query($i: String!) { run(id: $i) { state outputs } }"
+    assert told(desk, query, i=id).data["run"]["outputs"]["answer"] == "a secret of mine"
+    assert told(desk, query, key=fresh_key(desk, "ask"), i=id).code == "forbidden"
+
+
+def test_a_flow_that_takes_too_long_is_cancelled_with_what_to_do_instead(tmp_path: Path) -> None:
+    with serving(tmp_path, ECHO + "[graphql]\nwait_s = 0.3\n") as server:
+        assert published(server, SUPPORT).errors == []
+        told(server, 'mutation { startRun(flow: "support-desk", inputs: {question: "a"}) { id } }')
+        until(lambda: told(server, "{ runs { state } }").data["runs"] == [{"state": "done"}], 10)
+        answer = told(server, ASK, q="[[hang]]")
+        assert answer.code == "upstream_timeout" and "startRun" in answer.hint
+        until(lambda: told(server, "{ runs(last: 1) { state } }").data["runs"] == [{"state": "cancelled"}], 5)
+
+
+def test_the_schema_of_300_flows_is_built_in_well_under_100_ms() -> None:
+    kinds, text = Kinds(), SUPPORT
+    flows: list[Flow] = []
+    for number in range(300):
+        found = check(text.replace("support-desk", f"support-{number}"), kinds).flow
+        assert found is not None
+        flows.append(found)
+    views = Views()
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        schema = views.built(Seen(frozenset({("Query", "me")})), flows)
+        took.append(time.process_time() - began)
+    assert_valid_schema(schema)
+    query: Any = schema.query_type
+    assert isinstance(query, GraphQLObjectType) and len(query.fields) == 301
+    assert min(took) < 0.1
