@@ -70,6 +70,8 @@ FRESH = 20_000
 """Vectors without an index from which on one is worth its building: so many are searched one by one in 2 ms."""
 SHARE = 0.25
 """Of a base, likewise: else one that grows to a million would be indexed fifty times."""
+LOOKED_AT = 256
+"""Candidates that a search in the index keeps at hand: more of them find more of the truly nearest, and take longer."""
 FLUSH_EVERY = 5_000  # points; what is not flushed yet lies in the engine's log and is read again after a crash
 REMEMBERED = 100_000
 """Points written while a copy is put in order, at most; past that the copy is given up."""
@@ -296,27 +298,38 @@ def never() -> Condition:
 
 
 def found(shard: qdrant.EdgeShard, query: Query) -> list[Hit]:
-    which = seen(query)
-    many = query.limit if query.alpha in (0, 1) else wider(query.limit)
+    which, hybrid = seen(query), 0 < query.alpha < 1
+    many = wider(query.limit) if hybrid else query.limit
     near, worded = list[Hit](), list[Hit]()
     if query.alpha > 0:
-        near = _half(shard, qdrant.Query.Nearest(list(query.vector), using=NEAR), which, many)
+        near = _half(shard, qdrant.Query.Nearest(list(query.vector), using=NEAR), which, many, not hybrid)
     if query.alpha < 1 and query.terms:
         asked = sorted(query.terms.items())
         sparse = qdrant.SparseVector([term for term, _ in asked], [float(count) for _, count in asked])
-        worded = _half(shard, qdrant.Query.Nearest(sparse, using=TERMS), which, many)
-    if query.alpha in (0, 1):
+        worded = _half(shard, qdrant.Query.Nearest(sparse, using=TERMS), which, many, not hybrid)
+    if not hybrid:
         return near or worded
-    return fused(near, worded, query.alpha, query.limit)
+    return _filled(shard, fused(near, worded, query.alpha, query.limit), which)
 
 
-def _half(shard: qdrant.EdgeShard, query: qdrant.Query, which: qdrant.Filter, limit: int) -> list[Hit]:
-    request = qdrant.QueryRequest(limit=limit, query=query, filter=which, with_payload=[DOCUMENT, SEALED])
-    hits = list[Hit]()
-    for each in shard.query(request):
-        payload = each.payload or {}
-        hits.append(Hit(str(each.id), payload[DOCUMENT], each.score, base64.b64decode(payload[SEALED])))
-    return hits
+def _half(shard: qdrant.EdgeShard, query: qdrant.Query, which: qdrant.Filter, limit: int, whole: bool) -> list[Hit]:
+    """`whole`: with what was kept of each, which is read from the disk."""
+    shown: qdrant.WithPayloadType = [DOCUMENT, SEALED] if whole else False
+    params = qdrant.SearchParams(hnsw_ef=max(LOOKED_AT, limit))
+    request = qdrant.QueryRequest(limit=limit, query=query, filter=which, with_payload=shown, params=params)
+    return [_hit(str(each.id), each.score, each.payload or {}) for each in shard.query(request)]
+
+
+def _filled(shard: qdrant.EdgeShard, hits: list[Hit], which: qdrant.Filter) -> list[Hit]:
+    """With what was kept of each. Filtered again: somebody may have replaced one since it was found."""
+    ids = qdrant.Filter(must=[which, qdrant.HasIdCondition({hit.id for hit in hits})])
+    request = qdrant.ScrollRequest(limit=len(hits) or 1, filter=ids, with_payload=[DOCUMENT, SEALED], with_vector=False)
+    kept = {str(each.id): each.payload or {} for each in shard.scroll(request)[0]}
+    return [_hit(hit.id, hit.score, kept[hit.id]) for hit in hits if hit.id in kept]
+
+
+def _hit(id: str, score: float, kept: qdrant.Payload) -> Hit:
+    return Hit(id, kept.get(DOCUMENT, ""), score, base64.b64decode(kept.get(SEALED, "")))
 
 
 class Worker:
