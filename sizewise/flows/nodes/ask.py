@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from sizewise.answer import Chosen, Event
 from sizewise.flows import types
 from sizewise.flows.node import Given, Job, Objection
 from sizewise.flows.question import Asks, turns
@@ -35,6 +36,15 @@ class Ask(Asks, frozen=True, kw_only=True):
             yield Objection("", "it asks nothing", "Give a `prompt` or `messages`.")
 
     async def run(self, job: Job) -> Json:
-        reply = await job.answer(self.chat(turns(self.prompt, self.messages), stream=job.speaks), self.wishes())
+        answered = ""
+
+        async def heard(event: Event) -> None:
+            nonlocal answered
+            if isinstance(event, Chosen):
+                answered = event.model
+            await job.send(event)
+
+        what = self.chat(turns(self.prompt, self.messages), stream=job.speaks)
+        reply = await job.means.answer(job.asking(what, self.wishes()), heard)
         finish = reply.choices[0].finish if reply.choices else None
-        return {"text": reply.text, "model": reply.model, "finish": finish or "stop"}
+        return {"text": reply.text, "model": answered or reply.model, "finish": finish or "stop"}
