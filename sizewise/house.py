@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from random import random
 
 from sizewise.accounts.admitted import Admitted
@@ -26,8 +27,11 @@ from sizewise.evals.learnt import learned, minds, policy
 from sizewise.evals.pairwise import compare
 from sizewise.evals.shadow import Shadow, Shadows, arbiter
 from sizewise.evals.watch import Watched, watched
+from sizewise.flows.asked import Flows, Forked
 from sizewise.flows.carried import Carrier
-from sizewise.flows.node import Means as Offered
+from sizewise.flows.lent import lent, own
+from sizewise.flows.offered import offered
+from sizewise.flows.quoted import Quotes
 from sizewise.guards.post import Post
 from sizewise.keeper import Keeper
 from sizewise.kinds import Once
@@ -49,6 +53,10 @@ from sizewise.routing.ways import Ways
 from sizewise.routing.weighed import Mind
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
+from sizewise.tools.mcp import Servers
+from sizewise.tools.pins import Unkept
+from sizewise.tools.sandbox import Sandbox
+from sizewise.tools.tool import Shelf
 from sizewise.webhooks import Hooks
 
 RULES = ("rules", "calls", "code", "language")
@@ -68,6 +76,8 @@ class Means:
     sessions: Sessions = field(default_factory=Sessions)
     calls: Calls = field(default_factory=dict)
     shelves: Shelves = field(default_factory=Shelves)
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    servers: Servers = field(default_factory=lambda: Servers(Unkept()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,7 @@ class House:
     minds: Mapping[str, Mind]  # by policy
     watched: Mapping[str, Watched]  # the same
     library: Library
+    lent: Shelf  # tools for other programs
     hosts: frozenset[str]  # Host names this server answers to; empty: all
 
     def caller(self, key: str, host: str) -> Caller:
@@ -120,7 +131,7 @@ class House:
         limps = [f"{name} {why}" for name, why in objections if why]
         if self.means.keeper.trouble:
             limps.append(self.means.keeper.trouble)
-        limps += [*self.means.keeper.watch.limps(self.watched), *self.means.hooks.limps()]
+        limps += [*self.means.keeper.watch.limps(self.watched), *self.means.hooks.limps(), *self.means.servers.limps()]
         return any(not why for _, why in objections), limps
 
 
@@ -180,11 +191,19 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
 
     shelved = library(settings, means.keeper.ledger, means.shelves, answer, cards, reach(settings), terms(settings).of)
 
-    means.keeper.runs.aim(Carrier(means.keeper.library, Offered(answer)))
+    keeper, told = means.keeper, terms(settings).of
+    means.servers.aim(settings.mcp, client)
+    lends = lent(settings, keeper.runs.shelf, keeper.library, keeper.runs, shelved)
+    tools = own(settings, lends, means.servers, means.sandbox)
+    quotes = Quotes(partial(explain, names=names, health=connections.health, terms=terms(settings)), cards)
+    nodes = offered(settings, answer, client, told, shelved, means.sandbox, tools, keeper.memories, quotes)
+    means.keeper.runs.aim(Carrier(means.keeper.library, nodes))
+    flow = Admitted(Flows(means.keeper.library, nodes), means.keeper.accounts.keys)
+    answer = Forked(answer, Idempotent(flow, means.keeper, means.calls))
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(
-        settings, means, cards, names, client, connections, post, answer, foresight, known, watch, shelved, hosts
+        settings, means, cards, names, client, connections, post, answer, foresight, known, watch, shelved, lends, hosts
     )
 
 

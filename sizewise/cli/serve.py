@@ -24,6 +24,7 @@ from sizewise.catalog.read import cards
 from sizewise.config import Settings, load, secret
 from sizewise.errors import ConfigError, Outside, SizewiseError
 from sizewise.evals.shadow import Shadows
+from sizewise.flows.folder import Folder, place
 from sizewise.gateway.app import app
 from sizewise.gateway.fastlane import lane
 from sizewise.gateway.tls import Certificates
@@ -32,6 +33,8 @@ from sizewise.house import House, Means, build
 from sizewise.keeper import Keeper
 from sizewise.providers.local import Locals
 from sizewise.telemetry.metrics import Metrics
+from sizewise.tools.mcp import Servers
+from sizewise.tools.sandbox import Sandbox
 from sizewise.webhooks import Hooks
 
 COLLECT = (20_000, 20, 20)  # requests free by counting; the default looks for cycles 30 times as often, 5 % of the CPU
@@ -123,7 +126,8 @@ async def _up(settings: Settings, as_json: bool) -> None:
         hooks = Hooks()
         metrics.budgets, keeper.budgets.tell = keeper.budgets.ratios, hooks.tell
         keeper.accounts.tell = keeper.runs.tell = hooks.tell
-        means = Means(keeper, metrics, locals, Shadows(keeper.watch, metrics, tell=hooks.tell), hooks=hooks)
+        shadows, sandbox = Shadows(keeper.watch, metrics, tell=hooks.tell), Sandbox(settings.sandbox)
+        means = Means(keeper, metrics, locals, shadows, hooks=hooks, sandbox=sandbox, servers=Servers(keeper.pins))
         found = await probe.found(skip=port) if settings.server.discover else ()
         certificates = Certificates(tls, settings.home) if tls.cert else None
         live = Live(settings, means, found, certificates)
@@ -169,7 +173,10 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     warming = loop.create_task(_warm(live))
     budgets = live.house.means.keeper.budgets
     keeper = live.house.means.keeper
-    runs, tended = keeper.runs, (budgets, keeper.accounts, keeper.runs, keeper.timetable)
+    folder = Folder(place(settings.config, settings.home), keeper.runs.shelf, keeper.accounts.keys.caller(keeper.admin))
+    runs, tended = keeper.runs, (budgets, keeper.accounts, keeper.runs, keeper.timetable, folder)
+    with contextlib.suppress(SizewiseError):  # it is looked at again
+        await folder.look()
     tending = [loop.create_task(each.tend()) for each in tended]
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
     gc.collect()
@@ -193,6 +200,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         await budgets.close()
         await live.house.means.hooks.stop()
         await live.house.means.shelves.close()
+        await live.house.means.sandbox.close()
+        await live.house.means.servers.close()
         await live.house.client.close()
 
 

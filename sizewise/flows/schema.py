@@ -8,11 +8,11 @@ from typing import get_args
 import msgspec
 
 from sizewise.flows.kinds import Kinds, Known
-from sizewise.flows.spec import NAME, TIMES, TriggerKind
+from sizewise.flows.spec import TIMES, TriggerKind
 from sizewise.flows.types import NAMES, Json
 
 REF = "#/$defs/{name}"
-_NAMED = NAME.pattern.replace(r"\Z", "$").replace("[a-z]", "^[A-Za-z]", 1).replace("[a-z0-9_-]", "[A-Za-z0-9_-]")
+_NAMED = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 
 
 def schema(kinds: Kinds) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sizewise.caller import within
+from sizewise.caller import Caller, within
 from sizewise.cards import Card
 from sizewise.errors import UnknownModel
 from sizewise.gateway.exchange import JSON, Knock, Out
@@ -13,17 +13,20 @@ from sizewise.house import House
 
 async def models(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """GET /v1/models: what this key may name."""
-    scope = seen.enter(house, "models", "").scope
+    caller = seen.enter(house, "models", "")
+    scope = caller.scope
     cards = [card for card in house.cards if scope is None or within(card.name, scope.models)]
-    listed = [_named(name, "sizewise") for name in house.roles()] + [_model(card) for card in cards]
+    listed = [_named(name, "sizewise") for name in (*house.roles(), *_flows(house, caller))]
+    listed += [_model(card) for card in cards]
     await out.whole(200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
 
 
 async def model(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """GET /v1/models/{id}: the id comes in as the body, taken from the path. Raises UnknownModel."""
-    scope = seen.enter(house, "models", "").scope
+    caller = seen.enter(house, "models", "")
+    scope = caller.scope
     name = body.decode("utf-8", "replace")
-    if name in house.roles():
+    if name in house.roles() or name in _flows(house, caller):
         shown = _named(name, "sizewise")
     else:
         card = house.card(name)
@@ -31,6 +34,13 @@ async def model(house: House, seen: Knock, body: bytes, out: Out) -> None:
             raise UnknownModel(f"there is no model named {name[:200]!r} for this key", param="model")
         shown = _model(card)
     await out.whole(200, [JSON], msgspec.json.encode(shown))
+
+
+def _flows(house: House, caller: Caller) -> list[str]:
+    """The flows of the caller's project that the key may use."""
+    scope = caller.scope.flows if caller.scope is not None else ()
+    names = [each.name for each in house.means.keeper.runs.shelf.every(caller.tenant, caller.project)]
+    return [f"flow:{name}" for name in names if not scope or name in scope]
 
 
 def _named(name: str, owner: str) -> dict[str, object]:

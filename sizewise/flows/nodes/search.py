@@ -13,17 +13,14 @@ from sizewise.knowledge.found import Found, tightest
 from sizewise.knowledge.library import Mode, equals
 from sizewise.knowledge.store import Tag
 
-PASSAGE = types.record(
-    id=types.TEXT,
-    document=types.TEXT,
-    source=types.TEXT,
-    title=types.TEXT,
-    text=types.TEXT,
-    cited=types.TEXT,
-    score=types.NUMBER,
-    page=types.INTEGER,
-    headings=types.list_of(types.TEXT),
-    data_class=types.TEXT,
+PASSAGE = Type(
+    "object",
+    fields={
+        **dict.fromkeys(("id", "document", "source", "title", "text", "cited", "data_class"), types.TEXT),
+        "score": types.NUMBER,
+        "page": types.INTEGER,
+        "headings": Type("list", types.TEXT),
+    },
 )
 
 

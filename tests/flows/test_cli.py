@@ -1,0 +1,102 @@
+"""`sizewise flow` at the terminal: begin a flow, check it, run it, publish it; exit codes as promised."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema_rs
+
+from sizewise.flows.source import read
+from tests.cli.terminal import sizewise
+from tests.served import ECHO, serving, until
+
+TYPED = """
+name: typed
+inputs: {question: text, times: {type: integer, default: 1}, list: {type: {list: text}, default: []}}
+nodes:
+  a: {kind: ask, prompt: "{{ inputs.question }} {{ inputs.times }} {{ inputs.list | join('+') }}"}
+outputs: {answer: "{{ a.text }}", times: "{{ inputs.times }}"}
+"""
+
+
+def test_a_flow_is_begun_and_checked_without_a_server(tmp_path: Path) -> None:
+    begun = sizewise("flow", "new", "support", home=tmp_path)
+    path = tmp_path / "flows" / "support.yaml"
+    assert (begun.code, begun.out.splitlines()[0]) == (0, str(path))
+    assert sizewise("flow", "check", home=tmp_path).out == "a flow checked: nothing wrong\n"
+    again = sizewise("flow", "new", "support", home=tmp_path)
+    assert (again.code, "already" in again.err) == (2, True)
+    assert sizewise("flow", "new", "a b", home=tmp_path).code == 2
+
+    path.write_text(path.read_text().replace("inputs.question", "inputs.qestion").replace("model: auto", "modl: auto"))
+    wrong = sizewise("flow", "check", "support", home=tmp_path)
+    assert wrong.code == 1
+    assert wrong.out.splitlines() == [
+        f"{path}:11:5: answer: 'ask' has no parameter 'modl'",
+        "    Did you mean 'model'?",
+        f"{path}:13:17: answer: `inputs` has no 'qestion'",
+        "    Did you mean 'question'?",
+    ]
+    told = sizewise("flow", "check", str(path), "--json", home=tmp_path)
+    assert (told.code, told.json["mistakes"]) == (1, 2)
+    assert [each["line"] for each in told.json["flows"][0]["findings"]] == [11, 13]
+    nobody = sizewise("flow", "check", "suport", home=tmp_path)
+    assert (nobody.code, nobody.hint) == (2, "hint: Did you mean 'support'?")
+    (tmp_path / "empty").mkdir()
+    assert sizewise("flow", "check", home=tmp_path / "empty").hint == "hint: begin one: sizewise flow new NAME"
+
+
+def test_a_file_and_its_flow_have_one_name_and_hosts_are_looked_up(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    text = 'name: other\nnodes: {a: {kind: http, host: crm}}\noutputs: {answer: "{{ a.text }}"}\n'
+    (tmp_path / "flows" / "one.yaml").write_text(text)
+    found = sizewise("flow", "check", home=tmp_path)
+    assert "its name is 'other' and its file's 'one'" in found.out
+    assert "warning: a: the settings name no host 'crm'" in found.out
+
+
+def test_a_flow_runs_at_the_server_and_what_is_live_is_listed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "flows").mkdir(parents=True)
+    (home / "flows" / "typed.yaml").write_text(TYPED)
+    with serving(home, ECHO) as server:
+        words = ("flow", "run", "typed", "-i", "question=hello", "-i", "times=3", "-i", 'list=["a", "b"]')
+        seen = sizewise(*words, home=home)
+        assert (seen.code, seen.out) == (0, "hello 3 a+b\n")
+        assert "flow:typed@" in seen.err
+        told = sizewise(*words, "--json", home=home).json
+        assert told["outputs"] == {"answer": "hello 3 a+b", "times": 3}
+        piped = sizewise("flow", "run", "typed", "-i", "question=-", home=home, stdin="from a pipe")
+        assert piped.out == "from a pipe 1\n"
+
+        missing = sizewise("flow", "run", "typed", home=home)
+        assert missing.code == 0  # an empty question is one
+        wrong = sizewise("flow", "run", "typed", "-i", "question=x", "-i", "times=many", home=home)
+        assert (wrong.code, "times is a text, and an integer is asked for" in wrong.err) == (2, True)
+        unknown = sizewise("flow", "run", "tiped", home=home)
+        assert unknown.code == 2
+        assert sizewise("flow", "run", "typed", "-i", "question", home=home).code == 2
+
+        rows = sizewise("flow", "--json", home=home).json["flows"]
+        assert [(row["name"], row["state"]) for row in rows] == [("typed", "live")]
+
+        extra = tmp_path / "extra.yaml"
+        extra.write_text(TYPED.replace("name: typed", "name: extra"))
+        published = sizewise("flow", "publish", str(extra), home=home)
+        assert (published.code, published.out.startswith("flow:extra@")) == (0, True)
+        assert sizewise("flow", "show", "extra", home=home).out == extra.read_text()
+        assert sizewise("flow", "run", "extra", "-i", "question=hi", home=home).out == "hi 1\n"
+        extra.write_text(extra.read_text().replace("inputs.times", "inputs.tims"))
+        refused = sizewise("flow", "publish", str(extra), home=home)
+        assert (refused.code, "has no 'tims'" in refused.err) == (2, True)
+        assert sizewise("flow", "withdraw", "extra", home=home).code == 0
+        until(lambda: server.chat("flow:extra", "hi").status == 404)
+
+
+def test_the_schema_of_flows_takes_what_check_takes(tmp_path: Path) -> None:
+    schema = json.loads(sizewise("flow", "schema", home=tmp_path).out)
+    validator = jsonschema_rs.validator_for(schema)
+    assert validator.is_valid(read(TYPED).data)
+    assert not validator.is_valid(read(TYPED.replace("prompt", "promt")).data)
+    assert not validator.is_valid(read(TYPED.replace("kind: ask", "kind: asc")).data)
