@@ -86,8 +86,7 @@ class Memories:
 
     async def recall(self, ask: Ask, whose: str, query: str, limit: int = 5) -> list[dict[str, object]]:
         """Those that share words with `query`, the best first; without a query the newest. Raises VaultLocked."""
-        found = await self.all(ask.caller, whose)
-        return [_shown(each) for each in ranked(found, query)[:limit]]
+        return [_shown(each) for each in (await self.found(ask.caller, whose, query))[:limit]]
 
     async def forget(self, ask: Ask, whose: str, query: str) -> list[dict[str, object]]:
         """What was forgotten: the memory of that id, or all that hold each word of `query`; never all for no word."""
@@ -100,6 +99,10 @@ class Memories:
         ]
         await self.remove(ask.caller, whose, [each.id for each in gone])
         return [_shown(each) for each in gone]
+
+    async def found(self, caller: Caller, whose: str, query: str) -> list[Memory]:
+        """The same, all of them."""
+        return ranked(await self.all(caller, whose), query)
 
     async def all(self, caller: Caller, whose: str) -> list[Memory]:
         """The newest first. Raises VaultLocked, StoreFailed."""

@@ -16,6 +16,7 @@ from sizewise import __version__
 from sizewise.accounts.browser import COOKIE
 from sizewise.errors import SizewiseError
 from sizewise.gateway.exchange import JSON, Knock, Out, Said
+from sizewise.gateway.mcp import McpMessage
 from sizewise.gateway.signin import Accept, Change, Move, SignedIn, SignIn
 from sizewise.house import House
 from sizewise.providers.wires import anthropic_asking, openai_bodies, responses_asking
@@ -62,7 +63,7 @@ class GraphQLRequest(Struct, rename="camel"):
 
 
 BODIES: tuple[type[Struct], ...] = (
-    *(ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest),
+    *(ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest, McpMessage),
     *(SignIn, Accept, Change, Move, SignedIn),
 )
 
@@ -272,6 +273,13 @@ def _paths() -> Json:
                 body="GraphQLRequest", tags=("look", "change"), error="GraphQLAnswer", streams=True,
             )
         },
+        "/mcp": {
+            "post": _operation(
+                "mcp", "flows and knowledge as tools, by the Model Context Protocol", "McpAnswer",
+                body="McpMessage", tags=("look", "change"), error="McpAnswer",
+                also={"202": {"description": "heard; a notification has no answer"}},
+            )
+        },
         "/auth/sign-in": {"post": coming("signIn", "sign in with a password", "SignedIn", body="SignIn")},
         "/auth/invitation": {"post": coming("accept", "come in by an invitation", "SignedIn", body="Accept")},
         "/auth/sign-out": {"post": coming("signOut", "be signed in no more", "SignedOut")},
@@ -319,6 +327,7 @@ def _answers() -> Json:
     return {
         "Error": _object(error=_object(**about)),
         "MessageError": _object(type={"const": "error"}, error=_object(**about), request_id=_MAYBE),
+        "McpAnswer": _object("jsonrpc id", jsonrpc={"const": "2.0"}, id={}, result=_ANY, error=_ANY),
         "Given": {"type": "object", "description": "what its flow takes"},
         "Started": _object(run=_WORD, flow=_WORD, version=_WORD, state=_WORD),
         "ChatReply": _object(

@@ -27,6 +27,7 @@ from sizewise.graphql import (
     keys,
     knowledge,
     lamatic,
+    memories,
     models,
     quality,
     records,
@@ -83,6 +84,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "documents": (knowledge.documents, KNOW),
         "document": (knowledge.document, KNOW),
         "passages": (knowledge.passages, ("ask",)),
+        "memories": (memories.memories, ("read_contents",)),
     },
     "Mutation": {
         "executeWorkflow": (lamatic.execute_workflow, ("ask",)),
@@ -108,6 +110,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "feedback": (quality.feedback, ("ask", "manage_policies")),
         "trustAgain": (quality.trust_again, ("manage_policies",)),
         "eraseRecords": (records.erase_records, ("erase_records",)),
+        "forgetMemories": (memories.forget_memories, ("erase_records",)),
         "rotateVault": (vault.rotate_vault, ("manage_vault",)),
         "setBudget": (budgets.set_budget, ("manage_budgets",)),
         "addDocument": (knowledge.add_document, ("manage_knowledge",)),

@@ -53,6 +53,7 @@ BODIES: Mapping[str, object] = {
     "/v1/responses": {"model": "echo/small", "input": "Hello"},
     "/v1/embeddings": {"model": "echo/vectors", "input": "Hello"},
     "/graphql": {"query": "{ me { key } }"},
+    "/mcp": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
     "/auth/session": {"project": "default"},
 }
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
@@ -103,7 +104,8 @@ class House:
             first = shown["errors"][0]
             return got.status, first["extensions"]["code"], first["message"]
         error = shown.get("error") or {}
-        return got.status, error.get("code") or "", error.get("message") or ""
+        code = error.get("data", error).get("code")  # JSON-RPC has numbers, and ours beside them
+        return got.status, code or "", error.get("message") or ""
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from sizewise.keeper import Keeper
 from sizewise.settings.agents import Agent
 from sizewise.settings.agents import Memory as Row
 from tests.agents.thinking import ME, NOBODYS, Script, agents, worked
+from tests.graphql.asking import fresh_key, told
+from tests.served import serving
 
 ASK = Ask(NOBODYS, ME, "0" * 32, time.perf_counter())
 
@@ -138,3 +140,34 @@ def test_an_agent_remembers_its_user_and_a_session_is_apart(tmp_path: Path) -> N
         other = Script([("recall", {"query": "tea"})], "?")
         worked(agents(other, [], keeper.memories, friend=row), {"name": "friend"}, wishes=Wishes(session="s-1"))
         assert other.bodies()[-1]["content"] == "[]"
+
+
+FLOW = """
+name: friend
+inputs: {text: text}
+nodes:
+  keep: {kind: memory, do: remember, whose: "user:u-1", text: "{{ inputs.text }}"}
+outputs: {count: "{{ keep.count }}"}
+"""
+TOLD = "query($w: String!, $q: String) { memories(whose: $w, query: $q) { id text created } }"
+FORGET = "mutation($w: String!, $ids: [String!]!) { forgetMemories(whose: $w, ids: $ids) }"
+
+
+def test_people_see_what_is_remembered_and_forget_it_and_both_stand_in_the_trail(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "friend.yaml").write_text(FLOW)
+    with serving(tmp_path) as served:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        for text in ("Likes green tea.", "Owns a bicycle."):
+            called = served.ask("/mcp", body | {"params": {"name": "friend", "arguments": {"text": text}}})
+            assert b'"count":1' in called.body, called.body
+        (tea,) = told(served, TOLD, w="user:u-1", q="tea").data["memories"]
+        assert tea["text"] == "Likes green tea."
+        assert told(served, TOLD, w="user:u-2").data["memories"] == []
+        assert told(served, FORGET, w="user:u-1", ids=[tea["id"]]).data["forgetMemories"] == 1
+        assert [each["text"] for each in told(served, TOLD, w="user:u-1").data["memories"]] == ["Owns a bicycle."]
+        asker = fresh_key(served, "ask", "read_records")
+        assert told(served, TOLD, key=asker, w="user:u-1").code == "forbidden"
+        assert told(served, FORGET, key=asker, w="user:u-1", ids=["x"]).code == "forbidden"
+        lines = told(served, "{ audit { action } }").data["audit"]
+        assert {"read_memories", "forget_memories"} <= {each["action"] for each in lines}
