@@ -234,13 +234,13 @@ class Library:
         """A document, by its id. Raises UnknownPath."""
         base = self._managed(caller, name)
         if not await self.ledger.leave(base, document, caller):
-            raise UnknownPath(f"there is no document {document[:100]!r} in {name!r}", f"sizewise knowledge list {name}")
+            raise _no_document(document)
 
     async def release(self, caller: Caller, name: str, document: str) -> int:
         """Passages that were held back as suspect are found from now on, once they are embedded. How many."""
         base = self._managed(caller, name)
         if await self.ledger.document(base, document) is None:
-            raise UnknownPath(f"there is no document {document[:100]!r} in {name!r}", f"sizewise knowledge list {name}")
+            raise _no_document(document)
         return await self.ledger.release(base, document, caller)
 
     async def remove(self, caller: Caller, name: str) -> None:
@@ -280,7 +280,7 @@ class Library:
         found = await self.ledger.document(base, id)
         manages = MANAGE in caller.may
         if found is None or found.state == "leaving" or not (manages or _reads(caller, found)):
-            raise UnknownPath(f"there is no document {id[:100]!r} in {name[:100]!r}", "sizewise knowledge list NAME")
+            raise _no_document(id)
         pieces = await self.ledger.pieces(base, id) if _reads(caller, found) else []
         return found, [each for each in pieces if each.state != "old"]
 
@@ -345,6 +345,10 @@ def library(
         given,
         settings.router.data_class,
     )
+
+
+def _no_document(id: str) -> UnknownPath:
+    return UnknownPath(f"there is no document {id[:100]!r} in this base", "`sizewise knowledge list NAME` lists them")
 
 
 def readers(caller: Caller) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ from sizewise.guards.untrusted import marked
 from sizewise.knowledge.found import Found
 from sizewise.knowledge.terms import words
 
-SHARE = 0.3
-"""Of the score, what the words have to say; the rest is the store's."""
+SHARE = 0.1
+"""Of the score, what the words have to say; the rest is the store's. On 250 headings of our own docs as questions among
+450 passages without them, the first passage was right for 20 % by the store's order, 17 % by this, and 16 % with a half
+in its place: it is for who knows better of their own documents, and not what happens unasked."""
 SHOWN = 800  # characters of a passage that a model is shown
 MOST = 30  # passages that a model is shown
 ANSWER = 200  # tokens

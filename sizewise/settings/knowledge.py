@@ -56,8 +56,8 @@ class Knowledge:
     overlap: int = setting(30, "Tokens of each passage that the next one repeats.", least=0, most=1_000)
     alpha: float = setting(0.5, "How a search weighs: 1 by meaning alone, 0 by words alone.", least=0, most=1)
     rerank: str = setting(
-        "words",
-        "How the best are put in order: `words` (here, at no cost), `none`, or a model or policy that is asked.",
+        "none",
+        "How the best are put in order once more: `none`, `words` (at no cost), or a model or policy that is asked.",
     )
     data_class: DataClass | None = setting(None, "The class of documents that do not say; else that of [router].")
     suspect: Suspect = setting(

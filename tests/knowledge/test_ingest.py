@@ -32,7 +32,7 @@ def test_a_document_is_found_with_its_place_and_taken_once(server: Served) -> No
     first = add(server, "docs/leave.md", LEAVE, "once")
     assert (first["outcome"], first["passages"]) == ("added", 2)
     assert embed(server, "once") == 2
-    (found, *_) = search(server, "how many days of holiday?", "once")
+    (found, *_) = search(server, "how many days of holiday?", "once", mode="words")
     assert found["text"] == "Everybody has thirty days of holidays a year."
     assert (found["source"], found["headings"], found["title"]) == ("docs/leave.md", ["Leave"], "Leave")
     assert found["cited"] == "docs/leave.md, Leave"
@@ -54,9 +54,11 @@ def test_what_did_not_change_is_not_embedded_again_and_what_is_gone_is_not_found
     embed(server, "parts")
     changed = LEAVE.replace("four years", "five winters")
     assert add(server, "a.md", changed, "parts")["outcome"] == "changed"
-    assert search(server, "laptop replaced", "parts")[0]["text"].endswith("four years."), "until the new one is there"
+    assert search(server, "laptop replaced", "parts", mode="words")[0]["text"].endswith("four years."), (
+        "until the new one is there"
+    )
     assert embed(server, "parts") == 1
-    texts = [each["text"] for each in search(server, "laptop replaced", "parts")]
+    texts = [each["text"] for each in search(server, "laptop replaced", "parts", mode="words")]
     assert texts[0].endswith("five winters.")
     assert not any(text.endswith("four years.") for text in texts)
 
