@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs import client_sees, command_line, endpoints, flows, licences, models, roles, sbom, settings
+from docs import client_sees, command_line, endpoints, flows, lamatic, licences, models, roles, sbom, settings
 from sizewise import errors
 from sizewise.errors import SizewiseError
 
@@ -28,6 +28,7 @@ def pages() -> dict[Path, str]:
         **command_line.pages(),
         **endpoints.pages(),
         **flows.pages(),
+        **lamatic.pages(),
         **models.pages(),
         **client_sees.pages(),
         **licences.pages(),

@@ -24,6 +24,8 @@ VERBS: Mapping[str, Verb] = {
     "publish": Verb("sizewise.cli.flow_publish:publish", "Put a flow in force at the server."),
     "withdraw": Verb("sizewise.cli.flow_publish:withdraw", "Take a flow out of force."),
     "show": Verb("sizewise.cli.flow_publish:show", "The file of a published flow, as it is live."),
+    "import": Verb("sizewise.cli.flow_import:import_", "Bring flows of Lamatic's, node by node."),
+    "export": Verb("sizewise.cli.flow_import:export", "A flow as Lamatic's YAML or as a kit."),
     "schema": Verb("sizewise.cli.flow_check:schema_", "The JSON Schema of flows, for editors."),
 }
 LIST = "{ flows { name version published project } }"

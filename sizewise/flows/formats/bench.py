@@ -25,6 +25,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BAD = re.compile(r"[^A-Za-z0-9_-]+")
 _PATH = re.compile(r"\s*[A-Za-z_$]")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
+_GIVEN = re.compile(
+    r"[ \t]*const[ \t]+(?P<name>[A-Za-z][A-Za-z0-9_]{0,60})[ \t]*=[ \t]*\{\{(?P<inner>[^{}\n]{1,500})\}\};?[ \t]*\n"
+)
 TEXTS = frozenset({"text"})
 
 
@@ -297,8 +300,8 @@ class Bench:
     def code(self, said: object, what: str) -> tuple[str, dict[str, str]]:
         """Code of theirs as ours, and its inputs. Raises Unsayable."""
         text = _whole(said, what)
+        inputs, text = self._first_lines(text)
         words = {word for each in pieces(text) if isinstance(each, str) for word in _WORD.findall(each)}
-        inputs: dict[str, str] = {}
         named: dict[tuple[str, bool], str] = {}
 
         def fill(hole: bodies.Hole) -> str:
@@ -319,6 +322,19 @@ class Bench:
             return f"${{{name}}}" if hole.quote == "`" else f"{hole.quote} + {name} + {hole.quote}"
 
         return bodies.filled(text, fill), inputs
+
+    def _first_lines(self, code: str) -> tuple[dict[str, str], str]:
+        """Lines at its head that do nothing but name a value (`const x = {{path}};`) as inputs, and the other code."""
+        inputs: dict[str, str] = {}
+        at = 0
+        while (match := _GIVEN.match(code, at)) is not None and match["name"] not in inputs:
+            try:
+                self.in_code = True
+                inputs[match["name"]] = "{{ " + self.expression(match["inner"])[0] + " }}"
+            finally:
+                self.in_code = False
+            at = match.end()
+        return inputs, code[at:]
 
     # ---- data within texts ------------------------------------------------------------------------------------------
 

@@ -144,11 +144,17 @@ def _case(box: Box, edge: str, target: str, label: str) -> str:
     listed = _cases(box)
     if not listed:
         return ""
+    named = any(_label(each) == label for each in listed)
     for each in listed:
         value = each.get("value")
-        if isinstance(value, str) and value and value in (edge, target, f"{box.id}-{target}"):
+        if (
+            isinstance(value, str)
+            and value
+            and value in (edge, target, f"{box.id}-{target}")
+            and not (named and not edge)
+        ):
             return _label(each)
-    if any(_label(each) == label for each in listed):
+    if named:
         return label
     for each in listed:
         value = each.get("value")
@@ -185,7 +191,7 @@ def _low_code(said: Json, name: str, project: _Project) -> Drawing:
         *([said["responseNode"]] if isinstance(said.get("responseNode"), Mapping) else []),
     ]
     boxes: dict[str, Box] = {}
-    ways: dict[tuple[str, str], str] = {}
+    ways: dict[tuple[str, str], list[str]] = {}
     needs: list[tuple[str, str]] = []
     for number, each in enumerate(listed):
         id, type = each.get("nodeId"), each.get("nodeType")
@@ -208,8 +214,8 @@ def _low_code(said: Json, name: str, project: _Project) -> Drawing:
         )
         for case in (one for kind in ("branches", "classifier", "connections") for one in each.get(kind) or ()):
             if isinstance(case, Mapping) and isinstance(case.get("value"), str):
-                back = case.get("type") in _BACK
-                ways[id, case["value"]] = "\0" if back else str(case.get("label") or case.get("condition") or "")
+                label = "\0" if case.get("type") in _BACK else str(case.get("label") or case.get("condition") or "")
+                ways.setdefault((id, case["value"]), []).append(label)
         for need in each.get("needs") or ():
             if isinstance(need, str):
                 needs.append((need, id))
@@ -218,10 +224,10 @@ def _low_code(said: Json, name: str, project: _Project) -> Drawing:
     lines = []
     for source_, target in dict.fromkeys(needs):
         if source_ in boxes and target in boxes:
-            label = ways.get((source_, target), "")
-            back = label == "\0" or str(boxes[source_].values.get("connectedTo")) == target
-            case = "" if back else _case(boxes[source_], "", target, label)
-            lines.append(Line(source_, target, case, back))
+            for label in ways.get((source_, target), [""]):
+                back = label == "\0" or str(boxes[source_].values.get("connectedTo")) == target
+                case = "" if back else _case(boxes[source_], "", target, label)
+                lines.append(Line(source_, target, case, back))
     if len(lines) > LINES:
         raise Refused(f"it has more than {LINES} lines", "Split it.")
     shown = said.get("name")

@@ -241,9 +241,8 @@ class _Import:
             box = self._drawing.boxes[id]
             bench.level, bench.around, bench.id = plan, around, id
             done = self._made(box, plan, around, outer)
-            for node in done.nodes.values():
-                if box.name and node is list(done.nodes.values())[-1]:
-                    node.setdefault("description", box.name[:300])
+            if box.name:
+                done.nodes[bench.name(id)].setdefault("description", box.name[:300])
             for label, way in done.cases.items():
                 self._cases[id, label] = way
             first[id] = next(iter(done.nodes))

@@ -1,0 +1,82 @@
+"""Writes reference/lamatic.md: what becomes of every type of Lamatic's nodes, by importing a flow of each; knows none.
+
+The flows are those of the tests, whose writer shares no code with the importer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sizewise.flows.formats import files, imported, starting
+from sizewise.flows.formats.drawn import Drawing, Told
+from sizewise.flows.formats.imported import Imported
+from tests.flows.formats import lamatic
+
+PAGE = Path(__file__).parent / "reference" / "lamatic.md"
+MARKS = {"imported": "imported", "note": "with a note", "named": "named"}
+GRADES = tuple(MARKS)
+BESIDE = {
+    **starting.STARTS,
+    **dict.fromkeys(sorted(starting.RESPONSES), "outputs"),
+    "forLoopNode": "`each`, one at a time",
+    "batchNode": "`each`, several at a time",
+    "agentNode": "`loop` of `json`, `branch` and its paths",
+    "addNode": "edges",
+    "branchNode": "edges",
+    "endNode": "edges",
+    "stickyNoteNode": "a comment",
+}
+INTRODUCTION = """\
+# Lamatic's nodes
+
+*Made by `python -m docs.build`: a flow with every type of node was written in every format, and imported.*
+
+What `sizewise flow import` makes of each ([how](../how-to/from-lamatic.md)). *with a note*: it runs, and something of
+it is otherwise than there. *named*: it is no node here; what to do is said, and it stays in the file under its own
+kind, where `flow check` points at it.
+
+"""
+
+
+def pages() -> dict[Path, str]:
+    return {PAGE: INTRODUCTION + "\n".join(_page()) + "\n"}
+
+
+def _page() -> Iterator[str]:
+    yield f"| type of node | becomes | {' | '.join(lamatic.FORMATS)} |\n|---|---|{'---|' * len(lamatic.FORMATS)}"
+    told: dict[str, list[Told]] = {}
+    for name in lamatic.FLOWS:
+        marks = []
+        for format in lamatic.FORMATS:
+            told[name] = _told(name, format)
+            marks.append(MARKS[max((each.grade for each in told[name]), key=GRADES.index)])
+        named = marks[0] == MARKS["named"]
+        yield f"| `{name}` | {'' if named else _becomes(name)} | {' | '.join(marks)} |"
+    yield "\n`forLoopEndNode`, `batchEndNode` and `agentLoopEndNode` are the ends of their loops.\n"
+    yield "## What is noted, and what to do\n"
+    for name, each in told.items():
+        lines = [f"{one.message}. {one.hint}".strip() for one in each if one.grade != "imported"]
+        if lines:
+            yield f"* `{name}`: {' '.join(_sentence(line) for line in dict.fromkeys(lines))}"
+
+
+def _becomes(name: str) -> str:
+    sort = imported.SORTS.get(name)
+    return sort.says if sort is not None else BESIDE[name]
+
+
+def _sentence(text: str) -> str:
+    shown = text if text.endswith(".") else f"{text}."
+    return shown[:1].upper() + shown[1:].replace("|", "\\|")
+
+
+def _told(name: str, format: str) -> list[Told]:
+    drawings: dict[str, Drawing] = {}
+    for flow in lamatic.flows(name):
+        written = lamatic.FORMATS[format](flow)
+        path = next(path for path in written if path.rpartition("/")[0] in ("flows", "lamatic/flows", ""))
+        drawings[path] = files.read(path, written[path], written.get)[1]
+    made = next(iter(imported.together(drawings).values()))
+    assert isinstance(made, Imported)
+    return [each for each in made.told if each.node == lamatic.FLOWS[name]().under]

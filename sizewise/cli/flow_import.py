@@ -1,0 +1,202 @@
+"""`sizewise flow import` and `export`: Lamatic's flow files into the folder of flows, and a flow into theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from sizewise.cli.flow import folder
+from sizewise.cli.flow_check import chosen
+from sizewise.cli.options import placed, wants_json
+from sizewise.cli.paper import write_json
+from sizewise.errors import BadRequest, Outside
+from sizewise.flows.formats import exported, files, imported, writing
+from sizewise.flows.formats.drawn import Drawing, Refused, Told
+from sizewise.flows.formats.files import Find
+from sizewise.flows.formats.imported import Imported
+from sizewise.flows.formats.script import BYTES
+from sizewise.flows.source import read
+
+SUFFIXES = (".yaml", ".yml", ".ts", ".json")
+PASSED = frozenset({"node_modules", "apps", "public", "dist"})
+FLOWS = 500
+"""Files that one import takes."""
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the flows go.")
+@click.option("--replace", is_flag=True, help="Write over flows of the same name.")
+@placed
+def import_(path: Path, to: Path | None, replace: bool) -> int:
+    """Bring flows of Lamatic's; ends with 1 when some of them is not brought.
+
+    PATH is a flow file (YAML of Flow Config, an AgentKit flow, a synced one, JSON of the API), or a folder: a kit, a
+    synced repository, or files. What is no node here is named with what to do, and stays in the file where it was.
+
+    \b
+    Example: sizewise flow import kits/support
+    """
+    drawings: dict[str, Drawing] = {}
+    refused: dict[str, Refused] = {}
+    for each, root in list(_flows(path)):
+        name = str(each)
+        try:
+            found = _text(each)
+            drawings[name] = files.read(each.relative_to(root).as_posix(), found, _finder(root))[1]
+        except Refused as error:
+            if each == path or _ours(each):
+                refused[name] = error
+    made = imported.together(drawings)
+    if not made and not refused:
+        raise BadRequest(f"there is no flow of Lamatic's in {str(path)!r}", "name a flow file, or a kit's folder")
+    where = to or folder()
+    rows = [_written(source, each, where, replace) for source, each in made.items() if isinstance(each, Imported)]
+    bad = {**refused, **{source: each for source, each in made.items() if isinstance(each, Refused)}}
+    if wants_json():
+        write_json({"flows": rows, "refused": {source: wrong.message for source, wrong in bad.items()}})
+    else:
+        for source, wrong in bad.items():
+            click.echo(f"{source}: not read: {wrong.message}. {wrong.hint or ''}".rstrip())
+    return 1 if bad or any(row["named"] for row in rows) else 0
+
+
+def _written(source: str, made: Imported, where: Path, replace: bool) -> dict[str, object]:
+    """The flow's file, and what is told of it. Raises BadRequest where there is one already."""
+    path = where / f"{made.name}.yaml"
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        with path.open("w" if replace else "x", encoding="utf-8") as file:
+            file.write(made.text)
+    except FileExistsError as error:
+        hint = "put it elsewhere (--to), or write over it (--replace)"
+        raise BadRequest(f"there is a flow {made.name!r} already: {str(path)!r}", hint) from error
+    except OSError as error:
+        raise Outside(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+    counts = _counts(made.told)
+    if not wants_json():
+        click.echo(f"{path}: {_summed(counts)}, from {source}")
+        _say(made.told)
+    told = [{"node": t.node, "type": t.type, "grade": t.grade, "message": t.message, "hint": t.hint} for t in made.told]
+    return {"name": made.name, "file": str(path), "from": source, **counts, "nodes": told}
+
+
+def _counts(told: tuple[Told, ...]) -> dict[str, int]:
+    """Nodes by the worst that is said of each."""
+    worst: dict[str, str] = {}
+    for each in told:
+        new = each.node not in worst
+        if new or each.grade == "named" or (each.grade == "note" and worst[each.node] == "imported"):
+            worst[each.node] = each.grade
+    return {grade: list(worst.values()).count(grade) for grade in ("imported", "note", "named")}
+
+
+def _summed(counts: dict[str, int], done: str = "imported") -> str:
+    said = [f"{counts['imported'] + counts['note']} nodes {done}"]
+    if counts["note"]:
+        said.append(f"{counts['note']} of them with a note")
+    if counts["named"]:
+        said.append(f"{counts['named']} not")
+    return ", ".join(said)
+
+
+def _say(told: tuple[Told, ...]) -> None:
+    for each in told:
+        if each.grade == "named":
+            click.echo(f"  not {each}")
+        elif each.grade == "note":
+            click.echo(f"  note {each}")
+
+
+def _flows(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Files that may be flows, each with the root of its project."""
+    if path.is_file():
+        yield path, path.parent.parent if path.parent.name == "flows" else path.parent
+        return
+    count = 0
+    waiting = [path]
+    while waiting:
+        here = waiting.pop(0)
+        for each in sorted(here.iterdir()):
+            if each.name.startswith(".") or each.is_symlink():
+                continue
+            if each.is_dir() and each.name not in PASSED:
+                waiting.append(each)
+            elif (
+                each.is_file()
+                and each.suffix in SUFFIXES
+                and (here.name == "flows" or (here == path and each.suffix != ".ts"))
+            ):
+                count += 1
+                if count > FLOWS:
+                    raise BadRequest(f"there are more than {FLOWS} files in {str(path)!r}", "import it in parts")
+                yield each, here.parent if here.name == "flows" else here
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file that cannot be read was meant to be a flow."""
+    return path.parent.name == "flows"
+
+
+def _text(path: Path) -> str:
+    """Raises Refused."""
+    try:
+        if path.stat().st_size > BYTES:
+            raise Refused(f"the file is longer than {BYTES} bytes", "Split it.")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused("the file cannot be read as text", "Save it as UTF-8.") from error
+
+
+def _finder(root: Path) -> Find:
+    """Files below the root alone, however they are linked."""
+    top = root.resolve()
+
+    def find(name: str) -> str | None:
+        path = (top / name).resolve()
+        return _text(path) if path.is_relative_to(top) and path.is_file() else None
+
+    return find
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--format", "format_", type=click.Choice(writing.WRITTEN), default="lamatic-yaml", help="Which of theirs."
+)
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the files go.")
+@placed
+def export(name: str, format_: writing.Written, to: Path | None) -> int:
+    """A flow as Lamatic's files; ends with 1 when some of it has no words there.
+
+    NAME is a flow of the folder `flows`, or a file. YAML is printed, where no folder is named; a kit goes into one.
+
+    \b
+    Example: sizewise flow export support > support.lamatic.yaml
+    """
+    ((stem, file),) = chosen((name,)).items()
+    if file.checked.flow is None:
+        raise BadRequest(f"the flow {stem!r} has mistakes", f"see them: sizewise flow check {name}")
+    drawing, told = exported.exported(read(file.path.read_text(encoding="utf-8")).data)
+    written = writing.files(drawing, format_)
+    if to is None and format_ == "lamatic-yaml":
+        click.echo(next(iter(written.values())), nl=False)
+    else:
+        where = to or Path(drawing.name)
+        for path, text in written.items():
+            _put(where / path, text)
+        click.echo(f"{where}: {_summed(_counts(told), 'exported')}", err=True)
+    for each in told:
+        if each.grade != "imported":
+            click.echo(f"{'not exported' if each.grade == 'named' else 'note'}: {each}", err=True)
+    return 1 if any(each.grade == "named" for each in told) else 0
+
+
+def _put(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Outside(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
