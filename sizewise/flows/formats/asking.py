@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sizewise.flows.formats.bench import Bench, Made, Shape, Sort
+from sizewise.flows.formats.bench import Bench, Made, Shape, Sort, plain
 from sizewise.flows.formats.braces import Unsayable
 from sizewise.flows.formats.drawn import Box
 from sizewise.flows.formats.script import Unread
@@ -79,10 +79,9 @@ def said(bench: Bench, box: Box) -> dict[str, Json]:
     made: dict[str, Json] = {"system": "\n\n".join(system)} if any(system) else {}
     prompt = turns.pop()["content"] if turns and turns[-1]["role"] == "user" else None
     if isinstance(history, str) and turns:
-        bench.note("its earlier turns stand before the conversation that it is given", "See that they fit.")
         raise Unsayable("a conversation that is given, and turns of its own", "Put the turns into its system prompt.")
     if turns or history:
-        made["messages"] = turns or history
+        made["messages"] = history if isinstance(history, str) else [*(history or ()), *turns]
     if prompt is not None:
         made["prompt"] = prompt
     elif not made.get("messages"):
@@ -104,7 +103,10 @@ def _history(bench: Bench, said: object) -> Json:
         made = bench.value(said.strip(), "messages")
         if made.count("{{") == 1:
             return made
-    found = bench.data(said, "messages")
+    try:
+        found = bench.data(said, "messages")
+    except Unsayable:
+        found = None
     if isinstance(found, list) and all(isinstance(each, Mapping) for each in found):
         return [
             {
@@ -113,6 +115,9 @@ def _history(bench: Bench, said: object) -> Json:
             }
             for each in found
         ]
+    if isinstance(said, str):
+        bench.note("its `messages` are no conversation, and stand before its prompt", "See that they fit.")
+        return [{"role": "user", "content": bench.text(said, "messages")}]
     raise Unsayable("`messages` is no conversation", "Give a list of turns, each with its role and content.")
 
 
@@ -155,7 +160,7 @@ def _tool_name(tool: Json) -> str:
     if isinstance(tool, Mapping):
         tool = tool.get("name") or tool.get("toolName") or tool.get("function", {})
         tool = tool.get("name") if isinstance(tool, Mapping) else tool
-    return tool[:100] if isinstance(tool, str) else ""
+    return plain(tool[:100]) if isinstance(tool, str) else ""
 
 
 def _show(bench: Bench, words: dict[str, Json], pictures: str) -> None:
@@ -235,7 +240,7 @@ def _class_shape(bench: Bench, box: Box) -> Shape:
 def _classify(bench: Bench, box: Box) -> Made:
     listed = bench.data(box.values.get("classifier"), "classifier") or []
     labels = {
-        str(each["label"])[:100]: str(each.get("description") or "")
+        str(each["label"])[:100].replace("{{", "{ {"): plain(str(each.get("description") or ""))
         for each in listed
         if isinstance(each, Mapping) and each.get("label")
     }
@@ -348,7 +353,7 @@ def agents(bench: Bench, box: Box) -> dict[str, tuple[str, dict[str, Json]]]:
             schema = bench.data(each.get("schema"), "schema")
             fields = schema.get("properties", schema) if isinstance(schema, dict) else {}
             fields = {name: tidy(field) for name, field in fields.items()} if isinstance(fields, dict) else {}
-            made[str(each["name"])[:60]] = (str(each.get("description") or ""), fields)
+            made[str(each["name"])[:60].replace("{{", "{ {")] = (plain(str(each.get("description") or "")), fields)
     return made
 
 

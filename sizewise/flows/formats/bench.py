@@ -84,6 +84,7 @@ class Bench:
         self.input_names: dict[str, str] = {}
         self.shapes: dict[str, Shape] = {}
         self.notes: list[tuple[str, str]] = []
+        self.wrongs: list[Unsayable] = []
         self.whole: dict[str, str] = {}
         self.extra: dict[str, dict[str, Json]] = {}
         self.level: Level | None = None
@@ -128,6 +129,16 @@ class Bench:
         if (message, hint) not in self.notes:
             self.notes.append((message, hint))
 
+    def each_value(self, said: Mapping[str, Json], what: str) -> dict[str, Json]:
+        """The values by their names, without those that cannot be said, which are told one by one."""
+        made: dict[str, Json] = {}
+        for name, each in said.items():
+            try:
+                made[name] = self.value(each, what)
+            except Unsayable as wrong:
+                self.wrongs.append(Unsayable(f"{name[:60]}: {wrong.message}", wrong.hint))
+        return made
+
     # ---- values -----------------------------------------------------------------------------------------------------
 
     def text(self, said: object, what: str) -> str:
@@ -166,7 +177,7 @@ class Bench:
         for each in found:
             if isinstance(each, str):
                 if not (alone and len(found) > 1):
-                    parts.append(each.replace("{{", '{{ "{{" }}'))
+                    parts.append(plain(each))
                 continue
             said, certain = self.expression(each[0])
             if as_text and alone and not certain:
@@ -210,6 +221,11 @@ class Bench:
         if name in shape.fields:
             base, steps = shape.fields[name], steps[1:]
             certain = name in shape.texts and not steps
+            inner = next((each for each in steps if isinstance(each, str)), "")
+            if name in ("loopOutput", "batchOutput") and inner and inner not in self.within:
+                raise Unsayable(
+                    f"{{{{ {path.root}.output.{name}[].{inner[:60]} }}}}", "Name a node that its loop holds."
+                )
             if shape.items and base.endswith(".passages"):
                 if self.in_code:
                     base = self.results(base)
@@ -413,6 +429,11 @@ def _identifier(path: str, taken: set[str], as_text: bool) -> str:
     while name in taken:
         name, number = f"{base}_{number}", number + 1
     return name
+
+
+def plain(text: str) -> str:
+    """A text in which {{ means nothing there, as one in which it means nothing here."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def _literal(value: Json) -> str:

@@ -133,7 +133,7 @@ def _canvas_line(said: Mapping[str, Json], boxes: Mapping[str, Box]) -> Iterator
         return
     data = said.get("data")
     label = data.get("condition") if isinstance(data, Mapping) else None
-    back = kind in _BACK or said.get("sourceHandle") == "to-response"
+    back = str(kind) in _BACK or said.get("sourceHandle") == "to-response"
     id = said.get("id")
     case = _case(boxes[source_], id if isinstance(id, str) else "", target, label if isinstance(label, str) else "")
     yield Line(source_, target, case, back)
@@ -212,11 +212,13 @@ def _low_code(said: Json, name: str, project: _Project) -> Drawing:
             number == 0 and "triggerNode" in said,
             each.get("disabled") is True,
         )
-        for case in (one for kind in ("branches", "classifier", "connections") for one in each.get(kind) or ()):
+        for case in (one for kind in ("branches", "classifier", "connections") for one in _list(each.get(kind))):
             if isinstance(case, Mapping) and isinstance(case.get("value"), str):
-                label = "\0" if case.get("type") in _BACK else str(case.get("label") or case.get("condition") or "")
+                label = (
+                    "\0" if str(case.get("type")) in _BACK else str(case.get("label") or case.get("condition") or "")
+                )
                 ways.setdefault((id, case["value"]), []).append(label)
-        for need in each.get("needs") or ():
+        for need in _list(each.get("needs")):
             if isinstance(need, str):
                 needs.append((need, id))
     for source_, target in ways:
@@ -247,6 +249,10 @@ def _listed(said: Json, what: str, most: int, told: list[Told]) -> Sequence[Mapp
             where = f" (line {each.line}: {each.what})" if isinstance(each, Unread) else ""
             told.append(Told("named", what, "?", f"one of its {what} is no literal{where}", "Write it out."))
     return [each for each in listed if isinstance(each, Mapping)]
+
+
+def _list(said: Json) -> list[Json]:
+    return said if isinstance(said, list) else []
 
 
 def _stem(name: str) -> str:

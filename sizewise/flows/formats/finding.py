@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from sizewise.flows.formats.asking import META, asked, said
-from sizewise.flows.formats.bench import Bench, Made, Shape, Sort
+from sizewise.flows.formats.bench import Bench, Made, Shape, Sort, plain
 from sizewise.flows.formats.braces import Reach, Unsayable, pieces, reach
 from sizewise.flows.formats.drawn import Box
 from sizewise.flows.types import Json
@@ -204,7 +204,7 @@ def _index(bench: Bench, box: Box) -> Made:
         raise Unsayable("it takes records out", "A base follows its sources: what is deleted there is deleted here.")
     id = bench.name(box.id)
     keys = bench.data(box.values.get("primaryKeys"), "primaryKeys") if box.values.get("primaryKeys") else []
-    keys = [str(each) for each in (keys if isinstance(keys, list) else [keys])]
+    keys = [plain(str(each)) for each in (keys if isinstance(keys, list) else [keys])]
     documents = bench.fresh(f"{id}_documents")
     inputs = {
         "texts": bench.value(box.values.get("vectorsField") or [], "vectorsField"),
@@ -264,7 +264,11 @@ def _chunk_shape(bench: Bench, box: Box) -> Shape:
 def _chunks(bench: Bench, box: Box) -> Made:
     size, overlap = _number(box.values.get("numOfChars"), 500), _number(box.values.get("overlapChars"), 0)
     marks = bench.data(box.values.get("separators"), "separators") if box.values.get("separators") else None
-    marks = [str(each).replace("\\n", "\n").replace("\\t", "\t") for each in marks] if isinstance(marks, list) else []
+    marks = (
+        [plain(str(each).replace("\\n", "\n").replace("\\t", "\t")) for each in marks]
+        if isinstance(marks, list)
+        else []
+    )
     recursive = box.values.get("chunkingType") != "characterTextSplitter"
     inputs = {
         "text": bench.value(box.values.get("chunkField") or "", "chunkField"),

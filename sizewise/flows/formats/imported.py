@@ -110,7 +110,7 @@ class _Import:
             if box.off:
                 self._tell("note", box, "it is switched off, and left out")
             elif box.type in JOINTS:
-                self._tell("imported", box, "a joint, which needs no node")
+                self._joined(box)
         data: dict[str, Json] = {"name": self._name}
         if description := self._drawing.description.strip():
             data["description"] = description[:2_000]
@@ -123,6 +123,15 @@ class _Import:
             data["outputs"] = outputs
         return Imported(self._name, yaml(data, self._comments()), data, tuple(self._told))
 
+    def _joined(self, box: Box) -> None:
+        branches = box.values.get("branches")
+        for each in branches if isinstance(branches, list) else ():
+            if isinstance(each, Mapping) and each.get("condition"):
+                hint = "A branch runs all its ways: decide by a conditionNode there, or a branch node here."
+                self._tell("named", box, "it has conditions, which a branch does not look at", hint)
+                return
+        self._tell("imported", box, "a joint, which needs no node")
+
     # ---- what is said -----------------------------------------------------------------------------------------------
 
     def _tell(self, grade: Grade, box: Box, message: str = "", hint: str = "") -> None:
@@ -131,7 +140,7 @@ class _Import:
     def _do(self, box: Box, work: Callable[[Box], Json]) -> Json:
         """What `work` gives, and what is said of the node; None where it cannot be said."""
         bench = self._bench
-        bench.notes = []
+        bench.notes, bench.wrongs = [], []
         try:
             made = work(box)
         except Unsayable as wrong:
@@ -140,7 +149,9 @@ class _Import:
         except RecursionError:
             self._tell("named", box, "its values lie too deep in each other", "Flatten them.")
             return None
-        if bench.notes:
+        for each in bench.wrongs:
+            self._tell("named", box, each.message, each.hint)
+        if bench.notes or bench.wrongs:
             for message, hint in bench.notes:
                 self._tell("note", box, message, hint)
         else:
@@ -248,8 +259,14 @@ class _Import:
             first[id] = next(iter(done.nodes))
             made.update(done.nodes)
         for id, lines in after(plan, bench, first, made, self._cases).items():
-            if lines:
-                made[first[id]]["after"] = lines
+            lost = [line for line in lines if line.startswith("\0")]
+            if lost:
+                hint = "Name a case that its branch has."
+                self._tell(
+                    "named", self._drawing.boxes[id], f"it comes after {lost[0][1:80]!r}, which is no case", hint
+                )
+            if kept := [line for line in lines if line not in lost]:
+                made[first[id]]["after"] = kept
         return {name: _ordered(each) for name, each in made.items()}
 
     def _made(self, box: Box, plan: Level, around: tuple[tuple[Level, str], ...], outer: tuple[str, ...]) -> Made:
@@ -284,10 +301,11 @@ class _Import:
 
     def _loop(self, box: Box, plan: Level, around: tuple[tuple[Level, str], ...], outer: tuple[str, ...]) -> Made:
         bench, inner = self._bench, plan.inner[box.id]
-        told = bench.notes
+        told, wrongs = bench.notes, bench.wrongs
         nodes = self._level(inner, ((plan, box.id), *around), (*outer, box.id))
         nodes = {**self._wholes((*outer, box.id)), **nodes}
         bench.level, bench.around, bench.id, bench.notes = plan, around, box.id, told
+        bench.wrongs = wrongs
         if box.type == "agentNode":
             return self._supervisor(box, inner, nodes)
         if not nodes:
@@ -366,7 +384,7 @@ def after(
     made: Mapping[str, Mapping[str, Json]],
     cases: Mapping[tuple[str, str], tuple[str, str]],
 ) -> dict[str, list[str]]:
-    """What each node must say it comes after: what no expression says already."""
+    """What each node must say it comes after: what no expression says already. What is no case begins with a zero."""
     numbers = {id: 1 << at for at, id in enumerate(plan.order)}
     name = bench.name
     owner = {ours: id for id in plan.order for ours in (name(id), first[id])}
@@ -378,8 +396,11 @@ def after(
             owner[ours] = of
     behind: dict[str, int] = {}
     found: dict[str, list[str]] = {}
+    branches = {branch for branch, _ in cases}
 
     def way(branch: str, case: str) -> str:
+        if (branch, case) not in cases and branch in branches:
+            return f"\0{name(branch)}.{case}"
         node, its = cases.get((branch, case), (name(branch), case))
         return f"{node}.{its}"
 

@@ -218,13 +218,13 @@ def answered(bench: Bench, box: Box) -> dict[str, Json]:
     found = bench.data(said, "outputMapping") or {}
     if not isinstance(found, Mapping):
         raise Unsayable("its outputs have no names", "Name each.")
-    made: dict[str, Json] = {}
+    named: dict[str, Json] = {}
     for name, each in found.items():
         ours = re.sub(r"[^A-Za-z0-9_-]+", "_", str(name)).strip("_-")[:60] or "output"
         ours = ours if ours[0].isalpha() else f"n_{ours}"
         if ours != name:
             bench.note(f"its output {str(name)[:40]!r} is called {ours} here")
-        made[ours] = bench.value(each, "outputMapping")
+        named[ours] = each
     if values.get("webhookUrl"):
         bench.note("it told a webhook when it had ended", "See [webhooks.NAME], or poll the run.")
-    return made
+    return bench.each_value(named, "outputMapping")

@@ -137,7 +137,7 @@ def _retry(values: Mapping[str, Json]) -> dict[str, Json]:
         return {}
     made: dict[str, Json] = {"times": min(10, int(times) + 1)}
     if delay.isdecimal() and 0 < int(delay) <= 86_400:
-        made["wait_s"] = int(delay)
+        made["wait_s"] = int(delay) if int(delay) <= 60 else int(delay) / 1000  # some write milliseconds
     return made
 
 
@@ -191,7 +191,7 @@ def _condition(bench: Bench, box: Box) -> Made:
     for each in listed if isinstance(listed, list) else ():
         if not isinstance(each, Mapping):
             raise Unsayable("a condition that cannot be read", "Write it as a literal.")
-        label = str(each.get("label") or f"Condition {len(named) + 1}")[:100]
+        label = str(each.get("label") or f"Condition {len(named) + 1}")[:100].replace("{{", "{ {")
         if each.get("condition") in (None, "", {}, "{}"):
             other = label
         else:
@@ -240,7 +240,11 @@ def items(bench: Bench, box: Box) -> tuple[Json, dict[str, dict[str, Json]]]:
             made = bench.data(made, "iteratorValue")
         if not made:
             raise Unsayable("it goes over nothing", "Give it a list.")
-        if isinstance(made, str) and made.count("{{") == 1 and _is_text(bench, made):
+        if (isinstance(made, str) and not (made.count("{{") == 1 and made.endswith("}}"))) or isinstance(
+            made, (int, float)
+        ):
+            raise Unsayable("it goes over what is no list", "Give it a list.")
+        if isinstance(made, str) and _is_text(bench, made):
             made = made.replace(" }}", " | parsed }}")
         return made, {}
     ends = [values.get(name) for name in ("initialValue", "endValue", "increment")]

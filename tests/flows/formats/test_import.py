@@ -411,3 +411,31 @@ def test_a_node_that_is_switched_off_is_left_out() -> None:
     made = imported.imported(drawing)
     assert "off" not in made.data["nodes"]
     assert [str(each) for each in about(made, "off")] == ["off (slackNode): it is switched off, and left out"]
+
+
+def test_an_output_that_cannot_be_said_is_named_and_the_others_stay() -> None:
+    outputs = {
+        "text": "{{LLMNode_187.output.generatedResponse}}",
+        "tokens": "{{LLMNode_187.output._meta.total_tokens}}",
+    }
+    made = one(Flow("o", "LLMNode_187", [llm()], outputs))
+    assert made.data["outputs"] == {"text": "{{ LLMNode_187.text }}"}
+    (told,) = about(made, "responseNode_triggerNode_1")
+    assert str(told).startswith(
+        "responseNode_triggerNode_1 (graphqlResponseNode): tokens: {{ LLMNode_187.output._meta }}"
+    )
+
+
+def test_conditions_of_a_node_that_runs_all_its_ways_are_named() -> None:
+    drawn = lamatic.FLOWS["branchNode"]()
+    drawn.nodes[0].values["branches"][0]["condition"] = "{{triggerNode_1.output.topic}} == 1"
+    assert grade(one(drawn), "branchNode_374") == "named"
+
+
+def test_words_where_a_conversation_should_be_are_kept() -> None:
+    made = one(Flow("m", "LLMNode_187", [llm(values={"messages": "About {{triggerNode_1.output.topic}} now"})], {}))
+    assert made.data["nodes"]["LLMNode_187"]["messages"] == [
+        {"role": "user", "content": "About {{ inputs.topic }} now"}
+    ]
+    assert grade(made, "LLMNode_187") == "note"
+    assert mistakes(made) == []
