@@ -164,7 +164,7 @@ def file(path: str) -> URL:
 
 
 def lent(url: Url) -> Engine:
-    """An engine for a library that has tables of its own, in SQLite as durable and as fast as ours. Raises ConfigError."""
+    """An engine for a library with tables of its own, in SQLite as durable and as fast as ours. Raises ConfigError."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, connect_args=_still(parsed))

@@ -7,8 +7,7 @@ requests in flight finish in the old one. Means (keeper, model workers, metrics)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from random import random
 
 from sizewise.accounts.admitted import Admitted
@@ -16,68 +15,38 @@ from sizewise.accounts.browser import meant
 from sizewise.answer import Answerer, Ask
 from sizewise.budgets.limited import Limited
 from sizewise.cache.exact import exact
-from sizewise.cache.idempotent import Calls, Idempotent
+from sizewise.cache.idempotent import Idempotent
 from sizewise.caller import Caller
 from sizewise.cards import Card
+from sizewise.choosing import choices, terms, ways_out
 from sizewise.client import Client
 from sizewise.config import Settings
-from sizewise.egress import DataClass, Egress, Place
 from sizewise.errors import UnknownModel, nearest
-from sizewise.evals.learnt import learned, minds, policy
+from sizewise.evals.learnt import learned, minds
 from sizewise.evals.pairwise import compare
-from sizewise.evals.shadow import Shadow, Shadows, arbiter
+from sizewise.evals.shadow import Shadow, arbiter
 from sizewise.evals.watch import Watched, watched
-from sizewise.flows.asked import Flows, Forked
-from sizewise.flows.carried import Carrier
-from sizewise.flows.lent import lent, own
-from sizewise.flows.offered import offered
-from sizewise.flows.quoted import Quotes
 from sizewise.guards.post import Post
-from sizewise.keeper import Keeper
 from sizewise.kinds import Once
-from sizewise.knowledge.library import Library, library
-from sizewise.knowledge.shelves import Shelves
+from sizewise.knowledge.library import Library
+from sizewise.means import Means
 from sizewise.providers.connect import Connections
-from sizewise.providers.local import Locals
 from sizewise.providers.runtime import Runtime
 from sizewise.routing.affinity import Affinity
 from sizewise.routing.explain import Decision, explain
 from sizewise.routing.foresight import Foresight
 from sizewise.routing.names import Names
-from sizewise.routing.policy import Policy
 from sizewise.routing.route import Routed
-from sizewise.routing.sessions import Sessions
-from sizewise.routing.terms import Rule, Terms
 from sizewise.routing.trust import Trust
 from sizewise.routing.ways import Ways
 from sizewise.routing.weighed import Mind
-from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
-from sizewise.tools.mcp import Servers
-from sizewise.tools.pins import Unkept
-from sizewise.tools.sandbox import Sandbox
 from sizewise.tools.tool import Shelf
-from sizewise.webhooks import Hooks
+from sizewise.upstairs import upstairs
 
 RULES = ("rules", "calls", "code", "language")
 JUDGES = (*RULES, "consistency", "confidence")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What lives as long as the process."""
-
-    keeper: Keeper
-    metrics: Metrics
-    locals: Locals
-    shadows: Shadows
-    hooks: Hooks = field(default_factory=Hooks)
-    sessions: Sessions = field(default_factory=Sessions)
-    calls: Calls = field(default_factory=dict)
-    shelves: Shelves = field(default_factory=Shelves)
-    sandbox: Sandbox = field(default_factory=Sandbox)
-    servers: Servers = field(default_factory=lambda: Servers(Unkept()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +106,7 @@ class House:
 
 def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     """Raises ConfigError, naming what in the settings is wrong."""
-    egress = Egress({}, reach(settings))
-    for url, place in {(card.endpoint.base_url, card.place) for card in cards if card.endpoint.base_url}:
-        egress = egress.allowing(url, place)
-    for provider in settings.providers.values():
-        for url in {row.base_url for row in provider.replicas if row.base_url}:
-            egress = egress.allowing(url, provider.place)
-    for url, place in settings.beside:
-        egress = egress.allowing(url, place)
-    client = Client(egress, proxies=settings.proxies, ca=settings.ca)
+    client = Client(ways_out(settings, cards), proxies=settings.proxies, ca=settings.ca)
     means.hooks.aim(settings.webhooks, client)
     means.keeper.under(settings, client)
     local = settings.local
@@ -189,41 +150,12 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
     shadow.answer = answer
 
-    shelved = library(settings, means.keeper.ledger, means.shelves, answer, cards, reach(settings), terms(settings).of)
-
-    keeper, told = means.keeper, terms(settings).of
-    means.servers.aim(settings.mcp, client)
-    lends = lent(settings, keeper.runs.shelf, keeper.library, keeper.runs, shelved)
-    tools = own(settings, lends, means.servers, means.sandbox)
-    quotes = Quotes(partial(explain, names=names, health=connections.health, terms=terms(settings)), cards)
-    nodes = offered(settings, answer, client, told, shelved, means.sandbox, tools, keeper.memories, quotes)
-    means.keeper.runs.aim(Carrier(means.keeper.library, nodes))
-    flow = Admitted(Flows(means.keeper.library, nodes), means.keeper.accounts.keys)
-    answer = Forked(answer, Idempotent(flow, means.keeper, means.calls))
+    answer, shelved, lends = upstairs(settings, means, cards, client, names, connections.health, answer)
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(
         settings, means, cards, names, client, connections, post, answer, foresight, known, watch, shelved, lends, hosts
     )
-
-
-def choices(settings: Settings, cards: tuple[Card, ...], load: Once) -> tuple[dict[str, Policy], Names]:
-    """The policies, and what every name means. Raises ConfigError."""
-    policies = {name: policy(name, wanted, load) for name, wanted in settings.policies.items()}
-    router = settings.router
-    return policies, Names(cards, policies, router.policy, router.small, router.large)
-
-
-def reach(settings: Settings) -> dict[DataClass, Place]:
-    asked = settings.reach
-    return {"public": asked.public, "internal": asked.internal, "confidential": asked.confidential}
-
-
-def terms(settings: Settings) -> Terms:
-    projects = {name: Rule(each.data_class, each.online == "allow") for name, each in settings.projects.items()}
-    policies = {name: Rule(None, each.online == "allow", each.reach) for name, each in settings.policies.items()}
-    said = {name: rule for name, rule in policies.items() if rule != Rule()}
-    return Terms(reach(settings), settings.router.data_class, projects, said)
 
 
 def affinity(settings: Settings, means: Means) -> Affinity:

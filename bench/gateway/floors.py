@@ -21,8 +21,9 @@ from sizewise.config import load
 from sizewise.evals.shadow import Shadows
 from sizewise.gateway.exchange import Headers, meet
 from sizewise.gateway.openai import chat
-from sizewise.house import House, Means, build
+from sizewise.house import House, build
 from sizewise.keeper import Keeper
+from sizewise.means import Means
 from sizewise.providers.local import Locals
 from sizewise.telemetry.metrics import Metrics
 

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from sizewise.answer import Ask, quiet
 from sizewise.catalog.read import cards
+from sizewise.choosing import terms
 from sizewise.config import load
 from sizewise.evals.shadow import Shadows
 from sizewise.gateway.exchange import Headers, Heard, knock, meet
 from sizewise.gateway.openai import chat
-from sizewise.house import House, Means, build, terms
+from sizewise.house import House, build
 from sizewise.keeper import Keeper
+from sizewise.means import Means
 from sizewise.providers.local import Locals
 from sizewise.providers.wires.openai_bodies import read_reply, read_request, write_reply, write_request
 from sizewise.routing.constraints import field, need

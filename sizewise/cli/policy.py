@@ -11,6 +11,7 @@ import msgspec
 from sizewise.answer import Answerer
 from sizewise.cards import Card
 from sizewise.catalog.read import cards
+from sizewise.choosing import choices, terms
 from sizewise.cli.options import placed, settings, wants_json
 from sizewise.cli.paper import dim, write_json, write_table
 from sizewise.cli.verbs import Verb, Verbs
@@ -19,7 +20,6 @@ from sizewise.egress import CLASSES
 from sizewise.errors import BadRequest, nearest
 from sizewise.evals.cases import Tried, tried
 from sizewise.guards.post import Post
-from sizewise.house import choices, terms
 from sizewise.kinds import Once
 from sizewise.settings.choosing import Case
 

@@ -29,8 +29,9 @@ from sizewise.gateway.app import app
 from sizewise.gateway.fastlane import lane
 from sizewise.gateway.tls import Certificates
 from sizewise.graphql.door import GraphQL
-from sizewise.house import House, Means, build
+from sizewise.house import House, build
 from sizewise.keeper import Keeper
+from sizewise.means import Means
 from sizewise.providers.local import Locals
 from sizewise.telemetry.metrics import Metrics
 from sizewise.tools.mcp import Servers

@@ -1,4 +1,4 @@
-"""The way out for `http` nodes: to the hosts of the settings, below their URLs, with their keys; follows no redirect."""
+"""The way out for `http` nodes: to hosts of the settings, below their URLs, with their keys; follows no redirect."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ class Hosts:
         ours = {name.lower() for name in host.headers} | ({host.auth.lower()} if host.key else set())
         for name, _ in said:
             if name in OURS or name in ours:
-                raise BadRequest(f"a flow cannot say the header {name!r}", "it belongs into [hosts.NAME] of the settings")
+                hint = "it belongs into [hosts.NAME] of the settings"
+                raise BadRequest(f"a flow cannot say the header {name!r}", hint)
         sent = [*said, *host.headers.items()]
         if host.key:
             key = secret(host.key)

@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from sizewise.answer import Ask
 from sizewise.chat import Chat
+from sizewise.choosing import terms
 from sizewise.errors import BadRequest
-from sizewise.house import House, terms
+from sizewise.house import House
 from sizewise.routing.constraints import need, objection
 from sizewise.routing.policy import Question
 from sizewise.routing.refusing import permitted

@@ -16,9 +16,10 @@ from msgspec import Meta, Raw, Struct
 from sizewise import __version__
 from sizewise.answer import Ask
 from sizewise.chat import Chat
+from sizewise.choosing import terms
 from sizewise.errors import BadBody, SizewiseError
 from sizewise.gateway.exchange import JSON, Knock, Out, Voice, traced, wishes
-from sizewise.house import House, terms
+from sizewise.house import House
 from sizewise.tools.mcp_protocol import VERSION, VERSIONS
 from sizewise.tools.tool import Call, Result, Tool, said
 

@@ -33,7 +33,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 KEY = 32  # bytes
-BASES, DOCUMENTS, PASSAGES = (each.name for each in rows.SEALED)
+BASES, DOCUMENTS, PASSAGES = tuple(each.name for each in rows.SEALED)
 
 
 class Open(Struct, frozen=True):

@@ -110,5 +110,5 @@ class Locals:
                 continue  # kept as its objection
 
     async def stop(self, drain_s: float) -> None:
-        every = (*self._open.values(), *self._vectors.values())
+        every: list[Local | Embedding] = [*self._open.values(), *self._vectors.values()]
         await asyncio.gather(*(each.stop(drain_s) for each in every))

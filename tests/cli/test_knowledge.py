@@ -86,7 +86,8 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_in(server: Served, docs: 
 
 def test_a_large_file_is_read_here_and_only_its_words_are_sent(server: Served, tmp_path: Path) -> None:
     file = tmp_path / "large.txt"
-    file.write_text("# no words\n\n" + "Lunch is served at noon in the canteen. " + "\n\n" + " " * 9_000_000 + "\n\nThe last rule is kindness.\n")
+    middle = "Lunch is served at noon in the canteen. \n\n" + " " * 9_000_000
+    file.write_text(f"# no words\n\n{middle}\n\nThe last rule is kindness.\n")
     assert run(server, "add", "four", str(file)).out == "four: 1 added\n"
     assert shown(server, "search", "four", "last rule", "--mode", "words")[0]["text"].endswith("kindness.")
 

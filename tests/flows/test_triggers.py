@@ -73,8 +73,8 @@ def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, A
         yield server, ops
 
 
-def post(server: Served, name: str, body: bytes, id: str, secret: str = SECRET, at: int = 0, **more: str) -> Any:
-    headers = sign([secret], id, at or int(time.time()), body)
+def post(server: Served, name: str, body: bytes, id: str, secret: str = SECRET, at: int = 0, **more: Any) -> Any:
+    headers: dict[str, Any] = sign([secret], id, at or int(time.time()), body)
     return server.ask(f"/hooks/flows/{name}", body, key=None, **headers, **more)
 
 
@@ -99,7 +99,7 @@ def test_what_is_not_signed_right_starts_nothing(hooked: tuple[Served, Any]) -> 
     assert post(server, "orders", body, "msg-2", at=int(time.time()) - 3_600).status == 403
     assert post(server, "nothing", body, "msg-2").status == 403
     assert server.ask("/hooks/flows/orders", body, key=None).status == 401
-    headers = sign([SECRET], "msg-3", int(time.time()), b'{"id": "o-3"}')
+    headers: dict[str, Any] = sign([SECRET], "msg-3", int(time.time()), b'{"id": "o-3"}')
     assert server.ask("/hooks/flows/orders", body, key=None, **headers).status == 403
 
 
@@ -107,7 +107,7 @@ def test_a_key_starts_a_flow_of_its_project_once_for_an_idempotency_key(hooked: 
     server, _ = hooked
     body = {"id": "o-4"}
 
-    def run(**more: str) -> str:
+    def run(**more: Any) -> str:
         found: Any = server.ask("/hooks/flows/orders", body, x_shop="south", **more).json
         return str(found["run"])
 

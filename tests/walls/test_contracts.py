@@ -20,7 +20,7 @@ PLANTED = {
     "sizewise/db.py": "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client",
     "sizewise/keeper.py": "import sqlalchemy, jsonschema_rs, joserfc, spacy",
     "sizewise/egress.py": "import qdrant_edge, weaviate",
-    "sizewise/vault.py": "import pydantic_monty",
+    "sizewise/vault.py": "import pydantic_monty, onnxruntime, pypdf",
     "sizewise/flows/nodes/ask.py": "import sizewise.flows.nodes.each",
     "sizewise/caller.py": "import yaml, dbos",
 }

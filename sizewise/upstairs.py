@@ -1,0 +1,46 @@
+"""What stands upon answering: knowledge, tools, agents and flows, put together for one House; decides nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sizewise.accounts.admitted import Admitted
+from sizewise.answer import Answerer
+from sizewise.cache.idempotent import Idempotent
+from sizewise.cards import Card
+from sizewise.choosing import reach, terms
+from sizewise.client import Client
+from sizewise.config import Settings
+from sizewise.flows.asked import Flows, Forked
+from sizewise.flows.carried import Carrier
+from sizewise.flows.lent import lent, own
+from sizewise.flows.offered import offered
+from sizewise.flows.quoted import Quotes
+from sizewise.knowledge.library import Library, library
+from sizewise.means import Means
+from sizewise.routing.constraints import Health
+from sizewise.routing.explain import explain
+from sizewise.routing.names import Names
+from sizewise.tools.tool import Shelf
+
+
+def upstairs(
+    settings: Settings,
+    means: Means,
+    cards: tuple[Card, ...],
+    client: Client,
+    names: Names,
+    health: Health,
+    answer: Answerer,
+) -> tuple[Answerer, Library, Shelf]:
+    """`answer`, which answers for flows too now; the knowledge; and the tools that are lent to other programs."""
+    keeper, limits = means.keeper, terms(settings)
+    shelved = library(settings, keeper.ledger, means.shelves, answer, cards, reach(settings), limits.of)
+    means.servers.aim(settings.mcp, client)
+    lends = lent(settings, keeper.runs.shelf, keeper.library, keeper.runs, shelved)
+    tools = own(settings, lends, means.servers, means.sandbox)
+    quotes = Quotes(partial(explain, names=names, health=health, terms=limits), cards)
+    nodes = offered(settings, answer, client, limits.of, shelved, means.sandbox, tools, keeper.memories, quotes)
+    keeper.runs.aim(Carrier(keeper.library, nodes))
+    flows = Admitted(Flows(keeper.library, nodes), keeper.accounts.keys)
+    return Forked(answer, Idempotent(flows, keeper, means.calls)), shelved, lends
