@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.accounts.people import INVITE, Browser
+from tests.flows.test_triggers import publish
 from tests.gateway.doors import misbehaving
 from tests.graphql.asking import told
 from tests.hooked import receiving
@@ -56,6 +57,9 @@ WORDS = (
     "cached",
     "password",
     "wrong-password",
+    "flow-input",
+    "flow-prompt",
+    "flow-output",
     "passage",
     "heading",
     "source",
@@ -97,6 +101,20 @@ place = "machine"
 """
 
 
+FLOW = """
+name: said
+inputs: {{q: text}}
+nodes:
+  ask:
+    kind: ask
+    model: echo/small
+    system: "{say[flow-prompt]}"
+    prompt: "{{{{ inputs.q }}}} [[say {say[flow-output]}]]"
+outputs: {{a: "{{{{ ask.text }}}}"}}
+triggers: [{{kind: webhook}}]
+"""
+
+
 def spellings(canary: str) -> set[bytes]:
     """As it could lie somewhere: plain, in hex, in UTF-16, and in base64 at each of its three turns."""
     plain = canary.encode()
@@ -107,7 +125,7 @@ def spellings(canary: str) -> set[bytes]:
 def found(home: Path, canaries: dict[str, str]) -> list[str]:
     """word and file, for each canary that lies in some file of the home."""
     files = {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
-    assert {"sizewise.db", "sizewise.toml", "admin.token", "vault.key"} <= files.keys()
+    assert {"sizewise.db", "flows.db", "sizewise.toml", "admin.token", "vault.key"} <= files.keys()
     return [
         f"{word} in {name}"
         for word, canary in canaries.items()
@@ -179,6 +197,7 @@ def every_feature(server: Served) -> None:
     server.ask(f"/v1/models?q={say('query-string')}")
     server.ask(f"/{say('query-string')}")
     told(server, "query($p: String!) { explain(prompt: $p) { why } }", p=say("explained"))
+    assert server.ask("/hooks/flows/said", {"q": say("flow-input")}).status == 202
     known(server)
     left(server, say("left"))
 
@@ -221,6 +240,7 @@ def left(server: Served, words: str) -> None:
 def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
     assert len(CANARY) >= 20
     home = tmp_path / "home"
+    publish(home, FLOW.format(say=CANARY))
     with misbehaving() as up, receiving() as hook:
         secrets = {"UP_KEY": CANARY["provider-key"], "UP_HEADER": CANARY["provider-header"], "HOOK": HOOK}
         with serving(home, CONFIG.format(url=up.url, hook=hook.url), key=KEY, **secrets) as server:

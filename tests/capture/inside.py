@@ -7,15 +7,18 @@ project and its policy say. Started by test_capture.py, in a network namespace o
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sizewise.testing.upstream import Upstream
 from tests.capture.wire import Capture, Wire, everywhere_is_here, mentions
+from tests.flows.test_triggers import FLOW, publish
 from tests.gateway.doors import beside
 from tests.served import Served, serving, until
 
@@ -94,6 +97,14 @@ HEADERS = {"class": {"x_sizewise_data_class": "confidential"}, "offline": {"x_si
 REACH = {"home": "machine", "nearer": "network"}
 """What the policies themselves say of internal data."""
 DOORS = ("chat", "stream", "messages", "responses", "embeddings", "named")
+CLOUD = {
+    "DBOS__CLOUD": "true",
+    "DBOS__CONDUCTOR_APP_NAME": "sizewise",
+    "DBOS__CONDUCTOR_KEY": "key",
+    "DBOS__CONDUCTOR_URL": f"ws://203.0.113.10:{PORT}",
+    "DBOS__OTLP_TRACES_ENDPOINT": f"http://203.0.113.10:{PORT}",
+}
+"""By which the library under the flows would be sent to its makers."""
 
 
 @dataclass
@@ -175,14 +186,22 @@ def _settled(server: Served) -> bool:
 
 
 def idle(home: Path) -> Capture:
-    """A server without any provider, as it comes: started, asked, stopped."""
+    """A server without any provider, as it comes: started, asked, a flow run, stopped."""
+    publish(home, FLOW)
     with Wire() as wire:
-        with serving(home, ALONE) as server:
+        with serving(home, ALONE, **CLOUD) as server:
+            run: Any = server.ask("/hooks/flows/orders", {"id": "o-1"}, x_shop="north").json
+            until(lambda: _state(home, run["run"]) == "done")
             server.chat("auto")
             server.ask("/v1/models")
             server.ask("/")
             server.ask("/graphql", {"query": "{ catalogue { name } health { limps } }"})
     return wire.capture()
+
+
+def _state(home: Path, run: str) -> str:
+    with closing(sqlite3.connect(home / "sizewise.db")) as database:
+        return str(database.execute("SELECT state FROM flow_runs WHERE id = ?", (run,)).fetchone()[0])
 
 
 def main(home: Path) -> None:

@@ -1,0 +1,84 @@
+"""What durability costs a step and a run, beside the same flow with steps in memory; SQLite in a home of its own.
+
+python -m bench.flows.durable [--url postgresql+psycopg://...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from sizewise.caller import Caller
+from sizewise.flows.engine import Steps
+from sizewise.flows.engines.inline import Memory
+from sizewise.flows.runs import Started
+from sizewise.keeper import Keeper
+
+VERSION = "a" * 64
+ROUNDS = 20
+AT_ONCE = 100
+
+
+async def walk(count: int, steps: Steps) -> bytes:
+    async def work() -> bytes:
+        return b'{"text": "forty characters, as a short answer has"}'
+
+    for number in range(count):
+        await steps.step(f"step{number}", work)
+    return b"{}"
+
+
+async def carry(started: Started, steps: Steps) -> bytes:
+    return await walk(json.loads(started.inputs)["steps"], steps)
+
+
+async def plain(count: int) -> float:
+    """Milliseconds of a run with its steps in memory."""
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        await walk(count, Memory())
+        times.append(time.perf_counter() - began)
+    return median(times) * 1_000
+
+
+async def durable(keeper: Keeper, caller: Caller, count: int) -> float:
+    """The same, from `start` to its outputs."""
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        await keeper.runs.ask(caller, "bench", json.dumps({"steps": count}).encode())
+        times.append(time.perf_counter() - began)
+    return median(times) * 1_000
+
+
+async def main(url: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        keeper = Keeper(Path(folder) / "home", url=url)
+        runs, boss = keeper.runs, keeper.accounts.keys.caller(keeper.admin)
+        runs.aim(carry)
+        await runs.shelf.keep(boss, "default", "bench", VERSION, b"name: bench")
+        await runs.shelf.publish(boss, "default", "bench", VERSION)
+        began = time.perf_counter()
+        await runs.ask(boss, "bench", b'{"steps": 1}')
+        print(f"first run, with loading the engine   {(time.perf_counter() - began) * 1_000:8.0f} ms")
+        none, ten, hundred = [await durable(keeper, boss, count) for count in (0, 10, 100)]
+        free = await plain(100)
+        print(f"a run without steps                  {none:8.1f} ms")
+        print(f"a run of 10 steps                    {ten:8.1f} ms")
+        print(f"a step more                          {(hundred - ten) / 90:8.2f} ms   (in memory {free / 100:.4f})")
+        began = time.perf_counter()
+        await asyncio.gather(*(runs.ask(boss, "bench", b'{"steps": 10}') for _ in range(AT_ONCE)))
+        took = time.perf_counter() - began
+        print(f"{AT_ONCE} runs of 10 steps at once         {AT_ONCE / took:8.0f} runs/s")
+        await runs.close()
+        keeper.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[sys.argv.index("--url") + 1] if "--url" in sys.argv else ""))
