@@ -19,6 +19,8 @@ ALLOWED = frozenset(
 """By their SPDX names. None asks of users that they publish what they build."""
 EXCEPTED: Mapping[str, tuple[str, str]] = {
     "pathspec": ("MPL-2.0", "hatchling needs it to install Sizewise; nothing of ours contains or imports it"),
+    "psycopg": ("LGPL-3.0-only", "DBOS needs it; a library beside ours, imported as it is, and free to be replaced"),
+    "psycopg-binary": ("LGPL-3.0-only", "the compiled part of psycopg"),
 }
 """Package -> the one licence that it may have beyond these, and why."""
 
@@ -27,12 +29,15 @@ SPELT: Mapping[str, str] = {
     "apache 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
     "apache license, version 2.0": "Apache-2.0",
+    "3-clause bsd license": "BSD-3-Clause",
     "bsd 2-clause license": "BSD-2-Clause",
     "isc license (iscl)": "ISC",
     "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
     "python software foundation license": "PSF-2.0",
 }
 """Other spellings, in small letters, of what has an SPDX name. "BSD License" is none: it does not say which."""
+READ: Mapping[str, str] = {"quickjs-ng": "MIT"}
+"""Packages whose metadata is silent, and what the licence file in their wheel says."""
 UNKNOWN = "unknown"
 CLASSIFIER = "License :: OSI Approved :: "
 
@@ -50,7 +55,7 @@ def licence(package: str) -> str:
     if spelt[0]:
         return spelt[0]
     named = sorted({each for each in spelt[1:] if each})
-    return " AND ".join(named) if named and all(spelt[1:]) else UNKNOWN
+    return " AND ".join(named) if named and all(spelt[1:]) else READ.get(package, UNKNOWN)
 
 
 def _spdx(text: str) -> str:
