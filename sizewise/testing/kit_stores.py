@@ -153,6 +153,19 @@ async def scores_by_bm25(store: Store) -> None:
             assert abs(hit.score - expected) < 1e-3, f"{hit.score} is not {expected}"
 
 
+async def weighs_common_terms(store: Store) -> None:
+    """Where a term stands in thousands, it adds to what a rarer one chose: the very numbers."""
+    many = [passage(number, terms={5: 1 + number % 3, 6: 1} if number < 20 else {5: 1}) for number in range(1_500)]
+    async with shelf(store, *many) as its:
+        found: list[Hit] = await its.search(Query((), {5: 1, 6: 1}, 0.0, 20, None))
+        assert {UUID(hit.id).int - 1 for hit in found} == set(range(20))
+        for hit in found:
+            terms = weights(many[UUID(hit.id).int - 1].terms)
+            expected = terms[5] * rarity(1_500, 1_500) + terms[6] * rarity(1_500, 20)
+            assert abs(hit.score - expected) < 1e-3, f"{hit.score} is not {expected}"
+        assert len(await its.search(Query((), {5: 1}, 0.0, 30, None))) == 30, "alone it chooses"
+
+
 async def weighs_both(store: Store) -> None:
     """Between the ends what is both near and worded comes before what is one of them, and alpha moves the rest."""
     asked = vector(50)

@@ -48,7 +48,7 @@ async def opened(url: str) -> Pgvector:
     return Pgvector(Ground(Path(), url))
 
 
-@pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.takes_many_at_once])
+@pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.weighs_common_terms, kit.takes_many_at_once])
 def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, Pgvector]) -> None:
     runner, store = ground
     runner.run(check(store))

@@ -32,7 +32,7 @@ async def opened(home: Path) -> Qdrant:
     return Qdrant(Ground(home), few=0)
 
 
-@pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.takes_many_at_once])
+@pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.weighs_common_terms, kit.takes_many_at_once])
 def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, Qdrant]) -> None:
     runner, store = ground
     runner.run(check(store))
