@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: graphiql help up test test-all test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-routing bench-injection bench-poisoning train-injection
+.PHONY: graphiql help up test test-all test-long test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-routing bench-injection bench-poisoning train-injection
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -23,9 +23,12 @@ up: .venv/up
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
 	@$(BIN)/sizewise models pull minilm-l6-v2
-	$(BIN)/pytest -n 2 -m "not large and not node and not apart"
+	$(BIN)/pytest -n 2 -m "not large and not long and not node and not apart"
 
-test-all: test test-large test-sdks
+test-all: test test-long test-large test-sdks
+
+test-long: .venv/dev
+	$(BIN)/pytest -n 2 -m "long and not large"
 
 test-large: .venv/dev
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b

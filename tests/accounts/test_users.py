@@ -414,6 +414,7 @@ def test_the_trail_says_by_which_key_a_user_did_it(server: Served) -> None:
     assert sizewise("audit", "verify", home=server.home).code == 0
 
 
+@pytest.mark.long
 def test_who_is_refused_without_end_hides_nobody_else(server: Served) -> None:
     loud, quiet = somebody(server, email(), "developer"), somebody(server, email(), "viewer")
     keys = [loud.told(KEY, name="x", may=["own_keys"]).data["createKey"]["text"] for _ in range(31)]
@@ -453,6 +454,7 @@ def test_a_project_is_there_or_begun_by_who_makes_keys(server: Served) -> None:
     assert user.send("/auth/session", {"project": "begun"}).status == 200
 
 
+@pytest.mark.long
 def test_keys_and_sessions_of_one_user_are_not_without_end(server: Served) -> None:
     user = somebody(server, email(), "developer")
     made = [user.told(KEY, name="x", may=["ask"]).data["createKey"]["key"]["id"] for _ in range(100)]
@@ -466,6 +468,7 @@ def test_keys_and_sessions_of_one_user_are_not_without_end(server: Served) -> No
     assert user.send("/auth/session").status == 401 and user.cookie == first, "the oldest ends"
 
 
+@pytest.mark.long
 def test_keys_long_over_are_forgotten(tmp_path: Path) -> None:
     ago = 100 * 86_400_000
     with serving(tmp_path) as server:

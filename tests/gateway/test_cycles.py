@@ -15,6 +15,8 @@ from tests.gateway.leftovers import in_flight
 from tests.gateway.matrix import DOORS, Door
 from tests.served import Served, serving, until
 
+pytestmark = pytest.mark.long
+
 FAULTS = ("well", "refuses", "broken", "busy", "reset-word", "half-frame", "hang", "hang-word")
 LEFT = ("hang", "hang-word")
 EACH = 30

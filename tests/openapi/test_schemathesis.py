@@ -22,6 +22,8 @@ from schemathesis.specs.openapi.checks import (
 from tests.openapi.test_document import operations
 from tests.served import Served, serving
 
+pytestmark = pytest.mark.long
+
 CHECKS = (
     not_a_server_error,
     status_code_conformance,

@@ -164,6 +164,7 @@ def test_stop_words_seeds_and_schemas_are_obeyed(smollm_gguf: Path) -> None:
     assert seven == again != eight
 
 
+@pytest.mark.long
 def test_greedy_answers_are_the_same_alone_and_side_by_side(smollm_gguf: Path) -> None:
     questions = [asking(f"Write one sentence about {thing}.", max_tokens=12) for thing in ("rain", "iron", "bread")]
 
@@ -178,6 +179,7 @@ def test_greedy_answers_are_the_same_alone_and_side_by_side(smollm_gguf: Path) -
     assert alone == again == together
 
 
+@pytest.mark.long
 def test_requests_run_side_by_side(smollm_gguf: Path) -> None:
     async def story() -> list[str]:
         order: list[str] = []
@@ -253,6 +255,7 @@ def test_a_killed_worker_fails_its_requests_and_is_started_again(smollm_gguf: Pa
     asyncio.run(story())
 
 
+@pytest.mark.long
 @linux
 def test_a_worker_that_keeps_dying_is_restarted_ever_more_slowly_and_says_why(smollm_gguf: Path) -> None:
     async def story() -> None:
@@ -292,6 +295,7 @@ asyncio.run(main())
     asyncio.run(until(lambda: gone(pid), 10))
 
 
+@pytest.mark.long
 @linux
 def test_interrupts_and_terminations_are_the_parents_business(smollm_gguf: Path) -> None:
     async def story() -> str:
@@ -305,6 +309,7 @@ def test_interrupts_and_terminations_are_the_parents_business(smollm_gguf: Path)
     assert asyncio.run(story())
 
 
+@pytest.mark.long
 def test_stopping_lets_running_answers_finish_and_takes_no_new_ones(smollm_gguf: Path) -> None:
     async def story() -> None:
         llama = Llama("local/small", smollm_gguf, SMALL)
@@ -320,6 +325,7 @@ def test_stopping_lets_running_answers_finish_and_takes_no_new_ones(smollm_gguf:
     asyncio.run(story())
 
 
+@pytest.mark.long
 @linux
 def test_a_stopped_model_leaves_no_file_descriptor_process_or_folder(smollm_gguf: Path) -> None:
     async def story() -> None:
@@ -364,6 +370,7 @@ def test_a_prompt_beyond_the_window_is_refused_with_both_numbers(smollm_gguf: Pa
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_every_slot_has_the_whole_window(smollm_gguf: Path) -> None:
     async def story() -> None:
         async with running(smollm_gguf, Runtime(context=256, slots=2)) as llama:
@@ -420,6 +427,7 @@ def test_what_does_not_fit_is_refused_before_loading_with_the_numbers(smollm_ggu
     asyncio.run(story())
 
 
+@pytest.mark.long
 @linux
 @pytest.mark.parametrize("context", [512, 4096])
 def test_the_estimate_of_memory_is_within_a_tenth_of_what_is_taken(smollm_gguf: Path, context: int) -> None:

@@ -86,6 +86,7 @@ def test_the_official_sdk_streams_words_usage_and_log_probabilities(small: Serve
     assert first is not None and first.content and len(first.content[0].top_logprobs) == 2
 
 
+@pytest.mark.long
 def test_greedy_answers_are_the_same_alone_and_in_company(small: Served) -> None:
     def ask(into: list[str]) -> None:
         into.append(words(small.chat("small", "Name three colours.", temperature=0, max_tokens=24)))
@@ -101,6 +102,7 @@ def test_greedy_answers_are_the_same_alone_and_in_company(small: Served) -> None
     assert set(together) == set(alone) and len(together) == 4
 
 
+@pytest.mark.long
 def test_requests_run_side_by_side(small: Served) -> None:
     """The second answer begins while the first is still being written."""
     began: list[float] = []
