@@ -50,7 +50,8 @@ def _page(kinds: Kinds) -> Iterator[str]:
     yield "## Expressions\n"
     yield "Between `{{` and `}}`: paths (`find.passages[0].text`), texts in quotes, numbers, `true`, `false`, `null`,"
     yield "comparisons (`== != < <= > >= in`), `and`, `or`, `not`, parentheses, and filters behind a `|`, which bind"
-    yield "tightest. No calls and no sums. A value that is one `{{ }}` and nothing else keeps its type; else it is a text.\n"
+    yield "tightest. No calls and no sums. A value that is one `{{ }}` and nothing else keeps its type; else it is a"
+    yield "text.\n"
     yield "| filter | takes | gives | |\n|---|---|---|---|"
     for name, each in FILTERS.items():
         takes = " or ".join("anything" if of.name == "json" else str(of) for of in each.of)

@@ -128,7 +128,7 @@ def _page() -> Iterator[str]:
     yield "| package | versions | needed for | licence |\n|---|---|---|---|"
     for name, versions in sorted(_versions(locked).items()):
         yield f"| {name} | {', '.join(versions)} | {what[name]} | {licence(name)} |"
-    yield "\nThe wheel itself holds GraphiQL 3.8.3 and React 18.3.1 for browsers (MIT; its fonts Apache-2.0 and OFL-1.1):"
+    yield "\nThe wheel itself holds GraphiQL 3.8.3 and React 18.3.1 for browsers (MIT; fonts Apache-2.0 and OFL-1.1):"
     yield "whose each part is, `sizewise/graphql/graphiql/LICENCES.txt` says."
     yield "\n`make check` fails on any licence but " + ", ".join(sorted(ALLOWED)) + "; excepted are:\n"
     yield from (f"* {name} ({spdx}): {why}." for name, (spdx, why) in EXCEPTED.items())
