@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sizewise.caller import Caller
 from sizewise.client import Client, Endpoint, Timeouts
@@ -58,6 +59,8 @@ class Hosts:
             raise Forbidden(f"flows of this project may not ask the host {host!r}", "see [hosts] in sizewise.toml")
         if method not in found.methods:
             raise Forbidden(f"{method} may not be asked of the host {host!r}", f"it takes {', '.join(found.methods)}")
+        if climbs(target):
+            raise BadRequest("the path goes up (..)", "Write the path below the host's URL.")
         sent = self._headers(found, headers)
         timeouts = Timeouts(total=found.timeout_s)
         endpoint = self._endpoint(found)
@@ -82,3 +85,12 @@ class Hosts:
             key = secret(host.key)
             sent.append(("authorization", f"Bearer {key}") if host.auth == "bearer" else (host.auth, key))
         return sent
+
+
+_APART = re.compile(r"[/\\]")
+
+
+def climbs(target: str) -> bool:
+    """Whether it leaves what it lies below, in one of the ways in which a server may read it."""
+    parts = _APART.split(unquote(unquote(target.partition("?")[0])))
+    return any(part.partition(";")[0] == ".." for part in parts)
