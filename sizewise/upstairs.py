@@ -43,4 +43,4 @@ def upstairs(
     nodes = offered(settings, answer, client, limits.of, shelved, means.sandbox, tools, keeper.memories, quotes)
     keeper.runs.aim(Carrier(keeper.library, nodes))
     flows = Admitted(Flows(keeper.library, nodes), keeper.accounts.keys)
-    return Forked(answer, Idempotent(flows, keeper, means.calls)), shelved, lends
+    return Forked(answer, Idempotent(flows, keeper, means.calls, own=True)), shelved, lends

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Protocol
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Raw
 from msgspec.structs import replace
 
 from sizewise.agents.loop import AGENT, HAND, Loop, Outcome, Spent, Steps, Told
 from sizewise.agents.spec import Spec, checked, given, read
 from sizewise.answer import Answerer, Ask, Send
 from sizewise.caller import Caller
+from sizewise.egress import DataClass, strictest
 from sizewise.errors import BadRequest
 from sizewise.settings.agents import Agent as Row
 from sizewise.tools.function import function
@@ -33,8 +34,8 @@ class Shelf(Protocol):
 
 class Memory(Protocol):
     async def remember(self, ask: Ask, whose: str, text: str, *, key: str) -> Sequence[object]: ...
-    async def recall(self, ask: Ask, whose: str, query: str, limit: int) -> Sequence[object]: ...
-    async def forget(self, ask: Ask, whose: str, query: str) -> Sequence[object]: ...
+    async def recall(self, ask: Ask, whose: str, query: str, limit: int) -> Sequence[Mapping[str, object]]: ...
+    async def forget(self, ask: Ask, whose: str, query: str) -> Sequence[Mapping[str, object]]: ...
 
 
 class Agents:
@@ -137,14 +138,22 @@ def _remembering(memory: Memory, ask: Ask) -> list[Tool]:
 
     async def remember(text: Short, call: Call) -> Sequence[object]:
         """Remembers a fact about whom you talk with, for later conversations. One fact in one sentence."""
-        return await memory.remember(ask, whose, text, key=call.key)
+        kept = replace(ask, wishes=replace(ask.wishes, data_class=call.data_class))
+        return await memory.remember(kept, whose, text, key=call.key)
 
-    async def recall(query: Annotated[str, Meta(max_length=2_000)] = "") -> Sequence[object]:
+    async def recall(query: Annotated[str, Meta(max_length=2_000)] = "") -> Result:
         """What you remember of whom you talk with, that shares words with the query; without one the newest."""
-        return await memory.recall(ask, whose, query, RECALLED)
+        return _recalled(await memory.recall(ask, whose, query, RECALLED))
 
-    async def forget(query: Short) -> Sequence[object]:
+    async def forget(query: Short) -> Result:
         """Forgets what you remember: one memory by its id, or all that hold each word of the query."""
-        return await memory.forget(ask, whose, query)
+        return _recalled(await memory.forget(ask, whose, query))
 
     return [function(remember), function(recall, foreign=True), function(forget)]
+
+
+def _recalled(found: Sequence[Mapping[str, object]]) -> Result:
+    """Memories for a model to read, and to be kept as closely as the closest of them."""
+    data = msgspec.json.encode(found)
+    classes = [msgspec.convert(each["data_class"], DataClass) for each in found if "data_class" in each]
+    return Result(data.decode(), data=Raw(data), data_class=strictest(*classes) if classes else None)

@@ -26,6 +26,7 @@ from sizewise.answer import Ask
 from sizewise.audit.chain import Deed
 from sizewise.caller import Caller
 from sizewise.db import Work
+from sizewise.egress import DataClass
 from sizewise.errors import BadRequest
 from sizewise.keyring.rows import Run
 from sizewise.vault import Vault
@@ -44,14 +45,16 @@ class Remembered(Struct, frozen=True, array_like=True):
 
     whose: str
     text: str
+    data_class: DataClass | None = None
 
 
 class Memory(Struct, frozen=True):
-    """`created`: unix ms."""
+    """`created`: unix ms. `data_class`: how closely it must be kept, where whoever remembered it knew."""
 
     id: str
     text: str
     created: int
+    data_class: DataClass | None = None
 
 
 class Writing(Protocol):
@@ -78,11 +81,12 @@ class Memories:
         caller, hashed = ask.caller, _hashed(ask.caller, whose)
         drawn = blake2b(f"{hashed}/{key}".encode(), digest_size=10).hexdigest() if key else token_hex(10)
         id, now = f"mem_{drawn}", time.time_ns() // 1_000_000
-        plain = msgspec.msgpack.encode(Remembered(whose, text))
+        data_class = ask.wishes.data_class
+        plain = msgspec.msgpack.encode(Remembered(whose, text, data_class))
         sealed = await self._off(lambda: self._vault.seal(plain, caller.tenant, TABLE, f"{caller.project}/{id}"))
         row = Row(caller.tenant, caller.project, hashed, id, now, sealed)
         await self._write(lambda c: rows.add(c, row, self._most))
-        return [_shown(Memory(id, text, now))]
+        return [_shown(Memory(id, text, now, data_class))]
 
     async def recall(self, ask: Ask, whose: str, query: str, limit: int = 5) -> list[dict[str, object]]:
         """Those that share words with `query`, the best first; without a query the newest. Raises VaultLocked."""
@@ -122,7 +126,7 @@ class Memories:
             plain = self._vault.open(row.sealed, row.tenant, TABLE, f"{row.project}/{row.id}")
             said = msgspec.msgpack.decode(plain, type=Remembered)
             if said.whose == whose:
-                found.append(Memory(row.id, said.text, row.created))
+                found.append(Memory(row.id, said.text, row.created, said.data_class))
         return found
 
     async def _off(self, work: Callable[[], T]) -> T:
@@ -153,4 +157,6 @@ def _hashed(caller: Caller, whose: str) -> str:
 
 
 def _shown(memory: Memory) -> dict[str, object]:
-    return {"id": memory.id, "text": memory.text, "created": memory.created}
+    """Whatever uses it must be kept as its `data_class` says."""
+    shown: dict[str, object] = {"id": memory.id, "text": memory.text, "created": memory.created}
+    return shown | ({} if memory.data_class is None else {"data_class": memory.data_class})

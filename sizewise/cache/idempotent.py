@@ -49,8 +49,10 @@ class Store(Protocol):
 class Idempotent:
     """An Answerer around an Answerer. Without a key it is not there: it hands back the inner awaitable."""
 
-    def __init__(self, answer: Answerer, store: Store, calls: Calls) -> None:
+    def __init__(self, answer: Answerer, store: Store, calls: Calls, *, own: bool = False) -> None:
+        """`own`: what is answered depends on who asks, so that nobody is given what another was."""
         self._answer = answer
+        self._own = own
         self._store = store
         self._calls = calls
 
@@ -61,7 +63,7 @@ class Idempotent:
 
     async def _once(self, ask: Ask, send: Send) -> Reply:
         """Between looking for a call and noting ours nothing is awaited: of two at once one is the second."""
-        lease, streams = leased(ask), _streams(ask)
+        lease, streams = leased(ask, self._own), _streams(ask)
         where = (lease.tenant, lease.project, lease.key)
         call = self._calls.get(where)
         if call is None:
@@ -112,14 +114,15 @@ class Idempotent:
         return answer.reply
 
 
-def leased(ask: Ask) -> Lease:
+def leased(ask: Ask, own: bool = False) -> Lease:
     """Raises BadRequest for a key of nothing. Callers that are confined otherwise ask another question."""
     key, caller = ask.wishes.idempotency_key or "", ask.caller
     if not key.strip():
         raise BadRequest(
             "the idempotency key is empty", "send a new one with each new request", param="idempotency_key"
         )
-    hidden = hashlib.sha256(msgspec.msgpack.encode((caller.tenant, caller.project, key))).hexdigest()
+    whose = (caller.tenant, caller.project, *((caller.user or caller.key,) if own else ()))
+    hidden = hashlib.sha256(msgspec.msgpack.encode((*whose, key))).hexdigest()
     confined = (caller.scope, caller.data_class)
     return Lease(caller.tenant, caller.project, hidden, digest(ask, *(confined if any(confined) else ())))
 

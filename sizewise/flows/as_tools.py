@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from sizewise.answer import Wishes
 from sizewise.caller import Caller
+from sizewise.egress import DataClass
 from sizewise.errors import SizewiseError
 from sizewise.flows.filters import shown
 from sizewise.flows.graph import Flow
@@ -33,9 +34,19 @@ class Library(Protocol):
 
 
 class Runs(Protocol):
-    async def ask(
-        self, caller: Caller, flow: str, inputs: bytes, *, version: str, door: str, wishes: Wishes, trace: str, id: str
-    ) -> bytes: ...
+    async def asked(
+        self,
+        caller: Caller,
+        flow: str,
+        inputs: bytes,
+        *,
+        version: str,
+        door: str,
+        wishes: Wishes,
+        trace: str,
+        id: str,
+        within: str,
+    ) -> tuple[bytes, DataClass | None]: ...
 
 
 class FlowTools:
@@ -70,7 +81,7 @@ class FlowTools:
                 call.wishes, data_class=call.data_class, idempotency_key=None, session=None
             )
             given = _encode(call.arguments)
-            came = await self._runs.ask(
+            came, data_class = await self._runs.asked(
                 call.caller,
                 name,
                 given,
@@ -78,21 +89,25 @@ class FlowTools:
                 door=self._door,
                 wishes=wishes,
                 trace=call.trace,
-                id=_id(call),
+                id=_id(call, name),
+                within=call.key.partition(":")[0],
             )
             outputs = msgspec.json.decode(came, type=dict)
-            return Result(shown(outputs.get(voice, outputs) if voice else outputs), data=Raw(came))
+            text = shown(outputs.get(voice, outputs) if voice else outputs)
+            return Result(text, data=Raw(came), data_class=data_class)
 
         says = flow.spec.description.strip()[:DESCRIPTION] or f"The flow {name}."
         return Tool(name, says, inputs(flow.spec.inputs), do, source="flow", timeout_s=TIMEOUT_S)
 
 
-def _id(call: Call) -> str:
+def _id(call: Call, flow: str) -> str:
     """The same run for the same call; a call without a key is a new one each time."""
     if not call.key:
         return ""
-    said = msgspec.msgpack.encode((call.caller.tenant, call.caller.project, "tool", call.key))
-    return blake2b(said, digest_size=16).hexdigest()
+    said = msgspec.msgpack.encode(
+        (call.caller.tenant, call.caller.project, call.caller.user or call.caller.key, flow, call.key)
+    )
+    return f"tool-{blake2b(said, digest_size=16).hexdigest()}"
 
 
 def inputs(wanted: Mapping[str, Input]) -> dict[str, object]:

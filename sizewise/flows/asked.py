@@ -23,11 +23,14 @@ from sizewise.flows.engines.inline import Memory
 from sizewise.flows.filters import shown
 from sizewise.flows.graph import Flow
 from sizewise.flows.node import Means
-from sizewise.flows.run import model_name, run
+from sizewise.flows.run import Trace, model_name, run
 from sizewise.flows.types import Json
+from sizewise.money import dollars
 
 PREFIX = "flow:"
 NOTHING = Raw(b"null")
+STEPS = 500
+"""Nodes, with those within others, that a reply tells of."""
 NOT_TAKEN = ("tools", "functions", "response_format", "audio", "modalities")
 """Of a chat's body: what only a model can be asked for."""
 
@@ -62,18 +65,21 @@ class Flows:
             raise BadRequest("a flow gives one answer", "leave `n` out", param="n")
         flow = await self._found(ask, chat.model.removeprefix(PREFIX))
         wishes = replace(ask.wishes, idempotency_key=None, session=None, policy=None)
+        traces: list[Trace] = []
         outcome = await run(
             flow,
             given(flow, chat),
-            id=_id(ask),
+            id=_id(ask, flow),
             ask=replace(ask, what=NOBODYS, door=DOOR, wishes=wishes),
             steps=Memory(),
             means=self._means,
             send=send,
+            watch=traces.append,
         )
         await send(Finished(0, "stop"))
         text = shown(outcome.outputs[flow.voice.output]) if flow.voice else shown(outcome.outputs)
-        ours = {"flow": flow.name, "version": flow.version, "outputs": outcome.outputs}
+        steps = [_step(each) for each in traces if each.state != "running"][:STEPS]
+        ours = {"flow": flow.name, "version": flow.version, "outputs": outcome.outputs, "steps": steps}
         fields = {"sizewise": Raw(msgspec.json.encode(ours))}
         return Reply((Choice(0, text, "stop"),), outcome.usage, model_name(flow), fields=fields)
 
@@ -85,12 +91,29 @@ class Flows:
             raise UnknownModel(error.message, error.hint, param="model") from error
 
 
-def _id(ask: Ask) -> str:
-    """The same for the same idempotency key, so that what the run does outside is told again by the same keys."""
+def _step(trace: Trace) -> dict[str, object]:
+    """As a run that is kept is told of at /graphql (RunStep), and its tokens; times in unix ms."""
+    told: dict[str, object] = {
+        "key": trace.place,
+        "state": trace.state,
+        "began": round(trace.began * 1_000),
+        "ended": round((trace.ended or trace.began) * 1_000),
+        "model": trace.model,
+        "costUsd": None if trace.cost is None else dollars(trace.cost),
+    }
+    if trace.usage.input or trace.usage.output:
+        told["tokens"] = (trace.usage.input, trace.usage.output)
+    return told | ({"error": trace.error} if trace.error else {})
+
+
+def _id(ask: Ask, flow: Flow) -> str:
+    """The same for the same idempotency key of the same caller, so that what the run does outside is told again by the
+    same keys."""
     key = ask.wishes.idempotency_key
     if key is None:
         return secrets.token_hex(16)
-    said = msgspec.msgpack.encode((ask.caller.tenant, ask.caller.project, key))
+    who = ask.caller
+    said = msgspec.msgpack.encode((who.tenant, who.project, who.user or who.key, flow.name, key))
     return blake2b(said, digest_size=16).hexdigest()
 
 

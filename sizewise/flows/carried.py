@@ -19,6 +19,7 @@ from sizewise.flows.graph import Flow
 from sizewise.flows.kinds import Kinds
 from sizewise.flows.node import Means, Signature
 from sizewise.flows.published.shelf import Shelf
+from sizewise.flows.rows import CLASS
 from sizewise.flows.run import run
 from sizewise.flows.runs import Started
 
@@ -103,4 +104,11 @@ class Carrier:
         ask = Ask(NOBODYS, started.caller, started.trace or its.id, perf_counter(), started.wishes, DOOR)
         inputs = msgspec.json.decode(started.inputs, type=dict)
         outcome = await run(flow, inputs, id=its.id, ask=ask, steps=steps, means=self._means, send=started.send)
+        closely = msgspec.json.encode(outcome.data_class)
+
+        async def told() -> bytes:
+            return closely
+
+        if outcome.data_class is not None:  # for whoever called it as a tool, and goes on with what it gave
+            await steps.step(CLASS, told)
         return msgspec.json.encode(outcome.outputs)

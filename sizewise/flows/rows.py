@@ -114,7 +114,7 @@ SEALED = (
 )
 
 State = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
-INPUTS, OUTPUTS, FAILURE = ":inputs", ":outputs", ":failure"
+INPUTS, OUTPUTS, FAILURE, CLASS = ":inputs", ":outputs", ":failure", ":class"
 """Keys of what is a run's and no step's."""
 UNDERWAY: tuple[State, ...] = ("queued", "running", "waiting")
 AGAIN: tuple[State, ...] = ("failed", "cancelled")
@@ -186,14 +186,24 @@ def find(connection: Connection, id: str) -> Run | None:
 
 
 def last(
-    connection: Connection, tenant: str, project: str, flow: str, state: str, before: int, limit: int
+    connection: Connection,
+    tenant: str,
+    project: str,
+    flow: str,
+    state: str,
+    before: int,
+    limit: int,
+    only: Sequence[str] = (),
 ) -> list[tuple[int, Run]]:
-    """The newest first, each with its number; `before`: those with a smaller one. Empty words leave nothing out."""
+    """The newest first, each with its number; `before`: those with a smaller one; `only`: of these flows. Empty words
+    leave nothing out."""
     its = RUNS.c
     query = select(its.number, *(its[name] for name in Run.__struct_fields__)).where(its.tenant == tenant)
     for column, wanted in ((its.project, project), (its.flow, flow), (its.state, state)):
         if wanted:
             query = query.where(column == wanted)
+    if only:
+        query = query.where(its.flow.in_(only))
     if before:
         query = query.where(its.number < before)
     rows = connection.execute(query.order_by(its.number.desc()).limit(limit))

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from sizewise.answer import Ask, Chosen, Event, Guarded, Send, Text, Thought, Tried, Wishes, quiet
 from sizewise.chat import Usage
-from sizewise.egress import CLASSES
+from sizewise.egress import CLASSES, DataClass
 from sizewise.errors import BadRequest, Busy, ConfigError, SizewiseError, StreamCut, UpstreamSlow
 from sizewise.flows import types
 from sizewise.flows.beside import beside
@@ -64,6 +64,7 @@ class Outcome(Struct, frozen=True):
     usage: Usage = Usage()
     cost: int | None = 0
     asked: int = 0
+    data_class: DataClass | None = None  # how closely it must be kept, by what was wished and found
 
 
 def unwatched(trace: Trace) -> None:
@@ -91,7 +92,7 @@ async def run(
     speech = Speech(send, flow.voice, Chosen(model_name(flow), f"the flow {flow.name!r}", 0))
     outputs = cast(dict[str, Json], await _Level(whole, flow.graph, names, "", speech, 0, None)())
     await speech.end(outputs)
-    return Outcome(outputs, whole.usage, whole.cost, whole.asked)
+    return Outcome(outputs, whole.usage, whole.cost, whole.asked, whole.ask.wishes.data_class)
 
 
 def model_name(flow: Flow) -> str:

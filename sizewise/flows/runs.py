@@ -25,13 +25,14 @@ from sizewise.answer import Send, Wishes, quiet
 from sizewise.audit.chain import Deed
 from sizewise.caller import Caller
 from sizewise.db import Work
+from sizewise.egress import DataClass
 from sizewise.errors import BadKey, BadRequest, Busy, Conflict, Forbidden, SizewiseError, StoreFailed, UnknownPath
 from sizewise.flows import rows
 from sizewise.flows.engine import Engine, Steps
 from sizewise.flows.journal import Book, Failed, Journal, failure, patiently
 from sizewise.flows.published.rows import Published
 from sizewise.flows.published.shelf import Shelf
-from sizewise.flows.rows import FAILURE, INPUTS, OUTPUTS, UNDERWAY, Run, State, Step
+from sizewise.flows.rows import CLASS, FAILURE, INPUTS, OUTPUTS, UNDERWAY, Run, State, Step
 
 log = logging.getLogger("sizewise.flows")
 
@@ -45,6 +46,8 @@ LOOK_S = 1.0
 """Between two looks at what other servers did to our runs."""
 ORPHAN_MS = 20_000
 """A run that was written down so long ago, and never begun, lost its server in between."""
+DEEPEST = 16
+"""Runs that call runs as tools."""
 EVENT = "flow.ended"
 
 
@@ -100,6 +103,7 @@ class Runs:
         self._carry: Carry | None = None
         self._going: dict[str, Going] = {}
         self._sends: dict[str, Send] = {}
+        self._depths: dict[str, int] = {}  # of runs that are called as tools by others
         self._ends: dict[str, set[asyncio.Future[None]]] = {}
         self._opening = asyncio.Lock()
         self._opened = False
@@ -128,9 +132,11 @@ class Runs:
         trace: str = "",
         send: Send = quiet,
         id: str = "",
+        within: str = "",
     ) -> Run:
         """Durable when this returns. `inputs`: JSON of an object. `id`: of a run that must not be started twice; then
-        the run is the one that is there. Raises Forbidden, UnknownPath, BadRequest, Busy, VaultLocked, StoreFailed."""
+        the run is the one that is there. `within`: the run that calls it as a tool. Raises Forbidden, UnknownPath,
+        BadRequest, Busy, Conflict where the run of this id is another flow's, VaultLocked, StoreFailed."""
         if "ask" not in caller.may:
             raise Forbidden("this key may not ask", "ask for one that may")
         if caller.scope is not None and caller.scope.flows and flow not in caller.scope.flows:
@@ -139,6 +145,9 @@ class Runs:
             raise BadRequest(f"the inputs take {len(inputs)} bytes", f"{LARGEST} are the most")
         if len(self._going) >= self._running:
             raise Busy(f"{self._running} runs are under way", "start it again later", retry_after=5.0)
+        depth = self._depths.get(within, 0) + 1 if within else 0
+        if depth > DEEPEST:
+            raise BadRequest(f"flows call each other deeper than {DEEPEST}", "Does one call itself for ever?")
         whole = await self.shelf.meant(caller.tenant, caller.project, flow, version)
         run = Run(
             id or secrets.token_hex(16),
@@ -153,11 +162,16 @@ class Runs:
             created=_now(),
         )
         begun = msgspec.json.encode(Begun(msgspec.Raw(inputs), wishes, trace))
+        await self.open()
+        if not await self._added(run, begun):
+            there = await self.one(caller, run.id)
+            if there.flow != flow:
+                raise Conflict(f"the run {run.id} is one of another flow", "give each run an id of its own")
+            return there
         self._sends[run.id] = send
+        if depth:
+            self._depths[run.id] = depth
         try:
-            await self.open()
-            if not await self._added(run, begun):
-                return await self.one(caller, run.id)
             await self._engine.begin(run.id, run.attempt)
         except BaseException:
             self._sends.pop(run.id, None)
@@ -185,7 +199,7 @@ class Runs:
     async def one(self, caller: Caller, id: str) -> Run:
         """Raises UnknownPath where there is none that the caller may see."""
         found = await self._look(lambda c: rows.find(c, id))
-        if found is None or found.tenant != caller.tenant or not (caller.wide or found.project == caller.project):
+        if found is None or not _sees(caller, found):
             raise UnknownPath(f"there is no run {id[:64]!r}", "see: sizewise flow runs")
         return found
 
@@ -195,8 +209,8 @@ class Runs:
         """The newest first, each with the number behind which the next page begins (`before`)."""
         if not 1 <= limit <= MOST:
             raise BadRequest(f"a list of {limit!r} runs cannot be had", f"ask for 1 to {MOST}", param="limit")
-        project = "" if caller.wide else caller.project
-        return await self._look(lambda c: rows.last(c, caller.tenant, project, flow, state or "", before, limit))
+        project, only = "" if caller.wide else caller.project, caller.scope.flows if caller.scope is not None else ()
+        return await self._look(lambda c: rows.last(c, caller.tenant, project, flow, state or "", before, limit, only))
 
     async def steps(self, caller: Caller, id: str) -> list[Step]:
         """In the order in which they ended; those that are under way here come last."""
@@ -209,8 +223,7 @@ class Runs:
         """What a step gave, or the whole run, as JSON; None where that is not there yet. Raises UnknownPath, Forbidden
         where it was another's run and the caller may read no contents."""
         run = await self.one(caller, id)
-        mine = caller.key == run.key or (caller.user != "" and caller.user == run.user)
-        if not mine and "read_contents" not in caller.may:
+        if not _owns(caller, run) and "read_contents" not in caller.may:
             raise Forbidden(
                 "what was said in this run is another's", "its owner, or who may `read_contents`, can see it"
             )
@@ -250,6 +263,10 @@ class Runs:
 
     async def ask(self, caller: Caller, flow: str, inputs: bytes, **how: object) -> bytes:
         """`start`, and what comes of it. Cancelling cancels the run. Raises what made it fail."""
+        return (await self.asked(caller, flow, inputs, **how))[0]
+
+    async def asked(self, caller: Caller, flow: str, inputs: bytes, **how: object) -> tuple[bytes, DataClass | None]:
+        """The same, and how closely that must be kept, where something said so."""
         run = await self.start(caller, flow, inputs, **how)  # type: ignore[arg-type]  # start's own keywords
         try:
             run = await self.ended(caller, run.id)
@@ -257,15 +274,18 @@ class Runs:
             await asyncio.shield(self._cancelled(run))
             raise
         if run.state == "done":
-            return await self.value(caller, run.id) or b"{}"
+            closely = await self.value(caller, run.id, CLASS)
+            found = None if closely is None else msgspec.json.decode(closely, type=DataClass)
+            return await self.value(caller, run.id) or b"{}", found
         why = await self.failed(caller, run.id)
         if why is None:
             raise Conflict(f"the run {run.id} was cancelled", "start it again, or resume it")
         raise _as_it_was(why)
 
     async def cancel(self, caller: Caller, id: str) -> Run:
-        """It is over when this returns, wherever it ran. Raises UnknownPath, Conflict where it had ended."""
+        """It is over when this returns, wherever it ran. Raises UnknownPath, Forbidden, Conflict where it had ended."""
         run = await self.one(caller, id)
+        _demanded(caller, run)
         if not await self._cancelled(run, deed(caller, run.tenant, "flow.cancel", f"run:{run.id}")):
             raise Conflict(f"the run {id} has ended already", "only what is under way can be cancelled")
         return await self.one(caller, id)
@@ -279,8 +299,10 @@ class Runs:
         return True
 
     async def resume(self, caller: Caller, id: str) -> Run:
-        """It goes on at what failed, as whoever started it. Raises UnknownPath, Conflict where it did not fail."""
+        """It goes on at what failed, as whoever started it. Raises UnknownPath, Forbidden, Conflict where it did not
+        fail."""
         run = await self.one(caller, id)
+        _demanded(caller, run)
         if "ask" not in caller.may:
             raise Forbidden("this key may not ask", "ask for one that may")
         told = deed(caller, run.tenant, "flow.resume", f"run:{run.id}")
@@ -295,7 +317,10 @@ class Runs:
         """Runs that wait for somebody: with the step's key, and what it asks as JSON."""
         project = "" if caller.wide else caller.project
         found = await self._look(lambda c: rows.waiting(c, caller.tenant, project, min(limit, MOST)))
-        return [(run, key, await self._book.off(partial(self._asked, run, key, sealed))) for run, key, sealed in found]
+        mine = [each for each in found if _sees(caller, each[0])]
+        if "ask" not in caller.may and "read_contents" not in caller.may:  # who cannot decide is not told its words
+            return [(run, key, b"null") for run, key, _ in mine]
+        return [(run, key, await self._book.off(partial(self._asked, run, key, sealed))) for run, key, sealed in mine]
 
     def _asked(self, run: Run, key: str, sealed: bytes) -> bytes:
         return self._book.value(run.tenant, run.id, key, sealed)
@@ -425,6 +450,7 @@ class Runs:
 
     def _over(self, run: Run) -> None:
         self._sends.pop(run.id, None)
+        self._depths.pop(run.id, None)
         for future in self._ends.get(run.id, ()):
             if not future.done():
                 future.set_result(None)
@@ -449,6 +475,23 @@ class Runs:
 
     async def _look(self, work: Work[T]) -> T:
         return await self._book.off(lambda: self._book.read(work))
+
+
+def _sees(caller: Caller, run: Run) -> bool:
+    """Of its own project, and where its key is confined to some flows, of those."""
+    only = caller.scope.flows if caller.scope is not None else ()
+    mine = run.tenant == caller.tenant and (caller.wide or run.project == caller.project)
+    return mine and (not only or run.flow in only)
+
+
+def _owns(caller: Caller, run: Run) -> bool:
+    return caller.key == run.key or (caller.user != "" and caller.user == run.user)
+
+
+def _demanded(caller: Caller, run: Run) -> None:
+    """Raises Forbidden: what goes on with another's rights and money is not everybody's to stop or to begin again."""
+    if not _owns(caller, run) and "manage_flows" not in caller.may:
+        raise Forbidden("this run is another's", "its owner, or who may `manage_flows`, can cancel and resume it")
 
 
 def _revoked(run: Run) -> BadKey:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.answer import Ask
-from sizewise.egress import DataClass
+from sizewise.egress import DataClass, strictest
 from sizewise.errors import BadRequest, StoreFailed
 from sizewise.knowledge.chunk import Cut, cut
 from sizewise.knowledge.document import Document
@@ -84,6 +84,8 @@ class Filling:
         open = await self.ledger.make(base, model, ask.caller)
         id = open.id(brought.source)
         data_class = brought.data_class or said.data_class or self.usual
+        if ask.wishes.data_class is not None:  # what was found in one base is not kept less closely in another
+            data_class = strictest(data_class, ask.wishes.data_class)
         hashed = brought.sha256 or sha256(brought.data).hexdigest()
         tags = {name: _tag(open, value) for name, value in brought.tags.items()}
         how = msgspec.json.encode([said.tokens, said.overlap, said.suspect, brought.title, 1], order="deterministic")

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
+from sizewise.egress import strictest
 from sizewise.flows import types
 from sizewise.flows.node import Given, Job, Kind, Objection, missing
 from sizewise.flows.types import Json, Type
@@ -16,6 +18,7 @@ class Memory(Kind, frozen=True, kw_only=True):
     """Remembers, recalls and forgets what concerns somebody."""
 
     effect = True
+    tightens = True
 
     do: Annotated[Literal["recall", "remember", "forget"], Meta(description="What to do.")]
     whose: Annotated[str, Meta(max_length=200, description="Whom it concerns, by an id of your own.")]
@@ -25,7 +28,7 @@ class Memory(Kind, frozen=True, kw_only=True):
     @classmethod
     def gives(cls, given: Given) -> Type:
         one = Type("object", fields={"id": types.TEXT, "text": types.TEXT}, open=True)
-        return Type("object", fields={"memories": types.list_of(one), "count": types.INTEGER})
+        return types.record(memories=types.list_of(one), count=types.INTEGER, data_class=types.JSON)
 
     @classmethod
     def objections(cls, given: Given) -> Iterator[Objection]:
@@ -39,7 +42,9 @@ class Memory(Kind, frozen=True, kw_only=True):
         if self.do == "recall":
             found = await memory.recall(job.ask, self.whose, self.text, self.limit)
         elif self.do == "remember":
-            found = await memory.remember(job.ask, self.whose, self.text, key=job.key)
+            ask = replace(job.ask, wishes=replace(job.ask.wishes, data_class=job.data_class))
+            found = await memory.remember(ask, self.whose, self.text, key=job.key)
         else:
             found = await memory.forget(job.ask, self.whose, self.text)
-        return {"memories": found, "count": len(found)}
+        classes = [each["data_class"] for each in found if each.get("data_class")]
+        return {"memories": found, "count": len(found), "data_class": strictest(*classes) if classes else None}

@@ -1,0 +1,221 @@
+"""What a flow, its tools and its runs do not reach: looser data, other paths of a host, others' runs, no end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from sizewise.flows.triggers import _named
+from tests.graphql.asking import Told, fresh_key, told
+from tests.knowledge.based import add, embed
+from tests.served import ECHO, Served, serving
+
+CONFIG = """
+[providers.vectors]
+wire = "echo"
+place = "process"
+models = ["small"]
+[models."vectors/small"]
+task = "embed"
+[providers.far]
+wire = "echo"
+place = "anyone"
+models = ["away"]
+[hosts.api]
+url = "{url}/v1"
+place = "machine"
+"""
+FLOWS = """
+name: look
+inputs: {question: text}
+nodes:
+  find: {kind: search, knowledge: secret, query: "{{ inputs.question }}"}
+outputs: {answer: "{{ find.passages | pluck('text') | join }}"}
+---
+name: calls
+nodes:
+  call: {kind: tool, tool: look, arguments: {question: what opens the vault}}
+  tell: {kind: ask, model: far/away, prompt: "{{ call.text }}"}
+outputs: {answer: "{{ tell.text }}"}
+---
+name: moves
+nodes:
+  find: {kind: search, knowledge: secret, query: what opens the vault}
+  put:
+    kind: ingest
+    knowledge: open
+    documents: [{source: copy, text: "{{ find.passages | pluck('text') | join }}", data_class: public}]
+outputs: {count: "{{ put.passages }}"}
+---
+name: remembers
+nodes:
+  find: {kind: search, knowledge: secret, query: what opens the vault}
+  put: {kind: memory, do: remember, whose: ann, text: "{{ find.passages | pluck('text') | join }}"}
+outputs: {count: "{{ put.count }}"}
+---
+name: recalls
+nodes:
+  got: {kind: memory, do: recall, whose: ann}
+  tell: {kind: ask, model: far/away, prompt: "{{ got.memories | pluck('text') | join }}"}
+outputs: {answer: "{{ tell.text }}"}
+---
+name: fetch
+inputs: {url: text}
+nodes:
+  got: {kind: http, url: "{{ inputs.url }}"}
+outputs: {status: "{{ got.status }}"}
+---
+name: itself
+nodes:
+  again: {kind: tool, tool: itself}
+outputs: {text: "{{ again.text }}"}
+---
+name: refund
+inputs: {sum: text}
+nodes:
+  asked: {kind: approve, question: "Pay {{ inputs.sum }}?"}
+outputs: {paid: "{{ asked.approved }}"}
+---
+name: echo
+inputs: {word: text}
+nodes:
+  said: {kind: template, text: "{{ inputs.word }}"}
+outputs: {said: "{{ said.text }}"}
+"""
+START = "mutation ($f: String!, $i: JSON, $id: String) { startRun(flow: $f, inputs: $i, id: $id) { id } }"
+RUN = "query ($id: String!) { run(id: $id) { state outputs failure { code message } } }"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[tuple[str, list[str]]]:
+    """A host, and the paths that were asked of it."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, api: tuple[str, list[str]]) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("boundaries"), ECHO + CONFIG.format(url=api[0])) as served:
+        add(served, "vault.md", "The vault opens with the word marzipan.", "secret", dataClass="confidential")
+        embed(served, "secret")
+        for text in FLOWS.split("---"):
+            answer = told(served, "mutation ($t: String!) { publishFlow(text: $t) { new } }", t=text)
+            assert answer.errors == [], answer.errors
+        yield served
+
+
+def ran(server: Served, flow: str, key: str = "", **inputs: str) -> Any:
+    """The run when it is over, or waits."""
+    begun = told(server, START, key=key, f=flow, i=inputs)
+    assert begun.errors == [], begun.errors
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        run: Any = told(server, RUN, key=key, id=begun.data["startRun"]["id"]).data["run"]
+        if run["state"] not in ("queued", "running"):
+            return run | {"id": begun.data["startRun"]["id"]}
+        time.sleep(0.02)
+    raise AssertionError("it does not end")
+
+
+def test_what_a_flow_found_is_as_confidential_to_the_one_that_called_it_as_a_tool(server: Served) -> None:
+    run = ran(server, "calls")
+    assert run["failure"]["code"] == "forbidden" and "what was found" in run["failure"]["message"]
+
+
+def test_what_was_found_in_one_base_is_not_kept_less_closely_in_another(server: Served) -> None:
+    assert ran(server, "moves")["outputs"] == {"count": 1}
+    (copy,) = told(server, '{ documents(base: "open") { source dataClass } }').data["documents"]
+    assert copy == {"source": "copy", "dataClass": "confidential"}
+
+
+def test_what_was_found_and_remembered_is_recalled_as_closely(server: Served) -> None:
+    assert ran(server, "remembers")["outputs"] == {"count": 1}
+    assert ran(server, "recalls")["failure"]["code"] == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "path", ["/../admin", "/%2e%2e/admin", "/..%2fadmin", "/%252e%252e/admin", "/..;/a", "/\\..\\a"]
+)
+def test_no_url_climbs_out_of_what_an_administrator_allowed(
+    server: Served, api: tuple[str, list[str]], path: str
+) -> None:
+    url, asked = api
+    assert ran(server, "fetch", url=f"{url}/v1{path}")["failure"]["code"] == "bad_request"
+    assert asked == []
+
+
+def test_a_flow_that_calls_itself_as_a_tool_comes_to_an_end(server: Served) -> None:
+    assert "deeper than 16" in ran(server, "itself")["failure"]["message"]
+
+
+def may(server: Served, field: str, key: str, id: str) -> Told:
+    more = ', key: "asked", approved: true' if field == "decide" else ""
+    return told(server, f"mutation ($i: String!) {{ {field}(id: $i{more}) {{ state }} }}", key=key, i=id)
+
+
+def test_others_may_decide_for_a_run_and_neither_cancel_nor_resume_it(server: Served) -> None:
+    ann, bob, viewer = fresh_key(server, "ask"), fresh_key(server, "ask"), fresh_key(server, "read_records")
+    made = told(server, 'mutation { createKey(name: "c", may: [ask], flows: ["echo"]) { text } }')
+    confined = made.data["createKey"]["text"]
+    id = ran(server, "refund", ann, sum="99")["id"]
+    waiting = "{ waiting { asked run { id } } }"
+    assert told(server, waiting, key=bob).data["waiting"][0]["asked"]["question"] == "Pay 99?"
+    assert told(server, waiting, key=viewer).data["waiting"] == [{"asked": None, "run": {"id": id}}]
+    assert told(server, waiting, key=confined).data["waiting"] == []
+    assert told(server, '{ runs(flow: "refund") { id } }', key=confined).data["runs"] == []
+    for field in ("cancelRun", "resumeRun", "decide"):
+        assert may(server, field, confined, id).code == "not_found"
+    assert may(server, "cancelRun", bob, id).code == "forbidden"
+    assert may(server, "cancelRun", ann, id).data["cancelRun"]["state"] == "cancelled"
+    assert may(server, "resumeRun", bob, id).code == "forbidden"
+    assert may(server, "resumeRun", "", id).data["resumeRun"]["state"] == "queued"
+    until = time.monotonic() + 10
+    while may(server, "decide", bob, id).errors:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_one_idempotency_key_gives_nobody_what_another_flow_or_caller_was_given(server: Served) -> None:
+    def called(name: str, **arguments: str) -> str:
+        params = {"name": name, "arguments": arguments}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        answer: Any = server.ask("/mcp", body, x_sizewise_idempotency_key="again").json
+        return str(answer["result"]["content"][0]["text"])
+
+    assert called("echo", word="one") == called("echo", word="one")
+    assert called("look", question="what opens the vault") == "The vault opens with the word marzipan."
+
+    ann, bob = fresh_key(server, "ask"), fresh_key(server, "ask")
+    body = {"model": "flow:look", "messages": [{"role": "user", "content": "what opens the vault"}]}
+    first = server.ask("/v1/chat/completions", body, key=ann, x_sizewise_idempotency_key="mine")
+    again = server.ask("/v1/chat/completions", body, key=ann, x_sizewise_idempotency_key="mine")
+    other = server.ask("/v1/chat/completions", body, key=bob, x_sizewise_idempotency_key="mine")
+    assert (first.status, again.status, other.status) == (200, 200, 200)
+    assert "given again" in again.headers["x-sizewise-why"] and "given again" not in other.headers["x-sizewise-why"]
+
+
+def test_nobody_takes_the_id_of_a_run_that_a_timetable_or_a_webhook_will_start(server: Served) -> None:
+    id = _named("cron", "local", "default", "echo", 0, 1_800_000_000)
+    assert told(server, START, f="echo", i={"word": "a"}, id=id).code == "bad_request"
+    first, second = "0123456789abcdef0", {"question": "?"}
+    assert told(server, START, f="echo", i={"word": "a"}, id=first).errors == []
+    assert told(server, START, f="look", i=second, id=first).code == "conflict"
