@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: graphiql help up test test-all test-long test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-routing bench-injection bench-poisoning train-injection
+.PHONY: graphiql help up test test-all test-long test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -15,6 +15,7 @@ help:
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
 	@echo "make bench-knowledge                                                     the stores of passages, at 100,000"
+	@echo "make bench-flows                                                         a flow's own cost, beside LangGraph"
 	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [JSON=1]            what routing is worth on any outcomes"
 
 up: .venv/up
@@ -82,6 +83,9 @@ bench-soak: .venv/dev
 
 bench-knowledge: .venv/dev
 	@$(BIN)/python -m bench.knowledge.run $(ARGS)
+
+bench-flows: .venv/dev
+	@$(BIN)/python -m bench.flows.run $(ARGS)
 
 bench-first-light: .venv/dev
 	$(BIN)/python -m bench.first_light.run $(ARGS)
