@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
-from sizewise.cli.flow import folder
+from sizewise.cli.flow_list import folder
+from sizewise.cli.flow_names import Known
+from sizewise.cli.flow_told import say, told_json
 from sizewise.cli.options import placed, settings, wants_json
 from sizewise.cli.paper import write_json
 from sizewise.errors import BadRequest
-from sizewise.flows.findings import Finding, known
-from sizewise.flows.folder import SUFFIXES, File, read
+from sizewise.flows.findings import known
+from sizewise.flows.folder import SUFFIXES, File, files, read
 from sizewise.flows.kinds import Kinds
 from sizewise.flows.schema import schema
 
@@ -24,41 +25,25 @@ def check(flows: tuple[str, ...]) -> int:
     """Find all that is wrong; ends with 1 when something is.
 
     FLOWS are names in the folder `flows` beside sizewise.toml, or files anywhere; without any, all of the folder.
+    What a flow names and the settings here do not is a warning: the server's may be others.
 
     \b
     Example: sizewise flow check support
     """
     found = chosen(flows)
-    hosts = settings().hosts
-    told = {name: [*file.checked.findings, *_hosts(file, list(hosts))] for name, file in found.items()}
+    known = Known(settings(), files(folder()))
+    told = {name: [*file.checked.findings, *known.findings(file)] for name, file in found.items()}
     wrong = sum(each.kind == "mistake" for each in (each for name in told for each in told[name]))
     if wants_json():
-        rows = [
-            {
-                "name": name,
-                "file": str(found[name].path),
-                "findings": [msgspec.to_builtins(each) for each in told[name]],
-            }
-            for name in found
-        ]
-        write_json({"flows": rows, "mistakes": wrong})
+        write_json(told_json(found, told))
         return 1 if wrong else 0
     for name, file in found.items():
         for each in told[name]:
-            _say(file.path, each)
+            say(file.path, each)
     count = "a flow" if len(found) == 1 else f"{len(found)} flows"
     mistakes = "1 mistake" if wrong == 1 else f"{wrong} mistakes" if wrong else "nothing wrong"
     click.echo(f"{count} checked: {mistakes}", err=bool(wrong))
     return 1 if wrong else 0
-
-
-def _say(path: Path, found: Finding) -> None:
-    """As compilers say it, so that editors jump there."""
-    node = f"{found.node}: " if found.node else ""
-    kind = "" if found.kind == "mistake" else "warning: "
-    click.echo(f"{path}:{found.line}:{found.column}: {kind}{node}{found.message}")
-    if found.hint:
-        click.echo(f"    {found.hint}")
 
 
 def chosen(flows: tuple[str, ...]) -> dict[str, File]:
@@ -81,18 +66,6 @@ def chosen(flows: tuple[str, ...]) -> dict[str, File]:
         else:
             hint = known(each, here) or "begin one: sizewise flow new NAME"
             raise BadRequest(f"there is no flow {each[:60]!r} in {str(folder())!r}", hint)
-    return found
-
-
-def _hosts(file: File, hosts: list[str]) -> list[Finding]:
-    """Hosts that `http` nodes name and the settings do not; only a warning: the server's settings may be others."""
-    found: list[Finding] = []
-    for node in file.checked.spec.every() if file.checked.spec is not None else ():
-        host = node.values.get("host")
-        if node.kind == "http" and isinstance(host, str) and "{{" not in host and host not in hosts:
-            hint = known(host, hosts) or f"Allow it: [hosts.{host}] in sizewise.toml"
-            said = f"the settings name no host {host[:60]!r}"
-            found.append(Finding(node.id, 1, 1, said, hint, "warning"))
     return found
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.flow import folder
 from sizewise.cli.flow_check import chosen
+from sizewise.cli.flow_list import folder
 from sizewise.cli.options import placed, wants_json
 from sizewise.cli.paper import write_json
 from sizewise.errors import BadRequest, Outside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sizewise.cli.flow import folder
+from sizewise.cli.flow_list import folder
 from sizewise.cli.options import placed, wants_json
 from sizewise.cli.paper import write_json
 from sizewise.errors import BadRequest, Outside

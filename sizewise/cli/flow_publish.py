@@ -8,8 +8,9 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.flow import SHORT, Live
 from sizewise.cli.flow_check import chosen
+from sizewise.cli.flow_list import Live
+from sizewise.cli.flow_runs import SHORT
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import write_json
 from sizewise.errors import BadRequest

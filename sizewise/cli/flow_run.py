@@ -10,17 +10,24 @@ import click
 import msgspec
 from msgspec import Struct
 
+from sizewise.cli.flow_durable import followed
+from sizewise.cli.flow_list import folder
+from sizewise.cli.flow_runs import Step, write_steps
+from sizewise.cli.flow_told import say, told_json
 from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import dim, money, write_json
 from sizewise.cli.said import PATH, Chunk, heard
 from sizewise.cli.server import ANSWER, Server, refusal
 from sizewise.errors import BadRequest, Outside
+from sizewise.flows.folder import read
+from sizewise.flows.kinds import Kinds
 
 
 class Ours(Struct):
     flow: str = ""
     version: str = ""
     outputs: dict[str, object] = {}
+    steps: list[Step] = []
 
 
 class Body(Struct):
@@ -37,26 +44,50 @@ class Body(Struct):
     metavar="NAME=VALUE",
     help="An input; VALUE may be JSON, @FILE, or - for stdin.",
 )
+@click.option("--durable", is_flag=True, help="Begin a run that is kept, and follow it; Ctrl-C leaves it running.")
+@click.option("--steps", is_flag=True, help="Tell at the end of each node: model, tokens, cost, time.")
+@click.option("--live", is_flag=True, help="Run what is live, also where the file here has mistakes.")
 @served
-def run(name: str, inputs: tuple[str, ...]) -> None:
+def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bool) -> int:
     """Run a flow at the server; its words come as they are said.
 
-    NAME may be NAME@VERSION. With --json all outputs are printed when it is over.
+    NAME may be NAME@VERSION. With --json all outputs are printed when it is over. Where the file in the folder has
+    mistakes, they are told and nothing runs.
 
     \b
     Example: sizewise flow run support --input question="How do I return it?"
     """
+    found = server()
+    if not live and not found.elsewhere and "@" not in name and _mistaken(name):
+        return 1
     given = dict(_input(each) for each in inputs)
-    question = given.get("question", "")
+    if durable:
+        return followed(found, name, given, steps)
     body: dict[str, object] = {
         "model": f"flow:{name}",
-        "messages": [{"role": "user", "content": question}],
+        "messages": [{"role": "user", "content": given.get("question", "")}],
         "metadata": given,
     }
     if wants_json():
-        write_json(msgspec.to_builtins(asyncio.run(_whole(server(), body))))
-        return
-    asyncio.run(_streamed(server(), body))
+        whole = asyncio.run(_whole(found, body))
+        write_json({key: value for key, value in msgspec.to_builtins(whole).items() if steps or key != "steps"})
+    else:
+        asyncio.run(_streamed(found, body, steps))
+    return 0
+
+
+def _mistaken(name: str) -> bool:
+    """Whether the folder's file of this name has mistakes, which are told then: a server goes on with what was live."""
+    file = read(folder(), Kinds()).get(name)
+    if file is None or not file.mistakes:
+        return False
+    if wants_json():
+        write_json(told_json({name: file}, {name: file.mistakes}))
+        return True
+    for each in file.mistakes:
+        say(file.path, each, err=True)
+    click.echo("nothing ran; --live runs what is live", err=True)
+    return True
 
 
 def _input(said: str) -> tuple[str, str]:
@@ -84,7 +115,7 @@ async def _whole(server: Server, body: dict[str, object]) -> Ours:
         raise Outside("the server answers otherwise than expected", "are both of one version?") from error
 
 
-async def _streamed(server: Server, body: dict[str, object]) -> None:
+async def _streamed(server: Server, body: dict[str, object], steps: bool) -> None:
     seen: list[Chunk] = []
     spoke = ""
 
@@ -106,6 +137,8 @@ async def _streamed(server: Server, body: dict[str, object]) -> None:
     for chunk in seen[-1:]:
         ours, usage = chunk.sizewise, chunk.usage
         if ours is not None:
+            if steps:
+                write_steps(msgspec.convert(ours.steps, list[Step]), err=True)
             asked = f"{ours.attempts} questions" if ours.attempts != 1 else "1 question"
             cost = None if ours.cost_usd == "unknown" else ours.cost_usd
             tokens = f"{usage.prompt_tokens}+{usage.completion_tokens} tokens" if usage is not None else ""

@@ -38,11 +38,11 @@ def dim(text: str) -> str:
     return click.style(text, dim=True)
 
 
-def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
+def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: str = "", err: bool = False) -> None:
     """Columns side by side, cut at the terminal's edge. `right`: words of the heads that stand to the right."""
     lines = [heads, *rows]
     wide = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    edge = shutil.get_terminal_size().columns if (sys.stderr if err else sys.stdout).isatty() else WIDE
     aligned = [any(word in right.split() for word in head.split()) for head in heads]
     for number, line in enumerate(lines):
         cells = [
@@ -51,7 +51,7 @@ def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: str 
         ]
         text = (" " * GAP).join(cells).rstrip()
         text = text if len(text) <= edge else text[: edge - 1] + "…"
-        click.echo(dim(text) if number == 0 else text)
+        click.echo(dim(text) if number == 0 else text, err=err)
 
 
 def write_pairs(pairs: Iterable[tuple[str, str]]) -> None:

@@ -31,6 +31,7 @@ class Ours(Struct):
     attempts: int = 1
     trace: str = ""
     degraded: str = ""
+    steps: list[dict[str, object]] = []  # of a flow, node by node
 
 
 class Delta(Struct):

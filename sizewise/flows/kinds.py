@@ -23,7 +23,8 @@ _NAMES: Mapping[type, Type] = {
 
 
 class Parameter(Struct, frozen=True):
-    """`plain`: {{ means nothing in it. `shape` is what msgspec converts to; `settled`: no {{ }} may stand in it."""
+    """`plain`: {{ means nothing in it. `shape` is what msgspec converts to; `settled`: no {{ }} may stand in it.
+    `names`: it is the name of one of these, which an installation has (models, knowledge, hosts, ...)."""
 
     name: str
     type: Type
@@ -31,6 +32,7 @@ class Parameter(Struct, frozen=True):
     required: bool
     plain: bool = False
     settled: bool = False
+    names: str = ""
 
 
 class Known(Struct, frozen=True):
@@ -76,7 +78,8 @@ def _parameter(field: inspect.Field, shape: Any) -> Parameter:
     extra = field.type.extra or {} if isinstance(field.type, inspect.Metadata) else {}
     required = field.default is NODEFAULT and field.default_factory is NODEFAULT
     plain, settled = bool(extra.get("plain")), bool(extra.get("settled"))
-    return Parameter(field.encode_name, wanted(field.type), shape, required, plain, settled or plain)
+    of = (field.type.extra_json_schema or {}).get("x-names", "") if isinstance(field.type, inspect.Metadata) else ""
+    return Parameter(field.encode_name, wanted(field.type), shape, required, plain, settled or plain, of)
 
 
 def wanted(shape: inspect.Type) -> Type:

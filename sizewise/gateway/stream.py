@@ -102,6 +102,8 @@ class Sse(Heard):
         if not self._out.begun:
             await self._begin()
         ours = self.told(self._model, self._trace, reply.degraded)
+        if own := reply.fields.get("sizewise"):  # what a flow tells of itself
+            ours = {**msgspec.json.decode(own, type=dict[str, msgspec.Raw]), **ours}
         pieces: list[bytes] = []
         last = len(self._finished) - 1
         for number, event in enumerate(self._finished):

@@ -65,7 +65,8 @@ class Memory:
 
     async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:
         if self._decide is None:
-            raise BadRequest(f"the step {key!r} waits for a person", "start it at a server: sizewise flow start")
+            hint = "begin a run that is kept: sizewise flow run NAME --durable"
+            raise BadRequest(f"the step {key!r} waits for a person", hint)
         try:
             return await asyncio.wait_for(self._decide(key, asked), timeout_s)
         except TimeoutError:

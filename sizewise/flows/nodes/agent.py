@@ -22,7 +22,9 @@ class Agent(Kind, frozen=True, kw_only=True):
 
     task: Annotated[str, Meta(description="What it has to do.")]
     agent: Annotated[str, Meta(description="Its name.", extra_json_schema={"x-names": "agents"})] = ""
-    model: Annotated[str, Meta(description="The model of an agent without a name.")] = "auto"
+    model: Annotated[
+        str, Meta(description="The model of an agent without a name.", extra_json_schema={"x-names": "models"})
+    ] = "auto"
     system: Annotated[str, Meta(description="What such an agent should know.")] = ""
     tools: Annotated[list[str], Meta(description="The tools it has, by name or as beginnings with a *.")] = []
     max_steps: Annotated[

@@ -66,7 +66,8 @@ class Shelf:
         """`text`, for whoever is off the event loop."""
         sealed = self._book.read(lambda c: rows.find_version(c, tenant, project, name, version))
         if sealed is None:
-            raise UnknownPath(f"the flow {name[:100]!r} has no version {version[:64]!r}", "see: sizewise flow versions")
+            hint = f"see: sizewise flow versions {name[:100]}"
+            raise UnknownPath(f"the flow {name[:100]!r} has no version {version[:64]!r}", hint)
         return self._book.vault.open(sealed, tenant, VERSIONS, f"{project}/{name}/{version}")
 
     async def versions(self, tenant: str, project: str, name: str, limit: int = 100) -> list[Version]:
@@ -88,7 +89,7 @@ class Shelf:
         if len(fits) != 1:
             raise BadRequest(
                 f"{version[:64]!r} means no version of the flow {name[:100]!r}",
-                f"give all 64 digits, or the first {SHORT} at least",
+                f"give all 64 digits, or the first {SHORT} at least, as sizewise flow versions shows them",
                 param="version",
             )
         return fits[0]

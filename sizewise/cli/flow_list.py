@@ -1,0 +1,86 @@
+"""`sizewise flow list`: the flows of the folder and of the server, and whether they are the same."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.flow_runs import SHORT
+from sizewise.cli.options import served, server_or_none, settings, wants_json
+from sizewise.cli.paper import when, write_json, write_table
+from sizewise.flows.folder import File, place, read
+from sizewise.flows.kinds import Kinds
+
+LIST = "{ flows { name version published project } }"
+
+
+class Live(Struct):
+    """`published`: unix ms."""
+
+    name: str
+    version: str
+    published: int
+    project: str
+
+
+class Lives(Struct):
+    flows: list[Live]
+
+
+def folder() -> Path:
+    found = settings()
+    return place(found.config, found.home)
+
+
+@click.command("list")
+@served
+def list_() -> None:
+    """The flows of the folder and of the server.
+
+    \b
+    Example: sizewise flow list
+    """
+    here = read(folder(), Kinds())
+    there = server_or_none()
+    live = {each.name: each for each in asyncio.run(there.graphql(LIST, Lives)).flows} if there is not None else {}
+    rows = [_row(name, here.get(name), live.get(name)) for name in sorted({*here, *live})]
+    if wants_json():
+        write_json({"flows": [msgspec.to_builtins(row) for row in rows], "server": there is not None})
+        return
+    write_table(
+        ("NAME", "STATE", "VERSION", "LIVE SINCE", "FILE"),
+        [(r.name, r.state, r.version[:SHORT], when(r.published) if r.published else "", r.file) for r in rows],
+    )
+
+
+class Row(Struct):
+    name: str
+    state: str
+    version: str
+    file: str
+    published: int | None
+    mistakes: int
+
+
+def _row(name: str, file: File | None, live: Live | None) -> Row:
+    flow = file.checked.flow if file is not None else None
+    version = flow.version if flow is not None else live.version if live is not None else ""
+    mistakes = len(file.mistakes) if file is not None else 0
+    if mistakes:
+        state = "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
+    elif live is None:
+        state = "not live"
+    else:
+        state = "live" if live.version == version else "changed"
+    return Row(
+        name,
+        state,
+        version,
+        str(file.path) if file is not None else "",
+        live.published if live is not None else None,
+        mistakes,
+    )

@@ -1,0 +1,334 @@
+"""`sizewise flow runs`, `status`, `cancel`, `resume`, `waiting`, `decide`, `versions`: what a server keeps of flows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.paper import dim, money, seconds, when, write_json, write_pairs, write_table
+from sizewise.errors import BadRequest
+
+_RUN = "id number flow version project door key user state attempt error created began ended"
+LIST = f"""query ($flow: String!, $state: RunState, $before: Int!, $last: Int!) {{
+  runs(flow: $flow, state: $state, before: $before, last: $last) {{ {_RUN} }}
+}}"""
+STEPS = "steps { key state began ended by model costUsd error }"
+ONE = f"query ($id: String!) {{ run(id: $id) {{ {_RUN} {STEPS} }} }}"
+SAID = "query ($id: String!) { run(id: $id) { outputs failure { code message hint } } }"
+CANCEL = f"mutation ($id: String!) {{ run: cancelRun(id: $id) {{ {_RUN} }} }}"
+RESUME = f"mutation ($id: String!) {{ run: resumeRun(id: $id) {{ {_RUN} }} }}"
+WAITING = f"query ($last: Int!) {{ waiting(last: $last) {{ key asked run {{ {_RUN} }} }} }}"
+DECIDE = f"""mutation ($id: String!, $key: String!, $approved: Boolean!, $note: String!, $value: JSON) {{
+  run: decide(id: $id, key: $key, approved: $approved, note: $note, value: $value) {{ {_RUN} }}
+}}"""
+VERSIONS = """query ($name: String!, $last: Int!) {
+  versions: flowVersions(name: $name, limit: $last) { version created by live }
+}"""
+UNDERWAY = ("queued", "running", "waiting")
+STATES = (*UNDERWAY, "done", "failed", "cancelled")
+"""As the schema's RunState."""
+SHORT = 12
+"""Digits of a version that people are shown."""
+SHOWN = 100
+"""Characters of what a run asks of somebody."""
+
+_last = click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="How many. [20]")
+
+
+class Step(Struct, rename="camel"):
+    """Times in unix ms, as in Run. `tokens`: in and out, where they are known."""
+
+    key: str
+    state: str
+    began: int
+    ended: int | None = None
+    by: str = ""
+    model: str = ""
+    cost_usd: str | None = None
+    error: str = ""
+    tokens: tuple[int, int] | None = None
+
+
+class Run(Struct, omit_defaults=True):
+    id: str
+    number: int | None
+    flow: str
+    version: str
+    project: str
+    door: str
+    key: str
+    user: str
+    state: str
+    attempt: int
+    error: str
+    created: int
+    began: int | None
+    ended: int | None
+    steps: list[Step] | None = None
+
+
+class Failure(Struct):
+    code: str
+    message: str
+    hint: str
+
+
+class Said(Struct):
+    outputs: Any = None
+    failure: Failure | None = None
+
+
+class RunTold(Struct):
+    run: Run
+
+
+class SaidTold(Struct):
+    run: Said
+
+
+class RunsTold(Struct):
+    runs: list[Run]
+
+
+class Waits(Struct):
+    key: str
+    asked: Any
+    run: Run
+
+
+class WaitingTold(Struct):
+    waiting: list[Waits]
+
+
+class Version(Struct):
+    version: str
+    created: int
+    by: str
+    live: bool
+
+
+class VersionsTold(Struct):
+    versions: list[Version]
+
+
+@click.command()
+@click.argument("flow", default="")
+@click.option("--state", type=click.Choice(STATES), help="Only those that stand so.")
+@click.option("--before", default=0, type=click.IntRange(0), metavar="NUMBER", help="The page behind this number.")
+@_last
+@served
+def runs(flow: str, state: str | None, before: int, last: int) -> None:
+    """Runs at the server, newest first.
+
+    Of FLOW alone, where it is named. A flow that is run without --durable leaves no run behind.
+
+    \b
+    Example: sizewise flow runs support --state failed
+    """
+    found = asyncio.run(server().graphql(LIST, RunsTold, flow=flow, state=state, before=before, last=last)).runs
+    if wants_json():
+        write_json(msgspec.to_builtins({"runs": found}))
+        return
+    if not found:
+        click.echo("there is no such run", err=True)
+        return
+    write_table(
+        ("STARTED", "RUN", "FLOW", "STATE", "TOOK", "BY", "ERROR"),
+        [(when(r.created), r.id, _called(r), r.state, _took(r.began, r.ended), r.door, r.error) for r in found],
+        right="TOOK",
+    )
+    if len(found) == last and found[-1].number:
+        words = [
+            "sizewise flow runs",
+            flow,
+            f"--state {state}" if state else "",
+            f"--last {last}" if last != 20 else "",
+        ]
+        click.echo(dim(f"more: {' '.join(filter(None, words))} --before {found[-1].number}"), err=True)
+
+
+@click.command()
+@click.argument("run")
+@served
+def status(run: str) -> None:
+    """A run, node by node: state, model, time, cost.
+
+    \b
+    Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a
+    """
+    found = asyncio.run(server().graphql(ONE, RunTold, id=run)).run
+    if wants_json():
+        write_json(msgspec.to_builtins(found))
+        return
+    write_pairs(
+        [
+            ("run", found.id),
+            ("flow", f"{_called(found)} in {found.project!r}"),
+            ("state", f"{found.state} {found.error}".rstrip()),
+            ("started", f"{when(found.created)} by {found.door}, key {found.key}"),
+            ("took", _took(found.began, found.ended)),
+            *([("attempt", str(found.attempt))] if found.attempt > 1 else []),
+        ]
+    )
+    click.echo()
+    write_steps(found.steps or ())
+    if hint := _next(found):
+        click.echo(f"\n{hint}")
+
+
+@click.command()
+@click.argument("run")
+@served
+def cancel(run: str) -> None:
+    """Stop a run that is under way.
+
+    \b
+    Example: sizewise flow cancel 4e4ab55cf1afa797c8a97d7a74388f8a
+    """
+    _tell(asyncio.run(server().graphql(CANCEL, RunTold, id=run)).run)
+
+
+@click.command()
+@click.argument("run")
+@served
+def resume(run: str) -> None:
+    """Go on with a run that failed or was cancelled.
+
+    What was done is not done again: it goes on at what failed.
+
+    \b
+    Example: sizewise flow resume 4e4ab55cf1afa797c8a97d7a74388f8a
+    """
+    _tell(asyncio.run(server().graphql(RESUME, RunTold, id=run)).run)
+
+
+@click.command()
+@_last
+@served
+def waiting(last: int) -> None:
+    """Runs that wait for somebody, and what they ask.
+
+    \b
+    Example: sizewise flow waiting
+    """
+    found = asyncio.run(server().graphql(WAITING, WaitingTold, last=last)).waiting
+    if wants_json():
+        write_json(msgspec.to_builtins({"waiting": found}))
+        return
+    if not found:
+        click.echo("nothing waits", err=True)
+        return
+    write_table(
+        ("SINCE", "RUN", "NODE", "FLOW", "ASKS"),
+        [(when(each.run.created), each.run.id, each.key, _called(each.run), asks(each.asked)) for each in found],
+    )
+
+
+@click.command()
+@click.argument("run")
+@click.argument("node")
+@click.argument("decision", metavar="yes|no|JSON")
+@click.option("--note", default="", help="A word with it.")
+@served
+def decide(run: str, node: str, decision: str, note: str) -> None:
+    """Tell a run that waits yes or no, or yes with JSON.
+
+    NODE is what `sizewise flow waiting` names. JSON is yes with that value; an object may say `approved` itself.
+
+    \b
+    Example: sizewise flow decide 4e4ab55cf1afa797c8a97d7a74388f8a refund no --note "too much"
+    """
+    approved, value = _decided(decision)
+    told = server().graphql(DECIDE, RunTold, id=run, key=node, approved=approved, note=note, value=value)
+    _tell(asyncio.run(told).run)
+
+
+@click.command()
+@click.argument("name")
+@_last
+@served
+def versions(name: str, last: int) -> None:
+    """Versions of a flow, newest first, and which is live.
+
+    \b
+    Example: sizewise flow versions support
+    """
+    found = asyncio.run(server().graphql(VERSIONS, VersionsTold, name=name, last=last)).versions
+    if not found:
+        raise BadRequest(f"no version of the flow {name[:60]!r} is kept", "see: sizewise flow list")
+    if wants_json():
+        write_json(msgspec.to_builtins({"versions": found}))
+        return
+    write_table(
+        ("VERSION", "SINCE", "BY", "LIVE"),
+        [(each.version[:SHORT], when(each.created), each.by, "live" if each.live else "") for each in found],
+    )
+
+
+def write_steps(steps: Iterable[Step], err: bool = False) -> None:
+    """A line a node. `err`: beside the words of the flow, on stderr."""
+    known = list(steps)
+    tokens = any(each.tokens for each in known)
+    heads = ("NODE", "STATE", "MODEL", *(("TOKENS",) if tokens else ()), "COST", "TIME", "")
+    rows = [
+        (
+            each.key,
+            each.state,
+            each.model or "-",
+            *(("+".join(map(str, each.tokens or ())) or "-",) if tokens else ()),
+            money(each.cost_usd) if each.model or each.cost_usd not in ("0", None) else "-",
+            _took(each.began, each.ended),
+            each.error or (f"by {each.by}" if each.by else ""),
+        )
+        for each in known
+    ]
+    write_table(heads, rows, right="TOKENS COST TIME", err=err)
+
+
+def asks(asked: object) -> str:
+    """What a run asks, in a line."""
+    said = asked.get("question") if isinstance(asked, dict) else None
+    text = said if isinstance(said, str) and said else msgspec.json.encode(asked).decode()
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
+
+
+def _decided(said: str) -> tuple[bool, object]:
+    """Raises BadRequest."""
+    if said.lower() in ("yes", "no"):
+        return said.lower() == "yes", None
+    try:
+        value = msgspec.json.decode(said)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise BadRequest(f"{said[:60]!r} is no decision", "say yes, no, or JSON") from error
+    if isinstance(value, dict) and isinstance(value.get("approved"), bool):
+        return value["approved"], value.get("value")
+    return True, value
+
+
+def _tell(run: Run) -> None:
+    if wants_json():
+        write_json(msgspec.to_builtins(run))
+    else:
+        click.echo(f"the run {run.id} is {run.state}")
+
+
+def _next(run: Run) -> str:
+    if run.state == "waiting":
+        waits = next((each.key for each in run.steps or () if each.state == "waiting"), "NODE")
+        return f"decide: sizewise flow decide {run.id} {waits} yes"
+    return f"go on: sizewise flow resume {run.id}" if run.state in ("failed", "cancelled") else ""
+
+
+def _called(run: Run) -> str:
+    return f"{run.flow}@{run.version[:SHORT]}"
+
+
+def _took(began: int | None, ended: int | None) -> str:
+    return "-" if began is None or ended is None else seconds(ended - began)
