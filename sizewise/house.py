@@ -101,6 +101,7 @@ class House:
         if self.means.keeper.trouble:
             limps.append(self.means.keeper.trouble)
         limps += [*self.means.keeper.watch.limps(self.watched), *self.means.hooks.limps(), *self.means.servers.limps()]
+        limps += self.means.folder.limps if self.means.folder else []
         return any(not why for _, why in objections), limps
 
 

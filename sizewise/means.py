@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sizewise.cache.idempotent import Calls
 from sizewise.evals.shadow import Shadows
+from sizewise.flows.folder import Folder
 from sizewise.keeper import Keeper
 from sizewise.knowledge.shelves import Shelves
 from sizewise.providers.local import Locals
@@ -29,3 +30,4 @@ class Means:
     shelves: Shelves = field(default_factory=Shelves)
     sandbox: Sandbox = field(default_factory=Sandbox)
     servers: Servers = field(default_factory=lambda: Servers(Unkept()))
+    folder: Folder | None = None

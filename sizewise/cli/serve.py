@@ -128,7 +128,10 @@ async def _up(settings: Settings, as_json: bool) -> None:
         metrics.budgets, keeper.budgets.tell = keeper.budgets.ratios, hooks.tell
         keeper.accounts.tell = keeper.runs.tell = hooks.tell
         shadows, sandbox = Shadows(keeper.watch, metrics, tell=hooks.tell), Sandbox(settings.sandbox)
-        means = Means(keeper, metrics, locals, shadows, hooks=hooks, sandbox=sandbox, servers=Servers(keeper.pins))
+        mine = keeper.accounts.keys.caller(keeper.admin)
+        folder = Folder(place(settings.config, settings.home), keeper.runs.shelf, mine)
+        servers = Servers(keeper.pins)
+        means = Means(keeper, metrics, locals, shadows, hooks, sandbox=sandbox, servers=servers, folder=folder)
         found = await probe.found(skip=port) if settings.server.discover else ()
         certificates = Certificates(tls, settings.home) if tls.cert else None
         live = Live(settings, means, found, certificates)
@@ -174,7 +177,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     warming = loop.create_task(_warm(live))
     budgets = live.house.means.keeper.budgets
     keeper = live.house.means.keeper
-    folder = Folder(place(settings.config, settings.home), keeper.runs.shelf, keeper.accounts.keys.caller(keeper.admin))
+    folder = live.house.means.folder
+    assert folder is not None
     runs, tended = keeper.runs, (budgets, keeper.accounts, keeper.runs, keeper.timetable, folder)
     with contextlib.suppress(SizewiseError):  # it is looked at again
         await folder.look()

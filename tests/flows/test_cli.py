@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema_rs
@@ -47,13 +48,77 @@ def test_a_flow_is_begun_and_checked_without_a_server(tmp_path: Path) -> None:
     assert sizewise("flow", "check", home=tmp_path / "empty").hint == "hint: begin one: sizewise flow new NAME"
 
 
-def test_a_file_and_its_flow_have_one_name_and_hosts_are_looked_up(tmp_path: Path) -> None:
+NAMES = """
+name: names
+nodes:
+  a: {kind: http, host: crm}
+  b: {kind: ask, model: echo/smal, prompt: "{{ a.text }}"}
+  c: {kind: search, knowledge: handbok, query: "{{ b.text }}"}
+  d: {kind: tool, tool: run_pyton, arguments: {code: "1", found: "{{ c.passages }}"}}
+  e: {kind: agent, agent: plannr, task: "{{ d.text }}"}
+  f: {kind: ask, model: "auto:default", prompt: "{{ e.text }}"}
+outputs: {answer: "{{ f.text }}"}
+triggers:
+  - {kind: cron, schedule: "0 0 30 2 *"}
+  - {kind: cron, schedule: "0 7 * * 1-5", zone: Europe/Berln}
+  - {kind: cron, schedule: "0 7 * * 1-5", zone: Europe/Berlin}
+"""
+
+
+def test_a_file_and_its_flow_have_one_name(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     text = 'name: other\nnodes: {a: {kind: http, host: crm}}\noutputs: {answer: "{{ a.text }}"}\n'
     (tmp_path / "flows" / "one.yaml").write_text(text)
     found = sizewise("flow", "check", home=tmp_path)
     assert "its name is 'other' and its file's 'one'" in found.out
-    assert "warning: a: the settings name no host 'crm'" in found.out
+    assert "warning" not in found.out  # there are no settings to look names up in
+
+
+def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_come_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (path := tmp_path / "flows" / "names.yaml").write_text(NAMES)
+    (tmp_path / "sizewise.toml").write_text(ECHO + "[knowledge.handbook]\n[agents.planner]\n")
+    found = sizewise("flow", "check", home=tmp_path)
+    assert found.code == 1
+    assert found.out.splitlines() == [
+        f"{path}:4:25: warning: a: the settings name no host 'crm'",
+        "    Allow it: [hosts.crm] in sizewise.toml",
+        f"{path}:5:25: warning: b: the settings: there is no model named 'echo/smal'",
+        "    Did you mean 'echo/small'?",
+        f"{path}:6:32: warning: c: the settings name no knowledge base 'handbok'",
+        "    Did you mean 'handbook'?",
+        f"{path}:7:25: warning: d: the settings name no tool 'run_pyton'",
+        "    Did you mean 'run_python'?",
+        f"{path}:8:27: warning: e: the settings name no agent 'plannr'",
+        "    Did you mean 'planner'?",
+        f"{path}:12:28: '0 0 30 2 *' never comes",
+        "    As in: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
+        f"{path}:13:49: there is no time zone 'Europe/Berln'",
+        "    As in: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
+    ]
+
+
+def test_a_file_with_mistakes_does_not_run_what_was_live_in_silence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "flows").mkdir(parents=True)
+    (path := home / "flows" / "typed.yaml").write_text(TYPED)
+    with serving(home, ECHO) as server:
+        words = ("flow", "run", "typed", "-i", "question=hello")
+        assert sizewise(*words, home=home).out == "hello 1\n"
+        path.write_text(TYPED.replace("inputs.times", "inputs.tims"))
+        seen = sizewise(*words, home=home)
+        assert (seen.code, seen.out) == (1, "")
+        assert f"{path}:5:" in seen.err and "Did you mean 'times'?" in seen.err and "--live" in seen.err
+        assert sizewise(*words, "--json", home=home).json["mistakes"] == 2
+        assert sizewise(*words, "--live", home=home).out == "hello 1\n"
+        until(lambda: "the flow 'typed' has 2 mistakes" in str(server.ask("/readyz").json))
+        until(lambda: any("sizewise flow check" in line for line in server.said))
+        os.utime(path)  # it is read again, and what was said is not said again
+        path.with_name("other.yaml").write_text(TYPED.replace("name: typed", "name: other"))
+        until(lambda: server.chat("flow:other", "hi").status == 200)
+        assert sum("'typed' has 2 mistakes" in line for line in server.said) == 1
+        path.write_text(TYPED)
+        until(lambda: "typed" not in str(server.ask("/readyz").json))
 
 
 def test_a_flow_runs_at_the_server_and_what_is_live_is_listed(tmp_path: Path) -> None:
