@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
+    Insert,
     Integer,
     LargeBinary,
     MetaData,
@@ -298,14 +299,24 @@ def save(connection: Connection, run: Run, written: Written) -> bool:
     return True
 
 
+def _still_ours() -> Insert:
+    """The row of a step, from values of its own, where the run is still the epoch's. Built once: it costs 180 us."""
+    row = (*Step.__struct_fields__, "tenant", "run", "sealed", "bytes")
+    values = [bindparam(f"its_{name}", type_=STEPS.c[name].type).label(name) for name in row]
+    mine = (RUNS.c.id == bindparam("its_run")) & (RUNS.c.epoch == bindparam("its_epoch"))
+    still = select(*values).where(mine).with_for_update(read=True)
+    return insert(STEPS).from_select(row, still).execution_options(preserve_rowcount=True)
+
+
+STILL_OURS = _still_ours()
+
+
 def _written_at_once(connection: Connection, run: Run, written: Written) -> bool:
     """The question and the row in one statement: of a step on Postgres most are spent on the way there and back."""
-    row = {name: getattr(written.step, name) for name in Step.__struct_fields__}
-    row |= {"tenant": run.tenant, "run": run.id, "sealed": written.sealed, "bytes": len(written.sealed)}
-    values = [bindparam(None, value, STEPS.c[name].type).label(name) for name, value in row.items()]
-    still = select(*values).where((RUNS.c.id == run.id) & (RUNS.c.epoch == run.epoch)).with_for_update(read=True)
-    made = insert(STEPS).from_select(list(row), still).execution_options(preserve_rowcount=True)
-    return connection.execute(made).rowcount > 0
+    values = {f"its_{name}": getattr(written.step, name) for name in Step.__struct_fields__}
+    values |= {"its_tenant": run.tenant, "its_run": run.id, "its_epoch": run.epoch}
+    values |= {"its_sealed": written.sealed, "its_bytes": len(written.sealed)}
+    return connection.execute(STILL_OURS, values).rowcount > 0
 
 
 def _write(connection: Connection, tenant: str, run: str, written: Written) -> None:
