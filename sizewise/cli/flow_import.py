@@ -31,7 +31,9 @@ FLOWS = 500
 @click.option("--replace", is_flag=True, help="Write over flows of the same name.")
 @placed
 def import_(path: Path, to: Path | None, replace: bool) -> int:
-    """Bring flows of Lamatic's; ends with 1 when some of them is not brought.
+    """Bring flows of Lamatic's, node by node.
+
+    It ends with 1 when some of them is not brought.
 
     PATH is a flow file (YAML of Flow Config, an AgentKit flow, a synced one, JSON of the API), or a folder: a kit, a
     synced repository, or files. What is no node here is named with what to do, and stays in the file where it was.
@@ -169,7 +171,9 @@ def _finder(root: Path) -> Find:
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the files go.")
 @placed
 def export(name: str, format_: writing.Written, to: Path | None) -> int:
-    """A flow as Lamatic's files; ends with 1 when some of it has no words there.
+    """A flow as Lamatic's YAML or as a kit.
+
+    It ends with 1 when some of it has no words there.
 
     NAME is a flow of the folder `flows`, or a file. YAML is printed, where no folder is named; a kit goes into one.
 

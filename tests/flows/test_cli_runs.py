@@ -151,3 +151,16 @@ def test_a_run_tells_of_each_node_what_it_cost_where_that_is_asked_for(server: S
     assert "NODE" not in sizewise("flow", "run", "plain", "-i", "question=hi", home=server.home).err
     told = sizewise("flow", "run", "plain", "-i", "question=hi", "--steps", "--json", home=server.home).json
     assert [step["key"] for step in told["steps"]] == ["a", "b"] and told["steps"][0]["tokens"]
+
+
+def test_a_server_with_flows_loads_the_durable_engine_only_when_a_run_is_begun(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "flows").mkdir(parents=True)
+    (home / "flows" / "plain.yaml").write_text(PLAIN)
+    start = {"query": 'mutation { startRun(flow: "plain", inputs: {question: "hi"}) { id } }'}
+    with serving(home, ECHO, PYTHONPROFILEIMPORTTIME="1") as server:  # it tells of each import on stderr
+        assert server.chat("flow:plain", "hi").status == 200
+        until(lambda: any("sizewise.flows.engines.dbos" in line for line in server.said))
+        assert not any(line.endswith(" dbos\n") for line in server.said)
+        assert server.ask("/graphql", start).status == 200
+        until(lambda: any(line.endswith(" dbos\n") for line in server.said))
