@@ -103,7 +103,8 @@ class Carrier:
         flow = await self._library.checked(its.tenant, its.project, its.flow, its.version)
         ask = Ask(NOBODYS, started.caller, started.trace or its.id, perf_counter(), started.wishes, DOOR)
         inputs = msgspec.json.decode(started.inputs, type=dict)
-        outcome = await run(flow, inputs, id=its.id, ask=ask, steps=steps, means=self._means, send=started.send)
+        means, send, now = self._means, started.send, started.now
+        outcome = await run(flow, inputs, id=its.id, ask=ask, steps=steps, means=means, send=send, now=now)
         closely = msgspec.json.encode(outcome.data_class)
 
         async def told() -> bytes:

@@ -18,6 +18,8 @@ from sizewise.flows.types import Json
 
 TEXT_MOST = 16 * 1024 * 1024
 """Characters of one text that comes out."""
+WHOLE = 128 * 1024 * 1024
+"""Characters and values that all texts of one node may read and make together."""
 
 
 class Wrong(ValueError):
@@ -112,7 +114,42 @@ Names = Mapping[str, Json]
 """What the names at the beginnings of paths stand for. A node that was skipped stands for None."""
 
 
-def value(expression: Expression, names: Names) -> Json:
+class Room:
+    """What may still be read and made: many small expressions can say as much as a long one."""
+
+    def __init__(self, most: int = WHOLE) -> None:
+        self._most = self.left = most
+
+    @property
+    def taken(self) -> int:
+        return self._most - self.left
+
+    def take(self, found: Json) -> None:
+        """Raises Wrong where it is too much."""
+        self.left -= weight(found, self.left)
+        if self.left < 0:
+            raise Wrong(f"all together becomes larger than {self._most} characters and values", "Work on parts.")
+
+
+def weight(found: Json, enough: int) -> int:
+    """Characters and values in it, as JSON would say them; no longer counted where it is more than `enough`."""
+    if isinstance(found, str):
+        return len(found) + 1
+    if not isinstance(found, (list, dict)):
+        return 1
+    total, left = 0, [found]
+    while left and total <= enough:
+        each = left.pop()
+        total += len(each) + 1
+        for inner in each.values() if isinstance(each, dict) else each:
+            if isinstance(inner, str):
+                total += len(inner)
+            elif isinstance(inner, (list, dict)):
+                left.append(inner)
+    return total
+
+
+def value(expression: Expression, names: Names, room: Room) -> Json:
     """Raises Wrong: two that cannot be compared, or too long a text."""
     match expression:
         case Ref(path):
@@ -120,8 +157,10 @@ def value(expression: Expression, names: Names) -> Json:
         case Literal_(found):
             return found
         case Filtered(inner, name, arguments, at):
+            given = value(inner, names, room)
+            room.take(given)
             try:
-                made = FILTERS[name].bend(value(inner, names), *arguments)
+                made = FILTERS[name].bend(given, *arguments)
             except Bent as why:
                 raise Wrong(f"{name!r}: {why}", "", at) from why
             if isinstance(made, str) and len(made) > TEXT_MOST:
@@ -130,14 +169,17 @@ def value(expression: Expression, names: Names) -> Json:
         case Both(word, parts):
             found = None
             for each in parts:
-                found = value(each, names)
+                found = value(each, names, room)
                 if truth(found) is (word == "or"):
                     return found
             return found
         case Not(inner):
-            return not truth(value(inner, names))
+            return not truth(value(inner, names, room))
         case Compared(left, sign, right, at):
-            return _compare(value(left, names), sign, value(right, names), at)
+            one, other = value(left, names, room), value(right, names, room)
+            room.take(one)
+            room.take(other)
+            return _compare(one, sign, other, at)
 
 
 def reach(names: Names, path: tuple[str | int, ...]) -> Json:
@@ -185,29 +227,37 @@ def _equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def rendered(found: Template, names: Names) -> Json:
+def rendered(found: Template, names: Names, room: Room) -> Json:
     """Raises Wrong."""
     alone = found.alone
     if alone is not None:
-        return value(alone, names)
-    text = "".join(part if isinstance(part, str) else shown(value(part, names)) for part in found.parts)
-    if len(text) > TEXT_MOST:
-        raise Wrong(f"a text became longer than {TEXT_MOST} characters")
-    return text
+        made = value(alone, names, room)
+        room.take(made)
+        return made
+    parts, length = list[str](), 0
+    for part in found.parts:
+        said = value(part, names, room) if not isinstance(part, str) else part
+        room.take(said)
+        parts.append(shown(said))
+        length += len(parts[-1])
+        if length > TEXT_MOST:
+            raise Wrong(f"a text became longer than {TEXT_MOST} characters")
+    return "".join(parts)
 
 
 Compiled = Json
 """Plain data, with a Template in the place of each text that holds one."""
 
 
-def filled(said: Compiled, names: Names) -> Json:
+def filled(said: Compiled, names: Names, room: Room | None = None) -> Json:
     """What `compiled` made, with every template in its place worked out. Raises Wrong."""
+    room = room or Room()
     if isinstance(said, Template):
-        return rendered(said, names)
+        return rendered(said, names, room)
     if isinstance(said, dict):
-        return {name: filled(each, names) for name, each in said.items()}
+        return {name: filled(each, names, room) for name, each in said.items()}
     if isinstance(said, list):
-        return [filled(each, names) for each in said]
+        return [filled(each, names, room) for each in said]
     return said
 
 

@@ -15,6 +15,7 @@ from sizewise.guards.untrusted import Marked
 
 MOST = 16 * 1024 * 1024
 """Characters that a filter may make."""
+PARTS = 1_000_000
 ANY = JSON
 LIST = Type("list", JSON)
 OBJECT = Type("object")
@@ -128,7 +129,10 @@ def _bounded(length: int) -> None:
 def _split(found: Any, at: str = "\n") -> list[str]:
     if not at:
         raise Bent("it cannot be split at nothing")
-    return _text(found).split(at)
+    text = _text(found)
+    if text.count(at) > PARTS:
+        raise Bent(f"it has more than {PARTS} parts")
+    return text.split(at)
 
 
 def _slice(found: Any, begin: int, end: int | None = None) -> Any:

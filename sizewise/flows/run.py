@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.answer import Ask, Chosen, Event, Guarded, Send, Text, Thought, Tried, Wishes, quiet
+from sizewise.caller import Caller
 from sizewise.chat import Usage
 from sizewise.egress import CLASSES, DataClass
 from sizewise.errors import BadRequest, Busy, ConfigError, SizewiseError, StreamCut, UpstreamSlow
 from sizewise.flows import types
 from sizewise.flows.beside import beside
 from sizewise.flows.engine import Steps
-from sizewise.flows.expression import Wrong, filled
+from sizewise.flows.expression import Room, Wrong, filled
 from sizewise.flows.filters import shown
 from sizewise.flows.findings import known
 from sizewise.flows.graph import Flow, Graph, Ready, Voice
@@ -33,6 +34,10 @@ DEEPEST = 16
 """Flows within flows."""
 OUTPUT = 16 * 1024 * 1024
 """Bytes of what one node gives."""
+ALL = 512 * 1024 * 1024
+"""Bytes of what all nodes of a run give together, and the graphs within others: they are held, and kept."""
+NODES = 1_000_000
+"""Nodes of a run, each as often as it runs."""
 PAUSE_MOST_S = 300.0
 FOUND = "what was found"
 
@@ -81,13 +86,15 @@ async def run(
     means: Means,
     send: Send = quiet,
     watch: Watch = unwatched,
+    now: Callable[[], Caller] | None = None,
 ) -> Outcome:
     """All of a run. `ask` is whose it is, with what it wishes; its `what` is not read.
 
-    `send` gets the words of the output that the flow speaks by, while they come, and what was spent. Raises
-    BadRequest for inputs that do not fit; whatever a node raises, with the node's place in front.
+    `send` gets the words of the output that the flow speaks by, while they come, and what was spent. `now` tells what
+    whoever asked may by now, for runs that last; it raises where that is nothing. Raises BadRequest for inputs that do
+    not fit; whatever a node raises, with the node's place in front.
     """
-    whole = _Run(id, ask, steps, means, watch, send)
+    whole = _Run(id, ask, steps, means, watch, send, now)
     names = {"inputs": accepted(flow, inputs)}
     speech = Speech(send, flow.voice, Chosen(model_name(flow), f"the flow {flow.name!r}", 0))
     outputs = cast(dict[str, Json], await _Level(whole, flow.graph, names, "", speech, 0, None)())
@@ -176,8 +183,18 @@ def silent() -> Speech:
 class _Run:
     """What all nodes of a run share."""
 
-    def __init__(self, id: str, ask: Ask, steps: Steps, means: Means, watch: Watch, send: Send) -> None:
+    def __init__(
+        self,
+        id: str,
+        ask: Ask,
+        steps: Steps,
+        means: Means,
+        watch: Watch,
+        send: Send,
+        now: Callable[[], Caller] | None,
+    ) -> None:
         self.id = id
+        self._now = now
         self.send = send
         self.ask = ask
         self.steps = steps
@@ -186,6 +203,19 @@ class _Run:
         self.usage = Usage()
         self.cost: int | None = 0
         self.asked = 0
+        self._gave = self._nodes = 0
+
+    def begun(self) -> None:
+        """Raises BadRequest where a run has too many nodes."""
+        self._nodes += 1
+        if self._nodes > NODES:
+            raise BadRequest(f"the run has more than {NODES} nodes", "Work on parts, each in a run of its own.")
+
+    def gave(self, size: int) -> None:
+        """Raises BadRequest where a run gives too much."""
+        self._gave += size
+        if self._gave > ALL:
+            raise BadRequest(f"what its nodes give is larger than {ALL} bytes", "Give less, or work on parts.")
 
     def book(self, tried: Tried) -> None:
         self.asked += 1
@@ -196,6 +226,12 @@ class _Run:
         if data_class in CLASSES:
             wishes = tightened(self.ask.wishes, Wishes(data_class=data_class))
             self.ask = msgspec.structs.replace(self.ask, wishes=msgspec.structs.replace(wishes, by=FOUND))
+
+    def asking(self) -> Ask:
+        """On whose behalf, with what they may at this moment."""
+        if self._now is not None and (caller := self._now()) is not self.ask.caller:
+            self.ask = msgspec.structs.replace(self.ask, caller=caller)
+        return self.ask
 
     def left(self) -> int | None:
         most = self.ask.wishes.max_cost
@@ -292,8 +328,11 @@ class _Level:
                     group.create_task(self._chain(self._graph.nodes[number], group))
 
     def _outputs(self) -> Json:
+        room = Room()
         try:
-            return filled(self._graph.outputs, self.names)
+            made = filled(self._graph.outputs, self.names, room)
+            self._whole.gave(room.taken)
+            return made
         except Wrong as wrong:
             raise BadRequest(f"the outputs: {wrong.message}", wrong.hint) from wrong
 
@@ -333,6 +372,7 @@ class _Node:
 
     async def run(self) -> Json:
         node, whole, began = self._node, self._whole, time()
+        whole.begun()
         whole.watch(Trace(self._place, node.name, "running", began))
         try:
             gave = await self._step() if node.kind.stepped else await self._within(self._made())
@@ -368,7 +408,9 @@ class _Node:
 
     async def _step(self) -> Json:
         """Its result goes through JSON, also where nothing is kept: so it is the same after a crash."""
-        return msgspec.json.decode(await self._whole.steps.step(self._place, self._work))
+        made = await self._whole.steps.step(self._place, self._work)
+        self._whole.gave(len(made))
+        return msgspec.json.decode(made)
 
     async def _work(self) -> bytes:
         self._worked = True
@@ -403,7 +445,7 @@ class _Node:
         job = Job(
             self._place,
             key,
-            whole.ask,
+            whole.asking(),
             whole.means,
             self._ears,
             whole.steps,

@@ -60,7 +60,8 @@ class Begun(Struct, frozen=True):
 
 
 class Started(Struct, frozen=True):
-    """What the carrier carries. `caller` with what he may now; words go to `send` where somebody still listens."""
+    """What the carrier carries. `caller` with what he may as it begins, `now` later on; words go to `send` where
+    somebody still listens."""
 
     run: Run
     caller: Caller
@@ -68,6 +69,7 @@ class Started(Struct, frozen=True):
     wishes: Wishes
     trace: str
     send: Send
+    now: Callable[[], Caller]
 
 
 Carry = Callable[[Started, Steps], Awaitable[bytes]]
@@ -435,7 +437,8 @@ class Runs:
         send = self._sends.get(run.id, quiet)
         caller = self._held(run)
         return await self._carry(
-            Started(run, caller, bytes(begun.inputs), begun.wishes, begun.trace, send), going.journal
+            Started(run, caller, bytes(begun.inputs), begun.wishes, begun.trace, send, partial(self._held, run)),
+            going.journal,
         )
 
     async def _end(self, run: Run, state: State, key: str, value: bytes, error: str = "") -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from sizewise.flows.triggers import _named
+from tests.accounts.people import somebody
 from tests.graphql.asking import Told, fresh_key, told
 from tests.knowledge.based import add, embed
-from tests.served import ECHO, Served, serving
+from tests.served import ECHO, Served, serving, until
 
 CONFIG = """
 [providers.vectors]
@@ -81,12 +82,38 @@ nodes:
   asked: {kind: approve, question: "Pay {{ inputs.sum }}?"}
 outputs: {paid: "{{ asked.approved }}"}
 ---
+name: later
+nodes:
+  asked: {kind: approve, question: "Put it there?"}
+  put: {kind: ingest, knowledge: open, documents: [{source: later, text: A word.}], after: [asked.approved]}
+outputs: {count: "{{ put.passages }}"}
+---
+name: swells
+inputs: {text: text}
+nodes:
+  made:
+    kind: template
+    value: [MANY]
+outputs: {count: "{{ made.value | length }}"}
+---
+name: heaps
+inputs: {text: text, items: {list: json}}
+nodes:
+  each:
+    kind: each
+    items: "{{ inputs.items }}"
+    nodes:
+      x: {kind: branch, value: a, cases: [a, b]}
+    outputs: {said: "{{ inputs.text | upper }}"}
+outputs: {count: "{{ each.results | length }}"}
+---
 name: echo
 inputs: {word: text}
 nodes:
   said: {kind: template, text: "{{ inputs.word }}"}
 outputs: {said: "{{ said.text }}"}
 """
+FLOWS = FLOWS.replace("MANY", ", ".join(['"{{ inputs.text | upper | length }}"'] * 200))
 START = "mutation ($f: String!, $i: JSON, $id: String) { startRun(flow: $f, inputs: $i, id: $id) { id } }"
 RUN = "query ($id: String!) { run(id: $id) { state outputs failure { code message } } }"
 
@@ -123,12 +150,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, api: tuple[str, list[str]])
         yield served
 
 
-def ran(server: Served, flow: str, key: str = "", **inputs: str) -> Any:
+def ran(server: Served, flow: str, key: str = "", **inputs: object) -> Any:
     """The run when it is over, or waits."""
     begun = told(server, START, key=key, f=flow, i=inputs)
     assert begun.errors == [], begun.errors
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
         run: Any = told(server, RUN, key=key, id=begun.data["startRun"]["id"]).data["run"]
         if run["state"] not in ("queued", "running"):
             return run | {"id": begun.data["startRun"]["id"]}
@@ -167,6 +194,26 @@ def test_a_flow_that_calls_itself_as_a_tool_comes_to_an_end(server: Served) -> N
     assert "deeper than 16" in ran(server, "itself")["failure"]["message"]
 
 
+def test_many_small_texts_take_no_more_than_one_large_one(server: Served) -> None:
+    text = "x" * 1_000_000
+    for flow, more in (("swells", {}), ("heaps", {"items": [1] * 1_000})):
+        failure = ran(server, flow, text=text, **more)["failure"]
+        assert failure["code"] == "bad_request" and "larger than" in failure["message"]
+    assert ran(server, "swells", text="x")["outputs"] == {"count": 200}
+
+
+def test_a_run_that_waited_goes_on_with_what_its_owner_may_by_then(server: Served) -> None:
+    ann = somebody(server, "ann@example.com", "editor")
+    id = ann.told(START, f="later", i={}).data["startRun"]["id"]
+    until(lambda: told(server, RUN, id=id).data["run"]["state"] == "waiting")
+    role = 'mutation ($u: String!) { setRole(id: $u, role: "developer") { id } }'
+    assert told(server, role, u=ann.user).errors == []
+    assert may(server, "decide", "", id).errors == []
+    until(lambda: told(server, RUN, id=id).data["run"]["state"] == "failed")
+    failure = told(server, "query ($id: String!) { run(id: $id) { error } }", id=id).data["run"]["error"]
+    assert failure == "forbidden"
+
+
 def may(server: Served, field: str, key: str, id: str) -> Told:
     more = ', key: "asked", approved: true' if field == "decide" else ""
     return told(server, f"mutation ($i: String!) {{ {field}(id: $i{more}) {{ state }} }}", key=key, i=id)
@@ -188,10 +235,7 @@ def test_others_may_decide_for_a_run_and_neither_cancel_nor_resume_it(server: Se
     assert may(server, "cancelRun", ann, id).data["cancelRun"]["state"] == "cancelled"
     assert may(server, "resumeRun", bob, id).code == "forbidden"
     assert may(server, "resumeRun", "", id).data["resumeRun"]["state"] == "queued"
-    until = time.monotonic() + 10
-    while may(server, "decide", bob, id).errors:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    until(lambda: not may(server, "decide", bob, id).errors)
 
 
 def test_one_idempotency_key_gives_nobody_what_another_flow_or_caller_was_given(server: Served) -> None:
