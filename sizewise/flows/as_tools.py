@@ -77,9 +77,7 @@ class FlowTools:
         name, version, voice = flow.name, flow.version, flow.voice.output if flow.voice else ""
 
         async def do(call: Call) -> Result:
-            wishes = msgspec.structs.replace(
-                call.wishes, data_class=call.data_class, idempotency_key=None, session=None
-            )
+            wishes = msgspec.structs.replace(call.wishes, data_class=call.data_class, idempotency_key=None)
             given = _encode(call.arguments)
             came, data_class = await self._runs.asked(
                 call.caller,

@@ -64,7 +64,7 @@ class Flows:
         if chat.n > 1:
             raise BadRequest("a flow gives one answer", "leave `n` out", param="n")
         flow = await self._found(ask, chat.model.removeprefix(PREFIX))
-        wishes = replace(ask.wishes, idempotency_key=None, session=None, policy=None)
+        wishes = replace(ask.wishes, idempotency_key=None, policy=None)  # whose memory it is, a session says
         traces: list[Trace] = []
         outcome = await run(
             flow,

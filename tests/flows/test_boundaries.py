@@ -27,6 +27,9 @@ task = "embed"
 wire = "echo"
 place = "anyone"
 models = ["away"]
+[agents.friend]
+model = "echo/small"
+memory = true
 [hosts.api]
 url = "{url}/v1"
 place = "machine"
@@ -81,6 +84,12 @@ inputs: {sum: text}
 nodes:
   asked: {kind: approve, question: "Pay {{ inputs.sum }}?"}
 outputs: {paid: "{{ asked.approved }}"}
+---
+name: friend
+inputs: {question: text}
+nodes:
+  said: {kind: agent, agent: friend, task: "{{ inputs.question }}"}
+outputs: {answer: "{{ said.text }}"}
 ---
 name: later
 nodes:
@@ -263,3 +272,25 @@ def test_nobody_takes_the_id_of_a_run_that_a_timetable_or_a_webhook_will_start(s
     first, second = "0123456789abcdef0", {"question": "?"}
     assert told(server, START, f="echo", i={"word": "a"}, id=first).errors == []
     assert told(server, START, f="look", i=second, id=first).code == "conflict"
+
+
+def test_an_agent_in_a_flow_remembers_each_session_of_one_key_apart(server: Served) -> None:
+    def said(session: str, cue: str) -> str:
+        body = {"model": "flow:friend", "messages": [{"role": "user", "content": f"[[tool {cue}]]"}]}
+        answer: Any = server.ask("/v1/chat/completions", body, x_sizewise_session=session).json
+        return str(answer["choices"][0]["message"]["content"])
+
+    said("ann", 'remember {"text": "Ann has a cat."}')
+    assert "cat" in said("ann", "recall {}") and "cat" not in said("bob", "recall {}")
+
+
+def test_a_flow_that_was_withdrawn_is_not_started_by_its_version_either(server: Served) -> None:
+    text = 'name: gone\nnodes: {a: {kind: template, text: x}}\noutputs: {said: "{{ a.text }}"}\n'
+    publish = "mutation ($t: String!) { publishFlow(text: $t) { flow { version } } }"
+    version = told(server, publish, t=text).data["publishFlow"]["flow"]["version"]
+    body = {"messages": [{"role": "user", "content": "?"}], "model": f"flow:gone@{version}"}
+    assert server.ask("/v1/chat/completions", body).status == 200
+    assert told(server, 'mutation { withdrawFlow(name: "gone") { name } }').errors == []
+    assert server.ask("/v1/chat/completions", body).status == 404
+    start = 'mutation ($v: String!) { startRun(flow: "gone", version: $v) { id } }'
+    assert told(server, start, v=version).code == "not_found"

@@ -76,12 +76,14 @@ class Shelf:
         return await self._book.off(lambda: self._book.read(lambda c: rows.versions(c, tenant, project, name, most)))
 
     async def meant(self, tenant: str, project: str, name: str, version: str) -> str:
-        """The whole version that `version`, at least its beginning, means; empty means the one that is live.
+        """The whole version that `version`, at least its beginning, means; empty means the one that is live. Of a flow
+        that was withdrawn none is there any more, but for runs that have begun.
 
         Raises UnknownPath, BadRequest.
         """
+        live = self.live(tenant, project, name).version
         if not version:
-            return self.live(tenant, project, name).version
+            return live
         if VERSION.match(version):
             return version
         found = [each.version for each in await self.versions(tenant, project, name, MOST)]
