@@ -147,7 +147,7 @@ def test_a_prompt_longer_than_the_window_is_refused_with_the_window(door: Served
         ("gpt-9", "/v1/models"),
         ("", "/v1/models"),
         ("x" * 100_000, "/v1/models"),
-        ("flow:triage", "name a model"),
+        ("flow:triage", "sizewise flow list"),
     ],
     ids=lambda text: str(text)[:20],
 )  # fmt: skip

@@ -87,7 +87,7 @@ def test_a_bare_name_of_several_models_is_refused_with_all_of_them() -> None:
         ("atuo", "Did you mean 'auto'?"),
         ("auto:defualt", "Did you mean 'default'?"),
         ("auto:zzz", "known: default"),
-        ("flow:support", "name a model, or `auto`"),
+        ("flow:support", "name a model, or run that flow as a subflow"),
         ("", "see GET /v1/models"),
     ],
 )
