@@ -173,7 +173,15 @@ class Keeper:
         book = Book(self._vault, self._read, self._writer.perform, self._aside)
         shelf, engine = Shelf(book), self._engine(home, url)
         self.library = Library(shelf)
-        self.runs = Runs(book, callers, shelf, engine, running=flowing.running, shared=bool(url))
+        self.runs = Runs(
+            book,
+            callers,
+            shelf,
+            engine,
+            running=flowing.running,
+            running_each=flowing.running_each,
+            shared=bool(url),
+        )
         self.hooks, self.timetable = Hooks(self.runs, self.library), Timetable(self.runs, self.library)
 
     def _engine(self, home: Path, url: str) -> Engine:

@@ -124,6 +124,7 @@ class View:
         self.ids |= {session.id: session.expires / 1000 for session, _ in live}
         self.projects = {"default", *(key.project for key in keys), *(each.project for each in people.memberships)}
         self.callers = {who.key: who for who in (*(who for who, _ in always.values()), *(w for _, w in (*good, *live)))}
+        self.tenants = {caller.tenant for caller in self.callers.values()}
         self.asking = {caller.key for _, caller in (*good, *live) if "ask" in caller.may} | {ADMIN}
 
     def under(self, roles: Roles) -> View:
@@ -177,6 +178,11 @@ class Keys:
                 one.stop()
         for each in tuple(self.watching):
             each.look()
+
+    @property
+    def organisations(self) -> int:
+        """How many there are with somebody who can come in."""
+        return len(self._view.tenants)
 
     def caller(self, presented: str) -> Caller:
         """Who presents this text. Raises BadKey, which never says how near it was."""

@@ -130,6 +130,11 @@ class Journal:
         self._wrote: set[str] = set()
         self._waits: dict[str, asyncio.Future[bytes]] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Somebody must say something before it goes on."""
+        return bool(self._waits) and not self.going
+
     async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
         done = self._known.get(key)
         if done is not None and done[0].state == "done":

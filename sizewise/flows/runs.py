@@ -91,19 +91,32 @@ def _nobody(event: str, data: Mapping[str, object], tenant: str) -> None:
 
 
 class Runs:
-    """`tell` is told of runs that ended (Hooks' `tell`). `running`: runs at once, beyond which new ones are refused."""
+    """`tell` is told of runs that ended (Hooks' `tell`). Who waits for a person takes no place from others."""
 
-    def __init__(self, book: Book, keys: Keys, shelf: Shelf, engine: Engine, *, running: int, shared: bool) -> None:
-        """`shared`: other servers work at the same store."""
+    def __init__(
+        self,
+        book: Book,
+        keys: Keys,
+        shelf: Shelf,
+        engine: Engine,
+        *,
+        running: int,
+        running_each: int | None = None,
+        shared: bool,
+    ) -> None:
+        """`running`: places for runs; `running_each`: of one organisation, None: half where there are others. `shared`:
+        other servers work at the same store."""
         self.tell: Callable[[str, Mapping[str, object], str], None] = _nobody
         self.shelf = shelf
         self._book = book
         self._keys = keys
         self._engine = engine
         self._running = running
+        self._running_each = running_each
         self._shared = shared
         self._carry: Carry | None = None
         self._going: dict[str, Going] = {}
+        self._coming: dict[str, str] = {}  # runs that have a place and are not going yet, each with its organisation
         self._sends: dict[str, Send] = {}
         self._depths: dict[str, int] = {}  # of runs that are called as tools by others
         self._ends: dict[str, set[asyncio.Future[None]]] = {}
@@ -145,31 +158,39 @@ class Runs:
             raise Forbidden(f"this key may not use the flow {flow[:100]!r}", "ask for one that may")
         if len(inputs) > LARGEST:
             raise BadRequest(f"the inputs take {len(inputs)} bytes", f"{LARGEST} are the most")
-        if len(self._going) >= self._running:
-            raise Busy(f"{self._running} runs are under way", "start it again later", retry_after=5.0)
         depth = self._depths.get(within, 0) + 1 if within else 0
         if depth > DEEPEST:
             raise BadRequest(f"flows call each other deeper than {DEEPEST}", "Does one call itself for ever?")
-        whole = await self.shelf.meant(caller.tenant, caller.project, flow, version)
-        run = Run(
-            id or secrets.token_hex(16),
-            caller.tenant,
-            caller.project,
-            flow,
-            whole,
-            door,
-            caller.key,
-            caller.user,
-            "queued",
-            created=_now(),
-        )
-        begun = msgspec.json.encode(Begun(msgspec.Raw(inputs), wishes, trace))
-        await self.open()
-        if not await self._added(run, begun):
-            there = await self.one(caller, run.id)
-            if there.flow != flow:
-                raise Conflict(f"the run {run.id} is one of another flow", "give each run an id of its own")
-            return there
+        id = id or secrets.token_hex(16)
+        self._place(id, caller.tenant)
+        try:
+            whole = await self.shelf.meant(caller.tenant, caller.project, flow, version)
+            run = Run(
+                id,
+                caller.tenant,
+                caller.project,
+                flow,
+                whole,
+                door,
+                caller.key,
+                caller.user,
+                "queued",
+                created=_now(),
+            )
+            begun = msgspec.json.encode(Begun(msgspec.Raw(inputs), wishes, trace))
+            await self.open()
+            if await self._added(run, begun):
+                return await self._begin(run, send, depth)
+        except BaseException:
+            self._coming.pop(id, None)
+            raise
+        self._coming.pop(id, None)
+        there = await self.one(caller, id)
+        if there.flow != flow:
+            raise Conflict(f"the run {id} is one of another flow", "give each run an id of its own")
+        return there
+
+    async def _begin(self, run: Run, send: Send, depth: int) -> Run:
         self._sends[run.id] = send
         if depth:
             self._depths[run.id] = depth
@@ -179,6 +200,27 @@ class Runs:
             self._sends.pop(run.id, None)
             raise
         return run
+
+    def _place(self, id: str, tenant: str) -> None:
+        """Taken until the run ends, but for while it waits for somebody. Raises Busy."""
+        most, each = self._running, self._running_each or self._running
+        if self._running_each is None and self._keys.organisations > 1:
+            each = (most + 1) // 2
+        if len(self._coming) + len(self._going) >= min(most, each):
+            waits = [one.run.tenant for one in self._going.values() if one.journal.idle].count(tenant)
+            if waits >= most:
+                raise Busy(
+                    f"{waits} runs of your organisation wait for somebody",
+                    "decide some, or cancel them",
+                    retry_after=60.0,
+                )
+            held = [*self._coming.values(), *(o.run.tenant for o in self._going.values() if not o.journal.idle)]
+            if len(held) >= most:
+                raise Busy(f"{most} runs are under way", "start it again later", retry_after=5.0)
+            if held.count(tenant) >= each:
+                words = f"{each} runs of your organisation are under way, the most that one may have"
+                raise Busy(words, "start it again later", retry_after=5.0)
+        self._coming[id] = tenant
 
     async def _added(self, run: Run, begun: bytes) -> bool:
         """Whether there was none of this id; another server may have been as fast."""
@@ -302,17 +344,22 @@ class Runs:
 
     async def resume(self, caller: Caller, id: str) -> Run:
         """It goes on at what failed, as whoever started it. Raises UnknownPath, Forbidden, Conflict where it did not
-        fail."""
+        fail, Busy."""
         run = await self.one(caller, id)
         _demanded(caller, run)
         if "ask" not in caller.may:
             raise Forbidden("this key may not ask", "ask for one that may")
         told = deed(caller, run.tenant, "flow.resume", f"run:{run.id}")
-        if not await self._book.off(lambda: self._book.write(lambda c: rows.again(c, run.id, told))):
-            raise Conflict(f"the run {id} is {run.state}", "what failed or was cancelled can be resumed")
-        await self.open()
-        run = await self.one(caller, id)
-        await self._engine.begin(run.id, run.attempt)
+        self._place(id, run.tenant)
+        try:
+            if not await self._book.off(lambda: self._book.write(lambda c: rows.again(c, run.id, told))):
+                raise Conflict(f"the run {id} is {run.state}", "what failed or was cancelled can be resumed")
+            await self.open()
+            run = await self.one(caller, id)
+            await self._engine.begin(run.id, run.attempt)
+        except BaseException:
+            self._coming.pop(id, None)
+            raise
         return run
 
     async def waiting(self, caller: Caller, limit: int = 100) -> list[tuple[Run, str, bytes]]:
@@ -402,6 +449,12 @@ class Runs:
 
     async def _call(self, id: str) -> None:
         """All of a run, for the engine."""
+        try:
+            await self._gone_through(id)
+        finally:
+            self._coming.pop(id, None)
+
+    async def _gone_through(self, id: str) -> None:
         task = asyncio.current_task()
         assert task is not None
         run = await patiently(lambda: self._book.off(lambda: self._book.write(lambda c: rows.claim(c, id, _now()))))
@@ -411,6 +464,7 @@ class Runs:
             known = await patiently(lambda: self._book.off(partial(self._book.known, run)))
             journal = Journal(self._book, run, known, partial(self._held, run), task.cancel)
             going = self._going[id] = Going(run, journal, task)
+            self._coming.pop(id, None)
             outputs = await self._carried(going, known)
         except SizewiseError as error:
             await self._end(run, "failed", FAILURE, failure(error), error.code)
@@ -454,6 +508,7 @@ class Runs:
     def _over(self, run: Run) -> None:
         self._sends.pop(run.id, None)
         self._depths.pop(run.id, None)
+        self._coming.pop(run.id, None)
         for future in self._ends.get(run.id, ()):
             if not future.done():
                 future.set_result(None)

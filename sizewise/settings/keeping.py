@@ -53,7 +53,16 @@ class Conversations:
 class Flows:
     """Runs of flows: how many, and what is kept of each, sealed. Read at the start."""
 
-    running: int = setting(1_000, "Runs under way at once in one server; more are refused.", least=1, most=100_000)
+    running: int = setting(
+        1_000,
+        "Runs under way at once in one server; more are refused. Those that wait for a person are not counted, but no "
+        "more of one organisation may wait.",
+        least=1,
+        most=100_000,
+    )
+    running_each: int | None = setting(
+        None, "Of these, one organisation's; unset: half where there are others, else all.", least=1, most=100_000
+    )
     keep_days: int = setting(30, "Days until a run that ended is deleted, with all it was given and gave.", least=1)
     max_rows: int = setting(100_000, "Ended runs kept at most; the oldest go first.", least=1)
     max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from sizewise.flows.check import check
 from sizewise.flows.kinds import Kinds
 from sizewise.flows.triggers import _named
-from tests.accounts.people import somebody
+from tests.accounts.people import Browser, somebody
 from tests.graphql.asking import Told, fresh_key, told
 from tests.knowledge.based import add, embed
 from tests.served import ECHO, Served, serving, until
@@ -303,3 +304,46 @@ def test_thousands_of_wrong_names_are_told_of_soon() -> None:
     checked = check(f"name: wrong\nnodes:\n{nodes}", Kinds(), lambda name: None)
     assert len(checked.findings) == 100
     assert time.process_time() - began < 8, "it took 9.8 s where each was compared with each"
+
+
+NAPS = 'name: naps\nnodes: {a: {kind: wait, seconds: 600}}\noutputs: {waited: "{{ a.waited }}"}\n'
+ASKS = 'name: asks\nnodes: {a: {kind: approve, question: "?"}}\noutputs: {said: "{{ a.note }}"}\n'
+PUBLISH = "mutation ($t: String!) { publishFlow(text: $t) { new } }"
+
+
+def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -> None:
+    with serving(tmp_path, ECHO + "[flows]\nrunning = 4\n") as served:
+        found = 'mutation { foundOrganisation(id: "acme", email: "owner@acme.example") { token } }'
+
+        def start(flow: str, key: str = "") -> Told:
+            return told(served, START, key=key, f=flow, i={})
+
+        def waiting(count: int) -> bool:
+            runs = told(served, "{ runs(state: waiting) { id } }", key=acme).data["runs"]
+            return len(runs) == count
+
+        for text in (NAPS, ASKS):
+            assert told(served, PUBLISH, t=text).errors == []
+        alone = [start("naps") for _ in range(5)]
+        assert [each.code for each in alone] == ["", "", "", "", "busy"], "nobody else wants the other half"
+        for each in alone[:4]:
+            assert may(served, "cancelRun", "", each.data["startRun"]["id"]).errors == []
+
+        owner = Browser(served)
+        owner.accept(told(served, found).data["foundOrganisation"]["token"])
+        made = owner.told('mutation { createKey(name: "x", may: [ask, manage_flows]) { text } }')
+        acme = made.data["createKey"]["text"]
+        for text in (NAPS, ASKS):
+            assert told(served, PUBLISH, key=acme, t=text).errors == []
+        for count in range(4):
+            assert start("asks", acme).errors == []
+            until(lambda count=count: waiting(count + 1))
+        assert "wait for somebody" in start("asks", acme).message
+        id = told(served, "{ runs(last: 1) { id } }", key=acme).data["runs"][0]["id"]
+        assert may(served, "cancelRun", acme, id).errors == []
+        until(lambda: start("naps", acme).code == "")
+        assert start("naps", acme).code == ""
+        refused = start("naps", acme)
+        assert (refused.code, "2 runs of your organisation" in refused.message) == ("busy", True)
+        assert may(served, "resumeRun", acme, id).code == "busy"
+        assert [start("naps").code for _ in range(3)] == ["", "", "busy"]
