@@ -178,6 +178,7 @@ class Keeper:
             callers,
             shelf,
             engine,
+            knock=self.budgets.knock,
             running=flowing.running,
             running_each=flowing.running_each,
             shared=bool(url),

@@ -6,6 +6,7 @@ from functools import partial
 
 from sizewise.accounts.admitted import Admitted
 from sizewise.answer import Answerer
+from sizewise.budgets.limited import Limited
 from sizewise.cache.idempotent import Idempotent
 from sizewise.cards import Card
 from sizewise.choosing import reach, terms
@@ -37,10 +38,12 @@ def upstairs(
     keeper, limits = means.keeper, terms(settings)
     shelved = library(settings, keeper.ledger, means.shelves, answer, cards, reach(settings), limits.of)
     means.servers.aim(settings.mcp, client)
-    lends = lent(settings, keeper.runs.shelf, keeper.library, keeper.runs, shelved)
-    tools = own(settings, lends, means.servers, means.sandbox)
+    its = keeper.runs.shelf, keeper.library, keeper.runs, shelved
+    lends = lent(settings, *its)
+    tools = own(settings, lent(settings, *its, within=True), means.servers, means.sandbox)
     quotes = Quotes(partial(explain, names=names, health=health, terms=limits), cards)
     nodes = offered(settings, answer, client, limits.of, shelved, means.sandbox, tools, keeper.memories, quotes)
     keeper.runs.aim(Carrier(keeper.library, nodes))
     flows = Admitted(Flows(keeper.library, nodes), keeper.accounts.keys)
-    return Forked(answer, Idempotent(flows, keeper, means.calls, own=True)), shelved, lends
+    whole = Limited(Idempotent(flows, keeper, means.calls, own=True), keeper.budgets)
+    return Forked(answer, whole), shelved, lends

@@ -33,8 +33,9 @@ class Library(Protocol):
 class Looking:
     """Each base of the caller's project as `search_<base>`: an Offering."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, door: str = "knowledge") -> None:
         self._library = library
+        self._door = door
 
     async def tools(self, caller: Caller) -> Sequence[Tool]:
         if "ask" not in caller.may:
@@ -47,7 +48,7 @@ class Looking:
             query, limit = call.arguments.get("query"), call.arguments.get("limit", LIMIT)
             if not isinstance(query, str) or not isinstance(limit, int) or not 1 <= limit <= MOST:
                 raise BadRequest(f"it takes a `query`, and a `limit` from 1 to {MOST}", "call it again with both right")
-            ask = Ask(NOBODYS, call.caller, call.trace, perf_counter(), call.wishes, "knowledge")
+            ask = Ask(NOBODYS, call.caller, call.trace, perf_counter(), call.wishes, self._door)
             found = await self._library.search(ask, base, query, limit=limit)
             shown = [{"text": each.text, "source": each.cited, "score": round(each.score, 4)} for each in found]
             return Result(_text(found), foreign=True, data=Raw(_encode(shown)), data_class=tightest(found))

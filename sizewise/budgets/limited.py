@@ -8,8 +8,9 @@ from sizewise.answer import Answerer, Ask, Send
 from sizewise.budgets.budget import Budgets
 from sizewise.chat import Reply
 
-OURS = frozenset({"shadow", "judge"})
-"""Doors of questions that we ask ourselves: they cost tokens and money as all do, but nobody's requests."""
+OURS = frozenset({"shadow", "judge", "flow"})
+"""Doors of questions that we ask ourselves, and of the nodes of flows, which are asked for once: they cost tokens and
+money as all do, but nobody's requests."""
 
 
 class Limited:

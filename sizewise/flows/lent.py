@@ -12,9 +12,15 @@ from sizewise.tools.function import Functions
 from sizewise.tools.tool import Offering, Shelf
 
 
-def lent(settings: File, published: Published, flows: Flows, runs: Runs, knowledge: Library) -> Shelf:
-    """What this server is to other programs: flows and knowledge, and nothing that it got from others."""
-    return Shelf((FlowTools(published, flows, runs, "mcp"), Looking(knowledge)), settings.guards.tools or None)
+def lent(
+    settings: File, published: Published, flows: Flows, runs: Runs, knowledge: Library, *, within: bool = False
+) -> Shelf:
+    """What this server is to other programs: flows and knowledge, and nothing that it got from others. `within`: to its
+    own flows, whose calls are nobody's requests."""
+    as_tool, looked = ("tool", "flow") if within else ("mcp", "knowledge")
+    return Shelf(
+        (FlowTools(published, flows, runs, as_tool), Looking(knowledge, looked)), settings.guards.tools or None
+    )
 
 
 def own(settings: File, lent: Shelf, servers: Offering, sandbox: Sandbox) -> Shelf:

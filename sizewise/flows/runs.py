@@ -72,6 +72,10 @@ class Started(Struct, frozen=True):
     now: Callable[[], Caller]
 
 
+Knock = Callable[[Caller], Awaitable[None] | None]
+"""Counts a request (Budgets' `knock`): None, or what must be awaited. Raises Busy."""
+OURS = frozenset({"tool", "cron"})
+"""Doors by which nobody makes a request: a run calls another, or it is time."""
 Carry = Callable[[Started, Steps], Awaitable[bytes]]
 """Gives the outputs, JSON of an object. Raises SizewiseError."""
 
@@ -100,6 +104,7 @@ class Runs:
         shelf: Shelf,
         engine: Engine,
         *,
+        knock: Knock,
         running: int,
         running_each: int | None = None,
         shared: bool,
@@ -111,6 +116,7 @@ class Runs:
         self._book = book
         self._keys = keys
         self._engine = engine
+        self._knock = knock
         self._running = running
         self._running_each = running_each
         self._shared = shared
@@ -158,6 +164,8 @@ class Runs:
             raise Forbidden(f"this key may not use the flow {flow[:100]!r}", "ask for one that may")
         if len(inputs) > LARGEST:
             raise BadRequest(f"the inputs take {len(inputs)} bytes", f"{LARGEST} are the most")
+        if door not in OURS:
+            await self._counted(caller)
         depth = self._depths.get(within, 0) + 1 if within else 0
         if depth > DEEPEST:
             raise BadRequest(f"flows call each other deeper than {DEEPEST}", "Does one call itself for ever?")
@@ -200,6 +208,12 @@ class Runs:
             self._sends.pop(run.id, None)
             raise
         return run
+
+    async def _counted(self, caller: Caller) -> None:
+        """As a request, once, whatever comes of it: what the run asks counts as none. Raises Busy, StoreFailed."""
+        waits = self._knock(caller)
+        if waits is not None:
+            await waits
 
     def _place(self, id: str, tenant: str) -> None:
         """Taken until the run ends, but for while it waits for somebody. Raises Busy."""
@@ -349,6 +363,7 @@ class Runs:
         _demanded(caller, run)
         if "ask" not in caller.may:
             raise Forbidden("this key may not ask", "ask for one that may")
+        await self._counted(caller)
         told = deed(caller, run.tenant, "flow.resume", f"run:{run.id}")
         self._place(id, run.tenant)
         try:

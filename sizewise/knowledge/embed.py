@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from sizewise.answer import Answerer, Ask, quiet
+from sizewise.budgets.limited import OURS
 from sizewise.cards import Card
 from sizewise.chat import Embed
 from sizewise.egress import DataClass, strictest
@@ -114,8 +115,9 @@ def _asking(ask: Ask, model: str, texts: Sequence[str], data_class: DataClass | 
     wishes = msgspec.structs.replace(
         wishes, policy=None, idempotency_key=None, session=None, data_class=strictest(*classes) if classes else None
     )
+    door = ask.door if ask.door in OURS else "embeddings"
     return msgspec.structs.replace(
-        ask, what=Embed(model, inputs, fields), wishes=wishes, door="embeddings", found=None, fence=None
+        ask, what=Embed(model, inputs, fields), wishes=wishes, door=door, found=None, fence=None
     )
 
 

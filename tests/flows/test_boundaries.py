@@ -347,3 +347,44 @@ def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -
         assert (refused.code, "2 runs of your organisation" in refused.message) == ("busy", True)
         assert may(served, "resumeRun", acme, id).code == "busy"
         assert [start("naps").code for _ in range(3)] == ["", "", "busy"]
+
+
+def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_door(server: Served) -> None:
+    twice = "name: twice\nnodes:\n  a: {kind: ask, model: echo/small, prompt: x}\n"
+    twice += '  b: {kind: ask, model: echo/small, prompt: "{{ a.text }}"}\noutputs: {said: "{{ b.text }}"}\n'
+    hooked = 'name: hooked\ninputs: {word: text}\nnodes: {a: {kind: template, text: "{{ inputs.word }}"}}\n'
+    hooked += 'outputs: {said: "{{ a.text }}"}\ntriggers: [{kind: webhook}]\n'
+    tools = "name: tools\nnodes:\n  a: {kind: tool, tool: twice}\n"
+    tools += '  b: {kind: tool, tool: search_secret, arguments: {query: "{{ a.text }}"}}\n'
+    tools += 'outputs: {said: "{{ a.text }}", found: "{{ b.text }}"}\n'
+    for text in (twice, hooked, tools):
+        assert told(server, PUBLISH, t=text).errors == []
+    limit = "mutation ($s: String!, $n: Whole) { setBudget(scope: $s, requestsMinute: $n) { scope } }"
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "twice", "arguments": {}}}
+
+    def limited(most: int) -> str:
+        key = fresh_key(server, "ask")
+        assert told(server, limit, s=f"key:{key[:11]}", n=most).errors == []
+        return key
+
+    def chat(flow: str, key: str) -> int:
+        body = {"model": f"flow:{flow}", "messages": [{"role": "user", "content": "x"}]}
+        return server.ask("/v1/chat/completions", body, key=key).status
+
+    key = limited(3)
+    assert [chat(flow, key) for flow in ("twice", "echo", "twice")] == [200] * 3
+    assert [chat(flow, key) for flow in ("twice", "echo")] == [429] * 2
+    assert told(server, START, key=key, f="twice", i={}).code == "busy"
+
+    key = limited(1)
+    assert (chat("tools", key), chat("tools", key)) == (200, 429)
+
+    key = limited(4)
+    assert told(server, START, key=key, f="twice", i={}).errors == []
+    assert server.ask("/hooks/flows/hooked", {"word": "x"}, key=key).status == 202
+    answer: Any = server.ask("/mcp", call, key=key).json
+    assert answer["result"]["structuredContent"] == {"said": "x"}
+    assert chat("twice", key) == 200
+    answer = server.ask("/mcp", call, key=key).json
+    assert answer["result"]["isError"] and "may make 4 requests a minute" in answer["result"]["content"][0]["text"]
+    assert server.ask("/hooks/flows/hooked", {"word": "x"}, key=key).status == 429
