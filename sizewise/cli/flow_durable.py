@@ -14,7 +14,7 @@ from sizewise.cli.flow_runs import ONE, SAID, UNDERWAY, Run, RunTold, SaidTold, 
 from sizewise.cli.options import wants_json
 from sizewise.cli.paper import dim, write_json
 from sizewise.cli.server import Server, Trouble, again
-from sizewise.errors import Conflict
+from sizewise.errors import BadRequest, Conflict, Forbidden, nearest
 
 START = """mutation ($flow: String!, $version: String!, $inputs: JSON!) {
   started: startRun(flow: $flow, version: $version, inputs: $inputs) { id }
@@ -83,6 +83,19 @@ def followed(server: Server, name: str, given: Mapping[str, str], steps: bool) -
     else:
         click.echo(_shown(said.outputs))
     return 0
+
+
+async def expected(server: Server, flow: str, given: Mapping[str, str]) -> None:
+    """Raises BadRequest for an input that the flow does not take, as far as this key may see what it takes."""
+    try:
+        known = (await server.graphql(TAKES, TakesTold, name=flow)).flow
+    except Forbidden:
+        return
+    names = [each.name for each in known.inputs] if known is not None else list(given)
+    for name in given:
+        if name not in names:
+            hint = nearest(name, names) or f"the flow {flow!r} takes {', '.join(names) or 'nothing'}"
+            raise BadRequest(f"there is no input {name[:60]!r}", hint)
 
 
 async def _typed(server: Server, flow: str, given: Mapping[str, str]) -> dict[str, object]:

@@ -10,7 +10,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.flow_durable import followed
+from sizewise.cli.flow_durable import expected, followed
 from sizewise.cli.flow_list import folder
 from sizewise.cli.flow_runs import Step, write_steps
 from sizewise.cli.flow_told import say, told_json
@@ -63,6 +63,8 @@ def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bo
     given = dict(_input(each) for each in inputs)
     if durable:
         return followed(found, name, given, steps)
+    if given:
+        asyncio.run(expected(found, name.partition("@")[0], given))
     body: dict[str, object] = {
         "model": f"flow:{name}",
         "messages": [{"role": "user", "content": given.get("question", "")}],

@@ -102,7 +102,8 @@ class Library:
         demand(caller, "ask", self._thing(caller, name))
         base, said = Base(caller.tenant, caller.project, name), self._said(name)
         if not query.strip() or len(query) > QUERY:
-            raise BadRequest(f"a question has 1 to {QUERY:,} characters", "cut it", param="query")
+            hint = "cut it" if query.strip() else "say what to look for"
+            raise BadRequest(f"a question has 1 to {QUERY:,} characters", hint, param="query")
         if not 1 <= limit <= MOST:
             raise BadRequest(f"a search brings 1 to {MOST} passages, not {limit!r}", param="limit")
         open = await self.ledger.base(base)
