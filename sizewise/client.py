@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from sizewise import __version__
 from sizewise.connection import Connection
+from sizewise.cork import Cork
 from sizewise.dial import Trust, Way, route
 from sizewise.egress import PORTS, DataClass, Egress, Place, origin
 from sizewise.errors import BadRequest, ConfigError, SizewiseError, UpstreamDown, UpstreamGarbled
@@ -238,6 +239,7 @@ class Client:
         self._proxies = proxies or Proxies()
         self._trust = trust or Trust(ca)
         self._idle_s = idle_s
+        self._cork = Cork()
         self._pools: dict[str, Pool] = {}
 
     def endpoint(self, base_url: str, headers: Headers = (), *, pool: int = 512) -> Endpoint:
@@ -247,7 +249,7 @@ class Client:
         """
         where = origin(base_url)
         if where not in self._pools:
-            self._pools[where] = Pool(self._way(where), pool, self._idle_s)
+            self._pools[where] = Pool(self._way(where), pool, self._idle_s, self._cork)
         shared = self._pools[where]
         shared.limit = max(shared.limit, pool)
         return Endpoint(base_url, headers, self._egress, shared)

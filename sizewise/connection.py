@@ -15,6 +15,7 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from sizewise.cork import Cork
 from sizewise.errors import SizewiseError, UpstreamDown, UpstreamGarbled, UpstreamSlow
 
 HEAD_BYTES = 64 * 1024  # of a response's head, its 1xx forerunners included; also of framing without any body
@@ -33,14 +34,16 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asking", "_began", "_between_s", "_busy", "_eof", "_first_s", "_free", "_freed", "_gone", "_head_bytes",
-        "_head_only", "_heard", "_idle_s", "_keep", "_lingers", "_loop", "_name", "_parser", "_paused", "_poll",
-        "_timer", "_timer_at", "_total_at", "_total_s", "_transport", "_unread", "_waiter",
+        "_asking", "_began", "_between_s", "_busy", "_cork", "_eof", "_first_s", "_free", "_freed", "_gone",
+        "_head_bytes", "_head_only", "_heard", "_idle_s", "_keep", "_lingers", "_loop", "_name", "_parser", "_paused",
+        "_poll", "_timer", "_timer_at", "_total_at", "_total_s", "_transport", "_unread", "_unsent", "_waiter",
         "ended", "error", "fields", "headed", "on_body", "parts", "status", "unread_by_peer", "used",
     )  # fmt: skip
 
-    def __init__(self, name: str, idle_s: float) -> None:
+    def __init__(self, name: str, idle_s: float, cork: Cork) -> None:
         self._name = name
+        self._cork = cork
+        self._unsent = b""  # of the request, until the end of this turn
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -90,11 +93,17 @@ class Connection(asyncio.Protocol):
         self._total_at = since + total_s
         self._began = self._loop.time()
         self.fields = []
-        self._transport.write(message)
+        self._unsent = message
+        self._cork(self)
         self._arm(min(self._began + first_s, self._total_at))
         await self.more()
         if self.error and not self.headed:
             raise self._failure()
+
+    def push(self) -> None:
+        message, self._unsent = self._unsent, b""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(message)
 
     async def more(self) -> None:
         """Until there is something to take, the end, or an error. Cancelled, it closes the socket."""
@@ -277,7 +286,7 @@ class Connection(asyncio.Protocol):
             self.error = self.error or UpstreamGarbled(f"{self._name} {how} in the middle of its answer", "Ask again.")
         else:
             # EPIPE comes from a write alone: the socket was dead before, so no byte of the request went out.
-            self.unread_by_peer = not self._busy or isinstance(exc, BrokenPipeError)
+            self.unread_by_peer = not self._busy or bool(self._unsent) or isinstance(exc, BrokenPipeError)
             self.error = self.error or UpstreamDown(f"{self._name} {how} without an answer", "Is it running well?")
 
     def _until_eof(self) -> bool:

@@ -10,6 +10,7 @@ from collections import deque
 from math import inf
 
 from sizewise.connection import Connection
+from sizewise.cork import Cork
 from sizewise.dial import Way, dial
 from sizewise.errors import UpstreamDown, UpstreamSlow
 
@@ -17,8 +18,9 @@ from sizewise.errors import UpstreamDown, UpstreamSlow
 class Pool:
     """At most `limit` connections, those being opened included; one that is idle for `idle_s` seconds is closed."""
 
-    def __init__(self, way: Way, limit: int, idle_s: float) -> None:
+    def __init__(self, way: Way, limit: int, idle_s: float, cork: Cork) -> None:
         self.way = way
+        self._cork = cork
         self.limit = limit
         self._idle_s = idle_s
         self._idle: list[Connection] = []  # the freshest last: the rest may grow old and go
@@ -97,7 +99,7 @@ class Pool:
         """Opens one; its slot is taken already."""
         connection = None
         try:
-            connection = await dial(self.way, lambda: Connection(self.way.name, self._idle_s))
+            connection = await dial(self.way, lambda: Connection(self.way.name, self._idle_s, self._cork))
         finally:
             if connection is None:
                 self._vacate()

@@ -15,6 +15,7 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from sizewise.cork import Cork
 from sizewise.errors import BadRequest
 from sizewise.gateway import anthropic, openai, responses
 from sizewise.gateway.exchange import USUAL, Door, Headers, Voice, meet, too_large, too_slow
@@ -68,8 +69,9 @@ class Cycle:
         self.waits = False  # in the pipeline behind another request of this connection
         self.started = False
         self.task: asyncio.Task[None] | None = None  # while it is answered
-        self._opening = b""  # a head that has not left yet
-        self._pending: list[bytes] = []
+        self._opening = b""  # a head that has not left yet, or a whole answer
+        self._pending: list[bytes] = []  # words, and behind them the end
+        self._ending = b""
 
     @property
     def message_event(self) -> Cycle:
@@ -151,7 +153,8 @@ class Cycle:
         head = self._head(status, headers)
         head += (b"content-length: %d\r\n\r\n" % len(body), body)
         self.begun = True
-        self.protocol.transport.write(b"".join(head))
+        self._opening = b"".join(head)
+        self.protocol.cork(self)
         self._complete()
 
     async def begin(self, headers: Headers) -> None:
@@ -160,38 +163,36 @@ class Cycle:
         self._opening = b"".join([*self._head(200, headers), _CHUNKED if self.chunks else b"", b"\r\n"])
 
     async def write(self, data: bytes) -> None:
-        """The first words leave at once; later ones of one turn of the event loop leave together."""
-        if self._opening:
-            self._send(data)
-            return
+        """The words of one turn of the event loop leave together."""
         if not self._pending:
-            self.protocol.loop.call_soon(self._flush)
+            self.protocol.cork(self)
         self._pending.append(data)
         if self.protocol.flow.write_paused:
             await self.protocol.flow.drain()
 
-    def _flush(self) -> None:
-        if self._pending and not self.disconnected:
-            self._send(b"".join(self._pending))
-        self._pending.clear()
-
-    def _send(self, data: bytes, end: bytes = b"") -> None:
+    def push(self) -> None:
         opening, self._opening = self._opening, b""
+        data, ending = b"".join(self._pending), self._ending
+        self._pending.clear()
+        self._ending = b""
+        if self.disconnected or self.protocol.transport.is_closing():
+            return
         if data and self.chunks:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self.protocol.transport.write(opening + data + end)
+        self.protocol.transport.write(opening + data + ending)
 
     async def end(self) -> None:
         if self.disconnected or self.response_complete:
             return
-        rest = b"".join(self._pending)
-        self._pending.clear()
-        self._send(rest, b"0\r\n\r\n" if self.chunks else b"")
+        if not self._pending:
+            self.protocol.cork(self)
+        self._ending = b"0\r\n\r\n" if self.chunks else b""
         self._complete()
 
     def _complete(self) -> None:
         self.response_complete = True
         if not self.keep_alive:
+            self.protocol.cork.flush()
             self.protocol.transport.close()
         self.protocol.on_response_complete()
 
@@ -199,10 +200,13 @@ class Cycle:
 class FastLane(Upgrading):
     """uvicorn's protocol with a few routes taken out and bounds set; all else about connections stays uvicorn's."""
 
-    def __init__(self, house: Callable[[], House], routes: Mapping[bytes, Way], *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, house: Callable[[], House], routes: Mapping[bytes, Way], cork: Cork, *args: Any, **kwargs: Any
+    ) -> None:
         """`routes`: the paths that are answered here, where they are POSTed to."""
         super().__init__(*args, **kwargs)
         self.house = house
+        self.cork = cork
         self.running: Any = None  # the cycle being answered; `self.cycle` may be one that waits behind it
         self._routes = routes
         self._in_head = False
@@ -258,12 +262,17 @@ class FastLane(Upgrading):
 
     def _turn_away(self, error: BadRequest) -> None:
         """Says why, unless that would be read as the answer to an earlier request or land in the middle of one."""
+        self.cork.flush()
         cycle = self.cycle
         if not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body):
             body = write_error(error)
             head = b"content-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n" % (len(body), _AS_IT_IS, _CLOSE)
             self.transport.write(STATUS_LINE[error.status] + head + body)
         self.transport.close()
+
+    def shutdown(self) -> None:
+        self.cork.flush()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         running = self.running
@@ -373,10 +382,10 @@ def _unchunked(app: ASGIApp, cycle: Any) -> ASGIApp:
 
 def lane(house: Callable[[], House]) -> type[FastLane]:
     """The protocol class for uvicorn's `http=`; `house` gives the house of the moment."""
-    routes = ROUTES if house().settings.server.fast_lane else {}
+    routes, cork = ROUTES if house().settings.server.fast_lane else {}, Cork()
 
     class Lane(FastLane):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(house, routes, *args, **kwargs)
+            super().__init__(house, routes, cork, *args, **kwargs)
 
     return Lane
