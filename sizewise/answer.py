@@ -32,6 +32,9 @@ class Wishes(Struct, frozen=True):
     min_window: int | None = None  # tokens of the window that a model has, however little of it this prompt takes
 
 
+NO_WISHES = Wishes()
+
+
 class Found(Struct, frozen=True):
     """Which guards hide what they find, and whether these found nothing in `what`, that very request and no other."""
 
@@ -53,7 +56,7 @@ class Ask(Struct, frozen=True):
     caller: Caller
     trace: str  # 32 hex digits, W3C trace id
     started: float  # time.perf_counter() at the door, seconds
-    wishes: Wishes = Wishes()
+    wishes: Wishes = NO_WISHES
     door: str = "chat"
     reach: Place | None = None  # the furthest place it may go to, once that is decided; None: as its data class says
     found: Found | None = None  # None: no guard has looked at it

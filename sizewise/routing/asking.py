@@ -24,7 +24,7 @@ from sizewise.routing.relay import keeping, noting, passing
 from sizewise.routing.rewrite import capped, with_logprobs
 from sizewise.routing.schema import Promise
 from sizewise.routing.verifier import opinion, question_about
-from sizewise.routing.ways import Purse
+from sizewise.routing.ways import Lease, Purse
 
 USUAL_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
 
@@ -77,17 +77,22 @@ class Asking:
         self._total = total
         self.until = until
 
-    async def __call__(self, one: Try, move: Attempt, race: Running | None = None, what: Chat | None = None) -> None:
+    def __call__(
+        self, one: Try, move: Attempt, race: Running | None = None, what: Chat | None = None
+    ) -> Coroutine[object, object, None]:
         """Asks once. Notes a failure and how it went; raises only what is no failure of the model."""
-        asked = what or self._ask.what
-        lease = self._purse.lease(self._ask.caller, one.card, asked)
+        lease = self._purse.lease(self._ask.caller, one.card, what or self._ask.what)
         if lease is None:
-            return await self._once(one, move, race, what)
+            return self._once(one, move, race, what)
+        return self._leased(lease, one, move, race, what)
+
+    async def _leased(self, lease: Lease, one: Try, move: Attempt, race: Running | None, what: Chat | None) -> None:
         try:
             await lease.hold()
         except SizewiseError as error:
             one.error = error  # it is not made, so it is no attempt in the books
             return
+        asked = what or self._ask.what
         if lease.most is not None and isinstance(asked, Chat):
             what = capped(asked, lease.most)
         try:
@@ -211,7 +216,7 @@ async def until(race: Running, seconds: float) -> None:
         await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def together(works: list[Coroutine[None, None, None]]) -> None:
+async def together(works: list[Coroutine[object, object, None]]) -> None:
     """All at once. When one is faulty or we are cancelled, the others are cancelled and awaited first."""
     try:
         async with asyncio.TaskGroup() as group:

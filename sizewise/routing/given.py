@@ -45,14 +45,18 @@ class Given:
             raise self.over()
         if one is None or outcome.reply is None:
             raise self._error(one, outcome, unmade)
+        return await self.gives(one, outcome.why, outcome.degraded)
+
+    async def gives(self, one: Try, why: str, degraded: str = "") -> Reply:
+        """Gives the reply of an attempt, held words and all."""
         if one.reply is None or one.result != "answered":
             raise self.nonsense(f"returns an answer of {one.card.name}, which gave none")
         self.shown = one
         if not self.chosen:
-            await self._choose(one, outcome.why)
+            await self._choose(one, why)
             for event in one.events:
                 await self.send(without_logprobs(event) if one.lent else event)
-        return self._reply(one, one.reply, outcome.degraded)
+        return self._reply(one, one.reply, degraded)
 
     def over(self) -> SizewiseError:
         """Why nobody else can answer: the cut in what the client has seen, or that it has an answer."""

@@ -9,7 +9,7 @@ small, large     the configured role; without one the weakest and the strongest 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sizewise.cards import Card, Task
 from sizewise.chat import Chat, Embed
@@ -31,6 +31,11 @@ class Plan:
     cards: tuple[Card, ...]
     exact: bool = False
     why: str = ""  # one sentence, where the name settles the matter
+    only: Card | None = field(init=False, default=None)  # where nothing but a failure leaves anything to decide
+
+    def __post_init__(self) -> None:
+        if self.exact and len(self.cards) == 1 and self.policy == Fixed(why=self.why):
+            object.__setattr__(self, "only", self.cards[0])
 
 
 class Names:

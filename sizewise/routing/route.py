@@ -8,16 +8,17 @@ the client's `send`, and the books are sent after all have ended, so no lock is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from time import perf_counter, time
 
 import msgspec
 
-from sizewise.answer import Answerer, Ask, Send
+from sizewise.answer import NO_WISHES, Answerer, Ask, Send, Wishes
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed, Reply
 from sizewise.deadline import Deadline
+from sizewise.egress import CLASSES, DataClass
 from sizewise.errors import OverBudget, UpstreamSlow
 from sizewise.money import dollars
 from sizewise.routing.affinity import Affinity
@@ -31,6 +32,7 @@ from sizewise.routing.offline import stands_in
 from sizewise.routing.policy import (
     All,
     Attempt,
+    Candidate,
     Field,
     Judge,
     Judging,
@@ -45,7 +47,9 @@ from sizewise.routing.policy import (
 from sizewise.routing.refusing import permitted, refusal
 from sizewise.routing.rewrite import marked, resumed
 from sizewise.routing.safe import Fallen, safe
-from sizewise.routing.schema import Schemas, corrected
+from sizewise.routing.schema import Promise, Schemas, corrected
+from sizewise.routing.straight import straight
+from sizewise.routing.terms import Given as Allowed
 from sizewise.routing.terms import Terms
 from sizewise.routing.verifier import doubted
 from sizewise.routing.ways import FREE, Ways
@@ -113,9 +117,40 @@ class Routed:
         self._total = Deadline(ways.total_s)
         self._schemas = Schemas()
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
+    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, object, Reply]:
+        """Raises what `plan` and `permitted` raise, before there is anything to await."""
         plan = self._plan(ask.what, ask.wishes.policy)
+        if (card := plan.only) is not None:
+            allowed = self._terms.of(ask, plan.name)
+            if prompt := straight(ask, plan, card, allowed, self._health):
+                return self._straight(decided(ask, allowed), send, plan, card, allowed, prompt)
         permitted(ask, plan)
+        return self._routed(ask, send, plan)
+
+    async def _straight(self, ask: Ask, send: Send, plan: Plan, card: Card, allowed: Allowed, prompt: int) -> Reply:
+        """The first move of every policy that has one model, without a policy; what fails goes on by it."""
+        given = Given(send, plan.name, prompt, allowed)
+        asking = self._asking(ask, given, None)
+        one = begun(card, plan.why, given, ask)
+        reply: Reply | None = None
+        left = False
+        try:
+            await asking(one, Attempt(card, plan.why))
+            if one.error is None:
+                reply = await given.gives(one, plan.why)
+        except asyncio.CancelledError:
+            left = True
+            raise
+        finally:
+            if one.error is None:
+                await book(given, left)
+        if reply is not None:
+            return reply
+        needed = need(ask, self._terms, plan.name)
+        candidates = (Candidate(card, expected(card, needed.question), card.quality),)
+        return await _Request(self._judge, plan, needed, candidates, ask, given, asking, self._ways).run(one)
+
+    async def _routed(self, ask: Ask, send: Send, plan: Plan) -> Reply:
         needed = need(ask, self._terms, plan.name)
         mind = None if plan.exact else self._minds.get(plan.name)
         foresight = self._foresight if mind is None else mind
@@ -126,10 +161,7 @@ class Routed:
         candidates, against = field(plan, needed, self._health)
         if not candidates:
             raise refusal(plan, against, self._ways.left)
-        wishes = ask.wishes
-        if wishes.data_class != needed.data_class:
-            wishes = msgspec.structs.replace(wishes, data_class=needed.data_class)
-        ask = msgspec.structs.replace(ask, wishes=wishes, reach=needed.given.limit)
+        ask = decided(ask, needed.given)
         turn = None if self._affinity is None else self._affinity.turn(ask)
         why = "" if self._fallen is None else self._fallen(ask.caller.tenant, plan.name)
         if why:
@@ -137,9 +169,9 @@ class Routed:
         elif turn is not None:
             plan = turn.plan(plan, against)
         judge = self._judge if mind is None else mind.judge
-        request = _Request(self._connect, judge, plan, needed, candidates, ask, send, self._ways, self._total)
-        reply = await request.run()
-        given = request._given
+        given = Given(send, plan.name, needed.question.tokens, needed.given)
+        asking = self._asking(ask, given, needed.promise)
+        reply = await _Request(judge, plan, needed, candidates, ask, given, asking, self._ways).run()
         why = stands_in(plan, needed, candidates, against, given.tries, given.shown)
         if why and not reply.degraded:
             reply = marked(reply, why)
@@ -148,6 +180,11 @@ class Routed:
         if self._witness is not None and not plan.exact and isinstance(ask.what, Chat):
             self._witness(witnessed(ask, plan.name, candidates, given, reply))
         return reply
+
+    def _asking(self, ask: Ask, given: Given, promise: Promise | None) -> Asking:
+        wished, total_s = ask.wishes.max_ms, self._ways.total_s
+        until = ask.started + (total_s if wished is None else min(total_s, wished / 1000))
+        return Asking(self._connect, ask, given, promise, self._total, until, self._ways.purse)
 
 
 class _Request:
@@ -160,15 +197,14 @@ class _Request:
 
     def __init__(
         self,
-        connect: Callable[[Card], Answerer],
         judge: Judging,
         plan: Plan,
         need: Need,
         field: Field,
         ask: Ask,
-        send: Send,
+        given: Given,
+        asking: Asking,
         ways: Ways,
-        total: Deadline,
     ) -> None:
         self._ways = ways
         self._judge = judge
@@ -176,18 +212,20 @@ class _Request:
         self._need = need
         self._field = field
         self._ask = ask
-        self._given = Given(send, plan.name, need.question.tokens, need.given)
-        wished = ask.wishes.max_ms
-        until = ask.started + (ways.total_s if wished is None else min(ways.total_s, wished / 1000))
-        self._asking = Asking(connect, ask, self._given, need.promise, total, until, ways.purse)
+        self._given = given
+        self._asking = asking
         self._over: OverBudget | UpstreamSlow | None = None  # why an attempt was not made
         self._repaired = False  # the one repair of a request has been made
         self._left_early = False  # the client did not wait for the end
 
-    async def run(self) -> Reply:
+    async def run(self, made: Try | None = None) -> Reply:
+        """`made`: what the policy's first move has come to, where that was made already."""
         route = self._plan.policy.route(self._need.question, self._field)
         told: Told | None = None
         try:
+            if made is not None:
+                next(route)
+                told = self._outcome(made)
             while True:
                 try:
                     move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
@@ -203,7 +241,7 @@ class _Request:
             try:
                 route.close()
             finally:
-                await self._book()
+                await book(self._given, self._left_early)
 
     def _perform(self, move: Move) -> Awaitable[Told]:
         if isinstance(move, Judge):
@@ -325,12 +363,9 @@ class _Request:
                 break
         else:
             raise self._given.nonsense(f"asks {card.name}, which is not among the candidates")
-        one = Try(len(self._given.tries) + 1, card, why, perf_counter() - self._ask.started)
-        if card.price.when:
-            one.at = time()
+        one = begun(card, why, self._given, self._ask)
         if card.price.apart:
             one.sees = self._need.sees
-        self._given.tries.append(one)
         return one
 
     # ---- the books --------------------------------------------------------------------------------------------------
@@ -371,21 +406,45 @@ class _Request:
         assert self._over is not None
         return Outcome(move.card, error=self._over.code, message=self._over.message, why=move.why)
 
-    async def _book(self) -> None:
-        """One Tried for every attempt, whatever happened; a listener takes it without waiting for anything."""
-        given, prompt = self._given, self._need.question.tokens
-        cancelled: asyncio.CancelledError | None = None
-        for one in given.tries:
-            if not one.asked:
-                continue  # the race was over before it was its turn
-            if one.result == "answered" and one is not given.shown:
-                one.result = given.unused(one, self._left_early)
-            try:
-                await given.send(one.tried(prompt))
-            except asyncio.CancelledError as error:
-                cancelled = error  # the rest is booked all the same
-        for one in given.tries:
-            one.code = "" if one.error is None else one.error.code
-            one.error = None  # its traceback knows us: all would wait for the collector
-        if cancelled is not None:
-            raise cancelled
+
+UNSAID: Mapping[DataClass, Wishes] = {each: Wishes(data_class=each) for each in CLASSES}
+"""What is wished by whoever wished nothing, once the class of the data is known."""
+
+
+def decided(ask: Ask, allowed: Allowed) -> Ask:
+    """`ask` as it goes to a model: with the class of its data, and the furthest place it may go to."""
+    wishes, found = ask.wishes, allowed.data_class
+    if wishes is NO_WISHES:
+        wishes = UNSAID[found]
+    elif wishes.data_class != found:
+        wishes = msgspec.structs.replace(wishes, data_class=found)
+    return msgspec.structs.replace(ask, wishes=wishes, reach=allowed.limit)
+
+
+def begun(card: Card, why: str, given: Given, ask: Ask) -> Try:
+    """A new attempt, in the books from now on."""
+    one = Try(len(given.tries) + 1, card, why, perf_counter() - ask.started)
+    if card.price.when:
+        one.at = time()
+    given.tries.append(one)
+    return one
+
+
+async def book(given: Given, left: bool) -> None:
+    """One Tried for every attempt, whatever happened; a listener takes it without waiting for anything. `left`: the
+    client did not wait for the end."""
+    cancelled: asyncio.CancelledError | None = None
+    for one in given.tries:
+        if not one.asked:
+            continue  # the race was over before it was its turn
+        if one.result == "answered" and one is not given.shown:
+            one.result = given.unused(one, left)
+        try:
+            await given.send(one.tried(given.prompt))
+        except asyncio.CancelledError as error:
+            cancelled = error  # the rest is booked all the same
+    for one in given.tries:
+        one.code = "" if one.error is None else one.error.code
+        one.error = None  # its traceback knows us: all would wait for the collector
+    if cancelled is not None:
+        raise cancelled
