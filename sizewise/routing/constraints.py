@@ -139,19 +139,19 @@ def expected(card: Card, question: Question) -> int | None:
 
 def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | None:
     """The first reason against `card`, the asker's limits before the model's state; None when it may answer."""
-    given = need.given
+    given, place = need.given, card.endpoint.place
     if need.models and not within(card.name, need.models):
         return Against(card, "is none of the models that this key may ask", Forbidden, hint="use a key that may")
-    if given.reach is None or not reaches(given.reach, card.place):
+    if given.reach is None or not reaches(given.reach, place):
         return _too_far(card, given)
-    if given.limit is None or not reaches(given.limit, card.place):
-        return Against(card, f"is at place {card.place!r}, and {given.denied} denies going online", Forbidden)
+    if given.denied and ((limit := given.limit) is None or not reaches(limit, place)):
+        return Against(card, f"is at place {place!r}, and {given.denied} denies going online", Forbidden)
     if card.task != need.task:
         what = "an embedding model" if card.task == "embed" else "a chat model"
         return Against(card, f"is {what}", BadRequest, "model", "name another model, or ask this one at its own door")
     return (
-        _narrow(card, need, exact)
-        or _window(card, need, exact)
+        (_narrow(card, need, exact) if need.window is not None else None)
+        or (_window(card, need, exact) if card.context is not None else None)
         or _unable(card, need, exact)
         or (_cost(card, need) if need.max_cost is not None else None)
         or _unwell(card, health)
