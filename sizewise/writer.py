@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from sizewise.db import Database, Insertion, Row, Work, put
+from sizewise.db import Database, Insertion, Row, Work
 from sizewise.errors import Conflict, StoreFailed
 
 log = logging.getLogger("sizewise.writer")
@@ -60,6 +60,7 @@ class Writer:
         self._turn = threading.Lock()  # who holds it may write
         self._wake = threading.Event()
         self._asleep = False
+        self._begun = 0.0  # when it was last looked what waits, time.monotonic()
         self._closing = False
         self._crowded_out = 0  # touched by the event loop only
         self._given_up = 0  # touched by whoever holds the turn only
@@ -135,16 +136,19 @@ class Writer:
                 self._make_room(0)
 
     def _rest(self, patience: float, next_chores: float) -> None:
-        """Until something is to be written: `patience` seconds after a failure, else the linger after the first put."""
+        """Until something is to be written: `patience` seconds after a failure, else the linger after the first put, or
+        after the last look where puts came during the commit."""
         self._wake.clear()
+        since = self._begun
         if not patience:
             self._asleep = True
             if not self._queue and not self._closing:  # looked at after `_asleep`: a put between the two wakes us
                 self._wake.wait(max(0.01, next_chores - time.monotonic()))
+                since = time.monotonic()
             self._asleep = False
             self._wake.clear()
         if not self._closing and (patience or len(self._queue) < self._full):
-            self._wake.wait(patience or self._linger)
+            self._wake.wait(patience or max(0.0, since + self._linger - time.monotonic()))
 
     def _try(self, patience: float) -> float:
         """Seconds to wait before the next try: 0 when all was written."""
@@ -156,8 +160,11 @@ class Writer:
 
     def _drain(self) -> None:
         with self._turn:
+            self._begun = time.monotonic()
+            there = self.pending  # what comes meanwhile is not worth a commit of its own
             try:
-                while self._take():
+                while there > 0 and self._take():
+                    there -= len(self._batch)
                     self._save(self._batch)
             except StoreFailed as error:
                 self._make_room(self._bound)
@@ -177,9 +184,7 @@ class Writer:
     def _save(self, entries: list[Entry]) -> None:
         """The first entries of the batch, in one transaction; halved until the ones that can never fit stand alone."""
         try:
-            with self._database.write() as connection:
-                for table, rows in _grouped(entries).items():
-                    put(connection, self._insertions[table], rows)
+            self._database.append((self._insertions[table], rows) for table, rows in _grouped(entries).items())
         except Conflict as refused:
             if len(entries) > 1:
                 half = len(entries) // 2
