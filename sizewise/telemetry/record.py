@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
 from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Guarded, Send, Text, Tried
-from sizewise.chat import Chat, Reply
+from sizewise.chat import Chat, Reply, Usage
 from sizewise.db import Row
 from sizewise.egress import DataClass
 from sizewise.errors import Forbidden, NoModelFits, OverBudget, SizewiseError
 from sizewise.noted import noted
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.rows import PROCESS_BITS
+from sizewise.telemetry.rows import CHUNK, PROCESS_BITS
 from sizewise.writer import Entry
 
 DECIDED = (Forbidden, NoModelFits, OverBudget)
@@ -59,6 +59,7 @@ class Recorded:
         self._metrics = metrics
         self._numbers = numbers
         self._keep = keep
+        self._chunk, self._room = 0, 0
 
     async def __call__(self, ask: Ask, send: Send) -> Reply:
         heard = Heard(send)
@@ -83,26 +84,32 @@ class Recorded:
     def _book(self, ask: Ask, heard: Heard, reply: Reply | None, status: int, error: str, refused: str) -> None:
         total_s = perf_counter() - ask.started
         number = next(self._numbers)
-        caller, what, chosen = ask.caller, ask.what, heard.chosen
-        policy = (chosen.policy if chosen is not None and chosen.policy else policy_asked(ask))[:ASKED]
-        model, why = (chosen.model, chosen.why[:WHY]) if chosen is not None else ("", refused[:WHY])
-
-        input = output = cached = cache_write = reasoning = 0
-        estimated = False
-        cost: int | None = 0
+        if not self._room:
+            self._chunk, self._room = number, CHUNK
+        self._room -= 1
+        caller, what, chosen, tries, guarded = ask.caller, ask.what, heard.chosen, heard.tried, heard.guarded
+        if chosen is None:
+            model, why, policy, data_class = "", refused[:WHY], policy_asked(ask), None
+        else:
+            model, why, policy, data_class = chosen.model, chosen.why[:WHY], chosen.policy, chosen.data_class
+            if not policy:
+                policy = policy_asked(ask)
         first = None if heard.first is None else heard.first - ask.started
-        for tried in heard.tried:
-            used = tried.usage
-            input += used.input
-            output += used.output
-            cached += used.cached
-            cache_write += used.cache_write
-            reasoning += used.reasoning
-            estimated = estimated or used.estimated
-            cost = None if cost is None or tried.cost is None else cost + tried.cost
-            if first is None and tried.result == "answered":
-                first = tried.first  # of a reply that came in one piece
-
+        only = APART
+        if len(tries) == 1:
+            tried = tries[0]
+            used, cost = tried.usage, tried.cost
+            if tried.result == "answered":
+                if first is None:
+                    first = tried.first  # of a reply that came in one piece
+                if tried.model == model and not tried.error:
+                    only = _only(tried, why)
+        else:
+            used, cost = _together(tries)
+            if first is None:
+                first = next(
+                    (tried.first for tried in tries if tried.result == "answered" and tried.first is not None), None
+                )
         record: Row = (
             number,
             caller.tenant,
@@ -112,33 +119,71 @@ class Recorded:
             (number >> PROCESS_BITS) // 1000 - int(total_s * 1e3),
             ask.door,
             what.model[:ASKED],
-            policy,
+            policy[:ASKED],
             model,
             why,
             status,
             error,
-            len(heard.tried),
-            input,
-            output,
-            cached,
-            cache_write,
-            reasoning,
-            estimated,
+            len(tries),
+            used.input,
+            used.output,
+            used.cached,
+            used.cache_write,
+            used.reasoning,
+            used.estimated,
             cost,
             None if first is None else first * 1e3,
             total_s * 1e3,
             type(what) is Chat and what.stream,
             "" if reply is None else reply.degraded[:WHY],
-            (chosen.data_class if chosen is not None else None) or _data_class(ask),
-            noted(heard.guarded)[:WHY] if heard.guarded else "",
+            data_class or _data_class(ask),
+            noted(guarded)[:WHY] if guarded else "",
+            *only,
+            self._chunk,
         )
-        tries = [_attempt(number, place, ask, tried) for place, tried in enumerate(heard.tried, 1)]
-        self._write((("records", [record]), ("attempts", tries)) if tries else (("records", [record]),))
+        if only is APART and tries:
+            apart = [_attempt(number, place, ask, tried) for place, tried in enumerate(tries, 1)]
+            self._write((("records", (record,)), ("attempts", apart)))
+        else:
+            self._write((("records", (record,)),))
         if self._keep is not None:
             self._keep(number, ask, reply)
-        self._metrics.request(model, policy if model else "", status, total_s, first, heard.tried)
-        for event in heard.guarded:
+        self._metrics.request(model, policy[:ASKED] if model else "", status, total_s, first, tries)
+        for event in guarded:
             self._metrics.guarded(event)
+
+
+APART: Row = (None,) * 6
+"""What a record says of its only attempt when there is none, or it lies in a row of its own."""
+
+
+def _only(tried: Tried, why: str) -> Row:
+    reason, first = tried.why[:WHY], tried.first
+    return (
+        tried.place,
+        None if reason == why else reason,
+        tried.began * 1e3,
+        None if first is None else first * 1e3,
+        tried.ended * 1e3,
+        tried.score,
+    )
+
+
+def _together(tries: list[Tried]) -> tuple[Usage, int | None]:
+    """Tokens and cost of all attempts; unknown when that of one is."""
+    input = output = cached = cache_write = reasoning = 0
+    estimated = False
+    cost: int | None = 0
+    for tried in tries:
+        used = tried.usage
+        input += used.input
+        output += used.output
+        cached += used.cached
+        cache_write += used.cache_write
+        reasoning += used.reasoning
+        estimated = estimated or used.estimated
+        cost = None if cost is None or tried.cost is None else cost + tried.cost
+    return Usage(input, output, cached, cache_write, reasoning, estimated=estimated), cost
 
 
 def _attempt(number: int, place: int, ask: Ask, tried: Tried) -> Row:
@@ -184,11 +229,11 @@ class Heard:
         if kind is Text:
             if self.first is None:
                 self.first = perf_counter()
-        elif isinstance(event, Tried):
+        elif type(event) is Tried:
             self.tried.append(event)
-        elif isinstance(event, Chosen):
+        elif type(event) is Chosen:
             self.chosen = event
-        elif isinstance(event, Guarded):
+        elif type(event) is Guarded:
             self.guarded.append(event)
         elif kind is not Finished and self.first is None:
             self.first = perf_counter()

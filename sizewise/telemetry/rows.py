@@ -1,8 +1,9 @@
-"""The tables of what happened, one row a request and one an attempt: counts and decisions, never a word of a prompt.
+"""The tables of what happened, one row a request and what was tried: counts and decisions, never a word of a prompt.
 
 A record's `id` is its time (microseconds when it was booked) and its process, so the primary key is also the order of
 time: the last ones, everything since, and the oldest to delete are one walk of that key. A trace id comes from the
-client and may name several records.
+client and may name several records. An only attempt that answered lies in its record's own row, any other in
+`attempts`; `tries` shows all of them alike.
 """
 
 from __future__ import annotations
@@ -71,48 +72,94 @@ def _first() -> list[Column[Any]]:
     ]
 
 
-RECORDS = Table("records", META, *_first(), Column("guards", Text, nullable=False, server_default=""))
-BY_TRACE = Index("records_trace", RECORDS.c.trace)
+FIRST = Table("records", MetaData(), *_first())
+RECORDS = Table(
+    "records",
+    META,
+    *_first(),
+    Column("guards", Text, nullable=False, server_default=""),
+    Column("only_place", Text),  # null: what was tried lies in `attempts`
+    Column("only_why", Text),  # null: the record's own
+    Column("only_began_ms", Float),
+    Column("only_first_ms", Float),
+    Column("only_ended_ms", Float),
+    Column("only_score", Float),
+    Column("chunk", BIG, nullable=False, server_default="0"),
+)
+BY_TRACE = Index("records_trace", FIRST.c.trace)
+BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
 BY_TENANT = Index("records_tenant", RECORDS.c.tenant, RECORDS.c.id)
+
+
+def _try() -> list[Column[Any]]:
+    return [
+        Column("record", BIG, primary_key=True, autoincrement=False),
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("tenant", Text, nullable=False),
+        Column("trace", Text, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("place", Text, nullable=False),
+        Column("result", Text, nullable=False),
+        Column("why", Text, nullable=False),
+        Column("began_ms", Float, nullable=False),
+        Column("first_ms", Float),
+        Column("ended_ms", Float, nullable=False),
+        Column("input", BIG, nullable=False),
+        Column("output", BIG, nullable=False),
+        Column("cached", BIG, nullable=False),
+        Column("cache_write", BIG, nullable=False),
+        Column("reasoning", BIG, nullable=False),
+        Column("estimated", Boolean, nullable=False),
+        Column("cost", BIG),
+        Column("error", Text, nullable=False),
+        Column("score", Float),
+    ]
+
 
 ATTEMPTS = Table(
     "attempts",
     META,
-    Column("record", BIG, primary_key=True, autoincrement=False),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("tenant", Text, nullable=False),
-    Column("trace", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("place", Text, nullable=False),
-    Column("result", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("began_ms", Float, nullable=False),
-    Column("first_ms", Float),
-    Column("ended_ms", Float, nullable=False),
-    Column("input", BIG, nullable=False),
-    Column("output", BIG, nullable=False),
-    Column("cached", BIG, nullable=False),
-    Column("cache_write", BIG, nullable=False),
-    Column("reasoning", BIG, nullable=False),
-    Column("estimated", Boolean, nullable=False),
-    Column("cost", BIG),
-    Column("error", Text, nullable=False),
-    Column("score", Float),
+    *_try(),
     sqlite_with_rowid=False,  # lies in the order of its key, beside the record's other attempts: one tree, no index
 )
+TRIES = Table("tries", META, *_try())
+VIEW = """CREATE VIEW tries AS
+SELECT record, number, tenant, trace, model, place, result, why, began_ms, first_ms, ended_ms,
+    input, output, cached, cache_write, reasoning, estimated, cost, error, score FROM attempts
+UNION ALL
+SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, why), only_began_ms, only_first_ms,
+    only_ended_ms, input, output, cached, cache_write, reasoning, estimated, cost, '', only_score
+FROM records WHERE only_place IS NOT NULL"""
+
 
 SCHEMA = Schema(
     "telemetry",
     (
         (
-            CreateTable(Table("records", MetaData(), *_first())),
+            CreateTable(FIRST),
             CreateIndex(BY_TRACE),
             CreateIndex(BY_TENANT),
             CreateTable(ATTEMPTS),
         ),
         (step("ALTER TABLE records ADD COLUMN guards TEXT NOT NULL DEFAULT ''"),),
+        (
+            step("ALTER TABLE records ADD COLUMN only_place TEXT"),
+            step("ALTER TABLE records ADD COLUMN only_why TEXT"),
+            step("ALTER TABLE records ADD COLUMN only_began_ms FLOAT"),
+            step("ALTER TABLE records ADD COLUMN only_first_ms FLOAT"),
+            step("ALTER TABLE records ADD COLUMN only_ended_ms FLOAT"),
+            step("ALTER TABLE records ADD COLUMN only_score FLOAT"),
+            step("ALTER TABLE records ADD COLUMN chunk BIGINT NOT NULL DEFAULT 0"),
+            step("DROP INDEX records_trace"),
+            CreateIndex(BY_CHUNK),
+            step(VIEW),
+        ),
     ),
 )
+
+CHUNK = 2_000
+"""Records of one process that lie together in the index of traces, which is (chunk, trace). Traces are random: over all
+records each would change a page of its own, half of what a record cost. A search looks into each chunk."""
 
 PROCESS_BITS = 10
 """An id is microseconds << 10 | process: 63 bits last until the year 2255."""
@@ -207,7 +254,7 @@ class Filter(Struct, frozen=True):
 
 def last(connection: Connection, wanted: Filter, limit: int = 20) -> list[Record]:
     """The newest `limit` records, newest first."""
-    query = select(RECORDS).where(RECORDS.c.tenant == wanted.tenant).order_by(RECORDS.c.id.desc()).limit(limit)
+    query = select(*(RECORDS.c[name] for name in Record.__struct_fields__)).order_by(RECORDS.c.id.desc()).limit(limit)
     return [Record(*row) for row in connection.execute(_narrowed(query, wanted))]
 
 
@@ -215,7 +262,7 @@ def whole(connection: Connection, tenant: str, trace: str, project: str = "") ->
     """Every record of a trace (a whole id or its start) with its attempts, newest first; at most 100."""
     found: list[Whole] = []
     for record in last(connection, Filter(tenant, trace=trace, project=project), 100):
-        query = select(ATTEMPTS).where(ATTEMPTS.c.record == record.id).order_by(ATTEMPTS.c.number)
+        query = select(TRIES).where(TRIES.c.record == record.id).order_by(TRIES.c.number)
         tries = tuple(Try(*row) for row in connection.execute(query))
         found.append(Whole(record, tries))
     return found
@@ -254,8 +301,31 @@ class Spent(Struct, frozen=True):
 def spent(connection: Connection, tenant: str, since: int, policies: Sequence[str]) -> list[Spent]:
     """Of the requests that `policies` have answered since unix ms, less those that nobody was asked for."""
     its, answer = RECORDS.c, ATTEMPTS.c
-    cost, own = cast(func.coalesce(its.cost, 0), Double), cast(func.coalesce(answer.cost, 0), Double)
-    read, said = cast(answer.input, Double), cast(answer.output, Double)
+    mine = (
+        its.tenant == tenant,
+        its.status == 200,
+        its.policy.in_(policies),
+        its.id >= (since * 1000) << PROCESS_BITS,
+    )
+    among = (answer.record == its.id) & (answer.result == "answered") & (answer.model == its.model)
+    several = select(
+        its.policy,
+        its.model,
+        its.cost,
+        answer.input.label("read"),
+        answer.output.label("said"),
+        answer.cost.label("own"),
+    )
+    only = select(its.policy, its.model, its.cost, its.input, its.output, its.cost.label("own"))
+    each = (
+        several.join(ATTEMPTS, among)
+        .where(*mine)
+        .union_all(only.where(its.only_place.is_not(None), *mine))
+        .subquery()
+        .c
+    )
+    cost, own = cast(func.coalesce(each.cost, 0), Double), cast(func.coalesce(each.own, 0), Double)
+    read, said = cast(each.read, Double), cast(each.said, Double)
     products = [
         read * read,
         read * said,
@@ -265,21 +335,21 @@ def spent(connection: Connection, tenant: str, since: int, policies: Sequence[st
         cost * cost,
         (cost - own) * (cost - own),
     ]
-    unpriced = func.sum(case((its.cost.is_(None) | answer.cost.is_(None), 1), else_=0))
-    sums = (answer.input, answer.output, func.coalesce(its.cost, 0), func.coalesce(its.cost - answer.cost, 0))
+    unpriced = func.sum(case((each.cost.is_(None) | each.own.is_(None), 1), else_=0))
+    sums = (each.read, each.said, func.coalesce(each.cost, 0), func.coalesce(each.cost - each.own, 0))
     query = (
-        select(its.policy, its.model, func.count(), *map(func.sum, sums), unpriced, *map(func.sum, products))
-        .join(ATTEMPTS, (answer.record == its.id) & (answer.result == "answered") & (answer.model == its.model))
-        .where(
-            its.tenant == tenant, its.status == 200, its.policy.in_(policies), its.id >= (since * 1000) << PROCESS_BITS
-        )
-        .group_by(its.policy, its.model)
-        .order_by(its.policy, its.model)
+        select(each.policy, each.model, func.count(), *map(func.sum, sums), unpriced, *map(func.sum, products))
+        .group_by(each.policy, each.model)
+        .order_by(each.policy, each.model)
     )
     return [Spent(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]
 
 
 def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
+    if wanted.trace:  # written so that its index is not taken, which SQLite does else, however many its records are
+        query = query.where(RECORDS.c.tenant.concat("") == wanted.tenant, RECORDS.c.id.in_(_traced(wanted.trace)))
+    else:
+        query = query.where(RECORDS.c.tenant == wanted.tenant)
     if wanted.model:
         query = query.where(RECORDS.c.model == wanted.model)
     if wanted.project:
@@ -288,10 +358,18 @@ def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
         query = query.where(RECORDS.c.status == wanted.status)
     if wanted.since is not None:
         query = query.where(RECORDS.c.id >= (wanted.since * 1000) << PROCESS_BITS)
-    if wanted.trace:
-        # not LIKE: a range uses the index in both worlds, and hex has nothing above "g"
-        query = query.where(RECORDS.c.trace >= wanted.trace, RECORDS.c.trace < wanted.trace + "g")
     return query
+
+
+def _traced(trace: str) -> Select[tuple[int]]:
+    """Ids of the records of a trace or of its beginning, from each chunk by the index: one step from chunk to chunk."""
+    other = RECORDS.alias("other")
+    chunks = select(func.max(RECORDS.c.chunk).label("chunk")).cte("chunks", recursive=True)
+    older = select(func.max(other.c.chunk)).where(other.c.chunk < chunks.c.chunk).scalar_subquery()
+    chunks = chunks.union_all(select(older).where(chunks.c.chunk.is_not(None)))
+    # not LIKE: a range uses the index in both worlds, and hex has nothing above "g"
+    its = (RECORDS.c.chunk == chunks.c.chunk) & (RECORDS.c.trace >= trace) & (RECORDS.c.trace < trace + "g")
+    return select(RECORDS.c.id).join_from(chunks, RECORDS, its)
 
 
 class Retention:

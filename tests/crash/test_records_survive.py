@@ -113,7 +113,7 @@ def kept(home: Path) -> set[int]:
     """Numbers of the whole records; fails on a damaged file and on a record without its attempt."""
     connection = sqlite3.connect(home / "sizewise.db")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    whole = "SELECT records.trace, attempts.trace FROM records LEFT JOIN attempts ON attempts.record = records.id"
+    whole = "SELECT records.trace, tries.trace FROM records LEFT JOIN tries ON tries.record = records.id"
     rows = connection.execute(whole).fetchall()
     connection.close()
     assert all(mine == other for mine, other in rows)

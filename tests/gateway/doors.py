@@ -234,5 +234,5 @@ def booked(home: Path, trace: str) -> list[dict[str, Any]]:
     """The records of one trace, each with its `tries`."""
     found = rows(home, "SELECT * FROM records WHERE trace = ? ORDER BY id", trace)
     for record in found:
-        record["tries"] = rows(home, "SELECT * FROM attempts WHERE record = ? ORDER BY number", record["id"])
+        record["tries"] = rows(home, "SELECT * FROM tries WHERE record = ? ORDER BY number", record["id"])
     return found

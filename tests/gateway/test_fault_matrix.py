@@ -107,7 +107,7 @@ def misbooked(home: Path, every: list[Cell]) -> list[str]:
 
 def records(home: Path) -> dict[str, tuple[int, str, list[tuple[str, str]]]]:
     """Trace -> status, error, and model and error of each attempt."""
-    query = """SELECT r.trace, r.status, r.error, a.model, a.error FROM records r JOIN attempts a ON a.record = r.id
+    query = """SELECT r.trace, r.status, r.error, a.model, a.error FROM records r JOIN tries a ON a.record = r.id
                ORDER BY r.id, a.number"""
     with closing(sqlite3.connect(f"file:{home / 'sizewise.db'}?mode=ro", uri=True)) as connection:
         found: dict[str, tuple[int, str, list[tuple[str, str]]]] = {}

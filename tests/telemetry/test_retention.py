@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from sizewise.db import Database, connect, file, put
+from sizewise.telemetry.record import APART
 from sizewise.telemetry.rows import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Retention
 
 
@@ -18,7 +19,7 @@ def filled(path: Path, ages_days: list[float]) -> Database:
         for number, age in enumerate(ages_days):
             id = int((now - age * 86_400) * 1e6) << PROCESS_BITS | number
             record = (id, "t", "p", "k", "aa", 0, "chat", "auto", "", "", "", 200, "", 1, 0, 0, 0, 0, 0, False)
-            put(connection, database.insertion(RECORDS), [(*record, 0, None, 1.0, False, "", None, "")])
+            put(connection, database.insertion(RECORDS), [(*record, 0, None, 1.0, False, "", None, "", *APART, 0)])
             tried = (id, 1, "t", "aa", "m", "machine", "answered", "", 0.0, None, 1.0, 0, 0, 0, 0, 0, False)
             put(connection, database.insertion(ATTEMPTS), [(*tried, 0, "", None)])
     return database

@@ -10,6 +10,7 @@ import pytest
 
 from sizewise.db import connect, file, put
 from sizewise.money import UNKNOWN, Price
+from sizewise.telemetry.record import APART
 from sizewise.telemetry.rows import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Spent, spent
 from sizewise.telemetry.savings import SURE, saving
 
@@ -20,35 +21,21 @@ Answer = tuple[str, int, int, int | None, int | None]
 """Model, tokens in and out, cost of the answer and of all that was asked."""
 
 
-def asked(path: Path, answers: list[Answer], policy: str = "mine") -> list[Spent]:
+def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool = True) -> list[Spent]:
+    """`apart`: each attempt has a row of its own, also one that is all there was."""
     database = connect(file(str(path / "x.db")), [SCHEMA])
     with database.write() as connection:
         for number, (model, read, said, own, cost) in enumerate(answers):
             id = (NOW * 1000 + number) << PROCESS_BITS
             asked = (1, read, said, 0, 0, 0, False, cost, None, 1.0, False, "", None, "")
             record = (id, "t", "p", "k", "aa", NOW, "chat", "auto", policy, model, "", 200, "", *asked)
-            tried = (
-                id,
-                1,
-                "t",
-                "aa",
-                model,
-                "machine",
-                "answered",
-                "",
-                0.0,
-                None,
-                1.0,
-                read,
-                said,
-                0,
-                0,
-                0,
-                False,
-                own,
-            )
-            put(connection, database.insertion(RECORDS), [record])
-            put(connection, database.insertion(ATTEMPTS), [(*tried, "", None)])
+            if not apart and own == cost:
+                put(connection, database.insertion(RECORDS), [(*record, "machine", None, 0.0, None, 1.0, None, 0)])
+                continue
+            put(connection, database.insertion(RECORDS), [(*record, *APART, 0)])
+            times, tokens = (0.0, None, 1.0), (read, said, 0, 0, 0, False)
+            tried = (id, 1, "t", "aa", model, "machine", "answered", "", *times, *tokens, own, "", None)
+            put(connection, database.insertion(ATTEMPTS), [tried])
     with database.read() as connection:
         found = spent(connection, "t", NOW - 1, ["mine"])
     database.close()
@@ -85,3 +72,14 @@ def test_without_a_price_of_the_large_one_it_is_unknown(tmp_path: Path) -> None:
 
 def test_other_policies_count_for_themselves(tmp_path: Path) -> None:
     assert asked(tmp_path, [("s", 1, 1, 1, 1)], policy="other") == []
+
+
+def test_it_is_all_one_where_an_only_attempt_lies(tmp_path: Path) -> None:
+    chance, answers = Random(5), list[Answer]()
+    for _ in range(100):
+        own, beside = chance.choice([None, chance.randrange(900)]), chance.choice([0, 0, 17])
+        cost = None if own is None else own + beside
+        answers.append((chance.choice("sl"), chance.randrange(900), chance.randrange(300), own, cost))
+    (tmp_path / "only").mkdir()
+    apart, only = asked(tmp_path, answers), asked(tmp_path / "only", answers, apart=False)
+    assert apart == only and sum(each.requests for each in only) == 100
