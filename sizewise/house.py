@@ -112,9 +112,9 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     means.keeper.under(settings, client)
     local = settings.local
     runtime = Runtime(context=local.context, slots=local.slots, threads=local.threads)
-    connections = Connections(cards, settings.providers, client, means.locals, runtime, settings.cache)
-    router = settings.router
     load = Once()
+    connections = Connections(cards, settings.providers, client, means.locals, runtime, settings.cache, load)
+    router = settings.router
     policies, names = choices(settings, cards, load)
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
     known = minds(policies, cards, Trust(tuple(load("judges", name) for name in RULES)))
@@ -151,7 +151,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
     shadow.answer = answer
 
-    answer, shelved, lends = upstairs(settings, means, cards, client, names, connections.health, answer)
+    answer, shelved, lends = upstairs(settings, means, cards, client, names, connections.health, answer, load)
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(

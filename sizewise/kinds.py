@@ -6,7 +6,8 @@ until named. A look-up reads what is installed, which costs milliseconds: a hous
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions
+from itertools import chain
 from typing import Any, Literal
 
 from sizewise.errors import ConfigError, nearest
@@ -14,25 +15,35 @@ from sizewise.errors import ConfigError, nearest
 Kind = Literal["policies", "judges", "wires", "providers", "guards", "wrappers", "tools", "stores", "nodes"]
 
 
+class Once:
+    """What was installed when this was made; each member is loaded once, for hundreds of models share a few wires."""
+
+    def __init__(self) -> None:
+        self._declared: dict[str, dict[str, EntryPoint]] = {}
+        for entry in chain.from_iterable(each.entry_points for each in distributions()):
+            if entry.group.startswith("sizewise."):
+                self._declared.setdefault(entry.group, {}).setdefault(entry.name, entry)
+        self._found: dict[tuple[Kind, str], Any] = {}
+
+    def names(self, kind: Kind) -> list[str]:
+        return sorted(self._declared.get(f"sizewise.{kind}", ()))
+
+    def __call__(self, kind: Kind, name: str) -> Any:
+        """The object declared as `name`; ConfigError names the nearest known one."""
+        if (kind, name) not in self._found:
+            entry = self._declared.get(f"sizewise.{kind}", {}).get(name)
+            if entry is None:
+                known = self.names(kind)
+                hint = nearest(name, known) or f"known: {', '.join(known)}"
+                raise ConfigError(f"there is no {kind[:-1]} named {name!r}", hint)
+            self._found[kind, name] = entry.load()
+        return self._found[kind, name]
+
+
 def names(kind: Kind) -> list[str]:
-    return sorted(entry.name for entry in entry_points(group=f"sizewise.{kind}"))
+    return Once().names(kind)
 
 
 def load(kind: Kind, name: str) -> Any:
-    """The object declared as `name`; ConfigError names the nearest known one."""
-    for entry in entry_points(group=f"sizewise.{kind}", name=name):
-        return entry.load()
-    known = names(kind)
-    raise ConfigError(f"there is no {kind[:-1]} named {name!r}", nearest(name, known) or f"known: {', '.join(known)}")
-
-
-class Once:
-    """`load`, which looks each member up once: hundreds of models share a few wires."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[Kind, str], Any] = {}
-
-    def __call__(self, kind: Kind, name: str) -> Any:
-        if (kind, name) not in self._found:
-            self._found[kind, name] = load(kind, name)
-        return self._found[kind, name]
+    """The object declared as `name`. Raises ConfigError."""
+    return Once()(kind, name)

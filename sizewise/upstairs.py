@@ -17,6 +17,7 @@ from sizewise.flows.carried import Carrier
 from sizewise.flows.lent import lent, own
 from sizewise.flows.offered import offered
 from sizewise.flows.quoted import Quotes
+from sizewise.kinds import Once
 from sizewise.knowledge.library import Library, library
 from sizewise.means import Means
 from sizewise.routing.constraints import Health
@@ -33,6 +34,7 @@ def upstairs(
     names: Names,
     health: Health,
     answer: Answerer,
+    load: Once,
 ) -> tuple[Answerer, Library, Shelf]:
     """`answer`, which answers for flows too now; the knowledge; and the tools that are lent to other programs."""
     keeper, limits = means.keeper, terms(settings)
@@ -40,7 +42,7 @@ def upstairs(
     means.servers.aim(settings.mcp, client)
     its = keeper.runs.shelf, keeper.library, keeper.runs, shelved
     lends = lent(settings, *its)
-    tools = own(settings, lent(settings, *its, within=True), means.servers, means.sandbox)
+    tools = own(settings, lent(settings, *its, within=True), means.servers, means.sandbox, load)
     quotes = Quotes(partial(explain, names=names, health=health, terms=limits), cards)
     nodes = offered(settings, answer, client, limits.of, shelved, means.sandbox, tools, keeper.memories, quotes)
     keeper.runs.aim(Carrier(keeper.library, nodes))

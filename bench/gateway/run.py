@@ -34,6 +34,7 @@ def measured(name: str, bench: Bench, gateway_core: int, folder: Path, starts: i
     label = name if name == SUBJECT else f"{name} {gateway.version}"
     print(f"{label} ({gateway.doing}) ...", file=sys.stderr, flush=True)
     env, log = dict(os.environ) | dict(gateway.env), folder / "log"
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # else no start is ever the one that finds its bytecode
     try:
         for _ in range(starts - 1):  # the first start may compile bytecode and fill the page cache
             early = Program(gateway.command, env, log, gateway_core)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from importlib import import_module
 
 import click
 
 from sizewise.catalog.read import first, ready
-from sizewise.cli.models_pull import fetch_shown
 from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.verbs import loaded
 from sizewise.config import Settings
 from sizewise.errors import SizewiseError
 from sizewise.providers.runtime import ADD, missing
@@ -31,7 +30,7 @@ def up(port: int | None, host: str | None) -> None:
     """
     found = _overruled(settings(), port, host)
     _provided(found)
-    import_module("sizewise.cli.serve").up(found, wants_json())  # a quarter of a second that `up --help` need not wait
+    loaded("sizewise.cli.serve:up")(found, wants_json())  # a quarter of a second that `up --help` need not wait
 
 
 def _provided(settings: Settings) -> None:
@@ -48,7 +47,8 @@ def _provided(settings: Settings) -> None:
     if here or settings.providers:
         return
     try:
-        asyncio.run(fetch_shown(first(settings), settings, "", silent=wants_json()))
+        fetch = loaded("sizewise.cli.models_pull:fetch_shown")  # with a bar, which most starts do not show
+        asyncio.run(fetch(first(settings), settings, "", silent=wants_json()))
     except SizewiseError as error:
         click.echo(f"going on without an embedded model: {error.message}\nhint: {error.hint}", err=True)
 

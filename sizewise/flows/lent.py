@@ -6,6 +6,7 @@ from sizewise.agents.looking import Library, Looking
 from sizewise.flows.as_tools import FlowTools, Runs
 from sizewise.flows.as_tools import Library as Flows
 from sizewise.flows.as_tools import Shelf as Published
+from sizewise.kinds import Once
 from sizewise.settings.file import File
 from sizewise.tools.code import Sandbox, code
 from sizewise.tools.function import Functions
@@ -23,8 +24,8 @@ def lent(
     )
 
 
-def own(settings: File, lent: Shelf, servers: Offering, sandbox: Sandbox) -> Shelf:
+def own(settings: File, lent: Shelf, servers: Offering, sandbox: Sandbox, load: Once) -> Shelf:
     """What its own flows and agents may call: functions of the installation, code in the sandbox where that is on,
     other servers' tools, and all that is lent."""
-    functions = Functions(code(sandbox) if settings.sandbox.on else ())
+    functions = Functions(code(sandbox) if settings.sandbox.on else (), load)
     return Shelf((functions, servers, lent), settings.guards.tools or None)

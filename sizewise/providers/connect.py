@@ -86,10 +86,11 @@ class Connections:
         locals: Locals,
         runtime: Runtime,
         cache: Path,
+        load: Once,
     ) -> None:
         self._providers = providers
         self._client = client
-        self._load = Once()
+        self._load = load
         self._endpoints: dict[tuple[str, int], Endpoint] = {}
         self._pulses: dict[tuple[str, str | int], Pulse] = {}
         self._budgets: dict[str, Budget] = {}

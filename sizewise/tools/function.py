@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 
 from sizewise.caller import Caller
 from sizewise.errors import BadRequest, ConfigError, SizewiseError
-from sizewise.kinds import load, names
+from sizewise.kinds import Once
 from sizewise.tools.tool import DESCRIPTION, NAME, Call, Result, Tool
 
 log = logging.getLogger("sizewise.tools")
@@ -53,9 +53,10 @@ def function(
 class Functions:
     """The functions of this installation as an Offering, each loaded once. Everybody may use them."""
 
-    def __init__(self, beside: Sequence[Tool] = ()) -> None:
+    def __init__(self, beside: Sequence[Tool] = (), load: Once | None = None) -> None:
         """Raises ConfigError for an entry point that is neither a Tool nor a function which can be one."""
-        found = [load("tools", each) for each in names("tools")]
+        load = load or Once()
+        found = [load("tools", each) for each in load.names("tools")]
         made = [each if isinstance(each, Tool) else function(each) for each in found]
         self._tools = (*beside, *made)
 
