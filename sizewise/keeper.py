@@ -164,7 +164,6 @@ class Keeper:
         self._aside = ThreadPoolExecutor(4, "sizewise-vault")  # a key service that is slow delays what it seals alone
         self.ledger = Ledger(self._vault, self._read, self._writer.perform, self._aside)
         self._aside.submit(self._vault.probe)
-        self._aside.submit(self.resealing.resume)
         limits = self._read(budgets.known)
         self.budgets = Budgets(limits, self._look, self._writer.write, shared=bool(url))
         self.watch = Watch(self._read, self._writer.write, self._settled)
@@ -190,6 +189,10 @@ class Keeper:
         if not installed():
             return Inline()
         return Durable(url, self) if url else Durable(file(str(home / "flows.db")))
+
+    def resume(self) -> None:
+        """Goes on with what an earlier server left undone, behind everybody's back: no start need wait for it."""
+        self._aside.submit(self.resealing.resume)
 
     def close(self) -> None:
         """Writes what waits, then lets go of the home."""

@@ -13,7 +13,9 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
 
@@ -43,6 +45,8 @@ COLLECT = (20_000, 20, 20)  # requests free by counting; the default looks for c
 # that came at once waited 6 s in bench/soak. Each copy of the listening socket accepts one a turn.
 ACCEPTS = 8
 KEEP_ALIVE_S = 75  # an idle connection is kept this long
+SOCKETS = "uvicorn.protocols.websockets.websockets_sansio_impl"
+"""Loaded as soon as requests are answered: none of them is held up by it, nor the first subscription."""
 
 
 class Live:
@@ -148,7 +152,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     config = uvicorn.Config(
         app(live, GraphQL(live, live.reload)),
         http=lane(live),
-        ws="websockets-sansio",
+        ws=cast(Any, _socket),
         ws_max_size=settings.server.body_bytes,
         ws_per_message_deflate=False,  # what grows to a thousand times its size is no friend of ours
         lifespan="off",
@@ -184,6 +188,8 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         await folder.look()
     tending = [loop.create_task(each.tend()) for each in tended]
     print(_json(url, key) if as_json else _welcome(live.house, url, key), flush=True)  # noqa: T201 - the terminal is its door
+    keeper.resume()
+    await asyncio.to_thread(import_module, SOCKETS)
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
     gc.set_threshold(*COLLECT)
@@ -208,6 +214,11 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         await live.house.means.sandbox.close()
         await live.house.means.servers.close()
         await live.house.client.close()
+
+
+def _socket(**given: object) -> asyncio.Protocol:
+    made: asyncio.Protocol = import_module(SOCKETS).WebSocketsSansIOProtocol(**given)
+    return made
 
 
 async def _warm(live: Live) -> None:

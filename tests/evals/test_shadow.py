@@ -31,6 +31,7 @@ from sizewise.routing.terms import Terms
 from sizewise.settings.choosing import Shadow as Wanted
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
+from sizewise.telemetry.scraped import text
 from tests.routing.asking import JUDGES, Client, asking, chat, embed, until
 
 SMALL = echo_card("echo/small", parameters=100_000_000)
@@ -371,7 +372,7 @@ def test_a_promise_that_breaks_is_served_by_the_large_model_until_it_is_trusted_
         )
         assert onion.metrics.alarms == {"default": 1}
         assert onion.metrics.shadows["fallen"] == 1
-        assert b'sizewise_drift_alarms_total{policy="default"} 1.0' in onion.metrics.text()
+        assert b'sizewise_drift_alarms_total{policy="default"} 1.0' in text(onion.metrics)
         assert await onion.keeper.watch.trust_again("local", "default", "v1")
         assert (await onion.ask(chat(DIFFERS))).chosen.model == "echo/small"
 

@@ -16,6 +16,7 @@ from sizewise.errors import UnknownModel
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.record import Recorded
 from sizewise.telemetry.rows import ids
+from sizewise.telemetry.scraped import text
 from sizewise.writer import Entry
 
 SMALL = Tried("here/small", "machine", "distrusted", "unsure", 0, 0.1, 0.2, Usage(100, 40), 0)
@@ -51,7 +52,7 @@ def asked(metrics: Metrics, *models: str) -> dict[tuple[str, ...], float]:
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
-    families = text_string_to_metric_families(metrics.text().decode())
+    families = text_string_to_metric_families(text(metrics).decode())
     return {(s.name, *(s.labels[label] for label in sorted(s.labels))): s.value for f in families for s in f.samples}
 
 
@@ -80,14 +81,14 @@ def test_names_that_clients_make_up_never_become_labels() -> None:
     metrics = Metrics()
     seen = asked(metrics, *(f"made-up-{number}" for number in range(100)))
     assert seen["sizewise_requests_total", "", "", "404"] == 100
-    assert b"made-up" not in metrics.text()
+    assert b"made-up" not in text(metrics)
 
 
 def test_even_configured_names_are_bounded() -> None:
     metrics = Metrics()
     for number in range(5_000):
         metrics.request(f"model-{number}", f"policy-{number}", 200, 0.1, None, [])
-    assert len(metrics.text()) < 2_000_000
+    assert len(text(metrics)) < 2_000_000
     assert samples(metrics)["sizewise_requests_total", "other", "other", "200"] > 4_000
 
 
