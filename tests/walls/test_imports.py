@@ -68,6 +68,22 @@ HEAVY = frozenset(
 )
 """What `sizewise --help` must not wait for."""
 
+LATER = frozenset(
+    {
+        "rich",
+        "prometheus_client",
+        "websockets",
+        "ariadne",
+        "graphql",
+        "cryptography",
+        "joserfc",
+        "dbos",
+        "yaml",
+        "numpy",
+    }
+)
+"""What a server that starts must not wait for: who asks for it first, or a thread after the start, loads it."""
+
 LIGHT = frozenset({"sizewise", "click", "msgspec", "platformdirs"})
 """What the command line may import before it knows the verb, beside the standard library."""
 
@@ -161,6 +177,10 @@ def test_the_command_line_starts_without_a_heavy_library() -> None:
     pulled = pulled_in_by("sizewise.cli.main")
     assert pulled & HEAVY == set()
     assert pulled - LIGHT - sys.stdlib_module_names == set()
+
+
+def test_a_server_starts_without_what_it_needs_later() -> None:
+    assert (pulled_in_by("sizewise.cli.up") | pulled_in_by("sizewise.cli.serve")) & LATER == set()
 
 
 def test_judgement_needs_no_heavy_library() -> None:
