@@ -50,6 +50,7 @@ def test_what_an_earlier_version_sealed_opens_and_is_moved_at_the_next_start(tmp
     sealed_before_data_keys(tmp_path, "old")
     with Keeper(tmp_path) as keeper:
         assert body(keeper, "old") == CANARY
+        keeper.resume()
         until(lambda: not any(each.id.startswith("key ") for each in keeper.resealing.standings()))
         assert body(keeper, "old") == CANARY
         assert sum(each.rows for each in keeper.resealing.standings()) == 1
@@ -61,6 +62,7 @@ def test_a_server_that_stops_goes_on_at_the_next_start(tmp_path: Path) -> None:
             keep(keeper, f"r{number}")
         asyncio.run(keeper._sealing(keeper._vault.retire))  # and the server stops before a row was moved
     with Keeper(tmp_path) as keeper:
+        keeper.resume()
         until(lambda: [each.rows for each in keeper.resealing.standings() if each.retired] == [0])
         assert all(body(keeper, f"r{number}") == CANARY for number in range(20))
 
