@@ -35,6 +35,16 @@ class Tally:
         self.first_sum = 0.0
 
 
+class Line:
+    """The requests of one model, policy and status, and where what the model did is told."""
+
+    __slots__ = ("requests", "tally")
+
+    def __init__(self, tally: Tally) -> None:
+        self.requests = 0
+        self.tally = tally
+
+
 def none_waiting() -> tuple[int, int]:
     return 0, 0
 
@@ -50,7 +60,7 @@ class Metrics:
         """`records`: how many wait to be written, and how many were dropped."""
         self.in_flight = 0
         self.escalations = 0
-        self.requests: dict[tuple[str, str, int], int] = {}
+        self._lines: dict[tuple[str, str, int], Line] = {}
         self.models: dict[str, Tally] = {}
         self.refusals: Counter[str] = Counter()
         self.shadows: Counter[str] = Counter()  # by what came of a request that was drawn for comparison
@@ -60,6 +70,11 @@ class Metrics:
         self.budgets: Callable[[], Iterable[tuple[str, str, str, float]]] = (
             no_budgets  # (organisation, scope, day or month, share that is spent) of each
         )
+
+    @property
+    def requests(self) -> dict[tuple[str, str, int], int]:
+        """How many by model, policy and status."""
+        return {key: line.requests for key, line in self._lines.items()}
 
     def refused(self, code: str) -> None:
         """Books a request that was turned away at the door, before it was a question: `code` is of errors.py."""
@@ -77,13 +92,12 @@ class Metrics:
         self, model: str, policy: str, status: int, total_s: float, first_s: float | None, tried: Sequence[Tried]
     ) -> None:
         """Books one request. `model` answered (empty: none did); both names must come from the configuration."""
-        key = (model, policy, status)
-        requests = self.requests
-        if key in requests:
-            requests[key] += 1
+        line = self._lines.get((model, policy, status))
+        if line is None:
+            answered = self._new_line(model, policy, status)
         else:
-            self._new_request(key)
-        answered = self.models.get(model) or self._new_model(model)
+            line.requests += 1
+            answered = line.tally
         answered.seconds[bisect_left(SECONDS, total_s)] += 1
         answered.seconds_sum += total_s
         if first_s is not None:
@@ -115,10 +129,11 @@ class Metrics:
         else:
             tally.cost += attempt.cost
 
-    def _new_request(self, key: tuple[str, str, int]) -> None:
-        if len(self.requests) >= MOST:
-            key = ("other", "other", key[2])
-        self.requests[key] = self.requests.get(key, 0) + 1
+    def _new_line(self, model: str, policy: str, status: int) -> Tally:
+        tally = self.models.get(model) or self._new_model(model)
+        key = (model, policy, status) if len(self._lines) < MOST else ("other", "other", status)
+        self._lines.setdefault(key, Line(tally)).requests += 1
+        return tally
 
     def _new_model(self, name: str) -> Tally:
         if len(self.models) >= MOST:

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
+from msgspec import Struct
+
 from sizewise.answer import Answerer, Ask, Chosen, Event, Finished, Guarded, Send, Text, Tried
 from sizewise.chat import Chat, Reply, Usage
 from sizewise.db import Row
@@ -89,13 +91,19 @@ class Recorded:
         self._room -= 1
         caller, what, chosen, tries, guarded = ask.caller, ask.what, heard.chosen, heard.tried, heard.guarded
         if chosen is None:
-            model, why, policy, data_class = "", refused[:WHY], policy_asked(ask), None
+            model, why, policy, data_class = "", refused, "", None
         else:
-            model, why, policy, data_class = chosen.model, chosen.why[:WHY], chosen.policy, chosen.data_class
-            if not policy:
-                policy = policy_asked(ask)
+            model, why, policy, data_class = chosen.model, chosen.why, chosen.policy, chosen.data_class
+        policy = policy or policy_asked(ask)
+        if len(policy) > ASKED:
+            policy = policy[:ASKED]
+        if len(why) > WHY:
+            why = why[:WHY]
+        asked = what.model
+        if len(asked) > ASKED:
+            asked = asked[:ASKED]
         first = None if heard.first is None else heard.first - ask.started
-        only = APART
+        place = reason = began = word = ended = score = None
         if len(tries) == 1:
             tried = tries[0]
             used, cost = tried.usage, tried.cost
@@ -103,14 +111,22 @@ class Recorded:
                 if first is None:
                     first = tried.first  # of a reply that came in one piece
                 if tried.model == model and not tried.error:
-                    only = _only(tried, why)
+                    place, began, ended, score = tried.place, tried.began * 1e3, tried.ended * 1e3, tried.score
+                    if tried.first is not None:
+                        word = tried.first * 1e3
+                    reason = tried.why
+                    if len(reason) > WHY:
+                        reason = reason[:WHY]
+                    if reason == why:
+                        reason = None
         else:
             used, cost = _together(tries)
             if first is None:
                 first = next(
                     (tried.first for tried in tries if tried.result == "answered" and tried.first is not None), None
                 )
-        record: Row = (
+        # two tuples: one of more than thirty values would be built as a list first
+        came: Row = (
             number,
             caller.tenant,
             caller.project,
@@ -118,13 +134,15 @@ class Recorded:
             ask.trace,
             (number >> PROCESS_BITS) // 1000 - int(total_s * 1e3),
             ask.door,
-            what.model[:ASKED],
-            policy[:ASKED],
+            asked,
+            policy,
             model,
             why,
             status,
             error,
             len(tries),
+        )
+        took: Row = (
             used.input,
             used.output,
             used.cached,
@@ -135,38 +153,27 @@ class Recorded:
             None if first is None else first * 1e3,
             total_s * 1e3,
             type(what) is Chat and what.stream,
-            "" if reply is None else reply.degraded[:WHY],
+            reply.degraded[:WHY] if reply is not None and reply.degraded else "",
             data_class or _data_class(ask),
             noted(guarded)[:WHY] if guarded else "",
-            *only,
+            place,
+            reason,
+            began,
+            word,
+            ended,
+            score,
             self._chunk,
         )
-        if only is APART and tries:
-            apart = [_attempt(number, place, ask, tried) for place, tried in enumerate(tries, 1)]
-            self._write((("records", (record,)), ("attempts", apart)))
+        if place is None and tries:
+            apart = [_attempt(number, each, ask, tried) for each, tried in enumerate(tries, 1)]
+            self._write((("records", (came + took,)), ("attempts", apart)))
         else:
-            self._write((("records", (record,)),))
+            self._write((("records", (came + took,)),))
         if self._keep is not None:
             self._keep(number, ask, reply)
-        self._metrics.request(model, policy[:ASKED] if model else "", status, total_s, first, tries)
+        self._metrics.request(model, policy if model else "", status, total_s, first, tries)
         for event in guarded:
             self._metrics.guarded(event)
-
-
-APART: Row = (None,) * 6
-"""What a record says of its only attempt when there is none, or it lies in a row of its own."""
-
-
-def _only(tried: Tried, why: str) -> Row:
-    reason, first = tried.why[:WHY], tried.first
-    return (
-        tried.place,
-        None if reason == why else reason,
-        tried.began * 1e3,
-        None if first is None else first * 1e3,
-        tried.ended * 1e3,
-        tried.score,
-    )
 
 
 def _together(tries: list[Tried]) -> tuple[Usage, int | None]:
@@ -212,17 +219,14 @@ def _attempt(number: int, place: int, ask: Ask, tried: Tried) -> Row:
     )
 
 
-class Heard:
+class Heard(Struct):
     """What one request's events told. `first` is time.perf_counter() at the first word the client was sent."""
 
-    __slots__ = ("_send", "chosen", "first", "guarded", "tried")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.first: float | None = None
-        self.chosen: Chosen | None = None
-        self.tried: list[Tried] = []
-        self.guarded: list[Guarded] = []
+    send: Send
+    first: float | None = None
+    chosen: Chosen | None = None
+    tried: list[Tried] = []
+    guarded: list[Guarded] = []
 
     def hear(self, event: Event) -> Awaitable[None]:
         kind = type(event)
@@ -237,7 +241,7 @@ class Heard:
             self.guarded.append(event)
         elif kind is not Finished and self.first is None:
             self.first = perf_counter()
-        return self._send(event)
+        return self.send(event)
 
 
 STRICTNESS: tuple[DataClass | None, ...] = (None, "public", "internal", "confidential")

@@ -169,7 +169,8 @@ def ids(process: int = 0) -> Iterator[int]:
     """Ids in the order of time: microseconds << 10 | process (0..1023). Rise also where the clock goes back."""
     latest = 0
     while True:
-        latest = max(latest + 1, time.time_ns() // 1000)
+        now = time.time_ns() // 1000
+        latest = now if now > latest else latest + 1
         yield latest << PROCESS_BITS | process
 
 

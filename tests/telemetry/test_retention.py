@@ -8,8 +8,10 @@ from pathlib import Path
 from sqlalchemy import select
 
 from sizewise.db import Database, connect, file, put
-from sizewise.telemetry.record import APART
 from sizewise.telemetry.rows import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Retention
+
+APART = (None,) * 6
+"""Of a record whose attempts lie in rows of their own."""
 
 
 def filled(path: Path, ages_days: list[float]) -> Database:

@@ -10,12 +10,13 @@ import pytest
 
 from sizewise.db import connect, file, put
 from sizewise.money import UNKNOWN, Price
-from sizewise.telemetry.record import APART
 from sizewise.telemetry.rows import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Spent, spent
 from sizewise.telemetry.savings import SURE, saving
 
 LARGE = Price(input=10, output=40)
 NOW = 1_800_000_000_000  # unix ms
+APART = (None,) * 6
+"""Of a record whose attempts lie in rows of their own."""
 
 Answer = tuple[str, int, int, int | None, int | None]
 """Model, tokens in and out, cost of the answer and of all that was asked."""
