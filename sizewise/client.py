@@ -17,7 +17,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from sizewise import __version__
-from sizewise.connection import Connection
+from sizewise.connection import Connection, fields
 from sizewise.cork import Cork
 from sizewise.dial import Trust, Way, route
 from sizewise.egress import PORTS, DataClass, Egress, Place, origin
@@ -58,23 +58,23 @@ class Response:
     One reader at a time. A reader that is cancelled closes the socket, so that the upstream stops.
     """
 
-    __slots__ = ("_closed", "_connection", "_fields", "status")
+    __slots__ = ("_closed", "_connection", "_head", "status")
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
-        self._fields = connection.fields
+        self._head = connection.head
         self._closed = False
         self.status = connection.status
 
     @property
     def headers(self) -> list[tuple[str, str]]:
         """In their order, with names in small letters."""
-        return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._fields]
+        return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in fields(self._head)]
 
     def get(self, name: str) -> str | None:
         """The value of the first header called `name`, in any case."""
         wanted = name.lower().encode("latin-1")
-        for field, value in self._fields:
+        for field, value in fields(self._head):
             if len(field) == len(wanted) and field.lower() == wanted:
                 return value.decode("latin-1")
         return None
@@ -90,7 +90,11 @@ class Response:
                 raise RuntimeError("this response was closed before its end")
             return b""
         if not connection.parts and not connection.ended and connection.error is None:
-            await connection.more()
+            try:
+                await connection.more()
+            except asyncio.CancelledError:
+                connection.abort()
+                raise
         data = connection.take()
         if connection.ended:
             self._connection = None
@@ -99,7 +103,12 @@ class Response:
 
     async def read(self, limit: int) -> bytes:
         """All of the rest; UpstreamGarbled when it is more than `limit` bytes."""
-        data = await self.chunk()
+        connection = self._connection
+        if connection is not None and connection.ended:  # nearly always: all of it came at once
+            data, self._connection = connection.take(), None
+            connection.free()
+        else:
+            data = await self.chunk()
         if self._connection is None and len(data) <= limit:
             return data
         parts, size = [data], len(data)
@@ -122,7 +131,8 @@ class Response:
 
     def close(self) -> None:
         """Idempotent. Where the body has not come to its end, it closes the socket at once."""
-        self._leave(abrupt=True)
+        if self._connection is not None:
+            self._leave(abrupt=True)
 
     async def __aenter__(self) -> Response:
         return self
@@ -182,32 +192,30 @@ class Endpoint:
         UpstreamGarbled; none of their messages holds the path, a header or the body.
         """
         self._egress.check(self.origin, why=why, data_class=data_class, limit=limit)
-        since = asyncio.get_running_loop().time()
+        since = now = asyncio.get_running_loop().time()
         head = self._heads.get((method, path)) or self._head(method, path)
-        more = _lines(headers, BadRequest) if headers else b""
-        message = b"%b%bcontent-length: %d\r\n\r\n%b" % (head, more, len(body), body)
-        connection = self._pool.take()
-        for again in (False, True):
+        if headers:
+            head += _lines(headers, BadRequest)
+        head += b"content-length: %d\r\n\r\n" % len(body)
+        connection, again = self._pool.take(), False
+        while True:
             if connection is None:
                 connection = await self._pool.open(min(timeouts.connect, timeouts.total))
+                now = asyncio.get_running_loop().time()
+            first_s, between_s = timeouts.first_byte, timeouts.between_bytes
             try:
-                await connection.ask(
-                    message,
-                    head_only=method == "HEAD",
-                    first_s=timeouts.first_byte,
-                    between_s=timeouts.between_bytes,
-                    total_s=timeouts.total,
-                    since=since,
-                )
-                break
-            except UpstreamDown:
-                unread = connection.unread_by_peer or method in _SAFE
-                if again or not connection.used or not unread:
-                    raise
-                self._pool.drop()  # where one kept connection was dead, the others hardly live
-                connection = None
-        assert connection is not None
-        return Response(connection)
+                await connection.ask(head, body, method == "HEAD", first_s, between_s, timeouts.total, now, since)
+            except asyncio.CancelledError:
+                connection.abort()
+                raise
+            failure = connection.failure()
+            if failure is None:
+                return Response(connection)
+            unread = connection.unread_by_peer or method in _SAFE
+            if not isinstance(failure, UpstreamDown) or again or not connection.used or not unread:
+                raise failure
+            self._pool.drop()  # where one kept connection was dead, the others hardly live
+            connection, again = None, True
 
     def _head(self, method: str, path: str) -> bytes:
         target = self._base + path

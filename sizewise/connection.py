@@ -10,6 +10,7 @@ import asyncio
 import re
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import cast
 
@@ -20,6 +21,7 @@ from sizewise.errors import SizewiseError, UpstreamDown, UpstreamGarbled, Upstre
 
 HEAD_BYTES = 64 * 1024  # of a response's head, its 1xx forerunners included; also of framing without any body
 UNREAD_BYTES = 256 * 1024  # received and not yet taken; beyond, reading pauses
+APART_BYTES = 8 * 1024  # of a request's body; a larger one is not copied to join it to its head
 LINGER_S = 1.0  # how long an end that nobody waits for may take
 LINGER_BYTES = 64 * 1024
 
@@ -27,25 +29,28 @@ _KEEP_ALIVE = re.compile(rb"timeout=(\d{1,6})")
 
 
 class Connection(asyncio.Protocol):
-    """`ask`, then `more` and `take` until `ended`, then `free`; `abort` at any time.
+    """`ask` and `failure`, then `more` and `take` until `ended`, then `free`; `abort` at any time.
 
     `name` (host:port) stands in every error. `idle_s` is how long it is kept without work.
     `unread_by_peer` is True after a failure that proves that the peer did not read the request.
     """
 
     __slots__ = (
-        "_asking", "_began", "_between_s", "_busy", "_cork", "_eof", "_first_s", "_free", "_freed", "_gone",
+        "_asking", "_began", "_between_s", "_body", "_busy", "_cork", "_eof", "_first_s", "_free", "_freed", "_gone",
         "_head_bytes", "_head_only", "_heard", "_idle_s", "_keep", "_lingers", "_loop", "_name", "_parser", "_paused",
-        "_poll", "_timer", "_timer_at", "_total_at", "_total_s", "_transport", "_unread", "_unsent", "_waiter",
-        "ended", "error", "fields", "headed", "on_body", "parts", "status", "unread_by_peer", "used",
+        "_poll", "_time", "_timer", "_timer_at", "_total_at", "_total_s", "_transport", "_unbegun", "_unheaded",
+        "_unread", "_unsent", "_waiter", "ended", "error", "head", "headed", "on_body", "on_headers_complete",
+        "on_message_begin", "parts", "status", "unread_by_peer", "used",
     )  # fmt: skip
 
     def __init__(self, name: str, idle_s: float, cork: Cork) -> None:
         self._name = name
         self._cork = cork
-        self._unsent = b""  # of the request, until the end of this turn
+        self._unsent = b""  # the request's head, until the end of this turn
+        self._body = b""  # of the request
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
         self._free: Callable[[Connection], None] | None = None
@@ -55,15 +60,20 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._busy = self._asking = self._eof = self._paused = self._lingers = self._head_only = False
         self._keep = True
-        self._began = self._heard = self._freed = self._loop.time()
+        self._began = self._heard = self._freed = self._time()
         self._first_s = self._between_s = self._total_s = self._total_at = inf
         self._head_bytes = self._unread = 0
         self.status = 0
-        self.fields: list[tuple[bytes, bytes]] = []
+        self.head = b""
         self.parts: list[bytes] = []
         self.headed = self.ended = self.used = self.unread_by_peer = False
         self.error: SizewiseError | None = None
-        self.on_body = self.parts.append  # the parser's callback, straight into the list: the hottest line of a stream
+        # What the parser calls in the hot path is no line of ours: `pop` takes the one mark of the response that was
+        # asked for, when it begins and when its head is complete. Bytes behind it find no mark, and that is an error.
+        self._unbegun: list[None] = []
+        self._unheaded: list[None] = []
+        self.on_message_begin, self.on_headers_complete = self._unbegun.pop, self._unheaded.pop
+        self.on_body = self.parts.append
         self._parser = HttpResponseParser(self)
 
     def settle(self, free: Callable[[Connection], None], gone: Callable[[Connection], None]) -> None:
@@ -80,41 +90,56 @@ class Connection(asyncio.Protocol):
             return False
         return self._poll is None or not self._poll.poll(0)
 
-    async def ask(
-        self, message: bytes, *, head_only: bool, first_s: float, between_s: float, total_s: float, since: float
-    ) -> None:
-        """Sends one whole request and returns when the head of its response is there. `total_s` counts from `since`."""
-        if self.error or self._transport is None:
-            raise self._failure() if self.error else UpstreamDown(f"{self._name} is not connected")
-        self._busy = self._asking = True
+    def ask(
+        self,
+        head: bytes,
+        body: bytes,
+        head_only: bool,
+        first_s: float,
+        between_s: float,
+        total_s: float,
+        now: float,
+        since: float,
+    ) -> asyncio.Future[None]:
+        """Sends one whole request. To be awaited, like `more`; then its head is there, or `failure` tells why not.
+
+        `total_s` counts from `since`, the others from `now`.
+        """
+        waiter = self.more()
         self.headed = self.ended = self._lingers = False
+        if self.error is not None or self._transport is None:
+            self.error = self.error or UpstreamDown(f"{self._name} is not connected")
+            self._wake()
+            return waiter
+        self._busy = self._asking = True
         self._head_only, self._head_bytes, self._unread = head_only, 0, 0
         self._first_s, self._between_s, self._total_s = first_s, between_s, total_s
-        self._total_at = since + total_s
-        self._began = self._loop.time()
-        self.fields = []
-        self._unsent = message
+        self._began, self._total_at = now, since + total_s
+        self._unbegun.append(None)
+        self._unheaded.append(None)
+        self._unsent, self._body = head, body
         self._cork(self)
-        self._arm(min(self._began + first_s, self._total_at))
-        await self.more()
-        if self.error and not self.headed:
-            raise self._failure()
+        if now + first_s < self._timer_at or self._total_at < self._timer_at:
+            self._arm(min(now + first_s, self._total_at))
+        return waiter
+
+    def failure(self) -> SizewiseError | None:
+        """Why there is no head, after `ask`."""
+        return None if self.headed or self.error is None else self._failure()
 
     def push(self) -> None:
-        message, self._unsent = self._unsent, b""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(message)
+        head, body, self._unsent, self._body = self._unsent, self._body, b"", b""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if len(body) < APART_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
 
-    async def more(self) -> None:
-        """Until there is something to take, the end, or an error. Cancelled, it closes the socket."""
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
+    def more(self) -> asyncio.Future[None]:
+        """Done when there is something to take, the end, or an error. Who is cancelled in awaiting it must `abort`."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def take(self) -> bytes:
         """All that came since the last time, b"" when that is nothing. What came before an error comes before it."""
@@ -132,13 +157,16 @@ class Connection(asyncio.Protocol):
 
     def free(self) -> None:
         """The exchange is over, all of it received: back to where it came from, or closed if it cannot be kept."""
-        self.parts.clear()
+        if self.parts:
+            self.parts.clear()
+        self.head = b""
         self._busy, self.used = False, True
         if self._paused:
             self._resume()
         if self._keep and self._free is not None:
-            self._freed = self._loop.time()
-            self._arm(self._freed + self._idle_s)
+            self._freed = freed = self._time()
+            if freed + self._idle_s < self._timer_at:
+                self._arm(freed + self._idle_s)
             self._free(self)
         else:
             self.abort()
@@ -150,7 +178,7 @@ class Connection(asyncio.Protocol):
         self.parts.clear()
         if self._paused:
             self._resume()
-        self._total_at = min(self._total_at, self._loop.time() + LINGER_S)
+        self._total_at = min(self._total_at, self._time() + LINGER_S)
         self._arm(self._total_at)
 
     def abort(self) -> None:
@@ -172,18 +200,25 @@ class Connection(asyncio.Protocol):
         if not self._busy:
             self._fail(UpstreamGarbled(f"{self._name} spoke without being asked", "Check its base_url."))
             return
-        self._heard = self._loop.time()
-        had = len(self.parts)
+        self._heard = self._time()
+        parts, headed = self.parts, self.headed
+        had = len(parts)
+        if not headed:
+            self.head += data
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as why:
+            self._heed_head()
             self._keep = False
             if not self.ended:
                 self._fail(UpstreamGarbled(f"{self._name} does not speak HTTP/1.1: {why}", "Check its base_url."))
-        self._count(len(data), len(self.parts) > had)
+        if not headed and not self._unheaded:
+            self._heed_head()
+        if not self.ended or len(data) > HEAD_BYTES:
+            self._count(len(data), len(parts) > had)
         if self._lingers:
             self._wait_for_end()
-        elif self._waiter is not None and self.headed and (self._asking or self.parts or self.ended):
+        elif self._waiter is not None and self.headed and (self._asking or parts or self.ended):
             self._wake()
 
     def eof_received(self) -> None:
@@ -204,37 +239,35 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls
 
-    def on_message_begin(self) -> None:
-        if self.ended:  # bytes behind the response answer no question of ours: the parser must not go on
-            raise HttpParserError("it says more than it was asked")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.headed:  # else it is a trailer, after the body: nobody may take it for a header
-            self.fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:
-            self.fields.clear()
-            return
-        self.status, self.headed = status, True
-        if not self.used:
-            self._heed_keep_alive()
-        if self._head_only:
-            self.ended, self._keep = True, False  # the parser expects a body that never comes
-        self._arm(self._heard + self._between_s)
-
     def on_message_complete(self) -> None:
-        if self.headed and not self.ended:  # ended already: HEAD
+        if self._parser.get_status_code() < 200:  # a forerunner: the response is still to come
+            self._unbegun.append(None)
+            self._unheaded.append(None)
+        elif not self.ended:  # ended already: HEAD
             self.ended = True
             self._keep = self._keep and self._parser.should_keep_alive()
 
     # Inside
 
+    def _heed_head(self) -> None:
+        """Notes once what the head says, if it is complete."""
+        status = self._parser.get_status_code()
+        if self._unheaded or self.headed or status < 200:
+            return
+        self.status, self.headed = status, True
+        if not self.used:
+            self._heed_keep_alive()
+        if self._head_only:
+            self.parts.clear()
+            self.ended, self._keep = True, False  # the parser expects a body that never comes
+        if not self.ended and self._heard + self._between_s < self._timer_at:
+            self._arm(self._heard + self._between_s)
+
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
             self._asking = False
-            self._waiter.set_result(None)
+            waiter.set_result(None)
 
     def _failure(self) -> SizewiseError:
         """The error anew: its traceback will know us, and as our own both would wait for the collector."""
@@ -257,7 +290,9 @@ class Connection(asyncio.Protocol):
         elif not self.ended:
             self._head_bytes += size
         if size > HEAD_BYTES and self._asking:
-            self._head_bytes = max(self._head_bytes, sum(len(name) + len(value) + 4 for name, value in self.fields))
+            self._head_bytes = max(
+                self._head_bytes, sum(len(name) + len(value) + 4 for name, value in fields(self.head))
+            )
         if self._head_bytes > HEAD_BYTES:
             self.headed = self.headed and not self._asking
             words = f"{self._name} sent more than {HEAD_BYTES} bytes of headers"
@@ -265,7 +300,7 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         self._paused = False
-        self._heard = self._loop.time()  # its silence was our doing
+        self._heard = self._time()  # its silence was our doing
         self._arm(self._heard + self._between_s)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -294,7 +329,7 @@ class Connection(asyncio.Protocol):
 
         Over TLS, uvloop calls a close without the TLS goodbye a cut; asyncio itself does not tell the two apart.
         """
-        for name, value in self.fields:
+        for name, value in fields(self.head):
             field = name.lower()
             if field == b"content-length" or (field == b"transfer-encoding" and value.lower().endswith(b"chunked")):
                 return False
@@ -302,7 +337,7 @@ class Connection(asyncio.Protocol):
 
     def _heed_keep_alive(self) -> None:
         """Servers that say how long they keep a connection are left well before, not in the moment they close it."""
-        for name, value in self.fields:
+        for name, value in fields(self.head):
             if name.lower() == b"keep-alive" and (said := _KEEP_ALIVE.search(value)):
                 self._idle_s = min(self._idle_s, int(said[1]) / 2)
 
@@ -317,7 +352,7 @@ class Connection(asyncio.Protocol):
     def _ring(self) -> None:
         self._timer, self._timer_at = None, inf
         due, words = self._due()
-        if self._loop.time() < due:
+        if self._time() < due:
             self._arm(due)
         elif self._busy:
             self._fail(UpstreamSlow(f"{self._name} {words}", "Give it longer in its timeouts, or ask another model."))
@@ -339,3 +374,31 @@ class Connection(asyncio.Protocol):
         else:
             near = self._heard + self._between_s, f"fell silent for {self._between_s:.3g} s within its answer"
         return min(near, total)
+
+
+def fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """The header fields of a response, in their order: read when somebody asks, for of most nobody wants to know.
+
+    `head` are the bytes from the first, forerunners (1xx) included, and of the body as many as came along.
+    """
+    seen = _Seen()
+    with suppress(HttpParserError, HttpParserUpgrade):
+        seen.parser.feed_data(head)
+    del seen.parser  # it knows `seen` too: neither should wait for the collector
+    return seen.fields
+
+
+class _Seen:
+    """Hears a parser until a head is complete."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.parser = HttpResponseParser(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.parser.get_status_code() >= 200:
+            raise HttpParserError("enough: a trailer, behind the body, is no header")
+        self.fields.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -11,12 +12,12 @@ from msgspec import Raw, Struct
 
 from sizewise.answer import Ask, Send
 from sizewise.cards import Card
-from sizewise.chat import Chat, Embed, Reply
-from sizewise.client import Endpoint, Response, Timeouts
+from sizewise.chat import Chat, Reply
+from sizewise.client import Endpoint, Headers, Response, Timeouts
 from sizewise.egress import DataClass
 from sizewise.errors import SizewiseError, UpstreamGarbled
 from sizewise.providers.wires.sse import Frames
-from sizewise.providers.wires.wire import Wire
+from sizewise.providers.wires.wire import Wire, nothing
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a whole reply
 MAX_ERROR = 64 * 1024  # bytes of an error's body that are read
@@ -35,18 +36,20 @@ class HttpModel:
         self._timeouts = timeouts
         self._secrets = secrets
         self._pinned = frozenset(name.lower() for name, _ in card.endpoint.headers)
+        self._headless = wire.heads is nothing  # nearly every wire
 
     async def __call__(self, ask: Ask, send: Send) -> Reply:
-        what = ask.what
+        what, wire = ask.what, self._wire
         if isinstance(what, Chat):
-            body, path = self._wire.write_request(what, self._card.model), self._wire.chat_path
+            body, path = wire.write_request(what, self._card.model), wire.chat_path
+            heads: Headers = () if self._headless else self._heads(what)
         else:
-            body, path = self._wire.write_embed(what, self._card.model), self._wire.embed_path
+            body, path, heads = wire.write_embed(what, self._card.model), wire.embed_path, ()
         response = await self._endpoint.request(
             "POST",
             path,
             body,
-            self._heads(what) if isinstance(what, Chat) else (),
+            heads,
             why="ask",
             data_class=ask.wishes.data_class or "confidential",  # unsaid is the strictest
             limit=ask.reach or "anyone",
@@ -55,19 +58,22 @@ class HttpModel:
         try:
             if response.status != 200:
                 raise await self._refusal(response)
-            if isinstance(what, Chat) and what.stream:
-                return await self._stream(response, what, send)
-            return self._whole(await response.read(MAX_REPLY), what)
+            if isinstance(what, Chat):
+                if what.stream:
+                    return await self._stream(response, what, send)
+                return self._whole(await response.read(MAX_REPLY), wire.read_reply)
+            return self._whole(await response.read(MAX_REPLY), wire.read_vectors)
         except SizewiseError as error:
             self._hush(error)
             raise
         finally:
             response.close()
 
-    def _whole(self, body: bytes, what: Chat | Embed) -> Reply:
+    def _whole(self, body: bytes, read: Callable[[bytes], Reply]) -> Reply:
         try:
-            readable(body)
-            return self._wire.read_reply(body) if isinstance(what, Chat) else self._wire.read_vectors(body)
+            if not body.isascii():
+                readable(body)
+            return read(body)
         except UpstreamGarbled:
             if failed(body):  # some fail with status 200
                 raise self._wire.read_error(502, None, body) from None
@@ -80,10 +86,9 @@ class HttpModel:
                 error.message = error.message.replace(secret, "***")
                 error.args = (error.message,)
 
-    def _heads(self, chat: Chat) -> list[tuple[str, str]]:
+    def _heads(self, chat: Chat) -> Headers:
         """This request's own headers; one that the provider's table names stays as it is there."""
-        heads = self._wire.heads(chat)
-        return [(name, value) for name, value in heads if name not in self._pinned] if heads else heads
+        return [(name, value) for name, value in self._wire.heads(chat) if name not in self._pinned]
 
     @property
     def counts(self) -> bool:

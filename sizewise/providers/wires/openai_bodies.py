@@ -80,7 +80,8 @@ def read_request(body: bytes) -> tuple[Chat, Raw | None]:
     wishes = fields.pop("sizewise", None)
     fields.pop(FIELD, None)  # other doors' to fill
     options = seen.stream_options
-    limit = max(filter(None, (seen.max_completion_tokens, seen.max_tokens)), default=None)  # a server obeys either
+    one, other = seen.max_completion_tokens, seen.max_tokens
+    limit = other if one is None else one if other is None else max(one, other)  # a server obeys either
     shape = seen.response_format
     return (
         Chat(
@@ -126,7 +127,8 @@ def _inputs(said: str | list[str | int | list[int]]) -> list[str] | list[list[in
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
     """A client's body, typed and as bytes. Raises BadBody, which names the field."""
     try:
-        body.decode()  # msgspec skips what it does not read, so ask here
+        if not body.isascii():
+            body.decode()  # msgspec skips what it does not read, so ask here
         return decoder.decode(body), _fields.decode(body)
     except UnicodeDecodeError as error:
         raise BadBody(f"the body is not UTF-8 (byte {error.start})", "encode the JSON as UTF-8") from error
@@ -148,7 +150,7 @@ def write_request(chat: Chat, model: str) -> bytes:
 
     Raises NotTranslatable where another door's client asked for what this wire has no words for.
     """
-    fields = told(chat.fields) | {"model": Raw(_encode(model))}
+    fields = {**told(chat.fields), "model": Raw(_encode(model))}
     if chat.stream and not chat.include_usage:
         options = msgspec.json.decode(fields["stream_options"]) if "stream_options" in fields else None
         fields["stream_options"] = Raw(_encode({**(options or {}), "include_usage": True}))
@@ -197,25 +199,27 @@ def read_reply(body: bytes) -> Reply:
     """A whole chat completion. Raises UpstreamGarbled."""
     try:
         seen = _reply.decode(body)
-        choices = tuple(_choice(choice) for choice in seen.choices)
+        choices = tuple([_choice(choice) for choice in seen.choices])
     except msgspec.DecodeError as error:
         raise garbled(str(error)) from error
     if not choices:
         raise garbled("`choices` is empty")
     usage = read_usage(seen.usage, seen.service_tier) or Usage(estimated=True)
-    return Reply(choices, usage, seen.model, seen.id, body=body)
+    return Reply(choices, usage, seen.model, seen.id, {}, body)
 
 
 def _choice(choice: ReplyChoice) -> Choice:
-    message = _message.decode(choice.message)
+    raw, logprobs = choice.message, choice.logprobs
+    message = _message.decode(raw)
+    calls = message.tool_calls
     return Choice(
         choice.index,
         message.content or "",
         choice.finish_reason,
-        tuple(message.tool_calls or ()),
+        tuple(calls) if calls else (),
         message.reasoning_content or "",
-        present(choice.logprobs),
-        choice.message,
+        None if logprobs is ABSENT else present(logprobs),
+        raw,
     )
 
 

@@ -56,18 +56,20 @@ MOST = 1_000_000_000
 """Tokens that one answer can have; what counts more, or less than nothing, does not count at all."""
 STANDARD = frozenset((None, "", "auto", "default", "standard", "on_demand"))
 """Service tiers in which the listed price holds, in the words of OpenAI and Groq."""
-NO_INPUT, NO_OUTPUT = InputDetails(), OutputDetails()  # where no details are told
 
 
 def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage | None:
     """`tier`: the service tier in which the upstream says it answered. None where it counted nothing."""
     if body is None or body.prompt_tokens is None:
         return None
-    into, out = body.prompt_tokens_details or NO_INPUT, body.completion_tokens_details or NO_OUTPUT
-    reasoning, prompt, said = out.reasoning_tokens or 0, body.prompt_tokens, body.completion_tokens or 0
-    cached = into.cached_tokens or body.prompt_cache_hit_tokens or body.cached_tokens or 0
-    written = into.cache_write_tokens or 0
-    if not (0 <= prompt <= MOST and 0 <= said <= MOST and min(reasoning, cached, written) >= 0):
+    prompt, said = body.prompt_tokens, body.completion_tokens or 0
+    cached = written = reasoning = audio = 0
+    if (into := body.prompt_tokens_details) is not None:
+        cached, written, audio = into.cached_tokens or 0, into.cache_write_tokens or 0, into.audio_tokens or 0
+    if (out := body.completion_tokens_details) is not None:
+        reasoning, audio = out.reasoning_tokens or 0, audio + (out.audio_tokens or 0)
+    cached = cached or body.prompt_cache_hit_tokens or body.cached_tokens or 0
+    if not (0 <= prompt <= MOST and 0 <= said <= MOST and reasoning >= 0 and cached >= 0 and written >= 0):
         return None
     # OpenAI counts reasoning within completion_tokens, xAI beside it: the total tells. What the total has beyond both
     # and nobody explains was generated too, as far as we know, and is marked as a guess.
@@ -85,7 +87,7 @@ def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage | None:
         reasoning,
         guessed,
         0,
-        (into.audio_tokens or 0) + (out.audio_tokens or 0),
+        audio,
         "sources searched" if body.num_sources_used else "" if tier in STANDARD else f"service tier {tier!r}",
         None if body.cost is ABSENT else pico(bytes(body.cost)),
     )
@@ -107,7 +109,7 @@ def garbled(what: str) -> UpstreamGarbled:
 
 def present(raw: Raw) -> Raw | None:
     """`raw` where the field was there and not null."""
-    return None if bytes(raw) in (b"", b"null") else raw
+    return None if raw is ABSENT or bytes(raw) in (b"", b"null") else raw
 
 
 def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
