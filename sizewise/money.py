@@ -92,8 +92,8 @@ class Price:
         and at whatever time; None when a price of them is unknown."""
         if (self.input is None and input) or (self.output is None and output):
             return None
-        read = max(self.input or 0, self.cached or 0, self.cache_write or 0, self.cache_write_1h or 0)
-        most = input * read + output * max(self.output or 0, self.reasoning or 0)
+        read, said = self._dearest()
+        most = input * read + output * said
         others = [dearer for tokens, dearer in self.above if input > tokens]
         for price in (*others, *(window.price for window in self.when)):
             other = price.bound(input, output)
@@ -101,6 +101,15 @@ class Price:
                 return None
             most = max(most, other)
         return most
+
+    def flat(self) -> tuple[int, int] | None:
+        """Pico-dollars at most of a token read and of one said, where `bound` is made of nothing else; else None."""
+        plain = self.input is not None and self.output is not None and not self.above and not self.when
+        return self._dearest() if plain else None
+
+    def _dearest(self) -> tuple[int, int]:
+        read = max(self.input or 0, self.cached or 0, self.cache_write or 0, self.cache_write_1h or 0)
+        return read, max(self.output or 0, self.reasoning or 0)
 
     def _then(self, moment: float) -> Price:
         return next((window.price for window in reversed(self.when) if window.holds(moment)), self)

@@ -14,9 +14,9 @@ from msgspec import Struct, to_builtins
 
 from sizewise.audit.chain import Deed
 from sizewise.budgets import rows
-from sizewise.budgets.leases import Entry, Lease, told_time
+from sizewise.budgets.leases import Entry, Fare, Lease, told_time
 from sizewise.budgets.limits import Key, Limit, Ruled, Set, Unit, amount, bounded, read, window
-from sizewise.budgets.meter import Meter, Pot
+from sizewise.budgets.meter import Meter, Meters, Pot
 from sizewise.budgets.rows import Known
 from sizewise.budgets.slices import Do, Slices
 from sizewise.caller import Caller
@@ -56,8 +56,12 @@ class Room(Struct, frozen=True):
     until: int
 
 
-Doors = tuple[tuple[Meter, ...], tuple[Meter, ...]]
-"""What counts requests of a caller, and what else limits them."""
+class Door(Struct, frozen=True):
+    """What limits a caller: what counts requests, what else attempts are limited by, and what is told in headers."""
+
+    counting: Meters
+    others: tuple[Meter, ...]
+    told: Meters
 
 
 class Budgets:
@@ -77,8 +81,8 @@ class Budgets:
         self._known = known
         self._said: Mapping[str, Limit] = {}
         self._ruled = Ruled()
-        self._doors: dict[tuple[str, str, str, str], Doors] = {}
-        self._pairs: dict[tuple[str, str, str, str, str], tuple[Meter, ...]] = {}
+        self._doors: dict[tuple[str, str, str, str], Door] = {}
+        self._fares: dict[tuple[str, str, str, str, str], Fare] = {}
         self._slices = Slices(write, clock, self._alert)
         self._renew()
 
@@ -95,7 +99,7 @@ class Budgets:
         self._ruled = Ruled(known, self._said)
         self.limited = bool(known or self._said)
         self._doors.clear()
-        self._pairs.clear()
+        self._fares.clear()
         self._slices.begin_anew()
 
     async def set(self, each: Set, by: Caller) -> None:
@@ -116,25 +120,26 @@ class Budgets:
             self._known = known
             self._renew()
 
-    def _door(self, caller: Caller) -> Doors:
+    def _door(self, caller: Caller) -> Door:
         who = (caller.tenant, caller.project, caller.user, caller.key)
         found = self._doors.get(who)
         if found is None:
             if len(self._doors) >= MOST_KNOWN:
                 self._doors.clear()
             all = [self._slices.meter(key, limit) for key, limit in self._ruled.door(caller)]
-            found = (tuple(each for each in all if each.counts), tuple(each for each in all if not each.counts))
-            self._doors[who] = found
+            counting, others = [each for each in all if each.counts], tuple(each for each in all if not each.counts)
+            told = [each for each in all if not each.money]
+            found = self._doors[who] = Door(Meters(counting), others, Meters(told))
         return found
 
-    def _pair(self, caller: Caller, model: str) -> tuple[Meter, ...]:
-        who = (caller.tenant, caller.project, caller.user, caller.key, model)
-        found = self._pairs.get(who)
-        if found is None:
-            if len(self._pairs) >= MOST_KNOWN:
-                self._pairs.clear()
-            its = [self._slices.meter(key, limit) for key, limit in self._ruled.model(caller.tenant, model)]
-            found = self._pairs[who] = (*self._door(caller)[1], *its)
+    def _fare(self, caller: Caller, card: Card) -> Fare:
+        who = (caller.tenant, caller.project, caller.user, caller.key, card.name)
+        found = self._fares.get(who)
+        if found is None or found.card is not card:
+            if len(self._fares) >= MOST_KNOWN:
+                self._fares.clear()
+            its = [self._slices.meter(key, limit) for key, limit in self._ruled.model(caller.tenant, card.name)]
+            found = self._fares[who] = Fare(Meters([*self._door(caller).others, *its]), card, self._rules)
         return found
 
     # At the door
@@ -143,23 +148,26 @@ class Budgets:
         """Counts a request. None: it may come in; else what must be awaited first. Raises Busy."""
         if not self.limited:
             return None
-        counting = self._door(caller)[0]
-        if not counting:
+        its = self._door(caller).counting
+        if not its.all:
             return None
-        entry = Entry(self._slices, counting)
-        return None if entry.at_once() else self._slices.hold(entry)
+        now = self._clock()
+        if now >= its.until:
+            self._slices.renew(its, now)
+        return None if its.count() else self._slices.hold(Entry(self._slices, its))
 
     def rooms(self, caller: Caller) -> list[Room]:
         """What is left to the caller of requests and of tokens a minute, where somebody limits them."""
         if not self.limited:
             return []
-        now, found = self._clock(), dict[Unit, Room]()
-        for each in (one for group in self._door(caller) for one in group if not one.money):
-            pot, unit = self._slices.current(each, now), each.key[2]
-            room = Room(unit, each.limit, pot.left, pot.until)
-            if unit not in found or room.left < found[unit].left:
-                found[unit] = room
-        return list(found.values())
+        its = self._door(caller).told
+        if not its.all:
+            return []
+        now = self._clock()
+        if now >= its.until:
+            self._slices.renew(its, now)
+        _, rates, counting = its.pots
+        return [_tightest(each) for each in (counting, rates) if each]
 
     # Before and after an attempt
 
@@ -167,8 +175,8 @@ class Budgets:
         """None where nothing limits the attempt; else what must be held before it and settled after it."""
         if not self.limited:
             return None
-        its = self._pair(caller, card.name)
-        return Lease(self._slices, its, card, what, self._rules) if its else None
+        fare = self._fare(caller, card)
+        return Lease(self._slices, fare, what) if fare.its.all else None
 
     def _alert(self, pot: Pot, percent: int) -> None:
         tenant, scope, unit = pot.key
@@ -233,6 +241,15 @@ class Budgets:
             if each.money and each.limit and now < pot.until:
                 tenant, scope, unit = each.key
                 yield tenant, scope, unit.partition("/")[2], (pot.spent + pot.unsaid) / each.limit
+
+
+def _tightest(pots: tuple[Pot, ...]) -> Room:
+    best, least = pots[0], pots[0].left
+    for pot in pots[1:]:
+        left = pot.limit - pot.taken + pot.free
+        if left < least:
+            best, least = pot, left if left > 0 else 0
+    return Room(best.key[2], best.limit, least, best.until)
 
 
 def _shown(limit: Limit | None) -> dict[str, object] | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from sizewise.budgets import meter as meters
-from sizewise.budgets.limits import EVERYONE, amount
-from sizewise.budgets.meter import Held, Load, Meter
+from sizewise.budgets.limits import EVERYONE, MOST_COUNT, amount
+from sizewise.budgets.meter import Meter, Meters, Pot, Pots, measured, settle
 from sizewise.budgets.slices import Short, Slices
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed
@@ -16,84 +15,170 @@ from sizewise.settings.spending import Budgets as Rules
 
 LEAST = 16
 """Tokens; an answer that could not even have so many is not asked for."""
+ANSWER = 1_000
+"""Tokens of an answer whose length nobody said, where only tokens a minute are counted."""
 
 
 class Entry:
-    """One request at the door."""
+    """One request at the door. It is spent as soon as it is held."""
 
-    __slots__ = ("_slices", "meters")
+    __slots__ = ("_its", "_slices")
 
-    def __init__(self, slices: Slices, counting: tuple[Meter, ...]) -> None:
+    def __init__(self, slices: Slices, counting: Meters) -> None:
         self._slices = slices
-        self.meters = counting
+        self._its = counting
+
+    @property
+    def meters(self) -> tuple[Meter, ...]:
+        return self._its.all
 
     def need(self, each: Meter) -> int:
         return 1
 
-    def at_once(self) -> bool:
-        """It is spent as soon as it is held."""
-        held = self._slices.take(self.meters, 0, 0)
-        meters.settle(held or (), 0, 0)
-        return held is not None
+    def at_once(self, now: float) -> bool:
+        self._slices.renew(self._its, now)
+        return self._its.count()
 
     def shorten(self, short: Short) -> None:
         """Raises Busy."""
         raise refusal(short, self._slices.clock())
 
 
+class Fare:
+    """What attempts of a caller at a model are limited by, and what they cost: worked out once."""
+
+    __slots__ = ("allowed", "card", "flat", "its", "longest", "paid", "rate")
+
+    def __init__(self, its: Meters, card: Card, rules: Rules) -> None:
+        self.its = its
+        self.paid = any(each.money for each in its.all)
+        self.rate = min((each.limit for each in its.all if each.rate), default=MOST_COUNT)  # the lowest
+        self.card = card
+        self.flat = card.price.flat()
+        self.longest = rules.answer_tokens if card.max_output is None else min(rules.answer_tokens, card.max_output)
+        self.allowed = rules.unpriced == "allow"
+
+    def worst(self, prompt: int, out: int) -> int | None:
+        """Pico-dollars at most; None: nobody knows."""
+        if self.flat is None:
+            return self.card.price.bound(prompt, out)
+        read, said = self.flat
+        return prompt * read + out * said
+
+
 class Lease:
-    """The right to make one attempt. `await hold()` before it, `settle` when it has ended, however it ended."""
+    """The right to make one attempt. `held()`, or else `await hold()`, before it; `settle` when it has ended, however
+    it ended.
 
-    __slots__ = ("_held", "_load", "_model", "_priced", "_slices", "meters")
+    `tokens` are what it may need, `money` what it may cost at most in pico-dollars; None: nobody knows. `most`: tokens
+    that the answer may have, where the client did not say; None: as many as it likes.
+    """
 
-    def __init__(self, slices: Slices, its: tuple[Meter, ...], card: Card, what: Chat | Embed, rules: Rules) -> None:
+    __slots__ = ("_choices", "_estimate", "_fare", "_pots", "_prompt", "_slices", "money", "most", "tokens")
+
+    def __init__(self, slices: Slices, fare: Fare, what: Chat | Embed) -> None:
         self._slices = slices
-        self.meters = its
-        self._load = Load(its, card, what, rules.answer_tokens)
-        self._priced = not self._load.unpriced or rules.unpriced == "allow"
-        self._model = card.name
-        self._held: list[Held] = []
+        self._fare = fare
+        self._pots: Pots | None = None  # what it is held of
+        prompt, estimate = measured(what)
+        context = fare.card.context
+        self._prompt = prompt = prompt if context is None or prompt < context else context
+        self._estimate = estimate
+        choices, out = (what.n, what.max_tokens) if isinstance(what, Chat) else (1, 0)
+        self._choices = choices
+        self.most: int | None = None
+        self.money: int | None = 0
+        if fare.paid:
+            self.money = fare.worst(prompt, choices * (fare.longest if out is None else out))
+            if out is None and self.money:
+                self.most = fare.longest
+        if out is None:
+            out = ANSWER if self.most is None else self.most
+        self.tokens = estimate + out * choices
 
     @property
-    def most(self) -> int | None:
-        """Tokens that the answer may have, where the client did not say; None: as many as it likes."""
-        return self._load.most
+    def meters(self) -> tuple[Meter, ...]:
+        return self._fare.its.all
+
+    def held(self) -> bool:
+        """Whether it is held now. Where it is not, `hold` says why or asks the store."""
+        fare = self._fare
+        if self._estimate > fare.rate or (self.money is None and not fare.allowed):
+            return False
+        slices, its = self._slices, fare.its
+        now = slices.clock()
+        if now >= its.until:
+            slices.renew(its, now)
+        self._pots = pots = its.take(self.money or 0, self.tokens)
+        return pots is not None
 
     async def hold(self) -> None:
         """Raises OverBudget, Busy, or StoreFailed where nobody can tell."""
-        if not self._priced:
-            whose = next(_whose(*each.key[:2]) for each in self._load.meters if each.money)
+        if self.held():
+            return
+        if self.money is None and not self._fare.allowed:
+            whose, model = next(_whose(*each.key[:2]) for each in self.meters if each.money), self.model
             raise OverBudget(
-                f"{self._model} has no known price, and {whose} has a budget",
-                f'say its price under [models."{self._model}".price], or `unpriced = "allow"` in [budgets]',
+                f"{model} has no known price, and {whose} has a budget",
+                f'say its price under [models."{model}".price], or `unpriced = "allow"` in [budgets]',
             )
-        if (beyond := self._load.beyond()) is not None:
-            raise refusal(Short(beyond, 0), self._slices.clock(), self._load, self._model)
-        if not self.at_once():
-            await self._slices.hold(self)
+        if (beyond := self.beyond()) is not None:
+            raise refusal(Short(beyond, 0), self._slices.clock(), self)
+        await self._slices.hold(self)
 
     def need(self, each: Meter) -> int:
-        load = self._load
-        return load.money or 0 if each.money else 1 if each.counts else min(load.tokens, each.limit)
+        return self.money or 0 if each.money else 1 if each.counts else min(self.tokens, each.limit)
 
-    def at_once(self) -> bool:
-        held = self._slices.take(self.meters, self._load.money or 0, self._load.tokens)
-        self._held = held or []
-        return held is not None
+    def at_once(self, now: float) -> bool:
+        its = self._fare.its
+        self._slices.renew(its, now)
+        self._pots = its.take(self.money or 0, self.tokens)
+        return self._pots is not None
 
     def shorten(self, short: Short) -> None:
         """Asks for a shorter answer where that can be paid. Raises OverBudget or Busy where it cannot."""
-        load = self._load
-        if not short.meter.money or not load.shorten(short.left, LEAST):
-            raise refusal(short, self._slices.clock(), load, self._model)
+        if not short.meter.money or not self._shortened(short.left):
+            raise refusal(short, self._slices.clock(), self)
+
+    def _shortened(self, room: int) -> bool:
+        """Makes the answer so short that it costs no more than `room`; False where it then had fewer than LEAST."""
+        if self.most is None or self.most <= LEAST or (self.worst(LEAST) or 0) > room:
+            return False
+        low, high = LEAST, self.most
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if (self.worst(middle) or 0) <= room else (low, middle - 1)
+        self.tokens -= (self.most - low) * self._choices
+        self.most, self.money = low, self.worst(low)
+        return True
 
     def settle(self, cost: int | None, tokens: int) -> None:
         """What it came to: pico-dollars, None where nobody knows, and tokens read and said. At once, and once."""
-        held, self._held = self._held, []
-        meters.settle(held, cost, tokens)
+        pots = self._pots
+        if pots is not None:
+            self._pots = None
+            settle(pots, self.money or 0, self.tokens, cost, tokens)
+
+    @property
+    def _held(self) -> list[tuple[Pot, int, Meter]]:
+        """How much of which window."""
+        pots = {pot.key: pot for kind in self._pots or () for pot in kind}
+        return [(pots[each.key], self.need(each), each) for each in self.meters if pots]
+
+    def worst(self, out: int) -> int | None:
+        """Pico-dollars at most, where each answer has at most so many tokens; None: nobody knows."""
+        return self._fare.worst(self._prompt, out * self._choices)
+
+    def beyond(self) -> Meter | None:
+        """The limit of tokens a minute that the prompt alone passes, where there is one."""
+        return next((each for each in self.meters if each.rate and self._estimate > each.limit), None)
+
+    @property
+    def model(self) -> str:
+        return self._fare.card.name
 
 
-def refusal(short: Short, now: float, load: Load | None = None, model: str = "") -> SizewiseError:
+def refusal(short: Short, now: float, lease: Lease | None = None) -> SizewiseError:
     """Why a request, or an attempt at a model, is not made: whose limit, what is left, when it renews."""
     its, pot = short.meter, short.meter.pot
     tenant, scope, unit = its.key
@@ -102,19 +187,19 @@ def refusal(short: Short, now: float, load: Load | None = None, model: str = "")
     limit = amount(unit, its.limit)
     if its.counts:
         return Busy(f"{whose} may make {limit} requests a minute", "wait for the next minute", retry_after=wait)
-    if load is None or not its.money:
-        if load is not None and load.beyond() is its:
+    if lease is None or not its.money:
+        if lease is not None and lease.beyond() is its:
             hint = "shorten the prompt, or have the limit raised"
             return Busy(f"{whose} may use {limit} tokens a minute, and this prompt alone has more", hint)
-        need = "" if load is None else f" for a request that may need {load.tokens}"
+        need = "" if lease is None else f" for a request that may need {lease.tokens}"
         words = f"{whose} may use {limit} tokens a minute, and {amount(unit, short.left)} are left{need}"
         return Busy(words, "wait for the next minute, or ask for fewer tokens", retry_after=wait)
     every = unit.partition("/")[2]
     spent, held = pot.spent + pot.unsaid, max(0, pot.taken - pot.free - pot.spent - pot.unsaid)
     stood = "" if tenant == EVERYONE else f"{amount(unit, spent)} are spent and {amount(unit, held)} reserved, and "
-    least = amount(unit, (load.worst(LEAST) if load.most is not None else load.money) or 0)
+    least = amount(unit, (lease.worst(LEAST) if lease.most is not None else lease.money) or 0)
     return OverBudget(
-        f"{whose} may spend {limit} dollars a {every}: {stood}asking {model} could cost {least}; "
+        f"{whose} may spend {limit} dollars a {every}: {stood}asking {lease.model} could cost {least}; "
         f"it renews at {told_time(pot.until)}",
         "ask for fewer tokens or of a cheaper model, or have the budget raised",
     )

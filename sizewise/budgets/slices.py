@@ -8,15 +8,14 @@ attempts under way could have cost, and what those of its last second had reserv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
-from sizewise.budgets import meter as meters
 from sizewise.budgets import rows
 from sizewise.budgets.limits import Key
-from sizewise.budgets.meter import Held, Meter, Pot
+from sizewise.budgets.meter import Meter, Meters, Pot
 from sizewise.budgets.rows import Back, Stands, Want
 from sizewise.db import Work
 from sizewise.errors import Busy, SizewiseError
@@ -48,9 +47,10 @@ class Short(Struct, frozen=True):
 class Wanted(Protocol):
     """A request or an attempt that wants to be held."""
 
-    meters: tuple[Meter, ...]
+    @property
+    def meters(self) -> tuple[Meter, ...]: ...
 
-    def at_once(self) -> bool:
+    def at_once(self, now: float, /) -> bool:
         """Whether it is held now, without asking the store."""
 
     def need(self, each: Meter, /) -> int: ...
@@ -82,15 +82,21 @@ class Slices:
         self._over.update(each.pot for each in self.meters.values())
         self.meters.clear()
 
-    def take(self, its: Iterable[Meter], money: int, tokens: int) -> list[Held] | None:
-        """All of it without asking the store, or None."""
-        return meters.take(its, money, tokens, self.clock(), self.current)
+    def renew(self, its: Meters, now: float) -> None:
+        """Opens the windows of `now` where others are over."""
+        pots = [(each, self.current(each, now)) for each in its.all]
+        its.pots = (
+            tuple(pot for each, pot in pots if each.money),
+            tuple(pot for each, pot in pots if each.rate),
+            tuple(pot for each, pot in pots if each.counts),
+        )
+        its.until = min(pot.until for _, pot in pots)
 
     async def hold(self, wanted: Wanted) -> None:
         """One asks the store at a time, and whoever comes after it finds what is left of its slice."""
         async with self._turn:
             for _ in range(ROUNDS):
-                if wanted.at_once():
+                if wanted.at_once(self.clock()):
                     return
                 short = await self._more(wanted)
                 if short is not None:
@@ -125,16 +131,16 @@ class Slices:
         for each, need in missing:
             pot = each.pot
             wants.append(Want(pot.key, pot.since, pot.limit, need, slice_of(each), pot.unsaid))
-            pot.unsaid = 0
+            pot.says(pot.unsaid)
         pots = [each.pot for each, _ in missing]
         try:
             enough, stands = await self._write(lambda c: rows.take(c, wants))
         except SizewiseError:
             for pot, want in zip(pots, wants, strict=True):
-                pot.unsaid += want.spent
+                pot.says(-want.spent)
             raise
         for (each, _), pot, stood in zip(missing, pots, stands, strict=True):
-            pot.free += stood.got
+            pot.gets(stood.got)
             self._saw(pot, stood, now)
             if self.meters.get(pot.key) is not each or each.pot is not pot:  # it is over meanwhile
                 self._over.add(pot)
@@ -162,8 +168,9 @@ class Slices:
             for pot, back in tuple(self._to_tell(now, all)):
                 pots.append(pot)
                 backs.append(Back(pot.key, pot.since, pot.limit, back, pot.unsaid, pot.full))
-                pot.free -= back  # before anything is awaited: it is not spent while it goes back
-                pot.unsaid, pot.full = 0, False
+                pot.gets(-back)  # before anything is awaited: it is not spent while it goes back
+                pot.says(pot.unsaid)
+                pot.full = False
             if pots:
                 await self._whole(self._told(pots, backs, now))
 
@@ -189,8 +196,8 @@ class Slices:
         except SizewiseError:
             current = {each.pot for each in self.meters.values()}
             for pot, told in zip(pots, backs, strict=True):
-                pot.unsaid += told.spent
-                pot.free += min(0, told.back)  # a debt stays one
+                pot.says(-told.spent)
+                pot.gets(min(0, told.back))  # a debt stays one
                 if pot not in current:
                     self._over.add(pot)
             raise
