@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import cast
 
 import click
 
@@ -30,7 +32,8 @@ def up(port: int | None, host: str | None) -> None:
     """
     found = _overruled(settings(), port, host)
     _provided(found)
-    loaded("sizewise.cli.serve:up")(found, wants_json())  # a quarter of a second that `up --help` need not wait
+    serve = cast(Callable[[Settings, bool], None], loaded("sizewise.cli.serve:up"))  # `up --help` need not wait for it
+    serve(found, wants_json())
 
 
 def _provided(settings: Settings) -> None:
@@ -47,7 +50,8 @@ def _provided(settings: Settings) -> None:
     if here or settings.providers:
         return
     try:
-        fetch = loaded("sizewise.cli.models_pull:fetch_shown")  # with a bar, which most starts do not show
+        pull = loaded("sizewise.cli.models_pull:fetch_shown")  # with a bar, which most starts do not show
+        fetch = cast(Callable[..., Coroutine[object, object, str]], pull)
         asyncio.run(fetch(first(settings), settings, "", silent=wants_json()))
     except SizewiseError as error:
         click.echo(f"going on without an embedded model: {error.message}\nhint: {error.hint}", err=True)

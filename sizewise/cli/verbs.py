@@ -21,11 +21,12 @@ class Verb:
     says: str
 
     def load(self) -> click.Command:
-        command: click.Command = loaded(self.place)
+        command = loaded(self.place)
+        assert isinstance(command, click.Command)
         return command
 
 
-def loaded(place: str) -> Any:
+def loaded(place: str) -> object:
     """The attribute at module:attribute. Nobody looks for garbage meanwhile nor, later, in what came with it: modules
     stay, and looking at a quarter of a million objects time and again is a tenth of the start."""
     module, _, attribute = place.partition(":")
