@@ -32,11 +32,14 @@ class Format(Struct):
     type: str = "text"
 
 
+Messages = Annotated[list[Message], Meta(min_length=1, max_length=100_000)]
+
+
 class Body(Struct):
     """The fields of a chat body whose type we check, with the API's own bounds; all others pass unread."""
 
     model: str
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=100_000)]
+    messages: Messages
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Count | None = None
@@ -67,7 +70,12 @@ class EmbedBody(Struct):
     user: str | None = None
 
 
+LONG = 8 * 1024  # bytes of a body that is worth a second look to be read but once
+_NEAR = 1024  # bytes before and behind the messages of such a body, at most
+_HOLE = b'[{"role":"user","content":"here the messages stood"}]'
+
 _fields = msgspec.json.Decoder(Fields)
+_messages = msgspec.json.Decoder(Messages)
 _body = msgspec.json.Decoder(Body)
 _embed = msgspec.json.Decoder(EmbedBody)
 _encode = msgspec.json.Encoder().encode
@@ -76,7 +84,7 @@ T = TypeVar("T")
 
 def read_request(body: bytes) -> tuple[Chat, Raw | None]:
     """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody."""
-    seen, fields = decoded(body, _body)
+    seen, fields = (_apart(body) if len(body) > LONG else None) or decoded(body, _body)
     wishes = fields.pop("sizewise", None)
     fields.pop(FIELD, None)  # other doors' to fill
     options = seen.stream_options
@@ -127,8 +135,7 @@ def _inputs(said: str | list[str | int | list[int]]) -> list[str] | list[list[in
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
     """A client's body, typed and as bytes. Raises BadBody, which names the field."""
     try:
-        if not body.isascii():
-            body.decode()  # msgspec skips what it does not read, so ask here
+        _check_text(body)
         return decoder.decode(body), _fields.decode(body)
     except UnicodeDecodeError as error:
         raise BadBody(f"the body is not UTF-8 (byte {error.start})", "encode the JSON as UTF-8") from error
@@ -143,6 +150,36 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
         raise BadBody(f"the body is not JSON: {error}", "send a JSON object") from error
     except RecursionError as error:
         raise BadBody("the body is nested too deeply", "flatten it") from error
+
+
+def _check_text(body: bytes) -> None:
+    """Raises UnicodeDecodeError. msgspec skips what it does not read, so ask here."""
+    if not body.isascii():
+        body.decode()
+
+
+def _apart(body: bytes) -> tuple[Body, Fields] | None:
+    """As `decoded`, for a long body whose messages end in a string and have little around them: each byte is read once.
+
+    JSON stays JSON when one value takes another's place. So what is around the messages is read with others in their
+    place, and they are read alone. None for every other body, and for whatever is wrong: `decoded` says what it is.
+    """
+    start = body.find(b"[", body.find(b'"messages":', 0, _NEAR) + 1, _NEAR)
+    end = body.rfind(b'"}]', len(body) - _NEAR) + 3
+    if start < 0 or end < 3:
+        return None
+    around = b"%b%b%b" % (body[:start], _HOLE, body[end:])
+    try:
+        fields = _fields.decode(around)
+        if fields["messages"] != Raw(_HOLE) or around.count(b'"messages"') > 1 or b"\\" in around:
+            return None  # they stand deeper, or are named twice
+        _check_text(body)
+        seen = _body.decode(around)
+        raw = Raw(memoryview(body)[start:end])
+        seen.messages, fields["messages"] = _messages.decode(raw), raw
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+    return seen, fields
 
 
 def write_request(chat: Chat, model: str) -> bytes:

@@ -58,6 +58,61 @@ def test_a_request_is_written_again_as_it_was_read_but_for_the_model(
     assert json.loads(write_request(chat, "tiny")) == body | {"model": "tiny"}
 
 
+LENGTHY = '{"role":"user","content":"' + r"what is long, and said \n \"so\" " * 1000 + '"}'
+REAL = '{"role":"user","content":"x"}'
+HERE = '{"role":"user","content":"here the messages stood"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"model":"a","messages":[LENGTHY],"n":1}',
+        '{"messages": [LENGTHY, REAL],\n "model": "a"}',
+        '{"model":"a","messages":[{"role":"assistant","content":[{"type":"text","text":"LENGTHY"}]},REAL]}',
+        '{"model":"a","messages":[{"role":"user","content":[{"type":"text","text":"\u00e9"}]},LENGTHY]}',
+        '{"model":"a","messages":[LENGTHY],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}',
+        '{"model":"a","messages":[LENGTHY],"x":[{"y":"z"}]}',
+        '{"model":"a","messages":[LENGTHY],"x":[{"messages":[{"y":"z"}]}]}',
+        '{"x":{"messages":[LENGTHY]},"model":"a","messages":[REAL]}',
+        '{"x":{"messages":[LENGTHY]},"model":"a","mess\\u0061ges":[REAL]}',
+        '{"x":{"messages":[LENGTHY]},"model":"a","messages":[HERE]}',
+        '{"x":{"messages":[LENGTHY]},"model":"a","mess\\u0061ges":[HERE]}',
+        '{"messages":[REAL],"model":"a","messages":[LENGTHY]}',
+        '{"messages":[LENGTHY],"model":"a","messages":[REAL]}',
+        '{"messages":[LENGTHY],"model":"a","x":"],[{\\"messages\\":[\\"}]"}',
+    ],
+)
+def test_a_long_body_is_read_as_a_short_one_wherever_its_messages_stand(body: str) -> None:
+    text = body.replace('"LENGTHY"', f'"{"word " * 5000}"').replace("LENGTHY", LENGTHY)
+    text = text.replace("REAL", REAL).replace("HERE", HERE)
+    chat, _ = read_request(text.encode())
+    said = json.loads(text)
+    assert json.loads(write_request(chat, "b")) == said | {"model": "b"}
+    assert [message.content for message in chat.messages if isinstance(message.content, str)] == [
+        message["content"] for message in said["messages"] if isinstance(message["content"], str)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "says", "param"),
+    [
+        ('{"model":7,"messages":[LENGTHY]}', "expected `str`", "model"),
+        ('{"model":"a","messages":[LENGTHY,{"role":"king","content":"x"}]}', "'king'", "messages[1].role"),
+        ('{"model":"a","messages":[LENGTHY,]}', "not JSON", None),
+        ('{"model":"a","messages":[LENGTHY],}', "not JSON", None),
+        ('{"model":"a","messages":[LENGTHY],"n":1000000000}', "<= 128", "n"),
+        ('{"model":"a","messages":-[LENGTHY]}', "not JSON", None),
+        ('{"model":"a","messages":null,"stop":[LENGTHY]}', "expected `array`", "messages"),
+        ('{"model":"a","messages":[LENGTHY],"x":"\udcff"}', "not UTF-8", None),
+        ('{"model":"a","messages":[{"role":"user","content":"\udcff"},LENGTHY]}', "not UTF-8", None),
+    ],
+)
+def test_a_long_bad_body_is_refused_in_the_same_words(body: str, says: str, param: str | None) -> None:
+    with pytest.raises(BadBody) as caught:
+        read_request(body.replace("LENGTHY", LENGTHY).encode(errors="surrogateescape"))
+    assert says in caught.value.message and caught.value.param == param
+
+
 def test_a_stream_always_asks_for_usage_and_keeps_other_options() -> None:
     body = {
         "model": "a",
