@@ -57,11 +57,13 @@ class Room(Struct, frozen=True):
 
 
 class Door(Struct, frozen=True):
-    """What limits a caller: what counts requests, what else attempts are limited by, and what is told in headers."""
+    """What limits a caller: what counts requests, what attempts are limited by, and what is told in headers."""
 
     counting: Meters
-    others: tuple[Meter, ...]
+    others: list[Meter]
     told: Meters
+    fares: dict[str, Fare]
+    """By model."""
 
 
 class Budgets:
@@ -82,7 +84,10 @@ class Budgets:
         self._said: Mapping[str, Limit] = {}
         self._ruled = Ruled()
         self._doors: dict[tuple[str, str, str, str], Door] = {}
-        self._fares: dict[tuple[str, str, str, str, str], Fare] = {}
+        self._seen: dict[
+            int, tuple[Caller, Door]
+        ] = {}  # by id(): the same key is the same Caller, as long as it is kept
+        self._fares = 0
         self._slices = Slices(write, clock, self._alert)
         self._renew()
 
@@ -98,8 +103,7 @@ class Budgets:
         known = {(each.tenant, each.scope): each.limit for each in self._known.limits}
         self._ruled = Ruled(known, self._said)
         self.limited = bool(known or self._said)
-        self._doors.clear()
-        self._fares.clear()
+        self._forget()
         self._slices.begin_anew()
 
     async def set(self, each: Set, by: Caller) -> None:
@@ -120,26 +124,34 @@ class Budgets:
             self._known = known
             self._renew()
 
+    def _forget(self) -> None:
+        self._doors.clear()
+        self._seen.clear()
+        self._fares = 0
+
     def _door(self, caller: Caller) -> Door:
+        seen = self._seen.get(id(caller))
+        return seen[1] if seen is not None and seen[0] is caller else self._met(caller)
+
+    def _met(self, caller: Caller) -> Door:
+        if len(self._seen) >= MOST_KNOWN:
+            self._forget()
         who = (caller.tenant, caller.project, caller.user, caller.key)
         found = self._doors.get(who)
         if found is None:
-            if len(self._doors) >= MOST_KNOWN:
-                self._doors.clear()
             all = [self._slices.meter(key, limit) for key, limit in self._ruled.door(caller)]
-            counting, others = [each for each in all if each.counts], tuple(each for each in all if not each.counts)
-            told = [each for each in all if not each.money]
-            found = self._doors[who] = Door(Meters(counting), others, Meters(told))
+            counting, told = [each for each in all if each.counts], [each for each in all if not each.money]
+            others, together = [each for each in all if not each.counts], self._slices.together
+            found = self._doors[who] = Door(together(counting), others, together(told), {})
+        self._seen[id(caller)] = caller, found
         return found
 
-    def _fare(self, caller: Caller, card: Card) -> Fare:
-        who = (caller.tenant, caller.project, caller.user, caller.key, card.name)
-        found = self._fares.get(who)
-        if found is None or found.card is not card:
-            if len(self._fares) >= MOST_KNOWN:
-                self._fares.clear()
-            its = [self._slices.meter(key, limit) for key, limit in self._ruled.model(caller.tenant, card.name)]
-            found = self._fares[who] = Fare(Meters([*self._door(caller).others, *its]), card, self._rules)
+    def _fare(self, caller: Caller, door: Door, card: Card) -> Fare:
+        if self._fares >= MOST_KNOWN:
+            self._forget()
+        its = [self._slices.meter(key, limit) for key, limit in self._ruled.model(caller.tenant, card.name)]
+        found = door.fares[card.name] = Fare(self._slices.together([*door.others, *its]), card, self._rules)
+        self._fares += 1
         return found
 
     # At the door
@@ -154,7 +166,7 @@ class Budgets:
         now = self._clock()
         if now >= its.until:
             self._slices.renew(its, now)
-        return None if its.count() else self._slices.hold(Entry(self._slices, its))
+        return None if its.pots.count() else self._slices.hold(Entry(self._slices, its))
 
     def rooms(self, caller: Caller) -> list[Room]:
         """What is left to the caller of requests and of tokens a minute, where somebody limits them."""
@@ -166,8 +178,8 @@ class Budgets:
         now = self._clock()
         if now >= its.until:
             self._slices.renew(its, now)
-        _, rates, counting = its.pots
-        return [_tightest(each) for each in (counting, rates) if each]
+        pots = its.pots
+        return [_tightest(each) for each in (pots.counting, pots.rates) if each]
 
     # Before and after an attempt
 
@@ -175,7 +187,10 @@ class Budgets:
         """None where nothing limits the attempt; else what must be held before it and settled after it."""
         if not self.limited:
             return None
-        fare = self._fare(caller, card)
+        door = self._door(caller)
+        fare = door.fares.get(card.name)
+        if fare is None or fare.card is not card:
+            fare = self._fare(caller, door, card)
         return Lease(self._slices, fare, what) if fare.its.all else None
 
     def _alert(self, pot: Pot, percent: int) -> None:
@@ -235,6 +250,7 @@ class Budgets:
 
     def ratios(self) -> Iterator[tuple[str, str, str, float]]:
         """(organisation, scope, day or month, share that is spent) of each money budget that was used."""
+        self._slices.share()
         now = self._clock()
         for each in tuple(self._slices.meters.values()):
             pot = each.pot
@@ -244,12 +260,12 @@ class Budgets:
 
 
 def _tightest(pots: tuple[Pot, ...]) -> Room:
-    best, least = pots[0], pots[0].left
-    for pot in pots[1:]:
+    best, least = pots[0], None
+    for pot in pots:
         left = pot.limit - pot.taken + pot.free
-        if left < least:
-            best, least = pot, left if left > 0 else 0
-    return Room(best.key[2], best.limit, least, best.until)
+        if least is None or left < least:
+            best, least = pot, left
+    return Room(best.key[2], best.limit, max(0, least or 0), best.until)
 
 
 def _shown(limit: Limit | None) -> dict[str, object] | None:

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from sizewise.budgets.limits import EVERYONE, MOST_COUNT, amount
-from sizewise.budgets.meter import Meter, Meters, Pot, Pots, measured, settle
+from sizewise.budgets.meter import Meter, Meters, Pot, Pots, measured
 from sizewise.budgets.slices import Short, Slices
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed
@@ -37,7 +37,7 @@ class Entry:
 
     def at_once(self, now: float) -> bool:
         self._slices.renew(self._its, now)
-        return self._its.count()
+        return self._its.pots.count()
 
     def shorten(self, short: Short) -> None:
         """Raises Busy."""
@@ -52,7 +52,7 @@ class Fare:
     def __init__(self, its: Meters, card: Card, rules: Rules) -> None:
         self.its = its
         self.paid = any(each.money for each in its.all)
-        self.rate = min((each.limit for each in its.all if each.rate), default=MOST_COUNT)  # the lowest
+        self.rate = min((each.limit for each in its.all if each.rate), default=MOST_COUNT)  # the lowest, tokens
         self.card = card
         self.flat = card.price.flat()
         self.longest = rules.answer_tokens if card.max_output is None else min(rules.answer_tokens, card.max_output)
@@ -82,7 +82,9 @@ class Lease:
         self._pots: Pots | None = None  # what it is held of
         prompt, estimate = measured(what)
         context = fare.card.context
-        self._prompt = prompt = prompt if context is None or prompt < context else context
+        if context is not None and context < prompt:
+            prompt = context
+        self._prompt = prompt
         self._estimate = estimate
         choices, out = (what.n, what.max_tokens) if isinstance(what, Chat) else (1, 0)
         self._choices = choices
@@ -109,8 +111,11 @@ class Lease:
         now = slices.clock()
         if now >= its.until:
             slices.renew(its, now)
-        self._pots = pots = its.take(self.money or 0, self.tokens)
-        return pots is not None
+        pots = its.pots
+        if not pots.take(self.money or 0, self.tokens):
+            return False
+        self._pots = pots
+        return True
 
     async def hold(self) -> None:
         """Raises OverBudget, Busy, or StoreFailed where nobody can tell."""
@@ -130,10 +135,8 @@ class Lease:
         return self.money or 0 if each.money else 1 if each.counts else min(self.tokens, each.limit)
 
     def at_once(self, now: float) -> bool:
-        its = self._fare.its
-        self._slices.renew(its, now)
-        self._pots = its.take(self.money or 0, self.tokens)
-        return self._pots is not None
+        self._slices.renew(self._fare.its, now)
+        return self.held()
 
     def shorten(self, short: Short) -> None:
         """Asks for a shorter answer where that can be paid. Raises OverBudget or Busy where it cannot."""
@@ -157,12 +160,13 @@ class Lease:
         pots = self._pots
         if pots is not None:
             self._pots = None
-            settle(pots, self.money or 0, self.tokens, cost, tokens)
+            pots.settle(self.money or 0, self.tokens, cost, tokens)
 
     @property
     def _held(self) -> list[tuple[Pot, int, Meter]]:
         """How much of which window."""
-        pots = {pot.key: pot for kind in self._pots or () for pot in kind}
+        its = self._pots
+        pots = {} if its is None else {pot.key: pot for pot in (*its.paid, *its.rates, *its.counting)}
         return [(pots[each.key], self.need(each), each) for each in self.meters if pots]
 
     def worst(self, out: int) -> int | None:

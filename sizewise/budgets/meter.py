@@ -6,7 +6,8 @@ Only `free` is spent from, and it is taken before: so all workers together never
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from math import inf
 
 from sizewise.budgets.limits import MONEY, Key, Unit, window
 from sizewise.chat import Chat, Embed
@@ -79,77 +80,101 @@ class Meter:
         return Pot(self.key, self.limit, *window(self.key[2], now))
 
 
-Pots = tuple[tuple[Pot, ...], tuple[Pot, ...], tuple[Pot, ...]]
-"""Of money, of tokens a minute, of requests a minute."""
+class Pots:
+    """The windows of all limits that hold for the same attempts or requests, by kind.
 
+    What is spent is summed here, and told to each pot by `share`; until then its own sum of it counts as held.
+    """
 
-class Meters:
-    """All that limit the same attempts or requests, and their `pots` of the moment: until `until`, in unix seconds, no
-    window of theirs ends."""
+    __slots__ = ("_cost", "_made", "_tokens", "_touched", "_used", "counting", "paid", "rates")
 
-    __slots__ = ("all", "pots", "until")
+    def __init__(self, its: Sequence[Meter], touched: list[Pots]) -> None:
+        """`touched`: whoever has something to share adds itself there."""
+        self.paid = tuple(each.pot for each in its if each.money)
+        self.rates = tuple(each.pot for each in its if each.rate)
+        self.counting = tuple(each.pot for each in its if each.counts)
+        self._touched = touched
+        self._used = False
+        self._cost = self._tokens = self._made = 0
 
-    def __init__(self, all: Iterable[Meter]) -> None:
-        self.all = tuple(all)
-        self.until = 0
-        self.pots: Pots = ((), (), ())
-
-    def take(self, money: int, tokens: int) -> Pots | None:
-        """Holds so much of each; None, and nothing is held, where one has too little.
+    def take(self, money: int, tokens: int) -> bool:
+        """Holds so much of each; False, and nothing is held, where one has too little.
 
         Tokens that are more than a whole minute wait for a whole one.
         """
-        paid, rates, counting = self.pots
-        for pot in paid:
+        for pot in self.paid:
             if pot.free < money:
-                return None
-        for pot in rates:
+                return False
+        for pot in self.rates:
             if pot.free < (tokens if tokens < pot.limit else pot.limit):
-                return None
-        for pot in counting:
+                return False
+        for pot in self.counting:
             if pot.free < 1:
-                return None
-        for pot in paid:
+                return False
+        for pot in self.paid:
             pot.free -= money
-            pot.busy = True
-        for pot in rates:
+        for pot in self.rates:
             pot.free -= tokens if tokens < pot.limit else pot.limit
-            pot.busy = True
-        for pot in counting:
+        for pot in self.counting:
             pot.free -= 1
-            pot.busy = True
-        return self.pots
+        if not self._used:
+            self._used = True
+            self._touched.append(self)
+        return True
+
+    def settle(self, money: int, tokens: int, cost: int | None, used: int) -> None:
+        """What an attempt has come to that held so much money and so many tokens. An unknown cost is what was held."""
+        if cost is None:
+            cost = money
+        back = money - cost
+        for pot in self.paid:
+            pot.free += back
+        for pot in self.rates:
+            pot.free += (tokens if tokens < pot.limit else pot.limit) - used
+        self._cost += cost
+        self._tokens += used
+        self._made += 1
+        if not self._used:
+            self._used = True
+            self._touched.append(self)
 
     def count(self) -> bool:
         """Spends one of each at once; False, and nothing is spent, where one has none. For those that only count."""
-        _, _, counting = self.pots
-        for pot in counting:
+        for pot in self.counting:
             if pot.free < 1:
                 return False
-        for pot in counting:
+        for pot in self.counting:
             pot.free -= 1
-            pot.unsaid += 1
-            pot.busy = True
+        self._made += 1
+        if not self._used:
+            self._used = True
+            self._touched.append(self)
         return True
 
+    def share(self) -> None:
+        """Tells each what was spent of it, and that it was used."""
+        for pots, spent in ((self.paid, self._cost), (self.rates, self._tokens), (self.counting, self._made)):
+            for pot in pots:
+                pot.unsaid += spent
+                pot.busy = True
+        self._cost = self._tokens = self._made = 0
+        self._used = False
 
-def settle(pots: Pots, money: int, tokens: int, cost: int | None, used: int) -> None:
-    """What an attempt has come to that held so much money and so many tokens. An unknown cost is what was held."""
-    paid, rates, counting = pots
-    if cost is None:
-        cost = money
-    back = money - cost
-    for pot in paid:
-        pot.free += back
-        pot.unsaid += cost
-        pot.busy = True
-    for pot in rates:
-        pot.free += (tokens if tokens < pot.limit else pot.limit) - used
-        pot.unsaid += used
-        pot.busy = True
-    for pot in counting:
-        pot.unsaid += 1
-        pot.busy = True
+
+class Meters:
+    """All that limit the same attempts or requests. Their `pots` last `until`, in unix seconds."""
+
+    __slots__ = ("_touched", "all", "pots", "until")
+
+    def __init__(self, all: Sequence[Meter], touched: list[Pots]) -> None:
+        self.all = tuple(all)
+        self._touched = touched
+        self.renew()
+
+    def renew(self) -> None:
+        """Takes the windows of the moment."""
+        self.pots = Pots(self.all, self._touched)
+        self.until = min((float(each.pot.until) for each in self.all), default=inf)
 
 
 def measured(what: Chat | Embed) -> tuple[int, int]:

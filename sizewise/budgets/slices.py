@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from sizewise.budgets import rows
 from sizewise.budgets.limits import Key
-from sizewise.budgets.meter import Meter, Meters, Pot
+from sizewise.budgets.meter import Meter, Meters, Pot, Pots
 from sizewise.budgets.rows import Back, Stands, Want
 from sizewise.db import Work
 from sizewise.errors import Busy, SizewiseError
@@ -68,6 +68,7 @@ class Slices:
         self._write = write
         self._alert = alert
         self._over: set[Pot] = set()  # of windows or limits that are over, until they are told and nothing is held
+        self._touched: list[Pots] = []
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -82,15 +83,21 @@ class Slices:
         self._over.update(each.pot for each in self.meters.values())
         self.meters.clear()
 
+    def together(self, its: Sequence[Meter]) -> Meters:
+        """Those that hold for the same attempts or requests."""
+        return Meters(its, self._touched)
+
     def renew(self, its: Meters, now: float) -> None:
         """Opens the windows of `now` where others are over."""
-        pots = [(each, self.current(each, now)) for each in its.all]
-        its.pots = (
-            tuple(pot for each, pot in pots if each.money),
-            tuple(pot for each, pot in pots if each.rate),
-            tuple(pot for each, pot in pots if each.counts),
-        )
-        its.until = min(pot.until for _, pot in pots)
+        for each in its.all:
+            self.current(each, now)
+        its.renew()
+
+    def share(self) -> None:
+        """Every pot knows what was spent of it."""
+        for each in self._touched:
+            each.share()
+        self._touched.clear()
 
     async def hold(self, wanted: Wanted) -> None:
         """One asks the store at a time, and whoever comes after it finds what is left of its slice."""
@@ -112,6 +119,7 @@ class Slices:
 
     async def _more(self, wanted: Wanted) -> Short | None:
         """Takes from the store what is missing; or says of which limit there is too little."""
+        self.share()
         now, missing = self.clock(), list[Need]()
         for each in wanted.meters:
             need = wanted.need(each)
@@ -163,6 +171,7 @@ class Slices:
         A slice is kept while it is used and there is plenty for others. Raises StoreFailed.
         """
         async with self._turn:
+            self.share()
             now = self.clock()
             pots, backs = [], []
             for pot, back in tuple(self._to_tell(now, all)):
