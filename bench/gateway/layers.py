@@ -50,7 +50,7 @@ class Nowhere:
     begun = False
     address = ""
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
         assert status == 200, body
 
     async def begin(self, headers: Headers) -> None: ...

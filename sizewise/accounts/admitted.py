@@ -22,13 +22,12 @@ class Admitted:
         self._keys = keys
 
     async def __call__(self, ask: Ask, send: Send) -> Reply:
-        key = ask.caller.key
         task = asyncio.current_task()
         assert task is not None
-        mine = Running(task)
-        running = self._keys.running.setdefault(key, set())
-        running.add(mine)
-        until = self._keys.until(key)
+        keys = self._keys
+        mine = Running(ask.caller.key, task)
+        keys.running.add(mine)
+        until = keys.until(mine.id)
         alarm = None
         if until != NEVER:
             alarm = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), mine.stop)
@@ -37,11 +36,9 @@ class Admitted:
         except asyncio.CancelledError:
             if not mine.stopped or task.uncancel() > 0:
                 raise
-            raise BadKey(f"the key {key!r} was revoked or expired in mid-answer", "ask for a new one") from None
+            raise BadKey(f"the key {mine.id!r} was revoked or expired in mid-answer", "ask for a new one") from None
         finally:
             if alarm is not None:
                 alarm.cancel()
-            running.discard(mine)
-            if not running:
-                self._keys.running.pop(key, None)
-            del task, mine, running  # a traceback keeps this frame, and the task its traceback
+            keys.running.discard(mine)
+            del task, mine  # a traceback keeps this frame, and the task its traceback

@@ -25,11 +25,14 @@ SITES = ("same-origin",)
 
 def meant(host: str, hosts: Collection[str]) -> None:
     """Raises Forbidden for a Host that we do not answer to: a web page that had its name rebound to our address."""
-    if hosts and host:  # browsers always name one
-        name = host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
-        if name not in hosts:
-            hint = "add it to `hosts` in [server] of sizewise.toml"
-            raise Forbidden(f"this server does not answer to the host name {name[:100]!r}", hint)
+    if hosts and host and named(host) not in hosts:  # browsers always name one
+        hint = "add it to `hosts` in [server] of sizewise.toml"
+        raise Forbidden(f"this server does not answer to the host name {named(host)[:100]!r}", hint)
+
+
+def named(host: str) -> str:
+    """A Host without its port."""
+    return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
 
 
 def cookie(headers: Headers, secure: bool, name: str = COOKIE) -> str:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.accounts.actions import ACTIONS, ROLES, granted, within
@@ -89,19 +90,17 @@ class Watching(Protocol):
     def look(self) -> None: ...
 
 
-class Running:
-    """An answer under way, and how it is stopped."""
+class Running(Struct, eq=False):
+    """An answer under way by the key or session `id`, and how it is stopped."""
 
-    __slots__ = ("_task", "stopped")
-
-    def __init__(self, task: asyncio.Task[object]) -> None:
-        self._task = task
-        self.stopped = False
+    id: str
+    task: asyncio.Task[object]
+    stopped: bool = False
 
     def stop(self) -> None:
         if not self.stopped:
             self.stopped = True
-            self._task.cancel()
+            self.task.cancel()
 
 
 Always = Mapping[bytes, tuple[Caller, float]]
@@ -135,8 +134,8 @@ class Keys:
     """All valid keys and sessions in memory. `renew` swaps the whole look-up at once, so a revoked one is gone from
     then on, and what is a user's never has more than that user has now.
 
-    `version` counts the swaps. `running` are the answers under way by the id of their key or session; `renew` stops
-    those whose key is gone or may no longer ask. `seen`: unix seconds when a session was last used.
+    `version` counts the swaps. `running` are the answers under way; `renew` stops those whose key or session is gone
+    or may no longer ask. `seen`: unix seconds when a session was last used.
     """
 
     def __init__(self, admin: str = "") -> None:
@@ -148,7 +147,7 @@ class Keys:
         self.standing = self._view.standing
         self._known, self._sessions, self._ids = self._view.known, self._view.sessions, self._view.ids
         self.seen: dict[str, float] = {}
-        self.running: dict[str, set[Running]] = {}
+        self.running: set[Running] = set()
         self.watching: set[Watching] = set()  # told of every change
         self.version = -1
 
@@ -173,8 +172,8 @@ class Keys:
         self.version, self._view, self.standing = version, view, view.standing
         self._known, self._sessions, self._ids = view.known, view.sessions, view.ids
         self.seen = {each.id: max(each.seen / 1000, self.seen.get(each.id, 0.0)) for _, each in view.sessions.values()}
-        for id in self.running.keys() - view.asking:
-            for one in tuple(self.running[id]):
+        for one in tuple(self.running):
+            if one.id not in view.asking:
                 one.stop()
         for each in tuple(self.watching):
             each.look()
@@ -186,7 +185,11 @@ class Keys:
 
     def caller(self, presented: str) -> Caller:
         """Who presents this text. Raises BadKey, which never says how near it was."""
-        found = self._known.get(sha256(presented.encode("utf-8", "surrogatepass")).digest())
+        return self.by(digest(presented), presented)
+
+    def by(self, digest: bytes, presented: str) -> Caller:
+        """The same for whoever has the digest of `presented` already."""
+        found = self._known.get(digest)
         if found is None:
             raise BadKey("no valid API key was sent" if presented else "no API key was sent", _HINT)
         caller, until = found

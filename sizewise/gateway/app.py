@@ -26,7 +26,20 @@ from sizewise.gateway import (
     signin_page,
     welcome,
 )
-from sizewise.gateway.exchange import USUAL, Door, Headers, Knock, Out, Voice, meet, refuse, too_large, too_slow, traced
+from sizewise.gateway.exchange import (
+    USUAL,
+    Door,
+    Headers,
+    Knock,
+    Out,
+    Voice,
+    meet,
+    pairs,
+    refuse,
+    too_large,
+    too_slow,
+    traced,
+)
 from sizewise.house import House
 
 Live = Callable[[], House]
@@ -252,9 +265,9 @@ class AsgiOut:
         message: dict[str, Any] = {"type": "http.response.body", "body": data, "more_body": more}
         await self._send(message)
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
         close = [(b"connection", b"close")] if self.closes else []
-        await self._start(status, [*headers, *close, (b"content-length", b"%d" % len(body))])
+        await self._start(status, [*headers, *pairs(lines), *close, (b"content-length", b"%d" % len(body))])
         await self._body(body, False)
 
     async def begin(self, headers: Headers) -> None:

@@ -9,7 +9,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import getrandbits
@@ -18,9 +18,10 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from sizewise.accounts.browser import PROOF, far_end, meant, signed_in
+from sizewise.accounts.browser import PROOF, far_end, meant, named, signed_in
+from sizewise.accounts.keys import digest
 from sizewise.accounts.scope import admit
-from sizewise.answer import Chosen, Event, Guarded, Tried, Wishes
+from sizewise.answer import NO_WISHES, Chosen, Event, Guarded, Tried, Wishes
 from sizewise.caller import Caller
 from sizewise.egress import DataClass
 from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
@@ -36,9 +37,12 @@ JSON = (b"content-type", b"application/json")
 
 
 class Out(Protocol):
-    """Where a door writes. Either `whole` once, or `begin`, `write`..., `end`. Waits while the client reads slowly."""
+    """Where a door writes. Either `whole` once, or `begin`, `write`..., `end`. Waits while the client reads slowly.
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
+    `lines`: more headers, written already, each with its end of line.
+    """
+
+    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None: ...
     async def begin(self, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None: ...
     async def end(self) -> None: ...
@@ -67,14 +71,27 @@ class Knock(Struct):
     secure: bool = False
     query: bytes = b""
     caller: Caller | None = None  # as soon as one has been let in
+    digest: bytes = b""  # of the key
+    name: str = ""  # that `host` means, without its port
+
+    def now(self, started: float) -> Knock:
+        """The same said anew."""
+        seen: Knock = self.__copy__()  # type: ignore[attr-defined]  # every Struct has it
+        seen.started = started
+        if not seen.trace:
+            seen.trace = new_trace()
+        return seen
 
     def enter(self, house: House, door: str, action: str = "ask") -> Caller:
         """Who comes in by `door` to do `action`: by a key, and only where none came by a session. Raises BadKey, or
         Forbidden."""
+        if self.name not in house.hosts:
+            meant(self.host, house.hosts)
+        keys = house.means.keeper.accounts.keys
         if self.cookie and not self.key:
-            caller = self.signed_in(house) or house.caller("", self.host)
+            caller = self.signed_in(house) or keys.caller("")
         else:
-            caller = house.caller(self.key, self.host)
+            caller = keys.by(self.digest, self.key)
         if caller.scope is not None:
             admit(caller, door, far_end(self.address, self.headers, house.settings.server.proxies))
         if action and action not in caller.may:
@@ -98,8 +115,16 @@ _CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the t
 
 
 def knock(headers: Headers, started: float) -> Knock:
-    """One pass over the headers. Names are lower-case bytes."""
-    seen = Knock(started, headers=headers)
+    seen = read(headers)
+    seen.started = started
+    if not seen.trace:
+        seen.trace = new_trace()
+    return seen
+
+
+def read(headers: Headers) -> Knock:
+    """One pass over the headers; without a trace where they name none. Names are lower-case bytes."""
+    seen = Knock(0.0, headers=headers)
     for name, value in headers:
         if name not in _READ and name[:11] != b"x-sizewise-":
             continue
@@ -126,8 +151,8 @@ def knock(headers: Headers, started: float) -> Knock:
             seen.cookie = True
         elif name != PROOF:
             _wish(seen.wishes, name[11:].decode("latin-1"), value.decode("latin-1"))
-    if not seen.trace:
-        seen.trace = new_trace()
+    seen.digest = digest(seen.key)
+    seen.name = named(seen.host)
     return seen
 
 
@@ -145,7 +170,7 @@ def new_trace() -> str:
 
     It names, it does not protect; os.urandom lets go of the interpreter lock, which cost 10 us a request under load.
     """
-    return f"{int(time.time()):08x}{getrandbits(96):024x}"
+    return (int(time.time()) << 96 | getrandbits(96)).to_bytes(16, "big").hex()
 
 
 Decimal = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
@@ -166,7 +191,6 @@ class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
     cache: Literal["no-cache", "no-store"] | None = None
 
 
-NO_WISHES = Wishes()
 _SPELT: Mapping[str, str] = {name.replace("-", "_"): name for name in Said.__struct_encode_fields__}
 
 
@@ -256,6 +280,14 @@ class Heard:
         """The same when all is over: with what it cost, also where it came to nothing."""
         return [*self.headers(trace), (b"x-sizewise-cost-usd", self.price())]
 
+    def lines(self, trace: str) -> bytes:
+        """The same, with what kind of answer it is, as lines of a head."""
+        chosen = self.chosen
+        if chosen is None or chosen.attempts > 1 or self.guarded:
+            return written([JSON, *self.booked(trace)])
+        id, price = trace.encode(), b"0" if self.cost == 0 else self.price()
+        return _LINES % (id, id, plain(chosen.model), plain(chosen.why), price)
+
     def told(self, model: str, trace: str, degraded: str) -> dict[str, object]:
         """The same for a stream, whose headers had left before: the `sizewise` object of its last event."""
         why = self.chosen.why if self.chosen else ""
@@ -265,6 +297,21 @@ class Heard:
 
     def price(self) -> bytes:
         return b"0" if self.cost == 0 else dollars(self.cost).encode()
+
+
+_LINES = (
+    b"content-type: application/json\r\nx-sizewise-trace: %b\r\nx-request-id: %b\r\n"
+    b"x-sizewise-model: %b\r\nx-sizewise-why: %b\r\nx-sizewise-cost-usd: %b\r\n"
+)
+
+
+def written(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % each for each in headers])
+
+
+def pairs(lines: bytes) -> Headers:
+    """`written`, undone."""
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in lines.split(b"\r\n")[:-1])]
 
 
 def plain(text: str) -> bytes:
@@ -319,36 +366,38 @@ async def too_slow(house: House, seen: Knock, body: bytes, out: Out) -> None:
 class Metered:
     """An `Out` around an `Out`, whose headers tell what limits leave to the caller."""
 
-    def __init__(self, out: Out, rooms: Callable[[], Headers]) -> None:
+    def __init__(self, out: Out, rooms: Callable[[], bytes]) -> None:
         self._out = out
         self._rooms = rooms
         self.address = out.address
         self.write = out.write
         self.end = out.end
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        await self._out.whole(status, [*headers, *self._rooms()], body)
+    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
+        await self._out.whole(status, headers, body, lines + self._rooms())
 
     async def begin(self, headers: Headers) -> None:
-        await self._out.begin([*headers, *self._rooms()])
+        await self._out.begin([*headers, *pairs(self._rooms())])
 
     @property
     def begun(self) -> bool:
         return self._out.begun
 
 
-def _rooms(house: House, seen: Knock) -> Headers:
+def _rooms(house: House, seen: Knock) -> bytes:
     """x-ratelimit-*, as clients of OpenAI's know them: of the tightest limit of requests and of tokens a minute."""
-    named: Headers = []
+    lines = b""
     for room in house.means.keeper.budgets.rooms(seen.caller) if seen.caller is not None else ():
         what = b"requests" if room.unit == "requests/minute" else b"tokens"
-        named.append((b"x-ratelimit-limit-" + what, b"%d" % room.limit))
-        named.append((b"x-ratelimit-remaining-" + what, b"%d" % room.left))
-        named.append((b"x-ratelimit-reset-" + what, b"%ds" % max(1, math.ceil(room.until - time.time()))))
-    return named
+        reset = max(1, math.ceil(room.until - time.time()))
+        lines += _ROOM % (what, room.limit, what, room.left, what, reset)
+    return lines
 
 
-async def meet(
+_ROOM = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
+
+
+def meet(
     door: Door,
     house: House,
     headers: Headers,
@@ -360,13 +409,17 @@ async def meet(
     safe: bool = False,
     secure: bool = False,
     query: bytes = b"",
-) -> None:
+) -> Coroutine[object, None, None]:
+    seen = knock(headers, started)
+    seen.address, seen.safe, seen.secure, seen.query = out.address, safe, secure, query
+    return met(door, house, seen, body, out, voice)
+
+
+async def met(door: Door, house: House, seen: Knock, body: bytes, out: Out, voice: Voice = USUAL) -> None:
     """Runs a door to a well-formed end. The one catch-all: an unforeseen fault is a 500, never a traceback.
 
     Only the fault's type and place are logged: its message could hold a prompt.
     """
-    seen = knock(headers, started)
-    seen.address, seen.safe, seen.secure, seen.query = out.address, safe, secure, query
     if house.means.keeper.budgets.limited:
         out = Metered(out, partial(_rooms, house, seen))
     try:

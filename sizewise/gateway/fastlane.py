@@ -8,6 +8,7 @@ connection stand here too: how long a head may be, how long it may take, and wha
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
@@ -18,7 +19,19 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from sizewise.cork import Cork
 from sizewise.errors import BadRequest
 from sizewise.gateway import anthropic, openai, responses
-from sizewise.gateway.exchange import USUAL, Door, Headers, Voice, meet, too_large, too_slow
+from sizewise.gateway.exchange import (
+    USUAL,
+    Door,
+    Headers,
+    Knock,
+    Voice,
+    met,
+    read,
+    too_large,
+    too_slow,
+    written,
+)
+from sizewise.gateway.heads import Head, plainest
 from sizewise.gateway.upgrade import Upgrading, without_h2c
 from sizewise.house import House
 from sizewise.providers.wires.openai_bodies import write_error
@@ -33,9 +46,11 @@ ROUTES: Mapping[bytes, Way] = {
 HEAD_BYTES = 64 * 1024
 USUAL_HEAD = 4096  # bytes in which an offer of HTTP/2 is looked for
 PIPELINE = 16  # requests that may wait on one connection before reading stops
+LESSONS = 4  # heads that are kept in vain, before a connection is believed to bring ever new ones
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 _CLOSE = b"connection: close\r\n"
 _AS_IT_IS = b"x-content-type-options: nosniff\r\n"  # no browser shall take an answer for a page
+_OPENING: Mapping[int, bytes] = {status: line + _AS_IT_IS for status, line in STATUS_LINE.items()}
 
 
 class Trailers:
@@ -53,25 +68,26 @@ class Cycle:
     It is its own `message_event`: uvicorn's protocol calls `set()` when body bytes arrive, end, or the client leaves.
     """
 
-    def __init__(self, protocol: FastLane, way: Way, headers: Headers, keep_alive: bool, chunks: bool) -> None:
-        """`chunks`: whether the client knows chunked bodies, as all but HTTP/1.0 do."""
+    body: bytes | bytearray = b""
+    more_body = True
+    disconnected = False
+    response_complete = False
+    begun = False
+    late = False  # its body has not come in time
+    waits = False  # in the pipeline behind another request of this connection
+    started = False
+    task: asyncio.Task[None] | None = None  # while it is answered
+    _opening = b""  # a head that has not left yet, or a whole answer
+    _ending = b""
+
+    def __init__(self, protocol: FastLane, way: Way, seen: Knock, keep_alive: bool, chunks: bool) -> None:
+        """`seen`: what the head said. `chunks`: whether the client knows chunked bodies, as all but HTTP/1.0 do."""
         self.protocol = protocol
         self.way = way
-        self.headers = headers
+        self.seen = seen
         self.keep_alive = keep_alive
         self.chunks = chunks
-        self.body: bytes | bytearray = b""
-        self.more_body = True
-        self.disconnected = False
-        self.response_complete = False
-        self.begun = False
-        self.late = False  # its body has not come in time
-        self.waits = False  # in the pipeline behind another request of this connection
-        self.started = False
-        self.task: asyncio.Task[None] | None = None  # while it is answered
-        self._opening = b""  # a head that has not left yet, or a whole answer
         self._pending: list[bytes] = []  # words, and behind them the end
-        self._ending = b""
 
     @property
     def message_event(self) -> Cycle:
@@ -79,8 +95,7 @@ class Cycle:
 
     @property
     def address(self) -> str:
-        client = self.protocol.client
-        return client[0] if client else ""
+        return self.seen.address
 
     def take(self, piece: bytes) -> None:
         """One piece of the body; the first is nearly always all of it, and is not copied."""
@@ -106,61 +121,68 @@ class Cycle:
         if not self.waits:
             self.start()
 
-    def start(self) -> None:
+    def start(self, at_once: bool = False) -> None:
         """Answers, once the body is whole or too large and no earlier request of this connection is being answered.
 
-        The rest of a body too large is read and forgotten, so that its client comes to see the answer.
+        The rest of a body too large is read and forgotten, so that its client comes to see the answer. `at_once`:
+        without a turn of the event loop, as far as it comes; not within the parser, nor within another's answer.
         """
         self.waits = False
-        house = self.protocol.house()
         if self.started:
             return
+        house = self.protocol.house()
         if self.late:
-            self._run(meet(too_slow, house, self.headers, b"", self, time.perf_counter(), self.way[1]))
+            self._run(house, too_slow, b"", at_once)
         elif len(self.body) > house.settings.server.body_bytes:
-            self._run(meet(too_large, house, self.headers, b"", self, time.perf_counter(), self.way[1]))
+            self._run(house, too_large, b"", at_once)
         elif not self.more_body:
-            door, voice = self.way
-            secure = self.protocol.scheme == "https"
-            work = meet(door, house, self.headers, bytes(self.body), self, time.perf_counter(), voice, secure=secure)
-            self._run(work)
+            self._run(house, self.way[0], bytes(self.body), at_once)
 
-    def _run(self, work: Coroutine[None, None, None]) -> None:
+    def _run(self, house: House, door: Door, body: bytes, at_once: bool) -> None:
         self.started = True
-        self.task = task = self.protocol.loop.create_task(work)
+        work = self._answer(met(door, house, self.seen.now(time.perf_counter()), body, self, self.way[1]))
+        if sys.version_info >= (3, 12) and at_once:
+            task = asyncio.Task(work, loop=self.protocol.loop, eager_start=True)
+            if task.done():
+                return
+        else:
+            task = self.protocol.loop.create_task(work)
+            task.add_done_callback(self._over)  # one that is cancelled before its first step never comes to its end
+        self.task = task
         self.protocol.tasks.add(task)
-        task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self.protocol.tasks.discard(task)
-        self.task = None  # one that was cancelled knows us by its traceback
+    async def _answer(self, work: Coroutine[object, None, None]) -> None:
+        try:
+            await work
+        finally:
+            self._over()
+
+    def _over(self, _: object = None) -> None:
+        if self.task is not None:
+            self.protocol.tasks.discard(self.task)
+            self.task = None  # one that was cancelled knows us by its traceback
         if not self.response_complete and not self.protocol.transport.is_closing():
             self.protocol.transport.close()  # cancelled or broken in the middle: the client must see an end
 
     # ---- Out
 
-    def _head(self, status: int, headers: Headers) -> list[bytes]:
-        head = [STATUS_LINE[status], _AS_IT_IS]
-        for name, value in headers:
-            head += (name, b": ", value, b"\r\n")
-        if not self.keep_alive:
-            head.append(_CLOSE)
-        return head
-
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
         if self.disconnected:
             return
-        head = self._head(status, headers)
-        head += (b"content-length: %d\r\n\r\n" % len(body), body)
         self.begun = True
-        self._opening = b"".join(head)
+        if headers:
+            lines = written(headers) + lines
+        if not self.keep_alive:
+            lines += _CLOSE
+        self._opening = b"%b%bcontent-length: %d\r\n\r\n%b" % (_OPENING[status], lines, len(body), body)
         self.protocol.cork(self)
         self._complete()
 
     async def begin(self, headers: Headers) -> None:
         """The head leaves with the first words: one system call, and the client wakes once."""
         self.begun = True
-        self._opening = b"".join([*self._head(200, headers), _CHUNKED if self.chunks else b"", b"\r\n"])
+        close, chunked = b"" if self.keep_alive else _CLOSE, _CHUNKED if self.chunks else b""
+        self._opening = b"%b%b%b%b\r\n" % (_OPENING[200], written(headers), close, chunked)
 
     async def write(self, data: bytes) -> None:
         """The words of one turn of the event loop leave together."""
@@ -172,14 +194,16 @@ class Cycle:
 
     def push(self) -> None:
         opening, self._opening = self._opening, b""
-        data, ending = b"".join(self._pending), self._ending
-        self._pending.clear()
-        self._ending = b""
-        if self.disconnected or self.protocol.transport.is_closing():
-            return
-        if data and self.chunks:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self.protocol.transport.write(opening + data + ending)
+        if self._pending or self._ending:
+            data = b"".join(self._pending)
+            self._pending.clear()
+            if data and self.chunks:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            opening += data + self._ending
+            self._ending = b""
+        transport = self.protocol.transport
+        if not self.disconnected and not transport.is_closing():
+            transport.write(opening)
 
     async def end(self) -> None:
         if self.disconnected or self.response_complete:
@@ -210,6 +234,11 @@ class FastLane(Upgrading):
         self.running: Any = None  # the cycle being answered; `self.cycle` may be one that waits behind it
         self._routes = routes
         self._in_head = False
+        self._plain = False  # whether the message that is read has a door here, and nothing in its head moves its end
+        self._between = False  # whether the last one was plain, and the parser waits for the next
+        self._head: Head | None = None  # of such a one
+        self._means: tuple[Way, Knock] | None = None  # and what it says
+        self._lessons = LESSONS
         self._heads = 0  # begun so far
         self._head_bytes = 0
         self._idle_at = 0.0
@@ -223,17 +252,45 @@ class FastLane(Upgrading):
         self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._idle)
 
     def data_received(self, data: bytes) -> None:
+        if self._head is not None and self._between and self.cycle.response_complete:
+            body = self._head.body(data)
+            if body is not None:
+                return self._again(body)
         if (self.cycle is None or self.cycle.response_complete) and data.find(b"h2c", 0, USUAL_HEAD) >= 0:
             data = without_h2c(data)
-        before = self._heads if self._in_head else 0
+        before, between = self._heads, self._between
+        already = before if self._in_head else 0
         super().data_received(data)
-        if self._in_head and self._heads == before:  # a head that came in pieces
+        if self._in_head and self._heads == already:  # a head that came in pieces
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._turn_away(BadRequest(f"the head is longer than {HEAD_BYTES} bytes", "send less", status=431))
         cycle = self.cycle
         if cycle is not None and cycle.more_body is (self._body_timer is None):
             self._mind(cycle)
+        if between and self._between and self._heads == before + 1 and self._lessons:
+            self._learn(data)
+
+    def _again(self, body: bytes) -> None:
+        """The same head with another body, which is whole."""
+        assert self._means is not None
+        way, seen = self._means
+        self._lessons = LESSONS
+        cycle: Any = Cycle(self, way, seen, True, True)
+        self.running = self.cycle = cycle
+        cycle.body, cycle.more_body = body, False
+        cycle.start(at_once=True)
+
+    def _learn(self, data: bytes) -> None:
+        """Keeps the head of `data`, which is one whole message, for the next."""
+        cycle = cast("Cycle", self.cycle)
+        if self._head is None or self._head.body(data) is None:
+            self._lessons -= 1
+            headers = cycle.seen.headers
+            self._head = plainest(data, self.url, headers)
+            said = read([each for each in headers if each[0] != b"content-length"])
+            said.address, said.secure = cycle.address, cycle.seen.secure
+            self._means = cycle.way, said
 
     def _mind(self, cycle: Any) -> None:
         """One timer for a body that did not come at once. Those of ASGI are minded by their app."""
@@ -291,7 +348,8 @@ class FastLane(Upgrading):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
@@ -308,6 +366,7 @@ class FastLane(Upgrading):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
+        self._plain = self._between = False
         self._heads += 1
         self._head_bytes = 0
 
@@ -326,7 +385,11 @@ class FastLane(Upgrading):
         if way is None or self.parser.get_method() != b"POST" or self.expect_100_continue:
             return self._on_other(before)
         modern = self.parser.get_http_version() == "1.1"
-        cycle = Cycle(self, way, headers, modern and self.parser.should_keep_alive(), modern)
+        stays = modern and self.parser.should_keep_alive()
+        self._plain = stays and not self.parser.should_upgrade()
+        seen = read(headers)
+        seen.address, seen.secure = self.client[0] if self.client else "", self.scheme == "https"
+        cycle = Cycle(self, way, seen, stays, modern)
         self.cycle = cast("Any", cycle)  # stands in for RequestResponseCycle
         if before is None or before.response_complete:
             self.running = cycle
@@ -334,6 +397,10 @@ class FastLane(Upgrading):
             cycle.waits = True
             self.pipeline.appendleft((self.cycle, self.app))
             self._bound_pipeline()
+
+    def on_message_complete(self) -> None:
+        self._between = self._plain
+        super().on_message_complete()
 
     def _on_other(self, before: Any) -> None:
         super().on_headers_complete()

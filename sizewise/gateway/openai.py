@@ -8,7 +8,7 @@ import msgspec
 
 from sizewise.answer import Ask
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import JSON, Heard, Knock, Out, refuse, wishes
+from sizewise.gateway.exchange import Heard, Knock, Out, refuse, wishes
 from sizewise.gateway.stream import Sse
 from sizewise.house import House
 from sizewise.providers.wires.openai_bodies import read_embed, read_request, write_reply, write_vectors
@@ -35,12 +35,12 @@ async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:
         reply = await house.answer(ask, heard)
     except SizewiseError as error:
         return await refuse(out, error, heard.booked(seen.trace))
-    headers = [JSON, *heard.booked(seen.trace)]
+    lines = heard.lines(seen.trace)
     if reply.degraded:
-        headers.append((b"x-sizewise-degraded", b"1"))
+        lines += b"x-sizewise-degraded: 1\r\n"
     if heard.chosen is not None and reply.body is None:
         reply = msgspec.structs.replace(reply, model=heard.chosen.model)  # as its streams say it
-    await out.whole(200, headers, write_reply(reply, f"chatcmpl-{seen.trace}", int(time.time())))
+    await out.whole(200, [], write_reply(reply, f"chatcmpl-{seen.trace}", int(time.time())), lines)
 
 
 async def embeddings(house: House, seen: Knock, body: bytes, out: Out) -> None:
@@ -53,5 +53,4 @@ async def embeddings(house: House, seen: Knock, body: bytes, out: Out) -> None:
         )
     except SizewiseError as error:
         return await refuse(out, error, heard.booked(seen.trace))
-    headers = [JSON, *heard.booked(seen.trace)]
-    await out.whole(200, headers, write_vectors(reply, what.packed))
+    await out.whole(200, [], write_vectors(reply, what.packed), heard.lines(seen.trace))

@@ -117,7 +117,7 @@ class Kept:
         self.headers: Headers = []
         self.body = b""
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
         self.begun, self.status, self.headers, self.body = True, status, headers, body
 
     async def begin(self, headers: Headers) -> None:
