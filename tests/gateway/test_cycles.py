@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 FAULTS = ("well", "refuses", "broken", "busy", "reset-word", "half-frame", "hang", "hang-word")
 LEFT = ("hang", "hang-word")
 EACH = 30
-KEPT = ("Tally",)  # one a model
+KEPT = ("Tally", "Line")  # one a model, and one a model, policy and status
 SPARE = 12  # of a kind: an idle connection for each provider comes in the first round
 
 
