@@ -178,8 +178,16 @@ class Budgets:
         now = self._clock()
         if now >= its.until:
             self._slices.renew(its, now)
-        pots = its.pots
-        return [_tightest(each) for each in (pots.counting, pots.rates) if each]
+        found = []
+        for pots in (its.pots.counting, its.pots.rates):
+            tightest, least = None, 0
+            for pot in pots:
+                left = pot.limit - pot.taken + pot.free
+                if tightest is None or left < least:
+                    tightest, least = pot, left
+            if tightest is not None:
+                found.append(Room(tightest.key[2], tightest.limit, least if least > 0 else 0, tightest.until))
+        return found
 
     # Before and after an attempt
 
@@ -257,15 +265,6 @@ class Budgets:
             if each.money and each.limit and now < pot.until:
                 tenant, scope, unit = each.key
                 yield tenant, scope, unit.partition("/")[2], (pot.spent + pot.unsaid) / each.limit
-
-
-def _tightest(pots: tuple[Pot, ...]) -> Room:
-    best, least = pots[0], None
-    for pot in pots:
-        left = pot.limit - pot.taken + pot.free
-        if least is None or left < least:
-            best, least = pot, left
-    return Room(best.key[2], best.limit, max(0, least or 0), best.until)
 
 
 def _shown(limit: Limit | None) -> dict[str, object] | None:

@@ -21,7 +21,10 @@ class Limited:
         self._budgets = budgets
 
     def __call__(self, ask: Ask, send: Send) -> Coroutine[object, None, Reply]:
-        waits = None if ask.door in OURS else self._budgets.knock(ask.caller)
+        budgets = self._budgets
+        if not budgets.limited or ask.door in OURS:
+            return self._answer(ask, send)
+        waits = budgets.knock(ask.caller)
         return self._answer(ask, send) if waits is None else self._later(waits, ask, send)
 
     async def _later(self, waits: Coroutine[object, None, None], ask: Ask, send: Send) -> Reply:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from sizewise.budgets.limits import MONEY, Key, Unit, window
+from sizewise.budgets.limits import MONEY, MOST_COUNT, Key, Unit, window
 from sizewise.chat import Chat, Embed
 
 PER_TOKEN = 4
@@ -86,13 +86,14 @@ class Pots:
     What is spent is summed here, and told to each pot by `share`; until then its own sum of it counts as held.
     """
 
-    __slots__ = ("_cost", "_made", "_tokens", "_touched", "_used", "counting", "paid", "rates")
+    __slots__ = ("_cost", "_lowest", "_made", "_tokens", "_touched", "_used", "counting", "paid", "rates")
 
     def __init__(self, its: Sequence[Meter], touched: list[Pots]) -> None:
         """`touched`: whoever has something to share adds itself there."""
         self.paid = tuple(each.pot for each in its if each.money)
         self.rates = tuple(each.pot for each in its if each.rate)
         self.counting = tuple(each.pot for each in its if each.counts)
+        self._lowest = min((pot.limit for pot in self.rates), default=MOST_COUNT)
         self._touched = touched
         self._used = False
         self._cost = self._tokens = self._made = 0
@@ -106,15 +107,19 @@ class Pots:
             if pot.free < money:
                 return False
         for pot in self.rates:
-            if pot.free < (tokens if tokens < pot.limit else pot.limit):
+            if pot.free < tokens and (tokens <= pot.limit or pot.free < pot.limit):
                 return False
         for pot in self.counting:
             if pot.free < 1:
                 return False
         for pot in self.paid:
             pot.free -= money
-        for pot in self.rates:
-            pot.free -= tokens if tokens < pot.limit else pot.limit
+        if tokens > self._lowest:
+            for pot in self.rates:
+                pot.free -= min(tokens, pot.limit)
+        else:
+            for pot in self.rates:
+                pot.free -= tokens
         for pot in self.counting:
             pot.free -= 1
         if not self._used:
@@ -129,8 +134,13 @@ class Pots:
         back = money - cost
         for pot in self.paid:
             pot.free += back
-        for pot in self.rates:
-            pot.free += (tokens if tokens < pot.limit else pot.limit) - used
+        if tokens > self._lowest:
+            for pot in self.rates:
+                pot.free += min(tokens, pot.limit) - used
+        else:
+            back = tokens - used
+            for pot in self.rates:
+                pot.free += back
         self._cost += cost
         self._tokens += used
         self._made += 1

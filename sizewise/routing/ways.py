@@ -22,6 +22,9 @@ class Lease(Protocol):
     def most(self) -> int | None:
         """Tokens that its answer may have, known once it is held; None: as many as the client said."""
 
+    def held(self) -> bool:
+        """Whether it is held at once; where it is, `hold` need not be awaited."""
+
     async def hold(self) -> None:
         """Before it. Raises SizewiseError where it may not be made."""
 

@@ -73,6 +73,40 @@ def test_the_worst_case_is_held_and_what_was_not_spent_comes_back(shop: Shop) ->
     asyncio.run(story())
 
 
+def test_an_attempt_that_finds_room_in_what_was_taken_is_held_at_once(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat("Hello", 100)
+        budgets = await limited(shop, usd_day=2 * worst(what), tokens_minute=10_000, requests_minute=2)
+        first = budgets.lease(ANNA, MODEL, what)
+        assert first is not None and not first.held()  # the store has not been asked
+        await first.hold()
+        first.settle(0, 1)
+        again, beyond = budgets.lease(ANNA, MODEL, what), budgets.lease(ANNA, MODEL, chat("x" * 50_000, 5))
+        assert again is not None and again.held()
+        assert beyond is not None and not beyond.held()
+        with pytest.raises(Busy, match="this prompt alone"):
+            await beyond.hold()
+        again.settle(7, 3)
+        await budgets.tidy(all=True)
+        assert shop.pot(DAY, TODAY) == (7, 7)
+
+    asyncio.run(story())
+
+
+def test_a_clock_that_is_set_back_leaves_nobody_outside(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=10 * worst(what), tokens_minute=10_000, requests_minute=100)
+        for turn in (86_400, -86_400, 60, -60, 0):
+            await enters(budgets)
+            (await held(budgets, what)).settle(5, 1)
+            shop.clock.now += turn
+            await budgets.tidy(all=True)
+        assert sum(shop.pot(DAY, TODAY + day * 86_400)[1] for day in (0, 1)) == 25
+
+    asyncio.run(story())
+
+
 def test_an_answer_of_no_said_length_is_cut_to_what_can_be_paid(shop: Shop) -> None:
     async def story() -> None:
         what = chat("Hello", None)
