@@ -18,15 +18,15 @@ from sizewise.answer import Answerer, Ask, Done, Fence, Found, Guarded, Send, Wi
 from sizewise.chat import Chat, Embed, Reply, Usage
 from sizewise.egress import DataClass, strictest
 from sizewise.errors import Blocked
-from sizewise.guards.guard import Finding, Guard, Sighted
+from sizewise.guards.first_look import FirstLook, Traced
+from sizewise.guards.guard import Finding, Guard, Origin, Sighted
 from sizewise.guards.leakage import Leakage
 from sizewise.guards.masks import ORIGIN, PLAIN, Looked
-from sizewise.guards.outgoing import Outgoing, cleared, leaks
+from sizewise.guards.outgoing import Counts, Outgoing, cleared, leaks
 from sizewise.guards.texts import OPENING, SHORTEST, read, texts
 from sizewise.guards.toolbox import Toolbox
 from sizewise.guards.untrusted import origins
 
-Counts = Counter[tuple[str, str]]
 TOLD: Mapping[str, Done] = {
     "flag": "flagged",
     "mask": "flagged",
@@ -34,14 +34,13 @@ TOLD: Mapping[str, Done] = {
     "block": "blocked",
     "remove": "removed",  # the toolbox's, which nobody sets
 }
-
-
-SOURCES: Mapping[str, str] = {"person": "people", "others": "tools", "embedded": "embedded"}
-"""Whose words they are, as the settings call them; the owner's own are none of them."""
+SOURCES: Mapping[str, Origin] = {"people": "person", "tools": "others", "embedded": "embedded"}
+"""Who wrote them, by whose words the settings call them; the owner's own are none of them."""
 
 
 class Rules(Struct, frozen=True):
-    """What holds under one policy. `active` guards look at requests; `hiding` ones of them mask.
+    """What holds under one policy. `active` guards look at requests; `hiding` ones of them mask. Where the `first_look`
+    finds no trace, only `always` of them are asked.
 
     `sighted` ones look at messages, and at each by whom it is from, where these are `suspects`. `actions` is by guard;
     `leakage` what is done about replies; `detected` the class of data that a guard's finding makes of a request. `box`
@@ -57,25 +56,33 @@ class Rules(Struct, frozen=True):
     box: Toolbox = Toolbox()
     fence: Fence | None = None
     canary: bool = False
-    suspects: frozenset[str] = frozenset()
+    suspects: frozenset[Origin] = frozenset()
+    first_look: FirstLook | None = None
+    always: tuple[tuple[str, Guard], ...] = ()
 
 
-def words(what: Chat | Embed) -> Iterator[str]:
+def traced(active: tuple[tuple[str, Guard], ...]) -> tuple[FirstLook | None, tuple[tuple[str, Guard], ...]]:
+    """The first look for those that leave traces, and the others."""
+    traces = [guard.traces for _, guard in active if isinstance(guard, Traced)]
+    others = tuple((name, guard) for name, guard in active if not isinstance(guard, Traced))
+    return FirstLook(traces) if traces else None, others
+
+
+def words(what: Chat | Embed) -> list[str]:
     """Every text of a request, each once. Raises BadBody for what cannot be gone through."""
     fields = what.fields
-    seen: set[str] | None = set() if ORIGIN in fields else None
+    again = ORIGIN in fields
+    found: list[str] = []
     for name, raw in fields.items():
         if name in PLAIN:
             continue
-        if name == "messages" and seen is None and isinstance(what, Chat) and bare(what, raw):
-            yield from (message.text for message in what.messages)
-            continue
-        for text in texts(read(raw, name), name):
-            if seen is None:
-                yield text
-            elif text not in seen:
-                seen.add(text)
-                yield text
+        if name == "messages" and not again and isinstance(what, Chat):
+            said = bare(what, raw)
+            if said is not None:
+                found += said
+                continue
+        found += texts(read(raw, name), name)
+    return list(dict.fromkeys(found)) if again else found
 
 
 class Bare(Struct, forbid_unknown_fields=True):
@@ -86,44 +93,55 @@ class Bare(Struct, forbid_unknown_fields=True):
 
 
 _bare = msgspec.json.Decoder(list[Bare])
+FRAME = len('{"role":"","content":""},')
 
 
-def bare(chat: Chat, raw: Raw) -> bool:
-    """Whether its messages are a role and a text each, and nothing else: then these need not be gone through again."""
+def bare(chat: Chat, raw: Raw) -> list[str] | None:
+    """What its messages say, where they are a role and a text each, and nothing else: then these need not be gone
+    through again. Else None."""
+    found: list[str] = []
+    least = 1
     for message in chat.messages:
         said = message.content
         if not isinstance(said, str) or len(said) < SHORTEST or said[0] in OPENING:
-            return False
+            return None
+        found.append(said)
+        least += FRAME + len(message.role) + len(said)
+    if memoryview(raw).nbytes == least:
+        return found  # no shorter JSON says so much, so it says no more
     try:
         _bare.decode(raw)
     except msgspec.ValidationError:
-        return False
-    return True
+        return None
+    return found
 
 
 def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
     """The request with what guards make of it, and what they found. Raises BadBody; decides nothing about refusing."""
-    counts: Counts = Counter()
+    told: list[tuple[str, str]] = []
     seen: dict[str, list[Finding]] = {}
     active = rules.active
-    for text in words(ask.what) if active else ():
-        hidden: list[Finding] = []
-        for name, guard in active:
-            found = guard(text)
-            if found:
-                counts.update((name, each.kind) for each in found)
-                hidden += found if name in rules.hiding else ()
-        if hidden:
-            seen[text] = hidden
+    if active:
+        said = words(ask.what)
+        if rules.first_look is not None and not rules.first_look("\n".join(said)):
+            active = rules.always
+        for text in said if active else ():
+            hidden: list[Finding] = []
+            for name, guard in active:
+                found = guard(text)
+                if found:
+                    told += [(name, each.kind) for each in found]
+                    hidden += found if name in rules.hiding else ()
+            if hidden:
+                seen[text] = hidden
     if rules.sighted:
-        for origin, text in origins(ask.what):
-            if SOURCES.get(origin) not in rules.suspects:
-                continue
+        for origin, text in origins(ask.what, rules.suspects):
             for name, guard_of in rules.sighted:
                 if one := guard_of.by(origin):
-                    counts.update((name, each.kind) for each in one(text))
-    if not counts:
-        return replace(ask, found=Found(ask.what, rules.hiding, True)), counts
+                    told += [(name, each.kind) for each in one(text)]
+    if not told:
+        return replace(ask, found=Found(ask.what, rules.hiding, True)), {}
+    counts = Counter(told)
     guards = {name for name, _ in counts}
     clean = not guards & rules.hiding
     wishes = _tightened(ask.wishes, guards, rules)
@@ -165,19 +183,18 @@ class Inspected:
             for event in _events(counts, rules):
                 await send(event)
             refuse(counts, rules, "the request")
-        if rules.leakage == "off" or not isinstance(ask.what, Chat):
+        chat = ask.what
+        if rules.leakage == "off" or not isinstance(chat, Chat):
             return await self._answer(ask, send)
         own = ask.fence.canary if ask.fence is not None else ""
-        guard = self._leakage.of(_system(ask.what), lambda: words(ask.what), own)
-        if rules.leakage == "flag" or not ask.what.stream:
-            return await self._looked(await self._answer(ask, send), guard, send, rules)
-        return await self._held(ask, send, guard, rules)
-
-    async def _looked(self, reply: Reply, guard: Guard, send: Send, rules: Rules) -> Reply:
-        """A whole reply, before it leaves, or after its stream has."""
+        guard = self._leakage.of(_system(chat), lambda: words(chat), own)
+        if rules.leakage != "flag" and chat.stream:
+            return await self._held(ask, send, guard, rules)
+        reply = await self._answer(ask, send)  # a stream has left by then
         counts = leaks(reply, guard)
-        if not counts:
-            return reply
+        return await self._leaky(reply, counts, guard, send, rules) if counts else reply
+
+    async def _leaky(self, reply: Reply, counts: Counts, guard: Guard, send: Send, rules: Rules) -> Reply:
         for event in _events(counts, rules, masked=rules.leakage == "mask"):
             await send(event)
         refuse(counts, rules, "the reply")
@@ -227,4 +244,4 @@ def _events(counts: Counts, rules: Rules, masked: bool = False) -> Iterator[Guar
 
 
 def _system(chat: Chat) -> str:
-    return " ".join(message.text for message in chat.messages if message.role in ("system", "developer"))
+    return " ".join([each.text for each in chat.messages if each.role == "system" or each.role == "developer"])

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from sizewise.guards import pii, secrets
+from sizewise.guards.first_look import FirstLook
 from sizewise.guards.guard import Finding, Guard, Words, apart
 from sizewise.guards.untrusted import CANARY, spans
 
@@ -25,6 +26,7 @@ KNOWN = 256
 """System prompts that are remembered, for most requests bring one that was there before."""
 
 WORD = re.compile(r"\S+")
+_first_look = FirstLook((pii.TRACES, secrets.TRACES))
 
 
 def leakage(words: Words) -> Leakage:
@@ -39,7 +41,7 @@ class Leakage:
         self._prompts: dict[str, Prompt] = {}
 
     def __call__(self, text: str) -> list[Finding]:
-        return apart([*self._told(text), *_named(pii.find(text)), *_named(secrets.find(text))])
+        return apart([*self._told(text), *_beside(text)] if _first_look(text) else self._told(text))
 
     def of(self, system: str, request: Callable[[], Iterable[str]], own: str = "") -> Guard:
         """The guard of replies to a request: `system` are the words of its system prompt, `request` all its texts.
@@ -51,18 +53,20 @@ class Leakage:
             prompt = self._prompts[system] = Prompt(system)
 
         def find(text: str) -> list[Finding]:
-            beside = [*_named(pii.find(text)), *_named(secrets.find(text))]
-            if beside:
+            found = self._told(text) if self._canaries else []
+            if prompt.is_long:
+                found += prompt(text)
+            if _first_look(text) and (beside := _beside(text)):
                 held = list(request())
-                beside = [each for each in beside if not any(text[each.start : each.end] in one for one in held)]
+                found += [each for each in beside if not any(text[each.start : each.end] in one for one in held)]
             if own:
-                beside += _drawn(text, own, request)
-            return apart([*self._told(text), *prompt(text), *beside])
+                found += _drawn(text, own, request)
+            return apart(found) if found else found
 
         return find
 
-    def _told(self, text: str) -> Iterable[Finding]:
-        return canaries(self._canaries)(text) if self._canaries else ()
+    def _told(self, text: str) -> list[Finding]:
+        return canaries(self._canaries)(text) if self._canaries else []
 
 
 def canaries(given: tuple[str, ...]) -> Guard:
@@ -86,7 +90,8 @@ class Prompt:
         words = system.lower().split()[:MOST]
         self._pieces: list[str] = []
         self._runs: frozenset[str] = frozenset()
-        if len(words) >= RUN:
+        self.is_long = len(words) >= RUN
+        if self.is_long:
             self._pieces = [" ".join(words[place : place + PIECE]) for place in range(0, len(words) - PIECE + 1, PIECE)]
             self._runs = frozenset(" ".join(words[i : i + RUN]) for i in range(len(words) - RUN + 1))
 
@@ -114,5 +119,8 @@ def _span(spelt: list[tuple[str, int, int]], start: int, end: int) -> list[Findi
     return [Finding(NAME, "SYSTEM_PROMPT", spelt[start][1], spelt[end][2])] if start >= 0 else []
 
 
-def _named(found: list[Finding]) -> list[Finding]:
-    return [Finding(NAME, each.kind, each.start, each.end, each.score) for each in found]
+def _beside(text: str) -> list[Finding]:
+    """Secrets and personal data."""
+    return [
+        Finding(NAME, each.kind, each.start, each.end, each.score) for each in (*pii.find(text), *secrets.find(text))
+    ]

@@ -18,7 +18,8 @@ MOST = 4 * HELD
 """Characters that are kept back for a finding that does not end."""
 
 Part = tuple[int, str | int]
-Counts = Counter[tuple[str, str]]
+Counts = dict[tuple[str, str], int]
+"""How often something was found, by guard and kind."""
 
 _body = msgspec.json.Decoder(Fields).decode
 
@@ -41,7 +42,7 @@ class Outgoing:
     def __init__(self, send: Send, guard: Guard, blocks: bool) -> None:
         self.stop: Callable[[], object] = bool
         self.blocked = False
-        self.counts: Counts = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
         self._send = send
         self._guard = guard
         self._blocks = blocks
@@ -122,20 +123,21 @@ def _event(part: Part, said: str) -> Event:
 
 def leaks(reply: Reply, guard: Guard) -> Counts:
     """What leaks in a whole reply, without a change to it."""
-    counts: Counts = Counter()
+    found: list[Finding] = []
     for choice in reply.choices:
-        said = [choice.text, choice.thought]
-        if choice.tool_calls:
-            said += [call.function.arguments for call in choice.tool_calls if call.function is not None]
-        for text in said:
-            if text and (found := guard(text)):
-                counts.update((each.guard, each.kind) for each in found)
-    return counts
+        if choice.text:
+            found += guard(choice.text)
+        if choice.thought:
+            found += guard(choice.thought)
+        for call in choice.tool_calls:
+            if call.function is not None and call.function.arguments:
+                found += guard(call.function.arguments)
+    return Counter((each.guard, each.kind) for each in found) if found else {}
 
 
 def cleared(reply: Reply, guard: Guard) -> tuple[Reply, Counts]:
     """The whole reply without what leaks, and what that was; itself where nothing does."""
-    counts: Counts = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
 
     def clear(text: str) -> str:
         found = guard(text) if text else []

@@ -14,9 +14,10 @@ from sizewise.chat import Chat, Embed
 from sizewise.errors import ConfigError
 from sizewise.guards.fenced import Fencing, fenced
 from sizewise.guards.guard import Guard, Sighted, Topic, Words
-from sizewise.guards.inspected import Counts, Inspected, Rules, look, refuse
+from sizewise.guards.inspected import SOURCES, Inspected, Rules, look, refuse, traced
 from sizewise.guards.leakage import Leakage
 from sizewise.guards.masked import Connect, Masking
+from sizewise.guards.outgoing import Counts
 from sizewise.guards.toolbox import NAME as TOOLS
 from sizewise.guards.toolbox import Boxed, Toolbox
 from sizewise.guards.untrusted import canary, canary_of
@@ -83,9 +84,23 @@ class Post:
                 f"{place}: there is a `canary`, and replies are not looked at while `leakage` is off",
                 'set leakage = "flag", "mask" or "block", or canary = false',
             )
-        suspects = frozenset(self._wanted.injection_in)
+        suspects = frozenset(SOURCES[each] for each in self._wanted.injection_in)
         known = {**actions, TOOLS: "remove"}
-        return Rules(active, known, hiding, actions["leakage"], detected, sighted, box, fence, has_canary, suspects)
+        first_look, always = traced(active)
+        return Rules(
+            active,
+            known,
+            hiding,
+            actions["leakage"],
+            detected,
+            sighted,
+            box,
+            fence,
+            has_canary,
+            suspects,
+            first_look,
+            always,
+        )
 
     def rules(self, ask: Ask) -> Rules:
         if not self._own:
@@ -123,7 +138,9 @@ class Post:
         return asked
 
     def inspected(self, answer: Answerer) -> Answerer:
-        return Inspected(Boxed(answer, lambda ask: self.rules(ask).box), self.looked, self._leakage)
+        if any(rules.box.allowed is not None for rules in (self._usual, *self._own.values())):
+            answer = Boxed(answer, lambda ask: self.rules(ask).box)
+        return Inspected(answer, self.looked, self._leakage)
 
 
 def _actions(wanted: Guards) -> dict[str, str]:

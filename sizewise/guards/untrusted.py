@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import blake2b
 from secrets import token_hex
+from types import MappingProxyType
+from typing import get_args
 
 import msgspec
 from msgspec import Struct
@@ -152,15 +154,17 @@ def offered(chat: Chat) -> frozenset[str]:
     return frozenset(name for each in tools if (name := each.function.name if each.function else each.name))
 
 
-def origins(what: Chat | Embed) -> Iterator[tuple[Origin, str]]:
-    """Every message's text, with whom it is from. What is embedded was written by anybody."""
+EVERY: frozenset[Origin] = frozenset(get_args(Origin))
+WROTE: Mapping[str, Origin] = MappingProxyType({"user": "person", "tool": "others", "function": "others"})
+"""Who wrote what a role says; all else is the owner's."""
+
+
+def origins(what: Chat | Embed, wanted: Collection[Origin] = EVERY) -> list[tuple[Origin, str]]:
+    """Every message's text that is from one of `wanted`, with whom. What is embedded was written by anybody."""
     if isinstance(what, Embed):
-        for text in what.inputs:
-            if isinstance(text, str):
-                yield "embedded", text
-        return
-    for message in what.messages:
-        text = message.text
-        if text:
-            role = message.role
-            yield "person" if role == "user" else "others" if role in ("tool", "function") else "owner", text
+        return [("embedded", each) for each in what.inputs if isinstance(each, str)] if "embedded" in wanted else []
+    return [
+        (origin, text)
+        for message in what.messages
+        if (origin := WROTE.get(message.role, "owner")) in wanted and (text := message.text)
+    ]
