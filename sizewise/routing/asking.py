@@ -88,7 +88,8 @@ class Asking:
 
     async def _leased(self, lease: Lease, one: Try, move: Attempt, race: Running | None, what: Chat | None) -> None:
         try:
-            await lease.hold()
+            if not lease.held():
+                await lease.hold()
         except SizewiseError as error:
             one.error = error  # it is not made, so it is no attempt in the books
             return
