@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from sizewise.guards.guard import Finding, Guard
 
-BLANK, WORD, SIGN = map(ord, " w!")
+BLANK, WORD, SIGN = tuple(b" w!")
 """What a byte is drawn as: it parts words, it is of one, it is a trace."""
 
 

@@ -93,7 +93,7 @@ class Bare(Struct, forbid_unknown_fields=True):
 
 
 _bare = msgspec.json.Decoder(list[Bare])
-FRAME = len('{"role":"","content":""},')
+FRAME: int = len('{"role":"","content":""},')
 
 
 def bare(chat: Chat, raw: Raw) -> list[str] | None:

@@ -26,7 +26,6 @@ KNOWN = 256
 """System prompts that are remembered, for most requests bring one that was there before."""
 
 WORD = re.compile(r"\S+")
-_first_look = FirstLook((pii.TRACES, secrets.TRACES))
 
 
 def leakage(words: Words) -> Leakage:
@@ -39,9 +38,10 @@ class Leakage:
     def __init__(self, canaries: tuple[str, ...]) -> None:
         self._canaries = tuple(each for each in canaries if each.strip())
         self._prompts: dict[str, Prompt] = {}
+        self._first_look = FirstLook((pii.TRACES, secrets.TRACES))
 
     def __call__(self, text: str) -> list[Finding]:
-        return apart([*self._told(text), *_beside(text)] if _first_look(text) else self._told(text))
+        return apart([*self._told(text), *_beside(text)] if self._first_look(text) else self._told(text))
 
     def of(self, system: str, request: Callable[[], Iterable[str]], own: str = "") -> Guard:
         """The guard of replies to a request: `system` are the words of its system prompt, `request` all its texts.
@@ -56,7 +56,7 @@ class Leakage:
             found = self._told(text) if self._canaries else []
             if prompt.is_long:
                 found += prompt(text)
-            if _first_look(text) and (beside := _beside(text)):
+            if self._first_look(text) and (beside := _beside(text)):
                 held = list(request())
                 found += [each for each in beside if not any(text[each.start : each.end] in one for one in held)]
             if own:
