@@ -310,6 +310,8 @@ class FastLane(Upgrading):
             self._stuck_timer.cancel()
 
     def handle_websocket_upgrade(self) -> None:
+        if self.parser.get_method() != b"GET":
+            return self._turn_away(BadRequest("only GET opens a WebSocket", "leave `upgrade` out of other requests"))
         if self._idle_timer is not None:
             self._idle_timer.cancel()  # the connection is another protocol's from now on, which has timers of its own
         super().handle_websocket_upgrade()
@@ -382,11 +384,17 @@ class FastLane(Upgrading):
         self._in_head = False
         before = self.cycle
         way = self._routes.get(self.url)
-        if way is None or self.parser.get_method() != b"POST" or self.expect_100_continue:
+        parser, other = self.parser, self.expect_100_continue
+        if (
+            way is None
+            or other
+            or parser.get_method() != b"POST"
+            or (parser.should_upgrade() and self._should_upgrade())
+        ):
             return self._on_other(before)
-        modern = self.parser.get_http_version() == "1.1"
-        stays = modern and self.parser.should_keep_alive()
-        self._plain = stays and not self.parser.should_upgrade()
+        modern = parser.get_http_version() == "1.1"
+        stays = modern and parser.should_keep_alive()
+        self._plain = stays and not parser.should_upgrade()
         seen = read(headers)
         seen.address, seen.secure = self.client[0] if self.client else "", self.scheme == "https"
         cycle = Cycle(self, way, seen, stays, modern)

@@ -123,6 +123,16 @@ def test_an_offer_to_upgrade_to_http_2_is_passed_over(door: Served) -> None:
             assert b"as Java asks" in line.answer().body
 
 
+def test_a_question_that_offers_a_websocket_is_answered_and_the_server_lives(door: Served) -> None:
+    offer = ("connection: upgrade", "upgrade: websocket", "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==")
+    with Line(door) as line:
+        line.say(line.request(CHAT, question("x"), *offer, "sec-websocket-version: 13"))
+        assert line.answer().status == 400
+    with Line(door) as line:
+        line.say(line.request(CHAT, question("still here")))
+        assert b"still here" in line.answer().body
+
+
 @pytest.mark.parametrize(
     "data",
     [
