@@ -213,7 +213,8 @@ EXAMPLE = re.compile(
 """What is written where a secret would stand, and is none."""
 
 
-TRACES = Traces(SECRETIVE, foreign=True, pieces=(BEGUN,), telling=TELLING.pattern, long=SHORTEST)
+TRACES = Traces(SECRETIVE, foreign=True, pieces=(BEGUN,), long=SHORTEST, within=("://",))
+"""Digits, without which a word is telling by a capital or its scheme, are among the signs."""
 
 
 def secrets(words: Words) -> Guard:

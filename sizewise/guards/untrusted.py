@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import Collection, Iterator, Mapping
 from hashlib import blake2b
 from secrets import token_hex
-from types import MappingProxyType
 from typing import get_args
 
 import msgspec
@@ -155,7 +154,7 @@ def offered(chat: Chat) -> frozenset[str]:
 
 
 EVERY: frozenset[Origin] = frozenset(get_args(Origin))
-WROTE: Mapping[str, Origin] = MappingProxyType({"user": "person", "tool": "others", "function": "others"})
+WROTE: Mapping[str, Origin] = {"user": "person", "tool": "others", "function": "others"}
 """Who wrote what a role says; all else is the owner's."""
 
 
