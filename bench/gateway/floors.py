@@ -54,7 +54,7 @@ CASES: Mapping[str, tuple[str, bool, bool]] = {  # settings; is the key confined
 }
 PLAIN = "Please summarise what follows in a few sentences, and say what is missing in it for somebody new to it. "
 FOUND = "Write to jane.doe@example.com or call +44 20 7946 0958; the card is 4111 1111 1111 1111. "
-ROUNDS, TIMES = 40, 150
+ROUNDS, TIMES = 120, 100
 
 
 def body(found: bool) -> bytes:
