@@ -172,10 +172,6 @@ def step(words: str) -> ExecutableDDLElement:
 
 def put(connection: Connection, insertion: Insertion, rows: Sequence[Row]) -> None:
     """Rows by the driver's own bulk insert; Conflict where a value does not fit its column."""
-    driver = connection.connection.driver_connection
-    if isinstance(driver, sqlite3.Connection):
-        _fill(driver, insertion, rows)
-        return
     try:
         connection.exec_driver_sql(insertion.one, list(rows))
     except (OverflowError, ValueError, TypeError) as error:

@@ -84,9 +84,7 @@ class Budgets:
         self._said: Mapping[str, Limit] = {}
         self._ruled = Ruled()
         self._doors: dict[tuple[str, str, str, str], Door] = {}
-        self._seen: dict[
-            int, tuple[Caller, Door]
-        ] = {}  # by id(): the same key is the same Caller, as long as it is kept
+        self._seen: dict[int, tuple[Caller, Door]] = {}  # by id(): a key's Caller is the same while it is kept
         self._fares = 0
         self._slices = Slices(write, clock, self._alert)
         self._renew()

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from sizewise.budgets.limits import EVERYONE, MOST_COUNT, amount
-from sizewise.budgets.meter import Meter, Meters, Pot, Pots, measured
+from sizewise.budgets.meter import Meter, Meters, Pots, measured
 from sizewise.budgets.slices import Short, Slices
 from sizewise.cards import Card
 from sizewise.chat import Chat, Embed
@@ -161,13 +161,6 @@ class Lease:
         if pots is not None:
             self._pots = None
             pots.settle(self.money or 0, self.tokens, cost, tokens)
-
-    @property
-    def _held(self) -> list[tuple[Pot, int, Meter]]:
-        """How much of which window."""
-        its = self._pots
-        pots = {} if its is None else {pot.key: pot for pot in (*its.paid, *its.rates, *its.counting)}
-        return [(pots[each.key], self.need(each), each) for each in self.meters if pots]
 
     def worst(self, out: int) -> int | None:
         """Pico-dollars at most, where each answer has at most so many tokens; None: nobody knows."""

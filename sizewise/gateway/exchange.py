@@ -115,6 +115,7 @@ _CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the t
 
 
 def knock(headers: Headers, started: float) -> Knock:
+    """What they say, come at time.perf_counter() `started`."""
     seen = read(headers)
     seen.started = started
     if not seen.trace:
@@ -410,6 +411,7 @@ def meet(
     secure: bool = False,
     query: bytes = b"",
 ) -> Coroutine[object, None, None]:
+    """`met`, for who has the headers alone."""
     seen = knock(headers, started)
     seen.address, seen.safe, seen.secure, seen.query = out.address, safe, secure, query
     return met(door, house, seen, body, out, voice)

@@ -140,9 +140,9 @@ class Cycle:
 
     def _run(self, house: House, door: Door, body: bytes, at_once: bool) -> None:
         self.started = True
-        work = self._answer(met(door, house, self.seen.now(time.perf_counter()), body, self, self.way[1]))
+        work = met(door, house, self.seen.now(time.perf_counter()), body, self, self.way[1])
         if sys.version_info >= (3, 12) and at_once:
-            task = asyncio.Task(work, loop=self.protocol.loop, eager_start=True)
+            task = asyncio.Task(self._answer(work), loop=self.protocol.loop, eager_start=True)
             if task.done():
                 return
         else:
@@ -152,6 +152,7 @@ class Cycle:
         self.protocol.tasks.add(task)
 
     async def _answer(self, work: Coroutine[object, None, None]) -> None:
+        """Its own end: a callback would cost a turn of the event loop."""
         try:
             await work
         finally:

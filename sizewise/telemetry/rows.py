@@ -40,6 +40,18 @@ from sizewise.egress import DataClass
 META = MetaData()
 
 
+def _used() -> list[Column[Any]]:
+    return [
+        Column("input", BIG, nullable=False),
+        Column("output", BIG, nullable=False),
+        Column("cached", BIG, nullable=False),
+        Column("cache_write", BIG, nullable=False),
+        Column("reasoning", BIG, nullable=False),
+        Column("estimated", Boolean, nullable=False),
+        Column("cost", BIG),
+    ]
+
+
 def _first() -> list[Column[Any]]:
     """The columns of records in version 1."""
     return [
@@ -57,13 +69,7 @@ def _first() -> list[Column[Any]]:
         Column("status", Integer, nullable=False),
         Column("error", Text, nullable=False),
         Column("attempts", Integer, nullable=False),
-        Column("input", BIG, nullable=False),
-        Column("output", BIG, nullable=False),
-        Column("cached", BIG, nullable=False),
-        Column("cache_write", BIG, nullable=False),
-        Column("reasoning", BIG, nullable=False),
-        Column("estimated", Boolean, nullable=False),
-        Column("cost", BIG),
+        *_used(),
         Column("first_ms", Float),
         Column("total_ms", Float, nullable=False),
         Column("stream", Boolean, nullable=False),
@@ -104,13 +110,7 @@ def _try() -> list[Column[Any]]:
         Column("began_ms", Float, nullable=False),
         Column("first_ms", Float),
         Column("ended_ms", Float, nullable=False),
-        Column("input", BIG, nullable=False),
-        Column("output", BIG, nullable=False),
-        Column("cached", BIG, nullable=False),
-        Column("cache_write", BIG, nullable=False),
-        Column("reasoning", BIG, nullable=False),
-        Column("estimated", Boolean, nullable=False),
-        Column("cost", BIG),
+        *_used(),
         Column("error", Text, nullable=False),
         Column("score", Float),
     ]

@@ -14,6 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from sizewise.budgets.budget import Budgets
 from sizewise.budgets.leases import Lease
 from sizewise.budgets.limits import Limit, Set, Unit, window
+from sizewise.budgets.meter import Meter, Pot
 from sizewise.caller import Caller
 from sizewise.chat import Chat
 from sizewise.errors import Busy, OverBudget, SizewiseError, StoreFailed
@@ -49,6 +50,13 @@ class Waiting:
     at: float
 
 
+def held_by(lease: Lease) -> list[tuple[Pot, int, Meter]]:
+    """How much of which window."""
+    its = lease._pots
+    pots = {} if its is None else {pot.key: pot for pot in (*its.paid, *its.rates, *its.counting)}
+    return [(pots[each.key], lease.need(each), each) for each in lease.meters if pots]
+
+
 class Spending(RuleBasedStateMachine):
     flights = Bundle("flights")
     waiting = Bundle("waiting")
@@ -82,7 +90,7 @@ class Spending(RuleBasedStateMachine):
 
     def flown(self, one: Waiting) -> Flight:
         """`tokens` as the meter estimates them, which is not promised: only what it holds is."""
-        held = {(*pot.key, pot.since): amount for pot, amount, its in one.lease._held if not its.counts}
+        held = {(*pot.key, pot.since): amount for pot, amount, its in held_by(one.lease) if not its.counts}
         cost = worst(one.what, one.lease.most)
         for (tenant, scope, unit, since), amount in held.items():
             assert unit == "tokens/minute" or amount == cost, (tenant, scope, since)
@@ -142,7 +150,7 @@ class Spending(RuleBasedStateMachine):
             self.run(one.task)
         except (SizewiseError, asyncio.CancelledError):
             one.lease.settle(0, 0)
-            assert one.lease._held == []
+            assert held_by(one.lease) == []
             return None
         return self.flown(one)
 
