@@ -1,13 +1,15 @@
 """Puts the house together: settings and long-lived means in, one immutable House out. Read this after answer.py.
 
 Has no `if` about behaviour and no loop over requests. New settings build a new House; one reference is swapped and
-requests in flight finish in the old one. Means (keeper, model workers, metrics) outlive Houses.
+requests in flight finish in the old one. Means (keeper, model workers, metrics) outlive Houses: `build` changes none of
+them, so that refused settings leave all as it was. House.apply does, and cannot fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import random
 
 from sizewise.accounts.admitted import Admitted
@@ -67,6 +69,12 @@ class House:
     library: Library
     lent: Shelf  # tools for other programs
     hosts: frozenset[str]  # Host names this server answers to; empty: all
+    changes: tuple[Callable[[], None], ...]  # to the means, in this order; none of them raises
+
+    def apply(self) -> None:
+        """The means follow these settings from now on. Once, before it answers."""
+        for change in self.changes:
+            change()
 
     def caller(self, key: str, host: str) -> Caller:
         """Who presents `key`, having come to `host` (with its port). Raises BadKey, and Forbidden by `meant`."""
@@ -106,14 +114,14 @@ class House:
 
 
 def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
-    """Raises ConfigError, naming what in the settings is wrong."""
+    """Raises ConfigError, naming what in the settings is wrong. Changes no means: that is House.apply."""
     client = Client(ways_out(settings, cards), proxies=settings.proxies, ca=settings.ca)
-    means.hooks.aim(settings.webhooks, client)
-    means.keeper.under(settings, client)
-    local = settings.local
+    changes = [means.hooks.prepare(settings.webhooks, client), *means.keeper.prepare(settings, client)]
+    local, locals = settings.local, means.locals.draft()
     runtime = Runtime(context=local.context, slots=local.slots, threads=local.threads)
     load = Once()
-    connections = Connections(cards, settings.providers, client, means.locals, runtime, settings.cache, load)
+    connections = Connections(cards, settings.providers, client, locals, runtime, settings.cache, load)
+    changes.append(partial(means.locals.take, locals))
     router = settings.router
     policies, names = choices(settings, cards, load)
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
@@ -146,16 +154,30 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = Admitted(answer, means.keeper.accounts.keys)
     answer = post.inspected(answer)
-    answer = Limited(answer, means.keeper.budgets.aim(settings.limits, settings.budgets))
+    answer = Limited(answer, means.keeper.budgets)
     keep = means.keeper.contents.put if settings.records.contents else None
     answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
     shadow.answer = answer
 
-    answer, shelved, lends = upstairs(settings, means, cards, client, names, connections.health, answer, load)
+    answer, shelved, lends, more = upstairs(settings, means, cards, client, names, connections.health, answer, load)
 
     hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(
-        settings, means, cards, names, client, connections, post, answer, foresight, known, watch, shelved, lends, hosts
+        settings,
+        means,
+        cards,
+        names,
+        client,
+        connections,
+        post,
+        answer,
+        foresight,
+        known,
+        watch,
+        shelved,
+        lends,
+        hosts,
+        (*changes, *more),
     )
 
 

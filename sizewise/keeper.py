@@ -212,11 +212,14 @@ class Keeper:
     ) -> None:
         self.close()
 
-    def under(self, said: File, client: Client) -> None:
-        """What the settings say of people from now on. Raises ConfigError."""
+    def prepare(self, said: File, client: Client) -> Sequence[Callable[[], None]]:
+        """The changes to what the settings say of people and their limits. Raises ConfigError."""
         known = roles({name: role.may for name, role in said.roles.items()})
-        self.users.relying.aim(said.oidc, client, known)
-        self.accounts.keys.under(known, said.sessions.idle_s, said.projects)
+        return (
+            self.users.relying.prepare(said.oidc, client, known),
+            self.accounts.keys.prepare(known, said.sessions.idle_s, said.projects),
+            self.budgets.prepare(said.limits, said.budgets),
+        )
 
     # Records
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sizewise.accounts.admitted import Admitted
@@ -35,17 +36,21 @@ def upstairs(
     health: Health,
     answer: Answerer,
     load: Once,
-) -> tuple[Answerer, Library, Shelf]:
-    """`answer`, which answers for flows too now; the knowledge; and the tools that are lent to other programs."""
+) -> tuple[Answerer, Library, Shelf, Sequence[Callable[[], None]]]:
+    """`answer`, which answers for flows too now; the knowledge; the tools that are lent to other programs; and the
+    changes to what outlives the house. Raises ConfigError, and has changed nothing."""
     keeper, limits = means.keeper, terms(settings)
     shelved = library(settings, keeper.ledger, means.shelves, answer, cards, reach(settings), limits.of)
-    means.servers.aim(settings.mcp, client)
     its = keeper.runs.shelf, keeper.library, keeper.runs, shelved
     lends = lent(settings, *its)
     tools = own(settings, lent(settings, *its, within=True), means.servers, means.sandbox, load)
     quotes = Quotes(partial(explain, names=names, health=health, terms=limits), cards)
     nodes = offered(settings, answer, client, limits.of, shelved, means.sandbox, tools, keeper.memories, quotes)
-    keeper.runs.aim(Carrier(keeper.library, nodes))
+    changes = (
+        means.shelves.prepare(settings, reach(settings)),
+        means.servers.prepare(settings.mcp, client),
+        partial(keeper.runs.aim, Carrier(keeper.library, nodes)),
+    )
     flows = Admitted(Flows(keeper.library, nodes), keeper.accounts.keys)
     whole = Limited(Idempotent(flows, keeper, means.calls, own=True), keeper.budgets)
-    return Forked(answer, whole), shelved, lends
+    return Forked(answer, whole), shelved, lends, changes

@@ -17,7 +17,7 @@ import re
 import secrets as chance
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
@@ -157,17 +157,24 @@ class Hooks:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.lost = 0
 
-    def aim(self, wanted: Mapping[str, Webhook], client: Client) -> None:
-        """These from now on, by this client; what waits for one that is still wanted goes on. Raises ConfigError."""
-        with suppress(RuntimeError):  # a house that is built without a loop tells nobody yet
-            self._loop = asyncio.get_running_loop()
-        lines = {name: self._lines.get(name) or Line(name) for name in wanted}
-        for name, line in lines.items():
-            line.aim(wanted[name], client)
-        for name, line in self._lines.items():
-            if name not in lines:
-                line.stop()
-        self._lines = lines
+    def prepare(self, wanted: Mapping[str, Webhook], client: Client) -> Callable[[], None]:
+        """The change to these receivers, by this client; what waits for one that is still wanted goes on. Raises
+        ConfigError."""
+        for each in wanted.values():
+            client.endpoint(origin(each.url))  # raises for what cannot be spoken to
+
+        def apply() -> None:
+            with suppress(RuntimeError):  # a house that is built without a loop tells nobody yet
+                self._loop = asyncio.get_running_loop()
+            lines = {name: self._lines.get(name) or Line(name) for name in wanted}
+            for name, line in lines.items():
+                line.aim(wanted[name], client)
+            for name, line in self._lines.items():
+                if name not in lines:
+                    line.stop()
+            self._lines = lines
+
+        return apply
 
     def tell(self, event: str, data: Mapping[str, object], tenant: str = "local") -> None:
         """Never waits, never raises. `data` is JSON of names, counts and sums."""
@@ -226,7 +233,6 @@ class Line:
         self._client: Client | None = None
 
     def aim(self, wanted: Webhook, client: Client) -> None:
-        client.endpoint(origin(wanted.url))  # raises for what cannot be spoken to
         self._wanted, self._client = wanted, client
 
     @property

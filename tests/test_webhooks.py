@@ -109,7 +109,7 @@ def telling(work: Callable[[Hooks], Coroutine[Any, Any, None]], **wanted: Webhoo
         egress = Egress({each.url: each.place for each in wanted.values()}, {"internal": "network"})
         hooks = Hooks()
         async with Client(egress) as client:
-            hooks.aim(wanted, client)
+            hooks.prepare(wanted, client)()
             await work(hooks)
             await hooks.stop()
 

@@ -120,7 +120,9 @@ async def walker(home: Path) -> AsyncIterator[Walker]:
     with Keeper(home, settings.records) as keeper:
         metrics = Metrics(keeper.waiting)
         means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-        made = Walker(keeper, build(settings, means, cards(settings)))
+        house = build(settings, means, cards(settings))
+        house.apply()
+        made = Walker(keeper, house)
         await made.publish()
         yield made
         await keeper.runs.close()

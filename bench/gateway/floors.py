@@ -74,6 +74,7 @@ class Case:
         metrics = Metrics(self.keeper.waiting)
         means = Means(self.keeper, metrics, Locals(), Shadows(self.keeper.watch, metrics))
         self.house: House = build(settings, means, cards(settings))
+        self.house.apply()
         self.body = body(found)
         self.confined = confined
         self.least = float("inf")

@@ -126,6 +126,7 @@ async def main() -> None:
             metrics = Metrics(keeper.waiting)
             means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
             house = build(settings, means, cards(settings))
+            house.apply()
             rows = await measure(house, keeper.admin)
     print("| layer | us | budget us |\n|---|---|---|")
     for name, cost, budget in rows:

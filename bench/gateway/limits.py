@@ -78,7 +78,9 @@ async def cost(limits: str) -> tuple[float, float]:
         with Keeper(home) as keeper:
             metrics = Metrics(keeper.waiting)
             means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-            return await measure(build(settings, means, cards(settings)), keeper.budgets)
+            house = build(settings, means, cards(settings))
+            house.apply()
+            return await measure(house, keeper.budgets)
 
 
 async def main(empty: Callable[[], Awaitable[object]] = nothing) -> None:

@@ -75,7 +75,9 @@ async def main() -> None:
                 (home / "sizewise.toml").write_text(CONFIG + more)
                 settings = load(home / "sizewise.toml", home)
                 means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-                houses.append(build(settings, means, cards(settings)))
+                house = build(settings, means, cards(settings))
+                house.apply()
+                houses.append(house)
             print("| request | without guards, us | pii, secrets and leakage add | injection adds |\n|---|---|---|---|")
             for name, words in GROUPS:
                 bare, usual, whole = await best(houses, words)

@@ -74,7 +74,9 @@ async def main() -> None:
                 (home / "sizewise.toml").write_text(f"{CONFIG}[guards]\ninjection = 'off'\n{more}\n")
                 settings = load(home / "sizewise.toml", home)
                 means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-                houses.append(build(settings, means, cards(settings)))
+                house = build(settings, means, cards(settings))
+                house.apply()
+                houses.append(house)
             asks = [asked(650, False), asked(8_000, False), asked(2_000, True)]
             found = [await best(houses, each) for each in asks]
     print("| adds, us | result of 650 bytes | of 8 KB | of 2 KB, 200 words streamed |\n|---|---|---|---|")

@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -163,10 +163,17 @@ class Keys:
         if known.version > self.version:
             self._take(known.version, view if roles is self.standing.roles else view.under(self.standing.roles))
 
-    def under(self, roles: Roles, idle_s: float, projects: Iterable[str] = ()) -> None:
-        """What the settings say from now on; a session unused for `idle_s` seconds ends."""
-        self._idle_s, self._projects = idle_s, frozenset(projects)
-        self._take(self.version, self._view.under(roles))
+    def prepare(self, roles: Roles, idle_s: float, projects: Iterable[str] = ()) -> Callable[[], None]:
+        """The change to these roles and projects; a session unused for `idle_s` seconds ends."""
+        before, named = self._view, frozenset(projects)
+        view = before.under(roles)
+
+        def apply() -> None:
+            self._idle_s, self._projects = idle_s, named
+            # keys that were made or revoked since are never undone
+            self._take(self.version, view if self._view is before else self._view.under(roles))
+
+        return apply
 
     def _take(self, version: int, view: View) -> None:
         self.version, self._view, self.standing = version, view, view.standing

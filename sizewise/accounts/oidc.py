@@ -13,7 +13,7 @@ import secrets
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -181,14 +181,19 @@ class Relying:
         self._providers: dict[str, Provider] = {}
         self._begun: OrderedDict[bytes, Begun] = OrderedDict()
 
-    def aim(self, rows: Mapping[str, Oidc], client: Client, roles: Mapping[str, object]) -> None:
-        """New settings. Raises ConfigError for a role that is none."""
+    def prepare(self, rows: Mapping[str, Oidc], client: Client, roles: Mapping[str, object]) -> Callable[[], None]:
+        """The change to these providers. Raises ConfigError for a role that is none."""
         for name, row in rows.items():
             for role in row.roles.values():
                 if role not in roles:
                     hint = nearest(role, list(roles)) or f"known: {', '.join(roles)}"
                     raise ConfigError(f"oidc.{name}.roles: there is no role {role!r}", hint)
-        self._providers = {name: Provider(row, client) for name, row in rows.items()}
+        providers = {name: Provider(row, client) for name, row in rows.items()}
+
+        def apply() -> None:
+            self._providers = providers
+
+        return apply
 
     def provider(self, name: str) -> Provider:
         """Raises UnknownPath."""

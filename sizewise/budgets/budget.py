@@ -91,11 +91,15 @@ class Budgets:
 
     # Which limits there are
 
-    def aim(self, said: Mapping[str, Said], rules: Rules) -> Budgets:
-        """The limits of new settings, beside those in the database."""
-        self._rules, self._said = rules, {scope: read(each) for scope, each in said.items()}
-        self._renew()
-        return self
+    def prepare(self, said: Mapping[str, Said], rules: Rules) -> Callable[[], None]:
+        """The change to the limits of new settings, beside those in the database."""
+        limits = {scope: read(each) for scope, each in said.items()}
+
+        def apply() -> None:
+            self._rules, self._said = rules, limits
+            self._renew()
+
+        return apply
 
     def _renew(self) -> None:
         known = {(each.tenant, each.scope): each.limit for each in self._known.limits}

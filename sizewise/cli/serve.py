@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
@@ -60,6 +59,7 @@ class Live:
         self._means = means
         self._found = found  # other servers on this machine, looked for once
         self.house = self._built(settings)
+        self.house.apply()
 
     def __call__(self) -> House:
         return self.house
@@ -68,18 +68,21 @@ class Live:
         return build(settings, self._means, cards(settings, self._found))
 
     async def reload(self) -> House:
-        """Reads the settings again. Raises ConfigError and keeps the old house when something is wrong in them."""
+        """Reads the settings again. Raises ConfigError when something is wrong in them: then nothing has changed."""
         old = self.house
         settings = load(old.settings.config, old.settings.home)
         server = replace(settings.server, host=old.settings.server.host, port=old.settings.server.port)
+        # All that can fail comes before the first change.
         house = self._built(replace(settings, server=server))
         if bool(server.tls.cert) is not (self.certificates is not None):
             raise ConfigError("TLS (server.tls) is turned on and off at start only", "restart Sizewise for that")
-        if self.certificates is not None:
-            self.certificates.renew(server.tls)
+        renewed = self.certificates.prepare(server.tls) if self.certificates is not None else None
+        house.apply()
+        if renewed is not None:
+            renewed()
         self.house = house
-        self.swapped()
         old.client.retire()  # requests in flight finish in it
+        self.swapped()
         return self.house
 
 
@@ -173,8 +176,18 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
     serving = asyncio.create_task(server.serve(sockets=[listening, *(listening.dup() for _ in range(1, ACCEPTS))]))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
-    live.swapped = lambda: _write(note, {"url": url, "pid": os.getpid(), **_shown(secured)})
-    live.swapped()
+
+    def write() -> None:
+        note.write_text(json.dumps({"url": url, "pid": os.getpid(), **_shown(secured)}))
+
+    def rewrite() -> None:
+        try:
+            write()
+        except OSError as error:  # the settings are taken already: this is no reason to call them refused
+            print(f"{note} cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201 - the terminal is its door
+
+    write()
+    live.swapped = rewrite
     loop = asyncio.get_running_loop()
     if not sys.stdin.isatty():  # with a terminal, SIGHUP says that it was closed: then we end with it
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
@@ -258,10 +271,6 @@ def listen(host: str, port: int) -> socket.socket:
 def _shown(certificates: Certificates | None) -> dict[str, object]:
     """By which the verbs of this home know the server, and it them."""
     return {} if certificates is None else {"cert": certificates.leaf, "own": certificates.own}
-
-
-def _write(note: Path, content: dict[str, object]) -> None:
-    note.write_text(json.dumps(content))
 
 
 def _spelt(host: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,13 +39,18 @@ class Certificates:
         """The file with the certificate that the verbs of this home show; empty where none is asked for."""
         return str(self._own) if self._ours else ""
 
-    def renew(self, wanted: Tls) -> None:
-        """For every handshake from now on. Raises ConfigError: then all is as it was."""
+    def prepare(self, wanted: Tls) -> Callable[[], None]:
+        """The change to these, for every handshake after it. Raises ConfigError."""
         if bool(wanted.client_ca) is not bool(self._ours):
             hint = "restart Sizewise for that"
             raise ConfigError("whether clients show a certificate (server.tls.client_ca) is decided at start", hint)
-        self._now, self.leaf = self._read(wanted)
-        self.context.minimum_version = self._now.minimum_version
+        context, leaf = self._read(wanted)
+
+        def apply() -> None:
+            self._now, self.leaf = context, leaf
+            self.context.minimum_version = context.minimum_version
+
+        return apply
 
     def close(self) -> None:
         self._own.unlink(missing_ok=True)

@@ -329,7 +329,6 @@ def library(
     bounds: Callable[[Ask], Bounds],
 ) -> Library:
     """For one house, whose whole onion `answer` is. Raises ConfigError."""
-    shelves.aim(settings, reach)
     fetchable = [card.model for card in known(settings) if card.task == "embed"]
 
     def given(ask: Ask) -> Given:

@@ -35,15 +35,19 @@ class Shelves:
         self._open: dict[Base, tuple[Store, int, Shelf]] = {}
         self._turns: dict[Base, asyncio.Lock] = {}
 
-    def aim(self, settings: Settings, reach: Mapping[DataClass, Place]) -> None:
-        """What the settings say of bases from now on. Raises ConfigError."""
-        self._home, self._wanted = settings.home, settings.knowledge
-        self._url = secret(settings.store.url)
+    def prepare(self, settings: Settings, reach: Mapping[DataClass, Place]) -> Callable[[], None]:
+        """The change to what the settings say of bases. Raises ConfigError."""
+        url = secret(settings.store.url)
         egress = Egress({}, reach)
         for its in (each.remote for each in settings.knowledge.values()):
-            for url in filter(None, (its.url, its.grpc)):
-                egress = egress.allowing(url, its.place)
-        self._egress = lambda: egress
+            for each in filter(None, (its.url, its.grpc)):
+                egress = egress.allowing(each, its.place)
+
+        def apply() -> None:
+            self._home, self._wanted, self._url = settings.home, settings.knowledge, url
+            self._egress = lambda: egress
+
+        return apply
 
     def turn(self, base: Base) -> asyncio.Lock:
         """Who holds it fills the base, or removes it."""

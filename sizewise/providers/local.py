@@ -98,6 +98,15 @@ class Locals:
             local = self._open[file, runtime] = Local(card, file, runtime)
         return local
 
+    def draft(self) -> Locals:
+        """The same models, for a house that may still be refused: what is opened in it is kept by `take` alone."""
+        made = Locals()
+        made._open, made._vectors = dict(self._open), dict(self._vectors)
+        return made
+
+    def take(self, draft: Locals) -> None:
+        self._open, self._vectors = draft._open, draft._vectors
+
     def each(self) -> list[tuple[Path, Health]]:
         return [(file, local.health()) for (file, _), local in self._open.items()]
 

@@ -223,21 +223,25 @@ class _Doing:
 
 
 class Servers:
-    """All MCP servers of the settings, as one Offering. Lives as long as the process; `aim` takes new settings."""
+    """All MCP servers of the settings, as one Offering. Lives as long as the process."""
 
     def __init__(self, pins: Pinned) -> None:
         self._pins = pins
         self._servers: dict[str, tuple[McpServer, Server]] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    def aim(self, wanted: Mapping[str, McpServer], client: Client) -> None:
-        """These from now on, by this client. Raises ConfigError."""
-        before, self._servers = self._servers, {}
-        for name, row in wanted.items():
-            opening = _opening(name, row, client)
-            self._servers[name] = (row, Server(name, row, opening, self._pins))
-        for _, server in before.values():
-            self._end(server)
+    def prepare(self, wanted: Mapping[str, McpServer], client: Client) -> Callable[[], None]:
+        """The change to these servers, by this client. Raises ConfigError."""
+        servers = {
+            name: (row, Server(name, row, _opening(name, row, client), self._pins)) for name, row in wanted.items()
+        }
+
+        def apply() -> None:
+            before, self._servers = self._servers, servers
+            for _, server in before.values():
+                self._end(server)
+
+        return apply
 
     @property
     def changed(self) -> list[Changed]:

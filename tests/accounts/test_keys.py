@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.accounts.actions import ACTIONS, granted
+from sizewise.accounts.actions import ACTIONS, ROLES, granted
 from sizewise.accounts.keys import Keys, admin_token, fresh
 from sizewise.accounts.register import NewKey
 from sizewise.errors import BadKey, BadRequest, ConfigError, Outside, UnknownPath
@@ -100,6 +100,17 @@ def test_an_older_state_never_replaces_a_newer_one() -> None:
     keys = Keys()
     keys.renew(2, [])
     keys.renew(1, [key])
+    with pytest.raises(BadKey):
+        keys.caller(text)
+
+
+def test_a_key_revoked_while_new_settings_are_prepared_stays_revoked() -> None:
+    key, text = fresh()
+    keys = Keys()
+    keys.renew(1, [key])
+    apply = keys.prepare(ROLES, 60.0)
+    keys.renew(2, [])
+    apply()
     with pytest.raises(BadKey):
         keys.caller(text)
 

@@ -124,7 +124,7 @@ def test_a_large_budget_bounds_an_answer_only_by_the_setting(shop: Shop) -> None
     async def story() -> None:
         budgets = await limited(shop, usd_day=PICO)
         assert (await held(budgets, chat("Hello", None))).most == 4_096
-        budgets.aim({}, Rules(answer_tokens=100))
+        budgets.prepare({}, Rules(answer_tokens=100))()
         assert (await held(budgets, chat("Hello", None))).most == 100
         assert (await held(budgets, chat("Hello", 50))).most is None
 
@@ -138,7 +138,7 @@ def test_an_unknown_price_is_refused_under_a_budget_unless_it_is_allowed(shop: S
         with pytest.raises(OverBudget, match="no known price") as refused:
             await held(budgets, chat(), card=unknown)
         assert "unpriced" in refused.value.hint
-        budgets.aim({}, Rules(unpriced="allow"))
+        budgets.prepare({}, Rules(unpriced="allow"))()
         (await held(budgets, chat(), card=unknown)).settle(None, 10)
         assert standing(await budgets.listed("local")) == (0, 0)
 
@@ -185,7 +185,7 @@ def test_more_than_the_worst_case_is_a_debt_that_the_next_one_meets(shop: Shop) 
 def test_the_stricter_of_file_and_database_holds(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, requests_minute=5, usd_day=PICO)
-        budgets.aim({"project:shop": Said(requests_minute=2, tokens_minute=9, usd_day="3")}, Rules())
+        budgets.prepare({"project:shop": Said(requests_minute=2, tokens_minute=9, usd_day="3")}, Rules())()
         listed = await budgets.listed("local")
         assert [(each.key[2], each.limit, each.source) for each in listed] == [
             ("requests/minute", 2, "both"),
@@ -258,7 +258,7 @@ def test_a_request_larger_than_the_minute_waits_for_a_whole_one(shop: Shop) -> N
 def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) -> None:
     async def story() -> None:
         budgets, stranger = await limited(shop, "model:echo/small", requests_minute=2), Caller("other", "shop", "sw-o")
-        budgets.aim({"model:echo/small": Said(requests_minute=3)}, Rules())
+        budgets.prepare({"model:echo/small": Said(requests_minute=3)}, Rules())()
         await held(budgets, chat())
         await held(budgets, chat())
         with pytest.raises(Busy, match=r"the model 'echo/small' may make 2"):
@@ -459,7 +459,7 @@ def test_limits_that_change_while_the_store_is_asked_lose_nothing(shop: Shop) ->
             task = asyncio.create_task(lease.hold())
             for _ in range(turns):
                 await asyncio.sleep(0)
-            budgets.aim({"key:sw-other": Said(usd_day="1")}, Rules())
+            budgets.prepare({"key:sw-other": Said(usd_day="1")}, Rules())()
             await task
             lease.settle(0, 0)
             await budgets.tidy(all=True)
@@ -481,7 +481,7 @@ def test_limits_that_change_while_a_client_leaves_lose_nothing(shop: Shop) -> No
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
-            budgets.aim({"key:sw-other": Said(usd_day="1")}, Rules())
+            budgets.prepare({"key:sw-other": Said(usd_day="1")}, Rules())()
             tidying = asyncio.create_task(budgets.tidy(all=True))
             await asyncio.gather(task, return_exceptions=True)
             lease.settle(0, 0)

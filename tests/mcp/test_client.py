@@ -46,7 +46,7 @@ def within(row: McpServer, work: Callable[[Servers], Awaitable[object]], pins: P
         egress = Egress({row.url: row.place} if row.url else {}, REACH)  # type: ignore[arg-type]  # keys are classes
         async with Client(egress) as client:
             servers = Servers(pins or Pins())
-            servers.aim({"far": row}, client)
+            servers.prepare({"far": row}, client)()
             try:
                 await work(servers)
             finally:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from sizewise.providers.echo import echo_card
+from sizewise.providers.local import Locals
 from sizewise.providers.wordpiece import WordPiece
 from tests.conftest import weights
 from tests.served import Served, children, serving, until
@@ -99,3 +101,11 @@ def test_tokens_are_berts(text: str, numbers: list[int]) -> None:
 
 def test_the_vocabulary_is_where_the_wheel_takes_it_from() -> None:
     assert (Path(__file__).parents[2] / "sizewise/providers/wordpiece.txt").stat().st_size == 231_508
+
+
+def test_a_model_of_refused_settings_is_not_kept(tmp_path: Path) -> None:
+    locals, card, file = Locals(), echo_card("echo/words"), tmp_path / "words.onnx"
+    refused, taken = locals.draft(), locals.draft()
+    first, second = refused.vectors(card, file, 8), taken.vectors(card, file, 2)
+    locals.take(taken)
+    assert first is not second and locals.vectors(card, file, 8) is second
