@@ -6,13 +6,14 @@ until named. A look-up reads what is installed, which costs milliseconds: a hous
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, distributions
-from itertools import chain
 from typing import Any, Literal
 
 from sizewise.errors import ConfigError, nearest
 
-Kind = Literal["policies", "judges", "wires", "providers", "guards", "wrappers", "tools", "stores", "nodes"]
+Kind = Literal["policies", "judges", "wires", "providers", "guardrails", "kms", "tools", "vector_stores", "nodes"]
+SINGULAR: Mapping[str, str] = {"policies": "policy", "kms": "key management service", "vector_stores": "vector store"}
 
 
 class Once:
@@ -20,9 +21,13 @@ class Once:
 
     def __init__(self) -> None:
         self._declared: dict[str, dict[str, EntryPoint]] = {}
-        for entry in chain.from_iterable(each.entry_points for each in distributions()):
-            if entry.group.startswith("sizewise."):
-                self._declared.setdefault(entry.group, {}).setdefault(entry.name, entry)
+        seen: set[str] = set()
+        for each in distributions():
+            entries = [entry for entry in each.entry_points if entry.group.startswith("sizewise.")]
+            if entries and each.name not in seen:  # of two installations of one package, the first alone
+                seen.add(each.name)
+                for entry in entries:
+                    self._declared.setdefault(entry.group, {}).setdefault(entry.name, entry)
         self._found: dict[tuple[Kind, str], Any] = {}
 
     def names(self, kind: Kind) -> list[str]:
@@ -35,7 +40,7 @@ class Once:
             if entry is None:
                 known = self.names(kind)
                 hint = nearest(name, known) or f"known: {', '.join(known)}"
-                raise ConfigError(f"there is no {kind[:-1]} named {name!r}", hint)
+                raise ConfigError(f"there is no {SINGULAR.get(kind, kind[:-1])} named {name!r}", hint)
             self._found[kind, name] = entry.load()
         return self._found[kind, name]
 

@@ -70,7 +70,7 @@ class Vault:
         self._keys = keys
         self._ring = Ring(home, reference)
         self._kms_name, _, rest = kms.partition(":")
-        self._kms: Wrapper | None = load("wrappers", self._kms_name)(rest) if kms else None
+        self._kms: Wrapper | None = load("kms", self._kms_name)(rest) if kms else None
         self._now: dict[str, Sealing] = {}
         self._open: dict[tuple[str, str], Cipher] = {}
         self._turn = threading.Lock()  # for a moment: the two above

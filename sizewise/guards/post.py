@@ -54,9 +54,9 @@ class Post:
             if policy.guards or policy.tools or (policy.mark, policy.datamark, policy.canary) != (None, None, None)
         }
         used = {guard for actions in (usual, *own.values()) for guard, action in actions.items() if action != "off"}
-        shipped = names("guards")
+        shipped = names("guardrails")
         self._guards: dict[str, Guard] = {
-            name: load("guards", name)(given)
+            name: load("guardrails", name)(given)
             for name in sorted(used - {"leakage"})
             if name in shipped or name in wanted.others
         }

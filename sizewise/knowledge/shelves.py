@@ -88,6 +88,6 @@ class Shelves:
         found = self._stores.get((kind, remote))
         if found is None:
             ground = Ground(self._home, self._url, remote, lambda: self._egress())
-            made: Store = load("stores", kind)(ground)
+            made: Store = load("vector_stores", kind)(ground)
             found = self._stores[kind, remote] = made
         return found

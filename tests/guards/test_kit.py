@@ -14,7 +14,7 @@ from sizewise.testing.kit_guards import HOSTILE, linear, shaped
 
 EXTRA = {"names": "spacy"}
 """Guards of an extra, and the library that it brings."""
-GUARDS = [name for name in names("guards") if name not in EXTRA or find_spec(EXTRA[name])]
+GUARDS = [name for name in names("guardrails") if name not in EXTRA or find_spec(EXTRA[name])]
 WORDS = Words({"games": Topic(("casino", "sports betting"), ("addiction",))}, ("canary-7f3a",))
 PIECES = [
     *("jane@example.com", "4111 1111 1111 1111", "+44 20 7946 0958", "DE89 3704 0044 0532 0130 00", "1.2.3.4"),
@@ -30,7 +30,7 @@ texts = st.one_of(
 
 
 def guard(name: str) -> Guard:
-    made: Guard = load("guards", name)(WORDS)
+    made: Guard = load("guardrails", name)(WORDS)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Summarises a text of any length: whole by a model whose window holds it, or piece by piece, whichever is cheaper.
+"""Summarizes a text of any length: whole by a model whose window holds it, or piece by piece, whichever is cheaper.
 
 Both ways are put to the router as it stands, with the node's model, policy and limits, so each question keeps the
 policy's promise; of the two the cheaper is taken. What was left out is told with the answer.
@@ -34,7 +34,7 @@ LEAST = 200  # tokens of a piece
 USUAL = 8_192  # tokens of a window that nobody knows
 AT_ONCE = 4
 DEEPEST = 5  # summaries of summaries
-ASKED = "Summarise the text: what it says, with its figures and names, and nothing that it does not say."
+ASKED = "Summarize the text: what it says, with its figures and names, and nothing that it does not say."
 PIECE = "This is piece {number} of {whole} of a longer text. Write down what in it matters for this: {prompt}"
 JOINED = "These are notes on the {whole} pieces of one text, in their order. From them do this: {prompt}"
 
@@ -46,8 +46,8 @@ class Way(Struct, frozen=True):
     cost: int | None
 
 
-class Summarise(Asks, frozen=True, kw_only=True):
-    """Summarises a text of any length, in one piece or in many, whichever is cheaper."""
+class Summarize(Asks, frozen=True, kw_only=True):
+    """Summarizes a text of any length, in one piece or in many, whichever is cheaper."""
 
     text: Annotated[str, Meta(description="The text, such as a file node's.")]
     prompt: Annotated[str, Meta(description="What is wanted of it.")] = ASKED

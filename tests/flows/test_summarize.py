@@ -15,7 +15,7 @@ name: {name}
 inputs: {{question: text}}
 nodes:
   short:
-    kind: summarise
+    kind: summarize
     text: "{{{{ inputs.question }}}}"
     prompt: "What does it say? [[say noted]]"
     model: {model}
