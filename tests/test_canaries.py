@@ -244,8 +244,8 @@ def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
     with misbehaving() as up, receiving() as hook:
         secrets = {"UP_KEY": CANARY["provider-key"], "UP_HEADER": CANARY["provider-header"], "HOOK": HOOK}
         with serving(home, CONFIG.format(url=up.url, hook=hook.url), key=KEY, **secrets) as server:
-            name = "mutation($n: String!) { createKey(name: $n) { text } }"
-            text = told(server, name, n=IN_THE_CLEAR).data["createKey"]["text"]
+            name = "mutation($n: String!) { createKey(name: $n) { secret } }"
+            text = told(server, name, n=IN_THE_CLEAR).data["createKey"]["secret"]
             person, invited = signed_in(server)
             canaries = {
                 **CANARY,
@@ -262,8 +262,8 @@ def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
                 thread.start()
             for thread in threads:
                 thread.join()
-            rows = "{ records(last: 200) { trace } vault { keys { rows } } }"
-            until(lambda: told(server, rows).data["vault"]["keys"][0]["rows"] >= 60)  # all of it was kept, sealed
+            rows = "{ records(last: 200) { trace } encryption { keys { rows } } }"
+            until(lambda: told(server, rows).data["encryption"]["keys"][0]["rows"] >= 60)  # all of it was kept, sealed
             trace = told(server, rows).data["records"][0]["trace"]
             assert trace
             assert found(home, canaries) == []

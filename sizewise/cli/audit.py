@@ -21,7 +21,7 @@ VERBS: Mapping[str, Verb] = {
     "export": Verb("sizewise.cli.audit:export", "The whole trail, one line of JSON each."),
     "verify": Verb("sizewise.cli.audit:verify", "Whether the trail holds, or an export of it."),
 }
-_FIELDS = "seq at who action thing before after refused by previous hash"
+_FIELDS = "seq at actor action resource before after error credential previous hash"
 LAST = f"query ($last: Int!) {{ me {{ tenant }} audit(last: $last) {{ {_FIELDS} }} }}"
 AFTER = f"query ($after: Int!) {{ me {{ tenant }} audit(last: 1000, after: $after) {{ {_FIELDS} }} }}"
 
@@ -31,13 +31,13 @@ class Told(Struct):
 
     seq: int
     at: int
-    who: str
+    actor: str
     action: str
-    thing: str
+    resource: str
     before: dict[str, object] | None
     after: dict[str, object] | None
-    refused: str
-    by: str
+    error: str
+    credential: str
     previous: str
     hash: str
 
@@ -85,7 +85,7 @@ def _list(last: int) -> None:
         return
     write_table(
         ("NO", "AT", "WHO", "ACTION", "THING", "CAME OF IT"),
-        [(str(t.seq), when(t.at), t.who, t.action, t.thing, t.refused or "done") for t in told],
+        [(str(t.seq), when(t.at), t.actor, t.action, t.resource, t.error or "done") for t in told],
         right="NO",
     )
 
@@ -162,7 +162,7 @@ async def _asked() -> list[Line]:
             Line(
                 t.seq,
                 t.at,
-                Deed(told.me.tenant, t.who, t.action, t.thing, t.before, t.after, t.refused, t.by),
+                Deed(told.me.tenant, t.actor, t.action, t.resource, t.before, t.after, t.error, t.credential),
                 t.previous,
                 t.hash,
             )

@@ -20,7 +20,7 @@ VERBS: Mapping[str, Verb] = {
     "set": Verb("sizewise.cli.budgets:set_", "Limit organisation, project:NAME, user:ID, key:ID or model:NAME."),
 }
 
-_FIELDS = "scope unit limit spent reserved left renews source"
+_FIELDS = "scope unit limit spent reserved remaining resets source"
 LIST = f"{{ budgets {{ {_FIELDS} }} }}"
 SET = f"mutation ($scope: String!%s) {{ setBudget(scope: $scope%s) {{ {_FIELDS} }} }}"
 NONE = "none"
@@ -28,15 +28,15 @@ DOLLARS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12})?")
 
 
 class Budget(Struct):
-    """Amounts are of `unit`; `renews` is unix ms."""
+    """Amounts are of `unit`; `resets` is unix ms."""
 
     scope: str
     unit: str
     limit: str
     spent: str
     reserved: str
-    left: str
-    renews: int
+    remaining: str
+    resets: int
     source: str
 
 
@@ -80,12 +80,12 @@ def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_
     \b
     Example: sizewise budgets set project:shop --usd-day 5 --rpm 600
     """
-    said = {"requestsMinute": _count("rpm", rpm), "tokensMinute": _count("tpm", tpm)}
-    said |= {"usdDay": _dollars(usd_day), "usdMonth": _dollars(usd_month)}
+    said = {"requestsPerMinute": _count("rpm", rpm), "tokensPerMinute": _count("tpm", tpm)}
+    said |= {"usdPerDay": _dollars(usd_day), "usdPerMonth": _dollars(usd_month)}
     given = {name: value for name, value in said.items() if value is not None}
     if not given:
         raise BadRequest("no limit was said", "say --rpm, --tpm, --usd-day or --usd-month, each a number or `none`")
-    kinds = {name: "Dollars" if name.startswith("usd") else "Whole" for name in given}
+    kinds = {name: "Dollars" if name.startswith("usd") else "NonNegativeSafeInt" for name in given}
     query = SET % (
         "".join(f", ${name}: {kind}" for name, kind in kinds.items()),
         "".join(f", {name}: ${name}" for name in given),
@@ -118,7 +118,7 @@ def _show(found: list[Budget]) -> None:
     write_table(
         ("SCOPE", "LIMIT", "SPENT", "RESERVED", "LEFT", "RENEWS", "FROM"),
         [
-            (each.scope, _limit(each), each.spent, each.reserved, each.left, _time(each.renews), each.source)
+            (each.scope, _limit(each), each.spent, each.reserved, each.remaining, _time(each.resets), each.source)
             for each in found
         ],
     )

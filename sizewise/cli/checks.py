@@ -206,14 +206,14 @@ def _fits(settings: Settings) -> Iterator[Finding]:
 
 async def _answers(server: Server) -> Finding:
     try:
-        ready, limps = await asyncio.wait_for(server.ready(), 10)
+        ready, impaired = await asyncio.wait_for(server.ready(), 10)
     except (SizewiseError, TimeoutError) as error:
         said = error.message if isinstance(error, SizewiseError) else f"{server.url} did not answer in 10 s"
         return Finding("server", False, said, "stop it and start it again: sizewise up")
-    if ready and not limps:
+    if ready and not impaired:
         return Finding("server", True, f"answers at {server.url}")
     hint = "sizewise models shows which; sizewise records shows what happened"
-    return Finding("server", False, f"{server.url}: {'; '.join(limps) or 'no model can answer'}", hint)
+    return Finding("server", False, f"{server.url}: {'; '.join(impaired) or 'no model can answer'}", hint)
 
 
 async def _port(settings: Settings) -> Finding:

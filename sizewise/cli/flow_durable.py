@@ -17,10 +17,10 @@ from sizewise.cli.server import Server, Trouble, again
 from sizewise.errors import BadRequest, Conflict, Forbidden, nearest
 
 START = """mutation ($flow: String!, $version: String!, $inputs: JSON!) {
-  started: startRun(flow: $flow, version: $version, inputs: $inputs) { id }
+  started: startFlowRun(flow: $flow, version: $version, inputs: $inputs) { id }
 }"""
 TAKES = "query ($name: String!) { flow(name: $name) { inputs { name type } } }"
-WAITS = "{ waiting(last: 1000) { key asked run { id } } }"
+WAITS = "{ waiting(last: 1000) { key request run { id } } }"
 LOOK_S = 0.05, 1.0
 """Between two looks: at first, and at most."""
 PLAIN = ("text", "json")
@@ -49,7 +49,7 @@ class TakesTold(Struct):
 
 class Asked(Struct):
     key: str
-    asked: Any
+    request: Any
     run: Started
 
 
@@ -122,7 +122,7 @@ async def _ended(server: Server, run: str) -> Run:
             told |= waits
             for each in (await server.graphql(WAITS, AskedTold)).waiting:
                 if each.run.id == run and each.key in waits:
-                    click.echo(f"{each.key} waits: {asks(each.asked)}", err=True)
+                    click.echo(f"{each.key} waits: {asks(each.request)}", err=True)
                     click.echo(f"  sizewise flow decide {run} {each.key} yes", err=True)
         await asyncio.sleep(pause)
         pause = min(most, pause * 1.5)

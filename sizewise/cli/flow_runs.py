@@ -14,25 +14,25 @@ from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import dim, money, seconds, when, write_json, write_pairs, write_table
 from sizewise.errors import BadRequest
 
-_RUN = "id number flow version project door key user state attempt error created began ended"
-LIST = f"""query ($flow: String!, $state: RunState, $before: Int!, $last: Int!) {{
-  runs(flow: $flow, state: $state, before: $before, last: $last) {{ {_RUN} }}
+_RUN = "id number flow version project door key user state attempt error created started ended"
+LIST = f"""query ($flow: String!, $state: FlowRunState, $before: Int!, $last: Int!) {{
+  runs: flowRuns(flow: $flow, state: $state, before: $before, last: $last) {{ {_RUN} }}
 }}"""
-STEPS = "steps { key state began ended by model costUsd error }"
-ONE = f"query ($id: String!) {{ run(id: $id) {{ {_RUN} {STEPS} }} }}"
-SAID = "query ($id: String!) { run(id: $id) { outputs failure { code message hint } } }"
-CANCEL = f"mutation ($id: String!) {{ run: cancelRun(id: $id) {{ {_RUN} }} }}"
-RESUME = f"mutation ($id: String!) {{ run: resumeRun(id: $id) {{ {_RUN} }} }}"
-WAITING = f"query ($last: Int!) {{ waiting(last: $last) {{ key asked run {{ {_RUN} }} }} }}"
+STEPS = "steps { key state started ended decidedBy model costUsd error }"
+ONE = f"query ($id: String!) {{ run: flowRun(id: $id) {{ {_RUN} {STEPS} }} }}"
+SAID = "query ($id: String!) { run: flowRun(id: $id) { outputs failure { code message hint } } }"
+CANCEL = f"mutation ($id: String!) {{ run: cancelFlowRun(id: $id) {{ {_RUN} }} }}"
+RESUME = f"mutation ($id: String!) {{ run: resumeFlowRun(id: $id) {{ {_RUN} }} }}"
+WAITING = f"query ($last: Int!) {{ waiting(last: $last) {{ key request run {{ {_RUN} }} }} }}"
 DECIDE = f"""mutation ($id: String!, $key: String!, $approved: Boolean!, $note: String!, $value: JSON) {{
   run: decide(id: $id, key: $key, approved: $approved, note: $note, value: $value) {{ {_RUN} }}
 }}"""
 VERSIONS = """query ($name: String!, $last: Int!) {
-  versions: flowVersions(name: $name, limit: $last) { version created by live }
+  versions: flowVersions(name: $name, limit: $last) { version created createdBy live }
 }"""
 UNDERWAY = ("queued", "running", "waiting")
 STATES = (*UNDERWAY, "done", "failed", "cancelled")
-"""As the schema's RunState."""
+"""As the schema's FlowRunState."""
 SHORT = 12
 """Digits of a version that people are shown."""
 SHOWN = 100
@@ -46,9 +46,9 @@ class Step(Struct, rename="camel"):
 
     key: str
     state: str
-    began: int
+    started: int
     ended: int | None = None
-    by: str = ""
+    decided_by: str = ""
     model: str = ""
     cost_usd: str | None = None
     error: str = ""
@@ -68,7 +68,7 @@ class Run(Struct, omit_defaults=True):
     attempt: int
     error: str
     created: int
-    began: int | None
+    started: int | None
     ended: int | None
     steps: list[Step] | None = None
 
@@ -98,7 +98,7 @@ class RunsTold(Struct):
 
 class Waits(Struct):
     key: str
-    asked: Any
+    request: Any
     run: Run
 
 
@@ -106,10 +106,10 @@ class WaitingTold(Struct):
     waiting: list[Waits]
 
 
-class Version(Struct):
+class Version(Struct, rename="camel"):
     version: str
     created: int
-    by: str
+    created_by: str
     live: bool
 
 
@@ -140,7 +140,7 @@ def runs(flow: str, state: str | None, before: int, last: int) -> None:
         return
     write_table(
         ("STARTED", "RUN", "FLOW", "STATE", "TOOK", "BY", "ERROR"),
-        [(when(r.created), r.id, _called(r), r.state, _took(r.began, r.ended), r.door, r.error) for r in found],
+        [(when(r.created), r.id, _called(r), r.state, _took(r.started, r.ended), r.door, r.error) for r in found],
         right="TOOK",
     )
     if len(found) == last and found[-1].number:
@@ -172,7 +172,7 @@ def status(run: str) -> None:
             ("flow", f"{_called(found)} in {found.project!r}"),
             ("state", f"{found.state} {found.error}".rstrip()),
             ("started", f"{when(found.created)} by {found.door}, key {found.key}"),
-            ("took", _took(found.began, found.ended)),
+            ("took", _took(found.started, found.ended)),
             *([("attempt", str(found.attempt))] if found.attempt > 1 else []),
         ]
     )
@@ -226,7 +226,7 @@ def waiting(last: int) -> None:
         return
     write_table(
         ("SINCE", "RUN", "NODE", "FLOW", "ASKS"),
-        [(when(each.run.created), each.run.id, each.key, _called(each.run), asks(each.asked)) for each in found],
+        [(when(each.run.created), each.run.id, each.key, _called(each.run), asks(each.request)) for each in found],
     )
 
 
@@ -267,7 +267,7 @@ def versions(name: str, last: int) -> None:
         return
     write_table(
         ("VERSION", "SINCE", "BY", "LIVE"),
-        [(each.version[:SHORT], when(each.created), each.by, "live" if each.live else "") for each in found],
+        [(each.version[:SHORT], when(each.created), each.created_by, "live" if each.live else "") for each in found],
     )
 
 
@@ -283,8 +283,8 @@ def write_steps(steps: Iterable[Step], err: bool = False) -> None:
             each.model or "-",
             *(("+".join(map(str, each.tokens or ())) or "-",) if tokens else ()),
             money(each.cost_usd) if each.model or each.cost_usd not in ("0", None) else "-",
-            _took(each.began, each.ended),
-            each.error or (f"by {each.by}" if each.by else ""),
+            _took(each.started, each.ended),
+            each.error or (f"by {each.decided_by}" if each.decided_by else ""),
         )
         for each in known
     ]

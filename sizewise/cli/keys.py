@@ -22,17 +22,19 @@ VERBS: Mapping[str, Verb] = {
 }
 
 _ONLY = "doors models policies flows networks"
-_FIELDS = f"id name project user wide may dataClass scope {{ {_ONLY} }} created expires revoked state"
+_FIELDS = f"id name project user allProjects permissions dataClass scope {{ {_ONLY} }} created expires revoked state"
 LIST = f"{{ keys {{ {_FIELDS} }} }}"
-CREATE = f"""mutation ($name: String!, $may: [Action!], $days: Float, $project: String, $class: DataClass,
-  $own: Boolean!, $doors: [String!], $models: [String!], $policies: [String!], $flows: [String!], $networks: [String!]
+CREATE = f"""mutation ($name: String!, $may: [Permission!], $days: Float, $project: String, $class: DataClass,
+  $personal: Boolean!, $doors: [String!], $models: [String!], $policies: [String!], $flows: [String!], $networks:
+  [String!]
 ) {{
-  createKey(name: $name, may: $may, expiresInDays: $days, project: $project, dataClass: $class, own: $own,
+  createKey(name: $name, permissions: $may, expiresInDays: $days, project: $project, dataClass: $class, personal:
+  $personal,
     doors: $doors, models: $models, policies: $policies, flows: $flows, networks: $networks
-  ) {{ text key {{ {_FIELDS} }} }}
+  ) {{ secret key {{ {_FIELDS} }} }}
 }}"""
 ROTATE = f"""mutation ($id: String!, $hours: Float!) {{
-  rotateKey(id: $id, overlapHours: $hours) {{ text key {{ {_FIELDS} }} }}
+  rotateKey(id: $id, overlapHours: $hours) {{ secret key {{ {_FIELDS} }} }}
 }}"""
 REVOKE = "mutation ($id: String!) { revokeKey(id: $id) { id } }"
 
@@ -54,8 +56,8 @@ class Key(Struct, rename="camel"):
     name: str
     project: str
     user: str
-    wide: bool
-    may: list[str]
+    all_projects: bool
+    permissions: list[str]
     data_class: str | None
     scope: Scope
     created: int
@@ -69,7 +71,7 @@ class Keys(Struct):
 
 
 class NewKey(Struct):
-    text: str
+    secret: str
     key: Key
 
 
@@ -112,8 +114,8 @@ def keys(ctx: click.Context) -> None:
             (
                 k.id,
                 k.name,
-                "*" if k.wide else k.project,
-                ", ".join(k.may),
+                "*" if k.all_projects else k.project,
+                ", ".join(k.permissions),
                 _only(k),
                 day(k.created),
                 day(k.expires),
@@ -155,7 +157,7 @@ def create(
     """
     lists = {each: list(said) for each, said in confined.items()}
     variables = {"name": name, "may": _actions(may), "days": expires_days, "project": project, "class": data_class}
-    _show(asyncio.run(server().graphql(CREATE, Created, own=own, **variables, **lists)).create_key)
+    _show(asyncio.run(server().graphql(CREATE, Created, personal=own, **variables, **lists)).create_key)
 
 
 @click.command()
@@ -181,8 +183,10 @@ def _show(made: NewKey) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(made))
         return
-    click.echo(made.text)
-    click.echo(dim(f"{made.key.id} may {', '.join(made.key.may)}; this is the only time its text is shown"), err=True)
+    click.echo(made.secret)
+    click.echo(
+        dim(f"{made.key.id} may {', '.join(made.key.permissions)}; this is the only time its text is shown"), err=True
+    )
 
 
 def _actions(said: str) -> list[str]:

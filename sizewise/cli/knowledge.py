@@ -84,7 +84,7 @@ def _bases() -> None:
             f"{its.documents:,}",
             f"{its.passages:,}",
             f"{its.waiting:,}",
-            f"{its.held:,}",
+            f"{its.quarantined:,}",
             its.model,
         )
         for its in found
@@ -143,7 +143,7 @@ def search(ctx: click.Context, /, base: str, question: str, limit: int, mode: st
 
 def _tell(number: int, its: Found) -> None:
     marks = f"  suspect: {'; '.join(its.suspect)}" if its.suspect else ""
-    click.echo(f"{number}. {_plain(its.cited)}  {dim(f'{its.score:.2f}{marks}')}")
+    click.echo(f"{number}. {_plain(its.citation)}  {dim(f'{its.score:.2f}{marks}')}")
     click.echo(f"   {_plain(' '.join(its.text.split()))}\n")
 
 
@@ -172,7 +172,7 @@ def show(base: str, document: str) -> None:
             ("kind", found.kind + (f", {found.pages} pages" if found.pages else "")),
             ("class", found.data_class),
             ("readers", ", ".join(found.readers) or "all of the project"),
-            ("changed", f"{day(found.changed)} by {found.by or '-'}"),
+            ("changed", f"{day(found.changed)} by {found.added_by or '-'}"),
             ("state", found.state),
             *(("note", _plain(note)) for note in found.notes),
         ]

@@ -113,14 +113,14 @@ async def _brought(
         for number, file in enumerate(found):
             told(number, len(found) + len(pages))
             try:
-                done.taken.append(await _one(asked, file, more))
+                done.ingested.append(await _one(asked, file, more))
             except (SizewiseError, OSError) as error:
                 done.failed.append(Failed(file.source, _why(error)))
         for number, url in enumerate(pages, len(found)):
             told(number, len(found) + len(pages))
             try:
                 sent = await asked.graphql(ADD, Added, source=url, url=url, **more)
-                done.taken.append(sent.add_document)
+                done.ingested.append(sent.add_document)
             except SizewiseError as error:
                 done.failed.append(Failed(url, _why(error)))
     if prune:
@@ -169,7 +169,7 @@ async def _embedded(asked: Server, base: str) -> None:
     with _bar("embedding", "passages") as told:
         while True:
             left = (await asked.graphql(EMBED, Embedded, base=base)).embed_documents
-            done += left.done
+            done += left.embedded
             told(done, done + left.waiting)
             if not left.waiting:
                 return
@@ -180,14 +180,14 @@ def _tell(base: str, done: Synced) -> int:
     if wants_json():
         write_json(msgspec.to_builtins(done))
         return 1 if done.failed else 0
-    counts = {name: sum(its.outcome == name for its in done.taken) for name in ("added", "changed", "same")}
+    counts = {name: sum(its.outcome == name for its in done.ingested) for name in ("added", "changed", "same")}
     said = [f"{count:,} {name}" for name, count in (*counts.items(), ("removed", len(done.removed))) if count]
     click.echo(f"{base}: {', '.join(said) or 'nothing to do'}")
-    for its in done.taken:
+    for its in done.ingested:
         for note in its.notes if its.outcome != "same" else ():
             click.echo(dim(f"{its.source}: {note}"), err=True)
-        if its.held and its.outcome != "same":
-            held = "1 passage gives" if its.held == 1 else f"{its.held} passages give"
+        if its.quarantined and its.outcome != "same":
+            held = "1 passage gives" if its.quarantined == 1 else f"{its.quarantined} passages give"
             click.echo(f"{its.source}: {held} orders to the reader and is held back", err=True)
             click.echo(dim(f"hint: sizewise knowledge show {base} {its.id}"), err=True)
     for failed in done.failed:

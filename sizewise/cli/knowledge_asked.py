@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-_DOCUMENT = "id source title kind state dataClass readers pages created changed by notes"
-BASES = "{ knowledge { name project created model documents passages waiting held } }"
+_DOCUMENT = "id source title kind state dataClass readers pages created changed addedBy notes"
+BASES = "{ knowledge { name project created model documents passages waiting quarantined } }"
 DOCUMENTS = f"""query ($base: String!, $after: String, $limit: Int) {{
   documents(base: $base, after: $after, limit: $limit) {{ {_DOCUMENT} }} }}"""
 DOCUMENT = f"""query ($base: String!, $id: String!) {{
   document(base: $base, id: $id) {{ {_DOCUMENT} passages {{ id text page headings tokens state suspect }} }} }}"""
 SEARCH = """query ($base: String!, $question: String!, $limit: Int, $mode: SearchMode, $most: DataClass) {
-  passages(base: $base, query: $question, limit: $limit, mode: $mode, most: $most) {
-    id document source title text score page pages headings start end dataClass suspect cited } }"""
+  passages(base: $base, query: $question, limit: $limit, mode: $mode, maxDataClass: $most) {
+    id document source title text score page pages headings start end dataClass suspect citation } }"""
 ADD = """mutation ($base: String!, $source: String!, $data: String, $url: String, $sha256: String, $document: JSON,
     $readers: [String!], $dataClass: DataClass) {
   addDocument(base: $base, source: $source, data: $data, url: $url, sha256: $sha256, document: $document,
-      readers: $readers, dataClass: $dataClass) { source id outcome passages held notes } }"""
-EMBED = "mutation ($base: String!) { embedDocuments(base: $base) { done waiting } }"
+      readers: $readers, dataClass: $dataClass) { source id outcome passages quarantined notes } }"""
+EMBED = "mutation ($base: String!) { embedDocuments(base: $base) { embedded waiting } }"
 SYNC = """mutation ($base: String!) { syncKnowledge(base: $base) {
-  taken { source id outcome passages held notes } removed failed { source why } } }"""
+  ingested { source id outcome passages quarantined notes } removed failed { source why } } }"""
 REMOVE = "mutation ($base: String!, $id: String!) { removeDocument(base: $base, id: $id) }"
 REMOVE_BASE = "mutation ($base: String!) { removeKnowledge(base: $base) }"
-RELEASE = "mutation ($base: String!, $id: String!) { releaseDocument(base: $base, id: $id) { passages } }"
+RELEASE = "mutation ($base: String!, $id: String!) { approveDocument(base: $base, id: $id) { passages } }"
 
 
 class Base(Struct, rename="camel"):
@@ -33,7 +33,7 @@ class Base(Struct, rename="camel"):
     documents: int
     passages: int
     waiting: int
-    held: int
+    quarantined: int
 
 
 class Bases(Struct):
@@ -61,7 +61,7 @@ class Document(Struct, rename="camel", omit_defaults=True):
     pages: int
     created: int
     changed: int
-    by: str
+    added_by: str
     notes: list[str]
     passages: list[Passage] | None = None
 
@@ -88,7 +88,7 @@ class Found(Struct, rename="camel"):
     end: int
     data_class: str
     suspect: list[str]
-    cited: str
+    citation: str
 
 
 class Searched(Struct):
@@ -100,7 +100,7 @@ class Taken(Struct):
     id: str
     outcome: str
     passages: int
-    held: int
+    quarantined: int
     notes: list[str]
 
 
@@ -109,7 +109,7 @@ class Added(Struct, rename="camel"):
 
 
 class Left(Struct):
-    done: int
+    embedded: int
     waiting: int
 
 
@@ -123,7 +123,7 @@ class Failed(Struct):
 
 
 class Synced(Struct):
-    taken: list[Taken]
+    ingested: list[Taken]
     removed: list[str]
     failed: list[Failed]
 
@@ -142,4 +142,4 @@ class Freed(Struct):
 
 
 class Released(Struct, rename="camel"):
-    release_document: Freed
+    approve_document: Freed

@@ -26,7 +26,7 @@ def release(base: str, document: str) -> None:
     Example: sizewise knowledge release handbook faq.md
     """
     id = document_id(base, document)
-    count = asyncio.run(server().graphql(RELEASE, Released, base=base, id=id)).release_document.passages
+    count = asyncio.run(server().graphql(RELEASE, Released, base=base, id=id)).approve_document.passages
     embed_shown(base)
     if wants_json():
         write_json({"released": count})

@@ -21,13 +21,13 @@ from sizewise.graphql.known import every as catalogue
 from sizewise.graphql.told import model
 
 QUERY = """{
-  roles
+  modelAliases
   models {
     name size place state context task
     price { input output }
   }
 }"""
-ALL = "{ catalogue { name vendor task size parameters context licence claimed sold { price { input output } } } }"
+ALL = "{ catalog { name vendor task size parameters context license unverified offers { price { input output } } } }"
 
 
 class Price(Struct, frozen=True):
@@ -60,26 +60,26 @@ class Known(Struct, frozen=True):
     size: str
     parameters: int | None
     context: int | None
-    licence: str | None
-    claimed: list[str]
-    sold: list[Offer]
+    license: str | None
+    unverified: list[str]
+    offers: list[Offer]
 
 
-class Catalogue(Struct, frozen=True):
-    catalogue: list[Known]
+class Catalog(Struct, frozen=True):
+    catalog: list[Known]
 
 
-class Told(Struct, frozen=True):
+class Told(Struct, frozen=True, rename="camel"):
     models: list[Model]
-    roles: list[str] = []
+    model_aliases: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """`running`: whether a server told it. `roles` only a server knows."""
+    """`running`: whether a server told it. `aliases` only a server knows."""
 
     running: bool
-    roles: Sequence[str]
+    aliases: Sequence[str]
     models: Sequence[Model]
 
 
@@ -108,8 +108,8 @@ def write(everything: bool) -> None:
     found = asyncio.run(listed(mine, server))
     world = asyncio.run(_world(mine, server)) if everything else []
     if wants_json():
-        shown = {"running": found.running, "roles": found.roles, "models": found.models}
-        write_json(msgspec.to_builtins({**shown, "catalogue": world} if everything else shown))
+        shown = {"running": found.running, "modelAliases": found.aliases, "models": found.models}
+        write_json(msgspec.to_builtins({**shown, "catalog": world} if everything else shown))
         return
     write_table(
         ("MODEL", "SIZE", "PLACE", "CONTEXT", "$/M IN", "$/M OUT", "STATE"),
@@ -119,14 +119,14 @@ def write(everything: bool) -> None:
     if everything:
         click.echo()
         write_table(
-            ("KNOWN", "VENDOR", "SIZE", "PARAMETERS", "CONTEXT", "FROM $/M IN", "FROM $/M OUT", "LICENCE"),
+            ("KNOWN", "VENDOR", "SIZE", "PARAMETERS", "CONTEXT", "FROM $/M IN", "FROM $/M OUT", "LICENSE"),
             [_known(each) for each in world],
             right="PARAMETERS CONTEXT $/M",
         )
     if not found.running:
         click.echo(dim("no server is running: this is the catalogue; start one with sizewise up"), err=True)
-    elif found.roles:
-        click.echo(dim(f"also: {', '.join(found.roles)}"), err=True)
+    elif found.aliases:
+        click.echo(dim(f"also: {', '.join(found.aliases)}"), err=True)
 
 
 async def listed(settings: Settings, server: Server | None) -> Listed:
@@ -137,7 +137,7 @@ async def listed(settings: Settings, server: Server | None) -> Listed:
     told = await server.graphql(QUERY, Told)
     here = {each.name for each in told.models}
     absent = [] if server.elsewhere else [each for each in _absent(settings) if each.name not in here]
-    return Listed(True, told.roles, [*told.models, *absent])
+    return Listed(True, told.model_aliases, [*told.models, *absent])
 
 
 def _absent(settings: Settings) -> list[Model]:
@@ -161,17 +161,17 @@ def _row(model: Model) -> tuple[str, ...]:
 
 async def _world(settings: Settings, server: Server | None) -> Sequence[Known]:
     if server is not None:
-        return (await server.graphql(ALL, Catalogue)).catalogue
+        return (await server.graphql(ALL, Catalog)).catalog
     return msgspec.convert(catalogue(settings.sizes.bounds), list[Known])
 
 
 def _known(known: Known) -> tuple[str, ...]:
     """The price is that of the cheapest who sells it."""
-    offers = [each.price for each in known.sold if each.price.input]
+    offers = [each.price for each in known.offers if each.price.input]
     least = min(offers, key=lambda each: (Decimal(each.input or 0), Decimal(each.output or 0)), default=Price())
     answers = "-" if known.task == "embed" and least.input and not least.output else least.output or "?"
     size = f"{known.parameters:,}" if known.parameters else "?"
-    size = f"claimed {size}" if "parameters" in known.claimed else size
+    size = f"unverified {size}" if "parameters" in known.unverified else size
     context = f"{known.context:,}" if known.context else "?"
     rate = least.input or "?"
-    return (known.name, known.vendor, known.size, size, context, rate, answers, known.licence or "?")
+    return (known.name, known.vendor, known.size, size, context, rate, answers, known.license or "?")

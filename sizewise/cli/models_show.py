@@ -23,19 +23,20 @@ from sizewise.graphql.told import model
 
 QUERY = """query ($name: String!) {
   model(name: $name) {
-    name provider task size place state parameters context maxOutput sees tools logprobs resumes quality licence slots
+    name provider task size place state parameters context maxOutput inputModalities tools logprobs resumes quality
+    license slots
     price { input output cached cacheWrite cacheWrite1h reasoning source date }
     weights { file bytes sha256 path }
     facts { name value source }
   }
-  known(name: $name) { %s }
+  catalogModel(name: $name) { %s }
 }"""
-KNOWN_QUERY = "query ($name: String!) { known(name: $name) { %s } }"
+KNOWN_QUERY = "query ($name: String!) { catalogModel(name: $name) { %s } }"
 KNOWN = """
-    name title vendor task size names parameters context licence claimed
-    facts { name value source date claimed }
-    memory { quantisation tokens bytes }
-    sold { name price { input output cached cacheWrite cacheWrite1h reasoning source date } but }
+    name title vendor task size names parameters context license unverified
+    facts { name value source date unverified }
+    memory { quantization tokens bytes }
+    offers { name price { input output cached cacheWrite cacheWrite1h reasoning source date } conditions }
 """
 RATES = MappingProxyType(
     {
@@ -57,12 +58,12 @@ class Fact(Struct):
     value: str
     source: str
     date: str = ""
-    claimed: bool = False
+    unverified: bool = False
 
     @property
     def whence(self) -> str:
         told = ", ".join(filter(None, (self.source, self.date)))
-        return f"claimed: {told}" if self.claimed else told or "-"
+        return f"unverified: {told}" if self.unverified else told or "-"
 
 
 class Weights(Struct):
@@ -73,7 +74,7 @@ class Weights(Struct):
 
 
 class Memory(Struct):
-    quantisation: str
+    quantization: str
     tokens: int
     bytes: int
 
@@ -81,7 +82,7 @@ class Memory(Struct):
 class Offer(Struct):
     name: str
     price: dict[str, str | None]
-    but: list[str]
+    conditions: list[str]
 
 
 class Known(Struct):
@@ -90,10 +91,10 @@ class Known(Struct):
     names: list[str]
     facts: list[Fact]
     memory: list[Memory]
-    sold: list[Offer]
+    offers: list[Offer]
 
 
-class Model(Struct):
+class Model(Struct, rename="camel"):
     name: str
     task: str
     size: str
@@ -102,11 +103,11 @@ class Model(Struct):
     facts: list[Fact]
     provider: str = ""
     weights: Weights | None = None
-    known: Known | None = None
+    catalog_model: Known | None = None
 
 
-class Told(Struct):
-    known: Shown | None
+class Told(Struct, rename="camel"):
+    catalog_model: Shown | None
     model: Shown | None = None
 
 
@@ -134,10 +135,10 @@ async def _found(name: str, settings: Settings, server: Server | None) -> Shown:
     if server is not None:
         try:
             told = await server.graphql(QUERY % KNOWN, Told, name=name)
-            return _both(told.model or {}, told.known)
+            return _both(told.model or {}, told.catalog_model)
         except UnknownModel:
             if server.elsewhere:
-                known = (await server.graphql(KNOWN_QUERY % KNOWN, Told, name=name)).known
+                known = (await server.graphql(KNOWN_QUERY % KNOWN, Told, name=name)).catalog_model
                 if known is None:
                     raise
                 return _both(elsewhere(str(known["name"])) or {}, known)
@@ -164,11 +165,11 @@ def _both(model: Mapping[str, object], known: Mapping[str, object] | None) -> Sh
     """The name of the user's own file says nothing of what is in it."""
     weights = model.get("weights")
     own = isinstance(weights, dict) and weights["path"] and not weights["sha256"]
-    return {**model, "known": None if own else known}
+    return {**model, "catalogModel": None if own else known}
 
 
 def _write(told: Model) -> None:
-    known = told.known
+    known = told.catalog_model
     heads = [(each, getattr(told, each)) for each in ("name", "task", "size", "place", "state")]
     if known is not None:
         heads[1:1] = [("title", known.title), ("vendor", known.vendor)]
@@ -179,12 +180,12 @@ def _write(told: Model) -> None:
     write_table(("FACT", "VALUE", "SOURCE"), [(each.name, each.value, each.whence) for each in _facts(told)])
     if known is not None:
         _write_memory(known.memory)
-        _write_offers(known.sold)
+        _write_offers(known.offers)
 
 
 def _facts(told: Model) -> list[Fact]:
     """What is configured here goes before what is known of the model in general."""
-    general = told.known.facts if told.known else []
+    general = told.catalog_model.facts if told.catalog_model else []
     here = [each for each in told.facts if told.provider]
     known = {each.name: each for each in general}
     said = [known.get(each.name, each) if each.value == "unknown" else each for each in here]
@@ -197,7 +198,7 @@ def _write_memory(memory: Sequence[Memory]) -> None:
         click.echo("memory to run it: unknown")
         return
     tokens = sorted({each.tokens for each in memory})
-    needs = {(each.quantisation, each.tokens): size(each.bytes) for each in memory}
+    needs = {(each.quantization, each.tokens): size(each.bytes) for each in memory}
     rows = [(name, *(needs[name, each] for each in tokens)) for name in dict.fromkeys(name for name, _ in needs)]
     heads = [f"{each:,} TOKENS" for each in tokens]
     write_table(("MEMORY, COMPUTED", *heads), rows, right="TOKENS")
@@ -213,7 +214,7 @@ def _write_offers(offers: Sequence[Offer]) -> None:
         (
             each.name,
             *(each.price[kind] or ("unknown" if kind in ("input", "output") else "-") for kind in kinds),
-            ", ".join(filter(None, (each.price["source"], each.price["date"], *each.but))),
+            ", ".join(filter(None, (each.price["source"], each.price["date"], *each.conditions))),
         )
         for each in offers
     ]

@@ -12,9 +12,9 @@ from sizewise.cli.options import served, server, wants_json
 from sizewise.cli.paper import count, day, write_json, write_table
 
 QUALITY = """query ($policy: String) { quality(policy: $policy) {
-  policy promised samples unjudged lost low high since alarm feedback { model kind count mean }
+  policy certified samples unjudged loss lossLow lossHigh since violated feedback { model kind count mean }
 } }"""
-TRUST = "mutation ($policy: String!) { trustAgain(policy: $policy) { policy fell } }"
+TRUST = "mutation ($policy: String!) { restorePolicy(policy: $policy) { policy wasViolated } }"
 
 
 class Opinion(Struct):
@@ -24,16 +24,16 @@ class Opinion(Struct):
     mean: float
 
 
-class Quality(Struct):
+class Quality(Struct, rename="camel"):
     policy: str
-    promised: float | None
+    certified: float | None
     samples: int
     unjudged: int
-    lost: float | None
-    low: float | None
-    high: float | None
+    loss: float | None
+    loss_low: float | None
+    loss_high: float | None
     since: int | None
-    alarm: int | None
+    violated: int | None
     feedback: list[Opinion]
 
 
@@ -41,13 +41,13 @@ class Told(Struct):
     quality: list[Quality]
 
 
-class Trusted(Struct):
+class Trusted(Struct, rename="camel"):
     policy: str
-    fell: bool
+    was_violated: bool
 
 
 class TrustTold(Struct, rename="camel"):
-    trust_again: Trusted
+    restore_policy: Trusted
 
 
 @click.command()
@@ -68,7 +68,7 @@ def quality(ctx: click.Context, /, policy: str | None) -> None:
         write_json(msgspec.to_builtins({"quality": told}))
     else:
         _show(told)
-    ctx.exit(1 if any(each.alarm is not None for each in told) else 0)
+    ctx.exit(1 if any(each.violated is not None for each in told) else 0)
 
 
 def _show(told: list[Quality]) -> None:
@@ -88,14 +88,14 @@ def _show(told: list[Quality]) -> None:
 
 
 def _row(its: Quality) -> tuple[str, ...]:
-    bounds = "-" if its.low is None or its.high is None else f"{its.low:.3f} to {its.high:.3f}"
-    state = "nothing was promised" if its.promised is None else "no alarm"
-    if its.alarm is not None:
-        state = f"found broken {day(its.alarm)}: its large model answers alone"
+    bounds = "-" if its.loss_low is None or its.loss_high is None else f"{its.loss_low:.3f} to {its.loss_high:.3f}"
+    state = "nothing was promised" if its.certified is None else "no alarm"
+    if its.violated is not None:
+        state = f"found broken {day(its.violated)}: its large model answers alone"
     return (
         its.policy,
-        "-" if its.promised is None else f"{its.promised:g}",
-        "not measured" if its.lost is None else f"{its.lost:.3f}",
+        "-" if its.certified is None else f"{its.certified:g}",
+        "not measured" if its.loss is None else f"{its.loss:.3f}",
         bounds,
         count(its.samples),
         count(its.unjudged),
@@ -115,8 +115,10 @@ def trust(policy: str) -> None:
     \b
     Example: sizewise route trust support
     """
-    told = asyncio.run(server().graphql(TRUST, TrustTold, policy=policy)).trust_again
+    told = asyncio.run(server().graphql(TRUST, TrustTold, policy=policy)).restore_policy
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
-    click.echo(f"{told.policy} is trusted again" if told.fell else f"{told.policy} was trusted; it is measured anew")
+    click.echo(
+        f"{told.policy} is trusted again" if told.was_violated else f"{told.policy} was trusted; it is measured anew"
+    )

@@ -18,19 +18,20 @@ OURS = ("shadow", "judge")
 """Doors of what Sizewise asked itself, to compare answers."""
 
 _TOKENS = "tokens { input output cached cacheWrite reasoning estimated }"
-_FIELDS = f"""trace at door key project asked policy model why status error stream degraded guards dataClass
-    {_TOKENS} costUsd firstMs totalMs tried"""
+_FIELDS = f"""trace at door key project requestedModel policy model why status error stream degraded guardrails
+    dataClass
+    {_TOKENS} costUsd firstTokenMs totalMs attemptCount"""
 LIST = f"""query ($last: Int, $model: String, $status: Int) {{
   records(last: $last, model: $model, status: $status) {{ {_FIELDS} }}
 }}"""
 ERASE = "mutation ($key: String!) { eraseRecords(key: $key) { records contents feedback } }"
 CONTENTS = """query ($trace: String!) {
-  records: record(trace: $trace) { trace door contents { asked said cut } }
+  records: record(trace: $trace) { trace door contents { request response truncated } }
 }"""
 ONE = f"""query ($trace: String!) {{
   records: record(trace: $trace) {{
     {_FIELDS}
-    attempts {{ number model place result why score error {_TOKENS} costUsd beganMs firstMs endedMs }}
+    attempts {{ number model place result why score error {_TOKENS} costUsd startedMs firstTokenMs endedMs }}
   }}
 }}"""
 
@@ -59,8 +60,8 @@ class Attempt(Struct, rename="camel"):
     error: str
     tokens: Tokens
     cost_usd: str | None
-    began_ms: float
-    first_ms: float | None
+    started_ms: float
+    first_token_ms: float | None
     ended_ms: float
 
 
@@ -70,7 +71,7 @@ class Record(Struct, rename="camel", omit_defaults=True):
     door: str
     key: str
     project: str
-    asked: str
+    requested_model: str
     policy: str
     model: str
     why: str
@@ -78,13 +79,13 @@ class Record(Struct, rename="camel", omit_defaults=True):
     error: str
     stream: bool
     degraded: str
-    guards: str
+    guardrails: str
     data_class: str | None
     tokens: Tokens
     cost_usd: str | None
-    first_ms: float | None
+    first_token_ms: float | None
     total_ms: float
-    tried: int
+    attempt_count: int
     attempts: list[Attempt] | None = None
 
 
@@ -93,9 +94,9 @@ class Told(Struct):
 
 
 class Contents(Struct):
-    asked: str
-    said: str | None
-    cut: bool
+    request: str
+    response: str | None
+    truncated: bool
 
 
 class Opened(Struct):
@@ -224,9 +225,9 @@ def _open(trace: str | None) -> None:
         return
     for each in found:
         assert each.contents is not None
-        click.echo(each.contents.asked)
-        click.echo(each.contents.said or "nothing was said")
-        if each.contents.cut:
+        click.echo(each.contents.request)
+        click.echo(each.contents.response or "nothing was said")
+        if each.contents.truncated:
             click.echo("the rest was too long to be kept", err=True)
 
 
@@ -246,12 +247,12 @@ def _row(record: Record) -> tuple[str, ...]:
     return (
         when(record.at),
         record.trace[:SHORT],
-        f"{record.asked} ({record.door})" if record.door in OURS else record.asked,
-        f"{answered} ({record.tried})" if record.tried > 1 else answered,
+        f"{record.requested_model} ({record.door})" if record.door in OURS else record.requested_model,
+        f"{answered} ({record.attempt_count})" if record.attempt_count > 1 else answered,
         str(record.status),
         _tokens(record.tokens),
         money(record.cost_usd),
-        seconds(record.first_ms),
+        seconds(record.first_token_ms),
         seconds(record.total_ms),
         record.error or record.why,
     )
@@ -266,14 +267,14 @@ def _show(record: Record) -> None:
         [
             ("trace", record.trace),
             ("at", when(record.at)),
-            ("asked", f"{record.asked}, policy {record.policy}, by key {record.key}"),
+            ("asked", f"{record.requested_model}, policy {record.policy}, by key {record.key}"),
             ("answered", record.model or "nobody"),
             ("why", record.why or "-"),
             ("status", f"{record.status} {record.error}"),
             ("tokens", _tokens(record.tokens)),
             ("cost", money(record.cost_usd)),
-            ("time", f"{seconds(record.first_ms)} to the first word, {seconds(record.total_ms)} in all"),
-            *([("guards", record.guards)] if record.guards else []),
+            ("time", f"{seconds(record.first_token_ms)} to the first word, {seconds(record.total_ms)} in all"),
+            *([("guardrails", record.guardrails)] if record.guardrails else []),
             *([("shown", f"although not trusted: {record.degraded}")] if record.degraded else []),
         ]
     )
@@ -294,8 +295,8 @@ def _tried(attempt: Attempt) -> tuple[str, ...]:
         "-" if attempt.score is None else f"{attempt.score:.2f}",
         _tokens(attempt.tokens),
         money(attempt.cost_usd),
-        seconds(attempt.began_ms),
-        seconds(attempt.first_ms),
+        seconds(attempt.started_ms),
+        seconds(attempt.first_token_ms),
         seconds(attempt.ended_ms),
         f"{attempt.why} ({attempt.error})" if attempt.error else attempt.why,
     )

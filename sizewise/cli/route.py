@@ -23,9 +23,9 @@ QUERY = """query ($prompt: String!, $model: String!, $policy: String, $maxTokens
                 $online: Online, $maxCostUsd: Dollars, $session: String) {
   explain(prompt: $prompt, model: $model, policy: $policy, maxTokens: $maxTokens, dataClass: $dataClass,
           online: $online, maxCostUsd: $maxCostUsd, session: $session) {
-    asked policy dataClass tokens why error sentences
-    candidates { model size place may why costUsd }
-    steps { models how why }
+    requestedModel policy dataClass tokens why error reasons
+    candidates { model size place eligible why costUsd }
+    steps { models action why }
   }
 }"""
 
@@ -34,25 +34,25 @@ class Candidate(Struct, rename="camel"):
     model: str
     size: str
     place: str
-    may: bool
+    eligible: bool
     why: str
     cost_usd: str | None
 
 
 class Step(Struct):
     models: list[str]
-    how: str
+    action: str
     why: str
 
 
 class Decision(Struct, rename="camel"):
-    asked: str
+    requested_model: str
     policy: str
     data_class: str
     tokens: int
     why: str
     error: str
-    sentences: list[str]
+    reasons: list[str]
     candidates: list[Candidate]
     steps: list[Step]
 
@@ -101,18 +101,20 @@ async def _explained(prompt: str, wishes: Mapping[str, object]) -> Decision:
 
 
 def _show(told: Decision) -> None:
-    click.echo(f"{told.asked} by policy {told.policy}; about {count(told.tokens)} tokens of {told.data_class} data")
+    click.echo(
+        f"{told.requested_model} by policy {told.policy}; about {count(told.tokens)} tokens of {told.data_class} data"
+    )
     click.echo()
     for number, step in enumerate(told.steps, 1):
-        click.echo(f"{number}. {' and '.join(step.models)}, {step.how}: {step.why}")
+        click.echo(f"{number}. {' and '.join(step.models)}, {step.action}: {step.why}")
     if told.error:
-        click.echo(told.sentences[-1])
+        click.echo(told.reasons[-1])
     click.echo()
     write_table(
         ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "WHY"),
-        [(c.model, c.size, c.place, "yes" if c.may else "no", _cost(c), c.why) for c in told.candidates],
+        [(c.model, c.size, c.place, "yes" if c.eligible else "no", _cost(c), c.why) for c in told.candidates],
     )
 
 
 def _cost(candidate: Candidate) -> str:
-    return money(candidate.cost_usd) if candidate.may else "-"
+    return money(candidate.cost_usd) if candidate.eligible else "-"

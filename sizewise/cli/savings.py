@@ -17,8 +17,9 @@ from sizewise.errors import BadRequest, nearest
 from sizewise.evals.plane import Dot, drawn
 
 QUERY = """query ($days: Float) {
-  savings(days: $days) { policy large requests small unpriced spentUsd aloneUsd savedUsd withinUsd measuringUsd curves }
-  quality { policy promised samples lost low high }
+  savings(days: $days) { policy large requests small unpriced spentUsd baselineUsd savedUsd marginUsd evaluationUsd
+  curves }
+  quality { policy certified samples loss lossLow lossHigh }
 }"""
 
 
@@ -29,22 +30,22 @@ class Saving(Struct, rename="camel"):
     small: int
     unpriced: int
     spent_usd: str
-    alone_usd: str | None
+    baseline_usd: str | None
     saved_usd: str | None
-    within_usd: str | None
-    measuring_usd: str
+    margin_usd: str | None
+    evaluation_usd: str
     curves: dict[str, list[tuple[float, float]]] | None = None
 
 
-class Quality(Struct):
+class Quality(Struct, rename="camel"):
     """Lost of the large model's, 0..1, with its interval; None where nobody measured it."""
 
     policy: str
-    promised: float | None
+    certified: float | None
     samples: int
-    lost: float | None
-    low: float | None
-    high: float | None
+    loss: float | None
+    loss_low: float | None
+    loss_high: float | None
 
 
 class Told(Struct):
@@ -98,26 +99,26 @@ def _row(each: Saving, quality: Quality | None) -> tuple[str, ...]:
         count(each.requests),
         small,
         money(each.spent_usd),
-        money(each.alone_usd),
+        money(each.baseline_usd),
         _saved(each),
-        money(each.measuring_usd),
+        money(each.evaluation_usd),
         _lost(quality),
     )
 
 
 def _lost(its: Quality | None) -> str:
-    if its is None or its.lost is None or its.low is None or its.high is None:
+    if its is None or its.loss is None or its.loss_low is None or its.loss_high is None:
         return "not measured"
-    return f"{its.lost:.1%} ({its.low:.1%} to {its.high:.1%}, {count(its.samples)} sampled)"
+    return f"{its.loss:.1%} ({its.loss_low:.1%} to {its.loss_high:.1%}, {count(its.samples)} sampled)"
 
 
 def _saved(each: Saving) -> str:
-    if each.saved_usd is None or each.within_usd is None:
+    if each.saved_usd is None or each.margin_usd is None:
         return "unknown"
-    alone = float(each.alone_usd or 0)
+    alone = float(each.baseline_usd or 0)
     if not alone:
         return "nothing to save"
-    return f"{float(each.saved_usd) / alone:.1%} +- {float(each.within_usd) / alone:.1%}"
+    return f"{float(each.saved_usd) / alone:.1%} +- {float(each.margin_usd) / alone:.1%}"
 
 
 def _draw(told: list[Saving], known: Mapping[str, Quality], file: Path) -> None:
@@ -125,15 +126,15 @@ def _draw(told: list[Saving], known: Mapping[str, Quality], file: Path) -> None:
         names = ", ".join(each.policy for each in told) or "none has answered anything"
         raise BadRequest(f"a picture is of one policy, and there are {len(told)}", f"--policy NAME: {names}")
     its = told[0]
-    alone = float(its.alone_usd or 0)
+    alone = float(its.baseline_usd or 0)
     if not alone:
         raise BadRequest(f"what {its.large!r} alone would cost is unknown or nothing", "give its price in the settings")
-    cost, within = float(its.spent_usd) / alone, float(its.within_usd or 0) / alone
+    cost, within = float(its.spent_usd) / alone, float(its.margin_usd or 0) / alone
     dots, quality = [Dot(its.large, 1.0, 1.0)], known.get(its.policy)
-    if quality is None or quality.lost is None or quality.low is None or quality.high is None:
+    if quality is None or quality.loss is None or quality.loss_low is None or quality.loss_high is None:
         dots.append(Dot(its.policy, cost, 1.0, within=within, open=True))
     else:
-        dots.append(Dot(its.policy, cost, 1 - quality.lost, 1 - quality.high, 1 - quality.low, within))
+        dots.append(Dot(its.policy, cost, 1 - quality.loss, 1 - quality.loss_high, 1 - quality.loss_low, within))
     title = f"{its.policy}: {count(its.requests)} requests"
-    promised = None if quality is None else quality.promised
+    promised = None if quality is None else quality.certified
     write_file(file, drawn(title, its.curves or {}, dots, promised))

@@ -58,10 +58,10 @@ class Server:
         return _data(body, shape)
 
     async def ready(self) -> tuple[bool, list[str]]:
-        """/readyz: whether it can answer, and what limps."""
+        """/readyz: whether it can answer, and what is impaired."""
         async with self._answer("GET", "/readyz", b"", []) as response:
             shown = msgspec.json.decode(await response.read(ANSWER), type=_Ready)
-            return response.status == 200, shown.limps
+            return response.status == 200, shown.impaired
 
     async def taken(self) -> bool:
         """Whether anybody listens there, in whatever language."""
@@ -127,7 +127,7 @@ class _Note(Struct):
 
 class _Ready(Struct):
     status: str = ""
-    limps: list[str] = []
+    impaired: list[str] = []
 
 
 class _Extensions(Struct):

@@ -28,21 +28,21 @@ VERBS: Mapping[str, Verb] = {
 }
 
 LIST = "{ users { id email name role projects { project role } created disabled state } }"
-INVITATIONS = "{ invitations { id email role project by created expires used } }"
-SESSIONS = "{ sessions { id user email project created seen expires } }"
-_NEW = "{ token invitation { id email role project by created expires used } }"
+INVITATIONS = "{ invitations { id email role project invitedBy created expires used } }"
+SESSIONS = "{ signInSessions { id user email project created lastSeen expires } }"
+_NEW = "{ token invitation { id email role project invitedBy created expires used } }"
 INVITE = f"""mutation ($email: String!, $role: String, $project: String, $days: Float!) {{
   inviteUser(email: $email, role: $role, project: $project, days: $days) {_NEW} }}"""
 FOUND = f"""mutation ($id: String!, $email: String!, $name: String!) {{
-  foundOrganisation(id: $id, email: $email, name: $name) {_NEW} }}"""
+  createOrganization(id: $id, email: $email, name: $name) {_NEW} }}"""
 _USER = "{ id email name role projects { project role } created disabled state }"
 ROLE = f"""mutation ($id: String!, $role: String!, $project: String) {{
   setRole(id: $id, role: $role, project: $project) {_USER} }}"""
-DISABLE = """mutation ($id: String!, $keys: Boolean!) { disableUser(id: $id, withKeys: $keys) {
-  id email name role projects { project role } created disabled state made { id name } } }"""
+DISABLE = """mutation ($id: String!, $keys: Boolean!) { disableUser(id: $id, revokeKeys: $keys) {
+  id email name role projects { project role } created disabled state serviceKeys { id name } } }"""
 ENABLE = f"mutation ($id: String!) {{ enableUser(id: $id) {_USER} }}"
 SIGN_OUT = "mutation ($id: String!) { signOut(user: $id) { id } }"
-FREE = "mutation ($email: String!) { freeAddress(email: $email) { id } }"
+FREE = "mutation ($email: String!) { releaseEmail(email: $email) { id } }"
 WITHDRAW = "mutation ($id: String!) { withdrawInvitation(id: $id) { id } }"
 
 
@@ -68,12 +68,12 @@ class Users(Struct):
     users: list[User]
 
 
-class Invitation(Struct):
+class Invitation(Struct, rename="camel"):
     id: str
     email: str
     role: str
     project: str
-    by: str
+    invited_by: str
     created: int
     expires: int
     used: int | None
@@ -93,21 +93,21 @@ class Invited(Struct, rename="camel"):
 
 
 class Founded(Struct, rename="camel"):
-    found_organisation: New
+    create_organization: New
 
 
-class Session(Struct):
+class Session(Struct, rename="camel"):
     id: str
     user: str
     email: str
     project: str
     created: int
-    seen: int
+    last_seen: int
     expires: int
 
 
-class Sessions(Struct):
-    sessions: list[Session]
+class Sessions(Struct, rename="camel"):
+    sign_in_sessions: list[Session]
 
 
 class Given(Struct, rename="camel"):
@@ -121,8 +121,8 @@ class Made(Struct):
     name: str
 
 
-class Gone(User):
-    made: list[Made]
+class Gone(User, rename="camel"):
+    service_keys: list[Made]
 
 
 class Disabled(Struct, rename="camel"):
@@ -142,7 +142,7 @@ class SignedOut(Struct, rename="camel"):
 
 
 class Freed(Struct, rename="camel"):
-    free_address: Id
+    release_email: Id
 
 
 class Withdrawn(Struct, rename="camel"):
@@ -225,7 +225,7 @@ def found(id: str, email: str, name: str) -> None:
     Example: sizewise users found acme ada@acme.example
     """
     here = server()
-    _show(here.url, asyncio.run(here.graphql(FOUND, Founded, id=id, email=email, name=name)).found_organisation)
+    _show(here.url, asyncio.run(here.graphql(FOUND, Founded, id=id, email=email, name=name)).create_organization)
 
 
 @click.command()
@@ -239,7 +239,7 @@ def free(email: str) -> None:
     \b
     Example: sizewise users free ada@example.com
     """
-    told = asyncio.run(server().graphql(FREE, Freed, email=email)).free_address
+    told = asyncio.run(server().graphql(FREE, Freed, email=email)).release_email
     if wants_json():
         write_json({"freed": told.id})
     else:
@@ -289,8 +289,8 @@ def disable(user: str, with_keys: bool) -> None:
     """
     gone = asyncio.run(server().graphql(DISABLE, Disabled, id=_id(user), keys=with_keys)).disable_user
     _tell(gone)
-    if gone.made and not wants_json():
-        listed = ", ".join(f"{key.id} ({key.name})" for key in gone.made)
+    if gone.service_keys and not wants_json():
+        listed = ", ".join(f"{key.id} ({key.name})" for key in gone.service_keys)
         click.echo(dim(f"still good, and made by them: {listed}; sizewise keys revoke ID, or --with-keys"), err=True)
 
 
@@ -321,13 +321,13 @@ def sessions() -> None:
     \b
     Example: sizewise users sessions
     """
-    told = asyncio.run(server().graphql(SESSIONS, Sessions)).sessions
+    told = asyncio.run(server().graphql(SESSIONS, Sessions)).sign_in_sessions
     if wants_json():
         write_json(msgspec.to_builtins({"sessions": told}))
         return
     write_table(
         ("ID", "E-MAIL", "PROJECT", "SINCE", "LAST", "ENDS"),
-        [(s.id, s.email, s.project, day(s.created), day(s.seen), day(s.expires)) for s in told],
+        [(s.id, s.email, s.project, day(s.created), day(s.last_seen), day(s.expires)) for s in told],
     )
 
 
@@ -361,7 +361,7 @@ def invitations() -> None:
         return
     write_table(
         ("ID", "E-MAIL", "ROLE", "PROJECT", "BY", "UNTIL", "USED"),
-        [(i.id, i.email, i.role or "-", i.project or "-", i.by, day(i.expires), day(i.used)) for i in told],
+        [(i.id, i.email, i.role or "-", i.project or "-", i.invited_by, day(i.expires), day(i.used)) for i in told],
     )
 
 

@@ -18,36 +18,36 @@ VERBS: Mapping[str, Verb] = {
     "rotate": Verb("sizewise.cli.vault:rotate", "Wrap the data keys by the newest key."),
 }
 
-STATUS = "{ vault { by resealing keys { id by created retired rows } } }"
-ROTATE = "mutation ($data: Boolean!) { rotateVault(data: $data) { wrapped } }"
+STATUS = "{ encryption { wrappedBy reencrypting keys { id wrappedBy created retired rows } } }"
+ROTATE = "mutation ($data: Boolean!) { rotateEncryptionKeys(newDataKeys: $data) { rewrapped } }"
 
 
-class Key(Struct):
+class Key(Struct, rename="camel"):
     """Times are unix ms."""
 
     id: str
-    by: str
+    wrapped_by: str
     created: int | None
     retired: int | None
     rows: int
 
 
-class Vault(Struct):
-    by: str
-    resealing: bool
+class Encryption(Struct, rename="camel"):
+    wrapped_by: str
+    reencrypting: bool
     keys: list[Key]
 
 
 class Told(Struct):
-    vault: Vault
+    encryption: Encryption
 
 
 class Wrapped(Struct):
-    wrapped: int
+    rewrapped: int
 
 
 class Rotated(Struct, rename="camel"):
-    rotate_vault: Wrapped
+    rotate_encryption_keys: Wrapped
 
 
 @click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
@@ -77,22 +77,22 @@ def status() -> None:
 
 
 def _status() -> None:
-    found = asyncio.run(server().graphql(STATUS, Told)).vault
+    found = asyncio.run(server().graphql(STATUS, Told)).encryption
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
     write_table(
         ("DATA KEY", "WRAPPED BY", "CREATED", "STATE", "ROWS"),
-        [(its.id, its.by or "-", day(its.created), _state(its), f"{its.rows:,}") for its in found.keys],
+        [(its.id, its.wrapped_by or "-", day(its.created), _state(its), f"{its.rows:,}") for its in found.keys],
         right="ROWS",
     )
-    click.echo(dim(f"new ones are wrapped by the {found.by}"), err=True)
-    if found.resealing:
+    click.echo(dim(f"new ones are wrapped by the {found.wrapped_by}"), err=True)
+    if found.reencrypting:
         click.echo(dim("what old keys sealed is being sealed anew"), err=True)
 
 
 def _state(key: Key) -> str:
-    if not key.by:
+    if not key.wrapped_by:
         return "sealed directly"
     return "seals" if key.retired is None else "retired"
 
@@ -109,11 +109,11 @@ def rotate(data: bool) -> None:
     \b
     Example: sizewise vault rotate --data
     """
-    told = asyncio.run(server().graphql(ROTATE, Rotated, data=data)).rotate_vault
+    told = asyncio.run(server().graphql(ROTATE, Rotated, data=data)).rotate_encryption_keys
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
-    keys = "1 data key is" if told.wrapped == 1 else f"{told.wrapped} data keys are"
+    keys = "1 data key is" if told.rewrapped == 1 else f"{told.rewrapped} data keys are"
     click.echo(f"{keys} wrapped by the newest key")
     if data:
         click.echo(dim("rows are sealed anew behind everybody's back: sizewise vault status"), err=True)

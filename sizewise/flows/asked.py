@@ -92,11 +92,11 @@ class Flows:
 
 
 def _step(trace: Trace) -> dict[str, object]:
-    """As a run that is kept is told of at /graphql (RunStep), and its tokens; times in unix ms."""
+    """As a run that is kept is told of at /graphql (FlowRunStep), and its tokens; times in unix ms."""
     told: dict[str, object] = {
         "key": trace.place,
         "state": trace.state,
-        "began": round(trace.began * 1_000),
+        "started": round(trace.began * 1_000),
         "ended": round((trace.ended or trace.began) * 1_000),
         "model": trace.model,
         "costUsd": None if trace.cost is None else dollars(trace.cost),

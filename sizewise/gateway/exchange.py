@@ -177,7 +177,7 @@ def new_trace() -> str:
 Decimal = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
 
 
-class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
+class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     """The `sizewise` object of a body and the `x-sizewise-*` headers: the same words in both."""
 
     policy: str | None = None
@@ -192,7 +192,7 @@ class Said(Struct, forbid_unknown_fields=True, rename="kebab"):
     cache: Literal["no-cache", "no-store"] | None = None
 
 
-_SPELT: Mapping[str, str] = {name.replace("-", "_"): name for name in Said.__struct_encode_fields__}
+_SPELT: Mapping[str, str] = {name.replace("-", "_"): name for name in SizewiseOptions.__struct_encode_fields__}
 
 
 def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
@@ -206,7 +206,7 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
         merged: dict[str, object] = {**said, **headers, **({"data-class": strict} if strict else {})}
         if "deny" in (headers.get("online"), said.get("online")):
             merged["online"] = "deny"
-        seen = msgspec.convert(merged, Said, strict=False)
+        seen = msgspec.convert(merged, SizewiseOptions, strict=False)
     except msgspec.ValidationError as error:
         reason = (
             str(error)

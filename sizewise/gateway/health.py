@@ -1,4 +1,4 @@
-"""/healthz (the process is up), /readyz (it can answer, what limps), both without a key, and /metrics with one."""
+"""/healthz (liveness) and /readyz (readiness, with what is impaired), both without a key, and /metrics with one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ async def healthz(house: House, seen: Knock, body: bytes, out: Out) -> None:
 
 
 async def readyz(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """200 when some model can answer; `limps` names what is degraded, in words.
+    """200 when some model can answer; `impaired` lists components and why, one sentence each.
 
     To whom comes by a name of the outside, only with a key that may see metrics: names of models are nobody's business.
     """
-    ready, limps = house.ready()
-    if limps and not _near(seen.host) and not _may(house, seen):
-        limps = ["ask with a key that may `read_metrics`"]
-    shown = {"status": "ready" if ready else "not ready", "limps": limps}
+    ready, impaired = house.ready()
+    if impaired and not _near(seen.host) and not _may(house, seen):
+        impaired = ["ask with a key that may `read_metrics`"]
+    shown = {"status": "ready" if ready else "not ready", "impaired": impaired}
     await out.whole(200 if ready else 503, [JSON], msgspec.json.encode(shown))
 
 

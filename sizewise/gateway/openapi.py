@@ -15,9 +15,9 @@ from msgspec import Struct
 from sizewise import __version__
 from sizewise.accounts.browser import COOKIE
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import JSON, Knock, Out, Said
+from sizewise.gateway.exchange import JSON, Knock, Out, SizewiseOptions
 from sizewise.gateway.mcp import McpMessage
-from sizewise.gateway.signin import Accept, Change, Move, SignedIn, SignIn
+from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.house import House
 from sizewise.providers.wires import anthropic_asking, openai_bodies, responses_asking
 
@@ -25,32 +25,32 @@ Json = Mapping[str, Any]
 
 SESSION: Sequence[Json] = ({"session": []},)
 SCHEMAS = "#/components/schemas/"
-ASKING = "ask"
+ASKING = "inference"
 """The tag of the operations that ask a model: only they take wishes, and book what they cost."""
 
 
 class ChatRequest(openai_bodies.Body):
     """OpenAI's chat body; fields that are not named here go to the model unread."""
 
-    sizewise: Said | None = None
+    sizewise: SizewiseOptions | None = None
 
 
 class EmbeddingRequest(openai_bodies.EmbedBody):
     """OpenAI's body for embeddings."""
 
-    sizewise: Said | None = None
+    sizewise: SizewiseOptions | None = None
 
 
 class ResponseRequest(responses_asking.Body):
     """OpenAI's body for responses."""
 
-    sizewise: Said | None = None
+    sizewise: SizewiseOptions | None = None
 
 
 class MessageRequest(anthropic_asking.Body):
     """Anthropic's body for messages."""
 
-    sizewise: Said | None = None
+    sizewise: SizewiseOptions | None = None
 
 
 class GraphQLRequest(Struct, rename="camel"):
@@ -64,14 +64,14 @@ class GraphQLRequest(Struct, rename="camel"):
 
 BODIES: tuple[type[Struct], ...] = (
     *(ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest, McpMessage),
-    *(SignIn, Accept, Change, Move, SignedIn),
+    *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
 
 
 def document() -> Json:
     """The whole of it, anew."""
     _, schemas = msgspec.json.schema_components(BODIES, schema_hook=_anything, ref_template=SCHEMAS + "{name}")
-    said = schemas["Said"]["properties"]
+    said = schemas["SizewiseOptions"]["properties"]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -90,14 +90,14 @@ def document() -> Json:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": COOKIE,
-                    "description": f"Of a person who signed in; by TLS it is called __Host-{COOKIE}.",
+                    "description": f"Sign-in session; named __Host-{COOKIE} over TLS.",
                 },
             },
             "parameters": {**_wishes(said), **HEADERS},
             "headers": TOLD,
             "schemas": {
                 **schemas,
-                "Said": _spelt(schemas["Said"]),
+                "SizewiseOptions": _spelt(schemas["SizewiseOptions"]),
                 **_messages(schemas["MessageRequest"]),
                 **_answers(),
             },
@@ -122,7 +122,7 @@ def _messages(body: Json) -> Json:
     bounded = {**body["properties"], "max_tokens": _present(body["properties"]["max_tokens"])}
     return {
         "MessageRequest": {**body, "properties": bounded, "required": [*body["required"], "max_tokens"]},
-        "CountRequest": {**body, "title": "CountRequest"},
+        "TokenCountRequest": {**body, "title": "TokenCountRequest"},
     }
 
 
@@ -131,7 +131,7 @@ def _messages(body: Json) -> Json:
 
 def _wishes(said: Json) -> Json:
     """A parameter for each wish, from the type that reads it; null is no header."""
-    return {f"wish-{name}": _header(f"x-sizewise-{name}", _present(schema)) for name, schema in said.items()}
+    return {f"option-{name}": _header(f"x-sizewise-{name}", _present(schema)) for name, schema in said.items()}
 
 
 def _present(schema: Json) -> Json:
@@ -148,20 +148,25 @@ def _header(name: str, schema: Json, says: str = "") -> Json:
 
 _WORD: Mapping[str, Any] = {"type": "string"}
 HEADERS: Mapping[str, Any] = {
-    "traceparent": _header("traceparent", _WORD, "W3C trace context; one that is not well formed is passed over."),
-    "trace": _header("x-sizewise-trace", _WORD, "32 hex digits; another is passed over and a new one made."),
+    "traceparent": _header("traceparent", _WORD, "W3C trace context; ignored if malformed."),
+    "trace": _header("x-sizewise-trace", _WORD, "Trace id, 32 hex digits; if malformed, ignored and generated."),
     "idempotency": _header(
-        "idempotency-key", {"type": "string", "minLength": 1, "maxLength": 200}, "The call is paid for once."
+        "idempotency-key",
+        {"type": "string", "minLength": 1, "maxLength": 200},
+        "Retries with the same key return the first answer and are billed once.",
     ),
-    "cache": _header("cache-control", _WORD, "no-cache and no-store are heard."),
+    "cache": _header("cache-control", _WORD, "no-cache and no-store are supported."),
 }
 TOLD: Mapping[str, Any] = {
-    "x-sizewise-trace": {"schema": _WORD, "description": "What the record of this request is called."},
-    "x-sizewise-model": {"schema": _WORD, "description": "Who answered."},
-    "x-sizewise-why": {"schema": _WORD, "description": "Why that one, in a sentence."},
-    "x-sizewise-cost-usd": {"schema": _WORD, "description": "Of all attempts together, exact; or `unknown`."},
-    "x-sizewise-attempts": {"schema": _WORD, "description": "How many models were asked, where it was not one."},
-    "x-sizewise-degraded": {"schema": _WORD, "description": "1 where the policy would rather have said no."},
+    "x-sizewise-trace": {"schema": _WORD, "description": "Trace id of the request record."},
+    "x-sizewise-model": {"schema": _WORD, "description": "The model that answered."},
+    "x-sizewise-why": {"schema": _WORD, "description": "Reason for the routing decision."},
+    "x-sizewise-cost-usd": {"schema": _WORD, "description": "Cost of all attempts in US dollars, exact; or `unknown`."},
+    "x-sizewise-attempts": {"schema": _WORD, "description": "Number of attempts, if more than one."},
+    "x-sizewise-degraded": {
+        "schema": _WORD,
+        "description": "1 if an untrusted answer is returned because the policy allows it.",
+    },
 }
 
 
@@ -174,7 +179,7 @@ def _operation(
     answer: str = "",
     *,
     body: str = "",
-    tags: tuple[str, ...] = ("look",),
+    tags: tuple[str, ...] = ("read",),
     streams: bool = False,
     key: bool = True,
     error: str = "Error",
@@ -189,13 +194,13 @@ def _operation(
         content["text/event-stream"] = {"schema": _ref("Event")}
     asking = ASKING in tags
     told = {name: {"$ref": f"#/components/headers/{name}"} for name in TOLD} if asking else {}
-    refused = {"description": "refused", "content": {"application/json": {"schema": _ref(error)}}}
+    refused = {"description": "error", "content": {"application/json": {"schema": _ref(error)}}}
     shown: dict[str, Any] = {
         "operationId": id,
         "summary": summary,
         "tags": list(tags),
         "responses": {
-            done: {"description": "done", "content": content} | ({"headers": told} if told else {}),
+            done: {"description": "success", "content": content} | ({"headers": told} if told else {}),
             **(also or {}),
             "4XX": refused,
             "5XX": refused,
@@ -204,7 +209,7 @@ def _operation(
     if body:
         shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
     if asking:
-        named = [*(f"wish-{each}" for each in Said.__struct_encode_fields__), *HEADERS]
+        named = [*(f"option-{each}" for each in SizewiseOptions.__struct_encode_fields__), *HEADERS]
         shown["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in named]
     if secured or not key:
         shown["security"] = list(secured)
@@ -225,79 +230,81 @@ def _at(id: str, **operations: Json) -> Json:
 
 def _paths() -> Json:
     ask = partial(_operation, tags=(ASKING,))
-    coming = partial(_operation, tags=("change",), key=False)
+    coming = partial(_operation, tags=("write",), key=False)
     unready = {
-        "503": {"description": "no model can answer", "content": {"application/json": {"schema": _ref("Ready")}}}
+        "503": {"description": "no model is available", "content": {"application/json": {"schema": _ref("Readiness")}}}
     }
     return {
         "/v1/chat/completions": {
-            "post": ask("chat", "OpenAI's chat", "ChatReply", body="ChatRequest", streams=True)
+            "post": ask("createChatCompletion", "OpenAI chat completion", "ChatReply", body="ChatRequest", streams=True)
         },
         "/v1/responses": {
-            "post": ask("respond", "OpenAI's responses", "ResponseReply", body="ResponseRequest", streams=True)
+            "post": ask("createResponse", "OpenAI response", "ResponseReply", body="ResponseRequest", streams=True)
         },
         "/v1/responses/{id}": _at(
-            "of a response",
-            get=_operation("response", "a response that was kept", "ResponseReply"),
-            delete=_operation("forgetResponse", "forget it", "Deleted", tags=("change",)),
+            "response id",
+            get=_operation("getResponse", "Get a stored response", "ResponseReply"),
+            delete=_operation("deleteResponse", "Delete a stored response", "DeletedResponse", tags=("write",)),
         ),
         "/v1/responses/{id}/input_items": _at(
-            "of a response", get=_operation("responseInput", "what was said before it", "Items")
+            "response id", get=_operation("listResponseInputItems", "List its input items", "ResponseItems")
         ),
         "/v1/messages": {
             "post": ask(
-                "message", "Anthropic's messages", "MessageReply",
+                "createMessage", "Anthropic message", "MessageReply",
                 body="MessageRequest", streams=True, error="MessageError",
             )
         },
         "/v1/messages/count_tokens": {
             "post": _operation(
-                "countTokens", "how many tokens a message has, exactly", "Count",
-                body="CountRequest", error="MessageError",
+                "countTokens", "Count the tokens of a message", "TokenCount",
+                body="TokenCountRequest", error="MessageError",
             )
         },
-        "/v1/embeddings": {"post": ask("embed", "OpenAI's embeddings", "Vectors", body="EmbeddingRequest")},
-        "/v1/models": {"get": _operation("models", "what this key may name", "Models")},
+        "/v1/embeddings": {"post": ask("createEmbedding", "OpenAI embedding", "Embeddings", body="EmbeddingRequest")},
+        "/v1/models": {"get": _operation("listModels", "List the models that this key can use", "Models")},
         "/v1/models/{id}": _at(
-            "of a model; it may have a slash in it", get=_operation("model", "one of them", "Model")
+            "model name; may contain a slash", get=_operation("getModel", "Get a model", "Model")
         ),
         "/hooks/flows/{id}": _at(
-            "of a flow; of a trigger where the message is signed",
+            "flow name, or trigger name for signed webhooks",
             post=_operation(
-                "hook", "start a flow", "Started", body="Given", tags=("change",), done="202",
+                "triggerFlow", "Start a flow run", "StartedFlowRun", body="FlowInputs", tags=("write",), done="202",
             ),
         ),
         "/graphql": {
             "post": _operation(
-                "graphql", "everything but tokens", "GraphQLAnswer",
-                body="GraphQLRequest", tags=("look", "change"), error="GraphQLAnswer", streams=True,
+                "graphql", "Query and manage everything but model inference", "GraphQLResponse",
+                body="GraphQLRequest", tags=("read", "write"), error="GraphQLResponse", streams=True,
             )
         },
         "/mcp": {
             "post": _operation(
-                "mcp", "flows and knowledge as tools, by the Model Context Protocol", "McpAnswer",
-                body="McpMessage", tags=("look", "change"), error="McpAnswer",
-                also={"202": {"description": "heard; a notification has no answer"}},
+                "mcp", "Flows and knowledge bases as tools (Model Context Protocol)", "McpResponse",
+                body="McpMessage", tags=("read", "write"), error="McpResponse",
+                also={"202": {"description": "accepted: a notification has no response"}},
             )
         },
-        "/auth/sign-in": {"post": coming("signIn", "sign in with a password", "SignedIn", body="SignIn")},
-        "/auth/invitation": {"post": coming("accept", "come in by an invitation", "SignedIn", body="Accept")},
-        "/auth/sign-out": {"post": coming("signOut", "be signed in no more", "SignedOut")},
+        "/auth/sign-in": {"post": coming("signIn", "Sign in with a password", "SignInSession", body="SignIn")},
+        "/auth/invitation": {"post": coming("acceptInvitation", "Join", "SignInSession", body="AcceptInvitation")},
+        "/auth/sign-out": {"post": coming("signOut", "Sign out", "SignOut")},
         "/auth/password": {
             "post": _operation(
-                "changePassword", "take a new password", "SignedIn", body="Change", tags=("change",), secured=SESSION
+                "changePassword", "Change your password", "SignInSession",
+                body="PasswordChange", tags=("write",), secured=SESSION,
             )
         },
         "/auth/session": {
-            "get": _operation("session", "who is signed in", "SignedIn", secured=SESSION),
+            "get": _operation("getSession", "Get the current session", "SignInSession", secured=SESSION),
             "post": _operation(
-                "moveSession", "go on in another project", "SignedIn", body="Move", tags=("change",), secured=SESSION
+                "switchProject", "Switch to another project", "SignInSession",
+                body="ProjectSwitch", tags=("write",), secured=SESSION,
             ),
         },
-        "/healthz": {"get": _operation("healthz", "the process is up", "Health", key=False)},
-        "/readyz": {"get": _operation("readyz", "it can answer, and what limps", "Ready", key=False, also=unready)},
-        "/metrics": {"get": _operation("metrics", "counters for Prometheus", kind="text/plain")},
-        "/openapi.json": {"get": _operation("openapi", "this document", "Document", key=False)},
+        "/healthz": {"get": _operation("healthz", "Liveness", "Health", key=False)},
+        "/readyz": {"get": _operation("readyz", "Readiness", "Readiness", key=False, also=unready)},
+        "/metrics": {"get": _operation("metrics", "Metrics in Prometheus text format", kind="text/plain")},
+        "/openapi.json": {"get": _operation("getOpenAPI", "This document", "OpenAPIDocument", key=False)},
     }  # fmt: skip
 
 
@@ -327,9 +334,9 @@ def _answers() -> Json:
     return {
         "Error": _object(error=_object(**about)),
         "MessageError": _object(type={"const": "error"}, error=_object(**about), request_id=_MAYBE),
-        "McpAnswer": _object("jsonrpc id", jsonrpc={"const": "2.0"}, id={}, result=_ANY, error=_ANY),
-        "Given": {"type": "object", "description": "what its flow takes"},
-        "Started": _object(run=_WORD, flow=_WORD, version=_WORD, state=_WORD),
+        "McpResponse": _object("jsonrpc id", jsonrpc={"const": "2.0"}, id={}, result=_ANY, error=_ANY),
+        "FlowInputs": {"type": "object", "description": "the inputs of the flow"},
+        "StartedFlowRun": _object(run=_WORD, flow=_WORD, version=_WORD, state=_WORD),
         "ChatReply": _object(
             "choices",
             id=_WORD,
@@ -351,10 +358,10 @@ def _answers() -> Json:
             previous_response_id=_MAYBE,
             usage=used,
         ),
-        "Event": _object("data", event=_WORD, data=_WORD) | {"description": "Of a stream, as its API has it."},
-        "Deleted": _object(id=_WORD, object={"const": "response"}, deleted={"const": True}),
-        "SignedOut": _object(signed_out={"const": True}),
-        "Items": _object(
+        "Event": _object("data", event=_WORD, data=_WORD) | {"description": "A server-sent event of the API."},
+        "DeletedResponse": _object(id=_WORD, object={"const": "response"}, deleted={"const": True}),
+        "SignOut": _object(signed_out={"const": True}),
+        "ResponseItems": _object(
             object={"const": "list"},
             data=_list(_object("type id", type=_WORD, id=_WORD)),
             first_id=_WORD,
@@ -371,21 +378,21 @@ def _answers() -> Json:
             stop_sequence=_MAYBE,
             usage=used,
         ),
-        "Count": _object(input_tokens=_COUNT),
-        "Vectors": _object("data", object=_WORD, data=_list(_ANY), model=_WORD, usage=_ANY),
+        "TokenCount": _object(input_tokens=_COUNT),
+        "Embeddings": _object("data", object=_WORD, data=_list(_ANY), model=_WORD, usage=_ANY),
         "Model": _object(
             "id object created owned_by",
             id=_WORD,
             object={"const": "model"},
             created=_COUNT,
             owned_by=_WORD,
-            sizewise={**_ANY, "description": "context, size, place and tools, as far as they are known"},
+            sizewise={**_ANY, "description": "context, size, place and tools, if known"},
         ),
         "Models": _object(object={"const": "list"}, data=_list(_ref("Model"))),
-        "GraphQLAnswer": _object("", data={"type": ["object", "null"]}, errors=_list(fault)) | {"required": []},
+        "GraphQLResponse": _object("", data={"type": ["object", "null"]}, errors=_list(fault)) | {"required": []},
         "Health": _object(status={"const": "ok"}),
-        "Ready": _object(status={"enum": ["ready", "not ready"]}, limps=_list(_WORD)),
-        "Document": _object(openapi=_WORD, info=_ANY, paths=_ANY, components=_ANY),
+        "Readiness": _object(status={"enum": ["ready", "not ready"]}, impaired=_list(_WORD)),
+        "OpenAPIDocument": _object(openapi=_WORD, info=_ANY, paths=_ANY, components=_ANY),
     }  # fmt: skip
 
 

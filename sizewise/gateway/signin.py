@@ -35,7 +35,7 @@ class SignIn(Struct, forbid_unknown_fields=True):
     project: Name = ""
 
 
-class Accept(Struct, forbid_unknown_fields=True):
+class AcceptInvitation(Struct, forbid_unknown_fields=True):
     """An invitation, and who comes in by it. Without a name an earlier one stays."""
 
     token: Annotated[str, Meta(min_length=20, max_length=200)]
@@ -43,30 +43,30 @@ class Accept(Struct, forbid_unknown_fields=True):
     name: Name = ""
 
 
-class Move(Struct, forbid_unknown_fields=True):
+class ProjectSwitch(Struct, forbid_unknown_fields=True):
     project: Name
 
 
-class Change(Struct, forbid_unknown_fields=True):
+class PasswordChange(Struct, forbid_unknown_fields=True):
     """A new password in the place of the current one."""
 
     current: Password
     password: Password
 
 
-class SignedIn(Struct):
+class SignInSession(Struct):
     """Times are unix ms. `csrf` goes as x-sizewise-csrf with whatever is not a GET."""
 
     session: str
     user: str
     email: str
     name: str
-    organisation: str
+    organization: str
     project: str
     projects: list[str]
     role: str
-    may: list[str]
-    wide: bool
+    permissions: list[str]
+    all_projects: bool
     csrf: str
     expires: int
 
@@ -91,7 +91,7 @@ async def sign_in(house: House, seen: Knock, body: bytes, out: Out) -> None:
 
 async def invitation(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """Comes in by an invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
-    wanted = _read(body, Accept)
+    wanted = _read(body, AcceptInvitation)
     _from_our_page(house, seen)
     users, address = house.means.keeper.users, _address(house, seen)
     users.throttle.take("", address)
@@ -122,7 +122,7 @@ async def session(house: House, seen: Knock, body: bytes, out: Out) -> None:
 async def move(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """The same session in another project. Raises UnknownPath, BadKey, Forbidden."""
     caller, its, token = here(house, seen)
-    moved = await house.means.keeper.sessions.move(its, _read(body, Move).project, caller)
+    moved = await house.means.keeper.sessions.move(its, _read(body, ProjectSwitch).project, caller)
     caller, _ = house.means.keeper.accounts.keys.session(token)
     await _tell(house, seen, out, caller, moved, token)
 
@@ -131,7 +131,7 @@ async def password(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """A new password for whoever is signed in and knows the old one; every session of theirs ends but a new one here.
     Raises BadKey, Forbidden, SignInRefused, BadRequest, Busy."""
     _, its, _ = here(house, seen)
-    wanted = _read(body, Change)
+    wanted = _read(body, PasswordChange)
     users, address = house.means.keeper.users, _address(house, seen)
     user = users.one(its.user, its.tenant)
     users.throttle.take(user.email, address)
@@ -165,7 +165,7 @@ async def _tell(
 ) -> None:
     standing = house.means.keeper.accounts.keys.standing
     user: User = standing.users[its.user]
-    shown = SignedIn(
+    shown = SignInSession(
         its.id,
         user.id,
         user.email,

@@ -97,5 +97,5 @@ def _answer(reply: Reply, chosen: Chosen, cost: _Cost, trace: str) -> Told:
             "reasoning": usage.reasoning,
             "estimated": usage.estimated,
         },
-        "choices": [{"text": choice.text, "finish": choice.finish} for choice in reply.choices],
+        "choices": [{"text": choice.text, "finishReason": choice.finish} for choice in reply.choices],
     }

@@ -25,13 +25,13 @@ def _line(line: Line) -> Told:
     return {
         "seq": line.seq,
         "at": line.at,
-        "who": deed.who,
+        "actor": deed.who,
         "action": deed.action,
-        "thing": deed.thing,
+        "resource": deed.thing,
         "before": deed.before,
         "after": deed.after,
-        "refused": deed.refused,
-        "by": deed.by,
+        "error": deed.refused,
+        "credential": deed.by,
         "previous": line.previous,
         "hash": line.hash,
     }

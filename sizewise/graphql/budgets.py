@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sizewise.accounts.roles import Thing, demand, may
 from sizewise.budgets.budget import Standing
 from sizewise.budgets.limits import EVERYONE, Limit, Set, amount
@@ -9,6 +11,14 @@ from sizewise.budgets.limits import scope as known
 from sizewise.caller import Caller
 from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
+
+PERIODS: Mapping[str, str] = {
+    "requests_per_minute": "requests_minute",
+    "tokens_per_minute": "tokens_minute",
+    "usd_per_day": "usd_day",
+    "usd_per_month": "usd_month",
+}
+"""The arguments of setBudget, and the field of Limit that each sets."""
 
 
 async def budgets(context: Context) -> list[Told]:
@@ -31,7 +41,8 @@ async def set_budget(context: Context, scope: str, **amounts: int | None) -> lis
     demand(caller, "manage_budgets", thing)
     keeper = context.house.means.keeper
     before = keeper.budgets.limit(caller.tenant, its)
-    after = {name: getattr(before, name) for name in Limit.__struct_fields__} | amounts
+    given = {PERIODS[name]: value for name, value in amounts.items()}
+    after = {name: getattr(before, name) for name in Limit.__struct_fields__} | given
     await keeper.budgets.set(Set(caller.tenant, its, Limit(**after)), caller)
     return [_told(each) for each in await keeper.budgets.listed(caller.tenant) if each.key[:2] == (caller.tenant, its)]
 
@@ -66,7 +77,7 @@ def _told(each: Standing) -> Told:
         "limit": amount(unit, each.limit),
         "spent": amount(unit, each.spent),
         "reserved": amount(unit, max(0, each.taken - each.spent)),
-        "left": amount(unit, max(0, each.limit - max(each.taken, each.spent))),
-        "renews": each.until * 1_000,
+        "remaining": amount(unit, max(0, each.limit - max(each.taken, each.spent))),
+        "resets": each.until * 1_000,
         "source": each.source,
     }

@@ -30,7 +30,7 @@ from sizewise.errors import BadRequest
 
 USUAL = 4
 """Items of a list of which nobody says how long it is."""
-LISTS: Mapping[str, int] = {"catalogue": 200, "models": 20, "keys": 50, "users": 50, "records": 20, "taken": 20}
+LISTS: Mapping[str, int] = {"catalog": 200, "models": 20, "keys": 50, "users": 50, "records": 20, "ingested": 20}
 LENGTHS = ("last", "first", "limit")
 """Arguments that say how many."""
 MODEL = 5_000

@@ -39,15 +39,15 @@ async def explain(
 
 def _decision(decision: Decision) -> Told:
     return {
-        "asked": decision.asked,
+        "requestedModel": decision.asked,
         "policy": decision.policy,
         "dataClass": decision.data_class,
         "tokens": decision.tokens,
         "why": decision.why,
-        "sentences": list(decision.sentences),
+        "reasons": list(decision.sentences),
         "error": decision.error,
         "candidates": [_candidate(each) for each in decision.candidates],
-        "steps": [{"models": list(step.models), "how": step.how, "why": step.why} for step in decision.steps],
+        "steps": [{"models": list(step.models), "action": step.how, "why": step.why} for step in decision.steps],
     }
 
 
@@ -56,7 +56,7 @@ def _candidate(seen: Considered) -> Told:
         "model": seen.model,
         "size": seen.size,
         "place": seen.place,
-        "may": seen.may,
+        "eligible": seen.may,
         "why": seen.why,
         "costUsd": None if seen.cost is None else dollars(seen.cost),
     }

@@ -28,6 +28,7 @@ from sizewise.graphql.typed import acts
 from sizewise.money import dollars
 
 LIST = ("before", "limit")
+SEVERITIES: Mapping[str, str] = {"mistake": "error", "warning": "warning"}
 
 
 def mine(caller: Caller, published: Published) -> bool:
@@ -80,11 +81,11 @@ def _flow(context: Context, published: Published) -> Told:
         "version": published.version,
         "project": published.project,
         "published": published.at,
-        "by": published.user or published.key,
+        "publishedBy": published.user or published.key,
         "description": description,
         "inputs": inputs,
         "outputs": outputs,
-        "effects": effects,
+        "sideEffects": effects,
         "text": text,
     }
 
@@ -106,7 +107,7 @@ async def flow_versions(context: Context, name: str, limit: int = 20) -> list[To
 
 
 def _version(version: Version, lives: bool) -> Told:
-    return {"version": version.version, "created": version.created, "by": version.by, "live": lives}
+    return {"version": version.version, "created": version.created, "createdBy": version.by, "live": lives}
 
 
 async def check_flow(context: Context, text: str) -> Told:
@@ -118,14 +119,14 @@ def _checked(checked: Checked) -> Told:
     return {
         "name": checked.spec.name if checked.spec else "",
         "version": checked.spec.version if checked.spec else "",
-        "runs": checked.flow is not None,
+        "valid": checked.flow is not None,
         "findings": [_finding(each) for each in checked.findings],
     }
 
 
 def _finding(found: Finding) -> Told:
     place = {"node": found.node, "line": found.line, "column": found.column}
-    return {**place, "message": found.message, "hint": found.hint, "kind": found.kind}
+    return {**place, "message": found.message, "hint": found.hint, "severity": SEVERITIES[found.kind]}
 
 
 async def publish_flow(context: Context, text: str, project: str | None = None) -> Told:
@@ -159,7 +160,7 @@ async def withdraw_flow(context: Context, name: str, project: str | None = None)
 # ---- runs
 
 
-async def runs(
+async def flow_runs(
     context: Context, flow: str = "", state: State | None = None, before: int = 0, last: int = 20
 ) -> list[Told]:
     context.take(last)
@@ -169,17 +170,19 @@ async def runs(
     return [_run(context, run, number) for number, run in found]
 
 
-async def run(context: Context, id: str) -> Told:
+async def flow_run(context: Context, id: str) -> Told:
     return _run(context, await context.house.means.keeper.runs.one(context.caller, id))
 
 
 async def waiting(context: Context, last: int = 100) -> list[Told]:
     context.take(last)
     found = await context.house.means.keeper.runs.waiting(context.caller, last)
-    return [{"run": _run(context, run), "key": key, "asked": msgspec.json.decode(asked)} for run, key, asked in found]
+    return [{"run": _run(context, run), "key": key, "request": msgspec.json.decode(asked)} for run, key, asked in found]
 
 
-async def start_run(context: Context, flow: str, inputs: Json = None, version: str = "", id: str | None = None) -> Told:
+async def start_flow_run(
+    context: Context, flow: str, inputs: Json = None, version: str = "", id: str | None = None
+) -> Told:
     if not isinstance(inputs, dict | None):
         raise BadRequest("`inputs` is not an object", 'give them by name, as {"question": "..."}', param="inputs")
     if id is not None and not (id.isascii() and id.isalnum() and 16 <= len(id) <= 64):
@@ -190,11 +193,11 @@ async def start_run(context: Context, flow: str, inputs: Json = None, version: s
     return _run(context, begun)
 
 
-async def cancel_run(context: Context, id: str) -> Told:
+async def cancel_flow_run(context: Context, id: str) -> Told:
     return _run(context, await context.house.means.keeper.runs.cancel(context.caller, id))
 
 
-async def resume_run(context: Context, id: str) -> Told:
+async def resume_flow_run(context: Context, id: str) -> Told:
     return _run(context, await context.house.means.keeper.runs.resume(context.caller, id))
 
 
@@ -219,7 +222,7 @@ def _run(context: Context, run: Run, number: int = 0) -> Told:
         "attempt": run.attempt,
         "error": run.error,
         "created": run.created,
-        "began": run.began,
+        "started": run.began,
         "ended": run.ended,
         "steps": partial(_steps, context, run),
         "inputs": partial(_value, context, run, INPUTS),
@@ -237,9 +240,9 @@ def _step(context: Context, run: Run, step: Step) -> Told:
         "key": step.key,
         "state": step.state,
         "attempt": step.attempt,
-        "began": step.began,
+        "started": step.began,
         "ended": step.ended,
-        "by": step.by,
+        "decidedBy": step.by,
         "model": step.model,
         "costUsd": dollars(step.cost),
         "error": step.error,
@@ -267,7 +270,7 @@ async def ran(context: Context, flow: Flow, inputs: Mapping[str, Json]) -> Json:
         async with asyncio.timeout(limit):
             return await _asked(context, flow, inputs, _unheard)
     except TimeoutError:
-        hint = "subscribe to it, or begin it with startRun and look after it with run"
+        hint = "subscribe to the flow, or start it with startFlowRun and poll flowRun"
         raise UpstreamSlow(f"the flow {flow.name!r} took longer than {limit:g} s, and was cancelled", hint) from None
 
 

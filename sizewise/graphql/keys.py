@@ -32,8 +32,8 @@ async def me(context: Context) -> Told:
         "key": caller.key,
         "name": caller.name,
         "user": caller.user,
-        "wide": caller.wide,
-        "may": sorted(caller.may),
+        "allProjects": caller.wide,
+        "permissions": sorted(caller.may),
         "dataClass": caller.data_class,
     }
 
@@ -47,17 +47,17 @@ async def keys(context: Context) -> list[Told]:
 async def create_key(
     context: Context,
     name: str,
-    may: list[str],
+    permissions: list[str],
     expires_in_days: float | None = None,
     project: str | None = None,
     data_class: DataClass | None = None,
-    own: bool = False,
+    personal: bool = False,
     **confined: list[str],
 ) -> Told:
     """Never more than the caller's own rights, scope and class: CVE-2026-47101 and its kin were that."""
     caller = context.caller
     where = caller.project if project is None else project_named(project)
-    service = not own and ("manage_keys" in caller.may or not caller.user)
+    service = not personal and ("manage_keys" in caller.may or not caller.user)
     demand(caller, "manage_keys", Thing(caller.tenant, where, "" if service else caller.user))
     if not caller.wide and where != caller.project:
         raise Forbidden(
@@ -65,20 +65,22 @@ async def create_key(
         )
     if "manage_keys" not in caller.may and not context.house.means.keeper.accounts.keys.project(where):
         raise Forbidden(f"there is no project {where!r}, and {caller.key!r} begins none", "ask whoever manages keys")
-    if beyond := sorted(granted(may) - caller.may):
+    if beyond := sorted(granted(permissions) - caller.may):
         raise Forbidden(
             f"the key {caller.key!r} may not {' or '.join(beyond)} itself, so it cannot allow others to",
             f"allow some of {', '.join(sorted(caller.may))}",
         )
-    if own and not caller.user:
-        raise BadRequest(f"{caller.key!r} is nobody's, so no key can be its user's own", "sign in first", param="own")
+    if personal and not caller.user:
+        raise BadRequest(
+            f"{caller.key!r} is nobody's, so no key can be its user's own", "sign in first", param="personal"
+        )
     expires, ends = _expiry(expires_in_days), await _ends(context)
     if ends is not None and expires is not None and expires > ends:
         raise Forbidden(f"the key {caller.key!r} ends before that itself", "give fewer days, or use another key")
     made = await context.house.means.keeper.accounts.create(
         where,
         _named(name),
-        may,
+        permissions,
         tenant=caller.tenant,
         expires=ends if expires is None else expires,
         data_class=_class(data_class, caller),
@@ -87,7 +89,7 @@ async def create_key(
         scope=narrowed(scope(**{each: tuple(said) for each, said in confined.items()}), caller.scope),
         by=caller,
     )
-    return {"key": told_key(made.key), "text": made.text}
+    return {"key": told_key(made.key), "secret": made.text}
 
 
 async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
@@ -110,7 +112,7 @@ async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
         raise Forbidden(f"the key {id!r} is good for longer than yours", "use a key that is good as long")
     accounts = context.house.means.keeper.accounts
     made = await accounts.rotate(old.id, old.tenant, round(overlap_hours * HOUR_MS), context.caller)
-    return {"key": told_key(made.key), "text": made.text}
+    return {"key": told_key(made.key), "secret": made.text}
 
 
 async def revoke_key(context: Context, id: str) -> Told:
@@ -185,10 +187,10 @@ def told_key(key: Key) -> Told:
         "name": key.name,
         "project": key.project,
         "user": key.user,
-        "by": key.by,
-        "wide": key.wide,
+        "createdBy": key.by,
+        "allProjects": key.wide,
         "scope": msgspec.to_builtins(key.scope or Scope()),
-        "may": sorted(key.may),
+        "permissions": sorted(key.may),
         "dataClass": key.data_class,
         "created": key.created,
         "expires": key.expires,

@@ -43,7 +43,7 @@ async def bases(context: Context) -> list[Told]:
             "documents": its.size.documents,
             "passages": its.size.passages,
             "waiting": its.size.waiting,
-            "held": its.size.held,
+            "quarantined": its.size.held,
         }
         for its in found
     ]
@@ -71,7 +71,7 @@ async def _passages(context: Context, pieces: Sequence[Piece], info: object) -> 
             "page": each.words.first,
             "headings": list(each.words.headings),
             "tokens": each.words.tokens,
-            "state": each.state,
+            "state": "quarantined" if each.state == "held" else each.state,
             "suspect": list(each.words.suspect),
         }
         for each in some
@@ -85,12 +85,13 @@ async def passages(
     limit: int = 5,
     mode: Mode = "hybrid",
     alpha: float | None = None,
-    most: DataClass | None = None,
+    max_data_class: DataClass | None = None,
 ) -> list[Told]:
     context.take(max(0, limit))
     search = context.house.library.search
     return [
-        told(each) for each in await search(_ask(context), base, query, limit=limit, mode=mode, alpha=alpha, most=most)
+        told(each)
+        for each in await search(_ask(context), base, query, limit=limit, mode=mode, alpha=alpha, most=max_data_class)
     ]
 
 
@@ -109,7 +110,7 @@ def told(its: Found) -> Told:
         "end": its.end,
         "dataClass": its.data_class,
         "suspect": list(its.suspect),
-        "cited": its.cited,
+        "citation": its.cited,
     }
 
 
@@ -174,19 +175,19 @@ def _digest(sha256: str | None) -> str:
 
 async def embed_documents(context: Context, base: str) -> Told:
     left = await context.house.library.embed(_ask(context), base)
-    return {"done": left.done, "waiting": left.waiting}
+    return {"embedded": left.done, "waiting": left.waiting}
 
 
 async def sync_knowledge(context: Context, base: str) -> Told:
     done = await context.house.library.sync(_ask(context), base)
     return {
-        "taken": [_taken(each) for each in done.taken],
+        "ingested": [_taken(each) for each in done.taken],
         "removed": list(done.removed),
         "failed": [{"source": source, "why": why} for source, why in done.failed],
     }
 
 
-async def release_document(context: Context, base: str, id: str) -> Told:
+async def approve_document(context: Context, base: str, id: str) -> Told:
     return {"passages": await context.house.library.release(context.caller, base, id)}
 
 
@@ -206,7 +207,7 @@ def _taken(its: Taken) -> Told:
         "id": its.id,
         "outcome": its.outcome,
         "passages": its.passages,
-        "held": its.held,
+        "quarantined": its.held,
         "notes": list(its.notes),
     }
 
@@ -223,7 +224,7 @@ def _document(its: Kept) -> Told:
         "pages": its.pages,
         "created": its.created,
         "changed": its.changed,
-        "by": its.about.by,
+        "addedBy": its.about.by,
         "notes": its.about.notes,
         "passages": None,
     }

@@ -57,7 +57,7 @@ def names() -> list[str]:
 
 
 def _known(model: Known, prices: Mapping[str, Price], sizes: Sizes, weights: int = 0) -> Told:
-    """A Known as schema.graphql's Known. `prices`: by `<endpoint>/<name>`."""
+    """A Known as schema.graphql's CatalogModel. `prices`: by `<endpoint>/<name>`."""
     return {
         "name": model.name,
         "title": model.title,
@@ -67,11 +67,11 @@ def _known(model: Known, prices: Mapping[str, Price], sizes: Sizes, weights: int
         "names": sorted(model.also),
         "parameters": _value(model.parameters),
         "context": _value(model.context),
-        "licence": _value(model.licence),
-        "claimed": [name for name, fact in model.facts() if fact.claimed],
+        "license": _value(model.licence),
+        "unverified": [name for name, fact in model.facts() if fact.claimed],
         "facts": list(_facts(model)),
         "memory": list(_memory(model, weights)),
-        "sold": list(_sold(model, prices)),
+        "offers": list(_sold(model, prices)),
     }
 
 
@@ -97,10 +97,10 @@ def _facts(model: Known) -> Iterator[Told]:
                 "value": _text(each.name, fact.value),
                 "source": fact.source,
                 "date": fact.date,
-                "claimed": fact.claimed,
+                "unverified": fact.claimed,
             }
         elif each.name not in OTHERS | RARE:
-            yield {"name": each.name, "value": "unknown", "source": "", "date": "", "claimed": False}
+            yield {"name": each.name, "value": "unknown", "source": "", "date": "", "unverified": False}
 
 
 def _text(name: str, value: object) -> str:
@@ -126,7 +126,7 @@ def _memory(model: Known, weights: int) -> Iterator[Told]:
     for name, held in sizes.items():
         for tokens in sorted({min(each, most) for each in WINDOWS}):
             if (need := model.need(held, tokens)) is not None:
-                yield {"quantisation": name, "tokens": tokens, "bytes": need.total}
+                yield {"quantization": name, "tokens": tokens, "bytes": need.total}
 
 
 def _sold(model: Known, prices: Mapping[str, Price]) -> Iterator[Told]:
@@ -143,5 +143,5 @@ def _offer(name: str, price: Price) -> Told:
     return {
         "name": name,
         "price": {**rates(price), "source": price.source, "date": price.date},
-        "but": list(but(price)),
+        "conditions": list(but(price)),
     }

@@ -24,12 +24,12 @@ async def one(context: Context, name: str) -> Told:
     return model(card, context.house.connections.health(card))
 
 
-async def roles(context: Context) -> list[str]:
+async def model_aliases(context: Context) -> list[str]:
     models = {card.name for card in context.house.cards}
     return [name for name in context.house.names.listed if name not in models]
 
 
-async def known(context: Context, name: str) -> Told | None:
+async def catalog_model(context: Context, name: str) -> Told | None:
     """By any of its names, or by that of a model configured here."""
     house = context.house
     card = next((card for card in house.cards if name in (card.name, card.model)), None)
@@ -38,7 +38,7 @@ async def known(context: Context, name: str) -> Told | None:
     return await asyncio.to_thread(one_of, names, house.settings.sizes.bounds, weights)
 
 
-async def catalogue(context: Context) -> AsyncIterator[Told]:
+async def catalog(context: Context) -> AsyncIterator[Told]:
     """Raises BadRequest where one request asks for it too often."""
     context.take(CATALOGUE)
     return unhurried(await asyncio.to_thread(every, context.house.settings.sizes.bounds))

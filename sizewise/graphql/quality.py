@@ -25,12 +25,12 @@ async def feedback(context: Context, trace: str, score: float, kind: str = "user
     ]
 
 
-async def trust_again(context: Context, policy: str) -> Told:
+async def restore_policy(context: Context, policy: str) -> Told:
     """Raises BadRequest for a policy that nobody has."""
     context.whole("manage_policies")
     version = _watched(context, policy).version
     fell = await context.house.means.keeper.watch.trust_again(context.caller.tenant, policy, version)
-    return {"policy": policy, "fell": fell}
+    return {"policy": policy, "wasViolated": fell}
 
 
 def _watched(context: Context, policy: str) -> Watched:
@@ -45,14 +45,14 @@ def _quality(its: Quality) -> Told:
     found = its.estimate
     return {
         "policy": its.policy,
-        "promised": its.promised,
+        "certified": its.promised,
         "samples": found.samples,
         "unjudged": found.unjudged,
-        "lost": found.lost,
-        "low": found.low,
-        "high": found.high,
+        "loss": found.lost,
+        "lossLow": found.low,
+        "lossHigh": found.high,
         "since": its.since,
-        "alarm": its.alarm,
+        "violated": its.alarm,
         "feedback": [_opinion(each) for each in its.feedback],
     }
 

@@ -76,7 +76,7 @@ async def _contents(context: Context, record: Record, info: object) -> Told | No
     if found is None:
         return None
     await keeper.note(deed(caller, caller.tenant, "read_contents", f"record:{record.trace}"))
-    return {"asked": found.asked, "said": found.said, "cut": found.cut}
+    return {"request": found.asked, "response": found.said, "truncated": found.cut}
 
 
 def _record(record: Record) -> Told:
@@ -86,7 +86,7 @@ def _record(record: Record) -> Told:
         "door": record.door,
         "key": record.key,
         "project": record.project,
-        "asked": record.asked,
+        "requestedModel": record.asked,
         "policy": record.policy,
         "model": record.model,
         "why": record.why,
@@ -94,13 +94,13 @@ def _record(record: Record) -> Told:
         "error": record.error,
         "stream": record.stream,
         "degraded": record.degraded,
-        "guards": record.guards,
+        "guardrails": record.guards,
         "dataClass": record.data_class,
         "tokens": _tokens(record),
         "costUsd": _cost(record.cost),
-        "firstMs": record.first_ms,
+        "firstTokenMs": record.first_ms,
         "totalMs": record.total_ms,
-        "tried": record.attempts,
+        "attemptCount": record.attempts,
         "attempts": None,
         "contents": None,
     }
@@ -117,8 +117,8 @@ def _attempt(attempt: Try) -> Told:
         "error": attempt.error,
         "tokens": _tokens(attempt),
         "costUsd": _cost(attempt.cost),
-        "beganMs": attempt.began_ms,
-        "firstMs": attempt.first_ms,
+        "startedMs": attempt.began_ms,
+        "firstTokenMs": attempt.first_ms,
         "endedMs": attempt.ended_ms,
     }
 

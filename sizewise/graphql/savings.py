@@ -46,10 +46,10 @@ def _saving(its: Saving, policy: Policy, measuring: int) -> Told:
         "small": its.small,
         "unpriced": its.unpriced,
         "spentUsd": dollars(its.spent),
-        "aloneUsd": None if its.alone is None else dollars(its.alone),
+        "baselineUsd": None if its.alone is None else dollars(its.alone),
         "savedUsd": None if its.saved is None else _signed(its.saved),
-        "withinUsd": None if its.within is None else dollars(its.within),
-        "measuringUsd": dollars(measuring),
+        "marginUsd": None if its.within is None else dollars(its.within),
+        "evaluationUsd": dollars(measuring),
         "curves": None if proof is None else {name: list(map(list, curve)) for name, curve in proof.curves.items()},
     }
 

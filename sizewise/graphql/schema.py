@@ -55,16 +55,16 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "flow": (flows.flow, FLOWS),
         "flowVersions": (flows.flow_versions, FLOWS),
         "checkFlow": (flows.check_flow, FLOWS),
-        "runs": (flows.runs, RUNS),
-        "run": (flows.run, RUNS),
+        "flowRuns": (flows.flow_runs, RUNS),
+        "flowRun": (flows.flow_run, RUNS),
         "waiting": (flows.waiting, RUNS),
         "me": (keys.me, ()),
         "health": (server.health, ()),
         "models": (models.models, LOOK),
         "model": (models.one, LOOK),
-        "known": (models.known, LOOK),
-        "catalogue": (models.catalogue, LOOK),
-        "roles": (models.roles, LOOK),
+        "catalogModel": (models.catalog_model, LOOK),
+        "catalog": (models.catalog, LOOK),
+        "modelAliases": (models.model_aliases, LOOK),
         "records": (records.records, ("read_records",)),
         "record": (records.record, ("read_records",)),
         "samples": (samples.samples, ("read_records",)),
@@ -73,12 +73,12 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "keys": (keys.keys, ("read_keys",)),
         "users": (users.users, ("read_users",)),
         "invitations": (users.invitations, ("read_users",)),
-        "sessions": (users.sessions, ()),
-        "userRoles": (users.user_roles, ("read_users",)),
-        "organisations": (users.organisations, ("found_organisations",)),
+        "signInSessions": (users.sign_in_sessions, ()),
+        "roles": (users.roles, ("read_users",)),
+        "organizations": (users.organizations, ("found_organisations",)),
         "budgets": (budgets.budgets, ("read_budgets",)),
         "audit": (audit.audit, ("read_audit",)),
-        "vault": (vault.vault, ("manage_vault",)),
+        "encryption": (vault.encryption, ("manage_vault",)),
         "explain": (explain.explain, LOOK),
         "knowledge": (knowledge.bases, KNOW),
         "documents": (knowledge.documents, KNOW),
@@ -91,9 +91,9 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "submitFeedback": (lamatic.submit_feedback, ("ask",)),
         "publishFlow": (flows.publish_flow, ("manage_flows",)),
         "withdrawFlow": (flows.withdraw_flow, ("manage_flows",)),
-        "startRun": (flows.start_run, ("ask",)),
-        "cancelRun": (flows.cancel_run, ("ask",)),
-        "resumeRun": (flows.resume_run, ("ask",)),
+        "startFlowRun": (flows.start_flow_run, ("ask",)),
+        "cancelFlowRun": (flows.cancel_flow_run, ("ask",)),
+        "resumeFlowRun": (flows.resume_flow_run, ("ask",)),
         "decide": (flows.decide, ("ask",)),
         "createKey": (keys.create_key, ("manage_keys",)),
         "rotateKey": (keys.rotate_key, ("manage_keys",)),
@@ -104,19 +104,19 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "disableUser": (users.disable_user, ("manage_users",)),
         "enableUser": (users.enable_user, ("manage_users",)),
         "signOut": (users.sign_out, ()),
-        "foundOrganisation": (users.found_organisation, ("found_organisations",)),
+        "createOrganization": (users.create_organization, ("found_organisations",)),
         "inviteOwner": (users.invite_owner, ("found_organisations",)),
-        "freeAddress": (users.free_address, ("found_organisations",)),
+        "releaseEmail": (users.release_email, ("found_organisations",)),
         "feedback": (quality.feedback, ("ask", "manage_policies")),
-        "trustAgain": (quality.trust_again, ("manage_policies",)),
+        "restorePolicy": (quality.restore_policy, ("manage_policies",)),
         "eraseRecords": (records.erase_records, ("erase_records",)),
         "forgetMemories": (memories.forget_memories, ("erase_records",)),
-        "rotateVault": (vault.rotate_vault, ("manage_vault",)),
+        "rotateEncryptionKeys": (vault.rotate_encryption_keys, ("manage_vault",)),
         "setBudget": (budgets.set_budget, ("manage_budgets",)),
         "addDocument": (knowledge.add_document, ("manage_knowledge",)),
         "embedDocuments": (knowledge.embed_documents, ("manage_knowledge",)),
         "syncKnowledge": (knowledge.sync_knowledge, ("manage_knowledge",)),
-        "releaseDocument": (knowledge.release_document, ("manage_knowledge",)),
+        "approveDocument": (knowledge.approve_document, ("manage_knowledge",)),
         "removeDocument": (knowledge.remove_document, ("manage_knowledge",)),
         "removeKnowledge": (knowledge.remove_knowledge, ("manage_knowledge",)),
         "reload": (server.reload, ("manage_settings",)),
@@ -128,7 +128,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
 """Each is called with the Context and the field's arguments, in snake_case, by callers who may do one of its actions
 to anything at all; what they may do it to, the function asks itself. Those of Subscription return what is told, one
 after the other, each as {field: value}."""
-ASKS = ("ask", "startRun", "resumeRun", "executeWorkflow", "executeAgent", "passages", "embedDocuments")
+ASKS = ("ask", "startFlowRun", "resumeFlowRun", "executeWorkflow", "executeAgent", "passages", "embedDocuments")
 """Fields that ask a model: cost.py counts them for more."""
 
 
@@ -151,7 +151,12 @@ def built() -> GraphQLSchema:
                 kind.fields[field].extensions = {"asks": True}
             for argument, spec in kind.fields[field].args.items():
                 spec.out_name = _snake(argument)
-    for name, read in (("Dollars", _pico), ("Whole", _whole), ("Time", _whole), ("Integer", _integer)):
+    for name, read in (
+        ("Dollars", _pico),
+        ("NonNegativeSafeInt", _whole),
+        ("Timestamp", _whole),
+        ("SafeInt", _integer),
+    ):
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
         scalar.coerce_input_value = read

@@ -9,8 +9,8 @@ from sizewise.graphql.context import Context
 
 
 async def health(context: Context) -> Mapping[str, object]:
-    ready, limps = context.house.ready()
-    return {"ready": ready, "limps": limps, "version": __version__}
+    ready, impaired = context.house.ready()
+    return {"ready": ready, "impaired": impaired, "version": __version__}
 
 
 async def reload(context: Context) -> Mapping[str, object]:

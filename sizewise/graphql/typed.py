@@ -164,7 +164,7 @@ class _Types:
         return name
 
 
-SCALARS: Mapping[str, str] = {"text": "String", "number": "Float", "integer": "Integer", "boolean": "Boolean"}
+SCALARS: Mapping[str, str] = {"text": "String", "number": "Float", "integer": "SafeInt", "boolean": "Boolean"}
 
 
 def _picked(key: str, source: Json, info: object, /) -> Json:

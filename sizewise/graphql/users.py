@@ -37,7 +37,7 @@ async def invitations(context: Context) -> list[Told]:
             "email": each.email,
             "role": each.role,
             "project": each.project,
-            "by": each.by,
+            "invitedBy": each.by,
             "created": each.created,
             "expires": each.expires,
             "used": each.used,
@@ -47,7 +47,7 @@ async def invitations(context: Context) -> list[Told]:
     ]
 
 
-async def sessions(context: Context) -> list[Told]:
+async def sign_in_sessions(context: Context) -> list[Told]:
     """One's own; with read_users those of all whom one sees."""
     caller, standing = context.caller, _standing(context)
     found = [(each, standing.users[each.user]) for each in context.house.means.keeper.sessions.live(caller.tenant)]
@@ -58,7 +58,7 @@ async def sessions(context: Context) -> list[Told]:
             "email": user.email,
             "project": each.project,
             "created": each.created,
-            "seen": each.seen,
+            "lastSeen": each.seen,
             "expires": each.expires,
         }
         for each, user in found
@@ -66,14 +66,14 @@ async def sessions(context: Context) -> list[Told]:
     ]
 
 
-async def organisations(context: Context) -> list[Told]:
+async def organizations(context: Context) -> list[Told]:
     found = await context.house.means.keeper.users.organisations()
     return [{"id": each.tenant, "name": each.name, "created": each.created} for each in found]
 
 
-async def user_roles(context: Context) -> list[Told]:
+async def roles(context: Context) -> list[Told]:
     """Every role that can be given, and what it allows."""
-    return [{"name": name, "may": sorted(may)} for name, may in _standing(context).roles.items()]
+    return [{"name": name, "permissions": sorted(may)} for name, may in _standing(context).roles.items()]
 
 
 async def invite_user(
@@ -119,13 +119,13 @@ async def set_role(context: Context, id: str, role: str, project: str | None = N
     return _user(_one(context, id), context)
 
 
-async def disable_user(context: Context, id: str, with_keys: bool = False) -> Told:
-    """`with_keys`: the service keys that this user made are revoked too."""
+async def disable_user(context: Context, id: str, revoke_keys: bool = False) -> Told:
+    """`revoke_keys`: the service keys that this user made are revoked too."""
     user, accounts = _one(context, id), context.house.means.keeper.accounts
     if user.id == context.caller.user:
         raise Forbidden("nobody disables themselves", "ask another who manages users")
     _demand_above(context, user)
-    made = await made_by(context, user.id) if with_keys else []
+    made = await made_by(context, user.id) if revoke_keys else []
     for key in made:
         demand(context.caller, "manage_keys", thing(key))
     await context.house.means.keeper.users.disable(user.id, user.tenant, context.caller)
@@ -153,7 +153,7 @@ async def sign_out(context: Context, user: str | None = None) -> Told:
     return {"id": whose.id}
 
 
-async def found_organisation(context: Context, id: str, email: str, name: str = "", days: float = 7) -> Told:
+async def create_organization(context: Context, id: str, email: str, name: str = "", days: float = 7) -> Told:
     """A new organisation, and the invitation of its first owner."""
     if not NAME.match(id) or len(id) > 64:
         raise BadRequest(f"{id[:100]!r} is no id of an organisation", "letters, digits, '.', '_', '-'", param="id")
@@ -163,12 +163,12 @@ async def found_organisation(context: Context, id: str, email: str, name: str = 
     return await _invited(context, id, email, OWNER, "", days)
 
 
-async def invite_owner(context: Context, organisation: str, email: str, days: float = 7) -> Told:
+async def invite_owner(context: Context, organization: str, email: str, days: float = 7) -> Told:
     """Where an organisation has lost its own: whoever founds them may invite another."""
-    return await _invited(context, organisation, email, OWNER, "", days)
+    return await _invited(context, organization, email, OWNER, "", days)
 
 
-async def free_address(context: Context, email: str) -> Told:
+async def release_email(context: Context, email: str) -> Told:
     """In whatever organisation: who took an address that is not theirs keeps nobody out by it."""
     freed = await context.house.means.keeper.users.free(email, context.caller)
     return {"id": freed.id}
@@ -180,7 +180,7 @@ async def _invited(context: Context, tenant: str, email: str, role: str, project
     made = await context.house.means.keeper.users.invite(tenant, email, role, project, days, context.caller)
     its = made.invitation
     shown = {"id": its.id, "email": its.email, "role": role, "project": project, "expires": its.expires}
-    return {"invitation": {**shown, "by": its.by, "created": its.created, "used": None}, "token": made.token}
+    return {"invitation": {**shown, "invitedBy": its.by, "created": its.created, "used": None}, "token": made.token}
 
 
 def _one(context: Context, id: str) -> User:
@@ -249,7 +249,7 @@ def _user(user: User, context: Context) -> Told:
         "created": user.created,
         "disabled": user.disabled,
         "state": "valid" if user.disabled is None else "disabled",
-        "made": partial(_made, context, user),
+        "serviceKeys": partial(_made, context, user),
     }
 
 

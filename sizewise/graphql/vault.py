@@ -9,24 +9,24 @@ from sizewise.graphql.context import Context
 from sizewise.graphql.told import Told
 
 
-async def vault(context: Context) -> Told:
+async def encryption(context: Context) -> Told:
     """Data keys of the caller's own organisation. Raises VaultLocked."""
     keeper, tenant = context.house.means.keeper, context.caller.tenant
     by, found = await keeper.vault()
     keys = [
-        {"id": its.id, "by": its.by, "created": its.created, "retired": its.retired, "rows": its.rows}
+        {"id": its.id, "wrappedBy": its.by, "created": its.created, "retired": its.retired, "rows": its.rows}
         for its in found
         if its.tenant == tenant
     ]
-    return {"by": by, "resealing": keeper.resealing.busy, "keys": keys}
+    return {"wrappedBy": by, "reencrypting": keeper.resealing.busy, "keys": keys}
 
 
-async def rotate_vault(context: Context, data: bool) -> Told:
+async def rotate_encryption_keys(context: Context, new_data_keys: bool) -> Told:
     """Those of all organisations. That it was begun stands in the trail before. Raises VaultLocked: then all can be
     opened as before."""
     keeper, caller = context.house.means.keeper, context.caller
-    begun = deed(caller, caller.tenant, "manage_vault", "vault:keys", None, {"data": data})
+    begun = deed(caller, caller.tenant, "manage_vault", "vault:keys", None, {"data": new_data_keys})
     await keeper.note(begun)
-    count = await keeper.rotate(data)
-    await keeper.note(replace(begun, after={"data": data, "wrapped": count}))
-    return {"wrapped": count}
+    count = await keeper.rotate(new_data_keys)
+    await keeper.note(replace(begun, after={"data": new_data_keys, "wrapped": count}))
+    return {"rewrapped": count}

@@ -141,11 +141,11 @@ class Connections:
                 busy[name], waiting[name] = opened.slots.busy, opened.slots.waiting
                 waited[name], away[name] = opened.slots.waited_s, opened.slots.turned_away
         return {
-            ("sizewise_model_state", "0: well, 1: being tried out, 2: left alone."): states,
-            ("sizewise_slots_busy", "Slots that are taken."): busy,
-            ("sizewise_slots_waiting", "Requests in line for a slot."): waiting,
-            ("sizewise_slots_waited_seconds", "Seconds that requests have spent in line."): waited,
-            ("sizewise_slots_turned_away", "Requests for which the line was too long."): away,
+            ("sizewise_model_state", "Circuit breaker: 0 closed, 1 half open, 2 open."): states,
+            ("sizewise_slots_busy", "Slots in use."): busy,
+            ("sizewise_slots_queued", "Requests queued for a slot."): waiting,
+            ("sizewise_slots_queue_seconds", "Total time requests spent queued."): waited,
+            ("sizewise_slots_rejected", "Requests rejected because the queue was full."): away,
         }
 
     def counts(self, card: Card) -> Counts | None:

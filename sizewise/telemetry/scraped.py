@@ -50,34 +50,40 @@ class Scraped(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._requests()
         yield from self._attempts()
-        refused = CounterMetricFamily("sizewise_refused", "Requests turned away at the door.", labels=["code"])
+        refused = CounterMetricFamily(
+            "sizewise_requests_rejected", "Requests rejected before routing.", labels=["code"]
+        )
         for code, count in self._metrics.refusals.items():
             refused.add_metric([code], count)
         yield refused
-        drawn = CounterMetricFamily("sizewise_shadows", "Requests drawn for comparison.", labels=["result"])
+        drawn = CounterMetricFamily("sizewise_shadow_requests", "Requests sampled for comparison.", labels=["result"])
         for result, count in self._metrics.shadows.items():
             drawn.add_metric([result], count)
         yield drawn
-        alarms = CounterMetricFamily("sizewise_drift_alarms", "Promises found broken.", labels=["policy"])
+        alarms = CounterMetricFamily("sizewise_drift_alarms", "Certificates found violated.", labels=["policy"])
         for policy, count in self._metrics.alarms.items():
             alarms.add_metric([policy], count)
         yield alarms
-        found = CounterMetricFamily("sizewise_guards", "What guards found.", labels=["guard", "kind", "done"])
+        found = CounterMetricFamily(
+            "sizewise_guardrail_findings", "Guardrail findings.", labels=["guardrail", "kind", "action"]
+        )
         for labels, count in self._metrics.guards.items():
             found.add_metric(labels, count)
         yield found
-        yield self._histogram("sizewise_request_seconds", "From the door to the last word.", "seconds")
-        yield self._histogram("sizewise_first_token_seconds", "From the door to the first word.", "first")
+        yield self._histogram("sizewise_request_seconds", "Duration of requests.", "seconds")
+        yield self._histogram("sizewise_first_token_seconds", "Time to first token.", "first")
         yield self._budgets()
         pending, dropped = self._metrics.records()
-        yield GaugeMetricFamily("sizewise_requests_in_flight", "Requests being answered.", self._metrics.in_flight)
-        yield GaugeMetricFamily("sizewise_records_pending", "Records waiting to be written.", pending)
-        yield CounterMetricFamily("sizewise_records_dropped", "Records lost because the store was ill.", dropped)
+        yield GaugeMetricFamily("sizewise_requests_in_flight", "Requests in progress.", self._metrics.in_flight)
+        yield GaugeMetricFamily("sizewise_records_pending", "Records not written yet.", pending)
+        yield CounterMetricFamily(
+            "sizewise_records_dropped", "Records lost while the database was unavailable.", dropped
+        )
         escalations = self._metrics.escalations
-        yield CounterMetricFamily("sizewise_escalations", "Requests that went on after a distrusted one.", escalations)
+        yield CounterMetricFamily("sizewise_escalations", "Requests escalated to a larger model.", escalations)
 
     def _budgets(self) -> Metric:
-        labels = ["organisation", "scope", "window"]
+        labels = ["organization", "scope", "window"]
         family = GaugeMetricFamily("sizewise_budget_spent_ratio", "Share of a budget that is spent.", labels=labels)
         for tenant, scope, window, ratio in islice(self._metrics.budgets(), MOST):
             family.add_metric([tenant, scope, window], ratio)
@@ -85,16 +91,18 @@ class Scraped(Collector):
 
     def _requests(self) -> Iterator[Metric]:
         labels = ["model", "policy", "status"]
-        requests = CounterMetricFamily("sizewise_requests", "Requests by who answered.", labels=labels)
+        requests = CounterMetricFamily("sizewise_requests", "Requests by model that answered.", labels=labels)
         for (model, policy, status), count in self._metrics.requests.items():
             requests.add_metric([model, policy, str(status)], count)
         yield requests
 
     def _attempts(self) -> Iterator[Metric]:
-        attempts = CounterMetricFamily("sizewise_attempts", "Attempts and how they ended.", labels=["model", "result"])
+        attempts = CounterMetricFamily("sizewise_attempts", "Attempts by result.", labels=["model", "result"])
         words = "Tokens; input includes cached and cache_write, output includes reasoning."
         tokens = CounterMetricFamily("sizewise_tokens", words, labels=["model", "class"])
-        cost = CounterMetricFamily("sizewise_cost_dollars", "Money spent where the price is known.", labels=["model"])
+        cost = CounterMetricFamily(
+            "sizewise_cost_dollars", "Cost of attempts with a known price, in US dollars.", labels=["model"]
+        )
         unpriced = CounterMetricFamily("sizewise_unpriced_attempts", "Attempts of unknown cost.", labels=["model"])
         for model, tally in self._metrics.models.items():
             for result, count in tally.results.items():

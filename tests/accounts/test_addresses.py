@@ -30,8 +30,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def confined(server: Served, *networks: str) -> str:
-    query = 'mutation($n: [String!]) { createKey(name: "t", may: [ask], networks: $n) { text } }'
-    return str(told(server, query, n=list(networks)).data["createKey"]["text"])
+    query = 'mutation($n: [String!]) { createKey(name: "t", permissions: [ask], networks: $n) { secret } }'
+    return str(told(server, query, n=list(networks)).data["createKey"]["secret"])
 
 
 def ask(server: Served, key: str, said: str, door: str = "chat") -> Answer:

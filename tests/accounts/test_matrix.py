@@ -41,7 +41,7 @@ ALL = frozenset(ACTIONS)
 GIVEN = sorted(ALL - {"found_organisations"})
 """What a key can be allowed; the other one is the admin token's alone."""
 SCHEMA = built()
-FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
+FOUND = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
 
 CHAT = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]}
 PEOPLE = ("/auth/session", "/auth/password")
@@ -126,9 +126,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def _key(server: Served, may: list[str]) -> str:
-    made = told(server, 'mutation($m: [Action!]) { createKey(name: "t", may: $m) { text } }', m=may)
+    made = told(server, 'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }', m=may)
     assert made.errors == [], made.errors
-    return str(made.data["createKey"]["text"])
+    return str(made.data["createKey"]["secret"])
 
 
 def routes() -> list[tuple[str, str]]:
@@ -153,7 +153,7 @@ def query(kind: str, name: str, given: Mapping[str, str], may: frozenset[str] = 
     field: GraphQLField = known.fields[name]
     said = {**ARGUMENTS.get(name, {}), **given}
     if name == "createKey" and may:
-        said["may"] = f"[{min(may)}]"
+        said["permissions"] = f"[{min(may)}]"
     needed = {each: spec for each, spec in field.args.items() if is_required_argument(spec) or each in said}
     arguments = ", ".join(f"{each}: {said.get(each) or _literal(spec.type)}" for each, spec in needed.items())
     shown = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
@@ -167,9 +167,14 @@ def _literal(kind: Any) -> str:
     if isinstance(inner, GraphQLEnumType):
         return str(next(iter(inner.values)))
     if isinstance(inner, GraphQLScalarType):
-        return {"Int": "1", "Float": "1", "Boolean": "false", "Whole": "1", "Time": "1", "Dollars": '"1"'}.get(
-            inner.name, '"nobody"'
-        )
+        return {
+            "Int": "1",
+            "Float": "1",
+            "Boolean": "false",
+            "NonNegativeSafeInt": "1",
+            "Timestamp": "1",
+            "Dollars": '"1"',
+        }.get(inner.name, '"nobody"')
     return "{}"
 
 
@@ -240,7 +245,7 @@ def test_a_field_opens_to_whom_the_matrix_says(house: House, kind: str, name: st
 def others(house: House) -> list[str]:
     """Ids of things of the organisation `local`, in its project `default`."""
     server = house.server
-    query = "{ keys { id } users { id } invitations { id } sessions { id } records(last: 5) { trace } }"
+    query = "{ keys { id } users { id } invitations { id } signInSessions { id } records(last: 5) { trace } }"
     data = told(server, query).data
     ids = [each["id"] for kind in ("keys", "users", "invitations", "sessions") for each in data[kind][:2]]
     return [*ids, *(each["trace"] for each in data["records"][:2])]
@@ -255,7 +260,7 @@ def test_what_belongs_to_another_organisation_or_project_is_told_as_what_is_not_
     kept = json.loads(house.connection.getresponse().read())["id"]
     assert house.ask("GET", f"/v1/responses/{kept}", None, mine.headers())[0] == 200
     ids = [*others(house), kept]
-    token = told(server, FOUND, id="acme", email="owner@acme.example").data["foundOrganisation"]["token"]
+    token = told(server, FOUND, id="acme", email="owner@acme.example").data["createOrganization"]["token"]
     foreign, beside = Browser(server), somebody(server, "lead@example.com", "owner", "shop")
     assert foreign.accept(token).status == 200
     asked = 0

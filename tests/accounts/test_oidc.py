@@ -159,18 +159,20 @@ def test_an_address_that_is_not_verified_opens_nothing(real: Served) -> None:
 
 def test_a_user_with_a_password_is_linked_by_a_verified_address_once(real: Served) -> None:
     eve = somebody(real, "eve@example.com", "developer")
-    made = eve.told('mutation { createKey(name: "mine", may: [ask], own: true) { text key { id } } }').data["createKey"]
+    made = eve.told(
+        'mutation { createKey(name: "mine", permissions: [ask], personal: true) { secret key { id } } }'
+    ).data["createKey"]
     reset = told(real, INVITE, email="eve@example.com").data["inviteUser"]["token"]
     browser = Coming(real)
     assert browser.through("id", "eve").status == 200
     browser.send("/auth/session")
     assert browser.user == eve.user and browser.chat().status == 200
-    lines = told(real, "{ audit(last: 3) { action who after } }").data["audit"]
+    lines = told(real, "{ audit(last: 3) { action actor after } }").data["audit"]
     line = next(each for each in lines if each["action"] == "user.link")
-    assert line["who"] == eve.user and line["after"]["revoked"] == [made["key"]["id"]]
+    assert line["actor"] == eve.user and line["after"]["revoked"] == [made["key"]["id"]]
     assert eve.send("/auth/session").status == 401, "whoever was in before had not shown that the mailbox is theirs"
     assert Browser(real).sign_in("eve@example.com").status == 401
-    assert told(real, "{ me { key } }", key=made["text"]).status == 401
+    assert told(real, "{ me { key } }", key=made["secret"]).status == 401
     assert Browser(real).accept(reset).status == 403
 
 

@@ -153,7 +153,7 @@ def test_all_sessions_of_one_user_end_together_and_nobody_elses(server: Served) 
     first, other = person(server), person(server)
     second = Browser(server)
     second.sign_in(first.said["email"])
-    seen = first.told("{ sessions { id user } }").data["sessions"]
+    seen = first.told("{ signInSessions { id user } }").data["signInSessions"]
     assert len(seen) == 2 and {each["user"] for each in seen} == {first.user}
     assert first.told("mutation { signOut { id } }").code == ""
     assert (first.send("/auth/session").status, second.send("/auth/session").status) == (401, 401)
@@ -222,8 +222,8 @@ def test_guessing_is_slowed_down_for_one_account_and_leaves_others_alone(tmp_pat
         assert Browser(server).sign_in(victim.said["email"]).status == 429, "the right one too: it tells nothing"
         assert Browser(server).sign_in(other.said["email"]).status == 200
         assert victim.send("/auth/session").status == 200
-        lines: list[dict[str, Any]] = told(server, "{ audit(last: 30) { action who refused } }").data["audit"]
-        assert [line["who"] for line in lines if line["refused"] == "sign_in_refused"] == [victim.user] * 10
+        lines: list[dict[str, Any]] = told(server, "{ audit(last: 30) { action actor error } }").data["audit"]
+        assert [line["actor"] for line in lines if line["error"] == "sign_in_refused"] == [victim.user] * 10
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Ser
 
 
 def made(server: Served, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = told(server, f'mutation {{ createKey(name: "{name}") {{ text key {{ id }} }} }}').data
+    found: dict[str, Any] = told(server, f'mutation {{ createKey(name: "{name}") {{ secret key {{ id }} }} }}').data
     return dict(found["createKey"])
 
 
@@ -53,16 +53,16 @@ def within(seconds: float, holds: Any) -> float:
 def test_a_key_is_known_to_the_other_within_a_second_and_refused_within_a_second(pair: tuple[Served, Served]) -> None:
     one, other = pair
     key = made(one, "walker")
-    within(1.5, lambda: other.ask("/v1/models", key=key["text"]).status == 200)
+    within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 200)
     told(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
-    assert one.ask("/v1/models", key=key["text"]).status == 401, "where it was revoked, at once"
-    within(1.5, lambda: other.ask("/v1/models", key=key["text"]).status == 401)
+    assert one.ask("/v1/models", key=key["secret"]).status == 401, "where it was revoked, at once"
+    within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 401)
 
 
 def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -> None:
     one, other = pair
     key = made(one, "streamer")
-    within(1.5, lambda: other.ask("/v1/models", key=key["text"]).status == 200)
+    within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 200)
     connection = other.connection()
     body = {
         "model": "echo/small",
@@ -83,7 +83,7 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
 def test_changes_on_both_sides_at_once_stand_in_one_whole_trail(pair: tuple[Served, Served]) -> None:
     with ThreadPoolExecutor(8) as together:
         list(together.map(lambda number: made(pair[number % 2], "many"), range(16)))
-    query = "{ audit(last: 1000, after: 0) { seq at who action thing before after refused previous hash } }"
+    query = "{ audit(last: 1000, after: 0) { seq at actor action resource before after error previous hash } }"
     lines = told(pair[0], query).data["audit"]
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     assert sum(line["action"] == "key.create" for line in lines) >= 16

@@ -20,11 +20,11 @@ events = ["key.revoked"]
 
 def test_a_revoked_key_is_told_of_once(tmp_path: Path) -> None:
     with receiving() as hook, serving(tmp_path, ECHO + HOOK.format(url=hook.url), HOOK=SECRET) as server:
-        made = told(server, 'mutation { createKey(name: "laptop") { text key { id } } }').data["createKey"]
+        made = told(server, 'mutation { createKey(name: "laptop") { secret key { id } } }').data["createKey"]
         told(server, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=made["key"]["id"])
         until(hook.heard)
         ((_, body),) = hook.came
     said = json.loads(body)
     assert said["type"] == "key.revoked"
-    assert said["data"] == {"key": made["key"]["id"], "name": "laptop", "project": "default", "by": "admin"}
-    assert made["text"].encode() not in body
+    assert said["data"] == {"key": made["key"]["id"], "name": "laptop", "project": "default", "createdBy": "admin"}
+    assert made["secret"].encode() not in body

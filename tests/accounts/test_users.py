@@ -32,7 +32,10 @@ SET_ROLE = (
 )
 DISABLE = "mutation($id: String!) { disableUser(id: $id) { state } }"
 ENABLE = "mutation($id: String!) { enableUser(id: $id) { state } }"
-OWN_KEY = 'mutation($may: [Action!]) { createKey(name: "mine", may: $may, own: true) { text key { id user } } }'
+OWN_KEY = (
+    'mutation($may: [Permission!]) { createKey(name: "mine", permissions: '
+    "$may, personal: true) { secret key { id user } } }"
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def email() -> str:
 
 
 def trail(server: Served, last: int = 20) -> list[dict[str, object]]:
-    query = "query($last: Int) { audit(last: $last) { who action thing before after refused } }"
+    query = "query($last: Int) { audit(last: $last) { actor action resource before after error } }"
     lines: list[dict[str, object]] = told(server, query, last=last).data["audit"]
     return lines
 
@@ -120,7 +123,7 @@ def test_nobody_changes_their_own_role_and_nobody_touches_who_stands_above(serve
         admin.told(INVITE, email=owner.said["email"]),
     ):
         assert tried.code == "forbidden", tried
-    refused = [(line["action"], line["refused"]) for line in trail(server, 6)]
+    refused = [(line["action"], line["error"]) for line in trail(server, 6)]
     assert ("disableUser", "forbidden") in refused and ("setRole", "forbidden") in refused
 
 
@@ -161,18 +164,18 @@ def test_a_key_of_a_user_never_has_more_than_the_user_has_now(server: Served) ->
     user = somebody(server, email(), "editor")
     made = user.told(OWN_KEY, may=["ask", "read_records"]).data["createKey"]
     assert made["key"]["user"] == user.user
-    assert server.ask("/v1/models", key=made["text"]).status == 200
-    assert told(server, "{ records { trace } }", key=made["text"]).code == ""
+    assert server.ask("/v1/models", key=made["secret"]).status == 200
+    assert told(server, "{ records { trace } }", key=made["secret"]).code == ""
     told(server, SET_ROLE, id=user.user, role="asker")
-    assert told(server, "{ records { trace } }", key=made["text"]).code == "forbidden"
-    assert told(server, "{ models { name } }", key=made["text"]).code == ""
+    assert told(server, "{ records { trace } }", key=made["secret"]).code == "forbidden"
+    assert told(server, "{ models { name } }", key=made["secret"]).code == ""
     assert user.told("{ records { trace } }").code == "forbidden", "the session too, at once"
     told(server, SET_ROLE, id=user.user, role="viewer")
-    assert chat(server, made["text"]).status == 403
+    assert chat(server, made["secret"]).status == 403
     told(server, DISABLE, id=user.user)
-    assert (chat(server, made["text"]).status, user.send("/auth/session").status) == (401, 401)
+    assert (chat(server, made["secret"]).status, user.send("/auth/session").status) == (401, 401)
     told(server, ENABLE, id=user.user)
-    assert told(server, "{ records { trace } }", key=made["text"]).code == ""
+    assert told(server, "{ records { trace } }", key=made["secret"]).code == ""
     assert user.send("/auth/session").status == 401, "a session that ended stays over"
 
 
@@ -201,8 +204,8 @@ def test_somebody_who_is_here_is_not_invited_to_another_role(server: Served) -> 
 
 def test_a_role_in_a_project_holds_there_alone(server: Served) -> None:
     lead = somebody(server, email(), "admin", "shop")
-    assert (lead.said["project"], lead.said["wide"], lead.said["projects"]) == ("shop", False, ["shop"])
-    assert "read_audit" not in lead.said["may"] and "manage_settings" not in lead.said["may"]
+    assert (lead.said["project"], lead.said["all_projects"], lead.said["projects"]) == ("shop", False, ["shop"])
+    assert "read_audit" not in lead.said["permissions"] and "manage_settings" not in lead.said["permissions"]
     member = Browser(server)
     assert member.accept(invited(server, mine := email(), "viewer", "shop", by=lead)).status == 200
     seen = lead.told("{ users { email role projects { project role } } }").data["users"]
@@ -227,26 +230,26 @@ def test_a_role_in_a_project_holds_there_alone(server: Served) -> None:
 def test_who_has_more_in_one_project_sees_it_alone_while_working_there(server: Served) -> None:
     user = somebody(server, email(), "viewer")
     told(server, SET_ROLE, id=user.user, role="editor", project="lab")
-    assert (user.send("/auth/session").status, user.said["wide"]) == (200, True)
+    assert (user.send("/auth/session").status, user.said["all_projects"]) == (200, True)
     assert user.send("/auth/session", {"project": "lab"}).status == 200
-    assert (user.said["project"], user.said["wide"]) == ("lab", False)
+    assert (user.said["project"], user.said["all_projects"]) == ("lab", False)
     assert user.chat().status == 200
     assert user.send("/auth/session", {"project": "default"}).status == 200
     assert user.chat().status == 403
 
 
 def test_an_organisation_is_founded_by_the_admin_token_and_is_another_world(server: Served) -> None:
-    found = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
+    found = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
     owner = somebody(server, email(), "owner")
     assert owner.told(found, id="acme", email=email()).code == "forbidden"
-    token = told(server, found, id="acme", email=(theirs := email())).data["foundOrganisation"]["token"]
+    token = told(server, found, id="acme", email=(theirs := email())).data["createOrganization"]["token"]
     assert told(server, found, id="acme", email=email()).code == "conflict"
     other = Browser(server)
     assert other.accept(token).status == 200
-    assert (other.said["organisation"], other.said["role"]) == ("acme", "owner")
+    assert (other.said["organization"], other.said["role"]) == ("acme", "owner")
     assert [user["email"] for user in other.told("{ users { email } }").data["users"]] == [theirs]
-    assert theirs not in str(owner.told("{ users { email } invitations { email } sessions { email } }").data)
-    assert "manage_settings" not in other.said["may"] and "read_metrics" not in other.said["may"]
+    assert theirs not in str(owner.told("{ users { email } invitations { email } signInSessions { email } }").data)
+    assert "manage_settings" not in other.said["permissions"] and "read_metrics" not in other.said["permissions"]
     for query in (DISABLE, ENABLE, "mutation($id: String!) { signOut(user: $id) { id } }"):
         foreign, unknown = other.told(query, id=owner.user), other.told(query, id="us-aaaaaaaaaa")
         assert (foreign.status, foreign.code) == (unknown.status, unknown.code)
@@ -264,7 +267,7 @@ def test_every_change_stands_in_the_trail_without_a_name_or_an_address(server: S
     id = user.user
     user.send("/auth/sign-out", {})
     lines = trail(server, 6)
-    assert [(line["action"], line["who"]) for line in lines[:5]] == [
+    assert [(line["action"], line["actor"]) for line in lines[:5]] == [
         ("session.end", id),
         ("user.role", "admin"),
         ("session.begin", id),
@@ -280,7 +283,7 @@ def test_who_is_disabled_or_may_no_longer_ask_is_stopped_in_mid_stream(server: S
     changes: tuple[tuple[str, dict[str, str]], ...] = ((DISABLE, {}), (SET_ROLE, {"role": "viewer"}))
     for change, more in changes:
         user = somebody(server, email(), "editor")
-        key = user.told(OWN_KEY, may=["ask"]).data["createKey"]["text"]
+        key = user.told(OWN_KEY, may=["ask"]).data["createKey"]["secret"]
         with user.streaming("Hello [[repeat 500]] [[pace 0.05]]", key if by == "key" else "") as stream:
             assert b"Hello" in stream.read1(4_096)
             before = time.monotonic()
@@ -297,16 +300,17 @@ def test_who_loses_a_role_takes_the_invitations_along_that_it_gave(server: Serve
 
 
 def test_a_key_that_is_confined_makes_no_wider_one_by_rotating_another(server: Served) -> None:
-    create = """mutation($may: [Action!], $project: String, $models: [String!], $class: DataClass) {
-      createKey(name: "t", may: $may, project: $project, models: $models, dataClass: $class) { text key { id } } }"""
-    rotate = "mutation($id: String!) { rotateKey(id: $id) { text } }"
+    create = """mutation($may: [Permission!], $project: String, $models: [String!], $class: DataClass) {
+      createKey(name: "t", permissions: $may, project: $project, models: $models, dataClass: $class) { secret key {
+      id } } }"""
+    rotate = "mutation($id: String!) { rotateKey(id: $id) { secret } }"
     may = ["ask", "manage_keys"]
     wide = told(server, create, may=may).data["createKey"]["key"]["id"]
     beside = told(server, create, may=may, project="shop").data["createKey"]["key"]["id"]
     for confined in ({"project": "default"}, {"models": ["echo/small"]}, {"class": "confidential"}):
-        mine = told(server, create, may=may, **confined).data["createKey"]["text"]
+        mine = told(server, create, may=may, **confined).data["createKey"]["secret"]
         assert told(server, rotate, key=mine, id=wide).code == "forbidden", confined
-    mine = told(server, create, may=may, project="default").data["createKey"]["text"]
+    mine = told(server, create, may=may, project="default").data["createKey"]["secret"]
     assert told(server, rotate, key=mine, id=beside).code == "not_found"
     assert told(server, rotate, id=wide).code == ""
 
@@ -326,12 +330,15 @@ def test_two_owners_who_demote_each_other_at_once_leave_one(tmp_path: Path) -> N
                 told(server, SET_ROLE, id=id, role="owner")
 
 
-KEY = """mutation($name: String!, $may: [Action!], $project: String, $days: Float, $own: Boolean) {
-  createKey(name: $name, may: $may, project: $project, expiresInDays: $days, own: $own) {
-    text key { id project user wide expires } } }"""
-ROTATE = "mutation($id: String!) { rotateKey(id: $id, overlapHours: 0) { text key { id user expires } } }"
+KEY = """mutation($name: String!, $may: [Permission!], $project: String, $days: Float, $own: Boolean) {
+  createKey(name: $name, permissions: $may, project: $project, expiresInDays: $days, personal: $own) {
+    secret key { id project user allProjects expires } } }"""
+ROTATE = "mutation($id: String!) { rotateKey(id: $id, overlapHours: 0) { secret key { id user expires } } }"
 REVOKE = "mutation($id: String!) { revokeKey(id: $id) { id } }"
-BUDGET = "mutation($scope: String!, $most: Whole) { setBudget(scope: $scope, requestsMinute: $most) { limit } }"
+BUDGET = (
+    "mutation($scope: String!, $most: NonNegativeSafeInt) { "
+    "setBudget(scope: $scope, requestsPerMinute: $most) { limit } }"
+)
 
 
 def test_a_right_in_a_project_ends_at_its_wall_for_ones_own_too(server: Served) -> None:
@@ -371,7 +378,7 @@ def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(
         assert Browser(server).sign_in(mine).status == 200
     for role in ("viewer", "admin"):
         key = told(server, KEY, name="inviter", may=["manage_users", "read", "ask", "own_keys"]).data["createKey"]
-        token = told(server, INVITE, key=key["text"], email=email(), role="viewer").data["inviteUser"]["token"]
+        token = told(server, INVITE, key=key["secret"], email=email(), role="viewer").data["inviteUser"]["token"]
         if role == "viewer":
             assert Browser(server).accept(token).status == 200
         else:
@@ -384,11 +391,11 @@ def test_no_key_outlives_the_one_that_made_it(server: Served) -> None:
     short = user.told(KEY, name="short", may=["ask", "own_keys"], days=1).data["createKey"]
     lasting = user.told(KEY, name="lasting", may=["ask"]).data["createKey"]["key"]
     assert lasting["expires"] is None
-    made = told(server, KEY, key=short["text"], name="heir", may=["ask"]).data["createKey"]["key"]
+    made = told(server, KEY, key=short["secret"], name="heir", may=["ask"]).data["createKey"]["key"]
     assert made["expires"] == short["key"]["expires"]
-    assert told(server, KEY, key=short["text"], name="heir", may=["ask"], days=2).code == "forbidden"
-    assert told(server, ROTATE, key=short["text"], id=lasting["id"]).code == "forbidden"
-    again = told(server, ROTATE, key=short["text"], id=short["key"]["id"]).data["rotateKey"]
+    assert told(server, KEY, key=short["secret"], name="heir", may=["ask"], days=2).code == "forbidden"
+    assert told(server, ROTATE, key=short["secret"], id=lasting["id"]).code == "forbidden"
+    again = told(server, ROTATE, key=short["secret"], id=short["key"]["id"]).data["rotateKey"]
     assert again["key"]["expires"] == short["key"]["expires"]
 
 
@@ -396,7 +403,7 @@ def test_the_text_of_somebodys_own_key_is_for_nobody_else(server: Served) -> Non
     owner, admin = somebody(server, email(), "owner"), somebody(server, email(), "admin")
     mine = owner.told(KEY, name="mine", may=["ask"], own=True).data["createKey"]["key"]["id"]
     assert admin.told(ROTATE, id=mine).code == told(server, ROTATE, id=mine).code == "forbidden"
-    text = owner.told(ROTATE, id=mine).data["rotateKey"]["text"]
+    text = owner.told(ROTATE, id=mine).data["rotateKey"]["secret"]
     assert chat(server, text).status == 200
     assert admin.told(REVOKE, id=text[:11]).code == "" and chat(server, text).status == 401
     assert owner.told(ROTATE, id=text[:11]).code == "conflict", "what is revoked stays so"
@@ -405,29 +412,31 @@ def test_the_text_of_somebodys_own_key_is_for_nobody_else(server: Served) -> Non
 def test_the_trail_says_by_which_key_a_user_did_it(server: Served) -> None:
     user = somebody(server, email(), "developer")
     key = user.told(KEY, name="robot", may=["ask", "own_keys"]).data["createKey"]
-    told(server, KEY, key=key["text"], name="heir", may=["ask"])
+    told(server, KEY, key=key["secret"], name="heir", may=["ask"])
     user.told(KEY, name="by hand", may=["ask"])
-    by_hand, by_key = told(server, "{ audit(last: 2) { who by } }").data["audit"]
-    assert by_key == {"who": user.user, "by": key["key"]["id"]}
-    assert by_hand["who"] == user.user and by_hand["by"].startswith("ss-")
-    assert told(server, "{ audit(last: 1) { by } keys { by } }").data["keys"][-1] == {"by": user.user}
+    by_hand, by_key = told(server, "{ audit(last: 2) { actor credential } }").data["audit"]
+    assert by_key == {"actor": user.user, "credential": key["key"]["id"]}
+    assert by_hand["actor"] == user.user and by_hand["credential"].startswith("ss-")
+    assert told(server, "{ audit(last: 1) { credential } keys { createdBy } }").data["keys"][-1] == {
+        "createdBy": user.user
+    }
     assert sizewise("audit", "verify", home=server.home).code == 0
 
 
 @pytest.mark.long
 def test_who_is_refused_without_end_hides_nobody_else(server: Served) -> None:
     loud, quiet = somebody(server, email(), "developer"), somebody(server, email(), "viewer")
-    keys = [loud.told(KEY, name="x", may=["own_keys"]).data["createKey"]["text"] for _ in range(31)]
+    keys = [loud.told(KEY, name="x", may=["own_keys"]).data["createKey"]["secret"] for _ in range(31)]
     newest = told(server, "{ audit(last: 1) { seq } }").data["audit"][0]["seq"]
     for key in keys:
         for _ in range(10):
             told(server, REVOKE, key=key, id="nobody")
     assert quiet.told(DISABLE, id="us-nobody").code == "forbidden"
-    after = "query($after: Int) { audit(last: 100, after: $after) { who action thing refused } }"
+    after = "query($after: Int) { audit(last: 100, after: $after) { actor action resource error } }"
     lines = told(server, after, after=newest).data["audit"]
-    of_loud = [line for line in lines if line["who"] == loud.user and line["thing"] == "nobody"]
+    of_loud = [line for line in lines if line["actor"] == loud.user and line["resource"] == "nobody"]
     assert len(of_loud) <= 20, "ten a minute, however many keys"
-    assert lines[-1] == {"who": quiet.user, "action": "disableUser", "thing": "us-nobody", "refused": "forbidden"}
+    assert lines[-1] == {"actor": quiet.user, "action": "disableUser", "resource": "us-nobody", "error": "forbidden"}
 
 
 def test_how_many_refusals_were_left_out_is_told() -> None:
@@ -464,7 +473,7 @@ def test_keys_and_sessions_of_one_user_are_not_without_end(server: Served) -> No
     first, browser = user.cookie, Browser(server)
     for _ in range(20):
         assert browser.sign_in(user.said["email"]).status == 200
-    assert len(browser.told("{ sessions { id } }").data["sessions"]) == 20
+    assert len(browser.told("{ signInSessions { id } }").data["signInSessions"]) == 20
     assert user.send("/auth/session").status == 401 and user.cookie == first, "the oldest ends"
 
 
@@ -487,44 +496,44 @@ def test_service_keys_of_who_goes_are_listed_or_revoked(server: Served) -> None:
     admin = somebody(server, email(), "admin")
     may = ["ask", "manage_keys"]
     first = admin.told(KEY, name="door", may=may).data["createKey"]
-    second = told(server, KEY, key=first["text"], name="back door", may=["ask"]).data["createKey"]
+    second = told(server, KEY, key=first["secret"], name="back door", may=["ask"]).data["createKey"]
     shown = sizewise("users", "disable", admin.user, home=server.home)
     assert shown.code == 0 and first["key"]["id"] in shown.err and second["key"]["id"] in shown.err
-    assert chat(server, second["text"]).status == 200
+    assert chat(server, second["secret"]).status == 200
     shown = sizewise("users", "disable", admin.user, "--with-keys", "--json", home=server.home)
-    assert shown.json["made"] == []
-    assert {chat(server, key["text"]).status for key in (first, second)} == {401}
+    assert shown.json["serviceKeys"] == []
+    assert {chat(server, key["secret"]).status for key in (first, second)} == {401}
 
 
-FOUND = "mutation($id: String!, $email: String!) { foundOrganisation(id: $id, email: $email) { token } }"
+FOUND = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
 ERASE = "mutation($id: String!) { eraseRecords(key: $id) { records } }"
 
 
 def founder(server: Served, id: str) -> Browser:
     """The owner of another organisation."""
     browser = Browser(server)
-    token = told(server, FOUND, id=id, email=email()).data["foundOrganisation"]["token"]
+    token = told(server, FOUND, id=id, email=email()).data["createOrganization"]["token"]
     assert browser.accept(token).status == 200
     return browser
 
 
 def test_who_erases_reaches_the_keys_to_erase(server: Served) -> None:
     made = told(server, KEY, name="theirs", may=["ask"], project="lab").data["createKey"]
-    assert chat(server, made["text"]).status == 200
+    assert chat(server, made["secret"]).status == 200
     id, shop, lab = made["key"]["id"], *(somebody(server, email(), "owner", each) for each in ("shop", "lab"))
     strange, unknown = shop.told(ERASE, id=id), shop.told(ERASE, id="sw-nobody")
     assert (strange.code, strange.message) == ("not_found", unknown.message.replace("sw-nobody", id))
     assert founder(server, "erasers").told(ERASE, id=id).data == {"eraseRecords": {"records": 0}}
     assert lab.told(ERASE, id=id).data == {"eraseRecords": {"records": 1}}
-    lines = [line for line in trail(server, 6) if line["thing"] == f"key:{id}" and not line["refused"]]
+    lines = [line for line in trail(server, 6) if line["resource"] == f"key:{id}" and not line["error"]]
     assert [line["after"] for line in lines[:2]] == [{"records": 1, "contents": 0, "feedback": 0}, None]
     assert told(server, ERASE, id="ss-ofsomesession").data == {"eraseRecords": {"records": 0}}
 
 
 def test_what_seals_every_organisation_is_rotated_by_the_first_alone(server: Served) -> None:
     other = founder(server, "sealers")
-    assert "manage_vault" not in other.said["may"]
-    for query in ("mutation { rotateVault(data: true) { wrapped } }", "{ vault { by } }"):
+    assert "manage_vault" not in other.said["permissions"]
+    for query in ("mutation { rotateEncryptionKeys(newDataKeys: true) { rewrapped } }", "{ encryption { wrappedBy } }"):
         assert other.told(query).code == "forbidden"
 
 
@@ -533,11 +542,11 @@ def test_an_address_that_another_organisation_took_is_freed(server: Served) -> N
     squatter = Browser(server)
     assert squatter.accept(invited(server, theirs, "viewer", by=other)).status == 200
     assert Browser(server).accept(invited(server, theirs, "viewer")).status == 403
-    assert other.told("mutation($e: String!) { freeAddress(email: $e) { id } }", e=theirs).code == "forbidden"
+    assert other.told("mutation($e: String!) { releaseEmail(email: $e) { id } }", e=theirs).code == "forbidden"
     assert sizewise("users", "free", theirs, home=server.home).out.startswith(squatter.user)
     assert squatter.send("/auth/session").status == 401 and squatter.sign_in(theirs).status == 401
     mine = Browser(server)
-    assert mine.accept(invited(server, theirs, "viewer")).status == 200 and mine.said["organisation"] == "local"
+    assert mine.accept(invited(server, theirs, "viewer")).status == 200 and mine.said["organization"] == "local"
     assert sizewise("users", "free", "nobody@example.org", home=server.home).code == 2
 
 

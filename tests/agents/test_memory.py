@@ -149,8 +149,8 @@ nodes:
   keep: {kind: memory, do: remember, whose: "user:u-1", text: "{{ inputs.text }}"}
 outputs: {count: "{{ keep.count }}"}
 """
-TOLD = "query($w: String!, $q: String) { memories(whose: $w, query: $q) { id text created } }"
-FORGET = "mutation($w: String!, $ids: [String!]!) { forgetMemories(whose: $w, ids: $ids) }"
+TOLD = "query($w: String!, $q: String) { memories(namespace: $w, query: $q) { id text created } }"
+FORGET = "mutation($w: String!, $ids: [String!]!) { forgetMemories(namespace: $w, ids: $ids) }"
 
 
 def test_people_see_what_is_remembered_and_forget_it_and_both_stand_in_the_trail(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ task = "embed"
 input = "1"
 output = "2"
 """
-LIST = "{ budgets { scope unit limit spent reserved left renews source } }"
-SET = """mutation ($scope: String!, $day: Dollars, $rpm: Whole) {
-  setBudget(scope: $scope, usdDay: $day, requestsMinute: $rpm) { scope } }"""
+LIST = "{ budgets { scope unit limit spent reserved remaining resets source } }"
+SET = """mutation ($scope: String!, $day: Dollars, $rpm: NonNegativeSafeInt) {
+  setBudget(scope: $scope, usdPerDay: $day, requestsPerMinute: $rpm) { scope } }"""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def standing(server: Served, scope: str, unit: str = "usd/day") -> dict[str, float]:
     """limit, spent, reserved and left."""
     (found,) = [each for each in told(server, LIST).data["budgets"] if (each["scope"], each["unit"]) == (scope, unit)]
-    return {name: float(found[name]) for name in ("limit", "spent", "reserved", "left")}
+    return {name: float(found[name]) for name in ("limit", "spent", "reserved", "remaining")}
 
 
 def booked(server: Served, key: str = "") -> float:
@@ -89,7 +89,7 @@ def test_fifty_at_once_do_not_pass_a_budget_for_ten(server: Served, path: str, b
     stood = standing(server, scope)
     assert stood["spent"] <= stood["limit"]
     assert stood["spent"] == pytest.approx(booked(server) - before)
-    assert stood["reserved"] == 0 and stood["left"] == pytest.approx(stood["limit"] - stood["spent"])
+    assert stood["reserved"] == 0 and stood["remaining"] == pytest.approx(stood["limit"] - stood["spent"])
     if path != "/v1/embeddings":
         assert refused is not None and scope.partition(":")[2] in refused.body.decode()
         assert "renews at" in refused.body.decode()
@@ -165,7 +165,7 @@ verifier = "echo/large"
         until(lambda: standing(server, "organisation")["reserved"] == 0)
         stood = standing(server, "organisation")
         assert stood["spent"] == pytest.approx(booked(server)) and stood["spent"] > 0
-        assert re.search(r'sizewise_shadows_total\{result="(un)?judged"\}', _metrics(server))
+        assert re.search(r'sizewise_shadow_requests_total\{result="(un)?judged"\}', _metrics(server))
         assert "sizewise_budget_spent_ratio{" in _metrics(server)
 
 
@@ -259,9 +259,10 @@ def test_who_may_not_set_limits_cannot(server: Served) -> None:
 
 def test_a_project_sees_and_sets_its_own_limits_only(server: Served) -> None:
     made = told(
-        server, 'mutation { createKey(name: "p", may: [ask, read, manage], project: "lab") { text key { id } } }'
+        server,
+        'mutation { createKey(name: "p", permissions: [ask, read, manage], project: "lab") { secret key { id } } }',
     )
-    key, id = made.data["createKey"]["text"], made.data["createKey"]["key"]["id"]
+    key, id = made.data["createKey"]["secret"], made.data["createKey"]["key"]["id"]
     _, other = limited_key(server, rpm=7)
     assert told(server, SET, key=key, scope="project:lab", rpm=9).errors == []
     assert told(server, SET, key=key, scope=f"key:{id}", rpm=9).errors == []
@@ -293,7 +294,7 @@ def test_the_server_is_killed_and_comes_back_neither_overspent_nor_stuck(tmp_pat
     with serving(tmp_path, config) as server:
         stood = standing(server, "organisation")
         assert stood["spent"] + stood["reserved"] >= held["spent"] + held["reserved"]  # they may have been billed
-        assert stood["left"] >= held["left"] - 0.01 / 64 - 0.0001
+        assert stood["remaining"] >= held["remaining"] - 0.01 / 64 - 0.0001
         statuses = [server.chat("echo/small", "one two", max_tokens=20).status for _ in range(3)]
         assert statuses == [200, 200, 200]
         with ThreadPoolExecutor(20) as pool:

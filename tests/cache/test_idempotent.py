@@ -331,8 +331,8 @@ def test_without_its_key_the_vault_says_so_on_every_door_and_nothing_is_asked(ho
             assert "vault.key" in refused(ask(served, key), 503, "vault_locked")["message"]
         assert served.chat("up/well").status == 200  # who sends no key is not concerned
         assert up.asked("well") == 2
-        (limp,) = served.ask("/readyz", key=None).json["limps"]  # type: ignore[index]  # an object
+        (limp,) = served.ask("/readyz", key=None).json["impaired"]  # type: ignore[index]  # an object
         assert "vault.key" in limp
         kept.rename(home / "vault.key")
         assert ask(served, "a").status == 200 and up.asked("well") == 2
-        assert served.ask("/readyz", key=None).json["limps"] == []  # type: ignore[index]  # an object
+        assert served.ask("/readyz", key=None).json["impaired"] == []  # type: ignore[index]  # an object

@@ -159,9 +159,9 @@ def made_keys(server: Served) -> dict[str, str]:
     admin = (server.home / "admin.token").read_text().strip()
     made = {}
     for way, arguments in (("key", "dataClass: confidential"), ("project", 'project: "hr"'), ("lab", 'project: "lab"')):
-        query = f'mutation {{ createKey(name: "{way}", {arguments}) {{ text }} }}'
+        query = f'mutation {{ createKey(name: "{way}", {arguments}) {{ secret }} }}'
         answer: Any = server.ask("/graphql", {"query": query}, key=admin).json
-        made[way] = answer["data"]["createKey"]["text"]
+        made[way] = answer["data"]["createKey"]["secret"]
     return made
 
 
@@ -195,7 +195,7 @@ def idle(home: Path) -> Capture:
             server.chat("auto")
             server.ask("/v1/models")
             server.ask("/")
-            server.ask("/graphql", {"query": "{ catalogue { name } health { limps } }"})
+            server.ask("/graphql", {"query": "{ catalog { name } health { impaired } }"})
     return wire.capture()
 
 

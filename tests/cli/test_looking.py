@@ -16,7 +16,7 @@ def test_the_list_shows_what_can_be_asked_and_what_can_be_fetched(echo: Served, 
     assert "local/smollm2-135m" in done.out
     told = sizewise("models", "--json", home=echo.home).json
     assert told["running"] is True
-    assert "auto" in told["roles"]
+    assert "auto" in told["modelAliases"]
 
 
 def test_without_a_server_the_list_is_the_catalogue_and_says_so(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_key_is_made_used_and_revoked(echo: Served) -> None:
     assert "only time" in done.err
     assert echo.ask("/v1/models", key=key).status == 200
     (mine,) = [each for each in sizewise("keys", "--json", home=echo.home).json["keys"] if key.startswith(each["id"])]
-    assert (mine["name"], mine["may"], mine["state"]) == ("laptop", ["ask", "read"], "valid")
+    assert (mine["name"], mine["permissions"], mine["state"]) == ("laptop", ["ask", "read"], "valid")
     assert sizewise("keys", "revoke", mine["id"], home=echo.home).code == 0
     assert echo.ask("/v1/models", key=key).status == 401
     assert "revoked" in sizewise("keys", home=echo.home).out

@@ -36,12 +36,12 @@ def test_a_model_of_the_catalogue_is_shown_with_each_source_and_day(echo: Served
 
 
 def test_what_it_takes_to_run_it_is_computed_by_quantisation_and_context(tmp_path: Path) -> None:
-    known = sizewise("models", "show", "qwen2.5-7b", "--json", home=tmp_path).json["known"]
-    needs = {(each["quantisation"], each["tokens"]): each["bytes"] for each in known["memory"]}
+    known = sizewise("models", "show", "qwen2.5-7b", "--json", home=tmp_path).json["catalogModel"]
+    needs = {(each["quantization"], each["tokens"]): each["bytes"] for each in known["memory"]}
     assert {tokens for _, tokens in needs} == {4_096, 32_768}
     assert needs["Q4_K_M", 4_096] < needs["Q4_K_M", 32_768] < needs["BF16", 4_096]
-    embedded = sizewise("models", "show", "smollm2-135m", "--json", home=tmp_path).json["known"]["memory"]
-    assert embedded[0]["quantisation"] == "this file"
+    embedded = sizewise("models", "show", "smollm2-135m", "--json", home=tmp_path).json["catalogModel"]["memory"]
+    assert embedded[0]["quantization"] == "this file"
     assert "MEMORY, COMPUTED" in sizewise("models", "show", "qwen2.5-7b", home=tmp_path).out
 
 
@@ -53,7 +53,7 @@ def test_the_shape_is_the_same_configured_or_not_and_with_or_without_a_server(ec
     elsewhere = sizewise("models", "show", "gpt-4", "--json", "--url", echo.url, SIZEWISE_KEY=echo.key).json
     assert running == offline == elsewhere
     assert running.keys() == configured.keys() == embedded.keys()
-    assert configured["known"] is None and embedded["known"]["vendor"] == "Hugging Face"
+    assert configured["catalogModel"] is None and embedded["catalogModel"]["vendor"] == "Hugging Face"
     assert (running["place"], running["price"]["input"]) == ("", None)
 
 
@@ -72,7 +72,7 @@ def test_a_configured_model_is_shown_with_both_what_is_set_and_what_is_known(tmp
         assert "8,030,261,248" in lines["parameters"] and "litgpt" in lines["parameters"]
         assert "128,256" in lines["vocabulary"] and "groq/llama3-8b-8192" in lines
         told = sizewise("models", "show", "cloud/meta-llama/Llama-3-8B", "--json", home=served.home).json
-        assert (told["size"], told["known"]["size"]) == ("llm", "llm"), "as [sizes] has it"
+        assert (told["size"], told["catalogModel"]["size"]) == ("llm", "llm"), "as [sizes] has it"
         listed = sizewise("models", "--json", home=served.home).json["models"]
         assert {each["name"]: each["size"] for each in listed if each["place"] == "anyone"} == {
             "cloud/meta-llama/Llama-3-8B": "llm",
@@ -85,12 +85,12 @@ def test_the_whole_catalogue_is_listed_when_asked_for(echo: Served, tmp_path: Pa
     assert short.out == sizewise("models", "list", home=echo.home).out and "gpt-4-32k" not in short.out
     running = sizewise("models", "list", "--all", "--json", home=echo.home).json
     offline = sizewise("models", "--all", "--json", home=tmp_path).json
-    assert running["catalogue"] == offline["catalogue"] and len(running["catalogue"]) >= 60
+    assert running["catalog"] == offline["catalog"] and len(running["catalog"]) >= 60
     assert "catalogue" not in sizewise("models", "--json", home=tmp_path).json
     (line,) = [
         each for each in sizewise("models", "list", "--all", home=tmp_path).out.splitlines() if "gpt-4-32k " in each
     ]
-    assert line.split()[1:] == ["OpenAI", "llm", "claimed", "1,760,000,000,000", "32,768", "60", "120", "?"]
+    assert line.split()[1:] == ["OpenAI", "llm", "unverified", "1,760,000,000,000", "32,768", "60", "120", "?"]
 
 
 def test_the_help_stays_on_one_screen(tmp_path: Path) -> None:

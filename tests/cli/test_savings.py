@@ -31,7 +31,7 @@ def test_what_was_saved_is_told_and_drawn(tmp_path: Path) -> None:
         told = sizewise("savings", "--json", home=tmp_path).json
         (quick,) = told
         assert (quick["policy"], quick["large"], quick["requests"], quick["small"]) == ("quick", "echo/large", 4, 4)
-        assert float(quick["savedUsd"]) == 9 * float(quick["spentUsd"]) and float(quick["withinUsd"]) == 0.0
+        assert float(quick["savedUsd"]) == 9 * float(quick["spentUsd"]) and float(quick["marginUsd"]) == 0.0
         shown = sizewise("savings", home=tmp_path).out
         assert "90.0% +- 0.0%" in shown and "not measured" in shown
         picture = tmp_path / "plane.svg"

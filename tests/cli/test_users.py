@@ -60,7 +60,7 @@ def test_an_organisation_is_founded(server: Served) -> None:
     done = sizewise("users", "found", "acme", "owner@acme.example", home=server.home)
     browser = Browser(server)
     assert browser.accept(done.out.strip().partition("#")[2]).status == 200
-    assert (browser.said["organisation"], browser.said["role"]) == ("acme", "owner")
+    assert (browser.said["organization"], browser.said["role"]) == ("acme", "owner")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
     options = ("--may", "ask,read_models", "--data-class", "internal", "--expires-days", "2", *words)
     made = sizewise("keys", "create", "till", *options, "--json", home=server.home).json
     key = made["key"]
-    assert (key["project"], key["wide"], key["dataClass"]) == ("shop", False, "internal")
-    assert key["may"] == ["ask", "read_models"]
+    assert (key["project"], key["allProjects"], key["dataClass"]) == ("shop", False, "internal")
+    assert key["permissions"] == ["ask", "read_models"]
     assert key["scope"] == {
         "doors": ["chat", "graphql"],
         "models": ["echo/small"],
@@ -104,9 +104,9 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
     }
     assert "echo/small" in sizewise("keys", home=server.home).out
     again = sizewise("keys", "rotate", key["id"], "--overlap-hours", "0", "--json", home=server.home).json
-    assert again["key"]["scope"] == key["scope"] and again["text"] != made["text"]
-    assert told(server, "{ me { key } }", key=made["text"]).status == 401
-    assert told(server, "{ me { key } }", key=again["text"]).data["me"]["key"] == again["key"]["id"]
+    assert again["key"]["scope"] == key["scope"] and again["secret"] != made["secret"]
+    assert told(server, "{ me { key } }", key=made["secret"]).status == 401
+    assert told(server, "{ me { key } }", key=again["secret"]).data["me"]["key"] == again["key"]["id"]
 
 
 @pytest.mark.parametrize("words", [("--may", "reed"), ("--door", "chatt"), ("--network", "x"), ("--own",)])

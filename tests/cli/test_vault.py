@@ -14,7 +14,7 @@ from tests.cli.terminal import sizewise
 from tests.graphql.asking import fresh_key, told
 from tests.served import ECHO, Served, serving, until
 
-STATUS = "{ vault { by resealing keys { id by retired rows } } }"
+STATUS = "{ encryption { wrappedBy reencrypting keys { id wrappedBy retired rows } } }"
 
 
 def key() -> str:
@@ -27,12 +27,12 @@ def remembered(server: Served, words: str = "Remember this") -> str:
 
 
 def status(server: Served) -> dict[str, Any]:
-    found: dict[str, Any] = told(server, STATUS).data["vault"]
+    found: dict[str, Any] = told(server, STATUS).data["encryption"]
     return found
 
 
 def settled(server: Served) -> dict[str, Any]:
-    until(lambda: not status(server)["resealing"])
+    until(lambda: not status(server)["reencrypting"])
     return status(server)
 
 
@@ -48,15 +48,17 @@ def test_a_new_key_is_put_in_front_and_the_old_one_taken_out(tmp_path: Path) -> 
         done = sizewise("vault", "rotate", home=tmp_path)
         assert (done.code, done.out) == (0, "1 data key is wrapped by the newest key\n")
         after = settled(server)
-        assert after["by"] != first["by"] and after["keys"][0]["by"] == after["by"]
+        assert after["wrappedBy"] != first["wrappedBy"] and after["keys"][0]["wrappedBy"] == after["wrappedBy"]
         assert (after["keys"][0]["id"], after["keys"][0]["rows"]) == (first["keys"][0]["id"], 1)
         assert server.ask(f"/v1/responses/{id}").status == 200
     ring.write_text(new)
     with serving(tmp_path, config) as server:
         assert server.ask(f"/v1/responses/{id}").status == 200
-        assert server.ask("/readyz").json == {"status": "ready", "limps": []}
+        assert server.ask("/readyz").json == {"status": "ready", "impaired": []}
         shown = sizewise("vault", "status", home=tmp_path)
-        assert after["keys"][0]["id"] in shown.out and after["by"] in shown.out and new not in shown.out + shown.err
+        assert (
+            after["keys"][0]["id"] in shown.out and after["wrappedBy"] in shown.out and new not in shown.out + shown.err
+        )
 
 
 def test_new_data_keys_while_clients_ask(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_new_data_keys_while_clients_ask(tmp_path: Path) -> None:
         thread.start()
         try:
             done = sizewise("vault", "rotate", "--data", "--json", home=tmp_path)
-            assert done.json == {"wrapped": 1}
+            assert done.json == {"rewrapped": 1}
             after = settled(server)
         finally:
             ends.set()
@@ -89,7 +91,9 @@ def test_new_data_keys_while_clients_ask(tmp_path: Path) -> None:
         assert all(server.ask(f"/v1/responses/{id}").status == 200 for id in ids)
 
 
-@pytest.mark.parametrize("field", ["query { vault { by } }", "mutation { rotateVault { wrapped } }"])
+@pytest.mark.parametrize(
+    "field", ["query { encryption { wrappedBy } }", "mutation { rotateEncryptionKeys { rewrapped } }"]
+)
 def test_only_who_may_manage_the_vault_sees_or_changes_it(echo: Served, field: str) -> None:
     assert told(echo, field, key=fresh_key(echo, "ask", "read")).code == "forbidden"
 

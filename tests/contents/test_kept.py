@@ -25,7 +25,7 @@ from tests.served import ECHO, Served, serving, until
 T = TypeVar("T")
 CANARY = "the canary sings at midnight"
 KEEPS = ECHO + "[records]\ncontents = true\n"
-READ = "query($t: String!) { record(trace: $t) { contents { asked said cut } } }"
+READ = "query($t: String!) { record(trace: $t) { contents { request response truncated } } }"
 
 
 def kept(server: Served, trace: str, key: str = "") -> dict[str, Any] | None:
@@ -53,13 +53,13 @@ def test_what_was_asked_and_said_is_kept_sealed_and_read_again(tmp_path: Path) -
         answer = server.chat("echo/small", CANARY, stream=True)
         trace = answer.headers["x-sizewise-trace"]
         found = settled(server, trace)
-        assert json.loads(found["asked"])["messages"] == [{"role": "user", "content": CANARY}]
-        assert json.loads(found["said"])[0]["text"] == CANARY and not found["cut"]
+        assert json.loads(found["request"])["messages"] == [{"role": "user", "content": CANARY}]
+        assert json.loads(found["response"])[0]["text"] == CANARY and not found["truncated"]
         shown = sizewise("records", trace[:16], "--contents", home=tmp_path)
         assert shown.code == 0 and shown.out.count(CANARY) == 2
         assert CANARY not in sizewise("records", trace[:16], home=tmp_path).out
-        trail = told(server, "{ audit(last: 1) { action thing } }").data["audit"]
-        assert trail == [{"action": "read_contents", "thing": f"record:{trace}"}]
+        trail = told(server, "{ audit(last: 1) { action resource } }").data["audit"]
+        assert trail == [{"action": "read_contents", "resource": f"record:{trace}"}]
     files = [each for each in tmp_path.rglob("*") if each.is_file()]
     assert files and not [each for each in files if CANARY.encode() in each.read_bytes()]
 
@@ -69,9 +69,9 @@ def test_other_doors_are_kept_as_their_clients_spoke(tmp_path: Path) -> None:
         said = [{"role": "user", "content": CANARY}]
         body = {"model": "echo/small", "max_tokens": 50, "system": "Be kind", "messages": said}
         trace = server.ask("/v1/messages", body).headers["x-sizewise-trace"]
-        assert json.loads(settled(server, trace)["asked"])["system"] == "Be kind"
+        assert json.loads(settled(server, trace)["request"])["system"] == "Be kind"
         failed = server.chat("echo/small", f"[[fail]] {CANARY}").headers["x-sizewise-trace"]
-        assert settled(server, failed)["said"] is None
+        assert settled(server, failed)["response"] is None
 
 
 def test_only_who_may_read_contents_does(tmp_path: Path) -> None:
@@ -126,19 +126,19 @@ def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
 
 def test_what_one_key_asked_is_erased_and_nobody_elses(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS) as server:
-        made = 'mutation { createKey(name: "theirs") { text key { id } } }'
+        made = 'mutation { createKey(name: "theirs") { secret key { id } } }'
         theirs = told(server, made).data["createKey"]
         body = {"model": "echo/small", "messages": [{"role": "user", "content": CANARY}]}
-        answers = [server.ask("/v1/chat/completions", body, key=theirs["text"]) for _ in range(3)]
+        answers = [server.ask("/v1/chat/completions", body, key=theirs["secret"]) for _ in range(3)]
         gone = [answer.headers["x-sizewise-trace"] for answer in answers]
         stays = server.chat("echo/small", CANARY).headers["x-sizewise-trace"]
         say = "mutation($t: String!) { feedback(trace: $t, score: 1) { score } }"
-        assert told(server, say, key=theirs["text"], t=gone[0]).errors == []
+        assert told(server, say, key=theirs["secret"], t=gone[0]).errors == []
         erase = "mutation($k: String!) { eraseRecords(key: $k) { records } }"
-        assert told(server, erase, key=theirs["text"], k=theirs["key"]["id"]).code == "forbidden"
+        assert told(server, erase, key=theirs["secret"], k=theirs["key"]["id"]).code == "forbidden"
         done = sizewise("records", "--erase", theirs["key"]["id"], "--yes", "--json", home=tmp_path)
         assert done.json == {"records": 3, "contents": 3, "feedback": 1}
         assert not any(told(server, READ, t=trace).data["record"] for trace in gone)
         assert settled(server, stays)
-        trail = told(server, "{ audit(last: 5) { action thing } }").data["audit"]
-        assert {"action": "erase_records", "thing": f"key:{theirs['key']['id']}"} in trail
+        trail = told(server, "{ audit(last: 5) { action resource } }").data["audit"]
+        assert {"action": "erase_records", "resource": f"key:{theirs['key']['id']}"} in trail

@@ -61,7 +61,7 @@ models = ["judge"]
 """
 ASK = "question number 7 of the red book"
 QUALITY = """query($p: String) { quality(policy: $p) {
-  policy promised samples unjudged lost low high since alarm feedback { model kind count mean } } }"""
+  policy certified samples unjudged loss lossLow lossHigh since violated feedback { model kind count mean } } }"""
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +96,18 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
 ) -> None:
     config = CONFIG.format(share=1, proof=proof, url=judge.url)
     with serving(tmp_path, config) as server:
-        assert quality(server)["lost"] is None
+        assert quality(server)["loss"] is None
         assert sizewise("route", "quality", home=tmp_path).code == 0
         for number in range(1, 40):
             model, why = asked(server)
             if model == "big/large":
                 break
-            until(lambda: quality(server)["samples"] >= number or quality(server)["alarm"])  # noqa: B023  # read at once
+            until(lambda: quality(server)["samples"] >= number or quality(server)["violated"])  # noqa: B023  # read at once
         assert 2 < number < 20
         assert why == "big/large alone: sampled answers of policy 'mine' did not keep its promise of 0.95"
         found = quality(server)
-        assert found["alarm"] and found["lost"] == 1.0 and found["low"] > 0.05 and found["promised"] == 0.95
-        (limp,) = server.ask("/readyz").json["limps"]  # type: ignore[index]  # JSON
+        assert found["violated"] and found["loss"] == 1.0 and found["lossLow"] > 0.05 and found["certified"] == 0.95
+        (limp,) = server.ask("/readyz").json["impaired"]  # type: ignore[index]  # JSON
         assert (
             limp == "sampled answers of policy 'mine' did not keep its promise of 0.95: its large model answers alone"
         )
@@ -119,14 +119,16 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
     with serving(tmp_path, config.replace("share = 1", "share = 0")) as server:
         assert asked(server)[0] == "big/large"
         key = fresh_key(server, "ask", "read")
-        assert told(server, 'mutation { trustAgain(policy: "mine") { fell } }', key=key).code == "forbidden"
-        assert told(server, 'mutation { trustAgain(policy: "mien") { fell } }').hint.find("mine") >= 0
+        assert told(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }', key=key).code == "forbidden"
+        assert told(server, 'mutation { restorePolicy(policy: "mien") { wasViolated } }').hint.find("mine") >= 0
         done = sizewise("route", "trust", "mine", home=tmp_path)
         assert (done.code, done.out.strip()) == (0, "mine is trusted again")
         assert asked(server)[0] == "one/small"
-        assert server.ask("/readyz").json["limps"] == []  # type: ignore[index]  # JSON
-        assert (quality(server)["samples"], quality(server)["alarm"]) == (0, None)
-        assert told(server, 'mutation { trustAgain(policy: "mine") { fell } }').data["trustAgain"] == {"fell": False}
+        assert server.ask("/readyz").json["impaired"] == []  # type: ignore[index]  # JSON
+        assert (quality(server)["samples"], quality(server)["violated"]) == (0, None)
+        assert told(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }').data["restorePolicy"] == {
+            "wasViolated": False
+        }
 
 
 def test_a_receiver_is_told_of_a_broken_promise(tmp_path: Path, proof: Path, judge: Judge) -> None:
@@ -137,7 +139,7 @@ def test_a_receiver_is_told_of_a_broken_promise(tmp_path: Path, proof: Path, jud
             for number in range(1, 40):
                 if asked(server)[0] == "big/large":
                     break
-                until(lambda: quality(server)["samples"] >= number or quality(server)["alarm"])  # noqa: B023  # at once
+                until(lambda: quality(server)["samples"] >= number or quality(server)["violated"])  # noqa: B023  # at once
             until(lambda: receiver.heard() == 2)
             until(lambda: b"webhook" not in server.ask("/readyz").body)
     (first, body), (second, again) = receiver.came
@@ -154,7 +156,7 @@ def test_who_promised_nothing_is_measured_and_never_falls(tmp_path: Path, proof:
             assert asked(server, "auto:plain")[0] == "one/small"
             until(lambda: quality(server, "plain")["samples"] >= number)  # noqa: B023  # read at once
         found = quality(server, "plain")
-        assert (found["lost"], found["promised"], found["alarm"]) == (1.0, None, None)
+        assert (found["loss"], found["certified"], found["violated"]) == (1.0, None, None)
         assert told(server, QUALITY, p="plian").code == "bad_request"
 
 

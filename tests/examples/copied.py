@@ -14,11 +14,11 @@ from tests.served import Served, serving
 from tests.walls.source import ROOT
 
 EXAMPLES = ROOT / "examples"
-SYNC = "mutation ($b: String!) { syncKnowledge(base: $b) { taken { source held } failed { source why } } }"
+SYNC = "mutation ($b: String!) { syncKnowledge(base: $b) { ingested { source quarantined } failed { source why } } }"
 EMBED = "mutation ($b: String!) { embedDocuments(base: $b) { waiting } }"
 LIVE = "{ flows { name } }"
 SPENT = """query ($t: String!) { record(trace: $t) {
-  asked model policy dataClass error costUsd attempts { model result place } } }"""
+  requestedModel model policy dataClass error costUsd attempts { model result place } } }"""
 QUIET = "\n[server]\ndiscover = false\n"
 ECHO_LARGE = """
 [providers.echo]
@@ -59,7 +59,7 @@ def synced(served: Served, base: str) -> list[dict[str, Any]]:
     assert done.errors == [] and done.data["syncKnowledge"]["failed"] == [], done
     while told(served, EMBED, b=base).data["embedDocuments"]["waiting"]:
         pass
-    taken: list[dict[str, Any]] = done.data["syncKnowledge"]["taken"]
+    taken: list[dict[str, Any]] = done.data["syncKnowledge"]["ingested"]
     return taken
 
 

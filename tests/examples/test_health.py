@@ -50,12 +50,12 @@ def test_the_records_show_which_model_ran_where_for_how_much(helper: Served, sai
 
 
 def test_a_run_that_is_kept_shows_the_model_and_the_cost_of_each_node(helper: Served) -> None:
-    start = 'mutation ($i: JSON) { startRun(flow: "health", inputs: $i) { id } }'
-    id = told(helper, start, key=helper.key, i={"question": "My knee hurts."}).data["startRun"]["id"]
-    look = "query ($id: String!) { run(id: $id) { state steps { key model costUsd } } }"
+    start = 'mutation ($i: JSON) { startFlowRun(flow: "health", inputs: $i) { id } }'
+    id = told(helper, start, key=helper.key, i={"question": "My knee hurts."}).data["startFlowRun"]["id"]
+    look = "query ($id: String!) { flowRun(id: $id) { state steps { key model costUsd } } }"
 
     def run() -> Any:
-        return told(helper, look, key=helper.key, id=id).data["run"]
+        return told(helper, look, key=helper.key, id=id).data["flowRun"]
 
     until(lambda: run()["state"] == "done", 60)
     ran = {each["key"]: (each["model"], Decimal(each["costUsd"]) > 0) for each in run()["steps"]}

@@ -126,8 +126,8 @@ nodes:
 outputs: {said: "{{ said.text }}"}
 """
 FLOWS = FLOWS.replace("MANY", ", ".join(['"{{ inputs.text | upper | length }}"'] * 200))
-START = "mutation ($f: String!, $i: JSON, $id: String) { startRun(flow: $f, inputs: $i, id: $id) { id } }"
-RUN = "query ($id: String!) { run(id: $id) { state outputs failure { code message } } }"
+START = "mutation ($f: String!, $i: JSON, $id: String) { startFlowRun(flow: $f, inputs: $i, id: $id) { id } }"
+RUN = "query ($id: String!) { flowRun(id: $id) { state outputs failure { code message } } }"
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +168,9 @@ def ran(server: Served, flow: str, key: str = "", **inputs: object) -> Any:
     assert begun.errors == [], begun.errors
     end = time.monotonic() + 20
     while time.monotonic() < end:
-        run: Any = told(server, RUN, key=key, id=begun.data["startRun"]["id"]).data["run"]
+        run: Any = told(server, RUN, key=key, id=begun.data["startFlowRun"]["id"]).data["flowRun"]
         if run["state"] not in ("queued", "running"):
-            return run | {"id": begun.data["startRun"]["id"]}
+            return run | {"id": begun.data["startFlowRun"]["id"]}
         time.sleep(0.02)
     raise AssertionError("it does not end")
 
@@ -215,13 +215,13 @@ def test_many_small_texts_take_no_more_than_one_large_one(server: Served) -> Non
 
 def test_a_run_that_waited_goes_on_with_what_its_owner_may_by_then(server: Served) -> None:
     ann = somebody(server, "ann@example.com", "editor")
-    id = ann.told(START, f="later", i={}).data["startRun"]["id"]
-    until(lambda: told(server, RUN, id=id).data["run"]["state"] == "waiting")
+    id = ann.told(START, f="later", i={}).data["startFlowRun"]["id"]
+    until(lambda: told(server, RUN, id=id).data["flowRun"]["state"] == "waiting")
     role = 'mutation ($u: String!) { setRole(id: $u, role: "developer") { id } }'
     assert told(server, role, u=ann.user).errors == []
     assert may(server, "decide", "", id).errors == []
-    until(lambda: told(server, RUN, id=id).data["run"]["state"] == "failed")
-    failure = told(server, "query ($id: String!) { run(id: $id) { error } }", id=id).data["run"]["error"]
+    until(lambda: told(server, RUN, id=id).data["flowRun"]["state"] == "failed")
+    failure = told(server, "query ($id: String!) { flowRun(id: $id) { error } }", id=id).data["flowRun"]["error"]
     assert failure == "forbidden"
 
 
@@ -232,20 +232,20 @@ def may(server: Served, field: str, key: str, id: str) -> Told:
 
 def test_others_may_decide_for_a_run_and_neither_cancel_nor_resume_it(server: Served) -> None:
     ann, bob, viewer = fresh_key(server, "ask"), fresh_key(server, "ask"), fresh_key(server, "read_records")
-    made = told(server, 'mutation { createKey(name: "c", may: [ask], flows: ["echo"]) { text } }')
-    confined = made.data["createKey"]["text"]
+    made = told(server, 'mutation { createKey(name: "c", permissions: [ask], flows: ["echo"]) { secret } }')
+    confined = made.data["createKey"]["secret"]
     id = ran(server, "refund", ann, sum="99")["id"]
-    waiting = "{ waiting { asked run { id } } }"
-    assert told(server, waiting, key=bob).data["waiting"][0]["asked"]["question"] == "Pay 99?"
-    assert told(server, waiting, key=viewer).data["waiting"] == [{"asked": None, "run": {"id": id}}]
+    waiting = "{ waiting { request run { id } } }"
+    assert told(server, waiting, key=bob).data["waiting"][0]["request"]["question"] == "Pay 99?"
+    assert told(server, waiting, key=viewer).data["waiting"] == [{"request": None, "run": {"id": id}}]
     assert told(server, waiting, key=confined).data["waiting"] == []
-    assert told(server, '{ runs(flow: "refund") { id } }', key=confined).data["runs"] == []
-    for field in ("cancelRun", "resumeRun", "decide"):
+    assert told(server, '{ flowRuns(flow: "refund") { id } }', key=confined).data["flowRuns"] == []
+    for field in ("cancelFlowRun", "resumeFlowRun", "decide"):
         assert may(server, field, confined, id).code == "not_found"
-    assert may(server, "cancelRun", bob, id).code == "forbidden"
-    assert may(server, "cancelRun", ann, id).data["cancelRun"]["state"] == "cancelled"
-    assert may(server, "resumeRun", bob, id).code == "forbidden"
-    assert may(server, "resumeRun", "", id).data["resumeRun"]["state"] == "queued"
+    assert may(server, "cancelFlowRun", bob, id).code == "forbidden"
+    assert may(server, "cancelFlowRun", ann, id).data["cancelFlowRun"]["state"] == "cancelled"
+    assert may(server, "resumeFlowRun", bob, id).code == "forbidden"
+    assert may(server, "resumeFlowRun", "", id).data["resumeFlowRun"]["state"] == "queued"
     until(lambda: not may(server, "decide", bob, id).errors)
 
 
@@ -294,7 +294,7 @@ def test_a_flow_that_was_withdrawn_is_not_started_by_its_version_either(server: 
     assert server.ask("/v1/chat/completions", body).status == 200
     assert told(server, 'mutation { withdrawFlow(name: "gone") { name } }').errors == []
     assert server.ask("/v1/chat/completions", body).status == 404
-    start = 'mutation ($v: String!) { startRun(flow: "gone", version: $v) { id } }'
+    start = 'mutation ($v: String!) { startFlowRun(flow: "gone", version: $v) { id } }'
     assert told(server, start, v=version).code == "not_found"
 
 
@@ -313,13 +313,13 @@ PUBLISH = "mutation ($t: String!) { publishFlow(text: $t) { new } }"
 
 def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[flows]\nrunning = 4\n") as served:
-        found = 'mutation { foundOrganisation(id: "acme", email: "owner@acme.example") { token } }'
+        found = 'mutation { createOrganization(id: "acme", email: "owner@acme.example") { token } }'
 
         def start(flow: str, key: str = "") -> Told:
             return told(served, START, key=key, f=flow, i={})
 
         def waiting(count: int) -> bool:
-            runs = told(served, "{ runs(state: waiting) { id } }", key=acme).data["runs"]
+            runs = told(served, "{ flowRuns(state: waiting) { id } }", key=acme).data["flowRuns"]
             return len(runs) == count
 
         for text in (NAPS, ASKS):
@@ -327,25 +327,25 @@ def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -
         alone = [start("naps") for _ in range(5)]
         assert [each.code for each in alone] == ["", "", "", "", "busy"], "nobody else wants the other half"
         for each in alone[:4]:
-            assert may(served, "cancelRun", "", each.data["startRun"]["id"]).errors == []
+            assert may(served, "cancelFlowRun", "", each.data["startFlowRun"]["id"]).errors == []
 
         owner = Browser(served)
-        owner.accept(told(served, found).data["foundOrganisation"]["token"])
-        made = owner.told('mutation { createKey(name: "x", may: [ask, manage_flows]) { text } }')
-        acme = made.data["createKey"]["text"]
+        owner.accept(told(served, found).data["createOrganization"]["token"])
+        made = owner.told('mutation { createKey(name: "x", permissions: [ask, manage_flows]) { secret } }')
+        acme = made.data["createKey"]["secret"]
         for text in (NAPS, ASKS):
             assert told(served, PUBLISH, key=acme, t=text).errors == []
         for count in range(4):
             assert start("asks", acme).errors == []
             until(lambda count=count: waiting(count + 1))
         assert "wait for somebody" in start("asks", acme).message
-        id = told(served, "{ runs(last: 1) { id } }", key=acme).data["runs"][0]["id"]
-        assert may(served, "cancelRun", acme, id).errors == []
+        id = told(served, "{ flowRuns(last: 1) { id } }", key=acme).data["flowRuns"][0]["id"]
+        assert may(served, "cancelFlowRun", acme, id).errors == []
         until(lambda: start("naps", acme).code == "")
         assert start("naps", acme).code == ""
         refused = start("naps", acme)
         assert (refused.code, "2 runs of your organisation" in refused.message) == ("busy", True)
-        assert may(served, "resumeRun", acme, id).code == "busy"
+        assert may(served, "resumeFlowRun", acme, id).code == "busy"
         assert [start("naps").code for _ in range(3)] == ["", "", "busy"]
 
 
@@ -359,7 +359,7 @@ def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_door(serve
     tools += 'outputs: {said: "{{ a.text }}", found: "{{ b.text }}"}\n'
     for text in (twice, hooked, tools):
         assert told(server, PUBLISH, t=text).errors == []
-    limit = "mutation ($s: String!, $n: Whole) { setBudget(scope: $s, requestsMinute: $n) { scope } }"
+    limit = "mutation ($s: String!, $n: NonNegativeSafeInt) { setBudget(scope: $s, requestsPerMinute: $n) { scope } }"
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "twice", "arguments": {}}}
 
     def limited(most: int) -> str:

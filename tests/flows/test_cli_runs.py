@@ -111,7 +111,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_look_at_it(server: Served) -> 
     until(lambda: waits(server))
     told = sizewise("flow", "decide", run, "may", '{"approved": false}', "--note", "too dear", home=server.home)
     assert told.code == 0
-    asked = {"query": "query ($id: String!) { run(id: $id) { state } }", "variables": {"id": run}}
+    asked = {"query": "query ($id: String!) { flowRun(id: $id) { state } }", "variables": {"id": run}}
     until(lambda: '"done"' in server.ask("/graphql", asked).body.decode())
     kept = sizewise("flow", "status", run, "--json", home=server.home).json
     assert (kept["attempt"], [step["key"] for step in kept["steps"]][-1]) == (2, "left")
@@ -157,7 +157,7 @@ def test_a_server_with_flows_loads_the_durable_engine_only_when_a_run_is_begun(t
     home = tmp_path / "home"
     (home / "flows").mkdir(parents=True)
     (home / "flows" / "plain.yaml").write_text(PLAIN)
-    start = {"query": 'mutation { startRun(flow: "plain", inputs: {question: "hi"}) { id } }'}
+    start = {"query": 'mutation { startFlowRun(flow: "plain", inputs: {question: "hi"}) { id } }'}
     with serving(home, ECHO, PYTHONPROFILEIMPORTTIME="1") as server:  # it tells of each import on stderr
         assert server.chat("flow:plain", "hi").status == 200
         until(lambda: any("sizewise.flows.engines.dbos" in line for line in server.said))

@@ -151,10 +151,10 @@ def test_a_version_is_asked_for_by_its_hash(server: Served) -> None:
 def test_flows_are_listed_among_the_models_and_a_key_is_held_to_its_own(server: Served) -> None:
     listed: Any = server.ask("/v1/models")
     assert {"flow:support", "flow:talk"} <= {each["id"] for each in listed.json["data"]}
-    query = """mutation { createKey(name: "one", flows: ["talk"]) { text } }"""
+    query = """mutation { createKey(name: "one", flows: ["talk"]) { secret } }"""
     token = (server.home / "admin.token").read_text().strip()
     made: Any = server.ask("/graphql", {"query": query}, key=token)
-    key = made.json["data"]["createKey"]["text"]
+    key = made.json["data"]["createKey"]["secret"]
     mine: Any = server.ask("/v1/models", key=key)
     assert [each["id"] for each in mine.json["data"] if each["id"].startswith("flow:")] == ["flow:talk"]
     body = {"model": "flow:support", "messages": [{"role": "user", "content": "hi"}]}

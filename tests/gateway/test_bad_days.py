@@ -129,7 +129,7 @@ def test_an_upstream_that_is_busy_passes_on_for_how_long_and_is_left_alone_meanw
         assert "left alone" in again.error["message"] and again.error["hint"]
         assert len(upstream.seen.bodies) == asked, "nobody asked it"
         ready = json.loads(served.ask("/readyz", key=None).body)
-        assert ready["status"] == "ready" and any("up/busy" in each for each in ready["limps"])
+        assert ready["status"] == "ready" and any("up/busy" in each for each in ready["impaired"])
         assert served.chat("up/well").status == 200, "its neighbours are well"
 
 
@@ -163,26 +163,26 @@ def test_on_a_full_disk_answers_go_on_readyz_says_so_and_nothing_is_lost_in_the_
         size = max(path.stat().st_size for path in tmp_path.glob("sizewise.db*"))
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, free))  # no file may grow: as a full disk
         traces = []
-        while not _limps(served):
+        while not _impaired(served):
             answer = served.chat("echo/small")
             assert answer.status == 200
             traces.append(answer.headers["x-sizewise-trace"])
             assert len(traces) < 2_000
-        assert "cannot write records" in _limps(served)[0]
+        assert "cannot write records" in _impaired(served)[0]
         answer = served.chat("echo/small", stream=True)
         assert frames(answer.body)[-1] == "[DONE]"
         traces.append(answer.headers["x-sizewise-trace"])
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (free, free))
-        until(lambda: not _limps(served))
+        until(lambda: not _impaired(served))
         until(lambda: {row["trace"] for row in rows(tmp_path, "SELECT trace FROM records")} >= set(traces))
         assert not any("Traceback" in line for line in served.said)
 
 
-def _limps(served: Served) -> list[str]:
+def _impaired(served: Served) -> list[str]:
     answer = served.ask("/readyz", key=None)
     assert answer.status == 200
-    limps: list[str] = json.loads(answer.body)["limps"]
-    return limps
+    impaired: list[str] = json.loads(answer.body)["impaired"]
+    return impaired
 
 
 def up(home: Path, *more: str) -> tuple[int, dict[str, Any], str]:

@@ -194,7 +194,7 @@ def test_metrics_count_what_was_asked_spent_and_refused(door: Served) -> None:
     assert more("sizewise_attempts_total", model="echo/small", result="answered") == 3
     assert more("sizewise_attempts_total", model="echo/small", result="distrusted") == 1
     assert more("sizewise_escalations_total") == 1
-    assert more("sizewise_refused_total", code="invalid_api_key") == 1
+    assert more("sizewise_requests_rejected_total", code="invalid_api_key") == 1
     assert more("sizewise_request_seconds_count", model="echo/small") == 3
     tokens = {"model": "echo/small", "class": "input"}
     assert more("sizewise_tokens_total", **tokens) == 3 * 3 + 8
@@ -219,9 +219,9 @@ def test_health_needs_no_key_and_tells_no_names(door: Served) -> None:
 
 def test_a_key_that_may_only_ask_sees_no_metrics(door: Served) -> None:
     admin = (door.home / "admin.token").read_text().strip()
-    body = b'{"query": "mutation { createKey(name: \\"asker\\", may: [ask]) { text } }"}'
+    body = b'{"query": "mutation { createKey(name: \\"asker\\", permissions: [ask]) { secret } }"}'
     made: Any = door.ask("/graphql", body, key=admin, content_type="application/json").json
-    key = made["data"]["createKey"]["text"]
+    key = made["data"]["createKey"]["secret"]
     assert door.ask("/metrics", key=key).error["code"] == "forbidden"
     assert door.ask(CHAT, question(), key=key).status == 200
 

@@ -52,7 +52,7 @@ nodes:
 outputs: {sum: "{{ sum.text }}"}
 """
 PUBLISH = "mutation ($t: String!) { publishFlow(text: $t) { new } }"
-START = "mutation ($f: String!) { startRun(flow: $f) { id } }"
+START = "mutation ($f: String!) { startFlowRun(flow: $f) { id } }"
 
 
 @dataclass
@@ -79,11 +79,13 @@ class World:
 
     def run(self, flow: str) -> str:
         """How a durable run of it ended."""
-        id = told(self.server, START, f=flow).data["startRun"]["id"]
+        id = told(self.server, START, f=flow).data["startFlowRun"]["id"]
         self.runs.append(id)
 
         def state() -> str:
-            found = told(self.server, "query ($i: String!) { run(id: $i) { state } }", i=id).data["run"]["state"]
+            found = told(self.server, "query ($i: String!) { flowRun(id: $i) { state } }", i=id).data["flowRun"][
+                "state"
+            ]
             return found if found in ("done", "failed") else ""
 
         until(state)

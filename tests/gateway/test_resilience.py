@@ -204,8 +204,8 @@ def test_a_model_that_keeps_failing_is_left_alone_and_everybody_is_told(retrying
     assert asked(bad, "broken") == before == 3
     assert metric(retrying, "sizewise_model_state", "broken/broken") == 2
     assert metric(retrying, "sizewise_model_state", "broken/well") == 0
-    limps = json.loads(retrying.ask("/readyz", key=None).body)["limps"]
-    assert any("broken/broken is left alone" in each for each in limps)
+    impaired = json.loads(retrying.ask("/readyz", key=None).body)["impaired"]
+    assert any("broken/broken is left alone" in each for each in impaired)
     assert ask(retrying, CHAT, "broken/well").status == 200
 
 
@@ -240,7 +240,7 @@ def test_a_key_that_is_told_to_wait_or_refused_is_left_alone_alone_and_the_retry
         assert sent.count("Bearer busy") == 1 and sent.count("Bearer locked") == 1
         assert sent.count("Bearer sk-fine") == 6
         assert metric(served, "sizewise_model_state", "up/by-key") == 0
-        assert not json.loads(served.ask("/readyz", key=None).body)["limps"]
+        assert not json.loads(served.ask("/readyz", key=None).body)["impaired"]
         said = "".join(served.said)
         assert "sk-fine" not in said and all(b"sk-fine" not in answer.body for answer in answers)
 
@@ -355,7 +355,7 @@ class Held:
 def full(slotted: Served) -> Iterator[Served]:
     """echo/small with its slot and its line taken."""
     held = []
-    for name in ("sizewise_slots_busy", "sizewise_slots_waiting"):
+    for name in ("sizewise_slots_busy", "sizewise_slots_queued"):
         held.append(Held(slotted))
         until(lambda name=name: metric(slotted, name, "echo/small") == 1)
     yield slotted
@@ -391,13 +391,13 @@ def test_who_waits_is_served_when_a_slot_is_free_and_the_time_can_be_seen(slotte
     answers: queue.Queue[Answer] = queue.Queue()
     waits = threading.Thread(target=lambda: answers.put(ask(slotted, CHAT, "echo/small", "at last")))
     waits.start()
-    until(lambda: metric(slotted, "sizewise_slots_waiting", "echo/small") == 1)
-    before = metric(slotted, "sizewise_slots_waited_seconds", "echo/small")
+    until(lambda: metric(slotted, "sizewise_slots_queued", "echo/small") == 1)
+    before = metric(slotted, "sizewise_slots_queue_seconds", "echo/small")
     held.leave()
     answer = answers.get(timeout=10)
     waits.join(10)
     assert answer.status == 200 and b"at last" in answer.body
-    assert metric(slotted, "sizewise_slots_waited_seconds", "echo/small") > max(0.0, before)
+    assert metric(slotted, "sizewise_slots_queue_seconds", "echo/small") > max(0.0, before)
 
 
 def test_a_client_that_leaves_the_line_frees_its_place_at_once(full: Served) -> None:
@@ -405,7 +405,7 @@ def test_a_client_that_leaves_the_line_frees_its_place_at_once(full: Served) -> 
     third = Held(full)
     assert third.line.head()[0] == 429
     third.leave()
-    assert metric(full, "sizewise_slots_waiting", "echo/small") == 1
+    assert metric(full, "sizewise_slots_queued", "echo/small") == 1
 
 
 # ---- after the first word -------------------------------------------------------------------------------------------

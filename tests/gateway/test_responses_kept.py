@@ -44,9 +44,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with a second key, which belongs to another project: no door can move a key, so its row is changed."""
     home = tmp_path_factory.mktemp("kept")
     with serving(home, CONFIG) as first:
-        body = {"query": 'mutation { createKey(name: "others", may: [ask]) { text } }'}
+        body = {"query": 'mutation { createKey(name: "others", permissions: [ask]) { secret } }'}
         made = first.ask("/graphql", body, key=(home / "admin.token").read_text().strip())
-        (home / OTHERS).write_text(json.loads(made.body)["data"]["createKey"]["text"])
+        (home / OTHERS).write_text(json.loads(made.body)["data"]["createKey"]["secret"])
     with sqlite3.connect(home / "sizewise.db") as db:
         db.execute("UPDATE keys SET project = 'others' WHERE name = 'others'")
     db.close()

@@ -42,6 +42,8 @@ def told(server: Served, query: str, *, key: str | None = "", **variables: objec
 
 
 def fresh_key(server: Served, *may: str, key: str = "") -> str:
-    made = told(server, 'mutation($m: [Action!]) { createKey(name: "t", may: $m) { text } }', key=key, m=list(may))
+    made = told(
+        server, 'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }', key=key, m=list(may)
+    )
     assert made.errors == []
-    return str(made.data["createKey"]["text"])
+    return str(made.data["createKey"]["secret"])

@@ -15,7 +15,7 @@ from tests.graphql.asking import admin
 from tests.served import Served
 
 ASK = """subscription($p: String!) {
-  ask(prompt: $p, model: "echo/small") { text answer { model trace choices { text finish } } } }"""
+  ask(prompt: $p, model: "echo/small") { text answer { model trace choices { text finishReason } } } }"""
 PROTOCOL = "graphql-transport-ws"
 
 

@@ -77,7 +77,9 @@ def test_a_wrong_question_is_answered_with_what_is_wrong_in_it(echo: Served, que
 
 
 def test_a_value_that_does_not_fit_is_the_askers_mistake(echo: Served) -> None:
-    answer = told(echo, 'mutation($m: [Action!]) { createKey(name: "t", may: $m) { text } }', m=["everything"])
+    answer = told(
+        echo, 'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }', m=["everything"]
+    )
     assert (answer.status, answer.code) == (400, "bad_request")
 
 
@@ -126,12 +128,14 @@ def test_all_fields_together_bring_out_a_bounded_number_of_records(echo: Served)
 
 def test_a_key_that_may_only_ask_sees_models_and_nothing_that_happened(echo: Served) -> None:
     key = fresh_key(echo, "ask")
-    assert told(echo, "{ me { may } models { name } roles }", key=key).data["me"]["may"] == ["ask"]
+    assert told(echo, "{ me { permissions } models { name } modelAliases }", key=key).data["me"]["permissions"] == [
+        "ask"
+    ]
     for query in (
         "{ records { trace } }",
         '{ record(trace: "a") { trace } }',
         "{ keys { id } }",
-        'mutation { createKey(name: "more") { text } }',
+        'mutation { createKey(name: "more") { secret } }',
         'mutation { revokeKey(id: "sw-a") { id } }',
         "mutation { reload { models } }",
     ):
@@ -142,12 +146,12 @@ def test_a_key_that_may_only_ask_sees_models_and_nothing_that_happened(echo: Ser
 def test_a_key_that_may_only_read_can_neither_make_nor_revoke_keys(echo: Served) -> None:
     key = fresh_key(echo, "read")
     assert told(echo, "{ records { trace } keys { id } models { name } }", key=key).errors == []
-    assert told(echo, 'mutation { createKey(name: "more") { text } }', key=key).code == "forbidden"
+    assert told(echo, 'mutation { createKey(name: "more") { secret } }', key=key).code == "forbidden"
 
 
 def test_nobody_makes_a_key_with_more_rights_than_their_own(echo: Served) -> None:
     key = fresh_key(echo, "manage")
-    answer = told(echo, 'mutation { createKey(name: "more", may: [ask, manage]) { text } }', key=key)
+    answer = told(echo, 'mutation { createKey(name: "more", permissions: [ask, manage]) { secret } }', key=key)
     assert answer.code == "forbidden"
     assert "ask" in answer.message
 

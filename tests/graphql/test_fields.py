@@ -28,10 +28,10 @@ def test_every_field_of_the_schema_has_its_function_and_no_function_is_left_over
 
 
 def test_the_models_are_told_with_their_facts_and_state(echo: Served) -> None:
-    answer = told(echo, "{ models { name place state facts { name value source } } roles }")
+    answer = told(echo, "{ models { name place state facts { name value source } } modelAliases }")
     assert [model["name"] for model in answer.data["models"]] == ["echo/small", "echo/large"]
     assert {model["state"] for model in answer.data["models"]} == {"ready"}
-    assert {"auto", "small", "large"} <= set(answer.data["roles"])
+    assert {"auto", "small", "large"} <= set(answer.data["modelAliases"])
 
 
 def test_an_unknown_model_is_told_with_the_nearest(echo: Served) -> None:
@@ -45,8 +45,8 @@ def test_a_decision_is_explained_without_asking_anybody(echo: Served) -> None:
     answer = told(
         echo,
         """query($p: String!) { explain(prompt: $p, maxTokens: 50) {
-             policy dataClass tokens why error sentences
-             candidates { model may why costUsd } steps { models how why } } }""",
+             policy dataClass tokens why error reasons
+             candidates { model eligible why costUsd } steps { models action why } } }""",
         p="Why is the sky blue?",
     )
     decision = answer.data["explain"]
@@ -59,8 +59,8 @@ def test_a_decision_is_explained_without_asking_anybody(echo: Served) -> None:
 
 def test_a_whole_body_can_be_explained_too(echo: Served) -> None:
     body = {"model": "small", "messages": [{"role": "user", "content": "Hello"}]}
-    answer = told(echo, "query($b: JSON) { explain(body: $b) { asked steps { models } } }", b=body)
-    assert answer.data["explain"] == {"asked": "small", "steps": [{"models": ["echo/small"]}]}
+    answer = told(echo, "query($b: JSON) { explain(body: $b) { requestedModel steps { models } } }", b=body)
+    assert answer.data["explain"] == {"requestedModel": "small", "steps": [{"models": ["echo/small"]}]}
 
 
 def test_explain_wants_a_prompt_or_a_body(echo: Served) -> None:
@@ -99,7 +99,7 @@ def test_records_can_be_narrowed(echo: Served) -> None:
     echo.chat("echo/small")
     failed = echo.chat("echo/large", "[[fail refused]]")
     trace = failed.headers["x-sizewise-trace"]
-    query = """query($m: String, $s: Int, $since: Time, $t: String) {
+    query = """query($m: String, $s: Int, $since: Timestamp, $t: String) {
                  records(last: 5, model: $m, status: $s, since: $since, trace: $t) { trace model status error } }"""
     assert {each["model"] for each in told(echo, query, m="echo/small").data["records"]} == {"echo/small"}
     assert trace in [each["trace"] for each in told(echo, query, s=failed.status, since=began).data["records"]]
@@ -119,24 +119,24 @@ def test_a_trace_that_nobody_knows_has_no_record(echo: Served) -> None:
 def test_a_key_tells_its_days_and_its_rights(echo: Served) -> None:
     made = told(
         echo,
-        """mutation { createKey(name: "laptop", may: [ask, read], expiresInDays: 0.5) {
-             text key { may expires state } } }""",
+        """mutation { createKey(name: "laptop", permissions: [ask, read], expiresInDays: 0.5) {
+             secret key { permissions expires state } } }""",
     ).data["createKey"]
-    assert re.fullmatch(r"sw-\S{40,}", made["text"])
-    assert made["key"]["may"] == ["ask", "read"]
+    assert re.fullmatch(r"sw-\S{40,}", made["secret"])
+    assert made["key"]["permissions"] == ["ask", "read"]
     assert made["key"]["state"] == "valid"
     assert abs(made["key"]["expires"] - (time.time() + 43_200) * 1_000) < 60_000
 
 
 def test_a_key_needs_a_name_a_right_and_a_time_to_come(echo: Served) -> None:
     for arguments in ('name: ""', 'name: "a", may: []', 'name: "a", expiresInDays: 0', 'name: "a", expiresInDays: 1e9'):
-        assert told(echo, f"mutation {{ createKey({arguments}) {{ text }} }}").code == "bad_request", arguments
+        assert told(echo, f"mutation {{ createKey({arguments}) {{ secret }} }}").code == "bad_request", arguments
 
 
 def test_the_health_is_told(echo: Served) -> None:
-    health = told(echo, "{ health { ready limps version } }").data["health"]
+    health = told(echo, "{ health { ready impaired version } }").data["health"]
     assert health["ready"] is True
-    assert health["limps"] == []
+    assert health["impaired"] == []
 
 
 def test_new_settings_are_taken_and_wrong_ones_are_not(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ nodes:
 outputs: {paid: "{{ asked.approved }}"}
 """
 PUBLISH = (
-    "mutation($t: String!, $p: String) { publishFlow(text: $t, project: $p) { new flow { name version effects } } }"
+    "mutation($t: String!, $p: String) { publishFlow(text: $t, project: $p) { new flow { name version sideEffects } } }"
 )
 ASK = """query($q: String!) {
   support_desk(question: $q, how_many: 3, labels: ["a", "b"], who: {full_name: "Bo", age: 1.5}) {
@@ -105,7 +105,7 @@ def test_what_does_not_fit_its_types_is_refused_before_it_runs(desk: Served, que
 
 
 def runs(server: Served) -> int:
-    return len(told(server, "{ runs(last: 1000) { id } }").data["runs"])
+    return len(told(server, "{ flowRuns(last: 1000) { id } }").data["flowRuns"])
 
 
 def test_its_words_stream_and_the_last_event_has_the_result(desk: Served) -> None:
@@ -117,51 +117,55 @@ def test_its_words_stream_and_the_last_event_has_the_result(desk: Served) -> Non
 def test_who_leaves_a_flow_cancels_its_run(desk: Served) -> None:
     with opened(desk, STREAM, q="[[pace 0.01]] [[repeat 5000]] a") as response:
         next(events(response))
-    last = "{ runs(last: 1) { state } }"
-    until(lambda: told(desk, last).data["runs"] == [{"state": "cancelled"}], 5)
+    last = "{ flowRuns(last: 1) { state } }"
+    until(lambda: told(desk, last).data["flowRuns"] == [{"state": "cancelled"}], 5)
 
 
 def test_what_fails_in_a_flow_is_told_with_its_node(desk: Served) -> None:
     answer = told(desk, ASK, q="[[fail]]")
     assert answer.code == "upstream_unreachable" and answer.message.startswith("answer: ")
-    failed = told(desk, "{ runs(last: 1) { state error failure { code message } steps { key state } } }").data["runs"][
-        0
-    ]
+    failed = told(desk, "{ flowRuns(last: 1) { state error failure { code message } steps { key state } } }").data[
+        "flowRuns"
+    ][0]
     assert (failed["state"], failed["failure"]["code"]) == ("failed", "upstream_unreachable")
 
 
 def test_a_flow_that_acts_is_a_mutation_and_waits_for_its_decision(desk: Served) -> None:
     assert "refund" in fields(desk)["mutationType"] and "refund" not in fields(desk)["queryType"]
-    begun = told(desk, 'mutation { startRun(flow: "refund", inputs: {sum: 5}) { id state } }').data["startRun"]
+    begun = told(desk, 'mutation { startFlowRun(flow: "refund", inputs: {sum: 5}) { id state } }').data["startFlowRun"]
     until(lambda: told(desk, "{ waiting { run { id } } }").data["waiting"], 5)
-    ((waits,), key) = told(desk, "{ waiting { key asked run { id } } }").data["waiting"], "asked"
-    assert (waits["run"]["id"], waits["key"]) == (begun["id"], key) and "Pay 5?" in json.dumps(waits["asked"])
+    ((waits,), key) = told(desk, "{ waiting { key request run { id } } }").data["waiting"], "asked"
+    assert (waits["run"]["id"], waits["key"]) == (begun["id"], key) and "Pay 5?" in json.dumps(waits["request"])
     decide = 'mutation($i: String!) { decide(id: $i, key: "asked", approved: true, note: "fine") { state } }'
     assert told(desk, decide, i=begun["id"]).errors == []
-    query = "query($i: String!) { run(id: $i) { state outputs steps { key state by } } }"
-    until(lambda: told(desk, query, i=begun["id"]).data["run"]["state"] == "done", 5)
-    run = told(desk, query, i=begun["id"]).data["run"]
-    assert run["outputs"] == {"paid": True} and run["steps"][0]["by"] == "admin"
+    query = "query($i: String!) { flowRun(id: $i) { state outputs steps { key state decidedBy } } }"
+    until(lambda: told(desk, query, i=begun["id"]).data["flowRun"]["state"] == "done", 5)
+    run = told(desk, query, i=begun["id"]).data["flowRun"]
+    assert run["outputs"] == {"paid": True} and run["steps"][0]["decidedBy"] == "admin"
     assert told(desk, decide, i=begun["id"]).code == "conflict"
 
 
 def test_a_run_is_begun_once_under_its_id_and_can_be_cancelled_and_resumed(desk: Served) -> None:
-    start = 'mutation { startRun(flow: "refund", inputs: {sum: 1}, id: "0123456789abcdef") { id } }'
+    start = 'mutation { startFlowRun(flow: "refund", inputs: {sum: 1}, id: "0123456789abcdef") { id } }'
     assert told(desk, start).data == told(desk, start).data
     assert (
-        told(desk, 'mutation { cancelRun(id: "0123456789abcdef") { state } }').data["cancelRun"]["state"] == "cancelled"
+        told(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }').data["cancelFlowRun"]["state"]
+        == "cancelled"
     )
-    assert told(desk, 'mutation { cancelRun(id: "0123456789abcdef") { state } }').code == "conflict"
-    assert told(desk, 'mutation { resumeRun(id: "0123456789abcdef") { attempt } }').data["resumeRun"]["attempt"] == 2
-    told(desk, 'mutation { cancelRun(id: "0123456789abcdef") { state } }')
-    assert told(desk, 'mutation { startRun(flow: "nothing") { id } }').code == "not_found"
-    assert told(desk, 'mutation { startRun(flow: "refund", inputs: [1]) { id } }').code == "bad_request"
+    assert told(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }').code == "conflict"
+    assert (
+        told(desk, 'mutation { resumeFlowRun(id: "0123456789abcdef") { attempt } }').data["resumeFlowRun"]["attempt"]
+        == 2
+    )
+    told(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }')
+    assert told(desk, 'mutation { startFlowRun(flow: "nothing") { id } }').code == "not_found"
+    assert told(desk, 'mutation { startFlowRun(flow: "refund", inputs: [1]) { id } }').code == "bad_request"
 
 
 def test_what_is_published_is_there_at_once_and_gone_when_it_is_withdrawn(desk: Served) -> None:
     text = 'name: brief\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
     first = published(desk, text).data["publishFlow"]
-    assert first["new"] and not first["flow"]["effects"]
+    assert first["new"] and not first["flow"]["sideEffects"]
     assert told(desk, "{ brief { said } }").data == {"brief": {"said": "one"}}
     second = published(desk, text.replace("one", "two") + "\n# a comment\n").data["publishFlow"]
     assert second["flow"]["version"] != first["flow"]["version"]
@@ -178,9 +182,11 @@ def test_a_flow_with_mistakes_is_not_published_and_told_where_they_are(desk: Ser
     refused = published(desk, text)
     assert (refused.status, refused.code) == (400, "bad_request") and refused.hint
     found = told(
-        desk, "query($t: String!) { checkFlow(text: $t) { runs findings { node line message hint kind } } }", t=text
+        desk,
+        "query($t: String!) { checkFlow(text: $t) { valid findings { node line message hint severity } } }",
+        t=text,
     )
-    assert not found.data["checkFlow"]["runs"]
+    assert not found.data["checkFlow"]["valid"]
     assert {each["node"] for each in found.data["checkFlow"]["findings"]} == {"a"}
 
 
@@ -195,7 +201,9 @@ def test_a_flow_named_as_a_field_of_ours_has_one_of_its_own(desk: Served) -> Non
 
 
 def test_flows_are_told_with_what_they_take_and_give(desk: Served) -> None:
-    query = '{ flow(name: "support-desk") { description effects inputs { name type required } outputs { name } text } }'
+    query = (
+        '{ flow(name: "support-desk") { description sideEffects inputs { name type required } outputs { name } text } }'
+    )
     flow = told(desk, query).data["flow"]
     assert flow["text"] == SUPPORT and flow["description"] == "Answers a question."
     assert flow["inputs"][0] == {"name": "question", "type": "text", "required": True}
@@ -214,14 +222,14 @@ def test_a_project_has_its_own_flows_and_sees_no_others(desk: Served) -> None:
     assert "shopping" not in fields(desk)["queryType"]
     assert beside.told(PUBLISH, t=text, p="default").code in ("forbidden", "not_found")
     told(desk, ASK, q="mine")
-    mine = told(desk, '{ runs(flow: "support-desk", last: 1) { id } }').data["runs"][0]["id"]
-    assert beside.told("query($i: String!) { run(id: $i) { state } }", i=mine).code == "not_found"
+    mine = told(desk, '{ flowRuns(flow: "support-desk", last: 1) { id } }').data["flowRuns"][0]["id"]
+    assert beside.told("query($i: String!) { flowRun(id: $i) { state } }", i=mine).code == "not_found"
 
 
 def test_a_key_sees_the_flows_that_it_may_use(desk: Served) -> None:
-    made = told(desk, 'mutation { createKey(name: "f", may: [ask], flows: ["refund"]) { text } }').data["createKey"][
-        "text"
-    ]
+    made = told(desk, 'mutation { createKey(name: "f", permissions: [ask], flows: ["refund"]) { secret } }').data[
+        "createKey"
+    ]["text"]
     assert "support_desk" not in fields(desk, made)["queryType"]
     assert "refund" in fields(desk, made)["mutationType"]
     reads = fresh_key(desk, "read")
@@ -231,20 +239,20 @@ def test_a_key_sees_the_flows_that_it_may_use(desk: Served) -> None:
 
 def test_what_was_said_in_anothers_run_is_for_few(desk: Served) -> None:
     told(desk, ASK, q="a secret of mine")
-    id = told(desk, "{ runs(last: 1) { id } }").data["runs"][0]["id"]
-    query = "query($i: String!) { run(id: $i) { state outputs } }"
-    assert told(desk, query, i=id).data["run"]["outputs"]["answer"] == "a secret of mine"
+    id = told(desk, "{ flowRuns(last: 1) { id } }").data["flowRuns"][0]["id"]
+    query = "query($i: String!) { flowRun(id: $i) { state outputs } }"
+    assert told(desk, query, i=id).data["flowRun"]["outputs"]["answer"] == "a secret of mine"
     assert told(desk, query, key=fresh_key(desk, "ask"), i=id).code == "forbidden"
 
 
 def test_a_flow_that_takes_too_long_is_cancelled_with_what_to_do_instead(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[graphql]\nwait_s = 0.3\n") as server:
         assert published(server, SUPPORT).errors == []
-        told(server, 'mutation { startRun(flow: "support-desk", inputs: {question: "a"}) { id } }')
-        until(lambda: told(server, "{ runs { state } }").data["runs"] == [{"state": "done"}], 10)
+        told(server, 'mutation { startFlowRun(flow: "support-desk", inputs: {question: "a"}) { id } }')
+        until(lambda: told(server, "{ flowRuns { state } }").data["flowRuns"] == [{"state": "done"}], 10)
         answer = told(server, ASK, q="[[hang]]")
-        assert answer.code == "upstream_timeout" and "startRun" in answer.hint
-        until(lambda: told(server, "{ runs(last: 1) { state } }").data["runs"] == [{"state": "cancelled"}], 5)
+        assert answer.code == "upstream_timeout" and "startFlowRun" in answer.hint
+        until(lambda: told(server, "{ flowRuns(last: 1) { state } }").data["flowRuns"] == [{"state": "cancelled"}], 5)
 
 
 def test_the_schema_of_300_flows_is_built_in_well_under_100_ms() -> None:

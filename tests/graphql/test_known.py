@@ -10,8 +10,9 @@ def test_a_model_is_known_by_any_of_its_names(echo: Served) -> None:
     answer = told(
         echo,
         """query($a: String!, $b: String!, $c: String!) {
-             a: known(name: $a) { name size } b: known(name: $b) { name vendor } c: known(name: $c) { name }
-             echo: known(name: "echo/small") { name } }""",
+             a: catalogModel(name: $a) { name size } b: catalogModel(name: $b) { name vendor } c: catalogModel(name:
+             $c) { name }
+             echo: catalogModel(name: "echo/small") { name } }""",
         a="llama3:8b",
         b="anybody/GPT-4",
         c="nobody",
@@ -24,17 +25,17 @@ def test_a_model_is_known_by_any_of_its_names(echo: Served) -> None:
     }
 
 
-def test_the_catalogue_has_every_fact_with_its_day(echo: Served) -> None:
+def test_the_catalog_has_every_fact_with_its_day(echo: Served) -> None:
     answer = told(
         echo,
-        "{ catalogue { name facts { name value source date claimed } memory { bytes } sold { price { input } } } }",
+        "{ catalog { name facts { name value source date unverified } memory { bytes } offers { price { input } } } }",
     )
-    assert len(answer.data["catalogue"]) >= 60
-    for model in answer.data["catalogue"]:
+    assert len(answer.data["catalog"]) >= 60
+    for model in answer.data["catalog"]:
         for fact in model["facts"]:
             assert bool(fact["source"]) == bool(fact["date"]) == (fact["value"] != "unknown"), model["name"]
 
 
-def test_a_catalogue_asked_for_too_often_at_once_is_refused(echo: Served) -> None:
-    many = " ".join(f"c{number}: catalogue {{ name }}" for number in range(15))
+def test_a_catalog_asked_for_too_often_at_once_is_refused(echo: Served) -> None:
+    many = " ".join(f"c{number}: catalog {{ name }}" for number in range(15))
     assert told(echo, f"{{ {many} }}").status == 400

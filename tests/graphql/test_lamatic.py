@@ -91,7 +91,7 @@ def test_a_run_that_waits_is_told_by_its_id_and_looked_after(desk: Served) -> No
     assert shown == {"status": "success", "result": {"requestId": shown["requestId"]}, "requestId": shown["requestId"]}
     status = "query($r: String!) { checkStatus(requestId: $r) }"
     assert told(desk, status, r=shown["requestId"]).data["checkStatus"] == {"status": "in-progress"}
-    told(desk, "mutation($i: String!) { cancelRun(id: $i) { state } }", i=shown["requestId"])
+    told(desk, "mutation($i: String!) { cancelFlowRun(id: $i) { state } }", i=shown["requestId"])
     ended = told(desk, status, r=shown["requestId"]).data["checkStatus"]
     assert (ended["status"], ended["statusCode"]) == ("failed", 409)
 
@@ -109,12 +109,12 @@ def test_feedback_on_a_run_becomes_a_verdict_on_its_models(desk: Served) -> None
 
 def test_a_project_is_named_by_whoever_sees_them_all(desk: Served) -> None:
     text = 'name: there\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
-    told(desk, 'mutation { createKey(name: "t", project: "shop") { text } }')
+    told(desk, 'mutation { createKey(name: "t", project: "shop") { secret } }')
     assert published(desk, text, project="shop").errors == []
     query = {"query": "{ there { said } }"}
     named = desk.ask("/graphql", query, key=_admin(desk), x_project_id="shop")
     assert named.json == {"data": {"there": {"said": "one"}}}
-    narrow = told(desk, 'mutation { createKey(name: "n", project: "default") { text } }').data["createKey"]["text"]
+    narrow = told(desk, 'mutation { createKey(name: "n", project: "default") { secret } }').data["createKey"]["secret"]
     assert desk.ask("/graphql", query, key=narrow, x_project_id="shop").status == 403
     me = desk.ask("/graphql", {"query": "{ me { project } }"}, key=narrow, x_project_id="2b8c-of-nobody")
     assert me.json == {"data": {"me": {"project": "default"}}}
@@ -138,9 +138,9 @@ def token(secret: str = SECRET, alg: str = "HS256", **claims: object) -> str:
 
 
 def test_a_signed_token_is_as_good_as_the_key_behind_it(desk: Served) -> None:
-    query = {"query": "{ me { name may } }"}
+    query = {"query": "{ me { name permissions } }"}
     good = desk.ask("/graphql", query, key=None, x_lamatic_signature=token(project_id="p", exp=time.time() + 60))
-    assert good.json == {"data": {"me": {"name": "signer", "may": ["ask"]}}}
+    assert good.json == {"data": {"me": {"name": "signer", "permissions": ["ask"]}}}
     none = f"{part({'alg': 'none'})}.{part({})}."
     for bad in (token(exp=1), token("another secret, as long"), token(alg="none"), none, "a.b.c", "", "x" * 9_000):
         refused = desk.ask("/graphql", query, key=None, x_lamatic_signature=bad)

@@ -44,7 +44,7 @@ def test_no_mistake_tells_what_is_not_shown(echo: Served) -> None:
 
 
 def test_what_is_not_shown_is_refused_in_words_and_not_denied(echo: Served) -> None:
-    answer = told(echo, "{ vault { by } }", key=fresh_key(echo, "ask"))
+    answer = told(echo, "{ encryption { wrappedBy } }", key=fresh_key(echo, "ask"))
     assert (answer.status, answer.code) == (403, "forbidden")
 
 
@@ -66,7 +66,7 @@ def test_a_question_within_the_bounds_is_answered(echo: Served, query: str) -> N
     [
         ("{ models { " + " ".join(f"a{number}: name" for number in range(31)) + " } }", "another name"),
         ("{ a: records(last: 1000) { ...F } b: records(last: 1000) { ...F } } fragment F on Record { at trace key "
-         "attempts { model place result why error beganMs tokens { input output cached cacheWrite reasoning } } }",
+         "attempts { model place result why error startedMs tokens { input output cached cacheWrite reasoning } } }",
          "values"),
     ],
 )  # fmt: skip

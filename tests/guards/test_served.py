@@ -291,14 +291,14 @@ def test_a_policy_keeps_at_home_what_must_not_leave(server: Served) -> None:
 
 def test_what_was_found_is_recorded_as_counts(server: Served) -> None:
     trace = server.chat("far/mirror", WORDS).headers["x-sizewise-trace"]
-    query = "query($t: String!) { record(trace: $t) { guards error } }"
+    query = "query($t: String!) { record(trace: $t) { guardrails error } }"
     counts = "pii:EMAIL=1 masked, pii:CARD=1 masked, secrets:KEY=1 masked"
-    assert told(server, query, t=trace).data["record"] == [{"guards": counts, "error": ""}]
+    assert told(server, query, t=trace).data["record"] == [{"guardrails": counts, "error": ""}]
     metrics = server.ask("/metrics").body.decode()
-    assert 'sizewise_guards_total{done="masked",guard="pii",kind="EMAIL"}' in metrics
+    assert 'sizewise_guardrail_findings_total{action="masked",guardrail="pii",kind="EMAIL"}' in metrics
     refused = server.chat("auto:strict", WORDS).headers["x-sizewise-trace"]
     (record,) = told(server, query, t=refused).data["record"]
-    assert record["error"] == "guard_blocked" and "pii:EMAIL=1 blocked" in record["guards"]
+    assert record["error"] == "guard_blocked" and "pii:EMAIL=1 blocked" in record["guardrails"]
 
 
 LEAK = "the word is canary-7f3a and so on"

@@ -24,18 +24,18 @@ task = "embed"
 ADD = """mutation ($base: String!, $source: String!, $data: String, $text: String, $url: String, $sha256: String,
     $readers: [String!], $dataClass: DataClass, $title: String) {
   addDocument(base: $base, source: $source, data: $data, text: $text, url: $url, sha256: $sha256, readers: $readers,
-      dataClass: $dataClass, title: $title) { id outcome passages held notes }
+      dataClass: $dataClass, title: $title) { id outcome passages quarantined notes }
 }"""
-EMBED = "mutation ($base: String!) { embedDocuments(base: $base) { done waiting } }"
+EMBED = "mutation ($base: String!) { embedDocuments(base: $base) { embedded waiting } }"
 SEARCH = """query ($base: String!, $q: String!, $limit: Int, $mode: SearchMode, $most: DataClass) {
-  passages(base: $base, query: $q, limit: $limit, mode: $mode, most: $most) {
-    text source title page pages headings score start end dataClass suspect cited document
+  passages(base: $base, query: $q, limit: $limit, mode: $mode, maxDataClass: $most) {
+    text source title page pages headings score start end dataClass suspect citation document
   }
 }"""
 LIST = """query ($base: String!) {
   documents(base: $base) { id source title kind state dataClass readers pages notes }
 }"""
-BASES = "{ knowledge { name model documents passages waiting held } }"
+BASES = "{ knowledge { name model documents passages waiting quarantined } }"
 
 
 def add(server: Served, source: str, said: str | bytes, base: str = "handbook", key: str = "", **more: object) -> Any:
@@ -52,7 +52,7 @@ def embed(server: Served, base: str = "handbook", key: str = "") -> int:
     while True:
         answer = told(server, EMBED, key=key, base=base)
         assert answer.errors == [], answer.errors
-        done += int(answer.data["embedDocuments"]["done"])
+        done += int(answer.data["embedDocuments"]["embedded"])
         if not answer.data["embedDocuments"]["waiting"]:
             return done
 

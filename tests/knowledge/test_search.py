@@ -28,10 +28,10 @@ embed = "far/vectors"
 [knowledge.judged]
 rerank = "echo/small"
 """
-KEY = """mutation ($may: [Action!], $project: String) {
-  createKey(name: "t", may: $may, project: $project) { key { id } text } }"""
+KEY = """mutation ($may: [Permission!], $project: String) {
+  createKey(name: "t", permissions: $may, project: $project) { key { id } secret } }"""
 SYNC = """mutation ($base: String!) { syncKnowledge(base: $base) {
-  taken { source outcome } removed failed { source why } } }"""
+  ingested { source outcome } removed failed { source why } } }"""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def key(server: Served, *may: str, project: str = "default") -> tuple[str, str]:
     """Its id and its text."""
     made = told(server, KEY, may=list(may), project=project).data["createKey"]
-    return made["key"]["id"], made["text"]
+    return made["key"]["id"], made["secret"]
 
 
 def texts(server: Served, query: str, base: str, who: str = "", **more: object) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_base_is_its_project_s_own(server: Served) -> None:
     embed(server, "mine")
     _, shop = key(server, "ask", "manage_knowledge", project="shop")
     assert refused(server, "something", "mine", shop).code == "not_found"
-    assert told(server, EMBED, key=shop, base="mine").data == {"embedDocuments": {"done": 0, "waiting": 0}}
+    assert told(server, EMBED, key=shop, base="mine").data == {"embedDocuments": {"embedded": 0, "waiting": 0}}
     add(server, "b.md", "Something of the shop.", "mine", shop)
     embed(server, "mine", shop)
     assert texts(server, "something", "mine", shop) == ["Something of the shop."]
@@ -177,12 +177,12 @@ def test_pages_are_read_where_a_source_lies_and_nowhere_else(tmp_path: Path) -> 
         config += f'[knowledge.outside]\nsources = ["{site}/moved"]\n[projects.closed]\nonline = "deny"\n'
         with serving(tmp_path, config) as server:
             done = told(server, SYNC, base="web").data["syncKnowledge"]
-            assert [each["outcome"] for each in done["taken"]] == ["added", "added"]
+            assert [each["outcome"] for each in done["ingested"]] == ["added", "added"]
             embed(server, "web")
-            assert search(server, "when is tea served", "web", mode="words")[0]["cited"] == f"{site}/moved, Tea"
+            assert search(server, "when is tea served", "web", mode="words")[0]["citation"] == f"{site}/moved, Tea"
             del pages["/gone"]
             done = told(server, SYNC, base="web").data["syncKnowledge"]
-            assert [each["outcome"] for each in done["taken"]] == ["same"]
+            assert [each["outcome"] for each in done["ingested"]] == ["same"]
             assert done["removed"] == [f"{site}/gone"]
             for url in (f"{inside}/secret", f"{site}/away", f"{site}@127.0.0.1/x", "http://[::1]:1/x", "ftp://x/y"):
                 answer = told(server, ADD, base="web", source="x", url=url)

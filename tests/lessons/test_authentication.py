@@ -206,8 +206,8 @@ def _some(kind: GraphQLInputType) -> str:
         "Int": "1",
         "Float": "0.5",
         "Boolean": "true",
-        "Whole": "1",
-        "Time": "1",
+        "NonNegativeSafeInt": "1",
+        "Timestamp": "1",
         "Dollars": '"1"',
     }
     if isinstance(named, GraphQLEnumType):

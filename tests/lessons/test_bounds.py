@@ -163,7 +163,7 @@ DEEP = "{ " + "models { facts " * 1_000 + "}" * 1_001
 SPREADS = "{ ...a } " + " ".join(f"fragment f{i} on Query {{ ...f{i + 1} ...f{i + 1} }}" for i in range(60))
 CIRCLE = "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }"
 NUMBERS = "{ records(last: " + "9" * 30_000 + ") { trace } }"
-LISTS = "query($x: [Action!]) { me { name } } " + "[" * 10_000
+LISTS = "query($x: [Permission!]) { me { name } } " + "[" * 10_000
 BLOCK = '{ model(name: """' + "x" * 30_000 + '""") { name } }'
 COMMENTS = "#" + "x" * 200_000 + "\n{ me { name } }"
 
@@ -209,7 +209,9 @@ def test_22_several_questions_in_one_body_are_none(served: Served) -> None:
 
 def test_22_variables_are_bounded_too(served: Served) -> None:
     answer = told(
-        served, 'mutation($m: [Action!]) { createKey(name: "x", may: $m) { text } }', m=["nonsense"] * 100_000
+        served,
+        'mutation($m: [Permission!]) { createKey(name: "x", permissions: $m) { secret } }',
+        m=["nonsense"] * 100_000,
     )
     assert answer.status == 400 and len(str(answer.errors)) < 20_000
 

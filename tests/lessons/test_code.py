@@ -24,9 +24,7 @@ YAML = ("parse", "SafeLoader", "CSafeLoader", "MarkedYAMLError", "reader")
 def test_05_a_template_in_a_prompt_is_only_a_prompt(served: Served) -> None:
     answer = served.chat("echo/small", TEMPLATES)
     assert TEMPLATES in answer.json["choices"][0]["message"]["content"]  # type: ignore[index]  # a chat
-    shown = told(
-        served, 'query($p: String) { explain(prompt: $p, model: "echo/small") { why sentences } }', p=TEMPLATES
-    )
+    shown = told(served, 'query($p: String) { explain(prompt: $p, model: "echo/small") { why reasons } }', p=TEMPLATES)
     assert shown.errors == [] and "49" not in str(shown.data)
 
 

@@ -149,7 +149,7 @@ def test_07_no_door_takes_an_address_to_call() -> None:
     words = ("url", "uri", "host", "address", "endpoint", "hook", "proxy")
     found = [each for each in arguments if any(word in each[1].lower() for word in words)]
     assert found == [("addDocument", "url")]
-    ours = document()["components"]["schemas"]["Said"]["properties"]
+    ours = document()["components"]["schemas"]["SizewiseOptions"]["properties"]
     assert [name for name in ours if any(word in name for word in words)] == []
 
 

@@ -11,8 +11,9 @@ import pytest
 from tests.graphql.asking import fresh_key, told
 from tests.served import Served, serving
 
-CREATE = """mutation($may: [Action!], $class: DataClass, $project: String, $models: [String!]) {
-  createKey(name: "more", may: $may, dataClass: $class, project: $project, models: $models) { text key { dataClass } }
+CREATE = """mutation($may: [Permission!], $class: DataClass, $project: String, $models: [String!]) {
+  createKey(name: "more", permissions: $may, dataClass: $class, project: $project, models: $models) { secret key {
+  dataClass } }
 }"""
 
 
@@ -28,10 +29,10 @@ def test_06_nor_one_that_reaches_further(served: Served) -> None:
     made = told(
         served, CREATE, may=["own_keys", "manage_keys", "ask"], **{"class": "confidential"}, models=["echo/small"]
     )
-    narrow = made.data["createKey"]["text"]
+    narrow = made.data["createKey"]["secret"]
     again = told(served, CREATE, key=narrow, may=["ask"], **{"class": "public"})
     assert again.data["createKey"]["key"]["dataClass"] == "confidential", "the stricter of the two holds"
-    text = again.data["createKey"]["text"]
+    text = again.data["createKey"]["secret"]
     body = {"model": "echo/large", "messages": [{"role": "user", "content": "hi"}]}
     assert served.ask("/v1/chat/completions", body, key=text).status in (403, 404, 422)
 

@@ -50,8 +50,8 @@ def server(cloud: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def key(server: Served, arguments: str = "") -> str:
-    made = told(server, f'mutation {{ createKey(name: "k" {arguments}) {{ text }} }}').data
-    return str(made["createKey"]["text"])
+    made = told(server, f'mutation {{ createKey(name: "k" {arguments}) {{ secret }} }}').data
+    return str(made["createKey"]["secret"])
 
 
 def went(cloud: Mirror, word: str) -> bool:
@@ -142,8 +142,8 @@ def test_who_comes_from_outside_is_not_told_what_limps(tmp_path: Path) -> None:
         for _ in range(4):
             server.chat("cloud/big")
         near: Any = server.ask("/readyz", key=None).json
-        assert any("cloud/big" in limp for limp in near["limps"])
+        assert any("cloud/big" in limp for limp in near["impaired"])
         outside: Any = server.ask("/readyz", key=None, host="llm.example.com").json
-        assert outside["limps"] == ["ask with a key that may `read_metrics`"]
+        assert outside["impaired"] == ["ask with a key that may `read_metrics`"]
         known: Any = server.ask("/readyz", key=admin(server), host="llm.example.com").json
-        assert known["limps"] == near["limps"]
+        assert known["impaired"] == near["impaired"]

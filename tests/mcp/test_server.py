@@ -90,15 +90,15 @@ def test_the_official_client_lists_and_calls_what_is_published(served: Served) -
     within(served, work)
 
 
-MAKE = """mutation($may: [Action!], $project: String, $doors: [String!], $flows: [String!]) {
-  createKey(name: "t", may: $may, project: $project, doors: $doors, flows: $flows) { text }
+MAKE = """mutation($may: [Permission!], $project: String, $doors: [String!], $flows: [String!]) {
+  createKey(name: "t", permissions: $may, project: $project, doors: $doors, flows: $flows) { secret }
 }"""
 
 
 def key(served: Served, **how: Any) -> str:
     made = told(served, MAKE, may=["ask"], **how)
     assert made.errors == [], made.errors
-    return str(made.data["createKey"]["text"])
+    return str(made.data["createKey"]["secret"])
 
 
 def test_the_greeting_is_of_every_version_that_we_know_and_newer_clients_fall_back(served: Served) -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.routing import Route
 
 from sizewise.gateway.app import Meeting, Methods, app
-from sizewise.gateway.exchange import Said
+from sizewise.gateway.exchange import SizewiseOptions
 from sizewise.gateway.openapi import BODIES, document
 from sizewise.graphql.question import Question
 from tests.served import Served
@@ -54,9 +54,9 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
 
 def test_every_wish_is_a_header_and_a_field_of_the_body() -> None:
     shown = document()["components"]
-    headers = {each["name"] for name, each in shown["parameters"].items() if name.startswith("wish-")}
-    assert headers == {f"x-sizewise-{name}" for name in Said.__struct_encode_fields__}
-    assert set(shown["schemas"]["Said"]["properties"]) == set(Said.__struct_fields__)
+    headers = {each["name"] for name, each in shown["parameters"].items() if name.startswith("option-")}
+    assert headers == {f"x-sizewise-{name}" for name in SizewiseOptions.__struct_encode_fields__}
+    assert set(shown["schemas"]["SizewiseOptions"]["properties"]) == set(SizewiseOptions.__struct_fields__)
     asking = [each for each in operations().values() if "ask" in each["tags"]]
     assert len(asking) == 4 and all(len(each["parameters"]) == len(shown["parameters"]) for each in asking)
 

@@ -85,6 +85,6 @@ def test_a_stream_shows_the_large_models_words_only(sizes: Served) -> None:
 
 
 def test_the_decision_is_explained_without_a_call(sizes: Served) -> None:
-    query = 'query { explain(prompt: "Hi", model: "auto:doubting") { steps { models how } } }'
+    query = 'query { explain(prompt: "Hi", model: "auto:doubting") { steps { models action } } }'
     shown = sizes.ask("/graphql", {"query": query}).json
     assert json.dumps(shown).index("smollm2") < json.dumps(shown).index("qwen2.5")
