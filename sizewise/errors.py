@@ -1,39 +1,39 @@
 """Every way a request can fail, as one tree; knows nothing of HTTP servers, wires or models.
 
 SizewiseError                     code                  status
-├── BadRequest                    bad_request           400   the asker can mend it
+├── BadRequest                    bad_request           400   the client can fix it
 │   ├── BadBody                   bad_body              400   not JSON, not UTF-8, not the right shape
 │   ├── TooLong                   context_length_exceeded 400 more tokens than the model's window
-│   ├── Blocked                   guard_blocked         400   a guard refuses what it says, or what answers it
-│   ├── NotTranslatable           not_translatable      400   the chosen model's wire cannot say this
-│   ├── CodeFailed                code_failed           422   code of a flow: its own error, or a bound it broke
+│   ├── Blocked                   guard_blocked         400   a guardrail blocks the prompt or the answer
+│   ├── NotTranslatable           not_translatable      400   the model's API has no equivalent
+│   ├── CodeFailed                code_failed           422   a code node of a flow: its own error, or a limit
 │   ├── BodyTooLarge              body_too_large        413
 │   ├── BodyTooSlow               body_too_slow         408
-│   └── QueryNotKept              PERSISTED_QUERY_NOT_FOUND 200 as Apollo's clients know it: they send the query then
+│   └── QueryNotKept              PERSISTED_QUERY_NOT_FOUND 200 as Apollo's clients expect it: they retry with the query
 ├── BadKey                        invalid_api_key       401
-├── SignInRefused                 sign_in_refused       401   never says what was wrong
+├── SignInRefused                 sign_in_refused       401   without the reason, on purpose
 ├── OverBudget                    over_budget           402
 ├── Forbidden                     forbidden             403
 ├── UnknownModel                  model_not_found       404
 ├── UnknownPath                   not_found             404
-├── UnknownResponse               previous_response_not_found 404 never kept, too old, deleted, or somebody else's
+├── UnknownResponse               previous_response_not_found 404 never stored, expired, deleted, or another project's
 ├── Conflict                      conflict              409
-│   └── OutcomeUnknown            outcome_unknown       409   begun under this idempotency key, then lost
-├── NoModelFits                   no_model_fits         422   constraints left nobody; reasons in the message
-├── NotTrusted                    not_trusted           422   every reply was distrusted and the policy refuses
-├── InvalidOutput                 invalid_output        502   the answer breaks the JSON schema it was asked to keep
+│   └── OutcomeUnknown            outcome_unknown       409   the first request with this idempotency key was lost
+├── NoModelFits                   no_model_fits         422   no model meets the constraints; reasons in the message
+├── NotTrusted                    not_trusted           422   no answer was trusted, and the policy refuses
+├── InvalidOutput                 invalid_output        502   the answer violates the requested JSON schema
 ├── Busy                          busy                  429   carries retry_after
-├── Upstream                      upstream_error        502   a model did not answer well
-│   ├── UpstreamRefused           upstream_refused      4xx   its own "no" to this request, status kept
+├── Upstream                      upstream_error        502   the model's API failed
+│   ├── UpstreamRefused           upstream_refused      4xx   the API rejected this request; its status is kept
 │   ├── UpstreamDown              upstream_unreachable  502   refused, reset, unreachable, TLS
-│   ├── UpstreamGarbled           upstream_garbled      502   what came back breaks the protocol
+│   ├── UpstreamGarbled           upstream_garbled      502   the response violates the protocol
 │   ├── UpstreamBusy              upstream_busy         503   429 or overload; carries retry_after
 │   ├── UpstreamSlow              upstream_timeout      504   the deadline passed
-│   └── StreamCut                 stream_interrupted    502   after the first word: cannot be unsaid
+│   └── StreamCut                 stream_interrupted    502   after the first token was sent
 ├── ModelUnavailable              model_unavailable     503   weights missing, worker down, does not fit
 ├── StoreFailed                   store_failed          503   disk full, read-only, newer schema
-├── VaultLocked                   vault_locked          503   no key to seal or open what is kept
-├── EgressDenied                  egress_denied         403   the one way out said no
+├── VaultLocked                   vault_locked          503   no encryption key available
+├── EgressDenied                  egress_denied         403   the egress policy refused
 ├── ConfigError                   bad_config            500   exit code 2 at the terminal
 └── Outside                       outside_failed        500   port taken, download failed: exit code 3
 """
@@ -43,11 +43,11 @@ from __future__ import annotations
 from typing import Literal
 
 About = Literal["request", "model", "key", "endpoint"]
-"""Whose trouble a failed attempt is, and so who is left alone for a while."""
+"""What a failed attempt counts against, and so which circuit breaker opens."""
 
 
 class SizewiseError(Exception):
-    """Base of all. `message` says what was wrong with the value in quotes, `hint` the next step.
+    """Base of all. `message` says what is wrong, with the value in quotes; `hint` is the next step.
 
     Neither may hold a secret or the text of a prompt.
     """

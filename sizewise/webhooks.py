@@ -96,7 +96,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now:
     said = {name.lower(): value for name, value in headers.items()}
     id, at, marks = (said.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     if not ID.match(id) or not TIME.match(at) or not marks or len(marks) > MOST_HEADER:
-        raise Forbidden("this is no signed webhook", "send webhook-id, webhook-timestamp and webhook-signature")
+        raise Forbidden("the webhook is not signed", "send webhook-id, webhook-timestamp and webhook-signature")
     if abs(now - int(at)) > TOLERANCE_S:
         hint = f"sign it when it is sent, by a clock that is right within {TOLERANCE_S:.0f} s"
         raise Forbidden("the webhook's time is too far from ours", hint)

@@ -435,7 +435,7 @@ async def met(door: Door, house: House, seen: Knock, body: bytes, out: Out, voic
             place = place.tb_next
         where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
         log.error("unforeseen %s at %s, trace %s", type(fault).__name__, where, seen.trace)
-        ours = SizewiseError("something went wrong inside Sizewise", f"tell us the trace {seen.trace}")
+        ours = SizewiseError("something went wrong inside Sizewise", f"report it with the trace {seen.trace}")
         if not out.begun:
             await refuse(out, ours, traced(seen.trace), voice, seen.trace)
         else:  # only streams begin before they are whole: one error event, and no end mark

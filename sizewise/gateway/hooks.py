@@ -37,7 +37,7 @@ async def _by_key(name: str, house: House, seen: Knock, headers: dict[str, str],
 async def _signed(name: str, house: House, seen: Knock, headers: dict[str, str], body: bytes) -> Run:
     trigger = house.settings.triggers.get(name)
     if trigger is None:  # as for a wrong signature: which there are is nobody's business
-        raise Forbidden("this is no signed webhook", "send webhook-id, webhook-timestamp and webhook-signature")
+        raise Forbidden("the webhook is not signed", "send webhook-id, webhook-timestamp and webhook-signature")
     secrets = secret(trigger.secret).split()
     if not secrets:
         raise BadRequest("this webhook has no secret", f'name one: secret = "env:..." in [triggers.{name}]')

@@ -214,4 +214,4 @@ def _read(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         known = ", ".join(kind.__struct_encode_fields__)
-        raise BadBody(f"the body is not what is wanted here: {error}", f"send JSON with {known}") from error
+        raise BadBody(f"invalid body: {error}", f"send JSON with {known}") from error

@@ -71,7 +71,7 @@ async def _known(house: House, name: str, row: Oidc, came: Person) -> User:
         user = await users.link(tenant, came.email, came.name, came.issuer, came.subject)
     if user is None:
         why = "nobody was invited under this address" if came.email else "your address is not verified there"
-        raise SignInRefused(f"you are not known here: {why}", "ask whoever manages users to invite you")
+        raise SignInRefused(f"you have no account here: {why}", "ask whoever manages users to invite you")
     return await _with_role(house, name, row, came, user)
 
 

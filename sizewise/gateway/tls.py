@@ -114,7 +114,7 @@ def _leaf(path: Path) -> str:
     first, last = found.not_valid_before_utc, found.not_valid_after_utc
     if not first <= now <= last:
         when = f"expired on {last:%Y-%m-%d}" if now > last else f"begins on {first:%Y-%m-%d}"
-        raise ConfigError(f"the certificate {str(path)!r} {when}", "put one that is good today in its place")
+        raise ConfigError(f"the certificate {str(path)!r} {when}", "replace it with a valid one")
     return pem
 
 

@@ -50,7 +50,7 @@ def chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -
     limit = {} if max_tokens is None else {"max_tokens": max_tokens}
     what, extras = read_request(msgspec.json.encode({"model": model, **body, **limit, "stream": True}))
     if extras is not None:
-        raise BadRequest("`body` holds a `sizewise` object", "give its wishes as arguments", param="body")
+        raise BadRequest("`body` holds a `sizewise` object", "pass its options as arguments", param="body")
     return what
 
 

@@ -13,7 +13,7 @@ MOST = 1_000
 async def audit(context: Context, last: int = 20, after: int | None = None) -> list[Told]:
     """The newest lines, newest first; with `after` the lines behind that number, oldest first."""
     if not 1 <= last <= MOST:
-        raise BadRequest(f"{last!r} lines cannot be had at once", f"ask for 1 to {MOST:,}", param="last")
+        raise BadRequest(f"invalid page size {last!r}", f"ask for 1 to {MOST:,}", param="last")
     context.take(last)
     keeper, tenant = context.house.means.keeper, context.caller.tenant
     found = await (keeper.audited(tenant, last) if after is None else keeper.audit(tenant, after, last))

@@ -68,7 +68,7 @@ class Context:
         """Raises BadRequest when all fields together ask for more than ROWS."""
         self.rows -= max(rows, 0)
         if self.rows < 0:
-            raise BadRequest(f"one request brings out at most {ROWS:,} records", "ask for fewer at once")
+            raise BadRequest(f"one request returns at most {ROWS:,} records", "ask for fewer at once")
 
 
 async def unhurried(items: Iterable[T]) -> AsyncIterator[T]:

@@ -51,9 +51,7 @@ def demand(
     if root is not None:
         cost = _Cost(document, operation, variables).of(operation.selection_set, root)
         if cost > most:
-            raise BadRequest(
-                f"the query may bring out {cost:,} values, and {most:,} are allowed", "ask for less at once"
-            )
+            raise BadRequest(f"the query may return {cost:,} values, and {most:,} are allowed", "ask for less at once")
 
 
 class _Cost:

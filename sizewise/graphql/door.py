@@ -53,7 +53,7 @@ class GraphQL:
                 if await self._pages.serve(scope["path"], headers, send):
                     return
             if scope["path"] != "/graphql":
-                raise UnknownPath(f"there is nothing at {scope['path'][:200]!r}", "the door is /graphql")
+                raise UnknownPath(f"there is nothing at {scope['path'][:200]!r}", "the GraphQL endpoint is /graphql")
             caller = enter(house, scope)
             _refuse_other_ways(scope["method"], headers)
             question = read(await _timely(receive, house.settings.server))

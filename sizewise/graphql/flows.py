@@ -138,12 +138,12 @@ async def publish_flow(context: Context, text: str, project: str | None = None) 
     if checked.flow is None:
         mistakes = [each for each in checked.findings if each.kind == "mistake"]
         more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-        hint = mistakes[0].hint or "checkFlow tells all that is wrong with it"
+        hint = mistakes[0].hint or "run checkFlow for all errors"
         raise BadRequest(f"the flow has a mistake{more}: {mistakes[0]}", hint, param="text")
     name, version, shelf = checked.flow.name, checked.flow.version, keeper.runs.shelf
     alike = [each.name for each in shelf.every(caller.tenant, where) if mangled(each.name) == mangled(name)]
     if other := next((each for each in alike if each != name), ""):
-        raise Conflict(f"the flow {other!r} has the same field in GraphQL as {name!r}", "call it otherwise")
+        raise Conflict(f"the flow {other!r} has the same field in GraphQL as {name!r}", "choose another name")
     new = await shelf.keep(caller, where, name, version, text.encode())
     published = await shelf.publish(caller, where, name, version)
     return {"flow": _flow(context, published), "new": new, "findings": [_finding(each) for each in checked.findings]}

@@ -76,7 +76,7 @@ async def create_key(
         )
     expires, ends = _expiry(expires_in_days), await _ends(context)
     if ends is not None and expires is not None and expires > ends:
-        raise Forbidden(f"the key {caller.key!r} ends before that itself", "give fewer days, or use another key")
+        raise Forbidden(f"the key {caller.key!r} expires before that", "give fewer days, or use another key")
     made = await context.house.means.keeper.accounts.create(
         where,
         _named(name),
@@ -95,21 +95,21 @@ async def create_key(
 async def rotate_key(context: Context, id: str, overlap_hours: float) -> Told:
     if not math.isfinite(overlap_hours) or not 0 <= overlap_hours <= MOST_HOURS:
         hint = f"give 0 to {MOST_HOURS}"
-        raise BadRequest(f"two keys cannot overlap by {overlap_hours!r} hours", hint, param="overlapHours")
+        raise BadRequest(f"cannot overlap keys by {overlap_hours!r} hours", hint, param="overlapHours")
     old = await _own(context, id)
     if not context.caller.wide and old.project != context.caller.project:
         raise Forbidden(f"the key {id!r} is one of another project than you work in", "work in that one, and ask again")
     if beyond := granted(old.may) - context.caller.may:
         raise Forbidden(f"the key {id!r} may {' and '.join(sorted(beyond))}, and yours may not", "use a key that may")
     if context.caller.scope is not None and narrowed(old.scope, context.caller.scope) != old.scope:
-        raise Forbidden(f"the key {id!r} is confined less than yours", "use a key that is not confined")
+        raise Forbidden(f"the key {id!r} has fewer restrictions than yours", "use a key without restrictions")
     if _class(old.data_class, context.caller) != old.data_class:
-        raise Forbidden(f"the key {id!r} has a looser class of data than yours", "use a key that has it")
+        raise Forbidden(f"the key {id!r} has a less strict data class than yours", "use a key that has it")
     if old.user and old.user != context.caller.user:
         raise Forbidden(f"the key {id!r} is somebody's own, and its text acts as them", "revoke it: they make another")
     ends = await _ends(context)
     if ends is not None and (old.expires is None or old.expires > ends):
-        raise Forbidden(f"the key {id!r} is good for longer than yours", "use a key that is good as long")
+        raise Forbidden(f"the key {id!r} expires later than yours", "use a key that expires later")
     accounts = context.house.means.keeper.accounts
     made = await accounts.rotate(old.id, old.tenant, round(overlap_hours * HOUR_MS), context.caller)
     return {"key": told_key(made.key), "secret": made.text}
@@ -127,7 +127,7 @@ async def _own(context: Context, id: str) -> Key:
     key = await context.house.means.keeper.accounts.one(id, caller.tenant)
     demand(caller, "manage_keys", thing(key))
     if key.wide and not caller.wide:
-        raise Forbidden(f"the key {id!r} sees every project, and yours does not", "use a key that does")
+        raise Forbidden(f"the key {id!r} has access to every project, and yours does not", "use a key that does")
     return key
 
 

@@ -51,7 +51,7 @@ async def bases(context: Context) -> list[Told]:
 
 async def documents(context: Context, base: str, after: str | None = None, limit: int = 100) -> list[Told]:
     if not 1 <= limit <= MOST:
-        raise BadRequest(f"{limit!r} documents cannot be had at once", f"ask for 1 to {MOST:,}", param="limit")
+        raise BadRequest(f"invalid page size {limit!r}", f"ask for 1 to {MOST:,}", param="limit")
     context.take(limit)
     return [_document(each) for each in await context.house.library.documents(context.caller, base, after or "", limit)]
 
@@ -153,7 +153,7 @@ def _read(document: object) -> Document | None:
         found = msgspec.convert(document, Document)
     except msgspec.ValidationError as error:
         hint = '{"kind", "title", "blocks": [["heading", "Text", level, page], ...], "pages"}'
-        raise BadRequest("`document` has not the shape of one", hint, param="document") from error
+        raise BadRequest("`document` has the wrong shape", hint, param="document") from error
     if not 0 <= found.pages <= PAGES or any(not 0 <= each.page <= found.pages for each in found.blocks):
         raise BadRequest("`document` has a block on no page of its own", "pages are from 1, or 0", param="document")
     return found

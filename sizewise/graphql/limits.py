@@ -39,7 +39,7 @@ def parsed(query: str, bounds: GraphQL) -> DocumentNode:
             if measure.width(operation.selection_set, set()) > ROOTS:
                 raise BadRequest(f"the query has more than {ROOTS} fields at the top", "send several requests")
     if _aliases(document) > bounds.aliases:
-        raise BadRequest(f"the query gives more than {bounds.aliases} fields another name", "send several requests")
+        raise BadRequest(f"the query has more than {bounds.aliases} aliases", "send several requests")
     return document
 
 

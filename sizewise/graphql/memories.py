@@ -14,7 +14,7 @@ MOST = 1_000
 async def memories(context: Context, namespace: str, query: str = "", limit: int = 100) -> list[Told]:
     """Of the caller's project. Who reads them leaves a line in the trail. Raises BadRequest."""
     if not 1 <= limit <= MOST:
-        raise BadRequest(f"a list of {limit!r} memories cannot be had", f"ask for 1 to {MOST}", param="limit")
+        raise BadRequest(f"cannot list {limit!r} memories", f"ask for 1 to {MOST}", param="limit")
     context.take(limit)
     keeper, caller = context.house.means.keeper, context.caller
     demand(caller, "read_contents", Thing(caller.tenant, caller.project))

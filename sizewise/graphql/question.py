@@ -87,4 +87,4 @@ def fault(cause: BaseException, trace: str) -> Shown:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
     log.error("unforeseen %s at %s, trace %s", type(cause).__name__, where, trace)
-    return told(SizewiseError("something went wrong inside Sizewise", f"tell us the trace {trace}"))
+    return told(SizewiseError("something went wrong inside Sizewise", f"report it with the trace {trace}"))

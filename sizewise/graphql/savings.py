@@ -21,7 +21,7 @@ async def savings(context: Context, days: float = 30.0) -> list[Told]:
     """Of every policy that answered something. Raises BadRequest for `days` that are none."""
     context.whole("read_records")
     if not 0 < days <= MOST_DAYS:
-        raise BadRequest(f"savings of {days!r} days cannot be had", f"ask for up to {MOST_DAYS}", param="days")
+        raise BadRequest(f"cannot report savings of {days!r} days", f"ask for up to {MOST_DAYS}", param="days")
     house, now = context.house, time.time()
     plans = house.names.choosing
     since = int((now - days * DAY_S) * 1_000)

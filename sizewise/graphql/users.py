@@ -112,7 +112,7 @@ async def set_role(context: Context, id: str, role: str, project: str | None = N
     user, where = _one(context, id), _named(project)
     before = standing.projects(user.id).get(where, "") if where else user.role
     if user.id == caller.user:
-        raise Forbidden("nobody changes their own role", "ask another who manages users")
+        raise Forbidden("you cannot change your own role", "ask another who manages users")
     _demand_may_give(context, role, where)
     _demand_covers(caller, standing.roles.get(before, frozenset()), f"a {before}", where)
     await context.house.means.keeper.users.give(user.id, user.tenant, role, where, caller)
@@ -123,7 +123,7 @@ async def disable_user(context: Context, id: str, revoke_keys: bool = False) -> 
     """`revoke_keys`: the service keys that this user made are revoked too."""
     user, accounts = _one(context, id), context.house.means.keeper.accounts
     if user.id == context.caller.user:
-        raise Forbidden("nobody disables themselves", "ask another who manages users")
+        raise Forbidden("you cannot disable yourself", "ask another who manages users")
     _demand_above(context, user)
     made = await made_by(context, user.id) if revoke_keys else []
     for key in made:
@@ -145,7 +145,7 @@ async def sign_out(context: Context, user: str | None = None) -> Told:
     """Ends all sessions of a user; without `user`, all of one's own."""
     caller = context.caller
     if user is None and not caller.user:
-        raise BadRequest("this key is nobody's, so it has no sessions", "name a user", param="user")
+        raise BadRequest("a service key has no sessions", "name a user", param="user")
     whose = _one(context, user if user is not None else caller.user)
     if whose.id != caller.user:
         _demand_above(context, whose)

@@ -168,7 +168,7 @@ class Socket:
         house = self._house()
         if len(self._running) > house.settings.graphql.streams:
             most = house.settings.graphql.streams
-            raise Busy(f"{most} questions are under way on this connection", "wait for one of them to end")
+            raise Busy(f"{most} operations are in progress on this connection", "wait for one of them to end")
         caller = enter(house, self._scope, self._said)
         question = read(b"{}" if message.payload is UNSET else message.payload)
         execute = await self._loaded()

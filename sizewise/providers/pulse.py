@@ -101,9 +101,9 @@ class Pulse:
         if left <= 0:
             return ""
         if self.state == "half_open":
-            return f"is being tried out by one request after {self.failures} failures in a row ({self._last})"
-        times = f"{self.failures} failures in a row" if self.failures > 1 else "a failure"
-        return f"is left alone for {left:.0f} s more after {times} ({self._last})"
+            return f"has a half-open circuit breaker after {self.failures} consecutive failures ({self._last})"
+        times = f"{self.failures} consecutive failures" if self.failures > 1 else "1 failure"
+        return f"has an open circuit breaker: {times}, retry in {left:.0f} s ({self._last})"
 
 
 class Budget:

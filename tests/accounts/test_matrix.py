@@ -247,7 +247,7 @@ def others(house: House) -> list[str]:
     server = house.server
     query = "{ keys { id } users { id } invitations { id } signInSessions { id } records(last: 5) { trace } }"
     data = told(server, query).data
-    ids = [each["id"] for kind in ("keys", "users", "invitations", "sessions") for each in data[kind][:2]]
+    ids = [each["id"] for kind in ("keys", "users", "invitations", "signInSessions") for each in data[kind][:2]]
     return [*ids, *(each["trace"] for each in data["records"][:2])]
 
 

@@ -69,7 +69,7 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
         "stream": True,
         "messages": [{"role": "user", "content": "[[hang after=2]] one two three"}],
     }
-    headers = {"authorization": f"Bearer {key['text']}", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {key['secret']}", "content-type": "application/json"}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     answer = connection.getresponse()
     assert answer.readline().startswith(b"data: ")

@@ -26,5 +26,5 @@ def test_a_revoked_key_is_told_of_once(tmp_path: Path) -> None:
         ((_, body),) = hook.came
     said = json.loads(body)
     assert said["type"] == "key.revoked"
-    assert said["data"] == {"key": made["key"]["id"], "name": "laptop", "project": "default", "createdBy": "admin"}
+    assert said["data"] == {"key": made["key"]["id"], "name": "laptop", "project": "default", "by": "admin"}
     assert made["secret"].encode() not in body

@@ -28,7 +28,7 @@ def test_a_model_of_the_catalogue_is_shown_with_each_source_and_day(echo: Served
         lines = {line.split()[0]: line for line in done.out.splitlines() if line}
         assert done.code == 0
         assert "not configured here" in lines["state"]
-        assert "claimed: the-decoder.com" in lines["parameters"] and "2023-07-11" in lines["parameters"]
+        assert "unverified: the-decoder.com" in lines["parameters"] and "2023-07-11" in lines["parameters"]
         assert "8,192" in lines["context"] and "litellm" in lines["context"]
         assert "unknown" in lines["licence"]
         assert "memory to run it: unknown" in done.out

@@ -126,7 +126,7 @@ def test_an_upstream_that_is_busy_passes_on_for_how_long_and_is_left_alone_meanw
         asked = len(upstream.seen.bodies)
         again = served.chat("up/busy")
         assert (again.status, again.error["code"]) == (503, "model_unavailable")
-        assert "left alone" in again.error["message"] and again.error["hint"]
+        assert "circuit breaker" in again.error["message"] and again.error["hint"]
         assert len(upstream.seen.bodies) == asked, "nobody asked it"
         ready = json.loads(served.ask("/readyz", key=None).body)
         assert ready["status"] == "ready" and any("up/busy" in each for each in ready["impaired"])

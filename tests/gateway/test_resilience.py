@@ -116,7 +116,7 @@ def test_whatever_hangs_before_the_first_word_ends_with_504(
     assert answer.status in (504, 503), answer.body  # 503: it is left alone after three of these
     assert time.monotonic() - began < 3
     if answer.status == 503:
-        assert "left alone" in answer.error["message"] and int(answer.headers["retry-after"]) > 0
+        assert "circuit breaker" in answer.error["message"] and int(answer.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize("model", ["idle/hang-mid", "slow/hang-mid", "echo/small"])
@@ -200,12 +200,12 @@ def test_a_model_that_keeps_failing_is_left_alone_and_everybody_is_told(retrying
     for door in DOORS:
         answer = ask(retrying, door, "broken/broken")
         assert answer.status == 503 and 1 <= int(answer.headers["retry-after"]) <= 5
-        assert "3 failures in a row (upstream_error)" in answer.error["message"]
+        assert "3 consecutive failures, retry in" in answer.error["message"]
     assert asked(bad, "broken") == before == 3
     assert metric(retrying, "sizewise_model_state", "broken/broken") == 2
     assert metric(retrying, "sizewise_model_state", "broken/well") == 0
     impaired = json.loads(retrying.ask("/readyz", key=None).body)["impaired"]
-    assert any("broken/broken is left alone" in each for each in impaired)
+    assert any("broken/broken has an open circuit breaker" in each for each in impaired)
     assert ask(retrying, CHAT, "broken/well").status == 200
 
 

@@ -229,7 +229,7 @@ def test_a_project_has_its_own_flows_and_sees_no_others(desk: Served) -> None:
 def test_a_key_sees_the_flows_that_it_may_use(desk: Served) -> None:
     made = told(desk, 'mutation { createKey(name: "f", permissions: [ask], flows: ["refund"]) { secret } }').data[
         "createKey"
-    ]["text"]
+    ]["secret"]
     assert "support_desk" not in fields(desk, made)["queryType"]
     assert "refund" in fields(desk, made)["mutationType"]
     reads = fresh_key(desk, "read")

@@ -87,19 +87,21 @@ def test_failures_in_a_row_open_it_and_the_refusal_says_for_how_long() -> None:
         with pytest.raises(ModelUnavailable) as refused:
             await model.ask()
         assert refused.value.retry_after == COOLDOWN_S and refused.value.status == 503
-        assert "left alone for 5 s more after 3 failures in a row" in refused.value.message
+        assert "open circuit breaker: 3 consecutive failures, retry in 5 s" in refused.value.message
         assert model.inside.begun == begun, "nobody was asked"
         assert await model.ask(model.other) is REPLY, "its neighbour is well"
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(("about", "neighbour"), [("model", ""), ("endpoint", "left alone"), ("key", "left alone")])
+@pytest.mark.parametrize(
+    ("about", "neighbour"), [("model", ""), ("endpoint", "circuit breaker"), ("key", "circuit breaker")]
+)
 def test_a_failure_counts_for_whoever_it_is_about(about: str, neighbour: str) -> None:
     async def run() -> None:
         model = Model()
         await model.fail(failed(about), FAILURES)
-        assert "left alone" in model.watched.pulses.objection()
+        assert "circuit breaker" in model.watched.pulses.objection()
         assert neighbour in model.other.pulses.objection() and bool(model.other.pulses.objection()) == bool(neighbour)
 
     asyncio.run(run())
@@ -127,7 +129,7 @@ def test_after_the_cooldown_one_request_at_a_time_tries_it_out() -> None:
         probe = asyncio.create_task(model.ask())
         await asyncio.sleep(0)
         for _ in range(10):
-            with pytest.raises(ModelUnavailable, match="being tried out by one request"):
+            with pytest.raises(ModelUnavailable, match="half-open circuit breaker"):
                 await model.ask()
         assert model.inside.begun == begun + 1
         model.inside.gate.set()

@@ -110,7 +110,7 @@ def test_when_all_are_ill_the_refusal_says_when_the_first_is_well_again() -> Non
         for _ in range(2):
             with pytest.raises(UpstreamBusy):
                 await several.ask()
-        with pytest.raises(ModelUnavailable, match="left alone") as refused:
+        with pytest.raises(ModelUnavailable, match="circuit breaker") as refused:
             await several.ask()
         assert refused.value.retry_after == pytest.approx(9, abs=0.5)
         assert several.asked == [0, 1] and several.model.left() == pytest.approx(9, abs=0.5)
