@@ -44,8 +44,8 @@ def _section(title: str, known: Mapping[str, Row]) -> Iterator[str]:
 
 
 def _notes(row: Row) -> Iterator[str]:
-    yield from (f"`{ours}` is sent as `{theirs}`." for ours, theirs in row.rename.items())
-    yield from (f"`{field}` is not sent." for field in row.leave_out)
+    yield from (f"`{ours}` is sent as `{theirs}`." for ours, theirs in row.rename_params.items())
+    yield from (f"`{field}` is not sent." for field in row.drop_params)
     if row.note:
         yield row.note
 

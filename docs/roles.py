@@ -35,7 +35,7 @@ def _page() -> Iterator[str]:
         marks = ("yes" if action in may else "" for may in ROLES.values())
         yield f"| `{action}` | {' | '.join(marks)} | {says} |"
     yield "\nMore roles are made in `sizewise.toml`; a word of this page that is none is refused at the start.\n"
-    yield '```toml\n[roles.auditor]\nmay = ["read_audit", "read_users"]\n```\n'
+    yield '```toml\n[roles.auditor]\npermissions = ["read_audit", "read_users"]\n```\n'
     for word, actions in BUNDLES.items():
         yield f"`{word}` stands for {_named(sorted(actions, key=list(ACTIONS).index))}.\n"
     yield f"{_named(sorted(ORGANISATION | SERVER))} reach beyond a project: who sees one project alone never has them."

@@ -20,13 +20,13 @@ def choices(settings: Settings, cards: tuple[Card, ...], load: Once) -> tuple[di
 
 
 def reach(settings: Settings) -> dict[DataClass, Place]:
-    asked = settings.reach
+    asked = settings.egress
     return {"public": asked.public, "internal": asked.internal, "confidential": asked.confidential}
 
 
 def terms(settings: Settings) -> Terms:
     projects = {name: Rule(each.data_class, each.online == "allow") for name, each in settings.projects.items()}
-    policies = {name: Rule(None, each.online == "allow", each.reach) for name, each in settings.policies.items()}
+    policies = {name: Rule(None, each.online == "allow", each.egress) for name, each in settings.policies.items()}
     said = {name: rule for name, rule in policies.items() if rule != Rule()}
     return Terms(reach(settings), settings.router.data_class, projects, said)
 

@@ -22,6 +22,7 @@ from sizewise.settings.choosing import Policy
 from sizewise.settings.file import File
 from sizewise.settings.knowledge import Knowledge
 from sizewise.settings.models import Provider
+from sizewise.settings.renamed import move
 from sizewise.settings.serving import Tls
 from sizewise.settings.tools import McpServer
 from sizewise.settings.words import is_reference
@@ -80,7 +81,7 @@ def load(config: Path | None = None, home: Path | None = None, environ: Mapping[
         key=_strong(env.get("SIZEWISE_KEY", "")),
         url=env.get("SIZEWISE_URL", ""),
         ca=_authorities(file.network.ca, path, env),
-        learned=path.parent / Path(file.router.learned).expanduser() if path and file.router.learned else None,
+        learned=path.parent / Path(file.router.predictor).expanduser() if path and file.router.predictor else None,
         proxies=Proxies(
             http=_proxy("HTTP_PROXY", file.network.proxy, env),
             https=_proxy("HTTPS_PROXY", file.network.proxy, env),
@@ -136,6 +137,7 @@ def _find(config: Path | None, home: Path, env: Mapping[str, str]) -> Path | Non
 def _read(path: Path) -> File:
     wrong: list[str] = []
     tables = parse(path)
+    move(tables, wrong)
     if "providers" in tables:
         tables["providers"] = filled(tables["providers"], wrong)
     file = read(File, tables, "", wrong) or File()
@@ -144,11 +146,11 @@ def _read(path: Path) -> File:
     providers = {name: _at_home(each, path.parent) for name, each in file.providers.items()}
     policies = {name: _proven(each, path.parent) for name, each in file.policies.items()}
     policies = {**File().policies, **policies}  # `default` is always there
-    vault = replace(file.vault, key=_from(path.parent, file.vault.key))
+    encryption = replace(file.encryption, key=_from(path.parent, file.encryption.key))
     oidc = {
         name: replace(each, client_secret=_from(path.parent, each.client_secret)) for name, each in file.oidc.items()
     }
-    store = replace(file.store, url=_from(path.parent, file.store.url))
+    database = replace(file.database, url=_from(path.parent, file.database.url))
     knowledge = {name: _known(each, path.parent) for name, each in file.knowledge.items()}
     hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
     hosts = {name: replace(each, key=_from(path.parent, each.key)) for name, each in file.hosts.items()}
@@ -161,8 +163,8 @@ def _read(path: Path) -> File:
         policies=MappingProxyType(policies),
         providers=MappingProxyType(providers),
         server=replace(file.server, tls=_beside(path.parent, file.server.tls)),
-        vault=vault,
-        store=store,
+        encryption=encryption,
+        database=database,
         webhooks=MappingProxyType(hooks),
         mcp=MappingProxyType(mcp),
         graphql=replace(file.graphql, signers=MappingProxyType(signers)),
@@ -254,11 +256,11 @@ def _reached(server: McpServer, folder: Path) -> McpServer:
 
 
 def _proven(policy: Policy, folder: Path) -> Policy:
-    """The same for the file of a proof."""
-    proof = policy.options.get("proof")
+    """The same for the file of a certificate."""
+    proof = policy.options.get("certificate")
     if not isinstance(proof, str):
         return policy
-    return replace(policy, options={**policy.options, "proof": str(folder / Path(proof).expanduser())})
+    return replace(policy, options={**policy.options, "certificate": str(folder / Path(proof).expanduser())})
 
 
 def _from(folder: Path, text: str) -> str:

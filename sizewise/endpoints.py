@@ -15,7 +15,7 @@ from sizewise.errors import nearest
 from sizewise.table import parse, read, refuse
 
 ROWS = Path(__file__).parent / "catalog" / "endpoints.toml"
-GIVEN = ("base_url", "wire", "auth", "key", "rename", "leave_out", "bills")
+GIVEN = ("base_url", "wire", "auth", "key", "rename_params", "drop_params", "reports_cost")
 """What a provider takes from its row."""
 VARIABLES = ("account", "region", "resource")
 """What may stand in the braces of a base URL."""
@@ -32,9 +32,9 @@ class Row:
     date: str
     auth: str = ""
     key: str = ""
-    rename: Mapping[str, str] = field(default_factory=dict)
-    leave_out: tuple[str, ...] = ()
-    bills: bool = False
+    rename_params: Mapping[str, str] = field(default_factory=dict)
+    drop_params: tuple[str, ...] = ()
+    reports_cost: bool = False
     note: str = ""
     local: bool = False
     unverified: str = ""

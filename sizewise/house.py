@@ -127,10 +127,10 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     judge = Trust(tuple(load("judges", name) for name in JUDGES))
     known = minds(policies, cards, Trust(tuple(load("judges", name) for name in RULES)))
 
-    ways = Ways(connections.spare, connections.left, random, router.total_s, means.keeper.budgets)
+    ways = Ways(connections.spare, connections.left, random, router.timeout_s, means.keeper.budgets)
     foresight = learned(settings.learned, cards)
 
-    post = Post(settings.guards, settings.policies, names, load, connections)
+    post = Post(settings.guardrails, settings.policies, names, load, connections)
 
     watch, large = watched(names.choosing), names.role("large")
     third = arbiter(settings.shadow.judge, cards, large.cards[0] if large else None)
@@ -150,7 +150,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
         shadow.witness,
         means.keeper.watch.against(watch),
     )
-    answer = exact(answer, names, settings.exact_cache)
+    answer = exact(answer, names, settings.response_cache)
     answer = Idempotent(answer, means.keeper, means.calls)
     answer = Admitted(answer, means.keeper.accounts.keys)
     answer = post.inspected(answer)
@@ -161,7 +161,7 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
 
     answer, shelved, lends, more = upstairs(settings, means, cards, client, names, connections.health, answer, load)
 
-    hosts = frozenset((*LOOPBACK, *settings.server.hosts)) if settings.server.host in LOOPBACK else frozenset()
+    hosts = frozenset((*LOOPBACK, *settings.server.allowed_hosts)) if settings.server.host in LOOPBACK else frozenset()
     return House(
         settings,
         means,
@@ -182,4 +182,4 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
 
 
 def affinity(settings: Settings, means: Means) -> Affinity:
-    return Affinity(means.sessions, settings.router.session_s, settings.router.switch_cost)
+    return Affinity(means.sessions, settings.router.session_ttl_s, settings.router.switch_cost)

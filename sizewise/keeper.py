@@ -115,7 +115,7 @@ class Keeper:
         """
         kept, remembered = kept or Records(), remembered or Conversations()
         again, flowing, memory = again or Idempotency(), flowing or Flows(), memory or Memory()
-        self._keep_ms, self._lease_ms = remembered.keep_days * DAY_MS, again.keep_hours * HOUR_MS
+        self._keep_ms, self._lease_ms = remembered.retention_days * DAY_MS, again.retention_hours * HOUR_MS
         with ExitStack() as undone:
             self._lock = _lock(home)
             undone.callback(os.close, self._lock)
@@ -137,14 +137,19 @@ class Keeper:
             chores=[
                 Unused(callers),
                 self.refusals,
-                Retention(kept.keep_days, kept.max_rows),
+                Retention(kept.retention_days, kept.max_rows),
                 lambda c: budgets.forget(c, time.time()),
-                evals.Forgetting(kept.keep_days, kept.max_rows),
+                evals.Forgetting(kept.retention_days, kept.max_rows),
                 Expiry(conversations.RESPONSES, self._keep_ms, remembered.max_rows, remembered.max_bytes),
                 Expiry(cache.IDEMPOTENCY, self._lease_ms, again.max_rows, again.max_bytes),
-                flows.Forgetting(flowing.keep_days * DAY_MS, flowing.max_rows, flowing.max_bytes),
-                Expiry(agents.MEMORIES, memory.keep_days * DAY_MS, memory.max_rows, memory.max_bytes),
-                Expiry(contents.CONTENTS, kept.contents_days * DAY_MS, kept.contents_max_rows, kept.contents_max_bytes),
+                flows.Forgetting(flowing.retention_days * DAY_MS, flowing.max_rows, flowing.max_bytes),
+                Expiry(agents.MEMORIES, memory.retention_days * DAY_MS, memory.max_rows, memory.max_bytes),
+                Expiry(
+                    contents.CONTENTS,
+                    kept.contents_retention_days * DAY_MS,
+                    kept.contents_max_rows,
+                    kept.contents_max_bytes,
+                ),
             ],
         )
         self.accounts = Register(self._read, self._writer.write, self._writer.perform, callers, bool(url))
@@ -168,7 +173,7 @@ class Keeper:
         self.budgets = Budgets(limits, self._look, self._writer.write, shared=bool(url))
         self.watch = Watch(self._read, self._writer.write, self._settled)
         self.pins = Pins(self._read, self._writer.write)
-        self.memories = Memories(self._vault, self._read, self._writer.write, self._aside, memory.most)
+        self.memories = Memories(self._vault, self._read, self._writer.write, self._aside, memory.max_per_user)
         book = Book(self._vault, self._read, self._writer.perform, self._aside)
         shelf, engine = Shelf(book), self._engine(home, url)
         self.library = Library(shelf)
@@ -178,8 +183,8 @@ class Keeper:
             shelf,
             engine,
             knock=self.budgets.knock,
-            running=flowing.running,
-            running_each=flowing.running_each,
+            running=flowing.max_concurrent_runs,
+            running_each=flowing.max_concurrent_runs_per_organization,
             shared=bool(url),
         )
         self.hooks, self.timetable = Hooks(self.runs, self.library), Timetable(self.runs, self.library)
@@ -214,10 +219,10 @@ class Keeper:
 
     def prepare(self, said: File, client: Client) -> Sequence[Callable[[], None]]:
         """The changes to what the settings say of people and their limits. Raises ConfigError."""
-        known = roles({name: role.may for name, role in said.roles.items()})
+        known = roles({name: role.permissions for name, role in said.roles.items()})
         return (
             self.users.relying.prepare(said.oidc, client, known),
-            self.accounts.keys.prepare(known, said.sessions.idle_s, said.projects),
+            self.accounts.keys.prepare(known, said.login_sessions.idle_timeout_s, said.projects),
             self.budgets.prepare(said.limits, said.budgets),
         )
 

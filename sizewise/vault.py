@@ -226,7 +226,7 @@ class Vault:
         elif self._kms is not None and key.by == f"{KMS}{self._kms_name}":
             plain = self._asked(self._kms.unwrap, key.wrapped)
         else:
-            hint = 'name it again: kms = "..." in [vault] of sizewise.toml'
+            hint = 'name it again: kms = "..." in [encryption] of sizewise.toml'
             raise VaultLocked(f"the data key {key.id} was wrapped by the {key.by!r}, which is not named", hint)
         try:
             bare = msgspec.msgpack.decode(plain, type=Bare)

@@ -77,10 +77,10 @@ embedded = false
 discover = false
 [records]
 contents = true
-[exact_cache]
+[response_cache]
 ttl_s = 3600
 [shadow]
-share = 1
+sample_rate = 1
 judge = "echo/large"
 [providers.echo]
 wire = "echo"

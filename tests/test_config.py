@@ -18,32 +18,33 @@ from sizewise.config import VARIABLES, Settings, load, secret
 from sizewise.errors import ConfigError
 from sizewise.proxies import Proxies
 from sizewise.settings.file import File
+from sizewise.settings.renamed import RENAMED
 from sizewise.table import read
 
 GOOD = """
 [server]
 port = 9000
-hosts = ["sizewise.example"]
+allowed_hosts = ["sizewise.example"]
 [router]
 policy = "careful"
 large = "cloud/big/one"
 data_class = "confidential"
-[reach]
+[egress]
 confidential = "process"
 [policies.careful]
 kind = "cascade"
-trust = 0.8
+threshold = 0.8
 models = ["local/smollm2-135m"]
 [providers.cloud]
 base_url = "https://cloud.example/v1/"
 key = "env:CLOUD_KEY"
 models = ["big/one"]
 headers = { x-team = "search", Authorization = "file:team.key" }
-timeouts = { first_s = 30 }
+timeouts = { first_byte_s = 30 }
 [models."cloud/big/one"]
 context = 128000
 tools = true
-sees = ["image"]
+input_modalities = ["image"]
 price = { input = "0.15", output = "0.60", cached = "0.075", source = "their price page", date = "2026-11-01" }
 """
 
@@ -66,15 +67,19 @@ def refusal(folder: Path, text: str, **environ: str) -> str:
 
 def test_what_is_written_is_what_is_set_and_the_rest_is_as_by_default(tmp_path: Path) -> None:
     got = settings(tmp_path, GOOD)
-    assert (got.server.port, got.server.host, got.server.hosts) == (9000, "127.0.0.1", ("sizewise.example",))
-    assert (got.router.policy, got.router.large, got.reach.confidential) == ("careful", "cloud/big/one", "process")
-    assert dict(got.policies["careful"].options) == {"trust": 0.8, "models": ["local/smollm2-135m"]}
+    assert (got.server.port, got.server.host, got.server.allowed_hosts) == (9000, "127.0.0.1", ("sizewise.example",))
+    assert (got.router.policy, got.router.large, got.egress.confidential) == ("careful", "cloud/big/one", "process")
+    assert dict(got.policies["careful"].options) == {"threshold": 0.8, "models": ["local/smollm2-135m"]}
     assert got.policies["default"].kind == "cascade"
     cloud, facts = got.providers["cloud"], got.models["cloud/big/one"]
-    assert (cloud.base_url, cloud.place, cloud.pool) == ("https://cloud.example/v1", "anyone", 512)
-    assert (cloud.timeouts.first_s, cloud.timeouts.idle_s) == (30.0, 60.0)
+    assert (cloud.base_url, cloud.place, cloud.max_connections) == ("https://cloud.example/v1", "anyone", 512)
+    assert (cloud.timeouts.first_byte_s, cloud.timeouts.idle_s) == (30.0, 60.0)
     assert cloud.headers["Authorization"] == f"file:{tmp_path / 'team.key'}"
-    assert facts.sees == frozenset({"image"}) and facts.price is not None and facts.price.price().input == 150_000
+    assert (
+        facts.input_modalities == frozenset({"image"})
+        and facts.price is not None
+        and facts.price.price().input == 150_000
+    )
 
 
 def test_every_mistake_of_a_file_is_told_at_once_with_its_place_and_the_nearest_known_word(tmp_path: Path) -> None:
@@ -83,8 +88,8 @@ def test_every_mistake_of_a_file_is_told_at_once_with_its_place_and_the_nearest_
         """
         [server]
         port = 70000
-        fast_lane = "yes"
-        hosts = "here"
+        fast_path = "yes"
+        allowed_hosts = "here"
         [router]
         policy = "defualt"
         [providers.openai]
@@ -92,27 +97,27 @@ def test_every_mistake_of_a_file_is_told_at_once_with_its_place_and_the_nearest_
         place = "moon"
         [providers.cloud]
         base_url = "ftp://x"
-        timeouts = { first_s = true }
+        timeouts = { first_byte_s = true }
         [models."openai/gpt"]
         price = { input = 0.15, output = "0.1234567" }
-        sees = ["video"]
+        input_modalities = ["video"]
         [models.gpt]
         [recods]
         """,
     )
     for line in (
         "server.port: 70000 is not from 0 to 65535",
-        "server.fast_lane: 'yes' is not true or false",
-        "server.hosts: 'here' is not a list in [brackets]",
+        "server.fast_path: 'yes' is not true or false",
+        "server.allowed_hosts: 'here' is not a list in [brackets]",
         "router.policy: there is no policy 'defualt'. Did you mean 'default'?",
         "providers.openai.base_ulr: there is no such setting. Did you mean 'base_url'?",
         "providers.openai.base_url: is missing",
         "providers.openai.place: 'moon' is not one of 'process', 'machine', 'network', 'region', 'anyone'",
         "providers.cloud.base_url: is not a URL like 'https://host/v1'",
-        "providers.cloud.timeouts.first_s: True is not a number",
+        "providers.cloud.timeouts.first_byte_s: True is not a number",
         "models.'openai/gpt'.price.input: 0.15 is not a text in quotes",
         "models.'openai/gpt'.price.output: '0.1234567' is not a price in dollars per million tokens",
-        "models.'openai/gpt'.sees[0]: 'video' is not one of 'image', 'audio', 'file'",
+        "models.'openai/gpt'.input_modalities[0]: 'video' is not one of 'image', 'audio', 'file'",
         "models.gpt: 'gpt' is not of the form <provider>/<model>",
         "recods: there is no such setting. Did you mean 'records'?",
     ):
@@ -153,7 +158,7 @@ def test_a_literal_key_is_answered_with_how_to_write_a_reference(tmp_path: Path)
         ("[[providers]]\n", "providers: [{}] is not a table"),
         ("[policies]\ndefault = 'cascade'", "policies.default: 'cascade' is not a table"),
         ("[policies.p]\nkind = 3", "policies.p.kind: 3 is not a text in quotes"),
-        ("[server]\ndrain_s = nan", "server.drain_s: nan is not from 0 to 3600"),
+        ("[server]\ndrain_timeout_s = nan", "server.drain_timeout_s: nan is not from 0 to 3600"),
         ("[server]\nport = 80.5", "server.port: 80.5 is not a whole number"),
         ("[providers.'a/b']\nbase_url='http://x'", "providers.'a/b': a name is made of"),
         ("[providers.a]\nbase_url='http://x:99999'", "is not a URL"),
@@ -302,3 +307,59 @@ def test_an_empty_file_is_the_same_as_none(tmp_path: Path) -> None:
 def test_the_reference_and_the_schema_are_as_the_settings_say() -> None:
     for path, text in pages().items():
         assert path.read_text() == text, f"{path.name} is stale: run `make docs`"
+
+
+def test_a_renamed_setting_is_refused_with_its_new_name_and_all_of_them_at_once(tmp_path: Path) -> None:
+    told = refusal(
+        tmp_path,
+        """
+        [vault]
+        kms = "command:/bin/true"
+        [guards]
+        mark = true
+        about = { games = { deny = ["chess"] } }
+        [router]
+        total_s = "long"
+        [policies.mine]
+        kind = "promised"
+        promise = { quality = 0.95, sure = 0.9 }
+        [[policies.mine.tests]]
+        may = ["cloud/*"]
+        [limits.organisation]
+        usd_day = "5"
+        [webhooks.ops]
+        url = "https://ops.example"
+        secret = "env:OPS"
+        events = ["budget.alert", "promise.broken"]
+        """,
+    )
+    for line in (
+        "vault: there is no such setting. It is called 'encryption' now.",
+        "guards: there is no such setting. It is called 'guardrails' now.",
+        "guardrails.mark: there is no such setting. It is called 'spotlighting' now.",
+        "guardrails.about: there is no such setting. It is called 'denied_topics' now.",
+        "router.total_s: there is no such setting. It is called 'timeout_s' now.",
+        "router.timeout_s: 'long' is not a number",
+        "policies.mine.kind: 'promised' is called 'certified' now",
+        "policies.mine.promise: there is no such setting. It is called 'target' now.",
+        "policies.mine.target.sure: there is no such setting. It is called 'confidence' now.",
+        "policies.mine.tests[0].may: there is no such setting. It is called 'allowed_models' now.",
+        "limits.organisation: there is no such setting. It is called 'organization' now.",
+        "limits.organization.usd_day: there is no such setting. It is called 'usd_per_day' now.",
+        "webhooks.ops.events: 'promise.broken' is called 'target.missed' now",
+    ):
+        assert line in told, line
+    assert "13 mistakes" in told
+
+
+def test_a_policy_of_another_kind_may_have_an_option_that_ours_called_so_once(tmp_path: Path) -> None:
+    got = settings(tmp_path, '[policies.mine]\nkind = "theirs"\ntrust = 0.5\ntarget = {sure = 1}')
+    assert dict(got.policies["mine"].options) == {"trust": 0.5, "target": {"sure": 1}}
+    assert "It is called 'threshold' now" in refusal(tmp_path, "[policies.mine]\ntrust = 0.5")
+
+
+def test_the_table_of_renamed_settings_is_the_one_in_the_docs_and_every_new_name_is_known() -> None:
+    rows = [line.split("\t") for line in Path("docs/names.tsv").read_text().splitlines()]
+    assert rows[0] == ["old", "new", "kind"] and rows[1:] == sorted(rows[1:], key=lambda row: (row[2], row[0]))
+    assert all(len(row) == 3 and row[0] != row[1] for row in rows[1:])
+    assert {old: new for old, new, kind in rows[1:] if kind == "settings"} == RENAMED

@@ -36,8 +36,8 @@ wire = "echo"
 place = "anyone"
 models = ["tiny"]
 """
-OFF = '[guards]\npii = "off"\nsecrets = "off"\ninjection = "off"\nleakage = "off"\n'
-LIMITS = PRICE + "".join(f'[limits."{scope}"]\n{ALL}' for scope in ("organisation", "project:default"))
+OFF = '[guardrails]\npii = "off"\nsecrets = "off"\ninjection = "off"\nleakage = "off"\n'
+LIMITS = PRICE + "".join(f'[limits."{scope}"]\n{ALL}' for scope in ("organization", "project:default"))
 PROJECT = '[projects.default]\ndata_class = "internal"\n'
 CONTENTS = "[records]\ncontents = true\n"
 CONFINED = Scope(("chat",), ("echo/*",), (), (), ("127.0.0.0/8",))

@@ -32,14 +32,18 @@ PRICE = """
 input = "0.001"
 output = "0.002"
 """
-ALL = "requests_minute = 1000000000000\ntokens_minute = 1000000000000\nusd_day = '1000000'\nusd_month = '1000000'\n"
+ALL = """requests_per_minute = 1000000000000
+tokens_per_minute = 1000000000000
+usd_per_day = '1000000'
+usd_per_month = '1000000'
+"""
 CASES: Mapping[str, str] = {
     "no limit anywhere": "",
     "limits of others only": f'[limits."project:other"]\n{ALL}',
-    "one: dollars a day": "[limits.organisation]\nusd_day = '1000000'\n",
-    "two: requests and tokens a minute": f"[limits.organisation]\n{''.join(ALL.splitlines(True)[:2])}",
+    "one: dollars a day": "[limits.organization]\nusd_per_day = '1000000'\n",
+    "two: requests and tokens a minute": f"[limits.organization]\n{''.join(ALL.splitlines(True)[:2])}",
     "twelve: all four of organisation, project and model": "".join(
-        f'[limits."{scope}"]\n{ALL}' for scope in ("organisation", "project:default", "model:echo/tiny")
+        f'[limits."{scope}"]\n{ALL}' for scope in ("organization", "project:default", "model:echo/tiny")
     ),
 }
 CALLER = Caller("local", "default", "sw-bench")

@@ -179,7 +179,7 @@ place = "{where}"
 models = ["tiny", "large"]
 """
 _UNGUARDED = """
-[guards]
+[guardrails]
 pii = "off"
 secrets = "off"
 injection = "off"
@@ -192,10 +192,10 @@ output = "0.002"
 """ + "".join(
     f"""
 [limits."{scope}"]
-requests_minute = 1000000000000
-tokens_minute = 1000000000000
-usd_day = "1000000"
-usd_month = "1000000"
+requests_per_minute = 1000000000000
+tokens_per_minute = 1000000000000
+usd_per_day = "1000000"
+usd_per_month = "1000000"
 """
-    for scope in ("organisation", "project:default", "model:static/tiny")
+    for scope in ("organization", "project:default", "model:static/tiny")
 )

@@ -35,8 +35,8 @@ wire = "echo"
 place = "anyone"
 models = ["tiny"]
 """
-OFF = '[guards]\npii = "off"\nsecrets = "off"\ninjection = "off"\nleakage = "off"\n'
-WITHOUT_INJECTION = '[guards]\ninjection = "off"\n'
+OFF = '[guardrails]\npii = "off"\nsecrets = "off"\ninjection = "off"\nleakage = "off"\n'
+WITHOUT_INJECTION = '[guardrails]\ninjection = "off"\n'
 PLAIN = "Please summarise what follows in a few sentences, and say what is missing in it for somebody new to it. "
 FOUND = "Write to jane.doe@example.com or call +44 20 7946 0958; the card is 4111 1111 1111 1111. "
 ROUNDS, TIMES = 60, 200

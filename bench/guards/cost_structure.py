@@ -31,9 +31,9 @@ from sizewise.telemetry.metrics import Metrics
 KINDS = {
     "a list of tools, nothing on it taken out": 'tools = ["look", "tell*"]',
     "a list of tools, one taken out": 'tools = ["look"]',
-    "marks": "mark = true",
-    "marks throughout": "mark = true\ndatamark = true",
-    "a canary": "canary = true",
+    "marks": "spotlighting = true",
+    "marks throughout": "spotlighting = true\ndatamarking = true",
+    "a canary": "add_canary = true",
 }
 ROUNDS, TIMES = 30, 20
 
@@ -71,7 +71,7 @@ async def main() -> None:
         with Keeper(home) as keeper:
             metrics, houses = Metrics(keeper.waiting), list[House]()
             for more in ("", *KINDS.values()):
-                (home / "sizewise.toml").write_text(f"{CONFIG}[guards]\ninjection = 'off'\n{more}\n")
+                (home / "sizewise.toml").write_text(f"{CONFIG}[guardrails]\ninjection = 'off'\n{more}\n")
                 settings = load(home / "sizewise.toml", home)
                 means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
                 house = build(settings, means, cards(settings))

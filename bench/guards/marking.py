@@ -46,7 +46,7 @@ SYSTEM = "You answer the question of the user in one short sentence, by what the
 CONFIG = """
 [server]
 discover = false
-[guards]
+[guardrails]
 injection = "off"
 [policies.plain]
 kind = "fixed"
@@ -54,12 +54,12 @@ models = ["{model}"]
 [policies.mark]
 kind = "fixed"
 models = ["{model}"]
-mark = true
+spotlighting = true
 [policies.datamark]
 kind = "fixed"
 models = ["{model}"]
-mark = true
-datamark = true
+spotlighting = true
+datamarking = true
 """
 
 

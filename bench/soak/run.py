@@ -38,7 +38,7 @@ base_url = "http://127.0.0.1:{upstream}/v1"
 key = "env:BENCH_UPSTREAM_KEY"
 place = "machine"
 models = ["tiny"]
-pool = 4096
+max_connections = 4096
 """
 
 

@@ -94,7 +94,9 @@ def roles(own: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
         try:
             made[name] = granted(words)
         except BadRequest as error:
-            raise ConfigError(f"roles.{name}.may: {error.message}", error.hint) from error
+            raise ConfigError(f"roles.{name}.permissions: {error.message}", error.hint) from error
         if not made[name] <= _OWNER:
-            raise ConfigError(f"roles.{name}.may: no role may `found_organisations`", "the admin token alone may")
+            raise ConfigError(
+                f"roles.{name}.permissions: no role may `found_organisations`", "the admin token alone may"
+            )
     return made

@@ -26,7 +26,7 @@ SITES = ("same-origin",)
 def meant(host: str, hosts: Collection[str]) -> None:
     """Raises Forbidden for a Host that we do not answer to: a web page that had its name rebound to our address."""
     if hosts and host and named(host) not in hosts:  # browsers always name one
-        hint = "add it to `hosts` in [server] of sizewise.toml"
+        hint = "add it to `allowed_hosts` in [server] of sizewise.toml"
         raise Forbidden(f"this server does not answer to the host name {named(host)[:100]!r}", hint)
 
 

@@ -253,13 +253,13 @@ class Relying:
 
     async def _person(self, provider: Provider, tokens: Tokens, claims: Claims) -> Person:
         known, row = claims.all, provider.row
-        if tokens.access_token and ("email" not in known or (row.roles and row.claim not in known)):
+        if tokens.access_token and ("email" not in known or (row.roles and row.roles_claim not in known)):
             more = await provider.more(tokens.access_token)
             if more.get("sub") == claims.sub:  # OpenID Connect Core 5.3.2: else it is of somebody else
                 known = {**more, **known}
         email, name = known.get("email"), known.get("name")
         sure = known.get("email_verified") is True and isinstance(email, str)
-        groups = known.get(row.claim)
+        groups = known.get(row.roles_claim)
         listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
         return Person(
             row.issuer,

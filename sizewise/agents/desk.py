@@ -74,7 +74,7 @@ class Agents:
         if wishes.max_cost is not None:
             spec = replace(spec, max_cost=max(1, min(wishes.max_cost, spec.max_cost or wishes.max_cost)))
         if wishes.max_ms is not None:
-            spec = replace(spec, max_s=min(spec.max_s, wishes.max_ms / 1_000))
+            spec = replace(spec, timeout_s=min(spec.timeout_s, wishes.max_ms / 1_000))
         ask = replace(ask, wishes=replace(wishes, max_cost=None, max_ms=None))
         loop = Loop(self._answer, self, self._told, ask, send, place, key, steps)
         outcome = await loop.run(spec, [{"role": "user", "content": task}])
@@ -85,8 +85,8 @@ class Agents:
 
     async def tools(self, spec: Spec, loop: Loop, spent: Spent) -> Sequence[Tool]:
         found = list(await self._shelf.chosen(spec.tools, loop.ask.caller)) if spec.tools else []
-        found += [self._worker(self._other(name), loop, spent) for name in spec.workers]
-        found += [_hand(self._other(name)) for name in spec.hands_to]
+        found += [self._worker(self._other(name), loop, spent) for name in spec.subagents]
+        found += [_hand(self._other(name)) for name in spec.handoffs]
         if spec.memory and self._memory is not None:
             found += _remembering(self._memory, loop.ask)
         return found

@@ -106,7 +106,7 @@ class Spent:
     def __init__(self, spec: Spec, above: Spent | None = None) -> None:
         self.steps, self.cost, self.took = 0, 0, 0.0
         self.made: list[Made] = []
-        self._max_steps, self._max_cost, self._max_s = spec.max_steps, spec.max_cost, spec.max_s
+        self._max_steps, self._max_cost, self._max_s = spec.max_steps, spec.max_cost, spec.timeout_s
         self._above = above
         self._same: Counter[tuple[str, bytes]] = Counter()
 
@@ -361,7 +361,7 @@ class Loop:
         return make, same
 
     async def _made(self, spec: Spec, tool: Tool, given: Mapping[str, object], step: str) -> Result:
-        if tool.dangerous and objection(tool.name, (tool.name,), spec.unasked):
+        if tool.dangerous and objection(tool.name, (tool.name,), spec.auto_approve):
             refusal = await self._approved(spec, tool, given, step)
             if refusal:
                 return Result(refusal, failed=True)
@@ -391,7 +391,7 @@ class Loop:
             return "a person has to say yes to this tool, and nobody can be asked here"
         asked = {"question": f"May the agent {spec.name!r} call {tool.name!r}?", "show": given}
         began = perf_counter()
-        told = await self._steps.wait(f"{self._place}.{step}.approve", _encode(asked), spec.wait_s)
+        told = await self._steps.wait(f"{self._place}.{step}.approve", _encode(asked), spec.approval_timeout_s)
         self._waited += perf_counter() - began
         if told is None:
             return "nobody said yes to this call in time"
@@ -421,7 +421,7 @@ def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
 def _handed(spec: Spec, calls: Sequence[ToolCall]) -> str | None:
     for call in calls:
         name = call.function.name if call.function else ""
-        if name.startswith(HAND) and name.removeprefix(HAND) in spec.hands_to:
+        if name.startswith(HAND) and name.removeprefix(HAND) in spec.handoffs:
             return name.removeprefix(HAND)
     return None
 

@@ -22,7 +22,7 @@ DEEPEST = 4
 class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One agent. `model`, as everywhere: a policy, a role or a model, so a planner may be large and its workers small.
 
-    `workers`: agents that it can give a task and hear back from. `hands_to`: agents that can go on in its place, with
+    `subagents`: agents that it can give a task and hear back from. `handoffs`: agents that can go on in its place, with
     the whole conversation. Limits hold for it and all that it asks; a worker has its own within them.
     """
 
@@ -32,20 +32,20 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=300)] = "auto"
     policy: str | None = None
     tools: Names = ()
-    workers: Names = ()
-    hands_to: Names = ()
+    subagents: Names = ()
+    handoffs: Names = ()
     memory: bool = False
-    unasked: Names = ()
+    auto_approve: Names = ()
     """Dangerous tools for which nobody is asked."""
     max_steps: Annotated[int, Meta(ge=1, le=1_000)] = 10
     max_cost: Annotated[int, Meta(ge=1)] | None = None  # pico-dollars
-    max_s: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
+    timeout_s: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None  # of each answer
-    wait_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
+    approval_timeout_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
     """How long a person may take to say yes to a dangerous tool."""
 
 
-TRUSTED = ("unasked",)
+TRUSTED = ("auto_approve",)
 """What only the settings say: no flow may excuse a tool from asking."""
 
 
@@ -57,7 +57,7 @@ def read(row: Row, name: str) -> Spec:
     try:
         return msgspec.convert(said, Spec)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"agents.{name}: {error}", "mend it in sizewise.toml") from error
+        raise ConfigError(f"agents.{name}: {error}", "fix it in sizewise.toml") from error
 
 
 def given(said: Mapping[str, object], known: Mapping[str, Spec]) -> Spec:
@@ -76,7 +76,9 @@ def given(said: Mapping[str, object], known: Mapping[str, Spec]) -> Spec:
         hint = nearest(name, list(known)) or "declare it: [agents.NAME] in sizewise.toml"
         raise BadRequest(f"there is no agent {name[:100]!r}", hint)
     if any(field in said for field in TRUSTED):
-        raise BadRequest("a flow cannot excuse tools from asking a person", "the settings can: [agents.NAME] `unasked`")
+        raise BadRequest(
+            "a flow cannot excuse tools from asking a person", "the settings can: [agents.NAME] `auto_approve`"
+        )
     try:
         return msgspec.convert(dict(said), Spec)
     except msgspec.ValidationError as error:
@@ -86,7 +88,7 @@ def given(said: Mapping[str, object], known: Mapping[str, Spec]) -> Spec:
 def checked(known: Mapping[str, Spec]) -> None:
     """Raises ConfigError where one names an agent that is not there, or workers go round in a circle."""
     for name, spec in known.items():
-        for other in (*spec.workers, *spec.hands_to):
+        for other in (*spec.subagents, *spec.handoffs):
             if other not in known:
                 hint = nearest(other, list(known)) or f"known: {', '.join(known)}"
                 raise ConfigError(f"agents.{name}: there is no agent {other!r}", hint)
@@ -98,5 +100,5 @@ def _descend(name: str, known: Mapping[str, Spec], above: tuple[str, ...]) -> No
         raise ConfigError(f"agents.{name}: it is a worker of itself, by way of {', '.join(above)}", "cut the circle")
     if len(above) > DEEPEST:
         raise ConfigError(f"agents.{above[0]}: its workers have workers more than {DEEPEST} deep", "make it flatter")
-    for other in known[name].workers if name in known else ():
+    for other in known[name].subagents if name in known else ():
         _descend(other, known, (*above, name))

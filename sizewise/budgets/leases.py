@@ -55,7 +55,9 @@ class Fare:
         self.rate = min((each.limit for each in its.all if each.rate), default=MOST_COUNT)  # the lowest, tokens
         self.card = card
         self.flat = card.price.flat()
-        self.longest = rules.answer_tokens if card.max_output is None else min(rules.answer_tokens, card.max_output)
+        self.longest = (
+            rules.default_max_tokens if card.max_output is None else min(rules.default_max_tokens, card.max_output)
+        )
         self.allowed = rules.unpriced == "allow"
 
     def worst(self, prompt: int, out: int) -> int | None:
@@ -208,7 +210,7 @@ def told_time(at: int) -> str:
 
 def _whose(tenant: str, scope: str) -> str:
     kind, _, name = scope.partition(":")
-    if kind == "organisation":
-        return f"the organisation {tenant!r}"
+    if kind == "organization":
+        return f"the organization {tenant!r}"
     all = " of everyone together" if tenant == EVERYONE else ""
     return f"the {kind} {name!r}{all}"

@@ -71,15 +71,15 @@ class Ruled(Struct, frozen=True):
 
     def _said(self, tenant: str, scope: str) -> Iterator[tuple[Key, int]]:
         yield from _of(tenant, scope, self.said.get(scope))
-        if scope == "organisation":
-            yield from _of(tenant, scope, self.said.get(f"organisation:{tenant}"))
+        if scope == "organization":
+            yield from _of(tenant, scope, self.said.get(f"organization:{tenant}"))
 
     def listed(self, tenant: str) -> list[tuple[Key, int, str]]:
         """Every limit that can hold for somebody of `tenant`, and where it is from: server, file or both."""
         scopes = {scope for whose, scope in self.set if whose == tenant}
-        scopes |= {scope for scope in self.said if not scope.startswith(("organisation:", "model:"))}
-        if f"organisation:{tenant}" in self.said:
-            scopes.add("organisation")
+        scopes |= {scope for scope in self.said if not scope.startswith(("organization:", "model:"))}
+        if f"organization:{tenant}" in self.said:
+            scopes.add("organization")
         found = []
         for scope in sorted(scopes):
             own, said = dict(_of(tenant, scope, self.set.get((tenant, scope)))), dict(self._said(tenant, scope))
@@ -92,7 +92,7 @@ class Ruled(Struct, frozen=True):
 
 
 def _scopes(caller: Caller) -> Iterator[str]:
-    yield "organisation"
+    yield "organization"
     yield f"project:{caller.project}"
     if caller.user:
         yield f"user:{caller.user}"
@@ -122,7 +122,7 @@ def scope(text: str) -> str:
 
 def read(said: Said) -> Limit:
     """As the settings have it."""
-    return Limit(said.requests_minute, said.tokens_minute, said.day, said.month)
+    return Limit(said.requests_per_minute, said.tokens_per_minute, said.day, said.month)
 
 
 def bounded(limit: Limit) -> Limit:

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sizewise.audit import rows as audit
 from sizewise.audit.chain import Deed
 from sizewise.budgets.limits import MONEY, Key, Limit, Set, Unit
-from sizewise.db import BIG, Schema
+from sizewise.db import BIG, Schema, step
 
 META = MetaData()
 
@@ -49,7 +49,16 @@ POTS = Table(
 )
 EVERYONE = "*"
 
-SCHEMA = Schema("budgets", ((CreateTable(LIMITS), CreateTable(VERSIONS), CreateTable(POTS)),))
+SCHEMA = Schema(
+    "budgets",
+    (
+        (CreateTable(LIMITS), CreateTable(VERSIONS), CreateTable(POTS)),
+        (  # American spelling, as in the settings
+            step("UPDATE budget_limits SET scope = 'organization' WHERE scope = 'organisation'"),
+            step("UPDATE budget_pots SET scope = 'organization' WHERE scope = 'organisation'"),
+        ),
+    ),
+)
 
 OPEN = (
     "INSERT INTO budget_pots (tenant, scope, unit, since, taken, spent, alerted)"

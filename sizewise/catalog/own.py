@@ -62,7 +62,7 @@ def _row(path: Path) -> Row:
         parameters=header.parameters or None,
         context=header.context or None,
         logprobs=True,
-        licence=header.licence or None,
+        license=header.licence or None,
     )
     said = f"the file's GGUF header, read {date.today().isoformat()}"
     sources = {each: said for each, value in _told(facts).items() if value is not None}

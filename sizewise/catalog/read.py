@@ -32,12 +32,34 @@ class Row:
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+ON_CARD: Mapping[str, str] = {
+    "input_modalities": "sees",
+    "license": "licence",
+    "prefill": "resumes",
+    "queue_timeout_s": "wait_s",
+}
+"""What a card calls a fact, where it is another word; files of older versions say it that way too."""
+
+
 def rows(path: Path) -> Mapping[str, Row]:
     """The local models that `path` tells of, by name; ConfigError lists every mistake in it."""
     wrong: list[str] = []
-    found = {name: read(Row, table, name, wrong) for name, table in parse(path).items()}
+    found = {name: read(Row, _current(table), name, wrong) for name, table in parse(path).items()}
     refuse(wrong, path)
     return {name: row for name, row in found.items() if row is not None}
+
+
+def _current(table: object) -> object:
+    """A row of `models.toml` that an older version wrote, in today's words."""
+    if not isinstance(table, dict):
+        return table
+    today = {old: new for new, old in ON_CARD.items()}
+    return {
+        part: {today.get(fact, fact): value for fact, value in said.items()}
+        if part in ("facts", "sources") and isinstance(said, dict)
+        else said
+        for part, said in table.items()
+    }
 
 
 def embedded() -> Mapping[str, Row]:
@@ -151,10 +173,10 @@ def _endpoint(name: str, provider: Provider) -> Endpoint:
         place=provider.place,
         headers=tuple(provider.headers.items()),
         auth=provider.auth,
-        rename=tuple(provider.rename.items()),
-        leave_out=provider.leave_out,
+        rename=tuple(provider.rename_params.items()),
+        leave_out=provider.drop_params,
         replicas=max(1, len(provider.replicas)),
-        bills=provider.bills,
+        bills=provider.reports_cost,
     )
 
 
@@ -177,8 +199,9 @@ def _informed(card: Card, settings: Settings) -> Card:
 
 
 def _with(card: Card, facts: Facts, sources: Mapping[str, str]) -> Card:
-    told = {each.name: value for each in fields(facts) if (value := getattr(facts, each.name)) is not None}
-    where = {fact: sources.get(fact, "sizewise.toml") for fact in told}
+    said = {each.name: value for each in fields(facts) if (value := getattr(facts, each.name)) is not None}
+    told = {ON_CARD.get(fact, fact): value for fact, value in said.items()}
+    where = {ON_CARD.get(fact, fact): sources.get(fact, "sizewise.toml") for fact in said}
     if facts.price is not None:
         told["price"] = facts.price.price()
     return replace(card, **told, facts=MappingProxyType({**card.facts, **where}))

@@ -17,7 +17,7 @@ from sizewise.cli.verbs import Verb, Verbs
 from sizewise.errors import BadRequest
 
 VERBS: Mapping[str, Verb] = {
-    "set": Verb("sizewise.cli.budgets:set_", "Limit organisation, project:NAME, user:ID, key:ID or model:NAME."),
+    "set": Verb("sizewise.cli.budgets:set_", "Limit organization, project:NAME, user:ID, key:ID or model:NAME."),
 }
 
 _FIELDS = "scope unit limit spent reserved remaining resets source"
@@ -72,7 +72,7 @@ def budgets(ctx: click.Context) -> None:
 @click.option("--usd-month", metavar="N", help="Dollars a month.")
 @served
 def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_month: str | None) -> None:
-    """Limit organisation, project:NAME, user:ID, key:ID or model:NAME.
+    """Limit organization, project:NAME, user:ID, key:ID or model:NAME.
 
     What is not said stays as it is; `none` takes a limit away. Where
     sizewise.toml has a limit too, the stricter of both holds.
@@ -113,7 +113,7 @@ def _show(found: list[Budget]) -> None:
         write_json(msgspec.to_builtins({"budgets": found}))
         return
     if not found:
-        click.echo(dim("nothing is limited yet: sizewise budgets set organisation --usd-day 5"), err=True)
+        click.echo(dim("nothing is limited yet: sizewise budgets set organization --usd-day 5"), err=True)
         return
     write_table(
         ("SCOPE", "LIMIT", "SPENT", "RESERVED", "LEFT", "RENEWS", "FROM"),

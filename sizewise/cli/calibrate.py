@@ -80,7 +80,7 @@ def calibrate(
     Example: sizewise calibrate data/mine --small phi --large gpt --write
     Example: sizewise calibrate --policy default
     """
-    policy = policy or ("promised" if folder is not None else settings().router.policy)
+    policy = policy or ("certified" if folder is not None else settings().router.policy)
     if not NAME.match(policy) or "." in policy:
         raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '_' and '-'")
     if not isfinite(ratio) or ratio < 0:
@@ -126,7 +126,7 @@ def calibrate(
         if strange and writes:
             hint = "name the outcomes' models as they are in the settings, <provider>/<model> or bare"
             raise BadRequest(f"no one configured model is named {', '.join(map(repr, strange))}", hint)
-        file, changed = promise(settings(), policy, "promised", found.promise, proof, models, writes)
+        file, changed = promise(settings(), policy, "certified", found.promise, proof, models, writes)
     if wants_json():
         told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "proof"}
         write_json({**told, "kept": msgspec.to_builtins(proof.kept) if proof else [], "diff": changed})
@@ -159,14 +159,14 @@ def _show(found: Calibration, checker: str, checker_error: float | None, ratio: 
         click.echo(f"A small answer is taken to cost {ratio} of a large one: --ratio or --price says otherwise.")
     click.echo()
     if found.chosen is None:
-        said = f"{promise.quality:g} of the quality of {large} with chance {promise.sure:g}"
+        said = f"{promise.quality:g} of the quality of {large} with chance {promise.confidence:g}"
         click.echo(f"Nothing that saves keeps {said} yet.")
         return
     measured = f"as {checker} measures it" if checker else "as these scores measure it"
     wrong = "" if checker_error is None else f" (wrong in {checker_error:.1%} of its scores)"
     click.echo(
-        f"With chance {promise.sure:g} the policy {found.chosen.policy!r} keeps at least {promise.quality:g} of the "
-        f"quality of {large}, {measured}{wrong}, and saves {found.chosen.saves:.0%} of its cost."
+        f"With chance {promise.confidence:g} the policy {found.chosen.policy!r} keeps at least {promise.quality:g} of "
+        f"the quality of {large}, {measured}{wrong}, and saves {found.chosen.saves:.0%} of its cost."
     )
 
 

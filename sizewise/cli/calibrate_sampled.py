@@ -48,7 +48,7 @@ def sampled(policy: str, its: Promise, writes: bool) -> bool:
     proof = Sampled(
         told.small,
         told.large,
-        its.sure,
+        its.confidence,
         found.kept,
         told.judge,
         len(held),
@@ -74,7 +74,7 @@ def sampled(policy: str, its: Promise, writes: bool) -> bool:
 def _show(proof: Sampled, found: Found, its: Promise) -> None:
     if not proof.pairs:
         click.echo(f"No answers of {proof.small} and {proof.large} were compared yet, so nothing can be promised.")
-        click.echo("Give [shadow] in the settings a `share` and a `judge`, and ask: docs/how-to/shadow.md")
+        click.echo("Give [shadow] in the settings a `sample_rate` and a `judge`, and ask: docs/how-to/shadow.md")
         return
     judge = proof.judge or "nobody, for all were the same"
     click.echo(f"{count(proof.pairs)} sampled pairs of {proof.small} and {proof.large}, compared by {judge}")
@@ -92,4 +92,4 @@ def _show(proof: Sampled, found: Found, its: Promise) -> None:
         click.echo()
     if proof.keeping(its.quality) is None:
         takes = "" if found.needs is None else f"; it would take about {count(found.needs)} pairs"
-        click.echo(f"{its.quality:g} of {proof.large} with chance {its.sure:g} cannot be promised yet{takes}.")
+        click.echo(f"{its.quality:g} of {proof.large} with chance {its.confidence:g} cannot be promised yet{takes}.")

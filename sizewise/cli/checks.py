@@ -146,7 +146,7 @@ def _database(settings: Settings) -> Finding:
 
 def _vault(settings: Settings) -> Finding:
     """Whether what is kept sealed can be opened, as far as its newest rows tell; a key service is asked once."""
-    wanted, path = settings.vault, settings.home / "sizewise.db"
+    wanted, path = settings.encryption, settings.home / "sizewise.db"
 
     def look(work: Work[T]) -> T:
         with connect(file(str(path)), ()).read() as connection:

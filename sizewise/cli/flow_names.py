@@ -40,7 +40,7 @@ class Known:
         self._models = choices(settings, cards(settings), Once())[1]
         # Tools of other servers are known where these are reached.
         self._reached = {"tools"} if settings.mcp else set()
-        codes = [each.name for each in code(Sandbox(settings.sandbox))] if settings.sandbox.on else []
+        codes = [each.name for each in code(Sandbox(settings.sandbox))] if settings.sandbox.enabled else []
         self._names: Mapping[str, Collection[str]] = {
             "agents": settings.agents,
             "hosts": settings.hosts,

@@ -18,7 +18,7 @@ from sizewise.routing.proof import Proof, write
 from sizewise.routing.sampled import Sampled
 
 _HEAD = re.compile(r"\s*\[")
-OURS = frozenset({"promise", "proof", "models", "trust"})
+OURS = frozenset({"target", "certificate", "models", "threshold"})
 """Options that a calibration writes, or that a proof takes the place of."""
 
 
@@ -51,13 +51,13 @@ def promise(
     than a table of its own, Outside where it cannot be written.
     """
     config = known.config or Path("sizewise.toml").absolute()
-    file = config.with_name(f"{policy}.proof.json")
+    file = config.with_name(f"{policy}.certificate.json")
     before = known.policies.get(policy)
     kept = {} if before is None or before.kind != kind else {k: v for k, v in before.options.items() if k not in OURS}
     lines = (
         f'kind = "{kind}"',
-        f'promise = {{quality = {its.quality:g}, of = "large", sure = {its.sure:g}}}',
-        f'proof = "{file.name}"',
+        f'target = {{quality = {its.quality:g}, reference = "large", confidence = {its.confidence:g}}}',
+        f'certificate = "{file.name}"',
         f"models = {json.dumps(list(models), ensure_ascii=False)}",
         *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in kept.items()),
     )

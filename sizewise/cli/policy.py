@@ -29,7 +29,7 @@ VERBS: Mapping[str, Verb] = {
 SHOWN = """[[policies.default.tests]]
 name = "what is confidential stays on this machine"
 data_class = "confidential"
-never = ["{far}"]"""
+denied_models = ["{far}"]"""
 
 
 @click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
@@ -108,7 +108,7 @@ def _opened(found: Settings) -> Callable[[Case, str, int], Tried]:
     """Tries a case of a policy, guards included."""
     load = Once()
     _, names = choices(found, cards(found), load)
-    held, post = terms(found), Post(found.guards, found.policies, names, load, _nobody)
+    held, post = terms(found), Post(found.guardrails, found.policies, names, load, _nobody)
     return lambda case, policy, number: tried(case, policy, names, held, post.passed, number)
 
 

@@ -92,9 +92,9 @@ def _named(policy: Policy, outcomes: Outcomes) -> dict[str, str]:
     """Of a promise: the outcomes' name of each of its models, and its name in the settings. Raises BadRequest."""
     if not isinstance(policy, Promised):
         return {}
-    for name in policy.proof.models:
+    for name in policy.certificate.models:
         outcomes.column(name)
-    return dict(zip(policy.proof.models, policy.models, strict=True))
+    return dict(zip(policy.certificate.models, policy.models, strict=True))
 
 
 def _cards(

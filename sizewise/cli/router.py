@@ -154,7 +154,7 @@ def _show(made: Predictor, out: Path | None) -> None:
             "Better than chance on prompts it had not seen. It knows nothing of other domains, and says so there."
         )
     if out is not None:
-        click.echo(f"Written to {out}. Name it as `learned` in [router], and ask by a policy of kind `learned`.")
+        click.echo(f"Written to {out}. Name it as `predictor` in [router], and ask by a policy of kind `learned`.")
 
 
 def _span(area: Area) -> str:

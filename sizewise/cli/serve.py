@@ -120,10 +120,10 @@ async def _up(settings: Settings, as_json: bool) -> None:
     keeper = Keeper(
         settings.home,
         settings.records,
-        secret(settings.store.url),
-        vault=settings.vault.key,
-        kms=settings.vault.kms,
-        remembered=settings.conversations,
+        secret(settings.database.url),
+        vault=settings.encryption.key,
+        kms=settings.encryption.kms,
+        remembered=settings.stored_responses,
         again=settings.idempotency,
         memory=settings.memory,
         flowing=settings.flows,
@@ -156,7 +156,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         app(live, GraphQL(live, live.reload)),
         http=lane(live),
         ws=cast(Any, _socket),
-        ws_max_size=settings.server.body_bytes,
+        ws_max_size=settings.server.max_body_bytes,
         ws_per_message_deflate=False,  # what grows to a thousand times its size is no friend of ours
         lifespan="off",
         log_config=None,
@@ -165,7 +165,7 @@ async def _serve(live: Live, listening: socket.socket, key: str, as_json: bool) 
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
+        timeout_graceful_shutdown=max(1, round(settings.server.drain_timeout_s)),
     )
     server = Server(config)
     note, secured = settings.home / "server.json", live.certificates

@@ -154,7 +154,9 @@ def calibrate(
         float(proved[:, -1].mean()),
         tuple(mine),
         best if best.saves > 0 else None,
-        Proof(tuple(small), large, promise.sure, kept, ready.predictor, ready.after, origin, curves) if kept else None,
+        Proof(tuple(small), large, promise.confidence, kept, ready.predictor, ready.after, origin, curves)
+        if kept
+        else None,
         curves,
     )
 
@@ -276,7 +278,7 @@ def _tries(played: Sequence[Played], large: Floats, promise: Promise) -> Iterato
 
 
 def _tried(name: str, played: Sequence[Played], large: Floats, promise: Promise, share: float) -> Tried:
-    error = (1.0 - promise.sure) * share
+    error = (1.0 - promise.confidence) * share
     certified = in_sequence(name, len(large), _tries(played, large, promise), promise, error=error)
     best, needs = certified.best, wanted(certified, error)
     if best is None:

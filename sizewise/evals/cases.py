@@ -34,7 +34,7 @@ def ask(case: Case, policy: str) -> Ask:
     model = case.model or f"auto:{policy}"
     messages = [Message("user", case.prompt)]
     fields = {"model": Raw(msgspec.json.encode(model)), "messages": Raw(msgspec.json.encode(messages))}
-    caller = Caller(project=case.project, key="test", data_class=case.key_class)
+    caller = Caller(project=case.project, key="test", data_class=case.key_data_class)
     wishes = Wishes(data_class=case.data_class, online=case.online)
     return Ask(Chat(model, messages, fields), caller, NOBODY, 0.0, wishes)
 
@@ -55,22 +55,22 @@ def tried(case: Case, policy: str, names: Names, terms: Terms, passed: Callable[
 
 
 def _refused(case: Case, code: str, why: str) -> Iterator[str]:
-    if case.refused != code:
-        wanted = f"{case.refused!r} was expected" if case.refused else "an answer was expected"
+    if case.expect_error != code:
+        wanted = f"{case.expect_error!r} was expected" if case.expect_error else "an answer was expected"
         yield f"is refused with {code!r}, and {wanted}: {why}"
 
 
 def _broken(case: Case, decision: Decision, models: Sequence[str]) -> Iterator[str]:
-    if case.refused:
-        yield f"is answered, and {case.refused!r} was expected"
+    if case.expect_error:
+        yield f"is answered, and {case.expect_error!r} was expected"
     for model in models:
-        if case.may and not any(named(each, model) for each in case.may):
-            yield f"may reach {model}, which is none of {', '.join(case.may)}"
-        for each in case.never:
+        if case.allowed_models and not any(named(each, model) for each in case.allowed_models):
+            yield f"may reach {model}, which is none of {', '.join(case.allowed_models)}"
+        for each in case.denied_models:
             if named(each, model):
                 yield f"may reach {model}, and never should"
     first = decision.steps[0].models[0] if decision.steps else ""
-    if case.first and first != case.first:
-        yield f"asks {first or 'nobody'} first, and {case.first} was expected"
-    if case.expect_class and decision.data_class != case.expect_class:
-        yield f"counts as {decision.data_class} data, and {case.expect_class} was expected"
+    if case.first_model and first != case.first_model:
+        yield f"asks {first or 'nobody'} first, and {case.first_model} was expected"
+    if case.expect_data_class and decision.data_class != case.expect_data_class:
+        yield f"counts as {decision.data_class} data, and {case.expect_data_class} was expected"

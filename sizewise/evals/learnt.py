@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 def learned(path: Path | None, cards: tuple[Card, ...]) -> Foresight | None:
     """Raises ConfigError for a file that cannot be read, was not written by `router train`, or knows other models."""
-    return None if path is None else Foresight(_read("router.learned", path, quality.read), cards)
+    return None if path is None else Foresight(_read("router.predictor", path, quality.read), cards)
 
 
 def policy(name: str, wanted: Wanted, load: Once) -> Policy:
@@ -46,11 +46,11 @@ def policy(name: str, wanted: Wanted, load: Once) -> Policy:
 
 
 def options(name: str, said: Mapping[str, object]) -> dict[str, object]:
-    """A policy's options with the proof that one of them may name as a file. Raises ConfigError."""
-    path = said.get("proof")
+    """A policy's options with the certificate that one of them may name as a file. Raises ConfigError."""
+    path = said.get("certificate")
     if not isinstance(path, str):
         return dict(said)
-    return {**said, "proof": _read(f"policies.{name}.proof", Path(path), proof.read)}
+    return {**said, "certificate": _read(f"policies.{name}.certificate", Path(path), proof.read)}
 
 
 def minds(policies: Mapping[str, Policy], cards: tuple[Card, ...], rules: Judging) -> dict[str, Mind]:
@@ -59,7 +59,7 @@ def minds(policies: Mapping[str, Policy], cards: tuple[Card, ...], rules: Judgin
 
 
 def mind(policy: Promised, cards: tuple[Card, ...], rules: Judging) -> Mind:
-    its = policy.proof
+    its = policy.certificate
     heads = {name: its.predictor.heads[known] for name, known in zip(policy.models, its.models, strict=True)}
     return Mind(Foresight(replace(its.predictor, heads=heads), cards), Weighed(its, policy.models, rules))
 

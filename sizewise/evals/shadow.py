@@ -74,8 +74,8 @@ class Shadow:
         chance: Callable[[], float],
     ) -> None:
         """`judge` is None only where there is no chat model. `chance` draws from 0..1."""
-        draws = wanted.share and judge is not None
-        self.witness = self._seen if draws or wanted.asked_again_s else None
+        draws = wanted.sample_rate and judge is not None
+        self.witness = self._seen if draws or wanted.repeat_window_s else None
         self._wanted = wanted
         self._watched = watched
         self._judge = judge
@@ -87,9 +87,9 @@ class Shadow:
 
     def _seen(self, seen: Witnessed) -> None:
         """Draws, and begins to compare. What came of each draw is counted."""
-        if self._wanted.asked_again_s:
-            self._shadows.implicit.seen(seen, self._wanted.asked_again_s)
-        if self._judge is None or self._chance() >= self._wanted.share:
+        if self._wanted.repeat_window_s:
+            self._shadows.implicit.seen(seen, self._wanted.repeat_window_s)
+        if self._judge is None or self._chance() >= self._wanted.sample_rate:
             return
         why = self._objection(seen)
         if why:
@@ -106,7 +106,7 @@ class Shadow:
             return "unfit"  # where the large model may not answer, nothing was promised
         if shadows.watch.fallen(seen.ask.caller.tenant, seen.policy, its.version):
             return "fallen"
-        if len(shadows.tasks) >= self._wanted.at_once:
+        if len(shadows.tasks) >= self._wanted.max_concurrent:
             return "busy"
         return "" if shadows.purse.left(self._wanted.budget) else "over_budget"
 
@@ -145,21 +145,21 @@ class Shadow:
             trust=next((each.score for each in seen.answered if each.card is small), None),
             worse=worse,
             judge=judge.name if pair.judged else "",
-            share=wanted.share,
+            share=wanted.sample_rate,
             cost=pair.cost,
             error=error,
         )
-        rang = await self._shadows.watch.sampled(sample, its.promise, wanted.sure)
+        rang = await self._shadows.watch.sampled(sample, its.promise, wanted.confidence)
         self._counts["judged" if worse is not None else "unjudged"] += 1
         if rang:
             self._shadows.metrics.alarms[seen.policy] += 1
             if self._shadows.tell is not None and its.promise is not None:
                 told = {"policy": seen.policy, "promised": its.promise.quality, "of": its.large}
-                self._shadows.tell("promise.broken", {**told, "trace": seen.ask.trace}, caller.tenant)
+                self._shadows.tell("target.missed", {**told, "trace": seen.ask.trace}, caller.tenant)
 
     def _most(self) -> int:
         """A part of what is left, so that several at once do not pass it together."""
-        return self._shadows.purse.left(self._wanted.budget) // self._wanted.at_once
+        return self._shadows.purse.left(self._wanted.budget) // self._wanted.max_concurrent
 
     async def _put(self, ask: Ask, send: Send, card: Card) -> Reply:
         """A model of our own shares its cores with those that answer clients, so it is asked while nobody else is: it

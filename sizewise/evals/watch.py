@@ -53,7 +53,7 @@ def watched(plans: Mapping[str, Plan]) -> dict[str, Watched]:
     for name, plan in plans.items():
         policy, models = plan.policy, [card.name for card in plan.cards]
         said = repr((type(policy).__module__, type(policy).__qualname__, policy, models))
-        promise = getattr(policy, "promise", None)
+        promise = getattr(policy, "target", None)
         means = repr((models, *(getattr(policy, option, "") for option in TRUST)))
         kept = promise if isinstance(promise, Promise) else None
         found[name] = Watched(_short(said), reference(plan).name, kept, _short(means))

@@ -20,12 +20,13 @@ def lent(
     own flows, whose calls are nobody's requests."""
     as_tool, looked = ("tool", "flow") if within else ("mcp", "knowledge")
     return Shelf(
-        (FlowTools(published, flows, runs, as_tool), Looking(knowledge, looked)), settings.guards.tools or None
+        (FlowTools(published, flows, runs, as_tool), Looking(knowledge, looked)),
+        settings.guardrails.allowed_tools or None,
     )
 
 
 def own(settings: File, lent: Shelf, servers: Offering, sandbox: Sandbox, load: Once) -> Shelf:
     """What its own flows and agents may call: functions of the installation, code in the sandbox where that is on,
     other servers' tools, and all that is lent."""
-    functions = Functions(code(sandbox) if settings.sandbox.on else (), load)
-    return Shelf((functions, servers, lent), settings.guards.tools or None)
+    functions = Functions(code(sandbox) if settings.sandbox.enabled else (), load)
+    return Shelf((functions, servers, lent), settings.guardrails.allowed_tools or None)

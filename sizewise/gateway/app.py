@@ -159,7 +159,7 @@ class Meeting:
         client = scope.get("client")
         out = AsgiOut(send, client[0] if client else "")
         headers: Headers = scope["headers"]
-        method, limit = scope["method"], house.settings.server.body_bytes
+        method, limit = scope["method"], house.settings.server.max_body_bytes
         door, body = self._door, scope.get("path_params", {}).get("body", scope["path"]).encode()
         if self._method and method != self._method and (method, self._method) != ("HEAD", "GET"):
             door, body = only(self._method, self._voice), scope["path"].encode()
@@ -167,7 +167,7 @@ class Meeting:
             door, out.closes = too_large, any(name == b"expect" for name, _ in headers)
         elif method not in ("GET", "HEAD", "DELETE") and self._method:
             try:
-                async with asyncio.timeout(house.settings.server.body_s):
+                async with asyncio.timeout(house.settings.server.body_timeout_s):
                     read = await _body(receive, limit)
             except TimeoutError:
                 door, read, out.closes = too_slow, b"", True

@@ -93,7 +93,7 @@ class Knock(Struct):
         else:
             caller = keys.by(self.digest, self.key)
         if caller.scope is not None:
-            admit(caller, door, far_end(self.address, self.headers, house.settings.server.proxies))
+            admit(caller, door, far_end(self.address, self.headers, house.settings.server.trusted_proxies))
         if action and action not in caller.may:
             raise Forbidden(f"this key may not `{action}`", f"use a key that has `{action}`")
         self.caller = caller
@@ -102,7 +102,7 @@ class Knock(Struct):
     def signed_in(self, house: House) -> Caller | None:
         """None where no cookie of ours came. Raises BadKey, or Forbidden."""
         meant(self.host, house.hosts)
-        proxies, keys = house.settings.server.proxies, house.means.keeper.accounts.keys
+        proxies, keys = house.settings.server.trusted_proxies, house.means.keeper.accounts.keys
         return signed_in(keys, self.headers, self.host, self.address, proxies, secure=self.secure, safe=self.safe)
 
 
@@ -351,16 +351,16 @@ Door = Callable[[House, Knock, bytes, Out], Awaitable[None]]
 async def too_large(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """The door for a body that was not read to its end."""
     raise BodyTooLarge(
-        f"the body is larger than {house.settings.server.body_bytes} bytes",
-        "send less, or raise `body_bytes` in [server] of sizewise.toml",
+        f"the body is larger than {house.settings.server.max_body_bytes} bytes",
+        "send less, or raise `max_body_bytes` in [server] of sizewise.toml",
     )
 
 
 async def too_slow(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """The door for a body that has not come to its end in time."""
     raise BodyTooSlow(
-        f"the body had not come after {house.settings.server.body_s:g} seconds",
-        "send it faster, or raise `body_s` in [server] of sizewise.toml",
+        f"the body had not come after {house.settings.server.body_timeout_s:g} seconds",
+        "send it faster, or raise `body_timeout_s` in [server] of sizewise.toml",
     )
 
 

@@ -133,7 +133,7 @@ class Cycle:
         house = self.protocol.house()
         if self.late:
             self._run(house, too_slow, b"", at_once)
-        elif len(self.body) > house.settings.server.body_bytes:
+        elif len(self.body) > house.settings.server.max_body_bytes:
             self._run(house, too_large, b"", at_once)
         elif not self.more_body:
             self._run(house, self.way[0], bytes(self.body), at_once)
@@ -299,11 +299,11 @@ class FastLane(Upgrading):
             self._body_timer.cancel()
             self._body_timer = None
         elif isinstance(cycle, Cycle):
-            self._body_timer = self.loop.call_later(self.house().settings.server.body_s, cycle.too_late)
+            self._body_timer = self.loop.call_later(self.house().settings.server.body_timeout_s, cycle.too_late)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck_timer = self.loop.call_later(self.house().settings.server.body_s, self.transport.abort)
+        self._stuck_timer = self.loop.call_later(self.house().settings.server.body_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -458,7 +458,7 @@ def _unchunked(app: ASGIApp, cycle: Any) -> ASGIApp:
 
 def lane(house: Callable[[], House]) -> type[FastLane]:
     """The protocol class for uvicorn's `http=`; `house` gives the house of the moment."""
-    routes, cork = ROUTES if house().settings.server.fast_lane else {}, Cork()
+    routes, cork = ROUTES if house().settings.server.fast_path else {}, Cork()
 
     class Lane(FastLane):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

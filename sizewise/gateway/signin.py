@@ -85,7 +85,7 @@ async def sign_in(house: House, seen: Knock, body: bytes, out: Out) -> None:
             means.keeper.sessions.refused(user, SignInRefused.code)
         raise SignInRefused(_REFUSED, _HINT)
     means.keeper.users.throttle.forgive(account, address)
-    made = await means.keeper.sessions.begin(user, house.settings.sessions.total_s, wanted.project)
+    made = await means.keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, wanted.project)
     await welcome(house, seen, out, made)
 
 
@@ -97,7 +97,7 @@ async def invitation(house: House, seen: Knock, body: bytes, out: Out) -> None:
     users.throttle.take("", address)
     user = await users.accept(wanted.token, printable(wanted.name), wanted.password)
     users.throttle.forgive("", address)
-    made = await house.means.keeper.sessions.begin(user, house.settings.sessions.total_s, how="invitation")
+    made = await house.means.keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, how="invitation")
     await welcome(house, seen, out, made)
 
 
@@ -139,7 +139,7 @@ async def password(house: House, seen: Knock, body: bytes, out: Out) -> None:
         raise SignInRefused("this is not the current password", _HINT)
     users.throttle.forgive(user.email, address)
     await users.change_password(user, wanted.password)
-    made = await house.means.keeper.sessions.begin(user, house.settings.sessions.total_s, its.project)
+    made = await house.means.keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, its.project)
     await welcome(house, seen, out, made)
 
 
@@ -156,7 +156,7 @@ def here(house: House, seen: Knock) -> tuple[Caller, Session, str]:
 async def welcome(house: House, seen: Knock, out: Out, made: NewSession) -> None:
     """Tells who came in, and gives the cookie."""
     caller, _ = house.means.keeper.accounts.keys.session(made.token)
-    given = set_cookie(house, seen, made.token, house.settings.sessions.total_s)
+    given = set_cookie(house, seen, made.token, house.settings.login_sessions.max_age_s)
     await _tell(house, seen, out, caller, made.session, made.token, [given])
 
 
@@ -193,7 +193,7 @@ def set_cookie(
 
 
 def secure(house: House, seen: Knock) -> bool:
-    return encrypted(seen.secure, seen.address, seen.headers, house.settings.server.proxies)
+    return encrypted(seen.secure, seen.address, seen.headers, house.settings.server.trusted_proxies)
 
 
 def printable(name: str) -> str:
@@ -201,7 +201,7 @@ def printable(name: str) -> str:
 
 
 def _address(house: House, seen: Knock) -> str:
-    return far_end(seen.address, seen.headers, house.settings.server.proxies)
+    return far_end(seen.address, seen.headers, house.settings.server.trusted_proxies)
 
 
 def _from_our_page(house: House, seen: Knock) -> None:

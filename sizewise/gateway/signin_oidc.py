@@ -28,7 +28,7 @@ async def begin(house: House, seen: Knock, body: bytes, out: Out) -> None:
     meant(seen.host, house.hosts)
     name, users = body.decode("utf-8", "replace"), house.means.keeper.users
     try:
-        users.throttle.take("", far_end(seen.address, seen.headers, house.settings.server.proxies))
+        users.throttle.take("", far_end(seen.address, seen.headers, house.settings.server.trusted_proxies))
         url, held = await users.relying.begin(name, _redirect(house, seen, name))
     except SizewiseError as error:
         return await _refused(house, seen, out, error)
@@ -42,7 +42,7 @@ async def callback(house: House, seen: Knock, body: bytes, out: Out) -> None:
     meant(seen.host, house.hosts)
     name, keeper = body.decode("utf-8", "replace"), house.means.keeper
     held = cookie(
-        seen.headers, encrypted(seen.secure, seen.address, seen.headers, house.settings.server.proxies), BEGUN
+        seen.headers, encrypted(seen.secure, seen.address, seen.headers, house.settings.server.trusted_proxies), BEGUN
     )
     try:
         row = keeper.users.relying.provider(name).row
@@ -50,14 +50,14 @@ async def callback(house: House, seen: Knock, body: bytes, out: Out) -> None:
             name, held, seen.query.decode("ascii", "replace"), _redirect(house, seen, name)
         )
         user = await _known(house, name, row, came)
-        keeper.users.throttle.forgive("", far_end(seen.address, seen.headers, house.settings.server.proxies))
-        made = await keeper.sessions.begin(user, house.settings.sessions.total_s, how=f"oidc:{name}")
+        keeper.users.throttle.forgive("", far_end(seen.address, seen.headers, house.settings.server.trusted_proxies))
+        made = await keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, how=f"oidc:{name}")
     except SizewiseError as error:
         return await _refused(house, seen, out, error)
-    after = house.settings.sessions.after
+    after = house.settings.login_sessions.redirect_path
     page = said("Signed in", "One moment.", after, f'<meta http-equiv="refresh" content="0;url={escape(after)}">')
     given = [
-        set_cookie(house, seen, made.token, house.settings.sessions.total_s),
+        set_cookie(house, seen, made.token, house.settings.login_sessions.max_age_s),
         set_cookie(house, seen, "", 0, BEGUN, "Lax"),
     ]
     await out.whole(200, [*SAFE, *given, *traced(seen.trace)], page)
@@ -65,7 +65,7 @@ async def callback(house: House, seen: Knock, body: bytes, out: Out) -> None:
 
 async def _known(house: House, name: str, row: Oidc, came: Person) -> User:
     """Raises SignInRefused for whoever is neither here nor invited."""
-    users, tenant = house.means.keeper.users, row.organisation
+    users, tenant = house.means.keeper.users, row.organization
     user = users.by_subject(tenant, came.issuer, came.subject)
     if user is None and came.email:
         user = await users.link(tenant, came.email, came.name, came.issuer, came.subject)
@@ -96,5 +96,5 @@ async def _refused(house: House, seen: Knock, out: Out, error: SizewiseError) ->
 
 
 def _redirect(house: House, seen: Knock, name: str) -> str:
-    tls = encrypted(seen.secure, seen.address, seen.headers, house.settings.server.proxies)
+    tls = encrypted(seen.secure, seen.address, seen.headers, house.settings.server.trusted_proxies)
     return f"{'https' if tls else 'http'}://{seen.host}/auth/oidc/{name}/callback"

@@ -108,10 +108,10 @@ def _refuse_other_ways(method: str, headers: Mapping[bytes, str]) -> None:
 
 async def _timely(receive: Receive, bounds: Server) -> bytes:
     try:
-        async with asyncio.timeout(bounds.body_s):
-            return await _body(receive, bounds.body_bytes)
+        async with asyncio.timeout(bounds.body_timeout_s):
+            return await _body(receive, bounds.max_body_bytes)
     except TimeoutError as error:
-        raise BodyTooSlow(f"the body had not come after {bounds.body_s:g} seconds", "send it faster") from error
+        raise BodyTooSlow(f"the body had not come after {bounds.body_timeout_s:g} seconds", "send it faster") from error
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

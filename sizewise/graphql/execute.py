@@ -71,7 +71,7 @@ async def _answered(
 ) -> Answer:
     operation = get_operation_ast(document, question.operation_name)
     if operation is not None:  # else the library says what is wrong
-        demand(schema, document, operation, question.variables or {}, context.house.settings.graphql.cost)
+        demand(schema, document, operation, question.variables or {}, context.house.settings.graphql.max_cost)
         if operation.operation is OperationType.SUBSCRIPTION:
             return await _subscribed(schema, document, question, context, streams)
     result = execute(

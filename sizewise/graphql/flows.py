@@ -265,7 +265,7 @@ async def _failure(context: Context, run: Run, info: object) -> Told | None:
 
 async def ran(context: Context, flow: Flow, inputs: Mapping[str, Json]) -> Json:
     """What came of it. Who leaves cancels it. Raises UpstreamSlow where that takes too long."""
-    limit = context.house.settings.graphql.wait_s
+    limit = context.house.settings.graphql.timeout_s
     try:
         async with asyncio.timeout(limit):
             return await _asked(context, flow, inputs, _unheard)

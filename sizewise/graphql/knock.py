@@ -25,7 +25,7 @@ def enter(house: House, scope: Scope, more: Mapping[str, str] | None = None) -> 
     Raises Forbidden or BadKey.
     """
     headers: Headers = [*scope["headers"], *((name.encode(), value.encode()) for name, value in (more or {}).items())]
-    peer, proxies = (scope.get("client") or ("",))[0], house.settings.server.proxies
+    peer, proxies = (scope.get("client") or ("",))[0], house.settings.server.trusted_proxies
     caller = _caller(house, headers, scope, peer)
     admit(caller, "graphql", far_end(peer, headers, proxies))
     return _working(house, caller, headers)
@@ -54,7 +54,11 @@ def _caller(house: House, headers: Headers, scope: Scope, peer: str) -> Caller:
     if key or b"cookie" not in said:
         return house.caller(key, host)
     meant(host, house.hosts)
-    keys, proxies, secure = house.means.keeper.accounts.keys, house.settings.server.proxies, scope["scheme"] in SECURE
+    keys, proxies, secure = (
+        house.means.keeper.accounts.keys,
+        house.settings.server.trusted_proxies,
+        scope["scheme"] in SECURE,
+    )
     caller = signed_in(keys, headers, host, peer, proxies, secure=secure, safe=False)
     return caller or house.caller("", host)
 

@@ -65,7 +65,7 @@ async def execute_workflow(context: Context, workflow_id: str, payload: Json) ->
 
 async def _settled(context: Context, run: Run) -> Run:
     """The run when it is over, waits for somebody, or has taken as long as anybody waits for it here."""
-    runs, left = context.house.means.keeper.runs, context.house.settings.graphql.wait_s
+    runs, left = context.house.means.keeper.runs, context.house.settings.graphql.timeout_s
     while left > 0:
         now = await runs.ended(context.caller, run.id, min(LOOK_S, left))
         if now.state not in UNDERWAY or now.state == "waiting":

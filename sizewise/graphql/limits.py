@@ -34,12 +34,12 @@ def parsed(query: str, bounds: GraphQL) -> DocumentNode:
     measure = _Measure(document)
     for operation in document.definitions:
         if isinstance(operation, OperationDefinitionNode):
-            if measure.depth(operation.selection_set) > bounds.depth:
-                raise BadRequest(f"the query goes deeper than {bounds.depth} fields", "ask for less at once")
+            if measure.depth(operation.selection_set) > bounds.max_depth:
+                raise BadRequest(f"the query goes deeper than {bounds.max_depth} fields", "ask for less at once")
             if measure.width(operation.selection_set, set()) > ROOTS:
                 raise BadRequest(f"the query has more than {ROOTS} fields at the top", "send several requests")
-    if _aliases(document) > bounds.aliases:
-        raise BadRequest(f"the query has more than {bounds.aliases} aliases", "send several requests")
+    if _aliases(document) > bounds.max_aliases:
+        raise BadRequest(f"the query has more than {bounds.max_aliases} aliases", "send several requests")
     return document
 
 

@@ -50,7 +50,7 @@ class Queries:
         persisted = question.extensions.persisted_query if question.extensions else None
         hash = persisted.sha256_hash.lower()[:200] if persisted else ""
         bounds = house.settings.graphql
-        if bounds.queries == "listed" and caller.key != ADMIN:
+        if bounds.queries == "trusted" and caller.key != ADMIN:
             return self._of_list(question.query, hash, house)
         if not hash:
             return question.query or ""
@@ -59,7 +59,7 @@ class Queries:
                 raise BadRequest(
                     "the query does not have the hash that came with it", "send its SHA-256 in hexadecimal"
                 )
-            self._keep((caller.tenant, hash), question.query, bounds.kept)
+            self._keep((caller.tenant, hash), question.query, bounds.max_persisted_queries)
             return question.query
         found = self._kept.get((caller.tenant, hash))
         if found is None:
@@ -93,7 +93,7 @@ def listed(house: House) -> dict[str, str]:
     """All listed queries by their ids and by their hashes. Raises ConfigError."""
     folder = house.settings.config.parent if house.settings.config else Path()
     found: dict[str, str] = {}
-    for said in house.settings.graphql.listed:
+    for said in house.settings.graphql.trusted_documents:
         place = folder / Path(said).expanduser()
         for path in sorted(place.iterdir()) if place.is_dir() else [place]:
             if path.suffix in (".graphql", ".gql", ".json") or path == place:
@@ -105,10 +105,14 @@ def listed(house: House) -> dict[str, str]:
 def _file(path: Path) -> list[tuple[str, str]]:
     try:
         if path.stat().st_size > LISTED_BYTES:
-            raise ConfigError(f"graphql.listed: {str(path)!r} is larger than {LISTED_BYTES:,} bytes", "part it")
+            raise ConfigError(
+                f"graphql.trusted_documents: {str(path)!r} is larger than {LISTED_BYTES:,} bytes", "part it"
+            )
         text = path.read_text("utf-8")
         if path.suffix != ".json":
             return [(digest(text), text)]
         return [(each.id, each.body) for each in msgspec.json.decode(text, type=Manifest).operations]
     except (OSError, ValueError) as error:
-        raise ConfigError(f"graphql.listed: {str(path)!r} cannot be read: {error}", "name a file of queries") from error
+        raise ConfigError(
+            f"graphql.trusted_documents: {str(path)!r} cannot be read: {error}", "name a file of queries"
+        ) from error

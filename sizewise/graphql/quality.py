@@ -14,7 +14,7 @@ async def quality(context: Context, policy: str | None = None) -> list[Told]:
     context.whole("read_records")
     house = context.house
     now = house.watched if policy is None else {policy: _watched(context, policy)}
-    watch, sure = house.means.keeper.watch, house.settings.shadow.sure
+    watch, sure = house.means.keeper.watch, house.settings.shadow.confidence
     return [_quality(each) for each in await watch.quality(context.caller.tenant, now, sure)]
 
 

@@ -38,7 +38,7 @@ async def savings(context: Context, days: float = 30.0) -> list[Told]:
 
 
 def _saving(its: Saving, policy: Policy, measuring: int) -> Told:
-    proof = policy.proof if isinstance(policy, Promised) else None
+    proof = policy.certificate if isinstance(policy, Promised) else None
     return {
         "policy": its.policy,
         "large": its.large,

@@ -166,8 +166,8 @@ class Socket:
 
     async def _answering(self, message: Message, trace: str) -> None:
         house = self._house()
-        if len(self._running) > house.settings.graphql.streams:
-            most = house.settings.graphql.streams
+        if len(self._running) > house.settings.graphql.max_subscriptions:
+            most = house.settings.graphql.max_subscriptions
             raise Busy(f"{most} operations are in progress on this connection", "wait for one of them to end")
         caller = enter(house, self._scope, self._said)
         question = read(b"{}" if message.payload is UNSET else message.payload)

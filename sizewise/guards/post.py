@@ -44,31 +44,33 @@ class Post:
         self._wanted = wanted
         self._plan = plan
         self._secret = token_bytes(32)
-        topics = {name: Topic(each.deny, each.allow) for name, each in wanted.about.items()}
+        topics = {name: Topic(each.deny, each.allow) for name, each in wanted.denied_topics.items()}
         given = Words(topics, wanted.canaries)
         self._leakage = Leakage(wanted.canaries)
         usual = _actions(wanted)
         own = {
-            name: {**usual, **{_bare(guard): action for guard, action in policy.guards.items()}}
+            name: {**usual, **{_bare(guard): action for guard, action in policy.guardrails.items()}}
             for name, policy in policies.items()
-            if policy.guards or policy.tools or (policy.mark, policy.datamark, policy.canary) != (None, None, None)
+            if policy.guardrails
+            or policy.allowed_tools
+            or (policy.spotlighting, policy.datamarking, policy.add_canary) != (None, None, None)
         }
         used = {guard for actions in (usual, *own.values()) for guard, action in actions.items() if action != "off"}
         shipped = names("guardrails")
         self._guards: dict[str, Guard] = {
             name: load("guardrails", name)(given)
             for name in sorted(used - {"leakage"})
-            if name in shipped or name in wanted.others
+            if name in shipped or name in wanted.custom
         }
-        self._usual = self._rules("guards", usual, None)
+        self._usual = self._rules("guardrails", usual, None)
         self._own = {name: self._rules(f"policies.{name}", actions, policies[name]) for name, actions in own.items()}
         adds = any(rules.fence is not None for rules in (self._usual, *self._own.values()))
         inner = Fencing(connect) if adds else connect
-        self.masking = Masking(inner, wanted.unmasked, self._guards, self._usual.hiding)
+        self.masking = Masking(inner, wanted.unmasked_place, self._guards, self._usual.hiding)
         for name, actions in own.items():
             if actions["leakage"] == "local":
                 raise ConfigError(
-                    f"policies.{name}.guards.leakage: a reply cannot be kept local", "flag, mask or block it"
+                    f"policies.{name}.guardrails.leakage: a reply cannot be kept local", "flag, mask or block it"
                 )
 
     def _rules(self, place: str, actions: Mapping[str, str], policy: Policy | None) -> Rules:
@@ -76,15 +78,15 @@ class Post:
         sighted = tuple((name, guard) for name, guard in wanted if isinstance(guard, Sighted))
         active = tuple((name, guard) for name, guard in wanted if not isinstance(guard, Sighted))
         hiding = frozenset(name for name, _ in active if actions[name] == "mask")
-        detected = {_bare(name): each for name, each in self._wanted.detected.items()}
-        box = Toolbox((policy.tools if policy else ()) or self._wanted.tools or None)
+        detected = {_bare(name): each for name, each in self._wanted.detected_data_class.items()}
+        box = Toolbox((policy.allowed_tools if policy else ()) or self._wanted.allowed_tools or None)
         fence, has_canary = _fence(self._wanted, policy)
         if has_canary and actions["leakage"] == "off":
             raise ConfigError(
-                f"{place}: there is a `canary`, and replies are not looked at while `leakage` is off",
-                'set leakage = "flag", "mask" or "block", or canary = false',
+                f"{place}: `add_canary` is on, and replies are not looked at while `leakage` is off",
+                'set leakage = "flag", "mask" or "block", or add_canary = false',
             )
-        suspects = frozenset(SOURCES[each] for each in self._wanted.injection_in)
+        suspects = frozenset(SOURCES[each] for each in self._wanted.injection_sources)
         known = {**actions, TOOLS: "remove"}
         first_look, always = traced(active)
         return Rules(
@@ -145,15 +147,15 @@ class Post:
 
 def _actions(wanted: Guards) -> dict[str, str]:
     ours = {name: getattr(wanted, name) for name in ("pii", "secrets", "injection", "topics", "leakage")}
-    return {**ours, **wanted.others}
+    return {**ours, **wanted.custom}
 
 
 def _fence(wanted: Guards, policy: Policy | None) -> tuple[Fence | None, bool]:
     """What attempts add, and whether each request has a canary."""
     own = policy or Policy()
-    mark = wanted.mark if own.mark is None else own.mark
-    throughout = wanted.datamark if own.datamark is None else own.datamark
-    has_canary = wanted.canary if own.canary is None else own.canary
+    mark = wanted.spotlighting if own.spotlighting is None else own.spotlighting
+    throughout = wanted.datamarking if own.datamarking is None else own.datamarking
+    has_canary = wanted.add_canary if own.add_canary is None else own.add_canary
     return Fence(mark, mark and throughout) if mark or has_canary else None, has_canary
 
 

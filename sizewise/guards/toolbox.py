@@ -169,7 +169,9 @@ class Toolbox(Struct, frozen=True):
 
 def _refused(why: str, param: str) -> Blocked:
     return Blocked(
-        f"the request {why}", "let the model choose, or add it to `guards.tools` in sizewise.toml", param=param
+        f"the request {why}",
+        "let the model choose, or add it to `guardrails.allowed_tools` in sizewise.toml",
+        param=param,
     )
 
 
@@ -239,7 +241,7 @@ class Boxed:
             await send(Guarded(((NAME, "CALL", 1),), "blocked"))
             raise Blocked(
                 f"the model made a call that is not passed on: {watch.why}",
-                "offer the tool in the request, and add it to `guards.tools` in sizewise.toml if it may be called",
+                "offer the tool in the request, or add it to `guardrails.allowed_tools` in sizewise.toml",
             )
         return reply
 

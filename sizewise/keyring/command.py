@@ -28,10 +28,10 @@ class Command:
         try:
             self._argv = shlex.split(line)
         except ValueError as error:
-            raise ConfigError(f"vault.kms: the command cannot be read: {error}", "close its quotes") from error
+            raise ConfigError(f"encryption.kms: the command cannot be read: {error}", "close its quotes") from error
         if not self._argv or not Path(self._argv[0]).is_absolute():
             hint = 'kms = "command:/usr/local/bin/our-kms --key alias/sizewise"'
-            raise ConfigError("vault.kms: a command begins with the absolute path of a program", hint)
+            raise ConfigError("encryption.kms: a command begins with the absolute path of a program", hint)
 
     def wrap(self, plain: bytes) -> bytes:
         """Raises VaultLocked."""

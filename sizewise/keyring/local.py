@@ -158,6 +158,6 @@ def _made(path: Path) -> str:
             file.flush()
             os.fsync(file.fileno())  # before anything is sealed by it
     except OSError as error:
-        hint = "make the home folder writable, or name another key in [vault] of sizewise.toml"
+        hint = "make the home folder writable, or name another key in [encryption] of sizewise.toml"
         raise VaultLocked(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
     return text

@@ -80,7 +80,7 @@ class Filling:
     async def bring(self, ask: Ask, base: Base, brought: Brought, said: Knowledge) -> Taken:
         """Reads it and writes it down; nothing is embedded yet. Raises BadRequest for what cannot be read."""
         _refuse(brought)
-        model = self.embedder.model(said.embed)
+        model = self.embedder.model(said.embedding_model)
         open = await self.ledger.make(base, model, ask.caller)
         id = open.id(brought.source)
         data_class = brought.data_class or said.data_class or self.usual
@@ -88,7 +88,9 @@ class Filling:
             data_class = strictest(data_class, ask.wishes.data_class)
         hashed = brought.sha256 or sha256(brought.data).hexdigest()
         tags = {name: _tag(open, value) for name, value in brought.tags.items()}
-        how = msgspec.json.encode([said.tokens, said.overlap, said.suspect, brought.title, 1], order="deterministic")
+        how = msgspec.json.encode(
+            [said.chunk_tokens, said.chunk_overlap, said.on_injection, brought.title, 1], order="deterministic"
+        )
         seen = msgspec.json.encode([data_class, sorted(brought.readers), tags], order="deterministic")
         digest = f"{open.digest(hashed.encode(), how)}{open.digest(seen)}"
         before = await self.ledger.document(base, id)
@@ -131,8 +133,8 @@ class Filling:
         self, open: Open, id: str, document: Document, brought: Brought, said: Knowledge, model: str
     ) -> list[Piece]:
         """Not for the event loop's thread. Raises BadRequest where there is nothing in it."""
-        most = min(said.tokens, self.embedder.room(model))
-        cuts = cut(document, self.embedder.count, most, min(said.overlap, most // 3))
+        most = min(said.chunk_tokens, self.embedder.room(model))
+        cuts = cut(document, self.embedder.count, most, min(said.chunk_overlap, most // 3))
         if not cuts:
             raise BadRequest(f"{brought.source[:200]!r} has no words in it", "add a file with something in it")
         why = suspects(cuts, brought.source)
@@ -152,7 +154,7 @@ class Filling:
                 each.tokens,
                 why.get(place, CLEAN).reasons,
             )
-            state = "held" if why.get(place, CLEAN).sure and said.suspect == "hold" else "waiting"
+            state = "held" if why.get(place, CLEAN).sure and said.on_injection == "hold" else "waiting"
             found.append(Piece(open.passage(id, key, turns[key]), id, place, state, words))
         return found
 
@@ -160,7 +162,7 @@ class Filling:
         """Embeds what waits in the base for some `seconds`, and has the store forget what left. Raises as the house,
         StoreFailed: then all goes on where it stood."""
         until, done = time.monotonic() + seconds, 0
-        model = self.embedder.model(said.embed)
+        model = self.embedder.model(said.embedding_model)
         async with self.shelves.turn(base):
             open = await self.ledger.base(base)
             if open is None:

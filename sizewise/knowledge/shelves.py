@@ -37,7 +37,7 @@ class Shelves:
 
     def prepare(self, settings: Settings, reach: Mapping[DataClass, Place]) -> Callable[[], None]:
         """The change to what the settings say of bases. Raises ConfigError."""
-        url = secret(settings.store.url)
+        url = secret(settings.database.url)
         egress = Egress({}, reach)
         for its in (each.remote for each in settings.knowledge.values()):
             for each in filter(None, (its.url, its.grpc)):
@@ -83,7 +83,7 @@ class Shelves:
     def _store(self, base: Base) -> Store:
         said = self._wanted.get(base.name, USUAL)
         its = said.remote
-        kind = said.store or (SHARED if self._url else HERE)
+        kind = said.vector_store or (SHARED if self._url else HERE)
         remote = Remote(its.url, its.grpc, secret(its.key), its.timeout_s)
         found = self._stores.get((kind, remote))
         if found is None:

@@ -203,7 +203,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a store may stand on. `url` is the Postgres of `[store]`, empty where there is none."""
+    """What a store may stand on. `url` is the Postgres of `[database]`, empty where there is none."""
 
     home: Path
     url: str = ""

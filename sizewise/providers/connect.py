@@ -185,7 +185,7 @@ class Connections:
         if name not in self._endpoints:
             headers = _headers(card, wire, row)
             url = row.base_url or card.endpoint.base_url
-            pool = provider.pool if card.endpoint.provider in self._providers else FOUND
+            pool = provider.max_connections if card.endpoint.provider in self._providers else FOUND
             self._endpoints[name] = self._client.endpoint(url, headers, pool=pool)
         return self._endpoints[name]
 
@@ -238,4 +238,4 @@ def _named(key: str, auth: str, wire: Wire) -> list[tuple[str, str]]:
 
 
 def _timeouts(asked: Deadlines) -> Timeouts:
-    return Timeouts(asked.connect_s, asked.first_s, asked.idle_s, asked.total_s)
+    return Timeouts(asked.connect_s, asked.first_byte_s, asked.idle_s, asked.total_s)

@@ -161,7 +161,7 @@ def objection(card: Card, need: Need, exact: bool, health: Health) -> Against | 
 def _too_far(card: Card, given: Given) -> Against:
     limit = "nowhere" if given.reach is None else f"no further than {given.reach!r}"
     why = f"is at place {card.place!r}, and {given.whose} may go {limit}"
-    return Against(card, why, Forbidden, hint="name a model that is nearer, or widen [reach] in sizewise.toml")
+    return Against(card, why, Forbidden, hint="name a model that is nearer, or widen [egress] in sizewise.toml")
 
 
 def _narrow(card: Card, need: Need, exact: bool) -> Against | None:

@@ -32,16 +32,16 @@ MOST_BET = 0.75
 
 
 class Promise(Struct, frozen=True, forbid_unknown_fields=True):
-    """`quality` (0..1) of the reference's, with chance `sure` (0..1) that what was certified is true."""
+    """`quality` (0..1) of the reference's, with chance `confidence` (0..1) that what was certified is true."""
 
     quality: float
-    sure: float = 0.95
-    of: str = "large"
+    confidence: float = 0.95
+    reference: str = "large"
 
     def __post_init__(self) -> None:
-        for name, value in (("quality", self.quality), ("sure", self.sure)):
+        for name, value in (("quality", self.quality), ("confidence", self.confidence)):
             if not 0.0 < value < 1.0:
-                raise BadRequest(f"promise.{name} is {value!r}", "it is a share between 0 and 1, as 0.95")
+                raise BadRequest(f"target.{name} is {value!r}", "it is a share between 0 and 1, as 0.95")
 
 
 class Pair(Struct, frozen=True):
@@ -159,8 +159,8 @@ def certify(
 ) -> Certified:
     """Tries `thresholds`, which were fixed before the pairs were seen, from the highest (safest) on.
 
-    The order of `pairs` must not depend on their scores. `error` is this policy's part of 1 - sure, where several are
-    tried. A small answer is taken to cost nothing.
+    The order of `pairs` must not depend on their scores. `error` is this policy's part of 1 - confidence, where several
+    are tried. A small answer is taken to cost nothing.
     """
     tries = _thresholds(pairs, thresholds, promise)
     return in_sequence(policy, len(pairs), tries, promise, error=error, judged=judged)
@@ -177,7 +177,7 @@ def in_sequence(
 ) -> Certified:
     """The steps that pass before the first that does not, as `certify`; their order was fixed before the scores were
     seen. A step that serves nobody proves nothing and is passed over."""
-    error = 1.0 - promise.sure if error is None else error
+    error = 1.0 - promise.confidence if error is None else error
     steps = list[Step]()
     for step, losses in tries:
         if not step.served:

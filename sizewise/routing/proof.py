@@ -1,6 +1,6 @@
 """What a calibration certified, as one file: who is asked until when, what that keeps, and how it is known; pure.
 
-Written by `sizewise calibrate --write`, read by the policy kind `promised`. It holds words of prompts, each that stood
+Written by `sizewise calibrate --write`, read by the policy kind `certified`. It holds words of prompts, each that stood
 in two of them.
 """
 

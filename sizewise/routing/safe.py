@@ -38,7 +38,7 @@ def standard(policy: Policy) -> str:
 
     Empty: the strongest there is.
     """
-    return policy.models[-1] if policy.models and getattr(policy, "promise", None) is not None else ""
+    return policy.models[-1] if policy.models and getattr(policy, "target", None) is not None else ""
 
 
 def reference(plan: Plan) -> Card:

@@ -52,16 +52,16 @@ def holding(proof: Sampled | None, promise: Promise | None, models: tuple[str, .
     """Raises ConfigError where the proof does not hold the promise or is of other models, or one of them is missing."""
     if promise is None or proof is None:
         hint = "sizewise calibrate --policy NAME --write makes both"
-        raise ConfigError("a cascade promises with a proof, and proves a promise: one of the two is missing", hint)
+        raise ConfigError("`target` and `certificate` go together: one of the two is missing", hint)
     if models != proof.models:
         said, known = ", ".join(models) or "none", ", ".join(proof.models)
         raise ConfigError(f"`models` are {said}, and the proof is of {known}", "name these, or calibrate anew")
     if (votes, verifier) != (proof.votes, proof.verifier):
         asked = f"{proof.votes} votes and {proof.verifier or 'no'} verifier"
         raise ConfigError(f"the proof is of {asked}, and trust means something else here", "calibrate anew")
-    if promise.of not in ("large", proof.large):
-        raise ConfigError(f"the promise is of {promise.of!r}, and the proof of {proof.large!r}", "say 'large'")
-    if promise.sure > proof.sure or proof.keeping(promise.quality) is None:
+    if promise.reference not in ("large", proof.large):
+        raise ConfigError(f"the promise is of {promise.reference!r}, and the proof of {proof.large!r}", "say 'large'")
+    if promise.confidence > proof.sure or proof.keeping(promise.quality) is None:
         most = max((each.quality for each in proof.kept), default=0.0)
         hint = "calibrate when there are more samples, or promise less"
         raise ConfigError(f"the proof keeps {most:g} at most, sure {proof.sure:g}", hint)
@@ -90,9 +90,9 @@ def certified(held: list[Held], promise: Promise) -> Found:
     ]
     kept, needs = list[Trusted](), None
     for quality in sorted({*QUALITIES, promise.quality}):
-        found = certify("cascade", pairs, GRID, Promise(quality, promise.sure, promise.of))
+        found = certify("cascade", pairs, GRID, Promise(quality, promise.confidence, promise.reference))
         if found.best is not None:
             kept.append(Trusted(quality, found.best.at, found.best.quality, found.best.served))
         elif quality == promise.quality:
-            needs = wanted(found, 1.0 - promise.sure)
+            needs = wanted(found, 1.0 - promise.confidence)
     return Found(tuple(kept), needs)

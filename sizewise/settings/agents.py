@@ -18,19 +18,19 @@ class Agent:
     model: str = setting("auto", "Who thinks: auto, auto:POLICY, small, large or PROVIDER/MODEL.")
     policy: str = setting("", "The policy, where the model is `auto`.")
     tools: tuple[str, ...] = setting((), "Its tools, by name or as the beginning of names and a *.", check=tool)
-    workers: tuple[str, ...] = setting((), "Agents that it gives tasks to and hears back from.", check=name)
-    hands_to: tuple[str, ...] = setting((), "Agents that can go on in its place.", check=name)
+    subagents: tuple[str, ...] = setting((), "Agents that it gives tasks to and hears back from.", check=name)
+    handoffs: tuple[str, ...] = setting((), "Agents that can go on in its place.", check=name)
     memory: bool = setting(False, "Let it remember, recall and forget what concerns the user or session.")
-    unasked: tuple[str, ...] = setting(
+    auto_approve: tuple[str, ...] = setting(
         (), "Dangerous tools that it calls without asking a person, by name or beginning and a *.", check=tool
     )
     max_steps: int = setting(
         10, "Questions to models until it stops, those of agents after it too.", least=1, most=1_000
     )
     max_cost_usd: float = setting(0.0, "Dollars that one task may cost; 0: no limit of its own.", least=0, most=1e6)
-    max_s: float = setting(600.0, "Seconds that one task may take.", least=0.1, most=86_400)
+    timeout_s: float = setting(600.0, "Seconds that one task may take.", least=0.1, most=86_400)
     max_tokens: int = setting(0, "The longest answer, in tokens; 0: as the model has it.", least=0, most=1_000_000)
-    wait_s: float = setting(
+    approval_timeout_s: float = setting(
         86_400.0, "Seconds that a person may take to say yes to a dangerous tool.", least=0.1, most=31_536_000
     )
 
@@ -39,7 +39,7 @@ class Agent:
 class Memory:
     """What agents and flows remember of users and sessions; kept sealed."""
 
-    keep_days: int = setting(365, "Days until a memory is forgotten.", least=1, most=36_500)
-    most: int = setting(1_000, "Memories of one user or session; the oldest go first.", least=1, most=10_000)
+    retention_days: int = setting(365, "Days until a memory is forgotten.", least=1, most=36_500)
+    max_per_user: int = setting(1_000, "Memories of one user or session; the oldest go first.", least=1, most=10_000)
     max_rows: int = setting(1_000_000, "Memories kept at most; the oldest go first.", least=1)
     max_bytes: int = setting(1_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)

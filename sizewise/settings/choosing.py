@@ -23,12 +23,12 @@ class Router:
     policy: str = setting("default", "The policy behind `auto`: a name under [policies].")
     small: str = setting("", "The model called `small`; empty: the smallest there is.", check=optional_model)
     large: str = setting("", "The model called `large`; empty: the best there is.", check=optional_model)
-    learned: str = setting("", "The file that `sizewise router train -o` wrote, seen from this one; empty: none.")
+    predictor: str = setting("", "The file that `sizewise router train -o` wrote, seen from this one; empty: none.")
     data_class: DataClass = setting("internal", "The class of a request that does not say; a request can only tighten.")
-    total_s: float = setting(
+    timeout_s: float = setting(
         600.0, "Seconds for a whole request, all its attempts and pauses together.", least=0.001, most=86_400
     )
-    session_s: float = setting(
+    session_ttl_s: float = setting(
         3_600.0, "Seconds of silence after which a session is forgotten; 0: none is minded.", least=0, most=604_800
     )
     switch_cost_usd: str = setting(
@@ -59,13 +59,13 @@ class Case:
     model: str = setting("", "What `model` says; empty: this policy.")
     project: str = setting("default", "The project of its key.")
     data_class: DataClass | None = setting(None, "The class that the request says.")
-    key_class: DataClass | None = setting(None, "The class that its key says.")
+    key_data_class: DataClass | None = setting(None, "The class that its key says.")
     online: Online = setting("allow", "What the request says of going online.")
-    may: tuple[str, ...] = setting((), "Every model that may be asked, on any path, is one of these.")
-    never: tuple[str, ...] = setting((), "None of these may be asked, on any path.")
-    first: str = setting("", "The model that is asked first.")
-    expect_class: DataClass | None = setting(None, "The class that the data has in the end.")
-    refused: str = setting("", "The code of the error that must come.")
+    allowed_models: tuple[str, ...] = setting((), "Every model that may be asked, on any path, is one of these.")
+    denied_models: tuple[str, ...] = setting((), "None of these may be asked, on any path.")
+    first_model: str = setting("", "The model that is asked first.")
+    expect_data_class: DataClass | None = setting(None, "The class that the data has in the end.")
+    expect_error: str = setting("", "The code of the error that must come.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +74,18 @@ class Policy:
 
     kind: str = setting("cascade", "The kind of policy.")
     online: Online = setting("allow", "Whether its requests may leave this machine: `allow` or `deny`.")
-    reach: Mapping[DataClass, Place] = setting(
-        MappingProxyType({}), "Nearer than [reach]: the furthest place for a class of data here.", keys=data_class
+    egress: Mapping[DataClass, Place] = setting(
+        MappingProxyType({}), "Nearer than [egress]: the furthest place for a class of data here.", keys=data_class
     )
-    guards: Mapping[str, Action] = setting(
-        MappingProxyType({}), "What it does about findings of a guard, in place of [guards].", keys=guard
+    guardrails: Mapping[str, Action] = setting(
+        MappingProxyType({}), "What it does about findings of a guard, in place of [guardrails].", keys=guard
     )
-    tools: tuple[str, ...] = setting(
-        (), "Tools that its requests may offer, in place of those of [guards]; empty: those.", check=tool
+    allowed_tools: tuple[str, ...] = setting(
+        (), "Tools that its requests may offer, in place of those of [guardrails]; empty: those.", check=tool
     )
-    mark: bool | None = setting(None, "As in [guards], for its requests.")
-    datamark: bool | None = setting(None, "As in [guards], for its requests.")
-    canary: bool | None = setting(None, "As in [guards], for its requests.")
+    spotlighting: bool | None = setting(None, "As in [guardrails], for its requests.")
+    datamarking: bool | None = setting(None, "As in [guardrails], for its requests.")
+    add_canary: bool | None = setting(None, "As in [guardrails], for its requests.")
     tests: tuple[Case, ...] = setting((), "What `sizewise policy test` checks.")
     options: Mapping[str, object] = rest("The kind's own options.")
 
@@ -114,19 +114,21 @@ class Sizes:
 class Shadow:
     """Asks the other side too, now and then, to see what routing loses. Off at first, for it costs money."""
 
-    share: float = setting(0.0, "Share of routed requests, drawn by chance; 0: none.", least=0, most=1)
+    sample_rate: float = setting(0.0, "Share of routed requests, drawn by chance; 0: none.", least=0, most=1)
     judge: str = setting("", "The model that judges two answers; empty: the one called `large`.", check=optional_model)
-    budget_usd_day: str = setting(
+    budget_usd_per_day: str = setting(
         "1.00", "Dollars that all of it may cost a day (UTC); unknown prices count as nothing.", check=dollars
     )
-    sure: float = setting(
+    confidence: float = setting(
         0.95,
         "How sure an alarm and an interval are: while a promise is kept, 1 in 20 ever alarms at 0.95.",
         least=0.5,
         most=0.9999,
     )
-    at_once: int = setting(1, "Comparisons at the same time; what is drawn beyond is not looked at.", least=1, most=64)
-    asked_again_s: float = setting(
+    max_concurrent: int = setting(
+        1, "Comparisons at the same time; what is drawn beyond is not looked at.", least=1, most=64
+    )
+    repeat_window_s: float = setting(
         0.0,
         "Seconds in which the same words from the same key say that the answer before was not good; 0: never.",
         least=0,
@@ -136,4 +138,4 @@ class Shadow:
     @property
     def budget(self) -> int:
         """A day's, in pico-dollars."""
-        return per_million(self.budget_usd_day) * 1_000_000  # it reads dollars as micro-dollars, exactly
+        return per_million(self.budget_usd_per_day) * 1_000_000  # it reads dollars as micro-dollars, exactly

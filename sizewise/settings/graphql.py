@@ -25,23 +25,28 @@ class Signer:
 class GraphQL:
     """The door /graphql: how large a question may be, and whether it must be a listed one."""
 
-    depth: int = setting(12, "Fields inside fields.", least=1, most=100)
-    aliases: int = setting(30, "Fields under another name.", least=0, most=500)
-    cost: int = setting(
+    max_depth: int = setting(12, "Fields inside fields.", least=1, most=100)
+    max_aliases: int = setting(30, "Fields under another name.", least=0, most=500)
+    max_cost: int = setting(
         100_000,
         "Values that one question may bring out, by an estimate before it is answered; a question to a model counts as "
         "5,000.",
         least=100,
     )
-    wait_s: float = setting(
+    timeout_s: float = setting(
         300.0, "Seconds that a flow may take as a query or mutation; then it is cancelled.", least=0.1, most=86_400
     )
-    streams: int = setting(32, "Questions that one WebSocket may have under way at the same time.", least=1, most=1_000)
-    kept: int = setting(1_000, "Queries that are kept by their hash (persisted queries); 0: none.", least=0)
-    queries: Literal["any", "listed"] = setting(
-        "any", "Whether any query is taken, or only those that `listed` names; the admin token may ask anything."
+    max_subscriptions: int = setting(
+        32, "Questions that one WebSocket may have under way at the same time.", least=1, most=1_000
     )
-    listed: tuple[str, ...] = setting(
+    max_persisted_queries: int = setting(
+        1_000, "Queries that are kept by their hash (persisted queries); 0: none.", least=0
+    )
+    queries: Literal["any", "trusted"] = setting(
+        "any",
+        "Whether any query is taken, or only those that `trusted_documents` names; the admin token may ask anything.",
+    )
+    trusted_documents: tuple[str, ...] = setting(
         (),
         "Files, or folders of files, from this one's folder: a query as `.graphql`, or many as a manifest of Apollo's "
         "in `.json`. They are asked by their hash, or as they stand there.",

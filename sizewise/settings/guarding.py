@@ -17,17 +17,17 @@ Action = Literal["off", "flag", "mask", "local", "block"]
 
 
 GUARDS = ("pii", "secrets", "injection", "topics", "leakage")
-"""Ours; others are named in [guards.others]."""
+"""Ours; others are named in [guardrails.custom]."""
 
 
 KNOWN = f"Known: {', '.join(GUARDS)}."
 
 
 def guard(text: str) -> str:
-    if text not in GUARDS and not text.startswith("others."):
+    if text not in GUARDS and not text.startswith("custom."):
         raise ValueError(
             f"there is no guard named {text!r}. {nearest(text, GUARDS) or KNOWN}"
-            " One of your own is written as others.NAME."
+            " One of your own is written as custom.NAME."
         )
     return text
 
@@ -50,39 +50,41 @@ class Topic:
 class Guards:
     """What is looked for in requests and replies, and what is done about it.
 
-    off: nothing is looked for. flag: it is noted. mask: models beyond `unmasked` see a placeholder, and the client sees
-    the value again. local: the request stays on this machine. block: it is refused.
+    off: nothing is looked for. flag: it is noted. mask: models beyond `unmasked_place` see a placeholder, and the
+    client sees the value again. local: the request stays on this machine. block: it is refused.
     """
 
     pii: Action = setting("mask", "Personal data by its form: e-mail, telephone, cards, national numbers and more.")
     secrets: Action = setting("mask", "Keys, tokens and passwords.")
     injection: Literal["off", "flag", "local", "block"] = setting("flag", "Instructions that are slipped in.")
-    injection_in: tuple[Whose, ...] = setting(
+    injection_sources: tuple[Whose, ...] = setting(
         ("tools",),
         "Whose words it looks through, at 0.6 us a word: what `tools` brought, `people` say, is `embedded`.",
     )
-    topics: Action = setting("off", "What [guards.about.NAME] lists.")
+    topics: Action = setting("off", "What [guardrails.denied_topics.NAME] lists.")
     leakage: Literal["off", "flag", "mask", "block"] = setting(
         "flag", "In replies: the system prompt, canaries, and secrets and personal data that nobody had asked with."
     )
-    others: Mapping[str, Action] = setting(
+    custom: Mapping[str, Action] = setting(
         MappingProxyType({}), "Guards of your own or of an extra, by their name among the kind `guards`.", keys=name
     )
-    unmasked: Place = setting("machine", "The furthest place that sees what is masked beyond it.")
-    detected: Mapping[str, DataClass] = setting(
+    unmasked_place: Place = setting("machine", "The furthest place that sees what is masked beyond it.")
+    detected_data_class: Mapping[str, DataClass] = setting(
         MappingProxyType({}),
         "The class of data of a request in which a guard finds something; it only tightens.",
         keys=guard,
     )
     canaries: tuple[str, ...] = setting((), "Texts of your prompts that no reply may repeat.", hidden=True)
-    tools: tuple[str, ...] = setting(
+    allowed_tools: tuple[str, ...] = setting(
         (),
         "Tools that may be offered and called, by name or as the beginning of names and a *; empty: all.",
         check=tool,
     )
-    mark: bool = setting(
+    spotlighting: bool = setting(
         False, "Tell models what tools have brought from what they were told. It changes prompts, and so their caches."
     )
-    datamark: bool = setting(False, "Where `mark` is on: also set a sign between all words of what tools have brought.")
-    canary: bool = setting(False, "Put a canary of its own behind each system prompt, for `leakage` to look for.")
-    about: Mapping[str, Topic] = setting(MappingProxyType({}), "", keys=name)
+    datamarking: bool = setting(
+        False, "Where `spotlighting` is on: also set a sign between all words of what tools have brought."
+    )
+    add_canary: bool = setting(False, "Put a canary of its own behind each system prompt, for `leakage` to look for.")
+    denied_topics: Mapping[str, Topic] = setting(MappingProxyType({}), "", keys=name)

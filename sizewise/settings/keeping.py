@@ -25,14 +25,14 @@ class Store:
 class Records:
     """What is written down of each request, and for how long."""
 
-    keep_days: int = setting(30, "Days until a record is deleted.", least=1, most=36_500)
+    retention_days: int = setting(30, "Days until a record is deleted.", least=1, most=36_500)
     max_rows: int = setting(5_000_000, "Records kept at most; the oldest go first.", least=1_000)
     flush_ms: int = setting(50, "Milliseconds that an accepted record may wait in memory.", least=1, most=10_000)
     contents: bool = setting(
         False,
-        "Keep the prompts and replies too, sealed per organisation. Off, for what is not kept cannot be lost.",
+        "Keep the prompts and replies too, sealed per organization. Off, for what is not kept cannot be lost.",
     )
-    contents_days: int = setting(7, "Days until they are deleted.", least=1, most=36_500)
+    contents_retention_days: int = setting(7, "Days until they are deleted.", least=1, most=36_500)
     contents_max_rows: int = setting(100_000, "Requests whose contents are kept at most; the oldest go first.", least=1)
     contents_max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)
     contents_row_bytes: int = setting(
@@ -44,7 +44,7 @@ class Records:
 class Conversations:
     """Responses that clients asked to be remembered; kept sealed."""
 
-    keep_days: int = setting(30, "Days until a response is deleted.", least=1, most=36_500)
+    retention_days: int = setting(30, "Days until a response is deleted.", least=1, most=36_500)
     max_rows: int = setting(100_000, "Responses kept at most; the oldest go first.", least=1)
     max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)
 
@@ -53,17 +53,19 @@ class Conversations:
 class Flows:
     """Runs of flows: how many, and what is kept of each, sealed. Read at the start."""
 
-    running: int = setting(
+    max_concurrent_runs: int = setting(
         1_000,
         "Runs under way at once in one server; more are refused. Those that wait for a person are not counted, but no "
-        "more of one organisation may wait.",
+        "more of one organization may wait.",
         least=1,
         most=100_000,
     )
-    running_each: int | None = setting(
-        None, "Of these, one organisation's; unset: half where there are others, else all.", least=1, most=100_000
+    max_concurrent_runs_per_organization: int | None = setting(
+        None, "Of these, one organization's; unset: half where there are others, else all.", least=1, most=100_000
     )
-    keep_days: int = setting(30, "Days until a run that ended is deleted, with all it was given and gave.", least=1)
+    retention_days: int = setting(
+        30, "Days until a run that ended is deleted, with all it was given and gave.", least=1
+    )
     max_rows: int = setting(100_000, "Ended runs kept at most; the oldest go first.", least=1)
     max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)
 
@@ -72,7 +74,7 @@ class Flows:
 class Idempotency:
     """Answers kept for the same idempotency key; kept sealed."""
 
-    keep_hours: int = setting(24, "Hours until a key is forgotten.", least=1, most=8_760)
+    retention_hours: int = setting(24, "Hours until a key is forgotten.", least=1, most=8_760)
     max_rows: int = setting(100_000, "Keys kept at most; the oldest go first.", least=1)
     max_bytes: int = setting(2_000_000_000, "Bytes that they may take; the oldest go first.", least=1_000_000)
 

@@ -42,25 +42,25 @@ class Remote:
 class Knowledge:
     """A knowledge base by its name, in each project its own. One that is not named here is as by default."""
 
-    store: str = setting(
+    vector_store: str = setting(
         "",
-        "The store of its passages: `qdrant` on this machine, `pgvector` in the Postgres of [store], `weaviate`. "
-        "Empty: `pgvector` where [store] names a Postgres, else `qdrant`.",
+        "The store of its passages: `qdrant` on this machine, `pgvector` in the Postgres of [database], `weaviate`. "
+        "Empty: `pgvector` where [database] names a Postgres, else `qdrant`.",
         check=optional_name,
     )
     remote: Remote = setting(Remote(), "")
-    embed: str = setting(
+    embedding_model: str = setting(
         "", "The model that makes its vectors; empty: the only one, or that of this machine.", check=optional_model
     )
-    tokens: int = setting(200, "Tokens of a passage at most, as its model counts them.", least=20, most=8_000)
-    overlap: int = setting(30, "Tokens of each passage that the next one repeats.", least=0, most=1_000)
+    chunk_tokens: int = setting(200, "Tokens of a passage at most, as its model counts them.", least=20, most=8_000)
+    chunk_overlap: int = setting(30, "Tokens of each passage that the next one repeats.", least=0, most=1_000)
     alpha: float = setting(0.5, "How a search weighs: 1 by meaning alone, 0 by words alone.", least=0, most=1)
     rerank: str = setting(
         "none",
         "How the best are put in order once more: `none`, `words` (at no cost), or a model or policy that is asked.",
     )
     data_class: DataClass | None = setting(None, "The class of documents that do not say; else that of [router].")
-    suspect: Suspect = setting(
+    on_injection: Suspect = setting(
         "hold",
         "What becomes of passages that surely give orders to their reader: `hold` them back, or only `mark` them.",
     )

@@ -19,7 +19,7 @@ class Timeouts:
     """Deadlines of one attempt, in seconds."""
 
     connect_s: float = setting(5.0, "Seconds until connected, TLS included.", least=0.001, most=3_600)
-    first_s: float = setting(
+    first_byte_s: float = setting(
         120.0, "Seconds from the request to the first byte of the answer.", least=0.001, most=3_600
     )
     idle_s: float = setting(60.0, "Seconds of silence within an answer.", least=0.001, most=3_600)
@@ -56,15 +56,17 @@ class Provider:
     headers: Mapping[str, str] = setting(
         MappingProxyType({}), "Further headers; a value may be a reference.", check=header, hidden=True
     )
-    rename: Mapping[str, str] = setting(
+    rename_params: Mapping[str, str] = setting(
         MappingProxyType({}), "Fields of a request that it knows by another name; ours to its."
     )
-    leave_out: tuple[str, ...] = setting((), "Fields of a request that it would refuse.")
-    bills: bool = setting(False, "Believe the dollars that it says it charged, for models whose price is unknown.")
+    drop_params: tuple[str, ...] = setting((), "Fields of a request that it would refuse.")
+    reports_cost: bool = setting(
+        False, "Believe the dollars that it says it charged, for models whose price is unknown."
+    )
     models: tuple[str, ...] = setting((), "Its models, under its own names for them.")
     replicas: tuple[Replica, ...] = setting((), "Several keys or addresses for the same models.")
     timeouts: Timeouts = setting(Timeouts(), "Deadlines of one attempt.")
-    pool: int = setting(512, "Connections at the same time.", least=1, most=65_535)
+    max_connections: int = setting(512, "Connections at the same time.", least=1, most=65_535)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,10 @@ class Facts:
     parameters: int | None = setting(None, "Parameters, as a whole number.", least=1)
     context: int | None = setting(None, "Tokens of prompt and answer together.", least=1)
     max_output: int | None = setting(None, "Tokens of one answer at most.", least=1)
-    sees: frozenset[Modality] | None = setting(None, "What it takes beside text.")
+    input_modalities: frozenset[Modality] | None = setting(None, "What it takes beside text.")
     tools: bool | None = setting(None, "Whether it can call tools.")
     logprobs: bool | None = setting(None, "Whether it reports log-probabilities.")
-    resumes: bool | None = setting(None, "Whether it can go on with an answer that has begun.")
+    prefill: bool | None = setting(None, "Whether it can go on with an answer that has begun.")
     quality: float | None = setting(None, "Prior from 0 to 1, to order models of unknown size.", least=0, most=1)
     slots: int | None = setting(
         None,
@@ -117,10 +119,10 @@ class Facts:
         most=65_535,
     )
     queue: int | None = setting(None, "Requests that may wait for a slot; else 64.", least=0, most=65_535)
-    wait_s: float | None = setting(
+    queue_timeout_s: float | None = setting(
         None, "Seconds that each may wait, as predicted and in fact; else 60.", least=0, most=3_600
     )
-    licence: str | None = setting(None, "Its licence.")
+    license: str | None = setting(None, "Its licence.")
     price: Rates | None = setting(None, "Its price.")
 
 

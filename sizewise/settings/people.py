@@ -16,23 +16,23 @@ from sizewise.table import setting
 class Role:
     """A role of your own, beside those that are always there."""
 
-    may: tuple[str, ...] = setting((), "[Actions](roles.md), or `read` and `manage` for many of them.")
+    permissions: tuple[str, ...] = setting((), "[Actions](roles.md), or `read` and `manage` for many of them.")
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
     """How long people stay signed in in a browser."""
 
-    idle_s: float = setting(
+    idle_timeout_s: float = setting(
         3_600.0, "Seconds without a request after which one is signed out.", least=1, most=2_592_000
     )
-    total_s: float = setting(43_200.0, "Seconds after which one is, whatever was done.", least=1, most=31_536_000)
-    after: str = setting("/", "The path to which one comes after signing in.", check=place_on_site)
+    max_age_s: float = setting(43_200.0, "Seconds after which one is, whatever was done.", least=1, most=31_536_000)
+    redirect_path: str = setting("/", "The path to which one comes after signing in.", check=place_on_site)
 
 
 @dataclass(frozen=True, slots=True)
 class Oidc:
-    """An OpenID Connect provider by which people of one organisation sign in; only those who were invited."""
+    """An OpenID Connect provider by which users of one organization sign in; only those who were invited."""
 
     issuer: str = setting("", "Its issuer, as 'https://id.example.com'. What it says of itself is fetched.", check=url)
     client_id: str = setting(
@@ -46,11 +46,11 @@ class Oidc:
         (), "Further origins where it has its endpoints, as 'https://oauth2.example.com'.", check=url
     )
     scopes: tuple[str, ...] = setting(("openid", "email", "profile"), "What is asked for.")
-    organisation: str = setting("local", "The organisation whose people it knows.", check=name)
-    claim: str = setting("groups", "The claim of its tokens in which `roles` are looked up.")
+    organization: str = setting("local", "The organization whose users it authenticates.", check=name)
+    roles_claim: str = setting("groups", "The claim of its tokens in which `roles` are looked up.")
     roles: Mapping[str, str] = setting(
         MappingProxyType({}),
-        "A value of that claim and the role it gives in the organisation, the first that fits; else none. "
+        "A value of that claim and the role it gives in the organization, the first that fits; else none. "
         "Empty: roles are given here alone.",
     )
     title: str = setting("", "What stands on its button; empty: NAME.")

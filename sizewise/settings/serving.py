@@ -30,19 +30,21 @@ class Server:
 
     host: str = setting("127.0.0.1", "Address to listen on. Beyond this machine it is refused while there is no key.")
     port: int = setting(8080, "Port to listen on; 0 lets the system choose.", least=0, most=65_535)
-    hosts: tuple[str, ...] = setting((), "Further host names under which it may be addressed (against DNS rebinding).")
-    proxies: tuple[str, ...] = setting(
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "Further host names under which it may be addressed (against DNS rebinding)."
+    )
+    trusted_proxies: tuple[str, ...] = setting(
         (),
         "Networks in CIDR of reverse proxies in front of it, whose X-Forwarded-For and X-Forwarded-Proto are believed.",
         check=network,
     )
     embedded: bool = setting(True, "Offer the embedded models, in worker processes of this machine.")
     discover: bool = setting(True, "Look for other model servers on this machine at start.")
-    fast_lane: bool = setting(True, "Answer the hot route inside the server's protocol class.")
+    fast_path: bool = setting(True, "Answer the hot route inside the server's protocol class.")
     tls: Tls = setting(Tls(), "The certificate with which it listens.")
-    drain_s: float = setting(30.0, "Seconds that running answers may take after SIGTERM.", least=0, most=3_600)
-    body_bytes: int = setting(8_388_608, "Largest request body, in bytes.", least=1_024, most=1_073_741_824)
-    body_s: float = setting(
+    drain_timeout_s: float = setting(30.0, "Seconds that running answers may take after SIGTERM.", least=0, most=3_600)
+    max_body_bytes: int = setting(8_388_608, "Largest request body, in bytes.", least=1_024, most=1_073_741_824)
+    body_timeout_s: float = setting(
         60.0,
         "Seconds that a request's body may take to come, and that a client may take nothing of its answer.",
         least=0.05,
@@ -50,7 +52,7 @@ class Server:
     )
 
 
-Told = Literal["budget.alert", "promise.broken", "key.revoked", "flow.ended"]
+Told = Literal["budget.alert", "target.missed", "key.revoked", "flow.ended"]
 """What a webhook can be told."""
 
 
@@ -75,7 +77,7 @@ class Trigger:
     """A webhook that starts a flow, at /hooks/flows/NAME, signed as Standard Webhooks has it."""
 
     flow: str = setting("", "The flow, which must have a trigger of the kind `webhook`. It runs as who published it.")
-    project: str = setting("default", "Its project, in the first organisation.")
+    project: str = setting("default", "Its project, in the first organization.")
     secret: str = setting(
         "",
         "By reference, `env:NAME` or `file:PATH`: `whsec_` and 24 to 64 bytes in base64; while it is changed two, with "

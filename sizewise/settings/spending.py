@@ -11,13 +11,13 @@ from sizewise.table import setting
 
 
 def scope(text: str, own: bool = False) -> str:
-    """Of whom a limit is. `own`: within one organisation, which then has no name."""
+    """Of whom a limit is. `own`: within one organization, which then has no name."""
     kind, colon, named = text.partition(":")
-    if text == "organisation" or (kind == "organisation" and NAME.match(named) and not own):
+    if text == "organization" or (kind == "organization" and NAME.match(named) and not own):
         return text
     fits = 0 < len(named) <= 200 and named.isprintable() and named == named.strip()
     if kind not in ("project", "user", "key", "model") or not colon or not fits:
-        raise ValueError(f"{text[:100]!r} is no scope: say organisation, project:NAME, user:ID, key:ID or model:NAME")
+        raise ValueError(f"{text[:100]!r} is no scope: say organization, project:NAME, user:ID, key:ID or model:NAME")
     return model_name(text[6:]) and text if kind == "model" else text
 
 
@@ -29,31 +29,31 @@ def budget(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one scope may ask and spend: organisation, project:NAME, user:ID, key:ID, or model:NAME of all together.
+    """What one scope may ask and spend: organization, project:NAME, user:ID, key:ID, or model:NAME of all together.
 
     The stricter of this and of what `sizewise budgets set` said holds. Minutes, days and months are those of UTC.
     """
 
-    requests_minute: int | None = setting(None, "Requests a minute.", least=0, most=1_000_000_000_000)
-    tokens_minute: int | None = setting(None, "Tokens a minute, read and said.", least=0, most=1_000_000_000_000)
-    usd_day: str | None = setting(None, "Dollars a day.", check=budget)
-    usd_month: str | None = setting(None, "Dollars a month.", check=budget)
+    requests_per_minute: int | None = setting(None, "Requests a minute.", least=0, most=1_000_000_000_000)
+    tokens_per_minute: int | None = setting(None, "Tokens a minute, read and said.", least=0, most=1_000_000_000_000)
+    usd_per_day: str | None = setting(None, "Dollars a day.", check=budget)
+    usd_per_month: str | None = setting(None, "Dollars a month.", check=budget)
 
     @property
     def day(self) -> int | None:
         """Pico-dollars."""
-        return None if self.usd_day is None else per_million(self.usd_day) * 1_000_000
+        return None if self.usd_per_day is None else per_million(self.usd_per_day) * 1_000_000
 
     @property
     def month(self) -> int | None:
-        return None if self.usd_month is None else per_million(self.usd_month) * 1_000_000
+        return None if self.usd_per_month is None else per_million(self.usd_per_month) * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
     """How money is counted against the limits that are set."""
 
-    answer_tokens: int = setting(
+    default_max_tokens: int = setting(
         4_096,
         "Tokens of an answer where the client did not say and somebody's money is limited: so many are reserved, and "
         "the model is told to stop there.",

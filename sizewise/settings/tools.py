@@ -18,13 +18,13 @@ class Sandbox:
     """Code of flows and agents, in processes without files, network and environment. What is set here holds from the
     next start."""
 
-    on: bool = setting(True, "Run such code at all.")
-    confined: bool = setting(
+    enabled: bool = setting(True, "Run such code at all.")
+    require_isolation: bool = setting(
         True, "Run it only where the kernel takes files and network from its process: Linux 5.13, x86-64 or ARM64."
     )
-    time_s: float = setting(5.0, "Seconds that one run may take.", least=0.05, most=300)
-    memory: int = setting(128_000_000, "Bytes that one run may take.", least=8_000_000, most=4_000_000_000)
-    processes: int = setting(2, "Runs at the same time; others wait.", least=1, most=64)
+    timeout_s: float = setting(5.0, "Seconds that one run may take.", least=0.05, most=300)
+    max_memory_bytes: int = setting(128_000_000, "Bytes that one run may take.", least=8_000_000, most=4_000_000_000)
+    max_concurrent: int = setting(2, "Runs at the same time; others wait.", least=1, most=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class McpServer:
     """A server of the Model Context Protocol whose tools may be called: at a URL, or a program of this machine.
 
     Its tools are taken as they are when they are first seen. One that changes its name, words or schema after that is
-    not called until `approved` names its new mark: a server could promise one thing and do another.
+    not called until `approved_hashes` names its new hash: a server could promise one thing and do another.
     """
 
     url: str = setting("", "Where it answers (streamable HTTP), as 'https://host/mcp'.", check=url)
@@ -44,14 +44,16 @@ class McpServer:
     env: Mapping[str, str] = setting(
         MappingProxyType({}), "The program's environment, values by reference; it has no other.", check=reference
     )
-    tools: tuple[str, ...] = setting(
+    allowed_tools: tuple[str, ...] = setting(
         (), "Its tools that may be called, or beginnings with a *; empty: all.", check=tool
     )
-    ask_first: tuple[str, ...] = setting(
+    require_approval: tuple[str, ...] = setting(
         ("*",), "Those of which a person is asked before each call by an agent.", check=tool
     )
-    approved: tuple[str, ...] = setting((), "Marks of tools, as `sha256:...`, that were approved after a change.")
-    organisations: tuple[str, ...] = setting(("local",), "Organisations that may use it.", check=name)
+    approved_hashes: tuple[str, ...] = setting(
+        (), "Hashes of tools, as `sha256:...`, that were approved after a change."
+    )
+    organizations: tuple[str, ...] = setting(("local",), "Organizations that may use it.", check=name)
     projects: tuple[str, ...] = setting((), "Projects of theirs that may; empty: all.", check=name)
     timeout_s: float = setting(30.0, "Seconds that one call may take.", least=0.1, most=3_600)
-    result_chars: int = setting(65_536, "Characters of one result; the rest is cut.", least=100, most=10_000_000)
+    max_result_chars: int = setting(65_536, "Characters of one result; the rest is cut.", least=100, most=10_000_000)

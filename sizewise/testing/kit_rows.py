@@ -41,7 +41,7 @@ def _spelt(called: str, row: Row) -> Iterator[str]:
             yield f"{what}: {error}"
     if strange := set(variables(row.base_url)) - set(VARIABLES):
         yield f"base_url: nothing fills {sorted(strange)}"
-    if row.rename.keys() & set(row.leave_out):
+    if row.rename_params.keys() & set(row.drop_params):
         yield "a field is both renamed and left out"
 
 
@@ -85,5 +85,5 @@ def unlike(row: Row, key: str, path: str, request: bytes) -> list[str]:
     carried = [(each, said) for each, said in headers if key in said]
     if carried != ([(name, value)] if row.key else []):
         found.append(f"the key is in {[each for each, _ in carried]}")
-    found += [f"it has `{ours}`" for ours in (*row.rename, *row.leave_out) if f'"{ours}"'.encode() in body]
+    found += [f"it has `{ours}`" for ours in (*row.rename_params, *row.drop_params) if f'"{ours}"'.encode() in body]
     return found

@@ -52,7 +52,7 @@ class Pinned(Protocol):
 
 
 class Changed(Struct, frozen=True):
-    """A tool that is not what it was: it is offered to nobody until `mark` is among the server's `approved`."""
+    """A tool that is not what it was: it is offered to nobody until `mark` is among the server's `approved_hashes`."""
 
     server: str
     name: str
@@ -85,7 +85,7 @@ class Server:
 
     def admits(self, caller: Caller) -> bool:
         row = self._row
-        return caller.tenant in row.organisations and (not row.projects or caller.project in row.projects)
+        return caller.tenant in row.organizations and (not row.projects or caller.project in row.projects)
 
     async def tools(self, caller: Caller) -> Sequence[Tool]:
         """None where it cannot be reached: then it limps, and others go on."""
@@ -110,9 +110,9 @@ class Server:
                 _Doing(self, each),
                 source=f"mcp:{self._name}",
                 foreign=True,
-                dangerous=not objection(each.name, (each.name,), row.ask_first),
+                dangerous=not objection(each.name, (each.name,), row.require_approval),
                 timeout_s=row.timeout_s,
-                result_chars=row.result_chars,
+                result_chars=row.max_result_chars,
             )
             for each in listed.tools
         ]
@@ -155,12 +155,14 @@ class Server:
     async def _compared(self, found: Sequence[Offered], now: float) -> _Listed:
         """Against what was first seen, which is now where nothing was."""
         row, known = self._row, dict(await self._pins.known(self._name))
-        mine = [each for each in found if not row.tools or not objection(each.name, (each.name,), row.tools)]
+        mine = [
+            each for each in found if not row.allowed_tools or not objection(each.name, (each.name,), row.allowed_tools)
+        ]
         fresh = {each.name: each.mark for each in mine if each.name not in known}
         if fresh:
             await self._pins.pin(self._name, fresh)
         known |= fresh
-        good = [each for each in mine if known[each.name] == each.mark or each.mark in row.approved]
+        good = [each for each in mine if known[each.name] == each.mark or each.mark in row.approved_hashes]
         bad = [Changed(self._name, each.name, each.mark) for each in mine if each not in good]
         for each in bad:
             log.warning("the tool %s of the MCP server %s has changed: it is %s now", each.name, self._name, each.mark)
@@ -252,7 +254,7 @@ class Servers:
         said = [server.trouble for _, server in self._servers.values() if server.trouble]
         return said + [
             f"the tool {each.name!r} of the MCP server {each.server!r} has changed: read it, and add {each.mark!r} to"
-            f" `approved` in [mcp.{each.server}]"
+            f" `approved_hashes` in [mcp.{each.server}]"
             for each in self.changed
         ]
 

@@ -82,7 +82,7 @@ class Sandbox:
         self._wanted = wanted or Wanted()
         self._wait_s = wait_s
         self._idle: list[_Worker] = []
-        self._room = asyncio.Semaphore(self._wanted.processes)
+        self._room = asyncio.Semaphore(self._wanted.max_concurrent)
         self._waiting = 0
         self._busy = 0
         self._tending: asyncio.Task[None] | None = None
@@ -97,7 +97,7 @@ class Sandbox:
         Raises CodeFailed (with the code's own words), Forbidden (no sandbox here), Busy (too many at once).
         """
         wanted = self._wanted
-        if not wanted.on:
+        if not wanted.enabled:
             raise Forbidden("code is not run here", "an administrator turns it on: [sandbox] in sizewise.toml")
         order = _order(code, inputs)
         if self._waiting >= WAITING:
@@ -112,8 +112,8 @@ class Sandbox:
             self._waiting -= 1
         self._busy += 1
         try:
-            limit = min(time_s or wanted.time_s, wanted.time_s)
-            return _told(await self._ran((tenant, language), order, limit), limit, wanted.memory)
+            limit = min(time_s or wanted.timeout_s, wanted.timeout_s)
+            return _told(await self._ran((tenant, language), order, limit), limit, wanted.max_memory_bytes)
         finally:
             self._busy -= 1
             self._room.release()
@@ -149,12 +149,12 @@ class Sandbox:
             if worker.whose == whose:
                 self._idle.remove(worker)
                 return worker
-        while self._idle and len(self._idle) + self._busy > self._wanted.processes:  # room for one of our own
+        while self._idle and len(self._idle) + self._busy > self._wanted.max_concurrent:  # room for one of our own
             await self._idle.pop(0).end()
         child = await start("sizewise.tools.sandbox_worker", bare=True)
         worker = _Worker(child, whose)
         try:
-            bounds = Bounds(self._wanted.time_s, self._wanted.memory, self._wanted.confined)
+            bounds = Bounds(self._wanted.timeout_s, self._wanted.max_memory_bytes, self._wanted.require_isolation)
             async with asyncio.timeout(START_S):
                 child.writer.write(framed(Given(whose[1], bounds)))
                 await child.writer.drain()

@@ -120,7 +120,7 @@ class Shelf:
     """All that is offered, in one list. Of two tools with one name the first offering's counts. Immutable."""
 
     def __init__(self, offerings: Sequence[Offering] = (), allowed: Sequence[str] | None = None) -> None:
-        """`allowed`: names, or beginnings with a * behind them (`guards.tools`); None: all."""
+        """`allowed`: names, or beginnings with a * behind them (`guardrails.allowed_tools`); None: all."""
         self._offerings = tuple(offerings)
         self._allowed = None if allowed is None else tuple(allowed)
 

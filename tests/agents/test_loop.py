@@ -116,7 +116,7 @@ def test_it_stops_at_its_steps_its_money_and_its_time_and_says_so() -> None:
     script = Endless("")
     script.hang = asyncio.Event()
     began = time.monotonic()
-    assert worked(agents(script, [ADD]), {"max_s": 0.05})["ended"] == "time" and time.monotonic() - began < 5
+    assert worked(agents(script, [ADD]), {"timeout_s": 0.05})["ended"] == "time" and time.monotonic() - began < 5
 
 
 def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends() -> None:
@@ -184,12 +184,12 @@ def test_a_dangerous_tool_is_called_when_a_person_says_yes_and_only_then() -> No
     key, asked = kept.waits[0]
     shown = msgspec.json.decode(asked)
     assert key == "agent.0.0.approve" and shown["show"] == {"what": "disk"} and "'wipe'" in shown["question"]
-    assert told(None, unasked=("wi*",)) == "wiped"
+    assert told(None, auto_approve=("wi*",)) == "wiped"
     with pytest.raises(BadRequest, match="cannot excuse"):
-        worked(agents(Script("x"), [tool]), {"tools": ["wipe"], "unasked": ["wipe"]})
+        worked(agents(Script("x"), [tool]), {"tools": ["wipe"], "auto_approve": ["wipe"]})
 
 
-BOSS = Agent(model="large", workers=("reader", "writer"), system="Plan.")
+BOSS = Agent(model="large", subagents=("reader", "writer"), system="Plan.")
 READER = Agent(model="small", description="Reads.", tools=("add",))
 WRITER = Agent(model="small", description="Writes.")
 
@@ -214,13 +214,13 @@ def test_a_supervisor_gives_tasks_to_its_workers_each_by_the_model_of_its_role()
 def test_workers_cannot_spend_more_than_their_supervisor_has() -> None:
     plan: list[Turn] = [[("ask_reader", {"task": "count"})], "never"]
     script = Script("?", large=plan, small=[[("add", {"a": n, "b": 1})] for n in range(50)])
-    boss = Agent(model="large", workers=("reader",), max_steps=4)
+    boss = Agent(model="large", subagents=("reader",), max_steps=4)
     done = worked(agents(script, [ADD], boss=boss, reader=READER), {"name": "boss"})
     assert done["ended"] == "steps" and len(script.asked) == 4
 
 
 def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:
-    front = Agent(model="small", system="You greet.", hands_to=("expert",))
+    front = Agent(model="small", system="You greet.", handoffs=("expert",))
     expert = Agent(model="large", system="You know.", tools=("add",))
     script = Script("?", small=[[("hand_to_expert", {"why": "sums"})]], large=[[("add", {"a": 2, "b": 2})], "Four."])
     done = worked(agents(script, [ADD], front=front, expert=expert), {"name": "front"}, "2 + 2?")
@@ -232,13 +232,13 @@ def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:
 
 def test_rows_that_contradict_each_other_are_refused_when_the_house_is_built() -> None:
     for rows, words in (
-        ({"a": Agent(workers=("b",))}, "no agent 'b'"),
-        ({"a": Agent(workers=("b",)), "b": Agent(workers=("a",))}, "worker of itself"),
-        ({"a": Agent(hands_to=("nobody",))}, "no agent 'nobody'"),
+        ({"a": Agent(subagents=("b",))}, "no agent 'b'"),
+        ({"a": Agent(subagents=("b",)), "b": Agent(subagents=("a",))}, "worker of itself"),
+        ({"a": Agent(handoffs=("nobody",))}, "no agent 'nobody'"),
     ):
         with pytest.raises(ConfigError, match=words):
             agents(Script("x"), [], **rows)
-    agents(Script("x"), [], a=Agent(hands_to=("b",)), b=Agent(hands_to=("a",)))  # these may go to and fro
+    agents(Script("x"), [], a=Agent(handoffs=("b",)), b=Agent(handoffs=("a",)))  # these may go to and fro
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_what_a_tool_found_is_kept_as_closely_from_then_on_by_its_worker_and_by_
         return Result("a secret", data_class="confidential")
 
     script = Script("?", large=[[("ask_reader", {"task": "find"})], "done"], small=[[("find", {})], "found", "never"])
-    boss, reader = Agent(model="large", workers=("reader",)), Agent(model="small", tools=("find",))
+    boss, reader = Agent(model="large", subagents=("reader",)), Agent(model="small", tools=("find",))
     worked(agents(script, [function(find)], boss=boss, reader=reader), {"name": "boss"})
     assert [ask.wishes.data_class for ask in script.asked] == [None, None, "confidential", "confidential"]
 

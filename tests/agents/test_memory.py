@@ -82,7 +82,7 @@ def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_pat
             with pytest.raises(BadRequest):
                 await memories.recall(ASK, whose, "")
 
-    within(tmp_path, work, Row(most=2))
+    within(tmp_path, work, Row(max_per_user=2))
 
 
 def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_large_budget_bounds_an_answer_only_by_the_setting(shop: Shop) -> None
     async def story() -> None:
         budgets = await limited(shop, usd_day=PICO)
         assert (await held(budgets, chat("Hello", None))).most == 4_096
-        budgets.prepare({}, Rules(answer_tokens=100))()
+        budgets.prepare({}, Rules(default_max_tokens=100))()
         assert (await held(budgets, chat("Hello", None))).most == 100
         assert (await held(budgets, chat("Hello", 50))).most is None
 
@@ -185,7 +185,7 @@ def test_more_than_the_worst_case_is_a_debt_that_the_next_one_meets(shop: Shop) 
 def test_the_stricter_of_file_and_database_holds(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, requests_minute=5, usd_day=PICO)
-        budgets.prepare({"project:shop": Said(requests_minute=2, tokens_minute=9, usd_day="3")}, Rules())()
+        budgets.prepare({"project:shop": Said(requests_per_minute=2, tokens_per_minute=9, usd_per_day="3")}, Rules())()
         listed = await budgets.listed("local")
         assert [(each.key[2], each.limit, each.source) for each in listed] == [
             ("requests/minute", 2, "both"),
@@ -221,7 +221,7 @@ def test_requests_a_minute_are_counted_over_all_workers_and_renew(shop: Shop) ->
 def test_what_is_left_of_a_minute_is_told(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, requests_minute=100, tokens_minute=5_000)
-        await budgets.set(Set("local", "organisation", Limit(requests_minute=10)), ANNA)
+        await budgets.set(Set("local", "organization", Limit(requests_minute=10)), ANNA)
         await enters(budgets)
         rooms = {room.unit: (room.limit, room.left, room.until) for room in budgets.rooms(ANNA)}
         assert rooms == {"requests/minute": (10, 9, NOON + 60), "tokens/minute": (5_000, 5_000, NOON + 60)}
@@ -258,7 +258,7 @@ def test_a_request_larger_than_the_minute_waits_for_a_whole_one(shop: Shop) -> N
 def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) -> None:
     async def story() -> None:
         budgets, stranger = await limited(shop, "model:echo/small", requests_minute=2), Caller("other", "shop", "sw-o")
-        budgets.prepare({"model:echo/small": Said(requests_minute=3)}, Rules())()
+        budgets.prepare({"model:echo/small": Said(requests_per_minute=3)}, Rules())()
         await held(budgets, chat())
         await held(budgets, chat())
         with pytest.raises(Busy, match=r"the model 'echo/small' may make 2"):
@@ -459,7 +459,7 @@ def test_limits_that_change_while_the_store_is_asked_lose_nothing(shop: Shop) ->
             task = asyncio.create_task(lease.hold())
             for _ in range(turns):
                 await asyncio.sleep(0)
-            budgets.prepare({"key:sw-other": Said(usd_day="1")}, Rules())()
+            budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
             await task
             lease.settle(0, 0)
             await budgets.tidy(all=True)
@@ -481,7 +481,7 @@ def test_limits_that_change_while_a_client_leaves_lose_nothing(shop: Shop) -> No
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
-            budgets.prepare({"key:sw-other": Said(usd_day="1")}, Rules())()
+            budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
             tidying = asyncio.create_task(budgets.tidy(all=True))
             await asyncio.gather(task, return_exceptions=True)
             lease.settle(0, 0)

@@ -24,7 +24,7 @@ DAY, MONTH, TOKENS, REQUESTS = 5_000_000, 20_000_000, 4_000, 12
 UNITS: tuple[Unit, ...] = ("usd/day", "usd/month", "tokens/minute")
 CALLERS = [Caller("local", "shop", "sw-anna"), Caller("local", "lab", "sw-bert"), Caller("local", "shop", "sw-cleo")]
 KEYS: list[tuple[str, str, Unit, int]] = [
-    ("local", "organisation", "usd/month", MONTH),
+    ("local", "organization", "usd/month", MONTH),
     ("local", "project:shop", "usd/day", DAY),
     ("local", "key:sw-bert", "usd/day", DAY // 2),
     ("local", "model:echo/small", "tokens/minute", TOKENS),
@@ -67,7 +67,7 @@ class Spending(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.shop = Shop(Path(self.folder.name))
         first = self.shop.worker()
-        limits = {"organisation": Limit(usd_month=MONTH), "project:shop": Limit(requests_minute=REQUESTS, usd_day=DAY)}
+        limits = {"organization": Limit(usd_month=MONTH), "project:shop": Limit(requests_minute=REQUESTS, usd_day=DAY)}
         limits |= {"key:sw-bert": Limit(usd_day=DAY // 2), "model:echo/small": Limit(tokens_minute=TOKENS)}
         for scope, limit in limits.items():
             self.run(first.set(Set("local", scope, limit), CALLERS[0]))
@@ -84,7 +84,7 @@ class Spending(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)  # type: ignore[arg-type]  # whatever can be awaited
 
     def pots(self, caller: Caller, tokens: int, cost: int, at: float) -> dict[tuple[str, str, Unit, int], int]:
-        scopes = {"organisation", f"project:{caller.project}", f"key:{caller.key}", "model:echo/small"}
+        scopes = {"organization", f"project:{caller.project}", f"key:{caller.key}", "model:echo/small"}
         mine = [each for each in KEYS if each[1] in scopes]
         return {(t, s, u, window(u, at)[0]): tokens if u == "tokens/minute" else cost for t, s, u, _ in mine}
 

@@ -82,7 +82,7 @@ def test_workers_that_take_at_the_same_moment_never_take_too_much(url: str, work
 @contextlib.contextmanager
 def pair(folder: Path, url: str, limits: str) -> Iterator[tuple[Served, Served]]:
     """Two servers, each with a home of its own, on one store."""
-    config = f"{CONFIG}\n[store]\n{STORE}\n{limits}"
+    config = f"{CONFIG}\n[database]\n{STORE}\n{limits}"
     with serving(folder / "one", config, SHARED_STORE=url) as one:
         with serving(folder / "two", config, SHARED_STORE=url) as two:
             yield one, two
@@ -91,7 +91,7 @@ def pair(folder: Path, url: str, limits: str) -> Iterator[tuple[Served, Served]]
 def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path) -> None:
     body = {"model": "echo/small", "messages": MESSAGES, "max_tokens": 20}
     with pair(tmp_path, url, "") as (one, two):
-        assert told(one, SET, scope="organisation", day="0.0015").errors == []
+        assert told(one, SET, scope="organization", day="0.0015").errors == []
         until(lambda: told(two, LIST).data["budgets"] != [])
         with ThreadPoolExecutor(50) as pool:
             work = [
@@ -102,17 +102,17 @@ def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path)
             codes = [each.result().status for each in work]
         assert set(codes) == {200, 402}
         for each in (one, two):
-            until(lambda each=each: standing(each, "organisation")["reserved"] == 0)
-        stood = standing(two, "organisation")
+            until(lambda each=each: standing(each, "organization")["reserved"] == 0)
+        stood = standing(two, "organization")
         assert stood["spent"] <= stood["limit"]
         assert stood["spent"] == pytest.approx(booked(one) + booked(two))
-        assert told(two, SET, scope="organisation", day=None).errors == []
+        assert told(two, SET, scope="organization", day=None).errors == []
         until(lambda: one.chat("echo/small").status == 200)
 
 
 def test_what_a_killed_server_held_counts_as_spent_and_no_more(url: str, tmp_path: Path) -> None:
     body = {"model": "echo/small", "max_tokens": 20, "messages": [{"role": "user", "content": "a b [[hang]]"}]}
-    with pair(tmp_path, url, '[limits."project:default"]\nusd_day = "0.01"\n') as (one, two):
+    with pair(tmp_path, url, '[limits."project:default"]\nusd_per_day = "0.01"\n') as (one, two):
         with ThreadPoolExecutor(5) as pool:
             for _ in range(5):
                 pool.submit(_gone, one, body)

@@ -132,16 +132,16 @@ def test_a_client_that_leaves_in_mid_stream_leaves_no_reservation(server: Served
 def test_what_fails_is_retried_and_falls_back_is_counted_as_it_is_booked(tmp_path: Path) -> None:
     """The cascade asks the small one, distrusts it, and goes up; pairs are drawn; cues make attempts fail."""
     config = f"""{CONFIG}
-[limits.organisation]
-usd_day = "1"
+[limits.organization]
+usd_per_day = "1"
 [shadow]
-share = 1.0
-at_once = 4
+sample_rate = 1.0
+max_concurrent = 4
 [policies.default]
 kind = "cascade"
 [policies.hedged]
 kind = "cheapest"
-hedge_s = 0.05
+hedge_delay_s = 0.05
 [policies.strict]
 kind = "cascade"
 votes = 3
@@ -162,8 +162,8 @@ verifier = "echo/large"
         answers = [server.chat("auto", "tell me more", stream=True) for _ in range(3)]
         assert {answer.status for answer in answers} == {200}
         until(lambda: "sizewise_requests_in_flight 0.0" in _metrics(server))
-        until(lambda: standing(server, "organisation")["reserved"] == 0)
-        stood = standing(server, "organisation")
+        until(lambda: standing(server, "organization")["reserved"] == 0)
+        stood = standing(server, "organization")
         assert stood["spent"] == pytest.approx(booked(server)) and stood["spent"] > 0
         assert re.search(r'sizewise_shadow_requests_total\{result="(un)?judged"\}', _metrics(server))
         assert "sizewise_budget_spent_ratio{" in _metrics(server)
@@ -173,7 +173,7 @@ def test_a_receiver_is_told_when_a_budget_runs_out(tmp_path: Path) -> None:
     with receiving() as receiver:
         config = f"""{CONFIG}
 [limits."project:default"]
-usd_day = "0.002"
+usd_per_day = "0.002"
 [webhooks.ops]
 url = "{receiver.url}"
 secret = "env:HOOK"
@@ -252,7 +252,7 @@ def test_a_caller_without_a_limit_sees_no_headers_of_one(server: Served) -> None
 
 def test_who_may_not_set_limits_cannot(server: Served) -> None:
     asks = fresh_key(server, "ask", "read")
-    assert told(server, SET, key=asks, scope="organisation", rpm=1).code == "forbidden"
+    assert told(server, SET, key=asks, scope="organization", rpm=1).code == "forbidden"
     assert told(server, LIST, key=fresh_key(server, "ask")).code == "forbidden"
     assert told(server, LIST, key=asks).errors == []
 
@@ -266,33 +266,33 @@ def test_a_project_sees_and_sets_its_own_limits_only(server: Served) -> None:
     _, other = limited_key(server, rpm=7)
     assert told(server, SET, key=key, scope="project:lab", rpm=9).errors == []
     assert told(server, SET, key=key, scope=f"key:{id}", rpm=9).errors == []
-    for scope in ("organisation", "project:shop", other, "user:anna", "model:echo/small"):
+    for scope in ("organization", "project:shop", other, "user:anna", "model:echo/small"):
         assert told(server, SET, key=key, scope=scope, rpm=9).code in ("forbidden", "not_found"), scope
     seen = {each["scope"] for each in told(server, LIST, key=key).data["budgets"]}
     assert seen == {"project:lab", f"key:{id}"}
 
 
 @pytest.mark.parametrize(
-    "scope", ["", "shop", "project:", "project: x", "team:x", "model:small", "organisation:x", "key:" + "x" * 300]
+    "scope", ["", "shop", "project:", "project: x", "team:x", "model:small", "organization:x", "key:" + "x" * 300]
 )
 def test_what_is_no_scope_is_said(server: Served, scope: str) -> None:
     assert told(server, SET, scope=scope, rpm=1).code == "bad_request"
 
 
 def test_the_server_is_killed_and_comes_back_neither_overspent_nor_stuck(tmp_path: Path) -> None:
-    config = f'{CONFIG}\n[limits.organisation]\nusd_day = "0.01"\n'
+    config = f'{CONFIG}\n[limits.organization]\nusd_per_day = "0.01"\n'
     body = {"model": "echo/small", "max_tokens": 20, "messages": [{"role": "user", "content": "a b [[hang after=1]]"}]}
     with serving(tmp_path, config) as server:
         assert server.chat("echo/small", "one two", max_tokens=20).status == 200
         with ThreadPoolExecutor(8) as pool:
             hanging = [pool.submit(_ended, server, body) for _ in range(8)]
-            until(lambda: standing(server, "organisation")["reserved"] >= 8 * 0.00006)
-            held = standing(server, "organisation")
+            until(lambda: standing(server, "organization")["reserved"] >= 8 * 0.00006)
+            held = standing(server, "organization")
             server.process.send_signal(signal.SIGKILL)
             server.process.wait(10)
             assert [each.result(20) for each in hanging] == [None] * 8
     with serving(tmp_path, config) as server:
-        stood = standing(server, "organisation")
+        stood = standing(server, "organization")
         assert stood["spent"] + stood["reserved"] >= held["spent"] + held["reserved"]  # they may have been billed
         assert stood["remaining"] >= held["remaining"] - 0.01 / 64 - 0.0001
         statuses = [server.chat("echo/small", "one two", max_tokens=20).status for _ in range(3)]
@@ -300,7 +300,7 @@ def test_the_server_is_killed_and_comes_back_neither_overspent_nor_stuck(tmp_pat
         with ThreadPoolExecutor(20) as pool:
             all = list(pool.map(lambda _: server.chat("echo/small", "word " * 40, max_tokens=500).status, range(60)))
         assert set(all) == {200, 402}
-        ended = standing(server, "organisation")
+        ended = standing(server, "organization")
         assert ended["spent"] + held["reserved"] <= ended["limit"]
 
 

@@ -20,7 +20,7 @@ def upstream() -> Iterator[Patient]:
 def served(
     upstream: Patient, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    lane = f"fast_lane = {str(request.param == 'fast').lower()}"
+    lane = f"fast_path = {str(request.param == 'fast').lower()}"
     with serving(tmp_path_factory.mktemp(request.param), settings(upstream.url, server=lane)) as server:
         yield server
 

@@ -109,7 +109,7 @@ discover = false
 base_url = "{upstream}"
 place = "machine"
 models = [{models}]
-timeouts = {{connect_s = 5, first_s = 20, idle_s = 20}}
+timeouts = {{connect_s = 5, first_byte_s = 20, idle_s = 20}}
 [providers.echo]
 wire = "echo"
 place = "process"

@@ -129,7 +129,7 @@ def test_another_wish_never_hits(wishes: Wishes) -> None:
 def test_another_version_of_the_policy_or_of_a_model_never_hits() -> None:
     ask = question()
     moved = Card("here/l", Endpoint("elsewhere"), "l", parameters=10**10)
-    others = (names(Cascade(trust=0.99)), names(Cheapest()), names(cards=(SMALL, moved)), names(cards=(SMALL,)))
+    others = (names(Cascade(threshold=0.99)), names(Cheapest()), names(cards=(SMALL, moved)), names(cards=(SMALL,)))
     keys = [key_of(ask, version(each(ask.what))) for each in (names(), names(), *others)]
     assert keys[0] == keys[1] and len(set(keys)) == 1 + len(others)
 
@@ -254,7 +254,7 @@ def test_a_question_to_a_chat_model_is_none_for_vectors() -> None:
 
 @pytest.fixture(scope="module")
 def cached(upstream: Patient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    more = "[exact_cache]\nttl_s = 60\n"
+    more = "[response_cache]\nttl_s = 60\n"
     with serving(tmp_path_factory.mktemp("cached"), settings(upstream.url, more)) as served:
         yield served
 

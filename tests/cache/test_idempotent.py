@@ -288,7 +288,7 @@ def _stopped_listening(served: Served) -> bool:
 
 @pytest.mark.parametrize("lane", ["true", "false"])
 def test_a_call_that_outlasts_the_drain_is_stopped_booked_and_unknown(home: Path, up: Patient, lane: str) -> None:
-    config = settings(up.url, server=f"drain_s = 1\nfast_lane = {lane}")
+    config = settings(up.url, server=f"drain_timeout_s = 1\nfast_path = {lane}")
     with serving(home, config) as served, Line(served) as line:
         line.say(line.request(CHAT, question("Hello", "up/waits"), "idempotency-key: a"))
         up.has_been_asked("waits")

@@ -35,14 +35,14 @@ CONFIG = """
 [server]
 embedded = false
 [shadow]
-share = 1.0
+sample_rate = 1.0
 judge = "cloud/judge"
-budget_usd_day = "100"
-at_once = 64
-[exact_cache]
+budget_usd_per_day = "100"
+max_concurrent = 64
+[response_cache]
 ttl_s = 60
 [router]
-total_s = 4.0
+timeout_s = 4.0
 [projects.hr]
 data_class = "confidential"
 [projects.lab]
@@ -57,11 +57,11 @@ parameters = 100_000_000
 parameters = 70_000_000_000
 [policies.default]
 models = ["echo/small", "here/well", "lan/near", "cloud/big"]
-trust = 0.999
+threshold = 0.999
 [policies.votes]
 models = ["echo/small", "here/well", "cloud/big"]
 votes = 2
-trust = 0.999
+threshold = 0.999
 verifier = "cloud/big"
 [policies.fallback]
 kind = "fixed"
@@ -69,7 +69,7 @@ models = ["here/broken", "here/reset", "region/mid", "lan/near", "cloud/flaky", 
 [policies.hedged]
 kind = "fixed"
 models = ["here/stuck", "cloud/busy", "cloud/big"]
-hedge_s = 0.05
+hedge_delay_s = 0.05
 [policies.resumed]
 kind = "fixed"
 models = ["here/reset-mid", "cloud/big"]
@@ -80,7 +80,7 @@ online = "deny"
 [policies.nearer]
 kind = "fixed"
 models = ["lan/near", "cloud/big"]
-[policies.nearer.reach]
+[policies.nearer.egress]
 internal = "network"
 """
 ALONE = """
@@ -123,7 +123,7 @@ def config() -> str:
     said = [CONFIG]
     for name, (address, place, models) in PROVIDERS.items():
         said.append(f'[providers.{name}]\nbase_url = "http://{address}:{PORT}/v1"\nplace = "{place}"')
-        said.append(f"models = {json.dumps(models)}\n[providers.{name}.timeouts]\nfirst_s = 0.4\nidle_s = 0.4")
+        said.append(f"models = {json.dumps(models)}\n[providers.{name}.timeouts]\nfirst_byte_s = 0.4\nidle_s = 0.4")
     return "\n".join(said)
 
 

@@ -64,7 +64,7 @@ def test_a_row_has_its_source_and_would_be_accepted_as_a_providers_table(name: s
         ({"date": "soon"}, "date"),
         ({"date": "2026-02-31"}, "date"),
         ({"source": "web"}, "source"),
-        ({"rename": {"a": "b"}, "leave_out": ("a",)}, "both renamed and left out"),
+        ({"rename_params": {"a": "b"}, "drop_params": ("a",)}, "both renamed and left out"),
     ],
 )
 def test_the_kit_of_rows_sees_what_is_wrong(more: dict[str, Any], words: str) -> None:
@@ -87,7 +87,7 @@ def test_a_provider_needs_only_its_endpoint_and_models(name: str, tmp_path: Path
     mine = provider(tmp_path, f'endpoint = "{name}"\nmodels = ["m"]\n{fills}')
     assert mine.base_url == row.base_url.format_map(dict.fromkeys(VARIABLES, "abc"))
     assert (mine.wire, mine.auth, mine.key) == (row.wire, row.auth, row.key)
-    assert (dict(mine.rename), mine.leave_out) == (dict(row.rename), row.leave_out)
+    assert (dict(mine.rename_params), mine.drop_params) == (dict(row.rename_params), row.drop_params)
     assert mine.place == "anyone", "a place is declared, never known from an address"
 
 
@@ -130,6 +130,8 @@ def test_a_part_cannot_lead_to_another_host(part: str, tmp_path: Path) -> None:
     assert "providers.mine.resource" in refused(tmp_path, f'endpoint = "azure"\nresource = "{part}"\nmodels = ["m"]')
 
 
-@pytest.mark.parametrize("text", ["endpoint = 3", 'endpoint = "groq"\nrename = 3', 'endpoint = "groq"\nauth = "a b"'])
+@pytest.mark.parametrize(
+    "text", ["endpoint = 3", 'endpoint = "groq"\nrename_params = 3', 'endpoint = "groq"\nauth = "a b"']
+)
 def test_a_table_of_a_wrong_shape_is_refused_in_words(text: str, tmp_path: Path) -> None:
     assert "providers.mine." in refused(tmp_path, f'{text}\nmodels = ["m"]')

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sizewise.cards import Card, Endpoint
-from sizewise.catalog.read import cards, embedded, fetched, known, lies, named, rows
+from sizewise.catalog.read import ON_CARD, cards, embedded, fetched, known, lies, named, rows
 from sizewise.config import Settings, load
 from sizewise.errors import ConfigError, UnknownModel
 from sizewise.money import FREE, UNKNOWN
@@ -92,7 +92,7 @@ def test_a_row_in_the_settings_is_a_model(tmp_path: Path) -> None:
         models = ["big/one", "small", "small"]
         [models."cloud/big/one"]
         context = 128000
-        sees = ["image"]
+        input_modalities = ["image"]
         price = { input = "0.15", output = "0.60", source = "their price page", date = "2026-11-01" }
         [models."cloud/third"]
         parameters = 70000000000
@@ -184,7 +184,7 @@ def test_the_catalogue_tells_what_the_settings_leave_out(tmp_path: Path) -> None
         models = ["meta-llama/Llama-3-8B", "gpt-4", "text-embedding-3-small", "our-own"]
         [models."cloud/meta-llama/Llama-3-8B"]
         context = 4096
-        sees = []
+        input_modalities = []
         """,
     )
     got = by_name(cards(mine))
@@ -209,7 +209,7 @@ def test_what_a_server_says_of_itself_goes_before_the_catalogue(tmp_path: Path) 
 def test_a_model_file_is_known_by_its_own_header_alone(tmp_path: Path) -> None:
     pretend_fetched("smollm2-135m", tmp_path / "cache")
     (card,) = cards(settings(tmp_path))
-    assert set(card.facts) == set(embedded()["smollm2-135m"].sources)
+    assert set(card.facts) == {ON_CARD.get(fact, fact) for fact in embedded()["smollm2-135m"].sources}
 
 
 def test_the_bounds_of_the_classes_can_be_set(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(t
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
     assert "the policy 'cascade' keeps at least 0.95 of the quality of large" in words
-    assert '+promise = {quality = 0.95, of = "large", sure = 0.95}' in said.out
+    assert '+target = {quality = 0.95, reference = "large", confidence = 0.95}' in said.out
     assert "cascade, as promised" in picture.read_text()
     assert "Nothing is written yet" in said.out and not (tmp_path / "sizewise.toml").exists()
 
@@ -46,7 +46,7 @@ WRITE = ("--policy", "mine", "--write")
 
 def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     folder = written(tmp_path, 1_000)
-    settings, proof = tmp_path / "sizewise.toml", tmp_path / "mine.proof.json"
+    settings, proof = tmp_path / "sizewise.toml", tmp_path / "mine.certificate.json"
     before, after = "# ours\n[policies.mine]\n", f"\n# the other\n[policies.quick]\nkind = 'cheapest'\n{MODELS}"
     settings.write_text(f"{before}kind = 'cheapest'\n{after}")
     more = (*WRITE, "--checker", "exact match", "--checker-error", "0.02")
@@ -55,7 +55,7 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     assert "as exact match measures it (wrong in 2.0% of its scores)" in " ".join(said.out.split())
     assert "A small answer is taken to cost 0.02 of a large one" in said.out
     text = settings.read_text()
-    assert text.startswith(f'{before}kind = "promised"\n') and text.endswith(after)
+    assert text.startswith(f'{before}kind = "certified"\n') and text.endswith(after)
     assert 'models = ["echo/small", "echo/other", "echo/large"]' in text
     assert proof.stat().st_size > 1_000 and proof.stat().st_mode & 0o777 == 0o600
     again = sizewise("calibrate", str(folder), *ASK, *more, home=tmp_path)
@@ -82,7 +82,7 @@ def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Pa
     ("settings", "words"),
     [
         (MODELS + '[policies."mine"]\nkind = "cheapest"\n', "no TOML any more"),
-        (MODELS + '[policies.mine]\nkind = "promised"\n[policies.mine.promise]\nquality = 0.9\n', "no TOML any more"),
+        (MODELS + '[policies.mine]\nkind = "certified"\n[policies.mine.target]\nquality = 0.9\n', "no TOML any more"),
         ("[policies]\nmine = {kind = 'cheapest'}\n" + MODELS, "no TOML any more"),
         ("", "no one configured model is named 'small', 'other', 'large'"),
     ],
@@ -92,7 +92,7 @@ def test_what_would_not_be_read_is_not_written(tmp_path: Path, settings: str, wo
     file.write_text(settings)
     said = sizewise("calibrate", folder, *ASK, *WRITE, "--quality", "0.9", home=tmp_path)
     assert said.code == 2 and words in said.err, said.err
-    assert file.read_text() == settings and not list(tmp_path.glob("*.proof.json*"))
+    assert file.read_text() == settings and not list(tmp_path.glob("*.certificate.json*"))
 
 
 def test_prices_count_where_tokens_were_recorded(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_key_service_does_not_answer(home: Path) -> None:
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o700)
     settings = home / "sizewise.toml"
-    settings.write_text(settings.read_text() + f'\n[vault]\nkms = "command:{program}"\n')
+    settings.write_text(settings.read_text() + f'\n[encryption]\nkms = "command:{program}"\n')
     well, found, _ = checks(home)["vault"]
     assert not well and "ended with 7" in found
     program.write_text("#!/bin/sh\nread line; echo QUJD$line\n")

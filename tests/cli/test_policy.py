@@ -23,7 +23,7 @@ data_class = "confidential"
 online = "deny"
 [policies.near]
 kind = "cascade"
-[policies.near.reach]
+[policies.near.egress]
 internal = "network"
 [policies.home]
 kind = "cheapest"
@@ -51,25 +51,25 @@ def test_cases_that_hold_and_cases_that_do_not(tmp_path: Path) -> None:
 name = "the personnel's data stays, whatever the request says"
 project = "hr"
 data_class = "public"
-may = ["here/*"]
-expect_class = "confidential"
+allowed_models = ["here/*"]
+expect_data_class = "confidential"
 [[policies.default.tests]]
 name = "by its name it is refused"
 project = "lab"
 model = "cloud/big"
-refused = "forbidden"
+expect_error = "forbidden"
 [[policies.default.tests]]
 name = "the key can tighten too"
-key_class = "confidential"
-first = "here/small"
+key_data_class = "confidential"
+first_model = "here/small"
 [[policies.near.tests]]
 name = "not true"
 online = "allow"
-never = ["here/*"]
-first = "cloud/big"
+denied_models = ["here/*"]
+first_model = "cloud/big"
 [[policies.near.tests]]
 name = "not true either"
-refused = "over_budget"
+expect_error = "over_budget"
 """
     (tmp_path / "sizewise.toml").write_text(SETTINGS + cases)
     done = sizewise("policy", "test", "--json", home=tmp_path)
@@ -84,27 +84,27 @@ refused = "over_budget"
 def test_without_tests_it_shows_how_one_is_written(tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text(SETTINGS)
     done = sizewise("policy", "test", home=tmp_path)
-    assert done.code == 2 and "[[policies.default.tests]]" in done.err and 'never = ["cloud/big"]' in done.err
+    assert done.code == 2 and "[[policies.default.tests]]" in done.err and 'denied_models = ["cloud/big"]' in done.err
     assert "Did you mean 'near'?" in sizewise("policy", "test", "nearr", home=tmp_path).err
-    (tmp_path / "sizewise.toml").write_text(SETTINGS + '[policies.x]\nreach = {secret = "machine"}\n')
+    (tmp_path / "sizewise.toml").write_text(SETTINGS + '[policies.x]\negress = {secret = "machine"}\n')
     assert "there is no data class 'secret'" in sizewise("policy", home=tmp_path).err
 
 
 def test_what_guards_find_counts_too(tmp_path: Path) -> None:
     cases = """
-[guards.detected]
+[guardrails.detected_data_class]
 pii = "confidential"
-[policies.near.guards]
+[policies.near.guardrails]
 secrets = "block"
 [[policies.default.tests]]
 name = "a patient's address keeps the question here"
 prompt = "Write to jane.doe@clinic.example that her result is there."
-expect_class = "confidential"
-may = ["here/*"]
+expect_data_class = "confidential"
+allowed_models = ["here/*"]
 [[policies.near.tests]]
 name = "a key is refused"
 prompt = "why does sk-proj-Zx8Kq3Vb7Nw2Lm5Tr9Yc4Hd6 not work?"
-refused = "guard_blocked"
+expect_error = "guard_blocked"
 """
     (tmp_path / "sizewise.toml").write_text(SETTINGS + cases)
     done = sizewise("policy", "test", home=tmp_path)

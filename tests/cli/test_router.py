@@ -33,7 +33,7 @@ CONFIG = """
 embedded = false
 discover = false
 [router]
-learned = "router.json"
+predictor = "router.json"
 policy = "mine"
 [policies.mine]
 kind = "learned"
@@ -72,7 +72,7 @@ def test_a_server_refuses_what_is_no_router(tmp_path: Path) -> None:
     assert wrong.code == 2 and "no trained router" in wrong.err and "router train" in wrong.hint
     (tmp_path / "router.json").unlink()
     gone = sizewise(*up)
-    assert gone.code == 2 and "router.learned: cannot read" in gone.err
+    assert gone.code == 2 and "router.predictor: cannot read" in gone.err
 
 
 def test_one_that_is_worth_nothing_ends_with_1(tmp_path: Path) -> None:

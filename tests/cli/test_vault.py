@@ -40,7 +40,7 @@ def test_a_new_key_is_put_in_front_and_the_old_one_taken_out(tmp_path: Path) -> 
     ring = tmp_path / "ring"
     old, new = key(), key()
     ring.write_text(old)
-    config = ECHO + f'[vault]\nkey = "file:{ring}"\n'
+    config = ECHO + f'[encryption]\nkey = "file:{ring}"\n'
     with serving(tmp_path, config) as server:
         id = remembered(server)
         first = status(server)
@@ -102,7 +102,7 @@ def test_a_key_service_that_fails_is_said_and_nothing_is_kept_in_the_clear(tmp_p
     program = tmp_path / "kms"
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o700)
-    with serving(tmp_path, ECHO + f'[vault]\nkms = "command:{program}"\n') as server:
+    with serving(tmp_path, ECHO + f'[encryption]\nkms = "command:{program}"\n') as server:
         until(lambda: b"ended with 7" in server.ask("/readyz").body)
         assert server.ask("/readyz").status == 200  # what needs no vault goes on
         assert server.chat("echo/small").status == 200

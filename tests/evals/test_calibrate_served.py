@@ -37,7 +37,8 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         done = sizewise("calibrate", "--policy", "default", "--quality", "0.85", "--write", home=tmp_path)
         assert done.code == 0, done.err
         assert (
-            "60 sampled pairs of echo/small and echo/large" in done.out and '+proof = "default.proof.json"' in done.out
+            "60 sampled pairs of echo/small and echo/large" in done.out
+            and '+certificate = "default.certificate.json"' in done.out
         )
         assert told(server, "mutation { reload { models } }").errors == []
         good = server.chat("auto", SURE).headers
@@ -59,7 +60,7 @@ def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> No
         tmp_path, config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n'
     ) as server:
         none = sizewise("calibrate", home=tmp_path)
-        assert none.code == 1 and "Give [shadow] in the settings a `share`" in none.out
+        assert none.code == 1 and "Give [shadow] in the settings a `sample_rate`" in none.out
         assert server.chat("auto", "one").status == 200
         for words, why in (
             (("--policy", "quick"), "'quick' is of the kind 'cheapest'"),

@@ -28,12 +28,12 @@ discover = false
 [router]
 policy = "mine"
 [shadow]
-share = {share}
+sample_rate = {share}
 judge = "outside/judge"
 [policies.mine]
-kind = "promised"
-proof = "{proof}"
-promise = {{quality = 0.95}}
+kind = "certified"
+certificate = "{proof}"
+target = {{quality = 0.95}}
 models = ["one/small", "two/other", "big/large"]
 [policies.plain]
 kind = "cascade"
@@ -116,7 +116,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
         assert shown.code == 1 and "found broken" in shown.out
         assert "big/large alone" in sizewise("route", "explain", ASK, home=tmp_path).out
         assert asked(server, "auto:plain")[0] == "one/small"
-    with serving(tmp_path, config.replace("share = 1", "share = 0")) as server:
+    with serving(tmp_path, config.replace("sample_rate = 1", "sample_rate = 0")) as server:
         assert asked(server)[0] == "big/large"
         key = fresh_key(server, "ask", "read")
         assert told(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }', key=key).code == "forbidden"
@@ -146,7 +146,7 @@ def test_a_receiver_is_told_of_a_broken_promise(tmp_path: Path, proof: Path, jud
     assert (first["webhook-id"], body) == (second["webhook-id"], again)
     verify(second, again, [SECRET], time.time(), Seen())
     told = json.loads(body)
-    assert (told["type"], told["tenant"], told["data"]["policy"]) == ("promise.broken", "local", "mine")
+    assert (told["type"], told["tenant"], told["data"]["policy"]) == ("target.missed", "local", "mine")
     assert ASK.encode() not in body
 
 

@@ -9,7 +9,7 @@ from tests.graphql.asking import fresh_key, told
 from tests.served import Served, serving, until
 
 QUALITY = '{ quality(policy: "default") { feedback { model kind count mean } } }'
-ALONE = CONFIG.replace("share = {share}", "asked_again_s = {again}").replace('judge = "outside/judge"', "")
+ALONE = CONFIG.replace("sample_rate = {share}", "repeat_window_s = {again}").replace('judge = "outside/judge"', "")
 CANARY = "canary-77aa"
 
 

@@ -107,7 +107,7 @@ def played(home: Path, wanted: Wanted, scene: Callable[[Onion], Awaitable[None]]
     asyncio.run(play())
 
 
-ALL = Wanted(share=1.0)
+ALL = Wanted(sample_rate=1.0)
 
 
 def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_nothing_is_drawn_without_a_share_and_what_is_not_drawn_makes_no_request
         assert (onion.rows(), await onion.doors()) == ([], [("chat", "echo/small")])
 
     played(tmp_path / "none", Wanted(), scene)
-    played(tmp_path / "half", Wanted(share=0.5), scene, draw=0.5)
+    played(tmp_path / "half", Wanted(sample_rate=0.5), scene, draw=0.5)
 
 
 def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_the_days_money_ends_it(tmp_path: Path) -> None:
         again = Shadows(onion.keeper.watch, onion.metrics)
         assert again.purse.left(3_000_000) == 3_000_000 - sum(row["cost"] for row in rows)
 
-    played(tmp_path, Wanted(share=1.0, budget_usd_day="0.000003"), scene)
+    played(tmp_path, Wanted(sample_rate=1.0, budget_usd_per_day="0.000003"), scene)
 
 
 def test_a_session_and_an_idempotency_key_stay_with_the_clients_own_request(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ CONFIG = """
 embedded = false
 discover = false
 [shadow]
-share = {share}
+sample_rate = {share}
 judge = "outside/judge"
 [providers.echo]
 wire = "echo"

@@ -122,12 +122,12 @@ def test_who_promised_nothing_has_an_estimate_and_no_alarm(tmp_path: Path) -> No
 def test_a_version_changes_with_options_models_and_promise() -> None:
     both = ("echo/large", "echo/small")
     proof = Sampled(*both, 0.95, (Trusted(0.9, 0.6, 0.97, 0.5),), "a/judge", 300, 0, "2026-11-25")
-    promising, again = (Cascade(both, promise=PROMISE, proof=replace(proof, pairs=pairs)) for pairs in (300, 301))
+    promising, again = (Cascade(both, target=PROMISE, certificate=replace(proof, pairs=pairs)) for pairs in (300, 301))
 
     def now(policy: Policy, *cards: Card) -> Watched:
         return watched({"p": Plan("auto:p", policy, "p", cards)})["p"]
 
-    policies = (Cascade(), Cascade(trust=0.6), promising)
+    policies = (Cascade(), Cascade(threshold=0.6), promising)
     versions = {now(each, *cards).version for each in policies for cards in ((SMALL, LARGE), (LARGE, SMALL), (LARGE,))}
     assert len(versions) == 9
     assert now(Cascade(), SMALL, LARGE) == now(Cascade(), SMALL, LARGE)

@@ -312,7 +312,7 @@ PUBLISH = "mutation ($t: String!) { publishFlow(text: $t) { new } }"
 
 
 def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -> None:
-    with serving(tmp_path, ECHO + "[flows]\nrunning = 4\n") as served:
+    with serving(tmp_path, ECHO + "[flows]\nmax_concurrent_runs = 4\n") as served:
         found = 'mutation { createOrganization(id: "acme", email: "owner@acme.example") { token } }'
 
         def start(flow: str, key: str = "") -> Told:

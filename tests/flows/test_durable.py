@@ -23,7 +23,10 @@ CANARY = "canary-flow-zqxjkv"
 
 @pytest.fixture(scope="module")
 def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    made = Floor(tmp_path_factory.mktemp("flows") / "home", Flows(running=20, running_each=20))
+    made = Floor(
+        tmp_path_factory.mktemp("flows") / "home",
+        Flows(max_concurrent_runs=20, max_concurrent_runs_per_organization=20),
+    )
     yield made
     made.close()
 

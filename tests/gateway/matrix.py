@@ -22,7 +22,7 @@ Policy = Literal["named", "fallback", "resume"]
 PROMPT = "canary-prompt"
 BACKUP = "backup/well"
 WIRES = ("openai", "anthropic", "responses")
-TIMEOUTS = "timeouts = {connect_s = 5, first_s = 1.0, idle_s = 1.0, total_s = 2.0}"
+TIMEOUTS = "timeouts = {connect_s = 5, first_byte_s = 1.0, idle_s = 1.0, total_s = 2.0}"
 BODY_S = 0.5
 ERROR = {"message", "type", "param", "code", "hint", "docs"}
 
@@ -217,9 +217,9 @@ def settings(url: str, lane: Lane) -> str:
     for cell in mine:
         columns.setdefault(cell.column, []).append(cell)
     lines = [
-        f"[server]\nembedded = false\ndiscover = false\nfast_lane = {_toml(lane == 'fast')}\nbody_s = {BODY_S}",
+        f"[server]\nembedded = false\ndiscover = false\nfast_path = {_toml(lane == 'fast')}\nbody_timeout_s = {BODY_S}",
         _provider("backup", "openai", url, ["well"], ""),
-        f'[models."{BACKUP}"]\nresumes = true',
+        f'[models."{BACKUP}"]\nprefill = true',
         _provider("patient", "openai", url, ["hang", "hang-word", "endless", "flood"], ""),
         _provider("vectors", "openai", url, ["hang", "well"], ""),
         *(f'[models."vectors/{model}"]\ntask = "embed"' for model in ("hang", "well")),

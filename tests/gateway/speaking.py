@@ -128,7 +128,7 @@ def settings(url: str, *, fast: bool = True) -> str:
 [server]
 embedded = false
 discover = false
-fast_lane = {str(fast).lower()}
+fast_path = {str(fast).lower()}
 [policies.default]
 kind = "cheapest"
 models = ["echo/small", "echo/eyes"]
@@ -150,15 +150,15 @@ headers = {{cues = "[[say no JSON]]"}}
 [models."stubborn/echo"]
 price = {{input = "0", output = "0"}}
 [models."echo/small"]
-sees = []
+input_modalities = []
 logprobs = true
 tools = true
 price = {{input = "1", output = "2.5"}}
 [models."echo/eyes"]
-sees = ["image", "file"]
+input_modalities = ["image", "file"]
 price = {{input = "10", output = "25"}}
 [models."echo/blind"]
-sees = []
+input_modalities = []
 [models."echo/vectors"]
 task = "embed"
 [providers.up]

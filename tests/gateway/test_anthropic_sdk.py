@@ -37,7 +37,7 @@ def settings(other: str, theirs: str) -> str:
 [server]
 embedded = false
 discover = false
-body_bytes = 100_000
+max_body_bytes = 100_000
 [providers.echo]
 wire = "echo"
 place = "process"

@@ -66,7 +66,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     upstream, loop, over = ready.get(timeout=10)
-    config = f"[server]\nembedded = false\ndiscover = false\nfast_lane = {request.param}\nbody_bytes = 10_000\n"
+    config = f"[server]\nembedded = false\ndiscover = false\nfast_path = {request.param}\nmax_body_bytes = 10_000\n"
     config += f'[providers.up]\nbase_url = "{upstream.url}"\n'
     try:
         with serving(tmp_path_factory.mktemp("turns"), config + 'models = ["m"]\n') as running:

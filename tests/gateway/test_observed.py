@@ -274,7 +274,7 @@ def test_no_word_of_a_prompt_a_reply_or_a_key_is_kept_anywhere(upstream: Upstrea
 @pytest.fixture(params=["true", "false"], ids=["fast", "plain"])
 def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     """A server of this test's own, to be ended; it gives running answers two seconds."""
-    config = ECHO.replace("[server]", f"[server]\nfast_lane = {request.param}\ndrain_s = 2")
+    config = ECHO.replace("[server]", f"[server]\nfast_path = {request.param}\ndrain_timeout_s = 2")
     with serving(tmp_path, config) as served:
         yield served
 

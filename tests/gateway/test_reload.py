@@ -16,18 +16,18 @@ from tests.served import Served, serving, until
 
 BEFORE = """
 [roles.clerk]
-may = ["ask"]
-[limits.organisation]
-requests_minute = 1000
+permissions = ["ask"]
+[limits.organization]
+requests_per_minute = 1000
 [hosts.shop]
 url = "{old}"
 place = "machine"
 """
 AFTER = """
 [roles.clerk]
-may = ["ask", "read_budgets"]
-[limits.organisation]
-requests_minute = 500
+permissions = ["ask", "read_budgets"]
+[limits.organization]
+requests_per_minute = 500
 [hosts.shop]
 url = "{new}"
 place = "machine"
@@ -126,7 +126,7 @@ def as_wanted(world: World) -> None:
 
 
 def agents(world: World) -> str:
-    return '[agents.a]\nworkers = ["nobody"]\n'
+    return '[agents.a]\nsubagents = ["nobody"]\n'
 
 
 def mcp_key(world: World) -> str:
@@ -134,11 +134,11 @@ def mcp_key(world: World) -> str:
 
 
 def store(world: World) -> str:
-    return '[store]\nurl = "env:NOT_THERE"\n'
+    return '[database]\nurl = "env:NOT_THERE"\n'
 
 
 def guard(world: World) -> str:
-    return '[guards]\ncanary = true\nleakage = "off"\n'
+    return '[guardrails]\nadd_canary = true\nleakage = "off"\n'
 
 
 def certificates(world: World) -> str:

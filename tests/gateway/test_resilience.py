@@ -95,9 +95,9 @@ def hanging(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         url = f"https://127.0.0.1:{mute.getsockname()[1]}/v1"
         config = (
             ECHO
-            + "[router]\ntotal_s = 1.0\n[policies.twice]\nkind = 'fixed'\nmodels = ['slow/hang', 'echo/large']\n"
+            + "[router]\ntimeout_s = 1.0\n[policies.twice]\nkind = 'fixed'\nmodels = ['slow/hang', 'echo/large']\n"
             + provider("mute", url, "m", more="timeouts = {connect_s = 0.2}")
-            + provider("first", bad.url, "hang", more="timeouts = {first_s = 0.2}")
+            + provider("first", bad.url, "hang", more="timeouts = {first_byte_s = 0.2}")
             + provider("idle", bad.url, "hang-mid", more="timeouts = {idle_s = 0.2}")
             + provider("slow", bad.url, "hang", "hang-mid")
         )
@@ -165,7 +165,9 @@ retries = 3
 @pytest.fixture(scope="module")
 def retrying(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     names = ("flaky", "dated", "refuses", "hang", "broken", "locked")
-    config = ECHO + "".join(provider(name, bad.url, name, "well", more="timeouts = {first_s = 0.3}") for name in names)
+    config = ECHO + "".join(
+        provider(name, bad.url, name, "well", more="timeouts = {first_byte_s = 0.3}") for name in names
+    )
     with serving(tmp_path_factory.mktemp("retrying"), config) as served:
         yield served
 
@@ -284,7 +286,7 @@ def test_one_replica_that_is_gone_is_not_noticed_by_the_client(bad: Upstream, tm
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_first_that_is_silent_is_overtaken_and_both_are_booked(bad: Upstream, tmp_path: Path, stream: bool) -> None:
-    config = ECHO + provider("up", bad.url, "hang") + "[policies.hedged]\nkind = 'fixed'\nhedge_s = 0.1\n"
+    config = ECHO + provider("up", bad.url, "hang") + "[policies.hedged]\nkind = 'fixed'\nhedge_delay_s = 0.1\n"
     config += "models = ['up/hang', 'echo/large']\n"
     with serving(tmp_path, config) as served:
         left = bad.seen.left
@@ -297,7 +299,7 @@ def test_a_first_that_is_silent_is_overtaken_and_both_are_booked(bad: Upstream, 
 
 def test_the_only_model_is_hedged_by_another_replica(bad: Upstream, tmp_path: Path) -> None:
     config = ECHO + provider("up", bad.url, "stuck", more=replicas("", ""))
-    config += "[policies.hedged]\nkind = 'cheapest'\nhedge_s = 0.1\nmodels = ['up/stuck', 'echo/large']\n"
+    config += "[policies.hedged]\nkind = 'cheapest'\nhedge_delay_s = 0.1\nmodels = ['up/stuck', 'echo/large']\n"
     config += "[models.'up/stuck']\ntools = true\n[models.'echo/large']\ntask = 'embed'\n"
     with serving(tmp_path, config) as served:
         answer = ask(served, CHAT, "auto:hedged", stream=True)
@@ -307,7 +309,7 @@ def test_the_only_model_is_hedged_by_another_replica(bad: Upstream, tmp_path: Pa
 
 def test_a_first_that_speaks_in_time_is_not_hedged(bad: Upstream, tmp_path: Path) -> None:
     config = ECHO + provider("up", bad.url, "well")
-    config += "[policies.hedged]\nkind = 'fixed'\nhedge_s = 5\nmodels = ['up/well', 'echo/large']\n"
+    config += "[policies.hedged]\nkind = 'fixed'\nhedge_delay_s = 5\nmodels = ['up/well', 'echo/large']\n"
     with serving(tmp_path, config) as served:
         answer = ask(served, CHAT, "auto:hedged", stream=True)
         assert tries(served, answer) == [("up/well", "answered", "")]
@@ -414,7 +416,7 @@ def test_a_client_that_leaves_the_line_frees_its_place_at_once(full: Served) -> 
 @pytest.fixture(scope="module")
 def cut(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     config = ECHO + '[models."echo/small"]\nprice = {input = "0", output = "0"}\nparameters = 1_000\n'
-    config += "resumes = true\nlogprobs = true\n"
+    config += "prefill = true\nlogprobs = true\n"
     for kind in ("fixed", "cheapest", "cascade"):
         config += provider(kind, bad.url, "reset-mid")
         config += f'[models."{kind}/reset-mid"]\nparameters = 1_000_000\nprice = {{input = "0", output = "0"}}\n'
@@ -422,7 +424,7 @@ def cut(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
             # Of equals in price the weaker comes first: the cascade holds and distrusts echo, and then is cut.
             models = ["echo/small", f"{kind}/reset-mid"] if kind == "cascade" else [f"{kind}/reset-mid", "echo/small"]
             config += f'[policies.{name}]\nkind = "{kind}"\nmodels = {json.dumps(models)}\nresume = {resume}\n'
-            config += "trust = 1\n" if kind == "cascade" else ""
+            config += "threshold = 1\n" if kind == "cascade" else ""
     with serving(tmp_path_factory.mktemp("cut"), config) as served:
         yield served
 

@@ -43,7 +43,7 @@ def settings(other: str, theirs: str, third: str) -> str:
 [server]
 embedded = false
 discover = false
-body_bytes = 100_000
+max_body_bytes = 100_000
 [providers.echo]
 wire = "echo"
 place = "process"

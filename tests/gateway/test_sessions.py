@@ -261,5 +261,5 @@ def test_a_sessions_name_has_at_most_200_characters(sessions: Served) -> None:
 
 
 def test_no_session_is_minded_where_that_is_switched_off(tmp_path: Path) -> None:
-    with serving(tmp_path, CONFIG.replace("[router]", "[router]\nsession_s = 0")) as served:
+    with serving(tmp_path, CONFIG.replace("[router]", "[router]\nsession_ttl_s = 0")) as served:
         assert model(chat(served, begun(served, "echo/far"), "auto:quick")) == "echo/near"

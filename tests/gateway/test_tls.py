@@ -32,7 +32,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def config(pair: Pair, more: str = "", fast_lane: bool = True) -> str:
-    said = f'fast_lane = {str(fast_lane).lower()}\n[server.tls]\ncert = "{pair.cert.name}"\nkey = "{pair.key.name}"\n'
+    said = f'fast_path = {str(fast_lane).lower()}\n[server.tls]\ncert = "{pair.cert.name}"\nkey = "{pair.key.name}"\n'
     return ECHO.replace("[providers.echo]", f"{said}{more}[providers.echo]")
 
 

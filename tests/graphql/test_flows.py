@@ -246,7 +246,7 @@ def test_what_was_said_in_anothers_run_is_for_few(desk: Served) -> None:
 
 
 def test_a_flow_that_takes_too_long_is_cancelled_with_what_to_do_instead(tmp_path: Path) -> None:
-    with serving(tmp_path, ECHO + "[graphql]\nwait_s = 0.3\n") as server:
+    with serving(tmp_path, ECHO + "[graphql]\ntimeout_s = 0.3\n") as server:
         assert published(server, SUPPORT).errors == []
         told(server, 'mutation { startFlowRun(flow: "support-desk", inputs: {question: "a"}) { id } }')
         until(lambda: told(server, "{ flowRuns { state } }").data["flowRuns"] == [{"state": "done"}], 10)

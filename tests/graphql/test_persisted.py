@@ -44,7 +44,7 @@ def test_where_queries_are_listed_no_other_is_taken(tmp_path: Path) -> None:
     manifest = {"format": "apollo-persisted-query-manifest", "version": 1}
     operations = [{"id": "models-1", "name": "M", "type": "query", "body": "query M { models { name } }"}]
     (tmp_path / "apollo.json").write_text(json.dumps({**manifest, "operations": operations}))
-    config = ECHO + '[graphql]\nqueries = "listed"\nlisted = ["queries", "apollo.json"]\n'
+    config = ECHO + '[graphql]\nqueries = "trusted"\ntrusted_documents = ["queries", "apollo.json"]\n'
     with serving(tmp_path, config) as server:
         key = fresh_key(server, "ask", "read")  # the admin token asks anything
         assert told(server, QUERY, key=key).errors == []

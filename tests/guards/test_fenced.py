@@ -31,10 +31,10 @@ CONFIG = """
 [server]
 embedded = false
 discover = false
-[guards]
+[guardrails]
 injection = "off"
-mark = true
-canary = true
+spotlighting = true
+add_canary = true
 [providers.near]
 base_url = "{mirror}"
 place = "machine"
@@ -59,20 +59,20 @@ models = ["near/broken", "near/mirror"]
 [policies.plain]
 kind = "fixed"
 models = ["near/mirror"]
-mark = false
-canary = false
+spotlighting = false
+add_canary = false
 [policies.words]
 kind = "fixed"
 models = ["near/mirror"]
-datamark = true
+datamarking = true
 [policies.mute]
 kind = "fixed"
 models = ["near/mirror"]
-guards = {{leakage = "block"}}
+guardrails = {{leakage = "block"}}
 [policies.veil]
 kind = "fixed"
 models = ["near/mirror"]
-guards = {{leakage = "mask"}}
+guardrails = {{leakage = "mask"}}
 """
 
 
@@ -306,10 +306,10 @@ def teller() -> Iterator[Told]:
 def telling(teller: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An onion with all that keeps answers or asks others about them."""
     more = """
-[exact_cache]
+[response_cache]
 ttl_s = 60
 [shadow]
-share = 1.0
+sample_rate = 1.0
 judge = "near/judge"
 [providers.echo]
 wire = "echo"
@@ -426,7 +426,7 @@ def test_canaries_of_the_settings_are_found_in_disguise(tmp_path: Path, mirror: 
 [server]
 embedded = false
 discover = false
-[guards]
+[guardrails]
 canaries = ["do-not-repeat-7f3a"]
 leakage = "mask"
 [providers.near]
@@ -442,7 +442,10 @@ models = ["mirror"]
 
 @pytest.mark.parametrize(
     "line",
-    ['[guards]\nleakage = "off"\ncanary = true', '[policies.default]\nguards = {leakage = "off"}\ncanary = true'],
+    [
+        '[guardrails]\nleakage = "off"\nadd_canary = true',
+        '[policies.default]\nguardrails = {leakage = "off"}\nadd_canary = true',
+    ],
 )
 def test_a_canary_that_nobody_looks_for_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "sizewise.toml").write_text("[server]\nembedded = false\ndiscover = false\n" + line)
@@ -453,7 +456,7 @@ def test_a_canary_that_nobody_looks_for_is_refused(tmp_path: Path, line: str) ->
 
 @pytest.mark.parametrize("tool", ["", "a*b", "**"])
 def test_a_list_of_tools_holds_names_and_beginnings(tmp_path: Path, tool: str) -> None:
-    (tmp_path / "sizewise.toml").write_text(f'[guards]\ntools = ["{tool}"]')
+    (tmp_path / "sizewise.toml").write_text(f'[guardrails]\nallowed_tools = ["{tool}"]')
     with pytest.raises(ConfigError) as refused:
         load(tmp_path / "sizewise.toml", tmp_path)
     assert "name of a tool" in refused.value.message

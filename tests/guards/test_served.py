@@ -28,9 +28,9 @@ embedded = false
 discover = false
 [router]
 policy = "falls"
-[guards]
+[guardrails]
 canaries = ["canary-7f3a"]
-[guards.about.games]
+[guardrails.denied_topics.games]
 deny = ["casino"]
 [providers.far]
 base_url = "{mirror}"
@@ -60,19 +60,19 @@ models = ["near/mirror"]
 [policies.strict]
 kind = "fixed"
 models = ["far/mirror"]
-guards = {{pii = "block", topics = "block"}}
+guardrails = {{pii = "block", topics = "block"}}
 [policies.home]
 kind = "fixed"
 models = ["far/mirror", "near/mirror"]
-guards = {{pii = "local"}}
+guardrails = {{pii = "local"}}
 [policies.mute]
 kind = "fixed"
 models = ["near/mirror"]
-guards = {{leakage = "block"}}
+guardrails = {{leakage = "block"}}
 [policies.veil]
 kind = "fixed"
 models = ["near/mirror"]
-guards = {{leakage = "mask"}}
+guardrails = {{leakage = "mask"}}
 """
 
 
@@ -243,7 +243,7 @@ def test_shadows_and_their_judges_see_placeholders(tmp_path: Path, mirror: Mirro
 embedded = false
 discover = false
 [shadow]
-share = 1.0
+sample_rate = 1.0
 judge = "far/judge"
 [providers.echo]
 wire = "echo"
@@ -338,10 +338,10 @@ def test_the_system_prompt_word_for_word_is_a_leak_and_a_person_may_hear_their_o
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('[guards]\npii = "hide"', "'mask'"),
-        ('[guards]\nsecret = "mask"', "secrets"),
-        ('[policies.default]\nguards = {secret = "block"}', "secrets"),
-        ('[guards]\ndetected = {pii = "secret"}', "'confidential'"),
+        ('[guardrails]\npii = "hide"', "'mask'"),
+        ('[guardrails]\nsecret = "mask"', "secrets"),
+        ('[policies.default]\nguardrails = {secret = "block"}', "secrets"),
+        ('[guardrails]\ndetected_data_class = {pii = "secret"}', "'confidential'"),
     ],
 )
 def test_a_guard_or_an_action_that_nobody_knows_is_refused_by_name(tmp_path: Path, line: str, said: str) -> None:
@@ -361,7 +361,7 @@ def test_counting_tokens_with_a_vendor_is_masked_too(server: Served, claude: Ant
 
 def test_what_is_detected_makes_the_class_of_data_stricter(tmp_path: Path, mirror: Mirror, near: Mirror) -> None:
     config = CONFIG.format(mirror=mirror.url, near=near.url, claude=mirror.url)
-    config = config.replace("[guards]\n", '[guards]\ndetected = {secrets = "confidential"}\n')
+    config = config.replace("[guardrails]\n", '[guardrails]\ndetected_data_class = {secrets = "confidential"}\n')
     with serving(tmp_path, config) as server:
         assert server.chat("far/mirror", f"Write to {JANE}").status == 200
         refused = server.chat("far/mirror", WORDS, sizewise={"data_class": "public"})

@@ -18,8 +18,8 @@ CONFIG = """
 [server]
 embedded = false
 discover = false
-[guards]
-tools = ["tell", "mail.*"]
+[guardrails]
+allowed_tools = ["tell", "mail.*"]
 [providers.near]
 base_url = "{mirror}"
 place = "machine"
@@ -40,19 +40,19 @@ models = ["near/mirror"]
 [policies.weather]
 kind = "fixed"
 models = ["claude/calls"]
-tools = ["weather"]
+allowed_tools = ["weather"]
 [policies.rain]
 kind = "fixed"
 models = ["res/calls"]
-tools = ["weather"]
+allowed_tools = ["weather"]
 [policies.bare]
 kind = "fixed"
 models = ["near/broken", "near/mirror"]
-tools = ["nothing"]
+allowed_tools = ["nothing"]
 [policies.any]
 kind = "fixed"
 models = ["near/mirror"]
-tools = ["*"]
+allowed_tools = ["*"]
 """
 
 
@@ -141,7 +141,7 @@ def test_a_request_that_demands_what_is_not_listed_is_refused_before_a_model_is_
     for choice, offered in ((named[door], ("delete_all", "tell")), (must[door], ("delete_all",))):
         answer = ask(server, door, "near/mirror", *offered, tool_choice=choice)
         assert answer.status == 400
-        assert "on the list" in answer.body.decode() and "guards.tools" in answer.body.decode()
+        assert "on the list" in answer.body.decode() and "guardrails.allowed_tools" in answer.body.decode()
     assert ask(server, door, "near/mirror", "delete_all", "tell", tool_choice=must[door]).status == 200
     assert len(mirror.seen.bodies) == before + 1
 

@@ -162,7 +162,7 @@ def test_another_model_embeds_all_anew(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         add(server, "a.md", LEAVE)
         embed(server)
-    with serving(tmp_path, other + '[knowledge.handbook]\nembed = "echo/others"\n') as server:
+    with serving(tmp_path, other + '[knowledge.handbook]\nembedding_model = "echo/others"\n') as server:
         assert embed(server) == 2
         assert told(server, BASES).data["knowledge"][0]["model"] == "echo/others"
         assert search(server, "holidays")

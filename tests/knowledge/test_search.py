@@ -24,7 +24,7 @@ models = ["vectors"]
 [models."far/vectors"]
 task = "embed"
 [knowledge.far]
-embed = "far/vectors"
+embedding_model = "far/vectors"
 [knowledge.judged]
 rerank = "echo/small"
 """

@@ -70,7 +70,8 @@ def test_19_the_wall_sees_what_makes_objects_of_text(code: str) -> None:
         'base_url = "http://127.0.0.1:9/v1"\nkey = "exec:touch pwned"',
         'wire = "os:system"',
         'wire = "sizewise.process:start"',
-        'base_url = "http://127.0.0.1:9/v1"\nheaders = {x = "`touch pwned`"}\nrename = {"__class__" = "touch pwned"}',
+        'base_url = "http://127.0.0.1:9/v1"\nheaders = {x = "`touch pwned`"}\n'
+        'rename_params = {"__class__" = "touch pwned"}',
     ],
 )
 def test_13_settings_are_text_and_an_evaluator_reads_none_of_them(tmp_path: Path, line: str) -> None:

@@ -137,7 +137,9 @@ def test_who_follows_a_call_is_stopped_alone(server: Served) -> None:
 
 
 def test_who_comes_from_outside_is_not_told_what_limps(tmp_path: Path) -> None:
-    config = CONFIG.format(url="http://127.0.0.1:9/v1").replace("[server]", '[server]\nhosts = ["llm.example.com"]')
+    config = CONFIG.format(url="http://127.0.0.1:9/v1").replace(
+        "[server]", '[server]\nallowed_hosts = ["llm.example.com"]'
+    )
     with serving(tmp_path, config) as server:
         for _ in range(4):
             server.chat("cloud/big")

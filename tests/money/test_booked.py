@@ -18,7 +18,7 @@ def config(url: str) -> str:
     """One misbehaving provider under two names, so that each has a pulse of its own, and two echo models."""
     rates = 'price = {input = "1", output = "2.5"}\n'
     models = "".join(f'[models."{name}/{fault}"]\n{rates}' for name in ("bad", "cut", "left") for fault in FAULTS)
-    table = f'base_url = "{url}"\nplace = "machine"\ntimeouts = {{first_s = 0.3, idle_s = 0.3}}\n'
+    table = f'base_url = "{url}"\nplace = "machine"\ntimeouts = {{first_byte_s = 0.3, idle_s = 0.3}}\n'
     patient = table.replace("idle_s = 0.3", "idle_s = 30")
     return f"""
 [server]

@@ -122,7 +122,7 @@ def test_a_policy_that_asks_several_at_once_is_left_alone_where_the_sessions_mod
 
 
 def test_a_race_is_led_by_the_sessions_model() -> None:
-    policy = Minding(Cheapest(hedge_s=1.0), Memory("m/b", bound=True), MUCH)
+    policy = Minding(Cheapest(hedge_delay_s=1.0), Memory("m/b", bound=True), MUCH)
     move = next(policy.route(QUESTION, field(CHEAP, FAIR, DEAR)))
     assert isinstance(move, Race) and [each.card.name for each in move.attempts] == ["m/b", "m/c"]
     assert move.attempts[0].why.startswith("stays with m/b in this session: ")

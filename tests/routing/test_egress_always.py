@@ -44,11 +44,11 @@ CARDS = tuple(echo_card(f"{place}/m", place=place, parameters=10**n) for n, plac
 JUDGE = CARDS[-1]
 POLICIES: tuple[Callable[[], Policy], ...] = (
     lambda: Fixed(models=NAMES[::-1], retries=2),
-    lambda: Fixed(models=NAMES[::-1], retries=1, hedge_s=0.0001, resume=True),
+    lambda: Fixed(models=NAMES[::-1], retries=1, hedge_delay_s=0.0001, resume=True),
     lambda: Cheapest(retries=1, resume=True),
-    lambda: Cascade(trust=0.9),
-    lambda: Cascade(trust=0.9, votes=2, when_exhausted="show_marked", resume=True),
-    lambda: Cascade(models=NAMES, trust=0.5, verifier=NAMES[-1]),
+    lambda: Cascade(threshold=0.9),
+    lambda: Cascade(threshold=0.9, votes=2, when_exhausted="show_marked", resume=True),
+    lambda: Cascade(models=NAMES, threshold=0.5, verifier=NAMES[-1]),
     lambda: Plays(racers),
     agreeing,
 )
@@ -151,7 +151,7 @@ def _script(
     async def play() -> None:
         names = Names(CARDS, {"default": policy()})
         shadows, watch = Shadows(keeper.watch, Metrics(keeper.waiting)), watched(names.choosing)
-        shadow = Shadow(Wanted(share=1.0), watch, JUDGE, compare, shadows, lambda: 0.0)
+        shadow = Shadow(Wanted(sample_rate=1.0), watch, JUDGE, compare, shadows, lambda: 0.0)
         answer: Answerer = Routed(
             names,
             lambda card: outposts[card.name],

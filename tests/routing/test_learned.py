@@ -55,7 +55,7 @@ def test_who_is_asked_and_why(predictor: Predictor, words: str, model: str, why:
 
 
 def test_where_it_cannot_tell_the_small_one_may_be_the_default(predictor: Predictor) -> None:
-    answer, client = routed(predictor, Learned(unforeseen="small"))[0], Client()
+    answer, client = routed(predictor, Learned(fallback="small"))[0], Client()
     asyncio.run(answer(asking(chat("yeast ferments glucose anaerobically")), client.send))
     assert client.chosen.model == "echo/small"
 
@@ -95,4 +95,4 @@ def test_who_fails_is_followed_by_the_strongest_that_is_left() -> None:
 @pytest.mark.parametrize("worth", [-0.1, 1.1])
 def test_its_options_have_bounds(worth: float) -> None:
     with pytest.raises(ConfigError, match="worth"):
-        Learned(worth=worth)
+        Learned(min_gain=worth)

@@ -42,7 +42,7 @@ def test_what_would_have_been_said_anyway_is_not_degraded() -> None:
     cheap = Routing(HERE, CLOUD, policy=Cheapest(), health=away)
     assert not cheap.run(chat("Hello")).degraded, "the cheapest was asked first all the same"
     third = echo_card("here/middle", parameters=3_000_000_000)
-    judged = Routing(HERE, third, CLOUD, policy=Cascade(trust=0.0), health=away)
+    judged = Routing(HERE, third, CLOUD, policy=Cascade(threshold=0.0), health=away)
     assert not judged.run(chat("Hello")).degraded, "it was judged and trusted"
     named = Routing(HERE, CLOUD, health=away)
     assert not named.run(chat("Hello", model="here/small")).degraded
@@ -56,11 +56,11 @@ def test_who_asked_to_stay_offline_misses_nothing() -> None:
 
 def test_a_distrusted_answer_is_no_answer_offline_either_unless_the_policy_shows_it_marked() -> None:
     unsure = "[[cloud/large: fail]] [[here/small: logprob -3]] Hello"
-    strict = Routing(HERE, CLOUD, policy=Cascade(trust=0.99))
+    strict = Routing(HERE, CLOUD, policy=Cascade(threshold=0.99))
     with pytest.raises(SizewiseError) as refused:
         strict.run(chat(unsure))
     assert isinstance(refused.value, (NotTrusted, UpstreamDown))
-    lax = Routing(HERE, CLOUD, policy=Cascade(trust=0.99, when_exhausted="show_marked"))
+    lax = Routing(HERE, CLOUD, policy=Cascade(threshold=0.99, when_exhausted="show_marked"))
     assert "cloud/large failed" in lax.run(chat(unsure)).degraded
 
 

@@ -78,9 +78,9 @@ def test_only_what_may_pass_is_asked_again() -> None:
 
 
 def test_a_busy_model_is_asked_again_after_the_pause_it_names_if_that_is_short() -> None:
-    moves, _ = played(Fixed(patience_s=2), field(A), Outcome(A, error="upstream_busy", retry_after=1.5), "ok")
+    moves, _ = played(Fixed(max_retry_delay_s=2), field(A), Outcome(A, error="upstream_busy", retry_after=1.5), "ok")
     assert isinstance(moves[1], Attempt) and moves[1].after_s == 1.5
-    assert len(played(Fixed(patience_s=2), field(A), Outcome(A, error="upstream_busy", retry_after=9.0))[0]) == 1
+    assert len(played(Fixed(max_retry_delay_s=2), field(A), Outcome(A, error="upstream_busy", retry_after=9.0))[0]) == 1
 
 
 def test_pauses_between_retries_grow_and_are_left_to_chance() -> None:
@@ -103,7 +103,7 @@ def test_all_replicas_of_a_model_are_asked_before_it_is_given_up() -> None:
 
 
 def test_a_hedge_is_a_race_of_the_first_two_then_the_others_in_turn() -> None:
-    for policy in (Fixed(hedge_s=0.5), Cheapest(hedge_s=0.5)):
+    for policy in (Fixed(hedge_delay_s=0.5), Cheapest(hedge_delay_s=0.5)):
         failed = Outcome(B, error="upstream_error")
         moves, got = played(policy, field(A, B, C), failed, "ok")
         assert isinstance(moves[0], Race) and moves[0].after_s == 0.5
@@ -112,10 +112,10 @@ def test_a_hedge_is_a_race_of_the_first_two_then_the_others_in_turn() -> None:
 
 
 def test_the_only_model_is_hedged_by_its_other_replica_and_else_not_at_all() -> None:
-    (move,), _ = played(Fixed(hedge_s=0.5), field(A), "ok")
+    (move,), _ = played(Fixed(hedge_delay_s=0.5), field(A), "ok")
     assert isinstance(move, Attempt) and move.commit == "stream"
     two = replace(A, endpoint=replace(A.endpoint, replicas=2))
-    (raced,), _ = played(Fixed(hedge_s=0.5), field(two), Outcome(two, REPLY))
+    (raced,), _ = played(Fixed(hedge_delay_s=0.5), field(two), Outcome(two, REPLY))
     assert isinstance(raced, Race) and [each.card.name for each in raced.attempts] == ["m/a", "m/a"]
 
 
@@ -159,7 +159,7 @@ def test_cascade_holds_and_judges_all_but_the_best() -> None:
 @pytest.mark.parametrize(("score", "kept"), [(0.5, True), (0.499, False), (1.0, True), (0.0, False), (None, True)])
 def test_cascade_keeps_what_reaches_its_trust(score: float | None, kept: bool) -> None:
     tells: list[Told | str] = ["ok", Verdict(score, "so")]
-    moves, got = played(Cascade(trust=0.5), field(A, B), *tells, *([] if kept else ["ok"]))
+    moves, got = played(Cascade(threshold=0.5), field(A, B), *tells, *([] if kept else ["ok"]))
     assert asked(moves) == (["m/a"] if kept else ["m/a", "m/b"])
     assert ("uncalibrated" in got.why) == kept
 
@@ -189,7 +189,7 @@ def test_exhausted_it_refuses_unless_told_to_show_the_best_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"trust": 1.1}, {"trust": -0.1}, {"hold_s": 0}, {"hold_s": float("nan")}, {"hold_s": 1e9}]
+    "options", [{"threshold": 1.1}, {"threshold": -0.1}, {"hold_s": 0}, {"hold_s": float("nan")}, {"hold_s": 1e9}]
 )
 def test_options_out_of_range_are_refused_when_the_policy_is_made(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
@@ -198,9 +198,9 @@ def test_options_out_of_range_are_refused_when_the_policy_is_made(options: dict[
 
 def test_retries_patience_and_hedges_are_bounded() -> None:
     for kind in (Fixed, Cheapest):
-        with pytest.raises(ConfigError, match="hedge_s"):
-            kind(hedge_s=601)
+        with pytest.raises(ConfigError, match="hedge_delay_s"):
+            kind(hedge_delay_s=601)
         with pytest.raises(ConfigError, match="retries"):
             kind(retries=6)
-        with pytest.raises(ConfigError, match="patience_s"):
-            kind(patience_s=-1)
+        with pytest.raises(ConfigError, match="max_retry_delay_s"):
+            kind(max_retry_delay_s=-1)

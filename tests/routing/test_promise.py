@@ -94,5 +94,5 @@ def test_without_any_pair_nothing_is_certain() -> None:
 
 @pytest.mark.parametrize("wrong", [0.0, 1.0, 1.5, -0.1])
 def test_a_promise_is_a_share(wrong: float) -> None:
-    with pytest.raises(BadRequest, match="promise"):
+    with pytest.raises(BadRequest, match="target"):
         Promise(wrong)

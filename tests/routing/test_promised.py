@@ -195,9 +195,9 @@ def test_the_explanation_shows_every_stage(proof: Proof) -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"promise": Promise(0.999)}, "keeps 0.95 at most"),
-        ({"promise": Promise(0.95, 0.99)}, "sure with 0.95, not 0.99"),
-        ({"promise": Promise(0.95, 0.95, "other")}, "of 'other'"),
+        ({"target": Promise(0.999)}, "keeps 0.95 at most"),
+        ({"target": Promise(0.95, 0.99)}, "sure with 0.95, not 0.99"),
+        ({"target": Promise(0.95, 0.95, "other")}, "to 'other'"),
         ({"models": ("echo/small", "echo/large")}, "and the proof is of others"),
         ({"models": ("echo/large", "echo/other", "echo/small")}, "and the proof is of others"),
         ({"models": ("echo/small", "echo/small", "echo/large")}, "and the proof is of others"),
@@ -207,15 +207,15 @@ def test_the_explanation_shows_every_stage(proof: Proof) -> None:
 def test_what_the_proof_does_not_hold_is_refused(proof: Proof, said: dict[str, object], words: str) -> None:
     kept = replace(proof, kept=tuple(each for each in proof.kept if each.quality <= 0.95))
     with pytest.raises(ConfigError, match=words):
-        Promised(kept, **{"promise": Promise(0.95), **said})  # type: ignore[arg-type]  # options by name
+        Promised(kept, **{"target": Promise(0.95), **said})  # type: ignore[arg-type]  # options by name
 
 
 def test_a_proof_is_a_file_and_one_that_cannot_be_read_is_named(proof: Proof, tmp_path: Path) -> None:
-    file = tmp_path / "mine.proof.json"
+    file = tmp_path / "mine.certificate.json"
     file.write_bytes(write(proof))
-    assert options("mine", {"proof": str(file)})["proof"] == proof
+    assert options("mine", {"certificate": str(file)})["certificate"] == proof
     file.write_bytes(write(proof)[:-20])
     for path, words in ((file, "this is no proof"), (tmp_path / "none.json", "cannot read")):
         with pytest.raises(ConfigError, match=words) as refused:
-            options("mine", {"proof": str(path)})
-        assert "policies.mine.proof" in refused.value.message
+            options("mine", {"certificate": str(path)})
+        assert "policies.mine.certificate" in refused.value.message

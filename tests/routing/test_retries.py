@@ -58,12 +58,12 @@ def test_without_budget_the_only_error_is_the_one_that_there_was() -> None:
 
 
 def test_a_pause_that_would_outlast_the_request_is_not_begun() -> None:
-    policy = Fixed(BOTH, retries=1, patience_s=60)
+    policy = Fixed(BOTH, retries=1, max_retry_delay_s=60)
     with pytest.raises(UpstreamBusy):
         run("[[busy retry_after=50]] one", Ways(), policy, Wishes(max_ms=5_000))
 
 
 def test_the_total_ends_a_hold_a_race_and_a_plain_attempt_alike() -> None:
-    for policy in (Fixed(BOTH), Fixed(BOTH, hedge_s=0.01)):
+    for policy in (Fixed(BOTH), Fixed(BOTH, hedge_delay_s=0.01)):
         with pytest.raises(UpstreamSlow, match=r"0\.05 seconds"):
             run("[[hang]]", Ways(total_s=0.05), policy)

@@ -174,7 +174,7 @@ def test_a_busy_model_is_waited_for_if_its_pause_is_short() -> None:
 
 def test_a_pause_before_an_attempt_can_be_cancelled_and_books_nothing_for_it() -> None:
     async def main() -> None:
-        routing = Routing(policy=Fixed(patience_s=60))
+        routing = Routing(policy=Fixed(max_retry_delay_s=60))
         task = asyncio.create_task(routing.ask(chat("one [[busy retry_after=60]]")))
         await until(lambda: routing.echoes["echo/small"].asked == 1)
         await asyncio.sleep(0)

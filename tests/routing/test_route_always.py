@@ -28,7 +28,7 @@ POLICIES: tuple[Callable[[], Policy], ...] = (
     lambda: Cheapest(retries=0),
     lambda: Cheapest(resume=True),
     Cascade,
-    lambda: Cascade(trust=1.0),
+    lambda: Cascade(threshold=1.0),
     lambda: Cascade(when_exhausted="show_marked"),
     lambda: racing(0.0, *NAMES),
     lambda: racing(0.0005, *NAMES),

@@ -56,7 +56,7 @@ def test_too_few_pairs_say_how_many_it_takes() -> None:
 
 
 def test_a_cascade_with_a_proof_trusts_from_where_it_was_certified() -> None:
-    house = Routing(policy=Cascade(BOTH, promise=Promise(0.9), proof=PROOF))
+    house = Routing(policy=Cascade(BOTH, target=Promise(0.9), certificate=PROOF))
     house.run(chat("[[logprob -0.3]] one two"))
     assert house.client.chosen.model == "echo/small"
     assert "(promised 0.9 of echo/large, sure 0.95)" in house.client.chosen.why
@@ -68,7 +68,7 @@ def test_a_cascade_with_a_proof_trusts_from_where_it_was_certified() -> None:
 
 
 def test_several_choices_were_never_compared() -> None:
-    house = Routing(policy=Cascade(BOTH, promise=Promise(0.9), proof=PROOF))
+    house = Routing(policy=Cascade(BOTH, target=Promise(0.9), certificate=PROOF))
     house.run(chat("one", n=2))
     assert house.client.results == [("echo/large", "answered")] and "never compared" in house.client.chosen.why
 
@@ -82,14 +82,17 @@ def test_without_one_a_wish_for_quality_is_best_effort_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (lambda: Cascade(BOTH, promise=Promise(0.9)), "one of the two is missing"),
-        (lambda: Cascade(BOTH, proof=PROOF), "one of the two is missing"),
-        (lambda: Cascade(promise=Promise(0.9), proof=PROOF), "`models` are none"),
-        (lambda: Cascade(BOTH, promise=Promise(0.95), proof=PROOF), "keeps 0.9 at most"),
-        (lambda: Cascade(BOTH, promise=Promise(0.9, of="echo/small"), proof=PROOF), "of 'echo/small'"),
-        (lambda: Cascade(BOTH, promise=Promise(0.9), proof=replace(PROOF, sure=0.9)), "sure 0.9"),
-        (lambda: Cascade(BOTH, promise=Promise(0.9), proof=PROOF, votes=3), "trust means something else"),
-        (lambda: Cascade(BOTH, promise=Promise(0.9), proof=PROOF, verifier="echo/large"), "trust means something else"),
+        (lambda: Cascade(BOTH, target=Promise(0.9)), "one of the two is missing"),
+        (lambda: Cascade(BOTH, certificate=PROOF), "one of the two is missing"),
+        (lambda: Cascade(target=Promise(0.9), certificate=PROOF), "`models` are none"),
+        (lambda: Cascade(BOTH, target=Promise(0.95), certificate=PROOF), "keeps 0.9 at most"),
+        (lambda: Cascade(BOTH, target=Promise(0.9, reference="echo/small"), certificate=PROOF), "of 'echo/small'"),
+        (lambda: Cascade(BOTH, target=Promise(0.9), certificate=replace(PROOF, sure=0.9)), "sure 0.9"),
+        (lambda: Cascade(BOTH, target=Promise(0.9), certificate=PROOF, votes=3), "trust means something else"),
+        (
+            lambda: Cascade(BOTH, target=Promise(0.9), certificate=PROOF, verifier="echo/large"),
+            "trust means something else",
+        ),
     ],
 )
 def test_a_promise_that_nothing_proves_is_refused(policy: object, words: str) -> None:

@@ -88,7 +88,7 @@ def test_an_ordinary_request_takes_it() -> None:
 
 def roundabout(plan: Plan) -> Plan:
     """The same plan, by a policy that does the same and is not known to."""
-    return replace(plan, policy=Fixed(why=plan.why, patience_s=1.999))
+    return replace(plan, policy=Fixed(why=plan.why, max_retry_delay_s=1.999))
 
 
 async def told(plans: Callable[[Chat | Embed, str | None], Plan], text: str, stream: bool, leaves: bool) -> list[str]:

@@ -22,7 +22,7 @@ def said(words: str) -> Reply:
 
 def played(*answers: str) -> Outcome:
     """What comes of these answers of the small model, an empty one being a failure; the large one says `large`."""
-    route = Cascade(votes=len(answers), trust=0.6).route(Question(10), FIELD)
+    route = Cascade(votes=len(answers), threshold=0.6).route(Question(10), FIELD)
     move = next(route)
     assert isinstance(move, All) and all(each.card is SMALL for each in move.attempts)
     outcomes = tuple(Outcome(SMALL, said(each)) if each else Outcome(SMALL, error="busy") for each in answers)

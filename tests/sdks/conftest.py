@@ -23,7 +23,7 @@ headers = {cues = "[[call]]"}
 [models."able/model"]
 tools = true
 logprobs = true
-sees = ["image", "audio", "file"]
+input_modalities = ["image", "audio", "file"]
 price = {input = "1", output = "2.5"}
 [models."able/vectors"]
 task = "embed"
@@ -43,7 +43,7 @@ models = ["able/model", "able/other"]
 [models."far/able/model"]
 tools = true
 logprobs = true
-sees = ["image", "audio", "file"]
+input_modalities = ["image", "audio", "file"]
 [providers.near]
 wire = "openai"
 base_url = "{url}/v1"

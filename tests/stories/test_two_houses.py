@@ -52,10 +52,10 @@ task = "embed"
 price = {{input = "0.02", output = "0"}}
 [policies.default]
 kind = "cascade"
-trust = 0.5
+threshold = 0.5
 [policies.marked]
 kind = "cascade"
-trust = 0.5
+threshold = 0.5
 when_exhausted = "show_marked"
 """
 

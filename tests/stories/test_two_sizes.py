@@ -23,10 +23,10 @@ context = 2048
 kind = "cascade"
 [policies.trusting]
 kind = "cascade"
-trust = 0.0
+threshold = 0.0
 [policies.doubting]
 kind = "cascade"
-trust = 1.0
+threshold = 1.0
 """
 
 

@@ -23,7 +23,7 @@ BOTH: tuple[Language, Language] = ("python", "javascript")
 
 def within(work: Callable[[Sandbox], Awaitable[object]], wanted: Wanted | None = None) -> None:
     async def do() -> None:
-        sandbox = Sandbox(wanted or Wanted(time_s=0.4, memory=48_000_000))
+        sandbox = Sandbox(wanted or Wanted(timeout_s=0.4, max_memory_bytes=48_000_000))
         try:
             await work(sandbox)
         finally:
@@ -248,7 +248,7 @@ def test_a_run_that_is_cancelled_takes_its_process_with_it() -> None:
             await running
         assert sandbox.processes() == []
 
-    within(work, Wanted(time_s=60))
+    within(work, Wanted(timeout_s=60))
 
 
 def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_cannot_name() -> None:
@@ -264,7 +264,7 @@ def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_can
         with pytest.raises(CodeFailed, match="larger than"):
             await sandbox.run("javascript", "1", {"a": "x" * 9_000_000}, "acme")
 
-    within(off, Wanted(on=False))
+    within(off, Wanted(enabled=False))
     within(long)
 
 

@@ -86,7 +86,7 @@ def recorded(folder: Path) -> list[Line]:
 def line(question: Question, small: Recorded, large: Recorded, words: Guess | None, vectors: Guess | None) -> Line:
     judged = Trust((rules, confidence))(Judged(tokens=0, max_tokens=1), (_reply(small),))
     score = 1.0 if judged.score is None else judged.score
-    up = score < Cascade().trust
+    up = score < Cascade().threshold
     kept, gone = _answer(small), _answer(large)
     both = Answer(gone.right, kept.tokens + gone.tokens, kept.seconds + gone.seconds)
     return Line(question, Asked(up, len(question.prompt), both if up else kept, kept, gone), score, words, vectors)

@@ -1,4 +1,4 @@
-"""Passages in the Postgres of `[store]`, by its extension `vector`; for several servers together.
+"""Passages in the Postgres of `[database]`, by its extension `vector`; for several servers together.
 
 A base has tables of its own: its passages, which term stands in which with what weight, so that BM25 is a sum over an
 index, and in how many each stands. What a search may see is then a filter among one organisation's rows and no more,
@@ -111,7 +111,7 @@ class Pgvector:
     def __init__(self, ground: Ground) -> None:
         """Raises ConfigError where there is no Postgres."""
         if not ground.url.startswith("postgresql"):
-            hint = 'set url in [store] to a Postgres, or store = "qdrant" in [knowledge]'
+            hint = 'set url in [database] to a Postgres, or vector_store = "qdrant" in [knowledge]'
             raise ConfigError("the store 'pgvector' needs a Postgres", hint)
         self._url = ground.url
         self._database: Database | None = None
@@ -222,13 +222,13 @@ def _connected(url: str) -> Database:
             if connection.scalar(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")) is None:
                 if connection.scalar(text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")) is None:
                     hint = "install pgvector there, 0.8 or newer (Debian: postgresql-17-pgvector)"
-                    raise ConfigError("the Postgres of [store] has no extension 'vector'", hint)
+                    raise ConfigError("the Postgres of [database] has no extension 'vector'", hint)
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     except BaseException as error:
         database.close()
         if isinstance(error, StoreFailed) and "permission denied" in error.message:
             hint = "let its owner say once: CREATE EXTENSION vector"
-            raise ConfigError("the Postgres of [store] lets its user make no extension", hint) from error
+            raise ConfigError("the Postgres of [database] lets its user make no extension", hint) from error
         raise
     return database
 

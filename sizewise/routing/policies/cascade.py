@@ -34,34 +34,35 @@ from sizewise.routing.turns import carried_on, in_turn
 class Cascade:
     """Candidates that cost no more than the best, cheapest first, each held and judged; then the best, unjudged.
 
-    `trust` (0..1) is the score from which a held reply is shown. It is uncalibrated: 0.5 is a declared default, not
-    a promise. With a `proof`, which `sizewise calibrate --policy NAME --write` made of sampled pairs, and the `promise`
-    that it holds, `trust` is what was certified for it, or for the quality that a request wishes; where nothing was,
-    the best is asked. `hold_s` (seconds) bounds each hold, then the next model is asked. The best is so by strength,
-    not by price; dearer ones only step in where it fails. When everyone who is left has failed, `refuse` gives that
-    error and `show_marked` the best reply that was held, marked as degraded. `resume` lets a model that can continue,
-    a smaller one too, finish a plain-text answer that broke off. `votes` (1..9) asks each small model so many times at
-    once: the share that comes to the same is a score beside the others, and the most common answer is shown. One of the
-    models may be `verifier`: it is asked whether a held reply is good, in both orders of the verdicts, and is paid.
+    `threshold` (0..1) is the score from which a held reply is shown. It is uncalibrated: 0.5 is a declared default,
+    not a guarantee. With a `certificate`, which `sizewise calibrate --policy NAME --write` made of sampled pairs, and
+    the `target` that it holds, `threshold` is what was certified for it, or for the quality that a request wishes;
+    where nothing was, the best is asked. `hold_s` (seconds) bounds each hold, then the next model is asked. The best
+    is so by strength, not by price; dearer ones only step in where it fails. When everyone who is left has failed,
+    `refuse` gives that error and `show_marked` the best reply that was held, marked as degraded. `resume` lets a
+    model that can continue, a smaller one too, finish a plain-text answer that broke off. `votes` (1..9) asks each
+    small model so many times at once: the share that comes to the same is a score beside the others, and the most
+    common answer is shown. One of the models may be `verifier`: it is asked whether a held reply is good, in both
+    orders of the verdicts, and is paid.
     """
 
     models: tuple[str, ...] = ()
-    trust: float = 0.5
+    threshold: float = 0.5
     hold_s: float = 60.0
     when_exhausted: Literal["refuse", "show_marked"] = "refuse"
     resume: bool = False
     votes: int = 1
     verifier: str = ""
-    promise: Promise | None = None
-    proof: Sampled | None = None
+    target: Promise | None = None
+    certificate: Sampled | None = None
 
     def __post_init__(self) -> None:
-        within("trust", self.trust, 0, 1)
+        within("threshold", self.threshold, 0, 1)
         within("hold_s", self.hold_s, 0.001, 3600)
         within("votes", self.votes, 1, 9)
         among("verifier", self.verifier, self.models)
-        if self.promise is not None or self.proof is not None:
-            holding(self.proof, self.promise, self.models, self.votes, self.verifier)
+        if self.target is not None or self.certificate is not None:
+            holding(self.certificate, self.target, self.models, self.votes, self.verifier)
 
     def route(self, question: Question, field: Field) -> Route:
         small, large = _halves(field)
@@ -104,15 +105,15 @@ class Cascade:
 
     def _trust(self, question: Question) -> tuple[float | None, str]:
         """The score from which a held reply is shown, None where none is; and what is known of it, in words."""
-        if self.promise is None or self.proof is None:
-            return self.trust, "uncalibrated" if question.min_quality is None else "best effort: uncalibrated"
+        if self.target is None or self.certificate is None:
+            return self.threshold, "uncalibrated" if question.min_quality is None else "best effort: uncalibrated"
         if question.choices > 1:
             return None, "several choices at once were never compared, so nothing is promised of them"
-        wished = self.promise.quality if question.min_quality is None else question.min_quality
-        kept = self.proof.keeping(wished)
+        wished = self.target.quality if question.min_quality is None else question.min_quality
+        kept = self.certificate.keeping(wished)
         if kept is None:
-            return None, f"best effort: {wished:g} of {self.proof.large} was not certified"
-        return kept.trust, f"promised {kept.quality:g} of {self.proof.large}, sure {self.proof.sure:g}"
+            return None, f"best effort: {wished:g} of {self.certificate.large} was not certified"
+        return kept.trust, f"promised {kept.quality:g} of {self.certificate.large}, sure {self.certificate.sure:g}"
 
 
 def _halves(field: Field) -> tuple[tuple[Candidate, ...], tuple[Card, ...]]:

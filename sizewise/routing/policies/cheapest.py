@@ -13,22 +13,22 @@ from sizewise.routing.turns import in_turn
 class Cheapest:
     """Candidates by expected cost, each next one only when the one before failed before its first word.
 
-    Among equals the smaller model goes first. A price nobody knows counts as the highest. `retries`, `patience_s`,
-    `hedge_s` and `resume` as in Fixed.
+    Among equals the smaller model goes first. An unknown price counts as the highest. `retries`, `max_retry_delay_s`,
+    `hedge_delay_s` and `resume` as in Fixed.
     """
 
     models: tuple[str, ...] = ()
     retries: int = 1
-    patience_s: float = 2.0
+    max_retry_delay_s: float = 2.0
     resume: bool = False
-    hedge_s: float = 0.0
+    hedge_delay_s: float = 0.0
 
     def __post_init__(self) -> None:
         within("retries", self.retries, 0, 5)
-        within("patience_s", self.patience_s, 0, 60)
-        within("hedge_s", self.hedge_s, 0, 600)
+        within("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
+        within("hedge_delay_s", self.hedge_delay_s, 0, 600)
 
     def route(self, question: Question, field: Field) -> Route:
         why = "the cheapest model that fits" if len(field) > 1 else "the only model that fits"
         cards = tuple(candidate.card for candidate in field)
-        return in_turn(question, cards, why, self.retries, self.patience_s, self.resume, self.hedge_s)
+        return in_turn(question, cards, why, self.retries, self.max_retry_delay_s, self.resume, self.hedge_delay_s)

@@ -21,41 +21,42 @@ from sizewise.routing.turns import in_turn
 class Promised:
     """Small unseen, small models held and judged, or large: whatever the certified level says at each stage.
 
-    `proof` is the file that `sizewise calibrate --write` wrote, `promise` what it must hold: at least `quality` (0..1)
-    of the large model's, with chance `sure`. `models` are the proof's, each with its provider, small ones in its order,
-    the large one last; empty: as the proof names them. A request may wish for another quality: the cheapest certified
-    level that keeps it serves. Where none does, a prompt is unlike all that taught, or more than one answer in words is
-    wanted (tools, a schema, several choices), the large model is asked; where it fails no weaker one steps in.
-    `hold_s` and `when_exhausted` as in Cascade, `retries` and `patience_s` as in Fixed.
+    `certificate` is the file that `sizewise calibrate --write` wrote, `target` what it must hold: at least `quality`
+    (0..1) of the large model's, with chance `confidence`. `models` are the certificate's, each with its provider,
+    small ones in its order, the large one last; empty: as the certificate names them. A request may wish for another
+    quality: the cheapest certified level that keeps it serves. Where none does, a prompt is unlike all that taught,
+    or more than one answer in words is wanted (tools, a schema, several choices), the large model is asked; where it
+    fails no weaker one steps in. `hold_s` and `when_exhausted` as in Cascade, `retries` and `max_retry_delay_s` as in
+    Fixed.
     """
 
-    proof: Proof
-    promise: Promise
+    certificate: Proof
+    target: Promise
     models: tuple[str, ...] = ()
     hold_s: float = 60.0
     when_exhausted: Literal["refuse", "show_marked"] = "refuse"
     retries: int = 1
-    patience_s: float = 2.0
+    max_retry_delay_s: float = 2.0
 
     def __post_init__(self) -> None:
         within("hold_s", self.hold_s, 0.001, 3600)
         within("retries", self.retries, 0, 5)
-        within("patience_s", self.patience_s, 0, 60)
-        proof, named = self.proof, self.models or self.proof.models
+        within("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
+        proof, named = self.certificate, self.models or self.certificate.models
         object.__setattr__(self, "models", named)
         if len(set(named)) != len(named) or tuple(map(_bare, named)) != tuple(map(_bare, proof.models)):
             hint = f"name these, each as <provider>/<model>, or calibrate anew: {', '.join(proof.models)}"
             raise ConfigError(f"`models` are {', '.join(named)}, and the proof is of others", hint)
-        if self.promise.of not in ("large", proof.large, named[-1]):
-            hint = f"promise of 'large', which is {named[-1]}"
-            raise ConfigError(f"the promise is of {self.promise.of!r}, and the proof of {proof.large!r}", hint)
-        if self.promise.sure > proof.sure:
-            hint = f"calibrate with --sure {self.promise.sure:g}, or promise with {proof.sure:g}"
-            raise ConfigError(f"the proof is sure with {proof.sure:g}, not {self.promise.sure:g}", hint)
-        if proof.keeping(self.promise.quality) is None:
+        if self.target.reference not in ("large", proof.large, named[-1]):
+            hint = f"set target.reference to 'large', which is {named[-1]}"
+            raise ConfigError(f"the target refers to {self.target.reference!r}, and the proof of {proof.large!r}", hint)
+        if self.target.confidence > proof.sure:
+            hint = f"calibrate with --confidence {self.target.confidence:g}, or set target.confidence to {proof.sure:g}"
+            raise ConfigError(f"the proof is sure with {proof.sure:g}, not {self.target.confidence:g}", hint)
+        if proof.keeping(self.target.quality) is None:
             most = max((each.quality for each in proof.kept), default=0.0)
             hint = "calibrate on more prompts, or promise less"
-            raise ConfigError(f"the proof keeps {most:g} at most, not {self.promise.quality:g}", hint)
+            raise ConfigError(f"the proof keeps {most:g} at most, not {self.target.quality:g}", hint)
 
     def route(self, question: Question, field: Field) -> Route:
         asked = {candidate.card.name: candidate.card for candidate in field}
@@ -63,9 +64,9 @@ class Promised:
         if large is None:
             why = f"{self.models[-1]} may not answer, so nothing is promised; the best that may"
             others = sorted((each.card for each in field), key=strength, reverse=True)
-            return (yield from in_turn(question, tuple(others), why, self.retries, self.patience_s))
-        wished = self.promise.quality if question.min_quality is None else question.min_quality
-        kept = self.proof.keeping(wished)
+            return (yield from in_turn(question, tuple(others), why, self.retries, self.max_retry_delay_s))
+        wished = self.target.quality if question.min_quality is None else question.min_quality
+        kept = self.certificate.keeping(wished)
         if kept is None or question.unforeseen or _other(question) or None in small[: max(1, kept.level.asks)]:
             return (yield from self._up(question, large, self._safe(question, wished, kept)))
         held: list[tuple[Outcome, Verdict]] = []
@@ -76,7 +77,7 @@ class Promised:
             if choice == "give" and not place:
                 why = f"{self._kept(kept)}: {large.name} would be better with {max(0.0, worth):.2f} only"
                 cards = tuple(each for each in (small[0], large) if each is not None)
-                return (yield from in_turn(question, cards, why, self.retries, self.patience_s))
+                return (yield from in_turn(question, cards, why, self.retries, self.max_retry_delay_s))
             if choice == "give":
                 best, seen = held[held[-1][1].best][0], held[-1][1]
                 return msgspec.structs.replace(best, why=f"{self._kept(kept)}: {seen.why}")
@@ -99,7 +100,7 @@ class Promised:
 
     def _up(self, question: Question, large: Card, why: str, held: Sequence[tuple[Outcome, Verdict]] = ()) -> Route:
         """The large model. Where it fails nobody keeps the promise: what was held is shown only if that was wanted."""
-        got = yield from in_turn(question, (large,), why, self.retries, self.patience_s)
+        got = yield from in_turn(question, (large,), why, self.retries, self.max_retry_delay_s)
         if got.settled or not held or self.when_exhausted == "refuse":
             return got
         best, seen = held[held[-1][1].best][0], held[-1][1]
@@ -107,7 +108,7 @@ class Promised:
         return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
 
     def _kept(self, kept: Kept) -> str:
-        return f"promised {kept.quality:g} of {self.models[-1]}, sure {self.proof.sure:g}"
+        return f"promised {kept.quality:g} of {self.models[-1]}, sure {self.certificate.sure:g}"
 
     def _safe(self, question: Question, wished: float, kept: Kept | None) -> str:
         if kept is None:

@@ -121,7 +121,7 @@ def ran(made: Imported, inputs: dict[str, Any]) -> Ran:
     here = Ran()
 
     async def do() -> None:
-        sandbox = Sandbox(Wanted(time_s=2))
+        sandbox = Sandbox(Wanted(timeout_s=2))
         try:
             await going(
                 flow(made.text), inputs, here, Wishes(), dataclasses.replace(Means(here.asked), sandbox=sandbox)
@@ -246,7 +246,7 @@ def test_documents_are_made_of_the_texts_that_vectors_were_made_of() -> None:
     here = Ran()
 
     async def do() -> None:
-        sandbox = Sandbox(Wanted(time_s=2))
+        sandbox = Sandbox(Wanted(timeout_s=2))
         means = dataclasses.replace(Means(here.asked), sandbox=sandbox, knowledge=Knowledge())  # type: ignore[arg-type]  # it only takes in
         try:
             await going(flow(made.text), {"topic": "tea " * 100, "items": []}, here, Wishes(), means)
