@@ -26,7 +26,8 @@ test: .venv/dev
 	@$(BIN)/sizewise models pull minilm-l6-v2
 	$(BIN)/pytest -n 2 -m "not large and not long and not node and not apart"
 
-test-all: test test-long test-large test-sdks
+# In the order of what breaks most.
+test-all: test test-long test-sdks test-large
 
 test-long: .venv/dev
 	$(BIN)/pytest -n 2 -m "long and not large"

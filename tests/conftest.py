@@ -1,10 +1,12 @@
-"""What all tests share: one server on the echo model, and the weights that `make test` has fetched."""
+"""What all tests share: a server on the echo model, the weights that `make test` fetched, the skips in order."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +38,52 @@ def smollm_gguf() -> Path:
 @pytest.fixture(scope="session")
 def qwen_gguf() -> Path:
     return weights("qwen2.5-coder-1.5b")
+
+
+# ---- skips
+
+
+SKIPS = Path(__file__).with_name("skips.txt")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--only-listed-skips",
+        action="store_true",
+        help="fail where a test is skipped that tests/skips.txt does not list",
+    )
+
+
+def listed() -> list[tuple[str, str]]:
+    """The file of each skip that is in order, and its reason, in which * stands for anything."""
+    lines = [line.partition(" # ")[0] for line in SKIPS.read_text().splitlines() if line and not line.startswith("#")]
+    return [(file, reason.strip()) for file, _, reason in (line.partition(" ") for line in lines)]
+
+
+def unlisted(skipped: list[tuple[str, str]]) -> list[str]:
+    """Of (file, reason) those that are not listed, each once."""
+    known = listed()
+    return [
+        f"{file}: {reason}"
+        for file, reason in dict.fromkeys(skipped)
+        if not any(file == where and fnmatch(reason, why) for where, why in known)
+    ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where many share the work, only who prints has all the reports."""
+    printer: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if printer is None or not session.config.getoption("only_listed_skips"):
+        return
+    skipped = [(each.nodeid.partition("::")[0], reason(each)) for each in printer.stats.get("skipped", ())]
+    if strange := unlisted(skipped):
+        printer.section("skipped, and not listed in tests/skips.txt", red=True)
+        for line in strange:
+            printer.line(line)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def reason(report: Any) -> str:
+    """In its author's words: `longrepr` is (file, line, "Skipped: ...")."""
+    return str(report.longrepr[2]).removeprefix("Skipped: ")

@@ -1,0 +1,69 @@
+"""CI fails on a skip that is not listed, and the list names tests that are there, each with a reason and why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import SKIPS, listed
+from tests.walls.source import ROOT
+
+TESTS = """
+import pytest
+
+def test_it_passes(): pass
+
+@pytest.mark.skip(reason="CHOSEN")
+def test_it_is_skipped(): pass
+
+@pytest.mark.xfail
+def test_it_is_known_to_fail(): assert False
+"""
+
+
+def ended(home: Path, reason: str, *arguments: str) -> tuple[int, str]:
+    """pytest's exit code and words, with our conftest.py and a list of one line."""
+    (home / "tests").mkdir()
+    (home / "tests" / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (home / "tests" / "skips.txt").write_text("# all\ntests/test_some.py no such th* # none is here\n")
+    (home / "tests" / "test_some.py").write_text(TESTS.replace("CHOSEN", reason))
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(home),
+        "tests",
+        *arguments,
+    ]
+    env = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(words, cwd=home, env=env, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout
+
+
+def test_a_skip_that_is_not_listed_fails_where_that_was_asked_for(tmp_path: Path) -> None:
+    code, said = ended(tmp_path, "something else", "--only-listed-skips", "-p", "xdist", "-n", "1")
+    assert code == 1 and "tests/test_some.py: something else\n" in said
+    assert said.splitlines()[-1].startswith("1 passed, 1 skipped, 1 xfailed in "), "the closing line is pytest's own"
+
+
+def test_a_listed_skip_fails_nothing(tmp_path: Path) -> None:
+    code, said = ended(tmp_path, "no such thing", "--only-listed-skips")
+    assert code == 0 and "not listed" not in said, said
+
+
+def test_the_list_names_tests_that_are_there_and_says_why_each_may_be_skipped() -> None:
+    lines = [line for line in SKIPS.read_text().splitlines() if not line.startswith("#")]
+    assert lines == sorted(set(lines)) and all(" # " in line for line in lines)
+    assert [file for file, reason in listed() if not (ROOT / file).is_file() or not reason] == []
+
+
+def test_a_test_all_that_runs_out_of_time_fails() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "set -euo pipefail" in script and "--only-listed-skips" in script
+    assert "timeout --kill-after=30 60m make --keep-going test-all || code=$?" in script
+    assert script.rstrip().endswith('exit "$code"')
