@@ -4,12 +4,13 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: graphiql help up test test-all test-long test-large test-sdks check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection
+.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
 	@echo "make test       everything through the front door, on the echo and the 135M model"
 	@echo "make test-all   + the 1.5B model, and the SDKs that need Node or a place of their own (make test-sdks)"
+	@echo "make coverage   how much of sizewise/ make test runs, and what it runs least   (ARGS=tests/cache: of these alone)"
 	@echo "make check      format, types, walls, docs, holes make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
@@ -39,6 +40,24 @@ test-large: .venv/dev
 test-sdks: .venv/dev .venv/sdks/ready
 	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql
 
+# Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
+COUNTED := PYTHONPATH=$(CURDIR)/.venv/coverage COVERAGE_RCFILE=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.venv/coverage/counted/lines
+coverage: .venv/dev .venv/coverage/ready
+	@rm -rf .venv/coverage/counted && mkdir .venv/coverage/counted
+	@$(BIN)/sizewise models pull smollm2-135m
+	@$(BIN)/sizewise models pull minilm-l6-v2
+	@code=0; \
+	$(COUNTED) COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml \
+	  $(BIN)/pytest -n 2 -m "not large and not long and not node and not apart" $(ARGS) || code=$$?; \
+	$(COUNTED) $(BIN)/python -m coverage combine -q && $(COUNTED) $(BIN)/python -m coverage report --sort=cover \
+	  | sed -n '1,17p;$$p' && exit $$code
+
+.venv/coverage/ready: requirements/coverage.lock | .venv/bin/python
+	@rm -rf .venv/coverage
+	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: --target .venv/coverage -r requirements/coverage.lock
+	@echo 'import coverage; coverage.process_startup()' > .venv/coverage/sitecustomize.py
+	@touch $@
+
 check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -64,6 +83,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --extra local --extra learn --extra flows --extra knowledge pyproject.toml requirements/build.in -o requirements/up.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/sdks.in -o requirements/sdks.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/routing.in -o requirements/routing.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/coverage.in -o requirements/coverage.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)

@@ -29,7 +29,7 @@ RUNS_BY_ITSELF = ("setup.py", "setup.cfg", "sitecustomize.py", "usercustomize.py
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
 def test_every_requirement_of_every_lock_is_pinned_and_has_its_hashes(lock: Path) -> None:
     locked = read(lock)
-    assert len(locked) > 5
+    assert locked
     assert [each.name for each in locked if not each.hashes] == []
     assert [each for one in locked for each in one.hashes if not (each.startswith("sha256:") and len(each) == 71)] == []
 
