@@ -32,8 +32,8 @@ INTRODUCTION = """\
 
 *Made by `python -m docs.build`: a flow with every type of node was written in every format, and imported.*
 
-What `sizewise flow import` makes of each ([how](../how-to/from-lamatic.md)). *with a note*: it runs, and something of
-it is otherwise than there. *named*: it is no node here; what to do is said, and it stays in the file under its own
+What `sizewise import lamatic` makes of each ([how](../how-to/from-lamatic.md)). *with a note*: it runs, and something
+of it is otherwise than there. *named*: it is no node here; what to do is said, and it stays in the file under its own
 kind, where `flow check` points at it.
 
 """

@@ -58,7 +58,8 @@ def page(asked: Task, found: dict[str, Figures], promised: list[validity.Row]) -
     if promised:
         lines += [
             "",
-            f"The promise as `sizewise calibrate` makes it, sure {validity.SURE:g}, {promised[0].draws:,} calibrations "
+            f"The promise as `sizewise route calibrate` makes it, sure {validity.SURE:g}, "
+            f"{promised[0].draws:,} calibrations "
             "a cell: broken in % (allowed 5; * where a binomial test at 5 % says it is more), saved in % of the cost "
             "of the large model alone",
             "",

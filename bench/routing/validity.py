@@ -1,8 +1,8 @@
 """Is a promise kept as often as it says? Calibrations drawn from a held half, judged by the whole of it; no model here.
 
-What is calibrated is what ships: the two policies of `sizewise calibrate` with their levels, the chance of error shared
-out between them, and of what certifies that which saves most. The half that taught has fixed the levels; the other is
-the population, from which samples are drawn with replacement, so the truth of every level is known.
+What is calibrated is what ships: the two policies of `sizewise route calibrate` with their levels, the chance of error
+shared out between them, and of what certifies that which saves most. The half that taught has fixed the levels; the
+other is the population, from which samples are drawn with replacement, so the truth of every level is known.
 """
 
 from __future__ import annotations

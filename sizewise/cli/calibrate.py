@@ -1,4 +1,4 @@
-"""`sizewise calibrate`: what can be promised on recorded outcomes or sampled pairs, and the policy that keeps it."""
+"""`sizewise route calibrate`: certifies a quality target on outcomes or sampled pairs, and writes its policy."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sizewise.evals.calibrate import Calibration, Tried
 
 NEEDS = "numpy"
+OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
 OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker_error", "picture", "seed")
 
 
@@ -42,14 +43,18 @@ OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker
 @click.option("--large", metavar="MODEL", help="The large one: the promise is of its quality.")
 @click.option("--second", metavar="MODEL", help="Another small model, for a second opinion.")
 @click.option("--quality", default=0.95, show_default=True, help="Of the large model's, 0 to 1.")
-@click.option("--sure", default=0.95, show_default=True, help="Chance that what is promised is true, 0 to 1.")
-@click.option("--ratio", default=0.1, show_default=True, help="Price of a small answer, where a large one costs 1.")
+@click.option(
+    "--confidence", "sure", default=0.95, show_default=True, help="Chance that what is promised is true, 0 to 1."
+)
+@click.option(
+    "--price-ratio", "ratio", default=0.1, show_default=True, help="Price of a small answer, where a large one costs 1."
+)
 @click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
 @click.option("--checker", default="", metavar="WORDS", help="What scored the answers.")
 @click.option("--checker-error", type=float, metavar="SHARE", help="Of its scores, how many are wrong, 0 to 1.")
-@click.option("--policy", metavar="NAME", help="The policy that keeps it. [promised; without FOLDER that of `auto`]")
+@click.option("--policy", metavar="NAME", help="The policy to write. [certified; without FOLDER that of `auto`]")
 @click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
+@click.option("--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the lot that parts the prompts.")
 @served
 @click.pass_context
@@ -71,26 +76,26 @@ def calibrate(
     picture: Path | None,
     seed: int,
 ) -> None:
-    """What can be promised, and the policy that keeps it.
+    """Certify a quality target, and write the policy for it.
 
     FOLDER holds prompts.jsonl and outcomes.jsonl; without one, what [shadow] has sampled of a cascade is used. Asks no
     model. Ends with 1 when nothing can be promised yet.
 
     \b
-    Example: sizewise calibrate data/mine --small phi --large gpt --write
-    Example: sizewise calibrate --policy default
+    Example: sizewise route calibrate data/mine --small phi --large gpt --write
+    Example: sizewise route calibrate --policy default
     """
     policy = policy or ("certified" if folder is not None else settings().router.policy)
     if not NAME.match(policy) or "." in policy:
         raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '_' and '-'")
     if not isfinite(ratio) or ratio < 0:
-        raise BadRequest(f"--ratio is {ratio!r}", "it is a number from 0 on, as 0.1")
+        raise BadRequest(f"--price-ratio is {ratio!r}", "it is a number from 0 on, as 0.1")
     if checker_error is not None and not 0 <= checker_error <= 1:
         raise BadRequest(f"--checker-error is {checker_error!r}", "it is a share from 0 to 1")
     if folder is None:
         needless = [name for name in OF_A_FOLDER if _said(ctx, name)]
         if needless:
-            said = ", ".join(f"--{name.replace('_', '-')}" for name in needless)
+            said = ", ".join(f"--{OPTIONS.get(name, name.replace('_', '-'))}" for name in needless)
             raise BadRequest(f"{said} can only be said of a FOLDER of outcomes", "name the folder, or leave it out")
         ctx.exit(0 if sampled(policy, Promise(quality, sure), writes) else 1)
     if not small or not large:
@@ -156,7 +161,7 @@ def _show(found: Calibration, checker: str, checker_error: float | None, ratio: 
     heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PAIRS NEEDED")
     write_table(heads, [_row(each) for each in found.tried])
     if ratio:
-        click.echo(f"A small answer is taken to cost {ratio} of a large one: --ratio or --price says otherwise.")
+        click.echo(f"A small answer is taken to cost {ratio} of a large one: --price-ratio or --price says otherwise.")
     click.echo()
     if found.chosen is None:
         said = f"{promise.quality:g} of the quality of {large} with chance {promise.confidence:g}"

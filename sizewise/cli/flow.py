@@ -24,7 +24,6 @@ VERBS: Mapping[str, Verb] = {
     "withdraw": Verb("sizewise.cli.flow_publish:withdraw", "Take a flow out of force."),
     "show": Verb("sizewise.cli.flow_publish:show", "The file of a published flow, as it is live."),
     "versions": Verb("sizewise.cli.flow_runs:versions", "Versions of a flow, newest first, and which is live."),
-    "import": Verb("sizewise.cli.flow_import:import_", "Bring flows of Lamatic's, node by node."),
     "export": Verb("sizewise.cli.flow_import:export", "A flow as Lamatic's YAML or as a kit."),
     "schema": Verb("sizewise.cli.flow_check:schema_", "The JSON Schema of flows, for editors."),
 }

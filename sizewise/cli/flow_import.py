@@ -1,4 +1,4 @@
-"""`sizewise flow import` and `export`: Lamatic's flow files into the folder of flows, and a flow into theirs."""
+"""`sizewise import lamatic` and `export`: Lamatic's flow files into the folder of flows, and a flow into theirs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FLOWS = 500
 """Files that one import takes."""
 
 
-@click.command("import")
+@click.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the flows go.")
 @click.option("--replace", is_flag=True, help="Write over flows of the same name.")
 @placed
-def import_(path: Path, to: Path | None, replace: bool) -> int:
-    """Bring flows of Lamatic's, node by node.
+def lamatic(path: Path, to: Path | None, replace: bool) -> int:
+    """Import flows of Lamatic, node by node.
 
     It ends with 1 when some of them is not brought.
 
@@ -39,7 +39,7 @@ def import_(path: Path, to: Path | None, replace: bool) -> int:
     synced repository, or files. What is no node here is named with what to do, and stays in the file where it was.
 
     \b
-    Example: sizewise flow import kits/support
+    Example: sizewise import lamatic kits/support
     """
     drawings: dict[str, Drawing] = {}
     refused: dict[str, Refused] = {}

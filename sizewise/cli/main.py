@@ -23,24 +23,31 @@ VERBS: Mapping[str, Verb] = {
     "compare": Verb("sizewise.cli.compare:compare", "Ask a small and a large model the same, side by side."),
     "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
     "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
-    "route": Verb("sizewise.cli.route:route", "Routing: a decision explained, what it loses, trust."),
-    "router": Verb("sizewise.cli.router:router", "Learn which prompts the large model is worth."),
-    "calibrate": Verb("sizewise.cli.calibrate:calibrate", "What can be promised, and the policy that keeps it."),
-    "replay": Verb("sizewise.cli.replay:replay", "A policy over recorded outcomes, without one token."),
+    "route": Verb("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
     "scan": Verb("sizewise.cli.scan:scan", "Data for poison: copies, triggers, outliers, instructions."),
     "flow": Verb("sizewise.cli.flow:flow", "Flows as files: new, check, run, publish."),
     "knowledge": Verb("sizewise.cli.knowledge:knowledge", "Documents that answers are found in: add, sync, search."),
+    "import": Verb("sizewise.cli.import_:import_", "Import from other programs: lamatic."),
     "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
     "savings": Verb("sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."),
-    "policy": Verb("sizewise.cli.policy:policy", "Which data may reach which model, and the policies' tests."),
     "keys": Verb("sizewise.cli.keys:keys", "Keys that may ask: list, create, rotate, revoke."),
     "users": Verb("sizewise.cli.users:users", "Who is here: list, invite, role, disable, sign out."),
+    "orgs": Verb("sizewise.cli.orgs:orgs", "Organizations of this server: create."),
     "audit": Verb("sizewise.cli.audit:audit", "The audit trail: list, export, verify."),
-    "vault": Verb("sizewise.cli.vault:vault", "The keys that seal prompts and replies: status, rotate."),
+    "encryption": Verb("sizewise.cli.vault:encryption", "The keys that seal prompts and replies: status, rotate."),
     "budgets": Verb("sizewise.cli.budgets:budgets", "What may be asked and spent, and what is left."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
     "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
 }
+
+SUBJECTS = (
+    ("up ask compare doctor completion", "Serve the API, ask it, compare two models, check this installation."),
+    ("advise models route", "Choose models, fetch them, and explain, calibrate and train routing."),
+    ("flow knowledge import scan", "Build flows and knowledge bases; import flows; scan data for poison."),
+    ("records savings audit", "See what was asked, what it saved, and who changed what."),
+    ("keys users orgs budgets encryption", "Manage access, limits and the keys that encrypt stored text."),
+)
+"""The verbs as the help lists them."""
 
 INTERRUPTED = 130
 UNREAD = 141
@@ -50,6 +57,7 @@ UNREAD = 141
 @click.group(
     cls=Verbs,
     verbs=VERBS,
+    subjects=SUBJECTS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     subcommand_metavar="VERB ...",
     epilog="Start with: sizewise up. Exit codes: 0 done, 1 no, 2 asked wrong, 3 outside.",

@@ -1,4 +1,4 @@
-"""`sizewise policy`: which data may reach which model, as the settings say, and the policies' own tests of it."""
+"""`sizewise route policy`: which data may reach which model, as the settings say, and the policies' own tests of it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ denied_models = ["{far}"]"""
 @placed
 @click.pass_context
 def policy(ctx: click.Context) -> None:
-    """Which data may reach which model, and the policies' tests.
+    """Show which data may reach which model; test policies.
 
     Alone it shows, for every policy and class of data, all models that a request may reach on any path: first try,
     fallback, retry, judge and comparison. Asks nobody, needs no server.
 
     \b
-    Example: sizewise policy
+    Example: sizewise route policy
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -70,7 +70,7 @@ def test(ctx: click.Context, /, name: str | None) -> None:
     come of it. With NAME only that policy's. Asks nobody, needs no server, costs nothing.
 
     \b
-    Example: sizewise policy test
+    Example: sizewise route policy test
     """
     found = settings()
     if name is not None and name not in found.policies:

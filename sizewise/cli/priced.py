@@ -39,10 +39,12 @@ def answers(outcomes: Outcomes, models: Sequence[str], prices: Mapping[str, Pric
 
 def _mean(outcomes: Outcomes, name: str, price: Price | None) -> float:
     if price is None:
-        raise BadRequest(f"the price of {name!r} is missing", "give all of them, or --ratio alone")
+        raise BadRequest(f"the price of {name!r} is missing", "give all of them, or --price-ratio alone")
     column = outcomes.column(name)
     rows = [row for row, score in enumerate(column.score) if not isnan(score)]
     spent = [price.of(column.tokens_in[row], column.tokens_out[row]) or 0 for row in rows]
     if not any(column.tokens_out[row] for row in rows):
-        raise BadRequest(f"no tokens were recorded of {name!r}", "record tokens_in and tokens_out, or use --ratio")
+        raise BadRequest(
+            f"no tokens were recorded of {name!r}", "record tokens_in and tokens_out, or use --price-ratio"
+        )
     return sum(spent) / max(1, len(rows))

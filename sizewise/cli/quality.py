@@ -1,4 +1,4 @@
-"""`sizewise route quality` and `trust`: what routing loses as far as it was measured; measures nothing itself."""
+"""`sizewise route outcomes` and `restore`: what routing loses as far as it was measured; measures nothing itself."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class TrustTold(Struct, rename="camel"):
 @click.argument("policy", required=False)
 @served
 @click.pass_context
-def quality(ctx: click.Context, /, policy: str | None) -> None:
+def outcomes(ctx: click.Context, /, policy: str | None) -> None:
     """What routing loses, by sampled comparisons and feedback.
 
     Of each policy, or of POLICY: how much worse its answers were than its large model's, from 0 to 1, with an interval.
-    Ends with 1 when a promise was found broken. Comparisons are made where [shadow] has a share.
+    Exits with 1 when a quality target was missed. Comparisons need a `sample_rate` in [shadow].
 
     \b
-    Example: sizewise route quality
+    Example: sizewise route outcomes
     """
     told = asyncio.run(server().graphql(QUALITY, Told, policy=policy)).quality
     if wants_json():
@@ -107,13 +107,13 @@ def _row(its: Quality) -> tuple[str, ...]:
 @click.command()
 @click.argument("policy")
 @served
-def trust(policy: str) -> None:
-    """Trust a policy again whose promise was found broken.
+def restore(policy: str) -> None:
+    """Use a policy again that missed its quality target.
 
-    It chooses again as before, and what was measured of it begins anew.
+    It routes as before, and its measurement starts again.
 
     \b
-    Example: sizewise route trust support
+    Example: sizewise route restore support
     """
     told = asyncio.run(server().graphql(TRUST, TrustTold, policy=policy)).restore_policy
     if wants_json():

@@ -1,4 +1,4 @@
-"""`sizewise replay`: a policy over recorded outcomes, beside each model alone; asks no model."""
+"""`sizewise route replay`: a policy over recorded outcomes, beside each model alone; asks no model."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from sizewise.settings.choosing import Policy as Wanted
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--models", metavar="A,B,...", help="Smallest first, as the outcomes name them. [all, by their scores]")
 @click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="Dollars per million tokens.")
-@click.option("--learned", "router", type=click.Path(path_type=Path), help="A router that `router train -o` wrote.")
+@click.option("--predictor", "router", type=click.Path(path_type=Path), help="A file that `route train -o` wrote.")
 @placed
 def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...], router: Path | None) -> None:
-    """A policy over recorded outcomes, without one token.
+    """Replay a policy over recorded outcomes, at no cost.
 
     POLICY is a name under [policies] of the settings, or a kind. FOLDER holds prompts.jsonl and outcomes.jsonl.
 
     \b
-    Example: sizewise replay cascade data/mine --models phi,gpt --price phi=0.05,0.1 --price gpt=2,8
+    Example: sizewise route replay cascade data/mine --models phi,gpt --price phi=0.05,0.1 --price gpt=2,8
     """
     outcomes = read(folder)
     its = _policy(policy)

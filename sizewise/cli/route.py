@@ -15,8 +15,13 @@ from sizewise.cli.verbs import Verb, Verbs
 
 VERBS: Mapping[str, Verb] = {
     "explain": Verb("sizewise.cli.route:explain", "The decision without the call, and why."),
-    "quality": Verb("sizewise.cli.quality:quality", "What routing loses, by sampled comparisons and feedback."),
-    "trust": Verb("sizewise.cli.quality:trust", "Trust a policy again whose promise was found broken."),
+    "outcomes": Verb("sizewise.cli.quality:outcomes", "What routing loses, by sampled comparisons and feedback."),
+    "restore": Verb("sizewise.cli.quality:restore", "Use a policy again that missed its quality target."),
+    "calibrate": Verb("sizewise.cli.calibrate:calibrate", "Certify a quality target, and write the policy for it."),
+    "train": Verb("sizewise.cli.router:train", "Train a predictor of which prompts need the large model."),
+    "add-model": Verb("sizewise.cli.router:add_model", "Add a new model to a trained predictor."),
+    "replay": Verb("sizewise.cli.replay:replay", "Replay a policy over recorded outcomes, at no cost."),
+    "policy": Verb("sizewise.cli.policy:policy", "Show which data may reach which model; test policies."),
 }
 
 QUERY = """query ($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $dataClass: DataClass,
@@ -63,7 +68,7 @@ class Told(Struct):
 
 @click.group(cls=Verbs, verbs=VERBS)
 def route() -> None:
-    """Routing: a decision explained, what it loses, trust."""
+    """Explain, measure, calibrate, train and test routing."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`sizewise router`: learns which prompts the large model is worth, and lets new models enter what was learnt."""
+"""`sizewise route train` and `add-model`: a predictor of which prompts need the large model."""
 
 from __future__ import annotations
 
@@ -13,26 +13,11 @@ import msgspec
 from sizewise import __version__
 from sizewise.cli.options import placed, wants_json
 from sizewise.cli.paper import count, write_file, write_json, write_table
-from sizewise.cli.verbs import Verb, Verbs
 from sizewise.errors import BadRequest, ConfigError
 from sizewise.evals.folder import read
 from sizewise.routing.joining import join
 from sizewise.routing.quality import Area, Predictor, write
 from sizewise.routing.quality import read as read_router
-
-VERBS: Mapping[str, Verb] = {
-    "train": Verb("sizewise.cli.router:train", "Learn from labels which prompts the large model is worth."),
-    "add": Verb("sizewise.cli.router:add", "Let a new model enter a learnt router, by few scores or none."),
-}
-
-
-@click.group(cls=Verbs, verbs=VERBS)
-def router() -> None:
-    """Learn which prompts the large model is worth.
-
-    \b
-    Example: sizewise router train data/mine --small phi --large gpt -o router.json
-    """
 
 
 @click.command()
@@ -44,13 +29,13 @@ def router() -> None:
 @placed
 @click.pass_context
 def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None, seed: int) -> None:
-    """Learn from labels which prompts the large model is worth.
+    """Train a predictor of which prompts need the large model.
 
     FOLDER holds prompts.jsonl and outcomes.jsonl. What is reported was measured on prompts that the router had not
     seen. Ends with 1 where it is not surely better than chance: then it abstains.
 
     \b
-    Example: sizewise router train data/mine --small phi --large gpt -o router.json
+    Example: sizewise route train data/mine --small phi --large gpt -o router.json
     """
     if find_spec("numpy") is None:
         raise ConfigError("training needs numpy", "pip install numpy, where Sizewise is installed")
@@ -77,7 +62,7 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     ctx.exit(1 if made.abstains else 0)
 
 
-@click.command()
+@click.command("add-model")
 @click.argument("router", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--model", required=True, metavar="MODEL", help="The new one, as the outcomes name it.")
@@ -86,21 +71,19 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
 @placed
-def add(router: Path, folder: Path | None, model: str, like: str, out: Path | None) -> None:
-    """Let a new model enter a learnt router, by few scores or none.
+def add_model(router: Path, folder: Path | None, model: str, like: str, out: Path | None) -> None:
+    """Add a new model to a trained predictor.
 
-    ROUTER is a file of `router train`; the models that it knows stay as they are. FOLDER holds some scored answers of
+    ROUTER is a file of `route train`; the models that it knows stay as they are. FOLDER holds some scored answers of
     the new one (thirty do); without it the model counts as good as the one it is --like.
 
     \b
-    Example: sizewise router add router.json data/few --model newer -o router.json
+    Example: sizewise route add-model router.json data/few --model newer -o router.json
     """
     try:
         known = read_router(router.read_bytes())
     except OSError as error:
-        raise BadRequest(
-            f"cannot read {str(router)!r}: {error.strerror}", "name a file of `router train -o`"
-        ) from error
+        raise BadRequest(f"cannot read {str(router)!r}: {error.strerror}", "name a file of `route train -o`") from error
     prompts, scores = list[str](), list[float]()
     if folder is not None:
         outcomes = read(folder)

@@ -55,7 +55,9 @@ class Told(Struct):
 
 @click.command("savings")
 @click.option("--days", default=30.0, show_default=True, help="How far back.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw cost against quality of one policy, as SVG.")
+@click.option(
+    "--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality of one policy, as SVG."
+)
 @click.option("--policy", metavar="NAME", help="Only this one.")
 @served
 def savings(days: float, picture: Path | None, policy: str | None) -> None:

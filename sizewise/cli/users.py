@@ -23,18 +23,17 @@ VERBS: Mapping[str, Verb] = {
     "sign-out": Verb("sizewise.cli.users:sign_out", "End all sessions of a user."),
     "invitations": Verb("sizewise.cli.users:invitations", "Who was invited, and whether they came."),
     "withdraw": Verb("sizewise.cli.users:withdraw", "Take an invitation back."),
-    "free": Verb("sizewise.cli.users:free", "Free an address that somebody took who does not own it."),
-    "found": Verb("sizewise.cli.users:found", "Found an organisation, and invite its first owner."),
+    "release-email": Verb(
+        "sizewise.cli.users:release_email", "Release an address taken by someone who does not own it."
+    ),
 }
 
 LIST = "{ users { id email name role projects { project role } created disabled state } }"
 INVITATIONS = "{ invitations { id email role project invitedBy created expires used } }"
 SESSIONS = "{ signInSessions { id user email project created lastSeen expires } }"
-_NEW = "{ token invitation { id email role project invitedBy created expires used } }"
+NEW = "{ token invitation { id email role project invitedBy created expires used } }"
 INVITE = f"""mutation ($email: String!, $role: String, $project: String, $days: Float!) {{
-  inviteUser(email: $email, role: $role, project: $project, days: $days) {_NEW} }}"""
-FOUND = f"""mutation ($id: String!, $email: String!, $name: String!) {{
-  createOrganization(id: $id, email: $email, name: $name) {_NEW} }}"""
+  inviteUser(email: $email, role: $role, project: $project, days: $days) {NEW} }}"""
 _USER = "{ id email name role projects { project role } created disabled state }"
 ROLE = f"""mutation ($id: String!, $role: String!, $project: String) {{
   setRole(id: $id, role: $role, project: $project) {_USER} }}"""
@@ -90,10 +89,6 @@ class New(Struct):
 
 class Invited(Struct, rename="camel"):
     invite_user: New
-
-
-class Founded(Struct, rename="camel"):
-    create_organization: New
 
 
 class Session(Struct, rename="camel"):
@@ -210,34 +205,19 @@ def invite(email: str, role: str | None, project: str | None, days: float) -> No
     """
     here = server()
     variables = {"email": email, "role": role, "project": project, "days": days}
-    _show(here.url, asyncio.run(here.graphql(INVITE, Invited, **variables)).invite_user)
+    show(here.url, asyncio.run(here.graphql(INVITE, Invited, **variables)).invite_user)
 
 
-@click.command()
-@click.argument("id")
-@click.argument("email")
-@click.option("--name", default="", help="How it is called; else like its id.")
-@served
-def found(id: str, email: str, name: str) -> None:
-    """Found an organisation, and invite its first owner.
-
-    \b
-    Example: sizewise users found acme ada@acme.example
-    """
-    here = server()
-    _show(here.url, asyncio.run(here.graphql(FOUND, Founded, id=id, email=email, name=name)).create_organization)
-
-
-@click.command()
+@click.command("release-email")
 @click.argument("email")
 @served
-def free(email: str) -> None:
-    """Free an address that somebody took who does not own it.
+def release_email(email: str) -> None:
+    """Release an address taken by someone who does not own it.
 
-    In whatever organisation: that user is disabled, and the address can be invited again.
+    In any organization: that user is disabled, and the address can be invited again.
 
     \b
-    Example: sizewise users free ada@example.com
+    Example: sizewise users release-email ada@example.com
     """
     told = asyncio.run(server().graphql(FREE, Freed, email=email)).release_email
     if wants_json():
@@ -246,7 +226,7 @@ def free(email: str) -> None:
         click.echo(f"{told.id} is disabled, and the address is free")
 
 
-def _show(url: str, made: New) -> None:
+def show(url: str, made: New) -> None:
     link = f"{url}/invitation#{made.token}"
     if wants_json():
         write_json({"link": link, **msgspec.to_builtins(made)})

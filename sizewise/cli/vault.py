@@ -1,4 +1,4 @@
-"""`sizewise vault`: the keys by which things are sealed, and new ones while the server serves; shows no key."""
+"""`sizewise encryption`: the keys by which things are sealed, and new ones while the server serves; shows no key."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Rotated(Struct, rename="camel"):
 @click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
 @served
 @click.pass_context
-def vault(ctx: click.Context) -> None:
+def encryption(ctx: click.Context) -> None:
     """The keys that seal prompts and replies: status, rotate.
 
     Alone it shows the status.
 
     \b
-    Example: sizewise vault
+    Example: sizewise encryption
     """
     if ctx.invoked_subcommand is None:
         _status()
@@ -71,7 +71,7 @@ def status() -> None:
     """Which keys there are, and what each sealed.
 
     \b
-    Example: sizewise vault status
+    Example: sizewise encryption status
     """
     _status()
 
@@ -107,7 +107,7 @@ def rotate(data: bool) -> None:
     status` names the old key no more, it can go.
 
     \b
-    Example: sizewise vault rotate --data
+    Example: sizewise encryption rotate --data
     """
     told = asyncio.run(server().graphql(ROTATE, Rotated, data=data)).rotate_encryption_keys
     if wants_json():
@@ -116,4 +116,4 @@ def rotate(data: bool) -> None:
     keys = "1 data key is" if told.rewrapped == 1 else f"{told.rewrapped} data keys are"
     click.echo(f"{keys} wrapped by the newest key")
     if data:
-        click.echo(dim("rows are sealed anew behind everybody's back: sizewise vault status"), err=True)
+        click.echo(dim("rows are sealed anew behind everybody's back: sizewise encryption status"), err=True)

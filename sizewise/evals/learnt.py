@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def learned(path: Path | None, cards: tuple[Card, ...]) -> Foresight | None:
-    """Raises ConfigError for a file that cannot be read, was not written by `router train`, or knows other models."""
+    """Raises ConfigError for a file that cannot be read, was not written by `route train`, or knows other models."""
     return None if path is None else Foresight(_read("router.predictor", path, quality.read), cards)
 
 

@@ -128,7 +128,7 @@ def _parsed(text: str, where: str) -> dict[bytes, bytes]:
             key = b""
         if len(key) != KEY_BYTES:
             raise ConfigError(f"{where!r} does not hold keys of {KEY_BYTES} bytes in base64", MAKE)
-        keys[hashlib.sha256(b"sizewise vault key\0" + key).digest()[:ID_BYTES]] = key
+        keys[hashlib.sha256(b"sizewise encryption key\0" + key).digest()[:ID_BYTES]] = key
     return keys
 
 

@@ -25,7 +25,7 @@ class Foresight:
         self._named = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
         if len(set(self._named.values())) < 2:
             learnt = ", ".join(predictor.heads)
-            hint = "configure both, or train it on models that are: sizewise router train"
+            hint = "configure both, or train it on models that are: sizewise route train"
             raise ConfigError(f"the learnt router knows {learnt}, and fewer than two of them are configured", hint)
 
     def __call__(self, need: Need, what: Chat | Embed) -> Need:

@@ -1,7 +1,7 @@
 """What a calibration certified, as one file: who is asked until when, what that keeps, and how it is known; pure.
 
-Written by `sizewise calibrate --write`, read by the policy kind `certified`. It holds words of prompts, each that stood
-in two of them.
+Written by `sizewise route calibrate --write`, read by the policy kind `certified`. It holds words of prompts, each
+that stood in two of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sizewise.routing.sampled import Sampled
 from sizewise.routing.signals import Combined, Said, Signals, numbers
 
 FORMAT = 1
-ANEW = "calibrate anew: sizewise calibrate"
+ANEW = "calibrate anew: sizewise route calibrate"
 
 
 class Kept(Struct, frozen=True):

@@ -148,9 +148,9 @@ def read(written: bytes) -> Predictor:
     try:
         predictor = msgspec.json.decode(written, type=Predictor)
     except msgspec.DecodeError as why:
-        raise BadRequest(f"this is no trained router: {why}", "train it anew: sizewise router train") from why
+        raise BadRequest(f"this is no trained router: {why}", "train it anew: sizewise route train") from why
     if predictor.format != FORMAT or not whole(predictor):
         raise BadRequest(
-            f"this router is of format {predictor.format!r}, or was cut", "train it anew: sizewise router train"
+            f"this router is of format {predictor.format!r}, or was cut", "train it anew: sizewise route train"
         )
     return predictor

@@ -1,6 +1,7 @@
 """What sampled pairs certified of a cascade, as one file: from which trust on a small answer is given; pure.
 
-Written by `sizewise calibrate --policy NAME --write`, read by the policy kind `cascade`. No word of a prompt is in it.
+Written by `sizewise route calibrate --policy NAME --write`, read by the policy kind `cascade`. No word of a prompt is
+in it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Sampled(Struct, frozen=True, tag="sampled"):
 def holding(proof: Sampled | None, promise: Promise | None, models: tuple[str, ...], votes: int, verifier: str) -> None:
     """Raises ConfigError where the proof does not hold the promise or is of other models, or one of them is missing."""
     if promise is None or proof is None:
-        hint = "sizewise calibrate --policy NAME --write makes both"
+        hint = "sizewise route calibrate --policy NAME --write makes both"
         raise ConfigError("`target` and `certificate` go together: one of the two is missing", hint)
     if models != proof.models:
         said, known = ", ".join(models) or "none", ", ".join(proof.models)

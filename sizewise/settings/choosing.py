@@ -23,7 +23,7 @@ class Router:
     policy: str = setting("default", "The policy behind `auto`: a name under [policies].")
     small: str = setting("", "The model called `small`; empty: the smallest there is.", check=optional_model)
     large: str = setting("", "The model called `large`; empty: the best there is.", check=optional_model)
-    predictor: str = setting("", "The file that `sizewise router train -o` wrote, seen from this one; empty: none.")
+    predictor: str = setting("", "The file that `sizewise route train -o` wrote, seen from this one; empty: none.")
     data_class: DataClass = setting("internal", "The class of a request that does not say; a request can only tighten.")
     timeout_s: float = setting(
         600.0, "Seconds for a whole request, all its attempts and pauses together.", least=0.001, most=86_400
@@ -86,7 +86,7 @@ class Policy:
     spotlighting: bool | None = setting(None, "As in [guardrails], for its requests.")
     datamarking: bool | None = setting(None, "As in [guardrails], for its requests.")
     add_canary: bool | None = setting(None, "As in [guardrails], for its requests.")
-    tests: tuple[Case, ...] = setting((), "What `sizewise policy test` checks.")
+    tests: tuple[Case, ...] = setting((), "What `sizewise route policy test` checks.")
     options: Mapping[str, object] = rest("The kind's own options.")
 
 

@@ -543,11 +543,11 @@ def test_an_address_that_another_organisation_took_is_freed(server: Served) -> N
     assert squatter.accept(invited(server, theirs, "viewer", by=other)).status == 200
     assert Browser(server).accept(invited(server, theirs, "viewer")).status == 403
     assert other.told("mutation($e: String!) { releaseEmail(email: $e) { id } }", e=theirs).code == "forbidden"
-    assert sizewise("users", "free", theirs, home=server.home).out.startswith(squatter.user)
+    assert sizewise("users", "release-email", theirs, home=server.home).out.startswith(squatter.user)
     assert squatter.send("/auth/session").status == 401 and squatter.sign_in(theirs).status == 401
     mine = Browser(server)
     assert mine.accept(invited(server, theirs, "viewer")).status == 200 and mine.said["organization"] == "local"
-    assert sizewise("users", "free", "nobody@example.org", home=server.home).code == 2
+    assert sizewise("users", "release-email", "nobody@example.org", home=server.home).code == 2
 
 
 def test_what_is_not_there_is_told_with_the_hint_of_what_cannot_be_seen(server: Served) -> None:

@@ -1,4 +1,4 @@
-"""`sizewise calibrate`: a promise or an honest no, as a table, as JSON and as an exit code."""
+"""`sizewise route calibrate`: a promise or an honest no, as a table, as JSON and as an exit code."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def written(folder: Path, count: int) -> Path:
     return folder
 
 
-ASK = ("--small", "small", "--large", "large", "--second", "other", "--ratio", "0.02")
+ASK = ("--small", "small", "--large", "large", "--second", "other", "--price-ratio", "0.02")
 
 
 def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(tmp_path: Path) -> None:
     picture = tmp_path / "plane.svg"
-    said = sizewise("calibrate", str(written(tmp_path, 1_000)), *ASK, "--picture", str(picture), home=tmp_path)
+    said = sizewise("route", "calibrate", str(written(tmp_path, 1_000)), *ASK, "--svg", str(picture), home=tmp_path)
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
     assert "the policy 'cascade' keeps at least 0.95 of the quality of large" in words
@@ -50,7 +50,7 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     before, after = "# ours\n[policies.mine]\n", f"\n# the other\n[policies.quick]\nkind = 'cheapest'\n{MODELS}"
     settings.write_text(f"{before}kind = 'cheapest'\n{after}")
     more = (*WRITE, "--checker", "exact match", "--checker-error", "0.02")
-    said = sizewise("calibrate", str(folder), *ASK, *more, home=tmp_path)
+    said = sizewise("route", "calibrate", str(folder), *ASK, *more, home=tmp_path)
     assert said.code == 0, said.err
     assert "as exact match measures it (wrong in 2.0% of its scores)" in " ".join(said.out.split())
     assert "A small answer is taken to cost 0.02 of a large one" in said.out
@@ -58,9 +58,9 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     assert text.startswith(f'{before}kind = "certified"\n') and text.endswith(after)
     assert 'models = ["echo/small", "echo/other", "echo/large"]' in text
     assert proof.stat().st_size > 1_000 and proof.stat().st_mode & 0o777 == 0o600
-    again = sizewise("calibrate", str(folder), *ASK, *more, home=tmp_path)
+    again = sizewise("route", "calibrate", str(folder), *ASK, *more, home=tmp_path)
     assert "The settings say so already." in again.out and settings.read_text() == text
-    played = sizewise("replay", "mine", str(folder), "--json", home=tmp_path)
+    played = sizewise("route", "replay", "mine", str(folder), "--json", home=tmp_path)
     assert played.code == 0, played.err
     rows = played.json["rows"]
     alone = rows["echo/large alone"]
@@ -71,9 +71,9 @@ def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Pa
     folder = str(written(tmp_path, 1_000))
     settings = tmp_path / "sizewise.toml"
     settings.write_bytes(MODELS.replace("\n", "\r\n").encode())
-    assert sizewise("calibrate", folder, *ASK, *WRITE, home=tmp_path).code == 0
+    assert sizewise("route", "calibrate", folder, *ASK, *WRITE, home=tmp_path).code == 0
     settings.write_bytes(settings.read_bytes().replace(b"[policies.mine]\r\n", b"[policies.mine]\r\nhold_s = 7.5\r\n"))
-    assert sizewise("calibrate", folder, *ASK, *WRITE, "--quality", "0.9", home=tmp_path).code == 0
+    assert sizewise("route", "calibrate", folder, *ASK, *WRITE, "--quality", "0.9", home=tmp_path).code == 0
     text = settings.read_bytes()
     assert b"hold_s = 7.5\r\n" in text and b"quality = 0.9," in text and text.count(b"\n") == text.count(b"\r\n")
 
@@ -90,7 +90,7 @@ def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Pa
 def test_what_would_not_be_read_is_not_written(tmp_path: Path, settings: str, words: str) -> None:
     folder, file = str(written(tmp_path, 600)), tmp_path / "sizewise.toml"
     file.write_text(settings)
-    said = sizewise("calibrate", folder, *ASK, *WRITE, "--quality", "0.9", home=tmp_path)
+    said = sizewise("route", "calibrate", folder, *ASK, *WRITE, "--quality", "0.9", home=tmp_path)
     assert said.code == 2 and words in said.err, said.err
     assert file.read_text() == settings and not list(tmp_path.glob("*.certificate.json*"))
 
@@ -98,14 +98,14 @@ def test_what_would_not_be_read_is_not_written(tmp_path: Path, settings: str, wo
 def test_prices_count_where_tokens_were_recorded(tmp_path: Path) -> None:
     folder = str(written(tmp_path, 200))
     prices = [f"--price={name}=1,1" for name in ("small", "other", "large")]
-    said = sizewise("calibrate", folder, *ASK, *prices)
+    said = sizewise("route", "calibrate", folder, *ASK, *prices)
     assert said.code == 2 and "no tokens were recorded" in said.err
-    said = sizewise("calibrate", folder, *ASK, prices[2])
+    said = sizewise("route", "calibrate", folder, *ASK, prices[2])
     assert said.code == 2 and "the price of 'small' is missing" in said.err
 
 
 def test_one_that_cannot_ends_with_1_and_json_says_all(tmp_path: Path) -> None:
-    said = sizewise("calibrate", str(written(tmp_path, 100)), *ASK, "--quality", "0.98", "--json")
+    said = sizewise("route", "calibrate", str(written(tmp_path, 100)), *ASK, "--quality", "0.98", "--json")
     assert said.code == 1, said.err
     told = said.json
     assert told["chosen"] is None and [each["policy"] for each in told["tried"]] == ["prompt", "cascade"]
@@ -119,10 +119,10 @@ def test_what_is_asked_wrong_ends_with_2(tmp_path: Path) -> None:
         (folder, *ASK, "--policy", "a b"),
         (folder, *ASK, "--checker-error", "2"),
         (folder, *ASK, "--seed", "-1"),
-        (folder, *ASK, "--ratio", "-3"),
-        (folder, *ASK, "--ratio", "nan"),
-        ("--large", "gpt", "--picture", "x.svg"),
+        (folder, *ASK, "--price-ratio", "-3"),
+        (folder, *ASK, "--price-ratio", "nan"),
+        ("--large", "gpt", "--svg", "x.svg"),
         ("nowhere", *ASK),
     ):
-        said = sizewise("calibrate", *wrong)
+        said = sizewise("route", "calibrate", *wrong)
         assert said.code == 2 and "hint" in said.err, said.err

@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 import pytest
 
+from sizewise.cli.main import SUBJECTS, VERBS
 from sizewise.cli.main import sizewise as root
-from sizewise.cli.verbs import Verbs
+from sizewise.cli.verbs import RENAMED, Verbs
 from tests.cli.terminal import sizewise, watched
 from tests.served import Served, command, environment, until
 
@@ -34,11 +35,24 @@ ALL = dict(verbs())
 
 def test_the_help_fits_one_screen() -> None:
     shown = sizewise("--help").out.splitlines()
-    assert len(shown) <= 42
+    assert len(shown) <= 24
     assert max(map(len, shown)) <= 80
+    assert sorted(" ".join(names for names, _ in SUBJECTS).split()) == sorted(VERBS)
 
 
-@pytest.mark.parametrize("path", [path for path in ALL if path not in ((), ("route",), ("router",), ("vault",))])
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_verb_by_its_old_name_is_told_its_new_one(old: str) -> None:
+    done = sizewise(*old.split(), "--help")
+    assert done.code == 2 and f"It is `sizewise {RENAMED[old]}` now" in done.err
+    assert tuple(RENAMED[old].split()) in ALL and tuple(old.split()) not in ALL
+
+
+def test_the_table_of_renamed_verbs_is_the_one_in_the_docs() -> None:
+    rows = [line.split("\t") for line in Path("docs/names.tsv").read_text().splitlines()]
+    assert {old: new for old, new, kind in rows if kind == "cli" and "--" not in old} == RENAMED
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path not in ((), ("route",), ("orgs",), ("import",))])
 def test_every_verb_has_json_and_an_example(path: tuple[str, ...]) -> None:
     shown = ALL[path].get_help(click.Context(ALL[path], info_name=path[-1], **root.context_settings))
     assert "Example: " in shown

@@ -1,4 +1,4 @@
-"""`sizewise policy`: what may reach what, told and tested without a server, a model or a network."""
+"""`sizewise route policy`: what may reach what, told and tested without a server, a model or a network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ online = "deny"
 
 def test_it_shows_what_every_class_of_data_may_reach_under_every_policy(tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text(SETTINGS)
-    told = sizewise("policy", "--json", home=tmp_path).json["reach"]
+    told = sizewise("route", "policy", "--json", home=tmp_path).json["reach"]
     reach = {(row["policy"], row["data_class"]): row["models"] for row in told}
     everyone = ["here/small", "cloud/big", "cloud/huge"]
     assert reach == {
@@ -72,22 +72,22 @@ name = "not true either"
 expect_error = "over_budget"
 """
     (tmp_path / "sizewise.toml").write_text(SETTINGS + cases)
-    done = sizewise("policy", "test", "--json", home=tmp_path)
+    done = sizewise("route", "policy", "test", "--json", home=tmp_path)
     assert done.code == 1 and done.json["failed"] == 2
     assert [bool(each["failures"]) for each in done.json["tests"]] == [False, False, False, True, True]
-    shown = sizewise("policy", "test", home=tmp_path).out
+    shown = sizewise("route", "policy", "test", home=tmp_path).out
     assert "✗ near: not true\n    may reach here/small, and never should\n    asks here/small first" in shown
     assert "is answered, and 'over_budget' was expected" in shown and shown.endswith("3 of 5 hold\n")
-    assert sizewise("policy", "test", "default", home=tmp_path).code == 0
+    assert sizewise("route", "policy", "test", "default", home=tmp_path).code == 0
 
 
 def test_without_tests_it_shows_how_one_is_written(tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text(SETTINGS)
-    done = sizewise("policy", "test", home=tmp_path)
+    done = sizewise("route", "policy", "test", home=tmp_path)
     assert done.code == 2 and "[[policies.default.tests]]" in done.err and 'denied_models = ["cloud/big"]' in done.err
-    assert "Did you mean 'near'?" in sizewise("policy", "test", "nearr", home=tmp_path).err
+    assert "Did you mean 'near'?" in sizewise("route", "policy", "test", "nearr", home=tmp_path).err
     (tmp_path / "sizewise.toml").write_text(SETTINGS + '[policies.x]\negress = {secret = "machine"}\n')
-    assert "there is no data class 'secret'" in sizewise("policy", home=tmp_path).err
+    assert "there is no data class 'secret'" in sizewise("route", "policy", home=tmp_path).err
 
 
 def test_what_guards_find_counts_too(tmp_path: Path) -> None:
@@ -107,5 +107,5 @@ prompt = "why does sk-proj-Zx8Kq3Vb7Nw2Lm5Tr9Yc4Hd6 not work?"
 expect_error = "guard_blocked"
 """
     (tmp_path / "sizewise.toml").write_text(SETTINGS + cases)
-    done = sizewise("policy", "test", home=tmp_path)
+    done = sizewise("route", "policy", "test", home=tmp_path)
     assert done.code == 0, done.out + done.err

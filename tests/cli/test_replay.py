@@ -1,4 +1,4 @@
-"""`sizewise replay`: a policy beside each model alone, as a table and as JSON; what is asked wrong is said."""
+"""`sizewise route replay`: a policy beside each model alone, as a table and as JSON; what is asked wrong is said."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PRICED = ("--price", "small=1,1", "--price", "large=10,10")
 
 
 def test_a_policy_stands_beside_each_model_alone(tmp_path: Path) -> None:
-    said = sizewise("replay", "cheapest", written(tmp_path), *PRICED, home=tmp_path)
+    said = sizewise("route", "replay", "cheapest", written(tmp_path), *PRICED, home=tmp_path)
     assert said.code == 0, said.err
     assert "cheapest" in said.out and "large alone" in said.out and "decisions a second" in said.out
-    told = sizewise("replay", "cheapest", written(tmp_path), *PRICED, "--json", home=tmp_path).json
+    told = sizewise("route", "replay", "cheapest", written(tmp_path), *PRICED, "--json", home=tmp_path).json
     assert told["rows"]["cheapest"]["quality"] == told["rows"]["small alone"]["quality"] == 0.5
     large = told["rows"]["large alone"]
     assert (large["quality"], large["cost"], large["asked"], large["gave"]) == (1.0, 1_100_000_000, 1.0, {"large": 1.0})
@@ -35,7 +35,7 @@ def test_a_policy_stands_beside_each_model_alone(tmp_path: Path) -> None:
 
 def test_a_policy_of_the_settings_is_played(tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text('[policies.mine]\nkind = "fixed"\nmodels = ["large", "small"]\n')
-    said = sizewise("replay", "mine", written(tmp_path), home=tmp_path)
+    said = sizewise("route", "replay", "mine", written(tmp_path), home=tmp_path)
     assert said.code == 0, said.err
     assert "large 100%" in said.out and "unknown" in said.out
 
@@ -48,5 +48,5 @@ def test_what_is_asked_wrong_is_said(tmp_path: Path) -> None:
         (("fixed", folder, "--price", "small=cheap"), "is no price"),
         (("fixed", str(tmp_path / "no")), "no prompts.jsonl"),
     ):
-        said = sizewise("replay", *wrong, home=tmp_path)
+        said = sizewise("route", "replay", *wrong, home=tmp_path)
         assert said.code == 2 and words in said.err, said.err

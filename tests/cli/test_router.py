@@ -1,4 +1,4 @@
-"""`sizewise router`: what was learnt, what it is worth, and an honest 1 where it is worth nothing."""
+"""`sizewise route train`: what was learnt, what it is worth, and an honest 1 where it is worth nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def written(folder: Path, count: int, told: float) -> str:
 
 def test_a_router_is_written_and_its_worth_told(tmp_path: Path) -> None:
     out = tmp_path / "router.json"
-    said = sizewise("router", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", str(out))
+    said = sizewise("route", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", str(out))
     assert said.code == 0, said.err
     assert "Better than chance" in said.out and "length alone" in said.out and str(out) in said.out
     assert read(out.read_bytes()).learnt.labels == 200
@@ -50,9 +50,7 @@ parameters = 70_000_000_000
 
 def test_a_server_routes_by_what_was_learnt(tmp_path: Path) -> None:
     made = str(tmp_path / "router.json")
-    assert (
-        sizewise("router", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", made).code == 0
-    )
+    assert sizewise("route", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", made).code == 0
     with serving(tmp_path, CONFIG) as served:
         for words, model in (
             ("what is the capital of the country?", "echo/s"),
@@ -69,37 +67,37 @@ def test_a_server_refuses_what_is_no_router(tmp_path: Path) -> None:
     up = ("up", "--port", "0", "--home", str(tmp_path), "--config", str(tmp_path / "sizewise.toml"))
     (tmp_path / "router.json").write_text("{}")
     wrong = sizewise(*up)
-    assert wrong.code == 2 and "no trained router" in wrong.err and "router train" in wrong.hint
+    assert wrong.code == 2 and "no trained router" in wrong.err and "route train" in wrong.hint
     (tmp_path / "router.json").unlink()
     gone = sizewise(*up)
     assert gone.code == 2 and "router.predictor: cannot read" in gone.err
 
 
 def test_one_that_is_worth_nothing_ends_with_1(tmp_path: Path) -> None:
-    said = sizewise("router", "train", written(tmp_path, 200, 0.0), "--small", "s", "--large", "l", "--json")
+    said = sizewise("route", "train", written(tmp_path, 200, 0.0), "--small", "s", "--large", "l", "--json")
     assert said.code == 1, said.err
     assert "not surely better than chance" in said.json["abstains"] and said.json["file"] is None
 
 
 def test_what_cannot_be_learnt_from_or_written_is_said(tmp_path: Path) -> None:
     folder = written(tmp_path, 60, 1.0)
-    few = sizewise("router", "train", written(tmp_path, 20, 1.0), "--small", "s", "--large", "l")
+    few = sizewise("route", "train", written(tmp_path, 20, 1.0), "--small", "s", "--large", "l")
     assert few.code == 2 and "20 labels are too few" in few.err
     folder = written(tmp_path, 60, 1.0)
-    nowhere = sizewise("router", "train", folder, "--small", "s", "--large", "l", "-o", str(tmp_path / "no" / "r.json"))
+    nowhere = sizewise("route", "train", folder, "--small", "s", "--large", "l", "-o", str(tmp_path / "no" / "r.json"))
     assert nowhere.code == 3 and "cannot write" in nowhere.err
 
 
 def test_a_new_model_enters_without_the_rest_being_learnt_anew(tmp_path: Path) -> None:
     folder, made, more = written(tmp_path, 200, 1.0), str(tmp_path / "router.json"), tmp_path / "more.json"
-    assert sizewise("router", "train", folder, "--small", "s", "--large", "l", "-o", made).code == 0
+    assert sizewise("route", "train", folder, "--small", "s", "--large", "l", "-o", made).code == 0
     rows = [{"prompt_id": n, "model": "new", "score": score} for n, score in enumerate(labelled(200, 1.0)[1]["s"][:30])]
     (tmp_path / "outcomes.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    said = sizewise("router", "add", made, folder, "--model", "new", "-o", str(more))
+    said = sizewise("route", "add-model", made, folder, "--model", "new", "-o", str(more))
     assert said.code == 0 and "new is like s" in said.out and "30 scores" in said.out, said.err
     before, after = read(Path(made).read_bytes()), read(more.read_bytes())
     assert set(after.heads) == {"s", "l", "new"} and after.heads["l"] == before.heads["l"]
-    told = sizewise("router", "add", made, "--model", "twin", "--like", "l", "--json").json
+    told = sizewise("route", "add-model", made, "--model", "twin", "--like", "l", "--json").json
     assert told == {"model": "twin", "like": "l", "shift": 0.0, "samples": 0, "file": None}
     for wrong in ((made, "--model", "twin"), (made, "--model", "s"), ("none", "--model", "x")):
-        assert sizewise("router", "add", *wrong).code == 2
+        assert sizewise("route", "add-model", *wrong).code == 2

@@ -35,9 +35,9 @@ def test_what_was_saved_is_told_and_drawn(tmp_path: Path) -> None:
         shown = sizewise("savings", home=tmp_path).out
         assert "90.0% +- 0.0%" in shown and "not measured" in shown
         picture = tmp_path / "plane.svg"
-        assert sizewise("savings", "--picture", str(picture), home=tmp_path).code == 0
+        assert sizewise("savings", "--svg", str(picture), home=tmp_path).code == 0
         assert "quick (quality not measured)" in picture.read_text()
-        none = sizewise("savings", "--policy", "other", "--picture", str(picture), home=tmp_path)
+        none = sizewise("savings", "--policy", "other", "--svg", str(picture), home=tmp_path)
         assert none.code == 2 and "those that choose: default, quick" in none.err
         assert sizewise("savings", "--days", "nan", home=tmp_path).code == 2
         assert sizewise("savings", "--days", "0", home=tmp_path).code == 2

@@ -57,7 +57,7 @@ def test_an_invitation_is_listed_and_taken_back(server: Served) -> None:
 
 
 def test_an_organisation_is_founded(server: Served) -> None:
-    done = sizewise("users", "found", "acme", "owner@acme.example", home=server.home)
+    done = sizewise("orgs", "create", "acme", "owner@acme.example", home=server.home)
     browser = Browser(server)
     assert browser.accept(done.out.strip().partition("#")[2]).status == 200
     assert (browser.said["organization"], browser.said["role"]) == ("acme", "owner")
@@ -123,7 +123,7 @@ def test_a_newcomer_is_told_what_to_do_next(tmp_path: Path) -> None:
     with serving(tmp_path):
         assert "sizewise users invite" in sizewise("users", home=tmp_path).err
         assert "sizewise budgets set" in sizewise("budgets", home=tmp_path).err
-        assert "new ones are wrapped" in sizewise("vault", home=tmp_path).err
+        assert "new ones are wrapped" in sizewise("encryption", home=tmp_path).err
         assert sizewise("budgets", "set", "user:us-nobody", "--rpm", "1", home=tmp_path).code == 2
         refused = sizewise("budgets", "set", "project:shop", "--usd-day", "-5", home=tmp_path)
         assert refused.code == 2 and "'-5' is no amount of dollars" in refused.err and "0.25" in refused.hint

@@ -45,7 +45,7 @@ def test_a_new_key_is_put_in_front_and_the_old_one_taken_out(tmp_path: Path) -> 
         id = remembered(server)
         first = status(server)
         ring.write_text(f"{new}\n{old}\n")
-        done = sizewise("vault", "rotate", home=tmp_path)
+        done = sizewise("encryption", "rotate", home=tmp_path)
         assert (done.code, done.out) == (0, "1 data key is wrapped by the newest key\n")
         after = settled(server)
         assert after["wrappedBy"] != first["wrappedBy"] and after["keys"][0]["wrappedBy"] == after["wrappedBy"]
@@ -55,7 +55,7 @@ def test_a_new_key_is_put_in_front_and_the_old_one_taken_out(tmp_path: Path) -> 
     with serving(tmp_path, config) as server:
         assert server.ask(f"/v1/responses/{id}").status == 200
         assert server.ask("/readyz").json == {"status": "ready", "impaired": []}
-        shown = sizewise("vault", "status", home=tmp_path)
+        shown = sizewise("encryption", "status", home=tmp_path)
         assert (
             after["keys"][0]["id"] in shown.out and after["wrappedBy"] in shown.out and new not in shown.out + shown.err
         )
@@ -78,7 +78,7 @@ def test_new_data_keys_while_clients_ask(tmp_path: Path) -> None:
         thread = threading.Thread(target=asks)
         thread.start()
         try:
-            done = sizewise("vault", "rotate", "--data", "--json", home=tmp_path)
+            done = sizewise("encryption", "rotate", "--data", "--json", home=tmp_path)
             assert done.json == {"rewrapped": 1}
             after = settled(server)
         finally:
@@ -117,5 +117,5 @@ def test_a_key_service_that_fails_is_said_and_nothing_is_kept_in_the_clear(tmp_p
 
 
 def test_the_vault_needs_no_argument_to_tell_what_it_can(tmp_path: Path) -> None:
-    assert "rotate" in sizewise("vault", "--help", home=tmp_path).out
-    assert sizewise("vault", "status", home=tmp_path).code == 3
+    assert "rotate" in sizewise("encryption", "--help", home=tmp_path).out
+    assert sizewise("encryption", "status", home=tmp_path).code == 3

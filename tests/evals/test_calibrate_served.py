@@ -32,9 +32,9 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
             before = len(rows(tmp_path))
             assert server.chat("auto", SURE if number % 3 else UNSURE.format(number=number)).status == 200
             until(lambda before=before: len(rows(tmp_path)) > before)
-        early = sizewise("calibrate", "--policy", "default", "--quality", "0.98", home=tmp_path)
+        early = sizewise("route", "calibrate", "--policy", "default", "--quality", "0.98", home=tmp_path)
         assert early.code == 1 and "cannot be promised yet" in early.out, early.err
-        done = sizewise("calibrate", "--policy", "default", "--quality", "0.85", "--write", home=tmp_path)
+        done = sizewise("route", "calibrate", "--policy", "default", "--quality", "0.85", "--write", home=tmp_path)
         assert done.code == 0, done.err
         assert (
             "60 sampled pairs of echo/small and echo/large" in done.out
@@ -51,7 +51,7 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         assert (saved["requests"], saved["small"]) == (62, 41) and float(saved["measuringUsd"]) > 0
         assert saved["quality"]["samples"] == 2 and saved["quality"]["lost"] == 0.0 < saved["quality"]["high"]
         picture = tmp_path / "plane.svg"
-        assert sizewise("savings", "--picture", str(picture), home=tmp_path).code == 0
+        assert sizewise("savings", "--svg", str(picture), home=tmp_path).code == 0
         assert "promised 0.85" in picture.read_text()
 
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> No
     with serving(
         tmp_path, config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n'
     ) as server:
-        none = sizewise("calibrate", home=tmp_path)
+        none = sizewise("route", "calibrate", home=tmp_path)
         assert none.code == 1 and "Give [shadow] in the settings a `sample_rate`" in none.out
         assert server.chat("auto", "one").status == 200
         for words, why in (
@@ -68,5 +68,5 @@ def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> No
             (("--policy", "defalt"), "Did you mean"),
             (("data",), "--small MODEL"),
         ):
-            done = sizewise("calibrate", *words, home=tmp_path)
+            done = sizewise("route", "calibrate", *words, home=tmp_path)
             assert done.code == 2 and why in done.err, done.err

@@ -97,7 +97,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
     config = CONFIG.format(share=1, proof=proof, url=judge.url)
     with serving(tmp_path, config) as server:
         assert quality(server)["loss"] is None
-        assert sizewise("route", "quality", home=tmp_path).code == 0
+        assert sizewise("route", "outcomes", home=tmp_path).code == 0
         for number in range(1, 40):
             model, why = asked(server)
             if model == "big/large":
@@ -112,7 +112,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
             limp == "sampled answers of policy 'mine' did not keep its promise of 0.95: its large model answers alone"
         )
         assert b'sizewise_drift_alarms_total{policy="mine"} 1.0' in server.ask("/metrics").body
-        shown = sizewise("route", "quality", home=tmp_path)
+        shown = sizewise("route", "outcomes", home=tmp_path)
         assert shown.code == 1 and "found broken" in shown.out
         assert "big/large alone" in sizewise("route", "explain", ASK, home=tmp_path).out
         assert asked(server, "auto:plain")[0] == "one/small"
@@ -121,7 +121,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
         key = fresh_key(server, "ask", "read")
         assert told(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }', key=key).code == "forbidden"
         assert told(server, 'mutation { restorePolicy(policy: "mien") { wasViolated } }').hint.find("mine") >= 0
-        done = sizewise("route", "trust", "mine", home=tmp_path)
+        done = sizewise("route", "restore", "mine", home=tmp_path)
         assert (done.code, done.out.strip()) == (0, "mine is trusted again")
         assert asked(server)[0] == "one/small"
         assert server.ask("/readyz").json["impaired"] == []  # type: ignore[index]  # JSON
@@ -179,4 +179,4 @@ def test_feedback_is_taken_of_ones_own_answers_and_told_by_model(echo: Served) -
     assert {"model": "echo/small", "kind": "user", "count": 1, "mean": 0.5} in found["feedback"]
     assert {"model": "echo/small", "kind": "test", "count": 1, "mean": 1.0} in found["feedback"]
     assert found["samples"] == 0
-    assert "test" in sizewise("route", "quality", home=echo.home).out
+    assert "test" in sizewise("route", "outcomes", home=echo.home).out

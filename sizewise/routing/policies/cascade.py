@@ -35,15 +35,15 @@ class Cascade:
     """Candidates that cost no more than the best, cheapest first, each held and judged; then the best, unjudged.
 
     `threshold` (0..1) is the score from which a held reply is shown. It is uncalibrated: 0.5 is a declared default,
-    not a guarantee. With a `certificate`, which `sizewise calibrate --policy NAME --write` made of sampled pairs, and
-    the `target` that it holds, `threshold` is what was certified for it, or for the quality that a request wishes;
-    where nothing was, the best is asked. `hold_s` (seconds) bounds each hold, then the next model is asked. The best
-    is so by strength, not by price; dearer ones only step in where it fails. When everyone who is left has failed,
-    `refuse` gives that error and `show_marked` the best reply that was held, marked as degraded. `resume` lets a
-    model that can continue, a smaller one too, finish a plain-text answer that broke off. `votes` (1..9) asks each
-    small model so many times at once: the share that comes to the same is a score beside the others, and the most
-    common answer is shown. One of the models may be `verifier`: it is asked whether a held reply is good, in both
-    orders of the verdicts, and is paid.
+    not a guarantee. With a `certificate`, which `sizewise route calibrate --policy NAME --write` made of sampled
+    pairs, and the `target` that it holds, `threshold` is what was certified for it, or for the quality that a request
+    wishes; where nothing was, the best is asked. `hold_s` (seconds) bounds each hold, then the next model is asked.
+    The best is so by strength, not by price; dearer ones only step in where it fails. When everyone who is left has
+    failed, `refuse` gives that error and `show_marked` the best reply that was held, marked as degraded. `resume`
+    lets a model that can continue, a smaller one too, finish a plain-text answer that broke off. `votes` (1..9) asks
+    each small model so many times at once: the share that comes to the same is a score beside the others, and the
+    most common answer is shown. One of the models may be `verifier`: it is asked whether a held reply is good, in
+    both orders of the verdicts, and is paid.
     """
 
     models: tuple[str, ...] = ()

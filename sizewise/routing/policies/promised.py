@@ -21,13 +21,13 @@ from sizewise.routing.turns import in_turn
 class Promised:
     """Small unseen, small models held and judged, or large: whatever the certified level says at each stage.
 
-    `certificate` is the file that `sizewise calibrate --write` wrote, `target` what it must hold: at least `quality`
-    (0..1) of the large model's, with chance `confidence`. `models` are the certificate's, each with its provider,
-    small ones in its order, the large one last; empty: as the certificate names them. A request may wish for another
-    quality: the cheapest certified level that keeps it serves. Where none does, a prompt is unlike all that taught,
-    or more than one answer in words is wanted (tools, a schema, several choices), the large model is asked; where it
-    fails no weaker one steps in. `hold_s` and `when_exhausted` as in Cascade, `retries` and `max_retry_delay_s` as in
-    Fixed.
+    `certificate` is the file that `sizewise route calibrate --write` wrote, `target` what it must hold: at least
+    `quality` (0..1) of the large model's, with chance `confidence`. `models` are the certificate's, each with its
+    provider, small ones in its order, the large one last; empty: as the certificate names them. A request may wish
+    for another quality: the cheapest certified level that keeps it serves. Where none does, a prompt is unlike all
+    that taught, or more than one answer in words is wanted (tools, a schema, several choices), the large model is
+    asked; where it fails no weaker one steps in. `hold_s` and `when_exhausted` as in Cascade, `retries` and
+    `max_retry_delay_s` as in Fixed.
     """
 
     certificate: Proof

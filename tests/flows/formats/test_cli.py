@@ -1,4 +1,4 @@
-"""`sizewise flow import` and `export` at the terminal: kits into the folder of flows, and a flow out as a kit."""
+"""`sizewise import lamatic` and `export` at the terminal: kits into the folder of flows, and a flow out as a kit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def kit(folder: Path, *names: str) -> Path:
 
 def test_a_kit_comes_goes_and_comes_again_the_same(tmp_path: Path) -> None:
     kit(tmp_path / "kit", "conditionNode")
-    came = sizewise("flow", "import", "kit", home=tmp_path)
+    came = sizewise("import", "lamatic", "kit", home=tmp_path)
     path = tmp_path / "flows" / "conditionnode.yaml"
     assert (came.code, came.out) == (0, f"{path}: 9 nodes imported, from kit/flows/conditionnode.ts\n")
     assert sizewise("flow", "check", home=tmp_path).out == "a flow checked: nothing wrong\n"
 
     went = sizewise("flow", "export", "conditionnode", "--format", "agentkit", "--to", "back", home=tmp_path)
     assert (went.code, went.err) == (0, "back: 5 nodes exported\n")
-    again = sizewise("flow", "import", "back", "--to", "again", home=tmp_path)
+    again = sizewise("import", "lamatic", "back", "--to", "again", home=tmp_path)
     assert again.code == 0
     assert read((tmp_path / "again" / path.name).read_text()).version == read(path.read_text()).version
 
@@ -34,7 +34,7 @@ def test_a_kit_comes_goes_and_comes_again_the_same(tmp_path: Path) -> None:
 def test_what_is_no_node_here_ends_with_one_and_says_what_to_do(tmp_path: Path) -> None:
     kit(tmp_path / "kit", "slackNode", "LLMNode")
     (tmp_path / "kit" / "flows" / "broken.ts").write_text("export const nodes = [")
-    came = sizewise("flow", "import", "kit", "--json", home=tmp_path)
+    came = sizewise("import", "lamatic", "kit", "--json", home=tmp_path)
     assert came.code == 1
     assert {each["name"]: each["named"] for each in came.json["flows"]} == {"llmnode": 0, "slacknode": 1}
     assert came.json["refused"] == {"kit/flows/broken.ts": "flows/broken.ts:1: a list is not closed"}
@@ -48,7 +48,7 @@ def test_nothing_outside_the_project_is_read(tmp_path: Path) -> None:
     prompt = next((folder / "prompts").glob("*user*"))
     prompt.unlink()
     prompt.symlink_to(tmp_path / "secret.md")
-    came = sizewise("flow", "import", "kit", home=tmp_path)
+    came = sizewise("import", "lamatic", "kit", home=tmp_path)
     assert came.code == 1
     assert "is not there" in came.out
     assert not [path for path in (tmp_path / "flows").iterdir() if "the secret" in path.read_text()]
@@ -56,5 +56,5 @@ def test_nothing_outside_the_project_is_read(tmp_path: Path) -> None:
 
 def test_a_file_that_holds_no_flow_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "notes.yaml").write_text("a: 1\n")
-    wrong = sizewise("flow", "import", "notes.yaml", home=tmp_path)
+    wrong = sizewise("import", "lamatic", "notes.yaml", home=tmp_path)
     assert (wrong.code, "it holds no flow of Lamatic's" in wrong.out) == (1, True)

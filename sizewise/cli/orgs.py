@@ -1,0 +1,44 @@
+"""`sizewise orgs`: organizations of this server; knows no user but the first owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import click
+from msgspec import Struct
+
+from sizewise.cli.options import served, server
+from sizewise.cli.users import NEW, New, show
+from sizewise.cli.verbs import Verb, Verbs
+
+VERBS: Mapping[str, Verb] = {
+    "create": Verb("sizewise.cli.orgs:create", "Create an organization, and invite its first owner."),
+}
+
+CREATE = f"""mutation ($id: String!, $email: String!, $name: String!) {{
+  createOrganization(id: $id, email: $email, name: $name) {NEW} }}"""
+
+
+class Created(Struct, rename="camel"):
+    create_organization: New
+
+
+@click.group(cls=Verbs, verbs=VERBS)
+def orgs() -> None:
+    """Organizations of this server: create."""
+
+
+@click.command()
+@click.argument("id")
+@click.argument("email")
+@click.option("--name", default="", help="Display name. [the id]")
+@served
+def create(id: str, email: str, name: str) -> None:
+    """Create an organization, and invite its first owner.
+
+    \b
+    Example: sizewise orgs create acme ada@acme.example
+    """
+    here = server()
+    show(here.url, asyncio.run(here.graphql(CREATE, Created, id=id, email=email, name=name)).create_organization)
