@@ -48,8 +48,8 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         assert doubtful["x-sizewise-model"] == "echo/large" and "promised 0.85" in doubtful["x-sizewise-why"]
         until(lambda: len(rows(tmp_path)) == 62)
         (saved,) = sizewise("savings", "--json", home=tmp_path).json
-        assert (saved["requests"], saved["small"]) == (62, 41) and float(saved["measuringUsd"]) > 0
-        assert saved["quality"]["samples"] == 2 and saved["quality"]["lost"] == 0.0 < saved["quality"]["high"]
+        assert (saved["requests"], saved["small"]) == (62, 41) and float(saved["evaluationUsd"]) > 0
+        assert saved["quality"]["samples"] == 2 and saved["quality"]["loss"] == 0.0 < saved["quality"]["lossHigh"]
         picture = tmp_path / "plane.svg"
         assert sizewise("savings", "--svg", str(picture), home=tmp_path).code == 0
         assert "promised 0.85" in picture.read_text()
