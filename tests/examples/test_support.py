@@ -30,7 +30,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     vectors = weights("minilm-l6-v2")
     with copied("support", tmp_path_factory.mktemp("support"), vectors, over=ECHO_LARGE + BOTH) as served:
         taken = synced(served, "handbook")
-        assert len(taken) == 38 and all(not each["held"] for each in taken)
+        assert len(taken) == 38 and all(not each["quarantined"] for each in taken)
         yield served
 
 
@@ -66,7 +66,9 @@ def test_what_is_not_in_the_handbook_is_said_to_be_not_there_and_costs_nothing(d
     said = ask(desk, "support", ELSEWHERE)
     assert said["text"].startswith(NOT_THERE)
     assert said["outputs"]["citations"] == [] and said["outputs"]["covered"] == 0
-    assert [each["asked"] for each in records(desk, said["trace"]) if each["asked"] in ("small", "large")] == []
+    assert [
+        each["requestedModel"] for each in records(desk, said["trace"]) if each["requestedModel"] in ("small", "large")
+    ] == []
 
 
 def test_every_door_gives_the_same_answer(desk: Served) -> None:
@@ -90,7 +92,11 @@ def test_every_door_gives_the_same_answer(desk: Served) -> None:
 
 def asked(served: Served, said: Any) -> list[tuple[str, str]]:
     """The models that were asked for words, by which name and under which."""
-    return [(each["asked"], each["model"]) for each in records(served, said["trace"]) if each["asked"] in SIZES]
+    return [
+        (each["requestedModel"], each["model"])
+        for each in records(served, said["trace"])
+        if each["requestedModel"] in SIZES
+    ]
 
 
 def test_a_draft_that_a_passage_holds_is_the_answer_and_one_that_none_holds_goes_to_the_larger_model(
