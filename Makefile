@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PORT ?= 8080
 BIN := .venv/bin
+# Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection
 
@@ -146,7 +148,7 @@ train-injection: .venv/dev .venv/guards/ready
 	  echo "This Python cannot make a virtual environment: install its venv part (Debian: apt install python3-venv)." >&2; exit 3; }
 
 .venv/up: pyproject.toml requirements/up.lock | .venv/bin/python
-	@$(BIN)/python requirements/install.py requirements/up.lock
+	@$(BIN)/python requirements/install.py requirements/up.lock --no-compile
 	@touch $@
 
 .venv/dev: pyproject.toml requirements/dev.lock | .venv/bin/python
