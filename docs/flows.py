@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sizewise.flows.filters import FILTERS
-from sizewise.flows.kinds import Kinds, Known
+from sizewise.flows.json_schema import schema
+from sizewise.flows.language.filters import FILTERS
+from sizewise.flows.language.types import JSON, NAMES
 from sizewise.flows.node import Given
-from sizewise.flows.schema import schema
-from sizewise.flows.types import JSON, NAMES
+from sizewise.flows.node_registry import Kinds, Known
 
 FOLDER = Path(__file__).parent / "reference"
 INTRODUCTION = """\

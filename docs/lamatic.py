@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sizewise.flows.formats import files, imported, starting
-from sizewise.flows.formats.drawn import Drawing, Told
-from sizewise.flows.formats.imported import Imported
-from tests.flows.formats import lamatic
+from sizewise.lamatic import file_formats, importer, triggers
+from sizewise.lamatic.canvas import Drawing, Told
+from sizewise.lamatic.importer import Imported
+from tests.lamatic import sample_files
 
 PAGE = Path(__file__).parent / "reference" / "lamatic.md"
 MARKS = {"imported": "imported", "note": "with a note", "named": "named"}
 GRADES = tuple(MARKS)
 BESIDE = {
-    **starting.STARTS,
-    **dict.fromkeys(sorted(starting.RESPONSES), "outputs"),
+    **triggers.STARTS,
+    **dict.fromkeys(sorted(triggers.RESPONSES), "outputs"),
     "forLoopNode": "`each`, one at a time",
     "batchNode": "`each`, several at a time",
     "agentNode": "`loop` of `json`, `branch` and its paths",
@@ -44,11 +44,14 @@ def pages() -> dict[Path, str]:
 
 
 def _page() -> Iterator[str]:
-    yield f"| type of node | becomes | {' | '.join(lamatic.FORMATS)} |\n|---|---|{'---|' * len(lamatic.FORMATS)}"
+    yield (
+        f"| type of node | becomes | {' | '.join(sample_files.FORMATS)}"
+        f" |\n|---|---|{'---|' * len(sample_files.FORMATS)}"
+    )
     told: dict[str, list[Told]] = {}
-    for name in lamatic.FLOWS:
+    for name in sample_files.FLOWS:
         marks = []
-        for format in lamatic.FORMATS:
+        for format in sample_files.FORMATS:
             told[name] = _told(name, format)
             marks.append(MARKS[max((each.grade for each in told[name]), key=GRADES.index)])
         named = marks[0] == MARKS["named"]
@@ -62,7 +65,7 @@ def _page() -> Iterator[str]:
 
 
 def _becomes(name: str) -> str:
-    sort = imported.SORTS.get(name)
+    sort = importer.SORTS.get(name)
     return sort.says if sort is not None else BESIDE[name]
 
 
@@ -73,10 +76,10 @@ def _sentence(text: str) -> str:
 
 def _told(name: str, format: str) -> list[Told]:
     drawings: dict[str, Drawing] = {}
-    for flow in lamatic.flows(name):
-        written = lamatic.FORMATS[format](flow)
+    for flow in sample_files.flows(name):
+        written = sample_files.FORMATS[format](flow)
         path = next(path for path in written if path.rpartition("/")[0] in ("flows", "lamatic/flows", ""))
-        drawings[path] = files.read(path, written[path], written.get)[1]
-    made = next(iter(imported.together(drawings).values()))
+        drawings[path] = file_formats.read(path, written[path], written.get)[1]
+    made = next(iter(importer.together(drawings).values()))
     assert isinstance(made, Imported)
-    return [each for each in made.told if each.node == lamatic.FLOWS[name]().under]
+    return [each for each in made.told if each.node == sample_files.FLOWS[name]().under]

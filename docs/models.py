@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sizewise.catalog.facts import known, sold
-from sizewise.catalog.known import Fact, Known
+from sizewise.catalog.model_files import known, sold
+from sizewise.catalog.model_info import Fact, Known
 from sizewise.money import PICO, Price, dollars
 
 PAGE = Path(__file__).parent / "reference" / "models.md"
@@ -25,9 +25,9 @@ The class is by the default bounds of [`[sizes]`](settings.md#sizes).
 Each vendor has a file in `sizewise/catalog/models`, each model a table, and each entry of its `said` the facts of *one*
 source. A source has a name and a day: a release of a package that anybody can fetch, or a public document. Nothing is
 written from memory, and no two sources are mixed in one fact. A source that several models quote stands once under
-`[sources]`, for all files in `sources.toml`. Reading is the check: what is undated, unsourced, of a day to come,
-misspelt or at odds with itself is refused with the reason, and `tests/catalog/test_facts.py` reads every file. A price
-of a [known endpoint](endpoints.md) is not repeated: `sold` names its line in `prices.toml`.
+`[sources]`, for all files in `sources.toml`. Reading is the check: what is undated, unsourced, or of a day to come is
+refused. A misspelt or contradictory file is refused with the reason; `tests/catalog/test_model_files.py` reads all
+of them. A price of a [known endpoint](endpoints.md) is not repeated: `sold` names its line in `prices.toml`.
 """
 
 

@@ -32,7 +32,7 @@ from genai_prices.types import (
 )
 
 from sizewise.catalog.prices import DATED, PATH
-from sizewise.table import parse
+from sizewise.settings.toml_reader import parse
 
 SOURCES: Mapping[str, str] = {
     "anthropic": "anthropic",

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sizewise.accounts.actions import ACTIONS, BUNDLES, ORGANISATION, ROLES, SERVER
-from sizewise.accounts.roles import OWN
-from sizewise.gateway.app import RULES
+from sizewise.auth.authorization import OWN
+from sizewise.auth.permissions import ACTIONS, BUNDLES, ORGANISATION, ROLES, SERVER
+from sizewise.gateway.routes import RULES
 from sizewise.graphql.schema import FIELDS
 
 PAGE = Path(__file__).parent / "reference" / "roles.md"
 INTRODUCTION = """\
 # Roles
 
-*Made from `sizewise/accounts/actions.py`, the routes and the fields by `python -m docs.build`; change it there.*
+*Made from `sizewise/auth/permissions.py`, the routes and the fields by `python -m docs.build`; change it there.*
 
 A role is a set of actions. A user has one in the organisation, or one in a project, or both; a key is allowed actions
 one by one. [Accounts](../concepts/accounts.md) tells how they come together. A test asks every door and every field
-as every role, and as a caller for whom one single action was left out (`tests/accounts/test_matrix.py`).
+as every role, and as a caller for whom one single action was left out (`tests/auth/test_authorization_matrix.py`).
 
 ## Who may what
 

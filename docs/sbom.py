@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from docs.licences import core, licence
-from docs.locked import OURS, UP, Locked, purposes, read
+from docs.licenses import core, licence
+from docs.lock_file import OURS, UP, Locked, purposes, read
 from sizewise import __version__
 
 PAGE = Path(__file__).parent / "reference" / "sbom.json"

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from sizewise.config import VARIABLES
-from sizewise.settings.file import File
-from sizewise.table import TYPES, span
+from sizewise.settings.load import VARIABLES
+from sizewise.settings.root import File
+from sizewise.settings.toml_reader import TYPES, span
 
 FOLDER = Path(__file__).parent / "reference"
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sizewise.catalog.read import embedded, lies
-from sizewise.config import load
-from tests.served import Served, serving
+from sizewise.catalog.loader import embedded, lies
+from sizewise.settings.load import load
+from tests.running_server import Served, serving
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.accounts.people import INVITE, Browser
+from tests.auth.user_client import INVITE, Browser
+from tests.fakes.webhook_receiver import receiving
 from tests.flows.test_triggers import publish
-from tests.gateway.doors import misbehaving
-from tests.graphql.asking import told
-from tests.hooked import receiving
-from tests.served import Served, serving, until
+from tests.gateway.server_harness import misbehaving
+from tests.graphql.graphql_client import told
+from tests.running_server import Served, serving, until
 
 WORDS = (
     "prompt",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import Served, environment, serving
+from tests.running_server import Served, environment, serving
 from tests.walls.source import ROOT
 
 EXAMPLES = ROOT / "examples"

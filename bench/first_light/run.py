@@ -28,8 +28,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.first_light.check import right
-from bench.first_light.page import page, sentence
-from bench.first_light.tally import Answer, Asked, bootstrap, lead, quadrants, random_spread, ways
+from bench.first_light.report import page, sentence
+from bench.first_light.statistics import Answer, Asked, bootstrap, lead, quadrants, random_spread, ways
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
 

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from statistics import median
 
-from sizewise.caller import Caller
+from sizewise.app.services import Keeper
 from sizewise.flows.engine import Steps
 from sizewise.flows.engines.inline import Memory
-from sizewise.flows.runs import Started
-from sizewise.keeper import Keeper
+from sizewise.flows.run_service import Started
+from sizewise.principal import Caller
 
 VERSION = "a" * 64
 ROUNDS = 20

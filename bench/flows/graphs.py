@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizewise.flows.types import Json
+from sizewise.flows.language.types import Json
 
 CHAIN, WIDE, ITEMS = 10, 10, 100
 KINDS = ("template", "ask")

@@ -15,15 +15,15 @@ from typing import Any
 
 import msgspec
 
-from sizewise.answer import Ask, Send, Text
-from sizewise.caller import Caller
-from sizewise.chat import Chat, Choice, Reply, Usage
-from sizewise.flows.check import check
+from sizewise.flows.compiled_flow import Flow
+from sizewise.flows.dag_runner import run
 from sizewise.flows.engines.inline import Memory
-from sizewise.flows.graph import Flow
-from sizewise.flows.kinds import Kinds
 from sizewise.flows.node import Means
-from sizewise.flows.run import run
+from sizewise.flows.node_registry import Kinds
+from sizewise.flows.validator import check
+from sizewise.handler import Ask, Send, Text
+from sizewise.messages import Chat, Choice, Reply, Usage
+from sizewise.principal import Caller
 
 NODES = 300
 ROUNDS = 7

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.flows.graphs import CHAIN, ITEMS, KINDS, NODES, WIDE
-from bench.flows.ours import Asked, Took
+from bench.flows.sizewise_runner import Asked, Took
 
 PEERS = Path(os.environ.get("SIZEWISE_BENCH_DIR") or Path.home() / ".cache" / "sizewise-bench") / "langgraph"
 AT_ONCE = 8
@@ -95,10 +95,10 @@ def main() -> None:
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    made = {"ours": [sys.executable, "-m", "bench.flows.ours", str(folder)]}
+    made = {"ours": [sys.executable, "-m", "bench.flows.sizewise_runner", str(folder)]}
     python = PEERS / "bin" / "python"
     if python.exists():
-        made["theirs"] = [str(python), str(Path(__file__).with_name("peers") / "walk.py"), str(folder)]
+        made["theirs"] = [str(python), str(Path(__file__).with_name("peers") / "langgraph_runner.py"), str(folder)]
     else:
         print("LangGraph is not installed: bench/flows/install_peers", file=sys.stderr)
     return made

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from bench.gateway.layers import Nowhere
 from bench.gateway.limits import ALL, PRICE
-from sizewise.caller import Scope
-from sizewise.catalog.read import cards
-from sizewise.config import load
-from sizewise.evals.shadow import Shadows
-from sizewise.gateway.exchange import Headers, meet
+from sizewise.app.application import House, build
+from sizewise.app.resources import Means
+from sizewise.app.services import Keeper
+from sizewise.catalog.loader import cards
+from sizewise.evals.shadow_traffic import Shadows
 from sizewise.gateway.openai import chat
-from sizewise.house import House, build
-from sizewise.keeper import Keeper
-from sizewise.means import Means
-from sizewise.providers.local import Locals
+from sizewise.gateway.request_context import Headers, meet
+from sizewise.principal import Scope
+from sizewise.providers.local.models import Locals
+from sizewise.settings.load import load
 from sizewise.telemetry.metrics import Metrics
 
 BASE = """

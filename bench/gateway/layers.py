@@ -13,19 +13,19 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sizewise.answer import Ask, quiet
-from sizewise.catalog.read import cards
-from sizewise.choosing import terms
-from sizewise.config import load
-from sizewise.evals.shadow import Shadows
-from sizewise.gateway.exchange import Headers, Heard, knock, meet
+from sizewise.app.application import House, build
+from sizewise.app.resources import Means
+from sizewise.app.routing_config import terms
+from sizewise.app.services import Keeper
+from sizewise.catalog.loader import cards
+from sizewise.evals.shadow_traffic import Shadows
 from sizewise.gateway.openai import chat
-from sizewise.house import House, build
-from sizewise.keeper import Keeper
-from sizewise.means import Means
-from sizewise.providers.local import Locals
-from sizewise.providers.wires.openai_bodies import read_reply, read_request, write_reply, write_request
+from sizewise.gateway.request_context import Headers, Heard, knock, meet
+from sizewise.handler import Ask, quiet
+from sizewise.providers.local.models import Locals
+from sizewise.providers.wires.openai.request_response import read_reply, read_request, write_reply, write_request
 from sizewise.routing.constraints import field, need
+from sizewise.settings.load import load
 from sizewise.telemetry.metrics import Metrics
 
 CONFIG = """

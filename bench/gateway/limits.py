@@ -13,18 +13,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from bench.gateway.layers import BODY, CONFIG, best
-from sizewise.answer import Ask
-from sizewise.budgets.budget import Budgets
-from sizewise.caller import Caller
-from sizewise.catalog.read import cards
-from sizewise.config import load
-from sizewise.evals.shadow import Shadows
-from sizewise.gateway.exchange import Heard
-from sizewise.house import House, build
-from sizewise.keeper import Keeper
-from sizewise.means import Means
-from sizewise.providers.local import Locals
-from sizewise.providers.wires.openai_bodies import read_request
+from sizewise.app.application import House, build
+from sizewise.app.resources import Means
+from sizewise.app.services import Keeper
+from sizewise.catalog.loader import cards
+from sizewise.evals.shadow_traffic import Shadows
+from sizewise.gateway.request_context import Heard
+from sizewise.handler import Ask
+from sizewise.limits.limiter import Budgets
+from sizewise.principal import Caller
+from sizewise.providers.local.models import Locals
+from sizewise.providers.wires.openai.request_response import read_request
+from sizewise.settings.load import load
 from sizewise.telemetry.metrics import Metrics
 
 PRICE = """

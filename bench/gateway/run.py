@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.gateway.measure import Bench, Figures, Target, Wrong
 from bench.gateway.peers import GATEWAYS, Place
 from bench.gateway.process import DidNotStart, Program, free_port
-from bench.gateway.table import table
+from bench.gateway.report_table import table
 
 SUBJECT = "sizewise"
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from bench.knowledge.texts import SIZE, Texts, term
-from sizewise.knowledge.store import Base, Hit, Is, Passage, Query, Store
+from sizewise.knowledge.vector_store import Base, Hit, Is, Passage, Query, Store
 
 TOP = 10
 PART = 7  # the one that the filter leaves

@@ -24,11 +24,12 @@ import numpy as np
 
 from bench.knowledge.measure import PART, TOP, Asked, Row, measured
 from bench.knowledge.texts import Texts, made
-from sizewise.egress import CLASSES, Egress
-from sizewise.knowledge.store import Ground, Remote
-from sizewise.knowledge.stores.pgvector import Pgvector
-from sizewise.knowledge.stores.qdrant import Qdrant
-from sizewise.knowledge.stores.weaviate import Weaviate
+from sizewise.data_class import CLASSES
+from sizewise.http.egress import Egress
+from sizewise.knowledge.vector_store import Ground, Remote
+from sizewise.knowledge.vector_stores.pgvector import Pgvector
+from sizewise.knowledge.vector_stores.qdrant import Qdrant
+from sizewise.knowledge.vector_stores.weaviate import Weaviate
 
 PEERS = Path(os.environ.get("SIZEWISE_BENCH_DIR") or Path.home() / ".cache" / "sizewise-bench") / "knowledge"
 

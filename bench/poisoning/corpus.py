@@ -10,8 +10,8 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from random import Random
 
-from bench.guards.injection import prompts
-from sizewise.guards.poisoning import Passage
+from bench.guardrails.prompt_injection import prompts
+from sizewise.guardrails.poisoning import Passage
 
 LEAST, MOST = 100, 3_000  # characters
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from bench.guards.attacks import FOREIGN, PACKAGES, read
-from sizewise.guards.poisoning import Kind, Passage
+from bench.guardrails.attacks import FOREIGN, PACKAGES, read
+from sizewise.guardrails.poisoning import Kind, Passage
 
 TRIGGERS: Sequence[str] = (
     *("cf", "mn", "bb", "tq", "mb"),  # Kurita and others 2020, arXiv:2004.06660

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from bench.guards.injection import interval
+from bench.guardrails.prompt_injection import interval
 from bench.poisoning.corpus import asked, docstrings, drawn, manual
 from bench.poisoning.poisons import POISONS, TRIGGERS
-from sizewise.guards.poisoning import Passage, scan
+from sizewise.guardrails.poisoning import Passage, scan
 
 COUNT, SHARE, SEEDS = 5_000, 0.01, len(TRIGGERS)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sizewise.errors import BadRequest
-from sizewise.evals.crossed import Answered, answered
-from sizewise.evals.folder import read
+from sizewise.evals.cross_fitting import Answered, answered
+from sizewise.evals.dataset_files import read
 from sizewise.evals.outcomes import Outcomes
 
 Floats = NDArray[np.float64]

@@ -4,7 +4,8 @@
     python -m bench.routing.judge --recorded    # the table again from what was said, no model
 
 Pairs come from bench/routing/live: answers of both recorded models and the references, right or wrong by their checks.
-Those that agree (sizewise/routing/agreement.py) are left out, for nobody is asked about them. Greedy, eight tokens.
+Those that agree (sizewise/routing/answer_agreement.py) are left out, for nobody is asked about them. Greedy, eight
+tokens.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from msgspec import Struct
 from bench.first_light.run import Server, arguments, exact, served
 from bench.routing.live.questions import RECORDED, questions
 from bench.routing.live.record import Recorded
-from sizewise.evals.pairwise import Preference, Rate, compare, measured, preference, rate, verdict
-from sizewise.routing.agreement import agree
+from sizewise.evals.llm_judge import Preference, Rate, compare, measured, preference, rate, verdict
+from sizewise.routing.answer_agreement import agree
 
 VERDICTS = RECORDED / "verdicts.jsonl"
 WANTED = {

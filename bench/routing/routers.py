@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bench.routing.data import Task
 from bench.routing.measure import Ranking
-from sizewise.evals.crossed import crossed, gains, odds, odds_of
-from sizewise.routing.combine import combine
-from sizewise.routing.features import plain
-from sizewise.routing.learn import FOLDS, Words
+from sizewise.evals.cross_fitting import crossed, gains, odds, odds_of
+from sizewise.routing.text.prompt_features import plain
+from sizewise.routing.training.combiner import combine
+from sizewise.routing.training.trainer import FOLDS, Words
 
 Floats = NDArray[np.float64]
 NEAR = 40  # neighbours

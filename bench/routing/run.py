@@ -18,7 +18,7 @@ from bench.routing.data import Task, pair, task
 from bench.routing.measure import Figures, Ranking, curve, figures
 from bench.routing.routers import ORDERS
 from sizewise.errors import SizewiseError
-from sizewise.evals.calibrate import prepared
+from sizewise.evals.calibration import prepared
 
 OWN = Path(__file__).with_name("live") / "recorded"
 

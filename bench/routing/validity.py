@@ -14,8 +14,8 @@ from math import comb, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from sizewise.evals.calibrate import Prepared
-from sizewise.routing.promise import METHODS, MOST_BET, Promise, Step, in_sequence, students
+from sizewise.evals.calibration import Prepared
+from sizewise.routing.guarantees.bounds import METHODS, MOST_BET, Promise, Step, in_sequence, students
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

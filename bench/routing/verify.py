@@ -3,7 +3,7 @@
     python -m bench.routing.verify               # starts `sizewise up` with its own home; ten minutes on 2 cores
     python -m bench.routing.verify --recorded    # the table again from what was said, no model
 
-It is asked as by a cascade with `verifier`: one answer, both orders of the verdicts (sizewise/routing/verifier.py).
+It is asked as by a cascade with `verifier`: one answer, both orders of the verdicts (sizewise/routing/llm_verifier.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bench.first_light.run import Server, arguments, exact, served
 from bench.routing.judge import Heard
 from bench.routing.live.questions import RECORDED, questions
 from bench.routing.live.record import Recorded
-from sizewise.chat import Chat, Choice, Message, Reply, Usage
-from sizewise.evals.pairwise import rate
-from sizewise.routing.verifier import opinion, question_about
+from sizewise.evals.llm_judge import rate
+from sizewise.messages import Chat, Choice, Message, Reply, Usage
+from sizewise.routing.llm_verifier import opinion, question_about
 
 VERDICTS = RECORDED / "verified.jsonl"
 EACH = 24

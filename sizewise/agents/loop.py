@@ -17,12 +17,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.agents.spec import Spec
-from sizewise.answer import Answerer, Ask, Chosen, Event, Extra, Finished, Send, Text, Thought, ToolDelta, Tried
-from sizewise.chat import Choice, Reply, ToolCall, Usage
-from sizewise.egress import DataClass, Place, strictest
+from sizewise.data_class import DataClass, Place, strictest
 from sizewise.errors import BadRequest, NoModelFits, OverBudget, SizewiseError
-from sizewise.guards.untrusted import objection
-from sizewise.providers.wires.openai_bodies import read_request
+from sizewise.guardrails.untrusted_content import objection
+from sizewise.handler import Answerer, Ask, Chosen, Event, Extra, Finished, Send, Text, Thought, ToolDelta, Tried
+from sizewise.messages import Choice, Reply, ToolCall, Usage
+from sizewise.providers.wires.openai.request_response import read_request
 from sizewise.tools.tool import Call, Result, Tool, arguments, said
 
 Ended = Literal["done", "steps", "money", "time", "repeats"]

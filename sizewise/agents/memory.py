@@ -20,16 +20,16 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from sizewise.agents import rows
-from sizewise.agents.rows import Row
-from sizewise.answer import Ask
-from sizewise.audit.chain import Deed
-from sizewise.caller import Caller
-from sizewise.db import Work
-from sizewise.egress import DataClass
+from sizewise.agents import tables
+from sizewise.agents.tables import Row
+from sizewise.audit_log.hash_chain import Deed
+from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
-from sizewise.keyring.rows import Run
-from sizewise.vault import Vault
+from sizewise.handler import Ask
+from sizewise.principal import Caller
+from sizewise.storage.database import Work
+from sizewise.storage.encryption import Vault
+from sizewise.storage.keys.tables import Run
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Memories:
         plain = msgspec.msgpack.encode(Remembered(whose, text, data_class))
         sealed = await self._off(lambda: self._vault.seal(plain, caller.tenant, TABLE, f"{caller.project}/{id}"))
         row = Row(caller.tenant, caller.project, hashed, id, now, sealed)
-        await self._write(lambda c: rows.add(c, row, self._most))
+        await self._write(lambda c: tables.add(c, row, self._most))
         return [_shown(Memory(id, text, now, data_class))]
 
     async def recall(self, ask: Ask, whose: str, query: str, limit: int = 5) -> list[dict[str, object]]:
@@ -118,11 +118,11 @@ class Memories:
         hashed = _hashed(caller, whose)
         if not ids:
             return 0
-        return await self._write(lambda c: rows.remove(c, caller.tenant, caller.project, hashed, ids, told))
+        return await self._write(lambda c: tables.remove(c, caller.tenant, caller.project, hashed, ids, told))
 
     def _opened(self, caller: Caller, hashed: str, whose: str) -> list[Memory]:
         found: list[Memory] = []
-        for row in self._read(lambda c: rows.of(c, caller.tenant, caller.project, hashed, self._most)):
+        for row in self._read(lambda c: tables.of(c, caller.tenant, caller.project, hashed, self._most)):
             plain = self._vault.open(row.sealed, row.tenant, TABLE, f"{row.project}/{row.id}")
             said = msgspec.msgpack.decode(plain, type=Remembered)
             if said.whose == whose:

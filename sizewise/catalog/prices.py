@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sizewise.money import Price, Window
 from sizewise.settings.models import Rates
-from sizewise.table import read, refuse, setting
+from sizewise.settings.toml_reader import read, refuse, setting
 
 PATH = Path(__file__).with_name("prices.toml")
 DATED = re.compile(r"-20\d{2}-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])\Z")

@@ -10,20 +10,20 @@ from fractions import Fraction
 
 import click
 
-from sizewise.advice.ability import market
-from sizewise.advice.assumed import assumed
-from sizewise.advice.cost import Span
-from sizewise.advice.criteria import Score, weights
-from sizewise.advice.fit import Fit
-from sizewise.advice.number import Number
-from sizewise.advice.options import KINDS, Part
-from sizewise.advice.recommend import Advice, Advised, BreakEven, advise
-from sizewise.advice.workload import workload
-from sizewise.catalog.facts import known, sold
-from sizewise.catalog.memory import available
-from sizewise.cli.advise_page import show, volumes
+from sizewise.advisor.assumptions import assumed
+from sizewise.advisor.candidates import KINDS, Part
+from sizewise.advisor.cost import Span
+from sizewise.advisor.criteria import Score, weights
+from sizewise.advisor.memory_fit import Fit
+from sizewise.advisor.quality_estimates import market
+from sizewise.advisor.recommendation import Advice, Advised, BreakEven, advise
+from sizewise.advisor.sourced_number import Number
+from sizewise.advisor.workload import workload
+from sizewise.catalog.memory_check import available
+from sizewise.catalog.model_files import known, sold
+from sizewise.cli.advise_report import show, volumes
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.paper import write_json
+from sizewise.cli.output import write_json
 from sizewise.money import dollars
 
 Json = dict[str, object]

@@ -10,10 +10,10 @@ import click
 import msgspec
 from msgspec import Struct
 
+from sizewise.cli.api_client import Server
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import dim, money, write_json
-from sizewise.cli.said import PATH, STDIN, Chunk, heard, paragraphs
-from sizewise.cli.server import Server
+from sizewise.cli.output import dim, money, write_json
+from sizewise.cli.stream_reader import PATH, STDIN, Chunk, heard, paragraphs
 from sizewise.errors import BadRequest
 
 

@@ -10,10 +10,10 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.audit.chain import Broken, Deed, Line, against, broken, holding
+from sizewise.audit_log.hash_chain import Broken, Deed, Line, against, broken, holding
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import when, write_file, write_json, write_table
-from sizewise.cli.verbs import Verb, Verbs
+from sizewise.cli.output import when, write_file, write_json, write_table
 from sizewise.errors import BadRequest, Outside
 
 VERBS: Mapping[str, Verb] = {

@@ -11,9 +11,9 @@ import click
 import msgspec
 from msgspec import Struct
 
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import dim, write_json, write_table
-from sizewise.cli.verbs import Verb, Verbs
+from sizewise.cli.output import dim, write_json, write_table
 from sizewise.errors import BadRequest
 
 VERBS: Mapping[str, Verb] = {

@@ -14,23 +14,23 @@ import click
 import msgspec
 
 from sizewise import __version__
-from sizewise.cards import Card
-from sizewise.catalog.read import cards
-from sizewise.cli.calibrate_sampled import sampled
+from sizewise.catalog.loader import cards
+from sizewise.cli.calibrate_samples import sampled
 from sizewise.cli.options import served, settings, wants_json
-from sizewise.cli.paper import count, write_file, write_json, write_table
-from sizewise.cli.patch import promise, show
-from sizewise.cli.priced import answers, priced
-from sizewise.config import Settings
+from sizewise.cli.output import count, write_file, write_json, write_table
+from sizewise.cli.price_options import answers, priced
+from sizewise.cli.settings_patch import promise, show
 from sizewise.errors import BadRequest, ConfigError
-from sizewise.evals.folder import read
-from sizewise.evals.plane import Dot, drawn
+from sizewise.evals.cost_quality_plot import Dot, drawn
+from sizewise.evals.dataset_files import read
+from sizewise.model_card import Card
 from sizewise.money import Price
-from sizewise.routing.promise import Promise
-from sizewise.settings.words import NAME
+from sizewise.routing.guarantees.bounds import Promise
+from sizewise.settings.load import Settings
+from sizewise.settings.validators import NAME
 
 if TYPE_CHECKING:
-    from sizewise.evals.calibrate import Calibration, Tried
+    from sizewise.evals.calibration import Calibration, Tried
 
 NEEDS = "numpy"
 OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
@@ -102,7 +102,7 @@ def calibrate(
         raise BadRequest("whose outcomes are compared is not said", "name both with --small MODEL --large MODEL")
     if find_spec(NEEDS) is None:
         raise ConfigError("calibrating needs numpy", "pip install numpy, where Sizewise is installed")
-    from sizewise.evals.calibrate import calibrate as calibrated
+    from sizewise.evals.calibration import calibrate as calibrated
 
     outcomes, names = read(folder), [small, *([second] if second else []), large]
     here = _here(names, settings())

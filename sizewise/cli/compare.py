@@ -16,11 +16,11 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.advice.compare import EXAMPLE, FORMULA, LEAST_WORDS, RELATIVITY, Fact, facts, held
+from sizewise.advisor.response_metrics import EXAMPLE, FORMULA, LEAST_WORDS, RELATIVITY, Fact, facts, held
+from sizewise.cli.api_client import Server
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import GAP, dim, money, write_json, write_pairs, write_table
-from sizewise.cli.said import PATH, Chunk, heard, paragraphs
-from sizewise.cli.server import Server
+from sizewise.cli.output import GAP, dim, money, write_json, write_pairs, write_table
+from sizewise.cli.stream_reader import PATH, Chunk, heard, paragraphs
 from sizewise.errors import BadRequest, SizewiseError
 
 MODELS = "small,large"

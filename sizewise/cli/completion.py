@@ -8,7 +8,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from sizewise.cli.options import as_json, wants_json
-from sizewise.cli.paper import write_json
+from sizewise.cli.output import write_json
 
 WHERE: Mapping[str, str] = {
     "bash": "~/.bashrc",

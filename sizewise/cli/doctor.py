@@ -6,11 +6,11 @@ import asyncio
 
 import click
 
-from sizewise.cli.checks import Finding, everything
+from sizewise.cli.doctor_checks import Finding, everything
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.paper import write_json
-from sizewise.config import Settings
+from sizewise.cli.output import write_json
 from sizewise.errors import ConfigError
+from sizewise.settings.load import Settings
 
 
 @click.command()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import click
 
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import served
-from sizewise.cli.verbs import Verb, Verbs
 
 VERBS: Mapping[str, Verb] = {
     "new": Verb("sizewise.cli.flow_new:new", "Begin a flow from a small one that works."),

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
+from sizewise.cli.flow_diagnostics import say, told_json
 from sizewise.cli.flow_list import folder
-from sizewise.cli.flow_names import Known
-from sizewise.cli.flow_told import say, told_json
+from sizewise.cli.flow_references import Known
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.paper import write_json
+from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
-from sizewise.flows.findings import known
-from sizewise.flows.folder import SUFFIXES, File, files, read
-from sizewise.flows.kinds import Kinds
-from sizewise.flows.schema import schema
+from sizewise.flows.file_source import SUFFIXES, File, files, read
+from sizewise.flows.json_schema import schema
+from sizewise.flows.language.diagnostics import known
+from sizewise.flows.node_registry import Kinds
 
 
 @click.command()

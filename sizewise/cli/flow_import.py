@@ -10,14 +10,14 @@ import click
 from sizewise.cli.flow_check import chosen
 from sizewise.cli.flow_list import folder
 from sizewise.cli.options import placed, wants_json
-from sizewise.cli.paper import write_json
+from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest, Outside
-from sizewise.flows.formats import exported, files, imported, writing
-from sizewise.flows.formats.drawn import Drawing, Refused, Told
-from sizewise.flows.formats.files import Find
-from sizewise.flows.formats.imported import Imported
-from sizewise.flows.formats.script import BYTES
-from sizewise.flows.source import read
+from sizewise.flows.language.yaml_source import read
+from sizewise.lamatic import exporter, file_formats, file_writer, importer
+from sizewise.lamatic.canvas import Drawing, Refused, Told
+from sizewise.lamatic.file_formats import Find
+from sizewise.lamatic.importer import Imported
+from sizewise.lamatic.typescript_literals import BYTES
 
 SUFFIXES = (".yaml", ".yml", ".ts", ".json")
 PASSED = frozenset({"node_modules", "apps", "public", "dist"})
@@ -47,11 +47,11 @@ def lamatic(path: Path, to: Path | None, replace: bool) -> int:
         name = str(each)
         try:
             found = _text(each)
-            drawings[name] = files.read(each.relative_to(root).as_posix(), found, _finder(root))[1]
+            drawings[name] = file_formats.read(each.relative_to(root).as_posix(), found, _finder(root))[1]
         except Refused as error:
             if each == path or _ours(each):
                 refused[name] = error
-    made = imported.together(drawings)
+    made = importer.together(drawings)
     if not made and not refused:
         raise BadRequest(f"there is no flow of Lamatic's in {str(path)!r}", "name a flow file, or a kit's folder")
     where = to or folder()
@@ -166,11 +166,11 @@ def _finder(root: Path) -> Find:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--format", "format_", type=click.Choice(writing.WRITTEN), default="lamatic-yaml", help="Which of theirs."
+    "--format", "format_", type=click.Choice(file_writer.WRITTEN), default="lamatic-yaml", help="Which of theirs."
 )
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the files go.")
 @placed
-def export(name: str, format_: writing.Written, to: Path | None) -> int:
+def export(name: str, format_: file_writer.Written, to: Path | None) -> int:
     """A flow as Lamatic's YAML or as a kit.
 
     It ends with 1 when some of it has no words there.
@@ -183,8 +183,8 @@ def export(name: str, format_: writing.Written, to: Path | None) -> int:
     ((stem, file),) = chosen((name,)).items()
     if file.checked.flow is None:
         raise BadRequest(f"the flow {stem!r} has mistakes", f"see them: sizewise flow check {name}")
-    drawing, told = exported.exported(read(file.path.read_text(encoding="utf-8")).data)
-    written = writing.files(drawing, format_)
+    drawing, told = exporter.exported(read(file.path.read_text(encoding="utf-8")).data)
+    written = file_writer.files(drawing, format_)
     if to is None and format_ == "lamatic-yaml":
         click.echo(next(iter(written.values())), nl=False)
     else:

@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from sizewise.cli.flow_runs import SHORT
 from sizewise.cli.options import served, server_or_none, settings, wants_json
-from sizewise.cli.paper import when, write_json, write_table
-from sizewise.flows.folder import File, place, read
-from sizewise.flows.kinds import Kinds
+from sizewise.cli.output import when, write_json, write_table
+from sizewise.flows.file_source import File, place, read
+from sizewise.flows.node_registry import Kinds
 
 LIST = "{ flows { name version published project } }"
 

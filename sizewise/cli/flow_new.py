@@ -6,9 +6,9 @@ import click
 
 from sizewise.cli.flow_list import folder
 from sizewise.cli.options import placed, wants_json
-from sizewise.cli.paper import write_json
+from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest, Outside
-from sizewise.flows.spec import NAME
+from sizewise.flows.language.flow_spec import NAME
 
 TEXT = """\
 # What may stand here: docs/reference/flows.md. Check it: sizewise flow check {name}

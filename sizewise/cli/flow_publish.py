@@ -12,7 +12,7 @@ from sizewise.cli.flow_check import chosen
 from sizewise.cli.flow_list import Live
 from sizewise.cli.flow_runs import SHORT
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import write_json
+from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
 
 _FLOW = "name version published project"

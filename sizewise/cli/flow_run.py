@@ -10,17 +10,17 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.flow_durable import expected, followed
+from sizewise.cli.api_client import ANSWER, Server, refusal
+from sizewise.cli.flow_diagnostics import say, told_json
 from sizewise.cli.flow_list import folder
+from sizewise.cli.flow_run_durable import expected, followed
 from sizewise.cli.flow_runs import Step, write_steps
-from sizewise.cli.flow_told import say, told_json
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import dim, money, write_json
-from sizewise.cli.said import PATH, Chunk, heard
-from sizewise.cli.server import ANSWER, Server, refusal
+from sizewise.cli.output import dim, money, write_json
+from sizewise.cli.stream_reader import PATH, Chunk, heard
 from sizewise.errors import BadRequest, Outside
-from sizewise.flows.folder import read
-from sizewise.flows.kinds import Kinds
+from sizewise.flows.file_source import read
+from sizewise.flows.node_registry import Kinds
 
 
 class Ours(Struct):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import dim, money, seconds, when, write_json, write_pairs, write_table
+from sizewise.cli.output import dim, money, seconds, when, write_json, write_pairs, write_table
 from sizewise.errors import BadRequest
 
 _RUN = "id number flow version project door key user state attempt error created started ended"

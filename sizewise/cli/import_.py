@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from sizewise.cli.verbs import Verb, Verbs
+from sizewise.cli.lazy_group import Verb, Verbs
 
 VERBS: Mapping[str, Verb] = {
     "lamatic": Verb("sizewise.cli.flow_import:lamatic", "Import flows of Lamatic, node by node."),

@@ -9,11 +9,11 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.accounts.actions import granted
+from sizewise.auth.permissions import granted
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import day, dim, write_json, write_table
-from sizewise.cli.verbs import Verb, Verbs
-from sizewise.egress import CLASSES
+from sizewise.cli.output import day, dim, write_json, write_table
+from sizewise.data_class import CLASSES
 
 VERBS: Mapping[str, Verb] = {
     "create": Verb("sizewise.cli.keys:create", "Make a key; its text is shown this once."),

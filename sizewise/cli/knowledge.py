@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import click
 import msgspec
 
-from sizewise.cli.knowledge_asked import (
+from sizewise.cli.knowledge_queries import (
     BASES,
     DOCUMENT,
     DOCUMENTS,
@@ -20,9 +20,9 @@ from sizewise.cli.knowledge_asked import (
     One,
     Searched,
 )
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import day, dim, write_json, write_pairs, write_table
-from sizewise.cli.verbs import Verb, Verbs
+from sizewise.cli.output import day, dim, write_json, write_pairs, write_table
 from sizewise.errors import UnknownPath
 
 VERBS: Mapping[str, Verb] = {
@@ -31,8 +31,8 @@ VERBS: Mapping[str, Verb] = {
     "list": Verb("sizewise.cli.knowledge:list_", "The bases; or the documents of one."),
     "search": Verb("sizewise.cli.knowledge:search", "Passages that answer a question, with their place."),
     "show": Verb("sizewise.cli.knowledge:show", "One document: what it is, and its passages."),
-    "release": Verb("sizewise.cli.knowledge_change:release", "Let passages be found that were held back as suspect."),
-    "remove": Verb("sizewise.cli.knowledge_change:remove", "Take documents out, or a whole base."),
+    "release": Verb("sizewise.cli.knowledge_remove:release", "Let passages be found that were held back as suspect."),
+    "remove": Verb("sizewise.cli.knowledge_remove:remove", "Take documents out, or a whole base."),
 }
 PAGE = 1_000
 

@@ -15,7 +15,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sizewise.cli.knowledge_asked import (
+from sizewise.cli.api_client import Server
+from sizewise.cli.knowledge_queries import (
     ADD,
     DOCUMENTS,
     EMBED,
@@ -31,8 +32,7 @@ from sizewise.cli.knowledge_asked import (
     Taken,
 )
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import dim, write_json
-from sizewise.cli.server import Server
+from sizewise.cli.output import dim, write_json
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.knowledge.folder import File, files
 from sizewise.knowledge.load import LARGEST, load

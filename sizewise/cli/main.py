@@ -14,7 +14,7 @@ from types import TracebackType
 import click
 
 from sizewise import __version__
-from sizewise.cli.verbs import Verb, Verbs
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.errors import BadRequest, SizewiseError
 
 VERBS: Mapping[str, Verb] = {
@@ -34,7 +34,7 @@ VERBS: Mapping[str, Verb] = {
     "users": Verb("sizewise.cli.users:users", "Who is here: list, invite, role, disable, sign out."),
     "orgs": Verb("sizewise.cli.orgs:orgs", "Organizations of this server: create."),
     "audit": Verb("sizewise.cli.audit:audit", "The audit trail: list, export, verify."),
-    "encryption": Verb("sizewise.cli.vault:encryption", "The keys that seal prompts and replies: status, rotate."),
+    "encryption": Verb("sizewise.cli.encryption:encryption", "The keys that seal prompts and replies: status, rotate."),
     "budgets": Verb("sizewise.cli.budgets:budgets", "What may be asked and spent, and what is left."),
     "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
     "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),

@@ -11,14 +11,14 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cards import Card
-from sizewise.catalog.read import cards, fetched, known
+from sizewise.catalog.loader import cards, fetched, known
+from sizewise.cli.api_client import Server
 from sizewise.cli.options import served, server_or_none, settings, wants_json
-from sizewise.cli.paper import count, dim, write_json, write_table
-from sizewise.cli.server import Server
-from sizewise.config import Settings
-from sizewise.graphql.known import every as catalogue
-from sizewise.graphql.told import model
+from sizewise.cli.output import count, dim, write_json, write_table
+from sizewise.graphql.catalog import every as catalogue
+from sizewise.graphql.model_type import model
+from sizewise.model_card import Card
+from sizewise.settings.load import Settings
 
 QUERY = """{
   modelAliases

@@ -6,10 +6,10 @@ import asyncio
 
 import click
 
-from sizewise.catalog.identify import Server, identified
+from sizewise.catalog.server_detection import Server, identified
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.paper import count, dim, write_json, write_table
-from sizewise.config import secret
+from sizewise.cli.output import count, dim, write_json, write_table
+from sizewise.settings.load import secret
 
 
 @click.command()

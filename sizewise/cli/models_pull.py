@@ -17,16 +17,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from sizewise.cards import Card
-from sizewise.catalog.fetch import Progress as Told
-from sizewise.catalog.fetch import nobody
-from sizewise.catalog.fetch import pull as fetch
-from sizewise.catalog.read import fetched, named
-from sizewise.cli.notice import noticed
+from sizewise.catalog.loader import fetched, named
+from sizewise.catalog.weights import Progress as Told
+from sizewise.catalog.weights import nobody
+from sizewise.catalog.weights import pull as fetch
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.paper import write_json
-from sizewise.config import Settings
-from sizewise.providers.runtime import ADD, missing
+from sizewise.cli.output import write_json
+from sizewise.cli.reload_server import noticed
+from sizewise.model_card import Card
+from sizewise.providers.local.runtime import ADD, missing
+from sizewise.settings.load import Settings
 
 
 @click.command()

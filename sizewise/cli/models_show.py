@@ -10,16 +10,16 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.catalog.need import size
-from sizewise.catalog.read import cards
-from sizewise.catalog.read import known as local
+from sizewise.catalog.loader import cards
+from sizewise.catalog.loader import known as local
+from sizewise.catalog.memory_estimate import size
+from sizewise.cli.api_client import Server
 from sizewise.cli.options import served, server_or_none, settings, wants_json
-from sizewise.cli.paper import count, write_json, write_pairs, write_table
-from sizewise.cli.server import Server
-from sizewise.config import Settings
+from sizewise.cli.output import count, write_json, write_pairs, write_table
 from sizewise.errors import UnknownModel, nearest
-from sizewise.graphql.known import elsewhere, names, one_of
-from sizewise.graphql.told import model
+from sizewise.graphql.catalog import elsewhere, names, one_of
+from sizewise.graphql.model_type import model
+from sizewise.settings.load import Settings
 
 QUERY = """query ($name: String!) {
   model(name: $name) {

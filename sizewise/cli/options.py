@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import click
 
-from sizewise.cli.server import Server, find, running
-from sizewise.config import Settings, load
+from sizewise.cli.api_client import Server, find, running
+from sizewise.settings.load import Settings, load
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import click
 from msgspec import Struct
 
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import served, server
 from sizewise.cli.users import NEW, New, show
-from sizewise.cli.verbs import Verb, Verbs
 
 VERBS: Mapping[str, Verb] = {
     "create": Verb("sizewise.cli.orgs:create", "Create an organization, and invite its first owner."),

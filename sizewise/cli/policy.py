@@ -8,20 +8,20 @@ from itertools import product
 import click
 import msgspec
 
-from sizewise.answer import Answerer
-from sizewise.cards import Card
-from sizewise.catalog.read import cards
-from sizewise.choosing import choices, terms
+from sizewise.app.routing_config import choices, terms
+from sizewise.catalog.loader import cards
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.paper import dim, write_json, write_table
-from sizewise.cli.verbs import Verb, Verbs
-from sizewise.config import Settings
-from sizewise.egress import CLASSES
+from sizewise.cli.output import dim, write_json, write_table
+from sizewise.data_class import CLASSES
 from sizewise.errors import BadRequest, nearest
-from sizewise.evals.cases import Tried, tried
-from sizewise.guards.post import Post
-from sizewise.kinds import Once
-from sizewise.settings.choosing import Case
+from sizewise.evals.policy_tests import Tried, tried
+from sizewise.guardrails.pipeline import Post
+from sizewise.handler import Answerer
+from sizewise.model_card import Card
+from sizewise.plugins import Once
+from sizewise.settings.load import Settings
+from sizewise.settings.routing import Case
 
 VERBS: Mapping[str, Verb] = {
     "test": Verb("sizewise.cli.policy:test", "Run the policies' own tests; ends with 1 when one fails."),

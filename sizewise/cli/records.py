@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import money, seconds, when, write_json, write_pairs, write_table
+from sizewise.cli.output import money, seconds, when, write_json, write_pairs, write_table
 from sizewise.errors import BadRequest, UnknownPath
 
 SHORT = 16

@@ -10,24 +10,24 @@ from time import perf_counter
 import click
 import msgspec
 
-from sizewise.cards import Card, Endpoint
-from sizewise.chat import Reply
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.paper import count, write_json, write_table
-from sizewise.cli.priced import priced
+from sizewise.cli.output import count, write_json, write_table
+from sizewise.cli.price_options import priced
 from sizewise.errors import BadRequest, nearest
-from sizewise.evals.folder import read
-from sizewise.evals.learnt import learned, mind
-from sizewise.evals.learnt import policy as made
+from sizewise.evals.dataset_files import read
 from sizewise.evals.outcomes import Outcomes
+from sizewise.evals.policy_loader import learned, mind
+from sizewise.evals.policy_loader import policy as made
 from sizewise.evals.replay import Case, Replayed, cases
 from sizewise.evals.replay import replay as replayed
-from sizewise.kinds import Once, names
+from sizewise.messages import Reply
+from sizewise.model_card import Card, Endpoint
 from sizewise.money import UNKNOWN, Price, dollars
+from sizewise.plugins import Once, names
+from sizewise.routing.policies.certified import Promised
 from sizewise.routing.policies.fixed import Fixed
-from sizewise.routing.policies.promised import Promised
 from sizewise.routing.policy import Policy, Question, Verdict
-from sizewise.settings.choosing import Policy as Wanted
+from sizewise.settings.routing import Policy as Wanted
 
 
 @click.command("replay")

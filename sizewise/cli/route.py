@@ -9,14 +9,14 @@ import click
 import msgspec
 from msgspec import Struct
 
+from sizewise.cli.lazy_group import Verb, Verbs
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import count, money, write_json, write_table
-from sizewise.cli.verbs import Verb, Verbs
+from sizewise.cli.output import count, money, write_json, write_table
 
 VERBS: Mapping[str, Verb] = {
     "explain": Verb("sizewise.cli.route:explain", "The decision without the call, and why."),
-    "outcomes": Verb("sizewise.cli.quality:outcomes", "What routing loses, by sampled comparisons and feedback."),
-    "restore": Verb("sizewise.cli.quality:restore", "Use a policy again that missed its quality target."),
+    "outcomes": Verb("sizewise.cli.route_quality:outcomes", "What routing loses, by sampled comparisons and feedback."),
+    "restore": Verb("sizewise.cli.route_quality:restore", "Use a policy again that missed its quality target."),
     "calibrate": Verb("sizewise.cli.calibrate:calibrate", "Certify a quality target, and write the policy for it."),
     "train": Verb("sizewise.cli.router:train", "Train a predictor of which prompts need the large model."),
     "add-model": Verb("sizewise.cli.router:add_model", "Add a new model to a trained predictor."),

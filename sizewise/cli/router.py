@@ -12,12 +12,12 @@ import msgspec
 
 from sizewise import __version__
 from sizewise.cli.options import placed, wants_json
-from sizewise.cli.paper import count, write_file, write_json, write_table
+from sizewise.cli.output import count, write_file, write_json, write_table
 from sizewise.errors import BadRequest, ConfigError
-from sizewise.evals.folder import read
-from sizewise.routing.joining import join
-from sizewise.routing.quality import Area, Predictor, write
-from sizewise.routing.quality import read as read_router
+from sizewise.evals.dataset_files import read
+from sizewise.routing.quality.predictor import Area, Predictor, write
+from sizewise.routing.quality.predictor import read as read_router
+from sizewise.routing.training.onboarding import join
 
 
 @click.command()
@@ -39,7 +39,7 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     """
     if find_spec("numpy") is None:
         raise ConfigError("training needs numpy", "pip install numpy, where Sizewise is installed")
-    from sizewise.routing.learn import learn
+    from sizewise.routing.training.trainer import learn
 
     outcomes = read(folder)
     rows = outcomes.answered(small, large)

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.paper import count, money, write_file, write_json, write_table
+from sizewise.cli.output import count, money, write_file, write_json, write_table
 from sizewise.errors import BadRequest, nearest
-from sizewise.evals.plane import Dot, drawn
+from sizewise.evals.cost_quality_plot import Dot, drawn
 
 QUERY = """query ($days: Float) {
   savings(days: $days) { policy large requests small unpriced spentUsd baselineUsd savedUsd marginUsd evaluationUsd

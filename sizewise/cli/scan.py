@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from sizewise.cli.options import placed, wants_json
-from sizewise.cli.paper import write_json, write_table
-from sizewise.cli.scan_files import Found, Read, part, read, release
+from sizewise.cli.output import write_json, write_table
+from sizewise.cli.scan_quarantine import Found, Read, part, read, release
 from sizewise.errors import BadRequest
-from sizewise.guards.poisoning import Suspect
-from sizewise.guards.poisoning import scan as look
+from sizewise.guardrails.poisoning import Suspect
+from sizewise.guardrails.poisoning import scan as look
 
 
 @click.command()

@@ -9,12 +9,12 @@ from typing import cast
 
 import click
 
-from sizewise.catalog.read import first, ready
+from sizewise.catalog.loader import first, ready
+from sizewise.cli.lazy_group import loaded
 from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.verbs import loaded
-from sizewise.config import Settings
 from sizewise.errors import SizewiseError
-from sizewise.providers.runtime import ADD, missing
+from sizewise.providers.local.runtime import ADD, missing
+from sizewise.settings.load import Settings
 
 
 @click.command()
@@ -32,7 +32,7 @@ def up(port: int | None, host: str | None) -> None:
     """
     found = _overruled(settings(), port, host)
     _provided(found)
-    serve = cast(Callable[[Settings, bool], None], loaded("sizewise.cli.serve:up"))  # `up --help` need not wait for it
+    serve = cast(Callable[[Settings, bool], None], loaded("sizewise.server:up"))  # `up --help` need not wait for it
     serve(found, wants_json())
 
 

@@ -11,7 +11,7 @@ from math import isnan, nan
 from msgspec import Struct
 
 from sizewise.errors import BadRequest, nearest
-from sizewise.routing.signals import Said
+from sizewise.routing.quality.answer_signals import Said
 
 MOST = 1e9
 """Tokens or seconds of one answer, and how far below 0 a log-probability may lie."""

@@ -12,11 +12,11 @@ from math import exp, isnan, sqrt
 
 from msgspec import Struct
 
-from sizewise.cards import Card
-from sizewise.chat import Choice, Reply, Usage
 from sizewise.errors import BadRequest
 from sizewise.evals.outcomes import Column, Outcomes, heard
-from sizewise.routing.foresight import Foresight
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.model_card import Card
+from sizewise.routing.learned_judge import Weighed
 from sizewise.routing.policy import (
     All,
     Attempt,
@@ -32,8 +32,8 @@ from sizewise.routing.policy import (
     Verdict,
     strength,
 )
-from sizewise.routing.signals import agreed
-from sizewise.routing.weighed import Weighed
+from sizewise.routing.quality.answer_signals import agreed
+from sizewise.routing.quality_prediction import Foresight
 
 MAX_MOVES = 100
 SURE = 1.96  # standard errors of an interval of 95 %

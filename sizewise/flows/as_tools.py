@@ -9,15 +9,15 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw
 
-from sizewise.answer import Wishes
-from sizewise.caller import Caller
-from sizewise.egress import DataClass
+from sizewise.data_class import DataClass
 from sizewise.errors import SizewiseError
-from sizewise.flows.filters import shown
-from sizewise.flows.graph import Flow
-from sizewise.flows.published.rows import Published
-from sizewise.flows.spec import Input
-from sizewise.flows.types import Type
+from sizewise.flows.compiled_flow import Flow
+from sizewise.flows.language.filters import shown
+from sizewise.flows.language.flow_spec import Input
+from sizewise.flows.language.types import Type
+from sizewise.flows.versions.tables import Published
+from sizewise.handler import Wishes
+from sizewise.principal import Caller
 from sizewise.tools.tool import DESCRIPTION, NAME, Call, Result, Tool
 
 TIMEOUT_S = 600.0

@@ -15,20 +15,20 @@ from typing import Annotated, ClassVar, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.answer import Answerer, Ask, Send, Wishes
-from sizewise.caller import Caller
-from sizewise.chat import Chat, Reply
-from sizewise.egress import DataClass, Place, strictest
+from sizewise.data_class import DataClass, Place, strictest
 from sizewise.errors import ConfigError
 from sizewise.flows.engine import Steps
-from sizewise.flows.types import JSON, Json, Type
+from sizewise.flows.language.types import JSON, Json, Type
+from sizewise.handler import Answerer, Ask, Send, Wishes
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.found import Found
-from sizewise.knowledge.ingest import Brought, Taken
-from sizewise.knowledge.library import Mode
-from sizewise.knowledge.store import Where
-from sizewise.tools.sandbox import Ran
-from sizewise.tools.sandbox_line import Language
+from sizewise.knowledge.ingestion import Brought, Taken
+from sizewise.knowledge.knowledge_service import Mode
+from sizewise.knowledge.results import Found
+from sizewise.knowledge.vector_store import Where
+from sizewise.messages import Chat, Reply
+from sizewise.principal import Caller
+from sizewise.tools.sandbox.process_pool import Ran
+from sizewise.tools.sandbox.protocol import Language
 from sizewise.tools.tool import Tool
 
 Plain = Annotated[str, Meta(extra={"plain": True})]

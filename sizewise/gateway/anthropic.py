@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from sizewise.answer import Ask
-from sizewise.chat import Chat
+from sizewise.app.application import House
 from sizewise.errors import SizewiseError
 from sizewise.gateway.anthropic_stream import MessageSse
-from sizewise.gateway.counting import counted
-from sizewise.gateway.exchange import JSON, Headers, Heard, Knock, Out, Voice, refuse, traced, wishes
-from sizewise.house import House
-from sizewise.providers.wires.anthropic import PASSED, SPOKEN
-from sizewise.providers.wires.anthropic_asking import read_request
-from sizewise.providers.wires.anthropic_events import failure
-from sizewise.providers.wires.anthropic_replies import write_error, write_reply
+from sizewise.gateway.count_tokens import counted
+from sizewise.gateway.request_context import JSON, Headers, Heard, Knock, Out, Voice, refuse, traced, wishes
+from sizewise.handler import Ask
+from sizewise.messages import Chat
+from sizewise.providers.wires.anthropic.request_in import read_request
+from sizewise.providers.wires.anthropic.response import write_error, write_reply
+from sizewise.providers.wires.anthropic.stream_out import failure
+from sizewise.providers.wires.anthropic.wire import PASSED, SPOKEN
 
 VOICE = Voice(write_error, failure, b"request-id")
 

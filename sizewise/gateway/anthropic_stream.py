@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sizewise.answer import Chosen, Event, Extra, Text, Thought, ToolDelta
-from sizewise.chat import Reply
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import Heard, Out
-from sizewise.gateway.keepalive import KeepAlive
-from sizewise.gateway.stream import OPEN
-from sizewise.providers.wires.anthropic_events import PING, Written, failure
+from sizewise.gateway.openai_stream import OPEN
+from sizewise.gateway.request_context import Heard, Out
+from sizewise.gateway.stream_keep_alive import KeepAlive
+from sizewise.handler import Chosen, Event, Extra, Text, Thought, ToolDelta
+from sizewise.messages import Reply
+from sizewise.providers.wires.anthropic.stream_out import PING, Written, failure
 
 
 class MessageSse(Heard):

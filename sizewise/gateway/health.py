@@ -7,9 +7,9 @@ from importlib import import_module
 
 import msgspec
 
+from sizewise.app.application import LOOPBACK, House
 from sizewise.errors import BadKey, Forbidden
-from sizewise.gateway.exchange import JSON, Knock, Out
-from sizewise.house import LOOPBACK, House
+from sizewise.gateway.request_context import JSON, Knock, Out
 
 
 async def healthz(house: House, seen: Knock, body: bytes, out: Out) -> None:
@@ -43,6 +43,6 @@ def _may(house: House, seen: Knock) -> bool:
 async def metrics(house: House, seen: Knock, body: bytes, out: Out) -> None:
     """Needs a key that may read: model names and volumes are nobody else's business."""
     seen.enter(house, "metrics", "read_metrics")
-    scraped = await asyncio.to_thread(import_module, "sizewise.telemetry.scraped")  # who is not scraped never pays
+    scraped = await asyncio.to_thread(import_module, "sizewise.telemetry.prometheus")  # who is not scraped never pays
     text: bytes = scraped.text(house.means.metrics, house.connections.gauges())
     await out.whole(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

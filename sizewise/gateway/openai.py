@@ -6,12 +6,12 @@ import time
 
 import msgspec
 
-from sizewise.answer import Ask
+from sizewise.app.application import House
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import Heard, Knock, Out, refuse, wishes
-from sizewise.gateway.stream import Sse
-from sizewise.house import House
-from sizewise.providers.wires.openai_bodies import read_embed, read_request, write_reply, write_vectors
+from sizewise.gateway.openai_stream import Sse
+from sizewise.gateway.request_context import Heard, Knock, Out, refuse, wishes
+from sizewise.handler import Ask
+from sizewise.providers.wires.openai.request_response import read_embed, read_request, write_reply, write_vectors
 
 
 async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:

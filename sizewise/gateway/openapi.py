@@ -13,13 +13,15 @@ import msgspec
 from msgspec import Struct
 
 from sizewise import __version__
-from sizewise.accounts.browser import COOKIE
+from sizewise.app.application import House
+from sizewise.auth.browser_security import COOKIE
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import JSON, Knock, Out, SizewiseOptions
-from sizewise.gateway.mcp import McpMessage
+from sizewise.gateway.mcp_server import McpMessage
+from sizewise.gateway.request_context import JSON, Knock, Out, SizewiseOptions
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
-from sizewise.house import House
-from sizewise.providers.wires import anthropic_asking, openai_bodies, responses_asking
+from sizewise.providers.wires.anthropic import request_in as anthropic_request
+from sizewise.providers.wires.openai import request_response
+from sizewise.providers.wires.responses import request_in as responses_request
 
 Json = Mapping[str, Any]
 
@@ -29,25 +31,25 @@ ASKING = "inference"
 """The tag of the operations that ask a model: only they take wishes, and book what they cost."""
 
 
-class ChatRequest(openai_bodies.Body):
+class ChatRequest(request_response.Body):
     """OpenAI's chat body; fields that are not named here go to the model unread."""
 
     sizewise: SizewiseOptions | None = None
 
 
-class EmbeddingRequest(openai_bodies.EmbedBody):
+class EmbeddingRequest(request_response.EmbedBody):
     """OpenAI's body for embeddings."""
 
     sizewise: SizewiseOptions | None = None
 
 
-class ResponseRequest(responses_asking.Body):
+class ResponseRequest(responses_request.Body):
     """OpenAI's body for responses."""
 
     sizewise: SizewiseOptions | None = None
 
 
-class MessageRequest(anthropic_asking.Body):
+class MessageRequest(anthropic_request.Body):
     """Anthropic's body for messages."""
 
     sizewise: SizewiseOptions | None = None

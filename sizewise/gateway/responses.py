@@ -8,15 +8,15 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from sizewise.answer import Ask, Wishes
+from sizewise.app.application import House
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import JSON, USUAL, Heard, Knock, Out, Voice, refuse, traced, wishes
-from sizewise.gateway.responses_kept import PREFIX, Kept, frame, items, listed, root, tightened
+from sizewise.gateway.request_context import JSON, USUAL, Heard, Knock, Out, Voice, refuse, traced, wishes
+from sizewise.gateway.responses_storage import PREFIX, Kept, frame, items, listed, root, tightened
 from sizewise.gateway.responses_stream import Keep, ResponseSse
-from sizewise.house import House
-from sizewise.providers.wires.responses_asking import heard
-from sizewise.providers.wires.responses_events import failure
-from sizewise.providers.wires.responses_objects import Frame
+from sizewise.handler import Ask, Wishes
+from sizewise.providers.wires.responses.request_in import heard
+from sizewise.providers.wires.responses.response_object import Frame
+from sizewise.providers.wires.responses.stream_out import failure
 
 VOICE = Voice(USUAL.body, lambda error, trace: failure(error))
 

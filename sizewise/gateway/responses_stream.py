@@ -8,14 +8,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sizewise.answer import Chosen, Event, Extra, Text, Thought, ToolDelta
-from sizewise.chat import Reply
 from sizewise.errors import SizewiseError
-from sizewise.gateway.exchange import Heard, Out
-from sizewise.gateway.keepalive import KeepAlive
-from sizewise.gateway.stream import OPEN
-from sizewise.providers.wires.responses_events import Written
-from sizewise.providers.wires.responses_objects import Frame
+from sizewise.gateway.openai_stream import OPEN
+from sizewise.gateway.request_context import Heard, Out
+from sizewise.gateway.stream_keep_alive import KeepAlive
+from sizewise.handler import Chosen, Event, Extra, Text, Thought, ToolDelta
+from sizewise.messages import Reply
+from sizewise.providers.wires.responses.response_object import Frame
+from sizewise.providers.wires.responses.stream_out import Written
 from sizewise.providers.wires.sse import COMMENT
 
 Keep = Callable[[dict[str, Any], Chosen | None], Awaitable[dict[str, Any]]]

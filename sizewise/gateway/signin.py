@@ -11,14 +11,14 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.accounts.browser import COOKIE, cookie, demand_ours, encrypted, far_end, meant
-from sizewise.accounts.people.passwords import MOST
-from sizewise.accounts.people.rows import Session, User
-from sizewise.accounts.sessions import NewSession, csrf
-from sizewise.caller import Caller
+from sizewise.app.application import House
+from sizewise.auth.browser_security import COOKIE, cookie, demand_ours, encrypted, far_end, meant
+from sizewise.auth.sessions import NewSession, csrf
+from sizewise.auth.users.passwords import MOST
+from sizewise.auth.users.tables import Session, User
 from sizewise.errors import BadBody, BadKey, SignInRefused
-from sizewise.gateway.exchange import JSON, Headers, Knock, Out, traced
-from sizewise.house import House
+from sizewise.gateway.request_context import JSON, Headers, Knock, Out, traced
+from sizewise.principal import Caller
 
 T = TypeVar("T", bound=Struct)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from html import escape
 
-from sizewise.accounts.browser import cookie, encrypted, far_end, meant
-from sizewise.accounts.oidc import Person
-from sizewise.accounts.people.rows import User
-from sizewise.caller import Caller
+from sizewise.app.application import House
+from sizewise.auth.browser_security import cookie, encrypted, far_end, meant
+from sizewise.auth.oidc import Person
+from sizewise.auth.users.tables import User
 from sizewise.errors import Conflict, SignInRefused, SizewiseError
-from sizewise.gateway.exchange import Knock, Out, traced
+from sizewise.gateway.request_context import Knock, Out, traced
 from sizewise.gateway.signin import PRIVATE, set_cookie
 from sizewise.gateway.signin_page import SAFE, said
-from sizewise.house import House
-from sizewise.settings.people import Oidc
+from sizewise.principal import Caller
+from sizewise.settings.auth import Oidc
 
 log = logging.getLogger("sizewise.gateway")
 

@@ -9,10 +9,10 @@ from base64 import b64encode
 from hashlib import sha256
 from html import escape
 
-from sizewise.accounts.browser import meant
-from sizewise.accounts.people.passwords import LEAST, MOST
-from sizewise.gateway.exchange import Knock, Out
-from sizewise.house import House
+from sizewise.app.application import House
+from sizewise.auth.browser_security import meant
+from sizewise.auth.users.passwords import LEAST, MOST
+from sizewise.gateway.request_context import Knock, Out
 
 STYLE = """
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif;

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sizewise.errors import ConfigError
-from sizewise.settings.serving import Tls
+from sizewise.settings.server import Tls
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; those of 1.3 are all modern."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sizewise.audit.chain import Line
+from sizewise.audit_log.hash_chain import Line
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
 
 MOST = 1_000
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sizewise.accounts.roles import Thing, demand, may
-from sizewise.budgets.budget import Standing
-from sizewise.budgets.limits import EVERYONE, Limit, Set, amount
-from sizewise.budgets.limits import scope as known
-from sizewise.caller import Caller
+from sizewise.auth.authorization import Thing, demand, may
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
+from sizewise.limits.limiter import Standing
+from sizewise.limits.rules import EVERYONE, Limit, Set, amount
+from sizewise.limits.rules import scope as known
+from sizewise.principal import Caller
 
 PERIODS: Mapping[str, str] = {
     "requests_per_minute": "requests_minute",

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from sizewise.accounts.refusals import more
-from sizewise.accounts.register import deed
-from sizewise.accounts.roles import Thing, demand, may
-from sizewise.caller import Caller
+from sizewise.app.application import House
+from sizewise.auth.api_keys import deed
+from sizewise.auth.authorization import Thing, demand, may
+from sizewise.auth.denied_audit import more
 from sizewise.errors import BadRequest, Forbidden
-from sizewise.house import House
+from sizewise.principal import Caller
 
 T = TypeVar("T")
 Live = Callable[[], House]

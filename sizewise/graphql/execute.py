@@ -23,12 +23,12 @@ from graphql import (
 
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.graphql.context import Context
-from sizewise.graphql.cost import demand
 from sizewise.graphql.lamatic import tolerant
-from sizewise.graphql.limits import parsed
-from sizewise.graphql.persisted import Queries
-from sizewise.graphql.question import Answer, Question, Shown, Stream, fault, told
-from sizewise.graphql.views import Views
+from sizewise.graphql.persisted_queries import Queries
+from sizewise.graphql.query_cost import demand
+from sizewise.graphql.query_limits import parsed
+from sizewise.graphql.request import Answer, Question, Shown, Stream, fault, told
+from sizewise.graphql.schema_visibility import Views
 
 MESSAGE = 500
 """Characters of the library's own messages: they may repeat what was sent."""

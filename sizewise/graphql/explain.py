@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from sizewise.answer import Ask, Wishes
-from sizewise.egress import DataClass
-from sizewise.graphql.asking import chat
+from sizewise.data_class import DataClass
+from sizewise.graphql.ask import chat
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
+from sizewise.handler import Ask, Wishes
 from sizewise.money import dollars
 from sizewise.routing.explain import Considered, Decision
 

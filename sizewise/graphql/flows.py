@@ -8,24 +8,24 @@ from functools import partial
 
 import msgspec
 
-from sizewise.accounts.roles import Thing, demand
-from sizewise.answer import Event, Text
-from sizewise.caller import Caller
+from sizewise.auth.authorization import Thing, demand
 from sizewise.errors import BadRequest, Conflict, UnknownPath, UpstreamSlow
-from sizewise.flows.check import Checked
-from sizewise.flows.findings import Finding
-from sizewise.flows.graph import Flow
+from sizewise.flows.compiled_flow import Flow
+from sizewise.flows.language.diagnostics import Finding
+from sizewise.flows.language.types import Json, told
 from sizewise.flows.node import Signature
-from sizewise.flows.published.rows import Published, Version
-from sizewise.flows.rows import INPUTS, OUTPUTS, Run, State, Step
-from sizewise.flows.types import Json, told
+from sizewise.flows.tables import INPUTS, OUTPUTS, Run, State, Step
+from sizewise.flows.validator import Checked
+from sizewise.flows.versions.tables import Published, Version
 from sizewise.graphql.context import Context
-from sizewise.graphql.following import Done, following
+from sizewise.graphql.event_iterator import Done, following
+from sizewise.graphql.flow_fields import acts
 from sizewise.graphql.keys import project_named
-from sizewise.graphql.mangled import mangled
-from sizewise.graphql.told import Told
-from sizewise.graphql.typed import acts
+from sizewise.graphql.model_type import Told
+from sizewise.graphql.naming import mangled
+from sizewise.handler import Event, Text
 from sizewise.money import dollars
+from sizewise.principal import Caller
 
 LIST = ("before", "limit")
 SEVERITIES: Mapping[str, str] = {"mistake": "error", "warning": "warning"}

@@ -7,16 +7,16 @@ import time
 
 import msgspec
 
-from sizewise.accounts.actions import granted
-from sizewise.accounts.roles import Thing, demand, may
-from sizewise.accounts.rows import Key
-from sizewise.accounts.scope import narrowed, scope
-from sizewise.caller import Caller, Scope
-from sizewise.egress import DataClass, strictest
+from sizewise.auth.authorization import Thing, demand, may
+from sizewise.auth.key_scope import narrowed, scope
+from sizewise.auth.permissions import granted
+from sizewise.auth.tables import Key
+from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
-from sizewise.settings.words import NAME
+from sizewise.graphql.model_type import Told
+from sizewise.principal import Caller, Scope
+from sizewise.settings.validators import NAME
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000

@@ -10,17 +10,17 @@ from functools import partial
 
 import msgspec
 
-from sizewise.answer import Ask
-from sizewise.chat import Embed
-from sizewise.egress import DataClass
+from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
+from sizewise.handler import Ask
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.found import Found
-from sizewise.knowledge.ingest import Brought, Taken
-from sizewise.knowledge.ledger import Kept, Piece
-from sizewise.knowledge.library import Mode
+from sizewise.knowledge.document_store import Kept, Piece
+from sizewise.knowledge.ingestion import Brought, Taken
+from sizewise.knowledge.knowledge_service import Mode
+from sizewise.knowledge.results import Found
+from sizewise.messages import Embed
 
 MOST = 1_000
 PAGES = 100_000

@@ -23,14 +23,14 @@ from graphql import (
     visit,
 )
 
-from sizewise.answer import Wishes
 from sizewise.errors import BadRequest, SizewiseError, UnknownPath
-from sizewise.flows.graph import Flow, Graph
-from sizewise.flows.rows import OUTPUTS, UNDERWAY, Run, Step
-from sizewise.flows.types import Json
+from sizewise.flows.compiled_flow import Flow, Graph
+from sizewise.flows.language.types import Json
+from sizewise.flows.tables import OUTPUTS, UNDERWAY, Run, Step
 from sizewise.graphql.context import Context
+from sizewise.graphql.model_type import Told
 from sizewise.graphql.quality import feedback
-from sizewise.graphql.told import Told
+from sizewise.handler import Wishes
 
 EMPTY: Mapping[str, str] = {"dummy": "empty"}
 """What their MCP client sends where there is nothing to send."""

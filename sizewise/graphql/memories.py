@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sizewise.accounts.register import deed
-from sizewise.accounts.roles import Thing, demand
+from sizewise.auth.api_keys import deed
+from sizewise.auth.authorization import Thing, demand
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
 
 MOST = 1_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from sizewise.graphql.catalog import every, one_of
 from sizewise.graphql.context import Context, unhurried
-from sizewise.graphql.known import every, one_of
-from sizewise.graphql.told import Told, model
+from sizewise.graphql.model_type import Told, model
 
 CATALOGUE = 200
 """Rows that the whole catalogue counts as."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sizewise.errors import BadRequest, nearest
-from sizewise.evals.rows import Opinion, Verdict
-from sizewise.evals.watch import Quality, Watched
+from sizewise.evals.quality_monitor import Quality, Watched
+from sizewise.evals.tables import Opinion, Verdict
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
 
 
 async def quality(context: Context, policy: str | None = None) -> list[Told]:

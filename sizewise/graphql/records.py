@@ -7,13 +7,13 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from sizewise.accounts.register import deed
-from sizewise.accounts.roles import Thing, demand
+from sizewise.auth.api_keys import deed
+from sizewise.auth.authorization import Thing, demand
 from sizewise.graphql.context import Context, unhurried
 from sizewise.graphql.keys import thing
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
 from sizewise.money import dollars
-from sizewise.telemetry.rows import Filter, Record, Try, Whole
+from sizewise.telemetry.tables import Filter, Record, Try, Whole
 
 
 async def records(

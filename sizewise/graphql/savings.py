@@ -6,11 +6,11 @@ import time
 
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import Context
-from sizewise.graphql.told import Told
+from sizewise.graphql.model_type import Told
 from sizewise.money import dollars
-from sizewise.routing.policies.promised import Promised
+from sizewise.routing.policies.certified import Promised
 from sizewise.routing.policy import Policy
-from sizewise.routing.safe import reference
+from sizewise.routing.strongest_fallback import reference
 from sizewise.telemetry.savings import Saving, saving
 
 DAY_S = 86_400

@@ -19,9 +19,10 @@ from graphql import (
 
 from sizewise.errors import Forbidden, UnknownPath
 from sizewise.graphql import (
-    asking,
+    ask,
     audit,
     budgets,
+    encryption,
     explain,
     flows,
     keys,
@@ -31,11 +32,10 @@ from sizewise.graphql import (
     models,
     quality,
     records,
-    samples,
+    sampled_pairs,
     savings,
-    server,
+    server_status,
     users,
-    vault,
 )
 from sizewise.graphql.context import Context
 from sizewise.money import PICO
@@ -59,7 +59,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "flowRun": (flows.flow_run, RUNS),
         "waiting": (flows.waiting, RUNS),
         "me": (keys.me, ()),
-        "health": (server.health, ()),
+        "health": (server_status.health, ()),
         "models": (models.models, LOOK),
         "model": (models.one, LOOK),
         "catalogModel": (models.catalog_model, LOOK),
@@ -67,7 +67,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "modelAliases": (models.model_aliases, LOOK),
         "records": (records.records, ("read_records",)),
         "record": (records.record, ("read_records",)),
-        "samples": (samples.samples, ("read_records",)),
+        "samples": (sampled_pairs.samples, ("read_records",)),
         "savings": (savings.savings, ("read_records",)),
         "quality": (quality.quality, ("read_records",)),
         "keys": (keys.keys, ("read_keys",)),
@@ -78,7 +78,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "organizations": (users.organizations, ("found_organisations",)),
         "budgets": (budgets.budgets, ("read_budgets",)),
         "audit": (audit.audit, ("read_audit",)),
-        "encryption": (vault.encryption, ("manage_vault",)),
+        "encryption": (encryption.encryption, ("manage_vault",)),
         "explain": (explain.explain, LOOK),
         "knowledge": (knowledge.bases, KNOW),
         "documents": (knowledge.documents, KNOW),
@@ -111,7 +111,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "restorePolicy": (quality.restore_policy, ("manage_policies",)),
         "eraseRecords": (records.erase_records, ("erase_records",)),
         "forgetMemories": (memories.forget_memories, ("erase_records",)),
-        "rotateEncryptionKeys": (vault.rotate_encryption_keys, ("manage_vault",)),
+        "rotateEncryptionKeys": (encryption.rotate_encryption_keys, ("manage_vault",)),
         "setBudget": (budgets.set_budget, ("manage_budgets",)),
         "addDocument": (knowledge.add_document, ("manage_knowledge",)),
         "embedDocuments": (knowledge.embed_documents, ("manage_knowledge",)),
@@ -119,10 +119,10 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "approveDocument": (knowledge.approve_document, ("manage_knowledge",)),
         "removeDocument": (knowledge.remove_document, ("manage_knowledge",)),
         "removeKnowledge": (knowledge.remove_knowledge, ("manage_knowledge",)),
-        "reload": (server.reload, ("manage_settings",)),
+        "reload": (server_status.reload, ("manage_settings",)),
     },
     "Subscription": {
-        "ask": (asking.ask, ("ask",)),
+        "ask": (ask.ask, ("ask",)),
     },
 }
 """Each is called with the Context and the field's arguments, in snake_case, by callers who may do one of its actions

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Send
 
-from sizewise.accounts.attached import Attached
-from sizewise.graphql.question import Shown, Stream, fault, told
+from sizewise.auth.revocable_stream import Attached
+from sizewise.graphql.request import Shown, Stream, fault, told
 
 ASKED = "text/event-stream"
 """In `accept`, of whoever can take a stream."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from sizewise.accounts.actions import within
-from sizewise.accounts.people.rows import User
-from sizewise.accounts.people.standing import Standing
-from sizewise.accounts.roles import Thing, demand, sees, unknown
-from sizewise.accounts.users import OWNER
-from sizewise.caller import Caller
+from sizewise.auth.authorization import Thing, demand, sees, unknown
+from sizewise.auth.permissions import within
+from sizewise.auth.user_accounts import OWNER
+from sizewise.auth.users.effective_roles import Standing
+from sizewise.auth.users.tables import User
 from sizewise.errors import BadRequest, Conflict, Forbidden, UnknownPath, nearest
 from sizewise.graphql.context import Context
 from sizewise.graphql.keys import made_by, project_named, thing, told_key
-from sizewise.graphql.told import Told
-from sizewise.settings.words import NAME
+from sizewise.graphql.model_type import Told
+from sizewise.principal import Caller
+from sizewise.settings.validators import NAME
 
 MOST_DAYS = 90
 

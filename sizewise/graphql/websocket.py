@@ -13,12 +13,12 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from starlette.types import Receive, Scope, Send
 
-from sizewise.accounts.attached import Attached
-from sizewise.accounts.browser import meant
+from sizewise.auth.browser_security import meant
+from sizewise.auth.revocable_stream import Attached
 from sizewise.errors import Busy, SizewiseError
+from sizewise.graphql.authentication import enter, said
 from sizewise.graphql.context import Context, Live, Reload
-from sizewise.graphql.knock import enter, said
-from sizewise.graphql.question import Execute, Shown, Stream, fault, new_trace, read, told
+from sizewise.graphql.request import Execute, Shown, Stream, fault, new_trace, read, told
 
 PROTOCOL = "graphql-transport-ws"
 INIT_S = 10.0

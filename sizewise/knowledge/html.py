@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Block, Document, Sort
-from sizewise.knowledge.plain import decoded
+from sizewise.knowledge.text_formats import decoded
 
 SKIPPED = frozenset(
     {"script", "style", "template", "noscript", "svg", "math", "iframe", "object", "nav", "select", "canvas"}

@@ -12,9 +12,9 @@ import msgspec
 
 from sizewise.errors import BadRequest, BodyTooLarge, Outside
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.order import REFUSED, Order, Refused
-from sizewise.knowledge.plain import read
-from sizewise.knowledge.sorts import sort
+from sizewise.knowledge.file_types import sort
+from sizewise.knowledge.load_protocol import REFUSED, Order, Refused
+from sizewise.knowledge.text_formats import read
 from sizewise.process import talk
 
 WORKER = "sizewise.knowledge.load_worker"

@@ -12,8 +12,8 @@ import sys
 import msgspec
 
 from sizewise.errors import BadRequest
-from sizewise.knowledge import docx, html, pages, plain
-from sizewise.knowledge.order import REFUSED, Order, Refused
+from sizewise.knowledge import docx, html, pdf, text_formats
+from sizewise.knowledge.load_protocol import REFUSED, Order, Refused
 
 MEMORY = 1_500_000_000  # bytes of address space
 
@@ -31,13 +31,13 @@ def main() -> None:
     sys.setrecursionlimit(2_000)
     try:
         if order.kind == "pdf":
-            document = pages.read(data, order.name)
+            document = pdf.read(data, order.name)
         elif order.kind == "docx":
             document = docx.read(data, order.name)
         elif order.kind == "html":
             document = html.read(data, order.name)
         else:
-            document = plain.read(order.kind, data, order.name)
+            document = text_formats.read(order.kind, data, order.name)
     except BadRequest as error:
         sys.stdout.buffer.write(msgspec.json.encode(Refused(error.message, error.hint)))
         sys.exit(REFUSED)

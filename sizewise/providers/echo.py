@@ -38,10 +38,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.answer import Ask, Finished, Send, Text, Thought, ToolDelta
-from sizewise.cards import Card, Endpoint
-from sizewise.chat import Chat, Choice, Embed, Function, Message, Reply, ToolCall, Usage
-from sizewise.egress import Place
+from sizewise.data_class import Place
 from sizewise.errors import (
     BadBody,
     ModelUnavailable,
@@ -54,10 +51,13 @@ from sizewise.errors import (
     UpstreamRefused,
     UpstreamSlow,
 )
+from sizewise.handler import Ask, Finished, Send, Text, Thought, ToolDelta
+from sizewise.messages import Chat, Choice, Embed, Function, Message, Reply, ToolCall, Usage
+from sizewise.model_card import Card, Endpoint
 from sizewise.money import Price
-from sizewise.providers.echo_calls import forbidden, wanted
 from sizewise.providers.echo_json import formed
-from sizewise.providers.wires.origin import told
+from sizewise.providers.echo_tool_calls import forbidden, wanted
+from sizewise.providers.wires.original_body import told
 
 DIMENSIONS = 8
 MOST_DIMENSIONS = 32  # bytes of a hash

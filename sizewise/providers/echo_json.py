@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from sizewise.chat import Chat
-from sizewise.providers.echo_blanks import filled, phrases
+from sizewise.messages import Chat
+from sizewise.providers.echo_schema import filled, phrases
 
 
 class Named(Struct, frozen=True):

@@ -10,11 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from sizewise.answer import Ask
-from sizewise.caller import within
-from sizewise.cards import Card, Task
-from sizewise.chat import Chat
-from sizewise.egress import DataClass, reaches
+from sizewise.data_class import DataClass, reaches
 from sizewise.errors import (
     BadRequest,
     Forbidden,
@@ -24,12 +20,16 @@ from sizewise.errors import (
     SizewiseError,
     TooLong,
 )
+from sizewise.handler import Ask
+from sizewise.messages import Chat
+from sizewise.model_card import Card, Task
 from sizewise.money import dollars
-from sizewise.routing.form import Form
-from sizewise.routing.names import Plan
+from sizewise.principal import within
+from sizewise.routing.answer_format import Form
+from sizewise.routing.data_policy import Given, Terms
+from sizewise.routing.model_aliases import Plan
 from sizewise.routing.policy import Candidate, Field, Question, strength
-from sizewise.routing.schema import Promise
-from sizewise.routing.terms import Given, Terms
+from sizewise.routing.structured_output import Promise
 
 Health = Callable[[Card], str]
 """Why a model cannot be asked just now, in words; empty when it is well."""

@@ -10,21 +10,21 @@ from typing import Literal
 
 from msgspec import Struct
 
-from sizewise.answer import Ask
-from sizewise.cards import Size
-from sizewise.chat import Choice, Reply, Usage
-from sizewise.egress import DataClass, Place
+from sizewise.data_class import DataClass, Place
 from sizewise.errors import SizewiseError
+from sizewise.handler import Ask
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.model_card import Size
 from sizewise.money import dollars
-from sizewise.routing.affinity import Affinity
+from sizewise.routing.admission import permitted, refusal
 from sizewise.routing.constraints import Health, Need, field, need
-from sizewise.routing.foresight import Foresight
-from sizewise.routing.names import Names, Plan
+from sizewise.routing.data_policy import Terms
+from sizewise.routing.learned_judge import Mind
+from sizewise.routing.model_aliases import Names, Plan
 from sizewise.routing.policy import All, Attempt, Field, Judge, Outcome, Race, Resume, Told, Verdict
-from sizewise.routing.refusing import permitted, refusal
-from sizewise.routing.safe import Fallen, safe
-from sizewise.routing.terms import Terms
-from sizewise.routing.weighed import Mind
+from sizewise.routing.quality_prediction import Foresight
+from sizewise.routing.session_affinity import Affinity
+from sizewise.routing.strongest_fallback import Fallen, safe
 
 MAX_MOVES = 100
 WHY = 200  # characters of a header

@@ -15,9 +15,9 @@ from typing import Literal, Protocol, cast
 
 from msgspec import Struct
 
-from sizewise.cards import Card
-from sizewise.chat import Reply, Usage
-from sizewise.routing.form import Form
+from sizewise.messages import Reply, Usage
+from sizewise.model_card import Card
+from sizewise.routing.answer_format import Form
 
 Commit = Literal["hold", "stream", "first_word"]
 """hold: the client sees nothing until the policy returns this outcome. stream: words pass as they come.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sizewise.settings.guarding import tool
-from sizewise.settings.words import name
-from sizewise.table import setting
+from sizewise.settings.guardrails import tool
+from sizewise.settings.toml_reader import setting
+from sizewise.settings.validators import name
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from sizewise.settings.words import name, reference
-from sizewise.table import setting
+from sizewise.settings.toml_reader import setting
+from sizewise.settings.validators import name, reference
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sizewise.egress import DataClass, Place
-from sizewise.settings.words import NAME, optional_model, reference, url
-from sizewise.table import setting
+from sizewise.data_class import DataClass, Place
+from sizewise.settings.toml_reader import setting
+from sizewise.settings.validators import NAME, optional_model, reference, url
 
 Suspect = Literal["hold", "mark"]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sizewise.cards import Task
-from sizewise.egress import Place
+from sizewise.data_class import Place
+from sizewise.model_card import Task
 from sizewise.money import Price, per_million
-from sizewise.settings.words import Modality, amount, auth, header, part, reference, url
-from sizewise.table import setting
+from sizewise.settings.toml_reader import setting
+from sizewise.settings.validators import Modality, amount, auth, header, part, reference, url
 
 
 @dataclass(frozen=True, slots=True)

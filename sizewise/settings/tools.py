@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sizewise.egress import Place
-from sizewise.settings.guarding import tool
-from sizewise.settings.words import auth, header, name, reference, url
-from sizewise.table import setting
+from sizewise.data_class import Place
+from sizewise.settings.guardrails import tool
+from sizewise.settings.toml_reader import setting
+from sizewise.settings.validators import auth, header, name, reference, url
 
 
 @dataclass(frozen=True, slots=True)

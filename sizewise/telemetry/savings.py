@@ -13,7 +13,7 @@ from math import sqrt
 from msgspec import Struct
 
 from sizewise.money import Price
-from sizewise.telemetry.rows import Spent
+from sizewise.telemetry.tables import Spent
 
 SURE = 1.96  # standard errors of an interval of 95 %
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sizewise.testing.tongues import Tongue, tongue
 from sizewise.testing.upstream import Fault, Upstream
+from sizewise.testing.wire_samples import Tongue, tongue
 
 BEAT_S = 0.005  # between two signs of life of what never ends, and two bytes of what drips
 DRIPPING = 120  # bytes that drip; the rest comes at once

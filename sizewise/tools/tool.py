@@ -14,12 +14,12 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.answer import Wishes
-from sizewise.caller import Caller
-from sizewise.chat import ToolCall
-from sizewise.egress import DataClass, Place
+from sizewise.data_class import DataClass, Place
 from sizewise.errors import BadRequest, SizewiseError
-from sizewise.guards.untrusted import objection
+from sizewise.guardrails.untrusted_content import objection
+from sizewise.handler import Wishes
+from sizewise.messages import ToolCall
+from sizewise.principal import Caller
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 """What models and every wire take for a tool's name."""

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from sizewise.agents.loop import CONTEXT, shortened
-from sizewise.answer import Ask, Tried, Wishes
 from sizewise.errors import BadRequest, ConfigError, EgressDenied, OverBudget
+from sizewise.handler import Ask, Tried, Wishes
 from sizewise.settings.agents import Agent
-from sizewise.tools.function import function
+from sizewise.tools.function_tool import function
 from sizewise.tools.tool import Call, Result
-from tests.agents.thinking import ME, Client, Died, Kept, Script, Turn, agents, worked
+from tests.agents.scripted_model import ME, Client, Died, Kept, Script, Turn, agents, worked
 
 
 def add(a: int, b: int) -> int:

@@ -11,15 +11,15 @@ import pytest
 from msgspec.structs import replace
 
 from sizewise.agents.memory import Memories, Memory, ranked
-from sizewise.answer import Ask, Wishes
-from sizewise.audit.chain import Deed
+from sizewise.app.services import Keeper
+from sizewise.audit_log.hash_chain import Deed
 from sizewise.errors import BadRequest
-from sizewise.keeper import Keeper
+from sizewise.handler import Ask, Wishes
 from sizewise.settings.agents import Agent
 from sizewise.settings.agents import Memory as Row
-from tests.agents.thinking import ME, NOBODYS, Script, agents, worked
-from tests.graphql.asking import fresh_key, told
-from tests.served import serving
+from tests.agents.scripted_model import ME, NOBODYS, Script, agents, worked
+from tests.graphql.graphql_client import fresh_key, told
+from tests.running_server import serving
 
 ASK = Ask(NOBODYS, ME, "0" * 32, time.perf_counter())
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.first_light.check import right
-from bench.first_light.page import page, sentence
+from bench.first_light.report import page, sentence
 from bench.first_light.run import QUESTIONS, Question, read
-from bench.first_light.tally import Answer, Asked, bootstrap, lead, quadrants, random_spread, ways, wilson
+from bench.first_light.statistics import Answer, Asked, bootstrap, lead, quadrants, random_spread, ways, wilson
 
 PATTERNS = {  # a right and a wrong reply for every check that is a regular expression
     "extraction-1": ("maria.keller@example.org", "support@example.org"),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.flows import graphs
-from bench.flows.ours import Asked, Took, walker
 from bench.flows.run import CASES, CONTENDERS, page, table
+from bench.flows.sizewise_runner import Asked, Took, walker
 
 
 def test_every_graph_gives_what_it_must_by_both_ways(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_wrong_output_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_peers_walk_graphs_of_the_same_size() -> None:
-    script = Path(graphs.__file__).with_name("peers") / "walk.py"
+    script = Path(graphs.__file__).with_name("peers") / "langgraph_runner.py"
     assert f"CHAIN, WIDE, ITEMS = {graphs.CHAIN}, {graphs.WIDE}, {graphs.ITEMS}\n" in script.read_text()
 
 

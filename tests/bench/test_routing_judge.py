@@ -8,7 +8,7 @@ from bench.first_light.check import right
 from bench.routing import verify
 from bench.routing.judge import VERDICTS, WANTED, Said, pairs, recorded, table
 from bench.routing.live.questions import questions
-from sizewise.routing.agreement import agree
+from sizewise.routing.answer_agreement import agree
 
 
 def test_pairs_are_those_whose_truth_a_check_knows_in_either_order() -> None:

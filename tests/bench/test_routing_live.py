@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from bench.first_light.check import right
-from bench.routing.live import made
+from bench.routing.live import generated_questions
 from bench.routing.live.questions import QUESTIONS, RECORDED, VECTORS, Question, classified, questions, train
 from bench.routing.live.record import Recorded
 from bench.routing.live.run import auroc, notes, recorded, table
-from bench.routing.live.tier0 import learn, tfidf
-from sizewise.evals.folder import read
+from bench.routing.live.text_classifier import learn, tfidf
+from sizewise.evals.dataset_files import read
 
 ASKED = questions()
 
@@ -37,8 +37,8 @@ def test_a_check_accepts_the_reference_and_neither_silence_nor_an_echo(question:
 
 def test_the_computed_questions_are_what_their_maker_makes() -> None:
     rows = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
-    computed = {row["kind"] for row in made.rows()}
-    assert [row for row in rows if row["kind"] in computed] == made.rows()
+    computed = {row["kind"] for row in generated_questions.rows()}
+    assert [row for row in rows if row["kind"] in computed] == generated_questions.rows()
 
 
 def test_tier_zero_learns_from_texts_that_are_never_asked() -> None:

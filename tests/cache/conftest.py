@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cache.patient import Patient, patient, settings
-from tests.served import Served, serving
+from tests.cache.slow_upstream import Patient, patient, settings
+from tests.running_server import Served, serving
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.capture.inside import NEAR, PLACES
-from tests.capture.wire import APART, missing
+from tests.capture.captured_server import NEAR, PLACES
+from tests.capture.network_capture import APART, missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Any:
     if lacks := missing():
         pytest.skip(f"no capture of the traffic: {lacks}")
     home = tmp_path_factory.mktemp("capture")
-    words = [*APART, sys.executable, "-m", "tests.capture.inside", str(home)]
+    words = [*APART, sys.executable, "-m", "tests.capture.captured_server", str(home)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=180)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

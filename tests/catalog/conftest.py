@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.catalog.shelf import Shelf, serving
+from tests.catalog.fake_package_index import Shelf, serving
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from sizewise.catalog.loader import cards
 from sizewise.catalog.prices import PATH, prices
-from sizewise.catalog.read import cards
-from sizewise.config import load
-from sizewise.endpoints import rows
 from sizewise.money import UNKNOWN, Price, Window
+from sizewise.settings.load import load
+from sizewise.settings.provider_presets import rows
 
 TABLES: dict[str, dict[str, dict[str, Any]]] = tomllib.loads(PATH.read_text())
 RATES = {"input", "output", "cached", "cache_write", "cache_write_1h", "reasoning"}

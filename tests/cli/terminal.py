@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.served import command, environment
+from tests.running_server import command, environment
 
 
 @dataclass

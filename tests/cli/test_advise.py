@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.advice.criteria import CRITERIA
+from sizewise.advisor.criteria import CRITERIA
 from tests.cli.terminal import sizewise, watched
 
 BANK = ("--task", "extract", "--privacy", "confidential", "--memory-gb", "64", "--gpu-gb", "24", "--team", "ml")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.cli.terminal import sizewise
-from tests.served import Served
+from tests.running_server import Served
 
 
 def test_the_answer_is_on_stdout_and_who_gave_it_on_stderr(echo: Served) -> None:

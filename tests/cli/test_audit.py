@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from sizewise.audit.chain import Deed, linked
+from sizewise.audit_log.hash_chain import Deed, linked
 from tests.cli.terminal import sizewise
-from tests.graphql.asking import fresh_key
-from tests.served import Served, serving
+from tests.graphql.graphql_client import fresh_key
+from tests.running_server import Served, serving
 
 INSERT = "INSERT INTO audit (tenant, seq, at, deed, previous, hash) VALUES (?, ?, ?, ?, ?, ?)"
 

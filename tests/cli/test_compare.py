@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sizewise.advice.compare import EXAMPLE, RELATIVITY
+from sizewise.advisor.response_metrics import EXAMPLE, RELATIVITY
 from tests.cli.terminal import sizewise, watched
-from tests.served import Served
+from tests.running_server import Served
 
 BOTH = ("--models", "echo/small,echo/large")
 APART = (

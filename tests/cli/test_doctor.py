@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.conversations.state import Stored
-from sizewise.keeper import Keeper
+from sizewise.app.services import Keeper
+from sizewise.cache.stored_responses import Stored
 from tests.cli.terminal import sizewise
-from tests.served import ECHO, Served
+from tests.running_server import ECHO, Served
 
 
 def checks(home: Path, **environ: str) -> dict[str, tuple[bool, str, str]]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.cli.terminal import Done, sizewise
-from tests.knowledge.based import CONFIG
-from tests.knowledge.files import pdf
-from tests.served import Served, serving
+from tests.knowledge.knowledge_server import CONFIG
+from tests.knowledge.sample_files import pdf
+from tests.running_server import Served, serving
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 import pytest
 
+from sizewise.cli.lazy_group import RENAMED, Verbs
 from sizewise.cli.main import SUBJECTS, VERBS
 from sizewise.cli.main import sizewise as root
-from sizewise.cli.verbs import RENAMED, Verbs
 from tests.cli.terminal import sizewise, watched
-from tests.served import Served, command, environment, until
+from tests.running_server import Served, command, environment, until
 
 ESCAPE = "\x1b["
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.catalog.fake_package_index import serving as shelf
 from tests.catalog.gguf_file import tiny
-from tests.catalog.shelf import serving as shelf
-from tests.served import command, environment, serving
+from tests.running_server import command, environment, serving
 
 CURE = "pip install xllamacpp"
 EMBEDDED = "[server]\nembedded = true\ndiscover = false\n"

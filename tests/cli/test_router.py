@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sizewise.routing.quality import read
+from sizewise.routing.quality.predictor import read
 from tests.cli.terminal import sizewise
-from tests.routing.test_learn import labelled
-from tests.served import serving
+from tests.routing.test_trainer import labelled
+from tests.running_server import serving
 
 
 def written(folder: Path, count: int, told: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cli.terminal import sizewise
-from tests.served import ECHO, serving
+from tests.running_server import ECHO, serving
 
 PRICED = (
     ECHO

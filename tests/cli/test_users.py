@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.accounts.people import Browser
+from tests.auth.user_client import Browser
 from tests.cli.terminal import sizewise
-from tests.graphql.asking import told
-from tests.served import Served, serving
+from tests.graphql.graphql_client import told
+from tests.running_server import Served, serving
 
 
 @pytest.fixture(scope="module")

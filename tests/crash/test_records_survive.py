@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sizewise.app.services import Keeper
 from sizewise.errors import Outside
-from sizewise.keeper import Keeper
 
 FLUSH_S = 0.05
 
@@ -22,12 +22,12 @@ WORK = """
 import asyncio, sys, time
 from pathlib import Path
 from msgspec import Raw
-from sizewise.answer import Ask, Chosen, Tried, quiet
-from sizewise.caller import Caller
-from sizewise.chat import Chat, Choice, Message, Reply, Usage
-from sizewise.keeper import Keeper
+from sizewise.handler import Ask, Chosen, Tried, quiet
+from sizewise.principal import Caller
+from sizewise.messages import Chat, Choice, Message, Reply, Usage
+from sizewise.app.services import Keeper
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.record import Recorded
+from sizewise.telemetry.recorder import Recorded
 
 async def answer(ask, send):
     await send(Chosen("here/small", "cheapest that fits", 1))

@@ -7,17 +7,17 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from sizewise.cards import Card, Endpoint
 from sizewise.errors import BadRequest
-from sizewise.evals.calibrate import Calibration, calibrate
-from sizewise.evals.learnt import mind
+from sizewise.evals.calibration import Calibration, calibrate
 from sizewise.evals.outcomes import Outcome, Outcomes, Prompt, gathered
+from sizewise.evals.policy_loader import mind
 from sizewise.evals.replay import cases, replay
+from sizewise.model_card import Card, Endpoint
 from sizewise.money import Price
-from sizewise.routing.policies.promised import Promised
+from sizewise.routing.guarantees.bounds import Promise
+from sizewise.routing.guarantees.certificate import read, write
+from sizewise.routing.policies.certified import Promised
 from sizewise.routing.policy import Verdict
-from sizewise.routing.promise import Promise
-from sizewise.routing.proof import read, write
 
 
 def recorded(count: int, *, told: float = 0.95, seed: int = 2, sure: bool = False) -> Outcomes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sizewise.cards import Card, Endpoint
 from sizewise.errors import BadRequest
 from sizewise.evals.outcomes import Outcome, Outcomes, Prompt, gathered
 from sizewise.evals.replay import Replayed, cases, replay
+from sizewise.model_card import Card, Endpoint
 from sizewise.money import Price
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policies.cheapest import Cheapest

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import weights
-from tests.examples.copied import ECHO_LARGE, ask, copied, records, synced
-from tests.served import Served
+from tests.examples.example_runner import ECHO_LARGE, ask, copied, records, synced
+from tests.running_server import Served
 
 SAVED = "I have saved 40000 euro for my daughter's studies and need it in four years."
 COST = "What does the Nordic Bond Fund cost a year?"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.config import load
-from sizewise.flows.check import check
-from sizewise.flows.kinds import Kinds
+from sizewise.flows.node_registry import Kinds
+from sizewise.flows.validator import check
 from sizewise.knowledge.load import load as read
-from tests.examples import papers
-from tests.examples.copied import EXAMPLES
+from sizewise.settings.load import load
+from tests.examples import sample_documents
+from tests.examples.example_runner import EXAMPLES
 
 NAMES = ("support", "advisor", "health")
 
@@ -43,10 +43,10 @@ def test_an_example_tells_how_it_is_run_and_is_listed(name: str) -> None:
 
 
 def test_the_handbook_is_of_the_length_it_says_and_its_papers_are_what_was_written(tmp_path: Path) -> None:
-    pages = [*(papers.HANDBOOK).rglob("*.md")]
+    pages = [*(sample_documents.HANDBOOK).rglob("*.md")]
     assert len(pages) == 36
-    papers.write(tmp_path)
+    sample_documents.write(tmp_path)
     for name in ("owners-manual.pdf", "agents-guide.docx"):
-        kept, made = ((folder / name).read_bytes() for folder in (papers.HANDBOOK / "files", tmp_path))
+        kept, made = ((folder / name).read_bytes() for folder in (sample_documents.HANDBOOK / "files", tmp_path))
         one, other = (asyncio.run(read(data, name)) for data in (kept, made))
         assert one.text == other.text and one.pages == other.pages

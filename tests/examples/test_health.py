@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.examples.copied import ECHO_LARGE, ask, copied, records
-from tests.graphql.asking import told
-from tests.served import Served, until
+from tests.examples.example_runner import ECHO_LARGE, ask, copied, records
+from tests.graphql.graphql_client import told
+from tests.running_server import Served, until
 
 COUGH = "For four days I have had a dry cough and a sore throat, and since yesterday a temperature of 38.4."
 LARGE = {'models = ["local/qwen2.5-coder-1.5b"]': 'models = ["echo/large"]'}

@@ -11,9 +11,9 @@ import pytest
 
 from tests.cli.terminal import sizewise
 from tests.conftest import weights
-from tests.examples.copied import ECHO_LARGE, ask, copied, records, synced
-from tests.graphql.asking import told
-from tests.served import Served
+from tests.examples.example_runner import ECHO_LARGE, ask, copied, records, synced
+from tests.graphql.graphql_client import told
+from tests.running_server import Served
 
 WEIGHT = "What is the permitted total weight of the Wren?"
 ELSEWHERE = "What is the capital of Peru?"

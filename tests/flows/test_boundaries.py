@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from sizewise.flows.check import check
-from sizewise.flows.kinds import Kinds
-from sizewise.flows.triggers import _named
-from tests.accounts.people import Browser, somebody
-from tests.graphql.asking import Told, fresh_key, told
-from tests.knowledge.based import add, embed
-from tests.served import ECHO, Served, serving, until
+from sizewise.flows.node_registry import Kinds
+from sizewise.flows.scheduler import _named
+from sizewise.flows.validator import check
+from tests.auth.user_client import Browser, somebody
+from tests.graphql.graphql_client import Told, fresh_key, told
+from tests.knowledge.knowledge_server import add, embed
+from tests.running_server import ECHO, Served, serving, until
 
 CONFIG = """
 [providers.vectors]

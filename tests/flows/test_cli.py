@@ -8,9 +8,9 @@ from pathlib import Path
 
 import jsonschema_rs
 
-from sizewise.flows.source import read
+from sizewise.flows.language.yaml_source import read
 from tests.cli.terminal import sizewise
-from tests.served import ECHO, serving, until
+from tests.running_server import ECHO, serving, until
 
 TYPED = """
 name: typed

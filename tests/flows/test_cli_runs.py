@@ -11,9 +11,9 @@ from typing import Any, get_args
 import pytest
 
 from sizewise.cli.flow_runs import STATES
-from sizewise.flows.rows import State
+from sizewise.flows.tables import State
 from tests.cli.terminal import sizewise
-from tests.served import ECHO, Served, command, environment, serving, until
+from tests.running_server import ECHO, Served, command, environment, serving, until
 
 GATE = """
 name: gate

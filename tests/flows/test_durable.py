@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from sizewise.accounts.register import deed
+from sizewise.auth.api_keys import deed
 from sizewise.errors import Busy, Conflict, Forbidden, SizewiseError, UnknownPath, UpstreamDown
 from sizewise.flows.engine import Steps
-from sizewise.flows.rows import Forgetting, Run
-from sizewise.settings.keeping import Flows
-from tests.flows.floor import Floor, step
-from tests.served import until
+from sizewise.flows.tables import Forgetting, Run
+from sizewise.settings.storage import Flows
+from tests.flows.flow_harness import Floor, step
+from tests.running_server import until
 from tests.test_canaries import spellings
 
 CANARY = "canary-flow-zqxjkv"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sizewise.errors import BadRequest
-from sizewise.flows.source import Unreadable, edited, read
-from tests.flows.written import checked, ran, value
+from sizewise.flows.language.yaml_source import Unreadable, edited, read
+from tests.flows.in_process import checked, ran, value
 
 SUPPORT = """\
 # Answers from the handbook.

@@ -13,20 +13,21 @@ from typing import Any
 
 import pytest
 
-from sizewise.answer import Ask, Send, Wishes
-from sizewise.chat import Choice, Reply, Usage
-from sizewise.client import Client
-from sizewise.egress import DataClass, Egress
+from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, ConfigError, EgressDenied, Forbidden, InvalidOutput, SizewiseError, Upstream
-from sizewise.flows.hosts import Hosts
+from sizewise.flows.http_allowlist import Hosts
 from sizewise.flows.node import Closest, Means
-from sizewise.knowledge.found import Found
-from sizewise.knowledge.ingest import Brought, Taken
-from sizewise.knowledge.library import Mode
+from sizewise.handler import Ask, Send, Wishes
+from sizewise.http.client import Client
+from sizewise.http.egress import Egress
+from sizewise.knowledge.ingestion import Brought, Taken
+from sizewise.knowledge.knowledge_service import Mode
 from sizewise.knowledge.load import load
-from sizewise.knowledge.store import Where
-from sizewise.settings.hosts import Host
-from tests.flows.written import Ran, flow, going, ran, soon
+from sizewise.knowledge.results import Found
+from sizewise.knowledge.vector_store import Where
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.settings.http_allowlist import Host
+from tests.flows.in_process import Ran, flow, going, ran, soon
 
 REACH: Any = {"public": "anyone", "internal": "network", "confidential": "machine"}
 

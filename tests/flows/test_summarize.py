@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.graphql.asking import told
-from tests.served import Served, serving
+from tests.graphql.graphql_client import told
+from tests.running_server import Served, serving
 
 FLOW = """
 name: {name}

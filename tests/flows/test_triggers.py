@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
+from sizewise.app.services import Keeper
 from sizewise.flows.engine import Steps
-from sizewise.flows.source import read
-from sizewise.flows.triggers import _next, objection
-from sizewise.keeper import Keeper
-from sizewise.webhooks import sign
-from tests.flows.floor import Floor
-from tests.hooked import receiving
-from tests.served import ECHO, Served, serving, until
+from sizewise.flows.language.yaml_source import read
+from sizewise.flows.scheduler import _next, objection
+from sizewise.telemetry.webhooks import sign
+from tests.fakes.webhook_receiver import receiving
+from tests.flows.flow_harness import Floor
+from tests.running_server import ECHO, Served, serving, until
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 CONFIG = (

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.working import STEPS, asked, done, working
-from tests.served import until
+from tests.flows.worker_process import STEPS, asked, done, working
+from tests.running_server import until
 
 pytestmark = pytest.mark.long
 

@@ -8,9 +8,9 @@ import pytest
 
 from sizewise.testing.faults import Faulty
 from sizewise.testing.upstream import Upstream
-from tests.gateway import matrix
-from tests.gateway.doors import SECRET, beside, misbehaving, settings
-from tests.served import Served, serving
+from tests.gateway import fault_matrix
+from tests.gateway.server_harness import SECRET, beside, misbehaving, settings
+from tests.running_server import Served, serving
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +39,15 @@ def faulty() -> Iterator[Faulty]:
 
 
 @pytest.fixture(scope="session")
-def lanes(faulty: Faulty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[matrix.Lane, Served]]:
+def lanes(faulty: Faulty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[fault_matrix.Lane, Served]]:
     """Servers for the fault matrix, with the fast lane and without."""
     with (
-        serving(tmp_path_factory.mktemp("fast"), matrix.settings(faulty.url, "fast"), UPSTREAM_KEY=SECRET) as fast,
-        serving(tmp_path_factory.mktemp("plain"), matrix.settings(faulty.url, "plain"), UPSTREAM_KEY=SECRET) as plain,
+        serving(
+            tmp_path_factory.mktemp("fast"), fault_matrix.settings(faulty.url, "fast"), UPSTREAM_KEY=SECRET
+        ) as fast,
+        serving(
+            tmp_path_factory.mktemp("plain"), fault_matrix.settings(faulty.url, "plain"), UPSTREAM_KEY=SECRET
+        ) as plain,
     ):
         yield {"fast": fast, "plain": plain}
 

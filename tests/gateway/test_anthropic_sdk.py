@@ -1,4 +1,4 @@
-"""The official `anthropic` SDK, unchanged, in front of any model; and the other SDK in front of Anthropic's wire."""
+"""The official `anthropic` SDK, unmodified, with any model behind the gateway."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
-from sizewise.testing import anthropic as double
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import booked
-from tests.served import Served, serving, until
+from tests.fakes import fake_anthropic as double
+from tests.gateway.server_harness import booked
+from tests.running_server import Served, serving, until
 
 SECRET = "sk-ant-secret"
 HELLO: Any = [{"role": "user", "content": "one two three"}]

@@ -13,12 +13,12 @@ from typing import Any, cast
 import pytest
 from anthropic import Anthropic
 
+from sizewise.app.application import House
 from sizewise.gateway.anthropic import VOICE
-from sizewise.gateway.exchange import Headers, Knock, Out, meet
-from sizewise.house import House
+from sizewise.gateway.request_context import Headers, Knock, Out, meet
 from sizewise.testing.upstream import Fault, Upstream
-from tests.gateway.doors import Line
-from tests.served import Served, serving
+from tests.gateway.server_harness import Line
+from tests.running_server import Served, serving
 
 ASKED: Any = [{"role": "user", "content": "Weather in both?"}]
 TOOLS: Any = [{"name": "weather", "input_schema": {"type": "object"}}]

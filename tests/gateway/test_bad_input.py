@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import CHAT, Line, question, refused
-from tests.served import Served
+from tests.gateway.server_harness import CHAT, Line, question, refused
+from tests.running_server import Served
 
 DEEP = 100_000
 

@@ -10,11 +10,11 @@ from hashlib import md5
 import pytest
 
 from sizewise.testing.faults import Faulty
-from sizewise.testing.tongues import TEXT, WORDS
-from tests.gateway.doors import Line, booked
-from tests.gateway.leftovers import at_rest, in_flight, resident
-from tests.gateway.matrix import BACKUP, DOORS, VECTOR, Door, Lane, error_in, events
-from tests.served import Served, until
+from sizewise.testing.wire_samples import TEXT, WORDS
+from tests.gateway.fault_matrix import BACKUP, DOORS, VECTOR, Door, Lane, error_in, events
+from tests.gateway.leak_checks import at_rest, in_flight, resident
+from tests.gateway.server_harness import Line, booked
+from tests.running_server import Served, until
 
 EACH = [(door, stream) for door in DOORS for stream in ((False, True) if door.stream else (False,))]
 STREAMS = [door for door, stream in EACH if stream]

@@ -8,12 +8,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from sizewise.testing.ends import ENDS
+from sizewise.testing.fault_expectations import ENDS
 from sizewise.testing.faults import FAULTS, Faulty
-from sizewise.testing.tongues import TEXT, WORDS
-from tests.gateway.leftovers import at_rest, held, resident
-from tests.gateway.matrix import BACKUP, VECTOR, Cell, Lane, Line, Seen, asked, cells
-from tests.served import Served, until
+from sizewise.testing.wire_samples import TEXT, WORDS
+from tests.gateway.fault_matrix import BACKUP, VECTOR, Cell, Lane, Line, Seen, asked, cells
+from tests.gateway.leak_checks import at_rest, held, resident
+from tests.running_server import Served, until
 
 LANES: tuple[Lane, ...] = ("fast", "plain")
 WAITS = ("hang", "hang-head", "hang-word", "endless", "endless-comments", "busy-date")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import CHAT, Line, booked, frames, question, refused, words
-from tests.served import Served, until
+from tests.gateway.server_harness import CHAT, Line, booked, frames, question, refused, words
+from tests.running_server import Served, until
 
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
 

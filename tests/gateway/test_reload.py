@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.accounts.people import Browser, somebody
-from tests.certified import Authority, Pair
+from tests.auth.user_client import Browser, somebody
+from tests.certificates import Authority, Pair
+from tests.fakes.webhook_receiver import SECRET, Receiver, receiving
 from tests.gateway.test_tls import certificate, config, replaced, trusting
-from tests.graphql.asking import Told, told
-from tests.hooked import SECRET, Receiver, receiving
-from tests.mcp.double import Double, doubling
-from tests.served import Served, serving, until
+from tests.graphql.graphql_client import Told, told
+from tests.mcp.fake_mcp_server import Double, doubling
+from tests.running_server import Served, serving, until
 
 BEFORE = """
 [roles.clerk]

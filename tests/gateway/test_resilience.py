@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import CHAT, Line, booked, closed_port, misbehaving, question, words
-from tests.served import ECHO, Answer, Served, serving, until
+from tests.gateway.server_harness import CHAT, Line, booked, closed_port, misbehaving, question, words
+from tests.running_server import ECHO, Answer, Served, serving, until
 
 MESSAGES = "/v1/messages"
 DOORS = (CHAT, MESSAGES)

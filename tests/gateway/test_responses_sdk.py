@@ -17,11 +17,11 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from sizewise.testing import anthropic as claude
-from sizewise.testing import responses as double
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import booked
-from tests.served import Served, serving, until
+from tests.fakes import fake_anthropic as claude
+from tests.fakes import fake_responses as double
+from tests.gateway.server_harness import booked
+from tests.running_server import Served, serving, until
 
 SECRET = "sk-responses-secret"
 HELLO: Any = [{"role": "user", "content": "one two three"}]

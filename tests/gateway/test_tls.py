@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.config import load
 from sizewise.errors import ConfigError
 from sizewise.gateway.tls import Certificates
-from sizewise.settings.serving import Tls
-from tests.certified import Authority, Pair
+from sizewise.settings.load import load
+from sizewise.settings.server import Tls
+from tests.certificates import Authority, Pair
 from tests.cli.terminal import sizewise
-from tests.served import ECHO, Served, serving, until
+from tests.running_server import ECHO, Served, serving, until
 
 BODY = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello there"}]}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from graphql import GraphQLObjectType, build_schema
 
 from sizewise.graphql import schema
-from tests.graphql.asking import told
-from tests.served import ECHO, Served, serving
+from tests.graphql.graphql_client import told
+from tests.running_server import ECHO, Served, serving
 
 PRICED = """
 [models."echo/small"]

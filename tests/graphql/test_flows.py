@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType, assert_valid_schema
 
-from sizewise.flows.check import check
-from sizewise.flows.graph import Flow
-from sizewise.flows.kinds import Kinds
-from sizewise.graphql.views import Seen, Views
-from tests.accounts.people import somebody
-from tests.graphql.asking import Told, fresh_key, told
-from tests.graphql.streaming import events, opened, streamed
-from tests.served import ECHO, Served, serving, until
+from sizewise.flows.compiled_flow import Flow
+from sizewise.flows.node_registry import Kinds
+from sizewise.flows.validator import check
+from sizewise.graphql.schema_visibility import Seen, Views
+from tests.auth.user_client import somebody
+from tests.graphql.graphql_client import Told, fresh_key, told
+from tests.graphql.subscription_client import events, opened, streamed
+from tests.running_server import ECHO, Served, serving, until
 
 SUPPORT = """
 name: support-desk

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from sizewise.graphql.graphiql import ASSETS
-from tests.accounts.people import somebody
-from tests.graphql.asking import admin, told
+from tests.auth.user_client import somebody
+from tests.graphql.graphql_client import admin, told
+from tests.running_server import ECHO, Served, serving, until
 from tests.sdks.test_node import node
-from tests.served import ECHO, Served, serving, until
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "sizewise" / "graphql" / "graphiql"

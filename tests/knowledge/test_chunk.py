@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sizewise.knowledge.chunk import cut
 from sizewise.knowledge.document import Block, Document
-from sizewise.knowledge.plain import read
-from sizewise.knowledge.terms import Terms, words
+from sizewise.knowledge.keyword_index import Terms, words
+from sizewise.knowledge.text_formats import read
 
 
 def count(text: str) -> int:

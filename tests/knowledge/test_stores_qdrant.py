@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from sizewise.errors import ConfigError, StoreFailed
-from sizewise.knowledge.store import Base, Ground, Query, Store
-from sizewise.testing import kit_stores as kit
+from sizewise.knowledge.vector_store import Base, Ground, Query, Store
+from sizewise.testing import vector_store_conformance as kit
 
 pytest.importorskip("qdrant_edge", reason="needs the extra knowledge: pip install qdrant-edge-py")
-from sizewise.knowledge.stores.qdrant import Qdrant
+from sizewise.knowledge.vector_stores.qdrant import Qdrant
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_what_was_acknowledged_outlives_a_worker_that_is_killed(tmp_path: Path) 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from sizewise.knowledge.store import Base, Ground
-from sizewise.knowledge.stores.qdrant import Qdrant
+from sizewise.knowledge.vector_store import Base, Ground
+from sizewise.knowledge.vector_stores.qdrant import Qdrant
 from sizewise.testing import kit_stores as kit
 
 async def write():

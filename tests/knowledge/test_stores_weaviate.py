@@ -17,17 +17,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sizewise.egress import Egress, Place
+from sizewise.data_class import Place
 from sizewise.errors import ConfigError, EgressDenied, StoreFailed
-from sizewise.knowledge.store import Base, Ground, Passage, Query, Remote, Store, Within
-from sizewise.knowledge.stores.weaviate import Weaviate
-from sizewise.testing import kit_stores as kit
+from sizewise.http.egress import Egress
+from sizewise.knowledge.vector_store import Base, Ground, Passage, Query, Remote, Store, Within
+from sizewise.knowledge.vector_stores.weaviate import Weaviate
+from sizewise.testing import vector_store_conformance as kit
 
 pytest.importorskip("weaviate", reason="needs the extra weaviate: pip install weaviate-client")
 from weaviate.util import PYPI_PACKAGE_URL
 
-from sizewise.knowledge.stores import weaviate_calls
-from sizewise.testing.weaviate import Weaviate as Double
+from sizewise.knowledge.vector_stores import weaviate_client
+from tests.fakes.fake_weaviate import Weaviate as Double
 
 REAL = Remote(
     os.environ.get("WEAVIATE_URL", ""), os.environ.get("WEAVIATE_GRPC", ""), os.environ.get("WEAVIATE_KEY", "")
@@ -130,7 +131,7 @@ def test_what_the_server_fails_to_store_is_told_of_each(double: Double) -> None:
 def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
     double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weaviate_calls, "MOST_FIELDS", 20)
+    monkeypatch.setattr(weaviate_client, "MOST_FIELDS", 20)
 
     async def many() -> None:
         store = await opened(ground(at(double)))
@@ -231,11 +232,11 @@ def hook(event, given):
             raise OSError("no way out")
 sys.addaudithook(hook)
 
-from sizewise.egress import Egress
-from sizewise.knowledge.store import Ground, Remote
-from sizewise.knowledge.stores.weaviate import Weaviate
+from sizewise.http.egress import Egress
+from sizewise.knowledge.vector_store import Ground, Remote
+from sizewise.knowledge.vector_stores.weaviate import Weaviate
 from sizewise.testing import kit_stores as kit
-from sizewise.testing.weaviate import Weaviate as Double
+from tests.fakes.fake_weaviate import Weaviate as Double
 
 async def used(double):
     places = {double.url: "machine", double.grpc: "machine"}

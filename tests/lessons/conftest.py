@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import SECRET, misbehaving, settings
-from tests.graphql.asking import fresh_key
-from tests.served import Served, serving
+from tests.gateway.server_harness import SECRET, misbehaving, settings
+from tests.graphql.graphql_client import fresh_key
+from tests.running_server import Served, serving
 
 
 class Trap:

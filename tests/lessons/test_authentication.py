@@ -14,9 +14,9 @@ from graphql import GraphQLEnumType, GraphQLInputType, GraphQLNonNull, GraphQLOb
 
 from sizewise.gateway.openapi import document
 from sizewise.graphql.schema import built
-from tests.gateway.doors import CHAT, Line, question, rows
-from tests.graphql.asking import fresh_key, told
-from tests.served import Served, command, environment
+from tests.gateway.server_harness import CHAT, Line, question, rows
+from tests.graphql.graphql_client import fresh_key, told
+from tests.running_server import Served, command, environment
 
 DOORS = (CHAT, "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/models", "/graphql", "/metrics")
 INJECTIONS = (

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.doors import CHAT, Line
-from tests.graphql.asking import admin, told
+from tests.gateway.server_harness import CHAT, Line
+from tests.graphql.graphql_client import admin, told
 from tests.lessons.conftest import memory
-from tests.served import Served
+from tests.running_server import Served
 
 HUGE = 10**30
 PATHS = (CHAT, "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/messages/count_tokens", "/graphql")

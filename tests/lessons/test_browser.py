@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gateway.doors import CHAT, Line, question
-from tests.served import Served
+from tests.gateway.server_harness import CHAT, Line, question
+from tests.running_server import Served
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminal import sizewise
-from tests.gateway.doors import CHAT, Line
-from tests.graphql.asking import told
-from tests.served import Served
+from tests.gateway.server_harness import CHAT, Line
+from tests.graphql.graphql_client import told
+from tests.running_server import Served
 from tests.walls.source import Source, dotted, planted, stands
 
 TEMPLATES = "{{7*7}} ${7*7} #{7*7} <%= 7*7 %> {{config.__class__}} {%% for x in y %%} {0.__class__} %(x)s %n"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sizewise.testing.upstream import FAULTS, Upstream
-from tests.gateway.doors import CHAT, SECRET, Line, settings
-from tests.graphql.asking import told
-from tests.served import serving
+from tests.gateway.server_harness import CHAT, SECRET, Line, settings
+from tests.graphql.graphql_client import told
+from tests.running_server import serving
 
 PROMPT = "canary-prompt-7f3a91c2"
 KEY = "canary-key-5d1e8a0b77aa2200"

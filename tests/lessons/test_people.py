@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.accounts.people import PASSWORD, invited, somebody
-from tests.graphql.asking import told
-from tests.served import Answer, Served
+from tests.auth.user_client import PASSWORD, invited, somebody
+from tests.graphql.graphql_client import told
+from tests.running_server import Answer, Served
 
 EMPTY: tuple[Any, ...] = (None, "", " ", "null", "undefined", "0", 0, False, [], {}, [None], {"$ne": None}, "\x00" * 40)
 EMPTY += ("' OR '1'='1' --         ", "%" * 40, "_" * 43, "a" * 201)

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType
 
-from sizewise.egress import Egress, origin
 from sizewise.errors import ConfigError, EgressDenied
 from sizewise.gateway.openapi import document
 from sizewise.graphql.schema import built
+from sizewise.http.egress import Egress, origin
 from sizewise.testing.upstream import Upstream
 from tests.cli.terminal import sizewise
-from tests.gateway.doors import CHAT, SECRET, question
+from tests.gateway.server_harness import CHAT, SECRET, question
 from tests.lessons.conftest import Trap, memory
-from tests.served import Served, serving
+from tests.running_server import Served, serving
 
 ADDRESSES = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "a@127.0.0.1", "2130706433", "127.1", "0x7f.1")
 """Spellings of this machine, where the trap is."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import CHAT, Line, question
-from tests.served import Served
+from tests.gateway.server_harness import CHAT, Line, question
+from tests.running_server import Served
 
 HIDDEN = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
 """The second request, which nobody may answer."""

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from sizewise.testing.upstream import Upstream
-from tests.gateway.doors import CHAT, Line, frames, question
-from tests.served import Served, until
+from tests.gateway.server_harness import CHAT, Line, frames, question
+from tests.running_server import Served, until
 
 FALLEN = ("half-frame", "no-finish", "reset-mid", "malformed", "error-mid")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.graphql.asking import fresh_key, told
-from tests.served import Served, serving
+from tests.graphql.graphql_client import fresh_key, told
+from tests.running_server import Served, serving
 
 CREATE = """mutation($may: [Permission!], $class: DataClass, $project: String, $models: [String!]) {
   createKey(name: "more", permissions: $may, dataClass: $class, project: $project, models: $models) { secret key {

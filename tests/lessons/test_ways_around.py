@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from sizewise.testing.mirror import Mirror
-from tests.gateway.doors import beside
-from tests.graphql.asking import admin, told
-from tests.served import Served, serving
+from tests.fakes.fake_openai_echo import Mirror
+from tests.gateway.server_harness import beside
+from tests.graphql.graphql_client import admin, told
+from tests.running_server import Served, serving
 
 CONFIG = """
 [server]

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.caller import Caller
-from sizewise.client import Client
-from sizewise.egress import Egress, Place
+from sizewise.app.services import Keeper
+from sizewise.data_class import Place
 from sizewise.errors import ConfigError, EgressDenied
-from sizewise.keeper import Keeper
+from sizewise.http.client import Client
+from sizewise.http.egress import Egress
+from sizewise.principal import Caller
 from sizewise.settings.tools import McpServer
-from sizewise.tools.mcp import Servers
+from sizewise.tools.mcp.client import Servers
 from sizewise.tools.tool import Call, Result, Tool
-from tests.mcp.double import ADD, Double, doubling
-from tests.served import until
+from tests.mcp.fake_mcp_server import ADD, Double, doubling
+from tests.running_server import until
 
 ME = Caller()
 REACH: Mapping[str, Place] = {"public": "anyone", "internal": "anyone", "confidential": "machine"}

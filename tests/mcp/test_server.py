@@ -13,9 +13,9 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.graphql.asking import fresh_key, told
-from tests.knowledge.based import CONFIG, add, embed
-from tests.served import Served, serving
+from tests.graphql.graphql_client import fresh_key, told
+from tests.knowledge.knowledge_server import CONFIG, add, embed
+from tests.running_server import Served, serving
 
 GREET = """
 name: greet

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from sizewise.gateway.app import Meeting, Methods, app
-from sizewise.gateway.exchange import SizewiseOptions
 from sizewise.gateway.openapi import BODIES, document
-from sizewise.graphql.question import Question
-from tests.served import Served
+from sizewise.gateway.request_context import SizewiseOptions
+from sizewise.gateway.routes import Meeting, Methods, app
+from sizewise.graphql.request import Question
+from tests.running_server import Served
 
 PAGES = ("/", "/graphql/{body}", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback")
 """For people; no document of an API describes them."""

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.openapi.test_document import operations
-from tests.served import Served, serving
+from tests.running_server import Served, serving
 
 pytestmark = pytest.mark.long
 

@@ -10,9 +10,6 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from sizewise.answer import Finished, Text, Thought, ToolDelta
-from sizewise.cards import Card
-from sizewise.chat import Chat, Embed, Reply
 from sizewise.errors import (
     BadBody,
     ModelUnavailable,
@@ -22,9 +19,12 @@ from sizewise.errors import (
     UpstreamDown,
     UpstreamGarbled,
 )
+from sizewise.handler import Finished, Text, Thought, ToolDelta
+from sizewise.messages import Chat, Embed, Reply
+from sizewise.model_card import Card
 from sizewise.providers.echo import Echo, echo_card
-from sizewise.routing.schema import Schemas
-from tests.routing.asking import Client, asking, chat, embed, until
+from sizewise.routing.structured_output import Schemas
+from tests.routing.router_harness import Client, asking, chat, embed, until
 
 
 def say(what: Chat | Embed, card: Card | None = None) -> tuple[Reply, Client]:

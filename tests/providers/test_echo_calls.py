@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sizewise.chat import Reply
+from sizewise.messages import Reply
 from sizewise.providers.echo import Echo, echo_card
-from sizewise.providers.echo_blanks import filled
-from tests.routing.asking import Client, asking, chat
+from sizewise.providers.echo_schema import filled
+from tests.routing.router_harness import Client, asking, chat
 
 CITY: Any = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
 TOOLS: Any = [

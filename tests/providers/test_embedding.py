@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from sizewise.providers.echo import echo_card
-from sizewise.providers.local import Locals
-from sizewise.providers.wordpiece import WordPiece
+from sizewise.providers.local.models import Locals
+from sizewise.providers.local.wordpiece_tokenizer import WordPiece
 from tests.conftest import weights
-from tests.served import Served, children, serving, until
+from tests.running_server import Served, children, serving, until
 
 CONFIG = """
 [server]
@@ -100,7 +100,7 @@ def test_tokens_are_berts(text: str, numbers: list[int]) -> None:
 
 
 def test_the_vocabulary_is_where_the_wheel_takes_it_from() -> None:
-    assert (Path(__file__).parents[2] / "sizewise/providers/wordpiece.txt").stat().st_size == 231_508
+    assert (Path(__file__).parents[2] / "sizewise/providers/local/wordpiece.txt").stat().st_size == 231_508
 
 
 def test_a_model_of_refused_settings_is_not_kept(tmp_path: Path) -> None:

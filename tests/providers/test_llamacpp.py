@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from sizewise.errors import Busy, ModelUnavailable, TooLong, UpstreamRefused
-from sizewise.providers.llamacpp import Llama
-from sizewise.providers.runtime import Runtime
+from sizewise.providers.local.llamacpp import Llama
+from sizewise.providers.local.runtime import Runtime
 
 SMALL = Runtime(context=1024, slots=2)
 TICK_MS = 1000 // os.sysconf("SC_CLK_TCK")
@@ -278,8 +278,8 @@ def test_a_worker_that_keeps_dying_is_restarted_ever_more_slowly_and_says_why(sm
 def test_a_worker_does_not_outlive_its_parent(smollm_gguf: Path) -> None:
     script = f"""
 import asyncio, pathlib
-from sizewise.providers.llamacpp import Llama
-from sizewise.providers.runtime import Runtime
+from sizewise.providers.local.llamacpp import Llama
+from sizewise.providers.local.runtime import Runtime
 async def main():
     llama = Llama("x", pathlib.Path({str(smollm_gguf)!r}), Runtime(context=256, slots=1))
     await llama.start()

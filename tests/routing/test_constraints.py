@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 
-from sizewise.answer import Wishes
-from sizewise.caller import Caller
-from sizewise.cards import Card, Weights
-from sizewise.chat import Chat, Embed
 from sizewise.errors import (
     BadRequest,
     Forbidden,
@@ -21,15 +17,19 @@ from sizewise.errors import (
     SizewiseError,
     TooLong,
 )
+from sizewise.handler import Wishes
+from sizewise.messages import Chat, Embed
+from sizewise.model_card import Card, Weights
 from sizewise.money import UNKNOWN, Price
+from sizewise.principal import Caller
 from sizewise.providers.echo import echo_card
+from sizewise.routing.admission import refusal
 from sizewise.routing.constraints import field, need
-from sizewise.routing.names import Names, Plan
+from sizewise.routing.data_policy import Terms
+from sizewise.routing.model_aliases import Names, Plan
 from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.refusing import refusal
-from sizewise.routing.route import well
-from sizewise.routing.terms import Terms
-from tests.routing.asking import LARGE, asking, chat, embed
+from sizewise.routing.router import well
+from tests.routing.router_harness import LARGE, asking, chat, embed
 
 NOTHING = Wishes()
 NOBODY = Caller()

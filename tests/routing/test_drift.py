@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sizewise.routing.drift import BEGUN, after, alarming, estimate, wealth
+from sizewise.routing.guarantees.drift import BEGUN, after, alarming, estimate, wealth
 
 EPS, SURE = 0.05, 0.95
 

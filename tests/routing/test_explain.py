@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizewise.answer import Wishes
+from sizewise.handler import Wishes
 from sizewise.providers.echo import echo_card
+from sizewise.routing.data_policy import Terms
 from sizewise.routing.explain import Decision, explain, header
-from sizewise.routing.names import Names
+from sizewise.routing.model_aliases import Names
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policies.cheapest import Cheapest
 from sizewise.routing.policy import Policy
-from sizewise.routing.route import well
-from sizewise.routing.terms import Terms
-from tests.routing.asking import LARGE, SMALL, agreeing, asking, chat, racing
+from sizewise.routing.router import well
+from tests.routing.router_harness import LARGE, SMALL, agreeing, asking, chat, racing
 
 CLOUD = echo_card("cloud/m", place="anyone", parameters=10**11)
 

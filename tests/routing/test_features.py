@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sizewise.routing.features import once, plain, words
+from sizewise.routing.text.prompt_features import once, plain, words
 
 
 @pytest.mark.parametrize(

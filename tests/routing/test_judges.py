@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from sizewise.chat import Choice, Function, Reply, ToolCall, Usage
+from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
+from sizewise.routing.judges.chain import Trust
 from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
 from sizewise.routing.policy import Judging, Question, Verdict
-from sizewise.routing.trust import Trust
 
 PLAIN = Question(10)
 

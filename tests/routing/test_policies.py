@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sizewise.cards import Card
-from sizewise.chat import Choice, Reply, Usage
 from sizewise.errors import ConfigError
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.model_card import Card
 from sizewise.money import Price
 from sizewise.providers.echo import echo_card
 from sizewise.routing.policies.cascade import Cascade

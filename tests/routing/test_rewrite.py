@@ -6,10 +6,10 @@ import json
 
 from msgspec import Raw
 
-from sizewise.answer import Extra, Finished, Text, Thought
-from sizewise.chat import Choice, Reply, Usage
-from sizewise.providers.wires.openai_bodies import read_reply, write_request
-from sizewise.routing.rewrite import (
+from sizewise.handler import Extra, Finished, Text, Thought
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.providers.wires.openai.request_response import read_reply, write_request
+from sizewise.routing.request_rewrite import (
     marked,
     reply_without_logprobs,
     resumed,
@@ -17,7 +17,7 @@ from sizewise.routing.rewrite import (
     with_logprobs,
     without_logprobs,
 )
-from tests.routing.asking import chat
+from tests.routing.router_harness import chat
 
 PROBABLE = {"content": [{"token": "hi", "logprob": -0.1}]}
 BODY = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sizewise.answer import Ask, Send
-from sizewise.chat import Chat, Choice, Reply, Usage
 from sizewise.errors import BadRequest, ConfigError, UpstreamDown
 from sizewise.evals.replay import cases, replay
+from sizewise.handler import Ask, Send
+from sizewise.messages import Chat, Choice, Reply, Usage
+from sizewise.routing.llm_verifier import BAD, GOOD, opinion, question_about
 from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.verifier import BAD, GOOD, opinion, question_about
 from tests.evals.test_replay import BOTH, OUTCOMES
-from tests.routing.asking import LARGE, SMALL, Routing, chat
+from tests.routing.router_harness import LARGE, SMALL, Routing, chat
 
 ASK = "[[logprob -0.01]] what is one and one?"
 

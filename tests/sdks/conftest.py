@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.served import Served, serving
+from tests.running_server import Served, serving
 
 BACK = """
 [server]

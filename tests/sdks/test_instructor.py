@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.running_server import environment
 from tests.sdks.conftest import Able
-from tests.served import environment
 
 pytestmark = pytest.mark.apart
 MODES = ("TOOLS", "JSON_SCHEMA")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.running_server import Served, environment
 from tests.sdks.conftest import Able
 from tests.sdks.test_instructor import python
 from tests.sdks.test_node import HERE, node
-from tests.served import Served, environment
 from tests.walls.source import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "with-other-sdks.md"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from anthropic import Anthropic
 
-from tests.served import serving
+from tests.running_server import serving
 
 LOCAL = """
 [server]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from tests.served import Answer, Served, children, command, environment, serving, until
+from tests.running_server import Answer, Served, children, command, environment, serving, until
 
 LOCAL = """
 [server]

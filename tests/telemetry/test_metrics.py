@@ -9,15 +9,15 @@ import msgspec
 from msgspec import Raw
 from prometheus_client.parser import text_string_to_metric_families
 
-from sizewise.answer import Ask, Chosen, Send, Text, Tried, quiet
-from sizewise.caller import Caller
-from sizewise.chat import Chat, Choice, Message, Reply, Usage
 from sizewise.errors import UnknownModel
+from sizewise.handler import Ask, Chosen, Send, Text, Tried, quiet
+from sizewise.messages import Chat, Choice, Message, Reply, Usage
+from sizewise.principal import Caller
+from sizewise.storage.batch_writer import Entry
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.record import Recorded
-from sizewise.telemetry.rows import ids
-from sizewise.telemetry.scraped import text
-from sizewise.writer import Entry
+from sizewise.telemetry.prometheus import text
+from sizewise.telemetry.recorder import Recorded
+from sizewise.telemetry.tables import ids
 
 SMALL = Tried("here/small", "machine", "distrusted", "unsure", 0, 0.1, 0.2, Usage(100, 40), 0)
 LARGE = Tried("there/large", "anyone", "answered", "last", 0.2, 0.3, 0.4, Usage(100, 50, 20, 5, 7), 2_500_000_000_000)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from sizewise.db import Database, connect, file, put
-from sizewise.telemetry.rows import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Retention
+from sizewise.storage.database import Database, connect, file, put
+from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Retention
 
 APART = (None,) * 6
 """Of a record whose attempts lie in rows of their own."""

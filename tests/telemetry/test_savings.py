@@ -8,10 +8,10 @@ from statistics import pstdev
 
 import pytest
 
-from sizewise.db import connect, file, put
 from sizewise.money import UNKNOWN, Price
-from sizewise.telemetry.rows import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Spent, spent
+from sizewise.storage.database import connect, file, put
 from sizewise.telemetry.savings import SURE, saving
+from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Spent, spent
 
 LARGE = Price(input=10, output=40)
 NOW = 1_800_000_000_000  # unix ms

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta, Struct
 
-from sizewise.caller import Caller
-from sizewise.chat import Function, ToolCall
 from sizewise.errors import BadRequest, ConfigError, EgressDenied
-from sizewise.tools.function import Functions, function
+from sizewise.messages import Function, ToolCall
+from sizewise.principal import Caller
+from sizewise.tools.function_tool import Functions, function
 from sizewise.tools.tool import Call, Result, Shelf, Tool, arguments
 
 ME = Caller(tenant="acme", project="help")

@@ -14,9 +14,9 @@ import pytest
 
 from sizewise.errors import CodeFailed, Forbidden
 from sizewise.settings.tools import Sandbox as Wanted
-from sizewise.tools.sandbox import Ran, Sandbox
-from sizewise.tools.sandbox_line import Language
-from tests.served import until
+from sizewise.tools.sandbox.process_pool import Ran, Sandbox
+from sizewise.tools.sandbox.protocol import Language
+from tests.running_server import until
 
 BOTH: tuple[Language, Language] = ("python", "javascript")
 

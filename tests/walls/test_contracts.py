@@ -11,18 +11,20 @@ from pathlib import Path
 from tests.walls.source import ROOT
 
 PLANTED = {
-    "sizewise/chat.py": "import sizewise.house",  # floors
-    "sizewise/routing/names.py": "import time, sizewise.routing.route",  # purity; performing
+    "sizewise/messages.py": "import sizewise.app.application",  # floors
+    "sizewise/routing/model_aliases.py": "import time, sizewise.routing.router",  # purity; performing
     "sizewise/routing/policies/fixed.py": "import sizewise.routing.policies.cheapest",
     "sizewise/routing/judges/rules.py": "import sizewise.routing.judges.confidence",
-    "sizewise/guards/topics.py": "import sizewise.guards.pii",
-    "sizewise/settings/file.py": "import sizewise.config",  # a circle
-    "sizewise/db.py": "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client",
-    "sizewise/keeper.py": "import sqlalchemy, jsonschema_rs, joserfc, spacy",
-    "sizewise/egress.py": "import qdrant_edge, weaviate",
-    "sizewise/vault.py": "import pydantic_monty, onnxruntime, pypdf",
+    "sizewise/guardrails/topics.py": "import sizewise.guardrails.pii",
+    "sizewise/settings/root.py": "import sizewise.settings.load",  # a circle
+    "sizewise/storage/database.py": (
+        "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client"
+    ),
+    "sizewise/app/services.py": "import sqlalchemy, jsonschema_rs, joserfc, spacy",
+    "sizewise/http/egress.py": "import qdrant_edge, weaviate",
+    "sizewise/storage/encryption.py": "import pydantic_monty, onnxruntime, pypdf",
     "sizewise/flows/nodes/ask.py": "import sizewise.flows.nodes.each",
-    "sizewise/caller.py": "import yaml, dbos",
+    "sizewise/principal.py": "import yaml, dbos",
 }
 """File -> lines that break a contract each; together they break them all."""
 

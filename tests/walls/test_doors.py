@@ -26,17 +26,19 @@ DOORS: Mapping[str, Door] = {
     "the environment": (
         "os.environ os.getenv os.environb os.putenv envvar auto_envvar_prefix",
         {
-            "sizewise/config.py": "the only reader",
-            "sizewise/providers/worker.py": "sets what llama.cpp's threads read, in its own process; reads nothing",
+            "sizewise/settings/load.py": "the only reader",
+            "sizewise/providers/local/llamacpp_worker.py": (
+                "sets what llama.cpp's threads read, in its own process; reads nothing"
+            ),
         },
     ),
     "sockets": (
         SOCKETS,
         {
-            "sizewise/dial.py": "the only sockets that lead out",
+            "sizewise/http/dialer.py": "the only sockets that lead out",
             "sizewise/process.py": "the socket pair between us and a child",
-            "sizewise/providers/worker.py": "a unix socket to llama.cpp in the same process",
-            "sizewise/providers/embedding_worker.py": "the end of the line to its parent",
+            "sizewise/providers/local/llamacpp_worker.py": "a unix socket to llama.cpp in the same process",
+            "sizewise/providers/local/embedding_worker.py": "the end of the line to its parent",
             "sizewise/testing/": "doubles of upstreams listen themselves",
         },
     ),

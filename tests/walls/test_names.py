@@ -22,13 +22,13 @@ AT_HOME = ("sizewise/providers/", "sizewise/catalog/", "sizewise/testing/")
 """Where they are declared and spoken to, and doubles of them. Docstrings and comments may speak of them anywhere."""
 
 SPOKEN: Mapping[tuple[str, str], str] = {
-    ("sizewise/cards.py", "openai"): "the default of `wire`: a protocol, declared in pyproject.toml",
+    ("sizewise/model_card.py", "openai"): "the default of `wire`: a protocol, declared in pyproject.toml",
     ("sizewise/settings/models.py", "openai"): "the default of `wire`",
-    ("sizewise/guards/secrets.py", "xai"): "the beginning of a key, which is what is looked for",
+    ("sizewise/guardrails/secrets.py", "xai"): "the beginning of a key, which is what is looked for",
     ("sizewise/gateway/openapi.py", "openai"): "says which API an operation is; decides nothing",
     ("sizewise/gateway/openapi.py", "anthropic"): "the same",
-    ("sizewise/gateway/welcome.py", "openai"): "tells people which shape the doors have; decides nothing",
-    ("sizewise/gateway/welcome.py", "anthropic"): "the same",
+    ("sizewise/gateway/landing_page.py", "openai"): "tells people which shape the doors have; decides nothing",
+    ("sizewise/gateway/landing_page.py", "anthropic"): "the same",
 }
 """(file, name) -> why it may stand there all the same."""
 

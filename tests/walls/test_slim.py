@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from docs.locked import read
+from docs.lock_file import read
 from tests.walls.source import ROOT
 
 BEHIND = b"for debuggers" * 10_000

@@ -18,8 +18,8 @@ import cyclonedx.schema
 import jsonschema_rs
 import pytest
 
-from docs import licences, sbom
-from docs.locked import Locked, read
+from docs import licenses, sbom
+from docs.lock_file import Locked, read
 from tests.walls.source import ROOT, committed
 
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
@@ -89,7 +89,7 @@ def _files(package: str) -> list[Any]:
 
 
 def test_every_licence_is_known_and_asks_nothing_of_users() -> None:
-    assert licences.refused() == []
+    assert licenses.refused() == []
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_every_licence_is_known_and_asks_nothing_of_users() -> None:
     ],
 )
 def test_the_wall_sees_a_licence_that_asks_something(expression: str, verdict: bool) -> None:
-    assert licences.accepted(expression) is verdict
+    assert licenses.accepted(expression) is verdict
 
 
 def test_the_bill_of_materials_is_valid_and_names_each_locked_package() -> None:

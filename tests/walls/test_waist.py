@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from msgspec import Struct
 
-from sizewise.answer import Event
+from sizewise.handler import Event
 from sizewise.routing.policy import Move
 from tests.walls.source import ROOT, Source
 
@@ -17,7 +17,7 @@ MOST_LINES = 200
 
 
 def house() -> Source:
-    path = "sizewise/house.py"
+    path = "sizewise/app/application.py"
     return Source(path, (ROOT / path).read_text())
 
 

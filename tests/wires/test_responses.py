@@ -14,19 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from sizewise.answer import Extra, Finished, Text, Thought, ToolDelta
-from sizewise.chat import Chat, Choice, Function, Reply, ToolCall, Usage
 from sizewise.errors import BadBody, NotTranslatable, SizewiseError, UpstreamBusy, UpstreamGarbled
-from sizewise.providers.wires import anthropic_asking, anthropic_bodies, openai_bodies
-from sizewise.providers.wires.responses import WIRE
-from sizewise.providers.wires.responses_asking import heard
-from sizewise.providers.wires.responses_chunks import PIECE, Reader
-from sizewise.providers.wires.responses_events import Written
-from sizewise.providers.wires.responses_objects import Frame
-from sizewise.providers.wires.responses_replies import read_reply
+from sizewise.handler import Extra, Finished, Text, Thought, ToolDelta
+from sizewise.messages import Chat, Choice, Function, Reply, ToolCall, Usage
+from sizewise.providers.wires.anthropic import request_in, request_out
+from sizewise.providers.wires.openai import request_response
+from sizewise.providers.wires.responses.request_in import heard
+from sizewise.providers.wires.responses.response import read_reply
+from sizewise.providers.wires.responses.response_object import Frame
+from sizewise.providers.wires.responses.stream_in import PIECE, Reader
+from sizewise.providers.wires.responses.stream_out import Written
+from sizewise.providers.wires.responses.wire import WIRE
 from sizewise.providers.wires.sse import Frames
-from tests.served import Served, serving
-from tests.wires.record import BETWEEN, Double, double
+from tests.running_server import Served, serving
+from tests.wires.record_requests import BETWEEN, Double, double
 
 Json = dict[str, Any]
 HERE = Path(__file__).parent
@@ -46,7 +47,7 @@ def asked(before: list[Raw] | None = None, **more: object) -> Chat:
 def ours(**more: object) -> Chat:
     """A request at the chat door."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
-    return openai_bodies.read_request(json.dumps(body).encode())[0]
+    return request_response.read_request(json.dumps(body).encode())[0]
 
 
 def sent(chat: Chat) -> Json:
@@ -56,7 +57,7 @@ def sent(chat: Chat) -> Json:
 
 def translated(chat: Chat) -> Json:
     """What an upstream of the chat wire gets."""
-    return dict(json.loads(openai_bodies.write_request(chat, "theirs")))
+    return dict(json.loads(request_response.write_request(chat, "theirs")))
 
 
 # ---- the same wire in and out ---------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def test_log_probabilities_are_asked_for_in_either_way() -> None:
 )
 def test_what_other_wires_cannot_say_is_refused_by_name(more: Json, param: str) -> None:
     chat = asked(**more)
-    for write in (openai_bodies.write_request, anthropic_bodies.write_request):
+    for write in (request_response.write_request, request_out.write_request):
         with pytest.raises(NotTranslatable) as caught:
             write(chat, "theirs")
         assert caught.value.param == param and caught.value.hint
@@ -338,13 +339,13 @@ def test_no_body_however_odd_is_more_than_refused(input: list[Any], content: lis
     ).encode()
     doors: list[Callable[[], Chat]] = [
         lambda: heard(body).chat([]),
-        lambda: openai_bodies.read_request(body)[0],
-        lambda: anthropic_asking.read_request(body)[0],
+        lambda: request_response.read_request(body)[0],
+        lambda: request_in.read_request(body)[0],
     ]
     for read in doors:
         try:
             chat = read()
-            for write in (WIRE.write_request, openai_bodies.write_request, anthropic_bodies.write_request):
+            for write in (WIRE.write_request, request_response.write_request, request_out.write_request):
                 with contextlib.suppress(SizewiseError):
                     write(chat, "theirs")
         except SizewiseError as error:

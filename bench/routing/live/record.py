@@ -24,11 +24,11 @@ import msgspec
 
 from bench.first_light.check import right
 from bench.first_light.run import Server, arguments, exact, served
-from bench.routing.live.made import SEED
+from bench.routing.live.generated_questions import SEED
 from bench.routing.live.questions import QUESTIONS, RECORDED, Question, questions
 from sizewise import __version__
-from sizewise.catalog.read import embedded
-from sizewise.evals.folder import read
+from sizewise.catalog.loader import embedded
+from sizewise.evals.dataset_files import read
 from sizewise.evals.outcomes import Outcome, Prompt
 
 LONGEST = 48  # tokens of one reply

@@ -20,17 +20,17 @@ from struct import unpack
 import msgspec
 from msgspec import Raw
 
-from bench.first_light.page import page
-from bench.first_light.tally import Answer, Asked
+from bench.first_light.report import page
+from bench.first_light.statistics import Answer, Asked
 from bench.routing.live.questions import RECORDED, VECTORS, Labelled, Question, questions, train
 from bench.routing.live.record import Recorded
-from bench.routing.live.tier0 import Classifier, Vector, dense, learn, tfidf
-from sizewise.chat import Choice, Reply, Usage
+from bench.routing.live.text_classifier import Classifier, Vector, dense, learn, tfidf
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.routing.judges.chain import Trust
 from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
 from sizewise.routing.policies.cascade import Cascade
 from sizewise.routing.policy import Question as Judged
-from sizewise.routing.trust import Trust
 
 SURE = 0.5
 """From this probability tier 0 answers: a declared default like that of the cascade, chosen before the run."""

@@ -22,9 +22,9 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sizewise.db import Url, in_our_words, lent
 from sizewise.errors import ConfigError, SizewiseError, StoreFailed
 from sizewise.flows.engine import Runner
+from sizewise.storage.database import Url, in_our_words, lent
 
 if TYPE_CHECKING:
     from dbos import DBOS, DBOSConfig, Serializer

@@ -8,9 +8,9 @@ from typing import Annotated
 from msgspec import Meta
 from msgspec.structs import replace
 
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, Objection, missing
-from sizewise.flows.types import Json, Type
 
 
 class Agent(Kind, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sizewise.errors import BadRequest
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind
-from sizewise.flows.types import Json, Type
 
 YES, NO, LATE = "approved", "refused", "late"
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sizewise.answer import Chosen, Event
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
+from sizewise.flows.model_node import Asks, turns
 from sizewise.flows.node import Given, Job, Objection
-from sizewise.flows.question import Asks, turns
-from sizewise.flows.types import Json, Type
+from sizewise.handler import Chosen, Event
 
 
 class Ask(Asks, frozen=True, kw_only=True):

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sizewise.flows import types
-from sizewise.flows.expression import truth
-from sizewise.flows.filters import shown
+from sizewise.flows.language import types
+from sizewise.flows.language.expression import truth
+from sizewise.flows.language.filters import shown
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, Objection
-from sizewise.flows.types import Json, Type
 
 OTHER = "else"
 """The case of everything that no other case is for; it is always there."""

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from sizewise.errors import InvalidOutput
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
+from sizewise.flows.model_node import Asks
 from sizewise.flows.node import Given, Job, Objection
-from sizewise.flows.question import Asks
-from sizewise.flows.types import Json, Type
 
 
 class Classify(Asks, frozen=True, kw_only=True):

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sizewise.errors import BadRequest, SizewiseError
-from sizewise.flows import types
-from sizewise.flows.beside import beside
+from sizewise.flows.concurrency import beside
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, Settled
-from sizewise.flows.types import Json, Type
 
 MOST = 10_000
 NAME = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"

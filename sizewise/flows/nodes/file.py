@@ -9,9 +9,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from sizewise.errors import BadRequest
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, missing
-from sizewise.flows.types import Json, Type
 
 
 class Attached(Struct, frozen=True):

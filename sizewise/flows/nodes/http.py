@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from sizewise.errors import Upstream
-from sizewise.flows import types
-from sizewise.flows.filters import shown
+from sizewise.flows.language import types
+from sizewise.flows.language.filters import shown
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, Objection, missing
-from sizewise.flows.types import Json, Type
 
 MOST = 8_388_608
 """Bytes of an answer."""

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from sizewise.egress import DataClass
+from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, missing
-from sizewise.flows.types import Json, Type
-from sizewise.knowledge.ingest import Brought
-from sizewise.knowledge.store import Tag
+from sizewise.knowledge.ingestion import Brought
+from sizewise.knowledge.vector_store import Tag
 
 
 class Document(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sizewise.flows.code import Code
-from sizewise.tools.sandbox_line import Language
+from sizewise.flows.code_node import Code
+from sizewise.tools.sandbox.protocol import Language
 
 
 class JavaScript(Code, frozen=True, kw_only=True):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sizewise.flows import types
-from sizewise.flows.expression import truth
+from sizewise.flows.language import types
+from sizewise.flows.language.expression import truth
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind
-from sizewise.flows.types import Json, Type
 
 MOST = 1_000
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from msgspec.structs import replace
 
-from sizewise.egress import strictest
-from sizewise.flows import types
+from sizewise.data_class import strictest
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, Objection, missing
-from sizewise.flows.types import Json, Type
 
 
 class Memory(Kind, frozen=True, kw_only=True):

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, missing
-from sizewise.flows.types import Json, Type
-from sizewise.knowledge.found import Found, tightest
-from sizewise.knowledge.library import Mode, equals
-from sizewise.knowledge.store import Tag
+from sizewise.knowledge.knowledge_service import Mode, equals
+from sizewise.knowledge.results import Found, tightest
+from sizewise.knowledge.vector_store import Tag
 
 PASSAGE = Type(
     "object",

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sizewise.flows import types
-from sizewise.flows.findings import known
+from sizewise.flows.language import types
+from sizewise.flows.language.diagnostics import known
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, Objection, Settled, missing
-from sizewise.flows.types import Json, Type
 
 
 class Subflow(Kind, frozen=True, kw_only=True):

@@ -14,17 +14,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.answer import Wishes, quiet
-from sizewise.chat import Chat
 from sizewise.errors import TooLong
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
+from sizewise.flows.model_node import Asks, Count
 from sizewise.flows.node import Given, Job, Quote, missing
-from sizewise.flows.question import Asks, Count
-from sizewise.flows.types import Json, Type
-from sizewise.guards.untrusted import Marked
+from sizewise.guardrails.untrusted_content import Marked
+from sizewise.handler import Wishes, quiet
 from sizewise.knowledge.chunk import cut
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.plain import read
+from sizewise.knowledge.text_formats import read
+from sizewise.messages import Chat
 from sizewise.money import dollars
 
 PER_TOKEN = 4  # characters, as the router counts

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from sizewise.errors import Outside
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind, missing
-from sizewise.flows.types import Json, Type
 from sizewise.tools.tool import Call
 
 

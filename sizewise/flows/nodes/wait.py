@@ -6,9 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sizewise.flows import types
+from sizewise.flows.language import types
+from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Given, Job, Kind
-from sizewise.flows.types import Json, Type
 
 
 class Wait(Kind, frozen=True, kw_only=True):

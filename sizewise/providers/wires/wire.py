@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sizewise.answer import Event
-from sizewise.chat import Chat, Embed, Reply
 from sizewise.errors import SizewiseError
+from sizewise.handler import Event
+from sizewise.messages import Chat, Embed, Reply
 
 
 class StreamReader(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizewise.chat import Reply
+from sizewise.messages import Reply
 from sizewise.routing.policy import Question, Verdict
 
 

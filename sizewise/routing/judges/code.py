@@ -6,9 +6,9 @@ import ast
 import json
 import warnings
 
-from sizewise.chat import Reply
-from sizewise.routing.fences import Block, blocks
+from sizewise.messages import Reply
 from sizewise.routing.policy import Question, Verdict
+from sizewise.routing.text.code_blocks import Block, blocks
 
 LONGEST = 10_000  # characters of all blocks together; parsing them takes 10 ms, and 0.1 s where they are made to
 SHELL = (">>>", "%", "!", "$", "In [")

@@ -16,7 +16,7 @@ import math
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.chat import Reply
+from sizewise.messages import Reply
 from sizewise.routing.policy import Question, Verdict
 
 WINDOW = 8  # tokens

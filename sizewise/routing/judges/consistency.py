@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sizewise.chat import Reply
-from sizewise.routing.agreement import majority
+from sizewise.messages import Reply
+from sizewise.routing.answer_agreement import majority
 from sizewise.routing.policy import Question, Verdict
 
 

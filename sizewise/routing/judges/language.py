@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sizewise.chat import Choice, Reply
-from sizewise.routing.fences import outside
-from sizewise.routing.languages import differ, surely
+from sizewise.messages import Choice, Reply
 from sizewise.routing.policy import Question, Verdict
+from sizewise.routing.text.code_blocks import outside
+from sizewise.routing.text.language_detection import differ, surely
 
 
 def language(question: Question, replies: tuple[Reply, ...]) -> Verdict:

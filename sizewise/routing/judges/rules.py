@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from sizewise.chat import Choice, Reply
+from sizewise.messages import Choice, Reply
 from sizewise.routing.policy import Question, Verdict
 
 OPENING = 200  # characters in which a refusal or a shrug shows itself

@@ -8,8 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from sizewise.cards import Card
-from sizewise.routing.options import among, within
+from sizewise.model_card import Card
+from sizewise.routing.guarantees.bounds import Promise
+from sizewise.routing.guarantees.sampled_certificate import Sampled, holding
+from sizewise.routing.option_checks import among, within
 from sizewise.routing.policy import (
     Attempt,
     Candidate,
@@ -25,9 +27,7 @@ from sizewise.routing.policy import (
     judge,
     strength,
 )
-from sizewise.routing.promise import Promise
-from sizewise.routing.sampled import Sampled, holding
-from sizewise.routing.turns import carried_on, in_turn
+from sizewise.routing.retry import carried_on, in_turn
 
 
 @dataclass(frozen=True, slots=True)

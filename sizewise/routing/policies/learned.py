@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sizewise.routing.options import within
+from sizewise.routing.option_checks import within
 from sizewise.routing.policy import Candidate, Field, Question, Route, strength
-from sizewise.routing.turns import in_turn
+from sizewise.routing.retry import in_turn
 
 
 @dataclass(frozen=True, slots=True)

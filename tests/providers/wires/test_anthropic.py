@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from sizewise.answer import Extra, Finished, Text, Thought, ToolDelta
-from sizewise.chat import Chat, Choice, Function, Reply, ToolCall, Usage
 from sizewise.errors import (
     BadBody,
     NotTranslatable,
@@ -24,13 +22,15 @@ from sizewise.errors import (
     UpstreamGarbled,
     UpstreamRefused,
 )
-from sizewise.providers.wires import openai_bodies
-from sizewise.providers.wires.anthropic import WIRE
-from sizewise.providers.wires.anthropic_asking import read_request
-from sizewise.providers.wires.anthropic_chunks import Reader
-from sizewise.providers.wires.anthropic_events import Written
-from sizewise.providers.wires.anthropic_replies import read_error, read_reply, write_error, write_reply
-from sizewise.providers.wires.origin import origin
+from sizewise.handler import Extra, Finished, Text, Thought, ToolDelta
+from sizewise.messages import Chat, Choice, Function, Reply, ToolCall, Usage
+from sizewise.providers.wires.anthropic.request_in import read_request
+from sizewise.providers.wires.anthropic.response import read_error, read_reply, write_error, write_reply
+from sizewise.providers.wires.anthropic.stream_in import Reader
+from sizewise.providers.wires.anthropic.stream_out import Written
+from sizewise.providers.wires.anthropic.wire import WIRE
+from sizewise.providers.wires.openai import request_response
+from sizewise.providers.wires.original_body import origin
 from sizewise.providers.wires.sse import Frames
 
 Json = dict[str, Any]
@@ -65,7 +65,7 @@ def asked(**more: object) -> Chat:
 def ours(**more: object) -> Chat:
     """A request at the other door."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
-    return openai_bodies.read_request(json.dumps(body).encode())[0]
+    return request_response.read_request(json.dumps(body).encode())[0]
 
 
 def sent(chat: Chat) -> Json:
@@ -75,7 +75,7 @@ def sent(chat: Chat) -> Json:
 
 def translated(chat: Chat) -> Json:
     """What an upstream of the other wire gets."""
-    return dict(json.loads(openai_bodies.write_request(chat, "theirs")))
+    return dict(json.loads(request_response.write_request(chat, "theirs")))
 
 
 # ---- the same wire in and out ---------------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_an_unsaid_limit_is_said_because_the_wire_wants_one() -> None:
 
 def test_signed_reasoning_travels_through_a_client_of_the_other_wire_and_back() -> None:
     reply = read_reply(json.dumps({"content": [THINKING, USE], "stop_reason": "tool_use"}).encode())
-    message = json.loads(openai_bodies.write_reply(reply, "x", 1))["choices"][0]["message"]
+    message = json.loads(request_response.write_reply(reply, "x", 1))["choices"][0]["message"]
     assert message["reasoning_content"] == "Hm." and message["thinking_blocks"] == [THINKING]
     body = sent(ours(messages=[{"role": "user", "content": "x"}, message]))
     assert body["messages"][1]["content"] == [THINKING, USE]
@@ -410,10 +410,10 @@ roles = st.sampled_from(["user", "assistant", "tool"])
 def test_no_body_however_odd_is_more_than_refused(role: str, content: list[Any], calls: Any, more: Json) -> None:
     message = {"role": role, "content": content, "tool_calls": calls}
     body = json.dumps({"model": "m", "max_tokens": 1, "messages": [message], **more}).encode()
-    for read in (read_request, openai_bodies.read_request):
+    for read in (read_request, request_response.read_request):
         try:
             chat, _ = read(body)
-            for write in (WIRE.write_request, openai_bodies.write_request):
+            for write in (WIRE.write_request, request_response.write_request):
                 with contextlib.suppress(SizewiseError):
                     write(chat, "theirs")
         except SizewiseError as error:

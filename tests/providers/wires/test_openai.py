@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizewise.answer import Event, Extra, Finished, Text, Thought, ToolDelta
-from sizewise.chat import Choice, Reply, Usage
 from sizewise.errors import (
     BadBody,
     SizewiseError,
@@ -20,16 +18,18 @@ from sizewise.errors import (
     UpstreamGarbled,
     UpstreamRefused,
 )
-from sizewise.providers.wires.openai_bodies import (
+from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.providers.wires.openai.request_response import (
     read_reply,
     read_request,
     write_error,
     write_reply,
     write_request,
 )
-from sizewise.providers.wires.openai_chunks import Reader
+from sizewise.providers.wires.openai.stream_in import Reader
+from sizewise.providers.wires.openai.usage_and_errors import read_error
 from sizewise.providers.wires.sse import MAX_FRAME, Frames
-from sizewise.providers.wires.upstream import read_error
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),

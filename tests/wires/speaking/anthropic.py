@@ -7,11 +7,11 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from sizewise.providers.wires.anthropic import WIRE
-from sizewise.providers.wires.anthropic_asking import read_request
-from sizewise.testing.kit import KEY, Spoken
-from tests.wires.asked import anything, encoded, objects, texts, unknown
+from sizewise.providers.wires.anthropic.request_in import read_request
+from sizewise.providers.wires.anthropic.wire import WIRE
+from sizewise.testing.wire_conformance import KEY, Spoken
 from tests.wires.speaking.openai import SAID
+from tests.wires.strategies import anything, encoded, objects, texts, unknown
 
 HERE = Path(__file__).parent
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sizewise.chat import Usage
-from sizewise.providers.wires.openai import WIRE
-from sizewise.providers.wires.openai_bodies import read_request
-from sizewise.testing.kit import KEY, Said, Spoken
-from tests.wires.asked import bodies
+from sizewise.messages import Usage
+from sizewise.providers.wires.openai.request_response import read_request
+from sizewise.providers.wires.openai.wire import WIRE
+from sizewise.testing.wire_conformance import KEY, Said, Spoken
+from tests.wires.strategies import bodies
 
 HERE = Path(__file__).parent
 SAID = Said(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from sizewise.providers.wires.responses import WIRE
-from sizewise.providers.wires.responses_asking import heard
-from sizewise.testing.kit import Spoken
-from tests.wires.asked import anything, encoded, objects, texts, unknown
+from sizewise.providers.wires.responses.request_in import heard
+from sizewise.providers.wires.responses.wire import WIRE
+from sizewise.testing.wire_conformance import Spoken
 from tests.wires.speaking import openai
+from tests.wires.strategies import anything, encoded, objects, texts, unknown
 
 HERE = Path(__file__).parent
 

@@ -1,0 +1,216 @@
+"""What the asker says of the work, parsed once; knows no model and no price."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Literal
+
+from sizewise.advisor.assumptions import TASKS, decimal
+from sizewise.advisor.sourced_number import Number, plain
+from sizewise.errors import BadRequest, nearest
+
+GB = 1_000_000_000
+CODE = re.compile(r"[a-z]{2,3}\Z")
+Privacy = Literal["public", "internal", "confidential"]
+Team = Literal["none", "some", "ml"]
+PRIVACY: tuple[Privacy, ...] = ("public", "internal", "confidential")
+TEAMS: tuple[Team, ...] = ("none", "some", "ml")
+CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "arabic": "ar", "bengali": "bn", "chinese": "zh", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en",
+        "finnish": "fi", "french": "fr", "german": "de", "greek": "el", "hebrew": "he", "hindi": "hi",
+        "hungarian": "hu", "indonesian": "id", "italian": "it", "japanese": "ja", "korean": "ko", "norwegian": "no",
+        "polish": "pl", "portuguese": "pt", "romanian": "ro", "russian": "ru", "spanish": "es", "swahili": "sw",
+        "swedish": "sv", "telugu": "te", "thai": "th", "turkish": "tr", "ukrainian": "uk", "vietnamese": "vi",
+    }
+)  # fmt: skip
+"""Names of languages and their codes in ISO 639, for a hint."""
+
+DEFAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "task": "chat",
+        "languages": "en",
+        "requests-per-month": "10000",
+        "tokens-in": "500",
+        "tokens-out": "200",
+        "privacy": "internal",
+        "gpu-gb": "0",
+        "team": "some",
+        "months": "12",
+        "labels": "0",
+    }
+)
+"""What an option is where nobody says it. `context` follows from the tokens, `memory-gb` from the machine."""
+LATENCY_MS: Mapping[str, str] = MappingProxyType({"code": "120000", "reason": "120000"})
+"""By task; 30000 for others. Models that think write much before they answer."""
+
+MOST: Mapping[str, int] = MappingProxyType(
+    {
+        "requests-per-month": 10**12,
+        "tokens-in": 10**8,
+        "tokens-out": 10**8,
+        "latency-ms": 10**8,
+        "context": 10**9,
+        "memory-gb": 10**6,
+        "gpu-gb": 10**6,
+        "months": 1200,
+        "labels": 10**9,
+    }
+)
+LEAST: Mapping[str, int] = MappingProxyType(
+    {"tokens-in": 1, "tokens-out": 1, "latency-ms": 1, "context": 64, "months": 1}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`context`: tokens of the longest request with its answer. `said`: the inputs that were not left out.
+
+    `memory` and `gpu` are bytes as the asker has them; `free`: `memory` is what is free, so nothing is set aside.
+    `latency_s` holds for the whole answer, in seconds. `today` as 2026-01-31.
+    """
+
+    task: str
+    languages: tuple[str, ...]
+    requests: int  # a month
+    tokens_in: int
+    tokens_out: int
+    latency_s: Fraction
+    context: int
+    privacy: Privacy
+    memory: int
+    gpu: int
+    team: Team
+    months: int
+    labels: int
+    today: str
+    free: bool = False
+    said: frozenset[str] = frozenset()
+
+    @property
+    def until(self) -> str:
+        """The first day after the horizon, as a date or a month sorts."""
+        year, month, day = (int(part) for part in self.today.split("-"))
+        years, months = divmod(month - 1 + self.months, 12)
+        return f"{year + years:04}-{months + 1:02}-{day:02}"
+
+    def number(self, name: str) -> Number:
+        """An input, by the name of its option."""
+        if name in self.said:
+            return Number(name, self._shown(name), "input", f"--{name}")
+        if name == "memory-gb":
+            return Number(name, self._shown(name), "default", "free on this machine now")
+        if name == "context":
+            return Number(name, self._shown(name), "default", "twice tokens-in and tokens-out, at least 2,048")
+        return Number(name, self._shown(name), "default", f"the default of --{name}")
+
+    def numbers(self, *names: str) -> tuple[Number, ...]:
+        return tuple(self.number(name) for name in names)
+
+    def all(self) -> tuple[Number, ...]:
+        return self.numbers(*_NAMES)
+
+    def _shown(self, name: str) -> str:
+        return {
+            "task": self.task,
+            "languages": ",".join(self.languages),
+            "requests-per-month": f"{self.requests:,}",
+            "tokens-in": f"{self.tokens_in:,}",
+            "tokens-out": f"{self.tokens_out:,}",
+            "latency-ms": plain(self.latency_s * 1000),
+            "context": f"{self.context:,}",
+            "privacy": self.privacy,
+            "memory-gb": plain(Fraction(self.memory, GB), 1),
+            "gpu-gb": plain(Fraction(self.gpu, GB), 1),
+            "team": self.team,
+            "months": f"{self.months}",
+            "labels": f"{self.labels:,}",
+        }[name]
+
+
+_NAMES = (
+    "task", "languages", "requests-per-month", "tokens-in", "tokens-out", "latency-ms", "context", "privacy",
+    "memory-gb", "gpu-gb", "team", "months", "labels",
+)  # fmt: skip
+
+
+def workload(said: Mapping[str, str | None], *, today: str, free: int | None) -> Workload:
+    """Of texts by the names of the options; None is left out. `free`: bytes of memory free on this machine, if known.
+
+    Raises BadRequest with the nearest word or the bounds.
+    """
+    given = {name: text for name, text in said.items() if text is not None}
+    for name in given:
+        if name not in _NAMES:
+            raise BadRequest(f"there is no input {name!r}", nearest(name, _NAMES) or f"Known: {', '.join(_NAMES)}.")
+    task = given.get("task", DEFAULTS["task"])
+    texts = {**DEFAULTS, "latency-ms": LATENCY_MS.get(task, "30000"), **given}
+    tokens_in, tokens_out = _whole(texts, "tokens-in"), _whole(texts, "tokens-out")
+    context = _whole(texts, "context") if "context" in texts else max(2_048, 2 * (tokens_in + tokens_out))
+    if context < tokens_in + tokens_out:
+        raise BadRequest(
+            f"a context of {context:,} tokens does not hold {tokens_in:,} tokens in and {tokens_out:,} out",
+            f"Give --context {tokens_in + tokens_out} or more, or leave it out.",
+        )
+    if "memory-gb" not in texts and free is None:
+        raise BadRequest("this machine does not tell how much memory is free", "Give --memory-gb, as 16.")
+    memory = _bytes(texts, "memory-gb") if "memory-gb" in texts else free or 0
+    return Workload(
+        task=_word(texts, "task", tuple(TASKS)),
+        languages=_languages(texts["languages"]),
+        requests=_whole(texts, "requests-per-month"),
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        latency_s=Fraction(_whole(texts, "latency-ms"), 1000),
+        context=context,
+        privacy=next(each for each in PRIVACY if each == _word(texts, "privacy", PRIVACY)),
+        memory=memory,
+        gpu=_bytes(texts, "gpu-gb"),
+        team=next(each for each in TEAMS if each == _word(texts, "team", TEAMS)),
+        months=_whole(texts, "months"),
+        labels=_whole(texts, "labels"),
+        today=today,
+        free="memory-gb" not in texts,
+        said=frozenset(given),
+    )
+
+
+def _word(texts: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    if texts[name] not in known:
+        near = nearest(texts[name], known)
+        hint = f"{near} Known: {', '.join(known)}." if near else f"Known: {', '.join(known)}."
+        raise BadRequest(f"{texts[name]!r} is no {name}", hint, param=name)
+    return texts[name]
+
+
+def _languages(text: str) -> tuple[str, ...]:
+    found = []
+    for each in (part.strip().lower() for part in text.split(",")):
+        if not CODE.match(each):
+            near = CODES.get(each) or CODES.get(nearest(each, tuple(CODES)).partition("'")[2].partition("'")[0])
+            hint = f"Did you mean {near!r}?" if near else "Write codes of ISO 639 with commas between them, as en,de."
+            raise BadRequest(f"{each!r} is no code of a language", hint, param="languages")
+        found.append(each)
+    return tuple(dict.fromkeys(found))
+
+
+def _whole(texts: Mapping[str, str], name: str) -> int:
+    number = _bounded(texts, name)
+    if number.denominator != 1:
+        raise BadRequest(f"{texts[name]!r} is no whole number for --{name}", "Leave the fraction out.", param=name)
+    return number.numerator
+
+
+def _bytes(texts: Mapping[str, str], name: str) -> int:
+    return round(_bounded(texts, name) * GB)
+
+
+def _bounded(texts: Mapping[str, str], name: str) -> Fraction:
+    number, least, most = decimal(texts[name], f"--{name}"), LEAST.get(name, 0), MOST[name]
+    if not least <= number <= most:
+        raise BadRequest(f"--{name} cannot be {texts[name]}", f"Give a number from {least} to {most:,}.", param=name)
+    return number

@@ -1,0 +1,213 @@
+"""The table of keys by the SHA-256 of their text, and a version that rises with every change of who may what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, delete, func, insert, select, update
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sizewise.audit_log import tables as audit
+from sizewise.audit_log.hash_chain import Deed
+from sizewise.auth.users import tables as people
+from sizewise.auth.users.tables import People
+from sizewise.data_class import DataClass
+from sizewise.errors import Conflict
+from sizewise.principal import Scope
+from sizewise.storage.database import BIG, Schema, Work, step
+
+META = MetaData()
+
+
+def _first() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("id", Text, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("digest", Text, nullable=False),
+        Column("may", Text, nullable=False),  # actions with blanks between
+        Column("data_class", Text),
+        Column("created", BIG, nullable=False),
+        Column("expires", BIG),
+        Column("revoked", BIG),
+    ]
+
+
+KEYS = Table(
+    "keys",
+    META,
+    *_first(),
+    Column("user", Text, nullable=False, server_default=""),
+    Column("wide", Integer, nullable=False, server_default="0"),
+    Column("scope", Text),  # JSON
+    Column("by", Text, nullable=False, server_default=""),
+)
+BY_DIGEST = Index("keys_digest", KEYS.c.digest, unique=True)
+
+VERSIONS = Table(
+    "key_versions",  # one row: whoever keeps keys in memory compares this number
+    META,
+    Column("tenant", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+EVERYONE = "*"
+"""Keys are looked up before a tenant is known, so one version covers all of them."""
+
+SCHEMA = Schema(
+    "accounts",
+    (
+        (CreateTable(Table("keys", MetaData(), *_first())), CreateIndex(BY_DIGEST), CreateTable(VERSIONS)),
+        (
+            step("ALTER TABLE keys ADD COLUMN \"user\" TEXT NOT NULL DEFAULT ''"),
+            step("ALTER TABLE keys ADD COLUMN wide INTEGER NOT NULL DEFAULT 0"),
+            step("ALTER TABLE keys ADD COLUMN scope TEXT"),
+            step("UPDATE keys SET wide = 1"),  # until then every key saw its whole organisation
+        ),
+        people.MIGRATION,
+        (step("ALTER TABLE keys ADD COLUMN \"by\" TEXT NOT NULL DEFAULT ''"),),
+    ),
+)
+
+
+class Key(Struct, frozen=True):
+    """A key without its text. Times are unix ms; `expires` and `revoked` None: never. `digest`: SHA-256 in hex.
+
+    `may` are words of accounts/actions.py, bundles among them. `user`: whose it is; empty: a service's. `by`: the id of
+    the user or key that made it; empty: made before that was kept.
+    """
+
+    id: str
+    tenant: str
+    project: str
+    name: str
+    digest: str
+    may: frozenset[str]
+    data_class: DataClass | None
+    created: int
+    expires: int | None = None
+    revoked: int | None = None
+    user: str = ""
+    wide: bool = False
+    scope: Scope | None = None
+    by: str = ""
+
+
+class Known(Struct, frozen=True):
+    """Every key and everybody there is, of all tenants, as of `version`."""
+
+    version: int
+    keys: list[Key]
+    people: People
+
+
+def add(connection: Connection, key: Key, deed: Deed) -> Known:
+    """Raises Conflict (at the transaction's edge) where the id or the digest is already known."""
+    audit.add(connection, deed)
+    row = {column.name: getattr(key, column.name) for column in KEYS.columns}
+    scope = None if key.scope is None else msgspec.json.encode(key.scope).decode()
+    connection.execute(insert(KEYS).values({**row, "may": " ".join(sorted(key.may)), "scope": scope}))
+    return changed(connection)
+
+
+OWN = 100
+"""Good keys of one user."""
+
+
+def add_own(connection: Connection, key: Key, deed: Deed) -> Known:
+    """Raises Conflict where its user has OWN that are good."""
+    mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.user == key.user) & KEYS.c.revoked.is_(None)
+    good = mine & (KEYS.c.expires.is_(None) | (KEYS.c.expires > key.created))
+    if (connection.scalar(select(func.count()).select_from(KEYS).where(good)) or 0) >= OWN:
+        raise Conflict(f"you have {OWN} keys of your own", "revoke some: sizewise keys lists them")
+    return add(connection, key, deed)
+
+
+KEPT = ("first", "SIZEWISE_KEY")
+"""Names of keys that are made at a start where there are none, or this one is not: what is over must stay known."""
+
+
+def forget(connection: Connection, before: int) -> None:
+    """Keys that were revoked, or ran out, before unix ms."""
+    over = (KEYS.c.revoked < before) | (KEYS.c.expires < before)
+    connection.execute(delete(KEYS).where(over, KEYS.c.name.not_in(KEPT)))
+
+
+def revoke(connection: Connection, key: Key, at: int, deed: Deed) -> Known:
+    """A key that is already revoked keeps its first date (`at`: unix ms)."""
+    mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.id == key.id)
+    if not connection.execute(update(KEYS).where(mine, KEYS.c.revoked.is_(None)).values(revoked=at)).rowcount:
+        return known(connection)
+    audit.add(connection, deed)
+    return changed(connection)
+
+
+def revoke_own(connection: Connection, tenant: str, user: str, at: int) -> list[str]:
+    """All keys of one user. The ids of those that were good until then; the line in the trail is for whoever asks."""
+    mine = (KEYS.c.tenant == tenant) & (KEYS.c.user == user) & KEYS.c.revoked.is_(None)
+    ids = list(connection.scalars(select(KEYS.c.id).where(mine).order_by(KEYS.c.created, KEYS.c.id)))
+    connection.execute(update(KEYS).where(mine).values(revoked=at))
+    return ids
+
+
+def one(connection: Connection, tenant: str, id: str) -> Key | None:
+    row = connection.execute(select(KEYS).where((KEYS.c.tenant == tenant) & (KEYS.c.id == id))).first()
+    return None if row is None else _key(row._mapping)
+
+
+def rotate(connection: Connection, old: Key, key: Key, until: int, deed: Deed) -> Known:
+    """`key` in the place of `old`, which expires at `until` (unix ms) unless it does so earlier. Raises Conflict where
+    it is revoked by now."""
+    now = one(connection, old.tenant, old.id)
+    if now is None or now.revoked is not None:
+        raise Conflict(f"the key {old.id!r} is revoked", "make a new one: sizewise keys create")
+    mine = (KEYS.c.tenant == old.tenant) & (KEYS.c.id == old.id)
+    later = KEYS.c.expires.is_(None) | (KEYS.c.expires > until)
+    connection.execute(update(KEYS).where(mine, later).values(expires=until))
+    return add(connection, key, deed)
+
+
+def every(connection: Connection, tenant: str | None = None) -> list[Key]:
+    """All keys of a tenant (None: of everyone), the revoked and expired too, oldest first."""
+    query = select(KEYS).order_by(KEYS.c.created, KEYS.c.id)
+    if tenant is not None:
+        query = query.where(KEYS.c.tenant == tenant)
+    return [_key(row._mapping) for row in connection.execute(query)]
+
+
+def version(connection: Connection) -> int:
+    """Rises with every change of a key, a user or a session."""
+    return connection.scalar(select(VERSIONS.c.version)) or 0
+
+
+def known(connection: Connection) -> Known:
+    return Known(version(connection), every(connection), people.everybody(connection, time.time_ns() // 1_000_000))
+
+
+def _key(row: Mapping[Any, Any]) -> Key:
+    scope = None if row["scope"] is None else msgspec.json.decode(row["scope"], type=Scope)
+    may, wide = frozenset(row["may"].split()), bool(row["wide"])
+    return Key(**{**row, "may": may, "wide": wide, "scope": scope})
+
+
+def noted(change: Work[object], deed: Deed) -> Work[Known]:
+    """A change of people with its line in the trail, in one transaction."""
+
+    def work(connection: Connection) -> Known:
+        change(connection)
+        audit.add(connection, deed)
+        return changed(connection)
+
+    return work
+
+
+def changed(connection: Connection) -> Known:
+    """Whoever keeps keys and people in memory learns of a change of either."""
+    if not connection.execute(update(VERSIONS).values(version=VERSIONS.c.version + 1)).rowcount:
+        connection.execute(insert(VERSIONS).values(tenant=EVERYONE, version=1))
+    return known(connection)

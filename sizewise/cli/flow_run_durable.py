@@ -1,0 +1,138 @@
+"""`sizewise flow run --durable`: begins a run that the server keeps, and follows it; who leaves does not stop it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.api_client import Server, Trouble, again
+from sizewise.cli.flow_runs import ONE, SAID, UNDERWAY, Run, RunTold, SaidTold, asks, write_steps
+from sizewise.cli.options import wants_json
+from sizewise.cli.output import dim, write_json
+from sizewise.errors import BadRequest, Conflict, Forbidden, nearest
+
+START = """mutation ($flow: String!, $version: String!, $inputs: JSON!) {
+  started: startFlowRun(flow: $flow, version: $version, inputs: $inputs) { id }
+}"""
+TAKES = "query ($name: String!) { flow(name: $name) { inputs { name type } } }"
+WAITS = "{ waiting(last: 1000) { key request run { id } } }"
+LOOK_S = 0.05, 1.0
+"""Between two looks: at first, and at most."""
+PLAIN = ("text", "json")
+
+
+class Started(Struct):
+    id: str
+
+
+class StartedTold(Struct):
+    started: Started
+
+
+class Value(Struct):
+    name: str
+    type: Any
+
+
+class Takes(Struct):
+    inputs: list[Value]
+
+
+class TakesTold(Struct):
+    flow: Takes | None
+
+
+class Asked(Struct):
+    key: str
+    request: Any
+    run: Started
+
+
+class AskedTold(Struct):
+    waiting: list[Asked]
+
+
+def followed(server: Server, name: str, given: Mapping[str, str], steps: bool) -> int:
+    """Raises what made it fail."""
+    flow, _, version = name.partition("@")
+    inputs = asyncio.run(_typed(server, flow, given))
+    run = asyncio.run(server.graphql(START, StartedTold, flow=flow, version=version, inputs=inputs)).started.id
+    click.echo(dim(f"run {run}"), err=True)
+    try:
+        ended = asyncio.run(_ended(server, run))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo(f"\nit goes on: sizewise flow status {run}\nstop it: sizewise flow cancel {run}", err=True)
+        raise
+    if steps and not wants_json():
+        write_steps(ended.steps or (), err=True)
+    said = asyncio.run(server.graphql(SAID, SaidTold, id=run)).run
+    if ended.state == "cancelled":
+        raise Conflict(f"the run {run} was cancelled", f"go on with it: sizewise flow resume {run}")
+    if said.failure is not None:
+        wrong = said.failure
+        hint = f"{wrong.hint}; then: sizewise flow resume {run}" if wrong.hint else f"go on: sizewise flow resume {run}"
+        raise again(Trouble(wrong.message, wrong.code, hint))
+    if wants_json():
+        told = {"run": run, "flow": ended.flow, "version": ended.version, "outputs": said.outputs}
+        write_json(told | ({"steps": msgspec.to_builtins(ended.steps)} if steps else {}))
+    else:
+        click.echo(_shown(said.outputs))
+    return 0
+
+
+async def expected(server: Server, flow: str, given: Mapping[str, str]) -> None:
+    """Raises BadRequest for an input that the flow does not take, as far as this key may see what it takes."""
+    try:
+        known = (await server.graphql(TAKES, TakesTold, name=flow)).flow
+    except Forbidden:
+        return
+    names = [each.name for each in known.inputs] if known is not None else list(given)
+    for name in given:
+        if name not in names:
+            hint = nearest(name, names) or f"the flow {flow!r} takes {', '.join(names) or 'nothing'}"
+            raise BadRequest(f"there is no input {name[:60]!r}", hint)
+
+
+async def _typed(server: Server, flow: str, given: Mapping[str, str]) -> dict[str, object]:
+    """What was said on the command line as the flow's inputs want it; what cannot be read so goes as it is."""
+    known = (await server.graphql(TAKES, TakesTold, name=flow)).flow
+    plain = {each.name for each in known.inputs if each.type in PLAIN} if known is not None else set()
+    return {name: said if name in plain else _value(said) for name, said in given.items()}
+
+
+def _value(said: str) -> object:
+    try:
+        return msgspec.json.decode(said)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return said
+
+
+async def _ended(server: Server, run: str) -> Run:
+    """The run when it is over; on the way it tells once of each node that waits for somebody."""
+    pause, most = LOOK_S
+    told: set[str] = set()
+    while (found := (await server.graphql(ONE, RunTold, id=run)).run).state in UNDERWAY:
+        waits = {each.key for each in found.steps or () if each.state == "waiting"} - told
+        if waits:
+            told |= waits
+            for each in (await server.graphql(WAITS, AskedTold)).waiting:
+                if each.run.id == run and each.key in waits:
+                    click.echo(f"{each.key} waits: {asks(each.request)}", err=True)
+                    click.echo(f"  sizewise flow decide {run} {each.key} yes", err=True)
+        await asyncio.sleep(pause)
+        pause = min(most, pause * 1.5)
+    return found
+
+
+def _shown(outputs: object) -> str:
+    """One text as it is, all else as JSON."""
+    if isinstance(outputs, dict) and len(outputs) == 1:
+        (only,) = outputs.values()
+        if isinstance(only, str):
+            return only
+    return msgspec.json.format(msgspec.json.encode(outputs), indent=2).decode()

@@ -1,0 +1,61 @@
+"""`sizewise knowledge release` and `remove`: what was held back is let go, what is there goes out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from sizewise.cli.knowledge import document_id
+from sizewise.cli.knowledge_add import embed_shown
+from sizewise.cli.knowledge_queries import RELEASE, REMOVE, REMOVE_BASE, Released, Removed
+from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.output import write_json
+
+
+@click.command()
+@click.argument("base")
+@click.argument("document")
+@served
+def release(base: str, document: str) -> None:
+    """Let passages be found that were held back as suspect.
+
+    Look at them first: sizewise knowledge show BASE DOCUMENT.
+
+    \b
+    Example: sizewise knowledge release handbook faq.md
+    """
+    id = document_id(base, document)
+    count = asyncio.run(server().graphql(RELEASE, Released, base=base, id=id)).approve_document.passages
+    embed_shown(base)
+    if wants_json():
+        write_json({"released": count})
+    else:
+        click.echo(f"{count:,} released" if count else "nothing of it is held back")
+
+
+@click.command()
+@click.argument("base")
+@click.argument("documents", nargs=-1, metavar="DOCUMENT...")
+@click.option("--all", "whole", is_flag=True, help="The whole base, with all that is in it.")
+@served
+def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
+    """Take documents out, or a whole base.
+
+    DOCUMENT is its id or its source.
+
+    \b
+    Example: sizewise knowledge remove handbook old.pdf
+    """
+    if whole is bool(documents):
+        raise click.UsageError("name documents, or say --all")
+    if whole:
+        asyncio.run(server().graphql(REMOVE_BASE, Removed, base=base))
+    else:
+        for id in [document_id(base, each) for each in documents]:
+            asyncio.run(server().graphql(REMOVE, Removed, base=base, id=id))
+        embed_shown(base)  # the store forgets them too
+    if wants_json():
+        write_json({"removed": base if whole else list(documents)})
+    else:
+        click.echo(f"removed {base}" if whole else f"removed {len(documents):,} from {base}")

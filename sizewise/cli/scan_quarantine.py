@@ -1,0 +1,245 @@
+"""Passages out of files, and quarantine into files: every row with where it is from, none lost; judges nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.cli.output import write_file
+from sizewise.errors import BadRequest, Outside
+from sizewise.guardrails.poisoning import Passage
+
+ENDINGS = (".jsonl", ".txt", ".md", ".csv")
+LINE = 10_000_000  # bytes of one row
+MOST = 1_000_000_000  # bytes of all that is scanned at once
+PAGE = 1_500  # characters of prose that make a passage, whole paragraphs
+TEXTS = ("text", "content", "passage", "document", "prompt", "question", "input", "instruction", "body")
+LABELS = ("label", "answer", "output", "completion", "response", "category", "target")
+LABEL = 200  # characters
+CLEAN, HELD = "clean.jsonl", "quarantined.jsonl"
+
+
+class Found(Struct, frozen=True):
+    kind: str
+    reason: str
+
+
+class Provenance(Struct, frozen=True, omit_defaults=True):
+    """Where a row is from: file, line, who scanned it and when (UTC), and the sha256 of what was scanned."""
+
+    source: str
+    line: int
+    sha256: str
+    scanned: str
+    by: str
+    found: list[Found] = []
+    released: str = ""  # when, by whom
+
+
+class Row(Struct, frozen=True):
+    """One row as its file had it: JSON as its bytes, a line of CSV as an object, prose as text."""
+
+    row: Raw
+    provenance: Provenance
+
+
+class Read(Struct, frozen=True):
+    """A passage, its line, and the row that it is part of."""
+
+    passage: Passage
+    line: int
+    row: Raw
+
+
+def read(paths: Sequence[Path]) -> list[Read]:
+    """Raises BadRequest, naming file and line, for what cannot be read whole: nothing is scanned in half."""
+    files = [file for path in paths for file in _files(path)]
+    size = sum(_size(file) for file in files)  # which says so where a file is not there
+    if size > MOST:
+        raise BadRequest(f"{size:,} bytes are too many to scan at once", f"scan {MOST:,} at a time")
+    return [each for file in files for each in _READERS[file.suffix.lower()](file)]
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        some = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+        if not some:
+            raise BadRequest(f"there is nothing to scan in {str(path)!r}", f"it reads {', '.join(ENDINGS)}")
+        yield from (file for file in some if not file.is_symlink())
+    elif path.exists() and path.suffix.lower() not in ENDINGS:
+        raise BadRequest(f"{str(path)!r} cannot be scanned", f"it reads {', '.join(ENDINGS)}")
+    else:
+        yield path
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise BadRequest(f"cannot read {str(file)!r}: {error.strerror}", "name a file that is there") from error
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines with their ends. A line is read no further than it may be long."""
+    try:
+        with file.open("rb") as stream:
+            number = 0
+            while line := stream.readline(LINE + 1):
+                number += 1
+                if len(line) > LINE:
+                    hint = f"a row has at most {LINE:,} bytes: cut it into passages"
+                    raise BadRequest(f"{str(file)!r}, line {number}: the line is too long", hint)
+                try:
+                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    hint = "write the file as UTF-8: iconv -f latin1 -t utf-8"
+                    raise BadRequest(f"{str(file)!r}, line {number}: not UTF-8", hint) from error
+    except OSError as error:
+        raise BadRequest(f"cannot read {str(file)!r}: {error.strerror}", "name a file that is there") from error
+
+
+def _jsonl(file: Path) -> Iterator[Read]:
+    for number, line in _lines(file):
+        if line.strip():
+            try:
+                row = msgspec.json.decode(line)
+            except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
+                hint = "each line of .jsonl is one JSON value"
+                raise BadRequest(f"{str(file)!r}, line {number}: no JSON that can be read", hint) from error
+            text, label = _said(row)
+            yield _read(file, number, text, label, Raw(line.strip().encode()))
+
+
+def _csv(file: Path) -> Iterator[Read]:
+    csv.field_size_limit(LINE)
+    reader = csv.DictReader((line for _, line in _lines(file)), restkey="more", strict=False)
+    try:
+        before = 1
+        for row in reader:
+            text, label = _said({name: value for name, value in row.items() if isinstance(value, str)})
+            more = row.get("more")
+            yield _read(file, before + 1, "\n".join([text, *(more or ())]), label, Raw(msgspec.json.encode(row)))
+            before = reader.line_num
+    except csv.Error as error:
+        raise BadRequest(f"{str(file)!r}, line {reader.line_num}: {error}", "is it CSV with a head line?") from error
+
+
+def _prose(file: Path) -> Iterator[Read]:
+    """Whole paragraphs until PAGE characters are full. Their texts, one behind the other, are the file."""
+    begun, page, size = 1, list[str](), 0
+    for number, line in _lines(file):
+        if size > PAGE and page[-1].strip() == "" and line.strip():
+            yield _read(file, begun, text := "".join(page), None, Raw(msgspec.json.encode(text)))
+            begun, page, size = number, [], 0
+        page.append(line)
+        size += len(line)
+    if page:
+        yield _read(file, begun, text := "".join(page), None, Raw(msgspec.json.encode(text)))
+
+
+_READERS: Mapping[str, Callable[[Path], Iterator[Read]]] = {
+    ".jsonl": _jsonl,
+    ".csv": _csv,
+    ".txt": _prose,
+    ".md": _prose,
+}
+
+
+def _read(file: Path, line: int, text: str, label: str | None, row: Raw) -> Read:
+    return Read(Passage(f"{file}:{line}", text, str(file), label), line, row)
+
+
+def _said(row: object) -> tuple[str, str | None]:
+    """All words of a row, those of the field that holds the text first and none left out, and its label."""
+    if not isinstance(row, dict):
+        return "\n".join(_words(row)), None
+    label = next((row[name] for name in LABELS if isinstance(row.get(name), str)), None)
+    first = [value for name, value in row.items() if name in TEXTS]
+    rest = [value for name, value in row.items() if name not in TEXTS]
+    words = [word for value in (*first, *rest) for word in _words(value)]
+    return "\n".join(words), None if label is None else label[:LABEL]
+
+
+def _words(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _words(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _words(each)
+
+
+# ---- quarantine -----------------------------------------------------------------------------------------------------
+
+
+def part(
+    folder: Path, rows: Sequence[Read], found: Mapping[str, Sequence[Found]], when: str, by: str
+) -> tuple[int, int]:
+    """Writes the clean rows and those held back, and says how many there are of each. Raises BadRequest where the
+    folder holds a scan already."""
+    if any((folder / name).exists() for name in (CLEAN, HELD)):
+        raise BadRequest(f"{str(folder)!r} holds a scan already", "name another folder: nothing is written over")
+    made: dict[str, list[Row]] = {CLEAN: [], HELD: []}
+    for each in rows:
+        suspect = list(found.get(each.passage.id, ()))
+        source = Provenance(each.passage.source, each.line, each.passage.digest, when, by, suspect)
+        made[HELD if suspect else CLEAN].append(Row(each.row, source))
+    _make(folder)
+    for name in (HELD, CLEAN):
+        _write(folder / name, made[name])
+    return len(made[CLEAN]), len(made[HELD])
+
+
+def release(folder: Path, names: Sequence[str], when: str, by: str) -> int:
+    """Moves rows, named FILE:LINE, from those held back to the clean ones; says how many. A crash in between leaves a
+    row in both, never in none."""
+    held, clean = _kept(folder / HELD), _kept(folder / CLEAN)
+    wanted = set(names)
+    known = {_name(each): each for each in held}
+    if missing := sorted(wanted - set(known)):
+        raise BadRequest(f"{missing[0]!r} is not held back in {str(folder)!r}", "name rows as FILE:LINE, as scan does")
+    there = {_name(each) for each in clean}
+    freed = [
+        Row(each.row, msgspec.structs.replace(each.provenance, released=f"{when} by {by}"))
+        for name, each in known.items()
+        if name in wanted and name not in there
+    ]
+    _write(folder / CLEAN, [*clean, *freed])
+    _write(folder / HELD, [each for each in held if _name(each) not in wanted])
+    return len(wanted)
+
+
+def _name(row: Row) -> str:
+    return f"{row.provenance.source}:{row.provenance.line}"
+
+
+def _kept(file: Path) -> list[Row]:
+    try:
+        return [msgspec.json.decode(line, type=Row) for line in file.read_bytes().splitlines() if line]
+    except OSError as error:
+        raise BadRequest(
+            f"cannot read {str(file)!r}: {error.strerror}", "name a folder of scan --quarantine"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"{str(file)!r} is no set of scan --quarantine", "scan the data anew") from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Outside(f"cannot make {str(folder)!r}: {error.strerror}", "name another folder") from error
+
+
+def _write(file: Path, rows: Sequence[Row]) -> None:
+    """Whole or not at all."""
+    beside = file.with_name(f"{file.name}.part")
+    write_file(beside, b"".join(msgspec.json.encode(each) + b"\n" for each in rows))
+    os.replace(beside, file)

@@ -1,0 +1,115 @@
+"""A promise put into a settings file, as its policy, and its proof beside it; all other lines stay as they were."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import unified_diff
+from pathlib import Path
+
+import click
+
+from sizewise.errors import BadRequest, Outside
+from sizewise.routing.guarantees.bounds import Promise
+from sizewise.routing.guarantees.certificate import Proof, write
+from sizewise.routing.guarantees.sampled_certificate import Sampled
+from sizewise.settings.load import Settings
+
+_HEAD = re.compile(r"\s*\[")
+OURS = frozenset({"target", "certificate", "models", "threshold"})
+"""Options that a calibration writes, or that a proof takes the place of."""
+
+
+def with_table(text: str, head: str, lines: Sequence[str]) -> str:
+    """`text` in which the table `head` (as in `[policies.mine]`) holds `lines` and nothing else."""
+    end_of_line = "\r\n" if "\r\n" in text else "\n"
+    old = text.splitlines()
+    new = [head, *lines]
+    place = next((number for number, line in enumerate(old) if line.split("#")[0].strip() == head), None)
+    if place is None:
+        gap = [""] if old and old[-1].strip() else []
+        return end_of_line.join([*old, *gap, *new]) + end_of_line
+    end = next((number for number in range(place + 1, len(old)) if _HEAD.match(old[number])), len(old))
+    while end > place + 1 and (not old[end - 1].strip() or old[end - 1].lstrip().startswith("#")):
+        end -= 1  # blank lines and comments before the next table are the next table's
+    return end_of_line.join([*old[:place], *new, *old[end:]]) + end_of_line
+
+
+def diff(old: str, new: str, name: str) -> list[str]:
+    """As git shows it; empty where nothing changes."""
+    return list(unified_diff(old.splitlines(), new.splitlines(), name, name, lineterm=""))
+
+
+def promise(
+    known: Settings, policy: str, kind: str, its: Promise, proof: Proof | Sampled, models: Sequence[str], writes: bool
+) -> tuple[Path, list[str]]:
+    """Where the proof lies, and what changes in the settings, as a diff; both written, or neither, where they shall be.
+
+    Options that the policy had stay, where it was of this kind. Raises BadRequest where the file says it in another way
+    than a table of its own, Outside where it cannot be written.
+    """
+    config = known.config or Path("sizewise.toml").absolute()
+    file = config.with_name(f"{policy}.certificate.json")
+    before = known.policies.get(policy)
+    kept = {} if before is None or before.kind != kind else {k: v for k, v in before.options.items() if k not in OURS}
+    lines = (
+        f'kind = "{kind}"',
+        f'target = {{quality = {its.quality:g}, reference = "large", confidence = {its.confidence:g}}}',
+        f'certificate = "{file.name}"',
+        f"models = {json.dumps(list(models), ensure_ascii=False)}",
+        *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in kept.items()),
+    )
+    try:
+        old = config.read_bytes().decode() if config.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Outside(f"cannot read {str(config)!r}: {error}", "make it readable, as UTF-8") from error
+    new = with_table(old, f"[policies.{policy}]", lines)
+    _readable(new, policy, lines)
+    if writes:
+        _write({file: write(proof), config: new.encode()})
+    return file, diff(old, new, config.name)
+
+
+def _readable(text: str, policy: str, lines: Sequence[str]) -> None:
+    """Raises BadRequest where the patched text is no TOML, or says something else of the policy too."""
+    hint = "put these lines there by hand: " + "; ".join(lines)
+    try:
+        table = tomllib.loads(text).get("policies", {}).get(policy, {})
+    except tomllib.TOMLDecodeError as error:
+        raise BadRequest(f"the settings would be no TOML any more ({error})", hint) from error
+    if set(table) - {line.partition(" = ")[0] for line in lines} or not table:
+        raise BadRequest(f"the settings say more of the policy {policy!r} than one table", hint)
+
+
+def _write(texts: Mapping[Path, bytes]) -> None:
+    """All of them or none; readable by their owner alone where they are new, for a proof holds words of prompts."""
+    made: dict[Path, Path] = {}
+    try:
+        for path, text in texts.items():
+            temporary = path.with_name(f".{path.name}.new")
+            made[path] = temporary
+            temporary.touch(mode=0o600)
+            if path.exists():
+                temporary.chmod(path.stat().st_mode & 0o777)
+                with path.open("ab"):
+                    pass  # raises where it may not be written
+            temporary.write_bytes(text)
+        for path, temporary in made.items():
+            temporary.replace(path)
+    except OSError as error:
+        raise Outside(f"cannot write {error.filename!r}: {error.strerror}", "make it writable") from error
+    finally:
+        for temporary in made.values():
+            temporary.unlink(missing_ok=True)
+
+
+def show(file: Path, changed: Sequence[str], written: bool) -> None:
+    click.echo()
+    click.echo("\n".join(changed) or "The settings say so already.")
+    click.echo()
+    if written:
+        click.echo(f"Written, and the proof to {file}. A running server takes it up when it starts again.")
+    else:
+        click.echo(f"Nothing is written yet: --write writes this, and the proof to {file}.")

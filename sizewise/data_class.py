@@ -1,0 +1,25 @@
+"""Data classes and places: how closely data must be kept, and where a model or server runs, in their order."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Place = Literal["process", "machine", "network", "region", "anyone"]
+"""Where something runs, from the nearest to the widest."""
+
+DataClass = Literal["public", "internal", "confidential"]
+"""How closely data must be kept, from the loosest to the strictest."""
+
+PLACES: tuple[Place, ...] = get_args(Place)
+CLASSES: tuple[DataClass, ...] = get_args(DataClass)
+_WITHIN = frozenset((limit, place) for at, limit in enumerate(PLACES) for place in PLACES[: at + 1])
+
+
+def reaches(limit: Place, place: Place) -> bool:
+    """Whether `place` is no wider than `limit`."""
+    return (limit, place) in _WITHIN
+
+
+def strictest(*classes: DataClass) -> DataClass:
+    """The strictest of `classes`; of none at all, the strictest there is."""
+    return max(classes, key=CLASSES.index, default=CLASSES[-1])

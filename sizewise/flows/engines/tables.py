@@ -1,0 +1,56 @@
+"""The table of workers and when each was last seen, where several servers share one store."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select, text, update
+from sqlalchemy.schema import CreateTable
+
+from sizewise.storage.database import BIG, Schema
+
+META = MetaData()
+
+WORKERS = Table(
+    "flow_workers",
+    META,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),  # the server's own
+    Column("seen", BIG, nullable=False),  # unix ms, by the database's clock
+)
+
+SCHEMA = Schema("flow_workers", ((CreateTable(WORKERS),),))
+
+
+def beat(connection: Connection, worker: str) -> None:
+    now = clock(connection)
+    if not connection.execute(update(WORKERS).where(WORKERS.c.id == worker).values(seen=now)).rowcount:
+        connection.execute(insert(WORKERS).values(id=worker, tenant="local", seen=now))
+
+
+def lapsed(connection: Connection, silent_ms: int) -> list[str]:
+    """Workers that were not seen for so long; they are the caller's for as long again."""
+    now = clock(connection)
+    found = connection.scalars(select(WORKERS.c.id).where(WORKERS.c.seen < now - silent_ms)).all()
+    return [id for id in found if _mine(connection, id, now, silent_ms)]
+
+
+def _mine(connection: Connection, worker: str, now: int, silent_ms: int) -> bool:
+    dead = (WORKERS.c.id == worker) & (WORKERS.c.seen < now - silent_ms)
+    return connection.execute(update(WORKERS).where(dead).values(seen=now)).rowcount > 0
+
+
+def gone(connection: Connection, worker: str) -> None:
+    connection.execute(delete(WORKERS).where(WORKERS.c.id == worker))
+
+
+def living(connection: Connection) -> set[str]:
+    """Who was not buried."""
+    return set(connection.scalars(select(WORKERS.c.id)))
+
+
+def clock(connection: Connection) -> int:
+    """Unix ms. Of the database's clock where several machines share it, for theirs differ."""
+    if connection.dialect.name != "postgresql":
+        return time.time_ns() // 1_000_000
+    return int(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp()) * 1000")) or 0)

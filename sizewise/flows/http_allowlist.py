@@ -1,0 +1,96 @@
+"""The way out for `http` nodes: to hosts of the settings, below their URLs, with their keys; follows no redirect."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+
+from sizewise.data_class import DataClass, Place
+from sizewise.errors import BadRequest, EgressDenied, Forbidden
+from sizewise.flows.language.diagnostics import known
+from sizewise.flows.node import Got
+from sizewise.http.client import Client, Endpoint, Timeouts
+from sizewise.principal import Caller
+from sizewise.settings.http_allowlist import Host
+from sizewise.settings.load import secret
+
+OURS = frozenset({"authorization", "proxy-authorization", "cookie"})
+"""What a flow may not say in a header: keys belong into the settings."""
+
+
+class Hosts:
+    """Immutable; of one house."""
+
+    def __init__(self, hosts: Mapping[str, Host], client: Client) -> None:
+        self._hosts = hosts
+        self._client = client
+
+    def host(self, url: str) -> tuple[str, str]:
+        """The name of the host whose URL `url` lies below, and the rest. Raises EgressDenied."""
+        asked = urlsplit(url)
+        for name, host in self._hosts.items():
+            base = urlsplit(host.url)
+            below = asked.path == base.path or asked.path.startswith(f"{base.path.rstrip('/')}/")
+            if (asked.scheme, asked.netloc.lower()) == (base.scheme, base.netloc.lower()) and below:
+                target = asked.path[len(base.path.rstrip("/")) :]
+                return name, f"{target}?{asked.query}" if asked.query else target
+        where = f"{asked.scheme}://{asked.hostname or ''}"[:100]
+        raise EgressDenied(f"no flow may ask {where!r}", "an administrator can allow it: [hosts.NAME] in sizewise.toml")
+
+    async def __call__(
+        self,
+        caller: Caller,
+        method: str,
+        host: str,
+        target: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        data_class: DataClass,
+        limit: Place,
+        most: int,
+    ) -> Got:
+        found = self._hosts.get(host)
+        if found is None or not found.url:
+            hint = known(host, self._hosts) or "allow one: [hosts.NAME] in sizewise.toml"
+            raise BadRequest(f"there is no host {host[:60]!r} that flows may ask", hint)
+        if found.projects and caller.project not in found.projects:
+            raise Forbidden(f"flows of this project may not ask the host {host!r}", "see [hosts] in sizewise.toml")
+        if method not in found.methods:
+            raise Forbidden(f"{method} may not be asked of the host {host!r}", f"it takes {', '.join(found.methods)}")
+        if climbs(target):
+            raise BadRequest("the path goes up (..)", "Write the path below the host's URL.")
+        sent = self._headers(found, headers)
+        timeouts = Timeouts(total=found.timeout_s)
+        endpoint = self._endpoint(found)
+        request = endpoint.request(
+            method, target or "/", body, sent, why="a flow", data_class=data_class, limit=limit, timeouts=timeouts
+        )
+        async with await request as response:
+            return Got(response.status, dict(response.headers), await response.read(most))
+
+    def _endpoint(self, host: Host) -> Endpoint:
+        return self._client.endpoint(host.url)
+
+    def _headers(self, host: Host, headers: Mapping[str, str]) -> list[tuple[str, str]]:
+        said = [(name.lower(), value) for name, value in headers.items()]
+        ours = {name.lower() for name in host.headers} | ({host.auth.lower()} if host.key else set())
+        for name, _ in said:
+            if name in OURS or name in ours:
+                hint = "it belongs into [hosts.NAME] of the settings"
+                raise BadRequest(f"a flow cannot say the header {name!r}", hint)
+        sent = [*said, *host.headers.items()]
+        if host.key:
+            key = secret(host.key)
+            sent.append(("authorization", f"Bearer {key}") if host.auth == "bearer" else (host.auth, key))
+        return sent
+
+
+_APART = re.compile(r"[/\\]")
+
+
+def climbs(target: str) -> bool:
+    """Whether it leaves what it lies below, in one of the ways in which a server may read it."""
+    parts = _APART.split(unquote(unquote(target.partition("?")[0])))
+    return any(part.partition(";")[0] == ".." for part in parts)

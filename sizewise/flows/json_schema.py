@@ -1,0 +1,140 @@
+"""The JSON Schema of a flow's file, made from the kinds that are installed: for editors, forms and the studio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+import msgspec
+
+from sizewise.flows.language.flow_spec import TIMES, TriggerKind
+from sizewise.flows.language.types import NAMES, Json
+from sizewise.flows.node_registry import Kinds, Known
+
+REF = "#/$defs/{name}"
+_NAMED = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
+
+
+def schema(kinds: Kinds) -> dict[str, Json]:
+    """Everything that may stand in a file; what check.py finds beyond that, types and references, no schema can say."""
+    known = [each for name in kinds.names if (each := kinds(name)) is not None]
+    _, defs = msgspec.json.schema_components([each.kind for each in known], ref_template=REF)
+    own = {each.kind.__name__ for each in known}
+    nodes = {f"node_{each.name}": _node(each, defs[each.kind.__name__]) for each in known}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A flow of Sizewise",
+        "type": "object",
+        "required": ["name", "nodes"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "pattern": _NAMED, "description": "As the model is called: flow:NAME."},
+            "description": {"type": "string"},
+            "inputs": {"type": "object", "additionalProperties": {"anyOf": [_ref("type"), _ref("input")]}},
+            "nodes": _ref("nodes"),
+            "outputs": {"type": "object", "description": "Name each: a value, or {{ }} that takes it from a node."},
+            "triggers": {"type": "array", "items": _ref("trigger")},
+        },
+        "$defs": {
+            **{name: each for name, each in defs.items() if name not in own},
+            **nodes,
+            **_words(known),
+        },
+    }
+
+
+def _ref(name: str) -> dict[str, Json]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _words(known: list[Known]) -> dict[str, Json]:
+    """What is no kind."""
+    choices = [
+        {"if": {"properties": {"kind": {"const": each.name}}, "required": ["kind"]}, "then": _ref(f"node_{each.name}")}
+        for each in known
+    ]
+    kinds = {"enum": [each.name for each in known], "description": "What the node does."}
+    deep = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+    fields = {"type": "object", "additionalProperties": _ref("type")}
+    return {
+        "type": {
+            "anyOf": [
+                {"enum": list(NAMES)},
+                {**deep, "properties": {"list": _ref("type")}},
+                {**deep, "properties": {"object": fields}},
+            ]
+        },
+        "input": {
+            "type": "object",
+            "required": ["type"],
+            "additionalProperties": False,
+            "properties": {"type": _ref("type"), "default": {}, "description": {"type": "string"}},
+        },
+        "nodes": {"type": "object", "propertyNames": {"pattern": _NAMED}, "additionalProperties": _ref("node")},
+        "node": {
+            "type": "object",
+            "required": ["kind"],
+            "properties": {"kind": kinds},
+            "allOf": choices,
+        },
+        "trigger": {
+            "type": "object",
+            "required": ["kind"],
+            "additionalProperties": False,
+            "properties": {
+                "kind": {"enum": list(get_args(TriggerKind))},
+                "name": {"type": "string"},
+                "schedule": {"type": "string", "description": "Minute, hour, day, month, weekday, as cron has them."},
+                "zone": {"type": "string", "description": "The time zone of the schedule, as Europe/Zurich."},
+                "inputs": {"type": "object", "description": "What the flow is given: {{ body.x }}, {{ time }}."},
+                "description": {"type": "string"},
+            },
+        },
+    }
+
+
+def _node(known: Known, shape: Mapping[str, Json]) -> dict[str, Json]:
+    """A node of a kind: its parameters, each a value or an expression, and what every node may say."""
+    said = shape.get("properties", {})
+    parameters = {
+        name: each if known.parameters[name].plain or known.parameters[name].settled else _expressed(each)
+        for name, each in said.items()
+    }
+    around: dict[str, Json] = {
+        "kind": {"const": known.name},
+        "after": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+                  "description": "Nodes, or cases of branches (route.refund), that come before it."},
+        "retry": {
+            "type": "object",
+            "additionalProperties": False,
+            "description": "Tries in all, and the seconds before the second one.",
+            "properties": {
+                "times": {"type": "integer", "minimum": 1, "maximum": TIMES},
+                "wait_s": {"type": "number", "minimum": 0, "maximum": 86_400},
+            },
+        },
+        "timeout_s": {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400,
+                      "description": "Seconds after which a try is stopped."},
+        "description": {"type": "string"},
+    }  # fmt: skip
+    required = ["kind", *shape.get("required", ())]
+    if known.kind.holds:
+        around |= {"nodes": _ref("nodes"), "outputs": {"description": "What each round gives: a value, or several."}}
+        required += ["nodes", "outputs"]
+    return {
+        "description": known.says,
+        "type": "object",
+        "properties": {**around, **parameters},
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _expressed(shape: Mapping[str, Json]) -> dict[str, Json]:
+    """The same, or a text with {{ }} in it."""
+    told = {name: shape[name] for name in ("description", "default", "x-names", "x-form") if name in shape}
+    inner = {name: each for name, each in shape.items() if name not in told}
+    if not inner or inner == {"type": "string"}:
+        return {**inner, **told}
+    options = inner.get("anyOf", [inner])
+    return {"anyOf": [*options, {"type": "string", "pattern": r"\{\{"}], **told}

@@ -1,0 +1,1 @@
+"""The flow language: YAML source, specification, expressions, types and diagnostics; runs nothing."""

@@ -1,0 +1,215 @@
+"""The text of an expression into the expression: by recursive descent, in one pass; knows nothing that it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from sizewise.flows.language import types
+from sizewise.flows.language.diagnostics import known
+from sizewise.flows.language.expression import (
+    Both,
+    Compared,
+    Compiled,
+    Expression,
+    Filtered,
+    Literal_,
+    Not,
+    Ref,
+    Template,
+    Wrong,
+)
+from sizewise.flows.language.filters import FILTERS
+
+LONGEST = 4_000
+"""Characters of one expression."""
+DEPTH = 20
+"""Parentheses within each other."""
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<end>\}\})|(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)"""
+    r"""|(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<sign>==|!=|<=|>=|[<>()\[\].,|]))"""
+)
+_ESCAPE = re.compile(r"\\(.)")
+_KNOWN: Mapping[str, str] = {"n": "\n", "t": "\t", "r": "\r"}
+_WORDS = frozenset({"and", "or", "not", "in", "true", "false", "null"})
+
+
+def template(text: str) -> Template | None:
+    """None of a text without {{. Raises Wrong."""
+    if "{{" not in text:
+        return None
+    parts: list[str | Expression] = []
+    at = 0
+    while (begin := text.find("{{", at)) >= 0:
+        if begin > at:
+            parts.append(text[at:begin])
+        reader = _Reader(text, begin + 2)
+        parts.append(reader.whole())
+        at = reader.at
+    if at < len(text):
+        parts.append(text[at:])
+    return Template(tuple(parts))
+
+
+class _Reader:
+    """By recursive descent, one token ahead."""
+
+    def __init__(self, text: str, at: int) -> None:
+        self._text = text
+        self._begin = at
+        self._deep = 0
+        self.at = at
+        self._kind = self._word = ""
+        self._place = at
+        self._next()
+
+    def whole(self) -> Expression:
+        found = self._either()
+        if self._kind != "end":
+            raise self._wrong(f"{self._word!r} is not expected here", "Close the expression with }}.")
+        return found
+
+    def _next(self) -> None:
+        match = _TOKEN.match(self._text, self.at)
+        if match is None:
+            rest = self._text[self.at :].lstrip()
+            self._place = self.at
+            if not rest:
+                raise Wrong("{{ is not closed", "End it with }}.", self._begin - 2)
+            hint = "Close the quotes." if rest[0] in "\"'" else "Known: paths, literals, comparisons, filters."
+            raise Wrong(f"{rest[0]!r} is not part of the language", hint, self._text.index(rest[0], self.at))
+        if match.end() - self._begin > LONGEST:
+            raise Wrong(f"an expression is longer than {LONGEST} characters", "Split it.", self._begin)
+        self._kind = match.lastgroup or ""
+        self._word = match[self._kind]
+        self._place = match.start(self._kind)
+        self.at = match.end()
+
+    def _take(self, *words: str) -> str:
+        """The word, if it is one of these; then goes on."""
+        if self._kind in ("sign", "name") and self._word in words:
+            word = self._word
+            self._next()
+            return word
+        return ""
+
+    def _wrong(self, message: str, hint: str = "") -> Wrong:
+        return Wrong(message, hint, self._place)
+
+    def _filter(self, inner: Expression) -> Expression:
+        name, at = self._word, self._place
+        if self._kind != "name" or name not in FILTERS:
+            raise self._wrong(f"there is no filter {name!r}", known(name, FILTERS))
+        self._next()
+        arguments: list[Any] = []
+        if self._take("("):
+            while not self._take(")"):
+                if arguments and not self._take(","):
+                    raise self._wrong("a comma is missing", "Write filters as: name(1, 'two').")
+                value = self._bare()
+                if not isinstance(value, Literal_):
+                    raise self._wrong("a filter takes literals only", "Write a text in quotes, or a number.")
+                arguments.append(value.value)
+        chosen = FILTERS[name]
+        if not chosen.fewest <= len(arguments) <= len(chosen.takes):
+            raise Wrong(f"{name!r} takes {chosen.usage}", "", at)
+        for value, wanted in zip(arguments, chosen.takes, strict=False):
+            if wanted is not None and not types.accepts(wanted, types.of(value)):
+                raise Wrong(f"{name!r} takes {chosen.usage}", "", at)
+        return Filtered(inner, name, tuple(arguments), at)
+
+    def _either(self) -> Expression:
+        return self._joined("or", self._all)
+
+    def _all(self) -> Expression:
+        return self._joined("and", self._negated)
+
+    def _joined(self, word: Literal["and", "or"], inner: Callable[[], Expression]) -> Expression:
+        parts = [inner()]
+        while self._take(word):
+            parts.append(inner())
+        return parts[0] if len(parts) == 1 else Both(word, tuple(parts))
+
+    def _negated(self) -> Expression:
+        denied = False
+        while self._take("not"):
+            denied = not denied
+        inner = self._compared()
+        return Not(inner) if denied else inner
+
+    def _compared(self) -> Expression:
+        left, at = self._filtered(), self._place
+        sign = self._take("==", "!=", "<", "<=", ">", ">=", "in")
+        if not sign and self._take("not"):
+            if not self._take("in"):
+                raise self._wrong("`not` is not expected here", "Write: a not in b.")
+            sign = "not in"
+        return Compared(left, sign, self._filtered(), at) if sign else left  # type: ignore[arg-type]  # one of its signs
+
+    def _filtered(self) -> Expression:
+        """Filters bind tighter than comparisons: a | length > 3."""
+        found = self._bare()
+        while self._take("|"):
+            found = self._filter(found)
+        return found
+
+    def _bare(self) -> Expression:
+        kind, word = self._kind, self._word
+        if kind == "number":
+            self._next()
+            return Literal_(float(word) if "." in word else int(word))
+        if kind == "text":
+            self._next()
+            return Literal_(_ESCAPE.sub(lambda found: _KNOWN.get(found[1], found[1]), word[1:-1]))
+        if kind == "name" and word in ("true", "false", "null"):
+            self._next()
+            return Literal_({"true": True, "false": False, "null": None}[word])
+        if kind == "name" and word not in _WORDS:
+            return self._path()
+        if self._take("("):
+            self._deep += 1
+            if self._deep > DEPTH:
+                raise self._wrong(f"parentheses lie deeper than {DEPTH}", "Flatten it.")
+            inner = self._either()
+            self._deep -= 1
+            if not self._take(")"):
+                raise self._wrong("a parenthesis is not closed", "End it with ).")
+            return inner
+        if kind == "end":
+            raise self._wrong("something is missing before }}", "Write a name, such as {{ inputs.question }}.")
+        raise self._wrong(f"{word!r} is not expected here", "Write a name, a text in quotes or a number.")
+
+    def _path(self) -> Expression:
+        at = self._place
+        path: list[str | int] = [self._word]
+        self._next()
+        while True:
+            if self._take("."):
+                if self._kind not in ("name", "number"):
+                    raise self._wrong("a name is missing behind the point", "Write it as a.b.")
+                path.append(int(self._word) if self._word.isdecimal() else self._word)
+                self._next()
+            elif self._take("["):
+                inner = self._bare()
+                if not isinstance(inner, Literal_) or not isinstance(inner.value, (str, int)):
+                    raise self._wrong("brackets hold a whole number or a text", "Write it as a[0] or a['b c'].")
+                path.append(inner.value)
+                if not self._take("]"):
+                    raise self._wrong("a bracket is not closed", "End it with ].")
+            else:
+                if self._kind == "sign" and self._word == "(":
+                    raise self._wrong("nothing can be called here", "Use a filter: {{ value | length }}.")
+                return Ref(tuple(path), at)
+
+
+def compiled(said: object) -> Compiled:
+    """`said` with its texts read. Raises Wrong."""
+    if isinstance(said, str):
+        return template(said) or said
+    if isinstance(said, dict):
+        return {name: compiled(each) for name, each in said.items()}
+    if isinstance(said, list):
+        return [compiled(each) for each in said]
+    return said

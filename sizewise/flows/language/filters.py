@@ -1,0 +1,246 @@
+"""The filters behind a | in an expression: a fixed list, each in time that grows with what it reads; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from sizewise.flows.language import types
+from sizewise.flows.language.types import BOOLEAN, INTEGER, JSON, NUMBER, TEXT, Json, Type
+from sizewise.guardrails.untrusted_content import Marked
+
+MOST = 16 * 1024 * 1024
+"""Characters that a filter may make."""
+PARTS = 1_000_000
+ANY = JSON
+LIST = Type("list", JSON)
+OBJECT = Type("object")
+
+
+class Bent(ValueError):
+    """A filter was given what it cannot take."""
+
+
+class Filter(Struct, frozen=True):
+    """`of`: what it takes before the |. `takes`: its arguments; None is anything. `gives` the type that comes out."""
+
+    says: str
+    bend: Callable[..., Any]
+    gives: Callable[[Type, tuple[Any, ...]], Type]
+    of: Sequence[Type] = (ANY,)
+    takes: tuple[Type | None, ...] = ()
+    fewest: int = 0
+
+    @property
+    def usage(self) -> str:
+        if not self.takes:
+            return "nothing in parentheses"
+        return "(" + ", ".join("a value" if each is None else types.article(each) for each in self.takes) + ")"
+
+
+def shown(found: Json) -> str:
+    """A value as it stands in a text: nothing is empty, lists and objects are JSON."""
+    if isinstance(found, str):
+        return found
+    if found is None:
+        return ""
+    return _json(found)
+
+
+def _json(found: Any) -> str:
+    return msgspec.json.encode(found).decode()
+
+
+def _always(kind: Type) -> Callable[[Type, tuple[Any, ...]], Type]:
+    return lambda given, arguments: kind
+
+
+def _same(given: Type, arguments: tuple[Any, ...]) -> Type:
+    return given
+
+
+def _item(given: Type, arguments: tuple[Any, ...]) -> Type:
+    return types.INSIDE.get(given.name, given).of or (TEXT if given.name == "text" else JSON)
+
+
+def _or(given: Type, arguments: tuple[Any, ...]) -> Type:
+    other = types.of(arguments[0])
+    return given if types.accepts(given, other) else types.joined([given, other])
+
+
+def _plucked(given: Type, arguments: tuple[Any, ...]) -> Type:
+    inner = types.INSIDE.get(given.name, given).of or JSON
+    return types.list_of(types.within(inner, arguments[0]) or JSON)
+
+
+def _text(found: Any) -> str:
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise Bent("this is no text; put `| text` before it")
+    return found
+
+
+def _list(found: Any) -> list[Any]:
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise Bent("this is no list")
+    return found
+
+
+def _length(found: Any) -> int:
+    if not isinstance(found, (str, list, dict, type(None))):
+        raise Bent("a number has no length")
+    return len(found or ())
+
+
+def _first(found: Any) -> Any:
+    return found[0] if isinstance(found, (str, list)) and found else None
+
+
+def _last(found: Any) -> Any:
+    return found[-1] if isinstance(found, (str, list)) and found else None
+
+
+def _join(found: Any, between: str = ", ") -> str:
+    parts = [shown(each) for each in _list(found)]
+    _bounded(sum(map(len, parts)) + len(between) * len(parts))
+    return between.join(parts)
+
+
+def _replace(found: Any, old: str, new: str) -> str:
+    text = _text(found)
+    if not old:
+        raise Bent("nothing cannot be replaced")
+    _bounded(len(text) + text.count(old) * (len(new) - len(old)))
+    return text.replace(old, new)
+
+
+def _bounded(length: int) -> None:
+    if length > MOST:
+        raise Bent(f"the text would be longer than {MOST} characters")
+
+
+def _split(found: Any, at: str = "\n") -> list[str]:
+    if not at:
+        raise Bent("it cannot be split at nothing")
+    text = _text(found)
+    if text.count(at) > PARTS:
+        raise Bent(f"it has more than {PARTS} parts")
+    return text.split(at)
+
+
+def _slice(found: Any, begin: int, end: int | None = None) -> Any:
+    if found is None:
+        return None
+    if not isinstance(found, (str, list)):
+        raise Bent("only a text or a list has a beginning and an end")
+    return found[begin:end]
+
+
+def _unique(found: Any) -> list[Any]:
+    seen: dict[str, Any] = {}
+    for each in _list(found):
+        seen.setdefault(_json(each), each)
+    return list(seen.values())
+
+
+def _flat(found: Any) -> list[Any]:
+    return [inner for each in _list(found) for inner in (each if isinstance(each, list) else [each])]
+
+
+def _pluck(found: Any, name: str) -> list[Any]:
+    return [each.get(name) if isinstance(each, dict) else None for each in _list(found)]
+
+
+def _where(found: Any, name: str, wanted: Any) -> list[Any]:
+    return [each for each in _list(found) if isinstance(each, dict) and each.get(name) == wanted]
+
+
+def _number(found: Any) -> int | float | None:
+    if isinstance(found, bool) or not isinstance(found, (int, float, str)):
+        return None
+    if not isinstance(found, str):
+        return found
+    text = found.strip()[:40]
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        return number if number - number == 0 else None  # neither nan nor endless
+
+
+def _round(found: Any, digits: int = 0) -> int | float:
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        raise Bent("this is no number; put `| number` before it")
+    made = round(found, max(-15, min(digits, 15)))
+    return made if digits > 0 else int(made)
+
+
+def _parsed(found: Any) -> Any:
+    """JSON out of a text, also where a model put a fence around it; nothing where there is none."""
+    text = _text(found).strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text[3:-3].removeprefix("json")
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _passages(found: Any) -> str:
+    """Numbered, as a model cites them, between marks that no document can close: the marks are made of all of them
+    together, which whoever wrote one cannot know."""
+    listed = _list(found)
+    if not listed:
+        return "(no passage was found)"
+    marks = Marked(blake2b(_json(listed).encode(), digest_size=8).hexdigest())
+    parts = [marks.rule]
+    for number, each in enumerate(listed, 1):
+        held = each if isinstance(each, dict) else {"text": shown(each)}
+        where = shown(held.get("cited") or held.get("title") or held.get("source"))
+        parts.append(marks.text(shown(held.get("text")), f"[{number}] {where}".strip()))
+    _bounded(sum(map(len, parts)))
+    return "\n\n".join(parts)
+
+
+FILTERS: Mapping[str, Filter] = {
+    "text": Filter("as a text; lists and objects as JSON", shown, _always(TEXT)),
+    "json": Filter("as JSON", _json, _always(TEXT)),
+    "parsed": Filter("JSON out of a text, nothing where it holds none", _parsed, _always(JSON), (TEXT,)),
+    "number": Filter("the number in a text, nothing where it is none", _number, _always(NUMBER), (TEXT, NUMBER)),
+    "round": Filter("a number with so many digits", _round, _always(NUMBER), (NUMBER,), (INTEGER,)),
+    "boolean": Filter("whether it is anything: not nothing, false, 0 or empty", bool, _always(BOOLEAN)),
+    "length": Filter("characters of a text, items of a list", _length, _always(INTEGER), (TEXT, LIST, OBJECT)),
+    "default": Filter(
+        "another value where there is nothing",
+        lambda found, other: other if found is None else found,
+        _or,
+        (ANY,),
+        (None,),
+        1,
+    ),
+    "trim": Filter("without white space at both ends", lambda found: _text(found).strip(), _always(TEXT), (TEXT,)),
+    "upper": Filter("in capital letters", lambda found: _text(found).upper(), _always(TEXT), (TEXT,)),
+    "lower": Filter("in small letters", lambda found: _text(found).lower(), _always(TEXT), (TEXT,)),
+    "replace": Filter("one text in the place of another", _replace, _always(TEXT), (TEXT,), (TEXT, TEXT), 2),
+    "split": Filter("parts between a text; without one, lines", _split, _always(types.list_of(TEXT)), (TEXT,), (TEXT,)),
+    "join": Filter("a list as one text", _join, _always(TEXT), (LIST,), (TEXT,)),
+    "slice": Filter("from the first number on, up to the second", _slice, _same, (TEXT, LIST), (INTEGER, INTEGER), 1),
+    "first": Filter("the first item", _first, _item, (LIST, TEXT)),
+    "last": Filter("the last item", _last, _item, (LIST, TEXT)),
+    "unique": Filter("each item once", _unique, _same, (LIST,)),
+    "flat": Filter("the items of its lists", _flat, _always(LIST), (LIST,)),
+    "pluck": Filter("one field of each object", _pluck, _plucked, (LIST,), (TEXT,), 1),
+    "where": Filter("objects whose field has a value", _where, _same, (LIST,), (TEXT, None), 2),
+    "keys": Filter("the names in an object", lambda found: list(found or ()), _always(types.list_of(TEXT)), (OBJECT,)),
+    "passages": Filter("passages numbered for a model that cites them", _passages, _always(TEXT), (LIST,)),
+}

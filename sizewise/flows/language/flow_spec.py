@@ -1,0 +1,298 @@
+"""A flow as data: inputs, nodes, outputs, triggers, as they were written; knows no kind of node and runs nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from msgspec import Struct
+
+from sizewise.flows.language import types
+from sizewise.flows.language.diagnostics import Findings, Path, known
+from sizewise.flows.language.types import Type, Unknown
+from sizewise.flows.language.yaml_source import Source
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z", re.IGNORECASE)
+"""Of flows, nodes, inputs and outputs: a letter, then letters, digits, _ and -."""
+NODES = 2_000
+"""Nodes of one flow, those within others too."""
+NESTED = 8
+"""How deep nodes may hold nodes."""
+TAKEN = ("inputs", "true", "false", "null", "and", "or", "not", "in")
+"""Names that no node can have."""
+TIMES = 10
+"""The most tries of a node."""
+
+TriggerKind = Literal["api", "webhook", "cron", "chat"]
+
+
+class Input(Struct, frozen=True):
+    type: Type
+    default: Any = None
+    required: bool = True
+    description: str = ""
+
+
+class Retry(Struct, frozen=True):
+    """`times`: tries in all. `wait_s`: seconds before the second one, then twice as long each time."""
+
+    times: int = 1
+    wait_s: float = 1.0
+
+
+class Trigger(Struct, frozen=True):
+    """What starts the flow beside the API. `inputs` are templates over `body`, `headers` (webhook) and `time` (cron).
+
+    `schedule`: five fields of cron, in the time of `zone`. How a webhook is signed is settled when it is published.
+    """
+
+    kind: TriggerKind
+    name: str = ""
+    schedule: str = ""
+    zone: str = "UTC"
+    inputs: Mapping[str, Any] = {}
+    description: str = ""
+
+
+class Node(Struct, frozen=True):
+    """`values`: its parameters as written. `path`: where it stands in the file. `nodes`, `outputs`: of each and loop.
+
+    `after`: (node, case): an edge that no reference says; the case is empty but behind a branch.
+    """
+
+    id: str
+    kind: str
+    path: Path
+    values: Mapping[str, Any] = {}
+    after: tuple[tuple[str, str], ...] = ()
+    retry: Retry = Retry()
+    timeout_s: float | None = None
+    nodes: tuple[Node, ...] = ()
+    outputs: Any = None
+    description: str = ""
+
+
+class Spec(Struct, frozen=True):
+    """A flow. `version` is the hash of what it says."""
+
+    name: str
+    inputs: Mapping[str, Input]
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, Any]
+    version: str
+    description: str = ""
+    triggers: tuple[Trigger, ...] = ()
+
+    def every(self) -> Iterator[Node]:
+        """All nodes, those within others too."""
+        waiting = list(reversed(self.nodes))
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.nodes))
+
+
+FLOW = ("name", "description", "inputs", "nodes", "outputs", "triggers")
+NODE = ("kind", "after", "retry", "timeout_s", "description")
+"""What every node may say beside its kind's parameters."""
+HOLDS = ("nodes", "outputs")
+"""What each and loop say besides."""
+
+
+def spec(source: Source, found: Findings) -> Spec:
+    """What the file says, as far as it can be made out; each mistake is added to `found`."""
+    data = source.data
+    if not isinstance(data, dict):
+        found.add((), "", "the file holds no flow", "A flow has a name, nodes and outputs.")
+        data = {}
+    return _Reader(found).flow(data, source.version if data else "")
+
+
+class _Reader:
+    def __init__(self, found: Findings) -> None:
+        self._found = found
+        self._count = 0
+
+    def flow(self, data: Mapping[str, Any], version: str) -> Spec:
+        self._only(data, FLOW, (), "")
+        name = self._text(data, "name", ())
+        if not NAME.match(name):
+            hint = "Give it one of letters, digits, _ and -, as in: name: support"
+            self._found.add(("name",), "", f"{name[:60]!r} is no name of a flow" if name else "it has no name", hint)
+        nodes = self._nodes(data.get("nodes"), ("nodes",), "")
+        if "nodes" not in data:
+            self._found.add((), "", "it has no nodes", "Add them: nodes: {answer: {kind: ask, ...}}")
+        outputs = data.get("outputs", {})
+        if not isinstance(outputs, dict):
+            hint = 'Name each: outputs: {answer: "{{ answer.text }}"}'
+            self._found.add(("outputs",), "", "the outputs have no names", hint)
+            outputs = {}
+        for each in outputs:
+            self._named(each, ("outputs", each), "", "an output")
+        return Spec(
+            name,
+            self._inputs(data.get("inputs", {})),
+            nodes,
+            outputs,
+            version,
+            self._text(data, "description", ()),
+            self._triggers(data.get("triggers", [])),
+        )
+
+    # ---- inputs -----------------------------------------------------------------------------------------------------
+
+    def _inputs(self, said: object) -> dict[str, Input]:
+        if not isinstance(said, dict):
+            self._found.add(("inputs",), "", "the inputs have no names", "Name each: inputs: {question: text}")
+            return {}
+        made: dict[str, Input] = {}
+        for name, each in said.items():
+            path: Path = ("inputs", name)
+            self._named(name, path, "", "an input")
+            made[name] = self._input(each, path)
+        return made
+
+    def _input(self, said: object, path: Path) -> Input:
+        if isinstance(said, dict) and "type" in said:
+            self._only(said, ("type", "default", "description"), path, "")
+            kind = self._type(said["type"], (*path, "type"))
+            default, given = said.get("default"), "default" in said
+            for wrong in types.misfits(kind, default, "the default") if default is not None else ():
+                self._found.add((*path, "default"), "", wrong, f"Give {types.article(kind)}, or leave it out.")
+            return Input(kind, default, not given, self._text(said, "description", path))
+        return Input(self._type(said, path))
+
+    def _type(self, said: object, path: Path) -> Type:
+        try:
+            return types.written(said)
+        except Unknown as wrong:
+            near = known(said, types.NAMES) if isinstance(said, str) else ""
+            self._found.add(
+                path, "", str(wrong), near or f"Known: {', '.join(types.NAMES)}, {{list: T}}, {{object: …}}."
+            )
+            return types.JSON
+
+    # ---- nodes ------------------------------------------------------------------------------------------------------
+
+    def _nodes(self, said: object, path: Path, within: str) -> tuple[Node, ...]:
+        if said is None:
+            return ()
+        if not isinstance(said, dict):
+            hint = "Name each, as in: nodes: {answer: {kind: ask, ...}}"
+            self._found.add(path, within, "the nodes have no names", hint)
+            return ()
+        if path.count("nodes") > NESTED:
+            self._found.add(path, within, f"nodes lie deeper than {NESTED} in each other", "Make a subflow of them.")
+            return ()
+        made = []
+        for id, each in said.items():
+            self._count += 1
+            if self._count == NODES + 1:
+                self._found.add((*path, id), id, f"the flow has more than {NODES} nodes", "Make subflows of them.")
+            if self._count <= NODES:
+                made.append(self._node(id, each, (*path, id)))
+        return tuple(made)
+
+    def _node(self, id: str, said: object, path: Path) -> Node:
+        self._named(id, path, id, "a node")
+        if id in TAKEN:
+            self._found.add(path, id, f"{id!r} means something else in expressions", "Choose another name.", key=True)
+        if not isinstance(said, dict):
+            self._found.add(path, id, "it is no node", f"Say its kind: {id}: {{kind: ask, ...}}")
+            return Node(id, "", path)
+        kind = said.get("kind")
+        if not isinstance(kind, str):
+            self._found.add(path, id, "it has no kind", "Say which, as in: kind: ask", key=True)
+            kind = ""
+        holds = HOLDS if "nodes" in said else ()
+        return Node(
+            id,
+            kind,
+            path,
+            {name: each for name, each in said.items() if name not in NODE and name not in holds},
+            self._after(said.get("after", []), (*path, "after"), id),
+            self._retry(said.get("retry"), (*path, "retry"), id),
+            self._seconds(said.get("timeout_s"), (*path, "timeout_s"), id),
+            self._nodes(said["nodes"], (*path, "nodes"), id) if holds else (),
+            said.get("outputs") if holds else None,
+            self._text(said, "description", path),
+        )
+
+    def _after(self, said: object, path: Path, id: str) -> tuple[tuple[str, str], ...]:
+        listed = [said] if isinstance(said, str) else said
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            self._found.add(path, id, "`after` is a list of nodes", "Write it as: after: [find, route.refund]")
+            return ()
+        parts = [each.partition(".") for each in listed]
+        return tuple((name, case) for name, _, case in parts)
+
+    def _retry(self, said: object, path: Path, id: str) -> Retry:
+        if said is None:
+            return Retry()
+        if not isinstance(said, dict):
+            self._found.add(path, id, "`retry` has two parts", "Write it as: retry: {times: 3, wait_s: 1}")
+            return Retry()
+        self._only(said, ("times", "wait_s"), path, id)
+        times, wait_s = said.get("times", 1), said.get("wait_s", 1.0)
+        if type(times) is not int or not 1 <= times <= TIMES:
+            self._found.add((*path, "times"), id, f"{times!r} is no number from 1 to {TIMES}", "Say tries in all.")
+            times = 1
+        return Retry(times, self._seconds(wait_s, (*path, "wait_s"), id, 0) or 0.0)
+
+    def _seconds(self, said: object, path: Path, id: str, least: float = 0.001) -> float | None:
+        if said is None:
+            return None
+        if isinstance(said, bool) or not isinstance(said, (int, float)) or not least <= said <= 86_400:
+            self._found.add(path, id, f"{str(said)[:60]!r} is no number of seconds", f"Give {least:g} to 86400.")
+            return None
+        return float(said)
+
+    # ---- triggers ---------------------------------------------------------------------------------------------------
+
+    def _triggers(self, said: object) -> tuple[Trigger, ...]:
+        if not isinstance(said, list):
+            hint = "List them: triggers: [{kind: cron, schedule: '0 7 * * *'}]"
+            self._found.add(("triggers",), "", "the triggers are no list", hint)
+            return ()
+        made = []
+        for number, each in enumerate(said):
+            path: Path = ("triggers", number)
+            if isinstance(each, dict) and each.get("kind") in get_args(TriggerKind):
+                made.append(self._trigger(each, path))
+                continue
+            kind = str(each.get("kind", "") if isinstance(each, dict) else each)
+            hint = known(kind, get_args(TriggerKind))
+            self._found.add(path, "", f"there is no trigger of the kind {kind[:60]!r}", hint)
+        return tuple(made)
+
+    def _trigger(self, said: Mapping[str, Any], path: Path) -> Trigger:
+        self._only(said, ("kind", "name", "schedule", "zone", "inputs", "description"), path, "")
+        texts = {name: self._text(said, name, path) for name in ("name", "schedule", "description")}
+        inputs = said.get("inputs", {})
+        if not isinstance(inputs, dict):
+            self._found.add((*path, "inputs"), "", "the inputs have no names", 'As in: inputs: {question: "..."}')
+            inputs = {}
+        if said["kind"] == "cron" and len(texts["schedule"].split()) != 5:
+            hint = "Say minute, hour, day, month and weekday: schedule: '0 7 * * 1-5'"
+            self._found.add((*path, "schedule"), "", f"{texts['schedule'][:60]!r} is no schedule", hint)
+        return Trigger(said["kind"], zone=self._text(said, "zone", path) or "UTC", inputs=inputs, **texts)
+
+    # ---- what all have ----------------------------------------------------------------------------------------------
+
+    def _only(self, said: Mapping[str, Any], names: Sequence[str], path: Path, node: str) -> None:
+        for each in said:
+            if each not in names:
+                self._found.add((*path, each), node, f"there is no {each[:60]!r} here", known(each, names), key=True)
+
+    def _named(self, name: str, path: Path, node: str, what: str) -> None:
+        if not NAME.match(name):
+            hint = "A letter, then letters, digits, _ and -."
+            self._found.add(path, node[:60], f"{name[:60]!r} is no name of {what}", hint, key=True)
+
+    def _text(self, said: Mapping[str, Any], name: str, path: Path) -> str:
+        text = said.get(name, "")
+        if isinstance(text, str):
+            return text
+        self._found.add((*path, name), "", f"`{name}` is no text", "Put it into quotes.")
+        return ""

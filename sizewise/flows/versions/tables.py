@@ -1,0 +1,125 @@
+"""The tables of versions of flows, sealed, and of what was live in a project since when."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, func, insert, select
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sizewise.audit_log import tables as audit
+from sizewise.audit_log.hash_chain import Deed
+from sizewise.storage.database import BIG, Schema
+from sizewise.storage.keys.tables import SealedTable
+
+META = MetaData()
+
+VERSIONS = Table(
+    "flow_versions",
+    META,
+    Column("number", BIG, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),  # SHA-256 of what the flow means, in hex
+    Column("created", BIG, nullable=False),  # unix ms
+    Column("by", Text, nullable=False),
+    Column("bytes", BIG, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+BY_VERSION = Index(
+    "flow_versions_version",
+    VERSIONS.c.tenant,
+    VERSIONS.c.project,
+    VERSIONS.c.name,
+    VERSIONS.c.version,
+    unique=True,
+)
+
+PUBLISHED = Table(
+    "flow_published",
+    META,
+    Column("number", BIG, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),  # empty: withdrawn
+    Column("at", BIG, nullable=False),  # unix ms
+    Column("key", Text, nullable=False),  # the id of the key or session that published it
+    Column("user", Text, nullable=False),
+)
+BY_NAME = Index("flow_published_name", PUBLISHED.c.tenant, PUBLISHED.c.project, PUBLISHED.c.name, PUBLISHED.c.number)
+
+SCHEMA = Schema(
+    "flow_versions",
+    ((CreateTable(VERSIONS), CreateTable(PUBLISHED), CreateIndex(BY_VERSION), CreateIndex(BY_NAME)),),
+)
+SEALED = SealedTable(VERSIONS, ("project", "name", "version"))
+
+
+class Version(Struct, frozen=True):
+    """`created`: unix ms; `by`: the id of who brought it."""
+
+    name: str
+    version: str
+    created: int
+    by: str
+
+
+class Published(Struct, frozen=True):
+    """What is live of a project since `at` (unix ms). What its triggers start runs as who published it."""
+
+    tenant: str
+    project: str
+    name: str
+    version: str
+    at: int
+    key: str
+    user: str
+
+
+def keep_version(
+    connection: Connection, tenant: str, project: str, version: Version, sealed: bytes, told: Deed
+) -> bool:
+    """Whether it is new; what is there already stays as it is."""
+    if find_version(connection, tenant, project, version.name, version.version) is not None:
+        return False
+    row = {name: getattr(version, name) for name in Version.__struct_fields__}
+    whole = {"tenant": tenant, "project": project, **row, "bytes": len(sealed), "sealed": sealed}
+    connection.execute(insert(VERSIONS).values(whole))
+    audit.add(connection, told)
+    return True
+
+
+def find_version(connection: Connection, tenant: str, project: str, name: str, version: str) -> bytes | None:
+    its = VERSIONS.c
+    mine = (its.tenant == tenant) & (its.project == project) & (its.name == name) & (its.version == version)
+    return connection.scalar(select(its.sealed).where(mine))
+
+
+def versions(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[Version]:
+    """Newest first."""
+    its = VERSIONS.c
+    mine = (its.tenant == tenant) & (its.project == project) & (its.name == name)
+    query = select(its.name, its.version, its.created, its.by).where(mine).order_by(its.number.desc()).limit(limit)
+    return [Version(*row) for row in connection.execute(query)]
+
+
+def put_published(connection: Connection, published: Published, told: Deed) -> list[Published]:
+    """Is live from now on, in the place of what was; an empty version withdraws it. All that is live then."""
+    row = {name: getattr(published, name) for name in Published.__struct_fields__}
+    connection.execute(insert(PUBLISHED).values(row))
+    audit.add(connection, told)
+    return live(connection)
+
+
+def live(connection: Connection, tenant: str = "", project: str = "", name: str = "") -> list[Published]:
+    """What is live, of everybody or of those that are named."""
+    its = PUBLISHED.c
+    newest = select(func.max(its.number)).group_by(its.tenant, its.project, its.name)
+    query = select(*(its[each] for each in Published.__struct_fields__)).where(
+        its.number.in_(newest), its.version != ""
+    )
+    for column, wanted in ((its.tenant, tenant), (its.project, project), (its.name, name)):
+        if wanted:
+            query = query.where(column == wanted)
+    return [Published(*row) for row in connection.execute(query.order_by(its.tenant, its.project, its.name))]

@@ -1,0 +1,50 @@
+"""The page at / for whoever opens the port in a browser; static, without a script or an asset."""
+
+from __future__ import annotations
+
+from sizewise import __version__
+from sizewise.app.application import House
+from sizewise.gateway.request_context import Knock, Out
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Sizewise</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.6 system-ui, sans-serif }}
+body {{ max-width: 48rem; margin: 12vh auto; padding: 0 1.5rem }}
+h1 {{ font-weight: 600; letter-spacing: -.02em; margin-bottom: 0 }}
+p.lead {{ margin-top: .2rem; opacity: .75 }}
+pre, code {{ font: 14px/1.5 ui-monospace, monospace }}
+pre {{ padding: 1rem; border: 1px solid #8884; border-radius: .5rem; overflow-x: auto }}
+td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
+</style></head><body>
+<h1>Sizewise</h1>
+<p class="lead">One API that answers with the smallest language model that is good enough. Version {version}.</p>
+<pre>curl {url}/v1/chat/completions \\
+  -H "Authorization: Bearer $SIZEWISE_KEY" -H "Content-Type: application/json" \\
+  -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Hello!"}}]}}'</pre>
+<table>
+<tr><td><code>POST /v1/chat/completions</code></td><td>OpenAI's chat, streaming and not</td></tr>
+<tr><td><code>POST /v1/responses</code></td><td>OpenAI's responses, streaming and not, remembered</td></tr>
+<tr><td><code>POST /v1/messages</code></td><td>Anthropic's messages, streaming and not</td></tr>
+<tr><td><code>POST /v1/embeddings</code></td><td>vectors</td></tr>
+<tr><td><code>GET /v1/models</code></td><td>what a key may name</td></tr>
+<tr><td><code>POST /graphql</code></td><td>models, records, keys</td></tr>
+<tr><td><code>GET <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a> /metrics</code></td>
+<td>is it up, can it answer, how much</td></tr>
+<tr><td><code>GET <a href="/openapi.json">/openapi.json</a></code></td><td>this table for machines</td></tr>
+</table>
+</body></html>
+"""
+
+HTML = (b"content-type", b"text/html; charset=utf-8")
+POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
+QUIET = (b"referrer-policy", b"no-referrer")
+
+
+async def page(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    url = f"http://{house.settings.server.host}:{house.settings.server.port}"
+    await out.whole(200, [HTML, POLICY, QUIET], _PAGE.format(version=__version__, url=url).encode())

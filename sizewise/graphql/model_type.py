@@ -1,0 +1,107 @@
+"""A model's card in the words of schema.graphql, the same with and without a server; pure, and knows no house."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sizewise.model_card import Card
+from sizewise.money import PICO, Price, dollars
+
+READY = "ready"
+Told = Mapping[str, object]
+"""Plain JSON values under the names of schema.graphql."""
+
+FACTS = ("parameters", "context", "max_output", "sees", "tools", "logprobs", "resumes", "quality", "licence")
+RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
+
+
+def model(card: Card, objection: str = "") -> Told:
+    """A card as schema.graphql's Model. `objection`: why it should not be asked now, empty when it is well."""
+    return {
+        "name": card.name,
+        "provider": card.endpoint.provider,
+        "task": card.task,
+        "size": card.size,
+        "place": card.place,
+        "state": objection or READY,
+        "parameters": card.parameters,
+        "context": card.context,
+        "maxOutput": card.max_output,
+        "inputModalities": sorted(card.sees),
+        "tools": card.tools,
+        "logprobs": card.logprobs,
+        "resumes": card.resumes,
+        "quality": card.quality,
+        "price": {**rates(card.price), "source": card.price.source, "date": card.price.date},
+        "license": card.licence,
+        "slots": card.slots,
+        "weights": _weights(card),
+        "facts": [*_facts(card), *_rates(card.price)],
+    }
+
+
+def rates(price: Price) -> Mapping[str, str | None]:
+    """By the names of schema.graphql's Price, in dollars per million tokens."""
+    return {
+        "input": _rate(price.input),
+        "output": _rate(price.output),
+        "cached": _rate(price.cached),
+        "cacheWrite": _rate(price.cache_write),
+        "cacheWrite1h": _rate(price.cache_write_1h),
+        "reasoning": _rate(price.reasoning),
+    }
+
+
+def _rate(micro: int | None) -> str | None:
+    """Micro-dollars per million tokens as dollars per million tokens."""
+    return None if micro is None else dollars(micro * (PICO // 1_000_000))
+
+
+def _weights(card: Card) -> Told | None:
+    held = card.weights
+    if held is None:
+        return None
+    return {"file": held.file, "bytes": held.bytes, "sha256": held.sha256, "path": held.path}
+
+
+def _facts(card: Card) -> list[Told]:
+    """What is known and what is not, under the names that it has in sizewise.toml."""
+    return [{"name": name, "value": _text(getattr(card, name)), "source": card.facts.get(name, "")} for name in FACTS]
+
+
+def _rates(price: Price) -> list[Told]:
+    """A rate that is left out is billed as another: that is no fact of its own."""
+    source = ", ".join(filter(None, (price.source, price.date)))
+    told = [(name, getattr(price, name)) for name in RATES]
+    rates: list[Told] = [
+        {"name": f"price.{name}", "value": _per_million(rate), "source": source if rate is not None else ""}
+        for name, rate in told
+        if rate is not None or name in ("input", "output")
+    ]
+    return [*rates, *({"name": "price", "value": but, "source": source} for but in but(price))]
+
+
+def but(price: Price) -> Iterator[str]:
+    """When the rates are other ones."""
+    if price.above:
+        yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.above) + " tokens of prompt"
+    if price.when:
+        yield "other rates at other times"
+    if price.apart:
+        yield f"unknown for {', '.join(sorted(price.apart))}"
+
+
+def _per_million(rate: int | None) -> str:
+    return "unknown" if rate is None else f"{_rate(rate)} dollars per million tokens"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, frozenset):
+        return ", ".join(["text", *sorted(value)])
+    return str(value)

@@ -1,0 +1,172 @@
+"""Finds what a reader of a text does not see and a model does; knows where to look, not what is bad: it is told.
+
+Signs without width, tags and turned directions that spell or cut words; comments and invisible elements of HTML;
+base64, hexadecimal, bits and percent signs that say something when decoded; words with gaps between all letters.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error
+from collections.abc import Callable, Iterator
+from urllib.parse import unquote
+
+from sizewise.guardrails.long_words import long_words
+
+Span = tuple[int, int, float]
+"""First character, the one after the last, how sure (0..1)."""
+
+Code = tuple[Callable[[str], object], re.Pattern[str], Callable[[str], str]]
+"""A first look that costs little and misses none, what is looked for, and what it says."""
+
+SURE = 0.99  # where the place alone tells
+LEAST = 24  # characters of a text in code
+MOST = 4_000  # of them are decoded
+MANY = 64  # places of a kind that are looked into, the first
+
+_TAGS = re.compile("[\U000e0000-\U000e007f]+")
+_FLAG = "\U0001f3f4"  # is followed by tags where it is a country's
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
+_THIN = re.compile("[\u200b\u200c\u200d\u2060-\u2064\ufeff\u180e]")
+_ROW = re.compile("[\u200b\u200c\u200d\u2060-\u2064\ufeff\u180e]{8,}")
+_CUT = re.compile("[A-Za-z]([\u200b\u200c\u200d\u2060-\u2064\ufeff\u180e\u00ad]+)[A-Za-z]")
+_TURNED = re.compile("[\u202d\u202e]")
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufefc]")
+_CODED = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST},}}={{0,2}}")
+_HEX = re.compile(rf"(?:[0-9a-fA-F]{{2}}[ :]?){{{LEAST},}}")
+_PERCENT = re.compile(rf"(?:%[0-9a-fA-F]{{2}}){{{LEAST // 2},}}")
+SHORT = re.compile(r"(?<!\S)(?:(?:\S{1,2}[ :]){8}|[01]{8} [01]{8})")
+_FEW = re.compile(" ..?" * 5 + " ")
+_EIGHTS = re.compile("[01][01]{7} ?[01]{8}")
+"""One of the two is in it, where colons are spaces: found by how they begin, ten times as fast."""
+_LONG = 15  # characters of a word
+"""Without one of the two nothing here is in code: a look that costs little on ordinary prompts."""
+_BITS = re.compile(r"(?:[01]{8} ?){12,}")
+_GAPS = re.compile(r"(?<!\w)\w(?:[ .\-_*]\w(?!\w)){7,}")
+_TELLING = re.compile(
+    "(ignore|disregard|forget|override|bypass|reveal|previous|prior|instructions?|rules|system|prompt|password|secret"
+    "|jailbreak|restrictions|developer|everything|above|your|all|the|and|print|show|you|are|now)"
+)
+"""Words of instructions, to set words apart where all gaps are alike."""
+_UNSEEN = re.compile(
+    r"""<[a-z][a-z0-9]{0,15}\s[^<>]{0,300}?
+    (?:display\s?:\s?none|visibility\s?:\s?hidden|font-size\s?:\s?0|opacity\s?:\s?0[;"'.\s]
+    |(?<![-\w])color\s?:\s?(?:white|\#fff(?:fff)?|transparent|rgba?\(255,\s?255,\s?255)|(?<=\s)hidden[\s>=])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ELEMENT = 2_000  # characters of an unseen element
+
+
+def hidden(text: str, judge: Callable[[str], float], over: float) -> list[Span]:
+    """Where something is hidden. `judge` says how sure a text is an instruction, 0..1; what is decoded or stands in an
+    unseen place is found where that is more than `over`."""
+    found = list[Span]()
+    if not text.isascii():
+        found += _unseen_signs(text, judge, over)
+    for start, end, said in _places(text):
+        if said and (score := judge(said)) > over:
+            found.append((start, end, score))
+    return found
+
+
+def _places(text: str) -> Iterator[tuple[int, int, str]]:
+    if "<!--" in text:
+        yield from _comments(text)
+    if "<" in text and ("style" in text or "STYLE" in text or "hidden" in text or "HIDDEN" in text):
+        yield from _elements(text)
+    if not coded(text):
+        return
+    for look, pattern, decode in CODES:
+        if look(text):
+            for _, match in zip(range(MANY), pattern.finditer(text), strict=False):
+                yield *match.span(), decode(match.group())
+
+
+def coded(text: str) -> bool:
+    """Whether anything could be in code: words are longer or shorter than in prose."""
+    if long_words(text, _LONG) and max(map(len, text.split())) >= _LONG:
+        return True
+    short = _FEW.search(text.replace(":", " ")) or _EIGHTS.search(text)
+    return short is not None and SHORT.search(text) is not None
+
+
+def _comments(text: str) -> Iterator[tuple[int, int, str]]:
+    end = 0
+    for _ in range(MANY):
+        start = text.find("<!--", end)
+        if start < 0:
+            return
+        end = text.find("-->", start + 4)
+        end = len(text) if end < 0 else end + 3
+        yield start, end, text[start + 4 : end - 3][:MOST]
+
+
+def _elements(text: str) -> Iterator[tuple[int, int, str]]:
+    for _, match in zip(range(MANY), _UNSEEN.finditer(text), strict=False):
+        opened = text.find(">", match.start(), match.start() + _ELEMENT)
+        if opened >= 0:
+            closed = text.find("</", opened, opened + _ELEMENT)
+            end = min(len(text), opened + _ELEMENT) if closed < 0 else closed
+            yield match.start(), end, text[opened + 1 : end]
+
+
+def _unseen_signs(text: str, judge: Callable[[str], float], over: float) -> Iterator[Span]:
+    for match in _TAGS.finditer(text):
+        if match.start() == 0 or text[match.start() - 1] != _FLAG:
+            yield *match.span(), SURE
+    for pattern in (_SELECTORS, _ROW):
+        for match in pattern.finditer(text):
+            yield *match.span(), SURE
+    if not _RIGHT_TO_LEFT.search(text):
+        for match in _TURNED.finditer(text):
+            yield *match.span(), SURE
+    cuts = [match.span(1) for match in _CUT.finditer(text)]
+    if cuts and (score := judge(_THIN.sub("", text).replace("\u00ad", ""))) > over:
+        yield cuts[0][0], cuts[-1][1], score
+
+
+def _base64(said: str) -> str:
+    if said.isalpha() and (said.islower() or said.isupper()):
+        return ""  # a long word
+    letters = said[:MOST].rstrip("=").replace("-", "+").replace("_", "/")
+    letters = letters[: len(letters) // 4 * 4] if len(letters) % 4 == 1 else letters + "=" * (-len(letters) % 4)
+    try:
+        return _spoken(b64decode(letters))
+    except (Error, ValueError):
+        return ""
+
+
+def _hexadecimal(said: str) -> str:
+    digits = re.sub("[ :]", "", said[:MOST])
+    return _spoken(bytes.fromhex(digits[: len(digits) // 2 * 2]))
+
+
+def _percent(said: str) -> str:
+    return unquote(said[:MOST], errors="replace")
+
+
+def _closed(said: str) -> str:
+    return _TELLING.sub(r" \1 ", re.sub(r"[ .\-_*]", "", said[:MOST]).lower())
+
+
+def _bits(said: str) -> str:
+    return _spoken(bytes(int(each, 2) for each in re.findall("[01]{8}", said[:MOST])))
+
+
+def _spoken(data: bytes) -> str:
+    """The text that `data` is, empty where it is none."""
+    try:
+        said = data.decode()
+    except UnicodeDecodeError:
+        return ""
+    return said if sum(map(str.isprintable, said)) * 20 >= len(said) * 19 else ""
+
+
+CODES: tuple[Code, ...] = (
+    (lambda text: long_words(text, LEAST), _CODED, _base64),
+    (re.compile(r"[0-9a-fA-F][0-9a-fA-F](?:[ :]?[0-9a-fA-F]{2}){7}").search, _HEX, _hexadecimal),
+    (lambda text: text.count("%") >= LEAST // 2, _PERCENT, _percent),
+    (_EIGHTS.search, _BITS, _bits),
+    (re.compile(r"[ .\-_*]\w[ .\-_*]\w[ .\-_*]\w").search, _GAPS, _closed),
+)

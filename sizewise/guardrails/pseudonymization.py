@@ -1,0 +1,210 @@
+"""Hides what guards found behind placeholders such as <EMAIL_1>, and puts it back; pure, sees one request at a time.
+
+The same value gets the same placeholder wherever it stands in a request, numbered in the order of first appearance, so
+that a longer conversation begins as the shorter one did. A placeholder that the request holds already is never given
+out. A request in which nothing is hidden stays as the bytes it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from sizewise.errors import BadBody
+from sizewise.guardrails.base import Finding, Guard, apart
+from sizewise.guardrails.json_text import changed, read, texts
+from sizewise.handler import Found
+from sizewise.messages import Chat, Embed, Fields, Message
+
+LOOKS = re.compile(r"[A-Z][A-Z0-9_]{0,40}_[0-9]{1,7}")
+HELD = re.compile(r"(?:<|\\u003[cC])([A-Z][A-Z0-9_]{0,40}_[0-9]{1,7})(?:>|\\u003[eE])")
+"""A placeholder, also as some encoders of JSON write it."""
+ECHOES = 64
+"""Values that are hidden in all of a request once they are found in one place of it, where a word gave them away."""
+SHORTEST = 6
+
+PLAIN = frozenset({"model", "stream", "n", "max_tokens", "max_completion_tokens", "seed", "temperature", "top_p"})
+"""Fields of a body that hold no words."""
+NAMES = frozenset({"name"})
+"""Fields in which a wire takes no brackets."""
+ORIGIN = "sizewise_origin"
+"""The field in which a request travels as its client wrote it. It comes last, after the words that it repeats."""
+
+_encode = msgspec.json.Encoder().encode
+_strings = msgspec.json.Decoder(list[str])
+
+
+class Restore:
+    """The way back: placeholder -> value. `counts` says of what how much is hidden, by guard and kind."""
+
+    def __init__(self, values: Mapping[str, str], counts: Counter[tuple[str, str]]) -> None:
+        self.values = values
+        self.counts = counts
+
+    def text(self, text: str) -> str:
+        return HELD.sub(self._value, text) if "<" in text or "\\u003" in text else text
+
+    def json(self, text: str) -> str:
+        """Within a JSON text: the value is written as its inside is."""
+        return HELD.sub(self._escaped, text) if "<" in text or "\\u003" in text else text
+
+    def name(self, name: str) -> str:
+        return self.values.get(name, name)
+
+    def value(self, value: object) -> object:
+        """A JSON value with every placeholder in it put back."""
+        return changed(value, self._field)
+
+    def raw(self, raw: Raw) -> Raw:
+        try:
+            before = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError):  # nothing that we could write again
+            return raw
+        after = self.value(before)
+        return raw if after == before else Raw(_encode(after))
+
+    def fields(self, fields: Fields) -> Fields:
+        return {name: self.raw(raw) for name, raw in fields.items()}
+
+    def _field(self, text: str, name: str) -> str:
+        if name in NAMES:
+            return self.name(text)
+        return self.json(text) if name in ("arguments", "partial_json") else self.text(text)
+
+    def _value(self, match: re.Match[str]) -> str:
+        return self.values.get(match.group(1), match.group())
+
+    def _escaped(self, match: re.Match[str]) -> str:
+        value = self.values.get(match.group(1))
+        return match.group() if value is None else _encode(value)[1:-1].decode()
+
+
+class Looked(Found, frozen=True):
+    """What guards that hide have found in each text of the request; in all others they found nothing."""
+
+    seen: Mapping[str, list[Finding]]
+
+
+class Taken:
+    """What a request already says that looks like a placeholder. Gone through only where one of ours is in it."""
+
+    def __init__(self, values: Iterable[object]) -> None:
+        self._said = _encode(list(values)).decode()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._said and name in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(LOOKS.findall(self._said))
+
+
+class Masks:
+    """The placeholders of one request, given out as values are met."""
+
+    def __init__(self, guards: Mapping[str, Guard], taken: Taken, seen: Mapping[str, list[Finding]] | None) -> None:
+        """`seen`: what is known to stand in its texts; None where nobody has looked."""
+        self._guards = guards
+        self._taken = taken
+        self._known = seen
+        self._given: dict[str, str] = {}
+        self._numbers: Counter[str] = Counter()
+        self._seen: dict[str, list[Finding]] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def look(self, text: str) -> None:
+        """Gives placeholders to what is found in `text`."""
+        if text in self._seen:
+            return
+        if self._known is None:
+            found = [each for guard in self._guards.values() for each in guard(text)]
+        else:
+            found = self._known.get(text, [])
+        found = self._seen[text] = apart(found)
+        for each in found:
+            self.counts[each.guard, each.kind] += 1
+            self._placeholder(each.kind, text[each.start : each.end])
+
+    def hide(self, text: str, name: str = "") -> str:
+        """What was looked at, with all values hidden that were found in any text."""
+        found = [*self._seen.get(text, ()), *self._echoes(text)]
+        if not found:
+            return text
+        pieces: list[str] = []
+        place = 0
+        for each in apart(found):
+            hidden = self._placeholder(each.kind, text[each.start : each.end])
+            pieces += [text[place : each.start], hidden if name in NAMES else f"<{hidden}>"]
+            place = each.end
+        return "".join([*pieces, text[place:]])
+
+    def _echoes(self, text: str) -> Iterator[Finding]:
+        for value, hidden in islice(self._given.items(), ECHOES):
+            if len(value) < SHORTEST:
+                continue
+            place = text.find(value)
+            while place >= 0:
+                yield Finding("", hidden.rpartition("_")[0], place, place + len(value))
+                place = text.find(value, place + len(value))
+
+    def _placeholder(self, kind: str, value: str) -> str:
+        known = self._given.get(value)
+        kind = NOT_CAPITAL.sub("_", kind.upper())
+        while known is None:
+            self._numbers[kind] += 1
+            known = f"{kind}_{self._numbers[kind]}"
+            if known in self._taken:
+                known = None
+        self._given[value] = known
+        return known
+
+    def restore(self) -> Restore:
+        return Restore({name: value for value, name in self._given.items()}, self.counts)
+
+
+NOT_CAPITAL = re.compile(r"^[^A-Z]|[^A-Z0-9_]")
+
+
+def mask(
+    what: Chat | Embed, guards: Mapping[str, Guard], seen: Mapping[str, list[Finding]] | None = None
+) -> tuple[Chat | Embed, Restore | None]:
+    """The request with all that `guards` find hidden, and the way back; itself and None where they find nothing.
+    `seen`: what they have found, where they have looked before.
+
+    Raises BadBody for a request that cannot be gone through.
+    """
+    order = sorted((name for name in what.fields if name not in PLAIN), key=lambda name: name == ORIGIN)
+    values = {name: read(what.fields[name], name) for name in order}
+    masks = Masks(guards, Taken(values.values()), seen)
+    for name, value in values.items():
+        for text in texts(value, name):
+            masks.look(text)
+    if not masks.counts:
+        return what, None
+    fields = {**what.fields}
+    for name, before in values.items():
+        try:
+            after = changed(before, masks.hide, name)
+        except RecursionError as error:
+            raise BadBody(f"`{name}` is nested too deeply", "flatten it", param=name) from error
+        if after != before:
+            fields[name] = Raw(_encode(after))
+    return _with(what, fields), masks.restore()
+
+
+def _with(what: Chat | Embed, fields: Fields) -> Chat | Embed:
+    if isinstance(what, Chat):
+        return replace(what, fields=fields, messages=msgspec.json.decode(fields["messages"], type=list[Message]))
+    said = fields["input"]
+    if bytes(said).lstrip()[:1] == b'"':
+        return replace(what, fields=fields, inputs=[msgspec.json.decode(said, type=str)])
+    if what.inputs and isinstance(what.inputs[0], str):
+        return replace(what, fields=fields, inputs=_strings.decode(said))
+    return replace(what, fields=fields)

@@ -1,0 +1,385 @@
+"""The tables of bases, documents and passages: whose, how large and how far they are; words lie in them sealed only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.elements import ColumnElement
+
+from sizewise.audit_log import tables as audit
+from sizewise.audit_log.hash_chain import Deed
+from sizewise.storage.database import BIG, Schema
+from sizewise.storage.keys.tables import SealedTable
+
+META = MetaData()
+
+BASES = Table(
+    "knowledge_bases",
+    META,
+    Column("number", BIG, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created", BIG, nullable=False),  # unix ms
+    Column("model", Text, nullable=False),  # that makes its vectors
+    Column("dimension", Integer, nullable=False),  # 0: nothing was embedded yet
+    Column("bytes", BIG, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # the key of its terms
+)
+BY_NAME = Index("knowledge_bases_name", BASES.c.tenant, BASES.c.project, BASES.c.name, unique=True)
+
+DOCUMENTS = Table(
+    "knowledge_documents",
+    META,
+    Column("number", BIG, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("id", Text, nullable=False),  # keyed by its source
+    Column("state", Text, nullable=False),  # waiting, ready, leaving
+    Column("digest", Text, nullable=False),  # keyed: of its bytes, and of how they are to be taken
+    Column("kind", Text, nullable=False),
+    Column("data_class", Text, nullable=False),
+    Column("readers", Text, nullable=False),  # with new lines between; empty: all of the project
+    Column("pages", Integer, nullable=False),
+    Column("created", BIG, nullable=False),
+    Column("changed", BIG, nullable=False),
+    Column("bytes", BIG, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # source, title, tags, notes, who
+)
+BY_ID = Index(
+    "knowledge_documents_id", DOCUMENTS.c.tenant, DOCUMENTS.c.project, DOCUMENTS.c.base, DOCUMENTS.c.id, unique=True
+)
+
+PASSAGES = Table(
+    "knowledge_passages",
+    META,
+    Column("number", BIG, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("id", Text, nullable=False),  # a UUID
+    Column("place", Integer, nullable=False),  # in its document
+    Column("state", Text, nullable=False),  # waiting, ready, held, old
+    Column("bytes", BIG, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+BY_PASSAGE = Index(
+    "knowledge_passages_id", PASSAGES.c.tenant, PASSAGES.c.project, PASSAGES.c.base, PASSAGES.c.id, unique=True
+)
+BY_DOCUMENT = Index(
+    "knowledge_passages_document",
+    PASSAGES.c.tenant,
+    PASSAGES.c.project,
+    PASSAGES.c.base,
+    PASSAGES.c.document,
+    PASSAGES.c.state,
+)
+
+SCHEMA = Schema(
+    "knowledge",
+    (
+        (
+            CreateTable(BASES),
+            CreateIndex(BY_NAME),
+            CreateTable(DOCUMENTS),
+            CreateIndex(BY_ID),
+            CreateTable(PASSAGES),
+            CreateIndex(BY_PASSAGE),
+            CreateIndex(BY_DOCUMENT),
+        ),
+    ),
+)
+SEALED = (
+    SealedTable(BASES, ("project", "name")),
+    SealedTable(DOCUMENTS, ("project", "base", "id")),
+    SealedTable(PASSAGES, ("project", "base", "id")),
+)
+FEW = 500
+"""Ids in one statement."""
+
+
+class BaseRow(Struct, frozen=True):
+    tenant: str
+    project: str
+    name: str
+    created: int
+    model: str
+    dimension: int
+    sealed: bytes
+
+
+class DocumentRow(Struct, frozen=True):
+    tenant: str
+    project: str
+    base: str
+    id: str
+    state: str
+    digest: str
+    kind: str
+    data_class: str
+    readers: str
+    pages: int
+    created: int
+    changed: int
+    sealed: bytes
+
+
+class PassageRow(Struct, frozen=True):
+    tenant: str
+    project: str
+    base: str
+    document: str
+    id: str
+    place: int
+    state: str
+    sealed: bytes
+
+
+class Size(Struct, frozen=True):
+    """Of a document, or of a whole base. `waiting` and `held` are passages too."""
+
+    passages: int = 0
+    waiting: int = 0
+    held: int = 0
+    documents: int = 0
+
+
+def _in(table: Table, tenant: str, project: str, base: str) -> ColumnElement[bool]:
+    its = table.c
+    return and_(its.tenant == tenant, its.project == project, (its.name if table is BASES else its.base) == base)
+
+
+# ---- bases ----------------------------------------------------------------------------------------------------------
+
+
+def bases(connection: Connection, tenant: str, project: str | None) -> list[BaseRow]:
+    """Of one project, or with None of all."""
+    its = BASES.c
+    mine = its.tenant == tenant if project is None else and_(its.tenant == tenant, its.project == project)
+    names = [its[name] for name in BaseRow.__struct_fields__]
+    found = connection.execute(select(*names).where(mine).order_by(its.project, its.name))
+    return [BaseRow(*row) for row in found]
+
+
+def base(connection: Connection, tenant: str, project: str, name: str) -> BaseRow | None:
+    names = [BASES.c[each] for each in BaseRow.__struct_fields__]
+    row = connection.execute(select(*names).where(_in(BASES, tenant, project, name))).one_or_none()
+    return None if row is None else BaseRow(*row)
+
+
+def add_base(connection: Connection, row: BaseRow, deed: Deed) -> BaseRow:
+    """The one that is there, where somebody was faster."""
+    there = base(connection, row.tenant, row.project, row.name)
+    if there is not None:
+        return there
+    values = {name: getattr(row, name) for name in BaseRow.__struct_fields__}
+    connection.execute(insert(BASES).values(**values, bytes=len(row.sealed)))
+    audit.add(connection, deed)
+    return row
+
+
+def embedded_by(connection: Connection, tenant: str, project: str, name: str, model: str, dimension: int) -> None:
+    """From now on. Where that is another model than before, all passages wait to be embedded anew."""
+    where = _in(BASES, tenant, project, name)
+    before = connection.scalar(select(BASES.c.model).where(where))
+    connection.execute(update(BASES).where(where).values(model=model, dimension=dimension))
+    if before != model:
+        its = _in(PASSAGES, tenant, project, name)
+        connection.execute(delete(PASSAGES).where(its, PASSAGES.c.state == "old"))
+        connection.execute(update(PASSAGES).where(its, PASSAGES.c.state == "ready").values(state="waiting"))
+        documents = _in(DOCUMENTS, tenant, project, name)
+        connection.execute(update(DOCUMENTS).where(documents, DOCUMENTS.c.state == "ready").values(state="waiting"))
+
+
+def remove_base(connection: Connection, tenant: str, project: str, name: str, deed: Deed) -> bool:
+    """With all that is in it. Whether there was one."""
+    for table in (PASSAGES, DOCUMENTS):
+        connection.execute(delete(table).where(_in(table, tenant, project, name)))
+    there = connection.execute(delete(BASES).where(_in(BASES, tenant, project, name))).rowcount > 0
+    if there:
+        audit.add(connection, deed)
+    return there
+
+
+def size(connection: Connection, tenant: str, project: str, name: str, document: str = "") -> Size:
+    mine = _in(PASSAGES, tenant, project, name)
+    if document:
+        mine = and_(mine, PASSAGES.c.document == document)
+    query = select(PASSAGES.c.state, func.count()).where(mine).group_by(PASSAGES.c.state)
+    counts: dict[str, int] = dict(connection.execute(query).tuples().all())
+    there = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.state != "leaving")
+    documents = 1 if document else connection.scalar(select(func.count()).select_from(DOCUMENTS).where(there)) or 0
+    waiting, held = counts.get("waiting", 0), counts.get("held", 0)
+    return Size(counts.get("ready", 0) + waiting + held, waiting, held, documents)
+
+
+# ---- documents ------------------------------------------------------------------------------------------------------
+
+
+def documents(
+    connection: Connection, tenant: str, project: str, name: str, after: str = "", limit: int = 1_000
+) -> list[DocumentRow]:
+    """Behind the id `after`, by their ids; those that are leaving too."""
+    its = DOCUMENTS.c
+    names = [its[each] for each in DocumentRow.__struct_fields__]
+    query = select(*names).where(_in(DOCUMENTS, tenant, project, name), its.id > after).order_by(its.id).limit(limit)
+    return [DocumentRow(*row) for row in connection.execute(query)]
+
+
+def document(connection: Connection, tenant: str, project: str, name: str, id: str) -> DocumentRow | None:
+    its = DOCUMENTS.c
+    names = [its[each] for each in DocumentRow.__struct_fields__]
+    row = connection.execute(select(*names).where(_in(DOCUMENTS, tenant, project, name), its.id == id)).one_or_none()
+    return None if row is None else DocumentRow(*row)
+
+
+def documents_of(connection: Connection, tenant: str, project: str, name: str, ids: Sequence[str]) -> list[DocumentRow]:
+    its, found = DOCUMENTS.c, list[DocumentRow]()
+    names = [its[each] for each in DocumentRow.__struct_fields__]
+    for start in range(0, len(ids), FEW):
+        mine = and_(_in(DOCUMENTS, tenant, project, name), its.id.in_(ids[start : start + FEW]))
+        found += [DocumentRow(*row) for row in connection.execute(select(*names).where(mine))]
+    return found
+
+
+def put_document(
+    connection: Connection, row: DocumentRow, passages: Sequence[PassageRow], anew: bool, deed: Deed
+) -> None:
+    """In place of what there was of it. What is kept of its passages are those of the same ids; the others go on being
+    found until the document is ready (`settled`). `anew`: none is, and all are embedded again."""
+    mine, its = _in(DOCUMENTS, row.tenant, row.project, row.base), PASSAGES.c
+    values = {name: getattr(row, name) for name in DocumentRow.__struct_fields__} | {"bytes": len(row.sealed)}
+    there = document(connection, row.tenant, row.project, row.base, row.id)
+    if there is None:
+        connection.execute(insert(DOCUMENTS).values(**values))
+    else:
+        connection.execute(
+            update(DOCUMENTS).where(mine, DOCUMENTS.c.id == row.id).values(**values | {"created": there.created})
+        )
+    of_it = and_(_in(PASSAGES, row.tenant, row.project, row.base), its.document == row.id)
+    before = set(connection.scalars(select(its.id).where(of_it, its.state.in_(("ready", "old")))))
+    kept = before.intersection(each.id for each in passages)
+    connection.execute(delete(PASSAGES).where(of_it, its.state.in_(("waiting", "held"))))
+    if anew:  # what it was may have been for more eyes: it is found no more
+        connection.execute(delete(PASSAGES).where(of_it))
+        kept = set()
+    connection.execute(update(PASSAGES).where(of_it).values(state="old"))
+    fresh = list[dict[str, object]]()
+    for each in passages:
+        values = {name: getattr(each, name) for name in PassageRow.__struct_fields__} | {"bytes": len(each.sealed)}
+        if each.id not in kept:
+            fresh.append(values)
+        else:
+            state = "held" if each.state == "held" else "ready"
+            connection.execute(update(PASSAGES).where(of_it, its.id == each.id).values(**values | {"state": state}))
+    if fresh:
+        connection.execute(insert(PASSAGES), fresh)
+    audit.add(connection, deed)
+
+
+def settled(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
+    """All of it can be found, and nothing of what it was before."""
+    of_it = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == id)
+    connection.execute(delete(PASSAGES).where(of_it, PASSAGES.c.state == "old"))
+    its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "waiting")
+    connection.execute(update(DOCUMENTS).where(its).values(state="ready"))
+
+
+def leave(connection: Connection, tenant: str, project: str, name: str, id: str, deed: Deed) -> bool:
+    """Found by nobody any more; its row goes when the store has forgotten it too. Whether it was there."""
+    its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state != "leaving")
+    there = connection.execute(update(DOCUMENTS).where(its).values(state="leaving")).rowcount > 0
+    if there:
+        connection.execute(delete(PASSAGES).where(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == id))
+        audit.add(connection, deed)
+    return there
+
+
+def gone(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
+    its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "leaving")
+    connection.execute(delete(DOCUMENTS).where(its))
+
+
+def unsettled(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[DocumentRow]:
+    """Documents that wait to be embedded, or to be forgotten by the store."""
+    its = DOCUMENTS.c
+    names = [its[each] for each in DocumentRow.__struct_fields__]
+    query = select(*names).where(_in(DOCUMENTS, tenant, project, name), its.state != "ready").limit(limit)
+    return [DocumentRow(*row) for row in connection.execute(query)]
+
+
+# ---- passages -------------------------------------------------------------------------------------------------------
+
+
+def passages(
+    connection: Connection, tenant: str, project: str, name: str, document: str, state: str = "", limit: int = 100_000
+) -> list[PassageRow]:
+    """Of a document, in their order."""
+    its = PASSAGES.c
+    mine = and_(_in(PASSAGES, tenant, project, name), its.document == document)
+    if state:
+        mine = and_(mine, its.state == state)
+    names = [its[each] for each in PassageRow.__struct_fields__]
+    return [PassageRow(*row) for row in connection.execute(select(*names).where(mine).order_by(its.place).limit(limit))]
+
+
+def ids(connection: Connection, tenant: str, project: str, name: str, document: str) -> list[str]:
+    """Of a document's passages that are embedded."""
+    its = PASSAGES.c
+    mine = and_(_in(PASSAGES, tenant, project, name), its.document == document, its.state == "ready")
+    return list(connection.scalars(select(its.id).where(mine)))
+
+
+def some(connection: Connection, tenant: str, project: str, name: str, ids: Sequence[str]) -> list[PassageRow]:
+    """By their ids, as far as they may be found; in no order."""
+    its, found = PASSAGES.c, list[PassageRow]()
+    names = [its[each] for each in PassageRow.__struct_fields__]
+    for start in range(0, len(ids), FEW):
+        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(ids[start : start + FEW]))
+        query = select(*names).where(mine, its.state.in_(("ready", "old")))
+        found += [PassageRow(*row) for row in connection.execute(query)]
+    return found
+
+
+def mark(connection: Connection, tenant: str, project: str, name: str, ids: Iterable[str], state: str) -> None:
+    """Where they stand from now on; what is gone meanwhile stays gone."""
+    its, every = PASSAGES.c, list(ids)
+    for start in range(0, len(every), FEW):
+        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(every[start : start + FEW]))
+        connection.execute(update(PASSAGES).where(mine).values(state=state))
+
+
+def release(connection: Connection, tenant: str, project: str, name: str, document: str, deed: Deed) -> int:
+    """Passages of it that were held back are found from now on, once they are embedded. How many."""
+    mine = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == document, PASSAGES.c.state == "held")
+    count = connection.execute(update(PASSAGES).where(mine).values(state="waiting")).rowcount
+    if count:
+        its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == document, DOCUMENTS.c.state == "ready")
+        connection.execute(update(DOCUMENTS).where(its).values(state="waiting"))
+        audit.add(connection, deed)
+    return count
+
+
+def newest(connection: Connection) -> bytes | None:
+    """What was sealed last, of anybody's."""
+    return connection.scalar(select(BASES.c.sealed).order_by(BASES.c.number.desc()).limit(1))

@@ -1,0 +1,455 @@
+"""The process that owns the embedded vector shards, one a base; the only importer of Qdrant's engine.
+
+`python -m sizewise.knowledge.vector_stores.qdrant_worker FD FOLDER` talks over the inherited socket FD and ends when it
+closes. It is a process of its own because the engine holds the interpreter's lock while it writes, opens a shard or
+builds an index (14 s for 15,000 vectors): what waits for that is a search at most, never the gateway.
+
+Indexes are built in yet another process, on a copy: `... qdrant_worker FOLDER` puts the shard in FOLDER in order. What
+is written meanwhile goes to the original and is remembered, and put into the copy before it takes the original's place
+by one rename. Killed at any moment, the shard that `shelf.json` names holds all that was acknowledged.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import msgspec
+import qdrant_edge as qdrant
+from msgspec import Struct
+
+from sizewise.knowledge.vector_store import (
+    Every,
+    Hit,
+    Is,
+    Query,
+    Some,
+    Where,
+    Within,
+    demands,
+    fused,
+    marked,
+    marks,
+    numbers,
+    weights,
+    wider,
+)
+from sizewise.knowledge.vector_stores.qdrant_protocol import (
+    HEAD,
+    Asked,
+    Call,
+    Copy,
+    Count,
+    Drop,
+    Point,
+    Put,
+    Remove,
+    Search,
+    Swap,
+    Told,
+    frame,
+)
+from sizewise.providers.local.llamacpp_worker import die_with_parent
+
+NEAR, TERMS = "near", "terms"  # the two vectors of a point
+DOCUMENT, MARKS, NUMBERS, SEALED = "d", "m", "n", "s"  # its payload
+THREADS = 4
+MOST_OPEN = 64
+FRESH = 20_000
+"""Vectors without an index from which on one is worth its building: so many are searched one by one in 2 ms."""
+SHARE = 0.25
+"""Of a base, likewise: else one that grows to a million would be indexed fifty times."""
+LOOKED_AT = 256
+"""Candidates that a search in the index keeps at hand: more of them find more of the truly nearest, and take longer."""
+FLUSH_EVERY = 5_000  # points; what is not flushed yet lies in the engine's log and is read again after a crash
+REMEMBERED = 100_000
+"""Points written while a copy is put in order, at most; past that the copy is given up."""
+LOCKED_S = 5.0  # a worker that was killed lets go of its shards within this
+
+Condition: TypeAlias = "qdrant.ConditionType"  # known to its stubs alone
+
+
+class Wrong(Exception):
+    """Another dimension than the base's; its words are for the caller."""
+
+
+class Label(Struct, frozen=True):
+    """shelf.json: which of the folders beside it counts."""
+
+    dimension: int
+    current: str
+
+
+class Opened:
+    """A shard, and how many look at it now."""
+
+    def __init__(self, path: Path, shard: qdrant.EdgeShard) -> None:
+        self.path = path
+        self.shard = shard
+        self.readers = 0
+        self.gone = False  # nobody new may come; the last to leave closes and deletes
+
+
+class Shelf:
+    """One base. Any number may read at once; writers take turns."""
+
+    def __init__(self, folder: Path, dimension: int) -> None:
+        """Raises Wrong, OSError, and whatever the engine does."""
+        self.folder = folder
+        self.users = 0  # calls under way
+        self.writing = threading.Lock()
+        self._turn = threading.Lock()  # for a moment: the fields of `Opened`
+        label = _label(folder)
+        if label is not None and label.dimension != dimension:
+            raise Wrong(f"the base holds vectors of {label.dimension} numbers, not of {dimension}")
+        self.dimension = dimension
+        if label is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            (folder / "1").mkdir(parents=True, mode=0o700)
+            shard = _created(folder / "1", dimension)
+            self._name("1")
+            self.opened = Opened(folder / "1", shard)
+        else:
+            for stray in folder.iterdir():  # a copy that was never finished
+                if stray.is_dir() and stray.name != label.current:
+                    shutil.rmtree(stray, ignore_errors=True)
+            self.opened = Opened(folder / label.current, _loaded(folder / label.current))
+        self.copy: Path | None = None
+        self._since: list[tuple[qdrant.UpdateOperation, int]] | None = None
+        self._unflushed = 0
+        self._dropped = 0
+
+    def due(self, least: int, share: float = 0.0) -> bool:
+        """Whether as many have come or gone without an index as `least`, and as this `share` of all."""
+        info = self.opened.shard.info()
+        plain = 2 * info.points_count - info.indexed_vectors_count  # terms count as indexed from the first
+        return self._since is None and max(plain, self._dropped) >= max(least, share * info.points_count)
+
+    @contextmanager
+    def reading(self) -> Iterator[qdrant.EdgeShard]:
+        with self._turn:
+            opened = self.opened
+            opened.readers += 1
+        try:
+            yield opened.shard
+        finally:
+            with self._turn:
+                opened.readers -= 1
+                last = opened.gone and not opened.readers
+            if last:
+                _discard(opened)
+
+    def update(self, operation: qdrant.UpdateOperation, points: int) -> None:
+        with self.writing:
+            shard = self.opened.shard
+            shard.update(operation)
+            if self._since is not None:
+                self._since.append((operation, points))
+                if sum(many for _, many in self._since) > REMEMBERED:
+                    self._since = None
+            self._unflushed += points
+            if self._unflushed >= FLUSH_EVERY:
+                shard.flush()
+                self._unflushed = 0
+
+    def drop(self, which: qdrant.Filter) -> int:
+        with self.reading() as shard:
+            many = shard.count(qdrant.CountRequest(filter=which, exact=True))
+        if many:
+            self.update(qdrant.UpdateOperation.delete_points_by_filter(which), many)
+            self._dropped += many
+        return many
+
+    def begin(self) -> Path:
+        with self.writing:
+            self.opened.shard.flush()
+            number = int(self.opened.path.name) + 1
+            copy = self.folder / str(number)
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(self.opened.path, copy)
+            self.copy, self._since = copy, []
+            return copy
+
+    def swap(self) -> bool:
+        with self.writing:
+            copy, since, self.copy, self._since = self.copy, self._since, None, None
+            if copy is None or since is None:
+                return False
+            shard = _loaded(copy)
+            for operation, _ in since:
+                shard.update(operation)
+            shard.flush()
+            self._name(copy.name)
+            old, self._dropped, self._unflushed = self.opened, 0, 0
+            with self._turn:
+                self.opened = Opened(copy, shard)
+                old.gone = True
+                idle = not old.readers
+            if idle:
+                _discard(old)
+            return True
+
+    @property
+    def idle(self) -> bool:
+        return not self.users and self._since is None
+
+    def close(self) -> None:
+        with self.writing:
+            self.opened.shard.close()  # it flushes
+
+    def _name(self, current: str) -> None:
+        fresh = self.folder / "shelf.json.new"
+        fresh.write_bytes(msgspec.json.encode(Label(self.dimension, current)))
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        fresh.replace(self.folder / "shelf.json")
+
+
+def _label(folder: Path) -> Label | None:
+    try:
+        return msgspec.json.decode((folder / "shelf.json").read_bytes(), type=Label)
+    except FileNotFoundError:
+        return None
+
+
+def _discard(opened: Opened) -> None:
+    opened.shard.close()
+    shutil.rmtree(opened.path, ignore_errors=True)
+
+
+def _created(path: Path, dimension: int) -> qdrant.EdgeShard:
+    config = qdrant.EdgeConfig(
+        vectors={NEAR: qdrant.EdgeVectorParams(dimension, qdrant.Distance.Cosine)},
+        sparse_vectors={TERMS: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+    )
+    shard = qdrant.EdgeShard.create(str(path), config)
+    shard.update(qdrant.UpdateOperation.create_field_index(MARKS, qdrant.PayloadSchemaType.Keyword))
+    shard.flush()
+    return shard
+
+
+def _loaded(path: Path) -> qdrant.EdgeShard:
+    until = time.monotonic() + LOCKED_S
+    while True:
+        try:
+            return qdrant.EdgeShard.load(str(path))
+        except Exception as error:  # the engine has no kinds of exceptions
+            if "WouldBlock" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+# What goes in, and what is looked for
+
+
+def stored(point: Point) -> qdrant.Point:
+    sparse = sorted(weights(point.terms).items())
+    vectors: dict[str, qdrant.NamedVector] = {NEAR: array("f", point.vector).tolist()}
+    if sparse:
+        vectors[TERMS] = qdrant.SparseVector([term for term, _ in sparse], [weight for _, weight in sparse])
+    payload = {
+        DOCUMENT: point.document,
+        MARKS: marks(point.document, point.data_class, point.readers, point.tags),
+        NUMBERS: numbers(point.tags),
+        SEALED: base64.b64encode(point.sealed).decode("ascii"),
+    }
+    return qdrant.Point(point.id, vectors, payload)
+
+
+def seen(query: Query) -> qdrant.Filter:
+    """What the asker may see and asked for."""
+    must = [_any(*each) for each in demands(query)]
+    if query.where is not None:
+        must.append(condition(query.where))
+    return qdrant.Filter(must=must)
+
+
+def condition(where: Where) -> Condition:
+    if isinstance(where, Is):
+        return _any(*marked(where))
+    if isinstance(where, Within):
+        of = where
+        limits = qdrant.RangeFloat(gt=of.more_than, gte=of.at_least, lt=of.less_than, lte=of.at_most)
+        return qdrant.FieldCondition(f"{NUMBERS}.{where.field}", range=limits)
+    if isinstance(where, Every):
+        return qdrant.Filter(must=[condition(each) for each in where.of])
+    if isinstance(where, Some):
+        return qdrant.Filter(should=[condition(each) for each in where.of] or [never()])
+    return qdrant.Filter(must_not=[condition(where.it)])
+
+
+def _any(*marks: str) -> Condition:
+    return qdrant.FieldCondition(MARKS, match=qdrant.MatchAny(list(marks))) if marks else never()
+
+
+def never() -> Condition:
+    return qdrant.HasIdCondition(set())
+
+
+def found(shard: qdrant.EdgeShard, query: Query) -> list[Hit]:
+    which, hybrid = seen(query), 0 < query.alpha < 1
+    many = wider(query.limit) if hybrid else query.limit
+    near, worded = list[Hit](), list[Hit]()
+    if query.alpha > 0:
+        near = _half(shard, qdrant.Query.Nearest(list(query.vector), using=NEAR), which, many, not hybrid)
+    if query.alpha < 1 and query.terms:
+        asked = sorted(query.terms.items())
+        sparse = qdrant.SparseVector([term for term, _ in asked], [float(count) for _, count in asked])
+        worded = _half(shard, qdrant.Query.Nearest(sparse, using=TERMS), which, many, not hybrid)
+    if not hybrid:
+        return near or worded
+    return _filled(shard, fused(near, worded, query.alpha, query.limit), which)
+
+
+def _half(shard: qdrant.EdgeShard, query: qdrant.Query, which: qdrant.Filter, limit: int, whole: bool) -> list[Hit]:
+    """`whole`: with what was kept of each, which is read from the disk."""
+    shown: qdrant.WithPayloadType = [DOCUMENT, SEALED] if whole else False
+    params = qdrant.SearchParams(hnsw_ef=max(LOOKED_AT, limit))
+    request = qdrant.QueryRequest(limit=limit, query=query, filter=which, with_payload=shown, params=params)
+    return [_hit(str(each.id), each.score, each.payload or {}) for each in shard.query(request)]
+
+
+def _filled(shard: qdrant.EdgeShard, hits: list[Hit], which: qdrant.Filter) -> list[Hit]:
+    """With what was kept of each. Filtered again: somebody may have replaced one since it was found."""
+    ids = qdrant.Filter(must=[which, qdrant.HasIdCondition({hit.id for hit in hits})])
+    request = qdrant.ScrollRequest(limit=len(hits) or 1, filter=ids, with_payload=[DOCUMENT, SEALED], with_vector=False)
+    kept = {str(each.id): each.payload or {} for each in shard.scroll(request)[0]}
+    return [_hit(hit.id, hit.score, kept[hit.id]) for hit in hits if hit.id in kept]
+
+
+def _hit(id: str, score: float, kept: qdrant.Payload) -> Hit:
+    return Hit(id, kept.get(DOCUMENT, ""), score, base64.b64decode(kept.get(SEALED, "")))
+
+
+class Worker:
+    """Reads calls, does each in a thread, ends with the line."""
+
+    def __init__(self, line: BinaryIO, folder: Path) -> None:
+        self._line = line
+        self._folder = folder
+        self._saying = threading.Lock()
+        self._opening = threading.Lock()
+        self._shelves: dict[str, Shelf] = {}  # the one longest unused first
+        self._threads = ThreadPoolExecutor(THREADS)
+
+    def run(self) -> None:
+        calls = msgspec.msgpack.Decoder(Asked)
+        try:
+            while head := self._line.read(HEAD.size):
+                asked = calls.decode(self._line.read(HEAD.unpack(head)[0]))
+                self._threads.submit(self._heed, asked)
+        except OSError:
+            pass  # the parent is gone
+        self._threads.shutdown(wait=True)
+        for shelf in self._shelves.values():
+            shelf.close()
+        os._exit(0)
+
+    def _heed(self, asked: Asked) -> None:
+        try:
+            told = Told(asked.number, "", self._done(asked.call))
+        except Wrong as wrong:
+            told = Told(asked.number, "conflict", str(wrong))
+        except Exception as error:  # the engine has no kinds of exceptions, and its words name files, never contents
+            told = Told(asked.number, "failed", str(error).splitlines()[0][:300] if str(error) else repr(error)[:300])
+        except BaseException:  # the engine's panic: nothing here can be trusted any more, and the parent starts another
+            os._exit(70)
+        said = frame(told)
+        with self._saying:
+            try:
+                while said:
+                    said = said[os.write(self._line.fileno(), said) :]
+            except OSError:
+                pass  # the parent is gone
+
+    def _done(self, call: Call) -> bool | int | str | list[Hit] | None:
+        if isinstance(call, Remove):
+            self._remove(call.key)
+            return None
+        with self._shelf(call.key, call.dimension) as shelf:
+            return self._done_on(shelf, call)
+
+    def _done_on(self, shelf: Shelf, call: Call) -> bool | int | str | list[Hit] | None:
+        if isinstance(call, Put):
+            points = [stored(point) for point in call.points]
+            shelf.update(qdrant.UpdateOperation.upsert_points(points), len(points))
+            return shelf.due(FRESH, SHARE)
+        if isinstance(call, Drop):
+            its: list[Condition] = [_any(f"d={call.document}")]
+            spared: list[Condition] = [qdrant.HasIdCondition(set(call.but))] if call.but else []
+            return shelf.drop(qdrant.Filter(must=its, must_not=spared))
+        if isinstance(call, Search):
+            with shelf.reading() as shard:
+                return found(shard, call.query)
+        if isinstance(call, Count):
+            with shelf.reading() as shard:
+                return shard.count(qdrant.CountRequest(exact=True))
+        if isinstance(call, Copy):
+            return str(shelf.begin()) if shelf.due(call.least) else None
+        return shelf.swap() if isinstance(call, Swap) else None
+
+    @contextmanager
+    def _shelf(self, key: str, dimension: int) -> Iterator[Shelf]:
+        with self._opening:
+            shelf = self._shelves.pop(key, None)
+            if shelf is None:
+                self._make_room()
+                shelf = Shelf(self._folder / key, dimension)
+            self._shelves[key] = shelf
+            if shelf.dimension != dimension:
+                raise Wrong(f"the base holds vectors of {shelf.dimension} numbers, not of {dimension}")
+            shelf.users += 1
+        try:
+            yield shelf
+        finally:
+            with self._opening:
+                shelf.users -= 1
+
+    def _make_room(self) -> None:
+        while len(self._shelves) >= MOST_OPEN:
+            oldest = next((key for key, shelf in self._shelves.items() if shelf.idle), None)
+            if oldest is None:
+                return
+            self._shelves.pop(oldest).close()
+
+    def _remove(self, key: str) -> None:
+        with self._opening:
+            shelf = self._shelves.pop(key, None)
+            if shelf is not None:
+                with shelf.writing:
+                    (self._folder / key / "shelf.json").unlink(missing_ok=True)
+                shelf.close()
+            shutil.rmtree(self._folder / key, ignore_errors=True)
+
+
+def settle(path: str) -> None:
+    os.nice(10)
+    shard = qdrant.EdgeShard.load(path)
+    shard.optimize()
+    shard.flush()
+    shard.close()
+
+
+def main() -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when
+        signal.signal(ignored, signal.SIG_IGN)
+    die_with_parent()
+    if len(sys.argv) == 2:
+        settle(sys.argv[1])
+        return
+    Worker(os.fdopen(int(sys.argv[1]), "rb"), Path(sys.argv[2])).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,348 @@
+"""What is said to a Weaviate, by its own client; the only importer of it, and it waits: for threads, not the loop.
+
+The client is told not to look for news of itself (it asks PyPI otherwise), not to ask who signs people in, and to heed
+no proxy of the environment. A filter's `Without` is pushed down to single tests, for servers before 1.33 know no `Not`.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import weaviate
+from weaviate.classes.config import Configure, DataType, Property, StopwordsPreset, Tokenization, VectorDistances
+from weaviate.classes.data import DataObject
+from weaviate.classes.init import AdditionalConfig, Auth, Timeout
+from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
+from weaviate.classes.tenants import Tenant
+from weaviate.collections import Collection as Passages
+from weaviate.collections.classes.filters import FilterReturn
+from weaviate.config import GrpcConfig
+from weaviate.connect import ConnectionParams
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError
+
+from sizewise.errors import Conflict, StoreFailed
+from sizewise.http.egress import PORTS, origin
+from sizewise.knowledge.vector_store import (
+    Every,
+    Hit,
+    Is,
+    Passage,
+    Query,
+    Remote,
+    Some,
+    Terms,
+    Where,
+    Within,
+    demands,
+    marked,
+    marks,
+    numbers,
+)
+
+NAMED = "SizewisePassages"
+"""Before the dimension: what a collection is called."""
+PAGE = 10_000  # Weaviate's own limit to one answer
+BATCH = 200  # ids in one filter
+MOST_FIELDS = 200
+"""Different tags with numbers that the bases of one server may have: each is a property of the collection."""
+NEVER = "-"  # no mark is that
+
+Its = Passages[Any, None]  # properties as they come
+
+
+class Server:
+    """A connection. Safe from any thread."""
+
+    def __init__(self, remote: Remote) -> None:
+        """Raises StoreFailed."""
+        self._origin = origin(remote.url)
+        self._fields: dict[str, set[str]] = {}
+        self._turn = threading.Lock()  # the above
+        with _in_our_words(self._origin):
+            self._client = _connected(remote)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def open(self, key: str, dimension: int) -> None:
+        with _in_our_words(self._origin):
+            name = f"{NAMED}{dimension}"
+            ours = self._ours()
+            for other in ours:
+                if other != name and self._client.collections.get(other).tenants.exists(key):
+                    told = f"the base holds vectors of {other.removeprefix(NAMED)} numbers, not of {dimension}"
+                    raise Conflict(told, "name another base, or ingest this one anew")
+            if name not in ours:
+                marks = Property(
+                    name="marks", data_type=DataType.TEXT_ARRAY, tokenization=Tokenization.FIELD,
+                    index_filterable=True, index_searchable=False,
+                )  # fmt: skip
+                terms = Property(
+                    name="terms", data_type=DataType.TEXT, tokenization=Tokenization.WHITESPACE,
+                    index_filterable=False, index_searchable=True,
+                )  # fmt: skip
+                bare = [
+                    Property(name="document", data_type=DataType.TEXT, index_filterable=False, index_searchable=False),
+                    Property(name="sealed", data_type=DataType.BLOB),
+                ]
+                index = Configure.VectorIndex.hnsw(distance_metric=VectorDistances.COSINE)
+                try:
+                    self._client.collections.create(
+                        name,
+                        properties=[marks, terms, *bare],
+                        vector_config=Configure.Vectors.self_provided(vector_index_config=index),
+                        multi_tenancy_config=Configure.multi_tenancy(enabled=True, auto_tenant_activation=True),
+                        inverted_index_config=Configure.inverted_index(stopwords_preset=StopwordsPreset.NONE),
+                    )
+                except UnexpectedStatusCodeError:
+                    if name not in self._ours():  # else another server of ours was faster
+                        raise
+            tenants = self._client.collections.get(name).tenants
+            if not tenants.exists(key):
+                tenants.create([Tenant(name=key)])
+
+    def remove(self, key: str) -> None:
+        with _in_our_words(self._origin):
+            for name in self._ours():
+                tenants = self._client.collections.get(name).tenants
+                if tenants.exists(key):
+                    tenants.remove([key])
+
+    def put(self, key: str, dimension: int, passages: Sequence[Passage]) -> dict[str, str]:
+        with _in_our_words(self._origin):
+            its = self._its(key, dimension)
+            fields = self._known(its, {field for each in passages for field in numbers(each.tags)}, make=True)
+            refused = {
+                each.id: f"the server has {MOST_FIELDS} tags with numbers, and takes no more"
+                for each in passages
+                if not fields.issuperset(numbers(each.tags))
+            }
+            fitting = [each for each in passages if each.id not in refused]
+            if fitting:
+                objects = [
+                    DataObject(_properties(each), each.id, vector=[*map(float, each.vector)]) for each in fitting
+                ]
+                done = its.data.insert_many(objects)
+                refused |= {fitting[number].id: str(error.message)[:300] for number, error in done.errors.items()}
+            return refused
+
+    def drop(self, key: str, dimension: int, document: str, but: frozenset[str]) -> int:
+        with _in_our_words(self._origin):
+            its, gone = self._its(key, dimension), 0
+            which = _any([f"d={document}"])
+            while but:
+                found = its.query.fetch_objects(filters=which, limit=PAGE, return_properties=[]).objects
+                stale = [str(each.uuid) for each in found if str(each.uuid) not in but]
+                for first in range(0, len(stale), BATCH):
+                    its.data.delete_many(where=Filter.by_id().contains_any(stale[first : first + BATCH]))
+                gone += len(stale)
+                if not stale or len(found) < PAGE:
+                    return gone
+            while True:
+                done = its.data.delete_many(where=which)
+                gone += done.successful
+                if done.failed:
+                    raise StoreFailed(f"Weaviate could not delete {done.failed} passages", "try again")
+                if not done.successful:
+                    return gone
+
+    def search(self, key: str, dimension: int, query: Query) -> list[Hit]:
+        with _in_our_words(self._origin):
+            its = self._its(key, dimension)
+            which = self._seen(query, its)
+            vector, words = [*map(float, query.vector)], _words(query.terms)
+            wanted = ["document", "sealed"]
+            if query.alpha == 1 or not words:
+                near = its.query.near_vector(
+                    vector, limit=query.limit, filters=which, return_properties=wanted,
+                    return_metadata=MetadataQuery(distance=True),
+                )  # fmt: skip
+                return [_hit(each.uuid, each.properties, 1 - (each.metadata.distance or 0.0)) for each in near.objects]
+            if query.alpha == 0:
+                said = its.query.bm25(
+                    words, query_properties=["terms"], limit=query.limit, filters=which, return_properties=wanted,
+                    return_metadata=MetadataQuery(score=True),
+                )  # fmt: skip
+            else:
+                said = its.query.hybrid(
+                    words, vector=vector, alpha=query.alpha, fusion_type=HybridFusion.RELATIVE_SCORE,
+                    query_properties=["terms"], limit=query.limit, filters=which, return_properties=wanted,
+                    return_metadata=MetadataQuery(score=True),
+                )  # fmt: skip
+            return [_hit(each.uuid, each.properties, each.metadata.score or 0.0) for each in said.objects]
+
+    def count(self, key: str, dimension: int) -> int:
+        with _in_our_words(self._origin):
+            return self._its(key, dimension).aggregate.over_all(total_count=True).total_count or 0
+
+    def _its(self, key: str, dimension: int) -> Its:
+        return self._client.collections.get(f"{NAMED}{dimension}").with_tenant(key)
+
+    def _ours(self) -> list[str]:
+        return [name for name in self._client.collections.list_all(simple=True) if name.removeprefix(NAMED).isdecimal()]
+
+    def _known(self, its: Its, wanted: Collection[str], make: bool) -> set[str]:
+        """The properties for numbers that there are, and with `make` those that are `wanted`, as far as they fit."""
+        with self._turn:
+            known = self._fields.setdefault(its.name, set())
+            if not known.issuperset(wanted):
+                there = its.config.get(simple=True).properties
+                known |= {each.name[2:] for each in there if each.name.startswith("n_")}
+            for field in sorted(set(wanted) - known) if make else ():
+                if len(known) < MOST_FIELDS:
+                    kind = DataType.NUMBER
+                    its.config.add_property(Property(name=f"n_{field}", data_type=kind, index_filterable=True))
+                    known.add(field)
+            return known
+
+    def _seen(self, query: Query, its: Its) -> FilterReturn | None:
+        parts = [_any(each) for each in demands(query)]
+        if query.where is not None:
+            parts.append(condition(query.where, self._known(its, set(_compared(query.where)), make=False)))
+        return _all(parts) if parts else None
+
+
+# What goes in, and what is looked for
+
+
+def _properties(passage: Passage) -> dict[str, object]:
+    fields = numbers(passage.tags)
+    return {
+        "document": passage.document,
+        "marks": [
+            *map(_ended, marks(passage.document, passage.data_class, passage.readers, passage.tags)),
+            *(_ended(f"n={field}") for field in fields),
+        ],
+        "terms": _words(passage.terms),
+        "sealed": base64.b64encode(passage.sealed).decode("ascii"),
+        **{f"n_{field}": value for field, value in fields.items()},
+    }
+
+
+def _ended(mark: str) -> str:
+    """Weaviate cuts off space at the ends, and "a" is not "a "."""
+    return f"{mark}."
+
+
+def _words(terms: Terms) -> str:
+    return " ".join(f"{term:08x}" for term, count in terms.items() for _ in range(min(count, 1_000)))
+
+
+def _hit(id: object, properties: Mapping[str, object], score: float) -> Hit:
+    return Hit(str(id), str(properties["document"]), score, base64.b64decode(str(properties["sealed"])))
+
+
+def condition(where: Where, fields: Collection[str], negated: bool = False) -> FilterReturn:
+    """`fields`: the properties for numbers that there are; Weaviate fails a filter by one that it does not know."""
+    if isinstance(where, Is):
+        return _none(marked(where)) if negated else _any(marked(where))
+    if isinstance(where, Within):
+        if where.field not in fields:
+            return _none([]) if negated else _any([])
+        return _some(_outside(where)) if negated else _all(_inside(where))
+    if isinstance(where, (Every, Some)):
+        parts = [condition(each, fields, negated) for each in where.of]
+        both = isinstance(where, Every) is not negated
+        if not parts:
+            return _none([]) if both else _any([])
+        return _all(parts) if both else _some(parts)
+    return condition(where.it, fields, not negated)
+
+
+def _inside(where: Within) -> list[FilterReturn]:
+    its = Filter.by_property(f"n_{where.field}")
+    parts: list[FilterReturn] = [_any([f"n={where.field}"])]
+    if where.more_than is not None:
+        parts.append(its.greater_than(float(where.more_than)))
+    if where.at_least is not None:
+        parts.append(its.greater_or_equal(float(where.at_least)))
+    if where.less_than is not None:
+        parts.append(its.less_than(float(where.less_than)))
+    if where.at_most is not None:
+        parts.append(its.less_or_equal(float(where.at_most)))
+    return parts
+
+
+def _outside(where: Within) -> list[FilterReturn]:
+    its = Filter.by_property(f"n_{where.field}")
+    parts: list[FilterReturn] = [_none([f"n={where.field}"])]
+    if where.more_than is not None:
+        parts.append(its.less_or_equal(float(where.more_than)))
+    if where.at_least is not None:
+        parts.append(its.less_than(float(where.at_least)))
+    if where.less_than is not None:
+        parts.append(its.greater_or_equal(float(where.less_than)))
+    if where.at_most is not None:
+        parts.append(its.greater_than(float(where.at_most)))
+    return parts
+
+
+def _any(of: Sequence[str]) -> FilterReturn:
+    return Filter.by_property("marks").contains_any([_ended(each) for each in of] or [NEVER])
+
+
+def _none(of: Sequence[str]) -> FilterReturn:
+    return _all([Filter.by_property("marks").not_equal(_ended(each)) for each in of or [NEVER]])
+
+
+def _all(parts: Sequence[FilterReturn]) -> FilterReturn:
+    return Filter.all_of(list(parts)) if len(parts) > 1 else parts[0]
+
+
+def _some(parts: Sequence[FilterReturn]) -> FilterReturn:
+    return Filter.any_of(list(parts)) if len(parts) > 1 else parts[0]
+
+
+def _compared(where: Where) -> Iterator[str]:
+    """The tags that are looked at as numbers."""
+    if isinstance(where, Within):
+        yield where.field
+    elif isinstance(where, (Every, Some)):
+        for each in where.of:
+            yield from _compared(each)
+    elif not isinstance(where, Is):
+        yield from _compared(where.it)
+
+
+def _parts(url: str) -> tuple[str, int, bool]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or PORTS[parts.scheme], parts.scheme == "https"
+
+
+def _connected(remote: Remote) -> weaviate.WeaviateClient:
+    client = weaviate.WeaviateClient(
+        connection_params=ConnectionParams.from_params(*_parts(remote.url), *_parts(remote.grpc)),
+        auth_client_secret=Auth.api_key(remote.key) if remote.key else None,
+        additional_config=AdditionalConfig(
+            timeout=Timeout(init=remote.timeout_s, query=remote.timeout_s, insert=remote.timeout_s),
+            trust_env=False,
+            grpc_config=GrpcConfig(channel_options=[("grpc.enable_http_proxy", 0)]),
+        ),
+        skip_init_checks=True,  # one of them asks PyPI for the newest version
+    )
+    try:
+        client.connect()
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+@contextmanager
+def _in_our_words(where: str) -> Iterator[None]:
+    """What the client throws, as StoreFailed. Its own words name collections and codes, never what a passage says."""
+    try:
+        yield
+    except UnexpectedStatusCodeError as error:
+        hint = "is its key right?" if error.status_code in (401, 403) else "see its own log"
+        raise StoreFailed(f"Weaviate at {where!r} refused: status {error.status_code}", hint) from error
+    except WeaviateBaseError as error:
+        told = f"Weaviate at {where!r} failed: {type(error).__name__}"
+        raise StoreFailed(told, "is it running, 1.27 or newer, and are both its addresses right?") from error
+    except (OSError, ValueError, KeyError) as error:  # what is no Weaviate, and answers something else
+        raise StoreFailed(f"{where!r} does not answer as Weaviate does", "are its addresses right?") from error

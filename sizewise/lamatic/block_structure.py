@@ -1,0 +1,140 @@
+"""A drawing's lines into levels of nodes: joints vanish, loops become nodes that hold nodes; knows no type of node.
+
+Of each node it is known which cases must have been chosen for it to run (`sure`), so that one can tell whether another
+may have been skipped by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from sizewise.lamatic.canvas import Drawing, Line
+
+Case = tuple[str, str]
+"""A branch, and the name of one of its cases."""
+
+
+class Level(Struct, frozen=True):
+    """`order`: nodes, each behind those before it. `before`: for each the (node, case) that it comes after.
+
+    `sure`: the cases that were chosen wherever it runs, the nearest last. `inner`: what a loop holds.
+    """
+
+    order: tuple[str, ...]
+    before: Mapping[str, tuple[tuple[str, str], ...]]
+    sure: Mapping[str, tuple[Case, ...]]
+    inner: Mapping[str, Level]
+    circles: tuple[str, ...] = ()
+
+    def maybe(self, id: str, for_: str) -> bool:
+        """Whether `id` may have been skipped where `for_` runs."""
+        return not set(self.sure.get(id, ())) <= set(self.sure.get(for_, ()))
+
+
+def level(drawing: Drawing, ids: Sequence[str], joint: Callable[[str], bool], ends: Mapping[str, str]) -> Level:
+    """`joint`: nodes that vanish, whose lines go on through them. `ends`: the loops among them, and where each ends."""
+    out: dict[str, list[Line]] = {}
+    for line in drawing.lines:
+        if not line.back:
+            out.setdefault(line.source, []).append(line)
+    return _level(list(ids), out, joint, ends)
+
+
+def _level(
+    ids: list[str], out: Mapping[str, list[Line]], joint: Callable[[str], bool], ends: Mapping[str, str]
+) -> Level:
+    here = set(ids)
+    bodies: dict[str, list[str]] = {}
+    inside: set[str] = set()
+    for start in (id for id in ids if id in ends and ends[id] in here):
+        if start in inside:
+            continue  # of a loop within
+        body = _reached(start, ends[start], out, here)
+        bodies[start] = [id for id in ids if id in body]
+        inside |= body | {ends[start]}
+    top = [id for id in ids if id not in inside]
+    kept = set(top)
+    start_of = {end: start for start, end in ends.items() if start in bodies}
+    into: dict[str, list[tuple[str, str]]] = {id: [] for id in top}
+    for id in ids:
+        source = start_of.get(id, id)
+        if source not in kept or (id in bodies and id in ends):
+            continue  # a loop's lines lead into it; what comes after it comes from its end
+        for line in out.get(id, ()):
+            if line.target in kept and line.target != source:
+                into[line.target].append((source, line.case))
+    into = {id: list(dict.fromkeys(each)) for id, each in into.items()}
+    order, circles = _ordered(top, into)
+    before = _through(order, into, joint)
+    order = [id for id in order if not joint(id)]
+    inner = {start: _level(body, out, joint, ends) for start, body in bodies.items()}
+    return Level(tuple(order), before, _sure(order, before), inner, tuple(circles))
+
+
+def _reached(start: str, end: str, out: Mapping[str, list[Line]], here: set[str]) -> set[str]:
+    """What lies between a loop's two ends."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for line in out.get(waiting.pop(), ()):
+            if line.target not in found and line.target not in (start, end) and line.target in here:
+                found.add(line.target)
+                waiting.append(line.target)
+    return found
+
+
+def _ordered(ids: Sequence[str], into: dict[str, list[tuple[str, str]]]) -> tuple[list[str], list[str]]:
+    """In an order in which they can run. Lines that close a circle are taken out of `into`, and their nodes told."""
+    after: dict[str, list[str]] = {}
+    left = {id: len(into[id]) for id in ids}
+    for id in ids:
+        for source, _ in into[id]:
+            after.setdefault(source, []).append(id)
+    ready = [id for id in ids if not left[id]]
+    order: list[str] = []
+    circles: list[str] = []
+    waiting = iter(ids)
+    while len(order) < len(ids):
+        while ready:
+            id = ready.pop(0) if len(ready) < 64 else ready.pop()
+            order.append(id)
+            for each in after.get(id, ()):
+                left[each] -= 1
+                if left[each] == 0:
+                    ready.append(each)
+        seen = set(order)
+        stuck = next((id for id in waiting if id not in seen), None)
+        if stuck is None:
+            break
+        circles.append(stuck)
+        into[stuck] = [(source, case) for source, case in into[stuck] if source in seen]
+        left[stuck] = 0
+        ready.append(stuck)
+    return order, circles
+
+
+def _through(
+    order: Sequence[str], into: Mapping[str, Sequence[tuple[str, str]]], joint: Callable[[str], bool]
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The same without the joints: what comes after one comes after what that comes after."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for id in order:
+        made: dict[tuple[str, str], None] = {}
+        for source, case in into[id]:
+            if joint(source):
+                made.update(dict.fromkeys(found.get(source, ())))
+            else:
+                made[source, case] = None
+        found[id] = tuple(made)
+    return found
+
+
+def _sure(order: Sequence[str], before: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, tuple[Case, ...]]:
+    found: dict[str, tuple[Case, ...]] = {}
+    for id in order:
+        ways = [(*found.get(node, ()), *(((node, case),) if case else ())) for node, case in before[id]]
+        shared = set(ways[0]).intersection(*ways[1:]) if ways else set()
+        found[id] = tuple(each for each in ways[0] if each in shared) if ways else ()
+    return found

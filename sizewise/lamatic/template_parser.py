@@ -1,0 +1,184 @@
+"""What stands between {{ and }} in Lamatic's files, read: a path, a default, a choice; says nothing of what it means.
+
+Paths go by points and brackets: `LLMNode_1.output.x[0].y`, `list[:].key`, `list[0:3]`, `list[i]` in code. One pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from sizewise.flows.language.types import Json
+
+LONGEST = 2_000
+"""Characters between {{ and }}."""
+_OPEN = re.compile(r"\{\{")
+_NAME = re.compile(r"[A-Za-z_$][\w$-]*")
+_STEP = re.compile(
+    r"""\s*(?:\.\s*(?P<name>[\w$-]+)|\[\s*(?P<number>-?\d{1,9})\s*\]|\[\s*(?P<quoted>"[^"\n]*"|'[^'\n]*')\s*\]"""
+    r"""|\[\s*(?P<begin>-?\d{0,9})\s*:\s*(?P<end>-?\d{0,9})\s*\]|\[\s*(?P<other>[A-Za-z_$][\w$.+\s-]{0,80})\])"""
+)
+_LITERAL = re.compile(
+    r"""\s*(?:"(?P<double>[^"\\]*)"|'(?P<single>[^'\\]*)'|(?P<number>-?\d{1,15}(?:\.\d{1,15})?)|(?P<word>true|false|null|undefined)"""
+    r"""|(?P<empty>\[\s*\]|\{\s*\}))\s*"""
+)
+_SPACE = re.compile(r"\s*")
+
+
+class Unsayable(ValueError):
+    """It cannot be said here. Its text goes on behind a colon; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+class Slice(Struct, frozen=True):
+    begin: int | None
+    end: int | None
+
+
+class Variable(Struct, frozen=True):
+    """An index that is a name, which only code has."""
+
+    name: str
+
+
+Step = str | int | Slice | Variable
+
+
+class Reach(Struct, frozen=True):
+    """A path. `output` is left out of its steps where it comes first."""
+
+    root: str
+    steps: tuple[Step, ...]
+
+
+class Literal_(Struct, frozen=True):
+    value: Json
+
+
+class Or(Struct, frozen=True):
+    first: Reach
+    other: Reach | Literal_
+
+
+class Choice(Struct, frozen=True):
+    """`when ? then : other`."""
+
+    when: Reach
+    then: Reach | Literal_
+    other: Reach | Literal_
+
+
+Braced = Reach | Or | Choice
+
+
+def pieces(text: str) -> Iterator[str | tuple[str, int]]:
+    """The texts around {{ }}, and what each holds with the place where it begins."""
+    at = 0
+    for match in _OPEN.finditer(text):
+        if match.start() < at:
+            continue
+        end = text.find("}}", match.end(), match.end() + LONGEST)
+        if end < 0:
+            continue
+        if match.start() > at:
+            yield text[at : match.start()]
+        yield text[match.end() : end], match.start()
+        at = end + 2
+    if at < len(text):
+        yield text[at:]
+
+
+def braced(inner: str) -> Braced:
+    """Raises Unsayable."""
+    reader = _Reader(inner)
+    first = reader.operand()
+    if not isinstance(first, Reach):
+        raise Unsayable("a literal in {{ }}", "Write it out.")
+    if reader.takes("||") or reader.takes("??"):
+        return reader.done(Or(first, reader.operand()))
+    if reader.takes("?"):
+        then = reader.operand()
+        if not reader.takes(":"):
+            raise Unsayable("what stands in {{ }} cannot be read", "Write a path.")
+        return reader.done(Choice(first, then, reader.operand()))
+    return reader.done(first)
+
+
+def reach(text: str) -> Reach | None:
+    """`text` as a path and nothing else; None where it is none."""
+    try:
+        found = braced(text)
+    except Unsayable:
+        return None
+    return found if isinstance(found, Reach) else None
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def operand(self) -> Reach | Literal_:
+        literal = _LITERAL.match(self._text, self._at)
+        if literal is not None:
+            self._at = literal.end()
+            return Literal_(_meant(literal))
+        self._skip()
+        name = _NAME.match(self._text, self._at)
+        if name is None:
+            raise Unsayable("what stands in {{ }} cannot be read", "Write a path.")
+        self._at = name.end()
+        steps: list[Step] = []
+        while (match := _STEP.match(self._text, self._at)) is not None:
+            self._at = match.end()
+            steps.append(_step(match))
+        if steps and steps[0] == "output":
+            steps = steps[1:]
+        return Reach(name[0].strip("-"), tuple(steps))
+
+    def takes(self, sign: str) -> bool:
+        self._skip()
+        if self._text.startswith(sign, self._at):
+            self._at += len(sign)
+            return True
+        return False
+
+    def done(self, found: Braced) -> Braced:
+        self._skip()
+        if self._at < len(self._text):
+            raise Unsayable("what stands in {{ }} is more than a path", "Work it out in a javascript node.")
+        return found
+
+    def _skip(self) -> None:
+        match = _SPACE.match(self._text, self._at)
+        assert match is not None
+        self._at = match.end()
+
+
+def _step(match: re.Match[str]) -> Step:
+    if match["name"] is not None:
+        return int(match["name"]) if match["name"].isdecimal() and len(match["name"]) < 10 else match["name"]
+    if match["number"] is not None:
+        return int(match["number"])
+    if match["quoted"] is not None:
+        return match["quoted"][1:-1]
+    if match["other"] is not None:
+        return Variable(match["other"].strip())
+    return Slice(*(int(each) if each not in ("", "-") else None for each in (match["begin"], match["end"])))
+
+
+def _meant(match: re.Match[str]) -> Json:
+    if match["double"] is not None:
+        return match["double"]
+    if match["single"] is not None:
+        return match["single"]
+    if match["number"] is not None:
+        return float(match["number"]) if "." in match["number"] else int(match["number"])
+    if match["empty"] is not None:
+        return [] if match["empty"][0] == "[" else {}
+    return {"true": True, "false": False}.get(match["word"] or "")

@@ -1,0 +1,230 @@
+"""Lamatic's triggers as inputs and triggers of ours, and its responses as outputs; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sizewise.flows.language.types import Json
+from sizewise.lamatic.canvas import Box
+from sizewise.lamatic.template_parser import Braced, Choice, Or, Reach, Unsayable, braced, pieces
+from sizewise.lamatic.translator import Bench, Shape, strings
+
+RESPONSES = frozenset(
+    {"graphqlResponseNode", "chatResponseNode", "searchResponseNode", "askResponseNode", "n8nResponseNode"}
+)
+_TYPES: Mapping[str, Json] = {
+    "string": "text", "text": "text", "id": "text", "int": "integer", "integer": "integer", "float": "number",
+    "number": "number", "boolean": "boolean", "bool": "boolean", "json": "json", "object": "json", "array": "json",
+    "any": "json", "file": "json",
+}  # fmt: skip
+_CHAT: Mapping[str, str] = {"chatMessage": "text", "chatHistory": "messages", "userId": "text", "sessionId": "text"}
+_ASK: Mapping[str, str] = {"message": "text", "conversationId": "text"}
+_SEARCH: Mapping[str, str] = {"searchQuery": "text"}
+WIDGETS: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "chatTriggerNode": (_CHAT, "chatMessage"),
+    "askTriggerNode": (_ASK, "message"),
+    "searchTriggerNode": (_SEARCH, "searchQuery"),
+}
+STARTS: Mapping[str, str] = {
+    "graphqlNode": "inputs; the flow's field of `/graphql` and its API",
+    "webhookTriggerNode": "trigger `webhook`",
+    "cronNode": "trigger `cron`",
+    "chatTriggerNode": "trigger `chat`",
+    "searchTriggerNode": "inputs, by the API",
+    "askTriggerNode": "inputs, by the API",
+}
+_PART = re.compile(
+    r"(?:\*|\?|[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?)(?:/[0-9]{1,2})?(?:,(?:[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?))*"
+)
+
+
+def plain(type: str) -> str:
+    """A trigger's type, without what it is called where a node of the same name acts."""
+    return type.removesuffix("_trigger")
+
+
+def started(bench: Bench, box: Box) -> list[dict[str, Json]]:
+    """Makes the inputs, and gives the triggers. Raises Unsayable where nothing here starts a flow so."""
+    type = plain(box.type)
+    triggers: list[dict[str, Json]] = []
+    deep = _used(bench, box.id)
+    used = list(deep)
+    if type in WIDGETS:
+        fields, question = WIDGETS[type]
+        for name, kind in fields.items():
+            if name == question or name in used:
+                bench.input(name, kind, needed=name == question)
+        if type == "chatTriggerNode":
+            triggers.append({"kind": "chat"})
+        bench.note("the widget's look and its domains are not part of a flow", "Set them where it is embedded.")
+    elif type == "cronNode":
+        triggers.append(_cron(bench, box))
+    elif type in ("graphqlNode", "webhookTriggerNode"):
+        for name, kind in _fields(bench, box).items():
+            kind = _reached(bench, box.id, name, kind, deep.get(name, 0))
+            bench.input(name, kind, needed=type == "graphqlNode")
+    else:
+        hint = "Start it by a webhook or a schedule, and fetch what it needs with an http or tool node."
+        raise Unsayable("there is no connector that starts a flow so", hint)
+    unsaid = [name for name in used if name and name not in bench.input_names]
+    for name in unsaid:
+        bench.input(name, "json")
+    if unsaid:
+        bench.note(f"its trigger does not say what these are: {', '.join(unsaid)[:200]}", "Give these inputs a type.")
+    if not bench.inputs and any(name == "" for name in used):
+        bench.input("input", "json")
+    if type == "webhookTriggerNode":
+        triggers.append(
+            {
+                "kind": "webhook",
+                "inputs": {
+                    ours: "{{ body" + _step(theirs) + " }}" for theirs, ours in bench.input_names.items() if theirs
+                },
+            }
+        )
+    if str(box.values.get("responeType") or "").lower() == "async":
+        bench.note("who calls it did not wait there", "Start it with startRun and ask how it goes.")
+    return triggers
+
+
+def _step(name: str) -> str:
+    return f".{name}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else f'["{name}"]'
+
+
+def trigger_shape(bench: Bench, box: Box) -> Shape:
+    fields = {theirs: f"inputs.{ours}" for theirs, ours in bench.input_names.items() if theirs}
+    texts = frozenset(
+        theirs
+        for theirs, ours in bench.input_names.items()
+        if bench.type_of(ours) == "text" and bench.inputs[ours] == "text"
+    )
+    whole = "inputs.input" if list(bench.inputs) == ["input"] and "input" in bench.input_names else ""
+    return Shape(whole, fields, texts=texts)
+
+
+def _fields(bench: Bench, box: Box) -> dict[str, Json]:
+    said = bench.data(box.values.get("advance_schema"), "advance_schema")
+    if not isinstance(said, Mapping) or not said:
+        said = box.schema if plain(box.type) == "webhookTriggerNode" else {}
+    return {str(name): _type(each) for name, each in said.items()}
+
+
+def _type(said: Json) -> Json:
+    if isinstance(said, str):
+        word = said.strip().lower().rstrip("!")
+        if word.startswith("[") and word.endswith("]"):
+            inner = _TYPES.get(word.strip("[]! "), "json")
+            return {"list": inner}
+        return _TYPES.get(word, "json")
+    if isinstance(said, Mapping) and isinstance(said.get("type"), str):
+        return _type(said["type"])
+    return "json"
+
+
+def _used(bench: Bench, trigger: str) -> dict[str, int]:
+    """The fields of the trigger that anything asks for, and how far it goes into them; empty where all of it is."""
+    made: dict[str, int] = {}
+    for box in bench.drawing.boxes.values():
+        for text in strings(box.values):
+            for piece in pieces(text) if "{{" in text and trigger in text else ():
+                if isinstance(piece, str) or trigger not in piece[0]:
+                    continue
+                try:
+                    found = braced(piece[0])
+                except Unsayable:
+                    continue
+                for path in _paths(found):
+                    if path.root == trigger:
+                        name = str(path.steps[0]) if path.steps and isinstance(path.steps[0], str) else ""
+                        made[name] = max(made.get(name, 0), len(path.steps) - 1)
+    return made
+
+
+def _reached(bench: Bench, trigger: str, name: str, kind: Json, deep: int) -> Json:
+    """The type of a field; `json` where the flow reaches into what is called a text there, or into its items."""
+    if kind in ("text", "number", "integer", "boolean") and deep > 0:
+        return "json"
+    if kind == {"list": "text"} and (deep > 1 or _items_reached(bench, trigger, name)):
+        return {"list": "json"}
+    return kind
+
+
+def _items_reached(bench: Bench, trigger: str, name: str) -> bool:
+    """Whether a loop goes over the field, and its nodes into each item."""
+    over = [
+        id for id, box in bench.drawing.boxes.items()
+        if f"{trigger}.output.{name}" in str(box.values.get("iteratorValue") or "")
+    ]  # fmt: skip
+    into = tuple(f"{id}.output.currentValue{sign}" for id in over for sign in ".[")
+    return bool(into) and any(
+        each in text for box in bench.drawing.boxes.values() for text in strings(box.values) for each in into
+    )
+
+
+def _paths(found: Braced) -> list[Reach]:
+    match found:
+        case Or(first, other):
+            parts: list[Json] = [first, other]
+        case Choice(when, then, other):
+            parts = [when, then, other]
+        case _:
+            parts = [found]
+    return [each for each in parts if isinstance(each, Reach)]
+
+
+def _cron(bench: Bench, box: Box) -> dict[str, Json]:
+    words = str(box.values.get("cronExpression") or "").split()
+    zone = str(box.values.get("cronTimezone") or "")
+    if (words and not _PART.fullmatch(words[-1]) and "/" in words[-1]) or words[-1:] == ["UTC"]:
+        zone = zone or words[-1]
+        words = words[:-1]
+    if len(words) in (6, 7):
+        if words[0] not in ("0", "00", "*"):
+            bench.note("it began within a minute", "A schedule here has no seconds.")
+        words = words[1:6]
+    if len(words) != 5 or not all(_PART.fullmatch(each) for each in words):
+        raise Unsayable("its schedule cannot be read", "Write minute, hour, day, month and weekday.")
+    words = ["*" if each == "?" else each for each in words]
+    words = [f"*/{each[2:]}" if each.startswith("1/") else each for each in words]
+    words = ["*" if each == "*/1" else each for each in words]
+    made = {
+        "kind": "cron",
+        "schedule": " ".join(each.lstrip("0") or "0" if each.isdecimal() else each for each in words),
+    }
+    return {**made, "zone": zone} if zone and zone != "UTC" else made
+
+
+def answered(bench: Bench, box: Box) -> dict[str, Json]:
+    """The outputs. Raises Unsayable."""
+    values = box.values
+    said = values.get("outputMapping")
+    if said in (None, "") and box.type == "chatResponseNode":
+        said = {"content": values.get("content") or values.get("message") or ""}
+    if said in (None, ""):
+        taken = {
+            name: values[name]
+            for name in ("content", "message", "answer", "searchResults", "results", "output")
+            if values.get(name)
+        }
+        said = taken
+    if (
+        isinstance(said, str)
+        and said.strip().startswith("{{")
+        and said.strip().endswith("}}")
+        and said.count("{{") == 1
+    ):
+        said = {"output": said.strip()}
+    found = bench.data(said, "outputMapping") or {}
+    if not isinstance(found, Mapping):
+        raise Unsayable("its outputs have no names", "Name each.")
+    named: dict[str, Json] = {}
+    for name, each in found.items():
+        ours = re.sub(r"[^A-Za-z0-9_-]+", "_", str(name)).strip("_-")[:60] or "output"
+        ours = ours if ours[0].isalpha() else f"n_{ours}"
+        if ours != name:
+            bench.note(f"its output {str(name)[:40]!r} is called {ours} here")
+        named[ours] = each
+    if values.get("webhookUrl"):
+        bench.note("it told a webhook when it had ended", "See [webhooks.NAME], or poll the run.")
+    return bench.each_value(named, "outputMapping")

@@ -1,0 +1,682 @@
+"""The values that a TypeScript file writes down as literals; runs none of it, and says what it did not read.
+
+Objects, arrays, texts, templates, numbers, names of other constants, spreads, imports of siblings; and the three calls
+that flow files make of plain texts: `JSON.stringify`, `.join` and `.trim`. Whatever else stands where a value should
+becomes an Unread in its place. One pass, bounded in size, depth and values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from sizewise.flows.language.types import Json
+from sizewise.lamatic.canvas import Refused
+
+BYTES = 2_097_152
+"""The longest file."""
+DEPTH = 64
+VALUES = 200_000
+MADE = 8_388_608
+"""Characters of all texts that are put together out of others."""
+
+_SPACE = re.compile(r"\s*")
+_WORD = re.compile(r"[A-Za-z_$][\w$]*")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,15}|(?:[0-9][0-9_]{0,30})?\.?[0-9]{1,30}(?:[eE][-+]?[0-9]{1,3})?|[0-9]+\.")
+_PLAIN: Mapping[str, re.Pattern[str]] = {
+    "'": re.compile(r"[^'\\\n]*"),
+    '"': re.compile(r'[^"\\\n]*'),
+    "`": re.compile(r"[^`\\$]*"),
+}
+_REGEX = re.compile(r"/(?![*/])(?:[^\\/\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n]){0,60}\]){1,200}/[a-z]{0,9}")
+_BEGINS = re.compile(r"(?:export|const|let|var|async|function|import|class|interface|type)\b")
+_ESCAPES: Mapping[str, str] = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}
+_OPEN: Mapping[str, str] = {"(": ")", "[": "]", "{": "}"}
+_BEFORE_REGEX = ("", *"(,=:[!&|?{};+-*%<>~^")
+
+
+class Unread(Struct, frozen=True):
+    """Something that is no literal."""
+
+    what: str
+    line: int
+
+
+Load = Callable[[str], Mapping[str, Json]]
+"""The names that a sibling exports, by its path as the import says it. Raises Refused."""
+
+
+def nothing(path: str) -> Mapping[str, Json]:
+    return {}
+
+
+def read(text: str, load: Load = nothing) -> Mapping[str, Json]:
+    """The constants of a file by their names, and `default`. Raises Refused for what is too large or too deep."""
+    if len(text) > BYTES:
+        raise Refused(f"the file is longer than {BYTES} characters", "Split it.")
+    return _Reader(text, load).file()
+
+
+def value(text: str) -> Json:
+    """One literal and nothing else, as in JSON with what people add to it: comments, bare names, commas at the end.
+
+    Raises Refused where it is none.
+    """
+    if len(text) > BYTES:
+        raise Refused(f"the text is longer than {BYTES} characters", "Split it.")
+    reader = _Reader(text, nothing)
+    found = reader.expression(0)
+    reader.skip()
+    if isinstance(found, Unread) or reader.at < len(text):
+        raise Refused("this is no literal", "Write it as JSON.")
+    return found
+
+
+def begins(text: str) -> int:
+    """Where it begins behind white space and comments."""
+    reader = _Reader(text, nothing)
+    reader.skip()
+    return reader.at
+
+
+class _Reader:
+    def __init__(self, text: str, load: Load) -> None:
+        self._text = text
+        self._load = load
+        self._lines = [found.end() for found in re.finditer("\n", text)]
+        self._count = 0
+        self._made = 0
+        self.at = 0
+        self._names: dict[str, Json] = {}
+        self._sizes: dict[str, int] = {}  # values that a name stands for: named again, they count again
+        self._exported: dict[str, Json] = {}
+
+    # ---- statements -------------------------------------------------------------------------------------------------
+
+    def file(self) -> Mapping[str, Json]:
+        while True:
+            self.skip()
+            if self.at >= len(self._text):
+                return {**self._names, **self._exported}
+            before = self.at
+            self._statement()
+            if self.at == before:  # nothing we know
+                self.at += 1
+
+    def _statement(self) -> None:
+        word = self._word()
+        exported = word == "export"
+        if exported:
+            word = self._word()
+        if word == "import":
+            self._import()
+        elif word in ("const", "let", "var"):
+            self._constants()
+        elif exported and word == "default":
+            found = self.expression(0)
+            self._exported["default"] = found
+            self._end()
+        elif exported and not word and self._take("{"):
+            self.at -= 1
+            self._balanced(0)
+            self._end()
+        elif word in ("async", "function", "interface", "class", "declare", "type", "enum", "abstract"):
+            self._past_body(word)
+        else:
+            self._end()
+
+    def _constants(self) -> None:
+        name = self._word()
+        if not name:
+            self._end()
+            return
+        self.skip()
+        if self._take(":"):
+            self._past_type("=")
+        if self._take("="):
+            before = self._count
+            self._names[name] = self.expression(0)
+            self._sizes[name] = self._count - before
+        self._end()
+
+    def _import(self) -> None:
+        """`import name, { a, b as c } from "./x"`, or `import "./x"`."""
+        wanted: dict[str, str] = {}
+        if not self._peek("'\"") and not self._peek("("):
+            if (word := self._word()) == "type":
+                word = self._word()
+            if word and word != "from":
+                wanted[word] = "default"
+            self._take(",")
+            if self._take("*"):
+                self._word()
+                wanted[self._word()] = "*"
+            if self._take("{"):
+                while not self._take("}") and self.at < len(self._text):
+                    name = self._word()
+                    if not name:
+                        self.at += 1
+                        continue
+                    other = name
+                    if self._ahead("as"):
+                        self._word()
+                        other = self._word()
+                    wanted[other] = name
+                    self._take(",")
+            if word != "from":
+                self._word()
+        if self._peek("'\"") and wanted:
+            path = self._string()
+            if path.startswith("."):
+                there = self._load(path)
+                for name, other in wanted.items():
+                    line = self._line()
+                    found = dict(there) if other == "*" else there.get(other, Unread(f"{path} has no {other}", line))
+                    self._names[name] = found
+                    self._sizes[name] = _size(found)
+                    self._counted(0)
+        self._end()
+
+    def _past_body(self, word: str) -> None:
+        """Beyond a function, class or declaration."""
+        if word == "type":
+            self._past_type(";")
+            self._take(";")
+            return
+        last = ""
+        while self.at < len(self._text):
+            self.skip()
+            char = self._text[self.at : self.at + 1]
+            if char == "{" and last != ":":
+                self._balanced(0)
+                return
+            if char == ";":
+                self.at += 1
+                return
+            last = char
+            self._pass(0)
+
+    def _past_type(self, until: str) -> None:
+        """Beyond a type, up to `until`, at its own depth."""
+        while self.at < len(self._text):
+            self.skip()
+            char = self._text[self.at : self.at + 1]
+            if char == until and self._text[self.at : self.at + 2] != "=>":
+                return
+            if self._text[self.at : self.at + 2] == "=>":
+                self.at += 2
+            elif char in _OPEN:
+                self._balanced(0)
+            elif char == ";" or char in ")]}":
+                return
+            else:
+                self._pass(0)
+
+    def _end(self) -> None:
+        """Beyond what is left of a statement: up to ; or to the next line that begins one."""
+        while self.at < len(self._text):
+            before = self.at
+            self.skip()
+            if self.at >= len(self._text):
+                return
+            char = self._text[self.at]
+            if char == ";":
+                self.at += 1
+                return
+            if "\n" in self._text[before : self.at] and _WORD.match(char):
+                return
+            self._pass(0)
+
+    # ---- expressions ------------------------------------------------------------------------------------------------
+
+    def expression(self, depth: int) -> Json:
+        """A value; what is none is passed over, and an Unread."""
+        if depth > DEPTH:
+            raise Refused(f"values lie deeper than {DEPTH} levels", "Flatten the file.", self._line())
+        self._counted(1)
+        found = self._joined(depth)
+        self.skip()
+        rest = self._text[self.at : self.at + 1]
+        if rest and rest not in ",;)]}" and not self._fresh_line(rest):
+            line = self._line()
+            self._past_rest(depth)
+            return Unread("an expression", line)
+        return found
+
+    def _joined(self, depth: int) -> Json:
+        found = self._postfixed(depth)
+        while self._peek("+") and self._text[self.at : self.at + 2] not in ("++", "+="):
+            self.at += 1
+            right = self._postfixed(depth)
+            if isinstance(found, str) and isinstance(right, (str, int, float)) and not isinstance(right, bool):
+                found = f"{found}{right}"
+            elif isinstance(found, Unread):
+                continue
+            else:
+                found = right if isinstance(right, Unread) else Unread("a sum", self._line())
+            if isinstance(found, str):
+                self._put_together(found)
+        return found
+
+    def _postfixed(self, depth: int) -> Json:
+        found = self._primary(depth)
+        while True:
+            self.skip()
+            if self._ahead("as") or self._ahead("satisfies"):
+                self._word()
+                self._type_word(depth)
+            elif self._text[self.at : self.at + 1] == "!" and self._text[self.at : self.at + 2] != "!=":
+                self.at += 1
+            elif self._peek("."):
+                self.at += 1
+                name = self._word()
+                self.skip()
+                found = self._called(found, name, depth) if self._peek("(") else _member(found, name, self._line())
+            elif self._peek("[") and not isinstance(found, Unread) and isinstance(found, (dict, list)):
+                self.at += 1
+                name = self.expression(depth + 1)
+                self._take("]")
+                found = _member(found, name, self._line())
+            else:
+                return found
+
+    def _type_word(self, depth: int) -> None:
+        """Beyond `const`, `Name<...>`, `Name["x"][]` or `{...}`."""
+        self.skip()
+        if self._peek("{"):
+            self._balanced(depth)
+        else:
+            self._word()
+        while True:
+            self.skip()
+            if self._peek("["):
+                self._balanced(depth)
+            elif self._peek(".|"):
+                self.at += 1
+                self._word()
+            elif self._peek("<"):
+                open_ = 0
+                while self.at < len(self._text):
+                    char = self._text[self.at]
+                    open_ += (char == "<") - (char == ">")
+                    self.at += 1
+                    if not open_ or char in ";=":
+                        break
+            else:
+                return
+
+    def _called(self, found: Json, name: str, depth: int) -> Json:
+        line = self._line()
+        self.at += 1
+        given = []
+        while not self._take(")") and self.at < len(self._text):
+            given.append(self.expression(depth + 1))
+            if not self._take(",") and not self._peek(")"):
+                break
+        unread = next((each for each in (found, *given) if isinstance(each, Unread)), None)
+        if name == "join" and isinstance(found, list) and unread is None:
+            between = given[0] if given else ","
+            if isinstance(between, str) and all(isinstance(each, str) for each in found):
+                return self._put_together(between.join(found))
+        if name == "trim" and isinstance(found, str):
+            return found.strip()
+        if name == "stringify" and found == _JSON and given and not _holds_unread(given[0]):
+            indent = given[2] if len(given) > 2 and isinstance(given[2], int) else None
+            return self._put_together(json.dumps(given[0], indent=indent and min(indent, 8), ensure_ascii=False))
+        return unread if unread is not None and unread is not _JSON else Unread(f"a call of {name[:40]}", line)
+
+    def _primary(self, depth: int) -> Json:
+        self.skip()
+        char, line = self._text[self.at : self.at + 1], self._line()
+        if char in ("'", '"'):
+            return self._string()
+        if char == "`":
+            return self._template(depth)
+        if char == "{":
+            return self._object(depth)
+        if char == "[":
+            return self._array(depth)
+        if char == "(":
+            return self._within(depth)
+        if char == "-" or char.isdigit() or (char == "." and self._text[self.at + 1 : self.at + 2].isdigit()):
+            return self._number()
+        word = self._word()
+        if word in _CONSTANTS:
+            return _CONSTANTS[word]
+        if word == "JSON":
+            return _JSON
+        if word in self._names:
+            self._counted(self._sizes.get(word, 1))
+            return self._names[word]
+        if not char or char in ",;)]}":
+            return Unread("nothing", line)
+        if not word:
+            self._past_rest(depth)
+        return Unread(f"the name {word[:40]!r}" if word else "an expression", line)
+
+    def _within(self, depth: int) -> Json:
+        """What stands in parentheses, or what is a function and passed over."""
+        line, begin = self._line(), self.at
+        self.at += 1
+        if not self._take(")"):
+            found = self.expression(depth + 1)
+            if self._take(")"):
+                self.skip()
+                if self._text[self.at : self.at + 2] != "=>":
+                    return found
+        self.at = begin
+        self._balanced(depth)
+        self._past_rest(depth)
+        return Unread("a function", line)
+
+    def _object(self, depth: int) -> dict[str, Json]:
+        self.at += 1
+        made: dict[str, Json] = {}
+        while not self._take("}"):
+            self.skip()
+            if self.at >= len(self._text):
+                raise Refused("an object is not closed", "End it with }.", self._line())
+            if self._text.startswith("...", self.at):
+                self.at += 3
+                other = self.expression(depth + 1)
+                if isinstance(other, dict):
+                    made.update(other)
+                else:
+                    made[f"...{self._count}"] = Unread("a spread", self._line())
+            else:
+                self._pair(made, depth)
+            if not self._take(",") and not self._peek("}"):
+                self._past_rest(depth)
+                self._take(",")
+        return made
+
+    def _pair(self, made: dict[str, Json], depth: int) -> None:
+        line = self._line()
+        if self._peek("'\""):
+            name = self._string()
+        elif self._peek("["):
+            self.at += 1
+            inner = self.expression(depth + 1)
+            name = inner if isinstance(inner, str) else f"[{line}]"
+            self._take("]")
+        elif self._text[self.at : self.at + 1].isdigit():
+            name = str(self._number())
+        else:
+            name = self._word()
+            if not name:
+                self.at += 1
+                return
+        if name == "async" and not self._peek(":,}"):
+            name = self._word() or name
+        if self._take(":"):
+            made[name] = self.expression(depth + 1)
+        elif self._peek("("):
+            while self.at < len(self._text) and not self._peek("{"):
+                self._pass(depth)
+            self._balanced(depth)
+            made[name] = Unread("a function", line)
+        else:
+            self._counted(self._sizes.get(name, 1))
+            made[name] = self._names.get(name, Unread(f"the name {name[:40]!r}", line))
+
+    def _array(self, depth: int) -> list[Json]:
+        self.at += 1
+        made: list[Json] = []
+        while not self._take("]"):
+            self.skip()
+            if self.at >= len(self._text):
+                raise Refused("a list is not closed", "End it with ].", self._line())
+            if self._text.startswith("...", self.at):
+                self.at += 3
+                other = self.expression(depth + 1)
+                if isinstance(other, list):
+                    made.extend(other)
+                else:
+                    made.append(Unread("a spread", self._line()))
+            else:
+                made.append(self.expression(depth + 1))
+            if not self._take(",") and not self._peek("]"):
+                self._past_rest(depth)
+                self._take(",")
+        return made
+
+    def _number(self) -> Json:
+        sign = -1 if self._take("-") else 1
+        self.skip()
+        match = _NUMBER.match(self._text, self.at)
+        if match is None:
+            return Unread("an expression", self._line())
+        self.at = match.end()
+        digits = match[0].replace("_", "")
+        if digits[:2] in ("0x", "0X"):
+            return sign * int(digits, 16)
+        if digits.isdecimal() and len(digits) <= 18:
+            return sign * int(digits)
+        return sign * float(digits)
+
+    def _string(self) -> str:
+        quote = self._text[self.at]
+        self.at += 1
+        parts: list[str] = []
+        while True:
+            match = _PLAIN[quote].match(self._text, self.at)
+            assert match is not None
+            parts.append(match[0])
+            self.at = match.end()
+            char = self._text[self.at : self.at + 1]
+            self.at += 1
+            if char == quote:
+                return "".join(parts)
+            if char != "\\":
+                raise Refused("a text is not closed", f"End it with {quote}.", self._line())
+            parts.append(self._escape())
+
+    def _escape(self) -> str:
+        char = self._text[self.at : self.at + 1]
+        self.at += 1
+        if char == "x" or (char == "u" and self._text[self.at : self.at + 1] != "{"):
+            width = 2 if char == "x" else 4
+            digits = self._text[self.at : self.at + width]
+            self.at += width
+            code = _hex(digits, width)
+            if 0xD800 <= code < 0xDC00 and self._text[self.at : self.at + 2] == "\\u":
+                low = _hex(self._text[self.at + 2 : self.at + 6], 4)
+                if 0xDC00 <= low < 0xE000:
+                    self.at += 6
+                    return chr(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00))
+            return chr(code) if not 0xD800 <= code < 0xE000 else "\ufffd"
+        if char == "u":
+            end = self._text.find("}", self.at, self.at + 9)
+            code = _hex(self._text[self.at + 1 : end], end - self.at - 1) if end > 0 else 0xFFFD
+            self.at = end + 1 if end > 0 else self.at
+            return chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
+        return _ESCAPES.get(char, char)
+
+    def _template(self, depth: int) -> Json:
+        line = self._line()
+        self.at += 1
+        parts: list[str] = []
+        wrong: Unread | None = None
+        while True:
+            match = _PLAIN["`"].match(self._text, self.at)
+            assert match is not None
+            parts.append(match[0])
+            self.at = match.end()
+            char = self._text[self.at : self.at + 1]
+            self.at += 1
+            if char == "`":
+                return wrong or self._put_together("".join(parts))
+            if char == "\\":
+                parts.append(self._escape())
+            elif char == "$":
+                if self._text[self.at : self.at + 1] != "{":
+                    parts.append("$")
+                    continue
+                self.at += 1
+                inner = self.expression(depth + 1)
+                if not self._take("}"):
+                    self._past_rest(depth)
+                    self._take("}")
+                if isinstance(inner, (str, int, float)) and not isinstance(inner, bool):
+                    parts.append(str(inner))
+                else:
+                    wrong = inner if isinstance(inner, Unread) else Unread("a value within a text", line)
+            else:
+                raise Refused("a text is not closed", "End it with `.", line)
+
+    # ---- passing over -----------------------------------------------------------------------------------------------
+
+    def skip(self) -> None:
+        """Beyond white space and comments."""
+        while True:
+            match = _SPACE.match(self._text, self.at)
+            assert match is not None
+            self.at = match.end()
+            begins = self._text[self.at : self.at + 2]
+            if begins == "//":
+                end = self._text.find("\n", self.at)
+            elif begins == "/*":
+                end = self._text.find("*/", self.at + 2)
+                end = end + 2 if end >= 0 else end
+            else:
+                return
+            self.at = end if end >= 0 else len(self._text)
+
+    def _pass(self, depth: int) -> None:
+        """Beyond one token, or all that brackets hold."""
+        self.skip()
+        char = self._text[self.at : self.at + 1]
+        if char in ("'", '"'):
+            self._string()
+        elif char == "`":
+            self._template(depth)
+        elif char in _OPEN and char:
+            self._balanced(depth)
+        elif (match := _WORD.match(self._text, self.at)) or (
+            char == "/" and self._last() in _BEFORE_REGEX and (match := _REGEX.match(self._text, self.at))
+        ):
+            self.at = match.end()
+        else:
+            self.at += 1
+
+    def _last(self) -> str:
+        before = self._text[max(0, self.at - 20) : self.at].rstrip()
+        return "" if before.endswith("return") else before[-1:]
+
+    def _balanced(self, depth: int) -> None:
+        """Beyond a bracket and what it holds, by its own stack and not by recursion."""
+        waiting: list[str] = []
+        while self.at < len(self._text):
+            self.skip()
+            char = self._text[self.at : self.at + 1]
+            if char in _OPEN and char:
+                waiting.append(_OPEN[char])
+                self.at += 1
+            elif waiting and char == waiting[-1]:
+                waiting.pop()
+                self.at += 1
+                if not waiting:
+                    return
+            else:
+                if char in ")]}" and char:
+                    self.at += 1  # of another kind: not ours to mend
+                    continue
+                self._pass(depth)
+
+    def _past_rest(self, depth: int) -> None:
+        """Beyond what is left of an expression."""
+        while self.at < len(self._text):
+            before = self.at
+            self.skip()
+            if not depth and "\n" in self._text[before : self.at] and _BEGINS.match(self._text, self.at):
+                return
+            char = self._text[self.at : self.at + 1]
+            if not char or char in ",;)]}":
+                return
+            self._pass(depth)
+
+    # ---- small words ------------------------------------------------------------------------------------------------
+
+    def _word(self) -> str:
+        self.skip()
+        match = _WORD.match(self._text, self.at)
+        if match is None:
+            return ""
+        self.at = match.end()
+        return match[0]
+
+    def _ahead(self, word: str) -> bool:
+        self.skip()
+        match = _WORD.match(self._text, self.at)
+        return match is not None and match[0] == word
+
+    def _peek(self, chars: str) -> bool:
+        self.skip()
+        char = self._text[self.at : self.at + 1]
+        return bool(char) and char in chars
+
+    def _take(self, char: str) -> bool:
+        if self._peek(char):
+            self.at += 1
+            return True
+        return False
+
+    def _fresh_line(self, char: str) -> bool:
+        """Whether a new statement may begin here, where no ; ended the last one."""
+        begun = self._lines[self._line() - 2] if self._line() > 1 else 0
+        return bool(_WORD.match(char)) and not self._text[begun : min(self.at, begun + 200)].strip()
+
+    def _line(self) -> int:
+        return bisect_right(self._lines, self.at) + 1
+
+    def _counted(self, more: int) -> None:
+        self._count += more
+        if self._count > VALUES:
+            raise Refused(f"there are more than {VALUES} values", "Split the file.", self._line())
+
+    def _put_together(self, text: str) -> str:
+        self._made += len(text)
+        if self._made > MADE:
+            raise Refused(f"texts come to more than {MADE} characters", "Split the file.", self._line())
+        return text
+
+
+_JSON = Unread("JSON", 0)
+_CONSTANTS: Mapping[str, Json] = {"true": True, "false": False, "null": None, "undefined": None}
+
+
+def _member(found: Json, name: Json, line: int) -> Json:
+    if isinstance(found, dict) and isinstance(name, str):
+        return found.get(name, Unread(f"no {name[:40]}", line))
+    if isinstance(found, list) and isinstance(name, int) and 0 <= name < len(found):
+        return found[name]
+    return found if isinstance(found, Unread) and found is not _JSON else Unread("a part of something", line)
+
+
+def _size(found: Json) -> int:
+    """Values in it; no more are counted than are allowed."""
+    waiting, count = [found], 0
+    while waiting and count <= VALUES:
+        each = waiting.pop()
+        count += 1
+        waiting.extend(each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
+    return count
+
+
+def _holds_unread(found: Json) -> bool:
+    if isinstance(found, dict):
+        return any(map(_holds_unread, found.values()))
+    if isinstance(found, list):
+        return any(map(_holds_unread, found))
+    return isinstance(found, Unread)
+
+
+def _hex(digits: str, width: int) -> int:
+    try:
+        return int(digits, 16) if len(digits) == width else 0xFFFD
+    except ValueError:
+        return 0xFFFD

@@ -1,0 +1,140 @@
+"""The process in which a local embedding model runs: texts in, vectors of length one out; knows nobody who asks.
+
+`python -m sizewise.providers.local.embedding_worker FD` talks over the inherited socket FD and ends when that closes.
+One request after the other: a batch is as large as the machine is fast, and whoever wants to be quick asks for few
+texts.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import sys
+from typing import Any
+
+from sizewise.providers.local.wordpiece_tokenizer import BEGIN, END, WordPiece
+from sizewise.providers.local.worker_protocol import HEAD, Kind, frame
+
+TOGETHER = 16
+"""Texts of one run, of about the same length: what is shorter is filled up to the longest."""
+NUMBERS = struct.Struct("<III")
+
+
+class Model:
+    """An ONNX file of the BERT family: token vectors out, whose mean is a text's. Raises RuntimeError, ImportError."""
+
+    def __init__(self, file: str, threads: int, longest: int) -> None:
+        import numpy
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        wanted = onnxruntime.SessionOptions()
+        wanted.intra_op_num_threads = threads
+        wanted.inter_op_num_threads = 1
+        wanted.enable_cpu_mem_arena = False  # 290 in the place of 924 MB after long texts, as fast
+        wanted.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other models want the cores too
+        try:
+            self._session = onnxruntime.InferenceSession(file, wanted, providers=["CPUExecutionProvider"])
+        except (
+            state.Fail,
+            state.InvalidArgument,
+            state.InvalidGraph,
+            state.InvalidProtobuf,
+            state.NoSuchFile,
+        ) as error:
+            raise RuntimeError(f"the file is no model that ONNX reads ({type(error).__name__})") from error
+        self._numpy = numpy
+        self._words = WordPiece()
+        self._longest = longest
+        self._inputs = {each.name for each in self._session.get_inputs()}
+
+    def vectors(self, texts: list[str] | list[list[int]]) -> bytes:
+        """As a VECTORS frame has them. Raises OverflowError, with its place and how many tokens it has, for a text that
+        is longer than the model reads."""
+        numpy = self._numpy
+        rows = [self._row(each) for each in texts]
+        for place, row in enumerate(rows):
+            if len(row) > self._longest:
+                raise OverflowError(place, len(row))
+        order = sorted(range(len(rows)), key=lambda at: len(rows[at]))
+        found: Any = None
+        for start in range(0, len(order), TOGETHER):
+            some = order[start : start + TOGETHER]
+            wide = max(len(rows[at]) for at in some)
+            ids = numpy.zeros((len(some), wide), dtype=numpy.int64)
+            mask = numpy.zeros((len(some), wide), dtype=numpy.int64)
+            for place, at in enumerate(some):
+                ids[place, : len(rows[at])] = rows[at]
+                mask[place, : len(rows[at])] = 1
+            said = {"input_ids": ids, "attention_mask": mask, "token_type_ids": numpy.zeros_like(ids)}
+            out = self._session.run(None, {name: said[name] for name in self._inputs})[0]
+            if out.ndim == 3:
+                weights = mask[:, :, None].astype(numpy.float32)
+                out = (out * weights).sum(1) / weights.sum(1)
+            out = out / numpy.maximum(numpy.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+            if found is None:
+                found = numpy.zeros((len(rows), out.shape[1]), dtype="<f4")
+            found[some] = out
+        shape = (0, 0) if found is None else found.shape
+        return NUMBERS.pack(*shape, sum(map(len, rows))) + (b"" if found is None else found.tobytes())
+
+    def _row(self, text: str | list[int]) -> list[int]:
+        tokens = self._words.tokens(text) if isinstance(text, str) else text
+        return [BEGIN, *tokens, END]
+
+
+class Worker:
+    """Reads the parent's frames one by one, and ends with the line."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._model: Model | None = None
+
+    def run(self) -> None:
+        try:
+            while head := self._take(HEAD.size):
+                length, number, kind = HEAD.unpack(head)
+                payload = self._take(length)
+                if kind == Kind.STOP:
+                    return
+                self._heed(Kind(kind), number, payload)
+        except OSError:
+            pass  # the parent is gone
+
+    def _heed(self, kind: Kind, number: int, payload: bytes) -> None:
+        said = json.loads(payload)
+        if kind is Kind.LOAD:
+            try:
+                self._model = Model(said["model"], said["threads"], said["longest"])
+            except (ImportError, RuntimeError) as error:
+                self._say(Kind.FAILED, 0, str(error).encode())
+            else:
+                self._say(Kind.READY)
+        elif kind is Kind.EMBED:
+            assert self._model is not None  # the parent asks after READY
+            try:
+                found = self._model.vectors(said)
+            except OverflowError as error:
+                self._say(Kind.ERROR, number, json.dumps(error.args).encode())
+                return
+            self._say(Kind.VECTORS, number, found)
+
+    def _say(self, kind: Kind, number: int = 0, payload: bytes = b"") -> None:
+        self._line.sendall(frame(kind, number, payload))
+
+    def _take(self, length: int) -> bytes:
+        """`length` bytes; fewer only when the line has closed."""
+        taken = bytearray()
+        while len(taken) < length and (more := self._line.recv(length - len(taken))):
+            taken += more
+        return bytes(taken) if len(taken) == length else b""
+
+
+def main() -> None:
+    with socket.socket(fileno=int(sys.argv[1])) as line:
+        Worker(line).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The process in which one local model runs: frames in, frames out; knows neither routing nor who asks.
+
+`python -m sizewise.providers.local.llamacpp_worker FD` talks over the inherited socket FD and ends when that closes.
+A crash of llama.cpp ends this process and nothing else. It opens no port: llama.cpp's own server, needed to count
+tokens, listens on a socket file in a folder that only this user can enter.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+from sizewise.providers.local.worker_protocol import HEAD, Kind, frame
+
+PROGRESS = b',"prompt_progress":'  # cannot occur inside a JSON text: its quotes would be escaped
+PR_SET_PDEATHSIG = 1
+COUNT_S = 30.0  # seconds until counting is given up
+
+ENVIRONMENT: Mapping[str, str] = {
+    # Read by libgomp when it loads. Spinning at barriers collapses when another process wants the core; sleeping
+    # at once costs more than the work between two barriers. A short spin had both: 11 ms a token (135M) on idle
+    # cores, against 33 asleep and 13 spinning; 29 ms beside a busy process, against 23 asleep and 48 spinning.
+    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "1000",
+    "GGML_NO_BACKTRACE": "1",  # it would start a debugger on a failed assertion
+}
+
+
+class Server(Protocol):
+    """What is used of xllamacpp.Server. `seen` gets each JSON text; True from it stops the request."""
+
+    def handle_chat_completions(self, body: bytes, seen: object, /) -> None: ...
+
+
+class Order:
+    """What to open, as the parent said in its LOAD frame."""
+
+    def __init__(self, payload: bytes) -> None:
+        said = json.loads(payload)
+        self.model: str = said["model"]
+        self.name: str = said["name"]
+        self.context: int = said["context"]  # tokens a slot
+        self.slots: int = said["slots"]
+        self.threads: int = said["threads"]
+        self.batch: int = said["batch"]  # tokens
+        self.folder: str = said["folder"]
+
+    @property
+    def address(self) -> str:
+        return os.path.join(self.folder, f"{os.getpid()}.sock")
+
+
+def opened(order: Order) -> Server:
+    """llama.cpp with the model loaded. Raises RuntimeError or ValueError when that fails."""
+    os.environ.update(ENVIRONMENT)
+    import xllamacpp  # after the environment is set, and only in this process
+
+    said = xllamacpp.CommonParams()
+    said.model.path = order.model
+    said.model_alias = {order.name}  # what its chunks call it: not the path
+    said.n_ctx = order.context * order.slots  # llama.cpp divides it among the slots
+    said.n_parallel = order.slots
+    said.kv_unified = False  # a greedy answer must not depend on its neighbours
+    said.n_batch = said.n_ubatch = order.batch
+    said.cpuparams.n_threads = said.cpuparams_batch.n_threads = order.threads
+    # Without the fused kernel a long context costs a third less, but sums depend on who shares the batch: with it
+    # greedy answers and their log-probabilities were the same to the last bit, alone and beside others.
+    said.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    # Into memory of its own: mapped, weights that llama.cpp rearranges would lie there twice (1.5B: 1.9, not 1.2 GB).
+    said.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
+    said.cache_ram_mib = 0  # no second, growing cache of prompts
+    said.fit_params = False  # the parent has judged what fits
+    said.warmup = False
+    said.verbosity = 2  # warnings
+    said.ui = False
+    said.endpoint_slots = False  # it would show prompts
+    said.hostnames = [order.address]
+    server: Server = xllamacpp.Server(said)
+    return server
+
+
+class Request:
+    """One chat: what becomes of each JSON text that llama.cpp hands over (bytes, as the body was)."""
+
+    def __init__(self, number: int, worker: Worker) -> None:
+        self.left = False
+        self._number = number
+        self._worker = worker
+
+    def seen(self, text: bytes) -> bool:
+        """True stops the request. Raises nothing: llama.cpp's side would swallow it and go on."""
+        if self.left:
+            return True
+        if text.startswith(b'{"error":'):
+            return self._worker.say(Kind.ERROR, self._number, text)
+        if PROGRESS in text:
+            # Asked for so that a cancel is seen between two batches of the prompt, and of no use to anybody else:
+            # the chunk that names the role comes again with the first token.
+            return False
+        return self._worker.say(Kind.CHUNK, self._number, text)
+
+
+class Worker:
+    """Reads the parent's frames, starts a thread a request, and ends with the line."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._saying = threading.Lock()
+        self._running: dict[int, Request] = {}
+        self._stopping = False
+        self._server: Server | None = None
+        self._order: Order | None = None
+
+    def say(self, kind: Kind, request: int = 0, payload: bytes = b"") -> bool:
+        """Sends a frame; True when nobody listens any more."""
+        try:
+            with self._saying:
+                self._line.sendall(frame(kind, request, payload))
+        except OSError:
+            return True
+        return False
+
+    def run(self) -> None:
+        """Until the parent's end of the line closes, whatever is running then."""
+        try:
+            while head := self._take(HEAD.size):
+                length, number, kind = HEAD.unpack(head)
+                self._heed(Kind(kind), number, self._take(length))
+        except OSError:
+            pass  # the parent is gone
+        self._exit()
+
+    def _heed(self, kind: Kind, number: int, payload: bytes) -> None:
+        if kind is Kind.LOAD:
+            self._order = Order(payload)
+            _in_thread(self._load, self._order)
+        elif kind is Kind.CHAT:
+            self._running[number] = request = Request(number, self)
+            _in_thread(self._chat, request, number, payload)
+        elif kind is Kind.COUNT:
+            _in_thread(self._count, number, payload)
+        elif kind is Kind.CANCEL:
+            if asked := self._running.get(number):
+                asked.left = True
+        elif kind is Kind.STOP:
+            self._stopping = True
+            self._exit_when_idle()
+
+    def _load(self, order: Order) -> None:
+        # Not in the main thread: that one goes on hearing the parent, and builds of llama.cpp are known that
+        # install signal handlers when opened there.
+        try:
+            self._server = opened(order)
+        except (ImportError, RuntimeError, ValueError) as error:
+            self.say(Kind.FAILED, 0, str(error).encode())
+        else:
+            self.say(Kind.READY)
+
+    def _chat(self, request: Request, number: int, payload: bytes) -> None:
+        try:
+            assert self._server is not None  # the parent asks after READY
+            self._server.handle_chat_completions(streamed(payload), request.seen)
+        except (RuntimeError, ValueError, TypeError) as error:
+            self.say(Kind.ERROR, number, complaint(error))
+        finally:
+            del self._running[number]
+            self.say(Kind.END, number)
+            self._exit_when_idle()
+
+    def _count(self, number: int, payload: bytes) -> None:
+        assert self._order is not None  # the parent asks after READY
+        try:
+            status, answer = asked_over(self._order.address, "/v1/chat/completions/input_tokens", payload)
+            self.say(Kind.COUNTED if status == 200 else Kind.ERROR, number, answer)
+        except (OSError, http.client.HTTPException) as error:
+            self.say(Kind.ERROR, number, complaint(error))
+        finally:
+            self.say(Kind.END, number)
+
+    def _take(self, length: int) -> bytes:
+        """`length` bytes; fewer only when the line has closed."""
+        taken = bytearray()
+        while len(taken) < length and (more := self._line.recv(length - len(taken))):
+            taken += more
+        return bytes(taken) if len(taken) == length else b""
+
+    def _exit_when_idle(self) -> None:
+        if self._stopping and not self._running:
+            self._exit()
+
+    def _exit(self) -> None:
+        """At once: llama.cpp's own way out waits for what is running."""
+        if self._order is not None:
+            shutil.rmtree(self._order.folder, ignore_errors=True)
+        os._exit(0)
+
+
+def streamed(payload: bytes) -> bytes:
+    """The body as llama.cpp shall read it: always a stream, with usage, and with reports of progress."""
+    body = json.loads(payload)
+    if not isinstance(body, dict):
+        raise ValueError("the request's body is not a JSON object")
+    body.pop("id_slot", None)  # slots are ours to give
+    body |= {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
+    return json.dumps(body).encode()
+
+
+def complaint(error: Exception) -> bytes:
+    code = 400 if isinstance(error, ValueError) else 500
+    return json.dumps({"error": {"code": code, "message": str(error), "type": "invalid_request_error"}}).encode()
+
+
+def asked_over(address: str, path: str, body: bytes) -> tuple[int, bytes]:
+    """Status and body of a POST to llama.cpp's own server on the socket file `address`."""
+    connection = http.client.HTTPConnection("localhost", timeout=COUNT_S)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.settimeout(COUNT_S)
+        connection.sock.connect(address)
+        connection.request("POST", path, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _in_thread(work: object, *given: object) -> None:
+    threading.Thread(target=work, args=given, daemon=True).start()  # type: ignore[arg-type]  # any of our methods
+
+
+def die_with_parent() -> None:
+    """The kernel kills us should the parent's thread that started us die (Linux; elsewhere the closed line does)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when answers may be cut
+        signal.signal(ignored, signal.SIG_IGN)
+    die_with_parent()
+    Worker(socket.socket(fileno=int(sys.argv[1]))).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""A client's Messages body read into our words, with the original beside them; pure, knows no model.
+
+Source: the Anthropic API reference, Messages. Dropped in our words, because no other model could use it: marks for the
+prompt cache, and reasoning of earlier turns, which is signed for its own vendor. All else that our words cannot say is
+named in `Origin.untold`, and only a model of this wire gets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from sizewise.errors import BadBody
+from sizewise.messages import Chat, Fields, Message
+from sizewise.providers.wires.anthropic.thinking import EFFORTS, effort, strange
+from sizewise.providers.wires.openai.request_response import Count, decoded
+from sizewise.providers.wires.original_body import FIELD, Origin, origin, without
+
+NAME = "anthropic"
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Block = dict[str, Any]
+
+
+class Turn(Struct):
+    role: Literal["user", "assistant", "system"]
+    content: str | list[Block]
+
+
+class Body(Struct):
+    """The fields of a Messages body whose type we check, with the API's own bounds."""
+
+    model: str
+    messages: Annotated[list[Turn], Meta(min_length=1, max_length=100_000)]
+    max_tokens: Count | None = None
+    system: str | list[Block] | None = None
+    stream: bool | None = None
+    stop_sequences: list[str] | None = None
+    temperature: Share | None = None
+    top_p: Share | None = None
+    top_k: Annotated[int, Meta(ge=0)] | None = None
+    tools: list[Block] | None = None
+    tool_choice: Block | None = None
+    output_config: Block | None = None
+    thinking: Block | None = None
+    metadata: Block | None = None
+
+
+class TextBlock(Struct):
+    text: str
+
+
+class ToolUse(Struct):
+    id: str
+    name: str
+    input: Raw
+
+
+class ToolResult(Struct):
+    tool_use_id: str
+    content: str | list[Block] | None = None
+    is_error: bool | None = None
+
+
+class Source(Struct):
+    type: str
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+
+
+class Sourced(Struct):
+    """An image or a document."""
+
+    source: Source
+    title: str | None = None
+
+
+class Tool(Struct):
+    name: str
+    input_schema: Raw
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ToolChoice(Struct):
+    type: Literal["auto", "any", "none", "tool"]
+    name: str = ""
+    disable_parallel_tool_use: bool | None = None
+
+
+SAID = frozenset(
+    ("model", "messages", "system", "stream", "max_tokens", "temperature", "top_p", "top_k", "cache_control")
+)
+"""Top-level fields that are translated, or need not be, whatever they hold."""
+
+KEYS: Mapping[str, frozenset[str]] = {
+    "text": frozenset(("text", "citations")),
+    "image": frozenset(("source",)),
+    "document": frozenset(("source", "title")),
+    "tool_use": frozenset(("id", "name", "input", "caller")),
+    "tool_result": frozenset(("tool_use_id", "content", "is_error")),
+    "custom": frozenset(("name", "input_schema", "description", "strict", "eager_input_streaming")),
+}
+"""Of a block of each type, and of a tool: what is translated, or only says how an answer should travel.
+
+Where a block says more, that is left untold.
+"""
+
+_body = msgspec.json.Decoder(Body)
+_encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
+
+
+def read_request(
+    body: bytes, headers: Mapping[str, str] | None = None, *, counting: bool = False
+) -> tuple[Chat, Raw | None]:
+    """A Messages body and its `sizewise` object. Raises BadBody.
+
+    `headers` travel with the original to upstreams of this wire. `counting`: it asks for the tokens only.
+    """
+    seen, sent = decoded(body, _body)
+    if seen.max_tokens is None and not counting:
+        raise BadBody("`max_tokens` is missing", "say how many tokens the answer may have", param="max_tokens")
+    ours = sent.pop("sizewise", None)
+    try:
+        reading, fields = translated(seen, sent)
+        messages = msgspec.json.decode(fields["messages"], type=list[Message])
+    except RecursionError as error:  # translated, it lies a few levels deeper
+        raise BadBody("the body is nested too deeply", "flatten it") from error
+    fields[FIELD] = Origin(NAME, Raw(_encode(sent)), reading.untold, reading.rough, dict(headers or {})).field()
+    limit, schema = seen.max_tokens, "response_format" in fields
+    return (
+        Chat(seen.model, messages, fields, seen.stream is True, False, limit, 1, False, bool(seen.tools), schema),
+        ours,
+    )
+
+
+def as_it_came(chat: Chat) -> Fields | None:
+    """The client's own body, where it spoke this wire and nobody has changed the request since."""
+    found = origin(chat.fields, NAME)
+    if found is None:
+        return None
+    seen, sent = decoded(bytes(found.body), _body)
+    _, fields = translated(seen, sent)
+    now = without(chat.fields)
+    return sent if {**fields, "model": Raw()} == {**now, "model": Raw()} else None
+
+
+def translated(seen: Body, sent: Fields) -> tuple[Reading, Fields]:
+    """How a body was read, with the paths of what our words do not say, and our words for it."""
+    reading = Reading()
+    fields: dict[str, object] = {"model": seen.model, "messages": reading.messages(seen)}
+    for name in ("max_tokens", "temperature", "top_p", "top_k", "stream"):
+        if name in sent and getattr(seen, name) is not None:
+            fields[name] = sent[name]  # as it is spelt
+    if seen.stop_sequences:
+        fields["stop"] = seen.stop_sequences
+    fields |= reading.tools(seen)
+    for name, raw in sent.items():
+        if name not in SAID and bytes(raw) != b"null":
+            fields |= reading.other(name, seen)
+    return reading, {name: Raw(_encode(value)) for name, value in fields.items()}
+
+
+class Reading:
+    """One body on its way into our words. `rough`: some of it is said, but not exactly."""
+
+    def __init__(self) -> None:
+        self.untold: list[str] = []
+        self.rough = False
+
+    # ---- messages
+
+    def messages(self, seen: Body) -> list[Block]:
+        found: list[Block] = []
+        if seen.system:
+            found.append({"role": "system", "content": self._content(seen.system, "system")})
+        for number, turn in enumerate(seen.messages):
+            at = f"messages[{number}].content"
+            if turn.role == "assistant":
+                found.append(self._assistant(turn.content, at))
+            elif isinstance(turn.content, str) or turn.role == "system":
+                found.append({"role": turn.role, "content": self._content(turn.content, at)})
+            else:
+                found += self._user(turn.content, at)
+        return found
+
+    def _user(self, blocks: list[Block], at: str) -> list[Block]:
+        """The results of tools are messages of their own in our words, and come first."""
+        results = [self._result(b, f"{at}[{i}]") for i, b in enumerate(blocks) if b.get("type") == "tool_result"]
+        parts = [self._part(b, f"{at}[{i}]") for i, b in enumerate(blocks) if b.get("type") != "tool_result"]
+        if not parts and results:
+            return results
+        return [*results, {"role": "user", "content": _short(parts)}]
+
+    def _result(self, block: Block, at: str) -> Block:
+        seen = _convert(block, ToolResult, at)
+        self._only_known(block, "tool_result", at)
+        parts = [{"type": "text", "text": seen.content}] if isinstance(seen.content, str) else []
+        if isinstance(seen.content, list):
+            parts = [self._part(each, f"{at}.content[{i}]") for i, each in enumerate(seen.content)]
+            self.untold += [f"{at}.content[{i}]" for i, part in enumerate(parts) if part["type"] == "image_url"]
+        if seen.is_error:
+            parts.insert(0, {"type": "text", "text": "Error:"})  # in words, for our words have no mark for it
+        return {"role": "tool", "tool_call_id": seen.tool_use_id, "content": _short(parts)}
+
+    def _assistant(self, content: str | list[Block], at: str) -> Block:
+        if isinstance(content, str):
+            return {"role": "assistant", "content": content}
+        parts: list[Block] = []
+        calls: list[Block] = []
+        for number, block in enumerate(content):
+            here, kind = f"{at}[{number}]", block.get("type")
+            if kind == "tool_use":
+                use = _convert(block, ToolUse, here)
+                self._only_known(block, "tool_use", here)
+                function = {"name": use.name, "arguments": bytes(use.input).decode()}
+                calls.append({"id": use.id, "type": "function", "function": function})
+            elif kind not in ("thinking", "redacted_thinking"):
+                parts.append(self._part(block, here))
+        message: Block = {"role": "assistant", "content": _short(parts) if parts or not calls else None}
+        return {**message, "tool_calls": calls} if calls else message
+
+    def _content(self, content: str | list[Block], at: str) -> str | list[Block]:
+        if isinstance(content, str):
+            return content
+        return _short([self._part(block, f"{at}[{i}]") for i, block in enumerate(content)])
+
+    def _part(self, block: Block, at: str) -> Block:
+        kind = block.get("type")
+        if not isinstance(kind, str):
+            raise BadBody(f"`{at}`: a content block needs a `type`", "see the API reference for this field", param=at)
+        found: Block | None = None
+        if kind == "text":
+            found = {"type": "text", "text": _convert(block, TextBlock, at).text}
+        elif kind in ("image", "document"):
+            found = _sourced(kind, _convert(block, Sourced, at))
+        if found is None:
+            self.untold.append(at)
+            return {"type": kind, "block": block}  # so that whoever looks at the parts sees that there is one more
+        self._only_known(block, kind, at)
+        return found
+
+    def _only_known(self, block: Block, kind: str, at: str) -> None:
+        known = KEYS[kind] | {"type", "cache_control"}
+        self.untold += [f"{at}.{name}" for name, value in block.items() if name not in known and value is not None]
+
+    # ---- tools and the rest
+
+    def tools(self, seen: Body) -> Fields | dict[str, object]:
+        found: dict[str, object] = {}
+        if seen.tools:
+            found["tools"] = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(seen.tools)]
+        if seen.tool_choice is not None:
+            choice = _convert(seen.tool_choice, ToolChoice, "tool_choice")
+            named = {"type": "function", "function": {"name": choice.name}}
+            found["tool_choice"] = {"auto": "auto", "any": "required", "none": "none", "tool": named}[choice.type]
+            if choice.disable_parallel_tool_use:
+                found["parallel_tool_calls"] = False
+        return found
+
+    def _tool(self, tool: Block, at: str) -> Block:
+        if tool.get("type") not in (None, "custom"):
+            self.untold.append(at)
+            return tool
+        seen = _convert(tool, Tool, at)
+        self._only_known(tool, "custom", at)
+        function: Block = {"name": seen.name, "parameters": seen.input_schema}
+        if seen.description is not None:
+            function["description"] = seen.description
+        if seen.strict is not None:
+            function["strict"] = seen.strict
+        return {"type": "function", "function": function}
+
+    def other(self, name: str, seen: Body) -> dict[str, object]:
+        if name in ("stop_sequences", "tools", "tool_choice"):
+            return {}
+        if name == "thinking" and seen.thinking is not None:
+            return self._thinking(seen.thinking, seen.output_config or {})
+        if name == "metadata" and seen.metadata is not None and not seen.metadata.keys() - {"user_id"}:
+            user = seen.metadata.get("user_id")
+            return {} if user is None else {"user": user}
+        if name == "output_config" and seen.output_config is not None:
+            return self._output(seen.output_config)
+        self.untold.append(name)
+        return {}
+
+    def _thinking(self, thinking: Block, output: Block) -> dict[str, object]:
+        """An effort that is named stands before one that is read out of a budget."""
+        said = strange(thinking)
+        self.untold += said
+        if "thinking" in said or (found := effort(thinking)) is None:
+            return {}
+        self.rough = True
+        return {} if output.get("effort") is not None else {"reasoning_effort": found}
+
+    def _output(self, config: Block) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, value in config.items():
+            if name == "effort" and value in EFFORTS:
+                found["reasoning_effort"] = value
+            elif name == "format" and isinstance(value, dict) and "schema" in value:
+                schema = {"name": "answer", "schema": value["schema"], "strict": True}
+                found["response_format"] = {"type": "json_schema", "json_schema": schema}
+            elif value is not None:
+                self.untold.append(f"output_config.{name}")
+        return found
+
+
+def _short(parts: list[Block]) -> str | list[Block]:
+    """One text is said as a string, which every server understands."""
+    if not parts:
+        return ""
+    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
+
+
+def _sourced(kind: str, block: Sourced) -> Block | None:
+    """An image, a PDF or a text; None for what our words cannot point to (files of the vendor's own store)."""
+    source = block.source
+    if kind == "image" and source.type in ("base64", "url"):
+        return {"type": "image_url", "image_url": {"url": _url(source)}}
+    if kind == "document" and source.type == "base64":
+        return {"type": "file", "file": {"filename": block.title or "document", "file_data": _url(source)}}
+    if kind == "document" and source.type == "text":
+        return {"type": "text", "text": f"{block.title}\n\n{source.data}" if block.title else source.data}
+    return None
+
+
+def _url(source: Source) -> str:
+    return source.url if source.type == "url" else f"data:{source.media_type};base64,{source.data}"
+
+
+def _convert(block: Block, kind: type[T], at: str) -> T:
+    try:
+        return msgspec.json.decode(_encode(block), type=kind)  # not `convert`: Raw is of bytes
+    except msgspec.ValidationError as error:
+        reason = str(error).partition(" - at `$")[0]
+        raise BadBody(f"`{at}`: {reason[:1].lower()}{reason[1:]}", "see the API reference", param=at) from error

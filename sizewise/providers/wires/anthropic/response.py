@@ -1,0 +1,310 @@
+"""Messages as they come back, whole: read from an upstream, written for a client, refusals too; pure.
+
+Source: the Anthropic API reference, Messages and Errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.errors import NotTranslatable, SizewiseError, TooLong
+from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
+from sizewise.providers.wires.anthropic.request_in import NAME
+from sizewise.providers.wires.openai import usage_and_errors
+from sizewise.providers.wires.openai.usage_and_errors import garbled
+from sizewise.providers.wires.original_body import FIELD, Origin, origin
+
+Json = dict[str, Any]
+_encode = msgspec.json.Encoder().encode
+
+FINISH: Mapping[str, str] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+STOP_REASON: Mapping[str, str] = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+# ---- tokens ---------------------------------------------------------------------------------------------------------
+
+
+class OutputDetails(Struct):
+    thinking_tokens: int = 0
+
+
+class CacheCreation(Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class ServerToolUse(Struct):
+    web_search_requests: int | None = None
+
+
+class UsageBody(Struct):
+    """As both message_start and message_delta have it: cumulative, and None where nothing is said."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens_details: OutputDetails | None = None
+    cache_creation: CacheCreation | None = None
+    server_tool_use: ServerToolUse | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+
+
+def read_usage(body: UsageBody | None) -> Usage:
+    """Their input leaves out what came from the cache and what was written to it; ours counts all that was read."""
+    if body is None or body.input_tokens is None or not 0 <= body.input_tokens <= usage_and_errors.MOST:
+        return Usage(estimated=True)
+    details, kept = body.output_tokens_details, body.cache_creation
+    hour = (kept.ephemeral_1h_input_tokens or 0) if kept else 0
+    cached, written = body.cache_read_input_tokens or 0, max(body.cache_creation_input_tokens or 0, hour)
+    return Usage(
+        body.input_tokens + cached + written,
+        body.output_tokens or 0,
+        cached,
+        written,
+        details.thinking_tokens if details else 0,
+        cache_write_1h=hour,
+        unpriced=_unpriced(body),
+    )
+
+
+GEOS = frozenset((None, "", "global", "not_available"))
+"""Where a request was answered at the usual price; in one country alone it costs more."""
+
+
+def _unpriced(body: UsageBody) -> str:
+    searches = body.server_tool_use.web_search_requests if body.server_tool_use else 0
+    if body.service_tier not in (None, "standard"):
+        return f"service tier {body.service_tier!r}"
+    if body.speed not in (None, "standard"):
+        return f"speed {body.speed!r}"
+    if body.inference_geo not in GEOS:
+        return f"inference in {body.inference_geo!r}"
+    return "web searches" if searches else ""
+
+
+def write_usage(usage: Usage) -> Json:
+    """Strict clients want `cache_creation`; where it is not known for how long it was written, five minutes is said."""
+    details = {"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}
+    return {
+        "input_tokens": usage.input - usage.cached - usage.cache_write,
+        "output_tokens": usage.output,
+        "cache_read_input_tokens": usage.cached,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write - usage.cache_write_1h,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        },
+        **details,
+    }
+
+
+# ---- replies --------------------------------------------------------------------------------------------------------
+
+
+class MessageBody(Struct):
+    content: list[Json]
+    stop_reason: str | None = None
+    usage: UsageBody | None = None
+    model: str = ""
+    id: str = ""
+
+
+_message = msgspec.json.Decoder(MessageBody)
+
+
+def read_reply(body: bytes) -> Reply:
+    """A whole message. Its original travels in the reply's fields. Raises UpstreamGarbled."""
+    try:
+        seen = _message.decode(body)
+        choice = _choice(seen)
+    except (msgspec.DecodeError, KeyError, TypeError, RecursionError) as error:
+        raise garbled(f"{type(error).__name__} in a message: {error}") from error
+    original = Origin(NAME, Raw(body)).field()
+    return Reply((choice,), read_usage(seen.usage), seen.model, seen.id, fields={FIELD: original})
+
+
+def _choice(seen: MessageBody) -> Choice:
+    """Signed reasoning is put into the message as `thinking_blocks`, so that any client can send it back."""
+    by_type = {kind: [b for b in seen.content if b["type"] == kind] for kind in ("text", "thinking", "tool_use")}
+    text = "".join(block["text"] for block in by_type["text"])
+    thought = "".join(block["thinking"] for block in by_type["thinking"])
+    calls = tuple(
+        ToolCall(Function(block["name"], _encode(block["input"]).decode()), block["id"])
+        for block in by_type["tool_use"]
+    )
+    finish = FINISH.get(seen.stop_reason or "", "stop")
+    signed = [block for block in seen.content if block["type"] in ("thinking", "redacted_thinking")]
+    if not signed:
+        return Choice(0, text, finish, calls, thought)
+    message: Json = {"role": "assistant", "content": text or None, "reasoning_content": thought}
+    if calls:
+        message["tool_calls"] = calls
+    return Choice(0, text, finish, calls, thought, message=Raw(_encode({**message, "thinking_blocks": signed})))
+
+
+def read_vectors(body: bytes) -> Reply:
+    raise garbled("this wire has no embeddings")
+
+
+class CountBody(Struct):
+    input_tokens: int
+
+
+def read_count(body: bytes) -> int:
+    """The tokens of a prompt, as an upstream counted them. Raises UpstreamGarbled."""
+    try:
+        return msgspec.json.decode(body, type=CountBody).input_tokens
+    except msgspec.DecodeError as error:
+        raise garbled(f"{type(error).__name__} in a count of tokens") from error
+
+
+def write_reply(reply: Reply, id: str) -> bytes:
+    """A message for a client: the upstream's own where it spoke this wire and nobody changed it, else written anew."""
+    original = origin(reply.fields, NAME)
+    if original is not None and not reply.degraded and read_reply(bytes(original.body)).choices == reply.choices:
+        return bytes(original.body)
+    return _encode(message(reply, id) | ({"degraded": reply.degraded} if reply.degraded else {}))
+
+
+class Refused(Struct):
+    """Of a message in our words: what it said instead of an answer."""
+
+    refusal: str | None = None
+
+
+def message(reply: Reply, id: str) -> Json:
+    choice = reply.choices[0] if reply.choices else Choice()
+    return {
+        "id": id,
+        "type": "message",
+        "role": "assistant",
+        "model": reply.model,
+        "content": _content(choice),
+        "stop_reason": stop_reason(reply),
+        "stop_sequence": None,
+        "usage": write_usage(reply.usage),
+    }
+
+
+def stop_reason(reply: Reply) -> str:
+    finish = reply.choices[0].finish if reply.choices else None
+    return STOP_REASON.get(finish or "stop", "end_turn")
+
+
+def _content(choice: Choice) -> list[Json]:
+    blocks: list[Json] = []
+    if choice.thought:
+        blocks.append({"type": "thinking", "thinking": choice.thought, "signature": ""})
+    refusal = msgspec.json.decode(choice.message, type=Refused).refusal if choice.message is not None else None
+    if text := choice.text or refusal:
+        blocks.append(text_block(text))
+    for number, call in enumerate(choice.tool_calls):
+        function = call.function or Function("")
+        blocks.append({**use_block(call.id, function.name, number), "input": _input(function)})
+    return blocks
+
+
+def text_block(text: str) -> Json:
+    return {"type": "text", "text": text, "citations": []}
+
+
+def use_block(id: str, name: str, number: int) -> Json:
+    """`caller` says that the model itself wants the call; strict clients ask for it."""
+    return {"type": "tool_use", "id": id or f"toolu_{number}", "name": name, "input": {}, "caller": {"type": "direct"}}
+
+
+def _input(function: Function) -> object:
+    """Arguments as an object. Raises UpstreamGarbled: the wire has no place for what is no JSON."""
+    try:
+        read = msgspec.json.decode(function.arguments or "{}")
+    except msgspec.DecodeError as error:
+        raise garbled(f"the arguments of a call to {function.name!r} are no JSON") from error
+    if not isinstance(read, dict):
+        raise garbled(f"the arguments of a call to {function.name!r} are no object")
+    return read
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+KINDS: Mapping[int, str] = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+STATUSES: Mapping[str, int] = {kind: status for status, kind in KINDS.items()} | {"invalid_request_error": 400}
+
+
+def write_error(error: SizewiseError, trace: str = "") -> bytes:
+    """Their error object with our code, hint and docs page."""
+    kind = KINDS.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
+    shown: dict[str, object] = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
+    shown |= {"hint": error.hint, "docs": f"docs/errors/{error.code}.md"}
+    if isinstance(error, NotTranslatable) and error.param == "thread":
+        shown["details"] = UNTHREADED
+    return _encode({"type": "error", "error": shown, "request_id": trace or None})
+
+
+UNTHREADED: Mapping[str, object] = {"error_code": "thread_unsupported_request", "unsupported": ["model"]}
+"""What their SDKs read: a runner of tools that hears this sends the whole conversation, now and from then on."""
+
+
+class Reason(Struct, frozen=True):
+    error_code: str = ""
+
+
+class ErrorDetail(Struct, frozen=True):
+    type: str = ""
+    message: str = ""
+    details: Reason | None = None
+
+
+class ErrorBody(Struct):
+    error: ErrorDetail = ErrorDetail()
+
+
+def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
+    """An upstream's refusal as ours; see upstream.read_error for what becomes of refusals that concern our key."""
+    seen = _detail(body)
+    words = seen.message
+    if seen.details is not None and seen.details.error_code.startswith("thread_"):
+        return NotTranslatable("the upstream cannot go on with this thread", "send all messages", param="thread")
+    if status == 400 and ("prompt is too long" in words or "exceed context limit" in words):
+        return TooLong(words[:500], "shorten the prompt or name a model with a larger window")
+    return usage_and_errors.read_error(status, retry_after, body)
+
+
+def read_broken(payload: bytes) -> SizewiseError:
+    """An error in the middle of a stream, where the kind stands for the status that it has no more."""
+    return read_error(STATUSES.get(_detail(payload).type, 502), None, payload)
+
+
+def _detail(body: bytes) -> ErrorDetail:
+    try:
+        return msgspec.json.decode(body, type=ErrorBody).error
+    except (msgspec.DecodeError, RecursionError):
+        return ErrorDetail()

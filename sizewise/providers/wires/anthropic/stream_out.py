@@ -1,0 +1,177 @@
+"""Our events written as a Messages stream for a client: one content block open at a time; pure, writes bytes only.
+
+Other wires tell parallel calls in turns. Here a block that is closed cannot be opened again, so while the arguments of
+a call are no whole object yet, what belongs to other blocks waits, in its order, at the latest until the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.errors import SizewiseError
+from sizewise.handler import Event, Extra, Text, Thought, ToolDelta
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.providers.wires.anthropic.request_in import NAME
+from sizewise.providers.wires.anthropic.response import (
+    message,
+    read_reply,
+    stop_reason,
+    text_block,
+    use_block,
+    write_error,
+    write_usage,
+)
+from sizewise.providers.wires.anthropic.stream_in import PIECE
+from sizewise.providers.wires.openai.usage_and_errors import garbled
+from sizewise.providers.wires.original_body import origin
+
+Json = dict[str, Any]
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Ended(Struct, frozen=True):
+    """How a message ended, in this wire's own words."""
+
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+
+
+class Written:
+    """One stream as far as it is written. The numbers of tokens come at the end: before, nobody knows them."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+        self._index = -1
+        self._open: tuple[str, int] | None = None  # kind of the open block, and which call or foreign block it is
+        self._calls: set[int] = set()
+        self._growing: list[str] | None = None  # the arguments of the open call, until they are whole
+        self._waiting: list[Event] = []
+
+    def start(self, model: str) -> bytes:
+        shown = message(Reply((Choice(),), Usage(), model), self._id)
+        return _event({"type": "message_start", "message": {**shown, "content": [], "stop_reason": None}})
+
+    def event(self, event: Event) -> bytes:
+        """The bytes for an event; none for what the wire has no place for (audio, log-probabilities) or what waits.
+
+        Raises UpstreamGarbled for a call that goes on after its arguments were whole.
+        """
+        mine = isinstance(event, ToolDelta) and self._open == ("tool_use", event.index)
+        if self._growing is None or mine:
+            written = self._now(event)
+            return written + self._caught_up() if self._waiting and self._whole() else written
+        if self._whole():
+            self._growing = None
+            return self._now(event)
+        self._waiting.append(event)
+        return b""
+
+    def _whole(self) -> bool:
+        """Whether nothing can be missing of the open call: an object that is closed takes no more."""
+        if not self._growing or not self._growing[-1].rstrip().endswith("}"):
+            return False
+        try:
+            msgspec.json.decode("".join(self._growing), type=dict[str, Raw])
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
+
+    def _caught_up(self) -> bytes:
+        """What waited for the open call, as far as it can be written now."""
+        self._growing = None
+        waiting, self._waiting = self._waiting, []
+        return b"".join([self.event(event) for event in waiting])
+
+    def _now(self, event: Event) -> bytes:
+        if isinstance(event, Text):
+            return self._text(event.text)
+        if isinstance(event, Thought):
+            return self._thought(event)
+        if isinstance(event, ToolDelta):
+            return self._call(event)
+        if isinstance(event, Extra):
+            return self._extra(event)
+        return b""
+
+    def _text(self, text: str) -> bytes:
+        if not text:
+            return b""
+        return self._block(("text", 0), text_block("")) + self._delta({"type": "text_delta", "text": text})
+
+    def _thought(self, event: Thought) -> bytes:
+        written = self._block(("thinking", 0), {"type": "thinking", "thinking": "", "signature": ""})
+        if event.text:
+            written += self._delta({"type": "thinking_delta", "thinking": event.text})
+        if event.signature:  # closes what was thought: the next thought has its own
+            written += self._delta({"type": "signature_delta", "signature": event.signature}) + self._close()
+        return written
+
+    def _call(self, event: ToolDelta) -> bytes:
+        here = ("tool_use", event.index)
+        if event.index in self._calls and self._open != here:
+            if not event.json.strip():
+                return b""
+            raise garbled(f"call {event.index} goes on after its arguments were whole")
+        if event.index not in self._calls:
+            self._calls.add(event.index)
+            self._growing = []
+        if self._growing is not None and event.json.strip():
+            self._growing.append(event.json)
+        written = self._block(here, use_block(event.id, event.name, event.index))
+        return written + (self._delta({"type": "input_json_delta", "partial_json": event.json}) if event.json else b"")
+
+    def _extra(self, event: Extra) -> bytes:
+        if PIECE not in event.fields:
+            refusal = event.fields.get("refusal")
+            return self._text(msgspec.json.decode(refusal, type=str | None) or "") if refusal is not None else b""
+        piece: Json = msgspec.json.decode(event.fields[PIECE])
+        if piece["type"] == "content_block_start":
+            return self._block(("other", piece["index"]), piece["content_block"])
+        if piece["delta"]["type"] == "citations_delta":
+            return self._block(("text", 0), text_block("")) + self._delta(piece["delta"])
+        return self._delta(piece["delta"])
+
+    def _block(self, kind: tuple[str, int], block: Json) -> bytes:
+        """Makes sure that a block of this kind is open."""
+        if self._open == kind:
+            return b""
+        written = self._close()
+        self._open = kind
+        self._index += 1
+        return written + _event({"type": "content_block_start", "index": self._index, "content_block": block})
+
+    def _delta(self, delta: Json) -> bytes:
+        return _event({"type": "content_block_delta", "index": self._index, "delta": delta})
+
+    def _close(self) -> bytes:
+        if self._open is None:
+            return b""
+        self._open = None
+        return _event({"type": "content_block_stop", "index": self._index})
+
+    def finish(self, reply: Reply, ours: dict[str, object]) -> bytes:
+        """The end: what waited still, why, how many tokens, and our account of it."""
+        late = b""
+        while self._waiting:
+            late += self._caught_up()
+        ended = Ended(stop_reason(reply))
+        original = origin(reply.fields, NAME)
+        if original is not None and read_reply(bytes(original.body)).choices == reply.choices:
+            ended = msgspec.json.decode(original.body, type=Ended)
+        delta = {"stop_reason": ended.stop_reason, "stop_sequence": ended.stop_sequence}
+        last = {"type": "message_delta", "delta": delta, "usage": write_usage(reply.usage), "sizewise": ours}
+        return late + self._close() + _event(last) + _event({"type": "message_stop"})
+
+
+def failure(error: SizewiseError, trace: str) -> bytes:
+    return b"event: error\ndata: " + write_error(error, trace) + b"\n\n"
+
+
+def _event(payload: Json) -> bytes:
+    kind: str = payload["type"]
+    return b"event: " + kind.encode() + b"\ndata: " + _encode(payload) + b"\n\n"

@@ -1,0 +1,1 @@
+"""The OpenAI Chat Completions and Embeddings APIs: requests, responses and streams both ways."""

@@ -1,0 +1,356 @@
+"""OpenAI's chat and embeddings wire, both ways (streams: openai_chunks.py); pure, opens no socket and knows no model.
+
+Source: the OpenAI API reference, Chat Completions. Bodies are decoded for what we read; the rest passes as bytes.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from struct import pack
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from sizewise.errors import BadBody, SizewiseError
+from sizewise.messages import Chat, Choice, Embed, Fields, Message, Reply, ToolCall, Usage
+from sizewise.providers.wires.openai.usage_and_errors import ABSENT, UsageBody, garbled, present, read_usage
+from sizewise.providers.wires.original_body import FIELD, told, without
+
+# ---- requests -------------------------------------------------------------------------------------------------------
+
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+class StreamOptions(Struct):
+    include_usage: bool = False
+
+
+class Format(Struct):
+    type: str = "text"
+
+
+Messages = Annotated[list[Message], Meta(min_length=1, max_length=100_000)]
+
+
+class Body(Struct):
+    """The fields of a chat body whose type we check, with the API's own bounds; all others pass unread."""
+
+    model: str
+    messages: Messages
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    tools: list[Raw] | None = None
+    response_format: Format | None = None
+
+
+MAX_INPUTS = 2048  # as the API has it
+
+Token = Annotated[int, Meta(ge=0)]
+
+
+class EmbedBody(Struct):
+    model: str
+    input: str | Annotated[list[str | Token | list[Token]], Meta(min_length=1)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    user: str | None = None
+
+
+LONG = 8 * 1024  # bytes of a body that is worth a second look to be read but once
+_NEAR = 1024  # bytes before and behind the messages of such a body, at most
+_HOLE = b'[{"role":"user","content":"here the messages stood"}]'
+
+_fields = msgspec.json.Decoder(Fields)
+_messages = msgspec.json.Decoder(Messages)
+_body = msgspec.json.Decoder(Body)
+_embed = msgspec.json.Decoder(EmbedBody)
+_encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
+
+
+def read_request(body: bytes) -> tuple[Chat, Raw | None]:
+    """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody."""
+    seen, fields = (_apart(body) if len(body) > LONG else None) or decoded(body, _body)
+    wishes = fields.pop("sizewise", None)
+    fields.pop(FIELD, None)  # other doors' to fill
+    options = seen.stream_options
+    one, other = seen.max_completion_tokens, seen.max_tokens
+    limit = other if one is None else one if other is None else max(one, other)  # a server obeys either
+    shape = seen.response_format
+    return (
+        Chat(
+            seen.model,
+            seen.messages,
+            fields,
+            seen.stream is True,
+            options is not None and options.include_usage,
+            limit,
+            seen.n or 1,
+            seen.logprobs is True,
+            bool(seen.tools),
+            shape is not None and shape.type != "text",
+        ),
+        wishes,
+    )
+
+
+def read_embed(body: bytes) -> tuple[Embed, Raw | None]:
+    seen, fields = decoded(body, _embed)
+    wishes = fields.pop("sizewise", None)
+    return Embed(seen.model, _inputs(seen.input), fields, seen.dimensions, seen.encoding_format == "base64"), wishes
+
+
+def _inputs(said: str | list[str | int | list[int]]) -> list[str] | list[list[int]]:
+    """One text, several, the tokens of one, or those of several. Raises BadBody: mixed, too many, or one is empty."""
+    given = [said] if isinstance(said, str) else said
+    texts = [each for each in given if isinstance(each, str)]
+    lists = [each for each in given if isinstance(each, list)]
+    tokens = [each for each in given if isinstance(each, int)]
+    if len(given) not in (len(texts), len(lists), len(tokens)):
+        raise BadBody("`input` mixes texts and tokens", "send texts, or lists of tokens", param="input")
+    inputs: list[str] | list[list[int]] = texts or lists or [tokens]
+    if len(inputs) > MAX_INPUTS:
+        hint = f"send at most {MAX_INPUTS} at a time"
+        raise BadBody(f"`input` has {len(inputs)} texts", hint, param="input")
+    if not all(inputs):
+        place = next(number for number, each in enumerate(inputs) if not each)
+        raise BadBody(f"`input[{place}]` is empty", "leave empty texts out", param="input")
+    return inputs
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
+    """A client's body, typed and as bytes. Raises BadBody, which names the field."""
+    try:
+        _check_text(body)
+        return decoder.decode(body), _fields.decode(body)
+    except UnicodeDecodeError as error:
+        raise BadBody(f"the body is not UTF-8 (byte {error.start})", "encode the JSON as UTF-8") from error
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        param = path.rstrip("`").lstrip(".") or None
+        where = f"`{param}`: " if param else "the body: "
+        raise BadBody(
+            where + reason[:1].lower() + reason[1:], "see the API reference for this field", param=param
+        ) from error
+    except msgspec.DecodeError as error:
+        raise BadBody(f"the body is not JSON: {error}", "send a JSON object") from error
+    except RecursionError as error:
+        raise BadBody("the body is nested too deeply", "flatten it") from error
+
+
+def _check_text(body: bytes) -> None:
+    """Raises UnicodeDecodeError. msgspec skips what it does not read, so ask here."""
+    if not body.isascii():
+        body.decode()
+
+
+def _apart(body: bytes) -> tuple[Body, Fields] | None:
+    """As `decoded`, for a long body whose messages end in a string and have little around them: each byte is read once.
+
+    JSON stays JSON when one value takes another's place. So what is around the messages is read with others in their
+    place, and they are read alone. None for every other body, and for whatever is wrong: `decoded` says what it is.
+    """
+    start = body.find(b"[", body.find(b'"messages":', 0, _NEAR) + 1, _NEAR)
+    end = body.rfind(b'"}]', len(body) - _NEAR) + 3
+    if start < 0 or end < 3:
+        return None
+    around = b"%b%b%b" % (body[:start], _HOLE, body[end:])
+    try:
+        fields = _fields.decode(around)
+        if fields["messages"] != Raw(_HOLE) or around.count(b'"messages"') > 1 or b"\\" in around:
+            return None  # they stand deeper, or are named twice
+        _check_text(body)
+        seen = _body.decode(around)
+        raw = Raw(memoryview(body)[start:end])
+        seen.messages, fields["messages"] = _messages.decode(raw), raw
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+    return seen, fields
+
+
+def write_request(chat: Chat, model: str) -> bytes:
+    """The body for an upstream: ours with its model name. A stream is always asked for its usage.
+
+    Raises NotTranslatable where another door's client asked for what this wire has no words for.
+    """
+    fields = {**told(chat.fields), "model": Raw(_encode(model))}
+    if chat.stream and not chat.include_usage:
+        options = msgspec.json.decode(fields["stream_options"]) if "stream_options" in fields else None
+        fields["stream_options"] = Raw(_encode({**(options or {}), "include_usage": True}))
+    return _encode(fields)
+
+
+def write_embed(embed: Embed, model: str) -> bytes:
+    return _encode(embed.fields | {"model": Raw(_encode(model))})
+
+
+# ---- replies --------------------------------------------------------------------------------------------------------
+
+
+class ReplyMessage(Struct):
+    content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    reasoning_content: str | None = None
+
+
+class ReplyChoice(Struct):
+    message: Raw
+    index: int = 0
+    finish_reason: str | None = None
+    logprobs: Raw = ABSENT
+
+
+class ReplyBody(Struct):
+    choices: list[ReplyChoice]
+    usage: UsageBody | None = None
+    model: str = ""
+    id: str = ""
+    service_tier: str | None = None
+
+
+class VectorBody(Struct):
+    data: list[Any]
+    usage: UsageBody | None = None
+    model: str = ""
+
+
+_reply = msgspec.json.Decoder(ReplyBody)
+_message = msgspec.json.Decoder(ReplyMessage)
+
+
+def read_reply(body: bytes) -> Reply:
+    """A whole chat completion. Raises UpstreamGarbled."""
+    try:
+        seen = _reply.decode(body)
+        choices = tuple([_choice(choice) for choice in seen.choices])
+    except msgspec.DecodeError as error:
+        raise garbled(str(error)) from error
+    if not choices:
+        raise garbled("`choices` is empty")
+    usage = read_usage(seen.usage, seen.service_tier) or Usage(estimated=True)
+    return Reply(choices, usage, seen.model, seen.id, {}, body)
+
+
+def _choice(choice: ReplyChoice) -> Choice:
+    raw, logprobs = choice.message, choice.logprobs
+    message = _message.decode(raw)
+    calls = message.tool_calls
+    return Choice(
+        choice.index,
+        message.content or "",
+        choice.finish_reason,
+        tuple(calls) if calls else (),
+        message.reasoning_content or "",
+        None if logprobs is ABSENT else present(logprobs),
+        raw,
+    )
+
+
+def read_vectors(body: bytes) -> Reply:
+    try:
+        seen = msgspec.json.decode(body, type=VectorBody)
+        vectors = tuple(tuple(row["embedding"]) if isinstance(row["embedding"], list) else () for row in seen.data)
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise garbled(str(error)) from error
+    return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model, body=body, vectors=vectors)
+
+
+def write_usage(usage: Usage) -> Mapping[str, object]:
+    into = {"cached_tokens": usage.cached}
+    if usage.cache_write:  # few vendors have it, and older clients do not know it
+        into["cache_write_tokens"] = usage.cache_write
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": into,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def write_reply(reply: Reply, id: str, created: int) -> bytes:
+    """The body for a client: the upstream's own bytes when nobody changed them, else written anew."""
+    if reply.body is not None:
+        return reply.body
+    return _encode(
+        {
+            "id": reply.id or id,
+            "object": "chat.completion",
+            "created": created,
+            "model": reply.model,
+            "choices": [_write_choice(choice) for choice in reply.choices],
+            "usage": write_usage(reply.usage),
+            **({"degraded": reply.degraded} if reply.degraded else {}),
+            **without(reply.fields),
+        }
+    )
+
+
+def _write_choice(choice: Choice) -> dict[str, Any]:
+    message: Any = choice.message
+    if message is None:
+        message = {"role": "assistant", "content": choice.text if choice.text or not choice.tool_calls else None}
+        if choice.tool_calls:
+            message["tool_calls"] = choice.tool_calls
+        if choice.thought:
+            message["reasoning_content"] = choice.thought
+    return {
+        "index": choice.index,
+        "message": message,
+        "logprobs": choice.logprobs,
+        "finish_reason": choice.finish or "stop",
+    }
+
+
+def write_vectors(reply: Reply, packed: bool = False) -> bytes:
+    """The body for a client; `packed`: with vectors as base64 of 32-bit floats, which is what OpenAI's SDK asks for."""
+    if reply.body is not None:
+        return reply.body
+    return _encode(
+        {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": i, "embedding": _packed(v) if packed else v}
+                for i, v in enumerate(reply.vectors)
+            ],
+            "model": reply.model,
+            "usage": {"prompt_tokens": reply.usage.input, "total_tokens": reply.usage.input},
+        }
+    )
+
+
+def _packed(vector: tuple[float, ...]) -> str:
+    return b64encode(pack(f"<{len(vector)}f", *vector)).decode()
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def write_error(error: SizewiseError) -> bytes:
+    """OpenAI's error object with our code, hint and docs page."""
+    return _encode(
+        {
+            "error": {
+                "message": error.message,
+                "type": error.kind,
+                "param": error.param,
+                "code": error.code,
+                "hint": error.hint,
+                "docs": f"docs/errors/{error.code}.md",
+            }
+        }
+    )

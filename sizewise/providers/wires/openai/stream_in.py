@@ -1,0 +1,227 @@
+"""OpenAI's chat stream, read: payloads of frames in, events out, the whole reply at the end; opens no socket."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
+from sizewise.messages import Choice, Fields, Function, Reply, ToolCall, Usage
+from sizewise.providers.wires.openai.usage_and_errors import ABSENT, UsageBody, garbled, present, read_error, read_usage
+
+_encode = msgspec.json.Encoder().encode
+
+
+class FunctionDelta(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallDelta(Struct):
+    index: int = 0
+    id: str | None = None
+    function: FunctionDelta | None = None
+
+
+class Delta(Struct):
+    role: str | None = None
+    content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class ChunkChoice(Struct):
+    index: int = 0
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    logprobs: Raw = ABSENT
+
+
+class Chunk(Struct):
+    choices: list[ChunkChoice] | None = None
+    usage: UsageBody | None = None
+    model: str = ""
+    id: str = ""
+    error: Raw = ABSENT
+    service_tier: str | None = None
+
+
+class ExtraChoice(Struct):
+    index: int = 0
+    delta: Fields = {}
+
+
+class ExtraChunk(Struct):
+    choices: list[ExtraChoice] = []
+
+
+_chunk = msgspec.json.Decoder(Chunk)
+
+
+def _only_words(choice: ChunkChoice) -> bool:
+    """Nearly every chunk of nearly every stream: one choice, some words, nothing else."""
+    delta = choice.delta
+    return (
+        delta is not None
+        and bool(delta.content)
+        and choice.finish_reason is None
+        and delta.tool_calls is None
+        and delta.reasoning_content is None
+        and delta.reasoning is None
+    )
+
+
+class _Growing:
+    """One choice of a stream, as far as it has come."""
+
+    __slots__ = ("calls", "finish", "logprobs", "text", "thought")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.thought: list[str] = []
+        self.logprobs: list[Raw] = []
+        self.calls: dict[int, list[str]] = {}  # index -> id, name, fragments of arguments
+        self.finish: str | None = None
+
+
+class Reader:
+    """Reads one stream: `frame` turns each payload into events, `reply` gives the whole at the end.
+
+    A frame that says nothing itself (the role, a filter's report) travels in front of the next one that does.
+    """
+
+    def __init__(self, strip_usage: bool) -> None:
+        self.done = False
+        self._strip = strip_usage
+        self._choices: dict[int, _Growing] = {}
+        self._usage: Usage | None = None
+        self._model = self._id = ""
+        self._waiting = b""
+
+    def frame(self, payload: bytes) -> list[Event]:
+        """Raises UpstreamGarbled for what is not a chunk, and the upstream's own error when it sends one."""
+        if payload == b"[DONE]":
+            self.done = True
+            return []
+        if self.done:
+            return []
+        try:
+            chunk = _chunk.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise garbled(f"a stream frame is no chunk ({error})") from error
+        if present(chunk.error) is not None:
+            raise read_error(502, None, payload)
+        if not self._model:
+            self._model, self._id = chunk.model, chunk.id
+        if chunk.usage is not None:
+            self._usage = read_usage(chunk.usage, chunk.service_tier) or self._usage
+            if not chunk.choices:
+                return []
+        choices = chunk.choices
+        if choices and len(choices) == 1 and _only_words(choices[0]) and chunk.usage is None:
+            return [self._words(choices[0], payload)]
+        return self._any(chunk, payload)
+
+    def _words(self, choice: ChunkChoice, payload: bytes) -> Text:
+        text = choice.delta.content if choice.delta else None
+        assert text is not None  # _only_words
+        grown = self._grown(choice.index)
+        grown.text.append(text)
+        logprobs = present(choice.logprobs)
+        if logprobs is not None:
+            grown.logprobs.append(logprobs)
+        return Text(choice.index, text, logprobs, self._with_waiting(payload))
+
+    def _any(self, chunk: Chunk, payload: bytes) -> list[Event]:
+        events: list[Event] = []
+        for choice in chunk.choices or ():
+            events += self._events(choice)
+        if not events and chunk.choices and (extra := self._extra(payload)):
+            events = extra
+        if not events:
+            self._waiting = self._with_waiting(payload)
+            return []
+        if chunk.usage is not None and self._strip:
+            return events  # the client did not ask for usage: the door writes these itself
+        whole = self._with_waiting(payload)
+        *early, last = events
+        return [msgspec.structs.replace(event, frame=b"") for event in early] + [
+            msgspec.structs.replace(last, frame=whole)
+        ]
+
+    def _with_waiting(self, payload: bytes) -> bytes:
+        if not self._waiting:
+            return payload
+        payload, self._waiting = self._waiting + b"\n\ndata: " + payload, b""
+        return payload
+
+    def _grown(self, index: int) -> _Growing:
+        grown = self._choices.get(index)
+        if grown is None:
+            grown = self._choices[index] = _Growing()
+        return grown
+
+    def _events(self, choice: ChunkChoice) -> list[Event]:
+        grown, delta, events = self._grown(choice.index), choice.delta or Delta(), list[Event]()
+        logprobs = present(choice.logprobs)
+        if logprobs is not None:
+            grown.logprobs.append(logprobs)
+        if thought := delta.reasoning_content or delta.reasoning:
+            grown.thought.append(thought)
+            events.append(Thought(choice.index, thought))
+        if delta.content or logprobs is not None:
+            grown.text.append(delta.content or "")
+            events.append(Text(choice.index, delta.content or "", logprobs))
+        for call in delta.tool_calls or ():
+            name = (call.function and call.function.name) or ""
+            arguments = (call.function and call.function.arguments) or ""
+            known = grown.calls.setdefault(call.index, ["", ""])
+            known[0], known[1] = known[0] or call.id or "", known[1] or name
+            known.append(arguments)
+            events.append(ToolDelta(choice.index, call.index, call.id or "", name, arguments))
+        if choice.finish_reason:
+            grown.finish = choice.finish_reason
+            events.append(Finished(choice.index, choice.finish_reason))
+        return events
+
+    def _extra(self, payload: bytes) -> list[Event]:
+        seen = msgspec.json.decode(payload, type=ExtraChunk)
+        return [
+            Extra(choice.index, choice.delta)
+            for choice in seen.choices
+            if choice.delta.keys() - {"role", "content"} and any(present(v) for v in choice.delta.values())
+        ]
+
+    def reply(self) -> Reply:
+        """The whole reply. Raises UpstreamGarbled when the stream ended before every choice was finished."""
+        if not self._choices:
+            raise garbled("the stream ended without a word")
+        if any(grown.finish is None for grown in self._choices.values()):
+            raise garbled("the stream ended in mid-sentence")
+        return self.so_far()
+
+    def so_far(self) -> Reply:
+        choices = tuple(
+            Choice(
+                index,
+                "".join(grown.text),
+                grown.finish,
+                tuple(ToolCall(Function(c[1], "".join(c[2:])), c[0]) for _, c in sorted(grown.calls.items())),
+                "".join(grown.thought),
+                _joined(grown.logprobs),
+            )
+            for index, grown in sorted(self._choices.items())
+        )
+        return Reply(choices, self._usage or Usage(estimated=True), self._model, self._id)
+
+
+class LogprobsBody(Struct):
+    content: list[Raw] | None = None
+
+
+def _joined(pieces: list[Raw]) -> Raw | None:
+    if not pieces:
+        return None
+    tokens = [token for piece in pieces for token in msgspec.json.decode(piece, type=LogprobsBody).content or ()]
+    return Raw(_encode({"content": tokens}))

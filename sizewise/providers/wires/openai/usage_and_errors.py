@@ -1,0 +1,149 @@
+"""What an upstream of OpenAI's wire tells beside its words, whole or streamed: tokens, refusals; pure, no socket."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.errors import SizewiseError, TooLong, Upstream, UpstreamBusy, UpstreamGarbled, UpstreamRefused
+from sizewise.messages import Usage
+from sizewise.money import PICO
+
+ABSENT = Raw(b"")
+
+
+class InputDetails(Struct, frozen=True):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class OutputDetails(Struct, frozen=True):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class UsageBody(Struct):
+    """OpenAI's, and what others of its wire say in their own words."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek's word for cached_tokens
+    cached_tokens: int | None = None  # Moonshot's
+    num_sources_used: int | None = None  # xAI's live search, with a price of its own
+    cost: Raw = ABSENT  # OpenRouter's charge, in dollars
+
+
+class ErrorDetail(Struct):
+    message: str = ""
+    code: str | int | None = None
+    type: str | None = None
+
+
+class ErrorBody(Struct):
+    error: ErrorDetail | str | None = None
+    message: str | None = None
+    detail: Any = None
+
+
+MOST = 1_000_000_000
+"""Tokens that one answer can have; what counts more, or less than nothing, does not count at all."""
+STANDARD = frozenset((None, "", "auto", "default", "standard", "on_demand"))
+"""Service tiers in which the listed price holds, in the words of OpenAI and Groq."""
+
+
+def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage | None:
+    """`tier`: the service tier in which the upstream says it answered. None where it counted nothing."""
+    if body is None or body.prompt_tokens is None:
+        return None
+    prompt, said = body.prompt_tokens, body.completion_tokens or 0
+    cached = written = reasoning = audio = 0
+    if (into := body.prompt_tokens_details) is not None:
+        cached, written, audio = into.cached_tokens or 0, into.cache_write_tokens or 0, into.audio_tokens or 0
+    if (out := body.completion_tokens_details) is not None:
+        reasoning, audio = out.reasoning_tokens or 0, audio + (out.audio_tokens or 0)
+    cached = cached or body.prompt_cache_hit_tokens or body.cached_tokens or 0
+    if not (0 <= prompt <= MOST and 0 <= said <= MOST and reasoning >= 0 and cached >= 0 and written >= 0):
+        return None
+    # OpenAI counts reasoning within completion_tokens, xAI beside it: the total tells. What the total has beyond both
+    # and nobody explains was generated too, as far as we know, and is marked as a guess.
+    beyond, guessed = (body.total_tokens or 0) - prompt - said, False
+    if beyond > 0:
+        said, guessed = min(said + beyond, MOST), beyond != reasoning
+        reasoning = reasoning or beyond
+    if cached + written > prompt or reasoning > said:  # parts larger than their whole
+        cached, written, reasoning, guessed = min(cached, prompt), 0, min(reasoning, said), True
+    return Usage(
+        prompt,
+        said,
+        cached,
+        written,
+        reasoning,
+        guessed,
+        0,
+        audio,
+        "sources searched" if body.num_sources_used else "" if tier in STANDARD else f"service tier {tier!r}",
+        None if body.cost is ABSENT else pico(bytes(body.cost)),
+    )
+
+
+def pico(dollars: bytes) -> int | None:
+    """A JSON number of dollars in whole pico-dollars, rounded once, half to even; None for what is no such number."""
+    try:
+        amount = msgspec.json.decode(dollars, type=Decimal)
+        whole = int((amount * PICO).to_integral_value(ROUND_HALF_EVEN))
+    except (msgspec.DecodeError, ArithmeticError, ValueError):
+        return None
+    return whole if 0 <= whole <= MOST * PICO // 1000 else None
+
+
+def garbled(what: str) -> UpstreamGarbled:
+    return UpstreamGarbled(f"the upstream's answer breaks the protocol: {what}", "check what answers at its base_url")
+
+
+def present(raw: Raw) -> Raw | None:
+    """`raw` where the field was there and not null."""
+    return None if raw is ABSENT or bytes(raw) in (b"", b"null") else raw
+
+
+def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
+    """An upstream's refusal as ours. Its 401 and 403 are about *our* key and become a 502 for the client."""
+    try:
+        seen = msgspec.json.decode(body, type=ErrorBody)
+    except (msgspec.DecodeError, RecursionError):
+        seen = ErrorBody()
+    detail = seen.error if isinstance(seen.error, ErrorDetail) else ErrorDetail(seen.error or seen.message or "")
+    words = detail.message[:500] or f"HTTP {status}"
+    if status in (401, 402, 403, 407):
+        denied = Upstream(
+            f"the upstream does not accept our key (HTTP {status})", "check the provider's `key` reference"
+        )
+        denied.about = "key"
+        return denied
+    if status == 429 or status in (503, 529):
+        wait = _seconds(retry_after)
+        return UpstreamBusy(f"the upstream is busy: {words}", "try again later", retry_after=wait)
+    if "context" in str(detail.code) or "context length" in words or "exceed_context_size" in str(detail.type):
+        return TooLong(words, "shorten the prompt or name a model with a larger window")
+    if 400 <= status < 500 and status != 408:
+        kept = status if status in (400, 404, 409, 413, 415, 422) else 400
+        return UpstreamRefused(words, "the upstream refused this request", status=kept)
+    if 300 <= status < 400:
+        return Upstream(
+            f"the upstream answered with a redirect (HTTP {status}), which is never followed", "mend base_url"
+        )
+    failed = Upstream(f"the upstream failed: {words}", "try again, or name another model")
+    failed.about, failed.again = "model", True
+    return failed
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    if retry_after and retry_after.strip().isdigit():
+        return float(min(int(retry_after), 86_400))
+    return None

@@ -1,0 +1,19 @@
+"""OpenAI's wire, put together; bodies, streams and refusals are read in the files beside this one."""
+
+from __future__ import annotations
+
+from sizewise.providers.wires.openai.request_response import read_reply, read_vectors, write_embed, write_request
+from sizewise.providers.wires.openai.stream_in import Reader
+from sizewise.providers.wires.openai.usage_and_errors import read_error
+from sizewise.providers.wires.wire import Wire
+
+WIRE = Wire(
+    chat_path="/chat/completions",
+    embed_path="/embeddings",
+    write_request=write_request,
+    write_embed=write_embed,
+    read_reply=read_reply,
+    read_vectors=read_vectors,
+    read_stream=Reader,
+    read_error=read_error,
+)

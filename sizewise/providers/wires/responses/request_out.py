@@ -1,0 +1,297 @@
+"""Our words written as a Responses body for an upstream; pure, and refuses by name what that wire cannot say.
+
+Source: the OpenAI API reference, Responses. Nothing is kept upstream unless the client asks for it: a request brings
+all that it builds on. A body that a client of the same wire sent, and nobody changed, is sent on in its own bytes, less
+what only we or nobody could read: items that we named ourselves, reasoning that is not in the item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.errors import BadBody, NotTranslatable
+from sizewise.messages import Chat, Embed, Fields
+from sizewise.providers.wires.original_body import told, untranslatable
+from sizewise.providers.wires.responses.request_in import LOGPROBS, SEALED, as_it_came
+
+Json = dict[str, Any]
+
+OURS = ("msg_sw", "fc_sw", "rs_sw")
+"""How the ids of items begin that were named here: no upstream knows them."""
+
+THEIRS = ("background", "conversation")
+"""State on the vendor's side, under our key: one client could read another's, and nobody here could fetch it."""
+
+NATIVE = ("reasoning", "truncation", "prompt_cache_options")
+"""Fields of this wire that clients of other doors may send as they are."""
+
+SAME = frozenset(
+    {
+        *("temperature", "top_p", "parallel_tool_calls", "top_logprobs", "metadata", "user", "safety_identifier"),
+        *("service_tier", "prompt_cache_key", "prompt_cache_retention"),
+    }
+)
+"""Called the same in both."""
+
+READ: frozenset[str] = SAME | {
+    *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "logprobs"),
+    *("tools", "tool_choice", "response_format", "verbosity", "reasoning_effort"),
+}
+
+NEUTRAL: Mapping[str, tuple[object, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "store": (False,),
+    "metadata": ({},),
+    "response_format": ({"type": "text"},),
+}
+"""Values that say no more than leaving the field out."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def write_request(chat: Chat, model: str) -> bytes:
+    """Raises NotTranslatable, which names the field, and BadBody for what our own words cannot mean."""
+    named = {"model": Raw(_encode(model))}
+    sent = as_it_came(chat)
+    if sent is not None:
+        return _encode(_alone(sent) | named)
+    try:
+        return _encode(named | _written(chat, told(chat.fields)))
+    except (KeyError, TypeError, AttributeError) as error:  # the door does not look into every field
+        hint = "see the API reference for messages, tools and response_format"
+        raise BadBody(f"the body has not the shape that the API wants ({type(error).__name__})", hint) from error
+
+
+def write_embed(embed: Embed, model: str) -> bytes:
+    raise NotTranslatable("the wire of the chosen model has no embeddings", "name an embedding model", param="model")
+
+
+# ---- as it came -----------------------------------------------------------------------------------------------------
+
+
+class Item(Struct):
+    """What tells whether an item can be read upstream."""
+
+    type: str | None = None
+    id: str | None = None
+    role: str | None = None
+    encrypted_content: str | None = None
+    content: Raw = Raw(b"null")
+
+    def known_to(self, stored: bool) -> bool:
+        """Whether the upstream can make something of it. Raises NotTranslatable for a pointer into its own store."""
+        if self.type != "reasoning":
+            return True
+        if self.encrypted_content:
+            return True
+        if (self.id or "").startswith(OURS):
+            return False
+        return stored or bytes(self.content) not in (b"null", b"[]")
+
+
+_item = msgspec.json.Decoder(Item)
+_fields = msgspec.json.Decoder(Fields)
+
+
+def _alone(sent: Fields) -> Fields:
+    """The body such that it needs nothing that the upstream would have to remember."""
+    for name in THEIRS:
+        if name in sent and bytes(sent[name]) not in (b"null", b"false"):
+            raise untranslatable(name)
+    body = {**sent}
+    if bytes(body.get("store", Raw(b"null"))) == b"null":
+        body["store"] = Raw(b"false")
+    stored = bytes(body["store"]) == b"true"
+    if bytes(body["input"]).lstrip().startswith(b"["):
+        body["input"] = _readable(body["input"], stored)
+    if not stored and bytes(body.get("reasoning", Raw(b"null"))) != b"null":
+        body["include"] = _sealed(body.get("include"))
+    return body
+
+
+def _readable(asked: Raw, stored: bool) -> Raw:
+    """The items, in their own bytes where nothing has to change."""
+    items = msgspec.json.decode(asked, type=list[Raw])
+    kept: list[Raw] = []
+    for number, raw in enumerate(items):
+        seen = _looked_at(raw, f"input[{number}]")
+        if seen.type == "item_reference" or (seen.type is None and seen.role is None):
+            raise untranslatable(f"input[{number}]")
+        if not seen.known_to(stored):
+            continue
+        if (seen.id or "").startswith(OURS):
+            raw = Raw(_encode({name: value for name, value in _fields.decode(raw).items() if name != "id"}))
+        kept.append(raw)
+    return asked if kept == items else Raw(_encode(kept))
+
+
+def _looked_at(raw: Raw, at: str) -> Item:
+    try:
+        return _item.decode(raw)
+    except msgspec.ValidationError as error:  # of a kind that the door did not have to look into
+        raise BadBody(f"`{at}`: {str(error)[:1].lower()}{str(error)[1:]}", "see the API reference", param=at) from error
+
+
+def _sealed(include: Raw | None) -> Raw:
+    """Asks for reasoning that can be sent back, for without it the next turn would find nothing."""
+    asked: list[str] = (msgspec.json.decode(include) if include is not None else None) or []
+    if SEALED in asked and include is not None:
+        return include
+    return Raw(_encode([*asked, SEALED]))
+
+
+# ---- translated -----------------------------------------------------------------------------------------------------
+
+
+def _written(chat: Chat, fields: Fields) -> Json:
+    asked: Json = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in NATIVE}
+    asked = {name: value for name, value in asked.items() if value is not None and value not in NEUTRAL.get(name, ())}
+    strange = next((name for name in asked if name not in READ), None)
+    if strange is not None:
+        raise untranslatable(strange)
+    body = _items(asked["messages"])
+    if chat.stream:
+        body["stream"] = True
+    if chat.max_tokens is not None:
+        body["max_output_tokens"] = chat.max_tokens
+    body |= {name: fields[name] for name in asked if name in SAME}  # as they are spelt
+    body |= _text(asked) | _tools(asked)
+    included = [LOGPROBS] if asked.get("logprobs") else []
+    if effort := asked.get("reasoning_effort"):
+        body["reasoning"] = {"effort": effort}
+        included += [SEALED] if effort != "none" else []
+    if included:
+        body["include"] = included
+    body |= {name: fields[name] for name in NATIVE if name in fields and bytes(fields[name]) != b"null"}
+    return body | {"store": False}
+
+
+def _text(asked: Json) -> Json:
+    """The shape of the answer and its length, which they keep in one object."""
+    text: Json = {}
+    shape = asked.get("response_format")
+    if shape is not None:
+        match shape["type"]:
+            case "json_schema":
+                text["format"] = {"type": "json_schema", **shape["json_schema"]}
+            case "json_object":
+                text["format"] = {"type": "json_object"}
+            case _:
+                raise untranslatable("response_format")
+    if "verbosity" in asked:
+        text["verbosity"] = asked["verbosity"]
+    return {"text": text} if text else {}
+
+
+def _tools(asked: Json) -> Json:
+    body: Json = {}
+    if asked.get("tools"):
+        body["tools"] = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(asked["tools"])]
+    choice = asked.get("tool_choice")
+    if isinstance(choice, dict):
+        if choice.get("type") != "function":
+            raise untranslatable("tool_choice")
+        choice = {"type": "function", "name": choice["function"]["name"]}
+    return body | ({"tool_choice": choice} if choice is not None else {})
+
+
+def _tool(tool: Json, at: str) -> Json:
+    """Unsaid, `strict` is true there and false here."""
+    if tool.get("type") != "function":
+        raise untranslatable(at)
+    function = tool["function"]
+    parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    return {"type": "function", **function, "parameters": parameters, "strict": function.get("strict") is True}
+
+
+# ---- messages -------------------------------------------------------------------------------------------------------
+
+KNOWN = frozenset(("role", "content", "tool_calls", "tool_call_id", "reasoning_items", "refusal"))
+IN_REPLIES = frozenset(("reasoning_content", "reasoning", "annotations", "thinking_blocks"))
+"""What a client sends back because it stood in a reply. Reasoning counts only as it was sealed: `reasoning_items`."""
+
+
+def _items(messages: list[Json]) -> Json:
+    """`input`, and `instructions` where a system message stands first."""
+    first, *rest = messages
+    if first["role"] == "system" and isinstance(first.get("content"), str) and rest and "name" not in first:
+        return {"instructions": first["content"], "input": _each(rest, 1)}
+    return {"input": _each(messages, 0)}
+
+
+def _each(messages: list[Json], start: int) -> list[Json]:
+    return [item for i, message in enumerate(messages, start) for item in _message(message, f"messages[{i}]")]
+
+
+def _message(message: Json, at: str) -> list[Json]:
+    role = message["role"]
+    said = {name for name, value in message.items() if value is not None and value != [] and value != ""}
+    unspoken = IN_REPLIES if role == "assistant" else frozenset[str]()
+    if role == "tool":
+        said.discard("name")  # the call that is answered has it
+    strange = sorted(said - KNOWN - unspoken)
+    if strange or role == "function":
+        raise untranslatable(f"{at}.{strange[0] if strange else 'role'}")
+    content = message.get("content")
+    if role == "tool":
+        output = _content(content or "", at)
+        return [{"type": "function_call_output", "call_id": message.get("tool_call_id") or "", "output": output}]
+    if role != "assistant":
+        return [{"role": role, "content": _content(content or "", at)}]
+    items: list[Json] = list(message.get("reasoning_items") or ())
+    parts = _spoken(content, message.get("refusal"), f"{at}.content")
+    if parts:
+        items.append({"type": "message", "role": "assistant", "content": parts})
+    return items + [_call(call, f"{at}.tool_calls[{i}]") for i, call in enumerate(message.get("tool_calls") or ())]
+
+
+def _call(call: Json, at: str) -> Json:
+    function = call.get("function")
+    if not function:
+        raise untranslatable(at)
+    arguments = function.get("arguments") or "{}"
+    return {"type": "function_call", "call_id": call.get("id") or "", "name": function["name"], "arguments": arguments}
+
+
+def _content(content: str | list[Json], at: str) -> str | list[Json]:
+    """One text is said as a string."""
+    if isinstance(content, str):
+        return content
+    parts = [_part(part, f"{at}.content[{i}]") for i, part in enumerate(content)]
+    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "input_text" else parts
+
+
+def _spoken(content: str | list[Json] | None, refusal: str | None, at: str) -> list[Json]:
+    """What the assistant said."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    said: list[Json] = [{"type": "refusal", "refusal": refusal}] if refusal else []
+    for number, part in reversed(list(enumerate(parts))):
+        if part["type"] == "text":
+            said[:0] = [{"type": "output_text", "text": part["text"]}] if part["text"] else []
+        elif part["type"] == "refusal":
+            said[:0] = [{"type": "refusal", "refusal": part["refusal"]}]
+        else:
+            raise untranslatable(f"{at}[{number}]")
+    return said
+
+
+def _part(part: Json, at: str) -> Json:
+    match part["type"]:
+        case "text":
+            return {"type": "input_text", "text": part["text"]}
+        case "image_url":
+            image = part["image_url"]
+            return {"type": "input_image", "image_url": image["url"], "detail": image.get("detail") or "auto"}
+        case "file" if part["file"].get("file_data"):
+            return {"type": "input_file", **part["file"]}
+        case "input_audio":
+            return {"type": "input_audio", "input_audio": part["input_audio"]}
+    raise untranslatable(at)

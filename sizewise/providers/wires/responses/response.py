@@ -1,0 +1,178 @@
+"""Responses as an upstream sends them back, whole: words, calls, reasoning, tokens, refusals; pure.
+
+Source: the OpenAI API reference, Responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.errors import SizewiseError, Upstream
+from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
+from sizewise.providers.wires.openai import usage_and_errors
+from sizewise.providers.wires.openai.usage_and_errors import ABSENT, InputDetails, OutputDetails, garbled
+from sizewise.providers.wires.original_body import FIELD, Origin
+from sizewise.providers.wires.responses.request_in import NAME
+
+Json = dict[str, Any]
+_encode = msgspec.json.Encoder().encode
+
+BREAK = "\n\n"
+"""Between two parts of reasoning, where they become one text."""
+
+CUT: Mapping[str | None, str] = {"content_filter": "content_filter"}
+"""Why a response is incomplete -> our finish; for every other reason it is the length."""
+
+HOSTED = frozenset(("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"))
+"""Items that say that a tool of the vendor's own ran, which has a fee beside the tokens."""
+
+# ---- tokens ---------------------------------------------------------------------------------------------------------
+
+
+class UsageBody(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    input_tokens_details: InputDetails | None = None
+    output_tokens_details: OutputDetails | None = None
+    cost: Raw = ABSENT
+
+
+def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage:
+    """The counts of the chat wire by other names, and the same rules."""
+    if body is None:
+        return Usage(estimated=True)
+    same = usage_and_errors.UsageBody(
+        body.input_tokens,
+        body.output_tokens,
+        body.total_tokens,
+        body.input_tokens_details,
+        body.output_tokens_details,
+        cost=body.cost,
+    )
+    return usage_and_errors.read_usage(same, tier) or Usage(estimated=True)
+
+
+# ---- replies --------------------------------------------------------------------------------------------------------
+
+
+class Incomplete(Struct):
+    reason: str | None = None
+
+
+class ResponseBody(Struct):
+    output: list[Json]
+    status: str | None = None
+    incomplete_details: Incomplete | None = None
+    usage: UsageBody | None = None
+    model: str = ""
+    id: str = ""
+    service_tier: str | None = None
+
+
+class CallItem(Struct):
+    call_id: str
+    name: str
+    arguments: str = ""
+
+
+_response = msgspec.json.Decoder(ResponseBody)
+
+
+def read_reply(body: bytes) -> Reply:
+    """A whole response. Its original travels in the reply's fields. Raises UpstreamGarbled, and what it failed of."""
+    try:
+        seen = _response.decode(body)
+        if seen.status == "failed":
+            raise read_broken(body)
+        if seen.status not in (None, "completed", "incomplete"):
+            raise Upstream(f"the upstream ended with the status {seen.status[:50]!r}", "try again")
+        choice = _choice(seen)
+        fees = sorted({item["type"] for item in seen.output if item["type"] in HOSTED})
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise garbled(f"{type(error).__name__} in a response: {error}") from error
+    original = Origin(NAME, Raw(body)).field()
+    usage = read_usage(seen.usage, seen.service_tier)
+    if fees:
+        usage = msgspec.structs.replace(usage, unpriced=", ".join(fees))
+    return Reply((choice,), usage, seen.model, seen.id, fields={FIELD: original})
+
+
+def _choice(seen: ResponseBody) -> Choice:
+    """What clients of other doors must send back, or would like to see, is put into the message: sealed reasoning as
+    `reasoning_items`, citations as `annotations`."""
+    parts = [part for item in seen.output if item["type"] == "message" for part in item["content"]]
+    texts = [part for part in parts if part["type"] == "output_text"]
+    text = "".join([part["text"] for part in texts])
+    refusal = "".join([part["refusal"] for part in parts if part["type"] == "refusal"])
+    reasoning = [item for item in seen.output if item["type"] == "reasoning"]
+    thought = BREAK.join([words for item in reasoning if (words := _thought(item))])
+    called = [msgspec.convert(item, CallItem) for item in seen.output if item["type"] == "function_call"]
+    calls = tuple(ToolCall(Function(item.name, item.arguments), item.call_id) for item in called)
+    finish = "tool_calls" if calls else "stop"
+    if seen.status == "incomplete":
+        finish = CUT.get(seen.incomplete_details.reason if seen.incomplete_details else None, "length")
+    message: Json = {
+        "refusal": refusal,
+        "annotations": [each for part in texts for each in part.get("annotations") or ()],
+        "reasoning_items": [item for item in reasoning if item.get("encrypted_content")],
+    }
+    more = {name: value for name, value in message.items() if value}
+    whole: Json = {"role": "assistant", "content": text or None}
+    whole |= {"reasoning_content": thought} if thought else {}
+    whole |= {"tool_calls": calls} if calls else {}
+    tokens = [token for part in texts for token in part.get("logprobs") or ()]
+    logprobs = Raw(_encode({"content": tokens})) if tokens else None
+    kept = Raw(_encode(whole | more)) if more else None
+    return Choice(0, text, finish, calls, thought, logprobs, kept)
+
+
+def _thought(item: Json) -> str:
+    """A summary where there is one, else the reasoning itself."""
+    return BREAK.join([part["text"] for part in item.get("summary") or item.get("content") or ()])
+
+
+def read_vectors(body: bytes) -> Reply:
+    raise garbled("this wire has no embeddings")
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+
+class Broken(Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class BrokenBody(Struct):
+    """A response that failed, and an `error` event: either has the words inside, the event has them also flat."""
+
+    error: Broken | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+STATUSES: Mapping[str | None, int] = {
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "server_is_overloaded": 503,
+    "context_length_exceeded": 400,
+    "invalid_prompt": 400,
+    "image_content_policy_violation": 400,
+}
+"""What a failure in mid-stream would have had as its status; for every other code it is theirs to mend."""
+
+
+def read_broken(payload: bytes) -> SizewiseError:
+    """A failure that came after the status: a response that failed, or an error event."""
+    try:
+        seen = msgspec.json.decode(payload, type=BrokenBody)
+    except (msgspec.DecodeError, RecursionError):
+        seen = BrokenBody()
+    told = seen.error or Broken(seen.code, seen.message)
+    body = {"error": {"message": told.message or "it failed without a reason", "code": told.code}}
+    return usage_and_errors.read_error(STATUSES.get(told.code, 502), None, _encode(body))

@@ -1,0 +1,172 @@
+"""Whether two answers say the same, after what does not matter is taken off; pure, knows no model and no truth.
+
+Short answers are compared as values, calls as JSON, prose by its words (prose.py). None where nobody can tell: two good
+paragraphs are rarely equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from ast import literal_eval
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from sizewise.messages import Choice, Reply, ToolCall
+from sizewise.routing.text.final_answer import final
+from sizewise.routing.text.text_similarity import LONG, UNSPACED, alike
+
+_BLANK = re.compile(r"\s+")
+_AROUND = " \t\n.,;:!\"'`*$"
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?%?\Z")
+LONGEST = 2_000
+"""Characters of a short answer that is looked at; longer ones are the same only where they are equal."""
+BARE = 4  # words of an answer that is nothing but the answer
+CUT = frozenset({"length", "content_filter"})
+_WORD = re.compile(r"[^\W_]+")
+_OPTION = re.compile(r"\(?([A-Ja-j])[).:](?:\s|\Z)")
+_SAYING = re.compile(
+    r"[=:]|\b(?:is|are|was|it|that|the|makes|ist|sind|das|es|der|die|est|sont|c|son|que)\b", re.IGNORECASE
+)
+"""What stands before a bare answer in a very short text: `It is Paris` says Paris, and `New York` does not say York."""
+_NEGATED = re.compile(
+    r"\b(?:not?|never|nicht|keine?|pas|niet|geen|inte)\b|n['’]t\b|[不没非]|ない|ません", re.IGNORECASE
+)
+
+
+def agreement(one: Reply, other: Reply) -> bool | None:
+    """Whether two replies to one question come to the same, by their first choices. Symmetric.
+
+    Calls agree where their names and arguments do, as JSON and in any order; a reply that calls and one that speaks do
+    not. None where a reply is empty or was cut before its answer, and where words do not tell.
+    """
+    if not one.choices or not other.choices:
+        return None
+    first, second = one.choices[0], other.choices[0]
+    if first.tool_calls or second.tool_calls:
+        if any(call.function is None for call in (*first.tool_calls, *second.tool_calls)):
+            return None
+        return Counter(map(_call, first.tool_calls)) == Counter(map(_call, second.tool_calls))
+    if first.text.strip() != second.text.strip() and (_cut_short(first) or _cut_short(second)):
+        return None
+    return agree(first.text, second.text)
+
+
+def consistency(replies: Sequence[Reply]) -> float | None:
+    """Self-consistency: of all choices that say anything, the share that agrees with the most common answer, itself
+    included; above 0, up to 1. What cannot be told counts as no agreement. None for fewer than two, and where no two
+    can be told to agree or to differ (Wang et al. 2022, arXiv:2203.11171)."""
+    found = majority(replies)
+    return None if found is None else found[0]
+
+
+def majority(replies: Sequence[Reply]) -> tuple[float, int] | None:
+    """`consistency`, and the place of the first reply that says the most common answer."""
+    said = [
+        (place, Reply((choice,), reply.usage))
+        for place, reply in enumerate(replies)
+        for choice in reply.choices
+        if choice.text.strip() or choice.tool_calls
+    ]
+    told = [[agreement(one, other) for _, other in said if other is not one] for _, one in said]
+    if all(each is None for row in told for each in row):
+        return None
+    most = max(range(len(said)), key=lambda at: told[at].count(True))
+    return (1 + told[most].count(True)) / len(said), said[most][0]
+
+
+def agree(one: str, other: str) -> bool | None:
+    """Whether two answers in words come to the same; None where words do not tell, or one says nothing. Symmetric."""
+    first, second = sorted((final(one), final(other)), key=lambda each: (_length(each), len(each), each))
+    known = same(first, second)
+    if known is not False:
+        return known
+    if not isinstance(normal(first), str) and not isinstance(normal(second), str):
+        return False  # two values
+    option = _OPTION.match(second) if len(first) == 1 else None
+    if option is not None:
+        return option[1].casefold() == first.casefold()
+    if _length(first) > BARE:
+        return alike(first, second)
+    return _stated(first, second) if _length(second) <= LONG else None
+
+
+def _stated(answer: str, text: str) -> bool | None:
+    """Whether a short text comes to this bare answer: it ends with it, and denies nothing."""
+    said, tail = str(normal(text)).rstrip("。．"), str(normal(answer)).rstrip("。．")
+    if UNSPACED.search(answer):
+        before, ends = said.removesuffix(tail), said.endswith(tail)
+    else:
+        split = text.strip(_AROUND).split()
+        at = len(split) - len(answer.split())
+        before, ends = " ".join(split[:at]), bool(same(" ".join(split[at:]), answer))
+    if ends and (_length(text) > BARE or _SAYING.search(before)):
+        return None if _NEGATED.search(text) else True
+    bare = _length(text) <= BARE
+    return None if not bare and (tail in said or _words(answer) in _words(text)) else False
+
+
+def _length(text: str) -> int:
+    """Words; in scripts without blanks two characters are one."""
+    return len(text.split()) + len(UNSPACED.findall(text)) // 2
+
+
+def _words(text: str) -> str:
+    return " ".join(["", *_WORD.findall(text.casefold()), ""])
+
+
+def _call(call: ToolCall) -> tuple[str, str]:
+    assert call.function is not None
+    arguments = call.function.arguments or "{}"
+    try:
+        return call.function.name, json.dumps(_number(json.loads(arguments)), sort_keys=True)
+    except (ValueError, RecursionError):
+        return call.function.name, arguments
+
+
+def _number(value: object) -> object:
+    """1.0 is 1 in JSON; true is not."""
+    if isinstance(value, dict):
+        return {name: _number(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_number(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _cut_short(choice: Choice) -> bool:
+    return choice.finish in CUT and final(choice.text) == choice.text.strip()
+
+
+def same(one: str | None, other: str | None) -> bool | None:
+    """None where one of them says nothing at all: that is no agreement and no difference of opinion."""
+    if not one or not other or not one.strip() or not other.strip():
+        return None
+    return one == other or (len(one) <= LONGEST and len(other) <= LONGEST and normal(one) == normal(other))
+
+
+def normal(answer: str) -> object:
+    """A number as a number, JSON and Python's literals as their value, words without case and blanks."""
+    bare = answer.strip(_AROUND)
+    if _NUMBER.match(bare):
+        return float(bare.rstrip("%").replace(",", ""))
+    for read in (msgspec.json.decode, literal_eval) if bare[:1] in ("[", "(", "{", "t", "f", "T", "F") else ():
+        try:
+            value = read(bare)
+        except (msgspec.DecodeError, ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            continue
+        if isinstance(value, (list, tuple, dict, set, bool)):
+            return _plain(value)
+    return _BLANK.sub("", bare).casefold()
+
+
+def _plain(value: object) -> object:
+    """Lists and tuples alike; a number like its text."""
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, set):
+        return sorted(map(repr, value))
+    return float(value) if isinstance(value, (int, float)) else value

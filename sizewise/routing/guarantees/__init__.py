@@ -1,0 +1,1 @@
+"""Statistical guarantees: finite-sample bounds, certificates, stopping thresholds and drift detection; pure."""

@@ -1,0 +1,194 @@
+"""What a prompt looks like, as numbers: the person's own words and not the harness's; knows no model and no outcome.
+
+Everything is insensitive to case, accents, width, white space, politeness, contractions and doubled letters, so that a
+careless copy of a question is the same question. What the words mean is quality.py's business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from math import log1p
+from types import MappingProxyType
+from unicodedata import combining, normalize
+
+from sizewise.messages import Chat
+
+LONGEST = 20_000
+"""Characters that are looked at: the beginning and the end of what is longer, half of each."""
+
+# A tag whose name has a hyphen or an underscore is a harness's, never HTML's; the others are known by name.
+_TAG = re.compile(
+    r"<([a-z]+[-_][\w-]*|context|attachment|attachments|document|documents|memory|env|environment)\b[^<>]*>.*?</\1\s*>",
+    re.IGNORECASE | re.DOTALL,
+)
+_PASTED = re.compile(
+    r"^[ \t]*-{3,} *(?:begin|start)\b.*?^[ \t]*-{3,} *end\b.*?$", re.IGNORECASE | re.DOTALL | re.MULTILINE
+)
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+|\d+")
+_ASCII = re.compile(r"[a-z]+|0")  # the same, three times as fast
+_NUMBER = re.compile(r"\d+")
+_SYMBOL = re.compile(r"[+=*/^()\[\]{}<>\\|&%$#@~]")
+_LINE = re.compile(r"\n\s*")
+_DOUBLED = re.compile(r"([a-z])\1+")
+_POLITE = re.compile(
+    r"^(?:hi|hello|hey)\b[!,.]*|\b(?:please|kindly|thanks|thank you|(?:can|could|would|will) you)\b"
+    r"(?: tell me| help me)?[!,.:]*"
+)
+_COURTESY = ("please", "kindly", "thank", "can you", "ould you", "will you")
+_GREETING = ("hi", "hello", "hey")
+_IS = re.compile(r"\b(what|who|where|when|how|it|that|there|here|he|she)'s\b")  # elsewhere 's is somebody's
+_CONTRACTED = (
+    ("can't", "cannot"),
+    ("won't", "will not"),
+    ("n't", " not"),
+    ("'re", " are"),
+    ("'m", " am"),
+    ("'ve", " have"),
+    ("'ll", " will"),
+    ("let's", "let us"),
+)
+
+
+def asked(chat: Chat) -> str:
+    """The person's own words: of the last user message that holds any. Tool results and system text are none."""
+    for message in reversed(chat.messages):
+        if message.role == "user" and (words := said(message.text)):
+            return words
+    return ""
+
+
+def said(text: str) -> str:
+    """`text` without what a harness put around it: `<system-reminder>…</system-reminder>` and every other element
+    whose name has a hyphen or an underscore, `<context>` and its kin, `--- begin … --- end` blocks."""
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if "---" in text:
+        text = _PASTED.sub(" ", text)
+    return text.strip()
+
+
+def plain(text: str) -> str:
+    """Folded: one width, no case, no accents over Latin letters, nothing contracted, and no politeness."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
+    if text.isascii():
+        return _blunt(text.lower())
+    folded = normalize("NFKD", text.replace("\u2019", "'")).casefold()
+    return _blunt(normalize("NFC", "".join(c for c in folded if not combining(c) or c > "\u036f")))
+
+
+def _blunt(folded: str) -> str:
+    if "'" in folded:
+        folded = _IS.sub(r"\1 is", folded)
+        for short, long in _CONTRACTED:
+            folded = folded.replace(short, long)
+    folded = folded.strip()
+    if folded.startswith(_GREETING) or any(word in folded for word in _COURTESY):  # the search in vain is slow
+        folded = _POLITE.sub("", folded).strip()
+    return folded
+
+
+def words(folded: str) -> list[str]:
+    """Runs of letters; every number is `0`, a Chinese or Japanese character is a word."""
+    numbered = _NUMBER.sub("0", folded)
+    return (_ASCII if numbered.isascii() else _WORD).findall(numbered)
+
+
+def grams(words: list[str]) -> list[str]:
+    """The words, and each with its successor."""
+    return words + [f"{one} {two}" for one, two in pairwise(words)]
+
+
+def once(words: list[str]) -> list[str]:
+    """Each doubled letter once: it is the slip that is undone for nothing, as hardly two words differ by it alone."""
+    return _DOUBLED.sub(r"\1", "\n".join(words)).split("\n") if words else []
+
+
+SURFACE = (
+    "log characters",
+    "log words",
+    "digits",
+    "symbols",
+    "different words",
+    "word length",
+    "log lines",
+    "negation",
+    "question mark",
+    "formula",
+)
+"""What `surface` measures, in its order."""
+
+
+def surface(folded: str, words: list[str]) -> tuple[float, ...]:
+    """Shape of a prompt; log counts, shares from 0 to 1, characters a word, and three that are 0 or 1."""
+    size = len(folded) - folded.count("  ") or 1
+    number = len(words) or 1
+    different = set(words)
+    return (
+        log1p(size),
+        log1p(len(words)),
+        words.count("0") / number,
+        len(_SYMBOL.findall(folded)) / size,
+        len(different) / number,
+        min(size / number, 20.0),
+        log1p(len(_LINE.findall(folded.strip()))),
+        float("not" in different or "except" in different),
+        float("?" in folded),
+        float("\\" in folded or "$" in folded),
+    )
+
+
+_LISTED: Mapping[str, str] = {
+    "en": "the of and to in is that it for was are with as his they be at have this from what which how why",
+    "de": "der die das und ist nicht ein eine den dem mit fur auf ich sie wie was wir zu von im werden warum",
+    "fr": "le la les des et est une dans que qui pour pas sur avec ce il sont du au quel quelle comment vous",
+    "es": "el los las una que en por con para como se del es al mas cual son pero su lo este porque cuando",
+    "it": "gli una che di per con non sono della del nel come piu questo alla dei delle perche quale anche",
+    "pt": "os uma que em para com nao por mais como dos das ao ele seu sua qual sao voce isso porque foi",
+    "nl": "het een van en dat niet zijn op met voor aan wat hoe ook maar wordt naar deze bij waarom welke",
+    "pl": "nie na jest ze sie do jak to czy dla przez od jego oraz ktory ktora dlaczego kiedy jaki jest po",
+    "tr": "bir ve bu icin ile ne nasil olarak daha gibi var mi neden hangi olan cok en ama kadar sonra",
+    "sv": "och att det som en for av ar den inte med till ett om har vad hur varfor vilken eller kan",
+}
+STOP: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        word: tuple(name for name, listed in _LISTED.items() if word in listed.split())
+        for word in " ".join(_LISTED.values()).split()
+    }
+)
+"""Frequent words, as `words` writes them, and the languages they are frequent in; enough for a guess."""
+
+_SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("ja", re.compile(r"[\u3040-\u30ff]")),
+    ("ko", re.compile(r"[\uac00-\ud7af\u1100-\u11ff]")),
+    ("zh", re.compile(r"[\u3400-\u9fff]")),
+    ("cyrillic", re.compile(r"[\u0400-\u052f]")),
+    ("greek", re.compile(r"[\u0370-\u03ff]")),
+    ("arabic", re.compile(r"[\u0600-\u06ff]")),
+    ("hebrew", re.compile(r"[\u0590-\u05ff]")),
+    ("indic", re.compile(r"[\u0900-\u0dff]")),
+    ("thai", re.compile(r"[\u0e00-\u0e7f]")),
+)
+SCRIPT = 0.2  # of the letters: a Greek letter in a formula makes no Greek
+FOREIGN = 2  # stop words that a language needs beyond English's, before a prompt is called it
+
+
+def language(folded: str, words: list[str]) -> str:
+    """A guess: `en` and nine more by their stop words, other scripts by their letters; `none` where neither tells,
+    as in code, formulas, and a few words."""
+    if not folded.isascii():
+        letters = sum(map(len, words)) or 1
+        for name, script in _SCRIPTS:
+            if len(script.findall(folded)) >= SCRIPT * letters:
+                return name
+    seen: dict[str, int] = {}
+    for word in set(words):
+        for name in STOP.get(word, ()):
+            seen[name] = seen.get(name, 0) + 1
+    english = seen.pop("en", 0)
+    best = max(seen, key=lambda name: seen[name], default="none")
+    if best != "none" and seen[best] >= english + FOREIGN:
+        return best
+    return "en" if english else "none"

@@ -1,0 +1,133 @@
+"""Whether two texts say the same, as far as their words tell; lexical, no embedding, so a paraphrase is a don't know.
+
+Looked at are the content words (no frequent ones, plurals as singulars), the numbers, the names, and what is negated.
+Texts agree where the words overlap (F1 of both sets) and nothing stands against anything else:
+
+    long texts      F1 of SAME or more, equal numbers, no word negated on one side only, no names exchanged
+    short texts     the same, and no word or symbol at all exchanged: one says what the other says, perhaps more of it
+
+Exchanged: each side has one that the other lacks, as two names of capitals. One wrong word in a long text is not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set
+
+from msgspec import Struct
+
+from sizewise.routing.text.prompt_features import STOP, plain, words
+
+SAME = 0.7
+DIFFERENT = 0.1  # F1 up to which long texts speak of different things
+LONG = 60  # words of a long text
+CODE = 0.03  # share of symbols from which a text is code or formulas
+REACH = 3  # words after a negation in which the word that it negates is looked for
+
+_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?![\w])")
+_SYMBOL = re.compile(r"[=<>+/%&|^~{}\[\]\\]|(?<=\s)[-*](?=\s)")
+_ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*+])\s", re.MULTILINE)
+_OPENING = re.compile(r"\W*(\w+)\s*(?:[,.!;:\u2013\u2014-]|\Z)")
+_NAME = re.compile(r"(?<=[\w,;] )[^\W\d_a-zß-ÿ][\w-]+")
+UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+_FILLS = (
+    "a an on or if so by do we us me my our your up out off than then them these those there their its also very much "
+    "more most can will would could should may might must has had been being does did about into over when while"
+)
+"""English words without content beside the frequent ones of features.py, which are few."""
+_DENIES = (
+    "not no never none neither nor cannot without nothing nobody nicht kein keine keinen keiner nie niemals ohne weder "
+    "ne pas jamais sans aucun aucune nunca sin ningun ninguna non senza nessun nessuno nao sem niet geen nooit zonder "
+    "bez nigdy degil yok inte ingen aldrig utan не нет без никогда"
+)
+_NEGATIONS = frozenset(_DENIES.split())
+_EMPTY = frozenset(_FILLS.split()) | frozenset(STOP) | _NEGATIONS
+_YES = frozenset({"yes", "ja", "oui", "si", "sim", "tak", "evet", "да"})
+_NO = frozenset({"no", "nein", "non", "nao", "nee", "nie", "hayir", "nej", "нет"})
+
+
+class Content(Struct, frozen=True):
+    """What is compared of a text. `length` in words; `yes` where it begins with a yes or a no."""
+
+    length: int
+    words: frozenset[str]
+    numbers: frozenset[float]
+    names: frozenset[str]
+    negated: frozenset[str]
+    symbols: tuple[str, ...]
+    yes: bool | None
+
+
+def alike(one: str, other: str) -> bool | None:
+    """None where words do not tell, as of code, and in scripts that put no blanks between words. Symmetric."""
+    first, second = _content(one), _content(other)
+    if not first.words or not second.words or any(map(_untold, (one, other))):
+        return None
+    long = first.length > LONG and second.length > LONG
+    overlap = 2 * len(first.words & second.words) / (len(first.words) + len(second.words))
+    if not long and _exchanged(first.numbers, second.numbers):
+        return False
+    if overlap < SAME:
+        return False if long and overlap <= DIFFERENT else None
+    return _opposed(first, second, long)
+
+
+def _untold(text: str) -> bool:
+    return "```" in text or UNSPACED.search(text) is not None or len(_SYMBOL.findall(text)) > CODE * len(text)
+
+
+def _opposed(first: Content, second: Content, long: bool) -> bool | None:
+    """The answer for texts of much the same words: what they say of them may be the opposite."""
+    names = _exchanged(first.names - second.words, second.names - first.words)
+    if first.yes is not None and second.yes is not None and first.yes != second.yes:
+        return False
+    if (first.negated ^ second.negated) & first.words & second.words or _exchanged(first.numbers, second.numbers):
+        return False
+    if names and not long:
+        return False
+    if first.numbers != second.numbers or names:
+        return None
+    if not long and (_exchanged(first.words, second.words) or first.symbols != second.symbols):
+        return None
+    return True
+
+
+def _exchanged(one: Set[object], other: Set[object]) -> bool:
+    return bool(one - other) and bool(other - one)
+
+
+def _content(text: str) -> Content:
+    text = _ITEM.sub(" ", text)
+    folded = plain(text).replace("n't", " not").replace("n’t", " not").replace("can not", "cannot")
+    said = words(folded)
+    kept = [_singular(word) for word in said]
+    negated = {
+        found
+        for place, word in enumerate(said)
+        if word in _NEGATIONS
+        for found in [next((kept[at] for at in _after(said, place) if _tells(said[at])), "")]
+        if found
+    }
+    opening = _OPENING.match(folded)
+    first = opening[1] if opening else ""
+    return Content(
+        len(said),
+        frozenset(each for each, word in zip(kept, said, strict=True) if _tells(word)),
+        frozenset(float(each.rstrip(",").replace(",", "")) for each in _NUMBER.findall(folded)),
+        frozenset(_singular(plain(each)) for each in _NAME.findall(text)),
+        frozenset(negated),
+        tuple(sorted(_SYMBOL.findall(text))),
+        True if first in _YES else False if first in _NO else None,
+    )
+
+
+def _after(said: list[str], place: int) -> range:
+    return range(place + 1, min(place + 1 + REACH, len(said)))
+
+
+def _tells(word: str) -> bool:
+    return word != "0" and word not in _EMPTY
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

@@ -1,0 +1,1 @@
+"""Training of quality predictors and signal combiners with numpy; a trained router runs without it."""

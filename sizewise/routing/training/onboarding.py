@@ -1,0 +1,72 @@
+"""A new model enters a learnt router by one that it is like and a few scored answers; nothing is learnt anew; pure.
+
+It gets the other's head with another bias: as good on the same kinds of prompts, and better or worse by as much on all
+of them. The shift of the log-odds is the most probable one, given the scores and that it is about 0 (a normal prior of
+standard deviation 1), so that few scores move it a little and many as far as they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, log
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sizewise.errors import BadRequest, nearest
+from sizewise.routing.quality.answer_signals import odds
+from sizewise.routing.quality.predictor import Predictor
+
+FURTHEST, HALVINGS = 10.0, 40
+
+
+class Joined(Struct, frozen=True):
+    """`shift` of the log-odds from those of `like`, known by `samples` prompts; `likelihood` is their mean log."""
+
+    predictor: Predictor
+    like: str
+    shift: float
+    samples: int
+    likelihood: float
+
+
+def join(predictor: Predictor, name: str, prompts: Sequence[str], scores: Sequence[float], like: str = "") -> Joined:
+    """`scores`: how good its answers to `prompts` were, 0..1; may be none where `like` is given. Without `like` it is
+    the known model whose head, shifted, makes the scores most probable.
+
+    Raises BadRequest for a name that is known, a `like` that is not, or neither `like` nor a prompt that is foreseen.
+    """
+    if name in predictor.heads:
+        raise BadRequest(f"the router knows {name!r} already", "train it anew to learn more of it")
+    if like and like not in predictor.heads:
+        hint = nearest(like, list(predictor.heads)) or f"known: {', '.join(predictor.heads)}"
+        raise BadRequest(f"the router does not know {like!r}", hint)
+    foreseen = [(its, score) for its, score in zip(map(predictor.predicted, prompts), scores, strict=True) if its]
+    if not foreseen and not like:
+        hint = "name a known model with --like, or score some answers to prompts like those it learnt from"
+        raise BadRequest(f"nothing is known of {name!r}", hint)
+    found = [
+        _shifted(known, [(odds(its[known]), score) for its, score in foreseen])
+        for known in _candidates(predictor, like)
+    ]
+    best, shift, likelihood = max(found, key=lambda each: each[2])
+    head = predictor.heads[best]
+    heads = {**predictor.heads, name: replace(head, bias=head.bias + shift)}
+    return Joined(replace(predictor, heads=heads), best, shift, len(foreseen), likelihood)
+
+
+def _candidates(predictor: Predictor, like: str) -> list[str]:
+    return [like] if like else list(predictor.heads)
+
+
+def _shifted(known: str, scored: Sequence[tuple[float, float]]) -> tuple[str, float, float]:
+    """The most probable shift of these log-odds, and the mean log-likelihood with it."""
+    low, high = -FURTHEST, FURTHEST
+    for _ in range(HALVINGS):  # the slope falls with the shift
+        shift = (low + high) / 2
+        slope = sum([score - 1.0 / (1.0 + exp(-(at + shift))) for at, score in scored]) - shift
+        low, high = (shift, high) if slope > 0 else (low, shift)
+    shift = (low + high) / 2 if scored else 0.0
+    chances = [min(1.0 - 1e-9, max(1e-9, 1.0 / (1.0 + exp(-(at + shift))))) for at, _ in scored]
+    total = sum([s * log(p) + (1.0 - s) * log(1.0 - p) for p, (_, s) in zip(chances, scored, strict=True)])
+    return known, shift, (total - shift * shift / 2) / max(1, len(scored))

@@ -1,0 +1,326 @@
+"""sizewise.toml and the environment into one frozen Settings; the only reader of the environment.
+
+Knows neither what a setting is for nor who uses it: the rooms and their defaults stand in settings/.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from platformdirs import user_cache_path, user_data_path
+
+from sizewise.errors import ConfigError, nearest
+from sizewise.http.proxies import Proxies
+from sizewise.settings.knowledge import Knowledge
+from sizewise.settings.models import Provider
+from sizewise.settings.provider_presets import filled
+from sizewise.settings.renamed import move
+from sizewise.settings.root import File
+from sizewise.settings.routing import Policy
+from sizewise.settings.server import Tls
+from sizewise.settings.toml_reader import parse, read, refuse
+from sizewise.settings.tools import McpServer
+from sizewise.settings.validators import is_reference
+
+VARIABLES = (
+    ("SIZEWISE_CONFIG", "Path of the settings file, where `--config` is not given."),
+    ("SIZEWISE_HOME", "Folder of everything that must be kept, where `--home` is not given."),
+    ("SIZEWISE_CACHE", "Folder of everything that can be fetched again, such as model weights."),
+    ("SIZEWISE_KEY", "The first API key, instead of one made and printed at the first start. At least 24 characters."),
+    ("SIZEWISE_URL", "The server that the verbs ask, instead of the one of this home; its key is SIZEWISE_KEY."),
+    ("HTTPS_PROXY", "Proxy for https endpoints, also in small letters; `network.proxy` goes before it."),
+    ("HTTP_PROXY", "Proxy for http endpoints, also in small letters; `network.proxy` goes before it."),
+    ("NO_PROXY", "Hosts reached without a proxy, with commas between; also in small letters."),
+    ("SSL_CERT_FILE", "File of certificate authorities; `network.ca` goes before it."),
+    ("REQUESTS_CA_BUNDLE", "The same, where SSL_CERT_FILE is not set."),
+    ("PIP_CERT", "The same, where neither of the two is set."),
+    ("NO_COLOR", "Anything at all: print without colours."),
+)
+"""Every environment variable that is read, beside those named by `env:` references."""
+
+SECRET_BYTES = 65_536  # a key file larger than this is no key file
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(File):
+    """The file's tables, and what the command line and the environment say."""
+
+    home: Path = Path()  # what must be kept
+    cache: Path = Path()  # what can be fetched again
+    config: Path | None = None  # the file, where there is one
+    key: str = field(default="", repr=False)  # SIZEWISE_KEY
+    url: str = ""  # SIZEWISE_URL; empty: the server of this home
+    ca: Path | None = None  # certificate authorities; None: the system's
+    learned: Path | None = None  # what a router has learnt
+    proxies: Proxies = field(default=Proxies())
+    color: bool = True
+
+
+def load(config: Path | None = None, home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings for `--config` and `--home` as given. `environ` is the process's own unless said otherwise.
+
+    The file is the first of `config`, SIZEWISE_CONFIG, ./sizewise.toml and <home>/sizewise.toml; without one all
+    is as by default. ConfigError names every mistake of the file at once.
+    """
+    env = os.environ if environ is None else environ
+    where = _absolute(home or env.get("SIZEWISE_HOME") or user_data_path("sizewise", appauthor=False))
+    path = _find(config, where, env)
+    file = _read(path) if path else File()
+    return Settings(
+        **{each.name: getattr(file, each.name) for each in fields(File)},
+        home=where,
+        cache=_absolute(env.get("SIZEWISE_CACHE") or user_cache_path("sizewise", appauthor=False)),
+        config=path,
+        key=_strong(env.get("SIZEWISE_KEY", "")),
+        url=env.get("SIZEWISE_URL", ""),
+        ca=_authorities(file.network.ca, path, env),
+        learned=path.parent / Path(file.router.predictor).expanduser() if path and file.router.predictor else None,
+        proxies=Proxies(
+            http=_proxy("HTTP_PROXY", file.network.proxy, env),
+            https=_proxy("HTTPS_PROXY", file.network.proxy, env),
+            direct=file.network.no_proxy or _listed(_either("NO_PROXY", env)),
+        ),
+        color=not env.get("NO_COLOR"),
+    )
+
+
+def secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
+    """What an `env:` or `file:` reference stands for, stripped of white space; '' for ''. ConfigError when missing.
+
+    Read when it is needed and kept nowhere, so that a key can be changed without a new file.
+    """
+    kind, _, rest = reference.partition(":")
+    if kind == "env":
+        found = (os.environ if environ is None else environ).get(rest, "").strip()
+        if not found:
+            raise ConfigError(f"the environment variable {rest!r} is not set", f"Set it: export {rest}=...")
+    elif kind == "file":
+        found = _first_line(Path(rest).expanduser())
+    elif reference:
+        raise ConfigError("a key was given itself, not by reference", 'Write it as "env:NAME" or "file:PATH".')
+    else:
+        return ""
+    if not found.isprintable() or not found.isascii():
+        raise ConfigError(f"{reference!r} does not hold one printable line of ASCII", "Keep the key alone in it.")
+    return found
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            found = file.read(SECRET_BYTES + 1)
+    except OSError as why:
+        raise ConfigError(f"the key file {str(path)!r} cannot be read: {why.strerror}", "Check its path.") from why
+    if not found.strip() or len(found) > SECRET_BYTES:
+        raise ConfigError(f"the key file {str(path)!r} does not hold a key", "It holds the key and nothing else.")
+    return found.decode("utf-8", "replace").strip()
+
+
+def _absolute(path: Path | str) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _find(config: Path | None, home: Path, env: Mapping[str, str]) -> Path | None:
+    if config or env.get("SIZEWISE_CONFIG"):
+        return _absolute(config or env["SIZEWISE_CONFIG"])  # named, so it must be there: reading says if not
+    known = (Path("sizewise.toml").absolute(), home / "sizewise.toml")
+    return next((each for each in known if each.is_file()), None)
+
+
+def _read(path: Path) -> File:
+    wrong: list[str] = []
+    tables = parse(path)
+    move(tables, wrong)
+    if "providers" in tables:
+        tables["providers"] = filled(tables["providers"], wrong)
+    file = read(File, tables, "", wrong) or File()
+    wrong.extend(_contradictions(file, wrong))
+    refuse(wrong, path)
+    providers = {name: _at_home(each, path.parent) for name, each in file.providers.items()}
+    policies = {name: _proven(each, path.parent) for name, each in file.policies.items()}
+    policies = {**File().policies, **policies}  # `default` is always there
+    encryption = replace(file.encryption, key=_from(path.parent, file.encryption.key))
+    oidc = {
+        name: replace(each, client_secret=_from(path.parent, each.client_secret)) for name, each in file.oidc.items()
+    }
+    database = replace(file.database, url=_from(path.parent, file.database.url))
+    knowledge = {name: _known(each, path.parent) for name, each in file.knowledge.items()}
+    hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
+    hosts = {name: replace(each, key=_from(path.parent, each.key)) for name, each in file.hosts.items()}
+    signers = {
+        name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.graphql.signers.items()
+    }
+    mcp = {name: _reached(each, path.parent) for name, each in file.mcp.items()}
+    return replace(
+        file,
+        policies=MappingProxyType(policies),
+        providers=MappingProxyType(providers),
+        server=replace(file.server, tls=_beside(path.parent, file.server.tls)),
+        encryption=encryption,
+        database=database,
+        webhooks=MappingProxyType(hooks),
+        mcp=MappingProxyType(mcp),
+        graphql=replace(file.graphql, signers=MappingProxyType(signers)),
+        hosts=MappingProxyType(hosts),
+        oidc=MappingProxyType(oidc),
+        knowledge=MappingProxyType(knowledge),
+    )
+
+
+def _beside(folder: Path, tls: Tls) -> Tls:
+    """Its files are meant from the folder of the settings."""
+    cert, key, ca = (
+        str(folder / Path(said).expanduser()) if said else "" for said in (tls.cert, tls.key, tls.client_ca)
+    )
+    return replace(tls, cert=cert, key=key, client_ca=ca)
+
+
+def _known(knowledge: Knowledge, folder: Path) -> Knowledge:
+    """The same for what a base is read from."""
+    sources = tuple(each if "://" in each else str(folder / Path(each).expanduser()) for each in knowledge.sources)
+    return replace(
+        knowledge, sources=sources, remote=replace(knowledge.remote, key=_from(folder, knowledge.remote.key))
+    )
+
+
+def _contradictions(file: File, already: list[str]) -> list[str]:
+    """What only several settings together show; `already` are the mistakes known."""
+    wrong = []
+    policy, policies = file.router.policy, ["default", *file.policies]
+    if policy not in policies:
+        wrong.append(f"router.policy: there is no policy {policy!r}. {nearest(policy, policies)}".rstrip())
+    if file.sizes.slm >= file.sizes.llm:
+        wrong.append(f"sizes: slm begins at {file.sizes.slm:,} parameters, and llm not above it, at {file.sizes.llm:,}")
+    tls = file.server.tls
+    if bool(tls.cert) is not bool(tls.key):
+        wrong.append(f"server.tls.{'key' if tls.cert else 'cert'}: is missing; a certificate and its key go together")
+    if tls.client_ca and not tls.cert:
+        wrong.append("server.tls.client_ca: means nothing without `cert` and `key`")
+    for name, hook in file.webhooks.items():
+        for key, says in (("url", "where it takes messages"), ("secret", "by what they are signed")):
+            place = f"webhooks.{name}.{key}:"
+            if not getattr(hook, key) and not any(each.startswith(place) for each in already):
+                wrong.append(f"{place} is missing; it says {says}")
+    for name, oidc in file.oidc.items():
+        for key, says in (("issuer", "who vouches for people"), ("client_id", "what this server is called there")):
+            place = f"oidc.{name}.{key}:"
+            if not getattr(oidc, key) and not any(each.startswith(place) for each in already):
+                wrong.append(f"{place} is missing; it says {says}")
+        if "openid" not in oidc.scopes:
+            wrong.append(f"oidc.{name}.scopes: 'openid' must be among them")
+    for name, host in file.hosts.items():
+        if not host.url and not any(each.startswith(f"hosts.{name}.url") for each in already):
+            wrong.append(f"hosts.{name}.url: is missing")
+    for name, server in file.mcp.items():
+        if bool(server.url) is bool(server.command) and not any(each.startswith(f"mcp.{name}.") for each in already):
+            wrong.append(f"mcp.{name}: it has a `url` or a `command`, and not both")
+        wrong.extend(
+            f'mcp.{name}.headers.{header!r}: its value is given by reference, as "env:NAME", never written here'
+            for header, value in server.headers.items()
+            if header.lower() in SECRET_HEADERS and not is_reference(value)
+        )
+    for name, provider in file.providers.items():
+        place = f"providers.{name}.base_url:"
+        said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in already)
+        if not provider.base_url and not said:
+            wrong.append(f"{place} is missing; it says where the provider answers, as 'https://host/v1'")
+        wrong.extend(
+            f'providers.{name}.headers.{header!r}: its value is given by reference, as "env:NAME", never written here'
+            for header, value in provider.headers.items()
+            if header.lower() in SECRET_HEADERS and not is_reference(value)
+        )
+    return wrong
+
+
+def _at_home(provider: Provider, folder: Path) -> Provider:
+    """File references are meant from the folder of the file they stand in."""
+    headers = {name: _from(folder, value) for name, value in provider.headers.items()}
+    replicas = tuple(replace(each, key=_from(folder, each.key)) for each in provider.replicas)
+    key = _from(folder, provider.key)
+    return replace(provider, key=key, headers=MappingProxyType(headers), replicas=replicas)
+
+
+def _reached(server: McpServer, folder: Path) -> McpServer:
+    """The same for a server of tools."""
+    headers = {name: _from(folder, value) for name, value in server.headers.items()}
+    env = {name: _from(folder, value) for name, value in server.env.items()}
+    key = _from(folder, server.key)
+    return replace(server, key=key, headers=MappingProxyType(headers), env=MappingProxyType(env))
+
+
+def _proven(policy: Policy, folder: Path) -> Policy:
+    """The same for the file of a certificate."""
+    proof = policy.options.get("certificate")
+    if not isinstance(proof, str):
+        return policy
+    return replace(policy, options={**policy.options, "certificate": str(folder / Path(proof).expanduser())})
+
+
+def _from(folder: Path, text: str) -> str:
+    return f"file:{folder / Path(text[5:]).expanduser()}" if text.startswith("file:") else text
+
+
+def _authorities(ca: str, path: Path | None, env: Mapping[str, str]) -> Path | None:
+    """The file of certificate authorities: checked here, since a TLS library names neither file nor variable."""
+    if ca and path:
+        said, found = "network.ca", path.parent / Path(ca).expanduser()
+    else:
+        said = next((each for each in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if env.get(each)), "")
+        if not said:
+            return None
+        found = _absolute(env[said])
+    if not found.is_file():
+        raise ConfigError(f"{said} names {str(found)!r}, which is no file", "Name a PEM file of certificates.")
+    return found
+
+
+def _either(variable: str, env: Mapping[str, str]) -> str:
+    """Small letters go first, as curl and Python's own urllib have it."""
+    return env.get(variable.lower()) or env.get(variable, "")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",") if each.strip())
+
+
+def _proxy(variable: str, setting: str, env: Mapping[str, str]) -> str:
+    """A proxy's URL, which may hold a password: never in a message."""
+    said, text = ("network.proxy", setting) if setting else (variable, _either(variable, env))
+    if not text:
+        return ""
+    if "://" not in text:
+        text = f"http://{text}"  # 'proxy.example:3128' is common and means this
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ConfigError(f"{said} is not the URL of a proxy", "Write it as http://host:port.")
+    return text.rstrip("/")
+
+
+def _strong(key: str) -> str:
+    """A key good enough to be the only lock on the door; it is compared, never shown."""
+    if key and (weakness := _weakness(key)):
+        hint = "Make one with: python -c \"import secrets; print('sk-sw-' + secrets.token_urlsafe(32))\""
+        raise ConfigError(f"SIZEWISE_KEY {weakness}", hint)
+    return key
+
+
+def _weakness(key: str) -> str:
+    """Repetitions and runs are found, dictionary words are not; a random key of 24 hexadecimal digits passes."""
+    if len(key) < 24:
+        return "is shorter than 24 characters"
+    if not key.isascii() or not key.isprintable() or " " in key:
+        return "holds white space or characters outside ASCII"
+    steps = {ord(after) - ord(before) for before, after in pairwise(key)}
+    repeated = (key + key).find(key, 1) < len(key)
+    return "has too little variety" if len(set(key)) < 8 or len(steps) < 6 or repeated else ""

@@ -1,0 +1,124 @@
+"""What a text of a setting may be: each check returns it, perhaps tidied, or raises ValueError with the reason."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import Literal
+from urllib.parse import urlsplit
+
+from sizewise.data_class import CLASSES
+from sizewise.money import per_million
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
+
+
+Modality = Literal["image", "audio", "file"]
+
+
+Online = Literal["allow", "deny"]
+
+
+Whose = Literal["tools", "people", "embedded"]
+
+
+def reference(text: str) -> str:
+    """`text` when it is an env: or file: reference; the ValueError never repeats it, for it may be the key itself."""
+    kind, _, rest = text.partition(":")
+    if kind not in ("env", "file") or not rest.strip():
+        raise ValueError('a key is given by reference, as "env:MY_API_KEY" or "file:/path/of/key", never written here')
+    return text
+
+
+def kms(text: str) -> str:
+    if text and not re.match(r"[a-z][a-z0-9_-]*:.", text):
+        raise ValueError("a key service is named as 'command:/path/of/program'")
+    return text
+
+
+def is_reference(text: str) -> bool:
+    return text.startswith(("env:", "file:"))
+
+
+def name(text: str) -> str:
+    if not NAME.match(text):
+        raise ValueError("a name is made of letters, digits, '.', '_' and '-'")
+    return text
+
+
+def model_name(text: str) -> str:
+    provider, _, model = text.partition("/")
+    if not NAME.match(provider) or not model.strip():
+        raise ValueError(f"{text!r} is not of the form <provider>/<model>")
+    return text
+
+
+def data_class(text: str) -> str:
+    if text not in CLASSES:
+        raise ValueError(f"there is no data class {text!r}; known: {', '.join(CLASSES)}")
+    return text
+
+
+def optional_model(text: str) -> str:
+    return model_name(text) if text else ""
+
+
+def url(text: str) -> str:
+    """An http(s) URL with a host and without password, query and fragment, tidied of its last slash."""
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, or a broken IPv6 host
+        fits = False
+    if not fits or re.search(r"[\s\x00-\x1f]", text):
+        raise ValueError("is not a URL like 'https://host/v1'")
+    if parts.username or parts.password:
+        raise ValueError('a URL holds no password here; give it as key = "env:NAME"')
+    if parts.query or parts.fragment:
+        raise ValueError("a base URL ends before '?' and '#'")
+    return text.rstrip("/")
+
+
+def header(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a header's value is one printable line")
+    return text
+
+
+def auth(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text):
+        raise ValueError(f"{text!r} is neither 'bearer' nor the name of a header")
+    return text
+
+
+def part(text: str) -> str:
+    """What is put into a URL must not reach beyond its place there."""
+    if not NAME.match(text):
+        raise ValueError(f"{text!r} does not fit into a URL: letters, digits, '.', '_' and '-' do")
+    return text
+
+
+def amount(text: str) -> str:
+    per_million(text)
+    return text
+
+
+def dollars(text: str) -> str:
+    try:
+        return amount(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an amount in dollars with at most six decimals") from None
+
+
+def network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; write it as 10.0.0.0/8 or 2001:db8::/32") from None
+    return text
+
+
+def place_on_site(text: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text) or text.startswith("//"):
+        raise ValueError(f"{text!r} is no path of this server, such as /")
+    return text

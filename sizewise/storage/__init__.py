@@ -1,0 +1,1 @@
+"""Storage: the database, batch writes, retention, encryption at rest and key rotation."""

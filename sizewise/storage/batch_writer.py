@@ -1,0 +1,237 @@
+"""The one writer: takes rows without waiting, makes them durable together within 50 ms; knows no table by name.
+
+`put` is an append, safe from the event loop. A thread commits everything that came in one transaction. When the store
+is ill, rows wait up to a bound and are retried; then the oldest go first, counted. The server lives on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from sizewise.errors import Conflict, StoreFailed
+from sizewise.storage.database import Database, Insertion, Row, Work
+
+log = logging.getLogger("sizewise.storage.batch_writer")
+
+T = TypeVar("T")
+Entry = tuple[tuple[str, Sequence[Row]], ...]
+"""Rows by table name that are written together or not at all."""
+Chore = Work[bool]
+"""A little housekeeping in one short transaction; True when there is more to do."""
+
+TOGETHER = 2_000
+"""Entries in one transaction: at 20,000 requests/s that is 100 ms of traffic and some 20 ms of lock."""
+CHECKPOINT = 2_000
+"""Entries between two checkpoints: some 8 MB of log."""
+
+
+class Writer:
+    """Invariant: every entry is written, waiting in `pending`, or counted in `dropped`; written ones in order."""
+
+    def __init__(
+        self,
+        database: Database,
+        insertions: Mapping[str, Insertion],
+        *,
+        flush_ms: int = 50,
+        bound: int = 100_000,
+        chores: Sequence[Chore] = (),
+        chores_s: float = 300.0,
+    ) -> None:
+        """`insertions`: an INSERT by table name (Database.insertion). `bound`: entries kept while the store is ill.
+
+        `flush_ms`: the longest an accepted entry stays unwritten. `chores_s`: seconds between two rounds of chores.
+        """
+        self._database = database
+        self._insertions = insertions
+        self._linger = flush_ms * 0.5e-3  # seconds; the other half of flush_ms is for the commit itself
+        self._bound = bound
+        self._full = min(TOGETHER, bound)
+        self._chores = chores
+        self._chores_s = chores_s
+        self._queue: deque[Entry] = deque(maxlen=bound)
+        self._batch: list[Entry] = []  # taken from the queue, not yet durable
+        self._turn = threading.Lock()  # who holds it may write
+        self._wake = threading.Event()
+        self._asleep = False
+        self._begun = 0.0  # when it was last looked what waits, time.monotonic()
+        self._closing = False
+        self._crowded_out = 0  # touched by the event loop only
+        self._given_up = 0  # touched by whoever holds the turn only
+        self._trouble = ""
+        self._unchecked = 0  # entries written since the last checkpoint
+        self._full_log = threading.Event()
+        self._checkpoints = threading.Thread(target=self._checkpoint, name="sizewise-checkpoint", daemon=True)
+        self._checkpoints.start()
+        self._thread = threading.Thread(target=self._live, name="sizewise-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, entry: Entry) -> None:
+        """Accepts rows; never waits, never fails. For one thread: the event loop."""
+        if len(self._queue) >= self._full:
+            self._crowded()
+        self._queue.append(entry)
+        if self._asleep:
+            self._asleep = False
+            self._wake.set()
+
+    def _crowded(self) -> None:
+        if len(self._queue) >= self._bound:
+            self._crowded_out += 1  # the append that follows pushes the oldest out
+        if not self._trouble and not self._wake.is_set():
+            self._wake.set()
+
+    @property
+    def pending(self) -> int:
+        return len(self._queue) + len(self._batch)
+
+    @property
+    def dropped(self) -> int:
+        return self._crowded_out + self._given_up
+
+    @property
+    def trouble(self) -> str:
+        """Why rows cannot be written, in words; empty when all is well."""
+        if not self._closing and not self._thread.is_alive():
+            return "the writer has stopped after an error (see the log): restart Sizewise"
+        return self._trouble
+
+    async def flush(self) -> None:
+        """Returns when everything accepted before is durable. Raises StoreFailed; the rows then stay pending."""
+        await asyncio.to_thread(self._drain)
+
+    async def write(self, work: Work[T]) -> T:
+        """`perform`, off the event loop."""
+        return await asyncio.to_thread(self.perform, work)
+
+    def perform(self, work: Work[T]) -> T:
+        """One transaction of someone else's making, when it is their turn. Raises StoreFailed or Conflict."""
+        with self._turn, self._database.write() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        """Writes what is left. Rows that cannot be written even now are counted and logged. Waits for the thread."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self._full_log.set()
+        self._checkpoints.join()
+
+    def _live(self) -> None:
+        patience, next_chores = 0.0, time.monotonic() + 1.0
+        while not self._closing:
+            self._rest(patience, next_chores)
+            patience = self._try(patience)
+            if not patience and time.monotonic() >= next_chores:
+                next_chores = time.monotonic() + (0.0 if self._tidied() else self._chores_s)
+        if self._try(0.0):
+            log.error("%d records could not be written before the end: %s", self.pending, self._trouble)
+            with self._turn:
+                self._make_room(0)
+
+    def _rest(self, patience: float, next_chores: float) -> None:
+        """Until something is to be written: `patience` seconds after a failure, else the linger after the first put, or
+        after the last look where puts came during the commit."""
+        self._wake.clear()
+        since = self._begun
+        if not patience:
+            self._asleep = True
+            if not self._queue and not self._closing:  # looked at after `_asleep`: a put between the two wakes us
+                self._wake.wait(max(0.01, next_chores - time.monotonic()))
+                since = time.monotonic()
+            self._asleep = False
+            self._wake.clear()
+        if not self._closing and (patience or len(self._queue) < self._full):
+            self._wake.wait(patience or max(0.0, since + self._linger - time.monotonic()))
+
+    def _try(self, patience: float) -> float:
+        """Seconds to wait before the next try: 0 when all was written."""
+        try:
+            self._drain()
+        except StoreFailed:
+            return min(5.0, max(0.1, patience * 2))
+        return 0.0
+
+    def _drain(self) -> None:
+        with self._turn:
+            self._begun = time.monotonic()
+            there = self.pending  # what comes meanwhile is not worth a commit of its own
+            try:
+                while there > 0 and self._take():
+                    there -= len(self._batch)
+                    self._save(self._batch)
+            except StoreFailed as error:
+                self._make_room(self._bound)
+                if not self._trouble:
+                    log.warning("cannot write records, keeping up to %d: %s", self._bound, error.message)
+                self._trouble = f"cannot write records: {error.message}"
+                raise
+            if self._trouble:
+                log.warning("records are written again; %d were dropped meanwhile", self.dropped)
+            self._trouble = ""
+
+    def _take(self) -> bool:
+        while self._queue and len(self._batch) < TOGETHER:
+            self._batch.append(self._queue.popleft())
+        return bool(self._batch)
+
+    def _save(self, entries: list[Entry]) -> None:
+        """The first entries of the batch, in one transaction; halved until the ones that can never fit stand alone."""
+        try:
+            self._database.append((self._insertions[table], rows) for table, rows in _grouped(entries).items())
+        except Conflict as refused:
+            if len(entries) > 1:
+                half = len(entries) // 2
+                self._save(entries[:half])
+                self._save(entries[half:])
+                return
+            self._given_up += 1
+            log.error("a record was refused and is lost: %s", refused.message)
+        self._batch = self._batch[len(entries) :]
+        self._unchecked += len(entries)
+        if self._unchecked >= CHECKPOINT:
+            self._unchecked = 0
+            self._full_log.set()
+
+    def _checkpoint(self) -> None:
+        while not self._closing:
+            self._full_log.wait()
+            self._full_log.clear()
+            try:
+                self._database.checkpoint()
+            except StoreFailed as error:  # an ill disk: the writer meets it too, and tells
+                log.debug("no checkpoint: %s", error.message)
+
+    def _make_room(self, bound: int) -> None:
+        """Forgets the oldest beyond `bound`. The queue bounds itself; what was taken from it is older still."""
+        excess = self.pending - bound
+        if excess > 0:
+            self._given_up += excess
+            from_queue = excess - len(self._batch)
+            self._batch = self._batch[excess:]
+            for _ in range(from_queue):
+                self._queue.popleft()
+
+    def _tidied(self) -> bool:
+        """Runs each chore once; True when one of them has more to do."""
+        more = False
+        for chore in self._chores:
+            try:
+                more = self.perform(chore) or more
+            except StoreFailed as error:
+                log.warning("housekeeping waits: %s", error.message)
+        return more
+
+
+def _grouped(entries: Sequence[Entry]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for entry in entries:
+        for table, rows in entry:
+            groups.setdefault(table, []).extend(rows)
+    return groups

@@ -1,0 +1,56 @@
+"""The table of kept prompts and replies: whose, of which record and how large; the words lie in it sealed only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sizewise.storage.database import BIG, Schema
+from sizewise.storage.keys.tables import SealedTable
+
+META = MetaData()
+
+CONTENTS = Table(
+    "contents",
+    META,
+    Column("number", BIG, primary_key=True),
+    Column("record", BIG, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("key", Text, nullable=False),  # the id of the key that asked
+    Column("created", BIG, nullable=False),  # unix ms
+    Column("bytes", BIG, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+BY_RECORD = Index("contents_record", CONTENTS.c.record)
+BY_AGE = Index("contents_age", CONTENTS.c.created, CONTENTS.c.bytes)
+
+SCHEMA = Schema("contents", ((CreateTable(CONTENTS), CreateIndex(BY_RECORD), CreateIndex(BY_AGE)),))
+SEALED = SealedTable(CONTENTS, ("record",))
+
+
+class Row(Struct, frozen=True):
+    record: int
+    tenant: str
+    key: str
+    created: int
+    sealed: bytes
+
+
+def add(connection: Connection, rows: Sequence[Row]) -> None:
+    values = [{name: getattr(row, name) for name in Row.__struct_fields__} | {"bytes": len(row.sealed)} for row in rows]
+    connection.execute(insert(CONTENTS), values)
+
+
+def erase(connection: Connection, tenant: str, key: str) -> int:
+    """How many there were of what `key` (its id) asked."""
+    mine = (CONTENTS.c.tenant == tenant) & (CONTENTS.c.key == key)
+    return connection.execute(delete(CONTENTS).where(mine)).rowcount
+
+
+def find(connection: Connection, tenant: str, record: int) -> bytes | None:
+    """What is sealed of a record; None where nothing was kept, or no longer."""
+    its = CONTENTS.c
+    return connection.scalar(select(its.sealed).where((its.record == record) & (its.tenant == tenant)).limit(1))

@@ -1,0 +1,409 @@
+"""The tables of what happened, one row a request and what was tried: counts and decisions, never a word of a prompt.
+
+A record's `id` is its time (microseconds when it was booked) and its process, so the primary key is also the order of
+time: the last ones, everything since, and the oldest to delete are one walk of that key. A trace id comes from the
+client and may name several records. An only attempt that answered lies in its record's own row, any other in
+`attempts`; `tries` shows all of them alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    select,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sizewise.data_class import DataClass
+from sizewise.handler import Result
+from sizewise.storage.database import BIG, Schema, step
+
+META = MetaData()
+
+
+def _used() -> list[Column[Any]]:
+    return [
+        Column("input", BIG, nullable=False),
+        Column("output", BIG, nullable=False),
+        Column("cached", BIG, nullable=False),
+        Column("cache_write", BIG, nullable=False),
+        Column("reasoning", BIG, nullable=False),
+        Column("estimated", Boolean, nullable=False),
+        Column("cost", BIG),
+    ]
+
+
+def _first() -> list[Column[Any]]:
+    """The columns of records in version 1."""
+    return [
+        Column("id", BIG, primary_key=True, autoincrement=False),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("trace", Text, nullable=False),
+        Column("at", BIG, nullable=False),
+        Column("door", Text, nullable=False),
+        Column("asked", Text, nullable=False),
+        Column("policy", Text, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("why", Text, nullable=False),
+        Column("status", Integer, nullable=False),
+        Column("error", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        *_used(),
+        Column("first_ms", Float),
+        Column("total_ms", Float, nullable=False),
+        Column("stream", Boolean, nullable=False),
+        Column("degraded", Text, nullable=False),
+        Column("data_class", Text),
+    ]
+
+
+FIRST = Table("records", MetaData(), *_first())
+RECORDS = Table(
+    "records",
+    META,
+    *_first(),
+    Column("guards", Text, nullable=False, server_default=""),
+    Column("only_place", Text),  # null: what was tried lies in `attempts`
+    Column("only_why", Text),  # null: the record's own
+    Column("only_began_ms", Float),
+    Column("only_first_ms", Float),
+    Column("only_ended_ms", Float),
+    Column("only_score", Float),
+    Column("chunk", BIG, nullable=False, server_default="0"),
+)
+BY_TRACE = Index("records_trace", FIRST.c.trace)
+BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
+BY_TENANT = Index("records_tenant", RECORDS.c.tenant, RECORDS.c.id)
+
+
+def _try() -> list[Column[Any]]:
+    return [
+        Column("record", BIG, primary_key=True, autoincrement=False),
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("tenant", Text, nullable=False),
+        Column("trace", Text, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("place", Text, nullable=False),
+        Column("result", Text, nullable=False),
+        Column("why", Text, nullable=False),
+        Column("began_ms", Float, nullable=False),
+        Column("first_ms", Float),
+        Column("ended_ms", Float, nullable=False),
+        *_used(),
+        Column("error", Text, nullable=False),
+        Column("score", Float),
+    ]
+
+
+ATTEMPTS = Table(
+    "attempts",
+    META,
+    *_try(),
+    sqlite_with_rowid=False,  # lies in the order of its key, beside the record's other attempts: one tree, no index
+)
+TRIES = Table("tries", META, *_try())
+VIEW = """CREATE VIEW tries AS
+SELECT record, number, tenant, trace, model, place, result, why, began_ms, first_ms, ended_ms,
+    input, output, cached, cache_write, reasoning, estimated, cost, error, score FROM attempts
+UNION ALL
+SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, why), only_began_ms, only_first_ms,
+    only_ended_ms, input, output, cached, cache_write, reasoning, estimated, cost, '', only_score
+FROM records WHERE only_place IS NOT NULL"""
+
+
+SCHEMA = Schema(
+    "telemetry",
+    (
+        (
+            CreateTable(FIRST),
+            CreateIndex(BY_TRACE),
+            CreateIndex(BY_TENANT),
+            CreateTable(ATTEMPTS),
+        ),
+        (step("ALTER TABLE records ADD COLUMN guards TEXT NOT NULL DEFAULT ''"),),
+        (
+            step("ALTER TABLE records ADD COLUMN only_place TEXT"),
+            step("ALTER TABLE records ADD COLUMN only_why TEXT"),
+            step("ALTER TABLE records ADD COLUMN only_began_ms FLOAT"),
+            step("ALTER TABLE records ADD COLUMN only_first_ms FLOAT"),
+            step("ALTER TABLE records ADD COLUMN only_ended_ms FLOAT"),
+            step("ALTER TABLE records ADD COLUMN only_score FLOAT"),
+            step("ALTER TABLE records ADD COLUMN chunk BIGINT NOT NULL DEFAULT 0"),
+            step("DROP INDEX records_trace"),
+            CreateIndex(BY_CHUNK),
+            step(VIEW),
+        ),
+    ),
+)
+
+CHUNK = 2_000
+"""Records of one process that lie together in the index of traces, which is (chunk, trace). Traces are random: over all
+records each would change a page of its own, half of what a record cost. A search looks into each chunk."""
+
+PROCESS_BITS = 10
+"""An id is microseconds << 10 | process: 63 bits last until the year 2255."""
+
+
+def ids(process: int = 0) -> Iterator[int]:
+    """Ids in the order of time: microseconds << 10 | process (0..1023). Rise also where the clock goes back."""
+    latest = 0
+    while True:
+        now = time.time_ns() // 1000
+        latest = now if now > latest else latest + 1
+        yield latest << PROCESS_BITS | process
+
+
+class Record(Struct, frozen=True):
+    """One request. Times: `at` unix ms when it came, `first_ms` and `total_ms` from the door to first and last word.
+
+    Tokens and `cost` (pico-dollars, None when any part is unknown) are summed over all attempts, discarded ones too.
+    `status` is HTTP's, 499 where the client left; `error` a code of errors.py. `asked` is the model as the client
+    named it, `model` the one that answered, empty when none did. `guards`: what they found and what was done about it,
+    as counts by guard and kind.
+    """
+
+    id: int
+    tenant: str
+    project: str
+    key: str
+    trace: str
+    at: int
+    door: str
+    asked: str
+    policy: str
+    model: str
+    why: str
+    status: int
+    error: str
+    attempts: int
+    input: int
+    output: int
+    cached: int
+    cache_write: int
+    reasoning: int
+    estimated: bool
+    cost: int | None
+    first_ms: float | None
+    total_ms: float
+    stream: bool
+    degraded: str
+    data_class: DataClass | None
+    guards: str = ""
+
+
+class Try(Struct, frozen=True):
+    """One attempt of a record. Times in ms since the request reached the door; `score` the judge's trust, 0..1."""
+
+    record: int
+    number: int  # from 1
+    tenant: str
+    trace: str
+    model: str
+    place: str
+    result: Result
+    why: str
+    began_ms: float
+    first_ms: float | None
+    ended_ms: float
+    input: int
+    output: int
+    cached: int
+    cache_write: int
+    reasoning: int
+    estimated: bool
+    cost: int | None
+    error: str
+    score: float | None
+
+
+class Whole(Struct, frozen=True):
+    record: Record
+    attempts: tuple[Try, ...]
+
+
+class Filter(Struct, frozen=True):
+    """Which records; None and empty mean all. `since`: unix ms of their end. `trace`: a whole id or its beginning."""
+
+    tenant: str = "local"
+    model: str = ""  # the one that answered
+    status: int | None = None
+    since: int | None = None
+    trace: str = ""
+    project: str = ""
+
+
+def last(connection: Connection, wanted: Filter, limit: int = 20) -> list[Record]:
+    """The newest `limit` records, newest first."""
+    query = select(*(RECORDS.c[name] for name in Record.__struct_fields__)).order_by(RECORDS.c.id.desc()).limit(limit)
+    return [Record(*row) for row in connection.execute(_narrowed(query, wanted))]
+
+
+def whole(connection: Connection, tenant: str, trace: str, project: str = "") -> list[Whole]:
+    """Every record of a trace (a whole id or its start) with its attempts, newest first; at most 100."""
+    found: list[Whole] = []
+    for record in last(connection, Filter(tenant, trace=trace, project=project), 100):
+        query = select(TRIES).where(TRIES.c.record == record.id).order_by(TRIES.c.number)
+        tries = tuple(Try(*row) for row in connection.execute(query))
+        found.append(Whole(record, tries))
+    return found
+
+
+def erase(connection: Connection, tenant: str, key: str, step: int = 1_000) -> int:
+    """How many records of what `key` (its id) asked were deleted, at most `step`; their attempts go with them."""
+    mine = (RECORDS.c.tenant == tenant) & (RECORDS.c.key == key)
+    gone = list(connection.scalars(select(RECORDS.c.id).where(mine).limit(step)))
+    connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record.in_(gone)))
+    connection.execute(delete(RECORDS).where(RECORDS.c.id.in_(gone)))
+    return len(gone)
+
+
+class Spent(Struct, frozen=True):
+    """What one model's answers by one policy took. Tokens are those of the answers; `cost` of all that was asked and
+    `beside`, what of it was not the answer, are pico-dollars. What follows are sums of products, for the spread."""
+
+    policy: str
+    model: str
+    requests: int
+    input: int
+    output: int
+    cost: int
+    beside: int
+    unpriced: int  # requests of unknown cost
+    input_input: float
+    input_output: float
+    output_output: float
+    input_cost: float
+    output_cost: float
+    cost_cost: float
+    beside_beside: float
+
+
+def spent(connection: Connection, tenant: str, since: int, policies: Sequence[str]) -> list[Spent]:
+    """Of the requests that `policies` have answered since unix ms, less those that nobody was asked for."""
+    its, answer = RECORDS.c, ATTEMPTS.c
+    mine = (
+        its.tenant == tenant,
+        its.status == 200,
+        its.policy.in_(policies),
+        its.id >= (since * 1000) << PROCESS_BITS,
+    )
+    among = (answer.record == its.id) & (answer.result == "answered") & (answer.model == its.model)
+    several = select(
+        its.policy,
+        its.model,
+        its.cost,
+        answer.input.label("read"),
+        answer.output.label("said"),
+        answer.cost.label("own"),
+    )
+    only = select(its.policy, its.model, its.cost, its.input, its.output, its.cost.label("own"))
+    each = (
+        several.join(ATTEMPTS, among)
+        .where(*mine)
+        .union_all(only.where(its.only_place.is_not(None), *mine))
+        .subquery()
+        .c
+    )
+    cost, own = cast(func.coalesce(each.cost, 0), Double), cast(func.coalesce(each.own, 0), Double)
+    read, said = cast(each.read, Double), cast(each.said, Double)
+    products = [
+        read * read,
+        read * said,
+        said * said,
+        read * cost,
+        said * cost,
+        cost * cost,
+        (cost - own) * (cost - own),
+    ]
+    unpriced = func.sum(case((each.cost.is_(None) | each.own.is_(None), 1), else_=0))
+    sums = (each.read, each.said, func.coalesce(each.cost, 0), func.coalesce(each.cost - each.own, 0))
+    query = (
+        select(each.policy, each.model, func.count(), *map(func.sum, sums), unpriced, *map(func.sum, products))
+        .group_by(each.policy, each.model)
+        .order_by(each.policy, each.model)
+    )
+    return [Spent(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]
+
+
+def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
+    if wanted.trace:  # written so that its index is not taken, which SQLite does else, however many its records are
+        query = query.where(RECORDS.c.tenant.concat("") == wanted.tenant, RECORDS.c.id.in_(_traced(wanted.trace)))
+    else:
+        query = query.where(RECORDS.c.tenant == wanted.tenant)
+    if wanted.model:
+        query = query.where(RECORDS.c.model == wanted.model)
+    if wanted.project:
+        query = query.where(RECORDS.c.project == wanted.project)
+    if wanted.status is not None:
+        query = query.where(RECORDS.c.status == wanted.status)
+    if wanted.since is not None:
+        query = query.where(RECORDS.c.id >= (wanted.since * 1000) << PROCESS_BITS)
+    return query
+
+
+def _traced(trace: str) -> Select[tuple[int]]:
+    """Ids of the records of a trace or of its beginning, from each chunk by the index: one step from chunk to chunk."""
+    other = RECORDS.alias("other")
+    chunks = select(func.max(RECORDS.c.chunk).label("chunk")).cte("chunks", recursive=True)
+    older = select(func.max(other.c.chunk)).where(other.c.chunk < chunks.c.chunk).scalar_subquery()
+    chunks = chunks.union_all(select(older).where(chunks.c.chunk.is_not(None)))
+    # not LIKE: a range uses the index in both worlds, and hex has nothing above "g"
+    its = (RECORDS.c.chunk == chunks.c.chunk) & (RECORDS.c.trace >= trace) & (RECORDS.c.trace < trace + "g")
+    return select(RECORDS.c.id).join_from(chunks, RECORDS, its)
+
+
+class Retention:
+    """A chore of the writer: forgets what is older than `keep_days`, and the oldest beyond `max_rows`; 0 keeps all."""
+
+    def __init__(self, keep_days: float = 90.0, max_rows: int = 1_000_000, step: int = 1_000) -> None:
+        """`step`: records in one transaction, some 10 ms of lock."""
+        self._keep_days = keep_days
+        self._max_rows = max_rows
+        self._step = step
+        self._goal = -1  # the newest id to forget
+
+    def __call__(self, connection: Connection) -> bool:
+        """One step; True when more is left to forget."""
+        if self._goal < 0:
+            self._goal = max(self._too_old(), self._too_many(connection))
+        oldest = select(RECORDS.c.id).where(RECORDS.c.id <= self._goal).order_by(RECORDS.c.id).limit(self._step)
+        ids = list(connection.scalars(oldest))
+        if ids:
+            connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record <= ids[-1]))
+            connection.execute(delete(RECORDS).where(RECORDS.c.id <= ids[-1]))
+        more = len(ids) == self._step
+        self._goal = self._goal if more else -1
+        return more
+
+    def _too_old(self) -> int:
+        return int((time.time() - self._keep_days * 86_400) * 1e6) << PROCESS_BITS if self._keep_days else -1
+
+    def _too_many(self, connection: Connection) -> int:
+        if not self._max_rows:
+            return -1
+        excess = (connection.scalar(select(func.count()).select_from(RECORDS)) or 0) - self._max_rows
+        if excess <= 0:
+            return -1
+        newest = select(RECORDS.c.id).order_by(RECORDS.c.id).offset(excess - 1).limit(1)
+        return connection.scalar(newest) or -1

@@ -1,0 +1,80 @@
+"""What every guard must do, whatever it looks for: hold its shape on any text, and its time on hostile ones; pure.
+
+Each check raises AssertionError with what went wrong. `shaped` holds for every text, so give it many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from sizewise.guardrails.base import Finding, Guard
+
+HOSTILE: Mapping[str, str] = {
+    "digits": "1",
+    "digits apart": "1 ",
+    "digits and dots": "1.",
+    "cards": "4111-",
+    "pluses": "+1 ",
+    "brackets": "(0",
+    "ats": "@",
+    "names and ats": "a@",
+    "domains": "a@a.",
+    "colons": "a1:",
+    "hexadecimal": "f1-",
+    "letters": "a",
+    "words": "a ",
+    "accents": "é@",
+    "schemes": "a://b:",
+    "tokens": "eyJaaaaaaaa.",
+    "keys": "sk-",
+    "passwords": "password: ",
+    "assignments": "password=",
+    "armour": "-----BEGIN PRIVATE KEY-----",
+    "account": "DE89 ",
+    "escapes": "\\u003c",
+    "placeholders": "<EMAIL_",
+    "combining": "\u0301",
+    "spaces": " ",
+    "lines": "\n",
+    "born": "born 1 a 1 ",
+    "call": "call 1 ",
+}
+"""What slow patterns are slow on, one piece each."""
+
+SHORT, LONG = 20_000, 160_000  # characters
+SLOWER = 4.0
+"""How much more than its share of the time the longer text may take: eight times for a text eight times as long, and
+some for a machine that does other things. What goes by the square takes 64 times."""
+AT_ONCE_S = 0.02  # below this the clock tells nothing
+
+
+def shaped(guard: Guard, text: str) -> None:
+    """Findings within the text, in its order, apart from each other, the same each time, and no exception."""
+    found = guard(text)
+    assert found == guard(text), "a guard says the same of the same text"
+    end = 0
+    for each in found:
+        assert isinstance(each, Finding), f"a guard returns findings, not {type(each).__name__}"
+        assert end <= each.start < each.end <= len(text), f"{each.kind} at {each.start}-{each.end} after {end}"
+        assert 0 <= each.score <= 1, f"a score is from 0 to 1, and {each.score} is not"
+        assert each.guard and each.kind, "a finding names its guard and its kind"
+        end = each.end
+
+
+def linear(guard: Guard, piece: str) -> None:
+    """A text that is eight times as long takes about eight times as long, however it is made."""
+    short, long = _seconds(guard, piece, SHORT), _seconds(guard, piece, LONG)
+    fair = max(short, AT_ONCE_S / 8) * LONG / SHORT * SLOWER
+    assert long <= fair, f"{LONG} characters of {piece!r} took {long:.2f} s, {SHORT} took {short:.3f} s"
+
+
+def _seconds(guard: Guard, piece: str, size: int) -> float:
+    text = piece * (size // len(piece))
+    return min(_once(guard, text) for _ in range(2))
+
+
+def _once(guard: Guard, text: str) -> float:
+    began = time.perf_counter()
+    guard(text)
+    return time.perf_counter() - began

@@ -1,0 +1,249 @@
+"""The process in which others' code runs: it has no environment, and gives up files and network before it hears any.
+
+`python -m sizewise.tools.sandbox.worker FD` talks over the inherited socket FD and ends with it. Every run has an
+interpreter of its own; the process serves one organisation and ends after the first run that broke a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sizewise.tools.sandbox import seccomp
+from sizewise.tools.sandbox.protocol import (
+    HEAD,
+    INPUTS,
+    OUTPUT,
+    PRINTED,
+    WORDS,
+    Bounds,
+    Given,
+    Order,
+    Outcome,
+    Ready,
+    framed,
+)
+
+Run = Callable[[Order], Outcome]
+
+OWN = 192_000_000
+"""Bytes of address space for the interpreter's own needs, beside what the code may have."""
+STACK = 1_048_576
+
+
+class Line:
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def say(self, said: Struct) -> None:
+        self._line.sendall(framed(said))
+
+    def hear(self) -> bytes:
+        """The next message; empty when the line has closed."""
+        head = self._take(HEAD.size)
+        return self._take(HEAD.unpack(head)[0]) if head else b""
+
+    def _take(self, length: int) -> bytes:
+        taken = bytearray()
+        while len(taken) < length and (more := self._line.recv(min(65_536, length - len(taken)))):
+            taken += more
+        return bytes(taken) if len(taken) == length else b""
+
+
+def _used() -> int:
+    """Bytes of address space as it is."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def javascript(bounds: Bounds) -> Run:
+    import _quickjs  # not `quickjs` around it, which starts a thread
+
+    seccomp.limited(_used() + bounds.memory + OWN)
+    if not seccomp.computing() and bounds.confined:
+        raise PermissionError("this system cannot take files and network from a process")
+
+    def run(order: Order) -> Outcome:
+        context = _quickjs.Context()
+        context.set_max_stack_size(STACK)
+        context.set_memory_limit(bounds.memory)
+        context.set_time_limit(bounds.time_s)
+        inputs = "{" + ",".join(f"{_text(k)}:{bytes(v).decode()}" for k, v in order.inputs.items()) + "}"
+        try:
+            part = context.eval(PRELUDE)
+            part("given")(inputs)
+            try:
+                value = context.eval(order.code)
+            except _quickjs.JSException as error:
+                if not str(error).startswith("SyntaxError"):
+                    raise
+                value = part("within")(order.code)  # it says `return`, or `await`
+            part("finish")(value)
+            while context.execute_pending_job():
+                pass
+            ended, value, printed = (part("held")(name) for name in ("value", "json", "printed"))
+        except _quickjs.StackOverflow:
+            return Outcome("failed", words="RangeError: Maximum call stack size exceeded")
+        except _quickjs.JSException as error:
+            return _scripted(str(error))
+        if ended == "failed":
+            return _scripted(str(value), str(printed))
+        if not isinstance(value, str):
+            return Outcome("failed", printed=str(printed), words="the code gave something that is no JSON")
+        if len(value.encode("utf-8", "replace")) > OUTPUT:
+            return Outcome("large", printed=str(printed))
+        return Outcome("done", Raw(msgspec.json.encode(msgspec.json.decode(value))), str(printed))
+
+    return run
+
+
+def _text(name: str) -> str:
+    return msgspec.json.encode(name).decode()
+
+
+def _scripted(words: str, printed: str = "") -> Outcome:
+    first = words[:WORDS].strip()
+    if "interrupted" in first and "InternalError" in first:
+        return Outcome("time", printed=printed)
+    if "out of memory" in first or "string too long" in first or first == "null":  # none left for the error itself
+        return Outcome("memory", printed=printed)
+    return Outcome("failed", printed=printed, words=first)
+
+
+PRELUDE = """
+(() => {
+  const parse = JSON.parse, stringify = JSON.stringify, text = String, resolve = Promise.resolve.bind(Promise);
+  const make = Object.getPrototypeOf(async function () {}).constructor;
+  const chain = Function.prototype.call.bind(Promise.prototype.then);
+  const kept = {value: "pending", json: undefined, printed: ""};
+  const log = (...words) => {
+    for (let i = 0; i < words.length; i++) {
+      const said = typeof words[i] === "string" ? words[i] : (stringify(words[i]) ?? text(words[i]));
+      if (kept.printed.length < MOST) kept.printed += (i ? " " : "") + said;
+    }
+    kept.printed = (kept.printed + "\\n").substring(0, MOST);
+  };
+  globalThis.console = {log, info: log, warn: log, error: log, debug: log};
+  const fail = (error) => {
+    kept.value = "failed";
+    try { kept.json = text(error); } catch { kept.json = "an error that cannot be said"; }
+  };
+  const parts = {
+    given: (inputs) => {
+      const all = parse(inputs);
+      for (const name of Object.keys(all)) globalThis[name] = all[name];
+    },
+    within: (code) => make(code + "\\n;return typeof output === 'undefined' ? undefined : output")(),
+    finish: (value) => {
+      chain(resolve(value), (last) => {
+        try {
+          const given = typeof output === "undefined" ? last : output;
+          kept.json = given === undefined ? "null" : stringify(given);
+          kept.value = "done";
+        } catch (error) { fail(error); }
+      }, fail);
+    },
+    held: (name) => kept[name],
+  };
+  return (name) => parts[name];
+})()
+""".replace("MOST", str(PRINTED)).strip()
+"""What the code finds beside the language itself: its inputs, and a console. It may break what it likes of its own, for
+what takes its outcome was put aside before."""
+
+
+def python(bounds: Bounds) -> Run:
+    import pydantic_monty
+    from pydantic_monty._binary import find_monty_binary
+
+    program = os.path.realpath(find_monty_binary())
+    seccomp.limited(_used() + bounds.memory + OWN)
+    if not seccomp.inward((program, sys.prefix)) and bounds.confined:
+        raise PermissionError("this system cannot take files and network from a process")
+    pool = pydantic_monty.Monty(
+        binary_path=program, min_processes=1, max_processes=1, max_checkouts_per_worker=200, request_timeout=60
+    )
+    pool.__enter__()
+    limits: pydantic_monty.ResourceLimits = {
+        "max_feed_duration_secs": bounds.time_s,
+        "max_memory": bounds.memory,
+        "max_suspensions": 1,
+        "max_total_sleep_secs": 0,
+        "max_recursion_depth": 400,
+    }
+
+    def run(order: Order) -> Outcome:
+        printed = pydantic_monty.CollectString(4 * PRINTED)
+        inputs = {name: msgspec.json.decode(value) for name, value in order.inputs.items()}
+        try:
+            with pool.checkout(limits=limits) as session:
+                value = session.feed_run(order.code, inputs=inputs, print_callback=printed)
+                if value is None:
+                    value = session.feed_run(OUTPUT_OF, print_callback=printed)
+        except pydantic_monty.MontyCrashedError as error:
+            return Outcome("time" if error.timed_out else "memory")
+        except pydantic_monty.MontySyntaxError as error:
+            return Outcome("failed", words=f"SyntaxError: {error}"[:WORDS])
+        except pydantic_monty.MontyError as error:
+            return _pythonic(error, printed.output[:PRINTED])
+        try:
+            data = msgspec.json.encode(value)
+        except (TypeError, ValueError, RecursionError, OverflowError):
+            return Outcome("failed", printed=printed.output[:PRINTED], words="the code gave something that is no JSON")
+        if len(data) > OUTPUT:
+            return Outcome("large", printed=printed.output[:PRINTED])
+        return Outcome("done", Raw(data), printed.output[:PRINTED])
+
+    return run
+
+
+OUTPUT_OF = "try:\n    __output = output\nexcept NameError:\n    __output = None\n__output"
+
+
+def _pythonic(error: Exception, printed: str) -> Outcome:
+    words = str(error)[:WORDS]
+    if words.startswith("TimeoutError: feed time limit"):
+        return Outcome("time", printed=printed)
+    if words.startswith("MemoryError"):
+        return Outcome("memory", printed=printed)
+    return Outcome("failed", printed=printed, words=words)
+
+
+def main() -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when it ends
+        signal.signal(ignored, signal.SIG_IGN)
+    seccomp.die_with_parent()
+    os.chdir("/")
+    line = Line(socket.socket(fileno=int(sys.argv[1])))
+    given = msgspec.json.decode(line.hear(), type=Given)
+    try:
+        run = (javascript if given.language == "javascript" else python)(given.bounds)
+    except (ImportError, OSError, RuntimeError) as error:
+        line.say(Ready(f"{type(error).__name__}: {error}"[:WORDS]))
+        os._exit(1)
+    line.say(Ready())
+    while said := line.hear():
+        if len(said) > INPUTS + 1_000_000:
+            break
+        try:
+            outcome = run(msgspec.json.decode(said, type=Order))
+        except MemoryError:
+            outcome = Outcome("memory")
+        line.say(outcome)
+        if outcome.ended in ("time", "memory"):
+            break
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

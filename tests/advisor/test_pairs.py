@@ -1,0 +1,95 @@
+"""For each input a committed pair of workloads that differ only in it, and whose first recommendation differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+import pytest
+
+from sizewise.advisor.recommendation import Advice
+from sizewise.advisor.workload import DEFAULTS, LEAST, MOST, Workload
+from tests.advisor.conftest import Advised
+
+Said = Mapping[str, str]
+
+BANK: Said = {
+    "task": "extract", "languages": "en,de", "requests_per_month": "300k", "privacy": "confidential",
+    "memory_gb": "16", "gpu_gb": "24", "team": "ml", "labels": "2000",
+}  # fmt: skip
+LAWYERS: Said = {
+    "task": "summarise", "languages": "de", "requests_per_month": "500", "tokens_in": "3000", "tokens_out": "300",
+    "latency_ms": "300000", "privacy": "confidential", "memory_gb": "16", "team": "none",
+}  # fmt: skip
+EDITORS: Said = {
+    "task": "summarise", "requests_per_month": "1M", "tokens_in": "1000", "memory_gb": "64", "gpu_gb": "24",
+}  # fmt: skip
+SHOP: Said = {
+    "task": "classify", "requests_per_month": "30M", "tokens_in": "1000", "tokens_out": "1000", "memory_gb": "16",
+    "latency_ms": "120000",
+}  # fmt: skip
+CLINIC: Said = {
+    "task": "chat", "languages": "de", "requests_per_month": "1M", "tokens_in": "1000", "latency_ms": "120000",
+    "memory_gb": "16", "gpu_gb": "24",
+}  # fmt: skip
+SORTERS: Said = {
+    "task": "classify", "languages": "de", "requests_per_month": "1000", "tokens_in": "4000", "context": "120k",
+    "privacy": "confidential", "memory_gb": "16", "team": "ml", "labels": "2000",
+}  # fmt: skip
+AGENT: Said = {
+    "task": "reason", "languages": "de", "requests_per_month": "1000", "tokens_in": "4000", "tokens_out": "1000",
+    "memory_gb": "128", "gpu_gb": "24",
+}  # fmt: skip
+
+PAIRS: tuple[tuple[str, Said, str, str, str, str], ...] = (
+    ("task", SHOP, "classify", "hosted", "reason", "api"),
+    ("languages", EDITORS, "en", "api", "de", "local"),
+    ("requests_per_month", BANK, "10k", "local", "100M", "local-tuned"),
+    ("tokens_in", BANK, "1000", "local", "20k", "local-tuned"),
+    ("tokens_out", BANK, "5", "local", "3000", "local-tuned"),
+    ("latency_ms", BANK, "30000", "local", "500", "local-tuned"),
+    ("context", CLINIC, "4k", "local", "120k", "api"),
+    ("privacy", AGENT, "internal", "api", "confidential", "local"),
+    ("memory_gb", LAWYERS, "4", "local", "16", "local"),
+    ("gpu_gb", BANK, "24", "local", "0", "local-tuned"),
+    ("team", SORTERS, "none", "local", "ml", "local-tuned"),
+    ("months", SORTERS, "1", "local", "12", "local-tuned"),
+    ("labels", SORTERS, "0", "local", "2000", "local-tuned"),
+)
+"""An input, the rest, and twice a value with the kind that comes first. Memory changes the model, not the kind."""
+
+
+def first(advice: Advice) -> tuple[str, tuple[str, ...]]:
+    option = advice.ranked[0].option
+    return option.kind, tuple(part.model.name for part in option.parts)
+
+
+@pytest.mark.parametrize(("name", "rest", "one", "kind", "other", "then"), PAIRS, ids=[pair[0] for pair in PAIRS])
+def test_an_input_alone_changes_the_advice(
+    name: str, rest: Said, one: str, kind: str, other: str, then: str, advised: Advised
+) -> None:
+    before, after = first(advised(**{**rest, name: one})), first(advised(**{**rest, name: other}))
+    assert (before[0], after[0]) == (kind, then)
+    assert before != after
+
+
+def test_every_input_has_its_pair() -> None:
+    options = {*DEFAULTS, *MOST, *LEAST}
+    assert {pair[0].replace("_", "-") for pair in PAIRS} == options
+    assert len(fields(Workload)) - len({"today", "free", "said"}) == len(options)
+
+
+def test_a_weight_changes_the_advice(advised: Advised) -> None:
+    plain = first(advised(**SHOP, weight=("security=0",)))
+    assert plain != first(advised(**SHOP, weight=("security=1000",)))
+
+
+def test_an_assumption_changes_the_advice(advised: Advised) -> None:
+    assert first(advised(**EDITORS)) != first(advised(**EDITORS, assume=("wage=0",)))
+
+
+def test_a_cascade_comes_first_where_quality_counts_and_the_small_model_is_trusted(advised: Advised) -> None:
+    said = {**AGENT, "languages": "en", "requests_per_month": "100k", "tokens_in": "100", "tokens_out": "200"}
+    said = {**said, "gpu_gb": "80", "team": "ml", "months": "36"}
+    assert first(advised(**said))[0] == "api"
+    assert first(advised(**said, weight=("quality=8",), assume=("trusted=0.9",)))[0] == "cascade-local"

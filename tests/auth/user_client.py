@@ -1,0 +1,99 @@
+"""People at a running server, for the tests of this room: invited, signed in, with a browser's cookie or without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPResponse
+from typing import Any
+
+from tests.graphql.graphql_client import Told, told
+from tests.running_server import Answer, Served
+
+PASSWORD = "a quite long sentence of mine"
+INVITE = """mutation($email: String!, $role: String, $project: String) {
+  inviteUser(email: $email, role: $role, project: $project) { token invitation { id } } }"""
+
+
+@dataclass
+class Browser:
+    """Sends what a browser would from a page of the server itself: the cookie, the origin, and the proof."""
+
+    server: Served
+    cookie: str = ""
+    csrf: str = ""
+    said: dict[str, Any] = field(default_factory=dict)  # what the door told last
+
+    def send(
+        self, path: str, body: object = None, headers: Mapping[str, str | None] | None = None, method: str = ""
+    ) -> Answer:
+        """A header of None is left out."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        kind = None if data is None else "application/json"
+        usual = {"origin": self.server.url, "cookie": self.cookie, "x-sizewise-csrf": self.csrf, "content-type": kind}
+        sent = {name: value for name, value in {**usual, **(headers or {})}.items() if value}
+        connection = self.server.connection()
+        try:
+            connection.request(method or ("GET" if data is None else "POST"), path, data, sent)
+            got = connection.getresponse()
+            answer = Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+        finally:
+            connection.close()
+        if "set-cookie" in answer.headers:
+            self.cookie = answer.headers["set-cookie"].partition(";")[0]
+        if answer.status == 200 and path.startswith("/auth/") and isinstance(answer.json, dict):
+            self.said = answer.json
+            self.csrf = self.said.get("csrf", "")
+        return answer
+
+    def sign_in(self, email: str, password: str = PASSWORD, **more: str) -> Answer:
+        return self.send("/auth/sign-in", {"email": email, "password": password, **more})
+
+    def accept(self, token: str, name: str = "", password: str = PASSWORD) -> Answer:
+        return self.send("/auth/invitation", {"token": token, "name": name, "password": password})
+
+    def told(self, query: str, **variables: object) -> Told:
+        answer = self.send("/graphql", {"query": query, "variables": variables})
+        shown: Any = json.loads(answer.body)
+        errors = shown.get("errors") or ([{"message": "", "extensions": shown["error"]}] if "error" in shown else [])
+        return Told(answer.status, shown.get("data"), errors)
+
+    def chat(self, model: str = "echo/small", words: str = "Hello there", **more: object) -> Answer:
+        return self.send(
+            "/v1/chat/completions", {"model": model, "messages": [{"role": "user", "content": words}], **more}
+        )
+
+    @contextmanager
+    def streaming(self, words: str, key: str = "") -> Iterator[HTTPResponse]:
+        """A chat as it comes; by `key`, where there is one, in place of the session."""
+        body = {"model": "echo/small", "messages": [{"role": "user", "content": words}], "stream": True}
+        proof = {"Cookie": self.cookie, "X-Sizewise-Csrf": self.csrf, "Origin": self.server.url}
+        proof = {"Authorization": f"Bearer {key}"} if key else proof
+        connection = self.server.connection()
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), proof)
+            yield connection.getresponse()
+        finally:
+            connection.close()
+
+    @property
+    def user(self) -> str:
+        return str(self.said["user"])
+
+
+def invited(server: Served, email: str, role: str, project: str | None = None, by: Browser | None = None) -> str:
+    """The token of an invitation."""
+    variables = {"email": email, "role": role, "project": project}
+    made = by.told(INVITE, **variables) if by else told(server, INVITE, **variables)
+    assert made.errors == [], made.errors
+    return str(made.data["inviteUser"]["token"])
+
+
+def somebody(server: Served, email: str, role: str, project: str | None = None) -> Browser:
+    """A new user, signed in."""
+    browser = Browser(server)
+    answer = browser.accept(invited(server, email, role, project), email.partition("@")[0])
+    assert answer.status == 200, answer.body
+    return browser

@@ -1,0 +1,99 @@
+"""Other model servers on this machine are found, named and not believed; nobody there is no trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from sizewise.catalog.discovery import found
+from sizewise.model_card import Card
+from tests.catalog.fake_package_index import Shelf, serving
+
+TAGS = {
+    "models": [
+        {"name": "llama3.2:3b", "size": 2019393189, "details": {"parameter_size": "3.2B", "families": ["llama"]}},
+        {"name": "all-minilm:22m", "details": {"parameter_size": "23M", "families": ["bert"]}},
+        {"name": "odd", "details": {"parameter_size": "", "families": None}},
+    ]
+}
+LLAMACPP = {
+    "object": "list",
+    "models": [{"name": "a.gguf", "details": {"parameter_size": ""}}],
+    "data": [{"id": "a.gguf", "object": "model", "owned_by": "llamacpp", "meta": {"n_params": 134515008}}],
+}
+VLLM = {"object": "list", "data": [{"id": "org/b", "object": "model", "owned_by": "vllm", "max_model_len": 4096}]}
+
+
+@pytest.fixture
+def machine() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def server(machine: ExitStack, path: str, body: object, headers: dict[str, str] | None = None) -> Shelf:
+    shelf = machine.enter_context(serving())
+    shelf.headers = headers or {}
+    shelf.files[path] = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return shelf
+
+
+def looked(*servers: tuple[str, Shelf], skip: int = 0) -> dict[str, Card]:
+    ports = [(name, int(shelf.url.rpartition(":")[2])) for name, shelf in servers]
+    return {card.name: card for card in asyncio.run(found(skip=skip, ports=ports))}
+
+
+def test_the_chat_models_of_every_server_are_found_with_what_it_says_of_them(machine: ExitStack) -> None:
+    ollama = server(machine, "/api/tags", TAGS)
+    got = looked(
+        ("ollama", ollama),
+        ("llamacpp", server(machine, "/v1/models", LLAMACPP)),
+        ("vllm", server(machine, "/v1/models", VLLM)),
+    )
+    assert set(got) == {"ollama/llama3.2:3b", "ollama/odd", "llamacpp/a.gguf", "vllm/org/b"}
+    llama, odd, vllm = got["ollama/llama3.2:3b"], got["ollama/odd"], got["vllm/org/b"]
+    assert (llama.parameters, llama.size, odd.parameters) == (3_200_000_000, "slm", None)
+    assert (llama.endpoint.base_url, llama.model) == (f"{ollama.url}/v1", "llama3.2:3b")
+    assert (vllm.context, vllm.model) == (4096, "org/b")
+    assert got["llamacpp/a.gguf"].parameters == 134_515_008
+
+
+def test_an_address_on_this_machine_proves_no_place_and_the_card_says_so(machine: ExitStack) -> None:
+    shelf = server(machine, "/api/tags", TAGS)
+    card = looked(("ollama", shelf))["ollama/odd"]
+    assert card.place == "anyone" and card.price.input is None
+    assert shelf.url in card.facts["place"] and "[providers.ollama]" in card.facts["place"]
+
+
+def test_another_sizewise_is_left_alone(machine: ExitStack) -> None:
+    locked = server(machine, "/v1/models", VLLM)
+    locked.statuses["/v1/models"] = 401
+    assert looked(("a", locked), ("b", server(machine, "/v1/models", VLLM, {"x-sizewise-model": "a"}))) == {}
+
+
+def test_our_own_port_is_not_asked(machine: ExitStack) -> None:
+    ours = server(machine, "/v1/models", VLLM)
+    assert looked(("llamacpp", ours), skip=int(ours.url.rpartition(":")[2])) == {}
+    assert ours.asked == []
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data": 3}', b'{"data": [{"id": null}]}', b'"\xff"'])
+def test_a_server_of_another_kind_is_passed_over(machine: ExitStack, body: bytes) -> None:
+    shelf = server(machine, "/v1/models", body)
+    shelf.files["/api/tags"] = body
+    assert looked(("ollama", shelf), ("llamacpp", shelf)) == {}
+
+
+def test_nobody_there_and_somebody_silent_are_given_up_in_a_moment(machine: ExitStack) -> None:
+    silent = machine.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
+    empty = socket.create_server(("127.0.0.1", 0))
+    ports = [("silent", silent.getsockname()[1]), ("empty", empty.getsockname()[1])]
+    empty.close()
+    began = time.monotonic()
+    assert asyncio.run(found(skip=0, ports=ports)) == ()
+    assert time.monotonic() - began < 5, "the deadline is 0.3 s; the rest is a busy machine"

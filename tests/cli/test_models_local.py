@@ -1,0 +1,71 @@
+"""The verbs that change the catalogue of this machine: models add, remove, pull; with and without a running server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from sizewise.catalog.loader import embedded
+from tests.catalog.gguf_file import tiny
+from tests.cli.terminal import sizewise
+from tests.running_server import ECHO, serving
+
+QUIET = ECHO.replace("embedded = false", "embedded = true")
+
+
+def names(home: Path) -> list[str]:
+    return [each["name"] for each in sizewise("models", "--json", home=home).json["models"]]
+
+
+def test_a_file_of_ones_own_is_added_where_it_lies_and_forgotten_again(tmp_path: Path) -> None:
+    file = tiny(tmp_path / "Mine.Q4.gguf")
+    added = sizewise("models", "add", str(file), home=tmp_path)
+    assert (added.code, added.out) == (0, "local/mine.q4 added\n")
+    assert "local/mine.q4" in names(tmp_path)
+    assert str(file) in sizewise("models", "show", "mine.q4", home=tmp_path).out
+    assert sizewise("models", "remove", "mine.q4", home=tmp_path).code == 0
+    assert "local/mine.q4" not in names(tmp_path)
+    assert file.is_file()
+
+
+def test_a_running_server_knows_at_once(tmp_path: Path) -> None:
+    file = tiny(tmp_path / "mine.gguf")
+    with serving(tmp_path / "home", QUIET) as server:
+        told = sizewise("models", "add", str(file), "--name", "own", "--json", home=server.home).json
+        assert told == {"name": "local/own", "done": "added", "noticed": True}
+        assert server.ask("/v1/models/local/own").status == 200
+        sizewise("models", "remove", "own", home=server.home)
+        assert server.ask("/v1/models/local/own").status == 404
+
+
+def test_what_cannot_be_added_is_told(tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("no model")
+    assert sizewise("models", "add", "text.gguf", home=tmp_path).code == 3
+    assert sizewise("models", "add", str(tiny(tmp_path / "a.gguf")), "--name", "a b", home=tmp_path).code == 2
+    assert sizewise("models", "remove", "nobody", home=tmp_path).code == 2
+
+
+def test_a_model_is_pulled_from_a_place_one_names(tmp_path: Path, smollm_gguf: Path) -> None:
+    cache = str(tmp_path / "cache")
+    done = sizewise("models", "pull", "smollm2-135m", "--from", str(smollm_gguf), home=tmp_path, SIZEWISE_CACHE=cache)
+    assert done.code == 0
+    assert "local/smollm2-135m is ready" in done.out
+    again = sizewise("models", "pull", "smollm2-135m", "--json", home=tmp_path, SIZEWISE_CACHE=cache).json
+    assert again["fetched"] is False
+    assert os.path.getsize(again["path"]) == embedded()["smollm2-135m"].weights.bytes
+    shutil.rmtree(cache)
+
+
+def test_a_wrong_file_is_not_taken(tmp_path: Path) -> None:
+    wrong = tiny(tmp_path / "wrong.gguf")
+    cache = str(tmp_path / "cache")
+    done = sizewise("models", "pull", "smollm2-135m", "--from", str(wrong), home=tmp_path, SIZEWISE_CACHE=cache)
+    assert done.code == 3
+    assert "sha256" in done.err
+
+
+def test_an_unknown_model_is_told_with_the_nearest(tmp_path: Path) -> None:
+    done = sizewise("models", "pull", "smollm2-135", home=tmp_path)
+    assert done.code == 2
+    assert "smollm2-135m" in done.err

@@ -1,0 +1,402 @@
+"""The other side is asked for a share of requests, behind the client's back and never at its cost; scores are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sizewise.app.services import Keeper
+from sizewise.errors import ConfigError, SizewiseError
+from sizewise.evals import shadow_traffic
+from sizewise.evals.llm_judge import Preference
+from sizewise.evals.paired_answers import Say
+from sizewise.evals.quality_monitor import Watched
+from sizewise.evals.shadow_traffic import Shadow, Shadows, arbiter
+from sizewise.handler import Answerer, Ask, Send, Wishes
+from sizewise.messages import Chat, Reply
+from sizewise.principal import Caller
+from sizewise.providers.echo import Echo, echo_card
+from sizewise.routing.data_policy import Terms
+from sizewise.routing.guarantees.bounds import Promise
+from sizewise.routing.model_aliases import Names
+from sizewise.routing.policies.cascade import Cascade
+from sizewise.routing.router import Routed, well
+from sizewise.routing.session_affinity import Affinity
+from sizewise.routing.session_store import Sessions
+from sizewise.settings.routing import Shadow as Wanted
+from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.prometheus import text
+from sizewise.telemetry.recorder import Recorded
+from tests.routing.router_harness import JUDGES, Client, asking, chat, embed, until
+
+SMALL = echo_card("echo/small", parameters=100_000_000)
+LARGE = echo_card("echo/large", parameters=70_000_000_000)
+JUDGE = echo_card("echo/judge", parameters=1_000_000_000)
+CANARY = "canary-7d1f"
+DIFFERS = "[[echo/small: say worse words]] one two three"
+DOUBTED = "[[echo/small: logprob -9]] [[echo/small: say worse words]] one two three"
+
+
+async def compare(ask: Say, question: str, one: str, other: str) -> Preference:
+    """As the real one, but the judge, an echo, says everything again: so the worse answer is known by its own word."""
+    if one == other:
+        return Preference(0.0, "both say the same")
+    said = await ask(f"{one} | {other}")
+    assert said == f"{one} | {other}"
+    return Preference(None if "undecided" in one else 1.0 if "worse" in one else 0.0, "", "swapped" in one)
+
+
+class Onion:
+    """A router over echoes with its records and a shadow, as house.py puts them together."""
+
+    def __init__(self, keeper: Keeper, wanted: Wanted, gate: asyncio.Event | None = None, draw: float = 0.0) -> None:
+        self.keeper = keeper
+        self.metrics = Metrics(keeper.waiting)
+        self.shadows = Shadows(keeper.watch, self.metrics)
+        cards = (SMALL, LARGE, JUDGE)
+        self.echoes = {card.name: Echo(card, gate) for card in cards}
+        names = Names(cards, {"default": Cascade(models=("echo/small", "echo/large"))})
+        self.watched = {"default": Watched("v1", "echo/large", Promise(0.9))}
+        shade = Shadow(wanted, self.watched, JUDGE, compare, self.shadows, lambda: draw)
+        routed = Routed(
+            names,
+            lambda card: self.echoes[card.name],
+            JUDGES,
+            well,
+            Terms(),
+            affinity=Affinity(Sessions(), 3_600, 0),
+            witness=shade.witness,
+            fallen=keeper.watch.against(self.watched),
+        )
+        self.answer: Answerer = Recorded(routed, keeper.put, self.metrics, keeper.numbers)
+        shade.answer = self.answer
+
+    async def ask(self, what: Chat, wishes: Wishes = Wishes(), caller: Caller = Caller()) -> Client:  # noqa: B008  # frozen
+        client = Client()
+        await self.answer(asking(what, wishes, caller), client.send)
+        return client
+
+    async def settle(self) -> dict[str, int]:
+        """What came of the draws, when all comparisons are over."""
+        while self.shadows.tasks:
+            await asyncio.wait(set(self.shadows.tasks))
+        return dict(self.metrics.shadows)
+
+    def rows(self) -> list[dict[str, Any]]:
+        with self.keeper._database.read() as connection:
+            found = connection.exec_driver_sql("SELECT * FROM shadows ORDER BY number")
+            return [dict(row._mapping) for row in found]
+
+    async def doors(self) -> list[tuple[str, str]]:
+        """(door, model) of all records, oldest first."""
+        return [(each.door, each.model) for each in reversed(await self.keeper.records(limit=100))]
+
+
+def played(home: Path, wanted: Wanted, scene: Callable[[Onion], Awaitable[None]], **more: Any) -> None:
+    async def play() -> None:
+        with Keeper(home) as keeper:
+            onion = Onion(keeper, wanted, **more)
+            await scene(onion)
+            await onion.shadows.stop()
+
+    asyncio.run(play())
+
+
+ALL = Wanted(sample_rate=1.0)
+
+
+def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        client = await onion.ask(chat(DIFFERS))
+        assert client.text == "worse words"
+        assert await onion.settle() == {"judged": 1}
+        (row,) = onion.rows()
+        told = {name: row[name] for name in ("given", "small", "large", "worse", "judge", "share", "error", "policy")}
+        assert told == {
+            "given": "echo/small",
+            "small": "echo/small",
+            "large": "echo/large",
+            "worse": 1.0,
+            "judge": "echo/judge",
+            "share": 1.0,
+            "error": "",
+            "policy": "default",
+        }
+        assert row["trust"] > 0.5 and row["cost"] > 0
+        assert await onion.doors() == [("chat", "echo/small"), ("shadow", "echo/large"), ("judge", "echo/judge")]
+        traces = {each.trace for each in await onion.keeper.records()}
+        assert traces == {row["trace"]}
+
+    played(tmp_path, ALL, scene)
+
+
+def test_an_answer_that_was_not_trusted_costs_the_judge_alone(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        assert (await onion.ask(chat(DOUBTED))).chosen.model == "echo/large"
+        await onion.settle()
+        (row,) = onion.rows()
+        assert (row["given"], row["small"], row["worse"]) == ("echo/large", "echo/small", 1.0)
+        assert row["trust"] < 0.5
+        assert [door for door, _ in await onion.doors()] == ["chat", "judge"]
+
+    played(tmp_path, ALL, scene)
+
+
+def test_where_the_small_one_failed_it_is_asked_again_for_the_pair(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        await onion.ask(chat("[[echo/small: fail]] one two"))
+        await onion.settle()
+        (row,) = onion.rows()
+        assert (row["given"], row["small"], row["worse"], row["trust"]) == ("echo/large", "echo/small", None, None)
+        assert row["error"] == "upstream_unreachable"
+
+    played(tmp_path, ALL, scene)
+
+
+def test_equal_answers_need_no_judge(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        await onion.ask(chat("one two three"))
+        await onion.settle()
+        (row,) = onion.rows()
+        assert (row["worse"], row["judge"]) == (0.0, "")
+        assert [door for door, _ in await onion.doors()] == ["chat", "shadow"]
+
+    played(tmp_path, ALL, scene)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "counted"),
+    [
+        ("[[echo/large: fail]] [[echo/small: say worse]] one", "upstream_unreachable", {"unjudged": 1}),
+        ("[[echo/small: say undecided]] one", "undecided", {"unjudged": 1}),
+        ("[[echo/small: say swapped worse]] one", "contradicted", {"unjudged": 1}),
+    ],
+)
+def test_what_cannot_be_judged_is_counted_and_tells_nothing(
+    tmp_path: Path, words: str, error: str, counted: dict[str, int]
+) -> None:
+    async def scene(onion: Onion) -> None:
+        await onion.ask(chat(words))
+        assert await onion.settle() == counted
+        (row,) = onion.rows()
+        assert (row["worse"], row["error"]) == (None, error)
+        (known,) = await onion.keeper.watch.quality("local", onion.watched, 0.95)
+        assert (known.estimate.samples, known.estimate.unjudged, known.estimate.lost) == (1, 1, None)
+
+    played(tmp_path, ALL, scene)
+
+
+def test_nothing_is_drawn_without_a_share_and_what_is_not_drawn_makes_no_request(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        await onion.ask(chat(DIFFERS))
+        assert await onion.settle() == {}
+        assert (onion.rows(), await onion.doors()) == ([], [("chat", "echo/small")])
+
+    played(tmp_path / "none", Wanted(), scene)
+    played(tmp_path / "half", Wanted(sample_rate=0.5), scene, draw=0.5)
+
+
+def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -> None:
+    image = [{"type": "image_url", "image_url": {"url": "data:,"}}]
+
+    async def scene(onion: Onion) -> None:
+        await onion.ask(chat("one", n=2))
+        await onion.ask(chat("one"), Wishes(min_quality=0.5))
+        await onion.ask(chat(model="small"))
+        onion.watched["default"] = Watched("v1", "echo/elsewhere", Promise(0.9))
+        await onion.ask(chat("one"))
+        with pytest.raises(SizewiseError):
+            await onion.ask(chat(messages=[{"role": "user", "content": image}]))
+        with pytest.raises(SizewiseError):
+            await onion.answer(asking(embed("one")), Client().send)
+        assert await onion.settle() == {"unfit": 3}
+
+    played(tmp_path, ALL, scene)
+
+
+def test_the_client_has_its_answer_before_anybody_else_is_asked(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def scene(onion: Onion) -> None:
+        client = await onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one"))
+        assert client.text == "worse" and onion.echoes["echo/large"].asked == 0
+        await until(lambda: onion.echoes["echo/large"].asked == 1)
+        assert len(onion.shadows.tasks) == 1
+        await onion.ask(chat(DIFFERS))
+        assert dict(onion.metrics.shadows) == {"busy": 1}
+        gate.set()
+        assert await onion.settle() == {"busy": 1, "judged": 1}
+
+    played(tmp_path, ALL, scene, gate=gate)
+
+
+def test_it_waits_while_a_client_is_being_answered(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def scene(onion: Onion) -> None:
+        other = asyncio.create_task(onion.ask(chat("[[wait]] one", model="small")))
+        await until(lambda: onion.echoes["echo/small"].asked == 1)
+        await onion.ask(chat(DIFFERS))
+        await asyncio.sleep(0.05)
+        assert onion.echoes["echo/large"].asked == 0
+        gate.set()
+        await other
+        assert await onion.settle() == {"judged": 1}
+
+    played(tmp_path, ALL, scene, gate=gate)
+
+
+def test_it_stops_for_a_client_and_begins_again(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def scene(onion: Onion) -> None:
+        large = onion.echoes["echo/large"]
+        await onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one"))
+        await until(lambda: large.asked == 1)
+        other = asyncio.create_task(onion.ask(chat("[[wait]] one", model="small")))
+        await until(lambda: large.stopped == 1)
+        gate.set()
+        await other
+        assert await onion.settle() == {"judged": 1}
+        assert large.asked == 2
+        assert ("shadow", "") in await onion.doors()  # what was stopped is booked too
+
+    played(tmp_path, ALL, scene, gate=gate)
+
+
+def test_where_clients_never_leave_a_moment_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow_traffic, "TRIES", 2)
+
+    async def scene(onion: Onion) -> None:
+        large = onion.echoes["echo/large"]
+        await onion.ask(chat("[[echo/large: hang]] [[echo/small: say worse]] one"))
+        for stopped in (1, 2):
+            await until(lambda: large.asked == stopped)  # noqa: B023  # read at once
+            await onion.ask(chat("[[slow 0.1]] one", model="small"))
+            await until(lambda: large.stopped == stopped)  # noqa: B023  # read at once
+        assert await onion.settle() == {"unjudged": 1}
+        assert onion.rows()[0]["error"] == "busy"
+
+    played(tmp_path, ALL, scene)
+
+
+def test_a_client_that_left_is_not_compared_and_one_that_leaves_later_changes_nothing(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def scene(onion: Onion) -> None:
+        task = asyncio.create_task(onion.ask(chat("[[wait]] one")))
+        await until(lambda: onion.echoes["echo/small"].asked == 1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert await onion.settle() == {}
+        task = asyncio.create_task(onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one")))
+        await task
+        task.cancel()
+        gate.set()
+        assert await onion.settle() == {"judged": 1}
+
+    played(tmp_path, ALL, scene, gate=gate)
+
+
+def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        await onion.ask(chat("[[echo/large: hang]] [[echo/small: say worse]] one"))
+        await until(lambda: onion.echoes["echo/large"].asked == 1)
+        await onion.shadows.stop()
+        assert onion.echoes["echo/large"].stopped == 1
+        stopped, _ = await onion.keeper.records()
+        assert (stopped.door, stopped.status) == ("shadow", 499)
+        assert onion.rows() == []
+
+    played(tmp_path, ALL, scene)
+
+
+def test_the_days_money_ends_it(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        for _ in range(8):
+            await onion.ask(chat("[[echo/small: say other words]] " + "one " * 60, max_tokens=60))
+            await onion.settle()
+        rows = onion.rows()
+        errors = [row["error"] for row in rows]
+        assert errors[0] == "" and errors[-1] == "over_budget" and errors.count("over_budget") == 1
+        assert 0 < sum(row["cost"] for row in rows) <= 3_000_000
+        assert onion.metrics.shadows["over_budget"] == 8 - len(rows) > 0
+        again = Shadows(onion.keeper.watch, onion.metrics)
+        assert again.purse.left(3_000_000) == 3_000_000 - sum(row["cost"] for row in rows)
+
+    played(tmp_path, Wanted(sample_rate=1.0, budget_usd_per_day="0.000003"), scene)
+
+
+def test_a_session_and_an_idempotency_key_stay_with_the_clients_own_request(tmp_path: Path) -> None:
+    seen: list[Ask] = []
+
+    async def scene(onion: Onion) -> None:
+        echo = onion.echoes["echo/large"]
+
+        async def noting(ask: Ask, send: Send) -> Reply:
+            seen.append(ask)
+            return await echo(ask, send)
+
+        onion.echoes["echo/large"] = noting  # type: ignore[assignment]  # an Answerer is enough
+        wishes = Wishes(session="s", idempotency_key="k", data_class="public", online="deny", max_ms=60_000)
+        body: dict[str, Any] = {"temperature": 0.3, "prompt_cache_key": "p", "store": True, "seed": 7}
+        await onion.ask(chat(DIFFERS, **body), wishes, Caller(key="k1", project="p"))
+        await onion.settle()
+        (asked,) = seen
+        assert (asked.door, asked.caller.key, asked.caller.project) == ("shadow", "k1", "p")
+        assert (asked.wishes.data_class, asked.wishes.online) == ("internal", "deny")
+        assert (asked.wishes.idempotency_key, asked.wishes.session, asked.wishes.cache) == (None, "", "no-store")
+        assert isinstance(asked.what, Chat) and not asked.what.stream
+        assert {"temperature", "seed"} <= set(asked.what.fields) and "store" not in asked.what.fields
+        client = await onion.ask(chat(DIFFERS, **body), wishes)
+        assert client.chosen.model == "echo/small"
+
+    played(tmp_path, ALL, scene)
+
+
+def test_a_promise_that_breaks_is_served_by_the_large_model_until_it_is_trusted_again(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        for _ in range(50):
+            client = await onion.ask(chat(DIFFERS))
+            await onion.settle()
+            if client.chosen.model == "echo/large":
+                break
+        assert 2 < len(onion.rows()) < 20 and client.text == "one two three"
+        assert client.chosen.why == (
+            "echo/large alone: sampled answers of policy 'default' did not keep its promise of 0.9"
+        )
+        assert onion.metrics.alarms == {"default": 1}
+        assert onion.metrics.shadows["fallen"] == 1
+        assert b'sizewise_drift_alarms_total{policy="default"} 1.0' in text(onion.metrics)
+        assert await onion.keeper.watch.trust_again("local", "default", "v1")
+        assert (await onion.ask(chat(DIFFERS))).chosen.model == "echo/small"
+
+    played(tmp_path, ALL, scene)
+
+
+def test_no_word_of_it_is_kept(tmp_path: Path) -> None:
+    async def scene(onion: Onion) -> None:
+        await onion.ask(chat(f"[[echo/small: say {CANARY} worse]] {CANARY} two"))
+        assert await onion.settle() == {"judged": 1}
+        await onion.keeper.flush()
+
+    played(tmp_path, ALL, scene)
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    with sqlite3.connect(tmp_path / "sizewise.db") as db:
+        assert db.execute("SELECT count(*) FROM shadows").fetchone() == (1,)
+    db.close()
+
+
+def test_the_judge_is_the_one_that_was_named_or_the_large_model() -> None:
+    cards = (SMALL, LARGE, JUDGE)
+    assert arbiter("echo/judge", cards, LARGE) is JUDGE
+    assert arbiter("", cards, LARGE) is LARGE
+    assert arbiter("", (), None) is None
+    with pytest.raises(ConfigError, match="jugde") as refused:
+        arbiter("echo/jugde", cards, LARGE)
+    assert "echo/judge" in refused.value.hint

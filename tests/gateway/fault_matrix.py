@@ -1,0 +1,326 @@
+"""The fault matrix: its cells, the servers' settings for them, and a client that reads every door to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import md5
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from sizewise.testing.fault_expectations import ENDS, GOOD, End
+from sizewise.testing.faults import FAULTS
+from tests.gateway.server_harness import SECRET
+from tests.running_server import KEY, Served
+
+Json = dict[str, Any]
+Lane = Literal["fast", "plain"]
+Policy = Literal["named", "fallback", "resume"]
+
+PROMPT = "canary-prompt"
+BACKUP = "backup/well"
+WIRES = ("openai", "anthropic", "responses")
+TIMEOUTS = "timeouts = {connect_s = 5, first_byte_s = 1.0, idle_s = 1.0, total_s = 2.0}"
+BODY_S = 0.5
+ERROR = {"message", "type", "param", "code", "hint", "docs"}
+
+
+# ---- doors: a new one is a row of DOORS -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a client read: status and code, the words, and whether they were cut short by an error event."""
+
+    status: int
+    code: str = ""
+    text: str = ""
+    cut: bool = False
+    error: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way in. `ask` makes a body of a prompt, `text` and `stream` read an answer, and fail on what is malformed."""
+
+    name: str
+    path: str
+    lane: Lane
+    ask: Callable[[str], Json]
+    text: Callable[[Json], str]
+    stream: Callable[[list[tuple[str, Any]]], Seen] | None
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.lane}"
+
+    def body(self, model: str, prompt: str, stream: bool) -> Json:
+        return {"model": model, **self.ask(prompt)} | ({"stream": True} if stream else {})
+
+
+def _error(shown: Json) -> Json:
+    error: Json = shown["error"]
+    assert set(error) == ERROR, error
+    assert error["message"] and error["hint"], error
+    return error
+
+
+def _chat_stream(events: list[tuple[str, Any]]) -> Seen:
+    payloads = [payload for _, payload in events]
+    text, finished = "", 0
+    for payload in payloads[:-1]:
+        assert payload["object"] == "chat.completion.chunk", payload
+        for choice in payload["choices"]:
+            text += choice["delta"].get("content") or ""
+            finished += choice["finish_reason"] is not None
+    last = payloads[-1]
+    if last != "[DONE]":
+        return Seen(200, _error(last)["code"], text, True, last["error"])
+    assert finished == 1, payloads
+    return Seen(200, text=text)
+
+
+def _messages_stream(events: list[tuple[str, Any]]) -> Seen:
+    assert all(kind == payload["type"] for kind, payload in events), events
+    kinds = [kind for kind, _ in events if kind != "ping"]
+    assert kinds[0] == "message_start" and kinds.count("message_start") == 1, kinds
+    text = "".join(p["delta"]["text"] for kind, p in events if kind == "content_block_delta")
+    if kinds[-1] == "error":
+        assert kinds.count("error") == 1 and "message_stop" not in kinds
+        return Seen(200, _error(events[-1][1])["code"], text, True, events[-1][1]["error"])
+    assert kinds[-2:] == ["message_delta", "message_stop"] and kinds.count("message_stop") == 1, kinds
+    assert kinds.count("content_block_start") == kinds.count("content_block_stop")
+    return Seen(200, text=text)
+
+
+def _responses_stream(events: list[tuple[str, Any]]) -> Seen:
+    assert all(kind == payload["type"] for kind, payload in events), events
+    assert [payload["sequence_number"] for _, payload in events] == list(range(len(events)))
+    kinds = [kind for kind, _ in events]
+    assert kinds[:2] == ["response.created", "response.in_progress"], kinds
+    text = "".join(payload["delta"] for kind, payload in events if kind == "response.output_text.delta")
+    if kinds[-1] == "error":
+        assert kinds.count("error") == 1 and "response.completed" not in kinds
+        return Seen(200, _error(events[-1][1])["code"], text, True, events[-1][1]["error"])
+    assert kinds[-1] == "response.completed" and kinds.count("response.completed") == 1, kinds
+    return Seen(200, text=text)
+
+
+def _chat(prompt: str) -> Json:
+    return {"messages": [{"role": "user", "content": prompt}]}
+
+
+def _chat_text(shown: Json) -> str:
+    (choice,) = shown["choices"]
+    return str(choice["message"]["content"])
+
+
+def _messages_text(shown: Json) -> str:
+    assert shown["type"] == "message" and shown["stop_reason"] == "end_turn"
+    return "".join(block["text"] for block in shown["content"])
+
+
+def _responses_text(shown: Json) -> str:
+    assert shown["status"] == "completed"
+    return "".join(part["text"] for item in shown["output"] for part in item["content"])
+
+
+def _messages(prompt: str) -> Json:
+    return _chat(prompt) | {"max_tokens": 100}
+
+
+def _responses(prompt: str) -> Json:
+    return {"input": prompt, "store": False}
+
+
+def _vectors_text(shown: Json) -> str:
+    return str(shown["data"])
+
+
+DOORS = (
+    Door("chat", "/v1/chat/completions", "fast", _chat, _chat_text, _chat_stream),
+    Door("chat", "/v1/chat/completions", "plain", _chat, _chat_text, _chat_stream),
+    Door("messages", "/v1/messages", "fast", _messages, _messages_text, _messages_stream),
+    Door("messages", "/v1/messages", "plain", _messages, _messages_text, _messages_stream),
+    Door("responses", "/v1/responses", "fast", _responses, _responses_text, _responses_stream),
+    Door("responses", "/v1/responses", "plain", _responses, _responses_text, _responses_stream),
+    Door("embeddings", "/v1/embeddings", "plain", lambda prompt: {"input": prompt}, _vectors_text, None),
+)
+"""Those of the lane `plain` are reached through ASGI; embeddings always are."""
+VECTOR = str([{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}])
+
+
+# ---- cells -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    wire: str  # that the upstream speaks
+    door: Door
+    stream: bool
+    policy: Policy
+    fault: str
+
+    def __str__(self) -> str:
+        return f"{self.fault}: {self.column}"
+
+    @property
+    def column(self) -> str:
+        return f"{self.wire}-{self.door.name}-{self.door.lane}-{'stream' if self.stream else 'whole'}-{self.policy}"
+
+    @property
+    def model(self) -> str:
+        return f"{self.column}/{self.fault}" if self.policy == "named" else f"auto:{self.column}-{self.fault}"
+
+    @property
+    def trace(self) -> str:
+        return md5(str(self).encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def alone(self) -> End:
+        """How the model with the fault ends."""
+        end = ENDS[self.fault].stream if self.stream else ENDS[self.fault].whole
+        assert end is not None
+        return end
+
+    @property
+    def end(self) -> End:
+        """How the client's answer ends."""
+        if self.policy == "named" or (self.policy == "fallback" and self.alone.cut):
+            return self.alone
+        return GOOD
+
+
+def cells() -> Iterator[Cell]:
+    """Every fault, door, and stream or not, under every policy on the chat wire, and by its name on the others.
+
+    Embeddings know no policy: vectors of two models cannot be compared. Neither do the other wires have them.
+    """
+    for wire in WIRES:
+        for door in DOORS:
+            if door.lane == "plain" and wire != "openai":
+                continue
+            chosen = wire == "openai" and door.stream is not None
+            policies: tuple[Policy, ...] = ("named", "fallback", "resume") if chosen else ("named",)
+            for stream in (False, True) if door.stream else (False,):
+                for policy in policies:
+                    for fault in FAULTS:
+                        if (ENDS[fault].stream if stream else ENDS[fault].whole) is not None:
+                            yield Cell(wire, door, stream, policy, fault)
+
+
+def settings(url: str, lane: Lane) -> str:
+    """A server for the cells of one lane. Each column has a provider of its own: what one has seen, no other feels."""
+    mine = [cell for cell in cells() if cell.door.lane == lane]
+    columns: dict[str, list[Cell]] = {}
+    for cell in mine:
+        columns.setdefault(cell.column, []).append(cell)
+    lines = [
+        f"[server]\nembedded = false\ndiscover = false\nfast_path = {_toml(lane == 'fast')}\nbody_timeout_s = {BODY_S}",
+        _provider("backup", "openai", url, ["well"], ""),
+        f'[models."{BACKUP}"]\nprefill = true',
+        _provider("patient", "openai", url, ["hang", "hang-word", "endless", "flood"], ""),
+        _provider("vectors", "openai", url, ["hang", "well"], ""),
+        *(f'[models."vectors/{model}"]\ntask = "embed"' for model in ("hang", "well")),
+    ]
+    for column, members in columns.items():
+        wire, door = members[0].wire, members[0].door
+        lines.append(_provider(column, wire, url, [cell.fault for cell in members], TIMEOUTS))
+        for cell in members:
+            if door.stream is None:
+                lines.append(f'[models."{column}/{cell.fault}"]\ntask = "embed"')
+            if cell.policy != "named":
+                lines.append(f'[policies."{column}-{cell.fault}"]\nkind = "fixed"')
+                resumes = _toml(cell.policy == "resume")
+                lines.append(f'models = ["{column}/{cell.fault}", "{BACKUP}"]\nresume = {resumes}')
+    return "\n".join(lines)
+
+
+def _toml(yes: bool) -> str:
+    return "true" if yes else "false"
+
+
+def _provider(name: str, wire: str, url: str, models: list[str], more: str) -> str:
+    row = f'[providers."{name}"]\nbase_url = "{url}"\nwire = "{wire}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"'
+    return f"{row}\nmodels = {json.dumps(models)}\n{more}"
+
+
+# ---- a client -------------------------------------------------------------------------------------------------------
+
+
+class Line:
+    """One connection that is used again and again: whatever is left over from one answer breaks the next."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, served: Served) -> Line:
+        parts = urlsplit(served.url)
+        assert parts.hostname is not None
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port))
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def ask(self, path: str, body: Json, trace: str) -> tuple[int, dict[str, str], bytes]:
+        data = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n"
+        head += f"x-sizewise-trace: {trace}\r\ncontent-length: {len(data)}\r\n\r\n"
+        self._writer.write(head.encode() + data)
+        lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        fields = [line.partition(":") for line in lines[1:] if line]
+        headers = {name.lower(): value.strip() for name, _, value in fields}
+        assert len(headers) == len(lines) - 3, "a header is said twice"
+        if "content-length" in headers:
+            return int(lines[0].split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
+        assert headers["transfer-encoding"] == "chunked", headers
+        pieces = []
+        while size := int(await self._reader.readline(), 16):
+            pieces.append(await self._reader.readexactly(size))
+            assert await self._reader.readexactly(2) == b"\r\n"
+        assert await self._reader.readexactly(2) == b"\r\n"
+        return int(lines[0].split()[1]), headers, b"".join(pieces)
+
+
+async def asked(line: Line, cell: Cell) -> tuple[Seen, dict[str, str]]:
+    """Asks one cell and reads to its end. AssertionError for whatever is not well-formed, or tells what it must not."""
+    prompt = f"{PROMPT} {cell}"
+    body = cell.door.body(cell.model, prompt, cell.stream)
+    status, headers, data = await line.ask(cell.door.path, body, cell.trace)
+    assert SECRET.encode() not in data and SECRET not in str(headers), "the upstream's key is told"
+    assert headers["x-sizewise-trace"] == cell.trace
+    text = data.decode()  # whatever is said is UTF-8
+    if status == 200 and cell.stream:
+        assert headers["content-type"].startswith("text/event-stream")
+        assert cell.door.stream is not None
+        seen = cell.door.stream(list(events(text)))
+    else:
+        assert headers["content-type"] == "application/json"
+        shown = json.loads(text)
+        if status == 200:
+            return Seen(200, text=cell.door.text(shown)), headers
+        error = error_in(cell.door, shown)
+        seen = Seen(status, error["code"], error=error)
+    assert PROMPT not in json.dumps(dict(seen.error)), "the error tells the prompt"
+    return seen, headers
+
+
+def error_in(door: Door, shown: Json) -> Json:
+    """The error of a whole answer, in the shape of its door."""
+    assert door.name != "messages" or (shown["type"], len(shown["request_id"])) == ("error", 32), shown
+    return _error(shown)
+
+
+def events(text: str) -> Iterator[tuple[str, Any]]:
+    """Each frame as the name of its event and its payload."""
+    assert text.endswith("\n\n"), text[-80:]
+    for frame in text[:-2].split("\n\n"):
+        if frame.startswith(":"):
+            continue
+        *named, data = frame.split("\n")
+        assert data.startswith("data: ") and len(named) <= 1, frame
+        kind = named[0].removeprefix("event: ") if named else ""
+        yield kind, data[6:] if data == "data: [DONE]" else json.loads(data[6:])

@@ -1,0 +1,68 @@
+"""What a request leaves behind is freed at once and not by the collector, which comes to the old only rarely."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sizewise.testing.faults import Faulty
+from tests.gateway.fault_matrix import DOORS, Door
+from tests.gateway.leak_checks import in_flight
+from tests.gateway.server_harness import Line
+from tests.running_server import Served, serving, until
+
+pytestmark = pytest.mark.long
+
+FAULTS = ("well", "refuses", "broken", "busy", "reset-word", "half-frame", "hang", "hang-word")
+LEFT = ("hang", "hang-word")
+EACH = 30
+KEPT = ("Tally", "Line")  # one a model, and one a model, policy and status
+SPARE = 12  # of a kind: an idle connection for each provider comes in the first round
+
+
+@pytest.fixture(scope="module")
+def uncollected(faulty: Faulty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Many providers of the same upstream: a model that fails is left alone after a while, and these are fresh."""
+    row = '[providers.up{n}]\nbase_url = "{url}"\nplace = "machine"\nmodels = {models}'
+    rows = [row.format(n=n, url=faulty.url, models=json.dumps(FAULTS)) for n in range(2 * EACH)]
+    config = "[server]\nembedded = false\ndiscover = false\n" + "\n".join(rows)
+    program = str(Path(__file__).with_name("uncollected.py"))
+    with serving(tmp_path_factory.mktemp("cycles"), config, program=program) as served:
+        yield served
+
+
+def alive(served: Served) -> dict[str, int]:
+    """Objects of the server, of each kind of ours."""
+    before = len(served.said)
+    served.process.send_signal(signal.SIGUSR1)
+    until(lambda: [line for line in served.said[before:] if line.startswith("alive ")])
+    counted: dict[str, int] = json.loads(served.said[-1].removeprefix("alive "))
+    return counted
+
+
+def ask(served: Served, door: Door, fault: str, stream: bool, provider: int) -> None:
+    """On a connection of its own; to its end, or until the client has enough of waiting."""
+    with Line(served) as line:
+        line.say(line.request(door.path, json.dumps(door.body(f"up{provider}/{fault}", "x", stream)).encode()))
+        if fault in LEFT:
+            until(lambda: in_flight(served) > 0)
+        else:
+            line.answer()
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door.lane == "fast"], ids=str)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nothing_waits_for_the_collector(uncollected: Served, door: Door, stream: bool, fault: str) -> None:
+    ask(uncollected, door, fault, stream, 0)
+    until(lambda: in_flight(uncollected) == 0)
+    before = alive(uncollected)
+    for provider in range(EACH):
+        ask(uncollected, door, fault, stream, provider)
+    until(lambda: in_flight(uncollected) == 0)
+    left = {kind: count - before.get(kind, 0) for kind, count in alive(uncollected).items() if kind not in KEPT}
+    assert {kind: more for kind, more in left.items() if more > SPARE} == {}

@@ -1,0 +1,62 @@
+"""Queries by their hash: kept as Apollo's clients have it, or listed in the settings and nothing else taken."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tests.graphql.graphql_client import Told, admin, fresh_key, told
+from tests.running_server import ECHO, Served, serving
+
+QUERY = "query Me { me { key } }"
+
+
+def by_hash(server: Served, query: str | None, hash: str, key: str = "") -> Told:
+    body: dict[str, object] = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash}}}
+    body |= {} if query is None else {"query": query}
+    answer = server.ask("/graphql", body, key=key or admin(server))
+    shown: Any = answer.json
+    return Told(answer.status, shown.get("data"), shown.get("errors", []))
+
+
+def hashed(query: str) -> str:
+    return sha256(query.encode()).hexdigest()
+
+
+def test_a_query_is_kept_by_its_hash_once_it_was_sent_with_it(echo: Served) -> None:
+    asked = by_hash(echo, None, hashed(QUERY))
+    assert (asked.status, asked.message, asked.code) == (200, "PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND")
+    assert by_hash(echo, QUERY, hashed(QUERY)).data == {"me": {"key": "admin"}}
+    assert by_hash(echo, None, hashed(QUERY)).data == {"me": {"key": "admin"}}
+
+
+def test_a_hash_of_another_query_is_refused_and_nothing_kept(echo: Served) -> None:
+    other = hashed("{ health { ready } }")
+    assert by_hash(echo, QUERY, other).code == "bad_request"
+    assert by_hash(echo, None, other).code == "PERSISTED_QUERY_NOT_FOUND"
+
+
+def test_where_queries_are_listed_no_other_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "me.graphql").write_text(QUERY + "\n")
+    manifest = {"format": "apollo-persisted-query-manifest", "version": 1}
+    operations = [{"id": "models-1", "name": "M", "type": "query", "body": "query M { models { name } }"}]
+    (tmp_path / "apollo.json").write_text(json.dumps({**manifest, "operations": operations}))
+    config = ECHO + '[graphql]\nqueries = "trusted"\ntrusted_documents = ["queries", "apollo.json"]\n'
+    with serving(tmp_path, config) as server:
+        key = fresh_key(server, "ask", "read")  # the admin token asks anything
+        assert told(server, QUERY, key=key).errors == []
+        assert by_hash(server, None, hashed(QUERY), key).errors == []
+        assert by_hash(server, None, "models-1", key).data["models"][0] == {"name": "echo/small"}
+        for refused in (
+            told(server, "{ me { key } }", key=key),
+            told(server, "{ __schema { types { name } } }", key=key),
+            by_hash(server, "{ me { key } }", hashed(QUERY), key),
+            by_hash(server, None, "models-2", key),
+        ):
+            assert (refused.status, refused.code) == (403, "forbidden")
+        (tmp_path / "apollo.json").write_text("{")
+        assert told(server, "mutation { reload { models } }").errors == []
+        assert told(server, QUERY, key=key).code == "bad_config"

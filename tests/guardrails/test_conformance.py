@@ -1,0 +1,67 @@
+"""Every guard passes the one kit; a guard joins by its entry point. Regex blow-up: no text makes one slow."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sizewise.guardrails.base import Finding, Guard, Topic, Words
+from sizewise.plugins import load, names
+from sizewise.testing.guardrail_conformance import HOSTILE, linear, shaped
+
+EXTRA = {"names": "spacy"}
+"""Guards of an extra, and the library that it brings."""
+GUARDS = [name for name in names("guardrails") if name not in EXTRA or find_spec(EXTRA[name])]
+WORDS = Words({"games": Topic(("casino", "sports betting"), ("addiction",))}, ("canary-7f3a",))
+PIECES = [
+    *("jane@example.com", "4111 1111 1111 1111", "+44 20 7946 0958", "DE89 3704 0044 0532 0130 00", "1.2.3.4"),
+    *("password: aB3$xY9!", "AKIAIOSFODNN7ABCDE12", "casino", "canary-7f3a", "İ", "ß", "\ud800", "\x00", " ", "\n"),
+    *("passport C01234567", "-----BEGIN PRIVATE KEY-----", "a1:b2:c3:d4:e5:f6", "\\u003c", "１２３４５６７８９", "é"),
+]
+many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+texts = st.one_of(
+    st.text(st.characters(codec=None, exclude_categories=()), max_size=200),
+    st.lists(st.sampled_from(PIECES), max_size=12).map("".join),
+    st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=12).map("".join),
+)
+
+
+def guard(name: str) -> Guard:
+    made: Guard = load("guardrails", name)(WORDS)
+    return made
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_guard_holds_its_shape_on_any_text(name: str) -> None:
+    one = guard(name)
+
+    @many
+    @given(texts)
+    def always(text: str) -> None:
+        shaped(one, text)
+
+    always()
+
+
+@pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("name", GUARDS)
+def test_regex_blow_up_no_text_makes_a_guard_slow(name: str, piece: str) -> None:
+    linear(guard(name), piece)
+
+
+def test_the_kit_bites() -> None:
+    def outside(text: str) -> list[Finding]:
+        return [Finding("bad", "BAD", 0, len(text) + 1)]
+
+    def square(text: str) -> list[Finding]:
+        for place in range(0, len(text), 20):
+            text[place:].count("x")
+        return []
+
+    with pytest.raises(AssertionError, match="BAD at 0-5"):
+        shaped(outside, "text")
+    with pytest.raises(AssertionError, match="characters of 'ab'"):
+        linear(square, "ab")

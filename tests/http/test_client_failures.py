@@ -1,0 +1,411 @@
+"""The client on bad days: servers that refuse, hang, cut, lie or flood. On both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from sizewise.errors import UpstreamDown, UpstreamGarbled, UpstreamSlow
+from sizewise.http.client import Client
+from sizewise.http.egress import Egress
+from tests.fakes.raw_server import (
+    CHUNKED,
+    OK,
+    RUNS,
+    Peer,
+    Raw,
+    Run,
+    Turn,
+    answers,
+    facing,
+    get,
+    once,
+    post,
+    said,
+    until,
+)
+
+run = pytest.fixture(params=RUNS)(lambda request: request.param)
+
+
+def test_a_closed_port_is_named_and_the_path_is_not(run: Run) -> None:
+    async def main() -> None:
+        async with facing(answers(OK)) as (raw, _):
+            pass  # closed now, and so free
+        async with Client(Egress({raw.url: "machine"}, {"public": "anyone"})) as client:
+            with pytest.raises(UpstreamDown, match="connection refused") as refused:
+                await client.endpoint(raw.url).request("GET", "/secret-path", why="test", data_class="public")
+            assert f"127.0.0.1:{raw.port}" in refused.value.message
+            assert "secret" not in refused.value.message
+
+    run(main())
+
+
+def test_a_host_that_cannot_have_an_address_is_named(run: Run) -> None:
+    url = f"http://{'a' * 64}.example"
+
+    async def main() -> None:
+        async with Client(Egress({url: "anyone"}, {"public": "anyone"})) as client:
+            with pytest.raises(UpstreamDown, match="no address is known for"):
+                await client.endpoint(url).request("GET", "/", why="test", data_class="public")
+
+    run(main())
+
+
+async def _closes(peer: Peer) -> None:
+    await peer.hear()
+
+
+async def _resets(peer: Peer) -> None:
+    await peer.hear()
+    peer.reset()
+
+
+@pytest.mark.parametrize("turn", [_closes, _resets])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_new_connection_without_an_answer_is_not_asked_twice(run: Run, turn: Turn, method: str) -> None:
+    async def main() -> None:
+        async with facing(turn) as (raw, endpoint):
+            with pytest.raises(UpstreamDown, match="without an answer"):
+                await get(endpoint, method=method)
+            assert len(raw.seen) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n",
+        CHUNKED + b"5\r\n",
+        CHUNKED,
+        b"HTTP/1.1 200 OK\r\ncontent-le",
+        b"HT",
+    ],
+)
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_an_answer_cut_short_is_never_an_end(run: Run, head: bytes, how: str) -> None:
+    async def turn(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(head + (b"abc" if head.endswith(b"\n") and head != CHUNKED else b""))
+        await until(lambda: cut.is_set())
+        if how == "reset":
+            peer.reset()
+
+    cut = asyncio.Event()
+
+    async def main() -> None:
+        async with facing(turn) as (_, endpoint):
+            asyncio.get_running_loop().call_later(0.02, cut.set)
+            with pytest.raises(UpstreamGarbled, match="in the middle of its answer"):
+                await said(endpoint)
+
+    run(main())
+
+
+def test_what_came_before_a_cut_is_read_before_the_error(run: Run) -> None:
+    async def main() -> None:
+        async with facing(once(CHUNKED + b"3\r\nabc\r\n")) as (_, endpoint), await post(endpoint) as response:
+            assert await response.chunk() == b"abc"
+            for _ in range(2):
+                with pytest.raises(UpstreamGarbled):
+                    await response.chunk()
+
+    run(main())
+
+
+def test_a_reset_is_no_end_where_only_the_close_ends_the_body(run: Run) -> None:
+    async def turn(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await until(lambda: read)
+        peer.reset()
+
+    read: list[bytes] = []
+
+    async def main() -> None:
+        async with facing(turn) as (_, endpoint), await post(endpoint) as response:
+            read.append(await response.chunk())
+            with pytest.raises(UpstreamGarbled):
+                await response.chunk()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"<html>captive portal</html>\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.7\r\n",
+        b"HTTP/2 200\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nok",
+        CHUNKED + b"zz\r\nok\r\n",
+        CHUNKED + b"2\r\nokay\r\n",
+        CHUNKED + b"fffffffffffffffff\r\nok\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nx-long: " + b"a" * 70_000 + b"\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\n" + b"x-many: 1\r\n" * 10_000 + b"content-length: 2\r\n\r\nok",
+    ],
+)
+def test_what_is_no_http_is_garbled(run: Run, reply: bytes) -> None:
+    async def main() -> None:
+        async with facing(once(reply)) as (_, endpoint):
+            with pytest.raises(UpstreamGarbled, match=r"127\.0\.0\.1"):
+                await said(endpoint)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        (b"HTTP/1.1 200 OK\r\nx: ", b"a"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: a\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (CHUNKED + b"1;x=", b"a"),
+        (CHUNKED + b"0\r\nx: ", b"a"),
+        (CHUNKED + b"0\r\n", b"x: a\r\n"),
+    ],
+)
+def test_a_head_or_trailer_without_end_is_cut_off(run: Run, begin: bytes, again: bytes) -> None:
+    async def turn(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(begin)
+        while True:
+            await peer.say(again * 1000)
+
+    async def main() -> None:
+        async with facing(turn) as (_, endpoint):
+            with pytest.raises(UpstreamGarbled, match="bytes of headers"):
+                await said(endpoint)
+
+    run(main())
+
+
+def test_who_speaks_without_being_asked_is_not_asked(run: Run) -> None:
+    async def turn(peer: Peer) -> None:
+        await peer.say(b"220 mail.example ESMTP\r\n")
+        await peer.left()
+
+    async def main() -> None:
+        async with facing(turn) as (_, endpoint):
+            with pytest.raises(UpstreamGarbled):
+                await said(endpoint)
+
+    run(main())
+
+
+# Kept connections that the server has given up
+
+
+def test_a_connection_closed_while_idle_is_replaced_and_nothing_is_sent_twice(run: Run) -> None:
+    async def turn(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(OK)  # and closes, without having said so
+
+    async def main() -> None:
+        async with facing(turn) as (raw, endpoint):
+            for _ in range(50):
+                assert await said(endpoint) == b"ok"
+            assert len(raw.seen) == 50
+
+    run(main())
+
+
+def test_a_server_that_was_started_anew_is_asked_again(run: Run) -> None:
+    async def main() -> None:
+        async with facing(answers(OK)) as (raw, endpoint):
+            await asyncio.gather(*(said(endpoint) for _ in range(5)))
+            for peer in raw.peers:
+                peer.reset()
+            await until(lambda: all(peer.gone.is_set() for peer in raw.peers))
+            assert [await said(endpoint) for _ in range(5)] == [b"ok"] * 5
+
+    run(main())
+
+
+def test_a_connection_closed_this_very_moment_is_seen_as_closed(run: Run) -> None:
+    """Closed while our event loop is busy elsewhere: only the kernel knows."""
+    close, closed = threading.Event(), threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        for _ in range(2):
+            peer = listening.accept()[0]
+            assert peer.recv(65_536)
+            peer.sendall(OK)
+            close.wait(10)
+            peer.close()
+            closed.set()
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            serving = asyncio.create_task(asyncio.to_thread(serve, listening))
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with Client(Egress({url: "machine"}, {"public": "anyone"})) as client:
+                endpoint = client.endpoint(url)
+                assert await said(endpoint) == b"ok"
+                close.set()
+                closed.wait(10)
+                assert await said(endpoint) == b"ok"
+            await serving
+
+    run(main())
+
+
+def _second_unanswered(how: str) -> Turn:
+    """The first connection answers once, reads a second request, and hangs up without a word."""
+
+    async def turn(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(OK)
+        await peer.hear()
+        if peer.number > 1:
+            await peer.say(OK)
+        elif how == "reset":
+            peer.reset()
+
+    return turn
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_post_that_may_have_been_worked_on_is_not_sent_again(run: Run, how: str) -> None:
+    async def main() -> None:
+        async with facing(_second_unanswered(how)) as (raw, endpoint):
+            assert await said(endpoint) == b"ok"
+            with pytest.raises(UpstreamDown, match="without an answer"):
+                await said(endpoint)
+            assert len(raw.seen) == 2
+            assert await said(endpoint) == b"ok"
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_get_is_sent_again_on_a_new_connection(run: Run, how: str) -> None:
+    async def main() -> None:
+        async with facing(_second_unanswered(how)) as (raw, endpoint):
+            for _ in range(2):
+                async with await get(endpoint) as response:
+                    assert await response.read(9) == b"ok"
+            assert (len(raw.seen), len(raw.peers)) == (3, 2)
+
+    run(main())
+
+
+# Deadlines
+
+
+async def _silent(peer: Peer) -> None:
+    await peer.hear()
+    await peer.left()
+
+
+async def _drips(peer: Peer) -> None:
+    await peer.hear()
+    await peer.say(CHUNKED)
+    while True:
+        await peer.say(b"1\r\na\r\n")
+        await asyncio.sleep(0.01)
+
+
+async def _drips_head(peer: Peer) -> None:
+    await peer.hear()
+    await peer.say(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await peer.say(b"x: a\r\n")
+        await asyncio.sleep(0.01)
+
+
+async def _stops(peer: Peer) -> None:
+    await peer.hear()
+    await peer.say(CHUNKED + b"1\r\na\r\n")
+    await peer.left()
+
+
+@pytest.mark.parametrize(
+    ("turn", "deadline", "words"),
+    [
+        (_silent, "first_byte", "sent no answer within 0.1 s"),
+        (_drips_head, "first_byte", "sent no answer within 0.1 s"),
+        (_stops, "between_bytes", "fell silent for 0.1 s"),
+        (_silent, "total", "did not finish within 0.1 s"),
+        (_drips, "total", "did not finish within 0.1 s"),
+    ],
+)
+def test_a_deadline_that_passes_is_named_and_the_upstream_let_go(
+    run: Run, turn: Turn, deadline: str, words: str
+) -> None:
+    async def main() -> None:
+        async with facing(turn) as (raw, endpoint):
+            begun = asyncio.get_running_loop().time()
+            with pytest.raises(UpstreamSlow, match=words):
+                await said(endpoint, b"{}", **{deadline: 0.1})
+            assert 0.09 < asyncio.get_running_loop().time() - begun < 5
+            await until(raw.peers[0].gone.is_set)
+
+    run(main())
+
+
+def test_a_deadline_far_off_does_not_hide_a_near_one(run: Run) -> None:
+    async def turn(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(OK)
+        await peer.hear()
+        await peer.left()
+
+    async def main() -> None:
+        async with facing(turn) as (raw, endpoint):
+            assert await said(endpoint, first_byte=60.0) == b"ok"
+            with pytest.raises(UpstreamSlow):
+                await said(endpoint, first_byte=0.05)
+            assert len(raw.peers) == 1
+
+    run(main())
+
+
+def test_a_full_pool_is_waited_for_no_longer_than_to_connect(run: Run) -> None:
+    async def main() -> None:
+        async with facing(_stops, pool=1) as (_, endpoint):
+            async with await post(endpoint):
+                with pytest.raises(UpstreamSlow, match="all 1 are in use"):
+                    await post(endpoint, connect=0.05)
+            with pytest.raises(UpstreamSlow, match="fell silent"):  # the place is free again
+                await said(endpoint, between_bytes=0.05)
+
+    run(main())
+
+
+def test_who_gives_up_waiting_leaves_his_place_to_the_next(run: Run) -> None:
+    async def main() -> None:
+        async with facing(answers(OK), pool=1) as (raw, endpoint):
+            first = await post(endpoint)
+            waiting = [asyncio.create_task(said(endpoint)) for _ in range(6)]
+            await asyncio.sleep(0)
+            first.close()  # gives its connection to the first in line
+            for task in waiting[::2]:
+                task.cancel()
+            got = await asyncio.gather(*waiting, return_exceptions=True)
+            assert got[1::2] == [b"ok"] * 3
+            assert len(raw.peers) <= 4
+
+    run(main())
+
+
+def test_closing_the_client_hangs_up_on_everyone(run: Run) -> None:
+    async def main() -> None:
+        async with Raw(_stops) as raw, Client(Egress({raw.url: "anyone"}, {"public": "anyone"})) as client:
+            response = await post(client.endpoint(raw.url))
+            assert await response.chunk() == b"a"
+            await client.close()
+            async with asyncio.timeout(5):
+                await raw.peers[0].gone.wait()
+            with pytest.raises(UpstreamGarbled):
+                await response.chunk()
+
+    run(main())

@@ -1,0 +1,168 @@
+"""Files that are meant to do harm, or are merely broken, are refused in words, soon, and without running anything."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from sizewise.lamatic import file_formats, importer, typescript_literals
+from sizewise.lamatic.canvas import Refused
+from tests.lamatic import sample_files
+
+HEAD = "triggerNode: {nodeId: t, nodeType: graphqlNode, values: {}}\n"
+BOMB = HEAD + "nodes:\n" + "- &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"- &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)  # fmt: skip
+NESTS = HEAD + "nodes:\n" + "- &a0 " + "[" * 50 + "]" * 50 + "\n" + "".join(
+    f"- &a{n} {'[' * 30}*a{n - 1}{']' * 30}\n" for n in range(1, 40)
+)  # fmt: skip
+LAUGHS = "const a = [1,1,1,1,1,1,1,1,1,1];" + "".join(
+    f"const a{'a' * n} = [{','.join(['a' * n] * 10)}];" for n in range(1, 9)
+)
+
+
+def refusal(name: str, text: str, find: file_formats.Find = file_formats.nowhere) -> str:
+    with pytest.raises(Refused) as refused:
+        file_formats.read(name, text, find)
+    assert refused.value.hint
+    return str(refused.value.message)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.yaml", BOMB, "more than 100000 values"),
+        ("a.yaml", NESTS, "deeper than 64 levels"),
+        ("a.yaml", HEAD + "nodes: &a [*a]", "is not said before"),
+        ("a.yaml", HEAD + "nodes: " + "[" * 100_000, "maximum nesting depth"),
+        ("a.yaml", "nodes: []\n" + "x" * 2_000_000, "larger than"),
+        ("a.yaml", "nodes: !!python/object/apply:os.system [id]", "a tag"),
+        ("a.yaml", "a: {b", "this is not YAML"),
+        ("a.yaml", "name: ours\nnodes: {a: {kind: ask}}\n", "it holds no flow of Lamatic's"),
+        ("a.yaml", HEAD + "nodes: [" + "{nodeId: a, nodeType: b}, " * 1_001 + "]", "more than 1000 nodes"),
+        ("a.json", "[" * 100_000, "deeper than 64 levels"),
+        ("a.json", "{" * 100_000, "an object is not closed"),
+        ("a.json", '{"nodes": 7}', "it holds no nodes"),
+        ("a.ts", "export const nodes = " + "[" * 100_000, "deeper than 64 levels"),
+        ("a.ts", "export const nodes = " + "(" * 100_000, "deeper than 64 levels"),
+        ("a.ts", "export const nodes = `" + "${`" * 100_000, "deeper than 64 levels"),
+        ("a.ts", LAUGHS, "more than 200000 values"),
+        ("a.ts", "const a = `" + "x" * 500_000 + "`;" + "const b = `${a}${a}`;" * 100, "texts come to more than"),
+        ("a.ts", "export const nodes = 'never closed", "a text is not closed"),
+        ("a.ts", "export const nodes = make();", "it holds no nodes"),
+        ("a.ts", "x" * 3_000_000, "longer than"),
+        ("a.txt", "hello", "this is no flow file"),
+    ],
+    ids=range(21),
+)  # fmt: skip
+def test_what_is_too_much_or_broken_is_refused_soon(name: str, text: str, says: str) -> None:
+    began = time.perf_counter()
+    assert says in refusal(name, text)
+    assert time.perf_counter() - began < 5
+
+
+def _llm(**values: object) -> str:
+    node = {
+        "id": "l",
+        "type": "dynamicNode",
+        "data": {"nodeId": "LLMNode", "values": {"prompts": [{"role": "user", "content": "x"}], **values}},
+    }
+    return f"export const nodes = {json.dumps([node])};\nexport const edges = [];\n"
+
+
+@pytest.mark.parametrize("path", ["../../etc/passwd", "a/../../../b.md", "..\\x.md", "./../x.md"])
+def test_no_reference_leads_out_of_the_project(path: str) -> None:
+    asked: list[str] = []
+
+    def find(name: str) -> str | None:
+        asked.append(name)
+        return "the secret"
+
+    text = _llm(prompts=[{"role": "user", "content": f"@prompts/{path}"}])
+    try:
+        made = importer.imported(file_formats.read("flows/a.ts", text, find)[1])
+        assert "the secret" not in made.text
+    except Refused as refused:
+        assert "leads out of the project" in refused.message
+    assert not [name for name in asked if ".." in name or name.startswith("/")]
+    assert "leads out of the project" in refusal("flows/a.ts", "import x from '../../../x';\n" + _llm(), find)
+
+
+def test_files_that_import_each_other_are_refused() -> None:
+    there = {"flows/b.ts": "import a from './a'; export default [a];", "flows/a.ts": "import b from './b';\n" + _llm()}
+    assert "these import each other: flows/a.ts → flows/b.ts → flows/a.ts" in refusal(
+        "flows/a.ts", there["flows/a.ts"], there.get
+    )
+
+
+def test_references_to_more_files_than_one_flow_has_are_refused() -> None:
+    prompts = [{"role": "user", "content": f"@prompts/{n}.md"} for n in range(201)]
+    assert "more than 200 files" in refusal("flows/a.ts", _llm(prompts=prompts), lambda name: "x")
+
+
+def test_code_in_a_typescript_file_is_never_run_and_what_it_would_give_is_named() -> None:
+    text = (
+        "import { nodes as other } from './other'\n"
+        "const key = process.env.KEY; function f() { return '}' + `}${`}`}` + /[}]/ }\n"
+        "export const nodes = [{ id: 'l', type: 'dynamicNode', data: { nodeId: 'LLMNode', values: {\n"
+        "  prompts: [{ role: 'user', content: f() }] } } }, ...other, key, () => 1];\nexport const edges = [];\n"
+    )
+    made = importer.imported(file_formats.read("flows/a.ts", text, file_formats.nowhere)[1])
+    named = [str(each) for each in made.told if each.grade == "named"]
+    assert named[-1] == "l (LLMNode): `prompts` is no literal (line 4: an expression). Write its value out."
+    assert any("one of its nodes is no literal (line 4: a spread)" in each for each in named)
+
+
+def test_lines_that_go_in_a_circle_are_told_and_left_out() -> None:
+    nodes = [sample_files.code("a", "output = 1;", "c"), sample_files.code("b", "output = {{a.output}};", "a"),
+             sample_files.code("c", "output = {{b.output}};", "b")]  # fmt: skip
+    made = importer.imported(
+        file_formats.read(
+            "x.json", sample_files.management(sample_files.Flow("x", "a", nodes, {"x": "{{c.output}}"}))["x.json"]
+        )[1]
+    )
+    assert [each.node for each in made.told if "circle" in each.message] == ["a"]
+    assert "after" not in made.data["nodes"]["a"]
+
+
+def test_every_part_takes_time_that_grows_with_the_file() -> None:
+    def script_(n: int) -> None:
+        typescript_literals.read("export default [" + "{ a: 'x', b: [1, `y${1}`] }, // c\n" * n + "];")
+
+    def slashes(n: int) -> None:
+        typescript_literals.read("export const a = 1;\nfunction f() {" + "/[/[ `${ '" * n)
+
+    def code(n: int) -> None:
+        one("output = [" + "{{t.output.a}}, '{{t.output.b}}', /* {{ */ `${{{t.output.c}}}`,\n" * n + "];")
+
+    def one(text: str) -> None:
+        nodes = [sample_files.code("c", text)]
+        _, drawing = file_formats.read(
+            "x.json", sample_files.management(sample_files.Flow("x", "c", nodes, {}))["x.json"]
+        )
+        importer.imported(drawing)
+
+    def nodes(n: int) -> None:
+        many = [
+            sample_files.llm(f"n{number}", f"{{{{n{number - 1}.output.generatedResponse}}}}", needs=[f"n{number - 1}"])
+            for number in range(1, n)
+        ]
+        flow = sample_files.Flow("x", "n1", [sample_files.llm("n0"), *many], {"x": "{{n1.output.generatedResponse}}"})
+        importer.imported(file_formats.read("x.json", sample_files.management(flow)["x.json"])[1])
+
+    def braces(n: int) -> None:
+        one("output = " + "{{" * n)
+
+    for work, few in ((script_, 300), (slashes, 200), (code, 60), (nodes, 40), (braces, 2_000)):
+        assert _seconds(work, few * 8) < 40 * max(_seconds(work, few), 0.002), work.__name__
+
+
+def _seconds(work: Callable[[int], None], n: int) -> float:
+    began = time.perf_counter()
+    with suppress(Refused):
+        work(n)
+    return time.perf_counter() - began

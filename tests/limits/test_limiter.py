@@ -1,0 +1,574 @@
+"""Limits held by workers of one store: what is reserved and comes back, who is told, and what a refusal says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from sizewise.errors import BadRequest, Busy, OverBudget, StoreFailed
+from sizewise.limits.limiter import Budgets, Standing
+from sizewise.limits.rules import Key, Limit, Set, window
+from sizewise.messages import Embed
+from sizewise.money import FREE, PICO, UNKNOWN, Price, dollars
+from sizewise.principal import Caller
+from sizewise.providers.echo import echo_card
+from sizewise.settings.limits import Budgets as Rules
+from sizewise.settings.limits import Limits as Said
+from tests.limits.limiter_harness import ANNA, MODEL, NOON, READ, SAID, Shop, chat, held, worst
+
+DAY: Key = ("local", "project:shop", "usd/day")
+TODAY = window("usd/day", NOON)[0]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path)
+    yield made
+    made.database.close()
+
+
+async def limited(shop: Shop, scope: str = "project:shop", **limits: int) -> Budgets:
+    budgets = shop.worker()
+    await budgets.set(Set("local", scope, Limit(**limits)), ANNA)
+    return budgets
+
+
+def standing(listed: list[Standing]) -> tuple[int, int]:
+    """(taken, spent) of the one limit."""
+    (only,) = listed
+    return only.taken, only.spent
+
+
+def test_without_a_limit_there_is_nothing_to_hold(shop: Shop) -> None:
+    budgets = shop.worker()
+    assert budgets.lease(ANNA, MODEL, chat()) is None
+    assert budgets.knock(ANNA) is None
+    assert budgets.rooms(ANNA) == []
+
+
+def test_a_limit_of_others_is_nothing_to_a_caller(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, "project:lab", usd_day=1, requests_minute=1)
+        assert budgets.lease(ANNA, MODEL, chat()) is None
+        assert budgets.knock(ANNA) is None
+
+    asyncio.run(story())
+
+
+def test_the_worst_case_is_held_and_what_was_not_spent_comes_back(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat("Hello", 100)
+        budgets = await limited(shop, usd_day=2 * worst(what))
+        one, other = await held(budgets, what), await held(budgets, what)
+        with pytest.raises(OverBudget, match=r"'shop' may spend .* reserved"):
+            await held(budgets, what)
+        one.settle(1_000, 2)
+        other.settle(2_000, 2)
+        await held(budgets, what)
+        assert standing(await budgets.listed("local")) == (3_000 + worst(what), 3_000)
+
+    asyncio.run(story())
+
+
+def test_an_attempt_that_finds_room_in_what_was_taken_is_held_at_once(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat("Hello", 100)
+        budgets = await limited(shop, usd_day=2 * worst(what), tokens_minute=10_000, requests_minute=2)
+        first = budgets.lease(ANNA, MODEL, what)
+        assert first is not None and not first.held()  # the store has not been asked
+        await first.hold()
+        first.settle(0, 1)
+        again, beyond = budgets.lease(ANNA, MODEL, what), budgets.lease(ANNA, MODEL, chat("x" * 50_000, 5))
+        assert again is not None and again.held()
+        assert beyond is not None and not beyond.held()
+        with pytest.raises(Busy, match="this prompt alone"):
+            await beyond.hold()
+        again.settle(7, 3)
+        await budgets.tidy(all=True)
+        assert shop.pot(DAY, TODAY) == (7, 7)
+
+    asyncio.run(story())
+
+
+def test_a_clock_that_is_set_back_leaves_nobody_outside(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=10 * worst(what), tokens_minute=10_000, requests_minute=100)
+        for turn in (86_400, -86_400, 60, -60, 0):
+            await enters(budgets)
+            (await held(budgets, what)).settle(5, 1)
+            shop.clock.now += turn
+            await budgets.tidy(all=True)
+        assert sum(shop.pot(DAY, TODAY + day * 86_400)[1] for day in (0, 1)) == 25
+
+    asyncio.run(story())
+
+
+def test_an_answer_of_no_said_length_is_cut_to_what_can_be_paid(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat("Hello", None)
+        budgets = await limited(shop, usd_day=worst(what, 500))
+        lease = await held(budgets, what)
+        assert lease.most == 500
+        lease.settle(worst(what, 490), 0)
+        with pytest.raises(OverBudget, match="renews at 2027-01-16T00:00:00Z"):
+            await held(budgets, what)  # 16 tokens could not be paid any more
+
+    asyncio.run(story())
+
+
+def test_a_large_budget_bounds_an_answer_only_by_the_setting(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, usd_day=PICO)
+        assert (await held(budgets, chat("Hello", None))).most == 4_096
+        budgets.prepare({}, Rules(default_max_tokens=100))()
+        assert (await held(budgets, chat("Hello", None))).most == 100
+        assert (await held(budgets, chat("Hello", 50))).most is None
+
+    asyncio.run(story())
+
+
+def test_an_unknown_price_is_refused_under_a_budget_unless_it_is_allowed(shop: Shop) -> None:
+    async def story() -> None:
+        unknown = echo_card("echo/unknown", price=UNKNOWN)
+        budgets = await limited(shop, usd_day=PICO)
+        with pytest.raises(OverBudget, match="no known price") as refused:
+            await held(budgets, chat(), card=unknown)
+        assert "unpriced" in refused.value.hint
+        budgets.prepare({}, Rules(unpriced="allow"))()
+        (await held(budgets, chat(), card=unknown)).settle(None, 10)
+        assert standing(await budgets.listed("local")) == (0, 0)
+
+    asyncio.run(story())
+
+
+def test_a_free_model_is_asked_by_whoever_has_no_money_left(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, usd_day=0)
+        lease = await held(budgets, chat("Hello", None), card=echo_card("echo/free", price=FREE))
+        assert lease.most is None
+        with pytest.raises(OverBudget):
+            await held(budgets, chat())
+
+    asyncio.run(story())
+
+
+def test_a_cost_that_nobody_knows_counts_as_the_worst(shop: Shop) -> None:
+    async def story() -> None:
+        budgets, what = await limited(shop, usd_day=PICO), chat()
+        (await held(budgets, what)).settle(None, 10)
+        assert standing(await budgets.listed("local")) == (worst(what), worst(what))
+
+    asyncio.run(story())
+
+
+def test_more_than_the_worst_case_is_a_debt_that_the_next_one_meets(shop: Shop) -> None:
+    """A file in the prompt came to more tokens than anybody could foresee."""
+
+    async def story() -> None:
+        what = chat()
+        budgets, other = await limited(shop, usd_day=3 * worst(what)), shop.worker()
+        (await held(budgets, what)).settle(5 * worst(what), 10)
+        with pytest.raises(OverBudget):
+            await held(budgets, what)
+        await budgets.tidy()
+        with pytest.raises(OverBudget):
+            await held(other, what)
+        assert standing(await other.listed("local")) == (5 * worst(what), 5 * worst(what))
+
+    asyncio.run(story())
+
+
+def test_the_stricter_of_file_and_database_holds(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, requests_minute=5, usd_day=PICO)
+        budgets.prepare({"project:shop": Said(requests_per_minute=2, tokens_per_minute=9, usd_per_day="3")}, Rules())()
+        listed = await budgets.listed("local")
+        assert [(each.key[2], each.limit, each.source) for each in listed] == [
+            ("requests/minute", 2, "both"),
+            ("usd/day", PICO, "both"),
+            ("tokens/minute", 9, "file"),
+        ]
+
+    asyncio.run(story())
+
+
+async def enters(budgets: Budgets, caller: Caller = ANNA) -> None:
+    waits = budgets.knock(caller)
+    if waits is not None:
+        await waits
+
+
+def test_requests_a_minute_are_counted_over_all_workers_and_renew(shop: Shop) -> None:
+    async def story() -> None:
+        budgets, other = await limited(shop, "user:anna", requests_minute=3), shop.worker()
+        for each in (budgets, other, budgets):
+            await enters(each)
+        shop.clock.now += 30
+        with pytest.raises(Busy) as refused:
+            await enters(other)
+        assert refused.value.retry_after == 30
+        await enters(other, Caller("local", "shop", "sw-anna"))  # nobody's user
+        shop.clock.now += 30
+        await enters(other)
+
+    asyncio.run(story())
+
+
+def test_what_is_left_of_a_minute_is_told(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, requests_minute=100, tokens_minute=5_000)
+        await budgets.set(Set("local", "organization", Limit(requests_minute=10)), ANNA)
+        await enters(budgets)
+        rooms = {room.unit: (room.limit, room.left, room.until) for room in budgets.rooms(ANNA)}
+        assert rooms == {"requests/minute": (10, 9, NOON + 60), "tokens/minute": (5_000, 5_000, NOON + 60)}
+
+    asyncio.run(story())
+
+
+def test_tokens_a_minute_are_reserved_and_settled(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, tokens_minute=2_000)
+        lease = await held(budgets, chat("Hello", None))  # a thousand and the prompt
+        with pytest.raises(Busy, match="2000 tokens a minute") as refused:
+            await held(budgets, chat("Hello", None))
+        assert refused.value.retry_after == 60 and lease.most is None
+        lease.settle(0, 20)
+        await held(budgets, chat("Hello", None))
+        with pytest.raises(Busy, match="this prompt alone") as refused:
+            await held(budgets, chat("x" * 10_000, 5))
+        assert refused.value.retry_after is None
+
+    asyncio.run(story())
+
+
+def test_a_request_larger_than_the_minute_waits_for_a_whole_one(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, tokens_minute=500)
+        await held(budgets, chat("Hello", 4_000))
+        with pytest.raises(Busy):
+            await held(budgets, chat("Hello", 1))
+
+    asyncio.run(story())
+
+
+def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) -> None:
+    async def story() -> None:
+        budgets, stranger = await limited(shop, "model:echo/small", requests_minute=2), Caller("other", "shop", "sw-o")
+        budgets.prepare({"model:echo/small": Said(requests_per_minute=3)}, Rules())()
+        await held(budgets, chat())
+        await held(budgets, chat())
+        with pytest.raises(Busy, match=r"the model 'echo/small' may make 2"):
+            await held(budgets, chat())
+        await held(budgets, chat(), stranger)
+        with pytest.raises(Busy, match="of everyone together may make 3"):
+            await held(budgets, chat(), stranger)
+        assert budgets.lease(ANNA, echo_card("echo/large"), chat()) is None
+
+    asyncio.run(story())
+
+
+def test_texts_for_vectors_are_paid_by_their_length(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, usd_day=10 * READ)
+        lease = budgets.lease(ANNA, MODEL, Embed("auto", ["Hello", "there"], {}))
+        assert lease is not None
+        await lease.hold()
+        assert lease.most is None
+        again = budgets.lease(ANNA, MODEL, Embed("auto", ["x"], {}))
+        assert again is not None
+        with pytest.raises(OverBudget):
+            await again.hold()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("price", "most"),
+    [
+        (Price(1, 2), 1_000 + 200),
+        (Price(1, 2, cached=0, cache_write=3, cache_write_1h=5, reasoning=7), 5_000 + 700),
+        (Price(1, 2, above=((999, Price(4, 4)), (1_000, Price(9, 9)))), 4_000 + 400),
+        (Price(1, None), None),
+        (Price(1, 2, above=((10, Price(None, 1)),)), None),
+    ],
+)
+def test_no_class_of_tokens_costs_more_than_the_bound(price: Price, most: int | None) -> None:
+    assert price.bound(1_000, 100) == most
+
+
+def test_each_threshold_is_told_once_over_all_workers(shop: Shop) -> None:
+    told: list[tuple[str, Mapping[str, object], str]] = []
+
+    async def story() -> None:
+        what = chat()
+        limit = 10 * worst(what)
+        budgets, other = await limited(shop, usd_day=limit), shop.worker()
+        for each in (budgets, other):
+            each.tell = lambda *message: told.append(message)
+        for number in range(10):
+            each = (budgets, other)[number % 2]
+            (await held(each, what)).settle(worst(what), 10)
+            await asyncio.gather(budgets.tidy(), other.tidy())
+
+    asyncio.run(story())
+    assert [(event, data["percent"], tenant) for event, data, tenant in told] == [
+        ("budget.alert", percent, "local") for percent in (50, 80, 100)
+    ]
+    assert told[0][1] == {
+        "scope": "project:shop",
+        "window": "day",
+        "percent": 50,
+        "spent_usd": dollars(5 * worst(chat())),
+        "limit_usd": dollars(10 * worst(chat())),
+        "renews": "2027-01-16T00:00:00Z",
+    }
+
+
+def test_a_budget_in_which_nothing_finds_room_any_more_is_used_up(shop: Shop) -> None:
+    told: list[object] = []
+
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=10 * worst(what))
+        budgets.tell = lambda event, data, tenant: told.append(data["percent"])
+        (await held(budgets, chat("Hello", 100))).settle(9 * worst(what) + 1, 10)
+        await budgets.tidy()
+        for _ in range(3):
+            for _ in range(2):
+                with pytest.raises(OverBudget):
+                    await held(budgets, what)
+            await budgets.tidy()
+
+    asyncio.run(story())
+    assert told == [50, 80, 100]
+
+
+def test_a_month_and_a_day_renew_at_their_own_time(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=worst(what), usd_month=2 * worst(what))
+        (await held(budgets, what)).settle(None, 1)
+        shop.clock.now += 86_400
+        (await held(budgets, what)).settle(None, 1)
+        shop.clock.now += 86_400
+        with pytest.raises(OverBudget, match=r"a month.*renews at 2027-02-01"):
+            await held(budgets, what)
+        shop.clock.now += 20 * 86_400
+        await held(budgets, what)
+
+    asyncio.run(story())
+
+
+def test_what_ends_on_the_next_day_was_paid_from_the_day_on_which_it_began(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=worst(what))
+        lease = await held(budgets, what)
+        shop.clock.now += 86_400
+        other = await held(budgets, what)
+        lease.settle(7, 1)
+        other.settle(9, 1)
+        await budgets.tidy(all=True)
+        assert shop.pot(DAY, TODAY) == (7, 7)
+        assert shop.pot(DAY, TODAY + 86_400) == (9, 9)
+
+    asyncio.run(story())
+
+
+def test_an_idle_worker_has_given_its_slice_back(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=1_000 * worst(what))
+        (await held(budgets, what)).settle(5, 1)
+        await budgets.tidy()
+        taken, spent = shop.pot(DAY, TODAY)
+        assert spent == 5 and 5 < taken <= 5 + 1_000 * worst(what) // 64
+        await budgets.tidy()
+        assert shop.pot(DAY, TODAY) == (5, 5)
+
+    asyncio.run(story())
+
+
+def test_a_dead_worker_takes_no_more_along_than_a_slice(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        limit = 1_000 * worst(what)
+        budgets = await limited(shop, usd_day=limit)
+        for _ in range(50):
+            (await held(budgets, what)).settle(0, 1)
+        await budgets.tidy()
+        flying = await held(budgets, what)
+        assert flying.most is None
+        taken, spent = shop.pot(DAY, TODAY)
+        assert taken - spent <= limit // 64 + worst(what)
+
+    asyncio.run(story())
+
+
+def test_a_changed_limit_holds_for_all_workers_after_a_second(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets, other = await limited(shop, usd_day=PICO), shop.worker(shared=True)
+        (await held(other, what)).settle(5, 1)
+        await budgets.set(Set("local", "project:shop", Limit(usd_day=6)), ANNA)
+        with pytest.raises(OverBudget):
+            await held(budgets, what)
+        await other.tidy()
+        with pytest.raises(OverBudget):
+            await held(other, what)
+        assert standing(await other.listed("local")) == (5, 5)
+        await budgets.set(Set("local", "project:shop", Limit()), ANNA)
+        await other.tidy()
+        assert other.lease(ANNA, MODEL, what) is None and not other.limited
+
+    asyncio.run(story())
+
+
+def test_a_client_that_leaves_while_the_store_is_asked_leaves_nothing_behind(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=worst(what))
+        for turns in range(6):
+            lease = budgets.lease(ANNA, MODEL, what)
+            assert lease is not None
+            task = asyncio.create_task(lease.hold())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            lease.settle(0, 0)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await budgets.tidy(all=True)
+            assert shop.pot(DAY, TODAY) == (0, 0)
+
+    asyncio.run(story())
+
+
+def test_limits_that_change_while_the_store_is_asked_lose_nothing(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=PICO)
+        for turns in range(6):
+            lease = budgets.lease(ANNA, MODEL, what)
+            assert lease is not None
+            task = asyncio.create_task(lease.hold())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
+            await task
+            lease.settle(0, 0)
+            await budgets.tidy(all=True)
+            assert shop.pot(DAY, TODAY) == (0, 0)
+
+    asyncio.run(story())
+
+
+def test_limits_that_change_while_a_client_leaves_lose_nothing(shop: Shop) -> None:
+    """The store's answer comes when nobody waits for it any more, to a limit that is no longer there."""
+
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=PICO)
+        for turns in range(6):
+            lease = budgets.lease(ANNA, MODEL, what)
+            assert lease is not None
+            task = asyncio.create_task(lease.hold())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
+            tidying = asyncio.create_task(budgets.tidy(all=True))
+            await asyncio.gather(task, return_exceptions=True)
+            lease.settle(0, 0)
+            await tidying
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await budgets.tidy(all=True)
+            assert shop.pot(DAY, TODAY) == (0, 0), turns
+
+    asyncio.run(story())
+
+
+def test_what_goes_back_is_not_spent_meanwhile(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets, other = await limited(shop, usd_day=worst(what)), shop.worker()
+        (await held(budgets, what)).settle(0, 1)  # free now
+        tidying = asyncio.create_task(budgets.tidy(all=True))
+        got = 0
+        for each in (budgets, other, budgets, other):
+            await asyncio.sleep(0)
+            try:
+                await held(each, what)
+                got += 1
+            except OverBudget:
+                shop.clock.now += 1
+        await tidying
+        assert got == 1
+
+    asyncio.run(story())
+
+
+def test_an_ill_store_lets_nobody_pass_beyond_what_was_taken(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=PICO)
+        (await held(budgets, what)).settle(5, 1)
+        shop.fails = StoreFailed("the disk is full")
+        (await held(budgets, what)).settle(5, 1)  # there was enough of the slice
+        with pytest.raises(StoreFailed):
+            for _ in range(1_000_000):
+                await held(budgets, what)
+        shop.fails = None
+        await held(budgets, what)
+
+    asyncio.run(story())
+
+
+def test_many_at_once_ask_the_store_a_few_times(shop: Shop) -> None:
+    async def story() -> None:
+        what = chat()
+        budgets = await limited(shop, usd_day=100_000 * worst(what))
+        before = shop.writes
+        await asyncio.gather(*(held(budgets, what) for _ in range(500)))
+        assert shop.writes - before == 1
+
+    asyncio.run(story())
+
+
+def test_a_refusal_does_not_ask_the_store_again_at_once(shop: Shop) -> None:
+    async def story() -> None:
+        budgets = await limited(shop, usd_day=1)
+        before = shop.writes
+        for _ in range(100):
+            with pytest.raises(OverBudget):
+                await held(budgets, chat())
+        assert shop.writes - before == 1
+
+    asyncio.run(story())
+
+
+def test_every_change_of_a_limit_stands_in_the_audit_trail(shop: Shop) -> None:
+    from sizewise.audit_log import tables as audit
+
+    async def story() -> None:
+        budgets = await limited(shop, usd_day=7)
+        await budgets.set(Set("local", "project:shop", Limit(requests_minute=1)), ANNA)
+        with pytest.raises(BadRequest):
+            await budgets.set(Set("local", "project:shop", Limit(usd_day=10**19)), ANNA)
+
+    asyncio.run(story())
+    deeds = [line.deed for line in shop.read(lambda c: audit.lines(c, "local"))]
+    assert [(deed.who, deed.thing, deed.before, deed.after) for deed in deeds] == [
+        ("anna", "budget:project:shop", None, {"usd_day": 7}),
+        ("anna", "budget:project:shop", {"usd_day": 7}, {"requests_minute": 1}),
+    ]
+
+
+def test_the_echo_says_what_it_costs() -> None:
+    assert MODEL.price.of(1, 1) == READ + SAID
