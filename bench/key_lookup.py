@@ -10,8 +10,8 @@ import statistics
 import sys
 from time import perf_counter_ns
 
-from sizewise.auth.authenticator import Keys, fresh
-from sizewise.errors import BadKey
+from sizewise.auth.authenticator import Authenticator, generate_key
+from sizewise.errors import InvalidApiKey
 
 ROUNDS = 20_000
 RIGHT = (0, 8, 16, 32, 50)
@@ -19,22 +19,22 @@ RIGHT = (0, 8, 16, 32, 50)
 
 
 def main() -> int:
-    made = [fresh() for _ in range(1_000)]
-    keys, text = Keys(), made[500][1]
-    keys.renew(1, [key for key, _ in made])
+    made = [generate_key() for _ in range(1_000)]
+    keys, text = Authenticator(), made[500][1]
+    keys.load(1, [key for key, _ in made])
     times: dict[int, list[int]] = {right: [] for right in RIGHT}
     for _ in range(ROUNDS):
         for right in RIGHT:
             wrong = text[:right] + "~" * (len(text) - right)
             began = perf_counter_ns()
             try:
-                keys.caller(wrong)
-            except BadKey:
+                keys.authenticate(wrong)
+            except InvalidApiKey:
                 times[right].append(perf_counter_ns() - began)
     for right, taken in times.items():
         low, middle, high = statistics.quantiles(taken, n=4)
         sys.stdout.write(
-            f"{right:3} characters right: {middle / 1000:.3f} us (quartiles {low / 1000:.3f}-{high / 1000:.3f})\n"
+            f"{right:3} characters right: {middle / 1000:.3f} us (quartiles {low / 1000:.3f}-{high / 1000:.3f})\n",
         )
     return 0
 

@@ -76,8 +76,8 @@ def _map() -> Iterator[str]:
     yield f"# The map\n\n{MADE}\n"
     yield "Each file by its first line, floor by floor: a file imports only from the floors below its own."
     yield "New here? Take the [tour](tour.md) first.\n"
-    house = floors()
-    for number, names in zip(range(len(house), 0, -1), house, strict=True):
+    app = floors()
+    for number, names in zip(range(len(app), 0, -1), app, strict=True):
         yield f"## Floor {number}\n"
         yield from _table([ROOT / "sizewise" / name for name in names])
     yield "## Beside the house\n"
@@ -123,7 +123,7 @@ def _errors() -> Iterator[str]:
     yield "| code | status | exit code | what it means |\n|---|---|---|---|"
     for each in classes():
         page = DOCS / "errors" / f"{each.code}.md"
-        yield f"| [{each.code}]({page.name}) | {each.status} | {each.exit} | {_second_paragraph(page)} |"
+        yield f"| [{each.code}]({page.name}) | {each.status} | {each.exit_code} | {_second_paragraph(page)} |"
     yield ""
 
 

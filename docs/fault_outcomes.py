@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sizewise.testing.fault_expectations import ENDS, End
+from sizewise.testing.fault_expectations import FAULT_EXPECTATIONS, ExpectedOutcome
 
 PAGE = Path(__file__).parent / "reference" / "what-a-client-sees.md"
 INTRODUCTION = """\
@@ -35,17 +35,20 @@ def pages() -> dict[Path, str]:
 
 def _page() -> Iterator[str]:
     yield INTRODUCTION
-    for name, row in ENDS.items():
-        yield f"| `{name}` | {row.says} | {_told(row.whole, row.retry_after)} | {_told(row.stream, row.retry_after)} |"
+    for name, row in FAULT_EXPECTATIONS.items():
+        yield (
+            f"| `{name}` | {row.description} | {_told(row.non_streaming, row.retry_after)} |"
+            f" {_told(row.streaming, row.retry_after)} |"
+        )
     yield "\nRun such a server: `python -m sizewise.testing.faults 9000`; the `model` of a request names its fault.\n"
 
 
-def _told(end: End | None, retry_after: int | None) -> str:
+def _told(end: ExpectedOutcome | None, retry_after: int | None) -> str:
     if end is None:
         return "-"
     if not end.code:
         return "the answer"
     code = f"[{end.code}](../errors/{end.code}.md)"
-    if end.cut:
+    if end.interrupted:
         return f"cut, {code}"
     return f"{end.status} {code}" + (f", `retry-after: {retry_after}`" if retry_after else "")

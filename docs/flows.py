@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sizewise.flows.json_schema import schema
+from sizewise.flows.json_schema import flow_json_schema
 from sizewise.flows.language.filters import FILTERS
-from sizewise.flows.language.types import JSON, NAMES
-from sizewise.flows.node import Given
-from sizewise.flows.node_registry import Kinds, Known
+from sizewise.flows.language.types import JSON, TYPE_NAMES
+from sizewise.flows.node import ValidationContext
+from sizewise.flows.node_registry import NodeRegistry, NodeType
 
 FOLDER = Path(__file__).parent / "reference"
 INTRODUCTION = """\
@@ -37,16 +37,16 @@ types, references, circles.
 
 def pages() -> dict[Path, str]:
     """Every file made here and what belongs into it."""
-    kinds = Kinds()
+    kinds = NodeRegistry()
     return {
         FOLDER / "flows.md": "\n".join(_page(kinds)),
-        FOLDER / "flow.schema.json": json.dumps(schema(kinds), indent=1, ensure_ascii=False) + "\n",
+        FOLDER / "flow.schema.json": json.dumps(flow_json_schema(kinds), indent=1, ensure_ascii=False) + "\n",
     }
 
 
-def _page(kinds: Kinds) -> Iterator[str]:
+def _page(kinds: NodeRegistry) -> Iterator[str]:
     yield INTRODUCTION
-    yield f"Types: {', '.join(f'`{each}`' for each in NAMES)}, `{{list: T}}`, `{{object: {{name: T}}}}`.\n"
+    yield f"Types: {', '.join(f'`{each}`' for each in TYPE_NAMES)}, `{{list: T}}`, `{{object: {{name: T}}}}`.\n"
     yield "## Expressions\n"
     yield "Between `{{` and `}}`: paths (`find.passages[0].text`), texts in quotes, numbers, `true`, `false`, `null`,"
     yield "comparisons (`== != < <= > >= in`), `and`, `or`, `not`, parentheses, and filters behind a `|`, which bind"
@@ -54,39 +54,39 @@ def _page(kinds: Kinds) -> Iterator[str]:
     yield "text.\n"
     yield "| filter | takes | gives | |\n|---|---|---|---|"
     for name, each in FILTERS.items():
-        takes = " or ".join("anything" if of.name == "json" else str(of) for of in each.of)
-        usage = each.usage.strip("()") if each.takes else ""
-        gives = each.gives(JSON, tuple("" for _ in each.takes) or (None,))
-        given = {"_same": "the same", "_or": "the same", "_item": "an item"}.get(each.gives.__name__, str(gives))
-        yield f"| `{name}`{f' ({usage})' if usage else ''} | {takes} | {given} | {each.says} |"
+        takes = " or ".join("anything" if of.name == "json" else str(of) for of in each.input_types)
+        usage = each.usage.strip("()") if each.argument_types else ""
+        gives = each.output_type(JSON, tuple("" for _ in each.argument_types) or (None,))
+        given = {"_same": "the same", "_or": "the same", "_item": "an item"}.get(each.output_type.__name__, str(gives))
+        yield f"| `{name}`{f' ({usage})' if usage else ''} | {takes} | {given} | {each.description} |"
     yield "\n## Every node\n\n| key | |\n|---|---|"
     yield "| `kind` | What it does |"
     yield "| `after` | Nodes that come before it, where no reference says so; or cases: `after: route.refund` |"
     yield "| `retry` | `{times: 3, wait_s: 1}`: tries in all, and the pause before the second; then twice as long |"
     yield "| `timeout_s` | Seconds after which a try is stopped |"
     yield "| `description` | For people |\n"
-    whole = schema(kinds)["$defs"]
+    whole = flow_json_schema(kinds)["$defs"]
     for name in kinds.names:
         known = kinds(name)
         if known is not None:
             yield from _kind(known, whole[f"node_{name}"]["properties"])
 
 
-def _kind(known: Known, shapes: Mapping[str, Any]) -> Iterator[str]:
-    yield f"## {known.name}\n\n{known.says}\n"
-    gives = known.kind.gives(Given({}, {}))
+def _kind(known: NodeType, shapes: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {known.name}\n\n{known.description}\n"
+    gives = known.node_class.output_type(ValidationContext({}, {}))
     inside = ", ".join(f"`{name}`" for name in gives.fields if name != "\0")
-    if known.kind.holds:
+    if known.node_class.has_body:
         yield "It holds `nodes` and `outputs` of its own.\n"
     if inside:
         yield f"Gives {inside}.\n"
-    cases = known.kind.paths(Given({"cases": ["CASE"]}, {}))
+    cases = known.node_class.case_names(ValidationContext({"cases": ["CASE"]}, {}))
     if cases:
         yield f"Cases: {', '.join(f'`{each}`' for each in cases)}.\n"
     yield "| parameter | type | default | |\n|---|---|---|---|"
     for name, each in known.parameters.items():
         shape = shapes[name]
         default = "**must be given**" if each.required else f"`{json.dumps(shape.get('default'))}`"
-        shown = " \\| ".join(f"`{word}`" for word in each.type.one_of) if each.type.one_of else str(each.type)
+        shown = " \\| ".join(f"`{word}`" for word in each.type.enum) if each.type.enum else str(each.type)
         yield f"| `{name}` | {shown} | {default} | {str(shape.get('description', '')).replace('|', chr(92) + '|')} |"
     yield ""

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sizewise.lamatic import file_formats, importer, triggers
-from sizewise.lamatic.canvas import Drawing, Told
-from sizewise.lamatic.importer import Imported
+from sizewise.lamatic.canvas import Canvas, TranslationNote
+from sizewise.lamatic.importer import ImportedFlow
 from tests.lamatic import sample_files
 
 PAGE = Path(__file__).parent / "reference" / "lamatic.md"
 MARKS = {"imported": "imported", "note": "with a note", "named": "named"}
 GRADES = tuple(MARKS)
 BESIDE = {
-    **triggers.STARTS,
-    **dict.fromkeys(sorted(triggers.RESPONSES), "outputs"),
+    **triggers.TRIGGERS,
+    **dict.fromkeys(sorted(triggers.RESPONSE_NODES), "outputs"),
     "forLoopNode": "`each`, one at a time",
     "batchNode": "`each`, several at a time",
     "agentNode": "`loop` of `json`, `branch` and its paths",
@@ -48,7 +48,7 @@ def _page() -> Iterator[str]:
         f"| type of node | becomes | {' | '.join(sample_files.FORMATS)}"
         f" |\n|---|---|{'---|' * len(sample_files.FORMATS)}"
     )
-    told: dict[str, list[Told]] = {}
+    told: dict[str, list[TranslationNote]] = {}
     for name in sample_files.FLOWS:
         marks = []
         for format in sample_files.FORMATS:
@@ -65,8 +65,8 @@ def _page() -> Iterator[str]:
 
 
 def _becomes(name: str) -> str:
-    sort = importer.SORTS.get(name)
-    return sort.says if sort is not None else BESIDE[name]
+    sort = importer.TRANSLATIONS.get(name)
+    return sort.description if sort is not None else BESIDE[name]
 
 
 def _sentence(text: str) -> str:
@@ -74,12 +74,12 @@ def _sentence(text: str) -> str:
     return shown[:1].upper() + shown[1:].replace("|", "\\|")
 
 
-def _told(name: str, format: str) -> list[Told]:
-    drawings: dict[str, Drawing] = {}
+def _told(name: str, format: str) -> list[TranslationNote]:
+    drawings: dict[str, Canvas] = {}
     for flow in sample_files.flows(name):
         written = sample_files.FORMATS[format](flow)
         path = next(path for path in written if path.rpartition("/")[0] in ("flows", "lamatic/flows", ""))
-        drawings[path] = file_formats.read(path, written[path], written.get)[1]
-    made = next(iter(importer.together(drawings).values()))
-    assert isinstance(made, Imported)
-    return [each for each in made.told if each.node == sample_files.FLOWS[name]().under]
+        drawings[path] = file_formats.parse_file(path, written[path], written.get)[1]
+    made = next(iter(importer.import_flows(drawings).values()))
+    assert isinstance(made, ImportedFlow)
+    return [each for each in made.notes if each.node == sample_files.FLOWS[name]().under]

@@ -45,7 +45,7 @@ def read(lock: Path) -> list[Locked]:
         hashes = tuple(line.removeprefix("--hash=").rstrip(" \\") for line in lines if line.startswith("--hash="))
         remarks = (line.removeprefix("#").strip().removeprefix("via").strip() for line in lines if line[:1] == "#")
         found.append(
-            Locked(pinned["name"], pinned["version"], pinned["marker"] or "", hashes, tuple(filter(None, remarks)))
+            Locked(pinned["name"], pinned["version"], pinned["marker"] or "", hashes, tuple(filter(None, remarks))),
         )
     return found
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sizewise.catalog.model_files import known, sold
-from sizewise.catalog.model_info import Fact, Known
-from sizewise.money import PICO, Price, dollars
+from sizewise.catalog.model_files import load_models, prices_by_offer
+from sizewise.catalog.model_info import Fact, ModelInfo
+from sizewise.money import PICO_PER_DOLLAR, Price, format_dollars
 
 PAGE = Path(__file__).parent / "reference" / "models.md"
 INTRODUCTION = """\
@@ -33,13 +33,13 @@ of them. A price of a [known endpoint](endpoints.md) is not repeated: `sold` nam
 
 def pages() -> dict[Path, str]:
     """The file made here and what belongs into it."""
-    return {PAGE: "\n".join(_page(known()))}
+    return {PAGE: "\n".join(_page(load_models()))}
 
 
-def _page(models: Mapping[str, Known]) -> Iterator[str]:
+def _page(models: Mapping[str, ModelInfo]) -> Iterator[str]:
     vendors = list(dict.fromkeys(model.vendor for model in models.values()))
     yield INTRODUCTION.format(count=len(models), vendors=len(vendors))
-    prices = sold(models.values())
+    prices = prices_by_offer(models.values())
     yield "## The models\n"
     yield "| model | vendor | parameters | class | context | licence | $ per million, in / out | sources |"
     yield "|---|---|---:|---|---:|---|---|---:|"
@@ -48,7 +48,7 @@ def _page(models: Mapping[str, Known]) -> Iterator[str]:
             f"`{model.name}`",
             model.vendor,
             _count(model.parameters),
-            model.size(),
+            model.size_class(),
             _count(model.context),
             str(model.licence.value) if model.licence else "?",
             _price(model, prices),
@@ -62,13 +62,13 @@ def _count(fact: Fact[int] | None) -> str:
     return "?" if fact is None else f"{fact.value:,}{' *claimed*' if fact.claimed else ''}"
 
 
-def _offers(model: Known, prices: Mapping[str, Price]) -> list[Price]:
-    names = [f"{endpoint}/{each}" for endpoint, every in model.sold.items() for each in every]
+def _offers(model: ModelInfo, prices: Mapping[str, Price]) -> list[Price]:
+    names = [f"{endpoint}/{each}" for endpoint, every in model.offers.items() for each in every]
     own = [model.price.value] if model.price else []
     return [*(prices[name] for name in names if name in prices), *own]
 
 
-def _price(model: Known, prices: Mapping[str, Price]) -> str:
+def _price(model: ModelInfo, prices: Mapping[str, Price]) -> str:
     offers = [each for each in _offers(model, prices) if each.input is not None]
     if not offers:
         return "?"
@@ -78,4 +78,4 @@ def _price(model: Known, prices: Mapping[str, Price]) -> str:
 
 
 def _rate(micro: int | None) -> str:
-    return "?" if micro is None else dollars(micro * (PICO // 1_000_000))
+    return "?" if micro is None else format_dollars(micro * (PICO_PER_DOLLAR // 1_000_000))

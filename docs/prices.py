@@ -31,8 +31,8 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from sizewise.catalog.prices import DATED, PATH
-from sizewise.settings.toml_reader import parse
+from sizewise.catalog.prices import DATED_NAME, PRICES_FILE
+from sizewise.settings.toml_reader import parse_toml
 
 SOURCES: Mapping[str, str] = {
     "anthropic": "anthropic",
@@ -76,12 +76,12 @@ HEAD = """\
 
 
 @dataclass(frozen=True)
-class Told:
+class ScheduledPrice:
     """One model's line: the values of its classes, and the same for long prompts and for other times."""
 
     rates: Mapping[str, Decimal]
     above: tuple[tuple[int, Mapping[str, Decimal]], ...]
-    when: tuple[tuple[str, Told], ...] = ()
+    when: tuple[tuple[str, ScheduledPrice], ...] = ()
     apart: bool = False
 
 
@@ -125,17 +125,17 @@ def _in_force(info: ModelInfo, day: date) -> list[ConditionalPrice]:
     return [info.prices[0], *later]
 
 
-def _told(prices: list[ConditionalPrice]) -> Told:
+def _told(prices: list[ConditionalPrice]) -> ScheduledPrice:
     base, *others = prices
     plain = _one(base.prices)
     when = tuple((_moment(each), _one(each.prices)) for each in others)
-    return Told(plain.rates, plain.above, when, any(AUDIO & _set(each.prices).keys() for each in prices))
+    return ScheduledPrice(plain.rates, plain.above, when, any(AUDIO & _set(each.prices).keys() for each in prices))
 
 
-def _one(price: ModelPrice) -> Told:
+def _one(price: ModelPrice) -> ScheduledPrice:
     found = {CLASSES[key]: value for key, value in _set(price).items() if key in CLASSES}
     starts = sorted({tier.start for value in found.values() if isinstance(value, TieredPrices) for tier in value.tiers})
-    return Told(_beyond(found, -1), tuple((start, _beyond(found, start)) for start in starts))
+    return ScheduledPrice(_beyond(found, -1), tuple((start, _beyond(found, start)) for start in starts))
 
 
 def _beyond(prices: Mapping[str, Decimal | TieredPrices], start: int) -> Mapping[str, Decimal]:
@@ -177,15 +177,15 @@ def _above(above: tuple[tuple[int, Mapping[str, Decimal]], ...]) -> dict[str, st
     return {"above": f"[{tiers}]"} if tiers else {}
 
 
-def _line(told: Told, dated: bool, source: str, day: date) -> str:
-    pairs = {**_rates(told.rates), **_above(told.above)}
-    if told.when:
+def _line(entry: ScheduledPrice, dated: bool, source: str, day: date) -> str:
+    pairs = {**_rates(entry.rates), **_above(entry.above)}
+    if entry.when:
         times = [
             "{" + ", ".join([moment, _table({**_rates(one.rates), **_above(one.above)})[1:]])
-            for moment, one in told.when
+            for moment, one in entry.when
         ]
         pairs["when"] = f"[{', '.join(times)}]"
-    if told.apart:
+    if entry.apart:
         pairs["apart"] = '["audio"]'
     if dated:
         pairs["dated"] = "true"
@@ -201,7 +201,7 @@ def lines(provider: Provider, source: str, day: date) -> dict[str, str]:
             continue
         told = _told(prices)
         for name in _names(provider, info):
-            dated = not DATED.search(name) and any(provider.find_model(name + each) is info for each in EDITION)
+            dated = not DATED_NAME.search(name) and any(provider.find_model(name + each) is info for each in EDITION)
             found[name] = _line(told, dated, source, day)
     return dict(sorted(found.items()))
 
@@ -219,7 +219,7 @@ def _day(source: str, arguments: list[str]) -> date:
     """As the command says, else as the file has it of the same release."""
     if arguments:
         return date.fromisoformat(arguments[0])
-    lines = [line for table in parse(PATH).values() if isinstance(table, dict) for line in table.values()]
+    lines = [line for table in parse_toml(PRICES_FILE).values() if isinstance(table, dict) for line in table.values()]
     if lines and lines[0]["source"] == source:
         return date.fromisoformat(lines[0]["date"])
     sys.exit(f"say when {source} was published: python -m docs.prices YYYY-MM-DD")
@@ -227,4 +227,4 @@ def _day(source: str, arguments: list[str]) -> date:
 
 if __name__ == "__main__":
     release = f"genai-prices {version('genai-prices')}"
-    PATH.write_text(written(release, _day(release, sys.argv[1:])), "utf-8")
+    PRICES_FILE.write_text(written(release, _day(release, sys.argv[1:])), "utf-8")

@@ -1,11 +1,12 @@
-"""Writes reference/endpoints.md from sizewise/settings/provider_presets.toml."""
+"""Writes reference/endpoints.md out of the rows in sizewise/settings/provider_presets.toml; knows no endpoint by
+name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sizewise.settings.provider_presets import Row, rows
+from sizewise.settings.provider_presets import ProviderPreset, provider_presets
 
 PAGE = Path(__file__).parent / "reference" / "endpoints.md"
 INTRODUCTION = """\
@@ -22,10 +23,10 @@ until [you declare it](../concepts/places-and-data-classes.md). The request that
 
 def pages() -> dict[Path, str]:
     """The file made here and what belongs into it."""
-    return {PAGE: "\n".join(_page(rows()))}
+    return {PAGE: "\n".join(_page(provider_presets()))}
 
 
-def _page(known: Mapping[str, Row]) -> Iterator[str]:
+def _page(known: Mapping[str, ProviderPreset]) -> Iterator[str]:
     yield INTRODUCTION
     yield from _section("Clouds", {name: row for name, row in known.items() if not row.local})
     yield from _section("Servers that you run", {name: row for name, row in known.items() if row.local})
@@ -34,7 +35,7 @@ def _page(known: Mapping[str, Row]) -> Iterator[str]:
     yield ""
 
 
-def _section(title: str, known: Mapping[str, Row]) -> Iterator[str]:
+def _section(title: str, known: Mapping[str, ProviderPreset]) -> Iterator[str]:
     yield f"## {title}\n\n| endpoint | | base URL | wire | key | to know |\n|---|---|---|---|---|---|"
     for name, row in known.items():
         key = f"`{row.key}`" if row.key else "none"
@@ -43,12 +44,12 @@ def _section(title: str, known: Mapping[str, Row]) -> Iterator[str]:
     yield ""
 
 
-def _notes(row: Row) -> Iterator[str]:
+def _notes(row: ProviderPreset) -> Iterator[str]:
     yield from (f"`{ours}` is sent as `{theirs}`." for ours, theirs in row.rename_params.items())
     yield from (f"`{field}` is not sent." for field in row.drop_params)
     if row.note:
         yield row.note
 
 
-def _source(row: Row) -> str:
+def _source(row: ProviderPreset) -> str:
     return f"{row.source}. *Not said there:* {row.unverified}" if row.unverified else row.source

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from sizewise.settings.load import VARIABLES
-from sizewise.settings.root import File
-from sizewise.settings.toml_reader import TYPES, span
+from sizewise.settings.load import ENVIRONMENT_VARIABLES
+from sizewise.settings.root import FileSettings
+from sizewise.settings.toml_reader import TYPE_NAMES, format_range
 
 FOLDER = Path(__file__).parent / "reference"
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -39,7 +39,7 @@ def pages() -> dict[Path, str]:
 
 def _page() -> Iterator[str]:
     yield INTRODUCTION
-    for place, shape in _tables(File, ""):
+    for place, shape in _tables(FileSettings, ""):
         yield f"## {place}\n\n{_prose(shape)}\n\n| key | type | default | meaning |\n|---|---|---|---|"
         hints = get_type_hints(shape)
         for each in _own(shape, hints):
@@ -47,7 +47,7 @@ def _page() -> Iterator[str]:
             yield f"| {name} | {_type(hints[each.name], each)} | {_default(each)} | {each.metadata['says']} |"
         yield ""
     yield "## Environment\n\n| variable | meaning |\n|---|---|"
-    yield from (f"| `{name}` | {says} |" for name, says in VARIABLES)
+    yield from (f"| `{name}` | {says} |" for name, says in ENVIRONMENT_VARIABLES)
     yield ""
 
 
@@ -96,8 +96,8 @@ def _type(kind: Any, each: Field[Any]) -> str:
     if origin is not None:
         return "table of texts"
     bounds = (each.metadata.get("least"), each.metadata.get("most"))
-    words = {**dict(TYPES), str: "text"}[kind]
-    return f"{words}, {span(*bounds)}" if bounds != (None, None) else words
+    words = {**dict(TYPE_NAMES), str: "text"}[kind]
+    return f"{words}, {format_range(*bounds)}" if bounds != (None, None) else words
 
 
 def _default(each: Field[Any]) -> str:
@@ -110,7 +110,7 @@ def _default(each: Field[Any]) -> str:
 
 def _schema() -> dict[str, object]:
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sizewise.toml"}
-    return {**head, **_object(File)}
+    return {**head, **_object(FileSettings)}
 
 
 def _object(shape: Any) -> dict[str, object]:

@@ -1,3 +1,3 @@
-"""Sizewise answers each request with the smallest model that keeps a promise, and proves it."""
+"""Sizewise is an AI gateway that routes each request to the cheapest model that meets a quality target."""
 
 __version__ = "0.1.0"

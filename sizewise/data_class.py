@@ -11,15 +11,15 @@ DataClass = Literal["public", "internal", "confidential"]
 """How closely data must be kept, from the loosest to the strictest."""
 
 PLACES: tuple[Place, ...] = get_args(Place)
-CLASSES: tuple[DataClass, ...] = get_args(DataClass)
+DATA_CLASSES: tuple[DataClass, ...] = get_args(DataClass)
 _WITHIN = frozenset((limit, place) for at, limit in enumerate(PLACES) for place in PLACES[: at + 1])
 
 
-def reaches(limit: Place, place: Place) -> bool:
-    """Whether `place` is no wider than `limit`."""
+def is_within(limit: Place, place: Place) -> bool:
+    """Whether `place` is no wider than `max_place`."""
     return (limit, place) in _WITHIN
 
 
 def strictest(*classes: DataClass) -> DataClass:
     """The strictest of `classes`; of none at all, the strictest there is."""
-    return max(classes, key=CLASSES.index, default=CLASSES[-1])
+    return max(classes, key=DATA_CLASSES.index, default=DATA_CLASSES[-1])

@@ -1,4 +1,4 @@
-"""One deadline for many tasks at the price of two dictionary operations each: one timer for all; knows no request.
+"""One shared timer that cancels many tasks at the same deadline; cheaper than asyncio.timeout per task.
 
 All are given the same time, so they come due in the order in which they began and only the oldest is ever looked at;
 one that begins out of order is cancelled late by at most as much as it lagged.
@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-Task = asyncio.Task[object]
+AnyTask = asyncio.Task[object]
 
 
 class Deadline:
     """Cancels a task `seconds` after the beginning it named. For one event loop; begin and end in the task itself."""
 
-    __slots__ = ("_due", "_late", "_timer", "seconds")
+    __slots__ = ("_due", "_expired", "_timer", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._due: dict[Task, float] = {}  # perf_counter, oldest first
-        self._late: set[Task] = set()
+        self._due: dict[AnyTask, float] = {}  # perf_counter, oldest first
+        self._expired: set[AnyTask] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, since: float) -> None:
@@ -30,32 +30,32 @@ class Deadline:
         assert task is not None
         self._due[task] = since + self.seconds
         if self._timer is None:
-            self._set()
+            self._set_timer()
 
-    def passed(self) -> bool:
+    def expired(self) -> bool:
         """Whether the CancelledError just caught is ours and nobody else's: then it may be forgotten."""
         task = asyncio.current_task()
-        return task is not None and task in self._late and not task.uncancel()
+        return task is not None and task in self._expired and not task.uncancel()
 
     def end(self) -> None:
         """In the same task. No task is handed out: a frame that keeps its own is a cycle once it was cancelled."""
         task = asyncio.current_task()
         assert task is not None
         self._due.pop(task, None)
-        if self._late:
-            self._late.discard(task)
+        if self._expired:
+            self._expired.discard(task)
 
-    def _set(self) -> None:
+    def _set_timer(self) -> None:
         oldest = next(iter(self._due), None)
         self._timer = None
         if oldest is not None:
             wait = max(0.0, self._due[oldest] - perf_counter())
-            self._timer = asyncio.get_running_loop().call_later(wait, self._look)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._cancel_due)
 
-    def _look(self) -> None:
+    def _cancel_due(self) -> None:
         now = perf_counter()
         while (oldest := next(iter(self._due), None)) is not None and self._due[oldest] <= now:
             del self._due[oldest]
-            self._late.add(oldest)
+            self._expired.add(oldest)
             oldest.cancel()
-        self._set()
+        self._set_timer()

@@ -1,4 +1,4 @@
-"""Every way a request can fail, as one tree; knows nothing of HTTP servers, wires or models.
+"""The exception hierarchy: error codes, HTTP statuses and exit codes; no HTTP server, no wire format.
 
 SizewiseError                     code                  status
 ├── BadRequest                    bad_request           400   the client can fix it
@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-About = Literal["request", "model", "key", "endpoint"]
+FailureScope = Literal["request", "model", "key", "endpoint"]
 """What a failed attempt counts against, and so which circuit breaker opens."""
 
 
@@ -54,10 +54,10 @@ class SizewiseError(Exception):
 
     code = "internal_error"
     status = 500
-    kind = "api_error"  # the `type` of OpenAI's error object
-    exit = 3  # 2 you asked wrong, 3 something outside broke
-    again = False  # the same model may do better in a moment: worth a retry
-    node = ""  # where in a flow it happened
+    error_type = "api_error"  # the `type` of OpenAI's error object
+    exit_code = 3  # 2 you asked wrong, 3 something outside broke
+    retryable = False  # the same model may do better in a moment: worth a retry
+    flow_node = ""  # where in a flow it happened
 
     def __init__(
         self,
@@ -78,14 +78,14 @@ class SizewiseError(Exception):
 
 
 class BadRequest(SizewiseError):
-    code, status, kind, exit = "bad_request", 400, "invalid_request_error", 2
+    code, status, error_type, exit_code = "bad_request", 400, "invalid_request_error", 2
 
 
 class BadBody(BadRequest):
     code = "bad_body"
 
 
-class TooLong(BadRequest):
+class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
 
@@ -93,7 +93,7 @@ class NotTranslatable(BadRequest):
     code = "not_translatable"
 
 
-class Blocked(BadRequest):
+class GuardrailBlocked(BadRequest):
     code = "guard_blocked"
 
 
@@ -105,39 +105,39 @@ class BodyTooSlow(BadRequest):
     code, status = "body_too_slow", 408
 
 
-class QueryNotKept(BadRequest):
+class PersistedQueryNotFound(BadRequest):
     code, status = "PERSISTED_QUERY_NOT_FOUND", 200
 
 
-class BadKey(SizewiseError):
-    code, status, kind, exit = "invalid_api_key", 401, "authentication_error", 2
+class InvalidApiKey(SizewiseError):
+    code, status, error_type, exit_code = "invalid_api_key", 401, "authentication_error", 2
 
 
-class SignInRefused(SizewiseError):
-    code, status, kind, exit = "sign_in_refused", 401, "authentication_error", 2
+class SignInFailed(SizewiseError):
+    code, status, error_type, exit_code = "sign_in_refused", 401, "authentication_error", 2
 
 
-class OverBudget(SizewiseError):
-    code, status, kind, exit = "over_budget", 402, "insufficient_quota", 1
+class BudgetExceeded(SizewiseError):
+    code, status, error_type, exit_code = "over_budget", 402, "insufficient_quota", 1
 
 
 class Forbidden(SizewiseError):
-    code, status, kind, exit = "forbidden", 403, "permission_error", 2
+    code, status, error_type, exit_code = "forbidden", 403, "permission_error", 2
 
 
 class EgressDenied(Forbidden):
     code = "egress_denied"
 
 
-class UnknownModel(BadRequest):
+class ModelNotFound(BadRequest):
     code, status = "model_not_found", 404
 
 
-class UnknownPath(BadRequest):
+class PathNotFound(BadRequest):
     code, status = "not_found", 404
 
 
-class UnknownResponse(BadRequest):
+class ResponseNotFound(BadRequest):
     code, status = "previous_response_not_found", 404
 
 
@@ -146,7 +146,7 @@ class Conflict(BadRequest):
 
 
 class OutcomeUnknown(Conflict):
-    code, exit = "outcome_unknown", 3
+    code, exit_code = "outcome_unknown", 3
 
 
 class CodeFailed(BadRequest):
@@ -158,7 +158,7 @@ class NoModelFits(BadRequest):
 
 
 class NotTrusted(SizewiseError):
-    code, status, kind, exit = "not_trusted", 422, "invalid_request_error", 1
+    code, status, error_type, exit_code = "not_trusted", 422, "invalid_request_error", 1
 
 
 class InvalidOutput(SizewiseError):
@@ -166,38 +166,38 @@ class InvalidOutput(SizewiseError):
 
 
 class Busy(SizewiseError):
-    code, status, kind = "busy", 429, "rate_limit_error"
+    code, status, error_type = "busy", 429, "rate_limit_error"
 
 
-class Upstream(SizewiseError):
+class UpstreamError(SizewiseError):
     code, status = "upstream_error", 502
-    about: About = "request"
+    failure_scope: FailureScope = "request"
 
 
-class UpstreamRefused(Upstream):
-    code, status, kind = "upstream_refused", 400, "invalid_request_error"
+class UpstreamRejected(UpstreamError):
+    code, status, error_type = "upstream_refused", 400, "invalid_request_error"
 
 
-class UpstreamDown(Upstream):
-    code, again = "upstream_unreachable", True
-    about: About = "model"
+class UpstreamUnreachable(UpstreamError):
+    code, retryable = "upstream_unreachable", True
+    failure_scope: FailureScope = "model"
 
 
-class UpstreamGarbled(Upstream):
+class UpstreamProtocolError(UpstreamError):
     code = "upstream_garbled"
 
 
-class UpstreamBusy(Upstream):
-    code, status, again = "upstream_busy", 503, True
-    about: About = "model"
+class UpstreamOverloaded(UpstreamError):
+    code, status, retryable = "upstream_busy", 503, True
+    failure_scope: FailureScope = "model"
 
 
-class UpstreamSlow(Upstream):
-    code, status = "upstream_timeout", 504  # not `again`: it had the question, and would be paid twice
-    about: About = "model"
+class UpstreamTimeout(UpstreamError):
+    code, status = "upstream_timeout", 504  # not `retryable`: it had the question, and would be paid twice
+    failure_scope: FailureScope = "model"
 
 
-class StreamCut(Upstream):
+class StreamInterrupted(UpstreamError):
     code = "stream_interrupted"
 
 
@@ -205,25 +205,25 @@ class ModelUnavailable(SizewiseError):
     code, status = "model_unavailable", 503
 
 
-class StoreFailed(SizewiseError):
+class StorageError(SizewiseError):
     code, status = "store_failed", 503
 
 
-class VaultLocked(SizewiseError):
+class EncryptionKeyUnavailable(SizewiseError):
     code, status = "vault_locked", 503
 
 
 class ConfigError(SizewiseError):
-    code, exit = "bad_config", 2
+    code, exit_code = "bad_config", 2
 
 
-class Outside(SizewiseError):
+class ExternalFailure(SizewiseError):
     code = "outside_failed"
 
 
-def nearest(wrong: str, known: list[str] | tuple[str, ...]) -> str:
-    """The known word closest to `wrong`, as a hint's sentence; empty when none is near."""
+def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """The known word closest to `word`, as a hint's sentence; empty when none is near."""
     from difflib import get_close_matches  # costs 10 ms at import, needed only when someone erred
 
-    near = get_close_matches(wrong, known, n=1, cutoff=0.5)
+    near = get_close_matches(word, known, n=1, cutoff=0.5)
     return f"Did you mean {near[0]!r}?" if near else ""

@@ -1,10 +1,10 @@
-"""Money in whole pico-dollars and what a token costs; the only place where a price is multiplied. Knows no vendor."""
+"""Prices and costs in whole pico-dollars; the only place that multiplies tokens by a price."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PICO = 1_000_000_000_000
+PICO_PER_DOLLAR = 1_000_000_000_000
 """Pico-dollars in one US dollar. Micro-dollars per million tokens are exactly pico-dollars per token."""
 DAY_S = 86_400
 
@@ -25,14 +25,14 @@ class Price:
     reasoning: int | None = None
     source: str = ""
     date: str = ""
-    above: tuple[tuple[int, Price], ...] = ()
+    tiers: tuple[tuple[int, Price], ...] = ()
     """Prices of *all* tokens where the prompt has more than so many; rising."""
-    when: tuple[Window, ...] = ()
+    schedule: tuple[PriceWindow, ...] = ()
     """Prices of certain times; of several that hold the last counts."""
-    apart: frozenset[str] = frozenset()
+    unpriced_modalities: frozenset[str] = frozenset()
     """Modalities whose tokens cost something else, which is not told here."""
 
-    def of(
+    def cost(
         self,
         input: int,
         output: int,
@@ -46,9 +46,9 @@ class Price:
         `input` counts all prompt tokens, cached and cache_write included; cache_write includes cache_write_1h; `output`
         counts reasoning too. Times are not looked at: see `at`.
         """
-        for tokens, dearer in reversed(self.above):
+        for tokens, dearer in reversed(self.tiers):
             if input > tokens:
-                return dearer.of(input, output, cached, cache_write, reasoning, cache_write_1h)
+                return dearer.cost(input, output, cached, cache_write, reasoning, cache_write_1h)
         if (self.input is None and input) or (self.output is None and output):
             return None
         per_input, per_output = self.input or 0, self.output or 0
@@ -71,76 +71,78 @@ class Price:
             + reasoning * per_thought
         )
 
-    def at(self, began: float, ended: float) -> Price:
+    def at(self, start: float, end: float) -> Price:
         """The price of an attempt between two moments, in unix seconds; UNKNOWN where it changed in between.
 
         Vendors differ in whether the beginning or the end counts, so only what holds at both is known.
         """
-        first, last = self._then(began), self._then(ended)
-        return first if first is last else UNKNOWN
+        first, last = self._at_moment(start), self._at_moment(end)
+        return first if first is last else UNKNOWN_PRICE
 
-    def most(self, input: int, output: int) -> int | None:
+    def max_cost(self, input: int, output: int) -> int | None:
         """Whole pico-dollars at the dearest time, for a bound; None when any of its prices is unknown."""
-        if not self.when:
-            return self.of(input, output)
-        costs = [price.of(input, output) for price in (self, *(window.price for window in self.when))]
+        if not self.schedule:
+            return self.cost(input, output)
+        costs = [price.cost(input, output) for price in (self, *(window.price for window in self.schedule))]
         known = [cost for cost in costs if cost is not None]
         return max(known) if len(known) == len(costs) else None
 
-    def bound(self, input: int, output: int) -> int | None:
+    def upper_bound(self, input: int, output: int) -> int | None:
         """Whole pico-dollars that no attempt passes which reads and says at most so many tokens, of whatever classes
-        and at whatever time; None when a price of them is unknown."""
+        and at whatever time; None when a price of them is unknown.
+        """
         if (self.input is None and input) or (self.output is None and output):
             return None
-        read, said = self._dearest()
+        read, said = self._highest_rates()
         most = input * read + output * said
-        others = [dearer for tokens, dearer in self.above if input > tokens]
-        for price in (*others, *(window.price for window in self.when)):
-            other = price.bound(input, output)
+        others = [dearer for tokens, dearer in self.tiers if input > tokens]
+        for price in (*others, *(window.price for window in self.schedule)):
+            other = price.upper_bound(input, output)
             if other is None:
                 return None
             most = max(most, other)
         return most
 
-    def flat(self) -> tuple[int, int] | None:
-        """Pico-dollars at most of a token read and of one said, where `bound` is made of nothing else; else None."""
-        plain = self.input is not None and self.output is not None and not self.above and not self.when
-        return self._dearest() if plain else None
+    def flat_rates(self) -> tuple[int, int] | None:
+        """Pico-dollars at most of a token read and of one said, where `upper_bound` is made of nothing else; else
+        None."""
+        plain = self.input is not None and self.output is not None and not self.tiers and not self.schedule
+        return self._highest_rates() if plain else None
 
-    def _dearest(self) -> tuple[int, int]:
+    def _highest_rates(self) -> tuple[int, int]:
         read = max(self.input or 0, self.cached or 0, self.cache_write or 0, self.cache_write_1h or 0)
         return read, max(self.output or 0, self.reasoning or 0)
 
-    def _then(self, moment: float) -> Price:
-        return next((window.price for window in reversed(self.when) if window.holds(moment)), self)
+    def _at_moment(self, moment: float) -> Price:
+        return next((window.price for window in reversed(self.schedule) if window.contains(moment)), self)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PriceWindow:
     """A price from `since` on (unix seconds), and of these days only between two seconds of the day, in UTC.
 
-    `until` may be smaller than `after`: then the window goes over midnight. Equal: all day.
+    `end_second` may be smaller than `start_second`: then the window goes over midnight. Equal: all day.
     """
 
     price: Price
     since: int = 0
-    after: int = 0
-    until: int = 0
+    start_second: int = 0
+    end_second: int = 0
 
-    def holds(self, moment: float) -> bool:
+    def contains(self, moment: float) -> bool:
         if moment < self.since:
             return False
         second = moment % DAY_S
-        if self.after <= self.until:
-            return self.after == self.until or self.after <= second < self.until
-        return second >= self.after or second < self.until
+        if self.start_second <= self.end_second:
+            return self.start_second == self.end_second or self.start_second <= second < self.end_second
+        return second >= self.start_second or second < self.end_second
 
 
 FREE = Price(input=0, output=0, source="runs on this machine; energy is not counted")
-UNKNOWN = Price()
+UNKNOWN_PRICE = Price()
 
 
-def per_million(dollars: str) -> int:
+def parse_micro_dollars(dollars: str) -> int:
     """'0.15' (dollars per million tokens) -> 150_000, exactly; more than six decimals is an error (ValueError)."""
     whole, _, fraction = dollars.strip().partition(".")
     if len(fraction) > 6 or not (whole or fraction) or not (whole + fraction).isdigit():
@@ -148,9 +150,9 @@ def per_million(dollars: str) -> int:
     return int(whole or "0") * 1_000_000 + int(fraction.ljust(6, "0"))
 
 
-def dollars(pico: int | None) -> str:
+def format_dollars(pico: int | None) -> str:
     """Pico-dollars as an exact decimal in dollars, '0' for nothing and 'unknown' for None."""
     if pico is None:
         return "unknown"
-    whole, rest = divmod(pico, PICO)
+    whole, rest = divmod(pico, PICO_PER_DOLLAR)
     return f"{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else str(whole)

@@ -1,7 +1,8 @@
-"""Every kind that can be added from outside, on one page, and how one is loaded; knows no member by name.
+"""Plugin registry over entry points: lists and loads plugins by kind and name.
 
 A kind is an entry-point group in pyproject.toml; our own members are declared there the same way. Nothing is imported
-until named. A look-up reads what is installed, which costs milliseconds: a house does it `Once`, never a request.
+until named. A look-up reads what is installed, which costs milliseconds: a house does it `PluginRegistry`, never a
+request.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, distributions
 from typing import Any, Literal
 
-from sizewise.errors import ConfigError, nearest
+from sizewise.errors import ConfigError, did_you_mean
 
-Kind = Literal["policies", "judges", "wires", "providers", "guardrails", "kms", "tools", "vector_stores", "nodes"]
-SINGULAR: Mapping[str, str] = {"policies": "policy", "kms": "key management service", "vector_stores": "vector store"}
+PluginKind = Literal[
+    "policies", "judges", "wires", "providers", "guardrails", "kms", "tools", "vector_stores", "nodes", "graphql"
+]
+SINGULAR: Mapping[str, str] = {
+    "policies": "policy",
+    "kms": "key management service",
+    "vector_stores": "vector store",
+    "graphql": "GraphQL extension",
+}
 
 
-class Once:
+class PluginRegistry:
     """What was installed when this was made; each member is loaded once, for hundreds of models share a few wires."""
 
     def __init__(self) -> None:
@@ -28,27 +36,27 @@ class Once:
                 seen.add(each.name)
                 for entry in entries:
                     self._declared.setdefault(entry.group, {}).setdefault(entry.name, entry)
-        self._found: dict[tuple[Kind, str], Any] = {}
+        self._loaded: dict[tuple[PluginKind, str], Any] = {}
 
-    def names(self, kind: Kind) -> list[str]:
+    def names(self, kind: PluginKind) -> list[str]:
         return sorted(self._declared.get(f"sizewise.{kind}", ()))
 
-    def __call__(self, kind: Kind, name: str) -> Any:
+    def __call__(self, kind: PluginKind, name: str) -> Any:
         """The object declared as `name`; ConfigError names the nearest known one."""
-        if (kind, name) not in self._found:
+        if (kind, name) not in self._loaded:
             entry = self._declared.get(f"sizewise.{kind}", {}).get(name)
             if entry is None:
                 known = self.names(kind)
-                hint = nearest(name, known) or f"known: {', '.join(known)}"
+                hint = did_you_mean(name, known) or f"known: {', '.join(known)}"
                 raise ConfigError(f"there is no {SINGULAR.get(kind, kind[:-1])} named {name!r}", hint)
-            self._found[kind, name] = entry.load()
-        return self._found[kind, name]
+            self._loaded[kind, name] = entry.load()
+        return self._loaded[kind, name]
 
 
-def names(kind: Kind) -> list[str]:
-    return Once().names(kind)
+def plugin_names(kind: PluginKind) -> list[str]:
+    return PluginRegistry().names(kind)
 
 
-def load(kind: Kind, name: str) -> Any:
+def load_plugin(kind: PluginKind, name: str) -> Any:
     """The object declared as `name`. Raises ConfigError."""
-    return Once()(kind, name)
+    return PluginRegistry()(kind, name)

@@ -1,4 +1,4 @@
-"""The one place that starts child processes: each with a line to talk over; knows nothing of what they do.
+"""Starts and supervises child processes; knows nothing of what they do.
 
 A child ends when its parent does (the line closes), is always waited for, and never writes on the user's terminal.
 """
@@ -16,31 +16,34 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sizewise.errors import Outside
+from sizewise.errors import ExternalFailure
 
-TAIL = 40  # lines of a child's output that are kept
-LINE_MOST = 500  # characters of each
+TAIL_LINES = 40  # lines of a child's output that are kept
+MAX_LINE_CHARS = 500  # characters of each
 
 
-class Child:
+class ChildProcess:
     """A running child: `reader` and `writer` are the line to it, `tail` the last lines it wrote."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.pid = process.pid
         self.reader = reader
         self.writer = writer
         self._process = process
-        self._tail: deque[str] = deque(maxlen=TAIL)
-        self._listening = asyncio.create_task(self._listen())
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._reader_task = asyncio.create_task(self._listen())
 
     @property
     def tail(self) -> tuple[str, ...]:
         return tuple(self._tail)
 
     @property
-    def memory(self) -> int | None:
+    def resident_bytes(self) -> int | None:
         """Resident bytes; None where the system does not tell (it does on Linux) or the child is gone."""
         try:
             pages = int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1])
@@ -48,10 +51,10 @@ class Child:
             return None
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    async def ended(self) -> str:
+    async def wait(self) -> str:
         """Waits until it is gone, in words why: "ended with code 1", "was killed by SIGKILL"."""
         code = await self._process.wait()
-        await self._listening
+        await self._reader_task
         self.writer.close()
         with suppress(OSError):
             await self.writer.wait_closed()
@@ -68,18 +71,18 @@ class Child:
 
     async def _listen(self) -> None:
         output = self._process.stdout
-        assert output is not None  # asked for in `start`
+        assert output is not None  # asked for in `start_module`
         rest = ""
         while block := await output.read(8192):
             *lines, rest = (rest + block.decode("utf-8", "replace")).split("\n")
-            self._tail.extend(line[:LINE_MOST] for line in lines)
-            rest = rest[:LINE_MOST]
+            self._tail.extend(line[:MAX_LINE_CHARS] for line in lines)
+            rest = rest[:MAX_LINE_CHARS]
         if rest:
             self._tail.append(rest)
 
 
-async def start(module: str, *more: str, bare: bool = False) -> Child:
-    """Starts `python -m module FD MORE...`, where FD is the child's end of the line. `bare`: with no environment.
+async def start_module(module: str, *args: str, clean_env: bool = False) -> ChildProcess:
+    """Starts `python -m module FD MORE...`, where FD is the child's end of the line. `clean_env`: with no environment.
 
     The child leads its own session, so that Ctrl-C at the terminal reaches the parent alone.
     """
@@ -93,39 +96,40 @@ async def start(module: str, *more: str, bare: bool = False) -> Child:
                 "-m",
                 module,
                 str(theirs.fileno()),
-                *more,
+                *args,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env={} if bare else None,
+                env={} if clean_env else None,
             )
         except BaseException:
             writer.close()
             raise
-    return Child(process, reader, writer)
+    return ChildProcess(process, reader, writer)
 
 
-class Program:
+class StdioProcess:
     """A running program of somebody else's: `writer` is its input, `reader` its output; what it logs is dropped."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None and process.stdout is not None  # asked for in `program`
+        assert process.stdin is not None and process.stdout is not None  # asked for in `start_program`
         self.pid = process.pid
         self.writer = process.stdin
         self.reader = process.stdout
         self._process = process
 
-    async def end(self) -> None:
+    async def terminate(self) -> None:
         """With all it started."""
         self.writer.close()
-        await _ended(self._process)
+        await _kill_and_drain(self._process)
 
 
-async def program(argv: Sequence[str], env: Mapping[str, str], longest: int) -> Program:
+async def start_program(argv: Sequence[str], env: Mapping[str, str], max_line_bytes: int) -> StdioProcess:
     """Starts a program that is talked with line by line, in an environment of `env` alone. A line of more than
-    `longest` bytes is a ValueError to whoever reads. Raises Outside when it cannot be started."""
+    `max_line_bytes` bytes is a ValueError to whoever reads. Raises ExternalFailure when it cannot be started.
+    """
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
@@ -135,47 +139,59 @@ async def program(argv: Sequence[str], env: Mapping[str, str], longest: int) -> 
             stderr=asyncio.subprocess.DEVNULL,
             env=dict(env),
             start_new_session=True,
-            limit=longest,
+            limit=max_line_bytes,
         )
     except OSError as why:
-        raise Outside(f"{argv[0]!r} cannot be started: {why.strerror}", "check its path, and that it may run") from why
-    return Program(process)
+        raise ExternalFailure(
+            f"{argv[0]!r} cannot be started: {why.strerror}",
+            "check its path, and that it may run",
+        ) from why
+    return StdioProcess(process)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A command that has ended by itself. `code` is its exit status, below 0 when a signal ended it."""
+class CompletedProcess:
+    """A command that has ended by itself. `exit_code` is its exit status, below 0 when a signal ended it."""
 
-    code: int
-    out: str
-    err: str
+    exit_code: int
+    stdout: str
+    stderr: str
 
 
-async def run(argv: Sequence[str], timeout: float) -> Done:
+async def run(argv: Sequence[str], timeout_s: float) -> CompletedProcess:
     """Runs a command that needs no input and gives its output. It inherits the environment.
 
-    Raises Outside when it cannot be started or takes longer than `timeout` seconds; it never outlives the call.
+    Raises ExternalFailure when it cannot be started or takes longer than `timeout_s` seconds; it never outlives the
+    call.
     """
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
         )
     except OSError as why:
-        raise Outside(f"{argv[0]!r} cannot be started: {why.strerror}", "Check that it is installed.") from why
+        raise ExternalFailure(f"{argv[0]!r} cannot be started: {why.strerror}", "Check that it is installed.") from why
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_s):
             out, err = await process.communicate()
     except TimeoutError as why:
-        raise Outside(f"{' '.join(argv)!r} took longer than {timeout:g} s", "Try again; check the network.") from why
+        raise ExternalFailure(
+            f"{' '.join(argv)!r} took longer than {timeout_s:g} s",
+            "Try again; check the network.",
+        ) from why
     finally:
-        await _ended(process)
-    return Done(process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        await _kill_and_drain(process)
+    return CompletedProcess(process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
+async def _kill_and_drain(process: asyncio.subprocess.Process) -> None:
     """Kills what still runs. asyncio's `wait` waits for the pipes too, and one that is full is read by nobody: so the
-    rest is read, but for no longer than a second, for a grandchild may hold it open."""
+    rest is read, but for no longer than a second, for a grandchild may hold it open.
+    """
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):
@@ -188,40 +204,56 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-async def talk(argv: Sequence[str], said: bytes, timeout: float, most: int) -> Done:
-    """Hands a program `said` on its stdin and gives what it answers, at most `most` bytes. It inherits the environment.
+async def run_with_input(
+    argv: Sequence[str],
+    stdin_data: bytes,
+    timeout_s: float,
+    max_output_bytes: int,
+) -> CompletedProcess:
+    """Hands a program `stdin_data` on its stdin and gives what it answers, at most `max_output_bytes` bytes. It
+    inherits the environment.
 
-    Raises Outside when it cannot be started, answers more, or takes longer than `timeout` seconds: it never outlives
-    the call. Nothing that was said is in any error.
+    Raises ExternalFailure when it cannot be started, answers more, or takes longer than `timeout_s` seconds: it never
+    outlives the call. Nothing that was said is in any error.
     """
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, start_new_session=True
+            *argv,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError as why:
-        raise Outside(f"{argv[0]!r} cannot be started: {why.strerror}", "check its path, and that it may run") from why
+        raise ExternalFailure(
+            f"{argv[0]!r} cannot be started: {why.strerror}",
+            "check its path, and that it may run",
+        ) from why
     assert process.stdin is not None and process.stdout is not None
     out = bytearray()
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_s):
             with suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it is told
-                process.stdin.write(said)
+                process.stdin.write(stdin_data)
                 await process.stdin.drain()
             process.stdin.close()
-            while len(out) <= most and (block := await process.stdout.read(8192)):
+            while len(out) <= max_output_bytes and (block := await process.stdout.read(8192)):
                 out += block
-            if len(out) > most:
-                raise Outside(f"{argv[0]!r} answered more than {most} bytes", "it answers with one line")
+            if len(out) > max_output_bytes:
+                raise ExternalFailure(
+                    f"{argv[0]!r} answered more than {max_output_bytes} bytes",
+                    "it answers with one line",
+                )
             code = await process.wait()
     except TimeoutError as why:
-        raise Outside(f"{argv[0]!r} took longer than {timeout:g} s", "see what it waits for") from why
+        raise ExternalFailure(f"{argv[0]!r} took longer than {timeout_s:g} s", "see what it waits for") from why
     finally:
-        await _ended(process)
-    return Done(code, out.decode("utf-8", "replace"), "")
+        await _kill_and_drain(process)
+    return CompletedProcess(code, out.decode("utf-8", "replace"), "")
 
 
-def cores() -> int:
+def physical_cores() -> int:
     """Physical cores that this process may use, at least 1: its affinity and the group's CPU quota are heeded."""
     if sys.platform != "linux":
         return max(1, (os.cpu_count() or 2) // 2) if sys.platform != "darwin" else os.cpu_count() or 1

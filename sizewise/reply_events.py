@@ -1,4 +1,4 @@
-"""An answer that was given, as the events that give it again: from a whole reply, or from its stream; pure, no wire."""
+"""Converts a reply into stream events, and coalesces stream events; no wire format."""
 
 from __future__ import annotations
 
@@ -9,58 +9,60 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Choice, Fields, Reply
+from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import Choice, JsonFields, Reply
 
-Word = Text | ToolDelta | Thought | Extra | Finished
+ContentEvent = TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished
 """What a model says; the other events speak of the attempt."""
 
-READ = frozenset({"role", "content", "tool_calls", "reasoning_content"})
+TYPED_MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "reasoning_content"})
 """Of a message: what a Choice says in typed values."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-def told(reply: Reply) -> Iterator[Word]:
+def events_of(reply: Reply) -> Iterator[ContentEvent]:
     """A whole reply as a stream would have told it, choice by choice; frames are left to whoever writes them."""
     for choice in reply.choices:
-        message = {} if choice.message is None else msgspec.json.decode(choice.message, type=Fields)
-        yield from _thoughts(choice, message)
+        message = {} if choice.message is None else msgspec.json.decode(choice.message, type=JsonFields)
+        yield from _reasoning_deltas(choice, message)
         if choice.text or choice.logprobs is not None:
-            yield Text(choice.index, choice.text, choice.logprobs)
-        yield from _calls(choice, message)
-        rest = {name: raw for name, raw in message.items() if name not in READ and bytes(raw) != b"null"}
+            yield TextDelta(choice.index, choice.text, choice.logprobs)
+        yield from _tool_call_deltas(choice, message)
+        rest = {
+            name: raw for name, raw in message.items() if name not in TYPED_MESSAGE_FIELDS and bytes(raw) != b"null"
+        }
         if rest:
-            yield Extra(choice.index, rest)
-        yield Finished(choice.index, choice.finish or "stop")
+            yield RawDelta(choice.index, rest)
+        yield ChoiceFinished(choice.index, choice.finish_reason or "stop")
 
 
-def _thoughts(choice: Choice, message: Fields) -> Iterator[Word]:
+def _reasoning_deltas(choice: Choice, message: JsonFields) -> Iterator[ContentEvent]:
     """Signed ones each with its signature: it must travel back with just these words."""
     blocks = msgspec.json.decode(message["thinking_blocks"]) if "thinking_blocks" in message else ()
     signed: list[Mapping[str, Any]] = [block for block in blocks if block.get("type") == "thinking"]
     for block in signed:
-        yield Thought(choice.index, block["thinking"], block.get("signature", ""))
-    if choice.thought and not signed:
-        yield Thought(choice.index, choice.thought)
+        yield ReasoningDelta(choice.index, block["thinking"], block.get("signature", ""))
+    if choice.reasoning and not signed:
+        yield ReasoningDelta(choice.index, choice.reasoning)
 
 
-def _calls(choice: Choice, message: Fields) -> Iterator[Word]:
+def _tool_call_deltas(choice: Choice, message: JsonFields) -> Iterator[ContentEvent]:
     for number, call in enumerate(choice.tool_calls):
         if call.function is not None:
             yield ToolDelta(choice.index, number, call.id, call.function.name, call.function.arguments)
         elif "tool_calls" in message:  # of a kind that we do not read: as it came
             raw = msgspec.json.decode(message["tool_calls"])[number]
-            yield Extra(choice.index, {"tool_calls": Raw(_encode([{"index": number, **raw}]))})
+            yield RawDelta(choice.index, {"tool_calls": Raw(_encode([{"index": number, **raw}]))})
 
 
-def gathered(events: Iterable[Event]) -> list[Word]:
+def coalesce(events: Iterable[Event]) -> list[ContentEvent]:
     """What was said in a stream in as few events as say the same, in its order and without its frames."""
-    words: list[Word] = []
+    words: list[ContentEvent] = []
     for event in events:
-        if not isinstance(event, Word):
+        if not isinstance(event, ContentEvent):
             continue
-        whole = _joined(words[-1], event) if words else None
+        whole = _merge(words[-1], event) if words else None
         if whole is None:
             words.append(event if event.frame is None else replace(event, frame=None))
         else:
@@ -68,14 +70,14 @@ def gathered(events: Iterable[Event]) -> list[Word]:
     return words
 
 
-def _joined(before: Word, event: Word) -> Word | None:
+def _merge(before: ContentEvent, event: ContentEvent) -> ContentEvent | None:
     """Both in one, where that says the same."""
     if before.choice != event.choice:
         return None
     match before, event:
-        case Text(logprobs=None), Text(logprobs=None):
+        case TextDelta(logprobs=None), TextDelta(logprobs=None):
             return replace(before, text=before.text + event.text)
-        case Thought(signature=""), Thought(signature=""):
+        case ReasoningDelta(signature=""), ReasoningDelta(signature=""):
             return replace(before, text=before.text + event.text)
         case ToolDelta(), ToolDelta(id="", name="") if before.index == event.index:
             return replace(before, json=before.json + event.json)

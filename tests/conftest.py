@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sizewise.catalog.loader import embedded, lies
-from sizewise.settings.load import load
+from sizewise.catalog.loader import bundled_models, weights_path
+from sizewise.settings.load import load_settings
 from tests.running_server import Served, serving
 
 
@@ -23,8 +23,8 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def weights(model: str) -> Path:
-    row = embedded()[model]
-    path = lies(row.weights, load(environ=dict(os.environ)).cache)
+    row = bundled_models()[model]
+    path = weights_path(row.weights, load_settings(environ=dict(os.environ)).cache_dir)
     if not path.is_file():
         pytest.skip(f"the weights of {model} are not here; get them with: sizewise models pull {model}")
     return path

@@ -126,7 +126,12 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, config: str = ECHO, *arguments: str, key: str = KEY, program: str = "", **environ: str
+    home: Path,
+    config: str = ECHO,
+    *arguments: str,
+    key: str = KEY,
+    program: str = "",
+    **environ: str,
 ) -> Iterator[Served]:
     """Starts `sizewise up` on a free port, waits until it can answer, and stops it by SIGTERM.
 

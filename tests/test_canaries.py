@@ -16,7 +16,7 @@ from tests.auth.user_client import INVITE, Browser
 from tests.fakes.webhook_receiver import receiving
 from tests.flows.test_triggers import publish
 from tests.gateway.server_harness import misbehaving
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving, until
 
 WORDS = (
@@ -123,7 +123,7 @@ def spellings(canary: str) -> set[bytes]:
 
 
 def found(home: Path, canaries: dict[str, str]) -> list[str]:
-    """word and file, for each canary that lies in some file of the home."""
+    """Word and file, for each canary that lies in some file of the home."""
     files = {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
     assert {"sizewise.db", "flows.db", "sizewise.toml", "admin.token", "vault.key"} <= files.keys()
     return [
@@ -196,7 +196,7 @@ def every_feature(server: Served) -> None:
     server.ask("/v1/chat/completions", {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}, **headers)
     server.ask(f"/v1/models?q={say('query-string')}")
     server.ask(f"/{say('query-string')}")
-    told(server, "query($p: String!) { explain(prompt: $p) { why } }", p=say("explained"))
+    graphql(server, "query($p: String!) { explain(prompt: $p) { why } }", p=say("explained"))
     assert server.ask("/hooks/flows/said", {"q": say("flow-input")}).status == 202
     known(server)
     left(server, say("left"))
@@ -206,20 +206,20 @@ def known(server: Served) -> None:
     """A document in a knowledge base, embedded and found."""
     text = f"# {CANARY['heading']}\n\nThe rule of {CANARY['passage']} is this."
     add = """mutation($s: String!, $t: String!) { addDocument(base: "canaries", source: $s, text: $t) { id } }"""
-    assert told(server, add, s=CANARY["source"], t=text).errors == []
-    assert told(server, 'mutation { embedDocuments(base: "canaries") { waiting } }').errors == []
+    assert graphql(server, add, s=CANARY["source"], t=text).errors == []
+    assert graphql(server, 'mutation { embedDocuments(base: "canaries") { waiting } }').errors == []
     look = 'query($q: String!) { passages(base: "canaries", query: $q) { text } }'
-    assert told(server, look, q=f"the rule of {CANARY['looked-for']}").data["passages"]
+    assert graphql(server, look, q=f"the rule of {CANARY['looked-for']}").data["passages"]
 
 
 def signed_in(server: Served) -> tuple[Browser, str]:
     """Somebody who was invited, has a password, has mistaken it once and is in; and the invitation's token."""
-    made = told(server, INVITE, email="anna@example.org", role="developer").data["inviteUser"]
+    made = graphql(server, INVITE, email="anna@example.org", role="developer").data["inviteUser"]
     browser = Browser(server)
     assert browser.accept(made["token"], "Anna", CANARY["password"]).status == 200
     assert browser.sign_in("anna@example.org", CANARY["wrong-password"]).status == 401
     assert browser.sign_in("anna@example.org", CANARY["password"]).status == 200
-    assert browser.told("{ me { user } }").data["me"]["user"]
+    assert browser.graphql("{ me { user } }").data["me"]["user"]
     return browser, made["token"]
 
 
@@ -245,7 +245,7 @@ def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
         secrets = {"UP_KEY": CANARY["provider-key"], "UP_HEADER": CANARY["provider-header"], "HOOK": HOOK}
         with serving(home, CONFIG.format(url=up.url, hook=hook.url), key=KEY, **secrets) as server:
             name = "mutation($n: String!) { createKey(name: $n) { secret } }"
-            text = told(server, name, n=IN_THE_CLEAR).data["createKey"]["secret"]
+            text = graphql(server, name, n=IN_THE_CLEAR).data["createKey"]["secret"]
             person, invited = signed_in(server)
             canaries = {
                 **CANARY,
@@ -263,8 +263,10 @@ def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
             for thread in threads:
                 thread.join()
             rows = "{ records(last: 200) { trace } encryption { keys { rows } } }"
-            until(lambda: told(server, rows).data["encryption"]["keys"][0]["rows"] >= 60)  # all of it was kept, sealed
-            trace = told(server, rows).data["records"][0]["trace"]
+            until(
+                lambda: graphql(server, rows).data["encryption"]["keys"][0]["rows"] >= 60,
+            )  # all of it was kept, sealed
+            trace = graphql(server, rows).data["records"][0]["trace"]
             assert trace
             assert found(home, canaries) == []
             # The search finds what does lie there.

@@ -16,7 +16,7 @@ async def under(deadline: Deadline, ended: list[str], name: str, seconds: float,
         await asyncio.sleep(seconds)
         ended.append(f"{name} done")
     except asyncio.CancelledError:
-        if not deadline.passed():
+        if not deadline.expired():
             ended.append(f"{name} left")
             raise
         ended.append(f"{name} late")
@@ -31,7 +31,7 @@ def test_only_who_is_late_is_cancelled_whenever_it_began() -> None:
         works = [("a", 0.0, now), ("b", 9.0, now), ("c", 0.01, now), ("d", 9.0, now + 0.05)]
         await asyncio.gather(*(under(deadline, ended, *work) for work in works))
         assert perf_counter() - now < 2
-        assert not deadline._due and not deadline._late
+        assert not deadline._due and not deadline._expired
         return ended
 
     assert asyncio.run(run()) == ["a done", "c done", "b late", "d late"]
@@ -41,7 +41,7 @@ def test_who_is_cancelled_by_others_too_stays_cancelled() -> None:
     async def run() -> list[str]:
         deadline, ended = Deadline(0.02), list[str]()
         task = asyncio.create_task(under(deadline, ended, "a", 9, perf_counter()))
-        while task not in deadline._late:
+        while task not in deadline._expired:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -9,10 +9,10 @@ from bench.first_light.statistics import (
     Interval,
     Row,
     bootstrap,
+    compare_policies,
     lead,
     quadrants,
     random_spread,
-    ways,
     wilson,
 )
 
@@ -21,9 +21,9 @@ HEAD = f"{'':38}{'n':>5}{'right':>7}{'share, 95 % interval':>22}{'tokens':>9}{'e
 
 def page(asked: Sequence[Asked]) -> str:
     parts = [_line(row, "") for row in quadrants(asked)]
-    wholes = [_line(row, _share(row)) for row in ways(asked)]
+    wholes = [_line(row, _share(row)) for row in compare_policies(asked)]
     return "\n".join(
-        [HEAD, *parts, "-" * len(HEAD), *wholes, "", errands(asked), agreement(asked), "", sentence(asked)]
+        [HEAD, *parts, "-" * len(HEAD), *wholes, "", errands(asked), agreement(asked), "", sentence(asked)],
     )
 
 
@@ -31,7 +31,7 @@ def sentence(asked: Sequence[Asked]) -> str:
     """What the run shows, in the words that its intervals allow and no others."""
     n, right, up = len(asked), sum(a.auto.right for a in asked), sum(a.escalated for a in asked)
     spread = random_spread(asked, right)
-    cascade, small, large = ways(asked)[:3]
+    cascade, small, large = compare_policies(asked)[:3]
     return (
         f"The cascade was right on {right} of {n} ({_percent(wilson(right, n))}) and let the large model answer {up}. "
         f"Random escalation at that rate expects {spread.mean:.1f} (95 % of draws {spread.low} to {spread.high}; "

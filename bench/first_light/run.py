@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from bench.first_light.check import right
 from bench.first_light.report import page, sentence
-from bench.first_light.statistics import Answer, Asked, bootstrap, lead, quadrants, random_spread, ways
+from bench.first_light.statistics import Answer, Asked, bootstrap, compare_policies, lead, quadrants, random_spread
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
 
@@ -92,7 +92,11 @@ class Server:
             return failed(began, f"{type(broken).__name__}: {broken}")
 
     def fetch(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers in lower case, body. OSError or HTTPException when there is no answer."""
         url = urlsplit(self.base)
@@ -171,7 +175,11 @@ def judged(question: Question, said: Mapping[str, Mapping[str, Said]], large: st
         return Answer(not reply.error and right(question.check, reply.text), reply.tokens + more, reply.seconds)
 
     return Asked(
-        escalated, len(question.prompt), answer(auto, discarded), answer(small), answer(said["large"][question.id])
+        escalated,
+        len(question.prompt),
+        answer(auto, discarded),
+        answer(small),
+        answer(said["large"][question.id]),
     )
 
 
@@ -205,7 +213,7 @@ def result(
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings,
         "quadrants": [asdict(row) for row in quadrants(asked)],
-        "ways": [asdict(row) for row in ways(asked)],
+        "ways": [asdict(row) for row in compare_policies(asked)],
         "random": asdict(random_spread(asked, sum(a.auto.right for a in asked))),
         "lead": lead(asked),
         "lead_interval": bootstrap(asked, lead),

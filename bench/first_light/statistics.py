@@ -66,7 +66,7 @@ def quadrants(asked: Sequence[Asked]) -> list[Row]:
     return rows
 
 
-def ways(asked: Sequence[Asked]) -> list[Row]:
+def compare_policies(asked: Sequence[Asked]) -> list[Row]:
     """The cascade, both models alone, and four other ways to choose; an escalation pays for the small reply as well."""
     up = sum(a.escalated for a in asked)
     share = up / len(asked)

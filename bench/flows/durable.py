@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from statistics import median
 
-from sizewise.app.services import Keeper
+from sizewise.app.services import Services
 from sizewise.flows.engine import Steps
-from sizewise.flows.engines.inline import Memory
-from sizewise.flows.run_service import Started
-from sizewise.principal import Caller
+from sizewise.flows.engines.inline import InMemorySteps
+from sizewise.flows.run_service import RunExecution
+from sizewise.principal import Principal
 
 VERSION = "a" * 64
 ROUNDS = 20
@@ -33,7 +33,7 @@ async def walk(count: int, steps: Steps) -> bytes:
     return b"{}"
 
 
-async def carry(started: Started, steps: Steps) -> bytes:
+async def carry(started: RunExecution, steps: Steps) -> bytes:
     return await walk(json.loads(started.inputs)["steps"], steps)
 
 
@@ -42,42 +42,42 @@ async def plain(count: int) -> float:
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        await walk(count, Memory())
+        await walk(count, InMemorySteps())
         times.append(time.perf_counter() - began)
     return median(times) * 1_000
 
 
-async def durable(keeper: Keeper, caller: Caller, count: int) -> float:
+async def durable(services: Services, principal: Principal, count: int) -> float:
     """The same, from `start` to its outputs."""
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        await keeper.runs.ask(caller, "bench", json.dumps({"steps": count}).encode())
+        await services.runs.run_to_completion(principal, "bench", json.dumps({"steps": count}).encode())
         times.append(time.perf_counter() - began)
     return median(times) * 1_000
 
 
 async def main(url: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        keeper = Keeper(Path(folder) / "home", url=url)
-        runs, boss = keeper.runs, keeper.accounts.keys.caller(keeper.admin)
-        runs.aim(carry)
-        await runs.shelf.keep(boss, "default", "bench", VERSION, b"name: bench")
-        await runs.shelf.publish(boss, "default", "bench", VERSION)
+        services = Services(Path(folder) / "home", url=url)
+        runs, boss = services.runs, services.api_keys.authenticator.authenticate(services.admin_token)
+        runs.configure(carry)
+        await runs.versions.save(boss, "default", "bench", VERSION, b"name: bench")
+        await runs.versions.publish(boss, "default", "bench", VERSION)
         began = time.perf_counter()
-        await runs.ask(boss, "bench", b'{"steps": 1}')
+        await runs.run_to_completion(boss, "bench", b'{"steps": 1}')
         print(f"first run, with loading the engine   {(time.perf_counter() - began) * 1_000:8.0f} ms")
-        none, ten, hundred = [await durable(keeper, boss, count) for count in (0, 10, 100)]
+        none, ten, hundred = [await durable(services, boss, count) for count in (0, 10, 100)]
         free = await plain(100)
         print(f"a run without steps                  {none:8.1f} ms")
         print(f"a run of 10 steps                    {ten:8.1f} ms")
         print(f"a step more                          {(hundred - ten) / 90:8.2f} ms   (in memory {free / 100:.4f})")
         began = time.perf_counter()
-        await asyncio.gather(*(runs.ask(boss, "bench", b'{"steps": 10}') for _ in range(AT_ONCE)))
+        await asyncio.gather(*(runs.run_to_completion(boss, "bench", b'{"steps": 10}') for _ in range(AT_ONCE)))
         took = time.perf_counter() - began
         print(f"{AT_ONCE} runs of 10 steps at once         {AT_ONCE / took:8.0f} runs/s")
         await runs.close()
-        keeper.close()
+        services.close()
 
 
 if __name__ == "__main__":

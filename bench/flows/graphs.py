@@ -60,5 +60,5 @@ def _each(kind: str) -> str:
             '    outputs: "{{ one.text }}"',
             'outputs: {out: "{{ all.results }}"}',
             "",
-        ]
+        ],
     )

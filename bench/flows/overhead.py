@@ -15,23 +15,23 @@ from typing import Any
 
 import msgspec
 
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.dag_runner import run
-from sizewise.flows.engines.inline import Memory
-from sizewise.flows.node import Means
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.validator import check
-from sizewise.handler import Ask, Send, Text
-from sizewise.messages import Chat, Choice, Reply, Usage
-from sizewise.principal import Caller
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.dag_runner import run_flow
+from sizewise.flows.engines.inline import InMemorySteps
+from sizewise.flows.node import NodeDependencies
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import validate_flow
+from sizewise.handler import Request, Send, TextDelta
+from sizewise.messages import ChatRequest, Choice, Reply, Usage
+from sizewise.principal import Principal
 
 NODES = 300
 ROUNDS = 7
 
 
-async def answer(ask: Ask, send: Send) -> Reply:
+async def answer(request: Request, send: Send) -> Reply:
     """A model that knows the answer already."""
-    await send(Text(0, "yes"))
+    await send(TextDelta(0, "yes"))
     return Reply((Choice(0, "yes", "stop"),), Usage(1, 1), "none")
 
 
@@ -60,15 +60,22 @@ def many(at_once: int) -> str:
     return f"{head}    at_once: {at_once}\n    {body}\noutputs: {{out: '{{{{ all.results | length }}}}'}}\n"
 
 
-def checked(text: str) -> Flow:
-    found = check(text, Kinds())
-    assert found.flow is not None, found.findings
+def checked(text: str) -> CompiledFlow:
+    found = validate_flow(text, NodeRegistry())
+    assert found.flow is not None, found.diagnostics
     return found.flow
 
 
-async def once(flow: Flow, q: Any) -> None:
-    ask = Ask(Chat("", [], {}), Caller(), "0" * 32, time.perf_counter())
-    await run(flow, {"q": q}, id="r", ask=ask, steps=Memory(), means=Means(answer))
+async def once(flow: CompiledFlow, q: Any) -> None:
+    request = Request(ChatRequest("", [], {}), Principal(), "0" * 32, time.perf_counter())
+    await run_flow(
+        flow,
+        {"q": q},
+        id="r",
+        request=request,
+        steps=InMemorySteps(),
+        dependencies=NodeDependencies(answer),
+    )
 
 
 async def plain(nodes: int) -> None:
@@ -99,13 +106,13 @@ def timed(work: Callable[[], Awaitable[None]], nodes: int) -> float:
 
 def main(arguments: list[str]) -> None:
     items = list(range(10_000))
-    templates, asks = checked(chain("template")), checked(chain("ask"))
+    templates, requests = checked(chain("template")), checked(chain("ask"))
     beside, each = checked(wide("template")), checked(many(8))
     bare = timed(lambda: plain(NODES), NODES)
     rows = {
         "a chain of templates": timed(lambda: once(templates, "hi"), NODES),
         "templates side by side": timed(lambda: once(beside, "hi"), NODES),
-        "a chain of asks": timed(lambda: once(asks, "hi"), NODES),
+        "a chain of asks": timed(lambda: once(requests, "hi"), NODES),
         "each, 10,000 items of one node": timed(lambda: once(each, items), len(items)),
     }
     began = time.process_time()

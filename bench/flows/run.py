@@ -132,11 +132,14 @@ def page(found: Rounds) -> str:
     return "\n\n".join(
         [
             table(
-                found, "us a node, one run after another", 1, lambda took, nodes: took.wall_s / took.runs / nodes * 1e6
+                found,
+                "us a node, one run after another",
+                1,
+                lambda took, nodes: took.wall_s / took.runs / nodes * 1e6,
             ),
             table(found, "CPU us a node, the same runs", 1, lambda took, nodes: took.cpu_s / took.runs / nodes * 1e6),
             table(found, f"runs/s, {AT_ONCE} at once", AT_ONCE, lambda took, nodes: took.runs / took.wall_s, more=True),
-        ]
+        ],
     )
 
 

@@ -22,23 +22,23 @@ from msgspec import Struct
 from bench.flows import graphs
 from bench.gateway.floors import BASE
 from sizewise import __version__
-from sizewise.app.application import House, build
-from sizewise.app.resources import Means
-from sizewise.app.services import Keeper
-from sizewise.catalog.loader import cards
-from sizewise.evals.shadow_traffic import Shadows
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.dag_runner import run
-from sizewise.flows.engines.inline import Memory
-from sizewise.flows.node import Means as Reach
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.validator import check
-from sizewise.handler import Ask, quiet
-from sizewise.messages import Chat
-from sizewise.principal import Caller
-from sizewise.providers.local.models import Locals
+from sizewise.app.application import Application, build_application
+from sizewise.app.resources import Resources
+from sizewise.app.services import Services
+from sizewise.catalog.loader import load_cards
+from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.dag_runner import run_flow
+from sizewise.flows.engines.inline import InMemorySteps
+from sizewise.flows.node import NodeDependencies as Reach
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import validate_flow
+from sizewise.handler import Request, discard_events
+from sizewise.messages import ChatRequest
+from sizewise.principal import Principal
+from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_request
-from sizewise.settings.load import load
+from sizewise.settings.load import load_settings
 from sizewise.telemetry.metrics import Metrics
 
 QUESTION = {"model": "echo/tiny", "messages": [{"role": "user", "content": "hi."}]}
@@ -65,22 +65,22 @@ class Took(Struct, frozen=True):
 class Walker:
     """A house with everything on, and the flows of the bench."""
 
-    def __init__(self, keeper: Keeper, house: House) -> None:
-        self._runs = keeper.runs
-        self._boss: Caller = keeper.accounts.keys.caller(keeper.admin)
-        self._answer = house.answer
-        self._flows: dict[str, Flow] = {}
+    def __init__(self, services: Services, app: Application) -> None:
+        self._runs = services.runs
+        self._boss: Principal = services.api_keys.authenticator.authenticate(services.admin_token)
+        self._answer = app.handler
+        self._flows: dict[str, CompiledFlow] = {}
         self._question, _ = read_request(msgspec.json.encode(QUESTION))
 
     async def publish(self) -> None:
         for graph in ("chain", "fan", "each"):
             for kind in graphs.KINDS:
                 text = graphs.text(graph, kind)
-                found = check(text, Kinds())
-                assert found.flow is not None, found.findings
+                found = validate_flow(text, NodeRegistry())
+                assert found.flow is not None, found.diagnostics
                 flow = self._flows[f"{graph}-{kind}"] = found.flow
-                await self._runs.shelf.keep(self._boss, "default", flow.name, flow.version, text.encode())
-                await self._runs.shelf.publish(self._boss, "default", flow.name, flow.version)
+                await self._runs.versions.save(self._boss, "default", flow.name, flow.version, text.encode())
+                await self._runs.versions.publish(self._boss, "default", flow.name, flow.version)
 
     async def walked(self, asked: Asked) -> Took:
         runs = 0
@@ -99,16 +99,28 @@ class Walker:
 
     async def _once(self, asked: Asked) -> None:
         if asked.graph == "none":
-            reply = await self._answer(Ask(self._question, self._boss, "0" * 32, time.perf_counter()), quiet)
+            reply = await self._answer(
+                Request(self._question, self._boss, "0" * 32, time.perf_counter()),
+                discard_events,
+            )
             assert reply.text == "hi.", reply
             return
         name, inputs = f"{asked.graph}-{asked.kind}", {"q": graphs.inputs(asked.graph)}
         if asked.way == "durable":
-            outputs = json.loads(await self._runs.ask(self._boss, name, json.dumps(inputs).encode()))
+            outputs = json.loads(await self._runs.run_to_completion(self._boss, name, json.dumps(inputs).encode()))
         else:
-            ask = Ask(Chat("", [], {}), self._boss, "0" * 32, time.perf_counter())
-            means = Reach(self._answer)
-            outputs = (await run(self._flows[name], inputs, id=name, ask=ask, steps=Memory(), means=means)).outputs
+            request = Request(ChatRequest("", [], {}), self._boss, "0" * 32, time.perf_counter())
+            resources = Reach(self._answer)
+            outputs = (
+                await run_flow(
+                    self._flows[name],
+                    inputs,
+                    id=name,
+                    request=request,
+                    steps=InMemorySteps(),
+                    dependencies=resources,
+                )
+            ).outputs
         assert outputs["out"] == graphs.right(asked.graph), (asked, outputs)
 
 
@@ -116,16 +128,16 @@ class Walker:
 async def walker(home: Path) -> AsyncIterator[Walker]:
     home.mkdir(exist_ok=True)
     (home / "sizewise.toml").write_text(BASE)
-    settings = load(home / "sizewise.toml", home)
-    with Keeper(home, settings.records) as keeper:
-        metrics = Metrics(keeper.waiting)
-        means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-        house = build(settings, means, cards(settings))
-        house.apply()
-        made = Walker(keeper, house)
+    settings = load_settings(home / "sizewise.toml", home)
+    with Services(home, settings.records) as services:
+        metrics = Metrics(services.record_queue)
+        resources = Resources(services, metrics, LocalModels(), ShadowComparisons(services.quality_monitor, metrics))
+        app = build_application(settings, resources, load_cards(settings))
+        app.apply()
+        made = Walker(services, app)
         await made.publish()
         yield made
-        await keeper.runs.close()
+        await services.runs.close()
 
 
 async def main(folder: Path) -> None:

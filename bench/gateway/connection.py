@@ -27,10 +27,10 @@ class Heard:
 
 
 class Connection(asyncio.Protocol):
-    """Tells `told(connection, heard)` once for every `ask`, also when the peer hangs up in between."""
+    """Tells `on_answer(connection, heard)` once for every `ask`, also when the peer hangs up in between."""
 
-    def __init__(self, told: Told) -> None:
-        self.told = told
+    def __init__(self, on_answer: OnAnswer) -> None:
+        self.on_answer = on_answer
         self.parser = httptools.HttpResponseParser(self)
         self.heard: Heard | None = None
         self.tail = b""
@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
     def ask(self, request: bytes, marks: int, streams: bool, since: float) -> None:
         """Sends one request and expects `marks` marks back; `since` (perf_counter seconds) starts its clock.
 
-        The connection must be open and idle: `told` came for every question before.
+        The connection must be open and idle: `on_answer` came for every question before.
         """
         assert self.transport is not None and self.heard is None
         self.heard = Heard()
@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
         return self.transport is not None and not self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._tell(f"connection closed ({exc!r})")
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
         if heard is not None:
             heard.last_s = perf_counter() - self.since
             heard.wrong = wrong
-            self.told(self, heard)
+            self.on_answer(self, heard)
 
 
-Told = Callable[[Connection, Heard], None]
+OnAnswer = Callable[[Connection, Heard], None]

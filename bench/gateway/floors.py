@@ -15,16 +15,16 @@ from pathlib import Path
 
 from bench.gateway.layers import Nowhere
 from bench.gateway.limits import ALL, PRICE
-from sizewise.app.application import House, build
-from sizewise.app.resources import Means
-from sizewise.app.services import Keeper
-from sizewise.catalog.loader import cards
-from sizewise.evals.shadow_traffic import Shadows
-from sizewise.gateway.openai import chat
-from sizewise.gateway.request_context import Headers, meet
-from sizewise.principal import Scope
-from sizewise.providers.local.models import Locals
-from sizewise.settings.load import load
+from sizewise.app.application import Application, build_application
+from sizewise.app.resources import Resources
+from sizewise.app.services import Services
+from sizewise.catalog.loader import load_cards
+from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.gateway.openai import chat_completions
+from sizewise.gateway.request_context import Headers, handle_headers
+from sizewise.principal import KeyScope
+from sizewise.providers.local.models import LocalModels
+from sizewise.settings.load import load_settings
 from sizewise.telemetry.metrics import Metrics
 
 BASE = """
@@ -40,7 +40,7 @@ OFF = '[guardrails]\npii = "off"\nsecrets = "off"\ninjection = "off"\nleakage = 
 LIMITS = PRICE + "".join(f'[limits."{scope}"]\n{ALL}' for scope in ("organization", "project:default"))
 PROJECT = '[projects.default]\ndata_class = "internal"\n'
 CONTENTS = "[records]\ncontents = true\n"
-CONFINED = Scope(("chat",), ("echo/*",), (), (), ("127.0.0.0/8",))
+CONFINED = KeyScope(("chat",), ("echo/*",), (), (), ("127.0.0.0/8",))
 CASES: Mapping[str, tuple[str, bool, bool]] = {  # settings; is the key confined; is there something to hide
     "nothing of it": (OFF, False, False),
     "a key confined to a door, models and a network": (OFF, True, False),
@@ -69,18 +69,23 @@ class Case:
     def __init__(self, home: Path, config: str, confined: bool, found: bool) -> None:
         home.mkdir()
         (home / "sizewise.toml").write_text(BASE + config)
-        settings = load(home / "sizewise.toml", home)
-        self.keeper = Keeper(home, settings.records)
-        metrics = Metrics(self.keeper.waiting)
-        means = Means(self.keeper, metrics, Locals(), Shadows(self.keeper.watch, metrics))
-        self.house: House = build(settings, means, cards(settings))
-        self.house.apply()
+        settings = load_settings(home / "sizewise.toml", home)
+        self.services = Services(home, settings.records)
+        metrics = Metrics(self.services.record_queue)
+        resources = Resources(
+            self.services,
+            metrics,
+            LocalModels(),
+            ShadowComparisons(self.services.quality_monitor, metrics),
+        )
+        self.app: Application = build_application(settings, resources, load_cards(settings))
+        self.app.apply()
         self.body = body(found)
         self.confined = confined
         self.least = float("inf")
 
     async def open(self) -> None:
-        made = await self.keeper.accounts.create(name="bench", scope=CONFINED if self.confined else None)
+        made = await self.services.api_keys.create(name="bench", scope=CONFINED if self.confined else None)
         self.headers: Headers = [
             (b"host", b"127.0.0.1:8080"),
             (b"authorization", b"Bearer " + made.text.encode()),
@@ -89,10 +94,10 @@ class Case:
 
     async def round(self) -> None:
         out = Nowhere()
-        out.address = "127.0.0.1"
+        out.peer_address = "127.0.0.1"
         began = time.thread_time()
         for _ in range(TIMES):
-            await meet(chat, self.house, self.headers, self.body, out, time.perf_counter())
+            await handle_headers(chat_completions, self.app, self.headers, self.body, out, time.perf_counter())
         self.least = min(self.least, (time.thread_time() - began) / TIMES)
 
 
@@ -110,7 +115,7 @@ async def main() -> None:
         for name, case in made.items():
             print(f"| {name} | {case.least * 1e6:.1f} | {(case.least - bare) * 1e6:+.1f} |")
         for case in made.values():
-            case.keeper.close()
+            case.services.close()
 
 
 if __name__ == "__main__":

@@ -13,19 +13,19 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sizewise.app.application import House, build
-from sizewise.app.resources import Means
-from sizewise.app.routing_config import terms
-from sizewise.app.services import Keeper
-from sizewise.catalog.loader import cards
-from sizewise.evals.shadow_traffic import Shadows
-from sizewise.gateway.openai import chat
-from sizewise.gateway.request_context import Headers, Heard, knock, meet
-from sizewise.handler import Ask, quiet
-from sizewise.providers.local.models import Locals
+from sizewise.app.application import Application, build_application
+from sizewise.app.resources import Resources
+from sizewise.app.routing_config import build_data_policy
+from sizewise.app.services import Services
+from sizewise.catalog.loader import load_cards
+from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.gateway.openai import chat_completions
+from sizewise.gateway.request_context import Headers, ResponseMetadata, handle_headers, read_head
+from sizewise.handler import Request, discard_events
+from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_reply, read_request, write_reply, write_request
-from sizewise.routing.constraints import field, need
-from sizewise.settings.load import load
+from sizewise.routing.constraints import eligible_models, requirements_of
+from sizewise.settings.load import load_settings
 from sizewise.telemetry.metrics import Metrics
 
 CONFIG = """
@@ -47,15 +47,15 @@ Work = Callable[[], Awaitable[object]]
 class Nowhere:
     """An `Out` that keeps nothing."""
 
-    begun = False
-    address = ""
+    has_started = False
+    peer_address = ""
 
-    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
+    async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
         assert status == 200, body
 
-    async def begin(self, headers: Headers) -> None: ...
+    async def start_stream(self, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None: ...
-    async def end(self) -> None: ...
+    async def end_stream(self) -> None: ...
 
 
 async def best(work: Work) -> float:
@@ -70,16 +70,16 @@ async def best(work: Work) -> float:
     return least * 1e6
 
 
-async def measure(house: House, key: str) -> list[tuple[str, float, str]]:
+async def measure(app: Application, key: str) -> list[tuple[str, float, str]]:
     headers = [(b"host", b"127.0.0.1:8080"), (b"authorization", b"Bearer " + key.encode())]
     headers += [(b"content-type", b"application/json"), (b"accept", b"*/*"), (b"user-agent", b"layers")]
     what, _ = read_request(BODY)
-    ask = Ask(what, house.caller(key, "127.0.0.1"), knock(headers, 0.0).trace, time.perf_counter())
-    (card,) = house.cards
-    model, plan, limits = house.connections(card), house.names(what, None), terms(house.settings)
-    reply = await model(ask, quiet)
+    request = Request(what, app.authenticate(key, "127.0.0.1"), read_head(headers, 0.0).trace, time.perf_counter())
+    (card,) = app.cards
+    model, plan, limits = app.connections(card), app.aliases(what, None), build_data_policy(app.settings)
+    reply = await model(request, discard_events)
     body = write_reply(reply, "id", 1)
-    needed = need(ask, limits)
+    needed = requirements_of(request, limits)
 
     def plain(work: Callable[[], object]) -> Work:
         async def once() -> object:
@@ -88,22 +88,26 @@ async def measure(house: House, key: str) -> list[tuple[str, float, str]]:
         return once
 
     async def door() -> None:
-        await meet(chat, house, headers, BODY, Nowhere(), time.perf_counter())
+        await handle_headers(chat_completions, app, headers, BODY, Nowhere(), time.perf_counter())
 
     async def answer() -> None:
-        await house.answer(ask, Heard())
+        await app.handler(request, ResponseMetadata())
 
     async def bare() -> None:
-        await model(ask, quiet)
+        await model(request, discard_events)
 
     asked, recorded = await best(bare), await best(answer)
     wire = [lambda: read_request(BODY), lambda: write_request(what, "tiny"), lambda: read_reply(body)]
     rows = [
         ("wire: read, write, read the reply", sum([await best(plain(w)) for w in wire]), "8"),
-        ("headers, key and host", await best(plain(lambda: house.caller(knock(headers, 0.0).key, "127.0.0.1"))), "6"),
+        (
+            "headers, key and host",
+            await best(plain(lambda: app.authenticate(read_head(headers, 0.0).api_key, "127.0.0.1"))),
+            "6",
+        ),
         (
             "constraints alone",
-            await best(plain(lambda: (need(ask, limits), field(plan, needed, _well)))),
+            await best(plain(lambda: (requirements_of(request, limits), eligible_models(plan, needed, _well)))),
             "",
         ),
         ("waist, policy, record and metrics", recorded - asked, "15 + 9"),
@@ -121,13 +125,18 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "sizewise.toml").write_text(CONFIG)
-        settings = load(home / "sizewise.toml", home)
-        with Keeper(home) as keeper:
-            metrics = Metrics(keeper.waiting)
-            means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-            house = build(settings, means, cards(settings))
-            house.apply()
-            rows = await measure(house, keeper.admin)
+        settings = load_settings(home / "sizewise.toml", home)
+        with Services(home) as services:
+            metrics = Metrics(services.record_queue)
+            resources = Resources(
+                services,
+                metrics,
+                LocalModels(),
+                ShadowComparisons(services.quality_monitor, metrics),
+            )
+            app = build_application(settings, resources, load_cards(settings))
+            app.apply()
+            rows = await measure(app, services.admin_token)
     print("| layer | us | budget us |\n|---|---|---|")
     for name, cost, budget in rows:
         print(f"| {name} | {cost:.1f} | {budget} |")

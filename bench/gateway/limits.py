@@ -13,18 +13,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from bench.gateway.layers import BODY, CONFIG, best
-from sizewise.app.application import House, build
-from sizewise.app.resources import Means
-from sizewise.app.services import Keeper
-from sizewise.catalog.loader import cards
-from sizewise.evals.shadow_traffic import Shadows
-from sizewise.gateway.request_context import Heard
-from sizewise.handler import Ask
-from sizewise.limits.limiter import Budgets
-from sizewise.principal import Caller
-from sizewise.providers.local.models import Locals
+from sizewise.app.application import Application, build_application
+from sizewise.app.resources import Resources
+from sizewise.app.services import Services
+from sizewise.catalog.loader import load_cards
+from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.gateway.request_context import ResponseMetadata
+from sizewise.handler import Request
+from sizewise.limits.limiter import Limiter
+from sizewise.principal import Principal
+from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_request
-from sizewise.settings.load import load
+from sizewise.settings.load import load_settings
 from sizewise.telemetry.metrics import Metrics
 
 PRICE = """
@@ -46,27 +46,27 @@ CASES: Mapping[str, str] = {
         f'[limits."{scope}"]\n{ALL}' for scope in ("organization", "project:default", "model:echo/tiny")
     ),
 }
-CALLER = Caller("local", "default", "sw-bench")
+CALLER = Principal("local", "default", "sw-bench")
 
 
-async def measure(house: House, budgets: Budgets) -> tuple[float, float]:
+async def measure(app: Application, budgets: Limiter) -> tuple[float, float]:
     """(the limits alone, a whole request), in microseconds."""
     what, _ = read_request(BODY)
-    (card,) = house.cards
-    ask = Ask(what, CALLER, "0" * 32, time.perf_counter())
+    (card,) = app.cards
+    request = Request(what, CALLER, "0" * 32, time.perf_counter())
 
     async def alone() -> None:
-        waits = budgets.knock(CALLER)
+        waits = budgets.count_request(CALLER)
         if waits is not None:
             await waits
-        lease = budgets.lease(CALLER, card, what)
+        lease = budgets.reserve(CALLER, card, what)
         if lease is not None:
-            if not lease.held():
-                await lease.hold()
+            if not lease.try_acquire():
+                await lease.acquire()
             lease.settle(40_000, 120)
 
     async def whole() -> None:
-        await house.answer(ask, Heard())
+        await app.handler(request, ResponseMetadata())
 
     return await best(alone), await best(whole)
 
@@ -78,13 +78,18 @@ async def cost(limits: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "sizewise.toml").write_text(CONFIG + PRICE + limits)
-        settings = load(home / "sizewise.toml", home)
-        with Keeper(home) as keeper:
-            metrics = Metrics(keeper.waiting)
-            means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-            house = build(settings, means, cards(settings))
-            house.apply()
-            return await measure(house, keeper.budgets)
+        settings = load_settings(home / "sizewise.toml", home)
+        with Services(home) as services:
+            metrics = Metrics(services.record_queue)
+            resources = Resources(
+                services,
+                metrics,
+                LocalModels(),
+                ShadowComparisons(services.quality_monitor, metrics),
+            )
+            app = build_application(settings, resources, load_cards(settings))
+            app.apply()
+            return await measure(app, services.limiter)
 
 
 async def main(empty: Callable[[], Awaitable[object]] = nothing) -> None:

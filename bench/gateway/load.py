@@ -15,7 +15,7 @@ from typing import get_args
 
 import uvloop
 
-from bench.gateway.connection import Connection, Heard, Told
+from bench.gateway.connection import Connection, Heard, OnAnswer
 from bench.gateway.exchange import ROUTE, STREAMS, Kind, question
 
 MOST_CONNECTIONS = 256
@@ -46,11 +46,11 @@ class Load:
         self.over = False
         self.connections: list[Connection] = []
 
-    async def connect(self, told: Told) -> Connection | None:
+    async def connect(self, on_answer: OnAnswer) -> Connection | None:
         """None, and an error booked, if the gateway refuses."""
         loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(lambda: Connection(told), "127.0.0.1", self.port)
+            _, connection = await loop.create_connection(lambda: Connection(on_answer), "127.0.0.1", self.port)
         except OSError as error:
             self.wrong.append(f"no connection: {error}")
             return None

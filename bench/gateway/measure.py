@@ -142,11 +142,16 @@ class Bench:
         gateway_s, upstream_s = gateway.cpu_s() if gateway else 0.0, self.upstream.cpu_s()
         with core(self.load_core):
             ran = subprocess.run(
-                command, capture_output=True, text=True, timeout=seconds + 60, check=False, env=dict(os.environ)
+                command,
+                capture_output=True,
+                text=True,
+                timeout=seconds + 60,
+                check=False,
+                env=dict(os.environ),
             )
         if ran.returncode:
             raise Wrong(f"the load failed: {ran.stderr[-300:]}")
-        sums = cast(dict[str, float], json.loads(ran.stdout))
+        sums = cast("dict[str, float]", json.loads(ran.stdout))
         errors, error = int(sums.pop("errors")), sums.pop("error")
         if errors or not sums["answered"]:
             raise Wrong(f"{errors} of {errors + int(sums['answered'])} {kind} answers: {error}")

@@ -124,7 +124,7 @@ def sizewise(place: Place, more: str = "", doing: str = "") -> Gateway | None:
         its_version = "this tree"
     home, config = place.folder / "home", place.folder / "sizewise.toml"
     config.write_text(
-        _SIZEWISE.format(upstream=place.upstream, where="anyone" if more == _LIMITED else "machine") + more
+        _SIZEWISE.format(upstream=place.upstream, where="anyone" if more == _LIMITED else "machine") + more,
     )
     return Gateway(
         its_version,

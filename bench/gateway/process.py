@@ -45,7 +45,12 @@ class Program:
         self.began = time.perf_counter()
         with log.open("wb") as output, core(on_core):
             self.popen = subprocess.Popen(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def ready(self, port: int, path: str, patience_s: float = 90.0) -> float:

@@ -80,7 +80,7 @@ class Upstream(asyncio.Protocol):
         self.streaming = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.clear()

@@ -13,17 +13,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from sizewise.app.application import House, build
-from sizewise.app.resources import Means
-from sizewise.app.services import Keeper
-from sizewise.catalog.loader import cards
-from sizewise.evals.shadow_traffic import Shadows
-from sizewise.gateway.request_context import Heard
-from sizewise.handler import Ask
-from sizewise.principal import Caller
-from sizewise.providers.local.models import Locals
+from sizewise.app.application import Application, build_application
+from sizewise.app.resources import Resources
+from sizewise.app.services import Services
+from sizewise.catalog.loader import load_cards
+from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.gateway.request_context import ResponseMetadata
+from sizewise.handler import Request
+from sizewise.principal import Principal
+from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_request
-from sizewise.settings.load import load
+from sizewise.settings.load import load_settings
 from sizewise.telemetry.metrics import Metrics
 
 CONFIG = """
@@ -49,17 +49,18 @@ GROUPS = (
 )
 
 
-async def best(houses: list[House], words: str) -> list[float]:
+async def best(apps: list[Application], words: str) -> list[float]:
     """Microseconds of one answer of each house, in turns, so that a busy moment meets all of them. The reply is one
-    word: what is measured is the request's."""
+    word: what is measured is the request's.
+    """
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": words}]
     what, _ = read_request(json.dumps({"model": "echo/tiny", "messages": messages, "max_tokens": 1}).encode())
-    least, times = [float("inf")] * len(houses), max(10, TIMES * 650 // max(650, len(words)))
+    least, times = [float("inf")] * len(apps), max(10, TIMES * 650 // max(650, len(words)))
     for _ in range(ROUNDS):
-        for number, house in enumerate(houses):
+        for number, app in enumerate(apps):
             began = time.thread_time()
             for _ in range(times):
-                await house.answer(Ask(what, Caller(), "0" * 32, time.perf_counter()), Heard())
+                await app.handler(Request(what, Principal(), "0" * 32, time.perf_counter()), ResponseMetadata())
             least[number] = min(least[number], (time.thread_time() - began) / times)
         await asyncio.sleep(0.02)
     return [each * 1e6 for each in least]
@@ -68,16 +69,21 @@ async def best(houses: list[House], words: str) -> list[float]:
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with Keeper(home) as keeper:
-            metrics = Metrics(keeper.waiting)
+        with Services(home) as services:
+            metrics = Metrics(services.record_queue)
             houses = []
             for more in (OFF, WITHOUT_INJECTION, ""):
                 (home / "sizewise.toml").write_text(CONFIG + more)
-                settings = load(home / "sizewise.toml", home)
-                means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-                house = build(settings, means, cards(settings))
-                house.apply()
-                houses.append(house)
+                settings = load_settings(home / "sizewise.toml", home)
+                resources = Resources(
+                    services,
+                    metrics,
+                    LocalModels(),
+                    ShadowComparisons(services.quality_monitor, metrics),
+                )
+                app = build_application(settings, resources, load_cards(settings))
+                app.apply()
+                houses.append(app)
             print("| request | without guards, us | pii, secrets and leakage add | injection adds |\n|---|---|---|---|")
             for name, words in GROUPS:
                 bare, usual, whole = await best(houses, words)

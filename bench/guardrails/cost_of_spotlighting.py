@@ -14,18 +14,18 @@ import time
 from pathlib import Path
 
 from bench.guardrails.cost import CONFIG, PLAIN
-from sizewise.app.application import House, build
-from sizewise.app.resources import Means
-from sizewise.app.services import Keeper
-from sizewise.catalog.loader import cards
-from sizewise.evals.shadow_traffic import Shadows
-from sizewise.gateway.request_context import Heard
-from sizewise.handler import Ask
-from sizewise.messages import Chat
-from sizewise.principal import Caller
-from sizewise.providers.local.models import Locals
+from sizewise.app.application import Application, build_application
+from sizewise.app.resources import Resources
+from sizewise.app.services import Services
+from sizewise.catalog.loader import load_cards
+from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.gateway.request_context import ResponseMetadata
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
+from sizewise.principal import Principal
+from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_request
-from sizewise.settings.load import load
+from sizewise.settings.load import load_settings
 from sizewise.telemetry.metrics import Metrics
 
 KINDS = {
@@ -38,7 +38,7 @@ KINDS = {
 ROUNDS, TIMES = 30, 20
 
 
-def asked(size: int, stream: bool) -> Chat:
+def asked(size: int, stream: bool) -> ChatRequest:
     found = (PLAIN * (size // len(PLAIN) + 1))[:size]
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     messages = [
@@ -52,14 +52,14 @@ def asked(size: int, stream: bool) -> Chat:
     return read_request(json.dumps(body | {"max_tokens": 200 if stream else 1}).encode())[0]
 
 
-async def best(houses: list[House], what: Chat) -> list[float]:
+async def best(apps: list[Application], what: ChatRequest) -> list[float]:
     """Microseconds of one answer of each house, in turns, so that a busy moment meets all of them."""
-    least = [float("inf")] * len(houses)
+    least = [float("inf")] * len(apps)
     for _ in range(ROUNDS):
-        for number, house in enumerate(houses):
+        for number, app in enumerate(apps):
             began = time.thread_time()
             for _ in range(TIMES):
-                await house.answer(Ask(what, Caller(), "0" * 32, time.perf_counter()), Heard())
+                await app.handler(Request(what, Principal(), "0" * 32, time.perf_counter()), ResponseMetadata())
             least[number] = min(least[number], (time.thread_time() - began) / TIMES)
         await asyncio.sleep(0.01)
     return [each * 1e6 for each in least]
@@ -68,17 +68,22 @@ async def best(houses: list[House], what: Chat) -> list[float]:
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with Keeper(home) as keeper:
-            metrics, houses = Metrics(keeper.waiting), list[House]()
+        with Services(home) as services:
+            metrics, houses = Metrics(services.record_queue), list[Application]()
             for more in ("", *KINDS.values()):
                 (home / "sizewise.toml").write_text(f"{CONFIG}[guardrails]\ninjection = 'off'\n{more}\n")
-                settings = load(home / "sizewise.toml", home)
-                means = Means(keeper, metrics, Locals(), Shadows(keeper.watch, metrics))
-                house = build(settings, means, cards(settings))
-                house.apply()
-                houses.append(house)
-            asks = [asked(650, False), asked(8_000, False), asked(2_000, True)]
-            found = [await best(houses, each) for each in asks]
+                settings = load_settings(home / "sizewise.toml", home)
+                resources = Resources(
+                    services,
+                    metrics,
+                    LocalModels(),
+                    ShadowComparisons(services.quality_monitor, metrics),
+                )
+                app = build_application(settings, resources, load_cards(settings))
+                app.apply()
+                houses.append(app)
+            requests = [asked(650, False), asked(8_000, False), asked(2_000, True)]
+            found = [await best(houses, each) for each in requests]
     print("| adds, us | result of 650 bytes | of 8 KB | of 2 KB, 200 words streamed |\n|---|---|---|---|")
     print(f"| (all of it, without) | {' | '.join(f'{each[0]:.0f}' for each in found)} |")
     for number, kind in enumerate(KINDS, 1):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.guardrails.external_datasets import PRESIDIO, Labelled, ordinary, presidio
 from bench.guardrails.table_row import Row
-from sizewise.guardrails.pii import find
+from sizewise.guardrails.pii import find_pii
 
 STATED: Mapping[str, str] = {
     "EMAIL_ADDRESS": "EMAIL",
@@ -29,7 +29,7 @@ def rows(folder: Path | None = None) -> list[Row]:
     asked, found, right, covered = _characters(labelled)
     stated = sum(asked[kind] for kind in STATED)
     texts = ordinary(folder)
-    alarms = sum(bool(find(text)) for text in texts)
+    alarms = sum(bool(find_pii(text)) for text in texts)
     whole = Row(
         "pii",
         "sentences, all stated kinds",
@@ -59,7 +59,7 @@ def _characters(labelled: Iterable[Labelled]) -> tuple[Counter[str], Counter[str
     asked, found = Counter[str](), Counter[str]()
     right = covered = 0
     for each in labelled:
-        seen = {place for one in find(each.text) for place in range(one.start, one.end)}
+        seen = {place for one in find_pii(each.text) for place in range(one.start, one.end)}
         stated: set[int] = set()
         for span in each.spans:
             places = set(range(span.start, span.end))

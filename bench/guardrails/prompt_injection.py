@@ -18,7 +18,7 @@ from pydoc_data.topics import topics
 
 from bench.guardrails.attacks import FOREIGN, PACKAGES, Labelled, read
 from bench.guardrails.table_row import Row
-from sizewise.guardrails.prompt_injection import Injection, shipped
+from sizewise.guardrails.prompt_injection import PromptInjectionGuard, load_classifier
 
 INDIRECT = frozenset({"indirect", "agents", "inboxes"})
 LEAST = 80  # characters of an entry of a mailbox or a folder
@@ -58,7 +58,10 @@ def rows(folder: Path | None = None) -> list[Row]:
     kinds: dict[str, list[Labelled]] = {}
     for each in [*read(FOREIGN), *ordinary(folder)]:
         kinds.setdefault(each.set, []).append(each)
-    guards = {False: Injection("DIRECT", shipped()), True: Injection("INDIRECT", shipped())}
+    guards = {
+        False: PromptInjectionGuard("DIRECT", load_classifier()),
+        True: PromptInjectionGuard("INDIRECT", load_classifier()),
+    }
     found = {
         name: [bool(guards[name in INDIRECT or _document(name)](each.text)) for each in texts]
         for name, texts in kinds.items()
@@ -120,7 +123,7 @@ def pace(words: int = 100, times: int = 2_000) -> float:
         "Could you explain to me how the committee decided which of the proposals would be funded this year, and what"
     )
     text = " ".join((said.split() * words)[:words])
-    guard, best = Injection("DIRECT", shipped()), float("inf")
+    guard, best = PromptInjectionGuard("DIRECT", load_classifier()), float("inf")
     for _ in range(10):
         began = time.perf_counter()
         for _ in range(times):

@@ -9,7 +9,7 @@ from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 from bench.guardrails.external_datasets import AGENTSWEEP, agentsweep, ordinary
 from bench.guardrails.table_row import Row
-from sizewise.guardrails.secrets import find
+from sizewise.guardrails.secrets import find_secrets
 
 ALNUM, HEX, CAPITALS = ascii_letters + digits, "0123456789abcdef", ascii_uppercase + digits
 
@@ -96,9 +96,9 @@ def own(draws: int = 40) -> Iterator[str]:
 
 def rows(folder: Path | None = None) -> list[Row]:
     texts, mine, theirs = ordinary(folder), list(own()), agentsweep()
-    found = sum(bool(find(text)) for text in mine)
-    false = sum(bool(find(text)) for text in NONE)
-    alarms = sum(bool(find(text)) for text in texts)
+    found = sum(bool(find_secrets(text)) for text in mine)
+    false = sum(bool(find_secrets(text)) for text in NONE)
+    alarms = sum(bool(find_secrets(text)) for text in texts)
     read = list(theirs).index(SEEN) + 1
     others = [
         ("rules read before", list(theirs.values())[:read], "train"),
@@ -130,7 +130,7 @@ def rows(folder: Path | None = None) -> list[Row]:
                 f"gitleaks' pack: {name}",
                 f"{AGENTSWEEP} (MIT), {seen}",
                 len(part),
-                sum(bool(find(each)) for each in part) / len(part),
+                sum(bool(find_secrets(each)) for each in part) / len(part),
                 None,
             )
             for name, part, seen in others

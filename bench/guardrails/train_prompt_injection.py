@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.guardrails.attacks import FOREIGN, TRAINED, Labelled, apart, ours, read
 from sizewise.guardrails import prompt_injection_features as words
-from sizewise.routing.training.trainer import least
+from sizewise.routing.training.trainer import minimize_lbfgs
 
 FILE = Path(__file__).parents[2] / "sizewise" / "guardrails" / "injection.bin"
 PENALTY = 0.02  # on the square of each weight
@@ -36,25 +36,25 @@ class Texts:
         known: dict[str, int] = {}
         said, starts = list[int](), [0]
         for text in texts:
-            said += [known.setdefault(words.plain(each), len(known)) for each in words.WORD.findall(text)]
+            said += [known.setdefault(words.fold_word(each), len(known)) for each in words.WORD.findall(text)]
             starts.append(len(said))
         self.count = len(texts)
         self.word = np.asarray(said, np.int64)
-        self.hashes = np.asarray([words.hashed(each) for each in known], np.int64)
-        parts = [words.pieces(each) for each in known]
+        self.hashes = np.asarray([words.word_buckets(each) for each in known], np.int64)
+        parts = [words.ngram_buckets(each) for each in known]
         self.piece = np.asarray([place for each in parts for place in each], np.int64)
         self.whose = np.repeat(np.arange(len(known)), [len(each) for each in parts])
-        self.share = np.repeat([words.share(len(each)) for each in parts], [len(each) for each in parts])
+        self.share = np.repeat([words.ngram_weight(len(each)) for each in parts], [len(each) for each in parts])
         within = np.concatenate([np.arange(end - start) for start, end in pairwise(starts)])
         self.grams = list(self._grams(within))
         spans = [
             (start + first, start + last, number)
             for number, (start, end) in enumerate(pairwise(starts))
-            for first, last in words.windows(end - start)
+            for first, last in words.word_windows(end - start)
             if last
         ]
         self.first, self.last, self.owner = np.asarray(spans, np.int64).T
-        self.length = np.asarray([words.length(last - first) for first, last, _ in spans])
+        self.length = np.asarray([words.window_norm(last - first) for first, last, _ in spans])
 
     def _grams(self, within: Ints) -> Sequence[tuple[Ints, Ints]]:
         """Pairs, triples and gaps: at which words they end, and their places."""
@@ -83,10 +83,10 @@ class Texts:
         steps -= np.bincount(self.last, spread, minlength=len(self.word) + 1)
         each = np.cumsum(steps)[:-1]
         word = np.bincount(self.word, each, minlength=len(self.hashes))
-        slope = np.bincount(self.piece, self.share * word[self.whose], minlength=words.SIZE)
-        slope += np.bincount(self.hashes[:, 0], word, minlength=words.SIZE)
+        slope = np.bincount(self.piece, self.share * word[self.whose], minlength=words.TABLE_SIZE)
+        slope += np.bincount(self.hashes[:, 0], word, minlength=words.TABLE_SIZE)
         for at, place in self.grams:
-            slope += np.bincount(place, each[at], minlength=words.SIZE)
+            slope += np.bincount(place, each[at], minlength=words.TABLE_SIZE)
         return slope
 
     def worst(self, odds: Floats) -> Floats:
@@ -98,7 +98,7 @@ class Texts:
 
 def learn(texts: Texts, attack: Floats, heavy: Floats) -> Floats:
     """Weights, and the bias behind them. `heavy`: what each text counts."""
-    found = np.zeros(words.SIZE + 1)
+    found = np.zeros(words.TABLE_SIZE + 1)
     windows = np.bincount(texts.owner, minlength=texts.count)[texts.owner]
     label = attack[texts.owner]
     for turn in range(ROUNDS):
@@ -115,7 +115,7 @@ def learn(texts: Texts, attack: Floats, heavy: Floats) -> Floats:
             slope = np.append(texts.against(wrong) + PENALTY * at[:-1], wrong.sum())
             return value + PENALTY * float(at[:-1] @ at[:-1]) / 2, slope
 
-        found = least(loss, found, rounds=STEPS)
+        found = minimize_lbfgs(loss, found, rounds=STEPS)
         print(f"round {turn + 1} of {ROUNDS}: loss {loss(found)[0]:.1f}", file=sys.stderr, flush=True)
     return found
 
@@ -130,7 +130,7 @@ def written(found: Floats) -> bytes:
     """A byte a weight, the largest as 127: cutting off even the largest ten cost 1 % of recall."""
     step = float(np.abs(found[:-1]).max()) / 127
     table = np.rint(found[:-1] / step).astype(np.int8)
-    return words.HEAD.pack(words.MAGIC, words.FORMAT, step, float(found[-1])) + table.tobytes()
+    return words.FILE_HEADER.pack(words.MAGIC, words.FORMAT, step, float(found[-1])) + table.tobytes()
 
 
 def main() -> None:

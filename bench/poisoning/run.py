@@ -1,4 +1,4 @@
-"""Recall and false alarms of `sizewise scan`, a kind of poison at a time: `make bench-poisoning [DATA=FOLDER]`.
+"""Recall and false alarms of the poisoning scan, one kind of poison at a time: `make bench-poisoning`.
 
 1 % of 5,000 passages is poison, the four kinds in equal shares, over eleven seeds, each with another trigger. A clean
 passage that is found counts as a false alarm of each kind that it is found as. Needs the packages of guards.in.
@@ -17,7 +17,7 @@ from random import Random
 from bench.guardrails.prompt_injection import interval
 from bench.poisoning.corpus import asked, docstrings, drawn, manual
 from bench.poisoning.poisons import POISONS, TRIGGERS
-from sizewise.guardrails.poisoning import Passage, scan
+from sizewise.guardrails.poisoning import Passage, scan_passages
 
 COUNT, SHARE, SEEDS = 5_000, 0.01, len(TRIGGERS)
 
@@ -44,7 +44,7 @@ def page(name: str, corpus: list[Passage], share: float) -> str:
     for seed in range(SEEDS):
         passages = poisoned(corpus, seed, share)
         began = time.perf_counter()
-        found = {(each.id, each.kind) for each in scan(passages)}
+        found = {(each.id, each.kind) for each in scan_passages(passages)}
         seconds += time.perf_counter() - began
         sizes.update(each.id.split()[0] for each in passages)
         hits.update(kind for id, kind in found if id.startswith(f"{kind} "))
@@ -61,7 +61,7 @@ def page(name: str, corpus: list[Passage], share: float) -> str:
         low, high = interval(hits[kind], sizes[kind])
         lines.append(
             f"| {kind} | {sizes[kind]} | {hits[kind]} | {hits[kind] / sizes[kind]:.2f}, {low:.2f}-{high:.2f} "
-            f"| {false[kind] / SEEDS:.1f} a scan, {100 * false[kind] / cleans:.2f} % |"
+            f"| {false[kind] / SEEDS:.1f} a scan, {100 * false[kind] / cleans:.2f} % |",
         )
     each = sizes["trigger"] // SEEDS
     lines += ["", f"Triggers, of {each} each: " + ", ".join(f"{name!r} {count}" for name, count in by.items())]

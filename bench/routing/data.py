@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sizewise.errors import BadRequest
-from sizewise.evals.cross_fitting import Answered, answered
-from sizewise.evals.dataset_files import read
-from sizewise.evals.outcomes import Outcomes
+from sizewise.evals.cross_fitting import LabeledPrompts, labeled_prompts
+from sizewise.evals.dataset_files import read_dataset
+from sizewise.evals.outcomes import OutcomeDataset
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +19,8 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Task:
     """Prompts that both models answered. `second` is None where no other small model answered, or nobody wrote down
-    what it said. `ratio`: price of an answer of a small model, where the large one's is 1."""
+    what it said. `ratio`: price of an answer of a small model, where the large one's is 1.
+    """
 
     name: str
     prompts: list[str]
@@ -27,7 +28,7 @@ class Task:
     large_name: str
     small: Floats
     large: Floats
-    answered: Answered
+    answered: LabeledPrompts
     second_name: str | None
     ratio: float
     digest: str
@@ -43,19 +44,19 @@ class Task:
 
 def task(folder: Path, small: str, large: str, second: str | None, ratio: float) -> Task:
     """Raises BadRequest for what is not there. A pair without a gap has nothing to route."""
-    outcomes = read(folder)
-    rows = outcomes.answered(small, large)
+    outcomes = read_dataset(folder)
+    rows = outcomes.scored_rows(small, large)
     if not rows:
         raise BadRequest(f"no prompt was answered by both {small!r} and {large!r}", "name two that share prompts")
     beside = second or _second(outcomes, small, large, rows)
-    asked = answered(outcomes, [small, *([beside] if beside else [])], large)
+    asked = labeled_prompts(outcomes, [small, *([beside] if beside else [])], large)
     return Task(
         folder.resolve().name,
         list(asked.prompts),
         small,
         large,
-        asked.small,
-        asked.large,
+        asked.small_scores,
+        asked.large_scores,
         asked,
         beside,
         ratio,
@@ -65,15 +66,15 @@ def task(folder: Path, small: str, large: str, second: str | None, ratio: float)
 
 def pair(folder: Path) -> tuple[str, str]:
     """The worst and the best model, where nobody names two."""
-    outcomes = read(folder)
-    means = {name: float(np.nanmean(column.score)) for name, column in outcomes.models.items()}
-    ranked = sorted(means, key=lambda name: means[name])
+    outcomes = read_dataset(folder)
+    resources = {name: float(np.nanmean(column.score)) for name, column in outcomes.columns.items()}
+    ranked = sorted(resources, key=lambda name: resources[name])
     return ranked[0], ranked[-1]
 
 
-def _second(outcomes: Outcomes, small: str, large: str, rows: list[int]) -> str | None:
+def _second(outcomes: OutcomeDataset, small: str, large: str, rows: list[int]) -> str | None:
     """The best of those that are nearer to the small model than to the large one and whose answers are written down."""
-    good = {name: np.asarray([column.score[row] for row in rows]) for name, column in outcomes.models.items()}
+    good = {name: np.asarray([column.score[row] for row in rows]) for name, column in outcomes.columns.items()}
     half = (np.nanmean(good[small]) + np.nanmean(good[large])) / 2
     known = {
         name: float(np.nanmean(score))
@@ -81,8 +82,8 @@ def _second(outcomes: Outcomes, small: str, large: str, rows: list[int]) -> str 
         if name not in (small, large)
         and np.isnan(score).mean() < 0.05
         and np.nanmean(score) <= half
-        and any(outcomes.models[name].answer[row] for row in rows)
+        and any(outcomes.columns[name].answer[row] for row in rows)
     }
-    if not any(outcomes.models[small].answer[row] for row in rows):
+    if not any(outcomes.columns[small].answer[row] for row in rows):
         return None
     return max(known, key=lambda name: known[name], default=None)

@@ -18,9 +18,9 @@ import numpy as np
 
 from bench.routing.data import Floats, Task, pair, task
 from sizewise.errors import SizewiseError
-from sizewise.routing.quality.predictor import Area, Predictor
-from sizewise.routing.text.prompt_features import plain, said, words
-from sizewise.routing.training.trainer import area, learn, under
+from sizewise.routing.quality.predictor import ApgrScore, Predictor
+from sizewise.routing.text.prompt_features import fold_text, strip_harness_text, tokenize
+from sizewise.routing.training.trainer import apgr_score, recovery_area, train_predictor
 
 LOTS = 20
 """Draws of the order in which the prompts come that the router says nothing of."""
@@ -31,11 +31,12 @@ _OPTIONS = re.compile(r"\n\s*\(?a[.):] ")
 
 @dataclass(frozen=True)
 class Judged:
-    """`told`: APGR on the prompts that it says something of; `silent`: share of the others, 0..1; `whole`: APGR on all,
-    with these by lot."""
+    """`covered`: APGR on the prompts that it says something of; `silent`: share of the others, 0..1; `whole`: APGR on
+    all, with these by lot.
+    """
 
     prompts: int
-    told: Area | None
+    covered: ApgrScore | None
     silent: float
     whole: float
 
@@ -49,12 +50,12 @@ def named(spec: str) -> Task:
 
 def stem(prompt: str) -> str:
     """The question, folded, without its options: sets that share questions number and shuffle these otherwise."""
-    return " ".join(words(_OPTIONS.split(plain(prompt), maxsplit=1)[0]))
+    return " ".join(tokenize(_OPTIONS.split(fold_text(prompt), maxsplit=1)[0]))
 
 
 def taught(mine: Task, seed: int) -> Predictor:
     scores = {mine.small_name: mine.small.tolist(), mine.large_name: mine.large.tolist()}
-    return learn(mine.prompts, scores, small=mine.small_name, large=mine.large_name, seed=seed)
+    return train_predictor(mine.prompts, scores, small_model=mine.small_name, large_model=mine.large_name, seed=seed)
 
 
 def judged(predictor: Predictor, other: Task, seen: frozenset[str], seed: int) -> Judged | None:
@@ -62,11 +63,13 @@ def judged(predictor: Predictor, other: Task, seen: frozenset[str], seed: int) -
     new = np.asarray([stem(prompt) not in seen for prompt in other.prompts])
     if new.sum() < 40:
         return None
-    learnt = predictor.learnt
-    found = [predictor(said(prompt)) for prompt, its in zip(other.prompts, new, strict=True) if its]
-    gain = np.asarray([np.nan if each is None else each[learnt.large] - each[learnt.small] for each in found])
+    learnt = predictor.provenance
+    found = [predictor(strip_harness_text(prompt)) for prompt, its in zip(other.prompts, new, strict=True) if its]
+    gain = np.asarray(
+        [np.nan if each is None else each[learnt.large_model] - each[learnt.small_model] for each in found],
+    )
     small, large, told = other.small[new], other.large[new], ~np.isnan(gain)
-    alone = area(gain[told], small[told], large[told], seed) if told.sum() >= 40 else None
+    alone = apgr_score(gain[told], small[told], large[told], seed) if told.sum() >= 40 else None
     return Judged(len(gain), alone, float(1.0 - told.mean()), whole(gain, small, large, seed))
 
 
@@ -79,7 +82,7 @@ def whole(gain: Floats, small: Floats, large: Floats, seed: int) -> float:
     for _ in range(LOTS):
         height[~told] = chance.random(int(len(gain) - told.sum()))
         ranked = np.argsort(-height, kind="stable")
-        areas.append(under((large - small)[ranked], np.ones(len(gain))))
+        areas.append(recovery_area((large - small)[ranked], np.ones(len(gain))))
     return float(np.mean(areas))
 
 
@@ -95,7 +98,11 @@ def page(tasks: Sequence[Task], seed: int) -> list[str]:
         found = judged(made[one], tasks[other], stems[one], seed)
         if found is None:
             continue
-        told = "-" if found.told is None else f"{found.told.apgr:.3f} ({found.told.low:.3f}-{found.told.high:.3f})"
+        told = (
+            "-"
+            if found.covered is None
+            else f"{found.covered.apgr:.3f} ({found.covered.low:.3f}-{found.covered.high:.3f})"
+        )
         ends = f"{100 * found.silent:.0f} | {found.whole:.3f}{'*' if found.whole < FLOOR else ''}"
         lines.append(f"| {_title(tasks[one])} | {_title(tasks[other])} | {found.prompts:,} | {told} | {ends} |")
     return lines
@@ -108,7 +115,10 @@ def _title(its: Task) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "tasks", nargs="+", metavar="FOLDER[:SMALL:LARGE]", help="default: its worst and its best model"
+        "tasks",
+        nargs="+",
+        metavar="FOLDER[:SMALL:LARGE]",
+        help="default: its worst and its best model",
     )
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -116,7 +126,7 @@ def main() -> int:
         print("\n".join(page([named(each) for each in asked.tasks], asked.seed)))
     except SizewiseError as why:
         print(f"{why.message}; {why.hint}", file=sys.stderr)
-        return why.exit
+        return why.exit_code
     return 0
 
 

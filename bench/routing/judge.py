@@ -22,8 +22,16 @@ from msgspec import Struct
 from bench.first_light.run import Server, arguments, exact, served
 from bench.routing.live.questions import RECORDED, questions
 from bench.routing.live.record import Recorded
-from sizewise.evals.llm_judge import Preference, Rate, compare, measured, preference, rate, verdict
-from sizewise.routing.answer_agreement import agree
+from sizewise.evals.llm_judge import (
+    Preference,
+    Proportion,
+    combine_verdicts,
+    compare_answers,
+    judge_error_rates,
+    parse_verdict,
+    wilson_interval,
+)
+from sizewise.routing.answer_agreement import answers_agree
 
 VERDICTS = RECORDED / "verdicts.jsonl"
 WANTED = {
@@ -59,11 +67,11 @@ class Said(Struct, frozen=True):
 
     @property
     def verdicts(self) -> tuple[str | None, str | None]:
-        return verdict(self.first), verdict(self.second)
+        return parse_verdict(self.first), parse_verdict(self.second)
 
     @property
     def preference(self) -> Preference:
-        return preference(*self.verdicts)
+        return combine_verdicts(*self.verdicts)
 
 
 def main() -> None:
@@ -111,7 +119,7 @@ def _known() -> Iterator[Pair]:
         if not other.score:
             answers.append(("judge's own wrong, reference right", str(other.answer), asked.reference, "other"))
         for sort, first, second, better in answers:
-            if agree(first, second) is not True:
+            if answers_agree(first, second) is not True:
                 yield Pair(sort, asked.id, asked.prompt, first, second, better)
 
 
@@ -142,7 +150,7 @@ def judged(server: Server, model: str, asked: Sequence[Pair]) -> Iterator[Said]:
     for number, pair in enumerate(asked, 1):
         print(f"\r{number}/{len(asked)} ", end="", file=sys.stderr, flush=True)
         heard = Heard(server, model)
-        asyncio.run(compare(heard, pair.question, pair.one, pair.other))
+        asyncio.run(compare_answers(heard, pair.question, pair.one, pair.other))
         first, second = heard.said
         yield Said(pair.sort, pair.id, pair.better, first, second, round(heard.seconds, 2))
     print(file=sys.stderr)
@@ -156,11 +164,14 @@ def table(said: Sequence[Said]) -> Iterator[str]:
     decided = [each for each in said if each.better]
     yield _row("**one right, one wrong**", decided)
     yield ""
-    error = measured([each.preference for each in said], [each.better == "other" for each in said])
-    yield f"Calls worse what is not: {_share(error.alarmed)}; misses what is worse: {_share(error.missed)}."
-    yield f"Contradicts itself when the order is turned: {_share(error.swapped)}; unread: {_share(error.unread)}."
+    error = judge_error_rates([each.preference for each in said], [each.better == "other" for each in said])
+    yield f"Calls worse what is not: {_share(error.false_alarm_rate)}; misses what is worse: {_share(error.miss_rate)}."
+    yield (
+        f"Contradicts itself when the order is turned: {_share(error.contradiction_rate)}; unread:"
+        f" {_share(error.unreadable_rate)}."
+    )
     calls = [each for pair in said for each in pair.verdicts]
-    a, b = (_share(rate(calls.count(name), len(calls))) for name in ("A", "B"))
+    a, b = (_share(wilson_interval(calls.count(name), len(calls))) for name in ("A", "B"))
     yield f"Of its verdicts {a} are A and {b} are B."
     middle = sorted(each.seconds for each in said)[len(said) // 2]
     yield f"{middle:.1f} seconds a preference (median of two calls), {sum(each.seconds for each in said):.0f} in all."
@@ -184,8 +195,8 @@ def _named(said: Said) -> str:
     return "tie" if not names else "both" if len(names) > 1 else names.pop()
 
 
-def _share(found: Rate) -> str:
-    return f"{found.count} of {found.of} ({100 * found.low:.0f}-{100 * found.high:.0f} %)"
+def _share(found: Proportion) -> str:
+    return f"{found.count} of {found.total} ({100 * found.low:.0f}-{100 * found.high:.0f} %)"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def order(rank: Floats, seed: int = 0) -> NDArray[np.int64]:
 @dataclass(frozen=True)
 class Ranking:
     """For each prompt the worth of the large model, and how good the answer is that is served where it is not asked:
-    the small model's, or the better of two small ones as far as one can tell."""
+    the small model's, or the better of two small ones as far as one can tell.
+    """
 
     worth: Floats
     served: Floats

@@ -40,7 +40,10 @@ def write(folder: Path, task: Task, curves: dict[str, Curve], promised: Sequence
         for method in dict.fromkeys(row.method for row in promised):
             mine = [row for row in promised if row.method == method]
             axes.plot(
-                [100 * row.broken / row.draws for row in mine], [100 * row.saved for row in mine], "o", label=method
+                [100 * row.broken / row.draws for row in mine],
+                [100 * row.saved for row in mine],
+                "o",
+                label=method,
             )
         axes.axvline(5, color="grey", linewidth=0.7)
         axes.set_xlabel("promises broken, %")

@@ -19,8 +19,8 @@ from bench.routing.data import Floats, Task
 from bench.routing.domain_transfer import named
 from sizewise.errors import SizewiseError
 from sizewise.routing.quality.predictor import Predictor
-from sizewise.routing.text.prompt_features import said
-from sizewise.routing.training.trainer import learn
+from sizewise.routing.text.prompt_features import strip_harness_text
+from sizewise.routing.training.trainer import train_predictor
 
 WORTH = 0.1  # of the policy `learned`: the gain above which the large model is asked
 SLIPS = 0.02  # of the letters are mistyped
@@ -79,7 +79,8 @@ _SYNONYMS = (
     "must/has to, each/every, whole/entire, quickly/rapidly, important/significant, difficult/hard, easy/simple"
 )
 _ASKED_NICELY = re.compile(
-    r"(?:(?:hi|hello)\b[,!.]? *)?(?:please,? +|(?:can|could|would) you (?:please )?)", re.IGNORECASE
+    r"(?:(?:hi|hello)\b[,!.]? *)?(?:please,? +|(?:can|could|would) you (?:please )?)",
+    re.IGNORECASE,
 )
 _POLITE = (
     "Please: {}",
@@ -137,9 +138,9 @@ HANDS: Mapping[str, Hand] = {"case": cased, "slips": mistyped, "other words": re
 
 def gains(predictor: Predictor, prompts: Sequence[str]) -> Floats:
     """P(large good) - P(small good), -1..1; 2 where it abstains, as `learned` then asks the large model by default."""
-    learnt = predictor.learnt
-    found = [predictor(said(prompt)) for prompt in prompts]
-    return np.asarray([2.0 if each is None else each[learnt.large] - each[learnt.small] for each in found])
+    learnt = predictor.provenance
+    found = [predictor(strip_harness_text(prompt)) for prompt in prompts]
+    return np.asarray([2.0 if each is None else each[learnt.large_model] - each[learnt.small_model] for each in found])
 
 
 def taught(task: Task, seed: int) -> tuple[Predictor, list[str]]:
@@ -147,8 +148,8 @@ def taught(task: Task, seed: int) -> tuple[Predictor, list[str]]:
     mine = np.random.default_rng(seed).permutation(len(task.prompts)) % 2 == 0
     scores = {task.small_name: task.small[mine].tolist(), task.large_name: task.large[mine].tolist()}
     teach = [prompt for prompt, own in zip(task.prompts, mine, strict=True) if own]
-    predictor = learn(teach, scores, small=task.small_name, large=task.large_name, seed=seed)
-    return replace(predictor, abstains=""), [p for p, own in zip(task.prompts, mine, strict=True) if not own]
+    predictor = train_predictor(teach, scores, small_model=task.small_name, large_model=task.large_name, seed=seed)
+    return replace(predictor, abstention=""), [p for p, own in zip(task.prompts, mine, strict=True) if not own]
 
 
 def copied(prompts: Sequence[str], hand: Hand, seed: int) -> list[str]:
@@ -170,7 +171,10 @@ def row(task: Task, seed: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "tasks", nargs="+", metavar="FOLDER[:SMALL:LARGE]", help="default: its worst and its best model"
+        "tasks",
+        nargs="+",
+        metavar="FOLDER[:SMALL:LARGE]",
+        help="default: its worst and its best model",
     )
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -182,7 +186,7 @@ def main() -> int:
             print(row(named(each), asked.seed), flush=True)
     except SizewiseError as why:
         print(f"{why.message}; {why.hint}", file=sys.stderr)
-        return why.exit
+        return why.exit_code
     return 0
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bench.routing.data import Task
 from bench.routing.measure import Ranking
-from sizewise.evals.cross_fitting import crossed, gains, odds, odds_of
-from sizewise.routing.text.prompt_features import plain
-from sizewise.routing.training.combiner import combine
-from sizewise.routing.training.trainer import FOLDS, Words
+from sizewise.evals.cross_fitting import cross_fitted_log_odds, fit_log_odds, quality_gain, transfer_log_odds
+from sizewise.routing.text.prompt_features import fold_text
+from sizewise.routing.training.combiner import train_combiner
+from sizewise.routing.training.trainer import FOLDS, TfidfVectorizer
 
 Floats = NDArray[np.float64]
 NEAR = 40  # neighbours
@@ -23,7 +23,8 @@ Router = Callable[[Task, int], Ranking]
 
 @dataclass(frozen=True)
 class Order:
-    """`asks_first`: it pays for the small models' answers always. `agrees`: it is nothing without a second one."""
+    """`asks_first`: it pays for the small models' answers always. `answers_agree`: it is nothing without a second
+    one."""
 
     rank: Router
     asks_first: bool = False
@@ -57,13 +58,13 @@ def words(labels: int | None = None) -> Router:
     """Ours from the prompt alone: words, pairs and shape."""
 
     def rank(task: Task, seed: int) -> Ranking:
-        texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
+        texts, apart = [fold_text(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
         worth = np.zeros(len(texts))
         for held in range(FOLDS):
             rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
-            seen = Words([texts[each] for each in rest])
-            rows = seen.rows([texts[each] for each in some])
-            worth[some] = gains(odds(seen, rows, task.answered.good[rest][:, [0, -1]]))
+            seen = TfidfVectorizer([texts[each] for each in rest])
+            rows = seen.transform([texts[each] for each in some])
+            worth[some] = quality_gain(fit_log_odds(seen, rows, task.answered.scores[rest][:, [0, -1]]))
         return Ranking(worth, task.small)
 
     return rank
@@ -71,13 +72,13 @@ def words(labels: int | None = None) -> Router:
 
 def neighbours(task: Task, seed: int) -> Ranking:
     """The mean gain of the nearest prompts by the cosine of their words."""
-    texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
+    texts, apart = [fold_text(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
     gains, worth = task.large - task.small, np.zeros(len(texts))
     for held in range(FOLDS):
         rest, some = np.flatnonzero(apart != held), np.flatnonzero(apart == held)
-        seen = Words([texts[each] for each in rest])
-        base = seen.own.dense()
-        for place, row in zip(some, seen.rows([texts[each] for each in some]).sparse(), strict=True):
+        seen = TfidfVectorizer([texts[each] for each in rest])
+        base = seen.matrix.dense()
+        for place, row in zip(some, seen.transform([texts[each] for each in some]).sparse(), strict=True):
             near = base[:, row[0]] @ row[1] if len(row[0]) else np.zeros(len(rest))
             best = np.argpartition(-near, min(NEAR, len(rest)) - 1)[:NEAR]
             worth[place] = gains[rest[best]].mean()
@@ -86,26 +87,27 @@ def neighbours(task: Task, seed: int) -> Ranking:
 
 def agreement(task: Task, seed: int) -> Ranking:
     """No label: up where the second small model says something else."""
-    worth = np.asarray([0.0 if task.answered.agrees(each) is True else 1.0 for each in range(len(task.prompts))])
+    worth = np.asarray([0.0 if task.answered.answers_agree(each) is True else 1.0 for each in range(len(task.prompts))])
     return Ranking(worth, task.small)
 
 
 def cascade(labels: int | None = None) -> Router:
     """Ours after the small answers: the prompt's odds, agreement, confidence and length, combined; of two small answers
-    the one that is foreseen to be better is served."""
+    the one that is foreseen to be better is served.
+    """
 
     def rank(task: Task, seed: int) -> Ranking:
-        texts, apart = [plain(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
+        texts, apart = [fold_text(prompt) for prompt in task.prompts], folds(len(task.prompts), seed)
         asked, worth, served = task.answered, np.zeros(len(texts)), np.zeros(len(texts))
         for held in range(FOLDS):
             rest, some = limited(np.flatnonzero(apart != held), labels, seed), np.flatnonzero(apart == held)
-            found, count = crossed(asked, texts, rest, seed + 3), len(asked.columns)
-            known = [asked.signals(int(i), its, count) for i, its in zip(rest, found, strict=True)]
-            learnt = combine(known, asked.good[rest])
-            found = odds_of(asked, texts, rest, some)
+            found, count = cross_fitted_log_odds(asked, texts, rest, seed + 3), len(asked.columns)
+            known = [asked.answer_signals(int(i), its, count) for i, its in zip(rest, found, strict=True)]
+            learnt = train_combiner(known, asked.scores[rest])
+            found = transfer_log_odds(asked, texts, rest, some)
             for i, its in zip(some, found, strict=True):
-                worth[i], best = learnt.worth(asked.signals(int(i), its, count))
-                served[i] = asked.good[i, best]
+                worth[i], best = learnt.escalation_gain(asked.answer_signals(int(i), its, count))
+                served[i] = asked.scores[i, best]
         return Ranking(worth, served)
 
     return rank

@@ -18,7 +18,7 @@ from bench.routing.data import Task, pair, task
 from bench.routing.measure import Figures, Ranking, curve, figures
 from bench.routing.routers import ORDERS
 from sizewise.errors import SizewiseError
-from sizewise.evals.calibration import prepared
+from sizewise.evals.calibration import prepare_data
 
 OWN = Path(__file__).with_name("live") / "recorded"
 
@@ -94,14 +94,14 @@ def main() -> int:
         mine = task(asked.folder, asked.small or small, asked.large or large, asked.second, asked.ratio)
     except SizewiseError as why:
         print(f"{why.message}; {why.hint}", file=sys.stderr)
-        return why.exit
+        return why.exit_code
     if mine.gap <= 0:
         print(f"{mine.large_name!r} is no better than {mine.small_name!r}: there is nothing to route", file=sys.stderr)
         return 2
     both, seed = (mine.small, mine.large), asked.seed
     worths = ranked(mine, seed)
     found = {name: figures(worth, *both, *priced(name, mine), seed=seed) for name, worth in worths.items()}
-    ready = prepared(mine.answered, mine.names, [mine.ratio] * (len(mine.names) - 1) + [1.0], seed)
+    ready = prepare_data(mine.answered, mine.names, [mine.ratio] * (len(mine.names) - 1) + [1.0], seed)
     promised = list(validity.rows(ready, seed, asked.draws)) if asked.draws else []
     if asked.plots is not None:
         curves = {name: curve(worth, mine.large, seed) for name, worth in worths.items()}

@@ -14,8 +14,15 @@ from math import comb, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from sizewise.evals.calibration import Prepared
-from sizewise.routing.guarantees.bounds import METHODS, MOST_BET, Promise, Step, in_sequence, students
+from sizewise.evals.calibration import CalibrationData
+from sizewise.routing.guarantees.bounds import (
+    MAX_BET_SHARE,
+    RISK_TESTS,
+    CertificationStep,
+    QualityGuarantee,
+    fixed_sequence_test,
+    t_quantile,
+)
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -27,7 +34,8 @@ SURE = 0.95
 @dataclass(frozen=True)
 class Row:
     """`saved`: mean share of the cost, 0..1, nothing where nothing was certified. `best`: of the cheapest level that
-    keeps the promise in truth."""
+    keeps the promise in truth.
+    """
 
     method: str
     quality: float
@@ -61,18 +69,18 @@ def allowed(draws: int, chance: float) -> int:
     return count - 1
 
 
-def rows(ready: Prepared, seed: int, draws: int, methods: tuple[str, ...] = tuple(METHODS)) -> Iterator[Row]:
+def rows(ready: CalibrationData, seed: int, draws: int, methods: tuple[str, ...] = tuple(RISK_TESTS)) -> Iterator[Row]:
     families = [
         Family(
-            np.asarray([each.got for each in its]),
+            np.asarray([each.score for each in its]),
             np.asarray([each.cost for each in its]),
-            np.asarray([each.served > 0 for each in its], np.bool_),
+            np.asarray([each.small_share > 0 for each in its], np.bool_),
         )
-        for its in ready.played.values()
+        for its in ready.replays.values()
     ]
-    large = ready.good[:, -1]
+    large = ready.scores[:, -1]
     for quality in QUALITIES:
-        errors = [(1.0 - SURE) * share for share in ready.shares(quality).values()]
+        errors = [(1.0 - SURE) * share for share in ready.error_shares(quality).values()]
         true = [(quality * large - its.got).mean(axis=1) for its in families]
         saves = [1.0 - its.cost.mean(axis=1) for its in families]
         kept = np.concatenate([its[lost <= 0.0] for its, lost in zip(saves, true, strict=True)])
@@ -119,7 +127,7 @@ def _passed(method: str, losses: Floats, top: float, error: float) -> Flags:
     if method == "conformal":
         bound = (losses.sum(axis=1) + top) / (count + 1)
     elif method == "student":
-        bound = mean + students(1.0 - error, count - 1) * spread / sqrt(count)
+        bound = mean + t_quantile(1.0 - error, count - 1) * spread / sqrt(count)
     else:
         width, chance = 1.0 + top, log(2.0 / error)
         bound = mean + spread * sqrt(2.0 * chance / count) + 7.0 * width * chance / (3.0 * (count - 1))
@@ -129,7 +137,7 @@ def _passed(method: str, losses: Floats, top: float, error: float) -> Flags:
 
 def _betting(losses: Floats, top: float, error: float) -> Flags:
     width, count = 1.0 + top, losses.shape[1]
-    fair, most = 1.0 / width, MOST_BET * width / top
+    fair, most = 1.0 / width, MAX_BET_SHARE * width / top
     value, number = (losses + 1.0) / width, np.arange(2, count + 2)
     mean = (0.5 + np.cumsum(value, axis=1)) / number
     variance = (0.25 + np.cumsum((value - mean) ** 2, axis=1)) / number
@@ -141,16 +149,22 @@ def _betting(losses: Floats, top: float, error: float) -> Flags:
 
 
 def _same_as_shipped(
-    method: str, losses: list[Floats], families: list[Family], passed: list[Flags], quality: float, errors: list[float]
+    method: str,
+    losses: list[Floats],
+    families: list[Family],
+    passed: list[Flags],
+    quality: float,
+    errors: list[float],
 ) -> None:
     """What is measured here must be what ships: the first draw of each cell is certified by promise.py too."""
     for its, family, flags, error in zip(losses, families, passed, errors, strict=True):
         tries = [
-            (Step(float(place), float(family.serves[place]), 0.0, 0.0), row.tolist()) for place, row in enumerate(its)
+            (CertificationStep(float(place), float(family.serves[place]), 0.0, 0.0), row.tolist())
+            for place, row in enumerate(its)
         ]
-        promise = Promise(quality, SURE)
-        shipped = in_sequence("", its.shape[1], tries, promise, error=error, judged=METHODS[method])
+        promise = QualityGuarantee(quality, SURE)
+        shipped = fixed_sequence_test("", its.shape[1], tries, promise, error=error, risk_test=RISK_TESTS[method])
         tried = np.flatnonzero(family.serves)
         failed = np.flatnonzero(~flags[tried])
         ours = tried[: failed[0]] if len(failed) else tried
-        assert [step.at for step in shipped.steps] == ours.tolist(), method
+        assert [step.threshold for step in shipped.steps] == ours.tolist(), method

@@ -18,9 +18,9 @@ from bench.first_light.run import Server, arguments, exact, served
 from bench.routing.judge import Heard
 from bench.routing.live.questions import RECORDED, questions
 from bench.routing.live.record import Recorded
-from sizewise.evals.llm_judge import rate
-from sizewise.messages import Chat, Choice, Message, Reply, Usage
-from sizewise.routing.llm_verifier import opinion, question_about
+from sizewise.evals.llm_judge import wilson_interval
+from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
+from sizewise.routing.llm_verifier import parse_verification, verification_request
 
 VERDICTS = RECORDED / "verified.jsonl"
 EACH = 24
@@ -39,7 +39,7 @@ class Said(Struct, frozen=True):
     @property
     def score(self) -> float | None:
         first, turned = (Reply((Choice(text=each),), Usage()) for each in (self.first, self.turned))
-        return opinion("it", first, turned).score
+        return parse_verification("it", first, turned).score
 
 
 def main() -> None:
@@ -63,7 +63,8 @@ def answers() -> list[tuple[Recorded, str]]:
     rows = [msgspec.json.decode(row, type=Recorded) for row in (RECORDED / "outcomes.jsonl").read_bytes().splitlines()]
     small, asked = rows[0].model, {each.id: each.prompt for each in questions()}
     mine = sorted(
-        (row for row in rows if row.model == small), key=lambda row: sha256(str(row.prompt_id).encode()).digest()
+        (row for row in rows if row.model == small),
+        key=lambda row: sha256(str(row.prompt_id).encode()).digest(),
     )
     kept = [row for right in (1.0, 0.0) for row in [each for each in mine if each.score == right][:EACH]]
     return [(row, asked[str(row.prompt_id)]) for row in kept]
@@ -72,10 +73,10 @@ def answers() -> list[tuple[Recorded, str]]:
 def verified(server: Server, model: str) -> Iterator[Said]:
     server.ask(model, "Say hello.")  # loads the weights before any clock that counts
     for row, asked in answers():
-        chat, reply = Chat(model, [Message("user", asked)], {}), Reply((Choice(text=str(row.answer)),), Usage())
+        chat, reply = ChatRequest(model, [Message("user", asked)], {}), Reply((Choice(text=str(row.answer)),), Usage())
         heard = Heard(server, model)
         for turned in (False, True):
-            heard.ask(question_about(chat, reply, turned).messages[0].text)
+            heard.ask(verification_request(chat, reply, turned).messages[0].text)
         first, turned_said = heard.said
         yield Said(str(row.prompt_id), bool(row.score), first, turned_said, round(heard.seconds, 2))
 
@@ -88,9 +89,9 @@ def table(said: Sequence[Said]) -> Iterator[str]:
         counts = [len(scores), *(scores.count(score) for score in (1.0, 0.5, 0.0, None))]
         yield f"| {name} | {' | '.join(map(str, counts))} |"
     letters = [each[:1] for its in said for each in (its.first, its.turned)]
-    its = rate(letters.count("A"), len(letters))
+    its = wilson_interval(letters.count("A"), len(letters))
     yield ""
-    yield f"Of its verdicts {its.count} of {its.of} ({100 * its.low:.0f}-{100 * its.high:.0f} %) are A."
+    yield f"Of its verdicts {its.count} of {its.total} ({100 * its.low:.0f}-{100 * its.high:.0f} %) are A."
     middle = sorted(each.seconds for each in said)[len(said) // 2]
     yield f"{middle:.1f} seconds an opinion (median of two calls), {sum(each.seconds for each in said):.0f} in all."
 

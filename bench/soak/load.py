@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from bench.gateway.connection import Connection, Heard, Told
+from bench.gateway.connection import Connection, Heard, OnAnswer
 from bench.gateway.exchange import ROUTE, STREAMS, Kind, question
 
 LEAVES = 10
@@ -40,7 +40,13 @@ class Soak:
     """One run against one port of 127.0.0.1."""
 
     def __init__(
-        self, port: int, model: str, headers: list[str], requests: int, streams: int, connections: int
+        self,
+        port: int,
+        model: str,
+        headers: list[str],
+        requests: int,
+        streams: int,
+        connections: int,
     ) -> None:
         self._port = port
         self._asked: dict[Kind, tuple[bytes, int]] = {
@@ -140,10 +146,10 @@ class Soak:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, told: Told) -> Connection | None:
+    async def _connect(self, on_answer: OnAnswer) -> Connection | None:
         loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(lambda: Connection(told), "127.0.0.1", self._port)
+            _, connection = await loop.create_connection(lambda: Connection(on_answer), "127.0.0.1", self._port)
         except OSError as error:
             self.sums.wrong.append(f"no connection: {error}")
             return None

@@ -1,1 +1,1 @@
-"""Small or large model for this work, and why: pure judgement over the facts of the catalogue; asks nobody."""
+"""Recommends small or large models for a workload, from catalog facts alone; calls no model."""

@@ -1,4 +1,4 @@
-"""The eight criteria: for an option a score of 0..1 each, the reason in words, and the numbers it came from."""
+"""The eight criteria: for each candidate a score from 0 to 1, the reason and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -7,222 +7,249 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
-from sizewise.advisor.assumptions import TASKS, Assumed, pairs
-from sizewise.advisor.candidates import Option, Part
-from sizewise.advisor.quality_estimates import number
-from sizewise.advisor.sourced_number import Number, plain, seconds, usd
+from sizewise.advisor.assumptions import TASKS, Assumptions, parse_pairs
+from sizewise.advisor.candidates import DeploymentCandidate, Placement
+from sizewise.advisor.quality_estimates import quality_number
+from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
 from sizewise.advisor.workload import Workload
-from sizewise.catalog.memory_estimate import size
+from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_info import Fact
 from sizewise.errors import BadRequest
-from sizewise.money import PICO
+from sizewise.money import PICO_PER_DOLLAR
 
-MGSM = frozenset({"bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"})
+MGSM_LANGUAGES = frozenset({"bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"})
 """Languages of that benchmark (Shi and others, arXiv 2210.03057): a score in it tells of these."""
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """`value` 0..1; `numbers` say where each number in `why` comes from. `over`: of cost, what is beyond the budget
-    as a share of it; it counts against the option as the score counts for it, so that dear and dearer differ."""
+class CriterionScore:
+    """`value` 0..1; `numbers` say where each number in `reason` comes from. `over_budget`: of cost, what is beyond
+    the budget as a share of it; it counts against the option as the score counts for it, so that dear and dearer
+    differ.
+    """
 
     value: Fraction
-    why: str
-    numbers: tuple[Number, ...] = ()
-    over: Fraction = Fraction(0)
+    reason: str
+    numbers: tuple[SourcedNumber, ...] = ()
+    over_budget: Fraction = Fraction(0)
 
 
-Judge = Callable[[Option, Workload, Assumed], Score]
+Criterion = Callable[[DeploymentCandidate, Workload, Assumptions], CriterionScore]
 
 
-def resources(option: Option, work: Workload, assumed: Assumed) -> Score:
-    placed = option.parts[0].fit
+def score_resources(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    placed = candidate.placements[0].fit
     if placed is None:
-        return Score(Fraction(1), "takes no memory of yours")
-    left = placed.left
-    told = work.number("memory-gb" if placed.room.where == "memory" else "gpu-gb")
-    reserve = "reserve" if placed.room.where == "memory" else "reserve-gpu"
-    kept = () if placed.room.where == "memory" and work.free else (assumed.number(reserve),)
-    one = placed.model.memory(placed.quantisation, placed.context)
-    taken = size(one.total if one is not None else placed.need.total)
-    why = f"one request takes {taken} of {size(placed.room.bytes)}; {placed.slots} fit side by side"
-    return Score(left, why, (told, *kept, work.number("context"), *placed.numbers()))
+        return CriterionScore(Fraction(1), "takes no memory of yours")
+    left = placed.free_share
+    told = workload.number("memory-gb" if placed.pool.kind == "memory" else "gpu-gb")
+    reserve = "reserve" if placed.pool.kind == "memory" else "reserve-gpu"
+    kept = () if placed.pool.kind == "memory" and workload.memory_is_free else (assumptions.number(reserve),)
+    one = placed.model.estimate_memory(placed.quantization, placed.context)
+    taken = format_bytes(one.total if one is not None else placed.memory.total)
+    why = f"one request takes {taken} of {format_bytes(placed.pool.available)}; {placed.slots} fit side by side"
+    return CriterionScore(left, why, (told, *kept, workload.number("context"), *placed.numbers()))
 
 
-def cost(option: Option, work: Workload, assumed: Assumed) -> Score:
-    total = option.cost.total(work.requests, work.months)
-    share = total / (assumed["budget"] * PICO * work.months)
-    once, monthly = usd(option.cost.one_off), usd(option.cost.month(work.requests))
-    work_done = usd(option.upkeep * assumed["wage"] * PICO)
-    why = f"{once} once and {monthly} a month ({work_done} of it people's work): {usd(total)} in {work.months} months"
-    machines = option.cost.machines(work.requests)
+def score_cost(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    total = candidate.cost.total(workload.requests, workload.months)
+    share = total / (assumptions["budget"] * PICO_PER_DOLLAR * workload.months)
+    once, monthly = format_usd(candidate.cost.one_off), format_usd(candidate.cost.monthly_total(workload.requests))
+    work_done = format_usd(candidate.upkeep_hours * assumptions["wage"] * PICO_PER_DOLLAR)
+    why = (
+        f"{once} once and {monthly} a month ({work_done} of it people's work): {format_usd(total)} in {workload.months}"
+        " months"
+    )
+    machines = candidate.cost.machines(workload.requests)
     if machines > 1:
-        why += f"; {plain(machines, 1)} machines"
-    team = f"team-{work.team}"
+        why += f"; {format_number(machines, 1)} machines"
+    team = f"team-{workload.team}"
     used = ["wage", "budget", team]
-    used += [f"hours-{name}" for name in _works(option)] + [f"upkeep-{name}" for name in _upkeeps(option)]
-    if (fit := option.parts[0].fit) is not None:
-        gpu = fit.room.where == "gpu"
+    used += [f"hours-{name}" for name in _setup_assumptions(candidate)] + [
+        f"upkeep-{name}" for name in _upkeep_assumptions(candidate)
+    ]
+    if (fit := candidate.placements[0].fit) is not None:
+        gpu = fit.pool.kind == "gpu"
         used += ["electricity", "watts-gpu" if gpu else "watts-cpu", "own-machine"]
         used += ["rent-per-gpu-gb" if gpu else "rent-per-gb"] if machines > 1 else []
-    used += ["tune-rent"] if option.parts[0].tuned and work.privacy != "confidential" else []
-    used += ["trusted"] if option.escalated else []
-    prices = [number for part in option.parts for number in _price(part)]
-    asked = work.numbers("requests-per-month", "tokens-in", "tokens-out", "months")
+    used += ["tune-rent"] if candidate.placements[0].fine_tuned and workload.privacy != "confidential" else []
+    used += ["trusted"] if candidate.escalation_share else []
+    prices = [number for part in candidate.placements for number in _price(part)]
+    asked = workload.numbers("requests-per-month", "tokens-in", "tokens-out", "months")
     value, over = max(Fraction(0), 1 - share), max(Fraction(0), share - 1)
-    return Score(value, why, (*asked, *prices, *assumed.numbers(*used)), over)
+    return CriterionScore(value, why, (*asked, *prices, *assumptions.numbers(*used)), over)
 
 
-def tuning(option: Option, work: Workload, assumed: Assumed) -> Score:
-    value = max(Fraction(0), 1 - option.hours / assumed["patience"])
-    names = (*(f"hours-{name}" for name in _works(option)), f"team-{work.team}", "patience")
-    return Score(value, f"{plain(option.hours, 1)} hours of work before it answers", assumed.numbers(*names))
-
-
-def languages(option: Option, work: Workload, assumed: Assumed) -> Score:
-    found = [_languages(part, work, assumed) for part in option.parts]
-    return _mixed(option, found)
-
-
-def capability(option: Option, work: Workload, assumed: Assumed) -> Score:
-    """Of a cascade: the wider one's, for what the small model has not goes to the large one at once."""
-    return max((_capability(part, work, assumed) for part in option.parts), key=lambda score: score.value)
-
-
-def speed(option: Option, work: Workload, assumed: Assumed) -> Score:
-    value = max(Fraction(0), 1 - option.seconds / work.latency_s)
-    why = f"an answer takes {seconds(option.seconds)}, allowed are {seconds(work.latency_s)}"
-    if len(option.parts) > 1:
-        slowest = sum((part.pace.seconds for part in option.parts), Fraction(0))
-        why = f"an answer takes {seconds(option.seconds)} on average, {seconds(slowest)} when both are asked"
-        why += f"; allowed are {seconds(work.latency_s)}"
-    numbers = [number for part in option.parts for number in part.pace.numbers]
-    return Score(value, why, (work.number("latency-ms"), *_once(numbers)))
-
-
-def output(option: Option, work: Workload, assumed: Assumed) -> Score:
-    task = TASKS[work.task]
-    numbers = [number(part.model, part.able) for part in option.parts]
-    numbers.append(
-        Number(
-            f"need of {work.task}",
-            plain(task.need, 3),
-            "assumed",
-            f"in {task.benchmark}, of {plain(task.chance)} by chance",
-        )
+def score_tuning(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    value = max(Fraction(0), 1 - candidate.setup_hours / assumptions["patience"])
+    names = (*(f"hours-{name}" for name in _setup_assumptions(candidate)), f"team-{workload.team}", "patience")
+    return CriterionScore(
+        value,
+        f"{format_number(candidate.setup_hours, 1)} hours of work before it answers",
+        assumptions.numbers(*names),
     )
-    if len(option.parts) > 1:
-        return _both(option, (*numbers, *assumed.numbers("trusted", "promise")))
-    part = option.parts[0]
-    had = f"{plain(part.able.share, 3)} before tuning and " if part.tuned else ""
-    measure = task.benchmark if part.able.measured else f"{task.benchmark}, not measured"
-    told = f"ability {had}{plain(part.share, 3)} ({measure}) where {work.task} asks {plain(task.need, 3)}"
-    if part.tuned:
-        numbers += [work.number("labels"), assumed.number("half-labels")]
-    if part.fit is not None and part.fit.quantisation.startswith("Q4"):
-        numbers.append(assumed.number("quantised"))
-    return Score(option.quality, told, tuple(numbers))
 
 
-def _both(option: Option, numbers: tuple[Number, ...]) -> Score:
-    small, large = option.parts
-    kept = plain(100 * (1 - option.escalated), 0)
-    told = f"{kept} % are kept by {small.model.name} (ability {plain(small.share, 3)}), "
-    told += f"the rest goes to {large.model.name} ({plain(large.share, 3)})"
-    return Score(option.quality, told, numbers)
+def score_languages(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    found = [_languages(part, workload, assumptions) for part in candidate.placements]
+    return _weighted_mean(candidate, found)
 
 
-def security(option: Option, work: Workload, assumed: Assumed) -> Score:
-    asked = work.number("privacy")
-    if work.privacy == "confidential" or all(part.here for part in option.parts):
-        return Score(Fraction(1), "nothing leaves this machine", (asked,))
-    name = f"away-{work.privacy}"
-    leaves, numbers = assumed[name], (asked, assumed.number(name))
-    if option.parts[0].here:
-        share = plain(100 * option.escalated, 0)
-        why = f"{share} % of the {work.privacy} requests leave this machine"
-        return Score(1 - option.escalated * (1 - leaves), why, (*numbers, assumed.number("trusted")))
-    hosts = ", ".join(dict.fromkeys(part.offer.partition("/")[0] for part in option.parts))
-    return Score(leaves, f"all {work.privacy} requests go to {hosts}", numbers)
+def score_capability(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    """Of a cascade: the wider one's, for what the small model has not goes to the large one at once."""
+    return max(
+        (_capability(part, workload, assumptions) for part in candidate.placements),
+        key=lambda score: score.value,
+    )
 
 
-CRITERIA: Mapping[str, tuple[Judge, str, Fraction]] = MappingProxyType(
+def score_speed(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    value = max(Fraction(0), 1 - candidate.latency_s / workload.latency_s)
+    why = f"an answer takes {format_seconds(candidate.latency_s)}, allowed are {format_seconds(workload.latency_s)}"
+    if len(candidate.placements) > 1:
+        slowest = sum((part.latency.seconds for part in candidate.placements), Fraction(0))
+        why = (
+            f"an answer takes {format_seconds(candidate.latency_s)} on average, {format_seconds(slowest)} when both are"
+            " asked"
+        )
+        why += f"; allowed are {format_seconds(workload.latency_s)}"
+    numbers = [number for part in candidate.placements for number in part.latency.numbers]
+    return CriterionScore(value, why, (workload.number("latency-ms"), *_once(numbers)))
+
+
+def score_output(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    task = TASKS[workload.task]
+    numbers = [quality_number(part.model, part.quality_estimate) for part in candidate.placements]
+    numbers.append(
+        SourcedNumber(
+            f"need of {workload.task}",
+            format_number(task.required_accuracy, 3),
+            "assumed",
+            f"in {task.benchmark}, of {format_number(task.chance_accuracy)} by chance",
+        ),
+    )
+    if len(candidate.placements) > 1:
+        return _both(candidate, (*numbers, *assumptions.numbers("trusted", "promise")))
+    part = candidate.placements[0]
+    had = f"{format_number(part.quality_estimate.accuracy, 3)} before tuning and " if part.fine_tuned else ""
+    measure = task.benchmark if part.quality_estimate.measured else f"{task.benchmark}, not measured"
+    told = (
+        f"ability {had}{format_number(part.accuracy, 3)} ({measure}) where {workload.task} asks"
+        f" {format_number(task.required_accuracy, 3)}"
+    )
+    if part.fine_tuned:
+        numbers += [workload.number("labels"), assumptions.number("half-labels")]
+    if part.fit is not None and part.fit.quantization.startswith("Q4"):
+        numbers.append(assumptions.number("quantised"))
+    return CriterionScore(candidate.quality, told, tuple(numbers))
+
+
+def _both(candidate: DeploymentCandidate, numbers: tuple[SourcedNumber, ...]) -> CriterionScore:
+    small, large = candidate.placements
+    kept = format_number(100 * (1 - candidate.escalation_share), 0)
+    told = f"{kept} % are kept by {small.model.name} (ability {format_number(small.accuracy, 3)}), "
+    told += f"the rest goes to {large.model.name} ({format_number(large.accuracy, 3)})"
+    return CriterionScore(candidate.quality, told, numbers)
+
+
+def score_security(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    asked = workload.number("privacy")
+    if workload.privacy == "confidential" or all(part.is_local for part in candidate.placements):
+        return CriterionScore(Fraction(1), "nothing leaves this machine", (asked,))
+    name = f"away-{workload.privacy}"
+    leaves, numbers = assumptions[name], (asked, assumptions.number(name))
+    if candidate.placements[0].is_local:
+        share = format_number(100 * candidate.escalation_share, 0)
+        why = f"{share} % of the {workload.privacy} requests leave this machine"
+        return CriterionScore(
+            1 - candidate.escalation_share * (1 - leaves),
+            why,
+            (*numbers, assumptions.number("trusted")),
+        )
+    hosts = ", ".join(dict.fromkeys(part.offer.partition("/")[0] for part in candidate.placements))
+    return CriterionScore(leaves, f"all {workload.privacy} requests go to {hosts}", numbers)
+
+
+CRITERIA: Mapping[str, tuple[Criterion, str, Fraction]] = MappingProxyType(
     {
-        "resources": (resources, "resources", Fraction(1)),
-        "cost": (cost, "adoption and usage cost", Fraction(3)),
-        "tuning": (tuning, "tuning time", Fraction(1)),
-        "languages": (languages, "languages", Fraction(2)),
-        "capability": (capability, "capability range", Fraction(1)),
-        "speed": (speed, "speed", Fraction(1)),
-        "quality": (output, "output quality", Fraction(4)),
-        "security": (security, "security", Fraction(2)),
-    }
+        "resources": (score_resources, "resources", Fraction(1)),
+        "cost": (score_cost, "adoption and usage cost", Fraction(3)),
+        "tuning": (score_tuning, "tuning time", Fraction(1)),
+        "languages": (score_languages, "languages", Fraction(2)),
+        "capability": (score_capability, "capability range", Fraction(1)),
+        "speed": (score_speed, "speed", Fraction(1)),
+        "quality": (score_output, "output quality", Fraction(4)),
+        "security": (score_security, "security", Fraction(2)),
+    },
 )
 """By its short name each criterion: how it is judged, its whole name, its weight where nobody says another."""
 
 
-def weights(said: Sequence[str] = ()) -> Mapping[str, Fraction]:
-    """By criterion; `said` are texts as quality=5. Raises BadRequest."""
+def parse_weights(texts: Sequence[str] = ()) -> Mapping[str, Fraction]:
+    """By criterion; `texts` are texts as quality=5. Raises BadRequest."""
     found = {name: weight for name, (_, _, weight) in CRITERIA.items()}
-    for name, value in pairs(said, "criterion", "--weight", list(found)):
+    for name, value in parse_pairs(texts, "criterion", "--weight", list(found)):
         if value > 1000:
-            raise BadRequest(f"the weight of {name} cannot be {plain(value)}", "Give a number from 0 to 1000.")
+            raise BadRequest(f"the weight of {name} cannot be {format_number(value)}", "Give a number from 0 to 1000.")
         found[name] = value
     if not any(found.values()):
         raise BadRequest("all weights are nought", "Give at least one criterion a weight above 0.")
     return MappingProxyType(found)
 
 
-def _mixed(option: Option, found: Sequence[Score]) -> Score:
+def _weighted_mean(candidate: DeploymentCandidate, found: Sequence[CriterionScore]) -> CriterionScore:
     """Of a cascade: each model's by the share of the answers that it gives."""
     if len(found) == 1:
         return found[0]
     small, large = found
-    up = option.escalated
+    up = candidate.escalation_share
     value = (1 - up) * small.value + up * large.value
-    why = small.why if small.why == large.why else f"small: {small.why}; large: {large.why}"
-    return Score(value, why, _once([*small.numbers, *large.numbers]))
+    why = small.reason if small.reason == large.reason else f"small: {small.reason}; large: {large.reason}"
+    return CriterionScore(value, why, _once([*small.numbers, *large.numbers]))
 
 
-def _languages(part: Part, work: Workload, assumed: Assumed) -> Score:
-    each = {code: _language(part, code, assumed) for code in work.languages}
+def _languages(placement: Placement, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    each = {code: _language(placement, code, assumptions) for code in workload.languages}
     worst = min(each, key=lambda code: (each[code].value, code == "en"))
-    numbers = _once([work.number("languages"), *(number for score in each.values() for number in score.numbers)])
-    return Score(each[worst].value, each[worst].why, numbers)
+    numbers = _once([workload.number("languages"), *(number for score in each.values() for number in score.numbers)])
+    return CriterionScore(each[worst].value, each[worst].reason, numbers)
 
 
-def _language(part: Part, code: str, assumed: Assumed) -> Score:
+def _language(placement: Placement, code: str, assumptions: Assumptions) -> CriterionScore:
     """In full for English and for what is listed; what was measured counts against English or, in sums, as it is."""
-    model = part.model
+    model = placement.model
     if code == "en":
-        return Score(Fraction(1), "English counts in full for every model")
+        return CriterionScore(Fraction(1), "English counts in full for every model")
     if model.measured is not None and code in model.measured.value and model.scores and "mmlu" in model.scores.value:
         there, english = _share(model.measured.value[code]), _share(model.scores.value["mmlu"])
         value = min(Fraction(1), there / english) if english else Fraction(0)
-        why = f"{code} {plain(there, 3)} where English is {plain(english, 3)}"
-        return Score(value, why, (_told(model.name, f"mmlu in {code}", there, model.measured),))
+        why = f"{code} {format_number(there, 3)} where English is {format_number(english, 3)}"
+        return CriterionScore(value, why, (_benchmark_number(model.name, f"mmlu in {code}", there, model.measured),))
     if model.languages is not None:  # one that it does not list was refused before
-        listed = Number(
-            f"{model.name} languages", f"{code} among {len(model.languages.value)}", "fact", str(model.languages)
+        listed = SourcedNumber(
+            f"{model.name} languages",
+            f"{code} among {len(model.languages.value)}",
+            "fact",
+            str(model.languages),
         )
-        return Score(Fraction(1), f"its vendor lists {code}", (listed,))
-    if code in MGSM and model.scores is not None and "mgsm" in model.scores.value:
+        return CriterionScore(Fraction(1), f"its vendor lists {code}", (listed,))
+    if code in MGSM_LANGUAGES and model.scores is not None and "mgsm" in model.scores.value:
         share = _share(model.scores.value["mgsm"])
-        why = f"mgsm {plain(share, 3)}, sums in eleven languages, {code} among them"
-        return Score(share, why, (_told(model.name, "mgsm", share, model.scores),))
-    return Score(assumed["unlisted"], f"nothing is known of its {code}", (assumed.number("unlisted"),))
+        why = f"mgsm {format_number(share, 3)}, sums in eleven languages, {code} among them"
+        return CriterionScore(share, why, (_benchmark_number(model.name, "mgsm", share, model.scores),))
+    return CriterionScore(assumptions["unlisted"], f"nothing is known of its {code}", (assumptions.number("unlisted"),))
 
 
-def _capability(part: Part, work: Workload, assumed: Assumed) -> Score:
+def _capability(placement: Placement, workload: Workload, assumptions: Assumptions) -> CriterionScore:
     """Five skills: tools, a schema, pictures, thinking, four times the window that is asked."""
-    model, unknown = part.model, assumed["unknown-skill"]
+    model, unknown = placement.model, assumptions["unknown-skill"]
     window = model.context
     skills: dict[str, bool | None] = {
         "tools": _says(model.tools),
-        "schema": True if part.here else _says(model.structured),
+        "schema": True if placement.is_local else _says(model.structured),
         "pictures": None if model.sees is None else "image" in model.sees.value,
         "thinking": _says(model.thinks),
-        "long texts": None if window is None else window.value >= 4 * work.context,
+        "long texts": None if window is None else window.value >= 4 * workload.context,
     }
     value = sum((unknown if has is None else Fraction(has) for has in skills.values()), Fraction(0)) / len(skills)
     can = [name for name, has in skills.items() if has]
@@ -230,14 +257,16 @@ def _capability(part: Part, work: Workload, assumed: Assumed) -> Score:
     why = ", ".join(can) or "text alone"
     why += f"; unknown: {', '.join(open_)}" if open_ else ""
     facts = (("tools", model.tools), ("structured", model.structured), ("sees", model.sees), ("thinks", model.thinks))
-    numbers = [Number(f"{model.name} {name}", _shown(fact.value), "fact", str(fact)) for name, fact in facts if fact]
-    numbers += [Number(f"{model.name} context", f"{window.value:,}", "fact", str(window))] if window else []
+    numbers = [
+        SourcedNumber(f"{model.name} {name}", _shown(fact.value), "fact", str(fact)) for name, fact in facts if fact
+    ]
+    numbers += [SourcedNumber(f"{model.name} context", f"{window.value:,}", "fact", str(window))] if window else []
     if open_:
-        numbers.append(assumed.number("unknown-skill"))
-    if part.tuned:
+        numbers.append(assumptions.number("unknown-skill"))
+    if placement.fine_tuned:
         why = f"tuned to one task; {why}"
-        return Score(value * assumed["tuned-range"], why, (*numbers, assumed.number("tuned-range")))
-    return Score(value, why, tuple(numbers))
+        return CriterionScore(value * assumptions["tuned-range"], why, (*numbers, assumptions.number("tuned-range")))
+    return CriterionScore(value, why, tuple(numbers))
 
 
 def _says(fact: Fact[bool] | None) -> bool | None:
@@ -250,40 +279,40 @@ def _shown(value: object) -> str:
     return "yes" if value is True else "no" if value is False else str(value)
 
 
-def _works(option: Option) -> tuple[str, ...]:
-    return _kinds(option, "tune")
+def _setup_assumptions(candidate: DeploymentCandidate) -> tuple[str, ...]:
+    return _kinds(candidate, "tune")
 
 
-def _upkeeps(option: Option) -> tuple[str, ...]:
-    return _kinds(option, "tuned")
+def _upkeep_assumptions(candidate: DeploymentCandidate) -> tuple[str, ...]:
+    return _kinds(candidate, "tuned")
 
 
-def _kinds(option: Option, tuned: str) -> tuple[str, ...]:
+def _kinds(candidate: DeploymentCandidate, tuned: str) -> tuple[str, ...]:
     """The assumptions about people's work that an option takes, by the ends of their names."""
-    found = ["here" if part.here else "api" for part in option.parts]
-    found += [tuned] if option.parts[0].tuned else []
-    return tuple(dict.fromkeys([*found, "cascade"] if len(option.parts) > 1 else found))
+    found = ["here" if part.is_local else "api" for part in candidate.placements]
+    found += [tuned] if candidate.placements[0].fine_tuned else []
+    return tuple(dict.fromkeys([*found, "cascade"] if len(candidate.placements) > 1 else found))
 
 
-def _price(part: Part) -> tuple[Number, ...]:
-    if part.price is None:
+def _price(placement: Placement) -> tuple[SourcedNumber, ...]:
+    if placement.price is None:
         return ()
-    source = f"{part.price.source}, {part.price.date}"
-    rates = ((name, getattr(part.price, name)) for name in ("input", "output"))
+    source = f"{placement.price.source}, {placement.price.date}"
+    rates = ((name, getattr(placement.price, name)) for name in ("input", "output"))
     return tuple(
-        Number(f"{part.offer} {name}", f"{usd(rate * 1_000_000)} a million tokens", "fact", source)
+        SourcedNumber(f"{placement.offer} {name}", f"{format_usd(rate * 1_000_000)} a million tokens", "fact", source)
         for name, rate in rates
         if rate is not None
     )
 
 
-def _told(model: str, name: str, share: Fraction, fact: Fact[Mapping[str, float]]) -> Number:
-    return Number(f"{model} {name}", plain(share, 3), "fact", str(fact))
+def _benchmark_number(model: str, name: str, share: Fraction, fact: Fact[Mapping[str, float]]) -> SourcedNumber:
+    return SourcedNumber(f"{model} {name}", format_number(share, 3), "fact", str(fact))
 
 
 def _share(value: float) -> Fraction:
     return Fraction(repr(value))
 
 
-def _once(numbers: Sequence[Number]) -> tuple[Number, ...]:
+def _once(numbers: Sequence[SourcedNumber]) -> tuple[SourcedNumber, ...]:
     return tuple(dict.fromkeys(numbers))

@@ -1,4 +1,4 @@
-"""How well a model does a task, as far as its facts tell: measured, or no worse than a measured one, or assumed."""
+"""Quality estimates of a model for a task: measured, bounded by a comparable model, or assumed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
-from sizewise.advisor.assumptions import TASKS, Assumed, Task
-from sizewise.advisor.sourced_number import Kind, Number, plain
-from sizewise.catalog.model_info import Known
-from sizewise.model_card import SIZES, Sizes
+from sizewise.advisor.assumptions import TASKS, Assumptions, TaskProfile
+from sizewise.advisor.sourced_number import NumberKind, SourcedNumber, format_number
+from sizewise.catalog.model_info import ModelInfo
+from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, SizeThresholds
 from sizewise.money import Price
 
-Offers = Mapping[str, Price]
+PricesByOffer = Mapping[str, Price]
 """What a model costs where, by `<endpoint>/<its name there>`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ability:
-    """`share` right in the task's benchmark, 0..1, and why it is believed."""
+class QualityEstimate:
+    """`accuracy` right in the task's benchmark, 0..1, and why it is believed."""
 
-    share: Fraction
-    kind: Kind
+    accuracy: Fraction
+    kind: NumberKind
     source: str
     unknown: bool = False  # nothing tells, so chance is all that is believed
 
@@ -32,27 +32,34 @@ class Ability:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
-    """The models that can be had: what is known of each, and what it costs where. `measured` is made by `market`."""
+class ModelOffers:
+    """The models that can be had: what is known of each, and what it costs where. `measured_by_benchmark` is made by
+    `market`."""
 
-    models: tuple[Known, ...]
-    offers: Mapping[str, Offers]
-    measured: Mapping[str, tuple[tuple[Known, Fraction], ...]]
-    sizes: Sizes = SIZES
+    models: tuple[ModelInfo, ...]
+    prices_by_model: Mapping[str, PricesByOffer]
+    measured_by_benchmark: Mapping[str, tuple[tuple[ModelInfo, Fraction], ...]]
+    sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS
 
-    def large(self, model: Known) -> bool:
+    def is_large(self, model: ModelInfo) -> bool:
         """Those whose size is their vendor's secret, too."""
-        return model.size(self.sizes) not in ("tiny", "slm")
+        return model.size_class(self.sizes) not in ("tiny", "slm")
 
-    def cheapest(self, model: Known) -> int:
+    def lowest_price(self, model: ModelInfo) -> int:
         """Micro-dollars for a million tokens in and a million out, where it costs least; 0 where nobody sells it."""
         sums = [
-            price.input + price.output for price in self.offers[model.name].values() if price.input and price.output
+            price.input + price.output
+            for price in self.prices_by_model[model.name].values()
+            if price.input and price.output
         ]
         return min(sums, default=0)
 
 
-def market(models: Iterable[Known], sold: Offers, sizes: Sizes = SIZES) -> Market:
+def build_model_offers(
+    models: Iterable[ModelInfo],
+    prices: PricesByOffer,
+    sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS,
+) -> ModelOffers:
     """Of chat models only: an embedding model answers nothing. `sold` as the catalogue's `sold` tells of all."""
     chat = tuple(sorted((each for each in models if each.task == "chat"), key=lambda each: each.name))
     measured = {
@@ -61,36 +68,45 @@ def market(models: Iterable[Known], sold: Offers, sizes: Sizes = SIZES) -> Marke
         )
         for name in {task.benchmark for task in TASKS.values()}
     }
-    offers = {each.name: MappingProxyType(dict(_offers(each, sold))) for each in chat}
-    return Market(chat, MappingProxyType(offers), MappingProxyType(measured), sizes)
+    offers = {each.name: MappingProxyType(dict(_prices_of(each, prices))) for each in chat}
+    return ModelOffers(chat, MappingProxyType(offers), MappingProxyType(measured), sizes)
 
 
-def _offers(model: Known, sold: Offers) -> Iterator[tuple[str, Price]]:
-    for endpoint, names in model.sold.items():
+def _prices_of(model: ModelInfo, prices: PricesByOffer) -> Iterator[tuple[str, Price]]:
+    for endpoint, names in model.offers.items():
         yield from (
-            (f"{endpoint}/{name}", sold[f"{endpoint}/{name}"]) for name in names if f"{endpoint}/{name}" in sold
+            (f"{endpoint}/{name}", prices[f"{endpoint}/{name}"]) for name in names if f"{endpoint}/{name}" in prices
         )
 
 
-def ability(model: Known, task: Task, market: Market, assumed: Assumed) -> Ability:
+def estimate_quality(
+    model: ModelInfo,
+    task: TaskProfile,
+    offers: ModelOffers,
+    assumptions: Assumptions,
+) -> QualityEstimate:
     """Of the model as its vendor made it."""
     name = task.benchmark
     if model.scores and name in model.scores.value:
         share = _exact(model.scores.value[name])
-        return Ability(share, "fact", f"{name} {plain(share, 3)}: {model.scores}")
-    peers = [each for each in market.measured[name] if _no_better(each[0], model, market)]
+        return QualityEstimate(share, "fact", f"{name} {format_number(share, 3)}: {model.scores}")
+    peers = [each for each in offers.measured_by_benchmark[name] if _is_lower_bound(each[0], model, offers)]
     if peers:
         peer, share = max(peers, key=lambda each: (each[1], each[0].name))
         why = "neither larger nor newer" if model.parameters else "of the same vendor, no dearer"
-        return Ability(share, "estimate", f"no worse than {peer.name}, {why}: {name} {plain(share, 3)}, {peer.scores}")
+        return QualityEstimate(
+            share,
+            "estimate",
+            f"no worse than {peer.name}, {why}: {name} {format_number(share, 3)}, {peer.scores}",
+        )
     if model.parameters:
         why = f"{name} is not known, nor that of any model neither larger nor newer: counted as chance"
-        return Ability(task.chance, "estimate", why, unknown=True)
-    share = task.chance + assumed["unmeasured"] * (task.need - task.chance)
-    return Ability(share, "assumed", f"{name} is not known: the assumption unmeasured")
+        return QualityEstimate(task.chance_accuracy, "estimate", why, unknown=True)
+    share = task.chance_accuracy + assumptions["unmeasured"] * (task.required_accuracy - task.chance_accuracy)
+    return QualityEstimate(share, "assumed", f"{name} is not known: the assumption unmeasured")
 
 
-def _no_better(peer: Known, model: Known, market: Market) -> bool:
+def _is_lower_bound(peer: ModelInfo, model: ModelInfo, offers: ModelOffers) -> bool:
     """Whether a measured model is one that `model` should not be worse than."""
     if peer.thinks is not None and peer.thinks.value and not (model.thinks is not None and model.thinks.value):
         return False  # what thinking gains, the other does not have
@@ -102,22 +118,30 @@ def _no_better(peer: Known, model: Known, market: Market) -> bool:
         return False
     if peer.released and model.released and peer.released.value > model.released.value:
         return False
-    return 0 < market.cheapest(peer) <= market.cheapest(model)
+    return 0 < offers.lowest_price(peer) <= offers.lowest_price(model)
 
 
-def quality(share: Fraction, task: Task) -> Fraction:
+def normalized_quality(accuracy: Fraction, task: TaskProfile) -> Fraction:
     """0 at chance, 1 from what the task asks."""
-    return min(Fraction(1), max(Fraction(0), (share - task.chance) / (task.need - task.chance)))
+    return min(
+        Fraction(1),
+        max(Fraction(0), (accuracy - task.chance_accuracy) / (task.required_accuracy - task.chance_accuracy)),
+    )
 
 
-def tuned(share: Fraction, task: Task, labels: int, assumed: Assumed) -> Fraction:
+def accuracy_after_tuning(accuracy: Fraction, task: TaskProfile, labels: int, assumptions: Assumptions) -> Fraction:
     """The share right after tuning on so many examples; a model far below what the task asks takes more of them."""
-    half = assumed["half-labels"] * max(Fraction(1), task.need / max(share, Fraction(1, 10)))
-    return share + (1 - share) * task.closes * labels / (labels + half)
+    half = assumptions["half-labels"] * max(Fraction(1), task.required_accuracy / max(accuracy, Fraction(1, 10)))
+    return accuracy + (1 - accuracy) * task.tuning_gain * labels / (labels + half)
 
 
-def number(model: Known, found: Ability) -> Number:
-    return Number(f"ability of {model.name}", plain(found.share, 3), found.kind, found.source)
+def quality_number(model: ModelInfo, estimate: QualityEstimate) -> SourcedNumber:
+    return SourcedNumber(
+        f"ability of {model.name}",
+        format_number(estimate.accuracy, 3),
+        estimate.kind,
+        estimate.source,
+    )
 
 
 def _exact(share: float) -> Fraction:

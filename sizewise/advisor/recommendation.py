@@ -1,4 +1,4 @@
-"""Ranks the options by the weighted criteria, the best of each kind first; decides the same way every time.
+"""Ranks candidates by weighted criteria, the best of each kind first; deterministic.
 
 More volume never favours what charges more for the added requests: volume counts in the cost alone, what is paid lowers
 the points in a straight line, and nothing else (no scale, no weight, no choice of candidates) looks at the volume. If
@@ -12,103 +12,117 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sizewise.advisor.assumptions import Assumed
-from sizewise.advisor.candidates import KINDS, Kind, Option, Out, field
-from sizewise.advisor.cost import Span, cheaper, lasting
-from sizewise.advisor.criteria import CRITERIA, Score
-from sizewise.advisor.memory_fit import Fit, table
-from sizewise.advisor.quality_estimates import Market
+from sizewise.advisor.assumptions import Assumptions
+from sizewise.advisor.candidates import CANDIDATE_KINDS, CandidateKind, DeploymentCandidate, Exclusion, find_candidates
+from sizewise.advisor.cost import Interval, cheaper_months, cheaper_volumes
+from sizewise.advisor.criteria import CRITERIA, CriterionScore
+from sizewise.advisor.memory_fit import MemoryFit, fit_quantizations
+from sizewise.advisor.quality_estimates import ModelOffers
 from sizewise.advisor.workload import Workload
 
-OTHERS = 2
+MAX_ALTERNATIVES = 2
 """Further models named for a kind."""
 
 
 @dataclass(frozen=True, slots=True)
-class Advised:
+class RankedCandidate:
     """An option with its scores by criterion. `points`: 100 where every score is 1; below 0 far beyond the budget."""
 
-    option: Option
-    scores: Mapping[str, Score]
+    candidate: DeploymentCandidate
+    scores: Mapping[str, CriterionScore]
     points: Fraction
-    others: tuple[Option, ...] = ()  # of other models of this kind, the next best first
+    alternatives: tuple[DeploymentCandidate, ...] = ()  # of other models of this kind, the next best first
 
     @property
     def title(self) -> str:
-        return KINDS[self.option.kind]
+        return CANDIDATE_KINDS[self.candidate.kind]
 
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:
-    """Volumes at which the first costs less than `other` over the horizon, and months for which it does at this one."""
+    """Volumes at which the first costs less than `alternative` over the horizon, and months for which it does at this
+    one."""
 
-    other: Advised
-    spans: tuple[Span, ...]
-    months: Span | None
+    alternative: RankedCandidate
+    volumes: tuple[Interval, ...]
+    months: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
-    """`ranked`: the best option of each kind that can do the work, best first; empty where none can. `out`: why others
-    cannot. `fits`: the hardware, for the models that were proposed to run here."""
+class Recommendation:
+    """`ranked`: the best option of each kind that can do the work, best first; empty where none can. `exclusions`:
+    why others cannot. `fits`: the hardware, for the models that were proposed to run here.
+    """
 
-    work: Workload
-    assumed: Assumed
+    workload: Workload
+    assumptions: Assumptions
     weights: Mapping[str, Fraction]
-    ranked: tuple[Advised, ...]
-    out: tuple[Out, ...]
-    fits: tuple[Fit, ...]
+    ranked: tuple[RankedCandidate, ...]
+    exclusions: tuple[Exclusion, ...]
+    fits: tuple[MemoryFit, ...]
     break_even: tuple[BreakEven, ...]
 
     @property
-    def kinds_out(self) -> tuple[Kind, ...]:
-        there = {each.option.kind for each in self.ranked}
-        return tuple(kind for kind in KINDS if kind not in there)
+    def excluded_kinds(self) -> tuple[CandidateKind, ...]:
+        there = {each.candidate.kind for each in self.ranked}
+        return tuple(kind for kind in CANDIDATE_KINDS if kind not in there)
 
 
-def advise(work: Workload, market: Market, assumed: Assumed, weights: Mapping[str, Fraction]) -> Advice:
-    found = field(work, market, assumed)
-    judged = sorted((_judged(each, work, assumed, weights) for each in found.options), key=_order)
-    kinds = dict[Kind, list[Advised]]()
+def recommend(
+    workload: Workload,
+    offers: ModelOffers,
+    assumptions: Assumptions,
+    weights: Mapping[str, Fraction],
+) -> Recommendation:
+    found = find_candidates(workload, offers, assumptions)
+    judged = sorted((_scored(each, workload, assumptions, weights) for each in found.candidates), key=_sort_key)
+    kinds = dict[CandidateKind, list[RankedCandidate]]()
     for each in judged:
-        kinds.setdefault(each.option.kind, []).append(each)
-    ranked = tuple(sorted((_first(each) for each in kinds.values()), key=_order))
-    placed = [part.fit for each in ranked for part in each.option.parts if part.fit is not None]
-    here = {(each.model.name, each.room.where): each for each in placed}
-    fits = tuple(fit for each in here.values() for fit in table(each.model, each.room, work.context, assumed))
-    return Advice(work, assumed, weights, ranked, found.out, fits, _break_even(ranked, work))
+        kinds.setdefault(each.candidate.kind, []).append(each)
+    ranked = tuple(sorted((_best_of_kind(each) for each in kinds.values()), key=_sort_key))
+    placed = [part.fit for each in ranked for part in each.candidate.placements if part.fit is not None]
+    here = {(each.model.name, each.pool.kind): each for each in placed}
+    fits = tuple(
+        fit for each in here.values() for fit in fit_quantizations(each.model, each.pool, workload.context, assumptions)
+    )
+    return Recommendation(workload, assumptions, weights, ranked, found.exclusions, fits, _break_even(ranked, workload))
 
 
-def _judged(option: Option, work: Workload, assumed: Assumed, weights: Mapping[str, Fraction]) -> Advised:
-    scores = {name: judge(option, work, assumed) for name, (judge, _, _) in CRITERIA.items()}
-    points = sum((weights[name] * (score.value - score.over) for name, score in scores.items()), Fraction(0))
-    return Advised(option, scores, 100 * points / sum(weights.values()))
+def _scored(
+    candidate: DeploymentCandidate,
+    workload: Workload,
+    assumptions: Assumptions,
+    weights: Mapping[str, Fraction],
+) -> RankedCandidate:
+    scores = {name: judge(candidate, workload, assumptions) for name, (judge, _, _) in CRITERIA.items()}
+    points = sum((weights[name] * (score.value - score.over_budget) for name, score in scores.items()), Fraction(0))
+    return RankedCandidate(candidate, scores, 100 * points / sum(weights.values()))
 
 
-def _order(each: Advised) -> tuple[Fraction, Fraction, int, str]:
+def _sort_key(each: RankedCandidate) -> tuple[Fraction, Fraction, int, str]:
     """Best first: by points, then by what is known for sure, then by name."""
-    unsure = sum(not part.able.measured for part in each.option.parts)
-    return (-each.points, Fraction(unsure), list(KINDS).index(each.option.kind), each.option.name)
+    unsure = sum(not part.quality_estimate.measured for part in each.candidate.placements)
+    return (-each.points, Fraction(unsure), list(CANDIDATE_KINDS).index(each.candidate.kind), each.candidate.name)
 
 
-def _first(same: list[Advised]) -> Advised:
+def _best_of_kind(same: list[RankedCandidate]) -> RankedCandidate:
     """The best of a kind, with the next best of other models."""
     best = same[0]
-    others = dict[tuple[str, ...], Option]()
+    others = dict[tuple[str, ...], DeploymentCandidate]()
     for each in same:
-        others.setdefault(tuple(part.model.name for part in each.option.parts), each.option)
-    return Advised(best.option, best.scores, best.points, tuple(others.values())[1 : OTHERS + 1])
+        others.setdefault(tuple(part.model.name for part in each.candidate.placements), each.candidate)
+    return RankedCandidate(best.candidate, best.scores, best.points, tuple(others.values())[1 : MAX_ALTERNATIVES + 1])
 
 
-def _break_even(ranked: tuple[Advised, ...], work: Workload) -> tuple[BreakEven, ...]:
+def _break_even(ranked: tuple[RankedCandidate, ...], workload: Workload) -> tuple[BreakEven, ...]:
     if not ranked:
         return ()
-    first = ranked[0].option.cost
+    first = ranked[0].candidate.cost
     return tuple(
         BreakEven(
             each,
-            cheaper(first, each.option.cost, work.months),
-            lasting(first, each.option.cost, work.requests),
+            cheaper_volumes(first, each.candidate.cost, workload.months),
+            cheaper_months(first, each.candidate.cost, workload.requests),
         )
         for each in ranked[1:]
     )

@@ -1,4 +1,4 @@
-"""What an answer holds: its words, how hard it reads, and which key facts it has; pure, asks no model.
+"""Response metrics: word count, reading grade and key-fact recall; calls no model.
 
 A fact is found by patterns, declared beside it. A pattern sees words and not their truth: "the speed of light is not
 constant" would pass for the fact. And whoever says it in words that nobody foresaw has the fact and is not given it.
@@ -37,7 +37,7 @@ ENGLISH_WORDS = frozenset(
         "by",
         "from",
         "have",
-    )
+    ),
 )
 """Frequent in English, and not frequent in its neighbours (so without a, in, on, an, was, no)."""
 
@@ -53,7 +53,7 @@ DRAWN = re.compile(r"[*_`]|\\[()\[\]]|\$")
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class KeyFact:
     """`patterns`: regular expressions, case ignored; one that is found in the answer is enough."""
 
     name: str
@@ -61,20 +61,25 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """`grade`: US school years by FORMULA, None where it does not apply. `facts`: names of those found, in order."""
+class ResponseMetrics:
+    """`reading_grade`: US school years by FORMULA, None where it does not apply. `parse_facts`: names of those found,
+    in order."""
 
     words: int
-    grade: float | None
+    reading_grade: float | None
     facts: tuple[str, ...]
 
 
-def held(answer: str, facts: Sequence[Fact] = ()) -> Held:
+def measure_response(answer: str, facts: Sequence[KeyFact] = ()) -> ResponseMetrics:
     """Raises BadRequest for a pattern that is no regular expression."""
-    return Held(len(WORD.findall(answer)), grade(answer), tuple(fact.name for fact in facts if has(answer, fact)))
+    return ResponseMetrics(
+        len(WORD.findall(answer)),
+        reading_grade(answer),
+        tuple(fact.name for fact in facts if contains_fact(answer, fact)),
+    )
 
 
-def grade(text: str) -> float | None:
+def reading_grade(text: str) -> float | None:
     """0.39 * words / sentences + 11.8 * syllables / words - 15.59 (Kincaid, Fishburne, Rogers, Chissom 1975).
 
     Code between fences is left out; a line's end ends a sentence, as in lists and headings. Syllables are counted by
@@ -82,17 +87,17 @@ def grade(text: str) -> float | None:
     """
     prose = FENCED.sub("\n", text)
     words = LETTERS.findall(prose)
-    if len(words) < LEAST_WORDS or not english(words):
+    if len(words) < LEAST_WORDS or not is_english(words):
         return None
     sentences = sum(1 for part in SENTENCE_END.split(prose) if LETTERS.search(part))
-    return round(0.39 * len(words) / sentences + 11.8 * sum(map(syllables, words)) / len(words) - 15.59, 1)
+    return round(0.39 * len(words) / sentences + 11.8 * sum(map(count_syllables, words)) / len(words) - 15.59, 1)
 
 
-def english(words: Sequence[str]) -> bool:
+def is_english(words: Sequence[str]) -> bool:
     return sum(word.lower() in ENGLISH_WORDS for word in words) >= ENGLISH * len(words) > 0
 
 
-def syllables(word: str) -> int:
+def count_syllables(word: str) -> int:
     """At least 1."""
     spoken = word.lower()
     if not SOUNDED.search(spoken):
@@ -100,12 +105,12 @@ def syllables(word: str) -> int:
     return max(1, len(VOWELS.findall(spoken)))
 
 
-def has(answer: str, fact: Fact) -> bool:
+def contains_fact(answer: str, fact: KeyFact) -> bool:
     said = _plain(answer)
     return any(_pattern(fact.name, each).search(said) for each in fact.patterns)
 
 
-def facts(declared: Mapping[str, object]) -> tuple[Fact, ...]:
+def parse_facts(declared: Mapping[str, object]) -> tuple[KeyFact, ...]:
     """Name -> a pattern, or a list of them. Raises BadRequest for anything else."""
     found = []
     for name, wanted in declared.items():
@@ -114,7 +119,7 @@ def facts(declared: Mapping[str, object]) -> tuple[Fact, ...]:
             raise BadRequest(f"the fact {name!r} has no patterns", "a fact is a pattern or a list of patterns, as text")
         for each in patterns:
             _pattern(name, each)
-        found.append(Fact(name, tuple(patterns)))
+        found.append(KeyFact(name, tuple(patterns)))
     if not found:
         raise BadRequest("there are no facts", 'write below [facts]: "time dilation" = ["time dilat"]')
     return tuple(found)
@@ -134,15 +139,15 @@ def _plain(text: str) -> str:
     return " ".join(re.sub("[\u2010-\u2015\u2212]", "-", told).split())
 
 
-EXAMPLE = "Can you explain the theory of relativity and how it changed our understanding of space and time?"
+EXAMPLE_PROMPT = "Can you explain the theory of relativity and how it changed our understanding of space and time?"
 
-RELATIVITY = (
-    Fact("special and general theory", (r"\bspecial\b.*\bgeneral\b", r"\bgeneral\b.*\bspecial\b")),
-    Fact(
+EXAMPLE_FACTS = (
+    KeyFact("special and general theory", (r"\bspecial\b.*\bgeneral\b", r"\bgeneral\b.*\bspecial\b")),
+    KeyFact(
         "the same laws of physics for every observer",
         (r"laws? of (?:physics|nature)[^.]{0,80}\b(?:same|identical|invariant)", r"principle of relativity"),
     ),
-    Fact(
+    KeyFact(
         "the speed of light is the same for every observer",
         (
             r"speed of light[^.]{0,120}\b(?:constant|same|invariant|independent|fixed|absolute|unchang)",
@@ -150,8 +155,8 @@ RELATIVITY = (
             r"light[^.]{0,40}\bsame speed",
         ),
     ),
-    Fact("simultaneity is relative", (r"simultane",)),
-    Fact(
+    KeyFact("simultaneity is relative", (r"simultane",)),
+    KeyFact(
         "time dilation",
         (
             r"time[- ]dilat",
@@ -160,7 +165,7 @@ RELATIVITY = (
             r"\btime\b[^.]{0,60}\b(?:slows?|slower|slowly|slowed|slowing)\b",
         ),
     ),
-    Fact(
+    KeyFact(
         "length contraction",
         (
             r"length[- ]contract",
@@ -168,7 +173,7 @@ RELATIVITY = (
             r"\b(?:objects?|rulers?|lengths?)\b[^.]{0,60}\b(?:contract|short)",
         ),
     ),
-    Fact(
+    KeyFact(
         "mass is energy, E = mc²",
         (
             r"\be ?= ?m ?[·×x]? ?c ?\^? ?\{?2",
@@ -177,8 +182,8 @@ RELATIVITY = (
             r"equivalence (?:of|between) (?:mass and energy|energy and mass)",
         ),
     ),
-    Fact("space and time are one: spacetime", (r"\bspace-? ?time\b",)),
-    Fact(
+    KeyFact("space and time are one: spacetime", (r"\bspace-? ?time\b",)),
+    KeyFact(
         "space and time are not absolute",
         (
             r"\b(?:space|time)\b[^.]{0,80}\b(?:not|no longer|neither)\b[^.]{0,30}\b(?:absolute|fixed|separate)",
@@ -186,14 +191,14 @@ RELATIVITY = (
             r"\b(?:depend\w*|relative)\b[^.]{0,40}\b(?:observer|frames? of reference|relative motion)",
         ),
     ),
-    Fact(
+    KeyFact(
         "spacetime is curved",
         (
             r"(?:curv|warp|bend|bent|distort)[^.]{0,60}\bspace-? ?time",
             r"space-? ?time[^.]{0,80}(?:curv|warp|bend|bent|distort)",
         ),
     ),
-    Fact(
+    KeyFact(
         "gravity is curvature and not a force",
         (
             r"gravit[^.]{0,120}(?:curv|warp|geometr)",
@@ -201,11 +206,11 @@ RELATIVITY = (
             r"gravit[^.]{0,60}\bnot an? (?:\w+ )?force",
         ),
     ),
-    Fact(
+    KeyFact(
         "gravity and acceleration are equivalent",
         (r"equivalence principle", r"principle of equivalence", r"accelerat[^.]{0,80}(?:indistinguish|equivalent)"),
     ),
-    Fact(
+    KeyFact(
         "gravity bends light and slows clocks",
         (
             r"\b(?:star)?light\b[^.]{0,60}\b(?:bend|bent|deflect)",
@@ -213,7 +218,7 @@ RELATIVITY = (
             r"gravitational (?:lens|time|redshift)",
         ),
     ),
-    Fact(
+    KeyFact(
         "it was confirmed by measurement",
         (r"\bgps\b", r"perihelion", r"\bmercury\b", r"\beclipse\b", r"gravitational waves?", r"\bmuons?\b"),
     ),

@@ -1,4 +1,4 @@
-"""A number that was used, and where it comes from: a fact, the asker, or a declared assumption; reckons with none."""
+"""Numbers with provenance (fact, input, default, assumption, estimate) and number formatting."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from fractions import Fraction
 from typing import Literal
 
 from sizewise.catalog.model_info import Fact
-from sizewise.money import PICO
+from sizewise.money import PICO_PER_DOLLAR
 
-Kind = Literal["fact", "input", "default", "assumed", "estimate"]
+NumberKind = Literal["fact", "input", "default", "assumed", "estimate"]
 """`default`: an input that was left out. `estimate`: made of facts by a rule that the source names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class SourcedNumber:
     name: str
     value: str
-    kind: Kind
+    kind: NumberKind
     source: str
 
 
-def told(name: str, fact: Fact[int], unit: str = "") -> Number:
-    return Number(name, f"{fact.value:,} {unit}".rstrip(), "fact", str(fact))
+def fact_number(name: str, fact: Fact[int], unit: str = "") -> SourcedNumber:
+    return SourcedNumber(name, f"{fact.value:,} {unit}".rstrip(), "fact", str(fact))
 
 
-def plain(value: Fraction | int, digits: int = 2) -> str:
+def format_number(value: Fraction | int, digits: int = 2) -> str:
     """A decimal without idle noughts: 0.5, 12, 1,234.57."""
     rounded = round(Fraction(value), digits)
     if rounded.denominator == 1:
@@ -33,9 +33,9 @@ def plain(value: Fraction | int, digits: int = 2) -> str:
     return f"{float(rounded):,.{digits}f}".rstrip("0").rstrip(".")
 
 
-def usd(pico: Fraction | int) -> str:
+def format_usd(pico: Fraction | int) -> str:
     """Pico-dollars for people: cents from a cent on, below it two figures that count."""
-    amount = Fraction(pico) / PICO
+    amount = Fraction(pico) / PICO_PER_DOLLAR
     if amount == 0 or abs(amount) >= 100:
         return f"${round(amount):,}"
     if abs(amount) >= Fraction(1, 100):
@@ -43,5 +43,5 @@ def usd(pico: Fraction | int) -> str:
     return f"${float(amount):.2g}" if abs(amount) >= Fraction(1, 10_000) else f"${float(amount):.1e}"
 
 
-def seconds(time: Fraction) -> str:
-    return f"{round(time * 1000)} ms" if time < 1 else f"{plain(time, 1)} s"
+def format_seconds(time: Fraction) -> str:
+    return f"{round(time * 1000)} ms" if time < 1 else f"{format_number(time, 1)} s"

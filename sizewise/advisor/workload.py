@@ -1,4 +1,4 @@
-"""What the asker says of the work, parsed once; knows no model and no price."""
+"""The workload that a recommendation is for, parsed from text inputs; knows no model and no price."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal
 
-from sizewise.advisor.assumptions import TASKS, decimal
-from sizewise.advisor.sourced_number import Number, plain
-from sizewise.errors import BadRequest, nearest
+from sizewise.advisor.assumptions import TASKS, parse_decimal
+from sizewise.advisor.sourced_number import SourcedNumber, format_number
+from sizewise.errors import BadRequest, did_you_mean
 
 GB = 1_000_000_000
-CODE = re.compile(r"[a-z]{2,3}\Z")
+LANGUAGE_CODE = re.compile(r"[a-z]{2,3}\Z")
 Privacy = Literal["public", "internal", "confidential"]
 Team = Literal["none", "some", "ml"]
 PRIVACY: tuple[Privacy, ...] = ("public", "internal", "confidential")
 TEAMS: tuple[Team, ...] = ("none", "some", "ml")
-CODES: Mapping[str, str] = MappingProxyType(
+LANGUAGE_CODES: Mapping[str, str] = MappingProxyType(
     {
         "arabic": "ar", "bengali": "bn", "chinese": "zh", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en",
         "finnish": "fi", "french": "fr", "german": "de", "greek": "el", "hebrew": "he", "hindi": "hi",
         "hungarian": "hu", "indonesian": "id", "italian": "it", "japanese": "ja", "korean": "ko", "norwegian": "no",
         "polish": "pl", "portuguese": "pt", "romanian": "ro", "russian": "ru", "spanish": "es", "swahili": "sw",
         "swedish": "sv", "telugu": "te", "thai": "th", "turkish": "tr", "ukrainian": "uk", "vietnamese": "vi",
-    }
+    },
 )  # fmt: skip
 """Names of languages and their codes in ISO 639, for a hint."""
 
@@ -42,13 +42,13 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "team": "some",
         "months": "12",
         "labels": "0",
-    }
+    },
 )
 """What an option is where nobody says it. `context` follows from the tokens, `memory-gb` from the machine."""
 LATENCY_MS: Mapping[str, str] = MappingProxyType({"code": "120000", "reason": "120000"})
 """By task; 30000 for others. Models that think write much before they answer."""
 
-MOST: Mapping[str, int] = MappingProxyType(
+MAXIMUM: Mapping[str, int] = MappingProxyType(
     {
         "requests-per-month": 10**12,
         "tokens-in": 10**8,
@@ -59,10 +59,10 @@ MOST: Mapping[str, int] = MappingProxyType(
         "gpu-gb": 10**6,
         "months": 1200,
         "labels": 10**9,
-    }
+    },
 )
-LEAST: Mapping[str, int] = MappingProxyType(
-    {"tokens-in": 1, "tokens-out": 1, "latency-ms": 1, "context": 64, "months": 1}
+MINIMUM: Mapping[str, int] = MappingProxyType(
+    {"tokens-in": 1, "tokens-out": 1, "latency-ms": 1, "context": 64, "months": 1},
 )
 
 
@@ -88,30 +88,30 @@ class Workload:
     months: int
     labels: int
     today: str
-    free: bool = False
-    said: frozenset[str] = frozenset()
+    memory_is_free: bool = False
+    explicit_inputs: frozenset[str] = frozenset()
 
     @property
-    def until(self) -> str:
+    def horizon_end(self) -> str:
         """The first day after the horizon, as a date or a month sorts."""
         year, month, day = (int(part) for part in self.today.split("-"))
         years, months = divmod(month - 1 + self.months, 12)
         return f"{year + years:04}-{months + 1:02}-{day:02}"
 
-    def number(self, name: str) -> Number:
+    def number(self, name: str) -> SourcedNumber:
         """An input, by the name of its option."""
-        if name in self.said:
-            return Number(name, self._shown(name), "input", f"--{name}")
+        if name in self.explicit_inputs:
+            return SourcedNumber(name, self._shown(name), "input", f"--{name}")
         if name == "memory-gb":
-            return Number(name, self._shown(name), "default", "free on this machine now")
+            return SourcedNumber(name, self._shown(name), "default", "free on this machine now")
         if name == "context":
-            return Number(name, self._shown(name), "default", "twice tokens-in and tokens-out, at least 2,048")
-        return Number(name, self._shown(name), "default", f"the default of --{name}")
+            return SourcedNumber(name, self._shown(name), "default", "twice tokens-in and tokens-out, at least 2,048")
+        return SourcedNumber(name, self._shown(name), "default", f"the default of --{name}")
 
-    def numbers(self, *names: str) -> tuple[Number, ...]:
+    def numbers(self, *names: str) -> tuple[SourcedNumber, ...]:
         return tuple(self.number(name) for name in names)
 
-    def all(self) -> tuple[Number, ...]:
+    def all_numbers(self) -> tuple[SourcedNumber, ...]:
         return self.numbers(*_NAMES)
 
     def _shown(self, name: str) -> str:
@@ -121,11 +121,11 @@ class Workload:
             "requests-per-month": f"{self.requests:,}",
             "tokens-in": f"{self.tokens_in:,}",
             "tokens-out": f"{self.tokens_out:,}",
-            "latency-ms": plain(self.latency_s * 1000),
+            "latency-ms": format_number(self.latency_s * 1000),
             "context": f"{self.context:,}",
             "privacy": self.privacy,
-            "memory-gb": plain(Fraction(self.memory, GB), 1),
-            "gpu-gb": plain(Fraction(self.gpu, GB), 1),
+            "memory-gb": format_number(Fraction(self.memory, GB), 1),
+            "gpu-gb": format_number(Fraction(self.gpu, GB), 1),
             "team": self.team,
             "months": f"{self.months}",
             "labels": f"{self.labels:,}",
@@ -138,15 +138,18 @@ _NAMES = (
 )  # fmt: skip
 
 
-def workload(said: Mapping[str, str | None], *, today: str, free: int | None) -> Workload:
+def parse_workload(inputs: Mapping[str, str | None], *, today: str, free_memory: int | None) -> Workload:
     """Of texts by the names of the options; None is left out. `free`: bytes of memory free on this machine, if known.
 
     Raises BadRequest with the nearest word or the bounds.
     """
-    given = {name: text for name, text in said.items() if text is not None}
+    given = {name: text for name, text in inputs.items() if text is not None}
     for name in given:
         if name not in _NAMES:
-            raise BadRequest(f"there is no input {name!r}", nearest(name, _NAMES) or f"Known: {', '.join(_NAMES)}.")
+            raise BadRequest(
+                f"there is no input {name!r}",
+                did_you_mean(name, _NAMES) or f"Known: {', '.join(_NAMES)}.",
+            )
     task = given.get("task", DEFAULTS["task"])
     texts = {**DEFAULTS, "latency-ms": LATENCY_MS.get(task, "30000"), **given}
     tokens_in, tokens_out = _whole(texts, "tokens-in"), _whole(texts, "tokens-out")
@@ -156,9 +159,9 @@ def workload(said: Mapping[str, str | None], *, today: str, free: int | None) ->
             f"a context of {context:,} tokens does not hold {tokens_in:,} tokens in and {tokens_out:,} out",
             f"Give --context {tokens_in + tokens_out} or more, or leave it out.",
         )
-    if "memory-gb" not in texts and free is None:
+    if "memory-gb" not in texts and free_memory is None:
         raise BadRequest("this machine does not tell how much memory is free", "Give --memory-gb, as 16.")
-    memory = _bytes(texts, "memory-gb") if "memory-gb" in texts else free or 0
+    memory = _bytes(texts, "memory-gb") if "memory-gb" in texts else free_memory or 0
     return Workload(
         task=_word(texts, "task", tuple(TASKS)),
         languages=_languages(texts["languages"]),
@@ -174,15 +177,15 @@ def workload(said: Mapping[str, str | None], *, today: str, free: int | None) ->
         months=_whole(texts, "months"),
         labels=_whole(texts, "labels"),
         today=today,
-        free="memory-gb" not in texts,
-        said=frozenset(given),
+        memory_is_free="memory-gb" not in texts,
+        explicit_inputs=frozenset(given),
     )
 
 
-def _word(texts: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
-    if texts[name] not in known:
-        near = nearest(texts[name], known)
-        hint = f"{near} Known: {', '.join(known)}." if near else f"Known: {', '.join(known)}."
+def _word(texts: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    if texts[name] not in allowed:
+        near = did_you_mean(texts[name], allowed)
+        hint = f"{near} Known: {', '.join(allowed)}." if near else f"Known: {', '.join(allowed)}."
         raise BadRequest(f"{texts[name]!r} is no {name}", hint, param=name)
     return texts[name]
 
@@ -190,8 +193,10 @@ def _word(texts: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
 def _languages(text: str) -> tuple[str, ...]:
     found = []
     for each in (part.strip().lower() for part in text.split(",")):
-        if not CODE.match(each):
-            near = CODES.get(each) or CODES.get(nearest(each, tuple(CODES)).partition("'")[2].partition("'")[0])
+        if not LANGUAGE_CODE.match(each):
+            near = LANGUAGE_CODES.get(each) or LANGUAGE_CODES.get(
+                did_you_mean(each, tuple(LANGUAGE_CODES)).partition("'")[2].partition("'")[0],
+            )
             hint = f"Did you mean {near!r}?" if near else "Write codes of ISO 639 with commas between them, as en,de."
             raise BadRequest(f"{each!r} is no code of a language", hint, param="languages")
         found.append(each)
@@ -210,7 +215,7 @@ def _bytes(texts: Mapping[str, str], name: str) -> int:
 
 
 def _bounded(texts: Mapping[str, str], name: str) -> Fraction:
-    number, least, most = decimal(texts[name], f"--{name}"), LEAST.get(name, 0), MOST[name]
+    number, least, most = parse_decimal(texts[name], f"--{name}"), MINIMUM.get(name, 0), MAXIMUM[name]
     if not least <= number <= most:
         raise BadRequest(f"--{name} cannot be {texts[name]}", f"Give a number from {least} to {most:,}.", param=name)
     return number

@@ -1,1 +1,1 @@
-"""A loop with tools: a model asks for calls, gets their results and goes on, within limits; remembers what it may."""
+"""Agents: a model in a loop with tools, within limits, and with an optional memory."""

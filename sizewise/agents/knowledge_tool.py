@@ -1,4 +1,4 @@
-"""Knowledge bases as tools: passages with their place, as far as the caller may see them; knows no store."""
+"""Tool provider that exposes each knowledge base of a project as a search tool; knows no vector store."""
 
 from __future__ import annotations
 
@@ -10,63 +10,71 @@ import msgspec
 from msgspec import Raw
 
 from sizewise.errors import BadRequest
-from sizewise.handler import Ask
-from sizewise.knowledge.knowledge_service import Told
-from sizewise.knowledge.results import Found, tightest
-from sizewise.messages import Chat
-from sizewise.principal import Caller
-from sizewise.tools.tool import NAME, Call, Result, Tool
+from sizewise.handler import Request
+from sizewise.knowledge.knowledge_service import BaseSummary
+from sizewise.knowledge.results import SearchResult, strictest_data_class
+from sizewise.messages import ChatRequest
+from sizewise.principal import Principal
+from sizewise.tools.tool import NAME_PATTERN, Tool, ToolInvocation, ToolOutput
 
-NOBODYS = Chat("", [], {})
-PREFIX = "search_"
-LIMIT = 5
-MOST = 50
+EMPTY_CHAT = ChatRequest("", [], {})
+TOOL_PREFIX = "search_"
+DEFAULT_LIMIT = 5
+MAX_LIMIT = 50
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Library(Protocol):
-    async def bases(self, caller: Caller) -> list[Told]: ...
-    async def search(self, ask: Ask, name: str, query: str, *, limit: int = 5) -> list[Found]: ...
+class KnowledgeSearch(Protocol):
+    async def bases(self, principal: Principal) -> list[BaseSummary]: ...
+    async def search(self, request: Request, name: str, query: str, *, limit: int = 5) -> list[SearchResult]: ...
 
 
-class Looking:
+class KnowledgeTool:
     """Each base of the caller's project as `search_<base>`: an Offering."""
 
-    def __init__(self, library: Library, door: str = "knowledge") -> None:
-        self._library = library
-        self._door = door
+    def __init__(self, knowledge: KnowledgeSearch, endpoint: str = "knowledge") -> None:
+        self._knowledge = knowledge
+        self._endpoint = endpoint
 
-    async def tools(self, caller: Caller) -> Sequence[Tool]:
-        if "ask" not in caller.may:
+    async def tools(self, principal: Principal) -> Sequence[Tool]:
+        if "ask" not in principal.permissions:
             return ()
-        mine = [base for base in await self._library.bases(caller) if base.project == caller.project]
-        return [self._tool(base.name) for base in mine if NAME.match(called(base.name))]
+        mine = [base for base in await self._knowledge.bases(principal) if base.project == principal.project]
+        return [self._tool(base.name) for base in mine if NAME_PATTERN.match(tool_name(base.name))]
 
     def _tool(self, base: str) -> Tool:
-        async def do(call: Call) -> Result:
-            query, limit = call.arguments.get("query"), call.arguments.get("limit", LIMIT)
-            if not isinstance(query, str) or not isinstance(limit, int) or not 1 <= limit <= MOST:
-                raise BadRequest(f"it takes a `query`, and a `limit` from 1 to {MOST}", "call it again with both right")
-            ask = Ask(NOBODYS, call.caller, call.trace, perf_counter(), call.wishes, self._door)
-            found = await self._library.search(ask, base, query, limit=limit)
+        async def do(call: ToolInvocation) -> ToolOutput:
+            query, limit = call.arguments.get("query"), call.arguments.get("limit", DEFAULT_LIMIT)
+            if not isinstance(query, str) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
+                raise BadRequest(
+                    f"it takes a `query`, and a `limit` from 1 to {MAX_LIMIT}",
+                    "call it again with both right",
+                )
+            request = Request(EMPTY_CHAT, call.principal, call.trace, perf_counter(), call.options, self._endpoint)
+            found = await self._knowledge.search(request, base, query, limit=limit)
             shown = [{"text": each.text, "source": each.cited, "score": round(each.score, 4)} for each in found]
-            return Result(_text(found), foreign=True, data=Raw(_encode(shown)), data_class=tightest(found))
+            return ToolOutput(
+                _text(found),
+                untrusted=True,
+                data=Raw(_encode(shown)),
+                data_class=strictest_data_class(found),
+            )
 
         properties = {
             "query": {"type": "string", "description": "What is looked for, in words."},
-            "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT},
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         }
         schema = {"type": "object", "properties": properties, "required": ["query"], "additionalProperties": False}
         says = f"Finds passages in the knowledge base {base}, each with the place it is from."
-        return Tool(called(base), says, schema, do, source="knowledge", foreign=True)
+        return Tool(tool_name(base), says, schema, do, source="knowledge", untrusted=True)
 
 
-def called(base: str) -> str:
+def tool_name(base: str) -> str:
     """A base's name may hold dots, and a tool's may not."""
-    return f"{PREFIX}{base.replace('.', '_')}"[:64]
+    return f"{TOOL_PREFIX}{base.replace('.', '_')}"[:64]
 
 
-def _text(found: Sequence[Found]) -> str:
+def _text(found: Sequence[SearchResult]) -> str:
     said = [f"[{number}] {each.cited}\n{each.text}" for number, each in enumerate(found, 1)]
     return "\n\n".join(said) or "(no passage was found)"

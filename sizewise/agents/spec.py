@@ -1,4 +1,4 @@
-"""An agent as data: what it is told, which model thinks, which tools and agents it has, and where it stops; pure."""
+"""Agent spec: model, system prompt, tools, workers, handoffs and limits, from settings or from a flow."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.errors import BadRequest, ConfigError, nearest
-from sizewise.money import PICO
-from sizewise.settings.agents import Agent as Row
+from sizewise.errors import BadRequest, ConfigError, did_you_mean
+from sizewise.money import PICO_PER_DOLLAR
+from sizewise.settings.agents import AgentSettings as Row
 
-Words = Annotated[str, Meta(max_length=32_768)]
-Names = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=100)]
+SpecText = Annotated[str, Meta(max_length=32_768)]
+NameList = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=100)]
 
-DEEPEST = 4
+MAX_DEPTH = 4
 """Agents that ask agents."""
 
 
-class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AgentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One agent. `model`, as everywhere: a policy, a role or a model, so a planner may be large and its workers small.
 
     `subagents`: agents that it can give a task and hear back from. `handoffs`: agents that can go on in its place, with
@@ -27,15 +27,15 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     name: str = "agent"
-    description: Words = ""
-    system: Words = ""
+    description: SpecText = ""
+    system: SpecText = ""
     model: Annotated[str, Meta(min_length=1, max_length=300)] = "auto"
     policy: str | None = None
-    tools: Names = ()
-    subagents: Names = ()
-    handoffs: Names = ()
+    tools: NameList = ()
+    subagents: NameList = ()
+    handoffs: NameList = ()
     memory: bool = False
-    auto_approve: Names = ()
+    auto_approve: NameList = ()
     """Dangerous tools for which nobody is asked."""
     max_steps: Annotated[int, Meta(ge=1, le=1_000)] = 10
     max_cost: Annotated[int, Meta(ge=1)] | None = None  # pico-dollars
@@ -45,60 +45,69 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long a person may take to say yes to a dangerous tool."""
 
 
-TRUSTED = ("auto_approve",)
+SETTINGS_ONLY_FIELDS = ("auto_approve",)
 """What only the settings say: no flow may excuse a tool from asking."""
 
 
-def read(row: Row, name: str) -> Spec:
+def spec_from_settings(settings: Row, name: str) -> AgentSpec:
     """Of the settings. Raises ConfigError."""
-    said = {field: getattr(row, field) for field in Spec.__struct_fields__ if hasattr(row, field)}
-    said |= {"name": name, "max_cost": round(row.max_cost_usd * PICO) or None, "policy": row.policy or None}
-    said["max_tokens"] = row.max_tokens or None
+    said = {field: getattr(settings, field) for field in AgentSpec.__struct_fields__ if hasattr(settings, field)}
+    said |= {
+        "name": name,
+        "max_cost": round(settings.max_cost_usd * PICO_PER_DOLLAR) or None,
+        "policy": settings.policy or None,
+    }
+    said["max_tokens"] = settings.max_tokens or None
     try:
-        return msgspec.convert(said, Spec)
+        return msgspec.convert(said, AgentSpec)
     except msgspec.ValidationError as error:
         raise ConfigError(f"agents.{name}: {error}", "fix it in sizewise.toml") from error
 
 
-def given(said: Mapping[str, object], known: Mapping[str, Spec]) -> Spec:
+def resolve_agent(agent: Mapping[str, object], agents: Mapping[str, AgentSpec]) -> AgentSpec:
     """Of a flow: all of an agent, or the name of one and what is narrower than there. Raises BadRequest."""
-    name = said.get("name")
-    if isinstance(name, str) and name in known:
-        own = known[name]
-        steps = said.get("max_steps")
-        beyond = said.keys() - {"name", "max_steps"}
+    name = agent.get("name")
+    if isinstance(name, str) and name in agents:
+        own = agents[name]
+        steps = agent.get("max_steps")
+        beyond = agent.keys() - {"name", "max_steps"}
         if beyond:
             raise BadRequest(
-                f"the agent {name!r} is one of the settings: `{min(beyond)}` is said there", "leave it out"
+                f"the agent {name!r} is one of the settings: `{min(beyond)}` is said there",
+                "leave it out",
             )
         return msgspec.structs.replace(own, max_steps=min(own.max_steps, steps)) if isinstance(steps, int) else own
-    if isinstance(name, str) and said.keys() <= {"name", "max_steps"}:
-        hint = nearest(name, list(known)) or "declare it: [agents.NAME] in sizewise.toml"
+    if isinstance(name, str) and agent.keys() <= {"name", "max_steps"}:
+        hint = did_you_mean(name, list(agents)) or "declare it: [agents.NAME] in sizewise.toml"
         raise BadRequest(f"there is no agent {name[:100]!r}", hint)
-    if any(field in said for field in TRUSTED):
+    if any(field in agent for field in SETTINGS_ONLY_FIELDS):
         raise BadRequest(
-            "a flow cannot excuse tools from asking a person", "the settings can: [agents.NAME] `auto_approve`"
+            "a flow cannot excuse tools from asking a person",
+            "the settings can: [agents.NAME] `auto_approve`",
         )
     try:
-        return msgspec.convert(dict(said), Spec)
+        return msgspec.convert(dict(agent), AgentSpec)
     except msgspec.ValidationError as error:
         raise BadRequest(f"this is no agent: {error}", "see [agents.NAME] of the settings for what it has") from error
 
 
-def checked(known: Mapping[str, Spec]) -> None:
+def validate_agents(agents: Mapping[str, AgentSpec]) -> None:
     """Raises ConfigError where one names an agent that is not there, or workers go round in a circle."""
-    for name, spec in known.items():
+    for name, spec in agents.items():
         for other in (*spec.subagents, *spec.handoffs):
-            if other not in known:
-                hint = nearest(other, list(known)) or f"known: {', '.join(known)}"
+            if other not in agents:
+                hint = did_you_mean(other, list(agents)) or f"known: {', '.join(agents)}"
                 raise ConfigError(f"agents.{name}: there is no agent {other!r}", hint)
-        _descend(name, known, ())
+        _check_workers(name, agents, ())
 
 
-def _descend(name: str, known: Mapping[str, Spec], above: tuple[str, ...]) -> None:
-    if name in above:
-        raise ConfigError(f"agents.{name}: it is a worker of itself, by way of {', '.join(above)}", "cut the circle")
-    if len(above) > DEEPEST:
-        raise ConfigError(f"agents.{above[0]}: its workers have workers more than {DEEPEST} deep", "make it flatter")
-    for other in known[name].subagents if name in known else ():
-        _descend(other, known, (*above, name))
+def _check_workers(name: str, agents: Mapping[str, AgentSpec], parents: tuple[str, ...]) -> None:
+    if name in parents:
+        raise ConfigError(f"agents.{name}: it is a worker of itself, by way of {', '.join(parents)}", "cut the circle")
+    if len(parents) > MAX_DEPTH:
+        raise ConfigError(
+            f"agents.{parents[0]}: its workers have workers more than {MAX_DEPTH} deep",
+            "make it flatter",
+        )
+    for other in agents[name].subagents if name in agents else ():
+        _check_workers(other, agents, (*parents, name))

@@ -1,4 +1,4 @@
-"""The table of memories: whose, since when and how large; what is remembered, and of whom, lies in it sealed only."""
+"""Table of agent memories; the text and the subject are encrypted."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
-from sizewise.audit_log.hash_chain import Deed
-from sizewise.storage.database import BIG, Schema
-from sizewise.storage.keys.tables import SealedTable
+from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.keys.tables import EncryptedTable
 
 META = MetaData()
 
 MEMORIES = Table(
     "memories",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("whose", Text, nullable=False),  # a hash: an id may be somebody's address
     Column("id", Text, nullable=False),
-    Column("created", BIG, nullable=False),  # unix ms
-    Column("bytes", BIG, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_ID = Index("memories_id", MEMORIES.c.tenant, MEMORIES.c.project, MEMORIES.c.id, unique=True)
 BY_WHOSE = Index("memories_whose", MEMORIES.c.tenant, MEMORIES.c.project, MEMORIES.c.whose, MEMORIES.c.created)
 BY_AGE = Index("memories_age", MEMORIES.c.created, MEMORIES.c.bytes)
 
-SCHEMA = Schema("agents", ((CreateTable(MEMORIES), CreateIndex(BY_ID), CreateIndex(BY_WHOSE), CreateIndex(BY_AGE)),))
-SEALED = SealedTable(MEMORIES, ("project", "id"))
+SCHEMA = Migrations(
+    "agents",
+    ((CreateTable(MEMORIES), CreateIndex(BY_ID), CreateIndex(BY_WHOSE), CreateIndex(BY_AGE)),),
+)
+SEALED = EncryptedTable(MEMORIES, ("project", "id"))
 
 
-class Row(Struct, frozen=True):
+class MemoryRow(Struct, frozen=True):
     tenant: str
     project: str
     whose: str
@@ -44,43 +47,48 @@ class Row(Struct, frozen=True):
     sealed: bytes
 
 
-def add(connection: Connection, row: Row, most: int) -> bool:
-    """Whether it is new: the same id is remembered once. The oldest of `whose` go beyond `most`."""
+def insert_memory(connection: Connection, memory: MemoryRow, max_memories: int) -> bool:
+    """Whether it is new: the same id is remembered once. The oldest of `subject` go beyond `max_memories`."""
     its = MEMORIES.c
-    mine = (its.tenant == row.tenant) & (its.project == row.project)
-    if connection.scalar(select(its.number).where(mine & (its.id == row.id))) is not None:
+    mine = (its.tenant == memory.tenant) & (its.project == memory.project)
+    if connection.scalar(select(its.number).where(mine & (its.id == memory.id))) is not None:
         return False
-    values = {name: getattr(row, name) for name in Row.__struct_fields__}
-    connection.execute(insert(MEMORIES).values(**values, bytes=len(row.sealed)))
-    theirs = mine & (its.whose == row.whose)
-    over = (connection.scalar(select(func.count()).select_from(MEMORIES).where(theirs)) or 0) - most
+    values = {name: getattr(memory, name) for name in MemoryRow.__struct_fields__}
+    connection.execute(insert(MEMORIES).values(**values, bytes=len(memory.sealed)))
+    theirs = mine & (its.whose == memory.whose)
+    over = (connection.scalar(select(func.count()).select_from(MEMORIES).where(theirs)) or 0) - max_memories
     if over > 0:
         oldest = select(its.number).where(theirs).order_by(its.created, its.number).limit(over)
         connection.execute(delete(MEMORIES).where(its.number.in_([row.number for row in connection.execute(oldest)])))
     return True
 
 
-def of(connection: Connection, tenant: str, project: str, whose: str, limit: int) -> list[Row]:
+def list_memories(connection: Connection, tenant: str, project: str, subject: str, limit: int) -> list[MemoryRow]:
     """The newest first."""
     its = MEMORIES.c
-    mine = (its.tenant == tenant) & (its.project == project) & (its.whose == whose)
-    columns = [its[name] for name in Row.__struct_fields__]
+    mine = (its.tenant == tenant) & (its.project == project) & (its.whose == subject)
+    columns = [its[name] for name in MemoryRow.__struct_fields__]
     query = select(*columns).where(mine).order_by(its.created.desc(), its.number.desc()).limit(limit)
-    return [Row(*row) for row in connection.execute(query)]
+    return [MemoryRow(*row) for row in connection.execute(query)]
 
 
-def newest(connection: Connection) -> bytes | None:
+def newest_sealed(connection: Connection) -> bytes | None:
     """What was sealed last, of anybody's."""
     return connection.scalar(select(MEMORIES.c.sealed).order_by(MEMORIES.c.number.desc()).limit(1))
 
 
-def remove(
-    connection: Connection, tenant: str, project: str, whose: str, ids: Sequence[str], told: Deed | None = None
+def delete_memories(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    subject: str,
+    ids: Sequence[str],
+    audit_event: AuditEvent | None = None,
 ) -> int:
-    """How many there were; `told` is the trail's line, where there were any."""
+    """How many there were; `audit_event` is the trail's line, where there were any."""
     its = MEMORIES.c
-    mine = (its.tenant == tenant) & (its.project == project) & (its.whose == whose) & its.id.in_(ids)
+    mine = (its.tenant == tenant) & (its.project == project) & (its.whose == subject) & its.id.in_(ids)
     count = connection.execute(delete(MEMORIES).where(mine)).rowcount
-    if told is not None and count:
-        audit.add(connection, told)
+    if audit_event is not None and count:
+        audit.append_event(connection, audit_event)
     return count

@@ -1,8 +1,9 @@
-"""Puts the house together: settings and long-lived means in, one immutable House out. Read this after answer.py.
+"""The composition root: builds one immutable Application from settings and process-wide resources.
 
-Has no `if` about behaviour and no loop over requests. New settings build a new House; one reference is swapped and
-requests in flight finish in the old one. Means (keeper, model workers, metrics) outlive Houses: `build` changes none of
-them, so that refused settings leave all as it was. House.apply does, and cannot fail.
+Has no `if` about behaviour and no loop over requests. New settings build a new Application; one reference is swapped
+and requests in flight finish in the old one. Means (keeper, model workers, metrics) outlive Houses:
+`build_application` changes none of them, so that refused settings leave all as it was. House.apply does, and cannot
+fail.
 """
 
 from __future__ import annotations
@@ -12,63 +13,63 @@ from dataclasses import dataclass
 from functools import partial
 from random import random
 
-from sizewise.app.flow_stack import upstairs
-from sizewise.app.resources import Means
-from sizewise.app.routing_config import choices, terms, ways_out
-from sizewise.auth.browser_security import meant
-from sizewise.auth.revocation import Admitted
-from sizewise.cache.idempotency import Idempotent
-from sizewise.cache.response_cache import exact
-from sizewise.errors import UnknownModel, nearest
-from sizewise.evals.llm_judge import compare
-from sizewise.evals.policy_loader import learned, minds
-from sizewise.evals.quality_monitor import Watched, watched
-from sizewise.evals.shadow_traffic import Shadow, arbiter
-from sizewise.guardrails.pipeline import Post
-from sizewise.handler import Answerer, Ask
-from sizewise.http.client import Client
-from sizewise.knowledge.knowledge_service import Library
-from sizewise.limits.middleware import Limited
-from sizewise.model_card import Card
-from sizewise.plugins import Once
-from sizewise.principal import Caller
-from sizewise.providers.connections import Connections
-from sizewise.providers.local.runtime import Runtime
-from sizewise.routing.attempt_limits import Ways
-from sizewise.routing.explain import Decision, explain
-from sizewise.routing.judges.chain import Trust
-from sizewise.routing.learned_judge import Mind
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.quality_prediction import Foresight
-from sizewise.routing.router import Routed
-from sizewise.routing.session_affinity import Affinity
+from sizewise.app.flow_stack import build_features
+from sizewise.app.resources import Resources
+from sizewise.app.routing_config import build_data_policy, build_egress_policy, build_policies
+from sizewise.auth.browser_security import check_host
+from sizewise.auth.revocation import RevocationMiddleware
+from sizewise.cache.idempotency import IdempotencyMiddleware
+from sizewise.cache.response_cache import with_response_cache
+from sizewise.errors import ModelNotFound, did_you_mean
+from sizewise.evals.llm_judge import compare_answers
+from sizewise.evals.policy_loader import load_certificate_models, load_prediction
+from sizewise.evals.quality_monitor import MonitoredPolicy, monitored_policies
+from sizewise.evals.shadow_traffic import ShadowTraffic, judge_card
+from sizewise.guardrails.pipeline import GuardrailPipeline
+from sizewise.handler import Handler, Request
+from sizewise.http.client import HttpClient
+from sizewise.knowledge.knowledge_service import KnowledgeService
+from sizewise.limits.middleware import RateLimitMiddleware
+from sizewise.model_card import ModelCard
+from sizewise.plugins import PluginRegistry
+from sizewise.principal import Principal
+from sizewise.providers.connections import ModelConnections
+from sizewise.providers.local.runtime import LocalRuntime
+from sizewise.routing.attempt_limits import AttemptLimits
+from sizewise.routing.explain import RoutingDecision, explain
+from sizewise.routing.judges.chain import JudgeChain
+from sizewise.routing.learned_judge import CertificateModels
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.router import Router
+from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.settings.load import Settings
-from sizewise.telemetry.recorder import Recorded
-from sizewise.tools.tool import Shelf
+from sizewise.telemetry.recorder import RecordingMiddleware
+from sizewise.tools.tool import Toolset
 
-RULES = ("rules", "calls", "code", "language")
-JUDGES = (*RULES, "consistency", "confidence")
+RULE_JUDGES = ("rules", "calls", "code", "language")
+JUDGES = (*RULE_JUDGES, "consistency", "confidence")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """All that one configuration needs to answer. `answer` is the whole onion; the rest is for looking in."""
+class Application:
+    """All that one configuration needs to answer. `handler` is the whole onion; the rest is for looking in."""
 
     settings: Settings
-    means: Means
-    cards: tuple[Card, ...]
-    names: Names
-    client: Client
-    connections: Connections
-    post: Post
-    answer: Answerer
-    foresight: Foresight | None
-    minds: Mapping[str, Mind]  # by policy
-    watched: Mapping[str, Watched]  # the same
-    library: Library
-    lent: Shelf  # tools for other programs
-    hosts: frozenset[str]  # Host names this server answers to; empty: all
+    resources: Resources
+    cards: tuple[ModelCard, ...]
+    aliases: ModelAliases
+    client: HttpClient
+    connections: ModelConnections
+    guardrails: GuardrailPipeline
+    handler: Handler
+    quality_prediction: QualityPrediction | None
+    learned_judges: Mapping[str, CertificateModels]  # by policy
+    monitored_policies: Mapping[str, MonitoredPolicy]  # the same
+    knowledge_base: KnowledgeService
+    mcp_toolset: Toolset  # tools for other programs
+    allowed_hosts: frozenset[str]  # Host names this server answers to; empty: all
     changes: tuple[Callable[[], None], ...]  # to the means, in this order; none of them raises
 
     def apply(self) -> None:
@@ -76,95 +77,130 @@ class House:
         for change in self.changes:
             change()
 
-    def caller(self, key: str, host: str) -> Caller:
-        """Who presents `key`, having come to `host` (with its port). Raises BadKey, and Forbidden by `meant`."""
-        meant(host, self.hosts)
-        return self.means.keeper.accounts.keys.caller(key)
+    def authenticate(self, key: str, host: str) -> Principal:
+        """Who presents `key`, having come to `host` (with its port). Raises BadKey, and Forbidden by `check_host`."""
+        check_host(host, self.allowed_hosts)
+        return self.resources.services.api_keys.authenticator.authenticate(key)
 
-    def card(self, name: str) -> Card:
-        """The card of `<provider>/<model>`, or of a bare model name that only one provider has. Raises UnknownModel."""
+    def find_card(self, name: str) -> ModelCard:
+        """The card of `<provider>/<model>`, or of a model name that only one provider has. Raises ModelNotFound."""
         for card in self.cards:
             if name in (card.name, card.model):
                 return card
         known = [card.name for card in self.cards]
-        raise UnknownModel(f"there is no model named {name[:200]!r}", nearest(name, known), param="model")
+        raise ModelNotFound(f"there is no model named {name[:200]!r}", did_you_mean(name, known), param="model")
 
-    def roles(self) -> list[str]:
+    def role_names(self) -> list[str]:
         """What `model` may say beside the models themselves: auto, auto:<policy>, small, large."""
         models = {card.name for card in self.cards}
-        return [name for name in self.names.listed if name not in models]
+        return [name for name in self.aliases.chat_names if name not in models]
 
-    def explain(self, ask: Ask) -> Decision:
-        """The decision for `ask` without the call."""
-        settings, health = self.settings, self.connections.health
-        sessions, fallen = affinity(settings, self.means), self.means.keeper.watch.against(self.watched)
+    def explain(self, request: Request) -> RoutingDecision:
+        """The decision for `request` without the call."""
+        settings, health = self.settings, self.connections.unavailable_reason
+        sessions, fallen = (
+            session_affinity(settings, self.resources),
+            self.resources.services.quality_monitor.distrust_check(self.monitored_policies),
+        )
         return explain(
-            self.post.passed(ask), self.names, health, terms(settings), sessions, self.foresight, self.minds, fallen
+            self.guardrails.check(request),
+            self.aliases,
+            health,
+            build_data_policy(settings),
+            sessions,
+            self.quality_prediction,
+            self.learned_judges,
+            fallen,
         )
 
-    def ready(self) -> tuple[bool, list[str]]:
+    def readiness(self) -> tuple[bool, list[str]]:
         """Whether some model can answer, and what limps, in words."""
-        objections = [(card.name, self.connections.health(card)) for card in self.cards]
-        limps = [f"{name} {why}" for name, why in objections if why]
-        if self.means.keeper.trouble:
-            limps.append(self.means.keeper.trouble)
-        limps += [*self.means.keeper.watch.limps(self.watched), *self.means.hooks.limps(), *self.means.servers.limps()]
-        limps += self.means.folder.limps if self.means.folder else []
-        return any(not why for _, why in objections), limps
+        objections = [(card.name, self.connections.unavailable_reason(card)) for card in self.cards]
+        impaired = [f"{name} {why}" for name, why in objections if why]
+        if self.resources.services.problem:
+            impaired.append(self.resources.services.problem)
+        impaired += [
+            *self.resources.services.quality_monitor.impaired(self.monitored_policies),
+            *self.resources.webhooks.impaired(),
+            *self.resources.mcp_servers.impaired(),
+        ]
+        impaired += self.resources.flow_files.impaired if self.resources.flow_files else []
+        return any(not why for _, why in objections), impaired
 
 
-def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
-    """Raises ConfigError, naming what in the settings is wrong. Changes no means: that is House.apply."""
-    client = Client(ways_out(settings, cards), proxies=settings.proxies, ca=settings.ca)
-    changes = [means.hooks.prepare(settings.webhooks, client), *means.keeper.prepare(settings, client)]
-    local, locals = settings.local, means.locals.draft()
-    runtime = Runtime(context=local.context, slots=local.slots, threads=local.threads)
-    load = Once()
-    connections = Connections(cards, settings.providers, client, locals, runtime, settings.cache, load)
-    changes.append(partial(means.locals.take, locals))
+def build_application(settings: Settings, resources: Resources, cards: tuple[ModelCard, ...]) -> Application:
+    """Raises ConfigError, naming what in the settings is wrong. Changes no means: that is Application.apply."""
+    client = HttpClient(build_egress_policy(settings, cards), proxies=settings.proxies, ca_file=settings.ca_file)
+    changes = [resources.webhooks.prepare(settings.webhooks, client), *resources.services.prepare(settings, client)]
+    local, locals = settings.local, resources.local_models.draft()
+    runtime = LocalRuntime(context=local.context, slots=local.slots, threads=local.threads)
+    load = PluginRegistry()
+    connections = ModelConnections(cards, settings.providers, client, locals, runtime, settings.cache_dir, load)
+    changes.append(partial(resources.local_models.take, locals))
     router = settings.router
-    policies, names = choices(settings, cards, load)
-    judge = Trust(tuple(load("judges", name) for name in JUDGES))
-    known = minds(policies, cards, Trust(tuple(load("judges", name) for name in RULES)))
+    policies, names = build_policies(settings, cards, load)
+    judge = JudgeChain(tuple(load("judges", name) for name in JUDGES))
+    known = load_certificate_models(policies, cards, JudgeChain(tuple(load("judges", name) for name in RULE_JUDGES)))
 
-    ways = Ways(connections.spare, connections.left, random, router.timeout_s, means.keeper.budgets)
-    foresight = learned(settings.learned, cards)
+    ways = AttemptLimits(
+        connections.allow_retry,
+        connections.retry_after_s,
+        random,
+        router.timeout_s,
+        resources.services.limiter,
+    )
+    foresight = load_prediction(settings.trained_router, cards)
 
-    post = Post(settings.guardrails, settings.policies, names, load, connections)
+    post = GuardrailPipeline(settings.guardrails, settings.policies, names, load, connections)
 
-    watch, large = watched(names.choosing), names.role("large")
-    third = arbiter(settings.shadow.judge, cards, large.cards[0] if large else None)
-    shadow = Shadow(settings.shadow, watch, third, compare, means.shadows, random)
+    watch, large = monitored_policies(names.policy_plans), names.role_plan("large")
+    third = judge_card(settings.shadow.judge, cards, large.cards[0] if large else None)
+    shadow = ShadowTraffic(settings.shadow, watch, third, compare_answers, resources.shadow_tasks, random)
 
     # The onion, inside out; the order is a promise.
-    answer: Answerer = Routed(
+    answer: Handler = Router(
         names,
-        post.masking,
+        post.masking_connector,
         judge,
-        connections.health,
-        terms(settings),
-        affinity(settings, means),
+        connections.unavailable_reason,
+        build_data_policy(settings),
+        session_affinity(settings, resources),
         ways,
         foresight,
         known,
-        shadow.witness,
-        means.keeper.watch.against(watch),
+        shadow.observer,
+        resources.services.quality_monitor.distrust_check(watch),
     )
-    answer = exact(answer, names, settings.response_cache)
-    answer = Idempotent(answer, means.keeper, means.calls)
-    answer = Admitted(answer, means.keeper.accounts.keys)
-    answer = post.inspected(answer)
-    answer = Limited(answer, means.keeper.budgets)
-    keep = means.keeper.contents.put if settings.records.contents else None
-    answer = Recorded(answer, means.keeper.put, means.metrics, means.keeper.numbers, keep)
-    shadow.answer = answer
+    answer = with_response_cache(answer, names, settings.response_cache)
+    answer = IdempotencyMiddleware(answer, resources.services, resources.calls_in_flight)
+    answer = RevocationMiddleware(answer, resources.services.api_keys.authenticator)
+    answer = post.wrap(answer)
+    answer = RateLimitMiddleware(answer, resources.services.limiter)
+    keep = resources.services.payload_log.enqueue if settings.records.contents else None
+    answer = RecordingMiddleware(
+        answer,
+        resources.services.enqueue_record,
+        resources.metrics,
+        resources.services.record_ids,
+        keep,
+    )
+    shadow.handler = answer
 
-    answer, shelved, lends, more = upstairs(settings, means, cards, client, names, connections.health, answer, load)
+    answer, shelved, lends, more = build_features(
+        settings,
+        resources,
+        cards,
+        client,
+        names,
+        connections.unavailable_reason,
+        answer,
+        load,
+    )
 
     hosts = frozenset((*LOOPBACK, *settings.server.allowed_hosts)) if settings.server.host in LOOPBACK else frozenset()
-    return House(
+    return Application(
         settings,
-        means,
+        resources,
         cards,
         names,
         client,
@@ -181,5 +217,5 @@ def build(settings: Settings, means: Means, cards: tuple[Card, ...]) -> House:
     )
 
 
-def affinity(settings: Settings, means: Means) -> Affinity:
-    return Affinity(means.sessions, settings.router.session_ttl_s, settings.router.switch_cost)
+def session_affinity(settings: Settings, resources: Resources) -> SessionAffinity:
+    return SessionAffinity(resources.routing_sessions, settings.router.session_ttl_s, settings.router.switch_cost)

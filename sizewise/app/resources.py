@@ -1,33 +1,33 @@
-"""What lives as long as the process, while Houses come and go: a bag of them, which does nothing itself."""
+"""Resources that live as long as the process and outlast a settings reload."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sizewise.app.services import Keeper
-from sizewise.cache.idempotency import Calls
-from sizewise.evals.shadow_traffic import Shadows
-from sizewise.flows.file_source import Folder
-from sizewise.knowledge.open_stores import Shelves
-from sizewise.providers.local.models import Locals
-from sizewise.routing.session_store import Sessions
+from sizewise.app.services import Services
+from sizewise.cache.idempotency import CallsInFlight
+from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.flows.file_source import FlowFolderWatcher
+from sizewise.knowledge.open_stores import OpenStores
+from sizewise.providers.local.models import LocalModels
+from sizewise.routing.session_store import SessionStore
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.webhooks import Hooks
-from sizewise.tools.mcp.client import Servers
-from sizewise.tools.mcp.pinning import Unkept
+from sizewise.telemetry.webhooks import WebhookDispatcher
+from sizewise.tools.mcp.client import McpServers
+from sizewise.tools.mcp.pinning import MemoryPinStore
 from sizewise.tools.sandbox.process_pool import Sandbox
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    keeper: Keeper
+class Resources:
+    services: Services
     metrics: Metrics
-    locals: Locals
-    shadows: Shadows
-    hooks: Hooks = field(default_factory=Hooks)
-    sessions: Sessions = field(default_factory=Sessions)
-    calls: Calls = field(default_factory=dict)
-    shelves: Shelves = field(default_factory=Shelves)
+    local_models: LocalModels
+    shadow_tasks: ShadowComparisons
+    webhooks: WebhookDispatcher = field(default_factory=WebhookDispatcher)
+    routing_sessions: SessionStore = field(default_factory=SessionStore)
+    calls_in_flight: CallsInFlight = field(default_factory=dict)
+    vector_stores: OpenStores = field(default_factory=OpenStores)
     sandbox: Sandbox = field(default_factory=Sandbox)
-    servers: Servers = field(default_factory=lambda: Servers(Unkept()))
-    folder: Folder | None = None
+    mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
+    flow_files: FlowFolderWatcher | None = None

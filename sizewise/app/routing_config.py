@@ -1,45 +1,49 @@
-"""What the settings say about who may answer and how far data may go, as the values that rooms take; asks nobody."""
+"""Builds policies, model aliases, the data policy and the egress policy from the settings."""
 
 from __future__ import annotations
 
 from sizewise.data_class import DataClass, Place
-from sizewise.evals.policy_loader import policy
-from sizewise.http.egress import Egress
-from sizewise.model_card import Card
-from sizewise.plugins import Once
-from sizewise.routing.data_policy import Rule, Terms
-from sizewise.routing.model_aliases import Names
+from sizewise.evals.policy_loader import load_policy
+from sizewise.http.egress import EgressPolicy
+from sizewise.model_card import ModelCard
+from sizewise.plugins import PluginRegistry
+from sizewise.routing.data_policy import DataPolicy, DataRule
+from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.policy import Policy
 from sizewise.settings.load import Settings
 
 
-def choices(settings: Settings, cards: tuple[Card, ...], load: Once) -> tuple[dict[str, Policy], Names]:
+def build_policies(
+    settings: Settings,
+    cards: tuple[ModelCard, ...],
+    plugins: PluginRegistry,
+) -> tuple[dict[str, Policy], ModelAliases]:
     """The policies, and what every name means. Raises ConfigError."""
-    policies = {name: policy(name, wanted, load) for name, wanted in settings.policies.items()}
+    policies = {name: load_policy(name, wanted, plugins) for name, wanted in settings.policies.items()}
     router = settings.router
-    return policies, Names(cards, policies, router.policy, router.small, router.large)
+    return policies, ModelAliases(cards, policies, router.policy, router.small, router.large)
 
 
-def reach(settings: Settings) -> dict[DataClass, Place]:
+def reach_by_data_class(settings: Settings) -> dict[DataClass, Place]:
     asked = settings.egress
     return {"public": asked.public, "internal": asked.internal, "confidential": asked.confidential}
 
 
-def terms(settings: Settings) -> Terms:
-    projects = {name: Rule(each.data_class, each.online == "allow") for name, each in settings.projects.items()}
-    policies = {name: Rule(None, each.online == "allow", each.egress) for name, each in settings.policies.items()}
-    said = {name: rule for name, rule in policies.items() if rule != Rule()}
-    return Terms(reach(settings), settings.router.data_class, projects, said)
+def build_data_policy(settings: Settings) -> DataPolicy:
+    projects = {name: DataRule(each.data_class, each.online == "allow") for name, each in settings.projects.items()}
+    policies = {name: DataRule(None, each.online == "allow", each.egress) for name, each in settings.policies.items()}
+    said = {name: rule for name, rule in policies.items() if rule != DataRule()}
+    return DataPolicy(reach_by_data_class(settings), settings.router.data_class, projects, said)
 
 
-def ways_out(settings: Settings, cards: tuple[Card, ...]) -> Egress:
+def build_egress_policy(settings: Settings, cards: tuple[ModelCard, ...]) -> EgressPolicy:
     """Every origin that the settings name, and where it was declared to run. Raises ConfigError."""
-    egress = Egress({}, reach(settings))
+    egress = EgressPolicy({}, reach_by_data_class(settings))
     for url, place in {(card.endpoint.base_url, card.place) for card in cards if card.endpoint.base_url}:
-        egress = egress.allowing(url, place)
+        egress = egress.with_origin(url, place)
     for provider in settings.providers.values():
         for url in {row.base_url for row in provider.replicas if row.base_url}:
-            egress = egress.allowing(url, provider.place)
-    for url, place in settings.beside:
-        egress = egress.allowing(url, place)
+            egress = egress.with_origin(url, provider.place)
+    for url, place in settings.outbound_urls:
+        egress = egress.with_origin(url, place)
     return egress

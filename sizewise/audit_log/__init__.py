@@ -1,1 +1,1 @@
-"""Who did what to which thing, before and after: one chain of lines for each organisation."""
+"""Audit log: who changed what, before and after, as one hash chain per organization."""

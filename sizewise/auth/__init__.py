@@ -1,1 +1,1 @@
-"""Who asks, and what they may do; only hashes of keys are kept."""
+"""Authentication and authorization: API keys, users, sessions, roles and key scopes; stores no secrets."""

@@ -1,4 +1,4 @@
-"""The register of keys: each change in one transaction with its line in the audit trail; knows no door.
+"""API key management: create, rotate and revoke, each with its audit event in one transaction; knows no HTTP.
 
 Everything goes in and comes out as plain values. What a caller may is asked before, at the doors.
 """
@@ -14,110 +14,119 @@ from typing import Protocol, TypeVar
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from sizewise.audit_log.hash_chain import Deed, Shown
+from sizewise.audit_log.hash_chain import AuditEvent, Snapshot
 from sizewise.auth import tables
-from sizewise.auth.authenticator import Keys, digest, fresh
-from sizewise.auth.authorization import unknown
-from sizewise.auth.tables import Key, Known
+from sizewise.auth.authenticator import Authenticator, digest, generate_key
+from sizewise.auth.authorization import not_found
+from sizewise.auth.tables import ApiKey, CredentialSnapshot
 from sizewise.data_class import DataClass
-from sizewise.errors import ConfigError, StoreFailed
-from sizewise.principal import Caller, Scope
-from sizewise.storage.database import Work
+from sizewise.errors import ConfigError, StorageError
+from sizewise.principal import KeyScope, Principal
+from sizewise.storage.database import UnitOfWork
 
 log = logging.getLogger("sizewise.auth")
 
 T = TypeVar("T")
 
-LOOK_S = 0.5  # seconds between two looks at what other servers have changed
-BROUGHT = "SIZEWISE_KEY"
-SERVER = Caller(key="sizewise", name="sizewise", wide=True)
+POLL_S = 0.5  # seconds between two looks at what other servers have changed
+PROVIDED_KEY_NAME = "SIZEWISE_KEY"
+SERVER_PRINCIPAL = Principal(key_id="sizewise", name="sizewise", all_projects=True)
 """Who stands in the trail where the server itself did it, at its start."""
 
 
-def _nobody(event: str, data: Mapping[str, object], tenant: str) -> None:
+def _discard_notification(event: str, data: Mapping[str, object], tenant: str) -> None:
     pass
 
 
 class NewKey(Struct, frozen=True):
     """A key and its text, which is shown once and kept nowhere."""
 
-    key: Key
+    key: ApiKey
     text: str
 
 
-class Read(Protocol):
-    def __call__(self, work: Work[T], /) -> T: ...
+class RunSync(Protocol):
+    def __call__(self, work: UnitOfWork[T], /) -> T: ...
 
 
-class Write(Protocol):
-    def __call__(self, work: Work[T], /) -> Awaitable[T]: ...
+class RunAsync(Protocol):
+    def __call__(self, work: UnitOfWork[T], /) -> Awaitable[T]: ...
 
 
-class Register:
-    """`keys` shows every change made here at once. `tell` is told of keys that are revoked (Hooks' `tell`)."""
+class ApiKeys:
+    """`authenticator` shows every change made here at once. `notify` is told of keys that are revoked (Hooks'
+    `notify`)."""
 
-    def __init__(self, read: Read, write: Write, perform: Read, keys: Keys, shared: bool = False) -> None:
-        """`perform` is `write` for whoever has no event loop yet. `shared`: other servers write there too."""
-        self.tell: Callable[[str, Mapping[str, object], str], None] = _nobody
+    def __init__(
+        self,
+        read: RunSync,
+        write: RunAsync,
+        write_sync: RunSync,
+        authenticator: Authenticator,
+        shared: bool = False,
+    ) -> None:
+        """`write_sync` is `write` for whoever has no event loop yet. `shared`: other servers write there too."""
+        self.notify: Callable[[str, Mapping[str, object], str], None] = _discard_notification
         self._shared = shared
         self._read = read
         self._write = write
-        self._perform = perform
-        self.keys = keys
-        self._seen(read(tables.known))
+        self._write_sync = write_sync
+        self.authenticator = authenticator
+        self._load(read(tables.read_snapshot))
 
-    def first_key(self, brought: str = "") -> str:
+    def ensure_first_key(self, provided_text: str = "") -> str:
         """At start: makes sure somebody can ask. The text of the key that was made, to be shown once; else empty.
 
-        `brought` (SIZEWISE_KEY) takes the place of the one brought earlier. Raises ConfigError when it was revoked.
+        `provided_text` (SIZEWISE_KEY) takes the place of the one brought earlier. Raises ConfigError when it was
+        revoked.
         """
-        known = self._read(tables.every)
-        if not brought:
-            return "" if known else self._made("first", "")
-        mine = digest(brought).hex()
+        known = self._read(tables.list_keys)
+        if not provided_text:
+            return "" if known else self._create_first_key("first", "")
+        mine = digest(provided_text).hex()
         same = next((key for key in known if key.digest == mine), None)
         if same is not None and same.revoked is not None:
             raise ConfigError("the key in SIZEWISE_KEY was revoked", "set another, or none: `sizewise keys` shows them")
         if same is None:
-            for old in (key for key in known if key.name == BROUGHT and key.revoked is None):
-                self._perform(_revoked(old, SERVER))
-            self._made(BROUGHT, brought)
+            for old in (key for key in known if key.name == PROVIDED_KEY_NAME and key.revoked is None):
+                self._write_sync(_revocation(old, SERVER_PRINCIPAL))
+            self._create_first_key(PROVIDED_KEY_NAME, provided_text)
         return ""
 
-    def _made(self, name: str, brought: str) -> str:
-        key, text = fresh(name=name, may=("ask", "read"), text=brought, wide=True)
-        self._seen(self._perform(_added(key, SERVER)))
+    def _create_first_key(self, name: str, provided_text: str) -> str:
+        key, text = generate_key(name=name, may=("ask", "read"), key_text=provided_text, wide=True)
+        self._load(self._write_sync(_insertion(key, SERVER_PRINCIPAL)))
         return text
 
     @property
     def version(self) -> int:
         """Rises with every change of any key."""
-        return self.keys.version
+        return self.authenticator.version
 
     async def refresh(self) -> None:
         """Takes up what another process has changed."""
-        if await asyncio.to_thread(self._read, tables.version) != self.version:
-            await self.keys.follow(await asyncio.to_thread(self._read, tables.known))
+        if await asyncio.to_thread(self._read, tables.read_version) != self.version:
+            await self.authenticator.apply(await asyncio.to_thread(self._read, tables.read_snapshot))
 
-    async def tend(self) -> None:
+    async def run_periodically(self) -> None:
         """Where several servers share a store, takes up twice a second what the others change, until cancelled."""
         while self._shared:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             try:
                 await self.refresh()
-            except StoreFailed as error:
+            except StorageError as error:
                 log.warning("what other servers change cannot be seen: %s", error.message)
 
-    async def list(self, tenant: str = "local") -> list[Key]:
+    async def list(self, tenant: str = "local") -> list[ApiKey]:
         """All keys, revoked and expired ones too, oldest first; without their digests."""
-        keys = await asyncio.to_thread(self._read, lambda c: tables.every(c, tenant))
+        keys = await asyncio.to_thread(self._read, lambda c: tables.list_keys(c, tenant))
         return [replace(key, digest="") for key in keys]
 
-    async def one(self, id: str, tenant: str) -> Key:
+    async def get(self, id: str, tenant: str) -> ApiKey:
         """Raises UnknownPath where the tenant has no such key."""
         found = next((key for key in await self.list(tenant) if key.id == id), None)
         if found is None:
-            raise unknown("key", id)
+            raise not_found("key", id)
         return found
 
     async def create(
@@ -131,12 +140,13 @@ class Register:
         data_class: DataClass | None = None,
         user: str = "",
         wide: bool = False,
-        scope: Scope | None = None,
-        by: Caller = SERVER,
+        scope: KeyScope | None = None,
+        actor: Principal = SERVER_PRINCIPAL,
     ) -> NewKey:
         """Good from now on until `expires` (unix ms). Raises BadRequest (unknown action, time gone by), Conflict
-        (too many of one user), StoreFailed."""
-        key, text = fresh(
+        (too many of one user), StorageError.
+        """
+        key, text = generate_key(
             project,
             name,
             may,
@@ -146,17 +156,18 @@ class Register:
             user=user,
             wide=wide,
             scope=scope,
-            by=by.user or by.key,
+            created_by=actor.user_id or actor.key_id,
         )
-        await self.keys.follow(await self._write(_added(key, by)))
+        await self.authenticator.apply(await self._write(_insertion(key, actor)))
         return NewKey(replace(key, digest=""), text)
 
-    async def rotate(self, id: str, tenant: str, overlap_ms: int, by: Caller = SERVER) -> NewKey:
+    async def rotate(self, id: str, tenant: str, overlap_ms: int, actor: Principal = SERVER_PRINCIPAL) -> NewKey:
         """A new key with all that the old one had; the old one is refused after `overlap_ms`. Raises UnknownPath, and
-        Conflict where it is revoked."""
-        old = await self.one(id, tenant)
+        Conflict where it is revoked.
+        """
+        old = await self.get(id, tenant)
         now = _now()
-        key, text = fresh(
+        key, text = generate_key(
             old.project,
             old.name,
             old.may,
@@ -166,49 +177,69 @@ class Register:
             user=old.user,
             wide=old.wide,
             scope=old.scope,
-            by=by.user or by.key,
+            created_by=actor.user_id or actor.key_id,
         )
-        await self.keys.follow(await self._write(_rotated(old, key, now + overlap_ms, by)))
+        await self.authenticator.apply(await self._write(_rotation(old, key, now + overlap_ms, actor)))
         return NewKey(replace(key, digest=""), text)
 
-    async def revoke(self, id: str, tenant: str = "local", by: Caller = SERVER) -> None:
-        """Refused from now on, everywhere, answers under way too. Raises UnknownPath, StoreFailed."""
-        key = await self.one(id, tenant)
-        await self.keys.follow(await self._write(_revoked(key, by)))
-        shown = {"key": key.id, "name": key.name, "project": key.project, "by": by.user or by.key}
-        self.tell("key.revoked", shown, tenant)
+    async def revoke(self, id: str, tenant: str = "local", actor: Principal = SERVER_PRINCIPAL) -> None:
+        """Refused from now on, everywhere, answers under way too. Raises UnknownPath, StorageError."""
+        key = await self.get(id, tenant)
+        await self.authenticator.apply(await self._write(_revocation(key, actor)))
+        shown = {"key": key.id, "name": key.name, "project": key.project, "by": actor.user_id or actor.key_id}
+        self.notify("key.revoked", shown, tenant)
 
-    def _seen(self, known: Known) -> None:
-        self.keys.renew(known.version, known.keys, known.people)
+    def _load(self, snapshot: CredentialSnapshot) -> None:
+        self.authenticator.load(snapshot.version, snapshot.keys, snapshot.users)
 
 
-def deed(
-    by: Caller, tenant: str, action: str, thing: str, before: Shown | None = None, after: Shown | None = None
-) -> Deed:
+def audit_event(
+    actor: Principal,
+    tenant: str,
+    action: str,
+    resource: str,
+    before: Snapshot | None = None,
+    after: Snapshot | None = None,
+) -> AuditEvent:
     """In the trail of `tenant`, whose thing it is."""
-    return Deed(tenant, by.user or by.key, action, thing, before, after, by=by.key if by.user else "")
+    return AuditEvent(
+        tenant,
+        actor.user_id or actor.key_id,
+        action,
+        resource,
+        before,
+        after,
+        by=actor.key_id if actor.user_id else "",
+    )
 
 
-def _added(key: Key, by: Caller) -> Work[Known]:
-    told = deed(by, key.tenant, "key.create", f"key:{key.id}", None, _shown(key))
-    return lambda c: (tables.add_own if key.user else tables.add)(c, key, told)
+def _insertion(key: ApiKey, actor: Principal) -> UnitOfWork[CredentialSnapshot]:
+    told = audit_event(actor, key.tenant, "key.create", f"key:{key.id}", None, _audit_fields(key))
+    return lambda c: (tables.add_user_key if key.user else tables.add_key)(c, key, told)
 
 
-def _revoked(key: Key, by: Caller) -> Work[Known]:
+def _revocation(key: ApiKey, actor: Principal) -> UnitOfWork[CredentialSnapshot]:
     at = _now()
-    told = deed(by, key.tenant, "key.revoke", f"key:{key.id}", _shown(key), _shown(replace(key, revoked=at)))
-    return lambda c: tables.revoke(c, key, at, told)
+    told = audit_event(
+        actor,
+        key.tenant,
+        "key.revoke",
+        f"key:{key.id}",
+        _audit_fields(key),
+        _audit_fields(replace(key, revoked=at)),
+    )
+    return lambda c: tables.revoke_key(c, key, at, told)
 
 
-def _rotated(old: Key, key: Key, until: int, by: Caller) -> Work[Known]:
-    ends = _shown(replace(old, expires=until if old.expires is None else min(until, old.expires)))
-    told = deed(by, key.tenant, "key.rotate", f"key:{old.id}", _shown(old), ends | {"next": key.id})
-    return lambda c: tables.rotate(c, old, key, until, told)
+def _rotation(old: ApiKey, key: ApiKey, until: int, actor: Principal) -> UnitOfWork[CredentialSnapshot]:
+    ends = _audit_fields(replace(old, expires=until if old.expires is None else min(until, old.expires)))
+    told = audit_event(actor, key.tenant, "key.rotate", f"key:{old.id}", _audit_fields(old), ends | {"next": key.id})
+    return lambda c: tables.rotate_key(c, old, key, until, told)
 
 
-def _shown(key: Key) -> Shown:
+def _audit_fields(key: ApiKey) -> Snapshot:
     """A key as it stands in the trail: all but its digest."""
-    shown: Shown = to_builtins(replace(key, digest=""))
+    shown: Snapshot = to_builtins(replace(key, digest=""))
     return {**{name: value for name, value in shown.items() if value}, "may": sorted(key.may)}
 
 

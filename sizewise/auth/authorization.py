@@ -1,4 +1,4 @@
-"""The one permission question: may this caller do this to that thing? Fail-closed, pure, and asked at every door."""
+"""Authorization check: may this principal perform this action on this resource? Pure, denies by default."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from sizewise.auth.permissions import ACTIONS
-from sizewise.errors import Forbidden, UnknownPath
-from sizewise.principal import Caller
+from sizewise.errors import Forbidden, PathNotFound
+from sizewise.principal import Principal
 
-OWN: Mapping[str, str] = {"manage_keys": "own_keys", "read_keys": "own_keys", "read_budgets": "read_budgets"}
+OWN_RESOURCE_ACTIONS: Mapping[str, str] = {
+    "manage_keys": "own_keys",
+    "read_keys": "own_keys",
+    "read_budgets": "read_budgets",
+}
 """What does for a thing of one's own, in whatever project, in the place of an action."""
 
 
-class Thing(Struct, frozen=True):
-    """What something is done to. `project` empty: the organisation itself; `user` empty: nobody's own."""
+class Resource(Struct, frozen=True):
+    """What something is done to. `project` empty: the organisation itself; `user_id` empty: nobody's own."""
 
     tenant: str
     project: str = ""
@@ -23,50 +27,51 @@ class Thing(Struct, frozen=True):
     name: str = ""  # how it is called when it is not found: kind and id
 
 
-def may(caller: Caller, action: str, thing: Thing | None = None) -> bool:
-    """Whether `caller` may. Without a thing: whether there is anything at all to which it may.
+def is_allowed(principal: Principal, action: str, resource: Resource | None = None) -> bool:
+    """Whether `principal` may. Without a thing: whether there is anything at all to which it may.
 
     What belongs to another organisation is never reached, nor, for a caller of one project, what belongs to another:
     that a thing there is one's own opens it by way of OWN alone.
     """
     if action not in ACTIONS:
         return False
-    own = OWN.get(action) in caller.may
-    if thing is None:
-        return action in caller.may or own
-    if thing.tenant != caller.tenant:
+    own = OWN_RESOURCE_ACTIONS.get(action) in principal.permissions
+    if resource is None:
+        return action in principal.permissions or own
+    if resource.tenant != principal.tenant:
         return False
-    return (action in caller.may and _reaches(caller, thing)) or (own and _owns(caller, thing))
+    return (action in principal.permissions and _reaches(principal, resource)) or (own and _owns(principal, resource))
 
 
-def sees(caller: Caller, thing: Thing) -> bool:
-    """Whether `thing` exists as far as `caller` is concerned."""
-    if thing.tenant != caller.tenant:
+def can_see(principal: Principal, resource: Resource) -> bool:
+    """Whether `resource` exists as far as `principal` is concerned."""
+    if resource.tenant != principal.tenant:
         return False
-    return _reaches(caller, thing) or _owns(caller, thing)
+    return _reaches(principal, resource) or _owns(principal, resource)
 
 
-def _reaches(caller: Caller, thing: Thing) -> bool:
-    return caller.wide or thing.project == caller.project
+def _reaches(principal: Principal, resource: Resource) -> bool:
+    return principal.all_projects or resource.project == principal.project
 
 
-def _owns(caller: Caller, thing: Thing) -> bool:
-    return bool(caller.user) and thing.user == caller.user
+def _owns(principal: Principal, resource: Resource) -> bool:
+    return bool(principal.user_id) and resource.user == principal.user_id
 
 
-def demand(caller: Caller, action: str, thing: Thing | None = None) -> None:
-    """Raises UnknownPath for what the caller cannot even see, so that no id can be probed; Forbidden for the rest."""
-    if may(caller, action, thing):
+def require_permission(principal: Principal, action: str, resource: Resource | None = None) -> None:
+    """Raises PathNotFound for what the caller cannot even see, so that no id can be probed; Forbidden for the rest."""
+    if is_allowed(principal, action, resource):
         return
-    if thing is not None and thing.name and not sees(caller, thing):
-        kind, _, id = thing.name.partition(":")
-        raise unknown(kind, id)
+    if resource is not None and resource.name and not can_see(principal, resource):
+        kind, _, id = resource.name.partition(":")
+        raise not_found(kind, id)
     raise Forbidden(
-        f"{caller.key!r} lacks the right `{action}`", "use a key, or sign in as somebody, that has it for this"
+        f"{principal.key_id!r} lacks the right `{action}`",
+        "use a key, or sign in as somebody, that has it for this",
     )
 
 
-LISTED: Mapping[str, str] = {
+LIST_COMMANDS: Mapping[str, str] = {
     "key": "keys",
     "user": "users",
     "invitation": "users invitations",
@@ -75,7 +80,7 @@ LISTED: Mapping[str, str] = {
 }
 
 
-def unknown(kind: str, id: str) -> UnknownPath:
+def not_found(kind: str, id: str) -> PathNotFound:
     """In the same words for what is not there and for what a caller cannot see."""
-    hint = f"`sizewise {LISTED[kind]}` lists them" if kind in LISTED else ""
-    return UnknownPath(f"there is no {kind} {id[:100]!r}", hint)
+    hint = f"`sizewise {LIST_COMMANDS[kind]}` lists them" if kind in LIST_COMMANDS else ""
+    return PathNotFound(f"there is no {kind} {id[:100]!r}", hint)

@@ -1,4 +1,4 @@
-"""What a browser sends beside its wish: where it meant to go, its session, and whether a page of ours sent it; pure.
+"""Browser request checks: Host allow-list, session cookie, CSRF and client address behind proxies; pure functions.
 
 A key in a header is put there by whoever wants something. A cookie goes along by itself, so what came with one and
 changes something needs a word that only our own pages can know, and must not come from a page of somebody else's.
@@ -10,32 +10,32 @@ from collections.abc import Collection, Iterable
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from sizewise.auth.authenticator import Keys
-from sizewise.auth.sessions import shows
+from sizewise.auth.authenticator import Authenticator
+from sizewise.auth.sessions import verify_csrf_token
 from sizewise.errors import Forbidden
-from sizewise.principal import Caller
+from sizewise.principal import Principal
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Names in small letters."""
 
-COOKIE = "sizewise"
-PROOF = b"x-sizewise-csrf"
-SITES = ("same-origin",)
+SESSION_COOKIE = "sizewise"
+CSRF_HEADER = b"x-sizewise-csrf"
+ALLOWED_FETCH_SITES = ("same-origin",)
 
 
-def meant(host: str, hosts: Collection[str]) -> None:
+def check_host(host: str, allowed_hosts: Collection[str]) -> None:
     """Raises Forbidden for a Host that we do not answer to: a web page that had its name rebound to our address."""
-    if hosts and host and named(host) not in hosts:  # browsers always name one
+    if allowed_hosts and host and strip_port(host) not in allowed_hosts:  # browsers always name one
         hint = "add it to `allowed_hosts` in [server] of sizewise.toml"
-        raise Forbidden(f"this server does not answer to the host name {named(host)[:100]!r}", hint)
+        raise Forbidden(f"this server does not answer to the host name {strip_port(host)[:100]!r}", hint)
 
 
-def named(host: str) -> str:
+def strip_port(host: str) -> str:
     """A Host without its port."""
     return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
 
 
-def cookie(headers: Headers, secure: bool, name: str = COOKIE) -> str:
+def read_cookie(headers: Headers, secure: bool, name: str = SESSION_COOKIE) -> str:
     """The value of our cookie; empty where there is none, or more than one: then somebody else set one of them."""
     wanted = f"__Host-{name}" if secure else name
     said = "; ".join(value.decode("latin-1") for field, value in headers if field == b"cookie")
@@ -45,35 +45,43 @@ def cookie(headers: Headers, secure: bool, name: str = COOKIE) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def demand_ours(headers: Headers, host: str, token: str = "") -> None:
+def check_csrf(headers: Headers, host: str, token: str = "") -> None:
     """Raises Forbidden unless a page of ours sent this and, where there is a session, knows its word (see `csrf`)."""
     said = {name: value.decode("latin-1") for name, value in headers}
     site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
     ours = not token  # no browser leaves out both; and whoever has no session yet has nothing to be abused
     if site is not None:
-        ours = site in SITES
+        ours = site in ALLOWED_FETCH_SITES
     elif origin is not None:
         ours = _host(origin) == host.lower()
     if not ours:
         hint = "send it from a page of this server, or with a key in `Authorization` in place of a cookie"
         raise Forbidden("this request does not come from a page of this server", hint)
-    if token and not shows(said.get(PROOF, ""), token):
-        hint = f"send the `csrf` of GET /auth/session as {PROOF.decode()}"
+    if token and not verify_csrf_token(said.get(CSRF_HEADER, ""), token):
+        hint = f"send the `csrf` of GET /auth/session as {CSRF_HEADER.decode()}"
         raise Forbidden("this request does not show that a page of ours sent it", hint)
 
 
-def signed_in(
-    keys: Keys, headers: Headers, host: str, peer: str, proxies: tuple[str, ...], *, secure: bool, safe: bool
-) -> Caller | None:
+def authenticate_browser(
+    authenticator: Authenticator,
+    headers: Headers,
+    host: str,
+    peer: str,
+    proxies: tuple[str, ...],
+    *,
+    secure: bool,
+    safe: bool,
+) -> Principal | None:
     """Whose session came along; None where none did. Raises BadKey, and Forbidden where it may not be used for this:
-    only what is `safe` needs no proof that a page of ours sent it."""
-    token = cookie(headers, encrypted(secure, peer, headers, proxies))
+    only what is `safe` needs no proof that a page of ours sent it.
+    """
+    token = read_cookie(headers, is_https(secure, peer, headers, proxies))
     if not token:
         return None
-    caller, _ = keys.session(token)
+    principal, _ = authenticator.authenticate_session(token)
     if not safe:
-        demand_ours(headers, host, token)
-    return caller
+        check_csrf(headers, host, token)
+    return principal
 
 
 def _host(origin: str) -> str:
@@ -83,27 +91,27 @@ def _host(origin: str) -> str:
         return ""
 
 
-def far_end(peer: str, headers: Headers, proxies: tuple[str, ...]) -> str:
+def client_address(peer: str, headers: Headers, proxies: tuple[str, ...]) -> str:
     """The client's address: `peer`, or where that is one of `proxies` the last in X-Forwarded-For that is none."""
-    if not proxies or not _among(peer, proxies):
+    if not proxies or not _in_networks(peer, proxies):
         return peer
     said = ",".join(value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for")
     for each in reversed([each.strip() for each in said.split(",") if each.strip()]):
         peer = each
-        if not _among(each, proxies):
+        if not _in_networks(each, proxies):
             return each  # what stands before it is hearsay
     return peer
 
 
-def encrypted(secure: bool, peer: str, headers: Headers, proxies: tuple[str, ...]) -> bool:
+def is_https(secure: bool, peer: str, headers: Headers, proxies: tuple[str, ...]) -> bool:
     """Whether the client's connection is: by TLS here (`secure`), or at a proxy that says so."""
-    if secure or not proxies or not _among(peer, proxies):
+    if secure or not proxies or not _in_networks(peer, proxies):
         return secure
     said = [value.strip().lower() for name, value in headers if name == b"x-forwarded-proto"]
     return said[-1:] == [b"https"]
 
 
-def _among(address: str, networks: tuple[str, ...]) -> bool:
+def _in_networks(address: str, networks: tuple[str, ...]) -> bool:
     try:
         came = ip_address(address)
     except ValueError:

@@ -1,89 +1,95 @@
-"""What a key is confined to: its doors, models, policies and networks; pure, and never widens anything."""
+"""Key scope: the endpoints, models, policies, flows and networks an API key is restricted to; never widens access."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from sizewise.errors import BadRequest, Forbidden, nearest
-from sizewise.principal import Caller, Scope, named
+from sizewise.errors import BadRequest, Forbidden, did_you_mean
+from sizewise.principal import KeyScope, Principal, name_matches
 
-DOORS = ("chat", "messages", "responses", "embeddings", "models", "metrics", "graphql", "mcp", "hooks")
-MOST = 100
+ENDPOINTS = ("chat", "messages", "responses", "embeddings", "models", "metrics", "graphql", "mcp", "hooks")
+MAX_ENTRIES = 100
 """Names in one list."""
 
 
-def scope(
-    doors: tuple[str, ...] = (),
+def build_scope(
+    endpoints: tuple[str, ...] = (),
     models: tuple[str, ...] = (),
     policies: tuple[str, ...] = (),
     flows: tuple[str, ...] = (),
     networks: tuple[str, ...] = (),
-) -> Scope | None:
+) -> KeyScope | None:
     """None where nothing is confined. Raises BadRequest for a door or network that is none."""
-    for door in doors:
-        if door not in DOORS:
-            hint = nearest(door, DOORS) or f"known: {', '.join(DOORS)}"
+    for door in endpoints:
+        if door not in ENDPOINTS:
+            hint = did_you_mean(door, ENDPOINTS) or f"known: {', '.join(ENDPOINTS)}"
             raise BadRequest(f"there is no door called {door[:100]!r}", hint, param="doors")
     for name in (*models, *policies, *flows):
         if not name.strip() or len(name) > 200 or not name.isprintable():
             raise BadRequest(f"{name[:100]!r} is no name of a model, policy or flow", "give 1 to 200 characters")
     for network in networks:
         _network(network)
-    if any(len(each) > MOST for each in (doors, models, policies, flows, networks)):
-        raise BadRequest(f"a key cannot be confined to more than {MOST} names", "use <provider>/* or wider networks")
-    made = Scope(doors, models, policies, flows, networks)
-    return None if made == Scope() else made
+    if any(len(each) > MAX_ENTRIES for each in (endpoints, models, policies, flows, networks)):
+        raise BadRequest(
+            f"a key cannot be confined to more than {MAX_ENTRIES} names",
+            "use <provider>/* or wider networks",
+        )
+    made = KeyScope(endpoints, models, policies, flows, networks)
+    return None if made == KeyScope() else made
 
 
-def narrowed(wanted: Scope | None, own: Scope | None) -> Scope | None:
-    """`wanted` within `own`: what was not said is as in `own`. Raises Forbidden for what goes beyond it."""
-    if own is None or wanted is None:
-        return own or wanted
-    return Scope(
-        _within(wanted.doors, own.doors, str.__eq__, "door"),
-        _within(wanted.models, own.models, named, "model"),
-        _within(wanted.policies, own.policies, str.__eq__, "policy"),
-        _within(wanted.flows, own.flows, str.__eq__, "flow"),
-        _within(wanted.networks, own.networks, _inside, "network"),
+def narrow_scope(requested: KeyScope | None, limits: KeyScope | None) -> KeyScope | None:
+    """`requested` within `limits`: what was not said is as in `limits`. Raises Forbidden for what goes beyond it."""
+    if limits is None or requested is None:
+        return limits or requested
+    return KeyScope(
+        _within(requested.doors, limits.doors, str.__eq__, "door"),
+        _within(requested.models, limits.models, name_matches, "model"),
+        _within(requested.policies, limits.policies, str.__eq__, "policy"),
+        _within(requested.flows, limits.flows, str.__eq__, "flow"),
+        _within(requested.networks, limits.networks, _is_subnet, "network"),
     )
 
 
 def _within(
-    wanted: tuple[str, ...], own: tuple[str, ...], covers: Callable[[str, str], bool], kind: str
+    requested: tuple[str, ...],
+    limits: tuple[str, ...],
+    covers: Callable[[str, str], bool],
+    kind: str,
 ) -> tuple[str, ...]:
-    for each in wanted if own else ():
-        if not any(covers(mine, each) for mine in own):
-            raise Forbidden(f"your own key is not good for the {kind} {each[:100]!r}", f"choose of {', '.join(own)}")
-    return wanted or own
+    for each in requested if limits else ():
+        if not any(covers(mine, each) for mine in limits):
+            raise Forbidden(f"your own key is not good for the {kind} {each[:100]!r}", f"choose of {', '.join(limits)}")
+    return requested or limits
 
 
-def admit(caller: Caller, door: str, address: str) -> None:
+def check_scope(principal: Principal, endpoint: str, address: str) -> None:
     """Raises Forbidden where the key is not good for this door, or from this address (empty: unknown)."""
-    confined = caller.scope
+    confined = principal.scope
     if confined is None:
         return
-    if confined.doors and door not in confined.doors:
-        raise Forbidden(f"the key {caller.key!r} is not good for the door {door!r}", "use a key that is")
-    if confined.networks and not _from(address, confined.networks):
-        raise Forbidden(f"the key {caller.key!r} is not good from this address", "use it where it belongs")
+    if confined.doors and endpoint not in confined.doors:
+        raise Forbidden(f"the key {principal.key_id!r} is not good for the door {endpoint!r}", "use a key that is")
+    if confined.networks and not _in_networks(address, confined.networks):
+        raise Forbidden(f"the key {principal.key_id!r} is not good from this address", "use it where it belongs")
 
 
-def _from(address: str, networks: Iterable[str]) -> bool:
+def _in_networks(address: str, networks: Iterable[str]) -> bool:
     try:
         came = ip_address(address)
     except ValueError:
         return False
     if isinstance(came, IPv6Address) and came.ipv4_mapped is not None:
         came = came.ipv4_mapped
-    return any(_holds(_network(each), came) for each in networks)
+    return any(_contains(_network(each), came) for each in networks)
 
 
-def _holds(network: IPv4Network | IPv6Network, address: IPv4Address | IPv6Address) -> bool:
+def _contains(network: IPv4Network | IPv6Network, address: IPv4Address | IPv6Address) -> bool:
     return address.version == network.version and address in network
 
 
-def _inside(mine: str, wanted: str) -> bool:
+def _is_subnet(mine: str, wanted: str) -> bool:
     outer, inner = _network(mine), _network(wanted)
     if isinstance(outer, IPv4Network) and isinstance(inner, IPv4Network):
         return inner.subnet_of(outer)

@@ -1,4 +1,4 @@
-"""Signing in by OpenID Connect: where to send a browser, and who came back; believes nobody's word but a signed one.
+"""OpenID Connect relying party: authorization code flow with PKCE; trusts only a verified ID token.
 
 Authorization code with PKCE, state and nonce. A sign-in that has begun is bound to one browser by a cookie, to one
 provider, and to ten minutes; it is used up by whatever comes back. All that is fetched goes by the one way out: to
@@ -22,30 +22,30 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.auth.authenticator import digest
-from sizewise.auth.oidc_token import Claims, Jwk, UnknownKey, verified
-from sizewise.errors import ConfigError, SignInRefused, UnknownPath, nearest
-from sizewise.http.client import Client, Headers, Timeouts
+from sizewise.auth.oidc_token import IdTokenClaims, Jwk, UnknownSigningKey, verify_id_token
+from sizewise.errors import ConfigError, PathNotFound, SignInFailed, did_you_mean
+from sizewise.http.client import HttpClient, HttpHeaders, HttpTimeouts
 from sizewise.http.egress import origin
-from sizewise.settings.auth import Oidc
-from sizewise.settings.load import secret
+from sizewise.settings.auth import OidcSettings
+from sizewise.settings.load import resolve_secret
 
 log = logging.getLogger("sizewise.auth")
 
 T = TypeVar("T")
 
-BYTES = 262_144
+MAX_RESPONSE_BYTES = 262_144
 """Of one answer of a provider."""
-BEGUN = 10_000
-BEGUN_S = 600.0
-KEPT_S = 3_600.0
-LOOKS = 5
-LOOKS_S = 300.0
+MAX_PENDING_SIGN_INS = 10_000
+PENDING_SIGN_IN_S = 600.0
+METADATA_TTL_S = 3_600.0
+MAX_KEY_REFRESHES = 5
+KEY_REFRESH_WINDOW_S = 300.0
 """Looks for keys that were not there, in so many seconds: a token of nobody's must not make us ask without end."""
-PATIENCE = Timeouts(connect=5, first_byte=10, between_bytes=10, total=15)
-_AGAIN = "sign in anew"
+TIMEOUTS = HttpTimeouts(connect=5, first_byte=10, between_bytes=10, total=15)
+_RETRY_HINT = "sign in anew"
 
 
-class Discovered(Struct):
+class ProviderMetadata(Struct):
     """/.well-known/openid-configuration, as far as it is used."""
 
     issuer: str
@@ -57,26 +57,26 @@ class Discovered(Struct):
     authorization_response_iss_parameter_supported: bool = False
 
 
-class KeySet(Struct):
+class JsonWebKeySet(Struct):
     keys: list[Jwk]
 
 
-class Tokens(Struct):
+class TokenResponse(Struct):
     id_token: str
     access_token: str | None = None
 
 
-class Begun(Struct, frozen=True):
-    """A sign-in under way. `until` is unix seconds."""
+class PendingSignIn(Struct, frozen=True):
+    """A sign-in under way. `expires_at` is unix seconds."""
 
-    name: str
+    provider: str
     state: str
     nonce: str
-    verifier: str
-    until: float
+    code_verifier: str
+    expires_at: float
 
 
-class Person(Struct, frozen=True):
+class OidcIdentity(Struct, frozen=True):
     """Who came back. `email` is empty unless the provider says that it was verified; `roles` as its claim has them."""
 
     issuer: str
@@ -86,182 +86,204 @@ class Person(Struct, frozen=True):
     groups: tuple[str, ...]
 
 
-class Provider:
+class OidcProvider:
     """One provider, and what is known of it for an hour."""
 
-    def __init__(self, row: Oidc, client: Client) -> None:
-        self.row = row
+    def __init__(self, settings: OidcSettings, client: HttpClient) -> None:
+        self.settings = settings
         self._client = client
-        self._about: Discovered | None = None
-        self._keys: list[Jwk] = []
-        self._about_at = self._keys_at = float("-inf")
-        self._looks: deque[float] = deque(maxlen=LOOKS)
+        self._metadata: ProviderMetadata | None = None
+        self._signing_keys: list[Jwk] = []
+        self._metadata_fetched_at = self._keys_fetched_at = float("-inf")
+        self._key_refreshes: deque[float] = deque(maxlen=MAX_KEY_REFRESHES)
 
-    async def about(self) -> Discovered:
-        if time.monotonic() - self._about_at > KEPT_S or self._about is None:
-            found = await self._get(self.row.issuer.rstrip("/") + "/.well-known/openid-configuration", Discovered)
-            if found.issuer.rstrip("/") != self.row.issuer.rstrip("/"):
-                raise SignInRefused("the identity provider says that it is another", "check `issuer` in [oidc]")
-            self._about, self._about_at = found, time.monotonic()
-        return self._about
+    async def metadata(self) -> ProviderMetadata:
+        if time.monotonic() - self._metadata_fetched_at > METADATA_TTL_S or self._metadata is None:
+            found = await self._get_json(
+                self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration",
+                ProviderMetadata,
+            )
+            if found.issuer.rstrip("/") != self.settings.issuer.rstrip("/"):
+                raise SignInFailed("the identity provider says that it is another", "check `issuer` in [oidc]")
+            self._metadata, self._metadata_fetched_at = found, time.monotonic()
+        return self._metadata
 
-    async def keys(self, fresh: bool = False) -> list[Jwk]:
-        """`fresh`: fetched again, unless that was done too often of late."""
+    async def signing_keys(self, refresh: bool = False) -> list[Jwk]:
+        """`refresh`: fetched again, unless that was done too often of late."""
         now = time.monotonic()
-        fresh = fresh and (len(self._looks) < LOOKS or now - self._looks[0] > LOOKS_S)
-        if fresh:
-            self._looks.append(now)
-        if fresh or now - self._keys_at > KEPT_S:
-            self._keys = (await self._get((await self.about()).jwks_uri, KeySet)).keys[:100]
-            self._keys_at = now
-        return self._keys
+        refresh = refresh and (
+            len(self._key_refreshes) < MAX_KEY_REFRESHES or now - self._key_refreshes[0] > KEY_REFRESH_WINDOW_S
+        )
+        if refresh:
+            self._key_refreshes.append(now)
+        if refresh or now - self._keys_fetched_at > METADATA_TTL_S:
+            self._signing_keys = (await self._get_json((await self.metadata()).jwks_uri, JsonWebKeySet)).keys[:100]
+            self._keys_fetched_at = now
+        return self._signing_keys
 
-    async def tokens(self, code: str, verifier: str, redirect: str) -> Tokens:
-        row, about = self.row, await self.about()
+    async def exchange_code(self, code: str, code_verifier: str, redirect_uri: str) -> TokenResponse:
+        row, about = self.settings, await self.metadata()
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": redirect,
+            "redirect_uri": redirect_uri,
             "client_id": row.client_id,
-            "code_verifier": verifier,
+            "code_verifier": code_verifier,
         }
         headers = [("content-type", "application/x-www-form-urlencoded")]
         if row.client_secret:
-            known = secret(row.client_secret)
+            known = resolve_secret(row.client_secret)
             if "client_secret_basic" in about.token_endpoint_auth_methods_supported:
                 both = f"{quote(row.client_id, safe='')}:{quote(known, safe='')}"
                 headers.append(("authorization", "Basic " + b64encode(both.encode()).decode()))
             else:
                 form["client_secret"] = known
-        return await self._ask("POST", about.token_endpoint, urlencode(form).encode(), headers, Tokens)
+        return await self._request_json("POST", about.token_endpoint, urlencode(form).encode(), headers, TokenResponse)
 
-    async def claims(self, token: str, nonce: str) -> Claims:
-        row = self.row
+    async def verified_claims(self, id_token: str, nonce: str) -> IdTokenClaims:
+        row = self.settings
         for fresh in (False, True):  # a provider may have changed its keys since we looked
-            keys = await self.keys(fresh)
+            keys = await self.signing_keys(fresh)
             try:
-                return verified(token, keys, row.issuer, row.client_id, nonce, time.time())
-            except UnknownKey:
+                return verify_id_token(id_token, keys, row.issuer, row.client_id, nonce, time.time())
+            except UnknownSigningKey:
                 continue
-        raise SignInRefused("the identity provider's token is signed by no key of its own", _AGAIN)
+        raise SignInFailed("the identity provider's token is signed by no key of its own", _RETRY_HINT)
 
-    async def more(self, access: str) -> dict[str, object]:
+    async def userinfo(self, access_token: str) -> dict[str, object]:
         """What the provider tells of the person beside the token."""
-        about = await self.about()
+        about = await self.metadata()
         if about.userinfo_endpoint is None:
             return {}
-        headers = [("authorization", f"Bearer {access}")]
-        return await self._ask("GET", about.userinfo_endpoint, b"", headers, dict[str, object])
+        headers = [("authorization", f"Bearer {access_token}")]
+        return await self._request_json("GET", about.userinfo_endpoint, b"", headers, dict[str, object])
 
-    async def _get(self, url: str, kind: type[T]) -> T:
-        return await self._ask("GET", url, b"", [], kind)
+    async def _get_json(self, url: str, kind: type[T]) -> T:
+        return await self._request_json("GET", url, b"", [], kind)
 
-    async def _ask(self, method: str, url: str, body: bytes, headers: Headers, kind: type[T]) -> T:
-        """Raises SignInRefused; EgressDenied for an origin that nobody declared."""
+    async def _request_json(self, method: str, url: str, body: bytes, headers: HttpHeaders, kind: type[T]) -> T:
+        """Raises SignInFailed; EgressDenied for an origin that nobody declared."""
         parts = urlsplit(url)
         where = origin(url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        endpoint = self._client.endpoint(where, [("accept", "application/json")], pool=8)
+        endpoint = self._client.endpoint(where, [("accept", "application/json")], max_connections=8)
         async with await endpoint.request(
-            method, path, body, headers, why="sign in", data_class="internal", timeouts=PATIENCE
+            method,
+            path,
+            body,
+            headers,
+            purpose="sign in",
+            data_class="internal",
+            timeouts=TIMEOUTS,
         ) as answer:
             if answer.status != 200:
-                raise SignInRefused(f"the identity provider answered with status {answer.status}", _AGAIN)
-            text = await answer.read(BYTES)
+                raise SignInFailed(f"the identity provider answered with status {answer.status}", _RETRY_HINT)
+            text = await answer.read(MAX_RESPONSE_BYTES)
         try:
             return msgspec.json.decode(text, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SignInRefused("the identity provider's answer cannot be read", _AGAIN) from error
+            raise SignInFailed("the identity provider's answer cannot be read", _RETRY_HINT) from error
 
 
-class Relying:
+class RelyingParty:
     """Those who rely on others to say who somebody is: all providers, and the sign-ins under way. Outlives Houses."""
 
     def __init__(self) -> None:
-        self._providers: dict[str, Provider] = {}
-        self._begun: OrderedDict[bytes, Begun] = OrderedDict()
+        self._providers: dict[str, OidcProvider] = {}
+        self._pending: OrderedDict[bytes, PendingSignIn] = OrderedDict()
 
-    def prepare(self, rows: Mapping[str, Oidc], client: Client, roles: Mapping[str, object]) -> Callable[[], None]:
+    def prepare(
+        self,
+        rows: Mapping[str, OidcSettings],
+        client: HttpClient,
+        roles: Mapping[str, object],
+    ) -> Callable[[], None]:
         """The change to these providers. Raises ConfigError for a role that is none."""
         for name, row in rows.items():
             for role in row.roles.values():
                 if role not in roles:
-                    hint = nearest(role, list(roles)) or f"known: {', '.join(roles)}"
+                    hint = did_you_mean(role, list(roles)) or f"known: {', '.join(roles)}"
                     raise ConfigError(f"oidc.{name}.roles: there is no role {role!r}", hint)
-        providers = {name: Provider(row, client) for name, row in rows.items()}
+        providers = {name: OidcProvider(row, client) for name, row in rows.items()}
 
         def apply() -> None:
             self._providers = providers
 
         return apply
 
-    def provider(self, name: str) -> Provider:
-        """Raises UnknownPath."""
+    def provider(self, name: str) -> OidcProvider:
+        """Raises PathNotFound."""
         found = self._providers.get(name)
         if found is None:
-            raise UnknownPath(f"there is no identity provider {name[:100]!r}", "see [oidc] in sizewise.toml")
+            raise PathNotFound(f"there is no identity provider {name[:100]!r}", "see [oidc] in sizewise.toml")
         return found
 
-    async def begin(self, name: str, redirect: str) -> tuple[str, str]:
+    async def start_sign_in(self, name: str, redirect_uri: str) -> tuple[str, str]:
         """Where to send the browser, and what its cookie holds until it comes back."""
         provider = self.provider(name)
-        about = await provider.about()
-        started, cookie = self._start(name)
-        challenge = urlsafe_b64encode(sha256(started.verifier.encode()).digest()).rstrip(b"=").decode()
+        about = await provider.metadata()
+        started, cookie = self._add_pending(name)
+        challenge = urlsafe_b64encode(sha256(started.code_verifier.encode()).digest()).rstrip(b"=").decode()
         wanted = {
             "response_type": "code",
-            "client_id": provider.row.client_id,
-            "redirect_uri": redirect,
-            "scope": " ".join(provider.row.scopes),
+            "client_id": provider.settings.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": " ".join(provider.settings.scopes),
             "state": started.state,
             "nonce": started.nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        if urlsplit(about.authorization_endpoint).scheme not in ("https", urlsplit(provider.row.issuer).scheme):
-            raise SignInRefused("the identity provider's page is not encrypted", "check `issuer` in [oidc]")
+        if urlsplit(about.authorization_endpoint).scheme not in ("https", urlsplit(provider.settings.issuer).scheme):
+            raise SignInFailed("the identity provider's page is not encrypted", "check `issuer` in [oidc]")
         url = about.authorization_endpoint
         return f"{url}{'&' if '?' in url else '?'}{urlencode(wanted)}", cookie
 
-    def _start(self, name: str) -> tuple[Begun, str]:
-        cookie, until = secrets.token_urlsafe(32), time.time() + BEGUN_S
-        made = Begun(name, secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48), until)
-        self._begun[digest(cookie)] = made
-        while len(self._begun) > BEGUN:
-            self._begun.popitem(last=False)
+    def _add_pending(self, name: str) -> tuple[PendingSignIn, str]:
+        cookie, until = secrets.token_urlsafe(32), time.time() + PENDING_SIGN_IN_S
+        made = PendingSignIn(
+            name,
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(48),
+            until,
+        )
+        self._pending[digest(cookie)] = made
+        while len(self._pending) > MAX_PENDING_SIGN_INS:
+            self._pending.popitem(last=False)
         return made, cookie
 
-    async def finish(self, name: str, cookie: str, query: str, redirect: str) -> Person:
-        """Who came back by this browser. Raises SignInRefused; once only, whatever comes of it."""
+    async def complete_sign_in(self, name: str, cookie: str, query: str, redirect_uri: str) -> OidcIdentity:
+        """Who came back by this browser. Raises SignInFailed; once only, whatever comes of it."""
         said = dict(parse_qsl(query[:16_384]))
-        begun = self._begun.pop(digest(cookie), None) if cookie else None
-        if begun is None or begun.name != name or time.time() > begun.until:
-            raise SignInRefused("this sign-in was not begun in this browser, or too long ago", _AGAIN)
+        begun = self._pending.pop(digest(cookie), None) if cookie else None
+        if begun is None or begun.provider != name or time.time() > begun.expires_at:
+            raise SignInFailed("this sign-in was not begun in this browser, or too long ago", _RETRY_HINT)
         if not hmac.compare_digest(said.get("state", "").encode(), begun.state.encode()):
-            raise SignInRefused("what came back is not the answer to what was asked", _AGAIN)
+            raise SignInFailed("what came back is not the answer to what was asked", _RETRY_HINT)
         provider = self.provider(name)
-        about = await provider.about()
+        about = await provider.metadata()
         told = said.get("iss")
         named = told is not None or about.authorization_response_iss_parameter_supported
-        if named and (told or "").rstrip("/") != provider.row.issuer.rstrip("/"):  # RFC 9207: mix-up
-            raise SignInRefused("another identity provider answered than was asked", _AGAIN)
+        if named and (told or "").rstrip("/") != provider.settings.issuer.rstrip("/"):  # RFC 9207: mix-up
+            raise SignInFailed("another identity provider answered than was asked", _RETRY_HINT)
         if "error" in said or not said.get("code"):
-            raise SignInRefused("the identity provider did not sign you in", _AGAIN)
-        tokens = await provider.tokens(said["code"], begun.verifier, redirect)
-        claims = await provider.claims(tokens.id_token, begun.nonce)
-        return await self._person(provider, tokens, claims)
+            raise SignInFailed("the identity provider did not sign you in", _RETRY_HINT)
+        tokens = await provider.exchange_code(said["code"], begun.code_verifier, redirect_uri)
+        claims = await provider.verified_claims(tokens.id_token, begun.nonce)
+        return await self._identity(provider, tokens, claims)
 
-    async def _person(self, provider: Provider, tokens: Tokens, claims: Claims) -> Person:
-        known, row = claims.all, provider.row
+    async def _identity(self, provider: OidcProvider, tokens: TokenResponse, claims: IdTokenClaims) -> OidcIdentity:
+        known, row = claims.all, provider.settings
         if tokens.access_token and ("email" not in known or (row.roles and row.roles_claim not in known)):
-            more = await provider.more(tokens.access_token)
+            more = await provider.userinfo(tokens.access_token)
             if more.get("sub") == claims.sub:  # OpenID Connect Core 5.3.2: else it is of somebody else
                 known = {**more, **known}
         email, name = known.get("email"), known.get("name")
         sure = known.get("email_verified") is True and isinstance(email, str)
         groups = known.get(row.roles_claim)
         listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
-        return Person(
+        return OidcIdentity(
             row.issuer,
             claims.sub,
             str(email).strip().lower()[:254] if sure else "",

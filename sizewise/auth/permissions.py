@@ -1,11 +1,11 @@
-"""What can be done here, as words, and the roles made of them; the matrix in the docs is drawn from this page."""
+"""Permissions: the actions, the built-in roles and custom roles; the source of the matrix in the docs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from sizewise.errors import BadRequest, ConfigError, nearest
+from sizewise.errors import BadRequest, ConfigError, did_you_mean
 
 ACTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -29,74 +29,81 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_vault": "Rotate the keys by which things are sealed, those of every organisation.",
         "erase_records": "Erase what is kept of one key or user.",
         "found_organisations": "Found organisations; whoever can read the home folder can.",
-    }
+    },
 )
 """Each with what it allows, in one sentence."""
 
-_READ = ("read_models", "read_records", "read_metrics", "read_keys", "read_users", "read_budgets")
-_MANAGE: Sequence[str] = (*(action for action in ACTIONS if action.startswith("manage_")), "own_keys", "erase_records")
+_READ_ACTIONS = ("read_models", "read_records", "read_metrics", "read_keys", "read_users", "read_budgets")
+_MANAGE_ACTIONS: Sequence[str] = (
+    *(action for action in ACTIONS if action.startswith("manage_")),
+    "own_keys",
+    "erase_records",
+)
 
-BUNDLES: Mapping[str, frozenset[str]] = MappingProxyType({"read": frozenset(_READ), "manage": frozenset(_MANAGE)})
+ACTION_GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"read": frozenset(_READ_ACTIONS), "manage": frozenset(_MANAGE_ACTIONS)},
+)
 """Words for several actions at once. What people wrote and what stands in the audit trail takes its own word."""
 
-ORGANISATION = frozenset({"read_audit"})
+ORGANIZATION_ACTIONS = frozenset({"read_audit"})
 """These reach beyond any project: who sees one project alone never has them."""
-SERVER = frozenset({"read_metrics", "manage_settings", "manage_vault", "found_organisations"})
+SERVER_ACTIONS = frozenset({"read_metrics", "manage_settings", "manage_vault", "found_organisations"})
 """These concern the whole server: the same, and nobody has them in another organisation than the first."""
-FIRST = "local"
+DEFAULT_TENANT = "local"
 
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
 _EDITOR: frozenset[str] = _DEVELOPER | {
-    *("read_contents", "read_metrics", "read_keys", "manage_flows", "manage_policies", "manage_knowledge")
+    *("read_contents", "read_metrics", "read_keys", "manage_flows", "manage_policies", "manage_knowledge"),
 }
 _OWNER: frozenset[str] = frozenset(ACTIONS) - {"found_organisations"}
 
-ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+BUILTIN_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "owner": _OWNER,
         "admin": _OWNER - {"read_contents", "manage_vault", "erase_records"},
         "editor": _EDITOR,
         "developer": _DEVELOPER,
         "viewer": frozenset({"read_models", "read_records", "read_metrics", "read_budgets"}),
-    }
+    },
 )
 """The roles that are always there, from the widest; more of them in [roles] of sizewise.toml."""
 
 
-def granted(words: Iterable[str]) -> frozenset[str]:
-    """The actions that `words`, actions and bundles, stand for. Raises BadRequest for a word that is neither."""
+def expand_actions(names: Iterable[str]) -> frozenset[str]:
+    """The actions that `names`, actions and bundles, stand for. Raises BadRequest for a word that is neither."""
     found: set[str] = set()
-    for word in words:
+    for word in names:
         if word in ACTIONS:
             found.add(word)
-        elif word in BUNDLES:
-            found |= BUNDLES[word]
+        elif word in ACTION_GROUPS:
+            found |= ACTION_GROUPS[word]
         else:
-            known = [*ACTIONS, *BUNDLES]
-            hint = nearest(word, known) or f"known: {', '.join(known)}"
+            known = [*ACTIONS, *ACTION_GROUPS]
+            hint = did_you_mean(word, known) or f"known: {', '.join(known)}"
             raise BadRequest(f"there is nothing called {word[:100]!r} that could be allowed", hint, param="may")
     return frozenset(found)
 
 
-def within(may: frozenset[str], tenant: str, wide: bool) -> frozenset[str]:
-    """`may` without what is beyond somebody of `tenant`, or of one project where not `wide`."""
+def restrict_actions(actions: frozenset[str], tenant: str, wide: bool) -> frozenset[str]:
+    """`actions` without what is beyond somebody of `tenant`, or of one project where not `wide`."""
     if not wide:
-        may -= ORGANISATION | SERVER
-    return may if tenant == FIRST else may - SERVER
+        actions -= ORGANIZATION_ACTIONS | SERVER_ACTIONS
+    return actions if tenant == DEFAULT_TENANT else actions - SERVER_ACTIONS
 
 
-def roles(own: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
-    """ROLES and `own`, the words of each. Raises ConfigError for what cannot be given."""
-    made = dict(ROLES)
-    for name, words in own.items():
-        if name in ROLES:
+def merge_roles(custom: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
+    """ROLES and `custom`, the words of each. Raises ConfigError for what cannot be given."""
+    made = dict(BUILTIN_ROLES)
+    for name, words in custom.items():
+        if name in BUILTIN_ROLES:
             raise ConfigError(f"roles.{name}: this role is always there", "choose another name")
         try:
-            made[name] = granted(words)
+            made[name] = expand_actions(words)
         except BadRequest as error:
             raise ConfigError(f"roles.{name}.permissions: {error.message}", error.hint) from error
         if not made[name] <= _OWNER:
             raise ConfigError(
-                f"roles.{name}.permissions: no role may `found_organisations`", "the admin token alone may"
+                f"roles.{name}.permissions: no role may `found_organisations`",
+                "the admin token alone may",
             )
     return made

@@ -1,4 +1,4 @@
-"""A stream that somebody holds open, and when it must end because its key or session does; knows no wire."""
+"""Revocation signal for a long-lived stream: set when its key or session is revoked; knows no wire format."""
 
 from __future__ import annotations
 
@@ -6,45 +6,50 @@ import asyncio
 import time
 from types import TracebackType
 
-from sizewise.auth.authenticator import NEVER, Keys
-from sizewise.errors import BadKey
-from sizewise.principal import Caller
+from sizewise.auth.authenticator import NEVER, Authenticator
+from sizewise.errors import InvalidApiKey
+from sizewise.principal import Principal
 
 
-class Attached:
-    """`gone` is set at once when the caller's key or session is revoked, runs out, or may something else than before.
+class RevocableStream:
+    """`revoked` is set at once when the caller's key or session is revoked, runs out, or may something else than
+    before.
 
     For one event loop; holds between `with` and its end.
     """
 
-    def __init__(self, keys: Keys, caller: Caller) -> None:
-        self.gone = asyncio.Event()
-        self._keys = keys
-        self._caller = caller
-        self._alarm: asyncio.TimerHandle | None = None
+    def __init__(self, authenticator: Authenticator, principal: Principal) -> None:
+        self.revoked = asyncio.Event()
+        self._authenticator = authenticator
+        self._principal = principal
+        self._expiry_timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> Attached:
-        self._keys.watching.add(self)
-        until = self._keys.until(self._caller.key)
+    def __enter__(self) -> RevocableStream:
+        self._authenticator.listeners.add(self)
+        until = self._authenticator.expires_at(self._principal.key_id)
         if until != NEVER:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), self.gone.set)
-        self.look()
+            self._expiry_timer = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), self.revoked.set)
+        self.on_change()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        self._keys.watching.discard(self)
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._authenticator.listeners.discard(self)
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
 
-    def look(self) -> None:
-        if not self._keys.still(self._caller):
-            self.gone.set()
+    def on_change(self) -> None:
+        if not self._authenticator.is_unchanged(self._principal):
+            self.revoked.set()
 
     @property
-    def refusal(self) -> BadKey:
+    def error(self) -> InvalidApiKey:
         """What is said to whoever is cut off."""
-        return BadKey(
-            f"the key {self._caller.key!r} was revoked, has expired or may something else now", "come in again"
+        return InvalidApiKey(
+            f"the key {self._principal.key_id!r} was revoked, has expired or may something else now",
+            "come in again",
         )

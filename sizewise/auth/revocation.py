@@ -1,44 +1,47 @@
-"""Stops an answer under way at once when its key is revoked or runs out; knows keys by their ids only."""
+"""Middleware that cancels an in-flight request when its API key or session is revoked or expires."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-from sizewise.auth.authenticator import NEVER, Keys, Running
-from sizewise.errors import BadKey
-from sizewise.handler import Answerer, Ask, Send
+from sizewise.auth.authenticator import NEVER, Authenticator, InFlightRequest
+from sizewise.errors import InvalidApiKey
+from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
 
-class Admitted:
-    """An Answerer around an Answerer, in the task of the one who asks: the model stops, and what it did is booked.
+class RevocationMiddleware:
+    """An Handler around an Handler, in the task of the one who asks: the model stops, and what it did is booked.
 
     A call under an idempotency key goes on, as for any client that leaves: others may be listening to it.
     """
 
-    def __init__(self, answer: Answerer, keys: Keys) -> None:
-        self._answer = answer
-        self._keys = keys
+    def __init__(self, handler: Handler, authenticator: Authenticator) -> None:
+        self._handler = handler
+        self._authenticator = authenticator
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
+    async def __call__(self, request: Request, send: Send) -> Reply:
         task = asyncio.current_task()
         assert task is not None
-        keys = self._keys
-        mine = Running(ask.caller.key, task)
-        keys.running.add(mine)
-        until = keys.until(mine.id)
+        keys = self._authenticator
+        mine = InFlightRequest(request.principal.key_id, task)
+        keys.in_flight.add(mine)
+        until = keys.expires_at(mine.id)
         alarm = None
         if until != NEVER:
             alarm = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), mine.stop)
         try:
-            return await self._answer(ask, send)
+            return await self._handler(request, send)
         except asyncio.CancelledError:
             if not mine.stopped or task.uncancel() > 0:
                 raise
-            raise BadKey(f"the key {mine.id!r} was revoked or expired in mid-answer", "ask for a new one") from None
+            raise InvalidApiKey(
+                f"the key {mine.id!r} was revoked or expired in mid-answer",
+                "ask for a new one",
+            ) from None
         finally:
             if alarm is not None:
                 alarm.cancel()
-            keys.running.discard(mine)
+            keys.in_flight.discard(mine)
             del task, mine  # a traceback keeps this frame, and the task its traceback

@@ -1,4 +1,4 @@
-"""A signed token in the place of a key: HS256 and nothing else, checked with the standard library; pure.
+"""Verification of signed tokens (HS256 JWT only) with the standard library; pure.
 
 Its algorithm is demanded before anything is believed, so that neither `none` nor a key of another kind is ever tried.
 """
@@ -18,40 +18,40 @@ from sizewise.errors import Forbidden
 
 T = TypeVar("T")
 
-BYTES = 4_096
-LEAST = 16
+MAX_TOKEN_BYTES = 4_096
+MIN_SECRET_LENGTH = 16
 """Characters of a secret."""
 _HINT = "sign {project_id} anew with HS256, and give it an `exp` in unix seconds"
 
 
-class _Head(Struct):
+class _SignedTokenHeader(Struct):
     alg: str
 
 
-class Claims(Struct):
+class SignedTokenClaims(Struct):
     """`exp`: unix seconds; without one it is good as long as its secret."""
 
     project_id: str = ""
     exp: float | None = None
 
 
-def verified(token: str, secrets: list[str], now: float) -> tuple[int, Claims]:
+def verify_signed_token(token: str, secrets: list[str], now: float) -> tuple[int, SignedTokenClaims]:
     """Which of the secrets signed it, and what it says. Raises Forbidden."""
     head, _, rest = token.partition(".")
     body, _, signature = rest.partition(".")
-    if len(token) > BYTES or _decoded(head, _Head).alg != "HS256":
+    if len(token) > MAX_TOKEN_BYTES or _decode(head, _SignedTokenHeader).alg != "HS256":
         raise Forbidden("the token is not signed by HS256", _HINT)
     given, signed = _bytes(signature), f"{head}.{body}".encode()
     fits = [hmac.compare_digest(hmac.new(secret.encode(), signed, sha256).digest(), given) for secret in secrets]
     if True not in fits:
         raise Forbidden("the token is not signed by anybody who is known here", _HINT)
-    claims = _decoded(body, Claims)
+    claims = _decode(body, SignedTokenClaims)
     if claims.exp is not None and now >= claims.exp:
         raise Forbidden("the token has expired", _HINT)
     return fits.index(True), claims
 
 
-def _decoded(text: str, kind: type[T]) -> T:
+def _decode(text: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(_bytes(text), type=kind)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The table of keys by the SHA-256 of their text, and a version that rises with every change of who may what."""
+"""Tables and queries for API keys, and the version that rises with every change of keys, users or sessions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
-from sizewise.audit_log.hash_chain import Deed
+from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.auth.users import tables as people
-from sizewise.auth.users.tables import People
+from sizewise.auth.users.tables import UserSnapshot
 from sizewise.data_class import DataClass
 from sizewise.errors import Conflict
-from sizewise.principal import Scope
-from sizewise.storage.database import BIG, Schema, Work, step
+from sizewise.principal import KeyScope
+from sizewise.storage.database import BIG_INTEGER, Migrations, UnitOfWork, migration_statement
 
 META = MetaData()
 
@@ -33,9 +33,9 @@ def _first() -> list[Column[Any]]:
         Column("digest", Text, nullable=False),
         Column("may", Text, nullable=False),  # actions with blanks between
         Column("data_class", Text),
-        Column("created", BIG, nullable=False),
-        Column("expires", BIG),
-        Column("revoked", BIG),
+        Column("created", BIG_INTEGER, nullable=False),
+        Column("expires", BIG_INTEGER),
+        Column("revoked", BIG_INTEGER),
     ]
 
 
@@ -56,26 +56,26 @@ VERSIONS = Table(
     Column("tenant", Text, primary_key=True),
     Column("version", Integer, nullable=False),
 )
-EVERYONE = "*"
+VERSION_TENANT = "*"
 """Keys are looked up before a tenant is known, so one version covers all of them."""
 
-SCHEMA = Schema(
+SCHEMA = Migrations(
     "accounts",
     (
         (CreateTable(Table("keys", MetaData(), *_first())), CreateIndex(BY_DIGEST), CreateTable(VERSIONS)),
         (
-            step("ALTER TABLE keys ADD COLUMN \"user\" TEXT NOT NULL DEFAULT ''"),
-            step("ALTER TABLE keys ADD COLUMN wide INTEGER NOT NULL DEFAULT 0"),
-            step("ALTER TABLE keys ADD COLUMN scope TEXT"),
-            step("UPDATE keys SET wide = 1"),  # until then every key saw its whole organisation
+            migration_statement("ALTER TABLE keys ADD COLUMN \"user\" TEXT NOT NULL DEFAULT ''"),
+            migration_statement("ALTER TABLE keys ADD COLUMN wide INTEGER NOT NULL DEFAULT 0"),
+            migration_statement("ALTER TABLE keys ADD COLUMN scope TEXT"),
+            migration_statement("UPDATE keys SET wide = 1"),  # until then every key saw its whole organisation
         ),
         people.MIGRATION,
-        (step("ALTER TABLE keys ADD COLUMN \"by\" TEXT NOT NULL DEFAULT ''"),),
+        (migration_statement("ALTER TABLE keys ADD COLUMN \"by\" TEXT NOT NULL DEFAULT ''"),),
     ),
 )
 
 
-class Key(Struct, frozen=True):
+class ApiKey(Struct, frozen=True):
     """A key without its text. Times are unix ms; `expires` and `revoked` None: never. `digest`: SHA-256 in hex.
 
     `may` are words of accounts/actions.py, bundles among them. `user`: whose it is; empty: a service's. `by`: the id of
@@ -94,60 +94,60 @@ class Key(Struct, frozen=True):
     revoked: int | None = None
     user: str = ""
     wide: bool = False
-    scope: Scope | None = None
+    scope: KeyScope | None = None
     by: str = ""
 
 
-class Known(Struct, frozen=True):
-    """Every key and everybody there is, of all tenants, as of `version`."""
+class CredentialSnapshot(Struct, frozen=True):
+    """Every key and everybody there is, of all tenants, as of `read_version`."""
 
     version: int
-    keys: list[Key]
-    people: People
+    keys: list[ApiKey]
+    users: UserSnapshot
 
 
-def add(connection: Connection, key: Key, deed: Deed) -> Known:
+def add_key(connection: Connection, key: ApiKey, event: AuditEvent) -> CredentialSnapshot:
     """Raises Conflict (at the transaction's edge) where the id or the digest is already known."""
-    audit.add(connection, deed)
+    audit.append_event(connection, event)
     row = {column.name: getattr(key, column.name) for column in KEYS.columns}
     scope = None if key.scope is None else msgspec.json.encode(key.scope).decode()
     connection.execute(insert(KEYS).values({**row, "may": " ".join(sorted(key.may)), "scope": scope}))
-    return changed(connection)
+    return bump_version(connection)
 
 
-OWN = 100
+MAX_KEYS_PER_USER = 100
 """Good keys of one user."""
 
 
-def add_own(connection: Connection, key: Key, deed: Deed) -> Known:
+def add_user_key(connection: Connection, key: ApiKey, event: AuditEvent) -> CredentialSnapshot:
     """Raises Conflict where its user has OWN that are good."""
     mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.user == key.user) & KEYS.c.revoked.is_(None)
     good = mine & (KEYS.c.expires.is_(None) | (KEYS.c.expires > key.created))
-    if (connection.scalar(select(func.count()).select_from(KEYS).where(good)) or 0) >= OWN:
-        raise Conflict(f"you have {OWN} keys of your own", "revoke some: sizewise keys lists them")
-    return add(connection, key, deed)
+    if (connection.scalar(select(func.count()).select_from(KEYS).where(good)) or 0) >= MAX_KEYS_PER_USER:
+        raise Conflict(f"you have {MAX_KEYS_PER_USER} keys of your own", "revoke some: sizewise keys lists them")
+    return add_key(connection, key, event)
 
 
-KEPT = ("first", "SIZEWISE_KEY")
+PERMANENT_KEY_NAMES = ("first", "SIZEWISE_KEY")
 """Names of keys that are made at a start where there are none, or this one is not: what is over must stay known."""
 
 
-def forget(connection: Connection, before: int) -> None:
+def delete_expired_keys(connection: Connection, before: int) -> None:
     """Keys that were revoked, or ran out, before unix ms."""
     over = (KEYS.c.revoked < before) | (KEYS.c.expires < before)
-    connection.execute(delete(KEYS).where(over, KEYS.c.name.not_in(KEPT)))
+    connection.execute(delete(KEYS).where(over, KEYS.c.name.not_in(PERMANENT_KEY_NAMES)))
 
 
-def revoke(connection: Connection, key: Key, at: int, deed: Deed) -> Known:
+def revoke_key(connection: Connection, key: ApiKey, at: int, event: AuditEvent) -> CredentialSnapshot:
     """A key that is already revoked keeps its first date (`at`: unix ms)."""
     mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.id == key.id)
     if not connection.execute(update(KEYS).where(mine, KEYS.c.revoked.is_(None)).values(revoked=at)).rowcount:
-        return known(connection)
-    audit.add(connection, deed)
-    return changed(connection)
+        return read_snapshot(connection)
+    audit.append_event(connection, event)
+    return bump_version(connection)
 
 
-def revoke_own(connection: Connection, tenant: str, user: str, at: int) -> list[str]:
+def revoke_user_keys(connection: Connection, tenant: str, user: str, at: int) -> list[str]:
     """All keys of one user. The ids of those that were good until then; the line in the trail is for whoever asks."""
     mine = (KEYS.c.tenant == tenant) & (KEYS.c.user == user) & KEYS.c.revoked.is_(None)
     ids = list(connection.scalars(select(KEYS.c.id).where(mine).order_by(KEYS.c.created, KEYS.c.id)))
@@ -155,24 +155,31 @@ def revoke_own(connection: Connection, tenant: str, user: str, at: int) -> list[
     return ids
 
 
-def one(connection: Connection, tenant: str, id: str) -> Key | None:
+def get_key(connection: Connection, tenant: str, id: str) -> ApiKey | None:
     row = connection.execute(select(KEYS).where((KEYS.c.tenant == tenant) & (KEYS.c.id == id))).first()
     return None if row is None else _key(row._mapping)
 
 
-def rotate(connection: Connection, old: Key, key: Key, until: int, deed: Deed) -> Known:
-    """`key` in the place of `old`, which expires at `until` (unix ms) unless it does so earlier. Raises Conflict where
-    it is revoked by now."""
-    now = one(connection, old.tenant, old.id)
+def rotate_key(
+    connection: Connection,
+    old: ApiKey,
+    key: ApiKey,
+    expires_at: int,
+    event: AuditEvent,
+) -> CredentialSnapshot:
+    """`key` in the place of `old`, which expires at `expires_at` (unix ms) unless it does so earlier. Raises Conflict
+    where it is revoked by now.
+    """
+    now = get_key(connection, old.tenant, old.id)
     if now is None or now.revoked is not None:
         raise Conflict(f"the key {old.id!r} is revoked", "make a new one: sizewise keys create")
     mine = (KEYS.c.tenant == old.tenant) & (KEYS.c.id == old.id)
-    later = KEYS.c.expires.is_(None) | (KEYS.c.expires > until)
-    connection.execute(update(KEYS).where(mine, later).values(expires=until))
-    return add(connection, key, deed)
+    later = KEYS.c.expires.is_(None) | (KEYS.c.expires > expires_at)
+    connection.execute(update(KEYS).where(mine, later).values(expires=expires_at))
+    return add_key(connection, key, event)
 
 
-def every(connection: Connection, tenant: str | None = None) -> list[Key]:
+def list_keys(connection: Connection, tenant: str | None = None) -> list[ApiKey]:
     """All keys of a tenant (None: of everyone), the revoked and expired too, oldest first."""
     query = select(KEYS).order_by(KEYS.c.created, KEYS.c.id)
     if tenant is not None:
@@ -180,34 +187,38 @@ def every(connection: Connection, tenant: str | None = None) -> list[Key]:
     return [_key(row._mapping) for row in connection.execute(query)]
 
 
-def version(connection: Connection) -> int:
+def read_version(connection: Connection) -> int:
     """Rises with every change of a key, a user or a session."""
     return connection.scalar(select(VERSIONS.c.version)) or 0
 
 
-def known(connection: Connection) -> Known:
-    return Known(version(connection), every(connection), people.everybody(connection, time.time_ns() // 1_000_000))
+def read_snapshot(connection: Connection) -> CredentialSnapshot:
+    return CredentialSnapshot(
+        read_version(connection),
+        list_keys(connection),
+        people.read_user_snapshot(connection, time.time_ns() // 1_000_000),
+    )
 
 
-def _key(row: Mapping[Any, Any]) -> Key:
-    scope = None if row["scope"] is None else msgspec.json.decode(row["scope"], type=Scope)
+def _key(row: Mapping[Any, Any]) -> ApiKey:
+    scope = None if row["scope"] is None else msgspec.json.decode(row["scope"], type=KeyScope)
     may, wide = frozenset(row["may"].split()), bool(row["wide"])
-    return Key(**{**row, "may": may, "wide": wide, "scope": scope})
+    return ApiKey(**{**row, "may": may, "wide": wide, "scope": scope})
 
 
-def noted(change: Work[object], deed: Deed) -> Work[Known]:
+def with_audit_event(change: UnitOfWork[object], event: AuditEvent) -> UnitOfWork[CredentialSnapshot]:
     """A change of people with its line in the trail, in one transaction."""
 
-    def work(connection: Connection) -> Known:
+    def work(connection: Connection) -> CredentialSnapshot:
         change(connection)
-        audit.add(connection, deed)
-        return changed(connection)
+        audit.append_event(connection, event)
+        return bump_version(connection)
 
     return work
 
 
-def changed(connection: Connection) -> Known:
+def bump_version(connection: Connection) -> CredentialSnapshot:
     """Whoever keeps keys and people in memory learns of a change of either."""
     if not connection.execute(update(VERSIONS).values(version=VERSIONS.c.version + 1)).rowcount:
-        connection.execute(insert(VERSIONS).values(tenant=EVERYONE, version=1))
-    return known(connection)
+        connection.execute(insert(VERSIONS).values(tenant=VERSION_TENANT, version=1))
+    return read_snapshot(connection)

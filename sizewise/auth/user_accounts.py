@@ -1,4 +1,4 @@
-"""The register of users: who is invited, comes in, gets a role or is disabled; asks of no caller what it may.
+"""User account management: invitations, sign-up, roles, disabling, linked identities; checks no permissions.
 
 Each change is one transaction with its line in the audit trail, where people stand by their ids: names and addresses
 can be erased, a trail cannot. What must hold whoever changes something at the same time (an organisation keeps an
@@ -16,32 +16,32 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.audit_log import tables as audit
-from sizewise.audit_log.hash_chain import Deed, Shown
+from sizewise.audit_log.hash_chain import AuditEvent, Snapshot
 from sizewise.auth import tables
-from sizewise.auth.api_keys import Read, Write, deed
-from sizewise.auth.authenticator import ADMIN, Keys, came_by, digest
-from sizewise.auth.authorization import unknown
-from sizewise.auth.oidc import Relying
-from sizewise.auth.permissions import within
-from sizewise.auth.tables import Known
+from sizewise.auth.api_keys import RunAsync, RunSync, audit_event
+from sizewise.auth.authenticator import ADMIN_KEY_ID, Authenticator, digest, principal_of_key
+from sizewise.auth.authorization import not_found
+from sizewise.auth.oidc import RelyingParty
+from sizewise.auth.permissions import restrict_actions
+from sizewise.auth.tables import CredentialSnapshot
 from sizewise.auth.users import tables as people
-from sizewise.auth.users.effective_roles import NONE, Standing
-from sizewise.auth.users.login_throttle import Throttle
-from sizewise.auth.users.passwords import Passwords, demand_good
-from sizewise.auth.users.tables import Invitation, Membership, Organisation, Transaction, User
-from sizewise.errors import BadRequest, Conflict, Forbidden, UnknownPath
-from sizewise.principal import Caller
-from sizewise.storage.database import Work
+from sizewise.auth.users.effective_roles import NO_ACTIONS, EffectiveRoles
+from sizewise.auth.users.login_throttle import LoginThrottle
+from sizewise.auth.users.passwords import PasswordHasher, validate_password
+from sizewise.auth.users.tables import Invitation, Membership, Organization, Transaction, User
+from sizewise.errors import BadRequest, Conflict, Forbidden, PathNotFound
+from sizewise.principal import Principal
+from sizewise.storage.database import UnitOfWork
 
-OWNER = "owner"
+OWNER_ROLE = "owner"
 DAY_MS = 86_400_000
-_ID = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters that nobody confuses
-_NOT_GOOD = "this invitation is not good: it was used, ran out, or never was one"
-_ANEW = "ask whoever invited you for a new one"
-_LAST = "an organisation keeps an owner, and this is its last"
+_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters that nobody confuses
+_INVALID_INVITATION = "this invitation is not good: it was used, ran out, or never was one"
+_ASK_INVITER_HINT = "ask whoever invited you for a new one"
+_LAST_OWNER = "an organisation keeps an owner, and this is its last"
 
 
-Changed = Callable[[User], User]
+UserChange = Callable[[User], User]
 
 
 class NewInvitation(Struct, frozen=True):
@@ -51,258 +51,293 @@ class NewInvitation(Struct, frozen=True):
     token: str
 
 
-class Users:
-    """`keys` shows every change made here at once."""
+class UserAccounts:
+    """`authenticator` shows every change made here at once."""
 
-    def __init__(self, read: Read, write: Write, keys: Keys) -> None:
+    def __init__(self, read: RunSync, write: RunAsync, authenticator: Authenticator) -> None:
         self._read = read
         self._write = write
-        self._keys = keys
-        self.passwords = Passwords()
-        self.throttle = Throttle()
-        self.relying = Relying()
+        self._authenticator = authenticator
+        self.password_hasher = PasswordHasher()
+        self.login_throttle = LoginThrottle()
+        self.relying_party = RelyingParty()
 
-    def all(self, tenant: str) -> list[User]:
+    def list_users(self, tenant: str) -> list[User]:
         """Disabled ones too, oldest first; without their passwords."""
-        return [replace(u, password="") for u in self._keys.standing.users.values() if u.tenant == tenant]
+        return [
+            replace(u, password="") for u in self._authenticator.effective_roles.users.values() if u.tenant == tenant
+        ]
 
-    def one(self, id: str, tenant: str) -> User:
-        """Raises UnknownPath where the tenant has no such user."""
-        found = self._keys.standing.users.get(id)
+    def get(self, id: str, tenant: str) -> User:
+        """Raises PathNotFound where the tenant has no such user."""
+        found = self._authenticator.effective_roles.users.get(id)
         if found is None or found.tenant != tenant:
-            raise unknown("user", id)
+            raise not_found("user", id)
         return found
 
-    def by_email(self, email: str, tenant: str = "") -> User | None:
+    def find_by_email(self, email: str, tenant: str = "") -> User | None:
         """`tenant` empty: of any."""
         wanted = email.strip().lower()
-        known = self._keys.standing.users.values()
+        known = self._authenticator.effective_roles.users.values()
         return next((u for u in known if u.email == wanted and tenant in ("", u.tenant)), None)
 
-    async def organisations(self) -> list[Organisation]:
-        return await asyncio.to_thread(self._read, people.organisations)
+    async def list_organizations(self) -> list[Organization]:
+        return await asyncio.to_thread(self._read, people.list_organizations)
 
-    async def invitations(self, tenant: str) -> list[Invitation]:
+    async def list_invitations(self, tenant: str) -> list[Invitation]:
         """The newest first, used ones too; without their digests."""
-        found = await asyncio.to_thread(self._read, lambda c: people.invitations(c, tenant))
+        found = await asyncio.to_thread(self._read, lambda c: people.list_invitations(c, tenant))
         return [replace(each, digest="") for each in found]
 
-    async def found(self, tenant: str, name: str, by: Caller) -> None:
+    async def create_organization(self, tenant: str, name: str, actor: Principal) -> None:
         """Raises Conflict where there is one of this id."""
-        made = Organisation(tenant, name, _now())
-        told = deed(by, tenant, "organisation.found", f"organisation:{tenant}", None, {"name": name})
+        made = Organization(tenant, name, _now())
+        told = audit_event(actor, tenant, "organisation.found", f"organisation:{tenant}", None, {"name": name})
 
-        def work(c: Transaction) -> Known:
-            if any(each.tenant == tenant for each in people.organisations(c)):
+        def work(c: Transaction) -> CredentialSnapshot:
+            if any(each.tenant == tenant for each in people.list_organizations(c)):
                 raise Conflict(f"there is an organisation {tenant!r} already", "choose another id")
-            people.found(c, made)
-            return _noted(c, told)
+            people.add_organization(c, made)
+            return _add_audit_event(c, told)
 
-        await self._do(work)
+        await self._commit(work)
 
-    async def invite(self, tenant: str, email: str, role: str, project: str, days: float, by: Caller) -> NewInvitation:
+    async def invite(
+        self,
+        tenant: str,
+        email: str,
+        role: str,
+        project: str,
+        days: float,
+        actor: Principal,
+    ) -> NewInvitation:
         """For whoever has no account here, or, without a role, for a new password. Older ones of the address end."""
         now, token = _now(), secrets.token_urlsafe(32)
         ends = now + round(days * DAY_MS)
         made = Invitation(
-            new_id("in"), tenant, digest(token).hex(), address(email), role, project, by.user or by.key, now, ends
+            new_id("in"),
+            tenant,
+            digest(token).hex(),
+            normalize_email(email),
+            role,
+            project,
+            actor.user_id or actor.key_id,
+            now,
+            ends,
         )
         shown = {"role": role, "project": project, "expires": ends}
-        told = deed(by, tenant, "user.invite", f"invitation:{made.id}", None, shown)
+        told = audit_event(actor, tenant, "user.invite", f"invitation:{made.id}", None, shown)
 
-        def work(c: Transaction) -> Known:
-            if all(each.tenant != tenant for each in people.organisations(c)):
-                raise UnknownPath(f"there is no organisation {tenant[:100]!r}")
-            people.use_up(c, tenant, made.email, now)
-            people.invite(c, made)
-            return _noted(c, told)
+        def work(c: Transaction) -> CredentialSnapshot:
+            if all(each.tenant != tenant for each in people.list_organizations(c)):
+                raise PathNotFound(f"there is no organisation {tenant[:100]!r}")
+            people.close_invitations(c, tenant, made.email, now)
+            people.add_invitation(c, made)
+            return _add_audit_event(c, told)
 
-        await self._do(work)
+        await self._commit(work)
         return NewInvitation(replace(made, digest=""), token)
 
-    async def withdraw(self, id: str, tenant: str, by: Caller) -> None:
-        """Raises UnknownPath."""
-        if all(each.id != id for each in await self.invitations(tenant)):
-            raise unknown("invitation", id)
-        told = deed(by, tenant, "invitation.withdraw", f"invitation:{id}")
-        await self._do(tables.noted(lambda c: people.withdraw(c, tenant, id, _now()), told))
+    async def withdraw_invitation(self, id: str, tenant: str, actor: Principal) -> None:
+        """Raises PathNotFound."""
+        if all(each.id != id for each in await self.list_invitations(tenant)):
+            raise not_found("invitation", id)
+        told = audit_event(actor, tenant, "invitation.withdraw", f"invitation:{id}")
+        await self._commit(tables.with_audit_event(lambda c: people.withdraw_invitation(c, tenant, id, _now()), told))
 
-    async def accept(self, token: str, name: str, password: str) -> User:
+    async def accept_invitation(self, token: str, name: str, password: str) -> User:
         """Who comes in by this token, from now on with this password. Raises Forbidden, BadRequest, Conflict, Busy."""
-        invitation = await self._good(token)
-        demand_good(password, name, invitation.email.partition("@")[0])
-        phc = await self.passwords.hashed(password)
-        return await self._enter(invitation, lambda user: replace(user, name=name or user.name, password=phc))
+        invitation = await self._valid_invitation(token)
+        validate_password(password, name, invitation.email.partition("@")[0])
+        phc = await self.password_hasher.hash(password)
+        return await self._redeem(invitation, lambda user: replace(user, name=name or user.name, password=phc))
 
     async def change_password(self, user: User, password: str) -> None:
         """By the user, who knows the old one; sessions end, keys stay. Raises BadRequest, Busy."""
-        demand_good(password, user.name, user.email.partition("@")[0])
-        phc, now = await self.passwords.hashed(password), _now()
+        validate_password(password, user.name, user.email.partition("@")[0])
+        phc, now = await self.password_hasher.hash(password), _now()
 
         def work(c: Transaction) -> None:
-            people.put_password(c, user.id, phc)
-            people.end_sessions(c, user.tenant, user.id, now)
+            people.set_password_hash(c, user.id, phc)
+            people.revoke_sessions(c, user.tenant, user.id, now)
 
-        told = Deed(user.tenant, user.id, "user.password", f"user:{user.id}", None, {"by": "old password"})
-        await self._do(tables.noted(work, told))
+        told = AuditEvent(user.tenant, user.id, "user.password", f"user:{user.id}", None, {"by": "old password"})
+        await self._commit(tables.with_audit_event(work, told))
 
-    async def link(self, tenant: str, email: str, name: str, issuer: str, subject: str) -> User | None:
+    async def link_identity(self, tenant: str, email: str, name: str, issuer: str, subject: str) -> User | None:
         """Whoever has this address, verified by `issuer`, comes in as `subject`: a user without one, or somebody
         invited. None: a stranger, or somebody who is known there as another.
 
         Whoever comes has shown that the mailbox is theirs; whoever chose the password before had not. So the password,
         the sessions and the user's own keys end with it.
         """
-        user = self.by_email(email, tenant)
+        user = self.find_by_email(email, tenant)
         if user is not None:
-            return await self._linked(user, issuer, subject)
+            return await self._link_user(user, issuer, subject)
         wanted = email.strip().lower()
-        invitation = await asyncio.to_thread(self._read, lambda c: people.invited(c, tenant, wanted, _now()))
+        invitation = await asyncio.to_thread(
+            self._read,
+            lambda c: people.get_open_invitation(c, tenant, wanted, _now()),
+        )
         if invitation is None:
             return None
-        return await self._enter(invitation, lambda made: replace(made, name=name, issuer=issuer, subject=subject))
+        return await self._redeem(invitation, lambda made: replace(made, name=name, issuer=issuer, subject=subject))
 
-    async def _linked(self, user: User, issuer: str, subject: str) -> User | None:
+    async def _link_user(self, user: User, issuer: str, subject: str) -> User | None:
         now = _now()
         inside: list[User] = []
 
-        def work(c: Transaction) -> Known:
-            old = people.user(c, user.email)
+        def work(c: Transaction) -> CredentialSnapshot:
+            old = people.get_user_by_email(c, user.email)
             if old is None or old.id != user.id or old.subject is not None or old.disabled is not None:
-                return tables.known(c)
+                return tables.read_snapshot(c)
             inside.append(replace(old, issuer=issuer, subject=subject, password=""))
-            people.put_user(c, inside[0])
-            people.end_sessions(c, user.tenant, user.id, now)
-            people.use_up(c, user.tenant, user.email, now)
-            revoked = tables.revoke_own(c, user.tenant, user.id, now)
-            shown: Shown = {"issuer": issuer, "password": False, "revoked": revoked}
-            before: Shown = {"password": bool(old.password)}
-            return _noted(c, Deed(user.tenant, user.id, "user.link", f"user:{user.id}", before, shown))
+            people.upsert_user(c, inside[0])
+            people.revoke_sessions(c, user.tenant, user.id, now)
+            people.close_invitations(c, user.tenant, user.email, now)
+            revoked = tables.revoke_user_keys(c, user.tenant, user.id, now)
+            shown: Snapshot = {"issuer": issuer, "password": False, "revoked": revoked}
+            before: Snapshot = {"password": bool(old.password)}
+            return _add_audit_event(c, AuditEvent(user.tenant, user.id, "user.link", f"user:{user.id}", before, shown))
 
-        await self._do(work)
+        await self._commit(work)
         return inside[0] if inside else None
 
-    def by_subject(self, tenant: str, issuer: str, subject: str) -> User | None:
+    def find_by_subject(self, tenant: str, issuer: str, subject: str) -> User | None:
         """Disabled ones are nobody."""
-        for user in self._keys.standing.users.values():
+        for user in self._authenticator.effective_roles.users.values():
             if (user.tenant, user.issuer, user.subject, user.disabled) == (tenant, issuer, subject, None):
                 return user
         return None
 
-    async def _good(self, token: str) -> Invitation:
+    async def _valid_invitation(self, token: str) -> Invitation:
         """Raises Forbidden, in the same words whatever is wrong with it."""
-        found = await asyncio.to_thread(self._read, lambda c: people.invitation(c, digest(token).hex()))
+        found = await asyncio.to_thread(self._read, lambda c: people.get_invitation(c, digest(token).hex()))
         if not token or found is None or found.used is not None or found.expires <= _now():
-            raise Forbidden(_NOT_GOOD, _ANEW)
+            raise Forbidden(_INVALID_INVITATION, _ASK_INVITER_HINT)
         return found
 
-    async def _enter(self, invitation: Invitation, with_: Changed) -> User:
+    async def _redeem(self, invitation: Invitation, change: UserChange) -> User:
         """The user that this invitation makes, or the one whose password it renews."""
         now, tenant = _now(), invitation.tenant
         inside: list[User] = []
 
-        def work(c: Transaction) -> Known:
-            open = people.invitation(c, invitation.digest)
-            old = people.user(c, invitation.email)
+        def work(c: Transaction) -> CredentialSnapshot:
+            open = people.get_invitation(c, invitation.digest)
+            old = people.get_user_by_email(c, invitation.email)
             if open is None or open.used is not None or (old is not None and old.disabled is not None):
-                raise Forbidden(_NOT_GOOD, _ANEW)
+                raise Forbidden(_INVALID_INVITATION, _ASK_INVITER_HINT)
             if old is not None and old.tenant != tenant:
-                raise Forbidden(_NOT_GOOD, _ANEW)  # whether another organisation has this address is not told
+                raise Forbidden(
+                    _INVALID_INVITATION,
+                    _ASK_INVITER_HINT,
+                )  # whether another organisation has this address is not told
             if old is not None and invitation.role:
                 raise Conflict("this address has an account already", "sign in with it, or be invited by another")
-            if (old is None and not invitation.role) or not _still_may_give(c, invitation, old, self._keys.standing):
-                raise Forbidden(_NOT_GOOD, _ANEW)
+            if (old is None and not invitation.role) or not _inviter_may_grant(
+                c,
+                invitation,
+                old,
+                self._authenticator.effective_roles,
+            ):
+                raise Forbidden(_INVALID_INVITATION, _ASK_INVITER_HINT)
             role = "" if invitation.project else invitation.role
             new = User(new_id("us"), tenant, invitation.email, "", role, "", None, None, now)
-            user = with_(old or new)
-            people.put_user(c, user)
+            user = change(old or new)
+            people.upsert_user(c, user)
             if invitation.project and old is None:
-                people.put_membership(c, Membership(tenant, user.id, invitation.project, invitation.role))
-            people.end_sessions(c, tenant, user.id, now)
-            people.use_up(c, tenant, invitation.email, now)
+                people.upsert_membership(c, Membership(tenant, user.id, invitation.project, invitation.role))
+            people.revoke_sessions(c, tenant, user.id, now)
+            people.close_invitations(c, tenant, invitation.email, now)
             inside.append(user)
-            shown: Shown = {"invitation": invitation.id, "role": invitation.role, "project": invitation.project}
+            shown: Snapshot = {"invitation": invitation.id, "role": invitation.role, "project": invitation.project}
             action = "user.join" if old is None else "user.password"
-            return _noted(c, Deed(tenant, user.id, action, f"user:{user.id}", None, shown))
+            return _add_audit_event(c, AuditEvent(tenant, user.id, action, f"user:{user.id}", None, shown))
 
-        await self._do(work)
+        await self._commit(work)
         return inside[0]
 
-    async def give(self, id: str, tenant: str, role: str, project: str, by: Caller) -> None:
+    async def set_role(self, id: str, tenant: str, role: str, project: str, actor: Principal) -> None:
         """A role in the organisation, or with `project` in that one; an empty role takes it away. What somebody
         invited others to with the old one ends, and so does a link to a new password for them: whoever had it made
-        might not have got one to who they are now. Raises UnknownPath, Conflict."""
-        user, now = self.one(id, tenant), _now()
+        might not have got one to who they are now. Raises PathNotFound, Conflict.
+        """
+        user, now = self.get(id, tenant), _now()
 
-        def work(c: Transaction) -> Known:
-            before = people.role(c, id, tenant, project)
+        def work(c: Transaction) -> CredentialSnapshot:
+            before = people.get_role(c, id, tenant, project)
             if not project:
-                _keeps_an_owner(c, user, role)
+                _check_last_owner(c, user, role)
             if project:
-                people.put_membership(c, Membership(tenant, id, project, role))
+                people.upsert_membership(c, Membership(tenant, id, project, role))
             else:
-                people.put_role(c, id, role)
-            people.withdraw_by(c, tenant, id, now)
-            people.use_up(c, tenant, user.email, now)
-            after: Shown = {"role": role, "project": project}
-            return _noted(c, deed(by, tenant, "user.role", f"user:{id}", {**after, "role": before}, after))
+                people.set_role(c, id, role)
+            people.withdraw_invitations_by(c, tenant, id, now)
+            people.close_invitations(c, tenant, user.email, now)
+            after: Snapshot = {"role": role, "project": project}
+            return _add_audit_event(
+                c,
+                audit_event(actor, tenant, "user.role", f"user:{id}", {**after, "role": before}, after),
+            )
 
-        await self._do(work)
+        await self._commit(work)
 
-    async def disable(self, id: str, tenant: str, by: Caller) -> None:
+    async def disable(self, id: str, tenant: str, actor: Principal) -> None:
         """The sessions and keys of this user are refused from now on, answers under way too. Raises
-        UnknownPath, Conflict."""
-        user, now = self.one(id, tenant), _now()
+        UnknownPath, Conflict.
+        """
+        user, now = self.get(id, tenant), _now()
 
-        def work(c: Transaction) -> Known:
-            _keeps_an_owner(c, user, "")
-            people.able(c, id, now)
-            people.end_sessions(c, tenant, id, now)
-            people.use_up(c, tenant, user.email, now)
-            people.withdraw_by(c, tenant, id, now)
-            return _noted(c, deed(by, tenant, "user.disable", f"user:{id}"))
+        def work(c: Transaction) -> CredentialSnapshot:
+            _check_last_owner(c, user, "")
+            people.set_disabled(c, id, now)
+            people.revoke_sessions(c, tenant, id, now)
+            people.close_invitations(c, tenant, user.email, now)
+            people.withdraw_invitations_by(c, tenant, id, now)
+            return _add_audit_event(c, audit_event(actor, tenant, "user.disable", f"user:{id}"))
 
-        await self._do(work)
+        await self._commit(work)
 
-    async def free(self, email: str, by: Caller) -> User:
+    async def release_email(self, email: str, actor: Principal) -> User:
         """Whoever has this address, in whatever organisation, has it no more and is disabled: it was not theirs. Raises
-        UnknownPath, Conflict."""
-        wanted, now = address(email), _now()
+        UnknownPath, Conflict.
+        """
+        wanted, now = normalize_email(email), _now()
         inside: list[User] = []
 
-        def work(c: Transaction) -> Known:
-            user = people.user(c, wanted)
+        def work(c: Transaction) -> CredentialSnapshot:
+            user = people.get_user_by_email(c, wanted)
             if user is None:
-                raise unknown("user", wanted)
+                raise not_found("user", wanted)
             if user.disabled is None:
-                _keeps_an_owner(c, user, "")
+                _check_last_owner(c, user, "")
             freed = replace(user, email=f"{user.id}@freed.invalid", password="", disabled=user.disabled or now)
-            people.put_user(c, freed)
-            people.end_sessions(c, user.tenant, user.id, now)
-            people.use_up(c, user.tenant, wanted, now)
-            people.withdraw_by(c, user.tenant, user.id, now)
+            people.upsert_user(c, freed)
+            people.revoke_sessions(c, user.tenant, user.id, now)
+            people.close_invitations(c, user.tenant, wanted, now)
+            people.withdraw_invitations_by(c, user.tenant, user.id, now)
             inside.append(freed)
-            return _noted(c, deed(by, user.tenant, "user.free", f"user:{user.id}"))
+            return _add_audit_event(c, audit_event(actor, user.tenant, "user.free", f"user:{user.id}"))
 
-        await self._do(work)
+        await self._commit(work)
         return inside[0]
 
-    async def enable(self, id: str, tenant: str, by: Caller) -> None:
-        """Keys are good again, sessions are not. Raises UnknownPath."""
-        user, now = self.one(id, tenant), _now()
+    async def enable(self, id: str, tenant: str, actor: Principal) -> None:
+        """Keys are good again, sessions are not. Raises PathNotFound."""
+        user, now = self.get(id, tenant), _now()
 
-        def work(c: Transaction) -> Known:
-            people.able(c, id, None)
-            people.use_up(c, tenant, user.email, now)
-            return _noted(c, deed(by, tenant, "user.enable", f"user:{id}"))
+        def work(c: Transaction) -> CredentialSnapshot:
+            people.set_disabled(c, id, None)
+            people.close_invitations(c, tenant, user.email, now)
+            return _add_audit_event(c, audit_event(actor, tenant, "user.enable", f"user:{id}"))
 
-        await self._do(work)
+        await self._commit(work)
 
-    async def _do(self, work: Work[Known]) -> None:
-        await self._keys.follow(await self._write(work))
+    async def _commit(self, work: UnitOfWork[CredentialSnapshot]) -> None:
+        await self._authenticator.apply(await self._write(work))
 
 
-def address(email: str) -> str:
+def normalize_email(email: str) -> str:
     """In small letters. Raises BadRequest for what is no address."""
     tidy = email.strip().lower()
     name, at, host = tidy.partition("@")
@@ -312,38 +347,42 @@ def address(email: str) -> str:
     return tidy
 
 
-def _keeps_an_owner(c: Transaction, user: User, role: str) -> None:
-    """Raises Conflict where `user` is the last owner, and will be `role` now."""
-    if role != OWNER and people.owners(c, user.tenant) == [user.id]:
-        raise Conflict(_LAST, "make somebody else an owner first")
+def _check_last_owner(c: Transaction, user: User, role: str) -> None:
+    """Raises Conflict where `user` is the last owner, and will be `get_role` now."""
+    if role != OWNER_ROLE and people.list_owner_ids(c, user.tenant) == [user.id]:
+        raise Conflict(_LAST_OWNER, "make somebody else an owner first")
 
 
-def _still_may_give(c: Transaction, invitation: Invitation, old: User | None, now: Standing) -> bool:
+def _inviter_may_grant(c: Transaction, invitation: Invitation, old: User | None, now: EffectiveRoles) -> bool:
     """Whether whoever invited may give what comes of it now: a role, or the way in of `old` as `old` is now."""
     tenant, project, by = invitation.tenant, invitation.project, invitation.by
-    if by == ADMIN:
+    if by == ADMIN_KEY_ID:
         return True
-    key = tables.one(c, tenant, by)
+    key = tables.get_key(c, tenant, by)
     ids = [by, *([old.id] if old is not None else []), *([key.user] if key is not None else [])]
-    standing = Standing(people.some(c, ids), now.roles)
-    wanted = standing.most(old) if old is not None else now.roles.get(invitation.role, NONE)
-    user, has = standing.user(by, tenant), NONE
+    standing = EffectiveRoles(people.read_users(c, ids), now.roles)
+    wanted = standing.all_actions(old) if old is not None else now.roles.get(invitation.role, NO_ACTIONS)
+    user, has = standing.active_user(by, tenant), NO_ACTIONS
     if user is not None:
-        has = within(standing.may(user, project) if project else standing.everywhere(user), tenant, not project)
+        has = restrict_actions(
+            standing.project_actions(user, project) if project else standing.organization_actions(user),
+            tenant,
+            not project,
+        )
     elif key is not None and key.revoked is None and (key.expires is None or key.expires > _now()):
-        caller = came_by(key, standing)
-        reaches = caller is not None and (caller.wide or (bool(project) and caller.project == project))
-        has = caller.may if caller is not None and reaches else NONE
-    return "manage_users" in has and within(wanted, tenant, not project) <= has
+        principal = principal_of_key(key, standing)
+        reaches = principal is not None and (principal.all_projects or (bool(project) and principal.project == project))
+        has = principal.permissions if principal is not None and reaches else NO_ACTIONS
+    return "manage_users" in has and restrict_actions(wanted, tenant, not project) <= has
 
 
-def _noted(c: Transaction, told: Deed) -> Known:
-    audit.add(c, told)
-    return tables.changed(c)
+def _add_audit_event(c: Transaction, event: AuditEvent) -> CredentialSnapshot:
+    audit.append_event(c, event)
+    return tables.bump_version(c)
 
 
 def new_id(kind: str) -> str:
-    return f"{kind}-" + "".join(secrets.choice(_ID) for _ in range(10))
+    return f"{kind}-" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(10))
 
 
 def _now() -> int:

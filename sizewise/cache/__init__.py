@@ -1,1 +1,1 @@
-"""Answers given a second time: to the same idempotency key, and, where it is wished, to the same question."""
+"""Response cache, idempotency keys and stored responses."""

@@ -1,4 +1,4 @@
-"""The same idempotency key never pays twice: a request that comes again gets what the first one got; knows no wire.
+"""Idempotency-key middleware: a repeated request gets the first outcome and is never paid twice.
 
 Before a call is made its lease is durable. While it goes, whoever comes with the key follows it from its start. When it
 has ended its answer lies sealed and is given again, also after a restart. A crash in between leaves a lease without an
@@ -16,128 +16,155 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from sizewise.cache.cache_key import digest
-from sizewise.cache.idempotency_record import Kept, failure
-from sizewise.cache.reply_codec import Answer, packed, unpacked
-from sizewise.cache.single_flight import Call, Follower, Owner
-from sizewise.cache.tables import Lease
-from sizewise.errors import BadRequest, Conflict, OutcomeUnknown, SizewiseError, StoreFailed, VaultLocked
-from sizewise.handler import Answerer, Ask, Chosen, Send
-from sizewise.messages import Chat, Reply
+from sizewise.cache.cache_key import request_digest
+from sizewise.cache.idempotency_record import IdempotencyRecord, recorded_error
+from sizewise.cache.reply_codec import StoredReply, decode_reply, encode_reply
+from sizewise.cache.single_flight import Leader, SingleFlight, SingleFlightFollower
+from sizewise.cache.tables import IdempotencyLease
+from sizewise.errors import BadRequest, Conflict, EncryptionKeyUnavailable, OutcomeUnknown, SizewiseError, StorageError
+from sizewise.handler import Handler, ModelSelected, Request, Send
+from sizewise.messages import ChatRequest, Reply
 
 log = logging.getLogger("sizewise.cache")
 
-AGAIN = "given again for the same idempotency key, at no cost"
-SHOWN = 100
+REPLAY_REASON = "given again for the same idempotency key, at no cost"
+MAX_SHOWN_CHARS = 100
 """Characters of a key in a message."""
 
-Where = tuple[str, str, str]
-Calls = dict[Where, Call]
+CallKey = tuple[str, str, str]
+CallsInFlight = dict[CallKey, SingleFlight]
 """Calls under way by tenant, project and key; outlives Houses."""
 
 
-class Store(Protocol):
-    """Where leases are kept; each raises StoreFailed or VaultLocked."""
+class IdempotencyStore(Protocol):
+    """Where leases are kept; each raises StorageError or EncryptionKeyUnavailable."""
 
-    async def lease(self, lease: Lease) -> Kept | None:
+    async def acquire_lease(self, lease: IdempotencyLease) -> IdempotencyRecord | None:
         """None: it is ours, durably. Else what is kept under it."""
 
-    async def settle(self, lease: Lease, kept: Kept) -> None: ...
-    async def release(self, lease: Lease) -> None: ...
+    async def complete_lease(self, lease: IdempotencyLease, record: IdempotencyRecord) -> None: ...
+    async def release_lease(self, lease: IdempotencyLease) -> None: ...
 
 
-class Idempotent:
-    """An Answerer around an Answerer. Without a key it is not there: it hands back the inner awaitable."""
+class IdempotencyMiddleware:
+    """An Handler around an Handler. Without a key it is not there: it hands back the inner awaitable."""
 
-    def __init__(self, answer: Answerer, store: Store, calls: Calls, *, own: bool = False) -> None:
-        """`own`: what is answered depends on who asks, so that nobody is given what another was."""
-        self._answer = answer
-        self._own = own
+    def __init__(
+        self,
+        handler: Handler,
+        store: IdempotencyStore,
+        calls: CallsInFlight,
+        *,
+        per_principal: bool = False,
+    ) -> None:
+        """`per_principal`: what is answered depends on who asks, so that nobody is given what another was."""
+        self._handler = handler
+        self._per_principal = per_principal
         self._store = store
         self._calls = calls
 
-    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, None, Reply]:
-        if ask.wishes.idempotency_key is None:
-            return self._answer(ask, send)
-        return self._once(ask, send)
+    def __call__(self, request: Request, send: Send) -> Coroutine[object, None, Reply]:
+        if request.options.idempotency_key is None:
+            return self._handler(request, send)
+        return self._run_once(request, send)
 
-    async def _once(self, ask: Ask, send: Send) -> Reply:
+    async def _run_once(self, request: Request, send: Send) -> Reply:
         """Between looking for a call and noting ours nothing is awaited: of two at once one is the second."""
-        lease, streams = leased(ask, self._own), _streams(ask)
+        lease, streams = lease_for(request, self._per_principal), _is_streaming(request)
         where = (lease.tenant, lease.project, lease.key)
         call = self._calls.get(where)
         if call is None:
-            call = self._calls[where] = Call(lease.digest, streams, partial(self._run, ask, lease))
+            call = self._calls[where] = SingleFlight(lease.digest, streams, partial(self._run, request, lease))
             call.task.add_done_callback(lambda task: self._calls.pop(where))
-            return await Owner(call, send).listen()
+            return await Leader(call, send).relay()
         if call.digest != lease.digest:
-            raise _another(ask)
-        return await Follower(call, send, streams, AGAIN).listen()
+            raise _key_conflict(request)
+        return await SingleFlightFollower(call, send, streams, REPLAY_REASON).relay()
 
-    async def _run(self, ask: Ask, lease: Lease, call: Call) -> Reply:
-        kept = await self._store.lease(lease)
-        return await (self._ask(ask, lease, call) if kept is None else self._again(ask, lease, call, kept))
+    async def _run(self, request: Request, lease: IdempotencyLease, call: SingleFlight) -> Reply:
+        kept = await self._store.acquire_lease(lease)
+        return await (
+            self._call_handler(request, lease, call) if kept is None else self._replay(request, lease, call, kept)
+        )
 
-    async def _ask(self, ask: Ask, lease: Lease, call: Call) -> Reply:
+    async def _call_handler(self, request: Request, lease: IdempotencyLease, call: SingleFlight) -> Reply:
         try:
-            reply = await self._answer(ask, call.put)
+            reply = await self._handler(request, call.publish)
         except SizewiseError as error:
-            kept = Kept(lease.digest, failure=failure(error))
-            await self._noted(self._store.release(lease) if call.free else self._store.settle(lease, kept))
+            kept = IdempotencyRecord(lease.digest, error=recorded_error(error))
+            await self._log_failure(
+                self._store.release_lease(lease) if call.cost_free else self._store.complete_lease(lease, kept),
+            )
             raise
-        answer = Answer(call.chosen or Chosen(reply.model, "", 0), reply, call.words)
-        await self._noted(self._store.settle(lease, Kept(lease.digest, packed(answer))))
+        answer = StoredReply(call.model_selected or ModelSelected(reply.model, "", 0), reply, call.content_events)
+        await self._log_failure(
+            self._store.complete_lease(lease, IdempotencyRecord(lease.digest, encode_reply(answer))),
+        )
         return reply
 
-    async def _noted(self, writing: Awaitable[None]) -> None:
+    async def _log_failure(self, writing: Awaitable[None]) -> None:
         """Who asked gets the answer all the same; who asks again is told that its outcome is unknown."""
         try:
             await writing
-        except (StoreFailed, VaultLocked) as error:
+        except (StorageError, EncryptionKeyUnavailable) as error:
             log.warning("the outcome of a call under an idempotency key could not be kept: %s", error.message)
 
-    async def _again(self, ask: Ask, lease: Lease, call: Call, kept: Kept) -> Reply:
-        if kept.digest != lease.digest:
-            raise _another(ask)
-        if kept.failure is not None:
-            kept.failure.again()
-        if kept.answer is None:
+    async def _replay(
+        self,
+        request: Request,
+        lease: IdempotencyLease,
+        call: SingleFlight,
+        record: IdempotencyRecord,
+    ) -> Reply:
+        if record.digest != lease.digest:
+            raise _key_conflict(request)
+        if record.error is not None:
+            record.error.raise_again()
+        if record.encoded_reply is None:
             raise OutcomeUnknown(
-                f"a call under the idempotency key {_shown(ask)} was begun, and the server stopped before it ended",
+                f"a call under the idempotency key {_shown_key(request)} was begun, and the server stopped before it"
+                " ended",
                 "it may have been paid for; look into the records, and ask under a new key if you want it made again",
             )
-        answer = unpacked(kept.answer)
-        chosen = answer.chosen
-        await call.put(replace(chosen, why=f"{AGAIN}: {chosen.why}", attempts=0))
-        for word in answer.events() if call.streams else ():
-            await call.put(word)
+        answer = decode_reply(record.encoded_reply)
+        chosen = answer.model_selected
+        await call.publish(replace(chosen, reason=f"{REPLAY_REASON}: {chosen.reason}", attempts=0))
+        for word in answer.events() if call.streaming else ():
+            await call.publish(word)
         return answer.reply
 
 
-def leased(ask: Ask, own: bool = False) -> Lease:
+def lease_for(request: Request, per_principal: bool = False) -> IdempotencyLease:
     """Raises BadRequest for a key of nothing. Callers that are confined otherwise ask another question."""
-    key, caller = ask.wishes.idempotency_key or "", ask.caller
+    key, principal = request.options.idempotency_key or "", request.principal
     if not key.strip():
         raise BadRequest(
-            "the idempotency key is empty", "send a new one with each new request", param="idempotency_key"
+            "the idempotency key is empty",
+            "send a new one with each new request",
+            param="idempotency_key",
         )
-    whose = (caller.tenant, caller.project, *((caller.user or caller.key,) if own else ()))
+    whose = (principal.tenant, principal.project, *((principal.user_id or principal.key_id,) if per_principal else ()))
     hidden = hashlib.sha256(msgspec.msgpack.encode((*whose, key))).hexdigest()
-    confined = (caller.scope, caller.data_class)
-    return Lease(caller.tenant, caller.project, hidden, digest(ask, *(confined if any(confined) else ())))
+    confined = (principal.scope, principal.data_class)
+    return IdempotencyLease(
+        principal.tenant,
+        principal.project,
+        hidden,
+        request_digest(request, *(confined if any(confined) else ())),
+    )
 
 
-def _streams(ask: Ask) -> bool:
-    return isinstance(ask.what, Chat) and ask.what.stream
+def _is_streaming(request: Request) -> bool:
+    return isinstance(request.payload, ChatRequest) and request.payload.stream
 
 
-def _shown(ask: Ask) -> str:
-    return repr((ask.wishes.idempotency_key or "")[:SHOWN])
+def _shown_key(request: Request) -> str:
+    return repr((request.options.idempotency_key or "")[:MAX_SHOWN_CHARS])
 
 
-def _another(ask: Ask) -> Conflict:
+def _key_conflict(request: Request) -> Conflict:
     return Conflict(
-        f"the idempotency key {_shown(ask)} belongs to another request",
+        f"the idempotency key {_shown_key(request)} belongs to another request",
         "a new request takes a new key; the same request is sent again unchanged",
         param="idempotency_key",
     )

@@ -1,4 +1,4 @@
-"""What came of a call made under an idempotency key, as it is kept: sealed; whether it is begun, answered or failed."""
+"""The encrypted outcome of a call under an idempotency key: pending, answered or failed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-from sizewise.cache.tables import Lease
+from sizewise.cache.tables import IdempotencyLease
 from sizewise.errors import SizewiseError
-from sizewise.routing.attempt_record import by_code
-from sizewise.storage.encryption import Vault
+from sizewise.routing.attempt_record import error_class
+from sizewise.storage.encryption import EnvelopeEncryption
 
 TABLE = "idempotency"
 
 
-class Failure(Struct, frozen=True):
+class RecordedError(Struct, frozen=True):
     """One of errors.py, so that it can be raised again."""
 
     code: str
@@ -25,28 +25,31 @@ class Failure(Struct, frozen=True):
     param: str | None
     retry_after: float | None
 
-    def again(self) -> NoReturn:
-        kind = by_code(self.code)
+    def raise_again(self) -> NoReturn:
+        kind = error_class(self.code)
         raise kind(self.message, self.hint, param=self.param, retry_after=self.retry_after, status=self.status)
 
 
-def failure(error: SizewiseError) -> Failure:
-    return Failure(error.code, error.status, error.message, error.hint, error.param, error.retry_after)
+def recorded_error(error: SizewiseError) -> RecordedError:
+    return RecordedError(error.code, error.status, error.message, error.hint, error.param, error.retry_after)
 
 
-class Kept(Struct, frozen=True):
+class IdempotencyRecord(Struct, frozen=True):
     """`digest` of the request; neither answer (packed) nor failure: begun, and nobody knows more."""
 
     digest: bytes
-    answer: bytes | None = None
-    failure: Failure | None = None
+    encoded_reply: bytes | None = None
+    error: RecordedError | None = None
 
 
-def sealed(vault: Vault, lease: Lease, kept: Kept) -> bytes:
+def encrypt_record(encryption: EnvelopeEncryption, lease: IdempotencyLease, record: IdempotencyRecord) -> bytes:
     """Raises VaultLocked."""
-    return vault.seal(msgspec.msgpack.encode(kept), lease.tenant, TABLE, f"{lease.project}/{lease.key}")
+    return encryption.encrypt(msgspec.msgpack.encode(record), lease.tenant, TABLE, f"{lease.project}/{lease.key}")
 
 
-def opened(vault: Vault, lease: Lease, data: bytes) -> Kept:
+def decrypt_record(encryption: EnvelopeEncryption, lease: IdempotencyLease, ciphertext: bytes) -> IdempotencyRecord:
     """Raises VaultLocked, StoreFailed."""
-    return msgspec.msgpack.decode(vault.open(data, lease.tenant, TABLE, f"{lease.project}/{lease.key}"), type=Kept)
+    return msgspec.msgpack.decode(
+        encryption.decrypt(ciphertext, lease.tenant, TABLE, f"{lease.project}/{lease.key}"),
+        type=IdempotencyRecord,
+    )

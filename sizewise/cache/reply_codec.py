@@ -1,4 +1,4 @@
-"""An answer as bytes that can lie somewhere, and back: the whole reply and what its stream said; knows no place."""
+"""Encodes replies with their stream events to bytes and back; stores nothing."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import asdict, replace
 
-from sizewise.handler import Chosen, Extra, Finished, Text, Thought, ToolDelta
+from sizewise.handler import ChoiceFinished, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Choice, Reply
-from sizewise.providers.wires.openai.usage_and_errors import ABSENT, present
-from sizewise.reply_events import Word, told
+from sizewise.providers.wires.openai.usage_and_errors import ABSENT, value_or_none
+from sizewise.reply_events import ContentEvent, events_of
 
 
-class Answer(Struct, frozen=True):
-    """Who gave it and why, and what it was. `words`: of a stream; empty where the reply came as one."""
+class StoredReply(Struct, frozen=True):
+    """Who gave it and why, and what it was. `content_events`: of a stream; empty where the reply came as one."""
 
-    chosen: Chosen
+    model_selected: ModelSelected
     reply: Reply
-    words: tuple[Word, ...] = ()
+    content_events: tuple[ContentEvent, ...] = ()
 
-    def events(self) -> tuple[Word, ...]:
+    def events(self) -> tuple[ContentEvent, ...]:
         """It as a stream tells it."""
-        return self.words or tuple(told(self.reply))
+        return self.content_events or tuple(events_of(self.reply))
 
 
-class _Packed(Struct, frozen=True, array_like=True):
+class _EncodedReply(Struct, frozen=True, array_like=True):
     """JSON where parts of a body lie as they came, so that they stay so; `body` beside it, for it need not be text."""
 
-    chosen: Chosen
+    model_selected: ModelSelected
     reply: bytes
     body: bytes | None
-    words: bytes
+    content_events: bytes
 
 
 class _Choice(Choice, frozen=True):
@@ -47,34 +47,37 @@ class _Reply(Reply, frozen=True):
     choices: tuple[_Choice, ...]
 
 
-class _Text(Text, frozen=True):
+class _TextDelta(TextDelta, frozen=True):
     logprobs: Raw = ABSENT
 
 
-KINDS: Mapping[str, type[Word]] = MappingProxyType(
-    {"Text": _Text, **{kind.__name__: kind for kind in (ToolDelta, Thought, Extra, Finished)}}
+EVENT_TYPES: Mapping[str, type[ContentEvent]] = MappingProxyType(
+    {
+        "TextDelta": _TextDelta,
+        **{kind.__name__: kind for kind in (ToolDelta, ReasoningDelta, RawDelta, ChoiceFinished)},
+    },
 )
 
 
-def packed(answer: Answer) -> bytes:
-    reply = msgspec.json.encode(replace(answer.reply, body=None))
-    words = msgspec.json.encode([(type(word).__name__, word) for word in answer.words])
-    return msgspec.msgpack.encode(_Packed(answer.chosen, reply, answer.reply.body, words))
+def encode_reply(stored: StoredReply) -> bytes:
+    reply = msgspec.json.encode(replace(stored.reply, body=None))
+    words = msgspec.json.encode([(type(word).__name__, word) for word in stored.content_events])
+    return msgspec.msgpack.encode(_EncodedReply(stored.model_selected, reply, stored.reply.body, words))
 
 
-def unpacked(data: bytes) -> Answer:
-    seen = msgspec.msgpack.decode(data, type=_Packed)
+def decode_reply(data: bytes) -> StoredReply:
+    seen = msgspec.msgpack.decode(data, type=_EncodedReply)
     reply = msgspec.json.decode(seen.reply, type=_Reply)
-    words = msgspec.json.decode(seen.words, type=list[tuple[str, Raw]])
+    words = msgspec.json.decode(seen.content_events, type=list[tuple[str, Raw]])
     said = {**asdict(reply), "choices": tuple(map(_choice, reply.choices)), "body": seen.body}
-    return Answer(seen.chosen, Reply(**said), tuple(_word(kind, raw) for kind, raw in words))
+    return StoredReply(seen.model_selected, Reply(**said), tuple(_content_event(kind, raw) for kind, raw in words))
 
 
 def _choice(seen: _Choice) -> Choice:
-    raw = {"logprobs": present(seen.logprobs), "message": present(seen.message)}
+    raw = {"logprobs": value_or_none(seen.logprobs), "message": value_or_none(seen.message)}
     return Choice(**{**asdict(seen), **raw})
 
 
-def _word(kind: str, raw: Raw) -> Word:
-    word = msgspec.json.decode(raw, type=KINDS[kind])
-    return Text(word.choice, word.text, present(word.logprobs)) if isinstance(word, _Text) else word
+def _content_event(kind: str, raw: Raw) -> ContentEvent:
+    word = msgspec.json.decode(raw, type=EVENT_TYPES[kind])
+    return TextDelta(word.choice, word.text, value_or_none(word.logprobs)) if isinstance(word, _TextDelta) else word

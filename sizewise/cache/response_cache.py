@@ -1,7 +1,7 @@
-"""The same question gets the answer it got a while ago: in memory, off unless wished for; knows no wire and no meaning.
+"""Exact-match response cache in memory; off by default.
 
 Two questions are the same when tenant, project, roles, class of data, every field, every wish and the policy with its
-models are; see `question.py`. Only whole good answers are kept.
+models are; see `response_cache_key.py`. Only whole good answers are kept.
 """
 
 from __future__ import annotations
@@ -14,160 +14,185 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.cache.cache_key import digest
-from sizewise.cache.reply_codec import Answer, packed, unpacked
-from sizewise.guardrails.data_leakage import canaries
-from sizewise.guardrails.output_filter import leaks
-from sizewise.handler import Answerer, Ask, Chosen, Event, Send
-from sizewise.messages import Chat, Embed, Reply
-from sizewise.reply_events import Word, gathered
-from sizewise.routing.model_aliases import Plan
-from sizewise.settings.storage import ExactCache
+from sizewise.cache.cache_key import request_digest
+from sizewise.cache.reply_codec import StoredReply, decode_reply, encode_reply
+from sizewise.guardrails.data_leakage import canary_guard
+from sizewise.guardrails.output_filter import find_leaks
+from sizewise.handler import Event, Handler, ModelSelected, Request, Send
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.reply_events import ContentEvent, coalesce
+from sizewise.routing.model_aliases import RoutePlan
+from sizewise.settings.storage import ExactCacheSettings
 
-WHOLE = frozenset({"stop", "tool_calls", "function_call"})
+COMPLETE_FINISH_REASONS = frozenset({"stop", "tool_calls", "function_call"})
 """How a good answer ends: not cut by a limit, not held back by a filter."""
-BESIDE = 200
+ENTRY_OVERHEAD_BYTES = 200
 """Bytes that an entry takes beside its answer."""
-MOST_EVENTS = 100_000
+MAX_EVENTS = 100_000
 
-Planning = Callable[[Chat | Embed, str | None], Plan]
+PlanLookup = Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan]
 
 
-def exact(answer: Answerer, plan: Planning, wanted: ExactCache) -> Answerer:
+def with_response_cache(handler: Handler, plan: PlanLookup, settings: ExactCacheSettings) -> Handler:
     """`answer` with a cache before it; `answer` itself where none is wanted."""
-    return Cached(answer, plan, wanted) if wanted.ttl_s else answer
+    return ResponseCache(handler, plan, settings) if settings.ttl_s else handler
 
 
-class Held(Struct, frozen=True):
-    """An answer, packed; `at` and `until` are monotonic() seconds."""
+class CacheEntry(Struct, frozen=True):
+    """An answer, packed; `stored_at` and `expires_at` are monotonic() seconds."""
 
-    at: float
-    until: float
-    answer: bytes
+    stored_at: float
+    expires_at: float
+    encoded_reply: bytes
 
 
-class Shelf:
+class CacheStore:
     """Answers by key, within bounds: the ones longest unused go first."""
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._held: OrderedDict[bytes, Held] = OrderedDict()
+        self._entries: OrderedDict[bytes, CacheEntry] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._entries)
 
-    def find(self, key: bytes, now: float) -> Held | None:
-        held = self._held.get(key)
+    def get(self, key: bytes, now: float) -> CacheEntry | None:
+        held = self._entries.get(key)
         if held is None:
             return None
-        if held.until <= now:
+        if held.expires_at <= now:
             self._drop(key)
             return None
-        self._held.move_to_end(key)
+        self._entries.move_to_end(key)
         return held
 
-    def keep(self, key: bytes, held: Held) -> None:
+    def put(self, key: bytes, entry: CacheEntry) -> None:
         self._drop(key)
-        size = len(held.answer) + BESIDE
+        size = len(entry.encoded_reply) + ENTRY_OVERHEAD_BYTES
         if size > self._max_bytes:
             return
-        self._held[key] = held
+        self._entries[key] = entry
         self.bytes += size
-        while self.bytes > self._max_bytes or len(self._held) > self._max_entries:
-            self._drop(next(iter(self._held)))
+        while self.bytes > self._max_bytes or len(self._entries) > self._max_entries:
+            self._drop(next(iter(self._entries)))
 
     def _drop(self, key: bytes) -> None:
-        held = self._held.pop(key, None)
+        held = self._entries.pop(key, None)
         if held is not None:
-            self.bytes -= len(held.answer) + BESIDE
+            self.bytes -= len(held.encoded_reply) + ENTRY_OVERHEAD_BYTES
 
 
-class Cached:
-    """An Answerer around an Answerer; lives as long as its House, so new settings begin with nothing."""
+class ResponseCache:
+    """An Handler around an Handler; lives as long as its House, so new settings begin with nothing."""
 
-    def __init__(self, answer: Answerer, plan: Planning, wanted: ExactCache) -> None:
-        self._answer = answer
+    def __init__(self, handler: Handler, plan: PlanLookup, settings: ExactCacheSettings) -> None:
+        self._handler = handler
         self._plan = plan
-        self._ttl_s = wanted.ttl_s
-        self._shelf = Shelf(wanted.max_entries, wanted.max_bytes)
+        self._ttl_s = settings.ttl_s
+        self._store = CacheStore(settings.max_entries, settings.max_bytes)
         self._versions: dict[tuple[bool, str, str | None], str] = {}
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        key = question(ask, self._version(ask))
-        held = self._shelf.find(key, monotonic()) if ask.wishes.cache is None else None
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        key = response_cache_key(request, self._policy_version(request))
+        held = self._store.get(key, monotonic()) if request.options.cache is None else None
         if held is not None:
-            return await _given(held, ask, send)
-        if ask.wishes.cache == "no-store":
-            return await self._answer(ask, send)
-        heard = Heard(send)
-        reply = await self._answer(ask, heard.hear)
-        if heard.chosen is not None and good(reply) and not told(ask, reply) and len(heard.words) < MOST_EVENTS:
-            now, words = monotonic(), tuple(gathered(heard.words))
-            self._shelf.keep(key, Held(now, now + self._ttl_s, packed(Answer(heard.chosen, reply, words))))
+            return await _replay(held, request, send)
+        if request.options.cache == "no-store":
+            return await self._handler(request, send)
+        heard = ReplyCollector(send)
+        reply = await self._handler(request, heard.on_event)
+        if (
+            heard.model_selected is not None
+            and is_cacheable(reply)
+            and not leaks_canary(request, reply)
+            and len(heard.content_events) < MAX_EVENTS
+        ):
+            now, words = monotonic(), tuple(coalesce(heard.content_events))
+            self._store.put(
+                key,
+                CacheEntry(now, now + self._ttl_s, encode_reply(StoredReply(heard.model_selected, reply, words))),
+            )
         return reply
 
-    def _version(self, ask: Ask) -> str:
+    def _policy_version(self, request: Request) -> str:
         """Raises UnknownModel."""
-        asked = (isinstance(ask.what, Chat), ask.what.model, ask.wishes.policy)
+        asked = (isinstance(request.payload, ChatRequest), request.payload.model, request.options.policy)
         found = self._versions.get(asked)
         if found is None:
-            plan = self._plan(ask.what, ask.wishes.policy)  # raises for a name that nobody has, so these stay few
-            found = self._versions[asked] = version(plan)
+            plan = self._plan(
+                request.payload,
+                request.options.policy,
+            )  # raises for a name that nobody has, so these stay few
+            found = self._versions[asked] = plan_fingerprint(plan)
         return found
 
 
-class Heard:
+class ReplyCollector:
     """Passes events on and keeps what an answer needs to be given again."""
 
-    __slots__ = ("_send", "chosen", "words")
+    __slots__ = ("_send", "content_events", "model_selected")
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.chosen: Chosen | None = None
-        self.words: list[Word] = []
+        self.model_selected: ModelSelected | None = None
+        self.content_events: list[ContentEvent] = []
 
-    def hear(self, event: Event) -> Awaitable[None]:
-        if isinstance(event, Word):
-            if len(self.words) < MOST_EVENTS:
-                self.words.append(event)
-        elif isinstance(event, Chosen):
-            self.chosen = event
+    def on_event(self, event: Event) -> Awaitable[None]:
+        if isinstance(event, ContentEvent):
+            if len(self.content_events) < MAX_EVENTS:
+                self.content_events.append(event)
+        elif isinstance(event, ModelSelected):
+            self.model_selected = event
         return self._send(event)
 
 
-def question(ask: Ask, version: str) -> bytes:
+def response_cache_key(request: Request, policy_version: str) -> bytes:
     """The key of a question put to a policy of this version."""
-    caller = ask.caller
-    return digest(ask, caller.tenant, caller.project, sorted(caller.may), caller.data_class, caller.scope, version)
+    principal = request.principal
+    return request_digest(
+        request,
+        principal.tenant,
+        principal.project,
+        sorted(principal.permissions),
+        principal.data_class,
+        principal.scope,
+        policy_version,
+    )
 
 
-def version(plan: Plan) -> str:
+def plan_fingerprint(plan: RoutePlan) -> str:
     """Of the policy and the models it may ask: whatever in them changes, changes it."""
     kind = type(plan.policy)
-    said = (plan.name, kind.__module__, kind.__qualname__, plan.policy, plan.exact, plan.cards)
+    said = (plan.policy_name, kind.__module__, kind.__qualname__, plan.policy, plan.is_exact, plan.cards)
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
-def good(reply: Reply) -> bool:
+def is_cacheable(reply: Reply) -> bool:
     """Worth being given again: whole, and nobody distrusted it."""
     if reply.degraded:
         return False
-    return all(choice.finish in WHOLE for choice in reply.choices) and bool(reply.choices or reply.vectors)
+    return all(choice.finish_reason in COMPLETE_FINISH_REASONS for choice in reply.choices) and bool(
+        reply.choices or reply.embeddings,
+    )
 
 
-def told(ask: Ask, reply: Reply) -> bool:
+def leaks_canary(request: Request, reply: Reply) -> bool:
     """Whether it repeats the canary of this very request, which no other request has to hear of."""
-    return ask.fence is not None and bool(ask.fence.canary) and bool(leaks(reply, canaries((ask.fence.canary,))))
+    return (
+        request.spotlighting is not None
+        and bool(request.spotlighting.canary)
+        and bool(find_leaks(reply, canary_guard((request.spotlighting.canary,))))
+    )
 
 
-async def _given(held: Held, ask: Ask, send: Send) -> Reply:
-    answer = unpacked(held.answer)
-    age = max(0, round(monotonic() - held.at))
+async def _replay(entry: CacheEntry, request: Request, send: Send) -> Reply:
+    answer = decode_reply(entry.encoded_reply)
+    age = max(0, round(monotonic() - entry.stored_at))
     why = f"the same question was answered {age} s ago (exact cache)"
-    await send(replace(answer.chosen, why=why, attempts=0))
-    if isinstance(ask.what, Chat) and ask.what.stream:
+    await send(replace(answer.model_selected, reason=why, attempts=0))
+    if isinstance(request.payload, ChatRequest) and request.payload.stream:
         for word in answer.events():
             await send(word)
     return answer.reply

@@ -1,4 +1,4 @@
-"""One call under way that several clients may follow from its start; knows no key, no store and no model."""
+"""Request coalescing (single-flight): one call in progress that several clients can follow."""
 
 from __future__ import annotations
 
@@ -7,127 +7,134 @@ from collections.abc import Callable, Coroutine
 
 from msgspec.structs import replace
 
-from sizewise.errors import UpstreamGarbled
-from sizewise.handler import Chosen, Event, Send, Tried
+from sizewise.errors import UpstreamProtocolError
+from sizewise.handler import AttemptFinished, Event, ModelSelected, Send
 from sizewise.messages import Reply
-from sizewise.reply_events import Word, gathered, told
+from sizewise.reply_events import ContentEvent, coalesce, events_of
 
-MOST = 16 * 1024 * 1024
+MAX_BUFFER_BYTES = 16 * 1024 * 1024
 """Characters and bytes of frames that are kept of one call while it goes."""
 
 
-class Call:
+class SingleFlight:
     """What was said so far, kept for whoever comes late. Its task runs on when a client leaves."""
 
-    def __init__(self, digest: bytes, streams: bool, work: Callable[[Call], Coroutine[object, None, Reply]]) -> None:
-        """`digest` of the request; `streams`: whether the words come as events; `work` makes the call, once."""
+    def __init__(
+        self,
+        digest: bytes,
+        streaming: bool,
+        work: Callable[[SingleFlight], Coroutine[object, None, Reply]],
+    ) -> None:
+        """`digest` of the request; `streaming`: whether the words come as events; `work` makes the call, once."""
         self.digest = digest
-        self.streams = streams
+        self.streaming = streaming
         self.events: list[Event] = []
         self._size = 0
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self.task = asyncio.get_running_loop().create_task(work(self))
-        self.task.add_done_callback(self._ended)
+        self.task.add_done_callback(self._on_done)
 
-    def _ended(self, task: asyncio.Task[Reply]) -> None:
-        self._news.set()
+    def _on_done(self, task: asyncio.Task[Reply]) -> None:
+        self._changed.set()
         if not task.cancelled():
             task.exception()  # whoever followed has seen it; where nobody did, there is nobody to tell
 
-    async def put(self, event: Event) -> None:
-        """The call's own `send`. Raises UpstreamGarbled beyond MOST: what cannot be kept cannot be given again."""
-        if isinstance(event, Word):
-            self._size += len(event.frame or b"") + _length(event)
-            if self._size > MOST:
-                raise UpstreamGarbled(f"the answer is larger than can be kept for an idempotency key ({MOST} bytes)")
+    async def publish(self, event: Event) -> None:
+        """The call's own `send`. Raises UpstreamProtocolError for a reply too large to replay."""
+        if isinstance(event, ContentEvent):
+            self._size += len(event.frame or b"") + _content_length(event)
+            if self._size > MAX_BUFFER_BYTES:
+                raise UpstreamProtocolError(
+                    f"the answer is larger than can be kept for an idempotency key ({MAX_BUFFER_BYTES} bytes)",
+                )
         self.events.append(event)
-        self._news.set()
-        self._news.clear()
+        self._changed.set()
+        self._changed.clear()
 
     @property
-    def chosen(self) -> Chosen | None:
-        return next((event for event in self.events if isinstance(event, Chosen)), None)
+    def model_selected(self) -> ModelSelected | None:
+        return next((event for event in self.events if isinstance(event, ModelSelected)), None)
 
     @property
-    def words(self) -> tuple[Word, ...]:
-        return tuple(gathered(self.events)) if self.streams else ()
+    def content_events(self) -> tuple[ContentEvent, ...]:
+        return tuple(coalesce(self.events)) if self.streaming else ()
 
     @property
-    def free(self) -> bool:
+    def cost_free(self) -> bool:
         """Whether it has cost nothing for sure: an unknown price of some tokens is not nothing."""
-        return all(event.cost == 0 for event in self.events if isinstance(event, Tried))
+        return all(event.cost == 0 for event in self.events if isinstance(event, AttemptFinished))
 
-    async def next(self, seen: int) -> bool:
+    async def wait_next(self, seen: int) -> bool:
         """Waits for more than `seen` events; False when there will be no more."""
         while len(self.events) <= seen and not self.task.done():
-            await self._news.wait()
+            await self._changed.wait()
         return len(self.events) > seen
 
 
-class Owner:
+class Leader:
     """The client for whom the call is made: it gets everything, and its record the books, even when it has left.
 
     Cancelled once, its client has left, and the call goes on. Cancelled twice, the server stops, and so does the call.
     """
 
-    def __init__(self, call: Call, send: Send) -> None:
+    def __init__(self, call: SingleFlight, send: Send) -> None:
         self._call = call
         self._send = send
         self._seen = 0
 
-    async def listen(self) -> Reply:
+    async def relay(self) -> Reply:
         try:
-            await self._pass(lambda event: True)
+            await self._relay_events(lambda event: True)
         except BaseException:
-            await self._leave()
+            await self._relay_attempts()
             raise
         return self._call.task.result()
 
-    async def _leave(self) -> None:
+    async def _relay_attempts(self) -> None:
         try:
-            await self._pass(_booked)
+            await self._relay_events(_is_attempt)
         except asyncio.CancelledError:
             self._call.task.cancel()
             await asyncio.wait({self._call.task})
-            await self._pass(_booked)
+            await self._relay_events(_is_attempt)
 
-    async def _pass(self, wanted: Callable[[Event], bool]) -> None:
-        while await self._call.next(self._seen):
+    async def _relay_events(self, predicate: Callable[[Event], bool]) -> None:
+        while await self._call.wait_next(self._seen):
             event = self._call.events[self._seen]
             self._seen += 1
-            if wanted(event):
+            if predicate(event):
                 await self._send(event)
 
 
-class Follower:
+class SingleFlightFollower:
     """A client that came while the call was under way: it gets what was said, and none of the books."""
 
-    def __init__(self, call: Call, send: Send, streams: bool, why: str) -> None:
+    def __init__(self, call: SingleFlight, send: Send, streaming: bool, reason: str) -> None:
         self._call = call
         self._send = send
-        self._streams = streams
-        self._why = why
+        self._streaming = streaming
+        self._why = reason
 
-    async def listen(self) -> Reply:
+    async def relay(self) -> Reply:
         call, seen = self._call, 0
-        while await call.next(seen):
+        while await call.wait_next(seen):
             event = call.events[seen]
             seen += 1
-            if isinstance(event, Chosen):
-                await self._send(replace(event, why=f"{self._why}: {event.why}", attempts=0))
-            elif self._streams and isinstance(event, Word):
+            if isinstance(event, ModelSelected):
+                await self._send(replace(event, reason=f"{self._why}: {event.reason}", attempts=0))
+            elif self._streaming and isinstance(event, ContentEvent):
                 await self._send(event)
         reply = await asyncio.shield(call.task)
-        if self._streams and not call.streams:
-            for word in told(reply):
+        if self._streaming and not call.streaming:
+            for word in events_of(reply):
                 await self._send(word)
         return reply
 
 
-def _booked(event: Event) -> bool:
-    return isinstance(event, Tried)
+def _is_attempt(event: Event) -> bool:
+    return isinstance(event, AttemptFinished)
 
 
-def _length(word: Word) -> int:
+def _content_length(word: ContentEvent) -> int:
     said = (getattr(word, name, "") for name in ("text", "json"))
     return sum(map(len, said))

@@ -1,40 +1,47 @@
-"""The table of kept responses: whose, since when and how large; what was said lies in it sealed and nowhere else."""
+"""The stored response table: tenant, project and size in clear, contents encrypted."""
 
 from __future__ import annotations
 
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from sizewise.storage.database import BIG, Schema
-from sizewise.storage.keys.tables import SealedTable
+from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.keys.tables import EncryptedTable
 
 META = MetaData()
 
 RESPONSES = Table(
     "responses",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("id", Text, nullable=False),
-    Column("created", BIG, nullable=False),  # unix ms
-    Column("bytes", BIG, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_ID = Index("responses_id", RESPONSES.c.tenant, RESPONSES.c.id, unique=True)
 BY_AGE = Index("responses_age", RESPONSES.c.created, RESPONSES.c.bytes)
 
-SCHEMA = Schema("conversations", ((CreateTable(RESPONSES), CreateIndex(BY_ID), CreateIndex(BY_AGE)),))
-SEALED = SealedTable(RESPONSES, ("project", "id"))
+SCHEMA = Migrations("conversations", ((CreateTable(RESPONSES), CreateIndex(BY_ID), CreateIndex(BY_AGE)),))
+SEALED = EncryptedTable(RESPONSES, ("project", "id"))
 
 
-def add(connection: Connection, tenant: str, project: str, id: str, created: int, sealed: bytes) -> None:
+def insert_response(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    id: str,
+    created: int,
+    ciphertext: bytes,
+) -> None:
     """Raises Conflict (at the transaction's edge) where the tenant has a response of this id."""
     row = {"tenant": tenant, "project": project, "id": id, "created": created}
-    connection.execute(insert(RESPONSES).values(**row, bytes=len(sealed), sealed=sealed))
+    connection.execute(insert(RESPONSES).values(**row, bytes=len(ciphertext), sealed=ciphertext))
 
 
-def find(connection: Connection, tenant: str, project: str, id: str, since: int) -> tuple[int, bytes] | None:
+def find_response(connection: Connection, tenant: str, project: str, id: str, since: int) -> tuple[int, bytes] | None:
     """When it was made and what is sealed; None where the project has none that was made after `since`."""
     its = RESPONSES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.id == id) & (its.created > since)
@@ -42,13 +49,13 @@ def find(connection: Connection, tenant: str, project: str, id: str, since: int)
     return None if found is None else (found.created, found.sealed)
 
 
-def remove(connection: Connection, tenant: str, project: str, id: str) -> bool:
+def delete_response(connection: Connection, tenant: str, project: str, id: str) -> bool:
     """Whether there was one."""
     its = RESPONSES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.id == id)
     return connection.execute(delete(RESPONSES).where(mine)).rowcount > 0
 
 
-def newest(connection: Connection) -> bytes | None:
+def newest_sealed(connection: Connection) -> bytes | None:
     """What was sealed last, of anybody's."""
     return connection.scalar(select(RESPONSES.c.sealed).order_by(RESPONSES.c.number.desc()).limit(1))

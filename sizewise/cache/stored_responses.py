@@ -1,4 +1,4 @@
-"""A response that a client asked us to remember, as it is kept: sealed; knows no wire, what is in it are bytes."""
+"""Responses stored for `previous_response_id`, encrypted; knows no wire format."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.data_class import DataClass
-from sizewise.storage.encryption import Vault
+from sizewise.storage.encryption import EnvelopeEncryption
 
 TABLE = "responses"
 
 
-class Stored(Struct, frozen=True):
+class StoredResponse(Struct, frozen=True):
     """One response. `body` is what the client got, `context` what the next request builds on, `input` what was asked;
     all three are the door's to read. `created`: unix ms. What builds on it may go no further than `data_class` and
-    `online` say, by which it was decided."""
+    `online` say, by which it was decided.
+    """
 
     id: str
     tenant: str
@@ -27,7 +28,7 @@ class Stored(Struct, frozen=True):
     online: bool = True
 
 
-class Said(Struct, frozen=True, array_like=True):
+class StoredPayload(Struct, frozen=True, array_like=True):
     """What of it is sealed. What was kept before its class was known counts as confidential."""
 
     body: bytes
@@ -37,13 +38,32 @@ class Said(Struct, frozen=True, array_like=True):
     online: bool = True
 
 
-def sealed(vault: Vault, stored: Stored) -> bytes:
+def encrypt_response(encryption: EnvelopeEncryption, stored: StoredResponse) -> bytes:
     """Raises VaultLocked."""
-    said = msgspec.msgpack.encode(Said(stored.body, stored.context, stored.input, stored.data_class, stored.online))
-    return vault.seal(said, stored.tenant, TABLE, f"{stored.project}/{stored.id}")
+    said = msgspec.msgpack.encode(
+        StoredPayload(stored.body, stored.context, stored.input, stored.data_class, stored.online),
+    )
+    return encryption.encrypt(said, stored.tenant, TABLE, f"{stored.project}/{stored.id}")
 
 
-def opened(vault: Vault, sealed: bytes, id: str, tenant: str, project: str, created: int) -> Stored:
+def decrypt_response(
+    encryption: EnvelopeEncryption,
+    ciphertext: bytes,
+    id: str,
+    tenant: str,
+    project: str,
+    created: int,
+) -> StoredResponse:
     """Raises VaultLocked, StoreFailed."""
-    said = msgspec.msgpack.decode(vault.open(sealed, tenant, TABLE, f"{project}/{id}"), type=Said)
-    return Stored(id, tenant, project, created, said.body, said.context, said.input, said.data_class, said.online)
+    said = msgspec.msgpack.decode(encryption.decrypt(ciphertext, tenant, TABLE, f"{project}/{id}"), type=StoredPayload)
+    return StoredResponse(
+        id,
+        tenant,
+        project,
+        created,
+        said.body,
+        said.context,
+        said.input,
+        said.data_class,
+        said.online,
+    )

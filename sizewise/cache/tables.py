@@ -1,4 +1,4 @@
-"""The table of idempotency keys: whose, since when; the key only as a digest, and what came of it only sealed."""
+"""The idempotency key table: digests and encrypted outcomes only."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
-from sizewise.storage.database import BIG, Schema
-from sizewise.storage.keys.tables import SealedTable
+from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.keys.tables import EncryptedTable
 
 META = MetaData()
 
 IDEMPOTENCY = Table(
     "idempotency",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("key", Text, nullable=False),  # SHA-256 in hex
-    Column("created", BIG, nullable=False),  # unix ms
-    Column("bytes", BIG, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_KEY = Index("idempotency_key", IDEMPOTENCY.c.tenant, IDEMPOTENCY.c.project, IDEMPOTENCY.c.key, unique=True)
 BY_AGE = Index("idempotency_age", IDEMPOTENCY.c.created, IDEMPOTENCY.c.bytes)
 
-SCHEMA = Schema("cache", ((CreateTable(IDEMPOTENCY), CreateIndex(BY_KEY), CreateIndex(BY_AGE)),))
-SEALED = SealedTable(IDEMPOTENCY, ("project", "key"))
+SCHEMA = Migrations("cache", ((CreateTable(IDEMPOTENCY), CreateIndex(BY_KEY), CreateIndex(BY_AGE)),))
+SEALED = EncryptedTable(IDEMPOTENCY, ("project", "key"))
 
 
-class Lease(Struct, frozen=True):
+class IdempotencyLease(Struct, frozen=True):
     """The right to make a call once. `key`: SHA-256 of what the client gave, in hex; `digest` that of its request."""
 
     tenant: str
@@ -39,31 +39,40 @@ class Lease(Struct, frozen=True):
     digest: bytes
 
 
-def take(connection: Connection, lease: Lease, sealed: bytes, now: int, since: int) -> bytes | None:
-    """Leaves `sealed` there and gives None; or gives what is there already, if it was left after `since` (unix ms)."""
-    found = connection.execute(select(IDEMPOTENCY.c.created, IDEMPOTENCY.c.sealed).where(_its(lease))).one_or_none()
+def acquire_lease(
+    connection: Connection,
+    lease: IdempotencyLease,
+    ciphertext: bytes,
+    now: int,
+    since: int,
+) -> bytes | None:
+    """Leaves `ciphertext` there and gives None; or gives what is there already, if it was left after `since` (unix
+    ms)."""
+    found = connection.execute(
+        select(IDEMPOTENCY.c.created, IDEMPOTENCY.c.sealed).where(_of_lease(lease)),
+    ).one_or_none()
     if found is not None and found.created > since:
         there: bytes = found.sealed
         return there
-    release(connection, lease)
+    release_lease(connection, lease)
     row = {"tenant": lease.tenant, "project": lease.project, "key": lease.key, "created": now}
-    connection.execute(insert(IDEMPOTENCY).values(**row, bytes=len(sealed), sealed=sealed))
+    connection.execute(insert(IDEMPOTENCY).values(**row, bytes=len(ciphertext), sealed=ciphertext))
     return None
 
 
-def settle(connection: Connection, lease: Lease, sealed: bytes) -> None:
-    connection.execute(update(IDEMPOTENCY).where(_its(lease)).values(sealed=sealed, bytes=len(sealed)))
+def complete_lease(connection: Connection, lease: IdempotencyLease, ciphertext: bytes) -> None:
+    connection.execute(update(IDEMPOTENCY).where(_of_lease(lease)).values(sealed=ciphertext, bytes=len(ciphertext)))
 
 
-def release(connection: Connection, lease: Lease) -> None:
-    connection.execute(delete(IDEMPOTENCY).where(_its(lease)))
+def release_lease(connection: Connection, lease: IdempotencyLease) -> None:
+    connection.execute(delete(IDEMPOTENCY).where(_of_lease(lease)))
 
 
-def newest(connection: Connection) -> bytes | None:
+def newest_sealed(connection: Connection) -> bytes | None:
     """What was sealed last, of anybody's."""
     return connection.scalar(select(IDEMPOTENCY.c.sealed).order_by(IDEMPOTENCY.c.number.desc()).limit(1))
 
 
-def _its(lease: Lease) -> ColumnElement[bool]:
+def _of_lease(lease: IdempotencyLease) -> ColumnElement[bool]:
     its = IDEMPOTENCY.c
     return (its.tenant == lease.tenant) & (its.project == lease.project) & (its.key == lease.key)

@@ -1,1 +1,1 @@
-"""Which models exist, with every fact's source, and how a small one's weights come to this machine."""
+"""Model catalog: known models with sourced facts, local model discovery and weight downloads."""

@@ -1,4 +1,4 @@
-"""Asks the usual ports of this machine which models they serve; quiet when nobody is there, and trusts no address.
+"""Discovers model servers on the usual local ports; silent when there are none.
 
 A server on loopback may forward to a cloud, so what is found counts as place "anyone" until the user declares it.
 """
@@ -13,16 +13,16 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Struct
 
-from sizewise.catalog.loader import PORTS
-from sizewise.errors import Upstream
-from sizewise.http.client import Client, Timeouts
-from sizewise.http.egress import Egress
-from sizewise.model_card import Card, Endpoint
+from sizewise.catalog.loader import LOCAL_SERVER_PORTS
+from sizewise.errors import UpstreamError
+from sizewise.http.client import HttpClient, HttpTimeouts
+from sizewise.http.egress import EgressPolicy
+from sizewise.model_card import ModelCard, ModelEndpoint
 
 DEADLINE_S = 0.3
 LISTING_BYTES = 4 << 20
 UNDECLARED = "found on {origin}, which may forward elsewhere; declare its place under [providers.{name}]"
-COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT])\Z", re.IGNORECASE)
+PARAMETER_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT])\Z", re.IGNORECASE)
 SCALE = MappingProxyType({"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12})
 
 
@@ -58,40 +58,40 @@ class _Models(Struct):
     data: list[_Model]
 
 
-async def found(*, skip: int, ports: Sequence[tuple[str, int]] = PORTS) -> tuple[Card, ...]:
+async def discover_models(*, skip: int, ports: Sequence[tuple[str, int]] = LOCAL_SERVER_PORTS) -> tuple[ModelCard, ...]:
     """A card for each chat model that another server on this machine offers now; all are asked at once, for 0.3 s.
 
     `skip` is the port that we listen on ourselves.
     """
     others = [(name, port) for name, port in ports if port != skip]
-    egress = Egress({f"http://127.0.0.1:{port}": "anyone" for _, port in others}, {"public": "anyone"})
-    async with Client(egress) as client:  # and by no proxy
-        lists = await asyncio.gather(*(_asked(client, name, port) for name, port in others))
+    egress = EgressPolicy({f"http://127.0.0.1:{port}": "anyone" for _, port in others}, {"public": "anyone"})
+    async with HttpClient(egress) as client:  # and by no proxy
+        lists = await asyncio.gather(*(_models_at(client, name, port) for name, port in others))
     return tuple(card for each in lists for card in each)
 
 
-async def _asked(client: Client, name: str, port: int) -> list[Card]:
+async def _models_at(client: HttpClient, name: str, port: int) -> list[ModelCard]:
     origin = f"http://127.0.0.1:{port}"
-    endpoint = Endpoint(provider=name, base_url=f"{origin}/v1", place="anyone")
+    endpoint = ModelEndpoint(provider=name, base_url=f"{origin}/v1", place="anyone")
     try:
         if name == "ollama":
             tags = msgspec.json.decode(await _body(client, origin, "/api/tags"), type=_Tags).models
             return [_ollama(tag, endpoint) for tag in tags if not _embeds(tag)]
         models = msgspec.json.decode(await _body(client, origin, "/v1/models"), type=_Models).data
         return [_openai(model, endpoint) for model in models]
-    except (Upstream, msgspec.MsgspecError, TimeoutError):  # nobody there, or somebody who serves no models
+    except (UpstreamError, msgspec.MsgspecError, TimeoutError):  # nobody there, or somebody who serves no models
         return []
 
 
-async def _body(client: Client, origin: str, path: str) -> bytes:
-    """The answer's body; Upstream when it is a refusal, or comes from another Sizewise, which would be a loop."""
-    timeouts = Timeouts(connect=DEADLINE_S, first_byte=DEADLINE_S, between_bytes=DEADLINE_S, total=DEADLINE_S)
+async def _body(client: HttpClient, origin: str, path: str) -> bytes:
+    """The answer's body; UpstreamError when it is a refusal, or comes from another Sizewise, which would be a loop."""
+    timeouts = HttpTimeouts(connect=DEADLINE_S, first_byte=DEADLINE_S, between_bytes=DEADLINE_S, total=DEADLINE_S)
     async with asyncio.timeout(DEADLINE_S):
-        asked = client.endpoint(origin).request("GET", path, why="discover", data_class="public", timeouts=timeouts)
+        asked = client.endpoint(origin).request("GET", path, purpose="discover", data_class="public", timeouts=timeouts)
         async with await asked as response:
             ours = any(name.lower().startswith("x-sizewise") for name, _ in response.headers)
             if response.status != 200 or ours:
-                raise Upstream("it serves no models for us")
+                raise UpstreamError("it serves no models for us")
             return await response.read(LISTING_BYTES)
 
 
@@ -99,22 +99,22 @@ def _embeds(tag: _Tag) -> bool:
     return any("bert" in family.lower() for family in tag.details.families or ())
 
 
-def _ollama(tag: _Tag, endpoint: Endpoint) -> Card:
-    size = COUNT.match(tag.details.parameter_size)
+def _ollama(tag: _Tag, endpoint: ModelEndpoint) -> ModelCard:
+    size = PARAMETER_SIZE.match(tag.details.parameter_size)
     count = round(float(size[1]) * SCALE[size[2].upper()]) if size else None
     return _card(tag.name, endpoint, count, None)
 
 
-def _openai(model: _Model, endpoint: Endpoint) -> Card:
+def _openai(model: _Model, endpoint: ModelEndpoint) -> ModelCard:
     return _card(model.id, endpoint, model.meta.n_params if model.meta else None, model.max_model_len)
 
 
-def _card(model: str, endpoint: Endpoint, parameters: int | None, context: int | None) -> Card:
+def _card(model: str, endpoint: ModelEndpoint, parameters: int | None, context: int | None) -> ModelCard:
     said = f"as the server at {endpoint.base_url} says"
     told = {"parameters": parameters, "context": context}
     facts = {fact: said for fact, value in told.items() if value is not None}
     facts["place"] = UNDECLARED.format(origin=endpoint.base_url.removesuffix("/v1"), name=endpoint.provider)
-    return Card(
+    return ModelCard(
         name=f"{endpoint.provider}/{model}",
         endpoint=endpoint,
         model=model,

@@ -1,4 +1,4 @@
-"""Cards with what the catalogue knows of their models added; what a card already says stays, no price is guessed.
+"""Adds catalog facts to model cards; never overrides a fact that is already set.
 
 Who sells a model sets its price, so that comes from prices.py by the endpoint. All else here is the model's own.
 """
@@ -9,31 +9,31 @@ from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
 
-from sizewise.catalog.model_files import meant
-from sizewise.catalog.model_info import Known
-from sizewise.model_card import Card
+from sizewise.catalog.model_files import find_models
+from sizewise.catalog.model_info import ModelInfo
+from sizewise.model_card import ModelCard
 
-FACTS = ("parameters", "context", "max_output", "sees", "tools", "licence")
+CARD_FACTS = ("parameters", "context", "max_output", "sees", "tools", "licence")
 """Fields of a card that are facts of known.py too."""
 
 
-def filled(cards: Iterable[Card]) -> tuple[Card, ...]:
+def enrich_cards(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
     """The same cards, those of known models with more on them. A model file is known by its own header alone."""
     given = tuple(cards)
-    known = meant({card.model for card in given if card.weights is None})
-    return tuple(full(card, known[card.model]) if card.model in known else card for card in given)
+    known = find_models({card.model for card in given if card.weights is None})
+    return tuple(enrich_card(card, known[card.model]) if card.model in known else card for card in given)
 
 
-def full(card: Card, known: Known) -> Card:
-    told = {name: fact for name in FACTS if _open(card, name) and (fact := getattr(known, name)) is not None}
+def enrich_card(card: ModelCard, info: ModelInfo) -> ModelCard:
+    told = {name: fact for name in CARD_FACTS if _is_unset(card, name) and (fact := getattr(info, name)) is not None}
     return replace(
         card,
         **{name: fact.value for name, fact in told.items()},
-        task=card.task if "task" in card.facts else known.task,
+        task=card.task if "task" in card.facts else info.task,
         facts=MappingProxyType({**card.facts, **{name: str(fact) for name, fact in told.items()}}),
     )
 
 
-def _open(card: Card, name: str) -> bool:
+def _is_unset(card: ModelCard, name: str) -> bool:
     """Whether nobody has said it yet."""
     return name not in card.facts and getattr(card, name) in (None, frozenset(), "unknown")

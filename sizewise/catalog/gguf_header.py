@@ -1,4 +1,4 @@
-"""Reads what a GGUF file says of itself in its header; loads no weights and trusts no number in the file.
+"""GGUF header reader: model metadata without loading weights; trusts no length in the file.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -16,12 +16,12 @@ from sizewise.errors import ModelUnavailable
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-HEADER_MOST = 128 * 1024 * 1024  # bytes; the largest vocabularies known take some 20 MB
-PAIRS_MOST = 10_000
-TENSORS_MOST = 200_000
-ITEMS_MOST = 4_000_000  # of one array: four times the largest vocabulary with its merges
-TEXT_MOST = 4 * 1024 * 1024  # bytes of one text; chat templates take some 20 kB
-DEPTH_MOST = 4  # arrays in arrays
+MAX_HEADER_BYTES = 128 * 1024 * 1024  # bytes; the largest vocabularies known take some 20 MB
+MAX_PAIRS = 10_000
+MAX_TENSORS = 200_000
+MAX_ITEMS = 4_000_000  # of one array: four times the largest vocabulary with its merges
+MAX_TEXT_BYTES = 4 * 1024 * 1024  # bytes of one text; chat templates take some 20 kB
+MAX_DEPTH = 4  # arrays in arrays
 
 # type of a value -> struct code
 SCALARS: Mapping[int, str] = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -64,7 +64,7 @@ BLOCKS: Mapping[int, tuple[int, int]] = {
 }
 
 # general.file_type -> the name people use
-QUANTISATIONS: Mapping[int, str] = {
+QUANTIZATIONS: Mapping[int, str] = {
     0: "F32",
     1: "F16",
     2: "Q4_0",
@@ -100,36 +100,36 @@ QUANTISATIONS: Mapping[int, str] = {
     38: "MXFP4",
 }
 
-Value = int | float | bool | str | list[int]
+GgufValue = int | float | bool | str | list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class GgufHeader:
     """The facts of one GGUF file. 0 and "" mean that the file does not say."""
 
     architecture: str
     name: str
     parameters: int  # counted over all tensors
-    weights: int  # bytes of the whole file
+    weights_bytes: int  # bytes of the whole file
     context: int  # tokens the model was trained for
     layers: int
-    width: int  # of the embedding
+    embedding_length: int  # of the embedding
     heads: int
     kv_heads: int  # the most of any layer
-    key_width: int  # of one head
-    value_width: int
+    key_length: int  # of one head
+    value_length: int
     vocabulary: int  # tokens
-    quantisation: str
-    licence: str
+    quantization: str
+    license: str
     chat_template: bool
 
     @property
-    def cache_per_token(self) -> int:
+    def kv_cache_bytes_per_token(self) -> int:
         """Bytes of key-value cache that one token takes, at 16 bits a number."""
-        return 2 * self.layers * self.kv_heads * (self.key_width + self.value_width)
+        return 2 * self.layers * self.kv_heads * (self.key_length + self.value_length)
 
 
-def read(path: Path) -> Header:
+def read_header(path: Path) -> GgufHeader:
     """The header of the GGUF file at `path`.
 
     Raises ModelUnavailable when it cannot be read, is no GGUF, is cut short or contradicts itself. Reads at most
@@ -137,13 +137,13 @@ def read(path: Path) -> Header:
     """
     try:
         with path.open("rb") as file:
-            return _Reading(file, path.name, os.fstat(file.fileno()).st_size).header()
+            return _HeaderReader(file, path.name, os.fstat(file.fileno()).st_size).header()
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ModelUnavailable(f"cannot read the model file {str(path)!r}: {why}", "Check the path.") from error
 
 
-class _Reading:
+class _HeaderReader:
     """One pass over one file's header."""
 
     def __init__(self, file: BinaryIO, name: str, size: int) -> None:
@@ -152,81 +152,81 @@ class _Reading:
         self._size = size
         self._read = 0
 
-    def header(self) -> Header:
-        if self._size < 4 or self._take(4) != MAGIC:
-            raise self._junk("it does not begin with 'GGUF'")
+    def header(self) -> GgufHeader:
+        if self._size < 4 or self._read_bytes(4) != MAGIC:
+            raise self._invalid("it does not begin with 'GGUF'")
         version = self._number("I")
         if version not in VERSIONS:
-            raise self._junk(f"its format version {version} is not one of {VERSIONS}")
-        tensors = self._count(TENSORS_MOST, "tensors")
-        pairs = self._count(PAIRS_MOST, "metadata entries")
+            raise self._invalid(f"its format version {version} is not one of {VERSIONS}")
+        tensors = self._count(MAX_TENSORS, "tensors")
+        pairs = self._count(MAX_PAIRS, "metadata entries")
         said = dict(self._pair() for _ in range(pairs))
         parameters, end = self._tensors(tensors)
         alignment = _whole(said, "general.alignment") or 32
         start = -(-self._read // alignment) * alignment
         if self._size < start + end:
-            raise self._junk(f"it is cut short: {self._size:,} bytes of at least {start + end:,}")
+            raise self._invalid(f"it is cut short: {self._size:,} bytes of at least {start + end:,}")
         return self._facts(said, parameters)
 
-    def _facts(self, said: dict[str, Value], parameters: int) -> Header:
-        architecture = _text(said, "general.architecture")
+    def _facts(self, metadata: dict[str, GgufValue], parameters: int) -> GgufHeader:
+        architecture = _text(metadata, "general.architecture")
         if not architecture:
-            raise self._junk("it does not name its architecture")
+            raise self._invalid("it does not name its architecture")
 
         def of(key: str) -> int:
-            return _whole(said, f"{architecture}.{key}")
+            return _whole(metadata, f"{architecture}.{key}")
 
         width, heads = of("embedding_length"), of("attention.head_count")
         head = width // heads if heads else 0
-        return Header(
+        return GgufHeader(
             architecture=architecture,
-            name=_text(said, "general.name"),
+            name=_text(metadata, "general.name"),
             parameters=parameters,
-            weights=self._size,
+            weights_bytes=self._size,
             context=of("context_length"),
             layers=of("block_count"),
-            width=width,
+            embedding_length=width,
             heads=heads,
             kv_heads=of("attention.head_count_kv") or heads,
-            key_width=of("attention.key_length") or head,
-            value_width=of("attention.value_length") or head,
-            vocabulary=of("vocab_size") or _whole(said, "tokenizer.ggml.tokens"),
-            quantisation=QUANTISATIONS.get(_whole(said, "general.file_type"), "")
-            if "general.file_type" in said
+            key_length=of("attention.key_length") or head,
+            value_length=of("attention.value_length") or head,
+            vocabulary=of("vocab_size") or _whole(metadata, "tokenizer.ggml.tokens"),
+            quantization=QUANTIZATIONS.get(_whole(metadata, "general.file_type"), "")
+            if "general.file_type" in metadata
             else "",
-            licence=_text(said, "general.license"),
-            chat_template=bool(_text(said, "tokenizer.chat_template")),
+            license=_text(metadata, "general.license"),
+            chat_template=bool(_text(metadata, "tokenizer.chat_template")),
         )
 
-    def _pair(self) -> tuple[str, Value]:
+    def _pair(self) -> tuple[str, GgufValue]:
         key = self._text()
         return key, self._value(self._number("I"), 0)
 
-    def _value(self, kind: int, depth: int) -> Value:
+    def _value(self, kind: int, depth: int) -> GgufValue:
         if kind == TEXT:
             return self._text()
         if kind == ARRAY:
             return self._array(depth + 1)
         if kind not in SCALARS:
-            raise self._junk(f"a value has the unknown type {kind}")
+            raise self._invalid(f"a value has the unknown type {kind}")
         code = SCALARS[kind]
-        number: int | float | bool = struct.unpack("<" + code, self._take(struct.calcsize(code)))[0]
+        number: int | float | bool = struct.unpack("<" + code, self._read_bytes(struct.calcsize(code)))[0]
         return number
 
-    def _array(self, depth: int) -> Value:
+    def _array(self, depth: int) -> GgufValue:
         """Small arrays of whole numbers (one a layer) as they are; of every other array only its length."""
-        kind, length = self._number("I"), self._count(ITEMS_MOST, "items of an array")
-        if depth > DEPTH_MOST:
-            raise self._junk("arrays are nested too deep")
+        kind, length = self._number("I"), self._count(MAX_ITEMS, "items of an array")
+        if depth > MAX_DEPTH:
+            raise self._invalid("arrays are nested too deep")
         if kind in SCALARS:
             code = SCALARS[kind]
-            raw = self._take(struct.calcsize(code) * length)
+            raw = self._read_bytes(struct.calcsize(code) * length)
             if length <= 1024 and code not in "fd?":
                 return list(struct.unpack(f"<{length}{code}", raw))
             return length
         for _ in range(length):
             if kind == TEXT:
-                self._take(self._count(TEXT_MOST, "bytes of a text"))
+                self._read_bytes(self._count(MAX_TEXT_BYTES, "bytes of a text"))
             else:
                 self._value(kind, depth)
         return length
@@ -235,10 +235,10 @@ class _Reading:
         """Parameters in all tensors, and where the last one ends, in bytes from the start of the data."""
         parameters = end = 0
         for _ in range(count):
-            self._take(self._count(TEXT_MOST, "bytes of a name"))
+            self._read_bytes(self._count(MAX_TEXT_BYTES, "bytes of a name"))
             dimensions = self._number("I")
             if dimensions > 4:
-                raise self._junk(f"a tensor has {dimensions} dimensions")
+                raise self._invalid(f"a tensor has {dimensions} dimensions")
             elements = 1
             for _ in range(dimensions):
                 elements *= self._number("Q")
@@ -249,40 +249,41 @@ class _Reading:
         return parameters, end
 
     def _text(self) -> str:
-        return self._take(self._count(TEXT_MOST, "bytes of a text")).decode("utf-8", "replace")
+        return self._read_bytes(self._count(MAX_TEXT_BYTES, "bytes of a text")).decode("utf-8", "replace")
 
-    def _count(self, most: int, what: str) -> int:
+    def _count(self, maximum: int, what: str) -> int:
         count = self._number("Q")
-        if count > most:
-            raise self._junk(f"it claims {count:,} {what}, more than {most:,}")
+        if count > maximum:
+            raise self._invalid(f"it claims {count:,} {what}, more than {maximum:,}")
         return count
 
     def _number(self, code: str) -> int:
-        number: int = struct.unpack("<" + code, self._take(struct.calcsize(code)))[0]
+        number: int = struct.unpack("<" + code, self._read_bytes(struct.calcsize(code)))[0]
         return number
 
-    def _take(self, length: int) -> bytes:
+    def _read_bytes(self, length: int) -> bytes:
         self._read += length
-        if self._read > HEADER_MOST:
-            raise self._junk(f"its header is longer than {HEADER_MOST:,} bytes")
+        if self._read > MAX_HEADER_BYTES:
+            raise self._invalid(f"its header is longer than {MAX_HEADER_BYTES:,} bytes")
         if self._read > self._size:
-            raise self._junk(f"it is cut short: it ends within its header, after {self._size:,} bytes")
+            raise self._invalid(f"it is cut short: it ends within its header, after {self._size:,} bytes")
         return self._file.read(length)
 
-    def _junk(self, why: str) -> ModelUnavailable:
+    def _invalid(self, reason: str) -> ModelUnavailable:
         return ModelUnavailable(
-            f"{self._name!r} is not a usable GGUF file: {why}", "Fetch it again, or convert the model to GGUF."
+            f"{self._name!r} is not a usable GGUF file: {reason}",
+            "Fetch it again, or convert the model to GGUF.",
         )
 
 
-def _whole(said: dict[str, Value], key: str) -> int:
+def _whole(metadata: dict[str, GgufValue], key: str) -> int:
     """A whole number, 0 where there is none; the largest where there is one a layer."""
-    value = said.get(key, 0)
+    value = metadata.get(key, 0)
     if isinstance(value, list):
         return max(value, default=0)
     return value if isinstance(value, int) and value >= 0 else 0
 
 
-def _text(said: dict[str, Value], key: str) -> str:
-    value = said.get(key, "")
+def _text(metadata: dict[str, GgufValue], key: str) -> str:
+    value = metadata.get(key, "")
     return value if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""TOML rows and settings into Cards, every mistake named at once; asks nobody, fetches nothing, invents nothing."""
+"""Builds model cards from settings, local model files and discovered servers; opens no connection."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from sizewise.catalog.enrichment import filled
+from sizewise.catalog.enrichment import enrich_cards
 from sizewise.catalog.prices import prices
-from sizewise.errors import UnknownModel, nearest
-from sizewise.model_card import Card, Endpoint, Weights
-from sizewise.money import FREE, UNKNOWN
+from sizewise.errors import ModelNotFound, did_you_mean
+from sizewise.model_card import ModelCard, ModelEndpoint, ModelWeights
+from sizewise.money import FREE, UNKNOWN_PRICE
 from sizewise.settings.load import Settings
-from sizewise.settings.models import Facts, Provider
-from sizewise.settings.toml_reader import parse, read, refuse
+from sizewise.settings.models import ModelSettings, ProviderSettings
+from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_table
 
-LOCAL = "local"
+LOCAL_PROVIDER = "local"
 """The provider of every model that runs in a worker process of ours."""
 
-PORTS = (("ollama", 11434), ("llamacpp", 8080), ("llamacpp-8081", 8081), ("lmstudio", 1234), ("vllm", 8000))
+LOCAL_SERVER_PORTS = (
+    ("ollama", 11434),
+    ("llamacpp", 8080),
+    ("llamacpp-8081", 8081),
+    ("lmstudio", 1234),
+    ("vllm", 8000),
+)
 """Providers that probe.py may find by itself, and the ports of this machine where they usually listen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LocalModelEntry:
     """A local model as a file tells of it. `sources` say of each fact where and when it was read."""
 
-    weights: Weights
-    facts: Facts = field(default_factory=Facts)
+    weights: ModelWeights
+    facts: ModelSettings = field(default_factory=ModelSettings)
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -41,11 +47,13 @@ ON_CARD: Mapping[str, str] = {
 """What a card calls a fact, where it is another word; files of older versions say it that way too."""
 
 
-def rows(path: Path) -> Mapping[str, Row]:
+def read_local_models(path: Path) -> Mapping[str, LocalModelEntry]:
     """The local models that `path` tells of, by name; ConfigError lists every mistake in it."""
     wrong: list[str] = []
-    found = {name: read(Row, _current(table), name, wrong) for name, table in parse(path).items()}
-    refuse(wrong, path)
+    found = {
+        name: read_table(LocalModelEntry, _current(table), name, wrong) for name, table in parse_toml(path).items()
+    }
+    raise_if_invalid(wrong, path)
     return {name: row for name, row in found.items() if row is not None}
 
 
@@ -62,110 +70,123 @@ def _current(table: object) -> object:
     }
 
 
-def embedded() -> Mapping[str, Row]:
+def bundled_models() -> Mapping[str, LocalModelEntry]:
     """The local models that we know where to fetch."""
-    return rows(Path(__file__).with_name("local.toml"))
+    return read_local_models(Path(__file__).with_name("local.toml"))
 
 
-def own(home: Path) -> Mapping[str, Row]:
+def user_models(home: Path) -> Mapping[str, LocalModelEntry]:
     """The user's own files, as own.py wrote them down."""
     path = home / "models.toml"
-    return rows(path) if path.is_file() else {}
+    return read_local_models(path) if path.is_file() else {}
 
 
-def lies(weights: Weights, cache: Path) -> Path:
+def weights_path(weights: ModelWeights, cache: Path) -> Path:
     """Where the file is, or will be once it is fetched."""
     return Path(weights.path) if weights.path else cache / "models" / f"{weights.sha256[:12]}-{weights.file}"
 
 
-def fetched(weights: Weights, cache: Path) -> bool:
-    path = lies(weights, cache)
+def is_downloaded(weights: ModelWeights, cache: Path) -> bool:
+    path = weights_path(weights, cache)
     return path.is_file() and path.stat().st_size == weights.bytes
 
 
-def known(settings: Settings) -> tuple[Card, ...]:
+def local_cards(settings: Settings) -> tuple[ModelCard, ...]:
     """Every local model there could be, fetched or not, with all it is known to be able to."""
-    both = {**embedded(), **own(settings.home)}
-    bounds = settings.sizes.bounds
-    return tuple(replace(_informed(_local(name, row, settings), settings), sizes=bounds) for name, row in both.items())
+    both = {**bundled_models(), **user_models(settings.home)}
+    bounds = settings.sizes.thresholds
+    return tuple(
+        replace(_with_model_settings(_card_of_entry(name, row, settings), settings), sizes=bounds)
+        for name, row in both.items()
+    )
 
 
-def ready(settings: Settings) -> Iterator[Card]:
+def ready_local_cards(settings: Settings) -> Iterator[ModelCard]:
     """The local models that can start now."""
-    for card in known(settings):
+    for card in local_cards(settings):
         assert card.weights is not None
-        if card.weights.path or fetched(card.weights, settings.cache):
+        if card.weights.path or is_downloaded(card.weights, settings.cache_dir):
             yield card
 
 
-def first(settings: Settings) -> Card:
+def default_local_card(settings: Settings) -> ModelCard:
     """The model for a machine that has none: the smallest of those that answer and that we know where to fetch."""
-    ours = embedded()
-    answering = (card for card in known(settings) if card.model in ours and card.task == "chat")
+    ours = bundled_models()
+    answering = (card for card in local_cards(settings) if card.model in ours and card.task == "chat")
     return min(answering, key=lambda card: card.parameters or 0)
 
 
-def named(name: str, settings: Settings) -> Card:
-    """The local model called `name`, with or without its provider; UnknownModel names the nearest."""
-    wanted = name.removeprefix(f"{LOCAL}/")
-    cards = {card.model: card for card in known(settings)}
+def local_card(name: str, settings: Settings) -> ModelCard:
+    """The local model called `name`, with or without its provider; ModelNotFound names the nearest."""
+    wanted = name.removeprefix(f"{LOCAL_PROVIDER}/")
+    cards = {card.model: card for card in local_cards(settings)}
     if wanted not in cards:
-        near = nearest(wanted, list(cards)) or f"Known: {', '.join(cards)}."
-        raise UnknownModel(f"there is no local model {name!r}", near, param="model")
+        near = did_you_mean(wanted, list(cards)) or f"Known: {', '.join(cards)}."
+        raise ModelNotFound(f"there is no local model {name!r}", near, param="model")
     return cards[wanted]
 
 
-def cards(settings: Settings, found: Iterable[Card] = ()) -> tuple[Card, ...]:
-    """Every model that can be asked: local ones whose weights are here, configured ones, and those `found` by probe.py.
+def load_cards(settings: Settings, discovered: Iterable[ModelCard] = ()) -> tuple[ModelCard, ...]:
+    """Every model that can be asked: local ones whose weights are here, configured ones, and those `discovered` by
+    probe.py.
 
     A configured provider goes before one that was found at the same address; when it lists no models it has all that
     were found there. What neither the settings nor the server say of a model, the catalogue tells. ConfigError lists
     what the settings say of models and providers that do not exist.
     """
-    local = list(_here(settings)) if settings.server.embedded else []
-    remote = [card for name, provider in settings.providers.items() for card in _remote(name, provider, settings)]
-    others = [_informed(card, settings) for each in found if (card := _declared(each, settings, remote))]
-    _nobody(settings)
-    unsized = {card.name: card for card in filled((*others, *local, *remote))}
-    return tuple(replace(card, sizes=settings.sizes.bounds) for card in unsized.values())
+    local = list(_runnable_cards(settings)) if settings.server.embedded else []
+    remote = [
+        card for name, provider in settings.providers.items() for card in _provider_cards(name, provider, settings)
+    ]
+    others = [
+        _with_model_settings(card, settings)
+        for each in discovered
+        if (card := _under_declared_provider(each, settings, remote))
+    ]
+    _check_unknown_names(settings)
+    unsized = {card.name: card for card in enrich_cards((*others, *local, *remote))}
+    return tuple(replace(card, sizes=settings.sizes.thresholds) for card in unsized.values())
 
 
-def _here(settings: Settings) -> Iterator[Card]:
+def _runnable_cards(settings: Settings) -> Iterator[ModelCard]:
     """Local models ready to start. A window is what local.context gives, unless the model's own row says more."""
-    for card in ready(settings):
+    for card in ready_local_cards(settings):
         assert card.weights is not None
-        path = str(lies(card.weights, settings.cache))
-        given = settings.models.get(card.name, Facts()).context
+        path = str(weights_path(card.weights, settings.cache_dir))
+        given = settings.models.get(card.name, ModelSettings()).context
         context = given or min(card.context or settings.local.context, settings.local.context)
         yield replace(card, weights=replace(card.weights, path=path), context=context)
 
 
-def _local(name: str, row: Row, settings: Settings) -> Card:
-    endpoint = Endpoint(provider=LOCAL, place="process")
-    card = Card(
-        name=f"{LOCAL}/{name}",
+def _card_of_entry(name: str, entry: LocalModelEntry, settings: Settings) -> ModelCard:
+    endpoint = ModelEndpoint(provider=LOCAL_PROVIDER, place="process")
+    card = ModelCard(
+        name=f"{LOCAL_PROVIDER}/{name}",
         endpoint=endpoint,
         model=name,
-        weights=row.weights,
+        weights=entry.weights,
         price=FREE,
         slots=settings.local.slots,
     )
-    return _with(card, row.facts, row.sources)
+    return _with_facts(card, entry.facts, entry.sources)
 
 
-def _remote(name: str, provider: Provider, settings: Settings) -> Iterator[Card]:
+def _provider_cards(name: str, provider: ProviderSettings, settings: Settings) -> Iterator[ModelCard]:
     """The provider's models: those it lists, and those that only their facts are written of."""
     endpoint = _endpoint(name, provider)
     written = (each.partition("/")[2] for each in settings.models if each.partition("/")[0] == name)
     models = tuple(dict.fromkeys((*provider.models, *written)))
     listed = prices(provider.endpoint, models)
     for model in models:
-        price = listed.get(model, UNKNOWN)
-        yield _informed(Card(name=f"{name}/{model}", endpoint=endpoint, model=model, price=price), settings)
+        price = listed.get(model, UNKNOWN_PRICE)
+        yield _with_model_settings(
+            ModelCard(name=f"{name}/{model}", endpoint=endpoint, model=model, price=price),
+            settings,
+        )
 
 
-def _endpoint(name: str, provider: Provider) -> Endpoint:
-    return Endpoint(
+def _endpoint(name: str, provider: ProviderSettings) -> ModelEndpoint:
+    return ModelEndpoint(
         provider=name,
         wire=provider.wire,
         base_url=provider.base_url,
@@ -173,14 +194,14 @@ def _endpoint(name: str, provider: Provider) -> Endpoint:
         place=provider.place,
         headers=tuple(provider.headers.items()),
         auth=provider.auth,
-        rename=tuple(provider.rename_params.items()),
-        leave_out=provider.drop_params,
-        replicas=max(1, len(provider.replicas)),
-        bills=provider.reports_cost,
+        renamed_fields=tuple(provider.rename_params.items()),
+        dropped_fields=provider.drop_params,
+        replica_count=max(1, len(provider.replicas)),
+        reports_cost=provider.reports_cost,
     )
 
 
-def _declared(card: Card, settings: Settings, remote: list[Card]) -> Card | None:
+def _under_declared_provider(card: ModelCard, settings: Settings, remote: list[ModelCard]) -> ModelCard | None:
     """The found card, as a model of the provider that the user has declared at its address, if any."""
     for name, provider in settings.providers.items():
         if provider.base_url == card.endpoint.base_url:
@@ -192,13 +213,13 @@ def _declared(card: Card, settings: Settings, remote: list[Card]) -> Card | None
     return card
 
 
-def _informed(card: Card, settings: Settings) -> Card:
+def _with_model_settings(card: ModelCard, settings: Settings) -> ModelCard:
     """The card, with what the user knows better."""
     facts = settings.models.get(card.name)
-    return _with(card, facts, {}) if facts else card
+    return _with_facts(card, facts, {}) if facts else card
 
 
-def _with(card: Card, facts: Facts, sources: Mapping[str, str]) -> Card:
+def _with_facts(card: ModelCard, facts: ModelSettings, sources: Mapping[str, str]) -> ModelCard:
     said = {each.name: value for each in fields(facts) if (value := getattr(facts, each.name)) is not None}
     told = {ON_CARD.get(fact, fact): value for fact, value in said.items()}
     where = {ON_CARD.get(fact, fact): sources.get(fact, "sizewise.toml") for fact in said}
@@ -207,17 +228,21 @@ def _with(card: Card, facts: Facts, sources: Mapping[str, str]) -> Card:
     return replace(card, **told, facts=MappingProxyType({**card.facts, **where}))
 
 
-def _nobody(settings: Settings) -> None:
+def _check_unknown_names(settings: Settings) -> None:
     """ConfigError for facts about nobody, and for a provider that would hide our own."""
     wrong = []
-    if LOCAL in settings.providers:
-        wrong.append(f"providers.{LOCAL}: the name {LOCAL!r} is taken by the models that run on this machine")
-    providers = [LOCAL, *(name for name, _ in PORTS), *settings.providers]
-    local = [card.name for card in known(settings)]
+    if LOCAL_PROVIDER in settings.providers:
+        wrong.append(
+            f"providers.{LOCAL_PROVIDER}: the name {LOCAL_PROVIDER!r} is taken by the models that run on this machine",
+        )
+    providers = [LOCAL_PROVIDER, *(name for name, _ in LOCAL_SERVER_PORTS), *settings.providers]
+    local = [card.name for card in local_cards(settings)]
     for name in settings.models:
         provider = name.partition("/")[0]
         if provider not in providers:
-            wrong.append(f"models.{name!r}: there is no provider {provider!r}. {nearest(provider, providers)}".rstrip())
-        elif provider == LOCAL and name not in local:
-            wrong.append(f"models.{name!r}: there is no such local model. {nearest(name, local)}".rstrip())
-    refuse(wrong, settings.config or Path("sizewise.toml"))
+            wrong.append(
+                f"models.{name!r}: there is no provider {provider!r}. {did_you_mean(provider, providers)}".rstrip(),
+            )
+        elif provider == LOCAL_PROVIDER and name not in local:
+            wrong.append(f"models.{name!r}: there is no such local model. {did_you_mean(name, local)}".rstrip())
+    raise_if_invalid(wrong, settings.config_file or Path("sizewise.toml"))

@@ -1,29 +1,33 @@
-"""What a model takes in memory and what this machine has left, in bytes; loads nothing, decides nothing."""
+"""Memory that a GGUF model needs and that this machine has free; decides nothing."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from sizewise.catalog.gguf_header import Header
-from sizewise.catalog.memory_estimate import Need, computing
+from sizewise.catalog.gguf_header import GgufHeader
+from sizewise.catalog.memory_estimate import MemoryEstimate, compute_bytes
 
 
-def need(header: Header, *, context: int, slots: int, batch: int) -> Need:
+def estimate_memory(header: GgufHeader, *, context: int, slots: int, batch: int) -> MemoryEstimate:
     """For `slots` requests side by side with `context` tokens each, read `batch` tokens at a time."""
-    room = computing(heads=header.heads, vocabulary=header.vocabulary, context=context, slots=slots, batch=batch)
-    return Need(weights=header.weights, cache=header.cache_per_token * context * slots, compute=room)
+    room = compute_bytes(heads=header.heads, vocabulary=header.vocabulary, context=context, slots=slots, batch=batch)
+    return MemoryEstimate(
+        weights=header.weights_bytes,
+        kv_cache=header.kv_cache_bytes_per_token * context * slots,
+        compute=room,
+    )
 
 
-def available() -> int | None:
+def available_memory() -> int | None:
     """Bytes that a new process can take without swapping: what the system and the process's group leave.
 
     None where the system does not tell.
     """
     system = _meminfo("MemAvailable")
     if system is None:
-        system = _by_sysconf()
-    group = _group()
+        system = _sysconf_memory()
+    group = _cgroup_memory()
     known = [bytes_ for bytes_ in (system, group) if bytes_ is not None]
     return min(known) if known else None
 
@@ -36,7 +40,7 @@ def _meminfo(what: str) -> int | None:
     return None
 
 
-def _by_sysconf() -> int | None:
+def _sysconf_memory() -> int | None:
     """Systems without /proc: three quarters of all memory, for want of a better figure."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
@@ -44,13 +48,13 @@ def _by_sysconf() -> int | None:
         return None
 
 
-def _group() -> int | None:
+def _cgroup_memory() -> int | None:
     """The least that the limits of the process's control group and its parents leave; page cache counts as free."""
-    left = [rest for folder in _groups() if (rest := _left(folder)) is not None]
+    left = [rest for folder in _cgroup_folders() if (rest := _cgroup_free(folder)) is not None]
     return min(left, default=None)
 
 
-def _groups() -> list[str]:
+def _cgroup_folders() -> list[str]:
     """The folders of our control group (version 2, then 1), from the inmost to the root."""
     unified, split = "/sys/fs/cgroup", "/sys/fs/cgroup/memory"
     folders = [unified, split]
@@ -63,7 +67,7 @@ def _groups() -> list[str]:
     return folders
 
 
-def _left(folder: str) -> int | None:
+def _cgroup_free(folder: str) -> int | None:
     for limit, used, cache in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

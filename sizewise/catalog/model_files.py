@@ -1,10 +1,9 @@
-"""The catalogue of models in the world, out of models/*.toml: refuses what is undated or unsourced; invents nothing.
+"""Loads the model catalog from models/*.toml; rejects facts without source and date.
 
 A file has one table a model and, in `said`, what each source says of it; sources that several tables quote stand under
-[sources]. `known` reads all and is the lint; `meant` reads only the tables it is asked for, so a start costs the same
-however long the catalogue is.
+[sources]. `load_models` reads all and is the lint; `find_models` reads only the tables it is asked for, so a start
+costs the same however long the catalogue is.
 """
-# ruff: noqa: RUF009 - `setting` makes a field, it is not a default computed once by mistake
 
 from __future__ import annotations
 
@@ -17,24 +16,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sizewise.catalog.model_info import Architecture, Fact, Known
-from sizewise.catalog.prices import PATH as PRICES
+from sizewise.catalog.model_info import Architecture, Fact, ModelInfo
+from sizewise.catalog.prices import PRICES_FILE as PRICES
 from sizewise.catalog.prices import prices
-from sizewise.errors import nearest
-from sizewise.model_card import Task
+from sizewise.errors import did_you_mean
+from sizewise.model_card import ModelTask
 from sizewise.money import Price
-from sizewise.settings.models import Rates
-from sizewise.settings.toml_reader import Types, parse, read, refuse, setting
+from sizewise.settings.models import PriceSettings
+from sizewise.settings.toml_reader import TypeHintCache, parse_toml, raise_if_invalid, read_table, setting
 from sizewise.settings.validators import Modality
 
-FOLDER = Path(__file__).with_name("models")
-SHARED = "sources.toml"
-PLAIN = re.compile(r"[a-z0-9@][a-z0-9._:/+@-]*\Z")
-MOMENT = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
-TABLE = '\n["'  # where a model's table begins
-TOKENS = 100_000_000  # no window is believed to be longer
-PARAMETERS = 2**44  # nor any model larger
-SHAPE: Mapping[str, str] = {
+MODELS_DIR = Path(__file__).with_name("models")
+SHARED_SOURCES = "sources.toml"
+LOWERCASE_NAME = re.compile(r"[a-z0-9@][a-z0-9._:/+@-]*\Z")
+PARTIAL_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
+TABLE_START = '\n["'  # where a model's table begins
+MAX_TOKENS = 100_000_000  # no window is believed to be longer
+MAX_PARAMETERS = 2**44  # nor any model larger
+UPPER_BOUNDS: Mapping[str, str] = {
     "active": "parameters",
     "experts_used": "experts",
     "kv_heads": "heads",
@@ -45,127 +44,128 @@ SHAPE: Mapping[str, str] = {
 """A fact that is no larger than another."""
 
 
-def plain(text: str) -> str:
-    if not PLAIN.match(text):
+def lowercase_name(text: str) -> str:
+    if not LOWERCASE_NAME.match(text):
         raise ValueError(f"{text!r} is not a name in small letters")
     return text
 
 
-def moment(text: str) -> str:
-    if not MOMENT.match(text):
+def partial_date(text: str) -> str:
+    if not PARTIAL_DATE.match(text):
         raise ValueError(f"{text!r} is not of the form 2026, 2026-01 or 2026-01-31")
     return text
 
 
-def day(text: str) -> str:
+def iso_date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
         raise ValueError(f"{text!r} is not a day like 2026-01-31") from None
 
 
-def words(text: str) -> str:
+def nonempty_text(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty")
     return text
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FactSource:
     """Where something was read, and the source's own day or else that of reading."""
 
-    source: str = setting("", "", check=words)
-    date: str = setting("", "", check=day)
+    source: str = setting("", "", validator=nonempty_text)
+    date: str = setting("", "", validator=iso_date)
 
 
 @dataclass(frozen=True, slots=True)
-class Said(Source):
+class SourceStatement(FactSource):
     """What one source says of a model: facts of known.py, each with the bounds in which it is believed."""
 
     by: str = setting("", "")  # a name under [sources], instead of `source` and `date`
     claimed: bool = setting(False, "")
 
-    parameters: int | None = setting(None, "", least=1_000_000, most=PARAMETERS)
-    active: int | None = setting(None, "", least=1_000_000, most=PARAMETERS)
+    parameters: int | None = setting(None, "", minimum=1_000_000, maximum=MAX_PARAMETERS)
+    active: int | None = setting(None, "", minimum=1_000_000, maximum=MAX_PARAMETERS)
     architecture: Architecture | None = setting(None, "")
-    layers: int | None = setting(None, "", least=1, most=1_000)
-    hidden: int | None = setting(None, "", least=16, most=1_000_000)
-    heads: int | None = setting(None, "", least=1, most=10_000)
-    kv_heads: int | None = setting(None, "", least=1, most=10_000)
-    head_dim: int | None = setting(None, "", least=8, most=10_000)
-    latent: int | None = setting(None, "", least=8, most=100_000)
-    attention_layers: int | None = setting(None, "", least=1, most=1_000)
-    sliding: int | None = setting(None, "", least=16, most=TOKENS)
-    sliding_layers: int | None = setting(None, "", least=1, most=1_000)
-    vocabulary: int | None = setting(None, "", least=256, most=10_000_000)
-    experts: int | None = setting(None, "", least=2, most=100_000)
-    experts_used: int | None = setting(None, "", least=1, most=100_000)
-    dimensions: int | None = setting(None, "", least=8, most=1_000_000)
-    context: int | None = setting(None, "", least=64, most=TOKENS)
-    max_output: int | None = setting(None, "", least=64, most=TOKENS)
+    layers: int | None = setting(None, "", minimum=1, maximum=1_000)
+    hidden: int | None = setting(None, "", minimum=16, maximum=1_000_000)
+    heads: int | None = setting(None, "", minimum=1, maximum=10_000)
+    kv_heads: int | None = setting(None, "", minimum=1, maximum=10_000)
+    head_dim: int | None = setting(None, "", minimum=8, maximum=10_000)
+    latent: int | None = setting(None, "", minimum=8, maximum=100_000)
+    attention_layers: int | None = setting(None, "", minimum=1, maximum=1_000)
+    sliding: int | None = setting(None, "", minimum=16, maximum=MAX_TOKENS)
+    sliding_layers: int | None = setting(None, "", minimum=1, maximum=1_000)
+    vocabulary: int | None = setting(None, "", minimum=256, maximum=10_000_000)
+    experts: int | None = setting(None, "", minimum=2, maximum=100_000)
+    experts_used: int | None = setting(None, "", minimum=1, maximum=100_000)
+    dimensions: int | None = setting(None, "", minimum=8, maximum=1_000_000)
+    context: int | None = setting(None, "", minimum=64, maximum=MAX_TOKENS)
+    max_output: int | None = setting(None, "", minimum=64, maximum=MAX_TOKENS)
     sees: frozenset[Modality] | None = setting(None, "")
     tools: bool | None = setting(None, "")
     thinks: bool | None = setting(None, "")
     structured: bool | None = setting(None, "")
     languages: frozenset[str] | None = setting(None, "")
-    measured: Mapping[str, float] = setting(MappingProxyType({}), "", least=0, most=1)
-    scores: Mapping[str, float] = setting(MappingProxyType({}), "", least=0, most=1)
-    licence: str | None = setting(None, "", check=words)
-    cutoff: str | None = setting(None, "", check=moment)
-    released: str | None = setting(None, "", check=moment)
-    retires: str | None = setting(None, "", check=moment)
-    price: Rates | None = setting(None, "")
-    seller: str | None = setting(None, "", check=words)
+    measured: Mapping[str, float] = setting(MappingProxyType({}), "", minimum=0, maximum=1)
+    scores: Mapping[str, float] = setting(MappingProxyType({}), "", minimum=0, maximum=1)
+    licence: str | None = setting(None, "", validator=nonempty_text)
+    cutoff: str | None = setting(None, "", validator=partial_date)
+    released: str | None = setting(None, "", validator=partial_date)
+    retires: str | None = setting(None, "", validator=partial_date)
+    price: PriceSettings | None = setting(None, "")
+    seller: str | None = setting(None, "", validator=nonempty_text)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A model's table. `also` are its other names, `sold` those that have a line in prices.toml."""
+class ModelEntry:
+    """A model's table. `other_names` are its other names, `sold` those that have a line in prices.toml."""
 
     title: str
     vendor: str
-    said: tuple[Said, ...]
-    task: Task = "chat"
-    also: tuple[str, ...] = setting((), "", check=plain)
-    sold: Mapping[str, tuple[str, ...]] = setting(MappingProxyType({}), "", check=words)
+    said: tuple[SourceStatement, ...]
+    task: ModelTask = "chat"
+    also: tuple[str, ...] = setting((), "", validator=lowercase_name)
+    sold: Mapping[str, tuple[str, ...]] = setting(MappingProxyType({}), "", validator=nonempty_text)
 
 
-def known(folder: Path = FOLDER, today: date | None = None) -> Mapping[str, Known]:
+def load_models(folder: Path = MODELS_DIR, today: date | None = None) -> Mapping[str, ModelInfo]:
     """Every model that we know of, by its name. ConfigError lists every mistake of the first file that has any."""
-    found, owners, types, priced = dict[str, Known](), dict[str, str](), Types(), parse(PRICES)
+    found, owners, types, priced = dict[str, ModelInfo](), dict[str, str](), TypeHintCache(), parse_toml(PRICES)
     shared = _shared(folder)
     for path in _files(folder):
         wrong: list[str] = []
-        for model in _models(parse(path), shared, wrong, types):
-            for name in sorted({model.name, *model.also}):
+        for model in _models(parse_toml(path), shared, wrong, types):
+            for name in sorted({model.name, *model.other_names}):
                 if name in owners:
                     wrong.append(f"{model.name}: {name!r} is a name of {owners[name]!r} too")
                 owners[name] = model.name
-            wrong.extend(_objections(model, today or date.today(), priced))
+            wrong.extend(_inconsistencies(model, today or date.today(), priced))
             found[model.name] = model
-        refuse(wrong, path)
+        raise_if_invalid(wrong, path)
     return MappingProxyType(found)
 
 
-def meant(names: Iterable[str], folder: Path = FOLDER) -> Mapping[str, Known]:
+def find_models(names: Iterable[str], folder: Path = MODELS_DIR) -> Mapping[str, ModelInfo]:
     """The models that `names` mean, by those names: each one of a model's names exactly, whatever the capitals, with
     or without an organisation before it. What nobody knows is left out.
 
-    Reads only their tables. ConfigError for one that is wrong. What a clock can doubt is left to `known`: a clock that
-    is behind must not keep a server from starting.
+    Reads only their tables. ConfigError for one that is wrong. What a clock can doubt is left to `load_models`: a
+    clock that is behind must not keep a server from starting.
     """
     wanted = {
-        name: [each for each in (name.lower(), name.lower().rpartition("/")[2]) if PLAIN.match(each)] for name in names
+        name: [each for each in (name.lower(), name.lower().rpartition("/")[2]) if LOWERCASE_NAME.match(each)]
+        for name in names
     }
     if not any(wanted.values()):
         return {}
-    files, shared, types = [_Text.of(path) for path in _files(folder)], _shared(folder), Types()
-    found = {name: _meant(spelt, files, shared, types) for name, spelt in wanted.items()}
+    files, shared, types = [_CatalogFile.of(path) for path in _files(folder)], _shared(folder), TypeHintCache()
+    found = {name: _find_model(spelt, files, shared, types) for name, spelt in wanted.items()}
     return {name: model for name, model in found.items() if model is not None}
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _CatalogFile:
     """A file before it is understood; `small`: the same in small letters, to find a name in it."""
 
     path: Path
@@ -173,121 +173,134 @@ class _Text:
     small: str
 
     @classmethod
-    def of(cls, path: Path) -> _Text:
+    def of(cls, path: Path) -> _CatalogFile:
         text = path.read_text("utf-8")
         return cls(path, text, text.lower())
 
     def tables(self, name: str) -> Iterator[Mapping[str, object]]:
         """Each table in which `name` stands in quotes, whatever it means there, with the file's head."""
-        head, end = self.text.partition(TABLE)[0], 0
+        head, end = self.text.partition(TABLE_START)[0], 0
         while (at := self.small.find(f'"{name}"', end)) >= 0:
-            begin, end = self.text.rfind(TABLE, 0, at + 1), self.text.find(TABLE, at)
+            begin, end = self.text.rfind(TABLE_START, 0, at + 1), self.text.find(TABLE_START, at)
             end = end if end >= 0 else len(self.text)
             if begin >= 0:
                 yield tomllib.loads(head + self.text[begin:end])
 
 
-def _meant(spelt: Sequence[str], files: Sequence[_Text], shared: Mapping[str, object], types: Types) -> Known | None:
+def _find_model(
+    spelt: Sequence[str],
+    files: Sequence[_CatalogFile],
+    shared: Mapping[str, object],
+    types: TypeHintCache,
+) -> ModelInfo | None:
     for name in spelt:
         for file in files:
             wrong: list[str] = []
             for tables in file.tables(name):
                 for model in _models(tables, shared, wrong, types):
-                    refuse(wrong, file.path)
-                    if name in (model.name, *model.also):
+                    raise_if_invalid(wrong, file.path)
+                    if name in (model.name, *model.other_names):
                         return model
     return None
 
 
-def sold(models: Iterable[Known]) -> Mapping[str, Price]:
+def prices_by_offer(models: Iterable[ModelInfo]) -> Mapping[str, Price]:
     """What the models cost where, by `<endpoint>/<name>`, as prices.toml has it."""
     names = dict[str, list[str]]()
     for model in models:
-        for endpoint, each in model.sold.items():
+        for endpoint, each in model.offers.items():
             names.setdefault(endpoint, []).extend(each)
     return {f"{seller}/{name}": price for seller, all_ in names.items() for name, price in prices(seller, all_).items()}
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.toml") if path.name != SHARED)
+    return sorted(path for path in folder.glob("*.toml") if path.name != SHARED_SOURCES)
 
 
 def _shared(folder: Path) -> Mapping[str, object]:
     """What the files of the folder may quote, all of them."""
-    path = folder / SHARED
-    return parse(path) if path.is_file() else {}
+    path = folder / SHARED_SOURCES
+    return parse_toml(path) if path.is_file() else {}
 
 
 def _models(
-    tables: Mapping[str, object], shared: Mapping[str, object], wrong: list[str], types: Types
-) -> Iterator[Known]:
-    """The models of one file's tables, each mistake added to `wrong`."""
+    tables: Mapping[str, object],
+    shared: Mapping[str, object],
+    errors: list[str],
+    types: TypeHintCache,
+) -> Iterator[ModelInfo]:
+    """The models of one file's tables, each mistake added to `errors`."""
     if not tables.keys() - {"sources"}:
         return
-    sources = _sources(shared, tables.get("sources", {}), wrong, types)
+    sources = _sources(shared, tables.get("sources", {}), errors, types)
     for name, table in tables.items():
-        if name != "sources" and (row := read(Row, table, name, wrong, types)) is not None:
-            if not PLAIN.match(name):
-                wrong.append(f"{name}: is not a name in small letters")
-            yield _model(name, row, sources, wrong)
+        if name != "sources" and (row := read_table(ModelEntry, table, name, errors, types)) is not None:
+            if not LOWERCASE_NAME.match(name):
+                errors.append(f"{name}: is not a name in small letters")
+            yield _model(name, row, sources, errors)
 
 
-def _sources(shared: Mapping[str, object], own: object, wrong: list[str], types: Types) -> Mapping[str, Source]:
+def _sources(
+    shared: Mapping[str, object],
+    own: object,
+    errors: list[str],
+    types: TypeHintCache,
+) -> Mapping[str, FactSource]:
     """A file's own sources, and those of all files."""
     quoted = {**shared, **(own if isinstance(own, dict) else {})}
-    read_ = {name: read(Source, each, f"sources.{name}", wrong, types) for name, each in quoted.items()}
+    read_ = {name: read_table(FactSource, each, f"sources.{name}", errors, types) for name, each in quoted.items()}
     return {name: source for name, source in read_.items() if source is not None}
 
 
-def _model(name: str, row: Row, sources: Mapping[str, Source], wrong: list[str]) -> Known:
-    facts = dict[str, Any]()  # by the fields of Known
+def _model(name: str, row: ModelEntry, sources: Mapping[str, FactSource], errors: list[str]) -> ModelInfo:
+    facts = dict[str, Any]()  # by the fields of ModelInfo
     for number, each in enumerate(row.said):
         here = f"{name}.said[{number}]"
-        source = _whose(each, sources, here, wrong)
-        for fact, value in _told(each):
+        source = _source_of(each, sources, here, errors)
+        for fact, value in _stated_facts(each):
             if fact in facts:
-                wrong.append(f"{here}.{fact}: is said before; one source must do")
-            if isinstance(value, Rates):
+                errors.append(f"{here}.{fact}: is said before; one source must do")
+            if isinstance(value, PriceSettings):
                 value = replace(value, source=source.source, date=source.date).price()
             facts[fact] = Fact(value, source.source, source.date, each.claimed)
     also = {*row.also, *(each.lower() for names in row.sold.values() for each in names)} - {name}
-    return Known(name, row.title, row.vendor, row.task, frozenset(also), row.sold, **facts)
+    return ModelInfo(name, row.title, row.vendor, row.task, frozenset(also), row.sold, **facts)
 
 
-def _whose(each: Said, sources: Mapping[str, Source], here: str, wrong: list[str]) -> Source:
+def _source_of(each: SourceStatement, sources: Mapping[str, FactSource], here: str, errors: list[str]) -> FactSource:
     """Who says it and when; a statement of nobody, or of no day, is a mistake."""
     if each.by and each.by not in sources:
-        near = nearest(each.by, list(sources)) or f"Known here: {', '.join(sources)}."
-        wrong.append(f"{here}.by: there is no source {each.by!r}. {near}")
+        near = did_you_mean(each.by, list(sources)) or f"Known here: {', '.join(sources)}."
+        errors.append(f"{here}.by: there is no source {each.by!r}. {near}")
         return each
     source = sources[each.by] if each.by else each
     if each.by and (each.source or each.date):
-        wrong.append(f"{here}: has two sources, {each.by!r} and its own")
-    wrong.extend(f"{here}: has no {part}" for part in ("source", "date") if not getattr(source, part))
+        errors.append(f"{here}: has two sources, {each.by!r} and its own")
+    errors.extend(f"{here}: has no {part}" for part in ("source", "date") if not getattr(source, part))
     return source
 
 
-def _told(each: Said) -> Iterator[tuple[str, object]]:
-    for field in fields(Known):
+def _stated_facts(each: SourceStatement) -> Iterator[tuple[str, object]]:
+    for field in fields(ModelInfo):
         value = getattr(each, field.name, None)
         if value is not None and value != {}:
             yield field.name, value
 
 
-def _objections(model: Known, today: date, priced: Mapping[str, object]) -> Iterator[str]:
+def _inconsistencies(model: ModelInfo, today: date, priced: Mapping[str, object]) -> Iterator[str]:
     """What no single value shows."""
     for name, fact in model.facts():
         if fact.date > today.isoformat():
             yield f"{model.name}.{name}: its source is of {fact.date}, a day to come"
         if name in ("released", "cutoff") and str(fact.value) > today.isoformat():
             yield f"{model.name}.{name}: {fact.value} is a day to come"
-    for part, whole in SHAPE.items():
+    for part, whole in UPPER_BOUNDS.items():
         less, more = getattr(model, part), getattr(model, whole)
         if less is not None and more is not None and less.value > more.value:
             yield f"{model.name}.{part}: {less.value:,} is more than its {whole}, {more.value:,}"
-    for endpoint, names in model.sold.items():
+    for endpoint, names in model.offers.items():
         lines = priced.get(endpoint)
         if not isinstance(lines, dict):
-            yield f"{model.name}.sold: {endpoint!r} has no prices. {nearest(endpoint, list(priced))}".rstrip()
+            yield f"{model.name}.sold: {endpoint!r} has no prices. {did_you_mean(endpoint, list(priced))}".rstrip()
         else:
             yield from (f"{model.name}.sold.{endpoint}: {each!r} has no price" for each in names if each not in lines)

@@ -1,4 +1,4 @@
-"""What is known of one model in the world, each fact with source and date; pure values, chooses none, reads no file."""
+"""Model metadata, each fact with source and date; plain values, reads no files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Generic, Literal, TypeVar
 
-from sizewise.catalog.memory_estimate import Need, computing
-from sizewise.model_card import SIZES, Size, Sizes, Task
+from sizewise.catalog.memory_estimate import MemoryEstimate, compute_bytes
+from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, ModelTask, SizeClass, SizeThresholds
 from sizewise.money import Price
 
 T = TypeVar("T")
 Architecture = Literal["dense", "moe"]
 
-BITS: Mapping[str, float] = MappingProxyType(
+QUANTIZATION_BITS: Mapping[str, float] = MappingProxyType(
     {
         "F32": 32.0,
         "F16": 16.0,
@@ -30,12 +30,12 @@ BITS: Mapping[str, float] = MappingProxyType(
         "MXFP4": 4.25,
         "Q3_K_M": 3.81,
         "Q2_K": 2.89,
-    }
+    },
 )
 """Bits that a weight takes, scales included, by the name of its quantisation."""
-HEAD_BITS = 6.5625
+OUTPUT_HEAD_BITS = 6.5625
 """Of the matrix that turns the last layer into tokens, where the others have fewer."""
-BATCH = 32
+DEFAULT_BATCH_TOKENS = 32
 """Tokens read at a time, where nobody says."""
 
 
@@ -53,15 +53,15 @@ class Fact(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ModelInfo:
     """A model as its vendor made it, whoever serves it. None is *unknown*."""
 
     name: str
     title: str
     vendor: str
-    task: Task = "chat"
-    also: frozenset[str] = frozenset()  # other names that mean this very model, in small letters
-    sold: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    task: ModelTask = "chat"
+    other_names: frozenset[str] = frozenset()  # other names that mean this very model, in small letters
+    offers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Endpoint -> its names for the model; each has a line in prices.toml."""
 
     parameters: Fact[int] | None = None  # in total
@@ -106,20 +106,20 @@ class Known:
             if isinstance(fact, Fact):
                 yield each.name, fact
 
-    def size(self, sizes: Sizes = SIZES) -> Size:
+    def size_class(self, sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> SizeClass:
         """By all its parameters, the active ones or not: they are what has to be held."""
-        return sizes.of(self.parameters.value if self.parameters else None)
+        return sizes.classify(self.parameters.value if self.parameters else None)
 
-    def weights(self, quantisation: str) -> int | None:
+    def weights_bytes(self, quantization: str) -> int | None:
         """Bytes of its weights; None where parameters are unknown. KeyError for an unknown quantisation."""
-        bits = BITS[quantisation.upper()]
+        bits = QUANTIZATION_BITS[quantization.upper()]
         if self.parameters is None:
             return None
         head = self.vocabulary.value * self.hidden.value if self.vocabulary and self.hidden else 0
         head = min(head, self.parameters.value)
-        return round(((self.parameters.value - head) * bits + head * max(bits, HEAD_BITS)) / 8)
+        return round(((self.parameters.value - head) * bits + head * max(bits, OUTPUT_HEAD_BITS)) / 8)
 
-    def cache(self, context: int, bits: float = 16) -> int | None:
+    def kv_cache_bytes(self, context: int, bits: float = 16) -> int | None:
         """Bytes of keys and values of one request with `context` tokens; None where its shape is unknown."""
         layers = self.attention_layers or self.layers
         if layers is None:
@@ -134,21 +134,39 @@ class Known:
         seen = min(context, self.sliding.value) if self.sliding else context
         return round(((layers.value - short) * context + short * seen) * numbers * bits / 8)
 
-    def memory(self, quantisation: str, context: int, slots: int = 1, *, batch: int = BATCH) -> Need | None:
+    def estimate_memory(
+        self,
+        quantization: str,
+        context: int,
+        slots: int = 1,
+        *,
+        batch: int = DEFAULT_BATCH_TOKENS,
+    ) -> MemoryEstimate | None:
         """What it takes to run `slots` requests of `context` tokens at the same time; None where too little is known.
 
         Computed, never written down: weights by bits, keys and values at 16 bits, room for computing as llama.cpp
         takes it. KeyError for an unknown quantisation.
         """
-        weights = self.weights(quantisation)
-        return None if weights is None else self.need(weights, context, slots, batch=batch)
+        weights = self.weights_bytes(quantization)
+        return None if weights is None else self.estimate_memory_for_file(weights, context, slots, batch=batch)
 
-    def need(self, weights: int, context: int, slots: int = 1, *, batch: int = BATCH) -> Need | None:
+    def estimate_memory_for_file(
+        self,
+        weights: int,
+        context: int,
+        slots: int = 1,
+        *,
+        batch: int = DEFAULT_BATCH_TOKENS,
+    ) -> MemoryEstimate | None:
         """The same, with a file at hand that has so many bytes of weights: some files hold a matrix twice."""
-        cache = self.cache(context)
+        cache = self.kv_cache_bytes(context)
         if cache is None or self.heads is None or self.vocabulary is None:
             return None
-        room = computing(
-            heads=self.heads.value, vocabulary=self.vocabulary.value, context=context, slots=slots, batch=batch
+        room = compute_bytes(
+            heads=self.heads.value,
+            vocabulary=self.vocabulary.value,
+            context=context,
+            slots=slots,
+            batch=batch,
         )
-        return Need(weights, cache * slots, room)
+        return MemoryEstimate(weights, cache * slots, room)

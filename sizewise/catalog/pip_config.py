@@ -1,4 +1,4 @@
-"""What this Python's pip knows: where it would look, and, asked outright, where wheels lie; runs it only as a child.
+"""Reads pip's index configuration and resolves wheels, by running pip as a child process.
 
 pip alone knows what the user has configured: index, mirror, find-links, proxies, sign-in.
 """
@@ -13,55 +13,71 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sizewise.catalog.simple_index import Wheel, plain
-from sizewise.errors import Outside
-from sizewise.process import Done, run
+from sizewise.catalog.simple_index import Wheel, normalize_name
+from sizewise.errors import ExternalFailure
+from sizewise.process import CompletedProcess, run
 
-TELL_S = 30.0  # seconds; it only reads its own files
-ASK_S = 900.0  # seconds; an index that publishes no metadata of its own makes pip read every wheel to answer
+CONFIG_TIMEOUT_S = 30.0  # seconds; it only reads its own files
+RESOLVE_TIMEOUT_S = (
+    900.0  # seconds; an index that publishes no metadata of its own makes pip read every wheel to answer
+)
 PYTHON = (sys.executable, "-P")  # modules from the installation, never from the folder one happens to stand in
 PIP = (*PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input")
-ASK = ("install", "--dry-run", "--ignore-installed", "--no-deps", "--only-binary", ":all:", "--quiet", "--report", "-")
-USUAL = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+RESOLVE_ARGS = (
+    "install",
+    "--dry-run",
+    "--ignore-installed",
+    "--no-deps",
+    "--only-binary",
+    ":all:",
+    "--quiet",
+    "--report",
+    "-",
+)
+DEFAULT_INDEX_CODE = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 SECTIONS = ("global", "install", ":env:")  # the later goes before the earlier
 NO = ("", "0", "n", "no", "f", "false", "off")
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class PipConfig:
     """Where pip would look: URLs of indexes, in its order, and folders of wheels."""
 
     indexes: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
 
 
-async def configured() -> Configured:
+async def read_pip_config() -> PipConfig:
     """What the user has told pip, or pip's own index; nothing at all where pip does not say."""
-    done = await run([*PIP, "config", "list"], TELL_S)
-    told = dict(_options(done.out)) if done.code == 0 else {}
+    done = await run([*PIP, "config", "list"], CONFIG_TIMEOUT_S)
+    told = dict(_options(done.stdout)) if done.exit_code == 0 else {}
     links = (Path(each).expanduser() for each in told.get("find-links", "").split())
     folders = tuple(each.absolute() for each in links if each.is_dir())
     if told.get("no-index", "").lower() not in NO:
-        return Configured((), folders)
-    index = told.get("index-url", "").strip() or await _usual()
-    return Configured(tuple(dict.fromkeys(filter(None, (index, *told.get("extra-index-url", "").split())))), folders)
+        return PipConfig((), folders)
+    index = told.get("index-url", "").strip() or await _default_index()
+    return PipConfig(tuple(dict.fromkeys(filter(None, (index, *told.get("extra-index-url", "").split())))), folders)
 
 
-async def reported(requirements: Sequence[str]) -> tuple[Wheel, ...]:
+async def resolve_wheels(requirements: Sequence[str]) -> tuple[Wheel, ...]:
     """The wheel of each requirement (`name==version`), in their order. Outside tells what pip said, and what to do.
 
     Slow where the index publishes no metadata: pip then fetches every wheel, and throws it away.
     """
-    done = await run([*PIP, *ASK, *requirements], ASK_S)
-    if done.code != 0:
-        raise _why(done)
+    done = await run([*PIP, *RESOLVE_ARGS, *requirements], RESOLVE_TIMEOUT_S)
+    if done.exit_code != 0:
+        raise _pip_failure(done)
     try:
         found = {
-            plain(each["metadata"]["name"]): _wheel(each["download_info"]) for each in json.loads(done.out)["install"]
+            normalize_name(each["metadata"]["name"]): _wheel(each["download_info"])
+            for each in json.loads(done.stdout)["install"]
         }
-        return tuple(found[plain(requirement.partition("==")[0])] for requirement in requirements)
+        return tuple(found[normalize_name(requirement.partition("==")[0])] for requirement in requirements)
     except (ValueError, KeyError, TypeError) as why:
-        raise Outside("pip's report cannot be read", "Upgrade pip: python -m pip install --upgrade pip") from why
+        raise ExternalFailure(
+            "pip's report cannot be read",
+            "Upgrade pip: python -m pip install --upgrade pip",
+        ) from why
 
 
 def _options(listed: str) -> Iterator[tuple[str, str]]:
@@ -77,10 +93,10 @@ def _options(listed: str) -> Iterator[tuple[str, str]]:
                     continue  # no line of ours
 
 
-async def _usual() -> str:
+async def _default_index() -> str:
     """The index that pip asks when nobody configured one; "" where it does not say."""
-    done = await run([*PYTHON, "-c", USUAL], TELL_S)
-    return done.out.strip() if done.code == 0 else ""
+    done = await run([*PYTHON, "-c", DEFAULT_INDEX_CODE], CONFIG_TIMEOUT_S)
+    return done.stdout.strip() if done.exit_code == 0 else ""
 
 
 def _wheel(found: dict[str, Any]) -> Wheel:
@@ -89,18 +105,18 @@ def _wheel(found: dict[str, Any]) -> Wheel:
     return Wheel(found["url"], told.get("hashes", {}).get("sha256") or (old if kind == "sha256" else ""))
 
 
-def _why(done: Done) -> Outside:
-    said = [line.strip() for line in done.err.splitlines() if line.strip()]
+def _pip_failure(done: CompletedProcess) -> ExternalFailure:
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     if any("No module named pip" in line for line in said):
-        return Outside(
+        return ExternalFailure(
             "this Python has no pip, which knows your package index",
             "Add it: `python -m ensurepip`, or `uv pip install pip`; or name the file's place: --from URL",
         )
     if any("no such option" in line for line in said):
-        return Outside("this pip is too old to report", "Upgrade it: python -m pip install --upgrade pip")
+        return ExternalFailure("this pip is too old to report", "Upgrade it: python -m pip install --upgrade pip")
     errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
-    last = (errors or said or [f"it ended with code {done.code}"])[-1]
-    return Outside(
+    last = (errors or said or [f"it ended with code {done.exit_code}"])[-1]
+    return ExternalFailure(
         f"the package index gave no wheel: {last[:300]}",
         "Check `python -m pip config list` and the network; or name the file's place: --from URL",
     )

@@ -1,4 +1,4 @@
-"""What models of known endpoints cost, out of prices.toml: only what a dated source says of that very name, no guesses.
+"""Model prices per provider from prices.toml; exact, dated names only, no guesses.
 
 The file has one line a model, and only the lines that are asked for are read: a start costs the same however long the
 list is. Where a source dates a price, or ties it to the length of the prompt or the hour of the day, so does the line.
@@ -13,37 +13,37 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
 
-from sizewise.money import Price, Window
-from sizewise.settings.models import Rates
-from sizewise.settings.toml_reader import read, refuse, setting
+from sizewise.money import Price, PriceWindow
+from sizewise.settings.models import PriceSettings
+from sizewise.settings.toml_reader import raise_if_invalid, read_table, setting
 
-PATH = Path(__file__).with_name("prices.toml")
-DATED = re.compile(r"-20\d{2}-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])\Z")
+PRICES_FILE = Path(__file__).with_name("prices.toml")
+DATED_NAME = re.compile(r"-20\d{2}-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])\Z")
 """The end of a name that says which day's edition of a model it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Above(Rates):
+class PriceTier(PriceSettings):
     """What every token costs where the prompt has more than `tokens`."""
 
     tokens: int = setting(0, "")
 
 
 @dataclass(frozen=True, slots=True)
-class When(Rates):
+class PricePeriod(PriceSettings):
     """What tokens cost from a day on (`since`, as 2026-01-31), or every day between two times (`hours`), in UTC."""
 
     since: str = setting("", "")
     hours: str = setting("", "")  # as 01:00-04:00
-    above: tuple[Above, ...] = setting((), "")
+    above: tuple[PriceTier, ...] = setting((), "")
 
 
 @dataclass(frozen=True, slots=True)
-class Line(Rates):
+class PriceEntry(PriceSettings):
     """One model. `dated`: the price is that of its dated editions too. `apart`: what costs something else."""
 
-    above: tuple[Above, ...] = setting((), "")
-    when: tuple[When, ...] = setting((), "")
+    above: tuple[PriceTier, ...] = setting((), "")
+    when: tuple[PricePeriod, ...] = setting((), "")
     apart: frozenset[str] = setting(frozenset(), "")
     dated: bool = setting(False, "")
 
@@ -56,42 +56,47 @@ def prices(endpoint: str, models: Iterable[str]) -> Mapping[str, Price]:
         return {}
     found: dict[str, Price] = {}
     for model in wanted:
-        line = _line(section, model)
-        if line is None and (undated := DATED.sub("", model)) != model:
-            line = _line(section, undated)
+        line = _entry(section, model)
+        if line is None and (undated := DATED_NAME.sub("", model)) != model:
+            line = _entry(section, undated)
             line = line if line is not None and line.dated else None
         if line is not None:
-            found[model] = price(line)
+            found[model] = price_of(line)
     return found
 
 
 def _section(endpoint: str) -> str:
     """The lines of one table, each with a line break before and behind it."""
-    _, _, rest = PATH.read_text("utf-8").partition(f"\n[{endpoint}]\n")
+    _, _, rest = PRICES_FILE.read_text("utf-8").partition(f"\n[{endpoint}]\n")
     return "\n" + rest.partition("\n[")[0] + "\n" if rest else ""
 
 
-def _line(section: str, model: str) -> Line | None:
+def _entry(section: str, model: str) -> PriceEntry | None:
     if not model.isprintable() or '"' in model or "\\" in model:
         return None  # no such key is in the file
     _, found, rest = section.partition(f'\n"{model}" = ')
     if not found:
         return None
     wrong: list[str] = []
-    line = read(Line, tomllib.loads(f"line = {rest.partition(chr(10))[0]}")["line"], model, wrong)
-    refuse(wrong, PATH)
+    line = read_table(PriceEntry, tomllib.loads(f"line = {rest.partition(chr(10))[0]}")["line"], model, wrong)
+    raise_if_invalid(wrong, PRICES_FILE)
     return line
 
 
-def price(line: Line) -> Price:
-    windows = tuple(_window(each, line) for each in line.when)
-    return _tiered(line, line.above, line, windows)
+def price_of(entry: PriceEntry) -> Price:
+    windows = tuple(_window(each, entry) for each in entry.when)
+    return _price_with_tiers(entry, entry.above, entry, windows)
 
 
-def _window(each: When, line: Line) -> Window:
-    since = datetime.fromisoformat(f"{each.since}T00:00:00Z") if each.since else datetime.fromtimestamp(0, UTC)
-    after, _, until = each.hours.partition("-")
-    return Window(_tiered(each, each.above, line), int(since.timestamp()), _second(after), _second(until))
+def _window(period: PricePeriod, entry: PriceEntry) -> PriceWindow:
+    since = datetime.fromisoformat(f"{period.since}T00:00:00Z") if period.since else datetime.fromtimestamp(0, UTC)
+    after, _, until = period.hours.partition("-")
+    return PriceWindow(
+        _price_with_tiers(period, period.above, entry),
+        int(since.timestamp()),
+        _second(after),
+        _second(until),
+    )
 
 
 def _second(of_day: str) -> int:
@@ -99,9 +104,14 @@ def _second(of_day: str) -> int:
     return at.hour * 3600 + at.minute * 60 + at.second
 
 
-def _tiered(rates: Rates, above: tuple[Above, ...], line: Line, when: tuple[Window, ...] = ()) -> Price:
+def _price_with_tiers(
+    rates: PriceSettings,
+    price_tiers: tuple[PriceTier, ...],
+    entry: PriceEntry,
+    schedule: tuple[PriceWindow, ...] = (),
+) -> Price:
     base = rates.price()
-    tiers = tuple((each.tokens, each.price()) for each in above)
+    tiers = tuple((each.tokens, each.price()) for each in price_tiers)
     return Price(
         base.input,
         base.output,
@@ -109,9 +119,9 @@ def _tiered(rates: Rates, above: tuple[Above, ...], line: Line, when: tuple[Wind
         base.cache_write,
         base.cache_write_1h,
         base.reasoning,
-        line.source,
-        line.date,
+        entry.source,
+        entry.date,
         tiers,
-        when,
-        line.apart,
+        schedule,
+        entry.apart,
     )

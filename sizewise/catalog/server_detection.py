@@ -1,4 +1,4 @@
-"""What one running model server is and which models it has; asks that origin alone, and believes no place of it.
+"""Detects which model server runs at a URL (Ollama, vLLM, LM Studio, ...) and which models it serves.
 
 All answers must be there within 3 s. A server is known by what only it says, from its own documents: Ollama's
 /api/version, llama.cpp's /props, LM Studio's /api/v0/models, TGI's /info, `owned_by` in the list of vLLM and SGLang,
@@ -18,23 +18,23 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from sizewise.errors import BadRequest, Outside, SizewiseError, Upstream, UpstreamDown
-from sizewise.http.client import Client, Endpoint, Timeouts
-from sizewise.http.egress import Egress, origin
-from sizewise.settings.provider_presets import rows
+from sizewise.errors import BadRequest, ExternalFailure, SizewiseError, UpstreamError, UpstreamUnreachable
+from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
+from sizewise.http.egress import EgressPolicy, origin
+from sizewise.settings.provider_presets import provider_presets
 
 DEADLINE_S = 3.0
-ANSWER = 4 << 20
+MAX_ANSWER_BYTES = 4 << 20
 """Bytes of one answer."""
-SHOWN = 64
+MAX_MODELS_PROBED = 64
 """Models that are asked for their window one by one, at most."""
-QUESTIONS = ("/v1/models", "/api/version", "/props", "/api/v0/models", "/info", "/version")
-OTHER = "other"
+PROBE_PATHS = ("/v1/models", "/api/version", "/props", "/api/v0/models", "/info", "/version")
+OTHER_KIND = "other"
 """The kind of a server that lists models as OpenAI does and says nothing else of itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ServedModel:
     """A model as its server tells of it; `context` in tokens, prompt and answer together."""
 
     name: str
@@ -42,19 +42,19 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class DetectedServer:
     """`kind` is the name of an endpoint row, or "other"."""
 
     kind: str
     title: str
     version: str
     base_url: str
-    models: tuple[Told, ...]
+    models: tuple[ServedModel, ...]
 
-    def table(self, key: str = "") -> str:
+    def to_toml(self, key: str = "") -> str:
         """The lines for sizewise.toml. The place is the widest until the user knows better."""
-        name = "server" if self.kind == OTHER else self.kind
-        known = {} if self.kind == OTHER else {"endpoint": self.kind}
+        name = "server" if self.kind == OTHER_KIND else self.kind
+        known = {} if self.kind == OTHER_KIND else {"endpoint": self.kind}
         said = {**known, "base_url": self.base_url, **({"key": key} if key else {})}
         lines = [f"{each} = {_quoted(value)}" for each, value in said.items()]
         models = _quoted([model.name for model in self.models])
@@ -116,25 +116,28 @@ class _Answer:
     ours: bool  # it carries a header of Sizewise's
 
 
-async def identified(url: str, *, key: str = "", ca: Path | None = None) -> Server:
+async def detect_server(url: str, *, key: str = "", ca: Path | None = None) -> DetectedServer:
     """Who answers at `url`, a base URL with or without /v1. `key` goes with every question.
 
-    ConfigError for what is no URL; Outside when nobody answers in time, or nobody that we know; BadRequest when a key
-    is wanted or wrong.
+    ConfigError for what is no URL; ExternalFailure when nobody answers in time, or nobody that we know; BadRequest
+    when a key is wanted or wrong.
     """
     root = _root(url)
-    egress = Egress({root: "anyone"}, {"public": "anyone"})
+    egress = EgressPolicy({root: "anyone"}, {"public": "anyone"})
     headers = [("authorization", f"Bearer {key}")] if key else []
-    async with Client(egress, ca=ca) as client:  # and by no proxy: it is a server near by
+    async with HttpClient(egress, ca_file=ca) as client:  # and by no proxy: it is a server near by
         endpoint = client.endpoint(root, headers)
         try:
             async with asyncio.timeout(DEADLINE_S):
-                return await _judged(root, endpoint)
+                return await _detect(root, endpoint)
         except TimeoutError as error:
             hint = "Is it still loading its model? Try again, or look at what it prints."
-            raise Outside(f"{root!r} did not answer within {DEADLINE_S:g} s", hint) from error
-        except UpstreamDown as error:
-            raise Outside(f"nobody answers at {root!r}: {error.message}", f"Is it running? {_usual()}") from error
+            raise ExternalFailure(f"{root!r} did not answer within {DEADLINE_S:g} s", hint) from error
+        except UpstreamUnreachable as error:
+            raise ExternalFailure(
+                f"nobody answers at {root!r}: {error.message}",
+                f"Is it running? {_usual_ports()}",
+            ) from error
 
 
 def _root(url: str) -> str:
@@ -144,107 +147,110 @@ def _root(url: str) -> str:
     return where + urlsplit(whole).path.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def _usual() -> str:
-    told = (f"{row.title} {urlsplit(row.base_url).port}" for row in rows().values() if row.local)
+def _usual_ports() -> str:
+    told = (f"{row.title} {urlsplit(row.base_url).port}" for row in provider_presets().values() if row.local)
     return f"Usual ports: {', '.join(told)}."
 
 
-async def _judged(root: str, endpoint: Endpoint) -> Server:
-    first = await _asked(endpoint, QUESTIONS[0])
-    others = await asyncio.gather(*(_asked(endpoint, path) for path in QUESTIONS[1:]))
-    told = dict(zip(QUESTIONS, (first, *others), strict=True))
+async def _detect(root: str, endpoint: HttpEndpoint) -> DetectedServer:
+    first = await _get(endpoint, PROBE_PATHS[0])
+    others = await asyncio.gather(*(_get(endpoint, path) for path in PROBE_PATHS[1:]))
+    told = dict(zip(PROBE_PATHS, (first, *others), strict=True))
     listed = _read(told["/v1/models"], _Models)
     models = listed.data if listed else []
     kind, version = next(_kinds(told, models), ("", ""))
     if not kind or (not models and first.status in (401, 403)):
-        raise _stranger(root, first, kind)
-    windows = await _windows(kind, told, models, endpoint)
-    title = rows()[kind].title if kind != OTHER else "a server with OpenAI's list of models"
-    return Server(kind, title, version, f"{root}/v1", tuple(Told(*each) for each in windows.items()))
+        raise _unknown_server(root, first, kind)
+    windows = await _context_windows(kind, told, models, endpoint)
+    title = provider_presets()[kind].title if kind != OTHER_KIND else "a server with OpenAI's list of models"
+    return DetectedServer(kind, title, version, f"{root}/v1", tuple(ServedModel(*each) for each in windows.items()))
 
 
-async def _asked(endpoint: Endpoint, path: str, body: bytes = b"") -> _Answer:
+async def _get(endpoint: HttpEndpoint, path: str, body: bytes = b"") -> _Answer:
     """The answer whatever its status; status 0 when what came was no answer. UpstreamDown when nobody is there."""
-    timeouts = Timeouts(connect=DEADLINE_S, first_byte=DEADLINE_S, between_bytes=DEADLINE_S, total=DEADLINE_S)
+    timeouts = HttpTimeouts(connect=DEADLINE_S, first_byte=DEADLINE_S, between_bytes=DEADLINE_S, total=DEADLINE_S)
     method = "POST" if body else "GET"
     try:
-        asked = endpoint.request(method, path, body, why="probe", data_class="public", timeouts=timeouts)
+        asked = endpoint.request(method, path, body, purpose="probe", data_class="public", timeouts=timeouts)
         async with await asked as response:
             ours = any(name.startswith("x-sizewise") for name, _ in response.headers)
-            return _Answer(response.status, await response.read(ANSWER), ours)
-    except UpstreamDown:
-        if path == QUESTIONS[0]:
+            return _Answer(response.status, await response.read(MAX_ANSWER_BYTES), ours)
+    except UpstreamUnreachable:
+        if path == PROBE_PATHS[0]:
             raise
         return _Answer(0, b"", False)
-    except Upstream:  # too slow, too large, or no HTTP
+    except UpstreamError:  # too slow, too large, or no HTTP
         return _Answer(0, b"", False)
 
 
-def _kinds(told: Mapping[str, _Answer], models: list[_Model]) -> Iterator[tuple[str, str]]:
+def _kinds(answers: Mapping[str, _Answer], models: list[_Model]) -> Iterator[tuple[str, str]]:
     """(kind, version), the surest sign first."""
     owners = {model.owned_by for model in models}
-    if any(answer.ours for answer in told.values()):
+    if any(answer.ours for answer in answers.values()):
         yield "sizewise", ""
-    if version := _read(told["/api/version"], _Version):
+    if version := _read(answers["/api/version"], _Version):
         yield "ollama", version.version
-    if props := _read(told["/props"], _Props):
+    if props := _read(answers["/props"], _Props):
         yield "llamacpp", props.build_info
     for name in ("llamacpp", "sglang", "vllm"):
         if name in owners:
-            said = _read(told["/version"], _Version)
+            said = _read(answers["/version"], _Version)
             yield name, said.version if said else ""
-    if info := _read(told["/info"], _Info):
+    if info := _read(answers["/info"], _Info):
         yield "tgi", info.version
-    if _read(told["/api/v0/models"], _Models):
+    if _read(answers["/api/v0/models"], _Models):
         yield "lmstudio", ""
     if models:
-        yield OTHER, ""
+        yield OTHER_KIND, ""
 
 
-async def _windows(
-    kind: str, told: Mapping[str, _Answer], models: list[_Model], endpoint: Endpoint
+async def _context_windows(
+    kind: str,
+    answers: Mapping[str, _Answer],
+    models: list[_Model],
+    endpoint: HttpEndpoint,
 ) -> Mapping[str, int | None]:
     """Model -> its tokens, as far as the server tells."""
     windows = {model.id: model.max_model_len for model in models}
     if kind == "ollama":
-        names = list(windows)[:SHOWN]
-        found = await asyncio.gather(*(_window(endpoint, name) for name in names))
+        names = list(windows)[:MAX_MODELS_PROBED]
+        found = await asyncio.gather(*(_ollama_context_window(endpoint, name) for name in names))
         return {**windows, **dict(zip(names, found, strict=True))}
-    if kind == "llamacpp" and (props := _read(told["/props"], _Props)):
+    if kind == "llamacpp" and (props := _read(answers["/props"], _Props)):
         return dict.fromkeys(windows, props.default_generation_settings.n_ctx)
-    if kind == "tgi" and (info := _read(told["/info"], _Info)):
+    if kind == "tgi" and (info := _read(answers["/info"], _Info)):
         return dict.fromkeys(windows or [info.model_id], info.max_total_tokens)
-    if kind == "lmstudio" and (known := _read(told["/api/v0/models"], _Models)):
+    if kind == "lmstudio" and (known := _read(answers["/api/v0/models"], _Models)):
         chat = [model for model in known.data if not model.type.startswith("embed")]
         return {model.id: model.loaded_context_length or model.max_context_length for model in chat}
     return windows
 
 
-async def _window(endpoint: Endpoint, name: str) -> int | None:
+async def _ollama_context_window(endpoint: HttpEndpoint, name: str) -> int | None:
     """The window that Ollama's model was made for; its server may give it less."""
-    answer = await _asked(endpoint, "/api/show", msgspec.json.encode({"model": name}))
+    answer = await _get(endpoint, "/api/show", msgspec.json.encode({"model": name}))
     shown = _read(answer, _Shown)
     lengths = [value for field, value in shown.model_info.items() if field.endswith(".context_length")] if shown else []
     return next((value for value in lengths if isinstance(value, int)), None)
 
 
-Shape = TypeVar("Shape")
+ReplyT = TypeVar("ReplyT")
 
 
-def _read(answer: _Answer, shape: type[Shape]) -> Shape | None:
+def _read(answer: _Answer, model: type[ReplyT]) -> ReplyT | None:
     """None when it was refused, or says something else."""
     if answer.status != 200:
         return None
     try:
-        return msgspec.json.decode(answer.body, type=shape)
+        return msgspec.json.decode(answer.body, type=model)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _stranger(root: str, first: _Answer, kind: str) -> SizewiseError:
+def _unknown_server(root: str, first: _Answer, kind: str) -> SizewiseError:
     if first.status in (401, 403):
-        who = rows()[kind].title if kind else "the server"
+        who = provider_presets()[kind].title if kind else "the server"
         return BadRequest(f"{who} at {root!r} wants another key (status {first.status})", "Give one: --key env:NAME")
     said = f"status {first.status}" if first.status else "no answer in HTTP"
     hint = "Give the base URL of a model server, as http://127.0.0.1:11434"
-    return Outside(f"{root!r} lists no models: {said} for /v1/models", hint)
+    return ExternalFailure(f"{root!r} lists no models: {said} for /v1/models", hint)

@@ -1,4 +1,4 @@
-"""One project's page in a package index: which pure wheel of one version it offers; asks nobody, opens no wheel.
+"""Parses a package index page (PEP 503 and PEP 691) and picks a wheel; opens no connection.
 
 As JSON (PEP 691) or as HTML (PEP 503), whichever the index speaks. A page is believed only as far as its addresses go:
 what lies there is checked by whoever fetches it.
@@ -28,7 +28,7 @@ class Wheel:
     sha256: str
 
 
-class File(msgspec.Struct, frozen=True):
+class SimpleIndexFile(msgspec.Struct, frozen=True):
     """What is read of a file's entry in a JSON page."""
 
     filename: str
@@ -36,49 +36,49 @@ class File(msgspec.Struct, frozen=True):
     hashes: Mapping[str, str] = MappingProxyType({})
 
 
-class Page(msgspec.Struct, frozen=True):
-    files: tuple[File, ...]
+class SimpleIndexPage(msgspec.Struct, frozen=True):
+    files: tuple[SimpleIndexFile, ...]
 
 
-def offered(page: bytes, kind: str, url: str, requirement: str) -> Wheel | None:
-    """The wheel of `name==version`; None where the page has none. `kind` is its media type, `url` where it lay.
+def find_wheel(page: bytes, media_type: str, url: str, requirement: str) -> Wheel | None:
+    """The wheel of `name==version`; None where the page has none. `media_type` is its media type, `url` where it lay.
 
     Raises ValueError when it is no page of an index.
     """
-    if kind == JSON:
+    if media_type == JSON:
         files = _in_json(page, url)
-    elif kind in HTML:
+    elif media_type in HTML:
         files = _in_html(page, url)
     else:
-        raise ValueError(f"{kind!r} is no page of an index")
-    fitting = (wheel for filename, wheel in files if fits(filename, requirement))
+        raise ValueError(f"{media_type!r} is no page of an index")
+    fitting = (wheel for filename, wheel in files if matches_requirement(filename, requirement))
     return next((wheel for wheel in fitting if urlsplit(wheel.url).scheme in ("http", "https")), None)
 
 
-def fits(filename: str, requirement: str) -> bool:
+def matches_requirement(filename: str, requirement: str) -> bool:
     """Whether it is the wheel of `name==version`, for every machine. The version counts as it is spelt."""
     name, _, version = requirement.partition("==")
     parts = filename.removesuffix(".whl").split("-")  # name, version, perhaps a build number, python, abi, platform
     if not filename.endswith(".whl") or len(parts) not in (5, 6):
         return False
     pure = "py3" in parts[-3].split(".") and parts[-2:] == ["none", "any"]
-    return pure and parts[1] == version and plain(parts[0]) == plain(name)
+    return pure and parts[1] == version and normalize_name(parts[0]) == normalize_name(name)
 
 
-def plain(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A package's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _in_json(page: bytes, url: str) -> Iterator[tuple[str, Wheel]]:
-    for each in msgspec.json.decode(page, type=Page).files:  # its errors are ValueErrors
+    for each in msgspec.json.decode(page, type=SimpleIndexPage).files:  # its errors are ValueErrors
         yield each.filename, Wheel(urljoin(url, each.url), each.hashes.get("sha256", ""))
 
 
 def _in_html(page: bytes, url: str) -> Iterator[tuple[str, Wheel]]:
     links = _Links(url)
     links.feed(page.decode("utf-8", "replace"))
-    for link in links.found:
+    for link in links.links:
         bare, fragment = urldefrag(link)
         kind, _, told = fragment.partition("=")
         yield unquote(urlsplit(bare).path.rpartition("/")[2]), Wheel(bare, told if kind == "sha256" else "")
@@ -90,11 +90,11 @@ class _Links(HTMLParser):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._base = url
-        self.found: list[str] = []
+        self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         to = dict(attrs).get("href") or ""
         if tag == "base" and to:
             self._base = urljoin(self._base, to)
         elif tag == "a" and to:
-            self.found.append(urljoin(self._base, to))
+            self.links.append(urljoin(self._base, to))

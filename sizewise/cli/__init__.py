@@ -1,1 +1,1 @@
-"""The verbs at the terminal, one a file; they know the doors of a running server, and the catalogue without one."""
+"""The command-line interface, one file per command; it calls a running server or reads the packaged catalog."""

@@ -1,4 +1,4 @@
-"""`sizewise advise`: small or large model for this work, and why; reads the packaged catalogue, asks nobody.
+"""`sizewise advise`: recommends a small or large model for a workload, from the packaged catalog alone.
 
 The page that people read is in advise_page.py.
 """
@@ -10,21 +10,21 @@ from fractions import Fraction
 
 import click
 
-from sizewise.advisor.assumptions import assumed
-from sizewise.advisor.candidates import KINDS, Part
-from sizewise.advisor.cost import Span
-from sizewise.advisor.criteria import Score, weights
-from sizewise.advisor.memory_fit import Fit
-from sizewise.advisor.quality_estimates import market
-from sizewise.advisor.recommendation import Advice, Advised, BreakEven, advise
-from sizewise.advisor.sourced_number import Number
-from sizewise.advisor.workload import workload
-from sizewise.catalog.memory_check import available
-from sizewise.catalog.model_files import known, sold
-from sizewise.cli.advise_report import show, volumes
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.advisor.assumptions import parse_assumptions
+from sizewise.advisor.candidates import CANDIDATE_KINDS, Placement
+from sizewise.advisor.cost import Interval
+from sizewise.advisor.criteria import CriterionScore, parse_weights
+from sizewise.advisor.memory_fit import MemoryFit
+from sizewise.advisor.quality_estimates import build_model_offers
+from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation, recommend
+from sizewise.advisor.sourced_number import SourcedNumber
+from sizewise.advisor.workload import parse_workload
+from sizewise.catalog.memory_check import available_memory
+from sizewise.catalog.model_files import load_models, prices_by_offer
+from sizewise.cli.advise_report import print_report, volumes
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.money import dollars
+from sizewise.money import format_dollars
 
 Json = dict[str, object]
 
@@ -46,10 +46,15 @@ Json = dict[str, object]
 @click.option("--weight", "weight", metavar="CRITERION=N", multiple=True, help="How much a criterion counts.")
 @click.option("--assume", metavar="NAME=N", multiple=True, help="Another value for what is assumed, as wage=80.")
 @click.option("--reasons", is_flag=True, help="Every number with its source, and every assumption.")
-@placed
+@local_options
 @click.pass_context
 def verb(
-    ctx: click.Context, /, weight: tuple[str, ...], assume: tuple[str, ...], reasons: bool, **said: str | None
+    ctx: click.Context,
+    /,
+    weight: tuple[str, ...],
+    assume: tuple[str, ...],
+    reasons: bool,
+    **said: str | None,
 ) -> None:
     """Small or large model for this work, and why.
 
@@ -59,52 +64,58 @@ def verb(
     \b
     Example: sizewise advise --task classify --requests-per-month 3M --labels 2000
     """
-    found = settings()
+    found = command_settings()
     given = {name.replace("_", "-"): text for name, text in said.items()}
-    work = workload(given, today=date.today().isoformat(), free=available())
-    assumptions, weighed = assumed(assume), weights(weight)
-    every = known()
-    advice = advise(work, market(every.values(), sold(every.values()), found.sizes.bounds), assumptions, weighed)
+    work = parse_workload(given, today=date.today().isoformat(), free_memory=available_memory())
+    assumptions, weighed = parse_assumptions(assume), parse_weights(weight)
+    every = load_models()
+    advice = recommend(
+        work,
+        build_model_offers(every.values(), prices_by_offer(every.values()), found.sizes.thresholds),
+        assumptions,
+        weighed,
+    )
     if wants_json():
-        write_json(_told(advice))
+        write_json(_advice_json(advice))
     else:
-        show(advice, reasons)
+        print_report(advice, reasons)
     ctx.exit(0 if advice.ranked else 1)
 
 
-def _told(advice: Advice) -> Json:
+def _advice_json(advice: Recommendation) -> Json:
     return {
-        "inputs": [_number(each) for each in advice.work.all()],
+        "inputs": [_number(each) for each in advice.workload.all_numbers()],
         "recommendations": [_advised(rank, each, advice) for rank, each in enumerate(advice.ranked, 1)],
         "break_even": [_break_even(each) for each in advice.break_even],
         "total_cost": _totals(advice),
         "hardware": [_fit(each) for each in advice.fits],
         "out": [
-            {"kind": each.kind, "why": each.why, "count": each.count, "example": each.example} for each in advice.out
+            {"kind": each.kind, "why": each.reason, "count": each.count, "example": each.example}
+            for each in advice.exclusions
         ],
         "weights": {name: float(weight) for name, weight in advice.weights.items()},
-        "assumptions": [_number(each.number()) for each in advice.assumed.all.values()],
+        "assumptions": [_number(each.number()) for each in advice.assumptions.all.values()],
     }
 
 
-def _advised(rank: int, each: Advised, advice: Advice) -> Json:
-    option, work = each.option, advice.work
+def _advised(rank: int, each: RankedCandidate, advice: Recommendation) -> Json:
+    option, work = each.candidate, advice.workload
     return {
         "rank": rank,
         "kind": option.kind,
-        "title": KINDS[option.kind],
+        "title": CANDIDATE_KINDS[option.kind],
         "points": _float(each.points),
-        "models": [_part(part) for part in option.parts],
-        "others": [other.name for other in each.others],
+        "models": [_part(part) for part in option.placements],
+        "others": [other.name for other in each.alternatives],
         "quality": _float(option.quality),
-        "seconds": _float(option.seconds),
-        "escalated": _float(option.escalated),
+        "seconds": _float(option.latency_s),
+        "escalated": _float(option.escalation_share),
         "cost": {
             "one_off_usd": _usd(option.cost.one_off),
-            "month_usd": _usd(option.cost.month(work.requests)),
+            "month_usd": _usd(option.cost.monthly_total(work.requests)),
             "total_usd": _usd(option.cost.total(work.requests, work.months)),
-            "request_usd": _usd(option.cost.unit),
-            "next_request_usd": _usd(option.cost.next(work.requests)),
+            "request_usd": _usd(option.cost.per_request),
+            "next_request_usd": _usd(option.cost.marginal(work.requests)),
             "machines": _float(option.cost.machines(work.requests)),
             "capacity": None if option.cost.capacity is None else int(option.cost.capacity),
         },
@@ -112,71 +123,71 @@ def _advised(rank: int, each: Advised, advice: Advice) -> Json:
     }
 
 
-def _part(part: Part) -> Json:
+def _part(part: Placement) -> Json:
     fit, licence = part.fit, part.model.licence
     return {
         "name": part.name,
         "model": part.model.name,
-        "where": part.offer.partition("/")[0] if fit is None else fit.room.where,
-        "quantisation": None if fit is None else fit.quantisation,
-        "tuned": part.tuned,
+        "where": part.offer.partition("/")[0] if fit is None else fit.pool.kind,
+        "quantisation": None if fit is None else fit.quantization,
+        "tuned": part.fine_tuned,
         "parameters": part.model.parameters.value if part.model.parameters else None,
         "licence": licence.value if licence else None,
-        "ability": _float(part.share),
-        "ability_source": part.able.source,
+        "ability": _float(part.accuracy),
+        "ability_source": part.quality_estimate.source,
     }
 
 
-def _score(score: Score, weight: Fraction) -> Json:
+def _score(score: CriterionScore, weight: Fraction) -> Json:
     return {
         "score": _float(score.value),
         "weight": _float(weight),
-        "over_budget": _float(score.over),
-        "why": score.why,
+        "over_budget": _float(score.over_budget),
+        "why": score.reason,
         "numbers": [_number(each) for each in score.numbers],
     }
 
 
-def _number(number: Number) -> Json:
+def _number(number: SourcedNumber) -> Json:
     return {"name": number.name, "value": number.value, "kind": number.kind, "source": number.source}
 
 
 def _break_even(each: BreakEven) -> Json:
     return {
-        "than": each.other.option.kind,
-        "cheaper_between": [_span(span) for span in each.spans],
+        "than": each.alternative.candidate.kind,
+        "cheaper_between": [_span(span) for span in each.volumes],
         "cheaper_months": None if each.months is None else _span(each.months),
     }
 
 
-def _span(span: Span) -> list[str | None]:
+def _span(span: Interval) -> list[str | None]:
     """Exact fractions, as 1250/3; null is without end."""
-    return [str(span.after), None if span.until is None else str(span.until)]
+    return [str(span.start), None if span.end is None else str(span.end)]
 
 
-def _totals(advice: Advice) -> list[Json]:
+def _totals(advice: Recommendation) -> list[Json]:
     return [
         {
             "requests_per_month": volume,
             "months": months,
-            "usd": {each.option.kind: _usd(each.option.cost.total(volume, months)) for each in advice.ranked},
+            "usd": {each.candidate.kind: _usd(each.candidate.cost.total(volume, months)) for each in advice.ranked},
         }
-        for volume, months in volumes(advice.work)
+        for volume, months in volumes(advice.workload)
     ]
 
 
-def _fit(fit: Fit) -> Json:
+def _fit(fit: MemoryFit) -> Json:
     return {
         "model": fit.model.name,
-        "quantisation": fit.quantisation,
-        "where": fit.room.where,
+        "quantisation": fit.quantization,
+        "where": fit.pool.kind,
         "fits": fit.slots > 0,
         "slots": fit.slots,
         "context": fit.context,
-        "weights_bytes": fit.need.weights,
-        "cache_bytes": fit.need.cache,
-        "compute_bytes": fit.need.compute,
-        "room_bytes": fit.room.bytes,
+        "weights_bytes": fit.memory.weights,
+        "cache_bytes": fit.memory.kv_cache,
+        "compute_bytes": fit.memory.compute,
+        "room_bytes": fit.pool.available,
     }
 
 
@@ -185,4 +196,4 @@ def _float(value: Fraction) -> float:
 
 
 def _usd(pico: Fraction) -> str:
-    return dollars(round(pico))
+    return format_dollars(round(pico))

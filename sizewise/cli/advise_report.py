@@ -1,4 +1,4 @@
-"""The page that `sizewise advise` shows to people, a hundred columns wide; decides nothing."""
+"""The text report of `sizewise advise`, at most 100 columns wide; decides nothing."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from textwrap import wrap
 
 import click
 
-from sizewise.advisor.candidates import KINDS
-from sizewise.advisor.cost import Span
+from sizewise.advisor.candidates import CANDIDATE_KINDS
+from sizewise.advisor.cost import Interval
 from sizewise.advisor.criteria import CRITERIA
-from sizewise.advisor.memory_fit import Fit
-from sizewise.advisor.recommendation import Advice, Advised, BreakEven
-from sizewise.advisor.sourced_number import Number, plain, seconds, usd
+from sizewise.advisor.memory_fit import MemoryFit
+from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation
+from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
 from sizewise.advisor.workload import Workload
-from sizewise.catalog.memory_estimate import size
+from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.output import dim, write_table
 
-WIDE = 100
+MAX_COLUMNS = 100
 WEAK = 0.6
 """Quality below which the page says so."""
 
 
-def show(advice: Advice, reasons: bool) -> None:
-    _head(advice.work)
+def print_report(advice: Recommendation, reasons: bool) -> None:
+    _head(advice.workload)
     if advice.ranked:
         _ranking(advice)
         _criteria(advice)
@@ -31,7 +31,7 @@ def show(advice: Advice, reasons: bool) -> None:
         _costs(advice)
     else:
         click.echo()
-        _lines(f"Nothing in the catalogue can do this. {_way_out(advice.work)}")
+        _lines(f"Nothing in the catalogue can do this. {_way_out(advice.workload)}")
     _out(advice, reasons)
     if reasons:
         _reasons(advice)
@@ -52,31 +52,31 @@ def _title(text: str) -> None:
 
 
 def _lines(text: str, indent: str = "") -> None:
-    for line in wrap(text, WIDE, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False):
+    for line in wrap(text, MAX_COLUMNS, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False):
         click.echo(line)
 
 
 def _head(work: Workload) -> None:
-    inputs = work.all()
+    inputs = work.all_numbers()
     for kind, title in (("input", "You said"), ("default", "Taken for granted")):
         shown = ", ".join(f"{each.name} {each.value}" for each in inputs if each.kind == kind)
         if shown:
             _lines(f"{title}: {shown}")
 
 
-def _ranking(advice: Advice) -> None:
+def _ranking(advice: Recommendation) -> None:
     _title("Recommendation")
-    work = advice.work
+    work = advice.workload
     rows = [
         (
             f"{rank}.",
             each.title,
             f"{float(each.points):.1f}",
-            f"{float(each.option.quality):.2f}",
-            seconds(each.option.seconds),
-            usd(each.option.cost.one_off),
-            usd(each.option.cost.month(work.requests)),
-            usd(each.option.cost.total(work.requests, work.months)),
+            f"{float(each.candidate.quality):.2f}",
+            format_seconds(each.candidate.latency_s),
+            format_usd(each.candidate.cost.one_off),
+            format_usd(each.candidate.cost.monthly_total(work.requests)),
+            format_usd(each.candidate.cost.total(work.requests, work.months)),
         )
         for rank, each in enumerate(advice.ranked, 1)
     ]
@@ -84,25 +84,25 @@ def _ranking(advice: Advice) -> None:
     write_table(heads, rows, right="POINTS QUALITY ANSWER ONCE MONTH MONTHS")
     click.echo()
     for rank, each in enumerate(advice.ranked, 1):
-        others = "; ".join(other.name for other in each.others)
+        others = "; ".join(other.name for other in each.alternatives)
         _lines(f"{rank}. {_models(each)}" + (f". Also: {others}" if others else ""))
     click.echo()
     _lines(_because(advice))
-    if (best := advice.ranked[0].option.quality) < WEAK:
+    if (best := advice.ranked[0].candidate.quality) < WEAK:
         _lines(f"A quality of {float(best):.2f} is weak: the best may have been left out. {_way_out(work)}")
 
 
-def _models(each: Advised) -> str:
+def _models(each: RankedCandidate) -> str:
     found = []
-    for part in each.option.parts:
+    for part in each.candidate.placements:
         licence = part.model.licence
-        about = [] if not part.here else [f"licence {licence.value if licence else 'unknown'}"]
-        about += [] if part.able.measured else ["quality not measured"]
+        about = [] if not part.is_local else [f"licence {licence.value if licence else 'unknown'}"]
+        about += [] if part.quality_estimate.measured else ["quality not measured"]
         found.append(part.name + (f" ({', '.join(about)})" if about else ""))
     return ", then ".join(found)
 
 
-def _because(advice: Advice) -> str:
+def _because(advice: Recommendation) -> str:
     """Where the first one gains on the second, and where it loses."""
     first, *rest = advice.ranked
     if not rest:
@@ -111,11 +111,11 @@ def _because(advice: Advice) -> str:
     gains = {}
     for name, weight in advice.weights.items():
         ours, theirs = first.scores[name], second.scores[name]
-        gains[name] = 100 * weight * (ours.value - ours.over - theirs.value + theirs.over) / total
-    wins = [f"{CRITERIA[name][1]} +{plain(gain, 1)}" for name, gain in _large(gains, 1)]
-    losses = [f"{CRITERIA[name][1]} {plain(gain, 1)}" for name, gain in _large(gains, -1)]
+        gains[name] = 100 * weight * (ours.value - ours.over_budget - theirs.value + theirs.over_budget) / total
+    wins = [f"{CRITERIA[name][1]} +{format_number(gain, 1)}" for name, gain in _large(gains, 1)]
+    losses = [f"{CRITERIA[name][1]} {format_number(gain, 1)}" for name, gain in _large(gains, -1)]
     gap = first.points - second.points
-    ahead = f"{plain(gap, 1)} points" if gap >= Fraction(1, 20) else "a hair"
+    ahead = f"{format_number(gap, 1)} points" if gap >= Fraction(1, 20) else "a hair"
     told = f"First by {ahead}: {', '.join(wins) or 'no criterion'}"
     told += f"; against it {', '.join(losses)}." if losses else ", and nothing against it."
     return told + (" That is close: small changes turn it." if gap < 2 else "")
@@ -126,91 +126,91 @@ def _large(gains: dict[str, Fraction], sign: int) -> list[tuple[str, Fraction]]:
     return sorted(shown, key=lambda each: -abs(each[1]))
 
 
-def _criteria(advice: Advice) -> None:
+def _criteria(advice: Recommendation) -> None:
     _title("Criteria, 0 to 1")
     heads = ("CRITERION", "WEIGHT", *(f"{rank}." for rank in range(1, len(advice.ranked) + 1)))
     rows = []
     for name, (_, title, _) in CRITERIA.items():
         scores = [each.scores[name] for each in advice.ranked]
-        shown = [f"{float(score.value - score.over):.2f}" for score in scores]
-        rows.append((title, plain(advice.weights[name]), *shown))
+        shown = [f"{float(score.value - score.over_budget):.2f}" for score in scores]
+        rows.append((title, format_number(advice.weights[name]), *shown))
     write_table(heads, rows, right=" ".join(heads[1:]))
-    if any(each.scores["cost"].over for each in advice.ranked):
-        budget = advice.assumed.number("budget").value
+    if any(each.scores["cost"].over_budget for each in advice.ranked):
+        budget = advice.assumptions.number("budget").value
         _lines(f"A cost below 0 is beyond the budget of {budget}, an assumption: --assume budget=N says yours.")
     click.echo()
     for name, score in advice.ranked[0].scores.items():
-        _lines(f"1. {CRITERIA[name][1]}: {score.why}")
+        _lines(f"1. {CRITERIA[name][1]}: {score.reason}")
 
 
-def _hardware(advice: Advice) -> None:
+def _hardware(advice: Recommendation) -> None:
     if not advice.fits:
         return
-    work = advice.work
+    work = advice.workload
     _title(f"Hardware: weights and cache for {work.context:,} tokens a request")
     rows = [
-        (fit.model.name, fit.quantisation, fit.room.where, *_needs(fit), size(fit.room.bytes), _fits(fit))
+        (fit.model.name, fit.quantization, fit.pool.kind, *_needs(fit), format_bytes(fit.pool.available), _fits(fit))
         for fit in advice.fits
     ]
     heads = ("MODEL", "QUANTISATION", "IN", "WEIGHTS", "CACHE", "ALL", "THERE IS", "FITS")
     write_table(heads, rows, right="WEIGHTS CACHE ALL THERE")
-    if not work.free:
-        parts = [f"{plain(100 * advice.assumed['reserve'], 1)} % of memory"]
-        parts += [f"{plain(100 * advice.assumed['reserve-gpu'], 1)} % of the GPU"] if work.gpu else []
+    if not work.memory_is_free:
+        parts = [f"{format_number(100 * advice.assumptions['reserve'], 1)} % of memory"]
+        parts += [f"{format_number(100 * advice.assumptions['reserve-gpu'], 1)} % of the GPU"] if work.gpu else []
         _lines(f"{' and '.join(parts)} left to others (assumptions reserve, reserve-gpu).")
     else:
         _lines("Memory is what is free on this machine now; say --memory-gb for another machine.")
 
 
-def _needs(fit: Fit) -> tuple[str, str, str]:
-    one = fit.model.memory(fit.quantisation, fit.context)
-    need = one if one is not None else fit.need
-    return size(need.weights), size(need.cache), size(need.total)
+def _needs(fit: MemoryFit) -> tuple[str, str, str]:
+    one = fit.model.estimate_memory(fit.quantization, fit.context)
+    need = one if one is not None else fit.memory
+    return format_bytes(need.weights), format_bytes(need.kv_cache), format_bytes(need.total)
 
 
-def _fits(fit: Fit) -> str:
+def _fits(fit: MemoryFit) -> str:
     return "no" if not fit.slots else "1 request" if fit.slots == 1 else f"{fit.slots} side by side"
 
 
-def _costs(advice: Advice) -> None:
-    work = advice.work
+def _costs(advice: Recommendation) -> None:
+    work = advice.workload
     _title("Total cost")
     columns = volumes(work)
     heads = [f"{_short(volume)}×{months}" for volume, months in columns]
     rows = [
-        (f"{rank}.", each.title, *(usd(each.option.cost.total(volume, months)) for volume, months in columns))
+        (f"{rank}.", each.title, *(format_usd(each.candidate.cost.total(volume, months)) for volume, months in columns))
         for rank, each in enumerate(advice.ranked, 1)
     ]
     write_table(("", "REQUESTS A MONTH × MONTHS", *heads), rows, right=" ".join(heads))
     if advice.break_even:
         click.echo()
     for rank, each in enumerate(advice.break_even, 2):
-        _lines(f"1. against {rank}. {each.other.title}: {_even(each, work)}")
+        _lines(f"1. against {rank}. {each.alternative.title}: {_even(each, work)}")
 
 
 def _short(volume: int) -> str:
     for letter, times in (("M", 1_000_000), ("k", 1_000)):
         if volume >= times:
-            return f"{plain(Fraction(volume, times), 1)}{letter}"
+            return f"{format_number(Fraction(volume, times), 1)}{letter}"
     return str(volume)
 
 
 def _even(each: BreakEven, work: Workload) -> str:
-    if not each.spans and each.months is None:
+    if not each.volumes and each.months is None:
         return "never costs less"
-    said = f"costs less {' and '.join(map(_span, each.spans))}" if each.spans else "costs less at no volume"
+    said = f"costs less {' and '.join(map(_span, each.volumes))}" if each.volumes else "costs less at no volume"
     at, span = f"at {_short(work.requests)} a month", each.months
     if span is None:
         return f"{said}; {at} not"
-    if span.begins or not span.after:
-        until = "" if span.until is None else f" to month {plain(span.until, 1)}"
+    if span.includes_start or not span.start:
+        until = "" if span.end is None else f" to month {format_number(span.end, 1)}"
         return f"{said}; {at} from the start{until}"
-    return f"{said}; {at} after {plain(span.after, 1)} months"
+    return f"{said}; {at} after {format_number(span.start, 1)} months"
 
 
-def _span(span: Span) -> str:
-    begin, end = _volume(span.after), None if span.until is None else _volume(span.until)
-    if span.begins or not span.after:
+def _span(span: Interval) -> str:
+    begin, end = _volume(span.start), None if span.end is None else _volume(span.end)
+    if span.includes_start or not span.start:
         return "at every volume" if end is None else f"up to {end} requests a month"
     return f"above {begin} requests a month" if end is None else f"between {begin} and {end} requests a month"
 
@@ -220,17 +220,17 @@ def _volume(volume: Fraction) -> str:
     return f"{volume.numerator // volume.denominator:,}"
 
 
-def _out(advice: Advice, reasons: bool) -> None:
+def _out(advice: Recommendation, reasons: bool) -> None:
     """The commonest reason for each kind that nothing of is left; all reasons where they are asked for."""
-    kinds = tuple(KINDS) if reasons else advice.kinds_out
+    kinds = tuple(CANDIDATE_KINDS) if reasons else advice.excluded_kinds
     shown = set[str]()
-    rows = [each for each in advice.out if each.kind in kinds]
+    rows = [each for each in advice.exclusions if each.kind in kinds]
     if rows:
         _title("What was left out, and why" if reasons else "Not possible")
     for each in rows:
         if reasons or each.kind not in shown:
             example = f"{each.count}, as {each.example}" if each.count > 1 else each.example
-            _lines(f"{KINDS[each.kind]}: {each.why} ({example})")
+            _lines(f"{CANDIDATE_KINDS[each.kind]}: {each.reason} ({example})")
             shown.add(each.kind)
     if len(shown) < len(rows) and not reasons:
         click.echo(dim(f"{len(rows) - len(shown)} more reasons: --reasons"))
@@ -243,28 +243,31 @@ def _way_out(work: Workload) -> str:
     return f"Give it a machine with more memory or a GPU (--memory-gb, --gpu-gb), data that may leave, or {less}"
 
 
-def _footing(advice: Advice) -> None:
+def _footing(advice: Recommendation) -> None:
     click.echo()
-    own = [each.number() for each in advice.assumed.all.values() if each.yours]
+    own = [each.number() for each in advice.assumptions.all.values() if each.user_set]
     if own:
         _lines(f"You assumed {', '.join(f'{each.name} {each.value}' for each in own)}.")
-    count = len(advice.assumed.all) - len(own)
+    count = len(advice.assumptions.all) - len(own)
     click.echo(dim(f"Rests on {count} assumptions of ours, and on facts with a source each: --reasons shows them all."))
     click.echo(dim("It is no measurement of your work: before you decide, measure on your own examples."))
 
 
-def _reasons(advice: Advice) -> None:
+def _reasons(advice: Recommendation) -> None:
     for rank, each in enumerate(advice.ranked, 1):
-        _title(f"{rank}. {each.title}: {each.option.name}, {plain(each.points, 1)} points")
+        _title(f"{rank}. {each.title}: {each.candidate.name}, {format_number(each.points, 1)} points")
         for name, (_, title, _) in CRITERIA.items():
             score = each.scores[name]
-            click.echo(f"{title} {float(score.value - score.over):.2f} x {plain(advice.weights[name])}: {score.why}")
+            click.echo(
+                f"{title} {float(score.value - score.over_budget):.2f} x {format_number(advice.weights[name])}:"
+                f" {score.reason}",
+            )
             for number in score.numbers:
                 click.echo(dim(f"    {_number(number)}"))
     _title("Assumptions; --assume NAME=N says another")
-    for assumption in advice.assumed.all.values():
+    for assumption in advice.assumptions.all.values():
         click.echo(_number(assumption.number()))
 
 
-def _number(number: Number) -> str:
+def _number(number: SourcedNumber) -> str:
     return f"{number.name} = {number.value}  [{number.kind}: {number.source}]"

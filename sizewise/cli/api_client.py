@@ -1,4 +1,4 @@
-"""The running server as a verb sees it: where it is, and its two doors /graphql and /v1; starts none.
+"""HTTP client of the running server, for the commands: finds it, calls /graphql and /v1; starts none.
 
 Which server: the one that `up` noted in <home>/server.json, with the admin token of that home; or the one at a URL,
 with the key in SIZEWISE_KEY.
@@ -16,108 +16,123 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from sizewise.data_class import CLASSES
-from sizewise.errors import BadRequest, Outside, SizewiseError, Upstream
-from sizewise.http.client import Client, Response, Timeouts
-from sizewise.http.dialer import Trust
-from sizewise.http.egress import Egress
+from sizewise.data_class import DATA_CLASSES
+from sizewise.errors import BadRequest, ExternalFailure, SizewiseError, UpstreamError
+from sizewise.http.client import ClientResponse, HttpClient, HttpTimeouts
+from sizewise.http.dialer import TlsConfig
+from sizewise.http.egress import EgressPolicy
 from sizewise.settings.load import Settings
 
 T = TypeVar("T")
 
-ANSWER = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Bytes of one answer."""
-PATIENT = Timeouts(connect=5, first_byte=600, between_bytes=600, total=3_600)
+TIMEOUTS = HttpTimeouts(connect=5, first_byte=600, between_bytes=600, total=3_600)
 """A large model on a small machine may think for minutes before its first word."""
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """`elsewhere`: named by its URL, and not known to be this machine's."""
+class ApiClient:
+    """`remote`: named by its URL, and not known to be this machine's."""
 
     url: str
     key: str = field(repr=False)
     settings: Settings
-    elsewhere: bool = False
-    trust: Trust | None = None
+    remote: bool = False
+    tls_trust: TlsConfig | None = None
 
     @asynccontextmanager
-    async def post(self, path: str, body: object, **headers: str) -> AsyncIterator[Response]:
-        """The response, whatever its status. Raises Outside when the server does not answer well."""
+    async def post(self, path: str, body: object, **headers: str) -> AsyncIterator[ClientResponse]:
+        """The response, whatever its status. Raises ExternalFailure when the server does not answer well."""
         sent = [
             ("authorization", f"Bearer {self.key}"),
             ("content-type", "application/json"),
             *((name.replace("_", "-"), value) for name, value in headers.items()),
         ]
-        async with self._answer("POST", path, json.dumps(body).encode(), sent) as response:
+        async with self._request("POST", path, json.dumps(body).encode(), sent) as response:
             yield response
 
     async def graphql(self, query: str, shape: type[T], **variables: object) -> T:
         """The `data` of an answer. Raises the very error that the server raised."""
         async with self.post("/graphql", {"query": query, "variables": variables}) as response:
-            body = await response.read(ANSWER)
+            body = await response.read(MAX_RESPONSE_BYTES)
         return _data(body, shape)
 
-    async def ready(self) -> tuple[bool, list[str]]:
+    async def readiness(self) -> tuple[bool, list[str]]:
         """/readyz: whether it can answer, and what is impaired."""
-        async with self._answer("GET", "/readyz", b"", []) as response:
-            shown = msgspec.json.decode(await response.read(ANSWER), type=_Ready)
+        async with self._request("GET", "/readyz", b"", []) as response:
+            shown = msgspec.json.decode(await response.read(MAX_RESPONSE_BYTES), type=_Readiness)
             return response.status == 200, shown.impaired
 
-    async def taken(self) -> bool:
+    async def is_listening(self) -> bool:
         """Whether anybody listens there, in whatever language."""
         try:
-            async with self._answer("GET", "/healthz", b"", []):
+            async with self._request("GET", "/healthz", b"", []):
                 return True
-        except Outside as error:
+        except ExternalFailure as error:
             down = error.__cause__
             return down is None or not isinstance(down.__cause__, OSError)
 
     @asynccontextmanager
-    async def _answer(
-        self, method: str, path: str, body: bytes, headers: list[tuple[str, str]]
-    ) -> AsyncIterator[Response]:
-        egress = Egress({self.url: "anyone"}, dict.fromkeys(CLASSES, "anyone"))  # the user named this server
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: list[tuple[str, str]],
+    ) -> AsyncIterator[ClientResponse]:
+        egress = EgressPolicy({self.url: "anyone"}, dict.fromkeys(DATA_CLASSES, "anyone"))  # the user named this server
         try:
             settings = self.settings
-            async with Client(egress, proxies=settings.proxies, ca=settings.ca, trust=self.trust) as client:
+            async with HttpClient(
+                egress,
+                proxies=settings.proxies,
+                ca_file=settings.ca_file,
+                tls_config=self.tls_trust,
+            ) as client:
                 endpoint = client.endpoint(self.url)
                 async with await endpoint.request(
-                    method, path, body, headers, why="the command line", data_class="confidential", timeouts=PATIENT
+                    method,
+                    path,
+                    body,
+                    headers,
+                    purpose="the command line",
+                    data_class="confidential",
+                    timeouts=TIMEOUTS,
                 ) as response:
                     yield response
-        except Upstream as error:
+        except UpstreamError as error:
             why = f"the server at {self.url} did not answer: {error.message}"
-            raise Outside(why, "sizewise doctor tells what is wrong") from error
+            raise ExternalFailure(why, "sizewise doctor tells what is wrong") from error
 
 
-def find(settings: Settings, url: str = "") -> Server:
-    """Raises Outside when none is running, BadRequest when there is no key for `url`."""
-    here = running(settings)
+def find_server(settings: Settings, url: str = "") -> ApiClient:
+    """Raises ExternalFailure when none is running, BadRequest when there is no key for `url`."""
+    here = running_server(settings)
     if not url:
         if here is None:
-            raise Outside(f"no Sizewise is running in {str(settings.home)!r}", "start it: sizewise up")
+            raise ExternalFailure(f"no Sizewise is running in {str(settings.home)!r}", "start it: sizewise up")
         return here
     url = url.rstrip("/")
     if here is not None and here.url == url:
         return here
-    if settings.key:
-        return Server(url, settings.key, settings, elsewhere=True)
+    if settings.api_key:
+        return ApiClient(url, settings.api_key, settings, remote=True)
     raise BadRequest(f"there is no key for the server at {url!r}", "export SIZEWISE_KEY=...")
 
 
-def running(settings: Settings) -> Server | None:
+def running_server(settings: Settings) -> ApiClient | None:
     """The server of this home, None when there is none or it is gone."""
     try:
-        note = msgspec.json.decode((settings.home / "server.json").read_bytes(), type=_Note)
+        note = msgspec.json.decode((settings.home / "server.json").read_bytes(), type=_ServerFile)
         key = (settings.home / "admin.token").read_text("ascii").strip()
     except (OSError, ValueError):  # not there, or half written
         return None
-    trust = Trust(None, note.cert, note.own) if note.cert else None
-    return Server(note.url.rstrip("/"), key, settings, trust=trust) if _alive(note.pid) else None
+    trust = TlsConfig(None, note.cert, note.own) if note.cert else None
+    return ApiClient(note.url.rstrip("/"), key, settings, tls_trust=trust) if _alive(note.pid) else None
 
 
-class _Note(Struct):
+class _ServerFile(Struct):
     """<home>/server.json"""
 
     url: str
@@ -126,7 +141,7 @@ class _Note(Struct):
     own: str = ""  # the file of the certificate to show it
 
 
-class _Ready(Struct):
+class _Readiness(Struct):
     status: str = ""
     impaired: list[str] = []
 
@@ -136,7 +151,7 @@ class _Extensions(Struct):
     hint: str = ""
 
 
-class Trouble(Struct):
+class ErrorDetails(Struct):
     """An error in GraphQL's shape, or in OpenAI's."""
 
     message: str = ""
@@ -146,37 +161,40 @@ class Trouble(Struct):
 
 
 class _Errors(Struct):
-    errors: list[Trouble] = []
-    error: Trouble | None = None
+    errors: list[ErrorDetails] = []
+    error: ErrorDetails | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def _data(body: bytes, shape: type[T]) -> T:
     shown = _decoded(body)
     if shown.errors:
-        raise again(shown.errors[0])
+        raise to_exception(shown.errors[0])
     try:
         return msgspec.json.decode(shown.data, type=shape)
     except msgspec.ValidationError as error:
-        raise Outside(f"the server answers otherwise than expected: {error}", "are both of one version?") from error
+        raise ExternalFailure(
+            f"the server answers otherwise than expected: {error}",
+            "are both of one version?",
+        ) from error
 
 
-def refusal(status: int, body: bytes) -> SizewiseError:
+def parse_error(status: int, body: bytes) -> SizewiseError:
     """The error in an answer of /v1 that is not 200."""
     shown = _decoded(body)
     if shown.error is None:
-        return Outside(f"the server answered with status {status}", "is this a Sizewise?")
-    return again(shown.error)
+        return ExternalFailure(f"the server answered with status {status}", "is this a Sizewise?")
+    return to_exception(shown.error)
 
 
 def _decoded(body: bytes) -> _Errors:
     try:
         return msgspec.json.decode(body, type=_Errors)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Outside("the server did not answer in JSON", "is this a Sizewise?") from error
+        raise ExternalFailure("the server did not answer in JSON", "is this a Sizewise?") from error
 
 
-def again(error: Trouble) -> SizewiseError:
+def to_exception(error: ErrorDetails) -> SizewiseError:
     """The same error as the server's, so that it ends with the same exit code."""
     said = error.extensions or error
     kind = next((each for each in _family(SizewiseError) if each.code == said.code), SizewiseError)

@@ -1,4 +1,4 @@
-"""`sizewise ask`: one question to the running server; its words go to stdout, who answered and why to stderr."""
+"""`sizewise ask`: one prompt to the running server; the answer goes to stdout, model and cost to stderr."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.api_client import Server
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import dim, money, write_json
-from sizewise.cli.stream_reader import PATH, STDIN, Chunk, heard, paragraphs
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_money, write_json
+from sizewise.cli.stream_reader import CHAT_PATH, STDIN, StreamChunk, join_prompt, read_stream
 from sizewise.errors import BadRequest
 
 
@@ -39,7 +39,7 @@ class Answer(Struct, rename="camel"):
 @click.option("-p", "--policy", default="", help="Choose by this policy, as auto:<policy> does.")
 @click.option("-s", "--system", default="", help="What the model should know about its task.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
-@served
+@server_options
 def ask(question: tuple[str, ...], model: str, policy: str, system: str, max_tokens: int | None) -> None:
     """Ask one question through the router.
 
@@ -56,7 +56,7 @@ def ask(question: tuple[str, ...], model: str, policy: str, system: str, max_tok
     if policy:
         body["sizewise"] = {"policy": policy}
     silent = wants_json()
-    answer = asyncio.run(_asked(server(), body, silent))
+    answer = asyncio.run(_ask(api_client(), body, silent))
     if silent:
         write_json(msgspec.to_builtins(answer))
     else:
@@ -66,7 +66,7 @@ def ask(question: tuple[str, ...], model: str, policy: str, system: str, max_tok
 def _text(words: tuple[str, ...]) -> str:
     if not words and sys.stdin.isatty():
         raise BadRequest("there is no question", 'sizewise ask "Why is the sky blue?"')
-    text = paragraphs(words or (STDIN,))
+    text = join_prompt(words or (STDIN,))
     if not text:
         raise BadRequest("the question is empty", 'sizewise ask "Why is the sky blue?"')
     return text
@@ -77,18 +77,18 @@ def _messages(system: str, text: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}, *messages] if system else messages
 
 
-async def _asked(server: Server, body: dict[str, object], silent: bool) -> Answer:
+async def _ask(server: ApiClient, body: dict[str, object], silent: bool) -> Answer:
     began = time.perf_counter()
     answer = Answer()
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
 
-    def take(chunk: Chunk) -> None:
-        _note(answer, chunk)
+    def take(chunk: StreamChunk) -> None:
+        _apply_chunk(answer, chunk)
         if not silent:
             click.echo("".join(choice.delta.content or "" for choice in chunk.choices), nl=False)
 
-    async with server.post(PATH, request) as response:
-        failure = await heard(response, take)
+    async with server.post(CHAT_PATH, request) as response:
+        failure = await read_stream(response, take)
     if answer.answer and not answer.answer.endswith("\n") and not silent:
         click.echo()
     if failure is not None:
@@ -97,7 +97,7 @@ async def _asked(server: Server, body: dict[str, object], silent: bool) -> Answe
     return answer
 
 
-def _note(answer: Answer, chunk: Chunk) -> None:
+def _apply_chunk(answer: Answer, chunk: StreamChunk) -> None:
     for choice in chunk.choices:
         answer.answer += choice.delta.content or ""
         answer.finish = choice.finish_reason or answer.finish
@@ -118,7 +118,7 @@ def _account(answer: Answer) -> str:
         answer.model,
         answer.why,
         asked,
-        money(answer.cost_usd),
+        format_money(answer.cost_usd),
         tokens,
         f"{answer.seconds:.1f} s",
         cut,

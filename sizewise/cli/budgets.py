@@ -1,4 +1,4 @@
-"""`sizewise budgets`: what each may ask and spend, and what is left; setting it is the running server's work."""
+"""`sizewise budgets`: lists limits and budgets with what is left, and sets them on the running server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.errors import BadRequest
 
-VERBS: Mapping[str, Verb] = {
-    "set": Verb("sizewise.cli.budgets:set_", "Limit organization, project:NAME, user:ID, key:ID or model:NAME."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "set": LazyCommand("sizewise.cli.budgets:set_", "Limit organization, project:NAME, user:ID, key:ID or model:NAME."),
 }
 
 _FIELDS = "scope unit limit spent reserved remaining resets source"
@@ -40,16 +40,16 @@ class Budget(Struct):
     source: str
 
 
-class Listed(Struct):
+class BudgetsResponse(Struct):
     budgets: list[Budget]
 
 
-class Told(Struct, rename="camel"):
+class SetBudgetResponse(Struct, rename="camel"):
     set_budget: list[Budget]
 
 
-@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
-@served
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@server_options
 @click.pass_context
 def budgets(ctx: click.Context) -> None:
     """What may be asked and spent, and what is left.
@@ -61,7 +61,7 @@ def budgets(ctx: click.Context) -> None:
     Example: sizewise budgets
     """
     if ctx.invoked_subcommand is None:
-        _show(asyncio.run(server().graphql(LIST, Listed)).budgets)
+        _show(asyncio.run(api_client().graphql(LIST, BudgetsResponse)).budgets)
 
 
 @click.command("set")
@@ -70,7 +70,7 @@ def budgets(ctx: click.Context) -> None:
 @click.option("--tpm", metavar="N", help="Tokens a minute, read and said.")
 @click.option("--usd-day", metavar="N", help="Dollars a day.")
 @click.option("--usd-month", metavar="N", help="Dollars a month.")
-@served
+@server_options
 def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_month: str | None) -> None:
     """Limit organization, project:NAME, user:ID, key:ID or model:NAME.
 
@@ -91,7 +91,7 @@ def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_
         "".join(f", {name}: ${name}" for name in given),
     )
     variables = {name: None if value == NONE else value for name, value in given.items()}
-    _show(asyncio.run(server().graphql(query, Told, scope=scope, **variables)).set_budget)
+    _show(asyncio.run(api_client().graphql(query, SetBudgetResponse, scope=scope, **variables)).set_budget)
 
 
 def _dollars(text: str | None) -> str | None:

@@ -14,23 +14,23 @@ import click
 import msgspec
 
 from sizewise import __version__
-from sizewise.catalog.loader import cards
-from sizewise.cli.calibrate_samples import sampled
-from sizewise.cli.options import served, settings, wants_json
-from sizewise.cli.output import count, write_file, write_json, write_table
-from sizewise.cli.price_options import answers, priced
-from sizewise.cli.settings_patch import promise, show
+from sizewise.catalog.loader import load_cards
+from sizewise.cli.calibrate_samples import calibrate_from_samples
+from sizewise.cli.options import command_settings, server_options, wants_json
+from sizewise.cli.output import format_count, write_file, write_json, write_table
+from sizewise.cli.price_options import mean_answer_costs, parse_prices
+from sizewise.cli.settings_patch import print_patch, write_policy
 from sizewise.errors import BadRequest, ConfigError
-from sizewise.evals.cost_quality_plot import Dot, drawn
-from sizewise.evals.dataset_files import read
-from sizewise.model_card import Card
+from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
+from sizewise.evals.dataset_files import read_dataset
+from sizewise.model_card import ModelCard
 from sizewise.money import Price
-from sizewise.routing.guarantees.bounds import Promise
+from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.settings.load import Settings
 from sizewise.settings.validators import NAME
 
 if TYPE_CHECKING:
-    from sizewise.evals.calibration import Calibration, Tried
+    from sizewise.evals.calibration import Calibration, PolicyCalibration
 
 NEEDS = "numpy"
 OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
@@ -56,7 +56,7 @@ OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker
 @click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
 @click.option("--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the lot that parts the prompts.")
-@served
+@server_options
 @click.pass_context
 def calibrate(
     ctx: click.Context,
@@ -85,7 +85,7 @@ def calibrate(
     Example: sizewise route calibrate data/mine --small phi --large gpt --write
     Example: sizewise route calibrate --policy default
     """
-    policy = policy or ("certified" if folder is not None else settings().router.policy)
+    policy = policy or ("certified" if folder is not None else command_settings().router.policy)
     if not NAME.match(policy) or "." in policy:
         raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '_' and '-'")
     if not isfinite(ratio) or ratio < 0:
@@ -97,33 +97,35 @@ def calibrate(
         if needless:
             said = ", ".join(f"--{OPTIONS.get(name, name.replace('_', '-'))}" for name in needless)
             raise BadRequest(f"{said} can only be said of a FOLDER of outcomes", "name the folder, or leave it out")
-        ctx.exit(0 if sampled(policy, Promise(quality, sure), writes) else 1)
+        ctx.exit(0 if calibrate_from_samples(policy, QualityGuarantee(quality, sure), writes) else 1)
     if not small or not large:
         raise BadRequest("whose outcomes are compared is not said", "name both with --small MODEL --large MODEL")
     if find_spec(NEEDS) is None:
         raise ConfigError("calibrating needs numpy", "pip install numpy, where Sizewise is installed")
     from sizewise.evals.calibration import calibrate as calibrated
 
-    outcomes, names = read(folder), [small, *([second] if second else []), large]
-    here = _here(names, settings())
-    known = priced(price, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
+    outcomes, names = read_dataset(folder), [small, *([second] if second else []), large]
+    here = _here(names, command_settings())
+    known = parse_prices(price, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
     if sys.stderr.isatty():
-        click.echo(f"Learning from {count(len(outcomes.ids) // 2)} prompts, proving with the others ...", err=True)
+        click.echo(
+            f"Learning from {format_count(len(outcomes.ids) // 2)} prompts, proving with the others ...", err=True
+        )
     found = calibrated(
         outcomes,
         names[:-1],
         large,
-        Promise(quality, sure, large),
-        costs=answers(outcomes, names, known, ratio),
+        QualityGuarantee(quality, sure, large),
+        costs=mean_answer_costs(outcomes, names, known, ratio),
         seed=seed,
         date=date.today().isoformat(),
         version=__version__,
-        checker=checker or "the scores of the outcomes",
-        checker_error=checker_error,
+        scorer=checker or "the scores of the outcomes",
+        scorer_error=checker_error,
     )
     if picture is not None:
         _draw(found, picture)
-    proof = found.proof if found.chosen is not None else None
+    proof = found.certificate if found.best is not None else None
     file, changed = None, list[str]()
     if proof is not None:
         models = [name if (card := here[name]) is None else card.name for name in proof.models]
@@ -131,70 +133,75 @@ def calibrate(
         if strange and writes:
             hint = "name the outcomes' models as they are in the settings, <provider>/<model> or bare"
             raise BadRequest(f"no one configured model is named {', '.join(map(repr, strange))}", hint)
-        file, changed = promise(settings(), policy, "certified", found.promise, proof, models, writes)
+        file, changed = write_policy(command_settings(), policy, "certified", found.guarantee, proof, models, writes)
     if wants_json():
         told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "proof"}
-        write_json({**told, "kept": msgspec.to_builtins(proof.kept) if proof else [], "diff": changed})
+        write_json({**told, "kept": msgspec.to_builtins(proof.guarantees) if proof else [], "diff": changed})
     else:
         _show(found, checker, checker_error, "" if known else f"{ratio:g}")
         if file is not None:
-            show(file, changed, writes)
-    ctx.exit(0 if found.chosen is not None else 1)
+            print_patch(file, changed, writes)
+    ctx.exit(0 if found.best is not None else 1)
 
 
 def _draw(found: Calibration, file: Path) -> None:
-    small, large, its = found.small[0], found.large, found.chosen
-    dots = [Dot(f"{small} alone", *found.curves["random"][0]), Dot(f"{large} alone", 1.0, 1.0)]
+    small, large, its = found.small_models[0], found.large_model, found.best
+    dots = [PlotPoint(f"{small} alone", *found.curves["random"][0]), PlotPoint(f"{large} alone", 1.0, 1.0)]
     if its is not None and its.quality is not None:
-        dots.append(Dot(f"{its.policy}, as promised", 1.0 - its.saves, its.quality, its.low, its.high, its.within))
-    title = f"{small} before {large}, {count(found.proved)} prompts"
-    write_file(file, drawn(title, found.curves, dots, found.promise.quality))
+        dots.append(
+            PlotPoint(
+                f"{its.policy}, as promised", 1.0 - its.savings, its.quality, its.low, its.high, its.savings_margin
+            )
+        )
+    title = f"{small} before {large}, {format_count(found.certification_prompts)} prompts"
+    write_file(file, draw_plot(title, found.curves, dots, found.guarantee.quality))
 
 
 def _show(found: Calibration, checker: str, checker_error: float | None, ratio: str) -> None:
-    small, large, promise = found.small[0], found.large, found.promise
+    small, large, promise = found.small_models[0], found.large_model, found.guarantee
     click.echo(
-        f"{small} is right {found.small_good:.1%} of the time, {large} {found.large_good:.1%}: "
-        f"{count(found.proved)} prompts that prove; {count(found.taught)} others taught"
+        f"{small} is right {found.small_score:.1%} of the time, {large} {found.large_score:.1%}:"
+        f" {format_count(found.certification_prompts)} prompts that prove; {format_count(found.training_prompts)}"
+        " others taught"
     )
     click.echo()
     heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PAIRS NEEDED")
-    write_table(heads, [_row(each) for each in found.tried])
+    write_table(heads, [_row(each) for each in found.policies])
     if ratio:
         click.echo(f"A small answer is taken to cost {ratio} of a large one: --price-ratio or --price says otherwise.")
     click.echo()
-    if found.chosen is None:
+    if found.best is None:
         said = f"{promise.quality:g} of the quality of {large} with chance {promise.confidence:g}"
         click.echo(f"Nothing that saves keeps {said} yet.")
         return
     measured = f"as {checker} measures it" if checker else "as these scores measure it"
     wrong = "" if checker_error is None else f" (wrong in {checker_error:.1%} of its scores)"
     click.echo(
-        f"With chance {promise.confidence:g} the policy {found.chosen.policy!r} keeps at least {promise.quality:g} of "
-        f"the quality of {large}, {measured}{wrong}, and saves {found.chosen.saves:.0%} of its cost."
+        f"With chance {promise.confidence:g} the policy {found.best.policy!r} keeps at least {promise.quality:g} of "
+        f"the quality of {large}, {measured}{wrong}, and saves {found.best.savings:.0%} of its cost."
     )
 
 
-def _row(each: Tried) -> Sequence[str]:
+def _row(each: PolicyCalibration) -> Sequence[str]:
     quality = "-" if each.quality is None else f"{each.quality:.1%}"
-    needs = "-" if each.served or each.needs is None else f"about {count(each.needs)}"
-    return each.policy, f"{each.served:.0%}", quality, f"{each.saves:.0%} +- {each.within:.0%}", needs
+    needs = "-" if each.small_share or each.samples_needed is None else f"about {format_count(each.samples_needed)}"
+    return each.policy, f"{each.small_share:.0%}", quality, f"{each.savings:.0%} +- {each.savings_margin:.0%}", needs
 
 
 def _said(ctx: click.Context, option: str) -> bool:
     return ctx.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
 
 
-def _here(names: Sequence[str], known: Settings) -> dict[str, Card | None]:
+def _here(names: Sequence[str], known: Settings) -> dict[str, ModelCard | None]:
     """The configured model that each name means, where it means one."""
-    found: dict[str, Card | None] = {}
+    found: dict[str, ModelCard | None] = {}
     for name in names:
-        same = [card for card in cards(known) if name in (card.name, card.model, card.name.partition("/")[2])]
+        same = [card for card in load_cards(known) if name in (card.name, card.model, card.name.partition("/")[2])]
         found[name] = same[0] if len(same) == 1 else None
     return found
 
 
-def _prices(here: Mapping[str, Card | None]) -> dict[str, Price]:
+def _prices(here: Mapping[str, ModelCard | None]) -> dict[str, Price]:
     """Those of the configured models; none where one is unknown or the large model is free."""
-    prices = {name: card.price for name, card in here.items() if card is not None and card.price.of(1, 1) is not None}
-    return prices if len(prices) == len(here) and [*prices.values()][-1].of(1, 1) else {}
+    prices = {name: card.price for name, card in here.items() if card is not None and card.price.cost(1, 1) is not None}
+    return prices if len(prices) == len(here) and [*prices.values()][-1].cost(1, 1) else {}

@@ -1,4 +1,4 @@
-"""`sizewise compare`: one prompt, two models, their answers side by side; says what each holds, and ranks nobody."""
+"""`sizewise compare`: sends one prompt to two models and shows the answers side by side."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.advisor.response_metrics import EXAMPLE, FORMULA, LEAST_WORDS, RELATIVITY, Fact, facts, held
-from sizewise.cli.api_client import Server
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import GAP, dim, money, write_json, write_pairs, write_table
-from sizewise.cli.stream_reader import PATH, Chunk, heard, paragraphs
+from sizewise.advisor.response_metrics import (
+    EXAMPLE_FACTS,
+    EXAMPLE_PROMPT,
+    FORMULA,
+    LEAST_WORDS,
+    KeyFact,
+    measure_response,
+    parse_facts,
+)
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import COLUMN_GAP, dim, format_money, write_json, write_pairs, write_table
+from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, join_prompt, read_stream
 from sizewise.errors import BadRequest, SizewiseError
 
 MODELS = "small,large"
@@ -31,7 +39,7 @@ NARROWEST = 36
 UNKNOWN = "unknown"
 
 
-class Answer(Struct, rename="camel"):
+class ComparedAnswer(Struct, rename="camel"):
     """One model's answer and what is known of it; None where it is not. The shape that --json prints."""
 
     asked: str
@@ -55,7 +63,7 @@ class Comparison(Struct, rename="camel"):
     prompt: str
     reading_formula: str
     facts: list[str]
-    answers: list[Answer]
+    answers: list[ComparedAnswer]
 
 
 @click.command()
@@ -69,7 +77,7 @@ class Comparison(Struct, rename="camel"):
     help="Key facts to look for in the answers, a TOML file.",
 )
 @click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
-@served
+@server_options
 def compare(question: tuple[str, ...], models: str, file: Path | None, max_tokens: int | None) -> None:
     """Ask a small and a large model the same, side by side.
 
@@ -81,11 +89,11 @@ def compare(question: tuple[str, ...], models: str, file: Path | None, max_token
              sizewise compare "Why is the sky blue?" --models small,large
     """
     names = _names(models)
-    prompt, wanted = _asked(question, file)
-    answers, failure = asyncio.run(_answers(server(), names, prompt, max_tokens, silent=wants_json()))
+    prompt, wanted = _prompt_and_facts(question, file)
+    answers, failure = asyncio.run(_answers(api_client(), names, prompt, max_tokens, silent=wants_json()))
     for each in answers:
-        found = held(each.answer, wanted)
-        each.words, each.reading_level, each.facts = found.words, found.grade, list(found.facts)
+        found = measure_response(each.answer, wanted)
+        each.words, each.reading_level, each.facts = found.words, found.reading_grade, list(found.facts)
     if failure is not None and (wants_json() or not answers):
         raise failure
     told = Comparison(prompt, FORMULA, [fact.name for fact in wanted], answers)
@@ -104,14 +112,14 @@ def _names(models: str) -> list[str]:
     return names
 
 
-def _asked(question: tuple[str, ...], file: Path | None) -> tuple[str, tuple[Fact, ...]]:
+def _prompt_and_facts(question: tuple[str, ...], file: Path | None) -> tuple[str, tuple[KeyFact, ...]]:
     """The prompt and its facts: what is said goes before what the file says, and that before our own example."""
     of_file, found = _read(file) if file else ("", ())
-    prompt = paragraphs(question)
-    prompt = prompt or of_file or ("" if file or question else EXAMPLE)
+    prompt = join_prompt(question)
+    prompt = prompt or of_file or ("" if file or question else EXAMPLE_PROMPT)
     if not prompt:
         raise BadRequest("there is no question", 'sizewise compare "Why is the sky blue?"')
-    return prompt, found or (RELATIVITY if prompt == EXAMPLE else ())
+    return prompt, found or (EXAMPLE_FACTS if prompt == EXAMPLE_PROMPT else ())
 
 
 class _File(Struct, forbid_unknown_fields=True):
@@ -119,22 +127,26 @@ class _File(Struct, forbid_unknown_fields=True):
     prompt: str = ""
 
 
-def _read(file: Path) -> tuple[str, tuple[Fact, ...]]:
+def _read(file: Path) -> tuple[str, tuple[KeyFact, ...]]:
     try:
         told = msgspec.convert(tomllib.loads(file.read_text("utf-8")), _File)
     except (OSError, ValueError) as why:  # TOML's, msgspec's and UTF-8's errors are ValueErrors
         reason = why.strerror if isinstance(why, OSError) else str(why)
         raise BadRequest(f"the facts in {str(file)!r} cannot be read: {reason}", "see docs/how-to/compare.md") from why
-    return told.prompt, facts(told.facts)
+    return told.prompt, parse_facts(told.facts)
 
 
 async def _answers(
-    server: Server, names: list[str], prompt: str, max_tokens: int | None, silent: bool
-) -> tuple[list[Answer], SizewiseError | None]:
+    server: ApiClient,
+    names: list[str],
+    prompt: str,
+    max_tokens: int | None,
+    silent: bool,
+) -> tuple[list[ComparedAnswer], SizewiseError | None]:
     """One after the other, so that no model waits for another one's processor. What came before a failure, and that."""
-    answers: list[Answer] = []
+    answers: list[ComparedAnswer] = []
     for name in names:
-        answer = Answer(name)
+        answer = ComparedAnswer(name)
         try:
             failure = await _ask(server, answer, prompt, max_tokens, not silent and sys.stderr.isatty())
         except SizewiseError as of_the_line:
@@ -146,7 +158,11 @@ async def _answers(
 
 
 async def _ask(
-    server: Server, answer: Answer, prompt: str, max_tokens: int | None, watched: bool
+    server: ApiClient,
+    answer: ComparedAnswer,
+    prompt: str,
+    max_tokens: int | None,
+    watched: bool,
 ) -> SizewiseError | None:
     """None at a good end, otherwise the model's error. The line to the server has its own, which is raised."""
     body: dict[str, object] = {
@@ -159,7 +175,7 @@ async def _ask(
         body["max_tokens"] = max_tokens
     began = time.perf_counter()
 
-    def take(chunk: Chunk) -> None:
+    def take(chunk: StreamChunk) -> None:
         answer.seconds = round(time.perf_counter() - began, 3)
         _note(answer, chunk)
         if watched:
@@ -167,15 +183,15 @@ async def _ask(
             click.echo(f"\r{dim(said)}\x1b[K", nl=False, err=True)
 
     try:
-        async with server.post(PATH, body) as response:
-            return await heard(response, take, f"the answer of {answer.asked!r}")
+        async with server.post(CHAT_PATH, body) as response:
+            return await read_stream(response, take, f"the answer of {answer.asked!r}")
     finally:
         answer.seconds = round(time.perf_counter() - began, 3)
         if watched:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def _note(answer: Answer, chunk: Chunk) -> None:
+def _note(answer: ComparedAnswer, chunk: StreamChunk) -> None:
     for choice in chunk.choices:
         if choice.delta.content and answer.first_seconds is None:
             answer.first_seconds = answer.seconds
@@ -191,7 +207,7 @@ def _note(answer: Answer, chunk: Chunk) -> None:
 def _show(told: Comparison) -> None:
     click.echo(dim(told.prompt) + "\n")
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    wide = (width + GAP) // len(told.answers) - GAP
+    wide = (width + COLUMN_GAP) // len(told.answers) - COLUMN_GAP
     if len(told.answers) > 1 and wide >= NARROWEST:
         _beside(told.answers, wide)
     else:
@@ -206,7 +222,7 @@ def _show(told: Comparison) -> None:
         click.echo(dim(f"{' and '.join(each.asked for each in told.answers)} are the same model here"), err=True)
 
 
-def _beside(answers: Sequence[Answer], wide: int) -> None:
+def _beside(answers: Sequence[ComparedAnswer], wide: int) -> None:
     _lines([[_heading(each)] for each in answers], wide, heading=True)
     _lines([_wrapped(each.answer, wide) for each in answers], wide)
     click.echo()
@@ -216,7 +232,7 @@ def _beside(answers: Sequence[Answer], wide: int) -> None:
 def _lines(columns: Sequence[Sequence[str]], wide: int, heading: bool = False) -> None:
     for cells in zip_longest(*columns, fillvalue=""):
         cut = (cell if len(cell) <= wide else cell[: wide - 1] + "…" for cell in cells)
-        text = (" " * GAP).join(cell.ljust(wide) for cell in cut).rstrip()
+        text = (" " * COLUMN_GAP).join(cell.ljust(wide) for cell in cut).rstrip()
         click.echo(click.style(text, bold=True) if heading else text)
 
 
@@ -227,7 +243,7 @@ def _wrapped(answer: str, wide: int) -> list[str]:
     return lines
 
 
-def _below(answers: Iterable[Answer]) -> None:
+def _below(answers: Iterable[ComparedAnswer]) -> None:
     for number, each in enumerate(answers):
         if number:
             click.echo()
@@ -236,11 +252,11 @@ def _below(answers: Iterable[Answer]) -> None:
         write_pairs(_measures(each))
 
 
-def _heading(answer: Answer) -> str:
+def _heading(answer: ComparedAnswer) -> str:
     return answer.asked if answer.model in ("", answer.asked) else f"{answer.asked} ({answer.model})"
 
 
-def _measures(answer: Answer) -> list[tuple[str, str]]:
+def _measures(answer: ComparedAnswer) -> list[tuple[str, str]]:
     tokens = UNKNOWN if answer.input_tokens is None else f"{answer.input_tokens}+{answer.output_tokens}"
     level = UNKNOWN if answer.reading_level is None else f"grade {answer.reading_level:.1f}"
     cut = ", cut at the longest answer allowed" if answer.finish == "length" else ""
@@ -250,6 +266,6 @@ def _measures(answer: Answer) -> list[tuple[str, str]]:
         ("first word", UNKNOWN if answer.first_seconds is None else f"{answer.first_seconds:.2f} s"),
         ("in all", f"{answer.seconds:.2f} s"),
         ("tokens", tokens),
-        ("cost", money(answer.cost_usd)),
+        ("cost", format_money(answer.cost_usd)),
         ("energy", UNKNOWN if answer.energy_wh is None else f"{answer.energy_wh:g} Wh"),
     ]

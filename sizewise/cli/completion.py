@@ -1,4 +1,4 @@
-"""`sizewise completion`: the script by which a shell completes our words; writes into nobody's files."""
+"""`sizewise completion`: prints the shell completion script; writes no file."""
 
 from __future__ import annotations
 

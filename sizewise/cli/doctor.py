@@ -1,4 +1,4 @@
-"""`sizewise doctor`: runs the checks of checks.py and shows what each found; mends nothing."""
+"""`sizewise doctor`: runs the checks of doctor_checks.py and shows what each found; fixes nothing."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 
 import click
 
-from sizewise.cli.doctor_checks import Finding, everything
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.doctor_checks import CheckResult, run_checks
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import ConfigError
 from sizewise.settings.load import Settings
 
 
 @click.command()
-@placed
+@local_options
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """What is wrong with this installation, and the next step.
@@ -24,7 +24,7 @@ def doctor(ctx: click.Context) -> None:
     \b
     Example: sizewise doctor
     """
-    findings = asyncio.run(everything(*_settings()))
+    findings = asyncio.run(run_checks(*_settings()))
     well = all(each.well for each in findings)
     if wants_json():
         checks = [{"check": f.check, "well": f.well, "found": f.found, "next": f.next} for f in findings]
@@ -38,12 +38,12 @@ def doctor(ctx: click.Context) -> None:
 def _settings() -> tuple[Settings | None, str, str]:
     """The settings, or what is wrong with them and the next step: that too is for the doctor to tell."""
     try:
-        return settings(), "", ""
+        return command_settings(), "", ""
     except ConfigError as error:
         return None, error.message, error.hint
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: CheckResult) -> None:
     mark = click.style("well ", fg="green") if finding.well else click.style("wrong", fg="red", bold=True)
     click.echo(f"{mark}  {finding.check:<9} {finding.found}")
     if not finding.well:

@@ -1,4 +1,4 @@
-"""`sizewise encryption`: the keys by which things are sealed, and new ones while the server serves; shows no key."""
+"""`sizewise encryption`: encryption key status and rotation while the server runs; shows no key."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import day, dim, write_json, write_table
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_date, write_json, write_table
 
-VERBS: Mapping[str, Verb] = {
-    "status": Verb("sizewise.cli.encryption:status", "Which keys there are, and what each sealed."),
-    "rotate": Verb("sizewise.cli.encryption:rotate", "Wrap the data keys by the newest key."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "status": LazyCommand("sizewise.cli.encryption:status", "Which keys there are, and what each sealed."),
+    "rotate": LazyCommand("sizewise.cli.encryption:rotate", "Wrap the data keys by the newest key."),
 }
 
 STATUS = "{ encryption { wrappedBy reencrypting keys { id wrappedBy created retired rows } } }"
@@ -38,7 +38,7 @@ class Encryption(Struct, rename="camel"):
     keys: list[Key]
 
 
-class Told(Struct):
+class EncryptionResponse(Struct):
     encryption: Encryption
 
 
@@ -50,8 +50,8 @@ class Rotated(Struct, rename="camel"):
     rotate_encryption_keys: Wrapped
 
 
-@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
-@served
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@server_options
 @click.pass_context
 def encryption(ctx: click.Context) -> None:
     """The keys that seal prompts and replies: status, rotate.
@@ -66,7 +66,7 @@ def encryption(ctx: click.Context) -> None:
 
 
 @click.command()
-@served
+@server_options
 def status() -> None:
     """Which keys there are, and what each sealed.
 
@@ -77,13 +77,13 @@ def status() -> None:
 
 
 def _status() -> None:
-    found = asyncio.run(server().graphql(STATUS, Told)).encryption
+    found = asyncio.run(api_client().graphql(STATUS, EncryptionResponse)).encryption
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
     write_table(
         ("DATA KEY", "WRAPPED BY", "CREATED", "STATE", "ROWS"),
-        [(its.id, its.wrapped_by or "-", day(its.created), _state(its), f"{its.rows:,}") for its in found.keys],
+        [(its.id, its.wrapped_by or "-", format_date(its.created), _state(its), f"{its.rows:,}") for its in found.keys],
         right="ROWS",
     )
     click.echo(dim(f"new ones are wrapped by the {found.wrapped_by}"), err=True)
@@ -99,7 +99,7 @@ def _state(key: Key) -> str:
 
 @click.command()
 @click.option("--data", is_flag=True, help="New data keys too; what the old ones sealed is sealed anew.")
-@served
+@server_options
 def rotate(data: bool) -> None:
     """Wrap the data keys by the newest key.
 
@@ -109,7 +109,7 @@ def rotate(data: bool) -> None:
     \b
     Example: sizewise encryption rotate --data
     """
-    told = asyncio.run(server().graphql(ROTATE, Rotated, data=data)).rotate_encryption_keys
+    told = asyncio.run(api_client().graphql(ROTATE, Rotated, data=data)).rotate_encryption_keys
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return

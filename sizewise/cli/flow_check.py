@@ -1,4 +1,4 @@
-"""`sizewise flow check`: all that is wrong with flows, at line and column; needs no server and asks nobody."""
+"""`sizewise flow check`: reports all errors of flow files with line and column; needs no server."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.flow_diagnostics import say, told_json
-from sizewise.cli.flow_list import folder
-from sizewise.cli.flow_references import Known
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
+from sizewise.cli.flow_list import flows_folder
+from sizewise.cli.flow_references import ReferenceChecker
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
-from sizewise.flows.file_source import SUFFIXES, File, files, read
-from sizewise.flows.json_schema import schema
-from sizewise.flows.language.diagnostics import known
-from sizewise.flows.node_registry import Kinds
+from sizewise.flows.file_source import SUFFIXES, FlowFile, list_flow_files, load_flow_files
+from sizewise.flows.json_schema import flow_json_schema
+from sizewise.flows.language.diagnostics import did_you_mean
+from sizewise.flows.node_registry import NodeRegistry
 
 
 @click.command()
 @click.argument("flows", nargs=-1)
-@placed
+@local_options
 def check(flows: tuple[str, ...]) -> int:
     """Find all that is wrong; ends with 1 when something is.
 
@@ -30,51 +30,51 @@ def check(flows: tuple[str, ...]) -> int:
     \b
     Example: sizewise flow check support
     """
-    found = chosen(flows)
-    known = Known(settings(), files(folder()))
-    told = {name: [*file.checked.findings, *known.findings(file)] for name, file in found.items()}
+    found = select_flows(flows)
+    known = ReferenceChecker(command_settings(), list_flow_files(flows_folder()))
+    told = {name: [*file.validation.diagnostics, *known.check(file)] for name, file in found.items()}
     wrong = sum(each.kind == "mistake" for each in (each for name in told for each in told[name]))
     if wants_json():
-        write_json(told_json(found, told))
+        write_json(diagnostics_json(found, told))
         return 1 if wrong else 0
     for name, file in found.items():
         for each in told[name]:
-            say(file.path, each)
+            print_diagnostic(file.path, each)
     count = "a flow" if len(found) == 1 else f"{len(found)} flows"
     mistakes = "1 mistake" if wrong == 1 else f"{wrong} mistakes" if wrong else "nothing wrong"
     click.echo(f"{count} checked: {mistakes}", err=bool(wrong))
     return 1 if wrong else 0
 
 
-def chosen(flows: tuple[str, ...]) -> dict[str, File]:
+def select_flows(flows: tuple[str, ...]) -> dict[str, FlowFile]:
     """The flows that are named, read beside the others of their folder. Raises BadRequest."""
-    kinds = Kinds()
-    here = read(folder(), kinds)
+    kinds = NodeRegistry()
+    here = load_flow_files(flows_folder(), kinds)
     if not flows:
         if not here:
-            raise BadRequest(f"there is no flow in {str(folder())!r}", "begin one: sizewise flow new NAME")
+            raise BadRequest(f"there is no flow in {str(flows_folder())!r}", "begin one: sizewise flow new NAME")
         return here
-    found: dict[str, File] = {}
+    found: dict[str, FlowFile] = {}
     for each in flows:
         path = Path(each)
         if path.suffix in SUFFIXES or "/" in each:
             if not path.is_file():
                 raise BadRequest(f"there is no file {each!r}", "name a flow of the folder, or a file")
-            found[path.stem] = read(path.parent, kinds)[path.stem]
+            found[path.stem] = load_flow_files(path.parent, kinds)[path.stem]
         elif each in here:
             found[each] = here[each]
         else:
-            hint = known(each, here) or "begin one: sizewise flow new NAME"
-            raise BadRequest(f"there is no flow {each[:60]!r} in {str(folder())!r}", hint)
+            hint = did_you_mean(each, here) or "begin one: sizewise flow new NAME"
+            raise BadRequest(f"there is no flow {each[:60]!r} in {str(flows_folder())!r}", hint)
     return found
 
 
 @click.command("schema")
-@placed
+@local_options
 def schema_() -> None:
     """The JSON Schema of flows, for editors.
 
     \b
     Example: sizewise flow schema > flow.schema.json
     """
-    write_json(schema(Kinds()))
+    write_json(flow_json_schema(NodeRegistry()))

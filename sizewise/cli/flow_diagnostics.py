@@ -1,4 +1,4 @@
-"""What is wrong with flows as the terminal says it: lines that editors jump to, or JSON; finds nothing itself."""
+"""Prints diagnostics of flows as compiler-style lines or JSON; finds none itself."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from pathlib import Path
 import click
 import msgspec
 
-from sizewise.flows.file_source import File
-from sizewise.flows.language.diagnostics import Finding
+from sizewise.flows.file_source import FlowFile
+from sizewise.flows.language.diagnostics import Diagnostic
 
 
-def told_json(found: Mapping[str, File], told: Mapping[str, list[Finding]]) -> dict[str, object]:
+def diagnostics_json(files: Mapping[str, FlowFile], diagnostics: Mapping[str, list[Diagnostic]]) -> dict[str, object]:
     rows = [
-        {"name": name, "file": str(found[name].path), "findings": [msgspec.to_builtins(each) for each in told[name]]}
-        for name in found
+        {
+            "name": name,
+            "file": str(files[name].path),
+            "findings": [msgspec.to_builtins(each) for each in diagnostics[name]],
+        }
+        for name in files
     ]
-    return {"flows": rows, "mistakes": sum(each.kind == "mistake" for name in told for each in told[name])}
+    return {
+        "flows": rows,
+        "mistakes": sum(each.kind == "mistake" for name in diagnostics for each in diagnostics[name]),
+    }
 
 
-def say(path: Path, found: Finding, err: bool = False) -> None:
+def print_diagnostic(path: Path, found: Diagnostic, err: bool = False) -> None:
     """As compilers say it, so that editors jump there."""
     node = f"{found.node}: " if found.node else ""
     kind = "" if found.kind == "mistake" else "warning: "

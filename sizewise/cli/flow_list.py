@@ -10,15 +10,15 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cli.flow_runs import SHORT
-from sizewise.cli.options import served, server_or_none, settings, wants_json
-from sizewise.cli.output import when, write_json, write_table
-from sizewise.flows.file_source import File, place, read
-from sizewise.flows.node_registry import Kinds
+from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
+from sizewise.cli.output import format_time, write_json, write_table
+from sizewise.flows.file_source import FlowFile, default_flows_folder, load_flow_files
+from sizewise.flows.node_registry import NodeRegistry
 
 LIST = "{ flows { name version published project } }"
 
 
-class Live(Struct):
+class FlowSummary(Struct):
     """`published`: unix ms."""
 
     name: str
@@ -27,33 +27,35 @@ class Live(Struct):
     project: str
 
 
-class Lives(Struct):
-    flows: list[Live]
+class FlowsResponse(Struct):
+    flows: list[FlowSummary]
 
 
-def folder() -> Path:
-    found = settings()
-    return place(found.config, found.home)
+def flows_folder() -> Path:
+    found = command_settings()
+    return default_flows_folder(found.config_file, found.home)
 
 
 @click.command("list")
-@served
+@server_options
 def list_() -> None:
     """The flows of the folder and of the server.
 
     \b
     Example: sizewise flow list
     """
-    here = read(folder(), Kinds())
-    there = server_or_none()
-    live = {each.name: each for each in asyncio.run(there.graphql(LIST, Lives)).flows} if there is not None else {}
+    here = load_flow_files(flows_folder(), NodeRegistry())
+    there = api_client_or_none()
+    live = (
+        {each.name: each for each in asyncio.run(there.graphql(LIST, FlowsResponse)).flows} if there is not None else {}
+    )
     rows = [_row(name, here.get(name), live.get(name)) for name in sorted({*here, *live})]
     if wants_json():
         write_json({"flows": [msgspec.to_builtins(row) for row in rows], "server": there is not None})
         return
     write_table(
         ("NAME", "STATE", "VERSION", "LIVE SINCE", "FILE"),
-        [(r.name, r.state, r.version[:SHORT], when(r.published) if r.published else "", r.file) for r in rows],
+        [(r.name, r.state, r.version[:SHORT], format_time(r.published) if r.published else "", r.file) for r in rows],
     )
 
 
@@ -66,10 +68,10 @@ class Row(Struct):
     mistakes: int
 
 
-def _row(name: str, file: File | None, live: Live | None) -> Row:
-    flow = file.checked.flow if file is not None else None
+def _row(name: str, file: FlowFile | None, live: FlowSummary | None) -> Row:
+    flow = file.validation.flow if file is not None else None
     version = flow.version if flow is not None else live.version if live is not None else ""
-    mistakes = len(file.mistakes) if file is not None else 0
+    mistakes = len(file.errors) if file is not None else 0
     if mistakes:
         state = "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
     elif live is None:

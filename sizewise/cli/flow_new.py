@@ -1,13 +1,13 @@
-"""`sizewise flow new`: a small flow that works, to begin with; overwrites nothing."""
+"""`sizewise flow new`: writes a small working flow; overwrites nothing."""
 
 from __future__ import annotations
 
 import click
 
-from sizewise.cli.flow_list import folder
-from sizewise.cli.options import placed, wants_json
+from sizewise.cli.flow_list import flows_folder
+from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.errors import BadRequest, Outside
+from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.flows.language.flow_spec import NAME
 
 TEXT = """\
@@ -32,7 +32,7 @@ outputs:
 
 @click.command()
 @click.argument("name")
-@placed
+@local_options
 def new(name: str) -> None:
     """Begin a flow from a small one that works.
 
@@ -41,7 +41,7 @@ def new(name: str) -> None:
     """
     if not NAME.match(name):
         raise BadRequest(f"{name[:60]!r} is no name of a flow", "a letter, then letters, digits, _ and -")
-    path = folder() / f"{name}.yaml"
+    path = flows_folder() / f"{name}.yaml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x") as file:
@@ -49,10 +49,10 @@ def new(name: str) -> None:
     except FileExistsError as error:
         raise BadRequest(f"there is a flow {name!r} already: {str(path)!r}", "choose another name") from error
     except OSError as error:
-        raise Outside(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+        raise ExternalFailure(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
     if wants_json():
         write_json({"name": name, "file": str(path)})
         return
     click.echo(
-        f"{path}\n\n  sizewise flow check {name}\n  sizewise flow run {name} --input question='Why is the sky blue?'"
+        f"{path}\n\n  sizewise flow check {name}\n  sizewise flow run {name} --input question='Why is the sky blue?'",
     )

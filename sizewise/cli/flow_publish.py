@@ -1,4 +1,4 @@
-"""`sizewise flow publish`, `withdraw` and `show`: what is in force at the server; checking comes first, and here."""
+"""`sizewise flow publish`, `withdraw` and `show`: the published version of a flow on the server."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.flow_check import chosen
-from sizewise.cli.flow_list import Live
+from sizewise.cli.flow_check import select_flows
+from sizewise.cli.flow_list import FlowSummary
 from sizewise.cli.flow_runs import SHORT
-from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
 
@@ -27,10 +27,10 @@ _project = click.option("--project", default=None, help="The project; otherwise 
 
 class Published(Struct):
     new: bool
-    flow: Live
+    flow: FlowSummary
 
 
-class PublishedTold(Struct, rename="camel"):
+class PublishFlowResponse(Struct, rename="camel"):
     publish_flow: Published
 
 
@@ -38,7 +38,7 @@ class Named(Struct):
     name: str
 
 
-class WithdrawnTold(Struct, rename="camel"):
+class WithdrawFlowResponse(Struct, rename="camel"):
     withdraw_flow: Named
 
 
@@ -47,14 +47,14 @@ class Text(Struct):
     text: str
 
 
-class TextTold(Struct):
+class FlowTextResponse(Struct):
     flow: Text | None
 
 
 @click.command()
 @click.argument("flow")
 @_project
-@served
+@server_options
 def publish(flow: str, project: str | None) -> None:
     """Put a flow in force at the server.
 
@@ -64,12 +64,12 @@ def publish(flow: str, project: str | None) -> None:
     \b
     Example: sizewise flow publish support
     """
-    (file,) = chosen((flow,)).values()
-    wrong = file.mistakes
+    (file,) = select_flows((flow,)).values()
+    wrong = file.errors
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BadRequest(f"line {wrong[0].line}: {wrong[0].message}{more}", f"sizewise flow check {flow}")
-    told = asyncio.run(server().graphql(PUBLISH, PublishedTold, text=file.text, project=project)).publish_flow
+    told = asyncio.run(api_client().graphql(PUBLISH, PublishFlowResponse, text=file.text, project=project)).publish_flow
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
@@ -80,7 +80,7 @@ def publish(flow: str, project: str | None) -> None:
 @click.command()
 @click.argument("name")
 @_project
-@served
+@server_options
 def withdraw(name: str, project: str | None) -> None:
     """Take a flow out of force.
 
@@ -89,7 +89,7 @@ def withdraw(name: str, project: str | None) -> None:
     \b
     Example: sizewise flow withdraw support
     """
-    told = asyncio.run(server().graphql(WITHDRAW, WithdrawnTold, name=name, project=project)).withdraw_flow
+    told = asyncio.run(api_client().graphql(WITHDRAW, WithdrawFlowResponse, name=name, project=project)).withdraw_flow
     if wants_json():
         write_json({"withdrawn": told.name})
     else:
@@ -98,14 +98,14 @@ def withdraw(name: str, project: str | None) -> None:
 
 @click.command()
 @click.argument("name")
-@served
+@server_options
 def show(name: str) -> None:
     """The file of a published flow, as it is live.
 
     \b
     Example: sizewise flow show support > flows/support.yaml
     """
-    told = asyncio.run(server().graphql(SHOW, TextTold, name=name)).flow
+    told = asyncio.run(api_client().graphql(SHOW, FlowTextResponse, name=name)).flow
     if told is None:
         raise BadRequest(f"no flow {name[:60]!r} is published", "see: sizewise flow list")
     if wants_json():

@@ -1,67 +1,67 @@
-"""What a flow names that this installation does not have: models, bases, agents, tools, hosts, times; asks nobody."""
+"""Finds names in a flow that this installation lacks: models, bases, agents, tools and hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
 from sizewise import plugins
-from sizewise.agents.knowledge_tool import called
-from sizewise.app.routing_config import choices
-from sizewise.catalog.loader import cards
-from sizewise.errors import ConfigError, UnknownModel
-from sizewise.flows.file_source import File
-from sizewise.flows.language.diagnostics import Finding, Findings, Path, known
-from sizewise.flows.language.flow_spec import Node, Trigger
-from sizewise.flows.language.yaml_source import read
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.scheduler import objection
-from sizewise.messages import Chat
-from sizewise.plugins import Once
+from sizewise.agents.knowledge_tool import tool_name
+from sizewise.app.routing_config import build_policies
+from sizewise.catalog.loader import load_cards
+from sizewise.errors import ConfigError, ModelNotFound
+from sizewise.flows.file_source import FlowFile
+from sizewise.flows.language.diagnostics import Diagnostic, DiagnosticCollector, Path, did_you_mean
+from sizewise.flows.language.flow_spec import NodeSpec, TriggerSpec
+from sizewise.flows.language.yaml_source import parse_yaml
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.scheduler import schedule_error
+from sizewise.messages import ChatRequest
+from sizewise.plugins import PluginRegistry
 from sizewise.settings.load import Settings
-from sizewise.tools.code_tool import code
+from sizewise.tools.code_tool import code_tools
 from sizewise.tools.sandbox.process_pool import Sandbox
 
-WORDS: Mapping[str, tuple[str, str]] = {
+NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "agents": ("agent", "Declare it: [agents.{}] in sizewise.toml"),
     "hosts": ("host", "Allow it: [hosts.{}] in sizewise.toml"),
     "knowledge": ("knowledge base", "Begin it: sizewise knowledge add {}"),
     "tools": ("tool", "Declare the server that has it: [mcp.NAME] in sizewise.toml"),
 }
-"""Of a parameter's `x-names`: what it is in words, and what would bring it."""
+"""Of a parameter's `x-plugin_names`: what it is in words, and what would bring it."""
 
 
-class Known:
+class ReferenceChecker:
     """The names of one installation, as its settings have them. `flows`: which are tools too."""
 
     def __init__(self, settings: Settings, flows: Collection[str] = ()) -> None:
         """Raises ConfigError where these name models that are not there."""
-        self._kinds = Kinds()
-        self._here = settings.config is not None
-        self._models = choices(settings, cards(settings), Once())[1]
+        self._kinds = NodeRegistry()
+        self._here = settings.config_file is not None
+        self._models = build_policies(settings, load_cards(settings), PluginRegistry())[1]
         # Tools of other servers are known where these are reached.
         self._reached = {"tools"} if settings.mcp else set()
-        codes = [each.name for each in code(Sandbox(settings.sandbox))] if settings.sandbox.enabled else []
+        codes = [each.name for each in code_tools(Sandbox(settings.sandbox))] if settings.sandbox.enabled else []
         self._names: Mapping[str, Collection[str]] = {
             "agents": settings.agents,
             "hosts": settings.hosts,
             "knowledge": settings.knowledge,
-            "tools": [*plugins.names("tools"), *codes, *map(called, settings.knowledge), *flows],
+            "tools": [*plugins.plugin_names("tools"), *codes, *map(tool_name, settings.knowledge), *flows],
         }
 
-    def findings(self, file: File) -> list[Finding]:
+    def check(self, file: FlowFile) -> list[Diagnostic]:
         """Timetables that never come are mistakes; names only warnings, and none where there are no settings."""
-        spec = file.checked.spec
+        spec = file.validation.spec
         if spec is None:
             return []
-        found = Findings(read(file.text).places)
+        found = DiagnosticCollector(parse_yaml(file.text).positions)
         for number, trigger in enumerate(spec.triggers):
             if trigger.kind == "cron" and len(trigger.schedule.split()) == 5:
                 _timetable(found, ("triggers", number), trigger)
-        for node in spec.every() if self._here else ():
+        for node in spec.all_nodes() if self._here else ():
             self._node(found, node)
-        return list(found.all())
+        return list(found.sorted())
 
-    def _node(self, found: Findings, node: Node) -> None:
+    def _node(self, found: DiagnosticCollector, node: NodeSpec) -> None:
         kind = self._kinds(node.kind)
         for name, parameter in kind.parameters.items() if kind is not None else ():
             said = node.values.get(name)
@@ -73,8 +73,8 @@ class Known:
 
     def _model(self, said: str) -> tuple[str, str]:
         try:
-            self._models(Chat(said, [], {}))
-        except UnknownModel as error:
+            self._models(ChatRequest(said, [], {}))
+        except ModelNotFound as error:
             return f"the settings: {error.message}", error.hint[:1].upper() + error.hint[1:]
         return "", ""
 
@@ -82,13 +82,13 @@ class Known:
         names = self._names.get(which)
         if names is None or which in self._reached or said in names:
             return "", ""
-        what, hint = WORDS[which]
-        return f"the settings name no {what} {said[:60]!r}", known(said, names) or hint.format(said[:60])
+        what, hint = NODE_FIELD_LABELS[which]
+        return f"the settings name no {what} {said[:60]!r}", did_you_mean(said, names) or hint.format(said[:60])
 
 
-def _timetable(found: Findings, path: Path, trigger: Trigger) -> None:
+def _timetable(found: DiagnosticCollector, path: Path, trigger: TriggerSpec) -> None:
     try:
-        wrong = objection(trigger.schedule, trigger.zone)
+        wrong = schedule_error(trigger.schedule, trigger.zone)
     except ConfigError as error:
         found.add((*path, "schedule"), "", error.message, error.hint, warning=True)
         return

@@ -1,4 +1,4 @@
-"""`sizewise flow run`: a flow at the running server; its words go to stdout, what it cost to stderr."""
+"""`sizewise flow run`: runs a flow on the server; its text goes to stdout, its cost to stderr."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.api_client import ANSWER, Server, refusal
-from sizewise.cli.flow_diagnostics import say, told_json
-from sizewise.cli.flow_list import folder
-from sizewise.cli.flow_run_durable import expected, followed
-from sizewise.cli.flow_runs import Step, write_steps
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import dim, money, write_json
-from sizewise.cli.stream_reader import PATH, Chunk, heard
-from sizewise.errors import BadRequest, Outside
-from sizewise.flows.file_source import read
-from sizewise.flows.node_registry import Kinds
+from sizewise.cli.api_client import MAX_RESPONSE_BYTES, ApiClient, parse_error
+from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
+from sizewise.cli.flow_list import flows_folder
+from sizewise.cli.flow_run_durable import check_inputs, run_durable
+from sizewise.cli.flow_runs import Step, print_steps
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_money, write_json
+from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, read_stream
+from sizewise.errors import BadRequest, ExternalFailure
+from sizewise.flows.file_source import load_flow_files
+from sizewise.flows.node_registry import NodeRegistry
 
 
-class Ours(Struct):
+class FlowRunOutput(Struct):
     flow: str = ""
     version: str = ""
     outputs: dict[str, object] = {}
     steps: list[Step] = []
 
 
-class Body(Struct):
-    sizewise: Ours
+class FlowRunResponse(Struct):
+    sizewise: FlowRunOutput
 
 
 @click.command()
@@ -47,7 +47,7 @@ class Body(Struct):
 @click.option("--durable", is_flag=True, help="Begin a run that is kept, and follow it; Ctrl-C leaves it running.")
 @click.option("--steps", is_flag=True, help="Tell at the end of each node: model, tokens, cost, time.")
 @click.option("--live", is_flag=True, help="Run what is live, also where the file here has mistakes.")
-@served
+@server_options
 def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bool) -> int:
     """Run a flow at the server; its words come as they are said.
 
@@ -57,14 +57,14 @@ def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bo
     \b
     Example: sizewise flow run support --input question="How do I return it?"
     """
-    found = server()
-    if not live and not found.elsewhere and "@" not in name and _mistaken(name):
+    found = api_client()
+    if not live and not found.remote and "@" not in name and _mistaken(name):
         return 1
     given = dict(_input(each) for each in inputs)
     if durable:
-        return followed(found, name, given, steps)
+        return run_durable(found, name, given, steps)
     if given:
-        asyncio.run(expected(found, name.partition("@")[0], given))
+        asyncio.run(check_inputs(found, name.partition("@")[0], given))
     body: dict[str, object] = {
         "model": f"flow:{name}",
         "messages": [{"role": "user", "content": given.get("question", "")}],
@@ -80,14 +80,14 @@ def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bo
 
 def _mistaken(name: str) -> bool:
     """Whether the folder's file of this name has mistakes, which are told then: a server goes on with what was live."""
-    file = read(folder(), Kinds()).get(name)
-    if file is None or not file.mistakes:
+    file = load_flow_files(flows_folder(), NodeRegistry()).get(name)
+    if file is None or not file.errors:
         return False
     if wants_json():
-        write_json(told_json({name: file}, {name: file.mistakes}))
+        write_json(diagnostics_json({name: file}, {name: file.errors}))
         return True
-    for each in file.mistakes:
-        say(file.path, each, err=True)
+    for each in file.errors:
+        print_diagnostic(file.path, each, err=True)
     click.echo("nothing ran; --live runs what is live", err=True)
     return True
 
@@ -106,22 +106,22 @@ def _input(said: str) -> tuple[str, str]:
     return name, value
 
 
-async def _whole(server: Server, body: dict[str, object]) -> Ours:
-    async with server.post(PATH, body) as response:
-        data = await response.read(ANSWER)
+async def _whole(server: ApiClient, body: dict[str, object]) -> FlowRunOutput:
+    async with server.post(CHAT_PATH, body) as response:
+        data = await response.read(MAX_RESPONSE_BYTES)
         if response.status != 200:
-            raise refusal(response.status, data)
+            raise parse_error(response.status, data)
     try:
-        return msgspec.json.decode(data, type=Body).sizewise
+        return msgspec.json.decode(data, type=FlowRunResponse).sizewise
     except msgspec.DecodeError as error:
-        raise Outside("the server answers otherwise than expected", "are both of one version?") from error
+        raise ExternalFailure("the server answers otherwise than expected", "are both of one version?") from error
 
 
-async def _streamed(server: Server, body: dict[str, object], steps: bool) -> None:
-    seen: list[Chunk] = []
+async def _streamed(server: ApiClient, body: dict[str, object], steps: bool) -> None:
+    seen: list[StreamChunk] = []
     spoke = ""
 
-    def take(chunk: Chunk) -> None:
+    def take(chunk: StreamChunk) -> None:
         nonlocal spoke
         words = "".join(choice.delta.content or "" for choice in chunk.choices)
         spoke = words or spoke
@@ -130,8 +130,8 @@ async def _streamed(server: Server, body: dict[str, object], steps: bool) -> Non
             seen.append(chunk)
 
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
-    async with server.post(PATH, request) as response:
-        failure = await heard(response, take, "the flow")
+    async with server.post(CHAT_PATH, request) as response:
+        failure = await read_stream(response, take, "the flow")
     if spoke and not spoke.endswith("\n"):
         click.echo()
     if failure is not None:
@@ -140,8 +140,8 @@ async def _streamed(server: Server, body: dict[str, object], steps: bool) -> Non
         ours, usage = chunk.sizewise, chunk.usage
         if ours is not None:
             if steps:
-                write_steps(msgspec.convert(ours.steps, list[Step]), err=True)
+                print_steps(msgspec.convert(ours.steps, list[Step]), err=True)
             asked = f"{ours.attempts} questions" if ours.attempts != 1 else "1 question"
             cost = None if ours.cost_usd == "unknown" else ours.cost_usd
             tokens = f"{usage.prompt_tokens}+{usage.completion_tokens} tokens" if usage is not None else ""
-            click.echo(dim(" · ".join(filter(None, (ours.model, asked, money(cost), tokens)))), err=True)
+            click.echo(dim(" · ".join(filter(None, (ours.model, asked, format_money(cost), tokens)))), err=True)

@@ -1,4 +1,4 @@
-"""`sizewise flow run --durable`: begins a run that the server keeps, and follows it; who leaves does not stop it."""
+"""`sizewise flow run --durable`: starts a durable run on the server and follows it until it ends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.api_client import Server, Trouble, again
-from sizewise.cli.flow_runs import ONE, SAID, UNDERWAY, Run, RunTold, SaidTold, asks, write_steps
+from sizewise.cli.api_client import ApiClient, ErrorDetails, to_exception
+from sizewise.cli.flow_runs import (
+    ONE,
+    SAID,
+    UNDERWAY,
+    Run,
+    RunOutputResponse,
+    RunResponse,
+    format_question,
+    print_steps,
+)
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import dim, write_json
-from sizewise.errors import BadRequest, Conflict, Forbidden, nearest
+from sizewise.errors import BadRequest, Conflict, Forbidden, did_you_mean
 
 START = """mutation ($flow: String!, $version: String!, $inputs: JSON!) {
   started: startFlowRun(flow: $flow, version: $version, inputs: $inputs) { id }
@@ -30,7 +39,7 @@ class Started(Struct):
     id: str
 
 
-class StartedTold(Struct):
+class StartRunResponse(Struct):
     started: Started
 
 
@@ -39,29 +48,29 @@ class Value(Struct):
     type: Any
 
 
-class Takes(Struct):
+class FlowInputTypes(Struct):
     inputs: list[Value]
 
 
-class TakesTold(Struct):
-    flow: Takes | None
+class FlowInputsResponse(Struct):
+    flow: FlowInputTypes | None
 
 
-class Asked(Struct):
+class PendingApproval(Struct):
     key: str
     request: Any
     run: Started
 
 
-class AskedTold(Struct):
-    waiting: list[Asked]
+class PendingApprovalsResponse(Struct):
+    waiting: list[PendingApproval]
 
 
-def followed(server: Server, name: str, given: Mapping[str, str], steps: bool) -> int:
+def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: bool) -> int:
     """Raises what made it fail."""
     flow, _, version = name.partition("@")
     inputs = asyncio.run(_typed(server, flow, given))
-    run = asyncio.run(server.graphql(START, StartedTold, flow=flow, version=version, inputs=inputs)).started.id
+    run = asyncio.run(server.graphql(START, StartRunResponse, flow=flow, version=version, inputs=inputs)).started.id
     click.echo(dim(f"run {run}"), err=True)
     try:
         ended = asyncio.run(_ended(server, run))
@@ -69,14 +78,14 @@ def followed(server: Server, name: str, given: Mapping[str, str], steps: bool) -
         click.echo(f"\nit goes on: sizewise flow status {run}\nstop it: sizewise flow cancel {run}", err=True)
         raise
     if steps and not wants_json():
-        write_steps(ended.steps or (), err=True)
-    said = asyncio.run(server.graphql(SAID, SaidTold, id=run)).run
+        print_steps(ended.steps or (), err=True)
+    said = asyncio.run(server.graphql(SAID, RunOutputResponse, id=run)).run
     if ended.state == "cancelled":
         raise Conflict(f"the run {run} was cancelled", f"go on with it: sizewise flow resume {run}")
     if said.failure is not None:
         wrong = said.failure
         hint = f"{wrong.hint}; then: sizewise flow resume {run}" if wrong.hint else f"go on: sizewise flow resume {run}"
-        raise again(Trouble(wrong.message, wrong.code, hint))
+        raise to_exception(ErrorDetails(wrong.message, wrong.code, hint))
     if wants_json():
         told = {"run": run, "flow": ended.flow, "version": ended.version, "outputs": said.outputs}
         write_json(told | ({"steps": msgspec.to_builtins(ended.steps)} if steps else {}))
@@ -85,24 +94,24 @@ def followed(server: Server, name: str, given: Mapping[str, str], steps: bool) -
     return 0
 
 
-async def expected(server: Server, flow: str, given: Mapping[str, str]) -> None:
+async def check_inputs(server: ApiClient, flow: str, inputs: Mapping[str, str]) -> None:
     """Raises BadRequest for an input that the flow does not take, as far as this key may see what it takes."""
     try:
-        known = (await server.graphql(TAKES, TakesTold, name=flow)).flow
+        known = (await server.graphql(TAKES, FlowInputsResponse, name=flow)).flow
     except Forbidden:
         return
-    names = [each.name for each in known.inputs] if known is not None else list(given)
-    for name in given:
+    names = [each.name for each in known.inputs] if known is not None else list(inputs)
+    for name in inputs:
         if name not in names:
-            hint = nearest(name, names) or f"the flow {flow!r} takes {', '.join(names) or 'nothing'}"
+            hint = did_you_mean(name, names) or f"the flow {flow!r} takes {', '.join(names) or 'nothing'}"
             raise BadRequest(f"there is no input {name[:60]!r}", hint)
 
 
-async def _typed(server: Server, flow: str, given: Mapping[str, str]) -> dict[str, object]:
+async def _typed(server: ApiClient, flow: str, inputs: Mapping[str, str]) -> dict[str, object]:
     """What was said on the command line as the flow's inputs want it; what cannot be read so goes as it is."""
-    known = (await server.graphql(TAKES, TakesTold, name=flow)).flow
+    known = (await server.graphql(TAKES, FlowInputsResponse, name=flow)).flow
     plain = {each.name for each in known.inputs if each.type in PLAIN} if known is not None else set()
-    return {name: said if name in plain else _value(said) for name, said in given.items()}
+    return {name: said if name in plain else _value(said) for name, said in inputs.items()}
 
 
 def _value(said: str) -> object:
@@ -112,17 +121,17 @@ def _value(said: str) -> object:
         return said
 
 
-async def _ended(server: Server, run: str) -> Run:
+async def _ended(server: ApiClient, run: str) -> Run:
     """The run when it is over; on the way it tells once of each node that waits for somebody."""
     pause, most = LOOK_S
     told: set[str] = set()
-    while (found := (await server.graphql(ONE, RunTold, id=run)).run).state in UNDERWAY:
+    while (found := (await server.graphql(ONE, RunResponse, id=run)).run).state in UNDERWAY:
         waits = {each.key for each in found.steps or () if each.state == "waiting"} - told
         if waits:
             told |= waits
-            for each in (await server.graphql(WAITS, AskedTold)).waiting:
+            for each in (await server.graphql(WAITS, PendingApprovalsResponse)).waiting:
                 if each.run.id == run and each.key in waits:
-                    click.echo(f"{each.key} waits: {asks(each.request)}", err=True)
+                    click.echo(f"{each.key} waits: {format_question(each.request)}", err=True)
                     click.echo(f"  sizewise flow decide {run} {each.key} yes", err=True)
         await asyncio.sleep(pause)
         pause = min(most, pause * 1.5)

@@ -1,4 +1,4 @@
-"""`sizewise flow runs`, `status`, `cancel`, `resume`, `waiting`, `decide`, `versions`: what a server keeps of flows."""
+"""`sizewise flow runs`, `status`, `cancel`, `resume`, `waiting`, `decide`, `versions`: runs on the server."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import dim, money, seconds, when, write_json, write_pairs, write_table
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_money, format_seconds, format_time, write_json, write_pairs, write_table
 from sizewise.errors import BadRequest
 
 _RUN = "id number flow version project door key user state attempt error created started ended"
@@ -79,31 +79,31 @@ class Failure(Struct):
     hint: str
 
 
-class Said(Struct):
+class RunOutput(Struct):
     outputs: Any = None
     failure: Failure | None = None
 
 
-class RunTold(Struct):
+class RunResponse(Struct):
     run: Run
 
 
-class SaidTold(Struct):
-    run: Said
+class RunOutputResponse(Struct):
+    run: RunOutput
 
 
-class RunsTold(Struct):
+class RunsResponse(Struct):
     runs: list[Run]
 
 
-class Waits(Struct):
+class WaitingRun(Struct):
     key: str
     request: Any
     run: Run
 
 
-class WaitingTold(Struct):
-    waiting: list[Waits]
+class WaitingRunsResponse(Struct):
+    waiting: list[WaitingRun]
 
 
 class Version(Struct, rename="camel"):
@@ -113,7 +113,7 @@ class Version(Struct, rename="camel"):
     live: bool
 
 
-class VersionsTold(Struct):
+class FlowVersionsResponse(Struct):
     versions: list[Version]
 
 
@@ -122,7 +122,7 @@ class VersionsTold(Struct):
 @click.option("--state", type=click.Choice(STATES), help="Only those that stand so.")
 @click.option("--before", default=0, type=click.IntRange(0), metavar="NUMBER", help="The page behind this number.")
 @_last
-@served
+@server_options
 def runs(flow: str, state: str | None, before: int, last: int) -> None:
     """Runs at the server, newest first.
 
@@ -131,7 +131,7 @@ def runs(flow: str, state: str | None, before: int, last: int) -> None:
     \b
     Example: sizewise flow runs support --state failed
     """
-    found = asyncio.run(server().graphql(LIST, RunsTold, flow=flow, state=state, before=before, last=last)).runs
+    found = asyncio.run(api_client().graphql(LIST, RunsResponse, flow=flow, state=state, before=before, last=last)).runs
     if wants_json():
         write_json(msgspec.to_builtins({"runs": found}))
         return
@@ -140,7 +140,10 @@ def runs(flow: str, state: str | None, before: int, last: int) -> None:
         return
     write_table(
         ("STARTED", "RUN", "FLOW", "STATE", "TOOK", "BY", "ERROR"),
-        [(when(r.created), r.id, _called(r), r.state, _took(r.started, r.ended), r.door, r.error) for r in found],
+        [
+            (format_time(r.created), r.id, _called(r), r.state, _took(r.started, r.ended), r.door, r.error)
+            for r in found
+        ],
         right="TOOK",
     )
     if len(found) == last and found[-1].number:
@@ -155,14 +158,14 @@ def runs(flow: str, state: str | None, before: int, last: int) -> None:
 
 @click.command()
 @click.argument("run")
-@served
+@server_options
 def status(run: str) -> None:
     """A run, node by node: state, model, time, cost.
 
     \b
     Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a
     """
-    found = asyncio.run(server().graphql(ONE, RunTold, id=run)).run
+    found = asyncio.run(api_client().graphql(ONE, RunResponse, id=run)).run
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -171,32 +174,32 @@ def status(run: str) -> None:
             ("run", found.id),
             ("flow", f"{_called(found)} in {found.project!r}"),
             ("state", f"{found.state} {found.error}".rstrip()),
-            ("started", f"{when(found.created)} by {found.door}, key {found.key}"),
+            ("started", f"{format_time(found.created)} by {found.door}, key {found.key}"),
             ("took", _took(found.started, found.ended)),
             *([("attempt", str(found.attempt))] if found.attempt > 1 else []),
-        ]
+        ],
     )
     click.echo()
-    write_steps(found.steps or ())
+    print_steps(found.steps or ())
     if hint := _next(found):
         click.echo(f"\n{hint}")
 
 
 @click.command()
 @click.argument("run")
-@served
+@server_options
 def cancel(run: str) -> None:
     """Stop a run that is under way.
 
     \b
     Example: sizewise flow cancel 4e4ab55cf1afa797c8a97d7a74388f8a
     """
-    _tell(asyncio.run(server().graphql(CANCEL, RunTold, id=run)).run)
+    _tell(asyncio.run(api_client().graphql(CANCEL, RunResponse, id=run)).run)
 
 
 @click.command()
 @click.argument("run")
-@served
+@server_options
 def resume(run: str) -> None:
     """Go on with a run that failed or was cancelled.
 
@@ -205,19 +208,19 @@ def resume(run: str) -> None:
     \b
     Example: sizewise flow resume 4e4ab55cf1afa797c8a97d7a74388f8a
     """
-    _tell(asyncio.run(server().graphql(RESUME, RunTold, id=run)).run)
+    _tell(asyncio.run(api_client().graphql(RESUME, RunResponse, id=run)).run)
 
 
 @click.command()
 @_last
-@served
+@server_options
 def waiting(last: int) -> None:
     """Runs that wait for somebody, and what they ask.
 
     \b
     Example: sizewise flow waiting
     """
-    found = asyncio.run(server().graphql(WAITING, WaitingTold, last=last)).waiting
+    found = asyncio.run(api_client().graphql(WAITING, WaitingRunsResponse, last=last)).waiting
     if wants_json():
         write_json(msgspec.to_builtins({"waiting": found}))
         return
@@ -226,7 +229,10 @@ def waiting(last: int) -> None:
         return
     write_table(
         ("SINCE", "RUN", "NODE", "FLOW", "ASKS"),
-        [(when(each.run.created), each.run.id, each.key, _called(each.run), asks(each.request)) for each in found],
+        [
+            (format_time(each.run.created), each.run.id, each.key, _called(each.run), format_question(each.request))
+            for each in found
+        ],
     )
 
 
@@ -235,7 +241,7 @@ def waiting(last: int) -> None:
 @click.argument("node")
 @click.argument("decision", metavar="yes|no|JSON")
 @click.option("--note", default="", help="A word with it.")
-@served
+@server_options
 def decide(run: str, node: str, decision: str, note: str) -> None:
     """Tell a run that waits yes or no, or yes with JSON.
 
@@ -245,21 +251,21 @@ def decide(run: str, node: str, decision: str, note: str) -> None:
     Example: sizewise flow decide 4e4ab55cf1afa797c8a97d7a74388f8a refund no --note "too much"
     """
     approved, value = _decided(decision)
-    told = server().graphql(DECIDE, RunTold, id=run, key=node, approved=approved, note=note, value=value)
+    told = api_client().graphql(DECIDE, RunResponse, id=run, key=node, approved=approved, note=note, value=value)
     _tell(asyncio.run(told).run)
 
 
 @click.command()
 @click.argument("name")
 @_last
-@served
+@server_options
 def versions(name: str, last: int) -> None:
     """Versions of a flow, newest first, and which is live.
 
     \b
     Example: sizewise flow versions support
     """
-    found = asyncio.run(server().graphql(VERSIONS, VersionsTold, name=name, last=last)).versions
+    found = asyncio.run(api_client().graphql(VERSIONS, FlowVersionsResponse, name=name, last=last)).versions
     if not found:
         raise BadRequest(f"no version of the flow {name[:60]!r} is kept", "see: sizewise flow list")
     if wants_json():
@@ -267,11 +273,14 @@ def versions(name: str, last: int) -> None:
         return
     write_table(
         ("VERSION", "SINCE", "BY", "LIVE"),
-        [(each.version[:SHORT], when(each.created), each.created_by, "live" if each.live else "") for each in found],
+        [
+            (each.version[:SHORT], format_time(each.created), each.created_by, "live" if each.live else "")
+            for each in found
+        ],
     )
 
 
-def write_steps(steps: Iterable[Step], err: bool = False) -> None:
+def print_steps(steps: Iterable[Step], err: bool = False) -> None:
     """A line a node. `err`: beside the words of the flow, on stderr."""
     known = list(steps)
     tokens = any(each.tokens for each in known)
@@ -282,7 +291,7 @@ def write_steps(steps: Iterable[Step], err: bool = False) -> None:
             each.state,
             each.model or "-",
             *(("+".join(map(str, each.tokens or ())) or "-",) if tokens else ()),
-            money(each.cost_usd) if each.model or each.cost_usd not in ("0", None) else "-",
+            format_money(each.cost_usd) if each.model or each.cost_usd not in ("0", None) else "-",
             _took(each.started, each.ended),
             each.error or (f"by {each.decided_by}" if each.decided_by else ""),
         )
@@ -291,7 +300,7 @@ def write_steps(steps: Iterable[Step], err: bool = False) -> None:
     write_table(heads, rows, right="TOKENS COST TIME", err=err)
 
 
-def asks(asked: object) -> str:
+def format_question(asked: object) -> str:
     """What a run asks, in a line."""
     said = asked.get("question") if isinstance(asked, dict) else None
     text = said if isinstance(said, str) and said else msgspec.json.encode(asked).decode()
@@ -331,4 +340,4 @@ def _called(run: Run) -> str:
 
 
 def _took(began: int | None, ended: int | None) -> str:
-    return "-" if began is None or ended is None else seconds(ended - began)
+    return "-" if began is None or ended is None else format_seconds(ended - began)

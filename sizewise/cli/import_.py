@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import click
 
-from sizewise.cli.lazy_group import Verb, Verbs
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 
-VERBS: Mapping[str, Verb] = {
-    "lamatic": Verb("sizewise.cli.flow_import:lamatic", "Import flows of Lamatic, node by node."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "lamatic": LazyCommand("sizewise.lamatic.cli:lamatic", "Import flows of Lamatic, node by node."),
 }
 
 
-@click.group("import", cls=Verbs, verbs=VERBS)
+@click.group("import", cls=LazyGroup, lazy_commands=COMMANDS)
 def import_() -> None:
     """Import from other programs: lamatic."""

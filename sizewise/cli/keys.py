@@ -1,4 +1,4 @@
-"""`sizewise keys`: who may ask; a key's text is shown once, when it is made, and alone on stdout."""
+"""`sizewise keys`: lists, creates, rotates and revokes API keys; a new key is shown once, on stdout."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.auth.permissions import granted
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import day, dim, write_json, write_table
-from sizewise.data_class import CLASSES
+from sizewise.auth.permissions import expand_actions
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_date, write_json, write_table
+from sizewise.data_class import DATA_CLASSES
 
-VERBS: Mapping[str, Verb] = {
-    "create": Verb("sizewise.cli.keys:create", "Make a key; its text is shown this once."),
-    "rotate": Verb("sizewise.cli.keys:rotate", "A new key like an old one, which stays good for some hours."),
-    "revoke": Verb("sizewise.cli.keys:revoke", "Refuse a key from now on, everywhere."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "create": LazyCommand("sizewise.cli.keys:create", "Make a key; its text is shown this once."),
+    "rotate": LazyCommand("sizewise.cli.keys:rotate", "A new key like an old one, which stays good for some hours."),
+    "revoke": LazyCommand("sizewise.cli.keys:revoke", "Refuse a key from now on, everywhere."),
 }
 
 _ONLY = "doors models policies flows networks"
@@ -87,12 +87,12 @@ class Revoked(Struct):
     id: str
 
 
-class RevokedTold(Struct, rename="camel"):
+class RevokeKeyResponse(Struct, rename="camel"):
     revoke_key: Revoked
 
 
-@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
-@served
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@server_options
 @click.pass_context
 def keys(ctx: click.Context) -> None:
     """Keys that may ask: list, create, rotate, revoke.
@@ -104,7 +104,7 @@ def keys(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    told = asyncio.run(server().graphql(LIST, Keys)).keys
+    told = asyncio.run(api_client().graphql(LIST, Keys)).keys
     if wants_json():
         write_json(msgspec.to_builtins({"keys": told}))
         return
@@ -117,8 +117,8 @@ def keys(ctx: click.Context) -> None:
                 "*" if k.all_projects else k.project,
                 ", ".join(k.permissions),
                 _only(k),
-                day(k.created),
-                day(k.expires),
+                format_date(k.created),
+                format_date(k.expires),
                 k.state,
             )
             for k in told
@@ -129,18 +129,20 @@ def keys(ctx: click.Context) -> None:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--may", default="ask", help="What it may do: ask, read, manage, or single actions, with commas between. [ask]"
+    "--may",
+    default="ask",
+    help="What it may do: ask, read, manage, or single actions, with commas between. [ask]",
 )
 @click.option("--expires-days", type=float, help="Days until it expires; otherwise never.")
 @click.option("--project", help="It sees this project alone; otherwise as much as the one that asks.")
 @click.option("--own", is_flag=True, help="A key of one's own, refused with its user.")
-@click.option("--data-class", type=click.Choice(CLASSES), help="All that it asks is at least this.")
+@click.option("--data-class", type=click.Choice(DATA_CLASSES), help="All that it asks is at least this.")
 @click.option("--door", "doors", multiple=True, help="Good for this door alone; may be said again, as all below.")
 @click.option("--model", "models", multiple=True, help="Good for this model, or <provider>/*, alone.")
 @click.option("--policy", "policies", multiple=True, help="Good for this policy alone.")
 @click.option("--flow", "flows", multiple=True, help="Good for this flow alone.")
 @click.option("--network", "networks", multiple=True, help="Good from this network alone, as 10.0.0.0/8.")
-@served
+@server_options
 def create(
     name: str,
     may: str,
@@ -157,20 +159,20 @@ def create(
     """
     lists = {each: list(said) for each, said in confined.items()}
     variables = {"name": name, "may": _actions(may), "days": expires_days, "project": project, "class": data_class}
-    _show(asyncio.run(server().graphql(CREATE, Created, personal=own, **variables, **lists)).create_key)
+    _show(asyncio.run(api_client().graphql(CREATE, Created, personal=own, **variables, **lists)).create_key)
 
 
 @click.command()
 @click.argument("id")
 @click.option("--overlap-hours", type=float, default=24.0, help="Hours for which the old one stays good; 0: none. [24]")
-@served
+@server_options
 def rotate(id: str, overlap_hours: float) -> None:
     """A new key like an old one, which stays good for some hours.
 
     \b
     Example: sizewise keys rotate sw-7k2mqpxd --overlap-hours 2
     """
-    _show(asyncio.run(server().graphql(ROTATE, Rotated, id=id, hours=overlap_hours)).rotate_key)
+    _show(asyncio.run(api_client().graphql(ROTATE, Rotated, id=id, hours=overlap_hours)).rotate_key)
 
 
 def _only(key: Key) -> str:
@@ -185,27 +187,28 @@ def _show(made: NewKey) -> None:
         return
     click.echo(made.secret)
     click.echo(
-        dim(f"{made.key.id} may {', '.join(made.key.permissions)}; this is the only time its text is shown"), err=True
+        dim(f"{made.key.id} may {', '.join(made.key.permissions)}; this is the only time its text is shown"),
+        err=True,
     )
 
 
 def _actions(said: str) -> list[str]:
     """Raises BadRequest for what is no action."""
     actions = [each.strip() for each in said.split(",") if each.strip()]
-    granted(actions)
+    expand_actions(actions)
     return actions
 
 
 @click.command()
 @click.argument("id")
-@served
+@server_options
 def revoke(id: str) -> None:
     """Refuse a key from now on, everywhere.
 
     \b
     Example: sizewise keys revoke sw-7k2mqpxd
     """
-    told = asyncio.run(server().graphql(REVOKE, RevokedTold, id=id)).revoke_key
+    told = asyncio.run(api_client().graphql(REVOKE, RevokeKeyResponse, id=id)).revoke_key
     if wants_json():
         write_json({"revoked": told.id})
     else:

@@ -1,4 +1,4 @@
-"""`sizewise knowledge`: bases and documents listed, shown and searched; what changes them has files of its own."""
+"""`sizewise knowledge`: lists, shows and searches knowledge bases and documents."""
 
 from __future__ import annotations
 
@@ -20,25 +20,28 @@ from sizewise.cli.knowledge_queries import (
     One,
     Searched,
 )
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import day, dim, write_json, write_pairs, write_table
-from sizewise.errors import UnknownPath
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_date, write_json, write_pairs, write_table
+from sizewise.errors import PathNotFound
 
-VERBS: Mapping[str, Verb] = {
-    "add": Verb("sizewise.cli.knowledge_add:add", "Add files, folders and pages of the web to a base."),
-    "sync": Verb("sizewise.cli.knowledge_add:sync", "The same, and take out what is there no more."),
-    "list": Verb("sizewise.cli.knowledge:list_", "The bases; or the documents of one."),
-    "search": Verb("sizewise.cli.knowledge:search", "Passages that answer a question, with their place."),
-    "show": Verb("sizewise.cli.knowledge:show", "One document: what it is, and its passages."),
-    "release": Verb("sizewise.cli.knowledge_remove:release", "Let passages be found that were held back as suspect."),
-    "remove": Verb("sizewise.cli.knowledge_remove:remove", "Take documents out, or a whole base."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "add": LazyCommand("sizewise.cli.knowledge_add:add", "Add files, folders and pages of the web to a base."),
+    "sync": LazyCommand("sizewise.cli.knowledge_add:sync", "The same, and take out what is there no more."),
+    "list": LazyCommand("sizewise.cli.knowledge:list_", "The bases; or the documents of one."),
+    "search": LazyCommand("sizewise.cli.knowledge:search", "Passages that answer a question, with their place."),
+    "show": LazyCommand("sizewise.cli.knowledge:show", "One document: what it is, and its passages."),
+    "release": LazyCommand(
+        "sizewise.cli.knowledge_remove:release",
+        "Let passages be found that were held back as suspect.",
+    ),
+    "remove": LazyCommand("sizewise.cli.knowledge_remove:remove", "Take documents out, or a whole base."),
 }
 PAGE = 1_000
 
 
-@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
-@served
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@server_options
 @click.pass_context
 def knowledge(ctx: click.Context) -> None:
     """Documents that answers are found in: add, sync, search.
@@ -54,7 +57,7 @@ def knowledge(ctx: click.Context) -> None:
 
 @click.command("list")
 @click.argument("base", required=False)
-@served
+@server_options
 def list_(base: str | None) -> None:
     """The bases; or the documents of one.
 
@@ -64,7 +67,7 @@ def list_(base: str | None) -> None:
     if base is None:
         _bases()
         return
-    found = documents(base)
+    found = fetch_documents(base)
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -73,7 +76,7 @@ def list_(base: str | None) -> None:
 
 
 def _bases() -> None:
-    found = asyncio.run(server().graphql(BASES, Bases)).knowledge
+    found = asyncio.run(api_client().graphql(BASES, Bases)).knowledge
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -98,13 +101,13 @@ def _bases() -> None:
         click.echo(dim("none yet: sizewise knowledge add NAME FILE..."), err=True)
 
 
-def documents(base: str) -> list[Document]:
+def fetch_documents(base: str) -> list[Document]:
     """All of them."""
     return asyncio.run(_documents(base))
 
 
 async def _documents(base: str) -> list[Document]:
-    asked, found, after = server(), list[Document](), ""
+    asked, found, after = api_client(), list[Document](), ""
     while True:
         page = (await asked.graphql(DOCUMENTS, Documents, base=base, after=after, limit=PAGE)).documents
         found += page
@@ -119,7 +122,7 @@ async def _documents(base: str) -> list[Document]:
 @click.option("--limit", type=click.IntRange(1, 200), default=5, metavar="N", help="The most passages. [5]")
 @click.option("--mode", type=click.Choice(["hybrid", "vector", "words"]), default="hybrid", help="[hybrid]")
 @click.option("--most", metavar="CLASS", help="Of no stricter data class than this.")
-@served
+@server_options
 @click.pass_context
 def search(ctx: click.Context, /, base: str, question: str, limit: int, mode: str, most: str | None) -> None:
     """Passages that answer a question, with their place.
@@ -129,7 +132,7 @@ def search(ctx: click.Context, /, base: str, question: str, limit: int, mode: st
     \b
     Example: sizewise knowledge search handbook "How many days of leave?"
     """
-    asked = server().graphql(SEARCH, Searched, base=base, question=question, limit=limit, mode=mode, most=most)
+    asked = api_client().graphql(SEARCH, Searched, base=base, question=question, limit=limit, mode=mode, most=most)
     found = asyncio.run(asked).passages
     if wants_json():
         write_json(msgspec.to_builtins(found))
@@ -150,7 +153,7 @@ def _tell(number: int, its: Found) -> None:
 @click.command()
 @click.argument("base")
 @click.argument("document")
-@served
+@server_options
 def show(base: str, document: str) -> None:
     """One document: what it is, and its passages.
 
@@ -159,8 +162,8 @@ def show(base: str, document: str) -> None:
     \b
     Example: sizewise knowledge show handbook policies.pdf
     """
-    id = document_id(base, document)
-    found = asyncio.run(server().graphql(DOCUMENT, One, base=base, id=id)).document
+    id = find_document_id(base, document)
+    found = asyncio.run(api_client().graphql(DOCUMENT, One, base=base, id=id)).document
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -172,10 +175,10 @@ def show(base: str, document: str) -> None:
             ("kind", found.kind + (f", {found.pages} pages" if found.pages else "")),
             ("class", found.data_class),
             ("readers", ", ".join(found.readers) or "all of the project"),
-            ("changed", f"{day(found.changed)} by {found.added_by or '-'}"),
+            ("changed", f"{format_date(found.changed)} by {found.added_by or '-'}"),
             ("state", found.state),
             *(("note", _plain(note)) for note in found.notes),
-        ]
+        ],
     )
     for its in found.passages or ():
         place = " > ".join([*([f"page {its.page}"] if its.page else []), *its.headings])
@@ -184,11 +187,11 @@ def show(base: str, document: str) -> None:
         click.echo(f"\n{dim(f'{_plain(place)}{told}{why}')}\n{_plain(its.text, lines=True)}")
 
 
-def document_id(base: str, named: str) -> str:
-    """Of the document of this id or source. Raises UnknownPath."""
-    found = next((its.id for its in documents(base) if named in (its.id, its.source)), None)
+def find_document_id(base: str, named: str) -> str:
+    """Of the document of this id or source. Raises PathNotFound."""
+    found = next((its.id for its in fetch_documents(base) if named in (its.id, its.source)), None)
     if found is None:
-        raise UnknownPath(f"there is no document {named[:100]!r} in {base!r}", f"sizewise knowledge list {base}")
+        raise PathNotFound(f"there is no document {named[:100]!r} in {base!r}", f"sizewise knowledge list {base}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`sizewise knowledge add` and `sync`: files to the server, each once, and then its passages embedded; with bars."""
+"""`sizewise knowledge add` and `sync`: uploads changed files and embeds them, with progress bars."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sizewise.cli.api_client import Server
+from sizewise.cli.api_client import ApiClient
 from sizewise.cli.knowledge_queries import (
     ADD,
     DOCUMENTS,
@@ -31,13 +31,13 @@ from sizewise.cli.knowledge_queries import (
     Synced,
     Taken,
 )
-from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json
 from sizewise.errors import BadRequest, SizewiseError
-from sizewise.knowledge.folder import File, files
-from sizewise.knowledge.load import LARGEST, load
+from sizewise.knowledge.folder import SourceFile, list_files
+from sizewise.knowledge.load import MAX_FILE_BYTES, load_document
 
-WHOLE = 4 << 20
+MAX_UPLOAD_BYTES = 4 << 20
 """Bytes of a file that are sent as they are; a larger one is read here, and its words are sent."""
 PAGE = 1_000
 
@@ -46,8 +46,8 @@ READERS = click.option("--reader", "readers", multiple=True, metavar="WHO", help
 CLASS = click.option("--data-class", metavar="CLASS", help="How closely it must be kept. [as the settings say]")
 
 
-class Told(Protocol):
-    def __call__(self, done: int, whole: int) -> None: ...
+class ProgressCallback(Protocol):
+    def __call__(self, done: int, total: int) -> None: ...
 
 
 @click.command()
@@ -55,10 +55,15 @@ class Told(Protocol):
 @Sources
 @READERS
 @CLASS
-@served
+@server_options
 @click.pass_context
 def add(
-    ctx: click.Context, /, base: str, sources: tuple[str, ...], readers: tuple[str, ...], data_class: str | None
+    ctx: click.Context,
+    /,
+    base: str,
+    sources: tuple[str, ...],
+    readers: tuple[str, ...],
+    data_class: str | None,
 ) -> None:
     """Add files, folders and pages of the web to a base.
 
@@ -68,8 +73,8 @@ def add(
     \b
     Example: sizewise knowledge add handbook docs/ policies.pdf
     """
-    done = asyncio.run(_brought(server(), base, sources, readers, data_class, prune=False))
-    embed_shown(base)
+    done = asyncio.run(_brought(api_client(), base, sources, readers, data_class, prune=False))
+    embed_with_progress(base)
     ctx.exit(_tell(base, done))
 
 
@@ -78,10 +83,15 @@ def add(
 @click.argument("sources", nargs=-1, metavar="[FOLDER...]")
 @READERS
 @CLASS
-@served
+@server_options
 @click.pass_context
 def sync(
-    ctx: click.Context, /, base: str, sources: tuple[str, ...], readers: tuple[str, ...], data_class: str | None
+    ctx: click.Context,
+    /,
+    base: str,
+    sources: tuple[str, ...],
+    readers: tuple[str, ...],
+    data_class: str | None,
 ) -> None:
     """The same, and take out what is there no more.
 
@@ -90,21 +100,26 @@ def sync(
     \b
     Example: sizewise knowledge sync handbook docs/
     """
-    asked = server()
+    asked = api_client()
     if sources:
         done = asyncio.run(_brought(asked, base, sources, readers, data_class, prune=True))
     else:
         done = asyncio.run(asked.graphql(SYNC, Sync, base=base)).sync_knowledge
-    embed_shown(base)
+    embed_with_progress(base)
     ctx.exit(_tell(base, done))
 
 
 async def _brought(
-    asked: Server, base: str, sources: Iterable[str], readers: tuple[str, ...], data_class: str | None, prune: bool
+    client: ApiClient,
+    base: str,
+    sources: Iterable[str],
+    readers: tuple[str, ...],
+    data_class: str | None,
+    prune: bool,
 ) -> Synced:
     pages = [each for each in sources if each.startswith(("http://", "https://"))]
     paths = [Path(each) for each in sources if each not in pages]
-    found = [file for path in paths for file in files(path)]
+    found = [file for path in paths for file in list_files(path)]
     if len({file.source for file in found}) < len(found):
         raise BadRequest("two of these folders have the same name", "name the folder above them")
     more: dict[str, object] = {"base": base, "readers": list(readers), "dataClass": data_class}
@@ -113,62 +128,64 @@ async def _brought(
         for number, file in enumerate(found):
             told(number, len(found) + len(pages))
             try:
-                done.ingested.append(await _one(asked, file, more))
+                done.ingested.append(await _one(client, file, more))
             except (SizewiseError, OSError) as error:
                 done.failed.append(Failed(file.source, _why(error)))
         for number, url in enumerate(pages, len(found)):
             told(number, len(found) + len(pages))
             try:
-                sent = await asked.graphql(ADD, Added, source=url, url=url, **more)
+                sent = await client.graphql(ADD, Added, source=url, url=url, **more)
                 done.ingested.append(sent.add_document)
             except SizewiseError as error:
                 done.failed.append(Failed(url, _why(error)))
     if prune:
         roots = tuple(f"{path.resolve().name}/" for path in paths if path.is_dir())
-        done.removed.extend(await _pruned(asked, base, roots, {file.source for file in found}))
+        done.removed.extend(await _pruned(client, base, roots, {file.source for file in found}))
     return done
 
 
-async def _one(asked: Server, file: File, more: dict[str, object]) -> Taken:
+async def _one(client: ApiClient, file: SourceFile, more: dict[str, object]) -> Taken:
     """Its bytes are sent only where the server does not know them."""
     size = file.path.stat().st_size
-    if size > LARGEST:
-        raise BadRequest(f"it has more than {LARGEST:,} bytes", "cut it into several files")
+    if size > MAX_FILE_BYTES:
+        raise BadRequest(f"it has more than {MAX_FILE_BYTES:,} bytes", "cut it into several files")
     data = file.path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    known = (await asked.graphql(ADD, Added, source=file.source, sha256=digest, **more)).add_document
+    known = (await client.graphql(ADD, Added, source=file.source, sha256=digest, **more)).add_document
     if known.outcome != "wanted":
         return known
-    if size <= WHOLE:
-        return (await asked.graphql(ADD, Added, source=file.source, data=b64encode(data).decode(), **more)).add_document
-    read = msgspec.to_builtins(await load(data, file.source))
-    return (await asked.graphql(ADD, Added, source=file.source, sha256=digest, document=read, **more)).add_document
+    if size <= MAX_UPLOAD_BYTES:
+        return (
+            await client.graphql(ADD, Added, source=file.source, data=b64encode(data).decode(), **more)
+        ).add_document
+    read = msgspec.to_builtins(await load_document(data, file.source))
+    return (await client.graphql(ADD, Added, source=file.source, sha256=digest, document=read, **more)).add_document
 
 
-async def _pruned(asked: Server, base: str, roots: tuple[str, ...], there: set[str]) -> list[str]:
+async def _pruned(client: ApiClient, base: str, roots: tuple[str, ...], there: set[str]) -> list[str]:
     """What came from one of these folders and is there no more."""
     gone, after = list[tuple[str, str]](), ""
     while True:
-        page = (await asked.graphql(DOCUMENTS, Documents, base=base, after=after, limit=PAGE)).documents
+        page = (await client.graphql(DOCUMENTS, Documents, base=base, after=after, limit=PAGE)).documents
         gone += [(its.id, its.source) for its in page if its.source.startswith(roots) and its.source not in there]
         if len(page) < PAGE:
             break
         after = page[-1].id
     for id, _ in gone:
-        await asked.graphql(REMOVE, Removed, base=base, id=id)
+        await client.graphql(REMOVE, Removed, base=base, id=id)
     return [source for _, source in gone]
 
 
-def embed_shown(base: str) -> None:
+def embed_with_progress(base: str) -> None:
     """All that waits, with a bar where somebody watches."""
-    asyncio.run(_embedded(server(), base))
+    asyncio.run(_embedded(api_client(), base))
 
 
-async def _embedded(asked: Server, base: str) -> None:
+async def _embedded(client: ApiClient, base: str) -> None:
     done = 0
     with _bar("embedding", "passages") as told:
         while True:
-            left = (await asked.graphql(EMBED, Embedded, base=base)).embed_documents
+            left = (await client.graphql(EMBED, Embedded, base=base)).embed_documents
             done += left.embedded
             told(done, done + left.waiting)
             if not left.waiting:
@@ -202,7 +219,7 @@ def _why(error: SizewiseError | OSError) -> str:
 
 
 @contextmanager
-def _bar(verb: str, what: str) -> Iterator[Told]:
+def _bar(verb: str, what: str) -> Iterator[ProgressCallback]:
     """On stderr, where somebody watches."""
     console = Console(stderr=True)
     if wants_json() or not console.is_terminal:

@@ -1,4 +1,4 @@
-"""What the verbs of knowledge ask a running server, and the shape of its answers; shows nothing."""
+"""The GraphQL queries of the knowledge commands and the types of their responses; prints nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sizewise knowledge release` and `remove`: what was held back is let go, what is there goes out."""
+"""`sizewise knowledge release` and `remove`: releases held-back passages, removes documents or bases."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 
 import click
 
-from sizewise.cli.knowledge import document_id
-from sizewise.cli.knowledge_add import embed_shown
+from sizewise.cli.knowledge import find_document_id
+from sizewise.cli.knowledge_add import embed_with_progress
 from sizewise.cli.knowledge_queries import RELEASE, REMOVE, REMOVE_BASE, Released, Removed
-from sizewise.cli.options import served, server, wants_json
+from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 
 
 @click.command()
 @click.argument("base")
 @click.argument("document")
-@served
+@server_options
 def release(base: str, document: str) -> None:
     """Let passages be found that were held back as suspect.
 
@@ -25,9 +25,9 @@ def release(base: str, document: str) -> None:
     \b
     Example: sizewise knowledge release handbook faq.md
     """
-    id = document_id(base, document)
-    count = asyncio.run(server().graphql(RELEASE, Released, base=base, id=id)).approve_document.passages
-    embed_shown(base)
+    id = find_document_id(base, document)
+    count = asyncio.run(api_client().graphql(RELEASE, Released, base=base, id=id)).approve_document.passages
+    embed_with_progress(base)
     if wants_json():
         write_json({"released": count})
     else:
@@ -38,7 +38,7 @@ def release(base: str, document: str) -> None:
 @click.argument("base")
 @click.argument("documents", nargs=-1, metavar="DOCUMENT...")
 @click.option("--all", "whole", is_flag=True, help="The whole base, with all that is in it.")
-@served
+@server_options
 def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
     """Take documents out, or a whole base.
 
@@ -50,11 +50,11 @@ def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
     if whole is bool(documents):
         raise click.UsageError("name documents, or say --all")
     if whole:
-        asyncio.run(server().graphql(REMOVE_BASE, Removed, base=base))
+        asyncio.run(api_client().graphql(REMOVE_BASE, Removed, base=base))
     else:
-        for id in [document_id(base, each) for each in documents]:
-            asyncio.run(server().graphql(REMOVE, Removed, base=base, id=id))
-        embed_shown(base)  # the store forgets them too
+        for id in [find_document_id(base, each) for each in documents]:
+            asyncio.run(api_client().graphql(REMOVE, Removed, base=base, id=id))
+        embed_with_progress(base)  # the store forgets them too
     if wants_json():
         write_json({"removed": base if whole else list(documents)})
     else:

@@ -1,4 +1,4 @@
-"""A group of verbs that are loaded when they are named: `--help` is answered from this list and waits for nobody."""
+"""A click group that imports its commands when they are used, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 import click
 
-from sizewise.errors import nearest
+from sizewise.errors import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
-    """`place` is module:attribute of a click command; `says` its short help (a test compares the two)."""
+class LazyCommand:
+    """`target` is module:attribute of a click command; `short_help` its short help (a test compares the two)."""
 
-    place: str
-    says: str
+    target: str
+    short_help: str
 
     def load(self) -> click.Command:
-        command = loaded(self.place)
+        command = load_attribute(self.target)
         assert isinstance(command, click.Command)
         return command
 
 
-def loaded(place: str) -> object:
+def load_attribute(target: str) -> object:
     """The attribute at module:attribute. Nobody looks for garbage meanwhile nor, later, in what came with it: modules
     stay, and looking at a quarter of a million objects time and again is a tenth of the start."""
-    module, _, attribute = place.partition(":")
+    module, _, attribute = target.partition(":")
     gc.disable()
     try:
         return getattr(import_module(module), attribute)
@@ -58,32 +58,37 @@ RENAMED: Mapping[str, str] = {
 """Verbs as they were called, and as they are; `docs/names.tsv` lists the same (a test compares the two)."""
 
 
-class Verbs(click.Group):
-    """`verbs` in the order in which they are shown; where there are `subjects`, the help has only these, by name."""
+class LazyGroup(click.Group):
+    """`lazy_commands` in the order in which they are shown; where there are `subjects`, the help has only these, by
+    name."""
 
     def __init__(
-        self, *arguments: Any, verbs: Mapping[str, Verb], subjects: Sequence[tuple[str, str]] = (), **options: Any
+        self,
+        *arguments: Any,
+        lazy_commands: Mapping[str, LazyCommand],
+        subjects: Sequence[tuple[str, str]] = (),
+        **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
-        self.verbs, self.subjects = verbs, subjects
+        self.lazy_commands, self.subjects = lazy_commands, subjects
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.verbs)
+        return list(self.lazy_commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        verb = self.verbs.get(cmd_name)
+        verb = self.lazy_commands.get(cmd_name)
         return None if verb is None else verb.load()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         wrong = args[0]
-        if wrong not in self.verbs and not wrong.startswith("-"):
+        if wrong not in self.lazy_commands and not wrong.startswith("-"):
             typed = [*ctx.command_path.split()[1:], *args]
             for many in (len(typed) - len(args) + 2, len(typed) - len(args) + 1):
                 if (old := " ".join(typed[:many])) in RENAMED:
                     raise click.UsageError(f"there is no verb {old!r}. It is `sizewise {RENAMED[old]}` now", ctx)
-            near = nearest(wrong, list(self.verbs)) or f"known: {', '.join(self.verbs)}"
+            near = did_you_mean(wrong, list(self.lazy_commands)) or f"known: {', '.join(self.lazy_commands)}"
             raise click.UsageError(f"there is no verb {wrong!r}. {near}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -94,4 +99,4 @@ class Verbs(click.Group):
                     formatter.write(f"  {names.replace(' ', ', ')}\n      {says}\n")
             return
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, verb.says) for name, verb in self.verbs.items()])
+            formatter.write_dl([(name, verb.short_help) for name, verb in self.lazy_commands.items()])

@@ -1,4 +1,4 @@
-"""`sizewise`: finds the verb, and ends with an exit code and two short lines whatever happens; does nothing itself.
+"""The entry point `sizewise`: runs a command, and turns every error into two lines and an exit code.
 
 Exit codes: 0 done, 1 the answer is no, 2 you asked wrong, 3 something outside broke, 130 Ctrl-C, 141 nobody reads.
 """
@@ -14,30 +14,36 @@ from types import TracebackType
 import click
 
 from sizewise import __version__
-from sizewise.cli.lazy_group import Verb, Verbs
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.errors import BadRequest, SizewiseError
 
-VERBS: Mapping[str, Verb] = {
-    "up": Verb("sizewise.cli.up:up", "Serve everything on one port."),
-    "ask": Verb("sizewise.cli.ask:ask", "Ask one question through the router."),
-    "compare": Verb("sizewise.cli.compare:compare", "Ask a small and a large model the same, side by side."),
-    "models": Verb("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
-    "advise": Verb("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
-    "route": Verb("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
-    "scan": Verb("sizewise.cli.scan:scan", "Data for poison: copies, triggers, outliers, instructions."),
-    "flow": Verb("sizewise.cli.flow:flow", "Flows as files: new, check, run, publish."),
-    "knowledge": Verb("sizewise.cli.knowledge:knowledge", "Documents that answers are found in: add, sync, search."),
-    "import": Verb("sizewise.cli.import_:import_", "Import from other programs: lamatic."),
-    "records": Verb("sizewise.cli.records:records", "What happened, newest first."),
-    "savings": Verb("sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."),
-    "keys": Verb("sizewise.cli.keys:keys", "Keys that may ask: list, create, rotate, revoke."),
-    "users": Verb("sizewise.cli.users:users", "Who is here: list, invite, role, disable, sign out."),
-    "orgs": Verb("sizewise.cli.orgs:orgs", "Organizations of this server: create."),
-    "audit": Verb("sizewise.cli.audit:audit", "The audit trail: list, export, verify."),
-    "encryption": Verb("sizewise.cli.encryption:encryption", "The keys that seal prompts and replies: status, rotate."),
-    "budgets": Verb("sizewise.cli.budgets:budgets", "What may be asked and spent, and what is left."),
-    "doctor": Verb("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
-    "completion": Verb("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "up": LazyCommand("sizewise.cli.up:up", "Serve everything on one port."),
+    "ask": LazyCommand("sizewise.cli.ask:ask", "Ask one question through the router."),
+    "compare": LazyCommand("sizewise.cli.compare:compare", "Ask a small and a large model the same, side by side."),
+    "models": LazyCommand("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
+    "advise": LazyCommand("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
+    "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
+    "scan": LazyCommand("sizewise.cli.scan:scan", "Data for poison: copies, triggers, outliers, instructions."),
+    "flow": LazyCommand("sizewise.cli.flow:flow", "Flows as files: new, check, run, publish."),
+    "knowledge": LazyCommand(
+        "sizewise.cli.knowledge:knowledge", "Documents that answers are found in: add, sync, search."
+    ),
+    "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: lamatic."),
+    "records": LazyCommand("sizewise.cli.records:records", "What happened, newest first."),
+    "savings": LazyCommand(
+        "sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."
+    ),
+    "keys": LazyCommand("sizewise.cli.keys:keys", "Keys that may ask: list, create, rotate, revoke."),
+    "users": LazyCommand("sizewise.cli.users:users", "Who is here: list, invite, role, disable, sign out."),
+    "orgs": LazyCommand("sizewise.cli.orgs:orgs", "Organizations of this server: create."),
+    "audit": LazyCommand("sizewise.cli.audit:audit", "The audit trail: list, export, verify."),
+    "encryption": LazyCommand(
+        "sizewise.cli.encryption:encryption", "The keys that seal prompts and replies: status, rotate."
+    ),
+    "budgets": LazyCommand("sizewise.cli.budgets:budgets", "What may be asked and spent, and what is left."),
+    "doctor": LazyCommand("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
+    "completion": LazyCommand("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
 }
 
 SUBJECTS = (
@@ -55,8 +61,8 @@ UNREAD = 141
 
 
 @click.group(
-    cls=Verbs,
-    verbs=VERBS,
+    cls=LazyGroup,
+    lazy_commands=COMMANDS,
     subjects=SUBJECTS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     subcommand_metavar="VERB ...",
@@ -109,7 +115,7 @@ def _unforeseen(kind: type[BaseException], fault: BaseException, trace: Tracebac
     click.echo(f"sizewise: something went wrong inside Sizewise: {kind.__name__} at {where}", err=True)
     click.echo("hint: this is our mistake; tell us this line", err=True)
     sys.stdout.flush()
-    os._exit(SizewiseError.exit)  # the interpreter would end with 1, which means that the answer is no
+    os._exit(SizewiseError.exit_code)  # the interpreter would end with 1, which means that the answer is no
 
 
 def _misused(wrong: click.ClickException) -> BadRequest:
@@ -120,13 +126,13 @@ def _misused(wrong: click.ClickException) -> BadRequest:
 
 def _say(error: SizewiseError, words: list[str]) -> int:
     if "--json" in words[: words.index("--") if "--" in words else None]:
-        shown = {"error": {"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit}}
+        shown = {"error": {"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit_code}}
         click.echo(_json(shown))
     else:
         click.echo(f"sizewise: {error.message}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
-    return error.exit
+    return error.exit_code
 
 
 def _json(value: object) -> str:

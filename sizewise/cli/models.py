@@ -1,4 +1,4 @@
-"""`sizewise models`: the verbs of models; alone it lists them."""
+"""`sizewise models`: the group of model commands; alone it lists the models."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from collections.abc import Mapping
 
 import click
 
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.models_list import every, write
-from sizewise.cli.options import served
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.models_list import every, print_models
+from sizewise.cli.options import server_options
 
-VERBS: Mapping[str, Verb] = {
-    "list": Verb("sizewise.cli.models_list:list_", "The models that can be asked, and those that can be fetched."),
-    "pull": Verb("sizewise.cli.models_pull:pull", "Fetch a local model; resumes, and checks its sha256."),
-    "show": Verb("sizewise.cli.models_show:show", "Every fact about a model, with source and date."),
-    "add": Verb("sizewise.cli.models_add:add", "Use a GGUF file of yours where it lies."),
-    "probe": Verb("sizewise.cli.models_probe:probe", "Ask a running model server what it is and has."),
-    "remove": Verb("sizewise.cli.models_add:remove", "Forget a file of yours; it stays where it lies."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "list": LazyCommand(
+        "sizewise.cli.models_list:list_",
+        "The models that can be asked, and those that can be fetched.",
+    ),
+    "pull": LazyCommand("sizewise.cli.models_pull:pull", "Fetch a local model; resumes, and checks its sha256."),
+    "show": LazyCommand("sizewise.cli.models_show:show", "Every fact about a model, with source and date."),
+    "add": LazyCommand("sizewise.cli.models_add:add", "Use a GGUF file of yours where it lies."),
+    "probe": LazyCommand("sizewise.cli.models_probe:probe", "Ask a running model server what it is and has."),
+    "remove": LazyCommand("sizewise.cli.models_add:remove", "Forget a file of yours; it stays where it lies."),
 }
 
 
-@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
 @every
-@served
+@server_options
 @click.pass_context
 def models(ctx: click.Context, everything: bool) -> None:
     """The models: list, pull, show, add, probe, remove.
@@ -33,4 +36,4 @@ def models(ctx: click.Context, everything: bool) -> None:
     Example: sizewise models
     """
     if ctx.invoked_subcommand is None:
-        write(everything)
+        print_models(everything)

@@ -1,4 +1,4 @@
-"""`sizewise models add` and `remove`: GGUF files of the user's own; they are used where they lie and never changed."""
+"""`sizewise models add` and `remove`: registers GGUF files of your own, used in place and never changed."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from pathlib import Path
 import click
 
 from sizewise.catalog import user_models
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.cli.reload_server import noticed
+from sizewise.cli.reload_server import reload_running_server
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", default="", help="Its name; otherwise the file's.")
-@placed
+@local_options
 def add(file: Path, name: str) -> None:
     """Use a GGUF file of yours where it lies.
 
     \b
     Example: sizewise models add ~/models/qwen3-4b-q4.gguf --name qwen3-4b
     """
-    found = settings()
-    called = asyncio.run(user_models.add(file, found.home, name))
-    _say(called, "added", asyncio.run(noticed(found)))
+    found = command_settings()
+    called = asyncio.run(user_models.add_model(file, found.home, name))
+    _say(called, "added", asyncio.run(reload_running_server(found)))
 
 
 @click.command()
 @click.argument("name")
-@placed
+@local_options
 def remove(name: str) -> None:
     """Forget a file of yours; it stays where it lies.
 
     \b
     Example: sizewise models remove qwen3-4b
     """
-    found = settings()
-    asyncio.run(user_models.remove(name, found.home))
-    _say(name, "removed", asyncio.run(noticed(found)))
+    found = command_settings()
+    asyncio.run(user_models.remove_model(name, found.home))
+    _say(name, "removed", asyncio.run(reload_running_server(found)))
 
 
 def _say(name: str, what: str, noticed: bool) -> None:

@@ -1,4 +1,4 @@
-"""`sizewise models list`: what can be asked and what could be, by the running server or else by the catalogue."""
+"""`sizewise models list`: the models of the running server, or of the catalog without one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.catalog.loader import cards, fetched, known
-from sizewise.cli.api_client import Server
-from sizewise.cli.options import served, server_or_none, settings, wants_json
-from sizewise.cli.output import count, dim, write_json, write_table
-from sizewise.graphql.catalog import every as catalogue
-from sizewise.graphql.model_type import model
-from sizewise.model_card import Card
+from sizewise.catalog.loader import is_downloaded, load_cards, local_cards
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
+from sizewise.cli.output import dim, format_count, write_json, write_table
+from sizewise.graphql.catalog import all_catalog_models as catalogue
+from sizewise.graphql.model_type import model_values
+from sizewise.model_card import ModelCard
 from sizewise.settings.load import Settings
 
 QUERY = """{
@@ -51,7 +51,7 @@ class Offer(Struct, frozen=True):
     price: Price
 
 
-class Known(Struct, frozen=True):
+class CatalogEntry(Struct, frozen=True):
     """A model of the catalogue as the list shows it."""
 
     name: str
@@ -66,16 +66,16 @@ class Known(Struct, frozen=True):
 
 
 class Catalog(Struct, frozen=True):
-    catalog: list[Known]
+    catalog: list[CatalogEntry]
 
 
-class Told(Struct, frozen=True, rename="camel"):
+class ModelsResponse(Struct, frozen=True, rename="camel"):
     models: list[Model]
     model_aliases: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ModelList:
     """`running`: whether a server told it. `aliases` only a server knows."""
 
     running: bool
@@ -84,13 +84,16 @@ class Listed:
 
 
 every = click.option(
-    "--all", "everything", is_flag=True, help="Also every model of the world that the catalogue knows."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also every model of the world that the catalogue knows.",
 )
 
 
 @click.command("list")
 @every
-@served
+@server_options
 def list_(everything: bool) -> None:
     """The models that can be asked, and those that can be fetched.
 
@@ -99,13 +102,13 @@ def list_(everything: bool) -> None:
     \b
     Example: sizewise models list --all
     """
-    write(everything)
+    print_models(everything)
 
 
-def write(everything: bool) -> None:
+def print_models(everything: bool) -> None:
     """The list; with `everything` the whole catalogue behind it."""
-    mine, server = settings(), server_or_none()
-    found = asyncio.run(listed(mine, server))
+    mine, server = command_settings(), api_client_or_none()
+    found = asyncio.run(list_models(mine, server))
     world = asyncio.run(_world(mine, server)) if everything else []
     if wants_json():
         shown = {"running": found.running, "modelAliases": found.aliases, "models": found.models}
@@ -129,43 +132,43 @@ def write(everything: bool) -> None:
         click.echo(dim(f"also: {', '.join(found.aliases)}"), err=True)
 
 
-async def listed(settings: Settings, server: Server | None) -> Listed:
+async def list_models(settings: Settings, server: ApiClient | None) -> ModelList:
     """The server's models and then, on this machine, what could be fetched."""
     if server is None:
-        usable = [_model(card, "fetched" if card.weights else "configured") for card in cards(settings)]
-        return Listed(False, (), [*usable, *_absent(settings)])
-    told = await server.graphql(QUERY, Told)
+        usable = [_model(card, "fetched" if card.weights else "configured") for card in load_cards(settings)]
+        return ModelList(False, (), [*usable, *_absent(settings)])
+    told = await server.graphql(QUERY, ModelsResponse)
     here = {each.name for each in told.models}
-    absent = [] if server.elsewhere else [each for each in _absent(settings) if each.name not in here]
-    return Listed(True, told.model_aliases, [*told.models, *absent])
+    absent = [] if server.remote else [each for each in _absent(settings) if each.name not in here]
+    return ModelList(True, told.model_aliases, [*told.models, *absent])
 
 
 def _absent(settings: Settings) -> list[Model]:
     """What is known and not yet here."""
     return [
         _model(card, f"not fetched: sizewise models pull {card.model}")
-        for card in known(settings)
-        if card.weights and not card.weights.path and not fetched(card.weights, settings.cache)
+        for card in local_cards(settings)
+        if card.weights and not card.weights.path and not is_downloaded(card.weights, settings.cache_dir)
     ]
 
 
-def _model(card: Card, state: str) -> Model:
-    return msgspec.convert(model(card, state), Model)
+def _model(card: ModelCard, state: str) -> Model:
+    return msgspec.convert(model_values(card, state), Model)
 
 
 def _row(model: Model) -> tuple[str, ...]:
     price = model.price
-    context = count(model.context) if model.context else "?"
+    context = format_count(model.context) if model.context else "?"
     return (model.name, model.size, model.place, context, price.input or "?", price.output or "?", model.state)
 
 
-async def _world(settings: Settings, server: Server | None) -> Sequence[Known]:
+async def _world(settings: Settings, server: ApiClient | None) -> Sequence[CatalogEntry]:
     if server is not None:
         return (await server.graphql(ALL, Catalog)).catalog
-    return msgspec.convert(catalogue(settings.sizes.bounds), list[Known])
+    return msgspec.convert(catalogue(settings.sizes.thresholds), list[CatalogEntry])
 
 
-def _known(known: Known) -> tuple[str, ...]:
+def _known(known: CatalogEntry) -> tuple[str, ...]:
     """The price is that of the cheapest who sells it."""
     offers = [each.price for each in known.offers if each.price.input]
     least = min(offers, key=lambda each: (Decimal(each.input or 0), Decimal(each.output or 0)), default=Price())

@@ -1,4 +1,4 @@
-"""`sizewise models probe`: what a running model server is and has, and the lines to paste; writes no file itself."""
+"""`sizewise models probe`: detects a model server and prints the settings to paste; writes no file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 
 import click
 
-from sizewise.catalog.server_detection import Server, identified
-from sizewise.cli.options import placed, settings, wants_json
-from sizewise.cli.output import count, dim, write_json, write_table
-from sizewise.settings.load import secret
+from sizewise.catalog.server_detection import DetectedServer, detect_server
+from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.output import dim, format_count, write_json, write_table
+from sizewise.settings.load import resolve_secret
 
 
 @click.command()
 @click.argument("url")
 @click.option("--key", default="", metavar="REFERENCE", help="Its key, as env:NAME or file:PATH.")
-@placed
+@local_options
 def probe(url: str, key: str) -> None:
     """Ask a running model server what it is and has.
 
@@ -24,15 +24,15 @@ def probe(url: str, key: str) -> None:
     \b
     Example: sizewise models probe http://127.0.0.1:11434
     """
-    server = asyncio.run(identified(url, key=secret(key), ca=settings().ca))
+    server = asyncio.run(detect_server(url, key=resolve_secret(key), ca=command_settings().ca_file))
     if wants_json():
-        write_json(_told(server, key))
+        write_json(_probe_json(server, key))
         return
     click.echo(dim(_plain(f"{server.title} {server.version}".rstrip())), err=True)
-    rows = [(_plain(model.name), count(model.context) if model.context else "?") for model in server.models]
+    rows = [(_plain(model.name), format_count(model.context) if model.context else "?") for model in server.models]
     write_table(("MODEL", "CONTEXT"), rows, right="CONTEXT")
     click.echo(dim("\nfor sizewise.toml:"), err=True)
-    click.echo(f"\n{server.table(key)}")
+    click.echo(f"\n{server.to_toml(key)}")
 
 
 def _plain(text: str) -> str:
@@ -40,11 +40,11 @@ def _plain(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def _told(server: Server, key: str) -> dict[str, object]:
+def _probe_json(server: DetectedServer, key: str) -> dict[str, object]:
     return {
         "kind": server.kind,
         "version": server.version,
         "base_url": server.base_url,
         "models": [{"name": model.name, "context": model.context} for model in server.models],
-        "toml": server.table(key),
+        "toml": server.to_toml(key),
     }

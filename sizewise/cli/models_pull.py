@@ -1,4 +1,4 @@
-"""`sizewise models pull`: a local model's weights into the cache, with a bar for people; works without a server."""
+"""`sizewise models pull`: downloads the weights of a local model with a progress bar; needs no server."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from sizewise.catalog.loader import fetched, named
-from sizewise.catalog.weights import Progress as Told
-from sizewise.catalog.weights import nobody
-from sizewise.catalog.weights import pull as fetch
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.catalog.loader import is_downloaded, local_card
+from sizewise.catalog.weights import PullProgress as Told
+from sizewise.catalog.weights import no_progress
+from sizewise.catalog.weights import pull_weights as fetch
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.cli.reload_server import noticed
-from sizewise.model_card import Card
-from sizewise.providers.local.runtime import ADD, missing
+from sizewise.cli.reload_server import reload_running_server
+from sizewise.model_card import ModelCard
+from sizewise.providers.local.runtime import INSTALL_HINT, missing_dependency
 from sizewise.settings.load import Settings
 
 
 @click.command()
 @click.argument("name")
 @click.option("--from", "source", default="", metavar="URL", help="Take the very same file from this URL or path.")
-@placed
+@local_options
 def pull(name: str, source: str) -> None:
     """Fetch a local model; resumes, and checks its sha256.
 
     \b
     Example: sizewise models pull smollm2-135m
     """
-    found = settings()
-    card = named(name, found)
+    found = command_settings()
+    card = local_card(name, found)
     assert card.weights is not None  # a local model has them
-    here = bool(card.weights.path) or fetched(card.weights, found.cache)
+    here = bool(card.weights.path) or is_downloaded(card.weights, found.cache_dir)
     silent = wants_json()
-    if lacks := missing():
-        click.echo(f"{card.name} will not run yet: {lacks}\nhint: {ADD}", err=True)
-    path = asyncio.run(fetch_shown(card, found, source, silent=silent))
-    known = False if here else asyncio.run(noticed(found))
+    if lacks := missing_dependency():
+        click.echo(f"{card.name} will not run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
+    path = asyncio.run(fetch_with_progress(card, found, source, silent=silent))
+    known = False if here else asyncio.run(reload_running_server(found))
     if silent:
         write_json(
-            {"name": card.name, "path": path, "bytes": card.weights.bytes, "fetched": not here, "noticed": known}
+            {"name": card.name, "path": path, "bytes": card.weights.bytes, "fetched": not here, "noticed": known},
         )
     else:
         click.echo(f"{card.name} {'was here already' if here else 'is ready'}: {path}")
 
 
-async def fetch_shown(card: Card, settings: Settings, source: str, *, silent: bool) -> str:
+async def fetch_with_progress(card: ModelCard, settings: Settings, source: str, *, silent: bool) -> str:
     """Where the weights lie now. Shows a bar where somebody watches."""
     assert card.weights is not None
 
@@ -64,7 +64,7 @@ async def fetch_shown(card: Card, settings: Settings, source: str, *, silent: bo
         click.echo("another process is fetching it; waiting for it", err=True)
 
     with _bar(card.model, silent) as progress:
-        return str(await fetch(card.weights, settings, source=source, progress=progress, waiting=waiting))
+        return str(await fetch(card.weights, settings, source=source, progress=progress, on_wait=waiting))
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _bar(name: str, silent: bool) -> Iterator[Told]:
     """A bar with rate and remaining time on stderr, where somebody watches."""
     console = Console(stderr=True)
     if silent or not console.is_terminal:
-        yield nobody
+        yield no_progress
         return
     columns = (
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""`sizewise models show`: every fact about one model, configured here or not, with source and date, or `unknown`."""
+"""`sizewise models show`: every known fact about one model, with source and date, or `unknown`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.catalog.loader import cards
-from sizewise.catalog.loader import known as local
-from sizewise.catalog.memory_estimate import size
-from sizewise.cli.api_client import Server
-from sizewise.cli.options import served, server_or_none, settings, wants_json
-from sizewise.cli.output import count, write_json, write_pairs, write_table
-from sizewise.errors import UnknownModel, nearest
-from sizewise.graphql.catalog import elsewhere, names, one_of
-from sizewise.graphql.model_type import model
+from sizewise.catalog.loader import load_cards
+from sizewise.catalog.loader import local_cards as local
+from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
+from sizewise.cli.output import format_count, write_json, write_pairs, write_table
+from sizewise.errors import ModelNotFound, did_you_mean
+from sizewise.graphql.catalog import catalog_model_names, find_catalog_model, unconfigured_model
+from sizewise.graphql.model_type import model_values
 from sizewise.settings.load import Settings
 
 QUERY = """query ($name: String!) {
@@ -46,7 +46,7 @@ RATES = MappingProxyType(
         "cacheWrite": "WRITTEN",
         "cacheWrite1h": "FOR 1H",
         "reasoning": "REASONING",
-    }
+    },
 )
 """Classes of tokens, and the heads of their columns."""
 
@@ -85,7 +85,7 @@ class Offer(Struct):
     conditions: list[str]
 
 
-class Known(Struct):
+class CatalogModelDetails(Struct):
     title: str
     vendor: str
     names: list[str]
@@ -103,17 +103,17 @@ class Model(Struct, rename="camel"):
     facts: list[Fact]
     provider: str = ""
     weights: Weights | None = None
-    catalog_model: Known | None = None
+    catalog_model: CatalogModelDetails | None = None
 
 
-class Told(Struct, rename="camel"):
+class ModelResponse(Struct, rename="camel"):
     catalog_model: Shown | None
     model: Shown | None = None
 
 
 @click.command()
 @click.argument("name")
-@served
+@server_options
 def show(name: str) -> None:
     """Every fact about a model, with source and date.
 
@@ -123,42 +123,42 @@ def show(name: str) -> None:
     \b
     Example: sizewise models show llama-3-8b
     """
-    shown = asyncio.run(_found(name, settings(), server_or_none()))
+    shown = asyncio.run(_found(name, command_settings(), api_client_or_none()))
     if wants_json():
         write_json(shown)
         return
     _write(msgspec.convert(shown, Model))
 
 
-async def _found(name: str, settings: Settings, server: Server | None) -> Shown:
-    """The server's word first; this machine knows also what is not here yet. Raises UnknownModel, with the nearest."""
+async def _found(name: str, settings: Settings, server: ApiClient | None) -> Shown:
+    """The server's word first; this machine knows also what is not here yet. Raises ModelNotFound, with the nearest."""
     if server is not None:
         try:
-            told = await server.graphql(QUERY % KNOWN, Told, name=name)
+            told = await server.graphql(QUERY % KNOWN, ModelResponse, name=name)
             return _both(told.model or {}, told.catalog_model)
-        except UnknownModel:
-            if server.elsewhere:
-                known = (await server.graphql(KNOWN_QUERY % KNOWN, Told, name=name)).catalog_model
+        except ModelNotFound:
+            if server.remote:
+                known = (await server.graphql(KNOWN_QUERY % KNOWN, ModelResponse, name=name)).catalog_model
                 if known is None:
                     raise
-                return _both(elsewhere(str(known["name"])) or {}, known)
+                return _both(unconfigured_model(str(known["name"])) or {}, known)
     return _here(name, settings)
 
 
 def _here(name: str, settings: Settings) -> Shown:
-    sizes = settings.sizes.bounds
-    here = {card.name: (card, "fetched" if card.weights else "configured") for card in cards(settings)}
+    sizes = settings.sizes.thresholds
+    here = {card.name: (card, "fetched" if card.weights else "configured") for card in load_cards(settings)}
     there = {card.name: (card, f"not fetched: sizewise models pull {card.model}") for card in local(settings)}
     ours = {**there, **here}
     for card, state in ours.values():
         if name in (card.name, card.model):
             weights = card.weights.bytes if card.weights else 0
-            return _both(model(card, state), one_of([name, card.model], sizes, weights))
-    known = one_of([name], sizes)
+            return _both(model_values(card, state), find_catalog_model([name, card.model], sizes, weights))
+    known = find_catalog_model([name], sizes)
     if known is not None:
-        return _both(elsewhere(name, sizes) or {}, known)
-    near = nearest(name, [*ours, *(card.model for card, _ in ours.values()), *names()])
-    raise UnknownModel(f"there is no model {name!r}", near or "sizewise models list --all", param="model")
+        return _both(unconfigured_model(name, sizes) or {}, known)
+    near = did_you_mean(name, [*ours, *(card.model for card, _ in ours.values()), *catalog_model_names()])
+    raise ModelNotFound(f"there is no model {name!r}", near or "sizewise models list --all", param="model")
 
 
 def _both(model: Mapping[str, object], known: Mapping[str, object] | None) -> Shown:
@@ -168,25 +168,27 @@ def _both(model: Mapping[str, object], known: Mapping[str, object] | None) -> Sh
     return {**model, "catalogModel": None if own else known}
 
 
-def _write(told: Model) -> None:
-    known = told.catalog_model
-    heads = [(each, getattr(told, each)) for each in ("name", "task", "size", "place", "state")]
+def _write(model: Model) -> None:
+    known = model.catalog_model
+    heads = [(each, getattr(model, each)) for each in ("name", "task", "size", "place", "state")]
     if known is not None:
         heads[1:1] = [("title", known.title), ("vendor", known.vendor)]
     write_pairs([(name, said) for name, said in heads if said])
-    if (held := told.weights) is not None:
-        write_pairs([("file", held.path or held.file), ("bytes", count(held.bytes)), ("sha256", held.sha256 or "-")])
+    if (held := model.weights) is not None:
+        write_pairs(
+            [("file", held.path or held.file), ("bytes", format_count(held.bytes)), ("sha256", held.sha256 or "-")],
+        )
     click.echo()
-    write_table(("FACT", "VALUE", "SOURCE"), [(each.name, each.value, each.whence) for each in _facts(told)])
+    write_table(("FACT", "VALUE", "SOURCE"), [(each.name, each.value, each.whence) for each in _facts(model)])
     if known is not None:
         _write_memory(known.memory)
         _write_offers(known.offers)
 
 
-def _facts(told: Model) -> list[Fact]:
+def _facts(model: Model) -> list[Fact]:
     """What is configured here goes before what is known of the model in general."""
-    general = told.catalog_model.facts if told.catalog_model else []
-    here = [each for each in told.facts if told.provider]
+    general = model.catalog_model.facts if model.catalog_model else []
+    here = [each for each in model.facts if model.provider]
     known = {each.name: each for each in general}
     said = [known.get(each.name, each) if each.value == "unknown" else each for each in here]
     return [*said, *(each for each in general if each.name not in {fact.name for fact in here})]
@@ -198,7 +200,7 @@ def _write_memory(memory: Sequence[Memory]) -> None:
         click.echo("memory to run it: unknown")
         return
     tokens = sorted({each.tokens for each in memory})
-    needs = {(each.quantization, each.tokens): size(each.bytes) for each in memory}
+    needs = {(each.quantization, each.tokens): format_bytes(each.bytes) for each in memory}
     rows = [(name, *(needs[name, each] for each in tokens)) for name in dict.fromkeys(name for name, _ in needs)]
     heads = [f"{each:,} TOKENS" for each in tokens]
     write_table(("MEMORY, COMPUTED", *heads), rows, right="TOKENS")

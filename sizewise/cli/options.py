@@ -1,6 +1,6 @@
-"""Options that verbs share, each with one spelling and one help text, before or behind a verb's own verb.
+"""Options shared by commands, each with one spelling and one help text.
 
-Their values wait in click's context, where `settings`, `server` and `wants_json` find them.
+Their values wait in click's context, where `load_settings`, `api_client` and `wants_json` find them.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import TypeVar
 
 import click
 
-from sizewise.cli.api_client import Server, find, running
-from sizewise.settings.load import Settings, load
+from sizewise.cli.api_client import ApiClient, find_server, running_server
+from sizewise.settings.load import Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _META = "sizewise.cli."
 
 
-def _noted(ctx: click.Context, param: click.Parameter, value: object) -> None:
+def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
     """The innermost place wins; what was not said there does not undo what was said before."""
     if value and param.name:
         ctx.meta[_META + param.name] = value
 
 
-def _said(name: str) -> object:
+def _option(name: str) -> object:
     return click.get_current_context().meta.get(_META + name)
 
 
@@ -34,7 +34,7 @@ as_json = click.option(
     "as_json",
     is_flag=True,
     expose_value=False,
-    callback=_noted,
+    callback=_remember,
     help="Print JSON for scripts, and nothing else.",
 )
 _home = click.option(
@@ -42,7 +42,7 @@ _home = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     expose_value=False,
-    callback=_noted,
+    callback=_remember,
     help="The folder of everything that is kept.",
 )
 _config = click.option(
@@ -50,53 +50,53 @@ _config = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     expose_value=False,
-    callback=_noted,
+    callback=_remember,
     help="The settings, a sizewise.toml.",
 )
 _elsewhere = click.option(
     "--url",
     metavar="URL",
     expose_value=False,
-    callback=_noted,
+    callback=_remember,
     help="Ask another server (or SIZEWISE_URL); its key is SIZEWISE_KEY.",
 )
 
 
-def placed(verb: F) -> F:
+def local_options(verb: F) -> F:
     """For verbs that work on this machine: --home, --config, --json."""
     return _home(_config(as_json(verb)))
 
 
-def served(verb: F) -> F:
+def server_options(verb: F) -> F:
     """For verbs that ask a running server: --url, --home, --config, --json."""
-    return _elsewhere(placed(verb))
+    return _elsewhere(local_options(verb))
 
 
 def wants_json() -> bool:
-    return bool(_said("as_json"))
+    return bool(_option("as_json"))
 
 
-def settings() -> Settings:
+def command_settings() -> Settings:
     """Raises ConfigError."""
-    config, home = _said("config"), _said("home")
-    found = load(config if isinstance(config, Path) else None, home if isinstance(home, Path) else None)
+    config, home = _option("config"), _option("home")
+    found = load_settings(config if isinstance(config, Path) else None, home if isinstance(home, Path) else None)
     if not found.color:
         click.get_current_context().color = False
     return found
 
 
-def server() -> Server:
+def api_client() -> ApiClient:
     """Raises Outside when none is running."""
-    found = settings()
-    return find(found, _url(found))
+    found = command_settings()
+    return find_server(found, _url(found))
 
 
-def server_or_none() -> Server | None:
+def api_client_or_none() -> ApiClient | None:
     """Raises Outside only where one was named by its URL and the key for it is missing."""
-    found = settings()
+    found = command_settings()
     url = _url(found)
-    return find(found, url) if url else running(found)
+    return find_server(found, url) if url else running_server(found)
 
 
 def _url(found: Settings) -> str:
-    return str(_said("url") or found.url)
+    return str(_option("url") or found.server_url)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import click
 from msgspec import Struct
 
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import served, server
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options
 from sizewise.cli.users import NEW, New, show
 
-VERBS: Mapping[str, Verb] = {
-    "create": Verb("sizewise.cli.orgs:create", "Create an organization, and invite its first owner."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "create": LazyCommand("sizewise.cli.orgs:create", "Create an organization, and invite its first owner."),
 }
 
 CREATE = f"""mutation ($id: String!, $email: String!, $name: String!) {{
@@ -24,7 +24,7 @@ class Created(Struct, rename="camel"):
     create_organization: New
 
 
-@click.group(cls=Verbs, verbs=VERBS)
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS)
 def orgs() -> None:
     """Organizations of this server: create."""
 
@@ -33,12 +33,12 @@ def orgs() -> None:
 @click.argument("id")
 @click.argument("email")
 @click.option("--name", default="", help="Display name. [the id]")
-@served
+@server_options
 def create(id: str, email: str, name: str) -> None:
     """Create an organization, and invite its first owner.
 
     \b
     Example: sizewise orgs create acme ada@acme.example
     """
-    here = server()
+    here = api_client()
     show(here.url, asyncio.run(here.graphql(CREATE, Created, id=id, email=email, name=name)).create_organization)

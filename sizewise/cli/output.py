@@ -1,4 +1,4 @@
-"""What is written on the terminal: JSON for scripts, tables for people; knows neither models nor records.
+"""Console output: JSON for scripts, tables and numbers for people; knows neither models nor records.
 
 Colours leave when nobody watches (a pipe, a file) or NO_COLOR asks for it.
 """
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import click
 
-from sizewise.errors import Outside
+from sizewise.errors import ExternalFailure
 
-GAP = 2
-WIDE = 100_000
+COLUMN_GAP = 2
+MAX_WIDTH = 100_000
 """Columns where nobody watches: nothing is cut."""
 
 
@@ -26,30 +26,31 @@ def write_json(value: object) -> None:
 
 
 def write_file(file: Path, said: str | bytes) -> None:
-    """Raises Outside where that cannot be done. A new file is its owner's alone: it may hold words of prompts."""
+    """Raises ExternalFailure where that cannot be done. A new file is its owner's alone: it may hold words of
+    prompts."""
     try:
         file.touch(mode=0o600)
         file.write_bytes(said.encode() if isinstance(said, str) else said)
     except OSError as error:
-        raise Outside(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
+        raise ExternalFailure(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
 
 
 def dim(text: str) -> str:
     return click.style(text, dim=True)
 
 
-def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: str = "", err: bool = False) -> None:
+def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: str = "", err: bool = False) -> None:
     """Columns side by side, cut at the terminal's edge. `right`: words of the heads that stand to the right."""
-    lines = [heads, *rows]
-    wide = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    edge = shutil.get_terminal_size().columns if (sys.stderr if err else sys.stdout).isatty() else WIDE
-    aligned = [any(word in right.split() for word in head.split()) for head in heads]
+    lines = [headers, *rows]
+    wide = [max(len(line[column]) for line in lines) for column in range(len(headers))]
+    edge = shutil.get_terminal_size().columns if (sys.stderr if err else sys.stdout).isatty() else MAX_WIDTH
+    aligned = [any(word in right.split() for word in head.split()) for head in headers]
     for number, line in enumerate(lines):
         cells = [
             cell.rjust(width) if to_the_right else cell.ljust(width)
             for cell, width, to_the_right in zip(line, wide, aligned, strict=True)
         ]
-        text = (" " * GAP).join(cells).rstrip()
+        text = (" " * COLUMN_GAP).join(cells).rstrip()
         text = text if len(text) <= edge else text[: edge - 1] + "…"
         click.echo(dim(text) if number == 0 else text, err=err)
 
@@ -59,29 +60,29 @@ def write_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     known = list(pairs)
     wide = max((len(name) for name, _ in known), default=0)
     for name, said in known:
-        click.echo(f"{dim(name.ljust(wide))}{' ' * GAP}{said}".rstrip())
+        click.echo(f"{dim(name.ljust(wide))}{' ' * COLUMN_GAP}{said}".rstrip())
 
 
-def money(amount: str | None) -> str:
+def format_money(amount: str | None) -> str:
     """Dollars as a decimal text, None where the price is unknown."""
     return "unknown" if amount is None else f"${amount}"
 
 
-def count(number: int | None) -> str:
+def format_count(number: int | None) -> str:
     return "unknown" if number is None else f"{number:,}"
 
 
-def seconds(ms: float | None) -> str:
+def format_seconds(ms: float | None) -> str:
     if ms is None:
         return "-"
     return f"{ms:.0f} ms" if ms < 1_000 else f"{ms / 1_000:.1f} s"
 
 
-def when(ms: int) -> str:
+def format_time(ms: int) -> str:
     """Unix ms in the clock of whoever reads it; the day only where it is not today."""
     at = datetime.fromtimestamp(ms / 1_000)
     return f"{at:%H:%M:%S}" if at.date() == datetime.now().date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-def day(ms: int | None) -> str:
+def format_date(ms: int | None) -> str:
     return "never" if ms is None else f"{datetime.fromtimestamp(ms / 1_000):%Y-%m-%d %H:%M}"

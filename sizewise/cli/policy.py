@@ -1,4 +1,4 @@
-"""`sizewise route policy`: which data may reach which model, as the settings say, and the policies' own tests of it."""
+"""`sizewise route policy`: which data may reach which model, and the policies' own tests."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from itertools import product
 import click
 import msgspec
 
-from sizewise.app.routing_config import choices, terms
-from sizewise.catalog.loader import cards
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.app.routing_config import build_data_policy, build_policies
+from sizewise.catalog.loader import load_cards
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
-from sizewise.data_class import CLASSES
-from sizewise.errors import BadRequest, nearest
-from sizewise.evals.policy_tests import Tried, tried
-from sizewise.guardrails.pipeline import Post
-from sizewise.handler import Answerer
-from sizewise.model_card import Card
-from sizewise.plugins import Once
+from sizewise.data_class import DATA_CLASSES
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.evals.policy_tests import PolicyTestResult, run_policy_test
+from sizewise.guardrails.pipeline import GuardrailPipeline
+from sizewise.handler import Handler
+from sizewise.model_card import ModelCard
+from sizewise.plugins import PluginRegistry
 from sizewise.settings.load import Settings
-from sizewise.settings.routing import Case
+from sizewise.settings.routing import PolicyTestSettings
 
-VERBS: Mapping[str, Verb] = {
-    "test": Verb("sizewise.cli.policy:test", "Run the policies' own tests; ends with 1 when one fails."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "test": LazyCommand("sizewise.cli.policy:test", "Run the policies' own tests; ends with 1 when one fails."),
 }
 SHOWN = """[[policies.default.tests]]
 name = "what is confidential stays on this machine"
@@ -32,8 +32,8 @@ data_class = "confidential"
 denied_models = ["{far}"]"""
 
 
-@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
-@placed
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@local_options
 @click.pass_context
 def policy(ctx: click.Context) -> None:
     """Show which data may reach which model; test policies.
@@ -46,9 +46,12 @@ def policy(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    found = settings()
+    found = command_settings()
     tries = _opened(found)
-    rows = [tries(Case(name=kind, data_class=kind), each, 0) for each, kind in product(found.policies, CLASSES)]
+    rows = [
+        tries(PolicyTestSettings(name=kind, data_class=kind), each, 0)
+        for each, kind in product(found.policies, DATA_CLASSES)
+    ]
     if wants_json():
         told = [{"policy": row.policy, "data_class": row.name, "models": row.models} for row in rows]
         write_json({"reach": told})
@@ -61,7 +64,7 @@ def policy(ctx: click.Context) -> None:
 
 @click.command()
 @click.argument("name", required=False)
-@placed
+@local_options
 @click.pass_context
 def test(ctx: click.Context, /, name: str | None) -> None:
     """Run the policies' own tests; ends with 1 when one fails.
@@ -72,9 +75,9 @@ def test(ctx: click.Context, /, name: str | None) -> None:
     \b
     Example: sizewise route policy test
     """
-    found = settings()
+    found = command_settings()
     if name is not None and name not in found.policies:
-        hint = nearest(name, list(found.policies)) or f"known: {', '.join(found.policies)}"
+        hint = did_you_mean(name, list(found.policies)) or f"known: {', '.join(found.policies)}"
         raise BadRequest(f"there is no policy {name!r}", hint)
     tries = _opened(found)
     done = [
@@ -83,7 +86,9 @@ def test(ctx: click.Context, /, name: str | None) -> None:
         for number, case in enumerate(wanted.tests if name in (None, each) else (), 1)
     ]
     if not done:
-        far = next((card.name for card in cards(found) if card.place not in ("process", "machine")), "<provider>/*")
+        far = next(
+            (card.name for card in load_cards(found) if card.place not in ("process", "machine")), "<provider>/*"
+        )
         raise BadRequest("there are no tests", f"write some into sizewise.toml:\n{SHOWN.format(far=far)}")
     failed = sum(1 for each in done if each.failures)
     if wants_json():
@@ -95,7 +100,7 @@ def test(ctx: click.Context, /, name: str | None) -> None:
     ctx.exit(1 if failed else 0)
 
 
-def _show(each: Tried) -> None:
+def _show(each: PolicyTestResult) -> None:
     mark = click.style("✗", fg="red") if each.failures else click.style("✓", fg="green")
     click.echo(f"{mark} {each.policy}: {each.name}")
     for failure in each.failures:
@@ -104,13 +109,13 @@ def _show(each: Tried) -> None:
         click.echo(dim(f"    {', '.join(each.models) or each.why}"))
 
 
-def _opened(found: Settings) -> Callable[[Case, str, int], Tried]:
+def _opened(found: Settings) -> Callable[[PolicyTestSettings, str, int], PolicyTestResult]:
     """Tries a case of a policy, guards included."""
-    load = Once()
-    _, names = choices(found, cards(found), load)
-    held, post = terms(found), Post(found.guardrails, found.policies, names, load, _nobody)
-    return lambda case, policy, number: tried(case, policy, names, held, post.passed, number)
+    load = PluginRegistry()
+    _, names = build_policies(found, load_cards(found), load)
+    held, post = build_data_policy(found), GuardrailPipeline(found.guardrails, found.policies, names, load, _nobody)
+    return lambda case, policy, number: run_policy_test(case, policy, names, held, post.check, number)
 
 
-def _nobody(card: Card) -> Answerer:
+def _nobody(card: ModelCard) -> Handler:
     raise AssertionError("nobody is asked here")

@@ -1,4 +1,4 @@
-"""`sizewise records`: what happened, newest first; the words too, where they are kept and one may read them."""
+"""`sizewise records`: request records, newest first, with prompts and replies where you may read them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import money, seconds, when, write_json, write_pairs, write_table
-from sizewise.errors import BadRequest, UnknownPath
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import format_money, format_seconds, format_time, write_json, write_pairs, write_table
+from sizewise.errors import BadRequest, PathNotFound
 
 SHORT = 16
 """Characters of a trace in the list: 8 tell the second, the next 8 are chance."""
@@ -89,7 +89,7 @@ class Record(Struct, rename="camel", omit_defaults=True):
     attempts: list[Attempt] | None = None
 
 
-class Told(Struct):
+class RecordsResponse(Struct):
     records: list[Record]
 
 
@@ -99,7 +99,7 @@ class Contents(Struct):
     truncated: bool
 
 
-class Opened(Struct):
+class RecordContents(Struct):
     trace: str
     door: str
     contents: Contents | None
@@ -111,12 +111,12 @@ class Erased(Struct):
     feedback: int
 
 
-class ErasedTold(Struct, rename="camel"):
+class EraseRecordsResponse(Struct, rename="camel"):
     erase_records: Erased
 
 
-class AllOpened(Struct):
-    records: list[Opened]
+class RecordContentsResponse(Struct):
+    records: list[RecordContents]
 
 
 class Feedback(Struct):
@@ -127,7 +127,7 @@ class Feedback(Struct):
     score: float
 
 
-class Noted(Struct):
+class FeedbackResponse(Struct):
     feedback: list[Feedback]
 
 
@@ -142,7 +142,7 @@ class Noted(Struct):
 @click.option("--erase", metavar="KEY", help="Delete for good what is kept of what the key with this id asked.")
 @click.option("--yes", is_flag=True, help="Do not ask before that.")
 @click.option("--kind", default="user", help="What kind of feedback, in a word. [user]")
-@served
+@server_options
 def records(
     trace: str | None,
     named: str | None,
@@ -174,14 +174,14 @@ def records(
     if contents:
         _open(wanted)
         return
-    found = server()
+    found = api_client()
     if wanted:
-        told = asyncio.run(found.graphql(ONE, Told, trace=wanted)).records
+        told = asyncio.run(found.graphql(ONE, RecordsResponse, trace=wanted)).records
         told.sort(key=lambda each: each.door in OURS)  # the client's own first
         if not told:
-            raise UnknownPath(f"there is no record with the trace {wanted!r}", "sizewise records lists them")
+            raise PathNotFound(f"there is no record with the trace {wanted!r}", "sizewise records lists them")
     else:
-        told = asyncio.run(found.graphql(LIST, Told, last=last, model=model, status=status)).records
+        told = asyncio.run(found.graphql(LIST, RecordsResponse, last=last, model=model, status=status)).records
     if wants_json():
         write_json(msgspec.to_builtins({"records": told}))
     elif wanted:
@@ -194,7 +194,7 @@ def records(
 def _say(trace: str | None, score: float, kind: str) -> None:
     if not trace:
         raise BadRequest("feedback is about an answer", "name its TRACE: sizewise records TRACE --feedback 1")
-    told = asyncio.run(server().graphql(FEEDBACK, Noted, trace=trace, score=score, kind=kind)).feedback
+    told = asyncio.run(api_client().graphql(FEEDBACK, FeedbackResponse, trace=trace, score=score, kind=kind)).feedback
     if wants_json():
         write_json(msgspec.to_builtins({"feedback": told}))
         return
@@ -205,7 +205,7 @@ def _say(trace: str | None, score: float, kind: str) -> None:
 def _erase(key: str, sure: bool) -> None:
     if not sure:
         click.confirm(f"Delete for good what is kept of what the key {key} asked?", abort=True, err=True)
-    told = asyncio.run(server().graphql(ERASE, ErasedTold, key=key)).erase_records
+    told = asyncio.run(api_client().graphql(ERASE, EraseRecordsResponse, key=key)).erase_records
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
@@ -215,11 +215,11 @@ def _erase(key: str, sure: bool) -> None:
 def _open(trace: str | None) -> None:
     if not trace:
         raise BadRequest("contents are those of a record", "name its TRACE: sizewise records TRACE --contents")
-    told = asyncio.run(server().graphql(CONTENTS, AllOpened, trace=trace)).records
+    told = asyncio.run(api_client().graphql(CONTENTS, RecordContentsResponse, trace=trace)).records
     found = [each for each in told if each.contents is not None]
     if not found:
         hint = "they are kept where [records] says `contents = true`, and for as long as it says"
-        raise UnknownPath(f"nothing is kept of what was asked and said under {trace!r}", hint)
+        raise PathNotFound(f"nothing is kept of what was asked and said under {trace!r}", hint)
     if wants_json():
         write_json(msgspec.to_builtins({"records": found}))
         return
@@ -245,15 +245,15 @@ def _list(records: list[Record]) -> None:
 def _row(record: Record) -> tuple[str, ...]:
     answered = record.model or "-"
     return (
-        when(record.at),
+        format_time(record.at),
         record.trace[:SHORT],
         f"{record.requested_model} ({record.door})" if record.door in OURS else record.requested_model,
         f"{answered} ({record.attempt_count})" if record.attempt_count > 1 else answered,
         str(record.status),
         _tokens(record.tokens),
-        money(record.cost_usd),
-        seconds(record.first_token_ms),
-        seconds(record.total_ms),
+        format_money(record.cost_usd),
+        format_seconds(record.first_token_ms),
+        format_seconds(record.total_ms),
         record.error or record.why,
     )
 
@@ -266,17 +266,20 @@ def _show(record: Record) -> None:
     write_pairs(
         [
             ("trace", record.trace),
-            ("at", when(record.at)),
+            ("at", format_time(record.at)),
             ("asked", f"{record.requested_model}, policy {record.policy}, by key {record.key}"),
             ("answered", record.model or "nobody"),
             ("why", record.why or "-"),
             ("status", f"{record.status} {record.error}"),
             ("tokens", _tokens(record.tokens)),
-            ("cost", money(record.cost_usd)),
-            ("time", f"{seconds(record.first_token_ms)} to the first word, {seconds(record.total_ms)} in all"),
+            ("cost", format_money(record.cost_usd)),
+            (
+                "time",
+                f"{format_seconds(record.first_token_ms)} to the first word, {format_seconds(record.total_ms)} in all",
+            ),
             *([("guardrails", record.guardrails)] if record.guardrails else []),
             *([("shown", f"although not trusted: {record.degraded}")] if record.degraded else []),
-        ]
+        ],
     )
     write_table(
         ("#", "MODEL", "PLACE", "RESULT", "TRUST", "TOKENS", "COST", "BEGAN", "FIRST", "ENDED", "WHY"),
@@ -294,9 +297,9 @@ def _tried(attempt: Attempt) -> tuple[str, ...]:
         attempt.result,
         "-" if attempt.score is None else f"{attempt.score:.2f}",
         _tokens(attempt.tokens),
-        money(attempt.cost_usd),
-        seconds(attempt.started_ms),
-        seconds(attempt.first_token_ms),
-        seconds(attempt.ended_ms),
+        format_money(attempt.cost_usd),
+        format_seconds(attempt.started_ms),
+        format_seconds(attempt.first_token_ms),
+        format_seconds(attempt.ended_ms),
         f"{attempt.why} ({attempt.error})" if attempt.error else attempt.why,
     )

@@ -1,10 +1,10 @@
-"""Tells the running server of this home, if there is one, that the catalogue has changed."""
+"""Tells the running server of this home, if there is one, to reload after the catalog has changed."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from sizewise.cli.api_client import running
+from sizewise.cli.api_client import running_server
 from sizewise.settings.load import Settings
 
 
@@ -12,14 +12,14 @@ class _Reloaded(Struct):
     models: list[str]
 
 
-class _Told(Struct):
+class _ReloadResponse(Struct):
     reload: _Reloaded
 
 
-async def noticed(settings: Settings) -> bool:
+async def reload_running_server(settings: Settings) -> bool:
     """False when no server is running. Raises ConfigError when it cannot take the settings as they are now."""
-    server = running(settings)
+    server = running_server(settings)
     if server is None:
         return False
-    await server.graphql("mutation { reload { models } }", _Told)
+    await server.graphql("mutation { reload { models } }", _ReloadResponse)
     return True

@@ -1,4 +1,4 @@
-"""`sizewise route explain`: what the router would do with a question, and why; asks no model."""
+"""`sizewise route explain`: what the router would do with a prompt, and why; calls no model."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import count, money, write_json, write_table
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import format_count, format_money, write_json, write_table
 
-VERBS: Mapping[str, Verb] = {
-    "explain": Verb("sizewise.cli.route:explain", "The decision without the call, and why."),
-    "outcomes": Verb("sizewise.cli.route_quality:outcomes", "What routing loses, by sampled comparisons and feedback."),
-    "restore": Verb("sizewise.cli.route_quality:restore", "Use a policy again that missed its quality target."),
-    "calibrate": Verb("sizewise.cli.calibrate:calibrate", "Certify a quality target, and write the policy for it."),
-    "train": Verb("sizewise.cli.router:train", "Train a predictor of which prompts need the large model."),
-    "add-model": Verb("sizewise.cli.router:add_model", "Add a new model to a trained predictor."),
-    "replay": Verb("sizewise.cli.replay:replay", "Replay a policy over recorded outcomes, at no cost."),
-    "policy": Verb("sizewise.cli.policy:policy", "Show which data may reach which model; test policies."),
+COMMANDS: Mapping[str, LazyCommand] = {
+    "explain": LazyCommand("sizewise.cli.route:explain", "The decision without the call, and why."),
+    "outcomes": LazyCommand(
+        "sizewise.cli.route_quality:outcomes", "What routing loses, by sampled comparisons and feedback."
+    ),
+    "restore": LazyCommand("sizewise.cli.route_quality:restore", "Use a policy again that missed its quality target."),
+    "calibrate": LazyCommand(
+        "sizewise.cli.calibrate:calibrate", "Certify a quality target, and write the policy for it."
+    ),
+    "train": LazyCommand("sizewise.cli.router:train", "Train a predictor of which prompts need the large model."),
+    "add-model": LazyCommand("sizewise.cli.router:add_model", "Add a new model to a trained predictor."),
+    "replay": LazyCommand("sizewise.cli.replay:replay", "Replay a policy over recorded outcomes, at no cost."),
+    "policy": LazyCommand("sizewise.cli.policy:policy", "Show which data may reach which model; test policies."),
 }
 
 QUERY = """query ($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $dataClass: DataClass,
@@ -62,11 +66,11 @@ class Decision(Struct, rename="camel"):
     steps: list[Step]
 
 
-class Told(Struct):
+class ExplainResponse(Struct):
     explain: Decision
 
 
-@click.group(cls=Verbs, verbs=VERBS)
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS)
 def route() -> None:
     """Explain, measure, calibrate, train and test routing."""
 
@@ -80,7 +84,7 @@ def route() -> None:
 @click.option("--data-class", type=click.Choice(["public", "internal", "confidential"]), help="Of this question.")
 @click.option("--online", type=click.Choice(["allow", "deny"]), help="Whether it may leave this machine.")
 @click.option("--session", help="As the next request of this session.")
-@served
+@server_options
 @click.pass_context
 def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) -> None:
     """The decision without the call, and why.
@@ -99,27 +103,28 @@ def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) 
     ctx.exit(1 if told.error else 0)
 
 
-async def _explained(prompt: str, wishes: Mapping[str, object]) -> Decision:
+async def _explained(prompt: str, options: Mapping[str, object]) -> Decision:
     named = {"maxTokens": "max_tokens", "dataClass": "data_class", "maxCostUsd": "max_cost_usd"}
-    variables = {each: wishes[named.get(each, each)] for each in ("model", "policy", "online", "session", *named)}
-    return (await server().graphql(QUERY, Told, prompt=prompt, **variables)).explain
+    variables = {each: options[named.get(each, each)] for each in ("model", "policy", "online", "session", *named)}
+    return (await api_client().graphql(QUERY, ExplainResponse, prompt=prompt, **variables)).explain
 
 
-def _show(told: Decision) -> None:
+def _show(decision: Decision) -> None:
     click.echo(
-        f"{told.requested_model} by policy {told.policy}; about {count(told.tokens)} tokens of {told.data_class} data"
+        f"{decision.requested_model} by policy {decision.policy}; about {format_count(decision.tokens)} tokens of"
+        f" {decision.data_class} data"
     )
     click.echo()
-    for number, step in enumerate(told.steps, 1):
+    for number, step in enumerate(decision.steps, 1):
         click.echo(f"{number}. {' and '.join(step.models)}, {step.action}: {step.why}")
-    if told.error:
-        click.echo(told.reasons[-1])
+    if decision.error:
+        click.echo(decision.reasons[-1])
     click.echo()
     write_table(
         ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "WHY"),
-        [(c.model, c.size, c.place, "yes" if c.eligible else "no", _cost(c), c.why) for c in told.candidates],
+        [(c.model, c.size, c.place, "yes" if c.eligible else "no", _cost(c), c.why) for c in decision.candidates],
     )
 
 
 def _cost(candidate: Candidate) -> str:
-    return money(candidate.cost_usd) if candidate.eligible else "-"
+    return format_money(candidate.cost_usd) if candidate.eligible else "-"

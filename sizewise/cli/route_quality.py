@@ -1,4 +1,4 @@
-"""`sizewise route outcomes` and `restore`: what routing loses as far as it was measured; measures nothing itself."""
+"""`sizewise route outcomes` and `restore`: measured quality loss of routing, and restoring a policy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import count, day, write_json, write_table
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import format_count, format_date, write_json, write_table
 
 QUALITY = """query ($policy: String) { quality(policy: $policy) {
   policy certified samples unjudged loss lossLow lossHigh since violated feedback { model kind count mean }
@@ -37,22 +37,22 @@ class Quality(Struct, rename="camel"):
     feedback: list[Opinion]
 
 
-class Told(Struct):
+class QualityResponse(Struct):
     quality: list[Quality]
 
 
-class Trusted(Struct, rename="camel"):
+class RestoredPolicy(Struct, rename="camel"):
     policy: str
     was_violated: bool
 
 
-class TrustTold(Struct, rename="camel"):
-    restore_policy: Trusted
+class RestorePolicyResponse(Struct, rename="camel"):
+    restore_policy: RestoredPolicy
 
 
 @click.command()
 @click.argument("policy", required=False)
-@served
+@server_options
 @click.pass_context
 def outcomes(ctx: click.Context, /, policy: str | None) -> None:
     """What routing loses, by sampled comparisons and feedback.
@@ -63,7 +63,7 @@ def outcomes(ctx: click.Context, /, policy: str | None) -> None:
     \b
     Example: sizewise route outcomes
     """
-    told = asyncio.run(server().graphql(QUALITY, Told, policy=policy)).quality
+    told = asyncio.run(api_client().graphql(QUALITY, QualityResponse, policy=policy)).quality
     if wants_json():
         write_json(msgspec.to_builtins({"quality": told}))
     else:
@@ -71,18 +71,18 @@ def outcomes(ctx: click.Context, /, policy: str | None) -> None:
     ctx.exit(1 if any(each.violated is not None for each in told) else 0)
 
 
-def _show(told: list[Quality]) -> None:
+def _show(policies: list[Quality]) -> None:
     write_table(
         ("POLICY", "PROMISED", "LOST", "INTERVAL", "SAMPLES", "UNJUDGED", "SINCE", "STATE"),
-        [_row(each) for each in told],
+        [_row(each) for each in policies],
         right="PROMISED LOST SAMPLES UNJUDGED",
     )
-    opinions = [(each.policy, its) for each in told for its in each.feedback]
+    opinions = [(each.policy, its) for each in policies for its in each.feedback]
     if opinions:
         click.echo()
         write_table(
             ("POLICY", "MODEL", "FEEDBACK", "COUNT", "MEAN"),
-            [(policy, its.model, its.kind, count(its.count), f"{its.mean:.2f}") for policy, its in opinions],
+            [(policy, its.model, its.kind, format_count(its.count), f"{its.mean:.2f}") for policy, its in opinions],
             right="COUNT MEAN",
         )
 
@@ -91,22 +91,22 @@ def _row(its: Quality) -> tuple[str, ...]:
     bounds = "-" if its.loss_low is None or its.loss_high is None else f"{its.loss_low:.3f} to {its.loss_high:.3f}"
     state = "nothing was promised" if its.certified is None else "no alarm"
     if its.violated is not None:
-        state = f"found broken {day(its.violated)}: its large model answers alone"
+        state = f"found broken {format_date(its.violated)}: its large model answers alone"
     return (
         its.policy,
         "-" if its.certified is None else f"{its.certified:g}",
         "not measured" if its.loss is None else f"{its.loss:.3f}",
         bounds,
-        count(its.samples),
-        count(its.unjudged),
-        "-" if its.since is None else day(its.since),
+        format_count(its.samples),
+        format_count(its.unjudged),
+        "-" if its.since is None else format_date(its.since),
         state,
     )
 
 
 @click.command()
 @click.argument("policy")
-@served
+@server_options
 def restore(policy: str) -> None:
     """Use a policy again that missed its quality target.
 
@@ -115,7 +115,7 @@ def restore(policy: str) -> None:
     \b
     Example: sizewise route restore support
     """
-    told = asyncio.run(server().graphql(TRUST, TrustTold, policy=policy)).restore_policy
+    told = asyncio.run(api_client().graphql(TRUST, RestorePolicyResponse, policy=policy)).restore_policy
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return

@@ -1,4 +1,4 @@
-"""`sizewise route train` and `add-model`: a predictor of which prompts need the large model."""
+"""`sizewise route train` and `add-model`: trains a quality predictor on labels, and adds new models to it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import click
 import msgspec
 
 from sizewise import __version__
-from sizewise.cli.options import placed, wants_json
-from sizewise.cli.output import count, write_file, write_json, write_table
+from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.output import format_count, write_file, write_json, write_table
 from sizewise.errors import BadRequest, ConfigError
-from sizewise.evals.dataset_files import read
-from sizewise.routing.quality.predictor import Area, Predictor, write
-from sizewise.routing.quality.predictor import read as read_router
-from sizewise.routing.training.onboarding import join
+from sizewise.evals.dataset_files import read_dataset
+from sizewise.routing.quality.predictor import ApgrScore, Predictor, encode_predictor
+from sizewise.routing.quality.predictor import decode_predictor as read_router
+from sizewise.routing.training.onboarding import onboard_model
 
 
 @click.command()
@@ -26,7 +26,7 @@ from sizewise.routing.training.onboarding import join
 @click.option("--large", required=True, metavar="MODEL", help="The large one.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the lot that parts the prompts.")
-@placed
+@local_options
 @click.pass_context
 def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None, seed: int) -> None:
     """Train a predictor of which prompts need the large model.
@@ -39,27 +39,27 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     """
     if find_spec("numpy") is None:
         raise ConfigError("training needs numpy", "pip install numpy, where Sizewise is installed")
-    from sizewise.routing.training.trainer import learn
+    from sizewise.routing.training.trainer import train_predictor
 
-    outcomes = read(folder)
-    rows = outcomes.answered(small, large)
-    made = learn(
+    outcomes = read_dataset(folder)
+    rows = outcomes.scored_rows(small, large)
+    made = train_predictor(
         [outcomes.prompts[row] for row in rows],
         {name: [outcomes.column(name).score[row] for row in rows] for name in (small, large)},
-        small=small,
-        large=large,
+        small_model=small,
+        large_model=large,
         seed=seed,
         date=date.today().isoformat(),
-        data=outcomes.digest,
+        dataset_digest=outcomes.digest,
         version=__version__,
     )
     if out is not None:
-        write_file(out, write(made))
+        write_file(out, encode_predictor(made))
     if wants_json():
-        write_json(_told(made, out))
+        write_json(_training_json(made, out))
     else:
         _show(made, out)
-    ctx.exit(1 if made.abstains else 0)
+    ctx.exit(1 if made.abstention else 0)
 
 
 @click.command("add-model")
@@ -70,7 +70,7 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     "--like", default="", metavar="MODEL", help="A known one that it is like. [whose scores its own resemble]"
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
-@placed
+@local_options
 def add_model(router: Path, folder: Path | None, model: str, like: str, out: Path | None) -> None:
     """Add a new model to a trained predictor.
 
@@ -86,31 +86,32 @@ def add_model(router: Path, folder: Path | None, model: str, like: str, out: Pat
         raise BadRequest(f"cannot read {str(router)!r}: {error.strerror}", "name a file of `route train -o`") from error
     prompts, scores = list[str](), list[float]()
     if folder is not None:
-        outcomes = read(folder)
-        rows, column = outcomes.answered(model), outcomes.column(model)
+        outcomes = read_dataset(folder)
+        rows, column = outcomes.scored_rows(model), outcomes.column(model)
         prompts, scores = [outcomes.prompts[row] for row in rows], [column.score[row] for row in rows]
-    found = join(known, model, prompts, scores, like)
+    found = onboard_model(known, model, prompts, scores, like)
     if out is not None:
-        write_file(out, write(found.predictor))
+        write_file(out, encode_predictor(found.predictor))
     if wants_json():
-        told = {"model": model, "like": found.like, "shift": found.shift, "samples": found.samples}
+        told = {"model": model, "like": found.based_on, "shift": found.shift, "samples": found.sample_count}
         write_json({**told, "file": None if out is None else str(out)})
         return
-    if found.samples:
+    if found.sample_count:
         than = "better" if found.shift > 0 else "worse"
         click.echo(
-            f"{model} is like {found.like}, {than} by {abs(found.shift):.2f} in log-odds: {found.samples} scores"
+            f"{model} is like {found.based_on}, {than} by {abs(found.shift):.2f} in log-odds: {found.sample_count}"
+            " scores"
         )
     else:
-        click.echo(f"{model} is taken to be as {found.like}: there are no scores of it")
+        click.echo(f"{model} is taken to be as {found.based_on}: there are no scores of it")
     if out is not None:
         click.echo(f"Written to {out}.")
 
 
-def _told(made: Predictor, out: Path | None) -> Mapping[str, object]:
-    learnt: dict[str, object] = msgspec.to_builtins(made.learnt)
+def _training_json(made: Predictor, out: Path | None) -> Mapping[str, object]:
+    learnt: dict[str, object] = msgspec.to_builtins(made.provenance)
     return learnt | {
-        "abstains": made.abstains,
+        "abstains": made.abstention,
         "languages": sorted(made.languages),
         "words": len(made.vocabulary),
         "file": None if out is None else str(out),
@@ -118,20 +119,22 @@ def _told(made: Predictor, out: Path | None) -> Mapping[str, object]:
 
 
 def _show(made: Predictor, out: Path | None) -> None:
-    its = made.learnt
+    its = made.provenance
     click.echo(
-        f"Learnt from {count(its.labels)} prompts that {its.small} and {its.large} answered; "
-        f"{count(len(made.vocabulary))} words and pairs; languages {', '.join(sorted(made.languages)) or 'none'}"
+        f"Learnt from {format_count(its.label_count)} prompts that {its.small_model} and {its.large_model} answered; "
+        f"{format_count(len(made.vocabulary))} words and pairs; languages {', '.join(sorted(made.languages)) or 'none'}"
     )
     click.echo()
-    rows = (("this router", its.ours), ("length alone", its.length))
+    rows = (("this router", its.apgr), ("length alone", its.length_baseline))
     write_table(
-        ("ORDER OF ASKING THE LARGE MODEL", "APGR", f"{its.ours.sure:.0%} INTERVAL"),
+        ("ORDER OF ASKING THE LARGE MODEL", "APGR", f"{its.apgr.confidence_level:.0%} INTERVAL"),
         [(name, f"{area.apgr:.3f}", _span(area)) for name, area in rows] + [("chance", "0.500", "")],
     )
     click.echo()
-    if made.abstains:
-        click.echo(f"It abstains: {made.abstains}. More labels may help; other signals than the prompt often do more.")
+    if made.abstention:
+        click.echo(
+            f"It abstains: {made.abstention}. More labels may help; other signals than the prompt often do more."
+        )
     else:
         click.echo(
             "Better than chance on prompts it had not seen. It knows nothing of other domains, and says so there."
@@ -140,5 +143,5 @@ def _show(made: Predictor, out: Path | None) -> None:
         click.echo(f"Written to {out}. Name it as `predictor` in [router], and ask by a policy of kind `learned`.")
 
 
-def _span(area: Area) -> str:
+def _span(area: ApgrScore) -> str:
     return f"{area.low:.3f} to {area.high:.3f}"

@@ -1,4 +1,4 @@
-"""`sizewise savings`: what policies saved, with the interval, and what is known of the quality lost."""
+"""`sizewise savings`: what policies saved, with the interval, and the measured loss of quality."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import count, money, write_file, write_json, write_table
-from sizewise.errors import BadRequest, nearest
-from sizewise.evals.cost_quality_plot import Dot, drawn
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import format_count, format_money, write_file, write_json, write_table
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
 
 QUERY = """query ($days: Float) {
   savings(days: $days) { policy large requests small unpriced spentUsd baselineUsd savedUsd marginUsd evaluationUsd
@@ -48,7 +48,7 @@ class Quality(Struct, rename="camel"):
     loss_high: float | None
 
 
-class Told(Struct):
+class SavingsResponse(Struct):
     savings: list[Saving]
     quality: list[Quality]
 
@@ -59,7 +59,7 @@ class Told(Struct):
     "--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality of one policy, as SVG."
 )
 @click.option("--policy", metavar="NAME", help="Only this one.")
-@served
+@server_options
 def savings(days: float, picture: Path | None, policy: str | None) -> None:
     """What policies saved, and what is known of the quality lost.
 
@@ -70,10 +70,10 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
     """
     if not isfinite(days):
         raise BadRequest(f"--days is {days!r}", "it is a number, as 7")
-    found = asyncio.run(server().graphql(QUERY, Told, days=days))
+    found = asyncio.run(api_client().graphql(QUERY, SavingsResponse, days=days))
     told, known = found.savings, {each.policy: each for each in found.quality}
     if policy is not None and policy not in known:
-        hint = nearest(policy, list(known)) or f"those that choose: {', '.join(known) or 'none'}"
+        hint = did_you_mean(policy, list(known)) or f"those that choose: {', '.join(known) or 'none'}"
         raise BadRequest(f"no policy {policy!r} chooses among models", hint)
     told = [each for each in told if policy in (None, each.policy)]
     if picture is not None:
@@ -84,26 +84,26 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
         return
     if not told:
         click.echo(
-            "No policy that chooses has answered anything yet." if policy is None else "It has answered nothing."
+            "No policy that chooses has answered anything yet." if policy is None else "It has answered nothing.",
         )
         return
     heads = ("POLICY", "REQUESTS", "SMALL", "SPENT", "LARGE ALONE", "SAVED", "MEASURING", "QUALITY LOST")
     write_table(heads, [_row(each, known.get(each.policy)) for each in told])
     if any(each.unpriced for each in told):
         click.echo()
-        click.echo(f"{count(sum(each.unpriced for each in told))} requests of unknown price count as free.")
+        click.echo(f"{format_count(sum(each.unpriced for each in told))} requests of unknown price count as free.")
 
 
 def _row(each: Saving, quality: Quality | None) -> tuple[str, ...]:
     small = f"{each.small / max(1, each.requests):.0%}"
     return (
         each.policy,
-        count(each.requests),
+        format_count(each.requests),
         small,
-        money(each.spent_usd),
-        money(each.baseline_usd),
+        format_money(each.spent_usd),
+        format_money(each.baseline_usd),
         _saved(each),
-        money(each.evaluation_usd),
+        format_money(each.evaluation_usd),
         _lost(quality),
     )
 
@@ -111,7 +111,7 @@ def _row(each: Saving, quality: Quality | None) -> tuple[str, ...]:
 def _lost(its: Quality | None) -> str:
     if its is None or its.loss is None or its.loss_low is None or its.loss_high is None:
         return "not measured"
-    return f"{its.loss:.1%} ({its.loss_low:.1%} to {its.loss_high:.1%}, {count(its.samples)} sampled)"
+    return f"{its.loss:.1%} ({its.loss_low:.1%} to {its.loss_high:.1%}, {format_count(its.samples)} sampled)"
 
 
 def _saved(each: Saving) -> str:
@@ -123,20 +123,20 @@ def _saved(each: Saving) -> str:
     return f"{float(each.saved_usd) / alone:.1%} +- {float(each.margin_usd) / alone:.1%}"
 
 
-def _draw(told: list[Saving], known: Mapping[str, Quality], file: Path) -> None:
-    if len(told) != 1:
-        names = ", ".join(each.policy for each in told) or "none has answered anything"
-        raise BadRequest(f"a picture is of one policy, and there are {len(told)}", f"--policy NAME: {names}")
-    its = told[0]
+def _draw(savings: list[Saving], known: Mapping[str, Quality], file: Path) -> None:
+    if len(savings) != 1:
+        names = ", ".join(each.policy for each in savings) or "none has answered anything"
+        raise BadRequest(f"a picture is of one policy, and there are {len(savings)}", f"--policy NAME: {names}")
+    its = savings[0]
     alone = float(its.baseline_usd or 0)
     if not alone:
         raise BadRequest(f"what {its.large!r} alone would cost is unknown or nothing", "give its price in the settings")
     cost, within = float(its.spent_usd) / alone, float(its.margin_usd or 0) / alone
-    dots, quality = [Dot(its.large, 1.0, 1.0)], known.get(its.policy)
+    dots, quality = [PlotPoint(its.large, 1.0, 1.0)], known.get(its.policy)
     if quality is None or quality.loss is None or quality.loss_low is None or quality.loss_high is None:
-        dots.append(Dot(its.policy, cost, 1.0, within=within, open=True))
+        dots.append(PlotPoint(its.policy, cost, 1.0, cost_margin=within, is_unmeasured=True))
     else:
-        dots.append(Dot(its.policy, cost, 1 - quality.loss, 1 - quality.loss_high, 1 - quality.loss_low, within))
-    title = f"{its.policy}: {count(its.requests)} requests"
+        dots.append(PlotPoint(its.policy, cost, 1 - quality.loss, 1 - quality.loss_high, 1 - quality.loss_low, within))
+    title = f"{its.policy}: {format_count(its.requests)} requests"
     promised = None if quality is None else quality.certified
-    write_file(file, drawn(title, its.curves or {}, dots, promised))
+    write_file(file, draw_plot(title, its.curves or {}, dots, promised))

@@ -1,4 +1,4 @@
-"""`sizewise scan`: looks through data before it is trained on or known, and holds back what is suspect."""
+"""`sizewise scan`: scans data for poisoning before training or ingestion, and quarantines suspect rows."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.options import placed, wants_json
+from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json, write_table
-from sizewise.cli.scan_quarantine import Found, Read, part, read, release
+from sizewise.cli.scan_quarantine import ScanFinding, ScannedPassage, read_passages, release_rows, split_rows
 from sizewise.errors import BadRequest
 from sizewise.guardrails.poisoning import Suspect
-from sizewise.guardrails.poisoning import scan as look
+from sizewise.guardrails.poisoning import scan_passages as look
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option(
-    "--quarantine", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Part the rows there."
+    "--quarantine",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Part the rows there.",
 )
 @click.option("--release", "freed", is_flag=True, help="FILE:LINE... of DIR are clean after all.")
 @click.option("--by", default="", metavar="NAME", help="Who does this. [the user of this machine]")
-@placed
+@local_options
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None, freed: bool, by: str) -> None:
     """Data for poison: copies, triggers, outliers, instructions.
@@ -39,22 +42,22 @@ def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None
     if freed:
         if quarantine is None:
             raise BadRequest("--release needs the folder that the rows are held in", "add --quarantine DIR")
-        count = release(quarantine, [str(each) for each in paths], when, who)
+        count = release_rows(quarantine, [str(each) for each in paths], when, who)
         if wants_json():
             write_json({"released": count})
         else:
             click.echo(f"{count:,} released to {quarantine}/clean.jsonl")
         return
-    rows = read(paths)
+    rows = read_passages(paths)
     suspects = look([each.passage for each in rows])
     clean, held = -1, -1
     if quarantine is not None:
-        found: dict[str, list[Found]] = {}
+        found: dict[str, list[ScanFinding]] = {}
         for each in suspects:
-            found.setdefault(each.id, []).append(Found(each.kind, each.reason))
-        clean, held = part(quarantine, rows, found, when, who)
+            found.setdefault(each.id, []).append(ScanFinding(each.kind, each.reason))
+        clean, held = split_rows(quarantine, rows, found, when, who)
     if wants_json():
-        shown = {"passages": len(rows), "suspects": [_told(each) for each in suspects]}
+        shown = {"passages": len(rows), "suspects": [_suspect_json(each) for each in suspects]}
         write_json(shown if quarantine is None else {**shown, "clean": clean, "quarantined": held})
     else:
         _show(rows, suspects)
@@ -63,14 +66,14 @@ def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None
     ctx.exit(1 if suspects else 0)
 
 
-def _show(rows: list[Read], suspects: list[Suspect]) -> None:
+def _show(rows: list[ScannedPassage], suspects: list[Suspect]) -> None:
     if suspects:
         write_table(("WHERE", "KIND", "WHY"), [(_plain(each.id), each.kind, _plain(each.reason)) for each in suspects])
     known = len({each.id for each in suspects})
     click.echo(f"{known:,} of {len(rows):,} passages are suspect" if known else f"{len(rows):,} passages, none suspect")
 
 
-def _told(suspect: Suspect) -> dict[str, object]:
+def _suspect_json(suspect: Suspect) -> dict[str, object]:
     file, _, line = suspect.id.rpartition(":")
     return {
         "file": file,

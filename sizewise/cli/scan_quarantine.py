@@ -1,4 +1,4 @@
-"""Passages out of files, and quarantine into files: every row with where it is from, none lost; judges nothing."""
+"""Reads passages from data files for `sizewise scan`, and writes clean and quarantined rows with provenance."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.cli.output import write_file
-from sizewise.errors import BadRequest, Outside
+from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.guardrails.poisoning import Passage
 
-ENDINGS = (".jsonl", ".txt", ".md", ".csv")
-LINE = 10_000_000  # bytes of one row
-MOST = 1_000_000_000  # bytes of all that is scanned at once
-PAGE = 1_500  # characters of prose that make a passage, whole paragraphs
+EXTENSIONS = (".jsonl", ".txt", ".md", ".csv")
+MAX_LINE_BYTES = 10_000_000  # bytes of one row
+MAX_FILE_BYTES = 1_000_000_000  # bytes of all that is scanned at once
+MAX_PROSE_CHARS = 1_500  # characters of prose that make a passage, whole paragraphs
 TEXTS = ("text", "content", "passage", "document", "prompt", "question", "input", "instruction", "body")
 LABELS = ("label", "answer", "output", "completion", "response", "category", "target")
 LABEL = 200  # characters
 CLEAN, HELD = "clean.jsonl", "quarantined.jsonl"
 
 
-class Found(Struct, frozen=True):
+class ScanFinding(Struct, frozen=True):
     kind: str
     reason: str
 
@@ -37,18 +37,18 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     sha256: str
     scanned: str
     by: str
-    found: list[Found] = []
+    found: list[ScanFinding] = []
     released: str = ""  # when, by whom
 
 
-class Row(Struct, frozen=True):
+class QuarantinedRow(Struct, frozen=True):
     """One row as its file had it: JSON as its bytes, a line of CSV as an object, prose as text."""
 
     row: Raw
     provenance: Provenance
 
 
-class Read(Struct, frozen=True):
+class ScannedPassage(Struct, frozen=True):
     """A passage, its line, and the row that it is part of."""
 
     passage: Passage
@@ -56,23 +56,23 @@ class Read(Struct, frozen=True):
     row: Raw
 
 
-def read(paths: Sequence[Path]) -> list[Read]:
+def read_passages(paths: Sequence[Path]) -> list[ScannedPassage]:
     """Raises BadRequest, naming file and line, for what cannot be read whole: nothing is scanned in half."""
     files = [file for path in paths for file in _files(path)]
     size = sum(_size(file) for file in files)  # which says so where a file is not there
-    if size > MOST:
-        raise BadRequest(f"{size:,} bytes are too many to scan at once", f"scan {MOST:,} at a time")
+    if size > MAX_FILE_BYTES:
+        raise BadRequest(f"{size:,} bytes are too many to scan at once", f"scan {MAX_FILE_BYTES:,} at a time")
     return [each for file in files for each in _READERS[file.suffix.lower()](file)]
 
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        some = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+        some = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
         if not some:
-            raise BadRequest(f"there is nothing to scan in {str(path)!r}", f"it reads {', '.join(ENDINGS)}")
+            raise BadRequest(f"there is nothing to scan in {str(path)!r}", f"it reads {', '.join(EXTENSIONS)}")
         yield from (file for file in some if not file.is_symlink())
-    elif path.exists() and path.suffix.lower() not in ENDINGS:
-        raise BadRequest(f"{str(path)!r} cannot be scanned", f"it reads {', '.join(ENDINGS)}")
+    elif path.exists() and path.suffix.lower() not in EXTENSIONS:
+        raise BadRequest(f"{str(path)!r} cannot be scanned", f"it reads {', '.join(EXTENSIONS)}")
     else:
         yield path
 
@@ -89,10 +89,10 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         with file.open("rb") as stream:
             number = 0
-            while line := stream.readline(LINE + 1):
+            while line := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
-                if len(line) > LINE:
-                    hint = f"a row has at most {LINE:,} bytes: cut it into passages"
+                if len(line) > MAX_LINE_BYTES:
+                    hint = f"a row has at most {MAX_LINE_BYTES:,} bytes: cut it into passages"
                     raise BadRequest(f"{str(file)!r}, line {number}: the line is too long", hint)
                 try:
                     yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -103,7 +103,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         raise BadRequest(f"cannot read {str(file)!r}: {error.strerror}", "name a file that is there") from error
 
 
-def _jsonl(file: Path) -> Iterator[Read]:
+def _jsonl(file: Path) -> Iterator[ScannedPassage]:
     for number, line in _lines(file):
         if line.strip():
             try:
@@ -115,8 +115,8 @@ def _jsonl(file: Path) -> Iterator[Read]:
             yield _read(file, number, text, label, Raw(line.strip().encode()))
 
 
-def _csv(file: Path) -> Iterator[Read]:
-    csv.field_size_limit(LINE)
+def _csv(file: Path) -> Iterator[ScannedPassage]:
+    csv.field_size_limit(MAX_LINE_BYTES)
     reader = csv.DictReader((line for _, line in _lines(file)), restkey="more", strict=False)
     try:
         before = 1
@@ -129,11 +129,11 @@ def _csv(file: Path) -> Iterator[Read]:
         raise BadRequest(f"{str(file)!r}, line {reader.line_num}: {error}", "is it CSV with a head line?") from error
 
 
-def _prose(file: Path) -> Iterator[Read]:
+def _prose(file: Path) -> Iterator[ScannedPassage]:
     """Whole paragraphs until PAGE characters are full. Their texts, one behind the other, are the file."""
     begun, page, size = 1, list[str](), 0
     for number, line in _lines(file):
-        if size > PAGE and page[-1].strip() == "" and line.strip():
+        if size > MAX_PROSE_CHARS and page[-1].strip() == "" and line.strip():
             yield _read(file, begun, text := "".join(page), None, Raw(msgspec.json.encode(text)))
             begun, page, size = number, [], 0
         page.append(line)
@@ -142,7 +142,7 @@ def _prose(file: Path) -> Iterator[Read]:
         yield _read(file, begun, text := "".join(page), None, Raw(msgspec.json.encode(text)))
 
 
-_READERS: Mapping[str, Callable[[Path], Iterator[Read]]] = {
+_READERS: Mapping[str, Callable[[Path], Iterator[ScannedPassage]]] = {
     ".jsonl": _jsonl,
     ".csv": _csv,
     ".txt": _prose,
@@ -150,8 +150,8 @@ _READERS: Mapping[str, Callable[[Path], Iterator[Read]]] = {
 }
 
 
-def _read(file: Path, line: int, text: str, label: str | None, row: Raw) -> Read:
-    return Read(Passage(f"{file}:{line}", text, str(file), label), line, row)
+def _read(file: Path, line: int, text: str, label: str | None, row: Raw) -> ScannedPassage:
+    return ScannedPassage(Passage(f"{file}:{line}", text, str(file), label), line, row)
 
 
 def _said(row: object) -> tuple[str, str | None]:
@@ -179,35 +179,41 @@ def _words(value: object) -> Iterator[str]:
 # ---- quarantine -----------------------------------------------------------------------------------------------------
 
 
-def part(
-    folder: Path, rows: Sequence[Read], found: Mapping[str, Sequence[Found]], when: str, by: str
+def split_rows(
+    folder: Path,
+    rows: Sequence[ScannedPassage],
+    found: Mapping[str, Sequence[ScanFinding]],
+    when: str,
+    by: str,
 ) -> tuple[int, int]:
     """Writes the clean rows and those held back, and says how many there are of each. Raises BadRequest where the
-    folder holds a scan already."""
+    folder holds a scan already.
+    """
     if any((folder / name).exists() for name in (CLEAN, HELD)):
         raise BadRequest(f"{str(folder)!r} holds a scan already", "name another folder: nothing is written over")
-    made: dict[str, list[Row]] = {CLEAN: [], HELD: []}
+    made: dict[str, list[QuarantinedRow]] = {CLEAN: [], HELD: []}
     for each in rows:
         suspect = list(found.get(each.passage.id, ()))
         source = Provenance(each.passage.source, each.line, each.passage.digest, when, by, suspect)
-        made[HELD if suspect else CLEAN].append(Row(each.row, source))
+        made[HELD if suspect else CLEAN].append(QuarantinedRow(each.row, source))
     _make(folder)
     for name in (HELD, CLEAN):
         _write(folder / name, made[name])
     return len(made[CLEAN]), len(made[HELD])
 
 
-def release(folder: Path, names: Sequence[str], when: str, by: str) -> int:
+def release_rows(folder: Path, names: Sequence[str], when: str, by: str) -> int:
     """Moves rows, named FILE:LINE, from those held back to the clean ones; says how many. A crash in between leaves a
-    row in both, never in none."""
-    held, clean = _kept(folder / HELD), _kept(folder / CLEAN)
+    row in both, never in none.
+    """
+    held, clean = _read_rows(folder / HELD), _read_rows(folder / CLEAN)
     wanted = set(names)
     known = {_name(each): each for each in held}
     if missing := sorted(wanted - set(known)):
         raise BadRequest(f"{missing[0]!r} is not held back in {str(folder)!r}", "name rows as FILE:LINE, as scan does")
     there = {_name(each) for each in clean}
     freed = [
-        Row(each.row, msgspec.structs.replace(each.provenance, released=f"{when} by {by}"))
+        QuarantinedRow(each.row, msgspec.structs.replace(each.provenance, released=f"{when} by {by}"))
         for name, each in known.items()
         if name in wanted and name not in there
     ]
@@ -216,16 +222,17 @@ def release(folder: Path, names: Sequence[str], when: str, by: str) -> int:
     return len(wanted)
 
 
-def _name(row: Row) -> str:
+def _name(row: QuarantinedRow) -> str:
     return f"{row.provenance.source}:{row.provenance.line}"
 
 
-def _kept(file: Path) -> list[Row]:
+def _read_rows(file: Path) -> list[QuarantinedRow]:
     try:
-        return [msgspec.json.decode(line, type=Row) for line in file.read_bytes().splitlines() if line]
+        return [msgspec.json.decode(line, type=QuarantinedRow) for line in file.read_bytes().splitlines() if line]
     except OSError as error:
         raise BadRequest(
-            f"cannot read {str(file)!r}: {error.strerror}", "name a folder of scan --quarantine"
+            f"cannot read {str(file)!r}: {error.strerror}",
+            "name a folder of scan --quarantine",
         ) from error
     except msgspec.DecodeError as error:
         raise BadRequest(f"{str(file)!r} is no set of scan --quarantine", "scan the data anew") from error
@@ -235,10 +242,10 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Outside(f"cannot make {str(folder)!r}: {error.strerror}", "name another folder") from error
+        raise ExternalFailure(f"cannot make {str(folder)!r}: {error.strerror}", "name another folder") from error
 
 
-def _write(file: Path, rows: Sequence[Row]) -> None:
+def _write(file: Path, rows: Sequence[QuarantinedRow]) -> None:
     """Whole or not at all."""
     beside = file.with_name(f"{file.name}.part")
     write_file(beside, b"".join(msgspec.json.encode(each) + b"\n" for each in rows))

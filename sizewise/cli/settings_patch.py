@@ -1,4 +1,4 @@
-"""A promise put into a settings file, as its policy, and its proof beside it; all other lines stay as they were."""
+"""Writes a certified policy into a settings file, and its certificate next to it; keeps all other lines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from sizewise.errors import BadRequest, Outside
-from sizewise.routing.guarantees.bounds import Promise
-from sizewise.routing.guarantees.certificate import Proof, write
-from sizewise.routing.guarantees.sampled_certificate import Sampled
+from sizewise.errors import BadRequest, ExternalFailure
+from sizewise.routing.guarantees.bounds import QualityGuarantee
+from sizewise.routing.guarantees.certificate import Certificate, encode_certificate
+from sizewise.routing.guarantees.sampled_certificate import SampledCertificate
 from sizewise.settings.load import Settings
 
 _HEAD = re.compile(r"\s*\[")
@@ -22,7 +22,7 @@ OURS = frozenset({"target", "certificate", "models", "threshold"})
 """Options that a calibration writes, or that a proof takes the place of."""
 
 
-def with_table(text: str, head: str, lines: Sequence[str]) -> str:
+def replace_table(text: str, head: str, lines: Sequence[str]) -> str:
     """`text` in which the table `head` (as in `[policies.mine]`) holds `lines` and nothing else."""
     end_of_line = "\r\n" if "\r\n" in text else "\n"
     old = text.splitlines()
@@ -42,21 +42,27 @@ def diff(old: str, new: str, name: str) -> list[str]:
     return list(unified_diff(old.splitlines(), new.splitlines(), name, name, lineterm=""))
 
 
-def promise(
-    known: Settings, policy: str, kind: str, its: Promise, proof: Proof | Sampled, models: Sequence[str], writes: bool
+def write_policy(
+    known: Settings,
+    policy: str,
+    kind: str,
+    target: QualityGuarantee,
+    certificate: Certificate | SampledCertificate,
+    models: Sequence[str],
+    write: bool,
 ) -> tuple[Path, list[str]]:
     """Where the proof lies, and what changes in the settings, as a diff; both written, or neither, where they shall be.
 
     Options that the policy had stay, where it was of this kind. Raises BadRequest where the file says it in another way
-    than a table of its own, Outside where it cannot be written.
+    than a table of its own, ExternalFailure where it cannot be written.
     """
-    config = known.config or Path("sizewise.toml").absolute()
+    config = known.config_file or Path("sizewise.toml").absolute()
     file = config.with_name(f"{policy}.certificate.json")
     before = known.policies.get(policy)
     kept = {} if before is None or before.kind != kind else {k: v for k, v in before.options.items() if k not in OURS}
     lines = (
         f'kind = "{kind}"',
-        f'target = {{quality = {its.quality:g}, reference = "large", confidence = {its.confidence:g}}}',
+        f'target = {{quality = {target.quality:g}, reference = "large", confidence = {target.confidence:g}}}',
         f'certificate = "{file.name}"',
         f"models = {json.dumps(list(models), ensure_ascii=False)}",
         *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in kept.items()),
@@ -64,11 +70,11 @@ def promise(
     try:
         old = config.read_bytes().decode() if config.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise Outside(f"cannot read {str(config)!r}: {error}", "make it readable, as UTF-8") from error
-    new = with_table(old, f"[policies.{policy}]", lines)
+        raise ExternalFailure(f"cannot read {str(config)!r}: {error}", "make it readable, as UTF-8") from error
+    new = replace_table(old, f"[policies.{policy}]", lines)
     _readable(new, policy, lines)
-    if writes:
-        _write({file: write(proof), config: new.encode()})
+    if write:
+        _write({file: encode_certificate(certificate), config: new.encode()})
     return file, diff(old, new, config.name)
 
 
@@ -99,15 +105,15 @@ def _write(texts: Mapping[Path, bytes]) -> None:
         for path, temporary in made.items():
             temporary.replace(path)
     except OSError as error:
-        raise Outside(f"cannot write {error.filename!r}: {error.strerror}", "make it writable") from error
+        raise ExternalFailure(f"cannot write {error.filename!r}: {error.strerror}", "make it writable") from error
     finally:
         for temporary in made.values():
             temporary.unlink(missing_ok=True)
 
 
-def show(file: Path, changed: Sequence[str], written: bool) -> None:
+def print_patch(file: Path, diff: Sequence[str], written: bool) -> None:
     click.echo()
-    click.echo("\n".join(changed) or "The settings say so already.")
+    click.echo("\n".join(diff) or "The settings say so already.")
     click.echo()
     if written:
         click.echo(f"Written, and the proof to {file}. A running server takes it up when it starts again.")

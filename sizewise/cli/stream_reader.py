@@ -1,4 +1,4 @@
-"""A chat's stream as the terminal reads it, and how a question is put together with what was piped; knows no verb."""
+"""Reads a chat completion stream for the terminal, and joins a prompt with piped input."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.api_client import ANSWER, Trouble, again, refusal
-from sizewise.errors import Outside, SizewiseError
-from sizewise.http.client import Response
-from sizewise.providers.wires.sse import Frames
+from sizewise.cli.api_client import MAX_RESPONSE_BYTES, ErrorDetails, parse_error, to_exception
+from sizewise.errors import ExternalFailure, SizewiseError
+from sizewise.http.client import ClientResponse
+from sizewise.providers.wires.sse import SseDecoder
 
-PATH = "/v1/chat/completions"
+CHAT_PATH = "/v1/chat/completions"
 STDIN = "-"
 
 
@@ -22,7 +22,7 @@ class Usage(Struct):
     completion_tokens: int = 0
 
 
-class Ours(Struct):
+class ChunkMetadata(Struct):
     """What Sizewise says of its own in the last chunk."""
 
     model: str = ""
@@ -43,31 +43,35 @@ class Choice(Struct):
     finish_reason: str | None = None
 
 
-class Chunk(Struct):
+class StreamChunk(Struct):
     choices: list[Choice] = []
     usage: Usage | None = None
-    sizewise: Ours | None = None
-    error: Trouble | None = None
+    sizewise: ChunkMetadata | None = None
+    error: ErrorDetails | None = None
 
 
-async def heard(response: Response, take: Callable[[Chunk], None], whose: str = "the answer") -> SizewiseError | None:
+async def read_stream(
+    response: ClientResponse,
+    take: Callable[[StreamChunk], None],
+    subject: str = "the answer",
+) -> SizewiseError | None:
     """Takes the chunks as they come. None at a good end, otherwise the server's error, kept apart from the line's."""
     if response.status != 200:
-        return refusal(response.status, await response.read(ANSWER))
-    frames = Frames()
-    while data := await response.chunk():
+        return parse_error(response.status, await response.read(MAX_RESPONSE_BYTES))
+    frames = SseDecoder()
+    while data := await response.read_chunk():
         for payload in frames.feed(data):
             if payload == b"[DONE]":
-                response.finish()
+                response.release()
                 return None
-            chunk = msgspec.json.decode(payload, type=Chunk)
+            chunk = msgspec.json.decode(payload, type=StreamChunk)
             if chunk.error is not None:
-                return again(chunk.error)
+                return to_exception(chunk.error)
             take(chunk)
-    return Outside(f"{whose} broke off", "ask again; sizewise records shows what happened")
+    return ExternalFailure(f"{subject} broke off", "ask again; sizewise records shows what happened")
 
 
-def paragraphs(words: tuple[str, ...]) -> str:
+def join_prompt(words: tuple[str, ...]) -> str:
     """The words as they stand, with what was piped in a paragraph of its own where the - is."""
     if STDIN not in words:
         return " ".join(words)

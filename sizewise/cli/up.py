@@ -1,4 +1,4 @@
-"""`sizewise up`: what may be said on the command line goes before the file; serving itself is serve.py's."""
+"""`sizewise up`: applies command-line options to the settings and starts the server of server.py."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import cast
 
 import click
 
-from sizewise.catalog.loader import first, ready
-from sizewise.cli.lazy_group import loaded
-from sizewise.cli.options import placed, settings, wants_json
+from sizewise.catalog.loader import default_local_card, ready_local_cards
+from sizewise.cli.lazy_group import load_attribute
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.errors import SizewiseError
-from sizewise.providers.local.runtime import ADD, missing
+from sizewise.providers.local.runtime import INSTALL_HINT, missing_dependency
 from sizewise.settings.load import Settings
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port; 0 lets the system choose. [8080]")
 @click.option("--host", metavar="ADDRESS", help="Listen on this address. [127.0.0.1]")
-@placed
+@local_options
 def up(port: int | None, host: str | None) -> None:
     """Serve everything on one port.
 
@@ -30,34 +30,39 @@ def up(port: int | None, host: str | None) -> None:
     \b
     Example: sizewise up --port 9000
     """
-    found = _overruled(settings(), port, host)
-    _provided(found)
-    serve = cast(Callable[[Settings, bool], None], loaded("sizewise.server:up"))  # `up --help` need not wait for it
+    found = _apply_options(command_settings(), port, host)
+    _fetch_default_model(found)
+    serve = cast(
+        "Callable[[Settings, bool], None]",
+        load_attribute("sizewise.server:run_server"),
+    )  # `up --help` need not wait for it
     serve(found, wants_json())
 
 
-def _provided(settings: Settings) -> None:
+def _fetch_default_model(settings: Settings) -> None:
     """Fetches the smallest embedded model where there is none and nothing else was configured.
 
     Without a network or a runtime it goes on: there may be another server on this machine, and both can come later.
     """
     if not settings.server.embedded:
         return
-    here = any(card.task == "chat" for card in ready(settings))
-    if (here or not settings.providers) and (lacks := missing()):
-        click.echo(f"going on without embedded models: {lacks}\nhint: {ADD}", err=True)
+    here = any(card.task == "chat" for card in ready_local_cards(settings))
+    if (here or not settings.providers) and (lacks := missing_dependency()):
+        click.echo(f"going on without embedded models: {lacks}\nhint: {INSTALL_HINT}", err=True)
         return
     if here or settings.providers:
         return
     try:
-        pull = loaded("sizewise.cli.models_pull:fetch_shown")  # with a bar, which most starts do not show
-        fetch = cast(Callable[..., Coroutine[object, object, str]], pull)
-        asyncio.run(fetch(first(settings), settings, "", silent=wants_json()))
+        pull = load_attribute(
+            "sizewise.cli.models_pull:fetch_with_progress",
+        )  # with a bar, which most starts do not show
+        fetch = cast("Callable[..., Coroutine[object, object, str]]", pull)
+        asyncio.run(fetch(default_local_card(settings), settings, "", silent=wants_json()))
     except SizewiseError as error:
         click.echo(f"going on without an embedded model: {error.message}\nhint: {error.hint}", err=True)
 
 
-def _overruled(found: Settings, port: int | None, host: str | None) -> Settings:
+def _apply_options(found: Settings, port: int | None, host: str | None) -> Settings:
     server = found.server
     server = replace(server, port=server.port if port is None else port, host=host or server.host)
     return replace(found, server=server)

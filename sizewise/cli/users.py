@@ -1,4 +1,4 @@
-"""`sizewise users`: who is invited, what each may, and out with them; an invitation's link is shown once, on stdout."""
+"""`sizewise users`: lists, invites, grants roles to and disables users; an invitation link is shown once."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.lazy_group import Verb, Verbs
-from sizewise.cli.options import served, server, wants_json
-from sizewise.cli.output import day, dim, write_json, write_table
-from sizewise.errors import BadRequest, nearest
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_date, write_json, write_table
+from sizewise.errors import BadRequest, did_you_mean
 
-VERBS: Mapping[str, Verb] = {
-    "invite": Verb("sizewise.cli.users:invite", "Invite somebody new, or somebody here to a new password."),
-    "role": Verb("sizewise.cli.users:role", "Give a role, or take it away."),
-    "disable": Verb("sizewise.cli.users:disable", "Refuse a user from now on, with all sessions and keys."),
-    "enable": Verb("sizewise.cli.users:enable", "Let a user in again."),
-    "sessions": Verb("sizewise.cli.users:sessions", "Who is signed in."),
-    "sign-out": Verb("sizewise.cli.users:sign_out", "End all sessions of a user."),
-    "invitations": Verb("sizewise.cli.users:invitations", "Who was invited, and whether they came."),
-    "withdraw": Verb("sizewise.cli.users:withdraw", "Take an invitation back."),
-    "release-email": Verb(
+COMMANDS: Mapping[str, LazyCommand] = {
+    "invite": LazyCommand("sizewise.cli.users:invite", "Invite somebody new, or somebody here to a new password."),
+    "role": LazyCommand("sizewise.cli.users:role", "Give a role, or take it away."),
+    "disable": LazyCommand("sizewise.cli.users:disable", "Refuse a user from now on, with all sessions and keys."),
+    "enable": LazyCommand("sizewise.cli.users:enable", "Let a user in again."),
+    "sessions": LazyCommand("sizewise.cli.users:sessions", "Who is signed in."),
+    "sign-out": LazyCommand("sizewise.cli.users:sign_out", "End all sessions of a user."),
+    "invitations": LazyCommand("sizewise.cli.users:invitations", "Who was invited, and whether they came."),
+    "withdraw": LazyCommand("sizewise.cli.users:withdraw", "Take an invitation back."),
+    "release-email": LazyCommand(
         "sizewise.cli.users:release_email", "Release an address taken by someone who does not own it."
     ),
 }
@@ -105,23 +105,23 @@ class Sessions(Struct, rename="camel"):
     sign_in_sessions: list[Session]
 
 
-class Given(Struct, rename="camel"):
+class SetRoleResponse(Struct, rename="camel"):
     set_role: User
 
 
-class Made(Struct):
+class CreatedKey(Struct):
     """A service key that a user made."""
 
     id: str
     name: str
 
 
-class Gone(User, rename="camel"):
-    service_keys: list[Made]
+class DisabledUser(User, rename="camel"):
+    service_keys: list[CreatedKey]
 
 
 class Disabled(Struct, rename="camel"):
-    disable_user: Gone
+    disable_user: DisabledUser
 
 
 class Enabled(Struct, rename="camel"):
@@ -144,8 +144,8 @@ class Withdrawn(Struct, rename="camel"):
     withdraw_invitation: Id
 
 
-@click.group(cls=Verbs, verbs=VERBS, invoke_without_command=True)
-@served
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@server_options
 @click.pass_context
 def users(ctx: click.Context) -> None:
     """Who is here: list, invite, role, disable, sign out.
@@ -166,12 +166,12 @@ def users(ctx: click.Context) -> None:
         return
     write_table(
         ("ID", "E-MAIL", "NAME", "ROLE", "PROJECTS", "SINCE", "STATE"),
-        [(u.id, u.email, u.name, u.role or "-", _projects(u), day(u.created), u.state) for u in told],
+        [(u.id, u.email, u.name, u.role or "-", _projects(u), format_date(u.created), u.state) for u in told],
     )
 
 
 def _all() -> list[User]:
-    return asyncio.run(server().graphql(LIST, Users)).users
+    return asyncio.run(api_client().graphql(LIST, Users)).users
 
 
 def _projects(user: User) -> str:
@@ -184,7 +184,7 @@ def _id(said: str) -> str:
         return said
     known = {user.email: user.id for user in _all()}
     if said.strip().lower() not in known:
-        hint = nearest(said.lower(), list(known)) or "sizewise users lists them"
+        hint = did_you_mean(said.lower(), list(known)) or "sizewise users lists them"
         raise BadRequest(f"nobody here has the address {said[:254]!r}", hint)
     return known[said.strip().lower()]
 
@@ -194,7 +194,7 @@ def _id(said: str) -> str:
 @click.option("--role", help="What they become: owner, admin, editor, developer, viewer, or one of [roles].")
 @click.option("--project", help="The role is one in this project alone.")
 @click.option("--days", type=float, default=7.0, help="Days for which the link is good. [7]")
-@served
+@server_options
 def invite(email: str, role: str | None, project: str | None, days: float) -> None:
     """Invite somebody new, or somebody here to a new password.
 
@@ -203,14 +203,14 @@ def invite(email: str, role: str | None, project: str | None, days: float) -> No
     \b
     Example: sizewise users invite ada@example.com --role developer
     """
-    here = server()
+    here = api_client()
     variables = {"email": email, "role": role, "project": project, "days": days}
     show(here.url, asyncio.run(here.graphql(INVITE, Invited, **variables)).invite_user)
 
 
 @click.command("release-email")
 @click.argument("email")
-@served
+@server_options
 def release_email(email: str) -> None:
     """Release an address taken by someone who does not own it.
 
@@ -219,7 +219,7 @@ def release_email(email: str) -> None:
     \b
     Example: sizewise users release-email ada@example.com
     """
-    told = asyncio.run(server().graphql(FREE, Freed, email=email)).release_email
+    told = asyncio.run(api_client().graphql(FREE, Freed, email=email)).release_email
     if wants_json():
         write_json({"freed": told.id})
     else:
@@ -234,14 +234,14 @@ def show(url: str, made: New) -> None:
     its = made.invitation
     what = f"as {its.role}" + (f" in {its.project}" if its.project else "") if its.role else "to a new password"
     click.echo(link)
-    click.echo(dim(f"{its.email}, {what}, until {day(its.expires)}; this link is shown this once"), err=True)
+    click.echo(dim(f"{its.email}, {what}, until {format_date(its.expires)}; this link is shown this once"), err=True)
 
 
 @click.command()
 @click.argument("user")
 @click.argument("role")
 @click.option("--project", help="In this project alone; else in the organisation.")
-@served
+@server_options
 def role(user: str, role: str, project: str | None) -> None:
     """Give a role, or take it away.
 
@@ -252,13 +252,13 @@ def role(user: str, role: str, project: str | None) -> None:
     """
     given = "" if role == "none" else role
     variables = {"id": _id(user), "role": given, "project": project}
-    _tell(asyncio.run(server().graphql(ROLE, Given, **variables)).set_role)
+    _tell(asyncio.run(api_client().graphql(ROLE, SetRoleResponse, **variables)).set_role)
 
 
 @click.command()
 @click.argument("user")
 @click.option("--with-keys", is_flag=True, help="Revoke the service keys that they made, too.")
-@served
+@server_options
 def disable(user: str, with_keys: bool) -> None:
     """Refuse a user from now on, with all sessions and keys.
 
@@ -267,7 +267,7 @@ def disable(user: str, with_keys: bool) -> None:
     \b
     Example: sizewise users disable ada@example.com
     """
-    gone = asyncio.run(server().graphql(DISABLE, Disabled, id=_id(user), keys=with_keys)).disable_user
+    gone = asyncio.run(api_client().graphql(DISABLE, Disabled, id=_id(user), keys=with_keys)).disable_user
     _tell(gone)
     if gone.service_keys and not wants_json():
         listed = ", ".join(f"{key.id} ({key.name})" for key in gone.service_keys)
@@ -276,14 +276,14 @@ def disable(user: str, with_keys: bool) -> None:
 
 @click.command()
 @click.argument("user")
-@served
+@server_options
 def enable(user: str) -> None:
     """Let a user in again.
 
     \b
     Example: sizewise users enable ada@example.com
     """
-    _tell(asyncio.run(server().graphql(ENABLE, Enabled, id=_id(user))).enable_user)
+    _tell(asyncio.run(api_client().graphql(ENABLE, Enabled, id=_id(user))).enable_user)
 
 
 def _tell(user: User) -> None:
@@ -294,33 +294,36 @@ def _tell(user: User) -> None:
 
 
 @click.command()
-@served
+@server_options
 def sessions() -> None:
     """Who is signed in.
 
     \b
     Example: sizewise users sessions
     """
-    told = asyncio.run(server().graphql(SESSIONS, Sessions)).sign_in_sessions
+    told = asyncio.run(api_client().graphql(SESSIONS, Sessions)).sign_in_sessions
     if wants_json():
         write_json(msgspec.to_builtins({"sessions": told}))
         return
     write_table(
         ("ID", "E-MAIL", "PROJECT", "SINCE", "LAST", "ENDS"),
-        [(s.id, s.email, s.project, day(s.created), day(s.last_seen), day(s.expires)) for s in told],
+        [
+            (s.id, s.email, s.project, format_date(s.created), format_date(s.last_seen), format_date(s.expires))
+            for s in told
+        ],
     )
 
 
 @click.command(name="sign-out")
 @click.argument("user")
-@served
+@server_options
 def sign_out(user: str) -> None:
     """End all sessions of a user.
 
     \b
     Example: sizewise users sign-out ada@example.com
     """
-    told = asyncio.run(server().graphql(SIGN_OUT, SignedOut, id=_id(user))).sign_out
+    told = asyncio.run(api_client().graphql(SIGN_OUT, SignedOut, id=_id(user))).sign_out
     if wants_json():
         write_json({"signed_out": told.id})
     else:
@@ -328,33 +331,36 @@ def sign_out(user: str) -> None:
 
 
 @click.command()
-@served
+@server_options
 def invitations() -> None:
     """Who was invited, and whether they came.
 
     \b
     Example: sizewise users invitations
     """
-    told = asyncio.run(server().graphql(INVITATIONS, Invitations)).invitations
+    told = asyncio.run(api_client().graphql(INVITATIONS, Invitations)).invitations
     if wants_json():
         write_json(msgspec.to_builtins({"invitations": told}))
         return
     write_table(
         ("ID", "E-MAIL", "ROLE", "PROJECT", "BY", "UNTIL", "USED"),
-        [(i.id, i.email, i.role or "-", i.project or "-", i.invited_by, day(i.expires), day(i.used)) for i in told],
+        [
+            (i.id, i.email, i.role or "-", i.project or "-", i.invited_by, format_date(i.expires), format_date(i.used))
+            for i in told
+        ],
     )
 
 
 @click.command()
 @click.argument("id")
-@served
+@server_options
 def withdraw(id: str) -> None:
     """Take an invitation back.
 
     \b
     Example: sizewise users withdraw in-7k2mqpxd4f
     """
-    told = asyncio.run(server().graphql(WITHDRAW, Withdrawn, id=id)).withdraw_invitation
+    told = asyncio.run(api_client().graphql(WITHDRAW, Withdrawn, id=id)).withdraw_invitation
     if wants_json():
         write_json({"withdrawn": told.id})
     else:

@@ -1,1 +1,1 @@
-"""Is it good enough? Outcomes of models on prompts, and what policies would have made of them."""
+"""Evaluation: recorded outcomes, calibration, replay, shadow traffic and quality monitoring."""

@@ -1,4 +1,4 @@
-"""The cost-quality plane as a picture: every policy's curve, the points that anchor it, what was measured; pure SVG.
+"""Cost-quality plot as SVG: the curve of each policy, reference points and measured points.
 
 Both axes are shares of the large model's: a point at (0.3, 0.97) costs three tenths of asking it always, and is 0.97 as
 good.
@@ -13,43 +13,49 @@ from msgspec import Struct
 
 WIDTH, HEIGHT = 760, 500
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 54, 62
-COLOURS: Mapping[str, str] = {"oracle": "#8a94a6", "random": "#b9c0cc", "prompt": "#d08a1d", "cascade": "#1f6feb"}
-DASHED = frozenset({"oracle", "random"})
-OTHER = "#6e5494"
-INK, PALE, LINE = "#1c2330", "#5b6577", "#e4e8ee"
+COLORS: Mapping[str, str] = {"oracle": "#8a94a6", "random": "#b9c0cc", "prompt": "#d08a1d", "cascade": "#1f6feb"}
+DASHED_CURVES = frozenset({"oracle", "random"})
+DEFAULT_COLOR = "#6e5494"
+TEXT_COLOR, MUTED_COLOR, GRID_COLOR = "#1c2330", "#5b6577", "#e4e8ee"
 
 Curve = Sequence[tuple[float, float]]
 """(cost, quality) by rising cost."""
 
 
-class Dot(Struct, frozen=True):
-    """A point with its 95 % interval in quality and in cost; None where it has none. `open`: its quality was not
-    measured."""
+class PlotPoint(Struct, frozen=True):
+    """A point with its 95 % interval in quality and in cost; None where it has none. `is_unmeasured`: its quality was
+    not measured.
+    """
 
     name: str
     cost: float
     quality: float
     low: float | None = None
     high: float | None = None
-    within: float | None = None  # half the width in cost
-    open: bool = False
+    cost_margin: float | None = None  # half the width in cost
+    is_unmeasured: bool = False
 
 
-def drawn(title: str, curves: Mapping[str, Curve], dots: Sequence[Dot], promised: float | None = None) -> str:
-    """An SVG document. `promised`: a quality that a line is drawn at."""
-    plane = _Plane(curves, dots, promised)
+def draw_plot(
+    title: str,
+    curves: Mapping[str, Curve],
+    points: Sequence[PlotPoint],
+    guaranteed_quality: float | None = None,
+) -> str:
+    """An SVG document. `guaranteed_quality`: a quality that a line is drawn at."""
+    plane = _Plot(curves, points, guaranteed_quality)
     body = [
         f'<text x="{LEFT}" y="28" class="title">{escape(title)}</text>',
         *plane.axes(),
-        *([] if promised is None else plane.promise(promised)),
+        *([] if guaranteed_quality is None else plane.guarantee_line(guaranteed_quality)),
         *(part for name, curve in curves.items() for part in plane.curve(name, curve)),
-        *(part for dot in dots for part in plane.dot(dot)),
+        *(part for dot in points for part in plane.point(dot)),
         *plane.legend(curves),
     ]
     style = (
-        "text{font:13px system-ui,sans-serif;fill:" + INK + "}"
+        "text{font:13px system-ui,sans-serif;fill:" + TEXT_COLOR + "}"
         ".title{font-size:16px;font-weight:600}.label{paint-order:stroke;stroke:#fff;stroke-width:4px}.pale{fill:"
-        + PALE
+        + MUTED_COLOR
         + ";font-size:12px}"
     )
     return (
@@ -59,16 +65,23 @@ def drawn(title: str, curves: Mapping[str, Curve], dots: Sequence[Dot], promised
     )
 
 
-class _Plane:
+class _Plot:
     """Where a cost and a quality lie on the paper."""
 
-    def __init__(self, curves: Mapping[str, Curve], dots: Sequence[Dot], promised: float | None) -> None:
-        costs = [cost for curve in curves.values() for cost, _ in curve] + [dot.cost for dot in dots] + [1.0]
+    def __init__(
+        self,
+        curves: Mapping[str, Curve],
+        points: Sequence[PlotPoint],
+        guaranteed_quality: float | None,
+    ) -> None:
+        costs = [cost for curve in curves.values() for cost, _ in curve] + [dot.cost for dot in points] + [1.0]
         qualities = (
-            [quality for curve in curves.values() for _, quality in curve] + [dot.quality for dot in dots] + [1.0]
+            [quality for curve in curves.values() for _, quality in curve] + [dot.quality for dot in points] + [1.0]
         )
-        qualities += [dot.low for dot in dots if dot.low is not None] + ([promised] if promised is not None else [])
-        qualities += [dot.high for dot in dots if dot.high is not None]
+        qualities += [dot.low for dot in points if dot.low is not None] + (
+            [guaranteed_quality] if guaranteed_quality is not None else []
+        )
+        qualities += [dot.high for dot in points if dot.high is not None]
         self._wide = max(1.0, *costs) * 1.04
         span = max(0.02, max(qualities) - min(qualities))
         self._low, self._high = max(0.0, min(qualities) - 0.06 * span), max(qualities) + 0.06 * span
@@ -84,23 +97,23 @@ class _Plane:
         bottom, end = HEIGHT - BOTTOM, WIDTH - RIGHT
         parts = []
         for tick in _ticks(0.0, self._wide):
-            parts.append(f'<path d="M{self.x(tick)} {TOP}V{bottom}" stroke="{LINE}"/>')
+            parts.append(f'<path d="M{self.x(tick)} {TOP}V{bottom}" stroke="{GRID_COLOR}"/>')
             parts.append(
-                f'<text x="{self.x(tick)}" y="{bottom + 20}" text-anchor="middle" class="pale">{tick:g}</text>'
+                f'<text x="{self.x(tick)}" y="{bottom + 20}" text-anchor="middle" class="pale">{tick:g}</text>',
             )
         for tick in _ticks(self._low, self._high):
-            parts.append(f'<path d="M{LEFT} {self.y(tick)}H{end}" stroke="{LINE}"/>')
+            parts.append(f'<path d="M{LEFT} {self.y(tick)}H{end}" stroke="{GRID_COLOR}"/>')
             parts.append(f'<text x="{LEFT - 8}" y="{self.y(tick) + 4}" text-anchor="end" class="pale">{tick:g}</text>')
-        parts.append(f'<path d="M{LEFT} {TOP}V{bottom}H{end}" fill="none" stroke="{PALE}"/>')
+        parts.append(f'<path d="M{LEFT} {TOP}V{bottom}H{end}" fill="none" stroke="{MUTED_COLOR}"/>')
         middle = (LEFT + end) / 2
         parts.append(
-            f'<text x="{middle}" y="{HEIGHT - 18}" text-anchor="middle">cost, where the large model alone is 1</text>'
+            f'<text x="{middle}" y="{HEIGHT - 18}" text-anchor="middle">cost, where the large model alone is 1</text>',
         )
         turned = f'text-anchor="middle" transform="rotate(-90 20 {(TOP + bottom) / 2})"'
         parts.append(f'<text x="20" y="{(TOP + bottom) / 2}" {turned}>quality, of the large model\'s</text>')
         return parts
 
-    def promise(self, quality: float) -> list[str]:
+    def guarantee_line(self, quality: float) -> list[str]:
         y = self.y(quality)
         return [
             f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="#2da44e" stroke-dasharray="2 4"/>',
@@ -111,20 +124,24 @@ class _Plane:
         if not curve:
             return []
         path = "L".join(f"{self.x(cost)} {self.y(quality)}" for cost, quality in curve)
-        dash = ' stroke-dasharray="6 4"' if name in DASHED else ""
-        width = 1.5 if name in DASHED else 2.5
-        return [f'<path d="M{path}" fill="none" stroke="{COLOURS.get(name, OTHER)}" stroke-width="{width}"{dash}/>']
+        dash = ' stroke-dasharray="6 4"' if name in DASHED_CURVES else ""
+        width = 1.5 if name in DASHED_CURVES else 2.5
+        return [
+            f'<path d="M{path}" fill="none" stroke="{COLORS.get(name, DEFAULT_COLOR)}" stroke-width="{width}"{dash}/>',
+        ]
 
-    def dot(self, dot: Dot) -> list[str]:
+    def point(self, dot: PlotPoint) -> list[str]:
         x, y, parts = self.x(dot.cost), self.y(dot.quality), list[str]()
         if dot.low is not None and dot.high is not None:
-            parts.append(f'<path d="M{x} {self.y(dot.low)}V{self.y(dot.high)}" stroke="{INK}" stroke-width="2"/>')
-        if dot.within is not None:
-            ends = self.x(dot.cost - dot.within), self.x(dot.cost + dot.within)
-            parts.append(f'<path d="M{ends[0]} {y}H{ends[1]}" stroke="{INK}" stroke-width="2"/>')
-        fill = "#ffffff" if dot.open else INK
-        parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="{fill}" stroke="{INK}" stroke-width="2"/>')
-        words = f"{dot.name} (quality not measured)" if dot.open else dot.name
+            parts.append(
+                f'<path d="M{x} {self.y(dot.low)}V{self.y(dot.high)}" stroke="{TEXT_COLOR}" stroke-width="2"/>',
+            )
+        if dot.cost_margin is not None:
+            ends = self.x(dot.cost - dot.cost_margin), self.x(dot.cost + dot.cost_margin)
+            parts.append(f'<path d="M{ends[0]} {y}H{ends[1]}" stroke="{TEXT_COLOR}" stroke-width="2"/>')
+        fill = "#ffffff" if dot.is_unmeasured else TEXT_COLOR
+        parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="{fill}" stroke="{TEXT_COLOR}" stroke-width="2"/>')
+        words = f"{dot.name} (quality not measured)" if dot.is_unmeasured else dot.name
         if x > WIDTH - RIGHT - 60:  # room beside the plane
             where = f'x="{x + 10}" y="{y + 4}"'
         elif x > WIDTH / 2:  # not over the promise's own words
@@ -138,8 +155,10 @@ class _Plane:
         parts = []
         for place, name in enumerate(name for name, curve in curves.items() if curve):
             y, x = HEIGHT - BOTTOM - 10 - 22 * place, WIDTH - RIGHT + 20
-            dash = ' stroke-dasharray="6 4"' if name in DASHED else ""
-            parts.append(f'<path d="M{x} {y - 4}h26" stroke="{COLOURS.get(name, OTHER)}" stroke-width="2.5"{dash}/>')
+            dash = ' stroke-dasharray="6 4"' if name in DASHED_CURVES else ""
+            parts.append(
+                f'<path d="M{x} {y - 4}h26" stroke="{COLORS.get(name, DEFAULT_COLOR)}" stroke-width="2.5"{dash}/>',
+            )
             parts.append(f'<text x="{x + 34}" y="{y}">{escape(name)}</text>')
         return parts
 

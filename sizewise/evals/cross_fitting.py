@@ -1,4 +1,4 @@
-"""Signals of recorded small answers, with each prompt's odds from a predictor that has not seen it; needs numpy."""
+"""Cross-fitting: out-of-fold log-odds and answer signals for recorded prompts. Needs numpy."""
 
 from __future__ import annotations
 
@@ -9,88 +9,101 @@ import numpy as np
 from msgspec.structs import replace
 
 from sizewise.errors import BadRequest
-from sizewise.evals.outcomes import Column, Outcomes, heard
-from sizewise.routing.quality.answer_signals import Signals, agreed
-from sizewise.routing.text.prompt_features import plain
-from sizewise.routing.training.trainer import FEWEST, Floats, Ints, Rows, Words, head
+from sizewise.evals.outcomes import ModelOutcomes, OutcomeDataset, recorded_signals
+from sizewise.routing.quality.answer_signals import CascadeSignals, recorded_agreement
+from sizewise.routing.text.prompt_features import fold_text
+from sizewise.routing.training.trainer import MIN_LABELS, FeatureMatrix, Floats, Ints, TfidfVectorizer, fit_head
 
 
 @dataclass(frozen=True)
-class Answered:
-    """Prompts that every model answered. `good`: how well, 0..1, (n, models), the small ones in the order of asking and
-    the large one last. `columns` are the small ones', `rows` the prompts' places in them."""
+class LabeledPrompts:
+    """Prompts that every model answered. `scores`: how well, 0..1, (n, models), the small ones in the order of asking
+    and the large one last. `columns` are the small ones', `rows` the prompts' places in them.
+    """
 
     prompts: Sequence[str]
-    good: Floats
-    columns: tuple[Column, ...]
+    scores: Floats
+    columns: tuple[ModelOutcomes, ...]
     rows: Sequence[int]
 
     @property
-    def texts(self) -> list[str]:
-        return [plain(prompt) for prompt in self.prompts]
+    def folded_texts(self) -> list[str]:
+        return [fold_text(prompt) for prompt in self.prompts]
 
     @property
-    def small(self) -> Floats:
+    def small_scores(self) -> Floats:
         """Of the first small model."""
-        first: Floats = self.good[:, 0]
+        first: Floats = self.scores[:, 0]
         return first
 
     @property
-    def large(self) -> Floats:
-        last: Floats = self.good[:, -1]
+    def large_scores(self) -> Floats:
+        last: Floats = self.scores[:, -1]
         return last
 
-    def signals(self, each: int, odds: Floats, asked: int) -> Signals:
+    def answer_signals(self, index: int, log_odds: Floats, answer_count: int) -> CascadeSignals:
         """Of one of them after `asked` small models, given the log-odds of all models by the prompt."""
-        row, asking = self.rows[each], self.columns[:asked]
-        said = tuple(replace(heard(its, row), odds=float(odds[place])) for place, its in enumerate(asking))
-        return Signals(said, float(odds[-1]), agreed(tuple(its.answer[row] for its in asking)))
+        row, asking = self.rows[index], self.columns[:answer_count]
+        said = tuple(
+            replace(recorded_signals(its, row), prior_log_odds=float(log_odds[place]))
+            for place, its in enumerate(asking)
+        )
+        return CascadeSignals(said, float(log_odds[-1]), recorded_agreement(tuple(its.answer[row] for its in asking)))
 
-    def agrees(self, each: int) -> bool | None:
-        return agreed(tuple(its.answer[self.rows[each]] for its in self.columns[:2]))
+    def answers_agree(self, index: int) -> bool | None:
+        return recorded_agreement(tuple(its.answer[self.rows[index]] for its in self.columns[:2]))
 
 
-def answered(outcomes: Outcomes, small: Sequence[str], large: str, *, once: bool = False) -> Answered:
-    """`once`: a prompt that comes again is left out; the same question twice is one piece of evidence, not two.
+def labeled_prompts(
+    dataset: OutcomeDataset,
+    small_models: Sequence[str],
+    large_model: str,
+    *,
+    deduplicate: bool = False,
+) -> LabeledPrompts:
+    """`deduplicate`: a prompt that comes again is left out; the same question twice is one piece of evidence, not two.
 
     Raises BadRequest for a model that nobody asked or that is named twice, or where all answered too few prompts.
     """
-    names = [*small, large]
+    names = [*small_models, large_model]
     if len(set(names)) < len(names):
         raise BadRequest(f"a model is named twice among {', '.join(names)}", "name different ones")
-    rows = outcomes.answered(*names)
-    if once:
-        rows = sorted({plain(outcomes.prompts[row]): row for row in reversed(rows)}.values())
-    if len(rows) < 2 * FEWEST:
-        said = ", ".join(map(repr, small))
-        hint = f"label {2 * FEWEST - len(rows)} more: half of them teach, half prove"
-        raise BadRequest(f"{len(rows)} different prompts were answered by all of {said} and {large!r}", hint)
-    columns = tuple(outcomes.column(name) for name in (*small, large))
+    rows = dataset.scored_rows(*names)
+    if deduplicate:
+        rows = sorted({fold_text(dataset.prompts[row]): row for row in reversed(rows)}.values())
+    if len(rows) < 2 * MIN_LABELS:
+        said = ", ".join(map(repr, small_models))
+        hint = f"label {2 * MIN_LABELS - len(rows)} more: half of them teach, half prove"
+        raise BadRequest(f"{len(rows)} different prompts were answered by all of {said} and {large_model!r}", hint)
+    columns = tuple(dataset.column(name) for name in (*small_models, large_model))
     good = np.asarray([[its.score[row] for its in columns] for row in rows])
-    return Answered([outcomes.prompts[row] for row in rows], good, columns[:-1], rows)
+    return LabeledPrompts([dataset.prompts[row] for row in rows], good, columns[:-1], rows)
 
 
-def odds(seen: Words, rows: Rows, good: Floats) -> Floats:
-    """Log-odds of a good answer of every model, (n, models), by what was learnt from `seen` and its scores."""
-    return np.stack([rows.odds(head(seen.own, good[:, model])) for model in range(good.shape[1])], axis=1)
+def fit_log_odds(vectorizer: TfidfVectorizer, matrix: FeatureMatrix, scores: Floats) -> Floats:
+    """Log-odds of a good answer of every model, (n, models), by what was learnt from `vectorizer` and its scores."""
+    return np.stack(
+        [matrix.log_odds(fit_head(vectorizer.matrix, scores[:, model])) for model in range(scores.shape[1])],
+        axis=1,
+    )
 
 
-def odds_of(asked: Answered, texts: Sequence[str], learnt_from: Ints, of: Ints) -> Floats:
-    seen = Words([texts[each] for each in learnt_from])
-    return odds(seen, seen.rows([texts[each] for each in of]), asked.good[learnt_from])
+def transfer_log_odds(labeled: LabeledPrompts, texts: Sequence[str], training_rows: Ints, rows: Ints) -> Floats:
+    seen = TfidfVectorizer([texts[each] for each in training_rows])
+    return fit_log_odds(seen, seen.transform([texts[each] for each in rows]), labeled.scores[training_rows])
 
 
-def crossed(asked: Answered, texts: Sequence[str], some: Ints, seed: int) -> Floats:
-    """Log-odds of `some`: half of them judged by what the other half taught, and the other way round."""
-    half = np.random.default_rng(seed).permutation(len(some)) % 2 == 0
-    found = np.zeros((len(some), asked.good.shape[1]))
+def cross_fitted_log_odds(labeled: LabeledPrompts, texts: Sequence[str], rows: Ints, seed: int) -> Floats:
+    """Log-odds of `rows`: half of them judged by what the other half taught, and the other way round."""
+    half = np.random.default_rng(seed).permutation(len(rows)) % 2 == 0
+    found = np.zeros((len(rows), labeled.scores.shape[1]))
     for mine in (half, ~half):
-        found[mine] = odds_of(asked, texts, some[~mine], some[mine])
+        found[mine] = transfer_log_odds(labeled, texts, rows[~mine], rows[mine])
     return found
 
 
-def gains(found: Floats) -> Floats:
+def quality_gain(log_odds: Floats) -> Floats:
     """P(large good) - P(first small one good) from odds, -1..1."""
-    chances = 1.0 / (1.0 + np.exp(-found))
+    chances = 1.0 / (1.0 + np.exp(-log_odds))
     gain: Floats = chances[:, -1] - chances[:, 0]
     return gain

@@ -1,4 +1,4 @@
-"""A folder of outcomes: `prompts` and `outcomes`, each as .jsonl or .parquet; knows the files and not what they mean.
+"""Reads a dataset folder: `prompts` and `outcomes` as .jsonl or .parquet files. Does not interpret them.
 
 .parquet needs the package pyarrow, which Sizewise itself does without.
 """
@@ -13,18 +13,18 @@ from typing import TypeVar
 import msgspec
 
 from sizewise.errors import BadRequest
-from sizewise.evals.outcomes import Outcome, Outcomes, Prompt, gathered
+from sizewise.evals.outcomes import OutcomeDataset, RecordedOutcome, RecordedPrompt, build_dataset
 
 T = TypeVar("T")
 BOM = b"\xef\xbb\xbf"
 """What some editors put before the first line."""
 
 
-def read(folder: Path) -> Outcomes:
+def read_dataset(folder: Path) -> OutcomeDataset:
     """Raises BadRequest, naming the file and its line, for whatever is missing or not as it should be."""
     prompts, outcomes = _file(folder, "prompts"), _file(folder, "outcomes")
     digest = sha256(prompts.read_bytes() + outcomes.read_bytes()).hexdigest()
-    return gathered(_rows(prompts, Prompt), _rows(outcomes, Outcome), digest)
+    return build_dataset(_rows(prompts, RecordedPrompt), _rows(outcomes, RecordedOutcome), digest)
 
 
 def _file(folder: Path, name: str) -> Path:

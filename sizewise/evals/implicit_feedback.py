@@ -1,4 +1,4 @@
-"""What clients say without saying it: who asks the same again soon after was not content; keeps a hash and no word.
+"""Implicit feedback: repeated requests within a short time count as negative feedback. Stores a hash, no text.
 
 The hash is keyed by a secret of this process and never leaves it. It is feedback of the kind `asked-again`, so it
 changes no estimate and no promise: an application may have other reasons to ask twice.
@@ -15,17 +15,17 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from sizewise.evals.quality_monitor import Watch
-from sizewise.evals.tables import Verdict
-from sizewise.messages import Chat
-from sizewise.routing.observation import Witnessed
+from sizewise.evals.quality_monitor import QualityMonitor
+from sizewise.evals.tables import Feedback
+from sizewise.messages import ChatRequest
+from sizewise.routing.observation import Observation
 
-KIND = "asked-again"
-MOST = 10_000
+FEEDBACK_KIND = "asked-again"
+MAX_ANSWERS = 10_000
 """Questions that are remembered, the latest."""
 
 
-class Given(Struct, frozen=True):
+class RecentAnswer(Struct, frozen=True):
     """An answer that somebody was given."""
 
     trace: str
@@ -34,58 +34,60 @@ class Given(Struct, frozen=True):
     at: float  # unix seconds
 
 
-def _words(chat: Chat) -> str:
+def _words(chat: ChatRequest) -> str:
     """All that was said in a conversation that ends with a person's words; empty for one that a tool's result ends."""
     if not chat.messages or chat.messages[-1].role != "user":
         return ""
     return "\0".join(f"{message.role}\0{message.text}" for message in chat.messages)
 
 
-class Implicit:
+class ImplicitFeedback:
     """One per process, outlives Houses. For one thread: the event loop."""
 
-    def __init__(self, watch: Watch, clock: Callable[[], float] = time.time) -> None:
-        self._watch = watch
+    def __init__(self, monitor: QualityMonitor, clock: Callable[[], float] = time.time) -> None:
+        self._monitor = monitor
         self._clock = clock
         self._secret = os.urandom(32)
-        self._last: OrderedDict[bytes, Given] = OrderedDict()
+        self._recent: OrderedDict[bytes, RecentAnswer] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def seen(self, its: Witnessed, within_s: float) -> None:
+    def observe(self, observation: Observation, within_s: float) -> None:
         """Notes an answer, and a verdict on the one before where the same key asks the same within so many seconds."""
-        what = its.ask.what
-        words = _words(what) if isinstance(what, Chat) else ""
-        given = next((each for each in its.answered if each.given), None)
+        what = observation.request.payload
+        words = _words(what) if isinstance(what, ChatRequest) else ""
+        given = next((each for each in observation.replies if each.was_delivered), None)
         if not words or given is None:
             return
-        place, now = self._place(its, words), self._clock()
-        before = self._last.pop(place, None)
-        self._last[place] = Given(its.ask.trace, its.policy, given.card.name, now)
-        if len(self._last) > MOST:
-            self._last.popitem(last=False)
-        if before is not None and now - before.at <= within_s and before.trace != its.ask.trace:
-            task = asyncio.get_running_loop().create_task(self._watch.noticed(self._verdict(its, before, now)))
+        place, now = self._request_hash(observation, words), self._clock()
+        before = self._recent.pop(place, None)
+        self._recent[place] = RecentAnswer(observation.request.trace_id, observation.policy, given.card.name, now)
+        if len(self._recent) > MAX_ANSWERS:
+            self._recent.popitem(last=False)
+        if before is not None and now - before.at <= within_s and before.trace != observation.request.trace_id:
+            task = asyncio.get_running_loop().create_task(
+                self._monitor.record_implicit(self._feedback(observation, before, now)),
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _place(self, its: Witnessed, words: str) -> bytes:
-        caller = its.ask.caller
-        said = "\0".join((caller.tenant, caller.project, caller.key, words))
+    def _request_hash(self, observation: Observation, text: str) -> bytes:
+        principal = observation.request.principal
+        said = "\0".join((principal.tenant, principal.project, principal.key_id, text))
         return blake2b(said.encode("utf-8", "surrogatepass"), key=self._secret, digest_size=16).digest()
 
-    def _verdict(self, its: Witnessed, before: Given, now: float) -> Verdict:
-        caller = its.ask.caller
-        return Verdict(
-            caller.tenant,
-            caller.project,
-            before.policy,
-            before.model,
-            before.trace,
+    def _feedback(self, observation: Observation, previous: RecentAnswer, now: float) -> Feedback:
+        principal = observation.request.principal
+        return Feedback(
+            principal.tenant,
+            principal.project,
+            previous.policy,
+            previous.model,
+            previous.trace,
             round(now * 1_000),
-            caller.key,
-            KIND,
+            principal.key_id,
+            FEEDBACK_KIND,
             0.0,
         )

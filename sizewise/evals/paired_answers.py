@@ -1,4 +1,4 @@
-"""Two models' answers to one request, asked for where they are not there yet, and which is worse; draws nothing."""
+"""Paired comparison: obtains two models' answers to one request and asks a judge which is worse."""
 
 from __future__ import annotations
 
@@ -6,81 +6,100 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sizewise.errors import OverBudget, SizewiseError
-from sizewise.evals.daily_budget import Purse
-from sizewise.evals.shadow_requests import again, judging
-from sizewise.handler import Ask, Event, Send, Tried
-from sizewise.messages import Chat, Reply
-from sizewise.model_card import Card
-from sizewise.routing.observation import Answered
-from sizewise.routing.text.transcript import question, words
+from sizewise.errors import BudgetExceeded, SizewiseError
+from sizewise.evals.daily_budget import DailyBudget
+from sizewise.evals.shadow_requests import judge_request, shadow_request
+from sizewise.handler import AttemptFinished, Event, Request, Send
+from sizewise.messages import ChatRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.routing.observation import ObservedReply
+from sizewise.routing.text.transcript import answer_text, question_text
 
 
-class Found(Protocol):
+class ComparisonResult(Protocol):
     """What a judge found: how much worse the first answer is than the second, 0..1; None where it cannot tell, and
-    nothing where it contradicts itself when their order is turned."""
+    nothing where it contradicts itself when their order is turned.
+    """
 
     @property
     def worse(self) -> float | None: ...
     @property
-    def swapped(self) -> bool: ...
+    def is_contradictory(self) -> bool: ...
 
 
-Put = Callable[[Ask, Send, Card], Awaitable[Reply]]
+SendToModel = Callable[[Request, Send, ModelCard], Awaitable[Reply]]
 """Puts a request to the one model that it names."""
-Say = Callable[[str], Awaitable[str]]
-Compare = Callable[[Say, str, str, str], Awaitable[Found]]
+AskJudge = Callable[[str], Awaitable[str]]
+CompareAnswers = Callable[[AskJudge, str, str, str], Awaitable[ComparisonResult]]
 """(how to ask a judge, the question, one answer, the other) -> what the judge found."""
 
 
-class Pair:
-    """One comparison. `cost` is what it has taken so far, in pico-dollars, unknown prices as nothing; `judged`: a judge
-    was asked."""
+class PairedComparison:
+    """One comparison. `cost` is what it has taken so far, in pico-dollars, unknown prices as nothing; `used_judge`: a
+    judge was asked.
+    """
 
     def __init__(
-        self, put: Put, ask: Ask, judge: Card, compare: Compare, purse: Purse, most: Callable[[], int]
+        self,
+        send_to_model: SendToModel,
+        request: Request,
+        judge: ModelCard,
+        compare: CompareAnswers,
+        budget: DailyBudget,
+        max_cost: Callable[[], int],
     ) -> None:
-        """`most`: what one question may cost now, in pico-dollars, where its price is known."""
-        self._put = put
-        self._ask = ask
+        """`max_cost`: what one question may cost now, in pico-dollars, where its price is known."""
+        self._send_to_model = send_to_model
+        self._request = request
         self._judge = judge
         self._compare = compare
-        self._purse = purse
-        self._most = most
+        self._budget = budget
+        self._max_cost = max_cost
         self.cost = 0
-        self.judged = False
+        self.used_judge = False
 
-    async def worse(self, answered: tuple[Answered, ...], small: Card, large: Card) -> tuple[float | None, str]:
+    async def compare(
+        self,
+        replies: tuple[ObservedReply, ...],
+        small: ModelCard,
+        large: ModelCard,
+    ) -> tuple[float | None, str]:
         """How much worse the small answer is, 0..1; or None and the code of why nobody can tell."""
-        assert isinstance(self._ask.what, Chat)
+        assert isinstance(self._request.payload, ChatRequest)
         try:
-            one = await self._words(answered, small)
-            other = await self._words(answered, large)
-            found = await self._compare(self._say, question(self._ask.what), one, other)
+            one = await self._answer_text(replies, small)
+            other = await self._answer_text(replies, large)
+            found = await self._compare(self._ask_judge, question_text(self._request.payload), one, other)
         except SizewiseError as error:
-            if isinstance(error, OverBudget):
-                self._purse.close()
+            if isinstance(error, BudgetExceeded):
+                self._budget.exhaust()
             return None, error.code
-        if found.swapped:
+        if found.is_contradictory:
             return None, "contradicted"
         return found.worse, "" if found.worse is not None else "undecided"
 
-    async def _words(self, answered: tuple[Answered, ...], card: Card) -> str:
-        there = next((each.reply for each in answered if each.card is card), None)
+    async def _answer_text(self, replies: tuple[ObservedReply, ...], card: ModelCard) -> str:
+        there = next((each.reply for each in replies if each.card is card), None)
         if there is None:
-            asked = again(self._ask, card.name, time.perf_counter(), self._limit(card))
-            there = await self._put(asked, self._hear, card)
-        return words(there)
+            asked = shadow_request(self._request, card.name, time.perf_counter(), self._cost_limit(card))
+            there = await self._send_to_model(asked, self._add_cost, card)
+        return answer_text(there)
 
-    async def _say(self, prompt: str) -> str:
-        self.judged = True
-        asked = judging(self._ask, self._judge.name, prompt, time.perf_counter(), self._limit(self._judge))
-        return (await self._put(asked, self._hear, self._judge)).text
+    async def _ask_judge(self, prompt: str) -> str:
+        self.used_judge = True
+        asked = judge_request(
+            self._request,
+            self._judge.name,
+            prompt,
+            time.perf_counter(),
+            self._cost_limit(self._judge),
+        )
+        return (await self._send_to_model(asked, self._add_cost, self._judge)).text
 
-    def _limit(self, card: Card) -> int | None:
-        return self._most() if card.price.most(1, 1) is not None else None
+    def _cost_limit(self, card: ModelCard) -> int | None:
+        return self._max_cost() if card.price.max_cost(1, 1) is not None else None
 
-    async def _hear(self, event: Event) -> None:
-        if isinstance(event, Tried) and event.cost is not None:
+    async def _add_cost(self, event: Event) -> None:
+        if isinstance(event, AttemptFinished) and event.cost is not None:
             self.cost += event.cost
-            self._purse.book(event.cost)
+            self._budget.spend(event.cost)

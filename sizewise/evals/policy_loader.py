@@ -1,4 +1,4 @@
-"""Policies as the settings say, with the files that learning and calibrating wrote for them; asks nobody."""
+"""Policy loader: builds policies from settings with their trained predictors and certificates. Calls no model."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from sizewise.errors import BadRequest, ConfigError, nearest
-from sizewise.model_card import Card
-from sizewise.plugins import Once
+from sizewise.errors import BadRequest, ConfigError, did_you_mean
+from sizewise.model_card import ModelCard
+from sizewise.plugins import PluginRegistry
 from sizewise.routing.guarantees import certificate
-from sizewise.routing.learned_judge import Mind, Weighed
-from sizewise.routing.policies.certified import Promised
-from sizewise.routing.policy import Judging, Policy
+from sizewise.routing.learned_judge import CertificateModels, LearnedJudge
+from sizewise.routing.policies.certified import CertifiedPolicy
+from sizewise.routing.policy import Judge, Policy
 from sizewise.routing.quality import predictor
-from sizewise.routing.quality_prediction import Foresight
-from sizewise.settings.routing import Policy as Wanted
+from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.settings.routing import PolicySettings as Wanted
 
 T = TypeVar("T")
 
 
-def learned(path: Path | None, cards: tuple[Card, ...]) -> Foresight | None:
+def load_prediction(path: Path | None, cards: tuple[ModelCard, ...]) -> QualityPrediction | None:
     """Raises ConfigError for a file that cannot be read, was not written by `route train`, or knows other models."""
-    return None if path is None else Foresight(_read("router.predictor", path, predictor.read), cards)
+    return (
+        None if path is None else QualityPrediction(_read("router.predictor", path, predictor.decode_predictor), cards)
+    )
 
 
-def policy(name: str, wanted: Wanted, load: Once) -> Policy:
+def load_policy(name: str, wanted: Wanted, plugins: PluginRegistry) -> Policy:
     """The policy of a [policies.<name>] table; its kind checks its own options."""
-    kind = load("policies", wanted.kind)
+    kind = plugins("policies", wanted.kind)
     known = [option.name for option in fields(kind)]
     strange = next((option for option in wanted.options if option not in known), None)
     if strange is not None:
-        hint = nearest(strange, known) or f"known: {', '.join(known)}"
+        hint = did_you_mean(strange, known) or f"known: {', '.join(known)}"
         raise ConfigError(f"policies.{name}: a {wanted.kind} has no option {strange!r}", hint)
     try:
-        made: Policy = msgspec.convert(options(name, wanted.options), kind)
+        made: Policy = msgspec.convert(load_options(name, wanted.options), kind)
     except BadRequest as error:
         raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
     except msgspec.ValidationError as error:
@@ -46,23 +48,37 @@ def policy(name: str, wanted: Wanted, load: Once) -> Policy:
     return made
 
 
-def options(name: str, said: Mapping[str, object]) -> dict[str, object]:
+def load_options(name: str, configured: Mapping[str, object]) -> dict[str, object]:
     """A policy's options with the certificate that one of them may name as a file. Raises ConfigError."""
-    path = said.get("certificate")
+    path = configured.get("certificate")
     if not isinstance(path, str):
-        return dict(said)
-    return {**said, "certificate": _read(f"policies.{name}.certificate", Path(path), certificate.read)}
+        return dict(configured)
+    return {
+        **configured,
+        "certificate": _read(f"policies.{name}.certificate", Path(path), certificate.decode_certificate),
+    }
 
 
-def minds(policies: Mapping[str, Policy], cards: tuple[Card, ...], rules: Judging) -> dict[str, Mind]:
+def load_certificate_models(
+    policies: Mapping[str, Policy],
+    cards: tuple[ModelCard, ...],
+    veto_judge: Judge,
+) -> dict[str, CertificateModels]:
     """By policy what its proof knows. Raises ConfigError where its models are not configured."""
-    return {name: mind(its, cards, rules) for name, its in policies.items() if isinstance(its, Promised)}
+    return {
+        name: certificate_models(its, cards, veto_judge)
+        for name, its in policies.items()
+        if isinstance(its, CertifiedPolicy)
+    }
 
 
-def mind(policy: Promised, cards: tuple[Card, ...], rules: Judging) -> Mind:
+def certificate_models(policy: CertifiedPolicy, cards: tuple[ModelCard, ...], veto_judge: Judge) -> CertificateModels:
     its = policy.certificate
     heads = {name: its.predictor.heads[known] for name, known in zip(policy.models, its.models, strict=True)}
-    return Mind(Foresight(replace(its.predictor, heads=heads), cards), Weighed(its, policy.models, rules))
+    return CertificateModels(
+        QualityPrediction(replace(its.predictor, heads=heads), cards),
+        LearnedJudge(its, policy.models, veto_judge),
+    )
 
 
 def _read(setting: str, path: Path, read: Callable[[bytes], T]) -> T:

@@ -1,4 +1,4 @@
-"""How good a policy's answers were, as far as somebody looked: estimates, alarms, feedback; compares nothing itself."""
+"""Quality monitor: loss estimates, alarms and feedback for each policy. Makes no comparisons itself."""
 
 from __future__ import annotations
 
@@ -14,205 +14,278 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.errors import BadRequest, UnknownPath
+from sizewise.errors import BadRequest, PathNotFound
 from sizewise.evals import tables
-from sizewise.evals.tables import Opinion, Sample, Seen, Standing, Verdict
-from sizewise.principal import Caller
-from sizewise.routing.guarantees.bounds import Promise
-from sizewise.routing.guarantees.drift import BEGUN, Estimate, after, alarming, estimate
-from sizewise.routing.model_aliases import Plan
-from sizewise.routing.strongest_fallback import Fallen, reference
-from sizewise.storage.database import Work
+from sizewise.evals.tables import Feedback, FeedbackSummary, GuaranteeStatus, SampleSummary, ShadowSample
+from sizewise.principal import Principal
+from sizewise.routing.guarantees.bounds import QualityGuarantee
+from sizewise.routing.guarantees.drift import INITIAL_DRIFT, LossEstimate, estimate_loss, is_alarm, update_drift
+from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.strongest_fallback import DistrustCheck, reference_card
+from sizewise.storage.database import UnitOfWork
 from sizewise.telemetry import tables as telemetry
-from sizewise.telemetry.tables import Filter, Record
+from sizewise.telemetry.tables import RecordFilter, RequestRecord
 
 log = logging.getLogger("sizewise.evals")
 
 T = TypeVar("T")
-KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
+FEEDBACK_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 """No free text: what somebody thought in words is not kept."""
-TRUST = ("kind", "votes", "verifier")
+TRUST_OPTIONS = ("kind", "votes", "verifier")
 """Options of a policy that change what its trust in an answer means."""
-OURS = frozenset({"shadow", "judge"})
+INTERNAL_ENDPOINTS = frozenset({"shadow", "judge"})
 """Doors of requests that nobody but Sizewise itself made."""
 
 
-class Watched(Struct, frozen=True):
-    """A policy as it is now. `version` changes with whatever it does differently, `meaning` with what trust means in
-    it; `large` is the model whose answers are the standard, `promise` None where it promises nothing."""
+class MonitoredPolicy(Struct, frozen=True):
+    """A policy as it is now. `version` changes with whatever it does differently, `trust_version` with what trust
+    means in it; `large` is the model whose answers are the standard, `guarantee` None where it promises nothing.
+    """
 
     version: str
-    large: str
-    promise: Promise | None = None
-    meaning: str = ""
+    reference_model: str
+    guarantee: QualityGuarantee | None = None
+    trust_version: str = ""
 
 
-def watched(plans: Mapping[str, Plan]) -> dict[str, Watched]:
+def monitored_policies(plans: Mapping[str, RoutePlan]) -> dict[str, MonitoredPolicy]:
     """Policies that leave a choice. A new calibration, other options or other models are a new version of one."""
-    found: dict[str, Watched] = {}
+    found: dict[str, MonitoredPolicy] = {}
     for name, plan in plans.items():
         policy, models = plan.policy, [card.name for card in plan.cards]
         said = repr((type(policy).__module__, type(policy).__qualname__, policy, models))
         promise = getattr(policy, "target", None)
-        means = repr((models, *(getattr(policy, option, "") for option in TRUST)))
-        kept = promise if isinstance(promise, Promise) else None
-        found[name] = Watched(_short(said), reference(plan).name, kept, _short(means))
+        resources = repr((models, *(getattr(policy, option, "") for option in TRUST_OPTIONS)))
+        kept = promise if isinstance(promise, QualityGuarantee) else None
+        found[name] = MonitoredPolicy(_short_hash(said), reference_card(plan).name, kept, _short_hash(resources))
     return found
 
 
-def _short(said: str) -> str:
+def _short_hash(said: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-class Quality(Struct, frozen=True):
+class PolicyQuality(Struct, frozen=True):
     """What is known of one policy's answers, beside those of its large model.
 
-    `estimate` is of the quality lost, over the sampled requests since unix ms `since`. `promised` (0..1) is None where
-    nothing was, `alarm` unix ms when it was found broken.
+    `estimate_loss` is of the quality lost, over the sampled requests since unix ms `since`. `guaranteed_quality`
+    (0..1) is None where nothing was, `alarm_at` unix ms when it was found broken.
     """
 
     policy: str
-    estimate: Estimate = Estimate()
+    estimate: LossEstimate = LossEstimate()
     since: int | None = None
-    promised: float | None = None
-    alarm: int | None = None
-    feedback: tuple[Opinion, ...] = ()
+    guaranteed_quality: float | None = None
+    alarm_at: int | None = None
+    feedback: tuple[FeedbackSummary, ...] = ()
 
 
-class Reading(Protocol):
-    def __call__(self, work: Work[T]) -> T: ...
+class ReadTransaction(Protocol):
+    def __call__(self, work: UnitOfWork[T]) -> T: ...
 
 
-class Writing(Protocol):
-    async def __call__(self, work: Work[T]) -> T: ...
+class WriteTransaction(Protocol):
+    async def __call__(self, work: UnitOfWork[T]) -> T: ...
 
 
-class Watch:
-    """One per keeper, outlives Houses. All but `fallen` and `limps` may raise StoreFailed."""
+class QualityMonitor:
+    """One per keeper, outlives Houses. All but `distrust_reason` and `impaired` may raise StoreFailed."""
 
-    def __init__(self, read: Reading, write: Writing, settled: Callable[[], Awaitable[None]]) -> None:
-        """`settled` returns when accepted records can be read."""
+    def __init__(
+        self,
+        read: ReadTransaction,
+        write: WriteTransaction,
+        flush_records: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`flush_records` returns when accepted records can be read."""
         self._read = read
         self._write = write
-        self._settled = settled
-        self._alarms = {_place(each): each for each in read(tables.standings) if each.alarm is not None}
+        self._flush_records = flush_records
+        self._alarms = {
+            _status_key(each): each for each in read(tables.guarantee_statuses) if each.alarm_at is not None
+        }
 
-    def fallen(self, tenant: str, policy: str, version: str) -> str:
+    def distrust_reason(self, tenant: str, policy: str, version: str) -> str:
         """Why the policy is not trusted, in words; empty when all is well. Hot: it looks at memory only."""
         its = self._alarms.get((tenant, policy, version)) if self._alarms else None
         return (
-            "" if its is None else f"sampled answers of policy {policy!r} did not keep its promise of {its.promised:g}"
+            ""
+            if its is None
+            else f"sampled answers of policy {policy!r} did not keep its promise of {its.guaranteed_quality:g}"
         )
 
-    def against(self, now: Mapping[str, Watched]) -> Fallen | None:
-        """`fallen` of policies as they are `now`; None where none promises anything."""
-        versions = {name: its.version for name, its in now.items() if its.promise is not None}
+    def distrust_check(self, policies: Mapping[str, MonitoredPolicy]) -> DistrustCheck | None:
+        """`distrust_reason` of policies as they are `policies`; None where none promises anything."""
+        versions = {name: its.version for name, its in policies.items() if its.guarantee is not None}
         if not versions:
             return None
-        return lambda tenant, policy: self.fallen(tenant, policy, versions.get(policy, ""))
+        return lambda tenant, policy: self.distrust_reason(tenant, policy, versions.get(policy, ""))
 
-    def limps(self, now: Mapping[str, Watched]) -> list[str]:
-        """What `fallen` says of policies as they are `now`, to any tenant."""
-        current = (place for place in self._alarms if place[1] in now and now[place[1]].version == place[2])
-        return sorted({f"{self.fallen(*place)}: its large model answers alone" for place in current})
+    def impaired(self, policies: Mapping[str, MonitoredPolicy]) -> list[str]:
+        """What `distrust_reason` says of policies as they are `policies`, to any tenant."""
+        current = (place for place in self._alarms if place[1] in policies and policies[place[1]].version == place[2])
+        return sorted({f"{self.distrust_reason(*place)}: its large model answers alone" for place in current})
 
-    async def sampled(self, sample: Sample, promise: Promise | None, sure: float) -> bool:
-        """Notes a sample. True when it made the alarm ring, as happens with chance 1 - `sure` at most, ever, while the
-        promise is kept."""
-        now = await self._write(lambda c: tables.note(c, sample, lambda its: _moved(its, sample, promise, sure)))
-        rang = now.alarm is not None and _place(now) not in self._alarms
+    async def record_sample(
+        self,
+        sample: ShadowSample,
+        guarantee: QualityGuarantee | None,
+        confidence_level: float,
+    ) -> bool:
+        """Notes a sample. True when it made the alarm ring, as happens with chance 1 - `confidence_level` at most,
+        ever, while the promise is kept.
+        """
+        now = await self._write(
+            lambda c: tables.insert_sample(
+                c,
+                sample,
+                lambda its: _updated_status(its, sample, guarantee, confidence_level),
+            ),
+        )
+        rang = now.alarm_at is not None and _status_key(now) not in self._alarms
         if rang:
-            self._alarms[_place(now)] = now
-            log.warning("%s: its large model answers alone", self.fallen(*_place(now)))
+            self._alarms[_status_key(now)] = now
+            log.warning("%s: its large model answers alone", self.distrust_reason(*_status_key(now)))
         return rang
 
-    async def trust_again(self, tenant: str, policy: str, version: str) -> bool:
+    async def restore_policy(self, tenant: str, policy: str, version: str) -> bool:
         """Begins anew. Whether it had fallen."""
         place = (tenant, policy, version)
-        await self._write(lambda c: tables.stand(c, Standing(*place, _now(), BEGUN)))
+        await self._write(lambda c: tables.save_status(c, GuaranteeStatus(*place, _now(), INITIAL_DRIFT)))
         return self._alarms.pop(place, None) is not None
 
-    def spent(self, since: int) -> int:
+    def comparison_cost(self, since: int) -> int:
         """Pico-dollars of all comparisons since unix ms."""
-        return self._read(lambda c: tables.spent(c, since))
+        return self._read(lambda c: tables.comparison_cost(c, since))
 
-    async def spent_by(self, tenant: str, since: int) -> dict[str, int]:
+    async def comparison_cost_by_policy(self, tenant: str, since: int) -> dict[str, int]:
         """The same of one tenant, by policy."""
-        return await asyncio.to_thread(self._read, lambda c: tables.spent_by(c, tenant, since))
+        return await asyncio.to_thread(self._read, lambda c: tables.comparison_cost_by_policy(c, tenant, since))
 
-    async def quality(self, tenant: str, now: Mapping[str, Watched], sure: float) -> list[Quality]:
-        """Of every policy as it is `now`, measured or not. `sure` is of the intervals."""
-        return await asyncio.to_thread(self._quality, tenant, now, sure)
+    async def policy_quality(
+        self,
+        tenant: str,
+        policies: Mapping[str, MonitoredPolicy],
+        confidence_level: float,
+    ) -> list[PolicyQuality]:
+        """Of every policy as it is `policies`, measured or not. `confidence_level` is of the intervals."""
+        return await asyncio.to_thread(self._read_quality, tenant, policies, confidence_level)
 
-    def _quality(self, tenant: str, now: Mapping[str, Watched], sure: float) -> list[Quality]:
-        found = self._read(lambda c: {name: tables.seen(c, tenant, name, its.version) for name, its in now.items()})
-        thought = self._read(lambda c: tables.opinions(c, tenant))
+    def _read_quality(
+        self,
+        tenant: str,
+        policies: Mapping[str, MonitoredPolicy],
+        confidence_level: float,
+    ) -> list[PolicyQuality]:
+        found = self._read(
+            lambda c: {name: tables.summarize_samples(c, tenant, name, its.version) for name, its in policies.items()},
+        )
+        thought = self._read(lambda c: tables.summarize_feedback(c, tenant))
         return [
-            _known(name, its, found[name], tuple(each for each in thought if each.policy == name), sure)
-            for name, its in now.items()
+            _to_policy_quality(
+                name,
+                its,
+                found[name],
+                tuple(each for each in thought if each.policy == name),
+                confidence_level,
+            )
+            for name, its in policies.items()
         ]
 
-    async def samples(self, tenant: str, policy: str, meaning: str, limit: int) -> list[Sample]:
+    async def recent_samples(self, tenant: str, policy: str, trust_version: str, limit: int) -> list[ShadowSample]:
         """The newest of a policy that came to their trust as it does now, in the order of time."""
-        return await asyncio.to_thread(self._read, lambda c: tables.samples(c, tenant, policy, meaning, limit))
+        return await asyncio.to_thread(
+            self._read,
+            lambda c: tables.recent_samples(c, tenant, policy, trust_version, limit),
+        )
 
-    async def noticed(self, verdict: Verdict) -> None:
+    async def record_implicit(self, verdict: Feedback) -> None:
         """What a client said of an answer without saying it."""
-        await self._write(lambda c: tables.judge(c, [verdict]))
+        await self._write(lambda c: tables.replace_feedback(c, [verdict]))
 
-    async def feedback(self, caller: Caller, trace: str, score: float, kind: str) -> list[Verdict]:
+    async def record_feedback(self, principal: Principal, trace: str, score: float, kind: str) -> list[Feedback]:
         """Notes what the caller thinks of the answers of a trace id, or of its beginning. Of other keys' answers only
         who may manage.
 
-        Raises BadRequest (no score, no kind, several traces), UnknownPath (no answer of theirs).
+        Raises BadRequest (no score, no kind, several traces), PathNotFound (no answer of theirs).
         """
         if not math.isfinite(score) or not 0.0 <= score <= 1.0:
             raise BadRequest(f"{score!r} is no score", "give a number from 0 (bad) to 1 (good)", param="score")
-        if not KIND.match(kind):
+        if not FEEDBACK_KIND.match(kind):
             hint = "a kind is one word of small letters, digits, '-' and '_', as 'user'"
             raise BadRequest(f"{kind[:100]!r} is no kind of feedback", hint, param="kind")
-        await self._settled()
+        await self._flush_records()
         found = await asyncio.to_thread(
-            self._read, lambda c: telemetry.last(c, Filter(caller.tenant, trace=trace), 100)
+            self._read,
+            lambda c: telemetry.newest_records(c, RecordFilter(principal.tenant, trace=trace), 100),
         )
-        verdicts = _verdicts(found, caller, trace, score, kind)
-        await self._write(lambda c: tables.judge(c, verdicts))
+        verdicts = _feedback_rows(found, principal, trace, score, kind)
+        await self._write(lambda c: tables.replace_feedback(c, verdicts))
         return verdicts
 
 
-def _place(its: Standing) -> tuple[str, str, str]:
-    return its.tenant, its.policy, its.version
+def _status_key(status: GuaranteeStatus) -> tuple[str, str, str]:
+    return status.tenant, status.policy, status.version
 
 
-def _moved(its: Standing, sample: Sample, promise: Promise | None, sure: float) -> Standing:
+def _updated_status(
+    status: GuaranteeStatus,
+    sample: ShadowSample,
+    guarantee: QualityGuarantee | None,
+    confidence_level: float,
+) -> GuaranteeStatus:
     """An alarm that rang stays. What was asked before one began anew, or after the alarm, tells nothing."""
-    if promise is None or its.alarm is not None or sample.at < its.since:
-        return its
-    drift = after(its.drift, sample.loss or 0.0, 1.0 - promise.quality)
-    return replace(its, drift=drift, promised=promise.quality, alarm=_now() if alarming(drift, sure) else None)
+    if guarantee is None or status.alarm_at is not None or sample.at < status.since:
+        return status
+    drift = update_drift(status.drift, sample.loss or 0.0, 1.0 - guarantee.quality)
+    return replace(
+        status,
+        drift=drift,
+        guaranteed_quality=guarantee.quality,
+        alarm_at=_now() if is_alarm(drift, confidence_level) else None,
+    )
 
 
-def _known(name: str, its: Watched, seen: Seen | None, thought: tuple[Opinion, ...], sure: float) -> Quality:
-    promised = None if its.promise is None else its.promise.quality
-    if seen is None:
-        return Quality(name, promised=promised, feedback=thought)
-    measured, standing = estimate(seen.large, seen.losses, seen.unjudged, sure), seen.standing
-    return Quality(name, measured, standing.since, promised, standing.alarm, thought)
+def _to_policy_quality(
+    name: str,
+    policy: MonitoredPolicy,
+    samples: SampleSummary | None,
+    feedback: tuple[FeedbackSummary, ...],
+    confidence_level: float,
+) -> PolicyQuality:
+    promised = None if policy.guarantee is None else policy.guarantee.quality
+    if samples is None:
+        return PolicyQuality(name, guaranteed_quality=promised, feedback=feedback)
+    measured, standing = (
+        estimate_loss(samples.large_count, samples.loss_counts, samples.undecided, confidence_level),
+        samples.status,
+    )
+    return PolicyQuality(name, measured, standing.since, promised, standing.alarm_at, feedback)
 
 
-def _verdicts(found: list[Record], caller: Caller, trace: str, score: float, kind: str) -> list[Verdict]:
+def _feedback_rows(
+    found: list[RequestRecord],
+    principal: Principal,
+    trace: str,
+    score: float,
+    kind: str,
+) -> list[Feedback]:
     """One for each model that answered under the trace."""
-    own = "manage_policies" not in caller.may
-    seen = [its for its in found if caller.wide or its.project == caller.project]
-    mine = [its for its in seen if its.model and its.door not in OURS and not (own and its.key != caller.key)]
+    own = "manage_policies" not in principal.permissions
+    seen = [its for its in found if principal.all_projects or its.project == principal.project]
+    mine = [
+        its
+        for its in seen
+        if its.model and its.door not in INTERNAL_ENDPOINTS and not (own and its.key != principal.key_id)
+    ]
     if not mine or not trace:
         hint = "give the x-sizewise-trace of an answer that your key got; `sizewise records` lists them"
-        raise UnknownPath(f"there is no answer with the trace {trace[:100]!r}", hint)
+        raise PathNotFound(f"there is no answer with the trace {trace[:100]!r}", hint)
     if len({its.trace for its in mine}) > 1:
         raise BadRequest(f"several traces begin with {trace[:100]!r}", "give more of it", param="trace")
     answered = {(its.policy, its.model): its for its in mine}
     return [
-        Verdict(its.tenant, its.project, its.policy, its.model, its.trace, _now(), caller.key, kind, score)
+        Feedback(its.tenant, its.project, its.policy, its.model, its.trace, _now(), principal.key_id, kind, score)
         for its in answered.values()
     ]
 

@@ -1,4 +1,4 @@
-"""Levels from safe to cheap, each the best stopping rule at its price of quality; needs numpy, and sees no proof.
+"""Threshold search: the optimal stopping thresholds for a range of quality prices. Needs numpy.
 
 For a price t (how much foreseen quality one call to the large model is worth), the stages are solved backwards as an
 optimal stopping problem on prompts that taught: of all pairs of thresholds that which minimises what is foreseen to be
@@ -11,32 +11,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sizewise.routing.guarantees.thresholds import ALWAYS, NEVER, Level, Stage
+from sizewise.routing.guarantees.thresholds import ALWAYS, NEVER, StageThresholds, ThresholdLadder
 from sizewise.routing.training.trainer import Floats
 
-GRID = 40  # levels
+LADDER_COUNT = 40  # levels
 
 
-def levels(worth: Sequence[Floats], asking: Sequence[float]) -> list[Level]:
-    """The safest first. `worth`: of every stage, of the same prompts; `asking`: what asking the next small model costs
-    from each stage but the last."""
-    prices = np.unique(np.quantile(worth[-1], np.linspace(0.0, 1.0, GRID)))
-    found = [_level(worth, asking, float(price)) for price in prices]
+def search_ladders(escalation_gain: Sequence[Floats], small_costs: Sequence[float]) -> list[ThresholdLadder]:
+    """The safest first. `escalation_gain`: of every stage, of the same prompts; `small_costs`: what asking the next
+    small model costs from each stage but the last.
+    """
+    prices = np.unique(np.quantile(escalation_gain[-1], np.linspace(0.0, 1.0, LADDER_COUNT)))
+    found = [_ladder(escalation_gain, small_costs, float(price)) for price in prices]
     return list(dict.fromkeys(found))
 
 
-def _level(worth: Sequence[Floats], asking: Sequence[float], price: float) -> Level:
-    stages = [Stage(price, price)]
+def _ladder(escalation_gain: Sequence[Floats], small_costs: Sequence[float], price: float) -> ThresholdLadder:
+    stages = [StageThresholds(price, price)]
     paid = max(price, 0.0)  # of a call to the large model, in quality
-    value = np.minimum(worth[-1], paid)
-    for now, cost in zip(reversed(worth[:-1]), reversed(asking), strict=True):
+    value = np.minimum(escalation_gain[-1], paid)
+    for now, cost in zip(reversed(escalation_gain[:-1]), reversed(small_costs), strict=True):
         stage = _stage(now, value + paid * cost, price, paid)
-        value = np.where(now <= stage.give, now, np.where(now > stage.up, paid, value + paid * cost))
+        value = np.where(now <= stage.give_max, now, np.where(now > stage.escalate_min, paid, value + paid * cost))
         stages.append(stage)
-    return Level(tuple(reversed(stages)))
+    return ThresholdLadder(tuple(reversed(stages)))
 
 
-def _stage(now: Floats, ahead: Floats, price: float, paid: float) -> Stage:
+def _stage(now: Floats, ahead: Floats, price: float, paid: float) -> StageThresholds:
     """The two cuts through prompts ordered by their worth: given below the first, up beyond the second."""
     order = np.argsort(now, kind="stable")
     ranked = now[order]
@@ -48,4 +49,4 @@ def _stage(now: Floats, ahead: Floats, price: float, paid: float) -> Stage:
     first = int(np.argmin(given[: last + 1]))
     give = NEVER if first == 0 else float(ranked[first - 1])
     up = ALWAYS if last == len(ranked) else float(ranked[last - 1]) if last else NEVER
-    return Stage(give, max(give, up))
+    return StageThresholds(give, max(give, up))

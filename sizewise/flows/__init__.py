@@ -1,1 +1,1 @@
-"""Graphs of steps as data: checked before they run, run durably one step a node, reached through every door."""
+"""Flows: graphs of nodes written as YAML, validated before they run and executed durably, one step per node."""

@@ -1,4 +1,4 @@
-"""A flow as an Answerer: `model` is `flow:NAME[@VERSION]`, the words are the conversation, the reply is what it says.
+"""Handler that serves flows as models (`flow:NAME[@VERSION]`): the conversation in, the flow's text out.
 
 It runs here and now and is not kept: a client that leaves stops it. A run that must outlive its client is started as
 such (runs.py). What its nodes ask is recorded and paid for one by one, under the same trace.
@@ -15,131 +15,132 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sizewise.errors import BadRequest, UnknownModel, UnknownPath
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.dag_runner import Trace, model_name, run
-from sizewise.flows.engines.inline import Memory
-from sizewise.flows.executor import DOOR, NOBODYS, Library
-from sizewise.flows.language.filters import shown
+from sizewise.errors import BadRequest, ModelNotFound, PathNotFound
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.dag_runner import NodeTrace, flow_model_name, run_flow
+from sizewise.flows.engines.inline import InMemorySteps
+from sizewise.flows.executor import EMPTY_CHAT, ENDPOINT, CompiledFlows
+from sizewise.flows.language.filters import to_text
 from sizewise.flows.language.types import Json
-from sizewise.flows.node import Means
-from sizewise.handler import Answerer, Ask, Finished, Send
-from sizewise.messages import Chat, Choice, Reply
-from sizewise.money import dollars
+from sizewise.flows.node import NodeDependencies
+from sizewise.handler import ChoiceFinished, Handler, Request, Send
+from sizewise.messages import ChatRequest, Choice, Reply
+from sizewise.money import format_dollars
 
-PREFIX = "flow:"
-NOTHING = Raw(b"null")
-STEPS = 500
+MODEL_PREFIX = "flow:"
+JSON_NULL = Raw(b"null")
+MAX_STEPS = 500
 """Nodes, with those within others, that a reply tells of."""
-NOT_TAKEN = ("tools", "functions", "response_format", "audio", "modalities")
+UNSUPPORTED_FIELDS = ("tools", "functions", "response_format", "audio", "modalities")
 """Of a chat's body: what only a model can be asked for."""
 
 
-class Forked:
-    """An Answerer around two: flows are answered by `flow`, all else by `answer`, whose awaitable it hands back."""
+class FlowDispatcher:
+    """An Handler around two: flows are answered by `flow`, all else by `handler`, whose awaitable it hands back."""
 
-    def __init__(self, answer: Answerer, flow: Answerer) -> None:
-        self._answer = answer
-        self._flow = flow
+    def __init__(self, handler: Handler, flow_handler: Handler) -> None:
+        self._handler = handler
+        self._flow_handler = flow_handler
 
-    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, None, Reply]:
-        chosen = self._flow if ask.what.model.startswith(PREFIX) else self._answer
-        return chosen(ask, send)
+    def __call__(self, request: Request, send: Send) -> Coroutine[object, None, Reply]:
+        chosen = self._flow_handler if request.payload.model.startswith(MODEL_PREFIX) else self._handler
+        return chosen(request, send)
 
 
-class Flows:
-    """The Answerer of all flows of a house."""
+class FlowModel:
+    """The Handler of all flows of a house."""
 
-    def __init__(self, library: Library, means: Means) -> None:
-        self._library = library
-        self._means = dataclasses.replace(means, library=library)
+    def __init__(self, flows: CompiledFlows, dependencies: NodeDependencies) -> None:
+        self._flows = flows
+        self._dependencies = dataclasses.replace(dependencies, flows=flows)
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        chat = ask.what
-        if not isinstance(chat, Chat):
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        chat = request.payload
+        if not isinstance(chat, ChatRequest):
             raise BadRequest(f"{chat.model[:100]!r} makes no vectors", "ask an embedding model", param="model")
-        for name in NOT_TAKEN:
-            if bytes(chat.fields.get(name, NOTHING)) not in (b"null", b"[]"):
+        for name in UNSUPPORTED_FIELDS:
+            if bytes(chat.fields.get(name, JSON_NULL)) not in (b"null", b"[]"):
                 raise BadRequest(f"a flow takes no `{name}`", "leave it out, or ask a model", param=name)
         if chat.n > 1:
             raise BadRequest("a flow gives one answer", "leave `n` out", param="n")
-        flow = await self._found(ask, chat.model.removeprefix(PREFIX))
-        wishes = replace(ask.wishes, idempotency_key=None, policy=None)  # whose memory it is, a session says
-        traces: list[Trace] = []
-        outcome = await run(
+        flow = await self._resolve(request, chat.model.removeprefix(MODEL_PREFIX))
+        options = replace(request.options, idempotency_key=None, policy=None)  # whose memory it is, a session says
+        traces: list[NodeTrace] = []
+        outcome = await run_flow(
             flow,
-            given(flow, chat),
-            id=_id(ask, flow),
-            ask=replace(ask, what=NOBODYS, door=DOOR, wishes=wishes),
-            steps=Memory(),
-            means=self._means,
+            chat_inputs(flow, chat),
+            id=_run_id(request, flow),
+            request=replace(request, payload=EMPTY_CHAT, endpoint=ENDPOINT, options=options),
+            steps=InMemorySteps(),
+            dependencies=self._dependencies,
             send=send,
-            watch=traces.append,
+            on_trace=traces.append,
         )
-        await send(Finished(0, "stop"))
-        text = shown(outcome.outputs[flow.voice.output]) if flow.voice else shown(outcome.outputs)
-        steps = [_step(each) for each in traces if each.state != "running"][:STEPS]
+        await send(ChoiceFinished(0, "stop"))
+        text = to_text(outcome.outputs[flow.stream_source.output]) if flow.stream_source else to_text(outcome.outputs)
+        steps = [_step_fields(each) for each in traces if each.state != "running"][:MAX_STEPS]
         ours = {"flow": flow.name, "version": flow.version, "outputs": outcome.outputs, "steps": steps}
         fields = {"sizewise": Raw(msgspec.json.encode(ours))}
-        return Reply((Choice(0, text, "stop"),), outcome.usage, model_name(flow), fields=fields)
+        return Reply((Choice(0, text, "stop"),), outcome.usage, flow_model_name(flow), fields=fields)
 
-    async def _found(self, ask: Ask, name: str) -> Flow:
+    async def _resolve(self, request: Request, name: str) -> CompiledFlow:
         try:
-            version = await self._library.version(ask, name)
-            return await self._library.flow(ask, name.partition("@")[0], version)
-        except UnknownPath as error:
-            raise UnknownModel(error.message, error.hint, param="model") from error
+            version = await self._flows.resolve_version(request, name)
+            return await self._flows.load_flow(request, name.partition("@")[0], version)
+        except PathNotFound as error:
+            raise ModelNotFound(error.message, error.hint, param="model") from error
 
 
-def _step(trace: Trace) -> dict[str, object]:
+def _step_fields(trace: NodeTrace) -> dict[str, object]:
     """As a run that is kept is told of at /graphql (FlowRunStep), and its tokens; times in unix ms."""
     told: dict[str, object] = {
-        "key": trace.place,
+        "key": trace.path,
         "state": trace.state,
         "started": round(trace.began * 1_000),
         "ended": round((trace.ended or trace.began) * 1_000),
         "model": trace.model,
-        "costUsd": None if trace.cost is None else dollars(trace.cost),
+        "costUsd": None if trace.cost is None else format_dollars(trace.cost),
     }
     if trace.usage.input or trace.usage.output:
         told["tokens"] = (trace.usage.input, trace.usage.output)
     return told | ({"error": trace.error} if trace.error else {})
 
 
-def _id(ask: Ask, flow: Flow) -> str:
+def _run_id(request: Request, flow: CompiledFlow) -> str:
     """The same for the same idempotency key of the same caller, so that what the run does outside is told again by the
-    same keys."""
-    key = ask.wishes.idempotency_key
+    same keys.
+    """
+    key = request.options.idempotency_key
     if key is None:
         return secrets.token_hex(16)
-    who = ask.caller
-    said = msgspec.msgpack.encode((who.tenant, who.project, who.user or who.key, flow.name, key))
+    who = request.principal
+    said = msgspec.msgpack.encode((who.tenant, who.project, who.user_id or who.key_id, flow.name, key))
     return blake2b(said, digest_size=16).hexdigest()
 
 
-def given(flow: Flow, chat: Chat) -> dict[str, Json]:
+def chat_inputs(flow: CompiledFlow, chat: ChatRequest) -> dict[str, Json]:
     """A flow's inputs out of a chat: its messages, the last question, attached files, and by name its `metadata`."""
     inputs: dict[str, Json] = {}
-    takes = flow.takes
+    takes = flow.chat_inputs
     if "messages" in takes:
         inputs[takes["messages"]] = msgspec.json.decode(chat.fields["messages"])
     if "question" in takes:
-        inputs[takes["question"]] = chat.ask()
-    files = _files(chat)
+        inputs[takes["question"]] = chat.last_user_text()
+    files = _attached_files(chat)
     for name, each in flow.spec.inputs.items():
         if files and each.type.name == "file":
             inputs[name] = files[0]
-        elif each.type.of is not None and each.type.of.name == "file":
+        elif each.type.item_type is not None and each.type.item_type.name == "file":
             inputs[name] = files
     said = chat.fields.get("metadata")
     if said is not None:
         for name, value in (msgspec.json.decode(said) or {}).items():
             if name in flow.spec.inputs:
-                inputs[name] = _typed(value, flow.spec.inputs[name].type.name)
+                inputs[name] = _parse_metadata(value, flow.spec.inputs[name].type.name)
     return inputs
 
 
-def _typed(value: Json, kind: str) -> Json:
+def _parse_metadata(value: Json, kind: str) -> Json:
     """A value of `metadata`, where all are texts, as the input wants it."""
     if kind in ("text", "json") or not isinstance(value, str):
         return value
@@ -149,7 +150,7 @@ def _typed(value: Json, kind: str) -> Json:
         return value
 
 
-def _files(chat: Chat) -> list[Json]:
+def _attached_files(chat: ChatRequest) -> list[Json]:
     """The files of the last user message, as an OpenAI client attaches them."""
     messages: list[Mapping[str, Json]] = msgspec.json.decode(chat.fields["messages"])
     last = next((each for each in reversed(messages) if each.get("role") == "user"), {})

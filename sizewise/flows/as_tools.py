@@ -1,4 +1,4 @@
-"""Published flows as tools: a schema from their inputs, a run of its own for each call; knows no model and no door."""
+"""Tool provider that exposes published flows as tools; each call starts a run of its own."""
 
 from __future__ import annotations
 
@@ -11,136 +11,145 @@ from msgspec import Raw
 
 from sizewise.data_class import DataClass
 from sizewise.errors import SizewiseError
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.language.filters import shown
-from sizewise.flows.language.flow_spec import Input
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.language.filters import to_text
+from sizewise.flows.language.flow_spec import InputSpec
 from sizewise.flows.language.types import Type
-from sizewise.flows.versions.tables import Published
-from sizewise.handler import Wishes
-from sizewise.principal import Caller
-from sizewise.tools.tool import DESCRIPTION, NAME, Call, Result, Tool
+from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.handler import RequestOptions
+from sizewise.principal import Principal
+from sizewise.tools.tool import MAX_DESCRIPTION_CHARS, NAME_PATTERN, Tool, ToolInvocation, ToolOutput
 
 TIMEOUT_S = 600.0
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Shelf(Protocol):
-    def every(self, tenant: str = "", project: str = "") -> list[Published]: ...
+class PublishedFlows(Protocol):
+    def list_published(self, tenant: str = "", project: str = "") -> list[PublishedFlow]: ...
 
 
-class Library(Protocol):
-    async def checked(self, tenant: str, project: str, name: str, version: str) -> Flow: ...
+class FlowLoader(Protocol):
+    async def load(self, tenant: str, project: str, name: str, version: str) -> CompiledFlow: ...
 
 
-class Runs(Protocol):
-    async def asked(
+class RunStarter(Protocol):
+    async def run_with_data_class(
         self,
-        caller: Caller,
+        principal: Principal,
         flow: str,
         inputs: bytes,
         *,
         version: str,
-        door: str,
-        wishes: Wishes,
+        endpoint: str,
+        options: RequestOptions,
         trace: str,
         id: str,
-        within: str,
+        parent_run: str,
     ) -> tuple[bytes, DataClass | None]: ...
 
 
 class FlowTools:
     """Each flow that is published in the caller's project, and that their key may use: an Offering."""
 
-    def __init__(self, shelf: Shelf, library: Library, runs: Runs, door: str = "tool") -> None:
-        self._shelf = shelf
-        self._library = library
+    def __init__(self, published: PublishedFlows, flows: FlowLoader, runs: RunStarter, endpoint: str = "tool") -> None:
+        self._published = published
+        self._flows = flows
         self._runs = runs
-        self._door = door
+        self._endpoint = endpoint
 
-    async def tools(self, caller: Caller) -> Sequence[Tool]:
-        if "ask" not in caller.may:
+    async def tools(self, principal: Principal) -> Sequence[Tool]:
+        if "ask" not in principal.permissions:
             return ()
-        only = caller.scope.flows if caller.scope is not None else ()
+        only = principal.scope.flows if principal.scope is not None else ()
         found: list[Tool] = []
-        for each in self._shelf.every(caller.tenant, caller.project):
-            if (only and each.name not in only) or not NAME.match(each.name):
+        for each in self._published.list_published(principal.tenant, principal.project):
+            if (only and each.name not in only) or not NAME_PATTERN.match(each.name):
                 continue
             try:
-                flow = await self._library.checked(caller.tenant, caller.project, each.name, each.version)
+                flow = await self._flows.load(principal.tenant, principal.project, each.name, each.version)
             except SizewiseError:
                 continue  # it cannot run by now; whoever asks for it by name is told why
             found.append(self._tool(flow))
         return found
 
-    def _tool(self, flow: Flow) -> Tool:
-        name, version, voice = flow.name, flow.version, flow.voice.output if flow.voice else ""
+    def _tool(self, flow: CompiledFlow) -> Tool:
+        name, version, voice = flow.name, flow.version, flow.stream_source.output if flow.stream_source else ""
 
-        async def do(call: Call) -> Result:
-            wishes = msgspec.structs.replace(call.wishes, data_class=call.data_class, idempotency_key=None)
+        async def do(call: ToolInvocation) -> ToolOutput:
+            options = msgspec.structs.replace(call.options, data_class=call.data_class, idempotency_key=None)
             given = _encode(call.arguments)
-            came, data_class = await self._runs.asked(
-                call.caller,
+            came, data_class = await self._runs.run_with_data_class(
+                call.principal,
                 name,
                 given,
                 version=version,
-                door=self._door,
-                wishes=wishes,
+                endpoint=self._endpoint,
+                options=options,
                 trace=call.trace,
-                id=_id(call, name),
-                within=call.key.partition(":")[0],
+                id=_run_id(call, name),
+                parent_run=call.idempotency_key.partition(":")[0],
             )
             outputs = msgspec.json.decode(came, type=dict)
-            text = shown(outputs.get(voice, outputs) if voice else outputs)
-            return Result(text, data=Raw(came), data_class=data_class)
+            text = to_text(outputs.get(voice, outputs) if voice else outputs)
+            return ToolOutput(text, data=Raw(came), data_class=data_class)
 
-        says = flow.spec.description.strip()[:DESCRIPTION] or f"The flow {name}."
-        return Tool(name, says, inputs(flow.spec.inputs), do, source="flow", timeout_s=TIMEOUT_S)
+        says = flow.spec.description.strip()[:MAX_DESCRIPTION_CHARS] or f"The flow {name}."
+        return Tool(name, says, inputs_json_schema(flow.spec.inputs), do, source="flow", timeout_s=TIMEOUT_S)
 
 
-def _id(call: Call, flow: str) -> str:
+def _run_id(call: ToolInvocation, flow: str) -> str:
     """The same run for the same call; a call without a key is a new one each time."""
-    if not call.key:
+    if not call.idempotency_key:
         return ""
     said = msgspec.msgpack.encode(
-        (call.caller.tenant, call.caller.project, call.caller.user or call.caller.key, flow, call.key)
+        (
+            call.principal.tenant,
+            call.principal.project,
+            call.principal.user_id or call.principal.key_id,
+            flow,
+            call.idempotency_key,
+        ),
     )
     return f"tool-{blake2b(said, digest_size=16).hexdigest()}"
 
 
-def inputs(wanted: Mapping[str, Input]) -> dict[str, object]:
+def inputs_json_schema(inputs: Mapping[str, InputSpec]) -> dict[str, object]:
     """The JSON Schema of an object with these."""
-    properties = {name: _described(each) for name, each in wanted.items()}
-    required = [name for name, each in wanted.items() if each.required]
+    properties = {name: _input_json_schema(each) for name, each in inputs.items()}
+    required = [name for name, each in inputs.items() if each.required]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def _described(given: Input) -> dict[str, object]:
-    made = schema(given.type)
-    if given.description:
-        made["description"] = given.description
-    return made if given.required else made | {"default": given.default}
+def _input_json_schema(spec: InputSpec) -> dict[str, object]:
+    made = type_json_schema(spec.type)
+    if spec.description:
+        made["description"] = spec.description
+    return made if spec.required else made | {"default": spec.default}
 
 
-def schema(kind: Type) -> dict[str, object]:
+def type_json_schema(value_type: Type) -> dict[str, object]:
     """JSON Schema of a type."""
-    if kind.name in WORDS:
-        return {"type": WORDS[kind.name]} | ({"enum": list(kind.one_of)} if kind.one_of else {})
-    if kind.name == "file":
+    if value_type.name in JSON_TYPES:
+        return {"type": JSON_TYPES[value_type.name]} | ({"enum": list(value_type.enum)} if value_type.enum else {})
+    if value_type.name == "file":
         text = {"type": "string"}
         data = {"type": "string", "contentEncoding": "base64"}
         properties: dict[str, object] = {"name": text, "media_type": text, "data": data}
         return {"type": "object", "properties": properties, "required": ["name", "data"]}
-    if kind.name == "messages":
+    if value_type.name == "messages":
         return {"type": "array", "items": {"type": "object", "required": ["role", "content"]}}
-    if kind.name == "list":
-        return {"type": "array", "items": schema(kind.of) if kind.of is not None else {}}
-    if kind.name == "object":
-        properties = {name: schema(each) for name, each in kind.fields.items()}
-        open = kind.open or not properties
+    if value_type.name == "list":
+        return {
+            "type": "array",
+            "items": type_json_schema(value_type.item_type) if value_type.item_type is not None else {},
+        }
+    if value_type.name == "object":
+        properties = {name: type_json_schema(each) for name, each in value_type.fields.items()}
+        open = value_type.open or not properties
         made: dict[str, object] = {"type": "object", "properties": properties, "required": list(properties)}
         return made | {"additionalProperties": open}
     return {}
 
 
-WORDS: Mapping[str, str] = {"text": "string", "number": "number", "integer": "integer", "boolean": "boolean"}
+JSON_TYPES: Mapping[str, str] = {"text": "string", "number": "number", "integer": "integer", "boolean": "boolean"}

@@ -1,4 +1,4 @@
-"""Tasks side by side: what fails first stops the others, and is raised alone and not in a group."""
+"""Task group that cancels the other tasks on the first error and raises that error instead of a group."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
-async def beside() -> AsyncIterator[asyncio.TaskGroup]:
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     try:
         async with asyncio.TaskGroup() as group:
             yield group
     except BaseExceptionGroup as several:
-        raise _first(several) from None
+        raise _first_error(several) from None
 
 
-def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first_error(several: BaseExceptionGroup[BaseException]) -> BaseException:
     for each in several.exceptions:
-        found = _first(each) if isinstance(each, BaseExceptionGroup) else each
+        found = _first_error(each) if isinstance(each, BaseExceptionGroup) else each
         if not isinstance(found, asyncio.CancelledError):
             return found
     return several

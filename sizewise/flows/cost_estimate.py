@@ -1,27 +1,27 @@
-"""What a question would cost and who would be asked first, by the router's own decision; asks nobody."""
+"""Cost estimate of a request, from the router's own decision; calls no model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sizewise.flows.node import Quote
-from sizewise.handler import Ask
-from sizewise.model_card import Card
-from sizewise.routing.explain import Decision
+from sizewise.flows.node import CostEstimate
+from sizewise.handler import Request
+from sizewise.model_card import ModelCard
+from sizewise.routing.explain import RoutingDecision
 
 
-class Quotes:
+class CostEstimator:
     """For one house."""
 
-    def __init__(self, explain: Callable[[Ask], Decision], cards: Iterable[Card]) -> None:
+    def __init__(self, explain: Callable[[Request], RoutingDecision], cards: Iterable[ModelCard]) -> None:
         self._explain = explain
-        self._windows = {card.name: card.context for card in cards}
+        self._context_windows = {card.name: card.context for card in cards}
 
-    def __call__(self, ask: Ask) -> Quote:
+    def __call__(self, request: Request) -> CostEstimate:
         """Raises UnknownModel for a name that means nothing."""
-        decision = self._explain(ask)
+        decision = self._explain(request)
         if decision.error or not decision.steps:
-            return Quote(objection=decision.why)
+            return CostEstimate(reason=decision.why)
         first = decision.steps[0].models[0]
-        cost = next((each.cost for each in decision.candidates if each.model == first), None)
-        return Quote(first, cost, self._windows.get(first))
+        cost = next((each.expected_cost for each in decision.candidates if each.model == first), None)
+        return CostEstimate(first, cost, self._context_windows.get(first))

@@ -1,4 +1,4 @@
-"""What a run stands on: Steps, which remember what was done, and an Engine, which calls the runner; knows no flow.
+"""Protocols of durable execution: `Steps` stores step results, `Engine` starts and resumes runs.
 
 A run's runner is called anew after a crash, from its beginning: what was done is not done again, its result comes back
 at once. So a runner decides from inputs and results alone; clock, chance and network belong into steps. The two are
@@ -26,7 +26,7 @@ class Steps(Protocol):
         """
         ...
 
-    def note(self, key: str, *, model: str = "", cost: int = 0) -> None:
+    def annotate(self, key: str, *, model: str = "", cost: int = 0) -> None:
         """What the step takes, to be kept with it: called within its `work`. `cost` in pico-dollars, added up."""
         ...
 
@@ -34,8 +34,8 @@ class Steps(Protocol):
         """Until then, counted from the first time: a restart does not lengthen it."""
         ...
 
-    async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:
-        """What somebody decided of `asked` (Runs.decide), however long that takes; None when the time is over."""
+    async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
+        """What somebody decided of `question` (Runs.decide), however long that takes; None when the time is over."""
         ...
 
 
@@ -46,16 +46,17 @@ Runner = Callable[[str], Awaitable[None]]
 class Engine(Protocol):
     """Calls the runner, on the event loop that opened it; one run in one place at a time. Outlives Houses."""
 
-    def aim(self, runner: Runner) -> None:
+    def configure(self, runner: Runner) -> None:
         """Runs go by this one from now on; comes before `open`."""
         ...
 
     async def open(self) -> None:
         """Begins to work: goes on with what this worker left when it died, and takes over what dead ones left.
-        Raises StoreFailed."""
+        Raises StoreFailed.
+        """
         ...
 
-    async def begin(self, run: str, attempt: int) -> None:
+    async def start(self, run: str, attempt: int) -> None:
         """Durable when this returns; a second time does nothing. Raises StoreFailed."""
         ...
 

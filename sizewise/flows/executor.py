@@ -1,4 +1,4 @@
-"""Carries runs: a version of a flow is checked once, then walked through with what the house offers to its nodes."""
+"""Cache of compiled flow versions, and the executor that runs them with the application's node dependencies."""
 
 from __future__ import annotations
 
@@ -11,100 +11,117 @@ from time import perf_counter
 import msgspec
 
 from sizewise.errors import BadRequest, Forbidden, SizewiseError
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.dag_runner import run
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.dag_runner import run_flow
 from sizewise.flows.engine import Steps
-from sizewise.flows.node import Means, Signature
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.run_service import Started
+from sizewise.flows.node import FlowSignature, NodeDependencies
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.run_service import RunExecution
 from sizewise.flows.tables import CLASS
-from sizewise.flows.validator import Checked, check
-from sizewise.flows.versions.store import Shelf
-from sizewise.handler import Ask
-from sizewise.messages import Chat
+from sizewise.flows.validator import ValidationResult, validate_flow
+from sizewise.flows.versions.store import FlowVersions
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
 
-DOOR = "flow"
-NOBODYS = Chat("", [], {})
-HELD = 500
+ENDPOINT = "flow"
+EMPTY_CHAT = ChatRequest("", [], {})
+CACHE_SIZE = 500
 """Checked flows in memory; the ones longest unused go first."""
-DEEPEST = 16
+MAX_DEPTH = 16
 """Flows that run flows."""
 
 
-class Library:
+class CompiledFlows:
     """Versions of flows, checked: by name for whoever runs one within another (nodes' Library). Safe from any thread;
-    outlives Houses."""
+    outlives Houses.
+    """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._kinds: Kinds | None = None
-        self._held: OrderedDict[tuple[str, str, str, str], Flow] = OrderedDict()
-        self._turn = threading.Lock()
+    def __init__(self, versions: FlowVersions) -> None:
+        self._versions = versions
+        self._registry: NodeRegistry | None = None
+        self._cache: OrderedDict[tuple[str, str, str, str], CompiledFlow] = OrderedDict()
+        self._lock = threading.Lock()
 
-    async def version(self, ask: Ask, name: str) -> str:
+    async def resolve_version(self, request: Request, name: str) -> str:
         flow, _, version = name.partition("@")
-        caller = ask.caller
-        if caller.scope is not None and caller.scope.flows and flow not in caller.scope.flows:
+        principal = request.principal
+        if principal.scope is not None and principal.scope.flows and flow not in principal.scope.flows:
             raise Forbidden(f"this key may not use the flow {flow[:100]!r}", "ask for one that may")
-        return await self._shelf.meant(caller.tenant, caller.project, flow, version)
+        return await self._versions.resolve_version(principal.tenant, principal.project, flow, version)
 
-    async def flow(self, ask: Ask, name: str, version: str) -> Flow:
-        return await self.checked(ask.caller.tenant, ask.caller.project, name, version)
+    async def load_flow(self, request: Request, name: str, version: str) -> CompiledFlow:
+        return await self.load(request.principal.tenant, request.principal.project, name, version)
 
-    async def checked(self, tenant: str, project: str, name: str, version: str) -> Flow:
+    async def load(self, tenant: str, project: str, name: str, version: str) -> CompiledFlow:
         """Raises UnknownPath, BadRequest where it has mistakes by now (a flow it runs, or a kind, is gone)."""
-        return await self._shelf.off(partial(self._checked, tenant, project, name, version, 0))
+        return await self._versions.run_in_thread(partial(self._load, tenant, project, name, version, 0))
 
-    async def looked(self, tenant: str, project: str, text: str) -> Checked:
+    async def validate(self, tenant: str, project: str, text: str) -> ValidationResult:
         """A text that may become a version: the flow, or all that is wrong with it."""
-        return await self._shelf.off(partial(self._looked, tenant, project, text, 0))
+        return await self._versions.run_in_thread(partial(self._validate, tenant, project, text, 0))
 
-    def _looked(self, tenant: str, project: str, text: str, depth: int) -> Checked:
-        self._kinds = self._kinds or Kinds()
-        return check(text, self._kinds, partial(self._other, tenant, project, depth))
+    def _validate(self, tenant: str, project: str, text: str, depth: int) -> ValidationResult:
+        self._registry = self._registry or NodeRegistry()
+        return validate_flow(text, self._registry, partial(self._signature, tenant, project, depth))
 
-    def _checked(self, tenant: str, project: str, name: str, version: str, depth: int) -> Flow:
+    def _load(self, tenant: str, project: str, name: str, version: str, depth: int) -> CompiledFlow:
         place = (tenant, project, name, version)
-        with self._turn:
-            if place in self._held:
-                self._held.move_to_end(place)
-                return self._held[place]
-        text = self._shelf.read(tenant, project, name, version).decode()
-        found = self._looked(tenant, project, text, depth)
+        with self._lock:
+            if place in self._cache:
+                self._cache.move_to_end(place)
+                return self._cache[place]
+        text = self._versions.read_source_blocking(tenant, project, name, version).decode()
+        found = self._validate(tenant, project, text, depth)
         if found.flow is None:
-            first = next(each for each in found.findings if each.kind == "mistake")
+            first = next(each for each in found.diagnostics if each.kind == "mistake")
             raise BadRequest(f"the flow {name!r} cannot run: {first.message}", first.hint)
-        with self._turn:
-            self._held[place] = found.flow
-            while len(self._held) > HELD:
-                self._held.popitem(last=False)
+        with self._lock:
+            self._cache[place] = found.flow
+            while len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
         return found.flow
 
-    def _other(self, tenant: str, project: str, depth: int, name: str) -> Signature | None:
+    def _signature(self, tenant: str, project: str, depth: int, name: str) -> FlowSignature | None:
         flow, _, version = name.partition("@")
-        if depth >= DEEPEST:
+        if depth >= MAX_DEPTH:
             return None
         try:
-            whole = version or self._shelf.live(tenant, project, flow).version
-            return self._checked(tenant, project, flow, whole, depth + 1).signature
+            whole = version or self._versions.get_published(tenant, project, flow).version
+            return self._load(tenant, project, flow, whole, depth + 1).signature
         except SizewiseError:
             return None
 
 
-class Carrier:
+class FlowExecutor:
     """Runs' `carry`, with the means of one house."""
 
-    def __init__(self, library: Library, means: Means) -> None:
-        self._library = library
-        self._means = replace(means, library=library)
+    def __init__(self, flows: CompiledFlows, dependencies: NodeDependencies) -> None:
+        self._flows = flows
+        self._dependencies = replace(dependencies, flows=flows)
 
-    async def __call__(self, started: Started, steps: Steps) -> bytes:
+    async def __call__(self, started: RunExecution, steps: Steps) -> bytes:
         its = started.run
-        flow = await self._library.checked(its.tenant, its.project, its.flow, its.version)
-        ask = Ask(NOBODYS, started.caller, started.trace or its.id, perf_counter(), started.wishes, DOOR)
+        flow = await self._flows.load(its.tenant, its.project, its.flow, its.version)
+        request = Request(
+            EMPTY_CHAT,
+            started.principal,
+            started.trace or its.id,
+            perf_counter(),
+            started.options,
+            ENDPOINT,
+        )
         inputs = msgspec.json.decode(started.inputs, type=dict)
-        means, send, now = self._means, started.send, started.now
-        outcome = await run(flow, inputs, id=its.id, ask=ask, steps=steps, means=means, send=send, now=now)
+        resources, send, now = self._dependencies, started.send, started.current_principal
+        outcome = await run_flow(
+            flow,
+            inputs,
+            id=its.id,
+            request=request,
+            steps=steps,
+            dependencies=resources,
+            send=send,
+            current_principal=now,
+        )
         closely = msgspec.json.encode(outcome.data_class)
 
         async def told() -> bytes:

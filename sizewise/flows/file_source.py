@@ -1,4 +1,4 @@
-"""The folder flows/ beside sizewise.toml: every NAME.yaml in it, read and checked; what is there is what is live.
+"""File source for flows: loads, validates and publishes the YAML files of a watched folder.
 
 A server publishes what changed there, within a second, for the first organisation's default project and as the
 administrator of this machine; a file with mistakes changes nothing until it is mended. What was published by other
@@ -17,164 +17,171 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from sizewise.errors import SizewiseError, UnknownPath
-from sizewise.flows.language.diagnostics import Finding
-from sizewise.flows.language.yaml_source import BYTES
-from sizewise.flows.node import Signature
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.validator import Checked, check, of_spec
-from sizewise.flows.versions.tables import Published
-from sizewise.principal import Caller
+from sizewise.errors import PathNotFound, SizewiseError
+from sizewise.flows.language.diagnostics import Diagnostic
+from sizewise.flows.language.yaml_source import MAX_BYTES
+from sizewise.flows.node import FlowSignature
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import ValidationResult, signature_of_spec, validate_flow
+from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.principal import Principal
 
 log = logging.getLogger("sizewise.flows")
 
 SUFFIXES = (".yaml", ".yml")
-LOOK_S = 1.0
-MOST = 1_000
+POLL_INTERVAL_S = 1.0
+MAX_FILES = 1_000
 """Files that are read."""
 
 
-class File(Struct, frozen=True):
+class FlowFile(Struct, frozen=True):
     """`name` is the file's, without its ending; a flow's own name must be the same."""
 
     name: str
     path: Path
     text: str
-    checked: Checked
+    validation: ValidationResult
 
     @property
-    def mistakes(self) -> list[Finding]:
-        return [each for each in self.checked.findings if each.kind == "mistake"]
+    def errors(self) -> list[Diagnostic]:
+        return [each for each in self.validation.diagnostics if each.kind == "mistake"]
 
 
-def files(folder: Path) -> dict[str, Path]:
+def list_flow_files(folder: Path) -> dict[str, Path]:
     """By name, in their order; what begins with a point is no flow."""
     if not folder.is_dir():
         return {}
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
-    return {path.stem: path for path in found[:MOST]}
+    return {path.stem: path for path in found[:MAX_FILES]}
 
 
-def read(folder: Path, kinds: Kinds) -> dict[str, File]:
+def load_flow_files(folder: Path, registry: NodeRegistry) -> dict[str, FlowFile]:
     """All flows of the folder, each checked beside the others that it runs."""
-    paths = files(folder)
-    made: dict[str, File] = {}
+    paths = list_flow_files(folder)
+    made: dict[str, FlowFile] = {}
     going: set[str] = set()
 
-    def one(name: str) -> File | None:
+    def one(name: str) -> FlowFile | None:
         if name not in made and name in paths:
             going.add(name)
-            text = _text(paths[name])
-            made[name] = _named(File(name, paths[name], text, check(text, kinds, other)))
+            text = _read_text(paths[name])
+            made[name] = _check_name(FlowFile(name, paths[name], text, validate_flow(text, registry, other)))
             going.discard(name)
         return made.get(name)
 
-    def other(name: str) -> Signature | None:
+    def other(name: str) -> FlowSignature | None:
         bare = name.partition("@")[0]
         if bare in going:  # a flow that runs itself: what it gives is not known yet
-            spec = check(_text(paths[bare]), kinds, lambda name: None).spec
-            return None if spec is None else of_spec(spec)
+            spec = validate_flow(_read_text(paths[bare]), registry, lambda name: None).spec
+            return None if spec is None else signature_of_spec(spec)
         file = one(bare)
-        if file is None or file.checked.spec is None:
+        if file is None or file.validation.spec is None:
             return None
-        return of_spec(file.checked.spec) if file.checked.flow is None else file.checked.flow.signature
+        return (
+            signature_of_spec(file.validation.spec) if file.validation.flow is None else file.validation.flow.signature
+        )
 
     for name in paths:
         one(name)
     return {name: made[name] for name in paths}
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(BYTES + 1).decode("utf-8", "replace")
+            return file.read(MAX_BYTES + 1).decode("utf-8", "replace")
     except OSError:  # it was removed just now, or is not ours to read
         return ""
 
 
-def _named(file: File) -> File:
-    spec = file.checked.spec
+def _check_name(file: FlowFile) -> FlowFile:
+    spec = file.validation.spec
     if spec is None or spec.name in (file.name, ""):
         return file
-    wrong = Finding("", 1, 1, f"its name is {spec.name!r} and its file's {file.name!r}", "Give both the same name.")
-    return File(file.name, file.path, file.text, Checked(None, (wrong, *file.checked.findings), spec))
+    wrong = Diagnostic("", 1, 1, f"its name is {spec.name!r} and its file's {file.name!r}", "Give both the same name.")
+    return FlowFile(
+        file.name,
+        file.path,
+        file.text,
+        ValidationResult(None, (wrong, *file.validation.diagnostics), spec),
+    )
 
 
-class Shelf(Protocol):
+class FlowPublisher(Protocol):
     """Where versions are kept, and which of them is live."""
 
-    def live(self, tenant: str, project: str, name: str) -> Published: ...
-    async def keep(self, by: Caller, project: str, name: str, version: str, text: bytes) -> bool: ...
-    async def publish(self, by: Caller, project: str, name: str, version: str) -> Published: ...
-    async def withdraw(self, by: Caller, project: str, name: str) -> None: ...
+    def get_published(self, tenant: str, project: str, name: str) -> PublishedFlow: ...
+    async def save(self, principal: Principal, project: str, name: str, version: str, text: bytes) -> bool: ...
+    async def publish(self, principal: Principal, project: str, name: str, version: str) -> PublishedFlow: ...
+    async def unpublish(self, principal: Principal, project: str, name: str) -> None: ...
 
 
-class Folder:
-    """Looked at while the server serves. `limps`: files with mistakes, in words."""
+class FlowFolderWatcher:
+    """Looked at while the server serves. `impaired`: files with mistakes, in words."""
 
-    def __init__(self, path: Path, shelf: Shelf, by: Caller) -> None:
+    def __init__(self, path: Path, versions: FlowPublisher, principal: Principal) -> None:
         self._path = path
-        self._shelf = shelf
-        self._by = by
-        self._kinds: Kinds | None = None
-        self._seen: Mapping[Path, tuple[int, int]] = {}
-        self._ours: set[str] = set()
-        self.limps: list[str] = []
+        self._versions = versions
+        self._principal = principal
+        self._registry: NodeRegistry | None = None
+        self._file_stats: Mapping[Path, tuple[int, int]] = {}
+        self._published_names: set[str] = set()
+        self.impaired: list[str] = []
 
-    async def tend(self) -> None:
+    async def run_periodically(self) -> None:
         while True:
             with suppress(SizewiseError):
-                await self.look()
-            await asyncio.sleep(LOOK_S)
+                await self.sync()
+            await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def look(self) -> None:
+    async def sync(self) -> None:
         """Publishes what changed since the last look. Raises StoreFailed, VaultLocked."""
-        seen = await asyncio.to_thread(_stamps, self._path)
-        if seen == self._seen:
+        seen = await asyncio.to_thread(_file_stats, self._path)
+        if seen == self._file_stats:
             return
-        self._kinds = self._kinds or Kinds()
-        found = await asyncio.to_thread(partial(read, self._path, self._kinds))
-        limps = [f"the flow {name!r} has {_count(file)}" for name, file in found.items() if file.mistakes]
-        for said in set(limps) - set(self.limps):
+        self._registry = self._registry or NodeRegistry()
+        found = await asyncio.to_thread(partial(load_flow_files, self._path, self._registry))
+        impaired = [f"the flow {name!r} has {_error_summary(file)}" for name, file in found.items() if file.errors]
+        for said in set(impaired) - set(self.impaired):
             log.warning("%s; see: sizewise flow check", said)
-        self.limps = limps
-        by, project = self._by, self._by.project
+        self.impaired = impaired
+        by, project = self._principal, self._principal.project
         for name, file in found.items():
-            flow = file.checked.flow
+            flow = file.validation.flow
             if flow is None:
                 continue
-            self._ours.add(name)
-            if self._live(name) != flow.version:
-                await self._shelf.keep(by, project, name, flow.version, file.text.encode())
-                await self._shelf.publish(by, project, name, flow.version)
-        for name in self._ours - set(found):
-            if self._live(name):
-                await self._shelf.withdraw(by, project, name)
-            self._ours.discard(name)
-        self._seen = seen
+            self._published_names.add(name)
+            if self._published_version(name) != flow.version:
+                await self._versions.save(by, project, name, flow.version, file.text.encode())
+                await self._versions.publish(by, project, name, flow.version)
+        for name in self._published_names - set(found):
+            if self._published_version(name):
+                await self._versions.unpublish(by, project, name)
+            self._published_names.discard(name)
+        self._file_stats = seen
 
-    def _live(self, name: str) -> str:
+    def _published_version(self, name: str) -> str:
         try:
-            return self._shelf.live(self._by.tenant, self._by.project, name).version
-        except UnknownPath:
+            return self._versions.get_published(self._principal.tenant, self._principal.project, name).version
+        except PathNotFound:
             return ""
 
 
-def _count(file: File) -> str:
-    wrong = file.mistakes
+def _error_summary(file: FlowFile) -> str:
+    wrong = file.errors
     first = f"line {wrong[0].line}: {wrong[0].message}"
     return f"a mistake ({first})" if len(wrong) == 1 else f"{len(wrong)} mistakes (first, {first})"
 
 
-def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+def _file_stats(folder: Path) -> dict[Path, tuple[int, int]]:
     found: dict[Path, tuple[int, int]] = {}
-    for path in files(folder).values():
+    for path in list_flow_files(folder).values():
         with suppress(OSError):
             stat = path.stat()
             found[path] = (stat.st_mtime_ns, stat.st_size)
     return found
 
 
-def place(config: Path | None, home: Path) -> Path:
+def default_flows_folder(settings_file: Path | None, home: Path) -> Path:
     """The folder, for the settings file and the home folder as they are."""
-    return (config.parent if config is not None else home) / "flows"
+    return (settings_file.parent if settings_file is not None else home) / "flows"

@@ -1,4 +1,4 @@
-"""The way out for `http` nodes: to hosts of the settings, below their URLs, with their keys; follows no redirect."""
+"""HTTP allowlist for `http` nodes: adds the key of a configured host, confines paths, follows no redirect."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from urllib.parse import unquote, urlsplit
 
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import BadRequest, EgressDenied, Forbidden
-from sizewise.flows.language.diagnostics import known
-from sizewise.flows.node import Got
-from sizewise.http.client import Client, Endpoint, Timeouts
-from sizewise.principal import Caller
-from sizewise.settings.http_allowlist import Host
-from sizewise.settings.load import secret
+from sizewise.flows.language.diagnostics import did_you_mean
+from sizewise.flows.node import HttpResponse
+from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
+from sizewise.principal import Principal
+from sizewise.settings.http_allowlist import HttpHostSettings
+from sizewise.settings.load import resolve_secret
 
-OURS = frozenset({"authorization", "proxy-authorization", "cookie"})
+RESERVED_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 """What a flow may not say in a header: keys belong into the settings."""
 
 
-class Hosts:
+class HttpAllowlist:
     """Immutable; of one house."""
 
-    def __init__(self, hosts: Mapping[str, Host], client: Client) -> None:
+    def __init__(self, hosts: Mapping[str, HttpHostSettings], client: HttpClient) -> None:
         self._hosts = hosts
         self._client = client
 
-    def host(self, url: str) -> tuple[str, str]:
+    def match_url(self, url: str) -> tuple[str, str]:
         """The name of the host whose URL `url` lies below, and the rest. Raises EgressDenied."""
         asked = urlsplit(url)
         for name, host in self._hosts.items():
@@ -40,7 +40,7 @@ class Hosts:
 
     async def __call__(
         self,
-        caller: Caller,
+        principal: Principal,
         method: str,
         host: str,
         target: str,
@@ -49,48 +49,55 @@ class Hosts:
         *,
         data_class: DataClass,
         limit: Place,
-        most: int,
-    ) -> Got:
+        max_bytes: int,
+    ) -> HttpResponse:
         found = self._hosts.get(host)
         if found is None or not found.url:
-            hint = known(host, self._hosts) or "allow one: [hosts.NAME] in sizewise.toml"
+            hint = did_you_mean(host, self._hosts) or "allow one: [hosts.NAME] in sizewise.toml"
             raise BadRequest(f"there is no host {host[:60]!r} that flows may ask", hint)
-        if found.projects and caller.project not in found.projects:
+        if found.projects and principal.project not in found.projects:
             raise Forbidden(f"flows of this project may not ask the host {host!r}", "see [hosts] in sizewise.toml")
         if method not in found.methods:
             raise Forbidden(f"{method} may not be asked of the host {host!r}", f"it takes {', '.join(found.methods)}")
-        if climbs(target):
+        if escapes_base_path(target):
             raise BadRequest("the path goes up (..)", "Write the path below the host's URL.")
         sent = self._headers(found, headers)
-        timeouts = Timeouts(total=found.timeout_s)
+        timeouts = HttpTimeouts(total=found.timeout_s)
         endpoint = self._endpoint(found)
         request = endpoint.request(
-            method, target or "/", body, sent, why="a flow", data_class=data_class, limit=limit, timeouts=timeouts
+            method,
+            target or "/",
+            body,
+            sent,
+            purpose="a flow",
+            data_class=data_class,
+            max_place=limit,
+            timeouts=timeouts,
         )
         async with await request as response:
-            return Got(response.status, dict(response.headers), await response.read(most))
+            return HttpResponse(response.status, dict(response.headers), await response.read(max_bytes))
 
-    def _endpoint(self, host: Host) -> Endpoint:
+    def _endpoint(self, host: HttpHostSettings) -> HttpEndpoint:
         return self._client.endpoint(host.url)
 
-    def _headers(self, host: Host, headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    def _headers(self, host: HttpHostSettings, headers: Mapping[str, str]) -> list[tuple[str, str]]:
         said = [(name.lower(), value) for name, value in headers.items()]
         ours = {name.lower() for name in host.headers} | ({host.auth.lower()} if host.key else set())
         for name, _ in said:
-            if name in OURS or name in ours:
+            if name in RESERVED_HEADERS or name in ours:
                 hint = "it belongs into [hosts.NAME] of the settings"
                 raise BadRequest(f"a flow cannot say the header {name!r}", hint)
         sent = [*said, *host.headers.items()]
         if host.key:
-            key = secret(host.key)
+            key = resolve_secret(host.key)
             sent.append(("authorization", f"Bearer {key}") if host.auth == "bearer" else (host.auth, key))
         return sent
 
 
-_APART = re.compile(r"[/\\]")
+_SEPARATOR = re.compile(r"[/\\]")
 
 
-def climbs(target: str) -> bool:
+def escapes_base_path(target: str) -> bool:
     """Whether it leaves what it lies below, in one of the ways in which a server may read it."""
-    parts = _APART.split(unquote(unquote(target.partition("?")[0])))
+    parts = _SEPARATOR.split(unquote(unquote(target.partition("?")[0])))
     return any(part.partition(";")[0] == ".." for part in parts)

@@ -1,4 +1,4 @@
-"""The JSON Schema of a flow's file, made from the kinds that are installed: for editors, forms and the studio."""
+"""JSON Schema of flow files, generated from the installed node types."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import get_args
 
 import msgspec
 
-from sizewise.flows.language.flow_spec import TIMES, TriggerKind
-from sizewise.flows.language.types import NAMES, Json
-from sizewise.flows.node_registry import Kinds, Known
+from sizewise.flows.language.flow_spec import MAX_ATTEMPTS, TriggerKind
+from sizewise.flows.language.types import TYPE_NAMES, Json
+from sizewise.flows.node_registry import NodeRegistry, NodeType
 
 REF = "#/$defs/{name}"
 _NAMED = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 
 
-def schema(kinds: Kinds) -> dict[str, Json]:
+def flow_json_schema(registry: NodeRegistry) -> dict[str, Json]:
     """Everything that may stand in a file; what check.py finds beyond that, types and references, no schema can say."""
-    known = [each for name in kinds.names if (each := kinds(name)) is not None]
-    _, defs = msgspec.json.schema_components([each.kind for each in known], ref_template=REF)
-    own = {each.kind.__name__ for each in known}
-    nodes = {f"node_{each.name}": _node(each, defs[each.kind.__name__]) for each in known}
+    known = [each for name in registry.names if (each := registry(name)) is not None]
+    _, defs = msgspec.json.schema_components([each.node_class for each in known], ref_template=REF)
+    own = {each.node_class.__name__ for each in known}
+    nodes = {f"node_{each.name}": _node(each, defs[each.node_class.__name__]) for each in known}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A flow of Sizewise",
@@ -38,7 +38,7 @@ def schema(kinds: Kinds) -> dict[str, Json]:
         "$defs": {
             **{name: each for name, each in defs.items() if name not in own},
             **nodes,
-            **_words(known),
+            **_shared_definitions(known),
         },
     }
 
@@ -47,7 +47,7 @@ def _ref(name: str) -> dict[str, Json]:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _words(known: list[Known]) -> dict[str, Json]:
+def _shared_definitions(known: list[NodeType]) -> dict[str, Json]:
     """What is no kind."""
     choices = [
         {"if": {"properties": {"kind": {"const": each.name}}, "required": ["kind"]}, "then": _ref(f"node_{each.name}")}
@@ -59,10 +59,10 @@ def _words(known: list[Known]) -> dict[str, Json]:
     return {
         "type": {
             "anyOf": [
-                {"enum": list(NAMES)},
+                {"enum": list(TYPE_NAMES)},
                 {**deep, "properties": {"list": _ref("type")}},
                 {**deep, "properties": {"object": fields}},
-            ]
+            ],
         },
         "input": {
             "type": "object",
@@ -93,11 +93,11 @@ def _words(known: list[Known]) -> dict[str, Json]:
     }
 
 
-def _node(known: Known, shape: Mapping[str, Json]) -> dict[str, Json]:
+def _node(known: NodeType, shape: Mapping[str, Json]) -> dict[str, Json]:
     """A node of a kind: its parameters, each a value or an expression, and what every node may say."""
     said = shape.get("properties", {})
     parameters = {
-        name: each if known.parameters[name].plain or known.parameters[name].settled else _expressed(each)
+        name: each if known.parameters[name].is_plain or known.parameters[name].is_static else _or_expression(each)
         for name, each in said.items()
     }
     around: dict[str, Json] = {
@@ -109,7 +109,7 @@ def _node(known: Known, shape: Mapping[str, Json]) -> dict[str, Json]:
             "additionalProperties": False,
             "description": "Tries in all, and the seconds before the second one.",
             "properties": {
-                "times": {"type": "integer", "minimum": 1, "maximum": TIMES},
+                "times": {"type": "integer", "minimum": 1, "maximum": MAX_ATTEMPTS},
                 "wait_s": {"type": "number", "minimum": 0, "maximum": 86_400},
             },
         },
@@ -118,11 +118,11 @@ def _node(known: Known, shape: Mapping[str, Json]) -> dict[str, Json]:
         "description": {"type": "string"},
     }  # fmt: skip
     required = ["kind", *shape.get("required", ())]
-    if known.kind.holds:
+    if known.node_class.has_body:
         around |= {"nodes": _ref("nodes"), "outputs": {"description": "What each round gives: a value, or several."}}
         required += ["nodes", "outputs"]
     return {
-        "description": known.says,
+        "description": known.description,
         "type": "object",
         "properties": {**around, **parameters},
         "required": required,
@@ -130,7 +130,7 @@ def _node(known: Known, shape: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
-def _expressed(shape: Mapping[str, Json]) -> dict[str, Json]:
+def _or_expression(shape: Mapping[str, Json]) -> dict[str, Json]:
     """The same, or a text with {{ }} in it."""
     told = {name: shape[name] for name in ("description", "default", "x-names", "x-form") if name in shape}
     inner = {name: each for name, each in shape.items() if name not in told}

@@ -1,4 +1,4 @@
-"""What nodes that ask a model have in common: their parameters, and the question these make; chooses no model."""
+"""Base class of nodes that call a model: their parameters, request options and chat request."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from msgspec import Meta
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
 from sizewise.flows.language.types import Json
-from sizewise.flows.node import Kind
-from sizewise.handler import Wishes
-from sizewise.messages import Chat
-from sizewise.money import per_million
+from sizewise.flows.node import Node
+from sizewise.handler import RequestOptions
+from sizewise.messages import ChatRequest
+from sizewise.money import parse_micro_dollars
 from sizewise.providers.wires.openai.request_response import read_request
 
 _encode = msgspec.json.Encoder().encode
 
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
-Heat = Annotated[float, Meta(ge=0, le=2)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Dollars = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,6})?$")]
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+UsdAmount = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,6})?$")]
 
 
-class Asks(Kind, frozen=True, kw_only=True):
+class ModelNode(Node, frozen=True, kw_only=True):
     """Asks a model."""
 
     model: Annotated[
@@ -39,10 +39,12 @@ class Asks(Kind, frozen=True, kw_only=True):
     policy: Annotated[str | None, Meta(description="The policy, where the model is `auto`.")] = None
     system: Annotated[str | None, Meta(description="What the model should know about its task.")] = None
     max_tokens: Annotated[Count | None, Meta(description="The longest answer, in tokens.")] = None
-    temperature: Annotated[Heat | None, Meta(description="0: the same each time, as far as it can.")] = None
-    max_cost_usd: Annotated[Dollars | None, Meta(description="The most that one question may cost, in dollars.")] = None
+    temperature: Annotated[Temperature | None, Meta(description="0: the same each time, as far as it can.")] = None
+    max_cost_usd: Annotated[UsdAmount | None, Meta(description="The most that one question may cost, in dollars.")] = (
+        None
+    )
     max_ms: Annotated[Count | None, Meta(description="Milliseconds to the last word.")] = None
-    min_quality: Annotated[Share | None, Meta(description="0 to 1 of the reference model.")] = None
+    min_quality: Annotated[Ratio | None, Meta(description="0 to 1 of the reference model.")] = None
     min_window: Annotated[
         Count | None,
         Meta(description="Tokens of the window that the model must have, whatever this question takes of it."),
@@ -50,14 +52,26 @@ class Asks(Kind, frozen=True, kw_only=True):
     data_class: Annotated[DataClass | None, Meta(description="Only tightens what the run says.")] = None
     online: Annotated[Literal["deny"] | None, Meta(description="`deny`: nothing leaves this machine for it.")] = None
 
-    def wishes(self) -> Wishes:
-        cost = None if self.max_cost_usd is None else per_million(self.max_cost_usd) * 1_000_000
-        return Wishes(
-            self.policy, cost, self.max_ms, self.min_quality, self.data_class, self.online, min_window=self.min_window
+    def request_options(self) -> RequestOptions:
+        cost = None if self.max_cost_usd is None else parse_micro_dollars(self.max_cost_usd) * 1_000_000
+        return RequestOptions(
+            self.policy,
+            cost,
+            self.max_ms,
+            self.min_quality,
+            self.data_class,
+            self.online,
+            min_context_tokens=self.min_window,
         )
 
-    def chat(self, messages: Sequence[Json], *, stream: bool = False, shape: Mapping[str, Json] | None = None) -> Chat:
-        """The question. `shape` is the JSON Schema that its answer has to keep. Raises BadRequest."""
+    def build_chat(
+        self,
+        messages: Sequence[Json],
+        *,
+        stream: bool = False,
+        json_schema: Mapping[str, Json] | None = None,
+    ) -> ChatRequest:
+        """The question. `json_schema` is the JSON Schema that its answer has to keep. Raises BadRequest."""
         said: list[Json] = [{"role": "system", "content": self.system}] if self.system else []
         body: dict[str, Json] = {"model": self.model, "messages": [*said, *messages], "stream": stream}
         if not body["messages"]:
@@ -66,12 +80,12 @@ class Asks(Kind, frozen=True, kw_only=True):
             body["max_tokens"] = self.max_tokens
         if self.temperature is not None:
             body["temperature"] = self.temperature
-        if shape is not None:
-            wanted = {"name": "answer", "schema": shape, "strict": True}
+        if json_schema is not None:
+            wanted = {"name": "answer", "schema": json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         return read_request(_encode(body))[0]
 
 
-def turns(prompt: str | None, messages: Sequence[Json]) -> list[Json]:
+def build_messages(prompt: str | None, messages: Sequence[Json]) -> list[Json]:
     """What was said before, and the prompt as the last thing that was."""
     return [*messages, *([{"role": "user", "content": prompt}] if prompt is not None else [])]

@@ -1,30 +1,49 @@
-"""What the house offers to the nodes of flows, put together from its rooms; decides nothing."""
+"""Dependency injection for nodes: builds `NodeDependencies` from the application's parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sizewise.agents.runner import Agents
-from sizewise.flows.http_allowlist import Hosts
-from sizewise.flows.node import Bounds, Knowledge, Means, Memory, Quote, Sandbox, Tools
-from sizewise.handler import Answerer, Ask
-from sizewise.http.client import Client
-from sizewise.knowledge.load import load
-from sizewise.settings.root import File
+from sizewise.agents.runner import AgentRunner
+from sizewise.flows.http_allowlist import HttpAllowlist
+from sizewise.flows.node import (
+    CostEstimate,
+    DataBounds,
+    KnowledgeAccess,
+    MemoryAccess,
+    NodeDependencies,
+    SandboxAccess,
+    ToolAccess,
+)
+from sizewise.handler import Handler, Request
+from sizewise.http.client import HttpClient
+from sizewise.knowledge.load import load_document
+from sizewise.settings.root import FileSettings
 
 
-def offered(
-    settings: File,
-    answer: Answerer,
-    client: Client,
-    told: Callable[[Ask], Bounds],
-    knowledge: Knowledge | None = None,
-    sandbox: Sandbox | None = None,
-    tools: Tools | None = None,
-    memory: Memory | None = None,
-    quote: Callable[[Ask], Quote] | None = None,
-) -> Means:
+def build_node_dependencies(
+    settings: FileSettings,
+    handler: Handler,
+    client: HttpClient,
+    data_bounds: Callable[[Request], DataBounds],
+    knowledge: KnowledgeAccess | None = None,
+    sandbox: SandboxAccess | None = None,
+    tools: ToolAccess | None = None,
+    memory: MemoryAccess | None = None,
+    estimate_cost: Callable[[Request], CostEstimate] | None = None,
+) -> NodeDependencies:
     """Other flows are added by whoever keeps them."""
-    http = Hosts(settings.hosts, client)
-    agents = None if tools is None else Agents(settings.agents, tools, answer, told, memory)
-    return Means(answer, told, knowledge, load, tools, sandbox, agents, memory, http, quote=quote)
+    http = HttpAllowlist(settings.hosts, client)
+    agents = None if tools is None else AgentRunner(settings.agents, tools, handler, data_bounds, memory)
+    return NodeDependencies(
+        handler,
+        data_bounds,
+        knowledge,
+        load_document,
+        tools,
+        sandbox,
+        agents,
+        memory,
+        http,
+        estimate_cost=estimate_cost,
+    )

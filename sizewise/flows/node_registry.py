@@ -1,4 +1,4 @@
-"""The kinds of nodes that are installed, each loaded once, with what its parameters take; knows none by name."""
+"""Registry of the installed node types and their parameters; loads each once and knows none by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sizewise import plugins
 from sizewise.errors import ConfigError
 from sizewise.flows.language import types
 from sizewise.flows.language.types import JSON, Type
-from sizewise.flows.node import Kind
+from sizewise.flows.node import Node
 
 _NAMES: Mapping[type, Type] = {
     inspect.StrType: types.TEXT,
@@ -23,55 +23,56 @@ _NAMES: Mapping[type, Type] = {
 
 
 class Parameter(Struct, frozen=True):
-    """`plain`: {{ means nothing in it. `shape` is what msgspec converts to; `settled`: no {{ }} may stand in it.
-    `names`: it is the name of one of these, which an installation has (models, knowledge, hosts, ...)."""
+    """`is_plain`: {{ means nothing in it. `msgspec_type` is what msgspec converts to; `is_static`: no {{ }} may stand
+    in it. `plugin_names`: it is the name of one of these, which an installation has (models, knowledge, hosts, ...).
+    """
 
     name: str
     type: Type
-    shape: Any
+    msgspec_type: Any
     required: bool
-    plain: bool = False
-    settled: bool = False
+    is_plain: bool = False
+    is_static: bool = False
     names: str = ""
 
 
-class Known(Struct, frozen=True):
+class NodeType(Struct, frozen=True):
     """A kind and its parameters."""
 
     name: str
-    kind: type[Kind]
+    node_class: type[Node]
     parameters: Mapping[str, Parameter]
 
     @property
-    def says(self) -> str:
-        return (self.kind.__doc__ or "").strip().partition("\n")[0]
+    def description(self) -> str:
+        return (self.node_class.__doc__ or "").strip().partition("\n")[0]
 
 
-class Kinds:
+class NodeRegistry:
     """Looks each up once; outlives the flows that are checked by it."""
 
     def __init__(self) -> None:
-        self.names = plugins.names("nodes")
-        self._found: dict[str, Known] = {}
+        self.names = plugins.plugin_names("nodes")
+        self._node_types: dict[str, NodeType] = {}
 
-    def __call__(self, name: str) -> Known | None:
+    def __call__(self, name: str) -> NodeType | None:
         """None where there is no such kind."""
         if name not in self.names:
             return None
-        if name not in self._found:
-            self._found[name] = known(name, plugins.load("nodes", name))
-        return self._found[name]
+        if name not in self._node_types:
+            self._node_types[name] = describe_node(name, plugins.load_plugin("nodes", name))
+        return self._node_types[name]
 
 
-def known(name: str, kind: type[Kind]) -> Known:
+def describe_node(name: str, node_class: type[Node]) -> NodeType:
     """Raises ConfigError where it is none."""
-    if not (isinstance(kind, type) and issubclass(kind, Kind)):
-        raise ConfigError(f"the node kind {name!r} is no Kind", "Derive it from sizewise.flows.node.Kind.")
-    shape = inspect.type_info(kind)
+    if not (isinstance(node_class, type) and issubclass(node_class, Node)):
+        raise ConfigError(f"the node kind {name!r} is no Kind", "Derive it from sizewise.flows.node.Node.")
+    shape = inspect.type_info(node_class)
     assert isinstance(shape, inspect.StructType)
-    raw = {each.name: each.type for each in msgspec.structs.fields(kind)}
+    raw = {each.name: each.type for each in msgspec.structs.fields(node_class)}
     parameters = {each.encode_name: _parameter(each, raw[each.name]) for each in shape.fields}
-    return Known(name, kind, parameters)
+    return NodeType(name, node_class, parameters)
 
 
 def _parameter(field: inspect.Field, shape: Any) -> Parameter:
@@ -79,22 +80,25 @@ def _parameter(field: inspect.Field, shape: Any) -> Parameter:
     required = field.default is NODEFAULT and field.default_factory is NODEFAULT
     plain, settled = bool(extra.get("plain")), bool(extra.get("settled"))
     of = (field.type.extra_json_schema or {}).get("x-names", "") if isinstance(field.type, inspect.Metadata) else ""
-    return Parameter(field.encode_name, wanted(field.type), shape, required, plain, settled or plain, of)
+    return Parameter(field.encode_name, parameter_type(field.type), shape, required, plain, settled or plain, of)
 
 
-def wanted(shape: inspect.Type) -> Type:
+def parameter_type(msgspec_type: inspect.Type) -> Type:
     """What may stand where a field of this shape is."""
-    if isinstance(shape, inspect.Metadata):
-        return wanted(shape.type)
-    if isinstance(shape, inspect.UnionType):
-        inner = [wanted(each) for each in shape.types if not isinstance(each, inspect.NoneType)]
+    if isinstance(msgspec_type, inspect.Metadata):
+        return parameter_type(msgspec_type.type)
+    if isinstance(msgspec_type, inspect.UnionType):
+        inner = [parameter_type(each) for each in msgspec_type.types if not isinstance(each, inspect.NoneType)]
         return inner[0] if len(inner) == 1 else JSON
-    if isinstance(shape, (inspect.ListType, inspect.VarTupleType)):
-        return types.list_of(wanted(shape.item_type))
-    if isinstance(shape, inspect.DictType):
+    if isinstance(msgspec_type, (inspect.ListType, inspect.VarTupleType)):
+        return types.list_of(parameter_type(msgspec_type.item_type))
+    if isinstance(msgspec_type, inspect.DictType):
         return Type("object", open=True)
-    if isinstance(shape, inspect.LiteralType):
-        return Type("text", one_of=tuple(str(each) for each in shape.values))
-    if isinstance(shape, inspect.StructType):
-        return Type("object", fields={each.encode_name: wanted(each.type) for each in shape.fields if each.required})
-    return _NAMES.get(type(shape), JSON)
+    if isinstance(msgspec_type, inspect.LiteralType):
+        return Type("text", enum=tuple(str(each) for each in msgspec_type.values))
+    if isinstance(msgspec_type, inspect.StructType):
+        return Type(
+            "object",
+            fields={each.encode_name: parameter_type(each.type) for each in msgspec_type.fields if each.required},
+        )
+    return _NAMES.get(type(msgspec_type), JSON)

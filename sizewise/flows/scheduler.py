@@ -1,4 +1,4 @@
-"""What starts a flow beside somebody who asks for it: a signed webhook, and a timetable; both as who published it.
+"""Cron scheduler and signed webhook triggers of published flows; both run as the flow's publisher.
 
 What starts a run is named in its id: a webhook that is sent again, and a minute that several servers see, are one run.
 A minute that passes while no server is up is not made up for.
@@ -19,45 +19,45 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from sizewise.errors import BadRequest, ConfigError, SizewiseError, UnknownPath
-from sizewise.flows.executor import Library
-from sizewise.flows.language.expression import Wrong, filled
-from sizewise.flows.language.expression_parser import compiled
-from sizewise.flows.language.flow_spec import Trigger
+from sizewise.errors import BadRequest, ConfigError, PathNotFound, SizewiseError
+from sizewise.flows.executor import CompiledFlows
+from sizewise.flows.language.expression import ExpressionError, render_value
+from sizewise.flows.language.expression_parser import compile_value
+from sizewise.flows.language.flow_spec import TriggerSpec
 from sizewise.flows.language.types import Json
-from sizewise.flows.run_service import Runs
-from sizewise.flows.tables import Run
-from sizewise.flows.versions.tables import Published
-from sizewise.principal import Caller
-from sizewise.telemetry.webhooks import Seen, verify
+from sizewise.flows.run_service import RunService
+from sizewise.flows.tables import FlowRun
+from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.principal import Principal
+from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
 
 log = logging.getLogger("sizewise.flows")
 
-LOOK_S = 1.0
+POLL_INTERVAL_S = 1.0
 """Between two looks at what is published: so late a new timetable may come into force."""
-FUTURE_S = 366 * 86_400
-HEADERS = 100
-HEADER = 8_192
+MAX_LOOKAHEAD_S = 366 * 86_400
+MAX_HEADERS = 100
+MAX_HEADER_CHARS = 8_192
 
 
-class Due(Struct, frozen=True, order=True):
+class ScheduledRun(Struct, frozen=True, order=True):
     """`at`: unix s."""
 
     at: int
-    place: tuple[str, str, str, str]
-    number: int
+    flow_key: tuple[str, str, str, str]
+    trigger_index: int
 
 
-def objection(schedule: str, zone: str) -> str:
+def schedule_error(schedule: str, zone: str) -> str:
     """Why there is no such timetable, in words; empty where there is."""
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         return f"there is no time zone {zone[:60]!r}"
-    return "" if _next(schedule, zone, time.time()) else f"{schedule[:60]!r} never comes"
+    return "" if _next_time(schedule, zone, time.time()) else f"{schedule[:60]!r} never comes"
 
 
-def _next(schedule: str, zone: str, after: float) -> int:
+def _next_time(schedule: str, zone: str, after: float) -> int:
     """The first second of a minute that comes, in unix s; 0: none within a year."""
     try:
         from croniter import CroniterBadDateError, CroniterError, croniter
@@ -71,145 +71,177 @@ def _next(schedule: str, zone: str, after: float) -> int:
         return 0
 
 
-def given(trigger: Trigger, names: Mapping[str, Json]) -> bytes:
-    """The inputs that a trigger makes of `names`, as JSON. Raises BadRequest."""
+def trigger_inputs(trigger: TriggerSpec, variables: Mapping[str, Json]) -> bytes:
+    """The inputs that a trigger makes of `variables`, as JSON. Raises BadRequest."""
     try:
-        inputs = filled(compiled(trigger.inputs), names)
-    except Wrong as wrong:
+        inputs = render_value(compile_value(trigger.inputs), variables)
+    except ExpressionError as wrong:
         raise BadRequest(f"the trigger's inputs: {wrong.message}", wrong.hint) from wrong
     return msgspec.json.encode(inputs)
 
 
-def _named(*parts: object) -> str:
+def _run_id(*parts: object) -> str:
     """The id of the run that this, and nothing else, starts. Nobody can take it before by saying it to startRun, whose
-    ids have letters and digits only: it can be worked out."""
+    ids have letters and digits only: it can be worked out.
+    """
     return f"{parts[0]}-{sha256(chr(0).join(map(str, parts)).encode()).hexdigest()[:32]}"
 
 
-class Hooks:
+class WebhookTriggers:
     """Webhooks that start flows."""
 
-    def __init__(self, runs: Runs, library: Library) -> None:
+    def __init__(self, runs: RunService, flows: CompiledFlows) -> None:
         self._runs = runs
-        self._library = library
+        self._flows = flows
 
-    async def signed(
-        self, project: str, flow: str, secrets: Sequence[str], headers: Mapping[str, str], body: bytes
-    ) -> Run:
+    async def start_signed(
+        self,
+        project: str,
+        flow: str,
+        secrets: Sequence[str],
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> FlowRun:
         """The run that this message starts, or has started. Raises Forbidden where it is not signed by one of
-        `secrets`, UnknownPath where no such flow takes webhooks, BadRequest, and what `Runs.start` raises."""
-        id = verify(headers, body, secrets, time.time(), Seen())
-        published = self._runs.shelf.live("local", project, flow)
-        caller = self._runs.publisher(published)
-        inputs = await self.inputs(published, headers, body)
-        run = _named("webhook", project, flow, id)
-        return await self._runs.start(caller, flow, inputs, version=published.version, door="webhook", id=run)
+        `secrets`, PathNotFound where no such flow takes webhooks, BadRequest, and what `RunService.start` raises.
+        """
+        id = verify_webhook(headers, body, secrets, time.time(), ReplayGuard())
+        published = self._runs.versions.get_published("local", project, flow)
+        principal = self._runs.publisher(published)
+        inputs = await self.build_inputs(published, headers, body)
+        run = _run_id("webhook", project, flow, id)
+        return await self._runs.start(principal, flow, inputs, version=published.version, endpoint="webhook", id=run)
 
-    async def keyed(self, caller: Caller, flow: str, headers: Mapping[str, str], body: bytes, again: str = "") -> Run:
-        """The same, for whoever has a key; `again` (an idempotency key) names the message."""
-        published = self._runs.shelf.live(caller.tenant, caller.project, flow)
-        inputs = await self.inputs(published, headers, body)
-        run = _named("key", caller.tenant, caller.project, flow, caller.user or caller.key, again) if again else ""
-        return await self._runs.start(caller, flow, inputs, version=published.version, door="webhook", id=run)
+    async def start_authenticated(
+        self,
+        principal: Principal,
+        flow: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        idempotency_key: str = "",
+    ) -> FlowRun:
+        """The same, for whoever has a key; `idempotency_key` (an idempotency key) names the message."""
+        published = self._runs.versions.get_published(principal.tenant, principal.project, flow)
+        inputs = await self.build_inputs(published, headers, body)
+        run = (
+            _run_id(
+                "key",
+                principal.tenant,
+                principal.project,
+                flow,
+                principal.user_id or principal.key_id,
+                idempotency_key,
+            )
+            if idempotency_key
+            else ""
+        )
+        return await self._runs.start(principal, flow, inputs, version=published.version, endpoint="webhook", id=run)
 
-    async def inputs(self, published: Published, headers: Mapping[str, str], body: bytes) -> bytes:
+    async def build_inputs(self, published: PublishedFlow, headers: Mapping[str, str], body: bytes) -> bytes:
         """What a message is to the flow: as its trigger says, or the message itself where that is an object."""
         where = (published.tenant, published.project, published.name, published.version)
-        triggers = (await self._library.checked(*where)).spec.triggers
+        triggers = (await self._flows.load(*where)).spec.triggers
         trigger = next((each for each in triggers if each.kind == "webhook"), None)
         if trigger is None:
-            raise UnknownPath(
-                f"the flow {published.name!r} takes no webhooks", "add to it: triggers: [{kind: webhook}]"
+            raise PathNotFound(
+                f"the flow {published.name!r} takes no webhooks",
+                "add to it: triggers: [{kind: webhook}]",
             )
-        said = _read(body)
+        said = _decode_body(body)
         if trigger.inputs:
-            few = {name: value[:HEADER] for name, value in list(headers.items())[:HEADERS] if name not in SECRET}
-            return given(trigger, {"body": said, "headers": few})
+            few = {
+                name: value[:MAX_HEADER_CHARS]
+                for name, value in list(headers.items())[:MAX_HEADERS]
+                if name not in SECRET_HEADERS
+            }
+            return trigger_inputs(trigger, {"body": said, "headers": few})
         if not isinstance(said, dict):
             raise BadRequest("the message is no JSON object", "send the flow's inputs as one, or say `inputs` there")
         return msgspec.json.encode(said)
 
 
-SECRET = frozenset({"authorization", "cookie", "x-api-key", "webhook-signature", "proxy-authorization"})
+SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "webhook-signature", "proxy-authorization"})
 """Headers that no flow sees."""
 
 
-def _read(body: bytes) -> Any:
+def _decode_body(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return body.decode("utf-8", "replace")
 
 
-class Timetable:
+class Scheduler:
     """Starts the live flows that have one, each minute once, however many servers there are."""
 
-    def __init__(self, runs: Runs, library: Library) -> None:
+    def __init__(self, runs: RunService, flows: CompiledFlows) -> None:
         self._runs = runs
-        self._library = library
-        self._known: list[Published] = []
-        self._triggers: dict[tuple[str, str, str, str], tuple[Published, tuple[Trigger, ...]]] = {}
-        self._waiting: list[Due] = []
+        self._flows = flows
+        self._published: list[PublishedFlow] = []
+        self._triggers: dict[tuple[str, str, str, str], tuple[PublishedFlow, tuple[TriggerSpec, ...]]] = {}
+        self._queue: list[ScheduledRun] = []
 
-    async def tend(self) -> None:
+    async def run_periodically(self) -> None:
         """For ever."""
         while True:
-            await self._look()
+            await self._sync()
             now = time.time()
-            while self._waiting and self._waiting[0].at <= now:
-                await self._come(heappop(self._waiting))
-            left = self._waiting[0].at - now if self._waiting else LOOK_S
-            await asyncio.sleep(min(LOOK_S, max(0.01, left)))
+            while self._queue and self._queue[0].at <= now:
+                await self._start_run(heappop(self._queue))
+            left = self._queue[0].at - now if self._queue else POLL_INTERVAL_S
+            await asyncio.sleep(min(POLL_INTERVAL_S, max(0.01, left)))
 
-    async def _look(self) -> None:
+    async def _sync(self) -> None:
         """Takes up what was published or withdrawn since."""
-        live = self._runs.shelf.every()
-        if live == self._known:
+        live = self._runs.versions.list_published()
+        if live == self._published:
             return
-        self._known = live
+        self._published = live
         triggers = self._triggers
-        self._triggers = {place: triggers.get(place) or await self._read(each) for each in live if (place := _at(each))}
-        self._waiting = [due for due in self._waiting if due.place in self._triggers]
-        heapify(self._waiting)
+        self._triggers = {
+            place: triggers.get(place) or await self._load_triggers(each) for each in live if (place := _flow_key(each))
+        }
+        self._queue = [due for due in self._queue if due.flow_key in self._triggers]
+        heapify(self._queue)
         for place in self._triggers.keys() - triggers.keys():
             for number in range(len(self._triggers[place][1])):
-                self._later(place, number, time.time())
+                self._schedule(place, number, time.time())
 
-    async def _read(self, published: Published) -> tuple[Published, tuple[Trigger, ...]]:
+    async def _load_triggers(self, published: PublishedFlow) -> tuple[PublishedFlow, tuple[TriggerSpec, ...]]:
         try:
-            flow = await self._library.checked(*_at(published))
+            flow = await self._flows.load(*_flow_key(published))
         except SizewiseError as error:
             log.warning("the flow %r has no timetable: %s", published.name, error.message)
             return published, ()
         return published, tuple(each for each in flow.spec.triggers if each.kind == "cron")
 
-    def _later(self, place: tuple[str, str, str, str], number: int, after: float) -> None:
+    def _schedule(self, place: tuple[str, str, str, str], number: int, after: float) -> None:
         published, triggers = self._triggers[place]
         trigger = triggers[number]
-        wrong = objection(trigger.schedule, trigger.zone)
+        wrong = schedule_error(trigger.schedule, trigger.zone)
         if wrong:
             log.warning("the flow %r has no timetable: %s", published.name, wrong)
         else:
-            heappush(self._waiting, Due(_next(trigger.schedule, trigger.zone, after), place, number))
+            heappush(self._queue, ScheduledRun(_next_time(trigger.schedule, trigger.zone, after), place, number))
 
-    async def _come(self, due: Due) -> None:
-        published, triggers = self._triggers[due.place]
-        trigger = triggers[due.number]
-        self._later(due.place, due.number, due.at)
+    async def _start_run(self, due: ScheduledRun) -> None:
+        published, triggers = self._triggers[due.flow_key]
+        trigger = triggers[due.trigger_index]
+        self._schedule(due.flow_key, due.trigger_index, due.at)
         when = datetime.fromtimestamp(due.at, ZoneInfo(trigger.zone)).isoformat()
         try:
-            run = _named("cron", *due.place[:3], due.number, due.at)
+            run = _run_id("cron", *due.flow_key[:3], due.trigger_index, due.at)
             await self._runs.start(
                 self._runs.publisher(published),
                 published.name,
-                given(trigger, {"time": when}),
+                trigger_inputs(trigger, {"time": when}),
                 version=published.version,
-                door="cron",
+                endpoint="cron",
                 id=run,
             )
         except SizewiseError as error:
             log.warning("the flow %r did not start at %s: %s", published.name, when, error.message)
 
 
-def _at(published: Published) -> tuple[str, str, str, str]:
+def _flow_key(published: PublishedFlow) -> tuple[str, str, str, str]:
     return published.tenant, published.project, published.name, published.version

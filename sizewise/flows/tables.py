@@ -1,4 +1,4 @@
-"""The tables of runs, their steps and what is too large for a step; what was said lies in them sealed only.
+"""Tables of flow runs, steps and large step values; all content is encrypted.
 
 A step is written only where the run's epoch is still the writer's own, in the same transaction: whoever was paused
 while another took the run over, or it was cancelled, can write nothing any more.
@@ -37,16 +37,16 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.audit_log import tables as audit
-from sizewise.audit_log.hash_chain import Deed
-from sizewise.storage.database import BIG, Schema
-from sizewise.storage.keys.tables import SealedTable
+from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.keys.tables import EncryptedTable
 
 META = MetaData()
 
 RUNS = Table(
     "flow_runs",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("id", Text, nullable=False),
@@ -57,12 +57,12 @@ RUNS = Table(
     Column("user", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("epoch", BIG, nullable=False),
-    Column("created", BIG, nullable=False),  # unix ms, as the next two
-    Column("began", BIG),
-    Column("ended", BIG),
+    Column("epoch", BIG_INTEGER, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms, as the next two
+    Column("began", BIG_INTEGER),
+    Column("ended", BIG_INTEGER),
     Column("error", Text, nullable=False),
-    Column("bytes", BIG, nullable=False),  # of its steps
+    Column("bytes", BIG_INTEGER, nullable=False),  # of its steps
 )
 BY_RUN = Index("flow_runs_id", RUNS.c.id, unique=True)
 BY_PROJECT = Index("flow_runs_project", RUNS.c.tenant, RUNS.c.project, RUNS.c.number)
@@ -71,19 +71,19 @@ BY_AGE = Index("flow_runs_age", RUNS.c.ended, RUNS.c.bytes)
 STEPS = Table(
     "flow_steps",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("run", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("began", BIG, nullable=False),  # unix ms, as the next
-    Column("ended", BIG),
+    Column("began", BIG_INTEGER, nullable=False),  # unix ms, as the next
+    Column("ended", BIG_INTEGER),
     Column("by", Text, nullable=False),  # who told it, where it waited
     Column("model", Text, nullable=False),
-    Column("cost", BIG, nullable=False),  # pico-dollars
+    Column("cost", BIG_INTEGER, nullable=False),  # pico-dollars
     Column("error", Text, nullable=False),
-    Column("bytes", BIG, nullable=False),
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_STEP = Index("flow_steps_key", STEPS.c.run, STEPS.c.key, unique=True)
@@ -91,16 +91,16 @@ BY_STEP = Index("flow_steps_key", STEPS.c.run, STEPS.c.key, unique=True)
 BLOBS = Table(
     "flow_blobs",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("run", Text, nullable=False),
     Column("hash", Text, nullable=False),  # SHA-256 of the run's id and the value, in hex
-    Column("bytes", BIG, nullable=False),
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_HASH = Index("flow_blobs_hash", BLOBS.c.run, BLOBS.c.hash, unique=True)
 
-SCHEMA = Schema(
+SCHEMA = Migrations(
     "flows",
     (
         (
@@ -110,15 +110,15 @@ SCHEMA = Schema(
     ),
 )
 SEALED = (
-    SealedTable(STEPS, ("run", "key")),
-    SealedTable(BLOBS, ("run", "hash")),
+    EncryptedTable(STEPS, ("run", "key")),
+    EncryptedTable(BLOBS, ("run", "hash")),
 )
 
-State = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
+RunState = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 INPUTS, OUTPUTS, FAILURE, CLASS = ":inputs", ":outputs", ":failure", ":class"
 """Keys of what is a run's and no step's."""
-UNDERWAY: tuple[State, ...] = ("queued", "running", "waiting")
-AGAIN: tuple[State, ...] = ("failed", "cancelled")
+ACTIVE_STATES: tuple[RunState, ...] = ("queued", "running", "waiting")
+RESUMABLE_STATES: tuple[RunState, ...] = ("failed", "cancelled")
 """What can be resumed."""
 StepState = Literal["running", "waiting", "done", "failed"]
 
@@ -126,7 +126,7 @@ StepState = Literal["running", "waiting", "done", "failed"]
 # Runs
 
 
-class Run(Struct, frozen=True):
+class FlowRun(Struct, frozen=True):
     """One run, without its words. Times in unix ms; `error` is a code of errors.py."""
 
     id: str
@@ -137,7 +137,7 @@ class Run(Struct, frozen=True):
     door: str
     key: str
     user: str
-    state: State
+    state: RunState
     attempt: int = 1
     epoch: int = 0
     created: int = 0
@@ -146,7 +146,7 @@ class Run(Struct, frozen=True):
     error: str = ""
 
 
-class Step(Struct, frozen=True):
+class RunStep(Struct, frozen=True):
     """One step of a run, without its words. Times in unix ms, `cost` in pico-dollars."""
 
     key: str
@@ -161,32 +161,33 @@ class Step(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A step as it is written. `blob`: hash and sealed value, where it is too large for the step itself. `anew`: the
-    step may be there already."""
+class SealedStep:
+    """A step as it is written. `find_blob`: hash and sealed value, where it is too large for the step itself.
+    `may_exist`: the step may be there already.
+    """
 
-    step: Step
+    step: RunStep
     sealed: bytes
     blob: tuple[str, bytes] | None = None
-    anew: bool = True
+    may_exist: bool = True
 
 
-def add(connection: Connection, run: Run, begun: Written) -> bool:
+def insert_run(connection: Connection, run: FlowRun, sealed_step: SealedStep) -> bool:
     """Whether there was none of this id yet."""
     if connection.scalar(select(exists().where(RUNS.c.id == run.id))):
         return False
-    row = {name: getattr(run, name) for name in Run.__struct_fields__}
+    row = {name: getattr(run, name) for name in FlowRun.__struct_fields__}
     connection.execute(insert(RUNS).values(**row, bytes=0))
-    _write(connection, run.tenant, run.id, begun)
+    _write_step(connection, run.tenant, run.id, sealed_step)
     return True
 
 
-def find(connection: Connection, id: str) -> Run | None:
-    row = connection.execute(_runs().where(RUNS.c.id == id)).one_or_none()
-    return None if row is None else Run(*row)
+def find_run(connection: Connection, id: str) -> FlowRun | None:
+    row = connection.execute(_select_runs().where(RUNS.c.id == id)).one_or_none()
+    return None if row is None else FlowRun(*row)
 
 
-def last(
+def list_runs(
     connection: Connection,
     tenant: str,
     project: str,
@@ -194,228 +195,251 @@ def last(
     state: str,
     before: int,
     limit: int,
-    only: Sequence[str] = (),
-) -> list[tuple[int, Run]]:
-    """The newest first, each with its number; `before`: those with a smaller one; `only`: of these flows. Empty words
-    leave nothing out."""
+    flows: Sequence[str] = (),
+) -> list[tuple[int, FlowRun]]:
+    """The newest first, each with its number; `before`: those with a smaller one; `flows`: of these flows. Empty words
+    leave nothing out.
+    """
     its = RUNS.c
-    query = select(its.number, *(its[name] for name in Run.__struct_fields__)).where(its.tenant == tenant)
+    query = select(its.number, *(its[name] for name in FlowRun.__struct_fields__)).where(its.tenant == tenant)
     for column, wanted in ((its.project, project), (its.flow, flow), (its.state, state)):
         if wanted:
             query = query.where(column == wanted)
-    if only:
-        query = query.where(its.flow.in_(only))
+    if flows:
+        query = query.where(its.flow.in_(flows))
     if before:
         query = query.where(its.number < before)
     rows = connection.execute(query.order_by(its.number.desc()).limit(limit))
-    return [(number, Run(*rest)) for number, *rest in rows]
+    return [(number, FlowRun(*rest)) for number, *rest in rows]
 
 
-def claim(connection: Connection, id: str, now: int) -> Run | None:
+def claim_run(connection: Connection, id: str, now: int) -> FlowRun | None:
     """The run with an epoch of its own, which ends whatever others do for it; None where it is over."""
     its = RUNS.c
-    mine = (its.id == id) & its.state.in_(UNDERWAY)
-    state = case((_waits(id), "waiting"), else_="running")
+    mine = (its.id == id) & its.state.in_(ACTIVE_STATES)
+    state = case((_has_waiting_step(id), "waiting"), else_="running")
     taken = {"epoch": its.epoch + 1, "state": state, "began": func.coalesce(its.began, now)}
     if not connection.execute(update(RUNS).where(mine).values(taken)).rowcount:
         return None
-    return find(connection, id)
+    return find_run(connection, id)
 
 
-def ours(connection: Connection, id: str, epoch: int) -> bool:
+def holds_epoch(connection: Connection, id: str, epoch: int) -> bool:
     """Whether the run is still this epoch's; held so until the transaction ends."""
     held = select(RUNS.c.epoch).where(RUNS.c.id == id).with_for_update(read=True)
     return connection.scalar(held) == epoch
 
 
-def end(connection: Connection, run: Run, state: State, now: int, written: Written, error: str = "") -> bool:
-    """Whether the run was still this epoch's; else nothing is written. `written`: what came of it."""
-    if not save(connection, run, written):
+def end_run(
+    connection: Connection,
+    run: FlowRun,
+    state: RunState,
+    now: int,
+    sealed_step: SealedStep,
+    error: str = "",
+) -> bool:
+    """Whether the run was still this epoch's; else nothing is written. `sealed_step`: what came of it."""
+    if not save_step(connection, run, sealed_step):
         return False
-    values = {"state": state, "error": error, "ended": now, "bytes": _size(run.id)}
+    values = {"state": state, "error": error, "ended": now, "bytes": _run_bytes(run.id)}
     connection.execute(update(RUNS).where(RUNS.c.id == run.id).values(values))
     return True
 
 
-def cancel(connection: Connection, id: str, now: int, told: Deed | None) -> bool:
+def cancel_run(connection: Connection, id: str, now: int, audit_event: AuditEvent | None) -> bool:
     """Whether it was under way. Who works at it can write nothing any more."""
-    mine = (RUNS.c.id == id) & RUNS.c.state.in_(UNDERWAY)
-    over = {"state": "cancelled", "ended": now, "epoch": RUNS.c.epoch + 1, "bytes": _size(id)}
+    mine = (RUNS.c.id == id) & RUNS.c.state.in_(ACTIVE_STATES)
+    over = {"state": "cancelled", "ended": now, "epoch": RUNS.c.epoch + 1, "bytes": _run_bytes(id)}
     if not connection.execute(update(RUNS).where(mine).values(over)).rowcount:
         return False
-    if told is not None:
-        audit.add(connection, told)
+    if audit_event is not None:
+        audit.append_event(connection, audit_event)
     return True
 
 
-def _size(id: str) -> ColumnElement[int]:
+def _run_bytes(id: str) -> ColumnElement[int]:
     steps = select(func.coalesce(func.sum(STEPS.c.bytes), 0)).where(STEPS.c.run == id).scalar_subquery()
     blobs = select(func.coalesce(func.sum(BLOBS.c.bytes), 0)).where(BLOBS.c.run == id).scalar_subquery()
-    return cast(steps + blobs, BIG)
+    return cast(steps + blobs, BIG_INTEGER)
 
 
-def again(connection: Connection, id: str, told: Deed) -> bool:
+def requeue_run(connection: Connection, id: str, audit_event: AuditEvent) -> bool:
     """Queued anew, where it failed or was cancelled; what failed in it is forgotten."""
-    mine = (RUNS.c.id == id) & RUNS.c.state.in_(AGAIN)
+    mine = (RUNS.c.id == id) & RUNS.c.state.in_(RESUMABLE_STATES)
     anew = {"state": "queued", "ended": None, "error": "", "epoch": RUNS.c.epoch + 1, "attempt": RUNS.c.attempt + 1}
     if not connection.execute(update(RUNS).where(mine).values(anew)).rowcount:
         return False
     connection.execute(delete(STEPS).where((STEPS.c.run == id) & (STEPS.c.state == "failed")))
     connection.execute(delete(STEPS).where((STEPS.c.run == id) & (STEPS.c.key == FAILURE)))
-    audit.add(connection, told)
+    audit.append_event(connection, audit_event)
     return True
 
 
-def epochs(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+def find_epochs(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     return dict(connection.execute(select(RUNS.c.id, RUNS.c.epoch).where(RUNS.c.id.in_(ids))).tuples().all())
 
 
-def left(connection: Connection, before: int) -> list[Run]:
+def list_orphaned_runs(connection: Connection, before: int) -> list[FlowRun]:
     """Queued before unix ms `before` and never begun: whoever queued them died at once."""
-    query = _runs().where((RUNS.c.state == "queued") & (RUNS.c.created < before))
-    return [Run(*row) for row in connection.execute(query.order_by(RUNS.c.number).limit(1_000))]
+    query = _select_runs().where((RUNS.c.state == "queued") & (RUNS.c.created < before))
+    return [FlowRun(*row) for row in connection.execute(query.order_by(RUNS.c.number).limit(1_000))]
 
 
-def underway(connection: Connection) -> bool:
-    return bool(connection.scalar(select(exists().where(RUNS.c.state.in_(UNDERWAY)))))
+def has_active_runs(connection: Connection) -> bool:
+    return bool(connection.scalar(select(exists().where(RUNS.c.state.in_(ACTIVE_STATES)))))
 
 
-def _runs() -> Select[Any]:
-    return select(*(RUNS.c[name] for name in Run.__struct_fields__))
+def _select_runs() -> Select[Any]:
+    return select(*(RUNS.c[name] for name in FlowRun.__struct_fields__))
 
 
 # Steps
 
 
-def save(connection: Connection, run: Run, written: Written) -> bool:
+def save_step(connection: Connection, run: FlowRun, sealed_step: SealedStep) -> bool:
     """Whether the run was still this epoch's; else nothing is written."""
-    if not written.anew and written.blob is None and written.step.state != "waiting":
-        return _written_at_once(connection, run, written)
-    if not ours(connection, run.id, run.epoch):
+    if not sealed_step.may_exist and sealed_step.blob is None and sealed_step.step.state != "waiting":
+        return _insert_step(connection, run, sealed_step)
+    if not holds_epoch(connection, run.id, run.epoch):
         return False
-    _write(connection, run.tenant, run.id, written)
-    if written.step.state == "waiting":
+    _write_step(connection, run.tenant, run.id, sealed_step)
+    if sealed_step.step.state == "waiting":
         connection.execute(update(RUNS).where(RUNS.c.id == run.id).values(state="waiting"))
     return True
 
 
-def _still_ours() -> Insert:
+def _insert_if_owned() -> Insert:
     """The row of a step, from values of its own, where the run is still the epoch's. Built once: it costs 180 us."""
-    row = (*Step.__struct_fields__, "tenant", "run", "sealed", "bytes")
+    row = (*RunStep.__struct_fields__, "tenant", "run", "sealed", "bytes")
     values = [bindparam(f"its_{name}", type_=STEPS.c[name].type).label(name) for name in row]
     mine = (RUNS.c.id == bindparam("its_run")) & (RUNS.c.epoch == bindparam("its_epoch"))
     still = select(*values).where(mine).with_for_update(read=True)
     return insert(STEPS).from_select(row, still).execution_options(preserve_rowcount=True)
 
 
-STILL_OURS = _still_ours()
+INSERT_IF_OWNED = _insert_if_owned()
 
 
-def _written_at_once(connection: Connection, run: Run, written: Written) -> bool:
+def _insert_step(connection: Connection, run: FlowRun, sealed_step: SealedStep) -> bool:
     """The question and the row in one statement: of a step on Postgres most are spent on the way there and back."""
-    values = {f"its_{name}": getattr(written.step, name) for name in Step.__struct_fields__}
+    values = {f"its_{name}": getattr(sealed_step.step, name) for name in RunStep.__struct_fields__}
     values |= {"its_tenant": run.tenant, "its_run": run.id, "its_epoch": run.epoch}
-    values |= {"its_sealed": written.sealed, "its_bytes": len(written.sealed)}
-    return connection.execute(STILL_OURS, values).rowcount > 0
+    values |= {"its_sealed": sealed_step.sealed, "its_bytes": len(sealed_step.sealed)}
+    return connection.execute(INSERT_IF_OWNED, values).rowcount > 0
 
 
-def _write(connection: Connection, tenant: str, run: str, written: Written) -> None:
-    step, its = written.step, STEPS.c
-    row = {name: getattr(step, name) for name in Step.__struct_fields__ if name != "key"}
-    row |= {"sealed": written.sealed, "bytes": len(written.sealed)}
+def _write_step(connection: Connection, tenant: str, run: str, sealed_step: SealedStep) -> None:
+    step, its = sealed_step.step, STEPS.c
+    row = {name: getattr(step, name) for name in RunStep.__struct_fields__ if name != "key"}
+    row |= {"sealed": sealed_step.sealed, "bytes": len(sealed_step.sealed)}
     there = update(STEPS).where((its.run == run) & (its.key == step.key))
-    if not written.anew or not connection.execute(there.values(row)).rowcount:
+    if not sealed_step.may_exist or not connection.execute(there.values(row)).rowcount:
         connection.execute(insert(STEPS).values(tenant=tenant, run=run, key=step.key, **row))
-    _beside(connection, tenant, run, written)
+    _write_blob(connection, tenant, run, sealed_step)
 
 
-def _beside(connection: Connection, tenant: str, run: str, written: Written) -> None:
-    if written.blob is None:
+def _write_blob(connection: Connection, tenant: str, run: str, sealed_step: SealedStep) -> None:
+    if sealed_step.blob is None:
         return
-    hash, sealed = written.blob
+    hash, sealed = sealed_step.blob
     if not connection.scalar(select(exists().where((BLOBS.c.run == run) & (BLOBS.c.hash == hash)))):
         connection.execute(insert(BLOBS).values(tenant=tenant, run=run, hash=hash, sealed=sealed, bytes=len(sealed)))
 
 
-def tell(connection: Connection, run: Run, written: Written, now: int, told: Deed) -> bool:
+def complete_waiting_step(
+    connection: Connection,
+    run: FlowRun,
+    sealed_step: SealedStep,
+    now: int,
+    audit_event: AuditEvent,
+) -> bool:
     """Whether the step waited; then it is done, with what is written."""
-    values = {"state": "done", "by": told.who, "sealed": written.sealed, "bytes": len(written.sealed)}
-    if not _woken(connection, run.id, written.step.key, values, now):
+    values = {"state": "done", "by": audit_event.who, "sealed": sealed_step.sealed, "bytes": len(sealed_step.sealed)}
+    if not _wake_step(connection, run.id, sealed_step.step.key, values, now):
         return False
-    _beside(connection, run.tenant, run.id, written)
-    audit.add(connection, told)
+    _write_blob(connection, run.tenant, run.id, sealed_step)
+    audit.append_event(connection, audit_event)
     return True
 
 
-def lapse(connection: Connection, run: Run, key: str, now: int) -> bool:
+def expire_waiting_step(connection: Connection, run: FlowRun, key: str, now: int) -> bool:
     """Whether nobody had told the step anything until now, and nobody can any more."""
-    return ours(connection, run.id, run.epoch) and _woken(
-        connection, run.id, key, {"state": "failed", "error": "timeout"}, now
+    return holds_epoch(connection, run.id, run.epoch) and _wake_step(
+        connection,
+        run.id,
+        key,
+        {"state": "failed", "error": "timeout"},
+        now,
     )
 
 
-def _woken(connection: Connection, run: str, key: str, values: dict[str, object], now: int) -> bool:
+def _wake_step(connection: Connection, run: str, key: str, values: dict[str, object], now: int) -> bool:
     its = STEPS.c
     waits = (its.run == run) & (its.key == key) & (its.state == "waiting")
     if not connection.execute(update(STEPS).where(waits).values(ended=now, **values)).rowcount:
         return False
-    idle = (RUNS.c.id == run) & (RUNS.c.state == "waiting") & ~_waits(run)
+    idle = (RUNS.c.id == run) & (RUNS.c.state == "waiting") & ~_has_waiting_step(run)
     connection.execute(update(RUNS).where(idle).values(state="running"))
     return True
 
 
-def _waits(run: str) -> ColumnElement[bool]:
+def _has_waiting_step(run: str) -> ColumnElement[bool]:
     return exists().where((STEPS.c.run == run) & (STEPS.c.state == "waiting"))
 
 
-def steps(connection: Connection, run: str) -> list[tuple[Step, bytes]]:
+def list_steps(connection: Connection, run: str) -> list[tuple[RunStep, bytes]]:
     """All of a run in the order in which they were written, each with what is sealed of it."""
     its = STEPS.c
-    query = select(*(its[name] for name in Step.__struct_fields__), its.sealed).where(its.run == run)
-    return [(Step(*row[:-1]), row[-1]) for row in connection.execute(query.order_by(its.number))]
+    query = select(*(its[name] for name in RunStep.__struct_fields__), its.sealed).where(its.run == run)
+    return [(RunStep(*row[:-1]), row[-1]) for row in connection.execute(query.order_by(its.number))]
 
 
-def step(connection: Connection, run: str, key: str) -> tuple[Step, bytes] | None:
+def find_step(connection: Connection, run: str, key: str) -> tuple[RunStep, bytes] | None:
     its = STEPS.c
-    query = select(*(its[name] for name in Step.__struct_fields__), its.sealed)
+    query = select(*(its[name] for name in RunStep.__struct_fields__), its.sealed)
     row = connection.execute(query.where((its.run == run) & (its.key == key))).one_or_none()
-    return None if row is None else (Step(*row[:-1]), row[-1])
+    return None if row is None else (RunStep(*row[:-1]), row[-1])
 
 
-def waiting(connection: Connection, tenant: str, project: str, limit: int) -> list[tuple[Run, str, bytes]]:
+def list_waiting_steps(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    limit: int,
+) -> list[tuple[FlowRun, str, bytes]]:
     """Runs that wait for somebody, oldest first, each with the step's key and what is sealed of it."""
     its = RUNS.c
-    query = select(*(its[name] for name in Run.__struct_fields__), STEPS.c.key, STEPS.c.sealed)
-    query = query.join(STEPS, STEPS.c.run == its.id).where(its.tenant == tenant, its.state.in_(UNDERWAY))
+    query = select(*(its[name] for name in FlowRun.__struct_fields__), STEPS.c.key, STEPS.c.sealed)
+    query = query.join(STEPS, STEPS.c.run == its.id).where(its.tenant == tenant, its.state.in_(ACTIVE_STATES))
     query = query.where(STEPS.c.state == "waiting", ~STEPS.c.key.startswith(":"))
     if project:
         query = query.where(its.project == project)
     rows = connection.execute(query.order_by(STEPS.c.number).limit(limit))
-    return [(Run(*row[:-2]), row[-2], row[-1]) for row in rows]
+    return [(FlowRun(*row[:-2]), row[-2], row[-1]) for row in rows]
 
 
-def blob(connection: Connection, run: str, hash: str) -> bytes | None:
+def find_blob(connection: Connection, run: str, hash: str) -> bytes | None:
     return connection.scalar(select(BLOBS.c.sealed).where((BLOBS.c.run == run) & (BLOBS.c.hash == hash)))
 
 
-class Forgetting:
+class RunRetention:
     """A chore of the writer: runs that ended go with all of theirs, the oldest first, by age, number and bytes."""
 
-    def __init__(self, keep_ms: int, max_rows: int, max_bytes: int, step: int = 50) -> None:
+    def __init__(self, retention_ms: int, max_rows: int, max_bytes: int, batch_size: int = 50) -> None:
         """`step`: runs in one transaction."""
-        self._keep_ms = keep_ms
+        self._retention_ms = retention_ms
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._step = step
+        self._batch_size = batch_size
 
     def __call__(self, connection: Connection) -> bool:
         """One step; True when more is left to forget."""
         its = RUNS.c
         over = its.ended.is_not(None)
         rows, size = connection.execute(select(func.count(), func.coalesce(func.sum(its.bytes), 0)).where(over)).one()
-        outlived = time.time_ns() // 1_000_000 - self._keep_ms
+        outlived = time.time_ns() // 1_000_000 - self._retention_ms
         gone: list[str] = []
-        oldest = select(its.id, its.ended, its.bytes).where(over).order_by(its.ended).limit(self._step)
+        oldest = select(its.id, its.ended, its.bytes).where(over).order_by(its.ended).limit(self._batch_size)
         for id, ended, bytes in connection.execute(oldest):
             if ended > outlived and rows <= self._max_rows and size <= self._max_bytes:
                 break
@@ -425,9 +449,9 @@ class Forgetting:
         for table, column in ((STEPS, STEPS.c.run), (BLOBS, BLOBS.c.run), (RUNS, its.id)):
             if gone:
                 connection.execute(delete(table).where(column.in_(gone)))
-        return len(gone) == self._step
+        return len(gone) == self._batch_size
 
 
-def newest(connection: Connection) -> bytes | None:
+def newest_sealed(connection: Connection) -> bytes | None:
     """What was sealed last, of anybody's."""
     return connection.scalar(select(STEPS.c.sealed).order_by(STEPS.c.number.desc()).limit(1))

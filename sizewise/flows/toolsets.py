@@ -1,32 +1,46 @@
-"""All tools of one house, put together from its rooms: those that its models have, and those that others are lent."""
+"""Toolsets: the tools this server exposes to MCP clients, and the tools its own flows and agents may call."""
 
 from __future__ import annotations
 
-from sizewise.agents.knowledge_tool import Library, Looking
-from sizewise.flows.as_tools import FlowTools, Runs
-from sizewise.flows.as_tools import Library as Flows
-from sizewise.flows.as_tools import Shelf as Published
-from sizewise.plugins import Once
-from sizewise.settings.root import File
-from sizewise.tools.code_tool import Sandbox, code
-from sizewise.tools.function_tool import Functions
-from sizewise.tools.tool import Offering, Shelf
+from sizewise.agents.knowledge_tool import KnowledgeSearch, KnowledgeTool
+from sizewise.flows.as_tools import FlowLoader as Flows
+from sizewise.flows.as_tools import FlowTools, RunStarter
+from sizewise.flows.as_tools import PublishedFlows as Published
+from sizewise.plugins import PluginRegistry
+from sizewise.settings.root import FileSettings
+from sizewise.tools.code_tool import CodeRunner, code_tools
+from sizewise.tools.function_tool import FunctionTools
+from sizewise.tools.tool import ToolProvider, Toolset
 
 
-def lent(
-    settings: File, published: Published, flows: Flows, runs: Runs, knowledge: Library, *, within: bool = False
-) -> Shelf:
-    """What this server is to other programs: flows and knowledge, and nothing that it got from others. `within`: to its
-    own flows, whose calls are nobody's requests."""
-    as_tool, looked = ("tool", "flow") if within else ("mcp", "knowledge")
-    return Shelf(
-        (FlowTools(published, flows, runs, as_tool), Looking(knowledge, looked)),
+def exported_toolset(
+    settings: FileSettings,
+    published: Published,
+    flows: Flows,
+    runs: RunStarter,
+    knowledge: KnowledgeSearch,
+    *,
+    internal: bool = False,
+) -> Toolset:
+    """What this server is to other programs: flows and knowledge, and nothing that it got from others. `internal`: to
+    its own flows, whose calls are nobody's requests.
+    """
+    as_tool, looked = ("tool", "flow") if internal else ("mcp", "knowledge")
+    return Toolset(
+        (FlowTools(published, flows, runs, as_tool), KnowledgeTool(knowledge, looked)),
         settings.guardrails.allowed_tools or None,
     )
 
 
-def own(settings: File, lent: Shelf, servers: Offering, sandbox: Sandbox, load: Once) -> Shelf:
+def internal_toolset(
+    settings: FileSettings,
+    exported: Toolset,
+    servers: ToolProvider,
+    sandbox: CodeRunner,
+    load: PluginRegistry,
+) -> Toolset:
     """What its own flows and agents may call: functions of the installation, code in the sandbox where that is on,
-    other servers' tools, and all that is lent."""
-    functions = Functions(code(sandbox) if settings.sandbox.enabled else (), load)
-    return Shelf((functions, servers, lent), settings.guardrails.allowed_tools or None)
+    other servers' tools, and all that is lent.
+    """
+    functions = FunctionTools(code_tools(sandbox) if settings.sandbox.enabled else (), load)
+    return Toolset((functions, servers, exported), settings.guardrails.allowed_tools or None)

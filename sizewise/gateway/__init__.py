@@ -1,1 +1,1 @@
-"""The door for tokens: HTTP in front of any Answerer."""
+"""HTTP API in front of any handler."""

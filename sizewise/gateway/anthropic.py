@@ -1,74 +1,92 @@
-"""/v1/messages and /v1/messages/count_tokens: bytes in, an Ask to the house, bytes out; decides nothing."""
+"""/v1/messages and /v1/messages/count_tokens: bytes in, a Request to the application, bytes out."""
 
 from __future__ import annotations
 
 import msgspec
 
-from sizewise.app.application import House
+from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
-from sizewise.gateway.anthropic_stream import MessageSse
-from sizewise.gateway.count_tokens import counted
-from sizewise.gateway.request_context import JSON, Headers, Heard, Knock, Out, Voice, refuse, traced, wishes
-from sizewise.handler import Ask
-from sizewise.messages import Chat
+from sizewise.gateway.anthropic_stream import AnthropicStream
+from sizewise.gateway.count_tokens import count_prompt_tokens
+from sizewise.gateway.request_context import (
+    JSON,
+    ErrorFormat,
+    Headers,
+    RequestHead,
+    ResponseMetadata,
+    ResponseWriter,
+    parse_options,
+    send_error,
+    trace_headers,
+)
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
 from sizewise.providers.wires.anthropic.request_in import read_request
 from sizewise.providers.wires.anthropic.response import write_error, write_reply
-from sizewise.providers.wires.anthropic.stream_out import failure
-from sizewise.providers.wires.anthropic.wire import PASSED, SPOKEN
+from sizewise.providers.wires.anthropic.stream_out import error_event
+from sizewise.providers.wires.anthropic.wire import DEFAULT_VERSION, FORWARDED_HEADERS
 
-VOICE = Voice(write_error, failure, b"request-id")
+ERROR_FORMAT = ErrorFormat(write_error, error_event, b"request-id")
 
 
-async def messages(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    ask = _asked(house, seen, body)
-    if isinstance(ask.what, Chat) and ask.what.stream:
-        return await _streamed(house, ask, out)
-    heard = Heard()
+async def messages(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    request = _read_request(app, head, body)
+    if isinstance(request.payload, ChatRequest) and request.payload.stream:
+        return await _stream(app, request, writer)
+    heard = ResponseMetadata()
     try:
-        reply = await house.answer(ask, heard)
-        if heard.chosen is not None:
-            reply = msgspec.structs.replace(reply, model=heard.chosen.model)
-        written = write_reply(reply, f"msg_{ask.trace}")
+        reply = await app.handler(request, heard)
+        if heard.selection is not None:
+            reply = msgspec.structs.replace(reply, model=heard.selection.model)
+        written = write_reply(reply, f"msg_{request.trace_id}")
     except SizewiseError as error:
-        return await refuse(out, error, heard.booked(ask.trace), VOICE, ask.trace)
+        return await send_error(writer, error, heard.final_headers(request.trace_id), ERROR_FORMAT, request.trace_id)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
-    await out.whole(200, [JSON, *heard.booked(ask.trace), *_id(ask.trace), *degraded], written)
+    await writer.send_response(
+        200,
+        [JSON, *heard.final_headers(request.trace_id), *_request_id_header(request.trace_id), *degraded],
+        written,
+    )
 
 
-async def _streamed(house: House, ask: Ask, out: Out) -> None:
-    sse = MessageSse(out, ask.what.model, ask.trace)
+async def _stream(app: Application, request: Request, writer: ResponseWriter) -> None:
+    sse = AnthropicStream(writer, request.payload.model, request.trace_id)
     try:
-        await sse.finish(await house.answer(ask, sse))
+        await sse.finish(await app.handler(request, sse))
     except SizewiseError as error:
-        if out.begun:
+        if writer.has_started:
             await sse.fail(error)
         else:
-            await refuse(out, error, sse.booked(ask.trace), VOICE, ask.trace)
+            await send_error(writer, error, sse.final_headers(request.trace_id), ERROR_FORMAT, request.trace_id)
     finally:
         sse.stop()
 
 
-async def count_tokens(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    count = await counted(house, _asked(house, seen, body, counting=True))
-    await out.whole(200, [JSON, *traced(seen.trace), *_id(seen.trace)], msgspec.json.encode({"input_tokens": count}))
+async def count_tokens(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    count = await count_prompt_tokens(app, _read_request(app, head, body, counting=True))
+    await writer.send_response(
+        200,
+        [JSON, *trace_headers(head.trace), *_request_id_header(head.trace)],
+        msgspec.json.encode({"input_tokens": count}),
+    )
 
 
-def _asked(house: House, seen: Knock, body: bytes, *, counting: bool = False) -> Ask:
-    caller = seen.enter(house, "messages")
-    what, extras = read_request(body, _passed(seen.headers), counting=counting)
-    return Ask(what, caller, seen.trace, seen.started, wishes(seen.wishes, extras), "messages")
+def _read_request(app: Application, head: RequestHead, body: bytes, *, counting: bool = False) -> Request:
+    principal = head.authorize(app, "messages")
+    what, extras = read_request(body, _forwarded_headers(head.headers), counting=counting)
+    return Request(what, principal, head.trace, head.started, parse_options(head.options, extras), "messages")
 
 
-def _passed(headers: Headers) -> dict[str, str]:
+def _forwarded_headers(headers: Headers) -> dict[str, str]:
     """What a model of the same wire gets of a client's headers; one that is said twice is a list."""
     said: dict[str, str] = {}
     for name, value in headers:
         known, text = name.decode("latin-1"), value.decode("latin-1")
-        if known in PASSED and text != SPOKEN:
+        if known in FORWARDED_HEADERS and text != DEFAULT_VERSION:
             said[known] = f"{said[known]}, {text}" if known in said else text
     return said
 
 
-def _id(trace: str) -> Headers:
+def _request_id_header(trace: str) -> Headers:
     """What their SDKs show as the request's id."""
     return [(b"request-id", trace.encode())]

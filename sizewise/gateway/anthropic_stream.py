@@ -1,62 +1,66 @@
-"""Our `send` written as a Messages stream; the first word opens the response, so a refusal keeps its status."""
+"""Events written as an Anthropic Messages stream; headers wait for the first event, so errors keep their status."""
 
 from __future__ import annotations
 
 from sizewise.errors import SizewiseError
-from sizewise.gateway.openai_stream import OPEN
-from sizewise.gateway.request_context import Heard, Out
+from sizewise.gateway.openai_stream import SSE_HEADERS
+from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
 from sizewise.gateway.stream_keep_alive import KeepAlive
-from sizewise.handler import Chosen, Event, Extra, Text, Thought, ToolDelta
+from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Reply
-from sizewise.providers.wires.anthropic.stream_out import PING, Written, failure
+from sizewise.providers.wires.anthropic.stream_out import PING, AnthropicStreamWriter, error_event
 
 
-class MessageSse(Heard):
+class AnthropicStream(ResponseMetadata):
     """One stream to one client of the Messages wire. Every event is composed: frames are of another wire."""
 
-    __slots__ = ("_life", "_model", "_out", "_trace", "_written")
+    __slots__ = ("_encoder", "_keep_alive", "_model", "_trace", "_writer")
 
-    def __init__(self, out: Out, model: str, trace: str) -> None:
+    def __init__(self, writer: ResponseWriter, model: str, trace: str) -> None:
         super().__init__()
-        self._out = out
+        self._writer = writer
         self._model = model
         self._trace = trace
-        self._written = Written(f"msg_{trace}")
-        self._life = KeepAlive(out, PING)
+        self._encoder = AnthropicStreamWriter(f"msg_{trace}")
+        self._keep_alive = KeepAlive(writer, PING)
 
     async def __call__(self, event: Event) -> None:
-        if isinstance(event, Text | ToolDelta | Thought | Extra):
-            data = self._written.event(event)
-            if not self._out.begun:
+        if isinstance(event, TextDelta | ToolDelta | ReasoningDelta | RawDelta):
+            data = self._encoder.write(event)
+            if not self._writer.has_started:
                 await self._begin()
             if data:
-                self._life.spoken = True
-                await self._out.write(data)
+                self._keep_alive.has_written = True
+                await self._writer.write(data)
         else:
-            self.hear(event)
-            if isinstance(event, Chosen):
+            self.record(event)
+            if isinstance(event, ModelSelected):
                 self._model = event.model
 
     async def _begin(self) -> None:
-        await self._out.begin([*OPEN, *self.headers(self._trace), (b"request-id", self._trace.encode())])
-        await self._out.write(self._written.start(self._model))
-        self._life.begin()
+        await self._writer.start_stream(
+            [*SSE_HEADERS, *self.headers(self._trace), (b"request-id", self._trace.encode())],
+        )
+        await self._writer.write(self._encoder.start(self._model))
+        self._keep_alive.start()
 
     async def finish(self, reply: Reply) -> None:
         """Ends the open block and the message, with its tokens and what it cost."""
-        if not self._out.begun:
+        if not self._writer.has_started:
             await self._begin()
-        await self._out.write(self._written.finish(reply, self.told(self._model, self._trace, reply.degraded)))
+        await self._writer.write(
+            self._encoder.finish(reply, self.sizewise_object(self._model, self._trace, reply.degraded)),
+        )
         await self._close()
 
     async def fail(self, error: SizewiseError) -> None:
         """After the first word a failure cannot be unsaid: one error event, and no message_stop."""
-        await self._out.write(failure(error, self._trace))
+        await self._writer.write(error_event(error, self._trace))
         await self._close()
 
     def stop(self) -> None:
-        self._life.stop()
+        self._keep_alive.stop()
 
     async def _close(self) -> None:
         self.stop()
-        await self._out.end()
+        await self._writer.end_stream()

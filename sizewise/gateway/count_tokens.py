@@ -1,43 +1,43 @@
-"""How many tokens a prompt has for a named model: exact, or refused; asks no model for an answer and books nothing."""
+"""Exact token count of a prompt for a named model; refuses to estimate, calls no model and records no cost."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from sizewise.app.application import House
-from sizewise.app.routing_config import terms
+from sizewise.app.application import Application
+from sizewise.app.routing_config import build_data_policy
 from sizewise.errors import BadRequest
-from sizewise.handler import Ask
-from sizewise.messages import Chat
-from sizewise.routing.admission import permitted
-from sizewise.routing.constraints import need, objection
-from sizewise.routing.policy import Question
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
+from sizewise.routing.admission import check_key_policies
+from sizewise.routing.constraints import find_rejection, requirements_of
+from sizewise.routing.policy import RequestFeatures
 
 
-async def counted(house: House, ask: Ask) -> int:
+async def count_prompt_tokens(app: Application, request: Request) -> int:
     """An estimate would be taken for the truth, so there is none. Raises what asking that model would raise.
 
     Limits count it as a request. The prompt goes nowhere that the question itself might not go; how long or dear it is
     does not matter here.
     """
-    waits = house.means.keeper.budgets.knock(ask.caller)
+    waits = app.resources.services.limiter.count_request(request.principal)
     if waits is not None:
         await waits
-    ask = house.post.passed(ask)
-    plan = house.names(ask.what, ask.wishes.policy)
-    permitted(ask, plan)
-    counts = house.connections.counts(plan.cards[0]) if plan.exact else None
-    if counts is None or not isinstance(ask.what, Chat):
+    request = app.guardrails.check(request)
+    plan = app.aliases(request.payload, request.options.policy)
+    check_key_policies(request, plan)
+    counts = app.connections.token_counter(plan.cards[0]) if plan.is_exact else None
+    if counts is None or not isinstance(request.payload, ChatRequest):
         raise BadRequest(
-            f"the tokens of {ask.what.model[:200]!r} cannot be counted exactly here",
+            f"the tokens of {request.payload.model[:200]!r} cannot be counted exactly here",
             "name one model that runs on this machine or whose vendor counts, or read `usage` in the reply",
             param="model",
         )
-    needed = need(ask, terms(house.settings), plan.name)
-    needed = replace(needed, size=0, max_cost=None, question=Question(0))
-    against = objection(plan.cards[0], needed, True, house.connections.health)
+    needed = requirements_of(request, build_data_policy(app.settings), plan.policy_name)
+    needed = replace(needed, size=0, max_cost=None, features=RequestFeatures(0))
+    against = find_rejection(plan.cards[0], needed, True, app.connections.unavailable_reason)
     if against is not None:
         raise against.error(f"{against.card.name} {against.why}", against.hint, param=against.param)
-    seen = house.post.seen_by(plan.cards[0], ask)
-    assert isinstance(seen, Chat)
+    seen = app.guardrails.view_for(plan.cards[0], request)
+    assert isinstance(seen, ChatRequest)
     return await counts(seen, needed.data_class)

@@ -1,4 +1,4 @@
-"""A head that a connection has sent before, known again byte for byte but for the length of its body; parses nothing.
+"""Cache of a connection's last request head, matched byte for byte except Content-Length; parses nothing.
 
 The parser reads every head anew, with a call for each of its lines, and clients send the same one again and again. So
 of a request that the parser has read whole its head is kept, if it was of the plainest kind; the next bytes either are
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 
-MOST = 4096  # bytes of a head that is kept
-DIGITS = 9  # of a length
+MAX_HEAD_BYTES = 4096  # bytes of a head that is kept
+MAX_LENGTH_DIGITS = 9  # of a length
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)[ \t]*")
 _FRAMING = frozenset({b"transfer-encoding", b"upgrade", b"expect", b"proxy-connection", b"trailer", b"te"})
 """Headers by which a parser decides where a message ends or what the next one is: such a head is never kept."""
 
 
-class Head:
+class CachedHead:
     """What stands before the digits of the length, and what behind them up to the body."""
 
     __slots__ = ("_after", "_before", "_begin")
@@ -26,12 +26,12 @@ class Head:
         self._begin = len(before)
         self._after = after
 
-    def body(self, data: bytes) -> bytes | None:
+    def match_body(self, data: bytes) -> bytes | None:
         """The body in `data`, where that is this very head and a whole body, and not one byte more or less."""
         begin = self._begin
         if not data.startswith(self._before):
             return None
-        end = data.find(b"\r", begin, begin + DIGITS + 1)
+        end = data.find(b"\r", begin, begin + MAX_LENGTH_DIGITS + 1)
         if end < 0:
             return None
         digits = data[begin:end]
@@ -41,12 +41,12 @@ class Head:
         return body if len(body) == int(digits) else None
 
 
-def plainest(data: bytes, path: bytes, headers: list[tuple[bytes, bytes]]) -> Head | None:
+def cacheable_head(data: bytes, path: bytes, headers: list[tuple[bytes, bytes]]) -> CachedHead | None:
     """The head of `data`, one POST to `path` that the parser has read from its first byte to its last, as `headers`.
 
     None where not every byte of it is as we would have read it too, or a word in it could move the end of the message.
     """
-    end = data.find(b"\r\n\r\n", 0, MOST)
+    end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
     first, *lines = data[: max(end, 0)].split(b"\r\n")
     if first != b"POST %b HTTP/1.1" % path or len(lines) != len(headers):
         return None
@@ -61,6 +61,6 @@ def plainest(data: bytes, path: bytes, headers: list[tuple[bytes, bytes]]) -> He
         if name == b"content-length":
             if head is not None or not value.isdigit():
                 return None
-            head = Head(data[: place + read.start(2)], data[place + read.end(2) : end + 4])
+            head = CachedHead(data[: place + read.start(2)], data[place + read.end(2) : end + 4])
         place += len(line) + 2
-    return head if head is not None and head.body(data) is not None else None
+    return head if head is not None and head.match_body(data) is not None else None

@@ -1,4 +1,4 @@
-"""/healthz (liveness) and /readyz (readiness, with what is impaired), both without a key, and /metrics with one."""
+"""/healthz (liveness), /readyz (readiness and what is impaired), both without a key, and /metrics with one."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from importlib import import_module
 
 import msgspec
 
-from sizewise.app.application import LOOPBACK, House
-from sizewise.errors import BadKey, Forbidden
-from sizewise.gateway.request_context import JSON, Knock, Out
+from sizewise.app.application import LOOPBACK, Application
+from sizewise.errors import Forbidden, InvalidApiKey
+from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter
 
 
-async def healthz(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    await out.whole(200, [JSON], b'{"status":"ok"}')
+async def healthz(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    await writer.send_response(200, [JSON], b'{"status":"ok"}')
 
 
-async def readyz(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def readyz(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """200 when some model can answer; `impaired` lists components and why, one sentence each.
 
     To whom comes by a name of the outside, only with a key that may see metrics: names of models are nobody's business.
     """
-    ready, impaired = house.ready()
-    if impaired and not _near(seen.host) and not _may(house, seen):
+    ready, impaired = app.readiness()
+    if impaired and not _is_loopback(head.host) and not _may_read_metrics(app, head):
         impaired = ["ask with a key that may `read_metrics`"]
     shown = {"status": "ready" if ready else "not ready", "impaired": impaired}
-    await out.whole(200 if ready else 503, [JSON], msgspec.json.encode(shown))
+    await writer.send_response(200 if ready else 503, [JSON], msgspec.json.encode(shown))
 
 
-def _near(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     return not host or (host if host.endswith("]") else host.rpartition(":")[0] or host) in LOOPBACK
 
 
-def _may(house: House, seen: Knock) -> bool:
+def _may_read_metrics(app: Application, head: RequestHead) -> bool:
     try:
-        seen.enter(house, "metrics", "read_metrics")
-    except (BadKey, Forbidden):
+        head.authorize(app, "metrics", "read_metrics")
+    except (InvalidApiKey, Forbidden):
         return False
     return True
 
 
-async def metrics(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def metrics(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """Needs a key that may read: model names and volumes are nobody else's business."""
-    seen.enter(house, "metrics", "read_metrics")
+    head.authorize(app, "metrics", "read_metrics")
     scraped = await asyncio.to_thread(import_module, "sizewise.telemetry.prometheus")  # who is not scraped never pays
-    text: bytes = scraped.text(house.means.metrics, house.connections.gauges())
-    await out.whole(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)
+    text: bytes = scraped.render_metrics(app.resources.metrics, app.connections.gauges())
+    await writer.send_response(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

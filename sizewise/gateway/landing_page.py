@@ -1,10 +1,10 @@
-"""The page at / for whoever opens the port in a browser; static, without a script or an asset."""
+"""Landing page at / for browsers; static, without scripts or assets."""
 
 from __future__ import annotations
 
 from sizewise import __version__
-from sizewise.app.application import House
-from sizewise.gateway.request_context import Knock, Out
+from sizewise.app.application import Application
+from sizewise.gateway.request_context import RequestHead, ResponseWriter
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -37,14 +37,18 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 </body></html>
 """
 
-HTML = (b"content-type", b"text/html; charset=utf-8")
-POLICY = (
+HTML_CONTENT_TYPE = (b"content-type", b"text/html; charset=utf-8")
+CONTENT_SECURITY_POLICY = (
     b"content-security-policy",
     b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 )
-QUIET = (b"referrer-policy", b"no-referrer")
+NO_REFERRER = (b"referrer-policy", b"no-referrer")
 
 
-async def page(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    url = f"http://{house.settings.server.host}:{house.settings.server.port}"
-    await out.whole(200, [HTML, POLICY, QUIET], _PAGE.format(version=__version__, url=url).encode())
+async def landing_page(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    url = f"http://{app.settings.server.host}:{app.settings.server.port}"
+    await writer.send_response(
+        200,
+        [HTML_CONTENT_TYPE, CONTENT_SECURITY_POLICY, NO_REFERRER],
+        _PAGE.format(version=__version__, url=url).encode(),
+    )

@@ -1,4 +1,4 @@
-"""/mcp: published flows and knowledge bases as tools of the Model Context Protocol, over HTTP; keeps nothing.
+"""MCP server at /mcp: published flows and knowledge bases as tools over stateless HTTP.
 
 Each POST is whole in itself: there is no session to steal or to lose. Who may use a tool is asked at every message, by
 the same keys as everywhere. Clients of the protocol's newer, stateless form fall back to this handshake by themselves.
@@ -14,20 +14,27 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from sizewise import __version__
-from sizewise.app.application import House
-from sizewise.app.routing_config import terms
+from sizewise.app.application import Application
+from sizewise.app.routing_config import build_data_policy
 from sizewise.errors import BadBody, SizewiseError
-from sizewise.gateway.request_context import JSON, Knock, Out, Voice, traced, wishes
-from sizewise.handler import Ask
-from sizewise.messages import Chat
-from sizewise.tools.mcp.protocol import VERSION, VERSIONS
-from sizewise.tools.tool import Call, Result, Tool, said
+from sizewise.gateway.request_context import (
+    JSON,
+    ErrorFormat,
+    RequestHead,
+    ResponseWriter,
+    parse_options,
+    trace_headers,
+)
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
+from sizewise.tools.mcp.protocol import PROTOCOL_VERSION, PROTOCOL_VERSIONS
+from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, error_text
 
-DOOR = "mcp"
-PAGE = 100
+ENDPOINT = "mcp"
+PAGE_SIZE = 100
 """Tools on one page of the list."""
-NO_METHOD, BAD_PARAMS, OURS = -32601, -32602, -32000
-NOBODYS = Chat("", [], {})
+METHOD_NOT_FOUND, INVALID_PARAMS, SERVER_ERROR = -32601, -32602, -32000
+EMPTY_CHAT = ChatRequest("", [], {})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,43 +50,45 @@ class McpMessage(Struct, frozen=True):
     params: dict[str, Raw] = {}
 
 
-class Refused(Exception):
+class McpError(Exception):
     """A message that is understood and not done, in the protocol's own words."""
 
-    def __init__(self, code: int, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
         self.code = code
-        self.words = words
+        self.message = message
 
 
 def write_error(error: SizewiseError, trace: str) -> bytes:
     told = {"code": error.code, "hint": error.hint, "trace": trace}
-    return _encode({"jsonrpc": "2.0", "id": None, "error": {"code": OURS, "message": error.message, "data": told}})
+    return _encode(
+        {"jsonrpc": "2.0", "id": None, "error": {"code": SERVER_ERROR, "message": error.message, "data": told}},
+    )
 
 
-VOICE = Voice(write_error, lambda error, trace: b"data: " + write_error(error, trace) + b"\n\n")
+ERROR_FORMAT = ErrorFormat(write_error, lambda error, trace: b"data: " + write_error(error, trace) + b"\n\n")
 
 
-async def messages(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    caller = seen.enter(house, DOOR)
+async def handle_messages(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    principal = head.authorize(app, ENDPOINT)
     asked = _read(body)
     if asked.id is None:
-        return await out.whole(202, traced(seen.trace), b"")
+        return await writer.send_response(202, trace_headers(head.trace), b"")
     reply: dict[str, object] = {"jsonrpc": "2.0", "id": asked.id}
     try:
         if asked.method == "tools/call":
-            reply["result"] = await _call(house, seen, asked)
+            reply["result"] = await _call(app, head, asked)
         elif asked.method == "tools/list":
-            reply["result"] = _listed(await house.lent.tools(caller), asked)
+            reply["result"] = _tools_page(await app.mcp_toolset.tools(principal), asked)
         elif asked.method == "initialize":
-            reply["result"] = _greeted(asked)
+            reply["result"] = _initialize_result(asked)
         elif asked.method == "ping":
             reply["result"] = {}
         else:
-            raise Refused(NO_METHOD, f"there is no method {asked.method!r} here")
-    except Refused as refusal:
-        reply["error"] = {"code": refusal.code, "message": refusal.words}
-    await out.whole(200, [JSON, *traced(seen.trace)], _encode(reply))
+            raise McpError(METHOD_NOT_FOUND, f"there is no method {asked.method!r} here")
+    except McpError as refusal:
+        reply["error"] = {"code": refusal.code, "message": refusal.message}
+    await writer.send_response(200, [JSON, *trace_headers(head.trace)], _encode(reply))
 
 
 def _read(body: bytes) -> McpMessage:
@@ -91,55 +100,66 @@ def _read(body: bytes) -> McpMessage:
 
 
 def _text(params: Mapping[str, Raw], name: str) -> str:
-    """Of a parameter; empty where it is not there. Raises Refused."""
+    """Of a parameter; empty where it is not there. Raises McpError."""
     try:
         return msgspec.json.decode(params[name], type=str | None) or "" if name in params else ""
     except msgspec.DecodeError as error:
-        raise Refused(BAD_PARAMS, f"`{name}` is a text") from error
+        raise McpError(INVALID_PARAMS, f"`{name}` is a text") from error
 
 
-def _greeted(asked: McpMessage) -> dict[str, object]:
-    wanted = _text(asked.params, "protocolVersion")
+def _initialize_result(message: McpMessage) -> dict[str, object]:
+    wanted = _text(message.params, "protocolVersion")
     return {
-        "protocolVersion": wanted if wanted in VERSIONS else VERSION,
+        "protocolVersion": wanted if wanted in PROTOCOL_VERSIONS else PROTOCOL_VERSION,
         "capabilities": {"tools": {"listChanged": False}},
         "serverInfo": {"name": "sizewise", "version": __version__},
     }
 
 
-def _listed(tools: Sequence[Tool], asked: McpMessage) -> dict[str, object]:
+def _tools_page(tools: Sequence[Tool], message: McpMessage) -> dict[str, object]:
     """By name, so that a page goes on where the last one ended whatever came or went meanwhile."""
-    after = _text(asked.params, "cursor")
+    after = _text(message.params, "cursor")
     left = sorted((each for each in tools if each.name > after), key=lambda each: each.name)
     page = [
-        {"name": each.name, "description": each.description, "inputSchema": each.parameters} for each in left[:PAGE]
+        {"name": each.name, "description": each.description, "inputSchema": each.parameters}
+        for each in left[:PAGE_SIZE]
     ]
-    return {"tools": page} | ({"nextCursor": left[PAGE - 1].name} if len(left) > PAGE else {})
+    return {"tools": page} | ({"nextCursor": left[PAGE_SIZE - 1].name} if len(left) > PAGE_SIZE else {})
 
 
-async def _call(house: House, seen: Knock, asked: McpMessage) -> dict[str, object]:
-    caller = seen.caller
-    assert caller is not None  # it came in
-    name = _text(asked.params, "name")
-    tool = next((each for each in await house.lent.tools(caller) if each.name == name), None)
+async def _call(app: Application, head: RequestHead, message: McpMessage) -> dict[str, object]:
+    principal = head.principal
+    assert principal is not None  # it came in
+    name = _text(message.params, "name")
+    tool = next((each for each in await app.mcp_toolset.tools(principal) if each.name == name), None)
     if tool is None:
-        raise Refused(BAD_PARAMS, f"there is no tool {name!r} that this key may use")
+        raise McpError(INVALID_PARAMS, f"there is no tool {name!r} that this key may use")
     try:
-        given = msgspec.json.decode(asked.params.get("arguments", Raw(b"{}")), type=dict[str, object])
+        given = msgspec.json.decode(message.params.get("arguments", Raw(b"{}")), type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(BAD_PARAMS, "`arguments` is an object") from error
-    wished = wishes(seen.wishes, None)
-    its = terms(house.settings).of(Ask(NOBODYS, caller, seen.trace, perf_counter(), wished, DOOR))
+        raise McpError(INVALID_PARAMS, "`arguments` is an object") from error
+    wished = parse_options(head.options, None)
+    its = build_data_policy(app.settings).decide(
+        Request(EMPTY_CHAT, principal, head.trace, perf_counter(), wished, ENDPOINT),
+    )
     key = wished.idempotency_key or ""
-    call = Call(given, caller, key and f"mcp/{key}", seen.trace, wished, its.data_class, its.limit or "process")
+    call = ToolInvocation(
+        given,
+        principal,
+        key and f"mcp/{key}",
+        head.trace,
+        wished,
+        its.data_class,
+        its.limit or "process",
+    )
     try:
-        return _shown(await tool.call(call))
+        return _tool_result(await tool.call(call))
     except SizewiseError as error:
-        house.means.metrics.refused(error.code)
-        return _shown(Result(said(error), failed=True))
+        app.resources.metrics.count_rejection(error.code)
+        return _tool_result(ToolOutput(error_text(error), failed=True))
 
 
-def _shown(result: Result) -> dict[str, object]:
+def _tool_result(result: ToolOutput) -> dict[str, object]:
     shown: dict[str, object] = {"content": [{"type": "text", "text": result.text}], "isError": result.failed}
     if result.data is not None and bytes(result.data).startswith(b"{"):  # the protocol has objects only
         shown["structuredContent"] = result.data

@@ -1,52 +1,54 @@
-"""GET /v1/models and /v1/models/{id}: what this key may name, in OpenAI's shape with a few facts more."""
+"""GET /v1/models and /v1/models/{id}: the models a key may use, in OpenAI's format with a few extra fields."""
 
 from __future__ import annotations
 
 import msgspec
 
-from sizewise.app.application import House
-from sizewise.errors import UnknownModel
-from sizewise.gateway.request_context import JSON, Knock, Out
-from sizewise.model_card import Card
-from sizewise.principal import Caller, within
+from sizewise.app.application import Application
+from sizewise.errors import ModelNotFound
+from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter
+from sizewise.model_card import ModelCard
+from sizewise.principal import Principal, matches_any
 
 
-async def models(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def list_models(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """GET /v1/models: what this key may name."""
-    caller = seen.enter(house, "models", "")
-    scope = caller.scope
-    cards = [card for card in house.cards if scope is None or within(card.name, scope.models)]
-    listed = [_named(name, "sizewise") for name in (*house.roles(), *_flows(house, caller))]
-    listed += [_model(card) for card in cards]
-    await out.whole(200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
+    principal = head.authorize(app, "models", "")
+    scope = principal.scope
+    cards = [card for card in app.cards if scope is None or matches_any(card.name, scope.models)]
+    listed = [_entry(name, "sizewise") for name in (*app.role_names(), *_flow_names(app, principal))]
+    listed += [_model_entry(card) for card in cards]
+    await writer.send_response(200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
 
 
-async def model(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """GET /v1/models/{id}: the id comes in as the body, taken from the path. Raises UnknownModel."""
-    caller = seen.enter(house, "models", "")
-    scope = caller.scope
+async def get_model(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """GET /v1/models/{id}: the id comes in as the body, taken from the path. Raises ModelNotFound."""
+    principal = head.authorize(app, "models", "")
+    scope = principal.scope
     name = body.decode("utf-8", "replace")
-    if name in house.roles() or name in _flows(house, caller):
-        shown = _named(name, "sizewise")
+    if name in app.role_names() or name in _flow_names(app, principal):
+        shown = _entry(name, "sizewise")
     else:
-        card = house.card(name)
-        if scope is not None and not within(card.name, scope.models):
-            raise UnknownModel(f"there is no model named {name[:200]!r} for this key", param="model")
-        shown = _model(card)
-    await out.whole(200, [JSON], msgspec.json.encode(shown))
+        card = app.find_card(name)
+        if scope is not None and not matches_any(card.name, scope.models):
+            raise ModelNotFound(f"there is no model named {name[:200]!r} for this key", param="model")
+        shown = _model_entry(card)
+    await writer.send_response(200, [JSON], msgspec.json.encode(shown))
 
 
-def _flows(house: House, caller: Caller) -> list[str]:
+def _flow_names(app: Application, principal: Principal) -> list[str]:
     """The flows of the caller's project that the key may use."""
-    scope = caller.scope.flows if caller.scope is not None else ()
-    names = [each.name for each in house.means.keeper.runs.shelf.every(caller.tenant, caller.project)]
+    scope = principal.scope.flows if principal.scope is not None else ()
+    names = [
+        each.name for each in app.resources.services.runs.versions.list_published(principal.tenant, principal.project)
+    ]
     return [f"flow:{name}" for name in names if not scope or name in scope]
 
 
-def _named(name: str, owner: str) -> dict[str, object]:
+def _entry(name: str, owner: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": owner}
 
 
-def _model(card: Card) -> dict[str, object]:
+def _model_entry(card: ModelCard) -> dict[str, object]:
     facts: dict[str, object] = {"context": card.context, "size": card.size, "place": card.place, "tools": card.tools}
-    return _named(card.name, card.endpoint.provider) | {"sizewise": facts}
+    return _entry(card.name, card.endpoint.provider) | {"sizewise": facts}

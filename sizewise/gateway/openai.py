@@ -1,4 +1,4 @@
-"""/v1/chat/completions and /v1/embeddings: bytes in, an Ask to the house, bytes out; decides nothing."""
+"""/v1/chat/completions and /v1/embeddings: bytes in, a Request to the application, bytes out."""
 
 from __future__ import annotations
 
@@ -6,51 +6,52 @@ import time
 
 import msgspec
 
-from sizewise.app.application import House
+from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
-from sizewise.gateway.openai_stream import Sse
-from sizewise.gateway.request_context import Heard, Knock, Out, refuse, wishes
-from sizewise.handler import Ask
+from sizewise.gateway.openai_stream import OpenAiStream
+from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, parse_options, send_error
+from sizewise.handler import Request
 from sizewise.providers.wires.openai.request_response import read_embed, read_request, write_reply, write_vectors
 
 
-async def chat(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    caller = seen.enter(house, "chat")
+async def chat_completions(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    principal = head.authorize(app, "chat")
     what, extras = read_request(body)
-    ask = Ask(what, caller, seen.trace, seen.started, wishes(seen.wishes, extras))
+    request = Request(what, principal, head.trace, head.started, parse_options(head.options, extras))
     if what.stream:
-        sse = Sse(out, what, seen.trace)
+        sse = OpenAiStream(writer, what, head.trace)
         try:
-            await sse.finish(await house.answer(ask, sse))
+            await sse.finish(await app.handler(request, sse))
         except SizewiseError as error:
-            if out.begun:
+            if writer.has_started:
                 await sse.fail(error)
             else:
-                await refuse(out, error, sse.booked(seen.trace))
+                await send_error(writer, error, sse.final_headers(head.trace))
         finally:
             sse.stop()
-        return
-    heard = Heard()
+        return None
+    heard = ResponseMetadata()
     try:
-        reply = await house.answer(ask, heard)
+        reply = await app.handler(request, heard)
     except SizewiseError as error:
-        return await refuse(out, error, heard.booked(seen.trace))
-    lines = heard.lines(seen.trace)
+        return await send_error(writer, error, heard.final_headers(head.trace))
+    lines = heard.header_lines(head.trace)
     if reply.degraded:
         lines += b"x-sizewise-degraded: 1\r\n"
-    if heard.chosen is not None and reply.body is None:
-        reply = msgspec.structs.replace(reply, model=heard.chosen.model)  # as its streams say it
-    await out.whole(200, [], write_reply(reply, f"chatcmpl-{seen.trace}", int(time.time())), lines)
+    if heard.selection is not None and reply.body is None:
+        reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as its streams say it
+    await writer.send_response(200, [], write_reply(reply, f"chatcmpl-{head.trace}", int(time.time())), lines)
 
 
-async def embeddings(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    caller = seen.enter(house, "embeddings")
+async def embeddings(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    principal = head.authorize(app, "embeddings")
     what, extras = read_embed(body)
-    heard = Heard()
+    heard = ResponseMetadata()
     try:
-        reply = await house.answer(
-            Ask(what, caller, seen.trace, seen.started, wishes(seen.wishes, extras), "embeddings"), heard
+        reply = await app.handler(
+            Request(what, principal, head.trace, head.started, parse_options(head.options, extras), "embeddings"),
+            heard,
         )
     except SizewiseError as error:
-        return await refuse(out, error, heard.booked(seen.trace))
-    await out.whole(200, [], write_vectors(reply, what.packed), heard.lines(seen.trace))
+        return await send_error(writer, error, heard.final_headers(head.trace))
+    await writer.send_response(200, [], write_vectors(reply, what.base64), heard.header_lines(head.trace))

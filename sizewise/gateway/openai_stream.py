@@ -1,4 +1,4 @@
-"""Our `send` written as server-sent events; the first word opens the response, so a refusal keeps its status."""
+"""Events written as an OpenAI chat stream; headers wait for the first event, so errors keep their status."""
 
 from __future__ import annotations
 
@@ -7,70 +7,70 @@ import time
 import msgspec
 
 from sizewise.errors import SizewiseError
-from sizewise.gateway.request_context import Heard, Out
+from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
 from sizewise.gateway.stream_keep_alive import KeepAlive
-from sizewise.handler import Chosen, Event, Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Chat, Reply
+from sizewise.handler import ChoiceFinished, Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import ChatRequest, Reply
 from sizewise.providers.wires.openai.request_response import write_error, write_usage
-from sizewise.providers.wires.sse import COMMENT, DONE
+from sizewise.providers.wires.sse import DONE_FRAME, KEEP_ALIVE_COMMENT
 
-OPEN = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Sse(Heard):
+class OpenAiStream(ResponseMetadata):
     """One stream to one client of the chat wire.
 
     An event that still has the upstream's frame is written as that frame, byte for byte; others are composed here.
     The finish is held back until the reply is whole: it carries what the stream cost.
     """
 
-    __slots__ = ("_chat", "_finished", "_id", "_life", "_model", "_out", "_spoken", "_trace")
+    __slots__ = ("_chat", "_choices_started", "_finished", "_id", "_keep_alive", "_model", "_trace", "_writer")
 
-    def __init__(self, out: Out, chat: Chat, trace: str) -> None:
+    def __init__(self, writer: ResponseWriter, chat: ChatRequest, trace: str) -> None:
         super().__init__()
-        self._out = out
+        self._writer = writer
         self._chat = chat
         self._trace = trace
         self._id = f"chatcmpl-{trace}"
         self._model = chat.model
-        self._finished: list[Finished] = []
-        self._spoken: set[int] = set()  # choices whose role the client has been told
-        self._life = KeepAlive(out, COMMENT)
+        self._finished: list[ChoiceFinished] = []
+        self._choices_started: set[int] = set()  # choices whose role the client has been told
+        self._keep_alive = KeepAlive(writer, KEEP_ALIVE_COMMENT)
 
     async def __call__(self, event: Event) -> None:
         kind = type(event)
-        if kind is Text or kind is ToolDelta or kind is Thought or kind is Extra:
+        if kind is TextDelta or kind is ToolDelta or kind is ReasoningDelta or kind is RawDelta:
             frame = event.frame  # type: ignore[union-attr]  # the four kinds just named have one
             if frame is None:
-                frame = self._composed(event)
+                frame = self._compose_chunk(event)
             if not frame:
                 return
-            if not self._out.begun:
+            if not self._writer.has_started:
                 await self._begin()
-            self._life.spoken = True
-            await self._out.write(b"data: " + frame + b"\n\n")
-        elif kind is Finished:
-            assert isinstance(event, Finished)
+            self._keep_alive.has_written = True
+            await self._writer.write(b"data: " + frame + b"\n\n")
+        elif kind is ChoiceFinished:
+            assert isinstance(event, ChoiceFinished)
             self._finished.append(event)
         else:
-            self.hear(event)
-            if kind is Chosen:
-                assert isinstance(event, Chosen)
+            self.record(event)
+            if kind is ModelSelected:
+                assert isinstance(event, ModelSelected)
                 self._model = event.model
 
     async def _begin(self) -> None:
-        await self._out.begin([*OPEN, *self.headers(self._trace)])
-        self._life.begin()
+        await self._writer.start_stream([*SSE_HEADERS, *self.headers(self._trace)])
+        self._keep_alive.start()
 
-    def _composed(self, event: Event) -> bytes:
+    def _compose_chunk(self, event: Event) -> bytes:
         """A chunk for `event`; empty for a bare signature, which says nothing in this wire."""
         delta: dict[str, object]
         choice, logprobs = 0, None
-        if isinstance(event, Text):
+        if isinstance(event, TextDelta):
             choice, logprobs, delta = event.choice, event.logprobs, {"content": event.text}
-        elif isinstance(event, Thought):
+        elif isinstance(event, ReasoningDelta):
             if not event.text:
                 return b""
             choice, delta = event.choice, {"reasoning_content": event.text}
@@ -81,10 +81,10 @@ class Sse(Heard):
                 call["function"] = {"name": event.name, "arguments": event.json}
             choice, delta = event.choice, {"tool_calls": [call]}
         else:
-            assert isinstance(event, Extra)
+            assert isinstance(event, RawDelta)
             choice, delta = event.choice, dict(event.fields)
-        if choice not in self._spoken:
-            self._spoken.add(choice)
+        if choice not in self._choices_started:
+            self._choices_started.add(choice)
             delta = {"role": "assistant", **delta}
         return _encode(self._chunk([{"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": None}]))
 
@@ -99,9 +99,9 @@ class Sse(Heard):
 
     async def finish(self, reply: Reply) -> None:
         """Writes the held finish frames, usage when asked for, and the end mark."""
-        if not self._out.begun:
+        if not self._writer.has_started:
             await self._begin()
-        ours = self.told(self._model, self._trace, reply.degraded)
+        ours = self.sizewise_object(self._model, self._trace, reply.degraded)
         if own := reply.fields.get("sizewise"):  # what a flow tells of itself
             ours = {**msgspec.json.decode(own, type=dict[str, msgspec.Raw]), **ours}
         pieces: list[bytes] = []
@@ -109,7 +109,7 @@ class Sse(Heard):
         for number, event in enumerate(self._finished):
             frame = event.frame
             if frame is None:
-                finish = {"index": event.choice, "delta": {}, "logprobs": None, "finish_reason": event.reason}
+                finish = {"index": event.choice, "delta": {}, "logprobs": None, "finish_reason": event.finish_reason}
                 frame = _encode(self._chunk([finish]))
             elif not frame:
                 continue
@@ -118,22 +118,22 @@ class Sse(Heard):
             pieces.append(b"data: " + frame + b"\n\n")
         if self._chat.include_usage:
             tail = self._chunk([])
-            if not self._spoken:  # the chunks before it are the upstream's own
+            if not self._choices_started:  # the chunks before it are the upstream's own
                 tail |= {"id": reply.id or self._id, "model": reply.model or self._model}
             tail |= {"usage": write_usage(reply.usage), "sizewise": ours}
             pieces.append(b"data: " + _encode(tail) + b"\n\n")
-        pieces.append(DONE)
-        await self._out.write(b"".join(pieces))
+        pieces.append(DONE_FRAME)
+        await self._writer.write(b"".join(pieces))
         await self.close()
 
     async def fail(self, error: SizewiseError) -> None:
         """After the first word a failure cannot be unsaid: one explicit error event, then the end, without [DONE]."""
-        await self._out.write(b"data: " + write_error(error) + b"\n\n")
+        await self._writer.write(b"data: " + write_error(error) + b"\n\n")
         await self.close()
 
     def stop(self) -> None:
-        self._life.stop()
+        self._keep_alive.stop()
 
     async def close(self) -> None:
         self.stop()
-        await self._out.end()
+        await self._writer.end_stream()

@@ -1,4 +1,4 @@
-"""/openapi.json: every operation of the port but its pages for people, made from the types that read the bodies.
+"""OpenAPI document at /openapi.json: every operation except the HTML pages, generated from the request types.
 
 A test holds it against the routes of app.py, and one against what a running server answers to bodies made from it.
 """
@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from sizewise import __version__
-from sizewise.app.application import House
-from sizewise.auth.browser_security import COOKIE
+from sizewise.app.application import Application
+from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
 from sizewise.gateway.mcp_server import McpMessage
-from sizewise.gateway.request_context import JSON, Knock, Out, SizewiseOptions
+from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
 from sizewise.providers.wires.openai import request_response
@@ -25,31 +25,31 @@ from sizewise.providers.wires.responses import request_in as responses_request
 
 Json = Mapping[str, Any]
 
-SESSION: Sequence[Json] = ({"session": []},)
-SCHEMAS = "#/components/schemas/"
-ASKING = "inference"
+SESSION_SECURITY: Sequence[Json] = ({"session": []},)
+SCHEMA_PREFIX = "#/components/schemas/"
+ASK_TAG = "inference"
 """The tag of the operations that ask a model: only they take wishes, and book what they cost."""
 
 
-class ChatRequest(request_response.Body):
+class ChatRequest(request_response.ChatCompletionBody):
     """OpenAI's chat body; fields that are not named here go to the model unread."""
 
     sizewise: SizewiseOptions | None = None
 
 
-class EmbeddingRequest(request_response.EmbedBody):
+class EmbeddingRequest(request_response.EmbeddingBody):
     """OpenAI's body for embeddings."""
 
     sizewise: SizewiseOptions | None = None
 
 
-class ResponseRequest(responses_request.Body):
+class ResponseRequest(responses_request.ResponsesBody):
     """OpenAI's body for responses."""
 
     sizewise: SizewiseOptions | None = None
 
 
-class MessageRequest(anthropic_request.Body):
+class MessageRequest(anthropic_request.MessagesBody):
     """Anthropic's body for messages."""
 
     sizewise: SizewiseOptions | None = None
@@ -64,15 +64,19 @@ class GraphQLRequest(Struct, rename="camel"):
     extensions: dict[str, object] | None = None
 
 
-BODIES: tuple[type[Struct], ...] = (
+BODY_TYPES: tuple[type[Struct], ...] = (
     *(ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
 
 
-def document() -> Json:
+def build_document() -> Json:
     """The whole of it, anew."""
-    _, schemas = msgspec.json.schema_components(BODIES, schema_hook=_anything, ref_template=SCHEMAS + "{name}")
+    _, schemas = msgspec.json.schema_components(
+        BODY_TYPES,
+        schema_hook=_open_schema,
+        ref_template=SCHEMA_PREFIX + "{name}",
+    )
     said = schemas["SizewiseOptions"]["properties"]
     return {
         "openapi": "3.1.0",
@@ -91,15 +95,15 @@ def document() -> Json:
                 "session": {
                     "type": "apiKey",
                     "in": "cookie",
-                    "name": COOKIE,
-                    "description": f"Sign-in session; named __Host-{COOKIE} over TLS.",
+                    "name": SESSION_COOKIE,
+                    "description": f"Sign-in session; named __Host-{SESSION_COOKIE} over TLS.",
                 },
             },
-            "parameters": {**_wishes(said), **HEADERS},
-            "headers": TOLD,
+            "parameters": {**_option_parameters(said), **REQUEST_HEADERS},
+            "headers": RESPONSE_HEADERS,
             "schemas": {
                 **schemas,
-                "SizewiseOptions": _spelt(schemas["SizewiseOptions"]),
+                "SizewiseOptions": _with_snake_case(schemas["SizewiseOptions"]),
                 **_messages(schemas["MessageRequest"]),
                 **_answers(),
             },
@@ -107,21 +111,21 @@ def document() -> Json:
     }
 
 
-def _anything(kind: type) -> dict[str, Any]:
+def _open_schema(kind: type) -> dict[str, Any]:
     """The schema of what passes unread."""
     if kind is object:
         return {"description": "any JSON"}  # empty, it would count as no schema
     raise NotImplementedError
 
 
-def _spelt(said: Json) -> Json:
+def _with_snake_case(options: Json) -> Json:
     """In a body, words are joined as everywhere in it; the hyphens of the headers are understood there too."""
-    return {**said, "properties": {name.replace("-", "_"): schema for name, schema in said["properties"].items()}}
+    return {**options, "properties": {name.replace("-", "_"): schema for name, schema in options["properties"].items()}}
 
 
 def _messages(body: Json) -> Json:
     """An answer needs a bound on its tokens; to count those of a question needs none."""
-    bounded = {**body["properties"], "max_tokens": _present(body["properties"]["max_tokens"])}
+    bounded = {**body["properties"], "max_tokens": _without_null(body["properties"]["max_tokens"])}
     return {
         "MessageRequest": {**body, "properties": bounded, "required": [*body["required"], "max_tokens"]},
         "TokenCountRequest": {**body, "title": "TokenCountRequest"},
@@ -131,12 +135,12 @@ def _messages(body: Json) -> Json:
 # ---- parameters and headers
 
 
-def _wishes(said: Json) -> Json:
+def _option_parameters(options: Json) -> Json:
     """A parameter for each wish, from the type that reads it; null is no header."""
-    return {f"option-{name}": _header(f"x-sizewise-{name}", _present(schema)) for name, schema in said.items()}
+    return {f"option-{name}": _header(f"x-sizewise-{name}", _without_null(schema)) for name, schema in options.items()}
 
 
-def _present(schema: Json) -> Json:
+def _without_null(schema: Json) -> Json:
     several = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if several:
         return several[0] if len(several) == 1 else {"anyOf": several}
@@ -144,12 +148,12 @@ def _present(schema: Json) -> Json:
     return {"enum": words} if words else {name: value for name, value in schema.items() if name != "default"}
 
 
-def _header(name: str, schema: Json, says: str = "") -> Json:
-    return {"name": name, "in": "header", "schema": schema, **({"description": says} if says else {})}
+def _header(name: str, schema: Json, description: str = "") -> Json:
+    return {"name": name, "in": "header", "schema": schema, **({"description": description} if description else {})}
 
 
 _WORD: Mapping[str, Any] = {"type": "string"}
-HEADERS: Mapping[str, Any] = {
+REQUEST_HEADERS: Mapping[str, Any] = {
     "traceparent": _header("traceparent", _WORD, "W3C trace context; ignored if malformed."),
     "trace": _header("x-sizewise-trace", _WORD, "Trace id, 32 hex digits; if malformed, ignored and generated."),
     "idempotency": _header(
@@ -159,7 +163,7 @@ HEADERS: Mapping[str, Any] = {
     ),
     "cache": _header("cache-control", _WORD, "no-cache and no-store are supported."),
 }
-TOLD: Mapping[str, Any] = {
+RESPONSE_HEADERS: Mapping[str, Any] = {
     "x-sizewise-trace": {"schema": _WORD, "description": "Trace id of the request record."},
     "x-sizewise-model": {"schema": _WORD, "description": "The model that answered."},
     "x-sizewise-why": {"schema": _WORD, "description": "Reason for the routing decision."},
@@ -194,8 +198,8 @@ def _operation(
     content: dict[str, Any] = {kind: {"schema": _ref(answer) if answer else _WORD}}
     if streams:
         content["text/event-stream"] = {"schema": _ref("Event")}
-    asking = ASKING in tags
-    told = {name: {"$ref": f"#/components/headers/{name}"} for name in TOLD} if asking else {}
+    asking = ASK_TAG in tags
+    told = {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS} if asking else {}
     refused = {"description": "error", "content": {"application/json": {"schema": _ref(error)}}}
     shown: dict[str, Any] = {
         "operationId": id,
@@ -211,7 +215,7 @@ def _operation(
     if body:
         shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
     if asking:
-        named = [*(f"option-{each}" for each in SizewiseOptions.__struct_encode_fields__), *HEADERS]
+        named = [*(f"option-{each}" for each in SizewiseOptions.__struct_encode_fields__), *REQUEST_HEADERS]
         shown["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in named]
     if secured or not key:
         shown["security"] = list(secured)
@@ -219,7 +223,7 @@ def _operation(
 
 
 def _ref(name: str) -> Json:
-    return {"$ref": SCHEMAS + name}
+    return {"$ref": SCHEMA_PREFIX + name}
 
 
 def _at(id: str, **operations: Json) -> Json:
@@ -231,17 +235,19 @@ def _at(id: str, **operations: Json) -> Json:
 
 
 def _paths() -> Json:
-    ask = partial(_operation, tags=(ASKING,))
+    request = partial(_operation, tags=(ASK_TAG,))
     coming = partial(_operation, tags=("write",), key=False)
     unready = {
-        "503": {"description": "no model is available", "content": {"application/json": {"schema": _ref("Readiness")}}}
+        "503": {"description": "no model is available", "content": {"application/json": {"schema": _ref("Readiness")}}},
     }
     return {
         "/v1/chat/completions": {
-            "post": ask("createChatCompletion", "OpenAI chat completion", "ChatReply", body="ChatRequest", streams=True)
+            "post": request(
+                "createChatCompletion", "OpenAI chat completion", "ChatReply", body="ChatRequest", streams=True
+            ),
         },
         "/v1/responses": {
-            "post": ask("createResponse", "OpenAI response", "ResponseReply", body="ResponseRequest", streams=True)
+            "post": request("createResponse", "OpenAI response", "ResponseReply", body="ResponseRequest", streams=True),
         },
         "/v1/responses/{id}": _at(
             "response id",
@@ -249,24 +255,26 @@ def _paths() -> Json:
             delete=_operation("deleteResponse", "Delete a stored response", "DeletedResponse", tags=("write",)),
         ),
         "/v1/responses/{id}/input_items": _at(
-            "response id", get=_operation("listResponseInputItems", "List its input items", "ResponseItems")
+            "response id", get=_operation("listResponseInputItems", "List its input items", "ResponseItems"),
         ),
         "/v1/messages": {
-            "post": ask(
+            "post": request(
                 "createMessage", "Anthropic message", "MessageReply",
                 body="MessageRequest", streams=True, error="MessageError",
-            )
+            ),
         },
         "/v1/messages/count_tokens": {
             "post": _operation(
                 "countTokens", "Count the tokens of a message", "TokenCount",
                 body="TokenCountRequest", error="MessageError",
-            )
+            ),
         },
-        "/v1/embeddings": {"post": ask("createEmbedding", "OpenAI embedding", "Embeddings", body="EmbeddingRequest")},
+        "/v1/embeddings": {
+            "post": request("createEmbedding", "OpenAI embedding", "Embeddings", body="EmbeddingRequest")
+        },
         "/v1/models": {"get": _operation("listModels", "List the models that this key can use", "Models")},
         "/v1/models/{id}": _at(
-            "model name; may contain a slash", get=_operation("getModel", "Get a model", "Model")
+            "model name; may contain a slash", get=_operation("getModel", "Get a model", "Model"),
         ),
         "/hooks/flows/{id}": _at(
             "flow name, or trigger name for signed webhooks",
@@ -278,14 +286,14 @@ def _paths() -> Json:
             "post": _operation(
                 "graphql", "Query and manage everything but model inference", "GraphQLResponse",
                 body="GraphQLRequest", tags=("read", "write"), error="GraphQLResponse", streams=True,
-            )
+            ),
         },
         "/mcp": {
             "post": _operation(
                 "mcp", "Flows and knowledge bases as tools (Model Context Protocol)", "McpResponse",
                 body="McpMessage", tags=("read", "write"), error="McpResponse",
                 also={"202": {"description": "accepted: a notification has no response"}},
-            )
+            ),
         },
         "/auth/sign-in": {"post": coming("signIn", "Sign in with a password", "SignInSession", body="SignIn")},
         "/auth/invitation": {"post": coming("acceptInvitation", "Join", "SignInSession", body="AcceptInvitation")},
@@ -293,14 +301,14 @@ def _paths() -> Json:
         "/auth/password": {
             "post": _operation(
                 "changePassword", "Change your password", "SignInSession",
-                body="PasswordChange", tags=("write",), secured=SESSION,
-            )
+                body="PasswordChange", tags=("write",), secured=SESSION_SECURITY,
+            ),
         },
         "/auth/session": {
-            "get": _operation("getSession", "Get the current session", "SignInSession", secured=SESSION),
+            "get": _operation("getSession", "Get the current session", "SignInSession", secured=SESSION_SECURITY),
             "post": _operation(
                 "switchProject", "Switch to another project", "SignInSession",
-                body="ProjectSwitch", tags=("write",), secured=SESSION,
+                body="ProjectSwitch", tags=("write",), secured=SESSION_SECURITY,
             ),
         },
         "/healthz": {"get": _operation("healthz", "Liveness", "Health", key=False)},
@@ -402,12 +410,12 @@ def _errors(kind: type[SizewiseError]) -> list[type[SizewiseError]]:
     return [kind, *(each for below in kind.__subclasses__() for each in _errors(below))]
 
 
-class Written:
+class OpenApiEndpoint:
     """The door: the document is made at the first request, and is the same bytes from then on."""
 
     def __init__(self) -> None:
         self._bytes = b""
 
-    async def __call__(self, house: House, seen: Knock, body: bytes, out: Out) -> None:
-        self._bytes = self._bytes or msgspec.json.encode(document())
-        await out.whole(200, [JSON], self._bytes)
+    async def __call__(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        self._bytes = self._bytes or msgspec.json.encode(build_document())
+        await writer.send_response(200, [JSON], self._bytes)

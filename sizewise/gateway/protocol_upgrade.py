@@ -1,4 +1,4 @@
-"""Offers to go on in another protocol: a WebSocket is taken up, HTTP/2 passed over; knows neither of the two."""
+"""Protocol upgrades: accepts a WebSocket and strips an offer of HTTP/2; implements neither."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
-class Upgrading(HttpToolsProtocol):
+class UpgradeProtocol(HttpToolsProtocol):
     """uvicorn's protocol, whose own look for an offer reads `headers`: there the fast lane lets trailers go."""
 
     def _get_upgrade(self) -> bytes | None:
@@ -18,7 +18,7 @@ class Upgrading(HttpToolsProtocol):
         return said.get(b"upgrade") if b"upgrade" in tokens else None
 
 
-def without_h2c(data: bytes) -> bytes:
+def strip_h2c_upgrade(data: bytes) -> bytes:
     """A head without its offer to go on in HTTP/2, which Java's client makes with every first request.
 
     We may pass it over (RFC 9110, 7.8); the parser instead takes what follows for another protocol and drops the body.

@@ -1,6 +1,7 @@
-"""One HTTP request met by one door: who asks, what they wish, and a well-formed end whatever happens.
+"""Request context: HTTP headers -> credentials, trace and options; runs a route handler and writes its errors.
 
-Knows nothing of the server underneath: the fast lane and ASGI both hand in headers and a body and take an `Out`.
+Knows nothing of the server underneath: the fast lane and ASGI both hand in headers and a body and take an
+`ResponseWriter`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from sizewise.app.application import House
+from sizewise.app.application import Application
 from sizewise.auth.authenticator import digest
-from sizewise.auth.browser_security import PROOF, far_end, meant, named, signed_in
-from sizewise.auth.key_scope import admit
+from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, check_host, client_address, strip_port
+from sizewise.auth.key_scope import check_scope
 from sizewise.data_class import DataClass
 from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
-from sizewise.guardrails.summary import noted
-from sizewise.handler import NO_WISHES, Chosen, Event, Guarded, Tried, Wishes
-from sizewise.money import PICO, dollars
-from sizewise.principal import Caller
+from sizewise.guardrails.summary import guardrail_summary
+from sizewise.handler import NO_OPTIONS, AttemptFinished, Event, GuardrailTriggered, ModelSelected, RequestOptions
+from sizewise.money import PICO_PER_DOLLAR, format_dollars
+from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import write_error
 
 log = logging.getLogger("sizewise.gateway")
@@ -36,137 +37,152 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 
 
-class Out(Protocol):
-    """Where a door writes. Either `whole` once, or `begin`, `write`..., `end`. Waits while the client reads slowly.
+class ResponseWriter(Protocol):
+    """Where a door writes. Either `send_response` once, or `start_stream`, `write`..., `end_stream`. Waits while the
+    client reads slowly.
 
-    `lines`: more headers, written already, each with its end of line.
+    `header_lines`: more headers, written already, each with its end of line.
     """
 
-    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None: ...
-    async def begin(self, headers: Headers) -> None: ...
+    async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None: ...
+    async def start_stream(self, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None: ...
-    async def end(self) -> None: ...
+    async def end_stream(self) -> None: ...
     @property
-    def begun(self) -> bool: ...
+    def has_started(self) -> bool: ...
     @property
-    def address(self) -> str: ...
+    def peer_address(self) -> str: ...
 
 
-class Knock(Struct):
+class RequestHead(Struct):
     """What the headers say: the key, the trace, the wishes; `started` is time.perf_counter() at the door.
 
-    `cookie`: whether one came, of whomever. `safe`: by a method that changes nothing. `secure`: through TLS of ours.
+    `has_cookie`: whether one came, of whomever. `safe`: by a method that changes nothing. `secure`: through TLS of
+    ours.
     """
 
     started: float
-    key: str = ""
+    api_key: str = ""
     trace: str = ""
     host: str = ""
-    wishes: dict[str, str] = {}
+    options: dict[str, str] = {}
     headers: Headers = []  # all of them, for a door that has some of its own
 
-    address: str = ""  # where the client is, as far as the connection tells
-    cookie: bool = False
+    peer_address: str = ""  # where the client is, as far as the connection tells
+    has_cookie: bool = False
     safe: bool = False
     secure: bool = False
-    query: bytes = b""
-    caller: Caller | None = None  # as soon as one has been let in
-    digest: bytes = b""  # of the key
-    name: str = ""  # that `host` means, without its port
+    query_string: bytes = b""
+    principal: Principal | None = None  # as soon as one has been let in
+    key_digest: bytes = b""  # of the key
+    hostname: str = ""  # that `host` means, without its port
 
-    def now(self, started: float) -> Knock:
+    def restarted_at(self, started: float) -> RequestHead:
         """The same said anew."""
-        seen: Knock = self.__copy__()  # type: ignore[attr-defined]  # every Struct has it
+        seen: RequestHead = self.__copy__()  # type: ignore[attr-defined]  # every Struct has it
         seen.started = started
         if not seen.trace:
-            seen.trace = new_trace()
+            seen.trace = new_trace_id()
         return seen
 
-    def enter(self, house: House, door: str, action: str = "ask") -> Caller:
+    def authorize(self, app: Application, endpoint: str, action: str = "ask") -> Principal:
         """Who comes in by `door` to do `action`: by a key, and only where none came by a session. Raises BadKey, or
-        Forbidden."""
-        if self.name not in house.hosts:
-            meant(self.host, house.hosts)
-        keys = house.means.keeper.accounts.keys
-        if self.cookie and not self.key:
-            caller = self.signed_in(house) or keys.caller("")
+        Forbidden.
+        """
+        if self.hostname not in app.allowed_hosts:
+            check_host(self.host, app.allowed_hosts)
+        keys = app.resources.services.api_keys.authenticator
+        if self.has_cookie and not self.api_key:
+            principal = self.session_principal(app) or keys.authenticate("")
         else:
-            caller = keys.by(self.digest, self.key)
-        if caller.scope is not None:
-            admit(caller, door, far_end(self.address, self.headers, house.settings.server.trusted_proxies))
-        if action and action not in caller.may:
+            principal = keys.authenticate_digest(self.key_digest, self.api_key)
+        if principal.scope is not None:
+            check_scope(
+                principal,
+                endpoint,
+                client_address(self.peer_address, self.headers, app.settings.server.trusted_proxies),
+            )
+        if action and action not in principal.permissions:
             raise Forbidden(f"this key may not `{action}`", f"use a key that has `{action}`")
-        self.caller = caller
-        return caller
+        self.principal = principal
+        return principal
 
-    def signed_in(self, house: House) -> Caller | None:
+    def session_principal(self, app: Application) -> Principal | None:
         """None where no cookie of ours came. Raises BadKey, or Forbidden."""
-        meant(self.host, house.hosts)
-        proxies, keys = house.settings.server.trusted_proxies, house.means.keeper.accounts.keys
-        return signed_in(keys, self.headers, self.host, self.address, proxies, secure=self.secure, safe=self.safe)
+        check_host(self.host, app.allowed_hosts)
+        proxies, keys = app.settings.server.trusted_proxies, app.resources.services.api_keys.authenticator
+        return authenticate_browser(
+            keys,
+            self.headers,
+            self.host,
+            self.peer_address,
+            proxies,
+            secure=self.secure,
+            safe=self.safe,
+        )
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_READ = frozenset(
-    {b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key", b"cache-control", b"cookie"}
+_READ_HEADERS = frozenset(
+    {b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key", b"cache-control", b"cookie"},
 )
 _TRACE = re.compile(r"[0-9a-f]{32}")
 _CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the two; others say nothing to us
 
 
-def knock(headers: Headers, started: float) -> Knock:
+def read_head(headers: Headers, started: float) -> RequestHead:
     """What they say, come at time.perf_counter() `started`."""
-    seen = read(headers)
+    seen = parse_headers(headers)
     seen.started = started
     if not seen.trace:
-        seen.trace = new_trace()
+        seen.trace = new_trace_id()
     return seen
 
 
-def read(headers: Headers) -> Knock:
+def parse_headers(headers: Headers) -> RequestHead:
     """One pass over the headers; without a trace where they name none. Names are lower-case bytes."""
-    seen = Knock(0.0, headers=headers)
+    seen = RequestHead(0.0, headers=headers)
     for name, value in headers:
-        if name not in _READ and name[:11] != b"x-sizewise-":
+        if name not in _READ_HEADERS and name[:11] != b"x-sizewise-":
             continue
         if name == b"authorization":
             scheme, _, key = value.decode("latin-1").partition(" ")
-            seen.key = key.strip() if scheme.lower() == "bearer" else ""
+            seen.api_key = key.strip() if scheme.lower() == "bearer" else ""
         elif name == b"host":
             seen.host = value.decode("latin-1")
         elif name == b"x-api-key":
-            seen.key = seen.key or value.decode("latin-1").strip()
+            seen.api_key = seen.api_key or value.decode("latin-1").strip()
         elif name == b"traceparent":
             match = _TRACEPARENT.fullmatch(value.decode("latin-1").strip())
             seen.trace = match.group(1) if match else seen.trace
         elif name == b"idempotency-key":
-            seen.wishes["idempotency-key"] = value.decode("latin-1")
+            seen.options["idempotency-key"] = value.decode("latin-1")
         elif name == b"cache-control":
             said = _CACHE.search(value.decode("latin-1").lower())
             if said:
-                seen.wishes["cache"] = said.group()
+                seen.options["cache"] = said.group()
         elif name == b"x-sizewise-trace":
             match = _TRACE.fullmatch(value.decode("latin-1").strip())
             seen.trace = match.group() if match else seen.trace
         elif name == b"cookie":
-            seen.cookie = True
-        elif name != PROOF:
-            _wish(seen.wishes, name[11:].decode("latin-1"), value.decode("latin-1"))
-    seen.digest = digest(seen.key)
-    seen.name = named(seen.host)
+            seen.has_cookie = True
+        elif name != CSRF_HEADER:
+            _add_option(seen.options, name[11:].decode("latin-1"), value.decode("latin-1"))
+    seen.key_digest = digest(seen.api_key)
+    seen.hostname = strip_port(seen.host)
     return seen
 
 
-def _wish(said: dict[str, str], name: str, value: str) -> None:
+def _add_option(options: dict[str, str], name: str, value: str) -> None:
     """A header said twice is a list, as HTTP has it, and a wish is none: so no second one can loosen the first."""
-    said[name] = f"{said[name]}, {value}" if name in said else value
+    options[name] = f"{options[name]}, {value}" if name in options else value
 
 
-def traced(trace: str) -> Headers:
+def trace_headers(trace: str) -> Headers:
     return [(b"x-sizewise-trace", trace.encode()), (b"x-request-id", trace.encode())]
 
 
-def new_trace() -> str:
+def new_trace_id() -> str:
     """A W3C trace id. The time in front keeps the records' index in order of time, which the disk likes.
 
     It names, it does not protect; os.urandom lets go of the interpreter lock, which cost 10 us a request under load.
@@ -174,14 +190,14 @@ def new_trace() -> str:
     return (int(time.time()) << 96 | getrandbits(96)).to_bytes(16, "big").hex()
 
 
-Decimal = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
+DecimalText = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
 
 
 class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     """The `sizewise` object of a body and the `x-sizewise-*` headers: the same words in both."""
 
     policy: str | None = None
-    max_cost_usd: Decimal | Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    max_cost_usd: DecimalText | Annotated[float, Meta(ge=0, le=1e9)] | None = None
     max_ms: Annotated[int, Meta(ge=1)] | None = None
     min_quality: Annotated[float, Meta(ge=0, le=1)] | None = None
     min_window: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
@@ -192,16 +208,16 @@ class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     cache: Literal["no-cache", "no-store"] | None = None
 
 
-_SPELT: Mapping[str, str] = {name.replace("-", "_"): name for name in SizewiseOptions.__struct_encode_fields__}
+_HEADER_NAME: Mapping[str, str] = {name.replace("-", "_"): name for name in SizewiseOptions.__struct_encode_fields__}
 
 
-def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
+def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
     """Headers win over the body, but data class and going online they can only tighten. Raises BadBody."""
     if not headers and body is None:
-        return NO_WISHES
+        return NO_OPTIONS
     try:
         inside = (msgspec.json.decode(body, type=dict[str, object] | None) if body is not None else None) or {}
-        said = {_SPELT.get(name, name): value for name, value in inside.items() if value is not None}
+        said = {_HEADER_NAME.get(name, name): value for name, value in inside.items() if value is not None}
         strict = _stricter(headers.get("data-class"), said.get("data-class"))
         merged: dict[str, object] = {**said, **headers, **({"data-class": strict} if strict else {})}
         if "deny" in (headers.get("online"), said.get("online")):
@@ -214,10 +230,10 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
             .replace(" - at `$.", " - at `")
             .replace(" | null`", "`")
         )
-        raise BadBody(f"`sizewise`: {reason}", f"known: {', '.join(sorted(_SPELT))}", param="sizewise") from error
-    return Wishes(
+        raise BadBody(f"`sizewise`: {reason}", f"known: {', '.join(sorted(_HEADER_NAME))}", param="sizewise") from error
+    return RequestOptions(
         seen.policy,
-        None if seen.max_cost_usd is None else round(float(seen.max_cost_usd) * PICO),
+        None if seen.max_cost_usd is None else round(float(seen.max_cost_usd) * PICO_PER_DOLLAR),
         seen.max_ms,
         seen.min_quality,
         seen.data_class,
@@ -225,7 +241,7 @@ def wishes(headers: dict[str, str], body: Raw | None) -> Wishes:
         seen.session,
         seen.idempotency_key,
         seen.cache,
-        min_window=seen.min_window,
+        min_context_tokens=seen.min_window,
     )
 
 
@@ -238,84 +254,90 @@ def _stricter(a: object, b: object) -> object:
     return max(known, key=order.index) if known else None
 
 
-class Heard:
+class ResponseMetadata:
     """A `send` that keeps what the response headers need and shows nothing."""
 
-    __slots__ = ("chosen", "cost", "guarded", "tried")
+    __slots__ = ("attempts", "cost", "guardrails", "selection")
 
     def __init__(self) -> None:
-        self.chosen: Chosen | None = None
+        self.selection: ModelSelected | None = None
         self.cost: int | None = 0
-        self.tried = 0
-        self.guarded: list[Guarded] = []
+        self.attempts = 0
+        self.guardrails: list[GuardrailTriggered] = []
 
     async def __call__(self, event: Event) -> None:
-        self.hear(event)
+        self.record(event)
 
-    def hear(self, event: Event) -> None:
+    def record(self, event: Event) -> None:
         kind = type(event)
-        if kind is Tried:
-            assert isinstance(event, Tried)
-            self.tried += 1
+        if kind is AttemptFinished:
+            assert isinstance(event, AttemptFinished)
+            self.attempts += 1
             self.cost = None if self.cost is None or event.cost is None else self.cost + event.cost
-        elif kind is Chosen:
-            assert isinstance(event, Chosen)
-            self.chosen = event
-        elif isinstance(event, Guarded):
-            self.guarded.append(event)
+        elif kind is ModelSelected:
+            assert isinstance(event, ModelSelected)
+            self.selection = event
+        elif isinstance(event, GuardrailTriggered):
+            self.guardrails.append(event)
 
     def headers(self, trace: str) -> Headers:
         """x-sizewise-*: which model, why, and how many were asked, as far as it is known by now."""
-        named = traced(trace)
-        if self.chosen is not None:
-            named.append((b"x-sizewise-model", plain(self.chosen.model)))
-            named.append((b"x-sizewise-why", plain(self.chosen.why)))
-        asked = self.tried if self.chosen is None else self.chosen.attempts
+        named = trace_headers(trace)
+        if self.selection is not None:
+            named.append((b"x-sizewise-model", header_value(self.selection.model)))
+            named.append((b"x-sizewise-why", header_value(self.selection.reason)))
+        asked = self.attempts if self.selection is None else self.selection.attempts
         if asked > 1:
             named.append((b"x-sizewise-attempts", b"%d" % asked))
-        if self.guarded:
-            named.append((b"x-sizewise-guards", plain(noted(self.guarded))))
+        if self.guardrails:
+            named.append((b"x-sizewise-guards", header_value(guardrail_summary(self.guardrails))))
         return named
 
-    def booked(self, trace: str) -> Headers:
+    def final_headers(self, trace: str) -> Headers:
         """The same when all is over: with what it cost, also where it came to nothing."""
-        return [*self.headers(trace), (b"x-sizewise-cost-usd", self.price())]
+        return [*self.headers(trace), (b"x-sizewise-cost-usd", self.cost_text())]
 
-    def lines(self, trace: str) -> bytes:
+    def header_lines(self, trace: str) -> bytes:
         """The same, with what kind of answer it is, as lines of a head."""
-        chosen = self.chosen
-        if chosen is None or chosen.attempts > 1 or self.guarded:
-            return written([JSON, *self.booked(trace)])
-        id, price = trace.encode(), b"0" if self.cost == 0 else self.price()
-        return _LINES % (id, id, plain(chosen.model), plain(chosen.why), price)
+        chosen = self.selection
+        if chosen is None or chosen.attempts > 1 or self.guardrails:
+            return encode_headers([JSON, *self.final_headers(trace)])
+        id, price = trace.encode(), b"0" if self.cost == 0 else self.cost_text()
+        return _HEADER_LINES % (id, id, header_value(chosen.model), header_value(chosen.reason), price)
 
-    def told(self, model: str, trace: str, degraded: str) -> dict[str, object]:
+    def sizewise_object(self, model: str, trace: str, degraded: str) -> dict[str, object]:
         """The same for a stream, whose headers had left before: the `sizewise` object of its last event."""
-        why = self.chosen.why if self.chosen else ""
-        ours = {"model": model, "why": why, "cost_usd": self.price().decode(), "attempts": self.tried, "trace": trace}
-        ours |= {"guards": noted(self.guarded)} if self.guarded else {}
+        why = self.selection.reason if self.selection else ""
+        ours = {
+            "model": model,
+            "why": why,
+            "cost_usd": self.cost_text().decode(),
+            "attempts": self.attempts,
+            "trace": trace,
+        }
+        ours |= {"guards": guardrail_summary(self.guardrails)} if self.guardrails else {}
         return ours | ({"degraded": degraded} if degraded else {})
 
-    def price(self) -> bytes:
-        return b"0" if self.cost == 0 else dollars(self.cost).encode()
+    def cost_text(self) -> bytes:
+        return b"0" if self.cost == 0 else format_dollars(self.cost).encode()
 
 
-_LINES = (
+_HEADER_LINES = (
     b"content-type: application/json\r\nx-sizewise-trace: %b\r\nx-request-id: %b\r\n"
     b"x-sizewise-model: %b\r\nx-sizewise-why: %b\r\nx-sizewise-cost-usd: %b\r\n"
 )
 
 
-def written(headers: Headers) -> bytes:
+def encode_headers(headers: Headers) -> bytes:
     return b"".join([b"%b: %b\r\n" % each for each in headers])
 
 
-def pairs(lines: bytes) -> Headers:
-    """`written`, undone."""
+def decode_headers(lines: bytes) -> Headers:
+    """`encode_headers`, undone."""
     return [(name, value) for name, _, value in (line.partition(b": ") for line in lines.split(b"\r\n")[:-1])]
 
 
-def plain(text: str) -> bytes:
+def header_value(text: str) -> bytes:
     """Safe in a header: no control characters, nothing beyond Latin-1."""
     if text.isascii() and text.isprintable():
         return text.encode()
@@ -323,121 +345,137 @@ def plain(text: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class ErrorFormat:
     """How one wire says no: as a whole body, or as the event of a stream that has begun; both are told the trace."""
 
     body: Callable[[SizewiseError, str], bytes]
     event: Callable[[SizewiseError, str], bytes]
-    id: bytes = b""  # one more header for the trace, where its clients look for the request's id
+    trace_header: bytes = b""  # one more header for the trace, where its clients look for the request's id
 
 
-USUAL = Voice(lambda error, trace: write_error(error), lambda error, trace: b"data: " + write_error(error) + b"\n\n")
+OPENAI_ERRORS = ErrorFormat(
+    lambda error, trace: write_error(error),
+    lambda error, trace: b"data: " + write_error(error) + b"\n\n",
+)
 
 
-async def refuse(out: Out, error: SizewiseError, headers: Headers, voice: Voice = USUAL, trace: str = "") -> None:
+async def send_error(
+    writer: ResponseWriter,
+    error: SizewiseError,
+    headers: Headers,
+    error_format: ErrorFormat = OPENAI_ERRORS,
+    trace: str = "",
+) -> None:
     more: Headers = [JSON, *headers]
-    if voice.id:
-        more.append((voice.id, trace.encode()))
+    if error_format.trace_header:
+        more.append((error_format.trace_header, trace.encode()))
     if error.retry_after is not None:
         more.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
     if error.status == 401:
         more.append((b"www-authenticate", b'Bearer realm="sizewise"'))
-    await out.whole(error.status, more, voice.body(error, trace))
+    await writer.send_response(error.status, more, error_format.body(error, trace))
 
 
-Door = Callable[[House, Knock, bytes, Out], Awaitable[None]]
+RouteHandler = Callable[[Application, RequestHead, bytes, ResponseWriter], Awaitable[None]]
 
 
-async def too_large(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def body_too_large(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """The door for a body that was not read to its end."""
     raise BodyTooLarge(
-        f"the body is larger than {house.settings.server.max_body_bytes} bytes",
+        f"the body is larger than {app.settings.server.max_body_bytes} bytes",
         "send less, or raise `max_body_bytes` in [server] of sizewise.toml",
     )
 
 
-async def too_slow(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def body_timeout(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """The door for a body that has not come to its end in time."""
     raise BodyTooSlow(
-        f"the body had not come after {house.settings.server.body_timeout_s:g} seconds",
+        f"the body had not come after {app.settings.server.body_timeout_s:g} seconds",
         "send it faster, or raise `body_timeout_s` in [server] of sizewise.toml",
     )
 
 
-class Metered:
-    """An `Out` around an `Out`, whose headers tell what limits leave to the caller."""
+class RateLimitHeaders:
+    """An `ResponseWriter` around an `ResponseWriter`, whose headers tell what limits leave to the caller."""
 
-    def __init__(self, out: Out, rooms: Callable[[], bytes]) -> None:
-        self._out = out
-        self._rooms = rooms
-        self.address = out.address
-        self.write = out.write
-        self.end = out.end
+    def __init__(self, writer: ResponseWriter, header_lines: Callable[[], bytes]) -> None:
+        self._writer = writer
+        self._header_lines = header_lines
+        self.peer_address = writer.peer_address
+        self.write = writer.write
+        self.end_stream = writer.end_stream
 
-    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
-        await self._out.whole(status, headers, body, lines + self._rooms())
+    async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
+        await self._writer.send_response(status, headers, body, header_lines + self._header_lines())
 
-    async def begin(self, headers: Headers) -> None:
-        await self._out.begin([*headers, *pairs(self._rooms())])
+    async def start_stream(self, headers: Headers) -> None:
+        await self._writer.start_stream([*headers, *decode_headers(self._header_lines())])
 
     @property
-    def begun(self) -> bool:
-        return self._out.begun
+    def has_started(self) -> bool:
+        return self._writer.has_started
 
 
-def _rooms(house: House, seen: Knock) -> bytes:
+def _rate_limit_headers(app: Application, head: RequestHead) -> bytes:
     """x-ratelimit-*, as clients of OpenAI's know them: of the tightest limit of requests and of tokens a minute."""
     lines = b""
-    for room in house.means.keeper.budgets.rooms(seen.caller) if seen.caller is not None else ():
+    for room in app.resources.services.limiter.remaining_quotas(head.principal) if head.principal is not None else ():
         what = b"requests" if room.unit == "requests/minute" else b"tokens"
-        reset = max(1, math.ceil(room.until - time.time()))
-        lines += _ROOM % (what, room.limit, what, room.left, what, reset)
+        reset = max(1, math.ceil(room.resets_at - time.time()))
+        lines += _RATE_LIMIT_LINES % (what, room.limit, what, room.remaining, what, reset)
     return lines
 
 
-_ROOM = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
+_RATE_LIMIT_LINES = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
 
 
-def meet(
-    door: Door,
-    house: House,
+def handle_headers(
+    route_handler: RouteHandler,
+    app: Application,
     headers: Headers,
     body: bytes,
-    out: Out,
+    writer: ResponseWriter,
     started: float,
-    voice: Voice = USUAL,
+    error_format: ErrorFormat = OPENAI_ERRORS,
     *,
     safe: bool = False,
     secure: bool = False,
-    query: bytes = b"",
+    query_string: bytes = b"",
 ) -> Coroutine[object, None, None]:
-    """`met`, for who has the headers alone."""
-    seen = knock(headers, started)
-    seen.address, seen.safe, seen.secure, seen.query = out.address, safe, secure, query
-    return met(door, house, seen, body, out, voice)
+    """`handle`, for who has the headers alone."""
+    seen = read_head(headers, started)
+    seen.peer_address, seen.safe, seen.secure, seen.query_string = writer.peer_address, safe, secure, query_string
+    return handle(route_handler, app, seen, body, writer, error_format)
 
 
-async def met(door: Door, house: House, seen: Knock, body: bytes, out: Out, voice: Voice = USUAL) -> None:
+async def handle(
+    route_handler: RouteHandler,
+    app: Application,
+    head: RequestHead,
+    body: bytes,
+    writer: ResponseWriter,
+    error_format: ErrorFormat = OPENAI_ERRORS,
+) -> None:
     """Runs a door to a well-formed end. The one catch-all: an unforeseen fault is a 500, never a traceback.
 
     Only the fault's type and place are logged: its message could hold a prompt.
     """
-    if house.means.keeper.budgets.limited:
-        out = Metered(out, partial(_rooms, house, seen))
+    if app.resources.services.limiter.has_limits:
+        writer = RateLimitHeaders(writer, partial(_rate_limit_headers, app, head))
     try:
-        await door(house, seen, body, out)
+        await route_handler(app, head, body, writer)
     except SizewiseError as error:
-        house.means.metrics.refused(error.code)
-        await refuse(out, error, traced(seen.trace), voice, seen.trace)
+        app.resources.metrics.count_rejection(error.code)
+        await send_error(writer, error, trace_headers(head.trace), error_format, head.trace)
     except Exception as fault:
         place = fault.__traceback__
         while place is not None and place.tb_next is not None:
             place = place.tb_next
         where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-        log.error("unforeseen %s at %s, trace %s", type(fault).__name__, where, seen.trace)
-        ours = SizewiseError("something went wrong inside Sizewise", f"report it with the trace {seen.trace}")
-        if not out.begun:
-            await refuse(out, ours, traced(seen.trace), voice, seen.trace)
+        log.error("unforeseen %s at %s, trace %s", type(fault).__name__, where, head.trace)
+        ours = SizewiseError("something went wrong inside Sizewise", f"report it with the trace {head.trace}")
+        if not writer.has_started:
+            await send_error(writer, ours, trace_headers(head.trace), error_format, head.trace)
         else:  # only streams begin before they are whole: one error event, and no end mark
-            await out.write(voice.event(ours, seen.trace))
-            await out.end()
+            await writer.write(error_format.event(ours, head.trace))
+            await writer.end_stream()

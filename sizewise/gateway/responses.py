@@ -1,4 +1,4 @@
-"""/v1/responses and what is kept under it: bytes in, an Ask to the house, bytes out; decides nothing."""
+"""/v1/responses and its stored responses: bytes in, a Request to the application, bytes out."""
 
 from __future__ import annotations
 
@@ -8,85 +8,120 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from sizewise.app.application import House
+from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
-from sizewise.gateway.request_context import JSON, USUAL, Heard, Knock, Out, Voice, refuse, traced, wishes
-from sizewise.gateway.responses_storage import PREFIX, Kept, frame, items, listed, root, tightened
-from sizewise.gateway.responses_stream import Keep, ResponseSse
-from sizewise.handler import Ask, Wishes
-from sizewise.providers.wires.responses.request_in import heard
-from sizewise.providers.wires.responses.response_object import Frame
-from sizewise.providers.wires.responses.stream_out import failure
+from sizewise.gateway.request_context import (
+    JSON,
+    OPENAI_ERRORS,
+    ErrorFormat,
+    RequestHead,
+    ResponseMetadata,
+    ResponseWriter,
+    parse_options,
+    send_error,
+    trace_headers,
+)
+from sizewise.gateway.responses_storage import (
+    RESPONSE_ID_PREFIX,
+    PrincipalResponses,
+    chain_id,
+    context_items,
+    input_item_list,
+    new_envelope,
+    tighten_options,
+)
+from sizewise.gateway.responses_stream import ResponsesStream, SaveResponse
+from sizewise.handler import Request, RequestOptions
+from sizewise.providers.wires.responses.request_in import read_request
+from sizewise.providers.wires.responses.response_object import ResponseEnvelope
+from sizewise.providers.wires.responses.stream_out import error_event
 
-VOICE = Voice(USUAL.body, lambda error, trace: failure(error))
+ERROR_FORMAT = ErrorFormat(OPENAI_ERRORS.body, lambda error, trace: error_event(error))
 
 
-async def create(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    kept = _kept(house, seen)
-    asked = heard(body)
-    previous = await kept.before(asked.seen.previous_response_id)
-    before = items(previous)
-    made = frame(asked)
-    said = tightened(_in_chain(wishes(seen.wishes, asked.ours), made), previous)
-    ask = Ask(asked.chat(before), seen.enter(house, "responses"), seen.trace, seen.started, said, "responses")
-    keep: Keep = partial(kept.keep, asked=asked, before=before)
-    if asked.seen.stream:
-        return await _streamed(house, ask, made, keep, out)
-    listening = Heard()
+async def create(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    kept = _responses_of(app, head)
+    asked = read_request(body)
+    previous = await kept.previous(asked.body.previous_response_id)
+    before = context_items(previous)
+    made = new_envelope(asked)
+    said = tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous)
+    request = Request(
+        asked.to_chat(before),
+        head.authorize(app, "responses"),
+        head.trace,
+        head.started,
+        said,
+        "responses",
+    )
+    keep: SaveResponse = partial(kept.save, request=asked, prior_items=before)
+    if asked.body.stream:
+        return await _stream(app, request, made, keep, writer)
+    listening = ResponseMetadata()
     try:
-        reply = await house.answer(ask, listening)
+        reply = await app.handler(request, listening)
     except SizewiseError as error:
-        return await refuse(out, error, listening.booked(ask.trace))
-    if listening.chosen is not None:
-        reply = replace(reply, model=listening.chosen.model)
-    shown = await keep(made.ended(reply, int(time.time())), listening.chosen)
+        return await send_error(writer, error, listening.final_headers(request.trace_id))
+    if listening.selection is not None:
+        reply = replace(reply, model=listening.selection.model)
+    shown = await keep(made.completed(reply, int(time.time())), listening.selection)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
-    await out.whole(200, [JSON, *listening.booked(ask.trace), *degraded], msgspec.json.encode(shown))
+    await writer.send_response(
+        200,
+        [JSON, *listening.final_headers(request.trace_id), *degraded],
+        msgspec.json.encode(shown),
+    )
 
 
-async def _streamed(house: House, ask: Ask, made: Frame, keep: Keep, out: Out) -> None:
-    sse = ResponseSse(out, made, ask.what.model, ask.trace)
+async def _stream(
+    app: Application,
+    request: Request,
+    envelope: ResponseEnvelope,
+    save: SaveResponse,
+    writer: ResponseWriter,
+) -> None:
+    sse = ResponsesStream(writer, envelope, request.payload.model, request.trace_id)
     try:
-        await sse.finish(await house.answer(ask, sse), keep)
+        await sse.finish(await app.handler(request, sse), save)
     except SizewiseError as error:
-        if out.begun:
+        if writer.has_started:
             await sse.fail(error)
         else:
-            await refuse(out, error, sse.booked(ask.trace))
+            await send_error(writer, error, sse.final_headers(request.trace_id))
     finally:
         sse.stop()
 
 
-async def retrieve(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def retrieve(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """GET /v1/responses/{id}: the id comes in as the body, taken from the path. Raises UnknownPath."""
-    stored = await _kept(house, seen).one(body.decode("utf-8", "replace"))
-    await out.whole(200, [JSON, *traced(seen.trace)], stored.body)
+    stored = await _responses_of(app, head).get(body.decode("utf-8", "replace"))
+    await writer.send_response(200, [JSON, *trace_headers(head.trace)], stored.body)
 
 
-async def delete(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def delete(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """DELETE /v1/responses/{id}. Raises UnknownPath."""
     id = body.decode("utf-8", "replace")
-    await _kept(house, seen).forget(id)
+    await _responses_of(app, head).delete(id)
     gone = {"id": id, "object": "response", "deleted": True}
-    await out.whole(200, [JSON, *traced(seen.trace)], msgspec.json.encode(gone))
+    await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(gone))
 
 
-async def input_items(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def input_items(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """GET /v1/responses/{id}/input_items: all that was said before the response, the last first, on one page."""
-    stored = await _kept(house, seen).one(body.decode("utf-8", "replace"))
-    items = listed(stored)
+    stored = await _responses_of(app, head).get(body.decode("utf-8", "replace"))
+    items = input_item_list(stored)
     ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]} if items else {"first_id": "", "last_id": ""}
     shown = {"object": "list", "data": items, "has_more": False, **ends}
-    await out.whole(200, [JSON, *traced(seen.trace)], msgspec.json.encode(shown))
+    await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(shown))
 
 
-def _kept(house: House, seen: Knock) -> Kept:
+def _responses_of(app: Application, head: RequestHead) -> PrincipalResponses:
     """What is kept of this caller's. Raises Forbidden: who may not ask has nothing here."""
-    return Kept(house.means.keeper, seen.enter(house, "responses"))
+    return PrincipalResponses(app.resources.services, head.authorize(app, "responses"))
 
 
-def _in_chain(said: Wishes, made: Frame) -> Wishes:
+def _with_chain_session(options: RequestOptions, envelope: ResponseEnvelope) -> RequestOptions:
     """A chain of responses is a session, where the client names no other."""
-    if said.session is not None or not (made.stored or made.previous):
-        return said
-    return replace(said, session=PREFIX + root(made.id))
+    if options.session is not None or not (envelope.store or envelope.previous_response_id):
+        return options
+    return replace(options, session=RESPONSE_ID_PREFIX + chain_id(envelope.id))

@@ -1,4 +1,4 @@
-"""Responses kept between two requests: found for who may see them, told apart from unknown ones by nobody else.
+"""Stored responses of a principal: previous_response_id chains, retrieval, deletion and input items.
 
 What a response builds on is kept with it, whole, as items: no chain is ever walked, and deleting one breaks no other.
 """
@@ -14,117 +14,141 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sizewise.app.services import Keeper
-from sizewise.cache.stored_responses import Stored
+from sizewise.app.services import Services
+from sizewise.cache.stored_responses import StoredResponse
 from sizewise.data_class import strictest
-from sizewise.errors import StoreFailed, UnknownPath, UnknownResponse, VaultLocked
-from sizewise.handler import Chosen, Wishes
-from sizewise.principal import Caller
-from sizewise.providers.wires.responses.request_in import Asked
-from sizewise.providers.wires.responses.response_object import Frame
+from sizewise.errors import EncryptionKeyUnavailable, PathNotFound, ResponseNotFound, StorageError
+from sizewise.handler import ModelSelected, RequestOptions
+from sizewise.principal import Principal
+from sizewise.providers.wires.responses.request_in import ResponsesRequest
+from sizewise.providers.wires.responses.response_object import ResponseEnvelope
 
 Json = dict[str, Any]
-PREFIX = "resp_"
-SHORT: Mapping[str, str] = {"function_call": "fc", "function_call_output": "fc", "reasoning": "rs"}
+RESPONSE_ID_PREFIX = "resp_"
+ITEM_ID_PREFIXES: Mapping[str, str] = {"function_call": "fc", "function_call_output": "fc", "reasoning": "rs"}
 """Kind of an item -> how its id begins."""
-HALF = 24  # hex digits: those of the chain's root, then its own
+ID_HALF_DIGITS = 24  # hex digits: those of the chain's root, then its own
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Kept:
+class PrincipalResponses:
     """What this caller has kept here."""
 
-    def __init__(self, keeper: Keeper, caller: Caller) -> None:
-        self._keeper = keeper
-        self._caller = caller
+    def __init__(self, services: Services, principal: Principal) -> None:
+        self._services = services
+        self._principal = principal
 
-    async def before(self, previous: str | None) -> Stored | None:
-        """The response that a request builds on. Raises UnknownResponse, in the same words for somebody else's."""
-        if previous is None:
+    async def previous(self, response_id: str | None) -> StoredResponse | None:
+        """The response that a request builds on. Raises ResponseNotFound, in the same words for somebody else's."""
+        if response_id is None:
             return None
-        stored = await self._find(previous)
+        stored = await self._find(response_id)
         if stored is None:
-            raise UnknownResponse(
-                f"the previous response with id {previous!r} was not found",
+            raise ResponseNotFound(
+                f"the previous response with id {response_id!r} was not found",
                 "it was never kept, is too old, or was deleted: send the whole conversation as `input`",
                 param="previous_response_id",
             )
         return stored
 
-    async def one(self, id: str) -> Stored:
-        """Raises UnknownPath."""
+    async def get(self, id: str) -> StoredResponse:
+        """Raises PathNotFound."""
         stored = await self._find(id)
         if stored is None:
-            raise _unknown(id)
+            raise _not_found(id)
         return stored
 
-    async def _find(self, id: str) -> Stored | None:
-        return await self._keeper.response(id, self._caller.tenant, self._caller.project)
+    async def _find(self, id: str) -> StoredResponse | None:
+        return await self._services.stored_response(id, self._principal.tenant, self._principal.project)
 
-    async def forget(self, id: str) -> None:
-        """Raises UnknownPath."""
-        if not await self._keeper.forget_response(id, self._caller.tenant, self._caller.project):
-            raise _unknown(id)
+    async def delete(self, id: str) -> None:
+        """Raises PathNotFound."""
+        if not await self._services.delete_response(id, self._principal.tenant, self._principal.project):
+            raise _not_found(id)
 
-    async def keep(self, response: Json, chosen: Chosen | None, asked: Asked, before: list[Raw]) -> Json:
+    async def save(
+        self,
+        response: Json,
+        selection: ModelSelected | None,
+        request: ResponsesRequest,
+        prior_items: list[Raw],
+    ) -> Json:
         """The response as it shall be shown: kept, or saying that it was not. The answer is paid for either way."""
         if not response["store"]:
             return response
-        id, caller, said = str(response["id"]), self._caller, [*before, *asked.items()]
+        id, principal, said = str(response["id"]), self._principal, [*prior_items, *request.input_items()]
         context, now = [*said, *response["output"]], time.time_ns() // 1_000_000
-        stored = Stored(id, caller.tenant, caller.project, now, _encode(response), _encode(context), _encode(said))
-        if chosen is not None and chosen.data_class is not None:
-            stored = replace(stored, data_class=chosen.data_class, online=chosen.online)
+        stored = StoredResponse(
+            id,
+            principal.tenant,
+            principal.project,
+            now,
+            _encode(response),
+            _encode(context),
+            _encode(said),
+        )
+        if selection is not None and selection.data_class is not None:
+            stored = replace(stored, data_class=selection.data_class, online=selection.online)
         try:
-            await self._keeper.keep_response(stored)
-        except (StoreFailed, VaultLocked):
+            await self._services.store_response(stored)
+        except (StorageError, EncryptionKeyUnavailable):
             return response | {"store": False}
         return response
 
 
-def _unknown(id: str) -> UnknownPath:
+def _not_found(id: str) -> PathNotFound:
     hint = "it was never kept, is too old, or was deleted"
-    return UnknownPath(f"the response with id {id[:200]!r} was not found", hint)
+    return PathNotFound(f"the response with id {id[:200]!r} was not found", hint)
 
 
-def items(stored: Stored | None) -> list[Raw]:
+def context_items(stored: StoredResponse | None) -> list[Raw]:
     """What a request says that builds on it, before its own."""
     return [] if stored is None else msgspec.json.decode(stored.context, type=list[Raw])
 
 
-def tightened(said: Wishes, stored: Stored | None) -> Wishes:
+def tighten_options(options: RequestOptions, stored: StoredResponse | None) -> RequestOptions:
     """What was kept of a conversation goes no further than it went, whatever the next request says of itself."""
     if stored is None:
-        return said
-    if said.data_class is None or strictest(said.data_class, stored.data_class) != said.data_class:
-        said = replace(said, data_class=stored.data_class, by="the conversation")
-    return said if stored.online or said.online == "deny" else replace(said, online="deny", by="the conversation")
+        return options
+    if options.data_class is None or strictest(options.data_class, stored.data_class) != options.data_class:
+        options = replace(options, data_class=stored.data_class, constraint_source="the conversation")
+    return (
+        options
+        if stored.online or options.online == "deny"
+        else replace(options, online="deny", constraint_source="the conversation")
+    )
 
 
-def listed(stored: Stored) -> list[Json]:
+def input_item_list(stored: StoredResponse) -> list[Json]:
     """What was said before a response, as the API lists it: the last first, each with an id, content in parts."""
     items = msgspec.json.decode(stored.input, type=list[Json])
-    return [_listed(item, f"{stored.id[-HALF:]}in{place:02d}") for place, item in enumerate(items)][::-1]
+    return [_input_item(item, f"{stored.id[-ID_HALF_DIGITS:]}in{place:02d}") for place, item in enumerate(items)][::-1]
 
 
-def _listed(item: Json, name: str) -> Json:
+def _input_item(item: Json, name: str) -> Json:
     kind = item.get("type") or "message"
-    shown = {**item, "type": kind, "id": item.get("id") or f"{SHORT.get(kind, 'msg')}_{name}"}
+    shown = {**item, "type": kind, "id": item.get("id") or f"{ITEM_ID_PREFIXES.get(kind, 'msg')}_{name}"}
     if isinstance(item.get("content"), str):
         part = "output_text" if item.get("role") == "assistant" else "input_text"
         shown["content"] = [{"type": part, "text": item["content"]}]
     return shown
 
 
-def frame(asked: Asked) -> Frame:
+def new_envelope(request: ResponsesRequest) -> ResponseEnvelope:
     """A new response. Its id begins with that of the chain's root, so that the chain needs no table."""
-    previous = asked.seen.previous_response_id
-    own = secrets.token_hex(HALF // 2)
-    chain = root(previous) if previous else secrets.token_hex(HALF // 2)
-    return Frame(f"{PREFIX}{chain}{own}", int(time.time()), asked.sent, previous, asked.kept)
+    previous = request.body.previous_response_id
+    own = secrets.token_hex(ID_HALF_DIGITS // 2)
+    chain = chain_id(previous) if previous else secrets.token_hex(ID_HALF_DIGITS // 2)
+    return ResponseEnvelope(
+        f"{RESPONSE_ID_PREFIX}{chain}{own}",
+        int(time.time()),
+        request.raw_fields,
+        previous,
+        request.should_store,
+    )
 
 
-def root(id: str) -> str:
+def chain_id(id: str) -> str:
     """The part of a response's id that it has in common with all of its chain."""
-    return id.removeprefix(PREFIX)[:HALF]
+    return id.removeprefix(RESPONSE_ID_PREFIX)[:ID_HALF_DIGITS]

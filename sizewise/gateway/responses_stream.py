@@ -1,4 +1,4 @@
-"""Our `send` written as a Responses stream; the first word opens the response, so a refusal keeps its status."""
+"""Events written as an OpenAI Responses stream; headers wait for the first event, so errors keep their status."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ from typing import Any
 from msgspec.structs import replace
 
 from sizewise.errors import SizewiseError
-from sizewise.gateway.openai_stream import OPEN
-from sizewise.gateway.request_context import Heard, Out
+from sizewise.gateway.openai_stream import SSE_HEADERS
+from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
 from sizewise.gateway.stream_keep_alive import KeepAlive
-from sizewise.handler import Chosen, Event, Extra, Text, Thought, ToolDelta
+from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Reply
-from sizewise.providers.wires.responses.response_object import Frame
-from sizewise.providers.wires.responses.stream_out import Written
-from sizewise.providers.wires.sse import COMMENT
+from sizewise.providers.wires.responses.response_object import ResponseEnvelope
+from sizewise.providers.wires.responses.stream_out import ResponsesStreamWriter
+from sizewise.providers.wires.sse import KEEP_ALIVE_COMMENT
 
-Keep = Callable[[dict[str, Any], Chosen | None], Awaitable[dict[str, Any]]]
+SaveResponse = Callable[[dict[str, Any], ModelSelected | None], Awaitable[dict[str, Any]]]
 """Keeps a response that is whole; what comes back is shown."""
 
 
-class ResponseSse(Heard):
+class ResponsesStream(ResponseMetadata):
     """One stream to one client of the Responses wire. Every event is composed: frames are of another wire."""
 
-    __slots__ = ("_frame", "_life", "_model", "_out", "_trace", "_written")
+    __slots__ = ("_encoder", "_envelope", "_keep_alive", "_model", "_trace", "_writer")
 
-    def __init__(self, out: Out, frame: Frame, model: str, trace: str) -> None:
+    def __init__(self, writer: ResponseWriter, envelope: ResponseEnvelope, model: str, trace: str) -> None:
         super().__init__()
-        self._out = out
-        self._frame = frame
+        self._writer = writer
+        self._envelope = envelope
         self._model = model
         self._trace = trace
-        self._written = Written(frame)
-        self._life = KeepAlive(out, COMMENT)
+        self._encoder = ResponsesStreamWriter(envelope)
+        self._keep_alive = KeepAlive(writer, KEEP_ALIVE_COMMENT)
 
     async def __call__(self, event: Event) -> None:
-        if isinstance(event, Text | ToolDelta | Thought | Extra):
-            if not self._out.begun:
+        if isinstance(event, TextDelta | ToolDelta | ReasoningDelta | RawDelta):
+            if not self._writer.has_started:
                 await self._begin()
-            data = self._written.event(event)
+            data = self._encoder.write(event)
             if data:
-                self._life.spoken = True
-                await self._out.write(data)
+                self._keep_alive.has_written = True
+                await self._writer.write(data)
         else:
-            self.hear(event)
-            if isinstance(event, Chosen):
+            self.record(event)
+            if isinstance(event, ModelSelected):
                 self._model = event.model
 
     async def _begin(self) -> None:
-        await self._out.begin([*OPEN, *self.headers(self._trace)])
-        await self._out.write(self._written.start(self._model))
-        self._life.begin()
+        await self._writer.start_stream([*SSE_HEADERS, *self.headers(self._trace)])
+        await self._writer.write(self._encoder.start(self._model))
+        self._keep_alive.start()
 
-    async def finish(self, reply: Reply, keep: Keep) -> None:
+    async def finish(self, reply: Reply, save: SaveResponse) -> None:
         """Ends what is open and the response, which is kept before its client can ask for it; with what it cost."""
-        if not self._out.begun:
+        if not self._writer.has_started:
             await self._begin()
-        await self._out.write(self._written.close(reply))
-        whole = self._frame.ended(replace(reply, model=self._model), int(time.time()), self._written.items)
-        shown = await keep(whole, self.chosen)
-        ours = self.told(self._model, self._trace, reply.degraded)
-        await self._out.write(self._written.end(shown | {"sizewise": ours}))
+        await self._writer.write(self._encoder.close_items(reply))
+        whole = self._envelope.completed(replace(reply, model=self._model), int(time.time()), self._encoder.items)
+        shown = await save(whole, self.selection)
+        ours = self.sizewise_object(self._model, self._trace, reply.degraded)
+        await self._writer.write(self._encoder.finish(shown | {"sizewise": ours}))
         await self._close()
 
     async def fail(self, error: SizewiseError) -> None:
         """After the first word a failure cannot be unsaid: one error event, and no response.completed."""
-        await self._out.write(self._written.fail(error))
+        await self._writer.write(self._encoder.fail(error))
         await self._close()
 
     def stop(self) -> None:
-        self._life.stop()
+        self._keep_alive.stop()
 
     async def _close(self) -> None:
         self.stop()
-        await self._out.end()
+        await self._writer.end_stream()

@@ -1,4 +1,4 @@
-"""Every route of the one port, top to bottom, as an ASGI app; knows which door a path leads to and nothing else."""
+"""All routes of the HTTP port as an ASGI application; knows which route handler a path leads to and nothing else."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sizewise.app.application import House
-from sizewise.errors import BadRequest, UnknownPath, nearest
+from sizewise.app.application import Application
+from sizewise.errors import BadRequest, PathNotFound, did_you_mean
 from sizewise.gateway import (
     anthropic,
     health,
@@ -28,38 +28,38 @@ from sizewise.gateway import (
     signin_page,
 )
 from sizewise.gateway.request_context import (
-    USUAL,
-    Door,
+    OPENAI_ERRORS,
+    ErrorFormat,
     Headers,
-    Knock,
-    Out,
-    Voice,
-    meet,
-    pairs,
-    refuse,
-    too_large,
-    too_slow,
-    traced,
+    RequestHead,
+    ResponseWriter,
+    RouteHandler,
+    body_timeout,
+    body_too_large,
+    decode_headers,
+    handle_headers,
+    send_error,
+    trace_headers,
 )
 
-Live = Callable[[], House]
+ApplicationProvider = Callable[[], Application]
 """The house of the moment: settings may change between two requests, never within one."""
 
 
-ASK = ("ask",)
-RULES: Mapping[str, tuple[str, ...] | None] = {
-    "/v1/chat/completions": ASK,
-    "/v1/responses": ASK,
-    "/v1/responses/{body}": ASK,
-    "/v1/responses/{body}/input_items": ASK,
-    "/v1/embeddings": ASK,
-    "/v1/messages": ASK,
-    "/v1/messages/count_tokens": ASK,
+ASK_ACTION = ("ask",)
+ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
+    "/v1/chat/completions": ASK_ACTION,
+    "/v1/responses": ASK_ACTION,
+    "/v1/responses/{body}": ASK_ACTION,
+    "/v1/responses/{body}/input_items": ASK_ACTION,
+    "/v1/embeddings": ASK_ACTION,
+    "/v1/messages": ASK_ACTION,
+    "/v1/messages/count_tokens": ASK_ACTION,
     "/v1/models": (),
     "/v1/models/{body:path}": (),
-    "/hooks/flows/{body}": ASK,
+    "/hooks/flows/{body}": ASK_ACTION,
     "/graphql": (),
-    "/mcp": ASK,
+    "/mcp": ASK_ACTION,
     "/graphql/{body}": None,
     "/auth/sign-in": None,
     "/auth/sign-out": None,
@@ -80,135 +80,158 @@ RULES: Mapping[str, tuple[str, ...] | None] = {
 ask; tests/auth/test_authorization_matrix.py holds each of them against this table."""
 
 
-def app(house: Live, graphql: ASGIApp) -> Starlette:
-    def at(path: str, door: Door, method: str = "POST", voice: Voice = USUAL) -> Route:
-        return Route(path, Meeting(house, door, method, voice))
+def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp) -> Starlette:
+    def at(path: str, door: RouteHandler, method: str = "POST", voice: ErrorFormat = OPENAI_ERRORS) -> Route:
+        return Route(path, RouteEndpoint(get_app, door, method, voice))
 
     routes: list[BaseRoute] = [
-        at("/v1/chat/completions", openai.chat),
-        at("/v1/responses", responses.create, voice=responses.VOICE),
-        Route("/v1/responses/{body}", Methods(house, GET=responses.retrieve, DELETE=responses.delete)),
+        at("/v1/chat/completions", openai.chat_completions),
+        at("/v1/responses", responses.create, voice=responses.ERROR_FORMAT),
+        Route("/v1/responses/{body}", MethodRouter(get_app, GET=responses.retrieve, DELETE=responses.delete)),
         at("/v1/responses/{body}/input_items", responses.input_items, "GET"),
         at("/v1/embeddings", openai.embeddings),
-        at("/v1/messages", anthropic.messages, voice=anthropic.VOICE),
-        at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.VOICE),
-        at("/v1/models", model_list.models, "GET"),
-        at("/v1/models/{body:path}", model_list.model, "GET"),
-        Route("/hooks/flows/{body}", Named(house, inbound_webhooks.named)),
+        at("/v1/messages", anthropic.messages, voice=anthropic.ERROR_FORMAT),
+        at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.ERROR_FORMAT),
+        at("/v1/models", model_list.list_models, "GET"),
+        at("/v1/models/{body:path}", model_list.get_model, "GET"),
+        Route("/hooks/flows/{body}", PathParamEndpoint(get_app, inbound_webhooks.webhook_handler)),
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
         Route("/graphql/{body}", graphql),
-        at("/mcp", mcp_server.messages, voice=mcp_server.VOICE),
+        at("/mcp", mcp_server.handle_messages, voice=mcp_server.ERROR_FORMAT),
         at("/auth/sign-in", signin.sign_in),
         at("/auth/sign-out", signin.sign_out),
-        at("/auth/invitation", signin.invitation),
-        at("/auth/password", signin.password),
-        Route("/auth/session", Methods(house, GET=signin.session, POST=signin.move)),
-        at("/auth/oidc/{body}", signin_oidc.begin, "GET"),
-        at("/auth/oidc/{body}/callback", signin_oidc.callback, "GET"),
-        at("/sign-in", signin_page.sign_in, "GET"),
-        at("/invitation", signin_page.invitation, "GET"),
+        at("/auth/invitation", signin.accept_invitation),
+        at("/auth/password", signin.change_password),
+        Route("/auth/session", MethodRouter(get_app, GET=signin.get_session, POST=signin.switch_project)),
+        at("/auth/oidc/{body}", signin_oidc.start_sign_in, "GET"),
+        at("/auth/oidc/{body}/callback", signin_oidc.complete_sign_in, "GET"),
+        at("/sign-in", signin_page.sign_in_page, "GET"),
+        at("/invitation", signin_page.invitation_page, "GET"),
         at("/healthz", health.healthz, "GET"),
         at("/readyz", health.readyz, "GET"),
         at("/metrics", health.metrics, "GET"),
-        at("/openapi.json", openapi.Written(), "GET"),
-        at("/", landing_page.page, "GET"),
+        at("/openapi.json", openapi.OpenApiEndpoint(), "GET"),
+        at("/", landing_page.landing_page, "GET"),
     ]
     paths = [route.path for route in routes if isinstance(route, Route) and not route.path.startswith("/auth/")]
     lost = [
-        Mount(base, Meeting(house, nowhere(paths), voice=voice))
-        for base, voice in (("/v1/messages", anthropic.VOICE), ("/", USUAL))
+        Mount(base, RouteEndpoint(get_app, unknown_path_handler(paths), error_format=voice))
+        for base, voice in (("/v1/messages", anthropic.ERROR_FORMAT), ("/", OPENAI_ERRORS))
     ]
     return Starlette(routes=[*routes, *lost])
 
 
-def nowhere(paths: list[str]) -> Door:
-    async def door(house: House, seen: Knock, body: bytes, out: Out) -> None:
+def unknown_path_handler(paths: list[str]) -> RouteHandler:
+    async def door(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         path = body.decode("utf-8", "replace")[:200]
-        raise UnknownPath(f"there is nothing at {path!r}", nearest(path, paths) or f"try {', '.join(paths[:3])}")
+        raise PathNotFound(f"there is nothing at {path!r}", did_you_mean(path, paths) or f"try {', '.join(paths[:3])}")
 
     return door
 
 
-def only(method: str, voice: Voice) -> Door:
-    async def door(house: House, seen: Knock, body: bytes, out: Out) -> None:
+def method_not_allowed_handler(method: str, error_format: ErrorFormat) -> RouteHandler:
+    async def door(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         path = body.decode("utf-8", "replace")[:200]
         error = BadRequest(f"{path!r} takes {method} only", f"send it as {method}", status=405)
-        house.means.metrics.refused(error.code)
-        await refuse(out, error, [(b"allow", method.encode()), *traced(seen.trace)], voice, seen.trace)
+        app.resources.metrics.count_rejection(error.code)
+        await send_error(
+            out,
+            error,
+            [(b"allow", method.encode()), *trace_headers(seen.trace)],
+            error_format,
+            seen.trace,
+        )
 
     return door
 
 
-class Meeting:
+class RouteEndpoint:
     """A door as an ASGI app: reads the whole body within bounds, cancels the door when the client leaves."""
 
-    def __init__(self, house: Live, door: Door, method: str = "", voice: Voice = USUAL) -> None:
-        """`method`: the only one it takes (GET: HEAD too); empty: any. `voice`: how it says no."""
-        self._house = house
-        self._door = door
+    def __init__(
+        self,
+        get_app: ApplicationProvider,
+        route_handler: RouteHandler,
+        method: str = "",
+        error_format: ErrorFormat = OPENAI_ERRORS,
+    ) -> None:
+        """`method`: the only one it takes (GET: HEAD too); empty: any. `error_format`: how it says no."""
+        self._get_app = get_app
+        self._route_handler = route_handler
         self._method = method
-        self._voice = voice
+        self._error_format = error_format
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await receive()
             return await send({"type": "websocket.close"})  # before it is accepted: a 403
         started = time.perf_counter()
-        house = self._house()
+        app = self._get_app()
         client = scope.get("client")
-        out = AsgiOut(send, client[0] if client else "")
+        out = AsgiResponseWriter(send, client[0] if client else "")
         headers: Headers = scope["headers"]
-        method, limit = scope["method"], house.settings.server.max_body_bytes
-        door, body = self._door, scope.get("path_params", {}).get("body", scope["path"]).encode()
+        method, limit = scope["method"], app.settings.server.max_body_bytes
+        door, body = self._route_handler, scope.get("path_params", {}).get("body", scope["path"]).encode()
         if self._method and method != self._method and (method, self._method) != ("HEAD", "GET"):
-            door, body = only(self._method, self._voice), scope["path"].encode()
-        elif _announced(headers) > limit:
-            door, out.closes = too_large, any(name == b"expect" for name, _ in headers)
+            door, body = method_not_allowed_handler(self._method, self._error_format), scope["path"].encode()
+        elif _content_length(headers) > limit:
+            door, out.close_connection = body_too_large, any(name == b"expect" for name, _ in headers)
         elif method not in ("GET", "HEAD", "DELETE") and self._method:
             try:
-                async with asyncio.timeout(house.settings.server.body_timeout_s):
-                    read = await _body(receive, limit)
+                async with asyncio.timeout(app.settings.server.body_timeout_s):
+                    read = await _read_body(receive, limit)
             except TimeoutError:
-                door, read, out.closes = too_slow, b"", True
+                door, read, out.close_connection = body_timeout, b"", True
             if read is None:
-                return
+                return None
             if len(read) > limit:
-                door, read = too_large, b""
+                door, read = body_too_large, b""
             body = read
         safe, secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
         query = scope.get("query_string", b"")
-        met = meet(door, house, headers, body, out, started, self._voice, safe=safe, secure=secure, query=query)
-        await _unless_gone(met, receive)
+        met = handle_headers(
+            door,
+            app,
+            headers,
+            body,
+            out,
+            started,
+            self._error_format,
+            safe=safe,
+            secure=secure,
+            query_string=query,
+        )
+        await _run_until_disconnect(met, receive)
 
 
-class Methods:
+class MethodRouter:
     """One path with a door for each method; whoever comes with another is told of GET."""
 
-    def __init__(self, house: Live, **doors: Door) -> None:
-        self._meetings = {method: Meeting(house, door, method) for method, door in doors.items()}
+    def __init__(self, get_app: ApplicationProvider, **route_handlers: RouteHandler) -> None:
+        self._endpoints = {method: RouteEndpoint(get_app, door, method) for method, door in route_handlers.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._meetings.get(scope["method"], self._meetings["GET"])(scope, receive, send)
+        await self._endpoints.get(scope["method"], self._endpoints["GET"])(scope, receive, send)
 
 
-class Named(Meeting):
+class PathParamEndpoint(RouteEndpoint):
     """A door that takes what stands in the path beside the body."""
 
-    def __init__(self, house: Live, door: Callable[[str], Door]) -> None:
-        super().__init__(house, door(""), "POST")
-        self._of = door
+    def __init__(self, get_app: ApplicationProvider, handler_of: Callable[[str], RouteHandler]) -> None:
+        super().__init__(get_app, handler_of(""), "POST")
+        self._handler_of = handler_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Meeting(self._house, self._of(scope["path_params"]["body"]), "POST")(scope, receive, send)
+        await RouteEndpoint(self._get_app, self._handler_of(scope["path_params"]["body"]), "POST")(scope, receive, send)
 
 
-def _announced(headers: Headers) -> int:
+def _content_length(headers: Headers) -> int:
     """Bytes of the body, as far as the head tells; a client that expects "100 Continue" hears of it before it sends."""
     return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
-async def _body(receive: Receive, limit: int) -> bytes | None:
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
     """All of it, or the first bytes beyond `limit`; None when the client leaves before the end."""
     pieces: list[bytes] = []
     total = 0
@@ -222,10 +245,10 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
             return b"".join(pieces)
 
 
-async def _unless_gone(work: Awaitable[None], receive: Receive) -> None:
+async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None:
     """Runs `work`; when the client leaves first, the work is cancelled and with it the model."""
     task = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(receive))
+    leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -239,42 +262,47 @@ async def _unless_gone(work: Awaitable[None], receive: Receive) -> None:
         await asyncio.gather(leaving, task, return_exceptions=True)
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-AS_IT_IS = (b"x-content-type-options", b"nosniff")
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 """No browser shall take an answer for a page."""
 
 
-class AsgiOut:
-    """A door's `Out` on ASGI's `send`."""
+class AsgiResponseWriter:
+    """A door's `ResponseWriter` on ASGI's `send`."""
 
-    def __init__(self, send: Send, address: str) -> None:
+    def __init__(self, send: Send, peer_address: str) -> None:
         self._send = send
-        self.address = address
-        self.begun = False
-        self.closes = False  # the connection, because what comes next on it may be the body that was refused, or not
+        self.peer_address = peer_address
+        self.has_started = False
+        self.close_connection = (
+            False  # the connection, because what comes next on it may be the body that was refused, or not
+        )
 
     async def _start(self, status: int, headers: Headers) -> None:
-        self.begun = True
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, AS_IT_IS]})
+        self.has_started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, NOSNIFF]})
 
     async def _body(self, data: bytes, more: bool) -> None:
         message: dict[str, Any] = {"type": "http.response.body", "body": data, "more_body": more}
         await self._send(message)
 
-    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
-        close = [(b"connection", b"close")] if self.closes else []
-        await self._start(status, [*headers, *pairs(lines), *close, (b"content-length", b"%d" % len(body))])
+    async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
+        close = [(b"connection", b"close")] if self.close_connection else []
+        await self._start(
+            status,
+            [*headers, *decode_headers(header_lines), *close, (b"content-length", b"%d" % len(body))],
+        )
         await self._body(body, False)
 
-    async def begin(self, headers: Headers) -> None:
+    async def start_stream(self, headers: Headers) -> None:
         await self._start(200, headers)
 
     async def write(self, data: bytes) -> None:
         await self._body(data, True)
 
-    async def end(self) -> None:
+    async def end_stream(self) -> None:
         await self._body(b"", False)

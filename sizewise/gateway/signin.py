@@ -1,4 +1,4 @@
-"""/auth/...: people sign in and out, come in by an invitation, and are told who they are; JSON and a cookie.
+"""/auth/...: sign-in, sign-out, invitations, sessions and passwords; JSON bodies and a session cookie.
 
 The cookie holds 256 random bits and nothing else; it is out of reach of scripts, of other hosts and of other sites'
 pages. What it opens, and what it needs beside itself, is exchange.py's.
@@ -11,21 +11,21 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.app.application import House
-from sizewise.auth.browser_security import COOKIE, cookie, demand_ours, encrypted, far_end, meant
-from sizewise.auth.sessions import NewSession, csrf
-from sizewise.auth.users.passwords import MOST
+from sizewise.app.application import Application
+from sizewise.auth.browser_security import SESSION_COOKIE, check_csrf, check_host, client_address, is_https, read_cookie
+from sizewise.auth.sessions import NewSession, csrf_token
+from sizewise.auth.users.passwords import MAX_LENGTH
 from sizewise.auth.users.tables import Session, User
-from sizewise.errors import BadBody, BadKey, SignInRefused
-from sizewise.gateway.request_context import JSON, Headers, Knock, Out, traced
-from sizewise.principal import Caller
+from sizewise.errors import BadBody, InvalidApiKey, SignInFailed
+from sizewise.gateway.request_context import JSON, Headers, RequestHead, ResponseWriter, trace_headers
+from sizewise.principal import Principal
 
 T = TypeVar("T", bound=Struct)
 
-Password = Annotated[str, Meta(max_length=4 * MOST)]
+Password = Annotated[str, Meta(max_length=4 * MAX_LENGTH)]
 Name = Annotated[str, Meta(max_length=100)]
-PRIVATE = (b"cache-control", b"no-store")
-_REFUSED = "no one has this address and this password"
+NO_STORE = (b"cache-control", b"no-store")
+_WRONG_CREDENTIALS = "no one has this address and this password"
 _HINT = "whoever manages users can invite you to a new password"
 
 
@@ -55,7 +55,7 @@ class PasswordChange(Struct, forbid_unknown_fields=True):
 
 
 class SignInSession(Struct):
-    """Times are unix ms. `csrf` goes as x-sizewise-csrf with whatever is not a GET."""
+    """Times are unix ms. `csrf_token` goes as x-sizewise-csrf with whatever is not a GET."""
 
     session: str
     user: str
@@ -71,142 +71,163 @@ class SignInSession(Struct):
     expires: int
 
 
-async def sign_in(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """Raises SignInRefused, in the same words and after the same time whatever is wrong; Busy after too many tries."""
+async def sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """Raises SignInFailed, in the same words and after the same time whatever is wrong; Busy after too many tries."""
     wanted = _read(body, SignIn)
-    _from_our_page(house, seen)
-    means, address = house.means, _address(house, seen)
+    _check_same_site(app, head)
+    resources, address = app.resources, _client_address(app, head)
     account = wanted.email.strip().lower()
-    means.keeper.users.throttle.take(account, address)
-    user = means.keeper.users.by_email(account)
-    fits = await means.keeper.users.passwords.fits(wanted.password, user.password if user else "")
+    resources.services.users.login_throttle.record_attempt(account, address)
+    user = resources.services.users.find_by_email(account)
+    fits = await resources.services.users.password_hasher.verify(wanted.password, user.password if user else "")
     if user is None or not fits or user.disabled is not None:
         if user is not None:
-            means.keeper.sessions.refused(user, SignInRefused.code)
-        raise SignInRefused(_REFUSED, _HINT)
-    means.keeper.users.throttle.forgive(account, address)
-    made = await means.keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, wanted.project)
-    await welcome(house, seen, out, made)
+            resources.services.sessions.record_failed_sign_in(user, SignInFailed.code)
+        raise SignInFailed(_WRONG_CREDENTIALS, _HINT)
+    resources.services.users.login_throttle.record_success(account, address)
+    made = await resources.services.sessions.start(user, app.settings.login_sessions.max_age_s, wanted.project)
+    await send_new_session(app, head, writer, made)
 
 
-async def invitation(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def accept_invitation(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """Comes in by an invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
     wanted = _read(body, AcceptInvitation)
-    _from_our_page(house, seen)
-    users, address = house.means.keeper.users, _address(house, seen)
-    users.throttle.take("", address)
-    user = await users.accept(wanted.token, printable(wanted.name), wanted.password)
-    users.throttle.forgive("", address)
-    made = await house.means.keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, how="invitation")
-    await welcome(house, seen, out, made)
+    _check_same_site(app, head)
+    users, address = app.resources.services.users, _client_address(app, head)
+    users.login_throttle.record_attempt("", address)
+    user = await users.accept_invitation(wanted.token, strip_unprintable(wanted.name), wanted.password)
+    users.login_throttle.record_success("", address)
+    made = await app.resources.services.sessions.start(user, app.settings.login_sessions.max_age_s, method="invitation")
+    await send_new_session(app, head, writer, made)
 
 
-async def sign_out(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def sign_out(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """Nobody is signed in afterwards, with this cookie, here or elsewhere. Raises Forbidden."""
     try:
-        caller, session, _ = here(house, seen)
-    except BadKey:
-        _from_our_page(house, seen)
+        principal, session, _ = current_session(app, head)
+    except InvalidApiKey:
+        _check_same_site(app, head)
     else:
-        await house.means.keeper.sessions.end(session, caller)
-    gone = set_cookie(house, seen, "", 0)
-    await out.whole(200, [JSON, PRIVATE, gone, *traced(seen.trace)], b'{"signed_out":true}')
+        await app.resources.services.sessions.end(session, principal)
+    gone = set_cookie(app, head, "", 0)
+    await writer.send_response(200, [JSON, NO_STORE, gone, *trace_headers(head.trace)], b'{"signed_out":true}')
 
 
-async def session(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """Who is signed in. Raises BadKey."""
-    caller, its, token = here(house, seen)
-    await _tell(house, seen, out, caller, its, token)
+async def get_session(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """Who is signed in. Raises InvalidApiKey."""
+    principal, its, token = current_session(app, head)
+    await _send_session(app, head, writer, principal, its, token)
 
 
-async def move(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    """The same session in another project. Raises UnknownPath, BadKey, Forbidden."""
-    caller, its, token = here(house, seen)
-    moved = await house.means.keeper.sessions.move(its, _read(body, ProjectSwitch).project, caller)
-    caller, _ = house.means.keeper.accounts.keys.session(token)
-    await _tell(house, seen, out, caller, moved, token)
+async def switch_project(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """The same session in another project. Raises UnknownPath, InvalidApiKey, Forbidden."""
+    principal, its, token = current_session(app, head)
+    moved = await app.resources.services.sessions.switch_project(its, _read(body, ProjectSwitch).project, principal)
+    principal, _ = app.resources.services.api_keys.authenticator.authenticate_session(token)
+    await _send_session(app, head, writer, principal, moved, token)
 
 
-async def password(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def change_password(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """A new password for whoever is signed in and knows the old one; every session of theirs ends but a new one here.
-    Raises BadKey, Forbidden, SignInRefused, BadRequest, Busy."""
-    _, its, _ = here(house, seen)
+    Raises InvalidApiKey, Forbidden, SignInFailed, BadRequest, Busy.
+    """
+    _, its, _ = current_session(app, head)
     wanted = _read(body, PasswordChange)
-    users, address = house.means.keeper.users, _address(house, seen)
-    user = users.one(its.user, its.tenant)
-    users.throttle.take(user.email, address)
-    if not await users.passwords.fits(wanted.current, user.password):
-        raise SignInRefused("this is not the current password", _HINT)
-    users.throttle.forgive(user.email, address)
+    users, address = app.resources.services.users, _client_address(app, head)
+    user = users.get(its.user, its.tenant)
+    users.login_throttle.record_attempt(user.email, address)
+    if not await users.password_hasher.verify(wanted.current, user.password):
+        raise SignInFailed("this is not the current password", _HINT)
+    users.login_throttle.record_success(user.email, address)
     await users.change_password(user, wanted.password)
-    made = await house.means.keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, its.project)
-    await welcome(house, seen, out, made)
+    made = await app.resources.services.sessions.start(user, app.settings.login_sessions.max_age_s, its.project)
+    await send_new_session(app, head, writer, made)
 
 
-def here(house: House, seen: Knock) -> tuple[Caller, Session, str]:
-    """Who is signed in, and the token by which. Raises BadKey, Forbidden."""
-    meant(seen.host, house.hosts)
-    token = cookie(seen.headers, secure(house, seen))
-    caller, its = house.means.keeper.accounts.keys.session(token)
-    if not seen.safe:
-        demand_ours(seen.headers, seen.host, token)
-    return caller, its, token
+def current_session(app: Application, head: RequestHead) -> tuple[Principal, Session, str]:
+    """Who is signed in, and the token by which. Raises InvalidApiKey, Forbidden."""
+    check_host(head.host, app.allowed_hosts)
+    token = read_cookie(head.headers, request_is_https(app, head))
+    principal, its = app.resources.services.api_keys.authenticator.authenticate_session(token)
+    if not head.safe:
+        check_csrf(head.headers, head.host, token)
+    return principal, its, token
 
 
-async def welcome(house: House, seen: Knock, out: Out, made: NewSession) -> None:
-    """Tells who came in, and gives the cookie."""
-    caller, _ = house.means.keeper.accounts.keys.session(made.token)
-    given = set_cookie(house, seen, made.token, house.settings.login_sessions.max_age_s)
-    await _tell(house, seen, out, caller, made.session, made.token, [given])
-
-
-async def _tell(
-    house: House, seen: Knock, out: Out, caller: Caller, its: Session, token: str, more: Headers | None = None
+async def send_new_session(
+    app: Application,
+    head: RequestHead,
+    writer: ResponseWriter,
+    new_session: NewSession,
 ) -> None:
-    standing = house.means.keeper.accounts.keys.standing
-    user: User = standing.users[its.user]
+    """Tells who came in, and gives the cookie."""
+    principal, _ = app.resources.services.api_keys.authenticator.authenticate_session(new_session.token)
+    given = set_cookie(app, head, new_session.token, app.settings.login_sessions.max_age_s)
+    await _send_session(app, head, writer, principal, new_session.session, new_session.token, [given])
+
+
+async def _send_session(
+    app: Application,
+    head: RequestHead,
+    writer: ResponseWriter,
+    principal: Principal,
+    session: Session,
+    token: str,
+    more: Headers | None = None,
+) -> None:
+    standing = app.resources.services.api_keys.authenticator.effective_roles
+    user: User = standing.users[session.user]
     shown = SignInSession(
-        its.id,
+        session.id,
         user.id,
         user.email,
         user.name,
         user.tenant,
-        its.project,
-        sorted(standing.projects(user.id)),
+        session.project,
+        sorted(standing.project_roles(user.id)),
         user.role,
-        sorted(caller.may),
-        caller.wide,
-        csrf(token),
-        its.expires,
+        sorted(principal.permissions),
+        principal.all_projects,
+        csrf_token(token),
+        session.expires,
     )
-    await out.whole(200, [JSON, PRIVATE, *(more or []), *traced(seen.trace)], msgspec.json.encode(shown))
+    await writer.send_response(
+        200,
+        [JSON, NO_STORE, *(more or []), *trace_headers(head.trace)],
+        msgspec.json.encode(shown),
+    )
 
 
 def set_cookie(
-    house: House, seen: Knock, value: str, lasts_s: float, name: str = COOKIE, site: str = "Strict"
+    app: Application,
+    head: RequestHead,
+    value: str,
+    lifetime_s: float,
+    name: str = SESSION_COOKIE,
+    site: str = "Strict",
 ) -> tuple[bytes, bytes]:
-    """Strict: no page of another site, nor a link in a letter, has it sent along. `lasts_s` 0 takes it back."""
-    tls = secure(house, seen)
+    """Strict: no page of another site, nor a link in a letter, has it sent along. `lifetime_s` 0 takes it back."""
+    tls = request_is_https(app, head)
     named, only = (f"__Host-{name}", "; Secure") if tls else (name, "")
-    said = f"{named}={value}; Path=/; Max-Age={int(lasts_s)}; HttpOnly; SameSite={site}{only}"
+    said = f"{named}={value}; Path=/; Max-Age={int(lifetime_s)}; HttpOnly; SameSite={site}{only}"
     return (b"set-cookie", said.encode("ascii"))
 
 
-def secure(house: House, seen: Knock) -> bool:
-    return encrypted(seen.secure, seen.address, seen.headers, house.settings.server.trusted_proxies)
+def request_is_https(app: Application, head: RequestHead) -> bool:
+    return is_https(head.secure, head.peer_address, head.headers, app.settings.server.trusted_proxies)
 
 
-def printable(name: str) -> str:
+def strip_unprintable(name: str) -> str:
     return "".join(c for c in name if c.isprintable()).strip()
 
 
-def _address(house: House, seen: Knock) -> str:
-    return far_end(seen.address, seen.headers, house.settings.server.trusted_proxies)
+def _client_address(app: Application, head: RequestHead) -> str:
+    return client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies)
 
 
-def _from_our_page(house: House, seen: Knock) -> None:
-    meant(seen.host, house.hosts)
-    demand_ours(seen.headers, seen.host)
+def _check_same_site(app: Application, head: RequestHead) -> None:
+    check_host(head.host, app.allowed_hosts)
+    check_csrf(head.headers, head.host)
 
 
 def _read(body: bytes, kind: type[T]) -> T:

@@ -1,100 +1,120 @@
-"""/auth/oidc/NAME and its callback: a browser goes to an identity provider and comes back signed in, if known here."""
+"""/auth/oidc/NAME and its callback: sign-in with an OpenID Connect provider for users who are known or invited."""
 
 from __future__ import annotations
 
 import logging
 from html import escape
 
-from sizewise.app.application import House
-from sizewise.auth.browser_security import cookie, encrypted, far_end, meant
-from sizewise.auth.oidc import Person
+from sizewise.app.application import Application
+from sizewise.auth.browser_security import check_host, client_address, is_https, read_cookie
+from sizewise.auth.oidc import OidcIdentity
 from sizewise.auth.users.tables import User
-from sizewise.errors import Conflict, SignInRefused, SizewiseError
-from sizewise.gateway.request_context import Knock, Out, traced
-from sizewise.gateway.signin import PRIVATE, set_cookie
-from sizewise.gateway.signin_page import SAFE, said
-from sizewise.principal import Caller
-from sizewise.settings.auth import Oidc
+from sizewise.errors import Conflict, SignInFailed, SizewiseError
+from sizewise.gateway.request_context import RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.signin import NO_STORE, set_cookie
+from sizewise.gateway.signin_page import SECURITY_HEADERS, message_page
+from sizewise.principal import Principal
+from sizewise.settings.auth import OidcSettings
 
 log = logging.getLogger("sizewise.gateway")
 
-BEGUN = "sizewise-oidc"
+PENDING_COOKIE = "sizewise-oidc"
 """The cookie between going and coming back; Lax, for one comes back from another site."""
-BEGUN_S = 600
+PENDING_COOKIE_S = 600
 
 
-async def begin(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def start_sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """GET /auth/oidc/NAME: the name comes in as the body, taken from the path."""
-    meant(seen.host, house.hosts)
-    name, users = body.decode("utf-8", "replace"), house.means.keeper.users
+    check_host(head.host, app.allowed_hosts)
+    name, users = body.decode("utf-8", "replace"), app.resources.services.users
     try:
-        users.throttle.take("", far_end(seen.address, seen.headers, house.settings.server.trusted_proxies))
-        url, held = await users.relying.begin(name, _redirect(house, seen, name))
+        users.login_throttle.record_attempt(
+            "",
+            client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
+        )
+        url, held = await users.relying_party.start_sign_in(name, _redirect_uri(app, head, name))
     except SizewiseError as error:
-        return await _refused(house, seen, out, error)
-    to = [(b"location", url.encode("ascii", "replace")), set_cookie(house, seen, held, BEGUN_S, BEGUN, "Lax")]
-    await out.whole(302, [*to, PRIVATE, *traced(seen.trace)], b"")
+        return await _send_failure_page(app, head, writer, error)
+    to = [
+        (b"location", url.encode("ascii", "replace")),
+        set_cookie(app, head, held, PENDING_COOKIE_S, PENDING_COOKIE, "Lax"),
+    ]
+    await writer.send_response(302, [*to, NO_STORE, *trace_headers(head.trace)], b"")
 
 
-async def callback(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def complete_sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """GET /auth/oidc/NAME/callback. The answer is a page that leads on, not a redirect: what a page of ours leads to
-    is sent our cookie, what another site's redirect leads to is not."""
-    meant(seen.host, house.hosts)
-    name, keeper = body.decode("utf-8", "replace"), house.means.keeper
-    held = cookie(
-        seen.headers, encrypted(seen.secure, seen.address, seen.headers, house.settings.server.trusted_proxies), BEGUN
+    is sent our cookie, what another site's redirect leads to is not.
+    """
+    check_host(head.host, app.allowed_hosts)
+    name, services = body.decode("utf-8", "replace"), app.resources.services
+    held = read_cookie(
+        head.headers,
+        is_https(head.secure, head.peer_address, head.headers, app.settings.server.trusted_proxies),
+        PENDING_COOKIE,
     )
     try:
-        row = keeper.users.relying.provider(name).row
-        came = await keeper.users.relying.finish(
-            name, held, seen.query.decode("ascii", "replace"), _redirect(house, seen, name)
+        row = services.users.relying_party.provider(name).settings
+        came = await services.users.relying_party.complete_sign_in(
+            name,
+            held,
+            head.query_string.decode("ascii", "replace"),
+            _redirect_uri(app, head, name),
         )
-        user = await _known(house, name, row, came)
-        keeper.users.throttle.forgive("", far_end(seen.address, seen.headers, house.settings.server.trusted_proxies))
-        made = await keeper.sessions.begin(user, house.settings.login_sessions.max_age_s, how=f"oidc:{name}")
+        user = await _find_or_link_user(app, name, row, came)
+        services.users.login_throttle.record_success(
+            "",
+            client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
+        )
+        made = await services.sessions.start(user, app.settings.login_sessions.max_age_s, method=f"oidc:{name}")
     except SizewiseError as error:
-        return await _refused(house, seen, out, error)
-    after = house.settings.login_sessions.redirect_path
-    page = said("Signed in", "One moment.", after, f'<meta http-equiv="refresh" content="0;url={escape(after)}">')
+        return await _send_failure_page(app, head, writer, error)
+    after = app.settings.login_sessions.redirect_path
+    page = message_page(
+        "Signed in",
+        "One moment.",
+        after,
+        f'<meta http-equiv="refresh" content="0;url={escape(after)}">',
+    )
     given = [
-        set_cookie(house, seen, made.token, house.settings.login_sessions.max_age_s),
-        set_cookie(house, seen, "", 0, BEGUN, "Lax"),
+        set_cookie(app, head, made.token, app.settings.login_sessions.max_age_s),
+        set_cookie(app, head, "", 0, PENDING_COOKIE, "Lax"),
     ]
-    await out.whole(200, [*SAFE, *given, *traced(seen.trace)], page)
+    await writer.send_response(200, [*SECURITY_HEADERS, *given, *trace_headers(head.trace)], page)
 
 
-async def _known(house: House, name: str, row: Oidc, came: Person) -> User:
-    """Raises SignInRefused for whoever is neither here nor invited."""
-    users, tenant = house.means.keeper.users, row.organization
-    user = users.by_subject(tenant, came.issuer, came.subject)
-    if user is None and came.email:
-        user = await users.link(tenant, came.email, came.name, came.issuer, came.subject)
+async def _find_or_link_user(app: Application, name: str, settings: OidcSettings, identity: OidcIdentity) -> User:
+    """Raises SignInFailed for whoever is neither here nor invited."""
+    users, tenant = app.resources.services.users, settings.organization
+    user = users.find_by_subject(tenant, identity.issuer, identity.subject)
+    if user is None and identity.email:
+        user = await users.link_identity(tenant, identity.email, identity.name, identity.issuer, identity.subject)
     if user is None:
-        why = "nobody was invited under this address" if came.email else "your address is not verified there"
-        raise SignInRefused(f"you have no account here: {why}", "ask whoever manages users to invite you")
-    return await _with_role(house, name, row, came, user)
+        why = "nobody was invited under this address" if identity.email else "your address is not verified there"
+        raise SignInFailed(f"you have no account here: {why}", "ask whoever manages users to invite you")
+    return await _sync_role(app, name, settings, identity, user)
 
 
-async def _with_role(house: House, name: str, row: Oidc, came: Person, user: User) -> User:
+async def _sync_role(app: Application, name: str, settings: OidcSettings, identity: OidcIdentity, user: User) -> User:
     """Where the settings say so, the provider knows who is what."""
-    users = house.means.keeper.users
-    role = next((role for value, role in row.roles.items() if value in came.groups), "")
-    if not row.roles or role == user.role:
+    users = app.resources.services.users
+    role = next((role for value, role in settings.roles.items() if value in identity.groups), "")
+    if not settings.roles or role == user.role:
         return user
     try:
-        await users.give(user.id, user.tenant, role, "", Caller(key=f"oidc:{name}", tenant=user.tenant))
+        await users.set_role(user.id, user.tenant, role, "", Principal(key_id=f"oidc:{name}", tenant=user.tenant))
     except Conflict:
         log.warning("%s keeps its role although %s says otherwise: an organisation keeps an owner", user.id, name)
-    return users.one(user.id, user.tenant)
+    return users.get(user.id, user.tenant)
 
 
-async def _refused(house: House, seen: Knock, out: Out, error: SizewiseError) -> None:
-    house.means.metrics.refused(error.code)
-    page = said("Not signed in", f"{error.message}. {error.hint}".strip(), "/sign-in")
-    gone = set_cookie(house, seen, "", 0, BEGUN, "Lax")
-    await out.whole(error.status, [*SAFE, gone, *traced(seen.trace)], page)
+async def _send_failure_page(app: Application, head: RequestHead, writer: ResponseWriter, error: SizewiseError) -> None:
+    app.resources.metrics.count_rejection(error.code)
+    page = message_page("Not signed in", f"{error.message}. {error.hint}".strip(), "/sign-in")
+    gone = set_cookie(app, head, "", 0, PENDING_COOKIE, "Lax")
+    await writer.send_response(error.status, [*SECURITY_HEADERS, gone, *trace_headers(head.trace)], page)
 
 
-def _redirect(house: House, seen: Knock, name: str) -> str:
-    tls = encrypted(seen.secure, seen.address, seen.headers, house.settings.server.trusted_proxies)
-    return f"{'https' if tls else 'http'}://{seen.host}/auth/oidc/{name}/callback"
+def _redirect_uri(app: Application, head: RequestHead, name: str) -> str:
+    tls = is_https(head.secure, head.peer_address, head.headers, app.settings.server.trusted_proxies)
+    return f"{'https' if tls else 'http'}://{head.host}/auth/oidc/{name}/callback"

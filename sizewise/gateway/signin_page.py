@@ -1,4 +1,4 @@
-"""The pages /sign-in and /invitation for people: a few lines of script each, which the browser knows by their hash.
+"""HTML pages /sign-in and /invitation, with inline scripts allowed by their hash in the Content-Security-Policy.
 
 The token of an invitation stands behind the # of its link, so it is in no log and no Referer.
 """
@@ -9,10 +9,10 @@ from base64 import b64encode
 from hashlib import sha256
 from html import escape
 
-from sizewise.app.application import House
-from sizewise.auth.browser_security import meant
-from sizewise.auth.users.passwords import LEAST, MOST
-from sizewise.gateway.request_context import Knock, Out
+from sizewise.app.application import Application
+from sizewise.auth.browser_security import check_host
+from sizewise.auth.users.passwords import MAX_LENGTH, MIN_LENGTH
+from sizewise.gateway.request_context import RequestHead, ResponseWriter
 
 STYLE = """
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif;
@@ -54,7 +54,7 @@ said.textContent=error.message+(error.hint?'; '+error.hint:'')+'.';
 button.disabled=false;
 });
 """
-PAGE = """<!doctype html>
+PAGE_TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="referrer" content="no-referrer"><title>{title} · Sizewise</title>
 <style>{style}</style></head><body><main>
@@ -66,39 +66,42 @@ PAGE = """<!doctype html>
 </form>{more}
 </main><script>{script}</script></body></html>
 """
-EMAIL = (
+EMAIL_FIELD = (
     '<label>E-mail<input name="email" type="email" autocomplete="username" required autofocus maxlength="254"></label>'
 )
-NAME = '<label>Your name<input name="name" autocomplete="name" maxlength="100" autofocus></label>'
-OLD = '<label>Password<input name="password" type="password" autocomplete="current-password" required></label>'
-NEW = (
-    '<label>Password<input name="password" type="password" autocomplete="new-password" required'
-    f' minlength="{LEAST}" maxlength="{MOST}"><small>{LEAST} characters or more; a few words are good</small></label>'
+NAME_FIELD = '<label>Your name<input name="name" autocomplete="name" maxlength="100" autofocus></label>'
+CURRENT_PASSWORD_FIELD = (
+    '<label>Password<input name="password" type="password" autocomplete="current-password" required></label>'
 )
-HTML = (b"content-type", b"text/html; charset=utf-8")
+NEW_PASSWORD_FIELD = (
+    '<label>Password<input name="password" type="password" autocomplete="new-password" required'
+    f' minlength="{MIN_LENGTH}" maxlength="{MAX_LENGTH}"><small>{MIN_LENGTH} characters or more; a few words are'
+    " good</small></label>"
+)
+HTML_CONTENT_TYPE = (b"content-type", b"text/html; charset=utf-8")
 
 
-def _hashed(text: str) -> str:
+def _csp_hash(text: str) -> str:
     return "'sha256-" + b64encode(sha256(text.encode()).digest()).decode() + "'"
 
 
-POLICY: tuple[bytes, bytes] = (
+CONTENT_SECURITY_POLICY: tuple[bytes, bytes] = (
     b"content-security-policy",
     (
-        f"default-src 'none'; style-src {_hashed(STYLE)}; script-src {_hashed(SCRIPT)}; connect-src 'self'; "
+        f"default-src 'none'; style-src {_csp_hash(STYLE)}; script-src {_csp_hash(SCRIPT)}; connect-src 'self'; "
         "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
     ).encode(),
 )
-SAFE = (
-    HTML,
-    POLICY,
+SECURITY_HEADERS = (
+    HTML_CONTENT_TYPE,
+    CONTENT_SECURITY_POLICY,
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
 
 
-SAID = """<!doctype html>
+MESSAGE_TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="referrer" content="no-referrer">{head}<title>{title} · Sizewise</title>
 <style>{style}</style></head><body><main>
@@ -107,43 +110,43 @@ SAID = """<!doctype html>
 """
 
 
-def said(title: str, lead: str, link: str, head: str = "") -> bytes:
+def message_page(title: str, lead: str, link: str, head: str = "") -> bytes:
     """A page that says something; `head` is markup of ours."""
     shown = {"title": escape(title), "lead": escape(lead), "link": escape(link), "head": head, "style": STYLE}
-    return SAID.format(**shown).encode()
+    return MESSAGE_TEMPLATE.format(**shown).encode()
 
 
-async def sign_in(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    meant(seen.host, house.hosts)
+async def sign_in_page(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    check_host(head.host, app.allowed_hosts)
     ways = "".join(
         f'<a class="by" href="/auth/oidc/{escape(name)}">Sign in by {escape(row.title or name)}</a>'
-        for name, row in house.settings.oidc.items()
+        for name, row in app.settings.oidc.items()
     )
-    page = PAGE.format(
+    page = PAGE_TEMPLATE.format(
         title="Sign in",
         lead="With the account you were invited to.",
         to="/auth/sign-in",
-        after=escape(house.settings.login_sessions.redirect_path),
-        fields=EMAIL + OLD,
+        after=escape(app.settings.login_sessions.redirect_path),
+        fields=EMAIL_FIELD + CURRENT_PASSWORD_FIELD,
         verb="Sign in",
         more=f"<hr>{ways}" if ways else "",
         style=STYLE,
         script=SCRIPT,
     )
-    await out.whole(200, [*SAFE], page.encode())
+    await writer.send_response(200, [*SECURITY_HEADERS], page.encode())
 
 
-async def invitation(house: House, seen: Knock, body: bytes, out: Out) -> None:
-    meant(seen.host, house.hosts)
-    page = PAGE.format(
+async def invitation_page(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    check_host(head.host, app.allowed_hosts)
+    page = PAGE_TEMPLATE.format(
         title="Welcome",
         lead="You were invited. Choose a password, and you are in.",
         to="/auth/invitation",
-        after=escape(house.settings.login_sessions.redirect_path),
-        fields=NAME + NEW,
+        after=escape(app.settings.login_sessions.redirect_path),
+        fields=NAME_FIELD + NEW_PASSWORD_FIELD,
         verb="Come in",
         more="",
         style=STYLE,
         script=SCRIPT,
     )
-    await out.whole(200, [*SAFE], page.encode())
+    await writer.send_response(200, [*SECURITY_HEADERS], page.encode())

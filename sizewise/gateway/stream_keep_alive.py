@@ -1,40 +1,40 @@
-"""A sign of life in a stream while the model has no word to say; knows no wire: the sign is given as bytes."""
+"""Keep-alive frames in a stream while the model sends nothing; knows no wire format."""
 
 from __future__ import annotations
 
 import asyncio
 
-from sizewise.gateway.request_context import Out
+from sizewise.gateway.request_context import ResponseWriter
 
 KEEP_ALIVE_S = 15.0
 
 
 class KeepAlive:
-    """Writes `sign`, a whole frame, where nothing was written for a while, so that no proxy in between gives up.
+    """Writes `frame`, a whole frame, where nothing was written for a while, so that no proxy in between gives up.
 
-    Whoever writes sets `spoken`. Nothing is written before `begin` and after `stop`, which may be called twice.
+    Whoever writes sets `has_written`. Nothing is written before `start` and after `stop`, which may be called twice.
     """
 
-    __slots__ = ("_out", "_sign", "_timer", "_writing", "spoken")
+    __slots__ = ("_frame", "_timer", "_writer", "_writing", "has_written")
 
-    def __init__(self, out: Out, sign: bytes) -> None:
-        self._out = out
-        self._sign = sign
+    def __init__(self, writer: ResponseWriter, frame: bytes) -> None:
+        self._writer = writer
+        self._frame = frame
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None  # kept, for the event loop holds its tasks weakly
-        self.spoken = False
+        self.has_written = False
 
-    def begin(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._look)
+    def start(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._check)
 
-    def _look(self) -> None:
-        if not self.spoken:
+    def _check(self) -> None:
+        if not self.has_written:
             self._writing = asyncio.get_running_loop().create_task(self._write())
-        self.spoken = False
-        self.begin()
+        self.has_written = False
+        self.start()
 
     async def _write(self) -> None:
-        await self._out.write(self._sign)
+        await self._writer.write(self._frame)
 
     def stop(self) -> None:
         if self._timer is not None:

@@ -1,4 +1,4 @@
-"""The certificates with which the door listens: read and checked, and taken anew without dropping a connection.
+"""TLS certificates of the listening port: loaded, checked and reloaded without dropping connections.
 
 Modern ciphers only, each with forward secrecy. With `client_ca` a client shows a certificate of that authority, or is
 turned away in the handshake; the verbs of the same home show one that is made at each start for its owner alone.
@@ -14,89 +14,95 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sizewise.errors import ConfigError
-from sizewise.settings.server import Tls
+from sizewise.settings.server import TlsSettings
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; those of 1.3 are all modern."""
 VERSIONS = (("1.2", ssl.TLSVersion.TLSv1_2), ("1.3", ssl.TLSVersion.TLSv1_3))
-OWN_YEARS = 10
-END = "-----END CERTIFICATE-----"
+CLIENT_CERTIFICATE_YEARS = 10
+END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
 
 
 class Certificates:
     """One per process. `context` is what listens; each handshake is led by what was read last."""
 
-    def __init__(self, wanted: Tls, home: Path) -> None:
+    def __init__(self, settings: TlsSettings, home: Path) -> None:
         """Raises ConfigError."""
-        self._own = home / "local.pem"
-        self._ours = _made(self._own) if wanted.client_ca else ""
-        self._now, self.leaf = self._read(wanted)
-        self.context, _ = self._read(wanted)
-        self.context.sni_callback = self._met
+        self._client_path = home / "local.pem"
+        self._client_certificate = _make_client_certificate(self._client_path) if settings.client_ca else ""
+        self._current, self.server_certificate = self._read(settings)
+        self.context, _ = self._read(settings)
+        self.context.sni_callback = self._on_server_name
 
     @property
-    def own(self) -> str:
+    def client_certificate(self) -> str:
         """The file with the certificate that the verbs of this home show; empty where none is asked for."""
-        return str(self._own) if self._ours else ""
+        return str(self._client_path) if self._client_certificate else ""
 
-    def prepare(self, wanted: Tls) -> Callable[[], None]:
+    def prepare(self, wanted: TlsSettings) -> Callable[[], None]:
         """The change to these, for every handshake after it. Raises ConfigError."""
-        if bool(wanted.client_ca) is not bool(self._ours):
+        if bool(wanted.client_ca) is not bool(self._client_certificate):
             hint = "restart Sizewise for that"
             raise ConfigError("whether clients show a certificate (server.tls.client_ca) is decided at start", hint)
         context, leaf = self._read(wanted)
 
         def apply() -> None:
-            self._now, self.leaf = context, leaf
+            self._current, self.server_certificate = context, leaf
             self.context.minimum_version = context.minimum_version
 
         return apply
 
     def close(self) -> None:
-        self._own.unlink(missing_ok=True)
+        self._client_path.unlink(missing_ok=True)
 
-    def _met(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
-        connection.context = self._now
+    def _on_server_name(
+        self,
+        connection: ssl.SSLObject | ssl.SSLSocket,
+        name: str | None,
+        context: ssl.SSLContext,
+    ) -> None:
+        connection.context = self._current
 
-    def _read(self, wanted: Tls) -> tuple[ssl.SSLContext, str]:
+    def _read(self, settings: TlsSettings) -> tuple[ssl.SSLContext, str]:
         """The context, and the server's own certificate as PEM."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = dict(VERSIONS)[wanted.min_version]
+        context.minimum_version = dict(VERSIONS)[settings.min_version]
         context.set_ciphers(CIPHERS)
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
-        leaf = _leaf(Path(wanted.cert))
-        _alone(Path(wanted.key))
-        _paired(context, wanted)
-        if wanted.client_ca:
+        leaf = _read_certificate(Path(settings.cert))
+        _check_key_permissions(Path(settings.key))
+        _load_pair(context, settings)
+        if settings.client_ca:
             context.verify_mode = ssl.CERT_REQUIRED
             context.options |= ssl.OP_NO_TICKET  # else a client that is trusted no more could go on with a ticket
             context.num_tickets = 0
             try:
-                context.load_verify_locations(wanted.client_ca, cadata=self._ours)
+                context.load_verify_locations(settings.client_ca, cadata=self._client_certificate)
             except OSError as error:
-                raise _unreadable("client_ca", wanted.client_ca, error) from error
+                raise _unreadable("client_ca", settings.client_ca, error) from error
         return context, leaf
 
 
-def _paired(context: ssl.SSLContext, wanted: Tls) -> None:
+def _load_pair(context: ssl.SSLContext, settings: TlsSettings) -> None:
     def unasked() -> str:
         raise ConfigError(
-            f"the key {wanted.key!r} wants a password", "keep it without one, readable by its owner alone"
+            f"the key {settings.key!r} wants a password",
+            "keep it without one, readable by its owner alone",
         )
 
     try:
-        context.load_cert_chain(wanted.cert, wanted.key, unasked)
+        context.load_cert_chain(settings.cert, settings.key, unasked)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            told = f"the key {wanted.key!r} is not the one of the certificate {wanted.cert!r}"
+            told = f"the key {settings.key!r} is not the one of the certificate {settings.cert!r}"
             raise ConfigError(told, "name the pair that belongs together") from error
-        raise ConfigError(f"the key {wanted.key!r} cannot be read", "name its file in PEM") from error
+        raise ConfigError(f"the key {settings.key!r} cannot be read", "name its file in PEM") from error
     except OSError as error:
-        raise _unreadable("key", wanted.key, error) from error
+        raise _unreadable("key", settings.key, error) from error
 
 
-def _leaf(path: Path) -> str:
+def _read_certificate(path: Path) -> str:
     """The first certificate of the file. Raises ConfigError for one that is none, or is not good today."""
     from cryptography.x509 import load_pem_x509_certificate  # 40 ms, and only who serves TLS needs it
 
@@ -105,7 +111,7 @@ def _leaf(path: Path) -> str:
     except OSError as error:
         raise _unreadable("cert", str(path), error) from error
     start = text.find("-----BEGIN CERTIFICATE-----")
-    pem = text[start : text.find(END, start) + len(END)] + "\n" if start >= 0 else ""
+    pem = text[start : text.find(END_OF_CERTIFICATE, start) + len(END_OF_CERTIFICATE)] + "\n" if start >= 0 else ""
     try:
         found = load_pem_x509_certificate(pem.encode("ascii", "replace"))
     except ValueError as error:
@@ -118,7 +124,7 @@ def _leaf(path: Path) -> str:
     return pem
 
 
-def _alone(path: Path) -> None:
+def _check_key_permissions(path: Path) -> None:
     """Raises ConfigError where the key is anybody's to read. A group may read one that somebody else gave to us."""
     try:
         found = path.stat()
@@ -134,7 +140,7 @@ def _unreadable(name: str, path: str, error: OSError) -> ConfigError:
     return ConfigError(f"server.tls.{name}: {path!r} cannot be read: {why}", "check the path and its permissions")
 
 
-def _made(path: Path) -> str:
+def _make_client_certificate(path: Path) -> str:
     """A certificate for the verbs of this home, in a file for its owner alone with its key; given without the key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
@@ -152,7 +158,7 @@ def _made(path: Path) -> str:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=365 * OWN_YEARS))
+        .not_valid_after(now + timedelta(days=365 * CLIENT_CERTIFICATE_YEARS))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .sign(key, hashes.SHA256())

@@ -1,1 +1,1 @@
-"""The door for everything but tokens, which the CLI, automation and the studio use; one room a file, each thin."""
+"""The GraphQL API for everything but model calls, used by the CLI, automation and the studio."""

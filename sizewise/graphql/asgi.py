@@ -1,4 +1,4 @@
-"""/graphql as an ASGI app: a bounded body in, a well-formed answer or a stream of them out; knows no GraphQL.
+"""The ASGI application of /graphql: reads a bounded body, writes a response or a stream; knows no GraphQL.
 
 The GraphQL library is loaded at the first request, in a thread: a server that only serves tokens never pays for it.
 """
@@ -13,80 +13,88 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sizewise.auth.browser_security import meant
-from sizewise.auth.revocable_stream import Attached
-from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, SizewiseError, UnknownPath
+from sizewise.auth.browser_security import check_host
+from sizewise.auth.revocable_stream import RevocableStream
+from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, PathNotFound, SizewiseError
 from sizewise.graphql import graphiql
-from sizewise.graphql.authentication import enter
-from sizewise.graphql.context import Context, Live, Reload
-from sizewise.graphql.request import Answer, Execute, Shown, Stream, new_trace, read, told
-from sizewise.graphql.sse import ASKED, gone, streamed
-from sizewise.graphql.websocket import Socket
-from sizewise.settings.server import Server
+from sizewise.graphql.authentication import authenticate
+from sizewise.graphql.context import GetApplication, Reload, RequestContext
+from sizewise.graphql.request import (
+    ExecuteQuery,
+    OperationResponse,
+    OperationResult,
+    ResponseStream,
+    format_error,
+    new_trace_id,
+    parse_request,
+)
+from sizewise.graphql.sse import EVENT_STREAM, send_event_stream, wait_for_disconnect
+from sizewise.graphql.websocket import WebSocketConnection
+from sizewise.settings.server import ServerSettings
 
 
-class GraphQL:
+class GraphQLApp:
     """The ASGI app. `reload` reads the settings anew and swaps the house that `house` returns."""
 
-    def __init__(self, house: Live, reload: Reload) -> None:
-        self._house = house
+    def __init__(self, get_app: GetApplication, reload: Reload) -> None:
+        self._get_app = get_app
         self._reload = reload
-        self._pages = graphiql.Pages()
-        self._loading: asyncio.Task[Execute] | None = None
+        self._graphiql = graphiql.GraphiQLAssets()
+        self._loading: asyncio.Task[ExecuteQuery] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["type"] == "websocket":
-                await Socket(self._house, self._reload, self.loaded, scope, receive, send).serve()
+                await WebSocketConnection(self._get_app, self._reload, self.load_executor, scope, receive, send).serve()
             elif scope["type"] == "http":
                 await self._answer(scope, receive, send)
         except asyncio.CancelledError:
             pass  # the server ends and could not wait; uvicorn would log this as a fault of ours, traceback and all
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        trace = new_trace()
-        house = self._house()
+        trace = new_trace_id()
+        app = self._get_app()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            if house.settings.graphql.graphiql and graphiql.wanted(scope["method"], scope["path"], headers):
-                meant(headers.get(b"host", ""), house.hosts)
-                if await self._pages.serve(scope["path"], headers, send):
-                    return
+            if app.settings.graphql.graphiql and graphiql.is_page_request(scope["method"], scope["path"], headers):
+                check_host(headers.get(b"host", ""), app.allowed_hosts)
+                if await self._graphiql.serve(scope["path"], headers, send):
+                    return None
             if scope["path"] != "/graphql":
-                raise UnknownPath(f"there is nothing at {scope['path'][:200]!r}", "the GraphQL endpoint is /graphql")
-            caller = enter(house, scope)
-            _refuse_other_ways(scope["method"], headers)
-            question = read(await _timely(receive, house.settings.server))
+                raise PathNotFound(f"there is nothing at {scope['path'][:200]!r}", "the GraphQL endpoint is /graphql")
+            principal = authenticate(app, scope)
+            _require_json_post(scope["method"], headers)
+            question = parse_request(await _read_body(receive, app.settings.server))
             fresh = headers.get(b"x-bypass-cache", "").lower() == "true"
-            context = Context(self._house, self._reload, house, caller, trace, fresh)
-            with Attached(house.means.keeper.accounts.keys, caller) as attached:
-                streams = ASKED in headers.get(b"accept", "")
-                answering = asyncio.ensure_future((await self.loaded())(question, context, streams=streams))
+            context = RequestContext(self._get_app, self._reload, app, principal, trace, fresh)
+            with RevocableStream(app.resources.services.api_keys.authenticator, principal) as attached:
+                streams = EVENT_STREAM in headers.get(b"accept", "")
+                answering = asyncio.ensure_future((await self.load_executor())(question, context, streams=streams))
                 if not await _unless_gone(answering, receive):
-                    return
+                    return None
                 answer = answering.result()
-                if isinstance(answer, Stream):
-                    return await streamed(answer, attached, trace, receive, send)
+                if isinstance(answer, ResponseStream):
+                    return await send_event_stream(answer, attached, trace, receive, send)
             status, shown = answer
         except SizewiseError as error:
-            house.means.metrics.refused(error.code)
-            status, shown = error.status, {"errors": [told(error)]}
+            app.resources.metrics.count_rejection(error.code)
+            status, shown = error.status, {"errors": [format_error(error)]}
         await _whole(send, status, shown, trace)
 
-    async def loaded(self) -> Execute:
+    async def load_executor(self) -> ExecuteQuery:
         if self._loading is None:
             self._loading = asyncio.create_task(asyncio.to_thread(_load))
         return await asyncio.shield(self._loading)
 
 
-def _load() -> Execute:
-    made: Execute = import_module("sizewise.graphql.execute").Execute()
+def _load() -> ExecuteQuery:
+    made: ExecuteQuery = import_module("sizewise.graphql.execute").QueryExecutor()
     return made
 
 
-async def _unless_gone(work: asyncio.Future[Answer], receive: Receive) -> bool:
+async def _unless_gone(work: asyncio.Future[OperationResponse], receive: Receive) -> bool:
     """Waits for `work`; when the client leaves first it is cancelled, and with it the model."""
-    leaving = asyncio.ensure_future(gone(receive))
+    leaving = asyncio.ensure_future(wait_for_disconnect(receive))
     both: set[asyncio.Future[Any]] = {work, leaving}
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -97,7 +105,7 @@ async def _unless_gone(work: asyncio.Future[Answer], receive: Receive) -> bool:
         await asyncio.wait(both)
 
 
-def _refuse_other_ways(method: str, headers: Mapping[bytes, str]) -> None:
+def _require_json_post(method: str, headers: Mapping[bytes, str]) -> None:
     """Only what no foreign web page can send unasked: a POST of JSON."""
     if method != "POST":
         raise BadRequest(f"/graphql does not take {method[:20]!r}", 'POST {"query": "..."} as JSON', status=405)
@@ -106,7 +114,7 @@ def _refuse_other_ways(method: str, headers: Mapping[bytes, str]) -> None:
         raise BadRequest(f"/graphql does not take {kind[:100]!r}", "send content-type: application/json", status=415)
 
 
-async def _timely(receive: Receive, bounds: Server) -> bytes:
+async def _read_body(receive: Receive, bounds: ServerSettings) -> bytes:
     try:
         async with asyncio.timeout(bounds.body_timeout_s):
             return await _body(receive, bounds.max_body_bytes)
@@ -129,7 +137,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
             return b"".join(pieces)
 
 
-async def _whole(send: Send, status: int, shown: Shown, trace: str) -> None:
+async def _whole(send: Send, status: int, shown: OperationResult, trace: str) -> None:
     body = msgspec.json.encode(shown)
     headers = [
         (b"content-type", b"application/json"),
@@ -148,6 +156,6 @@ async def _whole(send: Send, status: int, shown: Shown, trace: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def graphql(house: Live, reload: Reload) -> ASGIApp:
-    """The app for `Route("/graphql", ...)`."""
-    return GraphQL(house, reload)
+def build_graphql_app(get_app: GetApplication, reload: Reload) -> ASGIApp:
+    """The app for `Route("/build_graphql_app", ...)`."""
+    return GraphQLApp(get_app, reload)

@@ -1,4 +1,4 @@
-"""A question to a model as a subscription: its words as they come, at last what came of it; asks nobody itself."""
+"""The `ask` subscription: streams the text of an answer, then its result."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import msgspec
 
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
-from sizewise.graphql.context import Context
-from sizewise.graphql.event_iterator import Done, following
-from sizewise.graphql.model_type import Told
-from sizewise.handler import Ask, Chosen, Send, Text, Tried, Wishes
-from sizewise.messages import Chat, Reply
-from sizewise.money import dollars
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.event_iterator import StreamResult, iterate_events
+from sizewise.graphql.model_type import FieldValues
+from sizewise.handler import AttemptFinished, ModelSelected, Request, RequestOptions, Send, TextDelta
+from sizewise.messages import ChatRequest, Reply
+from sizewise.money import format_dollars
 from sizewise.providers.wires.openai.request_response import read_request
 
 
 async def ask(
-    context: Context,
+    context: RequestContext,
     prompt: str | None = None,
     body: object = None,
     model: str = "auto",
@@ -33,14 +33,14 @@ async def ask(
     data_class: DataClass | None = None,
     online: Literal["deny", "allow"] | None = None,
     session: str | None = None,
-) -> AsyncGenerator[Told, None]:
+) -> AsyncGenerator[FieldValues, None]:
     """`max_cost_usd` comes in as pico-dollars. Raises BadBody, BadRequest."""
-    what = chat(prompt, body, model, max_tokens)
-    wishes = Wishes(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
-    return _said(context, Ask(what, context.caller, context.trace, time.perf_counter(), wishes, "graphql"))
+    what = build_chat(prompt, body, model, max_tokens)
+    options = RequestOptions(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
+    return _stream(context, Request(what, context.principal, context.trace, time.perf_counter(), options, "graphql"))
 
 
-def chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -> Chat:
+def build_chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -> ChatRequest:
     if (prompt is None) == (body is None):
         raise BadRequest("this needs a prompt or a body", "give one of the two", param="prompt")
     if prompt is not None:
@@ -54,24 +54,24 @@ def chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -
     return what
 
 
-async def _said(context: Context, ask: Ask) -> AsyncGenerator[Told, None]:
-    chosen, cost = Chosen("", "", 0), _Cost()
-    async for event in following(partial(_asked, context, ask)):
-        if isinstance(event, Text):
+async def _stream(context: RequestContext, request: Request) -> AsyncGenerator[FieldValues, None]:
+    chosen, cost = ModelSelected("", "", 0), _TotalCost()
+    async for event in iterate_events(partial(_ask, context, request)):
+        if isinstance(event, TextDelta):
             yield {"ask": {"text": event.text, "choice": event.choice, "answer": None}}
-        elif isinstance(event, Chosen):
+        elif isinstance(event, ModelSelected):
             chosen = event
-        elif isinstance(event, Tried):
+        elif isinstance(event, AttemptFinished):
             cost.add(event.cost)
-        elif isinstance(event, Done):
-            yield {"ask": {"text": "", "choice": 0, "answer": _answer(event.result, chosen, cost, ask.trace)}}
+        elif isinstance(event, StreamResult):
+            yield {"ask": {"text": "", "choice": 0, "answer": _answer(event.result, chosen, cost, request.trace_id)}}
 
 
-async def _asked(context: Context, ask: Ask, send: Send) -> Reply:
-    return await context.house.answer(ask, send)
+async def _ask(context: RequestContext, request: Request, send: Send) -> Reply:
+    return await context.app.handler(request, send)
 
 
-class _Cost:
+class _TotalCost:
     """Of all attempts together; None as soon as one is unknown."""
 
     def __init__(self) -> None:
@@ -81,14 +81,14 @@ class _Cost:
         self.pico = None if pico is None or self.pico is None else self.pico + pico
 
 
-def _answer(reply: Reply, chosen: Chosen, cost: _Cost, trace: str) -> Told:
+def _answer(reply: Reply, chosen: ModelSelected, cost: _TotalCost, trace: str) -> FieldValues:
     usage = reply.usage
     return {
         "model": chosen.model,
-        "why": chosen.why,
+        "why": chosen.reason,
         "trace": trace,
         "degraded": reply.degraded,
-        "costUsd": None if cost.pico is None else dollars(cost.pico),
+        "costUsd": None if cost.pico is None else format_dollars(cost.pico),
         "tokens": {
             "input": usage.input,
             "output": usage.output,
@@ -97,5 +97,5 @@ def _answer(reply: Reply, chosen: Chosen, cost: _Cost, trace: str) -> Told:
             "reasoning": usage.reasoning,
             "estimated": usage.estimated,
         },
-        "choices": [{"text": choice.text, "finishReason": choice.finish} for choice in reply.choices],
+        "choices": [{"text": choice.text, "finishReason": choice.finish_reason} for choice in reply.choices],
     }

@@ -1,26 +1,28 @@
-"""The audit trail as it stands, in pages; whether it holds is worked out by whoever reads it."""
+"""The `audit` field: pages of the audit log; the client verifies the hash chain."""
 
 from __future__ import annotations
 
-from sizewise.audit_log.hash_chain import Line
+from sizewise.audit_log.hash_chain import AuditEntry
 from sizewise.errors import BadRequest
-from sizewise.graphql.context import Context
-from sizewise.graphql.model_type import Told
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
 
 MOST = 1_000
 
 
-async def audit(context: Context, last: int = 20, after: int | None = None) -> list[Told]:
+async def audit(context: RequestContext, last: int = 20, after: int | None = None) -> list[FieldValues]:
     """The newest lines, newest first; with `after` the lines behind that number, oldest first."""
     if not 1 <= last <= MOST:
         raise BadRequest(f"invalid page size {last!r}", f"ask for 1 to {MOST:,}", param="last")
-    context.take(last)
-    keeper, tenant = context.house.means.keeper, context.caller.tenant
-    found = await (keeper.audited(tenant, last) if after is None else keeper.audit(tenant, after, last))
-    return [_line(line) for line in found]
+    context.charge_rows(last)
+    services, tenant = context.app.resources.services, context.principal.tenant
+    found = await (
+        services.newest_audit_entries(tenant, last) if after is None else services.audit_entries(tenant, after, last)
+    )
+    return [_event_values(line) for line in found]
 
 
-def _line(line: Line) -> Told:
+def _event_values(line: AuditEntry) -> FieldValues:
     deed = line.deed
     return {
         "seq": line.seq,

@@ -1,4 +1,4 @@
-"""Who comes to /graphql: by a key, else by a signed token, else by a session and the proof of its page."""
+"""Authenticates a GraphQL request by API key, signed token, or session cookie with CSRF token."""
 
 from __future__ import annotations
 
@@ -8,83 +8,94 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 from starlette.types import Scope
 
-from sizewise.app.application import House
-from sizewise.auth.browser_security import PROOF, far_end, meant, signed_in
-from sizewise.auth.key_scope import admit
-from sizewise.auth.signed_tokens import LEAST, verified
+from sizewise.app.application import Application
+from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, check_host, client_address
+from sizewise.auth.key_scope import check_scope
+from sizewise.auth.signed_tokens import MIN_SECRET_LENGTH, verify_signed_token
 from sizewise.errors import ConfigError, Forbidden
-from sizewise.principal import Caller
-from sizewise.settings.load import secret
+from sizewise.principal import Principal
+from sizewise.settings.load import resolve_secret
 
 Headers = list[tuple[bytes, bytes]]
 
 
-def enter(house: House, scope: Scope, more: Mapping[str, str] | None = None) -> Caller:
-    """`more`: what a WebSocket said in its first message, as headers that a browser cannot send with it.
+def authenticate(app: Application, scope: Scope, extra_headers: Mapping[str, str] | None = None) -> Principal:
+    """`extra_headers`: what a WebSocket said in its first message, as headers that a browser cannot send with it.
 
     Raises Forbidden or BadKey.
     """
-    headers: Headers = [*scope["headers"], *((name.encode(), value.encode()) for name, value in (more or {}).items())]
-    peer, proxies = (scope.get("client") or ("",))[0], house.settings.server.trusted_proxies
-    caller = _caller(house, headers, scope, peer)
-    admit(caller, "graphql", far_end(peer, headers, proxies))
-    return _working(house, caller, headers)
+    headers: Headers = [
+        *scope["headers"],
+        *((name.encode(), value.encode()) for name, value in (extra_headers or {}).items()),
+    ]
+    peer, proxies = (scope.get("client") or ("",))[0], app.settings.server.trusted_proxies
+    principal = _principal(app, headers, scope, peer)
+    check_scope(principal, "graphql", client_address(peer, headers, proxies))
+    return _in_selected_project(app, principal, headers)
 
 
-def _working(house: House, caller: Caller, headers: Headers) -> Caller:
-    """In the project that `x-project-id` names, where the caller sees them all. A name that no project has means
-    nothing: clients of Lamatic's must send one. Raises Forbidden."""
+def _in_selected_project(app: Application, principal: Principal, headers: Headers) -> Principal:
+    """In the project that `x-has_project-id` names, where the caller sees them all. A name that no project has means
+    nothing: clients of Lamatic's must send one. Raises Forbidden.
+    """
     project = next((value.decode("latin-1").strip() for name, value in headers if name == b"x-project-id"), "")
-    if not project or project == caller.project or not house.means.keeper.accounts.keys.project(project):
-        return caller
-    if not caller.wide:
+    if (
+        not project
+        or project == principal.project
+        or not app.resources.services.api_keys.authenticator.has_project(project)
+    ):
+        return principal
+    if not principal.all_projects:
         hint = "leave x-project-id out, or use a key of that project"
-        raise Forbidden(f"{caller.key!r} works in the project {caller.project!r} alone", hint)
-    return replace(caller, project=project)
+        raise Forbidden(f"{principal.key_id!r} works in the project {principal.project!r} alone", hint)
+    return replace(principal, project=project)
 
 
-def _caller(house: House, headers: Headers, scope: Scope, peer: str) -> Caller:
+def _principal(app: Application, headers: Headers, scope: Scope, peer: str) -> Principal:
     said = {name: value.decode("latin-1") for name, value in headers}
     scheme, _, key = said.get(b"authorization", "").partition(" ")
     key = (key if scheme.lower() == "bearer" else said.get(b"x-api-key", "")).strip()
     host = said.get(b"host", "")
-    if not key and SIGNATURE in said:
-        meant(host, house.hosts)
-        return _signed(house, said[SIGNATURE].strip())
+    if not key and SIGNATURE_HEADER in said:
+        check_host(host, app.allowed_hosts)
+        return _principal_of_token(app, said[SIGNATURE_HEADER].strip())
     if key or b"cookie" not in said:
-        return house.caller(key, host)
-    meant(host, house.hosts)
+        return app.authenticate(key, host)
+    check_host(host, app.allowed_hosts)
     keys, proxies, secure = (
-        house.means.keeper.accounts.keys,
-        house.settings.server.trusted_proxies,
-        scope["scheme"] in SECURE,
+        app.resources.services.api_keys.authenticator,
+        app.settings.server.trusted_proxies,
+        scope["scheme"] in SECURE_SCHEMES,
     )
-    caller = signed_in(keys, headers, host, peer, proxies, secure=secure, safe=False)
-    return caller or house.caller("", host)
+    principal = authenticate_browser(keys, headers, host, peer, proxies, secure=secure, safe=False)
+    return principal or app.authenticate("", host)
 
 
-def _signed(house: House, token: str) -> Caller:
+def _principal_of_token(app: Application, token: str) -> Principal:
     """Whoever the key is that the signer's tokens stand for. Raises Forbidden, BadKey."""
-    signers = list(house.settings.graphql.signers.values())
-    secrets = [secret(signer.secret) for signer in signers]
-    if any(len(each) < LEAST for each in secrets):
-        raise ConfigError(f"a secret in [graphql.signers] is shorter than {LEAST} characters", "take a longer one")
-    number, _ = verified(token, secrets, time.time())
-    return house.means.keeper.accounts.keys.held(signers[number].key)
+    signers = list(app.settings.graphql.signers.values())
+    secrets = [resolve_secret(signer.secret) for signer in signers]
+    if any(len(each) < MIN_SECRET_LENGTH for each in secrets):
+        raise ConfigError(
+            f"a secret in [graphql.signers] is shorter than {MIN_SECRET_LENGTH} characters",
+            "take a longer one",
+        )
+    number, _ = verify_signed_token(token, secrets, time.time())
+    return app.resources.services.api_keys.authenticator.principal_by_key_id(signers[number].key)
 
 
-SIGNATURE = b"x-lamatic-signature"
-SECURE = ("https", "wss")
-SAID = (b"authorization", b"x-api-key", PROOF)
+SIGNATURE_HEADER = b"x-lamatic-signature"
+SECURE_SCHEMES = ("https", "wss")
+INIT_HEADERS = (b"authorization", b"x-api-key", CSRF_HEADER)
 """What a first message may say, by the names of the headers in small letters."""
 
 
-def said(payload: object) -> Mapping[str, str]:
+def init_headers(payload: object) -> Mapping[str, str]:
     """Out of the payload of `connection_init`: the headers that no browser sends with it; `headers` may hold them."""
     if not isinstance(payload, dict):
         return {}
     inner = payload.get("headers")
     known = {**(inner if isinstance(inner, dict) else {}), **payload}
     found = {str(name).lower(): value for name, value in known.items()}
-    names = [name.decode() for name in SAID]
+    names = [name.decode() for name in INIT_HEADERS]
     return {name: found[name] for name in names if isinstance(found.get(name), str) and found[name].isascii()}

@@ -1,16 +1,16 @@
-"""Limits and how they stand, and setting them, each only for what the caller sees; counts nothing itself."""
+"""Fields that list and set limits and budgets within the caller's access; counts nothing itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sizewise.auth.authorization import Thing, demand, may
-from sizewise.graphql.context import Context
-from sizewise.graphql.model_type import Told
-from sizewise.limits.limiter import Standing
-from sizewise.limits.rules import EVERYONE, Limit, Set, amount
-from sizewise.limits.rules import scope as known
-from sizewise.principal import Caller
+from sizewise.auth.authorization import Resource, is_allowed, require_permission
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
+from sizewise.limits.limiter import LimitStatus
+from sizewise.limits.rules import ALL_TENANTS, Limit, ScopedLimit, format_amount
+from sizewise.limits.rules import parse_scope as known
+from sizewise.principal import Principal
 
 PERIODS: Mapping[str, str] = {
     "requests_per_minute": "requests_minute",
@@ -21,63 +21,67 @@ PERIODS: Mapping[str, str] = {
 """The arguments of setBudget, and the field of Limit that each sets."""
 
 
-async def budgets(context: Context) -> list[Told]:
-    caller = context.caller
-    listed = await context.house.means.keeper.budgets.listed(caller.tenant)
-    things = await _things(context, {each.key[1] for each in listed})
-    seen = [each for each in listed if _seen(caller, each, things[each.key[1]])]
-    context.take(len(seen))
-    return [_told(each) for each in seen]
+async def budgets(context: RequestContext) -> list[FieldValues]:
+    principal = context.principal
+    listed = await context.app.resources.services.limiter.list_statuses(principal.tenant)
+    things = await _resources(context, {each.key[1] for each in listed})
+    seen = [each for each in listed if _is_visible(principal, each, things[each.key[1]])]
+    context.charge_rows(len(seen))
+    return [_limit_values(each) for each in seen]
 
 
-async def set_budget(context: Context, scope: str, **amounts: int | None) -> list[Told]:
+async def set_budget(context: RequestContext, scope: str, **amounts: int | None) -> list[FieldValues]:
     """What is left out of `amounts` stays as it is. Raises UnknownPath, Forbidden, BadRequest."""
-    caller, its = context.caller, known(scope)
-    thing = (await _things(context, {its}))[its]
+    principal, its = context.principal, known(scope)
+    thing = (await _resources(context, {its}))[its]
     if its.startswith("key:"):  # raises for one that is not there, as for one of another project
-        await context.house.means.keeper.accounts.one(its.partition(":")[2], caller.tenant)
+        await context.app.resources.services.api_keys.get(its.partition(":")[2], principal.tenant)
     if its.startswith("user:"):
-        context.house.means.keeper.users.one(its.partition(":")[2], caller.tenant)
-    demand(caller, "manage_budgets", thing)
-    keeper = context.house.means.keeper
-    before = keeper.budgets.limit(caller.tenant, its)
+        context.app.resources.services.users.get(its.partition(":")[2], principal.tenant)
+    require_permission(principal, "manage_budgets", thing)
+    services = context.app.resources.services
+    before = services.limiter.get_limit(principal.tenant, its)
     given = {PERIODS[name]: value for name, value in amounts.items()}
     after = {name: getattr(before, name) for name in Limit.__struct_fields__} | given
-    await keeper.budgets.set(Set(caller.tenant, its, Limit(**after)), caller)
-    return [_told(each) for each in await keeper.budgets.listed(caller.tenant) if each.key[:2] == (caller.tenant, its)]
+    await services.limiter.set_limit(ScopedLimit(principal.tenant, its, Limit(**after)), principal)
+    return [
+        _limit_values(each)
+        for each in await services.limiter.list_statuses(principal.tenant)
+        if each.key[:2] == (principal.tenant, its)
+    ]
 
 
-def _seen(caller: Caller, each: Standing, thing: Thing) -> bool:
+def _is_visible(principal: Principal, each: LimitStatus, thing: Resource) -> bool:
     """What everyone's models have cost together is the business of whoever runs the server."""
-    if each.key[0] == EVERYONE and "manage_settings" not in caller.may:
+    if each.key[0] == ALL_TENANTS and "manage_settings" not in principal.permissions:
         return False
-    return may(caller, "read_budgets", thing)
+    return is_allowed(principal, "read_budgets", thing)
 
 
-async def _things(context: Context, scopes: set[str]) -> dict[str, Thing]:
+async def _resources(context: RequestContext, scopes: set[str]) -> dict[str, Resource]:
     """What each scope stands for."""
-    tenant, keys = context.caller.tenant, {}
+    tenant, keys = context.principal.tenant, {}
     if any(scope.startswith("key:") for scope in scopes):
-        keys = {key.id: key for key in await context.house.means.keeper.accounts.list(tenant)}
+        keys = {key.id: key for key in await context.app.resources.services.api_keys.list(tenant)}
     things = {}
     for scope in scopes:
         kind, _, name = scope.partition(":")
         key = keys.get(name) if kind == "key" else None
         project = key.project if key is not None else name if kind == "project" else ""
         user = key.user if key is not None else name if kind == "user" else ""
-        things[scope] = Thing(tenant, project, user, scope if kind in ("key", "user") else f"budget:{scope}")
+        things[scope] = Resource(tenant, project, user, scope if kind in ("key", "user") else f"budget:{scope}")
     return things
 
 
-def _told(each: Standing) -> Told:
+def _limit_values(each: LimitStatus) -> FieldValues:
     _, its, unit = each.key
     return {
         "scope": its,
         "unit": unit,
-        "limit": amount(unit, each.limit),
-        "spent": amount(unit, each.spent),
-        "reserved": amount(unit, max(0, each.taken - each.spent)),
-        "remaining": amount(unit, max(0, each.limit - max(each.taken, each.spent))),
-        "resets": each.until * 1_000,
+        "limit": format_amount(unit, each.limit),
+        "spent": format_amount(unit, each.spent),
+        "reserved": format_amount(unit, max(0, each.allocated - each.spent)),
+        "remaining": format_amount(unit, max(0, each.limit - max(each.allocated, each.spent))),
+        "resets": each.resets_at * 1_000,
         "source": each.source,
     }

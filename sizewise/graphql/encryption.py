@@ -1,32 +1,39 @@
-"""The keys by which things are sealed: how they stand, and a new one in front; never a key, and nothing sealed."""
+"""Fields of encryption keys: their status and rotation; returns no key and no plaintext."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from sizewise.auth.api_keys import deed
-from sizewise.graphql.context import Context
-from sizewise.graphql.model_type import Told
+from sizewise.auth.api_keys import audit_event
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
 
 
-async def encryption(context: Context) -> Told:
+async def encryption(context: RequestContext) -> FieldValues:
     """Data keys of the caller's own organisation. Raises VaultLocked."""
-    keeper, tenant = context.house.means.keeper, context.caller.tenant
-    by, found = await keeper.vault()
+    services, tenant = context.app.resources.services, context.principal.tenant
+    by, found = await services.key_status()
     keys = [
-        {"id": its.id, "wrappedBy": its.by, "created": its.created, "retired": its.retired, "rows": its.rows}
+        {
+            "id": its.id,
+            "wrappedBy": its.wrapped_by,
+            "created": its.created_at,
+            "retired": its.retired_at,
+            "rows": its.row_count,
+        }
         for its in found
         if its.tenant == tenant
     ]
-    return {"wrappedBy": by, "reencrypting": keeper.resealing.busy, "keys": keys}
+    return {"wrappedBy": by, "reencrypting": services.reencryption.in_progress, "keys": keys}
 
 
-async def rotate_encryption_keys(context: Context, new_data_keys: bool) -> Told:
+async def rotate_encryption_keys(context: RequestContext, new_data_keys: bool) -> FieldValues:
     """Those of all organisations. That it was begun stands in the trail before. Raises VaultLocked: then all can be
-    opened as before."""
-    keeper, caller = context.house.means.keeper, context.caller
-    begun = deed(caller, caller.tenant, "manage_vault", "vault:keys", None, {"data": new_data_keys})
-    await keeper.note(begun)
-    count = await keeper.rotate(new_data_keys)
-    await keeper.note(replace(begun, after={"data": new_data_keys, "wrapped": count}))
+    opened as before.
+    """
+    services, principal = context.app.resources.services, context.principal
+    begun = audit_event(principal, principal.tenant, "manage_vault", "vault:keys", None, {"data": new_data_keys})
+    await services.append_audit_event(begun)
+    count = await services.rotate_keys(new_data_keys)
+    await services.append_audit_event(replace(begun, after={"data": new_data_keys, "wrapped": count}))
     return {"rewrapped": count}

@@ -1,4 +1,4 @@
-"""Work that tells what happens while it goes, as an async iterator over it; who stops reading stops the work."""
+"""Turns work that reports events through a callback into an async iterator; closing it cancels the work."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from msgspec import Struct
 E = TypeVar("E")
 T = TypeVar("T")
 
-WAITING = 16
+QUEUE_SIZE = 16
 """Events that wait to be read; then the work waits, and with it the model."""
 
 
-class Done(Struct, Generic[T], frozen=True):
+class StreamResult(Struct, Generic[T], frozen=True):
     """The last of all: what the work came to."""
 
     result: T
 
 
-async def following(
+async def iterate_events(
     work: Callable[[Callable[[E], Awaitable[None]]], Awaitable[T]],
-) -> AsyncGenerator[E | Done[T], None]:
+) -> AsyncGenerator[E | StreamResult[T], None]:
     """`work` is called with whom to tell. Whatever it raises is raised here, behind what was told before."""
     told: deque[E] = deque()
     room, some = asyncio.Event(), asyncio.Event()
 
     async def tell(event: E) -> None:
-        while len(told) >= WAITING:
+        while len(told) >= QUEUE_SIZE:
             room.clear()
             await room.wait()
         told.append(event)
@@ -47,7 +47,7 @@ async def following(
                 break
             some.clear()
             await some.wait()
-        yield Done(task.result())
+        yield StreamResult(task.result())
     finally:
         task.cancel()
         await asyncio.wait({task})

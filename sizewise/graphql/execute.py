@@ -1,4 +1,4 @@
-"""A question in GraphQL -> its answer, or a stream of them; decides what of an error is shown.
+"""Executes a GraphQL query or subscription, and decides which details of an error are shown.
 
 Loaded at the first request only: this file and what it imports is all that knows the GraphQL library.
 """
@@ -22,56 +22,74 @@ from graphql import (
 )
 
 from sizewise.errors import BadRequest, SizewiseError
-from sizewise.graphql.context import Context
-from sizewise.graphql.lamatic import tolerant
-from sizewise.graphql.persisted_queries import Queries
-from sizewise.graphql.query_cost import demand
-from sizewise.graphql.query_limits import parsed
-from sizewise.graphql.request import Answer, Question, Shown, Stream, fault, told
-from sizewise.graphql.schema_visibility import Views
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.persisted_queries import PersistedQueries
+from sizewise.graphql.query_cost import check_cost
+from sizewise.graphql.query_limits import parse_query
+from sizewise.graphql.request import (
+    OperationRequest,
+    OperationResponse,
+    OperationResult,
+    ResponseStream,
+    format_error,
+    format_exception,
+)
+from sizewise.graphql.schema import EXTENSIONS
+from sizewise.graphql.schema_visibility import SchemaCache
 
-MESSAGE = 500
+MAX_MESSAGE_CHARS = 500
 """Characters of the library's own messages: they may repeat what was sent."""
 HINT = "the schema is told by an introspection query, and lies in sizewise/graphql/schema.graphql"
-WRONG = 10
+MAX_ERRORS = 10
 """Mistakes of one question that are told."""
 
 
-class Execute:
+class QueryExecutor:
     def __init__(self) -> None:
-        self._views = Views()
-        self._queries = Queries()
+        self._schemas = SchemaCache()
+        self._queries = PersistedQueries()
 
-    async def __call__(self, question: Question, context: Context, *, streams: bool) -> Answer:
+    async def __call__(self, request: OperationRequest, context: RequestContext, *, streams: bool) -> OperationResponse:
         try:
-            house = context.house
-            text = self._queries.text(question, house, context.caller)
-            document = tolerant(parsed(text, house.settings.graphql))
+            app = context.app
+            text = self._queries.resolve(request, app, context.principal)
+            document = parse_query(text, app.settings.graphql)
+            for extension in EXTENSIONS:
+                document = extension.normalize(document)
             schema, wrong = await self._checked(document, context)
             if wrong:
                 return 400, {"errors": [_bad(each) for each in wrong]}
-            return await _answered(schema, document, question, context, streams)
+            return await _answered(schema, document, request, context, streams)
         except GraphQLError as error:
             return 400, {"errors": [_bad(error)]}
         except SizewiseError as error:
-            return error.status, {"errors": [told(error)]}
+            return error.status, {"errors": [format_error(error)]}
 
-    async def _checked(self, document: DocumentNode, context: Context) -> tuple[GraphQLSchema, Sequence[GraphQLError]]:
+    async def _checked(
+        self,
+        document: DocumentNode,
+        context: RequestContext,
+    ) -> tuple[GraphQLSchema, Sequence[GraphQLError]]:
         """By which schema it is answered: the caller's own. Where that one lacks what is asked and ours has it, ours:
-        its fields then say which right is missing, and it stands in the trail."""
-        view = await self._views.of(context)
-        wrong = validate(view, document, max_errors=WRONG)
-        if not wrong or validate(self._views.whole, document, max_errors=1):
+        its fields then say which right is missing, and it stands in the trail.
+        """
+        view = await self._schemas.schema_for(context)
+        wrong = validate(view, document, max_errors=MAX_ERRORS)
+        if not wrong or validate(self._schemas.full_schema, document, max_errors=1):
             return view, wrong
-        return self._views.whole, ()
+        return self._schemas.full_schema, ()
 
 
 async def _answered(
-    schema: GraphQLSchema, document: DocumentNode, question: Question, context: Context, streams: bool
-) -> Answer:
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    question: OperationRequest,
+    context: RequestContext,
+    streams: bool,
+) -> OperationResponse:
     operation = get_operation_ast(document, question.operation_name)
     if operation is not None:  # else the library says what is wrong
-        demand(schema, document, operation, question.variables or {}, context.house.settings.graphql.max_cost)
+        check_cost(schema, document, operation, question.variables or {}, context.app.settings.graphql.max_cost)
         if operation.operation is OperationType.SUBSCRIPTION:
             return await _subscribed(schema, document, question, context, streams)
     result = execute(
@@ -80,14 +98,18 @@ async def _answered(
         context_value=context,
         variable_values=question.variables,
         operation_name=question.operation_name,
-        max_coercion_errors=WRONG,
+        max_coercion_errors=MAX_ERRORS,
     )
     return _result(await result if isawaitable(result) else result, context.trace)
 
 
 async def _subscribed(
-    schema: GraphQLSchema, document: DocumentNode, question: Question, context: Context, streams: bool
-) -> Answer:
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    question: OperationRequest,
+    context: RequestContext,
+    streams: bool,
+) -> OperationResponse:
     if not streams:
         hint = "send `accept: text/event-stream`, or open a WebSocket with the protocol graphql-transport-ws"
         raise BadRequest("a subscription is answered by a stream", hint, status=406)
@@ -97,22 +119,22 @@ async def _subscribed(
         context_value=context,
         variable_values=question.variables,
         operation_name=question.operation_name,
-        max_coercion_errors=WRONG,
+        max_coercion_errors=MAX_ERRORS,
     )
     begun = await begun if isawaitable(begun) else begun
     if isinstance(begun, ExecutionResult):
         return _result(begun, context.trace)
     assert isinstance(begun, AsyncGenerator)
-    return Stream(_each(begun, context.trace))
+    return ResponseStream(_each(begun, context.trace))
 
 
-async def _each(results: AsyncGenerator[ExecutionResult, None], trace: str) -> AsyncGenerator[Shown, None]:
+async def _each(results: AsyncGenerator[ExecutionResult, None], trace: str) -> AsyncGenerator[OperationResult, None]:
     async with aclosing(results):
         async for result in results:
             yield _result(result, trace)[1]
 
 
-def _result(result: ExecutionResult, trace: str) -> tuple[int, Shown]:
+def _result(result: ExecutionResult, trace: str) -> tuple[int, OperationResult]:
     shown: dict[str, object] = {"data": result.data}
     if result.errors:
         shown = {"errors": [_shown(each, trace) for each in result.errors], **shown}
@@ -127,15 +149,15 @@ def _status(errors: list[GraphQLError]) -> int:
     return 400 if first.path is None else 500
 
 
-def _shown(error: GraphQLError, trace: str) -> Shown:
+def _shown(error: GraphQLError, trace: str) -> OperationResult:
     if error.original_error is None or error.path is None:  # not a field that failed, but what was sent
         return _bad(error)
-    return {**fault(error.original_error, trace), "path": error.path}
+    return {**format_exception(error.original_error, trace), "path": error.path}
 
 
-def _bad(error: GraphQLError) -> Shown:
+def _bad(error: GraphQLError) -> OperationResult:
     """What is wrong with the question itself, as the library says it."""
     if isinstance(error.original_error, SizewiseError):
-        return told(error.original_error)
+        return format_error(error.original_error)
     places = [{"line": place.line, "column": place.column} for place in error.locations or ()]
-    return {**told(BadRequest(error.message[:MESSAGE], HINT)), "locations": places}
+    return {**format_error(BadRequest(error.message[:MAX_MESSAGE_CHARS], HINT)), "locations": places}

@@ -1,4 +1,4 @@
-"""The router's decision without the call, told in the words of schema.graphql; decides nothing itself."""
+"""The `explain` field: the routing decision for a prompt, without a call to a model."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 from typing import Literal
 
 from sizewise.data_class import DataClass
-from sizewise.graphql.ask import chat
-from sizewise.graphql.context import Context
-from sizewise.graphql.model_type import Told
-from sizewise.handler import Ask, Wishes
-from sizewise.money import dollars
-from sizewise.routing.explain import Considered, Decision
+from sizewise.graphql.ask import build_chat
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
+from sizewise.handler import Request, RequestOptions
+from sizewise.money import format_dollars
+from sizewise.routing.explain import CandidateExplanation, RoutingDecision
 
-NOBODY = "0" * 32
+EXPLAIN_TRACE = "0" * 32
 """The trace of a question that is not asked."""
 
 
 async def explain(
-    context: Context,
+    context: RequestContext,
     prompt: str | None = None,
     body: object = None,
     model: str = "auto",
@@ -30,19 +30,19 @@ async def explain(
     data_class: DataClass | None = None,
     online: Literal["deny", "allow"] | None = None,
     session: str | None = None,
-) -> Told:
+) -> FieldValues:
     """`max_cost_usd` comes in as pico-dollars. Raises BadBody, BadRequest, UnknownModel."""
-    what = chat(prompt, body, model, max_tokens)
-    wishes = Wishes(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
-    return _decision(context.house.explain(Ask(what, context.caller, NOBODY, time.perf_counter(), wishes)))
+    what = build_chat(prompt, body, model, max_tokens)
+    options = RequestOptions(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
+    return _decision(context.app.explain(Request(what, context.principal, EXPLAIN_TRACE, time.perf_counter(), options)))
 
 
-def _decision(decision: Decision) -> Told:
+def _decision(decision: RoutingDecision) -> FieldValues:
     return {
-        "requestedModel": decision.asked,
+        "requestedModel": decision.requested_model,
         "policy": decision.policy,
         "dataClass": decision.data_class,
-        "tokens": decision.tokens,
+        "tokens": decision.prompt_tokens,
         "why": decision.why,
         "reasons": list(decision.sentences),
         "error": decision.error,
@@ -51,12 +51,12 @@ def _decision(decision: Decision) -> Told:
     }
 
 
-def _candidate(seen: Considered) -> Told:
+def _candidate(seen: CandidateExplanation) -> FieldValues:
     return {
         "model": seen.model,
         "size": seen.size,
         "place": seen.place,
-        "eligible": seen.may,
+        "eligible": seen.eligible,
         "why": seen.why,
-        "costUsd": None if seen.cost is None else dollars(seen.cost),
+        "costUsd": None if seen.expected_cost is None else format_dollars(seen.expected_cost),
     }

@@ -1,4 +1,4 @@
-"""Published flows as fields: typed arguments in, a typed result out; runs none of them, that it is handed in.
+"""Adds each published flow to the schema as a typed field; executes none of them.
 
 A flow that acts outside is a mutation, any other a query; and each is a subscription: its words, then its result.
 """
@@ -22,66 +22,87 @@ from graphql import (
     GraphQLString,
 )
 
-from sizewise.flows.compiled_flow import Flow, Graph
+from sizewise.flows.compiled_flow import CompiledFlow, Graph
 from sizewise.flows.language.types import Json, Type
-from sizewise.graphql.context import Context
-from sizewise.graphql.naming import each, field
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.naming import flow_field_name, graphql_names
 
-Given = Mapping[str, Json]
-Ran = Callable[[Context, Flow, Given], Awaitable[Json]]
-Streamed = Callable[[Context, Flow, Given], AsyncGenerator[Json, None]]
+FlowInputs = Mapping[str, Json]
+RunFlowField = Callable[[RequestContext, CompiledFlow, FlowInputs], Awaitable[Json]]
+StreamFlowField = Callable[[RequestContext, CompiledFlow, FlowInputs], AsyncGenerator[Json, None]]
 """Each as {"text": ..., "result": ...}."""
-Fields = Mapping[str, Mapping[str, GraphQLField]]
+FlowFields = Mapping[str, Mapping[str, GraphQLField]]
 """By root type and name."""
 
 
-def fields(
-    flows: Iterable[Flow],
-    ours: Mapping[str, Iterable[str]],
+def build_flow_fields(
+    flows: Iterable[CompiledFlow],
+    existing: Mapping[str, Iterable[str]],
     scalars: Mapping[str, GraphQLNamedType],
-    ran: Ran,
-    streamed: Streamed,
-) -> Fields:
-    """`ours`: the fields that are there already, by root type. Of two flows with one name the first has the field."""
+    execute: RunFlowField,
+    streamed: StreamFlowField,
+) -> FlowFields:
+    """`existing`: the fields that are there already, by root type. Of two flows with one name the first has the
+    field."""
     made: dict[str, dict[str, GraphQLField]] = {"Query": {}, "Mutation": {}, "Subscription": {}}
-    taken = {name for known in ours.values() for name in known}
+    taken = {name for known in existing.values() for name in known}
     for flow in flows:
-        name, root = field(flow.name, taken), "Mutation" if acts(flow.graph) else "Query"
+        name, root = flow_field_name(flow.name, taken), "Mutation" if has_side_effects(flow.graph) else "Query"
         if name in made["Subscription"]:
             continue
         types = _Types(f"Flow_{name}", scalars)
-        says, asks = flow.spec.description or f"The flow {flow.name}.", {"asks": True}
-        result, arguments = types.result(flow.types), types.arguments(flow)
+        says, requests = flow.spec.description or f"The flow {flow.name}.", {"asks": True}
+        result, arguments = types.result(flow.output_types), types.arguments(flow)
         stream = _stream(types.name, result)
         made[root][name] = GraphQLField(
-            result, arguments, partial(_resolved, ran, flow), description=says, extensions=asks
+            result,
+            arguments,
+            partial(_resolved, execute, flow),
+            description=says,
+            extensions=requests,
         )
         made["Subscription"][name] = GraphQLField(
             GraphQLNonNull(stream),
             arguments,
-            partial(_told, name),
+            partial(_event_payload, name),
             partial(_subscribed, streamed, flow, name),
             description=f"{says} Its words as they come, at last its result.",
-            extensions=asks,
+            extensions=requests,
         )
     return made
 
 
-def acts(graph: Graph) -> bool:
+def has_side_effects(graph: Graph) -> bool:
     """Whether a node does something outside. Another flow counts as one that does."""
-    return any(node.kind.effect or (node.inner is not None and acts(node.inner)) for node in graph.nodes)
+    return any(
+        node.node_class.has_side_effects or (node.body is not None and has_side_effects(node.body))
+        for node in graph.nodes
+    )
 
 
-async def _resolved(ran: Ran, flow: Flow, source: object, info: GraphQLResolveInfo[Context], /, **given: Json) -> Json:
-    info.context.may("ask")
-    return await ran(info.context, flow, given)
+async def _resolved(
+    execute: RunFlowField,
+    flow: CompiledFlow,
+    source: object,
+    info: GraphQLResolveInfo[RequestContext],
+    /,
+    **inputs: Json,
+) -> Json:
+    info.context.require("ask")
+    return await execute(info.context, flow, inputs)
 
 
 async def _subscribed(
-    streamed: Streamed, flow: Flow, name: str, source: object, info: GraphQLResolveInfo[Context], /, **given: Json
+    stream: StreamFlowField,
+    flow: CompiledFlow,
+    name: str,
+    source: object,
+    info: GraphQLResolveInfo[RequestContext],
+    /,
+    **inputs: Json,
 ) -> AsyncGenerator[Json, None]:
-    info.context.may("ask")
-    return _named(name, streamed(info.context, flow, given))
+    info.context.require("ask")
+    return _named(name, stream(info.context, flow, inputs))
 
 
 async def _named(name: str, events: AsyncGenerator[Json, None]) -> AsyncGenerator[Json, None]:
@@ -92,7 +113,7 @@ async def _named(name: str, events: AsyncGenerator[Json, None]) -> AsyncGenerato
         await events.aclose()
 
 
-def _told(name: str, source: Json, info: object, /, **given: Json) -> Json:
+def _event_payload(name: str, source: Json, info: object, /, **inputs: Json) -> Json:
     return source[name]
 
 
@@ -113,8 +134,8 @@ class _Types:
     def result(self, types: Mapping[str, Type]) -> Any:
         return self._object(self.name, types) if types else self._scalars["JSON"]
 
-    def arguments(self, flow: Flow) -> dict[str, GraphQLArgument]:
-        names = each(flow.spec.inputs)
+    def arguments(self, flow: CompiledFlow) -> dict[str, GraphQLArgument]:
+        names = graphql_names(flow.spec.inputs)
         made = {}
         for name, said in flow.spec.inputs.items():
             kind = self._input(f"{self.name}__{names[name]}", said.type)
@@ -122,12 +143,14 @@ class _Types:
             if not said.required and said.default is not None:
                 says = f"{says or ''} By default {str(said.default)[:60]!r}.".strip()
             made[names[name]] = GraphQLArgument(
-                GraphQLNonNull(kind) if said.required else kind, description=says, out_name=name
+                GraphQLNonNull(kind) if said.required else kind,
+                description=says,
+                out_name=name,
             )
         return made
 
     def _object(self, name: str, types: Mapping[str, Type]) -> GraphQLObjectType:
-        names = each(types)
+        names = graphql_names(types)
         made = {}
         for key, kind in types.items():
             inner = self._output(f"{name}__{names[key]}", kind)
@@ -136,7 +159,7 @@ class _Types:
 
     def _output(self, name: str, kind: Type) -> Any:
         if kind.name == "list":
-            return GraphQLList(self._output(name, kind.of) if kind.of else self._scalars["JSON"])
+            return GraphQLList(self._output(name, kind.item_type) if kind.item_type else self._scalars["JSON"])
         if kind.name == "object" and kind.fields and not kind.open:
             return self._object(name, kind.fields)
         if kind.name == "messages":
@@ -145,9 +168,11 @@ class _Types:
 
     def _input(self, name: str, kind: Type) -> Any:
         if kind.name == "list":
-            return GraphQLList(GraphQLNonNull(self._input(name, kind.of) if kind.of else self._scalars["JSON"]))
+            return GraphQLList(
+                GraphQLNonNull(self._input(name, kind.item_type) if kind.item_type else self._scalars["JSON"]),
+            )
         if kind.name == "object" and kind.fields and not kind.open:
-            names = each(kind.fields)
+            names = graphql_names(kind.fields)
             made = {
                 names[key]: GraphQLInputField(GraphQLNonNull(self._input(f"{name}__{names[key]}", inner)), out_name=key)
                 for key, inner in kind.fields.items()

@@ -1,4 +1,4 @@
-"""GraphiQL at GET /graphql for browsers, out of our own files alone: nothing comes from elsewhere or needs a key."""
+"""Serves GraphiQL at GET /graphql from packaged files alone; loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SAFE: Sequence[tuple[bytes, bytes]] = (
 )
 
 
-def wanted(method: str, path: str, headers: Mapping[bytes, str]) -> bool:
+def is_page_request(method: str, path: str, headers: Mapping[bytes, str]) -> bool:
     """Whether a browser asks for the page, or for a file of it."""
     if method not in ("GET", "HEAD"):
         return False
     return path != "/graphql" or "text/html" in headers.get(b"accept", "")
 
 
-class Pages:
+class GraphiQLAssets:
     """Remembers each file as it goes out."""
 
     def __init__(self) -> None:

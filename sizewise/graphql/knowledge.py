@@ -1,4 +1,4 @@
-"""Knowledge bases told and changed in the words of schema.graphql; who may what and how, the library knows."""
+"""Fields of knowledge bases and documents; the knowledge service checks access."""
 
 from __future__ import annotations
 
@@ -12,90 +12,112 @@ import msgspec
 
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
-from sizewise.graphql.context import Context
-from sizewise.graphql.model_type import Told
-from sizewise.handler import Ask
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
+from sizewise.handler import Request
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.document_store import Kept, Piece
-from sizewise.knowledge.ingestion import Brought, Taken
-from sizewise.knowledge.knowledge_service import Mode
-from sizewise.knowledge.results import Found
-from sizewise.messages import Embed
+from sizewise.knowledge.document_store import DocumentRecord, PassageRecord
+from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
+from sizewise.knowledge.knowledge_service import SearchMode
+from sizewise.knowledge.results import SearchResult
+from sizewise.messages import EmbeddingRequest
 
-MOST = 1_000
+MAX_PASSAGES = 1_000
 PAGES = 100_000
 
 
-def _ask(context: Context) -> Ask:
+def _request(context: RequestContext) -> Request:
     """In whose name models are asked."""
-    return Ask(Embed("", [], {}), context.caller, context.trace, time.perf_counter(), door="graphql")
+    return Request(
+        EmbeddingRequest("", [], {}),
+        context.principal,
+        context.trace,
+        time.perf_counter(),
+        endpoint="graphql",
+    )
 
 
-async def bases(context: Context) -> list[Told]:
-    found = await context.house.library.bases(context.caller)
-    context.take(len(found))
+async def bases(context: RequestContext) -> list[FieldValues]:
+    found = await context.app.knowledge_base.bases(context.principal)
+    context.charge_rows(len(found))
     return [
         {
             "name": its.name,
             "project": its.project,
             "created": its.created,
             "model": its.model,
-            "documents": its.size.documents,
-            "passages": its.size.passages,
-            "waiting": its.size.waiting,
-            "quarantined": its.size.held,
+            "documents": its.counts.documents,
+            "passages": its.counts.passages,
+            "waiting": its.counts.waiting,
+            "quarantined": its.counts.held_back,
         }
         for its in found
     ]
 
 
-async def documents(context: Context, base: str, after: str | None = None, limit: int = 100) -> list[Told]:
-    if not 1 <= limit <= MOST:
-        raise BadRequest(f"invalid page size {limit!r}", f"ask for 1 to {MOST:,}", param="limit")
-    context.take(limit)
-    return [_document(each) for each in await context.house.library.documents(context.caller, base, after or "", limit)]
+async def documents(
+    context: RequestContext,
+    base: str,
+    after: str | None = None,
+    limit: int = 100,
+) -> list[FieldValues]:
+    if not 1 <= limit <= MAX_PASSAGES:
+        raise BadRequest(f"invalid page size {limit!r}", f"ask for 1 to {MAX_PASSAGES:,}", param="limit")
+    context.charge_rows(limit)
+    return [
+        _document_values(each)
+        for each in await context.app.knowledge_base.documents(context.principal, base, after or "", limit)
+    ]
 
 
-async def document(context: Context, base: str, id: str) -> Told:
-    found, pieces = await context.house.library.document(context.caller, base, id)
-    return {**_document(found), "passages": partial(_passages, context, pieces)}
+async def document(context: RequestContext, base: str, id: str) -> FieldValues:
+    found, pieces = await context.app.knowledge_base.document(context.principal, base, id)
+    return {**_document_values(found), "passages": partial(_passages, context, pieces)}
 
 
-async def _passages(context: Context, pieces: Sequence[Piece], info: object) -> list[Told]:
-    some = pieces[:MOST]
-    context.take(len(some))
+async def _passages(context: RequestContext, pieces: Sequence[PassageRecord], info: object) -> list[FieldValues]:
+    some = pieces[:MAX_PASSAGES]
+    context.charge_rows(len(some))
     return [
         {
             "id": each.id,
-            "text": each.words.text,
-            "page": each.words.first,
-            "headings": list(each.words.headings),
-            "tokens": each.words.tokens,
+            "text": each.content.text,
+            "page": each.content.first_page,
+            "headings": list(each.content.headings),
+            "tokens": each.content.tokens,
             "state": "quarantined" if each.state == "held" else each.state,
-            "suspect": list(each.words.suspect),
+            "suspect": list(each.content.suspicions),
         }
         for each in some
     ]
 
 
 async def passages(
-    context: Context,
+    context: RequestContext,
     base: str,
     query: str,
     limit: int = 5,
-    mode: Mode = "hybrid",
+    mode: SearchMode = "hybrid",
     alpha: float | None = None,
     max_data_class: DataClass | None = None,
-) -> list[Told]:
-    context.take(max(0, limit))
-    search = context.house.library.search
+) -> list[FieldValues]:
+    context.charge_rows(max(0, limit))
+    search = context.app.knowledge_base.search
     return [
-        told(each)
-        for each in await search(_ask(context), base, query, limit=limit, mode=mode, alpha=alpha, most=max_data_class)
+        result_values(each)
+        for each in await search(
+            _request(context),
+            base,
+            query,
+            limit=limit,
+            mode=mode,
+            alpha=alpha,
+            max_data_class=max_data_class,
+        )
     ]
 
 
-def told(its: Found) -> Told:
+def result_values(its: SearchResult) -> FieldValues:
     return {
         "id": its.id,
         "document": its.document,
@@ -109,13 +131,13 @@ def told(its: Found) -> Told:
         "start": its.start,
         "end": its.end,
         "dataClass": its.data_class,
-        "suspect": list(its.suspect),
+        "suspect": list(its.suspicions),
         "citation": its.cited,
     }
 
 
 async def add_document(
-    context: Context,
+    context: RequestContext,
     base: str,
     source: str,
     data: str | None = None,
@@ -126,26 +148,26 @@ async def add_document(
     title: str | None = None,
     readers: list[str] | None = None,
     data_class: DataClass | None = None,
-) -> Told:
-    library, ask = context.house.library, _ask(context)
+) -> FieldValues:
+    library, request = context.app.knowledge_base, _request(context)
     if sum(each is not None for each in (data, text, url, sha256)) != 1 or (document and not sha256):
         hint = "give one of the four; `document` goes with its sha256"
         raise BadRequest("a document is its data, its text, a URL or a sha256", hint, param="data")
-    brought = Brought(
+    brought = DocumentUpload(
         source,
         text.encode("utf-8", "replace") if text is not None else _bytes(data or ""),
         _digest(sha256),
-        _read(document),
+        _parsed_document(document),
         title or "",
         tuple(readers or ()),
         data_class,
     )
     if url is not None:
-        return _taken(await library.bring_page(ask, base, url, brought))
-    return _taken(await library.bring(ask, base, brought))
+        return _ingestion_values(await library.add_web_page(request, base, url, brought))
+    return _ingestion_values(await library.add_document(request, base, brought))
 
 
-def _read(document: object) -> Document | None:
+def _parsed_document(document: object) -> Document | None:
     """What somebody has read in a file: as our own reader gives it."""
     if document is None:
         return None
@@ -173,58 +195,58 @@ def _digest(sha256: str | None) -> str:
     return said
 
 
-async def embed_documents(context: Context, base: str) -> Told:
-    left = await context.house.library.embed(_ask(context), base)
-    return {"embedded": left.done, "waiting": left.waiting}
+async def embed_documents(context: RequestContext, base: str) -> FieldValues:
+    left = await context.app.knowledge_base.embed_pending(_request(context), base)
+    return {"embedded": left.embedded, "waiting": left.waiting}
 
 
-async def sync_knowledge(context: Context, base: str) -> Told:
-    done = await context.house.library.sync(_ask(context), base)
+async def sync_knowledge(context: RequestContext, base: str) -> FieldValues:
+    done = await context.app.knowledge_base.sync(_request(context), base)
     return {
-        "ingested": [_taken(each) for each in done.taken],
+        "ingested": [_ingestion_values(each) for each in done.results],
         "removed": list(done.removed),
         "failed": [{"source": source, "why": why} for source, why in done.failed],
     }
 
 
-async def approve_document(context: Context, base: str, id: str) -> Told:
-    return {"passages": await context.house.library.release(context.caller, base, id)}
+async def approve_document(context: RequestContext, base: str, id: str) -> FieldValues:
+    return {"passages": await context.app.knowledge_base.release_document(context.principal, base, id)}
 
 
-async def remove_document(context: Context, base: str, id: str) -> bool:
-    await context.house.library.forget(context.caller, base, id)
+async def remove_document(context: RequestContext, base: str, id: str) -> bool:
+    await context.app.knowledge_base.remove_document(context.principal, base, id)
     return True
 
 
-async def remove_knowledge(context: Context, base: str) -> bool:
-    await context.house.library.remove(context.caller, base)
+async def remove_knowledge(context: RequestContext, base: str) -> bool:
+    await context.app.knowledge_base.remove_base(context.principal, base)
     return True
 
 
-def _taken(its: Taken) -> Told:
+def _ingestion_values(its: IngestionResult) -> FieldValues:
     return {
         "source": its.source,
         "id": its.id,
         "outcome": its.outcome,
         "passages": its.passages,
-        "quarantined": its.held,
+        "quarantined": its.held_back,
         "notes": list(its.notes),
     }
 
 
-def _document(its: Kept) -> Told:
+def _document_values(its: DocumentRecord) -> FieldValues:
     return {
         "id": its.id,
-        "source": its.about.source,
-        "title": its.about.title,
+        "source": its.metadata.source,
+        "title": its.metadata.title,
         "kind": its.kind,
         "state": its.state,
         "dataClass": its.data_class,
         "readers": list(its.readers),
         "pages": its.pages,
         "created": its.created,
-        "changed": its.changed,
-        "addedBy": its.about.by,
-        "notes": its.about.notes,
+        "changed": its.updated,
+        "addedBy": its.metadata.added_by,
+        "notes": its.metadata.notes,
         "passages": None,
     }

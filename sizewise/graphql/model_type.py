@@ -1,29 +1,29 @@
-"""A model's card in the words of schema.graphql, the same with and without a server; pure, and knows no house."""
+"""Converts a model card to the GraphQL `Model` type, with or without a server; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sizewise.model_card import Card
-from sizewise.money import PICO, Price, dollars
+from sizewise.model_card import ModelCard
+from sizewise.money import PICO_PER_DOLLAR, Price, format_dollars
 
 READY = "ready"
-Told = Mapping[str, object]
+FieldValues = Mapping[str, object]
 """Plain JSON values under the names of schema.graphql."""
 
 FACTS = ("parameters", "context", "max_output", "sees", "tools", "logprobs", "resumes", "quality", "licence")
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 
 
-def model(card: Card, objection: str = "") -> Told:
-    """A card as schema.graphql's Model. `objection`: why it should not be asked now, empty when it is well."""
+def model_values(card: ModelCard, unavailable_reason: str = "") -> FieldValues:
+    """A card as schema.graphql's Model. `unavailable_reason`: why it should not be asked now, empty when it is well."""
     return {
         "name": card.name,
         "provider": card.endpoint.provider,
         "task": card.task,
         "size": card.size,
         "place": card.place,
-        "state": objection or READY,
+        "state": unavailable_reason or READY,
         "parameters": card.parameters,
         "context": card.context,
         "maxOutput": card.max_output,
@@ -32,7 +32,7 @@ def model(card: Card, objection: str = "") -> Told:
         "logprobs": card.logprobs,
         "resumes": card.resumes,
         "quality": card.quality,
-        "price": {**rates(card.price), "source": card.price.source, "date": card.price.date},
+        "price": {**price_values(card.price), "source": card.price.source, "date": card.price.date},
         "license": card.licence,
         "slots": card.slots,
         "weights": _weights(card),
@@ -40,7 +40,7 @@ def model(card: Card, objection: str = "") -> Told:
     }
 
 
-def rates(price: Price) -> Mapping[str, str | None]:
+def price_values(price: Price) -> Mapping[str, str | None]:
     """By the names of schema.graphql's Price, in dollars per million tokens."""
     return {
         "input": _rate(price.input),
@@ -54,41 +54,41 @@ def rates(price: Price) -> Mapping[str, str | None]:
 
 def _rate(micro: int | None) -> str | None:
     """Micro-dollars per million tokens as dollars per million tokens."""
-    return None if micro is None else dollars(micro * (PICO // 1_000_000))
+    return None if micro is None else format_dollars(micro * (PICO_PER_DOLLAR // 1_000_000))
 
 
-def _weights(card: Card) -> Told | None:
+def _weights(card: ModelCard) -> FieldValues | None:
     held = card.weights
     if held is None:
         return None
     return {"file": held.file, "bytes": held.bytes, "sha256": held.sha256, "path": held.path}
 
 
-def _facts(card: Card) -> list[Told]:
+def _facts(card: ModelCard) -> list[FieldValues]:
     """What is known and what is not, under the names that it has in sizewise.toml."""
     return [{"name": name, "value": _text(getattr(card, name)), "source": card.facts.get(name, "")} for name in FACTS]
 
 
-def _rates(price: Price) -> list[Told]:
+def _rates(price: Price) -> list[FieldValues]:
     """A rate that is left out is billed as another: that is no fact of its own."""
     source = ", ".join(filter(None, (price.source, price.date)))
     told = [(name, getattr(price, name)) for name in RATES]
-    rates: list[Told] = [
+    rates: list[FieldValues] = [
         {"name": f"price.{name}", "value": _per_million(rate), "source": source if rate is not None else ""}
         for name, rate in told
         if rate is not None or name in ("input", "output")
     ]
-    return [*rates, *({"name": "price", "value": but, "source": source} for but in but(price))]
+    return [*rates, *({"name": "price", "value": but, "source": source} for but in price_conditions(price))]
 
 
-def but(price: Price) -> Iterator[str]:
+def price_conditions(price: Price) -> Iterator[str]:
     """When the rates are other ones."""
-    if price.above:
-        yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.above) + " tokens of prompt"
-    if price.when:
+    if price.tiers:
+        yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.tiers) + " tokens of prompt"
+    if price.schedule:
         yield "other rates at other times"
-    if price.apart:
-        yield f"unknown for {', '.join(sorted(price.apart))}"
+    if price.unpriced_modalities:
+        yield f"unknown for {', '.join(sorted(price.unpriced_modalities))}"
 
 
 def _per_million(rate: int | None) -> str:

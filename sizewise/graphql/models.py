@@ -1,44 +1,44 @@
-"""The models that can be named, from the house of the moment, and those of the catalogue; chooses none."""
+"""The `models` and `catalog` fields: configured models, roles and the model catalog."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from sizewise.graphql.catalog import every, one_of
-from sizewise.graphql.context import Context, unhurried
-from sizewise.graphql.model_type import Told, model
+from sizewise.graphql.catalog import all_catalog_models, find_catalog_model
+from sizewise.graphql.context import RequestContext, yielding_to_loop
+from sizewise.graphql.model_type import FieldValues, model_values
 
-CATALOGUE = 200
+MAX_CATALOG_MODELS = 200
 """Rows that the whole catalogue counts as."""
 
 
-async def models(context: Context) -> list[Told]:
-    house = context.house
-    return [model(card, house.connections.health(card)) for card in house.cards]
+async def models(context: RequestContext) -> list[FieldValues]:
+    app = context.app
+    return [model_values(card, app.connections.unavailable_reason(card)) for card in app.cards]
 
 
-async def one(context: Context, name: str) -> Told:
+async def model(context: RequestContext, name: str) -> FieldValues:
     """Raises UnknownModel, with the nearest name."""
-    card = context.house.card(name)
-    return model(card, context.house.connections.health(card))
+    card = context.app.find_card(name)
+    return model_values(card, context.app.connections.unavailable_reason(card))
 
 
-async def model_aliases(context: Context) -> list[str]:
-    models = {card.name for card in context.house.cards}
-    return [name for name in context.house.names.listed if name not in models]
+async def model_aliases(context: RequestContext) -> list[str]:
+    models = {card.name for card in context.app.cards}
+    return [name for name in context.app.aliases.chat_names if name not in models]
 
 
-async def catalog_model(context: Context, name: str) -> Told | None:
+async def catalog_model(context: RequestContext, name: str) -> FieldValues | None:
     """By any of its names, or by that of a model configured here."""
-    house = context.house
-    card = next((card for card in house.cards if name in (card.name, card.model)), None)
+    app = context.app
+    card = next((card for card in app.cards if name in (card.name, card.model)), None)
     names = [name, card.model] if card else [name]
     weights = card.weights.bytes if card and card.weights else 0
-    return await asyncio.to_thread(one_of, names, house.settings.sizes.bounds, weights)
+    return await asyncio.to_thread(find_catalog_model, names, app.settings.sizes.thresholds, weights)
 
 
-async def catalog(context: Context) -> AsyncIterator[Told]:
+async def catalog(context: RequestContext) -> AsyncIterator[FieldValues]:
     """Raises BadRequest where one request asks for it too often."""
-    context.take(CATALOGUE)
-    return unhurried(await asyncio.to_thread(every, context.house.settings.sizes.bounds))
+    context.charge_rows(MAX_CATALOG_MODELS)
+    return yielding_to_loop(await asyncio.to_thread(all_catalog_models, context.app.settings.sizes.thresholds))

@@ -1,4 +1,4 @@
-"""Queries by their hash: those that clients had kept here, and those that the settings list; parses none of them.
+"""Persisted queries by hash: stored by clients, or listed in the settings; parses none of them.
 
 The way to ask is that of Apollo's clients: the hash alone, and where it is not known once more with the query.
 """
@@ -12,107 +12,111 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from sizewise.app.application import House
-from sizewise.auth.authenticator import ADMIN
-from sizewise.errors import BadRequest, ConfigError, Forbidden, QueryNotKept
-from sizewise.graphql.request import Question
-from sizewise.principal import Caller
+from sizewise.app.application import Application
+from sizewise.auth.authenticator import ADMIN_KEY_ID
+from sizewise.errors import BadRequest, ConfigError, Forbidden, PersistedQueryNotFound
+from sizewise.graphql.request import OperationRequest
+from sizewise.principal import Principal
 
-BYTES = 4_000_000
+MAX_CACHED_BYTES = 4_000_000
 """Of all kept queries together."""
-LISTED_BYTES = 16_000_000
+MAX_LIST_BYTES = 16_000_000
 """Of one file."""
 
 
-class Operation(Struct):
+class ManifestOperation(Struct):
     id: str
     body: str
 
 
-class Manifest(Struct):
+class QueryManifest(Struct):
     """As generate-persisted-query-manifest writes it; names and types of operations are not needed."""
 
-    operations: list[Operation]
+    operations: list[ManifestOperation]
 
 
-class Queries:
+class PersistedQueries:
     """`kept` belong to an organisation: nobody fills another's, nor learns what another asks."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._bytes = 0
-        self._read_for: House | None = None
+        self._listed_for: Application | None = None
         self._listed: dict[str, str] = {}
 
-    def text(self, question: Question, house: House, caller: Caller) -> str:
-        """The query that is meant. Raises QueryNotKept, BadRequest (hash and query differ), Forbidden (not listed),
-        ConfigError (a list that cannot be read)."""
-        persisted = question.extensions.persisted_query if question.extensions else None
+    def resolve(self, request: OperationRequest, app: Application, principal: Principal) -> str:
+        """The query that is meant. Raises PersistedQueryNotFound, BadRequest (hash and query differ), Forbidden (not
+        listed), ConfigError (a list that cannot be read).
+        """
+        persisted = request.extensions.persisted_query if request.extensions else None
         hash = persisted.sha256_hash.lower()[:200] if persisted else ""
-        bounds = house.settings.graphql
-        if bounds.queries == "trusted" and caller.key != ADMIN:
-            return self._of_list(question.query, hash, house)
+        bounds = app.settings.graphql
+        if bounds.queries == "trusted" and principal.key_id != ADMIN_KEY_ID:
+            return self._resolve_listed(request.query, hash, app)
         if not hash:
-            return question.query or ""
-        if question.query is not None:
-            if digest(question.query) != hash:
+            return request.query or ""
+        if request.query is not None:
+            if query_hash(request.query) != hash:
                 raise BadRequest(
-                    "the query does not have the hash that came with it", "send its SHA-256 in hexadecimal"
+                    "the query does not have the hash that came with it",
+                    "send its SHA-256 in hexadecimal",
                 )
-            self._keep((caller.tenant, hash), question.query, bounds.max_persisted_queries)
-            return question.query
-        found = self._kept.get((caller.tenant, hash))
+            self._store((principal.tenant, hash), request.query, bounds.max_persisted_queries)
+            return request.query
+        found = self._cache.get((principal.tenant, hash))
         if found is None:
-            raise QueryNotKept("PersistedQueryNotFound", "send the query itself along, once")
-        self._kept.move_to_end((caller.tenant, hash))
+            raise PersistedQueryNotFound("PersistedQueryNotFound", "send the query itself along, once")
+        self._cache.move_to_end((principal.tenant, hash))
         return found
 
-    def _keep(self, place: tuple[str, str], query: str, most: int) -> None:
-        if place not in self._kept:
+    def _store(self, place: tuple[str, str], query: str, most: int) -> None:
+        if place not in self._cache:
             self._bytes += len(query)
-        self._kept[place] = query
-        self._kept.move_to_end(place)
-        while self._kept and (len(self._kept) > most or self._bytes > BYTES):
-            _, gone = self._kept.popitem(last=False)
+        self._cache[place] = query
+        self._cache.move_to_end(place)
+        while self._cache and (len(self._cache) > most or self._bytes > MAX_CACHED_BYTES):
+            _, gone = self._cache.popitem(last=False)
             self._bytes -= len(gone)
 
-    def _of_list(self, query: str | None, hash: str, house: House) -> str:
-        if self._read_for is not house:
-            self._listed, self._read_for = listed(house), house
-        found = self._listed.get(hash or (digest(query.strip()) if query else ""))
+    def _resolve_listed(self, query: str | None, hash: str, app: Application) -> str:
+        if self._listed_for is not app:
+            self._listed, self._listed_for = load_listed_queries(app), app
+        found = self._listed.get(hash or (query_hash(query.strip()) if query else ""))
         if found is None or (query is not None and query.strip() != found.strip()):
             raise Forbidden("this server takes listed queries only", "whoever runs it lists them in [graphql] listed")
         return found
 
 
-def digest(query: str) -> str:
+def query_hash(query: str) -> str:
     return sha256(query.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def listed(house: House) -> dict[str, str]:
+def load_listed_queries(app: Application) -> dict[str, str]:
     """All listed queries by their ids and by their hashes. Raises ConfigError."""
-    folder = house.settings.config.parent if house.settings.config else Path()
+    folder = app.settings.config_file.parent if app.settings.config_file else Path()
     found: dict[str, str] = {}
-    for said in house.settings.graphql.trusted_documents:
+    for said in app.settings.graphql.trusted_documents:
         place = folder / Path(said).expanduser()
         for path in sorted(place.iterdir()) if place.is_dir() else [place]:
             if path.suffix in (".graphql", ".gql", ".json") or path == place:
                 for id, query in _file(path):
-                    found |= {id.lower(): query, digest(query): query, digest(query.strip()): query}
+                    found |= {id.lower(): query, query_hash(query): query, query_hash(query.strip()): query}
     return found
 
 
 def _file(path: Path) -> list[tuple[str, str]]:
     try:
-        if path.stat().st_size > LISTED_BYTES:
+        if path.stat().st_size > MAX_LIST_BYTES:
             raise ConfigError(
-                f"graphql.trusted_documents: {str(path)!r} is larger than {LISTED_BYTES:,} bytes", "part it"
+                f"graphql.trusted_documents: {str(path)!r} is larger than {MAX_LIST_BYTES:,} bytes",
+                "part it",
             )
         text = path.read_text("utf-8")
         if path.suffix != ".json":
-            return [(digest(text), text)]
-        return [(each.id, each.body) for each in msgspec.json.decode(text, type=Manifest).operations]
+            return [(query_hash(text), text)]
+        return [(each.id, each.body) for each in msgspec.json.decode(text, type=QueryManifest).operations]
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"graphql.trusted_documents: {str(path)!r} cannot be read: {error}", "name a file of queries"
+            f"graphql.trusted_documents: {str(path)!r} cannot be read: {error}",
+            "name a file of queries",
         ) from error

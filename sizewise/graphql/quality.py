@@ -1,65 +1,75 @@
-"""How good answers were, told in the words of schema.graphql, and what people say of them; measures nothing itself."""
+"""Fields of measured answer quality, feedback, and restoring a policy after an alarm."""
 
 from __future__ import annotations
 
-from sizewise.errors import BadRequest, nearest
-from sizewise.evals.quality_monitor import Quality, Watched
-from sizewise.evals.tables import Opinion, Verdict
-from sizewise.graphql.context import Context
-from sizewise.graphql.model_type import Told
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.evals.quality_monitor import MonitoredPolicy, PolicyQuality
+from sizewise.evals.tables import Feedback, FeedbackSummary
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
 
 
-async def quality(context: Context, policy: str | None = None) -> list[Told]:
+async def quality(context: RequestContext, policy: str | None = None) -> list[FieldValues]:
     """Raises BadRequest for a policy that nobody has."""
-    context.whole("read_records")
-    house = context.house
-    now = house.watched if policy is None else {policy: _watched(context, policy)}
-    watch, sure = house.means.keeper.watch, house.settings.shadow.confidence
-    return [_quality(each) for each in await watch.quality(context.caller.tenant, now, sure)]
+    context.require_all_projects("read_records")
+    app = context.app
+    now = app.monitored_policies if policy is None else {policy: _monitored(context, policy)}
+    watch, sure = app.resources.services.quality_monitor, app.settings.shadow.confidence
+    return [_quality(each) for each in await watch.policy_quality(context.principal.tenant, now, sure)]
 
 
-async def feedback(context: Context, trace: str, score: float, kind: str = "user") -> list[Told]:
+async def feedback(context: RequestContext, trace: str, score: float, kind: str = "user") -> list[FieldValues]:
     """Raises BadRequest, and UnknownPath where the key got no answer under this trace."""
     return [
-        _verdict(each) for each in await context.house.means.keeper.watch.feedback(context.caller, trace, score, kind)
+        _verdict(each)
+        for each in await context.app.resources.services.quality_monitor.record_feedback(
+            context.principal,
+            trace,
+            score,
+            kind,
+        )
     ]
 
 
-async def restore_policy(context: Context, policy: str) -> Told:
+async def restore_policy(context: RequestContext, policy: str) -> FieldValues:
     """Raises BadRequest for a policy that nobody has."""
-    context.whole("manage_policies")
-    version = _watched(context, policy).version
-    fell = await context.house.means.keeper.watch.trust_again(context.caller.tenant, policy, version)
+    context.require_all_projects("manage_policies")
+    version = _monitored(context, policy).version
+    fell = await context.app.resources.services.quality_monitor.restore_policy(
+        context.principal.tenant,
+        policy,
+        version,
+    )
     return {"policy": policy, "wasViolated": fell}
 
 
-def _watched(context: Context, policy: str) -> Watched:
-    known = context.house.watched
+def _monitored(context: RequestContext, policy: str) -> MonitoredPolicy:
+    known = context.app.monitored_policies
     if policy not in known:
-        hint = nearest(policy, list(known)) or f"known: {', '.join(known)}"
+        hint = did_you_mean(policy, list(known)) or f"known: {', '.join(known)}"
         raise BadRequest(f"there is no policy named {policy[:100]!r}", hint, param="policy")
     return known[policy]
 
 
-def _quality(its: Quality) -> Told:
+def _quality(its: PolicyQuality) -> FieldValues:
     found = its.estimate
     return {
         "policy": its.policy,
-        "certified": its.promised,
-        "samples": found.samples,
-        "unjudged": found.unjudged,
-        "loss": found.lost,
+        "certified": its.guaranteed_quality,
+        "samples": found.sample_count,
+        "unjudged": found.undecided,
+        "loss": found.mean_loss,
         "lossLow": found.low,
         "lossHigh": found.high,
         "since": its.since,
-        "violated": its.alarm,
+        "violated": its.alarm_at,
         "feedback": [_opinion(each) for each in its.feedback],
     }
 
 
-def _opinion(its: Opinion) -> Told:
+def _opinion(its: FeedbackSummary) -> FieldValues:
     return {"model": its.model, "kind": its.kind, "count": its.count, "mean": its.mean}
 
 
-def _verdict(its: Verdict) -> Told:
+def _verdict(its: Feedback) -> FieldValues:
     return {"trace": its.trace, "policy": its.policy, "model": its.model, "kind": its.kind, "score": its.score}

@@ -1,4 +1,4 @@
-"""How much a question may bring out, estimated from schema and variables before it is answered; reads no data.
+"""Estimates the cost of a query from schema and variables before it is executed; reads no data.
 
 One for each value, times the length of each list above it: what its argument says, or what is usual here.
 """
@@ -28,37 +28,43 @@ from graphql import (
 
 from sizewise.errors import BadRequest
 
-USUAL = 4
+DEFAULT_LENGTH = 4
 """Items of a list of which nobody says how long it is."""
-LISTS: Mapping[str, int] = {"catalog": 200, "models": 20, "keys": 50, "users": 50, "records": 20, "ingested": 20}
-LENGTHS = ("last", "first", "limit")
+LIST_COST: Mapping[str, int] = {"catalog": 200, "models": 20, "keys": 50, "users": 50, "records": 20, "ingested": 20}
+LENGTH_ARGUMENTS = ("last", "first", "limit")
 """Arguments that say how many."""
-MODEL = 5_000
+MODEL_FIELD_COST = 5_000
 """What a field counts that asks a model; which these are, `asks` in its extensions says."""
 
-Fielded = GraphQLObjectType | GraphQLInterfaceType
+ParentType = GraphQLObjectType | GraphQLInterfaceType
 
 
-def demand(
+def check_cost(
     schema: GraphQLSchema,
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: Mapping[str, object],
-    most: int,
+    max_cost: int,
 ) -> None:
     """Raises BadRequest where it is too much. The document is valid."""
     root = schema.get_root_type(operation.operation)
     if root is not None:
-        cost = _Cost(document, operation, variables).of(operation.selection_set, root)
-        if cost > most:
-            raise BadRequest(f"the query may return {cost:,} values, and {most:,} are allowed", "ask for less at once")
+        cost = _QueryCost(document, operation, variables).of(operation.selection_set, root)
+        if cost > max_cost:
+            raise BadRequest(
+                f"the query may return {cost:,} values, and {max_cost:,} are allowed",
+                "ask for less at once",
+            )
 
 
-class _Cost:
+class _QueryCost:
     """Each set of fields is looked at once a type, however often a fragment brings it."""
 
     def __init__(
-        self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, object]
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, object],
     ) -> None:
         self._variables = variables
         self._defaults = {each.variable.name.value: each.default_value for each in operation.variable_definitions or ()}
@@ -69,7 +75,7 @@ class _Cost:
         }
         self._known: dict[tuple[int, str], int] = {}
 
-    def of(self, selected: SelectionSetNode, parent: Fielded) -> int:
+    def of(self, selected: SelectionSetNode, parent: ParentType) -> int:
         place = (id(selected), parent.name)
         if place not in self._known:
             self._known[place] = sum(self._field(field, parent) for field in self._flat(selected, set()))
@@ -85,27 +91,27 @@ class _Cost:
                 seen.add(each.name.value)
                 yield from self._flat(self._fragments[each.name.value], seen)
 
-    def _field(self, node: FieldNode, parent: Fielded) -> int:
+    def _field(self, node: FieldNode, parent: ParentType) -> int:
         field = parent.fields.get(node.name.value)
         if field is None:  # __typename, and introspection, whose depth is bounded
             return 1
-        own = MODEL if (field.extensions or {}).get("asks") else 1
+        own = MODEL_FIELD_COST if (field.extensions or {}).get("asks") else 1
         kind = get_named_type(field.type)
         inner = node.selection_set
         below = self.of(inner, kind) if inner and isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)) else 0
         return own + (self._length(node, field) * below if _lists(field) else below)
 
     def _length(self, node: FieldNode, field: GraphQLField) -> int:
-        named = next((name for name in LENGTHS if name in field.args), None)
+        named = next((name for name in LENGTH_ARGUMENTS if name in field.args), None)
         if named is None:
-            return LISTS.get(node.name.value, USUAL)
+            return LIST_COST.get(node.name.value, DEFAULT_LENGTH)
         said: object = next((each.value for each in node.arguments or () if each.name.value == named), None)
         if isinstance(said, VariableNode):
             said = self._variables.get(said.name.value, self._defaults.get(said.name.value))
         if said is None and (default := field.args[named].default) is not None:
             said = default.literal or default.value
         number = int(said.value) if isinstance(said, IntValueNode) else said
-        return max(0, number) if isinstance(number, int) else LISTS.get(node.name.value, USUAL)
+        return max(0, number) if isinstance(number, int) else LIST_COST.get(node.name.value, DEFAULT_LENGTH)
 
 
 def _lists(field: GraphQLField) -> bool:

@@ -1,4 +1,4 @@
-"""How large a question may be, measured before it is checked or answered; knows neither schema nor data.
+"""Limits on the size, depth and width of a query, checked before validation; knows neither schema nor data.
 
 A default GraphQL server was held for 20 s by 50,000 directives, and took 1,000 aliases.
 """
@@ -17,29 +17,33 @@ from graphql import (
 )
 
 from sizewise.errors import BadRequest
-from sizewise.settings.graphql import GraphQL
+from sizewise.settings.graphql import GraphQLSettings
 
-CHARACTERS = 32_768
+MAX_QUERY_CHARS = 32_768
 """Of the query's text; values belong into variables, which have the body's limit."""
-TOKENS = 500
+MAX_QUERY_TOKENS = 500
 """Words of the query: fields, aliases, arguments, directives, brackets."""
-ROOTS = 20
+MAX_ROOT_FIELDS = 20
 """Fields at the top, where the work is."""
 
 
-def parsed(query: str, bounds: GraphQL) -> DocumentNode:
+def parse_query(query: str, limits: GraphQLSettings) -> DocumentNode:
     """Raises GraphQLError for what is no GraphQL or has too many words, BadRequest for what goes too deep or wide, or
-    gives too many other names. `ofType` does not count, so that the usual introspection query passes."""
-    document = parse(query, max_tokens=TOKENS, max_source_length=CHARACTERS)
+    gives too many other names. `ofType` does not count, so that the usual introspection query passes.
+    """
+    document = parse(query, max_tokens=MAX_QUERY_TOKENS, max_source_length=MAX_QUERY_CHARS)
     measure = _Measure(document)
     for operation in document.definitions:
         if isinstance(operation, OperationDefinitionNode):
-            if measure.depth(operation.selection_set) > bounds.max_depth:
-                raise BadRequest(f"the query goes deeper than {bounds.max_depth} fields", "ask for less at once")
-            if measure.width(operation.selection_set, set()) > ROOTS:
-                raise BadRequest(f"the query has more than {ROOTS} fields at the top", "send several requests")
-    if _aliases(document) > bounds.max_aliases:
-        raise BadRequest(f"the query has more than {bounds.max_aliases} aliases", "send several requests")
+            if measure.depth(operation.selection_set) > limits.max_depth:
+                raise BadRequest(f"the query goes deeper than {limits.max_depth} fields", "ask for less at once")
+            if measure.width(operation.selection_set, set()) > MAX_ROOT_FIELDS:
+                raise BadRequest(
+                    f"the query has more than {MAX_ROOT_FIELDS} fields at the top",
+                    "send several requests",
+                )
+    if _aliases(document) > limits.max_aliases:
+        raise BadRequest(f"the query has more than {limits.max_aliases} aliases", "send several requests")
     return document
 
 

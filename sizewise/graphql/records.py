@@ -1,4 +1,4 @@
-"""Rows of what happened, told in the words of schema.graphql; contents only where they are kept, and only to few."""
+"""Fields of request records; prompts and replies are decrypted only for callers who may read them."""
 
 from __future__ import annotations
 
@@ -7,79 +7,88 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from sizewise.auth.api_keys import deed
-from sizewise.auth.authorization import Thing, demand
-from sizewise.graphql.context import Context, unhurried
-from sizewise.graphql.keys import thing
-from sizewise.graphql.model_type import Told
-from sizewise.money import dollars
-from sizewise.telemetry.tables import Filter, Record, Try, Whole
+from sizewise.auth.api_keys import audit_event
+from sizewise.auth.authorization import Resource, require_permission
+from sizewise.graphql.context import RequestContext, yielding_to_loop
+from sizewise.graphql.keys import key_resource
+from sizewise.graphql.model_type import FieldValues
+from sizewise.money import format_dollars
+from sizewise.telemetry.tables import AttemptRow, RecordFilter, RecordWithAttempts, RequestRecord
 
 
 async def records(
-    context: Context,
+    context: RequestContext,
     last: int = 20,
     model: str | None = None,
     status: int | None = None,
     since: int | None = None,
     trace: str | None = None,
-) -> AsyncIterator[Told]:
+) -> AsyncIterator[FieldValues]:
     """Raises BadRequest when `last` is not from 1 to 1000."""
-    context.take(last)
-    wanted = Filter(context.caller.tenant, model or "", status, since, trace or "", _project(context))
-    found = await context.house.means.keeper.records(wanted, last)
-    return unhurried(_record(each) for each in found)
+    context.charge_rows(last)
+    wanted = RecordFilter(context.principal.tenant, model or "", status, since, trace or "", _project(context))
+    found = await context.app.resources.services.records(wanted, last)
+    return yielding_to_loop(_record(each) for each in found)
 
 
-async def record(context: Context, trace: str) -> list[Told]:
-    context.take(100)
+async def record(context: RequestContext, trace: str) -> list[FieldValues]:
+    context.charge_rows(100)
     return [
-        _whole(context, each)
-        for each in await context.house.means.keeper.trace(trace, context.caller.tenant, _project(context))
+        _detail_values(context, each)
+        for each in await context.app.resources.services.records_of_trace(
+            trace,
+            context.principal.tenant,
+            _project(context),
+        )
     ]
 
 
-async def erase_records(context: Context, key: str) -> Told:
+async def erase_records(context: RequestContext, key: str) -> FieldValues:
     """By the id of a key that the caller reaches; one of a session, or of a key long forgotten, is for whoever sees the
-    whole organisation. That it was begun stands in the trail before anything is gone."""
-    keeper, caller = context.house.means.keeper, context.caller
-    found = next((each for each in await keeper.accounts.list(caller.tenant) if each.id == key), None)
-    demand(
-        caller,
+    whole organisation. That it was begun stands in the trail before anything is gone.
+    """
+    services, principal = context.app.resources.services, context.principal
+    found = next((each for each in await services.api_keys.list(principal.tenant) if each.id == key), None)
+    require_permission(
+        principal,
         "erase_records",
-        thing(found) if found else Thing(caller.tenant if caller.wide else "", name=f"key:{key}"),
+        key_resource(found)
+        if found
+        else Resource(principal.tenant if principal.all_projects else "", name=f"key:{key}"),
     )
-    begun = deed(caller, caller.tenant, "erase_records", f"key:{key[:100]}")
-    await keeper.note(begun)
-    gone = await keeper.erase(caller.tenant, key)
-    after: dict[str, object] = {"records": gone.records, "contents": gone.contents, "feedback": gone.feedback}
-    await keeper.note(replace(begun, after=after))
+    begun = audit_event(principal, principal.tenant, "erase_records", f"key:{key[:100]}")
+    await services.append_audit_event(begun)
+    gone = await services.delete_key_data(principal.tenant, key)
+    after: dict[str, object] = {"records": gone.records, "contents": gone.payloads, "feedback": gone.feedback}
+    await services.append_audit_event(replace(begun, after=after))
     return dict(after)
 
 
-def _project(context: Context) -> str:
+def _project(context: RequestContext) -> str:
     """The one project whose records the caller may see; empty: all."""
-    return "" if context.caller.wide else context.caller.project
+    return "" if context.principal.all_projects else context.principal.project
 
 
-def _whole(context: Context, whole: Whole) -> Told:
-    """`contents` are opened only where they were asked for."""
-    found: Told = {**_record(whole.record), "attempts": [_attempt(each) for each in whole.attempts]}
+def _detail_values(context: RequestContext, whole: RecordWithAttempts) -> FieldValues:
+    """`payloads` are opened only where they were asked for."""
+    found: FieldValues = {**_record(whole.record), "attempts": [_attempt(each) for each in whole.attempts]}
     return {**found, "contents": partial(_contents, context, whole.record)}
 
 
-async def _contents(context: Context, record: Record, info: object) -> Told | None:
+async def _contents(context: RequestContext, record: RequestRecord, info: object) -> FieldValues | None:
     """Who reads them leaves a line in the trail."""
-    context.may("read_contents")
-    keeper, caller = context.house.means.keeper, context.caller
-    found = await keeper.content(record.id, record.tenant)
+    context.require("read_contents")
+    services, principal = context.app.resources.services, context.principal
+    found = await services.payload(record.id, record.tenant)
     if found is None:
         return None
-    await keeper.note(deed(caller, caller.tenant, "read_contents", f"record:{record.trace}"))
-    return {"request": found.asked, "response": found.said, "truncated": found.cut}
+    await services.append_audit_event(
+        audit_event(principal, principal.tenant, "read_contents", f"record:{record.trace}"),
+    )
+    return {"request": found.request, "response": found.response, "truncated": found.truncated}
 
 
-def _record(record: Record) -> Told:
+def _record(record: RequestRecord) -> FieldValues:
     return {
         "trace": record.trace,
         "at": record.at,
@@ -106,7 +115,7 @@ def _record(record: Record) -> Told:
     }
 
 
-def _attempt(attempt: Try) -> Told:
+def _attempt(attempt: AttemptRow) -> FieldValues:
     return {
         "number": attempt.number,
         "model": attempt.model,
@@ -123,7 +132,7 @@ def _attempt(attempt: Try) -> Told:
     }
 
 
-def _tokens(row: Record | Try) -> Told:
+def _tokens(row: RequestRecord | AttemptRow) -> FieldValues:
     return {
         "input": row.input,
         "output": row.output,
@@ -135,4 +144,4 @@ def _tokens(row: Record | Try) -> Told:
 
 
 def _cost(pico: int | None) -> str | None:
-    return None if pico is None else dollars(pico)
+    return None if pico is None else format_dollars(pico)

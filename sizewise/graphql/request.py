@@ -1,4 +1,4 @@
-"""A question as it comes over HTTP or a WebSocket, and errors in the shape GraphQL has for them; pure."""
+"""Parses a GraphQL request from HTTP or WebSocket and formats errors; does no I/O."""
 
 from __future__ import annotations
 
@@ -12,58 +12,64 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.errors import BadBody, SizewiseError
-from sizewise.graphql.context import Context
+from sizewise.graphql.context import RequestContext
 
 log = logging.getLogger("sizewise.graphql")
 
-Shown = Mapping[str, object]
+OperationResult = Mapping[str, object]
 
 
-class Persisted(Struct, rename="camel"):
+class PersistedQueryExtension(Struct, rename="camel"):
     """The hash that stands for a query, as Apollo's clients send it."""
 
     sha256_hash: str
     version: int = 1
 
 
-class Extensions(Struct, rename="camel"):
-    persisted_query: Persisted | None = None
+class RequestExtensions(Struct, rename="camel"):
+    persisted_query: PersistedQueryExtension | None = None
 
 
-class Question(Struct, rename="camel"):
+class OperationRequest(Struct, rename="camel"):
     """The body of a request, as GraphQL over HTTP has it; other keys are no concern of ours."""
 
     query: str | None = None
     variables: dict[str, object] | None = None
     operation_name: str | None = None
-    extensions: Extensions | None = None
+    extensions: RequestExtensions | None = None
 
 
-class Stream(Struct):
+class ResponseStream(Struct):
     """Answers to a subscription, one after the other; to be closed by whoever reads them, which stops the work."""
 
-    events: AsyncGenerator[Shown, None]
+    events: AsyncGenerator[OperationResult, None]
 
 
-Answer = tuple[int, Shown] | Stream
+OperationResponse = tuple[int, OperationResult] | ResponseStream
 """A status and what is told; 200 where the question itself was well formed."""
 
 
-class Execute(Protocol):
+class ExecuteQuery(Protocol):
     """execute.Execute: answers, never raises. `streams`: whether the client can take more than one answer."""
 
-    async def __call__(self, question: Question, context: Context, *, streams: bool) -> Answer: ...
+    async def __call__(
+        self,
+        request: OperationRequest,
+        context: RequestContext,
+        *,
+        streams: bool,
+    ) -> OperationResponse: ...
 
 
-def new_trace() -> str:
+def new_trace_id() -> str:
     """A W3C trace id with the time in front, so that the records' index grows at its end."""
     return f"{int(time.time()):08x}{getrandbits(96):024x}"
 
 
-def read(body: bytes | msgspec.Raw) -> Question:
+def parse_request(body: bytes | msgspec.Raw) -> OperationRequest:
     """Raises BadBody."""
     try:
-        return msgspec.json.decode(body, type=Question)
+        return msgspec.json.decode(body, type=OperationRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = 'send {"query": "...", "variables": {...}}, one question a request'
         raise BadBody(f"the body is no GraphQL request: {error}", hint) from error
@@ -71,20 +77,20 @@ def read(body: bytes | msgspec.Raw) -> Question:
         raise BadBody("the body is nested too deeply", "flatten it") from error
 
 
-def told(error: SizewiseError) -> Shown:
+def format_error(error: SizewiseError) -> OperationResult:
     """An error in GraphQL's shape; the CLI makes the same error of it again."""
     docs = f"docs/errors/{error.code}.md"
     extensions = {"code": error.code, "status": error.status, "hint": error.hint, "docs": docs}
     return {"message": error.message, "extensions": extensions}
 
 
-def fault(cause: BaseException, trace: str) -> Shown:
+def format_exception(cause: BaseException, trace: str) -> OperationResult:
     """The same for whatever went wrong: ours whole, a stranger's never. Of that one only kind and place are logged."""
     if isinstance(cause, SizewiseError):
-        return told(cause)
+        return format_error(cause)
     place = cause.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
     log.error("unforeseen %s at %s, trace %s", type(cause).__name__, where, trace)
-    return told(SizewiseError("something went wrong inside Sizewise", f"report it with the trace {trace}"))
+    return format_error(SizewiseError("something went wrong inside Sizewise", f"report it with the trace {trace}"))

@@ -1,58 +1,58 @@
-"""What policies saved, told in the words of schema.graphql; the sums are telemetry's, the curves a calibration's."""
+"""The `savings` field: what each policy saved, with interval and cost-quality curves."""
 
 from __future__ import annotations
 
 import time
 
 from sizewise.errors import BadRequest
-from sizewise.graphql.context import Context
-from sizewise.graphql.model_type import Told
-from sizewise.money import dollars
-from sizewise.routing.policies.certified import Promised
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
+from sizewise.money import format_dollars
+from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policy import Policy
-from sizewise.routing.strongest_fallback import reference
-from sizewise.telemetry.savings import Saving, saving
+from sizewise.routing.strongest_fallback import reference_card
+from sizewise.telemetry.savings import PolicySavings, policy_savings
 
 DAY_S = 86_400
 MOST_DAYS = 3_650
 
 
-async def savings(context: Context, days: float = 30.0) -> list[Told]:
+async def savings(context: RequestContext, days: float = 30.0) -> list[FieldValues]:
     """Of every policy that answered something. Raises BadRequest for `days` that are none."""
-    context.whole("read_records")
+    context.require_all_projects("read_records")
     if not 0 < days <= MOST_DAYS:
         raise BadRequest(f"cannot report savings of {days!r} days", f"ask for up to {MOST_DAYS}", param="days")
-    house, now = context.house, time.time()
-    plans = house.names.choosing
+    app, now = context.app, time.time()
+    plans = app.aliases.policy_plans
     since = int((now - days * DAY_S) * 1_000)
-    found = await house.means.keeper.spent(context.caller.tenant, since, tuple(plans))
-    measuring = await house.means.keeper.watch.spent_by(context.caller.tenant, since)
+    found = await app.resources.services.policy_usage(context.principal.tenant, since, tuple(plans))
+    measuring = await app.resources.services.quality_monitor.comparison_cost_by_policy(context.principal.tenant, since)
     told = []
     for name, plan in plans.items():
         mine = [each for each in found if each.policy == name]
         if mine:
-            large = reference(plan)
-            its = saving(name, large.name, large.price.at(now, now), mine)
+            large = reference_card(plan)
+            its = policy_savings(name, large.name, large.price.at(now, now), mine)
             told.append(_saving(its, plan.policy, measuring.get(name, 0)))
     return told
 
 
-def _saving(its: Saving, policy: Policy, measuring: int) -> Told:
-    proof = policy.certificate if isinstance(policy, Promised) else None
+def _saving(its: PolicySavings, policy: Policy, measuring: int) -> FieldValues:
+    proof = policy.certificate if isinstance(policy, CertifiedPolicy) else None
     return {
         "policy": its.policy,
-        "large": its.large,
+        "large": its.large_model,
         "requests": its.requests,
-        "small": its.small,
-        "unpriced": its.unpriced,
-        "spentUsd": dollars(its.spent),
-        "baselineUsd": None if its.alone is None else dollars(its.alone),
-        "savedUsd": None if its.saved is None else _signed(its.saved),
-        "marginUsd": None if its.within is None else dollars(its.within),
-        "evaluationUsd": dollars(measuring),
+        "small": its.small_requests,
+        "unpriced": its.unpriced_requests,
+        "spentUsd": format_dollars(its.cost),
+        "baselineUsd": None if its.baseline_cost is None else format_dollars(its.baseline_cost),
+        "savedUsd": None if its.saved_cost is None else _signed(its.saved_cost),
+        "marginUsd": None if its.margin is None else format_dollars(its.margin),
+        "evaluationUsd": format_dollars(measuring),
         "curves": None if proof is None else {name: list(map(list, curve)) for name, curve in proof.curves.items()},
     }
 
 
 def _signed(pico: int) -> str:
-    return dollars(pico) if pico >= 0 else f"-{dollars(-pico)}"
+    return format_dollars(pico) if pico >= 0 else f"-{format_dollars(-pico)}"

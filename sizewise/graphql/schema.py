@@ -1,11 +1,13 @@
-"""schema.graphql with a function behind each field; the only list of which room answers what."""
+"""The executable schema: schema.graphql with the resolver and the required permissions of each field."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from inspect import isawaitable
+from types import MappingProxyType
 from typing import Any
 
 from graphql import (
@@ -17,7 +19,7 @@ from graphql import (
     build_schema,
 )
 
-from sizewise.errors import Forbidden, UnknownPath
+from sizewise.errors import Forbidden, PathNotFound
 from sizewise.graphql import (
     ask,
     audit,
@@ -27,7 +29,6 @@ from sizewise.graphql import (
     flows,
     keys,
     knowledge,
-    lamatic,
     memories,
     models,
     quality,
@@ -37,34 +38,30 @@ from sizewise.graphql import (
     server_status,
     users,
 )
-from sizewise.graphql.context import Context
-from sizewise.money import PICO
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.extension import GraphQLExtension, Resolver, Resolvers, load_extensions
+from sizewise.money import PICO_PER_DOLLAR
 
-Resolver = Callable[..., object]
-
-LOOK = ("ask", "read_models")
-FLOWS = ("ask", "manage_flows")
-RUNS = ("ask", "read_records")
-KNOW = ("ask", "manage_knowledge")
-FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
+MODEL_ACTIONS = ("ask", "read_models")
+FLOW_ACTIONS = ("ask", "manage_flows")
+RUN_ACTIONS = ("ask", "read_records")
+KNOWLEDGE_ACTIONS = ("ask", "manage_knowledge")
+BUILT_IN: Resolvers = {
     "Query": {
-        "executeWorkflow": (lamatic.execute_workflow, ("ask",)),
-        "executeAgent": (lamatic.execute_agent, ("ask",)),
-        "checkStatus": (lamatic.check_status, RUNS),
-        "flows": (flows.flows, FLOWS),
-        "flow": (flows.flow, FLOWS),
-        "flowVersions": (flows.flow_versions, FLOWS),
-        "checkFlow": (flows.check_flow, FLOWS),
-        "flowRuns": (flows.flow_runs, RUNS),
-        "flowRun": (flows.flow_run, RUNS),
-        "waiting": (flows.waiting, RUNS),
+        "flows": (flows.flows, FLOW_ACTIONS),
+        "flow": (flows.flow, FLOW_ACTIONS),
+        "flowVersions": (flows.flow_versions, FLOW_ACTIONS),
+        "checkFlow": (flows.check_flow, FLOW_ACTIONS),
+        "flowRuns": (flows.flow_runs, RUN_ACTIONS),
+        "flowRun": (flows.flow_run, RUN_ACTIONS),
+        "waiting": (flows.waiting, RUN_ACTIONS),
         "me": (keys.me, ()),
         "health": (server_status.health, ()),
-        "models": (models.models, LOOK),
-        "model": (models.one, LOOK),
-        "catalogModel": (models.catalog_model, LOOK),
-        "catalog": (models.catalog, LOOK),
-        "modelAliases": (models.model_aliases, LOOK),
+        "models": (models.models, MODEL_ACTIONS),
+        "model": (models.model, MODEL_ACTIONS),
+        "catalogModel": (models.catalog_model, MODEL_ACTIONS),
+        "catalog": (models.catalog, MODEL_ACTIONS),
+        "modelAliases": (models.model_aliases, MODEL_ACTIONS),
         "records": (records.records, ("read_records",)),
         "record": (records.record, ("read_records",)),
         "samples": (sampled_pairs.samples, ("read_records",)),
@@ -79,16 +76,14 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "budgets": (budgets.budgets, ("read_budgets",)),
         "audit": (audit.audit, ("read_audit",)),
         "encryption": (encryption.encryption, ("manage_vault",)),
-        "explain": (explain.explain, LOOK),
-        "knowledge": (knowledge.bases, KNOW),
-        "documents": (knowledge.documents, KNOW),
-        "document": (knowledge.document, KNOW),
+        "explain": (explain.explain, MODEL_ACTIONS),
+        "knowledge": (knowledge.bases, KNOWLEDGE_ACTIONS),
+        "documents": (knowledge.documents, KNOWLEDGE_ACTIONS),
+        "document": (knowledge.document, KNOWLEDGE_ACTIONS),
         "passages": (knowledge.passages, ("ask",)),
         "memories": (memories.memories, ("read_contents",)),
     },
     "Mutation": {
-        "executeWorkflow": (lamatic.execute_workflow, ("ask",)),
-        "submitFeedback": (lamatic.submit_feedback, ("ask",)),
         "publishFlow": (flows.publish_flow, ("manage_flows",)),
         "withdrawFlow": (flows.withdraw_flow, ("manage_flows",)),
         "startFlowRun": (flows.start_flow_run, ("ask",)),
@@ -125,20 +120,40 @@ FIELDS: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
         "ask": (ask.ask, ("ask",)),
     },
 }
-"""Each is called with the Context and the field's arguments, in snake_case, by callers who may do one of its actions
-to anything at all; what they may do it to, the function asks itself. Those of Subscription return what is told, one
-after the other, each as {field: value}."""
-ASKS = ("ask", "startFlowRun", "resumeFlowRun", "executeWorkflow", "executeAgent", "passages", "embedDocuments")
+"""Each is called with the RequestContext and the field's arguments in snake_case, for callers who have one of its
+permissions on anything at all; the function itself checks the resource. Subscriptions return a stream of {field:
+value}."""
+
+EXTENSIONS: Sequence[GraphQLExtension] = load_extensions()
+
+
+def _merged() -> Resolvers:
+    extra = [each.resolvers for each in EXTENSIONS]
+    return {
+        name: dict(ChainMap(*(dict(each.get(name, {})) for each in extra), dict(own))) for name, own in BUILT_IN.items()
+    }
+
+
+RESOLVERS: Resolvers = MappingProxyType(_merged())
+MODEL_CALLING_FIELDS = (
+    "ask",
+    "startFlowRun",
+    "resumeFlowRun",
+    "executeWorkflow",
+    "executeAgent",
+    "passages",
+    "embedDocuments",
+)
 """Fields that ask a model: cost.py counts them for more."""
 
 
-def text() -> str:
+def schema_text() -> str:
     return files("sizewise.graphql").joinpath("schema.graphql").read_text("utf-8")
 
 
-def built() -> GraphQLSchema:
-    schema = build_schema(text())
-    for name, resolvers in FIELDS.items():
+def make_executable_schema() -> GraphQLSchema:
+    schema = build_schema(schema_text())
+    for name, resolvers in RESOLVERS.items():
         kind = schema.type_map[name]
         assert isinstance(kind, GraphQLObjectType)
         for field, (resolver, actions) in resolvers.items():
@@ -147,7 +162,7 @@ def built() -> GraphQLSchema:
             else:
                 way = _changing if name == "Mutation" else _resolved
                 kind.fields[field].resolve = way(field, resolver, actions)
-            if field in ASKS:
+            if field in MODEL_CALLING_FIELDS:
                 kind.fields[field].extensions = {"asks": True}
             for argument, spec in kind.fields[field].args.items():
                 spec.out_name = _snake(argument)
@@ -168,8 +183,8 @@ def built() -> GraphQLSchema:
 
 
 def _resolved(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
-    def resolve(_: object, info: GraphQLResolveInfo[Context], **arguments: Any) -> object:
-        info.context.may(*actions)
+    def resolve(_: object, info: GraphQLResolveInfo[RequestContext], **arguments: Any) -> object:
+        info.context.require(*actions)
         return resolver(info.context, **arguments)
 
     return resolve
@@ -178,14 +193,14 @@ def _resolved(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Calla
 def _changing(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
     """What somebody tried to change and may not, or cannot see, stands in the audit trail too."""
 
-    async def resolve(_: object, info: GraphQLResolveInfo[Context], **arguments: Any) -> object:
+    async def resolve(_: object, info: GraphQLResolveInfo[RequestContext], **arguments: Any) -> object:
         try:
-            info.context.may(*actions)
+            info.context.require(*actions)
             done = resolver(info.context, **arguments)
             return await done if isawaitable(done) else done
-        except (Forbidden, UnknownPath) as error:
+        except (Forbidden, PathNotFound) as error:
             thing = next((arguments[name] for name in ("id", "key", "scope", "user") if arguments.get(name)), "")
-            await info.context.refused(field, str(thing), error.code)
+            await info.context.audit_refusal(field, str(thing), error.code)
             raise
 
     return resolve
@@ -200,7 +215,7 @@ def _pico(value: object) -> int:
     match = re.fullmatch(r"(\d{1,9})(?:\.(\d{1,12}))?", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('is not an amount of dollars like "0.25", with at most twelve decimals')
-    return int(match[1]) * PICO + int((match[2] or "").ljust(12, "0"))
+    return int(match[1]) * PICO_PER_DOLLAR + int((match[2] or "").ljust(12, "0"))
 
 
 def _integer(value: object) -> int:

@@ -1,4 +1,4 @@
-"""The schema as one caller sees it: what its actions allow, and the flows of its project; a few are kept.
+"""Builds and caches the schema that a caller may see: permitted fields and the flows of its project.
 
 A schema never changes. What is published makes another one, for the questions that come from then on.
 """
@@ -12,79 +12,86 @@ from collections.abc import Mapping
 from graphql import GraphQLField, GraphQLNamedType, GraphQLObjectType, GraphQLSchema
 from msgspec import Struct
 
-from sizewise.auth.authorization import may
-from sizewise.flows.compiled_flow import Flow
+from sizewise.auth.authorization import is_allowed
+from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.graphql import flows
-from sizewise.graphql.context import Context
-from sizewise.graphql.flow_fields import fields
-from sizewise.graphql.schema import FIELDS, built
-from sizewise.principal import Caller
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.flow_fields import build_flow_fields
+from sizewise.graphql.schema import RESOLVERS, make_executable_schema
+from sizewise.principal import Principal
 
-KEPT = 32
+CACHE_SIZE = 32
 """Schemas in memory; those longest unused go first. Types of ours are shared: one with 300 flows takes 3.4 MB."""
 
 
-class Seen(Struct, frozen=True):
-    """What makes one schema differ from another. `ours`: root type and field; `flows`: each with its version."""
+class SchemaKey(Struct, frozen=True):
+    """What makes one schema differ from another. `builtin_fields`: root type and field; `flows`: each with its
+    version."""
 
-    ours: frozenset[tuple[str, str]]
+    builtin_fields: frozenset[tuple[str, str]]
     tenant: str = ""
     project: str = ""
     flows: tuple[tuple[str, str], ...] = ()
 
 
-class Views:
-    """`whole` has every field of ours: it is what a field that somebody may not see is refused by, in words."""
+class SchemaCache:
+    """`full_schema` has every field of ours: it is what a field that somebody may not see is refused by, in words."""
 
     def __init__(self) -> None:
-        self.whole = built()
-        self._kept: OrderedDict[Seen, asyncio.Task[GraphQLSchema]] = OrderedDict()
+        self.full_schema = make_executable_schema()
+        self._cache: OrderedDict[SchemaKey, asyncio.Task[GraphQLSchema]] = OrderedDict()
 
-    async def of(self, context: Context) -> GraphQLSchema:
-        seen = _seen(context)
-        if seen not in self._kept:
-            self._kept[seen] = asyncio.create_task(self._made(seen, context))
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(seen)
+    async def schema_for(self, context: RequestContext) -> GraphQLSchema:
+        seen = _schema_key(context)
+        if seen not in self._cache:
+            self._cache[seen] = asyncio.create_task(self._build(seen, context))
+            while len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(seen)
         try:
-            return await asyncio.shield(self._kept[seen])
+            return await asyncio.shield(self._cache[seen])
         except BaseException:
-            if (task := self._kept.get(seen)) is not None and task.done():
-                del self._kept[seen]  # it failed, and the next one may not
+            if (task := self._cache.get(seen)) is not None and task.done():
+                del self._cache[seen]  # it failed, and the next one may not
             raise
 
-    async def _made(self, seen: Seen, context: Context) -> GraphQLSchema:
-        known = {(each.name, each.version): each for each in flows.live(context)}
-        found = [await flows.found(context, known[place]) for place in seen.flows if place in known]
-        return await asyncio.to_thread(self.built, seen, [each for each in found if each is not None])
+    async def _build(self, key: SchemaKey, context: RequestContext) -> GraphQLSchema:
+        known = {(each.name, each.version): each for each in flows.live_flows(context)}
+        found = [await flows.load_flow(context, known[place]) for place in key.flows if place in known]
+        return await asyncio.to_thread(self.build, key, [each for each in found if each is not None])
 
-    def built(self, seen: Seen, published: list[Flow]) -> GraphQLSchema:
+    def build(self, key: SchemaKey, published: list[CompiledFlow]) -> GraphQLSchema:
         """Made of what is valid by its making, so it is not validated: that took as long again."""
-        taken = {name: [*known] for name, known in FIELDS.items()}
-        scalars: Mapping[str, GraphQLNamedType] = self.whole.type_map
-        theirs = fields(published, taken, scalars, flows.ran, flows.streamed)
-        query, mutation, subscription = (self._root(name, seen, theirs[name]) for name in theirs)
-        return GraphQLSchema(query, mutation, subscription, description=self.whole.description, assume_valid=True)
+        taken = {name: [*known] for name, known in RESOLVERS.items()}
+        scalars: Mapping[str, GraphQLNamedType] = self.full_schema.type_map
+        theirs = build_flow_fields(published, taken, scalars, flows.execute_flow, flows.stream_flow)
+        query, mutation, subscription = (self._root(name, key, theirs[name]) for name in theirs)
+        return GraphQLSchema(query, mutation, subscription, description=self.full_schema.description, assume_valid=True)
 
-    def _root(self, name: str, seen: Seen, theirs: Mapping[str, GraphQLField]) -> GraphQLObjectType | None:
-        known = self.whole.type_map[name]
+    def _root(self, name: str, key: SchemaKey, flow_fields: Mapping[str, GraphQLField]) -> GraphQLObjectType | None:
+        known = self.full_schema.type_map[name]
         assert isinstance(known, GraphQLObjectType)
-        made = {each: field for each, field in known.fields.items() if (name, each) in seen.ours}
-        return GraphQLObjectType(name, {**made, **theirs}, description=known.description) if made or theirs else None
+        made = {each: field for each, field in known.fields.items() if (name, each) in key.builtin_fields}
+        return (
+            GraphQLObjectType(name, {**made, **flow_fields}, description=known.description)
+            if made or flow_fields
+            else None
+        )
 
 
-def _seen(context: Context) -> Seen:
-    ours, caller = visible(context.caller), context.caller
-    published = tuple((each.name, each.version) for each in flows.live(context)) if "ask" in caller.may else ()
-    return Seen(ours, caller.tenant, caller.project, published) if published else Seen(ours)
+def _schema_key(context: RequestContext) -> SchemaKey:
+    ours, principal = visible_fields(context.principal), context.principal
+    published = (
+        tuple((each.name, each.version) for each in flows.live_flows(context)) if "ask" in principal.permissions else ()
+    )
+    return SchemaKey(ours, principal.tenant, principal.project, published) if published else SchemaKey(ours)
 
 
-def visible(caller: Caller) -> frozenset[tuple[str, str]]:
+def visible_fields(principal: Principal) -> frozenset[tuple[str, str]]:
     """The fields of ours of which the caller may do one of the actions to anything at all."""
     return frozenset(
         (name, field)
-        for name, known in FIELDS.items()
+        for name, known in RESOLVERS.items()
         for field, (_, actions) in known.items()
-        if not actions or any(may(caller, action) for action in actions)
+        if not actions or any(is_allowed(principal, action) for action in actions)
     )

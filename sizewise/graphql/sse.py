@@ -1,4 +1,4 @@
-"""A subscription over server-sent events, as graphql-sse has it (one connection a question); knows no GraphQL.
+"""Subscriptions over server-sent events, as in the graphql-sse protocol (one connection per operation).
 
 https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, "distinct connections mode".
 """
@@ -12,17 +12,23 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Send
 
-from sizewise.auth.revocable_stream import Attached
-from sizewise.graphql.request import Shown, Stream, fault, told
+from sizewise.auth.revocable_stream import RevocableStream
+from sizewise.graphql.request import OperationResult, ResponseStream, format_error, format_exception
 
-ASKED = "text/event-stream"
+EVENT_STREAM = "text/event-stream"
 """In `accept`, of whoever can take a stream."""
 KEEP_ALIVE_S = 15.0
-COMPLETE = b"event: complete\ndata: \n\n"
-SIGN = b":\n\n"
+COMPLETE_EVENT = b"event: complete\ndata: \n\n"
+KEEP_ALIVE_COMMENT = b":\n\n"
 
 
-async def streamed(stream: Stream, attached: Attached, trace: str, receive: Receive, send: Send) -> None:
+async def send_event_stream(
+    stream: ResponseStream,
+    revocable: RevocableStream,
+    trace: str,
+    receive: Receive,
+    send: Send,
+) -> None:
     """Writes as fast as the client reads. Its leaving stops the work, and so does the end of its key, which is told."""
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -33,36 +39,36 @@ async def streamed(stream: Stream, attached: Attached, trace: str, receive: Rece
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     writing = asyncio.ensure_future(_written(stream, send))
-    leaving, cut = asyncio.ensure_future(gone(receive)), asyncio.ensure_future(attached.gone.wait())
+    leaving, cut = asyncio.ensure_future(wait_for_disconnect(receive)), asyncio.ensure_future(revocable.revoked.wait())
     try:
         while not writing.done():
             wanted: set[asyncio.Future[Any]] = {writing, leaving, cut}
             done, _ = await asyncio.wait(wanted, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                await _write(send, SIGN)
+                await _write(send, KEEP_ALIVE_COMMENT)
             elif writing not in done:
                 writing.cancel()
                 await asyncio.wait({writing})
         if leaving.done():
             return
         if cut.done():
-            await _write(send, event({"errors": [told(attached.refusal)]}))
+            await _write(send, encode_event({"errors": [format_error(revocable.error)]}))
         elif (error := writing.exception()) is not None:
-            await _write(send, event({"errors": [fault(error, trace)]}))
-        await _write(send, COMPLETE, more=False)
+            await _write(send, encode_event({"errors": [format_exception(error, trace)]}))
+        await _write(send, COMPLETE_EVENT, more=False)
     finally:
         for each in (writing, leaving, cut):
             each.cancel()
         await asyncio.wait({writing, leaving, cut})
 
 
-async def _written(stream: Stream, send: Send) -> None:
+async def _written(stream: ResponseStream, send: Send) -> None:
     async with aclosing(stream.events) as events:
         async for shown in events:
-            await _write(send, event(shown))
+            await _write(send, encode_event(shown))
 
 
-def event(shown: Shown) -> bytes:
+def encode_event(shown: OperationResult) -> bytes:
     return b"event: next\ndata: " + msgspec.json.encode(shown) + b"\n\n"
 
 
@@ -70,6 +76,6 @@ async def _write(send: Send, data: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": more})
 
 
-async def gone(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""What a guard is: text in, findings out; pure, knows neither the request nor what is done about what it finds."""
+"""The guard protocol: text in, findings out. A guard knows neither the request nor the action taken."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ class Finding(Struct, frozen=True):
 
 class Guard(Protocol):
     """In time linear in the text, whatever stands in it; never raises. Findings come in the order of the text, each
-    within it, and do not overlap."""
+    within it, and do not overlap.
+    """
 
     def __call__(self, text: str) -> list[Finding]: ...
 
 
-Origin = Literal["person", "others", "embedded", "owner"]
+TextOrigin = Literal["person", "others", "embedded", "owner"]
 """Who wrote a text of a request: the person who asks; somebody whom a tool has read; who set the conversation up, and
 the model itself."""
 
 
 @runtime_checkable
-class Sighted(Protocol):
+class OriginAwareGuard(Protocol):
     """A guard for which it matters who wrote a text."""
 
-    def by(self, origin: Origin) -> Guard | None:
+    def for_origin(self, origin: TextOrigin) -> Guard | None:
         """The guard of such texts; None where they are not looked at."""
 
 
@@ -45,23 +46,23 @@ class Topic(Struct, frozen=True):
     allow: tuple[str, ...] = ()
 
 
-class Words(Struct, frozen=True):
+class GuardConfig(Struct, frozen=True):
     """What the settings give to guards: topics by name, and canaries, which no reply may repeat."""
 
     topics: Mapping[str, Topic] = {}
     canaries: tuple[str, ...] = ()
 
 
-Make = Callable[[Words], Guard]
+GuardFactory = Callable[[GuardConfig], Guard]
 """A member of the kind `guards`: makes the guard once, when a house is built."""
 
 
-def apart(found: list[Finding]) -> list[Finding]:
+def merge_overlaps(findings: list[Finding]) -> list[Finding]:
     """In the order of the text and without overlaps: two that do become one, of the kind of the longer of them."""
-    if len(found) < 2:
-        return found
+    if len(findings) < 2:
+        return findings
     kept: list[Finding] = []
-    for each in sorted(found, key=lambda one: (one.start, one.start - one.end, -one.score)):
+    for each in sorted(findings, key=lambda one: (one.start, one.start - one.end, -one.score)):
         last = kept[-1] if kept else None
         if last is None or each.start >= last.end:
             kept.append(each)

@@ -1,4 +1,4 @@
-"""Finds what a reader of a text does not see and a model does; knows where to look, not what is bad: it is told.
+"""Finds hidden text: invisible Unicode, encoded payloads, and comments that a reader does not see.
 
 Signs without width, tags and turned directions that spell or cut words; comments and invisible elements of HTML;
 base64, hexadecimal, bits and percent signs that say something when decoded; words with gaps between all letters.
@@ -17,13 +17,13 @@ from sizewise.guardrails.long_words import long_words
 Span = tuple[int, int, float]
 """First character, the one after the last, how sure (0..1)."""
 
-Code = tuple[Callable[[str], object], re.Pattern[str], Callable[[str], str]]
+Encoding = tuple[Callable[[str], object], re.Pattern[str], Callable[[str], str]]
 """A first look that costs little and misses none, what is looked for, and what it says."""
 
-SURE = 0.99  # where the place alone tells
-LEAST = 24  # characters of a text in code
-MOST = 4_000  # of them are decoded
-MANY = 64  # places of a kind that are looked into, the first
+SURE_SCORE = 0.99  # where the place alone tells
+MIN_ENCODED_CHARS = 24  # characters of a text in code
+MAX_DECODED_CHARS = 4_000  # of them are decoded
+MAX_PLACES = 64  # places of a kind that are looked into, the first
 
 _TAGS = re.compile("[\U000e0000-\U000e007f]+")
 _FLAG = "\U0001f3f4"  # is followed by tags where it is a country's
@@ -33,10 +33,10 @@ _ROW = re.compile("[\u200b\u200c\u200d\u2060-\u2064\ufeff\u180e]{8,}")
 _CUT = re.compile("[A-Za-z]([\u200b\u200c\u200d\u2060-\u2064\ufeff\u180e\u00ad]+)[A-Za-z]")
 _TURNED = re.compile("[\u202d\u202e]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufefc]")
-_CODED = re.compile(rf"[A-Za-z0-9+/_-]{{{LEAST},}}={{0,2}}")
-_HEX = re.compile(rf"(?:[0-9a-fA-F]{{2}}[ :]?){{{LEAST},}}")
-_PERCENT = re.compile(rf"(?:%[0-9a-fA-F]{{2}}){{{LEAST // 2},}}")
-SHORT = re.compile(r"(?<!\S)(?:(?:\S{1,2}[ :]){8}|[01]{8} [01]{8})")
+_CODED = re.compile(rf"[A-Za-z0-9+/_-]{{{MIN_ENCODED_CHARS},}}={{0,2}}")
+_HEX = re.compile(rf"(?:[0-9a-fA-F]{{2}}[ :]?){{{MIN_ENCODED_CHARS},}}")
+_PERCENT = re.compile(rf"(?:%[0-9a-fA-F]{{2}}){{{MIN_ENCODED_CHARS // 2},}}")
+SHORT_TOKENS = re.compile(r"(?<!\S)(?:(?:\S{1,2}[ :]){8}|[01]{8} [01]{8})")
 _FEW = re.compile(" ..?" * 5 + " ")
 _EIGHTS = re.compile("[01][01]{7} ?[01]{8}")
 """One of the two is in it, where colons are spaces: found by how they begin, ten times as fast."""
@@ -46,7 +46,7 @@ _BITS = re.compile(r"(?:[01]{8} ?){12,}")
 _GAPS = re.compile(r"(?<!\w)\w(?:[ .\-_*]\w(?!\w)){7,}")
 _TELLING = re.compile(
     "(ignore|disregard|forget|override|bypass|reveal|previous|prior|instructions?|rules|system|prompt|password|secret"
-    "|jailbreak|restrictions|developer|everything|above|your|all|the|and|print|show|you|are|now)"
+    "|jailbreak|restrictions|developer|everything|above|your|all|the|and|print|show|you|are|now)",
 )
 """Words of instructions, to set words apart where all gaps are alike."""
 _UNSEEN = re.compile(
@@ -58,14 +58,15 @@ _UNSEEN = re.compile(
 _ELEMENT = 2_000  # characters of an unseen element
 
 
-def hidden(text: str, judge: Callable[[str], float], over: float) -> list[Span]:
-    """Where something is hidden. `judge` says how sure a text is an instruction, 0..1; what is decoded or stands in an
-    unseen place is found where that is more than `over`."""
+def find_hidden_text(text: str, score_text: Callable[[str], float], threshold: float) -> list[Span]:
+    """Where something is hidden. `score_text` says how sure a text is an instruction, 0..1; what is decoded or stands
+    in an unseen place is found where that is more than `threshold`.
+    """
     found = list[Span]()
     if not text.isascii():
-        found += _unseen_signs(text, judge, over)
+        found += _unseen_signs(text, score_text, threshold)
     for start, end, said in _places(text):
-        if said and (score := judge(said)) > over:
+        if said and (score := score_text(said)) > threshold:
             found.append((start, end, score))
     return found
 
@@ -75,35 +76,35 @@ def _places(text: str) -> Iterator[tuple[int, int, str]]:
         yield from _comments(text)
     if "<" in text and ("style" in text or "STYLE" in text or "hidden" in text or "HIDDEN" in text):
         yield from _elements(text)
-    if not coded(text):
+    if not may_be_encoded(text):
         return
-    for look, pattern, decode in CODES:
+    for look, pattern, decode in ENCODINGS:
         if look(text):
-            for _, match in zip(range(MANY), pattern.finditer(text), strict=False):
+            for _, match in zip(range(MAX_PLACES), pattern.finditer(text), strict=False):
                 yield *match.span(), decode(match.group())
 
 
-def coded(text: str) -> bool:
+def may_be_encoded(text: str) -> bool:
     """Whether anything could be in code: words are longer or shorter than in prose."""
     if long_words(text, _LONG) and max(map(len, text.split())) >= _LONG:
         return True
     short = _FEW.search(text.replace(":", " ")) or _EIGHTS.search(text)
-    return short is not None and SHORT.search(text) is not None
+    return short is not None and SHORT_TOKENS.search(text) is not None
 
 
 def _comments(text: str) -> Iterator[tuple[int, int, str]]:
     end = 0
-    for _ in range(MANY):
+    for _ in range(MAX_PLACES):
         start = text.find("<!--", end)
         if start < 0:
             return
         end = text.find("-->", start + 4)
         end = len(text) if end < 0 else end + 3
-        yield start, end, text[start + 4 : end - 3][:MOST]
+        yield start, end, text[start + 4 : end - 3][:MAX_DECODED_CHARS]
 
 
 def _elements(text: str) -> Iterator[tuple[int, int, str]]:
-    for _, match in zip(range(MANY), _UNSEEN.finditer(text), strict=False):
+    for _, match in zip(range(MAX_PLACES), _UNSEEN.finditer(text), strict=False):
         opened = text.find(">", match.start(), match.start() + _ELEMENT)
         if opened >= 0:
             closed = text.find("</", opened, opened + _ELEMENT)
@@ -111,25 +112,25 @@ def _elements(text: str) -> Iterator[tuple[int, int, str]]:
             yield match.start(), end, text[opened + 1 : end]
 
 
-def _unseen_signs(text: str, judge: Callable[[str], float], over: float) -> Iterator[Span]:
+def _unseen_signs(text: str, score_text: Callable[[str], float], threshold: float) -> Iterator[Span]:
     for match in _TAGS.finditer(text):
         if match.start() == 0 or text[match.start() - 1] != _FLAG:
-            yield *match.span(), SURE
+            yield *match.span(), SURE_SCORE
     for pattern in (_SELECTORS, _ROW):
         for match in pattern.finditer(text):
-            yield *match.span(), SURE
+            yield *match.span(), SURE_SCORE
     if not _RIGHT_TO_LEFT.search(text):
         for match in _TURNED.finditer(text):
-            yield *match.span(), SURE
+            yield *match.span(), SURE_SCORE
     cuts = [match.span(1) for match in _CUT.finditer(text)]
-    if cuts and (score := judge(_THIN.sub("", text).replace("\u00ad", ""))) > over:
+    if cuts and (score := score_text(_THIN.sub("", text).replace("\u00ad", ""))) > threshold:
         yield cuts[0][0], cuts[-1][1], score
 
 
 def _base64(said: str) -> str:
     if said.isalpha() and (said.islower() or said.isupper()):
         return ""  # a long word
-    letters = said[:MOST].rstrip("=").replace("-", "+").replace("_", "/")
+    letters = said[:MAX_DECODED_CHARS].rstrip("=").replace("-", "+").replace("_", "/")
     letters = letters[: len(letters) // 4 * 4] if len(letters) % 4 == 1 else letters + "=" * (-len(letters) % 4)
     try:
         return _spoken(b64decode(letters))
@@ -138,20 +139,20 @@ def _base64(said: str) -> str:
 
 
 def _hexadecimal(said: str) -> str:
-    digits = re.sub("[ :]", "", said[:MOST])
+    digits = re.sub("[ :]", "", said[:MAX_DECODED_CHARS])
     return _spoken(bytes.fromhex(digits[: len(digits) // 2 * 2]))
 
 
 def _percent(said: str) -> str:
-    return unquote(said[:MOST], errors="replace")
+    return unquote(said[:MAX_DECODED_CHARS], errors="replace")
 
 
 def _closed(said: str) -> str:
-    return _TELLING.sub(r" \1 ", re.sub(r"[ .\-_*]", "", said[:MOST]).lower())
+    return _TELLING.sub(r" \1 ", re.sub(r"[ .\-_*]", "", said[:MAX_DECODED_CHARS]).lower())
 
 
 def _bits(said: str) -> str:
-    return _spoken(bytes(int(each, 2) for each in re.findall("[01]{8}", said[:MOST])))
+    return _spoken(bytes(int(each, 2) for each in re.findall("[01]{8}", said[:MAX_DECODED_CHARS])))
 
 
 def _spoken(data: bytes) -> str:
@@ -163,10 +164,10 @@ def _spoken(data: bytes) -> str:
     return said if sum(map(str.isprintable, said)) * 20 >= len(said) * 19 else ""
 
 
-CODES: tuple[Code, ...] = (
-    (lambda text: long_words(text, LEAST), _CODED, _base64),
+ENCODINGS: tuple[Encoding, ...] = (
+    (lambda text: long_words(text, MIN_ENCODED_CHARS), _CODED, _base64),
     (re.compile(r"[0-9a-fA-F][0-9a-fA-F](?:[ :]?[0-9a-fA-F]{2}){7}").search, _HEX, _hexadecimal),
-    (lambda text: text.count("%") >= LEAST // 2, _PERCENT, _percent),
+    (lambda text: text.count("%") >= MIN_ENCODED_CHARS // 2, _PERCENT, _percent),
     (_EIGHTS.search, _BITS, _bits),
     (re.compile(r"[ .\-_*]\w[ .\-_*]\w[ .\-_*]\w").search, _GAPS, _closed),
 )

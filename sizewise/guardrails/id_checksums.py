@@ -1,4 +1,4 @@
-"""Checksums and lengths of numbers that name a person or an account, country by country; pure, reads no text.
+"""Checksums of national IDs, payment cards and account numbers, by country.
 
 Each takes the digits (or letters and digits) alone, without separators, and says whether they can be such a number.
 Sources: ISO/IEC 7812 (cards), ISO 13616 and the IBAN registry, and for each national number its issuer's own rule as it
@@ -34,7 +34,7 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def card(digits: str) -> bool:
+def payment_card(digits: str) -> bool:
     """A payment card of a network that issues them, by its first digits and its length."""
     size, first = len(digits), int(digits[:4])
     fits = (
@@ -61,7 +61,7 @@ def _weighed(digits: str, weights: tuple[int, ...]) -> int:
     return sum((ord(digit) - 48) * weight for digit, weight in zip(digits, weights, strict=False))
 
 
-def day(day: int, month: int) -> bool:
+def is_day_of_month(day: int, month: int) -> bool:
     return 1 <= day <= 31 and 1 <= month <= 12
 
 
@@ -127,28 +127,28 @@ def be_national(digits: str) -> bool:
 
 def pl_pesel(digits: str) -> bool:
     check = (10 - _weighed(digits, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3)) % 10) % 10
-    return check == int(digits[10]) and day(int(digits[4:6]), int(digits[2:4]) % 20)
+    return check == int(digits[10]) and is_day_of_month(int(digits[4:6]), int(digits[2:4]) % 20)
 
 
 def se_person(digits: str) -> bool:
-    return day(int(digits[4:6]) % 60, int(digits[2:4])) and luhn(digits)
+    return is_day_of_month(int(digits[4:6]) % 60, int(digits[2:4])) and luhn(digits)
 
 
 def fi_hetu(text: str) -> bool:
     """DDMMYY, a sign for the century, three digits, a check character."""
     number = int(text[:6] + text[7:10])
-    return day(int(text[:2]), int(text[2:4])) and "0123456789ABCDEFHJKLMNPRSTUVWXY"[number % 31] == text[10]
+    return is_day_of_month(int(text[:2]), int(text[2:4])) and "0123456789ABCDEFHJKLMNPRSTUVWXY"[number % 31] == text[10]
 
 
 def dk_cpr(digits: str) -> bool:
     """No checksum since 2007: a day of birth and a dash must do."""
-    return day(int(digits[:2]), int(digits[2:4]))
+    return is_day_of_month(int(digits[:2]), int(digits[2:4]))
 
 
 def no_birth(digits: str) -> bool:
     first = 11 - _weighed(digits, (3, 7, 6, 1, 8, 9, 4, 5, 2)) % 11
     second = 11 - _weighed(digits, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
-    dated = day(int(digits[:2]) % 40, int(digits[2:4]) % 40)
+    dated = is_day_of_month(int(digits[:2]) % 40, int(digits[2:4]) % 40)
     return dated and first % 11 == int(digits[9]) and second % 11 == int(digits[10])
 
 
@@ -192,12 +192,12 @@ def au_medicare(digits: str) -> bool:
 
 def cn_resident(text: str) -> bool:
     check = _weighed(text, (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)) % 11
-    return "10X98765432"[check] == text[17] and day(int(text[12:14]), int(text[10:12]))
+    return "10X98765432"[check] == text[17] and is_day_of_month(int(text[12:14]), int(text[10:12]))
 
 
 def kr_resident(digits: str) -> bool:
     check = (11 - _weighed(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)) % 11) % 10
-    return day(int(digits[4:6]), int(digits[2:4])) and check == int(digits[12])
+    return is_day_of_month(int(digits[4:6]), int(digits[2:4])) and check == int(digits[12])
 
 
 def sg_nric(text: str) -> bool:

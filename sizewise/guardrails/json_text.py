@@ -1,4 +1,4 @@
-"""Every text within a JSON value, and the value with its texts changed; knows no wire, only which fields hold no words.
+"""Iterates and rewrites every text inside a JSON value. Knows no wire format, only which fields hold no text.
 
 A text that is JSON itself (the arguments of a call, the result of a tool) is gone through in turn, so that escapes hide
 nothing and what is changed stays JSON.
@@ -13,32 +13,32 @@ from msgspec import Raw
 
 from sizewise.errors import BadBody
 
-Change = Callable[[str, str], str]
+TextChange = Callable[[str, str], str]
 """(a text, the name of the field that holds it) -> the text in its place."""
 
-WORDLESS = frozenset(
+NON_TEXT_FIELDS = frozenset(
     {
         *("type", "role", "model", "object", "status", "detail", "media_type", "index", "finish_reason", "format"),
         *("id", "tool_call_id", "call_id", "tool_use_id", "item_id", "response_id", "previous_response_id"),
         *("signature", "encrypted_content", "wire", "untold", "headers", "service_tier", "reasoning_effort"),
-    }
+    },
 )
 """Fields whose values are names that both sides go by, or bytes that must come back as they were."""
 
-OPAQUE = 256
+MIN_BASE64_CHARS = 256
 """Characters without a space from which on a value of `data` and its like is taken for base64."""
-BASE64 = frozenset({"data", "file_data", "url", "image_url", "b64_json"})
-OPENING = frozenset("{[ \n\r\t")
-SHORTEST = 4
+BASE64_FIELDS = frozenset({"data", "file_data", "url", "image_url", "b64_json"})
+JSON_OPENINGS = frozenset("{[ \n\r\t")
+MIN_TEXT_CHARS = 4
 """Characters of a text in which something could be."""
-DEEPEST = 4
+MAX_NESTED_JSON = 4
 """How often JSON may stand in a text of JSON; what lies deeper is read as plain text."""
 
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
-def read(raw: Raw, field: str) -> object:
+def decode_json(raw: Raw, field: str) -> object:
     """Raises BadBody where it cannot be gone through: what nobody looked into must not pass as looked into."""
     try:
         found: object = _any.decode(raw)
@@ -47,15 +47,19 @@ def read(raw: Raw, field: str) -> object:
     return found
 
 
-def texts(value: object, name: str = "") -> Iterator[str]:
+def json_texts(value: object, name: str = "") -> Iterator[str]:
     """In the order in which they stand, however deep."""
     waiting: list[tuple[object, str, int]] = [(value, name, 0)]
     while waiting:
         value, name, depth = waiting.pop()
         if isinstance(value, str):
-            if len(value) < SHORTEST or name in WORDLESS or (name in BASE64 and opaque(value)):
+            if (
+                len(value) < MIN_TEXT_CHARS
+                or name in NON_TEXT_FIELDS
+                or (name in BASE64_FIELDS and is_base64_file(value))
+            ):
                 continue
-            inner = within(value) if depth < DEEPEST and value[0] in OPENING else None
+            inner = embedded_json(value) if depth < MAX_NESTED_JSON and value[0] in JSON_OPENINGS else None
             if inner is None:
                 yield value
             else:
@@ -63,36 +67,39 @@ def texts(value: object, name: str = "") -> Iterator[str]:
         elif isinstance(value, dict):
             for key, each in reversed(value.items()):
                 waiting.append((each, key, depth))
-                if len(key) > SHORTEST and not key.isidentifier():
-                    waiting.append((key, "", DEEPEST))
+                if len(key) > MIN_TEXT_CHARS and not key.isidentifier():
+                    waiting.append((key, "", MAX_NESTED_JSON))
         elif isinstance(value, list):
             waiting.extend((each, name, depth) for each in reversed(value))
         elif isinstance(value, int) and value > 999_999_999_999:
             yield str(value)
 
 
-def changed(value: object, change: Change, name: str = "", depth: int = 0) -> object:
+def map_texts(value: object, change: TextChange, name: str = "", depth: int = 0) -> object:
     """`value` with each of its texts as `change` would have it. A number that is no longer one becomes a text.
 
     Raises RecursionError for what is nested more deeply than Python can go.
     """
     if isinstance(value, str):
-        if len(value) < SHORTEST or name in WORDLESS or (name in BASE64 and opaque(value)):
+        if len(value) < MIN_TEXT_CHARS or name in NON_TEXT_FIELDS or (name in BASE64_FIELDS and is_base64_file(value)):
             return value
-        inner = within(value) if depth < DEEPEST and value[0] in OPENING else None
+        inner = embedded_json(value) if depth < MAX_NESTED_JSON and value[0] in JSON_OPENINGS else None
         if inner is None:
             return change(value, name)
-        after = changed(inner, change, name, depth + 1)
+        after = map_texts(inner, change, name, depth + 1)
         return value if after == inner and name != "arguments" else _encode(after).decode()
     if isinstance(value, dict):
         return {
-            change(key, "") if len(key) > SHORTEST and not key.isidentifier() else key: changed(
-                each, change, key, depth
+            change(key, "") if len(key) > MIN_TEXT_CHARS and not key.isidentifier() else key: map_texts(
+                each,
+                change,
+                key,
+                depth,
             )
             for key, each in value.items()
         }
     if isinstance(value, list):
-        return [changed(each, change, name, depth) for each in value]
+        return [map_texts(each, change, name, depth) for each in value]
     if isinstance(value, int) and value > 999_999_999_999:
         said = str(value)
         after = change(said, name)
@@ -100,7 +107,7 @@ def changed(value: object, change: Change, name: str = "", depth: int = 0) -> ob
     return value
 
 
-def within(text: str) -> object:
+def embedded_json(text: str) -> object:
     """The object or list that a text is, where it is one; else None."""
     text = text.strip()
     if (text[:1], text[-1:]) not in (("{", "}"), ("[", "]")):
@@ -112,8 +119,8 @@ def within(text: str) -> object:
     return found if isinstance(found, dict | list) else None
 
 
-def opaque(text: str) -> bool:
+def is_base64_file(text: str) -> bool:
     """Whether this is a file in base64, which nobody here looks into."""
     if text.startswith("data:"):
         return ";base64," in text[:200]
-    return len(text) >= OPAQUE and " " not in text and "\n" not in text[:OPAQUE]
+    return len(text) >= MIN_BASE64_CHARS and " " not in text and "\n" not in text[:MIN_BASE64_CHARS]

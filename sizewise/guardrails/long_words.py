@@ -1,15 +1,16 @@
-"""The long words of a text, found without a look at its short ones; knows not what they mean."""
+"""Finds the long words of a text without inspecting the short ones."""
 
 from __future__ import annotations
 
 _SIGNS: bytes = bytes(32 if each < 128 and chr(each).isspace() else 119 for each in range(256))
 
 
-def long_words(text: str, least: int) -> str:
-    """Runs of at least `least` bytes of UTF-8 without a space, a space between them; a space that is not of ASCII parts
-    none. What is not of ASCII in them is garbled."""
+def long_words(text: str, min_bytes: int) -> str:
+    """Runs of at least `min_bytes` bytes of UTF-8 without a space, a space between them; a space that is not of ASCII
+    parts none. What is not of ASCII in them is garbled.
+    """
     said = text.encode("utf-8", "replace")
-    drawn, run, found = said.translate(_SIGNS), b"w" * least, list[bytes]()
+    drawn, run, found = said.translate(_SIGNS), b"w" * min_bytes, list[bytes]()
     start = drawn.find(run)
     while start >= 0:
         end = drawn.find(b" ", start)

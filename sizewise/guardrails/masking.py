@@ -1,4 +1,4 @@
-"""An attempt at a model further away than it may see everything: asked with placeholders, answered with the values.
+"""Masking: sends placeholders instead of personal data to distant models, and restores the values in replies.
 
 Stands around the one model that is asked, so every way to it passes here: first try, fallback, retry, hedge, judge and
 shadow. What cannot be masked is not sent.
@@ -10,69 +10,83 @@ from collections.abc import Callable, Coroutine, Mapping
 
 from msgspec.structs import replace
 
-from sizewise.data_class import Place, reaches
+from sizewise.data_class import Place, is_within
 from sizewise.guardrails.base import Guard
-from sizewise.guardrails.pseudonymization import Looked, Restore, mask
-from sizewise.guardrails.stream_unmasking import Restoring, restored
-from sizewise.handler import Answerer, Ask, Guarded, Send
-from sizewise.messages import Chat, Embed, Reply
-from sizewise.model_card import Card
+from sizewise.guardrails.pseudonymization import ScanFindings, Unmasker, pseudonymize
+from sizewise.guardrails.stream_unmasking import UnmaskingSend, unmask_reply
+from sizewise.handler import GuardrailTriggered, Handler, Request, Send
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.model_card import ModelCard
 
-Connect = Callable[[Card], Answerer]
+Connector = Callable[[ModelCard], Handler]
 
 
-class Masking:
-    """`connect` as it was for cards within `limit`; others are asked through a mask."""
+class MaskingConnector:
+    """`connect` as it was for cards within `unmasked_reach`; others are asked through a mask."""
 
-    def __init__(self, connect: Connect, limit: Place, guards: Mapping[str, Guard], hiding: frozenset[str]) -> None:
+    def __init__(
+        self,
+        connect: Connector,
+        unmasked_reach: Place,
+        guards: Mapping[str, Guard],
+        masking_guards: frozenset[str],
+    ) -> None:
         """`guards`: all there are, by name. `hiding`: those that mask where nobody has looked at the request before."""
         self._connect = connect
-        self._limit = limit
+        self._unmasked_reach = unmasked_reach
         self._guards = guards
-        self._hiding = hiding
+        self._masking_guards = masking_guards
 
-    def __call__(self, card: Card) -> Answerer:
+    def __call__(self, card: ModelCard) -> Handler:
         answer = self._connect(card)
-        return answer if reaches(self._limit, card.place) else Masked(answer, self.hidden)
+        return answer if is_within(self._unmasked_reach, card.place) else MaskingHandler(answer, self.mask_request)
 
-    def hidden(self, ask: Ask) -> tuple[Chat | Embed, Restore | None]:
+    def mask_request(self, request: Request) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]:
         """What is sent in the place of the request, and the way back; None where there is nothing to hide.
 
         Nobody looks twice at the very request that was looked at before; a judge's question, a repair or a
         continuation is another one. Raises BadBody for what cannot be gone through.
         """
-        found = ask.found
-        same = found is not None and found.what is ask.what
+        found = request.scan
+        same = found is not None and found.payload is request.payload
         if found is not None and same and found.clean:
-            return ask.what, None
-        hiding = self._hiding if found is None else found.hiding
-        seen = found.seen if same and isinstance(found, Looked) else None
-        return mask(ask.what, {name: self._guards[name] for name in self._guards if name in hiding}, seen)
+            return request.payload, None
+        hiding = self._masking_guards if found is None else found.masking_guardrails
+        seen = found.findings if same and isinstance(found, ScanFindings) else None
+        return pseudonymize(
+            request.payload,
+            {name: self._guards[name] for name in self._guards if name in hiding},
+            seen,
+        )
 
-    def seen_by(self, card: Card, ask: Ask) -> Chat | Embed:
+    def view_for(self, card: ModelCard, request: Request) -> ChatRequest | EmbeddingRequest:
         """The request as `card` may see it."""
-        return ask.what if reaches(self._limit, card.place) else self.hidden(ask)[0]
+        return request.payload if is_within(self._unmasked_reach, card.place) else self.mask_request(request)[0]
 
 
-class Masked:
-    """An Answerer around one of a model further away."""
+class MaskingHandler:
+    """An Handler around one of a model further away."""
 
-    __slots__ = ("_answer", "_hidden")
+    __slots__ = ("_handler", "_mask_request")
 
-    def __init__(self, answer: Answerer, hidden: Callable[[Ask], tuple[Chat | Embed, Restore | None]]) -> None:
-        self._answer = answer
-        self._hidden = hidden
+    def __init__(
+        self,
+        handler: Handler,
+        mask_request: Callable[[Request], tuple[ChatRequest | EmbeddingRequest, Unmasker | None]],
+    ) -> None:
+        self._handler = handler
+        self._mask_request = mask_request
 
-    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, object, Reply]:
-        what, restore = self._hidden(ask)
+    def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
+        what, restore = self._mask_request(request)
         if restore is None:
-            return self._answer(ask, send)
-        return self._asked(replace(ask, what=what), restore, send)
+            return self._handler(request, send)
+        return self._asked(replace(request, payload=what), restore, send)
 
-    async def _asked(self, ask: Ask, restore: Restore, send: Send) -> Reply:
-        counted = tuple((guard, kind, count) for (guard, kind), count in restore.counts.items())
-        await send(Guarded(counted, "masked"))
-        restoring = Restoring(restore, send)
-        reply = await self._answer(ask, restoring)
+    async def _asked(self, request: Request, unmasker: Unmasker, send: Send) -> Reply:
+        counted = tuple((guard, kind, count) for (guard, kind), count in unmasker.counts.items())
+        await send(GuardrailTriggered(counted, "masked"))
+        restoring = UnmaskingSend(unmasker, send)
+        reply = await self._handler(request, restoring)
         await restoring.end()
-        return restored(reply, restore)
+        return unmask_reply(reply, unmasker)

@@ -1,4 +1,4 @@
-"""The whole request before it is routed, and the reply before it leaves: what guards find there, and what comes of it.
+"""Guardrail middleware: scans the request before routing and the reply before it leaves, and takes the actions.
 
 Knows neither models nor places: masking, which depends on them, is each attempt's (masked.py). What is found is told as
 counts, in an event of its own; never a word of it.
@@ -15,98 +15,109 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from sizewise.data_class import DataClass, strictest
-from sizewise.errors import Blocked
-from sizewise.guardrails.base import Finding, Guard, Origin, Sighted
-from sizewise.guardrails.data_leakage import Leakage
-from sizewise.guardrails.json_text import OPENING, SHORTEST, read, texts
-from sizewise.guardrails.output_filter import Counts, Outgoing, cleared, leaks
-from sizewise.guardrails.prefilter import FirstLook, Traced
-from sizewise.guardrails.pseudonymization import ORIGIN, PLAIN, Looked
-from sizewise.guardrails.tool_allowlist import Toolbox
-from sizewise.guardrails.untrusted_content import origins
-from sizewise.handler import Answerer, Ask, Done, Fence, Found, Guarded, Send, Wishes
-from sizewise.messages import Chat, Embed, Reply, Usage
+from sizewise.errors import GuardrailBlocked
+from sizewise.guardrails.base import Finding, Guard, OriginAwareGuard, TextOrigin
+from sizewise.guardrails.data_leakage import DataLeakageGuard
+from sizewise.guardrails.json_text import JSON_OPENINGS, MIN_TEXT_CHARS, decode_json, json_texts
+from sizewise.guardrails.output_filter import FindingCounts, OutputFilter, find_leaks, redact_reply
+from sizewise.guardrails.prefilter import Prefilter, PrefilteredGuard
+from sizewise.guardrails.pseudonymization import NON_TEXT_FIELDS, ORIGINAL_FIELD, ScanFindings
+from sizewise.guardrails.tool_allowlist import ToolAllowlist
+from sizewise.guardrails.untrusted_content import texts_by_origin
+from sizewise.handler import (
+    GuardrailAction,
+    GuardrailScan,
+    GuardrailTriggered,
+    Handler,
+    Request,
+    RequestOptions,
+    Send,
+    Spotlighting,
+)
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, Usage
 
-TOLD: Mapping[str, Done] = {
+ACTIONS: Mapping[str, GuardrailAction] = {
     "flag": "flagged",
     "mask": "flagged",
     "local": "local",
     "block": "blocked",
     "remove": "removed",  # the toolbox's, which nobody sets
 }
-SOURCES: Mapping[str, Origin] = {"people": "person", "tools": "others", "embedded": "embedded"}
+ORIGINS: Mapping[str, TextOrigin] = {"people": "person", "tools": "others", "embedded": "embedded"}
 """Who wrote them, by whose words the settings call them; the owner's own are none of them."""
 
 
-class Rules(Struct, frozen=True):
-    """What holds under one policy. `active` guards look at requests; `hiding` ones of them mask. Where the `first_look`
-    finds no trace, only `always` of them are asked.
+class GuardrailRules(Struct, frozen=True):
+    """What holds under one policy. `active` guards look at requests; `masking_guards` ones of them mask. Where the
+    `prefilter` finds no trace, only `unfiltered` of them are asked.
 
-    `sighted` ones look at messages, and at each by whom it is from, where these are `suspects`. `actions` is by guard;
-    `leakage` what is done about replies; `detected` the class of data that a guard's finding makes of a request. `box`
-    says which tools there are, `fence` what each attempt adds, without the `canary` that is drawn for each request.
+    `origin_aware` ones look at messages, and at each by whom it is from, where these are `suspect_origins`. `actions`
+    is by guard; `leakage_action` what is done about replies; `detected_classes` the class of data that a guard's
+    finding makes of a request. `allowlist` says which tools there are, `spotlighting` what each attempt adds, without
+    the `adds_canary` that is drawn for each request.
     """
 
     active: tuple[tuple[str, Guard], ...]
     actions: dict[str, str]
-    hiding: frozenset[str]
-    leakage: str
-    detected: dict[str, DataClass]
-    sighted: tuple[tuple[str, Sighted], ...] = ()
-    box: Toolbox = Toolbox()
-    fence: Fence | None = None
-    canary: bool = False
-    suspects: frozenset[Origin] = frozenset()
-    first_look: FirstLook | None = None
-    always: tuple[tuple[str, Guard], ...] = ()
+    masking_guards: frozenset[str]
+    leakage_action: str
+    detected_classes: dict[str, DataClass]
+    origin_aware: tuple[tuple[str, OriginAwareGuard], ...] = ()
+    allowlist: ToolAllowlist = ToolAllowlist()
+    spotlighting: Spotlighting | None = None
+    adds_canary: bool = False
+    suspect_origins: frozenset[TextOrigin] = frozenset()
+    prefilter: Prefilter | None = None
+    unfiltered: tuple[tuple[str, Guard], ...] = ()
 
 
-def traced(active: tuple[tuple[str, Guard], ...]) -> tuple[FirstLook | None, tuple[tuple[str, Guard], ...]]:
+def split_prefiltered(active: tuple[tuple[str, Guard], ...]) -> tuple[Prefilter | None, tuple[tuple[str, Guard], ...]]:
     """The first look for those that leave traces, and the others."""
-    traces = [guard.traces for _, guard in active if isinstance(guard, Traced)]
-    others = tuple((name, guard) for name, guard in active if not isinstance(guard, Traced))
-    return FirstLook(traces) if traces else None, others
+    traces = [guard.signs for _, guard in active if isinstance(guard, PrefilteredGuard)]
+    others = tuple((name, guard) for name, guard in active if not isinstance(guard, PrefilteredGuard))
+    return Prefilter(traces) if traces else None, others
 
 
-def words(what: Chat | Embed) -> list[str]:
+def request_texts(payload: ChatRequest | EmbeddingRequest) -> list[str]:
     """Every text of a request, each once. Raises BadBody for what cannot be gone through."""
-    fields = what.fields
-    again = ORIGIN in fields
+    fields = payload.fields
+    again = ORIGINAL_FIELD in fields
     found: list[str] = []
     for name, raw in fields.items():
-        if name in PLAIN:
+        if name in NON_TEXT_FIELDS:
             continue
-        if name == "messages" and not again and isinstance(what, Chat):
-            said = bare(what, raw)
+        if name == "messages" and not again and isinstance(payload, ChatRequest):
+            said = plain_texts(payload, raw)
             if said is not None:
                 found += said
                 continue
-        found += texts(read(raw, name), name)
+        found += json_texts(decode_json(raw, name), name)
     return list(dict.fromkeys(found)) if again else found
 
 
-class Bare(Struct, forbid_unknown_fields=True):
+class PlainMessage(Struct, forbid_unknown_fields=True):
     """A message that is no more than this."""
 
     role: str
     content: str
 
 
-_bare = msgspec.json.Decoder(list[Bare])
-FRAME: int = len('{"role":"","content":""},')
+_bare = msgspec.json.Decoder(list[PlainMessage])
+MESSAGE_OVERHEAD: int = len('{"role":"","content":""},')
 
 
-def bare(chat: Chat, raw: Raw) -> list[str] | None:
+def plain_texts(chat: ChatRequest, raw: Raw) -> list[str] | None:
     """What its messages say, where they are a role and a text each, and nothing else: then these need not be gone
-    through again. Else None."""
+    through again. Else None.
+    """
     found: list[str] = []
     least = 1
     for message in chat.messages:
         said = message.content
-        if not isinstance(said, str) or len(said) < SHORTEST or said[0] in OPENING:
+        if not isinstance(said, str) or len(said) < MIN_TEXT_CHARS or said[0] in JSON_OPENINGS:
             return None
         found.append(said)
-        least += FRAME + len(message.role) + len(said)
+        least += MESSAGE_OVERHEAD + len(message.role) + len(said)
     if memoryview(raw).nbytes == least:
         return found  # no shorter JSON says so much, so it says no more
     try:
@@ -116,94 +127,111 @@ def bare(chat: Chat, raw: Raw) -> list[str] | None:
     return found
 
 
-def look(ask: Ask, rules: Rules) -> tuple[Ask, Counts]:
+def scan_request(request: Request, rules: GuardrailRules) -> tuple[Request, FindingCounts]:
     """The request with what guards make of it, and what they found. Raises BadBody; decides nothing about refusing."""
     told: list[tuple[str, str]] = []
     seen: dict[str, list[Finding]] = {}
     active = rules.active
     if active:
-        said = words(ask.what)
-        if rules.first_look is not None and not rules.first_look("\n".join(said)):
-            active = rules.always
+        said = request_texts(request.payload)
+        if rules.prefilter is not None and not rules.prefilter("\n".join(said)):
+            active = rules.unfiltered
         for text in said if active else ():
             hidden: list[Finding] = []
             for name, guard in active:
                 found = guard(text)
                 if found:
                     told += [(name, each.kind) for each in found]
-                    hidden += found if name in rules.hiding else ()
+                    hidden += found if name in rules.masking_guards else ()
             if hidden:
                 seen[text] = hidden
-    if rules.sighted:
-        for origin, text in origins(ask.what, rules.suspects):
-            for name, guard_of in rules.sighted:
-                if one := guard_of.by(origin):
+    if rules.origin_aware:
+        for origin, text in texts_by_origin(request.payload, rules.suspect_origins):
+            for name, guard_of in rules.origin_aware:
+                if one := guard_of.for_origin(origin):
                     told += [(name, each.kind) for each in one(text)]
     if not told:
-        return replace(ask, found=Found(ask.what, rules.hiding, True)), {}
+        return replace(request, scan=GuardrailScan(request.payload, rules.masking_guards, True)), {}
     counts = Counter(told)
     guards = {name for name, _ in counts}
-    clean = not guards & rules.hiding
-    wishes = _tightened(ask.wishes, guards, rules)
-    return replace(ask, found=Looked(ask.what, rules.hiding, clean, seen), wishes=wishes), counts
+    clean = not guards & rules.masking_guards
+    options = _tighten_options(request.options, guards, rules)
+    return replace(
+        request,
+        scan=ScanFindings(request.payload, rules.masking_guards, clean, seen),
+        options=options,
+    ), counts
 
 
-def _tightened(wishes: Wishes, guards: set[str], rules: Rules) -> Wishes:
+def _tighten_options(options: RequestOptions, guards: set[str], rules: GuardrailRules) -> RequestOptions:
     """What guards found can only keep a request nearer than it wished itself."""
-    classes = [rules.detected[name] for name in guards if name in rules.detected]
+    classes = [rules.detected_classes[name] for name in guards if name in rules.detected_classes]
     by = f"the guard {' and '.join(sorted(guards))}"
     if classes:
-        said = classes if wishes.data_class is None else [*classes, wishes.data_class]
-        if (strict := strictest(*said)) != wishes.data_class:
-            wishes = replace(wishes, data_class=strict, by=by)
-    if wishes.online != "deny" and any(rules.actions.get(name) == "local" for name in guards):
-        wishes = replace(wishes, online="deny", by=by)
-    return wishes
+        said = classes if options.data_class is None else [*classes, options.data_class]
+        if (strict := strictest(*said)) != options.data_class:
+            options = replace(options, data_class=strict, constraint_source=by)
+    if options.online != "deny" and any(rules.actions.get(name) == "local" for name in guards):
+        options = replace(options, online="deny", constraint_source=by)
+    return options
 
 
-Looking = Callable[[Ask], tuple[Ask, Counts, Rules]]
+ScanRequest = Callable[[Request], tuple[Request, FindingCounts, GuardrailRules]]
 
 
-class Inspected:
-    """An Answerer around an Answerer. Words pass untouched unless what leaks shall be masked or blocked."""
+class GuardrailMiddleware:
+    """An Handler around an Handler. Words pass untouched unless what leaks shall be masked or blocked."""
 
-    def __init__(self, answer: Answerer, look: Looking, leakage: Leakage) -> None:
-        self._answer = answer
-        self._look = look
+    def __init__(self, handler: Handler, scan: ScanRequest, leakage: DataLeakageGuard) -> None:
+        self._handler = handler
+        self._scan = scan
         self._leakage = leakage
 
-    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, object, Reply]:
-        asked, counts, rules = self._look(ask)
-        if not counts and (rules.leakage == "off" or not isinstance(ask.what, Chat)):
-            return self._answer(asked, send)
-        return self._watched(asked, send, counts, rules)
+    def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
+        asked, counts, rules = self._scan(request)
+        if not counts and (rules.leakage_action == "off" or not isinstance(request.payload, ChatRequest)):
+            return self._handler(asked, send)
+        return self._handle_guarded(asked, send, counts, rules)
 
-    async def _watched(self, ask: Ask, send: Send, counts: Counts, rules: Rules) -> Reply:
+    async def _handle_guarded(
+        self,
+        request: Request,
+        send: Send,
+        counts: FindingCounts,
+        rules: GuardrailRules,
+    ) -> Reply:
         if counts:
             for event in _events(counts, rules):
                 await send(event)
-            refuse(counts, rules, "the request")
-        chat = ask.what
-        if rules.leakage == "off" or not isinstance(chat, Chat):
-            return await self._answer(ask, send)
-        own = ask.fence.canary if ask.fence is not None else ""
-        guard = self._leakage.of(_system(chat), lambda: words(chat), own)
-        if rules.leakage != "flag" and chat.stream:
-            return await self._held(ask, send, guard, rules)
-        reply = await self._answer(ask, send)  # a stream has left by then
-        counts = leaks(reply, guard)
-        return await self._leaky(reply, counts, guard, send, rules) if counts else reply
+            raise_if_blocked(counts, rules, "the request")
+        chat = request.payload
+        if rules.leakage_action == "off" or not isinstance(chat, ChatRequest):
+            return await self._handler(request, send)
+        own = request.spotlighting.canary if request.spotlighting is not None else ""
+        guard = self._leakage.for_request(_system(chat), lambda: request_texts(chat), own)
+        if rules.leakage_action != "flag" and chat.stream:
+            return await self._filter_stream(request, send, guard, rules)
+        reply = await self._handler(request, send)  # a stream has left by then
+        counts = find_leaks(reply, guard)
+        return await self._handle_leak(reply, counts, guard, send, rules) if counts else reply
 
-    async def _leaky(self, reply: Reply, counts: Counts, guard: Guard, send: Send, rules: Rules) -> Reply:
-        for event in _events(counts, rules, masked=rules.leakage == "mask"):
+    async def _handle_leak(
+        self,
+        reply: Reply,
+        counts: FindingCounts,
+        guard: Guard,
+        send: Send,
+        rules: GuardrailRules,
+    ) -> Reply:
+        for event in _events(counts, rules, masked=rules.leakage_action == "mask"):
             await send(event)
-        refuse(counts, rules, "the reply")
-        return cleared(reply, guard)[0] if rules.leakage == "mask" else reply
+        raise_if_blocked(counts, rules, "the reply")
+        return redact_reply(reply, guard)[0] if rules.leakage_action == "mask" else reply
 
-    async def _held(self, ask: Ask, send: Send, guard: Guard, rules: Rules) -> Reply:
+    async def _filter_stream(self, request: Request, send: Send, guard: Guard, rules: GuardrailRules) -> Reply:
         """A stream that is cleared before it is seen. What blocks it stops the model."""
-        outgoing = Outgoing(send, guard, rules.leakage == "block")
-        task = asyncio.get_running_loop().create_task(_run(self._answer(ask, outgoing)))
+        outgoing = OutputFilter(send, guard, rules.leakage_action == "block")
+        task = asyncio.get_running_loop().create_task(_run(self._handler(request, outgoing)))
         outgoing.stop = task.cancel
         try:
             reply = await task
@@ -214,34 +242,37 @@ class Inspected:
                 await asyncio.wait({task})
                 raise
             reply = Reply((), Usage())  # never seen: it is refused below
-        for event in _events(outgoing.counts, rules, masked=rules.leakage == "mask"):
+        for event in _events(outgoing.counts, rules, masked=rules.leakage_action == "mask"):
             await send(event)
-        refuse(outgoing.counts, rules, "the reply")
-        return cleared(reply, guard)[0] if outgoing.counts else reply
+        raise_if_blocked(outgoing.counts, rules, "the reply")
+        return redact_reply(reply, guard)[0] if outgoing.counts else reply
 
 
 async def _run(answering: Coroutine[object, object, Reply]) -> Reply:
     return await answering
 
 
-def refuse(counts: Counts, rules: Rules, where: str) -> None:
-    """Raises Blocked where one of the guards that found something blocks."""
+def raise_if_blocked(counts: FindingCounts, rules: GuardrailRules, location: str) -> None:
+    """Raises GuardrailBlocked where one of the guards that found something blocks."""
     for guard, kind in counts:
-        action = rules.leakage if guard == "leakage" else rules.actions.get(guard)
+        action = rules.leakage_action if guard == "leakage" else rules.actions.get(guard)
         if action == "block":
             hint = f"leave it out, or set what `guards.{guard}` does in sizewise.toml"
-            raise Blocked(f"the guard {guard!r} found {kind} in {where}, and the settings refuse that", hint)
+            raise GuardrailBlocked(
+                f"the guard {guard!r} found {kind} in {location}, and the settings refuse that",
+                hint,
+            )
 
 
-def _events(counts: Counts, rules: Rules, masked: bool = False) -> Iterator[Guarded]:
+def _events(counts: FindingCounts, rules: GuardrailRules, masked: bool = False) -> Iterator[GuardrailTriggered]:
     """One event for each thing that is done. What a mask hides is only flagged until somebody is asked through it."""
-    by: dict[Done, list[tuple[str, str, int]]] = {}
+    by: dict[GuardrailAction, list[tuple[str, str, int]]] = {}
     for (guard, kind), count in counts.items():
-        action = rules.leakage if guard == "leakage" else rules.actions.get(guard, "flag")
-        by.setdefault("masked" if masked else TOLD[action], []).append((guard, kind, count))
+        action = rules.leakage_action if guard == "leakage" else rules.actions.get(guard, "flag")
+        by.setdefault("masked" if masked else ACTIONS[action], []).append((guard, kind, count))
     for done, found in by.items():
-        yield Guarded(tuple(found), done)
+        yield GuardrailTriggered(tuple(found), done)
 
 
-def _system(chat: Chat) -> str:
+def _system(chat: ChatRequest) -> str:
     return " ".join([each.text for each in chat.messages if each.role == "system" or each.role == "developer"])

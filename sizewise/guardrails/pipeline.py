@@ -1,4 +1,4 @@
-"""All guards as the settings want them, made once for a house, and where they stand in it; looks at nothing itself."""
+"""Guardrail pipeline: all guards and rules of an application, built once from its settings."""
 
 from __future__ import annotations
 
@@ -9,45 +9,57 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from sizewise.errors import ConfigError
-from sizewise.guardrails.base import Guard, Sighted, Topic, Words
-from sizewise.guardrails.data_leakage import Leakage
-from sizewise.guardrails.masking import Connect, Masking
-from sizewise.guardrails.middleware import SOURCES, Inspected, Rules, look, refuse, traced
-from sizewise.guardrails.output_filter import Counts
-from sizewise.guardrails.spotlighting import Fencing, fenced
-from sizewise.guardrails.tool_allowlist import NAME as TOOLS
-from sizewise.guardrails.tool_allowlist import Boxed, Toolbox
-from sizewise.guardrails.untrusted_content import canary, canary_of
-from sizewise.handler import Answerer, Ask, Fence
-from sizewise.messages import Chat, Embed
-from sizewise.model_card import Card
-from sizewise.plugins import Once, names
-from sizewise.settings.guardrails import Guards
-from sizewise.settings.routing import Policy
+from sizewise.guardrails.base import Guard, GuardConfig, OriginAwareGuard, Topic
+from sizewise.guardrails.data_leakage import DataLeakageGuard
+from sizewise.guardrails.masking import Connector, MaskingConnector
+from sizewise.guardrails.middleware import (
+    ORIGINS,
+    GuardrailMiddleware,
+    GuardrailRules,
+    raise_if_blocked,
+    scan_request,
+    split_prefiltered,
+)
+from sizewise.guardrails.output_filter import FindingCounts
+from sizewise.guardrails.spotlighting import SpotlightingConnector, apply_spotlighting
+from sizewise.guardrails.tool_allowlist import GUARD_NAME as TOOLS
+from sizewise.guardrails.tool_allowlist import ToolAllowlist, ToolAllowlistMiddleware
+from sizewise.guardrails.untrusted_content import derive_canary, new_canary
+from sizewise.handler import Handler, Request, Spotlighting
+from sizewise.messages import ChatRequest, EmbeddingRequest
+from sizewise.model_card import ModelCard
+from sizewise.plugins import PluginRegistry, plugin_names
+from sizewise.settings.guardrails import GuardrailsSettings
+from sizewise.settings.routing import PolicySettings
 
 
-class Planned(Protocol):
+class NamedPlan(Protocol):
     @property
-    def name(self) -> str: ...
+    def policy_name(self) -> str: ...
 
 
-Planning = Callable[[Chat | Embed, str | None], Planned]
+PlanRequest = Callable[[ChatRequest | EmbeddingRequest, str | None], NamedPlan]
 """The policy that a request will be routed by. Raises UnknownModel."""
 
 
-class Post:
+class GuardrailPipeline:
     """Raises ConfigError for a guard that nobody has."""
 
     def __init__(
-        self, wanted: Guards, policies: Mapping[str, Policy], plan: Planning, load: Once, connect: Connect
+        self,
+        settings: GuardrailsSettings,
+        policies: Mapping[str, PolicySettings],
+        plan: PlanRequest,
+        plugins: PluginRegistry,
+        connect: Connector,
     ) -> None:
-        self._wanted = wanted
+        self._settings = settings
         self._plan = plan
         self._secret = token_bytes(32)
-        topics = {name: Topic(each.deny, each.allow) for name, each in wanted.denied_topics.items()}
-        given = Words(topics, wanted.canaries)
-        self._leakage = Leakage(wanted.canaries)
-        usual = _actions(wanted)
+        topics = {name: Topic(each.deny, each.allow) for name, each in settings.denied_topics.items()}
+        given = GuardConfig(topics, settings.canaries)
+        self._leakage = DataLeakageGuard(settings.canaries)
+        usual = _actions(settings)
         own = {
             name: {**usual, **{_bare(guard): action for guard, action in policy.guardrails.items()}}
             for name, policy in policies.items()
@@ -56,40 +68,53 @@ class Post:
             or (policy.spotlighting, policy.datamarking, policy.add_canary) != (None, None, None)
         }
         used = {guard for actions in (usual, *own.values()) for guard, action in actions.items() if action != "off"}
-        shipped = names("guardrails")
+        shipped = plugin_names("guardrails")
         self._guards: dict[str, Guard] = {
-            name: load("guardrails", name)(given)
+            name: plugins("guardrails", name)(given)
             for name in sorted(used - {"leakage"})
-            if name in shipped or name in wanted.custom
+            if name in shipped or name in settings.custom
         }
-        self._usual = self._rules("guardrails", usual, None)
-        self._own = {name: self._rules(f"policies.{name}", actions, policies[name]) for name, actions in own.items()}
-        adds = any(rules.fence is not None for rules in (self._usual, *self._own.values()))
-        inner = Fencing(connect) if adds else connect
-        self.masking = Masking(inner, wanted.unmasked_place, self._guards, self._usual.hiding)
+        self._default_rules = self._build_rules("guardrails", usual, None)
+        self._policy_rules = {
+            name: self._build_rules(f"policies.{name}", actions, policies[name]) for name, actions in own.items()
+        }
+        adds = any(rules.spotlighting is not None for rules in (self._default_rules, *self._policy_rules.values()))
+        inner = SpotlightingConnector(connect) if adds else connect
+        self.masking_connector = MaskingConnector(
+            inner,
+            settings.unmasked_place,
+            self._guards,
+            self._default_rules.masking_guards,
+        )
         for name, actions in own.items():
             if actions["leakage"] == "local":
                 raise ConfigError(
-                    f"policies.{name}.guardrails.leakage: a reply cannot be kept local", "flag, mask or block it"
+                    f"policies.{name}.guardrails.leakage: a reply cannot be kept local",
+                    "flag, mask or block it",
                 )
 
-    def _rules(self, place: str, actions: Mapping[str, str], policy: Policy | None) -> Rules:
+    def _build_rules(
+        self,
+        settings_path: str,
+        actions: Mapping[str, str],
+        policy: PolicySettings | None,
+    ) -> GuardrailRules:
         wanted = [(name, guard) for name, guard in self._guards.items() if actions.get(name, "off") != "off"]
-        sighted = tuple((name, guard) for name, guard in wanted if isinstance(guard, Sighted))
-        active = tuple((name, guard) for name, guard in wanted if not isinstance(guard, Sighted))
+        sighted = tuple((name, guard) for name, guard in wanted if isinstance(guard, OriginAwareGuard))
+        active = tuple((name, guard) for name, guard in wanted if not isinstance(guard, OriginAwareGuard))
         hiding = frozenset(name for name, _ in active if actions[name] == "mask")
-        detected = {_bare(name): each for name, each in self._wanted.detected_data_class.items()}
-        box = Toolbox((policy.allowed_tools if policy else ()) or self._wanted.allowed_tools or None)
-        fence, has_canary = _fence(self._wanted, policy)
+        detected = {_bare(name): each for name, each in self._settings.detected_data_class.items()}
+        box = ToolAllowlist((policy.allowed_tools if policy else ()) or self._settings.allowed_tools or None)
+        fence, has_canary = _spotlighting(self._settings, policy)
         if has_canary and actions["leakage"] == "off":
             raise ConfigError(
-                f"{place}: `add_canary` is on, and replies are not looked at while `leakage` is off",
+                f"{settings_path}: `add_canary` is on, and replies are not looked at while `leakage` is off",
                 'set leakage = "flag", "mask" or "block", or add_canary = false',
             )
-        suspects = frozenset(SOURCES[each] for each in self._wanted.injection_sources)
+        suspects = frozenset(ORIGINS[each] for each in self._settings.injection_sources)
         known = {**actions, TOOLS: "remove"}
-        first_look, always = traced(active)
-        return Rules(
+        first_look, always = split_prefiltered(active)
+        return GuardrailRules(
             active,
             known,
             hiding,
@@ -104,59 +129,62 @@ class Post:
             always,
         )
 
-    def rules(self, ask: Ask) -> Rules:
-        if not self._own:
-            return self._usual
-        return self._own.get(self._plan(ask.what, ask.wishes.policy).name, self._usual)
+    def rules_for(self, request: Request) -> GuardrailRules:
+        if not self._policy_rules:
+            return self._default_rules
+        return self._policy_rules.get(
+            self._plan(request.payload, request.options.policy).policy_name,
+            self._default_rules,
+        )
 
-    def looked(self, ask: Ask) -> tuple[Ask, Counts, Rules]:
-        rules, gone = self.rules(ask), 0
-        if isinstance(ask.what, Chat) and rules.box.allowed is not None:
-            what, gone = rules.box.offered(ask.what)
-            ask = replace(ask, what=what)
-        asked, counts = look(ask, rules)
-        if rules.fence is not None and isinstance(asked.what, Chat):
-            asked = replace(asked, fence=self._fenced(asked, rules.fence, rules.canary))
+    def scan(self, request: Request) -> tuple[Request, FindingCounts, GuardrailRules]:
+        rules, gone = self.rules_for(request), 0
+        if isinstance(request.payload, ChatRequest) and rules.allowlist.allowed is not None:
+            what, gone = rules.allowlist.filter_tools(request.payload)
+            request = replace(request, payload=what)
+        asked, counts = scan_request(request, rules)
+        if rules.spotlighting is not None and isinstance(asked.payload, ChatRequest):
+            asked = replace(asked, spotlighting=self._with_canary(asked, rules.spotlighting, rules.adds_canary))
         if gone:
             counts[TOOLS, "UNLISTED"] = gone
         return asked, counts, rules
 
-    def _fenced(self, ask: Ask, fence: Fence, has_canary: bool) -> Fence:
+    def _with_canary(self, request: Request, spotlighting: Spotlighting, has_canary: bool) -> Spotlighting:
         """A request that comes again by its key has the canary that it had, for it may get the answer that it got."""
         if not has_canary:
-            return fence
-        key, caller = ask.wishes.idempotency_key, ask.caller
-        drawn = canary() if key is None else canary_of(self._secret, caller.tenant, caller.project, key)
-        return replace(fence, canary=drawn)
+            return spotlighting
+        key, principal = request.options.idempotency_key, request.principal
+        drawn = new_canary() if key is None else derive_canary(self._secret, principal.tenant, principal.project, key)
+        return replace(spotlighting, canary=drawn)
 
-    def seen_by(self, card: Card, ask: Ask) -> Chat | Embed:
+    def view_for(self, card: ModelCard, request: Request) -> ChatRequest | EmbeddingRequest:
         """The request as `card` gets it."""
-        return fenced(self.masking.seen_by(card, ask), ask.fence)[0]
+        return apply_spotlighting(self.masking_connector.view_for(card, request), request.spotlighting)[0]
 
-    def passed(self, ask: Ask) -> Ask:
+    def check(self, request: Request) -> Request:
         """The request as it would be routed. Raises Blocked for one that would not."""
-        asked, counts, rules = self.looked(ask)
-        refuse(counts, rules, "the request")
+        asked, counts, rules = self.scan(request)
+        raise_if_blocked(counts, rules, "the request")
         return asked
 
-    def inspected(self, answer: Answerer) -> Answerer:
-        if any(rules.box.allowed is not None for rules in (self._usual, *self._own.values())):
-            answer = Boxed(answer, lambda ask: self.rules(ask).box)
-        return Inspected(answer, self.looked, self._leakage)
+    def wrap(self, handler: Handler) -> Handler:
+        if any(rules.allowlist.allowed is not None for rules in (self._default_rules, *self._policy_rules.values())):
+            handler = ToolAllowlistMiddleware(handler, lambda ask: self.rules_for(ask).allowlist)
+        return GuardrailMiddleware(handler, self.scan, self._leakage)
 
 
-def _actions(wanted: Guards) -> dict[str, str]:
-    ours = {name: getattr(wanted, name) for name in ("pii", "secrets", "injection", "topics", "leakage")}
-    return {**ours, **wanted.custom}
+def _actions(settings: GuardrailsSettings) -> dict[str, str]:
+    ours = {name: getattr(settings, name) for name in ("pii", "secrets", "injection", "topics", "leakage")}
+    return {**ours, **settings.custom}
 
 
-def _fence(wanted: Guards, policy: Policy | None) -> tuple[Fence | None, bool]:
+def _spotlighting(settings: GuardrailsSettings, policy: PolicySettings | None) -> tuple[Spotlighting | None, bool]:
     """What attempts add, and whether each request has a canary."""
-    own = policy or Policy()
-    mark = wanted.spotlighting if own.spotlighting is None else own.spotlighting
-    throughout = wanted.datamarking if own.datamarking is None else own.datamarking
-    has_canary = wanted.add_canary if own.add_canary is None else own.add_canary
-    return Fence(mark, mark and throughout) if mark or has_canary else None, has_canary
+    own = policy or PolicySettings()
+    mark = settings.spotlighting if own.spotlighting is None else own.spotlighting
+    throughout = settings.datamarking if own.datamarking is None else own.datamarking
+    has_canary = settings.add_canary if own.add_canary is None else own.add_canary
+    return Spotlighting(mark, mark and throughout) if mark or has_canary else None, has_canary
 
 
 def _bare(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Looks through passages that are to be trained on or known, and says which are suspect and why; pure, decides nothing.
+"""Poisoning scan of training or knowledge passages: reports suspects with reasons. Decides nothing.
 
 Four kinds: copies of one another (poisoning_copies.py), a trigger put into passages that have nothing else in common
 (poisoning_triggers.py), text unlike all the rest (poisoning_outliers.py), and instructions to whoever reads it
@@ -15,10 +15,10 @@ from typing import Literal
 from msgspec import Struct
 
 from sizewise.guardrails import poisoning_near_duplicates, poisoning_outliers, poisoning_triggers
-from sizewise.guardrails.prompt_injection import Injection, shipped
+from sizewise.guardrails.prompt_injection import PromptInjectionGuard, load_classifier
 
-Kind = Literal["copy", "trigger", "outlier", "instruction"]
-EVEN = 0.5
+PoisoningKind = Literal["copy", "trigger", "outlier", "instruction"]
+MIN_INJECTION_SCORE = 0.5
 """How sure the injection guard must be: more than in a request, as many more ordinary words are looked through."""
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -41,27 +41,28 @@ class Suspect(Struct, frozen=True):
     """`reason` holds no words of the passage but a trigger's. `score` orders suspects of one kind, and no others."""
 
     id: str
-    kind: Kind
+    kind: PoisoningKind
     reason: str
     score: float
 
 
-def scan(passages: Sequence[Passage]) -> list[Suspect]:
+def scan_passages(passages: Sequence[Passage]) -> list[Suspect]:
     """Suspects in the order of the passages; one may be suspect of several kinds. Time and memory are linear in their
     words, but for groups of copies. Statistics need some hundred passages: in fewer, only copies and instructions are
-    looked for."""
+    looked for.
+    """
     tokens = [TOKEN.findall(each.text.lower()) for each in passages]
-    marks = poisoning_near_duplicates.marks(tokens)
+    marks = poisoning_near_duplicates.minhashes(tokens)
     found = list[tuple[int, Suspect]]()
-    for at, reason, score in poisoning_near_duplicates.copies(marks, [each.id for each in passages]):
+    for at, reason, score in poisoning_near_duplicates.find_near_duplicates(marks, [each.id for each in passages]):
         found.append((at, Suspect(passages[at].id, "copy", reason, score)))
-    for at, reason, score in poisoning_triggers.triggers(tokens, [each.label for each in passages]):
+    for at, reason, score in poisoning_triggers.find_triggers(tokens, [each.label for each in passages]):
         found.append((at, Suspect(passages[at].id, "trigger", reason, score)))
-    for at, reason, score in poisoning_outliers.outliers(tokens):
+    for at, reason, score in poisoning_outliers.find_outliers(tokens):
         found.append((at, Suspect(passages[at].id, "outlier", reason, score)))
-    guard = Injection("INDIRECT", shipped())
+    guard = PromptInjectionGuard("INDIRECT", load_classifier())
     for at, each in enumerate(passages):
-        spans = [span for span in guard(each.text) if span.score > EVEN]
+        spans = [span for span in guard(each.text) if span.score > MIN_INJECTION_SCORE]
         if spans:
             worst = max(spans, key=lambda span: span.score)
             reason = f"{worst.kind.lower()} instruction at characters {worst.start}-{worst.end}"

@@ -1,4 +1,4 @@
-"""Finds passages that are nearly the same, by their runs of three words; knows no label and no source.
+"""Finds near-duplicate passages by MinHash of word trigrams. Knows no label and no source.
 
 One permutation hashing (Li, Owen, Zhang 2012), rotated for empty bins (Shrivastava, Li 2014), compared by bands.
 """
@@ -8,26 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
-BINS = 64
-BANDS = 16  # of BINS / BANDS bins each: two passages of which half is shared meet in one of them two times in three
-ALIKE = 0.6  # of the runs are shared
-RUN = 3  # words
+HASH_COUNT = 64
+BAND_COUNT = (
+    16  # of BINS / BANDS bins each: two passages of which half is shared meet in one of them two times in three
+)
+MIN_SIMILARITY = 0.6  # of the runs are shared
+SHINGLE_WORDS = 3  # words
 
-Marks = tuple[int, ...]
+MinHash = tuple[int, ...]
 """BINS numbers; the share of equal ones estimates the share of runs that two passages share. Empty for no words."""
 
 
-def marks(tokens: Sequence[Sequence[str]]) -> list[Marks]:
-    return [_marks(each) for each in tokens]
+def minhashes(tokens: Sequence[Sequence[str]]) -> list[MinHash]:
+    return [_minhash(each) for each in tokens]
 
 
-def _marks(tokens: Sequence[str]) -> Marks:
+def _minhash(tokens: Sequence[str]) -> MinHash:
     if not tokens:
         return ()
-    least: list[int | None] = [None] * BINS
-    for at in range(max(1, len(tokens) - RUN + 1)):
-        mixed = crc32("\x1f".join(tokens[at : at + RUN]).encode("utf-8", "replace"))
-        place, value = mixed % BINS, mixed // BINS
+    least: list[int | None] = [None] * HASH_COUNT
+    for at in range(max(1, len(tokens) - SHINGLE_WORDS + 1)):
+        mixed = crc32("\x1f".join(tokens[at : at + SHINGLE_WORDS]).encode("utf-8", "replace"))
+        place, value = mixed % HASH_COUNT, mixed // HASH_COUNT
         known = least[place]
         if known is None or value < known:
             least[place] = value
@@ -39,14 +41,14 @@ def _marks(tokens: Sequence[str]) -> Marks:
     return tuple(filled)
 
 
-def alike(one: Marks, other: Marks) -> float:
+def estimated_similarity(one: MinHash, other: MinHash) -> float:
     """The share of runs that both have of those that either has, estimated, 0..1."""
-    return sum(map(int.__eq__, one, other)) / BINS if one and other else 0.0
+    return sum(map(int.__eq__, one, other)) / HASH_COUNT if one and other else 0.0
 
 
-def copies(marks: Sequence[Marks], names: Sequence[str]) -> Iterator[tuple[int, str, float]]:
+def find_near_duplicates(hashes: Sequence[MinHash], names: Sequence[str]) -> Iterator[tuple[int, str, float]]:
     """Which passages are nearly another, why, and how many there are of them."""
-    leader = list(range(len(marks)))
+    leader = list(range(len(hashes)))
 
     def lead(at: int) -> int:
         while leader[at] != at:
@@ -54,17 +56,21 @@ def copies(marks: Sequence[Marks], names: Sequence[str]) -> Iterator[tuple[int, 
             at = leader[at]
         return at
 
-    width = BINS // BANDS
-    for band in range(BANDS):
-        met: dict[Marks, int] = {}
-        for at, each in enumerate(marks):
+    width = HASH_COUNT // BAND_COUNT
+    for band in range(BAND_COUNT):
+        met: dict[MinHash, int] = {}
+        for at, each in enumerate(hashes):
             if each:
                 first = met.setdefault(each[band * width : (band + 1) * width], at)
-                if first != at and lead(first) != lead(at) and alike(marks[first], each) >= ALIKE:
+                if (
+                    first != at
+                    and lead(first) != lead(at)
+                    and estimated_similarity(hashes[first], each) >= MIN_SIMILARITY
+                ):
                     low, high = sorted((lead(first), lead(at)))
                     leader[high] = low
     groups: dict[int, list[int]] = {}
-    for at in range(len(marks)):
+    for at in range(len(hashes)):
         groups.setdefault(lead(at), []).append(at)
     for first, group in groups.items():
         if len(group) > 1:

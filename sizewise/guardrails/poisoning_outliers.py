@@ -1,4 +1,4 @@
-"""Finds text unlike all the rest: letters that do not follow each other elsewhere, and words that never stand together.
+"""Finds outlier passages: unusual character sequences and unusual combinations of words.
 
 The measure is the corpus itself, by what two passages have in common, so that no strange passage vouches for its own.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import log, log2
 
-FEWEST = 300  # passages, before anything is usual
+MIN_PASSAGES = 300  # passages, before anything is usual
 WINDOW = 24  # words that are judged together
 SHORTEST = 8  # words, or pairs of words
 FREQUENT = 0.3  # times that a pair would be expected by chance, so that its absence says something
@@ -18,12 +18,12 @@ SPELT, PUT = 8.0, 4.5
 """Standard deviations from the middle. Names and formulas are spelt as nothing else, so that tail is long."""
 
 
-def outliers(tokens: Sequence[Sequence[str]]) -> Iterator[tuple[int, str, float]]:
+def find_outliers(tokens: Sequence[Sequence[str]]) -> Iterator[tuple[int, str, float]]:
     """Which passages are unlike the rest, why, and by how many standard deviations."""
-    if len(tokens) < FEWEST:
+    if len(tokens) < MIN_PASSAGES:
         return
     held = Counter(word for row in tokens for word in set(row))
-    spelling = Spelling({word: count for word, count in held.items() if count > 1 and word.isalpha()})
+    spelling = CharacterModel({word: count for word, count in held.items() if count > 1 and word.isalpha()})
 
     def strange(word: str) -> float:
         """Bits a letter of a word that no other passage holds."""
@@ -73,7 +73,7 @@ def _usual(values: Sequence[float]) -> tuple[float, float]:
     return middle, max((ranked[int(0.95 * len(ranked))] - middle) / 1.645, 1e-3)
 
 
-class Spelling:
+class CharacterModel:
     """Bits a letter of a word, by the three letters before each, in the other words that several passages hold."""
 
     def __init__(self, words: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Whether a text has a trace of what guards look for, told by one look for all of them; finds nothing itself.
+"""Prefilter: one cheap scan that tells whether any guard could find something in a text.
 
 Most requests and replies have none. A guard that says which traces whatever it finds leaves is asked where one is.
 """
@@ -11,36 +11,36 @@ from msgspec import Struct
 
 from sizewise.guardrails.base import Finding, Guard
 
-BLANK, WORD, SIGN = tuple(b" w!")
+SPACE_BYTE, WORD_BYTE, SIGN_BYTE = tuple(b" w!")
 """What a byte is drawn as: it parts words, it is of one, it is a trace."""
 
 
-class Traces(Struct, frozen=True):
+class PrefilterSigns(Struct, frozen=True):
     """Every text in which a guard finds something has one of these."""
 
-    signs: str
+    characters: str
     """Characters of ASCII, the two likeliest first: they are looked for before all others."""
-    foreign: bool = False
+    non_ascii: bool = False
     """Any character beyond ASCII."""
-    pieces: tuple[str, ...] = ()
+    substrings: tuple[str, ...] = ()
     """Texts of ASCII."""
-    long: int = 0
-    """A word of so many bytes of UTF-8 in which there is a capital, or one of `within`."""
-    within: tuple[str, ...] = ()
+    long_word_bytes: int = 0
+    """A word of so many bytes of UTF-8 in which there is a capital, or one of `long_word_substrings`."""
+    long_word_substrings: tuple[str, ...] = ()
     """Texts of ASCII."""
 
 
-class Traced(Struct, frozen=True):
+class PrefilteredGuard(Struct, frozen=True):
     """A guard that leaves traces."""
 
     find: Guard
-    traces: Traces
+    signs: PrefilterSigns
 
     def __call__(self, text: str) -> list[Finding]:
         return self.find(text)
 
 
-class FirstLook:
+class Prefilter:
     """False of a text in which guards with these traces find nothing; True says no more than that they are to be asked.
 
     Of several texts, each on lines of its own, it says the same as of them one by one.
@@ -48,16 +48,20 @@ class FirstLook:
 
     __slots__ = ("_drawing", "_foreign", "_likely", "_pieces", "_run", "_within")
 
-    def __init__(self, traces: Iterable[Traces]) -> None:
-        every = tuple(traces)
-        signs = {ord(sign) for each in every for sign in each.signs}
-        self._likely = tuple(dict.fromkeys(sign for each in every for sign in each.signs[:2]))
-        self._foreign = any(each.foreign for each in every)
-        self._pieces = tuple(piece for each in every for piece in each.pieces)
-        self._run = bytes([WORD]) * min((each.long for each in every if each.long), default=0)
-        self._within = tuple(piece.encode() for each in every for piece in each.within)
+    def __init__(self, sign_sets: Iterable[PrefilterSigns]) -> None:
+        every = tuple(sign_sets)
+        signs = {ord(sign) for each in every for sign in each.characters}
+        self._likely = tuple(dict.fromkeys(sign for each in every for sign in each.characters[:2]))
+        self._foreign = any(each.non_ascii for each in every)
+        self._pieces = tuple(piece for each in every for piece in each.substrings)
+        self._run = bytes([WORD_BYTE]) * min(
+            (each.long_word_bytes for each in every if each.long_word_bytes),
+            default=0,
+        )
+        self._within = tuple(piece.encode() for each in every for piece in each.long_word_substrings)
         self._drawing = bytes(
-            SIGN if byte in signs else BLANK if byte < 128 and chr(byte).isspace() else WORD for byte in range(256)
+            SIGN_BYTE if byte in signs else SPACE_BYTE if byte < 128 and chr(byte).isspace() else WORD_BYTE
+            for byte in range(256)
         )
 
     def __call__(self, text: str) -> bool:
@@ -71,14 +75,14 @@ class FirstLook:
                 return True
         said = text.encode("utf-8", "replace")
         drawn = said.translate(self._drawing)
-        if SIGN in drawn:
+        if SIGN_BYTE in drawn:
             return True
         run = self._run
         if not run:
             return False
         start = drawn.find(run)
         while start >= 0:
-            end = drawn.find(BLANK, start)
+            end = drawn.find(SPACE_BYTE, start)
             if end < 0:
                 end = len(said)
             word = said[start:end]

@@ -1,4 +1,4 @@
-"""Spots instructions that are slipped in, by their words and where they hide; knows no request and learns nothing.
+"""Prompt injection guard: a linear classifier over word windows. Does not train and knows no request.
 
 A linear model over hashed words, their neighbours and pieces, a byte a weight, in injection.bin: written by
 bench/guardrails/train_prompt_injection.py, which needs numpy. Here a text costs a few additions a word, in time
@@ -13,68 +13,69 @@ from itertools import accumulate
 from math import exp
 from typing import Literal
 
-from sizewise.guardrails.base import Finding, Guard, Origin, Words, apart
-from sizewise.guardrails.hidden_text import hidden
+from sizewise.guardrails.base import Finding, Guard, GuardConfig, TextOrigin, merge_overlaps
+from sizewise.guardrails.hidden_text import find_hidden_text
 from sizewise.guardrails.prompt_injection_features import (
+    FILE_HEADER,
     FORMAT,
-    HEAD,
     MAGIC,
-    SIZE,
-    WINDOWS,
+    TABLE_SIZE,
+    WINDOW_SIZES,
     WORD,
-    hashed,
-    length,
-    pieces,
-    plain,
-    share,
-    windows,
-    words,
+    fold_word,
+    ngram_buckets,
+    ngram_weight,
+    tokenize_words,
+    window_norm,
+    word_buckets,
+    word_windows,
 )
 
 NAME = "injection"
 
-Kind = Literal["DIRECT", "INDIRECT"]
-OVER = -0.5
+InjectionKind = Literal["DIRECT", "INDIRECT"]
+THRESHOLD = -0.5
 """Log-odds over which a window is an injection: what keeps false alarms on ordinary prompts near 1 %."""
 
-FEW = 20  # findings of a text, the surest
-REMEMBERED = 30_000  # words
+MAX_FINDINGS = 20  # findings of a text, the surest
+MAX_CACHED_WORDS = 30_000  # words
 
 _Word = tuple[float, int, int, int, int]
 """What a word and its pieces weigh, and its four hashes."""
 
 
-class Model:
+class InjectionClassifier:
     """The weights, and the words that it met, so that they are hashed once. Raises ValueError for what
-    train_injection.py did not write: the file is ours and comes with the program."""
+    train_injection.py did not write: the file is ours and comes with the program.
+    """
 
-    def __init__(self, written: bytes) -> None:
-        magic, form, self._step, self._bias = HEAD.unpack_from(written)
-        if (magic, form) != (MAGIC, FORMAT) or len(written) != HEAD.size + SIZE:
+    def __init__(self, data: bytes) -> None:
+        magic, form, self._step, self._bias = FILE_HEADER.unpack_from(data)
+        if (magic, form) != (MAGIC, FORMAT) or len(data) != FILE_HEADER.size + TABLE_SIZE:
             raise ValueError("injection.bin is of another format, or was cut: install Sizewise anew")
         steps = list(range(-128, 128))  # each number once: a list is read three times as fast as an array
-        self._table = [steps[each ^ 128] for each in written[HEAD.size :]]
-        self._length = [length(each) for each in range(max(WINDOWS) + 1)]
-        self._known: dict[str, _Word] = {}
+        self._table = [steps[each ^ 128] for each in data[FILE_HEADER.size :]]
+        self._length = [window_norm(each) for each in range(max(WINDOW_SIZES) + 1)]
+        self._words: dict[str, _Word] = {}
 
-    def odds(self, said: list[str]) -> list[tuple[float, int, int]]:
+    def log_odds(self, tokens: list[str]) -> list[tuple[float, int, int]]:
         """Log-odds that a window of words is an injection, with its first word and the one after its last."""
-        total, lengths, bias, step = [0.0, *accumulate(self._weights(said))], self._length, self._bias, self._step
+        total, lengths, bias, step = [0.0, *accumulate(self._weights(tokens))], self._length, self._bias, self._step
         return [
             (bias + step * (total[end] - total[start]) / lengths[end - start], start, end)
-            for start, end in windows(len(said))
+            for start, end in word_windows(len(tokens))
         ]
 
-    def sure(self, text: str) -> float:
+    def score(self, text: str) -> float:
         """How sure the window of `text` is an injection that is most like one, 0..1."""
-        return _sure(max([chance for chance, _, _ in self.odds(words(text))], default=-30.0))
+        return _probability(max([chance for chance, _, _ in self.log_odds(tokenize_words(text))], default=-30.0))
 
-    def _weights(self, said: list[str]) -> list[float]:
+    def _weights(self, tokens: list[str]) -> list[float]:
         """What each word weighs together with the pair, the triple and the gap that end in it, in steps."""
-        table, known, found = self._table, self._known.get, list[float]()
+        table, known, found = self._table, self._words.get, list[float]()
         before = first = skipped = older = gap = -1  # hashes of the word before, and of the one before that
-        for word in said:
-            weight, last, after, second, third = known(word) or self._meet(word)
+        for word in tokens:
+            weight, last, after, second, third = known(word) or self._hash_word(word)
             if older >= 0:
                 pair = before ^ last
                 weight += table[pair] + table[older ^ pair] + table[gap ^ last]
@@ -85,66 +86,70 @@ class Model:
             found.append(weight)
         return found
 
-    def _meet(self, said: str) -> _Word:
-        word = plain(said)
-        last, before, first, skipped = hashed(word)
-        parts = pieces(word)
-        own = self._table[last] + share(len(parts)) * sum([self._table[at] for at in parts])
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
-        found = self._known[said] = (own, last, before, first, skipped)
+    def _hash_word(self, token: str) -> _Word:
+        word = fold_word(token)
+        last, before, first, skipped = word_buckets(word)
+        parts = ngram_buckets(word)
+        own = self._table[last] + ngram_weight(len(parts)) * sum([self._table[at] for at in parts])
+        if len(self._words) >= MAX_CACHED_WORDS:
+            self._words.clear()
+        found = self._words[token] = (own, last, before, first, skipped)
         return found
 
 
-def shipped() -> Model:
+def load_classifier() -> InjectionClassifier:
     """The one that comes with the program."""
-    return Model(files("sizewise.guardrails").joinpath("injection.bin").read_bytes())
+    return InjectionClassifier(files("sizewise.guardrails").joinpath("injection.bin").read_bytes())
 
 
-class Injection:
+class PromptInjectionGuard:
     """The guard for one origin of text: `kind` is DIRECT for the person's own words, INDIRECT for what they did not
-    write. What is hidden is HIDDEN in both."""
+    write. What is hidden is HIDDEN in both.
+    """
 
-    def __init__(self, kind: Kind, model: Model) -> None:
+    def __init__(self, kind: InjectionKind, classifier: InjectionClassifier) -> None:
         self._kind = kind
-        self._model = model
+        self._classifier = classifier
 
     def __call__(self, text: str) -> list[Finding]:
-        found = [each for each in self._model.odds(words(text)) if each[0] > OVER]
-        covert = [Finding(NAME, "HIDDEN", *span) for span in hidden(text, self._model.sure, _sure(OVER))]
+        found = [each for each in self._classifier.log_odds(tokenize_words(text)) if each[0] > THRESHOLD]
+        covert = [
+            Finding(NAME, "HIDDEN", *span)
+            for span in find_hidden_text(text, self._classifier.score, _probability(THRESHOLD))
+        ]
         if not found and not covert:
             return []
         plainly = [
             each
-            for each in self._placed(text, found)
+            for each in self._to_findings(text, found)
             if all(each.end <= other.start or each.start >= other.end for other in covert)
         ]
-        return apart([*covert, *plainly])
+        return merge_overlaps([*covert, *plainly])
 
-    def by(self, origin: Origin) -> Guard | None:
+    def for_origin(self, origin: TextOrigin) -> Guard | None:
         """What the owner of the conversation and the model wrote is no injection, however much it commands."""
         if origin == "owner":
             return None
-        kind: Kind = "DIRECT" if origin == "person" else "INDIRECT"
-        return self if kind == self._kind else Injection(kind, self._model)
+        kind: InjectionKind = "DIRECT" if origin == "person" else "INDIRECT"
+        return self if kind == self._kind else PromptInjectionGuard(kind, self._classifier)
 
-    def _placed(self, text: str, found: list[tuple[float, int, int]]) -> Iterator[Finding]:
+    def _to_findings(self, text: str, windows: list[tuple[float, int, int]]) -> Iterator[Finding]:
         """The surest windows that do not overlap, as characters."""
-        if not found:
+        if not windows:
             return
         spans = [match.span() for match in WORD.finditer(text)]
         taken = list[tuple[int, int]]()
-        for chance, start, end in sorted(found, key=lambda each: (-each[0], each[1])):
-            if len(taken) < FEW and all(end <= a or start >= z for a, z in taken):
+        for chance, start, end in sorted(windows, key=lambda each: (-each[0], each[1])):
+            if len(taken) < MAX_FINDINGS and all(end <= a or start >= z for a, z in taken):
                 taken.append((start, end))
-                yield Finding(NAME, self._kind, spans[start][0], spans[end - 1][1], _sure(chance))
+                yield Finding(NAME, self._kind, spans[start][0], spans[end - 1][1], _probability(chance))
 
 
-def _sure(chance: float) -> float:
+def _probability(log_odds: float) -> float:
     """Log-odds as 0..1."""
-    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, chance))))
+    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, log_odds))))
 
 
-def injection(words: Words) -> Injection:
+def prompt_injection_guard(config: GuardConfig) -> PromptInjectionGuard:
     """The guard of the person's own words."""
-    return Injection("DIRECT", shipped())
+    return PromptInjectionGuard("DIRECT", load_classifier())

@@ -1,4 +1,4 @@
-"""What a text looks like to the injection guard: words, pieces and neighbours as places in a table; no weights.
+"""Feature hashing for the prompt injection classifier: words, n-grams and neighbors as table indexes.
 
 Used when the table is written (bench/guardrails/train_prompt_injection.py) and when it is read (injection.py).
 """
@@ -12,18 +12,18 @@ from math import sqrt
 from unicodedata import combining, normalize
 from zlib import crc32
 
-SIZE = 1 << 17  # places
-MASK = SIZE - 1
+TABLE_SIZE = 1 << 17  # places
+TABLE_MASK = TABLE_SIZE - 1
 
-HEAD = struct.Struct("<4sHff")
+FILE_HEADER = struct.Struct("<4sHff")
 """Of the file: MAGIC, FORMAT, what a step of a weight is worth, the bias; SIZE signed bytes follow, a weight each."""
 MAGIC = b"swin"
 FORMAT = 1
 
-WINDOWS = (12, 32, 96)
+WINDOW_SIZES = (12, 32, 96)
 """Words that are judged together, each window half of itself after the last: a sentence, a paragraph, a page."""
 
-LONGEST = 40  # letters of a word that are read
+MAX_WORD_LETTERS = 40  # letters of a word that are read
 
 _ALONE = (
     r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts whose letters are words, as they set no spaces
@@ -35,7 +35,7 @@ _ROWS = re.compile(r"([<>\[\]{}|#=*~`\-:\"]{2,})")
 _LETTERS: Mapping[int, str] = {each: chr(each) if chr(each).isalnum() else " " for each in range(128)}
 
 
-def words(text: str) -> list[str]:
+def tokenize_words(text: str) -> list[str]:
     """As WORD finds them; of ASCII alone, in a fourth of the time."""
     if not text.isascii():
         return WORD.findall(text)
@@ -50,9 +50,9 @@ _ALIKE: Mapping[int, int] = str.maketrans("аеорсухіјѕԁһοαεικν�
 """Cyrillic and Greek letters that look like Latin ones, where a word mixes both."""
 
 
-def plain(word: str) -> str:
+def fold_word(word: str) -> str:
     """Folded: no case, accents or width, numbers as 0, and what is written with look-alikes as it is read."""
-    word = word[:LONGEST]
+    word = word[:MAX_WORD_LETTERS]
     if word.isascii():
         word = word.lower()
     else:
@@ -67,46 +67,46 @@ def plain(word: str) -> str:
     return word
 
 
-def pieces(word: str) -> list[int]:
+def ngram_buckets(word: str) -> list[int]:
     """Places of the parts of a word, 3 to 5 letters each; its ends count as letters."""
     if len(word) < 3 or not word[0].isalpha():
         return []
     framed = f"^{word}$"
     return [
-        crc32(f"p{framed[at : at + size]}".encode()) & MASK
+        crc32(f"p{framed[at : at + size]}".encode()) & TABLE_MASK
         for size in (3, 4, 5)
         for at in range(len(framed) - size + 1)
     ]
 
 
-def share(count: int) -> float:
+def ngram_weight(count: int) -> float:
     """What each of a word's `count` pieces weighs, where the word weighs 1."""
     return 1.0 / sqrt(count) if count else 0.0
 
 
-def hashed(word: str) -> tuple[int, int, int, int]:
+def word_buckets(word: str) -> tuple[int, int, int, int]:
     """Of a word: its place when it comes last, just before another, first of three, and first with one left out.
 
     The place of a pair is before ^ last, of a triple first ^ before ^ last, of a gap skipped ^ last.
     """
     mixed = crc32(word.encode("utf-8", "replace"))
     return (
-        mixed & MASK,
-        (mixed * 0x9E3779B1 >> 7) & MASK,
-        (mixed * 0x85EBCA6B >> 9) & MASK,
-        (mixed * 0xC2B2AE35 >> 11) & MASK,
+        mixed & TABLE_MASK,
+        (mixed * 0x9E3779B1 >> 7) & TABLE_MASK,
+        (mixed * 0x85EBCA6B >> 9) & TABLE_MASK,
+        (mixed * 0xC2B2AE35 >> 11) & TABLE_MASK,
     )
 
 
-def length(words: int) -> float:
+def window_norm(word_count: int) -> float:
     """What the sum over a window of so many words is divided by."""
-    return sqrt(words + 2.0)
+    return sqrt(word_count + 2.0)
 
 
-def windows(count: int) -> list[tuple[int, int]]:
+def word_windows(count: int) -> list[tuple[int, int]]:
     """Which of `count` words are judged together: the first, and the one after the last. Their number is linear."""
     found = list[tuple[int, int]]()
-    for size in WINDOWS:
+    for size in WINDOW_SIZES:
         if count <= size:
             found.append((0, count))
             break

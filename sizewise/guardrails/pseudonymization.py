@@ -1,4 +1,4 @@
-"""Hides what guards found behind placeholders such as <EMAIL_1>, and puts it back; pure, sees one request at a time.
+"""Pseudonymization: replaces findings with placeholders such as <EMAIL_1> and restores them, per request.
 
 The same value gets the same placeholder wherever it stands in a request, numbered in the order of first appearance, so
 that a longer conversation begins as the shorter one did. A placeholder that the request holds already is never given
@@ -18,30 +18,32 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sizewise.errors import BadBody
-from sizewise.guardrails.base import Finding, Guard, apart
-from sizewise.guardrails.json_text import changed, read, texts
-from sizewise.handler import Found
-from sizewise.messages import Chat, Embed, Fields, Message
+from sizewise.guardrails.base import Finding, Guard, merge_overlaps
+from sizewise.guardrails.json_text import decode_json, json_texts, map_texts
+from sizewise.handler import GuardrailScan
+from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Message
 
-LOOKS = re.compile(r"[A-Z][A-Z0-9_]{0,40}_[0-9]{1,7}")
-HELD = re.compile(r"(?:<|\\u003[cC])([A-Z][A-Z0-9_]{0,40}_[0-9]{1,7})(?:>|\\u003[eE])")
+PLACEHOLDER_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,40}_[0-9]{1,7}")
+PLACEHOLDER = re.compile(r"(?:<|\\u003[cC])([A-Z][A-Z0-9_]{0,40}_[0-9]{1,7})(?:>|\\u003[eE])")
 """A placeholder, also as some encoders of JSON write it."""
-ECHOES = 64
+MAX_REPEATED_VALUES = 64
 """Values that are hidden in all of a request once they are found in one place of it, where a word gave them away."""
-SHORTEST = 6
+MIN_VALUE_CHARS = 6
 
-PLAIN = frozenset({"model", "stream", "n", "max_tokens", "max_completion_tokens", "seed", "temperature", "top_p"})
+NON_TEXT_FIELDS = frozenset(
+    {"model", "stream", "n", "max_tokens", "max_completion_tokens", "seed", "temperature", "top_p"},
+)
 """Fields of a body that hold no words."""
-NAMES = frozenset({"name"})
+NAME_FIELDS = frozenset({"name"})
 """Fields in which a wire takes no brackets."""
-ORIGIN = "sizewise_origin"
+ORIGINAL_FIELD = "sizewise_origin"
 """The field in which a request travels as its client wrote it. It comes last, after the words that it repeats."""
 
 _encode = msgspec.json.Encoder().encode
 _strings = msgspec.json.Decoder(list[str])
 
 
-class Restore:
+class Unmasker:
     """The way back: placeholder -> value. `counts` says of what how much is hidden, by guard and kind."""
 
     def __init__(self, values: Mapping[str, str], counts: Counter[tuple[str, str]]) -> None:
@@ -49,18 +51,18 @@ class Restore:
         self.counts = counts
 
     def text(self, text: str) -> str:
-        return HELD.sub(self._value, text) if "<" in text or "\\u003" in text else text
+        return PLACEHOLDER.sub(self._value, text) if "<" in text or "\\u003" in text else text
 
     def json(self, text: str) -> str:
         """Within a JSON text: the value is written as its inside is."""
-        return HELD.sub(self._escaped, text) if "<" in text or "\\u003" in text else text
+        return PLACEHOLDER.sub(self._escaped, text) if "<" in text or "\\u003" in text else text
 
     def name(self, name: str) -> str:
         return self.values.get(name, name)
 
     def value(self, value: object) -> object:
         """A JSON value with every placeholder in it put back."""
-        return changed(value, self._field)
+        return map_texts(value, self._field)
 
     def raw(self, raw: Raw) -> Raw:
         try:
@@ -70,11 +72,11 @@ class Restore:
         after = self.value(before)
         return raw if after == before else Raw(_encode(after))
 
-    def fields(self, fields: Fields) -> Fields:
+    def fields(self, fields: JsonFields) -> JsonFields:
         return {name: self.raw(raw) for name, raw in fields.items()}
 
     def _field(self, text: str, name: str) -> str:
-        if name in NAMES:
+        if name in NAME_FIELDS:
             return self.name(text)
         return self.json(text) if name in ("arguments", "partial_json") else self.text(text)
 
@@ -86,13 +88,13 @@ class Restore:
         return match.group() if value is None else _encode(value)[1:-1].decode()
 
 
-class Looked(Found, frozen=True):
+class ScanFindings(GuardrailScan, frozen=True):
     """What guards that hide have found in each text of the request; in all others they found nothing."""
 
-    seen: Mapping[str, list[Finding]]
+    findings: Mapping[str, list[Finding]]
 
 
-class Taken:
+class ReservedPlaceholders:
     """What a request already says that looks like a placeholder. Gone through only where one of ours is in it."""
 
     def __init__(self, values: Iterable[object]) -> None:
@@ -103,51 +105,56 @@ class Taken:
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        return frozenset(LOOKS.findall(self._said))
+        return frozenset(PLACEHOLDER_NAME.findall(self._said))
 
 
-class Masks:
+class Pseudonymizer:
     """The placeholders of one request, given out as values are met."""
 
-    def __init__(self, guards: Mapping[str, Guard], taken: Taken, seen: Mapping[str, list[Finding]] | None) -> None:
+    def __init__(
+        self,
+        guards: Mapping[str, Guard],
+        reserved: ReservedPlaceholders,
+        scan_findings: Mapping[str, list[Finding]] | None,
+    ) -> None:
         """`seen`: what is known to stand in its texts; None where nobody has looked."""
         self._guards = guards
-        self._taken = taken
-        self._known = seen
-        self._given: dict[str, str] = {}
+        self._reserved = reserved
+        self._scan_findings = scan_findings
+        self._placeholders: dict[str, str] = {}
         self._numbers: Counter[str] = Counter()
-        self._seen: dict[str, list[Finding]] = {}
+        self._findings: dict[str, list[Finding]] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
 
-    def look(self, text: str) -> None:
+    def collect(self, text: str) -> None:
         """Gives placeholders to what is found in `text`."""
-        if text in self._seen:
+        if text in self._findings:
             return
-        if self._known is None:
+        if self._scan_findings is None:
             found = [each for guard in self._guards.values() for each in guard(text)]
         else:
-            found = self._known.get(text, [])
-        found = self._seen[text] = apart(found)
+            found = self._scan_findings.get(text, [])
+        found = self._findings[text] = merge_overlaps(found)
         for each in found:
             self.counts[each.guard, each.kind] += 1
             self._placeholder(each.kind, text[each.start : each.end])
 
-    def hide(self, text: str, name: str = "") -> str:
+    def mask(self, text: str, name: str = "") -> str:
         """What was looked at, with all values hidden that were found in any text."""
-        found = [*self._seen.get(text, ()), *self._echoes(text)]
+        found = [*self._findings.get(text, ()), *self._repeated_values(text)]
         if not found:
             return text
         pieces: list[str] = []
         place = 0
-        for each in apart(found):
+        for each in merge_overlaps(found):
             hidden = self._placeholder(each.kind, text[each.start : each.end])
-            pieces += [text[place : each.start], hidden if name in NAMES else f"<{hidden}>"]
+            pieces += [text[place : each.start], hidden if name in NAME_FIELDS else f"<{hidden}>"]
             place = each.end
         return "".join([*pieces, text[place:]])
 
-    def _echoes(self, text: str) -> Iterator[Finding]:
-        for value, hidden in islice(self._given.items(), ECHOES):
-            if len(value) < SHORTEST:
+    def _repeated_values(self, text: str) -> Iterator[Finding]:
+        for value, hidden in islice(self._placeholders.items(), MAX_REPEATED_VALUES):
+            if len(value) < MIN_VALUE_CHARS:
                 continue
             place = text.find(value)
             while place >= 0:
@@ -155,56 +162,61 @@ class Masks:
                 place = text.find(value, place + len(value))
 
     def _placeholder(self, kind: str, value: str) -> str:
-        known = self._given.get(value)
-        kind = NOT_CAPITAL.sub("_", kind.upper())
+        known = self._placeholders.get(value)
+        kind = NON_KIND_CHARS.sub("_", kind.upper())
         while known is None:
             self._numbers[kind] += 1
             known = f"{kind}_{self._numbers[kind]}"
-            if known in self._taken:
+            if known in self._reserved:
                 known = None
-        self._given[value] = known
+        self._placeholders[value] = known
         return known
 
-    def restore(self) -> Restore:
-        return Restore({name: value for value, name in self._given.items()}, self.counts)
+    def unmasker(self) -> Unmasker:
+        return Unmasker({name: value for value, name in self._placeholders.items()}, self.counts)
 
 
-NOT_CAPITAL = re.compile(r"^[^A-Z]|[^A-Z0-9_]")
+NON_KIND_CHARS = re.compile(r"^[^A-Z]|[^A-Z0-9_]")
 
 
-def mask(
-    what: Chat | Embed, guards: Mapping[str, Guard], seen: Mapping[str, list[Finding]] | None = None
-) -> tuple[Chat | Embed, Restore | None]:
+def pseudonymize(
+    payload: ChatRequest | EmbeddingRequest,
+    guards: Mapping[str, Guard],
+    scan_findings: Mapping[str, list[Finding]] | None = None,
+) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]:
     """The request with all that `guards` find hidden, and the way back; itself and None where they find nothing.
     `seen`: what they have found, where they have looked before.
 
     Raises BadBody for a request that cannot be gone through.
     """
-    order = sorted((name for name in what.fields if name not in PLAIN), key=lambda name: name == ORIGIN)
-    values = {name: read(what.fields[name], name) for name in order}
-    masks = Masks(guards, Taken(values.values()), seen)
+    order = sorted(
+        (name for name in payload.fields if name not in NON_TEXT_FIELDS),
+        key=lambda name: name == ORIGINAL_FIELD,
+    )
+    values = {name: decode_json(payload.fields[name], name) for name in order}
+    masks = Pseudonymizer(guards, ReservedPlaceholders(values.values()), scan_findings)
     for name, value in values.items():
-        for text in texts(value, name):
-            masks.look(text)
+        for text in json_texts(value, name):
+            masks.collect(text)
     if not masks.counts:
-        return what, None
-    fields = {**what.fields}
+        return payload, None
+    fields = {**payload.fields}
     for name, before in values.items():
         try:
-            after = changed(before, masks.hide, name)
+            after = map_texts(before, masks.mask, name)
         except RecursionError as error:
             raise BadBody(f"`{name}` is nested too deeply", "flatten it", param=name) from error
         if after != before:
             fields[name] = Raw(_encode(after))
-    return _with(what, fields), masks.restore()
+    return _with_fields(payload, fields), masks.unmasker()
 
 
-def _with(what: Chat | Embed, fields: Fields) -> Chat | Embed:
-    if isinstance(what, Chat):
-        return replace(what, fields=fields, messages=msgspec.json.decode(fields["messages"], type=list[Message]))
+def _with_fields(payload: ChatRequest | EmbeddingRequest, fields: JsonFields) -> ChatRequest | EmbeddingRequest:
+    if isinstance(payload, ChatRequest):
+        return replace(payload, fields=fields, messages=msgspec.json.decode(fields["messages"], type=list[Message]))
     said = fields["input"]
     if bytes(said).lstrip()[:1] == b'"':
-        return replace(what, fields=fields, inputs=[msgspec.json.decode(said, type=str)])
-    if what.inputs and isinstance(what.inputs[0], str):
-        return replace(what, fields=fields, inputs=_strings.decode(said))
-    return replace(what, fields=fields)
+        return replace(payload, fields=fields, inputs=[msgspec.json.decode(said, type=str)])
+    if payload.inputs and isinstance(payload.inputs[0], str):
+        return replace(payload, fields=fields, inputs=_strings.decode(said))
+    return replace(payload, fields=fields)

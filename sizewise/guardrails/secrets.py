@@ -1,4 +1,4 @@
-"""Finds keys, tokens and passwords: by how their issuers write them, and by a word that says what a random text is.
+"""Secrets guard: finds keys, tokens and passwords by issuer format, keyword and entropy.
 
 Kinds: KEY (of a service, ours included), TOKEN (JWT, session tokens of services), PRIVATE_KEY (PEM), PASSWORD (in a
 URL, or behind a word that says so). A form without a word is reported only where its issuer's prefix and length are
@@ -18,172 +18,183 @@ from math import log2
 
 from msgspec import Struct
 
-from sizewise.guardrails.base import Finding, Guard, Words, apart
+from sizewise.guardrails.base import Finding, Guard, GuardConfig, merge_overlaps
 from sizewise.guardrails.long_words import long_words
-from sizewise.guardrails.prefilter import Traced, Traces
+from sizewise.guardrails.prefilter import PrefilteredGuard, PrefilterSigns
 
 NAME = "secrets"
 
 
-SHORTEST = 14
+MIN_SECRET_CHARS = 14
 """Characters without a space that each form has at least: most prompts have few such words."""
-LEAST = 10
+MIN_TEXT_CHARS = 10
 """Characters of a text that can hold a word and its secret."""
 
 
-class Form(Struct, frozen=True):
-    """How an issuer writes its secrets. `marks`: one of these stands in each, letter for letter, so that a text without
-    any of them is done with in the time of looking for a word."""
+class SecretPattern(Struct, frozen=True):
+    """How an issuer writes its secrets. `markers`: one of these stands in each, letter for letter, so that a text
+    without any of them is done with in the time of looking for a word.
+    """
 
     kind: str
-    marks: tuple[str, ...]
+    markers: tuple[str, ...]
     pattern: re.Pattern[str]
 
 
-def _form(kind: str, marks: str, pattern: str) -> Form:
-    return Form(kind, tuple(marks.split()), re.compile(pattern))
+def _pattern(kind: str, markers: str, pattern: str) -> SecretPattern:
+    return SecretPattern(kind, tuple(markers.split()), re.compile(pattern))
 
 
 B, E = r"(?<![A-Za-z0-9_])", r"(?![A-Za-z0-9_])"
 """Where a token begins and ends."""
 
-FORMS: tuple[Form, ...] = (
+SECRET_PATTERNS: tuple[SecretPattern, ...] = (
     # ---- keys of model vendors, and ours
-    _form("KEY", "sk-", rf"{B}sk-(?:[a-z]+(?:[0-9]*-))*[A-Za-z0-9_\-]{{20,250}}"),
-    _form("KEY", "sw-", rf"{B}sw-[A-Za-z0-9_\-]{{20,200}}"),
-    _form("KEY", "AIza", rf"{B}AIza[A-Za-z0-9_\-]{{35}}(?![A-Za-z0-9_\-])"),
-    _form("KEY", "gsk_ hf_ r8_ co_ fw_", rf"{B}(?:gsk|hf|r8|fw|co)_[A-Za-z0-9]{{20,80}}{E}"),
-    _form("KEY", "xai- pplx- tgp_v1_", rf"{B}(?:xai-|pplx-|tgp_v1_)[A-Za-z0-9_\-]{{32,100}}"),
+    _pattern("KEY", "sk-", rf"{B}sk-(?:[a-z]+(?:[0-9]*-))*[A-Za-z0-9_\-]{{20,250}}"),
+    _pattern("KEY", "sw-", rf"{B}sw-[A-Za-z0-9_\-]{{20,200}}"),
+    _pattern("KEY", "AIza", rf"{B}AIza[A-Za-z0-9_\-]{{35}}(?![A-Za-z0-9_\-])"),
+    _pattern("KEY", "gsk_ hf_ r8_ co_ fw_", rf"{B}(?:gsk|hf|r8|fw|co)_[A-Za-z0-9]{{20,80}}{E}"),
+    _pattern("KEY", "xai- pplx- tgp_v1_", rf"{B}(?:xai-|pplx-|tgp_v1_)[A-Za-z0-9_\-]{{32,100}}"),
     # ---- clouds
-    _form(
+    _pattern(
         "KEY",
         "AKIA ASIA ABIA ACCA A3T",
         r"(?<![A-Z0-9])(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])",
     ),
-    _form("KEY", "ya29.", rf"{B}ya29\.[A-Za-z0-9_\-]{{20,500}}"),
-    _form("KEY", "GOCSPX-", rf"{B}GOCSPX-[A-Za-z0-9_\-]{{28}}"),
-    _form("KEY", "AccountKey= SharedAccessKey=", r"(?:Account|SharedAccess)Key=([A-Za-z0-9+/]{40,100}={0,2})"),
-    _form("KEY", "dop_v1_ doo_v1_ dor_v1_", rf"{B}do[opr]_v1_[a-f0-9]{{64}}{E}"),
-    _form("KEY", "LTAI", rf"{B}LTAI[A-Za-z0-9]{{12,26}}{E}"),
-    _form("KEY", "HRKU-", rf"{B}HRKU-[A-Za-z0-9_\-]{{30,80}}"),
-    _form("KEY", "v1.0-", rf"{B}v1\.0-[a-f0-9]{{24}}-[a-f0-9]{{146}}"),
+    _pattern("KEY", "ya29.", rf"{B}ya29\.[A-Za-z0-9_\-]{{20,500}}"),
+    _pattern("KEY", "GOCSPX-", rf"{B}GOCSPX-[A-Za-z0-9_\-]{{28}}"),
+    _pattern("KEY", "AccountKey= SharedAccessKey=", r"(?:Account|SharedAccess)Key=([A-Za-z0-9+/]{40,100}={0,2})"),
+    _pattern("KEY", "dop_v1_ doo_v1_ dor_v1_", rf"{B}do[opr]_v1_[a-f0-9]{{64}}{E}"),
+    _pattern("KEY", "LTAI", rf"{B}LTAI[A-Za-z0-9]{{12,26}}{E}"),
+    _pattern("KEY", "HRKU-", rf"{B}HRKU-[A-Za-z0-9_\-]{{30,80}}"),
+    _pattern("KEY", "v1.0-", rf"{B}v1\.0-[a-f0-9]{{24}}-[a-f0-9]{{146}}"),
     # ---- code and packages
-    _form("KEY", "ghp_ gho_ ghu_ ghs_ ghr_", rf"{B}gh[pousr]_[A-Za-z0-9]{{36,255}}{E}"),
-    _form("KEY", "github_pat_", rf"{B}github_pat_[A-Za-z0-9_]{{22,255}}"),
-    _form(
+    _pattern("KEY", "ghp_ gho_ ghu_ ghs_ ghr_", rf"{B}gh[pousr]_[A-Za-z0-9]{{36,255}}{E}"),
+    _pattern("KEY", "github_pat_", rf"{B}github_pat_[A-Za-z0-9_]{{22,255}}"),
+    _pattern(
         "KEY",
         "glpat- gldt- glrt- GR1348941 glcbt- glptt- glsoat- glft- glimt- glagent-",
         rf"{B}(?:gl(?:pat|dt|rt|ptt|soat|ft|imt|agent)-|GR1348941|glcbt-[0-9a-fA-F]{{1,5}}_)[A-Za-z0-9_\-]{{20,64}}",
     ),
-    _form("KEY", "npm_", rf"{B}npm_[A-Za-z0-9]{{36}}{E}"),
-    _form("KEY", "_authToken", r"_authToken\s?=\s?([A-Za-z0-9\-_]{20,100})"),
-    _form("KEY", "pypi-AgE", r"pypi-AgE[A-Za-z0-9_\-]{50,500}"),
-    _form("KEY", "rubygems_", rf"{B}rubygems_[a-f0-9]{{48}}{E}"),
-    _form("KEY", "dckr_pat_", rf"{B}dckr_pat_[A-Za-z0-9_\-]{{20,60}}"),
-    _form("KEY", "AKCp AP", rf"(?<![A-Za-z0-9+/])(?:AKC[A-Za-z0-9]{{10,200}}|AP[\dABCDEF][A-Za-z0-9]{{8,200}}){E}"),
-    _form("KEY", "lin_api_ ATATT3 ATCTT3 ATBB", rf"{B}(?:lin_api_|ATATT3|ATCTT3|ATBB)[A-Za-z0-9_\-=]{{24,250}}"),
+    _pattern("KEY", "npm_", rf"{B}npm_[A-Za-z0-9]{{36}}{E}"),
+    _pattern("KEY", "_authToken", r"_authToken\s?=\s?([A-Za-z0-9\-_]{20,100})"),
+    _pattern("KEY", "pypi-AgE", r"pypi-AgE[A-Za-z0-9_\-]{50,500}"),
+    _pattern("KEY", "rubygems_", rf"{B}rubygems_[a-f0-9]{{48}}{E}"),
+    _pattern("KEY", "dckr_pat_", rf"{B}dckr_pat_[A-Za-z0-9_\-]{{20,60}}"),
+    _pattern("KEY", "AKCp AP", rf"(?<![A-Za-z0-9+/])(?:AKC[A-Za-z0-9]{{10,200}}|AP[\dABCDEF][A-Za-z0-9]{{8,200}}){E}"),
+    _pattern("KEY", "lin_api_ ATATT3 ATCTT3 ATBB", rf"{B}(?:lin_api_|ATATT3|ATCTT3|ATBB)[A-Za-z0-9_\-=]{{24,250}}"),
     # ---- talk, mail, money
-    _form("TOKEN", "xox", r"xox[aboeprs]-(?:[A-Za-z0-9]{1,60}-){0,6}[A-Za-z0-9]{1,80}"),
-    _form("TOKEN", "xapp-", r"xapp-[0-9]-[A-Z0-9]{5,20}-[0-9]{5,20}-[a-f0-9]{30,80}"),
-    _form("KEY", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9_/]{20,100}"),
-    _form("KEY", "discord", r"discord(?:app)?\.com/api/webhooks/[0-9]{15,25}/[A-Za-z0-9_\-]{50,90}"),
-    _form(
-        "TOKEN", "M N O", r"(?<![A-Za-z0-9_\-.])[MNO][A-Za-z0-9_\-]{23,25}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,38}"
+    _pattern("TOKEN", "xox", r"xox[aboeprs]-(?:[A-Za-z0-9]{1,60}-){0,6}[A-Za-z0-9]{1,80}"),
+    _pattern("TOKEN", "xapp-", r"xapp-[0-9]-[A-Z0-9]{5,20}-[0-9]{5,20}-[a-f0-9]{30,80}"),
+    _pattern("KEY", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9_/]{20,100}"),
+    _pattern("KEY", "discord", r"discord(?:app)?\.com/api/webhooks/[0-9]{15,25}/[A-Za-z0-9_\-]{50,90}"),
+    _pattern(
+        "TOKEN",
+        "M N O",
+        r"(?<![A-Za-z0-9_\-.])[MNO][A-Za-z0-9_\-]{23,25}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,38}",
     ),
-    _form("TOKEN", ":A", r"(?<![0-9])[0-9]{5,16}:A[A-Za-z0-9_\-]{34}(?![A-Za-z0-9_\-])"),
-    _form("KEY", "_live_ _test_ _prod_", rf"{B}(?:sk|rk|pk|whsec)_(?:live|test|prod)_[A-Za-z0-9]{{10,250}}{E}"),
-    _form("KEY", "whsec_", rf"{B}whsec_[A-Za-z0-9+/=]{{24,80}}"),
-    _form("KEY", "sq0 EAAA", rf"{B}(?:sq0[a-z]{{3}}-[A-Za-z0-9_\-]{{22,43}}|EAAA[A-Za-z0-9_\-]{{56,80}})"),
-    _form("KEY", "access_token$production$", r"access_token\$production\$[a-z0-9]{16}\$[a-f0-9]{32}"),
-    _form("KEY", "shpat_ shpca_ shppa_ shpss_", rf"{B}shp(?:at|ca|pa|ss)_[a-fA-F0-9]{{32}}{E}"),
-    _form("KEY", "SG.", r"(?<![A-Za-z0-9_.\-])SG\.[A-Za-z0-9_\-]{16,24}\.[A-Za-z0-9_\-]{39,50}"),
-    _form("KEY", "-us xkeysib- key- re_", r"(?<![A-Za-z0-9])[0-9a-f]{32}-us[0-9]{1,2}(?![0-9])"),
-    _form("KEY", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
-    _form("KEY", "AC SK", r"(?<![A-Za-z0-9])(?:AC|SK)[a-f0-9]{32}(?![A-Za-z0-9])"),
-    _form("KEY", "NRAK- NRII- NRJS- phc_ phx_ sntrys_ sntryu_", rf"{B}(?:NRAK|NRII|NRJS)-[A-Za-z0-9]{{19,40}}{E}"),
-    _form("KEY", "phc_ phx_ sntrys_ sntryu_", rf"{B}(?:ph[cx]_|sntry[su]_)[A-Za-z0-9_+/=]{{30,250}}"),
-    _form("KEY", "hvs. hvb. hvr.", rf"{B}hv[sbr]\.[A-Za-z0-9_\-]{{24,250}}"),
-    _form("KEY", "dapi", rf"{B}dapi[a-f0-9]{{32}}(?:-[0-9])?{E}"),
-    _form("KEY", "dp.pt. dp.st. pul- PMAK- secret_ ntn_", rf"{B}(?:dp\.[ps]t\.|pul-|PMAK-)[A-Za-z0-9.\-]{{40,100}}"),
-    _form("KEY", "secret_ ntn_", rf"{B}(?:secret|ntn)_[A-Za-z0-9]{{40,60}}{E}"),
-    _form("KEY", "EAACEdEose0cBA EAA", rf"{B}EAA[A-Za-z0-9]{{80,250}}{E}"),
-    _form("KEY", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    _pattern("TOKEN", ":A", r"(?<![0-9])[0-9]{5,16}:A[A-Za-z0-9_\-]{34}(?![A-Za-z0-9_\-])"),
+    _pattern("KEY", "_live_ _test_ _prod_", rf"{B}(?:sk|rk|pk|whsec)_(?:live|test|prod)_[A-Za-z0-9]{{10,250}}{E}"),
+    _pattern("KEY", "whsec_", rf"{B}whsec_[A-Za-z0-9+/=]{{24,80}}"),
+    _pattern("KEY", "sq0 EAAA", rf"{B}(?:sq0[a-z]{{3}}-[A-Za-z0-9_\-]{{22,43}}|EAAA[A-Za-z0-9_\-]{{56,80}})"),
+    _pattern("KEY", "access_token$production$", r"access_token\$production\$[a-z0-9]{16}\$[a-f0-9]{32}"),
+    _pattern("KEY", "shpat_ shpca_ shppa_ shpss_", rf"{B}shp(?:at|ca|pa|ss)_[a-fA-F0-9]{{32}}{E}"),
+    _pattern("KEY", "SG.", r"(?<![A-Za-z0-9_.\-])SG\.[A-Za-z0-9_\-]{16,24}\.[A-Za-z0-9_\-]{39,50}"),
+    _pattern("KEY", "-us xkeysib- key- re_", r"(?<![A-Za-z0-9])[0-9a-f]{32}-us[0-9]{1,2}(?![0-9])"),
+    _pattern("KEY", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
+    _pattern("KEY", "AC SK", r"(?<![A-Za-z0-9])(?:AC|SK)[a-f0-9]{32}(?![A-Za-z0-9])"),
+    _pattern("KEY", "NRAK- NRII- NRJS- phc_ phx_ sntrys_ sntryu_", rf"{B}(?:NRAK|NRII|NRJS)-[A-Za-z0-9]{{19,40}}{E}"),
+    _pattern("KEY", "phc_ phx_ sntrys_ sntryu_", rf"{B}(?:ph[cx]_|sntry[su]_)[A-Za-z0-9_+/=]{{30,250}}"),
+    _pattern("KEY", "hvs. hvb. hvr.", rf"{B}hv[sbr]\.[A-Za-z0-9_\-]{{24,250}}"),
+    _pattern("KEY", "dapi", rf"{B}dapi[a-f0-9]{{32}}(?:-[0-9])?{E}"),
+    _pattern("KEY", "dp.pt. dp.st. pul- PMAK- secret_ ntn_", rf"{B}(?:dp\.[ps]t\.|pul-|PMAK-)[A-Za-z0-9.\-]{{40,100}}"),
+    _pattern("KEY", "secret_ ntn_", rf"{B}(?:secret|ntn)_[A-Za-z0-9]{{40,60}}{E}"),
+    _pattern("KEY", "EAACEdEose0cBA EAA", rf"{B}EAA[A-Za-z0-9]{{80,250}}{E}"),
+    _pattern("KEY", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     # ---- others that begin with their own letters
-    _form("KEY", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/=]{200,4000}"),
-    _form(
-        "KEY", "A3-", rf"{B}A3-[A-Z0-9]{{6}}-(?:[A-Z0-9]{{11}}|[A-Z0-9]{{6}}-[A-Z0-9]{{5}})(?:-[A-Z0-9]{{5}}){{3}}{E}"
+    _pattern("KEY", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/=]{200,4000}"),
+    _pattern(
+        "KEY",
+        "A3-",
+        rf"{B}A3-[A-Z0-9]{{6}}-(?:[A-Z0-9]{{11}}|[A-Z0-9]{{6}}-[A-Z0-9]{{5}})(?:-[A-Z0-9]{{5}}){{3}}{E}",
     ),
-    _form(
+    _pattern(
         "KEY",
         "p8e- dnkey- ico- fio-u- s-s4t2",
         rf"{B}(?:p8e-|dnkey-|ico-|fio-u-|s-s4t2(?:ud|af)-)[A-Za-z0-9\-]{{32,120}}",
     ),
-    _form("KEY", "pat", rf"{B}pat(?:[A-Za-z0-9]{{14}}\.[a-f0-9]{{64}}|(?:\.[A-Za-z0-9_\-]{{20,24}}){{3}}){E}"),
-    _form("KEY", "ABSK -api-key- cmVmd", rf"{B}(?:ABSK|[a-z]{{3,16}}-api-key-|cmVmd)[A-Za-z0-9+/=]{{28,300}}"),
-    _form("KEY", "Q~", r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}"),
-    _form(
+    _pattern("KEY", "pat", rf"{B}pat(?:[A-Za-z0-9]{{14}}\.[a-f0-9]{{64}}|(?:\.[A-Za-z0-9_\-]{{20,24}}){{3}}){E}"),
+    _pattern("KEY", "ABSK -api-key- cmVmd", rf"{B}(?:ABSK|[a-z]{{3,16}}-api-key-|cmVmd)[A-Za-z0-9+/=]{{28,300}}"),
+    _pattern("KEY", "Q~", r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}"),
+    _pattern(
         "KEY",
         "CLOJARS_ duffel_ dt0c01.",
         rf"{B}(?:CLOJARS_|duffel_(?:test|live)_|dt0[a-z]\d\d\.)[A-Za-z0-9_.\-=]{{40,100}}",
     ),
-    _form(
+    _pattern(
         "KEY",
         "EZAK EZTK FLWSECK FLWPUBK",
         rf"{B}(?:EZ[AT]K[A-Za-z0-9]{{54}}|FLW(?:SEC|PUB)K_(?:TEST|LIVE)-[A-Za-z0-9\-]{{12,34}})",
     ),
-    _form("KEY", "fo1_ fm1 fm2_", rf"{B}(?:fo1_|fm1[ar]_|fm2_)[A-Za-z0-9_\-+/=]{{43,500}}"),
-    _form(
+    _pattern("KEY", "fo1_ fm1 fm2_", rf"{B}(?:fo1_|fm1[ar]_|fm2_)[A-Za-z0-9_\-+/=]{{43,500}}"),
+    _pattern(
         "KEY",
         "sc_ ext_",
         rf"{B}(?:sc|ext|scauth|authress)_[a-z0-9]{{5,30}}\.[a-z0-9]{{4,6}}\.acc[_\-][a-z0-9\-]{{10,32}}\.[A-Za-z0-9+/_=\-]{{30,120}}",
     ),
-    _form("KEY", "glffct- gloas- _gitlab_session=", rf"{B}(?:glffct-|gloas-|_gitlab_session=)[A-Za-z0-9_\-]{{20,70}}"),
-    _form("KEY", "glc_ glsa_", rf"{B}gl(?:c|sa)_[A-Za-z0-9+/_=]{{32,400}}"),
-    _form("KEY", "atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9\-_=]{60,70}"),
-    _form("KEY", "api_org_", rf"{B}api_org_[A-Za-z]{{34}}{E}"),
-    _form("TOKEN", "eyJrIjoi ZXlK", r"(?<![A-Za-z0-9])(?:eyJrIjoi|ZXlK)[A-Za-z0-9+/_\-]{40,4000}={0,3}"),
-    _form("KEY", "key-", rf"{B}(?:pub)?key-[a-f0-9]{{32}}{E}"),
-    _form(
+    _pattern(
+        "KEY",
+        "glffct- gloas- _gitlab_session=",
+        rf"{B}(?:glffct-|gloas-|_gitlab_session=)[A-Za-z0-9_\-]{{20,70}}",
+    ),
+    _pattern("KEY", "glc_ glsa_", rf"{B}gl(?:c|sa)_[A-Za-z0-9+/_=]{{32,400}}"),
+    _pattern("KEY", "atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9\-_=]{60,70}"),
+    _pattern("KEY", "api_org_", rf"{B}api_org_[A-Za-z]{{34}}{E}"),
+    _pattern("TOKEN", "eyJrIjoi ZXlK", r"(?<![A-Za-z0-9])(?:eyJrIjoi|ZXlK)[A-Za-z0-9+/_\-]{40,4000}={0,3}"),
+    _pattern("KEY", "key-", rf"{B}(?:pub)?key-[a-f0-9]{{32}}{E}"),
+    _pattern(
         "KEY",
         "pscale_ pnu_ rdme_ tk-us- tfp_ sgp_",
         rf"{B}(?:pscale_(?:tkn|oauth|pw)_|pnu_|rdme_|tk-us-|tfp_|sgp_)[A-Za-z0-9=._\-]{{32,90}}",
     ),
-    _form("KEY", "sm_ shippo_", rf"{B}(?:sm_[aps]at_[A-Za-z0-9]{{16}}|shippo_(?:live|test)_[a-fA-F0-9]{{40}}){E}"),
-    _form(
+    _pattern("KEY", "sm_ shippo_", rf"{B}(?:sm_[aps]at_[A-Za-z0-9]{{16}}|shippo_(?:live|test)_[a-fA-F0-9]{{40}}){E}"),
+    _pattern(
         "KEY",
         "pk. sk. _mmk API- sha256~",
         rf"{B}(?:[ps]k\.[A-Za-z0-9]{{60,90}}\.[A-Za-z0-9_\-]{{22}}|[A-Za-z0-9]{{6}}_[A-Za-z0-9]{{29}}_mmk|API-[A-Z0-9]{{26}}|sha256~[A-Za-z0-9_\-]{{43}}){E}",
     ),
-    _form(
+    _pattern(
         "KEY",
         "webhook.office.com",
         r"webhook\.office\.com/webhookb2/[A-Za-z0-9@\-]{60,90}/IncomingWebhook/[A-Za-z0-9/\-]{30,100}",
     ),
-    _form(
+    _pattern(
         "KEY",
         "access-",
         rf"{B}access-(?:sandbox|development|production)-[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{E}",
     ),
     # ---- not of one issuer
-    _form(
+    _pattern(
         "TOKEN",
         "eyJ",
         r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-=]{8,4000}\.[A-Za-z0-9_\-=]{2,8000}"
         r"\.?[A-Za-z0-9_\-.+/=]{0,2000}",
     ),
-    _form(
-        "PASSWORD", "://", r"[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s:/@?#\"'<>]{0,100}:([^\s/@?#\"'<>]{1,200})@[^\s@\"'<>]"
+    _pattern(
+        "PASSWORD",
+        "://",
+        r"[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s:/@?#\"'<>]{0,100}:([^\s/@?#\"'<>]{1,200})@[^\s@\"'<>]",
     ),
 )
 
-MARKED = tuple((mark, form) for form in FORMS for mark in form.marks)
-TELLING = re.compile("[0-9A-Z]|://")
+MARKERS = tuple((mark, form) for form in SECRET_PATTERNS for mark in form.markers)
+KEYWORDS = re.compile("[0-9A-Z]|://")
 """Stands in every form's secret: nobody issues small letters alone, and a password in a URL is behind its scheme."""
 
 PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 BEGUN, PEM_END = "-----", "-----END "
 
-SAID = re.compile(
+KEYWORD_SECRET = re.compile(
     r"(?:word|wd|phrase|code|orization)?s?(?:[_\- ]?id)?[\"'\])]{0,3}\s{0,5}(?:=>|:=|==?|:|\bis\b|\bwas\b)\s{0,5}"
     r"(?:\"|'|`|[bru]['\"])?(?:(?:bearer|basic|token) )?([^\s\"'`,;<>(){}\[\]]{6,500})",
     re.IGNORECASE,
@@ -192,8 +203,8 @@ SAID = re.compile(
 
 BEARER = re.compile(r" {1,3}([A-Za-z0-9_\-.+/=]{20,500})")
 
-SAYING: Sequence[tuple[str, re.Pattern[str], str]] = (
-    *((word, SAID, "PASSWORD") for word in ("pass", "pwd", "secret", "token", "key", "credential", "auth")),
+KEYWORD: Sequence[tuple[str, re.Pattern[str], str]] = (
+    *((word, KEYWORD_SECRET, "PASSWORD") for word in ("pass", "pwd", "secret", "token", "key", "credential", "auth")),
     ("bearer", BEARER, "TOKEN"),
 )
 """Words, or their beginnings, that say that a secret follows. Python finds five letters in a long text three times as
@@ -213,23 +224,29 @@ EXAMPLE = re.compile(
 """What is written where a secret would stand, and is none."""
 
 
-TRACES = Traces(SECRETIVE, foreign=True, pieces=(BEGUN,), long=SHORTEST, within=("://",))
+PREFILTER_SIGNS = PrefilterSigns(
+    SECRETIVE,
+    non_ascii=True,
+    substrings=(BEGUN,),
+    long_word_bytes=MIN_SECRET_CHARS,
+    long_word_substrings=("://",),
+)
 """Digits, without which a word is telling by a capital or its scheme, are among the signs."""
 
 
-def secrets(words: Words) -> Guard:
+def secrets_guard(config: GuardConfig) -> Guard:
     """The same whatever the settings say."""
-    return Traced(find, TRACES)
+    return PrefilteredGuard(find_secrets, PREFILTER_SIGNS)
 
 
-def find(text: str) -> list[Finding]:
-    if len(text) < LEAST:
+def find_secrets(text: str) -> list[Finding]:
+    if len(text) < MIN_TEXT_CHARS:
         return []
     found: list[Finding] = []
-    long = long_words(text, SHORTEST)
-    if long and TELLING.search(long):
-        for form in dict.fromkeys([form for mark, form in MARKED if mark in long]):
-            found += _formed(form, text)
+    long = long_words(text, MIN_SECRET_CHARS)
+    if long and KEYWORDS.search(long):
+        for form in dict.fromkeys([form for mark, form in MARKERS if mark in long]):
+            found += _matches(form, text)
     if BEGUN in text:
         found += _keys(text)
     if text.isascii():
@@ -237,22 +254,22 @@ def find(text: str) -> list[Finding]:
             if sign in text:
                 break
         else:
-            return apart(found) if found else found
+            return merge_overlaps(found) if found else found
     low = text.lower()
     if len(low) != len(text):  # a few letters become two
         low = "".join(c.lower() if c.isascii() else c for c in text)
-    for word, behind, kind in SAYING:
+    for word, behind, kind in KEYWORD:
         if word[:5] in low:
             found += _said(text, low, word, behind, kind)
-    return apart(found) if found else found
+    return merge_overlaps(found) if found else found
 
 
-def _formed(form: Form, text: str) -> Iterator[Finding]:
-    group = form.pattern.groups
-    for match in form.pattern.finditer(text):
+def _matches(pattern: SecretPattern, text: str) -> Iterator[Finding]:
+    group = pattern.pattern.groups
+    for match in pattern.pattern.finditer(text):
         said = match.group(group)
-        if (group or TELLING.search(said)) and _random(said) and not (group and EXAMPLE.search(said)):
-            yield Finding(NAME, form.kind, match.start(group), match.end(group))
+        if (group or KEYWORDS.search(said)) and _random(said) and not (group and EXAMPLE.search(said)):
+            yield Finding(NAME, pattern.kind, match.start(group), match.end(group))
 
 
 def _keys(text: str) -> Iterator[Finding]:

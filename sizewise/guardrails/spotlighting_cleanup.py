@@ -1,13 +1,13 @@
-"""What a model repeats of the marks around its data, taken out of its answer, also where they come in pieces; pure."""
+"""Removes spotlighting markers that a model repeats in its reply, also across stream chunks."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 
-from sizewise.guardrails.pseudonymization import Restore
-from sizewise.guardrails.stream_unmasking import Window
-from sizewise.guardrails.untrusted_content import SIGN, Marked
+from sizewise.guardrails.pseudonymization import Unmasker
+from sizewise.guardrails.stream_unmasking import StreamUnmasker
+from sizewise.guardrails.untrusted_content import DATAMARK, ContentMarkers
 
 _LEFT, _RIGHT = r"(?:<|\\u003[cC])", r"(?:>|\\u003[eE])"
 _LINE = r"(?:\n|\\n)"
@@ -15,35 +15,36 @@ _TOKEN = "[0-9a-f]{0,16}"
 _ENDS = rf"(?: (?:{_TOKEN}{_RIGHT}{{0,2}})?)?"
 _ESCAPE = r"(?:\\(?:u(?:0(?:0(?:3)?)?|e(?:0(?:0(?:0)?)?)?)?)?)?"
 
-MARK = re.compile(
+MARKER = re.compile(
     rf"{_LEFT}{_LEFT}data ([0-9a-f]{{16}}){_RIGHT}{_RIGHT}{_LINE}?"
-    rf"|{_LINE}?{_LEFT}{_LEFT}end ([0-9a-f]{{16}}){_RIGHT}{_RIGHT}"
+    rf"|{_LINE}?{_LEFT}{_LEFT}end ([0-9a-f]{{16}}){_RIGHT}{_RIGHT}",
 )
 """A mark as a model writes it, also in JSON, with the line break that belongs to it."""
-BEGUN = re.compile(
-    rf"{_LINE}?(?:{_LEFT}{{1,2}}(?:d(?:a(?:t(?:a{_ENDS})?)?)?|e(?:n(?:d{_ENDS})?)?)?)?{_ESCAPE}\Z", re.DOTALL
+PARTIAL_MARKER = re.compile(
+    rf"{_LINE}?(?:{_LEFT}{{1,2}}(?:d(?:a(?:t(?:a{_ENDS})?)?)?|e(?:n(?:d{_ENDS})?)?)?)?{_ESCAPE}\Z",
+    re.DOTALL,
 )
 """What may become one, or a sign between words, at the end of a text; empty where nothing may."""
-SUSPECT = re.compile(rf"[<\\\\\n{SIGN}]|[0-9a-f]\Z")
+POSSIBLE_MARKER = re.compile(rf"[<\\\\\n{DATAMARK}]|[0-9a-f]\Z")
 """What a text has that holds a mark, a sign, or their beginning at its end."""
-LONGEST = 80
-OPENED = re.compile(rf"{_RIGHT}{_RIGHT}\\?\Z")
+MAX_MARKER_CHARS = 80
+OPENING_MARKER_END = re.compile(rf"{_RIGHT}{_RIGHT}\\?\Z")
 """An opening mark whose line break may be still to come."""
 
 
-class Unmarked(Restore):
+class MarkerRemover(Unmasker):
     """The way back of a text between marks. The token itself is taken out wherever it stands."""
 
-    def __init__(self, marks: Marked) -> None:
+    def __init__(self, markers: ContentMarkers) -> None:
         super().__init__({}, Counter())
-        self.token = marks.token
-        self._throughout = marks.throughout
+        self.token = markers.token
+        self._datamarked = markers.datamarked
 
     def text(self, text: str) -> str:
         if self.token in text:
-            text = MARK.sub(self._none, text).replace(self.token, "")
-        if self._throughout:
-            text = text.replace(SIGN, " ").replace("\\ue000", " ")
+            text = MARKER.sub(self._none, text).replace(self.token, "")
+        if self._datamarked:
+            text = text.replace(DATAMARK, " ").replace("\\ue000", " ")
         return text
 
     def json(self, text: str) -> str:
@@ -56,37 +57,37 @@ class Unmarked(Restore):
         return "" if self.token in match.groups() else match.group()
 
 
-class Unmarking(Window):
+class StreamMarkerRemover(StreamUnmasker):
     """The end of what was said, as long as it may be the beginning of a mark."""
 
-    __slots__ = ("_unmarked",)
+    __slots__ = ("_remover",)
 
-    def __init__(self, restore: Restore, json: bool = False) -> None:
-        super().__init__(restore, json)
-        assert isinstance(restore, Unmarked)
-        self._unmarked = restore
+    def __init__(self, unmasker: Unmasker, json: bool = False) -> None:
+        super().__init__(unmasker, json)
+        assert isinstance(unmasker, MarkerRemover)
+        self._remover = unmasker
 
     def feed(self, text: str) -> str:
-        if not self._kept and not SUSPECT.search(text) and self._unmarked.token not in text:
+        if not self._held and not POSSIBLE_MARKER.search(text) and self._remover.token not in text:
             return text
-        text = self._kept + text
-        cut = self._cut(text)
-        self._kept = text[cut:]
-        return self._unmarked.text(text[:cut])
+        text = self._held + text
+        cut = self._safe_length(text)
+        self._held = text[cut:]
+        return self._remover.text(text[:cut])
 
-    def rest(self) -> str:
-        kept, self._kept = self._kept, ""
-        return self._unmarked.text(kept)
+    def flush(self) -> str:
+        kept, self._held = self._held, ""
+        return self._remover.text(kept)
 
-    def _cut(self, text: str) -> int:
+    def _safe_length(self, text: str) -> int:
         """From where on it may go on to be a mark."""
-        token, whole = self._unmarked.token, 0
+        token, whole = self._remover.token, 0
         if token in text:
-            for match in MARK.finditer(text):
-                if match[1] == token and OPENED.search(text, match.start()) and len(text) - match.end() < 2:
+            for match in MARKER.finditer(text):
+                if match[1] == token and OPENING_MARKER_END.search(text, match.start()) and len(text) - match.end() < 2:
                     return match.start()
                 whole = match.end()
-        begun = BEGUN.search(text, max(whole, len(text) - LONGEST))
+        begun = PARTIAL_MARKER.search(text, max(whole, len(text) - MAX_MARKER_CHARS))
         cut = len(text) if begun is None else begun.start()
         for size in range(len(token) - 1, 0, -1):
             if text.endswith(token[:size]):

@@ -1,4 +1,4 @@
-"""Which tools a model may call: what is not listed is not offered, and a call of what was not offered goes no further.
+"""Tool allowlist: removes unlisted tools from requests and blocks calls of tools that were not offered.
 
 Names are the functions'; a vendor's own tool goes by its `name`, else its `type`. What a vendor's tools do on the
 vendor's side is not seen here: only whether they are offered.
@@ -14,25 +14,35 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from sizewise.errors import Blocked
-from sizewise.guardrails.json_text import read
-from sizewise.guardrails.pseudonymization import ORIGIN
-from sizewise.guardrails.untrusted_content import objection
-from sizewise.handler import Answerer, Ask, Chosen, Event, Extra, Guarded, Send, ToolDelta, Tried
-from sizewise.messages import Chat, Choice, Embed, Fields, Reply, Usage
+from sizewise.errors import GuardrailBlocked
+from sizewise.guardrails.json_text import decode_json
+from sizewise.guardrails.pseudonymization import ORIGINAL_FIELD
+from sizewise.guardrails.untrusted_content import tool_denial_reason
+from sizewise.handler import (
+    AttemptFinished,
+    Event,
+    GuardrailTriggered,
+    Handler,
+    ModelSelected,
+    RawDelta,
+    Request,
+    Send,
+    ToolDelta,
+)
+from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, JsonFields, Reply, Usage
 
-NAME = "tools"
-LISTS = ("tools", "functions", "mcp_servers")
+GUARD_NAME = "tools"
+TOOL_FIELDS = ("tools", "functions", "mcp_servers")
 """Fields of a body that offer something to call."""
-CHOICES = ("tool_choice", "function_call")
+TOOL_CHOICE_FIELDS = ("tool_choice", "function_call")
 """Fields that say whether something shall be called, and have no meaning where nothing is offered."""
-MUST = ("required", "any")
-BESIDE = (Tried, Chosen, Guarded)
+REQUIRED_CHOICES = ("required", "any")
+SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered)
 """Events of the books, which are told whatever is done."""
-LONGEST = 64
+MAX_NAME_CHARS = 64
 """Characters of a tool's name that are told; a longer one is no name."""
 
-_PLAIN = re.compile(rf"[A-Za-z0-9_.:-]{{1,{LONGEST}}}\Z")
+_PLAIN = re.compile(rf"[A-Za-z0-9_.:-]{{1,{MAX_NAME_CHARS}}}\Z")
 _PATH = re.compile(r"(tools|mcp_servers)\[([0-9]+)\](.*)", re.DOTALL)
 _encode = msgspec.json.Encoder().encode
 
@@ -52,13 +62,13 @@ class _Tool(Struct):
     server_label: str = ""
 
     @property
-    def called(self) -> str:
+    def called_name(self) -> str:
         if inner := self.function or self.custom:
             return inner.name
         return self.name or self.mcp_server_name or self.server_label or self.type
 
 
-class _Said(Struct, frozen=True):
+class _CallHolder(Struct, frozen=True):
     """What a message or a piece of one calls."""
 
     tool_calls: list[_Tool] | None = None
@@ -73,7 +83,7 @@ class _Said(Struct, frozen=True):
 
 
 class _Piece(Struct):
-    delta: _Said = _Said()
+    delta: _CallHolder = _CallHolder()
 
 
 class _Frame(Struct):
@@ -84,91 +94,93 @@ _tool = msgspec.json.Decoder(_Tool)
 _list = msgspec.json.Decoder(list[Raw])
 
 
-class Toolbox(Struct, frozen=True):
+class ToolAllowlist(Struct, frozen=True):
     """The tools that one policy allows: names, or beginnings with a * behind them. None: whatever is offered."""
 
     allowed: tuple[str, ...] | None = None
 
-    def offered(self, chat: Chat) -> tuple[Chat, int]:
+    def filter_tools(self, chat: ChatRequest) -> tuple[ChatRequest, int]:
         """The request without the tools that are not on the list, and how many those were.
 
-        Raises Blocked where the request demands a call of one of them, and BadBody where it cannot be gone through.
+        Raises GuardrailBlocked where the request demands a call of one of them, and BadBody where it cannot be gone
+        through.
         """
-        if self.allowed is None or not any(name in chat.fields for name in (*LISTS, ORIGIN)):
+        if self.allowed is None or not any(name in chat.fields for name in (*TOOL_FIELDS, ORIGINAL_FIELD)):
             return chat, 0
-        fields, gone = self._kept(chat.fields)
-        if ORIGIN in fields:
-            fields[ORIGIN], more = self._original(fields[ORIGIN])
+        fields, gone = self._filter_fields(chat.fields)
+        if ORIGINAL_FIELD in fields:
+            fields[ORIGINAL_FIELD], more = self._filter_original(fields[ORIGINAL_FIELD])
             gone = max(gone, more)
-        self._demanded(fields, chat.fields)
+        self._check_tool_choice(fields, chat.fields)
         if not gone:
             return chat, 0
         return replace(chat, fields=fields, tools="tools" in fields), gone
 
-    def objection(self, name: str, chat: Chat) -> str:
+    def denial_reason(self, name: str, chat: ChatRequest) -> str:
         """Why a call of `name` may not go out; empty when it may."""
         try:
-            offered = frozenset(_called(raw) for raw in _offered(chat.fields))
+            offered = frozenset(_tool_name(raw) for raw in _tool_definitions(chat.fields))
         except msgspec.DecodeError:
             offered = frozenset()
-        why = objection(name, offered, self.allowed)
+        why = tool_denial_reason(name, offered, self.allowed)
         return why if not why or _PLAIN.match(name) else "the request offers no tool of that name"
 
-    def _kept(self, fields: Fields) -> tuple[Fields, int]:
+    def _filter_fields(self, fields: JsonFields) -> tuple[JsonFields, int]:
         kept, gone = {**fields}, 0
-        for field in LISTS:
+        for field in TOOL_FIELDS:
             if field not in fields or bytes(fields[field]) == b"null":
                 continue
             tools = _tools(fields[field], field)
-            left = [raw for raw in tools if self._fits(raw)]
+            left = [raw for raw in tools if self._is_allowed(raw)]
             gone += len(tools) - len(left)
             if left and len(left) < len(tools):
                 kept[field] = Raw(_encode(left))
             elif not left and tools:
                 del kept[field]
-        if gone and not any(name in kept for name in LISTS):
-            for name in (*CHOICES, "parallel_tool_calls"):
+        if gone and not any(name in kept for name in TOOL_FIELDS):
+            for name in (*TOOL_CHOICE_FIELDS, "parallel_tool_calls"):
                 kept.pop(name, None)
         return kept, gone
 
-    def _fits(self, raw: Raw) -> bool:
+    def _is_allowed(self, raw: Raw) -> bool:
         try:
-            name = _called(raw)
+            name = _tool_name(raw)
         except msgspec.DecodeError:
             return False
-        return bool(name) and not objection(name, (name,), self.allowed)
+        return bool(name) and not tool_denial_reason(name, (name,), self.allowed)
 
-    def _original(self, raw: Raw) -> tuple[Raw, int]:
+    def _filter_original(self, raw: Raw) -> tuple[Raw, int]:
         """The request as its client wrote it, without the same tools."""
-        origin = msgspec.json.decode(raw, type=Fields)
-        body = msgspec.json.decode(origin["body"], type=Fields)
-        kept, gone = self._kept(body)
+        origin = msgspec.json.decode(raw, type=JsonFields)
+        body = msgspec.json.decode(origin["body"], type=JsonFields)
+        kept, gone = self._filter_fields(body)
         if not gone:
             return raw, 0
         fits = {
-            name: [self._fits(each) for each in _tools(body[name], name)]
-            for name in LISTS
+            name: [self._is_allowed(each) for each in _tools(body[name], name)]
+            for name in TOOL_FIELDS
             if name in body and bytes(body[name]) != b"null"
         }
         untold = _renumbered(msgspec.json.decode(origin.get("untold", Raw(b"[]")), type=list[str]), fits)
         return Raw(_encode(origin | {"body": Raw(_encode(kept)), "untold": Raw(_encode(untold))})), gone
 
-    def _demanded(self, fields: Fields, before: Fields) -> None:
-        for field in CHOICES:
+    def _check_tool_choice(self, fields: JsonFields, before: JsonFields) -> None:
+        for field in TOOL_CHOICE_FIELDS:
             if field not in before:
                 continue
-            choice = read(before[field], field)
+            choice = decode_json(before[field], field)
             for name in _names(choice):
-                if objection(name, (name,), self.allowed):
-                    raise _refused("demands a tool that is not on the list of tools that may be called", field)
-            if choice in MUST and field not in fields:
-                raise _refused(
-                    "demands a call, and none of its tools is on the list of those that may be called", field
+                if tool_denial_reason(name, (name,), self.allowed):
+                    raise _blocked("demands a tool that is not on the list of tools that may be called", field)
+            if choice in REQUIRED_CHOICES and field not in fields:
+                raise _blocked(
+                    "demands a call, and none of its tools is on the list of those that may be called",
+                    field,
                 )
 
 
-def _refused(why: str, param: str) -> Blocked:
-    return Blocked(
+def _blocked(why: str, param: str) -> GuardrailBlocked:
+    return GuardrailBlocked(
         f"the request {why}",
         "let the model choose, or add it to `guardrails.allowed_tools` in sizewise.toml",
         param=param,
@@ -176,16 +188,16 @@ def _refused(why: str, param: str) -> Blocked:
 
 
 def _tools(raw: Raw, field: str) -> list[Raw]:
-    value = read(raw, field)
+    value = decode_json(raw, field)
     return _list.decode(raw) if isinstance(value, list) else [raw]
 
 
-def _called(raw: Raw) -> str:
-    return _tool.decode(raw).called
+def _tool_name(raw: Raw) -> str:
+    return _tool.decode(raw).called_name
 
 
-def _offered(fields: Fields) -> Iterator[Raw]:
-    for field in LISTS:
+def _tool_definitions(fields: JsonFields) -> Iterator[Raw]:
+    for field in TOOL_FIELDS:
         if field in fields and bytes(fields[field]) != b"null":
             yield from _list.decode(fields[field])
 
@@ -217,95 +229,96 @@ def _renumbered(untold: list[str], fits: dict[str, list[bool]]) -> list[str]:
     return found
 
 
-class Boxed:
-    """An Answerer around an Answerer. Where there is a list, models call only what is on it and was offered."""
+class ToolAllowlistMiddleware:
+    """An Handler around an Handler. Where there is a list, models call only what is on it and was offered."""
 
-    def __init__(self, answer: Answerer, box: Callable[[Ask], Toolbox]) -> None:
-        self._answer = answer
-        self._box = box
+    def __init__(self, handler: Handler, allowlist_for: Callable[[Request], ToolAllowlist]) -> None:
+        self._handler = handler
+        self._allowlist_for = allowlist_for
 
-    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, object, Reply]:
-        box = self._box(ask)
-        if box.allowed is None or isinstance(ask.what, Embed):
-            return self._answer(ask, send)
-        return self._checked(ask, ask.what, box, send)
+    def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
+        box = self._allowlist_for(request)
+        if box.allowed is None or isinstance(request.payload, EmbeddingRequest):
+            return self._handler(request, send)
+        return self._handle_checked(request, request.payload, box, send)
 
-    async def _checked(self, ask: Ask, chat: Chat, box: Toolbox, send: Send) -> Reply:
-        watch = Watch(send, lambda name: box.objection(name, chat))
+    async def _handle_checked(self, request: Request, chat: ChatRequest, allowlist: ToolAllowlist, send: Send) -> Reply:
+        watch = ToolCallFilter(send, lambda name: allowlist.denial_reason(name, chat))
         if not chat.stream:
-            reply = await self._answer(ask, send)
-            watch.names(name for choice in reply.choices for name in calls(choice))
+            reply = await self._handler(request, send)
+            watch.check(name for choice in reply.choices for name in choice_tool_names(choice))
         else:
-            reply = await self._watched(ask, watch)
-        if watch.why:
-            await send(Guarded(((NAME, "CALL", 1),), "blocked"))
-            raise Blocked(
-                f"the model made a call that is not passed on: {watch.why}",
+            reply = await self._filter_stream(request, watch)
+        if watch.denial:
+            await send(GuardrailTriggered(((GUARD_NAME, "CALL", 1),), "blocked"))
+            raise GuardrailBlocked(
+                f"the model made a call that is not passed on: {watch.denial}",
                 "offer the tool in the request, or add it to `guardrails.allowed_tools` in sizewise.toml",
             )
         return reply
 
-    async def _watched(self, ask: Ask, watch: Watch) -> Reply:
+    async def _filter_stream(self, request: Request, call_filter: ToolCallFilter) -> Reply:
         """What is called off is cancelled as if the client had left: the model stops, and it is booked as that."""
         task = asyncio.current_task()
         assert task is not None  # an answer is awaited in one
         before = task.cancelling()
-        watch.stop = task.cancel
+        call_filter.stop = task.cancel
         try:
-            reply = await self._answer(ask, watch)
-            if watch.why:
+            reply = await self._handler(request, call_filter)
+            if call_filter.denial:
                 await asyncio.sleep(0)  # nobody has waited for anything since, so it is cancelled here
             return reply
         except asyncio.CancelledError:
-            if not watch.why or task.uncancel() > before:
+            if not call_filter.denial or task.uncancel() > before:
                 raise
             return Reply((), Usage())  # never seen: it is refused
         finally:
-            watch.stop, task = bool, None  # a traceback would keep the task, and the task the traceback
+            call_filter.stop, task = bool, None  # a traceback would keep the task, and the task the traceback
 
 
-class Watch:
-    """The `send` of a stream. `why` says what is wrong with a call, and nothing is sent from then on; `stop` was
-    called."""
+class ToolCallFilter:
+    """The `send` of a stream. `denial` says what is wrong with a call, and nothing is sent from then on; `stop` was
+    called.
+    """
 
-    __slots__ = ("_object", "_send", "stop", "why")
+    __slots__ = ("_denial_reason", "_send", "denial", "stop")
 
-    def __init__(self, send: Send, object_: Callable[[str], str]) -> None:
+    def __init__(self, send: Send, denial_reason: Callable[[str], str]) -> None:
         self._send = send
-        self._object = object_
+        self._denial_reason = denial_reason
         self.stop: Callable[[], object] = bool
-        self.why = ""
+        self.denial = ""
 
     def __call__(self, event: Event) -> Coroutine[object, object, None]:
         kind = event.__class__
-        if kind is ToolDelta or kind is Extra or self.why:
-            return self._looked(event)
+        if kind is ToolDelta or kind is RawDelta or self.denial:
+            return self._filter_event(event)
         return self._send(event)  # type: ignore[return-value]  # every `send` is a coroutine function
 
-    async def _looked(self, event: Event) -> None:
-        if not self.why:
-            self.names(called(event))
-            if self.why:
+    async def _filter_event(self, event: Event) -> None:
+        if not self.denial:
+            self.check(event_tool_names(event))
+            if self.denial:
                 self.stop()
-        if not self.why or isinstance(event, BESIDE):
+        if not self.denial or isinstance(event, SIDE_EVENTS):
             await self._send(event)
 
-    def names(self, names: Iterable[str]) -> None:
-        self.why = next((why for name in names if (why := self._object(name))), "")
+    def check(self, names: Iterable[str]) -> None:
+        self.denial = next((why for name in names if (why := self._denial_reason(name))), "")
 
 
-def called(event: Event) -> Iterator[str]:
+def event_tool_names(event: Event) -> Iterator[str]:
     """What one event of a stream calls."""
     if isinstance(event, ToolDelta):
         if event.name:
             yield event.name
         elif event.id and event.frame:  # some calls are no function's, and only the frame says whose
-            yield from _framed(event.frame)
-    elif isinstance(event, Extra) and "function_call" in event.fields:
-        yield from _said(Raw(_encode({"function_call": event.fields["function_call"]})))
+            yield from _frame_tool_names(event.frame)
+    elif isinstance(event, RawDelta) and "function_call" in event.fields:
+        yield from _message_tool_names(Raw(_encode({"function_call": event.fields["function_call"]})))
 
 
-def calls(choice: Choice) -> Iterator[str]:
+def choice_tool_names(choice: Choice) -> Iterator[str]:
     """What a whole answer calls."""
     for call in choice.tool_calls:
         if call.function is not None:
@@ -314,17 +327,17 @@ def calls(choice: Choice) -> Iterator[str]:
     if message is not None and (
         b'"function_call"' in bytes(message) or any(c.function is None for c in choice.tool_calls)
     ):
-        yield from _said(message)
+        yield from _message_tool_names(message)
 
 
-def _said(raw: Raw) -> Iterator[str]:
+def _message_tool_names(raw: Raw) -> Iterator[str]:
     try:
-        yield from msgspec.json.decode(raw, type=_Said).names()
+        yield from msgspec.json.decode(raw, type=_CallHolder).names()
     except msgspec.DecodeError:
         return  # nor can whoever gets it read a call there
 
 
-def _framed(frame: bytes) -> Iterator[str]:
+def _frame_tool_names(frame: bytes) -> Iterator[str]:
     for line in frame.split(b"\n\ndata: "):
         try:
             for piece in msgspec.json.decode(line, type=_Frame).choices:

@@ -1,4 +1,4 @@
-"""Finds what the settings say nobody shall talk about: their words and phrases, whole words, however they are written.
+"""Topic guard: finds the configured denied words and phrases as whole words, however they are spelled.
 
 Case, accents and what stands between the words of a phrase do not matter. No patterns: words are all that there is, so
 no list can make a text slow to read. The kind is the topic's name in capitals.
@@ -10,37 +10,39 @@ import re
 from collections.abc import Iterator
 from unicodedata import combining, normalize
 
-from sizewise.guardrails.base import Finding, Guard, Words, apart
+from sizewise.guardrails.base import Finding, Guard, GuardConfig, merge_overlaps
 
 NAME = "topics"
 WORD = re.compile(r"[^\W_]+")
-LONGEST = 60
+MAX_WORD_LETTERS = 60
 """Letters of a word that are read; a longer one is in no list."""
 
-Spelt = tuple[str, int, int]
+SpelledWord = tuple[str, int, int]
 """A word as it is compared, and where it stands."""
 Phrases = dict[str, list[tuple[str, ...]]]
 """By their first word."""
 
 
-def topics(words: Words) -> Guard:
-    return Topics(words)
+def topic_guard(config: GuardConfig) -> Guard:
+    return TopicGuard(config)
 
 
-class Topics:
-    def __init__(self, words: Words) -> None:
-        self._topics = [(_kind(name), _phrases(each.deny), _phrases(each.allow)) for name, each in words.topics.items()]
+class TopicGuard:
+    def __init__(self, config: GuardConfig) -> None:
+        self._topics = [
+            (_kind(name), _phrases(each.deny), _phrases(each.allow)) for name, each in config.topics.items()
+        ]
 
     def __call__(self, text: str) -> list[Finding]:
         if not self._topics:
             return []
-        spelt = list(_spelt(text))
+        spelt = list(_spelled_words(text))
         found: list[Finding] = []
         for kind, deny, allow in self._topics:
-            said = [Finding(NAME, kind, start, end) for start, end in _said(spelt, deny)]
-            if said and not any(True for _ in _said(spelt, allow)):
+            said = [Finding(NAME, kind, start, end) for start, end in _find_phrases(spelt, deny)]
+            if said and not any(True for _ in _find_phrases(spelt, allow)):
                 found += said
-        return apart(found)
+        return merge_overlaps(found)
 
 
 def _kind(name: str) -> str:
@@ -50,25 +52,25 @@ def _kind(name: str) -> str:
 def _phrases(listed: tuple[str, ...]) -> Phrases:
     phrases: Phrases = {}
     for each in listed:
-        words = tuple(word for word, _, _ in _spelt(each))
+        words = tuple(word for word, _, _ in _spelled_words(each))
         if words:
             phrases.setdefault(words[0], []).append(words)
     return phrases
 
 
-def _spelt(text: str) -> Iterator[Spelt]:
+def _spelled_words(text: str) -> Iterator[SpelledWord]:
     for match in WORD.finditer(text):
-        yield folded(match.group()[:LONGEST]), match.start(), match.end()
+        yield fold_topic_word(match.group()[:MAX_WORD_LETTERS]), match.start(), match.end()
 
 
-def folded(word: str) -> str:
+def fold_topic_word(word: str) -> str:
     if word.isascii():
         return word.lower()
     return "".join(c for c in normalize("NFKD", word.casefold()) if not combining(c))
 
 
-def _said(spelt: list[Spelt], phrases: Phrases) -> Iterator[tuple[int, int]]:
-    for place, (word, start, _) in enumerate(spelt):
+def _find_phrases(words: list[SpelledWord], phrases: Phrases) -> Iterator[tuple[int, int]]:
+    for place, (word, start, _) in enumerate(words):
         for phrase in phrases.get(word, ()):
-            if all(place + i < len(spelt) and spelt[place + i][0] == each for i, each in enumerate(phrase)):
-                yield start, spelt[place + len(phrase) - 1][2]
+            if all(place + i < len(words) and words[place + i][0] == each for i, each in enumerate(phrase)):
+                yield start, words[place + len(phrase) - 1][2]

@@ -1,4 +1,4 @@
-"""The one way out: whether data of a class may go to an origin; fail-closed, knows no sockets and guesses no place.
+"""Egress policy: which data class may be sent to which origin; fails closed.
 
 Where an endpoint runs is declared by its configuration. An address says nothing: what listens on loopback may forward
 to a cloud. An origin nobody declared is reached by nobody.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from sizewise.data_class import PLACES, DataClass, Place, reaches
-from sizewise.errors import ConfigError, EgressDenied, nearest
+from sizewise.data_class import PLACES, DataClass, Place, is_within
+from sizewise.errors import ConfigError, EgressDenied, did_you_mean
 
-PORTS: Mapping[str, int] = {"http": 80, "https": 443}
+DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> str:
@@ -27,49 +27,60 @@ def origin(url: str) -> str:
         raise ConfigError(f"a URL cannot be read: {why}", "Write it as 'https://host:port/path'.") from why
     if "@" in parts.netloc:
         raise ConfigError(f"the URL of {host!r} holds a name or password", 'Give it as a key: key = "env:NAME".')
-    if parts.scheme not in PORTS or not host or port == 0 or not host.isascii() or not url.isprintable() or " " in url:
+    if (
+        parts.scheme not in DEFAULT_PORTS
+        or not host
+        or port == 0
+        or not host.isascii()
+        or not url.isprintable()
+        or " " in url
+    ):
         raise ConfigError(f"{url!r} is not an http or https URL", "Write it as 'https://host:port/path'.")
     shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" if port in (None, PORTS[parts.scheme]) else f"{parts.scheme}://{shown}:{port}"
+    return (
+        f"{parts.scheme}://{shown}"
+        if port in (None, DEFAULT_PORTS[parts.scheme])
+        else f"{parts.scheme}://{shown}:{port}"
+    )
 
 
-class Egress:
+class EgressPolicy:
     """Which origins may be reached, and by which data. Immutable.
 
     `allowed` is URL -> where it runs; two URLs of one origin count as the wider of their places. `reach` is data class
     -> the furthest place for it; a class that is left out goes nowhere.
     """
 
-    __slots__ = ("_allowed", "_passes", "_reach")
+    __slots__ = ("_allowed", "_allowed_pairs", "_reach")
 
     def __init__(self, allowed: Mapping[str, Place], reach: Mapping[DataClass, Place]) -> None:
         for name, place in (*allowed.items(), *reach.items()):
             if place not in PLACES:
-                raise ConfigError(f"{name!r} has the place {place!r}, which is none", nearest(place, PLACES))
+                raise ConfigError(f"{name!r} has the place {place!r}, which is none", did_you_mean(place, PLACES))
         self._allowed: dict[str, Place] = {}
         for url, place in allowed.items():
             where = origin(url)
             self._allowed[where] = max(place, self._allowed.get(where, place), key=PLACES.index)
         self._reach = dict(reach)
-        self._passes = frozenset(
+        self._allowed_pairs = frozenset(
             (where, kind)
             for where, place in self._allowed.items()
             for kind, limit in self._reach.items()
-            if reaches(limit, place)
+            if is_within(limit, place)
         )
 
-    def check(self, origin: str, *, why: str, data_class: DataClass, limit: Place = "anyone") -> None:
+    def check(self, origin: str, *, purpose: str, data_class: DataClass, max_place: Place = "anyone") -> None:
         """EgressDenied unless data of `data_class` may go to `origin` (spelled as by `origin`). Under 1 us when it may.
 
-        `why` is a few words for the person who is refused: "ask", "download". `limit` is the furthest place for this
-        very request, which can only be nearer than that of its class.
+        `purpose` is a few words for the person who is refused: "ask", "download". `max_place` is the furthest place
+        for this very request, which can only be nearer than that of its class.
         """
-        if (origin, data_class) not in self._passes:
-            raise self._denied(origin, why, data_class)
-        if limit != "anyone" and not reaches(limit, self._allowed[origin]):
+        if (origin, data_class) not in self._allowed_pairs:
+            raise self._denied(origin, purpose, data_class)
+        if max_place != "anyone" and not is_within(max_place, self._allowed[origin]):
             place = self._allowed[origin]
             raise EgressDenied(
-                f"this request may go no further than {limit!r}, and {origin!r} is declared {place!r} ({why})",
+                f"this request may go no further than {max_place!r}, and {origin!r} is declared {place!r} ({purpose})",
                 "Ask a model that runs nearer, or ask without denying it to go online.",
             )
 
@@ -77,24 +88,25 @@ class Egress:
         """Where `origin` was declared to run; None when nobody declared it."""
         return self._allowed.get(origin)
 
-    def allowing(self, url: str, place: Place) -> Egress:
+    def with_origin(self, url: str, place: Place) -> EgressPolicy:
         """This, and one more origin: for what the user asked for by name, such as a download."""
         where = origin(url)
         wider = max(place, self._allowed.get(where, place), key=PLACES.index)
-        return Egress({**self._allowed, where: wider}, self._reach)
+        return EgressPolicy({**self._allowed, where: wider}, self._reach)
 
-    def _denied(self, origin: str, why: str, data_class: DataClass) -> EgressDenied:
+    def _denied(self, origin: str, purpose: str, data_class: DataClass) -> EgressDenied:
         place, limit = self._allowed.get(origin), self._reach.get(data_class)
         if place is None:
             return EgressDenied(
-                f"nothing may go to {origin!r} ({why}): the configuration does not name it",
+                f"nothing may go to {origin!r} ({purpose}): the configuration does not name it",
                 "If it should, give it a [providers.<name>] table with its base_url and place.",
             )
         if limit is None:
             return EgressDenied(
-                f"{data_class!r} data may go nowhere ({why}): no reach was set for it", f"Set reach.{data_class}."
+                f"{data_class!r} data may go nowhere ({purpose}): no reach was set for it",
+                f"Set reach.{data_class}.",
             )
         return EgressDenied(
-            f"{data_class!r} data may go no further than {limit!r}, and {origin!r} is declared {place!r} ({why})",
+            f"{data_class!r} data may go no further than {limit!r}, and {origin!r} is declared {place!r} ({purpose})",
             f'Ask a model that runs nearer, or set reach.{data_class} = "{place}".',
         )

@@ -1,4 +1,4 @@
-"""The open connections to one origin: kept, handed out, bounded; knows no requests.
+"""Connection pool for one origin: bounded, with first-come, first-served waiting; sends no requests.
 
 A connection comes back only when its whole response was received. Who waits for one is served in order.
 """
@@ -9,80 +9,87 @@ import asyncio
 from collections import deque
 from math import inf
 
-from sizewise.errors import UpstreamDown, UpstreamSlow
-from sizewise.http.connection import Connection
-from sizewise.http.dialer import Way, dial
-from sizewise.http.write_coalescing import Cork
+from sizewise.errors import UpstreamTimeout, UpstreamUnreachable
+from sizewise.http.connection import HttpConnection
+from sizewise.http.dialer import DialTarget, dial
+from sizewise.http.write_coalescing import WriteCoalescer
 
 
-class Pool:
-    """At most `limit` connections, those being opened included; one that is idle for `idle_s` seconds is closed."""
+class ConnectionPool:
+    """At most `max_connections` connections, those being opened included; one that is idle for `idle_timeout_s`
+    seconds is closed."""
 
-    def __init__(self, way: Way, limit: int, idle_s: float, cork: Cork) -> None:
-        self.way = way
-        self._cork = cork
-        self.limit = limit
-        self._idle_s = idle_s
-        self._idle: list[Connection] = []  # the freshest last: the rest may grow old and go
-        self._all: set[Connection] = set()
+    def __init__(
+        self,
+        target: DialTarget,
+        max_connections: int,
+        idle_timeout_s: float,
+        coalescer: WriteCoalescer,
+    ) -> None:
+        self.target = target
+        self._coalescer = coalescer
+        self.max_connections = max_connections
+        self._idle_timeout_s = idle_timeout_s
+        self._idle: list[HttpConnection] = []  # the freshest last: the rest may grow old and go
+        self._all: set[HttpConnection] = set()
         self._slots = 0  # taken: connections, and those being dialled
-        self._queue: deque[asyncio.Future[Connection | None]] = deque()
-        self._retired = False
-        self._emptied: asyncio.Future[None] | None = None
+        self._queue: deque[asyncio.Future[HttpConnection | None]] = deque()
+        self._draining = False
+        self._all_closed: asyncio.Future[None] | None = None
 
-    def take(self) -> Connection | None:
+    def take_idle(self) -> HttpConnection | None:
         """An idle connection that stands; None when there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable():
+            if connection.is_usable():
                 return connection
             connection.abort()
         return None
 
-    async def open(self, within: float) -> Connection:
-        """A connection, new or set free by another. UpstreamSlow after `within` seconds; UpstreamDown.
+    async def acquire(self, timeout_s: float) -> HttpConnection:
+        """A connection, new or set free by another. UpstreamSlow after `timeout_s` seconds; UpstreamUnreachable.
 
         Nothing was asked yet, so either may be tried again; it is the endpoint's trouble, unless we are the crowd.
         """
         try:
-            async with asyncio.timeout(within if within < inf else None):
-                connection = self.take()
-                if connection is None and self._slots >= self.limit:
-                    connection = await self._turn()
+            async with asyncio.timeout(timeout_s if timeout_s < inf else None):
+                connection = self.take_idle()
+                if connection is None and self._slots >= self.max_connections:
+                    connection = await self._wait_turn()
                 elif connection is None:
                     self._slots += 1
                 return connection or await self._dial()
-        except UpstreamDown as error:
-            error.about = "endpoint"
+        except UpstreamUnreachable as error:
+            error.failure_scope = "endpoint"
             raise
         except TimeoutError as why:
-            crowd = f"; all {self.limit} are in use" if self._slots >= self.limit else ""
-            slow = UpstreamSlow(f"there was no connection to {self.way.name} within {within:.3g} s{crowd}")
-            slow.about, slow.again = ("request", False) if crowd else ("endpoint", True)
+            crowd = f"; all {self.max_connections} are in use" if self._slots >= self.max_connections else ""
+            slow = UpstreamTimeout(f"there was no connection to {self.target.name} within {timeout_s:.3g} s{crowd}")
+            slow.failure_scope, slow.retryable = ("request", False) if crowd else ("endpoint", True)
             raise slow from why
 
-    def drop(self) -> None:
+    def close_idle(self) -> None:
         """Closes what is idle."""
         while self._idle:
             self._idle.pop().abort()
 
-    def retire(self) -> None:
+    def drain(self) -> None:
         """Closes what is idle, and every other connection when its exchange is over."""
-        self._retired = True
-        self.drop()
+        self._draining = True
+        self.close_idle()
 
     async def close(self) -> None:
         """Closes all, also in the middle of a response, and returns when the sockets are closed."""
-        self.retire()
+        self.drain()
         for connection in tuple(self._all):
             connection.abort()
         if self._all:
-            self._emptied = asyncio.get_running_loop().create_future()
-            await self._emptied
+            self._all_closed = asyncio.get_running_loop().create_future()
+            await self._all_closed
 
-    async def _turn(self) -> Connection | None:
+    async def _wait_turn(self) -> HttpConnection | None:
         """In order: a connection set free, or None for the right to open one."""
-        mine: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        mine: asyncio.Future[HttpConnection | None] = asyncio.get_running_loop().create_future()
         self._queue.append(mine)
         try:
             return await mine
@@ -90,47 +97,50 @@ class Pool:
             if not mine.cancelled():  # it was given in the moment we left: to the next one
                 given = mine.result()
                 if given is None:
-                    self._vacate()
+                    self._free_slot()
                 else:
-                    self._back(given)
+                    self._release(given)
             raise
 
-    async def _dial(self) -> Connection:
+    async def _dial(self) -> HttpConnection:
         """Opens one; its slot is taken already."""
         connection = None
         try:
-            connection = await dial(self.way, lambda: Connection(self.way.name, self._idle_s, self._cork))
+            connection = await dial(
+                self.target,
+                lambda: HttpConnection(self.target.name, self._idle_timeout_s, self._coalescer),
+            )
         finally:
             if connection is None:
-                self._vacate()
-        connection.settle(self._back, self._lost)
+                self._free_slot()
+        connection.set_callbacks(self._release, self._on_lost)
         self._all.add(connection)
         if connection.lost:
-            self._lost(connection)
+            self._on_lost(connection)
         return connection
 
-    def _next(self, given: Connection | None) -> bool:
+    def _hand_over(self, connection: HttpConnection | None) -> bool:
         while self._queue:
             first = self._queue.popleft()
             if not first.done():
-                first.set_result(given)
+                first.set_result(connection)
                 return True
         return False
 
-    def _back(self, connection: Connection) -> None:
-        if self._retired:
+    def _release(self, connection: HttpConnection) -> None:
+        if self._draining:
             connection.abort()
-        elif not self._next(connection):
+        elif not self._hand_over(connection):
             self._idle.append(connection)
 
-    def _lost(self, connection: Connection) -> None:
+    def _on_lost(self, connection: HttpConnection) -> None:
         self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._vacate()
-        if self._emptied is not None and not self._all and not self._emptied.done():
-            self._emptied.set_result(None)
+        self._free_slot()
+        if self._all_closed is not None and not self._all and not self._all_closed.done():
+            self._all_closed.set_result(None)
 
-    def _vacate(self) -> None:
-        if not self._next(None):
+    def _free_slot(self) -> None:
+        if not self._hand_over(None):
             self._slots -= 1

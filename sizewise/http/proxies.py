@@ -1,4 +1,4 @@
-"""Which proxy stands before a host, by the customs of HTTPS_PROXY, HTTP_PROXY and NO_PROXY; knows no sockets.
+"""Proxy selection by HTTPS_PROXY, HTTP_PROXY and NO_PROXY; opens no sockets.
 
 The environment itself is read in config.py.
 """
@@ -10,20 +10,20 @@ from ipaddress import ip_address, ip_network
 
 
 @dataclass(frozen=True, slots=True)
-class Proxies:
+class ProxyConfig:
     """URLs of proxies, '' for none, and the hosts reached without one.
 
-    A member of `direct` is a host, a domain ('.example.com', its subdomains too), an address, a network
+    A member of `no_proxy` is a host, a domain ('.example.com', its subdomains too), an address, a network
     ('10.0.0.0/8'), any of them with ':port' behind, or '*' for all.
     """
 
     http: str = field(default="", repr=False)  # may hold a password
     https: str = field(default="", repr=False)
-    direct: tuple[str, ...] = ()
+    no_proxy: tuple[str, ...] = ()
 
-    def before(self, scheme: str, host: str, port: int) -> str:
+    def proxy_for(self, scheme: str, host: str, port: int) -> str:
         """The proxy's URL, '' when there is none. This machine is always reached without: a proxy means another."""
-        if is_loopback(host) or any(_covers(each.strip().lower(), host, port) for each in self.direct):
+        if is_loopback(host) or any(_covers(each.strip().lower(), host, port) for each in self.no_proxy):
             return ""
         return self.https if scheme == "https" else self.http
 

@@ -1,1 +1,1 @@
-"""Find passages: documents are read, cut, embedded, kept; a question finds what its asker may see, with its place."""
+"""Knowledge bases: documents are parsed, chunked, embedded and stored, and searched within the caller's access."""

@@ -1,4 +1,4 @@
-"""A document -> passages: along its headings, blocks and sentences, a little of each in the next; knows no model.
+"""Splits a document into chunks along headings, blocks and sentences, with an overlap; knows no model.
 
 Tokens are counted as the embedder counts them. A passage is one stretch of the document's text and knows where it is:
 characters, pages, the headings above it. So a citation can be checked, and nothing is said twice but what overlaps.
@@ -14,14 +14,14 @@ from msgspec import Struct
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Block, Document
 
-Count = Callable[[str], int]
+CountTokens = Callable[[str], int]
 """Tokens of a text."""
 
-TOKENS = 200
-OVERLAP = 30
-MOST = 100_000
+DEFAULT_TOKENS = 200
+DEFAULT_OVERLAP = 30
+MAX_CHUNKS = 100_000
 """Passages of one document."""
-ABOVE = 40
+HEADING_TOKENS = 40
 """Tokens of headings that are embedded with a passage."""
 FULL = 0.6
 """So full a passage is closed where a block ends, if the next block has no room whole."""
@@ -30,54 +30,64 @@ TURNED = 0.2
 _END = re.compile(r"[.!?][\"'»”)\]]{0,3}\s+|[。！？]|\n+")
 
 
-class Cut(Struct, frozen=True):
+class TextChunk(Struct, frozen=True):
     """`text` is the document's from character `start` to `end`; pages from 1, 0 where there are none."""
 
     text: str
     start: int
     end: int
-    first: int
-    last: int
+    first_page: int
+    last_page: int
     headings: tuple[str, ...]
     tokens: int
 
-    def embedded(self, title: str) -> str:
+    def text_with_headings(self, title: str) -> str:
         """What its vector is made of: the headings above it tell what it speaks of."""
         above = " > ".join(self.headings) or title
         return f"{above}\n{self.text}" if above else self.text
 
 
-class Piece(Struct, frozen=True):
+class TextSegment(Struct, frozen=True):
     """A sentence, or a line: what is never cut unless it is too long alone."""
 
     start: int
     end: int
     page: int
     tokens: int
-    closes: bool  # the last of its block
+    ends_block: bool  # the last of its block
 
 
-def cut(document: Document, count: Count, tokens: int = TOKENS, overlap: int = OVERLAP) -> list[Cut]:
+def chunk_document(
+    document: Document,
+    count_tokens: CountTokens,
+    max_tokens: int = DEFAULT_TOKENS,
+    overlap: int = DEFAULT_OVERLAP,
+) -> list[TextChunk]:
     """In their order. Raises BadRequest where there would be more than MOST. Linear in the text."""
-    text, found = document.text, list[Cut]()
-    for headings, pieces in _sections(document, text, count, tokens):
-        for start, end in _packed(pieces, tokens, overlap):
+    text, found = document.text, list[TextChunk]()
+    for headings, pieces in _sections(document, text, count_tokens, max_tokens):
+        for start, end in _packed(pieces, max_tokens, overlap):
             some = pieces[start:end]
             pages = [each.page for each in some]
             place = some[0].start, some[-1].end
             size = sum(each.tokens for each in some)
-            found.append(Cut(text[slice(*place)], *place, min(pages), max(pages), headings, size))
-        if len(found) > MOST:
-            raise BadRequest(f"the document makes more than {MOST:,} passages", "cut it into several files")
+            found.append(TextChunk(text[slice(*place)], *place, min(pages), max(pages), headings, size))
+        if len(found) > MAX_CHUNKS:
+            raise BadRequest(f"the document makes more than {MAX_CHUNKS:,} passages", "cut it into several files")
     return found
 
 
-def _sections(document: Document, text: str, count: Count, most: int) -> Iterator[tuple[tuple[str, ...], list[Piece]]]:
+def _sections(
+    document: Document,
+    text: str,
+    count: CountTokens,
+    most: int,
+) -> Iterator[tuple[tuple[str, ...], list[TextSegment]]]:
     """What stands under the same headings. A heading with nothing under it is a section of its own."""
     above: list[tuple[int, str]] = []
     bare: tuple[int, Block] | None = None
-    pieces: list[Piece] = []
-    for at, block in document.placed():
+    pieces: list[TextSegment] = []
+    for at, block in document.blocks_with_offsets():
         if block.sort != "heading":
             pieces += _pieces(at, block, text, count, most)
             bare = None
@@ -97,43 +107,43 @@ def _sections(document: Document, text: str, count: Count, most: int) -> Iterato
         yield tuple(said for _, said in above[:-1]), _pieces(*bare, text, count, most)
 
 
-def _pieces(at: int, block: Block, text: str, count: Count, most: int) -> list[Piece]:
+def _pieces(at: int, block: Block, text: str, count: CountTokens, most: int) -> list[TextSegment]:
     ends = [at + match.end() for match in _END.finditer(block.text)]
-    found, start, end = list[Piece](), at, at + len(block.text)
+    found, start, end = list[TextSegment](), at, at + len(block.text)
     for stop in (*ends, end):
         if stop > start and not text[start:stop].isspace():
             found += _short(start, stop, block.page, text, count, most)
             start = stop
     if found:
         last = found[-1]
-        found[-1] = Piece(last.start, end, last.page, last.tokens, True)
+        found[-1] = TextSegment(last.start, end, last.page, last.tokens, True)
     return found
 
 
-def _short(start: int, end: int, page: int, text: str, count: Count, most: int) -> Iterator[Piece]:
+def _short(start: int, end: int, page: int, text: str, count: CountTokens, most: int) -> Iterator[TextSegment]:
     """The piece, or several where it is longer than a passage: cut between words, and within one only if it must be."""
     tokens = count(text[start:end])
     if tokens <= most:
-        yield Piece(start, end, page, tokens, False)
+        yield TextSegment(start, end, page, tokens, False)
         return
     begun, size = start, 0
     for match in re.finditer(r"\S+\s*", text[start:end]):
         word_start, word_end = start + match.start(), start + match.end()
         tokens = count(match.group())
         if size and size + tokens > most:
-            yield Piece(begun, word_start, page, size, False)
+            yield TextSegment(begun, word_start, page, size, False)
             begun, size = word_start, 0
         while tokens > most:  # something in code, or a language without gaps
             part = _fitting(text, begun, word_end, count, most)
-            yield Piece(begun, part, page, count(text[begun:part]), False)
+            yield TextSegment(begun, part, page, count(text[begun:part]), False)
             begun = part
             tokens = count(text[begun:word_end])
         size += tokens
     if size:
-        yield Piece(begun, end, page, size, False)
+        yield TextSegment(begun, end, page, size, False)
 
 
-def _fitting(text: str, start: int, end: int, count: Count, most: int) -> int:
+def _fitting(text: str, start: int, end: int, count: CountTokens, most: int) -> int:
     """How far a piece of a word may go: a token has one character at least."""
     size = min(end - start, most * 4)
     while size > 1 and count(text[start : start + size]) > most:
@@ -141,11 +151,11 @@ def _fitting(text: str, start: int, end: int, count: Count, most: int) -> int:
     return start + size
 
 
-def _packed(pieces: Sequence[Piece], most: int, overlap: int) -> Iterator[tuple[int, int]]:
+def _packed(pieces: Sequence[TextSegment], most: int, overlap: int) -> Iterator[tuple[int, int]]:
     """First piece and the one behind the last, of each passage."""
     start, size, rest = 0, 0, _to_the_end_of_blocks(pieces)
     for at, piece in enumerate(pieces):
-        opens = at == 0 or pieces[at - 1].closes
+        opens = at == 0 or pieces[at - 1].ends_block
         full = size + piece.tokens > most or (opens and size >= FULL * most and size + rest[at] > most)
         turned = at > start and piece.page != pieces[at - 1].page and size >= TURNED * most
         if at > start and (full or turned):
@@ -156,16 +166,16 @@ def _packed(pieces: Sequence[Piece], most: int, overlap: int) -> Iterator[tuple[
         yield start, len(pieces)
 
 
-def _to_the_end_of_blocks(pieces: Sequence[Piece]) -> list[int]:
+def _to_the_end_of_blocks(pieces: Sequence[TextSegment]) -> list[int]:
     """Tokens from each piece to the end of its block."""
     found, total = [0] * len(pieces), 0
     for at in range(len(pieces) - 1, -1, -1):
-        total = pieces[at].tokens + (0 if pieces[at].closes else total)
+        total = pieces[at].tokens + (0 if pieces[at].ends_block else total)
         found[at] = total
     return found
 
 
-def _shared(pieces: Sequence[Piece], start: int, at: int, overlap: int) -> tuple[int, int]:
+def _shared(pieces: Sequence[TextSegment], start: int, at: int, overlap: int) -> tuple[int, int]:
     """Where the next passage begins, so that it has up to `overlap` tokens of this one, and how many these are."""
     size = 0
     while at - 1 > start and size + pieces[at - 1].tokens <= overlap:

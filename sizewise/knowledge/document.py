@@ -1,4 +1,4 @@
-"""A document as it was read: blocks in their order, each with what it is and where it stood; knows no file format."""
+"""The parsed form of a document: typed blocks with their pages; knows no file format."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["pdf", "docx", "html", "csv", "json", "jsonl", "markdown", "text"]
-Sort = Literal["heading", "paragraph", "list", "row", "code"]
+FileType = Literal["pdf", "docx", "html", "csv", "json", "jsonl", "markdown", "text"]
+BlockType = Literal["heading", "paragraph", "list", "row", "code"]
 
-BETWEEN = "\n\n"
+BLOCK_SEPARATOR = "\n\n"
 """Stands between two blocks of a document's text."""
 
 
 class Block(Struct, frozen=True, array_like=True):
     """`level` of a heading from 1; `page` from 1, 0 where there are no pages. A `row` of a table says its columns."""
 
-    sort: Sort
+    sort: BlockType
     text: str
     level: int = 0
     page: int = 0
@@ -26,7 +26,7 @@ class Block(Struct, frozen=True, array_like=True):
 class Document(Struct, frozen=True):
     """`notes`: in words, what was left out or guessed on the way."""
 
-    kind: Kind
+    kind: FileType
     title: str
     blocks: list[Block]
     pages: int = 0
@@ -34,11 +34,11 @@ class Document(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return BETWEEN.join(block.text for block in self.blocks)
+        return BLOCK_SEPARATOR.join(block.text for block in self.blocks)
 
-    def placed(self) -> Iterator[tuple[int, Block]]:
+    def blocks_with_offsets(self) -> Iterator[tuple[int, Block]]:
         """Each block with the character of `text` at which it begins."""
         at = 0
         for block in self.blocks:
             yield at, block
-            at += len(block.text) + len(BETWEEN)
+            at += len(block.text) + len(BLOCK_SEPARATOR)

@@ -1,4 +1,4 @@
-"""What is kept of bases, documents and passages, opened and sealed; knows no store of vectors, no model and no file.
+"""The encrypted store of bases, documents and passages; knows no vector store, no model and no file format.
 
 Everything goes in and comes out as plain values, off the event loop. Every call names whose base it is about.
 """
@@ -18,75 +18,76 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from sizewise.audit_log.hash_chain import Deed, Shown
-from sizewise.auth.api_keys import deed
+from sizewise.audit_log.hash_chain import AuditEvent, Snapshot
+from sizewise.auth.api_keys import audit_event
 from sizewise.data_class import DataClass
 from sizewise.knowledge import tables
-from sizewise.knowledge.tables import BaseRow, DocumentRow, PassageRow, Size
-from sizewise.knowledge.vector_store import Base, Tag
-from sizewise.principal import Caller
-from sizewise.storage.database import Work
-from sizewise.storage.encryption import Vault
-from sizewise.storage.keys.tables import Run
+from sizewise.knowledge.tables import BaseRow, DocumentRow, PassageCounts, PassageRow
+from sizewise.knowledge.vector_store import KnowledgeBaseId, Tag
+from sizewise.principal import Principal
+from sizewise.storage.database import UnitOfWork
+from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.keys.tables import TransactionRunner
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-KEY = 32  # bytes
+KEY_BYTES = 32  # bytes
 BASES, DOCUMENTS, PASSAGES = tuple(each.name for each in tables.SEALED)
 
 
-class Open(Struct, frozen=True):
+class BaseRecord(Struct, frozen=True):
     """A base as it stands, with the key of its terms, ids and digests."""
 
-    base: Base
+    base: KnowledgeBaseId
     created: int
     model: str
     dimension: int
     key: bytes
 
-    def id(self, source: str) -> str:
+    def document_id(self, source: str) -> str:
         """Of the document from there."""
-        return self._keyed(b"source", source.encode("utf-8", "replace"))[:24]
+        return self._hmac(b"source", source.encode("utf-8", "replace"))[:24]
 
-    def digest(self, *parts: bytes) -> str:
-        return self._keyed(b"digest", *parts)[:40]
+    def keyed_digest(self, *parts: bytes) -> str:
+        return self._hmac(b"digest", *parts)[:40]
 
-    def passage(self, document: str, text: str, turn: int) -> str:
-        """The same for the same words of the same document, so that what did not change is embedded once. `turn`: the
-        how manieth of the same words it is."""
-        made = self._keyed(b"passage", document.encode(), text.encode("utf-8", "replace"), b"%d" % turn)
+    def passage_id(self, document: str, text: str, occurrence: int) -> str:
+        """The same for the same words of the same document, so that what did not change is embedded once.
+        `occurrence`: the how manieth of the same words it is.
+        """
+        made = self._hmac(b"passage", document.encode(), text.encode("utf-8", "replace"), b"%d" % occurrence)
         return str(UUID(hex=made[:32]))
 
-    def _keyed(self, what: bytes, *parts: bytes) -> str:
+    def _hmac(self, what: bytes, *parts: bytes) -> str:
         said = b"".join(b"%d:%b" % (len(part), part) for part in parts)
         return blake2b(said, key=self.key, digest_size=32, person=what).hexdigest()
 
 
-class About(Struct, frozen=True, array_like=True):
+class DocumentMetadata(Struct, frozen=True, array_like=True):
     """What of a document is sealed. `source`: path, URL or name; `by`: who brought it."""
 
     source: str
     title: str
-    by: str
+    added_by: str
     notes: list[str] = []
     tags: dict[str, Tag] = {}
 
 
-class Words(Struct, frozen=True, array_like=True):
-    """What of a passage is sealed. `suspect`: why, where it is."""
+class PassageContent(Struct, frozen=True, array_like=True):
+    """What of a passage is sealed. `suspicions`: why, where it is."""
 
     text: str
     start: int
     end: int
-    first: int
-    last: int
+    first_page: int
+    last_page: int
     headings: tuple[str, ...]
     tokens: int
-    suspect: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
 
 
-class Kept(Struct, frozen=True):
+class DocumentRecord(Struct, frozen=True):
     """A document. `state`: waiting (some of it is not embedded yet), ready, leaving."""
 
     id: str
@@ -97,223 +98,264 @@ class Kept(Struct, frozen=True):
     readers: tuple[str, ...]
     pages: int
     created: int
-    changed: int
-    about: About
-    size: Size = Size()
+    updated: int
+    metadata: DocumentMetadata
+    size: PassageCounts = PassageCounts()
 
 
-class Piece(Struct, frozen=True):
+class PassageRecord(Struct, frozen=True):
     """A passage in its document, opened."""
 
     id: str
     document: str
-    place: int
+    position: int
     state: str
-    words: Words
+    content: PassageContent
 
 
-class Ledger:
+class DocumentStore:
     """One per keeper."""
 
-    def __init__(self, vault: Vault, read: Run, write: Run, aside: Executor) -> None:
-        """`write`: in one transaction. `aside`: where sealing and the database may take their time."""
-        self._vault = vault
+    def __init__(
+        self,
+        encryption: EnvelopeEncryption,
+        read: TransactionRunner,
+        write: TransactionRunner,
+        executor: Executor,
+    ) -> None:
+        """`write`: in one transaction. `executor`: where sealing and the database may take their time."""
+        self._encryption = encryption
         self._read = read
         self._write = write
-        self._aside = aside
+        self._executor = executor
 
     # Bases
 
-    async def bases(self, tenant: str, project: str | None) -> list[tuple[Base, int, str, Size]]:
+    async def bases(self, tenant: str, project: str | None) -> list[tuple[KnowledgeBaseId, int, str, PassageCounts]]:
         """With when they were made, whose vectors they have, and how large they are."""
 
-        def work() -> list[tuple[Base, int, str, Size]]:
+        def work() -> list[tuple[KnowledgeBaseId, int, str, PassageCounts]]:
             found = self._read(lambda c: tables.bases(c, tenant, project))
             return [
                 (
-                    Base(row.tenant, row.project, row.name),
+                    KnowledgeBaseId(row.tenant, row.project, row.name),
                     row.created,
                     row.model,
-                    self._read(partial(tables.size, tenant=row.tenant, project=row.project, name=row.name)),
+                    self._read(partial(tables.passage_counts, tenant=row.tenant, project=row.project, name=row.name)),
                 )
                 for row in found
             ]
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    async def base(self, base: Base) -> Open | None:
-        return await self._off(self._base, base)
+    async def base(self, base: KnowledgeBaseId) -> BaseRecord | None:
+        return await self._in_executor(self._base, base)
 
-    async def make(self, base: Base, model: str, by: Caller) -> Open:
+    async def get_or_create_base(self, base: KnowledgeBaseId, model: str, principal: Principal) -> BaseRecord:
         """The one of this name, made now where there is none."""
 
-        def work() -> Open:
+        def work() -> BaseRecord:
             there = self._base(base)
             if there is not None:
                 return there
-            sealed = self._vault.seal(secrets.token_bytes(KEY), base.tenant, BASES, _place(base))
+            sealed = self._encryption.encrypt(secrets.token_bytes(KEY_BYTES), base.tenant, BASES, _place(base))
             row = BaseRow(base.tenant, base.project, base.name, _now(), model, 0, sealed)
             self._write(
-                partial(tables.add_base, row=row, deed=_deed(by, base, "knowledge.create", None, {"model": model}))
+                partial(
+                    tables.add_base,
+                    row=row,
+                    audit_event=_audit_event(principal, base, "knowledge.create", None, {"model": model}),
+                ),
             )
             made = self._base(base)
             assert made is not None
             return made
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    def _base(self, base: Base) -> Open | None:
+    def _base(self, base: KnowledgeBaseId) -> BaseRecord | None:
         row = self._read(lambda c: tables.base(c, base.tenant, base.project, base.name))
         if row is None:
             return None
-        key = self._vault.open(row.sealed, base.tenant, BASES, _place(base))
-        return Open(base, row.created, row.model, row.dimension, key)
+        key = self._encryption.decrypt(row.sealed, base.tenant, BASES, _place(base))
+        return BaseRecord(base, row.created, row.model, row.dimension, key)
 
-    async def embedded_by(self, base: Base, model: str, dimension: int) -> None:
+    async def set_embedding_model(self, base: KnowledgeBaseId, model: str, dimension: int) -> None:
         """From now on; where that is another model, all that was embedded waits to be embedded anew."""
-        await self._write_to(base, tables.embedded_by, model=model, dimension=dimension)
+        await self._write_to(base, tables.set_embedding_model, model=model, dimension=dimension)
 
-    async def remove_base(self, base: Base, by: Caller) -> bool:
-        return await self._write_to(base, tables.remove_base, deed=_deed(by, base, "knowledge.remove"))
+    async def remove_base(self, base: KnowledgeBaseId, principal: Principal) -> bool:
+        return await self._write_to(base, tables.remove_base, deed=_audit_event(principal, base, "knowledge.remove"))
 
-    async def size(self, base: Base, document: str = "") -> Size:
-        return await self._read_of(base, tables.size, document=document)
+    async def size(self, base: KnowledgeBaseId, document: str = "") -> PassageCounts:
+        return await self._read_of(base, tables.passage_counts, document=document)
 
     # Documents
 
-    async def documents(self, base: Base, after: str = "", limit: int = 1_000) -> list[Kept]:
+    async def documents(self, base: KnowledgeBaseId, after: str = "", limit: int = 1_000) -> list[DocumentRecord]:
         """By their ids, behind `after`. Those that are leaving are told too."""
 
-        def work() -> list[Kept]:
+        def work() -> list[DocumentRecord]:
             found = self._read(lambda c: tables.documents(c, base.tenant, base.project, base.name, after, limit))
-            return [self._kept(row) for row in found]
+            return [self._document_record(row) for row in found]
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    async def document(self, base: Base, id: str) -> Kept | None:
-        def work() -> Kept | None:
+    async def document(self, base: KnowledgeBaseId, id: str) -> DocumentRecord | None:
+        def work() -> DocumentRecord | None:
             row = self._read(lambda c: tables.document(c, base.tenant, base.project, base.name, id))
             if row is None:
                 return None
-            size = self._read(lambda c: tables.size(c, base.tenant, base.project, base.name, id))
-            return msgspec.structs.replace(self._kept(row), size=size)
+            size = self._read(lambda c: tables.passage_counts(c, base.tenant, base.project, base.name, id))
+            return msgspec.structs.replace(self._document_record(row), size=size)
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    async def known(self, base: Base, ids: Sequence[str]) -> dict[str, Kept]:
+    async def documents_by_id(self, base: KnowledgeBaseId, ids: Sequence[str]) -> dict[str, DocumentRecord]:
         """By their ids, without their sizes."""
 
-        def work() -> dict[str, Kept]:
-            found = self._read(lambda c: tables.documents_of(c, base.tenant, base.project, base.name, ids))
-            return {row.id: self._kept(row) for row in found}
+        def work() -> dict[str, DocumentRecord]:
+            found = self._read(lambda c: tables.documents_by_id(c, base.tenant, base.project, base.name, ids))
+            return {row.id: self._document_record(row) for row in found}
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    async def unsettled(self, base: Base, limit: int = 100) -> list[Kept]:
+    async def pending_documents(self, base: KnowledgeBaseId, limit: int = 100) -> list[DocumentRecord]:
         """Documents that wait to be embedded, or to be forgotten by the store."""
 
-        def work() -> list[Kept]:
-            found = self._read(lambda c: tables.unsettled(c, base.tenant, base.project, base.name, limit))
-            return [self._kept(row) for row in found]
+        def work() -> list[DocumentRecord]:
+            found = self._read(lambda c: tables.pending_documents(c, base.tenant, base.project, base.name, limit))
+            return [self._document_record(row) for row in found]
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    async def put(self, base: Base, kept: Kept, pieces: Sequence[Piece], anew: bool, by: Caller) -> None:
-        """A document with its passages, in place of what there was of it. `anew`: see rows.put_document."""
+    async def save_document(
+        self,
+        base: KnowledgeBaseId,
+        document: DocumentRecord,
+        passages: Sequence[PassageRecord],
+        reembed: bool,
+        principal: Principal,
+    ) -> None:
+        """A document with its passages, in place of what there was of it. `reembed`: see rows.put_document."""
 
         def work() -> None:
-            about = msgspec.msgpack.encode(kept.about)
-            place = f"{_place(base)}/{kept.id}"
-            sealed = self._vault.seal(about, base.tenant, DOCUMENTS, place)
+            about = msgspec.msgpack.encode(document.metadata)
+            place = f"{_place(base)}/{document.id}"
+            sealed = self._encryption.encrypt(about, base.tenant, DOCUMENTS, place)
             row = DocumentRow(
                 base.tenant,
                 base.project,
                 base.name,
-                kept.id,
+                document.id,
                 "waiting",
-                kept.digest,
-                kept.kind,
-                kept.data_class,
-                "\n".join(kept.readers),
-                kept.pages,
-                kept.created,
-                kept.changed,
+                document.digest,
+                document.kind,
+                document.data_class,
+                "\n".join(document.readers),
+                document.pages,
+                document.created,
+                document.updated,
                 sealed,
             )
-            passages = [
-                PassageRow(base.tenant, base.project, base.name, kept.id, each.id, each.place, each.state, sealed)
-                for each in pieces
+            rows = [
+                PassageRow(
+                    base.tenant,
+                    base.project,
+                    base.name,
+                    document.id,
+                    each.id,
+                    each.position,
+                    each.state,
+                    sealed,
+                )
+                for each in passages
                 for sealed in (self._sealed(base, each),)
             ]
-            shown: Shown = {
-                "passages": len(pieces),
-                "held": sum(each.state == "held" for each in pieces),
-                "data_class": kept.data_class,
-                "readers": list(kept.readers),
-                "digest": kept.digest,
+            shown: Snapshot = {
+                "passages": len(rows),
+                "held": sum(each.state == "held" for each in rows),
+                "data_class": document.data_class,
+                "readers": list(document.readers),
+                "digest": document.digest,
             }
-            told = _deed(by, base, "knowledge.put", None, shown, kept.id)
-            self._write(partial(tables.put_document, row=row, passages=passages, anew=anew, deed=told))
+            told = _audit_event(principal, base, "knowledge.put", None, shown, document.id)
+            self._write(partial(tables.save_document, row=row, passages=rows, reembed=reembed, audit_event=told))
 
-        await self._off(work)
+        await self._in_executor(work)
 
-    async def settled(self, base: Base, document: str) -> None:
-        await self._write_to(base, tables.settled, id=document)
+    async def mark_document_ready(self, base: KnowledgeBaseId, document: str) -> None:
+        await self._write_to(base, tables.mark_document_ready, id=document)
 
-    async def leave(self, base: Base, document: str, by: Caller) -> bool:
-        told = _deed(by, base, "knowledge.forget", None, None, document)
-        return await self._write_to(base, tables.leave, id=document, deed=told)
+    async def mark_for_deletion(self, base: KnowledgeBaseId, document: str, principal: Principal) -> bool:
+        told = _audit_event(principal, base, "knowledge.forget", None, None, document)
+        return await self._write_to(base, tables.mark_for_deletion, id=document, deed=told)
 
-    async def gone(self, base: Base, document: str) -> None:
-        await self._write_to(base, tables.gone, id=document)
+    async def delete_document(self, base: KnowledgeBaseId, document: str) -> None:
+        await self._write_to(base, tables.delete_document, id=document)
 
-    async def release(self, base: Base, document: str, by: Caller) -> int:
-        told = _deed(by, base, "knowledge.release", None, None, document)
-        return await self._write_to(base, tables.release, document=document, deed=told)
+    async def release_passages(self, base: KnowledgeBaseId, document: str, principal: Principal) -> int:
+        told = _audit_event(principal, base, "knowledge.release", None, None, document)
+        return await self._write_to(base, tables.release_passages, document=document, deed=told)
 
     # Passages
 
-    async def pieces(self, base: Base, document: str, state: str = "", limit: int = 100_000) -> list[Piece]:
+    async def passages(
+        self,
+        base: KnowledgeBaseId,
+        document: str,
+        state: str = "",
+        limit: int = 100_000,
+    ) -> list[PassageRecord]:
         """In their order."""
 
-        def work() -> list[Piece]:
+        def work() -> list[PassageRecord]:
             where = base.tenant, base.project, base.name, document, state, limit
-            return [self._piece(row) for row in self._read(lambda c: tables.passages(c, *where))]
+            return [self._passage_record(row) for row in self._read(lambda c: tables.passages(c, *where))]
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    async def ids(self, base: Base, document: str) -> list[str]:
+    async def embedded_passage_ids(self, base: KnowledgeBaseId, document: str) -> list[str]:
         """Of its passages that are embedded."""
-        return await self._read_of(base, tables.ids, document=document)
+        return await self._read_of(base, tables.embedded_passage_ids, document=document)
 
-    async def some(self, base: Base, ids: Sequence[str]) -> dict[str, Piece]:
+    async def passages_by_id(self, base: KnowledgeBaseId, ids: Sequence[str]) -> dict[str, PassageRecord]:
         """By their ids, as far as they may be found now."""
 
-        def work() -> dict[str, Piece]:
-            found = self._read(lambda c: tables.some(c, base.tenant, base.project, base.name, ids))
-            return {row.id: self._piece(row) for row in found}
+        def work() -> dict[str, PassageRecord]:
+            found = self._read(lambda c: tables.passages_by_id(c, base.tenant, base.project, base.name, ids))
+            return {row.id: self._passage_record(row) for row in found}
 
-        return await self._off(work)
+        return await self._in_executor(work)
 
-    async def mark(self, base: Base, ids: Iterable[str], state: str) -> None:
-        await self._write_to(base, tables.mark, ids=list(ids), state=state)
+    async def set_passage_state(self, base: KnowledgeBaseId, ids: Iterable[str], state: str) -> None:
+        await self._write_to(base, tables.set_passage_state, ids=list(ids), state=state)
 
     # Sealing
 
-    def _sealed(self, base: Base, piece: Piece) -> bytes:
+    def _sealed(self, base: KnowledgeBaseId, piece: PassageRecord) -> bytes:
         place = f"{_place(base)}/{piece.id}"
-        return self._vault.seal(msgspec.msgpack.encode(piece.words), base.tenant, PASSAGES, place)
+        return self._encryption.encrypt(msgspec.msgpack.encode(piece.content), base.tenant, PASSAGES, place)
 
-    def _piece(self, row: PassageRow) -> Piece:
+    def _passage_record(self, row: PassageRow) -> PassageRecord:
         place = f"{row.project}/{row.base}/{row.id}"
-        plain = self._vault.open(row.sealed, row.tenant, PASSAGES, place)
-        return Piece(row.id, row.document, row.place, row.state, msgspec.msgpack.decode(plain, type=Words))
+        plain = self._encryption.decrypt(row.sealed, row.tenant, PASSAGES, place)
+        return PassageRecord(
+            row.id,
+            row.document,
+            row.place,
+            row.state,
+            msgspec.msgpack.decode(plain, type=PassageContent),
+        )
 
-    def _kept(self, row: DocumentRow) -> Kept:
+    def _document_record(self, row: DocumentRow) -> DocumentRecord:
         place = f"{row.project}/{row.base}/{row.id}"
-        about = msgspec.msgpack.decode(self._vault.open(row.sealed, row.tenant, DOCUMENTS, place), type=About)
+        about = msgspec.msgpack.decode(
+            self._encryption.decrypt(row.sealed, row.tenant, DOCUMENTS, place),
+            type=DocumentMetadata,
+        )
         readers = tuple(filter(None, row.readers.split("\n")))
-        return Kept(
+        return DocumentRecord(
             row.id,
             row.state,
             row.digest,
@@ -326,30 +368,35 @@ class Ledger:
             about,
         )
 
-    async def _read_of(self, base: Base, work: Callable[..., T], **given: object) -> T:
-        return await self._off(self._read, _bound(base, work, given))
+    async def _read_of(self, base: KnowledgeBaseId, work: Callable[..., T], **arguments: object) -> T:
+        return await self._in_executor(self._read, _bound(base, work, arguments))
 
-    async def _write_to(self, base: Base, work: Callable[..., T], **given: object) -> T:
-        return await self._off(self._write, _bound(base, work, given))
+    async def _write_to(self, base: KnowledgeBaseId, work: Callable[..., T], **arguments: object) -> T:
+        return await self._in_executor(self._write, _bound(base, work, arguments))
 
-    async def _off(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given, **named))
-
-
-def _bound(base: Base, work: Callable[..., T], given: dict[str, object]) -> Work[T]:
-    return partial(work, tenant=base.tenant, project=base.project, name=base.name, **given)
+    async def _in_executor(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))
 
 
-def _place(base: Base) -> str:
+def _bound(base: KnowledgeBaseId, work: Callable[..., T], arguments: dict[str, object]) -> UnitOfWork[T]:
+    return partial(work, tenant=base.tenant, project=base.project, name=base.name, **arguments)
+
+
+def _place(base: KnowledgeBaseId) -> str:
     """What rows of it are bound to, as rows.SEALED says."""
     return f"{base.project}/{base.name}"
 
 
-def _deed(
-    by: Caller, base: Base, action: str, before: Shown | None = None, after: Shown | None = None, document: str = ""
-) -> Deed:
+def _audit_event(
+    by: Principal,
+    base: KnowledgeBaseId,
+    action: str,
+    before: Snapshot | None = None,
+    after: Snapshot | None = None,
+    document: str = "",
+) -> AuditEvent:
     thing = f"knowledge:{base.project}/{base.name}" + (f"/{document}" if document else "")
-    return deed(by, base.tenant, action, thing, before, after)
+    return audit_event(by, base.tenant, action, thing, before, after)
 
 
 def _now() -> int:

@@ -1,4 +1,4 @@
-"""Word's .docx into blocks; runs in a child process only. Sizes are counted as they come, and no DTD is read."""
+"""Reads Word .docx files into blocks, with size limits and without DTDs; runs in a child process only."""
 
 from __future__ import annotations
 

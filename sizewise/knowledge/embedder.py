@@ -1,4 +1,4 @@
-"""Texts -> vectors, by whichever embedding model of the house a base names; every question goes through the onion.
+"""Embeds texts with the configured embedding model; each request passes the same layers as any other.
 
 So the vectors of confidential passages are made where confidential data may go, are paid for and recorded, and a key
 that may not ask a model makes no vectors by it either.
@@ -14,43 +14,50 @@ import msgspec
 from msgspec import Raw
 
 from sizewise.data_class import DataClass, strictest
-from sizewise.errors import ConfigError, ModelUnavailable, StoreFailed, TooLong, UpstreamGarbled, nearest
-from sizewise.handler import Answerer, Ask, quiet
-from sizewise.knowledge.chunk import ABOVE, Cut
-from sizewise.limits.middleware import OURS
-from sizewise.messages import Embed
-from sizewise.model_card import Card
-from sizewise.providers.local.wordpiece_tokenizer import WordPiece
+from sizewise.errors import (
+    ConfigError,
+    ContextLengthExceeded,
+    ModelUnavailable,
+    StorageError,
+    UpstreamProtocolError,
+    did_you_mean,
+)
+from sizewise.handler import Handler, Request, discard_events
+from sizewise.knowledge.chunk import HEADING_TOKENS, TextChunk
+from sizewise.limits.middleware import INTERNAL_ENDPOINTS
+from sizewise.messages import EmbeddingRequest
+from sizewise.model_card import ModelCard
+from sizewise.providers.local.wordpiece_tokenizer import WordPieceTokenizer
 
-TOGETHER = 32
+BATCH_SIZE = 32
 """Texts of one question: a second or two of a small machine, after which progress is told."""
-WINDOW = 512  # tokens, of a model that does not say
-SPARE = 8
+DEFAULT_CONTEXT_TOKENS = 512  # tokens, of a model that does not say
+SPECIAL_TOKENS = 8
 """Tokens that a model puts around a text, and by which its own count may differ from ours."""
-LONG = 7
+MAX_CHARS_PER_TOKEN = 7
 """Characters of a token at most, as they are counted here: a key of a thousand letters is one word for BERT."""
-Vector = tuple[float, ...]
+EmbeddingVector = tuple[float, ...]
 
 
 class Embedder:
     """For one house. Safe from any thread, but for `vectors`, which is for the event loop."""
 
-    def __init__(self, answer: Answerer, cards: Sequence[Card], fetchable: Sequence[str]) -> None:
+    def __init__(self, handler: Handler, cards: Sequence[ModelCard], fetchable: Sequence[str]) -> None:
         """`fetchable`: embedding models that could be fetched, for a hint."""
-        self._answer = answer
+        self._handler = handler
         self._cards = {card.name: card for card in cards if card.task == "embed"}
         self._fetchable = fetchable
-        self._words: WordPiece | None = None
-        self._turn = threading.Lock()
+        self._tokenizer: WordPieceTokenizer | None = None
+        self._lock = threading.Lock()
 
-    def model(self, said: str) -> str:
+    def resolve_model(self, name: str) -> str:
         """The name of the model, `said` or the only one there is. Raises ModelUnavailable, ConfigError."""
         known = list(self._cards)
-        if said:
-            if said in self._cards:
-                return said
-            hint = nearest(said, known) or f"known: {', '.join(known) or 'none'}"
-            raise ModelUnavailable(f"there is no embedding model {said!r}", hint)
+        if name:
+            if name in self._cards:
+                return name
+            hint = did_you_mean(name, known) or f"known: {', '.join(known) or 'none'}"
+            raise ModelUnavailable(f"there is no embedding model {name!r}", hint)
         here = [name for name, card in self._cards.items() if card.place == "process"] or known
         if len(here) == 1:
             return here[0]
@@ -60,71 +67,96 @@ class Embedder:
         hint = f'embed = "{here[0]}" in [knowledge.NAME] of sizewise.toml'
         raise ConfigError(f"there are several embedding models: {', '.join(here)}", hint)
 
-    def room(self, model: str) -> int:
+    def max_passage_tokens(self, model: str) -> int:
         """Tokens of a passage at most, beside the headings above it."""
         card = self._cards.get(model)
-        return max(20, (card.context if card and card.context else WINDOW) - SPARE - ABOVE)
+        return max(
+            20,
+            (card.context if card and card.context else DEFAULT_CONTEXT_TOKENS) - SPECIAL_TOKENS - HEADING_TOKENS,
+        )
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Tokens of BERT's vocabulary, which is the local model's own and near to others'."""
-        with self._turn:
-            if self._words is None:
-                self._words = WordPiece()
-            return max(self._words.count(text), math.ceil(len(text) / LONG))
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = WordPieceTokenizer()
+            return max(self._tokenizer.count_tokens(text), math.ceil(len(text) / MAX_CHARS_PER_TOKEN))
 
-    def said(self, cut: Cut, title: str) -> str:
+    def embedding_text(self, chunk: TextChunk, title: str) -> str:
         """What a passage's vector is made of, within the window."""
-        whole = cut.embedded(title)
-        above = whole[: len(whole) - len(cut.text)]
-        while above.strip() and self.count(above) > ABOVE:
+        whole = chunk.text_with_headings(title)
+        above = whole[: len(whole) - len(chunk.text)]
+        while above.strip() and self.count_tokens(above) > HEADING_TOKENS:
             above = f"{above[: len(above) * 2 // 3].rstrip()}\n"
-        return f"{above}{cut.text}"
+        return f"{above}{chunk.text}"
 
-    async def vectors(self, ask: Ask, model: str, texts: Sequence[str], data_class: DataClass | None) -> list[Vector]:
-        """One for each text. `ask`: whose, and on what terms, never looser than `data_class`. Raises as the house."""
-        found: list[Vector] = []
-        for start in range(0, len(texts), TOGETHER):
-            found += await self._some(ask, model, texts[start : start + TOGETHER], data_class)
+    async def embed(
+        self,
+        request: Request,
+        model: str,
+        texts: Sequence[str],
+        data_class: DataClass | None,
+    ) -> list[EmbeddingVector]:
+        """One for each text. `request`: whose, and on what terms, never looser than `data_class`. Raises as the
+        house."""
+        found: list[EmbeddingVector] = []
+        for start in range(0, len(texts), BATCH_SIZE):
+            found += await self._embed_batch(request, model, texts[start : start + BATCH_SIZE], data_class)
         return found
 
-    async def _some(self, ask: Ask, model: str, texts: Sequence[str], data_class: DataClass | None) -> list[Vector]:
+    async def _embed_batch(
+        self,
+        request: Request,
+        model: str,
+        texts: Sequence[str],
+        data_class: DataClass | None,
+    ) -> list[EmbeddingVector]:
         """What a model finds too long after all is cut: its beginning is found all the same."""
         try:
-            reply = await self._answer(_asking(ask, model, texts, data_class), quiet)
-        except TooLong:
+            reply = await self._handler(_embedding_request(request, model, texts, data_class), discard_events)
+        except ContextLengthExceeded:
             if len(texts) == 1:
                 if len(texts[0]) < 8:
                     raise
-                return await self._some(ask, model, [texts[0][: len(texts[0]) * 2 // 3]], data_class)
+                return await self._embed_batch(request, model, [texts[0][: len(texts[0]) * 2 // 3]], data_class)
             half = len(texts) // 2
             return [
-                *await self._some(ask, model, texts[:half], data_class),
-                *await self._some(ask, model, texts[half:], data_class),
+                *await self._embed_batch(request, model, texts[:half], data_class),
+                *await self._embed_batch(request, model, texts[half:], data_class),
             ]
-        if len(reply.vectors) != len(texts):
-            told = f"{model!r} gave {len(reply.vectors)} vectors for {len(texts)} texts"
-            raise UpstreamGarbled(told, "is it an embedding model?")
-        return list(reply.vectors)
+        if len(reply.embeddings) != len(texts):
+            told = f"{model!r} gave {len(reply.embeddings)} vectors for {len(texts)} texts"
+            raise UpstreamProtocolError(told, "is it an embedding model?")
+        return list(reply.embeddings)
 
 
-def _asking(ask: Ask, model: str, texts: Sequence[str], data_class: DataClass | None) -> Ask:
+def _embedding_request(request: Request, model: str, texts: Sequence[str], data_class: DataClass | None) -> Request:
     inputs = [" ".join(text.split()) or "-" for text in texts]
     fields = {"model": Raw(msgspec.json.encode(model)), "input": Raw(msgspec.json.encode(inputs))}
-    wishes = ask.wishes
-    classes = [each for each in (wishes.data_class, data_class) if each is not None]
-    wishes = msgspec.structs.replace(
-        wishes, policy=None, idempotency_key=None, session=None, data_class=strictest(*classes) if classes else None
+    options = request.options
+    classes = [each for each in (options.data_class, data_class) if each is not None]
+    options = msgspec.structs.replace(
+        options,
+        policy=None,
+        idempotency_key=None,
+        session=None,
+        data_class=strictest(*classes) if classes else None,
     )
-    door = ask.door if ask.door in OURS else "embeddings"
+    door = request.endpoint if request.endpoint in INTERNAL_ENDPOINTS else "embeddings"
     return msgspec.structs.replace(
-        ask, what=Embed(model, inputs, fields), wishes=wishes, door=door, found=None, fence=None
+        request,
+        payload=EmbeddingRequest(model, inputs, fields),
+        options=options,
+        endpoint=door,
+        scan=None,
+        spotlighting=None,
     )
 
 
-def same_length(vectors: Sequence[Vector], dimension: int) -> int:
-    """How many numbers each has. Raises StoreFailed where a model changed under its name."""
+def check_dimension(vectors: Sequence[EmbeddingVector], dimension: int) -> int:
+    """How many numbers each has. Raises StorageError where a model changed under its name."""
     lengths = {len(each) for each in vectors}
     if len(lengths) != 1 or (dimension and lengths != {dimension}):
         told = f"the model makes vectors of {sorted(lengths)} numbers, and the base holds such of {dimension}"
-        raise StoreFailed(told, "name another model, or remove the base and fill it anew")
+        raise StorageError(told, "name another model, or remove the base and fill it anew")
     return lengths.pop()

@@ -1,4 +1,4 @@
-"""What a file is, by what is in it and only then by its name; reads none of it, and refuses what nobody can read."""
+"""Detects the type of a file by its content, then by its name; parses nothing and refuses unsupported types."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 import msgspec
 
 from sizewise.errors import BadRequest
-from sizewise.knowledge.document import Kind
+from sizewise.knowledge.document import FileType
 
-READ = "PDF, DOCX, HTML, CSV, JSON, JSONL, Markdown and plain text"
-HEAD = 4_096  # bytes that are looked at
+READABLE_TYPES = "PDF, DOCX, HTML, CSV, JSON, JSONL, Markdown and plain text"
+SNIFF_BYTES = 4_096  # bytes that are looked at
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 _OTHERS = (
     (b"\xd0\xcf\x11\xe0", "is a document of old Word, Excel or PowerPoint", "save it as .docx or PDF"),
@@ -22,7 +22,7 @@ _OTHERS = (
     (b"7z\xbc\xaf", "is packed (7z)", "unpack it first"),
     (b"SQLite format 3", "is a database", "export its rows as CSV or JSONL"),
 )
-_ENDINGS: tuple[tuple[str, Kind], ...] = (
+_ENDINGS: tuple[tuple[str, FileType], ...] = (
     (".csv", "csv"),
     (".tsv", "csv"),
     (".jsonl", "jsonl"),
@@ -35,9 +35,9 @@ _ENDINGS: tuple[tuple[str, Kind], ...] = (
 )
 
 
-def sort(data: bytes, name: str) -> Kind:
+def detect_file_type(data: bytes, name: str) -> FileType:
     """Raises BadRequest, in words, for what cannot be read."""
-    head, low = data[:HEAD], name.lower().partition("?")[0]
+    head, low = data[:SNIFF_BYTES], name.lower().partition("?")[0]
     if not data.strip():
         raise BadRequest(f"{name[:200]!r} is empty", "add a file with something in it")
     if b"%PDF-" in head[:1_024]:
@@ -48,16 +48,16 @@ def sort(data: bytes, name: str) -> Kind:
         if head.startswith(start):
             raise BadRequest(f"{name[:200]!r} {said}", hint)
     if head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0" in head:
-        raise BadRequest(f"{name[:200]!r} holds no text", f"what can be read: {READ}")
+        raise BadRequest(f"{name[:200]!r} holds no text", f"what can be read: {READABLE_TYPES}")
     if _HTML.search(head):
         return "html"
-    named: Kind = next((kind for ending, kind in _ENDINGS if low.endswith(ending)), "text")
+    named: FileType = next((kind for ending, kind in _ENDINGS if low.endswith(ending)), "text")
     if low.endswith(".json"):
         return "jsonl" if _json(data) == "jsonl" else "json"
     return _json(data) if named == "text" and head.lstrip()[:1] in (b"{", b"[") else named
 
 
-def _packed(data: bytes, name: str) -> Kind:
+def _packed(data: bytes, name: str) -> FileType:
     if b"word/document.xml" in data:
         return "docx"
     for member, said in (
@@ -66,12 +66,12 @@ def _packed(data: bytes, name: str) -> Kind:
         (b"", "an archive"),
     ):
         if member in data:
-            hint = "save each sheet as CSV" if said == "a spreadsheet" else f"what can be read: {READ}"
+            hint = "save each sheet as CSV" if said == "a spreadsheet" else f"what can be read: {READABLE_TYPES}"
             raise BadRequest(f"{name[:200]!r} is {said}", hint)
     raise AssertionError("the last of them is in everything")
 
 
-def _json(data: bytes) -> Kind:
+def _json(data: bytes) -> FileType:
     """Several values one a line, one value, or something that only begins like one."""
     first = data.lstrip().partition(b"\n")[0].strip()
     if first[:1] == b"{" and first[-1:] == b"}" and len(first) < len(data.strip()) and _is_json(first):

@@ -1,4 +1,4 @@
-"""The files of a folder that can be read, under names that stay the same wherever the folder lies; opens none."""
+"""Lists the readable files of a folder under names that do not depend on its path; opens none of them."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from msgspec import Struct
 
 from sizewise.errors import BadRequest
 
-ENDINGS = (
+EXTENSIONS = (
     *(".pdf", ".docx", ".html", ".htm", ".xhtml", ".csv", ".tsv", ".json", ".jsonl", ".ndjson"),
     *(".md", ".markdown", ".txt", ".rst", ".text"),
 )
-MOST = 100_000
+MAX_FILES = 100_000
 
 
-class File(Struct, frozen=True):
+class SourceFile(Struct, frozen=True):
     """`source` begins with the folder's own name."""
 
     path: Path
     source: str
 
 
-def files(path: Path) -> list[File]:
+def list_files(path: Path) -> list[SourceFile]:
     """Sorted; hidden ones and links are left out, for they lead to what nobody meant. Raises BadRequest where there is
-    nothing."""
+    nothing.
+    """
     if path.is_file():
-        return [File(path, path.name)]
+        return [SourceFile(path, path.name)]
     if not path.is_dir():
         raise BadRequest(f"there is no file or folder {str(path)!r}", "name one that is there")
-    root, found = path.resolve(), list[File]()
+    root, found = path.resolve(), list[SourceFile]()
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(names):
             file = Path(folder) / name
-            if name.startswith(".") or not name.lower().endswith(ENDINGS) or file.is_symlink():
+            if name.startswith(".") or not name.lower().endswith(EXTENSIONS) or file.is_symlink():
                 continue
-            found.append(File(file, f"{root.name}/{file.relative_to(root).as_posix()}"))
-            if len(found) > MOST:
-                raise BadRequest(f"{str(path)!r} holds more than {MOST:,} files", "name folders within it")
+            found.append(SourceFile(file, f"{root.name}/{file.relative_to(root).as_posix()}"))
+            if len(found) > MAX_FILES:
+                raise BadRequest(f"{str(path)!r} holds more than {MAX_FILES:,} files", "name folders within it")
     return found

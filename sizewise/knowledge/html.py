@@ -1,4 +1,4 @@
-"""HTML into blocks: what a reader sees, without scripts, styles and what is hidden; runs in a child process only."""
+"""Reads HTML into blocks of visible text, without scripts, styles and hidden elements; child process only."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import re
 from html.parser import HTMLParser
 
 from sizewise.errors import BadRequest
-from sizewise.knowledge.document import Block, Document, Sort
-from sizewise.knowledge.text_formats import decoded
+from sizewise.knowledge.document import Block, BlockType, Document
+from sizewise.knowledge.text_formats import decode_text
 
 SKIPPED = frozenset(
-    {"script", "style", "template", "noscript", "svg", "math", "iframe", "object", "nav", "select", "canvas"}
+    {"script", "style", "template", "noscript", "svg", "math", "iframe", "object", "nav", "select", "canvas"},
 )
 BLOCKS = frozenset(
     {
         *("p", "div", "section", "article", "main", "aside", "header", "footer", "ul", "ol", "dl", "dd", "dt"),
         *("figure", "figcaption", "blockquote", "address", "form", "fieldset", "details", "summary", "table"),
         *("thead", "tbody", "tfoot", "caption", "hr", "body", "html"),
-    }
+    },
 )
 EMPTY = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"},
 )
 OPEN = frozenset({"p", "li", "dd", "dt", "td", "th", "tr", "option", "tbody", "thead"})
 """Elements that end without saying so."""
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
 _HIDDEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?![.\d])", re.I
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?![.\d])",
+    re.IGNORECASE,
 )
 _SPACE = re.compile(r"\s+")
 
@@ -54,7 +55,7 @@ def _text(data: bytes) -> tuple[str, list[str]]:
             return data.decode(named[1].decode(), "replace"), []
         except LookupError:
             pass
-    return decoded(data)
+    return decode_text(data)
 
 
 class _Page(HTMLParser):
@@ -64,7 +65,7 @@ class _Page(HTMLParser):
         self.title = ""
         self.unseen = 0
         self._said: list[str] = []
-        self._sort: Sort = "paragraph"
+        self._sort: BlockType = "paragraph"
         self._level = 0
         self._skipping: list[str] = []  # open elements, from the one that is not shown
         self._head: list[str] | None = None

@@ -1,4 +1,4 @@
-"""Words of a text -> numbers that only their base's key makes, counted: what a store gets of them; knows no store.
+"""Turns the words of a text into keyed, counted numbers for keyword search; knows no vector store.
 
 Words are compared without case, accents and the ending of a plural, so that a question finds what it does not spell
 alike; scripts without gaps are taken in pairs of signs.
@@ -12,52 +12,52 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 
-WORD = re.compile(r"\w+")
-LONGEST = 40  # characters of a word; of a longer one its beginning counts
-DIFFERENT = 4_000  # words of one passage
-REMEMBERED = 50_000
+WORD_PATTERN = re.compile(r"\w+")
+MAX_WORD_CHARS = 40  # characters of a word; of a longer one its beginning counts
+MAX_DISTINCT_WORDS = 4_000  # words of one passage
+CACHE_SIZE = 50_000
 _GAPLESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
-class Terms:
+class KeywordHasher:
     """By one key of 32 bytes. For one thread at a time."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._known: dict[str, int] = {}
+        self._cache: dict[str, int] = {}
 
     def __call__(self, text: str) -> Mapping[int, int]:
         """Term (0..2^32-1) -> how often. The most common words first, where there are too many."""
-        return dict(Counter(map(self._term, words(text))).most_common(DIFFERENT))
+        return dict(Counter(map(self._hash_word, tokenize(text))).most_common(MAX_DISTINCT_WORDS))
 
-    def token(self, text: str) -> str:
+    def hash_text(self, text: str) -> str:
         """A text that is only compared for being equal, such as a tag."""
         return blake2b(text.encode("utf-8", "replace"), key=self._key, digest_size=12, person=b"tag").hexdigest()
 
-    def _term(self, word: str) -> int:
-        found = self._known.get(word)
+    def _hash_word(self, word: str) -> int:
+        found = self._cache.get(word)
         if found is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.clear()
             made = blake2b(word.encode("utf-8", "replace"), key=self._key, digest_size=4, person=b"term").digest()
-            found = self._known[word] = int.from_bytes(made)
+            found = self._cache[word] = int.from_bytes(made)
         return found
 
 
-def words(text: str) -> Iterator[str]:
+def tokenize(text: str) -> Iterator[str]:
     """As they are compared."""
     if not text.isascii():
         plain = unicodedata.normalize("NFKD", text)
         text = "".join(each for each in plain if not unicodedata.combining(each))
-    for word in WORD.findall(text.casefold()):
+    for word in WORD_PATTERN.findall(text.casefold()):
         if word.isascii() or not _GAPLESS.search(word):
-            yield _singular(word[:LONGEST])
+            yield _singular(word[:MAX_WORD_CHARS])
             continue
         for part in re.findall(f"{_GAPLESS.pattern}|[^{_GAPLESS.pattern[1:-2]}]+", word):
             if _GAPLESS.match(part) and len(part) > 1:
                 yield from (part[at : at + 2] for at in range(len(part) - 1))
             else:
-                yield part[:LONGEST]
+                yield part[:MAX_WORD_CHARS]
 
 
 def _singular(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Bytes of a file -> its words in blocks, with pages and headings; knows no base, and keeps nothing.
+"""Loads the bytes of a file into blocks with pages and headings, in a child process; stores nothing.
 
 What parsers of strangers' files can do, hang, crash and eat memory, they do in a child process that is ended.
 """
@@ -10,48 +10,56 @@ import sys
 
 import msgspec
 
-from sizewise.errors import BadRequest, BodyTooLarge, Outside
+from sizewise.errors import BadRequest, BodyTooLarge, ExternalFailure
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.file_types import sort
-from sizewise.knowledge.load_protocol import REFUSED, Order, Refused
+from sizewise.knowledge.file_types import detect_file_type
+from sizewise.knowledge.load_protocol import EXIT_REFUSED, LoadRefusal, LoadRequest
 from sizewise.knowledge.text_formats import read
-from sizewise.process import talk
+from sizewise.process import run_with_input
 
 WORKER = "sizewise.knowledge.load_worker"
-LARGEST = 64 << 20  # bytes of a file
-TEXT = 50_000_000  # bytes of what is read in it
-SECONDS = 120
+MAX_FILE_BYTES = 64 << 20  # bytes of a file
+MAX_OUTPUT_BYTES = 50_000_000  # bytes of what is read in it
+TIMEOUT_S = 120
 AT_ONCE = 65_536  # bytes of plain text that are read right here: less work than a process
 
 
-async def load(data: bytes, name: str, seconds: int = SECONDS) -> Document:
+async def load_document(data: bytes, name: str, timeout_s: int = TIMEOUT_S) -> Document:
     """`name` is for the reader of an error, and for the kind of a file that looks like plain text.
 
     Raises BadRequest, with the next step: nothing in it, locked, damaged, only pictures, of a kind that nobody reads,
     or too much work.
     """
-    if len(data) > LARGEST:
-        raise BodyTooLarge(f"{name[:200]!r} has more than {LARGEST:,} bytes", "cut it into several files")
-    kind = sort(data, name)
+    if len(data) > MAX_FILE_BYTES:
+        raise BodyTooLarge(f"{name[:200]!r} has more than {MAX_FILE_BYTES:,} bytes", "cut it into several files")
+    kind = detect_file_type(data, name)
     if kind not in ("pdf", "docx", "html") and len(data) <= AT_ONCE:
         return await asyncio.to_thread(read, kind, data, name)
-    order = msgspec.json.encode(Order(kind, name[:1_000], seconds)) + b"\n"
+    order = msgspec.json.encode(LoadRequest(kind, name[:1_000], timeout_s)) + b"\n"
     try:
-        done = await talk([sys.executable, "-P", "-m", WORKER], order + data, seconds + 5.0, TEXT)
-    except Outside as error:
+        done = await run_with_input(
+            [sys.executable, "-P", "-m", WORKER],
+            order + data,
+            timeout_s + 5.0,
+            MAX_OUTPUT_BYTES,
+        )
+    except ExternalFailure as error:
         hint = "cut it into several files, or save it in another format"
-        told = f"{name[:200]!r} cannot be read: it takes more than {seconds} s, or says more than {TEXT:,} bytes"
+        told = (
+            f"{name[:200]!r} cannot be read: it takes more than {timeout_s} s, or says more than {MAX_OUTPUT_BYTES:,}"
+            " bytes"
+        )
         raise BadRequest(told, hint) from error
-    if done.code == REFUSED:
-        refused = msgspec.json.decode(done.out, type=Refused)
+    if done.exit_code == EXIT_REFUSED:
+        refused = msgspec.json.decode(done.stdout, type=LoadRefusal)
         raise BadRequest(refused.message, refused.hint)
-    if done.code:
+    if done.exit_code:
         hint = "cut it into several files, or save it in another format"
         raise BadRequest(f"{name[:200]!r} cannot be read: it is damaged, or takes too much time or memory", hint)
-    return msgspec.json.decode(done.out, type=Document)
+    return msgspec.json.decode(done.stdout, type=Document)
 
 
-async def text(data: bytes, name: str) -> str:
-    """All words of a file, headings marked as in Markdown. Raises as `load`."""
-    document = await load(data, name)
+async def extract_text(data: bytes, name: str) -> str:
+    """All words of a file, headings marked as in Markdown. Raises as `load_document`."""
+    document = await load_document(data, name)
     return "\n\n".join(f"{'#' * block.level} {block.text}" if block.level else block.text for block in document.blocks)

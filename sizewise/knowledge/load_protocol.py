@@ -1,23 +1,23 @@
-"""What passes between load.py and its child: the order before a file's bytes, and a refusal in place of a document."""
+"""The messages between load.py and its child process: a load request, and a refusal instead of a document."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from sizewise.knowledge.document import Kind
+from sizewise.knowledge.document import FileType
 
-REFUSED = 7
+EXIT_REFUSED = 7
 """The child's exit code where it says in words what is wrong with a file."""
 
 
-class Order(Struct, frozen=True):
-    """`seconds` of CPU time."""
+class LoadRequest(Struct, frozen=True):
+    """`cpu_seconds` of CPU time."""
 
-    kind: Kind
+    file_type: FileType
     name: str
-    seconds: int
+    cpu_seconds: int
 
 
-class Refused(Struct, frozen=True):
+class LoadRefusal(Struct, frozen=True):
     message: str
     hint: str

@@ -1,4 +1,4 @@
-"""The process in which one file of a stranger's is read: its bytes in, blocks out; bounded in time, memory and files.
+"""The child process that parses one untrusted file, with limits on time, memory and files.
 
 `python -m sizewise.knowledge.load_worker` reads a line of JSON and then the file from stdin, writes the document as
 JSON, and ends. What goes wrong in a parser, in whatever way, ends this process and nothing else.
@@ -13,34 +13,34 @@ import msgspec
 
 from sizewise.errors import BadRequest
 from sizewise.knowledge import docx, html, pdf, text_formats
-from sizewise.knowledge.load_protocol import REFUSED, Order, Refused
+from sizewise.knowledge.load_protocol import EXIT_REFUSED, LoadRefusal, LoadRequest
 
-MEMORY = 1_500_000_000  # bytes of address space
+MAX_ADDRESS_SPACE = 1_500_000_000  # bytes of address space
 
 
 def main() -> None:
-    order = msgspec.json.decode(sys.stdin.buffer.readline(1 << 20), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(1 << 20), type=LoadRequest)
     data = sys.stdin.buffer.read()
     for what, most in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CPU, order.seconds),
+        (resource.RLIMIT_AS, MAX_ADDRESS_SPACE),
+        (resource.RLIMIT_CPU, order.cpu_seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
     sys.setrecursionlimit(2_000)
     try:
-        if order.kind == "pdf":
+        if order.file_type == "pdf":
             document = pdf.read(data, order.name)
-        elif order.kind == "docx":
+        elif order.file_type == "docx":
             document = docx.read(data, order.name)
-        elif order.kind == "html":
+        elif order.file_type == "html":
             document = html.read(data, order.name)
         else:
-            document = text_formats.read(order.kind, data, order.name)
+            document = text_formats.read(order.file_type, data, order.name)
     except BadRequest as error:
-        sys.stdout.buffer.write(msgspec.json.encode(Refused(error.message, error.hint)))
-        sys.exit(REFUSED)
+        sys.stdout.buffer.write(msgspec.json.encode(LoadRefusal(error.message, error.hint)))
+        sys.exit(EXIT_REFUSED)
     sys.stdout.buffer.write(msgspec.json.encode(document))
 
 

@@ -1,4 +1,4 @@
-"""The stores of vectors that are open, and the shelf of each base in them; knows nothing of what lies on it.
+"""The open vector stores of the process and the collection of each base in them; reads no passage.
 
 Lives as long as the process: one that is embedded belongs to one process, and opening it takes a moment.
 """
@@ -12,65 +12,65 @@ from pathlib import Path
 
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import SizewiseError
-from sizewise.http.egress import Egress
-from sizewise.knowledge.vector_store import Base, Ground, Remote, Shelf, Store
-from sizewise.plugins import load
-from sizewise.settings.knowledge import Knowledge
-from sizewise.settings.load import Settings, secret
+from sizewise.http.egress import EgressPolicy
+from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageCollection, RemoteStore, StoreContext, VectorStore
+from sizewise.plugins import load_plugin
+from sizewise.settings.knowledge import KnowledgeSettings
+from sizewise.settings.load import Settings, resolve_secret
 
 log = logging.getLogger("sizewise.knowledge")
 
-USUAL = Knowledge()
-HERE, SHARED = "qdrant", "pgvector"
+DEFAULT_SETTINGS = KnowledgeSettings()
+EMBEDDED_STORE, SHARED_STORE = "qdrant", "pgvector"
 
 
-class Shelves:
+class OpenStores:
     """One per process; for its event loop."""
 
     def __init__(self) -> None:
         self._home = Path()
         self._url = ""
-        self._wanted: Mapping[str, Knowledge] = {}
-        self._egress: Callable[[], Egress] = lambda: Egress({}, {})
-        self._stores: dict[tuple[str, Remote], Store] = {}
-        self._open: dict[Base, tuple[Store, int, Shelf]] = {}
-        self._turns: dict[Base, asyncio.Lock] = {}
+        self._settings: Mapping[str, KnowledgeSettings] = {}
+        self._egress: Callable[[], EgressPolicy] = lambda: EgressPolicy({}, {})
+        self._stores: dict[tuple[str, RemoteStore], VectorStore] = {}
+        self._collections: dict[KnowledgeBaseId, tuple[VectorStore, int, PassageCollection]] = {}
+        self._write_locks: dict[KnowledgeBaseId, asyncio.Lock] = {}
 
     def prepare(self, settings: Settings, reach: Mapping[DataClass, Place]) -> Callable[[], None]:
         """The change to what the settings say of bases. Raises ConfigError."""
-        url = secret(settings.database.url)
-        egress = Egress({}, reach)
+        url = resolve_secret(settings.database.url)
+        egress = EgressPolicy({}, reach)
         for its in (each.remote for each in settings.knowledge.values()):
             for each in filter(None, (its.url, its.grpc)):
-                egress = egress.allowing(each, its.place)
+                egress = egress.with_origin(each, its.place)
 
         def apply() -> None:
-            self._home, self._wanted, self._url = settings.home, settings.knowledge, url
+            self._home, self._settings, self._url = settings.home, settings.knowledge, url
             self._egress = lambda: egress
 
         return apply
 
-    def turn(self, base: Base) -> asyncio.Lock:
+    def write_lock(self, base: KnowledgeBaseId) -> asyncio.Lock:
         """Who holds it fills the base, or removes it."""
-        return self._turns.setdefault(base, asyncio.Lock())
+        return self._write_locks.setdefault(base, asyncio.Lock())
 
-    async def shelf(self, base: Base, dimension: int) -> Shelf:
+    async def collection(self, base: KnowledgeBaseId, dimension: int) -> PassageCollection:
         """Raises StoreFailed, ConfigError, and Conflict where the store holds vectors of another dimension."""
         store = self._store(base)
-        there = self._open.get(base)
+        there = self._collections.get(base)
         if there is not None and there[:2] == (store, dimension):
             return there[2]
         shelf = await store.open(base, dimension)
-        self._open[base] = store, dimension, shelf
+        self._collections[base] = store, dimension, shelf
         return shelf
 
-    async def remove(self, base: Base) -> None:
-        self._open.pop(base, None)
+    async def remove(self, base: KnowledgeBaseId) -> None:
+        self._collections.pop(base, None)
         await self._store(base).remove(base)
 
-    async def settle(self, base: Base) -> None:
+    async def optimize(self, base: KnowledgeBaseId) -> None:
         """After much was put."""
-        await self._store(base).settle()
+        await self._store(base).optimize()
 
     async def close(self) -> None:
         for store in self._stores.values():
@@ -79,16 +79,16 @@ class Shelves:
             except SizewiseError as error:
                 log.warning("a store was not closed well: %s", error.message)
         self._stores.clear()
-        self._open.clear()
+        self._collections.clear()
 
-    def _store(self, base: Base) -> Store:
-        said = self._wanted.get(base.name, USUAL)
+    def _store(self, base: KnowledgeBaseId) -> VectorStore:
+        said = self._settings.get(base.name, DEFAULT_SETTINGS)
         its = said.remote
-        kind = said.vector_store or (SHARED if self._url else HERE)
-        remote = Remote(its.url, its.grpc, secret(its.key), its.timeout_s)
+        kind = said.vector_store or (SHARED_STORE if self._url else EMBEDDED_STORE)
+        remote = RemoteStore(its.url, its.grpc, resolve_secret(its.key), its.timeout_s)
         found = self._stores.get((kind, remote))
         if found is None:
-            ground = Ground(self._home, self._url, remote, lambda: self._egress())
-            made: Store = load("vector_stores", kind)(ground)
+            ground = StoreContext(self._home, self._url, remote, lambda: self._egress())
+            made: VectorStore = load_plugin("vector_stores", kind)(ground)
             found = self._stores[kind, remote] = made
         return found

@@ -1,4 +1,4 @@
-"""PDF into blocks with their pages, by pypdf; runs in a child process only, for such files are written by anybody."""
+"""Reads PDF files into blocks with page numbers, using pypdf; runs in a child process only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Block, Document
 
-PAGES = 5_000
+MAX_PAGES = 5_000
 Broken = tuple[type[Exception], ...]
 BROKEN: Broken = (
     *(ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError),
     *(ArithmeticError, RecursionError, RuntimeError, NotImplementedError, EOFError, struct.error, zlib.error),
 )
 """What its library lets out, beside its own, where a file is not as it should be."""
-HEADINGS = 5_000
+MAX_HEADINGS = 5_000
 _SPLIT = re.compile(r"([^\W\d_])-\n([^\W\d_])")
 """A word that was cut at the end of a line."""
 
@@ -44,8 +44,8 @@ def read(data: bytes, name: str) -> Document:
         raise damaged from error
     if not count:
         raise damaged
-    if count > PAGES:
-        raise BadRequest(f"{shown} has {count:,} pages, more than {PAGES:,}", "cut it into several files")
+    if count > MAX_PAGES:
+        raise BadRequest(f"{shown} has {count:,} pages, more than {MAX_PAGES:,}", "cut it into several files")
     headings = _headings(reader, broken)
     blocks, silent, ill = list[Block](), list[int](), list[int]()
     for number in range(1, count + 1):
@@ -63,7 +63,8 @@ def read(data: bytes, name: str) -> Document:
         if len(ill) == count:
             raise damaged
         raise BadRequest(
-            f"{shown} has no words in it: its pages are pictures", "read them by OCR first, as ocrmypdf does"
+            f"{shown} has no words in it: its pages are pictures",
+            "read them by OCR first, as ocrmypdf does",
         )
     notes = [f"{_pages(silent)} without words"] if silent else []
     notes += [f"{_pages(ill)} cannot be read"] if ill else []
@@ -84,7 +85,7 @@ def _headings(reader: Any, broken: Broken) -> dict[int, list[tuple[str, int]]]:
     except broken:
         return {}
     taken = 0
-    while waiting and taken < HEADINGS:
+    while waiting and taken < MAX_HEADINGS:
         each, level = waiting.pop()
         if isinstance(each, list):
             waiting += [(inner, level + 1) for inner in reversed(each)]

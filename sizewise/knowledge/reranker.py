@@ -1,4 +1,4 @@
-"""Passages that were found -> in the order in which they help: by their words, or by a model that is asked."""
+"""Reranks search results by keywords or by a model."""
 
 from __future__ import annotations
 
@@ -12,49 +12,51 @@ from msgspec import Raw
 
 from sizewise.data_class import strictest
 from sizewise.errors import SizewiseError
-from sizewise.guardrails.untrusted_content import marked
-from sizewise.handler import Answerer, Ask, quiet
-from sizewise.knowledge.keyword_index import words
-from sizewise.knowledge.results import Found
-from sizewise.messages import Chat, Message
+from sizewise.guardrails.untrusted_content import new_markers
+from sizewise.handler import Handler, Request, discard_events
+from sizewise.knowledge.keyword_index import tokenize
+from sizewise.knowledge.results import SearchResult
+from sizewise.messages import ChatRequest, Message
 
-SHARE = 0.1
+OVERLAP_WEIGHT = 0.1
 """Of the score, what the words have to say; the rest is the store's. On 250 headings of our own docs as questions among
 450 passages without them, the first passage was right for 20 % by the store's order, 17 % by this, and 16 % with a half
 in its place: it is for who knows better of their own documents, and not what happens unasked."""
-SHOWN = 800  # characters of a passage that a model is shown
-MOST = 30  # passages that a model is shown
-ANSWER = 200  # tokens
-SYSTEM = (
+MAX_PASSAGE_CHARS = 800  # characters of a passage that a model is shown
+MAX_PASSAGES = 30  # passages that a model is shown
+MAX_OUTPUT_TOKENS = 200  # tokens
+SYSTEM_PROMPT = (
     "You put passages in the order in which they help to answer a question. Answer with the numbers of those that help,"
     " the best first, with commas between them, and nothing else. Answer 0 where none does."
 )
 
 
-def by_words(query: str, found: Sequence[Found]) -> list[Found]:
+def rerank_by_keywords(query: str, results: Sequence[SearchResult]) -> list[SearchResult]:
     """How many of the question's words a passage has, the rare ones among those found counting more, and how close to
-    the top its headings have them. Of two that overlap, the better stays in front and the other goes to the end."""
-    if not found:
+    the top its headings have them. Of two that overlap, the better stays in front and the other goes to the end.
+    """
+    if not results:
         return []
-    asked = set(words(query))
-    said = [Counter(words(f"{' '.join(each.headings)} {each.title} {each.text}")) for each in found]
+    asked = set(tokenize(query))
+    said = [Counter(tokenize(f"{' '.join(each.headings)} {each.title} {each.text}")) for each in results]
     having = Counter(word for each in said for word in asked.intersection(each))
-    weight = {word: math.log(1 + len(found) / (1 + having[word])) for word in asked}
+    weight = {word: math.log(1 + len(results) / (1 + having[word])) for word in asked}
     whole = sum(weight.values()) or 1.0
-    best = max(each.score for each in found) or 1.0
+    best = max(each.score for each in results) or 1.0
     scores = [
-        (1 - SHARE) * each.score / best + SHARE * sum(weight[word] for word in asked.intersection(counts)) / whole
-        for each, counts in zip(found, said, strict=True)
+        (1 - OVERLAP_WEIGHT) * each.score / best
+        + OVERLAP_WEIGHT * sum(weight[word] for word in asked.intersection(counts)) / whole
+        for each, counts in zip(results, said, strict=True)
     ]
-    order = sorted(range(len(found)), key=lambda at: (-scores[at], at))
-    first, last = list[Found](), list[Found]()
+    order = sorted(range(len(results)), key=lambda at: (-scores[at], at))
+    first, last = list[SearchResult](), list[SearchResult]()
     for at in order:
-        each = msgspec.structs.replace(found[at], score=round(scores[at], 6))
+        each = msgspec.structs.replace(results[at], score=round(scores[at], 6))
         (last if any(_overlap(each, other) for other in first) else first).append(each)
     return [*first, *last]
 
 
-def _overlap(one: Found, other: Found) -> bool:
+def _overlap(one: SearchResult, other: SearchResult) -> bool:
     """Whether more than half of the shorter stands in the other."""
     if one.document != other.document:
         return False
@@ -62,30 +64,48 @@ def _overlap(one: Found, other: Found) -> bool:
     return 2 * shared > min(one.end - one.start, other.end - other.start)
 
 
-async def by_model(answer: Answerer, ask: Ask, model: str, query: str, found: Sequence[Found]) -> list[Found]:
+async def rerank_by_model(
+    handler: Handler,
+    request: Request,
+    model: str,
+    query: str,
+    results: Sequence[SearchResult],
+) -> list[SearchResult]:
     """As `model`, a model or policy, puts them; what it does not name stays behind, in the order it had. Where it fails
-    or says something else, all stay as they were: a search is not lost by that."""
-    some = list(found[:MOST])
-    marks = marked()
-    shown = "\n\n".join(marks.text(each.text[:SHOWN], f"passage {at}") for at, each in enumerate(some, 1))
+    or says something else, all stay as they were: a search is not lost by that.
+    """
+    some = list(results[:MAX_PASSAGES])
+    marks = new_markers()
+    shown = "\n\n".join(marks.wrap(each.text[:MAX_PASSAGE_CHARS], f"passage {at}") for at, each in enumerate(some, 1))
     messages = [
-        {"role": "system", "content": f"{SYSTEM} {marks.rule}"},
+        {"role": "system", "content": f"{SYSTEM_PROMPT} {marks.instruction}"},
         {"role": "user", "content": f"Question: {query[:2_000]}\n\n{shown}"},
     ]
     raw = msgspec.json.encode(messages)
-    fields = {"model": Raw(msgspec.json.encode(model)), "messages": Raw(raw), "max_tokens": Raw(b"%d" % ANSWER)}
-    what = Chat(model, msgspec.json.decode(raw, type=list[Message]), fields, max_tokens=ANSWER)
+    fields = {
+        "model": Raw(msgspec.json.encode(model)),
+        "messages": Raw(raw),
+        "max_tokens": Raw(b"%d" % MAX_OUTPUT_TOKENS),
+    }
+    what = ChatRequest(model, msgspec.json.decode(raw, type=list[Message]), fields, max_tokens=MAX_OUTPUT_TOKENS)
     classes = [each.data_class for each in some]
-    if ask.wishes.data_class is not None:
-        classes.append(ask.wishes.data_class)
-    wishes = msgspec.structs.replace(
-        ask.wishes, policy=None, idempotency_key=None, session=None, data_class=strictest(*classes)
+    if request.options.data_class is not None:
+        classes.append(request.options.data_class)
+    options = msgspec.structs.replace(
+        request.options,
+        policy=None,
+        idempotency_key=None,
+        session=None,
+        data_class=strictest(*classes),
     )
     try:
-        reply = await answer(msgspec.structs.replace(ask, what=what, wishes=wishes, found=None, fence=None), quiet)
+        reply = await handler(
+            msgspec.structs.replace(request, payload=what, options=options, scan=None, spotlighting=None),
+            discard_events,
+        )
     except SizewiseError:
-        return list(found)
+        return list(results)
     numbers = [int(each) for each in re.findall(r"\d{1,3}", reply.text[:2_000])]
     named = list(dict.fromkeys(each for each in numbers if 1 <= each <= len(some)))
     rest = [at for at in range(1, len(some) + 1) if at not in named]
-    return [*(some[at - 1] for at in (*named, *rest)), *found[MOST:]]
+    return [*(some[at - 1] for at in (*named, *rest)), *results[MAX_PASSAGES:]]

@@ -1,4 +1,4 @@
-"""A passage that was found, with its place; and how passages are shown to a model, as data that others wrote."""
+"""Search results with their citations, and how they are formatted for a prompt as untrusted data."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from sizewise.data_class import DataClass, strictest
-from sizewise.guardrails.untrusted_content import marked
+from sizewise.guardrails.untrusted_content import new_markers
 
 
-class Found(Struct, frozen=True):
+class SearchResult(Struct, frozen=True):
     """`start` and `end` are characters of the document's text; `page` the first of `pages`, 0 where it has none.
 
-    `suspect` says why it is one, for whoever shows it to a model: such a passage was let through on purpose.
+    `suspicions` says why it is one, for whoever shows it to a model: such a passage was let through on purpose.
     """
 
     id: str
@@ -28,7 +28,7 @@ class Found(Struct, frozen=True):
     start: int
     end: int
     data_class: DataClass
-    suspect: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
 
     @property
     def cited(self) -> str:
@@ -40,13 +40,13 @@ class Found(Struct, frozen=True):
         return f"{where}, {' > '.join(self.headings)}" if self.headings else where
 
 
-def tightest(found: Sequence[Found]) -> DataClass | None:
+def strictest_data_class(results: Sequence[SearchResult]) -> DataClass | None:
     """How closely whatever uses these passages must be kept; None where there are none."""
-    return strictest(*(each.data_class for each in found)) if found else None
+    return strictest(*(each.data_class for each in results)) if results else None
 
 
-def shown(found: Sequence[Found]) -> str:
+def format_for_prompt(results: Sequence[SearchResult]) -> str:
     """For a prompt: each with its number and place, between marks that no document can know or close."""
-    marks = marked()
-    said = "\n\n".join(marks.text(each.text, f"[{number}] {each.cited}") for number, each in enumerate(found, 1))
-    return f"{marks.rule}\n\n{said}" if found else "(no passage was found)"
+    marks = new_markers()
+    said = "\n\n".join(marks.wrap(each.text, f"[{number}] {each.cited}") for number, each in enumerate(results, 1))
+    return f"{marks.instruction}\n\n{said}" if results else "(no passage was found)"

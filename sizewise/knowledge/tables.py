@@ -1,4 +1,4 @@
-"""The tables of bases, documents and passages: whose, how large and how far they are; words lie in them sealed only."""
+"""The tables of knowledge bases, documents and passages; their text is stored encrypted only."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.audit_log import tables as audit
-from sizewise.audit_log.hash_chain import Deed
-from sizewise.storage.database import BIG, Schema
-from sizewise.storage.keys.tables import SealedTable
+from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.keys.tables import EncryptedTable
 
 META = MetaData()
 
 BASES = Table(
     "knowledge_bases",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("created", BIG, nullable=False),  # unix ms
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("model", Text, nullable=False),  # that makes its vectors
     Column("dimension", Integer, nullable=False),  # 0: nothing was embedded yet
-    Column("bytes", BIG, nullable=False),
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),  # the key of its terms
 )
 BY_NAME = Index("knowledge_bases_name", BASES.c.tenant, BASES.c.project, BASES.c.name, unique=True)
@@ -49,7 +49,7 @@ BY_NAME = Index("knowledge_bases_name", BASES.c.tenant, BASES.c.project, BASES.c
 DOCUMENTS = Table(
     "knowledge_documents",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("base", Text, nullable=False),
@@ -60,19 +60,24 @@ DOCUMENTS = Table(
     Column("data_class", Text, nullable=False),
     Column("readers", Text, nullable=False),  # with new lines between; empty: all of the project
     Column("pages", Integer, nullable=False),
-    Column("created", BIG, nullable=False),
-    Column("changed", BIG, nullable=False),
-    Column("bytes", BIG, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),
+    Column("changed", BIG_INTEGER, nullable=False),
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),  # source, title, tags, notes, who
 )
 BY_ID = Index(
-    "knowledge_documents_id", DOCUMENTS.c.tenant, DOCUMENTS.c.project, DOCUMENTS.c.base, DOCUMENTS.c.id, unique=True
+    "knowledge_documents_id",
+    DOCUMENTS.c.tenant,
+    DOCUMENTS.c.project,
+    DOCUMENTS.c.base,
+    DOCUMENTS.c.id,
+    unique=True,
 )
 
 PASSAGES = Table(
     "knowledge_passages",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("base", Text, nullable=False),
@@ -80,11 +85,16 @@ PASSAGES = Table(
     Column("id", Text, nullable=False),  # a UUID
     Column("place", Integer, nullable=False),  # in its document
     Column("state", Text, nullable=False),  # waiting, ready, held, old
-    Column("bytes", BIG, nullable=False),
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_PASSAGE = Index(
-    "knowledge_passages_id", PASSAGES.c.tenant, PASSAGES.c.project, PASSAGES.c.base, PASSAGES.c.id, unique=True
+    "knowledge_passages_id",
+    PASSAGES.c.tenant,
+    PASSAGES.c.project,
+    PASSAGES.c.base,
+    PASSAGES.c.id,
+    unique=True,
 )
 BY_DOCUMENT = Index(
     "knowledge_passages_document",
@@ -95,7 +105,7 @@ BY_DOCUMENT = Index(
     PASSAGES.c.state,
 )
 
-SCHEMA = Schema(
+SCHEMA = Migrations(
     "knowledge",
     (
         (
@@ -110,11 +120,11 @@ SCHEMA = Schema(
     ),
 )
 SEALED = (
-    SealedTable(BASES, ("project", "name")),
-    SealedTable(DOCUMENTS, ("project", "base", "id")),
-    SealedTable(PASSAGES, ("project", "base", "id")),
+    EncryptedTable(BASES, ("project", "name")),
+    EncryptedTable(DOCUMENTS, ("project", "base", "id")),
+    EncryptedTable(PASSAGES, ("project", "base", "id")),
 )
-FEW = 500
+ID_BATCH = 500
 """Ids in one statement."""
 
 
@@ -155,12 +165,12 @@ class PassageRow(Struct, frozen=True):
     sealed: bytes
 
 
-class Size(Struct, frozen=True):
-    """Of a document, or of a whole base. `waiting` and `held` are passages too."""
+class PassageCounts(Struct, frozen=True):
+    """Of a document, or of a whole base. `waiting` and `held_back` are passages too."""
 
     passages: int = 0
     waiting: int = 0
-    held: int = 0
+    held_back: int = 0
     documents: int = 0
 
 
@@ -187,18 +197,25 @@ def base(connection: Connection, tenant: str, project: str, name: str) -> BaseRo
     return None if row is None else BaseRow(*row)
 
 
-def add_base(connection: Connection, row: BaseRow, deed: Deed) -> BaseRow:
+def add_base(connection: Connection, row: BaseRow, audit_event: AuditEvent) -> BaseRow:
     """The one that is there, where somebody was faster."""
     there = base(connection, row.tenant, row.project, row.name)
     if there is not None:
         return there
     values = {name: getattr(row, name) for name in BaseRow.__struct_fields__}
     connection.execute(insert(BASES).values(**values, bytes=len(row.sealed)))
-    audit.add(connection, deed)
+    audit.append_event(connection, audit_event)
     return row
 
 
-def embedded_by(connection: Connection, tenant: str, project: str, name: str, model: str, dimension: int) -> None:
+def set_embedding_model(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    model: str,
+    dimension: int,
+) -> None:
     """From now on. Where that is another model than before, all passages wait to be embedded anew."""
     where = _in(BASES, tenant, project, name)
     before = connection.scalar(select(BASES.c.model).where(where))
@@ -211,17 +228,17 @@ def embedded_by(connection: Connection, tenant: str, project: str, name: str, mo
         connection.execute(update(DOCUMENTS).where(documents, DOCUMENTS.c.state == "ready").values(state="waiting"))
 
 
-def remove_base(connection: Connection, tenant: str, project: str, name: str, deed: Deed) -> bool:
+def remove_base(connection: Connection, tenant: str, project: str, name: str, audit_event: AuditEvent) -> bool:
     """With all that is in it. Whether there was one."""
     for table in (PASSAGES, DOCUMENTS):
         connection.execute(delete(table).where(_in(table, tenant, project, name)))
     there = connection.execute(delete(BASES).where(_in(BASES, tenant, project, name))).rowcount > 0
     if there:
-        audit.add(connection, deed)
+        audit.append_event(connection, audit_event)
     return there
 
 
-def size(connection: Connection, tenant: str, project: str, name: str, document: str = "") -> Size:
+def passage_counts(connection: Connection, tenant: str, project: str, name: str, document: str = "") -> PassageCounts:
     mine = _in(PASSAGES, tenant, project, name)
     if document:
         mine = and_(mine, PASSAGES.c.document == document)
@@ -230,14 +247,19 @@ def size(connection: Connection, tenant: str, project: str, name: str, document:
     there = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.state != "leaving")
     documents = 1 if document else connection.scalar(select(func.count()).select_from(DOCUMENTS).where(there)) or 0
     waiting, held = counts.get("waiting", 0), counts.get("held", 0)
-    return Size(counts.get("ready", 0) + waiting + held, waiting, held, documents)
+    return PassageCounts(counts.get("ready", 0) + waiting + held, waiting, held, documents)
 
 
 # ---- documents ------------------------------------------------------------------------------------------------------
 
 
 def documents(
-    connection: Connection, tenant: str, project: str, name: str, after: str = "", limit: int = 1_000
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    after: str = "",
+    limit: int = 1_000,
 ) -> list[DocumentRow]:
     """Behind the id `after`, by their ids; those that are leaving too."""
     its = DOCUMENTS.c
@@ -253,20 +275,31 @@ def document(connection: Connection, tenant: str, project: str, name: str, id: s
     return None if row is None else DocumentRow(*row)
 
 
-def documents_of(connection: Connection, tenant: str, project: str, name: str, ids: Sequence[str]) -> list[DocumentRow]:
+def documents_by_id(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    ids: Sequence[str],
+) -> list[DocumentRow]:
     its, found = DOCUMENTS.c, list[DocumentRow]()
     names = [its[each] for each in DocumentRow.__struct_fields__]
-    for start in range(0, len(ids), FEW):
-        mine = and_(_in(DOCUMENTS, tenant, project, name), its.id.in_(ids[start : start + FEW]))
+    for start in range(0, len(ids), ID_BATCH):
+        mine = and_(_in(DOCUMENTS, tenant, project, name), its.id.in_(ids[start : start + ID_BATCH]))
         found += [DocumentRow(*row) for row in connection.execute(select(*names).where(mine))]
     return found
 
 
-def put_document(
-    connection: Connection, row: DocumentRow, passages: Sequence[PassageRow], anew: bool, deed: Deed
+def save_document(
+    connection: Connection,
+    row: DocumentRow,
+    passages: Sequence[PassageRow],
+    reembed: bool,
+    audit_event: AuditEvent,
 ) -> None:
     """In place of what there was of it. What is kept of its passages are those of the same ids; the others go on being
-    found until the document is ready (`settled`). `anew`: none is, and all are embedded again."""
+    found until the document is ready (`mark_document_ready`). `reembed`: none is, and all are embedded again.
+    """
     mine, its = _in(DOCUMENTS, row.tenant, row.project, row.base), PASSAGES.c
     values = {name: getattr(row, name) for name in DocumentRow.__struct_fields__} | {"bytes": len(row.sealed)}
     there = document(connection, row.tenant, row.project, row.base, row.id)
@@ -274,13 +307,13 @@ def put_document(
         connection.execute(insert(DOCUMENTS).values(**values))
     else:
         connection.execute(
-            update(DOCUMENTS).where(mine, DOCUMENTS.c.id == row.id).values(**values | {"created": there.created})
+            update(DOCUMENTS).where(mine, DOCUMENTS.c.id == row.id).values(**values | {"created": there.created}),
         )
     of_it = and_(_in(PASSAGES, row.tenant, row.project, row.base), its.document == row.id)
     before = set(connection.scalars(select(its.id).where(of_it, its.state.in_(("ready", "old")))))
     kept = before.intersection(each.id for each in passages)
     connection.execute(delete(PASSAGES).where(of_it, its.state.in_(("waiting", "held"))))
-    if anew:  # what it was may have been for more eyes: it is found no more
+    if reembed:  # what it was may have been for more eyes: it is found no more
         connection.execute(delete(PASSAGES).where(of_it))
         kept = set()
     connection.execute(update(PASSAGES).where(of_it).values(state="old"))
@@ -294,10 +327,10 @@ def put_document(
             connection.execute(update(PASSAGES).where(of_it, its.id == each.id).values(**values | {"state": state}))
     if fresh:
         connection.execute(insert(PASSAGES), fresh)
-    audit.add(connection, deed)
+    audit.append_event(connection, audit_event)
 
 
-def settled(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
+def mark_document_ready(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
     """All of it can be found, and nothing of what it was before."""
     of_it = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == id)
     connection.execute(delete(PASSAGES).where(of_it, PASSAGES.c.state == "old"))
@@ -305,22 +338,29 @@ def settled(connection: Connection, tenant: str, project: str, name: str, id: st
     connection.execute(update(DOCUMENTS).where(its).values(state="ready"))
 
 
-def leave(connection: Connection, tenant: str, project: str, name: str, id: str, deed: Deed) -> bool:
+def mark_for_deletion(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    id: str,
+    audit_event: AuditEvent,
+) -> bool:
     """Found by nobody any more; its row goes when the store has forgotten it too. Whether it was there."""
     its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state != "leaving")
     there = connection.execute(update(DOCUMENTS).where(its).values(state="leaving")).rowcount > 0
     if there:
         connection.execute(delete(PASSAGES).where(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == id))
-        audit.add(connection, deed)
+        audit.append_event(connection, audit_event)
     return there
 
 
-def gone(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
+def delete_document(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
     its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "leaving")
     connection.execute(delete(DOCUMENTS).where(its))
 
 
-def unsettled(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[DocumentRow]:
+def pending_documents(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[DocumentRow]:
     """Documents that wait to be embedded, or to be forgotten by the store."""
     its = DOCUMENTS.c
     names = [its[each] for each in DocumentRow.__struct_fields__]
@@ -332,7 +372,13 @@ def unsettled(connection: Connection, tenant: str, project: str, name: str, limi
 
 
 def passages(
-    connection: Connection, tenant: str, project: str, name: str, document: str, state: str = "", limit: int = 100_000
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    document: str,
+    state: str = "",
+    limit: int = 100_000,
 ) -> list[PassageRow]:
     """Of a document, in their order."""
     its = PASSAGES.c
@@ -343,43 +389,63 @@ def passages(
     return [PassageRow(*row) for row in connection.execute(select(*names).where(mine).order_by(its.place).limit(limit))]
 
 
-def ids(connection: Connection, tenant: str, project: str, name: str, document: str) -> list[str]:
+def embedded_passage_ids(connection: Connection, tenant: str, project: str, name: str, document: str) -> list[str]:
     """Of a document's passages that are embedded."""
     its = PASSAGES.c
     mine = and_(_in(PASSAGES, tenant, project, name), its.document == document, its.state == "ready")
     return list(connection.scalars(select(its.id).where(mine)))
 
 
-def some(connection: Connection, tenant: str, project: str, name: str, ids: Sequence[str]) -> list[PassageRow]:
+def passages_by_id(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    ids: Sequence[str],
+) -> list[PassageRow]:
     """By their ids, as far as they may be found; in no order."""
     its, found = PASSAGES.c, list[PassageRow]()
     names = [its[each] for each in PassageRow.__struct_fields__]
-    for start in range(0, len(ids), FEW):
-        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(ids[start : start + FEW]))
+    for start in range(0, len(ids), ID_BATCH):
+        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(ids[start : start + ID_BATCH]))
         query = select(*names).where(mine, its.state.in_(("ready", "old")))
         found += [PassageRow(*row) for row in connection.execute(query)]
     return found
 
 
-def mark(connection: Connection, tenant: str, project: str, name: str, ids: Iterable[str], state: str) -> None:
+def set_passage_state(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    ids: Iterable[str],
+    state: str,
+) -> None:
     """Where they stand from now on; what is gone meanwhile stays gone."""
     its, every = PASSAGES.c, list(ids)
-    for start in range(0, len(every), FEW):
-        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(every[start : start + FEW]))
+    for start in range(0, len(every), ID_BATCH):
+        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(every[start : start + ID_BATCH]))
         connection.execute(update(PASSAGES).where(mine).values(state=state))
 
 
-def release(connection: Connection, tenant: str, project: str, name: str, document: str, deed: Deed) -> int:
+def release_passages(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    name: str,
+    document: str,
+    audit_event: AuditEvent,
+) -> int:
     """Passages of it that were held back are found from now on, once they are embedded. How many."""
     mine = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == document, PASSAGES.c.state == "held")
     count = connection.execute(update(PASSAGES).where(mine).values(state="waiting")).rowcount
     if count:
         its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == document, DOCUMENTS.c.state == "ready")
         connection.execute(update(DOCUMENTS).where(its).values(state="waiting"))
-        audit.add(connection, deed)
+        audit.append_event(connection, audit_event)
     return count
 
 
-def newest(connection: Connection) -> bytes | None:
+def newest_sealed(connection: Connection) -> bytes | None:
     """What was sealed last, of anybody's."""
     return connection.scalar(select(BASES.c.sealed).order_by(BASES.c.number.desc()).limit(1))

@@ -1,4 +1,4 @@
-"""Text, Markdown, CSV and JSON into blocks; in time linear in the file, and opens nothing."""
+"""Reads text, Markdown, CSV and JSON into blocks, in time linear in the size; opens no file."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Iterator
 import msgspec
 
 from sizewise.errors import BadRequest
-from sizewise.knowledge.document import Block, Document, Kind
+from sizewise.knowledge.document import Block, Document, FileType
 
-FIELD = 1_000_000  # characters of one field of CSV
-DEEPEST = 32  # of JSON
+MAX_CSV_FIELD = 1_000_000  # characters of one field of CSV
+MAX_JSON_DEPTH = 32  # of JSON
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+")
 _UNDER = re.compile(r" {0,3}(=+|-+)[ \t]*\Z")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])[ \t]")
 
 
-def read(kind: Kind, data: bytes, name: str) -> Document:
+def read(kind: FileType, data: bytes, name: str) -> Document:
     """Raises BadRequest where it is not what it says it is."""
-    text, notes = decoded(data)
+    text, notes = decode_text(data)
     if kind == "csv":
         return Document(kind, "", list(_csv(text, name)), notes=notes)
     if kind in ("json", "jsonl"):
@@ -32,7 +32,7 @@ def read(kind: Kind, data: bytes, name: str) -> Document:
     return Document(kind, title, blocks, notes=notes)
 
 
-def decoded(data: bytes) -> tuple[str, list[str]]:
+def decode_text(data: bytes) -> tuple[str, list[str]]:
     """The text, and in words what was guessed."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _tidy(data.decode("utf-16", "replace")), []
@@ -93,7 +93,7 @@ def _after_front_matter(text: str) -> int:
 
 def _csv(text: str, name: str) -> Iterator[Block]:
     """Each row says its columns, so that it can be understood alone."""
-    csv.field_size_limit(FIELD)
+    csv.field_size_limit(MAX_CSV_FIELD)
     first = text.partition("\n")[0]
     mark = max(",;\t|", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=mark)
@@ -112,7 +112,7 @@ def _csv(text: str, name: str) -> Iterator[Block]:
         raise BadRequest(f"{name[:200]!r}, line {reader.line_num}: {error}", hint) from error
 
 
-def _json(kind: Kind, text: str, name: str) -> Iterator[Block]:
+def _json(kind: FileType, text: str, name: str) -> Iterator[Block]:
     """One block for each line, item of a list, or field of an object, with the way to each value before it."""
     if kind == "jsonl":
         for number, line in enumerate(text.split("\n"), 1):
@@ -145,10 +145,10 @@ def _block(value: object) -> Iterator[Block]:
 
 
 def _said(value: object, way: str, depth: int) -> Iterator[str]:
-    if isinstance(value, dict) and depth < DEEPEST:
+    if isinstance(value, dict) and depth < MAX_JSON_DEPTH:
         for key, each in value.items():
             yield from _said(each, f"{way}.{key}" if way else str(key), depth + 1)
-    elif isinstance(value, list) and depth < DEEPEST:
+    elif isinstance(value, list) and depth < MAX_JSON_DEPTH:
         for each in value:
             yield from _said(each, way, depth + 1)
     elif value is not None and value != "":

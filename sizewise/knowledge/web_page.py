@@ -1,4 +1,4 @@
-"""One page of the web for a base that names its origin as a source; goes nowhere else, by no redirect either."""
+"""Fetches one web page for a base that lists its origin as a source; follows no redirect to another origin."""
 
 from __future__ import annotations
 
@@ -10,65 +10,69 @@ from urllib.parse import quote, urljoin, urlsplit
 from msgspec import Struct
 
 from sizewise.data_class import DataClass, Place
-from sizewise.errors import BadRequest, ConfigError, EgressDenied, Outside, Upstream
-from sizewise.http.client import Client, Timeouts
-from sizewise.http.egress import Egress, origin
-from sizewise.http.proxies import Proxies
-from sizewise.knowledge.load import LARGEST
-from sizewise.settings.knowledge import Knowledge
+from sizewise.errors import BadRequest, ConfigError, EgressDenied, ExternalFailure, UpstreamError
+from sizewise.http.client import HttpClient, HttpTimeouts
+from sizewise.http.egress import EgressPolicy, origin
+from sizewise.http.proxies import ProxyConfig
+from sizewise.knowledge.load import MAX_FILE_BYTES
+from sizewise.settings.knowledge import KnowledgeSettings
 
-REDIRECTS = 5
-PATIENCE = Timeouts(connect=10.0, first_byte=30.0, between_bytes=30.0, total=300.0)
+MAX_REDIRECTS = 5
+TIMEOUTS = HttpTimeouts(connect=10.0, first_byte=30.0, between_bytes=30.0, total=300.0)
 
 
-class Terms(Struct, frozen=True):
+class RequestDataBounds(Struct, frozen=True):
     """How closely what is asked must be kept, and how far it may go; None: nowhere."""
 
     data_class: DataClass
     limit: Place | None
 
 
-class Web:
+class WebPageFetcher:
     """For one house. Each page on a connection of its own: this is no hot path, and leaves nothing open."""
 
-    def __init__(self, reach: Mapping[DataClass, Place], proxies: Proxies, ca: Path | None) -> None:
+    def __init__(self, reach: Mapping[DataClass, Place], proxies: ProxyConfig, ca: Path | None) -> None:
         self._reach = reach
         self._proxies = proxies
         self._ca = ca
 
-    async def page(self, url: str, said: Knowledge, terms: Terms) -> bytes | None:
+    async def fetch(self, url: str, settings: KnowledgeSettings, bounds: RequestDataBounds) -> bytes | None:
         """What lies there; None where it is gone. Raises EgressDenied where no source of the base has its origin, and
-        Outside, Upstream."""
-        allowed = {origin(each): said.place for each in said.sources if is_url(each)}
-        egress = Egress(allowed, self._reach)
-        for _ in range(REDIRECTS + 1):
+        Outside, UpstreamError.
+        """
+        allowed = {origin(each): settings.place for each in settings.sources if is_url(each)}
+        egress = EgressPolicy(allowed, self._reach)
+        for _ in range(MAX_REDIRECTS + 1):
             where = _origin(url)
             if where not in allowed:
                 hint = "name a URL there under `sources` in [knowledge.NAME] of sizewise.toml"
                 raise EgressDenied(f"nothing is read from {where!r}: no source of this base lies there", hint)
-            if terms.limit is None:
-                raise EgressDenied(f"{terms.data_class!r} data may go nowhere", f"set reach.{terms.data_class}")
+            if bounds.limit is None:
+                raise EgressDenied(f"{bounds.data_class!r} data may go nowhere", f"set reach.{bounds.data_class}")
             parts = urlsplit(url)
             path = quote(f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", safe=string.punctuation)
-            async with Client(egress, proxies=self._proxies, ca=self._ca) as client:
+            async with HttpClient(egress, proxies=self._proxies, ca_file=self._ca) as client:
                 response = await client.endpoint(where).request(
                     "GET",
                     path,
-                    why="a source of knowledge",
-                    data_class=terms.data_class,
-                    limit=terms.limit,
-                    timeouts=PATIENCE,
+                    purpose="a source of knowledge",
+                    data_class=bounds.data_class,
+                    max_place=bounds.limit,
+                    timeouts=TIMEOUTS,
                 )
                 async with response:
                     if response.status == 200:
-                        return await response.read(LARGEST)
-                    to = response.get("location")
+                        return await response.read(MAX_FILE_BYTES)
+                    to = response.header("location")
                     if response.status in (404, 410):
                         return None
                     if response.status not in (301, 302, 303, 307, 308) or not to:
-                        raise Upstream(f"{where!r} answered {response.status} for a source", "open it in a browser")
+                        raise UpstreamError(
+                            f"{where!r} answered {response.status} for a source",
+                            "open it in a browser",
+                        )
             url = urljoin(url, to)
-        raise Outside(f"more than {REDIRECTS} redirects, the last to {where!r}", "name the page itself")
+        raise ExternalFailure(f"more than {MAX_REDIRECTS} redirects, the last to {where!r}", "name the page itself")
 
 
 def is_url(source: str) -> bool:

@@ -1,1 +1,1 @@
-"""Flows as others write them into ours, and back: texts in, texts out; nothing of an imported file is ever run."""
+"""Import and export of Lamatic flows; text in, text out, and no imported code is ever run."""

@@ -1,7 +1,7 @@
-"""A drawing's lines into levels of nodes: joints vanish, loops become nodes that hold nodes; knows no type of node.
+"""Block structure of a canvas: turns edges into nested blocks with loops, branches and an order of nodes.
 
-Of each node it is known which cases must have been chosen for it to run (`sure`), so that one can tell whether another
-may have been skipped by then.
+Of each node it is known which cases must have been chosen for it to run (`guaranteed_cases`), so that one can tell
+whether another may have been skipped by then.
 """
 
 from __future__ import annotations
@@ -10,70 +10,79 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from sizewise.lamatic.canvas import Drawing, Line
+from sizewise.lamatic.canvas import Canvas, CanvasEdge
 
-Case = tuple[str, str]
+BranchCase = tuple[str, str]
 """A branch, and the name of one of its cases."""
 
 
-class Level(Struct, frozen=True):
-    """`order`: nodes, each behind those before it. `before`: for each the (node, case) that it comes after.
+class NodeBlock(Struct, frozen=True):
+    """`order`: nodes, each behind those before it. `predecessors`: for each the (node, case) that it comes after.
 
-    `sure`: the cases that were chosen wherever it runs, the nearest last. `inner`: what a loop holds.
+    `guaranteed_cases`: the cases that were chosen wherever it runs, the nearest last. `loop_bodies`: what a loop holds.
     """
 
     order: tuple[str, ...]
-    before: Mapping[str, tuple[tuple[str, str], ...]]
-    sure: Mapping[str, tuple[Case, ...]]
-    inner: Mapping[str, Level]
-    circles: tuple[str, ...] = ()
+    predecessors: Mapping[str, tuple[tuple[str, str], ...]]
+    guaranteed_cases: Mapping[str, tuple[BranchCase, ...]]
+    loop_bodies: Mapping[str, NodeBlock]
+    cycle_nodes: tuple[str, ...] = ()
 
-    def maybe(self, id: str, for_: str) -> bool:
-        """Whether `id` may have been skipped where `for_` runs."""
-        return not set(self.sure.get(id, ())) <= set(self.sure.get(for_, ()))
+    def may_be_skipped(self, id: str, at: str) -> bool:
+        """Whether `id` may have been skipped where `at` runs."""
+        return not set(self.guaranteed_cases.get(id, ())) <= set(self.guaranteed_cases.get(at, ()))
 
 
-def level(drawing: Drawing, ids: Sequence[str], joint: Callable[[str], bool], ends: Mapping[str, str]) -> Level:
-    """`joint`: nodes that vanish, whose lines go on through them. `ends`: the loops among them, and where each ends."""
-    out: dict[str, list[Line]] = {}
-    for line in drawing.lines:
-        if not line.back:
+def build_block(
+    canvas: Canvas,
+    ids: Sequence[str],
+    is_joint: Callable[[str], bool],
+    loop_ends: Mapping[str, str],
+) -> NodeBlock:
+    """`is_joint`: nodes that vanish, whose lines go on through them. `loop_ends`: the loops among them, and where
+    each ends."""
+    out: dict[str, list[CanvasEdge]] = {}
+    for line in canvas.edges:
+        if not line.is_back_edge:
             out.setdefault(line.source, []).append(line)
-    return _level(list(ids), out, joint, ends)
+    return _build_block(list(ids), out, is_joint, loop_ends)
 
 
-def _level(
-    ids: list[str], out: Mapping[str, list[Line]], joint: Callable[[str], bool], ends: Mapping[str, str]
-) -> Level:
+def _build_block(
+    ids: list[str],
+    out: Mapping[str, list[CanvasEdge]],
+    is_joint: Callable[[str], bool],
+    loop_ends: Mapping[str, str],
+) -> NodeBlock:
     here = set(ids)
     bodies: dict[str, list[str]] = {}
     inside: set[str] = set()
-    for start in (id for id in ids if id in ends and ends[id] in here):
+    for start in (id for id in ids if id in loop_ends and loop_ends[id] in here):
         if start in inside:
             continue  # of a loop within
-        body = _reached(start, ends[start], out, here)
+        body = _loop_body(start, loop_ends[start], out, here)
         bodies[start] = [id for id in ids if id in body]
-        inside |= body | {ends[start]}
+        inside |= body | {loop_ends[start]}
     top = [id for id in ids if id not in inside]
     kept = set(top)
-    start_of = {end: start for start, end in ends.items() if start in bodies}
+    start_of = {end: start for start, end in loop_ends.items() if start in bodies}
     into: dict[str, list[tuple[str, str]]] = {id: [] for id in top}
     for id in ids:
         source = start_of.get(id, id)
-        if source not in kept or (id in bodies and id in ends):
+        if source not in kept or (id in bodies and id in loop_ends):
             continue  # a loop's lines lead into it; what comes after it comes from its end
         for line in out.get(id, ()):
             if line.target in kept and line.target != source:
                 into[line.target].append((source, line.case))
     into = {id: list(dict.fromkeys(each)) for id, each in into.items()}
-    order, circles = _ordered(top, into)
-    before = _through(order, into, joint)
-    order = [id for id in order if not joint(id)]
-    inner = {start: _level(body, out, joint, ends) for start, body in bodies.items()}
-    return Level(tuple(order), before, _sure(order, before), inner, tuple(circles))
+    order, circles = _topological_order(top, into)
+    before = _without_joints(order, into, is_joint)
+    order = [id for id in order if not is_joint(id)]
+    inner = {start: _build_block(body, out, is_joint, loop_ends) for start, body in bodies.items()}
+    return NodeBlock(tuple(order), before, _guaranteed_cases(order, before), inner, tuple(circles))
 
 
-def _reached(start: str, end: str, out: Mapping[str, list[Line]], here: set[str]) -> set[str]:
+def _loop_body(start: str, end: str, out: Mapping[str, list[CanvasEdge]], here: set[str]) -> set[str]:
     """What lies between a loop's two ends."""
     found: set[str] = set()
     waiting = [start]
@@ -85,7 +94,7 @@ def _reached(start: str, end: str, out: Mapping[str, list[Line]], here: set[str]
     return found
 
 
-def _ordered(ids: Sequence[str], into: dict[str, list[tuple[str, str]]]) -> tuple[list[str], list[str]]:
+def _topological_order(ids: Sequence[str], into: dict[str, list[tuple[str, str]]]) -> tuple[list[str], list[str]]:
     """In an order in which they can run. Lines that close a circle are taken out of `into`, and their nodes told."""
     after: dict[str, list[str]] = {}
     left = {id: len(into[id]) for id in ids}
@@ -115,15 +124,17 @@ def _ordered(ids: Sequence[str], into: dict[str, list[tuple[str, str]]]) -> tupl
     return order, circles
 
 
-def _through(
-    order: Sequence[str], into: Mapping[str, Sequence[tuple[str, str]]], joint: Callable[[str], bool]
+def _without_joints(
+    order: Sequence[str],
+    into: Mapping[str, Sequence[tuple[str, str]]],
+    is_joint: Callable[[str], bool],
 ) -> dict[str, tuple[tuple[str, str], ...]]:
     """The same without the joints: what comes after one comes after what that comes after."""
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     for id in order:
         made: dict[tuple[str, str], None] = {}
         for source, case in into[id]:
-            if joint(source):
+            if is_joint(source):
                 made.update(dict.fromkeys(found.get(source, ())))
             else:
                 made[source, case] = None
@@ -131,8 +142,11 @@ def _through(
     return found
 
 
-def _sure(order: Sequence[str], before: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, tuple[Case, ...]]:
-    found: dict[str, tuple[Case, ...]] = {}
+def _guaranteed_cases(
+    order: Sequence[str],
+    before: Mapping[str, Sequence[tuple[str, str]]],
+) -> dict[str, tuple[BranchCase, ...]]:
+    found: dict[str, tuple[BranchCase, ...]] = {}
     for id in order:
         ways = [(*found.get(node, ()), *(((node, case),) if case else ())) for node, case in before[id]]
         shared = set(ways[0]).intersection(*ways[1:]) if ways else set()

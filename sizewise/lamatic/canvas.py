@@ -1,4 +1,4 @@
-"""A flow as it was drawn elsewhere, whatever file it stood in: nodes, lines, and what to say of each node; pure."""
+"""Canvas model of a Lamatic flow: nodes, edges and translation notes, whatever file format it came from."""
 
 from __future__ import annotations
 
@@ -11,65 +11,65 @@ from sizewise.errors import BadRequest
 from sizewise.flows.language.types import Json
 
 
-class Refused(BadRequest):
+class LamaticFileError(BadRequest):
     """A file that is not read at all. `line` counts from 1; 0 where no line is to blame."""
 
     def __init__(self, message: str, hint: str = "", line: int = 0) -> None:
         super().__init__(f"line {line}: {message}" if line else message, hint)
-        self.bare, self.line = message, line
+        self.reason, self.line = message, line
 
-    def within(self, path: str) -> Refused:
+    def in_file(self, path: str) -> LamaticFileError:
         """The same, of a file by its name."""
         where = f"{path}:{self.line}" if self.line else path
-        refused = Refused(f"{where}: {self.bare}", self.hint or "")
-        refused.bare = f"{where}: {self.bare}"
+        refused = LamaticFileError(f"{where}: {self.reason}", self.hint or "")
+        refused.reason = f"{where}: {self.reason}"
         return refused
 
 
-class Box(Struct, frozen=True):
-    """A node as drawn. `name` is what people see on it; `off`: it is switched off."""
+class CanvasNode(Struct, frozen=True):
+    """A node as drawn. `label` is what people see on it; `disabled`: it is switched off."""
 
     id: str
     type: str
-    name: str = ""
+    label: str = ""
     values: Mapping[str, Json] = {}
     schema: Mapping[str, Json] = {}
     logic: Json = None
-    trigger: bool = False
-    off: bool = False
+    is_trigger: bool = False
+    disabled: bool = False
 
 
-class Line(Struct, frozen=True):
+class CanvasEdge(Struct, frozen=True):
     """From one node to the next. `case`: only where a condition of the first, named so, holds.
 
-    `back`: it closes a loop, and orders nothing.
+    `is_back_edge`: it closes a loop, and orders nothing.
     """
 
     source: str
     target: str
     case: str = ""
-    back: bool = False
+    is_back_edge: bool = False
 
 
-class Drawing(Struct, frozen=True):
+class Canvas(Struct, frozen=True):
     """`id` is the flow's there, by which others run it; empty where the file does not say."""
 
     name: str
-    boxes: Mapping[str, Box]
-    lines: tuple[Line, ...]
+    nodes: Mapping[str, CanvasNode]
+    edges: tuple[CanvasEdge, ...]
     description: str = ""
     id: str = ""
-    told: tuple[Told, ...] = ()
+    notes: tuple[TranslationNote, ...] = ()
 
 
-Grade = Literal["imported", "note", "named"]
+TranslationGrade = Literal["imported", "note", "named"]
 """A node is imported; or so, and something of it is otherwise; or it is not, and it is named."""
 
 
-class Told(Struct, frozen=True):
+class TranslationNote(Struct, frozen=True):
     """What is said of a node, or of the whole flow where `node` is empty. `hint`: what to do."""
 
-    grade: Grade
+    grade: TranslationGrade
     node: str
     type: str
     message: str = ""

@@ -1,4 +1,4 @@
-"""Lamatic's nodes that decide, count, call and wait, as nodes of ours; pure."""
+"""Translations of Lamatic's control nodes: code, variables, API calls, subflows, waits, conditions, loops."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 
 from sizewise.flows.language.types import Json
 from sizewise.lamatic import javascript_templates
-from sizewise.lamatic.canvas import Box
-from sizewise.lamatic.conditions import condition
-from sizewise.lamatic.template_parser import Unsayable
-from sizewise.lamatic.translator import Bench, Made, Shape, Sort
+from sizewise.lamatic.canvas import CanvasNode
+from sizewise.lamatic.conditions import translate_condition
+from sizewise.lamatic.template_parser import TranslationError
+from sizewise.lamatic.translator import NodeOutputs, NodeTranslation, TranslatedNode, Translator
 
 _HOST = re.compile(r"https?://([^/{?#:]{1,253})")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-RANGE = 200
+MAX_RANGE = 200
 """Numbers of a loop that are written out."""
-NUMBERS = """\
+RANGE_CODE = """\
 output = [];
 const stride = Number(step) || 1;
 for (let n = Number(first); n < Number(last) && output.length < 10000; n += stride) output.push(n);
@@ -27,43 +27,44 @@ for (let n = Number(first); n < Number(last) && output.length < 10000; n += stri
 # ---- code and variables ---------------------------------------------------------------------------------------------
 
 
-def _open_shape(bench: Bench, box: Box) -> Shape:
-    return Shape(bench.name(box.id), open=True)
+def _passthrough_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs(translator.node_name(node.id), passthrough=True)
 
 
-def _code(bench: Bench, box: Box) -> Made:
-    code = box.values.get("code")
+def _translate_code(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    code = node.values.get("code")
     if code in (None, ""):
-        raise Unsayable("it has no code", "Write it.")
-    text, inputs = bench.code(code, "code")
-    for each in javascript_templates.reached(text):
-        raise Unsayable(
-            f"its code {javascript_templates.REACHES[each]} ({each})", "A sandbox has none of it: take an http node."
+        raise TranslationError("it has no code", "Write it.")
+    text, inputs = translator.translate_code(code, "code")
+    for each in javascript_templates.unsupported_globals(text):
+        raise TranslationError(
+            f"its code {javascript_templates.UNSUPPORTED_GLOBALS[each]} ({each})",
+            "A sandbox has none of it: take an http node.",
         )
     made: dict[str, Json] = {"kind": "javascript"}
     if inputs:
         made["inputs"] = inputs
     made["code"] = text if text.endswith("\n") or "\n" not in text else f"{text}\n"
-    return Made({bench.name(box.id): made})
+    return TranslatedNode({translator.node_name(node.id): made})
 
 
-def _variables_shape(bench: Bench, box: Box) -> Shape:
-    return Shape(f"{bench.name(box.id)}.value", open=True)
+def _variable_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs(f"{translator.node_name(node.id)}.value", passthrough=True)
 
 
-def _variables(bench: Bench, box: Box) -> Made:
-    mapping = bench.data(box.values.get("mapping"), "mapping") or {}
+def _translate_variables(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    mapping = translator.parse_data(node.values.get("mapping"), "mapping") or {}
     if not isinstance(mapping, Mapping):
-        raise Unsayable("its variables have no names", "Name each.")
+        raise TranslationError("its variables have no names", "Name each.")
     value: dict[str, Json] = {}
     for name, each in mapping.items():
         said = each.get("value") if isinstance(each, Mapping) and "value" in each else each
         kind = str(each.get("type", "string")) if isinstance(each, Mapping) else ""
-        value[str(name)] = _typed(bench, said, kind)
-    return Made({bench.name(box.id): {"kind": "template", "value": value}})
+        value[str(name)] = _typed(translator, said, kind)
+    return TranslatedNode({translator.node_name(node.id): {"kind": "template", "value": value}})
 
 
-def _typed(bench: Bench, said: Json, kind: str) -> Json:
+def _typed(translator: Translator, said: Json, kind: str) -> Json:
     if isinstance(said, str) and "{{" not in said:
         if kind in ("number", "int", "float", "integer"):
             try:
@@ -74,60 +75,62 @@ def _typed(bench: Bench, said: Json, kind: str) -> Json:
         if kind in ("boolean", "bool"):
             return said.strip().lower() == "true"
         if kind in ("object", "array", "json", "list") and said.strip():
-            return bench.value(bench.data(said, "mapping"), "mapping")
-    return bench.value(said, "mapping")
+            return translator.translate_value(translator.parse_data(said, "mapping"), "mapping")
+    return translator.translate_value(said, "mapping")
 
 
 # ---- outside --------------------------------------------------------------------------------------------------------
 
 
-def _json_shape(bench: Bench, box: Box) -> Shape:
-    return Shape(f"{bench.name(box.id)}.json", open=True)
+def _json_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs(f"{translator.node_name(node.id)}.json", passthrough=True)
 
 
-def _api(bench: Bench, box: Box) -> Made:
-    values = box.values
-    url = bench.text(values.get("url"), "url").strip()
+def _translate_api(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    values = node.values
+    url = translator.translate_text(values.get("url"), "url").strip()
     if not url:
-        raise Unsayable("it has no URL", "Write it.")
+        raise TranslationError("it has no URL", "Write it.")
     method = str(values.get("method") or "GET").upper()
     if method not in METHODS:
-        raise Unsayable(f"the method {method[:20]!r}", f"Known: {', '.join(METHODS)}.")
+        raise TranslationError(f"the method {method[:20]!r}", f"Known: {', '.join(METHODS)}.")
     host = _HOST.match(url)
-    bench.note(
-        "it needs leave to ask that host", f"Allow it: [hosts.NAME] url = {json.dumps(host[0] if host else url[:60])}"
+    translator.add_note(
+        "it needs leave to ask that host",
+        f"Allow it: [hosts.NAME] url = {json.dumps(host[0] if host else url[:60])}",
     )
     made: dict[str, Json] = {"kind": "http", "url": url, "method": method}
-    if headers := _headers(bench, values.get("headers")):
+    if headers := _headers(translator, values.get("headers")):
         made["headers"] = headers
     body = values.get("body")
     if method not in ("GET", "HEAD") and body not in (None, "", {}):
         found = (
-            bench.data(body, "body")
+            translator.parse_data(body, "body")
             if isinstance(body, str) and body.strip()[:1] in "[{" and body.strip()[:2] != "{{"
             else body
         )
-        made["json"] = bench.value(found, "body")
+        made["json"] = translator.translate_value(found, "body")
     if values.get("convertXmlResponseToJson") is True:
-        bench.note("XML is not turned into JSON", "Take its `text` apart in a javascript node.")
+        translator.add_note("XML is not turned into JSON", "Take its `text` apart in a javascript node.")
     retry = _retry(values)
     if retry:
         made["retry"] = retry
-    return Made({bench.name(box.id): made})
+    return TranslatedNode({translator.node_name(node.id): made})
 
 
-def _headers(bench: Bench, said: object) -> dict[str, str]:
-    found = bench.data(said, "headers") if said not in (None, "") else {}
+def _headers(translator: Translator, said: object) -> dict[str, str]:
+    found = translator.parse_data(said, "headers") if said not in (None, "") else {}
     if not isinstance(found, Mapping):
-        raise Unsayable("its headers have no names", "Name each.")
+        raise TranslationError("its headers have no names", "Name each.")
     made: dict[str, str] = {}
     for name, each in found.items():
         if isinstance(each, str) and "{{secrets." in each.replace(" ", ""):
-            bench.note(
-                f"its header {str(name)[:40]} holds a secret", "Keys belong into [hosts.NAME], which sends them."
+            translator.add_note(
+                f"its header {str(name)[:40]} holds a secret",
+                "Keys belong into [hosts.NAME], which sends them.",
             )
         elif str(name).lower() != "content-type":
-            made[str(name)] = bench.text(each, "headers")
+            made[str(name)] = translator.translate_text(each, "headers")
     return made
 
 
@@ -143,77 +146,87 @@ def _retry(values: Mapping[str, Json]) -> dict[str, Json]:
     return made
 
 
-def _flow_shape(bench: Bench, box: Box) -> Shape:
-    return Shape("", {"flowOutput": bench.name(box.id)})
+def _subflow_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs("", {"flowOutput": translator.node_name(node.id)})
 
 
-def _flow(bench: Bench, box: Box) -> Made:
-    id, called = str(box.values.get("flowId") or ""), box.name
+def _translate_subflow(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    id, called = str(node.values.get("flowId") or ""), node.label
     called = called.removeprefix("Execute ").strip()
-    name = bench.flows.get(id) or bench.flows.get(called) or bench.flows.get(called.lower())
+    name = translator.flows.get(id) or translator.flows.get(called) or translator.flows.get(called.lower())
     if name is None:
-        raise Unsayable(
-            "the flow that it runs is not among those that are imported", "Import both, or name yours: flow: NAME."
+        raise TranslationError(
+            "the flow that it runs is not among those that are imported",
+            "Import both, or name yours: flow: NAME.",
         )
-    given = bench.data(box.values.get("requestInput"), "requestInput") or {}
+    given = translator.parse_data(node.values.get("requestInput"), "requestInput") or {}
     if not isinstance(given, Mapping):
-        raise Unsayable("what it gives the flow has no names", "Name each.")
-    if id not in bench.flows:
-        bench.note("the flow was found by its name", f"See that it is {name}.")
-    return Made(
-        {bench.name(box.id): {"kind": "subflow", "flow": name, "inputs": bench.value(dict(given), "requestInput")}}
+        raise TranslationError("what it gives the flow has no names", "Name each.")
+    if id not in translator.flows:
+        translator.add_note("the flow was found by its name", f"See that it is {name}.")
+    return TranslatedNode(
+        {
+            translator.node_name(node.id): {
+                "kind": "subflow",
+                "flow": name,
+                "inputs": translator.translate_value(dict(given), "requestInput"),
+            },
+        },
     )
 
 
-def _wait_shape(bench: Bench, box: Box) -> Shape:
-    return Shape("", {"success": f"{bench.name(box.id)}.waited"})
+def _wait_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs("", {"success": f"{translator.node_name(node.id)}.waited"})
 
 
-def _wait(bench: Bench, box: Box) -> Made:
-    said = box.values.get("seconds", box.values.get("waitTime"))
+def _translate_wait(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    said = node.values.get("seconds", node.values.get("waitTime"))
     try:
         seconds: Json = float(str(said))
         seconds = int(seconds) if seconds.is_integer() else seconds
     except ValueError as error:
-        raise Unsayable("it says no number of seconds", "Write one: seconds: 10.") from error
-    return Made({bench.name(box.id): {"kind": "wait", "seconds": seconds}})
+        raise TranslationError("it says no number of seconds", "Write one: seconds: 10.") from error
+    return TranslatedNode({translator.node_name(node.id): {"kind": "wait", "seconds": seconds}})
 
 
 # ---- conditions -----------------------------------------------------------------------------------------------------
 
 
-def _case_shape(bench: Bench, box: Box) -> Shape:
-    return Shape("", {"condition": f"{bench.name(box.id)}.case"}, texts=frozenset({"condition"}))
+def _case_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs("", {"condition": f"{translator.node_name(node.id)}.case"}, text_fields=frozenset({"condition"}))
 
 
-def _condition(bench: Bench, box: Box) -> Made:
-    listed = bench.data(box.values.get("conditions"), "conditions") or []
+def _translate_condition_node(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    listed = translator.parse_data(node.values.get("conditions"), "conditions") or []
     named: dict[str, str] = {}
     other = ""
     for each in listed if isinstance(listed, list) else ():
         if not isinstance(each, Mapping):
-            raise Unsayable("a condition that cannot be read", "Write it as a literal.")
+            raise TranslationError("a condition that cannot be read", "Write it as a literal.")
         label = str(each.get("label") or f"Condition {len(named) + 1}")[:100].replace("{{", "{ {")
         if each.get("condition") in (None, "", {}, "{}"):
             other = label
         else:
-            named[label] = condition(bench, each["condition"])
+            named[label] = translate_condition(translator, each["condition"])
     if not named:
-        raise Unsayable("it has no conditions", "Write one.")
-    id = bench.name(box.id)
-    if box.values.get("allowMultipleConditionExecution") in (True, "true"):
-        return _several(bench, id, named, other)
+        raise TranslationError("it has no conditions", "Write one.")
+    id = translator.node_name(node.id)
+    if node.values.get("allowMultipleConditionExecution") in (True, "true"):
+        return _independent_branches(translator, id, named, other)
     cases = {_case(label): "{{ " + each + " }}" for label, each in named.items()}
     ways = {label: (id, _case(label)) for label in named}
-    return Made({id: {"kind": "branch", "cases": cases}}, {**ways, **({other: (id, "else")} if other else {})})
+    return TranslatedNode(
+        {id: {"kind": "branch", "cases": cases}},
+        {**ways, **({other: (id, "else")} if other else {})},
+    )
 
 
-def _several(bench: Bench, id: str, named: Mapping[str, str], other: str) -> Made:
+def _independent_branches(translator: Translator, id: str, named: Mapping[str, str], other: str) -> TranslatedNode:
     """Each condition is a branch of its own, since several may hold."""
     nodes: dict[str, dict[str, Json]] = {}
     ways: dict[str, tuple[str, str]] = {}
     for number, (label, each) in enumerate(named.items(), 1):
-        own = bench.fresh(f"{id}_{number}")
+        own = translator.unique_name(f"{id}_{number}")
         nodes[own] = {"kind": "branch", "cases": {"holds": "{{ " + each + " }}"}}
         ways[label] = (own, "holds")
     nodes[id] = {
@@ -222,8 +235,8 @@ def _several(bench: Bench, id: str, named: Mapping[str, str], other: str) -> Mad
     }
     if other:
         ways[other] = (id, "else")
-    bench.note("several of its conditions may hold at once, so each is a branch of its own")
-    return Made(nodes, ways)
+    translator.add_note("several of its conditions may hold at once, so each is a branch of its own")
+    return TranslatedNode(nodes, ways)
 
 
 def _case(label: str) -> str:
@@ -233,20 +246,21 @@ def _case(label: str) -> str:
 # ---- loops ----------------------------------------------------------------------------------------------------------
 
 
-def items(bench: Bench, box: Box) -> tuple[Json, dict[str, dict[str, Json]]]:
-    """The list that a loop goes over, and the node that makes it, where one must. Raises Unsayable."""
-    values = box.values
+def loop_items(translator: Translator, node: CanvasNode) -> tuple[Json, dict[str, dict[str, Json]]]:
+    """The list that a loop goes over, and the node that makes it, where one must. Raises TranslationError."""
+    values = node.values
     if str(values.get("iterateOver") or "list") == "list":
-        made = bench.value(values.get("iteratorValue"), "iteratorValue")
+        made = translator.translate_value(values.get("iteratorValue"), "iteratorValue")
         if isinstance(made, str) and not made.startswith("{{"):
-            made = bench.data(made, "iteratorValue")
+            made = translator.parse_data(made, "iteratorValue")
         if not made:
-            raise Unsayable("it goes over nothing", "Give it a list.")
+            raise TranslationError("it goes over nothing", "Give it a list.")
         if (isinstance(made, str) and not (made.count("{{") == 1 and made.endswith("}}"))) or isinstance(
-            made, (int, float)
+            made,
+            (int, float),
         ):
-            raise Unsayable("it goes over what is no list", "Give it a list.")
-        if isinstance(made, str) and _is_text(bench, made):
+            raise TranslationError("it goes over what is no list", "Give it a list.")
+        if isinstance(made, str) and _is_text(translator, made):
             made = made.replace(" }}", " | parsed }}")
         return made, {}
     ends = [values.get(name) for name in ("initialValue", "endValue", "increment")]
@@ -256,54 +270,63 @@ def items(bench: Bench, box: Box) -> tuple[Json, dict[str, dict[str, Json]]]:
             for each, other in zip(ends, (0, 10, 1), strict=True)
         )
     except (ValueError, OverflowError):
-        maker = bench.fresh(f"{bench.name(box.id)}_numbers")
-        inputs = dict(zip(("first", "last", "step"), (bench.value(each, "range") for each in ends), strict=True))
-        code = NUMBERS
+        maker = translator.unique_name(f"{translator.node_name(node.id)}_numbers")
+        inputs = dict(
+            zip(("first", "last", "step"), (translator.translate_value(each, "range") for each in ends), strict=True),
+        )
+        code = RANGE_CODE
         schema = {"type": "array", "items": {"type": "number"}}
         return "{{ " + maker + " }}", {maker: {"kind": "javascript", "inputs": inputs, "schema": schema, "code": code}}
     if step == 0:
-        raise Unsayable("its numbers do not go on", "Give it a step.")
+        raise TranslationError("its numbers do not go on", "Give it a step.")
     numbers = range(first, last, step)
     if len(numbers) > 10_000:
-        raise Unsayable("it goes more than 10,000 rounds", "Work in parts.")
-    if len(numbers) <= RANGE:
+        raise TranslationError("it goes more than 10,000 rounds", "Work in parts.")
+    if len(numbers) <= MAX_RANGE:
         return list(numbers), {}
-    maker = bench.fresh(f"{bench.name(box.id)}_numbers")
+    maker = translator.unique_name(f"{translator.node_name(node.id)}_numbers")
     code = f"output = Array.from({{ length: {len(numbers)} }}, (_, at) => {first} + at * {step});"
     schema = {"type": "array", "items": {"type": "number"}}
     return "{{ " + maker + " }}", {maker: {"kind": "javascript", "schema": schema, "code": code}}
 
 
-def _is_text(bench: Bench, template: str) -> bool:
+def _is_text(translator: Translator, template: str) -> bool:
     path = template.strip("{} ")
-    return path.startswith("inputs.") and bench.type_of(path.removeprefix("inputs.")) == "text"
+    return path.startswith("inputs.") and translator.input_type(path.removeprefix("inputs.")) == "text"
 
 
-def loop_shape(bench: Bench, box: Box, item: str) -> Shape:
+def loop_outputs(translator: Translator, node: CanvasNode, item: str) -> NodeOutputs:
     fields = {"currentValue": item, "index": "index", "currentIndex": "index"}
     hint = "Take a loop node, which hands on what a round gave."
-    return Shape("", fields, gone=dict.fromkeys(("intermediateOutput", "previousIterationOutput"), hint))
+    return NodeOutputs("", fields, unavailable=dict.fromkeys(("intermediateOutput", "previousIterationOutput"), hint))
 
 
-def end_shape(bench: Bench, start: str) -> Shape:
-    id = bench.name(start)
+def loop_end_outputs(translator: Translator, start: str) -> NodeOutputs:
+    id = translator.node_name(start)
     gone = {"accumulated": "Gather it from loopOutput in a javascript node."}
-    return Shape("", {"loopOutput": f"{id}.results", "batchOutput": f"{id}.results"}, gone=gone)
+    return NodeOutputs("", {"loopOutput": f"{id}.results", "batchOutput": f"{id}.results"}, unavailable=gone)
 
 
-def loop(bench: Bench, box: Box, item: str, at_once: int, nodes: dict[str, dict[str, Json]], outputs: Json) -> Made:
-    listed, before = items(bench, box)
-    if str(box.values.get("wait") or "0") not in ("0", "0.0"):
-        bench.note("it waits between its rounds", "Put a wait node into it.")
-    made = {"kind": "each", "items": listed, "name": item, "at_once": at_once, "nodes": nodes, "outputs": outputs}
-    return Made({**before, bench.name(box.id): made})
+def translate_loop(
+    translator: Translator,
+    node: CanvasNode,
+    item: str,
+    concurrency: int,
+    nodes: dict[str, dict[str, Json]],
+    outputs: Json,
+) -> TranslatedNode:
+    listed, before = loop_items(translator, node)
+    if str(node.values.get("wait") or "0") not in ("0", "0.0"):
+        translator.add_note("it waits between its rounds", "Put a wait node into it.")
+    made = {"kind": "each", "items": listed, "name": item, "at_once": concurrency, "nodes": nodes, "outputs": outputs}
+    return TranslatedNode({**before, translator.node_name(node.id): made})
 
 
-SORTS: Mapping[str, Sort] = {
-    "codeNode": Sort("`javascript`", _open_shape, _code),
-    "variablesNode": Sort("`template`, with a value", _variables_shape, _variables),
-    "apiNode": Sort("`http`", _json_shape, _api),
-    "flowNode": Sort("`subflow`", _flow_shape, _flow),
-    "waitNode": Sort("`wait`", _wait_shape, _wait),
-    "conditionNode": Sort("`branch`", _case_shape, _condition),
+CONTROL_NODES: Mapping[str, NodeTranslation] = {
+    "codeNode": NodeTranslation("`javascript`", _passthrough_outputs, _translate_code),
+    "variablesNode": NodeTranslation("`template`, with a value", _variable_outputs, _translate_variables),
+    "apiNode": NodeTranslation("`http`", _json_outputs, _translate_api),
+    "flowNode": NodeTranslation("`subflow`", _subflow_outputs, _translate_subflow),
+    "waitNode": NodeTranslation("`wait`", _wait_outputs, _translate_wait),
+    "conditionNode": NodeTranslation("`branch`", _case_outputs, _translate_condition_node),
 }

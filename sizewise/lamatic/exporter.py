@@ -1,4 +1,4 @@
-"""A flow of ours as Lamatic draws one: nodes and lines, and what is said of each node; writes no file.
+"""Exporter from a validated flow to a Lamatic canvas, with a note for each node; writes no file.
 
 What has no words there becomes a code node that throws, so that nothing is left out in silence.
 """
@@ -8,12 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from sizewise.flows.language.expression import Both, Compared, Expression, Filtered, Literal_, Not, Ref, Template, Wrong
-from sizewise.flows.language.expression_parser import template
+from sizewise.flows.language.expression import (
+    BooleanOperation,
+    ComparisonOperation,
+    Expression,
+    ExpressionError,
+    FilterCall,
+    LiteralValue,
+    Negation,
+    Reference,
+    Template,
+)
+from sizewise.flows.language.expression_parser import parse_template
 from sizewise.flows.language.types import Json
-from sizewise.lamatic.canvas import Box, Drawing, Grade, Line, Told
-from sizewise.lamatic.model_nodes import OURS
-from sizewise.lamatic.template_parser import Unsayable
+from sizewise.lamatic.canvas import Canvas, CanvasEdge, CanvasNode, TranslationGrade, TranslationNote
+from sizewise.lamatic.model_nodes import SIZEWISE_CREDENTIAL
+from sizewise.lamatic.template_parser import TranslationError
 
 TRIGGER = "triggerNode_1"
 RESPONSE = "responseNode_triggerNode_1"
@@ -29,10 +39,10 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     "wait": {"waited": "success"},
 }
 """What our fields are called there, by kind; of other kinds they are called the same."""
-_SAME: Mapping[str, str] = {"json": "", "javascript": "", "template": "value", "http": "json"}
+_UNCHANGED_FIELDS: Mapping[str, str] = {"json": "", "javascript": "", "template": "value", "http": "json"}
 """Kinds whose fields keep their names, below one of ours."""
-_EVERY = frozenset({"kind", "after", "retry", "description", "nodes", "outputs"})
-_SAID: Mapping[str, frozenset[str]] = {
+_COMMON_FIELDS = frozenset({"kind", "after", "retry", "description", "nodes", "outputs"})
+_EXPORTED_PARAMETERS: Mapping[str, frozenset[str]] = {
     "ask": frozenset({"model", "system", "prompt", "messages", "temperature", "max_tokens"}),
     "json": frozenset({"model", "system", "prompt", "messages", "temperature", "max_tokens", "schema"}),
     "agent": frozenset({"task", "system", "tools", "model"}),
@@ -50,55 +60,55 @@ _SAID: Mapping[str, frozenset[str]] = {
 """What of each kind can be said there; kinds that are not here cannot."""
 
 
-def exported(flow: Mapping[str, Json]) -> tuple[Drawing, tuple[Told, ...]]:
+def export_flow(flow: Mapping[str, Json]) -> tuple[Canvas, tuple[TranslationNote, ...]]:
     """Of a flow that was checked, as plain data."""
-    return _Export(flow).drawing()
+    return _Exporter(flow).drawing()
 
 
-class _Export:
+class _Exporter:
     def __init__(self, flow: Mapping[str, Json]) -> None:
         self._flow = flow
         self._kinds: dict[str, Mapping[str, Json]] = {}
         self._items: dict[str, str] = {}  # names of items, and the loops that give them
         self._ends: dict[str, str] = {}
-        self._told: list[Told] = []
-        self._boxes: dict[str, Box] = {}
-        self._lines: list[Line] = []
+        self._translation_notes: list[TranslationNote] = []
+        self._canvas_nodes: dict[str, CanvasNode] = {}
+        self._edges: list[CanvasEdge] = []
         self._notes: list[str] = []
-        self._leaned: dict[str, None] = {}
-        self._every(flow.get("nodes") or {})
+        self._references: dict[str, None] = {}
+        self._collect(flow.get("nodes") or {})
 
-    def _every(self, nodes: Mapping[str, Mapping[str, Json]]) -> None:
+    def _collect(self, nodes: Mapping[str, Mapping[str, Json]]) -> None:
         for id, node in nodes.items():
             self._kinds[id] = node
             if node["kind"] == "each":
                 self._items[str(node.get("name", "item"))] = id
                 self._ends[id] = f"{id}_end"
-            self._every(node.get("nodes") or {})
+            self._collect(node.get("nodes") or {})
 
-    def drawing(self) -> tuple[Drawing, tuple[Told, ...]]:
+    def drawing(self) -> tuple[Canvas, tuple[TranslationNote, ...]]:
         self._trigger()
         nodes = self._flow.get("nodes") or {}
         self._level(nodes, TRIGGER)
-        self._leaned = {}
+        self._references = {}
         try:
             outputs = self._value(self._flow.get("outputs") or {})
-        except Unsayable as wrong:
+        except TranslationError as wrong:
             outputs = {}
-            self._told.append(Told("named", "outputs", "outputs", wrong.message, wrong.hint))
+            self._translation_notes.append(TranslationNote("named", "outputs", "outputs", wrong.message, wrong.hint))
         values = {
             "headers": '{"content-type":"application/json"}', "retries": "0", "webhookUrl": "", "retry_delay": "0",
             "outputMapping": json.dumps(outputs, indent=2, ensure_ascii=False),
         }  # fmt: skip
-        self._boxes[RESPONSE] = Box(RESPONSE, "graphqlResponseNode", "API Response", values)
-        before = [self._ends.get(each, each) for each in self._leaned if each in nodes] or self._last(nodes)
-        self._lines += [Line(each, RESPONSE) for each in before]
+        self._canvas_nodes[RESPONSE] = CanvasNode(RESPONSE, "graphqlResponseNode", "API Response", values)
+        before = [self._ends.get(each, each) for each in self._references if each in nodes] or self._last(nodes)
+        self._edges += [CanvasEdge(each, RESPONSE) for each in before]
         name, about = str(self._flow["name"]), str(self._flow.get("description") or "")
-        return Drawing(name, self._boxes, tuple(self._lines), about), tuple(self._told)
+        return Canvas(name, self._canvas_nodes, tuple(self._edges), about), tuple(self._translation_notes)
 
     def _last(self, nodes: Mapping[str, Json]) -> list[str]:
         """Nodes that no other comes after; the trigger where there is none."""
-        sources = {line.source for line in self._lines if not line.back}
+        sources = {line.source for line in self._edges if not line.is_back_edge}
         return [end for id in nodes if (end := self._ends.get(id, id)) not in sources] or [TRIGGER]
 
     # ---- beginnings -------------------------------------------------------------------------------------------------
@@ -109,23 +119,33 @@ class _Export:
             kind = said["type"] if isinstance(said, Mapping) and "type" in said else said
             fields[name] = self._type(kind)
             if isinstance(said, Mapping) and said.get("default") is not None:
-                self._tell("note", TRIGGER, "graphqlNode", f"the input {name} has a default, which is left out")
+                self._add_note("note", TRIGGER, "graphqlNode", f"the input {name} has a default, which is left out")
         triggers = self._flow.get("triggers") or []
         first = next((each for each in triggers if each["kind"] in ("cron", "webhook")), {"kind": "api"})
         for each in triggers:
             if each is not first:
-                self._tell(
-                    "note", TRIGGER, "graphqlNode", f"its {each['kind']} trigger is left out: a flow has one there"
+                self._add_note(
+                    "note",
+                    TRIGGER,
+                    "graphqlNode",
+                    f"its {each['kind']} trigger is left out: a flow has one there",
                 )
         if first["kind"] == "cron":
             values = {"cronExpression": first.get("schedule", ""), "cronTimezone": first.get("zone", "UTC")}
-            self._boxes[TRIGGER] = Box(TRIGGER, "cronNode", "Cron", values, trigger=True)
+            self._canvas_nodes[TRIGGER] = CanvasNode(TRIGGER, "cronNode", "Cron", values, is_trigger=True)
         elif first["kind"] == "webhook":
-            self._boxes[TRIGGER] = Box(TRIGGER, "webhookTriggerNode", "Webhook", {}, fields, trigger=True)
+            self._canvas_nodes[TRIGGER] = CanvasNode(
+                TRIGGER,
+                "webhookTriggerNode",
+                "Webhook",
+                {},
+                fields,
+                is_trigger=True,
+            )
         else:
             values = {"responeType": "realtime", "advance_schema": json.dumps(fields, indent=2)}
-            self._boxes[TRIGGER] = Box(TRIGGER, "graphqlNode", "API Request", values, trigger=True)
-        self._tell("imported", TRIGGER, self._boxes[TRIGGER].type)
+            self._canvas_nodes[TRIGGER] = CanvasNode(TRIGGER, "graphqlNode", "API Request", values, is_trigger=True)
+        self._add_note("imported", TRIGGER, self._canvas_nodes[TRIGGER].type)
 
     def _type(self, kind: Json) -> str:
         if isinstance(kind, str):
@@ -133,33 +153,33 @@ class _Export:
         inner = kind.get("list") if isinstance(kind, Mapping) else None
         return f"[{_TYPES[inner]}]" if isinstance(inner, str) and inner in _TYPES else "json"
 
-    def _tell(self, grade: Grade, id: str, type: str, message: str = "", hint: str = "") -> None:
-        self._told.append(Told(grade, id, type, message, hint))
+    def _add_note(self, grade: TranslationGrade, id: str, type: str, message: str = "", hint: str = "") -> None:
+        self._translation_notes.append(TranslationNote(grade, id, type, message, hint))
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
     def _level(self, nodes: Mapping[str, Mapping[str, Json]], start: str) -> None:
-        merged = self._ways(nodes)
+        merged = self._classifier_branches(nodes)
         for id, node in nodes.items():
             if id in merged:
-                self._tell("imported", id, "branch", f"part of {merged[id]}")
+                self._add_note("imported", id, "branch", f"part of {merged[id]}")
                 continue
-            self._notes, self._leaned = [], {}
-            box = self._box(id, node, {way: of for way, of in merged.items() if of == id})
-            self._boxes[id] = box
+            self._notes, self._references = [], {}
+            box = self._canvas_node(id, node, {way: of for way, of in merged.items() if of == id})
+            self._canvas_nodes[id] = box
             if box.type == "forLoopNode" or box.type == "batchNode":
                 inner = node["nodes"]
-                kept = dict(self._leaned)
+                kept = dict(self._references)
                 self._level(inner, id)
-                self._leaned = kept
+                self._references = kept
                 end = self._ends[id]
                 kind = box.type.replace("Node", "EndNode")
-                self._boxes[end] = Box(end, kind, "Loop End", {"connectedTo": id})
-                self._lines += [Line(each, end) for each in self._last(inner)]
-                self._lines += [Line(id, end, "Loop", True), Line(end, id, "Loop", True)]
-            self._before(id, node, nodes, merged, start)
+                self._canvas_nodes[end] = CanvasNode(end, kind, "Loop End", {"connectedTo": id})
+                self._edges += [CanvasEdge(each, end) for each in self._last(inner)]
+                self._edges += [CanvasEdge(id, end, "Loop", True), CanvasEdge(end, id, "Loop", True)]
+            self._connect(id, node, nodes, merged, start)
 
-    def _ways(self, nodes: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
+    def _classifier_branches(self, nodes: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
         """Branches that go by a classifier's label, and the classifier, which branches itself there."""
         made: dict[str, str] = {}
         for id, node in nodes.items():
@@ -170,8 +190,13 @@ class _Export:
                     made[id] = of
         return made
 
-    def _before(
-        self, id: str, node: Mapping[str, Json], nodes: Mapping[str, Json], merged: Mapping[str, str], start: str
+    def _connect(
+        self,
+        id: str,
+        node: Mapping[str, Json],
+        nodes: Mapping[str, Json],
+        merged: Mapping[str, str],
+        start: str,
     ) -> None:
         before: dict[tuple[str, str], None] = {}
         after = node.get("after") or []
@@ -180,42 +205,42 @@ class _Export:
             if other in nodes:
                 case = "Else" if case == "else" else case
                 before[merged.get(other, self._ends.get(other, other)), case] = None
-        for other in self._leaned:
+        for other in self._references:
             if other in nodes and other != id:
                 before[self._ends.get(other, other), ""] = None
-        self._lines += [Line(source, id, case) for source, case in before] or [Line(start, id)]
+        self._edges += [CanvasEdge(source, id, case) for source, case in before] or [CanvasEdge(start, id)]
 
-    def _box(self, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Box:
+    def _canvas_node(self, id: str, node: Mapping[str, Json], classifier_branches: Mapping[str, str]) -> CanvasNode:
         kind = str(node["kind"])
         name = str(node.get("description") or "")
-        make = _MAKERS.get(kind)
+        make = _EXPORTERS.get(kind)
         try:
             if make is None:
-                raise Unsayable(f"a {kind} node has no counterpart there", "Build it there by hand.")
-            type, values = make(self, id, node, ways)
-            left = node.keys() - _EVERY - _SAID[kind]
+                raise TranslationError(f"a {kind} node has no counterpart there", "Build it there by hand.")
+            type, values = make(self, id, node, classifier_branches)
+            left = node.keys() - _COMMON_FIELDS - _EXPORTED_PARAMETERS[kind]
             if kind != "http" and "retry" in node:
                 left |= {"retry"}
             for each in sorted(left):
                 self._notes.append(f"its {each} is left out")
-        except Unsayable as wrong:
-            self._tell("named", id, kind, wrong.message, wrong.hint)
+        except TranslationError as wrong:
+            self._add_note("named", id, kind, wrong.message, wrong.hint)
             values = {"code": f"throw new Error({json.dumps(f'not exported: {wrong.message}')});"}
-            return Box(id, "codeNode", name, values)
-        self._tell("note" if self._notes else "imported", id, kind, "; ".join(self._notes))
-        return Box(id, type, name, values)
+            return CanvasNode(id, "codeNode", name, values)
+        self._add_note("note" if self._notes else "imported", id, kind, "; ".join(self._notes))
+        return CanvasNode(id, type, name, values)
 
-    def _asks(self, node: Mapping[str, Json]) -> dict[str, Json]:
+    def _model_values(self, node: Mapping[str, Json]) -> dict[str, Json]:
         model = str(node.get("model", "auto"))
         parameters = {name: node[name] for name in ("temperature", "max_tokens") if name in node}
         config: dict[str, Json] = {"configName": "configA", "type": "generator/text", "params": parameters}
         if model != "auto":
-            config.update(provider_name=model.partition("/")[0], model_name=model, credential_name=OURS)
+            config.update(provider_name=model.partition("/")[0], model_name=model, credential_name=SIZEWISE_CREDENTIAL)
         else:
             config.update(provider_name="", model_name="default", credential_name="")
         return {"generativeModelName": [config]}
 
-    def _said(self, node: Mapping[str, Json], prompt: str) -> dict[str, Json]:
+    def _prompt_values(self, node: Mapping[str, Json], prompt: str) -> dict[str, Json]:
         prompts: list[dict[str, str]] = []
         if "system" in node:
             prompts.append({"role": "system", "content": self._text(node["system"])})
@@ -226,7 +251,7 @@ class _Export:
         else:
             for each in messages:
                 if not isinstance(each.get("content"), str):
-                    raise Unsayable("a turn with more than words", "Attach it there by hand.")
+                    raise TranslationError("a turn with more than words", "Attach it there by hand.")
                 prompts.append({"role": each["role"], "content": self._text(each["content"])})
         if prompt in node:
             prompts.append({"role": "user", "content": self._text(node[prompt])})
@@ -247,9 +272,9 @@ class _Export:
         if not isinstance(said, str):
             return said
         try:
-            made = template(said)
-        except Wrong as wrong:
-            raise Unsayable(wrong.message, wrong.hint) from wrong
+            made = parse_template(said)
+        except ExpressionError as wrong:
+            raise TranslationError(wrong.message, wrong.hint) from wrong
         return said if made is None else self._template(made)
 
     def _template(self, made: Template) -> str:
@@ -257,7 +282,7 @@ class _Export:
         for part in made.parts:
             if isinstance(part, str):
                 parts.append(part)
-            elif isinstance(part, Literal_) and part.value == "{{":
+            elif isinstance(part, LiteralValue) and part.value == "{{":
                 parts.append("{{")
             else:
                 parts.append("{{" + self._expression(part) + "}}")
@@ -265,24 +290,27 @@ class _Export:
 
     def _expression(self, said: Expression) -> str:
         match said:
-            case Ref(path):
+            case Reference(path):
                 return self._path(path)
-            case Filtered(inner, "text"):
+            case FilterCall(inner, "text"):
                 return self._expression(inner)
-            case Filtered(inner, "default", (None,)):
+            case FilterCall(inner, "default", (None,)):
                 return self._expression(inner)
-            case Filtered(inner, "slice", arguments):
+            case FilterCall(inner, "slice", arguments):
                 begin, end = (*arguments, None)[:2]
                 return f"{self._expression(inner)}[{begin}:{'' if end is None else end}]"
-            case Filtered(inner, "pluck", (str() as name,)):
+            case FilterCall(inner, "pluck", (str() as name,)):
                 found = self._expression(inner)
                 return f"{found}.{name}" if found.endswith("]") and ":" in found else f"{found}[:].{name}"
-            case Both("or", (Ref() as first, Ref() | Literal_() as other)):
-                right = json.dumps(other.value) if isinstance(other, Literal_) else self._expression(other)
+            case BooleanOperation("or", (Reference() as first, Reference() | LiteralValue() as other)):
+                right = json.dumps(other.value) if isinstance(other, LiteralValue) else self._expression(other)
                 return f"{self._expression(first)} || {right}"
-            case Filtered(_, name):
-                raise Unsayable(f"the filter {name!r} has no counterpart there", "Work it out in a javascript node.")
-        raise Unsayable("an expression that is more than a path", "Work it out in a javascript node.")
+            case FilterCall(_, name):
+                raise TranslationError(
+                    f"the filter {name!r} has no counterpart there",
+                    "Work it out in a javascript node.",
+                )
+        raise TranslationError("an expression that is more than a path", "Work it out in a javascript node.")
 
     def _path(self, path: tuple[str | int, ...]) -> str:
         root, rest = str(path[0]), path[1:]
@@ -293,20 +321,21 @@ class _Export:
         if root == "index" and self._items:
             return f"{list(self._items.values())[-1]}.output.index"
         kind = str(self._kinds[root]["kind"]) if root in self._kinds else ""
-        self._leaned[root] = None
+        self._references[root] = None
         if kind == "subflow":
             return f"{root}.output.flowOutput{_steps(rest)}"
-        if kind in _SAME:
-            below = _SAME[kind]
+        if kind in _UNCHANGED_FIELDS:
+            below = _UNCHANGED_FIELDS[kind]
             if below and (not rest or rest[0] != below):
-                raise Unsayable(f"{'.'.join(map(str, path))} has no counterpart there", f"Take its {below}.")
+                raise TranslationError(f"{'.'.join(map(str, path))} has no counterpart there", f"Take its {below}.")
             return f"{root}.output{_steps(rest[1:] if below else rest)}"
         names = _FIELDS.get(kind, {})
         if kind == "memory" and self._kinds[root].get("do") == "remember":
             names = {"memories": "extractedFacts"}
         if not rest or str(rest[0]) not in names:
-            raise Unsayable(
-                f"{'.'.join(map(str, path))} has no counterpart there", f"Take {', '.join(names) or 'another'}."
+            raise TranslationError(
+                f"{'.'.join(map(str, path))} has no counterpart there",
+                f"Take {', '.join(names) or 'another'}.",
             )
         field = names[str(rest[0])]
         if kind == "each":
@@ -316,33 +345,33 @@ class _Export:
 
     def _operand(self, said: Expression) -> str:
         match said:
-            case Filtered(inner, "text" | "number" | "lower"):
+            case FilterCall(inner, "text" | "number" | "lower"):
                 return self._operand(inner)
-            case Literal_(value):
+            case LiteralValue(value):
                 return value if isinstance(value, str) else json.dumps(value)
-            case Ref() | Filtered():
+            case Reference() | FilterCall():
                 return "{{" + self._expression(said) + "}}"
-        raise Unsayable("a comparison of more than paths", "Work it out in a javascript node.")
+        raise TranslationError("a comparison of more than paths", "Work it out in a javascript node.")
 
     def _condition(self, said: Expression) -> dict[str, Json]:
         match said:
-            case Both(word, parts):
+            case BooleanOperation(word, parts):
                 return {"operator": word.upper(), "operands": [self._one(each) for each in parts]}
         return {"operator": None, "operands": [self._one(said)]}
 
     def _one(self, said: Expression) -> dict[str, Json]:
         match said:
-            case Both():
+            case BooleanOperation():
                 return self._condition(said)
-            case Compared(Literal_(str() as wanted), "in", Filtered(inner, "lower")):
+            case ComparisonOperation(LiteralValue(str() as wanted), "in", FilterCall(inner, "lower")):
                 return {"name": self._operand(inner), "operator": "ilike", "value": f"%{wanted}%"}
-            case Compared(left, "in", right):
+            case ComparisonOperation(left, "in", right):
                 return {"name": self._operand(right), "operator": "contains", "value": self._operand(left)}
-            case Compared(left, "==" | "!=" | "<" | "<=" | ">" | ">=" as sign, right):
+            case ComparisonOperation(left, "==" | "!=" | "<" | "<=" | ">" | ">=" as sign, right):
                 return {"name": self._operand(left), "operator": sign, "value": self._operand(right)}
-            case Not():
-                raise Unsayable("a condition with `not`", "Turn it around.")
-        raise Unsayable("a condition that compares nothing", 'Compare it: ... == "true".')
+            case Negation():
+                raise TranslationError("a condition with `not`", "Turn it around.")
+        raise TranslationError("a condition that compares nothing", 'Compare it: ... == "true".')
 
 
 def _steps(path: tuple[str | int, ...]) -> str:
@@ -354,81 +383,129 @@ def _steps(path: tuple[str | int, ...]) -> str:
 
 # ---- kinds ----------------------------------------------------------------------------------------------------------
 
-Made = tuple[str, dict[str, Json]]
-Maker = Callable[[_Export, str, Mapping[str, Json], Mapping[str, str]], Made]
+ExportedNode = tuple[str, dict[str, Json]]
+NodeExporter = Callable[[_Exporter, str, Mapping[str, Json], Mapping[str, str]], ExportedNode]
 
 
-def _ask(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
-    return "LLMNode", {**at._asks(node), **at._said(node, "prompt")}
+def _ask(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
+    return "LLMNode", {**exporter._model_values(node), **exporter._prompt_values(node, "prompt")}
 
 
-def _json(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _json(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     return "InstructorLLMNode", {
-        **at._asks(node),
-        **at._said(node, "prompt"),
+        **exporter._model_values(node),
+        **exporter._prompt_values(node, "prompt"),
         "schema": json.dumps(node["schema"], indent=2, ensure_ascii=False),
     }
 
 
-def _agent(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _agent(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     if node.get("agent"):
-        raise Unsayable("an agent by its name has no counterpart there", "Write it out: model, system, tools.")
-    at._notes.append("its MCP server must be chosen there")
-    return "mcpNode", {**at._asks(node), **at._said(node, "task"), "selectedTools": list(node.get("tools") or ())}
+        raise TranslationError("an agent by its name has no counterpart there", "Write it out: model, system, tools.")
+    exporter._notes.append("its MCP server must be chosen there")
+    return "mcpNode", {
+        **exporter._model_values(node),
+        **exporter._prompt_values(node, "task"),
+        "selectedTools": list(node.get("tools") or ()),
+    }
 
 
-def _classify(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _classify(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     labels = node["labels"]
     listed = [
         {"label": label, "description": labels[label] if isinstance(labels, Mapping) else "", "value": label}
         for label in labels
     ]
     model = {"model": "auto"} if node.get("model", "small") == "small" else {}
-    return "agentClassifierNode", {**at._asks({**node, **model}), **at._said(node, "text"), "classifier": listed}
+    return "agentClassifierNode", {
+        **exporter._model_values({**node, **model}),
+        **exporter._prompt_values(node, "text"),
+        "classifier": listed,
+    }
 
 
-def _search(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _search(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     type = {"vector": "searchNode", "words": "fullTextSearchNode"}.get(
-        str(node.get("mode", "hybrid")), "hybridSearchNode"
+        str(node.get("mode", "hybrid")),
+        "hybridSearchNode",
     )
     where = [
-        {"path": [name], "operator": "Equal", "valueText": at._text(each)}
+        {"path": [name], "operator": "Equal", "valueText": exporter._text(each)}
         for name, each in (node.get("where") or {}).items()
     ]
     filters = json.dumps({"operator": "And", "operands": where}) if where else "[]"
-    base = {"vectorDB": node["knowledge"], "searchQuery": at._text(node["query"])}
+    base = {"vectorDB": node["knowledge"], "searchQuery": exporter._text(node["query"])}
     return type, {**base, "limit": node.get("limit", 5), "filters": filters, "certainty": ""}
 
 
-def _branch(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _branch(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     cases = node["cases"]
     made: list[dict[str, Json]] = []
     for label in cases:
         if isinstance(cases, list):
-            operand = {"name": at._text(node["value"]), "operator": "==", "value": label}
+            operand = {"name": exporter._text(node["value"]), "operator": "==", "value": label}
             condition: dict[str, Json] = {"operator": None, "operands": [operand]}
         else:
-            found = template(cases[label]) if isinstance(cases[label], str) else None
-            if found is None or found.alone is None:
-                raise Unsayable(f"its case {label!r} compares nothing", 'Compare it: "{{ ... == ... }}".')
-            condition = at._condition(found.alone)
+            found = parse_template(cases[label]) if isinstance(cases[label], str) else None
+            if found is None or found.single_expression is None:
+                raise TranslationError(f"its case {label!r} compares nothing", 'Compare it: "{{ ... == ... }}".')
+            condition = exporter._condition(found.single_expression)
         made.append({"label": label, "value": f"{id}-{label}", "condition": json.dumps(condition, indent=2)})
     made.append({"label": "Else", "value": f"{id}-else", "condition": {}})
     return "conditionNode", {"conditions": made, "allowMultipleConditionExecution": False}
 
 
-def _each(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _each(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     inner = node["nodes"]
     outputs = node.get("outputs")
     shaped = isinstance(outputs, Mapping) and all(
         name in inner and isinstance(each, Mapping) and each.keys() == {"output"} for name, each in outputs.items()
     )
     if not shaped:
-        raise Unsayable("its rounds give what it wants, and there what its nodes give", "Gather it behind the loop.")
+        raise TranslationError(
+            "its rounds give what it wants, and there what its nodes give",
+            "Gather it behind the loop.",
+        )
     at_once = node.get("at_once", 8)
-    listed = at._value(node["items"])
+    listed = exporter._value(node["items"])
     values: dict[str, Json] = {
-        "iterateOver": "list", "initialValue": "0", "endValue": "10", "increment": "1", "connectedTo": at._ends[id],
+        "iterateOver": "list", "initialValue": "0", "endValue": "10", "increment": "1",
+        "connectedTo": exporter._ends[id],
         "iteratorValue": listed if isinstance(listed, str) else json.dumps(listed),
     }  # fmt: skip
     return (
@@ -438,42 +515,62 @@ def _each(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str
     )
 
 
-def _memory(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
-    whose, text = at._text(node["whose"]), at._text(node.get("text", ""))
+def _memory(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
+    whose, text = exporter._text(node["whose"]), exporter._text(node.get("text", ""))
     if node["do"] == "remember":
         return "memoryNode", {"uniqueId": whose, "sessionId": "", "memoryCollection": "memory",
                               "memoryValue": [{"role": "user", "content": text}]}  # fmt: skip
     if node["do"] == "forget":
-        raise Unsayable("nothing forgets there", "Leave it out.")
+        raise TranslationError("nothing forgets there", "Leave it out.")
     filters = {"operator": "And", "operands": [{"path": ["uniqueId"], "operator": "Equal", "valueText": whose}]}
     return "memoryRetrieveNode", {"searchQuery": text, "limit": node.get("limit", 5), "memoryCollection": "memory",
                                   "filters": json.dumps(filters)}  # fmt: skip
 
 
-def _wait(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _wait(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     if node["seconds"] > 90:
-        at._notes.append("nobody waits more than 90 seconds there")
+        exporter._notes.append("nobody waits more than 90 seconds there")
     return "waitNode", {"seconds": node["seconds"]}
 
 
-def _code(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _code(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     lines = []
     for name, each in (node.get("inputs") or {}).items():
-        found = at._value(each)
+        found = exporter._value(each)
         if isinstance(found, str) and isinstance(each, str) and "{{" in each:
-            made = template(each)
-            lines.append(f"const {name} = {found if made and made.alone else f'`{found}`'};\n")
+            made = parse_template(each)
+            lines.append(f"const {name} = {found if made and made.single_expression else f'`{found}`'};\n")
         else:
             lines.append(f"const {name} = {json.dumps(found, ensure_ascii=False)};\n")
     return "codeNode", {"code": "".join(lines) + str(node["code"])}
 
 
-def _template(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _template(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     value = node.get("value")
     if not isinstance(value, Mapping) or "text" in node:
-        raise Unsayable("a text that is put together has no node there", "Give it a name: value: {text: ...}.")
+        raise TranslationError("a text that is put together has no node there", "Give it a name: value: {text: ...}.")
     return "variablesNode", {
-        "mapping": json.dumps({name: _variable(at._value(each)) for name, each in value.items()}, indent=2)
+        "mapping": json.dumps({name: _variable(exporter._value(each)) for name, each in value.items()}, indent=2),
     }
 
 
@@ -487,28 +584,38 @@ def _variable(value: Json) -> dict[str, Json]:
     return {"type": "object", "value": json.dumps(value)}
 
 
-def _http(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _http(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     if "url" not in node:
-        raise Unsayable("a host of the settings has no counterpart there", "Write its whole `url`.")
+        raise TranslationError("a host of the settings has no counterpart there", "Write its whole `url`.")
     retry = node.get("retry") or {}
-    body = at._value(node.get("json"))
+    body = exporter._value(node.get("json"))
     return "apiNode", {
-        "url": at._text(node["url"]), "method": node.get("method", "GET"),
-        "headers": json.dumps(at._value(node["headers"])) if node.get("headers") else "",
+        "url": exporter._text(node["url"]), "method": node.get("method", "GET"),
+        "headers": json.dumps(exporter._value(node["headers"])) if node.get("headers") else "",
         "body": "" if body is None else body if isinstance(body, str) else json.dumps(body, indent=2),
         "retries": str(max(0, retry.get("times", 1) - 1)), "retry_deplay": f"{retry.get('wait_s', 0):g}",
         "convertXmlResponseToJson": False,
     }  # fmt: skip
 
 
-def _subflow(at: _Export, id: str, node: Mapping[str, Json], ways: Mapping[str, str]) -> Made:
+def _subflow(
+    exporter: _Exporter,
+    id: str,
+    node: Mapping[str, Json],
+    classifier_branches: Mapping[str, str],
+) -> ExportedNode:
     name = str(node["flow"]).partition("@")[0]
-    at._notes.append(f"the id of the flow {name} must be chosen there")
-    inputs = json.dumps(at._value(node.get("inputs") or {}), indent=2)
+    exporter._notes.append(f"the id of the flow {name} must be chosen there")
+    inputs = json.dumps(exporter._value(node.get("inputs") or {}), indent=2)
     return "flowNode", {"flowId": "", "nodeName": f"Execute {name}", "requestInput": inputs}
 
 
-_MAKERS: Mapping[str, Maker] = {
+_EXPORTERS: Mapping[str, NodeExporter] = {
     "ask": _ask, "json": _json, "agent": _agent, "classify": _classify, "search": _search, "branch": _branch,
     "each": _each, "memory": _memory, "wait": _wait, "javascript": _code, "template": _template, "http": _http,
     "subflow": _subflow,

@@ -1,7 +1,7 @@
-"""Lamatic's four formats into drawings: low-code YAML, AgentKit, GitHub sync, the management API; reads no disk.
+"""Readers for Lamatic's file formats: low-code YAML, AgentKit, GitHub sync and API JSON; no disk access.
 
-What a file refers to (`@prompts/x.md`, imports of siblings) is asked of a `find` by its path in the project, and never
-by one that climbs out of it.
+What a file refers to (`@prompts/x.md`, imports of siblings) is asked of a `lookup` by its path in the project, and
+never by one that climbs out of it.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ from typing import Literal
 from sizewise.flows.language import yaml_source
 from sizewise.flows.language.types import Json
 from sizewise.lamatic import typescript_literals
-from sizewise.lamatic.canvas import Box, Drawing, Line, Refused, Told
-from sizewise.lamatic.typescript_literals import Unread
+from sizewise.lamatic.canvas import Canvas, CanvasEdge, CanvasNode, LamaticFileError, TranslationNote
+from sizewise.lamatic.typescript_literals import NonLiteral
 
-Format = Literal["lamatic-yaml", "agentkit", "github-sync", "api"]
-Find = Callable[[str], str | None]
+LamaticFormat = Literal["lamatic-yaml", "agentkit", "github-sync", "api"]
+FileLookup = Callable[[str], str | None]
 """The text of a file of the project, by its path from the project's root; None where there is none."""
-FOLDERS = ("prompts", "scripts", "model-configs", "constitutions", "triggers", "memory", "tools")
-BOXES = 1_000
-LINES = 10_000
-FILES = 200
+REFERENCE_FOLDERS = ("prompts", "scripts", "model-configs", "constitutions", "triggers", "memory", "tools")
+MAX_NODES = 1_000
+MAX_EDGES = 10_000
+MAX_FILES = 200
 """Files that one flow refers to."""
-_REFERENCE = re.compile(rf"@(?P<path>(?:{'|'.join(FOLDERS)})/[\w./ ()+&,'-]{{1,200}})")
-_BACK = frozenset({"loopEdge", "agentLoopEdge", "responseEdge"})
+_REFERENCE = re.compile(rf"@(?P<path>(?:{'|'.join(REFERENCE_FOLDERS)})/[\w./ ()+&,'-]{{1,200}})")
+_BACK_EDGES = frozenset({"loopEdge", "agentLoopEdge", "responseEdge"})
 _MODULE = re.compile(r"export\s+default\s*[`'\"]")
 
 
-def nowhere(path: str) -> str | None:
+def no_files(path: str) -> str | None:
     return None
 
 
-def read(name: str, text: str, find: Find = nowhere) -> tuple[Format, Drawing]:
-    """`name` is the file's path in the project. Raises Refused."""
+def parse_file(name: str, text: str, lookup: FileLookup = no_files) -> tuple[LamaticFormat, Canvas]:
+    """`name` is the file's path in the project. Raises LamaticFileError."""
     try:
         if name.endswith((".yaml", ".yml")):
-            return "lamatic-yaml", _low_code(_yaml(text), name, _Project(find))
+            return "lamatic-yaml", _low_code(_yaml(text), name, _ProjectFiles(lookup))
         if name.endswith(".json"):
-            data = typescript_literals.value(text)
+            data = typescript_literals.parse_literal(text)
             if isinstance(data, dict) and "triggerNode" in data:
-                return "lamatic-yaml", _low_code(data, name, _Project(find))
-            return "api", _graph(_api(data), name, _Project(find))
+                return "lamatic-yaml", _low_code(data, name, _ProjectFiles(lookup))
+            return "api", _graph(_api(data), name, _ProjectFiles(lookup))
         if name.endswith((".ts", ".js", ".mjs")):
-            return _module(name, text, _Project(find))
-    except Refused as error:
-        raise error.within(name) from error
-    raise Refused(f"{name}: this is no flow file", "Give a .yaml, .ts or .json file, or a folder of them.")
+            return _module(name, text, _ProjectFiles(lookup))
+    except LamaticFileError as error:
+        raise error.in_file(name) from error
+    raise LamaticFileError(f"{name}: this is no flow file", "Give a .yaml, .ts or .json file, or a folder of them.")
 
 
 # ---- the formats ----------------------------------------------------------------------------------------------------
@@ -55,12 +55,12 @@ def read(name: str, text: str, find: Find = nowhere) -> tuple[Format, Drawing]:
 
 def _yaml(text: str) -> Json:
     try:
-        return yaml_source.read(text, shared=True).data
-    except yaml_source.Unreadable as error:
-        raise Refused(error.bare, error.hint or "", error.line) from error
+        return yaml_source.parse_yaml(text, allow_aliases=True).data
+    except yaml_source.YamlError as error:
+        raise LamaticFileError(error.reason, error.hint or "", error.line) from error
 
 
-def _module(name: str, text: str, project: _Project) -> tuple[Format, Drawing]:
+def _module(name: str, text: str, project: _ProjectFiles) -> tuple[LamaticFormat, Canvas]:
     found = project.module(name, text)
     config = found.get("flowConfig")
     if isinstance(config, Mapping):
@@ -78,22 +78,24 @@ def _api(data: Json) -> Json:
     return data
 
 
-def _graph(said: Json, name: str, project: _Project) -> Drawing:
+def _graph(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     """Of `nodes` and `edges` as a canvas has them."""
     if not isinstance(said, Mapping) or not isinstance(said.get("nodes"), list):
-        raise Refused("it holds no nodes", "A flow file exports `nodes` and `edges`, or holds a `flowConfig`.")
+        raise LamaticFileError("it holds no nodes", "A flow file exports `nodes` and `edges`, or holds a `flowConfig`.")
     meta = said.get("meta")
     meta = meta if isinstance(meta, Mapping) else said
-    told: list[Told] = []
-    boxes: dict[str, Box] = {}
-    for each in _listed(said["nodes"], "nodes", BOXES, told):
-        box = _canvas_box(each, project)
+    told: list[TranslationNote] = []
+    boxes: dict[str, CanvasNode] = {}
+    for each in _listed(said["nodes"], "nodes", MAX_NODES, told):
+        box = _canvas_node(each, project)
         if box is not None:
             boxes[box.id] = box
-    lines = [line for each in _listed(said.get("edges"), "edges", LINES, told) for line in _canvas_line(each, boxes)]
+    lines = [
+        line for each in _listed(said.get("edges"), "edges", MAX_EDGES, told) for line in _canvas_edges(each, boxes)
+    ]
     shown = meta.get("name")
     about = meta.get("description")
-    return Drawing(
+    return Canvas(
         shown if isinstance(shown, str) and shown.strip() else _stem(name),
         boxes,
         tuple(lines),
@@ -103,7 +105,7 @@ def _graph(said: Json, name: str, project: _Project) -> Drawing:
     )
 
 
-def _canvas_box(said: Mapping[str, Json], project: _Project) -> Box | None:
+def _canvas_node(said: Mapping[str, Json], project: _ProjectFiles) -> CanvasNode | None:
     data = said.get("data")
     data = data if isinstance(data, Mapping) else {}
     id, type = said.get("id"), data.get("nodeId") or said.get("type")
@@ -112,10 +114,10 @@ def _canvas_box(said: Mapping[str, Json], project: _Project) -> Box | None:
     values = data.get("values")
     if not isinstance(values, Mapping):
         values = {"content": data.get("content") or data.get("text")} if type == "stickyNoteNode" else {}
-    values = project.resolved(values)
+    values = project.resolve_references(values)
     named = values.get("nodeName")
     schema = data.get("schema")
-    return Box(
+    return CanvasNode(
         id,
         type,
         named if isinstance(named, str) else "",
@@ -127,21 +129,21 @@ def _canvas_box(said: Mapping[str, Json], project: _Project) -> Box | None:
     )
 
 
-def _canvas_line(said: Mapping[str, Json], boxes: Mapping[str, Box]) -> Iterator[Line]:
+def _canvas_edges(said: Mapping[str, Json], nodes: Mapping[str, CanvasNode]) -> Iterator[CanvasEdge]:
     source_, target, kind = said.get("source"), said.get("target"), said.get("type")
-    if not isinstance(source_, str) or not isinstance(target, str) or source_ not in boxes or target not in boxes:
+    if not isinstance(source_, str) or not isinstance(target, str) or source_ not in nodes or target not in nodes:
         return
     data = said.get("data")
     label = data.get("condition") if isinstance(data, Mapping) else None
-    back = str(kind) in _BACK or said.get("sourceHandle") == "to-response"
+    back = str(kind) in _BACK_EDGES or said.get("sourceHandle") == "to-response"
     id = said.get("id")
-    case = _case(boxes[source_], id if isinstance(id, str) else "", target, label if isinstance(label, str) else "")
-    yield Line(source_, target, case, back)
+    case = _case(nodes[source_], id if isinstance(id, str) else "", target, label if isinstance(label, str) else "")
+    yield CanvasEdge(source_, target, case, back)
 
 
-def _case(box: Box, edge: str, target: str, label: str) -> str:
+def _case(node: CanvasNode, edge: str, target: str, label: str) -> str:
     """The case that a line stands for: by the edge that the case names, else by its label."""
-    listed = _cases(box)
+    listed = _cases(node)
     if not listed:
         return ""
     named = any(_label(each) == label for each in listed)
@@ -150,7 +152,7 @@ def _case(box: Box, edge: str, target: str, label: str) -> str:
         if (
             isinstance(value, str)
             and value
-            and value in (edge, target, f"{box.id}-{target}")
+            and value in (edge, target, f"{node.id}-{target}")
             and not (named and not edge)
         ):
             return _label(each)
@@ -163,15 +165,15 @@ def _case(box: Box, edge: str, target: str, label: str) -> str:
     return label
 
 
-def _cases(box: Box) -> list[Mapping[str, Json]]:
+def _cases(node: CanvasNode) -> list[Mapping[str, Json]]:
     for name in ("conditions", "classifier", "agents"):
-        said = box.values.get(name)
+        said = node.values.get(name)
         if isinstance(said, str) and said.strip()[:1] == "[":
             try:
-                said = typescript_literals.value(said)
-            except Refused:
+                said = typescript_literals.parse_literal(said)
+            except LamaticFileError:
                 continue
-        if isinstance(said, list) and box.type in ("conditionNode", "agentClassifierNode", "agentNode"):
+        if isinstance(said, list) and node.type in ("conditionNode", "agentClassifierNode", "agentNode"):
             return [each for each in said if isinstance(each, Mapping)]
     return []
 
@@ -180,33 +182,39 @@ def _label(case: Mapping[str, Json]) -> str:
     return str(case.get("label") or case.get("condition") or case.get("name") or "")
 
 
-def _low_code(said: Json, name: str, project: _Project) -> Drawing:
+def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     if not isinstance(said, Mapping) or not (isinstance(said.get("nodes"), list) or "triggerNode" in said):
         hint = "A flow of Lamatic's has a triggerNode, nodes and a responseNode."
-        raise Refused("it holds no flow of Lamatic's", hint)
-    told: list[Told] = []
+        raise LamaticFileError("it holds no flow of Lamatic's", hint)
+    told: list[TranslationNote] = []
     listed = [
         *([said["triggerNode"]] if isinstance(said.get("triggerNode"), Mapping) else []),
-        *_listed(said.get("nodes") or [], "nodes", BOXES, told),
+        *_listed(said.get("nodes") or [], "nodes", MAX_NODES, told),
         *([said["responseNode"]] if isinstance(said.get("responseNode"), Mapping) else []),
     ]
-    boxes: dict[str, Box] = {}
+    boxes: dict[str, CanvasNode] = {}
     ways: dict[tuple[str, str], list[str]] = {}
     needs: list[tuple[str, str]] = []
     for number, each in enumerate(listed):
         id, type = each.get("nodeId"), each.get("nodeType")
         if not isinstance(id, str) or not isinstance(type, str):
             told.append(
-                Told("named", str(id or number)[:60], str(type or "?")[:60], "it has no id or type", "Give both.")
+                TranslationNote(
+                    "named",
+                    str(id or number)[:60],
+                    str(type or "?")[:60],
+                    "it has no id or type",
+                    "Give both.",
+                ),
             )
             continue
         values = each.get("values")
         schema = each.get("schema")
-        boxes[id] = Box(
+        boxes[id] = CanvasNode(
             id,
             type,
             str(each.get("nodeName") or ""),
-            project.resolved(values if isinstance(values, Mapping) else {}),
+            project.resolve_references(values if isinstance(values, Mapping) else {}),
             schema if isinstance(schema, Mapping) else {},
             each.get("logic") or None,
             number == 0 and "triggerNode" in said,
@@ -215,7 +223,9 @@ def _low_code(said: Json, name: str, project: _Project) -> Drawing:
         for case in (one for kind in ("branches", "classifier", "connections") for one in _list(each.get(kind))):
             if isinstance(case, Mapping) and isinstance(case.get("value"), str):
                 label = (
-                    "\0" if str(case.get("type")) in _BACK else str(case.get("label") or case.get("condition") or "")
+                    "\0"
+                    if str(case.get("type")) in _BACK_EDGES
+                    else str(case.get("label") or case.get("condition") or "")
                 )
                 ways.setdefault((id, case["value"]), []).append(label)
         for need in _list(each.get("needs")):
@@ -229,25 +239,27 @@ def _low_code(said: Json, name: str, project: _Project) -> Drawing:
             for label in ways.get((source_, target), [""]):
                 back = label == "\0" or str(boxes[source_].values.get("connectedTo")) == target
                 case = "" if back else _case(boxes[source_], "", target, label)
-                lines.append(Line(source_, target, case, back))
-    if len(lines) > LINES:
-        raise Refused(f"it has more than {LINES} lines", "Split it.")
+                lines.append(CanvasEdge(source_, target, case, back))
+    if len(lines) > MAX_EDGES:
+        raise LamaticFileError(f"it has more than {MAX_EDGES} lines", "Split it.")
     shown = said.get("name")
     title = shown if isinstance(shown, str) and shown else _stem(name)
     about = said.get("description")
-    return Drawing(title, boxes, tuple(lines), about if isinstance(about, str) else "", "", tuple(told))
+    return Canvas(title, boxes, tuple(lines), about if isinstance(about, str) else "", "", tuple(told))
 
 
-def _listed(said: Json, what: str, most: int, told: list[Told]) -> Sequence[Mapping[str, Json]]:
+def _listed(said: Json, what: str, most: int, notes: list[TranslationNote]) -> Sequence[Mapping[str, Json]]:
     listed = said if isinstance(said, list) else []
-    if isinstance(said, Unread):
-        raise Refused(f"its {what} are no literal ({said.what})", "Write them out.", said.line)
+    if isinstance(said, NonLiteral):
+        raise LamaticFileError(f"its {what} are no literal ({said.description})", "Write them out.", said.line)
     if len(listed) > most:
-        raise Refused(f"it has more than {most} {what}", "Split it.")
+        raise LamaticFileError(f"it has more than {most} {what}", "Split it.")
     for each in listed:
         if not isinstance(each, Mapping):
-            where = f" (line {each.line}: {each.what})" if isinstance(each, Unread) else ""
-            told.append(Told("named", what, "?", f"one of its {what} is no literal{where}", "Write it out."))
+            where = f" (line {each.line}: {each.description})" if isinstance(each, NonLiteral) else ""
+            notes.append(
+                TranslationNote("named", what, "?", f"one of its {what} is no literal{where}", "Write it out."),
+            )
     return [each for each in listed if isinstance(each, Mapping)]
 
 
@@ -262,40 +274,43 @@ def _stem(name: str) -> str:
 # ---- what a file refers to ------------------------------------------------------------------------------------------
 
 
-class _Project:
+class _ProjectFiles:
     """Looks each file up once."""
 
-    def __init__(self, find: Find) -> None:
-        self._find = find
+    def __init__(self, lookup: FileLookup) -> None:
+        self._find = lookup
         self._texts: dict[str, str | None] = {}
         self._modules: dict[str, Mapping[str, Json]] = {}
-        self._under_way: list[str] = []
+        self._loading: list[str] = []
 
     def text(self, path: str) -> str | None:
-        """None where there is no such file. Raises Refused for a path that leads out of the project."""
+        """None where there is no such file. Raises LamaticFileError for a path that leads out of the project."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if ".." in parts or path.startswith("/") or "\\" in path or "\0" in path:
-            raise Refused(f"{path[:100]!r} leads out of the project", "Refer to files of the project.")
+            raise LamaticFileError(f"{path[:100]!r} leads out of the project", "Refer to files of the project.")
         name = "/".join(parts)
         if name not in self._texts:
-            if len(self._texts) >= FILES:
-                raise Refused(f"it refers to more than {FILES} files", "Split it.")
+            if len(self._texts) >= MAX_FILES:
+                raise LamaticFileError(f"it refers to more than {MAX_FILES} files", "Split it.")
             found = self._find(name)
-            if found is not None and len(found) > typescript_literals.BYTES:
-                raise Refused(f"{name}: the file is longer than {typescript_literals.BYTES} characters", "Split it.")
+            if found is not None and len(found) > typescript_literals.MAX_BYTES:
+                raise LamaticFileError(
+                    f"{name}: the file is longer than {typescript_literals.MAX_BYTES} characters",
+                    "Split it.",
+                )
             self._texts[name] = found
         return self._texts[name]
 
     def module(self, name: str, text: str) -> Mapping[str, Json]:
-        """What a TypeScript file exports. Raises Refused where files import each other in a circle."""
+        """What a TypeScript file exports. Raises LamaticFileError where files import each other in a circle."""
         if name in self._modules:
             return self._modules[name]
-        if name in self._under_way:
-            circle = " → ".join([*self._under_way[self._under_way.index(name) :], name])
-            raise Refused(f"these import each other: {circle[:300]}", "Take one of the imports out.")
-        self._under_way.append(name)
-        found = typescript_literals.read(text, lambda path: self._sibling(name, path))
-        self._under_way.pop()
+        if name in self._loading:
+            circle = " → ".join([*self._loading[self._loading.index(name) :], name])
+            raise LamaticFileError(f"these import each other: {circle[:300]}", "Take one of the imports out.")
+        self._loading.append(name)
+        found = typescript_literals.parse_module(text, lambda path: self._sibling(name, path))
+        self._loading.pop()
         self._modules[name] = found
         return found
 
@@ -304,7 +319,7 @@ class _Project:
         for part in path.split("/"):
             if part == "..":
                 if not folder:
-                    raise Refused(f"{path[:100]!r} leads out of the project", "Import files of the project.")
+                    raise LamaticFileError(f"{path[:100]!r} leads out of the project", "Import files of the project.")
                 folder.pop()
             elif part not in ("", "."):
                 folder.append(part)
@@ -314,17 +329,17 @@ class _Project:
                 return (
                     self.module(each, text)
                     if not each.endswith(".json")
-                    else {"default": typescript_literals.value(text)}
+                    else {"default": typescript_literals.parse_literal(text)}
                 )
         return {}
 
-    def resolved(self, values: Mapping[str, Json]) -> dict[str, Json]:
-        """The same with what each reference stands for in its place. Raises Refused."""
+    def resolve_references(self, values: Mapping[str, Json]) -> dict[str, Json]:
+        """The same with what each reference stands for in its place. Raises LamaticFileError."""
         return {str(name): self._resolved(each, str(name)) for name, each in values.items()}
 
     def _resolved(self, said: Json, key: str) -> Json:
         if isinstance(said, Mapping):
-            return self.resolved(said)
+            return self.resolve_references(said)
         if isinstance(said, list):
             return [self._resolved(each, key) for each in said]
         if not isinstance(said, str) or not said.startswith("@"):
@@ -335,12 +350,12 @@ class _Project:
         path = match["path"]
         text = self.text(path)
         if text is None:
-            return Unread(f"{said[:100]} is not there", 0)
+            return NonLiteral(f"{said[:100]} is not there", 0)
         if not path.endswith((".ts", ".js")) or (
-            path.startswith("scripts/") and not _MODULE.match(text, typescript_literals.begins(text))
+            path.startswith("scripts/") and not _MODULE.match(text, typescript_literals.literal_start(text))
         ):
             return text.removesuffix("\n") if path.endswith(".md") else text
-        found = self.module(path, text).get("default", Unread(f"{said[:100]} has no default", 0))
+        found = self.module(path, text).get("default", NonLiteral(f"{said[:100]} has no default", 0))
         if isinstance(found, Mapping):
-            return found.get(key, Unread(f"{said[:100]} has no {key[:40]}", 0))
+            return found.get(key, NonLiteral(f"{said[:100]} has no {key[:40]}", 0))
         return found

@@ -1,4 +1,4 @@
-"""A drawing into a flow of ours: its YAML, and what is to be said of every node; runs nothing of it.
+"""Importer from a Lamatic canvas to a flow in YAML, with a note for each node; runs nothing.
 
 A node that cannot be said stays in the file under the kind that it had there, so that `flow check` points at it and
 nothing is left out in silence.
@@ -13,25 +13,29 @@ from msgspec import Struct
 
 from sizewise.flows.language.types import Json
 from sizewise.lamatic import control_nodes, model_nodes, retrieval_nodes, triggers
-from sizewise.lamatic.block_structure import Level, level
-from sizewise.lamatic.canvas import Box, Drawing, Grade, Refused, Told
-from sizewise.lamatic.template_parser import Unsayable
-from sizewise.lamatic.translator import Bench, Made, Shape, Sort, strings
-from sizewise.lamatic.typescript_literals import Unread
-from sizewise.lamatic.yaml_writer import Comment, yaml
+from sizewise.lamatic.block_structure import NodeBlock, build_block
+from sizewise.lamatic.canvas import Canvas, CanvasNode, LamaticFileError, TranslationGrade, TranslationNote
+from sizewise.lamatic.template_parser import TranslationError
+from sizewise.lamatic.translator import NodeOutputs, NodeTranslation, TranslatedNode, Translator, iterate_strings
+from sizewise.lamatic.typescript_literals import NonLiteral
+from sizewise.lamatic.yaml_writer import Comment, write_yaml
 
-SORTS: Mapping[str, Sort] = {**model_nodes.SORTS, **retrieval_nodes.SORTS, **control_nodes.SORTS}
-LOOPS: Mapping[str, str] = {
+TRANSLATIONS: Mapping[str, NodeTranslation] = {
+    **model_nodes.MODEL_NODES,
+    **retrieval_nodes.RETRIEVAL_NODES,
+    **control_nodes.CONTROL_NODES,
+}
+LOOP_NODES: Mapping[str, str] = {
     "forLoopNode": "forLoopEndNode",
     "batchNode": "batchEndNode",
     "agentNode": "agentLoopEndNode",
 }
-JOINTS = frozenset({"addNode", "branchNode", "endNode"})
-NOTES = frozenset({"stickyNoteNode"})
-NODES = 1_000
+JOINT_NODES = frozenset({"addNode", "branchNode", "endNode"})
+COMMENT_NODES = frozenset({"stickyNoteNode"})
+MAX_NODES = 1_000
 
-HTTP = "Ask its API with an http node, or declare an MCP server for it ([mcp.NAME]) and take a tool node."
-NAMED: Mapping[str, str] = {
+HTTP_SUGGESTION = "Ask its API with an http node, or declare an MCP server for it ([mcp.NAME]) and take a tool node."
+SUGGESTIONS: Mapping[str, str] = {
     "ImageGenNode": "Call a tool that makes pictures: a tool node.",
     "webSearchNode": "Declare an MCP server that searches ([mcp.NAME]) and take a tool node.",
     "scraperNode": "Ask for the page with an http node, or declare an MCP server and take a tool node.",
@@ -39,25 +43,28 @@ NAMED: Mapping[str, str] = {
     "firecrawlNode": "Declare its MCP server ([mcp.NAME]) and take a tool node.",
     "tablesNode": "Keep rows in a database of yours, behind an http or tool node.",
     "postgresNode": "Declare an MCP server for your database ([mcp.NAME]) and take a tool node.",
-    "googleSheetsNode": HTTP, "googleDriveNode": HTTP, "s3Node": HTTP, "onedriveNode": HTTP, "sharepointNode": HTTP,
-    "slackNode": HTTP, "gmailNode": HTTP, "teamsNode": HTTP, "notionNode": HTTP, "airtableNode": HTTP,
-    "smtpNode": HTTP, "twilioNode": HTTP, "webflowNode": HTTP, "n8nNode": HTTP,
+    "googleSheetsNode": HTTP_SUGGESTION, "googleDriveNode": HTTP_SUGGESTION, "s3Node": HTTP_SUGGESTION,
+    "onedriveNode": HTTP_SUGGESTION, "sharepointNode": HTTP_SUGGESTION,
+    "slackNode": HTTP_SUGGESTION, "gmailNode": HTTP_SUGGESTION, "teamsNode": HTTP_SUGGESTION,
+    "notionNode": HTTP_SUGGESTION, "airtableNode": HTTP_SUGGESTION,
+    "smtpNode": HTTP_SUGGESTION, "twilioNode": HTTP_SUGGESTION, "webflowNode": HTTP_SUGGESTION,
+    "n8nNode": HTTP_SUGGESTION,
     "agenticDocExtractionNode": "Take a file node, and a json node behind it.",
 }  # fmt: skip
 _SLUG = re.compile(r"[^a-z0-9]+")
 
 
-class Imported(Struct, frozen=True):
-    """`text` is the flow's YAML. `told`: every node, graded; `clean`: none is named."""
+class ImportedFlow(Struct, frozen=True):
+    """`text` is the flow's YAML. `notes`: every node, graded; `is_complete`: none is named."""
 
     name: str
     text: str
     data: Mapping[str, Json]
-    told: tuple[Told, ...]
+    notes: tuple[TranslationNote, ...]
 
     @property
-    def clean(self) -> bool:
-        return all(each.grade != "named" for each in self.told)
+    def is_complete(self) -> bool:
+        return all(each.grade != "named" for each in self.notes)
 
 
 def slug(name: str, other: str = "flow") -> str:
@@ -66,51 +73,51 @@ def slug(name: str, other: str = "flow") -> str:
     return (made if made[:1].isalpha() else f"{other}-{made}" if made else other)[:62]
 
 
-def imported(drawing: Drawing, flows: Mapping[str, str] = {}, name: str = "") -> Imported:
-    """`flows`: the others that come with it, by their ids and names there. Raises Refused."""
-    return _Import(drawing, flows, name or slug(drawing.name)).flow()
+def import_flow(canvas: Canvas, flows: Mapping[str, str] = {}, name: str = "") -> ImportedFlow:
+    """`flows`: the others that come with it, by their ids and names there. Raises LamaticFileError."""
+    return _Importer(canvas, flows, name or slug(canvas.name)).flow()
 
 
-class _Import:
-    def __init__(self, drawing: Drawing, flows: Mapping[str, str], name: str) -> None:
-        self._drawing = drawing
+class _Importer:
+    def __init__(self, canvas: Canvas, flows: Mapping[str, str], name: str) -> None:
+        self._drawing = canvas
         self._name = name
-        self._bench = Bench(drawing, SORTS, flows)
-        self._told: list[Told] = list(drawing.told)
-        self._ends = _ends(drawing)
-        self._starts = {end: start for start, end in self._ends.items()}
-        self._items: dict[str, str] = {}
+        self._translator = Translator(canvas, TRANSLATIONS, flows)
+        self._notes: list[TranslationNote] = list(canvas.notes)
+        self._loop_ends = _loop_ends(canvas)
+        self._loop_starts = {end: start for start, end in self._loop_ends.items()}
+        self._item_names: dict[str, str] = {}
         self._cases: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def flow(self) -> Imported:
-        bench, boxes = self._bench, self._drawing.boxes
-        trigger = next((box for box in boxes.values() if box.trigger), None)
-        answers = [box for box in boxes.values() if box.type in triggers.RESPONSES]
+    def flow(self) -> ImportedFlow:
+        bench, boxes = self._translator, self._drawing.nodes
+        trigger = next((box for box in boxes.values() if box.is_trigger), None)
+        answers = [box for box in boxes.values() if box.type in triggers.RESPONSE_NODES]
         kept = [
             id for id, box in boxes.items()
-            if not box.trigger and box.type not in triggers.RESPONSES and box.type not in NOTES
+            if not box.is_trigger and box.type not in triggers.RESPONSE_NODES and box.type not in COMMENT_NODES
         ]  # fmt: skip
         for id in kept:
-            if boxes[id].type not in JOINTS and id not in self._starts:
-                bench.name(id)
-        found = self._start(trigger)
-        plan = level(self._drawing, kept, self._joint, self._ends)
-        self._place(plan, ())
+            if boxes[id].type not in JOINT_NODES and id not in self._loop_starts:
+                bench.node_name(id)
+        found = self._import_trigger(trigger)
+        plan = build_block(self._drawing, kept, self._is_joint, self._loop_ends)
+        self._record_containers(plan, ())
         for id in kept:
-            self._shape(boxes[id])
-        for id in plan.circles:
-            self._tell("note", boxes[id], "its lines go in a circle", "A line into it was left out.")
-        nodes = self._level(plan, (), ())
-        bench.level, bench.around, bench.id = None, (), ""
+            self._map_outputs(boxes[id])
+        for id in plan.cycle_nodes:
+            self._add_note("note", boxes[id], "its lines go in a circle", "A line into it was left out.")
+        nodes = self._import_block(plan, (), ())
+        bench.block, bench.enclosing, bench.current_id = None, (), ""
         outputs: dict[str, Json] = {}
         for box in answers:
-            outputs.update(self._do(box, lambda box: triggers.answered(bench, box)) or {})
-        nodes = {**self._wholes(()), **nodes}
+            outputs.update(self._translate(box, lambda box: triggers.translate_response(bench, box)) or {})
+        nodes = {**self._combined_nodes(()), **nodes}
         for box in boxes.values():
-            if box.off:
-                self._tell("note", box, "it is switched off, and left out")
-            elif box.type in JOINTS:
-                self._joined(box)
+            if box.disabled:
+                self._add_note("note", box, "it is switched off, and left out")
+            elif box.type in JOINT_NODES:
+                self._import_joint(box)
         data: dict[str, Json] = {"name": self._name}
         if description := self._drawing.description.strip():
             data["description"] = description[:2_000]
@@ -121,50 +128,55 @@ class _Import:
         data["nodes"] = nodes
         if outputs:
             data["outputs"] = outputs
-        return Imported(self._name, yaml(data, self._comments()), data, tuple(self._told))
+        return ImportedFlow(self._name, write_yaml(data, self._comments()), data, tuple(self._notes))
 
-    def _joined(self, box: Box) -> None:
-        branches = box.values.get("branches")
+    def _import_joint(self, node: CanvasNode) -> None:
+        branches = node.values.get("branches")
         for each in branches if isinstance(branches, list) else ():
             if isinstance(each, Mapping) and each.get("condition"):
                 hint = "A branch runs all its ways: decide by a conditionNode there, or a branch node here."
-                self._tell("named", box, "it has conditions, which a branch does not look at", hint)
+                self._add_note("named", node, "it has conditions, which a branch does not look at", hint)
                 return
-        self._tell("imported", box, "a joint, which needs no node")
+        self._add_note("imported", node, "a joint, which needs no node")
 
     # ---- what is said -----------------------------------------------------------------------------------------------
 
-    def _tell(self, grade: Grade, box: Box, message: str = "", hint: str = "") -> None:
-        self._told.append(Told(grade, box.id, box.type, message, hint))
+    def _add_note(self, grade: TranslationGrade, node: CanvasNode, message: str = "", hint: str = "") -> None:
+        self._notes.append(TranslationNote(grade, node.id, node.type, message, hint))
 
-    def _do(self, box: Box, work: Callable[[Box], Json]) -> Json:
+    def _translate(self, node: CanvasNode, work: Callable[[CanvasNode], Json]) -> Json:
         """What `work` gives, and what is said of the node; None where it cannot be said."""
-        bench = self._bench
-        bench.notes, bench.wrongs = [], []
+        bench = self._translator
+        bench.notes, bench.errors = [], []
         try:
-            made = work(box)
-        except Unsayable as wrong:
-            self._tell("named", box, wrong.message, wrong.hint)
+            made = work(node)
+        except TranslationError as wrong:
+            self._add_note("named", node, wrong.message, wrong.hint)
             return None
         except RecursionError:
-            self._tell("named", box, "its values lie too deep in each other", "Flatten them.")
+            self._add_note("named", node, "its values lie too deep in each other", "Flatten them.")
             return None
-        for each in bench.wrongs:
-            self._tell("named", box, each.message, each.hint)
-        if bench.notes or bench.wrongs:
+        for each in bench.errors:
+            self._add_note("named", node, each.message, each.hint)
+        if bench.notes or bench.errors:
             for message, hint in bench.notes:
-                self._tell("note", box, message, hint)
+                self._add_note("note", node, message, hint)
         else:
-            self._tell("imported", box)
-        if box.logic and box.logic not in ([], {}):
-            self._tell("note", box, "its logic (fallback, retry, A/B) is left out", "A policy, or `retry:`, does that.")
+            self._add_note("imported", node)
+        if node.logic and node.logic not in ([], {}):
+            self._add_note(
+                "note",
+                node,
+                "its logic (fallback, retry, A/B) is left out",
+                "A policy, or `retry:`, does that.",
+            )
         return made
 
     def _comments(self) -> list[Comment]:
         made: list[Comment] = []
         head = [f"Imported from a Lamatic flow{': ' + self._drawing.name if self._drawing.name else ''}."]
-        for box in self._drawing.boxes.values():
-            if box.type in NOTES:
+        for box in self._drawing.nodes.values():
+            if box.type in COMMENT_NODES:
                 said = (
                     box.values.get("content")
                     or box.values.get("text")
@@ -172,224 +184,256 @@ class _Import:
                     or box.values.get("nodeName")
                 )
                 head += ["", *str(said or "").splitlines()[:40]]
-                self._tell("imported", box, "a comment at the head of the file")
+                self._add_note("imported", box, "a comment at the head of the file")
         made.append(Comment((), tuple(head)))
         by_node: dict[str, list[str]] = {}
-        for each in self._told:
+        for each in self._notes:
             if each.node and each.message and each.grade != "imported":
                 mark = "Not imported" if each.grade == "named" else "Note"
                 by_node.setdefault(each.node, []).append(
-                    f"{mark}: {each.message}.{' ' + each.hint if each.hint else ''}"
+                    f"{mark}: {each.message}.{' ' + each.hint if each.hint else ''}",
                 )
         for id, lines in by_node.items():
-            made.append(Comment(("nodes", self._bench.ids.get(id, "")), tuple(lines)))
+            made.append(Comment(("nodes", self._translator.ids.get(id, "")), tuple(lines)))
         return made
 
     # ---- beginnings -------------------------------------------------------------------------------------------------
 
-    def _start(self, trigger: Box | None) -> list[dict[str, Json]]:
-        bench = self._bench
+    def _import_trigger(self, trigger: CanvasNode | None) -> list[dict[str, Json]]:
+        bench = self._translator
         if trigger is None:
             return []
-        begun = self._do(trigger, lambda box: triggers.started(bench, box)) or []
-        bench.shapes[trigger.id] = triggers.trigger_shape(bench, trigger)
+        begun = self._translate(trigger, lambda box: triggers.translate_trigger(bench, box)) or []
+        bench.outputs[trigger.id] = triggers.trigger_outputs(bench, trigger)
         return list(begun)
 
-    def _joint(self, id: str) -> bool:
-        box = self._drawing.boxes[id]
-        return box.type in JOINTS or box.off
+    def _is_joint(self, id: str) -> bool:
+        box = self._drawing.nodes[id]
+        return box.type in JOINT_NODES or box.disabled
 
-    def _place(self, plan: Level, around: tuple[str, ...]) -> None:
-        for id in plan.order:
-            self._bench.within[id] = around
-            if id in plan.inner:
-                self._place(plan.inner[id], (*around, id))
+    def _record_containers(self, block: NodeBlock, around: tuple[str, ...]) -> None:
+        for id in block.order:
+            self._translator.containers[id] = around
+            if id in block.loop_bodies:
+                self._record_containers(block.loop_bodies[id], (*around, id))
 
-    def _shape(self, box: Box) -> None:
-        bench = self._bench
-        if box.off or box.type in JOINTS:
+    def _map_outputs(self, node: CanvasNode) -> None:
+        bench = self._translator
+        if node.disabled or node.type in JOINT_NODES:
             return
-        if box.type in ("forLoopNode", "batchNode") and box.id in self._ends:
+        if node.type in ("forLoopNode", "batchNode") and node.id in self._loop_ends:
             name, number = "item", 2
-            depth = len(bench.within.get(box.id, ()))
-            self._items[box.id] = name if not depth else f"{name}_{number + depth - 1}"
-            bench.shapes[box.id] = control_nodes.loop_shape(bench, box, self._items[box.id])
+            depth = len(bench.containers.get(node.id, ()))
+            self._item_names[node.id] = name if not depth else f"{name}_{number + depth - 1}"
+            bench.outputs[node.id] = control_nodes.loop_outputs(bench, node, self._item_names[node.id])
             return
-        if box.type == "agentNode" and box.id in self._ends:
-            decides = model_nodes.supervisor_names(bench, box)[0]
-            bench.shapes[box.id] = Shape(f"{decides}.arguments", open=True)
+        if node.type == "agentNode" and node.id in self._loop_ends:
+            decides = model_nodes.supervisor_node_names(bench, node)[0]
+            bench.outputs[node.id] = NodeOutputs(f"{decides}.arguments", passthrough=True)
             return
-        if box.id in self._starts:
-            start = self._starts[box.id]
-            if self._drawing.boxes[start].type == "agentNode":
-                bench.shapes[box.id] = self._agent_end(self._drawing.boxes[start])
+        if node.id in self._loop_starts:
+            start = self._loop_starts[node.id]
+            if self._drawing.nodes[start].type == "agentNode":
+                bench.outputs[node.id] = self._supervisor_outputs(self._drawing.nodes[start])
             else:
-                bench.shapes[box.id] = control_nodes.end_shape(bench, start)
+                bench.outputs[node.id] = control_nodes.loop_end_outputs(bench, start)
             return
-        sort = SORTS.get(box.type)
-        shape = sort.shape(bench, box) if sort else Shape(bench.name(box.id), open=True)
-        bench.shapes[box.id] = shape
+        sort = TRANSLATIONS.get(node.type)
+        shape = sort.map_outputs(bench, node) if sort else NodeOutputs(bench.node_name(node.id), passthrough=True)
+        bench.outputs[node.id] = shape
 
-    def _agent_end(self, start: Box) -> Shape:
-        id = self._bench.name(start.id)
+    def _supervisor_outputs(self, start: CanvasNode) -> NodeOutputs:
+        id = self._translator.node_name(start.id)
         try:
-            names = list(model_nodes.agents(self._bench, start))
-        except Unsayable:
+            names = list(model_nodes.supervisor_agents(self._translator, start))
+        except TranslationError:
             names = []
         fields = {name: f"{id}[{name!r}]" if not name.isidentifier() else f"{id}.{name}" for name in names}
         answers = dict.fromkeys(
-            ("agentOutput", "finalResponse", "generatedResponse", "response", "output"), f"{id}.answer"
+            ("agentOutput", "finalResponse", "generatedResponse", "response", "output"),
+            f"{id}.answer",
         )
-        return Shape("", {**answers, **fields})
+        return NodeOutputs("", {**answers, **fields})
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
-    def _level(self, plan: Level, around: tuple[tuple[Level, str], ...], outer: tuple[str, ...]) -> dict[str, Json]:
-        bench = self._bench
+    def _import_block(
+        self,
+        block: NodeBlock,
+        around: tuple[tuple[NodeBlock, str], ...],
+        outer: tuple[str, ...],
+    ) -> dict[str, Json]:
+        bench = self._translator
         made: dict[str, dict[str, Json]] = {}
         first: dict[str, str] = {}
-        for id in plan.order:
-            box = self._drawing.boxes[id]
-            bench.level, bench.around, bench.id = plan, around, id
-            done = self._made(box, plan, around, outer)
-            if box.name:
-                done.nodes[bench.name(id)].setdefault("description", box.name[:300])
+        for id in block.order:
+            box = self._drawing.nodes[id]
+            bench.block, bench.enclosing, bench.current_id = block, around, id
+            done = self._import_node(box, block, around, outer)
+            if box.label:
+                done.nodes[bench.node_name(id)].setdefault("description", box.label[:300])
             for label, way in done.cases.items():
                 self._cases[id, label] = way
             first[id] = next(iter(done.nodes))
             made.update(done.nodes)
-        for id, lines in after(plan, bench, first, made, self._cases).items():
+        for id, lines in explicit_dependencies(block, bench, first, made, self._cases).items():
             lost = [line for line in lines if line.startswith("\0")]
             if lost:
                 hint = "Name a case that its branch has."
-                self._tell(
-                    "named", self._drawing.boxes[id], f"it comes after {lost[0][1:80]!r}, which is no case", hint
+                self._add_note(
+                    "named",
+                    self._drawing.nodes[id],
+                    f"it comes after {lost[0][1:80]!r}, which is no case",
+                    hint,
                 )
             if kept := [line for line in lines if line not in lost]:
                 made[first[id]]["after"] = kept
         return {name: _ordered(each) for name, each in made.items()}
 
-    def _made(self, box: Box, plan: Level, around: tuple[tuple[Level, str], ...], outer: tuple[str, ...]) -> Made:
-        if box.id in plan.inner:
-            made = self._do(box, lambda box: self._loop(box, plan, around, outer))
-            self._tell_end(box)
-        elif (sort := SORTS.get(box.type)) is not None:
-            made = self._do(box, lambda box: sort.make(self._bench, box))
+    def _import_node(
+        self,
+        node: CanvasNode,
+        block: NodeBlock,
+        around: tuple[tuple[NodeBlock, str], ...],
+        outer: tuple[str, ...],
+    ) -> TranslatedNode:
+        if node.id in block.loop_bodies:
+            made = self._translate(node, lambda box: self._import_loop(box, block, around, outer))
+            self._add_loop_end_note(node)
+        elif (sort := TRANSLATIONS.get(node.type)) is not None:
+            made = self._translate(node, lambda box: sort.translate(self._translator, box))
         else:
-            hint = NAMED.get(triggers.plain(box.type), "Take an http, tool or javascript node in its place.")
-            if box.type in LOOPS or box.type in LOOPS.values():
+            hint = SUGGESTIONS.get(triggers.base_type(node.type), "Take an http, tool or javascript node in its place.")
+            if node.type in LOOP_NODES or node.type in LOOP_NODES.values():
                 hint = "Give the loop both of its ends, each connectedTo the other."
-            self._tell("named", box, "there is no node of this kind here", hint)
+            self._add_note("named", node, "there is no node of this kind here", hint)
             made = None
-        return made if made is not None else Made({self._bench.name(box.id): self._kept(box)})
+        return (
+            made if made is not None else TranslatedNode({self._translator.node_name(node.id): self._placeholder(node)})
+        )
 
-    def _tell_end(self, box: Box) -> None:
-        end = self._drawing.boxes[self._ends[box.id]]
-        self._tell("imported", end, "the end of what its loop holds")
+    def _add_loop_end_note(self, node: CanvasNode) -> None:
+        end = self._drawing.nodes[self._loop_ends[node.id]]
+        self._add_note("imported", end, "the end of what its loop holds")
         if end.values.get("outputAccumulator"):
-            self._tell("note", end, "what it gathers is left out", "Gather it from loopOutput in a javascript node.")
+            self._add_note(
+                "note",
+                end,
+                "what it gathers is left out",
+                "Gather it from loopOutput in a javascript node.",
+            )
 
-    def _kept(self, box: Box) -> dict[str, Json]:
+    def _placeholder(self, node: CanvasNode) -> dict[str, Json]:
         """A node that we have no words for, as it was."""
-        said = self._told[-1]
-        values = _readable({name: each for name, each in box.values.items() if name not in ("id", "nodeName")})
+        said = self._notes[-1]
+        values = _readable({name: each for name, each in node.values.items() if name not in ("id", "nodeName")})
         return {
-            "kind": box.type,
+            "kind": node.type,
             "description": f"not imported: {said.message}"[:300],
             **({"values": values} if values else {}),
         }
 
-    def _loop(self, box: Box, plan: Level, around: tuple[tuple[Level, str], ...], outer: tuple[str, ...]) -> Made:
-        bench, inner = self._bench, plan.inner[box.id]
-        told, wrongs = bench.notes, bench.wrongs
-        nodes = self._level(inner, ((plan, box.id), *around), (*outer, box.id))
-        nodes = {**self._wholes((*outer, box.id)), **nodes}
-        bench.level, bench.around, bench.id, bench.notes = plan, around, box.id, told
-        bench.wrongs = wrongs
-        if box.type == "agentNode":
-            return self._supervisor(box, inner, nodes)
+    def _import_loop(
+        self,
+        node: CanvasNode,
+        block: NodeBlock,
+        around: tuple[tuple[NodeBlock, str], ...],
+        outer: tuple[str, ...],
+    ) -> TranslatedNode:
+        bench, inner = self._translator, block.loop_bodies[node.id]
+        told, wrongs = bench.notes, bench.errors
+        nodes = self._import_block(inner, ((block, node.id), *around), (*outer, node.id))
+        nodes = {**self._combined_nodes((*outer, node.id)), **nodes}
+        bench.block, bench.enclosing, bench.current_id, bench.notes = block, around, node.id, told
+        bench.errors = wrongs
+        if node.type == "agentNode":
+            return self._import_supervisor(node, inner, nodes)
         if not nodes:
-            raise Unsayable("it holds no nodes", "Put one between its two ends.")
-        outputs = {id: {"output": self._output(id)} for id in inner.order if id in bench.shapes}
-        at_once = box.values.get("concurrencyLimit") if box.type == "batchNode" else 1
+            raise TranslationError("it holds no nodes", "Put one between its two ends.")
+        outputs = {id: {"output": self._loop_output(id)} for id in inner.order if id in bench.outputs}
+        at_once = node.values.get("concurrencyLimit") if node.type == "batchNode" else 1
         limit = min(256, int(str(at_once))) if re.fullmatch("[1-9][0-9]{0,5}", str(at_once)) else 8
-        return control_nodes.loop(bench, box, self._items[box.id], limit, nodes, outputs)
+        return control_nodes.translate_loop(bench, node, self._item_names[node.id], limit, nodes, outputs)
 
-    def _output(self, id: str) -> Json:
-        bench = self._bench
-        shape = bench.shapes[id]
-        if shape.whole and (shape.open or not shape.fields):
-            return "{{ " + shape.whole + " }}"
+    def _loop_output(self, id: str) -> Json:
+        bench = self._translator
+        shape = bench.outputs[id]
+        if shape.expression and (shape.passthrough or not shape.fields):
+            return "{{ " + shape.expression + " }}"
         named = {
-            name: bench.results(each) if shape.coded and each.endswith(".passages") else each
+            name: bench.passages_name(each) if shape.compatibility_code and each.endswith(".passages") else each
             for name, each in shape.fields.items()
         }
         return {name: "{{ " + each + " }}" for name, each in named.items()}
 
-    def _supervisor(self, box: Box, inner: Level, nodes: dict[str, Json]) -> Made:
-        bench = self._bench
-        way = model_nodes.supervisor_names(bench, box)[1]
-        names = list(model_nodes.agents(bench, box))
+    def _import_supervisor(self, node: CanvasNode, inner: NodeBlock, nodes: dict[str, Json]) -> TranslatedNode:
+        bench = self._translator
+        way = model_nodes.supervisor_node_names(bench, node)[1]
+        names = list(model_nodes.supervisor_agents(bench, node))
         if not names:
-            raise Unsayable("it leads nobody", "Name its agents.")
+            raise TranslationError("it leads nobody", "Name its agents.")
         begins = {
-            line.target: line.case for line in self._drawing.lines if line.source == box.id and line.case in names
+            line.target: line.case for line in self._drawing.edges if line.source == node.id and line.case in names
         }
         paths: dict[str, str] = {}
         for id in inner.order:
             path = begins.get(id) or next(
-                (paths[f"\0{each}"] for each, _ in inner.before[id] if f"\0{each}" in paths), ""
+                (paths[f"\0{each}"] for each, _ in inner.predecessors[id] if f"\0{each}" in paths),
+                "",
             )
             if path:
                 paths[f"\0{id}"] = path
-                name = bench.name(id)
-                if not inner.before[id]:
+                name = bench.node_name(id)
+                if not inner.predecessors[id]:
                     nodes[name]["after"] = [f"{way}.{path}"]
-                shape = bench.shapes.get(id)
+                shape = bench.outputs.get(id)
                 if shape is not None:
                     paths[path] = (
-                        next(iter(shape.texts and {shape.fields[each] for each in shape.texts}), "")
-                        or shape.whole
+                        next(iter(shape.text_fields and {shape.fields[each] for each in shape.text_fields}), "")
+                        or shape.expression
                         or name
                     )
         made = {name: each for name, each in paths.items() if not name.startswith("\0")}
         missing = [name for name in names if name not in made]
         if missing:
-            raise Unsayable(f"the path of {missing[0][:60]!r} leads nowhere", "Draw a line from it to its first node.")
-        return model_nodes.supervised(bench, box, made, nodes)
+            raise TranslationError(
+                f"the path of {missing[0][:60]!r} leads nowhere",
+                "Draw a line from it to its first node.",
+            )
+        return model_nodes.translate_supervisor(bench, node, made, nodes)
 
-    def _wholes(self, around: tuple[str, ...]) -> dict[str, Json]:
-        """Nodes that hold all that another gives, for those within `around`."""
-        bench = self._bench
-        places = {bench.ids[id]: bench.within.get(id, ()) for id in bench.ids}
+    def _combined_nodes(self, around: tuple[str, ...]) -> dict[str, Json]:
+        """Nodes that hold all that another gives, for those within `enclosing`."""
+        bench = self._translator
+        places = {bench.ids[id]: bench.containers.get(id, ()) for id in bench.ids}
         made: dict[str, Json] = {}
-        for id in bench.whole:  # of those that hold all first: they may ask for results
-            if "\0" not in id and bench.within.get(id, ()) == around:
-                made[bench.whole[id]] = {}
-        for id, name in list(bench.whole.items()):
+        for id in bench.combined_names:  # of those that hold all first: they may ask for results
+            if "\0" not in id and bench.containers.get(id, ()) == around:
+                made[bench.combined_names[id]] = {}
+        for id, name in list(bench.combined_names.items()):
             if name in made:
-                made[name] = bench.all_of(self._drawing.boxes[id])
-        for id, name in bench.whole.items():
+                made[name] = bench.combined_node(self._drawing.nodes[id])
+        for id, name in bench.combined_names.items():
             found, _, what = id.partition("\0")
             if what == "results" and places.get(found, places.get(found.removesuffix("_found"), ())) == around:
                 inputs = {"passages": "{{ " + found + ".passages }}"}
-                made[name] = {"kind": "javascript", "inputs": inputs, "code": retrieval_nodes.RESULTS}
+                made[name] = {"kind": "javascript", "inputs": inputs, "code": retrieval_nodes.RESULTS_CODE}
         return made
 
 
-def after(
-    plan: Level,
-    bench: Bench,
-    first: Mapping[str, str],
-    made: Mapping[str, Mapping[str, Json]],
+def explicit_dependencies(
+    block: NodeBlock,
+    translator: Translator,
+    first_nodes: Mapping[str, str],
+    nodes: Mapping[str, Mapping[str, Json]],
     cases: Mapping[tuple[str, str], tuple[str, str]],
 ) -> dict[str, list[str]]:
     """What each node must say it comes after: what no expression says already. What is no case begins with a zero."""
-    numbers = {id: 1 << at for at, id in enumerate(plan.order)}
-    name = bench.name
-    owner = {ours: id for id in plan.order for ours in (name(id), first[id])}
-    theirs = {ours: id for id, ours in bench.ids.items()}
-    for key, ours in bench.whole.items():
+    numbers = {id: 1 << at for at, id in enumerate(block.order)}
+    name = translator.node_name
+    owner = {ours: id for id in block.order for ours in (name(id), first_nodes[id])}
+    theirs = {ours: id for id, ours in translator.ids.items()}
+    for key, ours in translator.combined_names.items():
         of = key.partition("\0")[0]
         of = of if of in numbers else theirs.get(of.removesuffix("_found"), "")
         if of in numbers:
@@ -404,30 +448,35 @@ def after(
         node, its = cases.get((branch, case), (name(branch), case))
         return f"{node}.{its}"
 
-    for id in plan.order:
-        leaned = {owner[each] for ours in {name(id), first[id]} for each in _names(made.get(ours, {})) if each in owner}
+    for id in block.order:
+        leaned = {
+            owner[each]
+            for ours in {name(id), first_nodes[id]}
+            for each in _referenced_names(nodes.get(ours, {}))
+            if each in owner
+        }
         reached = 0
         for each in leaned - {id}:
-            if not plan.maybe(each, id):
+            if not block.may_be_skipped(each, id):
                 reached |= numbers[each] | behind.get(each, 0)
         lines: dict[str, None] = {}
-        always = any(not case and not plan.maybe(node, id) for node, case in plan.before[id])
-        for node, case in plan.before[id]:
-            if case and (node, case) in plan.sure[id]:
+        always = any(not case and not block.may_be_skipped(node, id) for node, case in block.predecessors[id])
+        for node, case in block.predecessors[id]:
+            if case and (node, case) in block.guaranteed_cases[id]:
                 lines[way(node, case)] = None
             elif case:
                 if not always:
                     lines[way(node, case)] = None
-            elif plan.maybe(node, id):
-                missing = [each for each in plan.sure[node] if each not in plan.sure[id]]
+            elif block.may_be_skipped(node, id):
+                missing = [each for each in block.guaranteed_cases[node] if each not in block.guaranteed_cases[id]]
                 if not always and missing:
                     lines[way(*missing[-1])] = None
             elif not numbers[node] & reached:
                 lines[name(node)] = None
                 reached |= numbers[node] | behind.get(node, 0)
-        if any(case for _, case in plan.before[id]) or not lines:
-            for node, case in plan.before[id]:
-                reached |= numbers[node] | behind.get(node, 0) if (node, case) in plan.sure[id] else 0
+        if any(case for _, case in block.predecessors[id]) or not lines:
+            for node, case in block.predecessors[id]:
+                reached |= numbers[node] | behind.get(node, 0) if (node, case) in block.guaranteed_cases[id] else 0
         behind[id] = reached
         found[id] = list(lines)
     return found
@@ -436,21 +485,26 @@ def after(
 _ROOT = re.compile(r"(?<![\w.\]\"'-])([A-Za-z_][A-Za-z0-9_-]*)(?=[.\[ |)])")
 
 
-def _names(node: Mapping[str, Json]) -> set[str]:
+def _referenced_names(node: Mapping[str, Json]) -> set[str]:
     """The first names of paths in a node's templates, and more words than these."""
     found: set[str] = set()
-    for text in strings({name: each for name, each in node.items() if name not in ("code", "description")}):
+    for text in iterate_strings({name: each for name, each in node.items() if name not in ("code", "description")}):
         for part in text.split("{{")[1:]:
             found.update(_ROOT.findall(" " + part.partition("}}")[0]))
     return found
 
 
-def _ends(drawing: Drawing) -> dict[str, str]:
+def _loop_ends(canvas: Canvas) -> dict[str, str]:
     """The loops, each with its end."""
     made: dict[str, str] = {}
-    for id, box in drawing.boxes.items():
-        end = drawing.boxes.get(str(box.values.get("connectedTo") or ""))
-        if box.type in LOOPS and end is not None and end.type == LOOPS[box.type] and end.id not in made.values():
+    for id, box in canvas.nodes.items():
+        end = canvas.nodes.get(str(box.values.get("connectedTo") or ""))
+        if (
+            box.type in LOOP_NODES
+            and end is not None
+            and end.type == LOOP_NODES[box.type]
+            and end.id not in made.values()
+        ):
             made[id] = end.id
     return made
 
@@ -473,15 +527,15 @@ def _readable(said: Json) -> Json:
         return {str(name): _readable(each) for name, each in said.items()}
     if isinstance(said, list):
         return [_readable(each) for each in said]
-    if isinstance(said, Unread):
-        return f"(not read: {said.what})"
+    if isinstance(said, NonLiteral):
+        return f"(not read: {said.description})"
     return said
 
 
-def together(drawings: Mapping[str, Drawing]) -> dict[str, Imported | Refused]:
+def import_flows(canvases: Mapping[str, Canvas]) -> dict[str, ImportedFlow | LamaticFileError]:
     """Flows that come with each other, by the files that they stood in, and each with a name of its own."""
     names: dict[str, str] = {}
-    for path, drawing in drawings.items():
+    for path, drawing in canvases.items():
         base = made = slug(drawing.name)
         number = 2
         while made in names.values():
@@ -489,14 +543,14 @@ def together(drawings: Mapping[str, Drawing]) -> dict[str, Imported | Refused]:
         names[path] = made
     known = {
         other: names[path]
-        for path, each in drawings.items()
+        for path, each in canvases.items()
         for other in (each.name.lower(), each.name, each.id)
         if other
     }
-    made_of: dict[str, Imported | Refused] = {}
-    for path, drawing in drawings.items():
+    made_of: dict[str, ImportedFlow | LamaticFileError] = {}
+    for path, drawing in canvases.items():
         try:
-            made_of[path] = imported(drawing, known, names[path])
-        except Refused as error:
-            made_of[path] = error.within(path)
+            made_of[path] = import_flow(drawing, known, names[path])
+        except LamaticFileError as error:
+            made_of[path] = error.in_file(path)
     return made_of

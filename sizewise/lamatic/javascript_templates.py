@@ -1,4 +1,4 @@
-"""JavaScript into which Lamatic writes values, as code of ours that has them as inputs: read as text, never run.
+"""JavaScript templates: finds `{{ }}` placeholders in Lamatic's code and replaces them; runs no code.
 
 `{{path}}` stands for a JSON literal: in code it becomes a name, within quotes a text that is put together there, in
 comments it stays. What the code reaches for outside itself is said, for a sandbox has none of it.
@@ -12,17 +12,17 @@ from typing import Literal
 
 from msgspec import Struct
 
-Where = Literal["code", "text", "comment"]
+CodeContext = Literal["code", "text", "comment"]
 
 _TOKEN = re.compile(
-    r"""(?P<comment>//[^\n]*)|(?P<quote>["'`])|(?P<braces>\{\{)|(?P<regex>/)|(?P<open>\{)|(?P<close>\})|(?P<word>[A-Za-z_$][\w$]*)"""
+    r"""(?P<comment>//[^\n]*)|(?P<quote>["'`])|(?P<braces>\{\{)|(?P<regex>/)|(?P<open>\{)|(?P<close>\})|(?P<word>[A-Za-z_$][\w$]*)""",
 )
 _INNER = re.compile(r"\s*[A-Za-z_$][\w$-]{0,200}\s*(?:[.\[|?}]|$)")
 _REGEX = re.compile(r"/(?![*/])(?:[^\\/\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n]){0,60}\]){1,200}/[a-z]{0,9}")
 _REACHES = re.compile(
-    r"\b(fetch|require|import|XMLHttpRequest|WebSocket|axios|process|Deno|Bun|Buffer|eval|setTimeout|setInterval)\s*[(.]"
+    r"\b(fetch|require|import|XMLHttpRequest|WebSocket|axios|process|Deno|Bun|Buffer|eval|setTimeout|setInterval)\s*[(.]",
 )
-REACHES: Mapping[str, str] = {
+UNSUPPORTED_GLOBALS: Mapping[str, str] = {
     "fetch": "asks the network",
     "axios": "asks the network",
     "XMLHttpRequest": "asks the network",
@@ -39,55 +39,56 @@ REACHES: Mapping[str, str] = {
 }
 
 
-class Hole(Struct, frozen=True):
-    """A place where a value goes. `begin`, `end`: the characters that make way for it."""
+class Placeholder(Struct, frozen=True):
+    """A place where a value goes. `start`, `end`: the characters that make way for it."""
 
-    inner: str
-    where: Where
-    begin: int
+    expression: str
+    context: CodeContext
+    start: int
     end: int
     quote: str = ""
 
 
-Fill = Callable[[Hole], str]
+Substitution = Callable[[Placeholder], str]
 """The code that takes the place of a hole."""
 
 
-def filled(code: str, fill: Fill) -> str:
+def substitute(code: str, substitution: Substitution) -> str:
     parts: list[str] = []
     at = 0
-    for hole in holes(code):
-        parts.append(code[at : hole.begin])
-        parts.append(fill(hole))
+    for hole in find_placeholders(code):
+        parts.append(code[at : hole.start])
+        parts.append(substitution(hole))
         at = hole.end
     parts.append(code[at:])
     return "".join(parts)
 
 
-def reached(code: str) -> list[str]:
+def unsupported_globals(code: str) -> list[str]:
     """What it reaches for that a sandbox does not have, by words beside its texts and comments."""
-    plain = "".join(part for part, where in _parts(code) if where == "code")
+    plain = "".join(part for part, where in _segments(code) if where == "code")
     return list(dict.fromkeys(match[1] for match in _REACHES.finditer(plain)))
 
 
-def holes(code: str) -> Iterator[Hole]:
+def find_placeholders(code: str) -> Iterator[Placeholder]:
     at = 0
-    for part, where in _parts(code):
+    for part, where in _segments(code):
         begin = 0
         while where != "comment" and (begin := part.find("{{", begin)) >= 0:
             end = part.find("}}", begin + 2, begin + 2_002)
             if end >= 0 and _INNER.match(part, begin + 2, end):
                 quote = (part[0] if part[0] in "\"'" else "`") if where == "text" else ""
-                yield Hole(part[begin + 2 : end], where, at + begin, at + end + 2, quote)
+                yield Placeholder(part[begin + 2 : end], where, at + begin, at + end + 2, quote)
                 begin = end + 2
             else:
                 begin += 2
         at += len(part)
 
 
-def _parts(code: str) -> Iterator[tuple[str, Where]]:
+def _segments(code: str) -> Iterator[tuple[str, CodeContext]]:
     """The code in pieces: code, texts with their quotes, comments; one pass, and as far as one can tell without
-    parsing it."""
+    parsing it.
+    """
     at = begin = 0
     deep: list[int] = []  # braces open within each ${ of a template
     last = ""

@@ -1,4 +1,4 @@
-"""Lamatic's nodes around knowledge and memory, as nodes of ours: search, RAG, index, vectors, chunks, files; pure.
+"""Translations of Lamatic's retrieval nodes: search, RAG, indexing, vectors, chunks, files and memory.
 
 Here documents go into a knowledge base whole: it cuts and embeds them itself. So a node that made vectors hands on the
 texts in their place, and an index takes these.
@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 
 from sizewise.flows.language.types import Json
-from sizewise.lamatic.canvas import Box
-from sizewise.lamatic.model_nodes import META, asked, said
-from sizewise.lamatic.template_parser import Reach, Unsayable, pieces, reach
-from sizewise.lamatic.translator import Bench, Made, Shape, Sort, plain
+from sizewise.lamatic.canvas import CanvasNode
+from sizewise.lamatic.model_nodes import USAGE_FIELDS, model_parameters, prompt_parameters
+from sizewise.lamatic.template_parser import TemplatePath, TranslationError, parse_path, split_template
+from sizewise.lamatic.translator import NodeOutputs, NodeTranslation, TranslatedNode, Translator, escape_template
 
-PASSAGES = "Each has text, title, source, page and score."
-ITEMS: Mapping[str, str] = {
+PASSAGES_HINT = "Each has text, title, source, page and score."
+PASSAGE_FIELDS: Mapping[str, str] = {
     **dict.fromkeys(("text", "content", "data", "pageContent"), "text"),
     **dict.fromkeys(("score", "certainty"), "score"),
     **dict.fromkeys(("source", "url", "file_name"), "source"),
@@ -24,7 +24,7 @@ ITEMS: Mapping[str, str] = {
 }  # fmt: skip
 """What a result's fields are called there, and a passage's here."""
 
-RESULTS = """\
+RESULTS_CODE = """\
 output = passages.map((each) => ({
   ...each,
   content: each.text,
@@ -38,77 +38,86 @@ output = passages.map((each) => ({
 _BASE = re.compile(r"[^a-z0-9_-]+")
 
 
-def _base(bench: Bench, said: object) -> str:
+def _base(translator: Translator, said: object) -> str:
     name = _BASE.sub("-", str(said or "").lower()).strip("-_")[:60] if isinstance(said, str) else ""
     if not name or "{{" in str(said):
-        bench.note("it names no vector database", "Write the knowledge base's name: knowledge: NAME.")
+        translator.add_note("it names no vector database", "Write the knowledge base's name: knowledge: NAME.")
         return "documents"
     return name
 
 
-def _query(bench: Bench, box: Box) -> str:
+def _query(translator: Translator, node: CanvasNode) -> str:
     for name in ("searchQuery", "queryField", "query"):
-        if box.values.get(name):
-            return bench.text(box.values[name], name)
-    raise Unsayable("it looks for nothing", "Give it a query.")
+        if node.values.get(name):
+            return translator.translate_text(node.values[name], name)
+    raise TranslationError("it looks for nothing", "Give it a query.")
 
 
-def _limit(bench: Bench, said: object, most: int = 200) -> int:
+def _limit(translator: Translator, said: object, most: int = 200) -> int:
     """0 is all, there."""
     try:
         number = int(str(said if said not in (None, "") else 5))
     except ValueError:
-        bench.note("its limit is no number that is written down", "Write one: limit: 5.")
+        translator.add_note("its limit is no number that is written down", "Write one: limit: 5.")
         return 5
     if number <= 0 or number > most:
-        bench.note(f"it asked for {'all' if number <= 0 else number}", f"{most} are the most.")
+        translator.add_note(f"it asked for {'all' if number <= 0 else number}", f"{most} are the most.")
     return most if number <= 0 else min(number, most)
 
 
-def where(bench: Bench, filters: object) -> dict[str, Json]:
-    """Filters that compare for being equal, and all of which hold, as tags. Raises Unsayable for others."""
-    found = bench.data(filters, "filters")
+def translate_filters(translator: Translator, filters: object) -> dict[str, Json]:
+    """Filters that compare for being equal, and all of which hold, as tags. Raises TranslationError for others."""
+    found = translator.parse_data(filters, "filters")
     if not found:
         return {}
     operands = found.get("operands", [found]) if isinstance(found, dict) else found
     joined = str(found.get("operator", "And")) if isinstance(found, dict) and "operands" in found else "And"
     if not isinstance(operands, list) or joined.lower() != "and":
-        raise Unsayable("a filter of which not everything must hold", "Ask once for each, or take tags that say it.")
+        raise TranslationError(
+            "a filter of which not everything must hold",
+            "Ask once for each, or take tags that say it.",
+        )
     made: dict[str, Json] = {}
     for each in operands:
         path = each.get("path") if isinstance(each, dict) else None
         path = path[0] if isinstance(path, list) and len(path) == 1 else path
         value = next((each[name] for name in each if name.startswith("value")), None) if path else None
         if not isinstance(path, str) or each.get("operator") not in ("Equal", "==") or path in made:
-            raise Unsayable("a filter that is more than being equal", "Only equal tags can be asked for.")
-        made[path] = bench.value(value, "filters")
+            raise TranslationError("a filter that is more than being equal", "Only equal tags can be asked for.")
+        made[path] = translator.translate_value(value, "filters")
     return made
 
 
-def _search(bench: Bench, box: Box, mode: str) -> dict[str, Json]:
+def _search(translator: Translator, node: CanvasNode, mode: str) -> dict[str, Json]:
     made: dict[str, Json] = {
         "kind": "search",
-        "knowledge": _base(bench, box.values.get("vectorDB")),
-        "query": _query(bench, box),
-        "limit": _limit(bench, box.values.get("limit")),
+        "knowledge": _base(translator, node.values.get("vectorDB")),
+        "query": _query(translator, node),
+        "limit": _limit(translator, node.values.get("limit")),
         "mode": mode,
     }
-    if filters := where(bench, box.values.get("filters")):
+    if filters := translate_filters(translator, node.values.get("filters")):
         made["where"] = filters
     for name in ("certainty", "alpha", "autocut", "fusionType", "boostProperties"):
-        if box.values.get(name) not in (None, "", "0", 0, False, "relativeScoreFusion"):
-            bench.note(f"its {name} has nothing here", "Choose by the score of each passage.")
+        if node.values.get(name) not in (None, "", "0", 0, False, "relativeScoreFusion"):
+            translator.add_note(f"its {name} has nothing here", "Choose by the score of each passage.")
     return made
 
 
-def _found_shape(bench: Bench, box: Box) -> Shape:
-    return Shape("", {"searchResults": f"{bench.name(box.id)}.passages"}, gone=META, items=ITEMS, coded=RESULTS)
+def _search_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs(
+        "",
+        {"searchResults": f"{translator.node_name(node.id)}.passages"},
+        unavailable=USAGE_FIELDS,
+        passage_fields=PASSAGE_FIELDS,
+        compatibility_code=RESULTS_CODE,
+    )
 
 
-def _finds(mode: str) -> Json:
-    def make(bench: Bench, box: Box) -> Made:
-        bench.note("what it finds are passages", PASSAGES)
-        return Made({bench.name(box.id): _search(bench, box, mode)})
+def _search_translator(mode: str) -> Json:
+    def make(bench: Translator, box: CanvasNode) -> TranslatedNode:
+        bench.add_note("what it finds are passages", PASSAGES_HINT)
+        return TranslatedNode({bench.node_name(box.id): _search(bench, box, mode)})
 
     return make
 
@@ -116,39 +125,46 @@ def _finds(mode: str) -> Json:
 # ---- RAG ------------------------------------------------------------------------------------------------------------
 
 
-def _rag_shape(bench: Bench, box: Box) -> Shape:
-    id = bench.name(box.id)
-    fields = {"modelResponse": f"{id}.text", "references": f"{_found_by(bench, box)}.passages"}
-    return Shape("", fields, texts=frozenset({"modelResponse"}), gone=META, items=ITEMS, coded=RESULTS)
+def _rag_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    id = translator.node_name(node.id)
+    fields = {"modelResponse": f"{id}.text", "references": f"{_search_node_name(translator, node)}.passages"}
+    return NodeOutputs(
+        "",
+        fields,
+        text_fields=frozenset({"modelResponse"}),
+        unavailable=USAGE_FIELDS,
+        passage_fields=PASSAGE_FIELDS,
+        compatibility_code=RESULTS_CODE,
+    )
 
 
-def _found_by(bench: Bench, box: Box) -> str:
-    key = f"{box.id}\0found"
-    if key not in bench.whole:
-        bench.whole[key] = bench.fresh(f"{bench.name(box.id)}_found")
-    return bench.whole[key]
+def _search_node_name(translator: Translator, node: CanvasNode) -> str:
+    key = f"{node.id}\0found"
+    if key not in translator.combined_names:
+        translator.combined_names[key] = translator.unique_name(f"{translator.node_name(node.id)}_found")
+    return translator.combined_names[key]
 
 
-def _rag(bench: Bench, box: Box) -> Made:
-    id, found = bench.name(box.id), _found_by(bench, box)
-    question = _query(bench, box)
-    prompts = box.values.get("prompts") or box.values.get("promptTemplate") or box.values.get("systemPrompt")
-    words = said(bench, box) if prompts else {}
-    if not words.get("prompt") or (not box.values.get("prompts") and not box.values.get("promptTemplate")):
+def _rag(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    id, found = translator.node_name(node.id), _search_node_name(translator, node)
+    question = _query(translator, node)
+    prompts = node.values.get("prompts") or node.values.get("promptTemplate") or node.values.get("systemPrompt")
+    words = prompt_parameters(translator, node) if prompts else {}
+    if not words.get("prompt") or (not node.values.get("prompts") and not node.values.get("promptTemplate")):
         words = {**words, "system": words.get("system") or words.get("prompt", ""), "prompt": question}
         if not words["system"]:
             del words["system"]
     words["prompt"] += "\n\n{{ " + found + ".passages | passages }}"
-    bench.note("its passages stand behind the question", PASSAGES)
-    searched = {**_search(bench, box, "vector")}
-    return Made({found: searched, id: {"kind": "ask", **asked(bench, box), **words}})
+    translator.add_note("its passages stand behind the question", PASSAGES_HINT)
+    searched = {**_search(translator, node, "vector")}
+    return TranslatedNode({found: searched, id: {"kind": "ask", **model_parameters(translator, node), **words}})
 
 
 # ---- into a base ----------------------------------------------------------------------------------------------------
 
-VECTORS = "output = { vectors: Array.isArray(texts) ? texts : [texts] };\n"
+VECTORS_CODE = "output = { vectors: Array.isArray(texts) ? texts : [texts] };\n"
 
-DOCUMENTS = """\
+DOCUMENTS_CODE = """\
 const all = Array.isArray(metadata) ? metadata : [metadata];
 const given = Array.isArray(texts) ? texts : [texts];
 const seen = {};
@@ -170,66 +186,82 @@ output = all.map((each, at) => {
 """
 
 
-def _vectors_shape(bench: Bench, box: Box) -> Shape:
-    return Shape(bench.name(box.id), {"vectors": f"{bench.name(box.id)}.vectors"}, gone=META)
+def _vector_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs(
+        translator.node_name(node.id),
+        {"vectors": f"{translator.node_name(node.id)}.vectors"},
+        unavailable=USAGE_FIELDS,
+    )
 
 
-def _vectors(bench: Bench, box: Box) -> Made:
-    bench.note("it gives the texts in the place of vectors", "A knowledge base embeds what it takes in by itself.")
-    texts = box.values.get("inputText")
+def _vectors(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    translator.add_note(
+        "it gives the texts in the place of vectors",
+        "A knowledge base embeds what it takes in by itself.",
+    )
+    texts = node.values.get("inputText")
     if texts in (None, ""):
-        raise Unsayable("it has no text", "Give it one.")
-    made = {"kind": "javascript", "inputs": {"texts": bench.value(texts, "inputText")}, "code": VECTORS}
-    return Made({bench.name(box.id): made})
+        raise TranslationError("it has no text", "Give it one.")
+    made = {
+        "kind": "javascript",
+        "inputs": {"texts": translator.translate_value(texts, "inputText")},
+        "code": VECTORS_CODE,
+    }
+    return TranslatedNode({translator.node_name(node.id): made})
 
 
 _COUNTS: Mapping[str, str] = {"recordsIndexed": "added", "duplicateRecordsDeleted": "changed", "message": "passages"}
 
 
-def _index_shape(bench: Bench, box: Box) -> Shape:
-    id = bench.name(box.id)
-    if _action(box) != "index":
-        return Shape(id, open=True)
-    return Shape("", {theirs: f"{id}.{ours}" for theirs, ours in _COUNTS.items()}, gone=META)
+def _index_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    id = translator.node_name(node.id)
+    if _action(node) != "index":
+        return NodeOutputs(id, passthrough=True)
+    return NodeOutputs("", {theirs: f"{id}.{ours}" for theirs, ours in _COUNTS.items()}, unavailable=USAGE_FIELDS)
 
 
-def _action(box: Box) -> str:
-    return str(box.values.get("action") or "index")
+def _action(node: CanvasNode) -> str:
+    return str(node.values.get("action") or "index")
 
 
-def _index(bench: Bench, box: Box) -> Made:
-    if _action(box) == "filter":
-        raise Unsayable("it lists records by a filter", "Search for them: a search node takes `where`.")
-    if _action(box) != "index":
-        raise Unsayable("it takes records out", "A base follows its sources: what is deleted there is deleted here.")
-    id = bench.name(box.id)
-    keys = bench.data(box.values.get("primaryKeys"), "primaryKeys") if box.values.get("primaryKeys") else []
-    keys = [plain(str(each)) for each in (keys if isinstance(keys, list) else [keys])]
-    documents = bench.fresh(f"{id}_documents")
+def _index(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    if _action(node) == "filter":
+        raise TranslationError("it lists records by a filter", "Search for them: a search node takes `where`.")
+    if _action(node) != "index":
+        raise TranslationError(
+            "it takes records out",
+            "A base follows its sources: what is deleted there is deleted here.",
+        )
+    id = translator.node_name(node.id)
+    keys = (
+        translator.parse_data(node.values.get("primaryKeys"), "primaryKeys") if node.values.get("primaryKeys") else []
+    )
+    keys = [escape_template(str(each)) for each in (keys if isinstance(keys, list) else [keys])]
+    documents = translator.unique_name(f"{id}_documents")
     inputs = {
-        "texts": bench.value(box.values.get("vectorsField") or [], "vectorsField"),
-        "metadata": bench.value(box.values.get("metadataField") or [], "metadataField"),
+        "texts": translator.translate_value(node.values.get("vectorsField") or [], "vectorsField"),
+        "metadata": translator.translate_value(node.values.get("metadataField") or [], "metadataField"),
         "keys": keys,
     }
-    bench.note("a document is made of each text and its metadata, named by its keys", f"See {documents}.")
-    if box.values.get("duplicateOperation") == "skip":
-        bench.note("a document of the same name is replaced", "It was skipped there.")
-    if box.values.get("webhookURL"):
-        bench.note("its webhook is left out", "Put an http node after it.")
+    translator.add_note("a document is made of each text and its metadata, named by its keys", f"See {documents}.")
+    if node.values.get("duplicateOperation") == "skip":
+        translator.add_note("a document of the same name is replaced", "It was skipped there.")
+    if node.values.get("webhookURL"):
+        translator.add_note("its webhook is left out", "Put an http node after it.")
     schema = {"type": "array", "items": {"type": "object"}}
-    return Made(
+    return TranslatedNode(
         {
-            documents: {"kind": "javascript", "inputs": inputs, "schema": schema, "code": DOCUMENTS},
+            documents: {"kind": "javascript", "inputs": inputs, "schema": schema, "code": DOCUMENTS_CODE},
             id: {
                 "kind": "ingest",
-                "knowledge": _base(bench, box.values.get("vectorDB")),
+                "knowledge": _base(translator, node.values.get("vectorDB")),
                 "documents": "{{ " + documents + " }}",
             },
-        }
+        },
     )
 
 
-CHUNKS = """\
+CHUNKS_CODE = """\
 const cut = (text, marks) => {
   if (text.length <= size) return text ? [text] : [];
   const [mark, ...finer] = marks;
@@ -257,27 +289,34 @@ output = { chunks: parts.map((part) => ({ pageContent: part.trim(), metadata: { 
 """
 
 
-def _chunk_shape(bench: Bench, box: Box) -> Shape:
-    return Shape(bench.name(box.id), {"chunks": f"{bench.name(box.id)}.chunks"})
+def _chunk_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs(translator.node_name(node.id), {"chunks": f"{translator.node_name(node.id)}.chunks"})
 
 
-def _chunks(bench: Bench, box: Box) -> Made:
-    size, overlap = _number(box.values.get("numOfChars"), 500), _number(box.values.get("overlapChars"), 0)
-    marks = bench.data(box.values.get("separators"), "separators") if box.values.get("separators") else None
+def _chunks(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    size, overlap = _number(node.values.get("numOfChars"), 500), _number(node.values.get("overlapChars"), 0)
     marks = (
-        [plain(str(each).replace("\\n", "\n").replace("\\t", "\t")) for each in marks]
+        translator.parse_data(node.values.get("separators"), "separators") if node.values.get("separators") else None
+    )
+    marks = (
+        [escape_template(str(each).replace("\\n", "\n").replace("\\t", "\t")) for each in marks]
         if isinstance(marks, list)
         else []
     )
-    recursive = box.values.get("chunkingType") != "characterTextSplitter"
+    recursive = node.values.get("chunkingType") != "characterTextSplitter"
     inputs = {
-        "text": bench.value(box.values.get("chunkField") or "", "chunkField"),
+        "text": translator.translate_value(node.values.get("chunkField") or "", "chunkField"),
         "size": max(1, size),
         "overlap": min(overlap, max(0, size - 1)),
         "marks": [*(marks or ["\n\n", "\n", " "]), ""] if recursive else [*marks[:1], ""],
     }
-    bench.note("it cuts a text by characters", "A knowledge base cuts documents by their headings, without it.")
-    return Made({bench.name(box.id): {"kind": "javascript", "inputs": inputs, "code": CHUNKS}})
+    translator.add_note(
+        "it cuts a text by characters",
+        "A knowledge base cuts documents by their headings, without it.",
+    )
+    return TranslatedNode(
+        {translator.node_name(node.id): {"kind": "javascript", "inputs": inputs, "code": CHUNKS_CODE}},
+    )
 
 
 def _number(said: object, other: int) -> int:
@@ -289,99 +328,111 @@ def _number(said: object, other: int) -> int:
 
 # ---- files ----------------------------------------------------------------------------------------------------------
 
-FILES = """\
+FILES_CODE = """\
 const pages = read.pages.length && !join ? read.pages : [read.text];
 output = { files: [{ metadata: { title: read.title }, data: pages, raw: [], file_path: read.name }] };
 """
 
 
-def _file_shape(bench: Bench, box: Box) -> Shape:
-    return Shape(bench.name(box.id), {"files": f"{bench.name(box.id)}.files"})
+def _file_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    return NodeOutputs(translator.node_name(node.id), {"files": f"{translator.node_name(node.id)}.files"})
 
 
-def _file(bench: Bench, box: Box) -> Made:
-    where_from = str(box.values.get("fileUrl") or "").strip().removeprefix('["').removesuffix('"]')
-    found = list(pieces(where_from))
-    path = reach(found[0][0]) if len(found) == 1 and isinstance(found[0], tuple) else None
-    if not _of_trigger(bench, path):
+def _file(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    where_from = str(node.values.get("fileUrl") or "").strip().removeprefix('["').removesuffix('"]')
+    found = list(split_template(where_from))
+    path = parse_path(found[0][0]) if len(found) == 1 and isinstance(found[0], tuple) else None
+    if not _of_trigger(translator, path):
         hint = "Give the flow the file itself: an input of the type file, and a file node."
-        raise Unsayable("it downloads a file, which no node does here", hint)
+        raise TranslationError("it downloads a file, which no node does here", hint)
     assert path is not None
     wanted = f"{path.steps[0]}_file"
-    name = bench.input(wanted, "file", needed=True)
-    id = bench.name(box.id)
-    read = bench.fresh(f"{id}_read")
-    bench.note("it takes the file itself, not its address", f"Give it as the input {name}.")
-    if box.values.get("format") in ("csv", "xlsx", "json", "xml"):
-        bench.note("it gives the file's text, not its rows", "Take rows apart in a javascript node.")
-    inputs = {"read": "{{ " + read + " }}", "join": box.values.get("joinPages") is not False}
-    return Made(
+    name = translator.declare_input(wanted, "file", required=True)
+    id = translator.node_name(node.id)
+    read = translator.unique_name(f"{id}_read")
+    translator.add_note("it takes the file itself, not its address", f"Give it as the input {name}.")
+    if node.values.get("format") in ("csv", "xlsx", "json", "xml"):
+        translator.add_note("it gives the file's text, not its rows", "Take rows apart in a javascript node.")
+    inputs = {"read": "{{ " + read + " }}", "join": node.values.get("joinPages") is not False}
+    return TranslatedNode(
         {
             read: {"kind": "file", "file": "{{ inputs." + name + " }}"},
-            id: {"kind": "javascript", "inputs": inputs, "code": FILES},
-        }
+            id: {"kind": "javascript", "inputs": inputs, "code": FILES_CODE},
+        },
     )
 
 
-def _of_trigger(bench: Bench, path: Reach | None) -> bool:
-    box = bench.drawing.boxes.get(path.root) if path else None
-    return box is not None and box.trigger and path is not None and len(path.steps) == 1
+def _of_trigger(translator: Translator, path: TemplatePath | None) -> bool:
+    box = translator.canvas.nodes.get(path.root) if path else None
+    return box is not None and box.is_trigger and path is not None and len(path.steps) == 1
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
 
-def _memory_shape(bench: Bench, box: Box) -> Shape:
-    id = bench.name(box.id)
-    names = ("memories", "rawMemories") if box.type == "memoryRetrieveNode" else ("memoryActions", "extractedFacts")
-    return Shape("", dict.fromkeys(names, f"{id}.memories"), gone=META)
+def _memory_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    id = translator.node_name(node.id)
+    names = ("memories", "rawMemories") if node.type == "memoryRetrieveNode" else ("memoryActions", "extractedFacts")
+    return NodeOutputs("", dict.fromkeys(names, f"{id}.memories"), unavailable=USAGE_FIELDS)
 
 
-def _remember(bench: Bench, box: Box) -> Made:
-    whose = bench.text(box.values.get("uniqueId") or box.values.get("sessionId"), "uniqueId")
+def _remember(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    whose = translator.translate_text(node.values.get("uniqueId") or node.values.get("sessionId"), "uniqueId")
     if not whose:
-        raise Unsayable("it says nobody whose memory it is", "Give its uniqueId: here a memory is always somebody's.")
-    turns = bench.data(box.values.get("memoryValue"), "memoryValue")
+        raise TranslationError(
+            "it says nobody whose memory it is",
+            "Give its uniqueId: here a memory is always somebody's.",
+        )
+    turns = translator.parse_data(node.values.get("memoryValue"), "memoryValue")
     listed = turns if isinstance(turns, list) else [turns]
-    texts = [bench.text(each.get("content") if isinstance(each, Mapping) else each, "memoryValue") for each in listed]
-    if box.values.get("metadata") not in (None, "", "{}", {}):
-        bench.note("its metadata is left out", "Write it into the text.")
-    if box.values.get("sessionId") and box.values.get("uniqueId"):
-        bench.note("it is kept for the person, over all sessions", "Put the session into `whose` to keep them apart.")
-    bench.note("what is kept is the text itself", "Facts are not drawn out of it by a model.")
+    texts = [
+        translator.translate_text(each.get("content") if isinstance(each, Mapping) else each, "memoryValue")
+        for each in listed
+    ]
+    if node.values.get("metadata") not in (None, "", "{}", {}):
+        translator.add_note("its metadata is left out", "Write it into the text.")
+    if node.values.get("sessionId") and node.values.get("uniqueId"):
+        translator.add_note(
+            "it is kept for the person, over all sessions",
+            "Put the session into `whose` to keep them apart.",
+        )
+    translator.add_note("what is kept is the text itself", "Facts are not drawn out of it by a model.")
     made = {"kind": "memory", "do": "remember", "whose": whose, "text": "\n".join(filter(None, texts))}
-    return Made({bench.name(box.id): made})
+    return TranslatedNode({translator.node_name(node.id): made})
 
 
-def _recall(bench: Bench, box: Box) -> Made:
-    filters = where(bench, box.values.get("filters"))
-    whose = filters.pop("uniqueId", None) or filters.pop("sessionId", None) or box.values.get("uniqueId")
+def _recall(translator: Translator, node: CanvasNode) -> TranslatedNode:
+    filters = translate_filters(translator, node.values.get("filters"))
+    whose = filters.pop("uniqueId", None) or filters.pop("sessionId", None) or node.values.get("uniqueId")
     if not whose:
-        raise Unsayable("it recalls everybody's memories", "Filter by uniqueId: here a memory is always somebody's.")
+        raise TranslationError(
+            "it recalls everybody's memories",
+            "Filter by uniqueId: here a memory is always somebody's.",
+        )
     if filters.keys() - {"sessionId"}:
-        raise Unsayable("it filters memories by more than whose they are", "Look for it in words.")
+        raise TranslationError("it filters memories by more than whose they are", "Look for it in words.")
     made = {
         "kind": "memory",
         "do": "recall",
-        "whose": bench.text(whose, "uniqueId") if not str(whose).startswith("{{ ") else whose,
-        "text": _query(bench, box),
-        "limit": _limit(bench, box.values.get("limit"), 100),
+        "whose": translator.translate_text(whose, "uniqueId") if not str(whose).startswith("{{ ") else whose,
+        "text": _query(translator, node),
+        "limit": _limit(translator, node.values.get("limit"), 100),
     }
-    bench.note("memories have an id and a text", "Facts are not drawn out of them by a model.")
-    return Made({bench.name(box.id): made})
+    translator.add_note("memories have an id and a text", "Facts are not drawn out of them by a model.")
+    return TranslatedNode({translator.node_name(node.id): made})
 
 
-SORTS: Mapping[str, Sort] = {
-    "searchNode": Sort("`search`, by meaning", _found_shape, _finds("vector")),
-    "vectorSearchNode": Sort("`search`, by meaning", _found_shape, _finds("vector")),
-    "fullTextSearchNode": Sort("`search`, by words", _found_shape, _finds("words")),
-    "hybridSearchNode": Sort("`search`, by both", _found_shape, _finds("hybrid")),
-    "RAGNode": Sort("`search` and `ask`", _rag_shape, _rag),
-    "vectorizeNode": Sort("`javascript` that hands on the texts", _vectors_shape, _vectors),
-    "IndexNode": Sort("`ingest`", _index_shape, _index),
-    "vectorNode": Sort("`ingest`; filter and delete are named", _index_shape, _index),
-    "chunkNode": Sort("`javascript` that cuts", _chunk_shape, _chunks),
-    "extractFromFileNode": Sort("`file`, where the file comes with the call", _file_shape, _file),
-    "memoryNode": Sort("`memory`, remembers", _memory_shape, _remember),
-    "memoryRetrieveNode": Sort("`memory`, recalls", _memory_shape, _recall),
+RETRIEVAL_NODES: Mapping[str, NodeTranslation] = {
+    "searchNode": NodeTranslation("`search`, by meaning", _search_outputs, _search_translator("vector")),
+    "vectorSearchNode": NodeTranslation("`search`, by meaning", _search_outputs, _search_translator("vector")),
+    "fullTextSearchNode": NodeTranslation("`search`, by words", _search_outputs, _search_translator("words")),
+    "hybridSearchNode": NodeTranslation("`search`, by both", _search_outputs, _search_translator("hybrid")),
+    "RAGNode": NodeTranslation("`search` and `ask`", _rag_outputs, _rag),
+    "vectorizeNode": NodeTranslation("`javascript` that hands on the texts", _vector_outputs, _vectors),
+    "IndexNode": NodeTranslation("`ingest`", _index_outputs, _index),
+    "vectorNode": NodeTranslation("`ingest`; filter and delete are named", _index_outputs, _index),
+    "chunkNode": NodeTranslation("`javascript` that cuts", _chunk_outputs, _chunks),
+    "extractFromFileNode": NodeTranslation("`file`, where the file comes with the call", _file_outputs, _file),
+    "memoryNode": NodeTranslation("`memory`, remembers", _memory_outputs, _remember),
+    "memoryRetrieveNode": NodeTranslation("`memory`, recalls", _memory_outputs, _recall),
 }

@@ -1,4 +1,4 @@
-"""What stands between {{ and }} in Lamatic's files, read: a path, a default, a choice; says nothing of what it means.
+"""Parser for Lamatic's `{{ }}` templates: paths, defaults and conditionals; resolves no names.
 
 Paths go by points and brackets: `LLMNode_1.output.x[0].y`, `list[:].key`, `list[0:3]`, `list[i]` in code. One pass.
 """
@@ -12,22 +12,22 @@ from msgspec import Struct
 
 from sizewise.flows.language.types import Json
 
-LONGEST = 2_000
+MAX_LENGTH = 2_000
 """Characters between {{ and }}."""
 _OPEN = re.compile(r"\{\{")
 _NAME = re.compile(r"[A-Za-z_$][\w$-]*")
 _STEP = re.compile(
     r"""\s*(?:\.\s*(?P<name>[\w$-]+)|\[\s*(?P<number>-?\d{1,9})\s*\]|\[\s*(?P<quoted>"[^"\n]*"|'[^'\n]*')\s*\]"""
-    r"""|\[\s*(?P<begin>-?\d{0,9})\s*:\s*(?P<end>-?\d{0,9})\s*\]|\[\s*(?P<other>[A-Za-z_$][\w$.+\s-]{0,80})\])"""
+    r"""|\[\s*(?P<begin>-?\d{0,9})\s*:\s*(?P<end>-?\d{0,9})\s*\]|\[\s*(?P<other>[A-Za-z_$][\w$.+\s-]{0,80})\])""",
 )
 _LITERAL = re.compile(
     r"""\s*(?:"(?P<double>[^"\\]*)"|'(?P<single>[^'\\]*)'|(?P<number>-?\d{1,15}(?:\.\d{1,15})?)|(?P<word>true|false|null|undefined)"""
-    r"""|(?P<empty>\[\s*\]|\{\s*\}))\s*"""
+    r"""|(?P<empty>\[\s*\]|\{\s*\}))\s*""",
 )
 _SPACE = re.compile(r"\s*")
 
 
-class Unsayable(ValueError):
+class TranslationError(ValueError):
     """It cannot be said here. Its text goes on behind a colon; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -35,54 +35,54 @@ class Unsayable(ValueError):
         self.message, self.hint = message, hint
 
 
-class Slice(Struct, frozen=True):
-    begin: int | None
+class SliceStep(Struct, frozen=True):
+    start: int | None
     end: int | None
 
 
-class Variable(Struct, frozen=True):
+class VariableIndex(Struct, frozen=True):
     """An index that is a name, which only code has."""
 
     name: str
 
 
-Step = str | int | Slice | Variable
+PathStep = str | int | SliceStep | VariableIndex
 
 
-class Reach(Struct, frozen=True):
+class TemplatePath(Struct, frozen=True):
     """A path. `output` is left out of its steps where it comes first."""
 
     root: str
-    steps: tuple[Step, ...]
+    steps: tuple[PathStep, ...]
 
 
-class Literal_(Struct, frozen=True):
+class TemplateLiteral(Struct, frozen=True):
     value: Json
 
 
-class Or(Struct, frozen=True):
-    first: Reach
-    other: Reach | Literal_
+class DefaultExpression(Struct, frozen=True):
+    first: TemplatePath
+    other: TemplatePath | TemplateLiteral
 
 
-class Choice(Struct, frozen=True):
-    """`when ? then : other`."""
+class ConditionalExpression(Struct, frozen=True):
+    """`condition ? then : other`."""
 
-    when: Reach
-    then: Reach | Literal_
-    other: Reach | Literal_
-
-
-Braced = Reach | Or | Choice
+    condition: TemplatePath
+    then: TemplatePath | TemplateLiteral
+    other: TemplatePath | TemplateLiteral
 
 
-def pieces(text: str) -> Iterator[str | tuple[str, int]]:
+TemplateExpression = TemplatePath | DefaultExpression | ConditionalExpression
+
+
+def split_template(text: str) -> Iterator[str | tuple[str, int]]:
     """The texts around {{ }}, and what each holds with the place where it begins."""
     at = 0
     for match in _OPEN.finditer(text):
         if match.start() < at:
             continue
-        end = text.find("}}", match.end(), match.end() + LONGEST)
+        end = text.find("}}", match.end(), match.end() + MAX_LENGTH)
         if end < 0:
             continue
         if match.start() > at:
@@ -93,66 +93,66 @@ def pieces(text: str) -> Iterator[str | tuple[str, int]]:
         yield text[at:]
 
 
-def braced(inner: str) -> Braced:
-    """Raises Unsayable."""
-    reader = _Reader(inner)
+def parse_expression(source: str) -> TemplateExpression:
+    """Raises TranslationError."""
+    reader = _Parser(source)
     first = reader.operand()
-    if not isinstance(first, Reach):
-        raise Unsayable("a literal in {{ }}", "Write it out.")
-    if reader.takes("||") or reader.takes("??"):
-        return reader.done(Or(first, reader.operand()))
-    if reader.takes("?"):
+    if not isinstance(first, TemplatePath):
+        raise TranslationError("a literal in {{ }}", "Write it out.")
+    if reader.consume("||") or reader.consume("??"):
+        return reader.finish(DefaultExpression(first, reader.operand()))
+    if reader.consume("?"):
         then = reader.operand()
-        if not reader.takes(":"):
-            raise Unsayable("what stands in {{ }} cannot be read", "Write a path.")
-        return reader.done(Choice(first, then, reader.operand()))
-    return reader.done(first)
+        if not reader.consume(":"):
+            raise TranslationError("what stands in {{ }} cannot be read", "Write a path.")
+        return reader.finish(ConditionalExpression(first, then, reader.operand()))
+    return reader.finish(first)
 
 
-def reach(text: str) -> Reach | None:
+def parse_path(text: str) -> TemplatePath | None:
     """`text` as a path and nothing else; None where it is none."""
     try:
-        found = braced(text)
-    except Unsayable:
+        found = parse_expression(text)
+    except TranslationError:
         return None
-    return found if isinstance(found, Reach) else None
+    return found if isinstance(found, TemplatePath) else None
 
 
-class _Reader:
+class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
 
-    def operand(self) -> Reach | Literal_:
+    def operand(self) -> TemplatePath | TemplateLiteral:
         literal = _LITERAL.match(self._text, self._at)
         if literal is not None:
             self._at = literal.end()
-            return Literal_(_meant(literal))
+            return TemplateLiteral(_literal_value(literal))
         self._skip()
         name = _NAME.match(self._text, self._at)
         if name is None:
-            raise Unsayable("what stands in {{ }} cannot be read", "Write a path.")
+            raise TranslationError("what stands in {{ }} cannot be read", "Write a path.")
         self._at = name.end()
-        steps: list[Step] = []
+        steps: list[PathStep] = []
         while (match := _STEP.match(self._text, self._at)) is not None:
             self._at = match.end()
-            steps.append(_step(match))
+            steps.append(_path_step(match))
         if steps and steps[0] == "output":
             steps = steps[1:]
-        return Reach(name[0].strip("-"), tuple(steps))
+        return TemplatePath(name[0].strip("-"), tuple(steps))
 
-    def takes(self, sign: str) -> bool:
+    def consume(self, operator: str) -> bool:
         self._skip()
-        if self._text.startswith(sign, self._at):
-            self._at += len(sign)
+        if self._text.startswith(operator, self._at):
+            self._at += len(operator)
             return True
         return False
 
-    def done(self, found: Braced) -> Braced:
+    def finish(self, expression: TemplateExpression) -> TemplateExpression:
         self._skip()
         if self._at < len(self._text):
-            raise Unsayable("what stands in {{ }} is more than a path", "Work it out in a javascript node.")
-        return found
+            raise TranslationError("what stands in {{ }} is more than a path", "Work it out in a javascript node.")
+        return expression
 
     def _skip(self) -> None:
         match = _SPACE.match(self._text, self._at)
@@ -160,7 +160,7 @@ class _Reader:
         self._at = match.end()
 
 
-def _step(match: re.Match[str]) -> Step:
+def _path_step(match: re.Match[str]) -> PathStep:
     if match["name"] is not None:
         return int(match["name"]) if match["name"].isdecimal() and len(match["name"]) < 10 else match["name"]
     if match["number"] is not None:
@@ -168,11 +168,11 @@ def _step(match: re.Match[str]) -> Step:
     if match["quoted"] is not None:
         return match["quoted"][1:-1]
     if match["other"] is not None:
-        return Variable(match["other"].strip())
-    return Slice(*(int(each) if each not in ("", "-") else None for each in (match["begin"], match["end"])))
+        return VariableIndex(match["other"].strip())
+    return SliceStep(*(int(each) if each not in ("", "-") else None for each in (match["begin"], match["end"])))
 
 
-def _meant(match: re.Match[str]) -> Json:
+def _literal_value(match: re.Match[str]) -> Json:
     if match["double"] is not None:
         return match["double"]
     if match["single"] is not None:

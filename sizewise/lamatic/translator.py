@@ -1,7 +1,7 @@
-"""Where a drawing's nodes are made into ours: names, what each gives, and texts with {{ }} said in our language; pure.
+"""Translator of one Lamatic canvas: node names, node outputs, templates and code in Sizewise's syntax.
 
-Every type of node is a Sort (asking.py, finding.py, steps.py): what its output is called there and here, and how it is
-made. What cannot be said raises Unsayable, and the node is named.
+Every type of node is a NodeTranslation (asking.py, finding.py, steps.py): what its output is called there and here,
+and how it is made. What cannot be said raises TranslationError, and the node is named.
 """
 
 from __future__ import annotations
@@ -13,42 +13,53 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 from msgspec import Struct
 
-from sizewise.flows.language.flow_spec import TAKEN
+from sizewise.flows.language.flow_spec import RESERVED_NAMES
 from sizewise.flows.language.types import Json
 from sizewise.lamatic import javascript_templates, typescript_literals
-from sizewise.lamatic.block_structure import Level
-from sizewise.lamatic.canvas import Box, Drawing, Refused
-from sizewise.lamatic.template_parser import Choice, Literal_, Or, Reach, Slice, Unsayable, Variable, braced, pieces
-from sizewise.lamatic.typescript_literals import Unread
+from sizewise.lamatic.block_structure import NodeBlock
+from sizewise.lamatic.canvas import Canvas, CanvasNode, LamaticFileError
+from sizewise.lamatic.template_parser import (
+    ConditionalExpression,
+    DefaultExpression,
+    SliceStep,
+    TemplateLiteral,
+    TemplatePath,
+    TranslationError,
+    VariableIndex,
+    parse_expression,
+    split_template,
+)
+from sizewise.lamatic.typescript_literals import NonLiteral
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BAD = re.compile(r"[^A-Za-z0-9_-]+")
 _PATH = re.compile(r"\s*[A-Za-z_$]")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
-_GIVEN = re.compile(
-    r"[ \t]*const[ \t]+(?P<name>[A-Za-z][A-Za-z0-9_]{0,60})[ \t]*=[ \t]*\{\{(?P<inner>[^{}\n]{1,500})\}\};?[ \t]*\n"
+_LEADING_CONST = re.compile(
+    r"[ \t]*const[ \t]+(?P<name>[A-Za-z][A-Za-z0-9_]{0,60})[ \t]*=[ \t]*\{\{(?P<inner>[^{}\n]{1,500})\}\};?[ \t]*\n",
 )
-TEXTS = frozenset({"text"})
+TEXT_FIELD = frozenset({"text"})
 
 
-class Shape(Struct, frozen=True):
+class NodeOutputs(Struct, frozen=True):
     """What a node gives. `whole`: all of it, in our words; empty where that is put together of `fields`.
 
-    `fields`: its names there, and what we say for each. `open`: other names are the same in both, within `whole`.
-    `texts`: fields that are texts for certain; `gone`: names there that have nothing here, and what to do.
-    `items`: what the fields of passages in it are called; `coded`: code that gives them these names, for other code.
+    `fields`: its names there, and what we say for each. `passthrough`: other names are the same in both, within
+    `whole`. `text_fields`: fields that are texts for certain; `unavailable`: names there that have nothing here, and
+    what to do. `passage_fields`: what the fields of passages in it are called; `compatibility_code`: code that gives
+    them these names, for other code.
     """
 
-    whole: str
+    expression: str
     fields: Mapping[str, str] = {}
-    open: bool = False
-    texts: frozenset[str] = frozenset()
-    gone: Mapping[str, str] = {}
-    items: Mapping[str, str] = {}
-    coded: str = ""
+    passthrough: bool = False
+    text_fields: frozenset[str] = frozenset()
+    unavailable: Mapping[str, str] = {}
+    passage_fields: Mapping[str, str] = {}
+    compatibility_code: str = ""
 
 
-class Made(Struct):
+class TranslatedNode(Struct):
     """Nodes of ours, by id, in order: the first takes what comes before, the last is the node itself.
 
     `cases`: for a branch, where each case there leads from here.
@@ -58,117 +69,118 @@ class Made(Struct):
     cases: dict[str, tuple[str, str]] = {}
 
 
-Shapes = Callable[["Bench", Box], Shape]
-Makes = Callable[["Bench", Box], Made]
+OutputMapper = Callable[["Translator", CanvasNode], NodeOutputs]
+NodeTranslateFunction = Callable[["Translator", CanvasNode], TranslatedNode]
 
 
-class Sort(Struct, frozen=True):
-    """A type of node there. `says`: what it becomes, for the table of them."""
+class NodeTranslation(Struct, frozen=True):
+    """A type of node there. `description`: what it becomes, for the table of them."""
 
-    says: str
-    shape: Shapes
-    make: Makes
+    description: str
+    map_outputs: OutputMapper
+    translate: NodeTranslateFunction
 
 
-class Bench:
-    """One drawing under way. `level` and `id` are where it is at work."""
+class Translator:
+    """One drawing under way. `block` and `current_id` are where it is at work."""
 
-    def __init__(self, drawing: Drawing, sorts: Mapping[str, Sort], flows: Mapping[str, str]) -> None:
+    def __init__(self, canvas: Canvas, translations: Mapping[str, NodeTranslation], flows: Mapping[str, str]) -> None:
         """`flows`: other flows that are imported with it, by their ids and names there."""
-        self.drawing = drawing
-        self.sorts = sorts
+        self.canvas = canvas
+        self.translations = translations
         self.flows = flows
         self.ids: dict[str, str] = {}
-        self._taken: set[str] = set(TAKEN)
+        self._reserved: set[str] = set(RESERVED_NAMES)
         self.inputs: dict[str, dict[str, Json] | str] = {}
         self.input_names: dict[str, str] = {}
-        self.shapes: dict[str, Shape] = {}
+        self.outputs: dict[str, NodeOutputs] = {}
         self.notes: list[tuple[str, str]] = []
-        self.wrongs: list[Unsayable] = []
-        self.whole: dict[str, str] = {}
-        self.extra: dict[str, dict[str, Json]] = {}
-        self.level: Level | None = None
-        self.around: tuple[tuple[Level, str], ...] = ()
-        self.id = ""
+        self.errors: list[TranslationError] = []
+        self.combined_names: dict[str, str] = {}
+        self.extra_nodes: dict[str, dict[str, Json]] = {}
+        self.block: NodeBlock | None = None
+        self.enclosing: tuple[tuple[NodeBlock, str], ...] = ()
+        self.current_id = ""
         self.in_code = False
-        self.used: set[str] = set()
-        self.within: dict[str, tuple[str, ...]] = {}
+        self.referenced: set[str] = set()
+        self.containers: dict[str, tuple[str, ...]] = {}
 
     # ---- names ------------------------------------------------------------------------------------------------------
 
-    def name(self, id: str) -> str:
+    def node_name(self, id: str) -> str:
         """Ours for a node: the same, but for what no name may hold."""
         if id not in self.ids:
             made = _BAD.sub("_", id).strip("_-")[:50] or "node"
-            self.ids[id] = self.fresh(made if made[0].isalpha() else f"n_{made}")
+            self.ids[id] = self.unique_name(made if made[0].isalpha() else f"n_{made}")
         return self.ids[id]
 
-    def fresh(self, wanted: str) -> str:
-        name, number = wanted, 2
-        while name in self._taken:
-            name, number = f"{wanted}_{number}", number + 1
-        self._taken.add(name)
+    def unique_name(self, base: str) -> str:
+        name, number = base, 2
+        while name in self._reserved:
+            name, number = f"{base}_{number}", number + 1
+        self._reserved.add(name)
         return name
 
-    def input(self, wanted: str, type: str | dict[str, Json], *, needed: bool = False) -> str:
+    def declare_input(self, source_name: str, type: str | dict[str, Json], *, required: bool = False) -> str:
         """The name of an input that is called so there; made where there is none."""
-        if wanted not in self.input_names:
-            made = _BAD.sub("_", wanted).strip("_-")[:60] or "value"
+        if source_name not in self.input_names:
+            made = _BAD.sub("_", source_name).strip("_-")[:60] or "value"
             name = made if made[0].isalpha() else f"n_{made}"
             while name in self.inputs:
                 name += "_"
-            self.input_names[wanted] = name
-            self.inputs[name] = type if needed else {"type": type, "default": None}
-        return self.input_names[wanted]
+            self.input_names[source_name] = name
+            self.inputs[name] = type if required else {"type": type, "default": None}
+        return self.input_names[source_name]
 
-    def type_of(self, name: str) -> Json:
+    def input_type(self, name: str) -> Json:
         said = self.inputs.get(name)
         return said.get("type") if isinstance(said, dict) and "type" in said else said
 
-    def note(self, message: str, hint: str = "") -> None:
+    def add_note(self, message: str, hint: str = "") -> None:
         if (message, hint) not in self.notes:
             self.notes.append((message, hint))
 
-    def each_value(self, said: Mapping[str, Json], what: str) -> dict[str, Json]:
+    def translate_mapping(self, values: Mapping[str, Json], label: str) -> dict[str, Json]:
         """The values by their names, without those that cannot be said, which are told one by one."""
         made: dict[str, Json] = {}
-        for name, each in said.items():
+        for name, each in values.items():
             try:
-                made[name] = self.value(each, what)
-            except Unsayable as wrong:
-                self.wrongs.append(Unsayable(f"{name[:60]}: {wrong.message}", wrong.hint))
+                made[name] = self.translate_value(each, label)
+            except TranslationError as wrong:
+                self.errors.append(TranslationError(f"{name[:60]}: {wrong.message}", wrong.hint))
         return made
 
     # ---- values -----------------------------------------------------------------------------------------------------
 
-    def text(self, said: object, what: str) -> str:
+    def translate_text(self, value: object, label: str) -> str:
         """A text of theirs as a template of ours that comes to a text."""
-        if said is None:
+        if value is None:
             return ""
-        if isinstance(said, (dict, list)):
-            said = json.dumps(said, ensure_ascii=False)
-        if isinstance(said, bool):
-            return "true" if said else "false"
-        if isinstance(said, (int, float)):
-            return str(said)
-        return self._template(_whole(said, what), True)
+        if isinstance(value, (dict, list)):
+            value = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, (int, float)):
+            return str(value)
+        return self._translate_template(_require_text(value, label), True)
 
-    def value(self, said: object, what: str) -> Json:
+    def translate_value(self, value: object, label: str) -> Json:
         """Json value, with the texts in it said in our language; one that is one {{ }} keeps its type."""
-        if isinstance(said, Mapping):
-            return {str(name): self.value(each, f"{what}.{name}") for name, each in said.items()}
-        if isinstance(said, list):
-            return [self.value(each, what) for each in said]
-        if isinstance(said, str):
-            return self._template(said, False)
-        if isinstance(said, Unread):
-            _whole(said, what)
-        return said
+        if isinstance(value, Mapping):
+            return {str(name): self.translate_value(each, f"{label}.{name}") for name, each in value.items()}
+        if isinstance(value, list):
+            return [self.translate_value(each, label) for each in value]
+        if isinstance(value, str):
+            return self._translate_template(value, False)
+        if isinstance(value, NonLiteral):
+            _require_text(value, label)
+        return value
 
-    def _template(self, text: str, as_text: bool) -> str:
+    def _translate_template(self, text: str, as_text: bool) -> str:
         """Ours of theirs."""
         found = [
-            each if isinstance(each, str) or _PATH.match(each[0]) else f"{{{{{each[0]}}}}}" for each in pieces(text)
+            each if isinstance(each, str) or _PATH.match(each[0]) else f"{{{{{each[0]}}}}}"
+            for each in split_template(text)
         ]
         alone = len(found) == 1 or (
             as_text is False and len([each for each in found if isinstance(each, tuple) or each.strip()]) == 1
@@ -177,83 +189,92 @@ class Bench:
         for each in found:
             if isinstance(each, str):
                 if not (alone and len(found) > 1):
-                    parts.append(plain(each))
+                    parts.append(escape_template(each))
                 continue
-            said, certain = self.expression(each[0])
+            said, certain = self.translate_expression(each[0])
             if as_text and alone and not certain:
                 said = f"{said} | text"
             parts.append("{{ " + said + " }}")
         return "".join(parts)
 
-    def expression(self, inner: str) -> tuple[str, bool]:
-        """What stands between {{ }} there, as it does here, and whether it is a text for certain. Raises Unsayable."""
-        found = braced(inner)
+    def translate_expression(self, source: str) -> tuple[str, bool]:
+        """What stands between {{ }} there, as it does here, and whether it is a text for certain. Raises
+        TranslationError."""
+        found = parse_expression(source)
         match found:
-            case Reach():
-                return self.reach(found)
-            case Or(first, other):
-                left, certain = self.reach(first)
-                if isinstance(other, Literal_) and isinstance(other.value, (list, dict)):
+            case TemplatePath():
+                return self.translate_path(found)
+            case DefaultExpression(first, other):
+                left, certain = self.translate_path(first)
+                if isinstance(other, TemplateLiteral) and isinstance(other.value, (list, dict)):
                     return left, certain
-                right = _literal(other.value) if isinstance(other, Literal_) else self.reach(other)[0]
-                return f"{_within(left)} or {_within(right)}", False
-            case Choice(when, then, other):
-                if not (isinstance(then, Literal_) and then.value):
-                    raise Unsayable("a choice (a ? b : c) whose first value may be empty", "Use a branch.")
-                last = _literal(other.value) if isinstance(other, Literal_) else _within(self.reach(other)[0])
-                return f"{_within(self.reach(when)[0])} and {_literal(then.value)} or {last}", False
-        raise Unsayable("what stands in {{ }} cannot be read")
+                right = _literal(other.value) if isinstance(other, TemplateLiteral) else self.translate_path(other)[0]
+                return f"{_parenthesize(left)} or {_parenthesize(right)}", False
+            case ConditionalExpression(when, then, other):
+                if not (isinstance(then, TemplateLiteral) and then.value):
+                    raise TranslationError("a choice (a ? b : c) whose first value may be empty", "Use a branch.")
+                last = (
+                    _literal(other.value)
+                    if isinstance(other, TemplateLiteral)
+                    else _parenthesize(self.translate_path(other)[0])
+                )
+                return f"{_parenthesize(self.translate_path(when)[0])} and {_literal(then.value)} or {last}", False
+        raise TranslationError("what stands in {{ }} cannot be read")
 
-    def reach(self, path: Reach) -> tuple[str, bool]:
-        """A path of theirs in our words. Raises Unsayable."""
-        box = self.drawing.boxes.get(path.root)
+    def translate_path(self, path: TemplatePath) -> tuple[str, bool]:
+        """A path of theirs in our words. Raises TranslationError."""
+        box = self.canvas.nodes.get(path.root)
         if box is None:
-            raise _nowhere(path)
-        shape = self.shapes.get(box.id)
+            raise _unknown_root(path)
+        shape = self.outputs.get(box.id)
         if shape is None:
-            raise Unsayable(f"{{{{ {path.root} }}}}, a node that gives nothing here")
-        around = self.within.get(box.id, ())
-        if self.within.get(self.id, ())[: len(around)] != around:
+            raise TranslationError(f"{{{{ {path.root} }}}}, a node that gives nothing here")
+        around = self.containers.get(box.id, ())
+        if self.containers.get(self.current_id, ())[: len(around)] != around:
             hint = "Take it from the loop's end, as in loopOutput[0]."
-            raise Unsayable(f"{{{{ {path.root} }}}}, which lies within a loop", hint)
+            raise TranslationError(f"{{{{ {path.root} }}}}, which lies within a loop", hint)
         steps = list(path.steps)
         name = steps[0] if steps and isinstance(steps[0], str) else ""
         if name in shape.fields:
             base, steps = shape.fields[name], steps[1:]
-            certain = name in shape.texts and not steps
+            certain = name in shape.text_fields and not steps
             inner = next((each for each in steps if isinstance(each, str)), "")
-            if name in ("loopOutput", "batchOutput") and inner and inner not in self.within:
-                raise Unsayable(
-                    f"{{{{ {path.root}.output.{name}[].{inner[:60]} }}}}", "Name a node that its loop holds."
+            if name in ("loopOutput", "batchOutput") and inner and inner not in self.containers:
+                raise TranslationError(
+                    f"{{{{ {path.root}.output.{name}[].{inner[:60]} }}}}",
+                    "Name a node that its loop holds.",
                 )
-            if shape.items and base.endswith(".passages"):
+            if shape.passage_fields and base.endswith(".passages"):
                 if self.in_code:
-                    base = self.results(base)
+                    base = self.passages_name(base)
                 else:
-                    steps = _of_items(steps, shape.items)
-        elif name in shape.gone:
-            raise Unsayable(f"{{{{ {path.root}.output.{name} }}}} has nothing here", shape.gone[name])
+                    steps = _passage_steps(steps, shape.passage_fields)
+        elif name in shape.unavailable:
+            raise TranslationError(f"{{{{ {path.root}.output.{name} }}}} has nothing here", shape.unavailable[name])
         elif not steps:
-            base, certain = shape.whole or self._all(box, shape), False
-        elif shape.open:
-            base, certain = shape.whole, False
+            base, certain = shape.expression or self._combined_name(box, shape), False
+        elif shape.passthrough:
+            base, certain = shape.expression, False
         else:
             known = ", ".join(shape.fields) or "nothing"
-            raise Unsayable(f"{{{{ {path.root}.output.{name} }}}}: it gives {known}", "Name one of these.")
-        said = base + self._steps(steps)
-        self._seen(base)
-        if self._maybe(box.id, base):
+            raise TranslationError(f"{{{{ {path.root}.output.{name} }}}}: it gives {known}", "Name one of these.")
+        said = base + self._translate_steps(steps)
+        self._mark_referenced(base)
+        if self._may_be_skipped(box.id, base):
             said += " | default(null)"
         return said, certain
 
-    def _steps(self, steps: list[Json]) -> str:
+    def _translate_steps(self, steps: list[Json]) -> str:
         parts: list[str] = []
         piped = False
         for number, each in enumerate(steps):
             match each:
-                case Variable():
-                    raise Unsayable(f"an index that is a name ([{each.name}])", "Take it apart in a javascript node.")
-                case Slice(begin, end):
+                case VariableIndex():
+                    raise TranslationError(
+                        f"an index that is a name ([{each.name}])",
+                        "Take it apart in a javascript node.",
+                    )
+                case SliceStep(begin, end):
                     whole = begin in (None, 0) and end is None
                     if piped and not parts[-1].startswith(" | slice"):
                         parts.append(" | flat")
@@ -265,68 +286,68 @@ class Bench:
                 case str() if piped:
                     parts.append(f" | pluck({json.dumps(each, ensure_ascii=False)})")
                 case int() if piped:
-                    raise Unsayable("one item of every list", "Take it apart in a javascript node.")
+                    raise TranslationError("one item of every list", "Take it apart in a javascript node.")
                 case str():
                     parts.append(f".{each}" if _NAME.fullmatch(each) else f"[{json.dumps(each, ensure_ascii=False)}]")
                 case _:
                     parts.append(f"[{each}]")
         return "".join(parts)
 
-    def _all(self, box: Box, shape: Shape) -> str:
+    def _combined_name(self, node: CanvasNode, shape: NodeOutputs) -> str:
         """All that a node gives, under the names it has there: a node of its own, made when somebody asks for it."""
         if not shape.fields:
-            raise Unsayable(f"all that {box.id} gives", "Name a field of it.")
-        if box.id not in self.whole:
-            self.whole[box.id] = self.fresh(
-                f"{self.ids.get(box.id, 'inputs')}_all" if box.id in self.ids else "started"
+            raise TranslationError(f"all that {node.id} gives", "Name a field of it.")
+        if node.id not in self.combined_names:
+            self.combined_names[node.id] = self.unique_name(
+                f"{self.ids.get(node.id, 'inputs')}_all" if node.id in self.ids else "started",
             )
-        return f"{self.whole[box.id]}.value"
+        return f"{self.combined_names[node.id]}.value"
 
-    def all_of(self, box: Box) -> dict[str, Json]:
+    def combined_node(self, node: CanvasNode) -> dict[str, Json]:
         """The node that holds it."""
-        shape = self.shapes[box.id]
+        shape = self.outputs[node.id]
         named = {
-            name: self.results(each) if shape.coded and each.endswith(".passages") else each
+            name: self.passages_name(each) if shape.compatibility_code and each.endswith(".passages") else each
             for name, each in shape.fields.items()
         }
         fields = {name: "{{ " + each + " }}" for name, each in named.items()}
         return {"kind": "template", "value": fields}
 
-    def results(self, passages: str) -> str:
+    def passages_name(self, passages: str) -> str:
         """Passages with the names that code of theirs knows: a node of its own, made when somebody asks for it."""
         found = passages.removesuffix(".passages")
         key = f"{found}\0results"
-        if key not in self.whole:
-            self.whole[key] = self.fresh(f"{found}_results")
-        return self.whole[key]
+        if key not in self.combined_names:
+            self.combined_names[key] = self.unique_name(f"{found}_results")
+        return self.combined_names[key]
 
-    def _maybe(self, id: str, base: str) -> bool:
-        if base.startswith("inputs") or self.level is None:
+    def _may_be_skipped(self, id: str, base: str) -> bool:
+        if base.startswith("inputs") or self.block is None:
             return False
-        for level, here in ((self.level, self.id), *self.around):
-            if id in level.sure and here in level.sure:
-                return level.maybe(id, here)
+        for level, here in ((self.block, self.current_id), *self.enclosing):
+            if id in level.guaranteed_cases and here in level.guaranteed_cases:
+                return level.may_be_skipped(id, here)
         return False
 
-    def _seen(self, base: str) -> None:
-        self.used.add(re.split(r"[.\[ ]", base, maxsplit=1)[0])
+    def _mark_referenced(self, base: str) -> None:
+        self.referenced.add(re.split(r"[.\[ ]", base, maxsplit=1)[0])
 
     # ---- code -------------------------------------------------------------------------------------------------------
 
-    def code(self, said: object, what: str) -> tuple[str, dict[str, str]]:
-        """Code of theirs as ours, and its inputs. Raises Unsayable."""
-        text = _whole(said, what)
-        inputs, text = self._first_lines(text)
-        words = {word for each in pieces(text) if isinstance(each, str) for word in _WORD.findall(each)}
+    def translate_code(self, source: object, label: str) -> tuple[str, dict[str, str]]:
+        """Code of theirs as ours, and its inputs. Raises TranslationError."""
+        text = _require_text(source, label)
+        inputs, text = self._leading_constants(text)
+        words = {word for each in split_template(text) if isinstance(each, str) for word in _WORD.findall(each)}
         named: dict[tuple[str, bool], str] = {}
 
-        def fill(hole: javascript_templates.Hole) -> str:
-            path, rest = _up_to_variable(hole.inner)
-            as_text = hole.where == "text"
+        def fill(hole: javascript_templates.Placeholder) -> str:
+            path, rest = _up_to_variable(hole.expression)
+            as_text = hole.context == "text"
             if (path, as_text) not in named:
                 self.in_code = True
                 try:
-                    expression, certain = self.expression(path)
+                    expression, certain = self.translate_expression(path)
                 finally:
                     self.in_code = False
                 name = _identifier(path, words | inputs.keys(), as_text)
@@ -337,16 +358,16 @@ class Bench:
                 return name
             return f"${{{name}}}" if hole.quote == "`" else f"{hole.quote} + {name} + {hole.quote}"
 
-        return javascript_templates.filled(text, fill), inputs
+        return javascript_templates.substitute(text, fill), inputs
 
-    def _first_lines(self, code: str) -> tuple[dict[str, str], str]:
+    def _leading_constants(self, code: str) -> tuple[dict[str, str], str]:
         """Lines at its head that do nothing but name a value (`const x = {{path}};`) as inputs, and the other code."""
         inputs: dict[str, str] = {}
         at = 0
-        while (match := _GIVEN.match(code, at)) is not None and match["name"] not in inputs:
+        while (match := _LEADING_CONST.match(code, at)) is not None and match["name"] not in inputs:
             try:
                 self.in_code = True
-                inputs[match["name"]] = "{{ " + self.expression(match["inner"])[0] + " }}"
+                inputs[match["name"]] = "{{ " + self.translate_expression(match["inner"])[0] + " }}"
             finally:
                 self.in_code = False
             at = match.end()
@@ -354,31 +375,31 @@ class Bench:
 
     # ---- data within texts ------------------------------------------------------------------------------------------
 
-    def data(self, said: object, what: str) -> Json:
-        """What a value says that is data, or a text that holds data as JSON. Raises Unsayable."""
-        if not isinstance(said, str):
-            if isinstance(said, Unread):
-                _whole(said, what)
-            return said
-        if not said.strip():
+    def parse_data(self, value: object, label: str) -> Json:
+        """What a value says that is data, or a text that holds data as JSON. Raises TranslationError."""
+        if not isinstance(value, str):
+            if isinstance(value, NonLiteral):
+                _require_text(value, label)
+            return value
+        if not value.strip():
             return None
         try:
-            return msgspec.json.decode(said)
+            return msgspec.json.decode(value)
         except (msgspec.DecodeError, RecursionError):
             pass
         try:
-            return typescript_literals.value(javascript_templates.filled(said, _quoted))
-        except Refused as error:
-            raise Unsayable(f"`{what}` cannot be read: {error.bare}", "Write it as JSON.") from error
+            return typescript_literals.parse_literal(javascript_templates.substitute(value, _placeholder_literal))
+        except LamaticFileError as error:
+            raise TranslationError(f"`{label}` cannot be read: {error.reason}", "Write it as JSON.") from error
 
 
-def _of_items(steps: list[Json], names: Mapping[str, str]) -> list[Json]:
+def _passage_steps(steps: list[Json], names: Mapping[str, str]) -> list[Json]:
     """The same in the names that passages have here."""
     made = [each for each in steps if each != "_additional"]
     for at, each in enumerate(made):
         if isinstance(each, str) and at:
             if each not in names:
-                raise Unsayable(
+                raise TranslationError(
                     f"the field {each[:60]!r} of what is found",
                     f"A passage has {', '.join(sorted(set(names.values())))}.",
                 )
@@ -386,34 +407,37 @@ def _of_items(steps: list[Json], names: Mapping[str, str]) -> list[Json]:
     return made
 
 
-def _quoted(hole: javascript_templates.Hole) -> str:
-    shown = "{{" + hole.inner + "}}"
-    return shown if hole.where == "text" else json.dumps(shown)
+def _placeholder_literal(placeholder: javascript_templates.Placeholder) -> str:
+    shown = "{{" + placeholder.expression + "}}"
+    return shown if placeholder.context == "text" else json.dumps(shown)
 
 
-def _whole(said: object, what: str) -> str:
-    """A text, or Unsayable where it was not read."""
-    if isinstance(said, Unread):
-        raise Unsayable(f"`{what}` is no literal (line {said.line}: {said.what})", "Write its value out.")
+def _require_text(said: object, what: str) -> str:
+    """A text, or TranslationError where it was not read."""
+    if isinstance(said, NonLiteral):
+        raise TranslationError(f"`{what}` is no literal (line {said.line}: {said.description})", "Write its value out.")
     return said if isinstance(said, str) else str(said)
 
 
-def _nowhere(path: Reach) -> Unsayable:
+def _unknown_root(path: TemplatePath) -> TranslationError:
     if path.root == "secrets":
         hint = "Keys belong into the settings, as in [hosts.NAME]; a flow never holds one."
-        return Unsayable(f"the secret {'.'.join(map(str, path.steps))[:80]}", hint)
+        return TranslationError(f"the secret {'.'.join(map(str, path.steps))[:80]}", hint)
     if path.root == "env":
-        return Unsayable(f"a variable of the environment ({path.root})", "Make an input of it, or write its value.")
-    return Unsayable(f"there is no node {path.root[:60]!r}", "Name one that is there.")
+        return TranslationError(
+            f"a variable of the environment ({path.root})",
+            "Make an input of it, or write its value.",
+        )
+    return TranslationError(f"there is no node {path.root[:60]!r}", "Name one that is there.")
 
 
 def _up_to_variable(inner: str) -> tuple[str, str]:
     """A path up to an index that is a name, and the rest of it, which code goes on with."""
     try:
-        found = braced(inner)
-    except Unsayable:
+        found = parse_expression(inner)
+    except TranslationError:
         return inner, ""
-    if not isinstance(found, Reach) or not any(isinstance(each, Variable) for each in found.steps):
+    if not isinstance(found, TemplatePath) or not any(isinstance(each, VariableIndex) for each in found.steps):
         return inner, ""
     match = re.search(r"\[\s*[A-Za-z_$]", inner)
     assert match is not None
@@ -431,7 +455,7 @@ def _identifier(path: str, taken: set[str], as_text: bool) -> str:
     return name
 
 
-def plain(text: str) -> str:
+def escape_template(text: str) -> str:
     """A text in which {{ means nothing there, as one in which it means nothing here."""
     return text.replace("{{", '{{ "{{" }}')
 
@@ -443,24 +467,24 @@ def _literal(value: Json) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
-    return quoted(value)
+    return string_literal(value)
 
 
-def quoted(text: str) -> str:
+def string_literal(text: str) -> str:
     """A text as a literal of an expression."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
 
 
-def _within(said: str) -> str:
+def _parenthesize(said: str) -> str:
     return f"({said})" if " " in said and not said.startswith('"') else said
 
 
-within = _within
+parenthesize = _parenthesize
 
 
-def strings(said: object) -> Iterator[str]:
+def iterate_strings(value: object) -> Iterator[str]:
     """Every text in a value."""
-    waiting = [said]
+    waiting = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):

@@ -1,4 +1,4 @@
-"""Lamatic's triggers as inputs and triggers of ours, and its responses as outputs; pure."""
+"""Translations of Lamatic's triggers to inputs and triggers, and of its responses to outputs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import re
 from collections.abc import Mapping
 
 from sizewise.flows.language.types import Json
-from sizewise.lamatic.canvas import Box
-from sizewise.lamatic.template_parser import Braced, Choice, Or, Reach, Unsayable, braced, pieces
-from sizewise.lamatic.translator import Bench, Shape, strings
+from sizewise.lamatic.canvas import CanvasNode
+from sizewise.lamatic.template_parser import (
+    ConditionalExpression,
+    DefaultExpression,
+    TemplateExpression,
+    TemplatePath,
+    TranslationError,
+    parse_expression,
+    split_template,
+)
+from sizewise.lamatic.translator import NodeOutputs, Translator, iterate_strings
 
-RESPONSES = frozenset(
-    {"graphqlResponseNode", "chatResponseNode", "searchResponseNode", "askResponseNode", "n8nResponseNode"}
+RESPONSE_NODES = frozenset(
+    {"graphqlResponseNode", "chatResponseNode", "searchResponseNode", "askResponseNode", "n8nResponseNode"},
 )
 _TYPES: Mapping[str, Json] = {
     "string": "text", "text": "text", "id": "text", "int": "integer", "integer": "integer", "float": "number",
@@ -21,12 +29,12 @@ _TYPES: Mapping[str, Json] = {
 _CHAT: Mapping[str, str] = {"chatMessage": "text", "chatHistory": "messages", "userId": "text", "sessionId": "text"}
 _ASK: Mapping[str, str] = {"message": "text", "conversationId": "text"}
 _SEARCH: Mapping[str, str] = {"searchQuery": "text"}
-WIDGETS: Mapping[str, tuple[Mapping[str, str], str]] = {
+WIDGET_TRIGGERS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "chatTriggerNode": (_CHAT, "chatMessage"),
     "askTriggerNode": (_ASK, "message"),
     "searchTriggerNode": (_SEARCH, "searchQuery"),
 }
-STARTS: Mapping[str, str] = {
+TRIGGERS: Mapping[str, str] = {
     "graphqlNode": "inputs; the flow's field of `/graphql` and its API",
     "webhookTriggerNode": "trigger `webhook`",
     "cronNode": "trigger `cron`",
@@ -35,56 +43,62 @@ STARTS: Mapping[str, str] = {
     "askTriggerNode": "inputs, by the API",
 }
 _PART = re.compile(
-    r"(?:\*|\?|[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?)(?:/[0-9]{1,2})?(?:,(?:[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?))*"
+    r"(?:\*|\?|[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?)(?:/[0-9]{1,2})?(?:,(?:[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?))*",
 )
 
 
-def plain(type: str) -> str:
+def base_type(type: str) -> str:
     """A trigger's type, without what it is called where a node of the same name acts."""
     return type.removesuffix("_trigger")
 
 
-def started(bench: Bench, box: Box) -> list[dict[str, Json]]:
-    """Makes the inputs, and gives the triggers. Raises Unsayable where nothing here starts a flow so."""
-    type = plain(box.type)
+def translate_trigger(translator: Translator, node: CanvasNode) -> list[dict[str, Json]]:
+    """Makes the inputs, and gives the triggers. Raises TranslationError where nothing here starts a flow so."""
+    type = base_type(node.type)
     triggers: list[dict[str, Json]] = []
-    deep = _used(bench, box.id)
+    deep = _used_fields(translator, node.id)
     used = list(deep)
-    if type in WIDGETS:
-        fields, question = WIDGETS[type]
+    if type in WIDGET_TRIGGERS:
+        fields, question = WIDGET_TRIGGERS[type]
         for name, kind in fields.items():
             if name == question or name in used:
-                bench.input(name, kind, needed=name == question)
+                translator.declare_input(name, kind, required=name == question)
         if type == "chatTriggerNode":
             triggers.append({"kind": "chat"})
-        bench.note("the widget's look and its domains are not part of a flow", "Set them where it is embedded.")
+        translator.add_note(
+            "the widget's look and its domains are not part of a flow",
+            "Set them where it is embedded.",
+        )
     elif type == "cronNode":
-        triggers.append(_cron(bench, box))
+        triggers.append(_cron(translator, node))
     elif type in ("graphqlNode", "webhookTriggerNode"):
-        for name, kind in _fields(bench, box).items():
-            kind = _reached(bench, box.id, name, kind, deep.get(name, 0))
-            bench.input(name, kind, needed=type == "graphqlNode")
+        for name, kind in _fields(translator, node).items():
+            kind = _field_type(translator, node.id, name, kind, deep.get(name, 0))
+            translator.declare_input(name, kind, required=type == "graphqlNode")
     else:
         hint = "Start it by a webhook or a schedule, and fetch what it needs with an http or tool node."
-        raise Unsayable("there is no connector that starts a flow so", hint)
-    unsaid = [name for name in used if name and name not in bench.input_names]
+        raise TranslationError("there is no connector that starts a flow so", hint)
+    unsaid = [name for name in used if name and name not in translator.input_names]
     for name in unsaid:
-        bench.input(name, "json")
+        translator.declare_input(name, "json")
     if unsaid:
-        bench.note(f"its trigger does not say what these are: {', '.join(unsaid)[:200]}", "Give these inputs a type.")
-    if not bench.inputs and any(name == "" for name in used):
-        bench.input("input", "json")
+        translator.add_note(
+            f"its trigger does not say what these are: {', '.join(unsaid)[:200]}",
+            "Give these inputs a type.",
+        )
+    if not translator.inputs and any(name == "" for name in used):
+        translator.declare_input("input", "json")
     if type == "webhookTriggerNode":
         triggers.append(
             {
                 "kind": "webhook",
                 "inputs": {
-                    ours: "{{ body" + _step(theirs) + " }}" for theirs, ours in bench.input_names.items() if theirs
+                    ours: "{{ body" + _step(theirs) + " }}" for theirs, ours in translator.input_names.items() if theirs
                 },
-            }
+            },
         )
-    if str(box.values.get("responeType") or "").lower() == "async":
-        bench.note("who calls it did not wait there", "Start it with startRun and ask how it goes.")
+    if str(node.values.get("responeType") or "").lower() == "async":
+        translator.add_note("who calls it did not wait there", "Start it with startRun and ask how it goes.")
     return triggers
 
 
@@ -92,21 +106,21 @@ def _step(name: str) -> str:
     return f".{name}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else f'["{name}"]'
 
 
-def trigger_shape(bench: Bench, box: Box) -> Shape:
-    fields = {theirs: f"inputs.{ours}" for theirs, ours in bench.input_names.items() if theirs}
+def trigger_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
+    fields = {theirs: f"inputs.{ours}" for theirs, ours in translator.input_names.items() if theirs}
     texts = frozenset(
         theirs
-        for theirs, ours in bench.input_names.items()
-        if bench.type_of(ours) == "text" and bench.inputs[ours] == "text"
+        for theirs, ours in translator.input_names.items()
+        if translator.input_type(ours) == "text" and translator.inputs[ours] == "text"
     )
-    whole = "inputs.input" if list(bench.inputs) == ["input"] and "input" in bench.input_names else ""
-    return Shape(whole, fields, texts=texts)
+    whole = "inputs.input" if list(translator.inputs) == ["input"] and "input" in translator.input_names else ""
+    return NodeOutputs(whole, fields, text_fields=texts)
 
 
-def _fields(bench: Bench, box: Box) -> dict[str, Json]:
-    said = bench.data(box.values.get("advance_schema"), "advance_schema")
+def _fields(translator: Translator, node: CanvasNode) -> dict[str, Json]:
+    said = translator.parse_data(node.values.get("advance_schema"), "advance_schema")
     if not isinstance(said, Mapping) or not said:
-        said = box.schema if plain(box.type) == "webhookTriggerNode" else {}
+        said = node.schema if base_type(node.type) == "webhookTriggerNode" else {}
     return {str(name): _type(each) for name, each in said.items()}
 
 
@@ -122,17 +136,17 @@ def _type(said: Json) -> Json:
     return "json"
 
 
-def _used(bench: Bench, trigger: str) -> dict[str, int]:
+def _used_fields(translator: Translator, trigger: str) -> dict[str, int]:
     """The fields of the trigger that anything asks for, and how far it goes into them; empty where all of it is."""
     made: dict[str, int] = {}
-    for box in bench.drawing.boxes.values():
-        for text in strings(box.values):
-            for piece in pieces(text) if "{{" in text and trigger in text else ():
+    for box in translator.canvas.nodes.values():
+        for text in iterate_strings(box.values):
+            for piece in split_template(text) if "{{" in text and trigger in text else ():
                 if isinstance(piece, str) or trigger not in piece[0]:
                     continue
                 try:
-                    found = braced(piece[0])
-                except Unsayable:
+                    found = parse_expression(piece[0])
+                except TranslationError:
                     continue
                 for path in _paths(found):
                     if path.root == trigger:
@@ -141,50 +155,53 @@ def _used(bench: Bench, trigger: str) -> dict[str, int]:
     return made
 
 
-def _reached(bench: Bench, trigger: str, name: str, kind: Json, deep: int) -> Json:
+def _field_type(translator: Translator, trigger: str, name: str, kind: Json, deep: int) -> Json:
     """The type of a field; `json` where the flow reaches into what is called a text there, or into its items."""
     if kind in ("text", "number", "integer", "boolean") and deep > 0:
         return "json"
-    if kind == {"list": "text"} and (deep > 1 or _items_reached(bench, trigger, name)):
+    if kind == {"list": "text"} and (deep > 1 or _items_reached(translator, trigger, name)):
         return {"list": "json"}
     return kind
 
 
-def _items_reached(bench: Bench, trigger: str, name: str) -> bool:
+def _items_reached(translator: Translator, trigger: str, name: str) -> bool:
     """Whether a loop goes over the field, and its nodes into each item."""
     over = [
-        id for id, box in bench.drawing.boxes.items()
+        id for id, box in translator.canvas.nodes.items()
         if f"{trigger}.output.{name}" in str(box.values.get("iteratorValue") or "")
     ]  # fmt: skip
     into = tuple(f"{id}.output.currentValue{sign}" for id in over for sign in ".[")
     return bool(into) and any(
-        each in text for box in bench.drawing.boxes.values() for text in strings(box.values) for each in into
+        each in text
+        for box in translator.canvas.nodes.values()
+        for text in iterate_strings(box.values)
+        for each in into
     )
 
 
-def _paths(found: Braced) -> list[Reach]:
+def _paths(found: TemplateExpression) -> list[TemplatePath]:
     match found:
-        case Or(first, other):
+        case DefaultExpression(first, other):
             parts: list[Json] = [first, other]
-        case Choice(when, then, other):
+        case ConditionalExpression(when, then, other):
             parts = [when, then, other]
         case _:
             parts = [found]
-    return [each for each in parts if isinstance(each, Reach)]
+    return [each for each in parts if isinstance(each, TemplatePath)]
 
 
-def _cron(bench: Bench, box: Box) -> dict[str, Json]:
-    words = str(box.values.get("cronExpression") or "").split()
-    zone = str(box.values.get("cronTimezone") or "")
+def _cron(translator: Translator, node: CanvasNode) -> dict[str, Json]:
+    words = str(node.values.get("cronExpression") or "").split()
+    zone = str(node.values.get("cronTimezone") or "")
     if (words and not _PART.fullmatch(words[-1]) and "/" in words[-1]) or words[-1:] == ["UTC"]:
         zone = zone or words[-1]
         words = words[:-1]
     if len(words) in (6, 7):
         if words[0] not in ("0", "00", "*"):
-            bench.note("it began within a minute", "A schedule here has no seconds.")
+            translator.add_note("it began within a minute", "A schedule here has no seconds.")
         words = words[1:6]
     if len(words) != 5 or not all(_PART.fullmatch(each) for each in words):
-        raise Unsayable("its schedule cannot be read", "Write minute, hour, day, month and weekday.")
+        raise TranslationError("its schedule cannot be read", "Write minute, hour, day, month and weekday.")
     words = ["*" if each == "?" else each for each in words]
     words = [f"*/{each[2:]}" if each.startswith("1/") else each for each in words]
     words = ["*" if each == "*/1" else each for each in words]
@@ -195,11 +212,11 @@ def _cron(bench: Bench, box: Box) -> dict[str, Json]:
     return {**made, "zone": zone} if zone and zone != "UTC" else made
 
 
-def answered(bench: Bench, box: Box) -> dict[str, Json]:
-    """The outputs. Raises Unsayable."""
-    values = box.values
+def translate_response(translator: Translator, node: CanvasNode) -> dict[str, Json]:
+    """The outputs. Raises TranslationError."""
+    values = node.values
     said = values.get("outputMapping")
-    if said in (None, "") and box.type == "chatResponseNode":
+    if said in (None, "") and node.type == "chatResponseNode":
         said = {"content": values.get("content") or values.get("message") or ""}
     if said in (None, ""):
         taken = {
@@ -215,16 +232,16 @@ def answered(bench: Bench, box: Box) -> dict[str, Json]:
         and said.count("{{") == 1
     ):
         said = {"output": said.strip()}
-    found = bench.data(said, "outputMapping") or {}
+    found = translator.parse_data(said, "outputMapping") or {}
     if not isinstance(found, Mapping):
-        raise Unsayable("its outputs have no names", "Name each.")
+        raise TranslationError("its outputs have no names", "Name each.")
     named: dict[str, Json] = {}
     for name, each in found.items():
         ours = re.sub(r"[^A-Za-z0-9_-]+", "_", str(name)).strip("_-")[:60] or "output"
         ours = ours if ours[0].isalpha() else f"n_{ours}"
         if ours != name:
-            bench.note(f"its output {str(name)[:40]!r} is called {ours} here")
+            translator.add_note(f"its output {str(name)[:40]!r} is called {ours} here")
         named[ours] = each
     if values.get("webhookUrl"):
-        bench.note("it told a webhook when it had ended", "See [webhooks.NAME], or poll the run.")
-    return bench.each_value(named, "outputMapping")
+        translator.add_note("it told a webhook when it had ended", "See [webhooks.NAME], or poll the run.")
+    return translator.translate_mapping(named, "outputMapping")

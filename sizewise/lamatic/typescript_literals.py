@@ -1,8 +1,8 @@
-"""The values that a TypeScript file writes down as literals; runs none of it, and says what it did not read.
+"""Reader for literals in TypeScript files; evaluates nothing and reports every value that is no literal.
 
 Objects, arrays, texts, templates, numbers, names of other constants, spreads, imports of siblings; and the three calls
 that flow files make of plain texts: `JSON.stringify`, `.join` and `.trim`. Whatever else stands where a value should
-becomes an Unread in its place. One pass, bounded in size, depth and values.
+becomes an NonLiteral in its place. One pass, bounded in size, depth and values.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from sizewise.flows.language.types import Json
-from sizewise.lamatic.canvas import Refused
+from sizewise.lamatic.canvas import LamaticFileError
 
-BYTES = 2_097_152
+MAX_BYTES = 2_097_152
 """The longest file."""
-DEPTH = 64
-VALUES = 200_000
-MADE = 8_388_608
+MAX_DEPTH = 64
+MAX_VALUES = 200_000
+MAX_TEXT = 8_388_608
 """Characters of all texts that are put together out of others."""
 
 _SPACE = re.compile(r"\s*")
@@ -39,58 +39,59 @@ _OPEN: Mapping[str, str] = {"(": ")", "[": "]", "{": "}"}
 _BEFORE_REGEX = ("", *"(,=:[!&|?{};+-*%<>~^")
 
 
-class Unread(Struct, frozen=True):
+class NonLiteral(Struct, frozen=True):
     """Something that is no literal."""
 
-    what: str
+    description: str
     line: int
 
 
-Load = Callable[[str], Mapping[str, Json]]
-"""The names that a sibling exports, by its path as the import says it. Raises Refused."""
+ModuleLoader = Callable[[str], Mapping[str, Json]]
+"""The names that a sibling exports, by its path as the import says it. Raises LamaticFileError."""
 
 
-def nothing(path: str) -> Mapping[str, Json]:
+def no_modules(path: str) -> Mapping[str, Json]:
     return {}
 
 
-def read(text: str, load: Load = nothing) -> Mapping[str, Json]:
-    """The constants of a file by their names, and `default`. Raises Refused for what is too large or too deep."""
-    if len(text) > BYTES:
-        raise Refused(f"the file is longer than {BYTES} characters", "Split it.")
-    return _Reader(text, load).file()
+def parse_module(text: str, load_module: ModuleLoader = no_modules) -> Mapping[str, Json]:
+    """The constants of a file by their names, and `default`. Raises LamaticFileError for what is too large or too
+    deep."""
+    if len(text) > MAX_BYTES:
+        raise LamaticFileError(f"the file is longer than {MAX_BYTES} characters", "Split it.")
+    return _Parser(text, load_module).file()
 
 
-def value(text: str) -> Json:
+def parse_literal(text: str) -> Json:
     """One literal and nothing else, as in JSON with what people add to it: comments, bare names, commas at the end.
 
-    Raises Refused where it is none.
+    Raises LamaticFileError where it is none.
     """
-    if len(text) > BYTES:
-        raise Refused(f"the text is longer than {BYTES} characters", "Split it.")
-    reader = _Reader(text, nothing)
+    if len(text) > MAX_BYTES:
+        raise LamaticFileError(f"the text is longer than {MAX_BYTES} characters", "Split it.")
+    reader = _Parser(text, no_modules)
     found = reader.expression(0)
     reader.skip()
-    if isinstance(found, Unread) or reader.at < len(text):
-        raise Refused("this is no literal", "Write it as JSON.")
+    if isinstance(found, NonLiteral) or reader.position < len(text):
+        raise LamaticFileError("this is no literal", "Write it as JSON.")
     return found
 
 
-def begins(text: str) -> int:
+def literal_start(text: str) -> int:
     """Where it begins behind white space and comments."""
-    reader = _Reader(text, nothing)
+    reader = _Parser(text, no_modules)
     reader.skip()
-    return reader.at
+    return reader.position
 
 
-class _Reader:
-    def __init__(self, text: str, load: Load) -> None:
+class _Parser:
+    def __init__(self, text: str, load: ModuleLoader) -> None:
         self._text = text
         self._load = load
         self._lines = [found.end() for found in re.finditer("\n", text)]
         self._count = 0
         self._made = 0
-        self.at = 0
+        self.position = 0
         self._names: dict[str, Json] = {}
         self._sizes: dict[str, int] = {}  # values that a name stands for: named again, they count again
         self._exported: dict[str, Json] = {}
@@ -100,12 +101,12 @@ class _Reader:
     def file(self) -> Mapping[str, Json]:
         while True:
             self.skip()
-            if self.at >= len(self._text):
+            if self.position >= len(self._text):
                 return {**self._names, **self._exported}
-            before = self.at
+            before = self.position
             self._statement()
-            if self.at == before:  # nothing we know
-                self.at += 1
+            if self.position == before:  # nothing we know
+                self.position += 1
 
     def _statement(self) -> None:
         word = self._word()
@@ -121,7 +122,7 @@ class _Reader:
             self._exported["default"] = found
             self._end()
         elif exported and not word and self._take("{"):
-            self.at -= 1
+            self.position -= 1
             self._balanced(0)
             self._end()
         elif word in ("async", "function", "interface", "class", "declare", "type", "enum", "abstract"):
@@ -156,10 +157,10 @@ class _Reader:
                 self._word()
                 wanted[self._word()] = "*"
             if self._take("{"):
-                while not self._take("}") and self.at < len(self._text):
+                while not self._take("}") and self.position < len(self._text):
                     name = self._word()
                     if not name:
-                        self.at += 1
+                        self.position += 1
                         continue
                     other = name
                     if self._ahead("as"):
@@ -175,7 +176,9 @@ class _Reader:
                 there = self._load(path)
                 for name, other in wanted.items():
                     line = self._line()
-                    found = dict(there) if other == "*" else there.get(other, Unread(f"{path} has no {other}", line))
+                    found = (
+                        dict(there) if other == "*" else there.get(other, NonLiteral(f"{path} has no {other}", line))
+                    )
                     self._names[name] = found
                     self._sizes[name] = _size(found)
                     self._counted(0)
@@ -188,27 +191,27 @@ class _Reader:
             self._take(";")
             return
         last = ""
-        while self.at < len(self._text):
+        while self.position < len(self._text):
             self.skip()
-            char = self._text[self.at : self.at + 1]
+            char = self._text[self.position : self.position + 1]
             if char == "{" and last != ":":
                 self._balanced(0)
                 return
             if char == ";":
-                self.at += 1
+                self.position += 1
                 return
             last = char
             self._pass(0)
 
     def _past_type(self, until: str) -> None:
         """Beyond a type, up to `until`, at its own depth."""
-        while self.at < len(self._text):
+        while self.position < len(self._text):
             self.skip()
-            char = self._text[self.at : self.at + 1]
-            if char == until and self._text[self.at : self.at + 2] != "=>":
+            char = self._text[self.position : self.position + 1]
+            if char == until and self._text[self.position : self.position + 2] != "=>":
                 return
-            if self._text[self.at : self.at + 2] == "=>":
-                self.at += 2
+            if self._text[self.position : self.position + 2] == "=>":
+                self.position += 2
             elif char in _OPEN:
                 self._balanced(0)
             elif char == ";" or char in ")]}":
@@ -218,46 +221,46 @@ class _Reader:
 
     def _end(self) -> None:
         """Beyond what is left of a statement: up to ; or to the next line that begins one."""
-        while self.at < len(self._text):
-            before = self.at
+        while self.position < len(self._text):
+            before = self.position
             self.skip()
-            if self.at >= len(self._text):
+            if self.position >= len(self._text):
                 return
-            char = self._text[self.at]
+            char = self._text[self.position]
             if char == ";":
-                self.at += 1
+                self.position += 1
                 return
-            if "\n" in self._text[before : self.at] and _WORD.match(char):
+            if "\n" in self._text[before : self.position] and _WORD.match(char):
                 return
             self._pass(0)
 
     # ---- expressions ------------------------------------------------------------------------------------------------
 
     def expression(self, depth: int) -> Json:
-        """A value; what is none is passed over, and an Unread."""
-        if depth > DEPTH:
-            raise Refused(f"values lie deeper than {DEPTH} levels", "Flatten the file.", self._line())
+        """A value; what is none is passed over, and an NonLiteral."""
+        if depth > MAX_DEPTH:
+            raise LamaticFileError(f"values lie deeper than {MAX_DEPTH} levels", "Flatten the file.", self._line())
         self._counted(1)
         found = self._joined(depth)
         self.skip()
-        rest = self._text[self.at : self.at + 1]
+        rest = self._text[self.position : self.position + 1]
         if rest and rest not in ",;)]}" and not self._fresh_line(rest):
             line = self._line()
             self._past_rest(depth)
-            return Unread("an expression", line)
+            return NonLiteral("an expression", line)
         return found
 
     def _joined(self, depth: int) -> Json:
         found = self._postfixed(depth)
-        while self._peek("+") and self._text[self.at : self.at + 2] not in ("++", "+="):
-            self.at += 1
+        while self._peek("+") and self._text[self.position : self.position + 2] not in ("++", "+="):
+            self.position += 1
             right = self._postfixed(depth)
             if isinstance(found, str) and isinstance(right, (str, int, float)) and not isinstance(right, bool):
                 found = f"{found}{right}"
-            elif isinstance(found, Unread):
+            elif isinstance(found, NonLiteral):
                 continue
             else:
-                found = right if isinstance(right, Unread) else Unread("a sum", self._line())
+                found = right if isinstance(right, NonLiteral) else NonLiteral("a sum", self._line())
             if isinstance(found, str):
                 self._put_together(found)
         return found
@@ -269,15 +272,18 @@ class _Reader:
             if self._ahead("as") or self._ahead("satisfies"):
                 self._word()
                 self._type_word(depth)
-            elif self._text[self.at : self.at + 1] == "!" and self._text[self.at : self.at + 2] != "!=":
-                self.at += 1
+            elif (
+                self._text[self.position : self.position + 1] == "!"
+                and self._text[self.position : self.position + 2] != "!="
+            ):
+                self.position += 1
             elif self._peek("."):
-                self.at += 1
+                self.position += 1
                 name = self._word()
                 self.skip()
                 found = self._called(found, name, depth) if self._peek("(") else _member(found, name, self._line())
-            elif self._peek("[") and not isinstance(found, Unread) and isinstance(found, (dict, list)):
-                self.at += 1
+            elif self._peek("[") and not isinstance(found, NonLiteral) and isinstance(found, (dict, list)):
+                self.position += 1
                 name = self.expression(depth + 1)
                 self._take("]")
                 found = _member(found, name, self._line())
@@ -296,14 +302,14 @@ class _Reader:
             if self._peek("["):
                 self._balanced(depth)
             elif self._peek(".|"):
-                self.at += 1
+                self.position += 1
                 self._word()
             elif self._peek("<"):
                 open_ = 0
-                while self.at < len(self._text):
-                    char = self._text[self.at]
+                while self.position < len(self._text):
+                    char = self._text[self.position]
                     open_ += (char == "<") - (char == ">")
-                    self.at += 1
+                    self.position += 1
                     if not open_ or char in ";=":
                         break
             else:
@@ -311,27 +317,27 @@ class _Reader:
 
     def _called(self, found: Json, name: str, depth: int) -> Json:
         line = self._line()
-        self.at += 1
+        self.position += 1
         given = []
-        while not self._take(")") and self.at < len(self._text):
+        while not self._take(")") and self.position < len(self._text):
             given.append(self.expression(depth + 1))
             if not self._take(",") and not self._peek(")"):
                 break
-        unread = next((each for each in (found, *given) if isinstance(each, Unread)), None)
+        unread = next((each for each in (found, *given) if isinstance(each, NonLiteral)), None)
         if name == "join" and isinstance(found, list) and unread is None:
             between = given[0] if given else ","
             if isinstance(between, str) and all(isinstance(each, str) for each in found):
                 return self._put_together(between.join(found))
         if name == "trim" and isinstance(found, str):
             return found.strip()
-        if name == "stringify" and found == _JSON and given and not _holds_unread(given[0]):
+        if name == "stringify" and found == _JSON and given and not _has_non_literal(given[0]):
             indent = given[2] if len(given) > 2 and isinstance(given[2], int) else None
             return self._put_together(json.dumps(given[0], indent=indent and min(indent, 8), ensure_ascii=False))
-        return unread if unread is not None and unread is not _JSON else Unread(f"a call of {name[:40]}", line)
+        return unread if unread is not None and unread is not _JSON else NonLiteral(f"a call of {name[:40]}", line)
 
     def _primary(self, depth: int) -> Json:
         self.skip()
-        char, line = self._text[self.at : self.at + 1], self._line()
+        char, line = self._text[self.position : self.position + 1], self._line()
         if char in ("'", '"'):
             return self._string()
         if char == "`":
@@ -342,7 +348,11 @@ class _Reader:
             return self._array(depth)
         if char == "(":
             return self._within(depth)
-        if char == "-" or char.isdigit() or (char == "." and self._text[self.at + 1 : self.at + 2].isdigit()):
+        if (
+            char == "-"
+            or char.isdigit()
+            or (char == "." and self._text[self.position + 1 : self.position + 2].isdigit())
+        ):
             return self._number()
         word = self._word()
         if word in _CONSTANTS:
@@ -353,40 +363,40 @@ class _Reader:
             self._counted(self._sizes.get(word, 1))
             return self._names[word]
         if not char or char in ",;)]}":
-            return Unread("nothing", line)
+            return NonLiteral("nothing", line)
         if not word:
             self._past_rest(depth)
-        return Unread(f"the name {word[:40]!r}" if word else "an expression", line)
+        return NonLiteral(f"the name {word[:40]!r}" if word else "an expression", line)
 
     def _within(self, depth: int) -> Json:
         """What stands in parentheses, or what is a function and passed over."""
-        line, begin = self._line(), self.at
-        self.at += 1
+        line, begin = self._line(), self.position
+        self.position += 1
         if not self._take(")"):
             found = self.expression(depth + 1)
             if self._take(")"):
                 self.skip()
-                if self._text[self.at : self.at + 2] != "=>":
+                if self._text[self.position : self.position + 2] != "=>":
                     return found
-        self.at = begin
+        self.position = begin
         self._balanced(depth)
         self._past_rest(depth)
-        return Unread("a function", line)
+        return NonLiteral("a function", line)
 
     def _object(self, depth: int) -> dict[str, Json]:
-        self.at += 1
+        self.position += 1
         made: dict[str, Json] = {}
         while not self._take("}"):
             self.skip()
-            if self.at >= len(self._text):
-                raise Refused("an object is not closed", "End it with }.", self._line())
-            if self._text.startswith("...", self.at):
-                self.at += 3
+            if self.position >= len(self._text):
+                raise LamaticFileError("an object is not closed", "End it with }.", self._line())
+            if self._text.startswith("...", self.position):
+                self.position += 3
                 other = self.expression(depth + 1)
                 if isinstance(other, dict):
                     made.update(other)
                 else:
-                    made[f"...{self._count}"] = Unread("a spread", self._line())
+                    made[f"...{self._count}"] = NonLiteral("a spread", self._line())
             else:
                 self._pair(made, depth)
             if not self._take(",") and not self._peek("}"):
@@ -399,44 +409,44 @@ class _Reader:
         if self._peek("'\""):
             name = self._string()
         elif self._peek("["):
-            self.at += 1
+            self.position += 1
             inner = self.expression(depth + 1)
             name = inner if isinstance(inner, str) else f"[{line}]"
             self._take("]")
-        elif self._text[self.at : self.at + 1].isdigit():
+        elif self._text[self.position : self.position + 1].isdigit():
             name = str(self._number())
         else:
             name = self._word()
             if not name:
-                self.at += 1
+                self.position += 1
                 return
         if name == "async" and not self._peek(":,}"):
             name = self._word() or name
         if self._take(":"):
             made[name] = self.expression(depth + 1)
         elif self._peek("("):
-            while self.at < len(self._text) and not self._peek("{"):
+            while self.position < len(self._text) and not self._peek("{"):
                 self._pass(depth)
             self._balanced(depth)
-            made[name] = Unread("a function", line)
+            made[name] = NonLiteral("a function", line)
         else:
             self._counted(self._sizes.get(name, 1))
-            made[name] = self._names.get(name, Unread(f"the name {name[:40]!r}", line))
+            made[name] = self._names.get(name, NonLiteral(f"the name {name[:40]!r}", line))
 
     def _array(self, depth: int) -> list[Json]:
-        self.at += 1
+        self.position += 1
         made: list[Json] = []
         while not self._take("]"):
             self.skip()
-            if self.at >= len(self._text):
-                raise Refused("a list is not closed", "End it with ].", self._line())
-            if self._text.startswith("...", self.at):
-                self.at += 3
+            if self.position >= len(self._text):
+                raise LamaticFileError("a list is not closed", "End it with ].", self._line())
+            if self._text.startswith("...", self.position):
+                self.position += 3
                 other = self.expression(depth + 1)
                 if isinstance(other, list):
                     made.extend(other)
                 else:
-                    made.append(Unread("a spread", self._line()))
+                    made.append(NonLiteral("a spread", self._line()))
             else:
                 made.append(self.expression(depth + 1))
             if not self._take(",") and not self._peek("]"):
@@ -447,10 +457,10 @@ class _Reader:
     def _number(self) -> Json:
         sign = -1 if self._take("-") else 1
         self.skip()
-        match = _NUMBER.match(self._text, self.at)
+        match = _NUMBER.match(self._text, self.position)
         if match is None:
-            return Unread("an expression", self._line())
-        self.at = match.end()
+            return NonLiteral("an expression", self._line())
+        self.position = match.end()
         digits = match[0].replace("_", "")
         if digits[:2] in ("0x", "0X"):
             return sign * int(digits, 16)
@@ -459,64 +469,64 @@ class _Reader:
         return sign * float(digits)
 
     def _string(self) -> str:
-        quote = self._text[self.at]
-        self.at += 1
+        quote = self._text[self.position]
+        self.position += 1
         parts: list[str] = []
         while True:
-            match = _PLAIN[quote].match(self._text, self.at)
+            match = _PLAIN[quote].match(self._text, self.position)
             assert match is not None
             parts.append(match[0])
-            self.at = match.end()
-            char = self._text[self.at : self.at + 1]
-            self.at += 1
+            self.position = match.end()
+            char = self._text[self.position : self.position + 1]
+            self.position += 1
             if char == quote:
                 return "".join(parts)
             if char != "\\":
-                raise Refused("a text is not closed", f"End it with {quote}.", self._line())
+                raise LamaticFileError("a text is not closed", f"End it with {quote}.", self._line())
             parts.append(self._escape())
 
     def _escape(self) -> str:
-        char = self._text[self.at : self.at + 1]
-        self.at += 1
-        if char == "x" or (char == "u" and self._text[self.at : self.at + 1] != "{"):
+        char = self._text[self.position : self.position + 1]
+        self.position += 1
+        if char == "x" or (char == "u" and self._text[self.position : self.position + 1] != "{"):
             width = 2 if char == "x" else 4
-            digits = self._text[self.at : self.at + width]
-            self.at += width
+            digits = self._text[self.position : self.position + width]
+            self.position += width
             code = _hex(digits, width)
-            if 0xD800 <= code < 0xDC00 and self._text[self.at : self.at + 2] == "\\u":
-                low = _hex(self._text[self.at + 2 : self.at + 6], 4)
+            if 0xD800 <= code < 0xDC00 and self._text[self.position : self.position + 2] == "\\u":
+                low = _hex(self._text[self.position + 2 : self.position + 6], 4)
                 if 0xDC00 <= low < 0xE000:
-                    self.at += 6
+                    self.position += 6
                     return chr(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00))
             return chr(code) if not 0xD800 <= code < 0xE000 else "\ufffd"
         if char == "u":
-            end = self._text.find("}", self.at, self.at + 9)
-            code = _hex(self._text[self.at + 1 : end], end - self.at - 1) if end > 0 else 0xFFFD
-            self.at = end + 1 if end > 0 else self.at
+            end = self._text.find("}", self.position, self.position + 9)
+            code = _hex(self._text[self.position + 1 : end], end - self.position - 1) if end > 0 else 0xFFFD
+            self.position = end + 1 if end > 0 else self.position
             return chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
         return _ESCAPES.get(char, char)
 
     def _template(self, depth: int) -> Json:
         line = self._line()
-        self.at += 1
+        self.position += 1
         parts: list[str] = []
-        wrong: Unread | None = None
+        wrong: NonLiteral | None = None
         while True:
-            match = _PLAIN["`"].match(self._text, self.at)
+            match = _PLAIN["`"].match(self._text, self.position)
             assert match is not None
             parts.append(match[0])
-            self.at = match.end()
-            char = self._text[self.at : self.at + 1]
-            self.at += 1
+            self.position = match.end()
+            char = self._text[self.position : self.position + 1]
+            self.position += 1
             if char == "`":
                 return wrong or self._put_together("".join(parts))
             if char == "\\":
                 parts.append(self._escape())
             elif char == "$":
-                if self._text[self.at : self.at + 1] != "{":
+                if self._text[self.position : self.position + 1] != "{":
                     parts.append("$")
                     continue
-                self.at += 1
+                self.position += 1
                 inner = self.expression(depth + 1)
                 if not self._take("}"):
                     self._past_rest(depth)
@@ -524,77 +534,77 @@ class _Reader:
                 if isinstance(inner, (str, int, float)) and not isinstance(inner, bool):
                     parts.append(str(inner))
                 else:
-                    wrong = inner if isinstance(inner, Unread) else Unread("a value within a text", line)
+                    wrong = inner if isinstance(inner, NonLiteral) else NonLiteral("a value within a text", line)
             else:
-                raise Refused("a text is not closed", "End it with `.", line)
+                raise LamaticFileError("a text is not closed", "End it with `.", line)
 
     # ---- passing over -----------------------------------------------------------------------------------------------
 
     def skip(self) -> None:
         """Beyond white space and comments."""
         while True:
-            match = _SPACE.match(self._text, self.at)
+            match = _SPACE.match(self._text, self.position)
             assert match is not None
-            self.at = match.end()
-            begins = self._text[self.at : self.at + 2]
+            self.position = match.end()
+            begins = self._text[self.position : self.position + 2]
             if begins == "//":
-                end = self._text.find("\n", self.at)
+                end = self._text.find("\n", self.position)
             elif begins == "/*":
-                end = self._text.find("*/", self.at + 2)
+                end = self._text.find("*/", self.position + 2)
                 end = end + 2 if end >= 0 else end
             else:
                 return
-            self.at = end if end >= 0 else len(self._text)
+            self.position = end if end >= 0 else len(self._text)
 
     def _pass(self, depth: int) -> None:
         """Beyond one token, or all that brackets hold."""
         self.skip()
-        char = self._text[self.at : self.at + 1]
+        char = self._text[self.position : self.position + 1]
         if char in ("'", '"'):
             self._string()
         elif char == "`":
             self._template(depth)
         elif char in _OPEN and char:
             self._balanced(depth)
-        elif (match := _WORD.match(self._text, self.at)) or (
-            char == "/" and self._last() in _BEFORE_REGEX and (match := _REGEX.match(self._text, self.at))
+        elif (match := _WORD.match(self._text, self.position)) or (
+            char == "/" and self._last() in _BEFORE_REGEX and (match := _REGEX.match(self._text, self.position))
         ):
-            self.at = match.end()
+            self.position = match.end()
         else:
-            self.at += 1
+            self.position += 1
 
     def _last(self) -> str:
-        before = self._text[max(0, self.at - 20) : self.at].rstrip()
+        before = self._text[max(0, self.position - 20) : self.position].rstrip()
         return "" if before.endswith("return") else before[-1:]
 
     def _balanced(self, depth: int) -> None:
         """Beyond a bracket and what it holds, by its own stack and not by recursion."""
         waiting: list[str] = []
-        while self.at < len(self._text):
+        while self.position < len(self._text):
             self.skip()
-            char = self._text[self.at : self.at + 1]
+            char = self._text[self.position : self.position + 1]
             if char in _OPEN and char:
                 waiting.append(_OPEN[char])
-                self.at += 1
+                self.position += 1
             elif waiting and char == waiting[-1]:
                 waiting.pop()
-                self.at += 1
+                self.position += 1
                 if not waiting:
                     return
             else:
                 if char in ")]}" and char:
-                    self.at += 1  # of another kind: not ours to mend
+                    self.position += 1  # of another kind: not ours to mend
                     continue
                 self._pass(depth)
 
     def _past_rest(self, depth: int) -> None:
         """Beyond what is left of an expression."""
-        while self.at < len(self._text):
-            before = self.at
+        while self.position < len(self._text):
+            before = self.position
             self.skip()
-            if not depth and "\n" in self._text[before : self.at] and _BEGINS.match(self._text, self.at):
+            if not depth and "\n" in self._text[before : self.position] and _BEGINS.match(self._text, self.position):
                 return
-            char = self._text[self.at : self.at + 1]
+            char = self._text[self.position : self.position + 1]
             if not char or char in ",;)]}":
                 return
             self._pass(depth)
@@ -603,76 +613,76 @@ class _Reader:
 
     def _word(self) -> str:
         self.skip()
-        match = _WORD.match(self._text, self.at)
+        match = _WORD.match(self._text, self.position)
         if match is None:
             return ""
-        self.at = match.end()
+        self.position = match.end()
         return match[0]
 
     def _ahead(self, word: str) -> bool:
         self.skip()
-        match = _WORD.match(self._text, self.at)
+        match = _WORD.match(self._text, self.position)
         return match is not None and match[0] == word
 
     def _peek(self, chars: str) -> bool:
         self.skip()
-        char = self._text[self.at : self.at + 1]
+        char = self._text[self.position : self.position + 1]
         return bool(char) and char in chars
 
     def _take(self, char: str) -> bool:
         if self._peek(char):
-            self.at += 1
+            self.position += 1
             return True
         return False
 
     def _fresh_line(self, char: str) -> bool:
         """Whether a new statement may begin here, where no ; ended the last one."""
         begun = self._lines[self._line() - 2] if self._line() > 1 else 0
-        return bool(_WORD.match(char)) and not self._text[begun : min(self.at, begun + 200)].strip()
+        return bool(_WORD.match(char)) and not self._text[begun : min(self.position, begun + 200)].strip()
 
     def _line(self) -> int:
-        return bisect_right(self._lines, self.at) + 1
+        return bisect_right(self._lines, self.position) + 1
 
     def _counted(self, more: int) -> None:
         self._count += more
-        if self._count > VALUES:
-            raise Refused(f"there are more than {VALUES} values", "Split the file.", self._line())
+        if self._count > MAX_VALUES:
+            raise LamaticFileError(f"there are more than {MAX_VALUES} values", "Split the file.", self._line())
 
     def _put_together(self, text: str) -> str:
         self._made += len(text)
-        if self._made > MADE:
-            raise Refused(f"texts come to more than {MADE} characters", "Split the file.", self._line())
+        if self._made > MAX_TEXT:
+            raise LamaticFileError(f"texts come to more than {MAX_TEXT} characters", "Split the file.", self._line())
         return text
 
 
-_JSON = Unread("JSON", 0)
+_JSON = NonLiteral("JSON", 0)
 _CONSTANTS: Mapping[str, Json] = {"true": True, "false": False, "null": None, "undefined": None}
 
 
 def _member(found: Json, name: Json, line: int) -> Json:
     if isinstance(found, dict) and isinstance(name, str):
-        return found.get(name, Unread(f"no {name[:40]}", line))
+        return found.get(name, NonLiteral(f"no {name[:40]}", line))
     if isinstance(found, list) and isinstance(name, int) and 0 <= name < len(found):
         return found[name]
-    return found if isinstance(found, Unread) and found is not _JSON else Unread("a part of something", line)
+    return found if isinstance(found, NonLiteral) and found is not _JSON else NonLiteral("a part of something", line)
 
 
 def _size(found: Json) -> int:
     """Values in it; no more are counted than are allowed."""
     waiting, count = [found], 0
-    while waiting and count <= VALUES:
+    while waiting and count <= MAX_VALUES:
         each = waiting.pop()
         count += 1
         waiting.extend(each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
     return count
 
 
-def _holds_unread(found: Json) -> bool:
+def _has_non_literal(found: Json) -> bool:
     if isinstance(found, dict):
-        return any(map(_holds_unread, found.values()))
+        return any(map(_has_non_literal, found.values()))
     if isinstance(found, list):
-        return any(map(_holds_unread, found))
-    return isinstance(found, Unread)
+        return any(map(_has_non_literal, found))
+    return isinstance(found, NonLiteral)
 
 
 def _hex(digits: str, width: int) -> int:

@@ -1,4 +1,4 @@
-"""Plain data as YAML that people like to read: blocks for long texts, quotes where they must be, comments; pure."""
+"""YAML writer for people to read: block scalars for long text, minimal quotes, comments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sizewise.flows.language.types import Json
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_(][A-Za-z0-9_./()-]*)*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _BLOCK = re.compile(r"[\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
-SHORT = 60
+MAX_INLINE = 60
 """Characters of a list that stands in one line."""
 
 
@@ -24,7 +24,7 @@ class Comment(Struct, frozen=True):
     lines: tuple[str, ...]
 
 
-def yaml(data: Mapping[str, Json], comments: Sequence[Comment] = ()) -> str:
+def write_yaml(data: Mapping[str, Json], comments: Sequence[Comment] = ()) -> str:
     said: dict[tuple[str | int, ...], list[str]] = {}
     for each in comments:
         said.setdefault(each.path, []).extend(each.lines)
@@ -39,7 +39,10 @@ def _comment(lines: Sequence[str], indent: str) -> Iterator[str]:
 
 
 def _mapping(
-    data: Mapping[str, Json], path: tuple[str | int, ...], indent: str, said: Mapping[Json, Sequence[str]]
+    data: Mapping[str, Json],
+    path: tuple[str | int, ...],
+    indent: str,
+    said: Mapping[Json, Sequence[str]],
 ) -> Iterator[str]:
     for name, each in data.items():
         here = (*path, name)
@@ -48,7 +51,11 @@ def _mapping(
 
 
 def _pair(
-    head: str, value: Json, path: tuple[str | int, ...], indent: str, said: Mapping[Json, Sequence[str]]
+    head: str,
+    value: Json,
+    path: tuple[str | int, ...],
+    indent: str,
+    said: Mapping[Json, Sequence[str]],
 ) -> Iterator[str]:
     if isinstance(value, Mapping):
         if not value:
@@ -63,7 +70,7 @@ def _pair(
         yield head
         for number, each in enumerate(value):
             yield from _item(each, (*path, number), indent + "  ", said)
-    elif isinstance(value, str) and _blocked(value):
+    elif isinstance(value, str) and _fits_block(value):
         yield f"{head} |{'' if value.endswith(chr(10)) else '-'}"
         for line in value.removesuffix("\n").split("\n"):
             yield f"{indent}  {line}" if line else ""
@@ -89,14 +96,14 @@ def _short(value: Sequence[Json]) -> str:
     if any(isinstance(each, (Mapping, list)) for each in value):
         return ""
     shown = f"[{', '.join(map(_inline, value))}]"
-    return shown if len(shown) <= SHORT else ""
+    return shown if len(shown) <= MAX_INLINE else ""
 
 
 def _inline(value: Json) -> str:
     return _scalar(value)
 
 
-def _blocked(text: str) -> bool:
+def _fits_block(text: str) -> bool:
     """Whether a text can stand as a block and keep every character."""
     if ("\n" not in text.rstrip("\n") and len(text) < 100) or not text.strip():
         return False

@@ -1,1 +1,1 @@
-"""What may be asked and spent: limits by scope, held before every attempt and settled by its booked cost."""
+"""Rate limits and budgets by scope: reserved before every attempt, settled by its actual cost."""

@@ -1,4 +1,4 @@
-"""Which limits hold for whom, and how they stand: the purse of one worker; what is taken and spent is slices.py's.
+"""Limiter: rate limits and budgets per principal, reservations, alerts and status; see quota_leases.py.
 
 Where nothing limits a caller, nothing is done. What limits one is held before and settled after: see leases.py.
 """
@@ -12,264 +12,302 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 
 from msgspec import Struct, to_builtins
 
-from sizewise.audit_log.hash_chain import Deed
-from sizewise.errors import SizewiseError, StoreFailed
+from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.errors import SizewiseError, StorageError
 from sizewise.limits import tables
-from sizewise.limits.quota_leases import Do, Slices
-from sizewise.limits.reservations import Entry, Fare, Lease, told_time
-from sizewise.limits.rules import Key, Limit, Ruled, Set, Unit, amount, bounded, read, window
-from sizewise.limits.tables import Known
-from sizewise.limits.windows import Meter, Meters, Pot
-from sizewise.messages import Chat, Embed
-from sizewise.model_card import Card
-from sizewise.principal import Caller
-from sizewise.settings.limits import Budgets as Rules
-from sizewise.settings.limits import Limits as Said
+from sizewise.limits.quota_leases import QuotaLeases, RunWork
+from sizewise.limits.reservations import RequestReservation, Reservation, WorstCaseCost, format_time
+from sizewise.limits.rules import (
+    Limit,
+    LimitKey,
+    LimitRules,
+    ScopedLimit,
+    Unit,
+    format_amount,
+    limit_from_settings,
+    validate_limit,
+    window_bounds,
+)
+from sizewise.limits.tables import LimitSnapshot
+from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindow
+from sizewise.messages import ChatRequest, EmbeddingRequest
+from sizewise.model_card import ModelCard
+from sizewise.principal import Principal
+from sizewise.settings.limits import BudgetsSettings as Rules
+from sizewise.settings.limits import LimitsSettings as Said
 
 log = logging.getLogger("sizewise.limits")
 
-Tell = Callable[[str, Mapping[str, object], str], None]
+AlertNotifier = Callable[[str, Mapping[str, object], str], None]
 """An event, what is to be known of it, and whose it is; never waits."""
 
-TIDY_S = 1.0
-MOST_KNOWN = 10_000
+FLUSH_S = 1.0
+MAX_CACHED_PRINCIPALS = 10_000
 """Callers whose limits are remembered."""
 
 
-class Standing(Struct, frozen=True):
-    """How one limit of an organisation stands. `taken` is spent or reserved; `source`: server, file or both."""
+class LimitStatus(Struct, frozen=True):
+    """How one limit of an organisation stands. `allocated` is spent or reserved; `source`: server, file or both."""
 
-    key: Key
+    key: LimitKey
     limit: int
     spent: int
-    taken: int
-    until: int  # unix s
+    allocated: int
+    resets_at: int  # unix s
     source: str
 
 
-class Room(Struct, frozen=True):
+class RemainingQuota(Struct, frozen=True):
     """What the tightest limit of a unit leaves to a caller, and until when, in unix s."""
 
     unit: Unit
     limit: int
-    left: int
-    until: int
+    remaining: int
+    resets_at: int
 
 
-class Door(Struct, frozen=True):
+class PrincipalLimits(Struct, frozen=True):
     """What limits a caller: what counts requests, what attempts are limited by, and what is told in headers."""
 
-    counting: Meters
-    others: list[Meter]
-    told: Meters
-    fares: dict[str, Fare]
+    request_counters: LimitCounters
+    attempt_counters: list[LimitCounter]
+    reported_counters: LimitCounters
+    costs_by_model: dict[str, WorstCaseCost]
     """By model."""
 
 
-class Budgets:
+class Limiter:
     """One for a process, outlives Houses. For one thread: the event loop."""
 
     def __init__(
-        self, known: Known, read: Do, write: Do, *, shared: bool = False, clock: Callable[[], float] = time.time
+        self,
+        snapshot: LimitSnapshot,
+        read: RunWork,
+        write: RunWork,
+        *,
+        shared: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`known`: the limits in the store. `shared`: others may set some there. `clock`: unix seconds."""
-        self.tell: Tell | None = None
-        self.limited = False
+        self.notify: AlertNotifier | None = None
+        self.has_limits = False
         self._read = read
         self._write = write
         self._shared = shared
         self._clock = clock
-        self._rules = Rules()
-        self._known = known
-        self._said: Mapping[str, Limit] = {}
-        self._ruled = Ruled()
-        self._doors: dict[tuple[str, str, str, str], Door] = {}
-        self._seen: dict[int, tuple[Caller, Door]] = {}  # by id(): a key's Caller is the same while it is kept
-        self._fares = 0
-        self._slices = Slices(write, clock, self._alert)
-        self._renew()
+        self._settings = Rules()
+        self._snapshot = snapshot
+        self._configured: Mapping[str, Limit] = {}
+        self._limit_rules = LimitRules()
+        self._limits_by_ids: dict[tuple[str, str, str, str], PrincipalLimits] = {}
+        self._limits_by_identity: dict[
+            int,
+            tuple[Principal, PrincipalLimits],
+        ] = {}  # by id(): a key's Principal is the same while it is kept
+        self._cost_count = 0
+        self._leases = QuotaLeases(write, clock, self._alert)
+        self._rebuild()
 
     # Which limits there are
 
     def prepare(self, said: Mapping[str, Said], rules: Rules) -> Callable[[], None]:
         """The change to the limits of new settings, beside those in the database."""
-        limits = {scope: read(each) for scope, each in said.items()}
+        limits = {scope: limit_from_settings(each) for scope, each in said.items()}
 
         def apply() -> None:
-            self._rules, self._said = rules, limits
-            self._renew()
+            self._settings, self._configured = rules, limits
+            self._rebuild()
 
         return apply
 
-    def _renew(self) -> None:
-        known = {(each.tenant, each.scope): each.limit for each in self._known.limits}
-        self._ruled = Ruled(known, self._said)
-        self.limited = bool(known or self._said)
-        self._forget()
-        self._slices.begin_anew()
+    def _rebuild(self) -> None:
+        known = {(each.tenant, each.scope): each.limit for each in self._snapshot.limits}
+        self._limit_rules = LimitRules(known, self._configured)
+        self.has_limits = bool(known or self._configured)
+        self._clear_cache()
+        self._leases.reset()
 
-    async def set(self, each: Set, by: Caller) -> None:
-        """In the place of what was set for its scope. Raises BadRequest, StoreFailed."""
-        bounded(each.limit)
-        before, after = _shown(self.limit(each.tenant, each.scope)), _shown(each.limit)
-        who, key = by.user or by.key, by.key if by.user else ""
-        deed = Deed(each.tenant, who, "budget.set", f"budget:{each.scope}", before, after, by=key)
-        self._learnt(await self._write(lambda c: tables.put(c, each, deed)))
-        await self.tidy()
+    async def set_limit(self, limit: ScopedLimit, actor: Principal) -> None:
+        """In the place of what was set for its scope. Raises BadRequest, StorageError."""
+        validate_limit(limit.limit)
+        before, after = _audit_fields(self.get_limit(limit.tenant, limit.scope)), _audit_fields(limit.limit)
+        who, key = actor.user_id or actor.key_id, actor.key_id if actor.user_id else ""
+        deed = AuditEvent(limit.tenant, who, "budget.set", f"budget:{limit.scope}", before, after, by=key)
+        self._apply(await self._write(lambda c: tables.set_limit(c, limit, deed)))
+        await self.flush()
 
-    def limit(self, tenant: str, scope: str) -> Limit:
+    def get_limit(self, tenant: str, scope: str) -> Limit:
         """As it was set in the database."""
-        return self._ruled.set.get((tenant, scope), Limit())
+        return self._limit_rules.stored.get((tenant, scope), Limit())
 
-    def _learnt(self, known: Known) -> None:
-        if known.version > self._known.version:
-            self._known = known
-            self._renew()
+    def _apply(self, snapshot: LimitSnapshot) -> None:
+        if snapshot.version > self._snapshot.version:
+            self._snapshot = snapshot
+            self._rebuild()
 
-    def _forget(self) -> None:
-        self._doors.clear()
-        self._seen.clear()
-        self._fares = 0
+    def _clear_cache(self) -> None:
+        self._limits_by_ids.clear()
+        self._limits_by_identity.clear()
+        self._cost_count = 0
 
-    def _door(self, caller: Caller) -> Door:
-        seen = self._seen.get(id(caller))
-        return seen[1] if seen is not None and seen[0] is caller else self._met(caller)
+    def _limits_of(self, principal: Principal) -> PrincipalLimits:
+        seen = self._limits_by_identity.get(id(principal))
+        return seen[1] if seen is not None and seen[0] is principal else self._build_limits(principal)
 
-    def _met(self, caller: Caller) -> Door:
-        if len(self._seen) >= MOST_KNOWN:
-            self._forget()
-        who = (caller.tenant, caller.project, caller.user, caller.key)
-        found = self._doors.get(who)
+    def _build_limits(self, principal: Principal) -> PrincipalLimits:
+        if len(self._limits_by_identity) >= MAX_CACHED_PRINCIPALS:
+            self._clear_cache()
+        who = (principal.tenant, principal.project, principal.user_id, principal.key_id)
+        found = self._limits_by_ids.get(who)
         if found is None:
-            all = [self._slices.meter(key, limit) for key, limit in self._ruled.door(caller)]
-            counting, told = [each for each in all if each.counts], [each for each in all if not each.money]
-            others, together = [each for each in all if not each.counts], self._slices.together
-            found = self._doors[who] = Door(together(counting), others, together(told), {})
-        self._seen[id(caller)] = caller, found
+            all = [self._leases.counter(key, limit) for key, limit in self._limit_rules.for_principal(principal)]
+            counting, told = (
+                [each for each in all if each.is_request_count],
+                [each for each in all if not each.is_money],
+            )
+            others, together = [each for each in all if not each.is_request_count], self._leases.group
+            found = self._limits_by_ids[who] = PrincipalLimits(together(counting), others, together(told), {})
+        self._limits_by_identity[id(principal)] = principal, found
         return found
 
-    def _fare(self, caller: Caller, door: Door, card: Card) -> Fare:
-        if self._fares >= MOST_KNOWN:
-            self._forget()
-        its = [self._slices.meter(key, limit) for key, limit in self._ruled.model(caller.tenant, card.name)]
-        found = door.fares[card.name] = Fare(self._slices.together([*door.others, *its]), card, self._rules)
-        self._fares += 1
+    def _build_cost(self, principal: Principal, limits: PrincipalLimits, card: ModelCard) -> WorstCaseCost:
+        if self._cost_count >= MAX_CACHED_PRINCIPALS:
+            self._clear_cache()
+        its = [
+            self._leases.counter(key, limit) for key, limit in self._limit_rules.for_model(principal.tenant, card.name)
+        ]
+        found = limits.costs_by_model[card.name] = WorstCaseCost(
+            self._leases.group([*limits.attempt_counters, *its]),
+            card,
+            self._settings,
+        )
+        self._cost_count += 1
         return found
 
     # At the door
 
-    def knock(self, caller: Caller) -> Coroutine[object, None, None] | None:
+    def count_request(self, principal: Principal) -> Coroutine[object, None, None] | None:
         """Counts a request. None: it may come in; else what must be awaited first. Raises Busy."""
-        if not self.limited:
+        if not self.has_limits:
             return None
-        its = self._door(caller).counting
+        its = self._limits_of(principal).request_counters
         if not its.all:
             return None
         now = self._clock()
-        if now >= its.until:
-            self._slices.renew(its, now)
-        return None if its.pots.count() else self._slices.hold(Entry(self._slices, its))
+        if now >= its.ends_at:
+            self._leases.renew_windows(its, now)
+        return None if its.windows.try_count() else self._leases.acquire(RequestReservation(self._leases, its))
 
-    def rooms(self, caller: Caller) -> list[Room]:
+    def remaining_quotas(self, principal: Principal) -> list[RemainingQuota]:
         """What is left to the caller of requests and of tokens a minute, where somebody limits them."""
-        if not self.limited:
+        if not self.has_limits:
             return []
-        its = self._door(caller).told
+        its = self._limits_of(principal).reported_counters
         if not its.all:
             return []
         now = self._clock()
-        if now >= its.until:
-            self._slices.renew(its, now)
+        if now >= its.ends_at:
+            self._leases.renew_windows(its, now)
         found = []
-        for pots in (its.pots.counting, its.pots.rates):
+        for pots in (its.windows.requests, its.windows.tokens):
             tightest, least = None, 0
             for pot in pots:
-                left = pot.limit - pot.taken + pot.free
+                left = pot.limit - pot.allocated + pot.available
                 if tightest is None or left < least:
                     tightest, least = pot, left
             if tightest is not None:
-                found.append(Room(tightest.key[2], tightest.limit, least if least > 0 else 0, tightest.until))
+                found.append(
+                    RemainingQuota(tightest.key[2], tightest.limit, max(0, least), tightest.ends_at),
+                )
         return found
 
     # Before and after an attempt
 
-    def lease(self, caller: Caller, card: Card, what: Chat | Embed) -> Lease | None:
+    def reserve(
+        self,
+        principal: Principal,
+        card: ModelCard,
+        payload: ChatRequest | EmbeddingRequest,
+    ) -> Reservation | None:
         """None where nothing limits the attempt; else what must be held before it and settled after it."""
-        if not self.limited:
+        if not self.has_limits:
             return None
-        door = self._door(caller)
-        fare = door.fares.get(card.name)
+        door = self._limits_of(principal)
+        fare = door.costs_by_model.get(card.name)
         if fare is None or fare.card is not card:
-            fare = self._fare(caller, door, card)
-        return Lease(self._slices, fare, what) if fare.its.all else None
+            fare = self._build_cost(principal, door, card)
+        return Reservation(self._leases, fare, payload) if fare.counters.all else None
 
-    def _alert(self, pot: Pot, percent: int) -> None:
-        tenant, scope, unit = pot.key
-        spent, limit = amount(unit, pot.spent), amount(unit, pot.limit)
+    def _alert(self, window: LimitWindow, percent: int) -> None:
+        tenant, scope, unit = window.key
+        spent, limit = format_amount(unit, window.spent), format_amount(unit, window.limit)
         log.warning("%d %% of %s of %s in %s are spent: %s of %s", percent, unit, scope, tenant, spent, limit)
-        if self.tell is not None:
+        if self.notify is not None:
             sums = {"percent": percent, "spent_usd": spent, "limit_usd": limit}
-            told = {"scope": scope, "window": unit.partition("/")[2], **sums, "renews": told_time(pot.until)}
-            self.tell("budget.alert", told, tenant)
+            told = {"scope": scope, "window": unit.partition("/")[2], **sums, "renews": format_time(window.ends_at)}
+            self.notify("budget.alert", told, tenant)
 
     # Beside the requests
 
-    async def tend(self) -> None:
+    async def run_periodically(self) -> None:
         """Tidies up every second, until it is cancelled."""
         ill = False
         while True:
-            await asyncio.sleep(TIDY_S)
+            await asyncio.sleep(FLUSH_S)
             try:
-                await self.tidy()
+                await self.flush()
                 ill = False
-            except StoreFailed as error:
+            except StorageError as error:
                 if not ill:
                     log.warning("what is spent of budgets cannot be told to the store: %s", error.message)
                 ill = True
 
-    async def tidy(self, all: bool = False) -> None:
+    async def flush(self, all: bool = False) -> None:
         """Tells the store what was spent, and gives back what is not needed; `all`: whatever no attempt holds.
 
-        Takes up limits that others have set. Raises StoreFailed.
+        Takes up limits that others have set. Raises StorageError.
         """
-        if self._shared and await self._read(tables.version) != self._known.version:
-            self._learnt(await self._read(tables.known))
-        await self._slices.tidy(all)
+        if self._shared and await self._read(tables.read_version) != self._snapshot.version:
+            self._apply(await self._read(tables.read_snapshot))
+        await self._leases.flush(all)
 
     async def close(self) -> None:
         """Gives back all that is not held. What attempts still hold counts as spent."""
         try:
-            await self.tidy(all=True)
+            await self.flush(all=True)
         except SizewiseError as error:
             log.warning("budgets could not be given back: %s", error.message)
 
     # How things stand
 
-    async def listed(self, tenant: str) -> list[Standing]:
-        """Every limit of an organisation, as it stands now. Raises StoreFailed."""
-        await self.tidy(all=True)
+    async def list_statuses(self, tenant: str) -> list[LimitStatus]:
+        """Every limit of an organisation, as it stands now. Raises StorageError."""
+        await self.flush(all=True)
         now = self._clock()
-        found = [(key, most, source, *window(key[2], now)) for key, most, source in self._ruled.listed(tenant)]
+        found = [
+            (key, most, source, *window_bounds(key[2], now))
+            for key, most, source in self._limit_rules.for_tenant(tenant)
+        ]
         wanted = [(key, since) for key, _, _, since, _ in found]
-        stood = await self._read(lambda c: tables.standing(c, wanted))
+        stood = await self._read(lambda c: tables.read_windows(c, wanted))
         listed = []
         for key, most, source, since, until in found:
             taken, spent = stood.get((key, since), (0, 0))
-            listed.append(Standing(key, most, spent, taken, until, source))
+            listed.append(LimitStatus(key, most, spent, taken, until, source))
         return listed
 
-    def ratios(self) -> Iterator[tuple[str, str, str, float]]:
+    def spent_ratios(self) -> Iterator[tuple[str, str, str, float]]:
         """(organisation, scope, day or month, share that is spent) of each money budget that was used."""
-        self._slices.share()
+        self._leases.distribute()
         now = self._clock()
-        for each in tuple(self._slices.meters.values()):
-            pot = each.pot
-            if each.money and each.limit and now < pot.until:
+        for each in tuple(self._leases.counters.values()):
+            pot = each.window
+            if each.is_money and each.limit and now < pot.ends_at:
                 tenant, scope, unit = each.key
-                yield tenant, scope, unit.partition("/")[2], (pot.spent + pot.unsaid) / each.limit
+                yield tenant, scope, unit.partition("/")[2], (pot.spent + pot.unreported) / each.limit
 
 
-def _shown(limit: Limit | None) -> dict[str, object] | None:
+def _audit_fields(limit: Limit | None) -> dict[str, object] | None:
     if limit is None or limit == Limit():
         return None
     shown: dict[str, object] = to_builtins(limit)

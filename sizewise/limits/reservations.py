@@ -1,216 +1,257 @@
-"""What a request or attempt holds while it goes, and what is said where it may not; settled once, however it ended."""
+"""Reservations of requests, tokens and money before an attempt, settled once; the errors of a reached limit."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
 
-from sizewise.errors import Busy, OverBudget, SizewiseError
-from sizewise.limits.quota_leases import Short, Slices
-from sizewise.limits.rules import EVERYONE, MOST_COUNT, amount
-from sizewise.limits.windows import Meter, Meters, Pots, measured
-from sizewise.messages import Chat, Embed
-from sizewise.model_card import Card
-from sizewise.settings.limits import Budgets as Rules
+from sizewise.errors import BudgetExceeded, Busy, SizewiseError
+from sizewise.limits.quota_leases import QuotaLeases, QuotaShortfall
+from sizewise.limits.rules import ALL_TENANTS, MAX_COUNT, format_amount
+from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindows, measure_prompt
+from sizewise.messages import ChatRequest, EmbeddingRequest
+from sizewise.model_card import ModelCard
+from sizewise.settings.limits import BudgetsSettings as Rules
 
-LEAST = 16
+MIN_ANSWER_TOKENS = 16
 """Tokens; an answer that could not even have so many is not asked for."""
-ANSWER = 1_000
+DEFAULT_ANSWER_TOKENS = 1_000
 """Tokens of an answer whose length nobody said, where only tokens a minute are counted."""
 
 
-class Entry:
+class RequestReservation:
     """One request at the door. It is spent as soon as it is held."""
 
-    __slots__ = ("_its", "_slices")
+    __slots__ = ("_counters", "_leases")
 
-    def __init__(self, slices: Slices, counting: Meters) -> None:
-        self._slices = slices
-        self._its = counting
+    def __init__(self, leases: QuotaLeases, counters: LimitCounters) -> None:
+        self._leases = leases
+        self._counters = counters
 
     @property
-    def meters(self) -> tuple[Meter, ...]:
-        return self._its.all
+    def counters(self) -> tuple[LimitCounter, ...]:
+        return self._counters.all
 
-    def need(self, each: Meter) -> int:
+    def required(self, counter: LimitCounter) -> int:
         return 1
 
-    def at_once(self, now: float) -> bool:
-        self._slices.renew(self._its, now)
-        return self._its.pots.count()
+    def acquire_locally(self, now: float) -> bool:
+        self._leases.renew_windows(self._counters, now)
+        return self._counters.windows.try_count()
 
-    def shorten(self, short: Short) -> None:
+    def reduce(self, shortfall: QuotaShortfall) -> None:
         """Raises Busy."""
-        raise refusal(short, self._slices.clock())
+        raise limit_error(shortfall, self._leases.clock())
 
 
-class Fare:
+class WorstCaseCost:
     """What attempts of a caller at a model are limited by, and what they cost: worked out once."""
 
-    __slots__ = ("allowed", "card", "flat", "its", "longest", "paid", "rate")
+    __slots__ = ("allows_unpriced", "card", "counters", "flat_price", "has_budget", "max_answer_tokens", "token_rate")
 
-    def __init__(self, its: Meters, card: Card, rules: Rules) -> None:
-        self.its = its
-        self.paid = any(each.money for each in its.all)
-        self.rate = min((each.limit for each in its.all if each.rate), default=MOST_COUNT)  # the lowest, tokens
+    def __init__(self, counters: LimitCounters, card: ModelCard, settings: Rules) -> None:
+        self.counters = counters
+        self.has_budget = any(each.is_money for each in counters.all)
+        self.token_rate = min(
+            (each.limit for each in counters.all if each.is_token_rate),
+            default=MAX_COUNT,
+        )  # the lowest, tokens
         self.card = card
-        self.flat = card.price.flat()
-        self.longest = (
-            rules.default_max_tokens if card.max_output is None else min(rules.default_max_tokens, card.max_output)
+        self.flat_price = card.price.flat_rates()
+        self.max_answer_tokens = (
+            settings.default_max_tokens
+            if card.max_output is None
+            else min(settings.default_max_tokens, card.max_output)
         )
-        self.allowed = rules.unpriced == "allow"
+        self.allows_unpriced = settings.unpriced == "allow"
 
-    def worst(self, prompt: int, out: int) -> int | None:
+    def upper_bound(self, prompt_tokens: int, output_tokens: int) -> int | None:
         """Pico-dollars at most; None: nobody knows."""
-        if self.flat is None:
-            return self.card.price.bound(prompt, out)
-        read, said = self.flat
-        return prompt * read + out * said
+        if self.flat_price is None:
+            return self.card.price.upper_bound(prompt_tokens, output_tokens)
+        read, said = self.flat_price
+        return prompt_tokens * read + output_tokens * said
 
 
-class Lease:
-    """The right to make one attempt. `held()`, or else `await hold()`, before it; `settle` when it has ended, however
-    it ended.
+class Reservation:
+    """The right to make one attempt. `try_acquire()`, or else `await acquire()`, before it; `settle` when it has
+    ended, however it ended.
 
-    `tokens` are what it may need, `money` what it may cost at most in pico-dollars; None: nobody knows. `most`: tokens
-    that the answer may have, where the client did not say; None: as many as it likes.
+    `tokens` are what it may need, `money` what it may cost at most in pico-dollars; None: nobody knows. `max_tokens`:
+    tokens that the answer may have, where the client did not say; None: as many as it likes.
     """
 
-    __slots__ = ("_choices", "_estimate", "_fare", "_pots", "_prompt", "_slices", "money", "most", "tokens")
+    __slots__ = (
+        "_choices",
+        "_cost",
+        "_estimated_tokens",
+        "_leases",
+        "_prompt_tokens",
+        "_windows",
+        "max_cost",
+        "max_tokens",
+        "tokens",
+    )
 
-    def __init__(self, slices: Slices, fare: Fare, what: Chat | Embed) -> None:
-        self._slices = slices
-        self._fare = fare
-        self._pots: Pots | None = None  # what it is held of
-        prompt, estimate = measured(what)
-        context = fare.card.context
+    def __init__(self, leases: QuotaLeases, worst_case: WorstCaseCost, payload: ChatRequest | EmbeddingRequest) -> None:
+        self._leases = leases
+        self._cost = worst_case
+        self._windows: LimitWindows | None = None  # what it is held of
+        prompt, estimate = measure_prompt(payload)
+        context = worst_case.card.context
         if context is not None and context < prompt:
             prompt = context
-        self._prompt = prompt
-        self._estimate = estimate
-        choices, out = (what.n, what.max_tokens) if isinstance(what, Chat) else (1, 0)
+        self._prompt_tokens = prompt
+        self._estimated_tokens = estimate
+        choices, out = (payload.n, payload.max_tokens) if isinstance(payload, ChatRequest) else (1, 0)
         self._choices = choices
-        self.most: int | None = None
-        self.money: int | None = 0
-        if fare.paid:
-            self.money = fare.worst(prompt, choices * (fare.longest if out is None else out))
-            if out is None and self.money:
-                self.most = fare.longest
+        self.max_tokens: int | None = None
+        self.max_cost: int | None = 0
+        if worst_case.has_budget:
+            self.max_cost = worst_case.upper_bound(
+                prompt,
+                choices * (worst_case.max_answer_tokens if out is None else out),
+            )
+            if out is None and self.max_cost:
+                self.max_tokens = worst_case.max_answer_tokens
         if out is None:
-            out = ANSWER if self.most is None else self.most
+            out = DEFAULT_ANSWER_TOKENS if self.max_tokens is None else self.max_tokens
         self.tokens = estimate + out * choices
 
     @property
-    def meters(self) -> tuple[Meter, ...]:
-        return self._fare.its.all
+    def counters(self) -> tuple[LimitCounter, ...]:
+        return self._cost.counters.all
 
-    def held(self) -> bool:
-        """Whether it is held now. Where it is not, `hold` says why or asks the store."""
-        fare = self._fare
-        if self._estimate > fare.rate or (self.money is None and not fare.allowed):
+    def try_acquire(self) -> bool:
+        """Whether it is held now. Where it is not, `acquire` says why or asks the store."""
+        fare = self._cost
+        if self._estimated_tokens > fare.token_rate or (self.max_cost is None and not fare.allows_unpriced):
             return False
-        slices, its = self._slices, fare.its
+        slices, its = self._leases, fare.counters
         now = slices.clock()
-        if now >= its.until:
-            slices.renew(its, now)
-        pots = its.pots
-        if not pots.take(self.money or 0, self.tokens):
+        if now >= its.ends_at:
+            slices.renew_windows(its, now)
+        pots = its.windows
+        if not pots.try_take(self.max_cost or 0, self.tokens):
             return False
-        self._pots = pots
+        self._windows = pots
         return True
 
-    async def hold(self) -> None:
-        """Raises OverBudget, Busy, or StoreFailed where nobody can tell."""
-        if self.held():
+    async def acquire(self) -> None:
+        """Raises BudgetExceeded, Busy, or StoreFailed where nobody can tell."""
+        if self.try_acquire():
             return
-        if self.money is None and not self._fare.allowed:
-            whose, model = next(_whose(*each.key[:2]) for each in self.meters if each.money), self.model
-            raise OverBudget(
+        if self.max_cost is None and not self._cost.allows_unpriced:
+            whose, model = next(_describe_scope(*each.key[:2]) for each in self.counters if each.is_money), self.model
+            raise BudgetExceeded(
                 f"{model} has no known price, and {whose} has a budget",
                 f'say its price under [models."{model}".price], or `unpriced = "allow"` in [budgets]',
             )
-        if (beyond := self.beyond()) is not None:
-            raise refusal(Short(beyond, 0), self._slices.clock(), self)
-        await self._slices.hold(self)
+        if (beyond := self.exceeded_token_rate()) is not None:
+            raise limit_error(QuotaShortfall(beyond, 0), self._leases.clock(), self)
+        await self._leases.acquire(self)
 
-    def need(self, each: Meter) -> int:
-        return self.money or 0 if each.money else 1 if each.counts else min(self.tokens, each.limit)
+    def required(self, counter: LimitCounter) -> int:
+        return (
+            self.max_cost or 0
+            if counter.is_money
+            else 1
+            if counter.is_request_count
+            else min(self.tokens, counter.limit)
+        )
 
-    def at_once(self, now: float) -> bool:
-        self._slices.renew(self._fare.its, now)
-        return self.held()
+    def acquire_locally(self, now: float) -> bool:
+        self._leases.renew_windows(self._cost.counters, now)
+        return self.try_acquire()
 
-    def shorten(self, short: Short) -> None:
-        """Asks for a shorter answer where that can be paid. Raises OverBudget or Busy where it cannot."""
-        if not short.meter.money or not self._shortened(short.left):
-            raise refusal(short, self._slices.clock(), self)
+    def reduce(self, shortfall: QuotaShortfall) -> None:
+        """Asks for a shorter answer where that can be paid. Raises BudgetExceeded or Busy where it cannot."""
+        if not shortfall.counter.is_money or not self._reduce_to(shortfall.remaining):
+            raise limit_error(shortfall, self._leases.clock(), self)
 
-    def _shortened(self, room: int) -> bool:
-        """Makes the answer so short that it costs no more than `room`; False where it then had fewer than LEAST."""
-        if self.most is None or self.most <= LEAST or (self.worst(LEAST) or 0) > room:
+    def _reduce_to(self, budget: int) -> bool:
+        """Makes the answer so short that it costs no more than `budget`; False where it then had fewer than LEAST."""
+        if (
+            self.max_tokens is None
+            or self.max_tokens <= MIN_ANSWER_TOKENS
+            or (self.upper_bound(MIN_ANSWER_TOKENS) or 0) > budget
+        ):
             return False
-        low, high = LEAST, self.most
+        low, high = MIN_ANSWER_TOKENS, self.max_tokens
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if (self.worst(middle) or 0) <= room else (low, middle - 1)
-        self.tokens -= (self.most - low) * self._choices
-        self.most, self.money = low, self.worst(low)
+            low, high = (middle, high) if (self.upper_bound(middle) or 0) <= budget else (low, middle - 1)
+        self.tokens -= (self.max_tokens - low) * self._choices
+        self.max_tokens, self.max_cost = low, self.upper_bound(low)
         return True
 
     def settle(self, cost: int | None, tokens: int) -> None:
         """What it came to: pico-dollars, None where nobody knows, and tokens read and said. At once, and once."""
-        pots = self._pots
+        pots = self._windows
         if pots is not None:
-            self._pots = None
-            pots.settle(self.money or 0, self.tokens, cost, tokens)
+            self._windows = None
+            pots.settle(self.max_cost or 0, self.tokens, cost, tokens)
 
-    def worst(self, out: int) -> int | None:
+    def upper_bound(self, output_tokens: int) -> int | None:
         """Pico-dollars at most, where each answer has at most so many tokens; None: nobody knows."""
-        return self._fare.worst(self._prompt, out * self._choices)
+        return self._cost.upper_bound(self._prompt_tokens, output_tokens * self._choices)
 
-    def beyond(self) -> Meter | None:
+    def exceeded_token_rate(self) -> LimitCounter | None:
         """The limit of tokens a minute that the prompt alone passes, where there is one."""
-        return next((each for each in self.meters if each.rate and self._estimate > each.limit), None)
+        return next(
+            (each for each in self.counters if each.is_token_rate and self._estimated_tokens > each.limit),
+            None,
+        )
 
     @property
     def model(self) -> str:
-        return self._fare.card.name
+        return self._cost.card.name
 
 
-def refusal(short: Short, now: float, lease: Lease | None = None) -> SizewiseError:
+def limit_error(shortfall: QuotaShortfall, now: float, reservation: Reservation | None = None) -> SizewiseError:
     """Why a request, or an attempt at a model, is not made: whose limit, what is left, when it renews."""
-    its, pot = short.meter, short.meter.pot
+    its, pot = shortfall.counter, shortfall.counter.window
     tenant, scope, unit = its.key
-    whose = _whose(tenant, scope)
-    wait = max(1, math.ceil(pot.until - now))
-    limit = amount(unit, its.limit)
-    if its.counts:
+    whose = _describe_scope(tenant, scope)
+    wait = max(1, math.ceil(pot.ends_at - now))
+    limit = format_amount(unit, its.limit)
+    if its.is_request_count:
         return Busy(f"{whose} may make {limit} requests a minute", "wait for the next minute", retry_after=wait)
-    if lease is None or not its.money:
-        if lease is not None and lease.beyond() is its:
+    if reservation is None or not its.is_money:
+        if reservation is not None and reservation.exceeded_token_rate() is its:
             hint = "shorten the prompt, or have the limit raised"
             return Busy(f"{whose} may use {limit} tokens a minute, and this prompt alone has more", hint)
-        need = "" if lease is None else f" for a request that may need {lease.tokens}"
-        words = f"{whose} may use {limit} tokens a minute, and {amount(unit, short.left)} are left{need}"
+        need = "" if reservation is None else f" for a request that may need {reservation.tokens}"
+        words = (
+            f"{whose} may use {limit} tokens a minute, and {format_amount(unit, shortfall.remaining)} are left{need}"
+        )
         return Busy(words, "wait for the next minute, or ask for fewer tokens", retry_after=wait)
     every = unit.partition("/")[2]
-    spent, held = pot.spent + pot.unsaid, max(0, pot.taken - pot.free - pot.spent - pot.unsaid)
-    stood = "" if tenant == EVERYONE else f"{amount(unit, spent)} are spent and {amount(unit, held)} reserved, and "
-    least = amount(unit, (lease.worst(LEAST) if lease.most is not None else lease.money) or 0)
-    return OverBudget(
-        f"{whose} may spend {limit} dollars a {every}: {stood}asking {lease.model} could cost {least}; "
-        f"it renews at {told_time(pot.until)}",
+    spent, held = pot.spent + pot.unreported, max(0, pot.allocated - pot.available - pot.spent - pot.unreported)
+    stood = (
+        ""
+        if tenant == ALL_TENANTS
+        else f"{format_amount(unit, spent)} are spent and {format_amount(unit, held)} reserved, and "
+    )
+    least = format_amount(
+        unit,
+        (reservation.upper_bound(MIN_ANSWER_TOKENS) if reservation.max_tokens is not None else reservation.max_cost)
+        or 0,
+    )
+    return BudgetExceeded(
+        f"{whose} may spend {limit} dollars a {every}: {stood}asking {reservation.model} could cost {least}; "
+        f"it renews at {format_time(pot.ends_at)}",
         "ask for fewer tokens or of a cheaper model, or have the budget raised",
     )
 
 
-def told_time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def format_time(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _whose(tenant: str, scope: str) -> str:
+def _describe_scope(tenant: str, scope: str) -> str:
     kind, _, name = scope.partition(":")
     if kind == "organization":
         return f"the organization {tenant!r}"
-    all = " of everyone together" if tenant == EVERYONE else ""
+    all = " of everyone together" if tenant == ALL_TENANTS else ""
     return f"the {kind} {name!r}{all}"

@@ -1,7 +1,8 @@
-"""The tables of limits and of what was taken from each; every worker takes here, in turn, before it spends.
+"""Tables of limits and of the quota allocated from each window; every worker leases here before it spends.
 
-Invariant: of one limit and window, `taken` never rises above the limit by `take`; what a worker spends it has taken
-before. `taken` may pass it only by `report` of a debt: an attempt that cost more than its worst case foresaw.
+Invariant: of one limit and window, `allocated` never rises above the limit by `lease_quota`; what a worker spends it
+has taken before. `allocated` may pass it only by `return_quota` of a debt: an attempt that cost more than its worst
+case foresaw.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.audit_log import tables as audit
-from sizewise.audit_log.hash_chain import Deed
-from sizewise.limits.rules import MONEY, Key, Limit, Set, Unit
-from sizewise.storage.database import BIG, Schema, step
+from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.limits.rules import MONEY_UNITS, Limit, LimitKey, ScopedLimit, Unit
+from sizewise.storage.database import BIG_INTEGER, Migrations, migration_statement
 
 META = MetaData()
 
@@ -25,10 +26,10 @@ LIMITS = Table(
     META,
     Column("tenant", Text, primary_key=True),
     Column("scope", Text, primary_key=True),
-    Column("requests_minute", BIG),
-    Column("tokens_minute", BIG),
-    Column("usd_day", BIG),  # pico-dollars
-    Column("usd_month", BIG),
+    Column("requests_minute", BIG_INTEGER),
+    Column("tokens_minute", BIG_INTEGER),
+    Column("usd_day", BIG_INTEGER),  # pico-dollars
+    Column("usd_month", BIG_INTEGER),
 )
 VERSIONS = Table(
     "budget_versions",  # one row: whoever keeps limits in memory compares this number
@@ -36,188 +37,218 @@ VERSIONS = Table(
     Column("tenant", Text, primary_key=True),
     Column("version", Integer, nullable=False),
 )
-POTS = Table(
+WINDOWS = Table(
     "budget_pots",
     META,
     Column("tenant", Text, primary_key=True),
     Column("scope", Text, primary_key=True),
     Column("unit", Text, primary_key=True),
-    Column("since", BIG, primary_key=True),  # unix s at which its window began
-    Column("taken", BIG, nullable=False),  # by workers, to be spent or given back
-    Column("spent", BIG, nullable=False),  # as far as workers have told
+    Column("since", BIG_INTEGER, primary_key=True),  # unix s at which its window began
+    Column("taken", BIG_INTEGER, nullable=False),  # by workers, to be spent or given back
+    Column("spent", BIG_INTEGER, nullable=False),  # as far as workers have told
     Column("alerted", Integer, nullable=False),  # the highest threshold that somebody was told of, in percent
 )
-EVERYONE = "*"
+VERSION_TENANT = "*"
 
-SCHEMA = Schema(
+SCHEMA = Migrations(
     "budgets",
     (
-        (CreateTable(LIMITS), CreateTable(VERSIONS), CreateTable(POTS)),
+        (CreateTable(LIMITS), CreateTable(VERSIONS), CreateTable(WINDOWS)),
         (  # American spelling, as in the settings
-            step("UPDATE budget_limits SET scope = 'organization' WHERE scope = 'organisation'"),
-            step("UPDATE budget_pots SET scope = 'organization' WHERE scope = 'organisation'"),
+            migration_statement("UPDATE budget_limits SET scope = 'organization' WHERE scope = 'organisation'"),
+            migration_statement("UPDATE budget_pots SET scope = 'organization' WHERE scope = 'organisation'"),
         ),
     ),
 )
 
-OPEN = (
+INSERT_WINDOW = (
     "INSERT INTO budget_pots (tenant, scope, unit, since, taken, spent, alerted)"
     " VALUES (:tenant, :scope, :unit, :since, 0, 0, 0) ON CONFLICT DO NOTHING"
 )
 THRESHOLDS = (50, 80, 100)
 """Percent of a money budget at which somebody is told."""
-USED_UP = 80
+EXHAUSTED_PERCENT = 80
 """Percent from which a budget in which a request finds no room counts as used up."""
-RATES_S = 600
-MONEY_S = 400 * 86_400
+RATE_RETENTION_S = 600
+MONEY_RETENTION_S = 400 * 86_400
 """For how long pots are kept after their window began."""
 
 
-class Want(Struct, frozen=True):
-    """What a worker wants of one pot: at least `need`, gladly `more`; it has `spent` so much since it last told."""
+class LeaseRequest(Struct, frozen=True):
+    """What a worker leases of one window: at least `required`, and `extra` if available; `spent` since its last
+    report."""
 
-    key: Key
-    since: int
+    key: LimitKey
+    starts_at: int
     limit: int
-    need: int
-    more: int = 0
+    required: int
+    extra: int = 0
     spent: int = 0
 
 
-class Back(Struct, frozen=True):
+class LeaseReturn(Struct, frozen=True):
     """What a worker gives back of one pot; below 0: it owes. It has `spent` so much since it last told;
-    `full`: something found no room."""
+    `exhausted`: something found no room.
+    """
 
-    key: Key
-    since: int
+    key: LimitKey
+    starts_at: int
     limit: int
-    back: int
+    amount: int
     spent: int = 0
-    full: bool = False
+    exhausted: bool = False
 
 
-class Stands(Struct, frozen=True):
+class WindowState(Struct, frozen=True):
     """How a pot stands: what is taken and spent; what the worker got; thresholds that were reached just now."""
 
-    got: int
-    taken: int
+    leased: int
+    allocated: int
     spent: int
-    reached: tuple[int, ...] = ()
+    thresholds: tuple[int, ...] = ()
 
 
-class Known(Struct, frozen=True):
-    """Every limit there is, of all organisations, as of `version`."""
+class LimitSnapshot(Struct, frozen=True):
+    """Every limit there is, of all organisations, as of `read_version`."""
 
     version: int
-    limits: list[Set]
+    limits: list[ScopedLimit]
 
 
-def take(connection: Connection, wants: Sequence[Want]) -> tuple[bool, list[Stands]]:
+def lease_quota(connection: Connection, requests: Sequence[LeaseRequest]) -> tuple[bool, list[WindowState]]:
     """All of the wants or none, and how the pots stand, in their order. Locked in one order, never in a circle."""
-    stood = {want.key: _opened(connection, want.key, want.since) for want in sorted(wants, key=lambda each: each.key)}
-    enough = all(want.limit - stood[want.key].taken >= want.need for want in wants)
+    stood = {
+        want.key: _open_window(connection, want.key, want.starts_at)
+        for want in sorted(requests, key=lambda each: each.key)
+    }
+    enough = all(want.limit - stood[want.key].taken >= want.required for want in requests)
     stands = []
-    for want in wants:
+    for want in requests:
         pot = stood[want.key]
         left = want.limit - pot.taken
-        got = want.need + max(0, min(want.more, (left - want.need) // 8)) if enough else 0
-        full = not enough and left < want.need
-        stands.append(_noted(connection, want.key, want.since, pot, got, want.spent, want.limit, full))
+        got = want.required + max(0, min(want.extra, (left - want.required) // 8)) if enough else 0
+        full = not enough and left < want.required
+        stands.append(_update_window(connection, want.key, want.starts_at, pot, got, want.spent, want.limit, full))
     return enough, stands
 
 
-def report(connection: Connection, backs: Sequence[Back]) -> list[Stands]:
+def return_quota(connection: Connection, returns: Sequence[LeaseReturn]) -> list[WindowState]:
     """What was spent and what is given back."""
     stands = {}
-    for each in sorted(backs, key=lambda each: (each.key, each.since)):
-        pot = _opened(connection, each.key, each.since)
-        stands[each.key, each.since] = _noted(
-            connection, each.key, each.since, pot, -each.back, each.spent, each.limit, each.full
+    for each in sorted(returns, key=lambda each: (each.key, each.starts_at)):
+        pot = _open_window(connection, each.key, each.starts_at)
+        stands[each.key, each.starts_at] = _update_window(
+            connection,
+            each.key,
+            each.starts_at,
+            pot,
+            -each.amount,
+            each.spent,
+            each.limit,
+            each.exhausted,
         )
-    return [stands[each.key, each.since] for each in backs]
+    return [stands[each.key, each.starts_at] for each in returns]
 
 
-class _Pot(Struct, frozen=True):
+class _WindowRow(Struct, frozen=True):
     taken: int
     spent: int
     alerted: int
 
 
-def _opened(connection: Connection, key: Key, since: int) -> _Pot:
+def _open_window(connection: Connection, key: LimitKey, starts_at: int) -> _WindowRow:
     """The pot, ours until the transaction ends: SQLite has one writer at a time, others lock the row."""
     tenant, scope, unit = key
-    its = select(POTS.c.taken, POTS.c.spent, POTS.c.alerted).where(_its(key, since)).with_for_update()
+    its = (
+        select(WINDOWS.c.taken, WINDOWS.c.spent, WINDOWS.c.alerted)
+        .where(_window_filter(key, starts_at))
+        .with_for_update()
+    )
     found = connection.execute(its).one_or_none()
     if found is None:
-        connection.execute(text(OPEN), {"tenant": tenant, "scope": scope, "unit": unit, "since": since})
+        connection.execute(text(INSERT_WINDOW), {"tenant": tenant, "scope": scope, "unit": unit, "since": starts_at})
         found = connection.execute(its).one()
-    return _Pot(*found)
+    return _WindowRow(*found)
 
 
-def _noted(
-    connection: Connection, key: Key, since: int, pot: _Pot, got: int, spent: int, limit: int, full: bool
-) -> Stands:
-    taken, told = pot.taken + got, pot.spent + spent
-    reached = _reached(key[2], told, limit, pot.alerted, full)
-    if got or spent or reached:
-        alerted = max(reached, default=pot.alerted)
-        connection.execute(update(POTS).where(_its(key, since)).values(taken=taken, spent=told, alerted=alerted))
-    return Stands(got, taken, told, reached)
+def _update_window(
+    connection: Connection,
+    key: LimitKey,
+    starts_at: int,
+    row: _WindowRow,
+    leased: int,
+    spent: int,
+    limit: int,
+    exhausted: bool,
+) -> WindowState:
+    taken, told = row.taken + leased, row.spent + spent
+    reached = _crossed_thresholds(key[2], told, limit, row.alerted, exhausted)
+    if leased or spent or reached:
+        alerted = max(reached, default=row.alerted)
+        connection.execute(
+            update(WINDOWS).where(_window_filter(key, starts_at)).values(taken=taken, spent=told, alerted=alerted),
+        )
+    return WindowState(leased, taken, told, reached)
 
 
-def _reached(unit: Unit, spent: int, limit: int, alerted: int, full: bool) -> tuple[int, ...]:
-    if unit not in MONEY or not limit:
+def _crossed_thresholds(unit: Unit, spent: int, limit: int, alerted: int, exhausted: bool) -> tuple[int, ...]:
+    if unit not in MONEY_UNITS or not limit:
         return ()
     percent = spent * 100 // limit
-    if full and percent >= USED_UP:
+    if exhausted and percent >= EXHAUSTED_PERCENT:
         percent = 100
     return tuple(each for each in THRESHOLDS if alerted < each <= percent)
 
 
-def standing(connection: Connection, wanted: Iterable[tuple[Key, int]]) -> dict[tuple[Key, int], tuple[int, int]]:
+def read_windows(
+    connection: Connection,
+    keys: Iterable[tuple[LimitKey, int]],
+) -> dict[tuple[LimitKey, int], tuple[int, int]]:
     """(taken, spent) by key and beginning of its window; a pot that nobody has used is not among them."""
     found = {}
-    for key, since in wanted:
-        row = connection.execute(select(POTS.c.taken, POTS.c.spent).where(_its(key, since))).one_or_none()
+    for key, since in keys:
+        row = connection.execute(
+            select(WINDOWS.c.taken, WINDOWS.c.spent).where(_window_filter(key, since)),
+        ).one_or_none()
         if row is not None:
             found[key, since] = (row.taken, row.spent)
     return found
 
 
-def _its(key: Key, since: int) -> ColumnElement[bool]:
+def _window_filter(key: LimitKey, starts_at: int) -> ColumnElement[bool]:
     tenant, scope, unit = key
-    its = POTS.c
-    return (its.tenant == tenant) & (its.scope == scope) & (its.unit == unit) & (its.since == since)
+    its = WINDOWS.c
+    return (its.tenant == tenant) & (its.scope == scope) & (its.unit == unit) & (its.since == starts_at)
 
 
-def version(connection: Connection) -> int:
+def read_version(connection: Connection) -> int:
     return connection.scalar(select(VERSIONS.c.version)) or 0
 
 
-def known(connection: Connection) -> Known:
+def read_snapshot(connection: Connection) -> LimitSnapshot:
     found = []
     for row in connection.execute(select(LIMITS)):
         limit = Limit(row.requests_minute, row.tokens_minute, row.usd_day, row.usd_month)
-        found.append(Set(row.tenant, row.scope, limit))
-    return Known(version(connection), found)
+        found.append(ScopedLimit(row.tenant, row.scope, limit))
+    return LimitSnapshot(read_version(connection), found)
 
 
-def put(connection: Connection, each: Set, deed: Deed) -> Known:
+def set_limit(connection: Connection, limit: ScopedLimit, event: AuditEvent) -> LimitSnapshot:
     """In the place of what was set for its scope; nothing at all where it limits nothing."""
-    audit.add(connection, deed)
-    mine = (LIMITS.c.tenant == each.tenant) & (LIMITS.c.scope == each.scope)
+    audit.append_event(connection, event)
+    mine = (LIMITS.c.tenant == limit.tenant) & (LIMITS.c.scope == limit.scope)
     connection.execute(delete(LIMITS).where(mine))
-    if each.limit != Limit():
-        amounts = {name: getattr(each.limit, name) for name in Limit.__struct_fields__}
-        connection.execute(insert(LIMITS).values(tenant=each.tenant, scope=each.scope, **amounts))
+    if limit.limit != Limit():
+        amounts = {name: getattr(limit.limit, name) for name in Limit.__struct_fields__}
+        connection.execute(insert(LIMITS).values(tenant=limit.tenant, scope=limit.scope, **amounts))
     if not connection.execute(update(VERSIONS).values(version=VERSIONS.c.version + 1)).rowcount:
-        connection.execute(insert(VERSIONS).values(tenant=EVERYONE, version=1))
-    return known(connection)
+        connection.execute(insert(VERSIONS).values(tenant=VERSION_TENANT, version=1))
+    return read_snapshot(connection)
 
 
-def forget(connection: Connection, now: float) -> bool:
+def delete_expired_windows(connection: Connection, now: float) -> bool:
     """A chore: pots of windows that are long over go."""
-    money = POTS.c.unit.in_(sorted(MONEY))
-    connection.execute(delete(POTS).where(~money, POTS.c.since < int(now) - RATES_S))
-    connection.execute(delete(POTS).where(money, POTS.c.since < int(now) - MONEY_S))
+    money = WINDOWS.c.unit.in_(sorted(MONEY_UNITS))
+    connection.execute(delete(WINDOWS).where(~money, WINDOWS.c.since < int(now) - RATE_RETENTION_S))
+    connection.execute(delete(WINDOWS).where(money, WINDOWS.c.since < int(now) - MONEY_RETENTION_S))
     return False

@@ -1,7 +1,7 @@
-"""What one worker holds of each limit, and what one attempt holds of that; plain sums at once, knows no store.
+"""Fixed windows and counters of limits as one worker holds them; plain arithmetic, knows no store.
 
-Invariant of a pot: what the worker has taken of the store and not given back is `free` + `held` + what it has spent.
-Only `free` is spent from, and it is taken before: so all workers together never pass a limit.
+Invariant of a pot: what the worker has taken of the store and not given back is `available` + `in_use` + what it has
+spent. Only `available` is spent from, and it is taken before: so all workers together never pass a limit.
 """
 
 from __future__ import annotations
@@ -9,202 +9,233 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from sizewise.limits.rules import MONEY, MOST_COUNT, Key, Unit, window
-from sizewise.messages import Chat, Embed
+from sizewise.limits.rules import MAX_COUNT, MONEY_UNITS, LimitKey, Unit, window_bounds
+from sizewise.messages import ChatRequest, EmbeddingRequest
 
-PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 """Bytes of text in a token, on average. In the worst case every byte is one: no tokenizer makes more."""
-PER_MESSAGE = 4
-PER_MEDIUM, MEDIUM_MOST = 800, 3_200
+TOKENS_PER_MESSAGE = 4
+TOKENS_PER_MEDIA, MAX_TOKENS_PER_MEDIA = 800, 3_200
 """Tokens of a picture or sound: on average, and of nearly all at most."""
 
 
-class Pot:
-    """One window of one limit, as this worker holds it. `taken` and `spent` are the store's, as it was last `seen`."""
+class LimitWindow:
+    """One window of one limit, as this worker holds it. `allocated` and `spent` are the store's, as it was last
+    `refreshed_at`."""
 
     __slots__ = (
-        *("busy", "free", "full", "got", "key", "limit", "said", "seen", "since", "spent", "taken", "unsaid", "until"),
+        *(
+            "recently_used",
+            "available",
+            "exhausted",
+            "leased",
+            "key",
+            "limit",
+            "reported",
+            "refreshed_at",
+            "starts_at",
+            "spent",
+            "allocated",
+            "unreported",
+            "ends_at",
+        ),
     )
 
-    def __init__(self, key: Key, limit: int, since: int, until: int) -> None:
+    def __init__(self, key: LimitKey, limit: int, starts_at: int, ends_at: int) -> None:
         self.key = key
         self.limit = limit
-        self.since = since  # unix s
-        self.until = until
-        self.got = 0  # all that was taken, less what went back
-        self.free = 0  # of that, what is neither held nor spent; below 0: owed
-        self.unsaid = 0  # spent since the store was last told
-        self.said = 0  # spent before
-        self.taken = 0
+        self.starts_at = starts_at  # unix s
+        self.ends_at = ends_at
+        self.leased = 0  # all that was taken, less what went back
+        self.available = 0  # of that, what is neither held nor spent; below 0: owed
+        self.unreported = 0  # spent since the store was last told
+        self.reported = 0  # spent before
+        self.allocated = 0
         self.spent = 0
-        self.seen = 0.0
-        self.full = False  # something found no room since the store was last told
-        self.busy = False  # was used since it was last looked at
+        self.refreshed_at = 0.0
+        self.exhausted = False  # something found no room since the store was last told
+        self.recently_used = False  # was used since it was last looked at
 
     @property
-    def held(self) -> int:
+    def in_use(self) -> int:
         """By attempts under way."""
-        return self.got - self.free - self.said - self.unsaid
+        return self.leased - self.available - self.reported - self.unreported
 
-    def gets(self, more: int) -> None:
+    def add_lease(self, amount: int) -> None:
         """From the store; below 0: gives back."""
-        self.got += more
-        self.free += more
+        self.leased += amount
+        self.available += amount
 
-    def says(self, spent: int) -> None:
+    def mark_reported(self, spent: int) -> None:
         """To the store; below 0: it has not arrived."""
-        self.said += spent
-        self.unsaid -= spent
+        self.reported += spent
+        self.unreported -= spent
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """What is left of the limit for new attempts of this worker, as far as it knows."""
-        return max(0, self.limit - self.taken + self.free)
+        return max(0, self.limit - self.allocated + self.available)
 
 
-class Meter:
-    """One limit; `pot` is its window of the moment."""
+class LimitCounter:
+    """One limit; `window` is its window of the moment."""
 
-    __slots__ = ("counts", "key", "limit", "money", "pot", "rate")
+    __slots__ = ("is_money", "is_request_count", "is_token_rate", "key", "limit", "window")
 
-    def __init__(self, key: Key, limit: int, now: float) -> None:
+    def __init__(self, key: LimitKey, limit: int, now: float) -> None:
         self.key = key
         self.limit = limit
         unit: Unit = key[2]
-        self.money = unit in MONEY
-        self.counts = unit == "requests/minute"
-        self.rate = unit == "tokens/minute"
-        self.pot = self.opened(now)
+        self.is_money = unit in MONEY_UNITS
+        self.is_request_count = unit == "requests/minute"
+        self.is_token_rate = unit == "tokens/minute"
+        self.window = self.open_window(now)
 
-    def opened(self, now: float) -> Pot:
-        return Pot(self.key, self.limit, *window(self.key[2], now))
+    def open_window(self, now: float) -> LimitWindow:
+        return LimitWindow(self.key, self.limit, *window_bounds(self.key[2], now))
 
 
-class Pots:
+class LimitWindows:
     """The windows of all limits that hold for the same attempts or requests, by kind.
 
-    What is spent is summed here, and told to each pot by `share`; until then its own sum of it counts as held.
+    What is spent is summed here, and told to each pot by `distribute`; until then its own sum of it counts as held.
     """
 
-    __slots__ = ("_cost", "_lowest", "_made", "_tokens", "_touched", "_used", "counting", "paid", "rates")
+    __slots__ = (
+        "_cost",
+        "_dirty",
+        "_is_dirty",
+        "_lowest_rate",
+        "_request_count",
+        "_tokens",
+        "money",
+        "requests",
+        "tokens",
+    )
 
-    def __init__(self, its: Sequence[Meter], touched: list[Pots]) -> None:
-        """`touched`: whoever has something to share adds itself there."""
-        self.paid = tuple(each.pot for each in its if each.money)
-        self.rates = tuple(each.pot for each in its if each.rate)
-        self.counting = tuple(each.pot for each in its if each.counts)
-        self._lowest = min((pot.limit for pot in self.rates), default=MOST_COUNT)
-        self._touched = touched
-        self._used = False
-        self._cost = self._tokens = self._made = 0
+    def __init__(self, counters: Sequence[LimitCounter], dirty: list[LimitWindows]) -> None:
+        """`dirty`: whoever has something to share adds itself there."""
+        self.money = tuple(each.window for each in counters if each.is_money)
+        self.tokens = tuple(each.window for each in counters if each.is_token_rate)
+        self.requests = tuple(each.window for each in counters if each.is_request_count)
+        self._lowest_rate = min((pot.limit for pot in self.tokens), default=MAX_COUNT)
+        self._dirty = dirty
+        self._is_dirty = False
+        self._cost = self._tokens = self._request_count = 0
 
-    def take(self, money: int, tokens: int) -> bool:
+    def try_take(self, money: int, tokens: int) -> bool:
         """Holds so much of each; False, and nothing is held, where one has too little.
 
         Tokens that are more than a whole minute wait for a whole one.
         """
-        for pot in self.paid:
-            if pot.free < money:
+        for pot in self.money:
+            if pot.available < money:
                 return False
-        for pot in self.rates:
-            if pot.free < tokens and (tokens <= pot.limit or pot.free < pot.limit):
+        for pot in self.tokens:
+            if pot.available < tokens and (tokens <= pot.limit or pot.available < pot.limit):
                 return False
-        for pot in self.counting:
-            if pot.free < 1:
+        for pot in self.requests:
+            if pot.available < 1:
                 return False
-        for pot in self.paid:
-            pot.free -= money
-        if tokens > self._lowest:
-            for pot in self.rates:
-                pot.free -= min(tokens, pot.limit)
+        for pot in self.money:
+            pot.available -= money
+        if tokens > self._lowest_rate:
+            for pot in self.tokens:
+                pot.available -= min(tokens, pot.limit)
         else:
-            for pot in self.rates:
-                pot.free -= tokens
-        for pot in self.counting:
-            pot.free -= 1
-        if not self._used:
-            self._used = True
-            self._touched.append(self)
+            for pot in self.tokens:
+                pot.available -= tokens
+        for pot in self.requests:
+            pot.available -= 1
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty.append(self)
         return True
 
-    def settle(self, money: int, tokens: int, cost: int | None, used: int) -> None:
+    def settle(self, money: int, tokens: int, cost: int | None, used_tokens: int) -> None:
         """What an attempt has come to that held so much money and so many tokens. An unknown cost is what was held."""
         if cost is None:
             cost = money
         back = money - cost
-        for pot in self.paid:
-            pot.free += back
-        if tokens > self._lowest:
-            for pot in self.rates:
-                pot.free += min(tokens, pot.limit) - used
+        for pot in self.money:
+            pot.available += back
+        if tokens > self._lowest_rate:
+            for pot in self.tokens:
+                pot.available += min(tokens, pot.limit) - used_tokens
         else:
-            back = tokens - used
-            for pot in self.rates:
-                pot.free += back
+            back = tokens - used_tokens
+            for pot in self.tokens:
+                pot.available += back
         self._cost += cost
-        self._tokens += used
-        self._made += 1
-        if not self._used:
-            self._used = True
-            self._touched.append(self)
+        self._tokens += used_tokens
+        self._request_count += 1
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty.append(self)
 
-    def count(self) -> bool:
+    def try_count(self) -> bool:
         """Spends one of each at once; False, and nothing is spent, where one has none. For those that only count."""
-        for pot in self.counting:
-            if pot.free < 1:
+        for pot in self.requests:
+            if pot.available < 1:
                 return False
-        for pot in self.counting:
-            pot.free -= 1
-        self._made += 1
-        if not self._used:
-            self._used = True
-            self._touched.append(self)
+        for pot in self.requests:
+            pot.available -= 1
+        self._request_count += 1
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty.append(self)
         return True
 
-    def share(self) -> None:
+    def distribute(self) -> None:
         """Tells each what was spent of it, and that it was used."""
-        for pots, spent in ((self.paid, self._cost), (self.rates, self._tokens), (self.counting, self._made)):
+        for pots, spent in (
+            (self.money, self._cost),
+            (self.tokens, self._tokens),
+            (self.requests, self._request_count),
+        ):
             for pot in pots:
-                pot.unsaid += spent
-                pot.busy = True
-        self._cost = self._tokens = self._made = 0
-        self._used = False
+                pot.unreported += spent
+                pot.recently_used = True
+        self._cost = self._tokens = self._request_count = 0
+        self._is_dirty = False
 
 
-class Meters:
-    """All that limit the same attempts or requests. Their `pots` last `until`, in unix seconds."""
+class LimitCounters:
+    """All that limit the same attempts or requests. Their `windows` last `ends_at`, in unix seconds."""
 
-    __slots__ = ("_touched", "all", "pots", "until")
+    __slots__ = ("_dirty", "all", "ends_at", "windows")
 
-    def __init__(self, all: Sequence[Meter], touched: list[Pots]) -> None:
+    def __init__(self, all: Sequence[LimitCounter], dirty: list[LimitWindows]) -> None:
         self.all = tuple(all)
-        self._touched = touched
+        self._dirty = dirty
         self.renew()
 
     def renew(self) -> None:
         """Takes the windows of the moment."""
-        self.pots = Pots(self.all, self._touched)
-        self.until = min((float(each.pot.until) for each in self.all), default=inf)
+        self.windows = LimitWindows(self.all, self._dirty)
+        self.ends_at = min((float(each.window.ends_at) for each in self.all), default=inf)
 
 
-def measured(what: Chat | Embed) -> tuple[int, int]:
+def measure_prompt(payload: ChatRequest | EmbeddingRequest) -> tuple[int, int]:
     """Tokens of the prompt: at most, and estimated. What pictures and files come to, nobody knows exactly."""
-    if isinstance(what, Embed):
-        most = sum(len(each.encode()) if isinstance(each, str) else len(each) for each in what.inputs)
-        estimate = sum(len(each) // PER_TOKEN + 1 if isinstance(each, str) else len(each) for each in what.inputs)
+    if isinstance(payload, EmbeddingRequest):
+        most = sum(len(each.encode()) if isinstance(each, str) else len(each) for each in payload.inputs)
+        estimate = sum(
+            len(each) // BYTES_PER_TOKEN + 1 if isinstance(each, str) else len(each) for each in payload.inputs
+        )
         return most, estimate
-    around, sees = PER_MESSAGE * len(what.messages), False
-    for message in what.messages:
+    around, sees = TOKENS_PER_MESSAGE * len(payload.messages), False
+    for message in payload.messages:
         if type(message.content) is list:
-            sees = bool(what.sees())
+            sees = bool(payload.input_modalities())
             break
     if not sees:
-        size = what.size()
-        return size, size // PER_TOKEN + around
-    tools, media = what.fields.get("tools"), 0
+        size = payload.prompt_chars()
+        return size, size // BYTES_PER_TOKEN + around
+    tools, media = payload.fields.get("tools"), 0
     size = 0 if tools is None else len(bytes(tools))
-    for message in what.messages:
+    for message in payload.messages:
         size += len(message.text.encode("utf-8", "surrogatepass"))
         if isinstance(message.content, list):
             media += sum(1 for part in message.content if part.type not in ("text", "refusal"))
-    return size + around + MEDIUM_MOST * media, size // PER_TOKEN + around + PER_MEDIUM * media
+    return size + around + MAX_TOKENS_PER_MEDIA * media, size // BYTES_PER_TOKEN + around + TOKENS_PER_MEDIA * media

@@ -1,1 +1,1 @@
-"""Rooms from which models are asked: over a network, in a worker of ours, or the echo that ships for tests."""
+"""Model providers: HTTP APIs, local models in worker processes, and the echo model for tests."""

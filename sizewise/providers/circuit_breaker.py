@@ -1,4 +1,4 @@
-"""How an endpoint, a key or a model is doing: left alone after failures in a row; books nothing and chooses nothing.
+"""Circuit breaker and retry budget per endpoint, key and model; records nothing and chooses nothing.
 
     closed      all is well; FAILURES in a row open it
     open        nobody asks until the cooldown is over; it doubles from opening to opening
@@ -14,208 +14,217 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sizewise.errors import ModelUnavailable, Upstream, UpstreamRefused
-from sizewise.handler import Answerer, Ask, Event, Send
+from sizewise.errors import ModelUnavailable, UpstreamError, UpstreamRejected
+from sizewise.handler import Event, Handler, Request, Send
 from sizewise.messages import Reply
 
-FAILURES = 3  # in a row, before it is left alone
+FAILURE_THRESHOLD = 3  # in a row, before it is left alone
 COOLDOWN_S = 5.0  # then this long, doubling to
-COOLDOWN_MOST_S = 60.0  # a Retry-After is believed up to here too
-TRYING_S = 1.0  # when to come back while somebody else is trying it out
+MAX_COOLDOWN_S = 60.0  # a Retry-After is believed up to here too
+PROBE_RETRY_S = 1.0  # when to come back while somebody else is trying it out
 
-SHARE = 0.2  # retries for each answer
-BURST = 10.0  # retries that may come at once
+RETRY_RATIO = 0.2  # retries for each answer
+RETRY_BURST = 10.0  # retries that may come at once
 
-State = Literal["closed", "half_open", "open"]
+CircuitState = Literal["closed", "half_open", "open"]
 
 
-class Pulse:
+class CircuitBreaker:
     """One good answer heals. Failures of requests that were under way when it opened change nothing any more."""
 
-    __slots__ = ("_clock", "_last", "_named", "_openings", "_trying", "_until", "failures", "idle")
+    __slots__ = (
+        "_clock",
+        "_last_error",
+        "_open_until",
+        "_openings",
+        "_probing",
+        "_retry_after_until",
+        "failures",
+        "is_clear",
+    )
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.failures = 0  # in a row
-        self.idle = True  # nothing is held against it, so nobody need look further: kept, because everybody asks
+        self.is_clear = True  # nothing is held against it, so nobody need look further: kept, because everybody asks
         self._openings = 0
-        self._until = 0.0  # end of the cooldown
-        self._named = 0.0  # end of the pause it asked for
-        self._trying = False
-        self._last = ""
+        self._open_until = 0.0  # end of the cooldown
+        self._retry_after_until = 0.0  # end of the pause it asked for
+        self._probing = False
+        self._last_error = ""
 
     @property
-    def state(self) -> State:
-        if self.failures < FAILURES:
-            return "closed" if self._named <= self._clock() else "open"
-        return "open" if max(self._until, self._named) > self._clock() else "half_open"
+    def state(self) -> CircuitState:
+        if self.failures < FAILURE_THRESHOLD:
+            return "closed" if self._retry_after_until <= self._clock() else "open"
+        return "open" if max(self._open_until, self._retry_after_until) > self._clock() else "half_open"
 
-    def left(self) -> float:
+    def retry_after_s(self) -> float:
         """Seconds until it may be asked; 0: now."""
-        left = max(self._until, self._named) - self._clock()
+        left = max(self._open_until, self._retry_after_until) - self._clock()
         if left > 0:
             return left
-        return TRYING_S if self._trying else 0.0
+        return PROBE_RETRY_S if self._probing else 0.0
 
-    def begin(self) -> bool:
+    def begin_probe(self) -> bool:
         """Somebody asks, and `left` was 0. Whether it is this one who tries it out, and so must tell how that ended."""
-        if self.failures < FAILURES:
-            self._named = 0.0  # it is over
-            self.idle = not self.failures
+        if self.failures < FAILURE_THRESHOLD:
+            self._retry_after_until = 0.0  # it is over
+            self.is_clear = not self.failures
             return False
-        self._trying = True
+        self._probing = True
         return True
 
-    def well(self) -> None:
+    def record_success(self) -> None:
         self.failures = self._openings = 0
-        self._until = 0.0
-        self._trying = False
-        self.idle = not self._named
+        self._open_until = 0.0
+        self._probing = False
+        self.is_clear = not self._retry_after_until
 
-    def failed(self, code: str, retry_after: float | None = None) -> None:
+    def record_failure(self, code: str, retry_after: float | None = None) -> None:
         now = self._clock()
         if retry_after:
-            self.rest(retry_after)
-        if self._until > now:
+            self.open_for(retry_after)
+        if self._open_until > now:
             return
         self.failures += 1
-        self.idle = False
-        self._last = code
-        self._trying = False
-        if self.failures >= FAILURES:
-            self._until = now + min(COOLDOWN_S * 2.0 ** min(self._openings, 8), COOLDOWN_MOST_S)
+        self.is_clear = False
+        self._last_error = code
+        self._probing = False
+        if self.failures >= FAILURE_THRESHOLD:
+            self._open_until = now + min(COOLDOWN_S * 2.0 ** min(self._openings, 8), MAX_COOLDOWN_S)
             self._openings += 1
 
-    def rest(self, seconds: float) -> None:
+    def open_for(self, seconds: float) -> None:
         """Nobody asks for this long, whoever says so."""
-        self._named = max(self._named, self._clock() + min(seconds, COOLDOWN_MOST_S))
-        self.idle = False
+        self._retry_after_until = max(self._retry_after_until, self._clock() + min(seconds, MAX_COOLDOWN_S))
+        self.is_clear = False
 
-    def untold(self) -> None:
+    def cancel_probe(self) -> None:
         """Who tried it out has left, or failed by its own fault: the next one may."""
-        self._trying = False
+        self._probing = False
 
-    def objection(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why nobody should ask now, in words; empty when one may."""
-        left = self.left()
+        left = self.retry_after_s()
         if left <= 0:
             return ""
         if self.state == "half_open":
-            return f"has a half-open circuit breaker after {self.failures} consecutive failures ({self._last})"
+            return f"has a half-open circuit breaker after {self.failures} consecutive failures ({self._last_error})"
         times = f"{self.failures} consecutive failures" if self.failures > 1 else "1 failure"
-        return f"has an open circuit breaker: {times}, retry in {left:.0f} s ({self._last})"
+        return f"has an open circuit breaker: {times}, retry in {left:.0f} s ({self._last_error})"
 
 
-class Budget:
+class RetryBudget:
     """Retries that an endpoint has left: a fifth of what it answers, and ten at once, so that they never storm."""
 
-    __slots__ = ("left",)
+    __slots__ = ("remaining",)
 
     def __init__(self) -> None:
-        self.left = BURST
+        self.remaining = RETRY_BURST
 
-    def earn(self) -> None:
-        self.left = min(BURST, self.left + SHARE)
+    def deposit(self) -> None:
+        self.remaining = min(RETRY_BURST, self.remaining + RETRY_RATIO)
 
-    def spend(self) -> bool:
-        if self.left < 1:
+    def try_withdraw(self) -> bool:
+        if self.remaining < 1:
             return False
-        self.left -= 1
+        self.remaining -= 1
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class Pulses:
+class BreakerSet:
     """Whom a failure is counted for. An endpoint and its budget are shared by its models, a key by all it opens."""
 
-    endpoint: Pulse
-    key: Pulse
-    model: Pulse
-    budget: Budget
+    endpoint: CircuitBreaker
+    key: CircuitBreaker
+    model: CircuitBreaker
+    retry_budget: RetryBudget
 
-    def all(self) -> tuple[Pulse, Pulse, Pulse]:
+    def all(self) -> tuple[CircuitBreaker, CircuitBreaker, CircuitBreaker]:
         return self.endpoint, self.key, self.model
 
-    def left(self) -> float:
-        return max(pulse.left() for pulse in self.all())
+    def retry_after_s(self) -> float:
+        return max(pulse.retry_after_s() for pulse in self.all())
 
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         states = [pulse.state for pulse in self.all()]
         return "open" if "open" in states else "half_open" if "half_open" in states else "closed"
 
-    def objection(self) -> str:
-        if self.endpoint.idle and self.key.idle and self.model.idle:  # nearly always
+    def unavailable_reason(self) -> str:
+        if self.endpoint.is_clear and self.key.is_clear and self.model.is_clear:  # nearly always
             return ""
-        return next((words for pulse in self.all() if (words := pulse.objection())), "")
+        return next((words for pulse in self.all() if (words := pulse.unavailable_reason())), "")
 
 
-class Watched:
-    """An Answerer that feels the pulses of the one inside, and refuses while one of them says no."""
+class CircuitBreakerHandler:
+    """An Handler that feels the pulses of the one inside, and refuses while one of them says no."""
 
-    __slots__ = ("_inside", "_name", "pulses")
+    __slots__ = ("_handler", "_name", "breakers")
 
-    def __init__(self, inside: Answerer, name: str, pulses: Pulses) -> None:
-        self._inside = inside
+    def __init__(self, handler: Handler, name: str, breakers: BreakerSet) -> None:
+        self._handler = handler
         self._name = name
-        self.pulses = pulses
+        self.breakers = breakers
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        pulses = self.pulses
-        model, endpoint, key, budget = pulses.model, pulses.endpoint, pulses.key, pulses.budget
-        if not (model.idle and endpoint.idle and key.idle):
-            return await self._carefully(ask, send)
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        pulses = self.breakers
+        model, endpoint, key, budget = pulses.model, pulses.endpoint, pulses.key, pulses.retry_budget
+        if not (model.is_clear and endpoint.is_clear and key.is_clear):
+            return await self._probe(request, send)
         try:
-            reply = await self._inside(ask, send)
-        except Upstream as error:
-            self._failed(error)
+            reply = await self._handler(request, send)
+        except UpstreamError as error:
+            self._record_failure(error)
             raise
-        if not (model.idle and endpoint.idle and key.idle):  # something befell others meanwhile
+        if not (model.is_clear and endpoint.is_clear and key.is_clear):  # something befell others meanwhile
             self._well()
-        if budget.left < BURST:
-            budget.earn()
+        if budget.remaining < RETRY_BURST:
+            budget.deposit()
         return reply
 
-    async def _carefully(self, ask: Ask, send: Send) -> Reply:
+    async def _probe(self, request: Request, send: Send) -> Reply:
         """As above, where something is held against one of them."""
-        pulses = self.pulses
-        if words := pulses.objection():
+        pulses = self.breakers
+        if words := pulses.unavailable_reason():
             hint = "try again later, or name another model"
-            raise ModelUnavailable(f"{self._name} {words}", hint, retry_after=pulses.left())
-        trying = [pulse for pulse in pulses.all() if pulse.begin()]
+            raise ModelUnavailable(f"{self._name} {words}", hint, retry_after=pulses.retry_after_s())
+        trying = [pulse for pulse in pulses.all() if pulse.begin_probe()]
 
         async def heard(event: Event) -> None:
             if trying:
                 trying.clear()
-                self._well()
+                self._record_success()
             await send(event)
 
         try:
-            reply = await self._inside(ask, heard if trying else send)
+            reply = await self._handler(request, heard if trying else send)
             trying.clear()
-            self._well()
-            pulses.budget.earn()
+            self._record_success()
+            pulses.retry_budget.deposit()
             return reply
-        except Upstream as error:
-            self._failed(error)
+        except UpstreamError as error:
+            self._record_failure(error)
             raise
         finally:
             for pulse in trying:
-                pulse.untold()
+                pulse.cancel_probe()
 
-    def _well(self) -> None:
-        for pulse in self.pulses.all():
-            pulse.well()
+    def _record_success(self) -> None:
+        for pulse in self.breakers.all():
+            pulse.record_success()
 
-    def _failed(self, error: Upstream) -> None:
+    def _record_failure(self, error: UpstreamError) -> None:
         """An answer of whatever kind shows that the endpoint is there."""
-        pulses = self.pulses
-        if error.about != "endpoint" and pulses.endpoint.failures:
-            pulses.endpoint.well()
-        if error.about == "endpoint":
-            pulses.endpoint.failed(error.code)
-        elif error.about == "key":
-            pulses.key.failed(error.code)
-        elif error.about == "model":
-            pulses.model.failed(error.code, error.retry_after)
-        elif isinstance(error, UpstreamRefused):  # it can still think
-            pulses.model.well()
+        pulses = self.breakers
+        if error.failure_scope != "endpoint" and pulses.endpoint.failures:
+            pulses.endpoint.record_success()
+        if error.failure_scope == "endpoint":
+            pulses.endpoint.record_failure(error.code)
+        elif error.failure_scope == "key":
+            pulses.key.record_failure(error.code)
+        elif error.failure_scope == "model":
+            pulses.model.record_failure(error.code, error.retry_after)
+        elif isinstance(error, UpstreamRejected):  # it can still think
+            pulses.model.record_success()

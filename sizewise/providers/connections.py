@@ -1,4 +1,4 @@
-"""Card -> Answerer, opened once when the house is built and kept open; decides nothing, books nothing."""
+"""Model connections: model card -> handler, opened at startup with circuit breakers, load balancing and queues."""
 
 from __future__ import annotations
 
@@ -6,140 +6,145 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sizewise.catalog.loader import lies
+from sizewise.catalog.loader import weights_path
 from sizewise.data_class import DataClass
 from sizewise.errors import ModelUnavailable, SizewiseError
-from sizewise.handler import Answerer, Ask, Send
-from sizewise.http.client import Client, Endpoint, Timeouts
-from sizewise.messages import Chat, Reply
-from sizewise.model_card import Card
-from sizewise.plugins import Once
-from sizewise.providers.circuit_breaker import Budget, Pulse, Pulses, Watched
-from sizewise.providers.concurrency_limiter import Queued, Slots
-from sizewise.providers.echo import Echo
+from sizewise.handler import Handler, Request, Send
+from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
+from sizewise.messages import ChatRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.plugins import PluginRegistry
+from sizewise.providers.circuit_breaker import BreakerSet, CircuitBreaker, CircuitBreakerHandler, RetryBudget
+from sizewise.providers.concurrency_limiter import ConcurrencyLimitHandler, FairQueue
+from sizewise.providers.echo import EchoModel
 from sizewise.providers.http_model import HttpModel
-from sizewise.providers.load_balancer import Replica, Replicated
-from sizewise.providers.local.models import Local, Locals
-from sizewise.providers.local.runtime import Runtime
-from sizewise.providers.wires.overrides import bent
-from sizewise.providers.wires.wire import Wire, bearer
-from sizewise.settings.load import secret
-from sizewise.settings.models import Provider
-from sizewise.settings.models import Replica as Row
-from sizewise.settings.models import Timeouts as Deadlines
+from sizewise.providers.load_balancer import LoadBalancer, Replica
+from sizewise.providers.local.models import LocalModel, LocalModels
+from sizewise.providers.local.runtime import LocalRuntime
+from sizewise.providers.wires.overrides import apply_overrides
+from sizewise.providers.wires.wire import Wire, bearer_header
+from sizewise.settings.load import resolve_secret
+from sizewise.settings.models import ProviderSettings
+from sizewise.settings.models import ReplicaSettings as Row
+from sizewise.settings.models import TimeoutsSettings as Deadlines
 from sizewise.settings.validators import is_reference
 
-Objection = Callable[[], str]
+UnavailableReason = Callable[[], str]
 """Why a model should not be asked now, in words; empty when it is well."""
-Counts = Callable[[Chat, DataClass], Awaitable[int]]
+PromptTokenCounter = Callable[[ChatRequest, DataClass], Awaitable[int]]
 """Tells how many tokens a prompt has for one model, exactly."""
 
 
-Gauges = Mapping[tuple[str, str], Mapping[str, float]]
+ModelGauges = Mapping[tuple[str, str], Mapping[str, float]]
 """What can be seen of models from outside: (name, meaning) -> model -> value."""
 
-SECRET = 8  # characters; a shorter word ("none", "ollama") protects nothing, and occurs in what servers say
-FOUND = 64  # connections to a server that nobody has configured
-STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
+MIN_SECRET_LENGTH = 8  # characters; a shorter word ("none", "ollama") protects nothing, and occurs in what servers say
+DISCOVERED_POOL_SIZE = 64  # connections to a server that nobody has configured
+STATE_VALUES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
-def well() -> str:
+def always_available() -> str:
     return ""
 
 
-def at_once() -> float:
+def no_wait() -> float:
     return 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """One model as it stands open. `left` is in seconds: when it may be asked again; `ways` are none for ours."""
+class ModelConnection:
+    """One model as it stands open. `retry_after_s` is in seconds: when it may be asked again; `breakers` are none for
+    ours."""
 
-    answer: Answerer
-    objection: Objection = well
-    left: Callable[[], float] = at_once
-    ways: tuple[Pulses, ...] = ()
-    slots: Slots | None = None
+    handler: Handler
+    unavailable_reason: UnavailableReason = always_available
+    retry_after_s: Callable[[], float] = no_wait
+    breakers: tuple[BreakerSet, ...] = ()
+    queue: FairQueue | None = None
 
 
-class Absent:
+class UnavailableModel:
     """Stands where a model cannot be opened: says why, to whoever asks and to the router."""
 
     def __init__(self, error: SizewiseError) -> None:
         self._error = error
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
+    async def __call__(self, request: Request, send: Send) -> Reply:
         raise ModelUnavailable(self._error.message, self._error.hint)
 
-    def objection(self) -> str:
+    def unavailable_reason(self) -> str:
         return f"cannot be reached: {self._error.message}"
 
 
-class Connections:
-    """Every card's Answerer. A provider whose key is missing takes only its own models out, with the reason."""
+class ModelConnections:
+    """Every card's Handler. A provider whose key is missing takes only its own models out, with the reason."""
 
     def __init__(
         self,
-        cards: tuple[Card, ...],
-        providers: Mapping[str, Provider],
-        client: Client,
-        locals: Locals,
-        runtime: Runtime,
+        cards: tuple[ModelCard, ...],
+        providers: Mapping[str, ProviderSettings],
+        client: HttpClient,
+        local_models: LocalModels,
+        runtime: LocalRuntime,
         cache: Path,
-        load: Once,
+        plugins: PluginRegistry,
     ) -> None:
         self._providers = providers
         self._client = client
-        self._load = load
-        self._endpoints: dict[tuple[str, int], Endpoint] = {}
-        self._pulses: dict[tuple[str, str | int], Pulse] = {}
-        self._budgets: dict[str, Budget] = {}
-        self._counts: dict[str, Counts] = {}
-        self.locals: dict[str, Local] = {}
-        self._opened: dict[str, Opened] = {}
+        self._plugins = plugins
+        self._endpoints: dict[tuple[str, int], HttpEndpoint] = {}
+        self._breakers: dict[tuple[str, str | int], CircuitBreaker] = {}
+        self._retry_budgets: dict[str, RetryBudget] = {}
+        self._token_counters: dict[str, PromptTokenCounter] = {}
+        self.local_models: dict[str, LocalModel] = {}
+        self._connections: dict[str, ModelConnection] = {}
         for card in cards:
             slots = card.slots
             if card.weights is not None and card.task == "embed":
-                embedding = locals.vectors(card, lies(card.weights, cache), runtime.threads)
-                slots, opened = 0, Opened(embedding, embedding.objection)
+                embedding = local_models.open_embedding_model(card, weights_path(card.weights, cache), runtime.threads)
+                slots, opened = 0, ModelConnection(embedding, embedding.unavailable_reason)
             elif card.weights is not None:
                 slots = slots or runtime.slots
-                local = locals.open(card, lies(card.weights, cache), replace(runtime, slots=slots))
-                self.locals[card.name] = local
-                self._counts[card.name] = local.count
-                opened = Opened(local, local.objection)
+                local = local_models.open_chat_model(
+                    card,
+                    weights_path(card.weights, cache),
+                    replace(runtime, slots=slots),
+                )
+                self.local_models[card.name] = local
+                self._token_counters[card.name] = local.count_tokens
+                opened = ModelConnection(local, local.unavailable_reason)
             elif card.endpoint.wire == "echo":
-                opened = Opened(Echo(card))
+                opened = ModelConnection(EchoModel(card))
             else:
-                opened = self._remote(card)
-            self._opened[card.name] = _behind_slots(card, slots, opened) if slots else opened
+                opened = self._open_remote(card)
+            self._connections[card.name] = _with_queue(card, slots, opened) if slots else opened
 
-    def __call__(self, card: Card) -> Answerer:
-        return self._opened[card.name].answer
+    def __call__(self, card: ModelCard) -> Handler:
+        return self._connections[card.name].handler
 
-    def health(self, card: Card) -> str:
-        return self._opened[card.name].objection()
+    def unavailable_reason(self, card: ModelCard) -> str:
+        return self._connections[card.name].unavailable_reason()
 
-    def left(self, card: Card) -> float:
+    def retry_after_s(self, card: ModelCard) -> float:
         """Seconds until an ill model may be asked; 0 where nobody knows."""
-        return self._opened[card.name].left()
+        return self._connections[card.name].retry_after_s()
 
-    def spare(self, card: Card) -> bool:
+    def allow_retry(self, card: ModelCard) -> bool:
         """Whether `card` may be asked once more by a request that it has failed: it is well, and so is the budget."""
-        if self.health(card):
+        if self.unavailable_reason(card):
             return False
-        budget = self._budgets.get(card.endpoint.provider)
-        return budget is None or budget.spend()
+        budget = self._retry_budgets.get(card.endpoint.provider)
+        return budget is None or budget.try_withdraw()
 
-    def gauges(self) -> Gauges:
+    def gauges(self) -> ModelGauges:
         """States of what is remote, and the lines before what has slots."""
         states, busy, waiting, waited, away = ({} for _ in range(5))
-        for name, opened in self._opened.items():
-            if opened.ways:
-                states[name] = min(STATES[way.state()] for way in opened.ways)
-            if opened.slots is not None:
-                busy[name], waiting[name] = opened.slots.busy, opened.slots.waiting
-                waited[name], away[name] = opened.slots.waited_s, opened.slots.turned_away
+        for name, opened in self._connections.items():
+            if opened.breakers:
+                states[name] = min(STATE_VALUES[way.state()] for way in opened.breakers)
+            if opened.queue is not None:
+                busy[name], waiting[name] = opened.queue.in_use, opened.queue.waiting
+                waited[name], away[name] = opened.queue.total_wait_s, opened.queue.rejected_count
         return {
             ("sizewise_model_state", "Circuit breaker: 0 closed, 1 half open, 2 open."): states,
             ("sizewise_slots_busy", "Slots in use."): busy,
@@ -148,94 +153,97 @@ class Connections:
             ("sizewise_slots_rejected", "Requests rejected because the queue was full."): away,
         }
 
-    def counts(self, card: Card) -> Counts | None:
+    def token_counter(self, card: ModelCard) -> PromptTokenCounter | None:
         """None where nobody can count as this model does."""
-        return self._counts.get(card.name)
+        return self._token_counters.get(card.name)
 
-    def _remote(self, card: Card) -> Opened:
+    def _open_remote(self, card: ModelCard) -> ModelConnection:
         try:
-            provider = self._providers.get(card.endpoint.provider, Provider())
-            spoken: Wire = self._load("wires", card.endpoint.wire)
-            wire = bent(spoken, dict(card.endpoint.rename), card.endpoint.leave_out)
-            ways = tuple(self._ways(card, provider, wire))
+            provider = self._providers.get(card.endpoint.provider, ProviderSettings())
+            spoken: Wire = self._plugins("wires", card.endpoint.wire)
+            wire = apply_overrides(spoken, dict(card.endpoint.renamed_fields), card.endpoint.dropped_fields)
+            ways = tuple(self._replicas(card, provider, wire))
         except SizewiseError as error:
-            absent = Absent(error)
-            return Opened(absent, absent.objection)
-        pulses = tuple(way.answer.pulses for way in ways)
+            absent = UnavailableModel(error)
+            return ModelConnection(absent, absent.unavailable_reason)
+        pulses = tuple(way.handler.breakers for way in ways)
         if len(ways) == 1:
-            return Opened(ways[0].answer, pulses[0].objection, pulses[0].left, pulses)
-        several = Replicated(card.name, ways)
-        return Opened(several, several.objection, several.left, pulses)
+            return ModelConnection(ways[0].handler, pulses[0].unavailable_reason, pulses[0].retry_after_s, pulses)
+        several = LoadBalancer(card.name, ways)
+        return ModelConnection(several, several.unavailable_reason, several.retry_after_s, pulses)
 
-    def _ways(self, card: Card, provider: Provider, wire: Wire) -> Iterator[Replica]:
+    def _replicas(self, card: ModelCard, provider: ProviderSettings, wire: Wire) -> Iterator[Replica]:
         """Raises ConfigError for a key that cannot be resolved."""
-        name, budget = card.endpoint.provider, self._budgets.setdefault(card.endpoint.provider, Budget())
+        name, budget = card.endpoint.provider, self._retry_budgets.setdefault(card.endpoint.provider, RetryBudget())
         for number, row in enumerate(provider.replicas or (Row(),)):
             endpoint = self._endpoint(card, provider, wire, number, row)
             model = HttpModel(card, endpoint, wire, _timeouts(provider.timeouts), tuple(_secrets(card, row)))
-            if model.counts and card.name not in self._counts:
-                self._counts[card.name] = model.count
-            where = self._pulses.setdefault((name, row.base_url or card.endpoint.base_url), Pulse())
-            key = self._pulses.setdefault((name, number), Pulse())
-            yield Replica(Watched(model, card.name, Pulses(where, key, Pulse(), budget)), row.weight)
+            if model.can_count_tokens and card.name not in self._token_counters:
+                self._token_counters[card.name] = model.count_tokens
+            where = self._breakers.setdefault((name, row.base_url or card.endpoint.base_url), CircuitBreaker())
+            key = self._breakers.setdefault((name, number), CircuitBreaker())
+            yield Replica(
+                CircuitBreakerHandler(model, card.name, BreakerSet(where, key, CircuitBreaker(), budget)),
+                row.weight,
+            )
 
-    def _endpoint(self, card: Card, provider: Provider, wire: Wire, number: int, row: Row) -> Endpoint:
+    def _endpoint(self, card: ModelCard, provider: ProviderSettings, wire: Wire, number: int, row: Row) -> HttpEndpoint:
         """One for each replica of a provider. Raises ConfigError for a key that cannot be resolved."""
         name = card.endpoint.provider, number
         if name not in self._endpoints:
             headers = _headers(card, wire, row)
             url = row.base_url or card.endpoint.base_url
-            pool = provider.max_connections if card.endpoint.provider in self._providers else FOUND
-            self._endpoints[name] = self._client.endpoint(url, headers, pool=pool)
+            pool = provider.max_connections if card.endpoint.provider in self._providers else DISCOVERED_POOL_SIZE
+            self._endpoints[name] = self._client.endpoint(url, headers, max_connections=pool)
         return self._endpoints[name]
 
 
-def _behind_slots(card: Card, number: int, opened: Opened) -> Opened:
-    slots = Slots(card.name, number, card.queue, card.wait_s)
-    return replace(opened, answer=Queued(opened.answer, slots), slots=slots)
+def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection) -> ModelConnection:
+    slots = FairQueue(card.name, slot_count, card.queue, card.wait_s)
+    return replace(connection, handler=ConcurrencyLimitHandler(connection.handler, slots), queue=slots)
 
 
-def _away(card: Card, row: Row) -> bool:
+def _has_own_address(card: ModelCard, row: Row) -> bool:
     """Whether the replica has an address of its own, where the provider's secrets have no business."""
     return row.base_url not in ("", card.endpoint.base_url)
 
 
-def _key(card: Card, row: Row) -> str:
+def _key(card: ModelCard, row: Row) -> str:
     """The reference of the key that goes to this replica."""
-    return row.key or ("" if _away(card, row) else card.endpoint.key)
+    return row.key or ("" if _has_own_address(card, row) else card.endpoint.key)
 
 
-def _headers(card: Card, wire: Wire, row: Row) -> list[tuple[str, str]]:
+def _headers(card: ModelCard, wire: Wire, row: Row) -> list[tuple[str, str]]:
     """What goes with every request. At an address of its own a replica sends no secret but its own. Raises ConfigError.
 
     A header of the provider's table stands for the wire's, unless the replica brings a key for it.
     """
-    away = _away(card, row)
+    away = _has_own_address(card, row)
     given = [(name, value) for name, value in card.endpoint.headers if not (away and is_reference(value))]
-    named = _named(_key(card, row), card.endpoint.auth, wire)
+    named = _auth_headers(_key(card, row), card.endpoint.auth, wire)
     if row.key:
         key = {name.lower() for name, _ in named} - {name.lower() for name, _ in wire.headers("")}
         given = [(name, value) for name, value in given if name.lower() not in key]
-    headers = [(name, secret(value) if is_reference(value) else value) for name, value in given]
+    headers = [(name, resolve_secret(value) if is_reference(value) else value) for name, value in given]
     said = {name.lower() for name, _ in headers}
     return [*headers, *(each for each in named if each[0].lower() not in said), ("Content-Type", "application/json")]
 
 
-def _secrets(card: Card, row: Row) -> Iterator[str]:
+def _secrets(card: ModelCard, row: Row) -> Iterator[str]:
     """Whatever may stand in those headers and is given by reference. Raises ConfigError."""
-    given = [] if _away(card, row) else [value for _, value in card.endpoint.headers]
+    given = [] if _has_own_address(card, row) else [value for _, value in card.endpoint.headers]
     for each in (_key(card, row), *given):
-        if is_reference(each) and len(word := secret(each)) >= SECRET:
+        if is_reference(each) and len(word := resolve_secret(each)) >= MIN_SECRET_LENGTH:
             yield word
 
 
-def _named(key: str, auth: str, wire: Wire) -> list[tuple[str, str]]:
+def _auth_headers(key: str, auth: str, wire: Wire) -> list[tuple[str, str]]:
     """Who we are, as the wire says it, or as the endpoint's row wants it. Raises ConfigError."""
-    word = secret(key)
+    word = resolve_secret(key)
     if word and auth:
-        return [*(bearer(word) if auth == "bearer" else [(auth, word)]), *wire.headers("")]
+        return [*(bearer_header(word) if auth == "bearer" else [(auth, word)]), *wire.headers("")]
     return wire.headers(word)
 
 
-def _timeouts(asked: Deadlines) -> Timeouts:
-    return Timeouts(asked.connect_s, asked.first_byte_s, asked.idle_s, asked.total_s)
+def _timeouts(settings: Deadlines) -> HttpTimeouts:
+    return HttpTimeouts(settings.connect_s, settings.first_byte_s, settings.idle_s, settings.total_s)

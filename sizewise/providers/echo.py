@@ -1,4 +1,4 @@
-"""The model that ships for tests and first steps: repeats the person's words, and does on cue what real models do.
+"""Echo model for tests and first steps: repeats the prompt and, on cue, behaves like real models do.
 
 It says the last user message again, word by word. Cues in double brackets anywhere in that message are obeyed and not
 repeated; `[[echo/small: fail]]` is heard by that model alone. A row with `wire = "echo"` has its standing cues in a
@@ -41,40 +41,40 @@ from msgspec import Raw, Struct
 from sizewise.data_class import Place
 from sizewise.errors import (
     BadBody,
+    ContextLengthExceeded,
     ModelUnavailable,
     SizewiseError,
-    TooLong,
-    Upstream,
-    UpstreamBusy,
-    UpstreamDown,
-    UpstreamGarbled,
-    UpstreamRefused,
-    UpstreamSlow,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
 )
-from sizewise.handler import Ask, Finished, Send, Text, Thought, ToolDelta
-from sizewise.messages import Chat, Choice, Embed, Function, Message, Reply, ToolCall, Usage
-from sizewise.model_card import Card, Endpoint
+from sizewise.handler import ChoiceFinished, ReasoningDelta, Request, Send, TextDelta, ToolDelta
+from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, FunctionCall, Message, Reply, ToolCall, Usage
+from sizewise.model_card import ModelCard, ModelEndpoint
 from sizewise.money import Price
-from sizewise.providers.echo_json import formed
-from sizewise.providers.echo_tool_calls import forbidden, wanted
-from sizewise.providers.wires.original_body import told
+from sizewise.providers.echo_json import json_answer
+from sizewise.providers.echo_tool_calls import calls_forbidden, choose_call
+from sizewise.providers.wires.original_body import translated_fields
 
 DIMENSIONS = 8
-MOST_DIMENSIONS = 32  # bytes of a hash
+MAX_DIMENSIONS = 32  # bytes of a hash
 MAX_REPEAT = 10_000
 PRICE = Price(input=1_000, output=2_000, cached=100, source="made up, so that sums can be checked", date="2026-11-25")
 """A thousand pico-dollars for a token read, two thousand for one said."""
 
 CUE = re.compile(r"\[\[(?:(?P<to>[\w./-]+):\s*)?(?P<verb>\w+)\s*(?P<rest>(?:[^\]]|\](?!\]))*)\]\]")
 FAILURES: tuple[tuple[str, type[SizewiseError], str], ...] = (
-    ("down", UpstreamDown, "the echo cannot be reached"),
-    ("refused", UpstreamRefused, "the echo refuses this request"),
-    ("garbled", UpstreamGarbled, "the echo breaks the protocol"),
-    ("slow", UpstreamSlow, "the echo took too long"),
-    ("upstream", Upstream, "the echo failed"),
+    ("down", UpstreamUnreachable, "the echo cannot be reached"),
+    ("refused", UpstreamRejected, "the echo refuses this request"),
+    ("garbled", UpstreamProtocolError, "the echo breaks the protocol"),
+    ("slow", UpstreamTimeout, "the echo took too long"),
+    ("upstream", UpstreamError, "the echo failed"),
     ("unavailable", ModelUnavailable, "the echo is not there"),
-    ("toolong", TooLong, "the echo finds this too long"),
-    ("busy", UpstreamBusy, "the echo has no time"),
+    ("toolong", ContextLengthExceeded, "the echo finds this too long"),
+    ("busy", UpstreamOverloaded, "the echo has no time"),
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -91,11 +91,11 @@ def echo_card(
     tools: bool | None = True,
     logprobs: bool | None = True,
     place: Place = "process",
-) -> Card:
+) -> ModelCard:
     """A card for an echo in this process."""
-    return Card(
+    return ModelCard(
         name,
-        Endpoint("echo", wire="echo", place=place, headers=(("cues", cues),)),
+        ModelEndpoint("echo", wire="echo", place=place, headers=(("cues", cues),)),
         name.partition("/")[2] or name,
         parameters=parameters,
         context=context,
@@ -115,9 +115,9 @@ class Cue(Struct, frozen=True):
     times: int = 0
     retry_after: float | None = None
 
-    def number(self, least: float, most: float) -> float:
+    def number(self, minimum: float, maximum: float) -> float:
         try:
-            return min(most, max(least, float(self.rest)))
+            return min(maximum, max(minimum, float(self.rest)))
         except ValueError:
             raise BadBody(f"the echo does not understand [[{self.verb} ...]] here", "it needs a number") from None
 
@@ -126,86 +126,84 @@ class Script(Struct):
     """What the cues of one asking come to."""
 
     text: str = ""
-    thought: str = ""
+    reasoning: str = ""
     literal: bool = False  # the words are the cue's own
     calls: list[str] = []
-    eager: bool = False
+    calls_tools: bool = False
     logprob: float = -0.1
     finish: str = ""
-    counted: bool = True
-    slow: float = 0.0
-    pace: float = 0.0
-    wait: bool = False
-    stop: Cue | None = None  # fail, busy or hang
+    reports_usage: bool = True
+    delay_s: float = 0.0
+    word_delay_s: float = 0.0
+    waits_for_gate: bool = False
+    failure: Cue | None = None  # fail, busy or hang
     repeat: int = 1
 
 
-class Echo:
-    """An Answerer. `asked` counts askings, `stopped` those that were cancelled: tests look at both."""
+class EchoModel:
+    """An Answerer. `request_count` counts askings, `cancel_count` those that were cancelled: tests look at both."""
 
-    def __init__(self, card: Card, gate: asyncio.Event | None = None) -> None:
+    def __init__(self, card: ModelCard, gate: asyncio.Event | None = None) -> None:
         self._card = card
         self._gate = gate
         self._last = ("", 0)  # trace and number of its askings
-        self.asked = 0
-        self.stopped = 0
+        self.request_count = 0
+        self.cancel_count = 0
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        self.asked += 1
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        self.request_count += 1
         trace, number = self._last
-        self._last = (ask.trace, number + 1 if trace == ask.trace else 1)
+        self._last = (request.trace_id, number + 1 if trace == request.trace_id else 1)
         try:
-            if isinstance(ask.what, Embed):
-                return self._vectors(ask.what)
-            return await self._chat(ask.what, send)
+            if isinstance(request.payload, EmbeddingRequest):
+                return self._vectors(request.payload)
+            return await self._chat(request.payload, send)
         except asyncio.CancelledError:
-            self.stopped += 1
+            self.cancel_count += 1
             raise
 
-    async def _chat(self, chat: Chat, send: Send) -> Reply:
-        told(chat.fields)  # what was lost in translation is refused here as everywhere
+    async def _chat(self, chat: ChatRequest, send: Send) -> Reply:
+        translated_fields(chat.fields)  # what was lost in translation is refused here as everywhere
         script = _script(chat, self._card, self._last[1])
-        if self._gate is not None and script.wait:
+        if self._gate is not None and script.waits_for_gate:
             await self._gate.wait()
-        if script.slow:
-            await asyncio.sleep(script.slow)
-        await _stop(script, 0)
+        if script.delay_s:
+            await asyncio.sleep(script.delay_s)
+        await _fail_on_cue(script, 0)
         choices: list[Choice] = []
         for index in range(chat.n):
             choices.append(await _choice(chat, script, index, send))
         return Reply(tuple(choices), _usage(chat, choices, script), self._card.model, "echo")
 
-    def _vectors(self, embed: Embed) -> Reply:
+    def _vectors(self, embed: EmbeddingRequest) -> Reply:
         """Of tokens it makes a text first: their numbers."""
         texts = [each if isinstance(each, str) else " ".join(map(str, each)) for each in embed.inputs]
         size = embed.dimensions or DIMENSIONS
-        if size > MOST_DIMENSIONS:
-            raise BadBody(
-                f"the echo has no {size} dimensions", f"ask for at most {MOST_DIMENSIONS}", param="dimensions"
-            )
+        if size > MAX_DIMENSIONS:
+            raise BadBody(f"the echo has no {size} dimensions", f"ask for at most {MAX_DIMENSIONS}", param="dimensions")
         words = sum(len(text.split()) for text in texts)
-        return Reply((), Usage(words), self._card.model, vectors=tuple(_vector(text, size) for text in texts))
+        return Reply((), Usage(words), self._card.model, embeddings=tuple(_vector(text, size) for text in texts))
 
 
-async def _choice(chat: Chat, script: Script, index: int, send: Send) -> Choice:
+async def _choice(chat: ChatRequest, script: Script, index: int, send: Send) -> Choice:
     """One of n answers, said while it goes if the request is a stream."""
-    tell = send if chat.stream else _silent
-    if script.thought:
-        await tell(Thought(index, script.thought))
+    tell = send if chat.stream else _discard_event
+    if script.reasoning:
+        await tell(ReasoningDelta(index, script.reasoning))
     if script.calls:
         return await _calls(script, index, tell)
     said: list[str] = []
     async for word in _words(chat, script):
         said.append(word)
-        await tell(Text(index, word, _logprobs([word], script) if chat.logprobs else None))
+        await tell(TextDelta(index, word, _logprobs([word], script) if chat.logprobs else None))
     cut = chat.max_tokens is not None and len(said) >= chat.max_tokens
     finish = script.finish or ("length" if cut else "stop")
-    await tell(Finished(index, finish))
+    await tell(ChoiceFinished(index, finish))
     probable = _logprobs(said, script) if chat.logprobs else None
-    return Choice(index, "".join(said), finish, thought=script.thought, logprobs=probable)
+    return Choice(index, "".join(said), finish, reasoning=script.reasoning, logprobs=probable)
 
 
-async def _words(chat: Chat, script: Script) -> AsyncIterator[str]:
+async def _words(chat: ChatRequest, script: Script) -> AsyncIterator[str]:
     """Its words with the spaces before them, less those that an assistant message at the end has said already."""
     words = re.findall(r"\s*\S+", script.text) * script.repeat
     begun = chat.messages[-1].text if chat.messages[-1].role == "assistant" else ""
@@ -214,25 +212,25 @@ async def _words(chat: Chat, script: Script) -> AsyncIterator[str]:
         del words[0]
     for number, word in enumerate(words[: chat.max_tokens]):
         if number:
-            await asyncio.sleep(script.pace)
-            await _stop(script, number)
+            await asyncio.sleep(script.word_delay_s)
+            await _fail_on_cue(script, number)
         yield word
-    if script.stop and script.stop.after >= len(words):
-        await _stop(script, script.stop.after)
+    if script.failure and script.failure.after >= len(words):
+        await _fail_on_cue(script, script.failure.after)
 
 
-async def _calls(script: Script, index: int, tell: Send) -> Choice:
+async def _calls(script: Script, index: int, send: Send) -> Choice:
     """The calls side by side: first the one half of each one's arguments, then the other."""
     calls = [(f"call_echo{number or ''}", *_named(call)) for number, call in enumerate(script.calls)]
     for number, (id, name, arguments) in enumerate(calls):
-        await tell(ToolDelta(index, number, id, name, arguments[: len(arguments) // 2]))
+        await send(ToolDelta(index, number, id, name, arguments[: len(arguments) // 2]))
     await asyncio.sleep(0)
-    await _stop(script, 1)
+    await _fail_on_cue(script, 1)
     for number, (_, _, arguments) in enumerate(calls):
-        await tell(ToolDelta(index, number, json=arguments[len(arguments) // 2 :]))
-    await tell(Finished(index, "tool_calls"))
-    made = tuple(ToolCall(Function(name, arguments), id) for id, name, arguments in calls)
-    return Choice(index, "", "tool_calls", made, script.thought)
+        await send(ToolDelta(index, number, json=arguments[len(arguments) // 2 :]))
+    await send(ChoiceFinished(index, "tool_calls"))
+    made = tuple(ToolCall(FunctionCall(name, arguments), id) for id, name, arguments in calls)
+    return Choice(index, "", "tool_calls", made, script.reasoning)
 
 
 def _named(call: str) -> tuple[str, str]:
@@ -241,14 +239,14 @@ def _named(call: str) -> tuple[str, str]:
     return name, arguments
 
 
-async def _silent(event: object) -> None:
+async def _discard_event(event: object) -> None:
     """Where words go that nobody waits for."""
 
 
-async def _stop(script: Script, said: int) -> None:
+async def _fail_on_cue(script: Script, word_count: int) -> None:
     """Fails or hangs if this is the word for it."""
-    cue = script.stop
-    if cue is None or cue.after != said:
+    cue = script.failure
+    if cue is None or cue.after != word_count:
         return
     if cue.verb == "hang":
         await asyncio.Event().wait()
@@ -259,9 +257,9 @@ async def _stop(script: Script, said: int) -> None:
     raise BadBody(f"the echo does not know how to fail {kind!r}", f"known: {', '.join(row[0] for row in FAILURES)}")
 
 
-def _script(chat: Chat, card: Card, number: int) -> Script:
+def _script(chat: ChatRequest, card: ModelCard, number: int) -> Script:
     """The standing cues of the card, then those of the request for this model; a later one wins."""
-    asked = chat.ask()
+    asked = chat.last_user_text()
     script = Script(text=CUE.sub("", asked).strip())
     for source in (dict(card.endpoint.headers).get("cues", ""), asked):
         for match in CUE.finditer(source):
@@ -269,19 +267,19 @@ def _script(chat: Chat, card: Card, number: int) -> Script:
                 _apply(script, _cue(match["verb"], match["rest"]), number)
     _tools(chat, script)
     if chat.schema and not script.literal:
-        script.text = formed(chat, script.text)
+        script.text = json_answer(chat, script.text)
     return script
 
 
-def _tools(chat: Chat, script: Script) -> None:
+def _tools(chat: ChatRequest, script: Script) -> None:
     """Settles whether a tool is called. Of one that was, the result is said: a call on cue is made once a question."""
     results = [message.text for message in itertools.takewhile(_result, reversed(chat.messages))]
     words = script.text
     if results:
         script.text, script.calls = "\n".join(reversed(results)), []
-    if forbidden(chat):
+    if calls_forbidden(chat):
         script.calls = []
-    elif not script.calls and (call := wanted(chat, words, script.eager)):
+    elif not script.calls and (call := choose_call(chat, words, script.calls_tools)):
         script.calls = [call]
 
 
@@ -299,7 +297,8 @@ def _cue(verb: str, rest: str) -> Cue:
         return msgspec.convert({"verb": verb, "rest": rest.strip(), **found}, Cue, strict=False)
     except msgspec.ValidationError as error:
         raise BadBody(
-            f"the echo does not understand [[{verb} ...]]: {error}", "see the cues of the echo model"
+            f"the echo does not understand [[{verb} ...]]: {error}",
+            "see the cues of the echo model",
         ) from error
 
 
@@ -310,26 +309,26 @@ def _apply(script: Script, cue: Cue, number: int) -> None:
         case "repeat":
             script.repeat = int(cue.number(1, MAX_REPEAT))
         case "think":
-            script.thought = cue.rest
+            script.reasoning = cue.rest
         case "tool":
             script.calls.append(cue.rest)
         case "call":
-            script.eager = True
+            script.calls_tools = True
         case "logprob":
             script.logprob = cue.number(-100, 0)
         case "finish":
             script.finish = cue.rest
         case "uncounted":
-            script.counted = False
+            script.reports_usage = False
         case "slow":
-            script.slow = cue.number(0, 60)
+            script.delay_s = cue.number(0, 60)
         case "pace":
-            script.pace = cue.number(0, 60)
+            script.word_delay_s = cue.number(0, 60)
         case "wait":
-            script.wait = True
+            script.waits_for_gate = True
         case "fail" | "busy" | "hang":
             if not cue.times or number <= cue.times:
-                script.stop = cue
+                script.failure = cue
         case _:
             raise BadBody(f"the echo knows no cue named {cue.verb!r}", "see the cues of the echo model")
 
@@ -339,12 +338,12 @@ def _logprobs(words: list[str], script: Script) -> Raw:
     return Raw(_encode({"content": tokens}))
 
 
-def _usage(chat: Chat, choices: list[Choice], script: Script) -> Usage:
+def _usage(chat: ChatRequest, choices: list[Choice], script: Script) -> Usage:
     """Words read and words said; the arguments of a call count as one, reasoning as its words."""
-    if not script.counted:
+    if not script.reports_usage:
         return Usage(estimated=True)
     read = sum(len(message.text.split()) for message in chat.messages)
-    thought = sum(len(choice.thought.split()) for choice in choices)
+    thought = sum(len(choice.reasoning.split()) for choice in choices)
     said = sum(len(choice.text.split()) + len(choice.tool_calls) for choice in choices)
     return Usage(read, said + thought, reasoning=thought)
 

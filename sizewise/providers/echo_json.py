@@ -1,4 +1,4 @@
-"""What the echo says where JSON is asked for: a value made of the person's words; checks nothing, and says nothing."""
+"""JSON answers of the echo model for a request with a response format; validates nothing."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from sizewise.messages import Chat
-from sizewise.providers.echo_schema import filled, phrases
+from sizewise.messages import ChatRequest
+from sizewise.providers.echo_schema import fill_schema, quoted_phrases
 
 
-class Named(Struct, frozen=True):
+class JsonSchemaFormat(Struct, frozen=True):
     schema: object = None
 
 
-class Format(Struct, frozen=True):
-    json_schema: Named | None = None
+class ResponseFormat(Struct, frozen=True):
+    json_schema: JsonSchemaFormat | None = None
 
 
-def formed(chat: Chat, words: str) -> str:
+def json_answer(chat: ChatRequest, words: str) -> str:
     """JSON text that satisfies the request's schema, as far as the blanks can; spaces stand between its parts, so
-    that a stream has more than one word."""
-    asked = msgspec.json.decode(chat.fields["response_format"], type=Format)
+    that a stream has more than one word.
+    """
+    asked = msgspec.json.decode(chat.fields["response_format"], type=ResponseFormat)
     schema = asked.json_schema.schema if asked.json_schema is not None else None
-    return json.dumps(filled(_told(words) if schema is None else schema, words), ensure_ascii=False)
+    return json.dumps(fill_schema(_schema_from_words(words) if schema is None else schema, words), ensure_ascii=False)
 
 
-def _told(words: str) -> Mapping[str, object]:
+def _schema_from_words(words: str) -> Mapping[str, object]:
     """A schema read from the words alone: the quoted ones are the keys."""
-    return {"type": "object", "properties": {key: {"type": "string"} for key in phrases(words) or ["answer"]}}
+    return {"type": "object", "properties": {key: {"type": "string"} for key in quoted_phrases(words) or ["answer"]}}

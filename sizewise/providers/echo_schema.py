@@ -1,12 +1,12 @@
-"""A JSON value for a JSON schema, its blanks filled from a person's words, for the echo; validates nothing."""
+"""JSON value generated for a JSON schema from the words of a prompt, for the echo model; validates nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 
-DEEPEST = 12  # levels; a schema that holds itself would have no end
-MOST = 10_000  # values, references followed, and characters of one text: a small schema may describe a huge value
+MAX_DEPTH = 12  # levels; a schema that holds itself would have no end
+MAX_VALUES = 10_000  # values, references followed, and characters of one text: a small schema may describe a huge value
 
 SAMPLES: Mapping[str, str] = {
     "date": "2026-11-25",
@@ -26,34 +26,34 @@ _QUOTED = re.compile(r"(?<!\w)(['\"‘“«])(.{1,200}?)['\"’”»](?!\w)")  #
 Schema = Mapping[str, object]
 
 
-def filled(schema: object, words: str) -> object:
+def fill_schema(schema: object, words: str) -> object:
     """The same for the same schema and words.
 
     Numbers and quoted phrases are taken in the order in which they stand in `words`; a text without a phrase of its
     own gets all the words, one of a set the member that the words name, one of a known format a sample. What is not
     required stays out. `pattern`, `uniqueItems` and the like are not heeded.
     """
-    return _Form(schema if isinstance(schema, dict) else {}, words).value(schema, 0)
+    return _SchemaFiller(schema if isinstance(schema, dict) else {}, words).value(schema, 0)
 
 
-def phrases(words: str) -> list[str]:
+def quoted_phrases(words: str) -> list[str]:
     """What stands in quotation marks."""
     return [match[2] for match in _QUOTED.finditer(words)]
 
 
-class _Form:
+class _SchemaFiller:
     """One filling. A number or phrase that has been used is gone."""
 
     def __init__(self, root: Schema, words: str) -> None:
         self._root = root
         self._words = words
         self._numbers: Iterator[str] = iter(_NUMBER.findall(words))
-        self._phrases = iter(phrases(words))
-        self._left = MOST
+        self._phrases = iter(quoted_phrases(words))
+        self._left = MAX_VALUES
 
     def value(self, schema: object, depth: int) -> object:
         found = self._resolved(schema)
-        if depth > DEEPEST or self._left <= 0:
+        if depth > MAX_DEPTH or self._left <= 0:
             return None
         if "const" in found:
             return found["const"]
@@ -88,7 +88,7 @@ class _Form:
             return sample
         least, most = schema.get("minLength"), schema.get("maxLength")
         text = next(self._phrases, self._words)[: most if isinstance(most, int) else None]
-        return text.ljust(min(least if isinstance(least, int) else 0, MOST), ".")
+        return text.ljust(min(least if isinstance(least, int) else 0, MAX_VALUES), ".")
 
     def _number(self, schema: Schema) -> float:
         said = float(next(self._numbers, "0"))
@@ -99,9 +99,9 @@ class _Form:
 
     def _resolved(self, schema: object, depth: int = 0) -> Schema:
         """Without references and choices: of several, the first that is not null. An endless reference is nothing."""
-        for _ in range(DEEPEST):
+        for _ in range(MAX_DEPTH):
             self._left -= 1
-            if not isinstance(schema, dict) or depth > DEEPEST or self._left <= 0:
+            if not isinstance(schema, dict) or depth > MAX_DEPTH or self._left <= 0:
                 return {}
             if isinstance(reference := schema.get("$ref"), str):
                 schema = self._at(reference)

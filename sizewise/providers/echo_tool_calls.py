@@ -1,4 +1,4 @@
-"""Which offered tool the echo calls when it has no cue for one, and with what; reads the request, says nothing."""
+"""Tool choice of the echo model: which offered tool it calls without a cue, and with which arguments."""
 
 from __future__ import annotations
 
@@ -7,71 +7,72 @@ import re
 import msgspec
 from msgspec import Struct
 
-from sizewise.messages import Chat
-from sizewise.providers.echo_schema import filled
+from sizewise.messages import ChatRequest
+from sizewise.providers.echo_schema import fill_schema
 
 
-class Described(Struct, frozen=True):
+class FunctionDefinition(Struct, frozen=True):
     name: str = ""
     parameters: object = None
 
 
-class Tool(Struct, frozen=True):
+class ToolDefinition(Struct, frozen=True):
     """An offered tool. Only functions have names here; others are not called."""
 
-    function: Described = Described()
+    function: FunctionDefinition = FunctionDefinition()
 
 
-class Named(Struct, frozen=True):
+class FunctionName(Struct, frozen=True):
     name: str = ""
 
 
-class Chosen(Struct, frozen=True):
+class NamedToolChoice(Struct, frozen=True):
     """A `tool_choice` that is more than a word."""
 
-    function: Named = Named()
+    function: FunctionName = FunctionName()
 
 
-def forbidden(chat: Chat) -> bool:
+def calls_forbidden(chat: ChatRequest) -> bool:
     """Whether this reply may not hold a call: nothing is offered, or the request says so."""
     return not chat.tools or _choice(chat) == "none"
 
 
-def wanted(chat: Chat, words: str, eager: bool) -> str:
+def choose_call(chat: ChatRequest, words: str, calls_tools: bool) -> str:
     """The call as "name {arguments}", or nothing.
 
-    A call that `tool_choice` asks for is made; where the choice is the model's, only if it is `eager`, once a question.
+    A call that `tool_choice` asks for is made; where the choice is the model's, only if it is `calls_tools`, once a
+    question.
     """
     choice = _choice(chat)
-    tools = _offered(chat)
-    if isinstance(choice, Chosen):
+    tools = _offered_functions(chat)
+    if isinstance(choice, NamedToolChoice):
         tools = [tool for tool in tools if tool.name == choice.function.name]
-    elif choice not in ("required", "any") and not (eager and chat.messages[-1].role == "user"):
+    elif choice not in ("required", "any") and not (calls_tools and chat.messages[-1].role == "user"):
         return ""
     if not tools:
         return ""
-    made = _made(chat)
+    made = _called_names(chat)
     tool = _best([tool for tool in tools if tool.name not in made] or tools[-1:], words)
-    return f"{tool.name} {msgspec.json.encode(filled(tool.parameters, words)).decode()}"
+    return f"{tool.name} {msgspec.json.encode(fill_schema(tool.parameters, words)).decode()}"
 
 
-def _choice(chat: Chat) -> str | Chosen:
+def _choice(chat: ChatRequest) -> str | NamedToolChoice:
     raw = chat.fields.get("tool_choice")
     try:
-        return msgspec.json.decode(raw, type=str | Chosen) if raw is not None else "auto"
+        return msgspec.json.decode(raw, type=str | NamedToolChoice) if raw is not None else "auto"
     except msgspec.ValidationError:
         return "auto"
 
 
-def _offered(chat: Chat) -> list[Described]:
+def _offered_functions(chat: ChatRequest) -> list[FunctionDefinition]:
     try:
-        tools = msgspec.json.decode(chat.fields.get("tools", b"[]"), type=list[Tool])
+        tools = msgspec.json.decode(chat.fields.get("tools", b"[]"), type=list[ToolDefinition])
     except msgspec.ValidationError:  # the door lets any shape pass
         return []
     return [tool.function for tool in tools if tool.function.name]
 
 
-def _made(chat: Chat) -> set[str]:
+def _called_names(chat: ChatRequest) -> set[str]:
     """Names of the tools called since the person spoke."""
     found: set[str] = set()
     for message in reversed(chat.messages):
@@ -81,7 +82,7 @@ def _made(chat: Chat) -> set[str]:
     return found
 
 
-def _best(tools: list[Described], words: str) -> Described:
+def _best(tools: list[FunctionDefinition], words: str) -> FunctionDefinition:
     """The tool whose name the words say most of; the first of equals."""
     said = set(re.findall(r"[^\W_]+", words.casefold()))
     return max(tools, key=lambda tool: len(said & set(re.findall(r"[^\W_]+", tool.name.casefold()))))

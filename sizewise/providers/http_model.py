@@ -1,4 +1,4 @@
-"""Speaks a wire to one model over a network, once: no retries (route.py's), no choice, no books."""
+"""HTTP model: one call to one model over the network in its wire format; no retries, no routing, no records."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.data_class import DataClass
-from sizewise.errors import SizewiseError, UpstreamGarbled
-from sizewise.handler import Ask, Send
-from sizewise.http.client import Endpoint, Headers, Response, Timeouts
-from sizewise.messages import Chat, Reply
-from sizewise.model_card import Card
-from sizewise.providers.wires.sse import Frames
-from sizewise.providers.wires.wire import Wire, nothing
+from sizewise.errors import SizewiseError, UpstreamProtocolError
+from sizewise.handler import Request, Send
+from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, HttpTimeouts
+from sizewise.messages import ChatRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.providers.wires.sse import SseDecoder
+from sizewise.providers.wires.wire import Wire, no_headers
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a whole reply
 MAX_ERROR = 64 * 1024  # bytes of an error's body that are read
@@ -27,7 +27,12 @@ class HttpModel:
     """An Answerer: this card, at this endpoint, in this wire."""
 
     def __init__(
-        self, card: Card, endpoint: Endpoint, wire: Wire, timeouts: Timeouts, secrets: tuple[str, ...] = ()
+        self,
+        card: ModelCard,
+        endpoint: HttpEndpoint,
+        wire: Wire,
+        timeouts: HttpTimeouts,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         """`secrets`: what it sends in its headers and nobody else may read."""
         self._card = card
@@ -35,14 +40,14 @@ class HttpModel:
         self._wire = wire
         self._timeouts = timeouts
         self._secrets = secrets
-        self._pinned = frozenset(name.lower() for name, _ in card.endpoint.headers)
-        self._headless = wire.heads is nothing  # nearly every wire
+        self._fixed_header_names = frozenset(name.lower() for name, _ in card.endpoint.headers)
+        self._has_no_chat_headers = wire.chat_headers is no_headers  # nearly every wire
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        what, wire = ask.what, self._wire
-        if isinstance(what, Chat):
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        what, wire = request.payload, self._wire
+        if isinstance(what, ChatRequest):
             body, path = wire.write_request(what, self._card.model), wire.chat_path
-            heads: Headers = () if self._headless else self._heads(what)
+            heads: HttpHeaders = () if self._has_no_chat_headers else self._chat_headers(what)
         else:
             body, path, heads = wire.write_embed(what, self._card.model), wire.embed_path, ()
         response = await self._endpoint.request(
@@ -50,135 +55,139 @@ class HttpModel:
             path,
             body,
             heads,
-            why="ask",
-            data_class=ask.wishes.data_class or "confidential",  # unsaid is the strictest
-            limit=ask.reach or "anyone",
+            purpose="ask",
+            data_class=request.options.data_class or "confidential",  # unsaid is the strictest
+            max_place=request.reach or "anyone",
             timeouts=self._timeouts,
         )
         try:
             if response.status != 200:
-                raise await self._refusal(response)
-            if isinstance(what, Chat):
+                raise await self._read_error(response)
+            if isinstance(what, ChatRequest):
                 if what.stream:
                     return await self._stream(response, what, send)
-                return self._whole(await response.read(MAX_REPLY), wire.read_reply)
-            return self._whole(await response.read(MAX_REPLY), wire.read_vectors)
+                return self._read_reply(await response.read(MAX_REPLY), wire.read_reply)
+            return self._read_reply(await response.read(MAX_REPLY), wire.read_vectors)
         except SizewiseError as error:
-            self._hush(error)
+            self._redact_secrets(error)
             raise
         finally:
             response.close()
 
-    def _whole(self, body: bytes, read: Callable[[bytes], Reply]) -> Reply:
+    def _read_reply(self, body: bytes, read: Callable[[bytes], Reply]) -> Reply:
         try:
             if not body.isascii():
-                readable(body)
+                check_utf8(body)
             return read(body)
-        except UpstreamGarbled:
-            if failed(body):  # some fail with status 200
+        except UpstreamProtocolError:
+            if is_error_object(body):  # some fail with status 200
                 raise self._wire.read_error(502, None, body) from None
             raise
 
-    def _hush(self, error: SizewiseError) -> None:
+    def _redact_secrets(self, error: SizewiseError) -> None:
         """Whoever refuses may repeat what it was sent: our secrets are struck out of its words."""
         for secret in self._secrets:
             if secret in error.message:
                 error.message = error.message.replace(secret, "***")
                 error.args = (error.message,)
 
-    def _heads(self, chat: Chat) -> Headers:
+    def _chat_headers(self, chat: ChatRequest) -> HttpHeaders:
         """This request's own headers; one that the provider's table names stays as it is there."""
-        return [(name, value) for name, value in self._wire.heads(chat) if name not in self._pinned]
+        return [(name, value) for name, value in self._wire.chat_headers(chat) if name not in self._fixed_header_names]
 
     @property
-    def counts(self) -> bool:
+    def can_count_tokens(self) -> bool:
         """Whether its upstream tells how many tokens a prompt has."""
         return bool(self._wire.count_path)
 
-    async def count(self, chat: Chat, data_class: DataClass) -> int:
+    async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int:
         """Tokens of the prompt, as the upstream counts them; asked for by the same way out, and not booked."""
         body = self._wire.write_request(chat, self._card.model)
         response = await self._endpoint.request(
             "POST",
             self._wire.count_path,
             body,
-            self._heads(chat),
-            why="count tokens",
+            self._chat_headers(chat),
+            purpose="count tokens",
             data_class=data_class,
             timeouts=self._timeouts,
         )
         try:
             if response.status != 200:
-                raise await self._refusal(response)
+                raise await self._read_error(response)
             return self._wire.read_count(await response.read(MAX_ERROR))
         except SizewiseError as error:
-            self._hush(error)
+            self._redact_secrets(error)
             raise
         finally:
             response.close()
 
-    async def _refusal(self, response: Response) -> SizewiseError:
+    async def _read_error(self, response: ClientResponse) -> SizewiseError:
         try:
             body = await response.read(MAX_ERROR)
-        except UpstreamGarbled:  # too long or cut: its status still tells
+        except UpstreamProtocolError:  # too long or cut: its status still tells
             body = b""
         body = body.decode(errors="replace").encode()
-        wait = seconds(response.get("retry-after"), response.get("date"))
+        wait = retry_after_seconds(response.header("retry-after"), response.header("date"))
         return self._wire.read_error(response.status, wait, body)
 
-    async def _stream(self, response: Response, chat: Chat, send: Send) -> Reply:
-        kind = response.get("content-type") or ""
+    async def _stream(self, response: ClientResponse, chat: ChatRequest, send: Send) -> Reply:
+        kind = response.header("content-type") or ""
         if "text/event-stream" not in kind:
-            raise UpstreamGarbled(
-                f"the upstream answered a stream with content type {kind[:100]!r}", "check its base_url and wire"
+            raise UpstreamProtocolError(
+                f"the upstream answered a stream with content type {kind[:100]!r}",
+                "check its base_url and wire",
             )
-        frames = Frames()
+        frames = SseDecoder()
         reader = self._wire.read_stream(not chat.include_usage)
-        while chunk := await response.chunk():
+        while chunk := await response.read_chunk():
             for payload in frames.feed(chunk):
-                readable(payload)
-                for event in reader.frame(payload):
+                check_utf8(payload)
+                for event in reader.read_frame(payload):
                     await send(event)
             if reader.done:
-                response.finish()
+                response.release()
                 break
         return reader.reply()
 
 
-def readable(body: bytes) -> None:
+def check_utf8(body: bytes) -> None:
     """Decoders skip what they do not look at, and a client would be the first to stumble over it."""
     if body.isascii():
         return
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        raise UpstreamGarbled("the upstream's answer is no UTF-8", "check what answers at its base_url") from error
+        raise UpstreamProtocolError(
+            "the upstream's answer is no UTF-8",
+            "check what answers at its base_url",
+        ) from error
 
 
-class Failed(Struct):
+class ErrorObject(Struct):
     error: dict[str, Raw] | str
 
 
-def failed(body: bytes) -> bool:
+def is_error_object(body: bytes) -> bool:
     """Whether this is an error object, whatever its status said."""
     try:
-        msgspec.json.decode(body, type=Failed)
+        msgspec.json.decode(body, type=ErrorObject)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
 
-def seconds(retry_after: str | None, date: str | None) -> str | None:
+def retry_after_seconds(retry_after: str | None, date: str | None) -> str | None:
     """Retry-After as whole seconds, where it is a date too: by the clock of who said it (its `Date`), else by ours."""
     if retry_after is None or retry_after.strip().isdigit():
         return retry_after
-    until, now = _instant(retry_after), _instant(date or "")
+    until, now = _timestamp(retry_after), _timestamp(date or "")
     if until is None:
         return None
     return str(max(0, math.ceil(until - (time.time() if now is None else now))))
 
 
-def _instant(text: str) -> float | None:
+def _timestamp(text: str) -> float | None:
     """Unix seconds of an HTTP date; None where it is none."""
     try:
         return parsedate_to_datetime(text).timestamp()

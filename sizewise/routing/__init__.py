@@ -1,1 +1,1 @@
-"""Which model answers: judgement without I/O; only route.py, with asking.py, performs what was decided."""
+"""Routing: chooses which model answers. Decisions do no I/O; only router, executor and attempt runner do."""

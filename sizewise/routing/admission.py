@@ -1,39 +1,47 @@
-"""Why a request is refused before anybody is asked: its key is confined, or the constraints leave nobody; pure."""
+"""Admission: rejects a request before any model is called, by key restrictions or because no model is eligible."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sizewise.errors import Forbidden, ModelUnavailable, NoModelFits, SizewiseError, TooLong
-from sizewise.handler import Ask
-from sizewise.model_card import Card
-from sizewise.routing.attempt_limits import unknown
-from sizewise.routing.constraints import Against
-from sizewise.routing.model_aliases import Plan
+from sizewise.errors import ContextLengthExceeded, Forbidden, ModelUnavailable, NoModelFits, SizewiseError
+from sizewise.handler import Request
+from sizewise.model_card import ModelCard
+from sizewise.routing.attempt_limits import unknown_retry_after
+from sizewise.routing.constraints import Rejection
+from sizewise.routing.model_aliases import RoutePlan
 
 
-def permitted(ask: Ask, plan: Plan) -> None:
+def check_key_policies(request: Request, plan: RoutePlan) -> None:
     """Raises Forbidden where the key is confined to other policies; then it can name no model either."""
-    scope = ask.caller.scope
-    if scope is not None and scope.policies and plan.name not in scope.policies:
+    scope = request.principal.scope
+    if scope is not None and scope.policies and plan.policy_name not in scope.policies:
         hint = f"ask for auto:{scope.policies[0]}"
-        raise Forbidden(f"the key {ask.caller.key!r} is not good for the policy {plan.name!r}", hint, param="model")
+        raise Forbidden(
+            f"the key {request.principal.key_id!r} is not good for the policy {plan.policy_name!r}",
+            hint,
+            param="model",
+        )
 
 
-def refusal(plan: Plan, against: tuple[Against, ...], left: Callable[[Card], float] = unknown) -> SizewiseError:
+def no_model_error(
+    plan: RoutePlan,
+    rejections: tuple[Rejection, ...],
+    retry_after: Callable[[ModelCard], float] = unknown_retry_after,
+) -> SizewiseError:
     """The error when nobody is left: of a single model its own, of several all reasons.
 
-    `left`: seconds until an ill model may be asked; where waiting helps, the error says for how long.
+    `retry_after`: seconds until an ill model may be asked; where waiting helps, the error says for how long.
     """
-    ill = [each.card for each in against if each.error is ModelUnavailable]
-    wait = min((seconds for card in ill if (seconds := left(card)) > 0), default=None)
-    if len(against) == 1 and plan.exact:
-        only = against[0]
+    ill = [each.card for each in rejections if each.error is ModelUnavailable]
+    wait = min((seconds for card in ill if (seconds := retry_after(card)) > 0), default=None)
+    if len(rejections) == 1 and plan.is_exact:
+        only = rejections[0]
         return only.error(f"{only.card.name} {only.why}", only.hint, param=only.param, retry_after=wait)
-    reasons = "; ".join(f"{each.card.name} {each.why}" for each in against)
-    kinds = {each.error for each in against}
+    reasons = "; ".join(f"{each.card.name} {each.why}" for each in rejections)
+    kinds = {each.error for each in rejections}
     if wait is not None or kinds == {ModelUnavailable}:
         return ModelUnavailable(f"no model can answer now: {reasons}", "try again later", retry_after=wait)
-    if kinds == {TooLong}:
-        return TooLong(f"no model fits: {reasons}", "shorten the prompt", param="messages")
+    if kinds == {ContextLengthExceeded}:
+        return ContextLengthExceeded(f"no model fits: {reasons}", "shorten the prompt", param="messages")
     return NoModelFits(f"no model fits: {reasons}", "ask for less, or add a model that can do it", param="model")

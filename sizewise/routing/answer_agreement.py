@@ -1,4 +1,4 @@
-"""Whether two answers say the same, after what does not matter is taken off; pure, knows no model and no truth.
+"""Answer agreement: whether two answers say the same after normalization. Knows no model and no correct answer.
 
 Short answers are compared as values, calls as JSON, prose by its words (prose.py). None where nobody can tell: two good
 paragraphs are rarely equal.
@@ -15,28 +15,30 @@ from collections.abc import Sequence
 import msgspec
 
 from sizewise.messages import Choice, Reply, ToolCall
-from sizewise.routing.text.final_answer import final
-from sizewise.routing.text.text_similarity import LONG, UNSPACED, alike
+from sizewise.routing.text.final_answer import final_answer
+from sizewise.routing.text.text_similarity import LONG_TEXT_WORDS, UNSPACED, texts_agree
 
 _BLANK = re.compile(r"\s+")
 _AROUND = " \t\n.,;:!\"'`*$"
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?%?\Z")
-LONGEST = 2_000
+MAX_NORMALIZED = 2_000
 """Characters of a short answer that is looked at; longer ones are the same only where they are equal."""
-BARE = 4  # words of an answer that is nothing but the answer
-CUT = frozenset({"length", "content_filter"})
+BARE_ANSWER_WORDS = 4  # words of an answer that is nothing but the answer
+TRUNCATED_FINISHES = frozenset({"length", "content_filter"})
 _WORD = re.compile(r"[^\W_]+")
 _OPTION = re.compile(r"\(?([A-Ja-j])[).:](?:\s|\Z)")
 _SAYING = re.compile(
-    r"[=:]|\b(?:is|are|was|it|that|the|makes|ist|sind|das|es|der|die|est|sont|c|son|que)\b", re.IGNORECASE
+    r"[=:]|\b(?:is|are|was|it|that|the|makes|ist|sind|das|es|der|die|est|sont|c|son|que)\b",
+    re.IGNORECASE,
 )
 """What stands before a bare answer in a very short text: `It is Paris` says Paris, and `New York` does not say York."""
 _NEGATED = re.compile(
-    r"\b(?:not?|never|nicht|keine?|pas|niet|geen|inte)\b|n['’]t\b|[不没非]|ない|ません", re.IGNORECASE
+    r"\b(?:not?|never|nicht|keine?|pas|niet|geen|inte)\b|n['’]t\b|[不没非]|ない|ません",
+    re.IGNORECASE,
 )
 
 
-def agreement(one: Reply, other: Reply) -> bool | None:
+def replies_agree(one: Reply, other: Reply) -> bool | None:
     """Whether two replies to one question come to the same, by their first choices. Symmetric.
 
     Calls agree where their names and arguments do, as JSON and in any order; a reply that calls and one that speaks do
@@ -51,60 +53,61 @@ def agreement(one: Reply, other: Reply) -> bool | None:
         return Counter(map(_call, first.tool_calls)) == Counter(map(_call, second.tool_calls))
     if first.text.strip() != second.text.strip() and (_cut_short(first) or _cut_short(second)):
         return None
-    return agree(first.text, second.text)
+    return answers_agree(first.text, second.text)
 
 
-def consistency(replies: Sequence[Reply]) -> float | None:
+def self_consistency(replies: Sequence[Reply]) -> float | None:
     """Self-consistency: of all choices that say anything, the share that agrees with the most common answer, itself
     included; above 0, up to 1. What cannot be told counts as no agreement. None for fewer than two, and where no two
-    can be told to agree or to differ (Wang et al. 2022, arXiv:2203.11171)."""
-    found = majority(replies)
+    can be told to agree or to differ (Wang et al. 2022, arXiv:2203.11171).
+    """
+    found = majority_answer(replies)
     return None if found is None else found[0]
 
 
-def majority(replies: Sequence[Reply]) -> tuple[float, int] | None:
-    """`consistency`, and the place of the first reply that says the most common answer."""
+def majority_answer(replies: Sequence[Reply]) -> tuple[float, int] | None:
+    """`self_consistency`, and the place of the first reply that says the most common answer."""
     said = [
         (place, Reply((choice,), reply.usage))
         for place, reply in enumerate(replies)
         for choice in reply.choices
         if choice.text.strip() or choice.tool_calls
     ]
-    told = [[agreement(one, other) for _, other in said if other is not one] for _, one in said]
+    told = [[replies_agree(one, other) for _, other in said if other is not one] for _, one in said]
     if all(each is None for row in told for each in row):
         return None
     most = max(range(len(said)), key=lambda at: told[at].count(True))
     return (1 + told[most].count(True)) / len(said), said[most][0]
 
 
-def agree(one: str, other: str) -> bool | None:
+def answers_agree(one: str, other: str) -> bool | None:
     """Whether two answers in words come to the same; None where words do not tell, or one says nothing. Symmetric."""
-    first, second = sorted((final(one), final(other)), key=lambda each: (_length(each), len(each), each))
-    known = same(first, second)
+    first, second = sorted((final_answer(one), final_answer(other)), key=lambda each: (_length(each), len(each), each))
+    known = same_answer(first, second)
     if known is not False:
         return known
-    if not isinstance(normal(first), str) and not isinstance(normal(second), str):
+    if not isinstance(normalize_answer(first), str) and not isinstance(normalize_answer(second), str):
         return False  # two values
     option = _OPTION.match(second) if len(first) == 1 else None
     if option is not None:
         return option[1].casefold() == first.casefold()
-    if _length(first) > BARE:
-        return alike(first, second)
-    return _stated(first, second) if _length(second) <= LONG else None
+    if _length(first) > BARE_ANSWER_WORDS:
+        return texts_agree(first, second)
+    return _stated(first, second) if _length(second) <= LONG_TEXT_WORDS else None
 
 
 def _stated(answer: str, text: str) -> bool | None:
     """Whether a short text comes to this bare answer: it ends with it, and denies nothing."""
-    said, tail = str(normal(text)).rstrip("。．"), str(normal(answer)).rstrip("。．")
+    said, tail = str(normalize_answer(text)).rstrip("。．"), str(normalize_answer(answer)).rstrip("。．")
     if UNSPACED.search(answer):
         before, ends = said.removesuffix(tail), said.endswith(tail)
     else:
         split = text.strip(_AROUND).split()
         at = len(split) - len(answer.split())
-        before, ends = " ".join(split[:at]), bool(same(" ".join(split[at:]), answer))
-    if ends and (_length(text) > BARE or _SAYING.search(before)):
+        before, ends = " ".join(split[:at]), bool(same_answer(" ".join(split[at:]), answer))
+    if ends and (_length(text) > BARE_ANSWER_WORDS or _SAYING.search(before)):
         return None if _NEGATED.search(text) else True
-    bare = _length(text) <= BARE
+    bare = _length(text) <= BARE_ANSWER_WORDS
     return None if not bare and (tail in said or _words(answer) in _words(text)) else False
 
 
@@ -136,17 +139,19 @@ def _number(value: object) -> object:
 
 
 def _cut_short(choice: Choice) -> bool:
-    return choice.finish in CUT and final(choice.text) == choice.text.strip()
+    return choice.finish_reason in TRUNCATED_FINISHES and final_answer(choice.text) == choice.text.strip()
 
 
-def same(one: str | None, other: str | None) -> bool | None:
+def same_answer(one: str | None, other: str | None) -> bool | None:
     """None where one of them says nothing at all: that is no agreement and no difference of opinion."""
     if not one or not other or not one.strip() or not other.strip():
         return None
-    return one == other or (len(one) <= LONGEST and len(other) <= LONGEST and normal(one) == normal(other))
+    return one == other or (
+        len(one) <= MAX_NORMALIZED and len(other) <= MAX_NORMALIZED and normalize_answer(one) == normalize_answer(other)
+    )
 
 
-def normal(answer: str) -> object:
+def normalize_answer(answer: str) -> object:
     """A number as a number, JSON and Python's literals as their value, words without case and blanks."""
     bare = answer.strip(_AROUND)
     if _NUMBER.match(bare):

@@ -1,4 +1,4 @@
-"""One attempt as it is noted while it goes, and what it comes to: an outcome, tokens, money; pure, makes none."""
+"""Attempt record: the state of one call to a model, and the outcome, tokens and cost that follow from it."""
 
 from __future__ import annotations
 
@@ -8,148 +8,171 @@ from sizewise.errors import (
     Busy,
     ModelUnavailable,
     SizewiseError,
-    StreamCut,
-    Upstream,
-    UpstreamGarbled,
-    UpstreamSlow,
+    StreamInterrupted,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
 )
-from sizewise.handler import Extra, Finished, Result, Text, Thought, ToolDelta, Tried
+from sizewise.handler import (
+    AttemptFinished,
+    AttemptResult,
+    ChoiceFinished,
+    RawDelta,
+    ReasoningDelta,
+    TextDelta,
+    ToolDelta,
+)
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.model_card import Card
+from sizewise.model_card import ModelCard
 from sizewise.money import Price
-from sizewise.routing.constraints import PER_TOKEN, expected
-from sizewise.routing.policy import Outcome, Question
-from sizewise.routing.structured_output import Breach
+from sizewise.routing.constraints import BYTES_PER_TOKEN, expected_cost
+from sizewise.routing.policy import AttemptOutcome, RequestFeatures
+from sizewise.routing.structured_output import SchemaViolation
 
-Said = Text | ToolDelta | Thought | Extra | Finished
+ModelEvent = TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished
 """The events that come from the model itself."""
 
-BREAKS = (Upstream, ModelUnavailable, Busy)
+RESUMABLE_ERRORS = (UpstreamError, ModelUnavailable, Busy)
 """What can happen to an answer under way. Anything else (a guard's no, a budget's end) is about the request."""
 
-WORKED = (UpstreamSlow, UpstreamGarbled)
+BILLED_ERRORS = (UpstreamTimeout, UpstreamProtocolError)
 """Failures before the first word in which the model will have read the prompt, and billed it. Others are refusals."""
 
-NOTHING = Usage()
+NO_USAGE = Usage()
 
 
-class Try:
+class AttemptRecord:
     """What is known of one attempt. Times are seconds since the request reached the door."""
 
     # Set where they are known; as class values, because most attempts never need them and each is made in the hot path.
-    asked = False
-    first: float | None = None
-    result: Result = "cancelled"
+    was_sent = False
+    first_token_at: float | None = None
+    result: AttemptResult = "cancelled"
     reply: Reply | None = None
     error: SizewiseError | None = None
-    code = ""  # of the error, once it is booked
-    odd = 0  # characters that are not plain text
-    plain = True  # nothing but plain text came
-    prefix = ""  # what the client had already read when this attempt began
-    breach: Breach | None = None  # of the promise of JSON, where the reply breaks it
-    more = 0  # tokens that it had to read beside the question
-    lent = False  # asked for log-probabilities that the client did not ask for
-    judges = False  # it was asked for its opinion of another's answer
+    error_code = ""  # of the error, once it is booked
+    other_characters = 0  # characters that are not plain text
+    is_plain_text = True  # nothing but plain text came
+    resumed_from = ""  # what the client had already read when this attempt began
+    violation: SchemaViolation | None = None  # of the promise of JSON, where the reply breaks it
+    extra_tokens = 0  # tokens that it had to read beside the question
+    added_logprobs = False  # asked for log-probabilities that the client did not ask for
+    is_verification = False  # it was asked for its opinion of another's answer
     score: float | None = None
-    verdict = ""
-    sees: frozenset[str] = frozenset()  # what the request holds beside text
-    at = 0.0  # unix seconds when it began, where the price depends on it
-    _booked: tuple[Usage, int | None] | None = None
+    verdict_why = ""
+    modalities: frozenset[str] = frozenset()  # what the request holds beside text
+    price_time = 0.0  # unix seconds when it began, where the price depends on it
+    _usage_and_cost: tuple[Usage, int | None] | None = None
 
-    def __init__(self, number: int, card: Card, why: str, began: float) -> None:
+    def __init__(self, number: int, card: ModelCard, why: str, started_at: float) -> None:
         self.number = number  # from 1
         self.card = card
         self.why = why
-        self.began = self.ended = began
-        self.said: list[str] = []  # words of plain text, as they came
-        self.events: list[Said] = []  # held back
+        self.started_at = self.ended_at = started_at
+        self.text_parts: list[str] = []  # words of plain text, as they came
+        self.held_events: list[ModelEvent] = []  # held back
 
     @property
-    def under_way(self) -> bool:
+    def in_progress(self) -> bool:
         return self.reply is None and self.error is None
 
     @property
-    def resumable(self) -> str:
+    def resumable_text(self) -> str:
         """All that the client has read, where it is plain text and the model broke off."""
-        return self.prefix + "".join(self.said) if self.plain and isinstance(self.error, BREAKS) else ""
+        return (
+            self.resumed_from + "".join(self.text_parts)
+            if self.is_plain_text and isinstance(self.error, RESUMABLE_ERRORS)
+            else ""
+        )
 
-    def outcome(self, prompt: int, shown: bool) -> Outcome:
-        usage, cost = self.booked(prompt)
-        seconds = self.ended - self.began
+    def to_outcome(self, prompt_tokens: int, delivered: bool) -> AttemptOutcome:
+        usage, cost = self.usage_and_cost(prompt_tokens)
+        seconds = self.ended_at - self.started_at
         if self.reply is not None and self.error is None:
-            return Outcome(
-                self.card, self.reply, seconds=seconds, usage=usage, cost=cost, why=self.why, number=self.number
+            return AttemptOutcome(
+                self.card,
+                self.reply,
+                seconds=seconds,
+                usage=usage,
+                cost=cost,
+                why=self.why,
+                attempt_number=self.number,
             )
         error = self.error or SizewiseError("the attempt was stopped from inside")
-        return Outcome(
+        return AttemptOutcome(
             self.card,
             None,
             error.code,
             error.message,
             error.retry_after,
-            shown,
-            self.resumable if shown else "",
+            delivered,
+            self.resumable_text if delivered else "",
             seconds,
             usage,
             cost,
             self.why,
             self.number,
-            again=error.again,
+            is_retryable=error.retryable,
         )
 
-    def booked(self, prompt: int) -> tuple[Usage, int | None]:
-        """Tokens and pico-dollars, once it has ended. `prompt` is the estimate of what it had to read."""
-        booked = self._booked
+    def usage_and_cost(self, prompt_tokens: int) -> tuple[Usage, int | None]:
+        """Tokens and pico-dollars, once it has ended. `prompt_tokens` is the estimate of what it had to read."""
+        booked = self._usage_and_cost
         if booked is None:
-            usage = self._usage(prompt + self.more)
-            booked = self._booked = (usage, self._cost(usage))
+            usage = self._count_usage(prompt_tokens + self.extra_tokens)
+            booked = self._usage_and_cost = (usage, self._count_cost(usage))
         return booked
 
-    def _usage(self, prompt: int) -> Usage:
+    def _count_usage(self, prompt_tokens: int) -> Usage:
         """As the model counted; else estimated."""
         reply = self.reply
         if reply is not None:
-            return filled(reply, prompt)
-        size = sum(map(len, self.said)) + self.odd
-        if size == 0 and self.error is not None and not isinstance(self.error, WORKED):
-            return NOTHING
-        return Usage(prompt, -(-size // PER_TOKEN), estimated=True)
+            return with_estimated_usage(reply, prompt_tokens)
+        size = sum(map(len, self.text_parts)) + self.other_characters
+        if size == 0 and self.error is not None and not isinstance(self.error, BILLED_ERRORS):
+            return NO_USAGE
+        return Usage(prompt_tokens, -(-size // BYTES_PER_TOKEN), estimated=True)
 
-    def _cost(self, usage: Usage) -> int | None:
+    def _count_cost(self, usage: Usage) -> int | None:
         """Whole pico-dollars, rounded nowhere; no tokens cost nothing, whatever the price.
 
         Where our own price is unknown or does not hold, the upstream's own word, if the card trusts it.
         """
-        if not usage.input and not usage.output and not usage.billed:
+        if not usage.input and not usage.output and not usage.reported_cost:
             return 0
         card, price = self.card, self.card.price
-        if price.when:
-            price = price.at(self.at, self.at + self.ended - self.began)
+        if price.schedule:
+            price = price.at(self.price_time, self.price_time + self.ended_at - self.started_at)
         cost = None
-        if not usage.unpriced and not (price.apart and self._apart(price, usage)):
-            cost = price.of(
-                usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning, usage.cache_write_1h
+        if not usage.unpriced_reason and not (price.unpriced_modalities and self._is_unpriced(price, usage)):
+            cost = price.cost(
+                usage.input,
+                usage.output,
+                usage.cached,
+                usage.cache_write,
+                usage.reasoning,
+                usage.cache_write_1h,
             )
-        return usage.billed if cost is None and card.endpoint.bills else cost
+        return usage.reported_cost if cost is None and card.endpoint.reports_cost else cost
 
-    def _apart(self, price: Price, usage: Usage) -> bool:
+    def _is_unpriced(self, price: Price, usage: Usage) -> bool:
         """Whether tokens occur that the price is not for."""
-        return bool(price.apart & self.sees) or usage.audio > 0
+        return bool(price.unpriced_modalities & self.modalities) or usage.audio > 0
 
-    def tried(self, prompt: int) -> Tried:
-        usage, cost = self.booked(prompt)
-        why = f"{self.why}; {self.verdict}" if self.verdict else self.why
+    def to_event(self, prompt_tokens: int) -> AttemptFinished:
+        usage, cost = self.usage_and_cost(prompt_tokens)
+        why = f"{self.why}; {self.verdict_why}" if self.verdict_why else self.why
         code = self.error.code if self.error is not None else ""
         if not code and self.result == "failed":
             code = "internal_error"
-        return Tried(
+        return AttemptFinished(
             self.card.name,
             self.card.place,
             self.result,
             why,
-            self.began,
-            self.first,
-            self.ended,
+            self.started_at,
+            self.first_token_at,
+            self.ended_at,
             usage,
             cost,
             code,
@@ -157,40 +180,43 @@ class Try:
         )
 
 
-def spent(tries: list[Try], question: Question) -> int:
+def total_cost(attempts: list[AttemptRecord], features: RequestFeatures) -> int:
     """Pico-dollars of all attempts, those under way as expected; an unknown price counts as nothing."""
     total = 0
-    for one in tries:
-        cost = expected(one.card, question) if one.under_way else one.booked(question.tokens)[1]
+    for one in attempts:
+        cost = expected_cost(one.card, features) if one.in_progress else one.usage_and_cost(features.prompt_tokens)[1]
         total += cost or 0
     return total
 
 
-def cut(one: Try) -> SizewiseError | None:
+def stream_cut_error(attempt: AttemptRecord) -> SizewiseError | None:
     """The error that ends an answer of which the client has seen a part; None when it was not cut at all."""
-    error = one.error
-    if not isinstance(error, BREAKS) or isinstance(error, StreamCut):
+    error = attempt.error
+    if not isinstance(error, RESUMABLE_ERRORS) or isinstance(error, StreamInterrupted):
         return error
-    ended = StreamCut(f"{one.card.name} broke off in mid-answer: {error.message}", "ask again for a whole answer")
+    ended = StreamInterrupted(
+        f"{attempt.card.name} broke off in mid-answer: {error.message}",
+        "ask again for a whole answer",
+    )
     ended.__cause__ = error
     return ended
 
 
-def filled(reply: Reply, prompt: int) -> Usage:
+def with_estimated_usage(reply: Reply, prompt_tokens: int) -> Usage:
     """The reply's usage, with estimates for what the model did not count."""
     usage = reply.usage
     if not usage.estimated:
         return usage
-    out = usage.output or -(-sum(map(_size, reply.choices)) // PER_TOKEN)
-    return msgspec.structs.replace(usage, input=usage.input or prompt, output=out)
+    out = usage.output or -(-sum(map(_size, reply.choices)) // BYTES_PER_TOKEN)
+    return msgspec.structs.replace(usage, input=usage.input or prompt_tokens, output=out)
 
 
 def _size(choice: Choice) -> int:
     calls = sum(len(call.function.name + call.function.arguments) for call in choice.tool_calls if call.function)
-    return len(choice.text) + len(choice.thought) + calls
+    return len(choice.text) + len(choice.reasoning) + calls
 
 
-def by_code(code: str) -> type[SizewiseError]:
+def error_class(code: str) -> type[SizewiseError]:
     """The class of errors.py with this code; the base for a code nobody knows."""
     classes: list[type[SizewiseError]] = [SizewiseError]
     for kind in classes:

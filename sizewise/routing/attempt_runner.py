@@ -1,4 +1,4 @@
-"""Asks a model once: within its time, its words held back or passed on; books nothing and does not know who is next.
+"""Attempt runner: one call to one model with its timeout, holding or relaying the stream. Does no accounting.
 
 The one file beside route.py, whose part it is, that may use the event loop.
 """
@@ -13,215 +13,274 @@ from time import perf_counter
 import msgspec
 
 from sizewise.deadline import Deadline
-from sizewise.errors import SizewiseError, UpstreamSlow
-from sizewise.handler import Answerer, Ask, Send
-from sizewise.messages import Chat, Reply
-from sizewise.model_card import Card
-from sizewise.routing.attempt_limits import Lease, Purse
-from sizewise.routing.attempt_record import Try
-from sizewise.routing.client_reply import Given
-from sizewise.routing.llm_verifier import opinion, question_about
+from sizewise.errors import SizewiseError, UpstreamTimeout
+from sizewise.handler import Handler, Request, Send
+from sizewise.messages import ChatRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.routing.attempt_limits import SpendLimiter, SpendReservation
+from sizewise.routing.attempt_record import AttemptRecord
+from sizewise.routing.client_reply import ClientReply
+from sizewise.routing.llm_verifier import parse_verification, verification_request
 from sizewise.routing.policy import Attempt, Verdict
-from sizewise.routing.request_rewrite import capped, with_logprobs
-from sizewise.routing.stream_relay import keeping, noting, passing
-from sizewise.routing.structured_output import Promise
+from sizewise.routing.request_rewrite import with_logprobs, with_token_limit
+from sizewise.routing.stream_relay import holding_send, passing_send, recording_send
+from sizewise.routing.structured_output import OutputSchema
 
-USUAL_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
+FAST_START_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
 
 
-class Running:
+class HedgeGroup:
     """Attempts that run against each other; the first with a word to show wins and stops the rest."""
 
-    __slots__ = ("running", "won")
+    __slots__ = ("attempts", "winner")
 
     def __init__(self) -> None:
-        self.running: dict[asyncio.Task[None], Try] = {}
-        self.won: asyncio.Future[Try] = asyncio.get_running_loop().create_future()
+        self.attempts: dict[asyncio.Task[None], AttemptRecord] = {}
+        self.winner: asyncio.Future[AttemptRecord] = asyncio.get_running_loop().create_future()
 
-    def claims(self, one: Try) -> bool:
-        if not self.won.done():
-            self.won.set_result(one)
-            for task, other in self.running.items():
-                if other is not one:
+    def claim_win(self, attempt: AttemptRecord) -> bool:
+        if not self.winner.done():
+            self.winner.set_result(attempt)
+            for task, other in self.attempts.items():
+                if other is not attempt:
                     task.cancel()
-        return self.won.result() is one
+        return self.winner.result() is attempt
 
-    def lost(self, one: Try) -> bool:
-        return self.won.done() and self.won.result() is not one
+    def has_lost(self, attempt: AttemptRecord) -> bool:
+        return self.winner.done() and self.winner.result() is not attempt
 
 
-class Asking:
-    """`await asking(one, move)` makes the attempt `one`. `until` is time.perf_counter() at the end of the request;
-    `total` the clock that first attempts share. `promise`: of JSON, which every reply is checked against. `purse`
-    pays: what an attempt can cost at most is held before it, and settled by what is booked, however it ended.
+class AttemptRunner:
+    """`await asking(attempt, move)` makes the attempt `attempt`. `until` is time.perf_counter() at the end of the
+    request; `total_timeout` the clock that first attempts share. `output_schema`: of JSON, which every reply is
+    checked against. `spend_limiter` pays: what an attempt can cost at most is held before it, and settled by what is
+    booked, however it ended.
     """
 
-    __slots__ = ("_ask", "_connect", "_given", "_promise", "_purse", "_streams", "_total", "until")
+    __slots__ = (
+        "_client_reply",
+        "_connect",
+        "_output_schema",
+        "_request",
+        "_spend_limiter",
+        "_streams",
+        "_total_timeout",
+        "deadline",
+    )
 
     def __init__(
         self,
-        connect: Callable[[Card], Answerer],
-        ask: Ask,
-        given: Given,
-        promise: Promise | None,
-        total: Deadline,
-        until: float,
-        purse: Purse,
+        connect: Callable[[ModelCard], Handler],
+        request: Request,
+        client_reply: ClientReply,
+        output_schema: OutputSchema | None,
+        total_timeout: Deadline,
+        deadline: float,
+        spend_limiter: SpendLimiter,
     ) -> None:
-        self._purse = purse
+        self._spend_limiter = spend_limiter
         self._connect = connect
-        self._ask = ask
-        self._given = given
-        self._promise = promise
-        self._streams = isinstance(ask.what, Chat) and ask.what.stream
-        self._total = total
-        self.until = until
+        self._request = request
+        self._client_reply = client_reply
+        self._output_schema = output_schema
+        self._streams = isinstance(request.payload, ChatRequest) and request.payload.stream
+        self._total_timeout = total_timeout
+        self.deadline = deadline
 
     def __call__(
-        self, one: Try, move: Attempt, race: Running | None = None, what: Chat | None = None
+        self,
+        attempt: AttemptRecord,
+        move: Attempt,
+        hedge_group: HedgeGroup | None = None,
+        chat: ChatRequest | None = None,
     ) -> Coroutine[object, object, None]:
         """Asks once. Notes a failure and how it went; raises only what is no failure of the model."""
-        lease = self._purse.lease(self._ask.caller, one.card, what or self._ask.what)
+        lease = self._spend_limiter.reserve(self._request.principal, attempt.card, chat or self._request.payload)
         if lease is None:
-            return self._once(one, move, race, what)
-        return self._leased(lease, one, move, race, what)
+            return self._run(attempt, move, hedge_group, chat)
+        return self._run_reserved(lease, attempt, move, hedge_group, chat)
 
-    async def _leased(self, lease: Lease, one: Try, move: Attempt, race: Running | None, what: Chat | None) -> None:
+    async def _run_reserved(
+        self,
+        reservation: SpendReservation,
+        attempt: AttemptRecord,
+        move: Attempt,
+        hedge_group: HedgeGroup | None,
+        chat: ChatRequest | None,
+    ) -> None:
         try:
-            if not lease.held():
-                await lease.hold()
+            if not reservation.try_acquire():
+                await reservation.acquire()
         except SizewiseError as error:
-            one.error = error  # it is not made, so it is no attempt in the books
+            attempt.error = error  # it is not made, so it is no attempt in the books
             return
-        asked = what or self._ask.what
-        if lease.most is not None and isinstance(asked, Chat):
-            what = capped(asked, lease.most)
+        asked = chat or self._request.payload
+        if reservation.max_tokens is not None and isinstance(asked, ChatRequest):
+            chat = with_token_limit(asked, reservation.max_tokens)
         try:
-            await self._once(one, move, race, what)
+            await self._run(attempt, move, hedge_group, chat)
         finally:
-            usage, cost = one.booked(self._given.prompt)
-            lease.settle(cost, usage.input + usage.output)
+            usage, cost = attempt.usage_and_cost(self._client_reply.prompt_tokens)
+            reservation.settle(cost, usage.input + usage.output)
 
-    async def _once(self, one: Try, move: Attempt, race: Running | None, what: Chat | None) -> None:
-        ask, held, clock = self._ask, move.commit == "hold", None
-        one.asked, one.result = True, "failed"  # until it is known better
-        asked = what or ask.what
-        if held and one.card.logprobs and isinstance(asked, Chat) and not asked.logprobs:
-            what, one.lent = with_logprobs(asked), True
-        if what is not None:
-            ask = msgspec.structs.replace(ask, what=what)
-        limit = self._limit(one, move)
+    async def _run(
+        self,
+        attempt: AttemptRecord,
+        move: Attempt,
+        hedge_group: HedgeGroup | None,
+        chat: ChatRequest | None,
+    ) -> None:
+        request, held, clock = self._request, move.stream_mode == "hold", None
+        attempt.was_sent, attempt.result = True, "failed"  # until it is known better
+        asked = chat or request.payload
+        if held and attempt.card.logprobs and isinstance(asked, ChatRequest) and not asked.logprobs:
+            chat, attempt.added_logprobs = with_logprobs(asked), True
+        if chat is not None:
+            request = msgspec.structs.replace(request, payload=chat)
+        limit = self._limit(attempt, move)
         if limit is None:
-            self._total.begin(self._ask.started)
+            self._total_timeout.begin(self._request.started_at)
         try:
-            answerer = self._connect(one.card)
+            answerer = self._connect(attempt.card)
             if limit is None:
-                one.reply = await answerer(ask, self._relay(one, held, race))
+                attempt.reply = await answerer(request, self._relay(attempt, held, hedge_group))
             else:
                 async with asyncio.timeout(limit) as clock:
-                    lifted = clock if move.commit == "first_word" else None
-                    one.reply = await answerer(ask, self._relay(one, held, race, lifted))
-            if self._promise is not None and not one.judges:
-                self._check(one, self._promise)
-            one.result = "answered"
-            if race is not None and not race.claims(one):
-                one.result = "lost_race"
+                    lifted = clock if move.stream_mode == "first_word" else None
+                    attempt.reply = await answerer(request, self._relay(attempt, held, hedge_group, lifted))
+            if self._output_schema is not None and not attempt.is_verification:
+                self._check_output(attempt, self._output_schema)
+            attempt.result = "answered"
+            if hedge_group is not None and not hedge_group.claim_win(attempt):
+                attempt.result = "lost_race"
             elif not held:
-                self._given.shown = one
+                self._client_reply.delivered = attempt
         except SizewiseError as error:
-            one.error = error
+            attempt.error = error
         except TimeoutError as error:
             if clock is None or not clock.expired():
                 raise  # not our clock: a fault of the answerer
-            one.error = self._late(one, move)
-            one.error.__cause__ = error
+            attempt.error = self._timeout_error(attempt, move)
+            attempt.error.__cause__ = error
         except asyncio.CancelledError as error:
-            if limit is None and self._total.passed():
-                one.error = self._late(one, move)
-                one.error.__cause__ = error
+            if limit is None and self._total_timeout.expired():
+                attempt.error = self._timeout_error(attempt, move)
+                attempt.error.__cause__ = error
                 return
-            one.result = "lost_race" if race is not None and race.lost(one) else "cancelled"
+            attempt.result = "lost_race" if hedge_group is not None and hedge_group.has_lost(attempt) else "cancelled"
             raise
         finally:
             if limit is None:
-                self._total.end()
-            one.ended = perf_counter() - self._ask.started
+                self._total_timeout.end()
+            attempt.ended_at = perf_counter() - self._request.started_at
 
-    async def opinion(self, by: Card, reply: Reply, begin: Callable[[], Try | None]) -> Verdict:
-        """What `by` thinks of `reply`, asked in both orders of the verdicts. `begin` makes an attempt where it may."""
-        what, said = self._ask.what, list[Reply | None]()
+    async def ask_verifier(
+        self,
+        verifier: ModelCard,
+        reply: Reply,
+        begin_attempt: Callable[[], AttemptRecord | None],
+    ) -> Verdict:
+        """What `verifier` thinks of `reply`, asked in both orders of the verdicts. `begin_attempt` makes an attempt
+        where it may."""
+        what, said = self._request.payload, list[Reply | None]()
         for turned in (False, True):
-            one = begin() if isinstance(what, Chat) else None
+            one = begin_attempt() if isinstance(what, ChatRequest) else None
             if one is None:
                 break
-            one.judges = True
-            assert isinstance(what, Chat)
-            await self(one, Attempt(by, one.why, "hold"), what=question_about(what, reply, turned))
+            one.is_verification = True
+            assert isinstance(what, ChatRequest)
+            await self(one, Attempt(verifier, one.why, "hold"), chat=verification_request(what, reply, turned))
             if one.reply is None:
                 break
             one.result = "judged"
             said.append(one.reply)
         first, second, *_ = (*said, None, None)
-        return opinion(by.name, first, second)
+        return parse_verification(verifier.name, first, second)
 
-    def _check(self, one: Try, promise: Promise) -> None:
+    def _check_output(self, attempt: AttemptRecord, output_schema: OutputSchema) -> None:
         """Raises InvalidOutput where the reply is not the JSON that was asked for."""
-        assert one.reply is not None
-        one.breach = promise.breach(one.reply, one.events)
-        if one.breach is not None:
-            one.result = "failed" if self._given.shown is one else "distrusted"
-            raise one.breach.error(one.card)
+        assert attempt.reply is not None
+        attempt.violation = output_schema.find_violation(attempt.reply, attempt.held_events)
+        if attempt.violation is not None:
+            attempt.result = "failed" if self._client_reply.delivered is attempt else "distrusted"
+            raise attempt.violation.error(attempt.card)
 
-    def _limit(self, one: Try, move: Attempt) -> float | None:
+    def _limit(self, attempt: AttemptRecord, move: Attempt) -> float | None:
         """Seconds until an attempt without an end has failed: of a hold or a first word the policy's, and the request's
-        own. None: nothing is asked but the usual total, which one clock keeps for all first attempts."""
-        if move.commit != "stream":
-            return min(self.left(), move.hold_s)
-        usual = one.number == 1 and one.began < USUAL_S and self._ask.wishes.max_ms is None
-        return None if usual else self.left()
+        own. None: nothing is asked but the usual total, which one clock keeps for all first attempts.
+        """
+        if move.stream_mode != "stream":
+            return min(self.remaining_s(), move.hold_timeout_s)
+        usual = (
+            attempt.number == 1 and attempt.started_at < FAST_START_S and self._request.options.max_latency_ms is None
+        )
+        return None if usual else self.remaining_s()
 
-    def left(self) -> float:
-        return max(0.0, self.until - perf_counter())
+    def remaining_s(self) -> float:
+        return max(0.0, self.deadline - perf_counter())
 
-    def _late(self, one: Try, move: Attempt) -> UpstreamSlow:
-        if move.commit == "stream" or self.left() == 0:
-            words = f"had not finished when the {self.until - self._ask.started:g} seconds of the request were over"
+    def _timeout_error(self, attempt: AttemptRecord, move: Attempt) -> UpstreamTimeout:
+        if move.stream_mode == "stream" or self.remaining_s() == 0:
+            words = (
+                f"had not finished when the {self.deadline - self._request.started_at:g} seconds of the request were"
+                " over"
+            )
         else:
-            words = f"had not answered after {move.hold_s:g} seconds"
-        return UpstreamSlow(f"{one.card.name} {words}", "try again later")
+            words = f"had not answered after {move.hold_timeout_s:g} seconds"
+        return UpstreamTimeout(f"{attempt.card.name} {words}", "try again later")
 
-    def _relay(self, one: Try, held: bool, race: Running | None, lifted: asyncio.Timeout | None = None) -> Send:
-        promise, what = self._promise, self._ask.what
-        if promise is not None and isinstance(what, Chat) and not one.judges and not promise.kept_by(one.card, what):
-            held, race = True, None  # until it has been checked: who wins a race is known then
-        begins, send = partial(self._begins, one, race, lifted), self._given.send
+    def _relay(
+        self,
+        attempt: AttemptRecord,
+        is_held: bool,
+        hedge_group: HedgeGroup | None,
+        timeout: asyncio.Timeout | None = None,
+    ) -> Send:
+        promise, what = self._output_schema, self._request.payload
+        if (
+            promise is not None
+            and isinstance(what, ChatRequest)
+            and not attempt.is_verification
+            and not promise.is_enforced_by(attempt.card, what)
+        ):
+            is_held, hedge_group = True, None  # until it has been checked: who wins a race is known then
+        begins, send = partial(self._on_first_event, attempt, hedge_group, timeout), self._client_reply.send
         if not self._streams:
-            return noting(one, begins, send)
-        return keeping(one, begins, send) if held else passing(one, begins, self._given.show, send)
+            return recording_send(attempt, begins, send)
+        return (
+            holding_send(attempt, begins, send)
+            if is_held
+            else passing_send(attempt, begins, self._client_reply.begin_delivery, send)
+        )
 
-    def _begins(self, one: Try, race: Running | None, lifted: asyncio.Timeout | None) -> None:
+    def _on_first_event(
+        self,
+        attempt: AttemptRecord,
+        hedge_group: HedgeGroup | None,
+        timeout: asyncio.Timeout | None,
+    ) -> None:
         """Notes the time of the first word, and who is first in a race: a loser has nothing more to say."""
-        if one.first is None:
-            one.first = perf_counter() - self._ask.started
-            if lifted is not None:
-                lifted.reschedule(asyncio.get_running_loop().time() + self.left())
-        if race is not None and not race.claims(one):
+        if attempt.first_token_at is None:
+            attempt.first_token_at = perf_counter() - self._request.started_at
+            if timeout is not None:
+                timeout.reschedule(asyncio.get_running_loop().time() + self.remaining_s())
+        if hedge_group is not None and not hedge_group.claim_win(attempt):
             raise asyncio.CancelledError
 
 
-async def until(race: Running, seconds: float) -> None:
+async def wait_for_progress(hedge_group: HedgeGroup, seconds: float) -> None:
     """Until somebody has won, somebody has failed, or it is time for the next."""
-    running = [task for task in race.running if not task.done()]
+    running = [task for task in hedge_group.attempts if not task.done()]
     if running:
-        first: set[asyncio.Future[Try] | asyncio.Task[None]] = {race.won, *running}
+        first: set[asyncio.Future[AttemptRecord] | asyncio.Task[None]] = {hedge_group.winner, *running}
         await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def together(works: list[Coroutine[object, object, None]]) -> None:
+async def run_all(coroutines: list[Coroutine[object, object, None]]) -> None:
     """All at once. When one is faulty or we are cancelled, the others are cancelled and awaited first."""
     try:
         async with asyncio.TaskGroup() as group:
-            for work in works:
+            for work in coroutines:
                 group.create_task(work)
     except BaseExceptionGroup as faults:
         raise faults.exceptions[0] from None

@@ -1,4 +1,4 @@
-"""The client's side of one request: who it was told answers, whose words it has seen, and what it gets in the end.
+"""Client reply: which model the client was told of, what it has seen, and the reply or error it gets.
 
 Knows nothing of how an answer came about. Nothing leaves here that the policy has not returned or let pass.
 """
@@ -8,89 +8,108 @@ from __future__ import annotations
 import msgspec
 
 from sizewise.errors import SizewiseError
-from sizewise.handler import Chosen, Result, Send
+from sizewise.handler import AttemptResult, ModelSelected, Send
 from sizewise.messages import Reply
-from sizewise.routing.attempt_record import Try, by_code, cut, filled
-from sizewise.routing.data_policy import Given as Allowed
-from sizewise.routing.policy import Outcome
-from sizewise.routing.request_rewrite import joined, marked, reply_without_logprobs, without_logprobs
+from sizewise.routing.attempt_record import AttemptRecord, error_class, stream_cut_error, with_estimated_usage
+from sizewise.routing.data_policy import DataPolicyDecision as Allowed
+from sizewise.routing.policy import AttemptOutcome
+from sizewise.routing.request_rewrite import join_reply, mark_degraded, reply_without_logprobs, without_logprobs
 
 
-class Given:
-    """`prompt` is the estimate of the prompt's tokens, for replies that count nothing."""
+class ClientReply:
+    """`prompt_tokens` is the estimate of the prompt's tokens, for replies that count nothing."""
 
-    __slots__ = ("_policy", "_terms", "chosen", "prompt", "send", "shown", "tries")
+    __slots__ = ("_data_decision", "_policy", "announced", "attempts", "delivered", "prompt_tokens", "send")
 
-    def __init__(self, send: Send, policy: str, prompt: int, terms: Allowed) -> None:
+    def __init__(self, send: Send, policy: str, prompt_tokens: int, data_decision: Allowed) -> None:
         self.send = send
         self._policy = policy
-        self._terms = terms
-        self.prompt = prompt
-        self.tries: list[Try] = []
-        self.chosen = False  # the client has been told who answers
-        self.shown: Try | None = None  # whose words the client has seen, or who answered without holding back
+        self._data_decision = data_decision
+        self.prompt_tokens = prompt_tokens
+        self.attempts: list[AttemptRecord] = []
+        self.announced = False  # the client has been told who answers
+        self.delivered: AttemptRecord | None = (
+            None  # whose words the client has seen, or who answered without holding back
+        )
 
-    async def show(self, one: Try) -> None:
-        """The client is about to see the first event of `one`."""
-        self.shown = one  # before anything is sent: what follows cannot be unsaid
-        if not self.chosen:
-            await self._choose(one, one.why)
+    async def begin_delivery(self, attempt: AttemptRecord) -> None:
+        """The client is about to see the first event of `attempt`."""
+        self.delivered = attempt  # before anything is sent: what follows cannot be unsaid
+        if not self.announced:
+            await self._announce(attempt, attempt.why)
 
-    async def end(self, outcome: Outcome, unmade: SizewiseError | None) -> Reply:
-        """Gives what the policy returns: the reply, held words and all, or raises its error (maybe `unmade`)."""
-        if not isinstance(outcome, Outcome) or not 0 <= outcome.number <= len(self.tries):
-            raise self.nonsense("does not return one of its outcomes")
-        one = self.tries[outcome.number - 1] if outcome.number else None
-        if self.shown is not None and self.shown is not one:
-            raise self.over()
+    async def finish(self, outcome: AttemptOutcome, blocked_attempt_error: SizewiseError | None) -> Reply:
+        """Gives what the policy returns: the reply, held words and all, or raises its error (maybe
+        `blocked_attempt_error`)."""
+        if not isinstance(outcome, AttemptOutcome) or not 0 <= outcome.attempt_number <= len(self.attempts):
+            raise self.policy_fault("does not return one of its outcomes")
+        one = self.attempts[outcome.attempt_number - 1] if outcome.attempt_number else None
+        if self.delivered is not None and self.delivered is not one:
+            raise self.already_answered_error()
         if one is None or outcome.reply is None:
-            raise self._error(one, outcome, unmade)
-        return await self.gives(one, outcome.why, outcome.degraded)
+            raise self._error(one, outcome, blocked_attempt_error)
+        return await self.deliver(one, outcome.why, outcome.degraded)
 
-    async def gives(self, one: Try, why: str, degraded: str = "") -> Reply:
+    async def deliver(self, attempt: AttemptRecord, why: str, degraded: str = "") -> Reply:
         """Gives the reply of an attempt, held words and all."""
-        if one.reply is None or one.result != "answered":
-            raise self.nonsense(f"returns an answer of {one.card.name}, which gave none")
-        self.shown = one
-        if not self.chosen:
-            await self._choose(one, why)
-            for event in one.events:
-                await self.send(without_logprobs(event) if one.lent else event)
-        return self._reply(one, one.reply, degraded)
+        if attempt.reply is None or attempt.result != "answered":
+            raise self.policy_fault(f"returns an answer of {attempt.card.name}, which gave none")
+        self.delivered = attempt
+        if not self.announced:
+            await self._announce(attempt, why)
+            for event in attempt.held_events:
+                await self.send(without_logprobs(event) if attempt.added_logprobs else event)
+        return self._reply(attempt, attempt.reply, degraded)
 
-    def over(self) -> SizewiseError:
+    def already_answered_error(self) -> SizewiseError:
         """Why nobody else can answer: the cut in what the client has seen, or that it has an answer."""
-        assert self.shown is not None
-        return cut(self.shown) or self.nonsense(f"goes on although {self.shown.card.name} has answered")
+        assert self.delivered is not None
+        return stream_cut_error(self.delivered) or self.policy_fault(
+            f"goes on although {self.delivered.card.name} has answered",
+        )
 
-    def unused(self, one: Try, left: bool) -> Result:
-        """What became of a reply that the client was not given; `left` if it did not wait for one."""
-        if one.verdict or not (self.chosen or left):
+    def discarded_result(self, attempt: AttemptRecord, client_left: bool) -> AttemptResult:
+        """What became of a reply that the client was not given; `client_left` if it did not wait for one."""
+        if attempt.verdict_why or not (self.announced or client_left):
             return "distrusted"
-        return "lost_race" if self.chosen else "cancelled"
+        return "lost_race" if self.announced else "cancelled"
 
-    def nonsense(self, what: str) -> SizewiseError:
-        return SizewiseError(f"the policy {self._policy!r} {what}", "the policy is at fault, not your request")
+    def policy_fault(self, fault: str) -> SizewiseError:
+        return SizewiseError(f"the policy {self._policy!r} {fault}", "the policy is at fault, not your request")
 
-    async def _choose(self, one: Try, why: str) -> None:
-        self.chosen = True
-        terms = self._terms
-        await self.send(Chosen(one.card.name, why, len(self.tries), self._policy, terms.data_class, not terms.denied))
+    async def _announce(self, attempt: AttemptRecord, why: str) -> None:
+        self.announced = True
+        terms = self._data_decision
+        await self.send(
+            ModelSelected(
+                attempt.card.name,
+                why,
+                len(self.attempts),
+                self._policy,
+                terms.data_class,
+                not terms.offline_source,
+            ),
+        )
 
-    def _reply(self, one: Try, reply: Reply, degraded: str) -> Reply:
+    def _reply(self, attempt: AttemptRecord, reply: Reply, degraded: str) -> Reply:
         if reply.usage.estimated:
-            reply = msgspec.structs.replace(reply, usage=filled(reply, self.prompt))
-        if one.lent:
+            reply = msgspec.structs.replace(reply, usage=with_estimated_usage(reply, self.prompt_tokens))
+        if attempt.added_logprobs:
             reply = reply_without_logprobs(reply)
-        if one.prefix:
-            reply = joined(one.prefix, reply)
-        return marked(reply, degraded) if degraded else reply
+        if attempt.resumed_from:
+            reply = join_reply(attempt.resumed_from, reply)
+        return mark_degraded(reply, degraded) if degraded else reply
 
-    def _error(self, one: Try | None, outcome: Outcome, unmade: SizewiseError | None) -> SizewiseError:
-        if one is not None and one.error is not None and one.error.code == outcome.error:
-            return (cut(one) if self.shown is one else None) or one.error
-        if one is None and unmade is not None and outcome.error == unmade.code:
-            return unmade
+    def _error(
+        self,
+        attempt: AttemptRecord | None,
+        outcome: AttemptOutcome,
+        blocked_attempt_error: SizewiseError | None,
+    ) -> SizewiseError:
+        if attempt is not None and attempt.error is not None and attempt.error.code == outcome.error:
+            return (stream_cut_error(attempt) if self.delivered is attempt else None) or attempt.error
+        if attempt is None and blocked_attempt_error is not None and outcome.error == blocked_attempt_error.code:
+            return blocked_attempt_error
         if not outcome.error:
-            return self.nonsense("returns neither an answer nor an error")
-        return by_code(outcome.error)(outcome.message or "the policy gave no answer", param="model")
+            return self.policy_fault("returns neither an answer nor an error")
+        return error_class(outcome.error)(outcome.message or "the policy gave no answer", param="model")

@@ -1,39 +1,46 @@
-"""Whether an answer stands in for one that the network kept away, and the words for it; pure."""
+"""Degraded answers: whether a local answer replaced one that the network prevented, and the reason in words."""
 
 from __future__ import annotations
 
-from sizewise.data_class import reaches
-from sizewise.errors import ModelUnavailable, UpstreamDown
-from sizewise.model_card import Card
-from sizewise.routing.attempt_record import Try
-from sizewise.routing.constraints import Against, Need, by_cost, expected
-from sizewise.routing.data_policy import OFFLINE
-from sizewise.routing.explain import played
-from sizewise.routing.model_aliases import Plan
-from sizewise.routing.policy import Candidate, Field
+from sizewise.data_class import is_within
+from sizewise.errors import ModelUnavailable, UpstreamUnreachable
+from sizewise.model_card import ModelCard
+from sizewise.routing.attempt_record import AttemptRecord
+from sizewise.routing.constraints import Rejection, Requirements, cost_order, expected_cost
+from sizewise.routing.data_policy import OFFLINE_REACH
+from sizewise.routing.explain import plan_steps
+from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.policy import Candidate, Candidates
 
 
-def stands_in(
-    plan: Plan, need: Need, field: Field, against: tuple[Against, ...], tries: list[Try], shown: Try | None
+def network_replacement_reason(
+    plan: RoutePlan,
+    requirements: Requirements,
+    candidates: Candidates,
+    rejections: tuple[Rejection, ...],
+    attempts: list[AttemptRecord],
+    delivered: AttemptRecord | None,
 ) -> str:
-    """Why `shown`, an answer of this machine, is not what the policy would have given with the network there; empty
+    """Why `delivered`, an answer of this machine, is not what the policy would have given with the network there; empty
     where it is. A small answer that was judged and trusted would have been given all the same.
     """
-    if shown is None or shown.score is not None or not _near(shown.card):
+    if delivered is None or delivered.score is not None or not _is_local(delivered.card):
         return ""
-    lost = [f"{one.card.name} cannot be reached" for one in tries if _down(one)]
-    ill = [each for each in against if each.error is ModelUnavailable and not _near(each.card)]
-    if ill and not plan.exact:
-        missed = (Candidate(each.card, expected(each.card, need.question), each.card.quality) for each in ill)
-        steps = played(plan, need, tuple(sorted((*field, *missed), key=by_cost)))
+    lost = [f"{one.card.name} cannot be reached" for one in attempts if _is_unreachable(one)]
+    ill = [each for each in rejections if each.error is ModelUnavailable and not _is_local(each.card)]
+    if ill and not plan.is_exact:
+        missed = (
+            Candidate(each.card, expected_cost(each.card, requirements.features), each.card.quality) for each in ill
+        )
+        steps = plan_steps(plan, requirements, tuple(sorted((*candidates, *missed), key=cost_order)))
         wanted = steps[-1].models if steps else ()
         lost += [f"{each.card.name} {each.why}" for each in ill if each.card.name in wanted]
-    return f"{lost[0]}; {shown.card.name} answered in its place" if lost else ""
+    return f"{lost[0]}; {delivered.card.name} answered in its place" if lost else ""
 
 
-def _down(one: Try) -> bool:
-    return one.code == UpstreamDown.code and not _near(one.card)
+def _is_unreachable(attempt: AttemptRecord) -> bool:
+    return attempt.error_code == UpstreamUnreachable.code and not _is_local(attempt.card)
 
 
-def _near(card: Card) -> bool:
-    return reaches(OFFLINE, card.place)
+def _is_local(card: ModelCard) -> bool:
+    return is_within(OFFLINE_REACH, card.place)

@@ -1,36 +1,49 @@
-"""Whether a request can go straight to the one model that its name means, with nothing to weigh; pure, asks nobody."""
+"""Direct route: whether a request can go to the one model that its name means without running a policy."""
 
 from __future__ import annotations
 
-from sizewise.data_class import reaches
-from sizewise.handler import Ask
-from sizewise.messages import Chat
-from sizewise.model_card import Card
-from sizewise.principal import within
-from sizewise.routing.constraints import PER_MESSAGE, PER_TOKEN, PER_TOKEN_MOST, Health
-from sizewise.routing.data_policy import Given
-from sizewise.routing.model_aliases import Plan
-from sizewise.routing.session_store import FIELDS
+from sizewise.data_class import is_within
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
+from sizewise.model_card import ModelCard
+from sizewise.principal import matches_any
+from sizewise.routing.constraints import BYTES_PER_TOKEN, MAX_BYTES_PER_TOKEN, TOKENS_PER_MESSAGE, HealthCheck
+from sizewise.routing.data_policy import DataPolicyDecision
+from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.session_store import SESSION_FIELDS
 
 
-def straight(ask: Ask, plan: Plan, card: Card, given: Given, health: Health) -> int:
+def direct_prompt_tokens(
+    request: Request,
+    plan: RoutePlan,
+    card: ModelCard,
+    data_decision: DataPolicyDecision,
+    health_check: HealthCheck,
+) -> int:
     """Tokens of the prompt, estimated, where `constraints` have nothing to say against `card`, and there is no promise
     to keep, no session to mind and no time or money wished for; else 0.
 
     It never says yes where they say no: a request that could be refused goes the long way, which knows the words.
     """
-    what, wishes, scope = ask.what, ask.wishes, ask.caller.scope
-    if type(what) is not Chat or what.n != 1 or what.tools or what.schema or what.logprobs or what.sees():
+    what, options, scope = request.payload, request.options, request.principal.scope
+    if (
+        type(what) is not ChatRequest
+        or what.n != 1
+        or what.tools
+        or what.schema
+        or what.logprobs
+        or what.input_modalities()
+    ):
         return 0
-    if wishes.max_cost is not None or wishes.max_ms is not None or wishes.min_window is not None:
+    if options.max_cost is not None or options.max_latency_ms is not None or options.min_context_tokens is not None:
         return 0
-    if wishes.session is not None or not FIELDS.isdisjoint(what.fields):
+    if options.session is not None or not SESSION_FIELDS.isdisjoint(what.fields):
         return 0
-    if scope is not None and (scope.policies or not within(card.name, scope.models)):
+    if scope is not None and (scope.policies or not matches_any(card.name, scope.models)):
         return 0
-    limit, size = given.limit, what.size()
-    if limit is None or not reaches(limit, card.place) or card.task != "chat" or plan.only is not card:
+    limit, size = data_decision.limit, what.prompt_chars()
+    if limit is None or not is_within(limit, card.place) or card.task != "chat" or plan.direct_card is not card:
         return 0
-    if card.context is not None and size // PER_TOKEN_MOST > card.context:
+    if card.context is not None and size // MAX_BYTES_PER_TOKEN > card.context:
         return 0
-    return 0 if health(card) else size // PER_TOKEN + PER_MESSAGE * len(what.messages)
+    return 0 if health_check(card) else size // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(what.messages)

@@ -1,4 +1,4 @@
-"""Performs a policy's moves, from the first to the books: one request under way; does not know who should answer.
+"""Policy executor: performs the moves of a policy for one request and reports every attempt once.
 
 Kept whatever happens: an attempt is booked exactly once; what is held is not sent unless the policy returns it; nobody
 begins again once the client has seen a word; a client that leaves stops every model. Only one attempt at a time has
@@ -14,282 +14,318 @@ from time import perf_counter, time
 
 import msgspec
 
-from sizewise.errors import OverBudget, UpstreamSlow
-from sizewise.handler import Ask
-from sizewise.messages import Chat, Reply
-from sizewise.model_card import Card
-from sizewise.money import dollars
-from sizewise.routing.attempt_limits import Ways
-from sizewise.routing.attempt_record import Try, spent
-from sizewise.routing.attempt_runner import Asking, Running, together, until
-from sizewise.routing.client_reply import Given
-from sizewise.routing.constraints import PER_TOKEN, Need, expected, fits
-from sizewise.routing.llm_verifier import doubted
-from sizewise.routing.model_aliases import Plan
+from sizewise.errors import BudgetExceeded, UpstreamTimeout
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.money import format_dollars
+from sizewise.routing.attempt_limits import AttemptLimits
+from sizewise.routing.attempt_record import AttemptRecord, total_cost
+from sizewise.routing.attempt_runner import AttemptRunner, HedgeGroup, run_all, wait_for_progress
+from sizewise.routing.client_reply import ClientReply
+from sizewise.routing.constraints import BYTES_PER_TOKEN, Requirements, expected_cost, fits_context
+from sizewise.routing.llm_verifier import lower_verdict
+from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import (
-    All,
     Attempt,
-    Field,
+    AttemptOutcome,
+    Candidates,
+    Hedge,
     Judge,
-    Judging,
+    JudgeReplies,
     Move,
-    Outcome,
-    Question,
-    Race,
+    MoveResult,
+    Parallel,
+    RequestFeatures,
     Resume,
-    Told,
     Verdict,
 )
-from sizewise.routing.request_rewrite import resumed
-from sizewise.routing.structured_output import corrected
+from sizewise.routing.request_rewrite import resume_request
+from sizewise.routing.structured_output import repair_request
 
 MAX_PAUSE_S = 60.0  # before an attempt
 
 
-class Request:
+class PolicyExecution:
     """One request under way."""
 
     __slots__ = (
-        *("_ask", "_asking", "_field", "_given", "_judge", "_left_early", "_need", "_over", "_plan", "_repaired"),
-        "_ways",
+        *(
+            "_request",
+            "_runner",
+            "_candidates",
+            "_client_reply",
+            "_judge",
+            "_client_left",
+            "_requirements",
+            "_blocked_error",
+            "_plan",
+            "_repaired",
+        ),
+        "_limits",
     )
 
     def __init__(
         self,
-        judge: Judging,
-        plan: Plan,
-        need: Need,
-        field: Field,
-        ask: Ask,
-        given: Given,
-        asking: Asking,
-        ways: Ways,
+        judge: Judge,
+        plan: RoutePlan,
+        requirements: Requirements,
+        candidates: Candidates,
+        request: Request,
+        client_reply: ClientReply,
+        runner: AttemptRunner,
+        limits: AttemptLimits,
     ) -> None:
-        self._ways = ways
+        self._limits = limits
         self._judge = judge
         self._plan = plan
-        self._need = need
-        self._field = field
-        self._ask = ask
-        self._given = given
-        self._asking = asking
-        self._over: OverBudget | UpstreamSlow | None = None  # why an attempt was not made
+        self._requirements = requirements
+        self._candidates = candidates
+        self._request = request
+        self._client_reply = client_reply
+        self._runner = runner
+        self._blocked_error: BudgetExceeded | UpstreamTimeout | None = None  # why an attempt was not made
         self._repaired = False  # the one repair of a request has been made
-        self._left_early = False  # the client did not wait for the end
+        self._client_left = False  # the client did not wait for the end
 
-    async def run(self, made: Try | None = None) -> Reply:
-        """`made`: what the policy's first move has come to, where that was made already."""
-        route = self._plan.policy.route(self._need.question, self._field)
-        told: Told | None = None
+    async def run(self, first_attempt: AttemptRecord | None = None) -> Reply:
+        """`first_attempt`: what the policy's first move has come to, where that was made already."""
+        route = self._plan.policy.route(self._requirements.features, self._candidates)
+        told: MoveResult | None = None
         try:
-            if made is not None:
+            if first_attempt is not None:
                 next(route)
-                told = self._outcome(made)
+                told = self._outcome(first_attempt)
             while True:
                 try:
                     move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
                 except StopIteration as stop:
-                    outcome: Outcome = stop.value
+                    outcome: AttemptOutcome = stop.value
                     break
-                told = await self._perform(move)
-            return await self._given.end(outcome, self._over)
+                told = await self._perform_move(move)
+            return await self._client_reply.finish(outcome, self._blocked_error)
         except asyncio.CancelledError:
-            self._left_early = True
+            self._client_left = True
             raise
         finally:
             try:
                 route.close()
             finally:
-                await book(self._given, self._left_early)
+                await report_attempts(self._client_reply, self._client_left)
 
-    def _perform(self, move: Move) -> Awaitable[Told]:
-        if isinstance(move, Judge):
-            return self._judged(move)
+    def _perform_move(self, move: Move) -> Awaitable[MoveResult]:
+        if isinstance(move, JudgeReplies):
+            return self._judge_replies(move)
         if isinstance(move, Resume):
             return self._resume(move)
-        if self._given.shown is not None:
-            raise self._given.over()
+        if self._client_reply.delivered is not None:
+            raise self._client_reply.already_answered_error()
         if isinstance(move, Attempt):
             return self._attempt(move)
-        if isinstance(move, Race):
-            return self._race(move)
-        if isinstance(move, All):
-            return self._all(move)
+        if isinstance(move, Hedge):
+            return self._hedge(move)
+        if isinstance(move, Parallel):
+            return self._parallel(move)
         raise self._given.nonsense(f"yields a {type(move).__name__}, which is no move")
 
     # ---- moves ------------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, move: Attempt) -> Outcome:
-        pause = move.after_s
-        if move.spread_s > 0:
-            pause += move.spread_s * self._ways.chance()
-        failed = self._failed(move.card) if self._given.tries else None
-        if failed is not None and pause >= self._asking.left():
+    async def _attempt(self, move: Attempt) -> AttemptOutcome:
+        pause = move.delay_s
+        if move.jitter_s > 0:
+            pause += move.jitter_s * self._limits.draw()
+        failed = self._failed_attempt(move.card) if self._client_reply.attempts else None
+        if failed is not None and pause >= self._runner.remaining_s():
             return self._outcome(failed)
         if pause > 0:
-            await asyncio.sleep(min(pause, MAX_PAUSE_S, self._asking.left()))
-        if failed is not None and not self._ways.spare(move.card):
+            await asyncio.sleep(min(pause, MAX_PAUSE_S, self._runner.remaining_s()))
+        if failed is not None and not self._limits.may_retry(move.card):
             return self._outcome(failed)
-        if self._barred(move.card):
-            return self._unmade(move)
+        if self._is_blocked(move.card):
+            return self._blocked_outcome(move)
         one = self._begin(move.card, move.why)
-        await self._asking(one, move)
-        return self._outcome(one if one.breach is None else await self._repair(one, move))
+        await self._runner(one, move)
+        return self._outcome(one if one.violation is None else await self._repair_output(one, move))
 
-    async def _all(self, move: All) -> tuple[Outcome, ...]:
-        made = [None if self._barred(each.card) else self._begin(each.card, each.why) for each in move.attempts]
+    async def _parallel(self, move: Parallel) -> tuple[AttemptOutcome, ...]:
+        made = [None if self._is_blocked(each.card) else self._begin(each.card, each.why) for each in move.attempts]
         pairs = list(zip(made, move.attempts, strict=True))
-        held = [(one, msgspec.structs.replace(each, commit="hold")) for one, each in pairs if one is not None]
-        await together([self._asking(one, each) for one, each in held])
-        return tuple(self._unmade(each) if one is None else self._outcome(one) for one, each in pairs)
+        held = [(one, msgspec.structs.replace(each, stream_mode="hold")) for one, each in pairs if one is not None]
+        await run_all([self._runner(one, each) for one, each in held])
+        return tuple(self._blocked_outcome(each) if one is None else self._outcome(one) for one, each in pairs)
 
-    async def _race(self, move: Race) -> Outcome:
-        race = Running()
-        last: Outcome | None = None
+    async def _hedge(self, move: Hedge) -> AttemptOutcome:
+        race = HedgeGroup()
+        last: AttemptOutcome | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for each in move.attempts:
-                    if self._barred(each.card):
-                        last = self._unmade(each)
+                    if self._is_blocked(each.card):
+                        last = self._blocked_outcome(each)
                         continue
                     one = self._begin(each.card, each.why)
-                    race.running[group.create_task(self._asking(one, each, race))] = one
-                    if move.after_s > 0:
-                        await until(race, move.after_s)
-                    if race.won.done():
+                    race.attempts[group.create_task(self._runner(one, each, race))] = one
+                    if move.delay_s > 0:
+                        await wait_for_progress(race, move.delay_s)
+                    if race.winner.done():
                         break
         except BaseExceptionGroup as faults:
             raise faults.exceptions[0] from None
-        if race.won.done():
-            return self._outcome(race.won.result())
-        if race.running:
-            one = [*race.running.values()][-1]
-            return self._outcome(one if one.breach is None else await self._repair(one, Attempt(one.card, one.why)))
+        if race.winner.done():
+            return self._outcome(race.winner.result())
+        if race.attempts:
+            one = [*race.attempts.values()][-1]
+            return self._outcome(
+                one if one.violation is None else await self._repair_output(one, Attempt(one.card, one.why)),
+            )
         if last is None:
-            raise self._given.nonsense("yields a Race of nobody")
+            raise self._client_reply.policy_fault("yields a Race of nobody")
         return last
 
-    async def _resume(self, move: Resume) -> Outcome:
-        broken, what = self._given.shown, self._ask.what
-        allowed = broken is not None and broken.reply is None and self._need.question.plain and move.card.resumes
-        if broken is None or not allowed or not isinstance(what, Chat) or move.said != broken.resumable:
-            raise self._given.nonsense("yields a Resume where nothing that can be continued broke off")
-        if self._barred(move.card):
+    async def _resume(self, move: Resume) -> AttemptOutcome:
+        broken, what = self._client_reply.delivered, self._request.payload
+        allowed = (
+            broken is not None
+            and broken.reply is None
+            and self._requirements.features.is_plain_text
+            and move.card.resumes
+        )
+        if broken is None or not allowed or not isinstance(what, ChatRequest) or move.prefix != broken.resumable_text:
+            raise self._client_reply.policy_fault("yields a Resume where nothing that can be continued broke off")
+        if self._is_blocked(move.card):
             return self._outcome(broken)
         one = self._begin(move.card, move.why)
-        one.prefix = move.said
-        chat = resumed(what, move.said, len(move.said) // 4)
-        await self._asking(one, Attempt(move.card, move.why), what=chat)
+        one.resumed_from = move.prefix
+        chat = resume_request(what, move.prefix, len(move.prefix) // 4)
+        await self._runner(one, Attempt(move.card, move.why), chat=chat)
         return self._outcome(one)
 
-    async def _judged(self, move: Judge) -> Verdict:
+    async def _judge_replies(self, move: JudgeReplies) -> Verdict:
         """The verdict is noted at the attempts whose replies were shown to the judge."""
-        verdict = self._judge(self._need.question, move.replies)
-        if (by := move.by) is not None and verdict.score != 0:
-            best = move.replies[verdict.best]
-            verdict = doubted(verdict, await self._asking.opinion(by, best, partial(self._spare, by)))
-        for one in self._given.tries:
+        verdict = self._judge(self._requirements.features, move.replies)
+        if (by := move.verifier) is not None and verdict.score != 0:
+            best = move.replies[verdict.best_index]
+            verdict = lower_verdict(
+                verdict,
+                await self._runner.ask_verifier(by, best, partial(self._begin_verification, by)),
+            )
+        for one in self._client_reply.attempts:
             if any(one.reply is reply for reply in move.replies):
-                one.score, one.verdict = verdict.score, verdict.why
+                one.score, one.verdict_why = verdict.score, verdict.why
         return verdict
 
-    def _spare(self, card: Card) -> Try | None:
-        return None if self._barred(card) else self._begin(card, "asked whether the answer is good")
+    def _begin_verification(self, card: ModelCard) -> AttemptRecord | None:
+        return None if self._is_blocked(card) else self._begin(card, "asked whether the answer is good")
 
-    async def _repair(self, one: Try, move: Attempt) -> Try:
+    async def _repair_output(self, attempt: AttemptRecord, move: Attempt) -> AttemptRecord:
         """Shows a model what in its answer breaks the promise, and asks once more: once a request, within its limits.
 
         Returns the attempt that counts, which is the first where the second came to nothing either.
         """
-        breach, what = one.breach, self._ask.what
-        if breach is None or self._repaired or self._given.shown is one or not isinstance(what, Chat):
-            return one
-        more, question = breach.size // PER_TOKEN, self._need.question
-        question = msgspec.structs.replace(question, tokens=question.tokens + more)
-        if self._barred(one.card, question) or not fits(one.card, question):
-            return one
+        breach, what = attempt.violation, self._request.payload
+        if (
+            breach is None
+            or self._repaired
+            or self._client_reply.delivered is attempt
+            or not isinstance(what, ChatRequest)
+        ):
+            return attempt
+        more, question = breach.size // BYTES_PER_TOKEN, self._requirements.features
+        question = msgspec.structs.replace(question, prompt_tokens=question.prompt_tokens + more)
+        if self._is_blocked(attempt.card, question) or not fits_context(attempt.card, question):
+            return attempt
         self._repaired = True
-        again = self._begin(one.card, f"{one.card.name} broke the schema ({breach.rule}); asked once more")
-        again.more = more
-        await self._asking(again, move, what=corrected(what, breach))
-        return one if again.error is not None else again
+        again = self._begin(attempt.card, f"{attempt.card.name} broke the schema ({breach.keyword}); asked once more")
+        again.extra_tokens = more
+        await self._runner(again, move, chat=repair_request(what, breach))
+        return attempt if again.error is not None else again
 
     # ---- one attempt ------------------------------------------------------------------------------------------------
 
-    def _begin(self, card: Card, why: str) -> Try:
-        for candidate in self._field:
+    def _begin(self, card: ModelCard, why: str) -> AttemptRecord:
+        for candidate in self._candidates:
             if candidate.card is card:
                 break
         else:
-            raise self._given.nonsense(f"asks {card.name}, which is not among the candidates")
-        one = begun(card, why, self._given, self._ask)
-        if card.price.apart:
-            one.sees = self._need.sees
+            raise self._client_reply.policy_fault(f"asks {card.name}, which is not among the candidates")
+        one = begin_attempt(card, why, self._client_reply, self._request)
+        if card.price.unpriced_modalities:
+            one.modalities = self._requirements.modalities
         return one
 
     # ---- the books --------------------------------------------------------------------------------------------------
 
-    def _outcome(self, one: Try) -> Outcome:
-        return one.outcome(self._need.question.tokens, self._given.shown is one or bool(one.prefix))
+    def _outcome(self, attempt: AttemptRecord) -> AttemptOutcome:
+        return attempt.to_outcome(
+            self._requirements.features.prompt_tokens,
+            self._client_reply.delivered is attempt or bool(attempt.resumed_from),
+        )
 
-    def _failed(self, card: Card) -> Try | None:
+    def _failed_attempt(self, card: ModelCard) -> AttemptRecord | None:
         """The last attempt at `card`, where it has failed."""
-        last = next((one for one in reversed(self._given.tries) if one.card is card), None)
+        last = next((one for one in reversed(self._client_reply.attempts) if one.card is card), None)
         return last if last is not None and last.error is not None else None
 
-    def _barred(self, card: Card, question: Question | None = None) -> bool:
+    def _is_blocked(self, card: ModelCard, features: RequestFeatures | None = None) -> bool:
         """Whether asking `card` too would come too late, or could pass what the request may cost."""
-        if not self._given.tries:
+        if not self._client_reply.attempts:
             return False  # the constraints have seen to the first
-        if self._asking.left() == 0:
-            given = self._asking.until - self._ask.started
-            self._over = UpstreamSlow(
-                f"the {given:g} seconds of the request are over", "allow more, or try again later"
+        if self._runner.remaining_s() == 0:
+            given = self._runner.deadline - self._request.started_at
+            self._blocked_error = UpstreamTimeout(
+                f"the {given:g} seconds of the request are over",
+                "allow more, or try again later",
             )
             return True
-        limit = self._need.max_cost
+        limit = self._requirements.max_cost
         if limit is None:
             return False
-        sums = spent(self._given.tries, self._need.question)
-        more = expected(card, question or self._need.question) or 0
+        sums = total_cost(self._client_reply.attempts, self._requirements.features)
+        more = expected_cost(card, features or self._requirements.features) or 0
         if sums + more <= limit:
             return False
-        self._over = OverBudget(
-            f"{dollars(sums)} dollars are spent, and asking {card.name} could cost {dollars(more)} more; "
-            f"the request allows {dollars(limit)}",
+        self._blocked_error = BudgetExceeded(
+            f"{format_dollars(sums)} dollars are spent, and asking {card.name} could cost {format_dollars(more)} more; "
+            f"the request allows {format_dollars(limit)}",
             "allow more, or ask for fewer tokens",
         )
         return True
 
-    def _unmade(self, move: Attempt) -> Outcome:
-        assert self._over is not None
-        return Outcome(move.card, error=self._over.code, message=self._over.message, why=move.why)
+    def _blocked_outcome(self, move: Attempt) -> AttemptOutcome:
+        assert self._blocked_error is not None
+        return AttemptOutcome(
+            move.card,
+            error=self._blocked_error.code,
+            message=self._blocked_error.message,
+            why=move.why,
+        )
 
 
-def begun(card: Card, why: str, given: Given, ask: Ask) -> Try:
+def begin_attempt(card: ModelCard, why: str, client_reply: ClientReply, request: Request) -> AttemptRecord:
     """A new attempt, in the books from now on."""
-    one = Try(len(given.tries) + 1, card, why, perf_counter() - ask.started)
-    if card.price.when:
-        one.at = time()
-    given.tries.append(one)
+    one = AttemptRecord(len(client_reply.attempts) + 1, card, why, perf_counter() - request.started_at)
+    if card.price.schedule:
+        one.price_time = time()
+    client_reply.attempts.append(one)
     return one
 
 
-async def book(given: Given, left: bool) -> None:
+async def report_attempts(client_reply: ClientReply, client_left: bool) -> None:
     """One Tried for every attempt, whatever happened; a listener takes it without waiting for anything. `left`: the
-    client did not wait for the end."""
+    client did not wait for the end.
+    """
     cancelled: asyncio.CancelledError | None = None
-    for one in given.tries:
-        if not one.asked:
+    for one in client_reply.attempts:
+        if not one.was_sent:
             continue  # the race was over before it was its turn
-        if one.result == "answered" and one is not given.shown:
-            one.result = given.unused(one, left)
+        if one.result == "answered" and one is not client_reply.delivered:
+            one.result = client_reply.discarded_result(one, client_left)
         try:
-            await given.send(one.tried(given.prompt))
+            await client_reply.send(one.to_event(client_reply.prompt_tokens))
         except asyncio.CancelledError as error:
             cancelled = error  # the rest is booked all the same
-    for one in given.tries:
-        one.code = "" if one.error is None else one.error.code
+    for one in client_reply.attempts:
+        one.error_code = "" if one.error is None else one.error.code
         one.error = None  # its traceback knows us: all would wait for the collector
     if cancelled is not None:
         raise cancelled

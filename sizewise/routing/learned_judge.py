@@ -1,4 +1,4 @@
-"""A judge that was learnt: what the held answers of certain models are worth, beside the large one's; pure.
+"""Learned judge: the probability that held answers are good compared with the large model, from a certificate.
 
 An answer that a rule objects to counts as no answer.
 """
@@ -11,60 +11,74 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Struct
 
-from sizewise.messages import Chat, Embed, Reply
-from sizewise.routing.answer_agreement import agreement
-from sizewise.routing.constraints import PER_TOKEN, Need
-from sizewise.routing.guarantees.certificate import Proof
-from sizewise.routing.judges.confidence import logarithms
-from sizewise.routing.policy import Judging, Question, Verdict
-from sizewise.routing.quality.answer_signals import Said, Signals, odds, unlike
-from sizewise.routing.quality_prediction import Foresight
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.routing.answer_agreement import replies_agree
+from sizewise.routing.constraints import BYTES_PER_TOKEN, Requirements
+from sizewise.routing.guarantees.certificate import Certificate
+from sizewise.routing.judges.confidence import token_logprobs
+from sizewise.routing.policy import Judge, RequestFeatures, Verdict
+from sizewise.routing.quality.answer_signals import AnswerSignals, CascadeSignals, lacks_logprobs, log_odds
+from sizewise.routing.quality_prediction import QualityPrediction
 
 
-class Mind(Struct, frozen=True):
+class CertificateModels(Struct, frozen=True):
     """What one policy knows beside the others: of a prompt before anybody is asked, and of answers."""
 
-    foresight: Foresight
-    judge: Weighed
+    prediction: QualityPrediction
+    judge: LearnedJudge
 
-    def __call__(self, need: Need, what: Chat | Embed) -> Need:
+    def __call__(self, requirements: Requirements, payload: ChatRequest | EmbeddingRequest) -> Requirements:
         """As the foresight, but nothing of what no calibration holds: conversations of several turns, and media."""
-        odd = _odd(what)
+        odd = _not_calibrated_reason(payload)
         if not odd:
-            return self.foresight(need, what)
-        return msgspec.structs.replace(need, question=msgspec.structs.replace(need.question, unforeseen=odd))
+            return self.prediction(requirements, payload)
+        return msgspec.structs.replace(
+            requirements,
+            features=msgspec.structs.replace(requirements.features, abstention=odd),
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """`models`: as the proof's, under their names here. `rules`: a judge whose 0 is a veto."""
+class LearnedJudge:
+    """`models`: as the proof's, under their names here. `veto_judge`: a judge whose 0 is a veto."""
 
-    proof: Proof
+    certificate: Certificate
     models: tuple[str, ...]
-    rules: Judging
+    veto_judge: Judge
 
-    def __call__(self, question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    def __call__(self, features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
         """`replies`: of the small models in the order of asking."""
-        objections = [its.why if its.score == 0 else "" for its in (self.rules(question, (each,)) for each in replies)]
-        said = [heard(reply) for reply in replies]
-        agrees = agreement(replies[0], replies[1]) if len(replies) > 1 else None
-        return self.verdict(question, said, agrees, objections)
+        objections = [
+            its.why if its.score == 0 else "" for its in (self.veto_judge(features, (each,)) for each in replies)
+        ]
+        said = [answer_signals(reply) for reply in replies]
+        agrees = replies_agree(replies[0], replies[1]) if len(replies) > 1 else None
+        return self.judge_signals(features, said, agrees, objections)
 
-    def verdict(
-        self, question: Question, said: Sequence[Said], agrees: bool | None, objections: Sequence[str] = ()
+    def judge_signals(
+        self,
+        features: RequestFeatures,
+        answers: Sequence[AnswerSignals],
+        answers_agree: bool | None,
+        vetoes: Sequence[str] = (),
     ) -> Verdict:
-        """`said` without their odds, which the question knows."""
-        if question.unforeseen:
-            return Verdict(0.0, question.unforeseen)
-        if said and all(objections) and len(objections) == len(said):
-            return Verdict(0.0, objections[-1])
-        foreseen = [odds(question.good[name]) for name in self.models]
-        known = tuple(msgspec.structs.replace(its, odds=at) for its, at in zip(said, foreseen, strict=False))
-        signals, combined = Signals(known, foreseen[-1], agrees), self.proof.after[len(said) - 1]
-        if unlike(combined, signals):
+        """`answers` without their odds, which the question knows."""
+        if features.abstention:
+            return Verdict(0.0, features.abstention)
+        if answers and all(vetoes) and len(vetoes) == len(answers):
+            return Verdict(0.0, vetoes[-1])
+        foreseen = [log_odds(features.predicted_quality[name]) for name in self.models]
+        known = tuple(
+            msgspec.structs.replace(its, prior_log_odds=at) for its, at in zip(answers, foreseen, strict=False)
+        )
+        signals, combined = (
+            CascadeSignals(known, foreseen[-1], answers_agree),
+            self.certificate.combiners[len(answers) - 1],
+        )
+        if lacks_logprobs(combined, signals):
             return Verdict(0.0, "it came without log-probabilities, and was calibrated with them")
-        *given, large = combined.good(signals)
-        for place, words in enumerate(objections):
+        *given, large = combined.probabilities(signals)
+        for place, words in enumerate(vetoes):
             if words:
                 given[place] = 0.0
         best = max(range(len(given)), key=lambda each: given[each])
@@ -73,18 +87,22 @@ class Weighed:
         return Verdict(min(1.0, max(0.0, 1.0 - worth)), words, worth, best)
 
 
-def _odd(what: Chat | Embed) -> str:
-    if isinstance(what, Chat) and sum(message.role == "user" for message in what.messages) > 1:
+def _not_calibrated_reason(payload: ChatRequest | EmbeddingRequest) -> str:
+    if isinstance(payload, ChatRequest) and sum(message.role == "user" for message in payload.messages) > 1:
         return "it is a conversation, and single questions were calibrated"
-    return "it is more than words, and words were calibrated" if isinstance(what, Chat) and what.sees() else ""
+    return (
+        "it is more than words, and words were calibrated"
+        if isinstance(payload, ChatRequest) and payload.input_modalities()
+        else ""
+    )
 
 
-def heard(reply: Reply) -> Said:
+def answer_signals(reply: Reply) -> AnswerSignals:
     """An answer's own signals; its odds are not its own."""
     choice = reply.choices[0] if reply.choices else None
-    known = logarithms(choice.logprobs) if choice is not None else []
+    known = token_logprobs(choice.logprobs) if choice is not None else []
     mean = sum(known) / len(known) if known else None
     silent = choice is None or not (choice.text.strip() or choice.tool_calls)
-    cut = choice is not None and choice.finish == "length"
-    size = 0 if choice is None else -(-len(choice.text) // PER_TOKEN)
-    return Said(0.0, mean, min(known) if known else None, reply.usage.output or size, silent, cut)
+    cut = choice is not None and choice.finish_reason == "length"
+    size = 0 if choice is None else -(-len(choice.text) // BYTES_PER_TOKEN)
+    return AnswerSignals(0.0, mean, min(known) if known else None, reply.usage.output or size, silent, cut)

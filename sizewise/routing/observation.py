@@ -1,43 +1,50 @@
-"""What a router lets others see of a request that it has answered, to compare answers later; pure, compares none."""
+"""Observation: what the router shows to observers of a request after answering it, for later comparison."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from sizewise.handler import Ask
+from sizewise.handler import Request
 from sizewise.messages import Reply
-from sizewise.model_card import Card
-from sizewise.routing.client_reply import Given
-from sizewise.routing.policy import Field
+from sizewise.model_card import ModelCard
+from sizewise.routing.client_reply import ClientReply
+from sizewise.routing.policy import Candidates
 
 
-class Answered(Struct, frozen=True):
+class ObservedReply(Struct, frozen=True):
     """An attempt that came to a reply. `score` is the judge's trust, 0..1, None where nobody judged it."""
 
-    card: Card
+    card: ModelCard
     reply: Reply
     score: float | None
-    given: bool  # to the client
+    was_delivered: bool  # to the client
 
 
-class Witnessed(Struct, frozen=True):
-    """One request by a policy, ended with a reply. `field` are the models that might have answered, cheapest first.
+class Observation(Struct, frozen=True):
+    """One request by a policy, ended with a reply. `candidates` are the models that might have answered, cheapest
+    first.
 
-    The data class in `ask` is the strictest of what anybody said.
+    The data class in `request` is the strictest of what anybody said.
     """
 
-    ask: Ask
+    request: Request
     policy: str
-    field: Field
-    answered: tuple[Answered, ...]
+    candidates: Candidates
+    replies: tuple[ObservedReply, ...]
 
 
-def witnessed(ask: Ask, policy: str, field: Field, given: Given, reply: Reply) -> Witnessed:
+def observe(
+    request: Request,
+    policy: str,
+    candidates: Candidates,
+    client_reply: ClientReply,
+    reply: Reply,
+) -> Observation:
     """`reply` is what the client got, whole where two models said a part of it each."""
-    shown = given.shown
+    shown = client_reply.delivered
     answered = tuple(
-        Answered(one.card, reply if one is shown else one.reply, one.score, one is shown)
-        for one in given.tries
-        if one.reply is not None and not one.judges
+        ObservedReply(one.card, reply if one is shown else one.reply, one.score, one is shown)
+        for one in client_reply.attempts
+        if one.reply is not None and not one.is_verification
     )
-    return Witnessed(ask, policy, field, answered)
+    return Observation(request, policy, candidates, answered)

@@ -1,4 +1,4 @@
-"""What a learnt router foresees of a request: how good each model's answer would be, or why it cannot tell; pure."""
+"""Quality prediction: adds a trained predictor's estimate per model, or its reason to abstain, to a request."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Sequence
 import msgspec
 
 from sizewise.errors import ConfigError
-from sizewise.messages import Chat, Embed
-from sizewise.model_card import Card
-from sizewise.routing.constraints import Need
+from sizewise.messages import ChatRequest, EmbeddingRequest
+from sizewise.model_card import ModelCard
+from sizewise.routing.constraints import Requirements
 from sizewise.routing.quality.predictor import Predictor
-from sizewise.routing.text.prompt_features import asked
+from sizewise.routing.text.prompt_features import user_text
 
 
-class Foresight:
+class QualityPrediction:
     """Puts predictions where policies see them. The router's models are found by `<provider>/<model>` or bare name."""
 
-    __slots__ = ("_named", "_predictor")
+    __slots__ = ("_heads", "_predictor")
 
-    def __init__(self, predictor: Predictor, cards: Sequence[Card]) -> None:
+    def __init__(self, predictor: Predictor, cards: Sequence[ModelCard]) -> None:
         """Raises ConfigError where fewer than two of the router's models are configured: then it tells nothing."""
         self._predictor = predictor
-        self._named = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
-        if len(set(self._named.values())) < 2:
+        self._heads = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
+        if len(set(self._heads.values())) < 2:
             learnt = ", ".join(predictor.heads)
             hint = "configure both, or train it on models that are: sizewise route train"
             raise ConfigError(f"the learnt router knows {learnt}, and fewer than two of them are configured", hint)
 
-    def __call__(self, need: Need, what: Chat | Embed) -> Need:
-        if not isinstance(what, Chat):
-            return need
-        good, doubt = self.of(asked(what))
-        question = msgspec.structs.replace(need.question, unforeseen=doubt, good=good)
-        return msgspec.structs.replace(need, question=question)
+    def __call__(self, requirements: Requirements, payload: ChatRequest | EmbeddingRequest) -> Requirements:
+        if not isinstance(payload, ChatRequest):
+            return requirements
+        good, doubt = self.predict(user_text(payload))
+        question = msgspec.structs.replace(requirements.features, abstention=doubt, predicted_quality=good)
+        return msgspec.structs.replace(requirements, features=question)
 
-    def of(self, ask: str) -> tuple[dict[str, float], str]:
+    def predict(self, prompt: str) -> tuple[dict[str, float], str]:
         """By model the chance of a good answer, 0..1, to a person's words; or why nothing is foreseen, in words."""
-        found = self._predictor(ask)
+        found = self._predictor(prompt)
         if found is None:
-            return {}, self._predictor.objection(ask)
-        return {name: found[head] for name, head in self._named.items()}, ""
+            return {}, self._predictor.abstention_reason(prompt)
+        return {name: found[head] for name, head in self._heads.items()}, ""

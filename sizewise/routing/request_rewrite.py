@@ -1,4 +1,4 @@
-"""What an attempt changes of a request and must undo in its reply; pure, and all else stays as the bytes it was.
+"""Request rewriting for an attempt (log-probabilities, resume, token caps), and its reversal in the reply.
 
 The router asks a held model for log-probabilities that the client may not have asked for, and lets a second model go
 on where a first one broke off.
@@ -11,42 +11,42 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
-from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Chat, Choice, Fields, Message, Reply
-from sizewise.providers.wires.original_body import FIELD, with_limit
+from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import ChatRequest, Choice, JsonFields, Message, Reply
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, with_max_tokens
 
-JOINT = b"\n\ndata: "
+CHUNK_SEPARATOR = b"\n\ndata: "
 """Between the upstream's chunks where one event carries several."""
 
 _encode = msgspec.json.Encoder().encode
 _TRUE, _NULL = Raw(b"true"), Raw(b"null")
-_body = msgspec.json.Decoder(Fields)
-_choices = msgspec.json.Decoder(list[Fields])
+_body = msgspec.json.Decoder(JsonFields)
+_choices = msgspec.json.Decoder(list[JsonFields])
 
-E = TypeVar("E", Text, ToolDelta, Thought, Extra, Finished)
+E = TypeVar("E", TextDelta, ToolDelta, ReasoningDelta, RawDelta, ChoiceFinished)
 
 
-def with_logprobs(chat: Chat) -> Chat:
+def with_logprobs(chat: ChatRequest) -> ChatRequest:
     return msgspec.structs.replace(chat, logprobs=True, fields={**chat.fields, "logprobs": _TRUE})
 
 
 def without_logprobs(event: Event) -> Event:
     """The event as it would have come without them, its frame included."""
-    if isinstance(event, Text):
+    if isinstance(event, TextDelta):
         event = msgspec.structs.replace(event, logprobs=None)
-    if isinstance(event, Text | ToolDelta | Thought | Extra | Finished) and event.frame:
-        chunks = [_stripped(chunk) for chunk in event.frame.split(JOINT)]
-        return msgspec.structs.replace(event, frame=JOINT.join(chunks))
+    if isinstance(event, TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished) and event.frame:
+        chunks = [_without_logprobs(chunk) for chunk in event.frame.split(CHUNK_SEPARATOR)]
+        return msgspec.structs.replace(event, frame=CHUNK_SEPARATOR.join(chunks))
     return event
 
 
 def reply_without_logprobs(reply: Reply) -> Reply:
     choices = tuple(msgspec.structs.replace(choice, logprobs=None) for choice in reply.choices)
-    body = reply.body if reply.body is None else _stripped(reply.body)
+    body = reply.body if reply.body is None else _without_logprobs(reply.body)
     return msgspec.structs.replace(reply, choices=choices, body=body)
 
 
-def _stripped(body: bytes) -> bytes:
+def _without_logprobs(body: bytes) -> bytes:
     """A completion or chunk whose choices have `logprobs: null`; every other field keeps its bytes and its place."""
     fields = _body.decode(body)
     if "choices" not in fields:
@@ -59,49 +59,59 @@ def _stripped(body: bytes) -> bytes:
     return _encode(fields)
 
 
-def unframed(event: Event) -> Event:
+def without_frame(event: Event) -> Event:
     """The event without the upstream's own chunk: another model's id and name must not appear in mid-stream."""
-    if isinstance(event, Text | ToolDelta | Thought | Extra | Finished) and event.frame is not None:
+    if (
+        isinstance(event, TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished)
+        and event.frame is not None
+    ):
         return msgspec.structs.replace(event, frame=None)
     return event
 
 
-def resumed(chat: Chat, said: str, tokens: int) -> Chat:
-    """The request that asks another model to go on after `said`, about `tokens` of the answer's limit being spent."""
+def resume_request(chat: ChatRequest, prefix: str, spent_tokens: int) -> ChatRequest:
+    """The request that asks another model to go on after `prefix`, about `tokens` of the answer's limit being spent."""
     messages = msgspec.json.decode(chat.fields["messages"], type=list[Raw])
-    messages.append(Raw(_encode({"role": "assistant", "content": said})))
+    messages.append(Raw(_encode({"role": "assistant", "content": prefix})))
     fields = {**chat.fields, "messages": Raw(_encode(messages))}
     left = None
     if chat.max_tokens is not None:
-        left = max(1, chat.max_tokens - tokens)
+        left = max(1, chat.max_tokens - spent_tokens)
         for name in ("max_tokens", "max_completion_tokens"):
             if name in fields:
                 fields[name] = Raw(_encode(left))
     return msgspec.structs.replace(
-        chat, messages=[*chat.messages, Message("assistant", said)], fields=fields, max_tokens=left
+        chat,
+        messages=[*chat.messages, Message("assistant", prefix)],
+        fields=fields,
+        max_tokens=left,
     )
 
 
-def capped(chat: Chat, tokens: int) -> Chat:
+def with_token_limit(chat: ChatRequest, max_tokens: int) -> ChatRequest:
     """The request with the longest answer that can be paid, where it said none itself; an original says it too."""
-    limit = Raw(_encode(tokens))
-    if FIELD not in chat.fields:
-        return msgspec.structs.replace(chat, max_tokens=tokens, fields={**chat.fields, "max_completion_tokens": limit})
-    fields = {**chat.fields, "max_tokens": limit, FIELD: with_limit(chat.fields[FIELD], limit)}
-    return msgspec.structs.replace(chat, max_tokens=tokens, fields=fields)
+    limit = Raw(_encode(max_tokens))
+    if ORIGINAL_FIELD not in chat.fields:
+        return msgspec.structs.replace(
+            chat,
+            max_tokens=max_tokens,
+            fields={**chat.fields, "max_completion_tokens": limit},
+        )
+    fields = {**chat.fields, "max_tokens": limit, ORIGINAL_FIELD: with_max_tokens(chat.fields[ORIGINAL_FIELD], limit)}
+    return msgspec.structs.replace(chat, max_tokens=max_tokens, fields=fields)
 
 
-def joined(said: str, reply: Reply) -> Reply:
+def join_reply(prefix: str, reply: Reply) -> Reply:
     """One reply of what was said before the break and what came after it."""
     first, *_ = reply.choices or (Choice(),)
-    whole = msgspec.structs.replace(first, text=said + first.text, message=None)
+    whole = msgspec.structs.replace(first, text=prefix + first.text, message=None)
     return msgspec.structs.replace(reply, choices=(whole,), body=None)
 
 
-def marked(reply: Reply, degraded: str) -> Reply:
+def mark_degraded(reply: Reply, reason: str) -> Reply:
     """The reply with the reason why it is shown although it was distrusted; the body's other fields stay."""
     fields = reply.fields
     if reply.body is not None:
         body = _body.decode(reply.body)
         fields = {name: raw for name, raw in body.items() if name not in ("choices", "usage", "model", "id")}
-    return msgspec.structs.replace(reply, degraded=degraded, fields=fields, body=None)
+    return msgspec.structs.replace(reply, degraded=reason, fields=fields, body=None)

@@ -1,4 +1,4 @@
-"""Who is asked, and by which way: straight to the one model that a name means, else by the moves of a policy."""
+"""Router: the handler that routes a request directly to one model or through the moves of a policy."""
 
 from __future__ import annotations
 
@@ -7,169 +7,195 @@ from collections.abc import Callable, Coroutine, Mapping
 
 import msgspec
 
-from sizewise.data_class import CLASSES, DataClass
+from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.deadline import Deadline
-from sizewise.handler import NO_WISHES, Answerer, Ask, Send, Wishes
-from sizewise.messages import Chat, Embed, Reply
-from sizewise.model_card import Card
-from sizewise.routing.admission import permitted, refusal
-from sizewise.routing.attempt_limits import FREE, Ways
-from sizewise.routing.attempt_runner import Asking
-from sizewise.routing.client_reply import Given
-from sizewise.routing.constraints import Health, expected, field, need
-from sizewise.routing.data_policy import Given as Allowed
-from sizewise.routing.data_policy import Terms
-from sizewise.routing.degraded import stands_in
-from sizewise.routing.direct_route import straight
-from sizewise.routing.executor import Request, begun, book
-from sizewise.routing.learned_judge import Mind
-from sizewise.routing.model_aliases import Plan
-from sizewise.routing.observation import Witnessed, witnessed
-from sizewise.routing.policy import Attempt, Candidate, Judging
-from sizewise.routing.quality_prediction import Foresight
-from sizewise.routing.request_rewrite import marked
-from sizewise.routing.session_affinity import Affinity
-from sizewise.routing.strongest_fallback import Fallen, safe
-from sizewise.routing.structured_output import Promise, Schemas
+from sizewise.handler import NO_OPTIONS, Handler, Request, RequestOptions, Send
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.routing.admission import check_key_policies, no_model_error
+from sizewise.routing.attempt_limits import NO_ATTEMPT_LIMITS, AttemptLimits
+from sizewise.routing.attempt_runner import AttemptRunner
+from sizewise.routing.client_reply import ClientReply
+from sizewise.routing.constraints import HealthCheck, eligible_models, expected_cost, requirements_of
+from sizewise.routing.data_policy import DataPolicy
+from sizewise.routing.data_policy import DataPolicyDecision as Allowed
+from sizewise.routing.degraded import network_replacement_reason
+from sizewise.routing.direct_route import direct_prompt_tokens
+from sizewise.routing.executor import PolicyExecution, begin_attempt, report_attempts
+from sizewise.routing.learned_judge import CertificateModels
+from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.observation import Observation, observe
+from sizewise.routing.policy import Attempt, Candidate, Judge
+from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.request_rewrite import mark_degraded
+from sizewise.routing.session_affinity import SessionAffinity
+from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
+from sizewise.routing.structured_output import OutputSchema, OutputSchemaCache
 
 
-def well(card: Card) -> str:
+def always_healthy(card: ModelCard) -> str:
     """The health of whoever nobody watches."""
     return ""
 
 
-class Routed:
-    """An Answerer that asks others. `plan` says who is considered, `connect` makes an Answerer of a card.
+class Router:
+    """An Handler that asks others. `apply` says who is considered, `connect` makes an Handler of a card.
 
-    `terms` say how far data may go.
-    `affinity` minds sessions; without it there are none. `foresight` tells policies how good answers would be; one of
-    `minds` does so, and judges, for the policy of its name.
-    `witness` sees each chat that a policy has answered, at once and without waiting. `fallen` policies are not asked.
+    `data_policy` say how far data may go.
+    `affinity` minds sessions; without it there are none. `prediction` tells policies how good answers would be; one of
+    `certificate_models` does so, and judges, for the policy of its name.
+    `observer` sees each chat that a policy has answered, at once and without waiting. `distrust_check` policies are
+    not asked.
     """
 
     __slots__ = (
         "_affinity",
+        "_certificate_models",
         "_connect",
-        "_fallen",
-        "_foresight",
-        "_health",
+        "_data_policy",
+        "_distrust_check",
+        "_health_check",
         "_judge",
-        "_minds",
+        "_limits",
+        "_observer",
         "_plan",
+        "_prediction",
         "_schemas",
-        "_terms",
-        "_total",
-        "_ways",
-        "_witness",
+        "_total_timeout",
     )
 
     def __init__(
         self,
-        plan: Callable[[Chat | Embed, str | None], Plan],
-        connect: Callable[[Card], Answerer],
-        judge: Judging,
-        health: Health = well,
-        terms: Terms | None = None,
-        affinity: Affinity | None = None,
-        ways: Ways = FREE,
-        foresight: Foresight | None = None,
-        minds: Mapping[str, Mind] | None = None,
-        witness: Callable[[Witnessed], None] | None = None,
-        fallen: Fallen | None = None,
+        plan: Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan],
+        connect: Callable[[ModelCard], Handler],
+        judge: Judge,
+        health_check: HealthCheck = always_healthy,
+        data_policy: DataPolicy | None = None,
+        affinity: SessionAffinity | None = None,
+        limits: AttemptLimits = NO_ATTEMPT_LIMITS,
+        prediction: QualityPrediction | None = None,
+        certificate_models: Mapping[str, CertificateModels] | None = None,
+        observer: Callable[[Observation], None] | None = None,
+        distrust_check: DistrustCheck | None = None,
     ) -> None:
         self._plan = plan
-        self._witness = witness
-        self._fallen = fallen
-        self._foresight = foresight
-        self._minds = minds or {}
+        self._observer = observer
+        self._distrust_check = distrust_check
+        self._prediction = prediction
+        self._certificate_models = certificate_models or {}
         self._connect = connect
         self._judge = judge
-        self._health = health
-        self._terms = terms or Terms()
+        self._health_check = health_check
+        self._data_policy = data_policy or DataPolicy()
         self._affinity = affinity
-        self._ways = ways
-        self._total = Deadline(ways.total_s)
-        self._schemas = Schemas()
+        self._limits = limits
+        self._total_timeout = Deadline(limits.timeout_s)
+        self._schemas = OutputSchemaCache()
 
-    def __call__(self, ask: Ask, send: Send) -> Coroutine[object, object, Reply]:
-        """Raises what `plan` and `permitted` raise, before there is anything to await."""
-        plan = self._plan(ask.what, ask.wishes.policy)
-        if (card := plan.only) is not None:
-            allowed = self._terms.of(ask, plan.name)
-            if prompt := straight(ask, plan, card, allowed, self._health):
-                return self._straight(decided(ask, allowed), send, plan, card, allowed, prompt)
-        permitted(ask, plan)
-        return self._routed(ask, send, plan)
+    def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
+        """Raises what `apply` and `check_key_policies` raise, before there is anything to await."""
+        plan = self._plan(request.payload, request.options.policy)
+        if (card := plan.direct_card) is not None:
+            allowed = self._data_policy.decide(request, plan.policy_name)
+            if prompt := direct_prompt_tokens(request, plan, card, allowed, self._health_check):
+                return self._direct(with_data_decision(request, allowed), send, plan, card, allowed, prompt)
+        check_key_policies(request, plan)
+        return self._by_policy(request, send, plan)
 
-    async def _straight(self, ask: Ask, send: Send, plan: Plan, card: Card, allowed: Allowed, prompt: int) -> Reply:
+    async def _direct(
+        self,
+        request: Request,
+        send: Send,
+        plan: RoutePlan,
+        card: ModelCard,
+        data_decision: Allowed,
+        prompt_tokens: int,
+    ) -> Reply:
         """The first move of every policy that has one model, without a policy; what fails goes on by it."""
-        given = Given(send, plan.name, prompt, allowed)
-        asking = self._asking(ask, given, None)
-        one = begun(card, plan.why, given, ask)
+        given = ClientReply(send, plan.policy_name, prompt_tokens, data_decision)
+        asking = self._attempt_runner(request, given, None)
+        one = begin_attempt(card, plan.why, given, request)
         reply: Reply | None = None
         left = False
         try:
             await asking(one, Attempt(card, plan.why))
             if one.error is None:
-                reply = await given.gives(one, plan.why)
+                reply = await given.deliver(one, plan.why)
         except asyncio.CancelledError:
             left = True
             raise
         finally:
             if one.error is None:
-                await book(given, left)
+                await report_attempts(given, left)
         if reply is not None:
             return reply
-        needed = need(ask, self._terms, plan.name)
-        candidates = (Candidate(card, expected(card, needed.question), card.quality),)
-        return await Request(self._judge, plan, needed, candidates, ask, given, asking, self._ways).run(one)
+        needed = requirements_of(request, self._data_policy, plan.policy_name)
+        candidates = (Candidate(card, expected_cost(card, needed.features), card.quality),)
+        return await PolicyExecution(self._judge, plan, needed, candidates, request, given, asking, self._limits).run(
+            one,
+        )
 
-    async def _routed(self, ask: Ask, send: Send, plan: Plan) -> Reply:
-        needed = need(ask, self._terms, plan.name)
-        mind = None if plan.exact else self._minds.get(plan.name)
-        foresight = self._foresight if mind is None else mind
-        if foresight is not None and not plan.exact:
-            needed = foresight(needed, ask.what)
-        if isinstance(ask.what, Chat) and ask.what.schema:
-            needed = msgspec.structs.replace(needed, promise=self._schemas(ask.what))
-        candidates, against = field(plan, needed, self._health)
+    async def _by_policy(self, request: Request, send: Send, plan: RoutePlan) -> Reply:
+        needed = requirements_of(request, self._data_policy, plan.policy_name)
+        mind = None if plan.is_exact else self._certificate_models.get(plan.policy_name)
+        foresight = self._prediction if mind is None else mind
+        if foresight is not None and not plan.is_exact:
+            needed = foresight(needed, request.payload)
+        if isinstance(request.payload, ChatRequest) and request.payload.schema:
+            needed = msgspec.structs.replace(needed, output_schema=self._schemas(request.payload))
+        candidates, against = eligible_models(plan, needed, self._health_check)
         if not candidates:
-            raise refusal(plan, against, self._ways.left)
-        ask = decided(ask, needed.given)
-        turn = None if self._affinity is None else self._affinity.turn(ask)
-        why = "" if self._fallen is None else self._fallen(ask.caller.tenant, plan.name)
+            raise no_model_error(plan, against, self._limits.retry_after)
+        request = with_data_decision(request, needed.data_decision)
+        turn = None if self._affinity is None else self._affinity.for_request(request)
+        why = "" if self._distrust_check is None else self._distrust_check(request.principal.tenant, plan.policy_name)
         if why:
-            plan = safe(plan, why)
+            plan = with_strongest_fallback(plan, why)
         elif turn is not None:
-            plan = turn.plan(plan, against)
+            plan = turn.apply(plan, against)
         judge = self._judge if mind is None else mind.judge
-        given = Given(send, plan.name, needed.question.tokens, needed.given)
-        asking = self._asking(ask, given, needed.promise)
-        reply = await Request(judge, plan, needed, candidates, ask, given, asking, self._ways).run()
-        why = stands_in(plan, needed, candidates, against, given.tries, given.shown)
+        given = ClientReply(send, plan.policy_name, needed.features.prompt_tokens, needed.data_decision)
+        asking = self._attempt_runner(request, given, needed.output_schema)
+        reply = await PolicyExecution(judge, plan, needed, candidates, request, given, asking, self._limits).run()
+        why = network_replacement_reason(plan, needed, candidates, against, given.attempts, given.delivered)
         if why and not reply.degraded:
-            reply = marked(reply, why)
+            reply = mark_degraded(reply, why)
         if turn is not None:
-            turn.remember(given, reply)
-        if self._witness is not None and not plan.exact and isinstance(ask.what, Chat):
-            self._witness(witnessed(ask, plan.name, candidates, given, reply))
+            turn.record(given, reply)
+        if self._observer is not None and not plan.is_exact and isinstance(request.payload, ChatRequest):
+            self._observer(observe(request, plan.policy_name, candidates, given, reply))
         return reply
 
-    def _asking(self, ask: Ask, given: Given, promise: Promise | None) -> Asking:
-        wished, total_s = ask.wishes.max_ms, self._ways.total_s
-        until = ask.started + (total_s if wished is None else min(total_s, wished / 1000))
-        return Asking(self._connect, ask, given, promise, self._total, until, self._ways.purse)
+    def _attempt_runner(
+        self,
+        request: Request,
+        client_reply: ClientReply,
+        output_schema: OutputSchema | None,
+    ) -> AttemptRunner:
+        wished, total_s = request.options.max_latency_ms, self._limits.timeout_s
+        until = request.started_at + (total_s if wished is None else min(total_s, wished / 1000))
+        return AttemptRunner(
+            self._connect,
+            request,
+            client_reply,
+            output_schema,
+            self._total_timeout,
+            until,
+            self._limits.spend_limiter,
+        )
 
 
-UNSAID: Mapping[DataClass, Wishes] = {each: Wishes(data_class=each) for each in CLASSES}
+CLASS_ONLY_OPTIONS: Mapping[DataClass, RequestOptions] = {
+    each: RequestOptions(data_class=each) for each in DATA_CLASSES
+}
 """What is wished by whoever wished nothing, once the class of the data is known."""
 
 
-def decided(ask: Ask, allowed: Allowed) -> Ask:
-    """`ask` as it goes to a model: with the class of its data, and the furthest place it may go to."""
-    wishes, found = ask.wishes, allowed.data_class
-    if wishes is NO_WISHES:
-        wishes = UNSAID[found]
-    elif wishes.data_class != found:
-        wishes = msgspec.structs.replace(wishes, data_class=found)
-    return msgspec.structs.replace(ask, wishes=wishes, reach=allowed.limit)
+def with_data_decision(request: Request, data_decision: Allowed) -> Request:
+    """`request` as it goes to a model: with the class of its data, and the furthest place it may go to."""
+    options, found = request.options, data_decision.data_class
+    if options is NO_OPTIONS:
+        options = CLASS_ONLY_OPTIONS[found]
+    elif options.data_class != found:
+        options = msgspec.structs.replace(options, data_class=found)
+    return msgspec.structs.replace(request, options=options, reach=data_decision.limit)

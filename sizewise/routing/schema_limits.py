@@ -1,4 +1,4 @@
-"""What a JSON schema may ask of whoever checks it, measured before it is compiled; pure, and judges no answer.
+"""Complexity limits of a JSON schema, measured before it is compiled. Validates no answer.
 
 A few hundred bytes can describe more work than a day has: references that lead back to themselves, and choices among
 choices that double at every level. Such a schema is refused, and so is one that would have to be fetched.
@@ -16,22 +16,22 @@ from sizewise.errors import BadBody
 MAX_BYTES = 256 * 1024  # of JSON text
 MAX_DEPTH = 100  # levels of nesting
 MAX_BREADTH = 1_000  # schemas that are tried on one and the same value
-MANY = 1_000_000_000  # where counting ends
-MAX_UNFOLDED = 100_000  # schemas, with every reference written out; one that leads back to itself once
+COUNT_CAP = 1_000_000_000  # where counting ends
+MAX_EXPANDED = 100_000  # schemas, with every reference written out; one that leads back to itself once
 
 Schema = Mapping[str, object]
 
-REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-SAME: Mapping[str, str] = MappingProxyType(
+REFERENCE_KEYWORDS = ("$ref", "$dynamicRef", "$recursiveRef")
+SAME_VALUE_KEYWORDS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("not", "if", "then", "else"), "one"),
         **dict.fromkeys(("allOf", "anyOf", "oneOf"), "list"),
         **dict.fromkeys(("dependentSchemas", "dependencies"), "map"),
-    }
+    },
 )
 """Keywords whose schemas are tried on the same value, and what they hold."""
 
-BELOW: Mapping[str, str] = MappingProxyType(
+CHILD_KEYWORDS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(
             (
@@ -43,41 +43,46 @@ BELOW: Mapping[str, str] = MappingProxyType(
         "items": "any",
         "prefixItems": "list",
         **dict.fromkeys(("properties", "patternProperties"), "map"),
-    }
+    },
 )
 """Keywords whose schemas are tried on what the value holds."""
 
-NOTES = frozenset({"title", "description", "default", "examples", "deprecated", "$comment", "$schema", "$id", "name"})
-KEPT = frozenset(
+ANNOTATION_KEYWORDS = frozenset(
+    {"title", "description", "default", "examples", "deprecated", "$comment", "$schema", "$id", "name"},
+)
+GRAMMAR_KEYWORDS = frozenset(
     {
         *("type", "enum", "const", "properties", "required", "additionalProperties", "items", "prefixItems"),
         *("minItems", "maxItems", "minLength", "maxLength", "anyOf", "$ref", "$defs", "definitions"),
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    }
+    },
 )
 """What a grammar made of the schema keeps (llama.cpp's json-schema-to-grammar). It is silent about the rest."""
 
 
-class Shape(Struct, frozen=True):
-    """`breadth` and `unfolded` as the limits above count them; `grammatical`: a grammar keeps all of the schema."""
+class SchemaShape(Struct, frozen=True):
+    """`breadth` and `expanded_count` as the limits above count them; `is_grammar_exact`: a grammar keeps all of the
+    schema."""
 
     breadth: int
-    unfolded: int
-    grammatical: bool
+    expanded_count: int
+    is_grammar_exact: bool
 
 
-def measured(schema: Schema, at: str) -> Shape:
-    """Raises BadBody, which names the place; `at` is the path of the whole schema."""
-    _depth(schema, at)
-    walk = _Walk(schema, at)
+def measure_schema(schema: Schema, path: str) -> SchemaShape:
+    """Raises BadBody, which names the place; `path` is the path of the whole schema."""
+    _depth(schema, path)
+    walk = _SchemaWalk(schema, path)
     walk.read()
     breadth = walk.breadth()
-    unfolded = walk.unfolded()
-    if breadth > MAX_BREADTH or unfolded > MAX_UNFOLDED:
+    unfolded = walk.expanded_count()
+    if breadth > MAX_BREADTH or unfolded > MAX_EXPANDED:
         raise _refused(
-            at, f"it tries {max(breadth, unfolded)} schemas or more, its references written out", "simplify it"
+            path,
+            f"it tries {max(breadth, unfolded)} schemas or more, its references written out",
+            "simplify it",
         )
-    return Shape(breadth, unfolded, walk.grammatical)
+    return SchemaShape(breadth, unfolded, walk.is_grammar_exact)
 
 
 def _depth(schema: Schema, at: str) -> None:
@@ -94,49 +99,53 @@ def _inside(value: object) -> Iterator[object]:
     return (each for each in held if isinstance(each, (dict, list)))
 
 
-class _Walk:
+class _SchemaWalk:
     """All schemas of one document, by their number; `same` and `below` are the numbers that each leads to."""
 
     def __init__(self, root: Schema, at: str) -> None:
-        self.grammatical = True
+        self.is_grammar_exact = True
         self._root = root
         self._at = at
         self._anchors = dict(_anchors(root))
         self._numbers: dict[int, int] = {}
         self._found: list[tuple[Schema, str]] = []
-        self._same: list[list[int]] = []
-        self._below: list[list[int]] = []
+        self._same_value: list[list[int]] = []
+        self._children: list[list[int]] = []
 
     def read(self) -> None:
         self._number(self._root, self._at)
         done = 0
         while done < len(self._found):  # grows as schemas are found in schemas
             schema, at = self._found[done]
-            self._same[done] = [self._number(each, where) for each, where in _schemas(schema, at, SAME)]
-            self._same[done] += [self._number(each, where) for each, where in self._referred(schema, at)]
-            self._below[done] = [self._number(each, where) for each, where in _schemas(schema, at, BELOW)]
-            self.grammatical = self.grammatical and _grammatical(schema)
+            self._same_value[done] = [
+                self._number(each, where) for each, where in _schemas(schema, at, SAME_VALUE_KEYWORDS)
+            ]
+            self._same_value[done] += [self._number(each, where) for each, where in self._referred(schema, at)]
+            self._children[done] = [self._number(each, where) for each, where in _schemas(schema, at, CHILD_KEYWORDS)]
+            self.is_grammar_exact = self.is_grammar_exact and _grammatical(schema)
             done += 1
 
     def _number(self, schema: Schema, at: str) -> int:
         number = self._numbers.setdefault(id(schema), len(self._found))
         if number == len(self._found):
             self._found.append((schema, at))
-            self._same.append([])
-            self._below.append([])
+            self._same_value.append([])
+            self._children.append([])
         return number
 
     def _referred(self, schema: Schema, at: str) -> Iterator[tuple[Schema, str]]:
         if "$id" in schema and schema is not self._root:
             raise _refused(f"{at}.$id", "a schema inside has an address of its own", "leave `$id` out")
-        for keyword in REFERENCES:
+        for keyword in REFERENCE_KEYWORDS:
             reference = schema.get(keyword)
             if reference is None or reference is True:
                 continue
             where = f"{at}.{keyword}"
             if not isinstance(reference, str) or not reference.startswith("#"):
                 raise _refused(
-                    where, f"{str(reference)[:100]!r} is not in this schema, and none is fetched", "begin it with '#'"
+                    where,
+                    f"{str(reference)[:100]!r} is not in this schema, and none is fetched",
+                    "begin it with '#'",
                 )
             target = self._target(reference)
             if isinstance(target, dict):
@@ -164,11 +173,11 @@ class _Walk:
         sizes: dict[int, int] = {}
         for number in range(len(self._found)):
             if number not in sizes:
-                _counted(number, self._same, sizes, self._endless)
+                _counted(number, self._same_value, sizes, self._endless)
         return max(sizes.values())
 
-    def unfolded(self) -> int:
-        both = [[*same, *below] for same, below in zip(self._same, self._below, strict=True)]
+    def expanded_count(self) -> int:
+        both = [[*same, *below] for same, below in zip(self._same_value, self._children, strict=True)]
         return _counted(0, both, {})
 
     def _endless(self, number: int) -> None:
@@ -176,7 +185,10 @@ class _Walk:
 
 
 def _counted(
-    start: int, edges: list[list[int]], sizes: dict[int, int], leads_back: Callable[[int], None] | None = None
+    start: int,
+    edges: list[list[int]],
+    sizes: dict[int, int],
+    leads_back: Callable[[int], None] | None = None,
 ) -> int:
     """How many schemas `start` leads to, itself included, each as often as it is led to; `sizes` keeps what is known.
 
@@ -197,7 +209,7 @@ def _counted(
         else:
             stack.pop()
             under_way.discard(here)
-            sizes[here] = min(MANY, 1 + sum(sizes.get(each, 1) for each in edges[here]))
+            sizes[here] = min(COUNT_CAP, 1 + sum(sizes.get(each, 1) for each in edges[here]))
     return sizes[start]
 
 
@@ -224,14 +236,14 @@ def _anchors(value: object) -> Iterator[tuple[str, object]]:
 
 def _grammatical(schema: Schema) -> bool:
     """A grammar loses what stands beside a reference or a choice, and of numbers it bounds whole ones only."""
-    said = schema.keys() - NOTES
+    said = schema.keys() - ANNOTATION_KEYWORDS
     if said & {"$ref", "anyOf"}:
         return len(said - {"$defs", "definitions"}) == 1
     if any("imum" in name for name in said) and schema.get("type") != "integer":
         return False
     wanted, known = schema.get("required"), schema.get("properties")
     named = known.keys() if isinstance(known, dict) else ()
-    return said <= KEPT and (not isinstance(wanted, list) or all(name in named for name in wanted))
+    return said <= GRAMMAR_KEYWORDS and (not isinstance(wanted, list) or all(name in named for name in wanted))
 
 
 def _refused(at: str, why: str, hint: str) -> BadBody:

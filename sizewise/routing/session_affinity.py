@@ -1,74 +1,85 @@
-"""What a session's past means for its next request, and what is kept of that one; pure, and weighs nothing itself."""
+"""Session affinity: what a session's history means for its next request, and what is recorded after the answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sizewise.handler import Ask
-from sizewise.messages import Chat, Reply
-from sizewise.routing.attempt_record import Try
-from sizewise.routing.client_reply import Given
-from sizewise.routing.constraints import Against
-from sizewise.routing.model_aliases import Plan
-from sizewise.routing.session_store import Judged, Memory, Sessions, session
-from sizewise.routing.sticky_sessions import NEVER, Minding
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest, Reply
+from sizewise.routing.attempt_record import AttemptRecord
+from sizewise.routing.client_reply import ClientReply
+from sizewise.routing.constraints import Rejection
+from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.session_store import JudgmentCount, SessionMemory, SessionStore, session_key
+from sizewise.routing.sticky_sessions import NO_JUDGMENTS, StickySessionPolicy
 
 
-class Affinity:
-    """What a router knows of sessions. `session_s` is how long a silent one is remembered (seconds), `switch_cost` what
-    it costs (pico-dollars) that another model cannot go on from reasoning and tool calls as well as their own."""
+class SessionAffinity:
+    """What a router knows of sessions. `timeout_s` is how long a silent one is remembered (seconds), `switch_cost` what
+    it costs (pico-dollars) that another model cannot go on from reasoning and tool calls as well as their own.
+    """
 
-    __slots__ = ("_session_s", "_sessions", "_switch_cost")
+    __slots__ = ("_sessions", "_switch_cost", "_timeout_s")
 
-    def __init__(self, sessions: Sessions, session_s: float, switch_cost: int) -> None:
+    def __init__(self, sessions: SessionStore, timeout_s: float, switch_cost: int) -> None:
         self._sessions = sessions
-        self._session_s = session_s
+        self._timeout_s = timeout_s
         self._switch_cost = switch_cost
 
-    def turn(self, ask: Ask) -> Turn | None:
+    def for_request(self, request: Request) -> SessionTurn | None:
         """None where the request names no session, or none is minded."""
-        key = session(ask) if self._session_s else None
+        key = session_key(request) if self._timeout_s else None
         if key is None:
             return None
-        before = self._sessions.recall(key, ask.started, self._session_s)
-        return Turn(self._sessions, key, before, ask, self._switch_cost)
+        before = self._sessions.find(key, request.started_at, self._timeout_s)
+        return SessionTurn(self._sessions, key, before, request, self._switch_cost)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SessionTurn:
     """One request of a session: `before` is what was kept of it so far."""
 
-    sessions: Sessions
-    session: bytes
-    before: Memory | None
-    ask: Ask
+    sessions: SessionStore
+    session_key: bytes
+    memory: SessionMemory | None
+    request: Request
     switch_cost: int
 
-    def plan(self, plan: Plan, against: tuple[Against, ...]) -> Plan:
+    def apply(self, plan: RoutePlan, rejections: tuple[Rejection, ...]) -> RoutePlan:
         """The same plan, by a policy that minds the session. One that leaves no choice stays as it is."""
-        if self.before is None or plan.exact:
+        if self.memory is None or plan.is_exact:
             return plan
-        return replace(plan, policy=Minding(plan.policy, self.before, self.switch_cost, against))
+        return replace(plan, policy=StickySessionPolicy(plan.policy, self.memory, self.switch_cost, rejections))
 
-    def remember(self, given: Given, got: Reply) -> None:
-        """Takes note of the answer: what came of the attempts, and what the client `got`."""
-        what, shown = self.ask.what, given.shown
-        assert isinstance(what, Chat) and shown is not None
-        self.sessions.remember(self.session, _memory(self.before, what, shown, given.tries, got), self.ask.started)
+    def record(self, client_reply: ClientReply, reply: Reply) -> None:
+        """Takes note of the answer: what came of the attempts, and what the client `reply`."""
+        what, shown = self.request.payload, client_reply.delivered
+        assert isinstance(what, ChatRequest) and shown is not None
+        self.sessions.save(
+            self.session_key,
+            _memory(self.memory, what, shown, client_reply.attempts, reply),
+            self.request.started_at,
+        )
 
 
-def _memory(before: Memory | None, what: Chat, shown: Try, tries: list[Try], got: Reply) -> Memory:
-    usage, model = got.usage, shown.card.name
+def _memory(
+    previous: SessionMemory | None,
+    chat: ChatRequest,
+    delivered: AttemptRecord,
+    attempts: list[AttemptRecord],
+    reply: Reply,
+) -> SessionMemory:
+    usage, model = reply.usage, delivered.card.name
     # Who counts what it writes to its cache has told all that is in it; others keep what they read, and what they said.
     cached = usage.cached + usage.cache_write if usage.cache_write else usage.input + usage.output
     bound = (
-        any(choice.tool_calls or choice.thought for choice in got.choices)
-        or any(message.tool_calls for message in what.messages)
-        or (before is not None and before.bound and before.model == model)
+        any(choice.tool_calls or choice.reasoning for choice in reply.choices)
+        or any(message.tool_calls for message in chat.messages)
+        or (previous is not None and previous.is_model_bound and previous.model == model)
     )
-    judged = dict(before.judged) if before is not None else {}
-    for one in tries:
-        if one.verdict:
-            known, distrusted = judged.get(one.card.name, NEVER), one is not shown or bool(got.degraded)
-            judged[one.card.name] = Judged(known.times + 1, known.distrusted + distrusted)
-    return Memory(model, cached, bound, judged)
+    judged = dict(previous.judgments) if previous is not None else {}
+    for one in attempts:
+        if one.verdict_why:
+            known, distrusted = judged.get(one.card.name, NO_JUDGMENTS), one is not delivered or bool(reply.degraded)
+            judged[one.card.name] = JudgmentCount(known.judged + 1, known.distrusted + distrusted)
+    return SessionMemory(model, cached, bound, judged)

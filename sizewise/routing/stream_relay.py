@@ -1,100 +1,115 @@
-"""The `send` an attempt gets: what it says is noted, then passed on, kept back or dropped; pure, decides none of it.
+"""Stream relay: the `send` of an attempt, which records events and passes, holds or drops them.
 
     passing   the client reads along: straight through from the second word on
-    keeping   held: kept in the Try until the policy has decided, within bounds
+    keeping   held: kept in the AttemptRecord until the policy has decided, within bounds
     noting    the client waits for the whole: nothing is shown, so a failure in mid-answer can still fall back
 
-`begins` is called before each event that shows the model at work, and may stop it.
+`on_event` is called before each event that shows the model at work, and may stop it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sizewise.errors import UpstreamGarbled
-from sizewise.handler import Chosen, Event, Finished, Guarded, Send, Text, Thought, ToolDelta, Tried
-from sizewise.routing.attempt_record import Said, Try
-from sizewise.routing.request_rewrite import unframed
+from sizewise.errors import UpstreamProtocolError
+from sizewise.handler import (
+    AttemptFinished,
+    ChoiceFinished,
+    Event,
+    GuardrailTriggered,
+    ModelSelected,
+    ReasoningDelta,
+    Send,
+    TextDelta,
+    ToolDelta,
+)
+from sizewise.routing.attempt_record import AttemptRecord, ModelEvent
+from sizewise.routing.request_rewrite import without_frame
 
 MAX_HELD = 8 * 1024 * 1024  # bytes of words and frames kept back for one attempt
 MAX_HELD_EVENTS = 100_000
 
-BESIDE = (Tried, Chosen, Guarded)
+SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered)
 """Events that are no part of what a model says."""
 
-Begins = Callable[[], None]
+OnModelEvent = Callable[[], None]
 
 
-def passing(one: Try, begins: Begins, show: Callable[[Try], Awaitable[None]], send: Send) -> Send:
-    """`show` is awaited before the first event that the client sees."""
-    heard = one.said.append
+def passing_send(
+    attempt: AttemptRecord,
+    on_event: OnModelEvent,
+    begin_delivery: Callable[[AttemptRecord], Awaitable[None]],
+    send: Send,
+) -> Send:
+    """`begin_delivery` is awaited before the first event that the client sees."""
+    heard = attempt.text_parts.append
     shown = False
 
     async def first(event: Event) -> None:
         nonlocal shown
-        if isinstance(event, BESIDE):
-            return await nested(event, send)
-        begins()
+        if isinstance(event, SIDE_EVENTS):
+            return await forward_side_event(event, send)
+        on_event()
         if not shown:
             shown = True
-            await show(one)
-        hear(one, event)
-        await send(unframed(event) if one.prefix else event)
+            await begin_delivery(attempt)
+        record_event(attempt, event)
+        await send(without_frame(event) if attempt.resumed_from else event)
 
     def relay(event: Event) -> Awaitable[None]:
         if shown:
-            if event.__class__ is Text:
+            if event.__class__ is TextDelta:
                 heard(event.text)
                 return send(event)
-            if event.__class__ is Finished:
+            if event.__class__ is ChoiceFinished:
                 return send(event)
         return first(event)
 
-    return first if one.prefix else relay
+    return first if attempt.resumed_from else relay
 
 
-def keeping(one: Try, begins: Begins, send: Send) -> Send:
+def holding_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -> Send:
     size = 0
 
     async def keep(event: Event) -> None:
         nonlocal size
-        if isinstance(event, BESIDE):
-            return await nested(event, send)
-        begins()
-        size += hear(one, event) + len(event.frame or b"")
-        if size > MAX_HELD or len(one.events) >= MAX_HELD_EVENTS:
-            raise UpstreamGarbled(f"{one.card.name} said more than can be held back ({MAX_HELD} bytes)")
-        one.events.append(event)
+        if isinstance(event, SIDE_EVENTS):
+            return await forward_side_event(event, send)
+        on_event()
+        size += record_event(attempt, event) + len(event.frame or b"")
+        if size > MAX_HELD or len(attempt.held_events) >= MAX_HELD_EVENTS:
+            raise UpstreamProtocolError(f"{attempt.card.name} said more than can be held back ({MAX_HELD} bytes)")
+        attempt.held_events.append(event)
 
     return keep
 
 
-def noting(one: Try, begins: Begins, send: Send) -> Send:
+def recording_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -> Send:
     async def note(event: Event) -> None:
-        if isinstance(event, BESIDE):
-            return await nested(event, send)
-        begins()
-        hear(one, event)
+        if isinstance(event, SIDE_EVENTS):
+            return await forward_side_event(event, send)
+        on_event()
+        record_event(attempt, event)
 
     return note
 
 
-async def nested(event: Tried | Chosen | Guarded, send: Send) -> None:
+async def forward_side_event(event: AttemptFinished | ModelSelected | GuardrailTriggered, send: Send) -> None:
     """Whoever answers may be a router itself: its books are ours too, its choice is not the client's business."""
-    if not isinstance(event, Chosen):
+    if not isinstance(event, ModelSelected):
         await send(event)
 
 
-def hear(one: Try, event: Said) -> int:
+def record_event(attempt: AttemptRecord, event: ModelEvent) -> int:
     """Notes what was said, for the books and for who might have to go on; returns its length in characters."""
-    if isinstance(event, Text):
-        one.said.append(event.text)
+    if isinstance(event, TextDelta):
+        attempt.text_parts.append(event.text)
         return len(event.text)
     size = 0
-    if isinstance(event, Thought):
+    if isinstance(event, ReasoningDelta):
         size = len(event.text)
     elif isinstance(event, ToolDelta):
         size = len(event.name) + len(event.json)
-    one.odd += size
-    one.plain = one.plain and isinstance(event, Finished)
+    attempt.other_characters += size
+    attempt.is_plain_text = attempt.is_plain_text and isinstance(event, ChoiceFinished)
     return size

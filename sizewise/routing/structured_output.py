@@ -1,7 +1,8 @@
-"""What JSON a request was promised, and where an answer breaks that; asks nobody, repairs nothing, fetches nothing.
+"""Structured output: the JSON schema that a request demands, and how a reply violates it. Fetches nothing.
 
-Who may be shown at once is said here and nowhere else (`Promise.kept_by`): a model that writes by a grammar made of
-the schema cannot break it but by being cut, so its words pass as they come. Everyone else's are held until checked.
+Who may be shown at once is said here and nowhere else (`OutputSchema.is_enforced_by`): a model that writes by a
+grammar made of the schema cannot break it but by being cut, so its words pass as they come. Everyone else's are held
+until checked.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import BadBody, InvalidOutput
-from sizewise.handler import Event, Extra
-from sizewise.messages import Chat, Choice, Message, Reply
-from sizewise.model_card import Card
-from sizewise.routing.schema_limits import MAX_BYTES, Schema, Shape, measured
+from sizewise.handler import Event, RawDelta
+from sizewise.messages import ChatRequest, Choice, Message, Reply
+from sizewise.model_card import ModelCard
+from sizewise.routing.schema_limits import MAX_BYTES, Schema, SchemaShape, measure_schema
 
-KEPT = 128  # schemas that stay compiled
-WORDS_MOST = 4_096  # attempts to match, as estimated, that finding the words for a failure may cost
-BACKTRACKS = 10_000  # of one pattern on one text: 0.1 ms
-PATTERN_BYTES = 1024 * 1024  # of one compiled pattern
-WORDS = 300  # characters of what the checker says
-UNTOLD = frozenset({"length", "content_filter"})
+MAX_CACHED_SCHEMAS = 128  # schemas that stay compiled
+MAX_EXPLAIN_ATTEMPTS = 4_096  # attempts to match, as estimated, that finding the words for a failure may cost
+MAX_BACKTRACKS = 10_000  # of one pattern on one text: 0.1 ms
+MAX_PATTERN_BYTES = 1024 * 1024  # of one compiled pattern
+MAX_MESSAGE_CHARS = 300  # characters of what the checker says
+INCOMPLETE_FINISHES = frozenset({"length", "content_filter"})
 """Ends after which nobody expects a whole answer."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Flaw(Protocol):
+class SchemaError(Protocol):
     """Of jsonschema_rs.ValidationError what we look at. Its message was told not to quote the value."""
 
     @property
@@ -42,87 +43,97 @@ class Flaw(Protocol):
     def kind(self) -> object: ...
 
 
-class Validator(Protocol):
+class SchemaValidator(Protocol):
     def is_valid(self, instance: object) -> bool: ...
-    def iter_errors(self, instance: object) -> Iterable[Flaw]: ...
+    def iter_errors(self, instance: object) -> Iterable[SchemaError]: ...
 
 
-class Breach(Struct, frozen=True):
-    """How an answer breaks its promise. `rule` is a keyword of JSON Schema, fit for the books; `words` say where and
-    what, for the asker and the model: they name places and rules and quote no value."""
+class SchemaViolation(Struct, frozen=True):
+    """How an answer breaks its promise. `keyword` is a keyword of JSON Schema, fit for the books; `description` say
+    where and what, for the asker and the model: they name places and rules and quote no value.
+    """
 
     text: str  # of the answer
-    rule: str
-    words: str
+    keyword: str
+    description: str
 
     @property
     def size(self) -> int:
         """Characters that a repair adds to the prompt."""
-        return len(self.text) + len(self.words) + len(PLEA)
+        return len(self.text) + len(self.description) + len(REPAIR_PROMPT)
 
-    def error(self, card: Card) -> InvalidOutput:
+    def error(self, card: ModelCard) -> InvalidOutput:
         return InvalidOutput(
-            f"the answer of {card.name} is not the JSON that was asked for: {self.words}",
+            f"the answer of {card.name} is not the JSON that was asked for: {self.description}",
             "simplify the schema, or name a larger model",
             param="response_format",
         )
 
 
-PLEA = "Your answer is not the JSON that was asked for: {}. Answer again, with that JSON and nothing else."
+REPAIR_PROMPT = "Your answer is not the JSON that was asked for: {}. Answer again, with that JSON and nothing else."
 
 
-class Promise:
+class OutputSchema:
     """JSON that satisfies one schema. Every choice of a reply must keep it."""
 
     __slots__ = ("_shape", "_validator")
 
-    def __init__(self, validator: Validator, shape: Shape) -> None:
+    def __init__(self, validator: SchemaValidator, shape: SchemaShape) -> None:
         self._validator = validator
         self._shape = shape
 
-    def kept_by(self, card: Card, chat: Chat) -> bool:
+    def is_enforced_by(self, card: ModelCard, chat: ChatRequest) -> bool:
         """Whether this model cannot but keep it, so that its words may be shown before they are checked."""
-        return card.weights is not None and self._shape.grammatical and not chat.tools
+        return card.weights is not None and self._shape.is_grammar_exact and not chat.tools
 
-    def breach(self, reply: Reply, said: Iterable[Event]) -> Breach | None:
+    def find_violation(self, reply: Reply, events: Iterable[Event]) -> SchemaViolation | None:
         """The first of all choices. One that calls a tool, refuses or was cut promises nothing."""
-        refusing = {event.choice for event in said if isinstance(event, Extra) and "refusal" in event.fields}
+        refusing = {event.choice for event in events if isinstance(event, RawDelta) and "refusal" in event.fields}
         for choice in reply.choices:
-            if choice.tool_calls or choice.finish in UNTOLD or choice.index in refusing or _refuses(choice):
+            if (
+                choice.tool_calls
+                or choice.finish_reason in INCOMPLETE_FINISHES
+                or choice.index in refusing
+                or _refuses(choice)
+            ):
                 continue
-            found = self.broken(choice.text)
+            found = self.check_text(choice.text)
             if found is not None:
                 return found
         return None
 
-    def broken(self, text: str) -> Breach | None:
+    def check_text(self, text: str) -> SchemaViolation | None:
         """How one text breaks it."""
         try:
             value = msgspec.json.decode(text)
             if self._validator.is_valid(value):
                 return None
-            return self._worded(text, value)
+            return self._describe(text, value)
         except (msgspec.DecodeError, RecursionError):
-            return Breach(text, "json", "it is not JSON")
+            return SchemaViolation(text, "json", "it is not JSON")
         except ValueError:  # the checker's own limit
-            return Breach(text, "depth", "it is nested too deeply")
+            return SchemaViolation(text, "depth", "it is nested too deeply")
 
-    def _worded(self, text: str, value: object) -> Breach:
+    def _describe(self, text: str, value: object) -> SchemaViolation:
         """Naming what is wrong tries all alternatives at all levels, so not where they are too many."""
         levels = _levels(value)
-        if self._shape.breadth ** min(levels, 64) > WORDS_MOST:
-            return Breach(text, "schema", "it does not satisfy the schema")
+        if self._shape.breadth ** min(levels, 64) > MAX_EXPLAIN_ATTEMPTS:
+            return SchemaViolation(text, "schema", "it does not satisfy the schema")
         flaw = _deepest(next(iter(self._validator.iter_errors(value))))
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in flaw.instance_path)
         words = f"at ${place}: {flaw.message}"
-        return Breach(text, _rule(flaw), words if len(words) <= WORDS else words[:WORDS] + "…")
+        return SchemaViolation(
+            text,
+            _rule(flaw),
+            words if len(words) <= MAX_MESSAGE_CHARS else words[:MAX_MESSAGE_CHARS] + "…",
+        )
 
 
 class JsonSchema(Struct, frozen=True):
     schema: Raw = Raw(b"null")
 
 
-class Format(Struct, frozen=True):
+class OutputFormat(Struct, frozen=True):
     """OpenAI's `response_format`; `schema` beside `json_object` is what llama.cpp and others understand too."""
 
     type: str = "text"
@@ -130,60 +141,60 @@ class Format(Struct, frozen=True):
     schema: Raw = Raw(b"null")
 
 
-class Schemas:
-    """Promises by what was asked for, each schema compiled once while it is among the last `most` in use."""
+class OutputSchemaCache:
+    """Promises by what was asked for, each schema compiled once while it is among the last `max_size` in use."""
 
-    def __init__(self, most: int = KEPT) -> None:
-        self._most = most
-        self._known: OrderedDict[bytes, Promise] = OrderedDict()
+    def __init__(self, max_size: int = MAX_CACHED_SCHEMAS) -> None:
+        self._max_size = max_size
+        self._schemas: OrderedDict[bytes, OutputSchema] = OrderedDict()
 
-    def __call__(self, chat: Chat) -> Promise | None:
+    def __call__(self, chat: ChatRequest) -> OutputSchema | None:
         """The promise of a request; None where it asks for no JSON, or for what we do not know. Raises BadBody."""
         raw = bytes(chat.fields.get("response_format", b"null"))
         key = hashlib.sha256(raw).digest()
-        promise = self._known.get(key)
+        promise = self._schemas.get(key)
         if promise is None:
-            promise = _promise(raw)
+            promise = _output_schema(raw)
             if promise is None:
                 return None
-            self._known[key] = promise
-            if len(self._known) > self._most:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
+            self._schemas[key] = promise
+            if len(self._schemas) > self._max_size:
+                self._schemas.popitem(last=False)
+        self._schemas.move_to_end(key)
         return promise
 
 
-def corrected(chat: Chat, breach: Breach) -> Chat:
+def repair_request(chat: ChatRequest, violation: SchemaViolation) -> ChatRequest:
     """The request that shows a model its answer and what is wrong with it."""
-    added = [Message("user", PLEA.format(breach.words))]
-    if breach.text:  # servers refuse a message without words
-        added.insert(0, Message("assistant", breach.text))
+    added = [Message("user", REPAIR_PROMPT.format(violation.description))]
+    if violation.text:  # servers refuse a message without words
+        added.insert(0, Message("assistant", violation.text))
     messages = msgspec.json.decode(chat.fields["messages"], type=list[Raw])
     messages += [Raw(_encode({"role": each.role, "content": each.content})) for each in added]
     fields = {**chat.fields, "messages": Raw(_encode(messages))}
     return msgspec.structs.replace(chat, messages=[*chat.messages, *added], fields=fields)
 
 
-def _promise(raw: bytes) -> Promise | None:
-    asked = _asked(raw)
+def _output_schema(raw: bytes) -> OutputSchema | None:
+    asked = _requested_schema(raw)
     if asked is None:
         return None
-    return promised(*asked)
+    return compile_output_schema(*asked)
 
 
-def promised(schema: Schema, at: str) -> Promise:
-    """JSON that satisfies `schema`, which stands in the request at `at`. Raises BadBody for one that is refused."""
-    shape = measured(schema, at)
-    return Promise(_compiled(schema, at), shape)
+def compile_output_schema(schema: Schema, path: str) -> OutputSchema:
+    """JSON that satisfies `schema`, which stands in the request at `path`. Raises BadBody for one that is refused."""
+    shape = measure_schema(schema, path)
+    return OutputSchema(_compiled(schema, path), shape)
 
 
-def _asked(raw: bytes) -> tuple[Schema, str] | None:
+def _requested_schema(raw: bytes) -> tuple[Schema, str] | None:
     """The schema and its path in the request."""
     at = "response_format"
     if len(raw) > MAX_BYTES:
         raise BadBody(f"`{at}` is longer than {MAX_BYTES} bytes", "simplify the schema", param=at)
     try:
-        shape = msgspec.json.decode(raw, type=Format | None)
+        shape = msgspec.json.decode(raw, type=OutputFormat | None)
         if shape is None or shape.type not in ("json_object", "json_schema"):
             return None
         if shape.type == "json_object":
@@ -201,39 +212,43 @@ def _asked(raw: bytes) -> tuple[Schema, str] | None:
         raise BadBody(f"`{where}`: {reason[:1].lower()}{reason[1:]}", "send a JSON schema", param=where) from error
 
 
-def _compiled(schema: Schema, at: str) -> Validator:
+def _compiled(schema: Schema, path: str) -> SchemaValidator:
     import jsonschema_rs  # 20 ms, needed only when a schema is used
 
-    patterns = jsonschema_rs.FancyRegexOptions(BACKTRACKS, PATTERN_BYTES, PATTERN_BYTES)
+    patterns = jsonschema_rs.FancyRegexOptions(MAX_BACKTRACKS, MAX_PATTERN_BYTES, MAX_PATTERN_BYTES)
     try:
         return jsonschema_rs.validator_for(
-            dict(schema), offline=True, pattern_options=patterns, validate_formats=True, mask="the value"
+            dict(schema),
+            offline=True,
+            pattern_options=patterns,
+            validate_formats=True,
+            mask="the value",
         )
     except jsonschema_rs.ValidationError as error:
-        where = at + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
-        why = error.message[:WORDS]
+        where = path + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
+        why = error.message[:MAX_MESSAGE_CHARS]
     except ValueError as error:
-        where, why = at, str(error)[:WORDS]
+        where, why = path, str(error)[:MAX_MESSAGE_CHARS]
     raise BadBody(f"`{where}`: {why}", "mend the JSON schema", param=where)
 
 
 def _refuses(choice: Choice) -> bool:
-    return choice.message is not None and bool(msgspec.json.decode(choice.message, type=Refusing).refusal)
+    return choice.message is not None and bool(msgspec.json.decode(choice.message, type=RefusalField).refusal)
 
 
-class Refusing(Struct, frozen=True):
+class RefusalField(Struct, frozen=True):
     refusal: object = None
 
 
-def _deepest(flaw: Flaw) -> Flaw:
+def _deepest(error: SchemaError) -> SchemaError:
     """Of alternatives that all failed the flaw that lies deepest: most likely the one that was meant."""
-    inside = [each for branch in getattr(flaw.kind, "context", ()) for each in branch]
-    best = max(inside, key=lambda each: len(each.instance_path), default=flaw)
-    return _deepest(best) if len(best.instance_path) > len(flaw.instance_path) else flaw
+    inside = [each for branch in getattr(error.kind, "context", ()) for each in branch]
+    best = max(inside, key=lambda each: len(each.instance_path), default=error)
+    return _deepest(best) if len(best.instance_path) > len(error.instance_path) else error
 
 
-def _rule(flaw: Flaw) -> str:
-    return str(getattr(flaw.kind, "name", "schema"))
+def _rule(error: SchemaError) -> str:
+    return str(getattr(error.kind, "name", "schema"))
 
 
 def _levels(value: object) -> int:

@@ -1,1 +1,1 @@
-"""What can be set: one frozen dataclass a room, each default beside the line that explains it."""
+"""Settings: one frozen dataclass per section, each default next to its description."""

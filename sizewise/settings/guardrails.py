@@ -1,5 +1,4 @@
-"""What guards look for, and what is done about it; knows no guard."""
-# ruff: noqa: RUF009 - `setting` makes a field, it is not a default computed once by mistake
+"""Settings of the guardrails: what each one detects and the action it takes."""
 
 from __future__ import annotations
 
@@ -9,37 +8,37 @@ from types import MappingProxyType
 from typing import Literal
 
 from sizewise.data_class import DataClass, Place
-from sizewise.errors import nearest
+from sizewise.errors import did_you_mean
 from sizewise.settings.toml_reader import setting
-from sizewise.settings.validators import Whose, name
+from sizewise.settings.validators import InjectionSource, name
 
-Action = Literal["off", "flag", "mask", "local", "block"]
+GuardrailMode = Literal["off", "flag", "mask", "local", "block"]
 
 
-GUARDS = ("pii", "secrets", "injection", "topics", "leakage")
+BUILT_IN_GUARDRAILS = ("pii", "secrets", "injection", "topics", "leakage")
 """Ours; others are named in [guardrails.custom]."""
 
 
-KNOWN = f"Known: {', '.join(GUARDS)}."
+KNOWN_GUARDRAILS = f"Known: {', '.join(BUILT_IN_GUARDRAILS)}."
 
 
-def guard(text: str) -> str:
-    if text not in GUARDS and not text.startswith("custom."):
+def guardrail_name(text: str) -> str:
+    if text not in BUILT_IN_GUARDRAILS and not text.startswith("custom."):
         raise ValueError(
-            f"there is no guard named {text!r}. {nearest(text, GUARDS) or KNOWN}"
-            " One of your own is written as custom.NAME."
+            f"there is no guard named {text!r}. {did_you_mean(text, BUILT_IN_GUARDRAILS) or KNOWN_GUARDRAILS}"
+            " One of your own is written as custom.NAME.",
         )
     return text
 
 
-def tool(text: str) -> str:
+def tool_pattern(text: str) -> str:
     if not text.strip() or "*" in text[:-1]:
         raise ValueError(f"{text[:100]!r} is neither the name of a tool nor the beginning of names with a * behind it")
     return text
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class TopicSettings:
     """What nobody shall talk about: a text with one of `deny` in it, and none of `allow`."""
 
     deny: tuple[str, ...] = setting((), "Words and phrases of the topic; case and accents do not matter.")
@@ -47,44 +46,52 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
-class Guards:
+class GuardrailsSettings:
     """What is looked for in requests and replies, and what is done about it.
 
     off: nothing is looked for. flag: it is noted. mask: models beyond `unmasked_place` see a placeholder, and the
     client sees the value again. local: the request stays on this machine. block: it is refused.
     """
 
-    pii: Action = setting("mask", "Personal data by its form: e-mail, telephone, cards, national numbers and more.")
-    secrets: Action = setting("mask", "Keys, tokens and passwords.")
+    pii: GuardrailMode = setting(
+        "mask",
+        "Personal data by its form: e-mail, telephone, cards, national numbers and more.",
+    )
+    secrets: GuardrailMode = setting("mask", "Keys, tokens and passwords.")
     injection: Literal["off", "flag", "local", "block"] = setting("flag", "Instructions that are slipped in.")
-    injection_sources: tuple[Whose, ...] = setting(
+    injection_sources: tuple[InjectionSource, ...] = setting(
         ("tools",),
         "Whose words it looks through, at 0.6 us a word: what `tools` brought, `people` say, is `embedded`.",
     )
-    topics: Action = setting("off", "What [guardrails.denied_topics.NAME] lists.")
+    topics: GuardrailMode = setting("off", "What [guardrails.denied_topics.NAME] lists.")
     leakage: Literal["off", "flag", "mask", "block"] = setting(
-        "flag", "In replies: the system prompt, canaries, and secrets and personal data that nobody had asked with."
+        "flag",
+        "In replies: the system prompt, canaries, and secrets and personal data that nobody had asked with.",
     )
-    custom: Mapping[str, Action] = setting(
-        MappingProxyType({}), "Guards of your own or of an extra, by their name among the kind `guards`.", keys=name
+    custom: Mapping[str, GuardrailMode] = setting(
+        MappingProxyType({}),
+        "Guards of your own or of an extra, by their name among the kind `guards`.",
+        key_validator=name,
     )
     unmasked_place: Place = setting("machine", "The furthest place that sees what is masked beyond it.")
     detected_data_class: Mapping[str, DataClass] = setting(
         MappingProxyType({}),
         "The class of data of a request in which a guard finds something; it only tightens.",
-        keys=guard,
+        key_validator=guardrail_name,
     )
-    canaries: tuple[str, ...] = setting((), "Texts of your prompts that no reply may repeat.", hidden=True)
+    canaries: tuple[str, ...] = setting((), "Texts of your prompts that no reply may repeat.", secret=True)
     allowed_tools: tuple[str, ...] = setting(
         (),
         "Tools that may be offered and called, by name or as the beginning of names and a *; empty: all.",
-        check=tool,
+        validator=tool_pattern,
     )
     spotlighting: bool = setting(
-        False, "Tell models what tools have brought from what they were told. It changes prompts, and so their caches."
+        False,
+        "Tell models what tools have brought from what they were told. It changes prompts, and so their caches.",
     )
     datamarking: bool = setting(
-        False, "Where `spotlighting` is on: also set a sign between all words of what tools have brought."
+        False,
+        "Where `spotlighting` is on: also set a sign between all words of what tools have brought.",
     )
     add_canary: bool = setting(False, "Put a canary of its own behind each system prompt, for `leakage` to look for.")
-    denied_topics: Mapping[str, Topic] = setting(MappingProxyType({}), "", keys=name)
+    denied_topics: Mapping[str, TopicSettings] = setting(MappingProxyType({}), "", key_validator=name)

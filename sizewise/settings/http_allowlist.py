@@ -1,5 +1,4 @@
-"""The HTTP APIs that flows may ask; knows no flow."""
-# ruff: noqa: RUF009 - `setting` makes a field, it is not a default computed once by mistake
+"""Settings of the HTTP APIs that flows are allowed to call."""
 
 from __future__ import annotations
 
@@ -13,16 +12,18 @@ from sizewise.settings.validators import auth, header, name, reference, url
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HttpHostSettings:
     """An HTTP API that `http` nodes of flows may ask, by its name. Flows reach nothing else, and never see its key."""
 
     url: str = setting(
-        "", "Where it is, as 'https://host/path'; what is asked lies below. No redirect is followed.", check=url
+        "",
+        "Where it is, as 'https://host/path'; what is asked lies below. No redirect is followed.",
+        validator=url,
     )
     place: Place = setting("anyone", "Where it runs. Declared by you; a flow's data must be allowed to reach it.")
-    key: str = setting("", "By reference, `env:NAME` or `file:PATH`.", check=reference, hidden=True)
-    auth: str = setting("bearer", "How the key is sent: bearer, or the name of a header.", check=auth)
-    headers: Mapping[str, str] = setting(MappingProxyType({}), "More headers.", check=header)
+    key: str = setting("", "By reference, `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    auth: str = setting("bearer", "How the key is sent: bearer, or the name of a header.", validator=auth)
+    headers: Mapping[str, str] = setting(MappingProxyType({}), "More headers.", validator=header)
     methods: tuple[str, ...] = setting(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"), "What may be done there.")
-    projects: tuple[str, ...] = setting((), "Projects whose flows may ask it; empty: all.", check=name)
-    timeout_s: float = setting(30.0, "Seconds that one request may take.", least=0.1, most=3_600)
+    projects: tuple[str, ...] = setting((), "Projects whose flows may ask it; empty: all.", validator=name)
+    timeout_s: float = setting(30.0, "Seconds that one request may take.", minimum=0.1, maximum=3_600)

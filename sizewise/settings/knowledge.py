@@ -1,5 +1,4 @@
-"""What is said of each knowledge base: where its passages live, who makes their vectors, what they come from."""
-# ruff: noqa: RUF009 - `setting` makes a field, it is not a default computed once by mistake
+"""Settings of knowledge bases: vector store, embedding model and sources."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from sizewise.data_class import DataClass, Place
 from sizewise.settings.toml_reader import setting
 from sizewise.settings.validators import NAME, optional_model, reference, url
 
-Suspect = Literal["hold", "mark"]
+SuspectAction = Literal["hold", "mark"]
 
 
 def optional_url(text: str) -> str:
@@ -28,44 +27,52 @@ def optional_name(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteStoreSettings:
     """The server of a store that is somebody else's, such as Weaviate."""
 
-    url: str = setting("", "Where it answers.", check=optional_url)
-    grpc: str = setting("", "Its second door, as `http(s)://host:port`, where it has one.", check=optional_url)
-    key: str = setting("", "Its key, by reference.", check=optional_reference, hidden=True)
+    url: str = setting("", "Where it answers.", validator=optional_url)
+    grpc: str = setting("", "Its second door, as `http(s)://host:port`, where it has one.", validator=optional_url)
+    key: str = setting("", "Its key, by reference.", validator=optional_reference, secret=True)
     place: Place = setting("anyone", "Where it runs.")
-    timeout_s: float = setting(30.0, "Seconds for one call.", least=0.1, most=600)
+    timeout_s: float = setting(30.0, "Seconds for one call.", minimum=0.1, maximum=600)
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class KnowledgeSettings:
     """A knowledge base by its name, in each project its own. One that is not named here is as by default."""
 
     vector_store: str = setting(
         "",
         "The store of its passages: `qdrant` on this machine, `pgvector` in the Postgres of [database], `weaviate`. "
         "Empty: `pgvector` where [database] names a Postgres, else `qdrant`.",
-        check=optional_name,
+        validator=optional_name,
     )
-    remote: Remote = setting(Remote(), "")
+    remote: RemoteStoreSettings = setting(RemoteStoreSettings(), "")
     embedding_model: str = setting(
-        "", "The model that makes its vectors; empty: the only one, or that of this machine.", check=optional_model
+        "",
+        "The model that makes its vectors; empty: the only one, or that of this machine.",
+        validator=optional_model,
     )
-    chunk_tokens: int = setting(200, "Tokens of a passage at most, as its model counts them.", least=20, most=8_000)
-    chunk_overlap: int = setting(30, "Tokens of each passage that the next one repeats.", least=0, most=1_000)
-    alpha: float = setting(0.5, "How a search weighs: 1 by meaning alone, 0 by words alone.", least=0, most=1)
+    chunk_tokens: int = setting(
+        200,
+        "Tokens of a passage at most, as its model counts them.",
+        minimum=20,
+        maximum=8_000,
+    )
+    chunk_overlap: int = setting(30, "Tokens of each passage that the next one repeats.", minimum=0, maximum=1_000)
+    alpha: float = setting(0.5, "How a search weighs: 1 by meaning alone, 0 by words alone.", minimum=0, maximum=1)
     rerank: str = setting(
         "none",
         "How the best are put in order once more: `none`, `words` (at no cost), or a model or policy that is asked.",
     )
     data_class: DataClass | None = setting(None, "The class of documents that do not say; else that of [router].")
-    on_injection: Suspect = setting(
+    on_injection: SuspectAction = setting(
         "hold",
         "What becomes of passages that surely give orders to their reader: `hold` them back, or only `mark` them.",
     )
-    project: str = setting("default", "The project that `sources` are read for.", check=optional_name)
+    project: str = setting("default", "The project that `sources` are read for.", validator=optional_name)
     sources: tuple[str, ...] = setting(
-        (), "Folders, files and URLs that `sizewise knowledge sync NAME` reads, seen from this file."
+        (),
+        "Folders, files and URLs that `sizewise knowledge sync NAME` reads, seen from this file.",
     )
     place: Place = setting("anyone", "Where the URLs of `sources` are.")

@@ -1,4 +1,4 @@
-"""sizewise.toml and the environment into one frozen Settings; the only reader of the environment.
+"""Loads sizewise.toml and the environment into one frozen Settings; the only reader of the environment.
 
 Knows neither what a setting is for nor who uses it: the rooms and their defaults stand in settings/.
 """
@@ -15,20 +15,20 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
 
-from sizewise.errors import ConfigError, nearest
-from sizewise.http.proxies import Proxies
-from sizewise.settings.knowledge import Knowledge
-from sizewise.settings.models import Provider
-from sizewise.settings.provider_presets import filled
+from sizewise.errors import ConfigError, did_you_mean
+from sizewise.http.proxies import ProxyConfig
+from sizewise.settings.knowledge import KnowledgeSettings
+from sizewise.settings.models import ProviderSettings
+from sizewise.settings.provider_presets import apply_presets
 from sizewise.settings.renamed import move
-from sizewise.settings.root import File
-from sizewise.settings.routing import Policy
-from sizewise.settings.server import Tls
-from sizewise.settings.toml_reader import parse, read, refuse
-from sizewise.settings.tools import McpServer
+from sizewise.settings.root import FileSettings
+from sizewise.settings.routing import PolicySettings
+from sizewise.settings.server import TlsSettings
+from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_table
+from sizewise.settings.tools import McpServerSettings
 from sizewise.settings.validators import is_reference
 
-VARIABLES = (
+ENVIRONMENT_VARIABLES = (
     ("SIZEWISE_CONFIG", "Path of the settings file, where `--config` is not given."),
     ("SIZEWISE_HOME", "Folder of everything that must be kept, where `--home` is not given."),
     ("SIZEWISE_CACHE", "Folder of everything that can be fetched again, such as model weights."),
@@ -49,49 +49,55 @@ SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key",
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(File):
+class Settings(FileSettings):
     """The file's tables, and what the command line and the environment say."""
 
     home: Path = Path()  # what must be kept
-    cache: Path = Path()  # what can be fetched again
-    config: Path | None = None  # the file, where there is one
-    key: str = field(default="", repr=False)  # SIZEWISE_KEY
-    url: str = ""  # SIZEWISE_URL; empty: the server of this home
-    ca: Path | None = None  # certificate authorities; None: the system's
-    learned: Path | None = None  # what a router has learnt
-    proxies: Proxies = field(default=Proxies())
+    cache_dir: Path = Path()  # what can be fetched again
+    config_file: Path | None = None  # the file, where there is one
+    api_key: str = field(default="", repr=False)  # SIZEWISE_KEY
+    server_url: str = ""  # SIZEWISE_URL; empty: the server of this home
+    ca_file: Path | None = None  # certificate authorities; None: the system's
+    trained_router: Path | None = None  # what a router has learnt
+    proxies: ProxyConfig = field(default=ProxyConfig())
     color: bool = True
 
 
-def load(config: Path | None = None, home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings for `--config` and `--home` as given. `environ` is the process's own unless said otherwise.
+def load_settings(
+    config: Path | None = None,
+    home: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings for `--config_file` and `--home` as given. `environ` is the process's own unless said otherwise.
 
-    The file is the first of `config`, SIZEWISE_CONFIG, ./sizewise.toml and <home>/sizewise.toml; without one all
+    The file is the first of `config_file`, SIZEWISE_CONFIG, ./sizewise.toml and <home>/sizewise.toml; without one all
     is as by default. ConfigError names every mistake of the file at once.
     """
     env = os.environ if environ is None else environ
     where = _absolute(home or env.get("SIZEWISE_HOME") or user_data_path("sizewise", appauthor=False))
     path = _find(config, where, env)
-    file = _read(path) if path else File()
+    file = _read(path) if path else FileSettings()
     return Settings(
-        **{each.name: getattr(file, each.name) for each in fields(File)},
+        **{each.name: getattr(file, each.name) for each in fields(FileSettings)},
         home=where,
-        cache=_absolute(env.get("SIZEWISE_CACHE") or user_cache_path("sizewise", appauthor=False)),
-        config=path,
-        key=_strong(env.get("SIZEWISE_KEY", "")),
-        url=env.get("SIZEWISE_URL", ""),
-        ca=_authorities(file.network.ca, path, env),
-        learned=path.parent / Path(file.router.predictor).expanduser() if path and file.router.predictor else None,
-        proxies=Proxies(
+        cache_dir=_absolute(env.get("SIZEWISE_CACHE") or user_cache_path("sizewise", appauthor=False)),
+        config_file=path,
+        api_key=_checked_api_key(env.get("SIZEWISE_KEY", "")),
+        server_url=env.get("SIZEWISE_URL", ""),
+        ca_file=_authorities(file.network.ca, path, env),
+        trained_router=path.parent / Path(file.router.predictor).expanduser()
+        if path and file.router.predictor
+        else None,
+        proxies=ProxyConfig(
             http=_proxy("HTTP_PROXY", file.network.proxy, env),
             https=_proxy("HTTPS_PROXY", file.network.proxy, env),
-            direct=file.network.no_proxy or _listed(_either("NO_PROXY", env)),
+            no_proxy=file.network.no_proxy or _listed(_proxy_variable("NO_PROXY", env)),
         ),
         color=not env.get("NO_COLOR"),
     )
 
 
-def secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
+def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
     """What an `env:` or `file:` reference stands for, stripped of white space; '' for ''. ConfigError when missing.
 
     Read when it is needed and kept nowhere, so that a key can be changed without a new file.
@@ -134,35 +140,39 @@ def _find(config: Path | None, home: Path, env: Mapping[str, str]) -> Path | Non
     return next((each for each in known if each.is_file()), None)
 
 
-def _read(path: Path) -> File:
+def _read(path: Path) -> FileSettings:
     wrong: list[str] = []
-    tables = parse(path)
+    tables = parse_toml(path)
     move(tables, wrong)
     if "providers" in tables:
-        tables["providers"] = filled(tables["providers"], wrong)
-    file = read(File, tables, "", wrong) or File()
+        tables["providers"] = apply_presets(tables["providers"], wrong)
+    file = read_table(FileSettings, tables, "", wrong) or FileSettings()
     wrong.extend(_contradictions(file, wrong))
-    refuse(wrong, path)
-    providers = {name: _at_home(each, path.parent) for name, each in file.providers.items()}
-    policies = {name: _proven(each, path.parent) for name, each in file.policies.items()}
-    policies = {**File().policies, **policies}  # `default` is always there
-    encryption = replace(file.encryption, key=_from(path.parent, file.encryption.key))
+    raise_if_invalid(wrong, path)
+    providers = {name: _resolve_provider(each, path.parent) for name, each in file.providers.items()}
+    policies = {name: _resolve_policy(each, path.parent) for name, each in file.policies.items()}
+    policies = {**FileSettings().policies, **policies}  # `default` is always there
+    encryption = replace(file.encryption, key=_resolve_reference(path.parent, file.encryption.key))
     oidc = {
-        name: replace(each, client_secret=_from(path.parent, each.client_secret)) for name, each in file.oidc.items()
+        name: replace(each, client_secret=_resolve_reference(path.parent, each.client_secret))
+        for name, each in file.oidc.items()
     }
-    database = replace(file.database, url=_from(path.parent, file.database.url))
-    knowledge = {name: _known(each, path.parent) for name, each in file.knowledge.items()}
-    hooks = {name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.webhooks.items()}
-    hosts = {name: replace(each, key=_from(path.parent, each.key)) for name, each in file.hosts.items()}
+    database = replace(file.database, url=_resolve_reference(path.parent, file.database.url))
+    knowledge = {name: _resolve_knowledge(each, path.parent) for name, each in file.knowledge.items()}
+    hooks = {
+        name: replace(each, secret=_resolve_reference(path.parent, each.secret)) for name, each in file.webhooks.items()
+    }
+    hosts = {name: replace(each, key=_resolve_reference(path.parent, each.key)) for name, each in file.hosts.items()}
     signers = {
-        name: replace(each, secret=_from(path.parent, each.secret)) for name, each in file.graphql.signers.items()
+        name: replace(each, secret=_resolve_reference(path.parent, each.secret))
+        for name, each in file.graphql.signers.items()
     }
-    mcp = {name: _reached(each, path.parent) for name, each in file.mcp.items()}
+    mcp = {name: _resolve_mcp_server(each, path.parent) for name, each in file.mcp.items()}
     return replace(
         file,
         policies=MappingProxyType(policies),
         providers=MappingProxyType(providers),
-        server=replace(file.server, tls=_beside(path.parent, file.server.tls)),
+        server=replace(file.server, tls=_resolve_tls(path.parent, file.server.tls)),
         encryption=encryption,
         database=database,
         webhooks=MappingProxyType(hooks),
@@ -174,7 +184,7 @@ def _read(path: Path) -> File:
     )
 
 
-def _beside(folder: Path, tls: Tls) -> Tls:
+def _resolve_tls(folder: Path, tls: TlsSettings) -> TlsSettings:
     """Its files are meant from the folder of the settings."""
     cert, key, ca = (
         str(folder / Path(said).expanduser()) if said else "" for said in (tls.cert, tls.key, tls.client_ca)
@@ -182,20 +192,22 @@ def _beside(folder: Path, tls: Tls) -> Tls:
     return replace(tls, cert=cert, key=key, client_ca=ca)
 
 
-def _known(knowledge: Knowledge, folder: Path) -> Knowledge:
+def _resolve_knowledge(knowledge: KnowledgeSettings, folder: Path) -> KnowledgeSettings:
     """The same for what a base is read from."""
     sources = tuple(each if "://" in each else str(folder / Path(each).expanduser()) for each in knowledge.sources)
     return replace(
-        knowledge, sources=sources, remote=replace(knowledge.remote, key=_from(folder, knowledge.remote.key))
+        knowledge,
+        sources=sources,
+        remote=replace(knowledge.remote, key=_resolve_reference(folder, knowledge.remote.key)),
     )
 
 
-def _contradictions(file: File, already: list[str]) -> list[str]:
-    """What only several settings together show; `already` are the mistakes known."""
+def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
+    """What only several settings together show; `known_errors` are the mistakes known."""
     wrong = []
     policy, policies = file.router.policy, ["default", *file.policies]
     if policy not in policies:
-        wrong.append(f"router.policy: there is no policy {policy!r}. {nearest(policy, policies)}".rstrip())
+        wrong.append(f"router.policy: there is no policy {policy!r}. {did_you_mean(policy, policies)}".rstrip())
     if file.sizes.slm >= file.sizes.llm:
         wrong.append(f"sizes: slm begins at {file.sizes.slm:,} parameters, and llm not above it, at {file.sizes.llm:,}")
     tls = file.server.tls
@@ -206,20 +218,22 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
     for name, hook in file.webhooks.items():
         for key, says in (("url", "where it takes messages"), ("secret", "by what they are signed")):
             place = f"webhooks.{name}.{key}:"
-            if not getattr(hook, key) and not any(each.startswith(place) for each in already):
+            if not getattr(hook, key) and not any(each.startswith(place) for each in known_errors):
                 wrong.append(f"{place} is missing; it says {says}")
     for name, oidc in file.oidc.items():
         for key, says in (("issuer", "who vouches for people"), ("client_id", "what this server is called there")):
             place = f"oidc.{name}.{key}:"
-            if not getattr(oidc, key) and not any(each.startswith(place) for each in already):
+            if not getattr(oidc, key) and not any(each.startswith(place) for each in known_errors):
                 wrong.append(f"{place} is missing; it says {says}")
         if "openid" not in oidc.scopes:
             wrong.append(f"oidc.{name}.scopes: 'openid' must be among them")
     for name, host in file.hosts.items():
-        if not host.url and not any(each.startswith(f"hosts.{name}.url") for each in already):
+        if not host.url and not any(each.startswith(f"hosts.{name}.url") for each in known_errors):
             wrong.append(f"hosts.{name}.url: is missing")
     for name, server in file.mcp.items():
-        if bool(server.url) is bool(server.command) and not any(each.startswith(f"mcp.{name}.") for each in already):
+        if bool(server.url) is bool(server.command) and not any(
+            each.startswith(f"mcp.{name}.") for each in known_errors
+        ):
             wrong.append(f"mcp.{name}: it has a `url` or a `command`, and not both")
         wrong.extend(
             f'mcp.{name}.headers.{header!r}: its value is given by reference, as "env:NAME", never written here'
@@ -228,7 +242,7 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
         )
     for name, provider in file.providers.items():
         place = f"providers.{name}.base_url:"
-        said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in already)
+        said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in known_errors)
         if not provider.base_url and not said:
             wrong.append(f"{place} is missing; it says where the provider answers, as 'https://host/v1'")
         wrong.extend(
@@ -239,23 +253,23 @@ def _contradictions(file: File, already: list[str]) -> list[str]:
     return wrong
 
 
-def _at_home(provider: Provider, folder: Path) -> Provider:
+def _resolve_provider(provider: ProviderSettings, folder: Path) -> ProviderSettings:
     """File references are meant from the folder of the file they stand in."""
-    headers = {name: _from(folder, value) for name, value in provider.headers.items()}
-    replicas = tuple(replace(each, key=_from(folder, each.key)) for each in provider.replicas)
-    key = _from(folder, provider.key)
+    headers = {name: _resolve_reference(folder, value) for name, value in provider.headers.items()}
+    replicas = tuple(replace(each, key=_resolve_reference(folder, each.key)) for each in provider.replicas)
+    key = _resolve_reference(folder, provider.key)
     return replace(provider, key=key, headers=MappingProxyType(headers), replicas=replicas)
 
 
-def _reached(server: McpServer, folder: Path) -> McpServer:
+def _resolve_mcp_server(server: McpServerSettings, folder: Path) -> McpServerSettings:
     """The same for a server of tools."""
-    headers = {name: _from(folder, value) for name, value in server.headers.items()}
-    env = {name: _from(folder, value) for name, value in server.env.items()}
-    key = _from(folder, server.key)
+    headers = {name: _resolve_reference(folder, value) for name, value in server.headers.items()}
+    env = {name: _resolve_reference(folder, value) for name, value in server.env.items()}
+    key = _resolve_reference(folder, server.key)
     return replace(server, key=key, headers=MappingProxyType(headers), env=MappingProxyType(env))
 
 
-def _proven(policy: Policy, folder: Path) -> Policy:
+def _resolve_policy(policy: PolicySettings, folder: Path) -> PolicySettings:
     """The same for the file of a certificate."""
     proof = policy.options.get("certificate")
     if not isinstance(proof, str):
@@ -263,7 +277,7 @@ def _proven(policy: Policy, folder: Path) -> Policy:
     return replace(policy, options={**policy.options, "certificate": str(folder / Path(proof).expanduser())})
 
 
-def _from(folder: Path, text: str) -> str:
+def _resolve_reference(folder: Path, text: str) -> str:
     return f"file:{folder / Path(text[5:]).expanduser()}" if text.startswith("file:") else text
 
 
@@ -281,7 +295,7 @@ def _authorities(ca: str, path: Path | None, env: Mapping[str, str]) -> Path | N
     return found
 
 
-def _either(variable: str, env: Mapping[str, str]) -> str:
+def _proxy_variable(variable: str, env: Mapping[str, str]) -> str:
     """Small letters go first, as curl and Python's own urllib have it."""
     return env.get(variable.lower()) or env.get(variable, "")
 
@@ -292,7 +306,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _proxy(variable: str, setting: str, env: Mapping[str, str]) -> str:
     """A proxy's URL, which may hold a password: never in a message."""
-    said, text = ("network.proxy", setting) if setting else (variable, _either(variable, env))
+    said, text = ("network.proxy", setting) if setting else (variable, _proxy_variable(variable, env))
     if not text:
         return ""
     if "://" not in text:
@@ -307,7 +321,7 @@ def _proxy(variable: str, setting: str, env: Mapping[str, str]) -> str:
     return text.rstrip("/")
 
 
-def _strong(key: str) -> str:
+def _checked_api_key(key: str) -> str:
     """A key good enough to be the only lock on the door; it is compared, never shown."""
     if key and (weakness := _weakness(key)):
         hint = "Make one with: python -c \"import secrets; print('sk-sw-' + secrets.token_urlsafe(32))\""

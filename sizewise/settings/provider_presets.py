@@ -1,4 +1,4 @@
-"""The known endpoints as rows, and a provider's table with what its row knows; reads one file of ours, asks nobody.
+"""Provider presets from settings/provider_presets.toml, merged into the [providers] settings.
 
 The rows stand in settings/provider_presets.toml. A row says what a [providers.NAME] table would say; what the user's
 table says itself goes before it. A row never has a place: that is declared by the user.
@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
 
-from sizewise.errors import nearest
-from sizewise.settings.toml_reader import parse, read, refuse
+from sizewise.errors import did_you_mean
+from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_table
 
-ROWS = Path(__file__).with_suffix(".toml")
-GIVEN = ("base_url", "wire", "auth", "key", "rename_params", "drop_params", "reports_cost")
+PRESETS_FILE = Path(__file__).with_suffix(".toml")
+PRESET_FIELDS = ("base_url", "wire", "auth", "key", "rename_params", "drop_params", "reports_cost")
 """What a provider takes from its row."""
-VARIABLES = ("account", "region", "resource")
+URL_VARIABLES = ("account", "region", "resource")
 """What may stand in the braces of a base URL."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProviderPreset:
     """An endpoint. `local`: a server that the user runs. `unverified`: what no document of its vendor says."""
 
     title: str
@@ -40,21 +40,21 @@ class Row:
     unverified: str = ""
 
 
-def rows() -> Mapping[str, Row]:
+def provider_presets() -> Mapping[str, ProviderPreset]:
     """Every known endpoint by its name; ConfigError lists every mistake in the file."""
     wrong: list[str] = []
-    found = {name: read(Row, table, name, wrong) for name, table in parse(ROWS).items()}
-    refuse(wrong, ROWS)
+    found = {name: read_table(ProviderPreset, table, name, wrong) for name, table in parse_toml(PRESETS_FILE).items()}
+    raise_if_invalid(wrong, PRESETS_FILE)
     return {name: row for name, row in found.items() if row is not None}
 
 
-def variables(base_url: str) -> list[str]:
+def url_variables(base_url: str) -> list[str]:
     """The names in its braces."""
     return [name for _, name, _, _ in Formatter().parse(base_url) if name]
 
 
-def filled(providers: object, wrong: list[str]) -> object:
-    """The [providers] tables with what their endpoints know; each mistake is added to `wrong`.
+def apply_presets(providers: object, errors: list[str]) -> object:
+    """The [providers] tables with what their endpoints know; each mistake is added to `errors`.
 
     Tables of a wrong shape come back as they are: whoever reads them next says so.
     """
@@ -62,35 +62,35 @@ def filled(providers: object, wrong: list[str]) -> object:
         isinstance(each, dict) and "endpoint" in each for each in providers.values()
     ):
         return providers
-    known = parse(ROWS)
-    return {name: _filled(name, table, known, wrong) for name, table in providers.items()}
+    known = parse_toml(PRESETS_FILE)
+    return {name: _apply_preset(name, table, known, errors) for name, table in providers.items()}
 
 
-def _filled(name: str, table: object, known: Mapping[str, object], wrong: list[str]) -> object:
+def _apply_preset(name: str, table: object, known: Mapping[str, object], errors: list[str]) -> object:
     if not isinstance(table, dict) or not isinstance(endpoint := table.get("endpoint"), str):
         return table
     row = known.get(endpoint)
     if not isinstance(row, dict):
-        near = nearest(endpoint, list(known)) or "docs/reference/endpoints.md lists all."
-        wrong.append(f"providers.{name}.endpoint: there is no endpoint {endpoint!r}. {near}")
+        near = did_you_mean(endpoint, list(known)) or "docs/reference/endpoints.md lists all."
+        errors.append(f"providers.{name}.endpoint: there is no endpoint {endpoint!r}. {near}")
         return table
-    whole = {**{key: row[key] for key in GIVEN if key in row}, **table}
+    whole = {**{key: row[key] for key in PRESET_FIELDS if key in row}, **table}
     if "base_url" not in table:
-        whole["base_url"] = _addressed(name, endpoint, str(row["base_url"]), table, wrong)
+        whole["base_url"] = _expand_base_url(name, endpoint, str(row["base_url"]), table, errors)
     return whole
 
 
-def _addressed(name: str, endpoint: str, base_url: str, table: Mapping[str, object], wrong: list[str]) -> str:
+def _expand_base_url(name: str, endpoint: str, base_url: str, table: Mapping[str, object], errors: list[str]) -> str:
     """The base URL with its braces filled from `table`."""
-    wanted = variables(base_url)
-    wrong.extend(
+    wanted = url_variables(base_url)
+    errors.extend(
         f"providers.{name}.{each}: is missing; {endpoint!r} answers at {base_url!r}"
         for each in wanted
         if each not in table
     )
-    wrong.extend(
+    errors.extend(
         f"providers.{name}.{each}: {endpoint!r} has no place for it; it answers at {base_url!r}"
-        for each in VARIABLES
+        for each in URL_VARIABLES
         if each in table and each not in wanted
     )
     return base_url.format_map({each: table.get(each, "missing") for each in wanted})

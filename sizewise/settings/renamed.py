@@ -132,7 +132,8 @@ _OPTIONS = frozenset({"hedge_s", "patience_s", "promise", "proof", "trust", "unf
 
 def move(tables: dict[str, object], wrong: list[str]) -> None:
     """Moves each renamed setting in `tables` to its new name, so that what it says is checked too; each is a mistake
-    in `wrong`. Tables of a wrong shape stay as they are."""
+    in `wrong`. Tables of a wrong shape stay as they are.
+    """
     for old, new in sorted(RENAMED.items(), key=lambda pair: (pair[1].count("."), "=" not in pair[0])):
         above, _, last = new.partition("=")[0].rpartition(".")
         for place, table in _tables(tables, above.split(".") if above else [], ""):

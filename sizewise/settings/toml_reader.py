@@ -1,4 +1,4 @@
-"""A TOML table into a frozen dataclass, with every mistake named; knows no setting, no file and no default of its own.
+"""Reads TOML tables into frozen dataclasses and reports every error with its path; defines no setting.
 
 The dataclass is the schema: its types, its defaults and what `setting` writes beside them. The documentation and the
 JSON Schema are made from the same source, so they cannot tell another story.
@@ -14,15 +14,15 @@ from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from sizewise.errors import ConfigError, nearest
+from sizewise.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
-Types = dict[type, dict[str, Any]]
+TypeHintCache = dict[type, dict[str, Any]]
 """The types of a dataclass's fields, as far as they were needed."""
-Check = Callable[[str], str]
+TextValidator = Callable[[str], str]
 """Returns the text, perhaps tidied; raises ValueError with a sentence that continues "<place>: "."""
 
-TYPES: tuple[tuple[type, str], ...] = (
+TYPE_NAMES: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
     (int, "a whole number"),
     (float, "a number"),
@@ -32,28 +32,37 @@ TYPES: tuple[tuple[type, str], ...] = (
 
 def setting(
     default: T,
-    says: str,
+    description: str,
     *,
-    least: float | None = None,
-    most: float | None = None,
-    check: Check | None = None,
-    keys: Check | None = None,
-    hidden: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    validator: TextValidator | None = None,
+    key_validator: TextValidator | None = None,
+    secret: bool = False,
 ) -> T:
-    """A field with its line of documentation. `least`/`most` are inclusive and hold for numbers; `check` for each
-    text, `keys` for the keys of a table. A `hidden` value is never shown, neither in a message nor in a repr."""
-    rules = {"says": says, "least": least, "most": most, "check": check, "keys": keys, "hidden": hidden}
+    """A field with its line of documentation. `minimum`/`maximum` are inclusive and hold for numbers; `validator` for
+    each text, `key_validator` for the keys of a table. A `secret` value is never shown, neither in a message nor in a
+    repr.
+    """
+    rules = {
+        "says": description,
+        "least": minimum,
+        "most": maximum,
+        "check": validator,
+        "keys": key_validator,
+        "hidden": secret,
+    }
     if isinstance(default, Mapping):
-        return field(default_factory=lambda: default, metadata=rules, repr=not hidden)
-    return field(default=default, metadata=rules, repr=not hidden)
+        return field(default_factory=lambda: default, metadata=rules, repr=not secret)
+    return field(default=default, metadata=rules, repr=not secret)
 
 
-def rest(says: str) -> Mapping[str, object]:
+def extra_keys(description: str) -> Mapping[str, object]:
     """The field that takes every key which is not another field's, as it came."""
-    return field(default_factory=lambda: MappingProxyType({}), metadata={"says": says, "rest": True})
+    return field(default_factory=lambda: MappingProxyType({}), metadata={"says": description, "rest": True})
 
 
-def parse(path: Path) -> dict[str, object]:
+def parse_toml(path: Path) -> dict[str, object]:
     """The file's top table. ConfigError when it cannot be read, is not UTF-8 or not TOML (with line and column)."""
     try:
         return tomllib.loads(path.read_bytes().decode())
@@ -61,7 +70,8 @@ def parse(path: Path) -> dict[str, object]:
         raise ConfigError(f"there is no file {str(path)!r}", "Give the path of an existing file.") from why
     except OSError as why:
         raise ConfigError(
-            f"{str(path)!r} cannot be read: {why.strerror}", "Check the path and its permissions."
+            f"{str(path)!r} cannot be read: {why.strerror}",
+            "Check the path and its permissions.",
         ) from why
     except UnicodeDecodeError as why:
         raise ConfigError(f"{str(path)!r} is not UTF-8 (byte {why.start})", "Save the file as UTF-8.") from why
@@ -69,134 +79,164 @@ def parse(path: Path) -> dict[str, object]:
         raise ConfigError(f"{str(path)!r} is not TOML: {why}", "Texts stand in quotes, tables in [brackets].") from why
 
 
-def refuse(wrong: list[str], path: Path) -> None:
-    """ConfigError that lists all of `wrong`, when there is any."""
-    if wrong:
-        count = "a mistake" if len(wrong) == 1 else f"{len(wrong)} mistakes"
-        lines = "".join(f"\n  {mistake}" for mistake in wrong)
+def raise_if_invalid(errors: list[str], path: Path) -> None:
+    """ConfigError that lists all of `errors`, when there is any."""
+    if errors:
+        count = "a mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
+        lines = "".join(f"\n  {mistake}" for mistake in errors)
         raise ConfigError(f"{count} in {str(path)!r}:{lines}", "Mend the file and try again; nothing was changed.")
 
 
-def read(shape: type[T], table: object, place: str, wrong: list[str], types: Types | None = None) -> T | None:
-    """`table` as a `shape`, each mistake added to `wrong` as `<place>: <sentence>`.
+def read_table(
+    model: type[T],
+    table: object,
+    path: str,
+    errors: list[str],
+    types: TypeHintCache | None = None,
+) -> T | None:
+    """`table` as a `model`, each mistake added to `errors` as `<path>: <sentence>`.
 
     What was wrong stands at its default, so that the caller can look for more; None where that cannot be. Whoever
     reads many tables hands in the same `types` each time: working them out takes longer than reading.
     """
     types = {} if types is None else types
     if not isinstance(table, dict):
-        wrong.append(f"{place}: {_show(table)} is not a table")
+        errors.append(f"{path}: {_show(table)} is not a table")
         return None
-    known = {each.name: each for each in fields(cast(Any, shape))}
-    hints = types.get(shape) or types.setdefault(shape, get_type_hints(shape))
+    known = {each.name: each for each in fields(cast("Any", model))}
+    hints = types.get(model) or types.setdefault(model, get_type_hints(model))
     others = next((name for name, each in known.items() if each.metadata.get("rest")), "")
     values: dict[str, object] = {}
     if others:
         values[others] = MappingProxyType({name: value for name, value in table.items() if name not in known})
     for name, value in table.items():
-        here = f"{place}.{name}" if place else name
+        here = f"{path}.{name}" if path else name
         if name in known and name != others:
-            before = len(wrong)
-            found = _fit(hints[name], value, here, wrong, known[name].metadata, types)
-            if len(wrong) == before or _whole(found):
+            before = len(errors)
+            found = _convert(hints[name], value, here, errors, known[name].metadata, types)
+            if len(errors) == before or _is_usable(found):
                 values[name] = found
         elif not others or name == others:
-            near = nearest(name, list(known)) or f"Known here: {', '.join(known)}."
-            wrong.append(f"{here}: there is no such setting. {near}")
-    wrong.extend(f"{place}.{name}: is missing" for name, each in known.items() if name not in table and _required(each))
-    return shape(**values) if not any(_required(each) and name not in values for name, each in known.items()) else None
+            near = did_you_mean(name, list(known)) or f"Known here: {', '.join(known)}."
+            errors.append(f"{here}: there is no such setting. {near}")
+    errors.extend(f"{path}.{name}: is missing" for name, each in known.items() if name not in table and _required(each))
+    return model(**values) if not any(_required(each) and name not in values for name, each in known.items()) else None
 
 
 def _required(each: Field[Any]) -> bool:
     return each.default is MISSING and each.default_factory is MISSING
 
 
-def _whole(found: object) -> bool:
-    """Whether `found` can be used although something within it was wrong."""
-    return is_dataclass(found) or isinstance(found, MappingProxyType)
+def _is_usable(value: object) -> bool:
+    """Whether `value` can be used although something within it was wrong."""
+    return is_dataclass(value) or isinstance(value, MappingProxyType)
 
 
-def _fit(kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any], types: Types) -> object:
+def _convert(
+    kind: Any,
+    value: object,
+    path: str,
+    errors: list[str],
+    rules: Mapping[str, Any],
+    types: TypeHintCache,
+) -> object:
     """`value` as a `kind`: itself, frozen where it is a list or a table."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind is object:
         return value
     if origin in (Union, UnionType):  # TOML has no null: an optional setting is simply left out
-        return _fit(next(each for each in inner if each is not type(None)), value, place, wrong, rules, types)
+        return _convert(next(each for each in inner if each is not type(None)), value, path, errors, rules, types)
     if origin is Literal:
-        return _one_of(inner, value, place, wrong)
+        return _one_of(inner, value, path, errors)
     if origin in (tuple, frozenset):
-        return _list(origin, inner[0], value, place, wrong, rules, types)
+        return _list(origin, inner[0], value, path, errors, rules, types)
     if is_dataclass(kind):
-        return read(cast(type, kind), value, place, wrong, types)
+        return read_table(cast("type", kind), value, path, errors, types)
     if origin is not None:
-        return _table(inner[1], value, place, wrong, rules, types)
-    return _plain(kind, value, place, wrong, rules)
+        return _table(inner[1], value, path, errors, rules, types)
+    return _scalar(kind, value, path, errors, rules)
 
 
-def _one_of(known: tuple[str, ...], value: object, place: str, wrong: list[str]) -> object:
-    if value not in known:
-        wrong.append(f"{place}: {_show(value)} is not one of {', '.join(map(repr, known))}")
+def _one_of(allowed: tuple[str, ...], value: object, path: str, errors: list[str]) -> object:
+    if value not in allowed:
+        errors.append(f"{path}: {_show(value)} is not one of {', '.join(map(repr, allowed))}")
     return value
 
 
 def _list(
-    shape: type, kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any], types: Types
+    shape: type,
+    kind: Any,
+    value: object,
+    path: str,
+    errors: list[str],
+    rules: Mapping[str, Any],
+    types: TypeHintCache,
 ) -> tuple[object, ...] | frozenset[object]:
     if not isinstance(value, list):
-        wrong.append(f"{place}: {_show(value, rules)} is not a list in [brackets]")
+        errors.append(f"{path}: {_show(value, rules)} is not a list in [brackets]")
         return ()
-    each = (_fit(kind, item, f"{place}[{index}]", wrong, rules, types) for index, item in enumerate(value))
+    each = (_convert(kind, item, f"{path}[{index}]", errors, rules, types) for index, item in enumerate(value))
     return frozenset(each) if shape is frozenset else tuple(each)
 
 
 def _table(
-    kind: Any, value: object, place: str, wrong: list[str], rules: Mapping[str, Any], types: Types
+    kind: Any,
+    value: object,
+    path: str,
+    errors: list[str],
+    rules: Mapping[str, Any],
+    types: TypeHintCache,
 ) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        wrong.append(f"{place}: {_show(value, rules)} is not a table")
+        errors.append(f"{path}: {_show(value, rules)} is not a table")
         return {}
     found = {}
     for name, item in value.items():
-        here = f"{place}.{name}" if name.isidentifier() else f"{place}.{name!r}"
+        here = f"{path}.{name}" if name.isidentifier() else f"{path}.{name!r}"
         if rules.get("keys"):
-            _checked(rules["keys"], name, here, wrong)
-        before = len(wrong)
-        fits = _fit(kind, item, here, wrong, {**rules, "keys": None}, types)
-        if len(wrong) == before or _whole(fits):
+            _checked(rules["keys"], name, here, errors)
+        before = len(errors)
+        fits = _convert(kind, item, here, errors, {**rules, "keys": None}, types)
+        if len(errors) == before or _is_usable(fits):
             found[name] = fits
     return MappingProxyType(found)
 
 
-def _plain(kind: type, value: object, place: str, wrong: list[str], rules: Mapping[str, Any]) -> object:
+def _scalar(kind: type, value: object, path: str, errors: list[str], rules: Mapping[str, Any]) -> object:
     if type(value) is not kind and not (kind is float and type(value) is int):
-        wrong.append(f"{place}: {_show(value, rules)} is not {dict(TYPES)[kind]}")
+        errors.append(f"{path}: {_show(value, rules)} is not {dict(TYPE_NAMES)[kind]}")
     elif isinstance(value, str):
-        return _checked(rules["check"], value, place, wrong) if rules.get("check") else value
+        return _checked(rules["check"], value, path, errors) if rules.get("check") else value
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        _bounded(value, place, wrong, rules.get("least"), rules.get("most"))
+        _bounded(value, path, errors, rules.get("least"), rules.get("most"))
         return float(value) if kind is float else value
     return value
 
 
-def _checked(check: Check, value: str, place: str, wrong: list[str]) -> str:
+def _checked(validator: TextValidator, value: str, path: str, errors: list[str]) -> str:
     try:
-        return check(value)
+        return validator(value)
     except ValueError as why:
-        wrong.append(f"{place}: {why}")
+        errors.append(f"{path}: {why}")
         return value
 
 
-def _bounded(value: float, place: str, wrong: list[str], least: float | None, most: float | None) -> None:
-    if not math.isfinite(value) or (least is not None and value < least) or (most is not None and value > most):
-        wrong.append(f"{place}: {value!r} is not {span(least, most)}")
+def _bounded(value: float, path: str, errors: list[str], minimum: float | None, maximum: float | None) -> None:
+    if (
+        not math.isfinite(value)
+        or (minimum is not None and value < minimum)
+        or (maximum is not None and value > maximum)
+    ):
+        errors.append(f"{path}: {value!r} is not {format_range(minimum, maximum)}")
 
 
-def span(least: float | None, most: float | None) -> str:
+def format_range(minimum: float | None, maximum: float | None) -> str:
     """The bounds in words: 'from 1 to 5', 'at least 1', 'at most 5'."""
-    if least is not None and most is not None:
-        return f"from {least:g} to {most:g}" if most < 1e6 else f"from {least:g} to {int(most)}"
-    return f"at least {least:g}" if least is not None else f"at most {most:g}" if most is not None else "finite"
+    if minimum is not None and maximum is not None:
+        return f"from {minimum:g} to {maximum:g}" if maximum < 1e6 else f"from {minimum:g} to {int(maximum)}"
+    return (
+        f"at least {minimum:g}" if minimum is not None else f"at most {maximum:g}" if maximum is not None else "finite"
+    )
 
 
 def _show(value: object, rules: Mapping[str, Any] | None = None) -> str:

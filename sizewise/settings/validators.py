@@ -1,4 +1,4 @@
-"""What a text of a setting may be: each check returns it, perhaps tidied, or raises ValueError with the reason."""
+"""Field validators for text settings: each returns the text or raises ValueError with the reason."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from ipaddress import ip_network
 from typing import Literal
 from urllib.parse import urlsplit
 
-from sizewise.data_class import CLASSES
-from sizewise.money import per_million
+from sizewise.data_class import DATA_CLASSES
+from sizewise.money import parse_micro_dollars
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
 
@@ -19,7 +19,7 @@ Modality = Literal["image", "audio", "file"]
 Online = Literal["allow", "deny"]
 
 
-Whose = Literal["tools", "people", "embedded"]
+InjectionSource = Literal["tools", "people", "embedded"]
 
 
 def reference(text: str) -> str:
@@ -30,7 +30,7 @@ def reference(text: str) -> str:
     return text
 
 
-def kms(text: str) -> str:
+def kms_reference(text: str) -> str:
     if text and not re.match(r"[a-z][a-z0-9_-]*:.", text):
         raise ValueError("a key service is named as 'command:/path/of/program'")
     return text
@@ -54,8 +54,8 @@ def model_name(text: str) -> str:
 
 
 def data_class(text: str) -> str:
-    if text not in CLASSES:
-        raise ValueError(f"there is no data class {text!r}; known: {', '.join(CLASSES)}")
+    if text not in DATA_CLASSES:
+        raise ValueError(f"there is no data class {text!r}; known: {', '.join(DATA_CLASSES)}")
     return text
 
 
@@ -91,21 +91,21 @@ def auth(text: str) -> str:
     return text
 
 
-def part(text: str) -> str:
+def url_segment(text: str) -> str:
     """What is put into a URL must not reach beyond its place there."""
     if not NAME.match(text):
         raise ValueError(f"{text!r} does not fit into a URL: letters, digits, '.', '_' and '-' do")
     return text
 
 
-def amount(text: str) -> str:
-    per_million(text)
+def price_amount(text: str) -> str:
+    parse_micro_dollars(text)
     return text
 
 
-def dollars(text: str) -> str:
+def dollar_amount(text: str) -> str:
     try:
-        return amount(text)
+        return price_amount(text)
     except ValueError:
         raise ValueError(f"{text!r} is not an amount in dollars with at most six decimals") from None
 
@@ -118,7 +118,7 @@ def network(text: str) -> str:
     return text
 
 
-def place_on_site(text: str) -> str:
+def local_path(text: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text) or text.startswith("//"):
         raise ValueError(f"{text!r} is no path of this server, such as /")
     return text

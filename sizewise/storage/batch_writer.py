@@ -1,7 +1,7 @@
-"""The one writer: takes rows without waiting, makes them durable together within 50 ms; knows no table by name.
+"""Write-behind batch writer: commits queued rows together within 50 ms; defines no tables.
 
-`put` is an append, safe from the event loop. A thread commits everything that came in one transaction. When the store
-is ill, rows wait up to a bound and are retried; then the oldest go first, counted. The server lives on.
+`enqueue` is an append, safe from the event loop. A thread commits everything that came in one transaction. When the
+store is ill, rows wait up to a bound and are retried; then the oldest go first, counted. The server lives on.
 """
 
 from __future__ import annotations
@@ -14,77 +14,79 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from sizewise.errors import Conflict, StoreFailed
-from sizewise.storage.database import Database, Insertion, Row, Work
+from sizewise.errors import Conflict, StorageError
+from sizewise.storage.database import Database, InsertStatement, RowValues, UnitOfWork
 
 log = logging.getLogger("sizewise.storage.batch_writer")
 
 T = TypeVar("T")
-Entry = tuple[tuple[str, Sequence[Row]], ...]
+RowGroup = tuple[tuple[str, Sequence[RowValues]], ...]
 """Rows by table name that are written together or not at all."""
-Chore = Work[bool]
+MaintenanceTask = UnitOfWork[bool]
 """A little housekeeping in one short transaction; True when there is more to do."""
 
-TOGETHER = 2_000
+MAX_BATCH = 2_000
 """Entries in one transaction: at 20,000 requests/s that is 100 ms of traffic and some 20 ms of lock."""
-CHECKPOINT = 2_000
+CHECKPOINT_INTERVAL = 2_000
 """Entries between two checkpoints: some 8 MB of log."""
 
 
-class Writer:
+class BatchWriter:
     """Invariant: every entry is written, waiting in `pending`, or counted in `dropped`; written ones in order."""
 
     def __init__(
         self,
         database: Database,
-        insertions: Mapping[str, Insertion],
+        statements: Mapping[str, InsertStatement],
         *,
-        flush_ms: int = 50,
-        bound: int = 100_000,
-        chores: Sequence[Chore] = (),
-        chores_s: float = 300.0,
+        flush_interval_ms: int = 50,
+        max_pending: int = 100_000,
+        maintenance: Sequence[MaintenanceTask] = (),
+        maintenance_interval_s: float = 300.0,
     ) -> None:
-        """`insertions`: an INSERT by table name (Database.insertion). `bound`: entries kept while the store is ill.
+        """`statements`: an INSERT by table name (Database.insertion). `max_pending`: entries kept while the store is
+        ill.
 
-        `flush_ms`: the longest an accepted entry stays unwritten. `chores_s`: seconds between two rounds of chores.
+        `flush_interval_ms`: the longest an accepted entry stays unwritten. `maintenance_interval_s`: seconds between
+        two rounds of chores.
         """
         self._database = database
-        self._insertions = insertions
-        self._linger = flush_ms * 0.5e-3  # seconds; the other half of flush_ms is for the commit itself
-        self._bound = bound
-        self._full = min(TOGETHER, bound)
-        self._chores = chores
-        self._chores_s = chores_s
-        self._queue: deque[Entry] = deque(maxlen=bound)
-        self._batch: list[Entry] = []  # taken from the queue, not yet durable
-        self._turn = threading.Lock()  # who holds it may write
+        self._statements = statements
+        self._linger = flush_interval_ms * 0.5e-3  # seconds; the other half of flush_ms is for the commit itself
+        self._max_pending = max_pending
+        self._full = min(MAX_BATCH, max_pending)
+        self._maintenance = maintenance
+        self._maintenance_interval_s = maintenance_interval_s
+        self._queue: deque[RowGroup] = deque(maxlen=max_pending)
+        self._batch: list[RowGroup] = []  # taken from the queue, not yet durable
+        self._write_lock = threading.Lock()  # who holds it may write
         self._wake = threading.Event()
         self._asleep = False
         self._begun = 0.0  # when it was last looked what waits, time.monotonic()
         self._closing = False
         self._crowded_out = 0  # touched by the event loop only
-        self._given_up = 0  # touched by whoever holds the turn only
-        self._trouble = ""
+        self._rejected = 0  # touched by whoever holds the turn only
+        self._problem = ""
         self._unchecked = 0  # entries written since the last checkpoint
         self._full_log = threading.Event()
         self._checkpoints = threading.Thread(target=self._checkpoint, name="sizewise-checkpoint", daemon=True)
         self._checkpoints.start()
-        self._thread = threading.Thread(target=self._live, name="sizewise-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="sizewise-writer", daemon=True)
         self._thread.start()
 
-    def put(self, entry: Entry) -> None:
+    def enqueue(self, entry: RowGroup) -> None:
         """Accepts rows; never waits, never fails. For one thread: the event loop."""
         if len(self._queue) >= self._full:
-            self._crowded()
+            self._handle_backlog()
         self._queue.append(entry)
         if self._asleep:
             self._asleep = False
             self._wake.set()
 
-    def _crowded(self) -> None:
-        if len(self._queue) >= self._bound:
+    def _handle_backlog(self) -> None:
+        if len(self._queue) >= self._max_pending:
             self._crowded_out += 1  # the append that follows pushes the oldest out
-        if not self._trouble and not self._wake.is_set():
+        if not self._problem and not self._wake.is_set():
             self._wake.set()
 
     @property
@@ -93,26 +95,26 @@ class Writer:
 
     @property
     def dropped(self) -> int:
-        return self._crowded_out + self._given_up
+        return self._crowded_out + self._rejected
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Why rows cannot be written, in words; empty when all is well."""
         if not self._closing and not self._thread.is_alive():
             return "the writer has stopped after an error (see the log): restart Sizewise"
-        return self._trouble
+        return self._problem
 
     async def flush(self) -> None:
-        """Returns when everything accepted before is durable. Raises StoreFailed; the rows then stay pending."""
+        """Returns when everything accepted before is durable. Raises StorageError; the rows then stay pending."""
         await asyncio.to_thread(self._drain)
 
-    async def write(self, work: Work[T]) -> T:
-        """`perform`, off the event loop."""
-        return await asyncio.to_thread(self.perform, work)
+    async def run_transaction(self, work: UnitOfWork[T]) -> T:
+        """`run_transaction_sync`, off the event loop."""
+        return await asyncio.to_thread(self.run_transaction_sync, work)
 
-    def perform(self, work: Work[T]) -> T:
-        """One transaction of someone else's making, when it is their turn. Raises StoreFailed or Conflict."""
-        with self._turn, self._database.write() as connection:
+    def run_transaction_sync(self, work: UnitOfWork[T]) -> T:
+        """One transaction of someone else's making, when it is their turn. Raises StorageError or Conflict."""
+        with self._write_lock, self._database.write() as connection:
             return work(connection)
 
     def close(self) -> None:
@@ -123,21 +125,22 @@ class Writer:
         self._full_log.set()
         self._checkpoints.join()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         patience, next_chores = 0.0, time.monotonic() + 1.0
         while not self._closing:
-            self._rest(patience, next_chores)
-            patience = self._try(patience)
+            self._wait_for_work(patience, next_chores)
+            patience = self._flush_batches(patience)
             if not patience and time.monotonic() >= next_chores:
-                next_chores = time.monotonic() + (0.0 if self._tidied() else self._chores_s)
-        if self._try(0.0):
-            log.error("%d records could not be written before the end: %s", self.pending, self._trouble)
-            with self._turn:
-                self._make_room(0)
+                next_chores = time.monotonic() + (0.0 if self._run_maintenance() else self._maintenance_interval_s)
+        if self._flush_batches(0.0):
+            log.error("%d records could not be written before the end: %s", self.pending, self._problem)
+            with self._write_lock:
+                self._drop_oldest(0)
 
-    def _rest(self, patience: float, next_chores: float) -> None:
+    def _wait_for_work(self, patience: float, next_chores: float) -> None:
         """Until something is to be written: `patience` seconds after a failure, else the linger after the first put, or
-        after the last look where puts came during the commit."""
+        after the last look where puts came during the commit.
+        """
         self._wake.clear()
         since = self._begun
         if not patience:
@@ -150,52 +153,54 @@ class Writer:
         if not self._closing and (patience or len(self._queue) < self._full):
             self._wake.wait(patience or max(0.0, since + self._linger - time.monotonic()))
 
-    def _try(self, patience: float) -> float:
+    def _flush_batches(self, patience: float) -> float:
         """Seconds to wait before the next try: 0 when all was written."""
         try:
             self._drain()
-        except StoreFailed:
+        except StorageError:
             return min(5.0, max(0.1, patience * 2))
         return 0.0
 
     def _drain(self) -> None:
-        with self._turn:
+        with self._write_lock:
             self._begun = time.monotonic()
             there = self.pending  # what comes meanwhile is not worth a commit of its own
             try:
                 while there > 0 and self._take():
                     there -= len(self._batch)
                     self._save(self._batch)
-            except StoreFailed as error:
-                self._make_room(self._bound)
-                if not self._trouble:
-                    log.warning("cannot write records, keeping up to %d: %s", self._bound, error.message)
-                self._trouble = f"cannot write records: {error.message}"
+            except StorageError as error:
+                self._drop_oldest(self._max_pending)
+                if not self._problem:
+                    log.warning("cannot write records, keeping up to %d: %s", self._max_pending, error.message)
+                self._problem = f"cannot write records: {error.message}"
                 raise
-            if self._trouble:
+            if self._problem:
                 log.warning("records are written again; %d were dropped meanwhile", self.dropped)
-            self._trouble = ""
+            self._problem = ""
 
     def _take(self) -> bool:
-        while self._queue and len(self._batch) < TOGETHER:
+        while self._queue and len(self._batch) < MAX_BATCH:
             self._batch.append(self._queue.popleft())
         return bool(self._batch)
 
-    def _save(self, entries: list[Entry]) -> None:
+    def _save(self, entries: list[RowGroup]) -> None:
         """The first entries of the batch, in one transaction; halved until the ones that can never fit stand alone."""
         try:
-            self._database.append((self._insertions[table], rows) for table, rows in _grouped(entries).items())
+            self._database.insert_rows(
+                (self._statements[table], rows) for table, rows in _group_by_table(entries).items()
+            )
         except Conflict as refused:
             if len(entries) > 1:
                 half = len(entries) // 2
                 self._save(entries[:half])
                 self._save(entries[half:])
                 return
-            self._given_up += 1
+            self._rejected += 1
             log.error("a record was refused and is lost: %s", refused.message)
         self._batch = self._batch[len(entries) :]
         self._unchecked += len(entries)
-        if self._unchecked >= CHECKPOINT:
+        if self._unchecked >= CHECKPOINT_INTERVAL:
             self._unchecked = 0
             self._full_log.set()
 
@@ -205,32 +210,32 @@ class Writer:
             self._full_log.clear()
             try:
                 self._database.checkpoint()
-            except StoreFailed as error:  # an ill disk: the writer meets it too, and tells
+            except StorageError as error:  # an ill disk: the writer meets it too, and tells
                 log.debug("no checkpoint: %s", error.message)
 
-    def _make_room(self, bound: int) -> None:
-        """Forgets the oldest beyond `bound`. The queue bounds itself; what was taken from it is older still."""
-        excess = self.pending - bound
+    def _drop_oldest(self, max_pending: int) -> None:
+        """Forgets the oldest beyond `max_pending`. The queue bounds itself; what was taken from it is older still."""
+        excess = self.pending - max_pending
         if excess > 0:
-            self._given_up += excess
+            self._rejected += excess
             from_queue = excess - len(self._batch)
             self._batch = self._batch[excess:]
             for _ in range(from_queue):
                 self._queue.popleft()
 
-    def _tidied(self) -> bool:
+    def _run_maintenance(self) -> bool:
         """Runs each chore once; True when one of them has more to do."""
         more = False
-        for chore in self._chores:
+        for chore in self._maintenance:
             try:
-                more = self.perform(chore) or more
-            except StoreFailed as error:
+                more = self.run_transaction_sync(chore) or more
+            except StorageError as error:
                 log.warning("housekeeping waits: %s", error.message)
         return more
 
 
-def _grouped(entries: Sequence[Entry]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _group_by_table(entries: Sequence[RowGroup]) -> dict[str, list[RowValues]]:
+    groups: dict[str, list[RowValues]] = {}
     for entry in entries:
         for table, rows in entry:
             groups.setdefault(table, []).extend(rows)

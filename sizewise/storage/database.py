@@ -1,7 +1,7 @@
-"""The database: connect, read, write, migrate forward; knows no room's tables, each room hands in its own.
+"""Database connections, transactions and schema migrations for SQLite and Postgres; defines no tables.
 
 SQLite by default (WAL, one writer), Postgres by URL; everything is SQLAlchemy Core that both understand. What a driver
-throws leaves this file as StoreFailed (the store is ill: try again later) or Conflict (the row is not acceptable).
+throws leaves this file as StorageError (the store is ill: try again later) or Conflict (the row is not acceptable).
 """
 
 from __future__ import annotations
@@ -39,53 +39,53 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateTable, ExecutableDDLElement
 
-from sizewise.errors import ConfigError, Conflict, StoreFailed
+from sizewise.errors import ConfigError, Conflict, StorageError
 
 T = TypeVar("T")
-Work = Callable[[Connection], T]
+UnitOfWork = Callable[[Connection], T]
 """What a room does with a connection that somebody else opened and will commit."""
-Url = str | URL
-Row = tuple[str | int | float | None, ...]
-Migration = tuple[ExecutableDDLElement, ...]
+DatabaseUrl = str | URL
+RowValues = tuple[str | int | float | None, ...]
+MigrationStep = tuple[ExecutableDDLElement, ...]
 
-BIG = BigInteger().with_variant(Integer, "sqlite")
+BIG_INTEGER = BigInteger().with_variant(Integer, "sqlite")
 """64 bits in both worlds: only a column declared INTEGER can be SQLite's own row id."""
 
-BUSY_MS = 5_000
-"""How long a statement waits for somebody else's lock before it is StoreFailed."""
-STILL_MS = 5_000
+LOCK_TIMEOUT_MS = 5_000
+"""How long a statement waits for somebody else's lock before it is StorageError."""
+IDLE_TRANSACTION_TIMEOUT_MS = 5_000
 
-VERSIONS = Table(
+SCHEMA_VERSIONS = Table(
     "schema_version",  # about the file, not about a tenant's things: the one table without `tenant`
     MetaData(),
     Column("room", Text, primary_key=True),
     Column("version", Integer, nullable=False),
-    Column("at", BIG, nullable=False),  # unix ms
+    Column("at", BIG_INTEGER, nullable=False),  # unix ms
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
-    """A room's tables as numbered steps: `migrations[0]` makes version 1. A step that was released never changes."""
+class Migrations:
+    """A room's tables as numbered steps: `steps[0]` makes version 1. A step that was released never changes."""
 
-    room: str
-    migrations: tuple[Migration, ...]
+    component: str
+    steps: tuple[MigrationStep, ...]
 
 
-BLOCKS = (256, 128, 64, 32, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)
+INSERT_BATCH_SIZES = (256, 128, 64, 32, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)
 """Rows of one INSERT. sqlite3 lets go of the interpreter lock at every statement, and under load each time costs more
 than the row: one statement a block made a saturated server a third faster (bench/gateway). 225 rows are four."""
 
 
-UNFIT = "a row does not fit the table: {}"
+ROW_DOES_NOT_FIT = "a row does not fit the table: {}"
 
 
 @dataclass(frozen=True, slots=True)
-class Insertion:
+class InsertStatement:
     """An INSERT of one row, and of blocks of rows, largest first."""
 
-    one: str
-    blocks: tuple[tuple[int, str], ...]
+    single: str
+    batches: tuple[tuple[int, str], ...]
 
 
 class Database:
@@ -93,25 +93,25 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._immediate = engine.execution_options(begin="BEGIN IMMEDIATE")
-        self._plain = engine.execution_options(begin="")
-        self._kept: PoolProxiedConnection | None = None
-        self.where = engine.url.database or engine.url.render_as_string()
+        self._immediate_engine = engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._autocommit_engine = engine.execution_options(begin="")
+        self._write_connection: PoolProxiedConnection | None = None
+        self.location = engine.url.database or engine.url.render_as_string()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view. Raises StoreFailed."""
-        with in_our_words(self.where), self.engine.connect() as connection:
+        """One consistent view. Raises StorageError."""
+        with translate_errors(self.location), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction: all of it or nothing. Raises StoreFailed or Conflict."""
-        with in_our_words(self.where), self._immediate.begin() as connection:
+        """One transaction: all of it or nothing. Raises StorageError or Conflict."""
+        with translate_errors(self.location), self._immediate_engine.begin() as connection:
             yield connection
 
-    def append(self, rows: Iterable[tuple[Insertion, Sequence[Row]]]) -> None:
-        """One transaction of new rows, for one thread at a time. Raises StoreFailed or Conflict.
+    def insert_rows(self, rows: Iterable[tuple[InsertStatement, Sequence[RowValues]]]) -> None:
+        """One transaction of new rows, for one thread at a time. Raises StorageError or Conflict.
 
         In SQLite the driver does it on a connection that is kept: SQLAlchemy's way to BEGIN and back costs as much as
         forty rows.
@@ -119,33 +119,33 @@ class Database:
         if self.engine.dialect.name != "sqlite":
             with self.write() as connection:
                 for insertion, its in rows:
-                    put(connection, insertion, its)
+                    bulk_insert(connection, insertion, its)
             return
-        with in_our_words(self.where):
-            kept, self._kept = self._kept or self.engine.raw_connection(), None
+        with translate_errors(self.location):
+            kept, self._write_connection = self._write_connection or self.engine.raw_connection(), None
             try:
                 driver = kept.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
                 driver.execute("BEGIN IMMEDIATE")
                 for insertion, its in rows:
-                    _fill(driver, insertion, its)
+                    _sqlite_bulk_insert(driver, insertion, its)
                 driver.execute("COMMIT")
             except BaseException:
                 kept.invalidate()  # closed, and with it the transaction
                 raise
-            self._kept = kept
+            self._write_connection = kept
 
-    def checkpoint(self, whole: bool = False) -> None:
+    def checkpoint(self, truncate: bool = False) -> None:
         """Moves SQLite's log into the file while others read and write; it waits for the disk, they do not.
 
-        Within a commit the same work made 1 in 100 take 60 ms, on its own thread 8 ms. `whole`: waits for readers and
-        leaves nothing in the log, for what must be gone. Raises StoreFailed.
+        Within a commit the same work made 1 in 100 take 60 ms, on its own thread 8 ms. `truncate`: waits for readers
+        and leaves nothing in the log, for what must be gone. Raises StorageError.
         """
         if self.engine.dialect.name == "sqlite":
-            with in_our_words(self.where), self._plain.connect() as connection:
-                connection.exec_driver_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if whole else 'PASSIVE'})")
+            with translate_errors(self.location), self._autocommit_engine.connect() as connection:
+                connection.exec_driver_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})")
 
-    def insertion(self, table: Table) -> Insertion:
+    def insert_statement(self, table: Table) -> InsertStatement:
         """The INSERT of all columns of `table` in their order, in the driver's own words: rows are plain tuples.
 
         OR FAIL: a transaction is given up whole where a row is refused, so no statement needs to be undone by itself.
@@ -154,98 +154,111 @@ class Database:
         words = insert(table).prefix_with("OR FAIL", dialect="sqlite")
         one = str(words.compile(dialect=self.engine.dialect, column_keys=[c.name for c in table.columns]))
         if self.engine.dialect.name != "sqlite":
-            return Insertion(one, ())
+            return InsertStatement(one, ())
         before, _, row = one.rpartition("(")
-        return Insertion(one, tuple((n, before + ", ".join([f"({row}"] * n)) for n in BLOCKS))
+        return InsertStatement(one, tuple((n, before + ", ".join([f"({row}"] * n)) for n in INSERT_BATCH_SIZES))
 
     def close(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
+        if self._write_connection is not None:
+            self._write_connection.close()
         self.engine.dispose()
 
 
-def step(words: str) -> ExecutableDDLElement:
+def migration_statement(sql: str) -> ExecutableDDLElement:
     """One step of a migration in SQL's own words, which both databases must understand; never made of data."""
-    made: ExecutableDDLElement = DDL(words)  # type: ignore[no-untyped-call]  # SQLAlchemy left it out
+    made: ExecutableDDLElement = DDL(sql)  # type: ignore[no-untyped-call]  # SQLAlchemy left it out
     return made
 
 
-def put(connection: Connection, insertion: Insertion, rows: Sequence[Row]) -> None:
+def bulk_insert(connection: Connection, insert_statement: InsertStatement, rows: Sequence[RowValues]) -> None:
     """Rows by the driver's own bulk insert; Conflict where a value does not fit its column."""
     try:
-        connection.exec_driver_sql(insertion.one, list(rows))
+        connection.exec_driver_sql(insert_statement.single, list(rows))
     except (OverflowError, ValueError, TypeError) as error:
-        raise Conflict(UNFIT.format(type(error).__name__)) from error
+        raise Conflict(ROW_DOES_NOT_FIT.format(type(error).__name__)) from error
 
 
-def _fill(driver: sqlite3.Connection, insertion: Insertion, rows: Sequence[Row]) -> None:
+def _sqlite_bulk_insert(
+    driver: sqlite3.Connection,
+    insert_statement: InsertStatement,
+    rows: Sequence[RowValues],
+) -> None:
     done = 0
     try:
-        for size, statement in insertion.blocks:
+        for size, statement in insert_statement.batches:
             while len(rows) - done >= size:
                 driver.execute(statement, tuple(chain.from_iterable(rows[done : done + size])))
                 done += size
         if done < len(rows):
-            driver.execute(insertion.one, rows[done])
+            driver.execute(insert_statement.single, rows[done])
     except (OverflowError, ValueError, TypeError) as error:  # a token count of 10**30, half a surrogate pair
-        raise Conflict(UNFIT.format(type(error).__name__)) from error
+        raise Conflict(ROW_DOES_NOT_FIT.format(type(error).__name__)) from error
 
 
-def connect(url: Url, schemas: Sequence[Schema]) -> Database:
-    """An open database at the newest version. Raises StoreFailed (unreadable, newer than we are), ConfigError (URL)."""
+def open_database(url: DatabaseUrl, migrations: Sequence[Migrations]) -> Database:
+    """An open database at the newest version. Raises StorageError (unreadable or newer), ConfigError (URL)."""
     database = Database(_engine(url))
     try:
-        _migrate(database, schemas)
+        _migrate(database, migrations)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def file(path: str) -> URL:
+def sqlite_url(path: str) -> URL:
     """The URL of an SQLite file; any character may stand in `path`."""
     return URL.create("sqlite", database=path)
 
 
-def lent(url: Url) -> Engine:
+def third_party_engine(url: DatabaseUrl) -> Engine:
     """An engine for a library with tables of its own, in SQLite as durable and as fast as ours. Raises ConfigError."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, connect_args=_still(parsed))
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, connect_args=_postgres_options(parsed))
     made = create_engine(parsed, connect_args={"isolation_level": "IMMEDIATE"}, hide_parameters=True)
-    event.listen(made, "connect", _prepare)
+    event.listen(made, "connect", _set_pragmas)
     return made
 
 
-def _engine(url: Url) -> Engine:
+def _engine(url: DatabaseUrl) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             quiet = {"isolation_level": None}  # the driver must not guess where transactions begin
             engine = create_engine(parsed, connect_args=quiet, hide_parameters=True)
-            event.listen(engine, "connect", _prepare)
+            event.listen(engine, "connect", _set_pragmas)
             event.listen(engine, "begin", _begin)
             return engine
         return create_engine(
-            parsed, paramstyle="format", pool_pre_ping=True, hide_parameters=True, connect_args=_still(parsed)
+            parsed,
+            paramstyle="format",
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=_postgres_options(parsed),
         )
     except ArgumentError as error:  # the URL may hold a password: it is not repeated
         raise ConfigError(
-            "the database URL cannot be read", "write it as postgresql+psycopg://user@host/name"
+            "the database URL cannot be read",
+            "write it as postgresql+psycopg://user@host/name",
         ) from error
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         hint = "install it into Sizewise's environment (for Postgres: psycopg), or leave the URL out for SQLite"
         raise ConfigError(f"no driver for databases of kind {parsed.drivername!r} is installed", hint) from error
 
 
-def _still(url: URL) -> dict[str, str]:
+def _postgres_options(url: URL) -> dict[str, str]:
     """A session that stands still within a transaction is ended by Postgres: a server that is paused holds no locks."""
-    return {} if "options" in url.query else {"options": f"-c idle_in_transaction_session_timeout={STILL_MS}"}
+    return (
+        {}
+        if "options" in url.query
+        else {"options": f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_TIMEOUT_MS}"}
+    )
 
 
-def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+def _set_pragmas(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     """NORMAL: a commit survives `kill -9`; only a power cut may take the last ones, and never leaves half of one."""
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -259,44 +272,49 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(words)
 
 
-def _migrate(database: Database, schemas: Sequence[Schema]) -> None:
+def _migrate(database: Database, schemas: Sequence[Migrations]) -> None:
     with database.read() as connection:
-        behind = _behind(connection, schemas)
+        behind = _pending_migrations(connection, schemas)
     if behind:
         with database.write() as connection:  # looked at again inside: another process may have been faster
-            for schema, version in _behind(connection, schemas):
-                _forward(connection, schema, version)
+            for schema, version in _pending_migrations(connection, schemas):
+                _apply_migrations(connection, schema, version)
 
 
-def _behind(connection: Connection, schemas: Sequence[Schema]) -> list[tuple[Schema, int]]:
+def _pending_migrations(connection: Connection, schemas: Sequence[Migrations]) -> list[tuple[Migrations, int]]:
     """Schemas with steps to take, and the version they stand at."""
     found: dict[str, int] = {}
-    if inspect(connection).has_table(VERSIONS.name):
-        found = {row.room: row.version for row in connection.execute(select(VERSIONS))}
+    if inspect(connection).has_table(SCHEMA_VERSIONS.name):
+        found = {row.room: row.version for row in connection.execute(select(SCHEMA_VERSIONS))}
     for schema in schemas:
-        known, is_at = len(schema.migrations), found.get(schema.room, 0)
+        known, is_at = len(schema.steps), found.get(schema.component, 0)
         if is_at > known:
-            raise StoreFailed(
-                f"a newer Sizewise wrote this database: {schema.room} is at version {is_at}, this one knows {known}",
+            raise StorageError(
+                f"a newer Sizewise wrote this database: {schema.component} is at version {is_at}, this one knows"
+                f" {known}",
                 "install the newer version again, or give this one another home with --home DIR",
             )
     return [
-        (schema, found.get(schema.room, 0)) for schema in schemas if found.get(schema.room, 0) < len(schema.migrations)
+        (schema, found.get(schema.component, 0))
+        for schema in schemas
+        if found.get(schema.component, 0) < len(schema.steps)
     ]
 
 
-def _forward(connection: Connection, schema: Schema, version: int) -> None:
-    connection.execute(CreateTable(VERSIONS, if_not_exists=True))
-    for migration in schema.migrations[version:]:
+def _apply_migrations(connection: Connection, schema: Migrations, version: int) -> None:
+    connection.execute(CreateTable(SCHEMA_VERSIONS, if_not_exists=True))
+    for migration in schema.steps[version:]:
         for step in migration:
             connection.execute(step)
-    mark = {"version": len(schema.migrations), "at": time.time_ns() // 1_000_000}
-    if not connection.execute(update(VERSIONS).where(VERSIONS.c.room == schema.room).values(mark)).rowcount:
-        connection.execute(insert(VERSIONS).values(room=schema.room, **mark))
+    mark = {"version": len(schema.steps), "at": time.time_ns() // 1_000_000}
+    if not connection.execute(
+        update(SCHEMA_VERSIONS).where(SCHEMA_VERSIONS.c.room == schema.component).values(mark),
+    ).rowcount:
+        connection.execute(insert(SCHEMA_VERSIONS).values(room=schema.component, **mark))
 
 
 @contextmanager
-def in_our_words(where: str) -> Iterator[None]:
+def translate_errors(location: str) -> Iterator[None]:
     """What a driver throws, as one of our errors; no value of a row is ever repeated in it."""
     try:
         yield
@@ -305,16 +323,17 @@ def in_our_words(where: str) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.DataError) as error:
         raise Conflict(f"the database does not accept this: {error}") from error
     except NoConnection as error:
-        raise StoreFailed(
-            f"no connection to {where!r} came free in time", "retry; the database is overloaded"
+        raise StorageError(
+            f"no connection to {location!r} came free in time",
+            "retry; the database is overloaded",
         ) from error
     except DBAPIError as error:
-        raise StoreFailed(f"the database {where!r} failed: {error.orig}", _next_step(error.orig)) from error
+        raise StorageError(f"the database {location!r} failed: {error.orig}", _error_hint(error.orig)) from error
     except sqlite3.Error as error:
-        raise StoreFailed(f"the database {where!r} failed: {error}", _next_step(error)) from error
+        raise StorageError(f"the database {location!r} failed: {error}", _error_hint(error)) from error
 
 
-HINTS = (
+ERROR_HINTS = (
     ("SQLITE_FULL", "the disk is full: free some space; Sizewise goes on by itself"),
     ("SQLITE_IOERR", "the disk cannot be written: check its space, quota and health; Sizewise goes on by itself"),
     ("SQLITE_READONLY", "make the file and its folder writable for the user that runs Sizewise"),
@@ -329,6 +348,9 @@ HINTS = (
 )
 
 
-def _next_step(error: BaseException | None) -> str:
+def _error_hint(error: BaseException | None) -> str:
     name = getattr(error, "sqlite_errorname", "")
-    return next((hint for start, hint in HINTS if name.startswith(start)), "check that the database can be reached")
+    return next(
+        (hint for start, hint in ERROR_HINTS if name.startswith(start)),
+        "check that the database can be reached",
+    )

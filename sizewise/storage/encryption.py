@@ -1,4 +1,4 @@
-"""Seals bytes before they rest on a disk and opens them again; knows no room's table and nothing of what is inside.
+"""Envelope encryption with one data key per tenant; knows no table and no plaintext format.
 
 Envelope encryption: each tenant has a data key of its own, which lies in the database wrapped by a key from outside,
 and bare in memory only. What is sealed names its data key, so that a new one can be put in front and nothing is lost;
@@ -17,33 +17,33 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from sizewise.errors import StoreFailed, VaultLocked
-from sizewise.plugins import load
-from sizewise.storage.keys.cipher import Broken, Cipher, fresh
+from sizewise.errors import EncryptionKeyUnavailable, StorageError
+from sizewise.plugins import load_plugin
+from sizewise.storage.keys.cipher import Cipher, DecryptionFailed, generate_key
 from sizewise.storage.keys.local_kms import ID_BYTES as KEY_ID
-from sizewise.storage.keys.local_kms import Ring
-from sizewise.storage.keys.tables import BLOCK, DataKey, DataKeys
+from sizewise.storage.keys.local_kms import LocalKms
+from sizewise.storage.keys.tables import USES_PER_BLOCK, DataKey, DataKeyStore
 
-DIRECT = b"\x01"
+DIRECT_VERSION = b"\x01"
 """Sealed by a key of the ring itself, as it was before there were data keys."""
-VERSION = b"\x02"
+DATA_KEY_VERSION = b"\x02"
 ID_BYTES = 8
-HEAD = 9  # bytes of version and id
-RING = "key "
-KMS = "kms "
-CACHED = 10_000  # data keys in memory
-BREATH_S = 2.0
+HEADER_BYTES = 9  # bytes of version and id
+LOCAL_PREFIX = "key "
+KMS_PREFIX = "kms "
+MAX_CACHED_KEYS = 10_000  # data keys in memory
+KMS_RETRY_PAUSE_S = 2.0
 """So long a key service that failed is not asked again: what waits for it fails at once instead of queueing up."""
 
 
-class Wrapper(Protocol):
-    """Wraps 32 and some bytes for somebody who may unwrap them; raises VaultLocked. May take seconds."""
+class KeyWrapper(Protocol):
+    """Wraps 32 and some bytes for somebody who may unwrap them; raises EncryptionKeyUnavailable. May take seconds."""
 
     def wrap(self, plain: bytes) -> bytes: ...
     def unwrap(self, wrapped: bytes) -> bytes: ...
 
 
-class Bare(Struct, frozen=True, array_like=True):
+class PlainDataKey(Struct, frozen=True, array_like=True):
     """What is wrapped: a data key with its name, so that a wrapped one cannot be put in another's place."""
 
     tenant: str
@@ -51,201 +51,211 @@ class Bare(Struct, frozen=True, array_like=True):
     key: bytes
 
 
-class Sealing:
+class ActiveDataKey:
     """The data key that seals for one tenant, and how often it may do so before the count is renewed."""
 
-    __slots__ = ("cipher", "head", "left")
+    __slots__ = ("cipher", "header", "remaining_uses")
 
     def __init__(self, id: str, cipher: Cipher) -> None:
-        self.head = VERSION + bytes.fromhex(id)
+        self.header = DATA_KEY_VERSION + bytes.fromhex(id)
         self.cipher = cipher
-        self.left = BLOCK
+        self.remaining_uses = USES_PER_BLOCK
 
 
-class Vault:
+class EnvelopeEncryption:
     """Safe from any thread, but not for the event loop's: a key service may take seconds."""
 
-    def __init__(self, home: Path, keys: DataKeys, reference: str = "", kms: str = "") -> None:
-        """`reference` is Ring's. `kms`: `KIND:REST`, a member of the kind `wrappers` and what it is called with."""
+    def __init__(self, home: Path, keys: DataKeyStore, reference: str = "", kms: str = "") -> None:
+        """`reference` is LocalKms's. `kms`: `KIND:REST`, a member of the kind `wrappers` and what it is called with."""
         self._keys = keys
-        self._ring = Ring(home, reference)
+        self._local_kms = LocalKms(home, reference)
         self._kms_name, _, rest = kms.partition(":")
-        self._kms: Wrapper | None = load("kms", self._kms_name)(rest) if kms else None
-        self._now: dict[str, Sealing] = {}
-        self._open: dict[tuple[str, str], Cipher] = {}
-        self._turn = threading.Lock()  # for a moment: the two above
-        self._slow = threading.Lock()  # who holds it may ask the key service and the database
-        self._failed: tuple[float, VaultLocked] | None = None
+        self._kms: KeyWrapper | None = load_plugin("kms", self._kms_name)(rest) if kms else None
+        self._active: dict[str, ActiveDataKey] = {}
+        self._ciphers: dict[tuple[str, str], Cipher] = {}
+        self._lock = threading.Lock()  # for a moment: the two above
+        self._slow_lock = threading.Lock()  # who holds it may ask the key service and the database
+        self._failed: tuple[float, EncryptionKeyUnavailable] | None = None
 
-    def holds(self, sealed: Iterable[bytes]) -> None:
+    def expect_keys_for(self, sealed: Iterable[bytes]) -> None:
         """Some of what was sealed before. Its keys are missed at once, and not only when it is asked for."""
-        wrapped = (key.wrapped for key in self._keys.every() if key.by.startswith(RING))
-        direct = (one[1:] for one in sealed if one[:1] == DIRECT)
-        self._ring.needs(one[:KEY_ID] for one in (*wrapped, *direct))
+        wrapped = (key.wrapped for key in self._keys.all_keys() if key.by.startswith(LOCAL_PREFIX))
+        direct = (one[1:] for one in sealed if one[:1] == DIRECT_VERSION)
+        self._local_kms.require_keys(one[:KEY_ID] for one in (*wrapped, *direct))
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Why what is kept cannot be opened, in words; empty when all is well. Asks no key service, makes no key."""
         failed = self._failed
         if failed is not None:
             return f"what is kept cannot be opened: {failed[1].message}; {failed[1].hint}"
-        return self._ring.trouble
+        return self._local_kms.problem
 
     @property
-    def ill(self) -> bool:
+    def should_probe(self) -> bool:
         """Whether the key service failed, and may be asked again by now."""
-        return self._failed is not None and time.monotonic() - self._failed[0] > BREATH_S
+        return self._failed is not None and time.monotonic() - self._failed[0] > KMS_RETRY_PAUSE_S
 
     def probe(self) -> None:
-        """Asks the key service whether it works, by the newest key that it has wrapped. `trouble` tells what came."""
+        """Asks the key service whether it works, by the newest key that it has wrapped. `problem` tells what came."""
         if self._kms is None:
             return
-        mine = [key for key in self._keys.every() if key.by.startswith(KMS)]
+        mine = [key for key in self._keys.all_keys() if key.by.startswith(KMS_PREFIX)]
         try:
             if mine:
-                self._unwrapped(mine[-1])
+                self._unwrap(mine[-1])
             else:
-                self._wrapped(Bare("", "", fresh()))
-        except VaultLocked:
+                self._wrap(PlainDataKey("", "", generate_key()))
+        except EncryptionKeyUnavailable:
             pass  # it is noted
 
-    def seal(self, plain: bytes, tenant: str, table: str, row: str) -> bytes:
-        """Raises VaultLocked where there is no usable key, StoreFailed."""
-        now = self._sealing(tenant)
-        return now.head + now.cipher.seal(plain, tenant, table, row)
+    def encrypt(self, plain: bytes, tenant: str, table: str, row: str) -> bytes:
+        """Raises EncryptionKeyUnavailable where there is no usable key, StorageError."""
+        now = self._active_key(tenant)
+        return now.header + now.cipher.encrypt(plain, tenant, table, row)
 
-    def open(self, sealed: bytes, tenant: str, table: str, row: str) -> bytes:
-        """Raises VaultLocked where there is no key, StoreFailed where it was changed or moved, or its key erased."""
-        version = sealed[:1]
-        if version not in (DIRECT, VERSION):
-            raise StoreFailed("a row was sealed by a newer Sizewise", "install that version again")
-        direct = version == DIRECT
-        size = 1 + KEY_ID if direct else HEAD
-        cipher = self._ring.cipher(sealed[1:size]) if direct else self._cipher(tenant, sealed[1:size].hex())
+    def decrypt(self, ciphertext: bytes, tenant: str, table: str, row: str) -> bytes:
+        """Raises EncryptionKeyUnavailable where there is no key, StorageError where it was changed or moved, or its
+        key erased."""
+        version = ciphertext[:1]
+        if version not in (DIRECT_VERSION, DATA_KEY_VERSION):
+            raise StorageError("a row was sealed by a newer Sizewise", "install that version again")
+        direct = version == DIRECT_VERSION
+        size = 1 + KEY_ID if direct else HEADER_BYTES
+        cipher = (
+            self._local_kms.cipher(ciphertext[1:size]) if direct else self._cipher(tenant, ciphertext[1:size].hex())
+        )
         try:
-            return cipher.open(sealed[size:], tenant, table, row)
-        except Broken as error:
+            return cipher.decrypt(ciphertext[size:], tenant, table, row)
+        except DecryptionFailed as error:
             told = f"a row of the table {table!r} does not open: it was changed or moved since it was sealed"
-            raise StoreFailed(told, "restore a backup; nothing else can bring it back") from error
+            raise StorageError(told, "restore a backup; nothing else can bring it back") from error
 
     # Rotation
 
     def rewrap(self) -> int:
         """Wraps every data key by the newest key of the ring, read anew, or by the key service. How many.
 
-        Raises VaultLocked: then some are wrapped anew and some are as they were, and all can be opened.
+        Raises EncryptionKeyUnavailable: then some are wrapped anew and some are as they were, and all can be opened.
         """
-        self._ring.renew()
-        every = self._keys.every()
+        self._local_kms.reload()
+        every = self._keys.all_keys()
         for key in every:
-            by, wrapped = self._wrapped(self._unwrapped(key))
-            self._keys.wrap(key, by, wrapped)
+            by, wrapped = self._wrap(self._unwrap(key))
+            self._keys.replace_wrapping(key, by, wrapped)
         return len(every)
 
-    def retire(self) -> None:
+    def rotate_data_keys(self) -> None:
         """New data keys from now on; the old ones go on opening what they sealed."""
-        with self._slow, self._turn:
-            self._keys.retire(_now())
-            self._now.clear()
+        with self._slow_lock, self._lock:
+            self._keys.retire_all(_now())
+            self._active.clear()
 
-    def erase(self, tenant: str) -> int:
+    def delete_keys(self, tenant: str) -> int:
         """Forgets all data keys of `tenant`: what they sealed can be opened by nobody, here or in a copy. How many."""
-        with self._slow, self._turn:
-            count = self._keys.erase(tenant)
-            self._now.pop(tenant, None)
-            for place in [place for place in self._open if place[0] == tenant]:
-                del self._open[place]
+        with self._slow_lock, self._lock:
+            count = self._keys.delete_tenant_keys(tenant)
+            self._active.pop(tenant, None)
+            for place in [place for place in self._ciphers if place[0] == tenant]:
+                del self._ciphers[place]
         return count
 
-    def wraps(self) -> str:
-        """Who wraps, in words. Raises VaultLocked."""
-        return f"{KMS}{self._kms_name}" if self._kms is not None else f"{RING}{self._ring.front.hex()}"
+    def key_provider(self) -> str:
+        """Who wraps, in words. Raises EncryptionKeyUnavailable."""
+        return (
+            f"{KMS_PREFIX}{self._kms_name}"
+            if self._kms is not None
+            else f"{LOCAL_PREFIX}{self._local_kms.primary_key_id.hex()}"
+        )
 
     # Data keys
 
-    def _sealing(self, tenant: str) -> Sealing:
-        with self._turn:
-            now = self._now.get(tenant)
-            if now is not None and now.left:
-                now.left -= 1
+    def _active_key(self, tenant: str) -> ActiveDataKey:
+        with self._lock:
+            now = self._active.get(tenant)
+            if now is not None and now.remaining_uses:
+                now.remaining_uses -= 1
                 return now
-        with self._slow:
-            found = self._now.get(tenant)
-            if found is None or not found.left:
-                found = self._taken(tenant)
-            with self._turn:
-                found.left -= 1
-                if len(self._now) >= CACHED:
-                    self._now.clear()
-                self._now[tenant] = found
+        with self._slow_lock:
+            found = self._active.get(tenant)
+            if found is None or not found.remaining_uses:
+                found = self._new_active_key(tenant)
+            with self._lock:
+                found.remaining_uses -= 1
+                if len(self._active) >= MAX_CACHED_KEYS:
+                    self._active.clear()
+                self._active[tenant] = found
             return found
 
-    def _taken(self, tenant: str) -> Sealing:
-        key = self._keys.take(tenant)
+    def _new_active_key(self, tenant: str) -> ActiveDataKey:
+        key = self._keys.active_key(tenant)
         if key is not None:
-            return Sealing(key.id, self._known(key))
-        bare = Bare(tenant, secrets.token_hex(ID_BYTES), fresh())
-        by, wrapped = self._wrapped(bare)
+            return ActiveDataKey(key.id, self._cipher_of(key))
+        bare = PlainDataKey(tenant, secrets.token_hex(ID_BYTES), generate_key())
+        by, wrapped = self._wrap(bare)
         self._keys.add(DataKey(tenant, bare.id, _now(), by, wrapped))
-        return Sealing(bare.id, self._kept(bare))
+        return ActiveDataKey(bare.id, self._cache_cipher(bare))
 
     def _cipher(self, tenant: str, id: str) -> Cipher:
-        found = self._open.get((tenant, id))
+        found = self._ciphers.get((tenant, id))
         if found is not None:
             return found
-        with self._slow:
+        with self._slow_lock:
             key = self._keys.find(tenant, id)
             if key is None:
                 told = f"the data key {id}, by which a row was sealed, is gone: it was erased, or the row is another's"
-                raise StoreFailed(told, "nothing can bring back what was erased")
-            return self._known(key)
+                raise StorageError(told, "nothing can bring back what was erased")
+            return self._cipher_of(key)
 
-    def _known(self, key: DataKey) -> Cipher:
-        found = self._open.get((key.tenant, key.id))
-        return found if found is not None else self._kept(self._unwrapped(key))
+    def _cipher_of(self, key: DataKey) -> Cipher:
+        found = self._ciphers.get((key.tenant, key.id))
+        return found if found is not None else self._cache_cipher(self._unwrap(key))
 
-    def _kept(self, bare: Bare) -> Cipher:
-        cipher = Cipher(bare.key)
-        with self._turn:
-            if len(self._open) >= CACHED:
-                self._open.clear()
-            self._open[bare.tenant, bare.id] = cipher
+    def _cache_cipher(self, data_key: PlainDataKey) -> Cipher:
+        cipher = Cipher(data_key.key)
+        with self._lock:
+            if len(self._ciphers) >= MAX_CACHED_KEYS:
+                self._ciphers.clear()
+            self._ciphers[data_key.tenant, data_key.id] = cipher
         return cipher
 
-    def _wrapped(self, bare: Bare) -> tuple[str, bytes]:
+    def _wrap(self, data_key: PlainDataKey) -> tuple[str, bytes]:
         """By whom, and the wrapped key."""
-        plain = msgspec.msgpack.encode(bare)
+        plain = msgspec.msgpack.encode(data_key)
         if self._kms is None:
-            wrapped = self._ring.wrap(plain)
-            return f"{RING}{wrapped[:KEY_ID].hex()}", wrapped
-        return f"{KMS}{self._kms_name}", self._asked(self._kms.wrap, plain)
+            wrapped = self._local_kms.wrap(plain)
+            return f"{LOCAL_PREFIX}{wrapped[:KEY_ID].hex()}", wrapped
+        return f"{KMS_PREFIX}{self._kms_name}", self._call_kms(self._kms.wrap, plain)
 
-    def _unwrapped(self, key: DataKey) -> Bare:
-        if key.by.startswith(RING):
-            plain = self._ring.unwrap(key.wrapped)
-        elif self._kms is not None and key.by == f"{KMS}{self._kms_name}":
-            plain = self._asked(self._kms.unwrap, key.wrapped)
+    def _unwrap(self, key: DataKey) -> PlainDataKey:
+        if key.by.startswith(LOCAL_PREFIX):
+            plain = self._local_kms.unwrap(key.wrapped)
+        elif self._kms is not None and key.by == f"{KMS_PREFIX}{self._kms_name}":
+            plain = self._call_kms(self._kms.unwrap, key.wrapped)
         else:
             hint = 'name it again: kms = "..." in [encryption] of sizewise.toml'
-            raise VaultLocked(f"the data key {key.id} was wrapped by the {key.by!r}, which is not named", hint)
+            raise EncryptionKeyUnavailable(
+                f"the data key {key.id} was wrapped by the {key.by!r}, which is not named",
+                hint,
+            )
         try:
-            bare = msgspec.msgpack.decode(plain, type=Bare)
+            bare = msgspec.msgpack.decode(plain, type=PlainDataKey)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             hint = "is it the same key service, with the same key, as before?"
-            raise VaultLocked(f"what came for the data key {key.id} is no data key", hint) from error
+            raise EncryptionKeyUnavailable(f"what came for the data key {key.id} is no data key", hint) from error
         if (bare.tenant, bare.id) != (key.tenant, key.id):
             hint = "restore a backup of the database"
-            raise StoreFailed(f"the data key {key.id} is another's: it was moved since it was wrapped", hint)
+            raise StorageError(f"the data key {key.id} is another's: it was moved since it was wrapped", hint)
         return bare
 
-    def _asked(self, work: Callable[[bytes], bytes], data: bytes) -> bytes:
+    def _call_kms(self, work: Callable[[bytes], bytes], data: bytes) -> bytes:
         failed = self._failed
-        if failed is not None and time.monotonic() - failed[0] < BREATH_S:
-            raise VaultLocked(failed[1].message, failed[1].hint)
+        if failed is not None and time.monotonic() - failed[0] < KMS_RETRY_PAUSE_S:
+            raise EncryptionKeyUnavailable(failed[1].message, failed[1].hint)
         try:
             answer = work(data)
-        except VaultLocked as error:
-            self._failed = (time.monotonic(), VaultLocked(error.message, error.hint))
+        except EncryptionKeyUnavailable as error:
+            self._failed = (time.monotonic(), EncryptionKeyUnavailable(error.message, error.hint))
             raise
         self._failed = None
         return answer

@@ -1,4 +1,4 @@
-"""Seals anew what an old key sealed, a few rows at a time while the server serves; knows no table by name.
+"""Re-encryption job for key rotation: rewrites rows that a retired key encrypted, a few at a time.
 
 Nothing is lost on the way: a row holds the old or the new, and an old data key goes only when it has been retired for a
 while and nothing names it any more. It begins again where a stopped server left it.
@@ -14,139 +14,142 @@ from functools import partial
 
 from msgspec import Struct
 
-from sizewise.errors import SizewiseError, StoreFailed
-from sizewise.storage.encryption import DIRECT, HEAD, RING, Vault
-from sizewise.storage.keys.tables import DataKeys, Row, Run, SealedTable
+from sizewise.errors import SizewiseError, StorageError
+from sizewise.storage.encryption import DIRECT_VERSION, HEADER_BYTES, LOCAL_PREFIX, EnvelopeEncryption
+from sizewise.storage.keys.tables import DataKeyStore, EncryptedRow, EncryptedTable, TransactionRunner
 
 log = logging.getLogger("sizewise.storage.encryption")
 
-STEP = 50
+BATCH_ROWS = 50
 """Rows of one transaction."""
 PAUSE_S = 0.005
 GRACE_S = 600.0
 """A retired key outlives every sealing that was under way with it."""
 
 
-class Standing(Struct, frozen=True):
+class DataKeyStatus(Struct, frozen=True):
     """One data key, or one key that sealed directly (`id` is then `key 1a2b3c4d`), and how many rows it sealed."""
 
     tenant: str
     id: str
-    by: str
-    created: int | None
-    retired: int | None
-    rows: int
+    wrapped_by: str
+    created_at: int | None
+    retired_at: int | None
+    row_count: int
 
 
-class Resealing:
+class ReencryptionJob:
     """One per keeper, with a thread of its own while there is something to do."""
 
     def __init__(
         self,
-        vault: Vault,
-        keys: DataKeys,
-        tables: Sequence[SealedTable],
-        read: Run,
-        write: Run,
+        encryption: EnvelopeEncryption,
+        keys: DataKeyStore,
+        tables: Sequence[EncryptedTable],
+        read: TransactionRunner,
+        write: TransactionRunner,
         grace_s: float = GRACE_S,
     ) -> None:
-        self.busy = False
+        self.in_progress = False
         """Whether rows may wait to be sealed anew."""
-        self._vault = vault
+        self._vault = encryption
         self._keys = keys
         self._tables = tables
         self._read = read
         self._write = write
         self._grace_s = grace_s
-        self._wanted = threading.Event()
-        self._ends = False
+        self._wake = threading.Event()
+        self._closing = False
         self._thread: threading.Thread | None = None
 
     def resume(self) -> None:
         """At start: goes on with what a server that stopped has left, as far as that shows without reading all."""
         firsts = [self._read(partial(table.rows, after=0, limit=1)) for table in self._tables]
-        direct = any(rows and rows[0].sealed[:1] == DIRECT for rows in firsts)
+        direct = any(rows and rows[0].ciphertext[:1] == DIRECT_VERSION for rows in firsts)
         if direct or self._retired():
-            self.begin()
+            self.start()
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Once more, from the first row."""
-        self.busy = True
-        self._wanted.set()
+        self.in_progress = True
+        self._wake.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sizewise-resealing", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        self._ends = True
-        self._wanted.set()
+        self._closing = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
 
-    def standings(self) -> list[Standing]:
+    def key_statuses(self) -> list[DataKeyStatus]:
         """Every data key, oldest first, and what was sealed before there were any. Reads all that is sealed."""
         rows: dict[tuple[str, str], int] = {}
         for table in self._tables:
-            for (tenant, head), count in self._read(partial(table.heads, size=HEAD)).items():
-                id = f"{RING}{head[1:5].hex()}" if head[:1] == DIRECT else head[1:].hex()
+            for (tenant, head), count in self._read(partial(table.count_by_header, size=HEADER_BYTES)).items():
+                id = f"{LOCAL_PREFIX}{head[1:5].hex()}" if head[:1] == DIRECT_VERSION else head[1:].hex()
                 rows[tenant, id] = rows.get((tenant, id), 0) + count
         found = [
-            Standing(key.tenant, key.id, key.by, key.created, key.retired, rows.pop((key.tenant, key.id), 0))
-            for key in self._keys.every()
+            DataKeyStatus(key.tenant, key.id, key.by, key.created, key.retired, rows.pop((key.tenant, key.id), 0))
+            for key in self._keys.all_keys()
         ]
-        return [*found, *(Standing(tenant, id, "", None, None, count) for (tenant, id), count in sorted(rows.items()))]
+        return [
+            *found,
+            *(DataKeyStatus(tenant, id, "", None, None, count) for (tenant, id), count in sorted(rows.items())),
+        ]
 
     def _run(self) -> None:
         patience: float | None = None
         while True:
-            self._wanted.wait(patience)
-            self._wanted.clear()
-            if self._ends:
+            self._wake.wait(patience)
+            self._wake.clear()
+            if self._closing:
                 return
             patience = self._grace_s
             try:
-                self._all()
+                self._reencrypt_all()
                 patience = self._grace_s if self._retired() else None
             except SizewiseError as error:
                 log.warning("what old keys sealed is not sealed anew yet: %s", error.message)
 
     def _retired(self) -> set[tuple[str, str]]:
-        return {(key.tenant, key.id) for key in self._keys.every() if key.retired is not None}
+        return {(key.tenant, key.id) for key in self._keys.all_keys() if key.retired is not None}
 
-    def _all(self) -> None:
+    def _reencrypt_all(self) -> None:
         retired = self._retired()
         for table in self._tables:
             after = 0
-            while not self._ends and (rows := self._read(partial(table.rows, after=after, limit=STEP))):
+            while not self._closing and (rows := self._read(partial(table.rows, after=after, limit=BATCH_ROWS))):
                 after = rows[-1].number
-                old = [row for row in rows if row.sealed[:1] == DIRECT or (row.tenant, _id(row)) in retired]
+                old = [row for row in rows if row.ciphertext[:1] == DIRECT_VERSION or (row.tenant, _id(row)) in retired]
                 if old:
-                    self._some(table, old)
-        if not self._ends:
-            self._forget()
-            self.busy = False
+                    self._reencrypt_rows(table, old)
+        if not self._closing:
+            self._delete_unused_keys()
+            self.in_progress = False
 
-    def _some(self, table: SealedTable, rows: list[Row]) -> None:
-        anew: list[tuple[Row, bytes]] = []
+    def _reencrypt_rows(self, table: EncryptedTable, rows: list[EncryptedRow]) -> None:
+        anew: list[tuple[EncryptedRow, bytes]] = []
         for row in rows:
             try:
-                plain = self._vault.open(row.sealed, row.tenant, table.name, row.place)
-            except StoreFailed as error:  # one that was damaged long ago must not keep the others
+                plain = self._vault.decrypt(row.ciphertext, row.tenant, table.name, row.row_id)
+            except StorageError as error:  # one that was damaged long ago must not keep the others
                 log.warning("a row cannot be sealed anew: %s", error.message)
                 continue
-            anew.append((row, self._vault.seal(plain, row.tenant, table.name, row.place)))
-        self._write(partial(table.put, anew=anew))
+            anew.append((row, self._vault.encrypt(plain, row.tenant, table.name, row.row_id)))
+        self._write(partial(table.replace_rows, replacements=anew))
         time.sleep(PAUSE_S)  # the server's turn
 
-    def _forget(self) -> None:
+    def _delete_unused_keys(self) -> None:
         """Data keys that nothing names, once every sealing that was under way when they were retired is over."""
         before = time.time_ns() // 1_000_000 - round(self._grace_s * 1_000)
-        old = [key for key in self._keys.every() if key.retired is not None and key.retired <= before]
+        old = [key for key in self._keys.all_keys() if key.retired is not None and key.retired <= before]
         if old:
-            empty = {(each.tenant, each.id) for each in self.standings() if not each.rows}
+            empty = {(each.tenant, each.id) for each in self.key_statuses() if not each.row_count}
             for key in (key for key in old if (key.tenant, key.id) in empty):
                 self._keys.remove(key)
 
 
-def _id(row: Row) -> str:
-    return row.sealed[1:HEAD].hex()
+def _id(row: EncryptedRow) -> str:
+    return row.ciphertext[1:HEADER_BYTES].hex()

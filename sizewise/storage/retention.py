@@ -1,4 +1,4 @@
-"""A chore of the writer for what is kept a while: the oldest go, by age, number and bytes; knows no table by name."""
+"""Retention job: deletes the oldest rows of a table by age, row count and size."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import time
 from sqlalchemy import Connection, Table, delete, func, select
 
 
-class Expiry:
+class RetentionJob:
     """Of a table with the columns `number` (its key), `created` (unix ms) and `bytes`, and an index on the last two."""
 
-    def __init__(self, table: Table, keep_ms: int, max_rows: int, max_bytes: int, step: int = 100) -> None:
-        """`step`: rows in one transaction; few, for they can be large."""
+    def __init__(self, table: Table, retention_ms: int, max_rows: int, max_bytes: int, batch_rows: int = 100) -> None:
+        """`batch_rows`: rows in one transaction; few, for they can be large."""
         self._table = table
-        self._keep_ms = keep_ms
+        self._retention_ms = retention_ms
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._step = step
+        self._batch_rows = batch_rows
 
     def __call__(self, connection: Connection) -> bool:
         """One step; True when more is left to forget."""
         its = self._table.c
         rows, size = connection.execute(select(func.count(), func.coalesce(func.sum(its.bytes), 0))).one()
-        oldest = select(its.number, its.created, its.bytes).order_by(its.created).limit(self._step)
-        outlived = time.time_ns() // 1_000_000 - self._keep_ms
+        oldest = select(its.number, its.created, its.bytes).order_by(its.created).limit(self._batch_rows)
+        outlived = time.time_ns() // 1_000_000 - self._retention_ms
         gone: list[int] = []
         for number, created, bytes in connection.execute(oldest):
             if created > outlived and rows <= self._max_rows and size <= self._max_bytes:
@@ -33,4 +33,4 @@ class Expiry:
             size -= bytes
         if gone:
             connection.execute(delete(self._table).where(its.number.in_(gone)))
-        return len(gone) == self._step
+        return len(gone) == self._batch_rows

@@ -1,1 +1,1 @@
-"""What happened: every request written down and counted; no prompt and no reply, only counts and decisions."""
+"""Request records, metrics and the optional payload log."""

@@ -1,7 +1,8 @@
-"""Keeps what was asked and what was said of a record: sealed on a thread of its own, behind everybody's back.
+"""Payload log: stores prompts and replies encrypted, written by a background thread.
 
 What the client sent is kept, before anything was masked in it; it is what the client may have forgotten and we must not
-leave readable. `put` is an append. When the store is ill some wait, bounded; when the vault is locked nothing is kept.
+leave readable. `enqueue` is an append. When the store is ill some wait, bounded; when the vault is locked nothing is
+kept.
 """
 
 from __future__ import annotations
@@ -15,89 +16,93 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from sizewise.errors import Conflict, StoreFailed, VaultLocked
-from sizewise.handler import Ask
-from sizewise.messages import Chat, Reply
-from sizewise.providers.wires.original_body import FIELD, Origin
-from sizewise.storage.encryption import Vault
-from sizewise.storage.keys.tables import Run
+from sizewise.errors import Conflict, EncryptionKeyUnavailable, StorageError
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest, Reply
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
+from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.keys.tables import TransactionRunner
 from sizewise.telemetry import payload_tables
-from sizewise.telemetry.payload_tables import Row
+from sizewise.telemetry.payload_tables import PayloadRow
 
 log = logging.getLogger("sizewise.telemetry")
 
 TABLE = "contents"
-WAITING = 2_000
-WAITING_BYTES = 64_000_000
-TOGETHER = 200
+MAX_QUEUED = 2_000
+MAX_QUEUED_BYTES = 64_000_000
+MAX_BATCH = 200
 LINGER_S = 0.05
-PAUSE_S = 1.0
-SETTLE_S = 5.0
-OURS = frozenset({"shadow", "judge"})
+RETRY_PAUSE_S = 1.0
+FLUSH_TIMEOUT_S = 5.0
+INTERNAL_ENDPOINTS = frozenset({"shadow", "judge"})
 """Doors of requests that nobody but Sizewise itself made: copies of what is kept already."""
 
 
-class Content(Struct, frozen=True, array_like=True):
-    """JSON as texts: the body that was sent, and the choices that came (None: the request failed, or was cut). `cut`:
-    one of them was too long, and is not JSON any more."""
+class LoggedPayload(Struct, frozen=True, array_like=True):
+    """JSON as texts: the body that was sent, and the choices that came (None: the request failed, or was cut).
+    `truncated`: one of them was too long, and is not JSON any more.
+    """
 
-    asked: str
-    said: str | None
-    cut: bool
+    request: str
+    response: str | None
+    truncated: bool
 
 
-class Kept:
-    """One per keeper. `put` for one thread, the event loop's."""
+class PayloadLog:
+    """One per keeper. `enqueue` for one thread, the event loop's."""
 
-    def __init__(self, vault: Vault, write: Run, row_bytes: int) -> None:
-        """`row_bytes`: of what was asked, and of what was said."""
-        self.lost = 0
-        self.trouble = ""
-        self._vault = vault
+    def __init__(self, encryption: EnvelopeEncryption, write: TransactionRunner, max_payload_bytes: int) -> None:
+        """`max_payload_bytes`: of what was asked, and of what was said."""
+        self.dropped = 0
+        self.problem = ""
+        self._vault = encryption
         self._write = write
-        self._most = row_bytes
-        self._queue: deque[tuple[int, Ask, Reply | None, int]] = deque()
+        self._max_payload_bytes = max_payload_bytes
+        self._queue: deque[tuple[int, Request, Reply | None, int]] = deque()
         self._bytes = 0
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._hurry = threading.Event()
-        self._ends = False
+        self._batch_full = threading.Event()
+        self._closing = False
         self._busy = False  # some were taken from the queue, and are not kept yet
         self._thread: threading.Thread | None = None
 
-    def put(self, record: int, ask: Ask, reply: Reply | None) -> None:
+    def enqueue(self, record_id: int, request: Request, reply: Reply | None) -> None:
         """Never waits, never fails; what finds no room is lost, and counted."""
-        if ask.door in OURS:
+        if request.endpoint in INTERNAL_ENDPOINTS:
             return
-        size = _size(ask, reply)
-        with self._turn:
-            if len(self._queue) >= WAITING or self._bytes + size > WAITING_BYTES:
-                self.lost += 1
+        size = _size(request, reply)
+        with self._lock:
+            if len(self._queue) >= MAX_QUEUED or self._bytes + size > MAX_QUEUED_BYTES:
+                self.dropped += 1
                 return
-            self._queue.append((record, ask, reply, size))
+            self._queue.append((record_id, request, reply, size))
             self._bytes += size
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sizewise-contents", daemon=True)
             self._thread.start()
         if not self._wake.is_set():
             self._wake.set()
-        if len(self._queue) >= TOGETHER:
-            self._hurry.set()
+        if len(self._queue) >= MAX_BATCH:
+            self._batch_full.set()
 
-    def opened(self, sealed: bytes, tenant: str, record: int) -> Content:
-        """Raises VaultLocked, StoreFailed."""
-        return msgspec.msgpack.decode(self._vault.open(sealed, tenant, TABLE, str(record)), type=Content)
+    def decrypt(self, ciphertext: bytes, tenant: str, record_id: int) -> LoggedPayload:
+        """Raises EncryptionKeyUnavailable, StorageError."""
+        return msgspec.msgpack.decode(
+            self._vault.decrypt(ciphertext, tenant, TABLE, str(record_id)),
+            type=LoggedPayload,
+        )
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Waits until what was put before is kept, or lost; some seconds at most, where the store is ill."""
-        until = time.monotonic() + SETTLE_S
+        until = time.monotonic() + FLUSH_TIMEOUT_S
         while (self._queue or self._busy) and time.monotonic() < until:
             time.sleep(0.005)
 
     def close(self) -> None:
         """Writes what waits, if it can be written now."""
-        self._ends = True
-        self._hurry.set()
+        self._closing = True
+        self._batch_full.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -105,75 +110,81 @@ class Kept:
     def _run(self) -> None:
         while True:
             self._wake.wait()
-            self._hurry.wait(LINGER_S)  # many in one transaction: of its own, each took its request half a millisecond
+            self._batch_full.wait(
+                LINGER_S,
+            )  # many in one transaction: of its own, each took its request half a millisecond
             self._wake.clear()
-            self._hurry.clear()
-            while batch := self._taken():
-                self._save(self._sealed(batch))
+            self._batch_full.clear()
+            while batch := self._take_batch():
+                self._save(self._encrypt_batch(batch))
                 self._busy = False
-            if self._ends:
+            if self._closing:
                 return
 
-    def _taken(self) -> list[tuple[int, Ask, Reply | None]]:
-        with self._turn:
+    def _take_batch(self) -> list[tuple[int, Request, Reply | None]]:
+        with self._lock:
             self._busy = bool(self._queue)
-            taken = [self._queue.popleft() for _ in range(min(TOGETHER, len(self._queue)))]
+            taken = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
             self._bytes -= sum(each[3] for each in taken)
         return [each[:3] for each in taken]
 
-    def _sealed(self, batch: list[tuple[int, Ask, Reply | None]]) -> list[Row]:
+    def _encrypt_batch(self, batch: list[tuple[int, Request, Reply | None]]) -> list[PayloadRow]:
         found = []
-        for record, ask, reply in batch:
-            plain = msgspec.msgpack.encode(content(ask, reply, self._most))
-            caller = ask.caller
+        for record, request, reply in batch:
+            plain = msgspec.msgpack.encode(payload_of(request, reply, self._max_payload_bytes))
+            principal = request.principal
             try:
-                sealed = self._vault.seal(plain, caller.tenant, TABLE, str(record))
-            except (VaultLocked, StoreFailed) as error:
-                self._lose(1, error.message)
+                sealed = self._vault.encrypt(plain, principal.tenant, TABLE, str(record))
+            except (EncryptionKeyUnavailable, StorageError) as error:
+                self._drop(1, error.message)
                 continue
-            found.append(Row(record, caller.tenant, caller.key, time.time_ns() // 1_000_000, sealed))
+            found.append(PayloadRow(record, principal.tenant, principal.key_id, time.time_ns() // 1_000_000, sealed))
         return found
 
-    def _save(self, found: list[Row]) -> None:
+    def _save(self, found: list[PayloadRow]) -> None:
         while found:
             try:
-                self._write(partial(payload_tables.add, rows=found))
-            except StoreFailed as error:
-                if self._ends:
-                    self._lose(len(found), error.message)
+                self._write(partial(payload_tables.insert_payloads, rows=found))
+            except StorageError as error:
+                if self._closing:
+                    self._drop(len(found), error.message)
                     return
-                self.trouble = f"cannot keep contents: {error.message}"
-                time.sleep(PAUSE_S)
+                self.problem = f"cannot keep contents: {error.message}"
+                time.sleep(RETRY_PAUSE_S)
                 continue
             except Conflict as error:
-                self._lose(len(found), error.message)
+                self._drop(len(found), error.message)
                 return
-            self.trouble = ""
+            self.problem = ""
             return
 
-    def _lose(self, count: int, why: str) -> None:
-        self.lost += count
-        if not self.trouble:
-            log.warning("contents are not kept: %s", why)
-        self.trouble = f"cannot keep contents: {why}"
+    def _drop(self, count: int, reason: str) -> None:
+        self.dropped += count
+        if not self.problem:
+            log.warning("contents are not kept: %s", reason)
+        self.problem = f"cannot keep contents: {reason}"
 
 
-def content(ask: Ask, reply: Reply | None, most: int) -> Content:
-    fields = ask.what.fields
-    body = msgspec.json.decode(fields[FIELD], type=Origin).body if FIELD in fields else fields
-    asked, first = _text(msgspec.json.encode(body), most)
+def payload_of(request: Request, reply: Reply | None, max_bytes: int) -> LoggedPayload:
+    fields = request.payload.fields
+    body = msgspec.json.decode(fields[ORIGINAL_FIELD], type=OriginalBody).body if ORIGINAL_FIELD in fields else fields
+    asked, first = _text(msgspec.json.encode(body), max_bytes)
     if reply is None:
-        return Content(asked, None, first)
-    said, second = _text(msgspec.json.encode(reply.choices), most)
-    return Content(asked, said, first or second)
+        return LoggedPayload(asked, None, first)
+    said, second = _text(msgspec.json.encode(reply.choices), max_bytes)
+    return LoggedPayload(asked, said, first or second)
 
 
-def _text(data: bytes, most: int) -> tuple[str, bool]:
-    return data[:most].decode("utf-8", "replace"), len(data) > most
+def _text(data: bytes, max_bytes: int) -> tuple[str, bool]:
+    return data[:max_bytes].decode("utf-8", "replace"), len(data) > max_bytes
 
 
-def _size(ask: Ask, reply: Reply | None) -> int:
+def _size(request: Request, reply: Reply | None) -> int:
     """Bytes in memory, roughly."""
-    what = ask.what
-    asked = what.size() if isinstance(what, Chat) else sum(memoryview(each).nbytes for each in what.fields.values())
-    return asked + (0 if reply is None else sum(len(each.text) + len(each.thought) for each in reply.choices)) + 1_000
+    what = request.payload
+    asked = (
+        what.prompt_chars()
+        if isinstance(what, ChatRequest)
+        else sum(memoryview(each).nbytes for each in what.fields.values())
+    )
+    return asked + (0 if reply is None else sum(len(each.text) + len(each.reasoning) for each in reply.choices)) + 1_000

@@ -1,4 +1,4 @@
-"""The table of kept prompts and replies: whose, of which record and how large; the words lie in it sealed only."""
+"""The payload log table: record and tenant in clear, prompts and replies encrypted."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from sizewise.storage.database import BIG, Schema
-from sizewise.storage.keys.tables import SealedTable
+from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.keys.tables import EncryptedTable
 
 META = MetaData()
 
 CONTENTS = Table(
     "contents",
     META,
-    Column("number", BIG, primary_key=True),
-    Column("record", BIG, nullable=False),
+    Column("number", BIG_INTEGER, primary_key=True),
+    Column("record", BIG_INTEGER, nullable=False),
     Column("tenant", Text, nullable=False),
     Column("key", Text, nullable=False),  # the id of the key that asked
-    Column("created", BIG, nullable=False),  # unix ms
-    Column("bytes", BIG, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_RECORD = Index("contents_record", CONTENTS.c.record)
 BY_AGE = Index("contents_age", CONTENTS.c.created, CONTENTS.c.bytes)
 
-SCHEMA = Schema("contents", ((CreateTable(CONTENTS), CreateIndex(BY_RECORD), CreateIndex(BY_AGE)),))
-SEALED = SealedTable(CONTENTS, ("record",))
+SCHEMA = Migrations("contents", ((CreateTable(CONTENTS), CreateIndex(BY_RECORD), CreateIndex(BY_AGE)),))
+SEALED = EncryptedTable(CONTENTS, ("record",))
 
 
-class Row(Struct, frozen=True):
+class PayloadRow(Struct, frozen=True):
     record: int
     tenant: str
     key: str
@@ -39,18 +39,20 @@ class Row(Struct, frozen=True):
     sealed: bytes
 
 
-def add(connection: Connection, rows: Sequence[Row]) -> None:
-    values = [{name: getattr(row, name) for name in Row.__struct_fields__} | {"bytes": len(row.sealed)} for row in rows]
+def insert_payloads(connection: Connection, rows: Sequence[PayloadRow]) -> None:
+    values = [
+        {name: getattr(row, name) for name in PayloadRow.__struct_fields__} | {"bytes": len(row.sealed)} for row in rows
+    ]
     connection.execute(insert(CONTENTS), values)
 
 
-def erase(connection: Connection, tenant: str, key: str) -> int:
+def delete_payloads(connection: Connection, tenant: str, key: str) -> int:
     """How many there were of what `key` (its id) asked."""
     mine = (CONTENTS.c.tenant == tenant) & (CONTENTS.c.key == key)
     return connection.execute(delete(CONTENTS).where(mine)).rowcount
 
 
-def find(connection: Connection, tenant: str, record: int) -> bytes | None:
+def find_payload(connection: Connection, tenant: str, record: int) -> bytes | None:
     """What is sealed of a record; None where nothing was kept, or no longer."""
     its = CONTENTS.c
     return connection.scalar(select(its.sealed).where((its.record == record) & (its.tenant == tenant)).limit(1))

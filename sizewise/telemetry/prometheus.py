@@ -1,4 +1,4 @@
-"""The plain numbers of metrics.py as Prometheus reads them: loaded when somebody scrapes, made anew each time."""
+"""Prometheus exporter: renders the metrics in text format at each scrape."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from sizewise.money import PICO
-from sizewise.telemetry.metrics import CLASSES, MOST, SECONDS, Metrics
+from sizewise.money import PICO_PER_DOLLAR
+from sizewise.telemetry.metrics import LATENCY_BUCKETS_S, MAX_SERIES, TOKEN_CLASSES, Metrics
 
-Gauges = Mapping[tuple[str, str], Mapping[str, float]]
+GaugeValues = Mapping[tuple[str, str], Mapping[str, float]]
 """(name, meaning) -> model -> value."""
 NO_GAUGES: Mapping[tuple[str, str], Mapping[str, float]] = {}
 
 
-def text(metrics: Metrics, gauges: Gauges = NO_GAUGES) -> bytes:
+def render_metrics(metrics: Metrics, gauges: GaugeValues = NO_GAUGES) -> bytes:
     """Everything in Prometheus' text format 0.0.4, and `gauges`, which somebody else has read off just now."""
     ours, beside = CollectorRegistry(), CollectorRegistry()
-    ours.register(Scraped(metrics))
+    ours.register(PrometheusCollector(metrics))
     ProcessCollector(registry=ours)
-    beside.register(Beside(gauges))
+    beside.register(GaugeCollector(gauges))
     return generate_latest(ours) + generate_latest(beside)
 
 
-class Beside(Collector):
+class GaugeCollector(Collector):
     """Values of models that others keep, as gauges."""
 
-    def __init__(self, gauges: Gauges) -> None:
+    def __init__(self, gauges: GaugeValues) -> None:
         self._gauges = gauges
 
     def collect(self) -> Iterator[Metric]:
@@ -41,7 +41,7 @@ class Beside(Collector):
             yield family
 
 
-class Scraped(Collector):
+class PrometheusCollector(Collector):
     """The plain numbers as families."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -51,33 +51,39 @@ class Scraped(Collector):
         yield from self._requests()
         yield from self._attempts()
         refused = CounterMetricFamily(
-            "sizewise_requests_rejected", "Requests rejected before routing.", labels=["code"]
+            "sizewise_requests_rejected",
+            "Requests rejected before routing.",
+            labels=["code"],
         )
-        for code, count in self._metrics.refusals.items():
+        for code, count in self._metrics.rejections.items():
             refused.add_metric([code], count)
         yield refused
         drawn = CounterMetricFamily("sizewise_shadow_requests", "Requests sampled for comparison.", labels=["result"])
-        for result, count in self._metrics.shadows.items():
+        for result, count in self._metrics.shadow_results.items():
             drawn.add_metric([result], count)
         yield drawn
         alarms = CounterMetricFamily("sizewise_drift_alarms", "Certificates found violated.", labels=["policy"])
-        for policy, count in self._metrics.alarms.items():
+        for policy, count in self._metrics.drift_alarms.items():
             alarms.add_metric([policy], count)
         yield alarms
         found = CounterMetricFamily(
-            "sizewise_guardrail_findings", "Guardrail findings.", labels=["guardrail", "kind", "action"]
+            "sizewise_guardrail_findings",
+            "Guardrail findings.",
+            labels=["guardrail", "kind", "action"],
         )
-        for labels, count in self._metrics.guards.items():
+        for labels, count in self._metrics.guardrail_findings.items():
             found.add_metric(labels, count)
         yield found
         yield self._histogram("sizewise_request_seconds", "Duration of requests.", "seconds")
         yield self._histogram("sizewise_first_token_seconds", "Time to first token.", "first")
         yield self._budgets()
-        pending, dropped = self._metrics.records()
+        pending, dropped = self._metrics.record_queue()
         yield GaugeMetricFamily("sizewise_requests_in_flight", "Requests in progress.", self._metrics.in_flight)
         yield GaugeMetricFamily("sizewise_records_pending", "Records not written yet.", pending)
         yield CounterMetricFamily(
-            "sizewise_records_dropped", "Records lost while the database was unavailable.", dropped
+            "sizewise_records_dropped",
+            "Records lost while the database was unavailable.",
+            dropped,
         )
         escalations = self._metrics.escalations
         yield CounterMetricFamily("sizewise_escalations", "Requests escalated to a larger model.", escalations)
@@ -85,7 +91,7 @@ class Scraped(Collector):
     def _budgets(self) -> Metric:
         labels = ["organization", "scope", "window"]
         family = GaugeMetricFamily("sizewise_budget_spent_ratio", "Share of a budget that is spent.", labels=labels)
-        for tenant, scope, window, ratio in islice(self._metrics.budgets(), MOST):
+        for tenant, scope, window, ratio in islice(self._metrics.budget_usage(), MAX_SERIES):
             family.add_metric([tenant, scope, window], ratio)
         return family
 
@@ -101,29 +107,35 @@ class Scraped(Collector):
         words = "Tokens; input includes cached and cache_write, output includes reasoning."
         tokens = CounterMetricFamily("sizewise_tokens", words, labels=["model", "class"])
         cost = CounterMetricFamily(
-            "sizewise_cost_dollars", "Cost of attempts with a known price, in US dollars.", labels=["model"]
+            "sizewise_cost_dollars",
+            "Cost of attempts with a known price, in US dollars.",
+            labels=["model"],
         )
         unpriced = CounterMetricFamily("sizewise_unpriced_attempts", "Attempts of unknown cost.", labels=["model"])
         for model, tally in self._metrics.models.items():
             for result, count in tally.results.items():
                 attempts.add_metric([model, result], count)
-            for name, count in zip(CLASSES, tally.tokens, strict=True):
+            for name, count in zip(TOKEN_CLASSES, tally.tokens, strict=True):
                 tokens.add_metric([model, name], count)
-            cost.add_metric([model], tally.cost / PICO)
-            unpriced.add_metric([model], tally.unpriced)
+            cost.add_metric([model], tally.cost / PICO_PER_DOLLAR)
+            unpriced.add_metric([model], tally.unpriced_attempts)
         yield from (attempts, tokens, cost, unpriced)
 
     def _histogram(self, name: str, words: str, which: str) -> Metric:
         family = HistogramMetricFamily(name, words, labels=["model"])
         for model, tally in self._metrics.models.items():
-            counts, total = (tally.seconds, tally.seconds_sum) if which == "seconds" else (tally.first, tally.first_sum)
-            family.add_metric([model], cumulated(counts), total)
+            counts, total = (
+                (tally.latency_counts, tally.latency_sum)
+                if which == "seconds"
+                else (tally.first_token_counts, tally.first_token_sum)
+            )
+            family.add_metric([model], cumulative_buckets(counts), total)
         return family
 
 
-def cumulated(counts: Sequence[int]) -> list[tuple[str, float]]:
+def cumulative_buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
     """Counts by bucket as Prometheus wants them: each with all below it, the last up to infinity."""
-    bounds = [*(str(bound) for bound in SECONDS), "+Inf"]
+    bounds = [*(str(bound) for bound in LATENCY_BUCKETS_S), "+Inf"]
     below = 0
     buckets: list[tuple[str, float]] = []
     for bound, count in zip(bounds, counts, strict=True):

@@ -1,6 +1,6 @@
-"""Writes down and counts every request it wraps: nobody has to call it, it listens; knows counts, never words.
+"""Recording middleware: writes one record and counts metrics per request; never stores prompt text.
 
-Stands in the hot path. Words pass through untouched: `hear` hands back the awaitable of the `send` below instead of
+Stands in the hot path. Words pass through untouched: `on_event` hands back the awaitable of the `send` below instead of
 being a coroutine itself, so an event costs one comparison.
 """
 
@@ -13,127 +13,157 @@ from time import perf_counter
 from msgspec import Struct
 
 from sizewise.data_class import DataClass
-from sizewise.errors import Forbidden, NoModelFits, OverBudget, SizewiseError
-from sizewise.guardrails.summary import noted
-from sizewise.handler import Answerer, Ask, Chosen, Event, Finished, Guarded, Send, Text, Tried
-from sizewise.messages import Chat, Reply, Usage
-from sizewise.storage.batch_writer import Entry
-from sizewise.storage.database import Row
+from sizewise.errors import BudgetExceeded, Forbidden, NoModelFits, SizewiseError
+from sizewise.guardrails.summary import guardrail_summary
+from sizewise.handler import (
+    AttemptFinished,
+    ChoiceFinished,
+    Event,
+    GuardrailTriggered,
+    Handler,
+    ModelSelected,
+    Request,
+    Send,
+    TextDelta,
+)
+from sizewise.messages import ChatRequest, Reply, Usage
+from sizewise.storage.batch_writer import RowGroup
+from sizewise.storage.database import RowValues
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.tables import CHUNK, PROCESS_BITS
 
-DECIDED = (Forbidden, NoModelFits, OverBudget)
+POLICY_ERRORS = (Forbidden, NoModelFits, BudgetExceeded)
 """Refusals of ours, whose words are the reason of a decision; an upstream's words may repeat the prompt."""
-CANCELLED = 499
+CLIENT_CLOSED_REQUEST = 499
 """The status of a request whose client left; nginx's number, for there is no official one."""
-Keep = Callable[[int, Ask, Reply | None], None]
-ASKED = 200
-WHY = 500
+PayloadSink = Callable[[int, Request, Reply | None], None]
+MAX_NAME_CHARS = 200
+MAX_REASON_CHARS = 500
 """Characters kept of what a client or a model may have made long: the name asked for, a reason."""
 
 
-def policy_asked(ask: Ask) -> str:
+def requested_policy(request: Request) -> str:
     """The policy by the request's own words: its wish for `auto`, the part behind `auto:`, else the role or `fixed`."""
-    model = ask.what.model
-    if model == "auto" and ask.wishes.policy is not None:
-        return ask.wishes.policy
+    model = request.payload.model
+    if model == "auto" and request.options.policy is not None:
+        return request.options.policy
     if "/" in model:
         return "fixed"
     return model.partition(":")[2] or model
 
 
-class Recorded:
-    """An Answerer around an Answerer. Books in a `finally` without awaiting, so cancelled requests are booked too."""
+class RecordingMiddleware:
+    """An Handler around an Handler. Books in a `finally` without awaiting, so cancelled requests are booked too."""
 
     def __init__(
         self,
-        answer: Answerer,
-        write: Callable[[Entry], None],
+        handler: Handler,
+        write: Callable[[RowGroup], None],
         metrics: Metrics,
-        numbers: Iterator[int],
-        keep: Keep | None = None,
+        record_ids: Iterator[int],
+        log_payload: PayloadSink | None = None,
     ) -> None:
-        """`write` accepts rows without waiting (Keeper.put). `numbers`: ids() of this process; they outlive Houses.
+        """`write` accepts rows without waiting (Keeper.put). `record_ids`: ids() of this process; they outlive Houses.
 
-        `keep` takes the contents of a record, without waiting; None: nobody does."""
-        self._answer = answer
+        `log_payload` takes the contents of a record, without waiting; None: nobody does.
+        """
+        self._handler = handler
         self._write = write
         self._metrics = metrics
-        self._numbers = numbers
-        self._keep = keep
-        self._chunk, self._room = 0, 0
+        self._record_ids = record_ids
+        self._log_payload = log_payload
+        self._chunk, self._ids_left = 0, 0
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        heard = Heard(send)
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        heard = EventCollector(send)
         reply: Reply | None = None
         status, error, refused = 500, "internal_error", ""
         self._metrics.in_flight += 1
         try:
-            reply = await self._answer(ask, heard.hear)
+            reply = await self._handler(request, heard.on_event)
             status, error = 200, ""
             return reply
         except SizewiseError as failed:
             status, error = failed.status, failed.code
-            refused = failed.message if isinstance(failed, DECIDED) else ""
+            refused = failed.message if isinstance(failed, POLICY_ERRORS) else ""
             raise
         except asyncio.CancelledError:
-            status, error = CANCELLED, "cancelled"
+            status, error = CLIENT_CLOSED_REQUEST, "cancelled"
             raise
         finally:
             self._metrics.in_flight -= 1
-            self._book(ask, heard, reply, status, error, refused)
+            self._record(request, heard, reply, status, error, refused)
 
-    def _book(self, ask: Ask, heard: Heard, reply: Reply | None, status: int, error: str, refused: str) -> None:
-        total_s = perf_counter() - ask.started
-        number = next(self._numbers)
-        if not self._room:
-            self._chunk, self._room = number, CHUNK
-        self._room -= 1
-        caller, what, chosen, tries, guarded = ask.caller, ask.what, heard.chosen, heard.tried, heard.guarded
+    def _record(
+        self,
+        request: Request,
+        collector: EventCollector,
+        reply: Reply | None,
+        status: int,
+        error: str,
+        error_message: str,
+    ) -> None:
+        total_s = perf_counter() - request.started_at
+        number = next(self._record_ids)
+        if not self._ids_left:
+            self._chunk, self._ids_left = number, CHUNK
+        self._ids_left -= 1
+        principal, what, chosen, tries, guarded = (
+            request.principal,
+            request.payload,
+            collector.model_selected,
+            collector.attempts,
+            collector.guardrail_events,
+        )
         if chosen is None:
-            model, why, policy, data_class = "", refused, "", None
+            model, why, policy, data_class = "", error_message, "", None
         else:
-            model, why, policy, data_class = chosen.model, chosen.why, chosen.policy, chosen.data_class
-        policy = policy or policy_asked(ask)
-        if len(policy) > ASKED:
-            policy = policy[:ASKED]
-        if len(why) > WHY:
-            why = why[:WHY]
+            model, why, policy, data_class = chosen.model, chosen.reason, chosen.policy, chosen.data_class
+        policy = policy or requested_policy(request)
+        if len(policy) > MAX_NAME_CHARS:
+            policy = policy[:MAX_NAME_CHARS]
+        if len(why) > MAX_REASON_CHARS:
+            why = why[:MAX_REASON_CHARS]
         asked = what.model
-        if len(asked) > ASKED:
-            asked = asked[:ASKED]
-        first = None if heard.first is None else heard.first - ask.started
+        if len(asked) > MAX_NAME_CHARS:
+            asked = asked[:MAX_NAME_CHARS]
+        first = None if collector.first_token_at is None else collector.first_token_at - request.started_at
         place = reason = began = word = ended = score = None
         if len(tries) == 1:
             tried = tries[0]
             used, cost = tried.usage, tried.cost
             if tried.result == "answered":
                 if first is None:
-                    first = tried.first  # of a reply that came in one piece
-                if tried.model == model and not tried.error:
-                    place, began, ended, score = tried.place, tried.began * 1e3, tried.ended * 1e3, tried.score
-                    if tried.first is not None:
-                        word = tried.first * 1e3
-                    reason = tried.why
-                    if len(reason) > WHY:
-                        reason = reason[:WHY]
+                    first = tried.first_token_s  # of a reply that came in one piece
+                if tried.model == model and not tried.error_code:
+                    place, began, ended, score = tried.place, tried.start_s * 1e3, tried.end_s * 1e3, tried.score
+                    if tried.first_token_s is not None:
+                        word = tried.first_token_s * 1e3
+                    reason = tried.reason
+                    if len(reason) > MAX_REASON_CHARS:
+                        reason = reason[:MAX_REASON_CHARS]
                     if reason == why:
                         reason = None
         else:
-            used, cost = _together(tries)
+            used, cost = _total_usage(tries)
             if first is None:
                 first = next(
-                    (tried.first for tried in tries if tried.result == "answered" and tried.first is not None), None
+                    (
+                        tried.first_token_s
+                        for tried in tries
+                        if tried.result == "answered" and tried.first_token_s is not None
+                    ),
+                    None,
                 )
         # two tuples: one of more than thirty values would be built as a list first
-        came: Row = (
+        came: RowValues = (
             number,
-            caller.tenant,
-            caller.project,
-            caller.key,
-            ask.trace,
+            principal.tenant,
+            principal.project,
+            principal.key_id,
+            request.trace_id,
             (number >> PROCESS_BITS) // 1000 - int(total_s * 1e3),
-            ask.door,
+            request.endpoint,
             asked,
             policy,
             model,
@@ -142,7 +172,7 @@ class Recorded:
             error,
             len(tries),
         )
-        took: Row = (
+        took: RowValues = (
             used.input,
             used.output,
             used.cached,
@@ -152,10 +182,10 @@ class Recorded:
             cost,
             None if first is None else first * 1e3,
             total_s * 1e3,
-            type(what) is Chat and what.stream,
-            reply.degraded[:WHY] if reply is not None and reply.degraded else "",
-            data_class or _data_class(ask),
-            noted(guarded)[:WHY] if guarded else "",
+            type(what) is ChatRequest and what.stream,
+            reply.degraded[:MAX_REASON_CHARS] if reply is not None and reply.degraded else "",
+            data_class or _data_class(request),
+            guardrail_summary(guarded)[:MAX_REASON_CHARS] if guarded else "",
             place,
             reason,
             began,
@@ -165,23 +195,23 @@ class Recorded:
             self._chunk,
         )
         if place is None and tries:
-            apart = [_attempt(number, each, ask, tried) for each, tried in enumerate(tries, 1)]
+            apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]
             self._write((("records", (came + took,)), ("attempts", apart)))
         else:
             self._write((("records", (came + took,)),))
-        if self._keep is not None:
-            self._keep(number, ask, reply)
-        self._metrics.request(model, policy if model else "", status, total_s, first, tries)
+        if self._log_payload is not None:
+            self._log_payload(number, request, reply)
+        self._metrics.count_request(model, policy if model else "", status, total_s, first, tries)
         for event in guarded:
-            self._metrics.guarded(event)
+            self._metrics.count_findings(event)
 
 
-def _together(tries: list[Tried]) -> tuple[Usage, int | None]:
+def _total_usage(attempts: list[AttemptFinished]) -> tuple[Usage, int | None]:
     """Tokens and cost of all attempts; unknown when that of one is."""
     input = output = cached = cache_write = reasoning = 0
     estimated = False
     cost: int | None = 0
-    for tried in tries:
+    for tried in attempts:
         used = tried.usage
         input += used.input
         output += used.output
@@ -193,63 +223,63 @@ def _together(tries: list[Tried]) -> tuple[Usage, int | None]:
     return Usage(input, output, cached, cache_write, reasoning, estimated=estimated), cost
 
 
-def _attempt(number: int, place: int, ask: Ask, tried: Tried) -> Row:
-    used = tried.usage
+def _attempt_row(number: int, place: int, request: Request, attempt: AttemptFinished) -> RowValues:
+    used = attempt.usage
     return (
         number,
         place,
-        ask.caller.tenant,
-        ask.trace,
-        tried.model,
-        tried.place,
-        tried.result,
-        tried.why[:WHY],
-        tried.began * 1e3,
-        None if tried.first is None else tried.first * 1e3,
-        tried.ended * 1e3,
+        request.principal.tenant,
+        request.trace_id,
+        attempt.model,
+        attempt.place,
+        attempt.result,
+        attempt.reason[:MAX_REASON_CHARS],
+        attempt.start_s * 1e3,
+        None if attempt.first_token_s is None else attempt.first_token_s * 1e3,
+        attempt.end_s * 1e3,
         used.input,
         used.output,
         used.cached,
         used.cache_write,
         used.reasoning,
         used.estimated,
-        tried.cost,
-        tried.error,
-        tried.score,
+        attempt.cost,
+        attempt.error_code,
+        attempt.score,
     )
 
 
-class Heard(Struct):
+class EventCollector(Struct):
     """What one request's events told. `first` is time.perf_counter() at the first word the client was sent."""
 
     send: Send
-    first: float | None = None
-    chosen: Chosen | None = None
-    tried: list[Tried] = []
-    guarded: list[Guarded] = []
+    first_token_at: float | None = None
+    model_selected: ModelSelected | None = None
+    attempts: list[AttemptFinished] = []
+    guardrail_events: list[GuardrailTriggered] = []
 
-    def hear(self, event: Event) -> Awaitable[None]:
+    def on_event(self, event: Event) -> Awaitable[None]:
         kind = type(event)
-        if kind is Text:
-            if self.first is None:
-                self.first = perf_counter()
-        elif type(event) is Tried:
-            self.tried.append(event)
-        elif type(event) is Chosen:
-            self.chosen = event
-        elif type(event) is Guarded:
-            self.guarded.append(event)
-        elif kind is not Finished and self.first is None:
-            self.first = perf_counter()
+        if kind is TextDelta:
+            if self.first_token_at is None:
+                self.first_token_at = perf_counter()
+        elif type(event) is AttemptFinished:
+            self.attempts.append(event)
+        elif type(event) is ModelSelected:
+            self.model_selected = event
+        elif type(event) is GuardrailTriggered:
+            self.guardrail_events.append(event)
+        elif kind is not ChoiceFinished and self.first_token_at is None:
+            self.first_token_at = perf_counter()
         return self.send(event)
 
 
 STRICTNESS: tuple[DataClass | None, ...] = (None, "public", "internal", "confidential")
 
 
-def _data_class(ask: Ask) -> DataClass | None:
+def _data_class(request: Request) -> DataClass | None:
     """The stricter of what the request and the key say."""
-    said, ruled = ask.wishes.data_class, ask.caller.data_class
+    said, ruled = request.options.data_class, request.principal.data_class
     if said is None or ruled is None:
         return said or ruled
     return max(said, ruled, key=STRICTNESS.index)

@@ -1,4 +1,4 @@
-"""The tables of what happened, one row a request and what was tried: counts and decisions, never a word of a prompt.
+"""The request record and attempt tables: counts and decisions, never prompt text.
 
 A record's `id` is its time (microseconds when it was booked) and its process, so the primary key is also the order of
 time: the last ones, everything since, and the oldest to delete are one walk of that key. A trace id comes from the
@@ -34,33 +34,33 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.data_class import DataClass
-from sizewise.handler import Result
-from sizewise.storage.database import BIG, Schema, step
+from sizewise.handler import AttemptResult
+from sizewise.storage.database import BIG_INTEGER, Migrations, migration_statement
 
 META = MetaData()
 
 
 def _used() -> list[Column[Any]]:
     return [
-        Column("input", BIG, nullable=False),
-        Column("output", BIG, nullable=False),
-        Column("cached", BIG, nullable=False),
-        Column("cache_write", BIG, nullable=False),
-        Column("reasoning", BIG, nullable=False),
+        Column("input", BIG_INTEGER, nullable=False),
+        Column("output", BIG_INTEGER, nullable=False),
+        Column("cached", BIG_INTEGER, nullable=False),
+        Column("cache_write", BIG_INTEGER, nullable=False),
+        Column("reasoning", BIG_INTEGER, nullable=False),
         Column("estimated", Boolean, nullable=False),
-        Column("cost", BIG),
+        Column("cost", BIG_INTEGER),
     ]
 
 
 def _first() -> list[Column[Any]]:
     """The columns of records in version 1."""
     return [
-        Column("id", BIG, primary_key=True, autoincrement=False),
+        Column("id", BIG_INTEGER, primary_key=True, autoincrement=False),
         Column("tenant", Text, nullable=False),
         Column("project", Text, nullable=False),
         Column("key", Text, nullable=False),
         Column("trace", Text, nullable=False),
-        Column("at", BIG, nullable=False),
+        Column("at", BIG_INTEGER, nullable=False),
         Column("door", Text, nullable=False),
         Column("asked", Text, nullable=False),
         Column("policy", Text, nullable=False),
@@ -78,7 +78,7 @@ def _first() -> list[Column[Any]]:
     ]
 
 
-FIRST = Table("records", MetaData(), *_first())
+RECORDS_V1 = Table("records", MetaData(), *_first())
 RECORDS = Table(
     "records",
     META,
@@ -90,16 +90,16 @@ RECORDS = Table(
     Column("only_first_ms", Float),
     Column("only_ended_ms", Float),
     Column("only_score", Float),
-    Column("chunk", BIG, nullable=False, server_default="0"),
+    Column("chunk", BIG_INTEGER, nullable=False, server_default="0"),
 )
-BY_TRACE = Index("records_trace", FIRST.c.trace)
+BY_TRACE = Index("records_trace", RECORDS_V1.c.trace)
 BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
 BY_TENANT = Index("records_tenant", RECORDS.c.tenant, RECORDS.c.id)
 
 
 def _try() -> list[Column[Any]]:
     return [
-        Column("record", BIG, primary_key=True, autoincrement=False),
+        Column("record", BIG_INTEGER, primary_key=True, autoincrement=False),
         Column("number", Integer, primary_key=True, autoincrement=False),
         Column("tenant", Text, nullable=False),
         Column("trace", Text, nullable=False),
@@ -132,27 +132,27 @@ SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, w
 FROM records WHERE only_place IS NOT NULL"""
 
 
-SCHEMA = Schema(
+SCHEMA = Migrations(
     "telemetry",
     (
         (
-            CreateTable(FIRST),
+            CreateTable(RECORDS_V1),
             CreateIndex(BY_TRACE),
             CreateIndex(BY_TENANT),
             CreateTable(ATTEMPTS),
         ),
-        (step("ALTER TABLE records ADD COLUMN guards TEXT NOT NULL DEFAULT ''"),),
+        (migration_statement("ALTER TABLE records ADD COLUMN guards TEXT NOT NULL DEFAULT ''"),),
         (
-            step("ALTER TABLE records ADD COLUMN only_place TEXT"),
-            step("ALTER TABLE records ADD COLUMN only_why TEXT"),
-            step("ALTER TABLE records ADD COLUMN only_began_ms FLOAT"),
-            step("ALTER TABLE records ADD COLUMN only_first_ms FLOAT"),
-            step("ALTER TABLE records ADD COLUMN only_ended_ms FLOAT"),
-            step("ALTER TABLE records ADD COLUMN only_score FLOAT"),
-            step("ALTER TABLE records ADD COLUMN chunk BIGINT NOT NULL DEFAULT 0"),
-            step("DROP INDEX records_trace"),
+            migration_statement("ALTER TABLE records ADD COLUMN only_place TEXT"),
+            migration_statement("ALTER TABLE records ADD COLUMN only_why TEXT"),
+            migration_statement("ALTER TABLE records ADD COLUMN only_began_ms FLOAT"),
+            migration_statement("ALTER TABLE records ADD COLUMN only_first_ms FLOAT"),
+            migration_statement("ALTER TABLE records ADD COLUMN only_ended_ms FLOAT"),
+            migration_statement("ALTER TABLE records ADD COLUMN only_score FLOAT"),
+            migration_statement("ALTER TABLE records ADD COLUMN chunk BIGINT NOT NULL DEFAULT 0"),
+            migration_statement("DROP INDEX records_trace"),
             CreateIndex(BY_CHUNK),
-            step(VIEW),
+            migration_statement(VIEW),
         ),
     ),
 )
@@ -165,7 +165,7 @@ PROCESS_BITS = 10
 """An id is microseconds << 10 | process: 63 bits last until the year 2255."""
 
 
-def ids(process: int = 0) -> Iterator[int]:
+def record_ids(process: int = 0) -> Iterator[int]:
     """Ids in the order of time: microseconds << 10 | process (0..1023). Rise also where the clock goes back."""
     latest = 0
     while True:
@@ -174,7 +174,7 @@ def ids(process: int = 0) -> Iterator[int]:
         yield latest << PROCESS_BITS | process
 
 
-class Record(Struct, frozen=True):
+class RequestRecord(Struct, frozen=True):
     """One request. Times: `at` unix ms when it came, `first_ms` and `total_ms` from the door to first and last word.
 
     Tokens and `cost` (pico-dollars, None when any part is unknown) are summed over all attempts, discarded ones too.
@@ -212,7 +212,7 @@ class Record(Struct, frozen=True):
     guards: str = ""
 
 
-class Try(Struct, frozen=True):
+class AttemptRow(Struct, frozen=True):
     """One attempt of a record. Times in ms since the request reached the door; `score` the judge's trust, 0..1."""
 
     record: int
@@ -221,7 +221,7 @@ class Try(Struct, frozen=True):
     trace: str
     model: str
     place: str
-    result: Result
+    result: AttemptResult
     why: str
     began_ms: float
     first_ms: float | None
@@ -237,12 +237,12 @@ class Try(Struct, frozen=True):
     score: float | None
 
 
-class Whole(Struct, frozen=True):
-    record: Record
-    attempts: tuple[Try, ...]
+class RecordWithAttempts(Struct, frozen=True):
+    record: RequestRecord
+    attempts: tuple[AttemptRow, ...]
 
 
-class Filter(Struct, frozen=True):
+class RecordFilter(Struct, frozen=True):
     """Which records; None and empty mean all. `since`: unix ms of their end. `trace`: a whole id or its beginning."""
 
     tenant: str = "local"
@@ -253,34 +253,39 @@ class Filter(Struct, frozen=True):
     project: str = ""
 
 
-def last(connection: Connection, wanted: Filter, limit: int = 20) -> list[Record]:
+def newest_records(connection: Connection, criteria: RecordFilter, limit: int = 20) -> list[RequestRecord]:
     """The newest `limit` records, newest first."""
-    query = select(*(RECORDS.c[name] for name in Record.__struct_fields__)).order_by(RECORDS.c.id.desc()).limit(limit)
-    return [Record(*row) for row in connection.execute(_narrowed(query, wanted))]
+    query = (
+        select(*(RECORDS.c[name] for name in RequestRecord.__struct_fields__))
+        .order_by(RECORDS.c.id.desc())
+        .limit(limit)
+    )
+    return [RequestRecord(*row) for row in connection.execute(_apply_filter(query, criteria))]
 
 
-def whole(connection: Connection, tenant: str, trace: str, project: str = "") -> list[Whole]:
+def records_of_trace(connection: Connection, tenant: str, trace: str, project: str = "") -> list[RecordWithAttempts]:
     """Every record of a trace (a whole id or its start) with its attempts, newest first; at most 100."""
-    found: list[Whole] = []
-    for record in last(connection, Filter(tenant, trace=trace, project=project), 100):
+    found: list[RecordWithAttempts] = []
+    for record in newest_records(connection, RecordFilter(tenant, trace=trace, project=project), 100):
         query = select(TRIES).where(TRIES.c.record == record.id).order_by(TRIES.c.number)
-        tries = tuple(Try(*row) for row in connection.execute(query))
-        found.append(Whole(record, tries))
+        tries = tuple(AttemptRow(*row) for row in connection.execute(query))
+        found.append(RecordWithAttempts(record, tries))
     return found
 
 
-def erase(connection: Connection, tenant: str, key: str, step: int = 1_000) -> int:
+def delete_records(connection: Connection, tenant: str, key: str, batch_rows: int = 1_000) -> int:
     """How many records of what `key` (its id) asked were deleted, at most `step`; their attempts go with them."""
     mine = (RECORDS.c.tenant == tenant) & (RECORDS.c.key == key)
-    gone = list(connection.scalars(select(RECORDS.c.id).where(mine).limit(step)))
+    gone = list(connection.scalars(select(RECORDS.c.id).where(mine).limit(batch_rows)))
     connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record.in_(gone)))
     connection.execute(delete(RECORDS).where(RECORDS.c.id.in_(gone)))
     return len(gone)
 
 
-class Spent(Struct, frozen=True):
+class PolicyUsage(Struct, frozen=True):
     """What one model's answers by one policy took. Tokens are those of the answers; `cost` of all that was asked and
-    `beside`, what of it was not the answer, are pico-dollars. What follows are sums of products, for the spread."""
+    `overhead`, what of it was not the answer, are pico-dollars. What follows are sums of products, for the spread.
+    """
 
     policy: str
     model: str
@@ -288,7 +293,7 @@ class Spent(Struct, frozen=True):
     input: int
     output: int
     cost: int
-    beside: int
+    overhead: int
     unpriced: int  # requests of unknown cost
     input_input: float
     input_output: float
@@ -296,10 +301,10 @@ class Spent(Struct, frozen=True):
     input_cost: float
     output_cost: float
     cost_cost: float
-    beside_beside: float
+    overhead_overhead: float
 
 
-def spent(connection: Connection, tenant: str, since: int, policies: Sequence[str]) -> list[Spent]:
+def policy_usage(connection: Connection, tenant: str, since: int, policies: Sequence[str]) -> list[PolicyUsage]:
     """Of the requests that `policies` have answered since unix ms, less those that nobody was asked for."""
     its, answer = RECORDS.c, ATTEMPTS.c
     mine = (
@@ -343,22 +348,22 @@ def spent(connection: Connection, tenant: str, since: int, policies: Sequence[st
         .group_by(each.policy, each.model)
         .order_by(each.policy, each.model)
     )
-    return [Spent(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]
+    return [PolicyUsage(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]
 
 
-def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
-    if wanted.trace:  # written so that its index is not taken, which SQLite does else, however many its records are
-        query = query.where(RECORDS.c.tenant.concat("") == wanted.tenant, RECORDS.c.id.in_(_traced(wanted.trace)))
+def _apply_filter(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
+    if criteria.trace:  # written so that its index is not taken, which SQLite does else, however many its records are
+        query = query.where(RECORDS.c.tenant.concat("") == criteria.tenant, RECORDS.c.id.in_(_traced(criteria.trace)))
     else:
-        query = query.where(RECORDS.c.tenant == wanted.tenant)
-    if wanted.model:
-        query = query.where(RECORDS.c.model == wanted.model)
-    if wanted.project:
-        query = query.where(RECORDS.c.project == wanted.project)
-    if wanted.status is not None:
-        query = query.where(RECORDS.c.status == wanted.status)
-    if wanted.since is not None:
-        query = query.where(RECORDS.c.id >= (wanted.since * 1000) << PROCESS_BITS)
+        query = query.where(RECORDS.c.tenant == criteria.tenant)
+    if criteria.model:
+        query = query.where(RECORDS.c.model == criteria.model)
+    if criteria.project:
+        query = query.where(RECORDS.c.project == criteria.project)
+    if criteria.status is not None:
+        query = query.where(RECORDS.c.status == criteria.status)
+    if criteria.since is not None:
+        query = query.where(RECORDS.c.id >= (criteria.since * 1000) << PROCESS_BITS)
     return query
 
 
@@ -373,26 +378,26 @@ def _traced(trace: str) -> Select[tuple[int]]:
     return select(RECORDS.c.id).join_from(chunks, RECORDS, its)
 
 
-class Retention:
+class RecordRetention:
     """A chore of the writer: forgets what is older than `keep_days`, and the oldest beyond `max_rows`; 0 keeps all."""
 
-    def __init__(self, keep_days: float = 90.0, max_rows: int = 1_000_000, step: int = 1_000) -> None:
+    def __init__(self, keep_days: float = 90.0, max_rows: int = 1_000_000, batch_rows: int = 1_000) -> None:
         """`step`: records in one transaction, some 10 ms of lock."""
         self._keep_days = keep_days
         self._max_rows = max_rows
-        self._step = step
+        self._batch_rows = batch_rows
         self._goal = -1  # the newest id to forget
 
     def __call__(self, connection: Connection) -> bool:
         """One step; True when more is left to forget."""
         if self._goal < 0:
             self._goal = max(self._too_old(), self._too_many(connection))
-        oldest = select(RECORDS.c.id).where(RECORDS.c.id <= self._goal).order_by(RECORDS.c.id).limit(self._step)
+        oldest = select(RECORDS.c.id).where(RECORDS.c.id <= self._goal).order_by(RECORDS.c.id).limit(self._batch_rows)
         ids = list(connection.scalars(oldest))
         if ids:
             connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record <= ids[-1]))
             connection.execute(delete(RECORDS).where(RECORDS.c.id <= ids[-1]))
-        more = len(ids) == self._step
+        more = len(ids) == self._batch_rows
         self._goal = self._goal if more else -1
         return more
 

@@ -1,4 +1,4 @@
-"""Tells the receivers in the settings what happened, signed; and checks what others signed; knows no event's meaning.
+"""Outbound webhooks: signing, delivery with retries, and verification (Standard Webhooks).
 
 The scheme is Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, several signatures while a secret is changed.
 Telling never waits and never fails: each receiver has a bounded queue and a task of its own, so a dead one delays
@@ -28,105 +28,115 @@ from msgspec import Struct
 
 from sizewise.data_class import DataClass
 from sizewise.errors import Busy, ConfigError, Forbidden, SizewiseError
-from sizewise.http.client import Client, Timeouts
+from sizewise.http.client import HttpClient, HttpTimeouts
 from sizewise.http.egress import origin
-from sizewise.settings.load import secret
-from sizewise.settings.server import Webhook
+from sizewise.settings.load import resolve_secret
+from sizewise.settings.server import WebhookSettings
 
 log = logging.getLogger("sizewise.telemetry.webhooks")
 
 TOLERANCE_S = 300.0
 """How far a message's time may be from ours, either way."""
 PREFIX = "whsec_"
-MOST_SIGNATURES = 16
-MOST_HEADER = 4_096
-ID = re.compile(r"[!-\-/-~]{1,200}\Z")  # printable and without a dot, which would blur where the id ends
-TIME = re.compile(r"[0-9]{1,12}\Z")
+MAX_SIGNATURES = 16
+MAX_SIGNATURE_HEADER = 4_096
+MESSAGE_ID = re.compile(r"[!-\-/-~]{1,200}\Z")  # printable and without a dot, which would blur where the id ends
+TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
 
-WAITING = 1_000
+MAX_QUEUED = 1_000
 """Messages that wait for one receiver; beyond, the oldest is lost."""
-BODY = 65_536
-TRIES = 8
-PAUSES_S = (0.5, 5.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0)
+MAX_BODY_BYTES = 65_536
+MAX_ATTEMPTS = 8
+RETRY_DELAYS_S = (0.5, 5.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0)
 """Before each further try, half of it by chance: some two hours in all."""
 DATA_CLASS: DataClass = "internal"
 """Of what is told: names, counts and sums; never a word of a prompt."""
-PATIENT = Timeouts(connect=5, first_byte=15, between_bytes=5, total=20)
-FAREWELL_S = 2.0
+DELIVERY_TIMEOUTS = HttpTimeouts(connect=5, first_byte=15, between_bytes=5, total=20)
+SHUTDOWN_TIMEOUT_S = 2.0
 """What the server's end waits for messages that were not tried yet."""
 
 
 # What is signed, and whether it was
 
 
-def sign(secrets: Sequence[str], id: str, at: int, body: bytes) -> dict[str, str]:
-    """The three headers. `secrets` as `whsec_<base64>`, each signs; `at`: unix s. Raises ConfigError."""
-    if not ID.match(id):
+def sign_webhook(secrets: Sequence[str], id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The three headers. `secrets` as `whsec_<base64>`, each signs; `timestamp`: unix s. Raises ConfigError."""
+    if not MESSAGE_ID.match(id):
         raise ConfigError("a webhook's id is printable, without a dot, and not longer than 200 characters")
-    marks = (base64.b64encode(_mark(key, id, at, body)).decode() for key in map(_key, secrets))
+    marks = (base64.b64encode(_signature(key, id, timestamp, body)).decode() for key in map(_decode_secret, secrets))
     return {
         "webhook-id": id,
-        "webhook-timestamp": str(at),
+        "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(f"v1,{mark}" for mark in marks),
     }
 
 
-class Seen:
+class ReplayGuard:
     """Ids of messages that were taken, for as long as they would still be in time. For one thread."""
 
-    def __init__(self, most: int = 100_000, tolerance_s: float = TOLERANCE_S) -> None:
-        self._most = most
+    def __init__(self, max_ids: int = 100_000, tolerance_s: float = TOLERANCE_S) -> None:
+        self._max_ids = max_ids
         self._tolerance_s = tolerance_s
         self._ids: set[str] = set()
         self._order: deque[tuple[float, str]] = deque()
 
-    def note(self, id: str, now: float) -> None:
+    def register(self, id: str, now: float) -> None:
         """Raises Forbidden for an id that was noted before, Busy where no more can be remembered (fail-closed)."""
         while self._order and self._order[0][0] < now - 2 * self._tolerance_s:
             self._ids.discard(self._order.popleft()[1])
         if id in self._ids:
             raise Forbidden("this webhook was taken before", "a new message takes a new webhook-id")
-        if len(self._ids) >= self._most:
+        if len(self._ids) >= self._max_ids:
             raise Busy("too many webhooks within a few minutes", "send it again later", retry_after=self._tolerance_s)
         self._ids.add(id)
         self._order.append((now, id))
 
 
-def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float, seen: Seen) -> str:
+def verify_webhook(
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+    now: float,
+    replay_guard: ReplayGuard,
+) -> str:
     """The message's id. Raises Forbidden for what is not signed by one of `secrets`, too old, too new or a replay."""
     said = {name.lower(): value for name, value in headers.items()}
     id, at, marks = (said.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
-    if not ID.match(id) or not TIME.match(at) or not marks or len(marks) > MOST_HEADER:
+    if not MESSAGE_ID.match(id) or not TIMESTAMP.match(at) or not marks or len(marks) > MAX_SIGNATURE_HEADER:
         raise Forbidden("the webhook is not signed", "send webhook-id, webhook-timestamp and webhook-signature")
     if abs(now - int(at)) > TOLERANCE_S:
         hint = f"sign it when it is sent, by a clock that is right within {TOLERANCE_S:.0f} s"
         raise Forbidden("the webhook's time is too far from ours", hint)
-    if not _signed(marks.split()[:MOST_SIGNATURES], [_mark(_key(each), id, int(at), body) for each in secrets]):
+    if not _has_valid_signature(
+        marks.split()[:MAX_SIGNATURES],
+        [_signature(_decode_secret(each), id, int(at), body) for each in secrets],
+    ):
         raise Forbidden(
-            "the webhook's signature does not fit", "sign the very bytes that are sent, by the shared secret"
+            "the webhook's signature does not fit",
+            "sign the very bytes that are sent, by the shared secret",
         )
-    seen.note(id, now)
+    replay_guard.register(id, now)
     return id
 
 
-def _signed(marks: Sequence[str], ours: Sequence[bytes]) -> bool:
+def _has_valid_signature(signatures: Sequence[str], expected: Sequence[bytes]) -> bool:
     """Each is compared with each, all in the same time, so that nobody learns how near he came."""
     found = False
-    for mark in marks:
+    for mark in signatures:
         version, _, text = mark.partition(",")
         theirs = b""
         with suppress(binascii.Error, ValueError):
             theirs = base64.b64decode(text, validate=True)
-        for own in ours:
+        for own in expected:
             found |= hmac.compare_digest(own, theirs) and version == "v1"
     return found
 
 
-def _mark(key: bytes, id: str, at: int, body: bytes) -> bytes:
+def _signature(key: bytes, id: str, at: int, body: bytes) -> bytes:
     return hmac.new(key, b"%b.%d.%b" % (id.encode(), at, body), hashlib.sha256).digest()
 
 
-def _key(text: str) -> bytes:
+def _decode_secret(text: str) -> bytes:
     """Raises ConfigError, which repeats nothing of it."""
     try:
         key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
@@ -141,45 +151,46 @@ def _key(text: str) -> bytes:
 # What is told
 
 
-class Message(Struct, frozen=True):
-    """`at`: unix s when it happened. The same id and body at each try; signed anew each time."""
+class WebhookMessage(Struct, frozen=True):
+    """`timestamp`: unix s when it happened. The same id and body at each try; signed anew each time."""
 
     id: str
     event: str
     body: bytes
-    tried: int = 0
+    attempts: int = 0
 
 
-class Hooks:
-    """Receivers and what waits for them; outlives Houses. `tell` from any thread, the rest from the event loop's."""
+class WebhookDispatcher:
+    """Receivers and what waits for them; outlives Houses. `publish` from any thread, the rest from the event loop's."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, Line] = {}
+        self._queues: dict[str, WebhookQueue] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.lost = 0
+        self.dropped = 0
 
-    def prepare(self, wanted: Mapping[str, Webhook], client: Client) -> Callable[[], None]:
+    def prepare(self, wanted: Mapping[str, WebhookSettings], client: HttpClient) -> Callable[[], None]:
         """The change to these receivers, by this client; what waits for one that is still wanted goes on. Raises
-        ConfigError."""
+        ConfigError.
+        """
         for each in wanted.values():
             client.endpoint(origin(each.url))  # raises for what cannot be spoken to
 
         def apply() -> None:
             with suppress(RuntimeError):  # a house that is built without a loop tells nobody yet
                 self._loop = asyncio.get_running_loop()
-            lines = {name: self._lines.get(name) or Line(name) for name in wanted}
+            lines = {name: self._queues.get(name) or WebhookQueue(name) for name in wanted}
             for name, line in lines.items():
-                line.aim(wanted[name], client)
-            for name, line in self._lines.items():
+                line.configure(wanted[name], client)
+            for name, line in self._queues.items():
                 if name not in lines:
                     line.stop()
-            self._lines = lines
+            self._queues = lines
 
         return apply
 
-    def tell(self, event: str, data: Mapping[str, object], tenant: str = "local") -> None:
+    def publish(self, event: str, data: Mapping[str, object], tenant: str = "local") -> None:
         """Never waits, never raises. `data` is JSON of names, counts and sums."""
-        if not self._lines:
+        if not self._queues:
             return
         now = time.gmtime()
         shown = {"type": event, "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", now), "tenant": tenant, "data": data}
@@ -187,117 +198,125 @@ class Hooks:
             body = msgspec.json.encode(shown)
         except (TypeError, ValueError, RecursionError):  # a colleague's slip, and no reason to fail a request
             log.error("what %s tells is no JSON", event)
-            self.lost += 1
+            self.dropped += 1
             return
-        if len(body) > BODY or self._loop is None:
-            self.lost += 1
+        if len(body) > MAX_BODY_BYTES or self._loop is None:
+            self.dropped += 1
             return
-        message = Message(f"msg_{chance.token_hex(16)}", event, body)
+        message = WebhookMessage(f"msg_{chance.token_hex(16)}", event, body)
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
-            self._put(message)
+            self._enqueue(message)
         else:
             with suppress(RuntimeError):  # the loop is closed: nobody is told any more
-                self._loop.call_soon_threadsafe(self._put, message)
+                self._loop.call_soon_threadsafe(self._enqueue, message)
 
-    def _put(self, message: Message) -> None:
-        for line in self._lines.values():
-            line.put(message)
+    def _enqueue(self, message: WebhookMessage) -> None:
+        for line in self._queues.values():
+            line.enqueue(message)
 
-    def limps(self) -> list[str]:
+    def impaired(self) -> list[str]:
         """Which receivers do not answer, in words."""
-        return [line.trouble for line in self._lines.values() if line.trouble]
+        return [line.problem for line in self._queues.values() if line.problem]
 
     async def stop(self) -> None:
         """What was not tried yet is tried, for FAREWELL_S together; the rest is lost, and said."""
-        fresh = [line.task for line in self._lines.values() if line.task is not None and line.fresh]
+        fresh = [line.task for line in self._queues.values() if line.task is not None and line.has_untried]
         if fresh:
-            await asyncio.wait(fresh, timeout=FAREWELL_S)
-        tasks = [line.stop() for line in self._lines.values()]
+            await asyncio.wait(fresh, timeout=SHUTDOWN_TIMEOUT_S)
+        tasks = [line.stop() for line in self._queues.values()]
         await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
 
-class Line:
+class WebhookQueue:
     """One receiver's messages, the one that is due first in front."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.task: asyncio.Task[None] | None = None
-        self.trouble = ""
-        self._waiting: list[tuple[float, int, Message]] = []  # due (loop time), order
-        self._numbers = count()
-        self._woken = asyncio.Event()
-        self._wanted = Webhook()
-        self._client: Client | None = None
+        self.problem = ""
+        self._waiting: list[tuple[float, int, WebhookMessage]] = []  # due (loop time), order
+        self._sequence = count()
+        self._wake = asyncio.Event()
+        self._webhook = WebhookSettings()
+        self._client: HttpClient | None = None
 
-    def aim(self, wanted: Webhook, client: Client) -> None:
-        self._wanted, self._client = wanted, client
+    def configure(self, webhook: WebhookSettings, client: HttpClient) -> None:
+        self._webhook, self._client = webhook, client
 
     @property
-    def fresh(self) -> bool:
+    def has_untried(self) -> bool:
         """Whether something waits that was never tried."""
-        return any(not message.tried for _, _, message in self._waiting)
+        return any(not message.attempts for _, _, message in self._waiting)
 
-    def put(self, message: Message) -> None:
-        if self._wanted.events and message.event not in self._wanted.events:
+    def enqueue(self, message: WebhookMessage) -> None:
+        if self._webhook.events and message.event not in self._webhook.events:
             return
-        if len(self._waiting) >= WAITING:
+        if len(self._waiting) >= MAX_QUEUED:
             oldest = min(self._waiting, key=lambda each: each[1])
             self._waiting.remove(oldest)
             log.warning("the webhook %r does not keep up: a message is lost", self.name)
-        self._later(message, 0.0)
+        self._schedule(message, 0.0)
 
-    def _later(self, message: Message, pause_s: float) -> None:
+    def _schedule(self, message: WebhookMessage, pause_s: float) -> None:
         loop = asyncio.get_running_loop()
-        heappush(self._waiting, (loop.time() + pause_s, next(self._numbers), message))
-        self._woken.set()
+        heappush(self._waiting, (loop.time() + pause_s, next(self._sequence), message))
+        self._wake.set()
         if self.task is None or self.task.done():
             self.task = loop.create_task(self._run())
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            self._woken.clear()
+            self._wake.clear()
             pause = self._waiting[0][0] - loop.time()
             if pause > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), pause)
+                    await asyncio.wait_for(self._wake.wait(), pause)
                 continue
             _, _, message = heappop(self._waiting)
-            why = await self._tried(message)
-            self.trouble = f"the webhook {self.name!r} was not taken: {why}" if why else ""
+            why = await self._deliver(message)
+            self.problem = f"the webhook {self.name!r} was not taken: {why}" if why else ""
             if why:
-                self._again(message, why)
+                self._retry(message, why)
 
-    def _again(self, message: Message, why: str) -> None:
-        tried = message.tried + 1
-        if tried >= TRIES:
-            log.warning("the webhook %r is given up after %d tries, one message is lost: %s", self.name, tried, why)
+    def _retry(self, message: WebhookMessage, reason: str) -> None:
+        tried = message.attempts + 1
+        if tried >= MAX_ATTEMPTS:
+            log.warning("the webhook %r is given up after %d tries, one message is lost: %s", self.name, tried, reason)
             return
-        pause = PAUSES_S[min(message.tried, len(PAUSES_S) - 1)]
-        self._later(msgspec.structs.replace(message, tried=tried), pause * (0.5 + chance.randbelow(1_000) / 2_000))
+        pause = RETRY_DELAYS_S[min(message.attempts, len(RETRY_DELAYS_S) - 1)]
+        self._schedule(
+            msgspec.structs.replace(message, attempts=tried),
+            pause * (0.5 + chance.randbelow(1_000) / 2_000),
+        )
 
-    async def _tried(self, message: Message) -> str:
+    async def _deliver(self, message: WebhookMessage) -> str:
         """Why it was not taken, in words; empty when it was. Neither the path nor the secret is in them."""
         assert self._client is not None
-        parts = urlsplit(self._wanted.url)
+        parts = urlsplit(self._webhook.url)
         try:
-            signed = sign(secret(self._wanted.secret).split(), message.id, int(time.time()), message.body)
-            response = await self._client.endpoint(origin(self._wanted.url)).request(
+            signed = sign_webhook(
+                resolve_secret(self._webhook.secret).split(),
+                message.id,
+                int(time.time()),
+                message.body,
+            )
+            response = await self._client.endpoint(origin(self._webhook.url)).request(
                 "POST",
                 parts.path or "/",
                 message.body,
                 [("content-type", "application/json"), *signed.items()],
-                why="a webhook",
+                purpose="a webhook",
                 data_class=DATA_CLASS,
-                timeouts=PATIENT,
+                timeouts=DELIVERY_TIMEOUTS,
             )
         except SizewiseError as error:
             return error.message
-        response.finish()
+        response.release()
         return "" if 200 <= response.status < 300 else f"it answered with status {response.status}"
 
     def stop(self) -> asyncio.Task[None] | None:

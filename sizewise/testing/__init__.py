@@ -1,1 +1,1 @@
-"""What we test with, shipped, so that authors of plug-ins and clients test as we do."""
+"""Conformance suites and fake upstreams for authors of plugins and clients."""

@@ -1,6 +1,6 @@
-"""What every guard must do, whatever it looks for: hold its shape on any text, and its time on hostile ones; pure.
+"""Conformance suite for guardrails: well-formed findings on any text, in linear time; does no I/O.
 
-Each check raises AssertionError with what went wrong. `shaped` holds for every text, so give it many.
+Each check raises AssertionError with what went wrong. `check_findings` holds for every text, so give it many.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ HOSTILE: Mapping[str, str] = {
 """What slow patterns are slow on, one piece each."""
 
 SHORT, LONG = 20_000, 160_000  # characters
-SLOWER = 4.0
+MAX_SLOWDOWN = 4.0
 """How much more than its share of the time the longer text may take: eight times for a text eight times as long, and
 some for a machine that does other things. What goes by the square takes 64 times."""
 AT_ONCE_S = 0.02  # below this the clock tells nothing
 
 
-def shaped(guard: Guard, text: str) -> None:
+def check_findings(guard: Guard, text: str) -> None:
     """Findings within the text, in its order, apart from each other, the same each time, and no exception."""
     found = guard(text)
     assert found == guard(text), "a guard says the same of the same text"
@@ -62,10 +62,10 @@ def shaped(guard: Guard, text: str) -> None:
         end = each.end
 
 
-def linear(guard: Guard, piece: str) -> None:
+def check_linear_time(guard: Guard, piece: str) -> None:
     """A text that is eight times as long takes about eight times as long, however it is made."""
     short, long = _seconds(guard, piece, SHORT), _seconds(guard, piece, LONG)
-    fair = max(short, AT_ONCE_S / 8) * LONG / SHORT * SLOWER
+    fair = max(short, AT_ONCE_S / 8) * LONG / SHORT * MAX_SLOWDOWN
     assert long <= fair, f"{LONG} characters of {piece!r} took {long:.2f} s, {SHORT} took {short:.3f} s"
 
 

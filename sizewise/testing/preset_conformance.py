@@ -1,4 +1,4 @@
-"""What every row of known endpoints must be, and what its requests must look like; knows no endpoint by name.
+"""Conformance suite for provider presets and the requests that they produce; knows no provider by name.
 
 Neither function raises: what is wrong comes back in words, one sentence each.
 """
@@ -10,7 +10,7 @@ from datetime import date
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from sizewise.settings.provider_presets import VARIABLES, Row, variables
+from sizewise.settings.provider_presets import URL_VARIABLES, ProviderPreset, url_variables
 from sizewise.settings.validators import auth, name, reference, url
 
 VALUES: Mapping[str, str] = MappingProxyType({"account": "acc-1", "region": "eu-central-1", "resource": "res-1"})
@@ -18,19 +18,19 @@ VALUES: Mapping[str, str] = MappingProxyType({"account": "acc-1", "region": "eu-
 OLDEST = "2026-01-01"
 
 
-def address(row: Row) -> str:
+def base_url(row: ProviderPreset) -> str:
     """Its base URL with VALUES in the braces."""
-    return row.base_url.format_map({each: VALUES.get(each, "unknown") for each in variables(row.base_url)})
+    return row.base_url.format_map({each: VALUES.get(each, "unknown") for each in url_variables(row.base_url)})
 
 
-def mistakes(called: str, row: Row, wires: Collection[str]) -> list[str]:
+def preset_errors(name: str, row: ProviderPreset, wires: Collection[str]) -> list[str]:
     """What is wrong with a row. `wires` are those that there are."""
-    return [f"{called}: {each}" for each in (*_spelt(called, row), *_sourced(row), *_reached(row, wires))]
+    return [f"{name}: {each}" for each in (*_spelt(name, row), *_sourced(row), *_reached(row, wires))]
 
 
-def _spelt(called: str, row: Row) -> Iterator[str]:
+def _spelt(called: str, row: ProviderPreset) -> Iterator[str]:
     """A row must be accepted as a provider's own table would be."""
-    checks: list[tuple[str, Callable[[str], str], str]] = [("its name", name, called), ("base_url", url, address(row))]
+    checks: list[tuple[str, Callable[[str], str], str]] = [("its name", name, called), ("base_url", url, base_url(row))]
     checks += [("auth", auth, row.auth)] if row.auth else []
     checks += [("key", reference, row.key)] if row.key else []
     for what, check, value in checks:
@@ -39,13 +39,13 @@ def _spelt(called: str, row: Row) -> Iterator[str]:
                 yield f"{what}: {value!r} is not as it would be kept"
         except ValueError as error:
             yield f"{what}: {error}"
-    if strange := set(variables(row.base_url)) - set(VARIABLES):
+    if strange := set(url_variables(row.base_url)) - set(URL_VARIABLES):
         yield f"base_url: nothing fills {sorted(strange)}"
     if row.rename_params.keys() & set(row.drop_params):
         yield "a field is both renamed and left out"
 
 
-def _sourced(row: Row) -> Iterator[str]:
+def _sourced(row: ProviderPreset) -> Iterator[str]:
     if len(row.title) < 2 or len(row.source) <= 10:
         yield "its title and its source are said in words"
     if not _is_day(row.date) or row.date < OLDEST:
@@ -59,7 +59,7 @@ def _is_day(text: str) -> bool:
         return False
 
 
-def _reached(row: Row, wires: Collection[str]) -> Iterator[str]:
+def _reached(row: ProviderPreset, wires: Collection[str]) -> Iterator[str]:
     parts = urlsplit(row.base_url)
     if row.local and (parts.scheme, parts.hostname, row.key) != ("http", "127.0.0.1", ""):
         yield "a server that the user runs answers on this machine, and its key is the user's to name"
@@ -69,12 +69,12 @@ def _reached(row: Row, wires: Collection[str]) -> Iterator[str]:
         yield f"wire: there is no {row.wire!r}"
 
 
-def unlike(row: Row, key: str, path: str, request: bytes) -> list[str]:
+def request_differences(row: ProviderPreset, key: str, path: str, request: bytes) -> list[str]:
     """How a request of POST `path` differs from what the row says: target, host, key, fields of its body."""
     head, _, body = request.partition(b"\r\n\r\n")
     line, *lines = head.decode("latin-1").split("\r\n")
     headers = [(each.lower(), value) for each, _, value in (line.partition(": ") for line in lines)]
-    parts, found = urlsplit(address(row)), list[str]()
+    parts, found = urlsplit(base_url(row)), list[str]()
     if line != f"POST {parts.path}{path} HTTP/1.1":
         found.append(f"it begins with {line!r}")
     if len(headers) != len(dict(headers)):

@@ -1,4 +1,4 @@
-"""A real OpenAI-shaped server that misbehaves on cue: the `model` of a request names the fault. For tests only.
+"""A fake OpenAI server: the `model` of a request selects the fault.
 
 Run it: `python -m sizewise.testing.upstream PORT`. Faults: see FAULTS. Every other model name answers well.
 """
@@ -26,43 +26,44 @@ COUNTED: Mapping[str, object] = {
 
 
 @dataclass
-class Seen:
+class ReceivedRequests:
     """What reached the server: paths, bodies as decoded JSON, headers by lower-case name, and who left early.
 
-    `left` counts clients that hung up in the middle of an exchange, not those that closed an idle connection. `open`
-    connections stand now, `busy` ones of them are in the middle of an exchange.
+    `disconnects` counts clients that hung up in the middle of an exchange, not those that closed an idle connection.
+    `open_connections` connections stand now, `active_requests` ones of them are in the middle of an exchange.
     """
 
     paths: list[str] = field(default_factory=list)
     bodies: list[dict[str, object]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    left: int = 0
-    open: int = 0
-    busy: int = 0
+    disconnects: int = 0
+    open_connections: int = 0
+    active_requests: int = 0
 
 
-class Upstream:
-    """`async with Upstream() as up:` listens on a free loopback port; `up.url` is its base URL, `up.seen` what came."""
+class FakeOpenAI:
+    """`async with FakeOpenAI() as up:` listens on a free loopback port; `up.url` is its base URL, `up.received` what
+    came."""
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self._port = port
         self._host = host
         self._server: asyncio.Server | None = None
-        self.seen = Seen()
+        self.received = ReceivedRequests()
 
     @property
     def url(self) -> str:
         assert self._server is not None, "not started"
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
-    def fault(self, model: str) -> Fault:
+    def fault(self, model: str) -> FaultResponder:
         """What befalls the request that came last."""
         if model in TURNS:
-            asked = sum(body["model"] == model for body in self.seen.bodies) - 1
+            asked = sum(body["model"] == model for body in self.received.bodies) - 1
             return TURNS[model][asked % len(TURNS[model])]
         if model == "by-key":
-            model = self.seen.headers[-1].get("authorization", "").removeprefix("Bearer ")
-        return FAULTS.get(model, well)
+            model = self.received.headers[-1].get("authorization", "").removeprefix("Bearer ")
+        return FAULTS.get(model, answer_normally)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, self._host, self._port)
@@ -73,26 +74,26 @@ class Upstream:
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.seen.open += 1
+        self.received.open_connections += 1
         try:
             while (head := await _next(reader)).startswith(b"POST"):
                 names = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:] if line)
                 headers = {name.lower(): value.strip() for name, _, value in names}
                 body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
-                self.seen.paths.append(head.split(b" ", 2)[1].decode("latin-1"))
-                self.seen.bodies.append(body)
-                self.seen.headers.append(headers)
+                self.received.paths.append(head.split(b" ", 2)[1].decode("latin-1"))
+                self.received.bodies.append(body)
+                self.received.headers.append(headers)
                 fault = self.fault(body["model"])
-                self.seen.busy += 1
+                self.received.active_requests += 1
                 try:
                     if not await fault(body, reader, writer):
                         break
                 finally:
-                    self.seen.busy -= 1
+                    self.received.active_requests -= 1
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.seen.left += 1
+            self.received.disconnects += 1
         finally:
-            self.seen.open -= 1
+            self.received.open_connections -= 1
             writer.close()
 
 
@@ -104,7 +105,7 @@ async def _next(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-Fault = Callable[[dict[str, object], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
+FaultResponder = Callable[[dict[str, object], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 """Answers one request; False closes the connection."""
 
 
@@ -129,7 +130,7 @@ def _whole(text: str, usage: Mapping[str, object]) -> bytes:
     return json.dumps({**shown, "usage": usage, "system_fingerprint": "fp_kept"}).encode()
 
 
-async def well(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def answer_normally(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Answers as OpenAI would: five words, usage when asked for."""
     usage = COUNTED if body["model"] == "counted" else USAGE
     if not body.get("stream"):
@@ -155,7 +156,7 @@ async def well(body: dict[str, object], reader: asyncio.StreamReader, writer: as
     return True
 
 
-def _answers(status: str, body: bytes, *more: str, kind: str = "application/json") -> Fault:
+def _answers(status: str, body: bytes, *more: str, kind: str = "application/json") -> FaultResponder:
     async def fault(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         writer.write(_head(status, kind, *more, length=len(body)) + body)
         return True
@@ -163,7 +164,7 @@ def _answers(status: str, body: bytes, *more: str, kind: str = "application/json
     return fault
 
 
-def _stream(*pieces: bytes, cut: bool = False, hang: bool = False) -> Fault:
+def _stream(*pieces: bytes, cut: bool = False, hang: bool = False) -> FaultResponder:
     """A stream of raw pieces; then a clean end, a reset (`cut`), or silence until the client leaves (`hang`)."""
 
     async def fault(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -202,8 +203,8 @@ def _error(words: str) -> bytes:
     return json.dumps({"error": {"message": words, "type": "server_error", "code": None}}).encode()
 
 
-FAULTS: Mapping[str, Fault] = {
-    "counted": well,
+FAULTS: Mapping[str, FaultResponder] = {
+    "counted": answer_normally,
     "hang": _hang,
     "reset": _reset,
     "busy": _answers("429 Too Many Requests", _error("slow down"), "retry-after: 7"),
@@ -235,17 +236,17 @@ async def _dated(body: dict[str, object], reader: asyncio.StreamReader, writer: 
     return await _answers("429 Too Many Requests", _error("slow down"), *clock)(body, reader, writer)
 
 
-TURNS: Mapping[str, tuple[Fault, ...]] = {
-    "flaky": (FAULTS["broken"], well),
-    "burst": (*[FAULTS["broken"]] * 3, well),
-    "dated": (_dated, well),
-    "stuck": (_hang, well),
+TURNS: Mapping[str, tuple[FaultResponder, ...]] = {
+    "flaky": (FAULTS["broken"], answer_normally),
+    "burst": (*[FAULTS["broken"]] * 3, answer_normally),
+    "dated": (_dated, answer_normally),
+    "stuck": (_hang, answer_normally),
 }
 """Models that fail at first: what befalls one request after the other, over and over. `by-key` takes its key for it."""
 
 
 async def main(port: int) -> None:
-    async with Upstream(port):
+    async with FakeOpenAI(port):
         await asyncio.Event().wait()
 
 

@@ -1,6 +1,6 @@
-"""What every wire must do, as checks on what its vendor really sends; knows no vendor, no test runner and no socket.
+"""Conformance suite for wires, run on what their vendor really sends; knows no vendor and opens no socket.
 
-A wire joins by telling what its vendor says: `Spoken`. Each check raises AssertionError with what went wrong. Those
+A wire joins by telling what its vendor says: `WireCase`. Each check raises AssertionError with what went wrong. Those
 that take a body hold for every body, so give them many (our own are generated). Streams: kit_streams.py.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from sizewise.errors import NotTranslatable, SizewiseError, UpstreamGarbled
-from sizewise.messages import Chat, Fields, Message, Part, Reply, Usage
+from sizewise.errors import NotTranslatable, SizewiseError, UpstreamProtocolError
+from sizewise.messages import ChatRequest, ContentPart, JsonFields, Message, Reply, Usage
 from sizewise.providers.wires.openai import request_response as ours
 from sizewise.providers.wires.wire import Wire
 
@@ -23,54 +23,54 @@ KEY = "sk-kit-never-shown"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ExpectedReply:
     """What a vendor's answer says, in our words. Arguments of calls are compared as JSON."""
 
     text: str
     finish: str
     usage: Usage
-    thought: str = ""
+    reasoning: str = ""
     calls: tuple[tuple[str, str, str], ...] = ()  # id, name, arguments
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class WireCase:
     """A wire, and what its vendor sends in it: one answer whole and streamed, and its errors.
 
     `read_request` is that of the door in the same wire. `stream` has LF and an empty line behind each frame; its last
-    `ends` frames say no more than that it is over, and the one before them says the usage.
+    `end_frames` frames say no more than that it is over, and the one before them says the usage.
     """
 
     wire: Wire
-    read_request: Callable[[bytes], Chat]
-    whole: bytes
+    read_request: Callable[[bytes], ChatRequest]
+    response: bytes
     stream: bytes
-    said: Said
-    ends: int
+    expected: ExpectedReply
+    end_frames: int
     errors: Mapping[int, bytes]  # by status; that of 401 repeats KEY
-    adds: frozenset[str] = frozenset()  # fields of a body that are the wire's own doing
-    cannot: frozenset[str] = frozenset()  # fields of a chat body that it has no words for, and refuses
+    added_fields: frozenset[str] = frozenset()  # fields of a body that are the wire's own doing
+    unsupported_fields: frozenset[str] = frozenset()  # fields of a chat body that it has no words for, and refuses
 
 
 # ---- requests, in the wire's own direction --------------------------------------------------------------------------
 
 
-def sends_on_as_it_came(spoken: Spoken, body: bytes) -> None:
+def passes_requests_through(spoken: WireCase, body: bytes) -> None:
     """A client of this wire in front of an upstream of this wire: every byte of every value, in its order."""
     asked, sent = _fields(body), _fields(spoken.wire.write_request(spoken.read_request(body), MODEL))
     expected = {**asked, "model": Raw(msgspec.json.encode(MODEL))}
     added = sent.keys() - asked.keys()
-    assert added <= spoken.adds, f"the wire adds {sorted(added - spoken.adds)}"
+    assert added <= spoken.added_fields, f"the wire adds {sorted(added - spoken.added_fields)}"
     kept = [(name, bytes(raw)) for name, raw in sent.items() if name in asked]
     wanted = [(name, bytes(raw)) for name, raw in expected.items()]
     assert [name for name, _ in kept] == [name for name, _ in wanted], "fields were lost or moved"
     for (name, now), (_, before) in zip(kept, wanted, strict=True):
-        assert now == before or name in spoken.adds, f"`{name}` changed"
+        assert now == before or name in spoken.added_fields, f"`{name}` changed"
 
 
-def refuses_in_words(spoken: Spoken, body: bytes) -> None:
+def refuses_untranslatable_requests(spoken: WireCase, body: bytes) -> None:
     """Whatever a client sends is written for an upstream of any wire, or refused as the client's mistake."""
-    for read in (spoken.read_request, _ask):
+    for read in (spoken.read_request, _chat):
         try:
             chat = read(body)
         except SizewiseError as error:
@@ -86,9 +86,9 @@ def refuses_in_words(spoken: Spoken, body: bytes) -> None:
 # ---- and across: the chat wire's words into this wire's, and back ---------------------------------------------------
 
 
-def keeps_the_conversation(spoken: Spoken, body: bytes) -> None:
+def round_trips_conversations(spoken: WireCase, body: bytes) -> None:
     """Roles, words, tools, calls, their ids and arguments, and the order of it all, survive the way there and back."""
-    chat = _ask(_sayable(spoken, body))
+    chat = _chat(_sayable(spoken, body))
     there = spoken.wire.write_request(chat, MODEL)
     back = spoken.read_request(there)
     assert list(_atoms(back.messages)) == list(_atoms(chat.messages)), "the conversation changed"
@@ -97,23 +97,23 @@ def keeps_the_conversation(spoken: Spoken, body: bytes) -> None:
         if name not in ("model", "messages", "tools", "max_tokens") and bytes(raw) not in (b"null", b"false"):
             assert _same(back.fields.get(name, Raw(b"null"))) == _same(raw), f"`{name}` changed"
     assert back.stream == chat.stream and chat.max_tokens in (None, back.max_tokens), "the stream or its limit changed"
-    twice, thrice = (spoken.wire.write_request(_ask(each), MODEL) for each in _round(spoken, back))
+    twice, thrice = (spoken.wire.write_request(_chat(each), MODEL) for each in _round(spoken, back))
     assert _same(twice) == _same(thrice), "each time that it is translated, it becomes another request"
 
 
-def _round(spoken: Spoken, back: Chat) -> Iterator[bytes]:
+def _round(spoken: WireCase, back: ChatRequest) -> Iterator[bytes]:
     """What came back, as a chat body, and what becomes of that one on the same way."""
     body = ours.write_request(back, MODEL)
     yield body
-    yield ours.write_request(spoken.read_request(spoken.wire.write_request(_ask(body), MODEL)), MODEL)
+    yield ours.write_request(spoken.read_request(spoken.wire.write_request(_chat(body), MODEL)), MODEL)
 
 
-def _sayable(spoken: Spoken, body: bytes) -> bytes:
+def _sayable(spoken: WireCase, body: bytes) -> bytes:
     """The body without what the wire refuses, once it is sure that it does."""
     fields = _fields(body)
-    if strange := fields.keys() & spoken.cannot:
+    if strange := fields.keys() & spoken.unsupported_fields:
         try:
-            spoken.wire.write_request(_ask(body), MODEL)
+            spoken.wire.write_request(_chat(body), MODEL)
         except NotTranslatable as error:
             assert error.param in strange, f"{sorted(strange)} should be refused, not `{error.param}`"
         else:
@@ -131,7 +131,7 @@ def _atoms(messages: Iterable[Message]) -> Iterator[tuple[object, ...]]:
         if isinstance(message.content, str) and message.content:
             yield role, message.tool_call_id, "text", message.content
         for part in message.content if isinstance(message.content, list) else ():
-            if part != Part("text"):
+            if part != ContentPart("text"):
                 yield role, message.tool_call_id, part.type, part.text
         for call in message.tool_calls or ():
             assert call.function is not None
@@ -139,7 +139,7 @@ def _atoms(messages: Iterable[Message]) -> Iterator[tuple[object, ...]]:
             yield role, message.tool_call_id, "call", call.id, call.function.name, arguments
 
 
-def _tools(chat: Chat) -> list[tuple[object, ...]]:
+def _tools(chat: ChatRequest) -> list[tuple[object, ...]]:
     raw: list[dict[str, Any]] = msgspec.json.decode(chat.fields["tools"]) if "tools" in chat.fields else []
     functions = [tool["function"] for tool in raw]
     return [(each["name"], each.get("description"), each.get("parameters")) for each in functions]
@@ -148,46 +148,48 @@ def _tools(chat: Chat) -> list[tuple[object, ...]]:
 # ---- replies --------------------------------------------------------------------------------------------------------
 
 
-def reads_the_whole(spoken: Spoken) -> None:
-    reply = spoken.wire.read_reply(spoken.whole)
-    says(reply, spoken.said)
+def reads_responses(spoken: WireCase) -> None:
+    reply = spoken.wire.read_reply(spoken.response)
+    assert_reply(reply, spoken.expected)
     shown = ours.read_reply(ours.write_reply(reply, "chatcmpl-1", 1))
-    says(shown, spoken.said, books=False)
+    assert_reply(shown, spoken.expected, check_usage=False)
 
 
-def refuses_what_is_no_reply(spoken: Spoken) -> None:
-    for body in (b"", b"{", b"[]", b"{}", b"null", b"<html>", b'"x"', b"[" * 20_000, spoken.whole[:-20], b"\xff"):
+def refuses_malformed_responses(spoken: WireCase) -> None:
+    for body in (b"", b"{", b"[]", b"{}", b"null", b"<html>", b'"x"', b"[" * 20_000, spoken.response[:-20], b"\xff"):
         try:
             spoken.wire.read_reply(body)
-        except UpstreamGarbled:
+        except UpstreamProtocolError:
             continue
         raise AssertionError(f"{body[:20]!r} was taken for a reply")
 
 
 # ---- refusals and keys ----------------------------------------------------------------------------------------------
 
-LOCKED, CROWDED, KEPT = (401, 402, 403, 407), (429, 503, 529), (400, 404, 409, 413, 415, 422)
+AUTH_ERRORS, BUSY_ERRORS, CLIENT_ERRORS = (401, 402, 403, 407), (429, 503, 529), (400, 404, 409, 413, 415, 422)
 
 
-def tells_refusals_apart(spoken: Spoken) -> None:
+def maps_error_statuses(spoken: WireCase) -> None:
     """By its status, whatever the body: a vendor's own, none, or rubbish."""
-    for status in sorted({*spoken.errors, *LOCKED, *CROWDED, *KEPT, 302, 405, 408, 418, 500, 502, 504}):
+    for status in sorted(
+        {*spoken.errors, *AUTH_ERRORS, *BUSY_ERRORS, *CLIENT_ERRORS, 302, 405, 408, 418, 500, 502, 504},
+    ):
         for body in (spoken.errors.get(status, b""), b"", b"<html>busy</html>", b"[" * 20_000, b"null", b"\xff"):
             error = spoken.wire.read_error(status, "7", body)
             assert (error.code, error.status) == _refusal(status), f"HTTP {status}: {error.code} {error.status}"
-            assert error.retry_after == (7.0 if status in CROWDED else None), f"HTTP {status}: {error.retry_after}"
+            assert error.retry_after == (7.0 if status in BUSY_ERRORS else None), f"HTTP {status}: {error.retry_after}"
             assert KEY not in error.message + error.hint and error.hint, f"HTTP {status}: {error.message!r}"
 
 
 def _refusal(status: int) -> tuple[str, int]:
-    if status in CROWDED:
+    if status in BUSY_ERRORS:
         return "upstream_busy", 503
-    if status in KEPT:
+    if status in CLIENT_ERRORS:
         return "upstream_refused", status
     return ("upstream_refused", 400) if status in (405, 418) else ("upstream_error", 502)
 
 
-def shows_the_key_once(spoken: Spoken) -> None:
+def never_leaks_the_key(spoken: WireCase) -> None:
     carried = [name for name, value in spoken.wire.headers(KEY) if KEY in value]
     assert len(carried) == 1, f"the key is in {carried}"
     assert all(value for _, value in spoken.wire.headers("")), "without a key there is an empty header"
@@ -196,28 +198,30 @@ def shows_the_key_once(spoken: Spoken) -> None:
 # ---- how it is compared ---------------------------------------------------------------------------------------------
 
 
-def says(reply: Reply, said: Said, *, books: bool = True) -> None:
-    """That a reply says what was said; without the `books`, whatever it cost."""
+def assert_reply(reply: Reply, expected: ExpectedReply, *, check_usage: bool = True) -> None:
+    """That a reply says what was said; without the `check_usage`, whatever it cost."""
     assert len(reply.choices) == 1, f"{len(reply.choices)} answers were read"
     choice = reply.choices[0]
-    found = (choice.text, choice.thought, choice.finish)
-    assert found == (said.text, said.thought, said.finish), f"{found} was read"
+    found = (choice.text, choice.reasoning, choice.finish_reason)
+    assert found == (expected.text, expected.reasoning, expected.finish), f"{found} was read"
     calls = [(call.id, call.function.name, call.function.arguments) for call in choice.tool_calls if call.function]
-    assert [as_json(*call) for call in calls] == [as_json(*call) for call in said.calls], f"{calls} was read"
-    assert not books or reply.usage == said.usage, f"{reply.usage} was read, not {said.usage}"
+    assert [normalize_call(*call) for call in calls] == [normalize_call(*call) for call in expected.calls], (
+        f"{calls} was read"
+    )
+    assert not check_usage or reply.usage == expected.usage, f"{reply.usage} was read, not {expected.usage}"
 
 
-def as_json(id: str, name: str, arguments: str) -> tuple[object, ...]:
+def normalize_call(id: str, name: str, arguments: str) -> tuple[object, ...]:
     """A call, however its arguments are spelt."""
     return id, name, msgspec.json.decode(arguments)
 
 
-def _ask(body: bytes) -> Chat:
+def _chat(body: bytes) -> ChatRequest:
     return ours.read_request(body)[0]
 
 
-def _fields(body: bytes) -> Fields:
-    return msgspec.json.decode(body, type=Fields)
+def _fields(body: bytes) -> JsonFields:
+    return msgspec.json.decode(body, type=JsonFields)
 
 
 def _same(body: bytes | Raw) -> object:

@@ -1,4 +1,4 @@
-"""What a good answer looks like in each wire, cut into the pieces that can go wrong; made by hand, knows no socket."""
+"""Sample responses of each wire, cut into the pieces that can go wrong; opens no socket."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-WORDS = ("Grü", "ße.")
+PIECES = ("Grü", "ße.")
 """Every good answer: two words, with a character of two bytes at the end of the first."""
-TEXT = "".join(WORDS)
-AT: Mapping[str, object] = {"created": 1, "created_at": 1, "model": "up"}
+TEXT = "".join(PIECES)
+ECHOED: Mapping[str, object] = {"created": 1, "created_at": 1, "model": "up"}
 
 
 @dataclass(frozen=True, slots=True)
-class Tongue:
-    """One wire's good answer: `whole`, or `before` the first word, `words`, `ends`, and `over`, the very last frame.
+class WireSample:
+    """One wire's good answer: `response`, or `preamble` the first word, `text_frames`, `end_frames`, and
+    `last_frame`, the very last frame.
 
-    `error` is its error object, with an error of `WORDS` that a server may have; `failed` the same as a frame.
+    `error` is its error object, with an error of `PIECES` that a server may have; `failed` the same as a frame.
     """
 
-    whole: bytes
-    before: tuple[bytes, ...] = ()
-    words: tuple[bytes, ...] = ()
-    ends: tuple[bytes, ...] = ()
-    over: bytes = b""
+    response: bytes
+    preamble: tuple[bytes, ...] = ()
+    text_frames: tuple[bytes, ...] = ()
+    end_frames: tuple[bytes, ...] = ()
+    last_frame: bytes = b""
     error: bytes = b""
     failed: bytes = b""
 
     @property
     def frames(self) -> tuple[bytes, ...]:
-        return (*self.before, *self.words, *self.ends, self.over)
+        return (*self.preamble, *self.text_frames, *self.end_frames, self.last_frame)
 
 
 def _json(value: object) -> bytes:
@@ -44,20 +45,20 @@ def _event(kind: str, **more: object) -> bytes:
     return b"event: " + kind.encode() + b"\n" + _frame({"type": kind, **more})
 
 
-def _openai() -> Tongue:
+def _openai() -> WireSample:
     usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 
     def chunk(delta: Mapping[str, str], finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return _frame({"id": "up-1", "object": "chat.completion.chunk", **AT, "choices": [choice]})
+        return _frame({"id": "up-1", "object": "chat.completion.chunk", **ECHOED, "choices": [choice]})
 
     choice = {"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}
-    counted = {"id": "up-1", "object": "chat.completion.chunk", **AT, "choices": [], "usage": usage}
+    counted = {"id": "up-1", "object": "chat.completion.chunk", **ECHOED, "choices": [], "usage": usage}
     error = {"error": {"message": "out of luck", "type": "server_error", "code": None}}
-    return Tongue(
-        _json({"id": "up-1", "object": "chat.completion", **AT, "choices": [choice], "usage": usage}),
+    return WireSample(
+        _json({"id": "up-1", "object": "chat.completion", **ECHOED, "choices": [choice], "usage": usage}),
         (chunk({"role": "assistant", "content": ""}),),
-        tuple(chunk({"content": word}) for word in WORDS),
+        tuple(chunk({"content": word}) for word in PIECES),
         (chunk({}, "stop"), _frame(counted)),
         b"data: [DONE]\n\n",
         _json(error),
@@ -65,17 +66,17 @@ def _openai() -> Tongue:
     )
 
 
-def _anthropic() -> Tongue:
+def _anthropic() -> WireSample:
     usage = {"input_tokens": 7, "output_tokens": 2}
     message = {"id": "msg_up", "type": "message", "role": "assistant", "model": "up"}
     ended = {"stop_reason": "end_turn", "stop_sequence": None}
     begun: dict[str, object] = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
     error = {"type": "error", "error": {"type": "api_error", "message": "out of luck"}}
     block = {"type": "text", "text": ""}
-    return Tongue(
+    return WireSample(
         _json({**message, "content": [{"type": "text", "text": TEXT}], **ended, "usage": usage}),
         (_event("message_start", message=begun), _event("content_block_start", index=0, content_block=block)),
-        tuple(_event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in WORDS),
+        tuple(_event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in PIECES),
         (_event("content_block_stop", index=0), _event("message_delta", delta=ended, usage=usage)),
         _event("message_stop"),
         _json(error),
@@ -83,22 +84,29 @@ def _anthropic() -> Tongue:
     )
 
 
-def _responses() -> Tongue:
+def _responses() -> WireSample:
     part = {"type": "output_text", "text": TEXT, "annotations": [], "logprobs": []}
     item = {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
     usage = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
-    response = {"id": "resp_up", "object": "response", **AT, "status": "completed", "output": [item], "usage": usage}
+    response = {
+        "id": "resp_up",
+        "object": "response",
+        **ECHOED,
+        "status": "completed",
+        "output": [item],
+        "usage": usage,
+    }
     begun = {**response, "status": "in_progress", "output": [], "usage": None}
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     told = {"code": "server_error", "message": "out of luck", "param": None}
-    return Tongue(
+    return WireSample(
         _json(response),
         (
             _event("response.created", response=begun),
             _event("response.output_item.added", output_index=0, item={**item, "status": "in_progress", "content": []}),
             _event("response.content_part.added", **at, part={**part, "text": ""}),
         ),
-        tuple(_event("response.output_text.delta", **at, delta=word, logprobs=[]) for word in WORDS),
+        tuple(_event("response.output_text.delta", **at, delta=word, logprobs=[]) for word in PIECES),
         (
             _event("response.output_text.done", **at, text=TEXT, logprobs=[]),
             _event("response.output_item.done", output_index=0, item=item),
@@ -109,14 +117,14 @@ def _responses() -> Tongue:
     )
 
 
-def _embeddings() -> Tongue:
+def _embeddings() -> WireSample:
     vector = {"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}
     usage = {"prompt_tokens": 4, "total_tokens": 4}
     error = {"error": {"message": "out of luck", "type": "server_error", "code": None}}
-    return Tongue(_json({"object": "list", "data": [vector], "usage": usage, "model": TEXT}), error=_json(error))
+    return WireSample(_json({"object": "list", "data": [vector], "usage": usage, "model": TEXT}), error=_json(error))
 
 
-def tongue(path: str) -> Tongue:
+def sample_for(path: str) -> WireSample:
     """The one that is spoken at this path."""
     if path.endswith("/messages"):
         return _anthropic()

@@ -1,1 +1,1 @@
-"""Things a model may call: our own typed functions, other servers' tools over MCP, and code in a sandbox."""
+"""Tools that a model can call: typed functions, tools of MCP servers, and code in a sandbox."""

@@ -1,4 +1,4 @@
-"""The tool that every model lacks: what day and time it is; knows no question and nothing of whoever asks."""
+"""The clock tool: the current date and time in a time zone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A typed Python function of this installation as a tool: schema from its signature, text from its docstring.
+"""Typed Python functions as tools: the schema comes from the signature, the description from the docstring.
 
 Functions are code that an administrator has installed (entry points `sizewise.tools`); no flow, request or model ever
-brings one. A parameter annotated `Call` is given the call and is no argument.
+brings one. A parameter annotated `ToolInvocation` is given the call and is no argument.
 """
 
 from __future__ import annotations
@@ -16,92 +16,99 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import BadRequest, ConfigError, SizewiseError
-from sizewise.plugins import Once
-from sizewise.principal import Caller
-from sizewise.tools.tool import DESCRIPTION, NAME, Call, Result, Tool
+from sizewise.plugins import PluginRegistry
+from sizewise.principal import Principal
+from sizewise.tools.tool import MAX_DESCRIPTION_CHARS, NAME_PATTERN, Tool, ToolInvocation, ToolOutput
 
 log = logging.getLogger("sizewise.tools")
 
 _encode = msgspec.json.Encoder().encode
 
 
-def function(
-    of: Callable[..., object],
+def function_tool(
+    handler: Callable[..., object],
     name: str = "",
     *,
-    dangerous: bool = False,
-    alone: bool = False,
-    foreign: bool = False,
+    needs_approval: bool = False,
+    exclusive: bool = False,
+    untrusted: bool = False,
     timeout_s: float = 60.0,
 ) -> Tool:
-    """`of` as a tool: awaited where it is `async`, else run on a thread (which nobody can stop: it bounds itself).
+    """`handler` as a tool: awaited where it is `async`, else run on a thread (which nobody can stop: it bounds itself).
 
-    What it returns is told as it is where it is a text or a Result, else as JSON. Raises ConfigError where the
+    What it returns is told as it is where it is a text or a ToolOutput, else as JSON. Raises ConfigError where the
     signature cannot be said as a schema.
     """
-    called = name or str(getattr(of, "__name__", ""))
-    if not NAME.match(called):
+    called = name or str(getattr(handler, "__name__", ""))
+    if not NAME_PATTERN.match(called):
         raise ConfigError(f"{called[:100]!r} is no name of a tool", "1 to 64 letters, digits, '_' and '-'")
-    given, wants = _signature(of, called)
-    doing = _Doing(of, given, wants)
-    says = inspect.cleandoc(of.__doc__ or "")[:DESCRIPTION]
+    given, wants = _signature(handler, called)
+    doing = _FunctionRunner(handler, given, wants)
+    says = inspect.cleandoc(handler.__doc__ or "")[:MAX_DESCRIPTION_CHARS]
     return Tool(
-        called, says, _schema(given), doing, dangerous=dangerous, alone=alone, foreign=foreign, timeout_s=timeout_s
+        called,
+        says,
+        _schema(given),
+        doing,
+        needs_approval=needs_approval,
+        exclusive=exclusive,
+        untrusted=untrusted,
+        timeout_s=timeout_s,
     )
 
 
-class Functions:
+class FunctionTools:
     """The functions of this installation as an Offering, each loaded once. Everybody may use them."""
 
-    def __init__(self, beside: Sequence[Tool] = (), load: Once | None = None) -> None:
+    def __init__(self, extra_tools: Sequence[Tool] = (), load: PluginRegistry | None = None) -> None:
         """Raises ConfigError for an entry point that is neither a Tool nor a function which can be one."""
-        load = load or Once()
+        load = load or PluginRegistry()
         found = [load("tools", each) for each in load.names("tools")]
-        made = [each if isinstance(each, Tool) else function(each) for each in found]
-        self._tools = (*beside, *made)
+        made = [each if isinstance(each, Tool) else function_tool(each) for each in found]
+        self._tools = (*extra_tools, *made)
 
-    async def tools(self, caller: Caller) -> Sequence[Tool]:
+    async def tools(self, principal: Principal) -> Sequence[Tool]:
         return self._tools
 
 
-class _Doing:
-    def __init__(self, of: Callable[..., object], given: type[Struct], wants: str) -> None:
-        self._of = of
-        self._given = given
-        self._wants = wants
+class _FunctionRunner:
+    def __init__(self, handler: Callable[..., object], arguments_type: type[Struct], invocation_parameter: str) -> None:
+        self._handler = handler
+        self._arguments_type = arguments_type
+        self._invocation_parameter = invocation_parameter
 
-    async def __call__(self, call: Call) -> Result:
+    async def __call__(self, invocation: ToolInvocation) -> ToolOutput:
         try:
-            seen = msgspec.convert(call.arguments, self._given)
+            seen = msgspec.convert(invocation.arguments, self._arguments_type)
         except msgspec.ValidationError as error:
             raise BadRequest(f"the arguments do not fit: {error}", "call it again as its schema says") from error
-        named: dict[str, object] = {field: getattr(seen, field) for field in self._given.__struct_fields__}
-        if self._wants:
-            named[self._wants] = call
+        named: dict[str, object] = {field: getattr(seen, field) for field in self._arguments_type.__struct_fields__}
+        if self._invocation_parameter:
+            named[self._invocation_parameter] = invocation
         try:
-            if inspect.iscoroutinefunction(self._of):
-                value = await self._of(**named)
+            if inspect.iscoroutinefunction(self._handler):
+                value = await self._handler(**named)
             else:
-                value = await asyncio.to_thread(self._of, **named)
+                value = await asyncio.to_thread(self._handler, **named)
         except (SizewiseError, TimeoutError):
             raise
         except Exception as fault:
             # Others wrote it, so it may raise anything; the fault may hold what it was called with, and is not told.
-            log.warning("a tool's function failed: %s in %s", type(fault).__name__, self._given.__name__)
-            return Result(f"the tool failed ({type(fault).__name__})", failed=True)
-        return _told(value)
+            log.warning("a tool's function failed: %s in %s", type(fault).__name__, self._arguments_type.__name__)
+            return ToolOutput(f"the tool failed ({type(fault).__name__})", failed=True)
+        return _to_output(value)
 
 
-def _told(value: object) -> Result:
-    if isinstance(value, Result):
+def _to_output(value: object) -> ToolOutput:
+    if isinstance(value, ToolOutput):
         return value
     if isinstance(value, str):
-        return Result(value)
+        return ToolOutput(value)
     try:
         data = _encode(value)
     except (TypeError, ValueError, RecursionError):
-        return Result(f"the tool gave a {type(value).__name__}, which is no JSON", failed=True)
-    return Result(data.decode(), data=Raw(data))
+        return ToolOutput(f"the tool gave a {type(value).__name__}, which is no JSON", failed=True)
+    return ToolOutput(data.decode(), data=Raw(data))
 
 
 def _signature(of: Callable[..., object], name: str) -> tuple[type[Struct], str]:
@@ -113,7 +120,7 @@ def _signature(of: Callable[..., object], name: str) -> tuple[type[Struct], str]
         hints = get_type_hints(of, include_extras=True)
         for parameter in inspect.signature(of).parameters.values():
             kind = hints.get(parameter.name)
-            if _bare(kind) is Call:
+            if _bare(kind) is ToolInvocation:
                 wants = parameter.name
             elif kind is None or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 raise ConfigError(f"the tool {name!r} cannot say what {parameter.name!r} is", hint)
@@ -132,10 +139,10 @@ def _bare(kind: object) -> object:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
-def _schema(given: type[Struct]) -> Mapping[str, object]:
+def _schema(arguments_type: type[Struct]) -> Mapping[str, object]:
     """The struct's own schema on top, what it refers to below."""
-    whole = msgspec.json.schema(given)
+    whole = msgspec.json.schema(arguments_type)
     parts: dict[str, dict[str, object]] = dict(whole.get("$defs", {}))
-    top = parts.pop(given.__name__)
+    top = parts.pop(arguments_type.__name__)
     top.pop("title", None)
     return top | ({"$defs": parts} if parts else {})

@@ -1,4 +1,4 @@
-"""The table of tools of MCP servers as they were first seen: server, name and mark, no word of their descriptions."""
+"""The table of pinned MCP tools: server, name and fingerprint, without their descriptions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, select
 from sqlalchemy.schema import CreateTable
 
-from sizewise.storage.database import BIG, Schema
+from sizewise.storage.database import BIG_INTEGER, Migrations
 
 META = MetaData()
 
@@ -18,25 +18,25 @@ MCP_TOOLS = Table(
     Column("server", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("mark", Text, nullable=False),
-    Column("created", BIG, nullable=False),  # unix ms
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
 )
 
-SCHEMA = Schema("tools", ((CreateTable(MCP_TOOLS),),))
+SCHEMA = Migrations("tools", ((CreateTable(MCP_TOOLS),),))
 
 
-def known(connection: Connection, tenant: str, server: str) -> dict[str, str]:
+def pinned(connection: Connection, tenant: str, server: str) -> dict[str, str]:
     """Name -> mark."""
     its = MCP_TOOLS.c
     mine = (its.tenant == tenant) & (its.server == server)
     return {row.name: row.mark for row in connection.execute(select(its.name, its.mark).where(mine))}
 
 
-def add(connection: Connection, tenant: str, server: str, marks: Mapping[str, str], now: int) -> None:
+def add(connection: Connection, tenant: str, server: str, fingerprints: Mapping[str, str], now: int) -> None:
     """What is there already stays as it is."""
-    there = known(connection, tenant, server)
+    there = pinned(connection, tenant, server)
     rows = [
         {"tenant": tenant, "server": server, "name": name, "mark": mark, "created": now}
-        for name, mark in marks.items()
+        for name, mark in fingerprints.items()
         if name not in there
     ]
     if rows:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from sizewise.advisor.quality_estimates import Market, market
-from sizewise.catalog.model_info import Fact, Known
+from sizewise.advisor.quality_estimates import ModelOffers, build_model_offers
+from sizewise.catalog.model_info import Fact, ModelInfo
 from sizewise.money import Price
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ def fact(value: T) -> Fact[T]:
     return Fact(value, "a toy", "2026-01-01")
 
 
-def open_model(name: str, billions: float, mmlu: float | None, **more: Any) -> Known:
+def open_model(name: str, billions: float, mmlu: float | None, **more: Any) -> ModelInfo:
     """Weights that may be had, with a shape that is a little like that of others of its size."""
     scores = fact(MappingProxyType({"mmlu": mmlu})) if mmlu is not None else None
     known: Mapping[str, Any] = {
@@ -25,13 +25,13 @@ def open_model(name: str, billions: float, mmlu: float | None, **more: Any) -> K
         "kv_heads": fact(4), "head_dim": fact(128), "vocabulary": fact(32_000), "context": fact(32_768),
         "scores": scores, "released": fact("2025-01-01"),
     }  # fmt: skip
-    return Known(name, name, "Toys", **{**known, **more})
+    return ModelInfo(name, name, "Toys", **{**known, **more})
 
 
-def sold_model(name: str, mmlu: float | None, **more: Any) -> Known:
+def sold_model(name: str, mmlu: float | None, **more: Any) -> ModelInfo:
     scores = fact(MappingProxyType({"mmlu": mmlu})) if mmlu is not None else None
     known: Mapping[str, Any] = {"context": fact(128_000), "scores": scores, "released": fact("2025-01-01")}
-    return Known(name, name, "Toys", sold=MappingProxyType({"shop": (name,)}), **{**known, **more})
+    return ModelInfo(name, name, "Toys", offers=MappingProxyType({"shop": (name,)}), **{**known, **more})
 
 
 def priced(input: int, output: int) -> Price:
@@ -39,8 +39,11 @@ def priced(input: int, output: int) -> Price:
     return Price(input=input, output=output, source="a toy", date="2026-01-01")
 
 
-def toys(*more: Known, **prices: Price) -> Market:
+def toys(*more: ModelInfo, **prices: Price) -> ModelOffers:
     models = (open_model("tiny", 0.3, None), open_model("small", 3, 0.62), open_model("middle", 8, 0.7))
     large = (sold_model("large", 0.88), sold_model("cheap", 0.7))
     offers = {"shop/large": priced(2_000_000, 10_000_000), "shop/cheap": priced(100_000, 400_000)}
-    return market((*models, *large, *more), {**offers, **{f"shop/{name}": price for name, price in prices.items()}})
+    return build_model_offers(
+        (*models, *large, *more),
+        {**offers, **{f"shop/{name}": price for name, price in prices.items()}},
+    )

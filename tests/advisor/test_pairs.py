@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import pytest
 
-from sizewise.advisor.recommendation import Advice
-from sizewise.advisor.workload import DEFAULTS, LEAST, MOST, Workload
+from sizewise.advisor.recommendation import Recommendation
+from sizewise.advisor.workload import DEFAULTS, MAXIMUM, MINIMUM, Workload
 from tests.advisor.conftest import Advised
 
 Said = Mapping[str, str]
@@ -59,14 +59,20 @@ PAIRS: tuple[tuple[str, Said, str, str, str, str], ...] = (
 """An input, the rest, and twice a value with the kind that comes first. Memory changes the model, not the kind."""
 
 
-def first(advice: Advice) -> tuple[str, tuple[str, ...]]:
-    option = advice.ranked[0].option
-    return option.kind, tuple(part.model.name for part in option.parts)
+def first(advice: Recommendation) -> tuple[str, tuple[str, ...]]:
+    option = advice.ranked[0].candidate
+    return option.kind, tuple(part.model.name for part in option.placements)
 
 
 @pytest.mark.parametrize(("name", "rest", "one", "kind", "other", "then"), PAIRS, ids=[pair[0] for pair in PAIRS])
 def test_an_input_alone_changes_the_advice(
-    name: str, rest: Said, one: str, kind: str, other: str, then: str, advised: Advised
+    name: str,
+    rest: Said,
+    one: str,
+    kind: str,
+    other: str,
+    then: str,
+    advised: Advised,
 ) -> None:
     before, after = first(advised(**{**rest, name: one})), first(advised(**{**rest, name: other}))
     assert (before[0], after[0]) == (kind, then)
@@ -74,7 +80,7 @@ def test_an_input_alone_changes_the_advice(
 
 
 def test_every_input_has_its_pair() -> None:
-    options = {*DEFAULTS, *MOST, *LEAST}
+    options = {*DEFAULTS, *MAXIMUM, *MINIMUM}
     assert {pair[0].replace("_", "-") for pair in PAIRS} == options
     assert len(fields(Workload)) - len({"today", "free", "said"}) == len(options)
 

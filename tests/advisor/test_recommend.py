@@ -7,10 +7,10 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizewise.advisor.assumptions import TASKS, assumed
-from sizewise.advisor.criteria import CRITERIA, weights
-from sizewise.advisor.recommendation import Advice, Advised, advise
-from sizewise.advisor.workload import PRIVACY, TEAMS, workload
+from sizewise.advisor.assumptions import TASKS, parse_assumptions
+from sizewise.advisor.criteria import CRITERIA, parse_weights
+from sizewise.advisor.recommendation import RankedCandidate, Recommendation, recommend
+from sizewise.advisor.workload import PRIVACY, TEAMS, parse_workload
 from tests.advisor.conftest import TODAY
 from tests.advisor.conftest import Advised as Ask
 from tests.advisor.sample_models import fact, open_model, toys
@@ -28,42 +28,47 @@ WORK = st.fixed_dictionaries(
         "months": st.sampled_from(("1", "12", "36")),
         "labels": st.sampled_from(("0", "100", "5000")),
         "latency-ms": st.sampled_from(("2000", "60000")),
-    }
+    },
 )
 WEIGHTS = st.lists(st.builds("{}={}".format, st.sampled_from(sorted(CRITERIA)), st.integers(0, 20)), max_size=4)
 VOLUMES = st.integers(0, 10**9)
 
 
-def ask(said: dict[str, str], volume: int, weight: list[str]) -> Advice:
-    work = workload({**said, "requests-per-month": str(volume)}, today=TODAY, free=None)
-    return advise(work, toys(), assumed(), weights(["quality=1", *weight]))
+def ask(said: dict[str, str], volume: int, weight: list[str]) -> Recommendation:
+    work = parse_workload({**said, "requests-per-month": str(volume)}, today=TODAY, free_memory=None)
+    return recommend(work, toys(), parse_assumptions(), parse_weights(["quality=1", *weight]))
 
 
 @settings(max_examples=150, deadline=None)
 @given(WORK, VOLUMES, VOLUMES, WEIGHTS)
 def test_more_volume_never_favours_the_higher_unit_price(
-    said: dict[str, str], one: int, other: int, weight: list[str]
+    said: dict[str, str],
+    one: int,
+    other: int,
+    weight: list[str],
 ) -> None:
     """What was first at the small volume would have charged no less for the added requests than what is first now."""
     few, many = sorted((one, other))
     if not (before := ask(said, few, weight).ranked):
         return
-    old, new = before[0].option.cost, ask(said, many, weight).ranked[0].option.cost
-    assert new.month(many) - new.month(few) <= old.month(many) - old.month(few)
+    old, new = before[0].candidate.cost, ask(said, many, weight).ranked[0].candidate.cost
+    assert new.monthly_total(many) - new.monthly_total(few) <= old.monthly_total(many) - old.monthly_total(few)
     if old.capacity is None and new.capacity is None:
-        assert few == many or new.unit <= old.unit
+        assert few == many or new.per_request <= old.per_request
 
 
 @settings(max_examples=60, deadline=None)
 @given(WORK, VOLUMES, WEIGHTS)
 def test_scores_are_between_nought_and_one_and_add_up_to_the_points(
-    said: dict[str, str], volume: int, weight: list[str]
+    said: dict[str, str],
+    volume: int,
+    weight: list[str],
 ) -> None:
     advice = ask(said, volume, weight)
     for each in advice.ranked:
         assert each.scores.keys() == CRITERIA.keys()
-        assert all(0 <= score.value <= 1 and score.over >= 0 and score.why for score in each.scores.values())
-        total = sum(advice.weights[name] * (score.value - score.over) for name, score in each.scores.items())
+        assert all(0 <= score.value <= 1 and score.over_budget >= 0 and score.reason for score in each.scores.values())
+        total = sum(advice.weights[name] * (score.value - score.over_budget) for name, score in each.scores.items())
         assert each.points == 100 * Fraction(total) / sum(advice.weights.values())
     points = [each.points for each in advice.ranked]
     assert points == sorted(points, reverse=True)
@@ -78,18 +83,22 @@ def test_the_same_question_gets_the_same_advice(said: dict[str, str], volume: in
 def test_on_the_catalogue_more_volume_never_favours_the_higher_unit_price(advised: Ask) -> None:
     said = {"task": "extract", "memory_gb": "32", "gpu_gb": "24", "team": "ml", "labels": "1000"}
     volumes = (100, 10_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 100_000_000)
-    firsts = [advised(**said, requests_per_month=str(volume)).ranked[0].option.cost for volume in volumes]
+    firsts = [advised(**said, requests_per_month=str(volume)).ranked[0].candidate.cost for volume in volumes]
     for few, old in zip(volumes, firsts, strict=True):
         for many, new in zip(volumes, firsts, strict=True):
             if few < many:
-                assert new.month(many) - new.month(few) <= old.month(many) - old.month(few)
+                assert new.monthly_total(many) - new.monthly_total(few) <= old.monthly_total(many) - old.monthly_total(
+                    few,
+                )
 
 
 def test_each_kind_comes_once_and_others_are_other_models(advised: Ask) -> None:
     ranked = advised(gpu_gb="24", labels="500", team="ml").ranked
-    assert len({each.option.kind for each in ranked}) == len(ranked) >= 5
+    assert len({each.candidate.kind for each in ranked}) == len(ranked) >= 5
     for each in ranked:
-        names = [tuple(part.model.name for part in option.parts) for option in (each.option, *each.others)]
+        names = [
+            tuple(part.model.name for part in option.placements) for option in (each.candidate, *each.alternatives)
+        ]
         assert len(set(names)) == len(names)
 
 
@@ -99,36 +108,40 @@ def test_every_number_says_where_it_comes_from(advised: Ask) -> None:
             assert all(number.source and number.value for number in score.numbers)
 
 
-def _prices(each: Advised) -> set[str]:
+def _prices(each: RankedCandidate) -> set[str]:
     return {number.kind for number in each.scores["cost"].numbers if "million" in number.value}
 
 
 def test_prices_are_facts_and_wages_are_not(advised: Ask) -> None:
-    api = next(each for each in advised().ranked if each.option.kind == "api")
+    api = next(each for each in advised().ranked if each.candidate.kind == "api")
     assert _prices(api) == {"fact"}
     assert [n.kind for n in api.scores["cost"].numbers if n.name == "wage"] == ["assumed"]
-    paid = next(each for each in advised(assume=("wage=80",)).ranked if each.option.kind == "api")
+    paid = next(each for each in advised(assume=("wage=80",)).ranked if each.candidate.kind == "api")
     assert [n.kind for n in paid.scores["cost"].numbers if n.name == "wage"] == ["input"]
 
 
 def test_confidential_data_leaves_on_no_option(advised: Ask) -> None:
     for each in advised(privacy="confidential", memory_gb="64", gpu_gb="24", labels="500", team="ml").ranked:
-        assert all(part.here for part in each.option.parts)
+        assert all(part.is_local for part in each.candidate.placements)
 
 
 def test_a_model_that_is_retired_within_the_horizon_is_not_proposed() -> None:
     market = toys(open_model("ending", 3, 0.95, retires=fact("2027-03-01")))
     proposed = []
     for months in ("1", "12"):
-        work = workload({"privacy": "confidential", "memory-gb": "16", "months": months}, today=TODAY, free=None)
-        advice = advise(work, market, assumed(), weights([]))
-        proposed.append(advice.ranked[0].option.parts[0].model.name)
+        work = parse_workload(
+            {"privacy": "confidential", "memory-gb": "16", "months": months},
+            today=TODAY,
+            free_memory=None,
+        )
+        advice = recommend(work, market, parse_assumptions(), parse_weights([]))
+        proposed.append(advice.ranked[0].candidate.placements[0].model.name)
     assert proposed == ["ending", "small"]
-    assert any("before the horizon" in each.why for each in advice.out)
+    assert any("before the horizon" in each.reason for each in advice.exclusions)
 
 
 def test_where_nothing_can_the_reasons_are_there() -> None:
-    work = workload({"privacy": "confidential", "memory-gb": "0.1"}, today=TODAY, free=None)
-    advice = advise(work, toys(), assumed(), weights())
+    work = parse_workload({"privacy": "confidential", "memory-gb": "0.1"}, today=TODAY, free_memory=None)
+    advice = recommend(work, toys(), parse_assumptions(), parse_weights())
     assert advice.ranked == () and advice.break_even == ()
-    assert {each.kind for each in advice.out} >= {"local", "api"}
+    assert {each.kind for each in advice.exclusions} >= {"local", "api"}

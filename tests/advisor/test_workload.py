@@ -7,16 +7,16 @@ from fractions import Fraction
 
 import pytest
 
-from sizewise.advisor.assumptions import assumed, decimal
-from sizewise.advisor.criteria import weights
-from sizewise.advisor.workload import workload
+from sizewise.advisor.assumptions import parse_assumptions, parse_decimal
+from sizewise.advisor.criteria import parse_weights
+from sizewise.advisor.workload import parse_workload
 from sizewise.errors import BadRequest
 from tests.advisor.conftest import TODAY
 
 
-def refused(ask: Callable[[], object]) -> tuple[str, str]:
+def refused(request: Callable[[], object]) -> tuple[str, str]:
     with pytest.raises(BadRequest) as caught:
-        ask()
+        request()
     return caught.value.message, caught.value.hint
 
 
@@ -43,39 +43,40 @@ def refused(ask: Callable[[], object]) -> tuple[str, str]:
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_next_step(name: str, text: str, hint: str) -> None:
-    message, said = refused(lambda: workload({name: text}, today=TODAY, free=1))
+    message, said = refused(lambda: parse_workload({name: text}, today=TODAY, free_memory=1))
     assert hint in said or (name == "memory-gb" and "no number" in message)
 
 
 def test_a_machine_that_does_not_tell_its_memory_asks_for_it() -> None:
-    assert "--memory-gb" in refused(lambda: workload({}, today=TODAY, free=None))[1]
+    assert "--memory-gb" in refused(lambda: parse_workload({}, today=TODAY, free_memory=None))[1]
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("20k", 20_000), ("3M", 3_000_000), ("1,000", 1000), ("0.5", Fraction(1, 2))]
+    ("text", "value"),
+    [("20k", 20_000), ("3M", 3_000_000), ("1,000", 1000), ("0.5", Fraction(1, 2))],
 )
 def test_numbers_are_read_as_people_write_them(text: str, value: Fraction) -> None:
-    assert decimal(text, "x") == value
+    assert parse_decimal(text, "x") == value
 
 
 @pytest.mark.parametrize("text", ["", ".", "5.", "1e3", "nan", "٣", "k", "-2", "1.2.3"])
 def test_what_is_no_number_is_refused(text: str) -> None:
-    assert "no number" in refused(lambda: decimal(text, "x"))[0]
+    assert "no number" in refused(lambda: parse_decimal(text, "x"))[0]
 
 
 def test_what_was_left_out_is_told_apart_from_what_was_said() -> None:
-    work = workload({"months": "12", "task": "reason"}, today=TODAY, free=5_000_000_000)
-    told = {each.name: each for each in work.all()}
+    work = parse_workload({"months": "12", "task": "reason"}, today=TODAY, free_memory=5_000_000_000)
+    told = {each.name: each for each in work.all_numbers()}
     assert told["months"].kind == "input" and told["team"].kind == "default"
     assert told["memory-gb"].source == "free on this machine now"
     assert told["latency-ms"].value == "120,000"
-    assert workload({}, today=TODAY, free=1).latency_s == 30
+    assert parse_workload({}, today=TODAY, free_memory=1).latency_s == 30
 
 
 def test_the_horizon_ends_after_so_many_months() -> None:
-    assert workload({"months": "2"}, today="2026-11-26", free=1).until == "2027-01-26"
-    assert workload({"months": "1"}, today="2026-11-26", free=1).until == "2026-12-26"
-    assert workload({"months": "25"}, today="2026-12-01", free=1).until == "2029-01-01"
+    assert parse_workload({"months": "2"}, today="2026-11-26", free_memory=1).horizon_end == "2027-01-26"
+    assert parse_workload({"months": "1"}, today="2026-11-26", free_memory=1).horizon_end == "2026-12-26"
+    assert parse_workload({"months": "25"}, today="2026-12-01", free_memory=1).horizon_end == "2029-01-01"
 
 
 @pytest.mark.parametrize(
@@ -83,11 +84,11 @@ def test_the_horizon_ends_after_so_many_months() -> None:
     [("wagee=5", "'wage'"), ("wage", "--assume wage=1"), ("busy=2", "from 0.001 to 1"), ("busy=0", "from 0.001 to 1")],
 )
 def test_a_wrong_assumption_is_refused(said: str, hint: str) -> None:
-    assert hint in refused(lambda: assumed((said,)))[1]
+    assert hint in refused(lambda: parse_assumptions((said,)))[1]
 
 
 def test_a_wrong_weight_is_refused() -> None:
-    assert "'quality'" in refused(lambda: weights(("qualty=2",)))[1]
-    assert "from 0 to 1000" in refused(lambda: weights(("quality=1001",)))[1]
-    every = tuple(f"{name}=0" for name in weights())
-    assert "above 0" in refused(lambda: weights(every))[1]
+    assert "'quality'" in refused(lambda: parse_weights(("qualty=2",)))[1]
+    assert "from 0 to 1000" in refused(lambda: parse_weights(("quality=1001",)))[1]
+    every = tuple(f"{name}=0" for name in parse_weights())
+    assert "above 0" in refused(lambda: parse_weights(every))[1]

@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from sizewise.agents.loop import Steps
-from sizewise.agents.runner import Agents
+from sizewise.agents.loop import AgentSteps
+from sizewise.agents.runner import AgentRunner
 from sizewise.data_class import DataClass, Place
-from sizewise.handler import Ask, Chosen, Event, Send, Text, Tried, Wishes
-from sizewise.messages import Chat, Choice, Function, Reply, ToolCall, Usage
-from sizewise.principal import Caller
-from sizewise.settings.agents import Agent
-from sizewise.tools.function_tool import Functions
-from sizewise.tools.tool import Shelf, Tool
+from sizewise.handler import AttemptFinished, Event, ModelSelected, Request, RequestOptions, Send, TextDelta
+from sizewise.messages import ChatRequest, Choice, FunctionCall, Reply, ToolCall, Usage
+from sizewise.principal import Principal
+from sizewise.settings.agents import AgentSettings
+from sizewise.tools.function_tool import FunctionTools
+from sizewise.tools.tool import Tool, Toolset
 
-ME = Caller(tenant="acme", project="help", key="sw-1", user="u-1")
-NOBODYS = Chat("", [], {})
+ME = Principal(tenant="acme", project="help", key_id="sw-1", user_id="u-1")
+NOBODYS = ChatRequest("", [], {})
 
 Turn = str | list[tuple[str, Any]]
 """What the model says, or calls: names and arguments (anything but a text is made JSON)."""
@@ -32,39 +32,42 @@ class Script:
 
     def __init__(self, *turns: Turn, cost: int = 1_000, **by_model: list[Turn]) -> None:
         self.turns: dict[str, list[Turn]] = {"": list(turns)} | dict(by_model)
-        self.asked: list[Ask] = []
+        self.asked: list[Request] = []
         self.cost = cost
         self.hang: asyncio.Event | None = None
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        assert isinstance(ask.what, Chat)
-        self.asked.append(ask)
-        model = ask.what.model
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        assert isinstance(request.payload, ChatRequest)
+        self.asked.append(request)
+        model = request.payload.model
         if self.hang is not None:
             await self.hang.wait()
         turns = self.turns.get(model, self.turns[""])
         turn = turns.pop(0) if len(turns) > 1 else turns[0]
-        await send(Tried(model, "process", "answered", "script", 0, 0, 0, Usage(), self.cost))
-        await send(Chosen(model, "script", 1))
+        await send(AttemptFinished(model, "process", "answered", "script", 0, 0, 0, Usage(), self.cost))
+        await send(ModelSelected(model, "script", 1))
         if isinstance(turn, str):
             return Reply((Choice(0, turn, "stop"),), Usage(), model)
         calls = tuple(
-            ToolCall(Function(name, given if isinstance(given, str) else msgspec.json.encode(given).decode()), f"c{n}")
+            ToolCall(
+                FunctionCall(name, given if isinstance(given, str) else msgspec.json.encode(given).decode()),
+                f"c{n}",
+            )
             for n, (name, given) in enumerate(turn)
         )
         return Reply((Choice(0, "let me see", "tool_calls", calls),), Usage(), model)
 
     def bodies(self, place: int = -1) -> list[dict[str, Any]]:
         """The messages of a question."""
-        found: list[dict[str, Any]] = msgspec.json.decode(self.asked[place].what.fields["messages"])
+        found: list[dict[str, Any]] = msgspec.json.decode(self.asked[place].payload.fields["messages"])
         return found
 
     def offered(self, place: int = -1) -> list[str]:
-        raw = self.asked[place].what.fields.get("tools", b"[]")
+        raw = self.asked[place].payload.fields.get("tools", b"[]")
         return [each["function"]["name"] for each in msgspec.json.decode(raw)]
 
 
-class Kept:
+class MemorySteps:
     """Steps in memory. `die` is the number of steps after which it dies, as a process does; `says` answers waits."""
 
     def __init__(self, says: bytes | None = None) -> None:
@@ -94,8 +97,11 @@ class Near(Struct, frozen=True):
     limit: Place | None = "anyone"
 
 
-def near(ask: Ask) -> Near:
-    return Near(ask.wishes.data_class or "internal", "machine" if ask.wishes.data_class == "confidential" else "anyone")
+def near(request: Request) -> Near:
+    return Near(
+        request.options.data_class or "internal",
+        "machine" if request.options.data_class == "confidential" else "anyone",
+    )
 
 
 class Client:
@@ -107,21 +113,21 @@ class Client:
 
     @property
     def text(self) -> str:
-        return "".join(each.text for each in self.events if isinstance(each, Text))
+        return "".join(each.text for each in self.events if isinstance(each, TextDelta))
 
 
-def agents(script: Script, tools: list[Tool], memory: Any = None, **rows: Agent) -> Agents:
-    return Agents(rows, Shelf([Functions(tools)]), script, near, memory)
+def agents(script: Script, tools: list[Tool], memory: Any = None, **rows: AgentSettings) -> AgentRunner:
+    return AgentRunner(rows, Toolset([FunctionTools(tools)]), script, near, memory)
 
 
 def worked(
-    desk: Agents,
+    desk: AgentRunner,
     agent: Mapping[str, object],
     task: str = "do it",
     *,
-    steps: Steps | None = None,
+    steps: AgentSteps | None = None,
     client: Client | None = None,
-    wishes: Wishes = Wishes(),  # noqa: B008  # frozen
+    options: RequestOptions = RequestOptions(),  # frozen
 ) -> dict[str, Any]:
-    ask = Ask(NOBODYS, ME, "0" * 32, time.perf_counter(), wishes, "flow")
-    return asyncio.run(desk.run(ask, agent, task, client or Client(), key="run/agent", steps=steps, place="agent"))
+    request = Request(NOBODYS, ME, "0" * 32, time.perf_counter(), options, "flow")
+    return asyncio.run(desk.run(request, agent, task, client or Client(), key="run/agent", steps=steps, path="agent"))

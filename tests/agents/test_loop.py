@@ -8,13 +8,13 @@ import time
 import msgspec
 import pytest
 
-from sizewise.agents.loop import CONTEXT, shortened
-from sizewise.errors import BadRequest, ConfigError, EgressDenied, OverBudget
-from sizewise.handler import Ask, Tried, Wishes
-from sizewise.settings.agents import Agent
-from sizewise.tools.function_tool import function
-from sizewise.tools.tool import Call, Result
-from tests.agents.scripted_model import ME, Client, Died, Kept, Script, Turn, agents, worked
+from sizewise.agents.loop import MAX_CONTEXT_CHARS, truncate_messages
+from sizewise.errors import BadRequest, BudgetExceeded, ConfigError, EgressDenied
+from sizewise.handler import AttemptFinished, Request, RequestOptions
+from sizewise.settings.agents import AgentSettings
+from sizewise.tools.function_tool import function_tool
+from sizewise.tools.tool import ToolInvocation, ToolOutput
+from tests.agents.scripted_model import ME, Client, Died, MemorySteps, Script, Turn, agents, worked
 
 
 def add(a: int, b: int) -> int:
@@ -22,7 +22,7 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-ADD = function(add)
+ADD = function_tool(add)
 
 
 def test_it_asks_calls_and_asks_again_until_it_is_done() -> None:
@@ -35,15 +35,19 @@ def test_it_asks_calls_and_asks_again_until_it_is_done() -> None:
     assert called["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a":1,"b":2}'}
     assert result == {"role": "tool", "tool_call_id": "c0", "content": "3"}
     assert client.text == "It is 3."  # what it said beside the call is not its answer
-    assert len([each for each in client.events if isinstance(each, Tried)]) == 2  # all of it is booked
+    assert len([each for each in client.events if isinstance(each, AttemptFinished)]) == 2  # all of it is booked
 
 
 def test_every_question_is_the_callers_with_their_wishes_and_no_idempotency_key_of_theirs() -> None:
     script = Script([("add", {"a": 1, "b": 2})], "3")
-    wishes = Wishes(data_class="confidential", online="deny", idempotency_key="mine")
-    worked(agents(script, [ADD]), {"tools": ["add"], "policy": "answers"}, wishes=wishes)
-    for ask in script.asked:
-        assert ask.caller == ME and ask.wishes == Wishes(policy="answers", data_class="confidential", online="deny")
+    options = RequestOptions(data_class="confidential", online="deny", idempotency_key="mine")
+    worked(agents(script, [ADD]), {"tools": ["add"], "policy": "answers"}, options=options)
+    for request in script.asked:
+        assert request.principal == ME and request.options == RequestOptions(
+            policy="answers",
+            data_class="confidential",
+            online="deny",
+        )
 
 
 def test_calls_are_made_side_by_side_but_those_that_stand_alone() -> None:
@@ -57,7 +61,7 @@ def test_calls_are_made_side_by_side_but_those_that_stand_alone() -> None:
         running.remove(name)
         return name
 
-    tools = [function(work, "many"), function(work, "single", alone=True)]
+    tools = [function_tool(work, "many"), function_tool(work, "single", exclusive=True)]
     calls = [(tool, {"name": f"{tool}{n}"}) for n in range(3) for tool in ("many", "single")]
     script = Script(calls, "done")
     worked(agents(script, tools), {"tools": ["*"]})
@@ -77,9 +81,10 @@ def test_an_error_of_a_tool_goes_back_to_the_model() -> None:
         raise EgressDenied("nothing may go there")
 
     script = Script(
-        [("broken", {"x": 1}), ("broken", {"y": 1}), ("broken", "{not json"), ("nosuch", {}), ("denied", {})], "I see."
+        [("broken", {"x": 1}), ("broken", {"y": 1}), ("broken", "{not json"), ("nosuch", {}), ("denied", {})],
+        "I see.",
     )
-    done = worked(agents(script, [function(broken), function(denied)]), {"tools": ["*"]})
+    done = worked(agents(script, [function_tool(broken), function_tool(denied)]), {"tools": ["*"]})
     assert done["text"] == "I see." and all(each["failed"] for each in done["calls"])
     told = [each["content"] for each in script.bodies() if each["role"] == "tool"]
     assert told[0] == "Error: x is too odd: make it even"
@@ -90,10 +95,10 @@ def test_an_error_of_a_tool_goes_back_to_the_model() -> None:
 def test_money_that_is_spent_ends_it_for_the_tool_too() -> None:
     def dear() -> str:
         """Dear."""
-        raise OverBudget("the budget is spent")
+        raise BudgetExceeded("the budget is spent")
 
-    with pytest.raises(OverBudget):
-        worked(agents(Script([("dear", {})]), [function(dear)]), {"tools": ["dear"]})
+    with pytest.raises(BudgetExceeded):
+        worked(agents(Script([("dear", {})]), [function_tool(dear)]), {"tools": ["dear"]})
 
 
 def test_it_stops_at_its_steps_its_money_and_its_time_and_says_so() -> None:
@@ -101,9 +106,9 @@ def test_it_stops_at_its_steps_its_money_and_its_time_and_says_so() -> None:
         return [("add", {"a": len(script.asked), "b": 0})]
 
     class Endless(Script):
-        async def __call__(self, ask: Ask, send: object) -> object:  # type: ignore[override]  # a script that goes on
+        async def __call__(self, request: Request, send: object) -> object:  # type: ignore[override]  # a script that goes on
             self.turns[""] = [different()]
-            return await super().__call__(ask, send)  # type: ignore[arg-type]  # the same
+            return await super().__call__(request, send)  # type: ignore[arg-type]  # the same
 
     script = Endless("")
     assert (
@@ -112,7 +117,7 @@ def test_it_stops_at_its_steps_its_money_and_its_time_and_says_so() -> None:
     script = Endless("", cost=400)
     done = worked(agents(script, [ADD]), {"tools": ["add"], "max_cost": 1_000})
     assert (done["ended"], done["cost"], done["text"]) == ("money", 1_200, "")
-    assert [ask.wishes.max_cost for ask in script.asked] == [1_000, 600, 200]  # no question may take more than is left
+    assert [ask.options.max_cost for ask in script.asked] == [1_000, 600, 200]  # no question may take more than is left
     script = Endless("")
     script.hang = asyncio.Event()
     began = time.monotonic()
@@ -128,7 +133,7 @@ def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends(
         return "not yet"
 
     script = Script([("poll", '{"x": 1, "y": 2}')], [("poll", '{"y": 2, "x": 1}')], [("poll", {"x": 1, "y": 2})])
-    done = worked(agents(script, [function(poll)]), {"tools": ["poll"], "max_steps": 50})
+    done = worked(agents(script, [function_tool(poll)]), {"tools": ["poll"], "max_steps": 50})
     assert done["ended"] == "repeats" and len(made) == 3 and done["steps"] == 6
     assert "was made 3 times" in script.bodies()[-1]["content"]
 
@@ -136,26 +141,26 @@ def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends(
 def test_a_run_that_dies_goes_on_where_it_died_and_makes_no_call_twice() -> None:
     made: list[str] = []
 
-    def send(call: Call, to: str) -> str:
+    def send(call: ToolInvocation, to: str) -> str:
         """Sends."""
-        made.append(call.key)
+        made.append(call.idempotency_key)
         return "sent"
 
     def turns() -> Script:
         return Script([("send", {"to": "a"}), ("send", {"to": "b"})], [("send", {"to": "c"})], "All sent.")
 
-    whole = Kept()
-    assert worked(agents(turns(), [function(send)]), {"tools": ["send"]}, steps=whole)["text"] == "All sent."
+    whole = MemorySteps()
+    assert worked(agents(turns(), [function_tool(send)]), {"tools": ["send"]}, steps=whole)["text"] == "All sent."
     assert sorted(whole.done) == ["agent.0", "agent.0.0", "agent.0.1", "agent.1", "agent.1.0", "agent.2"]
     assert sorted(made) == ["run/agent.0.0", "run/agent.0.1", "run/agent.1.0"]
     for dies in range(len(whole.done)):
-        kept, script = Kept(), turns()
+        kept, script = MemorySteps(), turns()
         made.clear()
         kept.die = dies
         with pytest.raises(Died):
-            worked(agents(script, [function(send)]), {"tools": ["send"]}, steps=kept)
+            worked(agents(script, [function_tool(send)]), {"tools": ["send"]}, steps=kept)
         kept.die = None
-        done = worked(agents(script, [function(send)]), {"tools": ["send"]}, steps=kept)
+        done = worked(agents(script, [function_tool(send)]), {"tools": ["send"]}, steps=kept)
         assert done["text"] == "All sent." and len(made) == len(set(made)) == 3 and len(script.asked) == 3
         assert done["cost"] == 3_000
 
@@ -168,18 +173,20 @@ def test_a_dangerous_tool_is_called_when_a_person_says_yes_and_only_then() -> No
         made.append(what)
         return "wiped"
 
-    tool = function(wipe, dangerous=True)
+    tool = function_tool(wipe, needs_approval=True)
 
-    def told(steps: Kept | None, **row: object) -> str:
+    def told(steps: MemorySteps | None, **row: object) -> str:
         script = Script([("wipe", {"what": "disk"})], "ok")
-        desk = agents(script, [tool], cleaner=Agent(tools=("wipe",), **row))  # type: ignore[arg-type]  # of its fields
+        desk = agents(script, [tool], cleaner=AgentSettings(tools=("wipe",), **row))  # type: ignore[arg-type]  # of its fields
         worked(desk, {"name": "cleaner"}, steps=steps)
         return str(script.bodies()[-1]["content"])
 
     assert "nobody can be asked" in told(None) and made == []
-    assert "in time" in told(Kept(None)) and "a person said no to this call. never" in told(Kept(b'{"note": "never"}'))
-    assert "said no" in told(Kept(b"garbage")) and made == []
-    kept = Kept(b'{"approved": true}')
+    assert "in time" in told(MemorySteps(None)) and "a person said no to this call. never" in told(
+        MemorySteps(b'{"note": "never"}'),
+    )
+    assert "said no" in told(MemorySteps(b"garbage")) and made == []
+    kept = MemorySteps(b'{"approved": true}')
     assert told(kept) == "wiped" and made == ["disk"]
     key, asked = kept.waits[0]
     shown = msgspec.json.decode(asked)
@@ -189,9 +196,9 @@ def test_a_dangerous_tool_is_called_when_a_person_says_yes_and_only_then() -> No
         worked(agents(Script("x"), [tool]), {"tools": ["wipe"], "auto_approve": ["wipe"]})
 
 
-BOSS = Agent(model="large", subagents=("reader", "writer"), system="Plan.")
-READER = Agent(model="small", description="Reads.", tools=("add",))
-WRITER = Agent(model="small", description="Writes.")
+BOSS = AgentSettings(model="large", subagents=("reader", "writer"), system="Plan.")
+READER = AgentSettings(model="small", description="Reads.", tools=("add",))
+WRITER = AgentSettings(model="small", description="Writes.")
 
 
 def test_a_supervisor_gives_tasks_to_its_workers_each_by_the_model_of_its_role() -> None:
@@ -199,11 +206,11 @@ def test_a_supervisor_gives_tasks_to_its_workers_each_by_the_model_of_its_role()
     script = Script("?", large=plan, small=[[("add", {"a": 1, "b": 1})], "written", "two"])
     client = Client()
     desk = agents(script, [ADD], boss=BOSS, reader=READER, writer=WRITER)
-    kept = Kept()
+    kept = MemorySteps()
     done = worked(desk, {"name": "boss"}, "Do all.", client=client, steps=kept)
     assert done["text"] == client.text == "All is done." and done["agent"] == "boss"
     assert done["steps"] == 5 and done["cost"] == 5_000  # its workers' are its own too
-    assert [ask.what.model for ask in script.asked if hasattr(ask.what, "model")].count("small") == 3
+    assert [ask.payload.model for ask in script.asked if hasattr(ask.payload, "model")].count("small") == 3
     assert script.offered(0) == ["ask_reader", "ask_writer"]
     assert {each["agent"] for each in done["calls"]} == {"boss", "reader"}
     results = [each["content"] for each in script.bodies() if each["role"] == "tool"]
@@ -214,14 +221,14 @@ def test_a_supervisor_gives_tasks_to_its_workers_each_by_the_model_of_its_role()
 def test_workers_cannot_spend_more_than_their_supervisor_has() -> None:
     plan: list[Turn] = [[("ask_reader", {"task": "count"})], "never"]
     script = Script("?", large=plan, small=[[("add", {"a": n, "b": 1})] for n in range(50)])
-    boss = Agent(model="large", subagents=("reader",), max_steps=4)
+    boss = AgentSettings(model="large", subagents=("reader",), max_steps=4)
     done = worked(agents(script, [ADD], boss=boss, reader=READER), {"name": "boss"})
     assert done["ended"] == "steps" and len(script.asked) == 4
 
 
 def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:
-    front = Agent(model="small", system="You greet.", handoffs=("expert",))
-    expert = Agent(model="large", system="You know.", tools=("add",))
+    front = AgentSettings(model="small", system="You greet.", handoffs=("expert",))
+    expert = AgentSettings(model="large", system="You know.", tools=("add",))
     script = Script("?", small=[[("hand_to_expert", {"why": "sums"})]], large=[[("add", {"a": 2, "b": 2})], "Four."])
     done = worked(agents(script, [ADD], front=front, expert=expert), {"name": "front"}, "2 + 2?")
     assert done["text"] == "Four." and done["agent"] == "expert" and done["steps"] == 3
@@ -232,13 +239,18 @@ def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:
 
 def test_rows_that_contradict_each_other_are_refused_when_the_house_is_built() -> None:
     for rows, words in (
-        ({"a": Agent(subagents=("b",))}, "no agent 'b'"),
-        ({"a": Agent(subagents=("b",)), "b": Agent(subagents=("a",))}, "worker of itself"),
-        ({"a": Agent(handoffs=("nobody",))}, "no agent 'nobody'"),
+        ({"a": AgentSettings(subagents=("b",))}, "no agent 'b'"),
+        ({"a": AgentSettings(subagents=("b",)), "b": AgentSettings(subagents=("a",))}, "worker of itself"),
+        ({"a": AgentSettings(handoffs=("nobody",))}, "no agent 'nobody'"),
     ):
         with pytest.raises(ConfigError, match=words):
             agents(Script("x"), [], **rows)
-    agents(Script("x"), [], a=Agent(handoffs=("b",)), b=Agent(handoffs=("a",)))  # these may go to and fro
+    agents(
+        Script("x"),
+        [],
+        a=AgentSettings(handoffs=("b",)),
+        b=AgentSettings(handoffs=("a",)),
+    )  # these may go to and fro
 
 
 @pytest.mark.parametrize(
@@ -254,12 +266,12 @@ def test_rows_that_contradict_each_other_are_refused_when_the_house_is_built() -
 )
 def test_what_is_no_agent_is_refused_in_words(said: dict[str, object], words: str) -> None:
     with pytest.raises(BadRequest, match=words):
-        worked(agents(Script("x"), [], boss=Agent()), said)
+        worked(agents(Script("x"), [], boss=AgentSettings()), said)
 
 
 def test_a_flow_can_narrow_an_agent_and_not_widen_it() -> None:
     script = Script([("add", {"a": 1, "b": 1})])
-    desk = agents(script, [ADD], boss=Agent(tools=("add",), max_steps=3))
+    desk = agents(script, [ADD], boss=AgentSettings(tools=("add",), max_steps=3))
     assert worked(desk, {"name": "boss", "max_steps": 2})["steps"] == 2
     assert worked(desk, {"name": "boss", "max_steps": 900})["steps"] == 3
 
@@ -267,32 +279,32 @@ def test_a_flow_can_narrow_an_agent_and_not_widen_it() -> None:
 def test_a_long_conversation_leaves_out_what_tools_brought_first_and_says_so() -> None:
     talk = [{"role": "user", "content": "task"}]
     talk += [{"role": "tool", "content": str(n) + "x" * 60_000} for n in range(10)]
-    short = shortened(talk)
-    assert sum(len(str(each["content"])) for each in short) <= CONTEXT
+    short = truncate_messages(talk)
+    assert sum(len(str(each["content"])) for each in short) <= MAX_CONTEXT_CHARS
     assert short[0] == talk[0] and short[-1] == talk[-1] and "were left out" in str(short[1]["content"])
 
 
 def test_a_tool_is_told_how_far_its_data_may_go() -> None:
-    seen: list[Call] = []
+    seen: list[ToolInvocation] = []
 
-    def look(call: Call) -> str:
+    def look(call: ToolInvocation) -> str:
         """Looks."""
         seen.append(call)
         return "ok"
 
-    worked(agents(Script([("look", {})], "ok"), [function(look)]), {"tools": ["look"]})
-    assert (seen[0].data_class, seen[0].limit, seen[0].caller) == ("internal", "anyone", ME)
+    worked(agents(Script([("look", {})], "ok"), [function_tool(look)]), {"tools": ["look"]})
+    assert (seen[0].data_class, seen[0].limit, seen[0].principal) == ("internal", "anyone", ME)
 
 
 def test_what_a_tool_found_is_kept_as_closely_from_then_on_by_its_worker_and_by_itself() -> None:
-    def find() -> Result:
+    def find() -> ToolOutput:
         """Finds."""
-        return Result("a secret", data_class="confidential")
+        return ToolOutput("a secret", data_class="confidential")
 
     script = Script("?", large=[[("ask_reader", {"task": "find"})], "done"], small=[[("find", {})], "found", "never"])
-    boss, reader = Agent(model="large", subagents=("reader",)), Agent(model="small", tools=("find",))
-    worked(agents(script, [function(find)], boss=boss, reader=reader), {"name": "boss"})
-    assert [ask.wishes.data_class for ask in script.asked] == [None, None, "confidential", "confidential"]
+    boss, reader = AgentSettings(model="large", subagents=("reader",)), AgentSettings(model="small", tools=("find",))
+    worked(agents(script, [function_tool(find)], boss=boss, reader=reader), {"name": "boss"})
+    assert [ask.options.data_class for ask in script.asked] == [None, None, "confidential", "confidential"]
 
 
 def test_an_empty_task_is_none() -> None:

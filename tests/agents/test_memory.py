@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sizewise.agents.memory import Memories, Memory, ranked
-from sizewise.app.services import Keeper
-from sizewise.audit_log.hash_chain import Deed
+from sizewise.agents.memory import AgentMemory, MemoryEntry, rank_memories
+from sizewise.app.services import Services
+from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.errors import BadRequest
-from sizewise.handler import Ask, Wishes
-from sizewise.settings.agents import Agent
-from sizewise.settings.agents import Memory as Row
+from sizewise.handler import Request, RequestOptions
+from sizewise.settings.agents import AgentSettings
+from sizewise.settings.agents import MemorySettings as Row
 from tests.agents.scripted_model import ME, NOBODYS, Script, agents, worked
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import serving
 
-ASK = Ask(NOBODYS, ME, "0" * 32, time.perf_counter())
+ASK = Request(NOBODYS, ME, "0" * 32, time.perf_counter())
 
 
-def within(home: Path, work: Callable[[Memories], Awaitable[object]], row: Row | None = None) -> None:
-    with Keeper(home, memory=row) as keeper:
-        asyncio.run(work(keeper.memories))  # type: ignore[arg-type]  # a coroutine
+def within(home: Path, work: Callable[[AgentMemory], Awaitable[object]], row: Row | None = None) -> None:
+    with Services(home, memory_settings=row) as services:
+        asyncio.run(work(services.memories))  # type: ignore[arg-type]  # a coroutine
 
 
 def texts(found: list[dict[str, object]]) -> list[object]:
@@ -34,7 +34,7 @@ def texts(found: list[dict[str, object]]) -> list[object]:
 
 
 def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Path) -> None:
-    async def work(memories: Memories) -> None:
+    async def work(memories: AgentMemory) -> None:
         for text in ("Likes green tea.", "Owns a bicycle.", "Is called Zoë Lang."):
             await memories.remember(ASK, "u-1", text)
         assert texts(await memories.recall(ASK, "u-1", "what tea does she like?")) == ["Likes green tea."]
@@ -51,15 +51,15 @@ def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Pat
 
 
 def test_nobody_sees_the_memories_of_another_organisation_project_or_user(tmp_path: Path) -> None:
-    async def work(memories: Memories) -> None:
+    async def work(memories: AgentMemory) -> None:
         (mine,) = await memories.remember(ASK, "u-1", "Likes green tea.")
         others = [
-            replace(ASK, caller=replace(ME, tenant="other")),
-            replace(ASK, caller=replace(ME, project="other")),
+            replace(ASK, principal=replace(ME, tenant="other")),
+            replace(ASK, principal=replace(ME, project="other")),
         ]
-        for ask in others:
-            assert await memories.recall(ask, "u-1", "") == []
-            assert await memories.forget(ask, "u-1", str(mine["id"])) == []
+        for request in others:
+            assert await memories.recall(request, "u-1", "") == []
+            assert await memories.forget(request, "u-1", str(mine["id"])) == []
         assert await memories.recall(ASK, "u-2", "") == [] and await memories.forget(ASK, "u-2", "green") == []
         assert len(await memories.recall(ASK, "u-1", "")) == 1
 
@@ -67,7 +67,7 @@ def test_nobody_sees_the_memories_of_another_organisation_project_or_user(tmp_pa
 
 
 def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_path: Path) -> None:
-    async def work(memories: Memories) -> None:
+    async def work(memories: AgentMemory) -> None:
         for _ in range(2):
             await memories.remember(ASK, "u-1", "first", key="run/1")
         await memories.remember(ASK, "u-2", "theirs", key="run/1")
@@ -86,7 +86,7 @@ def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_pat
 
 
 def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: Path) -> None:
-    async def write(memories: Memories) -> None:
+    async def write(memories: AgentMemory) -> None:
         (one,) = await memories.remember(ASK, "canary-whose@example.com", "canary-text of tea")
         ids.append(str(one["id"]))
 
@@ -95,50 +95,59 @@ def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: 
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"canary-text" not in kept and b"canary-whose" not in kept
 
-    async def remove(memories: Memories) -> None:
-        deed = Deed("acme", "u-9", "erase_records", f"memory:{ids[0]}")
+    async def remove(memories: AgentMemory) -> None:
+        deed = AuditEvent("acme", "u-9", "erase_records", f"memory:{ids[0]}")
         assert await memories.remove(ME, "canary-whose@example.com", [*ids, "mem_nosuch"], deed) == 1
         assert await memories.remove(ME, "canary-whose@example.com", ids, deed) == 0
 
     within(tmp_path, remove)
-    with Keeper(tmp_path) as keeper:
-        (line,) = asyncio.run(keeper.audited("acme"))
+    with Services(tmp_path) as services:
+        (line,) = asyncio.run(services.newest_audit_entries("acme"))
         assert line.deed.thing == f"memory:{ids[0]}"
 
 
 def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
-    async def work(memories: Memories) -> None:
+    async def work(memories: AgentMemory) -> None:
         await memories.remember(ASK, "u-1", "soon forgotten")
 
     within(tmp_path, work)
-    with Keeper(tmp_path, memory=Row(max_rows=1)) as keeper:
-        asyncio.run(keeper.memories.remember(ASK, "u-2", "newer"))  # the chore keeps one row of all
-        asyncio.run(keeper.flush())
+    with Services(tmp_path, memory_settings=Row(max_rows=1)) as services:
+        asyncio.run(services.memories.remember(ASK, "u-2", "newer"))  # the chore keeps one row of all
+        asyncio.run(services.flush())
         until = time.monotonic() + 5
-        while asyncio.run(keeper.memories.recall(ASK, "u-1", "")) and time.monotonic() < until:
-            asyncio.run(keeper.flush())
-        assert len(asyncio.run(keeper.memories.recall(ASK, "u-2", ""))) == 1
+        while asyncio.run(services.memories.recall(ASK, "u-1", "")) and time.monotonic() < until:
+            asyncio.run(services.flush())
+        assert len(asyncio.run(services.memories.recall(ASK, "u-2", ""))) == 1
 
 
 def test_rare_words_count_more_than_common_ones() -> None:
-    found = [Memory(str(n), text, n) for n, text in enumerate(["the red car", "the blue car", "the car of Zoë, red"])]
-    assert [each.id for each in ranked(found, "Zoë car")] == ["2", "1", "0"]
-    assert ranked(found, "nothing like that") == []
+    found = [
+        MemoryEntry(str(n), text, n) for n, text in enumerate(["the red car", "the blue car", "the car of Zoë, red"])
+    ]
+    assert [each.id for each in rank_memories(found, "Zoë car")] == ["2", "1", "0"]
+    assert rank_memories(found, "nothing like that") == []
 
 
 def test_an_agent_remembers_its_user_and_a_session_is_apart(tmp_path: Path) -> None:
-    with Keeper(tmp_path) as keeper:
-        row = Agent(memory=True, system="Know your people.")
+    with Services(tmp_path) as services:
+        row = AgentSettings(memory=True, system="Know your people.")
         script = Script(
-            [("remember", {"text": "Likes green tea."})], "Noted.", [("recall", {"query": "tea"})], "Green."
+            [("remember", {"text": "Likes green tea."})],
+            "Noted.",
+            [("recall", {"query": "tea"})],
+            "Green.",
         )
-        desk = agents(script, [], keeper.memories, friend=row)
+        desk = agents(script, [], services.memories, friend=row)
         assert worked(desk, {"name": "friend"}, "I like green tea.")["text"] == "Noted."
         assert worked(desk, {"name": "friend"}, "Which tea?")["text"] == "Green."
         assert "Likes green tea." in script.bodies()[-1]["content"]
         assert script.offered() == ["remember", "recall", "forget"]
         other = Script([("recall", {"query": "tea"})], "?")
-        worked(agents(other, [], keeper.memories, friend=row), {"name": "friend"}, wishes=Wishes(session="s-1"))
+        worked(
+            agents(other, [], services.memories, friend=row),
+            {"name": "friend"},
+            options=RequestOptions(session="s-1"),
+        )
         assert other.bodies()[-1]["content"] == "[]"
 
 
@@ -149,7 +158,7 @@ nodes:
   keep: {kind: memory, do: remember, whose: "user:u-1", text: "{{ inputs.text }}"}
 outputs: {count: "{{ keep.count }}"}
 """
-TOLD = "query($w: String!, $q: String) { memories(namespace: $w, query: $q) { id text created } }"
+MEMORIES = "query($w: String!, $q: String) { memories(namespace: $w, query: $q) { id text created } }"
 FORGET = "mutation($w: String!, $ids: [String!]!) { forgetMemories(namespace: $w, ids: $ids) }"
 
 
@@ -161,13 +170,15 @@ def test_people_see_what_is_remembered_and_forget_it_and_both_stand_in_the_trail
         for text in ("Likes green tea.", "Owns a bicycle."):
             called = served.ask("/mcp", body | {"params": {"name": "friend", "arguments": {"text": text}}})
             assert b'"count":1' in called.body, called.body
-        (tea,) = told(served, TOLD, w="user:u-1", q="tea").data["memories"]
+        (tea,) = graphql(served, MEMORIES, w="user:u-1", q="tea").data["memories"]
         assert tea["text"] == "Likes green tea."
-        assert told(served, TOLD, w="user:u-2").data["memories"] == []
-        assert told(served, FORGET, w="user:u-1", ids=[tea["id"]]).data["forgetMemories"] == 1
-        assert [each["text"] for each in told(served, TOLD, w="user:u-1").data["memories"]] == ["Owns a bicycle."]
+        assert graphql(served, MEMORIES, w="user:u-2").data["memories"] == []
+        assert graphql(served, FORGET, w="user:u-1", ids=[tea["id"]]).data["forgetMemories"] == 1
+        assert [each["text"] for each in graphql(served, MEMORIES, w="user:u-1").data["memories"]] == [
+            "Owns a bicycle.",
+        ]
         asker = fresh_key(served, "ask", "read_records")
-        assert told(served, TOLD, key=asker, w="user:u-1").code == "forbidden"
-        assert told(served, FORGET, key=asker, w="user:u-1", ids=["x"]).code == "forbidden"
-        lines = told(served, "{ audit { action } }").data["audit"]
+        assert graphql(served, MEMORIES, key=asker, w="user:u-1").code == "forbidden"
+        assert graphql(served, FORGET, key=asker, w="user:u-1", ids=["x"]).code == "forbidden"
+        lines = graphql(served, "{ audit { action } }").data["audit"]
         assert {"read_memories", "forget_memories"} <= {each["action"] for each in lines}

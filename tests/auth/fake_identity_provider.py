@@ -27,7 +27,7 @@ def b64(data: bytes) -> str:
 
 
 @dataclass
-class Issuer:
+class FakeIdentityProvider:
     """`claims` changes those of the next tokens, `sign` how they are signed; `log` are the paths that were asked."""
 
     url: str
@@ -110,9 +110,9 @@ class Issuer:
 
 
 @contextmanager
-def issuing() -> Iterator[Issuer]:
+def fake_identity_provider() -> Iterator[FakeIdentityProvider]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    issuer = Issuer(
+    issuer = FakeIdentityProvider(
         f"http://127.0.0.1:{server.server_port}",
         {
             "one": RSAKey.generate_key(2048),

@@ -28,19 +28,19 @@ from graphql import (
 from starlette.routing import Route
 
 from docs.roles import PAGE, pages
-from sizewise.auth.authorization import OWN, Thing, may
-from sizewise.auth.permissions import ACTIONS, ROLES
-from sizewise.gateway.routes import RULES, Meeting, Methods, app
-from sizewise.graphql.schema import FIELDS, built
-from sizewise.principal import Caller as Who
-from tests.auth.user_client import Browser, invited, somebody
-from tests.graphql.graphql_client import admin, told
+from sizewise.auth.authorization import OWN_RESOURCE_ACTIONS, Resource, is_allowed
+from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES
+from sizewise.gateway.routes import ROUTE_ACTIONS, MethodRouter, RouteEndpoint, build_asgi_app
+from sizewise.graphql.schema import RESOLVERS, make_executable_schema
+from sizewise.principal import Principal as Who
+from tests.auth.user_client import Browser, invited, new_user
+from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Served, serving
 
 ALL = frozenset(ACTIONS)
-GIVEN = sorted(ALL - {"found_organisations"})
+GRANTABLE = sorted(ALL - {"found_organisations"})
 """What a key can be allowed; the other one is the admin token's alone."""
-SCHEMA = built()
+SCHEMA = make_executable_schema()
 FOUND = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
 
 CHAT = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]}
@@ -61,7 +61,7 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "explain": {"prompt": '"Hello"'},
     "ask": {"prompt": '"Hello"'},
 }
-HOUSE = f"""
+SETTINGS = f"""
 {ECHO.replace('"large"]', '"large", "vectors"]')}
 [models."echo/vectors"]
 task = "embed"
@@ -70,7 +70,7 @@ task = "embed"
 
 @dataclass
 class Caller:
-    """`may`: what it is allowed. A browser, or a key."""
+    """`is_allowed`: what it is allowed. A browser, or a key."""
 
     name: str
     may: frozenset[str]
@@ -85,7 +85,7 @@ class Caller:
 
 
 @dataclass
-class House:
+class MatrixServer:
     server: Served
     callers: list[Caller]
     connection: HTTPConnection
@@ -109,41 +109,46 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with serving(tmp_path_factory.mktemp("matrix"), HOUSE) as server:
-        somebody(server, "first@example.com", "owner")
-        callers = [Caller("admin", ALL, key=admin(server))]
-        callers += [
-            Caller(f"{role}", may, somebody(server, f"{role}@example.com", role)) for role, may in ROLES.items()
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MatrixServer]:
+    with serving(tmp_path_factory.mktemp("matrix"), SETTINGS) as server:
+        new_user(server, "first@example.com", "owner")
+        principals = [Caller("admin", ALL, key=admin(server))]
+        principals += [
+            Caller(f"{role}", may, new_user(server, f"{role}@example.com", role)) for role, may in BUILTIN_ROLES.items()
         ]
-        for action in GIVEN:
-            callers.append(Caller(f"only {action}", frozenset({action}), key=_key(server, [action])))
-            left = [each for each in GIVEN if each != action]
-            callers.append(Caller(f"all but {action}", frozenset(left), key=_key(server, left)))
+        for action in GRANTABLE:
+            principals.append(Caller(f"only {action}", frozenset({action}), key=_key(server, [action])))
+            left = [each for each in GRANTABLE if each != action]
+            principals.append(Caller(f"all but {action}", frozenset(left), key=_key(server, left)))
         connection = server.connection()
-        yield House(server, callers, connection)
+        yield MatrixServer(server, principals, connection)
         connection.close()
 
 
 def _key(server: Served, may: list[str]) -> str:
-    made = told(server, 'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }', m=may)
+    made = graphql(server, 'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }', m=may)
     assert made.errors == [], made.errors
     return str(made.data["createKey"]["secret"])
 
 
 def routes() -> list[tuple[str, str]]:
     found = []
-    for route in app(lambda: pytest.fail("no house is asked for its routes"), lambda *_: pytest.fail()).routes:
+    for route in build_asgi_app(
+        lambda: pytest.fail("no house is asked for its routes"),
+        lambda *_: pytest.fail(),
+    ).routes:
         if isinstance(route, Route):
             door = route.endpoint
-            methods = list(door._meetings) if isinstance(door, Methods) else [getattr(door, "_method", "") or "POST"]
-            assert isinstance(door, (Meeting, Methods)) or route.path.startswith("/graphql")
+            methods = (
+                list(door._endpoints) if isinstance(door, MethodRouter) else [getattr(door, "_method", "") or "POST"]
+            )
+            assert isinstance(door, (RouteEndpoint, MethodRouter)) or route.path.startswith("/graphql")
             found += [(method, route.path) for method in methods]
     return found
 
 
 def fields() -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(kind, name, actions) for kind, known in FIELDS.items() for name, (_, actions) in known.items()]
+    return [(kind, name, actions) for kind, known in RESOLVERS.items() for name, (_, actions) in known.items()]
 
 
 def query(kind: str, name: str, given: Mapping[str, str], may: frozenset[str] = frozenset()) -> str:
@@ -178,23 +183,23 @@ def _literal(kind: Any) -> str:
     return "{}"
 
 
-def opens(caller: Caller, name: str, actions: tuple[str, ...]) -> bool:
-    own = {OWN[action] for action in actions if action in OWN}
-    if name == "createKey" and caller.browser is None:
+def opens(principal: Caller, name: str, actions: tuple[str, ...]) -> bool:
+    own = {OWN_RESOURCE_ACTIONS[action] for action in actions if action in OWN_RESOURCE_ACTIONS}
+    if name == "createKey" and principal.browser is None:
         own = set()  # what is one's own needs somebody whose it is
-    return not actions or bool(caller.may & ({*actions} | own))
+    return not actions or bool(principal.may & ({*actions} | own))
 
 
 # ---- doors
 
 
 def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
-    assert set(RULES) == {path for _, path in routes()}
+    assert set(ROUTE_ACTIONS) == {path for _, path in routes()}
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-def test_a_door_opens_to_whom_the_matrix_says(house: House, method: str, path: str) -> None:
-    rule = RULES[path]
+def test_a_door_opens_to_whom_the_matrix_says(house: MatrixServer, method: str, path: str) -> None:
+    rule = ROUTE_ACTIONS[path]
     at = re.sub(r"\{body(:path)?\}", "nobody", path)
     body = BODIES.get(path, {}) if method == "POST" else None
     status, code, _ = house.ask(method, at, body, {})
@@ -202,56 +207,66 @@ def test_a_door_opens_to_whom_the_matrix_says(house: House, method: str, path: s
         assert code not in ("invalid_api_key", "forbidden")
         return
     assert (status, code) == (401, "invalid_api_key"), "without a key"
-    for caller in house.callers:
-        status, code, message = house.ask(method, at, body, caller.headers())
-        if path in PEOPLE and caller.browser is None:
+    for principal in house.callers:
+        status, code, message = house.ask(method, at, body, principal.headers())
+        if path in PEOPLE and principal.browser is None:
             assert status == 401, "a key is no session"
-        elif not rule or caller.may & set(rule):
-            assert status not in (401, 403), (caller.name, status, code, message)
+        elif not rule or principal.may & set(rule):
+            assert status not in (401, 403), (principal.name, status, code, message)
         else:
-            assert (status, code) == (403, "forbidden"), (caller.name, status, code, message)
-        if caller.browser is not None and method != "GET":
-            status, code, _ = house.ask(method, at, body, caller.headers(proof=False))
-            assert (status, code) == (403, "forbidden"), f"{caller.name} without a proof"
+            assert (status, code) == (403, "forbidden"), (principal.name, status, code, message)
+        if principal.browser is not None and method != "GET":
+            status, code, _ = house.ask(method, at, body, principal.headers(proof=False))
+            assert (status, code) == (403, "forbidden"), f"{principal.name} without a proof"
 
 
 # ---- fields
 
 
 def test_every_field_of_the_schema_is_behind_the_list() -> None:
-    for kind, known in FIELDS.items():
+    for kind, known in RESOLVERS.items():
         there = SCHEMA.type_map[kind]
         assert isinstance(there, GraphQLObjectType) and set(there.fields) == set(known)
         assert {action for _, actions in known.values() for action in actions} <= ALL
 
 
 @pytest.mark.parametrize(("kind", "name", "actions"), fields(), ids=[name for _, name, _ in fields()])
-def test_a_field_opens_to_whom_the_matrix_says(house: House, kind: str, name: str, actions: tuple[str, ...]) -> None:
-    for caller in house.callers:
-        asked = {"query": query(kind, name, {"user": '"nobody"'} if name == "signOut" else {}, caller.may)}
-        status, code, message = house.ask("POST", "/graphql", asked, caller.headers())
+def test_a_field_opens_to_whom_the_matrix_says(
+    house: MatrixServer,
+    kind: str,
+    name: str,
+    actions: tuple[str, ...],
+) -> None:
+    for principal in house.callers:
+        asked = {"query": query(kind, name, {"user": '"nobody"'} if name == "signOut" else {}, principal.may)}
+        status, code, message = house.ask("POST", "/graphql", asked, principal.headers())
         assert "Syntax" not in message and code != "bad_body", message
-        if opens(caller, name, actions):
-            assert code not in ("forbidden", "invalid_api_key", "internal_error"), (caller.name, status, code, message)
+        if opens(principal, name, actions):
+            assert code not in ("forbidden", "invalid_api_key", "internal_error"), (
+                principal.name,
+                status,
+                code,
+                message,
+            )
         else:
-            assert code == "forbidden" and "lacks the right" in message, (caller.name, status, code, message)
-        if caller.browser is not None:
-            assert house.ask("POST", "/graphql", asked, caller.headers(proof=False))[0] == 403
+            assert code == "forbidden" and "lacks the right" in message, (principal.name, status, code, message)
+        if principal.browser is not None:
+            assert house.ask("POST", "/graphql", asked, principal.headers(proof=False))[0] == 403
 
 
 # ---- things of others
 
 
-def others(house: House) -> list[str]:
+def others(app: MatrixServer) -> list[str]:
     """Ids of things of the organisation `local`, in its project `default`."""
-    server = house.server
+    server = app.server
     query = "{ keys { id } users { id } invitations { id } signInSessions { id } records(last: 5) { trace } }"
-    data = told(server, query).data
+    data = graphql(server, query).data
     ids = [each["id"] for kind in ("keys", "users", "invitations", "signInSessions") for each in data[kind][:2]]
     return [*ids, *(each["trace"] for each in data["records"][:2])]
 
 
-def test_what_belongs_to_another_organisation_or_project_is_told_as_what_is_not_there(house: House) -> None:
+def test_what_belongs_to_another_organisation_or_project_is_told_as_what_is_not_there(house: MatrixServer) -> None:
     server = house.server
     invited(server, "waiting@example.com", "viewer")
     mine = house.callers[0]
@@ -260,13 +275,13 @@ def test_what_belongs_to_another_organisation_or_project_is_told_as_what_is_not_
     kept = json.loads(house.connection.getresponse().read())["id"]
     assert house.ask("GET", f"/v1/responses/{kept}", None, mine.headers())[0] == 200
     ids = [*others(house), kept]
-    token = told(server, FOUND, id="acme", email="owner@acme.example").data["createOrganization"]["token"]
-    foreign, beside = Browser(server), somebody(server, "lead@example.com", "owner", "shop")
+    token = graphql(server, FOUND, id="acme", email="owner@acme.example").data["createOrganization"]["token"]
+    foreign, beside = Browser(server), new_user(server, "lead@example.com", "owner", "shop")
     assert foreign.accept(token).status == 200
     asked = 0
     for stranger in (foreign, beside):
         headers = Caller("", ALL, stranger).headers()
-        for kind, known in FIELDS.items():
+        for kind, known in RESOLVERS.items():
             there = SCHEMA.type_map[kind]
             assert isinstance(there, GraphQLObjectType)
             for name in known:
@@ -305,17 +320,17 @@ def test_the_question_is_answered_for_every_caller_and_thing(action: str) -> Non
     own_route = {"manage_keys": "own_keys", "read_keys": "own_keys", "read_budgets": "read_budgets"}
     wide_or_not, users = (True, False), ("", "us-1")
     things = [
-        Thing(tenant, project, user)
+        Resource(tenant, project, user)
         for tenant in ("local", "acme")
         for project in ("", "default", "shop")
         for user in ("", "us-1", "us-2")
     ]
     for has, wide, user, thing in itertools.product(rights, wide_or_not, users, things):
-        caller = Who(may=has, wide=wide, user=user)
+        principal = Who(permissions=has, all_projects=wide, user_id=user)
         ours = thing.tenant == "local"
         right = action in has and ours and (wide or thing.project == "default")
         own = bool(user) and thing.user == user and ours and own_route.get(action) in has
-        assert may(caller, action, thing) == (right or own), (caller, action, thing)
+        assert is_allowed(principal, action, thing) == (right or own), (principal, action, thing)
 
 
 # ---- the page
@@ -325,7 +340,7 @@ def test_the_page_of_roles_is_the_matrix() -> None:
     text = pages()[PAGE]
     for action in ACTIONS:
         row = next(line for line in text.splitlines() if line.startswith(f"| `{action}` |"))
-        marks = [cell.strip() == "yes" for cell in row.split("|")[2 : 2 + len(ROLES)]]
-        assert marks == [action in may for may in ROLES.values()]
+        marks = [cell.strip() == "yes" for cell in row.split("|")[2 : 2 + len(BUILTIN_ROLES)]]
+        assert marks == [action in may for may in BUILTIN_ROLES.values()]
     for _, name, _ in fields():
         assert f"`{name}`" in text

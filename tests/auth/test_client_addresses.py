@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from sizewise.auth.browser_security import far_end
-from tests.auth.user_client import Browser, somebody
+from sizewise.auth.browser_security import client_address
+from tests.auth.user_client import Browser, new_user
 from tests.cli.terminal import sizewise
-from tests.graphql.graphql_client import admin, told
+from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Answer, Served, serving
 
 CHAT = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]}
@@ -31,7 +31,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def confined(server: Served, *networks: str) -> str:
     query = 'mutation($n: [String!]) { createKey(name: "t", permissions: [ask], networks: $n) { secret } }'
-    return str(told(server, query, n=list(networks)).data["createKey"]["secret"])
+    return str(graphql(server, query, n=list(networks)).data["createKey"]["secret"])
 
 
 def ask(server: Served, key: str, said: str, door: str = "chat") -> Answer:
@@ -69,16 +69,16 @@ def test_without_one_in_the_settings_nobody_says_where_they_are(bare: Served, do
 def test_the_header_is_read_from_its_end_and_only_behind_a_proxy() -> None:
     proxies = ("10.0.0.0/8", "2001:db8::/32")
     twice = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-forwarded-for", b"2.2.2.2, 2001:db8::7")]
-    assert far_end("10.0.0.1", twice, proxies) == "2.2.2.2"
-    assert far_end("::ffff:10.0.0.1", twice, proxies) == "2.2.2.2"
-    assert far_end("9.9.9.9", twice, proxies) == "9.9.9.9"
-    assert far_end("10.0.0.1", twice, ()) == "10.0.0.1"
-    assert far_end("10.0.0.1", [], proxies) == "10.0.0.1"
-    assert far_end("", twice, proxies) == ""
+    assert client_address("10.0.0.1", twice, proxies) == "2.2.2.2"
+    assert client_address("::ffff:10.0.0.1", twice, proxies) == "2.2.2.2"
+    assert client_address("9.9.9.9", twice, proxies) == "9.9.9.9"
+    assert client_address("10.0.0.1", twice, ()) == "10.0.0.1"
+    assert client_address("10.0.0.1", [], proxies) == "10.0.0.1"
+    assert client_address("", twice, proxies) == ""
 
 
 def test_guesses_from_one_address_are_slowed_down_and_not_those_from_another(behind: Served) -> None:
-    victim = somebody(behind, "victim@example.com", "viewer").said["email"]
+    victim = new_user(behind, "victim@example.com", "viewer").said["email"]
     sent = {"email": victim, "password": "not the right sentence"}
 
     def guess(said: str) -> int:

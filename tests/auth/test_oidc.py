@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from tests.auth.fake_identity_provider import Issuer, issuing
-from tests.auth.user_client import INVITE, Browser, invited, somebody
+from tests.auth.fake_identity_provider import FakeIdentityProvider, fake_identity_provider
+from tests.auth.user_client import INVITE, Browser, invited, new_user
 from tests.cli.terminal import sizewise
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Answer, Served, serving, until
 
 PEOPLE = (
@@ -29,7 +29,7 @@ PEOPLE = (
 )
 
 
-def house(name: str, issuer: str, more: str = "") -> str:
+def start_server(name: str, issuer: str, more: str = "") -> str:
     return f"""
 {ECHO}
 [oidc.{name}]
@@ -124,7 +124,7 @@ class Coming(Browser):
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with provider() as url:
-        with serving(tmp_path_factory.mktemp("oidc"), house("id", url), OIDC_SECRET="s3cret") as served:
+        with serving(tmp_path_factory.mktemp("oidc"), start_server("id", url), OIDC_SECRET="s3cret") as served:
             yield served
 
 
@@ -145,9 +145,9 @@ def test_somebody_invited_comes_in_by_a_real_provider_and_later_by_its_subject(r
     assert again.through("id", "ada").status == 200
     again.send("/auth/session")
     assert again.user == browser.user
-    user = told(real, "{ users { id issuer password } }").data["users"][0]
+    user = graphql(real, "{ users { id issuer password } }").data["users"][0]
     assert user["issuer"].startswith("http://127.0.0.1:") and user["password"] is False
-    told(real, "mutation($id: String!) { disableUser(id: $id) { id } }", id=browser.user)
+    graphql(real, "mutation($id: String!) { disableUser(id: $id) { id } }", id=browser.user)
     assert Coming(real).through("id", "ada").status == 401
 
 
@@ -158,21 +158,21 @@ def test_an_address_that_is_not_verified_opens_nothing(real: Served) -> None:
 
 
 def test_a_user_with_a_password_is_linked_by_a_verified_address_once(real: Served) -> None:
-    eve = somebody(real, "eve@example.com", "developer")
-    made = eve.told(
-        'mutation { createKey(name: "mine", permissions: [ask], personal: true) { secret key { id } } }'
+    eve = new_user(real, "eve@example.com", "developer")
+    made = eve.graphql(
+        'mutation { createKey(name: "mine", permissions: [ask], personal: true) { secret key { id } } }',
     ).data["createKey"]
-    reset = told(real, INVITE, email="eve@example.com").data["inviteUser"]["token"]
+    reset = graphql(real, INVITE, email="eve@example.com").data["inviteUser"]["token"]
     browser = Coming(real)
     assert browser.through("id", "eve").status == 200
     browser.send("/auth/session")
     assert browser.user == eve.user and browser.chat().status == 200
-    lines = told(real, "{ audit(last: 3) { action actor after } }").data["audit"]
+    lines = graphql(real, "{ audit(last: 3) { action actor after } }").data["audit"]
     line = next(each for each in lines if each["action"] == "user.link")
     assert line["actor"] == eve.user and line["after"]["revoked"] == [made["key"]["id"]]
     assert eve.send("/auth/session").status == 401, "whoever was in before had not shown that the mailbox is theirs"
     assert Browser(real).sign_in("eve@example.com").status == 401
-    assert told(real, "{ me { key } }", key=made["secret"]).status == 401
+    assert graphql(real, "{ me { key } }", key=made["secret"]).status == 401
     assert Browser(real).accept(reset).status == 403
 
 
@@ -183,28 +183,28 @@ def test_the_page_offers_the_provider_and_a_strange_one_is_told(real: Served) ->
 
 
 @pytest.fixture(scope="module")
-def lying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Issuer]]:
-    with issuing() as issuer:
+def lying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, FakeIdentityProvider]]:
+    with fake_identity_provider() as issuer:
         more = '[oidc.id.roles]\nleads = "admin"\nstaff = "developer"\n'
         second = f'\n[oidc.other]\nissuer = "{issuer.url}/other"\nclient_id = "x"\nplace = "machine"\n'
-        config = house("id", issuer.url, more) + second
+        config = start_server("id", issuer.url, more) + second
         with serving(tmp_path_factory.mktemp("lying"), config, OIDC_SECRET="s3c:ret/") as served:
-            somebody(served, "owner@example.com", "owner")
+            new_user(served, "owner@example.com", "owner")
             yield served, issuer
 
 
 @pytest.fixture
-def known(lying: tuple[Served, Issuer]) -> tuple[Served, Issuer]:
+def known(lying: tuple[Served, FakeIdentityProvider]) -> tuple[Served, FakeIdentityProvider]:
     """The issuer as it is when it is honest, and somebody who may come in by it."""
     server, issuer = lying
-    fresh = Issuer(issuer.url, issuer.keys)
+    fresh = FakeIdentityProvider(issuer.url, issuer.keys)
     for name in ("claims", "alg", "kid", "sign", "document", "published", "status", "body"):
         setattr(issuer, name, getattr(fresh, name))
     issuer.person = {"email": "owner@example.com", "sub": "owner-1", "groups": ["leads"]}
     return server, issuer
 
 
-def come(server: Served, issuer: Issuer, browser: Coming | None = None) -> Answer:
+def come(server: Served, issuer: FakeIdentityProvider, browser: Coming | None = None) -> Answer:
     browser = browser or Coming(server)
     sent = browser.go("/auth/oidc/id")
     assert sent.status == 302, sent.body
@@ -212,20 +212,20 @@ def come(server: Served, issuer: Issuer, browser: Coming | None = None) -> Answe
     return browser.go(f"/auth/oidc/id/callback?{urlencode({'code': code, 'state': state})}")
 
 
-def test_an_honest_issuer_is_believed_with_the_secret_in_its_header(known: tuple[Served, Issuer]) -> None:
+def test_an_honest_issuer_is_believed_with_the_secret_in_its_header(known: tuple[Served, FakeIdentityProvider]) -> None:
     server, issuer = known
     assert come(server, issuer).status == 200
     assert "client_secret" not in issuer.forms[-1]
 
 
 @pytest.mark.parametrize(("alg", "kid"), [("PS256", "one"), ("RS512", "one"), ("ES256", "curve"), ("EdDSA", "edwards")])
-def test_the_algorithms_that_may_be_are(known: tuple[Served, Issuer], alg: str, kid: str) -> None:
+def test_the_algorithms_that_may_be_are(known: tuple[Served, FakeIdentityProvider], alg: str, kid: str) -> None:
     server, issuer = known
     issuer.alg, issuer.kid, issuer.published = alg, kid, ["one", "curve", "edwards"]
     assert come(server, issuer).status == 200
 
 
-LIES: dict[str, Callable[[Issuer], None]] = {
+LIES: dict[str, Callable[[FakeIdentityProvider], None]] = {
     "alg none": lambda i: setattr(i, "sign", i.unsigned),
     "HS256 with the public key": lambda i: setattr(i, "sign", i.by_public_key),
     "another audience": lambda i: i.claims.update(aud="another"),
@@ -254,18 +254,18 @@ LIES: dict[str, Callable[[Issuer], None]] = {
 }
 
 
-def _small(issuer: Issuer) -> None:
+def _small(issuer: FakeIdentityProvider) -> None:
     issuer.kid, issuer.published = "small", ["small"]
 
 
-def _forged(issuer: Issuer, claims: dict[str, object]) -> str:
+def _forged(issuer: FakeIdentityProvider, claims: dict[str, object]) -> str:
     from joserfc import jwt
 
     return jwt.encode({"alg": "RS256", "kid": "one"}, claims, issuer.keys["two"])
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_cve_2015_9235_and_kin_a_lie_opens_nothing(known: tuple[Served, Issuer], lie: str) -> None:
+def test_cve_2015_9235_and_kin_a_lie_opens_nothing(known: tuple[Served, FakeIdentityProvider], lie: str) -> None:
     server, issuer = known
     LIES[lie](issuer)
     browser = Coming(server)
@@ -275,7 +275,7 @@ def test_cve_2015_9235_and_kin_a_lie_opens_nothing(known: tuple[Served, Issuer],
     assert "/elsewhere" not in issuer.log, "no redirect is followed"
 
 
-def test_a_state_is_good_once_in_one_browser_for_one_provider(known: tuple[Served, Issuer]) -> None:
+def test_a_state_is_good_once_in_one_browser_for_one_provider(known: tuple[Served, FakeIdentityProvider]) -> None:
     server, issuer = known
     mine = Coming(server)
     sent = mine.go("/auth/oidc/id")
@@ -293,7 +293,7 @@ def test_a_state_is_good_once_in_one_browser_for_one_provider(known: tuple[Serve
         assert other.go(f"/auth/oidc/id/callback?{urlencode({'code': code, 'state': wrong})}").status == 401
 
 
-def test_a_mix_up_of_two_providers_is_seen(known: tuple[Served, Issuer]) -> None:
+def test_a_mix_up_of_two_providers_is_seen(known: tuple[Served, FakeIdentityProvider]) -> None:
     server, issuer = known
     browser = Coming(server)
     code, state = issuer.code(browser.go("/auth/oidc/id").headers["location"])
@@ -307,7 +307,7 @@ def test_a_mix_up_of_two_providers_is_seen(known: tuple[Served, Issuer]) -> None
     assert len(issuer.forms) == before, "the code was sent to nobody"
 
 
-def test_who_says_no_or_sends_nonsense_is_not_signed_in(known: tuple[Served, Issuer]) -> None:
+def test_who_says_no_or_sends_nonsense_is_not_signed_in(known: tuple[Served, FakeIdentityProvider]) -> None:
     server, issuer = known
     for query in ("error=access_denied", "", "code=", "&" * 200, "code=%ff&x=" + "y" * 20_000):
         browser = Coming(server)
@@ -316,7 +316,7 @@ def test_who_says_no_or_sends_nonsense_is_not_signed_in(known: tuple[Served, Iss
         assert not browser.cookie
 
 
-def test_the_cookie_between_going_and_coming_is_lax_and_short(known: tuple[Served, Issuer]) -> None:
+def test_the_cookie_between_going_and_coming_is_lax_and_short(known: tuple[Served, FakeIdentityProvider]) -> None:
     server, _ = known
     sent = Coming(server).go("/auth/oidc/id")
     assert "SameSite=Lax" in sent.headers["set-cookie"] and "HttpOnly" in sent.headers["set-cookie"]
@@ -325,7 +325,7 @@ def test_the_cookie_between_going_and_coming_is_lax_and_short(known: tuple[Serve
     assert asked["redirect_uri"] == [f"{server.url}/auth/oidc/id/callback"]
 
 
-def test_roles_follow_the_claim_but_the_last_owner_stays(known: tuple[Served, Issuer]) -> None:
+def test_roles_follow_the_claim_but_the_last_owner_stays(known: tuple[Served, FakeIdentityProvider]) -> None:
     server, issuer = known
     owner = Coming(server)
     assert come(server, issuer, owner).status == 200
@@ -344,7 +344,10 @@ def test_roles_follow_the_claim_but_the_last_owner_stays(known: tuple[Served, Is
 
 
 def test_keys_that_changed_are_fetched_again_once(tmp_path: Path) -> None:
-    with issuing() as issuer, serving(tmp_path, house("id", issuer.url), OIDC_SECRET="x") as server:
+    with (
+        fake_identity_provider() as issuer,
+        serving(tmp_path, start_server("id", issuer.url), OIDC_SECRET="x") as server,
+    ):
         invited(server, "ada@example.com", "viewer")
         issuer.person = {"email": "ada@example.com"}
         assert come(server, issuer).status == 200
@@ -359,17 +362,17 @@ def test_keys_that_changed_are_fetched_again_once(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_elsewhere_is_asked_only_where_it_was_declared(tmp_path: Path) -> None:
-    with issuing() as issuer, issuing() as other:
+    with fake_identity_provider() as issuer, fake_identity_provider() as other:
         issuer.document = {"token_endpoint": f"{other.url}/token"}
-        with serving(tmp_path, house("id", issuer.url), OIDC_SECRET="x") as server:
+        with serving(tmp_path, start_server("id", issuer.url), OIDC_SECRET="x") as server:
             refused = come(server, issuer)
             assert refused.status == 403 and other.log == []
 
 
 def test_an_issuer_that_says_it_is_another_is_not_believed(tmp_path: Path) -> None:
-    with issuing() as issuer:
+    with fake_identity_provider() as issuer:
         issuer.document = {"issuer": "https://id.example.com"}
-        with serving(tmp_path, house("id", issuer.url), OIDC_SECRET="x") as server:
+        with serving(tmp_path, start_server("id", issuer.url), OIDC_SECRET="x") as server:
             assert Coming(server).go("/auth/oidc/id").status == 401
 
 

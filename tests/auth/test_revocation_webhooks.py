@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.fakes.webhook_receiver import SECRET, receiving
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, serving, until
 
 HOOK = """
@@ -20,8 +20,8 @@ events = ["key.revoked"]
 
 def test_a_revoked_key_is_told_of_once(tmp_path: Path) -> None:
     with receiving() as hook, serving(tmp_path, ECHO + HOOK.format(url=hook.url), HOOK=SECRET) as server:
-        made = told(server, 'mutation { createKey(name: "laptop") { secret key { id } } }').data["createKey"]
-        told(server, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=made["key"]["id"])
+        made = graphql(server, 'mutation { createKey(name: "laptop") { secret key { id } } }').data["createKey"]
+        graphql(server, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=made["key"]["id"])
         until(hook.heard)
         ((_, body),) = hook.came
     said = json.loads(body)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.auth.user_client import PASSWORD, Browser, somebody
-from tests.graphql.graphql_client import admin, told
+from tests.auth.user_client import PASSWORD, Browser, new_user
+from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Answer, Served, serving, until
 
 NUMBER = itertools.count()
@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def person(server: Served, role: str = "developer") -> Browser:
-    return somebody(server, f"s{next(NUMBER)}@example.com", role)
+    return new_user(server, f"s{next(NUMBER)}@example.com", role)
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(server: Served) -> None:
@@ -46,7 +46,9 @@ def test_behind_a_proxy_with_tls_the_cookie_is_bound_to_the_host_and_never_sent_
     with serving(tmp_path, config) as server:
         browser = person(server)
         answer = browser.send(
-            "/auth/sign-in", {"email": browser.said["email"], "password": PASSWORD}, {"x-forwarded-proto": "https"}
+            "/auth/sign-in",
+            {"email": browser.said["email"], "password": PASSWORD},
+            {"x-forwarded-proto": "https"},
         )
         assert answer.headers["set-cookie"].startswith("__Host-sizewise=")
         assert "; Secure" in answer.headers["set-cookie"]
@@ -65,8 +67,8 @@ def test_a_session_opens_tokens_and_graphql_alike(server: Served) -> None:
     browser = person(server)
     assert browser.chat().status == 200
     assert browser.send("/v1/models").status == 200
-    assert browser.told("{ me { user key } }").data == {"me": {"user": browser.user, "key": browser.said["session"]}}
-    records = told(server, "{ records(last: 1) { key } }").data["records"]
+    assert browser.graphql("{ me { user key } }").data == {"me": {"user": browser.user, "key": browser.said["session"]}}
+    records = graphql(server, "{ records(last: 1) { key } }").data["records"]
     assert records[0]["key"] == browser.said["session"]
 
 
@@ -85,7 +87,10 @@ def test_a_session_opens_tokens_and_graphql_alike(server: Served) -> None:
     ids=str,
 )
 def test_what_a_page_of_another_site_sends_with_our_cookie_does_nothing(
-    server: Served, shared: Browser, path: str, wrong: dict[str, str | None]
+    server: Served,
+    shared: Browser,
+    path: str,
+    wrong: dict[str, str | None],
 ) -> None:
     bodies: dict[str, object] = {
         "/v1/chat/completions": {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]},
@@ -153,9 +158,9 @@ def test_all_sessions_of_one_user_end_together_and_nobody_elses(server: Served) 
     first, other = person(server), person(server)
     second = Browser(server)
     second.sign_in(first.said["email"])
-    seen = first.told("{ signInSessions { id user } }").data["signInSessions"]
+    seen = first.graphql("{ signInSessions { id user } }").data["signInSessions"]
     assert len(seen) == 2 and {each["user"] for each in seen} == {first.user}
-    assert first.told("mutation { signOut { id } }").code == ""
+    assert first.graphql("mutation { signOut { id } }").code == ""
     assert (first.send("/auth/session").status, second.send("/auth/session").status) == (401, 401)
     assert other.send("/auth/session").status == 200
 
@@ -192,13 +197,12 @@ def test_a_wrong_password_and_an_unknown_address_are_told_alike(server: Served) 
     for answer in (wrong, unknown):
         assert (answer.status, answer.error["code"]) == (401, "sign_in_refused") and "set-cookie" not in answer.headers
     assert wrong.error == unknown.error
-    told(server, "mutation($id: String!) { disableUser(id: $id) { id } }", id=browser.user)
+    graphql(server, "mutation($id: String!) { disableUser(id: $id) { id } }", id=browser.user)
     assert Browser(server).sign_in(browser.said["email"]).error == wrong.error
 
 
 def test_a_wrong_password_and_an_unknown_address_take_as_long(tmp_path: Path) -> None:
     """One hash in both cases, which takes some 60 ms; without it an unknown address would be told in one."""
-
     with serving(tmp_path) as server:
 
         def seconds(email: str) -> float:
@@ -222,7 +226,7 @@ def test_guessing_is_slowed_down_for_one_account_and_leaves_others_alone(tmp_pat
         assert Browser(server).sign_in(victim.said["email"]).status == 429, "the right one too: it tells nothing"
         assert Browser(server).sign_in(other.said["email"]).status == 200
         assert victim.send("/auth/session").status == 200
-        lines: list[dict[str, Any]] = told(server, "{ audit(last: 30) { action actor error } }").data["audit"]
+        lines: list[dict[str, Any]] = graphql(server, "{ audit(last: 30) { action actor error } }").data["audit"]
         assert [line["actor"] for line in lines if line["error"] == "sign_in_refused"] == [victim.user] * 10
 
 

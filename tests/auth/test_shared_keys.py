@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Served, serving
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Ser
 
 
 def made(server: Served, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = told(server, f'mutation {{ createKey(name: "{name}") {{ secret key {{ id }} }} }}').data
+    found: dict[str, Any] = graphql(server, f'mutation {{ createKey(name: "{name}") {{ secret key {{ id }} }} }}').data
     return dict(found["createKey"])
 
 
@@ -54,7 +54,7 @@ def test_a_key_is_known_to_the_other_within_a_second_and_refused_within_a_second
     one, other = pair
     key = made(one, "walker")
     within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 200)
-    told(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
+    graphql(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
     assert one.ask("/v1/models", key=key["secret"]).status == 401, "where it was revoked, at once"
     within(1.5, lambda: other.ask("/v1/models", key=key["secret"]).status == 401)
 
@@ -73,7 +73,7 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
     connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     answer = connection.getresponse()
     assert answer.readline().startswith(b"data: ")
-    told(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
+    graphql(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
     began = time.monotonic()
     assert b"invalid_api_key" in answer.read()
     assert time.monotonic() - began < 3
@@ -84,7 +84,7 @@ def test_changes_on_both_sides_at_once_stand_in_one_whole_trail(pair: tuple[Serv
     with ThreadPoolExecutor(8) as together:
         list(together.map(lambda number: made(pair[number % 2], "many"), range(16)))
     query = "{ audit(last: 1000, after: 0) { seq at actor action resource before after error previous hash } }"
-    lines = told(pair[0], query).data["audit"]
+    lines = graphql(pair[0], query).data["audit"]
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     assert sum(line["action"] == "key.create" for line in lines) >= 16
     assert all(after["previous"] == before["hash"] for before, after in pairwise(lines))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.auth.denied_audit import Refusals
-from tests.auth.user_client import INVITE, Browser, invited, somebody
+from sizewise.auth.denied_audit import DeniedRequestLog
+from tests.auth.user_client import INVITE, Browser, invited, new_user
 from tests.cli.terminal import sizewise
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Answer, Served, serving, until
 
-HOUSE = f"""
+SETTINGS = f"""
 {ECHO}
 [roles.auditor]
 permissions = ["read_audit", "read_users"]
@@ -40,8 +40,8 @@ OWN_KEY = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("people"), HOUSE) as served:
-        somebody(served, "first@example.com", "owner")
+    with serving(tmp_path_factory.mktemp("people"), SETTINGS) as served:
+        new_user(served, "first@example.com", "owner")
         yield served
 
 
@@ -51,7 +51,7 @@ def email() -> str:
 
 def trail(server: Served, last: int = 20) -> list[dict[str, object]]:
     query = "query($last: Int) { audit(last: $last) { actor action resource before after error } }"
-    lines: list[dict[str, object]] = told(server, query, last=last).data["audit"]
+    lines: list[dict[str, object]] = graphql(server, query, last=last).data["audit"]
     return lines
 
 
@@ -70,15 +70,15 @@ def test_an_invitation_is_good_once_and_for_its_role(server: Served) -> None:
     again = Browser(server).accept(token, "Eve")
     assert (again.status, again.error["code"]) == (403, "forbidden")
     assert browser.chat().status == 200
-    assert browser.told("{ records { trace } }").code == ""
-    assert browser.told("{ users { id } }").code == "forbidden"
+    assert browser.graphql("{ records { trace } }").code == ""
+    assert browser.graphql("{ users { id } }").code == "forbidden"
 
 
 def test_a_second_invitation_ends_the_first_and_one_can_be_withdrawn(server: Served) -> None:
     first = invited(server, mine := email(), "viewer")
-    second = told(server, INVITE, email=mine, role="viewer").data["inviteUser"]
+    second = graphql(server, INVITE, email=mine, role="viewer").data["inviteUser"]
     assert Browser(server).accept(first).status == 403
-    told(server, "mutation($id: String!) { withdrawInvitation(id: $id) { id } }", id=second["invitation"]["id"])
+    graphql(server, "mutation($id: String!) { withdrawInvitation(id: $id) { id } }", id=second["invitation"]["id"])
     assert Browser(server).accept(second["token"]).status == 403
 
 
@@ -102,25 +102,25 @@ def test_a_password_that_is_easily_guessed_is_refused(server: Served, password: 
 
 @pytest.mark.parametrize("role", ["owner", "editor"])
 def test_nobody_gives_a_role_beyond_their_own(server: Served, role: str) -> None:
-    admin = somebody(server, email(), "admin")
-    other = somebody(server, email(), "viewer")
+    admin = new_user(server, email(), "admin")
+    other = new_user(server, email(), "viewer")
     for tried in (
-        admin.told(INVITE, email=email(), role=role),
-        admin.told(SET_ROLE, id=other.user, role=role),
+        admin.graphql(INVITE, email=email(), role=role),
+        admin.graphql(SET_ROLE, id=other.user, role=role),
     ):
         assert (tried.status, tried.code) == (403, "forbidden") and "read_contents" in tried.message
-    assert admin.told(SET_ROLE, id=other.user, role="developer").data == {"setRole": {"role": "developer"}}
+    assert admin.graphql(SET_ROLE, id=other.user, role="developer").data == {"setRole": {"role": "developer"}}
 
 
 def test_nobody_changes_their_own_role_and_nobody_touches_who_stands_above(server: Served) -> None:
-    admin, owner = somebody(server, email(), "admin"), somebody(server, email(), "owner")
+    admin, owner = new_user(server, email(), "admin"), new_user(server, email(), "owner")
     for tried in (
-        admin.told(SET_ROLE, id=admin.user, role="admin"),
-        admin.told(SET_ROLE, id=owner.user, role="viewer"),
-        admin.told(DISABLE, id=owner.user),
-        admin.told(DISABLE, id=admin.user),
-        admin.told("mutation($u: String) { signOut(user: $u) { id } }", u=owner.user),
-        admin.told(INVITE, email=owner.said["email"]),
+        admin.graphql(SET_ROLE, id=admin.user, role="admin"),
+        admin.graphql(SET_ROLE, id=owner.user, role="viewer"),
+        admin.graphql(DISABLE, id=owner.user),
+        admin.graphql(DISABLE, id=admin.user),
+        admin.graphql("mutation($u: String) { signOut(user: $u) { id } }", u=owner.user),
+        admin.graphql(INVITE, email=owner.said["email"]),
     ):
         assert tried.code == "forbidden", tried
     refused = [(line["action"], line["error"]) for line in trail(server, 6)]
@@ -129,20 +129,20 @@ def test_nobody_changes_their_own_role_and_nobody_touches_who_stands_above(serve
 
 def test_the_last_owner_can_be_neither_demoted_nor_disabled(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        owner = somebody(server, "one@example.com", "owner")
-        for tried in (told(server, SET_ROLE, id=owner.user, role="viewer"), told(server, DISABLE, id=owner.user)):
+        owner = new_user(server, "one@example.com", "owner")
+        for tried in (graphql(server, SET_ROLE, id=owner.user, role="viewer"), graphql(server, DISABLE, id=owner.user)):
             assert (tried.status, tried.code) == (409, "conflict")
-        second = somebody(server, "two@example.com", "owner")
-        assert second.told(DISABLE, id=owner.user).code == ""
+        second = new_user(server, "two@example.com", "owner")
+        assert second.graphql(DISABLE, id=owner.user).code == ""
         assert owner.send("/auth/session").status == 401
-        assert told(server, DISABLE, id=second.user).code == "conflict"
+        assert graphql(server, DISABLE, id=second.user).code == "conflict"
 
 
 def test_a_role_of_the_settings_can_be_given_and_says_what_it_may(server: Served) -> None:
-    auditor = somebody(server, email(), "auditor")
-    assert auditor.told("{ audit(last: 1) { seq } users { id } }").code == ""
+    auditor = new_user(server, email(), "auditor")
+    assert auditor.graphql("{ audit(last: 1) { seq } users { id } }").code == ""
     assert auditor.chat().status == 403
-    assert told(server, INVITE, email=email(), role="auditer").hint == "Did you mean 'auditor'?"
+    assert graphql(server, INVITE, email=email(), role="auditer").hint == "Did you mean 'auditor'?"
 
 
 @pytest.mark.parametrize(
@@ -161,21 +161,21 @@ def test_a_role_that_cannot_be_is_refused_at_start(tmp_path: Path, role: str, wo
 
 
 def test_a_key_of_a_user_never_has_more_than_the_user_has_now(server: Served) -> None:
-    user = somebody(server, email(), "editor")
-    made = user.told(OWN_KEY, may=["ask", "read_records"]).data["createKey"]
+    user = new_user(server, email(), "editor")
+    made = user.graphql(OWN_KEY, may=["ask", "read_records"]).data["createKey"]
     assert made["key"]["user"] == user.user
     assert server.ask("/v1/models", key=made["secret"]).status == 200
-    assert told(server, "{ records { trace } }", key=made["secret"]).code == ""
-    told(server, SET_ROLE, id=user.user, role="asker")
-    assert told(server, "{ records { trace } }", key=made["secret"]).code == "forbidden"
-    assert told(server, "{ models { name } }", key=made["secret"]).code == ""
-    assert user.told("{ records { trace } }").code == "forbidden", "the session too, at once"
-    told(server, SET_ROLE, id=user.user, role="viewer")
+    assert graphql(server, "{ records { trace } }", key=made["secret"]).code == ""
+    graphql(server, SET_ROLE, id=user.user, role="asker")
+    assert graphql(server, "{ records { trace } }", key=made["secret"]).code == "forbidden"
+    assert graphql(server, "{ models { name } }", key=made["secret"]).code == ""
+    assert user.graphql("{ records { trace } }").code == "forbidden", "the session too, at once"
+    graphql(server, SET_ROLE, id=user.user, role="viewer")
     assert chat(server, made["secret"]).status == 403
-    told(server, DISABLE, id=user.user)
+    graphql(server, DISABLE, id=user.user)
     assert (chat(server, made["secret"]).status, user.send("/auth/session").status) == (401, 401)
-    told(server, ENABLE, id=user.user)
-    assert told(server, "{ records { trace } }", key=made["secret"]).code == ""
+    graphql(server, ENABLE, id=user.user)
+    assert graphql(server, "{ records { trace } }", key=made["secret"]).code == ""
     assert user.send("/auth/session").status == 401, "a session that ended stays over"
 
 
@@ -185,8 +185,8 @@ def chat(server: Served, key: str) -> Answer:
 
 
 def test_a_new_password_is_a_new_invitation_and_ends_the_old_one_with_all_sessions(server: Served) -> None:
-    user = somebody(server, mine := email(), "developer")
-    token = told(server, INVITE, email=mine).data["inviteUser"]["token"]
+    user = new_user(server, mine := email(), "developer")
+    token = graphql(server, INVITE, email=mine).data["inviteUser"]["token"]
     new = Browser(server)
     assert new.accept(token, password="another long sentence here").status == 200
     assert (new.user, new.said["role"]) == (user.user, "developer")
@@ -196,40 +196,40 @@ def test_a_new_password_is_a_new_invitation_and_ends_the_old_one_with_all_sessio
 
 
 def test_somebody_who_is_here_is_not_invited_to_another_role(server: Served) -> None:
-    somebody(server, mine := email(), "developer")
-    assert told(server, INVITE, email=mine.upper(), role="admin").code == "conflict"
-    assert told(server, INVITE, email=email()).code == "not_found"
-    assert told(server, INVITE, email="no address", role="viewer").code == "bad_request"
+    new_user(server, mine := email(), "developer")
+    assert graphql(server, INVITE, email=mine.upper(), role="admin").code == "conflict"
+    assert graphql(server, INVITE, email=email()).code == "not_found"
+    assert graphql(server, INVITE, email="no address", role="viewer").code == "bad_request"
 
 
 def test_a_role_in_a_project_holds_there_alone(server: Served) -> None:
-    lead = somebody(server, email(), "admin", "shop")
+    lead = new_user(server, email(), "admin", "shop")
     assert (lead.said["project"], lead.said["all_projects"], lead.said["projects"]) == ("shop", False, ["shop"])
     assert "read_audit" not in lead.said["permissions"] and "manage_settings" not in lead.said["permissions"]
     member = Browser(server)
     assert member.accept(invited(server, mine := email(), "viewer", "shop", by=lead)).status == 200
-    seen = lead.told("{ users { email role projects { project role } } }").data["users"]
+    seen = lead.graphql("{ users { email role projects { project role } } }").data["users"]
     assert {"email": mine, "role": "", "projects": [{"project": "shop", "role": "viewer"}]} in seen
     assert {user["email"] for user in seen} == {lead.said["email"], mine}
     for tried in (
-        lead.told(INVITE, email=email(), role="viewer"),
-        lead.told(INVITE, email=email(), role="viewer", project="lab"),
-        lead.told(SET_ROLE, id=member.user, role="viewer"),
-        lead.told(SET_ROLE, id=member.user, role="viewer", project="lab"),
-        lead.told(DISABLE, id=member.user),
+        lead.graphql(INVITE, email=email(), role="viewer"),
+        lead.graphql(INVITE, email=email(), role="viewer", project="lab"),
+        lead.graphql(SET_ROLE, id=member.user, role="viewer"),
+        lead.graphql(SET_ROLE, id=member.user, role="viewer", project="lab"),
+        lead.graphql(DISABLE, id=member.user),
     ):
         assert tried.code == "forbidden", tried
-    assert lead.told(SET_ROLE, id=member.user, role="developer", project="shop").code == ""
+    assert lead.graphql(SET_ROLE, id=member.user, role="developer", project="shop").code == ""
     assert member.chat().status == 200
     assert member.send("/auth/session", {"project": "lab"}).status == 404
-    stranger = told(server, "{ users { id email } }").data["users"][0]["id"]
-    unknown, other = lead.told(DISABLE, id="us-nobody"), lead.told(DISABLE, id=stranger)
+    stranger = graphql(server, "{ users { id email } }").data["users"][0]["id"]
+    unknown, other = lead.graphql(DISABLE, id="us-nobody"), lead.graphql(DISABLE, id=stranger)
     assert (unknown.status, unknown.message) == (other.status, other.message.replace(stranger, "us-nobody"))
 
 
 def test_who_has_more_in_one_project_sees_it_alone_while_working_there(server: Served) -> None:
-    user = somebody(server, email(), "viewer")
-    told(server, SET_ROLE, id=user.user, role="editor", project="lab")
+    user = new_user(server, email(), "viewer")
+    graphql(server, SET_ROLE, id=user.user, role="editor", project="lab")
     assert (user.send("/auth/session").status, user.said["all_projects"]) == (200, True)
     assert user.send("/auth/session", {"project": "lab"}).status == 200
     assert (user.said["project"], user.said["all_projects"]) == ("lab", False)
@@ -240,30 +240,30 @@ def test_who_has_more_in_one_project_sees_it_alone_while_working_there(server: S
 
 def test_an_organisation_is_founded_by_the_admin_token_and_is_another_world(server: Served) -> None:
     found = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
-    owner = somebody(server, email(), "owner")
-    assert owner.told(found, id="acme", email=email()).code == "forbidden"
-    token = told(server, found, id="acme", email=(theirs := email())).data["createOrganization"]["token"]
-    assert told(server, found, id="acme", email=email()).code == "conflict"
+    owner = new_user(server, email(), "owner")
+    assert owner.graphql(found, id="acme", email=email()).code == "forbidden"
+    token = graphql(server, found, id="acme", email=(theirs := email())).data["createOrganization"]["token"]
+    assert graphql(server, found, id="acme", email=email()).code == "conflict"
     other = Browser(server)
     assert other.accept(token).status == 200
     assert (other.said["organization"], other.said["role"]) == ("acme", "owner")
-    assert [user["email"] for user in other.told("{ users { email } }").data["users"]] == [theirs]
-    assert theirs not in str(owner.told("{ users { email } invitations { email } signInSessions { email } }").data)
+    assert [user["email"] for user in other.graphql("{ users { email } }").data["users"]] == [theirs]
+    assert theirs not in str(owner.graphql("{ users { email } invitations { email } signInSessions { email } }").data)
     assert "manage_settings" not in other.said["permissions"] and "read_metrics" not in other.said["permissions"]
     for query in (DISABLE, ENABLE, "mutation($id: String!) { signOut(user: $id) { id } }"):
-        foreign, unknown = other.told(query, id=owner.user), other.told(query, id="us-aaaaaaaaaa")
+        foreign, unknown = other.graphql(query, id=owner.user), other.graphql(query, id="us-aaaaaaaaaa")
         assert (foreign.status, foreign.code) == (unknown.status, unknown.code)
         assert foreign.message.replace(owner.user, "") == unknown.message.replace("us-aaaaaaaaaa", "")
     assert owner.send("/auth/session").status == 200
-    taken = other.told(INVITE, email=owner.said["email"], role="viewer")
+    taken = other.graphql(INVITE, email=owner.said["email"], role="viewer")
     assert taken.code == "", "it is not told that somebody has this address elsewhere"
     refused = Browser(server).accept(taken.data["inviteUser"]["token"])
     assert refused.error == Browser(server).accept("x" * 43).error, "nor is it told to whoever comes by the link"
 
 
 def test_every_change_stands_in_the_trail_without_a_name_or_an_address(server: Served) -> None:
-    user = somebody(server, mine := email(), "viewer")
-    told(server, SET_ROLE, id=user.user, role="developer")
+    user = new_user(server, mine := email(), "viewer")
+    graphql(server, SET_ROLE, id=user.user, role="developer")
     id = user.user
     user.send("/auth/sign-out", {})
     lines = trail(server, 6)
@@ -282,20 +282,20 @@ def test_every_change_stands_in_the_trail_without_a_name_or_an_address(server: S
 def test_who_is_disabled_or_may_no_longer_ask_is_stopped_in_mid_stream(server: Served, by: str) -> None:
     changes: tuple[tuple[str, dict[str, str]], ...] = ((DISABLE, {}), (SET_ROLE, {"role": "viewer"}))
     for change, more in changes:
-        user = somebody(server, email(), "editor")
-        key = user.told(OWN_KEY, may=["ask"]).data["createKey"]["secret"]
+        user = new_user(server, email(), "editor")
+        key = user.graphql(OWN_KEY, may=["ask"]).data["createKey"]["secret"]
         with user.streaming("Hello [[repeat 500]] [[pace 0.05]]", key if by == "key" else "") as stream:
             assert b"Hello" in stream.read1(4_096)
             before = time.monotonic()
-            assert told(server, change, id=user.user, **more).code == ""
+            assert graphql(server, change, id=user.user, **more).code == ""
             rest = stream.read()
         assert time.monotonic() - before < 5 and b"invalid_api_key" in rest and b"[DONE]" not in rest
 
 
 def test_who_loses_a_role_takes_the_invitations_along_that_it_gave(server: Served) -> None:
-    admin = somebody(server, email(), "admin")
+    admin = new_user(server, email(), "admin")
     token = invited(server, email(), "developer", by=admin)
-    told(server, SET_ROLE, id=admin.user, role="viewer")
+    graphql(server, SET_ROLE, id=admin.user, role="viewer")
     assert Browser(server).accept(token).status == 403
 
 
@@ -305,29 +305,29 @@ def test_a_key_that_is_confined_makes_no_wider_one_by_rotating_another(server: S
       id } } }"""
     rotate = "mutation($id: String!) { rotateKey(id: $id) { secret } }"
     may = ["ask", "manage_keys"]
-    wide = told(server, create, may=may).data["createKey"]["key"]["id"]
-    beside = told(server, create, may=may, project="shop").data["createKey"]["key"]["id"]
+    wide = graphql(server, create, may=may).data["createKey"]["key"]["id"]
+    beside = graphql(server, create, may=may, project="shop").data["createKey"]["key"]["id"]
     for confined in ({"project": "default"}, {"models": ["echo/small"]}, {"class": "confidential"}):
-        mine = told(server, create, may=may, **confined).data["createKey"]["secret"]
-        assert told(server, rotate, key=mine, id=wide).code == "forbidden", confined
-    mine = told(server, create, may=may, project="default").data["createKey"]["secret"]
-    assert told(server, rotate, key=mine, id=beside).code == "not_found"
-    assert told(server, rotate, id=wide).code == ""
+        mine = graphql(server, create, may=may, **confined).data["createKey"]["secret"]
+        assert graphql(server, rotate, key=mine, id=wide).code == "forbidden", confined
+    mine = graphql(server, create, may=may, project="default").data["createKey"]["secret"]
+    assert graphql(server, rotate, key=mine, id=beside).code == "not_found"
+    assert graphql(server, rotate, id=wide).code == ""
 
 
 def test_two_owners_who_demote_each_other_at_once_leave_one(tmp_path: Path) -> None:
     with serving(tmp_path) as server, ThreadPoolExecutor(2) as pool:
 
         def demote(id: str) -> str:
-            return told(server, SET_ROLE, id=id, role="viewer").code
+            return graphql(server, SET_ROLE, id=id, role="viewer").code
 
         for name in ("one", "two"):
-            somebody(server, f"{name}@example.com", "owner")
-        ids = [each["id"] for each in told(server, "{ users { id } }").data["users"]]
+            new_user(server, f"{name}@example.com", "owner")
+        ids = [each["id"] for each in graphql(server, "{ users { id } }").data["users"]]
         for _ in range(5):
             assert sorted(pool.map(demote, ids)) == ["", "conflict"]
             for id in ids:
-                told(server, SET_ROLE, id=id, role="owner")
+                graphql(server, SET_ROLE, id=id, role="owner")
 
 
 KEY = """mutation($name: String!, $may: [Permission!], $project: String, $days: Float, $own: Boolean) {
@@ -342,26 +342,26 @@ BUDGET = (
 
 
 def test_a_right_in_a_project_ends_at_its_wall_for_ones_own_too(server: Served) -> None:
-    lead = somebody(server, email(), "admin", "shop")
-    told(server, SET_ROLE, id=lead.user, role="admin", project="lab")
+    lead = new_user(server, email(), "admin", "shop")
+    graphql(server, SET_ROLE, id=lead.user, role="admin", project="lab")
     for own in (False, True):
-        made = lead.told(KEY, name="over the wall", may=["ask"], project="lab", own=own)
+        made = lead.graphql(KEY, name="over the wall", may=["ask"], project="lab", own=own)
         assert (made.status, made.code) == (403, "forbidden"), made
-    assert lead.told(KEY, name="till", may=["ask"], project="shop").data["createKey"]["key"]["user"] == ""
-    told(server, BUDGET, scope=f"user:{lead.user}", most=1_000)
-    lifted = lead.told(BUDGET, scope=f"user:{lead.user}", most=1_000_000)
+    assert lead.graphql(KEY, name="till", may=["ask"], project="shop").data["createKey"]["key"]["user"] == ""
+    graphql(server, BUDGET, scope=f"user:{lead.user}", most=1_000)
+    lifted = lead.graphql(BUDGET, scope=f"user:{lead.user}", most=1_000_000)
     assert lifted.code == "forbidden" and lead.chat().status == 200
-    seen = lead.told("{ budgets { scope limit } }").data["budgets"]
+    seen = lead.graphql("{ budgets { scope limit } }").data["budgets"]
     assert f"user:{lead.user}" in {each["scope"] for each in seen}, "what limits somebody is told"
     assert lead.send("/auth/session", {"project": "lab"}).status == 200
-    theirs = lead.told(KEY, name="mine", may=["ask"], own=True).data["createKey"]["key"]["id"]
+    theirs = lead.graphql(KEY, name="mine", may=["ask"], own=True).data["createKey"]["key"]["id"]
     assert lead.send("/auth/session", {"project": "shop"}).status == 200
-    assert lead.told(ROTATE, id=theirs).code == "forbidden", "its text would open the other project"
-    assert lead.told(REVOKE, id=theirs).code == ""
+    assert lead.graphql(ROTATE, id=theirs).code == "forbidden", "its text would open the other project"
+    assert lead.graphql(REVOKE, id=theirs).code == ""
 
 
 def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(server: Served) -> None:
-    admin = somebody(server, email(), "admin")
+    admin = new_user(server, email(), "admin")
     changes: tuple[tuple[str, dict[str, str]], ...] = (
         (SET_ROLE, {"role": "owner"}),
         (SET_ROLE, {"role": "owner", "project": "shop"}),
@@ -369,55 +369,55 @@ def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(
         (DISABLE, {}),
     )
     for change, more in changes:
-        user = somebody(server, mine := email(), "developer")
-        token = admin.told(INVITE, email=mine).data["inviteUser"]["token"]
-        assert told(server, change, id=user.user, **more).code == ""
+        user = new_user(server, mine := email(), "developer")
+        token = admin.graphql(INVITE, email=mine).data["inviteUser"]["token"]
+        assert graphql(server, change, id=user.user, **more).code == ""
         if change is DISABLE:
-            told(server, ENABLE, id=user.user)
+            graphql(server, ENABLE, id=user.user)
         assert Browser(server).accept(token, "", "chosen by somebody else").status == 403, more
         assert Browser(server).sign_in(mine).status == 200
     for role in ("viewer", "admin"):
-        key = told(server, KEY, name="inviter", may=["manage_users", "read", "ask", "own_keys"]).data["createKey"]
-        token = told(server, INVITE, key=key["secret"], email=email(), role="viewer").data["inviteUser"]["token"]
+        key = graphql(server, KEY, name="inviter", may=["manage_users", "read", "ask", "own_keys"]).data["createKey"]
+        token = graphql(server, INVITE, key=key["secret"], email=email(), role="viewer").data["inviteUser"]["token"]
         if role == "viewer":
             assert Browser(server).accept(token).status == 200
         else:
-            told(server, REVOKE, id=key["key"]["id"])
+            graphql(server, REVOKE, id=key["key"]["id"])
             assert Browser(server).accept(token).status == 403, "the key that invited is revoked"
 
 
 def test_no_key_outlives_the_one_that_made_it(server: Served) -> None:
-    user = somebody(server, email(), "developer")
-    short = user.told(KEY, name="short", may=["ask", "own_keys"], days=1).data["createKey"]
-    lasting = user.told(KEY, name="lasting", may=["ask"]).data["createKey"]["key"]
+    user = new_user(server, email(), "developer")
+    short = user.graphql(KEY, name="short", may=["ask", "own_keys"], days=1).data["createKey"]
+    lasting = user.graphql(KEY, name="lasting", may=["ask"]).data["createKey"]["key"]
     assert lasting["expires"] is None
-    made = told(server, KEY, key=short["secret"], name="heir", may=["ask"]).data["createKey"]["key"]
+    made = graphql(server, KEY, key=short["secret"], name="heir", may=["ask"]).data["createKey"]["key"]
     assert made["expires"] == short["key"]["expires"]
-    assert told(server, KEY, key=short["secret"], name="heir", may=["ask"], days=2).code == "forbidden"
-    assert told(server, ROTATE, key=short["secret"], id=lasting["id"]).code == "forbidden"
-    again = told(server, ROTATE, key=short["secret"], id=short["key"]["id"]).data["rotateKey"]
+    assert graphql(server, KEY, key=short["secret"], name="heir", may=["ask"], days=2).code == "forbidden"
+    assert graphql(server, ROTATE, key=short["secret"], id=lasting["id"]).code == "forbidden"
+    again = graphql(server, ROTATE, key=short["secret"], id=short["key"]["id"]).data["rotateKey"]
     assert again["key"]["expires"] == short["key"]["expires"]
 
 
 def test_the_text_of_somebodys_own_key_is_for_nobody_else(server: Served) -> None:
-    owner, admin = somebody(server, email(), "owner"), somebody(server, email(), "admin")
-    mine = owner.told(KEY, name="mine", may=["ask"], own=True).data["createKey"]["key"]["id"]
-    assert admin.told(ROTATE, id=mine).code == told(server, ROTATE, id=mine).code == "forbidden"
-    text = owner.told(ROTATE, id=mine).data["rotateKey"]["secret"]
+    owner, admin = new_user(server, email(), "owner"), new_user(server, email(), "admin")
+    mine = owner.graphql(KEY, name="mine", may=["ask"], own=True).data["createKey"]["key"]["id"]
+    assert admin.graphql(ROTATE, id=mine).code == graphql(server, ROTATE, id=mine).code == "forbidden"
+    text = owner.graphql(ROTATE, id=mine).data["rotateKey"]["secret"]
     assert chat(server, text).status == 200
-    assert admin.told(REVOKE, id=text[:11]).code == "" and chat(server, text).status == 401
-    assert owner.told(ROTATE, id=text[:11]).code == "conflict", "what is revoked stays so"
+    assert admin.graphql(REVOKE, id=text[:11]).code == "" and chat(server, text).status == 401
+    assert owner.graphql(ROTATE, id=text[:11]).code == "conflict", "what is revoked stays so"
 
 
 def test_the_trail_says_by_which_key_a_user_did_it(server: Served) -> None:
-    user = somebody(server, email(), "developer")
-    key = user.told(KEY, name="robot", may=["ask", "own_keys"]).data["createKey"]
-    told(server, KEY, key=key["secret"], name="heir", may=["ask"])
-    user.told(KEY, name="by hand", may=["ask"])
-    by_hand, by_key = told(server, "{ audit(last: 2) { actor credential } }").data["audit"]
+    user = new_user(server, email(), "developer")
+    key = user.graphql(KEY, name="robot", may=["ask", "own_keys"]).data["createKey"]
+    graphql(server, KEY, key=key["secret"], name="heir", may=["ask"])
+    user.graphql(KEY, name="by hand", may=["ask"])
+    by_hand, by_key = graphql(server, "{ audit(last: 2) { actor credential } }").data["audit"]
     assert by_key == {"actor": user.user, "credential": key["key"]["id"]}
     assert by_hand["actor"] == user.user and by_hand["credential"].startswith("ss-")
-    assert told(server, "{ audit(last: 1) { credential } keys { createdBy } }").data["keys"][-1] == {
+    assert graphql(server, "{ audit(last: 1) { credential } keys { createdBy } }").data["keys"][-1] == {
         "createdBy": user.user
     }
     assert sizewise("audit", "verify", home=server.home).code == 0
@@ -425,15 +425,15 @@ def test_the_trail_says_by_which_key_a_user_did_it(server: Served) -> None:
 
 @pytest.mark.long
 def test_who_is_refused_without_end_hides_nobody_else(server: Served) -> None:
-    loud, quiet = somebody(server, email(), "developer"), somebody(server, email(), "viewer")
-    keys = [loud.told(KEY, name="x", may=["own_keys"]).data["createKey"]["secret"] for _ in range(31)]
-    newest = told(server, "{ audit(last: 1) { seq } }").data["audit"][0]["seq"]
+    loud, quiet = new_user(server, email(), "developer"), new_user(server, email(), "viewer")
+    keys = [loud.graphql(KEY, name="x", may=["own_keys"]).data["createKey"]["secret"] for _ in range(31)]
+    newest = graphql(server, "{ audit(last: 1) { seq } }").data["audit"][0]["seq"]
     for key in keys:
         for _ in range(10):
-            told(server, REVOKE, key=key, id="nobody")
-    assert quiet.told(DISABLE, id="us-nobody").code == "forbidden"
+            graphql(server, REVOKE, key=key, id="nobody")
+    assert quiet.graphql(DISABLE, id="us-nobody").code == "forbidden"
     after = "query($after: Int) { audit(last: 100, after: $after) { actor action resource error } }"
-    lines = told(server, after, after=newest).data["audit"]
+    lines = graphql(server, after, after=newest).data["audit"]
     of_loud = [line for line in lines if line["actor"] == loud.user and line["resource"] == "nobody"]
     assert len(of_loud) <= 20, "ten a minute, however many keys"
     assert lines[-1] == {"actor": quiet.user, "action": "disableUser", "resource": "us-nobody", "error": "forbidden"}
@@ -441,39 +441,39 @@ def test_who_is_refused_without_end_hides_nobody_else(server: Served) -> None:
 
 def test_how_many_refusals_were_left_out_is_told() -> None:
     clock = iter([*[0.0] * 25, 61.0, *[61.0] * 12, 125.0, 200.0])
-    refusals = Refusals(60.0, lambda: next(clock))
-    told = [refusals.take("local", "us-1") for _ in range(26)]
+    refusals = DeniedRequestLog(60.0, lambda: next(clock))
+    told = [refusals.record("local", "us-1") for _ in range(26)]
     assert told == [*[0] * 10, *[None] * 15, 15]
-    assert [refusals.take("local", "us-1") for _ in range(12)] == [*[0] * 9, *[None] * 3]
-    assert [(deed.who, deed.after) for deed in refusals.over()] == [("us-1", {"more": 3})]
-    assert refusals.over() == []
+    assert [refusals.record("local", "us-1") for _ in range(12)] == [*[0] * 9, *[None] * 3]
+    assert [(deed.who, deed.after) for deed in refusals.take_expired()] == [("us-1", {"more": 3})]
+    assert refusals.take_expired() == []
 
 
 def test_a_project_is_there_or_begun_by_who_makes_keys(server: Served) -> None:
-    user, admin = somebody(server, email(), "developer"), somebody(server, email(), "admin")
+    user, admin = new_user(server, email(), "developer"), new_user(server, email(), "admin")
     for name in ("nowhere", "no\nwhere", "<b>", "x" * 101):
         assert user.send("/auth/session", {"project": name}).status in (400, 404)
-        assert user.told(KEY, name="x", may=["ask"], project=name).code in ("forbidden", "bad_request")
+        assert user.graphql(KEY, name="x", may=["ask"], project=name).code in ("forbidden", "bad_request")
     for name in ("a b", "<b>", "", "x" * 101):
-        assert admin.told(KEY, name="x", may=["ask"], project=name).code == "bad_request"
+        assert admin.graphql(KEY, name="x", may=["ask"], project=name).code == "bad_request"
         assert admin.send("/auth/session", {"project": name}).status in (400, 404)
     assert admin.send("/auth/session", {"project": "begun"}).status == 200
     assert user.send("/auth/session", {"project": "begun"}).status == 404, "nothing is there yet"
-    assert admin.told(KEY, name="x", may=["ask"], project="begun").code == ""
+    assert admin.graphql(KEY, name="x", may=["ask"], project="begun").code == ""
     assert user.send("/auth/session", {"project": "begun"}).status == 200
 
 
 @pytest.mark.long
 def test_keys_and_sessions_of_one_user_are_not_without_end(server: Served) -> None:
-    user = somebody(server, email(), "developer")
-    made = [user.told(KEY, name="x", may=["ask"]).data["createKey"]["key"]["id"] for _ in range(100)]
-    assert user.told(KEY, name="x", may=["ask"]).code == "conflict"
-    user.told(REVOKE, id=made[0])
-    assert user.told(KEY, name="x", may=["ask"]).code == ""
+    user = new_user(server, email(), "developer")
+    made = [user.graphql(KEY, name="x", may=["ask"]).data["createKey"]["key"]["id"] for _ in range(100)]
+    assert user.graphql(KEY, name="x", may=["ask"]).code == "conflict"
+    user.graphql(REVOKE, id=made[0])
+    assert user.graphql(KEY, name="x", may=["ask"]).code == ""
     first, browser = user.cookie, Browser(server)
     for _ in range(20):
         assert browser.sign_in(user.said["email"]).status == 200
-    assert len(browser.told("{ signInSessions { id } }").data["signInSessions"]) == 20
+    assert len(browser.graphql("{ signInSessions { id } }").data["signInSessions"]) == 20
     assert user.send("/auth/session").status == 401 and user.cookie == first, "the oldest ends"
 
 
@@ -481,22 +481,22 @@ def test_keys_and_sessions_of_one_user_are_not_without_end(server: Served) -> No
 def test_keys_long_over_are_forgotten(tmp_path: Path) -> None:
     ago = 100 * 86_400_000
     with serving(tmp_path) as server:
-        gone, stays = (told(server, KEY, name=name, may=["ask"]).data["createKey"] for name in ("gone", "stays"))
+        gone, stays = (graphql(server, KEY, name=name, may=["ask"]).data["createKey"] for name in ("gone", "stays"))
         for each in (gone, stays):
-            told(server, REVOKE, id=each["key"]["id"])
+            graphql(server, REVOKE, id=each["key"]["id"])
     with closing(sqlite3.connect(tmp_path / "sizewise.db")) as database, database:
         database.execute("UPDATE keys SET revoked = revoked - ? WHERE name = 'gone'", (ago,))
     with serving(tmp_path) as server:
         names = "{ keys { name } }"
-        until(lambda: {"name": "gone"} not in told(server, names).data["keys"])
-        assert {"name": "stays"} in told(server, names).data["keys"]
+        until(lambda: {"name": "gone"} not in graphql(server, names).data["keys"])
+        assert {"name": "stays"} in graphql(server, names).data["keys"]
 
 
 def test_service_keys_of_who_goes_are_listed_or_revoked(server: Served) -> None:
-    admin = somebody(server, email(), "admin")
+    admin = new_user(server, email(), "admin")
     may = ["ask", "manage_keys"]
-    first = admin.told(KEY, name="door", may=may).data["createKey"]
-    second = told(server, KEY, key=first["secret"], name="back door", may=["ask"]).data["createKey"]
+    first = admin.graphql(KEY, name="door", may=may).data["createKey"]
+    second = graphql(server, KEY, key=first["secret"], name="back door", may=["ask"]).data["createKey"]
     shown = sizewise("users", "disable", admin.user, home=server.home)
     assert shown.code == 0 and first["key"]["id"] in shown.err and second["key"]["id"] in shown.err
     assert chat(server, second["secret"]).status == 200
@@ -512,29 +512,29 @@ ERASE = "mutation($id: String!) { eraseRecords(key: $id) { records } }"
 def founder(server: Served, id: str) -> Browser:
     """The owner of another organisation."""
     browser = Browser(server)
-    token = told(server, FOUND, id=id, email=email()).data["createOrganization"]["token"]
+    token = graphql(server, FOUND, id=id, email=email()).data["createOrganization"]["token"]
     assert browser.accept(token).status == 200
     return browser
 
 
 def test_who_erases_reaches_the_keys_to_erase(server: Served) -> None:
-    made = told(server, KEY, name="theirs", may=["ask"], project="lab").data["createKey"]
+    made = graphql(server, KEY, name="theirs", may=["ask"], project="lab").data["createKey"]
     assert chat(server, made["secret"]).status == 200
-    id, shop, lab = made["key"]["id"], *(somebody(server, email(), "owner", each) for each in ("shop", "lab"))
-    strange, unknown = shop.told(ERASE, id=id), shop.told(ERASE, id="sw-nobody")
+    id, shop, lab = made["key"]["id"], *(new_user(server, email(), "owner", each) for each in ("shop", "lab"))
+    strange, unknown = shop.graphql(ERASE, id=id), shop.graphql(ERASE, id="sw-nobody")
     assert (strange.code, strange.message) == ("not_found", unknown.message.replace("sw-nobody", id))
-    assert founder(server, "erasers").told(ERASE, id=id).data == {"eraseRecords": {"records": 0}}
-    assert lab.told(ERASE, id=id).data == {"eraseRecords": {"records": 1}}
+    assert founder(server, "erasers").graphql(ERASE, id=id).data == {"eraseRecords": {"records": 0}}
+    assert lab.graphql(ERASE, id=id).data == {"eraseRecords": {"records": 1}}
     lines = [line for line in trail(server, 6) if line["resource"] == f"key:{id}" and not line["error"]]
     assert [line["after"] for line in lines[:2]] == [{"records": 1, "contents": 0, "feedback": 0}, None]
-    assert told(server, ERASE, id="ss-ofsomesession").data == {"eraseRecords": {"records": 0}}
+    assert graphql(server, ERASE, id="ss-ofsomesession").data == {"eraseRecords": {"records": 0}}
 
 
 def test_what_seals_every_organisation_is_rotated_by_the_first_alone(server: Served) -> None:
     other = founder(server, "sealers")
     assert "manage_vault" not in other.said["permissions"]
     for query in ("mutation { rotateEncryptionKeys(newDataKeys: true) { rewrapped } }", "{ encryption { wrappedBy } }"):
-        assert other.told(query).code == "forbidden"
+        assert other.graphql(query).code == "forbidden"
 
 
 def test_an_address_that_another_organisation_took_is_freed(server: Served) -> None:
@@ -542,7 +542,7 @@ def test_an_address_that_another_organisation_took_is_freed(server: Served) -> N
     squatter = Browser(server)
     assert squatter.accept(invited(server, theirs, "viewer", by=other)).status == 200
     assert Browser(server).accept(invited(server, theirs, "viewer")).status == 403
-    assert other.told("mutation($e: String!) { releaseEmail(email: $e) { id } }", e=theirs).code == "forbidden"
+    assert other.graphql("mutation($e: String!) { releaseEmail(email: $e) { id } }", e=theirs).code == "forbidden"
     assert sizewise("users", "release-email", theirs, home=server.home).out.startswith(squatter.user)
     assert squatter.send("/auth/session").status == 401 and squatter.sign_in(theirs).status == 401
     mine = Browser(server)
@@ -551,9 +551,9 @@ def test_an_address_that_another_organisation_took_is_freed(server: Served) -> N
 
 
 def test_what_is_not_there_is_told_with_the_hint_of_what_cannot_be_seen(server: Served) -> None:
-    lead = somebody(server, email(), "admin", "shop")
-    key = told(server, KEY, name="x", may=["ask"], project="lab").data["createKey"]["key"]["id"]
-    user = somebody(server, email(), "viewer").user
+    lead = new_user(server, email(), "admin", "shop")
+    key = graphql(server, KEY, name="x", may=["ask"], project="lab").data["createKey"]["key"]["id"]
+    user = new_user(server, email(), "viewer").user
     for real, not_there, query, more in (
         (key, "sw-nobody", REVOKE, "{}"),
         (key, "sw-nobody", BUDGET, "key:{}"),
@@ -561,7 +561,7 @@ def test_what_is_not_there_is_told_with_the_hint_of_what_cannot_be_seen(server: 
         (user, "us-nobody", BUDGET, "user:{}"),
     ):
         name = "scope" if query is BUDGET else "id"
-        strange, unknown = (lead.told(query, **{name: more.format(id)}) for id in (real, not_there))
+        strange, unknown = (lead.graphql(query, **{name: more.format(id)}) for id in (real, not_there))
         assert strange.code == unknown.code == "not_found"
         assert (strange.message.replace(real, not_there), strange.hint) == (unknown.message, unknown.hint)
-    assert told(server, BUDGET, scope="user:us-nobody", most=1).code == "not_found"
+    assert graphql(server, BUDGET, scope="user:us-nobody", most=1).code == "not_found"

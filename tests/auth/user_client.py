@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from typing import Any
 
-from tests.graphql.graphql_client import Told, told
+from tests.graphql.graphql_client import GraphQLAnswer, graphql
 from tests.running_server import Answer, Served
 
 PASSWORD = "a quite long sentence of mine"
@@ -27,7 +27,11 @@ class Browser:
     said: dict[str, Any] = field(default_factory=dict)  # what the door told last
 
     def send(
-        self, path: str, body: object = None, headers: Mapping[str, str | None] | None = None, method: str = ""
+        self,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str | None] | None = None,
+        method: str = "",
     ) -> Answer:
         """A header of None is left out."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -54,15 +58,16 @@ class Browser:
     def accept(self, token: str, name: str = "", password: str = PASSWORD) -> Answer:
         return self.send("/auth/invitation", {"token": token, "name": name, "password": password})
 
-    def told(self, query: str, **variables: object) -> Told:
+    def graphql(self, query: str, **variables: object) -> GraphQLAnswer:
         answer = self.send("/graphql", {"query": query, "variables": variables})
         shown: Any = json.loads(answer.body)
         errors = shown.get("errors") or ([{"message": "", "extensions": shown["error"]}] if "error" in shown else [])
-        return Told(answer.status, shown.get("data"), errors)
+        return GraphQLAnswer(answer.status, shown.get("data"), errors)
 
     def chat(self, model: str = "echo/small", words: str = "Hello there", **more: object) -> Answer:
         return self.send(
-            "/v1/chat/completions", {"model": model, "messages": [{"role": "user", "content": words}], **more}
+            "/v1/chat/completions",
+            {"model": model, "messages": [{"role": "user", "content": words}], **more},
         )
 
     @contextmanager
@@ -86,12 +91,12 @@ class Browser:
 def invited(server: Served, email: str, role: str, project: str | None = None, by: Browser | None = None) -> str:
     """The token of an invitation."""
     variables = {"email": email, "role": role, "project": project}
-    made = by.told(INVITE, **variables) if by else told(server, INVITE, **variables)
+    made = by.graphql(INVITE, **variables) if by else graphql(server, INVITE, **variables)
     assert made.errors == [], made.errors
     return str(made.data["inviteUser"]["token"])
 
 
-def somebody(server: Served, email: str, role: str, project: str | None = None) -> Browser:
+def new_user(server: Served, email: str, role: str, project: str | None = None) -> Browser:
     """A new user, signed in."""
     browser = Browser(server)
     answer = browser.accept(invited(server, email, role, project), email.partition("@")[0])

@@ -9,7 +9,7 @@ import pytest
 
 from bench.routing.domain_transfer import stem, whole
 from bench.routing.prompt_perturbations import HANDS, mistyped, reworded, wrapped
-from sizewise.routing.text.prompt_features import plain, said
+from sizewise.routing.text.prompt_features import fold_text, strip_harness_text
 
 PROMPT = "Please tell me: what is the large river that does not begin in the following country? It is about 1 < 2."
 
@@ -33,12 +33,12 @@ def test_other_words_keep_the_question_and_a_harness_is_cut_away() -> None:
         "isn't" in reworded("It is not so.", Random(seed)) or "it's" in reworded("It is not so.", Random(seed)).lower()
         for seed in range(9)
     )
-    assert all(said(wrapped("What is two?", Random(seed))) == "What is two?" for seed in range(9))
+    assert all(strip_harness_text(wrapped("What is two?", Random(seed))) == "What is two?" for seed in range(9))
 
 
 def test_a_question_is_the_same_whatever_its_options() -> None:
     assert stem("What is two?\nA. 1\nB. 2\nAnswer:") == stem("WHAT is two?\n(A) 2\n(B) 4") == stem("what's two?")
-    assert plain("What is two?") != plain("What is three?")
+    assert fold_text("What is two?") != fold_text("What is three?")
 
 
 def test_what_is_not_foreseen_stands_among_the_others_by_lot() -> None:

@@ -12,7 +12,16 @@ import pytest
 from bench.first_light.check import right
 from bench.first_light.report import page, sentence
 from bench.first_light.run import QUESTIONS, Question, read
-from bench.first_light.statistics import Answer, Asked, bootstrap, lead, quadrants, random_spread, ways, wilson
+from bench.first_light.statistics import (
+    Answer,
+    Asked,
+    bootstrap,
+    compare_policies,
+    lead,
+    quadrants,
+    random_spread,
+    wilson,
+)
 
 PATTERNS = {  # a right and a wrong reply for every check that is a regular expression
     "extraction-1": ("maria.keller@example.org", "support@example.org"),
@@ -105,7 +114,7 @@ def test_random_escalation_is_counted_exactly() -> None:
         picked = set(rng.sample(range(50), up))
         seen.append(sum((a.large if i in picked else a.small).right for i, a in enumerate(made)))
     spread = random_spread(made, reached=30)
-    by_share = next(row.right for row in ways(made) if row.name.startswith("random escalation"))
+    by_share = next(row.right for row in compare_policies(made) if row.name.startswith("random escalation"))
     assert spread.mean == pytest.approx(by_share)
     assert spread.mean == pytest.approx(sum(seen) / 4000, abs=0.1)
     assert spread.at_least == pytest.approx(sum(s >= 30 for s in seen) / 4000, abs=0.03)
@@ -122,7 +131,7 @@ def test_the_verdict_follows_the_interval() -> None:
 
 def test_the_quadrants_add_up_to_the_cascade_and_the_oracle_is_never_beaten() -> None:
     made = asked(random.Random(5), clever=False)
-    rows = {row.name: row for row in ways(made)}
+    rows = {row.name: row for row in compare_policies(made)}
     parts = quadrants(made)
     assert sum(row.n for row in parts) == 50
     assert sum(row.tokens for row in parts) == rows["cascade (auto)"].tokens

@@ -8,7 +8,7 @@ from bench.first_light.check import right
 from bench.routing import verify
 from bench.routing.judge import VERDICTS, WANTED, Said, pairs, recorded, table
 from bench.routing.live.questions import questions
-from sizewise.routing.answer_agreement import agree
+from sizewise.routing.answer_agreement import answers_agree
 
 
 def test_pairs_are_those_whose_truth_a_check_knows_in_either_order() -> None:
@@ -18,7 +18,7 @@ def test_pairs_are_those_whose_truth_a_check_knows_in_either_order() -> None:
     for each in asked:
         one, other = (right(checks[each.id], text) for text in (each.one, each.other))
         assert {(True, False): "one", (False, True): "other"}.get((one, other), "") == each.better
-        assert agree(each.one, each.other) is not True
+        assert answers_agree(each.one, each.other) is not True
     named = Counter(each.better for each in asked)
     assert named["one"] == named["other"]
 

@@ -15,7 +15,7 @@ from bench.routing.live.questions import QUESTIONS, RECORDED, VECTORS, Question,
 from bench.routing.live.record import Recorded
 from bench.routing.live.run import auroc, notes, recorded, table
 from bench.routing.live.text_classifier import learn, tfidf
-from sizewise.evals.dataset_files import read
+from sizewise.evals.dataset_files import read_dataset
 
 ASKED = questions()
 
@@ -46,7 +46,7 @@ def test_tier_zero_learns_from_texts_that_are_never_asked() -> None:
     assert not {q.text for q in asked} & {each.text for each in learned}
     assert Counter((q.kind, q.reference) for q in asked) == Counter(
         {("intent", label): 15 for label in ("refund", "delivery", "login", "cancel")}
-        | {("sentiment", label): 12 for label in ("positive", "negative")}
+        | {("sentiment", label): 12 for label in ("positive", "negative")},
     )
     assert set(Counter((each.kind, each.label) for each in learned).values()) == {15}
 
@@ -55,12 +55,12 @@ def test_tier_zero_learns_from_texts_that_are_never_asked() -> None:
 
 
 def test_the_recorded_set_is_whole_and_has_the_shape_that_replay_reads() -> None:
-    outcomes = read(RECORDED)
+    outcomes = read_dataset(RECORDED)
     assert outcomes.ids == tuple(q.id for q in ASKED)
     assert outcomes.prompts == tuple(q.prompt for q in ASKED)
-    assert len(outcomes.models) == 2
-    assert len(outcomes.answered(*outcomes.models)) == 240
-    for column in outcomes.models.values():
+    assert len(outcomes.columns) == 2
+    assert len(outcomes.scored_rows(*outcomes.columns)) == 240
+    for column in outcomes.columns.values():
         assert all(least <= mean <= 0 for least, mean in zip(column.least, column.confidence, strict=True))
         assert min(column.seconds) > 0 and min(column.tokens_in) > 0 and min(column.tokens_out) > 0
 

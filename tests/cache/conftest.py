@@ -6,19 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cache.slow_upstream import Patient, patient, settings
+from tests.cache.slow_upstream import SlowUpstream, settings, slow_upstream
 from tests.running_server import Served, serving
 
 
 @pytest.fixture(scope="session")
-def upstream() -> Iterator[Patient]:
-    with patient() as up:
+def upstream() -> Iterator[SlowUpstream]:
+    with slow_upstream() as up:
         yield up
 
 
 @pytest.fixture(scope="session", params=["fast", "plain"])
 def served(
-    upstream: Patient, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    upstream: SlowUpstream,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     lane = f"fast_path = {str(request.param == 'fast').lower()}"
     with serving(tmp_path_factory.mktemp(request.param), settings(upstream.url, server=lane)) as server:
@@ -26,8 +28,8 @@ def served(
 
 
 @pytest.fixture
-def up(upstream: Patient) -> Patient:
+def up(upstream: SlowUpstream) -> SlowUpstream:
     """The upstream, as if nobody had asked it yet."""
     upstream.stay()
-    upstream.seen.bodies.clear()
+    upstream.received.bodies.clear()
     return upstream

@@ -8,13 +8,13 @@ import queue
 import threading
 from collections.abc import Iterator
 
-from sizewise.testing.upstream import Fault, Upstream
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 from tests.running_server import until
 
 CANARY = "canary-in-the-reply-8f2a"
 
 
-class Patient(Upstream):
+class SlowUpstream(FakeOpenAI):
     """The model `waits` says its first words and then nothing until `go`; `canary` says CANARY. Others as ever."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Patient(Upstream):
     def stay(self) -> None:
         self.loop.call_soon_threadsafe(self._go.clear)
 
-    def fault(self, model: str) -> Fault:
+    def fault(self, model: str) -> FaultResponder:
         return {"waits": self._waits, "canary": _canary}.get(model) or super().fault(model)
 
     async def _waits(self, body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -43,7 +43,7 @@ class Patient(Upstream):
         return await super().fault("well")(body, reader, writer)
 
     def asked(self, model: str) -> int:
-        return sum(body["model"] == model for body in self.seen.bodies)
+        return sum(body["model"] == model for body in self.received.bodies)
 
     def has_been_asked(self, model: str, times: int = 1) -> None:
         until(lambda: self.asked(model) >= times)
@@ -58,7 +58,7 @@ async def _canary(body: dict[str, object], reader: asyncio.StreamReader, writer:
     reply = b'{"id": "c", "choices": [{"index": 0, "message": {"content": "%s"}, "finish_reason": "stop"}]}'
     whole = reply % CANARY.encode()
     writer.write(
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(whole) + whole
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(whole) + whole,
     )
     return True
 
@@ -73,13 +73,13 @@ def part(delta: bytes, finish: bytes = b"null") -> bytes:
 
 
 @contextlib.contextmanager
-def patient() -> Iterator[Patient]:
+def slow_upstream() -> Iterator[SlowUpstream]:
     """In an event loop of its own."""
-    ready: queue.Queue[tuple[Patient, asyncio.Event]] = queue.Queue()
+    ready: queue.Queue[tuple[SlowUpstream, asyncio.Event]] = queue.Queue()
 
     async def serve() -> None:
         over = asyncio.Event()
-        async with Patient() as upstream:
+        async with SlowUpstream() as upstream:
             ready.put((upstream, over))
             await over.wait()
 

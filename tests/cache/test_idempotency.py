@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cache.slow_upstream import CANARY, Patient, settings
+from tests.cache.slow_upstream import CANARY, SlowUpstream, settings
 from tests.gateway.server_harness import CHAT, Line, booked, frames, question, refused, rows, words
 from tests.running_server import Answer, Served, serving, until
 
@@ -53,7 +53,7 @@ def at_once(work: Callable[[], Answer]) -> Iterator[Future[Answer]]:
 # ---- once, and then again
 
 
-def test_the_same_request_gets_the_same_bytes_and_costs_nothing(served: Served, up: Patient, key: str) -> None:
+def test_the_same_request_gets_the_same_bytes_and_costs_nothing(served: Served, up: SlowUpstream, key: str) -> None:
     first, second = ask(served, key), ask(served, key)
     assert (first.status, second.status) == (200, 200)
     assert second.body == first.body
@@ -63,7 +63,7 @@ def test_the_same_request_gets_the_same_bytes_and_costs_nothing(served: Served, 
     was_given_again(served, second)
 
 
-def test_a_stream_is_given_again_as_a_stream_and_as_a_whole(served: Served, up: Patient, key: str) -> None:
+def test_a_stream_is_given_again_as_a_stream_and_as_a_whole(served: Served, up: SlowUpstream, key: str) -> None:
     first = ask(served, key, stream=True)
     assert words(frames(first.body)) == "Hello from the upstream."
     again = ask(served, key, stream=True)
@@ -76,7 +76,7 @@ def test_a_stream_is_given_again_as_a_stream_and_as_a_whole(served: Served, up: 
     assert up.asked("well") == 1
 
 
-def test_a_whole_reply_is_given_again_as_a_stream(served: Served, up: Patient, key: str) -> None:
+def test_a_whole_reply_is_given_again_as_a_stream(served: Served, up: SlowUpstream, key: str) -> None:
     ask(served, key)
     again = ask(served, key, stream=True, stream_options={"include_usage": True})
     payloads = frames(again.body)
@@ -85,7 +85,7 @@ def test_a_whole_reply_is_given_again_as_a_stream(served: Served, up: Patient, k
     assert up.asked("well") == 1
 
 
-def test_on_the_messages_door_too(served: Served, up: Patient, key: str) -> None:
+def test_on_the_messages_door_too(served: Served, up: SlowUpstream, key: str) -> None:
     body = {"model": "up/well", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
     first = served.ask("/v1/messages", body, idempotency_key=key)
     second = served.ask("/v1/messages", body, idempotency_key=key)
@@ -104,7 +104,7 @@ def test_on_the_embeddings_door_too(served: Served, key: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["header", "ours", "body"])
-def test_the_key_can_be_said_in_three_ways(served: Served, up: Patient, key: str, how: str) -> None:
+def test_the_key_can_be_said_in_three_ways(served: Served, up: SlowUpstream, key: str, how: str) -> None:
     body = {"model": "up/well", "messages": [{"role": "user", "content": how}]}
     said = body if how != "body" else {**body, "sizewise": {"idempotency_key": key}}
     for _ in range(2):
@@ -119,14 +119,18 @@ def test_the_key_can_be_said_in_three_ways(served: Served, up: Patient, key: str
     assert up.asked("well") == 1
 
 
-def test_another_request_under_the_same_key_is_a_conflict_that_names_it(served: Served, up: Patient, key: str) -> None:
+def test_another_request_under_the_same_key_is_a_conflict_that_names_it(
+    served: Served,
+    up: SlowUpstream,
+    key: str,
+) -> None:
     ask(served, key)
     for other in (ask(served, key, said="Something else"), ask(served, key, model="up/other"), ask(served, key, n=2)):
         assert repr(key) in refused(other, 409, "conflict")["message"]
     assert (up.asked("well"), up.asked("other")) == (1, 0)
 
 
-def test_without_a_key_nothing_is_kept(served: Served, up: Patient) -> None:
+def test_without_a_key_nothing_is_kept(served: Served, up: SlowUpstream) -> None:
     before = rows(served.home, "SELECT count(*) AS n FROM idempotency")
     assert served.chat("up/well").status == served.chat("up/well").status == 200
     assert up.asked("well") == 2
@@ -142,7 +146,10 @@ def test_a_key_of_nothing_is_refused(served: Served) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_of_two_at_once_the_second_gets_what_the_first_gets(
-    served: Served, up: Patient, key: str, stream: bool
+    served: Served,
+    up: SlowUpstream,
+    key: str,
+    stream: bool,
 ) -> None:
     with at_once(lambda: ask(served, key, "up/waits", stream=stream)) as first:
         up.has_been_asked("waits")
@@ -160,7 +167,9 @@ def test_of_two_at_once_the_second_gets_what_the_first_gets(
 
 
 def test_a_stream_that_comes_late_gets_all_from_the_start_while_it_goes_on(
-    served: Served, up: Patient, key: str
+    served: Served,
+    up: SlowUpstream,
+    key: str,
 ) -> None:
     body = question("Hello", "up/waits", stream=True)
     with Line(served) as first, Line(served) as late:
@@ -177,7 +186,7 @@ def test_a_stream_that_comes_late_gets_all_from_the_start_while_it_goes_on(
 # ---- failures
 
 
-def test_a_failure_that_cost_nothing_lets_the_key_be_used_again(served: Served, up: Patient, key: str) -> None:
+def test_a_failure_that_cost_nothing_lets_the_key_be_used_again(served: Served, up: SlowUpstream, key: str) -> None:
     for times in (1, 2):
         refused(ask(served, key, "up/refuses"), 400, "upstream_refused")
         assert up.asked("refuses") == times
@@ -185,14 +194,14 @@ def test_a_failure_that_cost_nothing_lets_the_key_be_used_again(served: Served, 
     assert ask(served, key).status == 200
 
 
-def test_a_failure_that_may_have_cost_something_is_given_again(served: Served, up: Patient, key: str) -> None:
+def test_a_failure_that_may_have_cost_something_is_given_again(served: Served, up: SlowUpstream, key: str) -> None:
     first, second = ask(served, key, "up/html"), ask(served, key, "up/html")
     assert refused(first, 502, "upstream_garbled") == refused(second, 502, "upstream_garbled")
     assert up.asked("html") == 1
     assert record(served, first)["cost"] != 0 and record(served, second)["cost"] == 0
 
 
-def test_a_stream_that_was_cut_is_given_again_as_its_error(served: Served, up: Patient, key: str) -> None:
+def test_a_stream_that_was_cut_is_given_again_as_its_error(served: Served, up: SlowUpstream, key: str) -> None:
     first = ask(served, key, "up/reset-mid", stream=True)
     assert first.status == 200 and b"stream_interrupted" in first.body
     refused(ask(served, key, "up/reset-mid", stream=True), 502, "stream_interrupted")
@@ -204,7 +213,10 @@ def test_a_stream_that_was_cut_is_given_again_as_its_error(served: Served, up: P
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_does_not_stop_the_call_and_its_retry_gets_the_answer(
-    served: Served, up: Patient, key: str, stream: bool
+    served: Served,
+    up: SlowUpstream,
+    key: str,
+    stream: bool,
 ) -> None:
     body = question("Hello", "up/waits", stream=stream)
     with Line(served) as leaving:
@@ -226,7 +238,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_the_answer_is_given_again_after_a_restart(home: Path, up: Patient) -> None:
+def test_the_answer_is_given_again_after_a_restart(home: Path, up: SlowUpstream) -> None:
     config = settings(up.url)
     with serving(home, config) as served:
         whole, stream = ask(served, "a"), ask(served, "b", stream=True)
@@ -240,7 +252,10 @@ def test_the_answer_is_given_again_after_a_restart(home: Path, up: Patient) -> N
     assert (up.asked("well"), up.asked("html")) == (2, 1)
 
 
-def test_after_kill_9_in_mid_call_the_outcome_is_unknown_and_nobody_is_asked_again(home: Path, up: Patient) -> None:
+def test_after_kill_9_in_mid_call_the_outcome_is_unknown_and_nobody_is_asked_again(
+    home: Path,
+    up: SlowUpstream,
+) -> None:
     config = settings(up.url)
     with serving(home, config) as served, Line(served) as line:
         line.say(line.request(CHAT, question("Hello", "up/waits", stream=True), "idempotency-key: a"))
@@ -257,7 +272,7 @@ def test_after_kill_9_in_mid_call_the_outcome_is_unknown_and_nobody_is_asked_aga
     assert up.asked("waits") == 1
 
 
-def test_a_server_told_to_stop_waits_for_a_call_whose_client_has_left(home: Path, up: Patient) -> None:
+def test_a_server_told_to_stop_waits_for_a_call_whose_client_has_left(home: Path, up: SlowUpstream) -> None:
     config = settings(up.url)
     body = question("Hello", "up/waits")
     with serving(home, config) as served:
@@ -287,7 +302,7 @@ def _stopped_listening(served: Served) -> bool:
 
 
 @pytest.mark.parametrize("lane", ["true", "false"])
-def test_a_call_that_outlasts_the_drain_is_stopped_booked_and_unknown(home: Path, up: Patient, lane: str) -> None:
+def test_a_call_that_outlasts_the_drain_is_stopped_booked_and_unknown(home: Path, up: SlowUpstream, lane: str) -> None:
     config = settings(up.url, server=f"drain_timeout_s = 1\nfast_path = {lane}")
     with serving(home, config) as served, Line(served) as line:
         line.say(line.request(CHAT, question("Hello", "up/waits"), "idempotency-key: a"))
@@ -304,7 +319,7 @@ def test_a_call_that_outlasts_the_drain_is_stopped_booked_and_unknown(home: Path
 # ---- at rest
 
 
-def test_neither_question_nor_answer_nor_key_lies_open_in_the_home(home: Path, up: Patient) -> None:
+def test_neither_question_nor_answer_nor_key_lies_open_in_the_home(home: Path, up: SlowUpstream) -> None:
     with serving(home, settings(up.url)) as served:
         secrets = [f"canary-in-the-question-{number}" for number in range(10)]
         for number, secret in enumerate(secrets):
@@ -321,7 +336,7 @@ def _everything(home: Path) -> bytes:
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file() and path.suffix != ".toml")
 
 
-def test_without_its_key_the_vault_says_so_on_every_door_and_nothing_is_asked(home: Path, up: Patient) -> None:
+def test_without_its_key_the_vault_says_so_on_every_door_and_nothing_is_asked(home: Path, up: SlowUpstream) -> None:
     config = settings(up.url)
     with serving(home, config) as served:
         assert ask(served, "a").status == 200

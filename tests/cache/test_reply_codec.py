@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec import Raw
 
-from sizewise.cache.reply_codec import Answer, packed, unpacked
-from sizewise.handler import Chosen, Event, Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
+from sizewise.cache.reply_codec import StoredReply, decode_reply, encode_reply
+from sizewise.handler import ChoiceFinished, Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
 from sizewise.providers.wires.anthropic.response import read_reply as read_message
 from sizewise.providers.wires.openai.request_response import read_reply
-from sizewise.reply_events import gathered, told
+from sizewise.reply_events import coalesce, events_of
 
-CHOSEN = Chosen("m", "asked for by name", 1, "fixed")
+CHOSEN = ModelSelected("m", "asked for by name", 1, "fixed")
 BODY = b"""{"id": "x", "model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2}, "choices": [
  {"index": 0, "finish_reason": "tool_calls", "logprobs": {"content": [{"token": "a", "logprob": -0.1}]},
   "message": {"role": "assistant", "content": "a", "refusal": null, "annotations": [{"url": "u"}],
@@ -23,53 +23,53 @@ BODY = b"""{"id": "x", "model": "m", "usage": {"prompt_tokens": 1, "completion_t
 
 
 def test_a_whole_reply_is_told_choice_by_choice_with_all_that_is_in_it() -> None:
-    events = list(told(read_reply(BODY)))
+    events = list(events_of(read_reply(BODY)))
     assert events[:3] == [
-        Thought(0, "hm"),
-        Text(0, "a", Raw(b'{"content": [{"token": "a", "logprob": -0.1}]}')),
+        ReasoningDelta(0, "hm"),
+        TextDelta(0, "a", Raw(b'{"content": [{"token": "a", "logprob": -0.1}]}')),
         ToolDelta(0, 0, "c1", "f", "{}"),
     ]
     custom, rest = events[3:5]
-    assert isinstance(custom, Extra) and b'"index":1' in bytes(custom.fields["tool_calls"])
-    assert isinstance(rest, Extra) and list(rest.fields) == ["annotations"]
-    assert events[5:] == [Finished(0, "tool_calls"), Text(1, "b"), Finished(1, "stop")]
+    assert isinstance(custom, RawDelta) and b'"index":1' in bytes(custom.fields["tool_calls"])
+    assert isinstance(rest, RawDelta) and list(rest.fields) == ["annotations"]
+    assert events[5:] == [ChoiceFinished(0, "tool_calls"), TextDelta(1, "b"), ChoiceFinished(1, "stop")]
 
 
 def test_signed_thoughts_keep_their_signatures() -> None:
     body = b"""{"id": "m", "stop_reason": "end_turn", "content": [{"type": "thinking", "thinking": "one", "signature":
      "s1"}, {"type": "thinking", "thinking": "two", "signature": "s2"}, {"type": "text", "text": "Hi"}]}"""
-    events = list(told(read_message(body)))
-    assert events[:3] == [Thought(0, "one", "s1"), Thought(0, "two", "s2"), Text(0, "Hi")]
+    events = list(events_of(read_message(body)))
+    assert events[:3] == [ReasoningDelta(0, "one", "s1"), ReasoningDelta(0, "two", "s2"), TextDelta(0, "Hi")]
 
 
 def test_a_stream_is_gathered_without_its_frames_and_without_losing_a_word() -> None:
     logprobs = Raw(b"{}")
     heard: list[Event] = [
         CHOSEN,
-        Thought(0, "h", frame=b"1"),
-        Thought(0, "m"),
-        Thought(0, "", "signed"),
-        Thought(0, "new"),
-        Text(0, "a", frame=b"2"),
-        Text(0, "b"),
-        Text(1, "x"),
-        Text(0, "c", logprobs),
+        ReasoningDelta(0, "h", frame=b"1"),
+        ReasoningDelta(0, "m"),
+        ReasoningDelta(0, "", "signed"),
+        ReasoningDelta(0, "new"),
+        TextDelta(0, "a", frame=b"2"),
+        TextDelta(0, "b"),
+        TextDelta(1, "x"),
+        TextDelta(0, "c", logprobs),
         ToolDelta(0, 0, "id", "f", "{"),
         ToolDelta(0, 0, json="}"),
         ToolDelta(0, 1, "id2", "g"),
         ToolDelta(0, 1, json="{}"),
-        Finished(0, "tool_calls", frame=b"3"),
+        ChoiceFinished(0, "tool_calls", frame=b"3"),
     ]
-    assert gathered(heard) == [
-        Thought(0, "hm"),
-        Thought(0, "", "signed"),
-        Thought(0, "new"),
-        Text(0, "ab"),
-        Text(1, "x"),
-        Text(0, "c", logprobs),
+    assert coalesce(heard) == [
+        ReasoningDelta(0, "hm"),
+        ReasoningDelta(0, "", "signed"),
+        ReasoningDelta(0, "new"),
+        TextDelta(0, "ab"),
+        TextDelta(1, "x"),
+        TextDelta(0, "c", logprobs),
         ToolDelta(0, 0, "id", "f", "{}"),
         ToolDelta(0, 1, "id2", "g", "{}"),
-        Finished(0, "tool_calls"),
+        ChoiceFinished(0, "tool_calls"),
     ]
 
 
@@ -80,7 +80,7 @@ CHOICES = some.builds(
     some.integers(0, 3),
     TEXT,
     some.sampled_from([None, "stop", "length"]),
-    some.lists(some.builds(ToolCall, some.none() | some.builds(Function, TEXT, TEXT), TEXT)).map(tuple),
+    some.lists(some.builds(ToolCall, some.none() | some.builds(FunctionCall, TEXT, TEXT), TEXT)).map(tuple),
     TEXT,
     RAW,
     RAW,
@@ -97,15 +97,15 @@ REPLIES = some.builds(
     TEXT,
 )
 WORDS = some.one_of(
-    some.builds(Text, some.integers(0, 3), TEXT, RAW),
-    some.builds(Thought, some.integers(0, 3), TEXT, TEXT),
+    some.builds(TextDelta, some.integers(0, 3), TEXT, RAW),
+    some.builds(ReasoningDelta, some.integers(0, 3), TEXT, TEXT),
     some.builds(ToolDelta, some.integers(0, 3), some.integers(0, 3), TEXT, TEXT, TEXT),
-    some.builds(Extra, some.integers(0, 3), some.dictionaries(TEXT, some.just(Raw(b"[1]")), max_size=2)),
-    some.builds(Finished, some.integers(0, 3), TEXT),
+    some.builds(RawDelta, some.integers(0, 3), some.dictionaries(TEXT, some.just(Raw(b"[1]")), max_size=2)),
+    some.builds(ChoiceFinished, some.integers(0, 3), TEXT),
 )
 
 
 @given(REPLIES, some.lists(WORDS, max_size=5).map(tuple))
-def test_what_is_packed_comes_back_as_it_was(reply: Reply, words: tuple[Text, ...]) -> None:
-    answer = Answer(CHOSEN, reply, words)
-    assert unpacked(packed(answer)) == answer
+def test_what_is_packed_comes_back_as_it_was(reply: Reply, words: tuple[TextDelta, ...]) -> None:
+    answer = StoredReply(CHOSEN, reply, words)
+    assert decode_reply(encode_reply(answer)) == answer

@@ -11,30 +11,41 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from sizewise.cache.cache_key import digest
-from sizewise.cache.response_cache import Cached, Held, Shelf, version
-from sizewise.cache.response_cache import question as key_of
-from sizewise.handler import Ask, Chosen, Event, Finished, Send, Text, Wishes, quiet
-from sizewise.messages import Chat, Choice, Embed, Reply, Usage
-from sizewise.model_card import Card, Endpoint
-from sizewise.principal import Caller
+from sizewise.cache.cache_key import request_digest
+from sizewise.cache.response_cache import CacheEntry, CacheStore, ResponseCache, plan_fingerprint
+from sizewise.cache.response_cache import response_cache_key as key_of
+from sizewise.handler import (
+    ChoiceFinished,
+    Event,
+    ModelSelected,
+    Request,
+    RequestOptions,
+    Send,
+    TextDelta,
+    discard_events,
+)
+from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, Reply, Usage
+from sizewise.model_card import ModelCard, ModelEndpoint
+from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import read_request
-from sizewise.providers.wires.original_body import Origin
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
+from sizewise.providers.wires.original_body import OriginalBody
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policy import Policy
-from sizewise.settings.storage import ExactCache
-from tests.cache.slow_upstream import Patient, settings
+from sizewise.settings.storage import ExactCacheSettings
+from tests.cache.slow_upstream import SlowUpstream, settings
 from tests.gateway.server_harness import CHAT, booked, frames, words
 from tests.running_server import Answer, Served, serving, until
 
-SMALL, LARGE = (Card(f"here/{name}", Endpoint("here"), name, parameters=n) for name, n in (("s", 10**8), ("l", 10**10)))
+SMALL, LARGE = (
+    ModelCard(f"here/{name}", ModelEndpoint("here"), name, parameters=n) for name, n in (("s", 10**8), ("l", 10**10))
+)
 BODY = {"model": "auto", "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]}
 
 
-def names(policy: Policy | None = None, cards: tuple[Card, ...] = (SMALL, LARGE)) -> Names:
-    return Names(cards, {"default": policy or Cascade(), "other": Cheapest()})
+def names(policy: Policy | None = None, cards: tuple[ModelCard, ...] = (SMALL, LARGE)) -> ModelAliases:
+    return ModelAliases(cards, {"default": policy or CascadePolicy(), "other": CheapestPolicy()})
 
 
 class Counting:
@@ -44,27 +55,27 @@ class Counting:
         self.asked = 0
         self.reply = reply or Reply((Choice(0, "hello", "stop"),), Usage(3, 1), "s")
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
+    async def __call__(self, request: Request, send: Send) -> Reply:
         self.asked += 1
-        await send(Chosen("here/s", "cheapest that fits", 1, "default"))
-        for event in (Text(0, "hel", frame=b"{}"), Text(0, "lo"), Finished(0, "stop")):
+        await send(ModelSelected("here/s", "cheapest that fits", 1, "default"))
+        for event in (TextDelta(0, "hel", frame=b"{}"), TextDelta(0, "lo"), ChoiceFinished(0, "stop")):
             await send(event)
         return self.reply
 
 
-def question(caller: Caller | None = None, wishes: Wishes | None = None, **body: object) -> Ask:
+def question(principal: Principal | None = None, options: RequestOptions | None = None, **body: object) -> Request:
     what, _ = read_request(msgspec.json.encode(BODY | body))
-    return Ask(what, caller or Caller(), "0" * 32, 0.0, wishes or Wishes())
+    return Request(what, principal or Principal(), "0" * 32, 0.0, options or RequestOptions())
 
 
-def times(*asks: Ask, reply: Reply | None = None) -> int:
+def times(*requests: Request, reply: Reply | None = None) -> int:
     """How often the model is asked for these questions, one after the other."""
     model = Counting(reply)
-    cached = Cached(model, names(), ExactCache(ttl_s=60))
+    cached = ResponseCache(model, names(), ExactCacheSettings(ttl_s=60))
 
     async def everything() -> None:
-        for ask in asks:
-            await cached(ask, quiet)
+        for request in requests:
+            await cached(request, discard_events)
 
     asyncio.run(everything())
     return model.asked
@@ -81,19 +92,19 @@ def test_how_an_answer_is_sent_makes_no_other_question() -> None:
 @pytest.mark.parametrize(
     "caller",
     [
-        Caller(tenant="other"),
-        Caller(project="other"),
-        Caller(may=frozenset({"ask", "read"})),
-        Caller(data_class="confidential"),
+        Principal(tenant="other"),
+        Principal(project="other"),
+        Principal(permissions=frozenset({"ask", "read"})),
+        Principal(data_class="confidential"),
     ],
     ids=["tenant", "project", "roles", "data class"],
 )
-def test_another_tenant_project_role_or_class_never_hits(caller: Caller) -> None:
+def test_another_tenant_project_role_or_class_never_hits(caller: Principal) -> None:
     assert times(question(), question(caller)) == 2
 
 
 def test_another_key_of_the_same_project_and_roles_hits() -> None:
-    assert times(question(Caller(key="a", name="a")), question(Caller(key="b", name="b"))) == 1
+    assert times(question(Principal(key_id="a", name="a")), question(Principal(key_id="b", name="b"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,22 +126,27 @@ def test_another_model_system_prompt_or_field_never_hits(body: dict[str, object]
 @pytest.mark.parametrize(
     "wishes",
     [
-        Wishes(policy="other"),
-        Wishes(data_class="public"),
-        Wishes(online="deny"),
-        Wishes(max_cost=1),
+        RequestOptions(policy="other"),
+        RequestOptions(data_class="public"),
+        RequestOptions(online="deny"),
+        RequestOptions(max_cost=1),
     ],
     ids=["policy", "data class", "online", "cost"],
 )
-def test_another_wish_never_hits(wishes: Wishes) -> None:
+def test_another_wish_never_hits(wishes: RequestOptions) -> None:
     assert times(question(), question(None, wishes)) == 2
 
 
 def test_another_version_of_the_policy_or_of_a_model_never_hits() -> None:
-    ask = question()
-    moved = Card("here/l", Endpoint("elsewhere"), "l", parameters=10**10)
-    others = (names(Cascade(threshold=0.99)), names(Cheapest()), names(cards=(SMALL, moved)), names(cards=(SMALL,)))
-    keys = [key_of(ask, version(each(ask.what))) for each in (names(), names(), *others)]
+    request = question()
+    moved = ModelCard("here/l", ModelEndpoint("elsewhere"), "l", parameters=10**10)
+    others = (
+        names(CascadePolicy(threshold=0.99)),
+        names(CheapestPolicy()),
+        names(cards=(SMALL, moved)),
+        names(cards=(SMALL,)),
+    )
+    keys = [key_of(request, plan_fingerprint(each(request.payload))) for each in (names(), names(), *others)]
     assert keys[0] == keys[1] and len(set(keys)) == 1 + len(others)
 
 
@@ -149,45 +165,45 @@ def test_only_whole_good_answers_are_kept(reply: Reply) -> None:
 
 
 def test_who_wants_none_of_it_asks_anew() -> None:
-    anew, none = Wishes(cache="no-cache"), Wishes(cache="no-store")
+    anew, none = RequestOptions(cache="no-cache"), RequestOptions(cache="no-store")
     assert times(question(), question(None, anew), question()) == 2
     assert times(question(None, none), question()) == 2
     assert times(question(), question(None, none)) == 2
 
 
 def test_a_hit_says_so_and_tells_the_same_words() -> None:
-    cached, heard = Cached(Counting(), names(), ExactCache(ttl_s=60)), list[Event]()
+    cached, heard = ResponseCache(Counting(), names(), ExactCacheSettings(ttl_s=60)), list[Event]()
 
     async def twice() -> Reply:
         async def hear(event: Event) -> None:
             heard.append(event)
 
-        await cached(question(stream=True), quiet)
+        await cached(question(stream=True), discard_events)
         return await cached(question(stream=True), hear)
 
     reply = asyncio.run(twice())
     assert reply == Counting().reply
     why = "the same question was answered 0 s ago (exact cache)"
-    assert heard == [Chosen("here/s", why, 0, "default"), Text(0, "hello"), Finished(0, "stop")]
+    assert heard == [ModelSelected("here/s", why, 0, "default"), TextDelta(0, "hello"), ChoiceFinished(0, "stop")]
 
 
 def test_answers_go_when_their_time_is_over_and_the_longest_unused_go_first() -> None:
-    shelf = Shelf(max_entries=2, max_bytes=10_000)
+    shelf = CacheStore(max_entries=2, max_bytes=10_000)
     for name in (b"a", b"b"):
-        shelf.keep(name, Held(0, 10, b"x"))
-    assert shelf.find(b"a", 1)
-    shelf.keep(b"c", Held(0, 10, b"x"))
-    assert shelf.find(b"b", 1) is None and shelf.find(b"a", 1)
-    assert shelf.find(b"a", 10) is None and len(shelf) == 1
-    shelf.keep(b"d", Held(0, 10, b"x" * 20_000))
-    assert shelf.find(b"d", 1) is None and shelf.find(b"c", 1)
+        shelf.put(name, CacheEntry(0, 10, b"x"))
+    assert shelf.get(b"a", 1)
+    shelf.put(b"c", CacheEntry(0, 10, b"x"))
+    assert shelf.get(b"b", 1) is None and shelf.get(b"a", 1)
+    assert shelf.get(b"a", 10) is None and len(shelf) == 1
+    shelf.put(b"d", CacheEntry(0, 10, b"x" * 20_000))
+    assert shelf.get(b"d", 1) is None and shelf.get(b"c", 1)
 
 
 @given(some.lists(some.tuples(some.integers(0, 20), some.integers(0, 5_000)), max_size=60))
 def test_the_shelf_keeps_its_bounds(kept: list[tuple[int, int]]) -> None:
-    shelf = Shelf(max_entries=7, max_bytes=10_000)
+    shelf = CacheStore(max_entries=7, max_bytes=10_000)
     for name, size in kept:
-        shelf.keep(bytes([name]), Held(0, 10, b"x" * size))
+        shelf.put(bytes([name]), CacheEntry(0, 10, b"x" * size))
         assert len(shelf) <= 7 and 0 <= shelf.bytes <= 10_000
 
 
@@ -201,10 +217,10 @@ JSON = some.recursive(
 NAMES = some.text("abcdefgh_", min_size=1, max_size=8)
 
 
-def key(fields: dict[str, object], **wishes: object) -> bytes:
+def key(fields: dict[str, object], **options: object) -> bytes:
     raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
-    what = Chat("m", [], raw)
-    return digest(Ask(what, Caller(), "0" * 32, 0.0, msgspec.convert(wishes, Wishes)))
+    what = ChatRequest("m", [], raw)
+    return request_digest(Request(what, Principal(), "0" * 32, 0.0, msgspec.convert(options, RequestOptions)))
 
 
 @given(some.dictionaries(NAMES, JSON, max_size=4), NAMES, JSON, JSON)
@@ -216,44 +232,46 @@ def test_any_changed_field_changes_the_key(fields: dict[str, object], name: str,
 
 @given(some.dictionaries(NAMES, JSON, max_size=4), some.booleans())
 def test_neither_the_stream_flag_nor_order_nor_blanks_nor_the_idempotency_key_change_it(
-    fields: dict[str, object], flag: bool
+    fields: dict[str, object],
+    flag: bool,
 ) -> None:
     sent = {"stream": flag, "stream_options": {"include_usage": flag}}
     turned = dict(reversed([*fields.items(), *sent.items()]))
     assert key(fields) == key(turned) == key(fields, idempotency_key="k") == key(fields, cache="no-cache")
     spaced = {name: msgspec.Raw(msgspec.json.format(msgspec.json.encode(value))) for name, value in fields.items()}
-    assert digest(Ask(Chat("m", [], spaced), Caller(), "", 0.0)) == key(fields)
+    assert request_digest(Request(ChatRequest("m", [], spaced), Principal(), "", 0.0)) == key(fields)
 
 
 @pytest.mark.parametrize("odd", [b"1e999", b"1" + b"0" * 5_000, b"[" * 200_000 + b"]" * 200_000])
 def test_what_cannot_be_read_is_compared_as_it_came(odd: bytes) -> None:
-    asks = [
-        Ask(Chat("m", [], {"x": msgspec.Raw(raw)}), Caller(), "", 0.0) for raw in (odd, odd, odd[:-1] + b" " + odd[-1:])
+    requests = [
+        Request(ChatRequest("m", [], {"x": msgspec.Raw(raw)}), Principal(), "", 0.0)
+        for raw in (odd, odd, odd[:-1] + b" " + odd[-1:])
     ]
-    one, same, other = map(digest, asks)
+    one, same, other = map(request_digest, requests)
     assert one == same != other
 
 
 def test_what_the_translation_of_another_wire_does_not_say_is_part_of_the_question() -> None:
     def asked(untold: list[str], **body: object) -> bytes:
-        origin = Origin("theirs", msgspec.Raw(msgspec.json.encode(body)), untold).field()
-        return digest(Ask(Chat("m", [], {"sizewise_origin": origin}), Caller(), "", 0.0))
+        origin = OriginalBody("theirs", msgspec.Raw(msgspec.json.encode(body)), untold).to_field()
+        return request_digest(Request(ChatRequest("m", [], {"sizewise_origin": origin}), Principal(), "", 0.0))
 
-    assert asked([]) == asked([], mark=1) == digest(Ask(Chat("m", [], {}), Caller(), "", 0.0))
+    assert asked([]) == asked([], mark=1) == request_digest(Request(ChatRequest("m", [], {}), Principal(), "", 0.0))
     assert asked(["mark"], mark=1) == asked(["mark"], mark=1, stream=True)
     assert asked(["mark"], mark=1) != asked(["mark"], mark=2)
 
 
 def test_a_question_to_a_chat_model_is_none_for_vectors() -> None:
-    ask = Ask(Chat("m", [], {}), Caller(), "", 0.0)
-    assert digest(ask) != digest(replace(ask, what=Embed("m", [], {})))
+    request = Request(ChatRequest("m", [], {}), Principal(), "", 0.0)
+    assert request_digest(request) != request_digest(replace(request, payload=EmbeddingRequest("m", [], {})))
 
 
 # ---- through the door
 
 
 @pytest.fixture(scope="module")
-def cached(upstream: Patient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def cached(upstream: SlowUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     more = "[response_cache]\nttl_s = 60\n"
     with serving(tmp_path_factory.mktemp("cached"), settings(upstream.url, more)) as served:
         yield served
@@ -263,7 +281,7 @@ def ask(served: Served, said: str, **more: object) -> Answer:
     return served.ask(CHAT, {"model": "up/well", "messages": [{"role": "user", "content": said}], **more})
 
 
-def test_through_the_door_it_costs_nothing_and_is_recorded_so(cached: Served, up: Patient) -> None:
+def test_through_the_door_it_costs_nothing_and_is_recorded_so(cached: Served, up: SlowUpstream) -> None:
     first, second = ask(cached, "once"), ask(cached, "once")
     assert second.body == first.body and up.asked("well") == 1
     assert second.headers["x-sizewise-cost-usd"] == "0" and "exact cache" in second.headers["x-sizewise-why"]
@@ -277,7 +295,7 @@ def test_through_the_door_it_costs_nothing_and_is_recorded_so(cached: Served, up
 
 
 @pytest.mark.parametrize("said", ["no-cache", "No-Store", "max-age=0, no-cache"])
-def test_http_says_how_to_go_round_it(cached: Served, up: Patient, said: str) -> None:
+def test_http_says_how_to_go_round_it(cached: Served, up: SlowUpstream, said: str) -> None:
     body = {"model": "up/well", "messages": [{"role": "user", "content": f"round it: {said}"}]}
     assert [cached.ask(CHAT, body, cache_control=said).status for _ in range(2)] == [200, 200]
     assert up.asked("well") == 2
@@ -285,7 +303,7 @@ def test_http_says_how_to_go_round_it(cached: Served, up: Patient, said: str) ->
     assert kept == (said != "No-Store")
 
 
-def test_it_is_off_unless_it_is_wished_for(served: Served, up: Patient) -> None:
+def test_it_is_off_unless_it_is_wished_for(served: Served, up: SlowUpstream) -> None:
     for _ in range(2):
         assert ask(served, "twice").status == 200
     assert up.asked("well") == 2

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from sizewise.app.services import Keeper
-from sizewise.cache.stored_response_tables import RESPONSES, SCHEMA, add
-from sizewise.cache.stored_responses import Stored
-from sizewise.errors import Conflict, StoreFailed, VaultLocked
-from sizewise.storage.database import connect, file
-from sizewise.storage.retention import Expiry
+from sizewise.app.services import Services
+from sizewise.cache.stored_response_tables import RESPONSES, SCHEMA, insert_response
+from sizewise.cache.stored_responses import StoredResponse
+from sizewise.errors import Conflict, EncryptionKeyUnavailable, StorageError
+from sizewise.storage.database import open_database, sqlite_url
+from sizewise.storage.retention import RetentionJob
 
 DAY_MS = 86_400_000
 
@@ -23,8 +23,16 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def stored(id: str = "resp_1", tenant: str = "acme", project: str = "web", created: int = 0) -> Stored:
-    return Stored(id, tenant, project, created or now(), b'{"canary":"body-4711"}', b"context-4712", b"input-4713")
+def stored(id: str = "resp_1", tenant: str = "acme", project: str = "web", created: int = 0) -> StoredResponse:
+    return StoredResponse(
+        id,
+        tenant,
+        project,
+        created or now(),
+        b'{"canary":"body-4711"}',
+        b"context-4712",
+        b"input-4713",
+    )
 
 
 def files(home: Path) -> bytes:
@@ -33,20 +41,20 @@ def files(home: Path) -> bytes:
 
 def test_a_response_comes_back_also_after_a_restart_and_to_its_project_only(tmp_path: Path) -> None:
     mine = stored()
-    with Keeper(tmp_path) as keeper:
-        asyncio.run(keeper.keep_response(mine))
-    with Keeper(tmp_path) as keeper:
-        assert asyncio.run(keeper.response("resp_1", "acme", "web")) == mine
+    with Services(tmp_path) as services:
+        asyncio.run(services.store_response(mine))
+    with Services(tmp_path) as services:
+        assert asyncio.run(services.stored_response("resp_1", "acme", "web")) == mine
         for id, tenant, project in (("resp_2", "acme", "web"), ("resp_1", "b", "web"), ("resp_1", "acme", "b")):
-            assert asyncio.run(keeper.response(id, tenant, project)) is None
-            assert not asyncio.run(keeper.forget_response(id, tenant, project))
-        assert asyncio.run(keeper.forget_response("resp_1", "acme", "web"))
-        assert asyncio.run(keeper.response("resp_1", "acme", "web")) is None
+            assert asyncio.run(services.stored_response(id, tenant, project)) is None
+            assert not asyncio.run(services.delete_response(id, tenant, project))
+        assert asyncio.run(services.delete_response("resp_1", "acme", "web"))
+        assert asyncio.run(services.stored_response("resp_1", "acme", "web")) is None
 
 
 def test_no_word_of_it_lies_open_in_the_home(tmp_path: Path) -> None:
-    with Keeper(tmp_path) as keeper:
-        asyncio.run(keeper.keep_response(stored()))
+    with Services(tmp_path) as services:
+        asyncio.run(services.store_response(stored()))
         open_log = files(tmp_path)
     for words in (b"body-4711", b"context-4712", b"input-4713"):
         assert words not in open_log and words not in files(tmp_path)
@@ -54,45 +62,45 @@ def test_no_word_of_it_lies_open_in_the_home(tmp_path: Path) -> None:
 
 
 def test_an_id_is_given_once_in_a_tenant(tmp_path: Path) -> None:
-    with Keeper(tmp_path) as keeper:
-        asyncio.run(keeper.keep_response(stored()))
-        asyncio.run(keeper.keep_response(stored(tenant="b")))
+    with Services(tmp_path) as services:
+        asyncio.run(services.store_response(stored()))
+        asyncio.run(services.store_response(stored(tenant="b")))
         with pytest.raises(Conflict):
-            asyncio.run(keeper.keep_response(stored(project="other")))
+            asyncio.run(services.store_response(stored(project="other")))
 
 
 def test_one_older_than_keep_days_is_gone_before_the_chore_has_come(tmp_path: Path) -> None:
-    with Keeper(tmp_path) as keeper:
-        asyncio.run(keeper.keep_response(stored("old", created=now() - 31 * DAY_MS)))
-        asyncio.run(keeper.keep_response(stored("young", created=now() - 29 * DAY_MS)))
-        assert asyncio.run(keeper.response("old", "acme", "web")) is None
-        assert asyncio.run(keeper.response("young", "acme", "web"))
+    with Services(tmp_path) as services:
+        asyncio.run(services.store_response(stored("old", created=now() - 31 * DAY_MS)))
+        asyncio.run(services.store_response(stored("young", created=now() - 29 * DAY_MS)))
+        assert asyncio.run(services.stored_response("old", "acme", "web")) is None
+        assert asyncio.run(services.stored_response("young", "acme", "web"))
 
 
 def test_a_row_put_under_another_tenant_or_project_does_not_open(tmp_path: Path) -> None:
-    with Keeper(tmp_path) as keeper:
-        asyncio.run(keeper.keep_response(stored()))
-    database = connect(file(str(tmp_path / "sizewise.db")), [])
+    with Services(tmp_path) as services:
+        asyncio.run(services.store_response(stored()))
+    database = open_database(sqlite_url(str(tmp_path / "sizewise.db")), [])
     with database.write() as connection:
         connection.execute(update(RESPONSES).values(tenant="thief"))
     database.close()
-    with Keeper(tmp_path) as keeper, pytest.raises(StoreFailed, match=r"is another's|changed or moved"):
-        asyncio.run(keeper.response("resp_1", "thief", "web"))
+    with Services(tmp_path) as services, pytest.raises(StorageError, match=r"is another's|changed or moved"):
+        asyncio.run(services.stored_response("resp_1", "thief", "web"))
 
 
 def test_without_its_key_the_keeper_says_so_and_neither_gives_nor_takes(tmp_path: Path) -> None:
-    with Keeper(tmp_path) as keeper:
-        asyncio.run(keeper.keep_response(stored()))
-        assert keeper.trouble == ""
+    with Services(tmp_path) as services:
+        asyncio.run(services.store_response(stored()))
+        assert services.problem == ""
     aside = (tmp_path / "vault.key").rename(tmp_path / "aside")
-    with Keeper(tmp_path) as keeper:
-        assert "vault.key" in keeper.trouble
-        with pytest.raises(VaultLocked):
-            asyncio.run(keeper.response("resp_1", "acme", "web"))
-        with pytest.raises(VaultLocked):
-            asyncio.run(keeper.keep_response(stored("resp_2")))
+    with Services(tmp_path) as services:
+        assert "vault.key" in services.problem
+        with pytest.raises(EncryptionKeyUnavailable):
+            asyncio.run(services.stored_response("resp_1", "acme", "web"))
+        with pytest.raises(EncryptionKeyUnavailable):
+            asyncio.run(services.store_response(stored("resp_2")))
         aside.rename(tmp_path / "vault.key")
-        assert keeper.trouble == "" and asyncio.run(keeper.response("resp_1", "acme", "web"))
+        assert services.problem == "" and asyncio.run(services.stored_response("resp_1", "acme", "web"))
 
 
 @pytest.mark.parametrize(
@@ -105,11 +113,18 @@ def test_without_its_key_the_keeper_says_so_and_neither_gives_nor_takes(tmp_path
     ],
 )
 def test_the_oldest_go_by_age_number_and_bytes(tmp_path: Path, bounds: tuple[int, int, int], left: range) -> None:
-    database = connect(file(str(tmp_path / "x.db")), [SCHEMA])
+    database = open_database(sqlite_url(str(tmp_path / "x.db")), [SCHEMA])
     with database.write() as connection:
         for number in range(50):
-            add(connection, "t", "p", f"{number}", now() - (40 if number < 30 else 20) * DAY_MS + number, b"x" * 100)
-    chore, more = Expiry(RESPONSES, *bounds, step=4), True
+            insert_response(
+                connection,
+                "t",
+                "p",
+                f"{number}",
+                now() - (40 if number < 30 else 20) * DAY_MS + number,
+                b"x" * 100,
+            )
+    chore, more = RetentionJob(RESPONSES, *bounds, batch_rows=4), True
     while more:
         with database.write() as connection:
             more = chore(connection)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.capture.network_capture import Capture, Wire, everywhere_is_here, mentions
 from tests.flows.test_triggers import FLOW, publish
 from tests.gateway.server_harness import beside
@@ -92,11 +92,11 @@ place = "process"
 models = ["small"]
 """
 POLICIES = ("default", "votes", "fallback", "hedged", "resumed", "home", "nearer")
-WAYS = ("free", "class", "key", "project", "offline", "lab")
+RESTRICTIONS = ("free", "class", "key", "project", "offline", "lab")
 HEADERS = {"class": {"x_sizewise_data_class": "confidential"}, "offline": {"x_sizewise_online": "deny"}}
 REACH = {"home": "machine", "nearer": "network"}
 """What the policies themselves say of internal data."""
-DOORS = ("chat", "stream", "messages", "responses", "embeddings", "named")
+ENDPOINTS = ("chat", "stream", "messages", "responses", "embeddings", "named")
 CLOUD = {
     "DBOS__CLOUD": "true",
     "DBOS__CONDUCTOR_APP_NAME": "sizewise",
@@ -108,12 +108,12 @@ CLOUD = {
 
 
 @dataclass
-class Asked:
+class SentRequest:
     """One request, its canary, and the furthest place that may see it."""
 
     canary: str
     way: str
-    door: str
+    endpoint: str
     policy: str
     limit: str
     status: int = 0
@@ -127,30 +127,30 @@ def config() -> str:
     return "\n".join(said)
 
 
-def scenes() -> Iterator[Asked]:
+def scenes() -> Iterator[SentRequest]:
     for policy in POLICIES:
-        for way in WAYS:
-            for door in DOORS:
+        for way in RESTRICTIONS:
+            for door in ENDPOINTS:
                 limit = "anyone" if way == "free" else "machine"
                 if door not in ("named", "embeddings"):  # there no policy decides
                     limit = min(limit, REACH.get(policy, limit), key=NEAR.__getitem__)
-                yield Asked(f"canary-{policy}-{way}-{door}-zq", way, door, policy, limit)
+                yield SentRequest(f"canary-{policy}-{way}-{door}-zq", way, door, policy, limit)
 
 
-def ask(server: Served, one: Asked, keys: dict[str, str]) -> int:
+def ask(server: Served, one: SentRequest, keys: dict[str, str]) -> int:
     headers = HEADERS.get(one.way, {})
     key = keys.get(one.way, server.key)
     words = f"{one.canary} what is it?"
-    model = "cloud/big" if one.door == "named" else f"auto:{one.policy}"
+    model = "cloud/big" if one.endpoint == "named" else f"auto:{one.policy}"
     messages = [{"role": "user", "content": words}]
     path, body = "/v1/chat/completions", dict[str, object]({"model": model, "messages": messages})
-    if one.door == "stream":
+    if one.endpoint == "stream":
         body["stream"] = True
-    elif one.door == "messages":
+    elif one.endpoint == "messages":
         path, body = "/v1/messages", {"model": model, "messages": messages, "max_tokens": 20}
-    elif one.door == "responses":
+    elif one.endpoint == "responses":
         path, body = "/v1/responses", {"model": model, "input": words}
-    elif one.door == "embeddings":
+    elif one.endpoint == "embeddings":
         path, body = "/v1/embeddings", {"model": "cloud/big", "input": words}
     return server.ask(path, body, key=key, timeout=20, **headers).status
 
@@ -165,8 +165,8 @@ def made_keys(server: Served) -> dict[str, str]:
     return made
 
 
-def used(home: Path) -> tuple[list[Asked], Capture]:
-    with beside(lambda: Upstream(PORT, "0.0.0.0")), Wire() as wire:  # somebody answers at every address
+def used(home: Path) -> tuple[list[SentRequest], Capture]:
+    with beside(lambda: FakeOpenAI(PORT, "0.0.0.0")), Wire() as wire:  # somebody answers at every address
         with serving(home, config()) as server:
             keys = made_keys(server)
             asked = list(scenes())
@@ -188,14 +188,13 @@ def _settled(server: Served) -> bool:
 def idle(home: Path) -> Capture:
     """A server without any provider, as it comes: started, asked, a flow run, stopped."""
     publish(home, FLOW)
-    with Wire() as wire:
-        with serving(home, ALONE, **CLOUD) as server:
-            run: Any = server.ask("/hooks/flows/orders", {"id": "o-1"}, x_shop="north").json
-            until(lambda: _state(home, run["run"]) == "done")
-            server.chat("auto")
-            server.ask("/v1/models")
-            server.ask("/")
-            server.ask("/graphql", {"query": "{ catalog { name } health { impaired } }"})
+    with Wire() as wire, serving(home, ALONE, **CLOUD) as server:
+        run: Any = server.ask("/hooks/flows/orders", {"id": "o-1"}, x_shop="north").json
+        until(lambda: _state(home, run["run"]) == "done")
+        server.chat("auto")
+        server.ask("/v1/models")
+        server.ask("/")
+        server.ask("/graphql", {"query": "{ catalog { name } health { impaired } }"})
     return wire.capture()
 
 

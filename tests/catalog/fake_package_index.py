@@ -34,13 +34,14 @@ def wheel(name: str, members: Mapping[str, bytes], method: int = zipfile.ZIP_DEF
             archive.writestr(path, data)
         archive.writestr(f"{info}/METADATA", METADATA.format(name=name))
         archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         archive.writestr(f"{info}/RECORD", "")
     return held.getvalue()
 
 
-class Shelf:
+class FakePackageIndex:
     """`files` by path; `cuts[path]` are the byte counts after which one answer each breaks off; `asked` is the log."""
 
     def __init__(self) -> None:
@@ -84,8 +85,8 @@ class Shelf:
 
 
 @contextmanager
-def serving() -> Iterator[Shelf]:
-    shelf = Shelf()
+def serving() -> Iterator[FakePackageIndex]:
+    shelf = FakePackageIndex()
 
     class Answer(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -112,18 +113,18 @@ def serving() -> Iterator[Shelf]:
         thread.join()
 
 
-def respond(shelf: Shelf, to: BaseHTTPRequestHandler) -> None:
+def respond(index: FakePackageIndex, to: BaseHTTPRequestHandler) -> None:
     span = to.headers.get("range", "")
-    shelf.asked.append((to.path, span))
-    if to.path in shelf.redirects or to.path in shelf.statuses or to.path not in shelf.files:
-        to.send_response(302 if to.path in shelf.redirects else shelf.statuses.get(to.path, 404))
-        to.send_header("location", shelf.redirects.get(to.path, ""))
+    index.asked.append((to.path, span))
+    if to.path in index.redirects or to.path in index.statuses or to.path not in index.files:
+        to.send_response(302 if to.path in index.redirects else index.statuses.get(to.path, 404))
+        to.send_header("location", index.redirects.get(to.path, ""))
         to.send_header("content-length", "0")
         to.end_headers()
         return
-    listed = shelf.json and JSON in to.headers.get("accept", "") and to.path in shelf.lists
-    data = shelf.lists[to.path] if listed else shelf.files[to.path]
-    start = int(found[1]) if shelf.ranges and (found := re.fullmatch(r"bytes=(\d+)-", span)) else 0
+    listed = index.json and JSON in to.headers.get("accept", "") and to.path in index.lists
+    data = index.lists[to.path] if listed else index.files[to.path]
+    start = int(found[1]) if index.ranges and (found := re.fullmatch(r"bytes=(\d+)-", span)) else 0
     if start and start >= len(data):
         to.send_response(416)
         to.send_header("content-range", f"bytes */{len(data)}")
@@ -133,20 +134,20 @@ def respond(shelf: Shelf, to: BaseHTTPRequestHandler) -> None:
     to.send_response(206 if start else 200)
     if start:
         to.send_header("content-range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-    for name, value in shelf.headers.items():
+    for name, value in index.headers.items():
         to.send_header(name, value)
     usual = "text/html" if data.startswith(b"<!") else "application/octet-stream"
     to.send_header("content-type", JSON if listed else usual)
     to.send_header("content-length", str(len(data) - start))
     to.end_headers()
-    shelf.sent += len(data) - start
-    cuts = shelf.cuts.get(to.path, [])
+    index.sent += len(data) - start
+    cuts = index.cuts.get(to.path, [])
     if cuts:
         to.wfile.write(data[start : start + cuts.pop(0)])
         to.wfile.flush()
-        shelf.stalled.set()
-        if shelf.hold is not None:
-            shelf.hold.wait(30)
+        index.stalled.set()
+        if index.hold is not None:
+            index.hold.wait(30)
         to.close_connection = True
     else:
         to.wfile.write(data[start:])

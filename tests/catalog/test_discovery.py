@@ -11,16 +11,16 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from sizewise.catalog.discovery import found
-from sizewise.model_card import Card
-from tests.catalog.fake_package_index import Shelf, serving
+from sizewise.catalog.discovery import discover_models
+from sizewise.model_card import ModelCard
+from tests.catalog.fake_package_index import FakePackageIndex, serving
 
 TAGS = {
     "models": [
         {"name": "llama3.2:3b", "size": 2019393189, "details": {"parameter_size": "3.2B", "families": ["llama"]}},
         {"name": "all-minilm:22m", "details": {"parameter_size": "23M", "families": ["bert"]}},
         {"name": "odd", "details": {"parameter_size": "", "families": None}},
-    ]
+    ],
 }
 LLAMACPP = {
     "object": "list",
@@ -36,16 +36,16 @@ def machine() -> Iterator[ExitStack]:
         yield stack
 
 
-def server(machine: ExitStack, path: str, body: object, headers: dict[str, str] | None = None) -> Shelf:
+def server(machine: ExitStack, path: str, body: object, headers: dict[str, str] | None = None) -> FakePackageIndex:
     shelf = machine.enter_context(serving())
     shelf.headers = headers or {}
     shelf.files[path] = body if isinstance(body, bytes) else json.dumps(body).encode()
     return shelf
 
 
-def looked(*servers: tuple[str, Shelf], skip: int = 0) -> dict[str, Card]:
+def looked(*servers: tuple[str, FakePackageIndex], skip: int = 0) -> dict[str, ModelCard]:
     ports = [(name, int(shelf.url.rpartition(":")[2])) for name, shelf in servers]
-    return {card.name: card for card in asyncio.run(found(skip=skip, ports=ports))}
+    return {card.name: card for card in asyncio.run(discover_models(skip=skip, ports=ports))}
 
 
 def test_the_chat_models_of_every_server_are_found_with_what_it_says_of_them(machine: ExitStack) -> None:
@@ -95,5 +95,5 @@ def test_nobody_there_and_somebody_silent_are_given_up_in_a_moment(machine: Exit
     ports = [("silent", silent.getsockname()[1]), ("empty", empty.getsockname()[1])]
     empty.close()
     began = time.monotonic()
-    assert asyncio.run(found(skip=0, ports=ports)) == ()
+    assert asyncio.run(discover_models(skip=0, ports=ports)) == ()
     assert time.monotonic() - began < 5, "the deadline is 0.3 s; the rest is a busy machine"

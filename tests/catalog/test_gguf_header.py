@@ -58,19 +58,21 @@ def put(folder: Path, raw: bytes) -> Path:
 
 
 def test_a_header_tells_the_facts_a_model_is_chosen_by(tmp_path: Path) -> None:
-    header = gguf_header.read(put(tmp_path, model(FACTS, [tensor("a", (64, 3)), tensor("b", (2,), 1, 768)], 772)))
-    assert (header.architecture, header.name, header.quantisation) == ("llama", "Tiny", "F16")
+    header = gguf_header.read_header(
+        put(tmp_path, model(FACTS, [tensor("a", (64, 3)), tensor("b", (2,), 1, 768)], 772)),
+    )
+    assert (header.architecture, header.name, header.quantization) == ("llama", "Tiny", "F16")
     assert (header.parameters, header.context, header.layers) == (194, 2048, 2)
-    assert (header.heads, header.kv_heads, header.key_width, header.value_width) == (4, 2, 16, 16)
+    assert (header.heads, header.kv_heads, header.key_length, header.value_length) == (4, 2, 16, 16)
     assert (header.vocabulary, header.chat_template) == (3, True)
-    assert header.cache_per_token == 2 * 2 * 2 * (16 + 16)
+    assert header.kv_cache_bytes_per_token == 2 * 2 * 2 * (16 + 16)
 
 
 def test_the_shipped_model_is_read(smollm_gguf: Path) -> None:
-    header = gguf_header.read(smollm_gguf)
-    assert (header.parameters, header.context, header.quantisation) == (134_515_008, 8192, "Q4_1")
-    assert header.chat_template and header.licence == "apache-2.0"
-    assert header.cache_per_token == 23_040
+    header = gguf_header.read_header(smollm_gguf)
+    assert (header.parameters, header.context, header.quantization) == (134_515_008, 8192, "Q4_1")
+    assert header.chat_template and header.license == "apache-2.0"
+    assert header.kv_cache_bytes_per_token == 23_040
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_the_shipped_model_is_read(smollm_gguf: Path) -> None:
 )
 def test_junk_is_refused_with_the_reason(tmp_path: Path, raw: bytes, why: str) -> None:
     with pytest.raises(ModelUnavailable, match=why) as refused:
-        gguf_header.read(put(tmp_path, raw))
+        gguf_header.read_header(put(tmp_path, raw))
     assert "tiny.gguf" in refused.value.message and refused.value.hint
 
 
@@ -106,24 +108,24 @@ def test_a_file_that_lies_about_its_size_costs_no_memory_and_little_time(tmp_pat
         sparse.truncate(2**40)
     began = time.process_time()
     with pytest.raises(ModelUnavailable):
-        gguf_header.read(file)
+        gguf_header.read_header(file)
     assert time.process_time() - began < 20
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.gguf", tmp_path):
         with pytest.raises(ModelUnavailable, match="cannot read the model file"):
-            gguf_header.read(path)
+            gguf_header.read_header(path)
 
 
 def test_memory_grows_with_the_context_of_every_slot(tmp_path: Path) -> None:
-    header = gguf_header.read(put(tmp_path, model(FACTS, [])))
-    one = memory_check.need(header, context=1000, slots=1, batch=8)
-    four = memory_check.need(header, context=1000, slots=4, batch=8)
-    assert four.cache == 4 * one.cache == 4 * 1000 * header.cache_per_token
+    header = gguf_header.read_header(put(tmp_path, model(FACTS, [])))
+    one = memory_check.estimate_memory(header, context=1000, slots=1, batch=8)
+    four = memory_check.estimate_memory(header, context=1000, slots=4, batch=8)
+    assert four.kv_cache == 4 * one.kv_cache == 4 * 1000 * header.kv_cache_bytes_per_token
     assert "weights" in str(four) and "cache" in str(four)
 
 
 def test_this_machine_says_what_is_left() -> None:
-    left = memory_check.available()
+    left = memory_check.available_memory()
     assert left is None or 0 < left < 2**50

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sizewise.catalog import gguf_header
-from sizewise.catalog.model_files import meant
-from sizewise.providers.local.llamacpp import Llama
-from sizewise.providers.local.runtime import Runtime
+from sizewise.catalog.model_files import find_models
+from sizewise.providers.local.llamacpp import LlamaCppModel
+from sizewise.providers.local.runtime import LocalRuntime
 
 CONTEXTS = (512, 4_096, 8_192)
 SLOTS = 2
@@ -23,7 +23,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 async def held(file: Path, context: int) -> tuple[int, int]:
     """Bytes of the worker once it has answered, and the tokens that it reads at a time."""
-    llama = Llama("local/measured", file, Runtime(context=context, slots=SLOTS))
+    llama = LlamaCppModel("local/measured", file, LocalRuntime(context=context, slots=SLOTS))
     await llama.start()
     try:
         await llama.chat(PROMPT.encode(), ignored)
@@ -41,9 +41,9 @@ async def ignored(chunk: bytes) -> None:
 def off(name: str, file: Path, context: int) -> tuple[float, float]:
     """The catalogue's figures by the measured one: for any file of that quantisation, and for this file."""
     measured, batch = asyncio.run(held(file, context))
-    model = meant([name])[name]
-    rule = model.memory(gguf_header.read(file).quantisation, context, SLOTS, batch=batch)
-    need = model.need(file.stat().st_size, context, SLOTS, batch=batch)
+    model = find_models([name])[name]
+    rule = model.estimate_memory(gguf_header.read_header(file).quantization, context, SLOTS, batch=batch)
+    need = model.estimate_memory_for_file(file.stat().st_size, context, SLOTS, batch=batch)
     assert rule is not None and need is not None
     return rule.total / measured, need.total / measured
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.catalog.model_files import FOLDER, known, meant, sold
-from sizewise.catalog.model_info import BITS, Known
+from sizewise.catalog.model_files import MODELS_DIR, find_models, load_models, prices_by_offer
+from sizewise.catalog.model_info import QUANTIZATION_BITS, ModelInfo
 from sizewise.errors import ConfigError
-from sizewise.model_card import Sizes
+from sizewise.model_card import SizeThresholds
 
 TODAY = date(2026, 11, 25)
 HEAD = '[sources.card]\nsource = "its card"\ndate = "2026-01-31"\n\n'
@@ -39,13 +39,13 @@ CLASSICS = (
 
 
 @pytest.fixture(scope="module")
-def every() -> Mapping[str, Known]:
-    return known()
+def every() -> Mapping[str, ModelInfo]:
+    return load_models()
 
 
-def written(folder: Path, text: str, head: str = HEAD) -> Mapping[str, Known]:
+def written(folder: Path, text: str, head: str = HEAD) -> Mapping[str, ModelInfo]:
     (folder / "tiny.toml").write_text(head + text)
-    return known(folder, TODAY)
+    return load_models(folder, TODAY)
 
 
 def saying(facts: str) -> str:
@@ -56,7 +56,7 @@ def saying(facts: str) -> str:
 # ---- the lint of what we ship
 
 
-def test_every_fact_of_every_model_has_a_source_and_a_day(every: Mapping[str, Known]) -> None:
+def test_every_fact_of_every_model_has_a_source_and_a_day(every: Mapping[str, ModelInfo]) -> None:
     assert len(every) >= 60
     for model in every.values():
         facts = list(model.facts())
@@ -65,56 +65,63 @@ def test_every_fact_of_every_model_has_a_source_and_a_day(every: Mapping[str, Kn
             assert fact.source.strip() and date.fromisoformat(fact.date) <= date.today(), f"{model.name}.{name}"
 
 
-def test_the_models_that_everyone_asks_for_first_are_there(every: Mapping[str, Known]) -> None:
-    assert [name for name in CLASSICS if name not in every and name not in meant([name])] == []
+def test_the_models_that_everyone_asks_for_first_are_there(every: Mapping[str, ModelInfo]) -> None:
+    assert [name for name in CLASSICS if name not in every and name not in find_models([name])] == []
     assert len([name for name in every if name.startswith("granite")]) >= 5
 
 
-def test_no_two_files_tell_of_one_model_and_every_table_is_read(every: Mapping[str, Known]) -> None:
-    tables = sum(path.read_text().count('\n["') for path in FOLDER.glob("*.toml"))
+def test_no_two_files_tell_of_one_model_and_every_table_is_read(every: Mapping[str, ModelInfo]) -> None:
+    tables = sum(path.read_text().count('\n["') for path in MODELS_DIR.glob("*.toml"))
     assert len(every) == tables
 
 
-def test_a_size_that_its_vendor_keeps_secret_is_only_claimed(every: Mapping[str, Known]) -> None:
+def test_a_size_that_its_vendor_keeps_secret_is_only_claimed(every: Mapping[str, ModelInfo]) -> None:
     told = every["gpt-4"].parameters
     assert told is not None and told.claimed and str(told).startswith("claimed: ")
     assert every["gpt-4o"].parameters is None
 
 
-def test_a_name_means_the_same_model_however_it_is_found(every: Mapping[str, Known]) -> None:
-    """`meant` cuts tables out of text and `known` reads whole files: they must agree on every name there is."""
-    whose = {name: model for model in every.values() for name in {model.name, *model.also}}
-    assert meant(whose) == whose
+def test_a_name_means_the_same_model_however_it_is_found(every: Mapping[str, ModelInfo]) -> None:
+    """`find_models` cuts tables out of text and `load_models` reads whole files: they must agree on every name there
+    is."""
+    whose = {name: model for model in every.values() for name in {model.name, *model.other_names}}
+    assert find_models(whose) == whose
 
 
 def test_a_name_is_found_in_capitals_and_behind_an_organisation() -> None:
-    found = meant(["GPT-4O", "someone/llama-3-8b", "nobody/nothing", "", 'a"b'])
+    found = find_models(["GPT-4O", "someone/llama-3-8b", "nobody/nothing", "", 'a"b'])
     assert {name: model.name for name, model in found.items()} == {
         "GPT-4O": "gpt-4o",
         "someone/llama-3-8b": "llama-3-8b",
     }
 
 
-def test_what_is_sold_has_its_price(every: Mapping[str, Known]) -> None:
-    listed = {f"{seller}/{name}" for model in every.values() for seller, names in model.sold.items() for name in names}
-    assert set(sold(every.values())) == listed
-    assert sold([every["gpt-4o"]])["openai/gpt-4o"].source
+def test_what_is_sold_has_its_price(every: Mapping[str, ModelInfo]) -> None:
+    listed = {
+        f"{seller}/{name}" for model in every.values() for seller, names in model.offers.items() for name in names
+    }
+    assert set(prices_by_offer(every.values())) == listed
+    assert prices_by_offer([every["gpt-4o"]])["openai/gpt-4o"].source
 
 
-def test_memory_grows_with_bits_and_context(every: Mapping[str, Known]) -> None:
+def test_memory_grows_with_bits_and_context(every: Mapping[str, ModelInfo]) -> None:
     model = every["llama-3-8b"]
     few, many, long = (
-        model.memory(bits, context) for bits, context in (("Q4_K_M", 4096), ("BF16", 4096), ("Q4_K_M", 8192))
+        model.estimate_memory(bits, context) for bits, context in (("Q4_K_M", 4096), ("BF16", 4096), ("Q4_K_M", 8192))
     )
     assert few is not None and many is not None and long is not None
-    assert few.weights < many.weights and few.cache == many.cache < long.cache
-    assert every["gpt-4o"].memory("Q4_K_M", 4096) is None, "what is unknown is not guessed"
-    assert all(model.weights(name) for name in BITS)
+    assert few.weights < many.weights and few.kv_cache == many.kv_cache < long.kv_cache
+    assert every["gpt-4o"].estimate_memory("Q4_K_M", 4096) is None, "what is unknown is not guessed"
+    assert all(model.weights_bytes(name) for name in QUANTIZATION_BITS)
 
 
-def test_the_bounds_of_a_class_are_given(every: Mapping[str, Known]) -> None:
+def test_the_bounds_of_a_class_are_given(every: Mapping[str, ModelInfo]) -> None:
     model = every["llama-3-8b"]
-    assert (model.size(), model.size(Sizes(slm=10**9, llm=2 * 10**9)), every["gpt-4o"].size()) == (
+    assert (
+        model.size_class(),
+        model.size_class(SizeThresholds(slm=10**9, llm=2 * 10**9)),
+        every["gpt-4o"].size_class(),
+    ) == (
         "slm",
         "llm",
         "unknown",
@@ -171,6 +178,6 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_start_refuses_the_table_it_reads_and_minds_no_other(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(HEAD + GOOD + saying("tools = true").replace("1b", "2b"))
-    assert set(meant(["tiny-1b"], tmp_path)) == {"tiny-1b"}
+    assert set(find_models(["tiny-1b"], tmp_path)) == {"tiny-1b"}
     with pytest.raises(ConfigError, match="has no source"):
-        meant(["tiny-2b"], tmp_path)
+        find_models(["tiny-2b"], tmp_path)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.catalog.package_index import wheels
-from sizewise.catalog.simple_index import JSON, fits, offered
-from sizewise.settings.load import load
-from tests.catalog.fake_package_index import FIRST, SECOND, Shelf, serving
+from sizewise.catalog.package_index import find_wheels
+from sizewise.catalog.simple_index import JSON, find_wheel, matches_requirement
+from sizewise.settings.load import load_settings
+from tests.catalog.fake_package_index import FIRST, SECOND, FakePackageIndex, serving
 
 WANTED = ("tiny-part1==1.0", "tiny-part2==1.0")
 PAGES = ["/simple/tiny-part1/", "/simple/tiny-part2/"]
@@ -19,35 +19,46 @@ PAGES = ["/simple/tiny-part1/", "/simple/tiny-part2/"]
 
 def found(folder: Path, *wanted: str) -> list[str]:
     """The URLs of the wheels; their sha256 is right wherever an index told it."""
-    told = asyncio.run(wheels(wanted or WANTED, load(None, folder / "home", {})))
+    told = asyncio.run(find_wheels(wanted or WANTED, load_settings(None, folder / "home", {})))
     return [each.url for each in told]
 
 
-def lie(shelf: Shelf) -> list[str]:
+def lie(shelf: FakePackageIndex) -> list[str]:
     return [f"{shelf.url}/files/{FIRST}", f"{shelf.url}/files/{SECOND}"]
 
 
-def asked(shelf: Shelf) -> list[str]:
+def asked(shelf: FakePackageIndex) -> list[str]:
     return [path for path, _ in shelf.asked]
 
 
 @pytest.mark.parametrize("json", [True, False])
-def test_an_index_is_asked_one_page_a_wheel_and_tells_its_sha256(shelf: Shelf, tmp_path: Path, json: bool) -> None:
+def test_an_index_is_asked_one_page_a_wheel_and_tells_its_sha256(
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    json: bool,
+) -> None:
     shelf.json = json
-    told = asyncio.run(wheels(WANTED, load(None, tmp_path / "home", {})))
+    told = asyncio.run(find_wheels(WANTED, load_settings(None, tmp_path / "home", {})))
     assert [each.url for each in told] == lie(shelf)
     assert told[0].sha256 == hashlib.sha256(shelf.files[f"/files/{FIRST}"]).hexdigest()
     assert asked(shelf) == PAGES
 
 
-def test_an_index_that_sends_on_is_followed_and_links_are_meant_from_there(shelf: Shelf, tmp_path: Path) -> None:
+def test_an_index_that_sends_on_is_followed_and_links_are_meant_from_there(
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+) -> None:
     with serving() as other:
         other.hold_model()
         shelf.redirects[PAGES[0]] = f"{other.url}{PAGES[0]}"
         assert found(tmp_path) == [lie(other)[0], lie(shelf)[1]]
 
 
-def test_the_index_of_a_settings_file_is_asked(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_of_a_settings_file_is_asked(
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     file = tmp_path / "pip.conf"
     file.write_text(f"[global]\nindex-url = {shelf.url}/empty\n[install]\nindex-url = {shelf.url}/simple\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
@@ -56,7 +67,9 @@ def test_the_index_of_a_settings_file_is_asked(shelf: Shelf, tmp_path: Path, mon
 
 
 def test_an_extra_index_is_asked_for_what_the_first_lacks(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/empty/")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{shelf.url}/none/ {shelf.url}/simple/")
@@ -65,7 +78,9 @@ def test_an_extra_index_is_asked_for_what_the_first_lacks(
 
 
 def test_where_nothing_is_configured_pips_own_index_is_asked(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("PIP_INDEX_URL")
     models = tmp_path / "pip/_internal/models"
@@ -79,7 +94,9 @@ def test_where_nothing_is_configured_pips_own_index_is_asked(
 
 
 def test_a_wheel_in_a_folder_of_the_users_goes_before_every_index(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / FIRST).write_bytes(shelf.files[f"/files/{FIRST}"])
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -88,7 +105,9 @@ def test_a_wheel_in_a_folder_of_the_users_goes_before_every_index(
 
 
 def test_an_index_that_is_a_folder_is_left_to_pip(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = tmp_path / "index/tiny-part1/index.html"
     page.parent.mkdir(parents=True)
@@ -98,20 +117,31 @@ def test_an_index_that_is_a_folder_is_left_to_pip(
     assert found(tmp_path, WANTED[0]) == [(page.parent / FIRST).as_uri()] and shelf.asked == []
 
 
-def test_an_index_with_a_password_is_left_to_pip(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_with_a_password_is_left_to_pip(
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url.replace('://', '://me:secret@')}/simple/")
     assert all(path.endswith(name) for path, name in zip(found(tmp_path), (FIRST, SECOND), strict=True))
     assert set(asked(shelf)) > set(PAGES), "it was pip who asked: it looks into the wheels too"
 
 
-def test_a_version_that_is_spelt_otherwise_is_left_to_pip_with_all_after_it(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_version_that_is_spelt_otherwise_is_left_to_pip_with_all_after_it(
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+) -> None:
     assert found(tmp_path, "tiny-part1==1.0", "tiny-part2==1.0.0") == lie(shelf)
 
 
 @pytest.mark.parametrize("nonsense", [b"<!", b"[]", b'{"files": 3}', bytes(17 << 20)])
 @pytest.mark.parametrize("json", [True, False])
 def test_after_a_page_that_makes_no_sense_the_next_index_is_asked(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nonsense: bytes, json: bool
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nonsense: bytes,
+    json: bool,
 ) -> None:
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{shelf.url}/simple/")
     monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/odd/")
@@ -136,15 +166,15 @@ def test_after_a_page_that_makes_no_sense_the_next_index_is_asked(
     ],
 )
 def test_only_the_pure_wheel_of_the_very_version_fits(filename: str, wanted: bool) -> None:
-    assert fits(filename, "a-b==1.0") is wanted
+    assert matches_requirement(filename, "a-b==1.0") is wanted
 
 
 def test_a_page_cannot_point_into_this_machine() -> None:
     page = b'{"files": [{"filename": "a-1-py3-none-any.whl", "url": "file:///a-1-py3-none-any.whl"}]}'
-    assert offered(page, JSON, "https://index.example/a/", "a==1") is None
+    assert find_wheel(page, JSON, "https://index.example/a/", "a==1") is None
 
 
 def test_links_are_meant_from_the_base_that_a_page_names() -> None:
     page = b'<base href="/other/"><a>x</a><A HREF="a-1-py3-none-any.whl#md5=0&x">a</A>'
-    told = offered(page, "text/html", "https://index.example/simple/a/", "a==1")
+    told = find_wheel(page, "text/html", "https://index.example/simple/a/", "a==1")
     assert told is not None and (told.url, told.sha256) == ("https://index.example/other/a-1-py3-none-any.whl", "")

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from sizewise.catalog.loader import cards
-from sizewise.catalog.prices import PATH, prices
-from sizewise.money import UNKNOWN, Price, Window
-from sizewise.settings.load import load
-from sizewise.settings.provider_presets import rows
+from sizewise.catalog.loader import load_cards
+from sizewise.catalog.prices import PRICES_FILE, prices
+from sizewise.money import UNKNOWN_PRICE, Price, PriceWindow
+from sizewise.settings.load import load_settings
+from sizewise.settings.provider_presets import provider_presets
 
-TABLES: dict[str, dict[str, dict[str, Any]]] = tomllib.loads(PATH.read_text())
+TABLES: dict[str, dict[str, dict[str, Any]]] = tomllib.loads(PRICES_FILE.read_text())
 RATES = {"input", "output", "cached", "cache_write", "cache_write_1h", "reasoning"}
 ABOUT = {"above", "when", "apart", "dated", "source", "date"}
 
@@ -24,7 +24,7 @@ ABOUT = {"above", "when", "apart", "dated", "source", "date"}
 def card_price(folder: Path, text: str) -> Price:
     path = folder / "sizewise.toml"
     path.write_text(f"[server]\nembedded = false\n{text}")
-    (card,) = cards(load(path, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")}))
+    (card,) = load_cards(load_settings(path, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")}))
     return card.price
 
 
@@ -32,7 +32,7 @@ def card_price(folder: Path, text: str) -> Price:
 
 
 def test_it_prices_hundreds_of_models_of_endpoints_that_we_name() -> None:
-    assert set(TABLES) <= set(rows())
+    assert set(TABLES) <= set(provider_presets())
     assert sum(map(len, TABLES.values())) > 500
 
 
@@ -66,8 +66,11 @@ def test_what_is_read_line_by_line_is_what_the_whole_file_says(endpoint: str) ->
         assert {name: f"{rate / 1_000_000:.6f}" for name, rate in rates.items()} == {
             name: f"{float(row[name]):.6f}" for name in RATES & row.keys()
         }
-        assert [tokens for tokens, _ in got.above] == [tier["tokens"] for tier in row.get("above", ())]
-        assert (len(got.when), got.apart) == (len(row.get("when", ())), frozenset(row.get("apart", ())))
+        assert [tokens for tokens, _ in got.tiers] == [tier["tokens"] for tier in row.get("above", ())]
+        assert (len(got.schedule), got.unpriced_modalities) == (
+            len(row.get("when", ())),
+            frozenset(row.get("apart", ())),
+        )
 
 
 # ---- who has one
@@ -89,7 +92,7 @@ def test_a_provider_that_names_its_endpoint_has_the_prices_of_its_models(tmp_pat
     ],
 )
 def test_whoever_the_source_does_not_name_has_no_price(table: str, tmp_path: Path) -> None:
-    assert card_price(tmp_path, f"[providers.mine]\n{table}") == UNKNOWN
+    assert card_price(tmp_path, f"[providers.mine]\n{table}") == UNKNOWN_PRICE
 
 
 def test_what_the_user_knows_goes_before_the_list(tmp_path: Path) -> None:
@@ -117,7 +120,7 @@ def test_an_odd_name_finds_nothing(model: str) -> None:
 
 
 NIGHT = Price(1, 2)
-HOURS = Price(10, 20, when=(Window(NIGHT, after=22 * 3600, until=4 * 3600),))
+HOURS = Price(10, 20, schedule=(PriceWindow(NIGHT, start_second=22 * 3600, end_second=4 * 3600),))
 
 
 def at(text: str) -> float:
@@ -130,12 +133,14 @@ def at(text: str) -> float:
         ("2026-11-25T21:59:59", "2026-11-25T21:59:59.9", HOURS),
         ("2026-11-25T22:00:00", "2026-11-26T03:59:59", NIGHT),
         ("2026-11-25T04:00:00", "2026-11-25T04:00:01", HOURS),
-        ("2026-11-25T21:59:59", "2026-11-25T22:00:00", UNKNOWN),
-        ("2026-11-25T03:59:59", "2026-11-25T04:00:00", UNKNOWN),
+        ("2026-11-25T21:59:59", "2026-11-25T22:00:00", UNKNOWN_PRICE),
+        ("2026-11-25T03:59:59", "2026-11-25T04:00:00", UNKNOWN_PRICE),
     ],
 )
 def test_a_price_of_the_hour_is_known_only_where_beginning_and_end_agree(
-    began: str, ended: str, expected: Price
+    began: str,
+    ended: str,
+    expected: Price,
 ) -> None:
     assert HOURS.at(at(began), at(ended)) is expected
 
@@ -144,19 +149,19 @@ def test_a_price_that_is_to_come_holds_from_its_day_on_in_utc() -> None:
     got = prices("google", ["gemini-3.8-flash"])["gemini-3.8-flash"]
     before, after = at("2026-12-31T23:59:59"), at("2027-01-01T00:00:00")
     assert (got.at(before, before).input, got.at(after, after).input) == (750_000, 1_500_000)
-    assert got.at(before, after) == UNKNOWN
+    assert got.at(before, after) == UNKNOWN_PRICE
 
 
 def test_for_a_bound_the_dearest_time_counts() -> None:
-    assert HOURS.most(1, 1) == 30 and HOURS.of(1, 1) == 30
-    assert Price(1, 2, when=(Window(Price(10, 20)),)).most(1, 1) == 30
-    assert Price(1, 2, when=(Window(UNKNOWN),)).most(1, 1) is None
+    assert HOURS.max_cost(1, 1) == 30 and HOURS.cost(1, 1) == 30
+    assert Price(1, 2, schedule=(PriceWindow(Price(10, 20)),)).max_cost(1, 1) == 30
+    assert Price(1, 2, schedule=(PriceWindow(UNKNOWN_PRICE),)).max_cost(1, 1) is None
 
 
 def test_what_is_kept_for_an_hour_is_unknown_where_only_the_minutes_have_a_price() -> None:
-    assert Price(1, 2, cache_write=3).of(10, 0, cache_write=4) == 6 + 12
-    assert Price(1, 2, cache_write=3).of(10, 0, cache_write=4, cache_write_1h=1) is None
-    assert Price(1, 2, cache_write=3, cache_write_1h=5).of(10, 0, cache_write=4, cache_write_1h=1) == 6 + 9 + 5
+    assert Price(1, 2, cache_write=3).cost(10, 0, cache_write=4) == 6 + 12
+    assert Price(1, 2, cache_write=3).cost(10, 0, cache_write=4, cache_write_1h=1) is None
+    assert Price(1, 2, cache_write=3, cache_write_1h=5).cost(10, 0, cache_write=4, cache_write_1h=1) == 6 + 9 + 5
 
 
 # ---- the source itself
@@ -179,8 +184,8 @@ def test_every_price_is_the_sources_own(endpoint: str) -> None:
     for model, ours in prices(endpoint, TABLES[endpoint]).items():
         info = source.find_model(model)
         assert info is not None, model
-        starts = {0, 900, *(tokens for tokens, _ in ours.above)}
-        moments = MOMENTS if ours.when else MOMENTS[:1]
+        starts = {0, 900, *(tokens for tokens, _ in ours.tiers)}
+        moments = MOMENTS if ours.schedule else MOMENTS[:1]
         for prompt in {tokens + more for tokens in starts for more in (0, 1)}:
             cached, short, hour = prompt // 3, prompt // 7, prompt // 11 if ours.cache_write_1h is not None else 0
             output = 0 if ours.output is None else 77
@@ -189,7 +194,7 @@ def test_every_price_is_the_sources_own(endpoint: str) -> None:
             for moment in moments:
                 theirs = info.calc_price(Usage(**usage), source, genai_request_timestamp=moment).total_price
                 price = ours.at(moment.timestamp(), moment.timestamp())
-                pico = price.of(prompt, output, cached, short + hour, 0, hour)
+                pico = price.cost(prompt, output, cached, short + hour, 0, hour)
                 assert pico == theirs * 10**12, (model, usage, moment)
 
 
@@ -200,4 +205,4 @@ def test_the_file_is_what_the_generator_writes_of_the_release_it_names() -> None
     row = next(iter(TABLES["openai"].values()))
     if row["source"] != f"genai-prices {version('genai-prices')}":
         pytest.skip("another release is installed; run: make prices")
-    assert written(row["source"], date.fromisoformat(row["date"])) == PATH.read_text()
+    assert written(row["source"], date.fromisoformat(row["date"])) == PRICES_FILE.read_text()

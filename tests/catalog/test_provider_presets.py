@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from sizewise.catalog.loader import cards
+from sizewise.catalog.loader import load_cards
 from sizewise.errors import ConfigError
-from sizewise.plugins import names
-from sizewise.settings.load import Settings, load
-from sizewise.settings.models import Provider
-from sizewise.settings.provider_presets import VARIABLES, rows, variables
-from sizewise.testing.preset_conformance import mistakes
+from sizewise.plugins import plugin_names
+from sizewise.settings.load import Settings, load_settings
+from sizewise.settings.models import ProviderSettings
+from sizewise.settings.provider_presets import URL_VARIABLES, provider_presets, url_variables
+from sizewise.testing.preset_conformance import preset_errors
 
-ROWS = rows()
+ROWS = provider_presets()
 
 
 def settings(folder: Path, text: str) -> Settings:
     path = folder / "sizewise.toml"
     path.write_text(text)
-    return load(path, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")})
+    return load_settings(path, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")})
 
 
-def provider(folder: Path, text: str) -> Provider:
+def provider(folder: Path, text: str) -> ProviderSettings:
     return settings(folder, f"[providers.mine]\n{text}").providers["mine"]
 
 
@@ -46,7 +46,7 @@ def test_there_are_enough_endpoints_to_feel_at_home() -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_has_its_source_and_would_be_accepted_as_a_providers_table(name: str) -> None:
-    assert mistakes(name, ROWS[name], names("wires")) == []
+    assert preset_errors(name, ROWS[name], plugin_names("wires")) == []
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,10 @@ def test_a_row_has_its_source_and_would_be_accepted_as_a_providers_table(name: s
 )
 def test_the_kit_of_rows_sees_what_is_wrong(more: dict[str, Any], words: str) -> None:
     row = replace(ROWS["groq"], **more)
-    assert words in " ".join(mistakes("mine", row, names("wires"))) and mistakes("groq", ROWS["groq"], ["openai"]) == []
+    assert (
+        words in " ".join(preset_errors("mine", row, plugin_names("wires")))
+        and preset_errors("groq", ROWS["groq"], ["openai"]) == []
+    )
 
 
 def test_no_two_clouds_share_an_address() -> None:
@@ -83,9 +86,9 @@ def test_no_two_clouds_share_an_address() -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_a_provider_needs_only_its_endpoint_and_models(name: str, tmp_path: Path) -> None:
     row = ROWS[name]
-    fills = "".join(f'{each} = "abc"\n' for each in variables(row.base_url))
+    fills = "".join(f'{each} = "abc"\n' for each in url_variables(row.base_url))
     mine = provider(tmp_path, f'endpoint = "{name}"\nmodels = ["m"]\n{fills}')
-    assert mine.base_url == row.base_url.format_map(dict.fromkeys(VARIABLES, "abc"))
+    assert mine.base_url == row.base_url.format_map(dict.fromkeys(URL_VARIABLES, "abc"))
     assert (mine.wire, mine.auth, mine.key) == (row.wire, row.auth, row.key)
     assert (dict(mine.rename_params), mine.drop_params) == (dict(row.rename_params), row.drop_params)
     assert mine.place == "anyone", "a place is declared, never known from an address"
@@ -103,9 +106,9 @@ def test_what_the_table_says_itself_goes_before_the_endpoint(tmp_path: Path) -> 
 
 def test_the_cards_of_its_models_know_how_the_endpoint_is_spoken_to(tmp_path: Path) -> None:
     mine = settings(tmp_path, '[server]\nembedded = false\n[providers.a]\nendpoint = "cohere"\nmodels = ["m"]')
-    (card,) = cards(mine)
+    (card,) = load_cards(mine)
     assert card.endpoint.base_url == ROWS["cohere"].base_url
-    assert (card.endpoint.auth, card.endpoint.leave_out) == ("", ("stream_options",))
+    assert (card.endpoint.auth, card.endpoint.dropped_fields) == ("", ("stream_options",))
 
 
 def test_an_unknown_endpoint_names_the_nearest(tmp_path: Path) -> None:
@@ -131,7 +134,8 @@ def test_a_part_cannot_lead_to_another_host(part: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["endpoint = 3", 'endpoint = "groq"\nrename_params = 3', 'endpoint = "groq"\nauth = "a b"']
+    "text",
+    ["endpoint = 3", 'endpoint = "groq"\nrename_params = 3', 'endpoint = "groq"\nauth = "a b"'],
 )
 def test_a_table_of_a_wrong_shape_is_refused_in_words(text: str, tmp_path: Path) -> None:
     assert "providers.mine." in refused(tmp_path, f'{text}\nmodels = ["m"]')

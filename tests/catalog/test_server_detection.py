@@ -15,9 +15,9 @@ from threading import Thread
 
 import pytest
 
-from sizewise.catalog.server_detection import Server, identified
-from sizewise.errors import BadRequest, ConfigError, Outside
-from sizewise.settings.load import load
+from sizewise.catalog.server_detection import DetectedServer, detect_server
+from sizewise.errors import BadRequest, ConfigError, ExternalFailure
+from sizewise.settings.load import load_settings
 from tests.running_server import Served
 
 Says = Callable[[str, str, bytes, str], object]
@@ -90,7 +90,7 @@ LLAMACPP = plain(
     {
         "/v1/models": {"models": [], **listing(model("a.gguf", "llamacpp", meta={"n_ctx_train": 8192}))},
         "/props": {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 1, "build_info": "b6000-abc"},
-    }
+    },
 )
 LMSTUDIO = plain(
     {
@@ -101,7 +101,7 @@ LMSTUDIO = plain(
             model("nomic", type="embeddings", max_context_length=2048),
         ),
         "/api/version": {"error": "Unexpected endpoint or method."},
-    }
+    },
 )
 LOCKED_LLAMACPP = plain({"/v1/models": listing(model("a.gguf", "llamacpp")), "/props": 401})
 VLLM = plain({"/v1/models": listing(model("org/b", "vllm", max_model_len=4096)), "/version": {"version": "0.11.0"}})
@@ -110,14 +110,14 @@ TGI = plain(
     {
         "/v1/models": listing(model("org/d", "org/d")),
         "/info": {"model_id": "org/d", "max_total_tokens": 3000, "version": "3.3.6", "max_input_tokens": 2000},
-    }
+    },
 )
 OTHER = plain({"/v1/models": listing(model("x", "somebody"))})
 
 
-def found(says: Says, key: str = "", suffix: str = "") -> Server:
+def found(says: Says, key: str = "", suffix: str = "") -> DetectedServer:
     with saying(says) as url:
-        return asyncio.run(identified(url + suffix, key=key))
+        return asyncio.run(detect_server(url + suffix, key=key))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,10 @@ def found(says: Says, key: str = "", suffix: str = "") -> Server:
     ids=["ollama", "llamacpp", "llamacpp locked", "lmstudio", "vllm", "sglang", "tgi", "other"],
 )
 def test_a_server_is_known_with_its_models_and_their_windows(
-    says: Says, kind: str, version: str, models: dict[str, int | None]
+    says: Says,
+    kind: str,
+    version: str,
+    models: dict[str, int | None],
 ) -> None:
     server = found(says)
     assert (server.kind, server.version) == (kind, version)
@@ -144,8 +147,8 @@ def test_a_server_is_known_with_its_models_and_their_windows(
 
 def test_another_sizewise_is_known_by_its_headers_and_wants_a_key(echo: Served) -> None:
     with pytest.raises(BadRequest, match="another Sizewise"):
-        asyncio.run(identified(echo.url))
-    server = asyncio.run(identified(echo.url, key=echo.key))
+        asyncio.run(detect_server(echo.url))
+    server = asyncio.run(detect_server(echo.url, key=echo.key))
     assert server.kind == "sizewise" and "echo/small" in [each.name for each in server.models]
 
 
@@ -159,16 +162,16 @@ def test_a_base_url_is_taken_with_and_without_its_end(suffix: str) -> None:
 def test_the_lines_to_paste_are_settings_that_give_these_models(says: Says, tmp_path: Path) -> None:
     server = found(says)
     path = tmp_path / "sizewise.toml"
-    path.write_text(server.table("env:MY_KEY"))
-    (provider,) = load(path, tmp_path, {}).providers.values()
+    path.write_text(server.to_toml("env:MY_KEY"))
+    (provider,) = load_settings(path, tmp_path, {}).providers.values()
     assert provider.base_url == server.base_url and provider.key == "env:MY_KEY" and provider.place == "anyone"
     assert list(provider.models) == [each.name for each in server.models]
-    assert tomllib.loads(server.table())["providers"]
+    assert tomllib.loads(server.to_toml())["providers"]
 
 
 def test_a_model_with_an_odd_name_is_quoted(tmp_path: Path) -> None:
     server = found(plain({"/v1/models": listing(model('a"b\\c\u2028\x7f\x1b[31mé😀'))}))
-    (provider,) = tomllib.loads(server.table())["providers"].values()
+    (provider,) = tomllib.loads(server.to_toml())["providers"].values()
     assert provider["models"] == ['a"b\\c\u2028\x7f\x1b[31mé😀']
 
 
@@ -184,7 +187,7 @@ def test_the_key_goes_with_the_questions_and_its_lack_is_told() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data": 3}', b'"\xff"'])
 def test_a_stranger_is_told_as_one(body: bytes) -> None:
-    with pytest.raises(Outside, match="lists no models"):
+    with pytest.raises(ExternalFailure, match="lists no models"):
         found(lambda method, path, said, key: body)
 
 
@@ -192,8 +195,8 @@ def test_nobody_there_is_told_with_the_usual_ports() -> None:
     empty = socket.create_server(("127.0.0.1", 0))
     port = empty.getsockname()[1]
     empty.close()
-    with pytest.raises(Outside, match="nobody answers") as error:
-        asyncio.run(identified(f"127.0.0.1:{port}"))
+    with pytest.raises(ExternalFailure, match="nobody answers") as error:
+        asyncio.run(detect_server(f"127.0.0.1:{port}"))
     assert "Ollama 11434" in error.value.hint
 
 
@@ -201,15 +204,15 @@ def test_a_silent_server_is_given_up_after_three_seconds() -> None:
     with ExitStack() as stack:
         silent = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
         began = time.monotonic()
-        with pytest.raises(Outside, match="within 3 s"):
-            asyncio.run(identified(f"127.0.0.1:{silent.getsockname()[1]}"))
+        with pytest.raises(ExternalFailure, match="within 3 s"):
+            asyncio.run(detect_server(f"127.0.0.1:{silent.getsockname()[1]}"))
         assert 2 < time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://u:p@h", "http://h:99999"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
-        asyncio.run(identified(url))
+        asyncio.run(detect_server(url))
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -219,6 +222,6 @@ def test_a_redirect_is_not_followed() -> None:
         asked.append(path)
         return 302
 
-    with pytest.raises(Outside, match="302"):
+    with pytest.raises(ExternalFailure, match="302"):
         found(elsewhere)
     assert len(asked) == len(set(asked))

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.catalog.loader import cards, named
-from sizewise.catalog.user_models import add, remove
-from sizewise.errors import BadRequest, Conflict, ModelUnavailable, SizewiseError, UnknownModel
-from sizewise.settings.load import Settings, load
+from sizewise.catalog.loader import load_cards, local_card
+from sizewise.catalog.user_models import add_model, remove_model
+from sizewise.errors import BadRequest, Conflict, ModelNotFound, ModelUnavailable, SizewiseError
+from sizewise.settings.load import Settings, load_settings
 from tests.catalog.gguf_file import tiny
 
 
 def settings(folder: Path) -> Settings:
-    return load(None, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")})
+    return load_settings(None, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")})
 
 
 def added(file: Path, home: Path, called: str = "") -> str:
-    return asyncio.run(add(file, home, called))
+    return asyncio.run(add_model(file, home, called))
 
 
 def test_an_added_file_is_a_local_model_with_the_facts_of_its_header(tmp_path: Path) -> None:
     file = tiny(tmp_path / "My Model.Q8_0.gguf")
     assert added(file, tmp_path / "home") == "local/my-model.q8_0"
-    (card,) = cards(settings(tmp_path))
+    (card,) = load_cards(settings(tmp_path))
     assert (card.name, card.parameters, card.context, card.licence) == ("local/my-model.q8_0", 32, 2048, "mit")
     assert card.weights is not None and card.weights.path == str(file)
     assert (card.place, card.tools) == ("process", None) and "GGUF header" in card.facts["context"]
@@ -37,17 +37,17 @@ def test_it_can_be_given_a_name_and_added_again_and_removed(tmp_path: Path) -> N
     file, home = tiny(tmp_path / "a.gguf"), tmp_path / "home"
     assert added(file, home, "mine") == "local/mine"
     added(tiny(file, context=4096), home, "mine")
-    assert named("mine", settings(tmp_path)).context == 4096
+    assert local_card("mine", settings(tmp_path)).context == 4096
     added(file, home, "other")
-    asyncio.run(remove("local/mine", home))
-    assert [card.name for card in cards(settings(tmp_path))] == ["local/other"]
+    asyncio.run(remove_model("local/mine", home))
+    assert [card.name for card in load_cards(settings(tmp_path))] == ["local/other"]
     assert file.is_file()
 
 
 def test_odd_paths_survive_being_written_down(tmp_path: Path) -> None:
     file = tiny(tmp_path / 'ein "Modell" \\ mit ü und \x7f 🐎.gguf')
     added(file, tmp_path / "home", "odd")
-    weights = named("odd", settings(tmp_path)).weights
+    weights = local_card("odd", settings(tmp_path)).weights
     assert weights is not None and weights.path == str(file)
 
 
@@ -63,7 +63,10 @@ def test_odd_paths_survive_being_written_down(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_added_is_refused_with_a_hint_and_nothing_is_written(
-    tmp_path: Path, file: str, name: str, kind: type[SizewiseError]
+    tmp_path: Path,
+    file: str,
+    name: str,
+    kind: type[SizewiseError],
 ) -> None:
     home = tmp_path / "home"
     added(tiny(tmp_path / "first.gguf"), home, "taken")
@@ -77,8 +80,8 @@ def test_what_cannot_be_added_is_refused_with_a_hint_and_nothing_is_written(
 
 def test_removing_what_was_never_added_names_the_nearest(tmp_path: Path) -> None:
     added(tiny(tmp_path / "a.gguf"), tmp_path / "home", "horse")
-    with pytest.raises(UnknownModel, match="'hose'") as caught:
-        asyncio.run(remove("hose", tmp_path / "home"))
+    with pytest.raises(ModelNotFound, match="'hose'") as caught:
+        asyncio.run(remove_model("hose", tmp_path / "home"))
     assert caught.value.hint == "Did you mean 'horse'?"
 
 
@@ -89,4 +92,4 @@ def test_several_processes_adding_at_once_lose_nothing(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", code, str(file), str(tmp_path / "home")]
     running = [subprocess.Popen([*arguments, f"m{number}"]) for number in range(4)]
     assert [each.wait(30) for each in running] == [0, 0, 0, 0]
-    assert sorted(card.model for card in cards(settings(tmp_path))) == ["m0", "m1", "m2", "m3"]
+    assert sorted(card.model for card in load_cards(settings(tmp_path))) == ["m0", "m1", "m2", "m3"]

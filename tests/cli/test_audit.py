@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from sizewise.audit_log.hash_chain import Deed, linked
+from sizewise.audit_log.hash_chain import AuditEvent, chain_entry
 from tests.cli.terminal import sizewise
 from tests.graphql.graphql_client import fresh_key
 from tests.running_server import Served, serving
@@ -90,8 +90,8 @@ def _anew(home: Path, lines: int = 10) -> None:
     previous = "0" * 64
     with closing(sqlite3.connect(home / "sizewise.db")) as database, database:
         for seq in range(1, lines + 1):
-            deed = Deed("local", "admin", "key.create", f"key:sw-{seq}")
-            line = linked(deed, seq, seq, previous)
+            deed = AuditEvent("local", "admin", "key.create", f"key:sw-{seq}")
+            line = chain_entry(deed, seq, seq, previous)
             row = ("local", seq, seq, msgspec.json.encode(deed).decode(), previous, line.hash)
             database.execute(INSERT, row)
             previous = line.hash
@@ -117,10 +117,10 @@ def test_a_file_that_is_no_export_is_told(tmp_path: Path, text: str, code: int) 
 
 def test_lines_from_before_there_was_a_by_still_hold() -> None:
     """The hash of a line as it was written then."""
-    deed = Deed("local", "admin", "key.create", "key:sw-1", None, {"name": "a"})
+    deed = AuditEvent("local", "admin", "key.create", "key:sw-1", None, {"name": "a"})
     then = "bbcb3001f8005284ed189c8ad1a4e3f9f33e3df6e967098d02710d9951519462"
-    assert linked(deed, 1, 1_700_000_000_000, "0" * 64).hash == then
-    assert linked(replace(deed, by="ss-1"), 1, 1_700_000_000_000, "0" * 64).hash != then
+    assert chain_entry(deed, 1, 1_700_000_000_000, "0" * 64).hash == then
+    assert chain_entry(replace(deed, by="ss-1"), 1, 1_700_000_000_000, "0" * 64).hash != then
 
 
 def test_a_trail_without_the_hash_that_was_the_newest_does_not_hold(tmp_path: Path) -> None:

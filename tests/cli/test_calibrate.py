@@ -16,7 +16,7 @@ def written(folder: Path, count: int) -> Path:
     with (folder / "prompts.jsonl").open("w") as prompts, (folder / "outcomes.jsonl").open("w") as rows:
         for number, (id, prompt) in enumerate(zip(outcomes.ids, outcomes.prompts, strict=True)):
             prompts.write(json.dumps({"prompt_id": id, "prompt": prompt}) + "\n")
-            for model, column in outcomes.models.items():
+            for model, column in outcomes.columns.items():
                 row = {"prompt_id": id, "model": model, "score": column.score[number], "answer": column.answer[number]}
                 rows.write(json.dumps(row) + "\n")
     return folder

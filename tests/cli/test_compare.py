@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sizewise.advisor.response_metrics import EXAMPLE, RELATIVITY
+from sizewise.advisor.response_metrics import EXAMPLE_FACTS, EXAMPLE_PROMPT
 from tests.cli.terminal import sizewise, watched
 from tests.running_server import Served
 
@@ -50,10 +50,10 @@ def test_for_scripts_all_of_it_is_json(echo: Served) -> None:
 
 def test_the_projects_small_and_large_explain_relativity_when_nothing_is_said(echo: Served) -> None:
     told = sizewise("compare", "--json", home=echo.home).json
-    assert told["prompt"] == EXAMPLE
-    assert told["facts"] == [fact.name for fact in RELATIVITY]
+    assert told["prompt"] == EXAMPLE_PROMPT
+    assert told["facts"] == [fact.name for fact in EXAMPLE_FACTS]
     assert [each["asked"] for each in told["answers"]] == ["small", "large"]
-    assert told["answers"][0]["answer"] == EXAMPLE, "an echo repeats the question, and knows nothing"
+    assert told["answers"][0]["answer"] == EXAMPLE_PROMPT, "an echo repeats the question, and knows nothing"
     assert told["answers"][0]["facts"] == []
 
 

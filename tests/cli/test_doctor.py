@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.app.services import Keeper
-from sizewise.cache.stored_responses import Stored
+from sizewise.app.services import Services
+from sizewise.cache.stored_responses import StoredResponse
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, Served
 
@@ -56,8 +56,10 @@ def test_no_model_is_there(home: Path) -> None:
 
 
 def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
-    with Keeper(home) as keeper:
-        asyncio.run(keeper.keep_response(Stored("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")))
+    with Services(home) as services:
+        asyncio.run(
+            services.store_response(StoredResponse("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")),
+        )
     assert checks(home)["vault"][0]
     (home / "vault.key").unlink()
     well, found, then = checks(home)["vault"]
@@ -65,7 +67,7 @@ def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
 
 
 def test_the_key_service_does_not_answer(home: Path) -> None:
-    with Keeper(home):
+    with Services(home):
         pass
     program = home / "kms"
     program.write_text("#!/bin/sh\nexit 7\n")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.terminal import sizewise
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import ECHO, Served, serving, until
 
 STATUS = "{ encryption { wrappedBy reencrypting keys { id wrappedBy retired rows } } }"
@@ -27,7 +27,7 @@ def remembered(server: Served, words: str = "Remember this") -> str:
 
 
 def status(server: Served) -> dict[str, Any]:
-    found: dict[str, Any] = told(server, STATUS).data["encryption"]
+    found: dict[str, Any] = graphql(server, STATUS).data["encryption"]
     return found
 
 
@@ -92,10 +92,11 @@ def test_new_data_keys_while_clients_ask(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["query { encryption { wrappedBy } }", "mutation { rotateEncryptionKeys { rewrapped } }"]
+    "field",
+    ["query { encryption { wrappedBy } }", "mutation { rotateEncryptionKeys { rewrapped } }"],
 )
 def test_only_who_may_manage_the_vault_sees_or_changes_it(echo: Served, field: str) -> None:
-    assert told(echo, field, key=fresh_key(echo, "ask", "read")).code == "forbidden"
+    assert graphql(echo, field, key=fresh_key(echo, "ask", "read")).code == "forbidden"
 
 
 def test_a_key_service_that_fails_is_said_and_nothing_is_kept_in_the_clear(tmp_path: Path) -> None:

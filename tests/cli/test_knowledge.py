@@ -48,7 +48,8 @@ def test_a_folder_goes_in_once_and_what_was_deleted_goes_out(server: Served, doc
     first = run(server, "add", "one", str(docs))
     assert (first.code, first.out) == (0, "one: 2 added\n"), first.err
     assert [its["source"] for its in shown(server, "list", "one")] == sorted(
-        ["docs/leave.md", "docs/deep/guide.pdf"], key=lambda source: shown_id(server, "one", source)
+        ["docs/leave.md", "docs/deep/guide.pdf"],
+        key=lambda source: shown_id(server, "one", source),
     )
     assert run(server, "add", "one", str(docs)).out == "one: 2 same\n"
     (docs / "leave.md").unlink()

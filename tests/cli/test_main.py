@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from sizewise.cli.lazy_group import RENAMED, Verbs
-from sizewise.cli.main import SUBJECTS, VERBS
+from sizewise.cli.lazy_group import RENAMED, LazyGroup
+from sizewise.cli.main import COMMANDS, SUBJECTS
 from sizewise.cli.main import sizewise as root
 from tests.cli.terminal import sizewise, watched
 from tests.running_server import Served, command, environment, until
@@ -37,7 +37,7 @@ def test_the_help_fits_one_screen() -> None:
     shown = sizewise("--help").out.splitlines()
     assert len(shown) <= 24
     assert max(map(len, shown)) <= 80
-    assert sorted(" ".join(names for names, _ in SUBJECTS).split()) == sorted(VERBS)
+    assert sorted(" ".join(names for names, _ in SUBJECTS).split()) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -62,9 +62,9 @@ def test_every_verb_has_json_and_an_example(path: tuple[str, ...]) -> None:
 
 def test_the_short_helps_are_the_verbs_own_first_sentences() -> None:
     for each in ALL.values():
-        if isinstance(each, Verbs):
-            for name, verb in each.verbs.items():
-                assert (verb.load().help or "").partition("\n")[0] == verb.says, name
+        if isinstance(each, LazyGroup):
+            for name, verb in each.lazy_commands.items():
+                assert (verb.load().help or "").partition("\n")[0] == verb.short_help, name
 
 
 def test_importing_the_command_line_takes_no_time() -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from sizewise.catalog.loader import embedded
+from sizewise.catalog.loader import bundled_models
 from tests.catalog.gguf_file import tiny
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, serving
@@ -53,7 +53,7 @@ def test_a_model_is_pulled_from_a_place_one_names(tmp_path: Path, smollm_gguf: P
     assert "local/smollm2-135m is ready" in done.out
     again = sizewise("models", "pull", "smollm2-135m", "--json", home=tmp_path, SIZEWISE_CACHE=cache).json
     assert again["fetched"] is False
-    assert os.path.getsize(again["path"]) == embedded()["smollm2-135m"].weights.bytes
+    assert os.path.getsize(again["path"]) == bundled_models()["smollm2-135m"].weights.bytes
     shutil.rmtree(cache)
 
 

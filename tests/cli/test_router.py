@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sizewise.routing.quality.predictor import read
+from sizewise.routing.quality.predictor import decode_predictor
 from tests.cli.terminal import sizewise
 from tests.routing.test_trainer import labelled
 from tests.running_server import serving
@@ -25,7 +25,7 @@ def test_a_router_is_written_and_its_worth_told(tmp_path: Path) -> None:
     said = sizewise("route", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", str(out))
     assert said.code == 0, said.err
     assert "Better than chance" in said.out and "length alone" in said.out and str(out) in said.out
-    assert read(out.read_bytes()).learnt.labels == 200
+    assert decode_predictor(out.read_bytes()).provenance.label_count == 200
 
 
 CONFIG = """
@@ -95,7 +95,7 @@ def test_a_new_model_enters_without_the_rest_being_learnt_anew(tmp_path: Path) -
     (tmp_path / "outcomes.jsonl").write_text("\n".join(map(json.dumps, rows)))
     said = sizewise("route", "add-model", made, folder, "--model", "new", "-o", str(more))
     assert said.code == 0 and "new is like s" in said.out and "30 scores" in said.out, said.err
-    before, after = read(Path(made).read_bytes()), read(more.read_bytes())
+    before, after = decode_predictor(Path(made).read_bytes()), decode_predictor(more.read_bytes())
     assert set(after.heads) == {"s", "l", "new"} and after.heads["l"] == before.heads["l"]
     told = sizewise("route", "add-model", made, "--model", "twin", "--like", "l", "--json").json
     assert told == {"model": "twin", "like": "l", "shift": 0.0, "samples": 0, "file": None}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sizewise.cli.scan_quarantine import CLEAN, HELD, Found, part, read, release
+from sizewise.cli.scan_quarantine import CLEAN, HELD, ScanFinding, read_passages, release_rows, split_rows
 from sizewise.errors import BadRequest
 from tests.running_server import command, environment
 
@@ -33,7 +33,7 @@ def jsonl(file: Path, *rows: object) -> Path:
     return file
 
 
-def kept(file: Path) -> list[dict[str, Any]]:
+def json_lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
@@ -69,7 +69,7 @@ def test_what_is_quarantined_can_be_released_and_is_lost_at_no_step(tmp_path: Pa
     parted = tmp_path / "parted"
     done = scan(str(file), "--quarantine", str(parted), "--by", "jane")
     assert done.returncode == 1 and "1 clean, 1 quarantined" in done.stdout
-    (held,), (clean,) = kept(parted / HELD), kept(parted / CLEAN)
+    (held,), (clean,) = json_lines(parted / HELD), json_lines(parted / CLEAN)
     assert held["row"] == {"text": ASK, "by": "them"} and clean["row"] == {"text": FINE, "n": 1.50}
     source = held["provenance"]
     assert (source["source"], source["line"], source["by"]) == (str(file), 2, "jane")
@@ -78,8 +78,8 @@ def test_what_is_quarantined_can_be_released_and_is_lost_at_no_step(tmp_path: Pa
     assert scan(str(file), "--quarantine", str(parted)).returncode == 2  # nothing is written over
     done = scan("--quarantine", str(parted), "--release", f"{file}:2", "--by", "joe")
     assert done.returncode == 0, done.stderr
-    assert kept(parted / HELD) == []
-    freed = kept(parted / CLEAN)[-1]
+    assert json_lines(parted / HELD) == []
+    freed = json_lines(parted / CLEAN)[-1]
     assert freed["row"] == held["row"] and freed["provenance"]["released"].endswith("by joe")
     again = scan("--quarantine", str(parted), "--release", f"{file}:2")
     assert again.returncode == 2 and "not held back" in again.stderr
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_whole_is_refused_with_its_line(tmp_path: Path) -> N
         file = tmp_path / name
         file.write_bytes(data)
         with pytest.raises(BadRequest) as why:
-            read([file])
+            read_passages([file])
         return why.value.message
 
     assert "line 2: no JSON" in refused("a.jsonl", b'{"text": "x"}\n{"text": \n')
@@ -99,9 +99,9 @@ def test_what_cannot_be_read_whole_is_refused_with_its_line(tmp_path: Path) -> N
     assert "cannot be scanned" in refused("d.parquet", b"PAR1")
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadRequest, match="nothing to scan"):
-        read([tmp_path / "empty"])
+        read_passages([tmp_path / "empty"])
     with pytest.raises(BadRequest, match="cannot read"):
-        read([tmp_path / "gone.txt"])
+        read_passages([tmp_path / "gone.txt"])
 
 
 def test_a_line_of_fifty_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_more_than_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path) -> No
     with file.open("wb") as stream:
         stream.truncate(2_000_000_000)  # holds no block on the disk
     with pytest.raises(BadRequest, match="too many to scan at once"):
-        read([file])
+        read_passages([file])
 
 
 def test_a_link_within_a_folder_is_not_followed(tmp_path: Path) -> None:
@@ -128,14 +128,14 @@ def test_a_link_within_a_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     (inside / "a.txt").symlink_to(tmp_path / "secret.txt")
     (inside / "b.txt").write_text("fine")
-    assert [each.passage.text for each in read([inside])] == ["fine"]
+    assert [each.passage.text for each in read_passages([inside])] == ["fine"]
 
 
 def test_prose_is_cut_between_paragraphs_and_is_whole_again_put_together(tmp_path: Path) -> None:
     text = "\n".join(f"{FINE} {at}\n" * (at % 5 + 1) for at in range(80))
     file = tmp_path / "a.md"
     file.write_text(text)
-    rows = read([file])
+    rows = read_passages([file])
     assert len(rows) > 5
     assert "".join(json.loads(bytes(each.row)) for each in rows) == text
     lines = text.split("\n")
@@ -151,7 +151,8 @@ rows = st.lists(
     st.one_of(
         st.text(st.characters(codec="utf-8"), max_size=30),
         st.dictionaries(
-            st.sampled_from(["text", "label", "other"]), st.text(st.characters(codec="utf-8"), max_size=20)
+            st.sampled_from(["text", "label", "other"]),
+            st.text(st.characters(codec="utf-8"), max_size=20),
         ),
         st.lists(st.integers(), max_size=3),
     ),
@@ -162,23 +163,24 @@ rows = st.lists(
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(rows, st.data())
 def test_quarantine_loses_no_row_and_no_byte_whatever_is_held_back_and_released(
-    some: list[object], data: st.DataObject
+    some: list[object],
+    data: st.DataObject,
 ) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         file = jsonl(folder / "rows.jsonl", *some)
-        had = read([file])
+        had = read_passages([file])
         ids = [each.passage.id for each in had]
         held = data.draw(st.sets(st.sampled_from(ids))) if ids else set()
-        part(folder / "out", had, {each: [Found("copy", "x")] for each in held}, "now", "me")
+        split_rows(folder / "out", had, {each: [ScanFinding("copy", "x")] for each in held}, "now", "me")
         freed = data.draw(st.sets(st.sampled_from(sorted(held)))) if held else set()
         if freed:
-            assert release(folder / "out", sorted(freed), "later", "me") == len(freed)
-        lines = [line for name in (CLEAN, HELD) for line in kept(folder / "out" / name)]
+            assert release_rows(folder / "out", sorted(freed), "later", "me") == len(freed)
+        lines = [line for name in (CLEAN, HELD) for line in json_lines(folder / "out" / name)]
         assert sorted(each["provenance"]["line"] for each in lines) == sorted(each.line for each in had)
         by_line = {each["provenance"]["line"]: each["row"] for each in lines}
         assert [by_line[each.line] for each in had] == some
-        assert {f"{file}:{each['provenance']['line']}" for each in kept(folder / "out" / HELD)} == held - freed
+        assert {f"{file}:{each['provenance']['line']}" for each in json_lines(folder / "out" / HELD)} == held - freed
 
 
 @given(
@@ -186,7 +188,7 @@ def test_quarantine_loses_no_row_and_no_byte_whatever_is_held_back_and_released(
         st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12), min_size=2, max_size=2),
         min_size=1,
         max_size=6,
-    )
+    ),
 )
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_every_cell_of_a_table_is_in_what_is_scanned(cells: list[list[str]]) -> None:
@@ -195,11 +197,11 @@ def test_every_cell_of_a_table_is_in_what_is_scanned(cells: list[list[str]]) -> 
         out = io.StringIO(newline="")
         csv.writer(out).writerows([["text", "other"], *cells])
         file.write_text(out.getvalue(), newline="")
-        for (one, other), row in zip(cells, read([file]), strict=True):
+        for (one, other), row in zip(cells, read_passages([file]), strict=True):
             assert one in row.passage.text and other in row.passage.text
             assert json.loads(bytes(row.row)) == {"text": one, "other": other}
 
 
 def test_what_is_not_there_is_said_to_be_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="nowhere': No such file or directory"):
-        read([tmp_path / "nowhere"])
+        read_passages([tmp_path / "nowhere"])

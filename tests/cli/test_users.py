@@ -9,7 +9,7 @@ import pytest
 
 from tests.auth.user_client import Browser
 from tests.cli.terminal import sizewise
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving
 
 
@@ -105,8 +105,8 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
     assert "echo/small" in sizewise("keys", home=server.home).out
     again = sizewise("keys", "rotate", key["id"], "--overlap-hours", "0", "--json", home=server.home).json
     assert again["key"]["scope"] == key["scope"] and again["secret"] != made["secret"]
-    assert told(server, "{ me { key } }", key=made["secret"]).status == 401
-    assert told(server, "{ me { key } }", key=again["secret"]).data["me"]["key"] == again["key"]["id"]
+    assert graphql(server, "{ me { key } }", key=made["secret"]).status == 401
+    assert graphql(server, "{ me { key } }", key=again["secret"]).data["me"]["key"] == again["key"]["id"]
 
 
 @pytest.mark.parametrize("words", [("--may", "reed"), ("--door", "chatt"), ("--network", "x"), ("--own",)])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.app.services import Keeper
-from sizewise.errors import Outside
+from sizewise.app.services import Services
+from sizewise.errors import ExternalFailure
 
 FLUSH_S = 0.05
 
@@ -109,7 +109,7 @@ def working(script: str, *arguments: Path | int) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-def kept(home: Path) -> set[int]:
+def stored_numbers(home: Path) -> set[int]:
     """Numbers of the whole records; fails on a damaged file and on a record without its attempt."""
     connection = sqlite3.connect(home / "sizewise.db")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -135,7 +135,7 @@ def test_kill_9_never_damages_the_file_and_loses_no_more_than_the_last_50_ms(tmp
         number, died = accepted[-1]
         stall = max(later - earlier for (_, earlier), (_, later) in pairwise(accepted))
         safe = [count for count, at in accepted if at < died - FLUSH_S - stall - late]
-        found = kept(tmp_path)
+        found = stored_numbers(tmp_path)
         assert set(range(1, safe[-1] + 1)) <= found, "more than the last 50 ms (and the stalls of this machine) is lost"
         assert found <= set(range(number + 21))
         number = max(found)
@@ -148,7 +148,7 @@ def test_on_a_full_disk_the_server_lives_says_so_and_writes_everything_when_ther
     total, limping, seen, trouble, waiting = json.loads(out)
     assert limping.startswith("cannot write records: ")
     assert (seen, trouble, waiting) == (5, "", [0, 0])
-    assert kept(tmp_path) == set(range(total))
+    assert stored_numbers(tmp_path) == set(range(total))
     assert "Traceback" not in err
 
 
@@ -156,9 +156,9 @@ def test_a_second_one_on_the_same_home_is_refused_with_the_process_that_holds_it
     with working(ENDLESS, tmp_path, 0) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        with pytest.raises(Outside, match=f"process {process.pid}, works in the home") as refused:
-            Keeper(tmp_path)
+        with pytest.raises(ExternalFailure, match=f"process {process.pid}, works in the home") as refused:
+            Services(tmp_path)
         assert f"kill {process.pid}" in refused.value.hint
         process.kill()
         process.wait()
-        Keeper(tmp_path).close()
+        Services(tmp_path).close()

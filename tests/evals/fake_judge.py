@@ -16,7 +16,7 @@ class Judge(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Door)
+        super().__init__(("127.0.0.1", 0), JudgeHandler)
         self.shown: list[str] = []
         self.says = ""
 
@@ -31,7 +31,7 @@ class Judge(ThreadingHTTPServer):
         return self.says or ("tie" if first == second else "B" if first else "A")
 
 
-class Door(BaseHTTPRequestHandler):
+class JudgeHandler(BaseHTTPRequestHandler):
     server: Judge
 
     def do_POST(self) -> None:

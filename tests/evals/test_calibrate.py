@@ -9,44 +9,54 @@ from msgspec.structs import replace
 
 from sizewise.errors import BadRequest
 from sizewise.evals.calibration import Calibration, calibrate
-from sizewise.evals.outcomes import Outcome, Outcomes, Prompt, gathered
-from sizewise.evals.policy_loader import mind
-from sizewise.evals.replay import cases, replay
-from sizewise.model_card import Card, Endpoint
+from sizewise.evals.outcomes import OutcomeDataset, RecordedOutcome, RecordedPrompt, build_dataset
+from sizewise.evals.policy_loader import certificate_models
+from sizewise.evals.replay import replay, replay_cases
+from sizewise.model_card import ModelCard, ModelEndpoint
 from sizewise.money import Price
-from sizewise.routing.guarantees.bounds import Promise
-from sizewise.routing.guarantees.certificate import read, write
-from sizewise.routing.policies.certified import Promised
+from sizewise.routing.guarantees.bounds import QualityGuarantee
+from sizewise.routing.guarantees.certificate import decode_certificate, encode_certificate
+from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policy import Verdict
 
 
-def recorded(count: int, *, told: float = 0.95, seed: int = 2, sure: bool = False) -> Outcomes:
+def recorded(count: int, *, told: float = 0.95, seed: int = 2, sure: bool = False) -> OutcomeDataset:
     """Two small models that agree where the first is right, told of 1; the large one is right nine times in ten.
-    `sure`: with log-probabilities, which tell nothing."""
-    chance, prompts, outcomes = Random(seed), list[Prompt](), list[Outcome]()
+    `sure`: with log-probabilities, which tell nothing.
+    """
+    chance, prompts, outcomes = Random(seed), list[RecordedPrompt](), list[RecordedOutcome]()
     for number in range(count):
         id, right = f"p{number}", chance.random() < 0.6
         agrees = right if chance.random() < told else chance.random() < 0.5
-        prompts.append(Prompt(id, f"question number {number} of the {chance.choice(['red', 'blue'])} book"))
+        prompts.append(RecordedPrompt(id, f"question number {number} of the {chance.choice(['red', 'blue'])} book"))
         confidence = -0.1 - number % 7 / 100 if sure else None
-        outcomes.append(Outcome(id, "small", float(right), "A", confidence=confidence, least=confidence))
-        outcomes.append(Outcome(id, "other", 0.5, "A" if agrees else "B", confidence=confidence, least=confidence))
-        outcomes.append(Outcome(id, "large", float(chance.random() < 0.9), "A"))
-    return gathered(prompts, outcomes, "digest")
+        outcomes.append(RecordedOutcome(id, "small", float(right), "A", confidence=confidence, least=confidence))
+        outcomes.append(
+            RecordedOutcome(id, "other", 0.5, "A" if agrees else "B", confidence=confidence, least=confidence),
+        )
+        outcomes.append(RecordedOutcome(id, "large", float(chance.random() < 0.9), "A"))
+    return build_dataset(prompts, outcomes, "digest")
 
 
-def calibrated(outcomes: Outcomes, quality: float = 0.95, ratio: float = 0.02, seed: int = 0) -> Calibration:
-    return calibrate(outcomes, ("small", "other"), "large", Promise(quality), costs=(ratio, ratio, 1.0), seed=seed)
+def calibrated(outcomes: OutcomeDataset, quality: float = 0.95, ratio: float = 0.02, seed: int = 0) -> Calibration:
+    return calibrate(
+        outcomes,
+        ("small", "other"),
+        "large",
+        QualityGuarantee(quality),
+        costs=(ratio, ratio, 1.0),
+        seed=seed,
+    )
 
 
 def test_agreement_makes_a_promise_possible_that_the_prompt_alone_does_not() -> None:
     found = calibrated(recorded(1_200))
-    prompt, cascade = found.tried
-    assert found.chosen is cascade and cascade.saves > 0.3 > prompt.saves
+    prompt, cascade = found.policies
+    assert found.best is cascade and cascade.savings > 0.3 > prompt.savings
     assert cascade.quality is not None and cascade.quality > 0.95
-    assert 0 <= cascade.served - cascade.saves <= 2 * 0.02 + 1e-9
-    assert found.proof is not None and found.proof.origin.data == "digest"
-    assert (found.taught, found.proved) == (600, 600)
+    assert 0 <= cascade.small_share - cascade.savings <= 2 * 0.02 + 1e-9
+    assert found.certificate is not None and found.certificate.provenance.dataset_digest == "digest"
+    assert (found.training_prompts, found.certification_prompts) == (600, 600)
 
 
 def test_the_same_input_gives_the_same_promise() -> None:
@@ -56,7 +66,7 @@ def test_the_same_input_gives_the_same_promise() -> None:
 
 def test_where_asking_costs_more_than_it_saves_nothing_is_chosen() -> None:
     dear = calibrated(recorded(1_200), 0.97, ratio=0.6)
-    assert all(each.saves < 0.01 for each in dear.tried)
+    assert all(each.savings < 0.01 for each in dear.policies)
 
 
 def test_the_curves_go_from_small_to_large_and_nobody_is_above_the_oracle() -> None:
@@ -70,58 +80,63 @@ def test_the_curves_go_from_small_to_large_and_nobody_is_above_the_oracle() -> N
 
 
 def test_every_promise_of_the_proof_is_cheaper_than_a_stricter_one() -> None:
-    proof = calibrated(recorded(1_200)).proof
-    assert proof is not None and len(proof.kept) > 2
-    saved = [each.saves for each in proof.kept]
+    proof = calibrated(recorded(1_200)).certificate
+    assert proof is not None and len(proof.guarantees) > 2
+    saved = [each.savings for each in proof.guarantees]
     assert saved == sorted(saved, reverse=True)
-    stricter = proof.keeping(0.93)
-    assert stricter is not None and stricter.quality == 0.95 and proof.keeping(0.999) is None
+    stricter = proof.guarantee_for(0.93)
+    assert stricter is not None and stricter.quality == 0.95 and proof.guarantee_for(0.999) is None
 
 
 def test_a_proof_is_read_as_it_was_written_and_a_cut_one_is_refused() -> None:
-    proof = calibrated(recorded(600), 0.9).proof
-    assert proof is not None and read(write(proof)) == proof
-    cut = replace(proof, after=proof.after[:1])
-    for wrong in (write(cut), write(proof)[:-9], b"{}", write(replace(proof, format=0))):
+    proof = calibrated(recorded(600), 0.9).certificate
+    assert proof is not None and decode_certificate(encode_certificate(proof)) == proof
+    cut = replace(proof, combiners=proof.combiners[:1])
+    for wrong in (
+        encode_certificate(cut),
+        encode_certificate(proof)[:-9],
+        b"{}",
+        encode_certificate(replace(proof, format=0)),
+    ):
         with pytest.raises(BadRequest, match="proof"):
-            read(wrong)
+            decode_certificate(wrong)
 
 
 def test_a_played_proof_gives_what_it_said() -> None:
     """Replay asks as the live policy does: on the prompts of the calibration it must come to the same figures."""
     known = recorded(1_200)
     found = calibrated(known)
-    assert found.proof is not None and found.chosen is not None
-    here = Endpoint("recorded", place="process")
+    assert found.certificate is not None and found.best is not None
+    here = ModelEndpoint("recorded", place="process")
     cards = tuple(
-        Card(name, here, name, quality=rank, price=Price(input=cost, output=cost))
+        ModelCard(name, here, name, quality=rank, price=Price(input=cost, output=cost))
         for name, rank, cost in (("small", 0.0, 2), ("other", 0.1, 2), ("large", 1.0, 100))
     )
-    policy = Promised(found.proof, found.promise)
-    its = mind(policy, cards, lambda question, replies: Verdict(None, "no rule"))
-    played = replay(policy, cases(known, cards, its.foresight, its.judge), known, cards)
-    assert 1.0 - played.gave["large"] == pytest.approx(found.chosen.served, abs=0.06)
-    assert found.chosen.quality is not None
-    assert played.quality / 0.9 == pytest.approx(found.chosen.quality, abs=0.04)
+    policy = CertifiedPolicy(found.certificate, found.guarantee)
+    its = certificate_models(policy, cards, lambda question, replies: Verdict(None, "no rule"))
+    played = replay(policy, replay_cases(known, cards, its.prediction, its.judge), known, cards)
+    assert 1.0 - played.answer_shares["large"] == pytest.approx(found.best.small_share, abs=0.06)
+    assert found.best.quality is not None
+    assert played.quality / 0.9 == pytest.approx(found.best.quality, abs=0.04)
 
 
 def test_where_nothing_can_be_promised_it_says_how_many_more_it_takes() -> None:
     found = calibrated(recorded(100), 0.97)
-    assert found.chosen is None
-    few = [each.needs for each in found.tried if each.needs is not None]
-    assert all(needs > found.proved for needs in few)
+    assert found.best is None
+    few = [each.samples_needed for each in found.policies if each.samples_needed is not None]
+    assert all(needs > found.certification_prompts for needs in few)
 
 
 @pytest.mark.parametrize(("small", "large"), [("smal", "large"), ("small", "lrge")])
 def test_a_model_that_nobody_asked_is_refused_with_the_nearest(small: str, large: str) -> None:
     with pytest.raises(BadRequest, match="no model") as refused:
-        calibrate(recorded(100), (small,), large, Promise(0.95))
+        calibrate(recorded(100), (small,), large, QualityGuarantee(0.95))
     assert "Did you mean" in refused.value.hint or "known" in refused.value.hint
 
 
 def test_few_prompts_are_refused() -> None:
     with pytest.raises(BadRequest, match="30 different prompts") as refused:
-        calibrate(recorded(30), ("small",), "large", Promise(0.95))
+        calibrate(recorded(30), ("small",), "large", QualityGuarantee(0.95))
     assert "50 more" in refused.value.hint
 
 
@@ -132,24 +147,24 @@ def test_the_same_question_again_is_no_more_evidence() -> None:
         ids=tuple(f"{copy}{id}" for copy in "ab" for id in known.ids),
         prompts=known.prompts * 2,
         categories=known.categories * 2,
-        models={
+        columns={
             name: replace(its, **{field: getattr(its, field) * 2 for field in its.__struct_fields__})
-            for name, its in known.models.items()
+            for name, its in known.columns.items()
         },
     )
     once, again = calibrated(known, 0.9), calibrated(twice, 0.9)
-    assert (once.proved, once.tried) == (again.proved, again.tried)
+    assert (once.certification_prompts, once.policies) == (again.certification_prompts, again.policies)
 
 
 @pytest.mark.parametrize("models", [("small", "small"), ("small", "large")])
 def test_a_model_that_is_named_twice_is_refused(models: tuple[str, str]) -> None:
     with pytest.raises(BadRequest, match="named twice"):
-        calibrate(recorded(200), models, "large", Promise(0.95))
+        calibrate(recorded(200), models, "large", QualityGuarantee(0.95))
 
 
 def test_a_small_model_as_good_as_the_large_one_answers_alone() -> None:
     known = recorded(600)
-    large = known.models["large"]
-    even = replace(known, models={"small": replace(large), "large": large})
-    found = calibrate(even, ("small",), "large", Promise(0.98), costs=(0.1, 1.0))
-    assert found.chosen is not None and found.chosen.saves == pytest.approx(0.9)
+    large = known.columns["large"]
+    even = replace(known, columns={"small": replace(large), "large": large})
+    found = calibrate(even, ("small",), "large", QualityGuarantee(0.98), costs=(0.1, 1.0))
+    assert found.best is not None and found.best.savings == pytest.approx(0.9)

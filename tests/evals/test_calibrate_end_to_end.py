@@ -10,7 +10,7 @@ import pytest
 from tests.cli.terminal import sizewise
 from tests.evals.fake_judge import judging
 from tests.evals.test_shadow_end_to_end import CONFIG, rows
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import serving, until
 
 SURE, UNSURE = "[[logprob -0.05]] it is so", "[[echo/small: say a BAD answer]] [[logprob -1]] it is {number}"
@@ -40,7 +40,7 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
             "60 sampled pairs of echo/small and echo/large" in done.out
             and '+certificate = "default.certificate.json"' in done.out
         )
-        assert told(server, "mutation { reload { models } }").errors == []
+        assert graphql(server, "mutation { reload { models } }").errors == []
         good = server.chat("auto", SURE).headers
         assert good["x-sizewise-model"] == "echo/small" and "promised 0.85 of echo/large" in good["x-sizewise-why"]
         until(lambda: len(rows(tmp_path)) == 61)
@@ -57,7 +57,8 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
 
 def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> None:
     with serving(
-        tmp_path, config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n'
+        tmp_path,
+        config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n',
     ) as server:
         none = sizewise("route", "calibrate", home=tmp_path)
         assert none.code == 1 and "Give [shadow] in the settings a `sample_rate`" in none.out

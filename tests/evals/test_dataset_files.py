@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sizewise.errors import BadRequest
-from sizewise.evals.dataset_files import read
+from sizewise.evals.dataset_files import read_dataset
 
 PROMPTS = '{"prompt_id": 1, "prompt": "one"}\n\n{"prompt_id": "b", "prompt": "two", "category": "x"}\n'
 OUTCOMES = """{"prompt_id": 1, "model": "m", "score": 1.0, "answer": 7, "tokens_out": 2.0}
@@ -23,10 +23,10 @@ def folder(tmp_path: Path, prompts: str = PROMPTS, outcomes: str = OUTCOMES) -> 
 
 
 def test_prompts_and_outcomes_come_as_columns(tmp_path: Path) -> None:
-    found = read(folder(tmp_path))
+    found = read_dataset(folder(tmp_path))
     assert (found.ids, found.prompts, found.categories) == (("1", "b"), ("one", "two"), ("", "x"))
     assert found.column("m").answer == ["7", None] and found.column("m").tokens_out == [2, 0]
-    assert found.answered("m") == [0] and found.answered("n") == [1] and found.answered("m", "n") == []
+    assert found.scored_rows("m") == [0] and found.scored_rows("n") == [1] and found.scored_rows("m", "n") == []
     assert len(found.digest) == 64
 
 
@@ -44,9 +44,9 @@ def test_prompts_and_outcomes_come_as_columns(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named(tmp_path: Path, prompts: str, outcomes: str, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
-        read(folder(tmp_path, prompts, outcomes))
+        read_dataset(folder(tmp_path, prompts, outcomes))
 
 
 def test_an_empty_folder_is_told_what_it_lacks(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match=r"no prompts\.jsonl"):
-        read(tmp_path)
+        read_dataset(tmp_path)

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from sizewise.evals.calibration import calibrate
-from sizewise.routing.guarantees.bounds import Promise
-from sizewise.routing.guarantees.certificate import write
-from sizewise.telemetry.webhooks import Seen, verify
+from sizewise.routing.guarantees.bounds import QualityGuarantee
+from sizewise.routing.guarantees.certificate import encode_certificate
+from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
 from tests.cli.terminal import sizewise
 from tests.evals.fake_judge import Judge, judging
 from tests.evals.test_calibrate import recorded
 from tests.fakes.webhook_receiver import SECRET, receiving
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, serving, until
 
 CONFIG = """
@@ -67,10 +67,10 @@ QUALITY = """query($p: String) { quality(policy: $p) {
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two small models that are right where they agree."""
-    found = calibrate(recorded(1_200), ("small", "other"), "large", Promise(0.95), costs=(0.02, 0.02, 1.0))
-    assert found.proof is not None
+    found = calibrate(recorded(1_200), ("small", "other"), "large", QualityGuarantee(0.95), costs=(0.02, 0.02, 1.0))
+    assert found.certificate is not None
     path = tmp_path_factory.mktemp("proof") / "mine.json"
-    path.write_bytes(write(found.proof))
+    path.write_bytes(encode_certificate(found.certificate))
     return path
 
 
@@ -81,7 +81,7 @@ def judge() -> Iterator[Judge]:
 
 
 def quality(server: Served, policy: str = "mine") -> dict[str, Any]:
-    (found,) = told(server, QUALITY, p=policy).data["quality"]
+    (found,) = graphql(server, QUALITY, p=policy).data["quality"]
     return dict(found)
 
 
@@ -119,14 +119,16 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
     with serving(tmp_path, config.replace("sample_rate = 1", "sample_rate = 0")) as server:
         assert asked(server)[0] == "big/large"
         key = fresh_key(server, "ask", "read")
-        assert told(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }', key=key).code == "forbidden"
-        assert told(server, 'mutation { restorePolicy(policy: "mien") { wasViolated } }').hint.find("mine") >= 0
+        assert (
+            graphql(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }', key=key).code == "forbidden"
+        )
+        assert graphql(server, 'mutation { restorePolicy(policy: "mien") { wasViolated } }').hint.find("mine") >= 0
         done = sizewise("route", "restore", "mine", home=tmp_path)
         assert (done.code, done.out.strip()) == (0, "mine is trusted again")
         assert asked(server)[0] == "one/small"
         assert server.ask("/readyz").json["impaired"] == []  # type: ignore[index]  # JSON
         assert (quality(server)["samples"], quality(server)["violated"]) == (0, None)
-        assert told(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }').data["restorePolicy"] == {
+        assert graphql(server, 'mutation { restorePolicy(policy: "mine") { wasViolated } }').data["restorePolicy"] == {
             "wasViolated": False
         }
 
@@ -144,7 +146,7 @@ def test_a_receiver_is_told_of_a_broken_promise(tmp_path: Path, proof: Path, jud
             until(lambda: b"webhook" not in server.ask("/readyz").body)
     (first, body), (second, again) = receiver.came
     assert (first["webhook-id"], body) == (second["webhook-id"], again)
-    verify(second, again, [SECRET], time.time(), Seen())
+    verify_webhook(second, again, [SECRET], time.time(), ReplayGuard())
     told = json.loads(body)
     assert (told["type"], told["tenant"], told["data"]["policy"]) == ("target.missed", "local", "mine")
     assert ASK.encode() not in body
@@ -157,7 +159,7 @@ def test_who_promised_nothing_is_measured_and_never_falls(tmp_path: Path, proof:
             until(lambda: quality(server, "plain")["samples"] >= number)  # noqa: B023  # read at once
         found = quality(server, "plain")
         assert (found["loss"], found["certified"], found["violated"]) == (1.0, None, None)
-        assert told(server, QUALITY, p="plian").code == "bad_request"
+        assert graphql(server, QUALITY, p="plian").code == "bad_request"
 
 
 def test_feedback_is_taken_of_ones_own_answers_and_told_by_model(echo: Served) -> None:
@@ -165,13 +167,13 @@ def test_feedback_is_taken_of_ones_own_answers_and_told_by_model(echo: Served) -
     mine, others, reads = (fresh_key(echo, *may) for may in (("ask",), ("ask",), ("read",)))
     body = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
     trace = echo.ask("/v1/chat/completions", body, key=mine).headers["x-sizewise-trace"]
-    answer = told(echo, say, key=mine, t=trace, s=0.5)
+    answer = graphql(echo, say, key=mine, t=trace, s=0.5)
     assert answer.data["feedback"] == [{"model": "echo/small", "policy": "default", "score": 0.5, "kind": "user"}]
-    refused = told(echo, say, key=others, t=trace, s=0.5)
+    refused = graphql(echo, say, key=others, t=trace, s=0.5)
     assert (refused.code, "sizewise records" in refused.hint) == ("not_found", True)
-    assert told(echo, say, key=reads, t=trace, s=0.5).code == "forbidden"
-    assert told(echo, say, key=mine, t=trace, s=1.5).code == "bad_request"
-    assert told(echo, say, key=mine, t="f" * 32, s=1).code == "not_found"
+    assert graphql(echo, say, key=reads, t=trace, s=0.5).code == "forbidden"
+    assert graphql(echo, say, key=mine, t=trace, s=1.5).code == "bad_request"
+    assert graphql(echo, say, key=mine, t="f" * 32, s=1).code == "not_found"
     done = sizewise("records", trace[:16], "--feedback", "1", "--kind", "test", home=echo.home)
     assert (done.code, done.out.strip()) == (0, f"echo/small gets 1 (test) for {trace[:16]}")
     assert sizewise("records", "--feedback", "1", home=echo.home).code == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.evals.test_shadow_end_to_end import CONFIG
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, serving, until
 
 QUALITY = '{ quality(policy: "default") { feedback { model kind count mean } } }'
@@ -14,7 +14,7 @@ CANARY = "canary-77aa"
 
 
 def opinions(server: Served) -> list[dict[str, object]]:
-    found = told(server, QUALITY)
+    found = graphql(server, QUALITY)
     assert found.errors == []
     return [each for quality in found.data["quality"] for each in quality["feedback"]]
 

@@ -55,7 +55,7 @@ def rows(home: Path) -> list[dict[str, Any]]:
         return [dict(row) for row in db.execute("SELECT * FROM shadows ORDER BY number")]
 
 
-def doors(home: Path) -> list[tuple[str, int]]:
+def endpoints(home: Path) -> list[tuple[str, int]]:
     with closing(sqlite3.connect(home / "sizewise.db")) as db:
         return list(db.execute("SELECT door, status FROM records ORDER BY id"))
 
@@ -82,15 +82,15 @@ def test_confidential_words_are_never_shown_to_a_judge_outside(tmp_path: Path, j
         until(lambda: rows(tmp_path))
         (row,) = rows(tmp_path)
         assert (row["worse"], row["error"], judge.shown) == (None, "forbidden", [])
-        until(lambda: len(doors(tmp_path)) == 3)
-        assert doors(tmp_path) == [("chat", 200), ("shadow", 200), ("judge", 403)]
+        until(lambda: len(endpoints(tmp_path)) == 3)
+        assert endpoints(tmp_path) == [("chat", 200), ("shadow", 200), ("judge", 403)]
 
 
 def test_without_a_share_nobody_else_is_asked(tmp_path: Path, judge: Judge) -> None:
     with serving(tmp_path, CONFIG.format(share=0, url=judge.url)) as server:
         for _ in range(5):
             assert server.chat("auto", DIFFERS).status == 200
-    assert (rows(tmp_path), judge.shown, doors(tmp_path)) == ([], [], [("chat", 200)] * 5)
+    assert (rows(tmp_path), judge.shown, endpoints(tmp_path)) == ([], [], [("chat", 200)] * 5)
 
 
 def test_a_server_that_stops_waits_for_no_comparison_and_books_it(tmp_path: Path, judge: Judge) -> None:
@@ -100,7 +100,7 @@ def test_a_server_that_stops_waits_for_no_comparison_and_books_it(tmp_path: Path
         os.kill(server.process.pid, signal.SIGTERM)
         assert server.process.wait(10) == 0
         assert not [line for line in server.said if "Traceback" in line or "never retrieved" in line]
-    assert doors(tmp_path) == [("chat", 200), ("shadow", 499)]
+    assert endpoints(tmp_path) == [("chat", 200), ("shadow", 499)]
 
 
 def test_a_streaming_client_that_is_killed_is_not_compared(tmp_path: Path, judge: Judge) -> None:
@@ -111,7 +111,7 @@ def test_a_streaming_client_that_is_killed_is_not_compared(tmp_path: Path, judge
         stream.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {server.key}"})
         stream.getresponse().read1(50)
         stream.close()
-        until(lambda: ("chat", 499) in doors(tmp_path))
+        until(lambda: ("chat", 499) in endpoints(tmp_path))
         assert server.chat("auto", DIFFERS).status == 200
         until(lambda: rows(tmp_path))
     assert len(rows(tmp_path)) == 1

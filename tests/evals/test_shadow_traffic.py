@@ -5,33 +5,34 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sizewise.app.services import Keeper
+from sizewise.app.services import Services
 from sizewise.errors import ConfigError, SizewiseError
 from sizewise.evals import shadow_traffic
 from sizewise.evals.llm_judge import Preference
-from sizewise.evals.paired_answers import Say
-from sizewise.evals.quality_monitor import Watched
-from sizewise.evals.shadow_traffic import Shadow, Shadows, arbiter
-from sizewise.handler import Answerer, Ask, Send, Wishes
-from sizewise.messages import Chat, Reply
-from sizewise.principal import Caller
-from sizewise.providers.echo import Echo, echo_card
-from sizewise.routing.data_policy import Terms
-from sizewise.routing.guarantees.bounds import Promise
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.router import Routed, well
-from sizewise.routing.session_affinity import Affinity
-from sizewise.routing.session_store import Sessions
-from sizewise.settings.routing import Shadow as Wanted
+from sizewise.evals.paired_answers import AskJudge
+from sizewise.evals.quality_monitor import MonitoredPolicy
+from sizewise.evals.shadow_traffic import ShadowComparisons, ShadowTraffic, judge_card
+from sizewise.handler import Handler, Request, RequestOptions, Send
+from sizewise.messages import ChatRequest, Reply
+from sizewise.principal import Principal
+from sizewise.providers.echo import EchoModel, echo_card
+from sizewise.routing.data_policy import DataPolicy
+from sizewise.routing.guarantees.bounds import QualityGuarantee
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.router import Router, always_healthy
+from sizewise.routing.session_affinity import SessionAffinity
+from sizewise.routing.session_store import SessionStore
+from sizewise.settings.routing import ShadowSettings as Wanted
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.prometheus import text
-from sizewise.telemetry.recorder import Recorded
+from sizewise.telemetry.prometheus import render_metrics
+from sizewise.telemetry.recorder import RecordingMiddleware
 from tests.routing.router_harness import JUDGES, Client, asking, chat, embed, until
 
 SMALL = echo_card("echo/small", parameters=100_000_000)
@@ -42,11 +43,11 @@ DIFFERS = "[[echo/small: say worse words]] one two three"
 DOUBTED = "[[echo/small: logprob -9]] [[echo/small: say worse words]] one two three"
 
 
-async def compare(ask: Say, question: str, one: str, other: str) -> Preference:
+async def compare(request: AskJudge, question: str, one: str, other: str) -> Preference:
     """As the real one, but the judge, an echo, says everything again: so the worse answer is known by its own word."""
     if one == other:
         return Preference(0.0, "both say the same")
-    said = await ask(f"{one} | {other}")
+    said = await request(f"{one} | {other}")
     assert said == f"{one} | {other}"
     return Preference(None if "undecided" in one else 1.0 if "worse" in one else 0.0, "", "swapped" in one)
 
@@ -54,53 +55,64 @@ async def compare(ask: Say, question: str, one: str, other: str) -> Preference:
 class Onion:
     """A router over echoes with its records and a shadow, as house.py puts them together."""
 
-    def __init__(self, keeper: Keeper, wanted: Wanted, gate: asyncio.Event | None = None, draw: float = 0.0) -> None:
-        self.keeper = keeper
-        self.metrics = Metrics(keeper.waiting)
-        self.shadows = Shadows(keeper.watch, self.metrics)
+    def __init__(
+        self,
+        services: Services,
+        wanted: Wanted,
+        gate: asyncio.Event | None = None,
+        draw: float = 0.0,
+    ) -> None:
+        self.services = services
+        self.metrics = Metrics(services.record_queue)
+        self.shadows = ShadowComparisons(services.quality_monitor, self.metrics)
         cards = (SMALL, LARGE, JUDGE)
-        self.echoes = {card.name: Echo(card, gate) for card in cards}
-        names = Names(cards, {"default": Cascade(models=("echo/small", "echo/large"))})
-        self.watched = {"default": Watched("v1", "echo/large", Promise(0.9))}
-        shade = Shadow(wanted, self.watched, JUDGE, compare, self.shadows, lambda: draw)
-        routed = Routed(
+        self.echoes = {card.name: EchoModel(card, gate) for card in cards}
+        names = ModelAliases(cards, {"default": CascadePolicy(models=("echo/small", "echo/large"))})
+        self.watched = {"default": MonitoredPolicy("v1", "echo/large", QualityGuarantee(0.9))}
+        shade = ShadowTraffic(wanted, self.watched, JUDGE, compare, self.shadows, lambda: draw)
+        routed = Router(
             names,
             lambda card: self.echoes[card.name],
             JUDGES,
-            well,
-            Terms(),
-            affinity=Affinity(Sessions(), 3_600, 0),
-            witness=shade.witness,
-            fallen=keeper.watch.against(self.watched),
+            always_healthy,
+            DataPolicy(),
+            affinity=SessionAffinity(SessionStore(), 3_600, 0),
+            observer=shade.observer,
+            distrust_check=services.quality_monitor.distrust_check(self.watched),
         )
-        self.answer: Answerer = Recorded(routed, keeper.put, self.metrics, keeper.numbers)
-        shade.answer = self.answer
+        self.answer: Handler = RecordingMiddleware(routed, services.enqueue_record, self.metrics, services.record_ids)
+        shade.handler = self.answer
 
-    async def ask(self, what: Chat, wishes: Wishes = Wishes(), caller: Caller = Caller()) -> Client:  # noqa: B008  # frozen
+    async def ask(
+        self,
+        what: ChatRequest,
+        options: RequestOptions = RequestOptions(),
+        principal: Principal = Principal(),  # frozen
+    ) -> Client:  # frozen
         client = Client()
-        await self.answer(asking(what, wishes, caller), client.send)
+        await self.answer(asking(what, options, principal), client.send)
         return client
 
     async def settle(self) -> dict[str, int]:
         """What came of the draws, when all comparisons are over."""
         while self.shadows.tasks:
             await asyncio.wait(set(self.shadows.tasks))
-        return dict(self.metrics.shadows)
+        return dict(self.metrics.shadow_results)
 
     def rows(self) -> list[dict[str, Any]]:
-        with self.keeper._database.read() as connection:
+        with self.services._database.read() as connection:
             found = connection.exec_driver_sql("SELECT * FROM shadows ORDER BY number")
             return [dict(row._mapping) for row in found]
 
-    async def doors(self) -> list[tuple[str, str]]:
+    async def endpoints(self) -> list[tuple[str, str]]:
         """(door, model) of all records, oldest first."""
-        return [(each.door, each.model) for each in reversed(await self.keeper.records(limit=100))]
+        return [(each.door, each.model) for each in reversed(await self.services.records(limit=100))]
 
 
 def played(home: Path, wanted: Wanted, scene: Callable[[Onion], Awaitable[None]], **more: Any) -> None:
     async def play() -> None:
-        with Keeper(home) as keeper:
-            onion = Onion(keeper, wanted, **more)
+        with Services(home) as services:
+            onion = Onion(services, wanted, **more)
             await scene(onion)
             await onion.shadows.stop()
 
@@ -128,8 +140,8 @@ def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) ->
             "policy": "default",
         }
         assert row["trust"] > 0.5 and row["cost"] > 0
-        assert await onion.doors() == [("chat", "echo/small"), ("shadow", "echo/large"), ("judge", "echo/judge")]
-        traces = {each.trace for each in await onion.keeper.records()}
+        assert await onion.endpoints() == [("chat", "echo/small"), ("shadow", "echo/large"), ("judge", "echo/judge")]
+        traces = {each.trace for each in await onion.services.records()}
         assert traces == {row["trace"]}
 
     played(tmp_path, ALL, scene)
@@ -142,7 +154,7 @@ def test_an_answer_that_was_not_trusted_costs_the_judge_alone(tmp_path: Path) ->
         (row,) = onion.rows()
         assert (row["given"], row["small"], row["worse"]) == ("echo/large", "echo/small", 1.0)
         assert row["trust"] < 0.5
-        assert [door for door, _ in await onion.doors()] == ["chat", "judge"]
+        assert [door for door, _ in await onion.endpoints()] == ["chat", "judge"]
 
     played(tmp_path, ALL, scene)
 
@@ -164,7 +176,7 @@ def test_equal_answers_need_no_judge(tmp_path: Path) -> None:
         await onion.settle()
         (row,) = onion.rows()
         assert (row["worse"], row["judge"]) == (0.0, "")
-        assert [door for door, _ in await onion.doors()] == ["chat", "shadow"]
+        assert [door for door, _ in await onion.endpoints()] == ["chat", "shadow"]
 
     played(tmp_path, ALL, scene)
 
@@ -178,15 +190,18 @@ def test_equal_answers_need_no_judge(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_judged_is_counted_and_tells_nothing(
-    tmp_path: Path, words: str, error: str, counted: dict[str, int]
+    tmp_path: Path,
+    words: str,
+    error: str,
+    counted: dict[str, int],
 ) -> None:
     async def scene(onion: Onion) -> None:
         await onion.ask(chat(words))
         assert await onion.settle() == counted
         (row,) = onion.rows()
         assert (row["worse"], row["error"]) == (None, error)
-        (known,) = await onion.keeper.watch.quality("local", onion.watched, 0.95)
-        assert (known.estimate.samples, known.estimate.unjudged, known.estimate.lost) == (1, 1, None)
+        (known,) = await onion.services.quality_monitor.policy_quality("local", onion.watched, 0.95)
+        assert (known.estimate.sample_count, known.estimate.undecided, known.estimate.mean_loss) == (1, 1, None)
 
     played(tmp_path, ALL, scene)
 
@@ -195,7 +210,7 @@ def test_nothing_is_drawn_without_a_share_and_what_is_not_drawn_makes_no_request
     async def scene(onion: Onion) -> None:
         await onion.ask(chat(DIFFERS))
         assert await onion.settle() == {}
-        assert (onion.rows(), await onion.doors()) == ([], [("chat", "echo/small")])
+        assert (onion.rows(), await onion.endpoints()) == ([], [("chat", "echo/small")])
 
     played(tmp_path / "none", Wanted(), scene)
     played(tmp_path / "half", Wanted(sample_rate=0.5), scene, draw=0.5)
@@ -206,9 +221,9 @@ def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -
 
     async def scene(onion: Onion) -> None:
         await onion.ask(chat("one", n=2))
-        await onion.ask(chat("one"), Wishes(min_quality=0.5))
+        await onion.ask(chat("one"), RequestOptions(min_quality=0.5))
         await onion.ask(chat(model="small"))
-        onion.watched["default"] = Watched("v1", "echo/elsewhere", Promise(0.9))
+        onion.watched["default"] = MonitoredPolicy("v1", "echo/elsewhere", QualityGuarantee(0.9))
         await onion.ask(chat("one"))
         with pytest.raises(SizewiseError):
             await onion.ask(chat(messages=[{"role": "user", "content": image}]))
@@ -224,11 +239,11 @@ def test_the_client_has_its_answer_before_anybody_else_is_asked(tmp_path: Path) 
 
     async def scene(onion: Onion) -> None:
         client = await onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one"))
-        assert client.text == "worse" and onion.echoes["echo/large"].asked == 0
-        await until(lambda: onion.echoes["echo/large"].asked == 1)
+        assert client.text == "worse" and onion.echoes["echo/large"].request_count == 0
+        await until(lambda: onion.echoes["echo/large"].request_count == 1)
         assert len(onion.shadows.tasks) == 1
         await onion.ask(chat(DIFFERS))
-        assert dict(onion.metrics.shadows) == {"busy": 1}
+        assert dict(onion.metrics.shadow_results) == {"busy": 1}
         gate.set()
         assert await onion.settle() == {"busy": 1, "judged": 1}
 
@@ -240,10 +255,10 @@ def test_it_waits_while_a_client_is_being_answered(tmp_path: Path) -> None:
 
     async def scene(onion: Onion) -> None:
         other = asyncio.create_task(onion.ask(chat("[[wait]] one", model="small")))
-        await until(lambda: onion.echoes["echo/small"].asked == 1)
+        await until(lambda: onion.echoes["echo/small"].request_count == 1)
         await onion.ask(chat(DIFFERS))
         await asyncio.sleep(0.05)
-        assert onion.echoes["echo/large"].asked == 0
+        assert onion.echoes["echo/large"].request_count == 0
         gate.set()
         await other
         assert await onion.settle() == {"judged": 1}
@@ -257,14 +272,14 @@ def test_it_stops_for_a_client_and_begins_again(tmp_path: Path) -> None:
     async def scene(onion: Onion) -> None:
         large = onion.echoes["echo/large"]
         await onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one"))
-        await until(lambda: large.asked == 1)
+        await until(lambda: large.request_count == 1)  # read at once
         other = asyncio.create_task(onion.ask(chat("[[wait]] one", model="small")))
-        await until(lambda: large.stopped == 1)
+        await until(lambda: large.cancel_count == 1)  # read at once
         gate.set()
         await other
         assert await onion.settle() == {"judged": 1}
-        assert large.asked == 2
-        assert ("shadow", "") in await onion.doors()  # what was stopped is booked too
+        assert large.request_count == 2
+        assert ("shadow", "") in await onion.endpoints()  # what was stopped is booked too
 
     played(tmp_path, ALL, scene, gate=gate)
 
@@ -275,10 +290,17 @@ def test_where_clients_never_leave_a_moment_nobody_can_tell(tmp_path: Path, monk
     async def scene(onion: Onion) -> None:
         large = onion.echoes["echo/large"]
         await onion.ask(chat("[[echo/large: hang]] [[echo/small: say worse]] one"))
+
+        def requested(count: int) -> bool:
+            return large.request_count == count
+
+        def cancelled(count: int) -> bool:
+            return large.cancel_count == count
+
         for stopped in (1, 2):
-            await until(lambda: large.asked == stopped)  # noqa: B023  # read at once
+            await until(partial(requested, stopped))  # read at once
             await onion.ask(chat("[[slow 0.1]] one", model="small"))
-            await until(lambda: large.stopped == stopped)  # noqa: B023  # read at once
+            await until(partial(cancelled, stopped))  # read at once
         assert await onion.settle() == {"unjudged": 1}
         assert onion.rows()[0]["error"] == "busy"
 
@@ -290,7 +312,7 @@ def test_a_client_that_left_is_not_compared_and_one_that_leaves_later_changes_no
 
     async def scene(onion: Onion) -> None:
         task = asyncio.create_task(onion.ask(chat("[[wait]] one")))
-        await until(lambda: onion.echoes["echo/small"].asked == 1)
+        await until(lambda: onion.echoes["echo/small"].request_count == 1)
         task.cancel()
         await asyncio.wait([task])
         assert await onion.settle() == {}
@@ -306,10 +328,10 @@ def test_a_client_that_left_is_not_compared_and_one_that_leaves_later_changes_no
 def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: Path) -> None:
     async def scene(onion: Onion) -> None:
         await onion.ask(chat("[[echo/large: hang]] [[echo/small: say worse]] one"))
-        await until(lambda: onion.echoes["echo/large"].asked == 1)
+        await until(lambda: onion.echoes["echo/large"].request_count == 1)
         await onion.shadows.stop()
-        assert onion.echoes["echo/large"].stopped == 1
-        stopped, _ = await onion.keeper.records()
+        assert onion.echoes["echo/large"].cancel_count == 1
+        stopped, _ = await onion.services.records()
         assert (stopped.door, stopped.status) == ("shadow", 499)
         assert onion.rows() == []
 
@@ -325,35 +347,41 @@ def test_the_days_money_ends_it(tmp_path: Path) -> None:
         errors = [row["error"] for row in rows]
         assert errors[0] == "" and errors[-1] == "over_budget" and errors.count("over_budget") == 1
         assert 0 < sum(row["cost"] for row in rows) <= 3_000_000
-        assert onion.metrics.shadows["over_budget"] == 8 - len(rows) > 0
-        again = Shadows(onion.keeper.watch, onion.metrics)
-        assert again.purse.left(3_000_000) == 3_000_000 - sum(row["cost"] for row in rows)
+        assert onion.metrics.shadow_results["over_budget"] == 8 - len(rows) > 0
+        again = ShadowComparisons(onion.services.quality_monitor, onion.metrics)
+        assert again.budget.remaining(3_000_000) == 3_000_000 - sum(row["cost"] for row in rows)
 
     played(tmp_path, Wanted(sample_rate=1.0, budget_usd_per_day="0.000003"), scene)
 
 
 def test_a_session_and_an_idempotency_key_stay_with_the_clients_own_request(tmp_path: Path) -> None:
-    seen: list[Ask] = []
+    seen: list[Request] = []
 
     async def scene(onion: Onion) -> None:
         echo = onion.echoes["echo/large"]
 
-        async def noting(ask: Ask, send: Send) -> Reply:
-            seen.append(ask)
-            return await echo(ask, send)
+        async def noting(request: Request, send: Send) -> Reply:
+            seen.append(request)
+            return await echo(request, send)
 
-        onion.echoes["echo/large"] = noting  # type: ignore[assignment]  # an Answerer is enough
-        wishes = Wishes(session="s", idempotency_key="k", data_class="public", online="deny", max_ms=60_000)
+        onion.echoes["echo/large"] = noting  # type: ignore[assignment]  # an Handler is enough
+        options = RequestOptions(
+            session="s",
+            idempotency_key="k",
+            data_class="public",
+            online="deny",
+            max_latency_ms=60_000,
+        )
         body: dict[str, Any] = {"temperature": 0.3, "prompt_cache_key": "p", "store": True, "seed": 7}
-        await onion.ask(chat(DIFFERS, **body), wishes, Caller(key="k1", project="p"))
+        await onion.ask(chat(DIFFERS, **body), options, Principal(key_id="k1", project="p"))
         await onion.settle()
         (asked,) = seen
-        assert (asked.door, asked.caller.key, asked.caller.project) == ("shadow", "k1", "p")
-        assert (asked.wishes.data_class, asked.wishes.online) == ("internal", "deny")
-        assert (asked.wishes.idempotency_key, asked.wishes.session, asked.wishes.cache) == (None, "", "no-store")
-        assert isinstance(asked.what, Chat) and not asked.what.stream
-        assert {"temperature", "seed"} <= set(asked.what.fields) and "store" not in asked.what.fields
-        client = await onion.ask(chat(DIFFERS, **body), wishes)
+        assert (asked.endpoint, asked.principal.key_id, asked.principal.project) == ("shadow", "k1", "p")
+        assert (asked.options.data_class, asked.options.online) == ("internal", "deny")
+        assert (asked.options.idempotency_key, asked.options.session, asked.options.cache) == (None, "", "no-store")
+        assert isinstance(asked.payload, ChatRequest) and not asked.payload.stream
+        assert {"temperature", "seed"} <= set(asked.payload.fields) and "store" not in asked.payload.fields
+        client = await onion.ask(chat(DIFFERS, **body), options)
         assert client.chosen.model == "echo/small"
 
     played(tmp_path, ALL, scene)
@@ -367,13 +395,13 @@ def test_a_promise_that_breaks_is_served_by_the_large_model_until_it_is_trusted_
             if client.chosen.model == "echo/large":
                 break
         assert 2 < len(onion.rows()) < 20 and client.text == "one two three"
-        assert client.chosen.why == (
+        assert client.chosen.reason == (
             "echo/large alone: sampled answers of policy 'default' did not keep its promise of 0.9"
         )
-        assert onion.metrics.alarms == {"default": 1}
-        assert onion.metrics.shadows["fallen"] == 1
-        assert b'sizewise_drift_alarms_total{policy="default"} 1.0' in text(onion.metrics)
-        assert await onion.keeper.watch.trust_again("local", "default", "v1")
+        assert onion.metrics.drift_alarms == {"default": 1}
+        assert onion.metrics.shadow_results["fallen"] == 1
+        assert b'sizewise_drift_alarms_total{policy="default"} 1.0' in render_metrics(onion.metrics)
+        assert await onion.services.quality_monitor.restore_policy("local", "default", "v1")
         assert (await onion.ask(chat(DIFFERS))).chosen.model == "echo/small"
 
     played(tmp_path, ALL, scene)
@@ -383,7 +411,7 @@ def test_no_word_of_it_is_kept(tmp_path: Path) -> None:
     async def scene(onion: Onion) -> None:
         await onion.ask(chat(f"[[echo/small: say {CANARY} worse]] {CANARY} two"))
         assert await onion.settle() == {"judged": 1}
-        await onion.keeper.flush()
+        await onion.services.flush()
 
     played(tmp_path, ALL, scene)
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -394,9 +422,9 @@ def test_no_word_of_it_is_kept(tmp_path: Path) -> None:
 
 def test_the_judge_is_the_one_that_was_named_or_the_large_model() -> None:
     cards = (SMALL, LARGE, JUDGE)
-    assert arbiter("echo/judge", cards, LARGE) is JUDGE
-    assert arbiter("", cards, LARGE) is LARGE
-    assert arbiter("", (), None) is None
+    assert judge_card("echo/judge", cards, LARGE) is JUDGE
+    assert judge_card("", cards, LARGE) is LARGE
+    assert judge_card("", (), None) is None
     with pytest.raises(ConfigError, match="jugde") as refused:
-        arbiter("echo/jugde", cards, LARGE)
+        judge_card("echo/jugde", cards, LARGE)
     assert "echo/judge" in refused.value.hint

@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sizewise.evals.threshold_search import levels
-from sizewise.routing.guarantees.thresholds import Level
+from sizewise.evals.threshold_search import search_ladders
+from sizewise.routing.guarantees.thresholds import ThresholdLadder
 from sizewise.routing.training.trainer import Floats
 
 
@@ -19,43 +19,43 @@ def worths(least: float = -0.2, count: int = 400) -> list[Floats]:
     return [0.3 * after + 0.7 * chance.uniform(least, 0.8, count), after]
 
 
-def spent(level: Level, worth: list[Floats], asking: float, price: float) -> float:
+def spent(level: ThresholdLadder, worth: list[Floats], asking: float, price: float) -> float:
     """What is lost in quality, plus `price` times what is paid."""
     total = 0.0
     for before, after in zip(*worth, strict=True):
         first, last = level.stages
-        choice = first.choice(before)
+        choice = first.action(before)
         if choice == "give":
             total += before
         elif choice == "up":
             total += price
         else:
-            total += price * asking + (after if last.choice(after) == "give" else price)
+            total += price * asking + (after if last.action(after) == "give" else price)
     return total
 
 
 @pytest.mark.parametrize("asking", [0.02, 0.2, 0.6])
 def test_no_other_thresholds_are_better_at_the_same_price(asking: float) -> None:
     worth = worths()
-    found = levels(worth, [asking])
+    found = search_ladders(worth, [asking])
     assert found
     for level in found[len(found) // 4 :: 8]:
-        price = level.stages[-1].give
+        price = level.stages[-1].give_max
         best = spent(level, worth, asking, price)
         cuts = np.quantile(worth[0], np.linspace(0, 1, 15))
         for give, up in product(cuts, cuts):
             if give <= min(up, price):
-                other = Level((type(level.stages[0])(float(give), float(up)), level.stages[1]))
+                other = ThresholdLadder((type(level.stages[0])(float(give), float(up)), level.stages[1]))
                 assert best <= spent(other, worth, asking, price) + 1e-6
 
 
 def test_who_asks_for_too_much_is_not_asked() -> None:
     worth = worths(0.0)
-    for level in levels(worth, [0.95]):
-        give, up = level.stages[0].give, level.stages[0].up
+    for level in search_ladders(worth, [0.95]):
+        give, up = level.stages[0].give_max, level.stages[0].escalate_min
         assert np.mean((worth[0] > give) & (worth[0] <= up)) < 0.02
 
 
 def test_levels_go_from_safe_to_cheap() -> None:
-    prices = [level.stages[-1].give for level in levels(worths(), [0.1])]
+    prices = [level.stages[-1].give_max for level in search_ladders(worths(), [0.1])]
     assert prices == sorted(prices) and len(set(prices)) > 20

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving
 from tests.walls.source import ROOT
 
@@ -33,7 +33,11 @@ output = "2"
 
 @contextlib.contextmanager
 def copied(
-    name: str, folder: Path, *weights: Path, over: str = "", instead: Mapping[str, str] | None = None
+    name: str,
+    folder: Path,
+    *weights: Path,
+    over: str = "",
+    instead: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
     """`over` is appended to the example's settings; `instead`: lines of them that are others here."""
     cache, home = folder / "cache", folder / "home"
@@ -47,7 +51,7 @@ def copied(
         settings = settings.replace(old, new)
     with serving(home, settings + QUIET + over, SIZEWISE_CACHE=str(cache)) as served:
         end = time.monotonic() + 30
-        while not told(served, LIVE).data["flows"]:
+        while not graphql(served, LIVE).data["flows"]:
             assert time.monotonic() < end, served.said
             time.sleep(0.05)
         yield served
@@ -55,9 +59,9 @@ def copied(
 
 def synced(served: Served, base: str) -> list[dict[str, Any]]:
     """The documents that were taken, all of them embedded."""
-    done = told(served, SYNC, b=base)
+    done = graphql(served, SYNC, b=base)
     assert done.errors == [] and done.data["syncKnowledge"]["failed"] == [], done
-    while told(served, EMBED, b=base).data["embedDocuments"]["waiting"]:
+    while graphql(served, EMBED, b=base).data["embedDocuments"]["waiting"]:
         pass
     taken: list[dict[str, Any]] = done.data["syncKnowledge"]["ingested"]
     return taken
@@ -78,7 +82,7 @@ def ask(served: Served, flow: str, question: str, **more: str) -> Any:
 
 def records(served: Served, trace: str) -> list[dict[str, Any]]:
     """What was asked of models under the trace, in its order."""
-    answer = told(served, SPENT, t=trace)
+    answer = graphql(served, SPENT, t=trace)
     assert answer.errors == [], answer.errors
     found: list[dict[str, Any]] = answer.data["record"]
     return found[::-1]

@@ -50,7 +50,8 @@ def test_a_small_model_sorts_and_one_with_the_window_answers_with_its_disclaimer
 
 
 def test_without_a_model_that_has_the_window_it_refuses_and_says_who_lacks_what(
-    tmp_path: Path, smollm_gguf: Path
+    tmp_path: Path,
+    smollm_gguf: Path,
 ) -> None:
     with copied("advisor", tmp_path, weights("minilm-l6-v2"), smollm_gguf, over=ECHO_LARGE) as served:
         synced(served, "funds")

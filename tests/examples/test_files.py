@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.validator import check
-from sizewise.knowledge.load import load as read
-from sizewise.settings.load import load
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import validate_flow
+from sizewise.knowledge.load import load_document as read
+from sizewise.settings.load import load_settings
 from tests.examples import sample_documents
 from tests.examples.example_runner import EXAMPLES
 
@@ -20,15 +20,15 @@ NAMES = ("support", "advisor", "health")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_has_no_mistakes_and_speaks_by_its_answer(name: str) -> None:
-    found = check((EXAMPLES / name / "flows" / f"{name}.yaml").read_text(), Kinds())
-    assert found.findings == () and found.flow is not None
-    assert found.flow.name == name and found.flow.takes["question"] == "question"
-    assert found.flow.voice is not None and found.flow.voice.nodes, "its words stream"
+    found = validate_flow((EXAMPLES / name / "flows" / f"{name}.yaml").read_text(), NodeRegistry())
+    assert found.diagnostics == () and found.flow is not None
+    assert found.flow.name == name and found.flow.chat_inputs["question"] == "question"
+    assert found.flow.stream_source is not None and found.flow.stream_source.nodes, "its words stream"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_settings_of_an_example_are_accepted(name: str, tmp_path: Path) -> None:
-    settings = load(EXAMPLES / name / "sizewise.toml", tmp_path, {})
+    settings = load_settings(EXAMPLES / name / "sizewise.toml", tmp_path, {})
     for base in settings.knowledge.values():
         assert all(Path(source).is_dir() for source in base.sources)
 

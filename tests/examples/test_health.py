@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.examples.example_runner import ECHO_LARGE, ask, copied, records
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, until
 
 COUGH = "For four days I have had a dry cough and a sore throat, and since yesterday a temperature of 38.4."
@@ -51,11 +51,11 @@ def test_the_records_show_which_model_ran_where_for_how_much(helper: Served, sai
 
 def test_a_run_that_is_kept_shows_the_model_and_the_cost_of_each_node(helper: Served) -> None:
     start = 'mutation ($i: JSON) { startFlowRun(flow: "health", inputs: $i) { id } }'
-    id = told(helper, start, key=helper.key, i={"question": "My knee hurts."}).data["startFlowRun"]["id"]
+    id = graphql(helper, start, key=helper.key, i={"question": "My knee hurts."}).data["startFlowRun"]["id"]
     look = "query ($id: String!) { flowRun(id: $id) { state steps { key model costUsd } } }"
 
     def run() -> Any:
-        return told(helper, look, key=helper.key, id=id).data["flowRun"]
+        return graphql(helper, look, key=helper.key, id=id).data["flowRun"]
 
     until(lambda: run()["state"] == "done", 60)
     ran = {each["key"]: (each["model"], Decimal(each["costUsd"]) > 0) for each in run()["steps"]}

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.terminal import sizewise
 from tests.conftest import weights
 from tests.examples.example_runner import ECHO_LARGE, ask, copied, records, synced
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served
 
 WEIGHT = "What is the permitted total weight of the Wren?"
@@ -36,10 +36,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def passages(served: Served) -> dict[str, str]:
     """All passages of the handbook, by their ids."""
-    listed = told(served, '{ documents(base: "handbook") { id } }').data["documents"]
+    listed = graphql(served, '{ documents(base: "handbook") { id } }').data["documents"]
     found: dict[str, str] = {}
     for each in listed:
-        for piece in told(served, PIECES, id=each["id"]).data["document"]["passages"]:
+        for piece in graphql(served, PIECES, id=each["id"]).data["document"]["passages"]:
             found[piece["id"]] = piece["text"]
     return found
 
@@ -81,7 +81,7 @@ def test_every_door_gives_the_same_answer(desk: Served) -> None:
     heard = [each.choices[0].delta.content for each in chunks if each.choices and each.choices[0].delta.content]
     assert "".join(heard) == whole and len(heard) > 20, "its words come one by one"
     query = "query ($q: String!) { support(question: $q) { answer citations { document quote } } }"
-    typed = told(desk, query, q=WEIGHT)
+    typed = graphql(desk, query, q=WEIGHT)
     assert typed.errors == [] and typed.data["support"]["answer"] == whole
     quoted = [each["quote"] for each in typed.data["support"]["citations"]]
     call = {"name": "support", "arguments": {"question": WEIGHT}}
@@ -125,7 +125,9 @@ def test_a_small_model_drafts_and_is_only_trusted_where_its_draft_is_held(tmp_pa
 
 @pytest.mark.large
 def test_a_small_and_a_larger_model_of_this_machine_answer_from_the_handbook(
-    tmp_path: Path, smollm_gguf: Path, qwen_gguf: Path
+    tmp_path: Path,
+    smollm_gguf: Path,
+    qwen_gguf: Path,
 ) -> None:
     over = "[local]\ncontext = 4096\nslots = 1\n"
     with copied("support", tmp_path, weights("minilm-l6-v2"), smollm_gguf, qwen_gguf, over=over) as served:

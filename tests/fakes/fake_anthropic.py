@@ -1,4 +1,4 @@
-"""A double of Anthropic's server: speaks its Messages wire, says what the `model` of a request names, and is no model.
+"""A fake Anthropic server: the `model` of a request selects a scripted Messages API response.
 
 Run it: `python -m tests.fakes.fake_anthropic PORT`. Names: see SCRIPTS. Every other one gets two words.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sizewise.testing.upstream import Fault, Upstream
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 
 Json = dict[str, Any]
 
@@ -74,11 +74,11 @@ MID = ("error-mid", "reset-mid", "end-mid")
 """Models whose stream breaks off after the first word: by an error event, a reset, a clean end that is none."""
 
 
-class Anthropic(Upstream):
-    """`async with Anthropic() as up:` as its base; `up.seen` what came."""
+class FakeAnthropic(FakeOpenAI):
+    """`async with FakeAnthropic() as up:` as its base; `up.received` what came."""
 
-    def fault(self, model: str) -> Fault:
-        return _count if self.seen.paths[-1].endswith("/count_tokens") else _answer
+    def fault(self, model: str) -> FaultResponder:
+        return _count if self.received.paths[-1].endswith("/count_tokens") else _answer
 
 
 async def _count(body: Json, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -105,7 +105,7 @@ async def _answer(body: Json, reader: asyncio.StreamReader, writer: asyncio.Stre
         _whole(writer, 200, json.dumps(message).encode())
         return True
     writer.write(
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n",
     )
     for event in _events(message):
         _chunk(writer, event)
@@ -177,7 +177,7 @@ def _chunk(writer: asyncio.StreamWriter, event: Json) -> None:
 
 
 async def main(port: int) -> None:
-    async with Anthropic(port):
+    async with FakeAnthropic(port):
         await asyncio.Event().wait()
 
 

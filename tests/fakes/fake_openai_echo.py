@@ -1,6 +1,6 @@
-"""A double of OpenAI's server that says what it was told: the last message, or its tool's arguments, in small pieces.
+"""A fake OpenAI server that echoes the last message, or the arguments of its tool, in small chunks.
 
-Run it: `python -m tests.fakes.fake_openai_echo PORT`. The `model` of a request names what goes wrong, as for
+Run it: `python -m sizewise.testing.echo_reply PORT`. The `model` of a request names what goes wrong, as for
 upstream.py; every other name mirrors. A request with tools gets a call of `tell`, with the last message as `said`.
 """
 
@@ -11,23 +11,23 @@ import json
 import sys
 from collections.abc import Callable
 
-from sizewise.testing.upstream import FAULTS, TURNS, USAGE, Fault, Upstream
+from sizewise.testing.upstream import FAULTS, TURNS, USAGE, FakeOpenAI, FaultResponder
 
-PIECE = 3  # characters of an answer that come at a time
+CHUNK_CHARS = 3  # characters of an answer that come at a time
 
 
-class Mirror(Upstream):
-    """`seen.bodies` is what reached it."""
+class FakeOpenAIEcho(FakeOpenAI):
+    """`received.bodies` is what reached it."""
 
-    def fault(self, model: str) -> Fault:
+    def fault(self, model: str) -> FaultResponder:
         if model in TURNS:
-            asked = sum(body["model"] == model for body in self.seen.bodies) - 1
+            asked = sum(body["model"] == model for body in self.received.bodies) - 1
             turn = TURNS[model][asked % len(TURNS[model])]
-            return turn if turn in FAULTS.values() else mirror
-        return FAULTS.get(model, mirror)
+            return turn if turn in FAULTS.values() else echo_reply
+        return FAULTS.get(model, echo_reply)
 
 
-async def mirror(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def echo_reply(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     if "input" in body:
         rows = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}]
         _send(writer, "application/json", [json.dumps({"data": rows, "model": "m", "usage": USAGE}).encode()])
@@ -62,7 +62,7 @@ def _said(body: dict[str, object]) -> str:
 
 
 def _cut(text: str, delta: Callable[[str], dict[str, object]]) -> list[dict[str, object]]:
-    return [delta(text[place : place + PIECE]) for place in range(0, len(text), PIECE)]
+    return [delta(text[place : place + CHUNK_CHARS]) for place in range(0, len(text), CHUNK_CHARS)]
 
 
 def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
@@ -77,7 +77,7 @@ def _send(writer: asyncio.StreamWriter, kind: str, pieces: list[bytes]) -> None:
 
 
 async def main(port: int) -> None:
-    async with Mirror(port):
+    async with FakeOpenAIEcho(port):
         await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""A double of a server of OpenAI's Responses wire: says what the `model` of a request names, and is no model.
+"""A fake server of OpenAI's Responses API: the `model` of a request selects a scripted response.
 
 Run it: `python -m tests.fakes.fake_responses PORT`. Names: see SCRIPTS, ERRORS, MID and ODD. Every other one says two
 words. It keeps nothing, and refuses a request that builds on what it would have to remember.
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sizewise.testing.upstream import Fault, Upstream
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 
 Json = dict[str, Any]
 Items = Sequence[Mapping[str, Any]]
@@ -93,10 +93,10 @@ ODD = ("silent", "empty-end", "failed", "queued")
 """Say all in their last event; end with an empty output; come whole and have failed, or have not begun."""
 
 
-class Responses(Upstream):
-    """`async with Responses() as up:` as its base; `up.seen` what came."""
+class FakeResponses(FakeOpenAI):
+    """`async with FakeResponses() as up:` as its base; `up.seen` what came."""
 
-    def fault(self, model: str) -> Fault:
+    def fault(self, model: str) -> FaultResponder:
         return _answer
 
 
@@ -246,7 +246,7 @@ def _chunk(writer: asyncio.StreamWriter, event: Json, number: int) -> None:
 
 
 async def main(port: int) -> None:
-    async with Responses(port):
+    async with FakeResponses(port):
         await asyncio.Event().wait()
 
 

@@ -1,8 +1,8 @@
-"""A double of a Weaviate server: as much of its REST and gRPC wires as the unmodified client speaks. For tests only.
+"""A fake Weaviate server: as much of its REST and gRPC APIs as the official client uses.
 
-It is written from the client's protocol files and Weaviate's documentation, not from its code, so what only this double
-has proved is proved against our reading of them. It refuses what we know the real one to refuse: unknown collections,
-tenants and properties, vectors of another length, keys that are wrong, more than 10,000 results.
+It is written from the client's protocol files and FakeWeaviate's documentation, not from its code, so what only this
+double has proved is proved against our reading of them. It refuses what we know the real one to refuse: unknown
+collections, tenants and properties, vectors of another length, keys that are wrong, more than 10,000 results.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ Value = str | float | bool | list[str] | list[float]
 Op = base_pb2.Filters
 
 
-class Refused(Exception):
+class FakeWeaviateError(Exception):
     """What the server says no to; its words are what the client is told."""
 
 
-class Property(TypedDict):
+class PropertySchema(TypedDict):
     name: str
     dataType: list[str]
     indexFilterable: bool
@@ -68,12 +68,12 @@ class Property(TypedDict):
     tokenization: str | None
 
 
-def completed(said: Mapping[str, object]) -> Property:
+def complete_property(said: Mapping[str, object]) -> PropertySchema:
     """With what the server fills in."""
     kind = said["dataType"]
     assert isinstance(kind, list)
     text = kind[0].startswith("text")
-    return Property(
+    return PropertySchema(
         name=str(said["name"]),
         dataType=kind,
         indexFilterable=said.get("indexFilterable", kind[0] != "blob") is True,
@@ -83,7 +83,7 @@ def completed(said: Mapping[str, object]) -> Property:
 
 
 @dataclass
-class Thing:
+class StoredObject:
     """An object."""
 
     id: str
@@ -92,46 +92,47 @@ class Thing:
 
 
 @dataclass
-class Class:
+class FakeCollection:
     """A collection: its schema as JSON, and its tenants' things."""
 
     schema: dict[str, object]
-    tenants: dict[str, dict[str, Thing]] = field(default_factory=dict)
+    tenants: dict[str, dict[str, StoredObject]] = field(default_factory=dict)
 
     def kind(self, name: str) -> str:
         """The type of a property."""
         for each in self.properties:
             if each["name"] == name:
                 return str(each["dataType"][0])
-        raise Refused(f"no such prop with name '{name}' found in class '{self.schema['class']}'")
+        raise FakeWeaviateError(f"no such prop with name '{name}' found in class '{self.schema['class']}'")
 
     @property
-    def properties(self) -> list[Property]:
+    def properties(self) -> list[PropertySchema]:
         listed = self.schema.setdefault("properties", [])
         assert isinstance(listed, list)
         return listed
 
-    def things(self, tenant: str) -> dict[str, Thing]:
+    def objects(self, tenant: str) -> dict[str, StoredObject]:
         if tenant not in self.tenants:
-            raise Refused(
-                f'tenant not found: "{tenant}"' if tenant else "multi-tenancy is enabled, but no tenant given"
+            raise FakeWeaviateError(
+                f'tenant not found: "{tenant}"' if tenant else "multi-tenancy is enabled, but no tenant given",
             )
         return self.tenants[tenant]
 
 
-class Weaviate:
-    """`with Weaviate() as double:` listens on two free ports; `url` and `grpc` are its addresses, `seen` what came.
+class FakeWeaviate:
+    """`with FakeWeaviate() as double:` listens on two free ports; `url` and `grpc` are its addresses, `received` what
+    came.
 
     `failing`: ids that it fails to store, each with its reason. `down`: answers 503 to all.
     """
 
     def __init__(self, key: str = "") -> None:
         self.key = key
-        self.seen: list[str] = []
+        self.received: list[str] = []
         self.failing: dict[str, str] = {}
         self.down = False
-        self.classes: dict[str, Class] = {}
-        self.turn = threading.RLock()
+        self.classes: dict[str, FakeCollection] = {}
+        self.lock = threading.RLock()
 
     def __enter__(self) -> Self:
         double = self
@@ -152,7 +153,7 @@ class Weaviate:
         self._http.daemon_threads = True
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
         self._grpc = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 104_858_000)])
-        weaviate_pb2_grpc.add_WeaviateServicer_to_server(Doors(self), self._grpc)  # type: ignore[no-untyped-call]  # made by protoc
+        weaviate_pb2_grpc.add_WeaviateServicer_to_server(FakeWeaviateGrpc(self), self._grpc)  # type: ignore[no-untyped-call]  # made by protoc
         well = grpc.unary_unary_rpc_method_handler(
             lambda _, __: health_weaviate_pb2.WeaviateHealthCheckResponse(status="SERVING"),
             request_deserializer=health_weaviate_pb2.WeaviateHealthCheckRequest.FromString,
@@ -170,9 +171,9 @@ class Weaviate:
         self._http.shutdown()
         self._http.server_close()
 
-    def found(self, name: str) -> Class:
+    def found(self, name: str) -> FakeCollection:
         if name not in self.classes:
-            raise Refused(f"could not find class {name} in schema")
+            raise FakeWeaviateError(f"could not find class {name} in schema")
         return self.classes[name]
 
     # REST
@@ -181,18 +182,18 @@ class Weaviate:
         size = int(call.headers.get("content-length") or 0)
         body = json.loads(call.rfile.read(size) or b"null")
         path = call.path.partition("?")[0]
-        self.seen.append(f"{call.command} {path}")
-        status, said = 503, wrong("out of service")
+        self.received.append(f"{call.command} {path}")
+        status, said = 503, error_body("out of service")
         if self.down:
             pass
         elif self.key and call.headers.get("authorization") != f"Bearer {self.key}":
-            status, said = 401, wrong("anonymous access not enabled")
+            status, said = 401, error_body("anonymous access not enabled")
         else:
             try:
-                with self.turn:
+                with self.lock:
                     status, said = self._rested(call.command, path.removeprefix("/v1").strip("/").split("/"), body)
-            except Refused as refused:
-                status, said = 422, wrong(str(refused))
+            except FakeWeaviateError as refused:
+                status, said = 422, error_body(str(refused))
         payload = json.dumps(said).encode() if said is not None else b""
         call.send_response(status)
         call.send_header("content-type", "application/json")
@@ -218,8 +219,8 @@ class Weaviate:
             case "POST", ["schema", name, "properties"] if isinstance(body, dict):
                 its = self.found(name).properties
                 if any(each["name"] == body["name"] for each in its):
-                    raise Refused(f'class "{name}": conflict for property "{body["name"]}": already in use')
-                its.append(completed(body))
+                    raise FakeWeaviateError(f'class "{name}": conflict for property "{body["name"]}": already in use')
+                its.append(complete_property(body))
                 return 200, body
             case "POST", ["schema", name, "tenants"] if isinstance(body, list):
                 for each in body:
@@ -231,12 +232,12 @@ class Weaviate:
                 return 200, None
             case (("GET" | "HEAD"), ["schema", name, "tenants", tenant]) if tenant in self.found(name).tenants:
                 return 200, {"name": tenant, "activityStatus": "ACTIVE"}
-        return 404, wrong(f"{verb} {'/'.join(path)} is not here")
+        return 404, error_body(f"{verb} {'/'.join(path)} is not here")
 
     def _created(self, schema: dict[str, object]) -> dict[str, object]:
         name = str(schema["class"])
         if name in self.classes:
-            raise Refused(f'class name "{name}" already exists')
+            raise FakeWeaviateError(f'class name "{name}" already exists')
         inverted = schema.setdefault("invertedIndexConfig", {})
         assert isinstance(inverted, dict)
         inverted.setdefault("bm25", {"b": B, "k1": K1})
@@ -250,62 +251,68 @@ class Weaviate:
             each["vectorIndexConfig"] = {**HNSW, **each.get("vectorIndexConfig", {})}
         listed = schema.get("properties") or []
         assert isinstance(listed, list)
-        schema["properties"] = [completed(each) for each in listed]
-        self.classes[name] = Class(schema)
+        schema["properties"] = [complete_property(each) for each in listed]
+        self.classes[name] = FakeCollection(schema)
         return schema
 
 
-def wrong(words: str) -> object:
+def error_body(words: str) -> object:
     return {"error": [{"message": words}]}
 
 
-class Doors(weaviate_pb2_grpc.WeaviateServicer):
+class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
     """gRPC."""
 
-    def __init__(self, double: Weaviate) -> None:
+    def __init__(self, double: FakeWeaviate) -> None:
         self._double = double
 
     def BatchObjects(
-        self, request: batch_pb2.BatchObjectsRequest, context: grpc.ServicerContext
+        self,
+        request: batch_pb2.BatchObjectsRequest,
+        context: grpc.ServicerContext,
     ) -> batch_pb2.BatchObjectsReply:
-        with self._let_in("BatchObjects", context):
+        with self._guarded("BatchObjects", context):
             errors = []
             for index, each in enumerate(request.objects):
                 try:
                     self._stored(each)
-                except Refused as refused:
+                except FakeWeaviateError as refused:
                     errors.append(batch_pb2.BatchObjectsReply.BatchError(index=index, error=str(refused)))
             return batch_pb2.BatchObjectsReply(took=0.001, errors=errors)
 
     def _stored(self, said: batch_pb2.BatchObject) -> None:
         its = self._double.found(said.collection)
         if said.uuid in self._double.failing:
-            raise Refused(self._double.failing[said.uuid])
+            raise FakeWeaviateError(self._double.failing[said.uuid])
         vector = floats(said.vectors[0].vector_bytes if said.vectors else said.vector_bytes)
         properties: dict[str, Value] = dict(said.properties.non_ref_properties.items())
         properties |= {each.prop_name: list(each.values) for each in said.properties.text_array_properties}
         for name in properties:
             its.kind(name)  # this one makes no schema by itself
-        things = its.things(said.tenant)
+        things = its.objects(said.tenant)
         lengths = {len(each.vector) for each in things.values()} - {len(vector)}
         if lengths:
-            raise Refused(f"vector lengths don't match: {lengths.pop()} vs {len(vector)}")
-        things[str(UUID(said.uuid))] = Thing(str(UUID(said.uuid)), vector, properties)
+            raise FakeWeaviateError(f"vector lengths don't match: {lengths.pop()} vs {len(vector)}")
+        things[str(UUID(said.uuid))] = StoredObject(str(UUID(said.uuid)), vector, properties)
 
     def BatchDelete(
-        self, request: batch_delete_pb2.BatchDeleteRequest, context: grpc.ServicerContext
+        self,
+        request: batch_delete_pb2.BatchDeleteRequest,
+        context: grpc.ServicerContext,
     ) -> batch_delete_pb2.BatchDeleteReply:
-        with self._let_in("BatchDelete", context):
+        with self._guarded("BatchDelete", context):
             its = self._double.found(request.collection)
-            gone = chosen(its, request.tenant, request.filters)[:MOST]
+            gone = filter_objects(its, request.tenant, request.filters)[:MOST]
             for each in gone:
                 del its.tenants[request.tenant][each.id]
             return batch_delete_pb2.BatchDeleteReply(took=0.001, matches=len(gone), successful=len(gone))
 
     def TenantsGet(
-        self, request: tenants_pb2.TenantsGetRequest, context: grpc.ServicerContext
+        self,
+        request: tenants_pb2.TenantsGetRequest,
+        context: grpc.ServicerContext,
     ) -> tenants_pb2.TenantsGetReply:
-        with self._let_in("TenantsGet", context):
+        with self._guarded("TenantsGet", context):
             there = self._double.found(request.collection).tenants
             named = [each for each in request.names.values if each in there] if request.HasField("names") else there
             active = tenants_pb2.TenantActivityStatus.TENANT_ACTIVITY_STATUS_ACTIVE
@@ -313,36 +320,40 @@ class Doors(weaviate_pb2_grpc.WeaviateServicer):
             return tenants_pb2.TenantsGetReply(took=0.001, tenants=told)
 
     def Aggregate(
-        self, request: aggregate_pb2.AggregateRequest, context: grpc.ServicerContext
+        self,
+        request: aggregate_pb2.AggregateRequest,
+        context: grpc.ServicerContext,
     ) -> aggregate_pb2.AggregateReply:
-        with self._let_in("Aggregate", context):
-            found = chosen(self._double.found(request.collection), request.tenant, request.filters)
+        with self._guarded("Aggregate", context):
+            found = filter_objects(self._double.found(request.collection), request.tenant, request.filters)
             single = aggregate_pb2.AggregateReply.Single(objects_count=len(found))
             return aggregate_pb2.AggregateReply(took=0.001, single_result=single)
 
     def Search(
-        self, request: search_get_pb2.SearchRequest, context: grpc.ServicerContext
+        self,
+        request: search_get_pb2.SearchRequest,
+        context: grpc.ServicerContext,
     ) -> search_get_pb2.SearchReply:
-        with self._let_in("Search", context):
+        with self._guarded("Search", context):
             its = self._double.found(request.collection)
             if request.offset + request.limit > MOST:
-                raise Refused(f"query maximum results exceeded: {MOST}")
+                raise FakeWeaviateError(f"query maximum results exceeded: {MOST}")
             many = request.limit or 10
-            found = chosen(its, request.tenant, request.filters)
-            results = [shown(its, request, each, *scores) for each, *scores in ranked(its, request, found)[:many]]
+            found = filter_objects(its, request.tenant, request.filters)
+            results = [to_result(its, request, each, *scores) for each, *scores in rank(its, request, found)[:many]]
             return search_get_pb2.SearchReply(took=0.001, results=results)
 
-    def _let_in(self, door: str, context: grpc.ServicerContext) -> LetIn:
-        self._double.seen.append(f"gRPC {door}")
+    def _guarded(self, operation: str, context: grpc.ServicerContext) -> GuardedCall:
+        self._double.received.append(f"gRPC {operation}")
         said = dict(context.invocation_metadata()).get("authorization")
         if self._double.down:
             context.abort(grpc.StatusCode.INTERNAL, "out of service")
         if self._double.key and said != f"Bearer {self._double.key}":
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "anonymous access not enabled")
-        return LetIn(self._double.turn, context)
+        return GuardedCall(self._double.lock, context)
 
 
-class LetIn:
+class GuardedCall:
     """One call at a time; what is refused becomes the call's status."""
 
     def __init__(self, turn: threading.RLock, context: grpc.ServicerContext) -> None:
@@ -354,27 +365,30 @@ class LetIn:
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         self._turn.release()
-        if isinstance(error, Refused):
+        if isinstance(error, FakeWeaviateError):
             self._context.abort(grpc.StatusCode.UNKNOWN, str(error))
 
 
 # Searching
 
 
-def ranked(
-    its: Class, request: search_get_pb2.SearchRequest, found: list[Thing]
-) -> list[tuple[Thing, float | None, float | None]]:
+def rank(
+    its: FakeCollection,
+    request: search_get_pb2.SearchRequest,
+    found: list[StoredObject],
+) -> list[tuple[StoredObject, float | None, float | None]]:
     """Each with its distance, and its score."""
     if request.HasField("near_vector"):
         asked = floats(vector_of(request.near_vector))
-        return [(each, distance, None) for each, distance in nearest(asked, found)]
+        return [(each, distance, None) for each, distance in nearest_objects(asked, found)]
     if request.HasField("bm25_search"):
         asked_for = request.bm25_search
         return [
-            (each, None, score) for each, score in worded(its, asked_for.query, asked_for.properties, found, request)
+            (each, None, score)
+            for each, score in bm25_objects(its, asked_for.query, asked_for.properties, found, request)
         ]
     if request.HasField("hybrid_search"):
-        return [(each, None, score) for each, score in fused(its, request, found)]
+        return [(each, None, score) for each, score in relative_score_fusion(its, request, found)]
     return [(each, None, None) for each in sorted(found, key=lambda each: each.id)]
 
 
@@ -386,22 +400,26 @@ def floats(packed: bytes) -> list[float]:
     return list(struct.unpack(f"<{len(packed) // 4}f", packed))
 
 
-def nearest(asked: list[float], found: list[Thing]) -> list[tuple[Thing, float]]:
-    size = math.sqrt(sum(x * x for x in asked))
+def nearest_objects(query: list[float], found: list[StoredObject]) -> list[tuple[StoredObject, float]]:
+    size = math.sqrt(sum(x * x for x in query))
     told = []
     for each in found:
-        if len(each.vector) != len(asked):
-            raise Refused(f"vector lengths don't match: {len(each.vector)} vs {len(asked)}")
-        dot = sum(a * b for a, b in zip(asked, each.vector, strict=True))
+        if len(each.vector) != len(query):
+            raise FakeWeaviateError(f"vector lengths don't match: {len(each.vector)} vs {len(query)}")
+        dot = sum(a * b for a, b in zip(query, each.vector, strict=True))
         told.append((each, 1 - dot / size / math.sqrt(sum(x * x for x in each.vector))))
     return sorted(told, key=lambda pair: (pair[1], pair[0].id))
 
 
-def worded(
-    its: Class, words: str, names: Iterable[str], found: list[Thing], request: search_get_pb2.SearchRequest
-) -> list[tuple[Thing, float]]:
+def bm25_objects(
+    its: FakeCollection,
+    words: str,
+    names: Iterable[str],
+    found: list[StoredObject],
+    request: search_get_pb2.SearchRequest,
+) -> list[tuple[StoredObject, float]]:
     """BM25, with the statistics of all the tenant's things."""
-    every = list(its.things(request.tenant).values())
+    every = list(its.objects(request.tenant).values())
     scores = defaultdict[str, float](float)
     for name in names:
         its.kind(name)
@@ -418,16 +436,20 @@ def worded(
     return sorted(told, key=lambda pair: (-pair[1], pair[0].id))
 
 
-def fused(its: Class, request: search_get_pb2.SearchRequest, found: list[Thing]) -> list[tuple[Thing, float]]:
-    """relativeScoreFusion."""
+def relative_score_fusion(
+    its: FakeCollection,
+    request: search_get_pb2.SearchRequest,
+    found: list[StoredObject],
+) -> list[tuple[StoredObject, float]]:
+    """RelativeScoreFusion."""
     hybrid = request.hybrid_search
     if hybrid.fusion_type != base_search_pb2.Hybrid.FUSION_TYPE_RELATIVE_SCORE:
-        raise Refused("this double fuses by relative score alone")
+        raise FakeWeaviateError("this double fuses by relative score alone")
     alpha = hybrid.alpha_param if hybrid.use_alpha_param else hybrid.alpha
     many = max(100, request.limit)
-    near = [(each, 1 - distance) for each, distance in nearest(floats(vector_of(hybrid)), found)[:many]]
-    said = worded(its, hybrid.query, hybrid.properties, found, request)[:many]
-    summed, things = dict[str, float](), dict[str, Thing]()
+    near = [(each, 1 - distance) for each, distance in nearest_objects(floats(vector_of(hybrid)), found)[:many]]
+    said = bm25_objects(its, hybrid.query, hybrid.properties, found, request)[:many]
+    summed, things = dict[str, float](), dict[str, StoredObject]()
     for half, share in ((near, alpha), (said, 1 - alpha)):
         low, high = (min(s for _, s in half), max(s for _, s in half)) if half else (0.0, 0.0)
         for each, score in half:
@@ -437,8 +459,12 @@ def fused(its: Class, request: search_get_pb2.SearchRequest, found: list[Thing])
     return sorted(((things[id], score) for id, score in summed.items()), key=lambda pair: (-pair[1], pair[0].id))
 
 
-def shown(
-    its: Class, request: search_get_pb2.SearchRequest, thing: Thing, distance: float | None, score: float | None
+def to_result(
+    its: FakeCollection,
+    request: search_get_pb2.SearchRequest,
+    thing: StoredObject,
+    distance: float | None,
+    score: float | None,
 ) -> search_get_pb2.SearchResult:
     metadata = search_get_pb2.MetadataResult(id=thing.id, id_as_bytes=UUID(thing.id).bytes)
     if distance is not None and request.metadata.distance:
@@ -454,7 +480,8 @@ def shown(
         elif isinstance(value, float):
             fields[name] = properties_pb2.Value(number_value=value)
     properties = search_get_pb2.PropertiesResult(
-        non_ref_props=properties_pb2.Properties(fields=fields), target_collection=str(its.schema["class"])
+        non_ref_props=properties_pb2.Properties(fields=fields),
+        target_collection=str(its.schema["class"]),
     )
     return search_get_pb2.SearchResult(metadata=metadata, properties=properties)
 
@@ -462,14 +489,14 @@ def shown(
 # Filters
 
 
-def chosen(its: Class, tenant: str, which: base_pb2.Filters) -> list[Thing]:
-    things = its.things(tenant).values()
-    passes = test(its, which) if which.operator != Op.OPERATOR_UNSPECIFIED else lambda _: True
+def filter_objects(its: FakeCollection, tenant: str, which: base_pb2.Filters) -> list[StoredObject]:
+    things = its.objects(tenant).values()
+    passes = compile_filter(its, which) if which.operator != Op.OPERATOR_UNSPECIFIED else lambda _: True
     return [each for each in things if passes(each)]
 
 
-def test(its: Class, which: base_pb2.Filters) -> Callable[[Thing], bool]:
-    parts = [test(its, each) for each in which.filters]
+def compile_filter(its: FakeCollection, which: base_pb2.Filters) -> Callable[[StoredObject], bool]:
+    parts = [compile_filter(its, each) for each in which.filters]
     if which.operator == Op.OPERATOR_AND:
         return lambda thing: all(part(thing) for part in parts)
     if which.operator == Op.OPERATOR_OR:
@@ -479,7 +506,7 @@ def test(its: Class, which: base_pb2.Filters) -> Callable[[Thing], bool]:
         kind = its.kind(name)
         wanted = "number" if which.WhichOneof("test_value") in ("value_number", "value_number_array") else "text"
         if not kind.startswith(wanted):
-            raise Refused(f"data type filter cannot use {wanted!r} on type {kind!r}")
+            raise FakeWeaviateError(f"data type filter cannot use {wanted!r} on type {kind!r}")
     if which.operator == Op.OPERATOR_CONTAINS_ANY:
         asked = set(which.value_text_array.values)
         return lambda thing: bool(asked & values(thing, name))
@@ -490,7 +517,7 @@ def test(its: Class, which: base_pb2.Filters) -> Callable[[Thing], bool]:
     if which.operator in COMPARED:
         compare = COMPARED[which.operator]
         return lambda thing: any(compare(each, which.value_number) for each in numbers(thing, name))
-    raise Refused(f"this double has no operator {which.operator}")
+    raise FakeWeaviateError(f"this double has no operator {which.operator}")
 
 
 COMPARED: Mapping[int, Callable[[float, float], bool]] = {
@@ -501,13 +528,13 @@ COMPARED: Mapping[int, Callable[[float, float], bool]] = {
 }
 
 
-def values(thing: Thing, name: str) -> set[str]:
+def values(thing: StoredObject, name: str) -> set[str]:
     """`field` tokenization: a text as it is, but for space around it."""
     value = thing.id if name == "_id" else thing.properties.get(name)
     return {str(each).strip() for each in (value if isinstance(value, list) else [value]) if each is not None}
 
 
-def numbers(thing: Thing, name: str) -> Iterator[float]:
+def numbers(thing: StoredObject, name: str) -> Iterator[float]:
     value = thing.properties.get(name)
     if isinstance(value, (int, float)):
         yield float(value)

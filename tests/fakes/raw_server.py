@@ -15,9 +15,9 @@ from typing import Any
 import uvloop
 
 from sizewise.data_class import Place
-from sizewise.http.client import Client, Endpoint, Response, Timeouts
-from sizewise.http.egress import Egress
-from sizewise.http.proxies import Proxies
+from sizewise.http.client import ClientResponse, HttpClient, HttpEndpoint, HttpTimeouts
+from sizewise.http.egress import EgressPolicy
+from sizewise.http.proxies import ProxyConfig
 
 TLS = Path(__file__).parents[1] / "tls"
 CA = TLS / "ca.pem"
@@ -77,8 +77,8 @@ Turn = Callable[[Peer], Awaitable[None]]
 
 
 @dataclass
-class Raw:
-    """`async with Raw(turn) as raw:`; `seen` are the requests, `peers` the connections, in the order they came."""
+class RawServer:
+    """`async with RawServer(turn) as raw:`; `seen`: the requests, `peers`: the connections, in order of arrival."""
 
     turn: Turn
     secure: bool = False
@@ -90,7 +90,7 @@ class Raw:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _broken: list[Exception] = field(default_factory=list)
 
-    async def __aenter__(self) -> Raw:
+    async def __aenter__(self) -> RawServer:
         context = None
         if self.secure:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -167,26 +167,31 @@ async def facing(
     headers: tuple[tuple[str, str], ...] = (),
     pool: int = 512,
     idle_s: float = 15.0,
-    proxies: Proxies | None = None,
-) -> AsyncIterator[tuple[Raw, Endpoint]]:
+    proxies: ProxyConfig | None = None,
+) -> AsyncIterator[tuple[RawServer, HttpEndpoint]]:
     """A server that does `turn`, and our client's endpoint for it."""
-    async with Raw(turn, secure=secure, host=host) as raw:
-        egress = Egress({raw.url: place}, {"public": "anyone"})
-        async with Client(egress, ca=ca, idle_s=idle_s, proxies=proxies) as client:
-            yield raw, client.endpoint(f"{raw.url}/v1", headers, pool=pool)
+    async with RawServer(turn, secure=secure, host=host) as raw:
+        egress = EgressPolicy({raw.url: place}, {"public": "anyone"})
+        async with HttpClient(egress, ca_file=ca, idle_timeout_s=idle_s, proxies=proxies) as client:
+            yield raw, client.endpoint(f"{raw.url}/v1", headers, max_connections=pool)
 
 
-async def post(endpoint: Endpoint, body: bytes = b"{}", **timeouts: float) -> Response:
+async def post(endpoint: HttpEndpoint, body: bytes = b"{}", **timeouts: float) -> ClientResponse:
     return await endpoint.request(
-        "POST", "/chat", body, why="test", data_class="public", timeouts=Timeouts(**{"total": 20.0, **timeouts})
+        "POST",
+        "/chat",
+        body,
+        purpose="test",
+        data_class="public",
+        timeouts=HttpTimeouts(**{"total": 20.0, **timeouts}),
     )
 
 
-async def get(endpoint: Endpoint, path: str = "/models", method: str = "GET") -> Response:
-    return await endpoint.request(method, path, why="test", data_class="public", timeouts=Timeouts(total=20.0))
+async def get(endpoint: HttpEndpoint, path: str = "/models", method: str = "GET") -> ClientResponse:
+    return await endpoint.request(method, path, purpose="test", data_class="public", timeouts=HttpTimeouts(total=20.0))
 
 
-async def said(endpoint: Endpoint, body: bytes = b"{}", **timeouts: float) -> bytes:
+async def said(endpoint: HttpEndpoint, body: bytes = b"{}", **timeouts: float) -> bytes:
     """The whole answer to a POST."""
     async with await post(endpoint, body, **timeouts) as response:
         return await response.read(1 << 30)

@@ -12,7 +12,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @dataclass
-class Receiver:
+class WebhookReceiver:
     """`statuses` are answered in turn, the last of them for ever; 0 hangs up without a word."""
 
     statuses: Sequence[int] = (204,)
@@ -25,8 +25,8 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def receiving(*statuses: int) -> Iterator[Receiver]:
-    found = Receiver(statuses or (204,))
+def receiving(*statuses: int) -> Iterator[WebhookReceiver]:
+    found = WebhookReceiver(statuses or (204,))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

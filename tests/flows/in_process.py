@@ -8,50 +8,50 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.dag_runner import Outcome, Trace, run
-from sizewise.flows.engines.inline import Memory
-from sizewise.flows.node import Means
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.validator import Checked, Others, check, nobody
-from sizewise.handler import Ask, Event, Send, Text, Wishes
-from sizewise.messages import Chat, Reply
-from sizewise.providers.echo import Echo
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.fixed import Fixed
-from sizewise.routing.router import Routed
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.dag_runner import NodeTrace, RunResult, run_flow
+from sizewise.flows.engines.inline import InMemorySteps
+from sizewise.flows.node import NodeDependencies
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import SignatureLookup, ValidationResult, no_flows, validate_flow
+from sizewise.handler import Event, Request, RequestOptions, Send, TextDelta
+from sizewise.messages import ChatRequest, Reply
+from sizewise.providers.echo import EchoModel
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.fixed import FixedPolicy
+from sizewise.routing.router import Router
 from tests.routing.router_harness import JUDGES, LARGE, SMALL, asking, chat
 
-KINDS = Kinds()
+KINDS = NodeRegistry()
 T = TypeVar("T")
 
 
-class Asked:
+class RecordedRequest:
     """The echo models behind a router, and all that they were asked."""
 
     def __init__(self) -> None:
-        self.asks: list[Ask] = []
-        echoes = {card.name: Echo(card) for card in (SMALL, LARGE)}
-        names = Names((SMALL, LARGE), {"default": Fixed()})
-        self._routed = Routed(names, lambda card: echoes[card.name], JUDGES)
+        self.asks: list[Request] = []
+        echoes = {card.name: EchoModel(card) for card in (SMALL, LARGE)}
+        names = ModelAliases((SMALL, LARGE), {"default": FixedPolicy()})
+        self._routed = Router(names, lambda card: echoes[card.name], JUDGES)
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        self.asks.append(ask)
-        return await self._routed(ask, send)
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        self.asks.append(request)
+        return await self._routed(request, send)
 
     def prompts(self) -> list[str]:
-        return [ask.what.messages[-1].text for ask in self.asks if isinstance(ask.what, Chat)]
+        return [ask.payload.messages[-1].text for ask in self.asks if isinstance(ask.payload, ChatRequest)]
 
 
 @dataclass
 class Ran:
     """A run, its events and traces. `steps` can be handed to another run, as after a crash."""
 
-    asked: Asked = field(default_factory=Asked)
-    steps: Memory = field(default_factory=Memory)
+    asked: RecordedRequest = field(default_factory=RecordedRequest)
+    steps: InMemorySteps = field(default_factory=InMemorySteps)
     events: list[Event] = field(default_factory=list)
-    traces: list[Trace] = field(default_factory=list)
-    outcome: Outcome = field(default_factory=lambda: Outcome({}))
+    traces: list[NodeTrace] = field(default_factory=list)
+    outcome: RunResult = field(default_factory=lambda: RunResult({}))
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -59,25 +59,25 @@ class Ran:
 
     @property
     def words(self) -> list[str]:
-        return [event.text for event in self.events if isinstance(event, Text)]
+        return [event.text for event in self.events if isinstance(event, TextDelta)]
 
     def states(self, state: str = "") -> dict[str, str]:
         """By place the last state."""
-        found = {trace.place: trace.state for trace in self.traces}
+        found = {trace.path: trace.state for trace in self.traces}
         return {place: each for place, each in found.items() if state in ("", each)}
 
     async def send(self, event: Event) -> None:
         self.events.append(event)
 
 
-def checked(text: str, others: Others = nobody) -> Checked:
-    return check(text, KINDS, others)
+def checked(text: str, others: SignatureLookup = no_flows) -> ValidationResult:
+    return validate_flow(text, KINDS, others)
 
 
-def flow(text: str, others: Others = nobody) -> Flow:
+def flow(text: str, others: SignatureLookup = no_flows) -> CompiledFlow:
     """Fails with the findings where there are mistakes."""
     made = checked(text, others)
-    assert made.flow is not None, "\n".join(map(str, made.findings))
+    assert made.flow is not None, "\n".join(map(str, made.diagnostics))
     return made.flow
 
 
@@ -92,30 +92,36 @@ def soon(work: Coroutine[Any, Any, T]) -> T:
 
 
 def ran(
-    text: str | Flow,
+    text: str | CompiledFlow,
     inputs: dict[str, Any] | None = None,
     *,
-    wishes: Wishes = Wishes(),  # noqa: B008  # frozen
+    options: RequestOptions = RequestOptions(),  # frozen
     again: Ran | None = None,
-    means: Callable[[Means], Means] = lambda means: means,
+    dependencies: Callable[[NodeDependencies], NodeDependencies] = lambda means: means,
 ) -> Ran:
     """Runs it to its end. `again`: with the steps of a run before."""
     made = flow(text) if isinstance(text, str) else text
     here = Ran(steps=again.steps) if again is not None else Ran()
-    soon(going(made, inputs or {}, here, wishes, means(Means(here.asked))))
+    soon(going(made, inputs or {}, here, options, dependencies(NodeDependencies(here.asked))))
     return here
 
 
-async def going(made: Flow, inputs: dict[str, Any], here: Ran, wishes: Wishes, means: Means) -> None:
-    here.outcome = await run(
+async def going(
+    made: CompiledFlow,
+    inputs: dict[str, Any],
+    here: Ran,
+    options: RequestOptions,
+    dependencies: NodeDependencies,
+) -> None:
+    here.outcome = await run_flow(
         made,
         inputs,
         id="run1",
-        ask=asking(chat("nobody's"), wishes),
+        request=asking(chat("nobody's"), options),
         steps=here.steps,
-        means=means,
+        dependencies=dependencies,
         send=here.send,
-        watch=here.traces.append,
+        on_trace=here.traces.append,
     )
 
 

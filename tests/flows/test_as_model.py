@@ -115,7 +115,8 @@ def test_an_attached_file_is_read(server: Served) -> None:
     part = {"type": "file", "file": {"filename": "a.md", "file_data": f"data:text/markdown;base64,{data}"}}
     content = [{"type": "text", "text": "read"}, part]
     answer: Any = server.ask(
-        "/v1/chat/completions", {"model": "flow:reads", "messages": [{"role": "user", "content": content}]}
+        "/v1/chat/completions",
+        {"model": "flow:reads", "messages": [{"role": "user", "content": content}]},
     )
     assert "Hello from a file." in said(answer)
     missing: Any = server.chat("flow:reads", "read")

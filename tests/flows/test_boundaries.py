@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.scheduler import _named
-from sizewise.flows.validator import check
-from tests.auth.user_client import Browser, somebody
-from tests.graphql.graphql_client import Told, fresh_key, told
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.scheduler import _run_id
+from sizewise.flows.validator import validate_flow
+from tests.auth.user_client import Browser, new_user
+from tests.graphql.graphql_client import GraphQLAnswer, fresh_key, graphql
 from tests.knowledge.knowledge_server import add, embed
 from tests.running_server import ECHO, Served, serving, until
 
@@ -157,18 +157,18 @@ def server(tmp_path_factory: pytest.TempPathFactory, api: tuple[str, list[str]])
         add(served, "vault.md", "The vault opens with the word marzipan.", "secret", dataClass="confidential")
         embed(served, "secret")
         for text in FLOWS.split("---"):
-            answer = told(served, "mutation ($t: String!) { publishFlow(text: $t) { new } }", t=text)
+            answer = graphql(served, "mutation ($t: String!) { publishFlow(text: $t) { new } }", t=text)
             assert answer.errors == [], answer.errors
         yield served
 
 
 def ran(server: Served, flow: str, key: str = "", **inputs: object) -> Any:
     """The run when it is over, or waits."""
-    begun = told(server, START, key=key, f=flow, i=inputs)
+    begun = graphql(server, START, key=key, f=flow, i=inputs)
     assert begun.errors == [], begun.errors
     end = time.monotonic() + 20
     while time.monotonic() < end:
-        run: Any = told(server, RUN, key=key, id=begun.data["startFlowRun"]["id"]).data["flowRun"]
+        run: Any = graphql(server, RUN, key=key, id=begun.data["startFlowRun"]["id"]).data["flowRun"]
         if run["state"] not in ("queued", "running"):
             return run | {"id": begun.data["startFlowRun"]["id"]}
         time.sleep(0.02)
@@ -182,7 +182,7 @@ def test_what_a_flow_found_is_as_confidential_to_the_one_that_called_it_as_a_too
 
 def test_what_was_found_in_one_base_is_not_kept_less_closely_in_another(server: Served) -> None:
     assert ran(server, "moves")["outputs"] == {"count": 1}
-    (copy,) = told(server, '{ documents(base: "open") { source dataClass } }').data["documents"]
+    (copy,) = graphql(server, '{ documents(base: "open") { source dataClass } }').data["documents"]
     assert copy == {"source": "copy", "dataClass": "confidential"}
 
 
@@ -192,10 +192,13 @@ def test_what_was_found_and_remembered_is_recalled_as_closely(server: Served) ->
 
 
 @pytest.mark.parametrize(
-    "path", ["/../admin", "/%2e%2e/admin", "/..%2fadmin", "/%252e%252e/admin", "/..;/a", "/\\..\\a"]
+    "path",
+    ["/../admin", "/%2e%2e/admin", "/..%2fadmin", "/%252e%252e/admin", "/..;/a", "/\\..\\a"],
 )
 def test_no_url_climbs_out_of_what_an_administrator_allowed(
-    server: Served, api: tuple[str, list[str]], path: str
+    server: Served,
+    api: tuple[str, list[str]],
+    path: str,
 ) -> None:
     url, asked = api
     assert ran(server, "fetch", url=f"{url}/v1{path}")["failure"]["code"] == "bad_request"
@@ -214,32 +217,32 @@ def test_many_small_texts_take_no_more_than_one_large_one(server: Served) -> Non
 
 
 def test_a_run_that_waited_goes_on_with_what_its_owner_may_by_then(server: Served) -> None:
-    ann = somebody(server, "ann@example.com", "editor")
-    id = ann.told(START, f="later", i={}).data["startFlowRun"]["id"]
-    until(lambda: told(server, RUN, id=id).data["flowRun"]["state"] == "waiting")
+    ann = new_user(server, "ann@example.com", "editor")
+    id = ann.graphql(START, f="later", i={}).data["startFlowRun"]["id"]
+    until(lambda: graphql(server, RUN, id=id).data["flowRun"]["state"] == "waiting")
     role = 'mutation ($u: String!) { setRole(id: $u, role: "developer") { id } }'
-    assert told(server, role, u=ann.user).errors == []
+    assert graphql(server, role, u=ann.user).errors == []
     assert may(server, "decide", "", id).errors == []
-    until(lambda: told(server, RUN, id=id).data["flowRun"]["state"] == "failed")
-    failure = told(server, "query ($id: String!) { flowRun(id: $id) { error } }", id=id).data["flowRun"]["error"]
+    until(lambda: graphql(server, RUN, id=id).data["flowRun"]["state"] == "failed")
+    failure = graphql(server, "query ($id: String!) { flowRun(id: $id) { error } }", id=id).data["flowRun"]["error"]
     assert failure == "forbidden"
 
 
-def may(server: Served, field: str, key: str, id: str) -> Told:
+def may(server: Served, field: str, key: str, id: str) -> GraphQLAnswer:
     more = ', key: "asked", approved: true' if field == "decide" else ""
-    return told(server, f"mutation ($i: String!) {{ {field}(id: $i{more}) {{ state }} }}", key=key, i=id)
+    return graphql(server, f"mutation ($i: String!) {{ {field}(id: $i{more}) {{ state }} }}", key=key, i=id)
 
 
 def test_others_may_decide_for_a_run_and_neither_cancel_nor_resume_it(server: Served) -> None:
     ann, bob, viewer = fresh_key(server, "ask"), fresh_key(server, "ask"), fresh_key(server, "read_records")
-    made = told(server, 'mutation { createKey(name: "c", permissions: [ask], flows: ["echo"]) { secret } }')
+    made = graphql(server, 'mutation { createKey(name: "c", permissions: [ask], flows: ["echo"]) { secret } }')
     confined = made.data["createKey"]["secret"]
     id = ran(server, "refund", ann, sum="99")["id"]
     waiting = "{ waiting { request run { id } } }"
-    assert told(server, waiting, key=bob).data["waiting"][0]["request"]["question"] == "Pay 99?"
-    assert told(server, waiting, key=viewer).data["waiting"] == [{"request": None, "run": {"id": id}}]
-    assert told(server, waiting, key=confined).data["waiting"] == []
-    assert told(server, '{ flowRuns(flow: "refund") { id } }', key=confined).data["flowRuns"] == []
+    assert graphql(server, waiting, key=bob).data["waiting"][0]["request"]["question"] == "Pay 99?"
+    assert graphql(server, waiting, key=viewer).data["waiting"] == [{"request": None, "run": {"id": id}}]
+    assert graphql(server, waiting, key=confined).data["waiting"] == []
+    assert graphql(server, '{ flowRuns(flow: "refund") { id } }', key=confined).data["flowRuns"] == []
     for field in ("cancelFlowRun", "resumeFlowRun", "decide"):
         assert may(server, field, confined, id).code == "not_found"
     assert may(server, "cancelFlowRun", bob, id).code == "forbidden"
@@ -269,11 +272,11 @@ def test_one_idempotency_key_gives_nobody_what_another_flow_or_caller_was_given(
 
 
 def test_nobody_takes_the_id_of_a_run_that_a_timetable_or_a_webhook_will_start(server: Served) -> None:
-    id = _named("cron", "local", "default", "echo", 0, 1_800_000_000)
-    assert told(server, START, f="echo", i={"word": "a"}, id=id).code == "bad_request"
+    id = _run_id("cron", "local", "default", "echo", 0, 1_800_000_000)
+    assert graphql(server, START, f="echo", i={"word": "a"}, id=id).code == "bad_request"
     first, second = "0123456789abcdef0", {"question": "?"}
-    assert told(server, START, f="echo", i={"word": "a"}, id=first).errors == []
-    assert told(server, START, f="look", i=second, id=first).code == "conflict"
+    assert graphql(server, START, f="echo", i={"word": "a"}, id=first).errors == []
+    assert graphql(server, START, f="look", i=second, id=first).code == "conflict"
 
 
 def test_an_agent_in_a_flow_remembers_each_session_of_one_key_apart(server: Served) -> None:
@@ -289,20 +292,20 @@ def test_an_agent_in_a_flow_remembers_each_session_of_one_key_apart(server: Serv
 def test_a_flow_that_was_withdrawn_is_not_started_by_its_version_either(server: Served) -> None:
     text = 'name: gone\nnodes: {a: {kind: template, text: x}}\noutputs: {said: "{{ a.text }}"}\n'
     publish = "mutation ($t: String!) { publishFlow(text: $t) { flow { version } } }"
-    version = told(server, publish, t=text).data["publishFlow"]["flow"]["version"]
+    version = graphql(server, publish, t=text).data["publishFlow"]["flow"]["version"]
     body = {"messages": [{"role": "user", "content": "?"}], "model": f"flow:gone@{version}"}
     assert server.ask("/v1/chat/completions", body).status == 200
-    assert told(server, 'mutation { withdrawFlow(name: "gone") { name } }').errors == []
+    assert graphql(server, 'mutation { withdrawFlow(name: "gone") { name } }').errors == []
     assert server.ask("/v1/chat/completions", body).status == 404
     start = 'mutation ($v: String!) { startFlowRun(flow: "gone", version: $v) { id } }'
-    assert told(server, start, v=version).code == "not_found"
+    assert graphql(server, start, v=version).code == "not_found"
 
 
 def test_thousands_of_wrong_names_are_told_of_soon() -> None:
     nodes = "".join(f'  n{number}: {{kind: template, text: "{{{{ m{number}.text }}}}"}}\n' for number in range(3_000))
     began = time.process_time()
-    checked = check(f"name: wrong\nnodes:\n{nodes}", Kinds(), lambda name: None)
-    assert len(checked.findings) == 100
+    checked = validate_flow(f"name: wrong\nnodes:\n{nodes}", NodeRegistry(), lambda name: None)
+    assert len(checked.diagnostics) == 100
     assert time.process_time() - began < 8, "it took 9.8 s where each was compared with each"
 
 
@@ -315,31 +318,31 @@ def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -
     with serving(tmp_path, ECHO + "[flows]\nmax_concurrent_runs = 4\n") as served:
         found = 'mutation { createOrganization(id: "acme", email: "owner@acme.example") { token } }'
 
-        def start(flow: str, key: str = "") -> Told:
-            return told(served, START, key=key, f=flow, i={})
+        def start(flow: str, key: str = "") -> GraphQLAnswer:
+            return graphql(served, START, key=key, f=flow, i={})
 
         def waiting(count: int) -> bool:
-            runs = told(served, "{ flowRuns(state: waiting) { id } }", key=acme).data["flowRuns"]
+            runs = graphql(served, "{ flowRuns(state: waiting) { id } }", key=acme).data["flowRuns"]
             return len(runs) == count
 
         for text in (NAPS, ASKS):
-            assert told(served, PUBLISH, t=text).errors == []
+            assert graphql(served, PUBLISH, t=text).errors == []
         alone = [start("naps") for _ in range(5)]
         assert [each.code for each in alone] == ["", "", "", "", "busy"], "nobody else wants the other half"
         for each in alone[:4]:
             assert may(served, "cancelFlowRun", "", each.data["startFlowRun"]["id"]).errors == []
 
         owner = Browser(served)
-        owner.accept(told(served, found).data["createOrganization"]["token"])
-        made = owner.told('mutation { createKey(name: "x", permissions: [ask, manage_flows]) { secret } }')
+        owner.accept(graphql(served, found).data["createOrganization"]["token"])
+        made = owner.graphql('mutation { createKey(name: "x", permissions: [ask, manage_flows]) { secret } }')
         acme = made.data["createKey"]["secret"]
         for text in (NAPS, ASKS):
-            assert told(served, PUBLISH, key=acme, t=text).errors == []
+            assert graphql(served, PUBLISH, key=acme, t=text).errors == []
         for count in range(4):
             assert start("asks", acme).errors == []
             until(lambda count=count: waiting(count + 1))
         assert "wait for somebody" in start("asks", acme).message
-        id = told(served, "{ flowRuns(last: 1) { id } }", key=acme).data["flowRuns"][0]["id"]
+        id = graphql(served, "{ flowRuns(last: 1) { id } }", key=acme).data["flowRuns"][0]["id"]
         assert may(served, "cancelFlowRun", acme, id).errors == []
         until(lambda: start("naps", acme).code == "")
         assert start("naps", acme).code == ""
@@ -358,13 +361,13 @@ def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_door(serve
     tools += '  b: {kind: tool, tool: search_secret, arguments: {query: "{{ a.text }}"}}\n'
     tools += 'outputs: {said: "{{ a.text }}", found: "{{ b.text }}"}\n'
     for text in (twice, hooked, tools):
-        assert told(server, PUBLISH, t=text).errors == []
+        assert graphql(server, PUBLISH, t=text).errors == []
     limit = "mutation ($s: String!, $n: NonNegativeSafeInt) { setBudget(scope: $s, requestsPerMinute: $n) { scope } }"
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "twice", "arguments": {}}}
 
     def limited(most: int) -> str:
         key = fresh_key(server, "ask")
-        assert told(server, limit, s=f"key:{key[:11]}", n=most).errors == []
+        assert graphql(server, limit, s=f"key:{key[:11]}", n=most).errors == []
         return key
 
     def chat(flow: str, key: str) -> int:
@@ -374,13 +377,13 @@ def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_door(serve
     key = limited(3)
     assert [chat(flow, key) for flow in ("twice", "echo", "twice")] == [200] * 3
     assert [chat(flow, key) for flow in ("twice", "echo")] == [429] * 2
-    assert told(server, START, key=key, f="twice", i={}).code == "busy"
+    assert graphql(server, START, key=key, f="twice", i={}).code == "busy"
 
     key = limited(1)
     assert (chat("tools", key), chat("tools", key)) == (200, 429)
 
     key = limited(4)
-    assert told(server, START, key=key, f="twice", i={}).errors == []
+    assert graphql(server, START, key=key, f="twice", i={}).errors == []
     assert server.ask("/hooks/flows/hooked", {"word": "x"}, key=key).status == 202
     answer: Any = server.ask("/mcp", call, key=key).json
     assert answer["result"]["structuredContent"] == {"said": "x"}

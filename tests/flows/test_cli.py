@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema_rs
 
-from sizewise.flows.language.yaml_source import read
+from sizewise.flows.language.yaml_source import parse_yaml
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, serving, until
 
@@ -167,6 +167,6 @@ def test_a_flow_runs_at_the_server_and_what_is_live_is_listed(tmp_path: Path) ->
 def test_the_schema_of_flows_takes_what_check_takes(tmp_path: Path) -> None:
     schema = json.loads(sizewise("flow", "schema", home=tmp_path).out)
     validator = jsonschema_rs.validator_for(schema)
-    assert validator.is_valid(read(TYPED).data)
-    assert not validator.is_valid(read(TYPED.replace("prompt", "promt")).data)
-    assert not validator.is_valid(read(TYPED.replace("kind: ask", "kind: asc")).data)
+    assert validator.is_valid(parse_yaml(TYPED).data)
+    assert not validator.is_valid(parse_yaml(TYPED.replace("prompt", "promt")).data)
+    assert not validator.is_valid(parse_yaml(TYPED.replace("kind: ask", "kind: asc")).data)

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from sizewise.cli.flow_runs import STATES
-from sizewise.flows.tables import State
+from sizewise.flows.tables import RunState
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, Served, command, environment, serving, until
 
@@ -129,7 +129,7 @@ def test_a_run_that_fails_ends_as_its_error_and_runs_are_listed_by_page_and_stat
     number = newest.err.split()[-1]
     page = sizewise("flow", "runs", "--before", number, "--json", home=server.home).json["runs"]
     assert page[0]["id"] == bad["id"]
-    assert get_args(State) == STATES
+    assert get_args(RunState) == STATES
     nothing = sizewise("flow", "status", "0" * 32, home=server.home)
     assert (nothing.code, nothing.hint) == (2, "hint: see: sizewise flow runs")
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from sizewise.errors import BadRequest, OverBudget, SizewiseError, UpstreamDown, UpstreamSlow
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.engines.inline import Memory
+from sizewise.errors import BadRequest, BudgetExceeded, SizewiseError, UpstreamTimeout, UpstreamUnreachable
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.engines.inline import InMemorySteps
 from sizewise.flows.language.types import TEXT
-from sizewise.flows.node import Means, Signature
-from sizewise.handler import Ask, Chosen, Send, Text, Tried, Wishes
+from sizewise.flows.node import FlowSignature, NodeDependencies
+from sizewise.handler import AttemptFinished, ModelSelected, Request, RequestOptions, Send, TextDelta
 from sizewise.messages import Reply
 from tests.flows.in_process import KINDS, Ran, checked, flow, going, ran, soon
 
@@ -46,9 +46,9 @@ def test_the_words_of_the_node_that_answers_stream_as_they_come() -> None:
     seen = ran(SUPPORT, {"question": "hello there"})
     assert seen.words == ["refund", " hello", " there"]
     kinds = [type(each) for each in seen.events]
-    assert kinds.index(Chosen) < kinds.index(Text) < len(kinds) - 1 - kinds[::-1].index(Tried)
-    assert [each.model[:13] for each in seen.events if isinstance(each, Chosen)] == ["flow:support@"]
-    assert sum(isinstance(each, Tried) for each in seen.events) == 2 == seen.outcome.asked
+    assert kinds.index(ModelSelected) < kinds.index(TextDelta) < len(kinds) - 1 - kinds[::-1].index(AttemptFinished)
+    assert [each.model[:13] for each in seen.events if isinstance(each, ModelSelected)] == ["flow:support@"]
+    assert sum(isinstance(each, AttemptFinished) for each in seen.events) == 2 == seen.outcome.model_calls
     assert seen.outcome.usage.input == sum(trace.usage.input for trace in seen.traces if trace.state == "done")
 
 
@@ -125,7 +125,7 @@ def test_each_nests_and_keeps_the_order_of_its_items() -> None:
         {"texts": ["1:c:0"], "first": "1:c:0"},
         {"texts": [], "first": None},
     ]
-    assert "all[0].inner[1].one" in seen.steps.done
+    assert "all[0].inner[1].one" in seen.steps.results
 
 
 def test_each_works_on_ten_thousand_items_in_bounds_and_refuses_more() -> None:
@@ -151,19 +151,19 @@ outputs: {n: "{{ all.results | length }}", last: "{{ all.results | last }}"}
 def test_no_more_items_are_worked_on_at_once_than_was_said() -> None:
     busy, most = 0, 0
 
-    def watched(means: Means) -> Means:
-        answer = means.answer
+    def watched(resources: NodeDependencies) -> NodeDependencies:
+        answer = resources.handler
 
-        async def counting(ask: Ask, send: Send) -> Reply:
+        async def counting(request: Request, send: Send) -> Reply:
             nonlocal busy, most
             busy += 1
             most = max(most, busy)
             try:
-                return await answer(ask, send)
+                return await answer(request, send)
             finally:
                 busy -= 1
 
-        return replace(means, answer=counting)
+        return replace(resources, handler=counting)
 
     text = """
 name: x
@@ -176,7 +176,7 @@ nodes:
     outputs: "{{ one.text }}"
 outputs: {all: "{{ all.results }}"}
 """
-    assert ran(text, means=watched).outputs["all"] == [str(n) for n in range(1, 10)]
+    assert ran(text, dependencies=watched).outputs["all"] == [str(n) for n in range(1, 10)]
     assert most == 3
 
 
@@ -191,9 +191,9 @@ nodes:
     outputs: "{{ one.text }}"
 outputs: {all: "{{ all.results }}", errors: "{{ all.errors }}"}
 """
-    with pytest.raises(UpstreamDown, match=r"^all\[1\]\.one: ") as failed:
+    with pytest.raises(UpstreamUnreachable, match=r"^all\[1\]\.one: ") as failed:
         ran(text)
-    assert failed.value.node == "all[1].one"
+    assert failed.value.flow_node == "all[1].one"
     told = ran(text.replace("items:", "on_error: skip\n    items:"))
     assert told.outputs["all"] == ["one", None, "three"]
     assert [(each["index"], each["error"]) for each in told.outputs["errors"]] == [(1, "upstream_unreachable")]
@@ -224,12 +224,16 @@ nodes:
 outputs: {answer: "{{ a.text }}"}
 """
     here = Ran()
-    with pytest.raises(UpstreamDown, match=r"^a: "):
-        soon(going(flow(text), {}, here, Wishes(), Means(here.asked)))
+    with pytest.raises(UpstreamUnreachable, match=r"^a: "):
+        soon(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
     assert len(here.asked.asks) == 3
     refused = Ran()
     with pytest.raises(SizewiseError, match=r"^a: "):
-        soon(going(flow(text.replace("down", "toolong")), {}, refused, Wishes(), Means(refused.asked)))
+        soon(
+            going(
+                flow(text.replace("down", "toolong")), {}, refused, RequestOptions(), NodeDependencies(refused.asked)
+            ),
+        )
     assert len(refused.asked.asks) == 1
     assert [trace.error for trace in refused.traces if trace.state == "failed"] == ["context_length_exceeded"]
 
@@ -243,7 +247,7 @@ outputs: {answer: "{{ a.text }}"}
 """
     here = Ran()
     with pytest.raises(SizewiseError, match=r"^a: "):
-        soon(going(flow(text), {}, here, Wishes(), Means(here.asked)))
+        soon(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
     assert here.words == ["one"]
     assert len(here.asked.asks) == 1
 
@@ -255,7 +259,7 @@ nodes:
   a: {kind: ask, prompt: "[[hang]] hi", timeout_s: 0.05}
 outputs: {answer: "{{ a.text }}"}
 """
-    with pytest.raises(UpstreamSlow, match=r"a: it took longer than 0\.05 s"):
+    with pytest.raises(UpstreamTimeout, match=r"a: it took longer than 0\.05 s"):
         ran(text)
 
 
@@ -269,7 +273,7 @@ outputs: {answer: "{{ hangs.text }} {{ fails.text }}"}
 """
     here = Ran()
     with pytest.raises(SizewiseError, match=r"^fails: "):
-        soon(going(flow(text), {}, here, Wishes(), Means(here.asked)))
+        soon(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
     assert here.states() == {"hangs": "failed", "fails": "failed"}
 
 
@@ -292,11 +296,11 @@ nodes:
   b: {kind: ask, prompt: ho, data_class: confidential, online: deny, max_cost_usd: "0.001", max_ms: 10}
 outputs: {answer: "{{ a.text }} {{ b.text }}"}
 """
-    wishes = Wishes(max_cost=10**12, data_class="internal", min_quality=0.1, idempotency_key="k", session="s")
-    seen = ran(text, wishes=wishes)
-    a, b = sorted((ask.wishes for ask in seen.asked.asks), key=lambda each: each.data_class == "confidential")
+    options = RequestOptions(max_cost=10**12, data_class="internal", min_quality=0.1, idempotency_key="k", session="s")
+    seen = ran(text, options=options)
+    a, b = sorted((ask.options for ask in seen.asked.asks), key=lambda each: each.data_class == "confidential")
     assert (a.data_class, a.max_cost, a.min_quality, a.online) == ("internal", 10**12, 0.2, None)
-    assert (b.data_class, b.max_cost, b.max_ms, b.online) == ("confidential", 10**9, 10, "deny")
+    assert (b.data_class, b.max_cost, b.max_latency_ms, b.online) == ("confidential", 10**9, 10, "deny")
     assert {each.idempotency_key for each in (a, b)} == {None}
 
 
@@ -308,8 +312,8 @@ nodes:
   b: {kind: ask, prompt: "{{ a.text }}"}
 outputs: {answer: "{{ b.text }}"}
 """
-    seen = ran(text, wishes=Wishes(max_cost=10**9))
-    costs = [ask.wishes.max_cost for ask in seen.asked.asks]
+    seen = ran(text, options=RequestOptions(max_cost=10**9))
+    costs = [ask.options.max_cost for ask in seen.asked.asks]
     assert costs == [10**9, 10**9 - 3_000]  # one word read at 1,000 pico-dollars, one said at 2,000
     assert seen.outcome.cost == 6_000
 
@@ -325,26 +329,26 @@ def test_inputs_are_held_to_their_types() -> None:
     assert wrong.value.hint == "Did you mean 'q'?"
 
 
-def linked(**texts: str) -> dict[str, Flow]:
+def linked(**texts: str) -> dict[str, CompiledFlow]:
     """Flows that call each other."""
-    made: dict[str, Flow] = {}
+    made: dict[str, CompiledFlow] = {}
     for name, text in texts.items():
         found = checked(text, lambda other: made[other].signature if other in made else None)
-        assert found.flow is not None, found.findings
+        assert found.flow is not None, found.diagnostics
         made[name] = found.flow
     return made
 
 
 class Library:
-    def __init__(self, flows: dict[str, Flow]) -> None:
+    def __init__(self, flows: dict[str, CompiledFlow]) -> None:
         self.flows = flows
         self.asked: list[str] = []
 
-    async def version(self, ask: object, name: str) -> str:
+    async def resolve_version(self, request: object, name: str) -> str:
         self.asked.append(name)
         return self.flows[name].version
 
-    async def flow(self, ask: object, name: str, version: str) -> Flow:
+    async def load_flow(self, request: object, name: str, version: str) -> CompiledFlow:
         return self.flows[name]
 
 
@@ -357,21 +361,21 @@ def test_a_flow_runs_another_one_whose_words_stream_through() -> None:
         'outputs: {answer: "{{ s.answer }}"}',
     )
     library = Library(flows)
-    seen = ran(flows["outer"], {"q": "deep"}, means=lambda means: replace(means, library=library))
+    seen = ran(flows["outer"], {"q": "deep"}, dependencies=lambda means: replace(means, flows=library))
     assert seen.words == ["in", " deep"]
     assert seen.outputs == {"answer": "in deep"}
-    assert set(seen.steps.done) == {"s@", "s.a"}
-    again = ran(flows["outer"], {"q": "deep"}, again=seen, means=lambda means: replace(means, library=library))
+    assert set(seen.steps.results) == {"s@", "s.a"}
+    again = ran(flows["outer"], {"q": "deep"}, again=seen, dependencies=lambda means: replace(means, flows=library))
     assert library.asked == ["inner"]  # the version stays what it was at the first
     assert again.asked.asks == []
 
 
 def test_flows_that_call_themselves_end() -> None:
     text = 'name: me\nnodes: {s: {kind: subflow, flow: me}}\noutputs: {answer: "{{ s.answer }}"}'
-    made = checked(text, lambda name: Signature({}, frozenset(), {"answer": TEXT}, "answer")).flow
+    made = checked(text, lambda name: FlowSignature({}, frozenset(), {"answer": TEXT}, "answer")).flow
     assert made is not None
     with pytest.raises(BadRequest, match="deeper than 16"):
-        ran(made, means=lambda means: replace(means, library=Library({"me": made})))
+        ran(made, dependencies=lambda means: replace(means, flows=Library({"me": made})))
 
 
 def test_a_person_is_waited_for() -> None:
@@ -390,7 +394,7 @@ outputs: {answer: "{{ send.text or stop.text }}"}
             shown.append((key, asked))
             return told
 
-        return Ran(steps=Memory(decide))
+        return Ran(steps=InMemorySteps(decide))
 
     assert ran(text, again=decides(b'{"approved": true, "note": "go"}')).outputs["answer"] == "sent, go"
     assert ran(text, again=decides(b'{"approved": false}')).outputs["answer"] == "not sent"
@@ -404,7 +408,7 @@ def test_a_run_that_is_cancelled_stops_its_models() -> None:
 
     async def left() -> Ran:
         here = Ran()
-        running = asyncio.create_task(going(made, {}, here, Wishes(), Means(here.asked)))
+        running = asyncio.create_task(going(made, {}, here, RequestOptions(), NodeDependencies(here.asked)))
         while not here.asked.asks:
             await asyncio.sleep(0)
         running.cancel()
@@ -413,7 +417,7 @@ def test_a_run_that_is_cancelled_stops_its_models() -> None:
         return here
 
     here = soon(left())
-    assert [event.result for event in here.events if isinstance(event, Tried)] == ["cancelled"]
+    assert [event.result for event in here.events if isinstance(event, AttemptFinished)] == ["cancelled"]
     assert here.states() == {"a": "failed"}
 
 
@@ -422,14 +426,14 @@ def test_every_kind_is_installed_and_says_what_it_does() -> None:
     for name in KINDS.names:
         kind = KINDS(name)
         assert kind is not None
-        assert kind.says.endswith("."), name
+        assert kind.description.endswith("."), name
 
 
 def test_over_budget_names_the_node() -> None:
-    async def refuses(ask: Ask, send: Send) -> Reply:
-        raise OverBudget("the month is spent", "wait")
+    async def refuses(request: Request, send: Send) -> Reply:
+        raise BudgetExceeded("the month is spent", "wait")
 
     text = 'name: x\nnodes: {a: {kind: ask, prompt: hi}}\noutputs: {answer: "{{ a.text }}"}'
-    with pytest.raises(OverBudget, match="a: the month is spent") as refused:
-        ran(text, means=lambda means: replace(means, answer=refuses))
+    with pytest.raises(BudgetExceeded, match="a: the month is spent") as refused:
+        ran(text, dependencies=lambda means: replace(means, handler=refuses))
     assert refused.value.status == 402

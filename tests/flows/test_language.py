@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sizewise.errors import BadRequest
-from sizewise.flows.language.yaml_source import Unreadable, edited, read
+from sizewise.flows.language.yaml_source import YamlError, parse_yaml, set_value
 from tests.flows.in_process import checked, ran, value
 
 SUPPORT = """\
@@ -39,40 +39,40 @@ def changed(before: str, after: str) -> list[tuple[str, str]]:
 
 
 def test_a_value_is_changed_and_all_else_stays_with_its_comments() -> None:
-    made = edited(SUPPORT, ["nodes", "answer", "kind"], "agent")
+    made = set_value(SUPPORT, ["nodes", "answer", "kind"], "agent")
     assert changed(SUPPORT, made) == [("    kind: ask", "    kind: agent")]
-    again = edited(made, ["nodes", "answer", "kind"], "ask")
+    again = set_value(made, ["nodes", "answer", "kind"], "ask")
     assert again == SUPPORT
 
 
 def test_a_value_in_quotes_and_with_a_comment_behind_is_changed_in_its_place() -> None:
-    made = edited(SUPPORT, ["nodes", "find", "text"], "on {{ inputs.question }}")
+    made = set_value(SUPPORT, ["nodes", "find", "text"], "on {{ inputs.question }}")
     (pair,) = changed(SUPPORT, made)
     assert pair[1] == '    text: "on {{ inputs.question }}"   # the query'
 
 
 def test_what_was_not_there_is_added_and_comments_stay() -> None:
-    made = edited(SUPPORT, ["nodes", "answer", "max_tokens"], 50)
+    made = set_value(SUPPORT, ["nodes", "answer", "max_tokens"], 50)
     assert "    max_tokens: 50\n" in made
     assert all(comment in made for comment in ("# Answers from", "# as the model", "# first we look", "# the query"))
-    assert read(made).data["nodes"]["answer"]["max_tokens"] == 50
-    text = edited(made, ["nodes", "more"], {"kind": "ask", "prompt": "one\ntwo"})
-    assert read(text).data["nodes"]["more"] == {"kind": "ask", "prompt": "one\ntwo"}
+    assert parse_yaml(made).data["nodes"]["answer"]["max_tokens"] == 50
+    text = set_value(made, ["nodes", "more"], {"kind": "ask", "prompt": "one\ntwo"})
+    assert parse_yaml(text).data["nodes"]["more"] == {"kind": "ask", "prompt": "one\ntwo"}
 
 
 def test_a_path_that_leads_nowhere_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"name\.x\.y"):
-        edited(SUPPORT, ["name", "x", "y"], 1)
+        set_value(SUPPORT, ["name", "x", "y"], 1)
 
 
 def test_the_version_is_of_what_a_flow_says() -> None:
-    said = read(SUPPORT)
+    said = parse_yaml(SUPPORT)
     lines = [line.partition("   #")[0] for line in SUPPORT.splitlines() if not line.strip().startswith("#")]
     bare = "\n".join(lines).replace("'{{ find.text }}'", '"{{ find.text }}"')
-    assert read(bare).version == said.version
+    assert parse_yaml(bare).version == said.version
     moved = "outputs: {answer: '{{ answer.text }}'}\n" + bare.partition("outputs:")[0]
-    assert read(moved).version == said.version
-    assert read(bare.replace("shortly", "briefly")).version != said.version
+    assert parse_yaml(moved).version == said.version
+    assert parse_yaml(bare.replace("shortly", "briefly")).version != said.version
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_the_version_is_of_what_a_flow_says() -> None:
     ],
 )
 def test_what_is_no_plain_data_is_refused_in_words(text: str, says: str, hint: str) -> None:
-    with pytest.raises(Unreadable, match=says) as refused:
-        read(text)
+    with pytest.raises(YamlError, match=says) as refused:
+        parse_yaml(text)
     assert hint in refused.value.hint
 
 
 def test_plain_scalars_are_what_yaml_1_2_has_them_be() -> None:
     text = "{a: yes, b: on, c: 1, d: 1.5, e: true, f: null, g: 2026-11-25, h: 0o7, i: '1', j: 1_000, k: .5, l: ~}"
-    assert read(text).data == {
+    assert parse_yaml(text).data == {
         "a": "yes",
         "b": "on",
         "c": 1,
@@ -199,8 +199,8 @@ def test_no_expression_is_code(expression: str, says: str) -> None:
     text = f"name: x\ninputs: {{n: integer}}\nnodes: {{}}\noutputs:\n  out: {json.dumps(expression)}\n"
     found = checked(text)
     assert found.flow is None
-    assert [each for each in found.findings if says.replace("\\", "") in each.message], found.findings
-    assert found.findings[0].line == 5
+    assert [each for each in found.diagnostics if says.replace("\\", "") in each.message], found.diagnostics
+    assert found.diagnostics[0].line == 5
 
 
 def test_passages_stand_between_marks_that_none_of_them_can_close() -> None:

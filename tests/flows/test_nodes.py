@@ -14,19 +14,27 @@ from typing import Any
 import pytest
 
 from sizewise.data_class import DataClass
-from sizewise.errors import BadRequest, ConfigError, EgressDenied, Forbidden, InvalidOutput, SizewiseError, Upstream
-from sizewise.flows.http_allowlist import Hosts
-from sizewise.flows.node import Closest, Means
-from sizewise.handler import Ask, Send, Wishes
-from sizewise.http.client import Client
-from sizewise.http.egress import Egress
-from sizewise.knowledge.ingestion import Brought, Taken
-from sizewise.knowledge.knowledge_service import Mode
-from sizewise.knowledge.load import load
-from sizewise.knowledge.results import Found
-from sizewise.knowledge.vector_store import Where
+from sizewise.errors import (
+    BadRequest,
+    ConfigError,
+    EgressDenied,
+    Forbidden,
+    InvalidOutput,
+    SizewiseError,
+    UpstreamError,
+)
+from sizewise.flows.http_allowlist import HttpAllowlist
+from sizewise.flows.node import NodeDependencies, StrictestBounds
+from sizewise.handler import Request, RequestOptions, Send
+from sizewise.http.client import HttpClient
+from sizewise.http.egress import EgressPolicy
+from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
+from sizewise.knowledge.knowledge_service import SearchMode
+from sizewise.knowledge.load import load_document
+from sizewise.knowledge.results import SearchResult
+from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.settings.http_allowlist import Host
+from sizewise.settings.http_allowlist import HttpHostSettings
 from tests.flows.in_process import Ran, flow, going, ran, soon
 
 REACH: Any = {"public": "anyone", "internal": "network", "confidential": "machine"}
@@ -81,24 +89,32 @@ def api() -> Iterator[Api]:
         yield served
 
 
-def called(api: Api, node: str, *, wishes: Wishes = Wishes(), data_class: Any = "internal", **host: Any) -> Ran:  # noqa: B008  # frozen
+def called(
+    api: Api,
+    node: str,
+    *,
+    options: RequestOptions = RequestOptions(),
+    data_class: Any = "internal",
+    **host: Any,  # frozen
+) -> Ran:  # frozen
     """Runs one http node against the API, declared as on this network."""
     made = flow(f'name: x\ninputs: {{q: text}}\nnodes:\n  a: {node}\noutputs: {{json: "{{{{ a.json }}}}"}}\n')
     here = Ran()
 
     async def work() -> None:
-        hosts = {"crm": Host(url=api.url, place="network", **host)}
-        async with Client(Egress({api.url: "network"}, REACH)) as client:
-            told = Closest(data_class, REACH[data_class])
-            means = Means(here.asked, lambda ask: told, http=Hosts(hosts, client))
-            await going(made, {"q": "Zürich & more"}, here, wishes, means)
+        hosts = {"crm": HttpHostSettings(url=api.url, place="network", **host)}
+        async with HttpClient(EgressPolicy({api.url: "network"}, REACH)) as client:
+            told = StrictestBounds(data_class, REACH[data_class])
+            resources = NodeDependencies(here.asked, lambda ask: told, http=HttpAllowlist(hosts, client))
+            await going(made, {"q": "Zürich & more"}, here, options, resources)
 
     soon(work())
     return here
 
 
 def test_an_api_of_the_settings_is_asked_with_a_key_that_the_flow_never_sees(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CRM_KEY", "secret-of-crm")
     node = (
@@ -113,7 +129,7 @@ def test_an_api_of_the_settings_is_asked_with_a_key_that_the_flow_never_sees(
     assert asked["headers"]["x-tenant"] == "t"
     assert asked["headers"]["idempotency-key"] == "run1:a"
     assert seen.outputs["json"]["path"] == asked["path"]
-    assert b"secret-of-crm" not in b"".join(seen.steps.done.values())
+    assert b"secret-of-crm" not in b"".join(seen.steps.results.values())
 
 
 def test_a_whole_url_must_lie_below_an_allowed_one(api: Api) -> None:
@@ -145,12 +161,16 @@ def test_no_path_climbs_out_of_what_was_allowed(api: Api, path: str) -> None:
         ("{kind: http, host: crm}", {"projects": ("other",)}, Forbidden, "this project"),
         ("{kind: http, host: crm, headers: {Authorization: x}}", {}, BadRequest, "cannot say the header"),
         ("{kind: http, host: crm, headers: {X-T: x}}", {"headers": {"x-t": "y"}}, BadRequest, "cannot say the header"),
-        ("{kind: http, host: crm, path: /busy}", {}, Upstream, "'crm' answered 503"),
+        ("{kind: http, host: crm, path: /busy}", {}, UpstreamError, "'crm' answered 503"),
         ("{kind: http, host: crm, path: /big}", {}, SizewiseError, "larger than"),
     ],
 )
 def test_what_an_api_is_not_asked_or_does_not_answer_is_said(
-    api: Api, node: str, host: dict[str, Any], error: type[SizewiseError], says: str
+    api: Api,
+    node: str,
+    host: dict[str, Any],
+    error: type[SizewiseError],
+    says: str,
 ) -> None:
     with pytest.raises(error, match=f"a: .*{says}"):
         called(api, node, **host)
@@ -169,7 +189,7 @@ def test_data_goes_no_further_than_its_class(api: Api) -> None:
 
 
 def test_busy_apis_are_asked_again_under_the_same_key(api: Api) -> None:
-    with pytest.raises(Upstream):
+    with pytest.raises(UpstreamError):
         called(api, "{kind: http, host: crm, path: /busy, method: POST, retry: {times: 3, wait_s: 0}}")
     assert [asked["headers"]["idempotency-key"] for asked in api.asked] == ["run1:a"] * 3
 
@@ -197,7 +217,7 @@ def test_where_a_means_is_missing_the_node_says_what_would_bring_it(node: str, s
 def file(data: bytes, name: str) -> Ran:
     given = {"name": name, "media_type": "", "data": base64.b64encode(data).decode()}
     text = 'name: x\ninputs: {f: file}\nnodes: {a: {kind: file, file: "{{ inputs.f }}"}}\noutputs: {a: "{{ a }}"}'
-    return ran(text, {"f": given}, means=lambda means: replace(means, files=load))
+    return ran(text, {"f": given}, dependencies=lambda means: replace(means, read_file=load_document))
 
 
 def test_files_are_read_in_their_formats() -> None:
@@ -208,7 +228,7 @@ def test_files_are_read_in_their_formats() -> None:
         file(b"\x00\x01\x02", "a.bin")
     text = 'name: x\nnodes: {a: {kind: file, file: {data: "no base64!"}}}\noutputs: {}'
     with pytest.raises(BadRequest, match="is no base64"):
-        ran(text, means=lambda means: replace(means, files=load))
+        ran(text, dependencies=lambda means: replace(means, read_file=load_document))
 
 
 def test_json_keeps_its_schema_or_fails() -> None:
@@ -224,16 +244,16 @@ outputs: {n: "{{ a.n }}"}
     assert isinstance(ran(text).outputs["n"], int)
     mended = ran(text.replace("prompt: hi", "prompt: '[[say no json]]'"))  # by the router, once
     assert isinstance(mended.outputs["n"], int)
-    assert (len(mended.asked.asks), mended.outcome.asked) == (1, 2)
+    assert (len(mended.asked.asks), mended.outcome.model_calls) == (1, 2)
 
 
 def test_an_answer_that_is_no_json_after_all_fails_the_node() -> None:
-    async def answer(ask: Ask, send: Send) -> Reply:
+    async def answer(request: Request, send: Send) -> Reply:
         return Reply((Choice(0, "no json", "length"),), Usage())
 
     text = 'name: x\nnodes: {a: {kind: json, prompt: hi, schema: {type: object}}}\noutputs: {a: "{{ a }}"}'
     with pytest.raises(InvalidOutput, match=r"a: the answer is no JSON") as failed:
-        ran(text, means=lambda means: replace(means, answer=answer))
+        ran(text, dependencies=lambda means: replace(means, handler=answer))
     assert failed.value.hint == "Raise its max_tokens."
 
 
@@ -247,9 +267,9 @@ outputs: {label: "{{ a.label }}"}
 """
     seen = ran(text, {"q": "hello"})
     assert seen.outputs["label"] in ("one", "two")
-    (ask,) = seen.asked.asks
-    assert ask.what.model == "small"
-    assert b'"enum":["one","two"]' in bytes(ask.what.fields["response_format"])
+    (request,) = seen.asked.asks
+    assert request.payload.model == "small"
+    assert b'"enum":["one","two"]' in bytes(request.payload.fields["response_format"])
     assert "- two: the second" in seen.asked.prompts()[0]
 
 
@@ -257,15 +277,35 @@ class Base:
     """Knowledge that finds one passage, of a class."""
 
     def __init__(self, data_class: DataClass) -> None:
-        self._found = Found("1", "d", "book.md", "Book", "Cats sleep.", 0.5, 3, (3,), ("Cats",), 0, 10, data_class)
+        self._found = SearchResult(
+            "1",
+            "d",
+            "book.md",
+            "Book",
+            "Cats sleep.",
+            0.5,
+            3,
+            (3,),
+            ("Cats",),
+            0,
+            10,
+            data_class,
+        )
 
     async def search(
-        self, ask: Ask, name: str, query: str, *, limit: int = 5, mode: Mode = "hybrid", where: Where | None = None
-    ) -> list[Found]:
+        self,
+        request: Request,
+        name: str,
+        query: str,
+        *,
+        limit: int = 5,
+        mode: SearchMode = "hybrid",
+        where: TagFilter | None = None,
+    ) -> list[SearchResult]:
         return [self._found]
 
-    async def ingest(self, ask: Ask, name: str, brought: Sequence[Brought]) -> list[Taken]:
-        return [Taken(each.source, "1", "added", 2) for each in brought]
+    async def ingest(self, request: Request, name: str, documents: Sequence[DocumentUpload]) -> list[IngestionResult]:
+        return [IngestionResult(each.source, "1", "added", 2) for each in documents]
 
 
 def test_what_a_search_finds_is_kept_as_closely_from_then_on_also_after_a_crash() -> None:
@@ -277,16 +317,18 @@ nodes:
   reply: {kind: ask, prompt: "{{ find.passages | passages }}"}
 outputs: {answer: "{{ reply.text }}", cited: "{{ find.passages | pluck('cited') }}"}
 """
-    seen = ran(text, means=lambda means: replace(means, knowledge=Base("confidential")))
+    seen = ran(text, dependencies=lambda means: replace(means, knowledge=Base("confidential")))
     assert seen.outputs["cited"] == ["book.md, page 3, Cats"]
-    assert [ask.wishes.data_class for ask in seen.asked.asks] == [None, "confidential"]
-    del seen.steps.done["reply"]
-    again = ran(text, again=seen, means=lambda means: replace(means, knowledge=Base("public")))
-    assert [ask.wishes.data_class for ask in again.asked.asks] == ["confidential"]
+    assert [ask.options.data_class for ask in seen.asked.asks] == [None, "confidential"]
+    del seen.steps.results["reply"]
+    again = ran(text, again=seen, dependencies=lambda means: replace(means, knowledge=Base("public")))
+    assert [ask.options.data_class for ask in again.asked.asks] == ["confidential"]
     public = ran(
-        text, means=lambda means: replace(means, knowledge=Base("public")), wishes=Wishes(data_class="internal")
+        text,
+        dependencies=lambda means: replace(means, knowledge=Base("public")),
+        options=RequestOptions(data_class="internal"),
     )
-    assert [ask.wishes.data_class for ask in public.asked.asks] == ["internal", "internal"]
+    assert [ask.options.data_class for ask in public.asked.asks] == ["internal", "internal"]
 
 
 def test_documents_are_taken_into_a_base() -> None:
@@ -296,4 +338,7 @@ nodes:
   a: {kind: ingest, knowledge: book, documents: [{source: a.md, text: hi}, {source: b.pdf, data: aGk=}]}
 outputs: {n: "{{ a.passages }}", added: "{{ a.added }}"}
 """
-    assert ran(text, means=lambda means: replace(means, knowledge=Base("public"))).outputs == {"n": 4, "added": 2}
+    assert ran(text, dependencies=lambda means: replace(means, knowledge=Base("public"))).outputs == {
+        "n": 4,
+        "added": 2,
+    }

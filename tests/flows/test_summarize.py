@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving
 
 FLOW = """
@@ -87,7 +87,7 @@ def test_pieces_are_asked_where_that_is_cheaper(server: Served) -> None:
     assert (said, left) == ("noted", "")
     assert 6 <= pieces <= 14
     assert why.startswith(f"in {pieces} pieces: $") and "whole" in why
-    models = {each["model"] for each in told(server, "{ records(last: 100) { model } }").data["records"]}
+    models = {each["model"] for each in graphql(server, "{ records(last: 100) { model } }").data["records"]}
     assert "echo/little" in models and "echo/great" not in models
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from sizewise.app.services import Keeper
+from sizewise.app.services import Services
 from sizewise.flows.engine import Steps
-from sizewise.flows.language.yaml_source import read
-from sizewise.flows.scheduler import _next, objection
-from sizewise.telemetry.webhooks import sign
+from sizewise.flows.language.yaml_source import parse_yaml
+from sizewise.flows.scheduler import _next_time, schedule_error
+from sizewise.telemetry.webhooks import sign_webhook
 from tests.fakes.webhook_receiver import receiving
-from tests.flows.flow_harness import Floor
+from tests.flows.flow_harness import FlowHarness
 from tests.running_server import ECHO, Served, serving, until
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -52,17 +52,17 @@ triggers:
 """
 
 
-async def published(keeper: Keeper, text: str) -> None:
-    source = read(text)
-    boss = keeper.accounts.keys.caller(keeper.admin)
-    await keeper.runs.shelf.keep(boss, "default", source.data["name"], source.version, text.encode())
-    await keeper.runs.shelf.publish(boss, "default", source.data["name"], source.version)
+async def published(services: Services, text: str) -> None:
+    source = parse_yaml(text)
+    boss = services.api_keys.authenticator.authenticate(services.admin_token)
+    await services.runs.versions.save(boss, "default", source.data["name"], source.version, text.encode())
+    await services.runs.versions.publish(boss, "default", source.data["name"], source.version)
 
 
 def publish(home: Path, *texts: str) -> None:
-    with Keeper(home) as keeper:
+    with Services(home) as services:
         for text in texts:
-            asyncio.run(published(keeper, text))
+            asyncio.run(published(services, text))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, A
 
 
 def post(server: Served, name: str, body: bytes, id: str, secret: str = SECRET, at: int = 0, **more: Any) -> Any:
-    headers: dict[str, Any] = sign([secret], id, at or int(time.time()), body)
+    headers: dict[str, Any] = sign_webhook([secret], id, at or int(time.time()), body)
     return server.ask(f"/hooks/flows/{name}", body, key=None, **headers, **more)
 
 
@@ -99,7 +99,7 @@ def test_what_is_not_signed_right_starts_nothing(hooked: tuple[Served, Any]) -> 
     assert post(server, "orders", body, "msg-2", at=int(time.time()) - 3_600).status == 403
     assert post(server, "nothing", body, "msg-2").status == 403
     assert server.ask("/hooks/flows/orders", body, key=None).status == 401
-    headers: dict[str, Any] = sign([SECRET], "msg-3", int(time.time()), b'{"id": "o-3"}')
+    headers: dict[str, Any] = sign_webhook([SECRET], "msg-3", int(time.time()), b'{"id": "o-3"}')
     assert server.ask("/hooks/flows/orders", body, key=None, **headers).status == 403
 
 
@@ -125,42 +125,42 @@ outputs: {said: "{{ said.text }}"}
 triggers:
   - {kind: cron, schedule: "* * * * *", zone: Europe/Berlin, inputs: {when: "{{ time }}"}}
 """
-    floor = Floor(tmp_path / "home")
+    floor = FlowHarness(tmp_path / "home")
 
-    async def part(steps: Steps, floor: Floor) -> bytes:
+    async def part(steps: Steps, floor: FlowHarness) -> bytes:
         return b"{}"
 
     try:
         floor.plays["timed"] = part
-        floor.do(published(floor.keeper, timed))
-        table = floor.keeper.timetable
-        floor.do(table._look())
-        [due] = table._waiting
+        floor.do(published(floor.services, timed))
+        table = floor.services.scheduler
+        floor.do(table._sync())
+        [due] = table._queue
         assert 0 < due.at - time.time() <= 60
         for _ in range(2):
-            floor.do(table._come(due))
+            floor.do(table._start_run(due))
         until(lambda: floor.started)
         [started] = floor.started
-        assert (started.run.door, started.caller.key) == ("cron", "admin")
+        assert (started.run.door, started.principal.key_id) == ("cron", "admin")
         when = json.loads(started.inputs)["when"]
         assert when.endswith(("+01:00", "+02:00")) and when[17:19] == "00"
-        assert {each.at - due.at for each in table._waiting} == {0, 60}
-        floor.do(floor.runs.shelf.withdraw(floor.boss, "default", "timed"))
-        floor.do(table._look())
-        assert table._waiting == []
+        assert {each.at - due.at for each in table._queue} == {0, 60}
+        floor.do(floor.runs.versions.unpublish(floor.boss, "default", "timed"))
+        floor.do(table._sync())
+        assert table._queue == []
     finally:
         floor.close()
 
 
 def test_a_timetable_that_never_comes_is_told() -> None:
-    assert objection("0 7 * * 1-5", "Europe/Berlin") == ""
-    assert objection("0 7 30 2 *", "UTC") == "'0 7 30 2 *' never comes"
-    assert objection("nonsense", "UTC") == "'nonsense' never comes"
-    assert objection("0 7 * * *", "Mars/Base") == "there is no time zone 'Mars/Base'"
+    assert schedule_error("0 7 * * 1-5", "Europe/Berlin") == ""
+    assert schedule_error("0 7 30 2 *", "UTC") == "'0 7 30 2 *' never comes"
+    assert schedule_error("nonsense", "UTC") == "'nonsense' never comes"
+    assert schedule_error("0 7 * * *", "Mars/Base") == "there is no time zone 'Mars/Base'"
 
 
 def test_a_timetable_follows_the_clock_of_its_zone_over_the_change_to_summer_time() -> None:
     march = 1_774_735_200  # 2026-03-28 23:00 in Berlin; on the 29th the clock is put forward
-    first = _next("0 7 * * *", "Europe/Berlin", march)
-    second = _next("0 7 * * *", "Europe/Berlin", first)
+    first = _next_time("0 7 * * *", "Europe/Berlin", march)
+    second = _next_time("0 7 * * *", "Europe/Berlin", first)
     assert (first, second - first) == (march + 7 * 3_600, 86_400)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sizewise.flows.language.types import INTEGER, TEXT
-from sizewise.flows.node import Signature
+from sizewise.flows.node import FlowSignature
 from tests.flows.in_process import checked, flow
 
 HEAD = "name: x\ninputs: {question: text, n: integer, many: {list: text}}\nnodes:\n"
@@ -17,11 +17,11 @@ TAIL = 'outputs: {answer: "{{ a.text }}"}\n'
 
 def found(nodes: str, tail: str = TAIL) -> list[str]:
     indented = "".join(f"  {line}\n" for line in nodes.strip("\n").split("\n"))
-    return [str(each) for each in checked(HEAD + indented + tail).findings]
+    return [str(each) for each in checked(HEAD + indented + tail).diagnostics]
 
 
-def others(name: str) -> Signature | None:
-    return Signature({"q": TEXT, "n": INTEGER}, frozenset({"q"}), {"out": TEXT}, "out") if name == "other" else None
+def others(name: str) -> FlowSignature | None:
+    return FlowSignature({"q": TEXT, "n": INTEGER}, frozenset({"q"}), {"out": TEXT}, "out") if name == "other" else None
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def others(name: str) -> Signature | None:
         ("a: [1]", "a: it is no node"),
         ("a: {kind: http, path: /x}", "a: it says no host, or two"),
         ("a: {kind: memory, do: remember, whose: me}", "there is nothing to remember"),
-        ('a: {kind: classify, text: x, labels: [one]}', "there is nothing to choose from"),
+        ("a: {kind: classify, text: x, labels: [one]}", "there is nothing to choose from"),
         ('a: {kind: subflow, flow: "{{ inputs.question }}"}', "`flow` holds an expression"),
         ("a: {kind: subflow, flow: nobody}", "there is no flow 'nobody'"),
     ],
@@ -94,7 +94,7 @@ a: {kind: ask, prompt: "{{ c.text }}"}
 b: {kind: ask, prompt: "{{ a.text }}"}
 c: {kind: ask, prompt: "{{ b.text }}", after: d}
 d: {kind: ask, prompt: hi, after: [d]}
-"""
+""",
     )
     assert "4:3: a: these wait for each other: a → b → c → a. Take one" in said[0]
     assert "7:3: d: these wait for each other: d → d" in said[1]
@@ -181,7 +181,7 @@ c: {kind: ask, prompt: "{{ item }} {{ a.results[0] }} {{ l.rounds }}"}
 def test_a_subflow_is_held_to_what_it_takes_and_gives() -> None:
     text = HEAD + '  a: {kind: subflow, flow: other, inputs: {n: "{{ inputs.question }}", z: 1}}\n'
     tail = 'outputs: {answer: "{{ a.out }}", wrong: "{{ a.ot }}"}\n'
-    said = [each.message for each in checked(text + tail, others).findings]
+    said = [each.message for each in checked(text + tail, others).diagnostics]
     assert said == [
         "its input 'n' takes an integer, and this is a text",
         "the flow 'other' has no input 'z'",
@@ -196,7 +196,9 @@ def test_work_that_nobody_sees_is_a_warning_and_keeps_nothing_from_running() -> 
     )
     made = checked(text)
     assert made.flow is not None
-    assert [(each.node, each.kind, each.message) for each in made.findings] == [("lone", "warning", "nothing uses it")]
+    assert [(each.node, each.kind, each.message) for each in made.diagnostics] == [
+        ("lone", "warning", "nothing uses it"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def test_work_that_nobody_sees_is_a_warning_and_keeps_nothing_from_running() -> 
     ],
 )
 def test_the_rest_of_a_file_is_checked_too(text: str, wanted: str) -> None:
-    said = [str(each) for each in checked(text).findings]
+    said = [str(each) for each in checked(text).diagnostics]
     assert [each for each in said if any(part in each for part in wanted.split("|"))], said
 
 
@@ -237,13 +239,13 @@ def test_a_long_chain_and_a_wide_flow_need_no_stack() -> None:
     chain = "".join(f'  n{n}: {{kind: template, text: "{{{{ n{n - 1}.text }}}}"}}\n' for n in range(1, 2000))
     flow(HEAD + "  n0: {kind: template, text: hi}\n" + chain + 'outputs: {answer: "{{ n1999.text }}"}\n')
     circle = HEAD + "  n0: {kind: template, text: '{{ n1999.text }}'}\n" + chain + "outputs: {}\n"
-    assert "→ … →" in str(checked(circle).findings[0])
+    assert "→ … →" in str(checked(circle).diagnostics[0])
     over = HEAD + "  n0: {kind: template, text: hi}\n" + chain + "  m: {kind: template}\noutputs: {}\n"
-    assert "more than 2000 nodes" in " ".join(map(str, checked(over).findings))
+    assert "more than 2000 nodes" in " ".join(map(str, checked(over).diagnostics))
 
 
 def test_the_flows_of_the_how_to_are_right() -> None:
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "flows.md").read_text()
     blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
     assert blocks
-    assert [checked(block).findings for block in blocks] == [() for _ in blocks]
+    assert [checked(block).diagnostics for block in blocks] == [() for _ in blocks]

@@ -35,7 +35,8 @@ def url(server: Any) -> str:
 
 
 def test_the_runs_of_a_dead_and_of_a_paused_worker_end_elsewhere_within_30_s_and_the_paused_one_writes_nothing(
-    server: Any, tmp_path: Path
+    server: Any,
+    tmp_path: Path,
 ) -> None:
     store = url(server)
     folders = [tmp_path / name for name in ("dead", "paused", "alive")]

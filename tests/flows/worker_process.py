@@ -21,11 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sizewise.app.services import Keeper
+from sizewise.app.services import Services
 from sizewise.flows.engine import Steps
-from sizewise.flows.run_service import Started
-from sizewise.flows.step_store import patiently
-from sizewise.principal import Caller
+from sizewise.flows.run_service import RunExecution
+from sizewise.flows.step_store import retry_until_stored
+from sizewise.principal import Principal
 from tests.running_server import until
 
 STEPS = 10
@@ -38,7 +38,7 @@ class Work:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def __call__(self, started: Started, steps: Steps) -> bytes:
+    async def __call__(self, started: RunExecution, steps: Steps) -> bytes:
         wanted = json.loads(started.inputs)
         gave = [await self._step(started.run.id, wanted, steps, number) for number in range(STEPS)]
         if "wait" in wanted:
@@ -62,47 +62,48 @@ class Work:
 
 
 async def serve(home: Path, folder: Path, url: str) -> None:
-    keeper = Keeper(home, url=url, vault="env:WORKING_VAULT")
-    keeper.runs.aim(Work(folder))
-    boss = keeper.accounts.keys.caller(keeper.admin)
-    caller = Caller(key=boss.key, may=boss.may, wide=True)
-    tending = asyncio.create_task(keeper.runs.tend())
+    services = Services(home, url=url, key_reference="env:WORKING_VAULT")
+    services.runs.configure(Work(folder))
+    boss = services.api_keys.authenticator.authenticate(services.admin_token)
+    principal = Principal(key_id=boss.key_id, permissions=boss.permissions, all_projects=True)
+    tending = asyncio.create_task(services.runs.run_periodically())
     loop = asyncio.get_running_loop()
-    print("ready", flush=True)  # noqa: T201 - its only door
+    print("ready", flush=True)  # noqa: T201 - its parent reads it
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         said = json.loads(line)
-        print(json.dumps(await patiently(partial(told, keeper, caller, said.pop("do"), said))), flush=True)  # noqa: T201 - the same
+        done = await retry_until_stored(partial(handle_command, services, principal, said.pop("do"), said))
+        print(json.dumps(done), flush=True)  # noqa: T201 - its parent reads it
     tending.cancel()
-    await keeper.runs.close()
-    keeper.close()
+    await services.runs.close()
+    services.close()
 
 
-async def told(keeper: Keeper, caller: Caller, what: str, said: dict[str, Any]) -> Any:
-    runs = keeper.runs
+async def handle_command(services: Services, principal: Principal, what: str, said: dict[str, Any]) -> Any:
+    runs = services.runs
     match what:
         case "publish":
-            await runs.shelf.keep(caller, "default", "ten", VERSION, b"name: ten")
-            await runs.shelf.publish(caller, "default", "ten", VERSION)
+            await runs.versions.save(principal, "default", "ten", VERSION, b"name: ten")
+            await runs.versions.publish(principal, "default", "ten", VERSION)
             return None
         case "start":
-            return (await runs.start(caller, "ten", json.dumps(said).encode())).id
+            return (await runs.start(principal, "ten", json.dumps(said).encode())).id
         case "look":
-            await runs.shelf.look()
-            return bool(runs.shelf.every())
+            await runs.versions.refresh()
+            return bool(runs.versions.list_published())
         case "going":
-            return len(runs.going)
+            return len(runs.active_runs)
         case "steps":
             return [
-                json.loads(await runs.value(caller, said["run"], step.key) or b"0")
-                for step in await runs.steps(caller, said["run"])
+                json.loads(await runs.get_value(principal, said["run"], step.key) or b"0")
+                for step in await runs.list_steps(principal, said["run"])
             ]
         case "states":
-            return {run.id: run.state for _, run in await runs.page(caller, limit=1_000)}
+            return {run.id: run.state for _, run in await runs.list_runs(principal, limit=1_000)}
         case "value":
-            found = await runs.value(caller, said["run"])
+            found = await runs.get_value(principal, said["run"])
             return None if found is None else json.loads(found)
         case "decide":
-            await runs.decide(caller, said["run"], "wait", True, said["word"])
+            await runs.decide(principal, said["run"], "wait", True, said["word"])
             return None
         case other:
             raise ValueError(other)

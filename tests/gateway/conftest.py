@@ -6,47 +6,54 @@ from collections.abc import Iterator
 
 import pytest
 
-from sizewise.testing.faults import Faulty
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.faults import FaultyUpstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway import fault_matrix
 from tests.gateway.server_harness import SECRET, beside, misbehaving, settings
 from tests.running_server import Served, serving
 
 
 @pytest.fixture(scope="session")
-def upstream() -> Iterator[Upstream]:
+def upstream() -> Iterator[FakeOpenAI]:
     with misbehaving() as up:
         yield up
 
 
 @pytest.fixture(scope="session")
-def fast(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def fast(upstream: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("fast"), settings(upstream.url), UPSTREAM_KEY=SECRET) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
-def plain(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def plain(upstream: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     config = settings(upstream.url, fast=False)
     with serving(tmp_path_factory.mktemp("plain"), config, UPSTREAM_KEY=SECRET) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
-def faulty() -> Iterator[Faulty]:
-    with beside(Faulty) as up:
+def faulty() -> Iterator[FaultyUpstream]:
+    with beside(FaultyUpstream) as up:
         yield up
 
 
 @pytest.fixture(scope="session")
-def lanes(faulty: Faulty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[fault_matrix.Lane, Served]]:
+def lanes(
+    faulty: FaultyUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[fault_matrix.Lane, Served]]:
     """Servers for the fault matrix, with the fast lane and without."""
     with (
         serving(
-            tmp_path_factory.mktemp("fast"), fault_matrix.settings(faulty.url, "fast"), UPSTREAM_KEY=SECRET
+            tmp_path_factory.mktemp("fast"),
+            fault_matrix.settings(faulty.url, "fast"),
+            UPSTREAM_KEY=SECRET,
         ) as fast,
         serving(
-            tmp_path_factory.mktemp("plain"), fault_matrix.settings(faulty.url, "plain"), UPSTREAM_KEY=SECRET
+            tmp_path_factory.mktemp("plain"),
+            fault_matrix.settings(faulty.url, "plain"),
+            UPSTREAM_KEY=SECRET,
         ) as plain,
     ):
         yield {"fast": fast, "plain": plain}

@@ -10,7 +10,7 @@ from hashlib import md5
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from sizewise.testing.fault_expectations import ENDS, GOOD, End
+from sizewise.testing.fault_expectations import FAULT_EXPECTATIONS, GOOD, ExpectedOutcome
 from sizewise.testing.faults import FAULTS
 from tests.gateway.server_harness import SECRET
 from tests.running_server import KEY, Served
@@ -42,8 +42,9 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Door:
-    """One way in. `ask` makes a body of a prompt, `text` and `stream` read an answer, and fail on what is malformed."""
+class Endpoint:
+    """One way in. `ask` makes a body of a prompt, `text` and `streaming` read an answer, and fail on what is
+    malformed."""
 
     name: str
     path: str
@@ -138,14 +139,14 @@ def _vectors_text(shown: Json) -> str:
     return str(shown["data"])
 
 
-DOORS = (
-    Door("chat", "/v1/chat/completions", "fast", _chat, _chat_text, _chat_stream),
-    Door("chat", "/v1/chat/completions", "plain", _chat, _chat_text, _chat_stream),
-    Door("messages", "/v1/messages", "fast", _messages, _messages_text, _messages_stream),
-    Door("messages", "/v1/messages", "plain", _messages, _messages_text, _messages_stream),
-    Door("responses", "/v1/responses", "fast", _responses, _responses_text, _responses_stream),
-    Door("responses", "/v1/responses", "plain", _responses, _responses_text, _responses_stream),
-    Door("embeddings", "/v1/embeddings", "plain", lambda prompt: {"input": prompt}, _vectors_text, None),
+ENDPOINTS = (
+    Endpoint("chat", "/v1/chat/completions", "fast", _chat, _chat_text, _chat_stream),
+    Endpoint("chat", "/v1/chat/completions", "plain", _chat, _chat_text, _chat_stream),
+    Endpoint("messages", "/v1/messages", "fast", _messages, _messages_text, _messages_stream),
+    Endpoint("messages", "/v1/messages", "plain", _messages, _messages_text, _messages_stream),
+    Endpoint("responses", "/v1/responses", "fast", _responses, _responses_text, _responses_stream),
+    Endpoint("responses", "/v1/responses", "plain", _responses, _responses_text, _responses_stream),
+    Endpoint("embeddings", "/v1/embeddings", "plain", lambda prompt: {"input": prompt}, _vectors_text, None),
 )
 """Those of the lane `plain` are reached through ASGI; embeddings always are."""
 VECTOR = str([{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}])
@@ -157,7 +158,7 @@ VECTOR = str([{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}])
 @dataclass(frozen=True)
 class Cell:
     wire: str  # that the upstream speaks
-    door: Door
+    endpoint: Endpoint
     stream: bool
     policy: Policy
     fault: str
@@ -167,7 +168,8 @@ class Cell:
 
     @property
     def column(self) -> str:
-        return f"{self.wire}-{self.door.name}-{self.door.lane}-{'stream' if self.stream else 'whole'}-{self.policy}"
+        way = "stream" if self.stream else "whole"
+        return f"{self.wire}-{self.endpoint.name}-{self.endpoint.lane}-{way}-{self.policy}"
 
     @property
     def model(self) -> str:
@@ -178,16 +180,16 @@ class Cell:
         return md5(str(self).encode(), usedforsecurity=False).hexdigest()
 
     @property
-    def alone(self) -> End:
+    def alone(self) -> ExpectedOutcome:
         """How the model with the fault ends."""
-        end = ENDS[self.fault].stream if self.stream else ENDS[self.fault].whole
+        end = FAULT_EXPECTATIONS[self.fault].streaming if self.stream else FAULT_EXPECTATIONS[self.fault].non_streaming
         assert end is not None
         return end
 
     @property
-    def end(self) -> End:
+    def end(self) -> ExpectedOutcome:
         """How the client's answer ends."""
-        if self.policy == "named" or (self.policy == "fallback" and self.alone.cut):
+        if self.policy == "named" or (self.policy == "fallback" and self.alone.interrupted):
             return self.alone
         return GOOD
 
@@ -198,7 +200,7 @@ def cells() -> Iterator[Cell]:
     Embeddings know no policy: vectors of two models cannot be compared. Neither do the other wires have them.
     """
     for wire in WIRES:
-        for door in DOORS:
+        for door in ENDPOINTS:
             if door.lane == "plain" and wire != "openai":
                 continue
             chosen = wire == "openai" and door.stream is not None
@@ -206,13 +208,15 @@ def cells() -> Iterator[Cell]:
             for stream in (False, True) if door.stream else (False,):
                 for policy in policies:
                     for fault in FAULTS:
-                        if (ENDS[fault].stream if stream else ENDS[fault].whole) is not None:
+                        if (
+                            FAULT_EXPECTATIONS[fault].streaming if stream else FAULT_EXPECTATIONS[fault].non_streaming
+                        ) is not None:
                             yield Cell(wire, door, stream, policy, fault)
 
 
 def settings(url: str, lane: Lane) -> str:
     """A server for the cells of one lane. Each column has a provider of its own: what one has seen, no other feels."""
-    mine = [cell for cell in cells() if cell.door.lane == lane]
+    mine = [cell for cell in cells() if cell.endpoint.lane == lane]
     columns: dict[str, list[Cell]] = {}
     for cell in mine:
         columns.setdefault(cell.column, []).append(cell)
@@ -225,7 +229,7 @@ def settings(url: str, lane: Lane) -> str:
         *(f'[models."vectors/{model}"]\ntask = "embed"' for model in ("hang", "well")),
     ]
     for column, members in columns.items():
-        wire, door = members[0].wire, members[0].door
+        wire, door = members[0].wire, members[0].endpoint
         lines.append(_provider(column, wire, url, [cell.fault for cell in members], TIMEOUTS))
         for cell in members:
             if door.stream is None:
@@ -288,29 +292,29 @@ class Line:
 async def asked(line: Line, cell: Cell) -> tuple[Seen, dict[str, str]]:
     """Asks one cell and reads to its end. AssertionError for whatever is not well-formed, or tells what it must not."""
     prompt = f"{PROMPT} {cell}"
-    body = cell.door.body(cell.model, prompt, cell.stream)
-    status, headers, data = await line.ask(cell.door.path, body, cell.trace)
+    body = cell.endpoint.body(cell.model, prompt, cell.stream)
+    status, headers, data = await line.ask(cell.endpoint.path, body, cell.trace)
     assert SECRET.encode() not in data and SECRET not in str(headers), "the upstream's key is told"
     assert headers["x-sizewise-trace"] == cell.trace
     text = data.decode()  # whatever is said is UTF-8
     if status == 200 and cell.stream:
         assert headers["content-type"].startswith("text/event-stream")
-        assert cell.door.stream is not None
-        seen = cell.door.stream(list(events(text)))
+        assert cell.endpoint.stream is not None
+        seen = cell.endpoint.stream(list(events(text)))
     else:
         assert headers["content-type"] == "application/json"
         shown = json.loads(text)
         if status == 200:
-            return Seen(200, text=cell.door.text(shown)), headers
-        error = error_in(cell.door, shown)
+            return Seen(200, text=cell.endpoint.text(shown)), headers
+        error = error_in(cell.endpoint, shown)
         seen = Seen(status, error["code"], error=error)
     assert PROMPT not in json.dumps(dict(seen.error)), "the error tells the prompt"
     return seen, headers
 
 
-def error_in(door: Door, shown: Json) -> Json:
+def error_in(endpoint: Endpoint, shown: Json) -> Json:
     """The error of a whole answer, in the shape of its door."""
-    assert door.name != "messages" or (shown["type"], len(shown["request_id"])) == ("error", 32), shown
+    assert endpoint.name != "messages" or (shown["type"], len(shown["request_id"])) == ("error", 32), shown
     return _error(shown)
 
 

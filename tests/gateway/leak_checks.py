@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.fault_matrix import BACKUP, PROMPT
 from tests.gateway.server_harness import SECRET
 from tests.running_server import Served, until
@@ -28,10 +28,10 @@ def in_flight(served: Served) -> int:
     return int(float(text.partition("\nsizewise_requests_in_flight ")[2].partition("\n")[0]))
 
 
-def at_rest(served: Served, up: Upstream) -> None:
+def at_rest(served: Served, up: FakeOpenAI) -> None:
     """Nothing is being answered, no upstream is at work, nothing was said that must not be, and yet it answers."""
     until(lambda: in_flight(served) == 0)
-    until(lambda: up.seen.busy == 0)
+    until(lambda: up.received.active_requests == 0)
     assert served.chat(BACKUP).status == 200
     said = "".join(served.said)
     assert not any(word in said for word in ("Traceback", "unforeseen", SECRET, PROMPT, served.key)), said[:2000]

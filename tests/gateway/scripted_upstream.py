@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from sizewise.testing.upstream import Fault, Upstream
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 
 USAGE = {
     "prompt_tokens": 1000,
@@ -27,10 +27,10 @@ KEEPS = '{"name": "Ada", "age": 36}'
 BREAKS = '{"name": "Ada", "age": "old"}'
 
 
-class Speaks(Upstream):
+class Speaks(FakeOpenAI):
     """`calls`, `thinks`, `keeps` (its schema), `mends` (it, once it has been told), `breaks`, `refuses`."""
 
-    def fault(self, model: str) -> Fault:
+    def fault(self, model: str) -> FaultResponder:
         return {"calls": _calls, "thinks": _thinks, "vectors": _vectors, "refuses": _refuses}.get(model, _json)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from sizewise.testing.upstream import FAULTS, Upstream
+from sizewise.testing.upstream import FAULTS, FakeOpenAI
 from tests.running_server import Answer, Served
 
 SECRET = "sk-upstream-secret"
@@ -92,7 +92,7 @@ models = ["hang", "hang-mid"]
 """
 
 
-Double = TypeVar("Double", bound=Upstream)
+Double = TypeVar("Double", bound=FakeOpenAI)
 
 
 @contextlib.contextmanager
@@ -116,8 +116,8 @@ def beside(make: Callable[[], Double]) -> Iterator[Double]:
         thread.join(10)
 
 
-def misbehaving() -> contextlib.AbstractContextManager[Upstream]:
-    return beside(Upstream)
+def misbehaving() -> contextlib.AbstractContextManager[FakeOpenAI]:
+    return beside(FakeOpenAI)
 
 
 class Line:

@@ -16,7 +16,7 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.fakes import fake_anthropic as double
 from tests.gateway.server_harness import booked
 from tests.running_server import Served, serving, until
@@ -29,7 +29,8 @@ MARK = {"cache_control": {"type": "ephemeral"}}
 
 
 def settings(other: str, theirs: str) -> str:
-    """The double of Anthropic's server under two names, for whole replies and for streams: each feels its own pulse."""
+    """The double of FakeAnthropic's server under two names, for whole replies and for streams: each feels its own
+    pulse."""
     names = json.dumps([*double.SCRIPTS, *double.ERRORS, *double.MID])
     row = f'[providers.{{}}]\nwire = "anthropic"\nbase_url = "{theirs}"\nkey = "env:THEIR_KEY"\nplace = "machine"\n'
     row += f"models = {names}\n"
@@ -68,13 +69,15 @@ price = {{input = "3", output = "15", cached = "0.3", cache_write = "3.75", cach
 
 
 @contextlib.contextmanager
-def upstreams() -> Iterator[tuple[Upstream, double.Anthropic]]:
+def upstreams() -> Iterator[tuple[FakeOpenAI, double.FakeAnthropic]]:
     """Servers of both wires, in an event loop of their own."""
-    ready: queue.Queue[tuple[Upstream, double.Anthropic, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+    ready: queue.Queue[tuple[FakeOpenAI, double.FakeAnthropic, asyncio.AbstractEventLoop, asyncio.Event]] = (
+        queue.Queue()
+    )
 
     async def serve() -> None:
         over = asyncio.Event()
-        async with Upstream() as other, double.Anthropic() as theirs:
+        async with FakeOpenAI() as other, double.FakeAnthropic() as theirs:
             ready.put((other, theirs, asyncio.get_running_loop(), over))
             await over.wait()
 
@@ -91,7 +94,7 @@ def upstreams() -> Iterator[tuple[Upstream, double.Anthropic]]:
 class Both:
     """A server, the upstreams behind it, and both SDKs in front of it."""
 
-    def __init__(self, served: Served, other: Upstream, theirs: double.Anthropic) -> None:
+    def __init__(self, served: Served, other: FakeOpenAI, theirs: double.FakeAnthropic) -> None:
         self.served, self.other, self.theirs = served, other, theirs
         self.anthropic = Anthropic(base_url=served.url, api_key=served.key, max_retries=0)
         self.openai = OpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0)
@@ -182,10 +185,10 @@ def test_a_limit_of_tokens_ends_the_message_for_it(both: Both) -> None:
 
 
 def test_a_tool_is_called_whole_and_streamed(both: Both) -> None:
-    ask: Any = {"max_tokens": 50, "tools": TOOLS}
-    ask["messages"] = [{"role": "user", "content": '[[tool weather {"city": "Zürich"}]] Go'}]
-    whole = both.anthropic.messages.create(model="echo/small", **ask)
-    with both.anthropic.messages.stream(model="echo/small", **ask) as stream:
+    request: Any = {"max_tokens": 50, "tools": TOOLS}
+    request["messages"] = [{"role": "user", "content": '[[tool weather {"city": "Zürich"}]] Go'}]
+    whole = both.anthropic.messages.create(model="echo/small", **request)
+    with both.anthropic.messages.stream(model="echo/small", **request) as stream:
         flowing = stream.get_final_message()
     for message in (whole, flowing):
         block: Any = message.content[0]
@@ -211,7 +214,7 @@ def test_a_conversation_with_tools_reaches_a_model_of_the_other_wire(both: Both)
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "Rain."}]},
         ],
     )
-    body: Any = both.other.seen.bodies[-1]
+    body: Any = both.other.received.bodies[-1]
     assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "tool"]
     assert body["tools"][0]["function"]["name"] == "weather" and "sizewise_origin" not in body
 
@@ -238,8 +241,8 @@ def test_the_upstream_gets_the_clients_own_body_and_our_key(both: Both) -> None:
         ],
     }
     both.anthropic.messages.create(**body, extra_body={"later": {"x": 1}})
-    assert both.theirs.seen.bodies[-1] == {**body, "model": "well", "later": {"x": 1}}
-    headers = both.theirs.seen.headers[-1]
+    assert both.theirs.received.bodies[-1] == {**body, "model": "well", "later": {"x": 1}}
+    headers = both.theirs.received.headers[-1]
     assert headers["x-api-key"] == SECRET and headers["anthropic-version"] and "authorization" not in headers
 
 
@@ -279,8 +282,11 @@ def test_the_other_sdk_talks_to_a_model_of_this_wire(both: Both) -> None:
     assert reply.usage is not None and reply.usage.prompt_tokens == 640
     chunks = list(
         both.openai.chat.completions.create(
-            model="theirs/well", messages=HELLO, stream=True, stream_options={"include_usage": True}
-        )
+            model="theirs/well",
+            messages=HELLO,
+            stream=True,
+            stream_options={"include_usage": True},
+        ),
     )
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Good day."
     assert chunks[-1].usage is not None and chunks[-1].usage.total_tokens == 660
@@ -294,7 +300,7 @@ def test_the_other_sdk_gets_calls_and_sends_their_results_back(both: Both) -> No
     results: Any = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in calls]
     history: Any = [*HELLO, message.model_dump(exclude_none=True), *results]
     both.openai.chat.completions.create(model="theirs/calls", messages=history, tools=FUNCTIONS)
-    turns: Any = both.theirs.seen.bodies[-1]["messages"]
+    turns: Any = both.theirs.received.bodies[-1]["messages"]
     assert [block["type"] for block in turns[1]["content"]] == ["text", "tool_use", "tool_use"]
     assert [block["tool_use_id"] for block in turns[2]["content"]] == ["toolu_double", "toolu_second"]
 
@@ -319,18 +325,19 @@ def test_a_bare_signature_is_no_empty_thought_to_the_other_sdk(both: Both) -> No
 @pytest.mark.parametrize("effort", ["low", "none"])
 def test_an_effort_of_either_wire_is_one_to_the_other(both: Both, effort: Any) -> None:
     both.openai.chat.completions.create(model="theirs/well", messages=HELLO, reasoning_effort=effort)
-    body = both.theirs.seen.bodies[-1]
+    body = both.theirs.received.bodies[-1]
     said = {name: body.get(name) for name in ("thinking", "output_config")}
     none = {"thinking": {"type": "disabled"}, "output_config": None}
     assert said == (none if effort == "none" else {"thinking": None, "output_config": {"effort": "low"}})
 
 
 @pytest.mark.parametrize(
-    "said", [{"output_config": {"effort": "medium"}}, {"thinking": {"type": "enabled", "budget_tokens": 8_000}}]
+    "said",
+    [{"output_config": {"effort": "medium"}}, {"thinking": {"type": "enabled", "budget_tokens": 8_000}}],
 )
 def test_how_much_to_think_reaches_a_model_of_the_other_wire(both: Both, said: Any) -> None:
     both.anthropic.messages.create(model="other/well", max_tokens=9_000, messages=HELLO, **said)
-    body = both.other.seen.bodies[-1]
+    body = both.other.received.bodies[-1]
     assert body["reasoning_effort"] == "medium" and "thinking" not in body and "output_config" not in body
 
 
@@ -352,7 +359,11 @@ def test_how_much_to_think_reaches_a_model_of_the_other_wire(both: Both, said: A
     ],
 )
 def test_a_refusal_is_the_sdks_own_error_with_our_code_and_hint(
-    both: Both, model: str, error: type[anthropic.APIStatusError], code: str, stream: bool
+    both: Both,
+    model: str,
+    error: type[anthropic.APIStatusError],
+    code: str,
+    stream: bool,
 ) -> None:
     model = model.replace("theirs/", "flow/") if stream else model
     with pytest.raises(error) as caught:
@@ -379,7 +390,10 @@ def test_the_other_sdk_hears_of_it_too(both: Both, model: str) -> None:
 def test_what_cannot_be_translated_is_refused_and_never_dropped(both: Both) -> None:
     with pytest.raises(anthropic.BadRequestError) as caught:
         both.anthropic.messages.create(
-            model="other/well", max_tokens=2000, messages=HELLO, output_config={"effort": "max"}
+            model="other/well",
+            max_tokens=2000,
+            messages=HELLO,
+            output_config={"effort": "max"},
         )
     body: Any = caught.value.body
     assert (body["error"]["code"], body["error"]["param"]) == ("not_translatable", "output_config.effort")
@@ -396,7 +410,9 @@ def test_a_wrong_key_a_bad_body_and_one_too_large_are_refused_in_this_doors_word
         both.anthropic.messages.create(model="auto", max_tokens=0, messages=HELLO)
     with pytest.raises(anthropic.RequestTooLargeError) as large:
         both.anthropic.messages.create(
-            model="auto", max_tokens=5, messages=[{"role": "user", "content": "x" * 100_000}]
+            model="auto",
+            max_tokens=5,
+            messages=[{"role": "user", "content": "x" * 100_000}],
         )
     kinds = [error.value.body["error"]["type"] for error in (locked, bad, large)]  # type: ignore[index]  # the SDK says object
     assert kinds == ["authentication_error", "invalid_request_error", "request_too_large"]
@@ -412,7 +428,12 @@ def test_a_wrong_key_a_bad_body_and_one_too_large_are_refused_in_this_doors_word
     ],
 )
 def test_what_is_not_there_is_refused_in_this_doors_words(
-    both: Both, method: str, path: str, status: int, kind: str, code: str
+    both: Both,
+    method: str,
+    path: str,
+    status: int,
+    kind: str,
+    code: str,
 ) -> None:
     answer = both.served.ask(path, {"model": "x"} if method == "POST" else None)
     shown: Any = answer.json
@@ -433,20 +454,20 @@ BETA: Any = {"anthropic-beta": "context-1m-2025-08-07", "anthropic-version": "20
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_a_client_says_of_versions_reaches_a_model_of_this_wire_and_no_other(both: Both, stream: bool) -> None:
-    ask: Any = {"max_tokens": 9, "messages": HELLO, "stream": stream, "extra_headers": BETA}
-    list(both.anthropic.messages.create(model="theirs/well", **ask))
-    headers = both.theirs.seen.headers[-1]
+    request: Any = {"max_tokens": 9, "messages": HELLO, "stream": stream, "extra_headers": BETA}
+    list(both.anthropic.messages.create(model="theirs/well", **request))
+    headers = both.theirs.received.headers[-1]
     assert {name: headers[name] for name in BETA} == BETA
-    list(both.anthropic.messages.create(model="other/well", **ask))
-    assert not [name for name in both.other.seen.headers[-1] if name.startswith("anthropic")]
+    list(both.anthropic.messages.create(model="other/well", **request))
+    assert not [name for name in both.other.received.headers[-1] if name.startswith("anthropic")]
 
 
 def test_a_version_is_always_said_and_what_the_settings_pin_stays(both: Both) -> None:
     both.openai.chat.completions.create(model="theirs/well", messages=HELLO, extra_headers=BETA)
-    headers = both.theirs.seen.headers[-1]
+    headers = both.theirs.received.headers[-1]
     assert headers["anthropic-version"] == "2023-06-01" and "anthropic-beta" not in headers
     both.anthropic.messages.create(model="far/well", max_tokens=9, messages=HELLO, extra_headers=BETA)
-    headers = both.theirs.seen.headers[-1]
+    headers = both.theirs.received.headers[-1]
     assert (headers["anthropic-beta"], headers["anthropic-version"]) == ("pinned-1", "2026-01-01")
 
 
@@ -454,12 +475,12 @@ def test_a_version_is_always_said_and_what_the_settings_pin_stays(both: Both) ->
 
 
 def test_a_model_of_this_wire_has_its_tokens_counted_by_its_vendor(both: Both) -> None:
-    ask: Any = {"messages": [*HELLO, {"role": "assistant", "content": "ok"}], "system": "Be kind.", "tools": TOOLS}
-    count = both.anthropic.messages.count_tokens(model="theirs/well", **ask, extra_headers=BETA)
+    request: Any = {"messages": [*HELLO, {"role": "assistant", "content": "ok"}], "system": "Be kind.", "tools": TOOLS}
+    count = both.anthropic.messages.count_tokens(model="theirs/well", **request, extra_headers=BETA)
     assert count.input_tokens == 200
-    assert both.theirs.seen.paths[-1] == "/v1/messages/count_tokens"
-    assert both.theirs.seen.bodies[-1] == {"model": "well", **ask}
-    headers = both.theirs.seen.headers[-1]
+    assert both.theirs.received.paths[-1] == "/v1/messages/count_tokens"
+    assert both.theirs.received.bodies[-1] == {"model": "well", **request}
+    headers = both.theirs.received.headers[-1]
     assert (headers["anthropic-beta"], headers["x-api-key"]) == (BETA["anthropic-beta"], SECRET)
 
 
@@ -471,11 +492,11 @@ def test_a_count_that_the_vendor_refuses_is_refused(both: Both) -> None:
 
 
 def test_what_must_not_leave_is_not_counted_elsewhere_either(both: Both) -> None:
-    before = len(both.theirs.seen.bodies)
+    before = len(both.theirs.received.bodies)
     for wish in ({"x-sizewise-data-class": "confidential"}, {"x-sizewise-online": "deny"}):
         with pytest.raises(anthropic.PermissionDeniedError):
             both.anthropic.messages.count_tokens(model="far/well", messages=HELLO, extra_headers=wish)
-    assert len(both.theirs.seen.bodies) == before
+    assert len(both.theirs.received.bodies) == before
     assert both.anthropic.messages.count_tokens(model="far/well", messages=HELLO).input_tokens == 100
 
 

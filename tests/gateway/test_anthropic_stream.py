@@ -13,10 +13,10 @@ from typing import Any, cast
 import pytest
 from anthropic import Anthropic
 
-from sizewise.app.application import House
-from sizewise.gateway.anthropic import VOICE
-from sizewise.gateway.request_context import Headers, Knock, Out, meet
-from sizewise.testing.upstream import Fault, Upstream
+from sizewise.app.application import Application
+from sizewise.gateway.anthropic import ERROR_FORMAT
+from sizewise.gateway.request_context import Headers, RequestHead, ResponseWriter, handle_headers
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 from tests.gateway.server_harness import Line
 from tests.running_server import Served, serving
 
@@ -25,10 +25,10 @@ TOOLS: Any = [{"name": "weather", "input_schema": {"type": "object"}}]
 CITIES = ("Zürich", "Oslo", "Łódź")
 
 
-class InTurns(Upstream):
+class InTurns(FakeOpenAI):
     """Tells the arguments of all calls letter by letter, each call one letter at a time, with a word in between."""
 
-    def fault(self, model: str) -> Fault:
+    def fault(self, model: str) -> FaultResponder:
         return _in_turns
 
 
@@ -55,7 +55,7 @@ async def _in_turns(body: dict[str, object], reader: asyncio.StreamReader, write
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast", "plain"])
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    ready: queue.Queue[tuple[Upstream, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+    ready: queue.Queue[tuple[FakeOpenAI, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
     async def serve() -> None:
         over = asyncio.Event()
@@ -108,37 +108,39 @@ def test_both_lanes_refuse_in_this_wires_words(served: Served, path: str, body: 
 # ---- faults of our own ----------------------------------------------------------------------------------------------
 
 
-class Kept:
-    """An `Out` that keeps what is written."""
+class RecordingWriter:
+    """An `ResponseWriter` that keeps what is written."""
 
     def __init__(self) -> None:
-        self.begun, self.address = False, ""
+        self.has_started, self.peer_address = False, ""
         self.status = 0
         self.headers: Headers = []
         self.body = b""
 
-    async def whole(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
-        self.begun, self.status, self.headers, self.body = True, status, headers, body
+    async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
+        self.has_started, self.status, self.headers, self.body = True, status, headers, body
 
-    async def begin(self, headers: Headers) -> None:
-        self.begun, self.headers = True, headers
+    async def start_stream(self, headers: Headers) -> None:
+        self.has_started, self.headers = True, headers
 
     async def write(self, data: bytes) -> None:
         self.body += data
 
-    async def end(self) -> None:
+    async def end_stream(self) -> None:
         pass
 
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
-    async def broken(house: House, seen: Knock, body: bytes, out: Out) -> None:
+    async def broken(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         if begun:
-            await out.begin([])
+            await out.start_stream([])
         raise ZeroDivisionError("a prompt")
 
-    out, unlimited = Kept(), SimpleNamespace(keeper=SimpleNamespace(budgets=SimpleNamespace(limited=False)))
-    asyncio.run(meet(broken, cast(House, SimpleNamespace(means=unlimited)), [], b"", out, 0.0, VOICE))
+    out, unlimited = RecordingWriter(), SimpleNamespace(keeper=SimpleNamespace(budgets=SimpleNamespace(limited=False)))
+    asyncio.run(
+        handle_headers(broken, cast("Application", SimpleNamespace(means=unlimited)), [], b"", out, 0.0, ERROR_FORMAT),
+    )
     data = out.body.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
     shown = json.loads(data)
     assert (data != out.body) is begun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import CHAT, Line, question, refused
 from tests.running_server import Served
 
@@ -77,10 +77,10 @@ def test_deep_nesting_exhausts_nobody(door: Served, nest: str, depth: int) -> No
     assert door.ask(CHAT, body).status in (200, 400)
 
 
-def test_a_field_said_twice_has_one_meaning_for_us_and_for_the_upstream(door: Served, upstream: Upstream) -> None:
+def test_a_field_said_twice_has_one_meaning_for_us_and_for_the_upstream(door: Served, upstream: FakeOpenAI) -> None:
     body = b'{"model": "nonsense", ' + question(model="whole/well")[1:]
     assert door.ask(CHAT, body).status == 200
-    assert upstream.seen.bodies[-1]["model"] == "well"
+    assert upstream.received.bodies[-1]["model"] == "well"
 
 
 @pytest.mark.parametrize("where", ["model", "content", "unknown"])
@@ -98,7 +98,9 @@ def test_half_a_surrogate_pair_breaks_nothing(door: Served, where: str) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings", "/graphql"])
 def test_a_body_of_ten_megabytes_is_too_large_and_the_connection_stays_sane(
-    door: Served, chunked: bool, path: str
+    door: Served,
+    chunked: bool,
+    path: str,
 ) -> None:
     large = question("x" * 10_000_000)
     with Line(door) as line:
@@ -221,16 +223,20 @@ def test_wishes_at_the_edge_are_fine(door: Served, wish: object) -> None:
     ],
 )
 def test_a_header_can_tighten_the_class_of_the_data_and_never_loosen_it(
-    door: Served, upstream: Upstream, header: str | None, body: str | None, allowed: bool
+    door: Served,
+    upstream: FakeOpenAI,
+    header: str | None,
+    body: str | None,
+    allowed: bool,
 ) -> None:
-    seen = len(upstream.seen.bodies)
+    seen = len(upstream.received.bodies)
     wish = {} if body is None else {"sizewise": {"data_class": body}}
     lines = [] if header is None else [f"x-sizewise-data-class: {header}"]
     with Line(door) as line:
         line.say(line.request(CHAT, question("tell nobody", "far/well", **wish), *lines))
         answer = line.answer()
     assert (answer.status == 200) is allowed, answer.body
-    assert len(upstream.seen.bodies) == seen + allowed, "what is refused never leaves"
+    assert len(upstream.received.bodies) == seen + allowed, "what is refused never leaves"
 
 
 # ---- keys, hosts, paths ---------------------------------------------------------------------------------------------
@@ -259,7 +265,9 @@ def test_the_key_may_also_come_as_x_api_key(door: Served) -> None:
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/graphql"])
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example:8080", "[::2]"])
 def test_a_foreign_host_name_is_turned_away_lest_a_web_page_ask_through_the_browser(
-    door: Served, path: str, host: str
+    door: Served,
+    path: str,
+    host: str,
 ) -> None:
     method = "GET" if path == "/v1/models" else "POST"
     with Line(door) as line:
@@ -294,7 +302,11 @@ def test_this_machine_s_own_names_are_answered(door: Served, host: str) -> None:
     ],
 )
 def test_a_wrong_path_or_method_says_which_is_right(
-    door: Served, method: str, path: str, status: int, word: str
+    door: Served,
+    method: str,
+    path: str,
+    status: int,
+    word: str,
 ) -> None:
     with Line(door) as line:
         line.say(line.request(path, method=method))

@@ -31,7 +31,9 @@ def speaks() -> Iterator[Speaks]:
 
 @pytest.fixture(scope="module", params=[True, False], ids=["fast", "plain"])
 def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, speaks: Speaks
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    speaks: Speaks,
 ) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("parts"), settings(speaks.url, fast=request.param)) as started:
         yield started
@@ -78,7 +80,7 @@ def test_where_nobody_sees_it_all_the_reasons_are_told(client: OpenAI) -> None:
 def test_parts_reach_an_upstream_as_they_came(client: OpenAI, speaks: Speaks) -> None:
     messages = showing({**IMAGE, "image_url": {**IMAGE["image_url"], "detail": "low"}}, FILE)
     client.chat.completions.create(model="up/keeps", messages=messages)
-    assert speaks.seen.bodies[-1]["messages"] == messages
+    assert speaks.received.bodies[-1]["messages"] == messages
 
 
 # ---- calls
@@ -112,7 +114,7 @@ def test_results_go_back_and_the_upstream_reads_them_untouched(client: OpenAI, s
     results = [{"role": "tool", "tool_call_id": i, "content": "fine"} for i, _, _ in CALLS]
     messages: Any = [*HELLO, {"role": "assistant", "content": None, "tool_calls": calls}, *results]
     client.chat.completions.create(model="up/keeps", messages=messages, tools=TOOLS, parallel_tool_calls=True)
-    sent = speaks.seen.bodies[-1]
+    sent = speaks.received.bodies[-1]
     assert sent["messages"] == messages and sent["parallel_tool_calls"] is True
 
 
@@ -132,7 +134,7 @@ def test_reasoning_is_kept_in_replies_and_in_streams(client: OpenAI, model: str,
 def test_reasoning_goes_back_with_the_next_request(client: OpenAI, speaks: Speaks) -> None:
     messages: Any = [*HELLO, {"role": "assistant", "content": "Yes.", "reasoning_content": "Let me see."}, *HELLO]
     client.chat.completions.create(model="up/thinks", messages=messages)
-    assert speaks.seen.bodies[-1]["messages"] == messages
+    assert speaks.received.bodies[-1]["messages"] == messages
 
 
 # ---- tokens
@@ -145,7 +147,7 @@ def test_tokens_of_all_kinds_are_told_and_paid(client: OpenAI, served: Served) -
     assert raw.headers["x-sizewise-cost-usd"] == "0.001035"
     options: Any = {"include_usage": True}
     chunks = list(
-        client.chat.completions.create(model="up/thinks", messages=HELLO, stream=True, stream_options=options)
+        client.chat.completions.create(model="up/thinks", messages=HELLO, stream=True, stream_options=options),
     )
     for usage in (raw.parse().usage, chunks[-1].usage):
         assert usage is not None and usage.prompt_tokens_details and usage.completion_tokens_details
@@ -188,12 +190,13 @@ def test_n_choices_come_with_their_own_ends_and_log_probabilities(client: OpenAI
 @pytest.mark.parametrize("stop", ["END", ["END", "\n\n"]])
 def test_seed_and_stops_reach_an_upstream_as_they_were_said(client: OpenAI, speaks: Speaks, stop: Any) -> None:
     client.chat.completions.create(model="up/keeps", messages=HELLO, stop=stop, seed=7)
-    sent = speaks.seen.bodies[-1]
+    sent = speaks.received.bodies[-1]
     assert (sent["stop"], sent["seed"]) == (stop, 7)
 
 
 def test_stops_and_seeds_are_obeyed_by_a_real_model_on_this_machine(
-    tmp_path_factory: pytest.TempPathFactory, smollm_gguf: Any
+    tmp_path_factory: pytest.TempPathFactory,
+    smollm_gguf: Any,
 ) -> None:
     home = tmp_path_factory.mktemp("local")
     (home / "cache" / "models").mkdir(parents=True)
@@ -205,7 +208,11 @@ def test_stops_and_seeds_are_obeyed_by_a_real_model_on_this_machine(
             for stop in ("e", ["e", "a"]):
                 for stream in (False, True):
                     answer: Any = client.chat.completions.create(
-                        **asked, stop=stop, temperature=0, max_tokens=30, stream=stream
+                        **asked,
+                        stop=stop,
+                        temperature=0,
+                        max_tokens=30,
+                        stream=stream,
                     )
                     text = (
                         "".join(chunk.choices[0].delta.content or "" for chunk in answer)
@@ -217,7 +224,11 @@ def test_stops_and_seeds_are_obeyed_by_a_real_model_on_this_machine(
             texts = [client.chat.completions.create(**wild, seed=seed).choices[0].message.content for seed in (7, 7, 8)]
             assert texts[0] == texts[1] != texts[2]
             probable = client.chat.completions.create(
-                **asked, max_tokens=3, temperature=0, logprobs=True, top_logprobs=2
+                **asked,
+                max_tokens=3,
+                temperature=0,
+                logprobs=True,
+                top_logprobs=2,
             )
             tokens = probable.choices[0].logprobs
             assert tokens is not None and [len(each.top_logprobs) for each in tokens.content or ()] == [2, 2, 2]
@@ -256,7 +267,7 @@ def test_tokens_are_taken_in_place_of_texts(client: OpenAI, speaks: Speaks) -> N
     assert (alone.usage.prompt_tokens, several.usage.prompt_tokens) == (3, 4)
     for given in ([1, 2, 3], [[1, 2, 3], [4]]):
         reply = client.embeddings.create(model="up/vectors", input=given, encoding_format="float", user="me")
-        sent = speaks.seen.bodies[-1]
+        sent = speaks.received.bodies[-1]
         assert (sent["input"], sent["encoding_format"], sent["user"]) == (given, "float", "me")
         assert reply.data[0].embedding == [0.5, -0.5]
 
@@ -266,7 +277,7 @@ def test_dimensions_are_as_asked(client: OpenAI, speaks: Speaks) -> None:
     with pytest.raises(openai.BadRequestError, match="no 64 dimensions"):
         client.embeddings.create(model="echo/vectors", input="one", dimensions=64)
     client.embeddings.create(model="up/vectors", input="one", dimensions=64)
-    assert speaks.seen.bodies[-1]["dimensions"] == 64
+    assert speaks.received.bodies[-1]["dimensions"] == 64
 
 
 @pytest.mark.parametrize(

@@ -9,27 +9,27 @@ from hashlib import md5
 
 import pytest
 
-from sizewise.testing.faults import Faulty
-from sizewise.testing.wire_samples import TEXT, WORDS
-from tests.gateway.fault_matrix import BACKUP, DOORS, VECTOR, Door, Lane, error_in, events
+from sizewise.testing.faults import FaultyUpstream
+from sizewise.testing.wire_samples import PIECES, TEXT
+from tests.gateway.fault_matrix import BACKUP, ENDPOINTS, VECTOR, Endpoint, Lane, error_in, events
 from tests.gateway.leak_checks import at_rest, in_flight, resident
 from tests.gateway.server_harness import Line, booked
 from tests.running_server import Served, until
 
-EACH = [(door, stream) for door in DOORS for stream in ((False, True) if door.stream else (False,))]
+EACH = [(door, stream) for door in ENDPOINTS for stream in ((False, True) if door.stream else (False,))]
 STREAMS = [door for door, stream in EACH if stream]
 MOST = 40_000_000  # bytes that one client who takes nothing may cost
 
 
 @pytest.fixture
-def server(lanes: dict[Lane, Served], faulty: Faulty) -> Iterator[Callable[[Door], Served]]:
+def server(lanes: dict[Lane, Served], faulty: FaultyUpstream) -> Iterator[Callable[[Endpoint], Served]]:
     """The one behind a door; afterwards both must be at rest."""
     yield lambda door: lanes[door.lane]
     for served in lanes.values():
         at_rest(served, faulty)
 
 
-def patient(door: Door, fault: str) -> str:
+def patient(door: Endpoint, fault: str) -> str:
     return f"{'patient' if door.stream else 'vectors'}/{fault}"
 
 
@@ -37,7 +37,7 @@ def trace(*about: object) -> str:
     return md5(repr([str(each) for each in about]).encode(), usedforsecurity=False).hexdigest()
 
 
-def asks(line: Line, door: Door, model: str, stream: bool, trace: str = "", version: str = "1.1") -> bytes:
+def asks(line: Line, door: Endpoint, model: str, stream: bool, trace: str = "", version: str = "1.1") -> bytes:
     body = json.dumps(door.body(model, "x", stream)).encode()
     return line.request(door.path, body, *([f"x-sizewise-trace: {trace}"] if trace else []), version=version)
 
@@ -52,34 +52,48 @@ def left(served: Served, trace: str) -> None:
 
 @pytest.mark.parametrize(("door", "stream"), EACH, ids=str)
 def test_who_leaves_before_the_first_word_stops_the_model(
-    server: Callable[[Door], Served], faulty: Faulty, door: Door, stream: bool
+    server: Callable[[Endpoint], Served],
+    faulty: FaultyUpstream,
+    door: Endpoint,
+    stream: bool,
 ) -> None:
-    served, gone, asked, mine = server(door), faulty.seen.left, len(faulty.seen.bodies), trace("before", door, stream)
+    served, gone, asked, mine = (
+        server(door),
+        faulty.received.disconnects,
+        len(faulty.received.bodies),
+        trace("before", door, stream),
+    )
     with Line(served) as line:
         line.say(asks(line, door, patient(door, "hang"), stream, mine))
-        until(lambda: len(faulty.seen.bodies) > asked)
-    until(lambda: faulty.seen.left > gone, 3)
+        until(lambda: len(faulty.received.bodies) > asked)
+    until(lambda: faulty.received.disconnects > gone, 3)
     left(served, mine)
 
 
 @pytest.mark.parametrize("door", STREAMS, ids=str)
 @pytest.mark.parametrize("fault", ["hang-word", "endless"])
 def test_who_leaves_after_the_first_word_stops_the_model(
-    server: Callable[[Door], Served], faulty: Faulty, door: Door, fault: str
+    server: Callable[[Endpoint], Served],
+    faulty: FaultyUpstream,
+    door: Endpoint,
+    fault: str,
 ) -> None:
-    served, gone, mine = server(door), faulty.seen.left, trace("after", door, fault)
+    served, gone, mine = server(door), faulty.received.disconnects, trace("after", door, fault)
     with Line(served) as line:
         line.say(asks(line, door, patient(door, fault), True, mine))
         assert line.head()[0] == 200
-        word = (WORDS[1] if fault == "endless" else WORDS[0]).encode()
+        word = (PIECES[1] if fault == "endless" else PIECES[0]).encode()
         while word not in line.chunk():
             pass
-    until(lambda: faulty.seen.left > gone, 3)
+    until(lambda: faulty.received.disconnects > gone, 3)
     left(served, mine)
 
 
 @pytest.mark.parametrize("door", STREAMS, ids=str)
-def test_who_takes_nothing_costs_little_and_is_left_in_the_end(server: Callable[[Door], Served], door: Door) -> None:
+def test_who_takes_nothing_costs_little_and_is_left_in_the_end(
+    server: Callable[[Endpoint], Served],
+    door: Endpoint,
+) -> None:
     served, mine = server(door), trace("nothing", door)
     before = resident(served)
     with Line(served) as line:
@@ -91,10 +105,12 @@ def test_who_takes_nothing_costs_little_and_is_left_in_the_end(server: Callable[
     left(served, mine)
 
 
-@pytest.mark.parametrize("door", DOORS, ids=str)
+@pytest.mark.parametrize("door", ENDPOINTS, ids=str)
 @pytest.mark.parametrize("sent", [0, 10])
 def test_a_body_that_stops_half_way_is_answered_in_time_and_the_connection_closed(
-    server: Callable[[Door], Served], door: Door, sent: int
+    server: Callable[[Endpoint], Served],
+    door: Endpoint,
+    sent: int,
 ) -> None:
     with Line(server(door)) as line:
         line.say(line.request(door.path, b"", "content-length: 1000") + b"x" * sent)
@@ -104,8 +120,8 @@ def test_a_body_that_stops_half_way_is_answered_in_time_and_the_connection_close
         assert line.ended()
 
 
-def test_a_body_that_stops_behind_a_slow_answer_waits_for_its_turn(server: Callable[[Door], Served]) -> None:
-    door = DOORS[0]
+def test_a_body_that_stops_behind_a_slow_answer_waits_for_its_turn(server: Callable[[Endpoint], Served]) -> None:
+    door = ENDPOINTS[0]
     with Line(server(door)) as line:
         slow = f"openai-chat-{door.lane}-whole-named/drips"
         line.say(asks(line, door, slow, False) + line.request(door.path, b"", "content-length: 1000"))
@@ -114,8 +130,8 @@ def test_a_body_that_stops_behind_a_slow_answer_waits_for_its_turn(server: Calla
         assert line.ended()
 
 
-def test_graphql_waits_no_longer_for_a_body(server: Callable[[Door], Served]) -> None:
-    for door in DOORS[:2]:
+def test_graphql_waits_no_longer_for_a_body(server: Callable[[Endpoint], Served]) -> None:
+    for door in ENDPOINTS[:2]:
         with Line(server(door)) as line:
             head = ("content-type: application/json", "content-length: 1000")
             line.say(line.request("/graphql", b"", *head))
@@ -124,7 +140,7 @@ def test_graphql_waits_no_longer_for_a_body(server: Callable[[Door], Served]) ->
 
 
 @pytest.mark.parametrize(("door", "stream"), EACH, ids=str)
-def test_http_1_0_gets_what_it_can_read(server: Callable[[Door], Served], door: Door, stream: bool) -> None:
+def test_http_1_0_gets_what_it_can_read(server: Callable[[Endpoint], Served], door: Endpoint, stream: bool) -> None:
     with Line(server(door)) as line:
         line.say(asks(line, door, BACKUP if door.stream else "vectors/well", stream, version="1.0"))
         answer = line.answer()

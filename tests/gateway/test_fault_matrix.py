@@ -8,9 +8,9 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from sizewise.testing.fault_expectations import ENDS
-from sizewise.testing.faults import FAULTS, Faulty
-from sizewise.testing.wire_samples import TEXT, WORDS
+from sizewise.testing.fault_expectations import FAULT_EXPECTATIONS
+from sizewise.testing.faults import FAULTS, FaultyUpstream
+from sizewise.testing.wire_samples import PIECES, TEXT
 from tests.gateway.fault_matrix import BACKUP, VECTOR, Cell, Lane, Line, Seen, asked, cells
 from tests.gateway.leak_checks import at_rest, held, resident
 from tests.running_server import Served, until
@@ -19,7 +19,7 @@ LANES: tuple[Lane, ...] = ("fast", "plain")
 WAITS = ("hang", "hang-head", "hang-word", "endless", "endless-comments", "busy-date")
 """Faults that take a deadline to end: their cells wait for it together."""
 DEADLINE_S = 10.0
-SPARE = 4  # file descriptors beyond those of idle connections to the upstream
+MARGIN = 4  # file descriptors beyond those of idle connections to the upstream
 MOST = 150_000_000  # bytes that it may grow by, with a dozen lines of nine megabytes each on their way
 
 
@@ -44,7 +44,7 @@ async def run(servers: dict[Lane, Served], every: list[Cell]) -> dict[Cell, str]
     for waiting, workers in ((True, 150), (False, 12)):
         async with asyncio.TaskGroup() as group:
             for lane in LANES:
-                queue = [each for each in every if each.door.lane == lane and (each.fault in WAITS) == waiting]
+                queue = [each for each in every if each.endpoint.lane == lane and (each.fault in WAITS) == waiting]
                 for _ in range(min(workers, len(queue))):
                     group.create_task(work(lane, queue))
     return wrong
@@ -53,32 +53,36 @@ async def run(servers: dict[Lane, Served], every: list[Cell]) -> dict[Cell, str]
 def check(cell: Cell, seen: Seen, headers: dict[str, str]) -> None:
     end, alone = cell.end, cell.alone
     said = (seen.status, seen.code, seen.cut)
-    assert said == ((200, "stream_interrupted", True) if end.cut else (end.status, end.code, False)), (said, seen.error)
+    assert said == ((200, "stream_interrupted", True) if end.interrupted else (end.status, end.code, False)), (
+        said,
+        seen.error,
+    )
     rescued = cell.policy != "named" and alone.code
-    if end.cut or (rescued and alone.cut):
-        assert seen.text.startswith(WORDS[0]), seen.text
-        assert seen.text.endswith(TEXT) == (not end.cut), seen.text
+    if end.interrupted or (rescued and alone.interrupted):
+        assert seen.text.startswith(PIECES[0]), seen.text
+        assert seen.text.endswith(TEXT) == (not end.interrupted), seen.text
     elif not end.code:
-        assert seen.text == (TEXT if cell.door.stream else VECTOR), seen.text
-    if rescued and not alone.cut and cell.door.stream:
+        assert seen.text == (TEXT if cell.endpoint.stream else VECTOR), seen.text
+    if rescued and not alone.interrupted and cell.endpoint.stream:
         assert headers["x-sizewise-model"] == BACKUP
-    wait = ENDS[cell.fault].retry_after if end.code else None
+    wait = FAULT_EXPECTATIONS[cell.fault].retry_after if end.code else None
     assert headers.get("retry-after") == (None if wait is None else str(wait))
 
 
 def test_every_fault_has_an_end_that_is_promised() -> None:
-    assert ENDS.keys() == FAULTS.keys()
+    assert FAULT_EXPECTATIONS.keys() == FAULTS.keys()
 
 
 def test_every_cell_ends_once_and_well_formed_is_on_record_and_leaves_nothing_behind(
-    lanes: dict[Lane, Served], faulty: Faulty
+    lanes: dict[Lane, Served],
+    faulty: FaultyUpstream,
 ) -> None:
     every = list(cells())
     before = {lane: (held(served), resident(served)) for lane, served in lanes.items()}
     wrong = asyncio.run(run(lanes, every))
     assert not wrong, f"{len(wrong)} of {len(every)}:\n" + "\n".join(f"{c}: {w}" for c, w in list(wrong.items())[:60])
     for lane, served in lanes.items():
-        mine = [cell for cell in every if cell.door.lane == lane]
+        mine = [cell for cell in every if cell.endpoint.lane == lane]
         missed = misbooked(served.home, mine)
         assert not missed, f"{len(missed)} of {len(mine)}:\n" + "\n".join(missed[:40])
         at_rest(served, faulty)
@@ -87,9 +91,9 @@ def test_every_cell_ends_once_and_well_formed_is_on_record_and_leaves_nothing_be
         assert resident(served) - memory < MOST
 
 
-def _idle(served: Served, before: int, faulty: Faulty) -> bool:
+def _idle(served: Served, before: int, faulty: FaultyUpstream) -> bool:
     """Whether it holds no more file descriptors than before, but for idle connections to the upstream."""
-    return held(served) - before <= faulty.seen.open + SPARE
+    return held(served) - before <= faulty.received.open_connections + MARGIN
 
 
 def misbooked(home: Path, every: list[Cell]) -> list[str]:
@@ -98,7 +102,7 @@ def misbooked(home: Path, every: list[Cell]) -> list[str]:
     found, missed = records(home), []
     for cell in every:
         status, error, tries = found[cell.trace]
-        end = (502, "stream_interrupted") if cell.end.cut else (cell.end.status, cell.end.code)
+        end = (502, "stream_interrupted") if cell.end.interrupted else (cell.end.status, cell.end.code)
         failed = [code for model, code in tries if model != BACKUP][-1]
         if (status, error) != end or failed != cell.alone.code or tries[-1][1] != cell.end.code:
             missed.append(f"{cell}: {found[cell.trace]}, promised {end} after {cell.alone.code}")

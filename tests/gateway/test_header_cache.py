@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from sizewise.app.application import House
-from sizewise.gateway.fast_path import FastLane
-from sizewise.gateway.header_cache import MOST, Head, plainest
-from sizewise.gateway.request_context import USUAL, Knock, Out
-from sizewise.http.write_coalescing import Cork
+from sizewise.app.application import Application
+from sizewise.gateway.fast_path import FastPathProtocol
+from sizewise.gateway.header_cache import MAX_HEAD_BYTES, CachedHead, cacheable_head
+from sizewise.gateway.request_context import OPENAI_ERRORS, RequestHead, ResponseWriter
+from sizewise.http.write_coalescing import WriteCoalescer
 
 CHAT = b"/v1/chat/completions"
 USUAL_LINES = (b"host: localhost:1", b"authorization: Bearer k", b"x-sizewise-max-ms: 9", b"content-length: %d")
@@ -52,26 +52,26 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-class Counting(FastLane):
+class Counting(FastPathProtocol):
     """How many requests were known by their heads."""
 
     known = 0
 
-    def _again(self, body: bytes) -> None:
+    def _repeat_head(self, body: bytes) -> None:
         self.known += 1
-        super()._again(body)
+        super()._repeat_head(body)
 
 
-async def told(house: House, seen: Knock, body: bytes, out: Out) -> None:
+async def describe_request(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
     """A door that tells all it was told."""
     for _ in range(WAIT if body.startswith(b"wait") else 0):
         await asyncio.sleep(0)
-    said = (seen.key, seen.host, seen.wishes, seen.cookie, seen.address, seen.secure, body)
+    said = (seen.api_key, seen.host, seen.options, seen.has_cookie, seen.peer_address, seen.secure, body)
     if body.startswith(b"stream"):
-        await out.begin([])
+        await out.start_stream([])
         await out.write(repr(said).encode())
-        return await out.end()
-    await out.whole(200, [], repr(said).encode())
+        return await out.end_stream()
+    await out.send_response(200, [], repr(said).encode())
 
 
 async def other(scope: Any, receive: Any, send: Any) -> None:
@@ -86,13 +86,13 @@ async def other(scope: Any, receive: Any, send: Any) -> None:
 
 def lane(lessons: int) -> tuple[Counting, Wire]:
     server = SimpleNamespace(body_bytes=BODY_BYTES, body_s=60, proxies=())
-    keeper = SimpleNamespace(budgets=SimpleNamespace(limited=False))
-    means = SimpleNamespace(keeper=keeper, metrics=SimpleNamespace(refused=lambda code: None))
-    house = cast(House, SimpleNamespace(settings=SimpleNamespace(server=server), means=means))
+    services = SimpleNamespace(budgets=SimpleNamespace(limited=False))
+    resources = SimpleNamespace(keeper=services, metrics=SimpleNamespace(refused=lambda code: None))
+    app = cast("Application", SimpleNamespace(settings=SimpleNamespace(server=server), means=resources))
     config = Config(other, log_config=None, lifespan="off", interface="asgi3", ws="none")
-    routes = {CHAT: (told, USUAL), b"/v1/messages": (told, USUAL)}
-    protocol = Counting(lambda: house, routes, Cork(), config=config, server_state=ServerState(), app_state={})
-    protocol._lessons = lessons
+    routes = {CHAT: (describe_request, OPENAI_ERRORS), b"/v1/messages": (describe_request, OPENAI_ERRORS)}
+    protocol = Counting(lambda: app, routes, WriteCoalescer(), config=config, server_state=ServerState(), app_state={})
+    protocol._misses_left = lessons
     wire = Wire()
     protocol.connection_made(wire)
     return protocol, wire
@@ -196,7 +196,7 @@ def test_behind_the_last_request_of_a_connection_nothing_is_asked() -> None:
         (*USUAL_LINES, b"te: trailers"),
         (*USUAL_LINES, b"empty:"),
         (*USUAL_LINES, b"x: \xe4"),
-        (*USUAL_LINES, b"x: " + b"y" * MOST),
+        (*USUAL_LINES, b"x: " + b"y" * MAX_HEAD_BYTES),
         (*USUAL_LINES[:3], b"transfer-encoding: chunked"),
         USUAL_LINES[:3],
     ],
@@ -243,17 +243,17 @@ def test_a_length_is_found_however_it_is_spelt() -> None:
 )
 def test_one_byte_more_or_less_and_it_is_another_head(data: bytes) -> None:
     headers = [(name, value) for name, value in (line.split(b": ") for line in HELLO.split(b"\r\n")[1:-2])]
-    head = plainest(HELLO, CHAT, headers)
-    assert head is not None and head.body(HELLO) == b"hello" and head.body(data) is None
+    head = cacheable_head(HELLO, CHAT, headers)
+    assert head is not None and head.match_body(HELLO) == b"hello" and head.match_body(data) is None
 
 
 def test_a_head_is_only_kept_as_the_parser_read_it() -> None:
     headers = [(name, value) for name, value in (line.split(b": ") for line in HELLO.split(b"\r\n")[1:-2])]
-    assert isinstance(plainest(HELLO, CHAT, headers), Head)
-    assert plainest(HELLO, b"/v1/messages", headers) is None
-    assert plainest(HELLO, CHAT, headers[:-1]) is None
-    assert plainest(HELLO, CHAT, [*headers[:-1], (b"content-length", b"6")]) is None
-    assert plainest(HELLO, CHAT, [(b"host", b"evil"), *headers[1:]]) is None
+    assert isinstance(cacheable_head(HELLO, CHAT, headers), CachedHead)
+    assert cacheable_head(HELLO, b"/v1/messages", headers) is None
+    assert cacheable_head(HELLO, CHAT, headers[:-1]) is None
+    assert cacheable_head(HELLO, CHAT, [*headers[:-1], (b"content-length", b"6")]) is None
+    assert cacheable_head(HELLO, CHAT, [(b"host", b"evil"), *headers[1:]]) is None
 
 
 LINES = st.sampled_from([

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import CHAT, Line, booked, frames, question, refused, words
 from tests.running_server import Served, until
 
@@ -103,8 +103,8 @@ def test_a_chunked_body_is_understood(door: Served) -> None:
         assert b"in pieces" in line.answer().body
 
 
-def test_what_follows_a_body_is_no_header(door: Served, upstream: Upstream) -> None:
-    seen = len(upstream.seen.bodies)
+def test_what_follows_a_body_is_no_header(door: Served, upstream: FakeOpenAI) -> None:
+    seen = len(upstream.received.bodies)
     with Line(door) as line:
         for wrong, late in [("authorization: Bearer no", f"authorization: Bearer {door.key}"),
                             ("x-sizewise-data-class: confidential", "x-sizewise-data-class: public")]:  # fmt: skip
@@ -112,7 +112,7 @@ def test_what_follows_a_body_is_no_header(door: Served, upstream: Upstream) -> N
             line.say(line.request(CHAT, b"", "transfer-encoding: chunked", "trailer: x", wrong, length=False))
             line.say(b"%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (len(body), body, late.encode()))
             assert line.answer().status in (401, 403)
-    assert len(upstream.seen.bodies) == seen
+    assert len(upstream.received.bodies) == seen
 
 
 def test_an_offer_to_upgrade_to_http_2_is_passed_over(door: Served) -> None:
@@ -188,16 +188,19 @@ def test_a_client_that_leaves_in_mid_body_leaves_nothing_behind(door: Served) ->
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["patient/hang", "patient/hang-mid"])
 def test_when_a_client_leaves_the_upstream_sees_it_leave_and_it_is_booked(
-    door: Served, upstream: Upstream, stream: bool, model: str
+    door: Served,
+    upstream: FakeOpenAI,
+    stream: bool,
+    model: str,
 ) -> None:
-    left, asked = upstream.seen.left, len(upstream.seen.bodies)
+    left, asked = upstream.received.disconnects, len(upstream.received.bodies)
     trace = f"{hash((door.url, stream, model)) & (1 << 128) - 1:032x}"
     with Line(door) as line:
         line.say(line.request(CHAT, question("x", model, stream=stream), f"x-sizewise-trace: {trace}"))
         if stream and model.endswith("mid"):
             assert line.head()[0] == 200 and b"Hel" in line.chunk()
-        until(lambda: len(upstream.seen.bodies) > asked)
-    until(lambda: upstream.seen.left > left, 3)
+        until(lambda: len(upstream.received.bodies) > asked)
+    until(lambda: upstream.received.disconnects > left, 3)
     until(lambda: booked(door.home, trace), 3)
     (record,) = booked(door.home, trace)
     assert (record["status"], record["error"]) == (499, "cancelled")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import CHAT, SECRET, Line, booked, frames, question, rows, settings, words
 from tests.running_server import ECHO, Answer, Served, serving, until
 
@@ -54,7 +54,12 @@ def record(door: Served, answer: Answer) -> dict[str, Any]:
     ],
 )
 def test_money_and_tokens_are_exact(
-    door: Served, model: str, said: str, tokens: dict[str, int], pico: int | None, stream: bool
+    door: Served,
+    model: str,
+    said: str,
+    tokens: dict[str, int],
+    pico: int | None,
+    stream: bool,
 ) -> None:
     answer = door.chat(model, said, stream=stream)
     found = record(door, answer)
@@ -229,7 +234,7 @@ def test_a_key_that_may_only_ask_sees_no_metrics(door: Served) -> None:
 # ---- silence --------------------------------------------------------------------------------------------------------
 
 
-def test_no_word_of_a_prompt_a_reply_or_a_key_is_kept_anywhere(upstream: Upstream, tmp_path: Path) -> None:
+def test_no_word_of_a_prompt_a_reply_or_a_key_is_kept_anywhere(upstream: FakeOpenAI, tmp_path: Path) -> None:
     home = tmp_path / "home"
     canary = "XyloPhoneCanary7"
     with serving(home, settings(upstream.url), UPSTREAM_KEY=SECRET) as served:

@@ -12,7 +12,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.running_server import Served
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "one two three"}]
@@ -50,8 +50,11 @@ def test_a_stream_with_include_usage_ends_with_one_chunk_of_usage_and_no_choice(
     for model in ("echo/small", "flow/well"):
         chunks = list(
             client.chat.completions.create(
-                model=model, messages=HELLO, stream=True, stream_options={"include_usage": True}
-            )
+                model=model,
+                messages=HELLO,
+                stream=True,
+                stream_options={"include_usage": True},
+            ),
         )
         assert [bool(chunk.choices) for chunk in chunks[-2:]] == [True, False], model
         usage = chunks[-1].usage
@@ -103,7 +106,9 @@ def test_every_role_and_content_in_parts_are_understood(client: OpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_everything_said_reaches_the_upstream_untouched_known_or_not(
-    client: OpenAI, upstream: Upstream, stream: bool
+    client: OpenAI,
+    upstream: FakeOpenAI,
+    stream: bool,
 ) -> None:
     wishes: dict[str, Any] = {
         "temperature": 0.3,
@@ -122,16 +127,19 @@ def test_everything_said_reaches_the_upstream_untouched_known_or_not(
     marked = {"sizewise": {"max_ms": 60_000}}
     messages: Any = [{"role": "user", "content": "Grüße 🎈", "name": "anna", "cache_control": {"type": "ephemeral"}}]
     answer = client.chat.completions.create(
-        model="whole/well", messages=messages, extra_body=strange | marked, **wishes
+        model="whole/well",
+        messages=messages,
+        extra_body=strange | marked,
+        **wishes,
     )
     if stream:
         list(answer)
-    arrived = dict(upstream.seen.bodies[-1])
+    arrived = dict(upstream.received.bodies[-1])
     assert arrived.pop("model") == "well", "the provider's own name for it"
     options = arrived.pop("stream_options", None)
     assert options == ({"include_usage": True} if stream else None), "a stream is always asked for its usage"
     assert arrived == wishes | strange | {"messages": messages}, "and our own `sizewise` is nobody else's business"
-    sent = upstream.seen.headers[-1]
+    sent = upstream.received.headers[-1]
     assert sent["authorization"] == "Bearer sk-upstream-secret", "with the upstream's key, never the caller's"
     assert not any(name.startswith(("x-sizewise", "x-stainless")) for name in sent)
 
@@ -261,7 +269,10 @@ def test_many_at_once_get_each_their_own_answer(door: Served) -> None:
     ],
 )  # fmt: skip
 def test_what_goes_wrong_is_the_sdk_s_own_error_with_our_code_and_hint(
-    client: OpenAI, wrong: dict[str, Any], error: type[openai.APIStatusError], code: str
+    client: OpenAI,
+    wrong: dict[str, Any],
+    error: type[openai.APIStatusError],
+    code: str,
 ) -> None:
     with pytest.raises(error) as caught:
         client.chat.completions.create(**{"model": "echo/small", "messages": HELLO, **wrong})

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.testing.faults import Faulty
-from tests.gateway.fault_matrix import DOORS, Door
+from sizewise.testing.faults import FaultyUpstream
+from tests.gateway.fault_matrix import ENDPOINTS, Endpoint
 from tests.gateway.leak_checks import in_flight
 from tests.gateway.server_harness import Line
 from tests.running_server import Served, serving, until
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.long
 FAULTS = ("well", "refuses", "broken", "busy", "reset-word", "half-frame", "hang", "hang-word")
 LEFT = ("hang", "hang-word")
 EACH = 30
-KEPT = ("Tally", "Line")  # one a model, and one a model, policy and status
-SPARE = 12  # of a kind: an idle connection for each provider comes in the first round
+EXPECTED_ALIVE = ("Tally", "Line")  # one a model, and one a model, policy and status
+MARGIN = 12  # of a kind: an idle connection for each provider comes in the first round
 
 
 @pytest.fixture(scope="module")
-def uncollected(faulty: Faulty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def uncollected(faulty: FaultyUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Many providers of the same upstream: a model that fails is left alone after a while, and these are fresh."""
     row = '[providers.up{n}]\nbase_url = "{url}"\nplace = "machine"\nmodels = {models}'
     rows = [row.format(n=n, url=faulty.url, models=json.dumps(FAULTS)) for n in range(2 * EACH)]
@@ -44,7 +44,7 @@ def alive(served: Served) -> dict[str, int]:
     return counted
 
 
-def ask(served: Served, door: Door, fault: str, stream: bool, provider: int) -> None:
+def ask(served: Served, door: Endpoint, fault: str, stream: bool, provider: int) -> None:
     """On a connection of its own; to its end, or until the client has enough of waiting."""
     with Line(served) as line:
         line.say(line.request(door.path, json.dumps(door.body(f"up{provider}/{fault}", "x", stream)).encode()))
@@ -54,15 +54,17 @@ def ask(served: Served, door: Door, fault: str, stream: bool, provider: int) -> 
             line.answer()
 
 
-@pytest.mark.parametrize("door", [door for door in DOORS if door.lane == "fast"], ids=str)
+@pytest.mark.parametrize("door", [door for door in ENDPOINTS if door.lane == "fast"], ids=str)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_nothing_waits_for_the_collector(uncollected: Served, door: Door, stream: bool, fault: str) -> None:
+def test_nothing_waits_for_the_collector(uncollected: Served, door: Endpoint, stream: bool, fault: str) -> None:
     ask(uncollected, door, fault, stream, 0)
     until(lambda: in_flight(uncollected) == 0)
     before = alive(uncollected)
     for provider in range(EACH):
         ask(uncollected, door, fault, stream, provider)
     until(lambda: in_flight(uncollected) == 0)
-    left = {kind: count - before.get(kind, 0) for kind, count in alive(uncollected).items() if kind not in KEPT}
-    assert {kind: more for kind, more in left.items() if more > SPARE} == {}
+    left = {
+        kind: count - before.get(kind, 0) for kind, count in alive(uncollected).items() if kind not in EXPECTED_ALIVE
+    }
+    assert {kind: more for kind, more in left.items() if more > MARGIN} == {}

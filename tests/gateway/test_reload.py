@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.auth.user_client import Browser, somebody
+from tests.auth.user_client import Browser, new_user
 from tests.certificates import Authority, Pair
-from tests.fakes.webhook_receiver import SECRET, Receiver, receiving
+from tests.fakes.webhook_receiver import SECRET, WebhookReceiver, receiving
 from tests.gateway.test_tls import certificate, config, replaced, trusting
-from tests.graphql.graphql_client import Told, told
-from tests.mcp.fake_mcp_server import Double, doubling
+from tests.graphql.graphql_client import GraphQLAnswer, graphql
+from tests.mcp.fake_mcp_server import FakeMcpServer, doubling
 from tests.running_server import Served, serving, until
 
 BEFORE = """
@@ -64,26 +64,26 @@ class World:
     pair: Pair
     new: Pair
     shown: bytes  # the old certificate
-    old_shop: Receiver
-    new_shop: Receiver
-    hook: Receiver
-    mcp: Double
+    old_shop: WebhookReceiver
+    new_shop: WebhookReceiver
+    hook: WebhookReceiver
+    mcp: FakeMcpServer
     runs: list[str]  # begun since the last reload
 
-    def reload(self, more: str = "") -> Told:
+    def reload(self, more: str = "") -> GraphQLAnswer:
         given = {"new": self.new_shop.url, "hook": self.hook.url, "mcp": self.mcp.url}
         settings = config(self.pair).replace('"large"', '"large", "huge"') + AFTER.format(**given) + more
         (self.server.home / "sizewise.toml").write_text(settings)
         self.runs.clear()
-        return told(self.server, "mutation { reload { models } }")
+        return graphql(self.server, "mutation { reload { models } }")
 
     def run(self, flow: str) -> str:
         """How a durable run of it ended."""
-        id = told(self.server, START, f=flow).data["startFlowRun"]["id"]
+        id = graphql(self.server, START, f=flow).data["startFlowRun"]["id"]
         self.runs.append(id)
 
         def state() -> str:
-            found = told(self.server, "query ($i: String!) { flowRun(id: $i) { state } }", i=id).data["flowRun"][
+            found = graphql(self.server, "query ($i: String!) { flowRun(id: $i) { state } }", i=id).data["flowRun"][
                 "state"
             ]
             return found if found in ("done", "failed") else ""
@@ -97,7 +97,7 @@ class World:
 
 
 def as_before(world: World) -> None:
-    assert world.clerk.told("{ budgets { scope } }").code == "forbidden"
+    assert world.clerk.graphql("{ budgets { scope } }").code == "forbidden"
     answer = world.server.chat("echo/small")
     assert answer.status == 200 and answer.headers["x-ratelimit-limit-requests"] == "1000"
     assert world.server.chat("echo/huge").status == 404
@@ -110,7 +110,7 @@ def as_before(world: World) -> None:
 
 
 def as_wanted(world: World) -> None:
-    assert world.clerk.told("{ budgets { scope } }").errors == []
+    assert world.clerk.graphql("{ budgets { scope } }").errors == []
     answer = world.server.chat("echo/huge")
     assert answer.status == 200 and answer.headers["x-ratelimit-limit-requests"] == "500"
     orders = world.old_shop.heard()
@@ -157,8 +157,8 @@ def test_refused_settings_change_nothing_and_fixed_ones_all(tmp_path: Path) -> N
         with serving(tmp_path, settings, HOOK=SECRET) as server:
             server.tls = trusting(authority)
             for text in (ORDER, ADDS):
-                assert told(server, PUBLISH, t=text).errors == []
-            clerk = somebody(server, "clerk@example.com", "clerk")
+                assert graphql(server, PUBLISH, t=text).errors == []
+            clerk = new_user(server, "clerk@example.com", "clerk")
             world = World(server, clerk, pair, new, certificate(server), old_shop, new_shop, hook, mcp, [])
             as_before(world)
             for broken in LAST:

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import CHAT, Line, booked, closed_port, misbehaving, question, words
 from tests.running_server import ECHO, Answer, Served, serving, until
 
 MESSAGES = "/v1/messages"
-DOORS = (CHAT, MESSAGES)
+ENDPOINTS = (CHAT, MESSAGES)
 
 
 @pytest.fixture(scope="module")
-def bad() -> Iterator[Upstream]:
+def bad() -> Iterator[FakeOpenAI]:
     with misbehaving() as up:
         yield up
 
@@ -58,8 +58,8 @@ def tries(served: Served, answer: Answer) -> list[tuple[str, str, str]]:
     return [(each["model"], each["result"], each["error"]) for each in booked(served.home, trace)[0]["tries"]]
 
 
-def asked(up: Upstream, model: str) -> int:
-    return sum(body["model"] == model for body in up.seen.bodies)
+def asked(up: FakeOpenAI, model: str) -> int:
+    return sum(body["model"] == model for body in up.received.bodies)
 
 
 def together(*works: Callable[[], Answer]) -> list[Answer]:
@@ -88,7 +88,7 @@ def metric(served: Served, name: str, model: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def hanging(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def hanging(bad: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with socket.socket() as mute:  # takes connections, and says nothing that a TLS client waits for
         mute.bind(("127.0.0.1", 0))
         mute.listen()
@@ -105,11 +105,14 @@ def hanging(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             yield served
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["mute/m", "first/hang", "slow/hang"])
 def test_whatever_hangs_before_the_first_word_ends_with_504(
-    hanging: Served, door: str, model: str, stream: bool
+    hanging: Served,
+    door: str,
+    model: str,
+    stream: bool,
 ) -> None:
     began = time.monotonic()
     answer = ask(hanging, door, model, stream=stream)
@@ -120,7 +123,7 @@ def test_whatever_hangs_before_the_first_word_ends_with_504(
 
 
 @pytest.mark.parametrize("model", ["idle/hang-mid", "slow/hang-mid", "echo/small"])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_whatever_hangs_after_the_first_word_ends_with_an_error_event(hanging: Served, door: str, model: str) -> None:
     answer = ask(hanging, door, model, "one two three [[hang after=2]]", stream=True)
     assert answer.status == 200 and said(answer).strip() in ("Hel", "one two")
@@ -163,7 +166,7 @@ retries = 3
 
 
 @pytest.fixture(scope="module")
-def retrying(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def retrying(bad: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     names = ("flaky", "dated", "refuses", "hang", "broken", "locked")
     config = ECHO + "".join(
         provider(name, bad.url, name, "well", more="timeouts = {first_byte_s = 0.3}") for name in names
@@ -173,7 +176,7 @@ def retrying(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_a_failure_that_passes_is_not_seen_by_the_client(retrying: Served, door: str, stream: bool) -> None:
     answer = ask(retrying, door, "flaky/flaky", stream=stream)
     assert (answer.status, answer.headers["x-sizewise-attempts"]) == (200, "2"), answer.body
@@ -189,17 +192,17 @@ def test_a_retry_after_that_is_a_date_is_kept_by_the_clock_of_who_said_it(retryi
 
 
 @pytest.mark.parametrize("fault", ["refuses", "hang", "locked"])
-def test_what_does_not_pass_is_asked_once(retrying: Served, bad: Upstream, fault: str) -> None:
+def test_what_does_not_pass_is_asked_once(retrying: Served, bad: FakeOpenAI, fault: str) -> None:
     before = asked(bad, fault)
     assert ask(retrying, CHAT, f"{fault}/{fault}").status >= 400
     assert asked(bad, fault) == before + 1
 
 
-def test_a_model_that_keeps_failing_is_left_alone_and_everybody_is_told(retrying: Served, bad: Upstream) -> None:
+def test_a_model_that_keeps_failing_is_left_alone_and_everybody_is_told(retrying: Served, bad: FakeOpenAI) -> None:
     assert ask(retrying, CHAT, "broken/broken").status == 502  # and once more
     assert ask(retrying, CHAT, "broken/broken").status == 502  # the third in a row, which nobody tries again
     before = asked(bad, "broken")
-    for door in DOORS:
+    for door in ENDPOINTS:
         answer = ask(retrying, door, "broken/broken")
         assert answer.status == 503 and 1 <= int(answer.headers["retry-after"]) <= 5
         assert "3 consecutive failures, retry in" in answer.error["message"]
@@ -229,15 +232,16 @@ def replicas(*rows: str) -> str:
 
 
 def test_a_key_that_is_told_to_wait_or_refused_is_left_alone_alone_and_the_retry_has_another(
-    bad: Upstream, tmp_path: Path
+    bad: FakeOpenAI,
+    tmp_path: Path,
 ) -> None:
     rows = replicas('key = "env:BUSY"', 'key = "env:LOCKED"', 'key = "env:FINE"')
     config = ECHO + provider("up", bad.url, "by-key", "well", more='key = "env:NONE_OF_THESE"\n' + rows)
     keys = {"BUSY": "busy", "LOCKED": "locked", "FINE": "sk-fine"}
     with serving(tmp_path, config, **keys) as served:
-        came = len(bad.seen.headers)
+        came = len(bad.received.headers)
         answers = [ask(served, CHAT, "up/by-key") for _ in range(6)]
-        sent = [each["authorization"] for each in bad.seen.headers[came:]]
+        sent = [each["authorization"] for each in bad.received.headers[came:]]
         assert [answer.status for answer in answers] == [200] * 6, answers[0].body
         assert sent.count("Bearer busy") == 1 and sent.count("Bearer locked") == 1
         assert sent.count("Bearer sk-fine") == 6
@@ -247,10 +251,12 @@ def test_a_key_that_is_told_to_wait_or_refused_is_left_alone_alone_and_the_retry
         assert "sk-fine" not in said and all(b"sk-fine" not in answer.body for answer in answers)
 
 
-def test_replicas_share_by_weight_and_no_key_goes_to_another_s_address(bad: Upstream, tmp_path: Path) -> None:
+def test_replicas_share_by_weight_and_no_key_goes_to_another_s_address(bad: FakeOpenAI, tmp_path: Path) -> None:
     with misbehaving() as other, misbehaving() as third:
         rows = replicas(
-            "weight = 3", f'base_url = "{other.url}"\nkey = "env:OTHER"', f'base_url = "{third.url}"\nweight = 2'
+            "weight = 3",
+            f'base_url = "{other.url}"\nkey = "env:OTHER"',
+            f'base_url = "{third.url}"\nweight = 2',
         )
         more = 'key = "env:MAIN"\nheaders = {"x-team" = "env:TEAM", "x-plain" = "seen"}\n' + rows
         with serving(
@@ -260,19 +266,19 @@ def test_replicas_share_by_weight_and_no_key_goes_to_another_s_address(bad: Upst
             OTHER="sk-other",
             TEAM="sk-team",
         ) as served:
-            came = len(bad.seen.headers)
+            came = len(bad.received.headers)
             for _ in range(12):
                 assert ask(served, CHAT, "up/well").status == 200
-            ours = bad.seen.headers[came:]
-        assert [len(each) for each in (ours, other.seen.headers, third.seen.headers)] == [6, 2, 4]
+            ours = bad.received.headers[came:]
+        assert [len(each) for each in (ours, other.received.headers, third.received.headers)] == [6, 2, 4]
         assert {each["authorization"] for each in ours} == {"Bearer sk-main"}
         assert {each["x-team"] for each in ours} == {"sk-team"}
-        assert {each["authorization"] for each in other.seen.headers} == {"Bearer sk-other"}
-        assert all("authorization" not in each for each in third.seen.headers)
-        assert all("x-team" not in each and each["x-plain"] == "seen" for each in other.seen.headers)
+        assert {each["authorization"] for each in other.received.headers} == {"Bearer sk-other"}
+        assert all("authorization" not in each for each in third.received.headers)
+        assert all("x-team" not in each and each["x-plain"] == "seen" for each in other.received.headers)
 
 
-def test_one_replica_that_is_gone_is_not_noticed_by_the_client(bad: Upstream, tmp_path: Path) -> None:
+def test_one_replica_that_is_gone_is_not_noticed_by_the_client(bad: FakeOpenAI, tmp_path: Path) -> None:
     rows = replicas(f'base_url = "http://127.0.0.1:{closed_port()}/v1"', "")
     with serving(tmp_path, ECHO + provider("up", bad.url, "well", more=rows)) as served:
         answers = [ask(served, CHAT, "up/well", stream=True) for _ in range(10)]
@@ -285,19 +291,19 @@ def test_one_replica_that_is_gone_is_not_noticed_by_the_client(bad: Upstream, tm
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_first_that_is_silent_is_overtaken_and_both_are_booked(bad: Upstream, tmp_path: Path, stream: bool) -> None:
+def test_a_first_that_is_silent_is_overtaken_and_both_are_booked(bad: FakeOpenAI, tmp_path: Path, stream: bool) -> None:
     config = ECHO + provider("up", bad.url, "hang") + "[policies.hedged]\nkind = 'fixed'\nhedge_delay_s = 0.1\n"
     config += "models = ['up/hang', 'echo/large']\n"
     with serving(tmp_path, config) as served:
-        left = bad.seen.left
+        left = bad.received.disconnects
         answer = ask(served, CHAT, "auto:hedged", "good words", stream=stream)
         assert answer.status == 200 and b"good" in answer.body
         assert "had not spoken after 0.1 s" in answer.headers["x-sizewise-why"]
         assert tries(served, answer) == [("up/hang", "lost_race", ""), ("echo/large", "answered", "")]
-        until(lambda: bad.seen.left == left + 1)
+        until(lambda: bad.received.disconnects == left + 1)
 
 
-def test_the_only_model_is_hedged_by_another_replica(bad: Upstream, tmp_path: Path) -> None:
+def test_the_only_model_is_hedged_by_another_replica(bad: FakeOpenAI, tmp_path: Path) -> None:
     config = ECHO + provider("up", bad.url, "stuck", more=replicas("", ""))
     config += "[policies.hedged]\nkind = 'cheapest'\nhedge_delay_s = 0.1\nmodels = ['up/stuck', 'echo/large']\n"
     config += "[models.'up/stuck']\ntools = true\n[models.'echo/large']\ntask = 'embed'\n"
@@ -307,7 +313,7 @@ def test_the_only_model_is_hedged_by_another_replica(bad: Upstream, tmp_path: Pa
         assert [result for _, result, _ in tries(served, answer)] == ["lost_race", "answered"]
 
 
-def test_a_first_that_speaks_in_time_is_not_hedged(bad: Upstream, tmp_path: Path) -> None:
+def test_a_first_that_speaks_in_time_is_not_hedged(bad: FakeOpenAI, tmp_path: Path) -> None:
     config = ECHO + provider("up", bad.url, "well")
     config += "[policies.hedged]\nkind = 'fixed'\nhedge_delay_s = 5\nmodels = ['up/well', 'echo/large']\n"
     with serving(tmp_path, config) as served:
@@ -366,7 +372,7 @@ def full(slotted: Served) -> Iterator[Served]:
     until(lambda: metric(slotted, "sizewise_slots_busy", "echo/small") == 0)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_full_line_is_429_with_a_time_on_every_door(full: Served, door: str, stream: bool) -> None:
     answer = ask(full, door, "echo/small", stream=stream)
@@ -414,7 +420,7 @@ def test_a_client_that_leaves_the_line_frees_its_place_at_once(full: Served) -> 
 
 
 @pytest.fixture(scope="module")
-def cut(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def cut(bad: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     config = ECHO + '[models."echo/small"]\nprice = {input = "0", output = "0"}\nparameters = 1_000\n'
     config += "prefill = true\nlogprobs = true\n"
     for kind in ("fixed", "cheapest", "cascade"):
@@ -429,10 +435,12 @@ def cut(bad: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield served
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 @pytest.mark.parametrize("kind", ["fixed", "cascade"])
 def test_an_answer_that_breaks_off_is_finished_by_another_model_where_the_policy_says_so(
-    cut: Served, door: str, kind: str
+    cut: Served,
+    door: str,
+    kind: str,
 ) -> None:
     answer = ask(cut, door, f"auto:{kind}", "Hel lo again [[echo/small: logprob -3]]", stream=True)
     assert answer.status == 200 and said(answer).startswith("Hel") and len(said(answer)) > 3, answer.body
@@ -441,7 +449,7 @@ def test_an_answer_that_breaks_off_is_finished_by_another_model_where_the_policy
     assert [result for _, result, _ in tries(cut, answer)][-2:] == ["failed", "answered"]
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 @pytest.mark.parametrize("kind", ["fixed", "cascade"])
 def test_else_it_ends_with_one_error_event(cut: Served, door: str, kind: str) -> None:
     answer = ask(cut, door, f"auto:{kind}-not", "Hel lo again [[echo/small: logprob -3]]", stream=True)

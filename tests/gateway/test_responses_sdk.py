@@ -1,4 +1,4 @@
-"""The official `openai` SDK's Responses, unchanged, in front of any model; and other SDKs in front of that wire."""
+"""The official `openai` SDK's FakeResponses, unchanged, in front of any model; and other SDKs in front of that wire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.fakes import fake_anthropic as claude
 from tests.fakes import fake_responses as double
 from tests.gateway.server_harness import booked
@@ -35,7 +35,8 @@ def offering(model: str) -> dict[str, Any]:
 
 
 def settings(other: str, theirs: str, third: str) -> str:
-    """The double of a Responses server under two names, for whole replies and for streams: each feels its own pulse."""
+    """The double of a FakeResponses server under two names, for whole replies and for streams: each feels its own
+    pulse."""
     names = json.dumps([*double.SCRIPTS, *double.ERRORS, *double.MID, *double.ODD])
     row = f'[providers.{{}}]\nwire = "responses"\nbase_url = "{theirs}"\nkey = "env:THEIR_KEY"\nplace = "machine"\n'
     row += f"models = {names}\n"
@@ -73,13 +74,13 @@ price = {{input = "3", output = "15", cached = "0.3", cache_write = "3.75"}}
 
 
 @contextlib.contextmanager
-def upstreams() -> Iterator[tuple[Upstream, double.Responses, claude.Anthropic]]:
+def upstreams() -> Iterator[tuple[FakeOpenAI, double.FakeResponses, claude.FakeAnthropic]]:
     """Servers of three wires, in an event loop of their own."""
     ready: queue.Queue[tuple[Any, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
     async def serve() -> None:
         over = asyncio.Event()
-        async with Upstream() as other, double.Responses() as theirs, claude.Anthropic() as third:
+        async with FakeOpenAI() as other, double.FakeResponses() as theirs, claude.FakeAnthropic() as third:
             ready.put(((other, theirs, third), asyncio.get_running_loop(), over))
             await over.wait()
 
@@ -96,7 +97,7 @@ def upstreams() -> Iterator[tuple[Upstream, double.Responses, claude.Anthropic]]
 class All:
     """A server, the upstreams behind it, and the SDKs in front of it."""
 
-    def __init__(self, served: Served, other: Upstream, theirs: double.Responses) -> None:
+    def __init__(self, served: Served, other: FakeOpenAI, theirs: double.FakeResponses) -> None:
         self.served, self.other, self.theirs = served, other, theirs
         self.openai = OpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0)
         self.anthropic = Anthropic(base_url=served.url, api_key=served.key, max_retries=0)
@@ -308,7 +309,7 @@ def test_a_tool_is_called_and_its_result_reaches_a_model_of_another_wire(all: Al
     result = {"type": "function_call_output", "call_id": "call_echo", "output": "Rain."}
     history: Any = [{"role": "user", "content": "Go"}, call.to_dict(), result]
     all.ask("other/well", history, tools=[TOOL], instructions="Be kind.")
-    body: Any = all.other.seen.bodies[-1]
+    body: Any = all.other.received.bodies[-1]
     assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "tool"]
     assert body["tools"][0]["function"]["name"] == "weather" and "sizewise_origin" not in body
     assert all.ask("third/well", history, tools=[TOOL]).output_text == "Good day."
@@ -329,31 +330,33 @@ def test_the_upstream_gets_the_clients_own_body_and_our_key(all: All) -> None:
         "store": False,
     }
     all.openai.responses.create(**body, extra_body={"later": {"x": 1}})
-    assert all.theirs.seen.bodies[-1] == {**body, "model": "well", "later": {"x": 1}}
-    assert all.theirs.seen.headers[-1]["authorization"] == f"Bearer {SECRET}"
+    assert all.theirs.received.bodies[-1] == {**body, "model": "well", "later": {"x": 1}}
+    assert all.theirs.received.headers[-1]["authorization"] == f"Bearer {SECRET}"
 
 
 def test_nothing_is_stored_upstream_unless_the_client_says_so(all: All) -> None:
     all.ask("theirs/well", reasoning={"effort": "low"})
-    sent = all.theirs.seen.bodies[-1]
+    sent = all.theirs.received.bodies[-1]
     assert sent["store"] is False and sent["include"] == ["reasoning.encrypted_content"]
     all.ask("theirs/well", reasoning={"effort": "low"}, store=True)
-    assert all.theirs.seen.bodies[-1]["store"] is True and "include" not in all.theirs.seen.bodies[-1]
+    assert all.theirs.received.bodies[-1]["store"] is True and "include" not in all.theirs.received.bodies[-1]
     all.openai.chat.completions.create(model="theirs/well", messages=HELLO)
-    assert all.theirs.seen.bodies[-1]["store"] is False
+    assert all.theirs.received.bodies[-1]["store"] is False
 
 
 @pytest.mark.parametrize("model", double.SCRIPTS)
 def test_every_item_comes_through_whole_and_streamed(all: All, model: str) -> None:
     items, reason = double.SCRIPTS[model]
-    expected = [{name: item[name] for name in item if name != "id" or item["type"] in KEPT} for item in items]
+    expected = [
+        {name: item[name] for name in item if name != "id" or item["type"] in ID_BEARING_ITEMS} for item in items
+    ]
     for response in (all.ask(f"theirs/{model}"), all.flow(f"theirs/{model}")):
         assert [shown(item) for item in response.output] == expected
         details = response.incomplete_details
         assert (details.reason if details else None) == reason
 
 
-KEPT = ("reasoning", "web_search_call")
+ID_BEARING_ITEMS = ("reasoning", "web_search_call")
 """Items whose id the vendor looks at when they come back."""
 
 
@@ -361,7 +364,7 @@ def test_sealed_reasoning_comes_back_to_its_model_with_the_next_turn(all: All) -
     for first in (all.ask("theirs/thinks"), all.flow("theirs/thinks")):
         result: Any = {"type": "function_call_output", "call_id": "call_1", "output": "Rain."}
         all.ask("theirs/well", [result], previous_response_id=first.id)
-        body: Any = all.theirs.seen.bodies[-1]
+        body: Any = all.theirs.received.bodies[-1]
         assert "previous_response_id" not in body
         kinds = [item["type"] for item in body["input"]]
         assert kinds == ["message", "reasoning", "message", "function_call", "function_call_output"]
@@ -373,7 +376,7 @@ def test_reasoning_of_another_model_is_not_sent_to_this_one(all: All) -> None:
     first = all.ask("echo/small", "[[think hm]] Yes")
     assert [item.type for item in first.output] == ["reasoning", "message"]
     all.ask("theirs/well", "And?", previous_response_id=first.id)
-    body: Any = all.theirs.seen.bodies[-1]
+    body: Any = all.theirs.received.bodies[-1]
     assert [item["type"] for item in body["input"]] == ["message", "message", "message"]
     assert not any("id" in item for item in body["input"])
 
@@ -397,8 +400,11 @@ def test_a_chat_client_talks_to_a_model_of_this_wire(all: All) -> None:
     assert reply.usage is not None and reply.usage.prompt_tokens == 640
     chunks = list(
         all.openai.chat.completions.create(
-            model="theirs/well", messages=HELLO, stream=True, stream_options={"include_usage": True}
-        )
+            model="theirs/well",
+            messages=HELLO,
+            stream=True,
+            stream_options={"include_usage": True},
+        ),
     )
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Good day."
     assert chunks[-1].usage is not None and chunks[-1].usage.total_tokens == 660
@@ -413,9 +419,9 @@ def test_a_chat_client_gets_calls_and_sealed_reasoning_and_sends_them_back(all: 
     result: Any = {"role": "tool", "tool_call_id": calls[0].id, "content": "Rain."}
     history: Any = [*HELLO, message.model_dump(exclude_none=True), result]
     all.openai.chat.completions.create(model="theirs/thinks", messages=history, tools=[FUNCTION])
-    items: Any = all.theirs.seen.bodies[-1]["input"]
+    items: Any = all.theirs.received.bodies[-1]["input"]
     assert [item.get("type", item.get("role")) for item in items] == [
-        *("user", "reasoning", "message", "function_call", "function_call_output")
+        *("user", "reasoning", "message", "function_call", "function_call_output"),
     ]
     assert items[1] == double.REASONING
 
@@ -461,7 +467,11 @@ def test_an_anthropic_client_talks_to_a_model_of_this_wire(all: All) -> None:
     ],
 )
 def test_a_refusal_keeps_its_status_with_our_code_and_hint(
-    all: All, model: str, error: type[openai.APIStatusError], code: str, stream: bool
+    all: All,
+    model: str,
+    error: type[openai.APIStatusError],
+    code: str,
+    stream: bool,
 ) -> None:
     model = model.replace("theirs/", "flow/") if stream else model
     with pytest.raises(error) as caught:

@@ -77,7 +77,14 @@ def others(served: Served) -> str:
 
 
 def chat(
-    served: Served, session: str, model: str, words: str = LONG, *, key: str = "", max_tokens: int = 1, **more: object
+    served: Served,
+    session: str,
+    model: str,
+    words: str = LONG,
+    *,
+    key: str = "",
+    max_tokens: int = 1,
+    **more: object,
 ) -> Answer:
     body = {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": max_tokens, **more}
     return served.ask(CHAT, body, key=key, x_sizewise_session=session)

@@ -195,7 +195,9 @@ def test_nothing_of_it_lies_open_on_the_disk(served: Served, mine: OpenAI) -> No
 def test_a_chain_is_a_session_and_stays_with_its_model(served: Served, mine: OpenAI) -> None:
     long = "word " * 2_000
     raw = mine.responses.with_raw_response.create(
-        model="auto", input=f"[[echo/small: logprob -9]] {long}", max_output_tokens=1
+        model="auto",
+        input=f"[[echo/small: logprob -9]] {long}",
+        max_output_tokens=1,
     )
     assert raw.headers["x-sizewise-model"] == "echo/large"
     for more, model in (({"previous_response_id": raw.parse().id}, "echo/large"), ({}, "echo/small")):

@@ -40,7 +40,9 @@ def speaks() -> Iterator[Speaks]:
 
 @pytest.fixture(scope="module", params=[True, False], ids=["fast", "plain"])
 def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, speaks: Speaks
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    speaks: Speaks,
 ) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("structured"), settings(speaks.url, fast=request.param)) as started:
         yield started
@@ -95,7 +97,7 @@ def test_a_broken_answer_is_repaired_unseen_and_the_record_says_why(served: Serv
 
 def test_the_upstream_is_asked_again_with_its_answer_and_what_is_wrong(served: Served, speaks: Speaks) -> None:
     served.chat("up/mends", "Ada, please", response_format=FORM)
-    first, second = speaks.seen.bodies[-2:]
+    first, second = speaks.received.bodies[-2:]
     assert second["response_format"] == first["response_format"] == FORM
     messages: Any = second["messages"]
     assert messages[:1] == first["messages"] and [each["role"] for each in messages] == ["user", "assistant", "user"]

@@ -17,8 +17,8 @@ import pytest
 
 from sizewise.errors import ConfigError
 from sizewise.gateway.tls import Certificates
-from sizewise.settings.load import load
-from sizewise.settings.server import Tls
+from sizewise.settings.load import load_settings
+from sizewise.settings.server import TlsSettings
 from tests.certificates import Authority, Pair
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, Served, serving, until
@@ -38,7 +38,12 @@ def config(pair: Pair, more: str = "", fast_lane: bool = True) -> str:
 
 @contextlib.contextmanager
 def secured(
-    home: Path, authority: Authority, pair: Pair, more: str = "", fast_lane: bool = True, shown: Pair | None = None
+    home: Path,
+    authority: Authority,
+    pair: Pair,
+    more: str = "",
+    fast_lane: bool = True,
+    shown: Pair | None = None,
 ) -> Iterator[Served]:
     with serving(home, config(pair, more, fast_lane)) as server:
         server.tls = trusting(authority, shown)
@@ -54,7 +59,9 @@ def trusting(authority: Authority, shown: Pair | None = None) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("fast_lane", [True, False])
 def test_answers_are_the_same_over_tls_and_a_connection_is_kept(
-    tmp_path: Path, authority: Authority, fast_lane: bool
+    tmp_path: Path,
+    authority: Authority,
+    fast_lane: bool,
 ) -> None:
     with secured(tmp_path, authority, authority.signs("server"), fast_lane=fast_lane) as server:
         assert server.url.startswith("https://127.0.0.1:")
@@ -208,51 +215,51 @@ def test_an_authority_that_is_trusted_no_more_lets_nobody_in(tmp_path: Path, aut
 # What is refused before it listens
 
 
-def expired(authority: Authority) -> Tls:
+def expired(authority: Authority) -> TlsSettings:
     pair = authority.signs("server", first=-20, last=-10)
-    return Tls(str(pair.cert), str(pair.key))
+    return TlsSettings(str(pair.cert), str(pair.key))
 
 
-def not_yet(authority: Authority) -> Tls:
+def not_yet(authority: Authority) -> TlsSettings:
     pair = authority.signs("server", first=10)
-    return Tls(str(pair.cert), str(pair.key))
+    return TlsSettings(str(pair.cert), str(pair.key))
 
 
-def another_key(authority: Authority) -> Tls:
-    return Tls(str(authority.signs("server").cert), str(authority.signs("other").key))
+def another_key(authority: Authority) -> TlsSettings:
+    return TlsSettings(str(authority.signs("server").cert), str(authority.signs("other").key))
 
 
-def open_key(authority: Authority) -> Tls:
+def open_key(authority: Authority) -> TlsSettings:
     pair = authority.signs("server")
     pair.key.chmod(0o644)
-    return Tls(str(pair.cert), str(pair.key))
+    return TlsSettings(str(pair.cert), str(pair.key))
 
 
-def locked(authority: Authority) -> Tls:
+def locked(authority: Authority) -> TlsSettings:
     pair = authority.signs("server", password=b"hunter2")
-    return Tls(str(pair.cert), str(pair.key))
+    return TlsSettings(str(pair.cert), str(pair.key))
 
 
-def no_file(authority: Authority) -> Tls:
+def no_file(authority: Authority) -> TlsSettings:
     pair = authority.signs("server")
     pair.cert.unlink()
-    return Tls(str(pair.cert), str(pair.key))
+    return TlsSettings(str(pair.cert), str(pair.key))
 
 
-def no_certificate(authority: Authority) -> Tls:
+def no_certificate(authority: Authority) -> TlsSettings:
     pair = authority.signs("server")
-    return Tls(str(pair.key), str(pair.key))
+    return TlsSettings(str(pair.key), str(pair.key))
 
 
-def no_key(authority: Authority) -> Tls:
+def no_key(authority: Authority) -> TlsSettings:
     pair = authority.signs("server")
     pair.key.write_text("nothing")
-    return Tls(str(pair.cert), str(pair.key))
+    return TlsSettings(str(pair.cert), str(pair.key))
 
 
-def no_authority(authority: Authority) -> Tls:
+def no_authority(authority: Authority) -> TlsSettings:
     pair = authority.signs("server")
-    return Tls(str(pair.cert), str(pair.key), client_ca=str(pair.key))
+    return TlsSettings(str(pair.cert), str(pair.key), client_ca=str(pair.key))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +277,10 @@ def no_authority(authority: Authority) -> Tls:
     ],
 )
 def test_what_cannot_be_served_is_said_in_words(
-    tmp_path: Path, authority: Authority, wanted: Callable[[Authority], Tls], words: str
+    tmp_path: Path,
+    authority: Authority,
+    wanted: Callable[[Authority], TlsSettings],
+    words: str,
 ) -> None:
     with pytest.raises(ConfigError, match=words) as refused:
         Certificates(wanted(authority), tmp_path)
@@ -278,10 +288,11 @@ def test_what_cannot_be_served_is_said_in_words(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [('cert = "a.pem"', "key: is missing"), ('client_ca = "ca.pem"', "means nothing without")]
+    ("text", "words"),
+    [('cert = "a.pem"', "key: is missing"), ('client_ca = "ca.pem"', "means nothing without")],
 )
 def test_half_a_pair_is_a_mistake_in_the_settings(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "sizewise.toml"
     file.write_text(f"[server.tls]\n{text}\n")
     with pytest.raises(ConfigError, match=words):
-        load(file, tmp_path, {})
+        load_settings(file, tmp_path, {})

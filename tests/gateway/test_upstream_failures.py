@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import BAD, CHAT, SECRET, Line, booked, frames, question, rows, words
 from tests.running_server import ECHO, Answer, Served, command, environment, serving, until
 
@@ -97,7 +97,9 @@ def test_a_stream_that_goes_wrong_ends_once_and_well_formed(door: Served, fault:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_before_the_first_word_the_next_model_answers_and_both_are_booked(
-    door: Served, fault: str, stream: bool
+    door: Served,
+    fault: str,
+    stream: bool,
 ) -> None:
     first = "second" if stream else "first"
     answer = door.chat(f"auto:{first}-{fault}", "good words", stream=stream)
@@ -117,17 +119,18 @@ def test_before_the_first_word_the_next_model_answers_and_both_are_booked(
 
 
 def test_an_upstream_that_is_busy_passes_on_for_how_long_and_is_left_alone_meanwhile(
-    upstream: Upstream, tmp_path: Path
+    upstream: FakeOpenAI,
+    tmp_path: Path,
 ) -> None:
     config = f'{ECHO}\n[providers.up]\nbase_url = "{upstream.url}"\nplace = "machine"\nmodels = ["busy", "well"]\n'
     with serving(tmp_path, config) as served:
         answer = served.chat("up/busy")
         assert (answer.status, answer.headers["retry-after"]) == (503, "7")
-        asked = len(upstream.seen.bodies)
+        asked = len(upstream.received.bodies)
         again = served.chat("up/busy")
         assert (again.status, again.error["code"]) == (503, "model_unavailable")
         assert "circuit breaker" in again.error["message"] and again.error["hint"]
-        assert len(upstream.seen.bodies) == asked, "nobody asked it"
+        assert len(upstream.received.bodies) == asked, "nobody asked it"
         ready = json.loads(served.ask("/readyz", key=None).body)
         assert ready["status"] == "ready" and any("up/busy" in each for each in ready["impaired"])
         assert served.chat("up/well").status == 200, "its neighbours are well"
@@ -142,7 +145,7 @@ def test_a_redirect_is_never_followed(door: Served) -> None:
     assert "redirect" in door.chat("whole/elsewhere").error["message"]
 
 
-def test_a_provider_whose_key_is_missing_takes_only_itself_out(upstream: Upstream, tmp_path: Path) -> None:
+def test_a_provider_whose_key_is_missing_takes_only_itself_out(upstream: FakeOpenAI, tmp_path: Path) -> None:
     row = f'[providers.up]\nbase_url = "{upstream.url}"\nkey = "env:NOBODY_SET_ME"\nmodels = ["well"]\n'
     with serving(tmp_path, ECHO + row) as served:
         answer = served.chat("up/well")

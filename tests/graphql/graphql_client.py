@@ -9,7 +9,7 @@ from tests.running_server import Served
 
 
 @dataclass
-class Told:
+class GraphQLAnswer:
     """An answer: `data`, and the first error's code, message and hint where there is one."""
 
     status: int
@@ -33,17 +33,20 @@ def admin(server: Served) -> str:
     return (server.home / "admin.token").read_text().strip()
 
 
-def told(server: Served, query: str, *, key: str | None = "", **variables: object) -> Told:
+def graphql(server: Served, query: str, *, key: str | None = "", **variables: object) -> GraphQLAnswer:
     """Asks as the admin unless another key is given; `key=None` sends none."""
     body = {"query": query, "variables": variables}
     answer = server.ask("/graphql", body, key=admin(server) if key == "" else key, content_type="application/json")
     shown: Any = answer.json
-    return Told(answer.status, shown.get("data"), shown.get("errors", []))
+    return GraphQLAnswer(answer.status, shown.get("data"), shown.get("errors", []))
 
 
 def fresh_key(server: Served, *may: str, key: str = "") -> str:
-    made = told(
-        server, 'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }', key=key, m=list(may)
+    made = graphql(
+        server,
+        'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }',
+        key=key,
+        m=list(may),
     )
     assert made.errors == []
     return str(made.data["createKey"]["secret"])

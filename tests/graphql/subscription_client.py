@@ -52,7 +52,10 @@ def streamed(server: Served, query: str, *, key: str = "", **variables: object) 
 
 @contextmanager
 def socket(
-    server: Served, payload: object = None, protocol: str = PROTOCOL, **headers: str
+    server: Served,
+    payload: object = None,
+    protocol: str = PROTOCOL,
+    **headers: str,
 ) -> Iterator[ClientConnection]:
     """A connection that has said who it is, where there is a payload."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -9,12 +9,12 @@ import time
 import pytest
 from graphql import get_introspection_query
 
-from tests.graphql.graphql_client import admin, fresh_key, told
+from tests.graphql.graphql_client import admin, fresh_key, graphql
 from tests.running_server import Served
 
 
 def test_a_question_without_a_key_is_refused_in_the_shape_of_graphql(echo: Served) -> None:
-    answer = told(echo, "{ me { key } }", key=None)
+    answer = graphql(echo, "{ me { key } }", key=None)
     assert (answer.status, answer.code) == (401, "invalid_api_key")
     assert answer.hint
     assert answer.data is None
@@ -48,7 +48,8 @@ def test_only_json_is_taken_so_that_no_foreign_page_can_send_it(echo: Served, ki
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"query": 1}', b'{"query": "{me{key}}", "variables": []}', b"\xff"]
+    "body",
+    [b"", b"{", b"[]", b'{"query": 1}', b'{"query": "{me{key}}", "variables": []}', b"\xff"],
 )
 def test_a_body_that_is_no_question_is_refused(echo: Served, body: bytes) -> None:
     answer = echo.ask("/graphql", body, method="POST", content_type="application/json")
@@ -71,20 +72,22 @@ def test_a_body_beyond_the_limit_is_refused(echo: Served) -> None:
     ],
 )
 def test_a_wrong_question_is_answered_with_what_is_wrong_in_it(echo: Served, query: str, why: str) -> None:
-    answer = told(echo, query)
+    answer = graphql(echo, query)
     assert (answer.status, answer.code) == (400, "bad_request")
     assert why in answer.message
 
 
 def test_a_value_that_does_not_fit_is_the_askers_mistake(echo: Served) -> None:
-    answer = told(
-        echo, 'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }', m=["everything"]
+    answer = graphql(
+        echo,
+        'mutation($m: [Permission!]) { createKey(name: "t", permissions: $m) { secret } }',
+        m=["everything"],
     )
     assert (answer.status, answer.code) == (400, "bad_request")
 
 
 def test_the_usual_introspection_query_passes(echo: Served) -> None:
-    assert told(echo, get_introspection_query()).errors == []
+    assert graphql(echo, get_introspection_query()).errors == []
 
 
 AT_THE_TOP = " ".join(f"a{n}: roles" for n in range(21))
@@ -105,9 +108,9 @@ LARGE = {
 
 @pytest.mark.parametrize("query", LARGE.values(), ids=LARGE.keys())
 def test_a_question_too_large_is_refused_at_once(echo: Served, query: str) -> None:
-    told(echo, "{ me { key } }")  # the library is loaded at the first question
+    graphql(echo, "{ me { key } }")  # the library is loaded at the first question
     began = time.monotonic()
-    answer = told(echo, query)
+    answer = graphql(echo, query)
     assert answer.status == 400
     assert answer.data is None
     assert time.monotonic() - began < 2  # the refusals take milliseconds; the machine may be busy
@@ -116,20 +119,20 @@ def test_a_question_too_large_is_refused_at_once(echo: Served, query: str) -> No
 def test_fragments_that_double_cost_nothing(echo: Served) -> None:
     double = "".join(f"fragment F{n} on Model {{ ...F{n + 1} ...F{n + 1} }} " for n in range(40))
     began = time.monotonic()
-    answer = told(echo, "{ models { ...F0 } } " + double + "fragment F40 on Model { name }")
+    answer = graphql(echo, "{ models { ...F0 } } " + double + "fragment F40 on Model { name }")
     assert answer.data["models"][0] == {"name": "echo/small"}
     assert time.monotonic() - began < 2
 
 
 def test_all_fields_together_bring_out_a_bounded_number_of_records(echo: Served) -> None:
-    answer = told(echo, "{ a: records(last: 1000) { at } b: records(last: 1000) { at } c: records(last: 1) { at } }")
+    answer = graphql(echo, "{ a: records(last: 1000) { at } b: records(last: 1000) { at } c: records(last: 1) { at } }")
     assert answer.code == "bad_request"
 
 
 def test_a_key_that_may_only_ask_sees_models_and_nothing_that_happened(echo: Served) -> None:
     key = fresh_key(echo, "ask")
-    assert told(echo, "{ me { permissions } models { name } modelAliases }", key=key).data["me"]["permissions"] == [
-        "ask"
+    assert graphql(echo, "{ me { permissions } models { name } modelAliases }", key=key).data["me"]["permissions"] == [
+        "ask",
     ]
     for query in (
         "{ records { trace } }",
@@ -139,28 +142,30 @@ def test_a_key_that_may_only_ask_sees_models_and_nothing_that_happened(echo: Ser
         'mutation { revokeKey(id: "sw-a") { id } }',
         "mutation { reload { models } }",
     ):
-        answer = told(echo, query, key=key)
+        answer = graphql(echo, query, key=key)
         assert (answer.status, answer.code) == (403, "forbidden"), query
 
 
 def test_a_key_that_may_only_read_can_neither_make_nor_revoke_keys(echo: Served) -> None:
     key = fresh_key(echo, "read")
-    assert told(echo, "{ records { trace } keys { id } models { name } }", key=key).errors == []
-    assert told(echo, 'mutation { createKey(name: "more") { secret } }', key=key).code == "forbidden"
+    assert graphql(echo, "{ records { trace } keys { id } models { name } }", key=key).errors == []
+    assert graphql(echo, 'mutation { createKey(name: "more") { secret } }', key=key).code == "forbidden"
 
 
 def test_nobody_makes_a_key_with_more_rights_than_their_own(echo: Served) -> None:
     key = fresh_key(echo, "manage")
-    answer = told(echo, 'mutation { createKey(name: "more", permissions: [ask, manage]) { secret } }', key=key)
+    answer = graphql(echo, 'mutation { createKey(name: "more", permissions: [ask, manage]) { secret } }', key=key)
     assert answer.code == "forbidden"
     assert "ask" in answer.message
 
 
 def test_a_revoked_key_is_refused_at_the_next_question(echo: Served) -> None:
     key = fresh_key(echo, "ask", "read")
-    mine = told(echo, "{ me { key } }", key=key).data["me"]["key"]
-    assert told(echo, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=mine).data["revokeKey"]["id"] == mine
-    assert told(echo, "{ me { key } }", key=key).status == 401
+    mine = graphql(echo, "{ me { key } }", key=key).data["me"]["key"]
+    assert (
+        graphql(echo, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=mine).data["revokeKey"]["id"] == mine
+    )
+    assert graphql(echo, "{ me { key } }", key=key).status == 401
 
 
 def test_a_key_is_told_once_and_kept_nowhere(echo: Served) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served
 
 
 def test_a_model_is_known_by_any_of_its_names(echo: Served) -> None:
-    answer = told(
+    answer = graphql(
         echo,
         """query($a: String!, $b: String!, $c: String!) {
              a: catalogModel(name: $a) { name size } b: catalogModel(name: $b) { name vendor } c: catalogModel(name:
@@ -26,7 +26,7 @@ def test_a_model_is_known_by_any_of_its_names(echo: Served) -> None:
 
 
 def test_the_catalog_has_every_fact_with_its_day(echo: Served) -> None:
-    answer = told(
+    answer = graphql(
         echo,
         "{ catalog { name facts { name value source date unverified } memory { bytes } offers { price { input } } } }",
     )
@@ -38,4 +38,4 @@ def test_the_catalog_has_every_fact_with_its_day(echo: Served) -> None:
 
 def test_a_catalog_asked_for_too_often_at_once_is_refused(echo: Served) -> None:
     many = " ".join(f"c{number}: catalog {{ name }}" for number in range(15))
-    assert told(echo, f"{{ {many} }}").status == 400
+    assert graphql(echo, f"{{ {many} }}").status == 400

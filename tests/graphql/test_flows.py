@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType, assert_valid_schema
 
-from sizewise.flows.compiled_flow import Flow
-from sizewise.flows.node_registry import Kinds
-from sizewise.flows.validator import check
-from sizewise.graphql.schema_visibility import Seen, Views
-from tests.auth.user_client import somebody
-from tests.graphql.graphql_client import Told, fresh_key, told
+from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import validate_flow
+from sizewise.graphql.schema_visibility import SchemaCache, SchemaKey
+from tests.auth.user_client import new_user
+from tests.graphql.graphql_client import GraphQLAnswer, fresh_key, graphql
 from tests.graphql.subscription_client import events, opened, streamed
 from tests.running_server import ECHO, Served, serving, until
 
@@ -66,24 +66,24 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-def published(server: Served, text: str, key: str = "", project: str | None = None) -> Told:
-    return told(server, PUBLISH, key=key, t=text, p=project)
+def published(server: Served, text: str, key: str = "", project: str | None = None) -> GraphQLAnswer:
+    return graphql(server, PUBLISH, key=key, t=text, p=project)
 
 
 def fields(server: Served, key: str = "") -> dict[str, set[str]]:
     query = "{ __schema { " + " ".join(f"{root}Type {{ fields {{ name }} }}" for root in ("query", "mutation")) + " } }"
-    shown = told(server, query, key=key).data["__schema"]
+    shown = graphql(server, query, key=key).data["__schema"]
     return {root: {each["name"] for each in kind["fields"]} for root, kind in shown.items() if kind}
 
 
 def test_a_published_flow_is_a_field_with_its_own_types(desk: Served) -> None:
-    assert told(desk, ASK, q="one two").data["support_desk"] == {
+    assert graphql(desk, ASK, q="one two").data["support_desk"] == {
         "answer": "one two",
         "made_of": {"words": "one two", "count": 3, "name": "Bo"},
         "labels": ["a", "b"],
     }
-    assert told(desk, '{ support_desk(question: "hi") { made_of { count name } } }').data["support_desk"] == {
-        "made_of": {"count": 2, "name": "Ann"}
+    assert graphql(desk, '{ support_desk(question: "hi") { made_of { count name } } }').data["support_desk"] == {
+        "made_of": {"count": 2, "name": "Ann"},
     }
 
 
@@ -100,12 +100,12 @@ def test_a_published_flow_is_a_field_with_its_own_types(desk: Served) -> None:
 )
 def test_what_does_not_fit_its_types_is_refused_before_it_runs(desk: Served, query: str) -> None:
     before = runs(desk)
-    assert (told(desk, query).status, told(desk, query).code) == (400, "bad_request")
+    assert (graphql(desk, query).status, graphql(desk, query).code) == (400, "bad_request")
     assert runs(desk) == before
 
 
 def runs(server: Served) -> int:
-    return len(told(server, "{ flowRuns(last: 1000) { id } }").data["flowRuns"])
+    return len(graphql(server, "{ flowRuns(last: 1000) { id } }").data["flowRuns"])
 
 
 def test_its_words_stream_and_the_last_event_has_the_result(desk: Served) -> None:
@@ -118,13 +118,13 @@ def test_who_leaves_a_flow_cancels_its_run(desk: Served) -> None:
     with opened(desk, STREAM, q="[[pace 0.01]] [[repeat 5000]] a") as response:
         next(events(response))
     last = "{ flowRuns(last: 1) { state } }"
-    until(lambda: told(desk, last).data["flowRuns"] == [{"state": "cancelled"}], 5)
+    until(lambda: graphql(desk, last).data["flowRuns"] == [{"state": "cancelled"}], 5)
 
 
 def test_what_fails_in_a_flow_is_told_with_its_node(desk: Served) -> None:
-    answer = told(desk, ASK, q="[[fail]]")
+    answer = graphql(desk, ASK, q="[[fail]]")
     assert answer.code == "upstream_unreachable" and answer.message.startswith("answer: ")
-    failed = told(desk, "{ flowRuns(last: 1) { state error failure { code message } steps { key state } } }").data[
+    failed = graphql(desk, "{ flowRuns(last: 1) { state error failure { code message } steps { key state } } }").data[
         "flowRuns"
     ][0]
     assert (failed["state"], failed["failure"]["code"]) == ("failed", "upstream_unreachable")
@@ -132,56 +132,58 @@ def test_what_fails_in_a_flow_is_told_with_its_node(desk: Served) -> None:
 
 def test_a_flow_that_acts_is_a_mutation_and_waits_for_its_decision(desk: Served) -> None:
     assert "refund" in fields(desk)["mutationType"] and "refund" not in fields(desk)["queryType"]
-    begun = told(desk, 'mutation { startFlowRun(flow: "refund", inputs: {sum: 5}) { id state } }').data["startFlowRun"]
-    until(lambda: told(desk, "{ waiting { run { id } } }").data["waiting"], 5)
-    ((waits,), key) = told(desk, "{ waiting { key request run { id } } }").data["waiting"], "asked"
+    begun = graphql(desk, 'mutation { startFlowRun(flow: "refund", inputs: {sum: 5}) { id state } }').data[
+        "startFlowRun"
+    ]
+    until(lambda: graphql(desk, "{ waiting { run { id } } }").data["waiting"], 5)
+    ((waits,), key) = graphql(desk, "{ waiting { key request run { id } } }").data["waiting"], "asked"
     assert (waits["run"]["id"], waits["key"]) == (begun["id"], key) and "Pay 5?" in json.dumps(waits["request"])
     decide = 'mutation($i: String!) { decide(id: $i, key: "asked", approved: true, note: "fine") { state } }'
-    assert told(desk, decide, i=begun["id"]).errors == []
+    assert graphql(desk, decide, i=begun["id"]).errors == []
     query = "query($i: String!) { flowRun(id: $i) { state outputs steps { key state decidedBy } } }"
-    until(lambda: told(desk, query, i=begun["id"]).data["flowRun"]["state"] == "done", 5)
-    run = told(desk, query, i=begun["id"]).data["flowRun"]
+    until(lambda: graphql(desk, query, i=begun["id"]).data["flowRun"]["state"] == "done", 5)
+    run = graphql(desk, query, i=begun["id"]).data["flowRun"]
     assert run["outputs"] == {"paid": True} and run["steps"][0]["decidedBy"] == "admin"
-    assert told(desk, decide, i=begun["id"]).code == "conflict"
+    assert graphql(desk, decide, i=begun["id"]).code == "conflict"
 
 
 def test_a_run_is_begun_once_under_its_id_and_can_be_cancelled_and_resumed(desk: Served) -> None:
     start = 'mutation { startFlowRun(flow: "refund", inputs: {sum: 1}, id: "0123456789abcdef") { id } }'
-    assert told(desk, start).data == told(desk, start).data
+    assert graphql(desk, start).data == graphql(desk, start).data
     assert (
-        told(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }').data["cancelFlowRun"]["state"]
+        graphql(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }').data["cancelFlowRun"]["state"]
         == "cancelled"
     )
-    assert told(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }').code == "conflict"
+    assert graphql(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }').code == "conflict"
     assert (
-        told(desk, 'mutation { resumeFlowRun(id: "0123456789abcdef") { attempt } }').data["resumeFlowRun"]["attempt"]
+        graphql(desk, 'mutation { resumeFlowRun(id: "0123456789abcdef") { attempt } }').data["resumeFlowRun"]["attempt"]
         == 2
     )
-    told(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }')
-    assert told(desk, 'mutation { startFlowRun(flow: "nothing") { id } }').code == "not_found"
-    assert told(desk, 'mutation { startFlowRun(flow: "refund", inputs: [1]) { id } }').code == "bad_request"
+    graphql(desk, 'mutation { cancelFlowRun(id: "0123456789abcdef") { state } }')
+    assert graphql(desk, 'mutation { startFlowRun(flow: "nothing") { id } }').code == "not_found"
+    assert graphql(desk, 'mutation { startFlowRun(flow: "refund", inputs: [1]) { id } }').code == "bad_request"
 
 
 def test_what_is_published_is_there_at_once_and_gone_when_it_is_withdrawn(desk: Served) -> None:
     text = 'name: brief\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
     first = published(desk, text).data["publishFlow"]
     assert first["new"] and not first["flow"]["sideEffects"]
-    assert told(desk, "{ brief { said } }").data == {"brief": {"said": "one"}}
+    assert graphql(desk, "{ brief { said } }").data == {"brief": {"said": "one"}}
     second = published(desk, text.replace("one", "two") + "\n# a comment\n").data["publishFlow"]
     assert second["flow"]["version"] != first["flow"]["version"]
-    assert told(desk, "{ brief { said } }").data == {"brief": {"said": "two"}}
+    assert graphql(desk, "{ brief { said } }").data == {"brief": {"said": "two"}}
     assert published(desk, text).data["publishFlow"] == {**first, "new": False}
-    listed = told(desk, '{ flowVersions(name: "brief") { version live } }').data["flowVersions"]
+    listed = graphql(desk, '{ flowVersions(name: "brief") { version live } }').data["flowVersions"]
     assert [each["live"] for each in listed] == [False, True]
-    assert told(desk, 'mutation { withdrawFlow(name: "brief") { name } }').errors == []
-    assert told(desk, "{ brief { said } }").status == 400
+    assert graphql(desk, 'mutation { withdrawFlow(name: "brief") { name } }').errors == []
+    assert graphql(desk, "{ brief { said } }").status == 400
 
 
 def test_a_flow_with_mistakes_is_not_published_and_told_where_they_are(desk: Served) -> None:
     text = 'name: wrong\nnodes: {a: {kind: ask, model: echo/small, prompt: "{{ inputs.nothing }}"}}\noutputs: {}'
     refused = published(desk, text)
     assert (refused.status, refused.code) == (400, "bad_request") and refused.hint
-    found = told(
+    found = graphql(
         desk,
         "query($t: String!) { checkFlow(text: $t) { valid findings { node line message hint severity } } }",
         t=text,
@@ -197,37 +199,37 @@ def test_two_flows_with_one_field_are_not_published_side_by_side(desk: Served) -
 def test_a_flow_named_as_a_field_of_ours_has_one_of_its_own(desk: Served) -> None:
     text = 'name: models\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
     assert published(desk, text).errors == []
-    assert told(desk, "{ flow_models { said } models { name } }").data["flow_models"] == {"said": "one"}
+    assert graphql(desk, "{ flow_models { said } models { name } }").data["flow_models"] == {"said": "one"}
 
 
 def test_flows_are_told_with_what_they_take_and_give(desk: Served) -> None:
     query = (
         '{ flow(name: "support-desk") { description sideEffects inputs { name type required } outputs { name } text } }'
     )
-    flow = told(desk, query).data["flow"]
+    flow = graphql(desk, query).data["flow"]
     assert flow["text"] == SUPPORT and flow["description"] == "Answers a question."
     assert flow["inputs"][0] == {"name": "question", "type": "text", "required": True}
     assert [each["name"] for each in flow["outputs"]] == ["answer", "made-of", "labels"]
 
 
 def test_a_project_has_its_own_flows_and_sees_no_others(desk: Served) -> None:
-    beside = somebody(desk, "beside@example.com", "editor", "shop")
-    assert "support_desk" not in beside.told("{ __schema { queryType { fields { name } } } }").data.__str__()
+    beside = new_user(desk, "beside@example.com", "editor", "shop")
+    assert "support_desk" not in beside.graphql("{ __schema { queryType { fields { name } } } }").data.__str__()
     text = 'name: shopping\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
-    assert beside.told(PUBLISH, t=text).errors == []
-    assert beside.told("{ shopping { said } flows { name } }").data == {
+    assert beside.graphql(PUBLISH, t=text).errors == []
+    assert beside.graphql("{ shopping { said } flows { name } }").data == {
         "shopping": {"said": "one"},
         "flows": [{"name": "shopping"}],
     }
     assert "shopping" not in fields(desk)["queryType"]
-    assert beside.told(PUBLISH, t=text, p="default").code in ("forbidden", "not_found")
-    told(desk, ASK, q="mine")
-    mine = told(desk, '{ flowRuns(flow: "support-desk", last: 1) { id } }').data["flowRuns"][0]["id"]
-    assert beside.told("query($i: String!) { flowRun(id: $i) { state } }", i=mine).code == "not_found"
+    assert beside.graphql(PUBLISH, t=text, p="default").code in ("forbidden", "not_found")
+    graphql(desk, ASK, q="mine")
+    mine = graphql(desk, '{ flowRuns(flow: "support-desk", last: 1) { id } }').data["flowRuns"][0]["id"]
+    assert beside.graphql("query($i: String!) { flowRun(id: $i) { state } }", i=mine).code == "not_found"
 
 
 def test_a_key_sees_the_flows_that_it_may_use(desk: Served) -> None:
-    made = told(desk, 'mutation { createKey(name: "f", permissions: [ask], flows: ["refund"]) { secret } }').data[
+    made = graphql(desk, 'mutation { createKey(name: "f", permissions: [ask], flows: ["refund"]) { secret } }').data[
         "createKey"
     ]["secret"]
     assert "support_desk" not in fields(desk, made)["queryType"]
@@ -238,35 +240,38 @@ def test_a_key_sees_the_flows_that_it_may_use(desk: Served) -> None:
 
 
 def test_what_was_said_in_anothers_run_is_for_few(desk: Served) -> None:
-    told(desk, ASK, q="a secret of mine")
-    id = told(desk, "{ flowRuns(last: 1) { id } }").data["flowRuns"][0]["id"]
+    graphql(desk, ASK, q="a secret of mine")
+    id = graphql(desk, "{ flowRuns(last: 1) { id } }").data["flowRuns"][0]["id"]
     query = "query($i: String!) { flowRun(id: $i) { state outputs } }"
-    assert told(desk, query, i=id).data["flowRun"]["outputs"]["answer"] == "a secret of mine"
-    assert told(desk, query, key=fresh_key(desk, "ask"), i=id).code == "forbidden"
+    assert graphql(desk, query, i=id).data["flowRun"]["outputs"]["answer"] == "a secret of mine"
+    assert graphql(desk, query, key=fresh_key(desk, "ask"), i=id).code == "forbidden"
 
 
 def test_a_flow_that_takes_too_long_is_cancelled_with_what_to_do_instead(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[graphql]\ntimeout_s = 0.3\n") as server:
         assert published(server, SUPPORT).errors == []
-        told(server, 'mutation { startFlowRun(flow: "support-desk", inputs: {question: "a"}) { id } }')
-        until(lambda: told(server, "{ flowRuns { state } }").data["flowRuns"] == [{"state": "done"}], 10)
-        answer = told(server, ASK, q="[[hang]]")
+        graphql(server, 'mutation { startFlowRun(flow: "support-desk", inputs: {question: "a"}) { id } }')
+        until(lambda: graphql(server, "{ flowRuns { state } }").data["flowRuns"] == [{"state": "done"}], 10)
+        answer = graphql(server, ASK, q="[[hang]]")
         assert answer.code == "upstream_timeout" and "startFlowRun" in answer.hint
-        until(lambda: told(server, "{ flowRuns(last: 1) { state } }").data["flowRuns"] == [{"state": "cancelled"}], 5)
+        until(
+            lambda: graphql(server, "{ flowRuns(last: 1) { state } }").data["flowRuns"] == [{"state": "cancelled"}],
+            5,
+        )
 
 
 def test_the_schema_of_300_flows_is_built_in_well_under_100_ms() -> None:
-    kinds, text = Kinds(), SUPPORT
-    flows: list[Flow] = []
+    kinds, text = NodeRegistry(), SUPPORT
+    flows: list[CompiledFlow] = []
     for number in range(300):
-        found = check(text.replace("support-desk", f"support-{number}"), kinds).flow
+        found = validate_flow(text.replace("support-desk", f"support-{number}"), kinds).flow
         assert found is not None
         flows.append(found)
-    views = Views()
+    views = SchemaCache()
     took = []
     for _ in range(3):
         began = time.process_time()
-        schema = views.built(Seen(frozenset({("Query", "me")})), flows)
+        schema = views.build(SchemaKey(frozenset({("Query", "me")})), flows)
         took.append(time.process_time() - began)
     assert_valid_schema(schema)
     query: Any = schema.query_type

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sizewise.graphql.graphiql import ASSETS
-from tests.auth.user_client import somebody
-from tests.graphql.graphql_client import admin, told
+from tests.auth.user_client import new_user
+from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Served, serving, until
 from tests.sdks.test_node import node
 
@@ -90,7 +90,7 @@ def browsed(server: Served, **more: str) -> dict[str, Any]:
 @pytest.mark.node
 @pytest.mark.parametrize("way", ["key", "session"])
 def test_a_subscription_streams_in_a_browser_that_reaches_nothing_else(echo: Served, way: str) -> None:
-    cookie = {} if way == "key" else {"COOKIE": somebody(echo, "graphiql@example.com", "developer").cookie}
+    cookie = {} if way == "key" else {"COOKIE": new_user(echo, "graphiql@example.com", "developer").cookie}
     shown = browsed(echo, **cookie)
     assert (shown["strangers"], set(shown["requests"])) == ([], {"/graphql", "/auth/session", *_paths()})
     assert [each for each in shown["errors"] if "401" not in each] == []  # nobody is signed in where a key is entered
@@ -105,4 +105,4 @@ def _paths() -> set[str]:
 
 
 def _last(server: Served) -> object:
-    return told(server, "{ records(last: 1) { status error } }").data["records"][0]
+    return graphql(server, "{ records(last: 1) { status error } }").data["records"][0]

@@ -7,18 +7,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tests.graphql.graphql_client import Told, admin, fresh_key, told
+from tests.graphql.graphql_client import GraphQLAnswer, admin, fresh_key, graphql
 from tests.running_server import ECHO, Served, serving
 
 QUERY = "query Me { me { key } }"
 
 
-def by_hash(server: Served, query: str | None, hash: str, key: str = "") -> Told:
+def by_hash(server: Served, query: str | None, hash: str, key: str = "") -> GraphQLAnswer:
     body: dict[str, object] = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash}}}
     body |= {} if query is None else {"query": query}
     answer = server.ask("/graphql", body, key=key or admin(server))
     shown: Any = answer.json
-    return Told(answer.status, shown.get("data"), shown.get("errors", []))
+    return GraphQLAnswer(answer.status, shown.get("data"), shown.get("errors", []))
 
 
 def hashed(query: str) -> str:
@@ -47,16 +47,16 @@ def test_where_queries_are_listed_no_other_is_taken(tmp_path: Path) -> None:
     config = ECHO + '[graphql]\nqueries = "trusted"\ntrusted_documents = ["queries", "apollo.json"]\n'
     with serving(tmp_path, config) as server:
         key = fresh_key(server, "ask", "read")  # the admin token asks anything
-        assert told(server, QUERY, key=key).errors == []
+        assert graphql(server, QUERY, key=key).errors == []
         assert by_hash(server, None, hashed(QUERY), key).errors == []
         assert by_hash(server, None, "models-1", key).data["models"][0] == {"name": "echo/small"}
         for refused in (
-            told(server, "{ me { key } }", key=key),
-            told(server, "{ __schema { types { name } } }", key=key),
+            graphql(server, "{ me { key } }", key=key),
+            graphql(server, "{ __schema { types { name } } }", key=key),
             by_hash(server, "{ me { key } }", hashed(QUERY), key),
             by_hash(server, None, "models-2", key),
         ):
             assert (refused.status, refused.code) == (403, "forbidden")
         (tmp_path / "apollo.json").write_text("{")
-        assert told(server, "mutation { reload { models } }").errors == []
-        assert told(server, QUERY, key=key).code == "bad_config"
+        assert graphql(server, "mutation { reload { models } }").errors == []
+        assert graphql(server, QUERY, key=key).code == "bad_config"

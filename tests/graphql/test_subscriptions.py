@@ -11,8 +11,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.auth.user_client import somebody
-from tests.graphql.graphql_client import admin, fresh_key, told
+from tests.auth.user_client import new_user
+from tests.graphql.graphql_client import admin, fresh_key, graphql
 from tests.graphql.subscription_client import ASK, ask, events, hear, keyed, opened, say, socket, streamed
 from tests.running_server import Served, until
 
@@ -22,12 +22,12 @@ REVOKE = "mutation($id: String!) { revokeKey(id: $id) { id } }"
 
 def stopped(server: Served, trace: str) -> bool:
     """It is on record that the client left, and the model with it."""
-    found = told(server, "query($t: String!) { record(trace: $t) { status error } }", t=trace).data["record"]
+    found = graphql(server, "query($t: String!) { record(trace: $t) { status error } }", t=trace).data["record"]
     return bool(found == [{"status": 499, "error": "cancelled"}])
 
 
 def newest(server: Served) -> str:
-    return str(told(server, "{ records(last: 1) { trace } }").data["records"][0]["trace"])
+    return str(graphql(server, "{ records(last: 1) { trace } }").data["records"][0]["trace"])
 
 
 def test_words_come_one_by_one_and_at_last_what_came_of_it(echo: Served) -> None:
@@ -35,7 +35,7 @@ def test_words_come_one_by_one_and_at_last_what_came_of_it(echo: Served) -> None
     assert [piece["text"] for piece in pieces] == ["one", " two", " three", ""]
     assert pieces[-1]["answer"]["model"] == "echo/small"
     assert pieces[-1]["answer"]["choices"] == [{"text": "one two three", "finish": "stop"}]
-    found = told(echo, "query($t: String!) { record(trace: $t) { door status } }", t=pieces[-1]["answer"]["trace"])
+    found = graphql(echo, "query($t: String!) { record(trace: $t) { door status } }", t=pieces[-1]["answer"]["trace"])
     assert found.data["record"] == [{"door": "graphql", "status": 200}]
 
 
@@ -51,7 +51,7 @@ def test_a_query_may_be_asked_of_the_same_client_and_is_answered_as_ever(echo: S
 
 
 def test_without_a_stream_a_subscription_is_refused_with_how_to_ask(echo: Served) -> None:
-    answer = told(echo, ASK, p="one")
+    answer = graphql(echo, ASK, p="one")
     assert (answer.status, answer.code) == (406, "bad_request")
     assert "text/event-stream" in answer.hint
 
@@ -81,17 +81,17 @@ def test_who_reads_nothing_holds_the_model_back(echo: Served) -> None:
         trace = str(response.headers["x-sizewise-trace"])
         assert len(streamed(echo, ASK, p="[[repeat 9999]] a")) == 10_000
     until(lambda: stopped(echo, trace), 5)
-    found = told(echo, "query($t: String!) { record(trace: $t) { tokens { output } } }", t=trace).data["record"][0]
+    found = graphql(echo, "query($t: String!) { record(trace: $t) { tokens { output } } }", t=trace).data["record"][0]
     assert 0 < found["tokens"]["output"] < 5_000_000  # of ten, at four letters a token
 
 
 def test_a_revoked_key_ends_its_stream_within_a_second(echo: Served) -> None:
     key = fresh_key(echo, "ask")
-    id = told(echo, "{ me { key } }", key=key).data["me"]["key"]
+    id = graphql(echo, "{ me { key } }", key=key).data["me"]["key"]
     with opened(echo, ASK, key=key, p="[[pace 0.01]] [[repeat 5000]] a") as response:
         reading = events(response)
         next(reading)
-        assert told(echo, REVOKE, id=id).errors == []
+        assert graphql(echo, REVOKE, id=id).errors == []
         began = time.monotonic()
         *_, (_, last), end = list(reading)
     assert time.monotonic() - began < 1
@@ -156,11 +156,11 @@ def test_a_wrong_question_is_an_error_of_its_own_and_nobody_elses(echo: Served) 
 
 def test_a_revoked_key_ends_its_websocket_within_a_second(echo: Served) -> None:
     key = fresh_key(echo, "ask")
-    id = told(echo, "{ me { key } }", key=key).data["me"]["key"]
+    id = graphql(echo, "{ me { key } }", key=key).data["me"]["key"]
     with socket(echo, keyed(key)) as connection:
         ask(connection, "1", "[[hang after=1]] a b")
         hear(connection)
-        assert told(echo, REVOKE, id=id).errors == []
+        assert graphql(echo, REVOKE, id=id).errors == []
         heard = hear(connection, 1)
         assert (heard["type"], heard["payload"][0]["extensions"]["code"]) == ("error", "invalid_api_key")
         assert code(connection) == 4403
@@ -168,12 +168,12 @@ def test_a_revoked_key_ends_its_websocket_within_a_second(echo: Served) -> None:
 
 def test_a_websocket_with_nothing_under_way_ends_with_its_key_too(echo: Served) -> None:
     key = fresh_key(echo, "read")
-    id = told(echo, "{ me { key } }", key=key).data["me"]["key"]
+    id = graphql(echo, "{ me { key } }", key=key).data["me"]["key"]
     with socket(echo, keyed(key)) as connection:
         fresh_key(echo, "ask")  # a change of another key changes nothing here
         say(connection, "ping")
         assert hear(connection) == {"type": "pong"}
-        told(echo, REVOKE, id=id)
+        graphql(echo, REVOKE, id=id)
         assert code(connection) == 4403
 
 
@@ -213,7 +213,9 @@ def test_who_does_not_say_who_it_is_stays_outside(echo: Served, messages: list[s
     ],
 )  # fmt: skip
 def test_a_message_out_of_place_closes_with_the_code_that_clients_know(
-    echo: Served, messages: list[str], closes: int
+    echo: Served,
+    messages: list[str],
+    closes: int,
 ) -> None:
     with socket(echo, keyed(admin(echo))) as connection:
         for message in messages:
@@ -240,7 +242,7 @@ def test_a_connection_takes_a_bounded_number_of_questions_at_once(echo: Served) 
 
 
 def test_a_session_needs_the_proof_of_its_page_in_the_first_message(echo: Served) -> None:
-    browser = somebody(echo, "socket@example.com", "developer")
+    browser = new_user(echo, "socket@example.com", "developer")
     with socket(echo, {"x-sizewise-csrf": browser.csrf}, cookie=browser.cookie, origin=echo.url) as connection:
         ask(connection, "1", "one")
         assert hear(connection)["payload"]["data"]["ask"]["text"] == "one"

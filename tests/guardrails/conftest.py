@@ -6,25 +6,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.fake_anthropic import Anthropic
-from tests.fakes.fake_openai_echo import Mirror
-from tests.fakes.fake_responses import Responses
+from tests.fakes.fake_anthropic import FakeAnthropic
+from tests.fakes.fake_openai_echo import FakeOpenAIEcho
+from tests.fakes.fake_responses import FakeResponses
 from tests.gateway.server_harness import beside
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[Mirror]:
-    with beside(Mirror) as up:
+def mirror() -> Iterator[FakeOpenAIEcho]:
+    with beside(FakeOpenAIEcho) as up:
         yield up
 
 
 @pytest.fixture(scope="module")
-def claude() -> Iterator[Anthropic]:
-    with beside(Anthropic) as up:
+def claude() -> Iterator[FakeAnthropic]:
+    with beside(FakeAnthropic) as up:
         yield up
 
 
 @pytest.fixture(scope="module")
-def responses() -> Iterator[Responses]:
-    with beside(Responses) as up:
+def responses() -> Iterator[FakeResponses]:
+    with beside(FakeResponses) as up:
         yield up

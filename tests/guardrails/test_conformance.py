@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sizewise.guardrails.base import Finding, Guard, Topic, Words
-from sizewise.plugins import load, names
-from sizewise.testing.guardrail_conformance import HOSTILE, linear, shaped
+from sizewise.guardrails.base import Finding, Guard, GuardConfig, Topic
+from sizewise.plugins import load_plugin, plugin_names
+from sizewise.testing.guardrail_conformance import HOSTILE, check_findings, check_linear_time
 
 EXTRA = {"names": "spacy"}
 """Guards of an extra, and the library that it brings."""
-GUARDS = [name for name in names("guardrails") if name not in EXTRA or find_spec(EXTRA[name])]
-WORDS = Words({"games": Topic(("casino", "sports betting"), ("addiction",))}, ("canary-7f3a",))
+GUARDS = [name for name in plugin_names("guardrails") if name not in EXTRA or find_spec(EXTRA[name])]
+WORDS = GuardConfig({"games": Topic(("casino", "sports betting"), ("addiction",))}, ("canary-7f3a",))
 PIECES = [
     *("jane@example.com", "4111 1111 1111 1111", "+44 20 7946 0958", "DE89 3704 0044 0532 0130 00", "1.2.3.4"),
     *("password: aB3$xY9!", "AKIAIOSFODNN7ABCDE12", "casino", "canary-7f3a", "İ", "ß", "\ud800", "\x00", " ", "\n"),
@@ -30,7 +30,7 @@ texts = st.one_of(
 
 
 def guard(name: str) -> Guard:
-    made: Guard = load("guardrails", name)(WORDS)
+    made: Guard = load_plugin("guardrails", name)(WORDS)
     return made
 
 
@@ -41,7 +41,7 @@ def test_a_guard_holds_its_shape_on_any_text(name: str) -> None:
     @many
     @given(texts)
     def always(text: str) -> None:
-        shaped(one, text)
+        check_findings(one, text)
 
     always()
 
@@ -49,7 +49,7 @@ def test_a_guard_holds_its_shape_on_any_text(name: str) -> None:
 @pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize("name", GUARDS)
 def test_regex_blow_up_no_text_makes_a_guard_slow(name: str, piece: str) -> None:
-    linear(guard(name), piece)
+    check_linear_time(guard(name), piece)
 
 
 def test_the_kit_bites() -> None:
@@ -62,6 +62,6 @@ def test_the_kit_bites() -> None:
         return []
 
     with pytest.raises(AssertionError, match="BAD at 0-5"):
-        shaped(outside, "text")
+        check_findings(outside, "text")
     with pytest.raises(AssertionError, match="characters of 'ab'"):
-        linear(square, "ab")
+        check_linear_time(square, "ab")

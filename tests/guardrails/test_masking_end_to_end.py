@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from sizewise.errors import ConfigError
-from sizewise.settings.load import load
-from tests.fakes.fake_anthropic import Anthropic
-from tests.fakes.fake_openai_echo import Mirror
+from sizewise.settings.load import load_settings
+from tests.fakes.fake_anthropic import FakeAnthropic
+from tests.fakes.fake_openai_echo import FakeOpenAIEcho
 from tests.gateway.server_harness import beside
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Answer, Served, serving, until
 
 JANE = "jane.o'hara@example.com"
@@ -77,15 +77,18 @@ guardrails = {{leakage = "mask"}}
 
 
 @pytest.fixture(scope="module")
-def near() -> Iterator[Mirror]:
+def near() -> Iterator[FakeOpenAIEcho]:
     """At an address of its own: one address is as far away as the furthest that is said of it."""
-    with beside(Mirror) as up:
+    with beside(FakeOpenAIEcho) as up:
         yield up
 
 
 @pytest.fixture(scope="module")
 def server(
-    mirror: Mirror, near: Mirror, claude: Anthropic, tmp_path_factory: pytest.TempPathFactory
+    mirror: FakeOpenAIEcho,
+    near: FakeOpenAIEcho,
+    claude: FakeAnthropic,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     config = CONFIG.format(mirror=mirror.url, near=near.url, claude=claude.url)
     with serving(tmp_path_factory.mktemp("guards"), config) as served:
@@ -113,10 +116,12 @@ def hidden(body: object) -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_chat_is_masked_on_its_way_in_and_put_back_on_its_way_out(
-    server: Served, mirror: Mirror, stream: bool
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    stream: bool,
 ) -> None:
     answer = server.chat("far/mirror", WORDS, stream=stream)
-    hidden(mirror.seen.bodies[-1])
+    hidden(mirror.received.bodies[-1])
     shown: Any = None if stream else answer.json
     assert (streamed(answer) if stream else shown["choices"][0]["message"]["content"]) == WORDS
     assert answer.headers["x-sizewise-guards"] == "pii:EMAIL=1 masked, pii:CARD=1 masked, secrets:KEY=1 masked"
@@ -125,10 +130,10 @@ def test_a_chat_is_masked_on_its_way_in_and_put_back_on_its_way_out(
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_the_arguments_of_a_call_are_put_back_as_json(server: Served, mirror: Mirror, stream: bool) -> None:
+def test_the_arguments_of_a_call_are_put_back_as_json(server: Served, mirror: FakeOpenAIEcho, stream: bool) -> None:
     tool = {"type": "function", "function": {"name": "tell", "description": f"as {JANE}", "parameters": {}}}
     answer = server.chat("far/mirror", WORDS, stream=stream, tools=[tool])
-    hidden(mirror.seen.bodies[-1])
+    hidden(mirror.received.bodies[-1])
     if stream:
         deltas = [call for e in events(answer) for c in e["choices"] for call in c["delta"].get("tool_calls", [])]
         arguments = "".join(each["function"].get("arguments", "") for each in deltas)
@@ -139,7 +144,7 @@ def test_the_arguments_of_a_call_are_put_back_as_json(server: Served, mirror: Mi
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_messages_are_masked_and_put_back(server: Served, mirror: Mirror, stream: bool) -> None:
+def test_messages_are_masked_and_put_back(server: Served, mirror: FakeOpenAIEcho, stream: bool) -> None:
     body = {
         "model": "far/mirror",
         "max_tokens": 100,
@@ -148,7 +153,7 @@ def test_messages_are_masked_and_put_back(server: Served, mirror: Mirror, stream
         "stream": stream,
     }
     answer = server.ask("/v1/messages", body)
-    hidden(mirror.seen.bodies[-1])
+    hidden(mirror.received.bodies[-1])
     if stream:
         said = "".join(
             each["delta"].get("text", "") for each in events(answer) if each["type"] == "content_block_delta"
@@ -160,7 +165,10 @@ def test_messages_are_masked_and_put_back(server: Served, mirror: Mirror, stream
     assert "masked" in answer.headers["x-sizewise-guards"]
 
 
-def test_a_masked_body_of_the_same_wire_keeps_what_only_that_wire_can_say(server: Served, claude: Anthropic) -> None:
+def test_a_masked_body_of_the_same_wire_keeps_what_only_that_wire_can_say(
+    server: Served,
+    claude: FakeAnthropic,
+) -> None:
     marked = {"type": "text", "text": WORDS, "cache_control": {"type": "ephemeral"}}
     called = {"type": "tool_use", "id": "toolu_1", "name": "send", "input": {"to": JANE, "n": [1.50, 2]}}
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": f"sent to {JANE}"}
@@ -176,7 +184,7 @@ def test_a_masked_body_of_the_same_wire_keeps_what_only_that_wire_can_say(server
     }
     answer = server.ask("/v1/messages", body)
     assert answer.status == 200, answer.body
-    sent: Any = claude.seen.bodies[-1]
+    sent: Any = claude.received.bodies[-1]
     hidden(sent)
     assert sent["container"] == "box_1"
     assert sent["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral"}
@@ -186,58 +194,60 @@ def test_a_masked_body_of_the_same_wire_keeps_what_only_that_wire_can_say(server
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_responses_are_masked_and_put_back_also_in_what_is_kept_of_them(
-    server: Served, mirror: Mirror, stream: bool
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    stream: bool,
 ) -> None:
     answer = server.ask("/v1/responses", {"model": "far/mirror", "input": WORDS, "stream": stream})
-    hidden(mirror.seen.bodies[-1])
+    hidden(mirror.received.bodies[-1])
     response: Any = events(answer)[-1]["response"] if stream else answer.json
     assert response["output"][-1]["content"][0]["text"] == WORDS
     if stream:
         assert "".join(e["delta"] for e in events(answer) if e["type"] == "response.output_text.delta") == WORDS
     more = {"model": "far/mirror", "input": f"and {JANE}?", "previous_response_id": response["id"]}
     next_: Any = server.ask("/v1/responses", more).json
-    hidden(mirror.seen.bodies[-1])  # the turns before hold the values again
+    hidden(mirror.received.bodies[-1])  # the turns before hold the values again
     assert next_["output"][-1]["content"][0]["text"] == f"and {JANE}?"
 
 
-def test_inputs_of_embeddings_are_masked(server: Served, mirror: Mirror) -> None:
+def test_inputs_of_embeddings_are_masked(server: Served, mirror: FakeOpenAIEcho) -> None:
     answer = server.ask("/v1/embeddings", {"model": "vectors/embed", "input": [WORDS, "hello"]})
     assert answer.status == 200, answer.body
-    hidden(mirror.seen.bodies[-1])
-    assert mirror.seen.bodies[-1]["input"][1] == "hello"  # type: ignore[index]  # a list, as it was sent
+    hidden(mirror.received.bodies[-1])
+    assert mirror.received.bodies[-1]["input"][1] == "hello"  # type: ignore[index]  # a list, as it was sent
 
 
 # ---- the attempts ---------------------------------------------------------------------------------------------------
 
 
-def test_a_model_of_this_machine_sees_the_text(server: Served, near: Mirror) -> None:
+def test_a_model_of_this_machine_sees_the_text(server: Served, near: FakeOpenAIEcho) -> None:
     answer = server.chat("near/mirror", WORDS)
-    sent: Any = near.seen.bodies[-1]
+    sent: Any = near.received.bodies[-1]
     assert sent["messages"][-1]["content"] == WORDS
     assert answer.headers["x-sizewise-guards"] == "pii:EMAIL=1 flagged, pii:CARD=1 flagged, secrets:KEY=1 flagged"
 
 
-def test_retries_and_fallbacks_are_masked_like_the_first_try(server: Served, mirror: Mirror) -> None:
-    before = len(mirror.seen.bodies)
+def test_retries_and_fallbacks_are_masked_like_the_first_try(server: Served, mirror: FakeOpenAIEcho) -> None:
+    before = len(mirror.received.bodies)
     answer = server.chat("auto", WORDS)
     shown: Any = answer.json
     assert answer.status == 200, answer.body
     assert shown["choices"][0]["message"]["content"] == WORDS
-    sent = mirror.seen.bodies[before:]
+    sent = mirror.received.bodies[before:]
     assert {"broken", "mirror"} <= {str(each["model"]) for each in sent}
     for each in sent:
         hidden(each)
 
 
-def test_a_request_with_nothing_to_hide_leaves_as_it_came(server: Served, mirror: Mirror) -> None:
+def test_a_request_with_nothing_to_hide_leaves_as_it_came(server: Served, mirror: FakeOpenAIEcho) -> None:
     answer = server.chat("far/mirror", "hello", strange={"kept": 1.50})
-    assert mirror.seen.bodies[-1]["strange"] == {"kept": 1.5}
+    assert mirror.received.bodies[-1]["strange"] == {"kept": 1.5}
     assert "x-sizewise-guards" not in answer.headers
     stream = server.chat("far/mirror", "hello", stream=True)
     assert '"id": "up-1"' in stream.body.decode()  # the upstream's own frames
 
 
-def test_shadows_and_their_judges_see_placeholders(tmp_path: Path, mirror: Mirror) -> None:
+def test_shadows_and_their_judges_see_placeholders(tmp_path: Path, mirror: FakeOpenAIEcho) -> None:
     config = f"""
 [server]
 embedded = false
@@ -261,25 +271,25 @@ parameters = 70_000_000_000
 kind = "cascade"
 models = ["echo/small", "far/large"]
 """
-    before = len(mirror.seen.bodies)
+    before = len(mirror.received.bodies)
     with serving(tmp_path, config) as server:
         answer = server.chat("auto", f"[[echo/small: say no]] {WORDS}")
         assert answer.headers["x-sizewise-model"] == "echo/small"
-        until(lambda: {"large", "judge"} <= {str(each["model"]) for each in mirror.seen.bodies[before:]})
-    for each in mirror.seen.bodies[before:]:
+        until(lambda: {"large", "judge"} <= {str(each["model"]) for each in mirror.received.bodies[before:]})
+    for each in mirror.received.bodies[before:]:
         hidden(each)
 
 
 # ---- what else is done ----------------------------------------------------------------------------------------------
 
 
-def test_a_policy_refuses_what_it_blocks_and_says_what_but_not_the_text(server: Served, mirror: Mirror) -> None:
-    before = len(mirror.seen.bodies)
+def test_a_policy_refuses_what_it_blocks_and_says_what_but_not_the_text(server: Served, mirror: FakeOpenAIEcho) -> None:
+    before = len(mirror.received.bodies)
     for words, kind in ((WORDS, "EMAIL"), ("Where is the next Casino?", "GAMES")):
         answer = server.chat("auto:strict", words)
         assert (answer.status, answer.error["code"]) == (400, "guard_blocked")
         assert kind in answer.error["message"] and JANE not in answer.body.decode()
-    assert len(mirror.seen.bodies) == before
+    assert len(mirror.received.bodies) == before
     assert server.chat("auto:strict", "Where is the library?").status == 200
     assert server.chat("far/mirror", "Where is the next casino?").status == 200  # elsewhere topics are off
 
@@ -293,11 +303,11 @@ def test_what_was_found_is_recorded_as_counts(server: Served) -> None:
     trace = server.chat("far/mirror", WORDS).headers["x-sizewise-trace"]
     query = "query($t: String!) { record(trace: $t) { guardrails error } }"
     counts = "pii:EMAIL=1 masked, pii:CARD=1 masked, secrets:KEY=1 masked"
-    assert told(server, query, t=trace).data["record"] == [{"guardrails": counts, "error": ""}]
+    assert graphql(server, query, t=trace).data["record"] == [{"guardrails": counts, "error": ""}]
     metrics = server.ask("/metrics").body.decode()
     assert 'sizewise_guardrail_findings_total{action="masked",guardrail="pii",kind="EMAIL"}' in metrics
     refused = server.chat("auto:strict", WORDS).headers["x-sizewise-trace"]
-    (record,) = told(server, query, t=refused).data["record"]
+    (record,) = graphql(server, query, t=refused).data["record"]
     assert record["error"] == "guard_blocked" and "pii:EMAIL=1 blocked" in record["guardrails"]
 
 
@@ -347,19 +357,23 @@ def test_the_system_prompt_word_for_word_is_a_leak_and_a_person_may_hear_their_o
 def test_a_guard_or_an_action_that_nobody_knows_is_refused_by_name(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "sizewise.toml").write_text(line)
     with pytest.raises(ConfigError) as refused:
-        load(tmp_path / "sizewise.toml", tmp_path)
+        load_settings(tmp_path / "sizewise.toml", tmp_path)
     assert said in refused.value.message
 
 
-def test_counting_tokens_with_a_vendor_is_masked_too(server: Served, claude: Anthropic) -> None:
+def test_counting_tokens_with_a_vendor_is_masked_too(server: Served, claude: FakeAnthropic) -> None:
     body = {"model": "claude/well", "messages": [{"role": "user", "content": WORDS}]}
     answer = server.ask("/v1/messages/count_tokens", body)
     assert answer.status == 200, answer.body
-    assert claude.seen.paths[-1].endswith("/count_tokens")
-    hidden(claude.seen.bodies[-1])
+    assert claude.received.paths[-1].endswith("/count_tokens")
+    hidden(claude.received.bodies[-1])
 
 
-def test_what_is_detected_makes_the_class_of_data_stricter(tmp_path: Path, mirror: Mirror, near: Mirror) -> None:
+def test_what_is_detected_makes_the_class_of_data_stricter(
+    tmp_path: Path,
+    mirror: FakeOpenAIEcho,
+    near: FakeOpenAIEcho,
+) -> None:
     config = CONFIG.format(mirror=mirror.url, near=near.url, claude=mirror.url)
     config = config.replace("[guardrails]\n", '[guardrails]\ndetected_data_class = {secrets = "confidential"}\n')
     with serving(tmp_path, config) as server:

@@ -16,17 +16,17 @@ from msgspec import Raw
 from sizewise.errors import BadBody
 from sizewise.guardrails import pii, secrets
 from sizewise.guardrails.base import Finding, Guard
-from sizewise.guardrails.pseudonymization import Restore, mask
-from sizewise.guardrails.stream_unmasking import Restoring, Window, restored
-from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Chat, Choice, Embed, Function, Reply, ToolCall, Usage
+from sizewise.guardrails.pseudonymization import Unmasker, pseudonymize
+from sizewise.guardrails.stream_unmasking import StreamUnmasker, UnmaskingSend, unmask_reply
+from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, FunctionCall, Reply, ToolCall, Usage
 from sizewise.providers.wires.openai.request_response import read_embed, read_reply, read_request, write_reply
 
-GUARDS: dict[str, Guard] = {"pii": pii.find, "secrets": secrets.find}
+GUARDS: dict[str, Guard] = {"pii": pii.find_pii, "secrets": secrets.find_secrets}
 JANE, CARD = "jane@example.com", "4111 1111 1111 1111"
 
 
-def chat(*messages: dict[str, Any], **more: Any) -> Chat:
+def chat(*messages: dict[str, Any], **more: Any) -> ChatRequest:
     body = {"model": "m", "messages": list(messages), **more}
     return read_request(json.dumps(body).encode())[0]
 
@@ -35,14 +35,14 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-def hidden(what: Chat) -> tuple[dict[str, Any], Restore]:
-    after, restore = mask(what, GUARDS)
+def hidden(what: ChatRequest) -> tuple[dict[str, Any], Unmasker]:
+    after, restore = pseudonymize(what, GUARDS)
     assert restore is not None
     return {name: msgspec.json.decode(raw) for name, raw in after.fields.items()}, restore
 
     what = chat(user("hello"), {"role": "assistant", "content": None, "strange": [1.50, "x"]})
-    assert mask(what, GUARDS) == (what, None)
-    assert mask(what, GUARDS)[0] is what
+    assert pseudonymize(what, GUARDS) == (what, None)
+    assert pseudonymize(what, GUARDS)[0] is what
 
     body, restore = hidden(chat(user(f"{JANE} and joe@example.com"), user(f"again {JANE}")))
     assert [each["content"] for each in body["messages"]] == ["<EMAIL_1> and <EMAIL_2>", "again <EMAIL_1>"]
@@ -73,7 +73,7 @@ def test_words_are_hidden_wherever_a_body_holds_them() -> None:
                             "name": "send",
                             "arguments": json.dumps({"to": f"\n{JANE}", "n": 4111111111111111}),
                         },
-                    }
+                    },
                 ],
             },
             {"role": "tool", "tool_call_id": "call_1", "content": json.dumps({"sent": {JANE: True}})},
@@ -81,7 +81,7 @@ def test_words_are_hidden_wherever_a_body_holds_them() -> None:
             response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": JANE}}},
             user=JANE,
             metadata={"who": JANE},
-        )
+        ),
     )
     assert JANE not in json.dumps(body) and "4111111111111111" not in json.dumps(body)
     system, asked, called, result = body["messages"]
@@ -113,17 +113,17 @@ def test_a_file_in_base64_stays_as_it_is() -> None:
 def test_inputs_of_embeddings_are_hidden_and_tokens_are_not_looked_into() -> None:
     for given_, seen in ((f"of {JANE}", ["of <EMAIL_1>"]), ([JANE, "b"], ["<EMAIL_1>", "b"])):
         what, _ = read_embed(json.dumps({"model": "m", "input": given_}).encode())
-        after, restore = mask(what, GUARDS)
-        assert isinstance(after, Embed) and restore is not None
+        after, restore = pseudonymize(what, GUARDS)
+        assert isinstance(after, EmbeddingRequest) and restore is not None
         assert after.inputs == seen and JANE not in bytes(after.fields["input"]).decode()
     tokens, _ = read_embed(b'{"model":"m","input":[1,2,3]}')
-    assert mask(tokens, GUARDS) == (tokens, None)
+    assert pseudonymize(tokens, GUARDS) == (tokens, None)
 
 
 def test_what_cannot_be_gone_through_is_refused() -> None:
-    what = Chat("m", [], {"messages": Raw(b"[" * 5_000 + json.dumps(JANE).encode() + b"]" * 5_000)})
+    what = ChatRequest("m", [], {"messages": Raw(b"[" * 5_000 + json.dumps(JANE).encode() + b"]" * 5_000)})
     with pytest.raises(BadBody, match="messages"):
-        mask(what, GUARDS)
+        pseudonymize(what, GUARDS)
 
 
 # ---- back -----------------------------------------------------------------------------------------------------------
@@ -134,44 +134,47 @@ bits = st.sampled_from(
     [
         *("<EMAIL_1>", "<EMAIL_2>", "<EMAIL_10>", "<CARD_1>", "\\u003cEMAIL_1\\u003e", "<EMAIL_1\\u003E", "<EMAIL_9>"),
         *("<", ">", "<E", "<EMAIL_", "\\", "\\u", "\\u003c", "\\u003", "EMAIL_1>", "1>", "_", " ", "words", "\\n", '"'),
-    ]
+    ],
 )
 
 
-def restoring(given_: list[str]) -> Restore:
+def restoring(given_: list[str]) -> Unmasker:
     names = ["EMAIL_1", "EMAIL_2", "EMAIL_10", "CARD_1", "EMAIL_3", "KEY_1"]
-    return Restore(dict(zip(names, given_, strict=False)), Counter())
+    return Unmasker(dict(zip(names, given_, strict=False)), Counter())
 
 
 def test_the_end_of_what_is_none_may_begin_another() -> None:
-    window = Window(restoring(["a@b.co"]))
-    assert window.feed("<EMAIL__\\") + window.feed("u003cEMAIL_1\\u003e") + window.rest() == "<EMAIL__a@b.co"
+    window = StreamUnmasker(restoring(["a@b.co"]))
+    assert window.feed("<EMAIL__\\") + window.feed("u003cEMAIL_1\\u003e") + window.flush() == "<EMAIL__a@b.co"
 
 
 @settings(deadline=None, max_examples=600)
 @given(values, st.lists(bits, max_size=14).map("".join), st.data(), st.booleans())
 def test_a_stream_cut_anywhere_says_what_the_whole_says(
-    given_: list[str], text: str, data: st.DataObject, in_json: bool
+    given_: list[str],
+    text: str,
+    data: st.DataObject,
+    in_json: bool,
 ) -> None:
     restore = restoring(given_)
-    window = Window(restore, in_json)
+    window = StreamUnmasker(restore, in_json)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=len(text))))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     said = ""
     for piece in pieces:
         said += window.feed(piece)
-        assert len(window._kept) <= max(len(name) for name in restore.values) + 12, "no more than one is kept back"
-    assert said + window.rest() == (restore.json(text) if in_json else restore.text(text))
+        assert len(window._held) <= max(len(name) for name in restore.values) + 12, "no more than one is kept back"
+    assert said + window.flush() == (restore.json(text) if in_json else restore.text(text))
 
 
-def streamed(restore: Restore, *events: Event) -> list[Event]:
+def streamed(restore: Unmasker, *events: Event) -> list[Event]:
     said: list[Event] = []
 
     async def send(event: Event) -> None:
         said.append(event)
 
     async def scene() -> None:
-        through = Restoring(restore, send)
+        through = UnmaskingSend(restore, send)
         for event in events:
             await through(event)
         await through.end()
@@ -184,17 +187,17 @@ def test_each_choice_and_each_call_has_a_window_of_its_own() -> None:
     restore = restoring(['j"@x.co'])
     said = streamed(
         restore,
-        Text(0, "<EMA", frame=b"x"),
-        Text(1, "IL_1>"),
-        Text(0, "IL_1> ok", logprobs=Raw(b"{}")),
+        TextDelta(0, "<EMA", frame=b"x"),
+        TextDelta(1, "IL_1>"),
+        TextDelta(0, "IL_1> ok", logprobs=Raw(b"{}")),
         ToolDelta(0, 0, "c0", "f", '{"a":"<EMAIL'),
         ToolDelta(0, 1, "c1", "g", '{"b":"<EMA'),
         ToolDelta(0, 0, json='_1>"}'),
         ToolDelta(0, 1, json='IL_1>"}'),
-        Finished(0, "tool_calls", frame=b"x"),
-        Finished(1, "stop"),
+        ChoiceFinished(0, "tool_calls", frame=b"x"),
+        ChoiceFinished(1, "stop"),
     )
-    texts = {n: "".join(each.text for each in said if isinstance(each, Text) and each.choice == n) for n in (0, 1)}
+    texts = {n: "".join(each.text for each in said if isinstance(each, TextDelta) and each.choice == n) for n in (0, 1)}
     assert texts == {0: 'j"@x.co ok', 1: "IL_1>"}
     calls = {n: "".join(e.json for e in said if isinstance(e, ToolDelta) and e.index == n) for n in (0, 1)}
     assert calls == {0: '{"a":"j\\"@x.co"}', 1: '{"b":"j\\"@x.co"}'}
@@ -204,22 +207,31 @@ def test_each_choice_and_each_call_has_a_window_of_its_own() -> None:
 def test_what_was_kept_back_comes_before_what_is_said_next() -> None:
     restore = restoring(["a@b.co"])
     said = streamed(
-        restore, Thought(0, "so <EM"), Text(0, "x <E"), ToolDelta(0, 0, "c", "f", "{}"), Finished(0, "stop")
+        restore,
+        ReasoningDelta(0, "so <EM"),
+        TextDelta(0, "x <E"),
+        ToolDelta(0, 0, "c", "f", "{}"),
+        ChoiceFinished(0, "stop"),
     )
     assert [type(each).__name__ for each in said] == ["Thought", "Thought", "Text", "Text", "ToolDelta", "Finished"]
-    cut = streamed(restore, Text(0, "so <EM"))  # nobody said that it was over
-    assert [each.text for each in cut if isinstance(each, Text)] == ["so ", "<EM"]
+    cut = streamed(restore, TextDelta(0, "so <EM"))  # nobody said that it was over
+    assert [each.text for each in cut if isinstance(each, TextDelta)] == ["so ", "<EM"]
 
 
 def test_a_signed_thought_keeps_its_signature_behind_its_words() -> None:
-    said = streamed(restoring(["a@b.co"]), Thought(0, "ask <EMA"), Thought(0, "IL_1>"), Thought(0, "", "sig"))
-    assert "".join(each.text for each in said if isinstance(each, Thought)) == "ask a@b.co"
-    assert said[-1] == Thought(0, "", "sig")
+    said = streamed(
+        restoring(["a@b.co"]),
+        ReasoningDelta(0, "ask <EMA"),
+        ReasoningDelta(0, "IL_1>"),
+        ReasoningDelta(0, "", "sig"),
+    )
+    assert "".join(each.text for each in said if isinstance(each, ReasoningDelta)) == "ask a@b.co"
+    assert said[-1] == ReasoningDelta(0, "", "sig")
 
 
 def test_what_nobody_here_reads_is_put_back_as_json() -> None:
-    (said,) = streamed(restoring(['a"@b.co']), Extra(0, {"refusal": Raw(b'"not <EMAIL_1>"')}, frame=b"x"))
-    assert said == Extra(0, {"refusal": Raw(b'"not a\\"@b.co"')})
+    (said,) = streamed(restoring(['a"@b.co']), RawDelta(0, {"refusal": Raw(b'"not <EMAIL_1>"')}, frame=b"x"))
+    assert said == RawDelta(0, {"refusal": Raw(b'"not a\\"@b.co"')})
 
 
 def test_a_whole_reply_is_put_back_in_words_calls_and_the_message() -> None:
@@ -233,11 +245,11 @@ def test_a_whole_reply_is_put_back_in_words_calls_and_the_message() -> None:
                 "finish_reason": "stop",
                 "logprobs": {"content": []},
                 "message": {"role": "assistant", "content": "to <EMAIL_1>", "annotations": [{"of": "<EMAIL_1>"}]},
-            }
+            },
         ],
     }
     reply = read_reply(json.dumps(body).encode())
-    after = restored(reply, restoring([JANE]))
+    after = unmask_reply(reply, restoring([JANE]))
     shown = json.loads(write_reply(after, "id", 1))
     assert shown["choices"][0]["message"]["content"] == f"to {JANE}"
     assert shown["choices"][0]["message"]["annotations"] == [{"of": JANE}]
@@ -246,13 +258,13 @@ def test_a_whole_reply_is_put_back_in_words_calls_and_the_message() -> None:
 
 def test_a_reply_without_placeholders_keeps_its_bytes() -> None:
     body = b'{"choices": [{"message": {"role":"assistant","content":"hi"},"logprobs":{"content":[]}}]}'
-    after = restored(read_reply(body), restoring([JANE]))
+    after = unmask_reply(read_reply(body), restoring([JANE]))
     assert after.body == body
 
 
 def test_arguments_are_put_back_as_json_wants_them() -> None:
-    call = ToolCall(Function("f", '{"a": "<EMAIL_1>", "b": "\\u003cEMAIL_1\\u003e"}'), "c")
-    after = restored(Reply((Choice(0, "", None, (call,)),), Usage()), restoring(['x"\\@y']))
+    call = ToolCall(FunctionCall("f", '{"a": "<EMAIL_1>", "b": "\\u003cEMAIL_1\\u003e"}'), "c")
+    after = unmask_reply(Reply((Choice(0, "", None, (call,)),), Usage()), restoring(['x"\\@y']))
     function = after.choices[0].tool_calls[0].function
     assert function is not None and json.loads(function.arguments) == {"a": 'x"\\@y', "b": 'x"\\@y'}
 
@@ -260,7 +272,7 @@ def test_arguments_are_put_back_as_json_wants_them() -> None:
         place = text.find("B-77")
         return [Finding("badges", "badge no.", place, place + 4)] if place >= 0 else []
 
-    masked, restore = mask(chat(user("B-77 here")), {"badges": badge})
-    assert isinstance(masked, Chat) and restore is not None
+    masked, restore = pseudonymize(chat(user("B-77 here")), {"badges": badge})
+    assert isinstance(masked, ChatRequest) and restore is not None
     assert masked.messages[0].content == "<BADGE_NO__1> here"
     assert restore.text("<BADGE_NO__1>") == "B-77"

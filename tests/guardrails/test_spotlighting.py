@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sizewise.errors import ConfigError
-from sizewise.guardrails.spotlighting_cleanup import Unmarked, Unmarking
-from sizewise.guardrails.untrusted_content import SIGN, Marked, spans
-from sizewise.settings.load import load
-from tests.fakes.fake_anthropic import Anthropic
-from tests.fakes.fake_openai_echo import Mirror
-from tests.fakes.fake_responses import Responses
+from sizewise.guardrails.spotlighting_cleanup import MarkerRemover, StreamMarkerRemover
+from sizewise.guardrails.untrusted_content import DATAMARK, ContentMarkers, canary_spans
+from sizewise.settings.load import load_settings
+from tests.fakes.fake_anthropic import FakeAnthropic
+from tests.fakes.fake_openai_echo import FakeOpenAIEcho
+from tests.fakes.fake_responses import FakeResponses
 from tests.gateway.server_harness import beside
 from tests.running_server import Answer, Served, command, environment, serving, until
 
@@ -77,21 +77,25 @@ guardrails = {{leakage = "mask"}}
 
 
 @pytest.fixture(scope="module")
-def far() -> Iterator[Mirror]:
-    with beside(Mirror) as up:
+def far() -> Iterator[FakeOpenAIEcho]:
+    with beside(FakeOpenAIEcho) as up:
         yield up
 
 
 @pytest.fixture(scope="module")
 def server(
-    mirror: Mirror, far: Mirror, claude: Anthropic, responses: Responses, tmp_path_factory: pytest.TempPathFactory
+    mirror: FakeOpenAIEcho,
+    far: FakeOpenAIEcho,
+    claude: FakeAnthropic,
+    responses: FakeResponses,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     config = CONFIG.format(mirror=mirror.url, far=far.url, claude=claude.url, responses=responses.url)
     with serving(tmp_path_factory.mktemp("fenced"), config) as served:
         yield served
 
 
-DOORS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+ENDPOINTS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 
 
 def body(door: str, found: object = FOUND, system: str = SYSTEM) -> dict[str, object]:
@@ -152,15 +156,18 @@ def results(sent: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_what_a_tool_brought_is_marked_for_the_model_and_the_marks_never_come_back(
-    server: Served, mirror: Mirror, door: str, stream: bool
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    door: str,
+    stream: bool,
 ) -> None:
-    before = len(mirror.seen.bodies)
-    answer = server.ask(DOORS[door], {"model": "auto", **body(door), "stream": stream})
+    before = len(mirror.received.bodies)
+    answer = server.ask(ENDPOINTS[door], {"model": "auto", **body(door), "stream": stream})
     assert said(answer, door, stream) == FOUND  # the mirror says all that it was shown, marks included
     tokens = []
-    for sent in mirror.seen.bodies[before:]:  # the first try, and the one after its failure
+    for sent in mirror.received.bodies[before:]:  # the first try, and the one after its failure
         (result,) = results(sent)
         match = FENCED.fullmatch(result)
         assert match is not None and match[2] == FOUND
@@ -173,12 +180,17 @@ def test_what_a_tool_brought_is_marked_for_the_model_and_the_marks_never_come_ba
 
 
 @pytest.mark.parametrize("system", ["", SYSTEM])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 @pytest.mark.parametrize(("model", "up"), [("claude/well", "claude"), ("res/well", "responses")])
 def test_a_model_of_every_wire_gets_the_marks_and_one_sentence_about_them(
-    server: Served, request: pytest.FixtureRequest, door: str, model: str, up: str, system: str
+    server: Served,
+    request: pytest.FixtureRequest,
+    door: str,
+    model: str,
+    up: str,
+    system: str,
 ) -> None:
-    answer = server.ask(DOORS[door], {"model": model, **body(door, system=system)})
+    answer = server.ask(ENDPOINTS[door], {"model": model, **body(door, system=system)})
     assert answer.status == 200, answer.body
     sent: Any = request.getfixturevalue(up).seen.bodies[-1]
     (result,) = results(sent)
@@ -190,7 +202,7 @@ def test_a_model_of_every_wire_gets_the_marks_and_one_sentence_about_them(
     assert bool(CANARY.search(json.dumps(sent))) is bool(system)
 
 
-def test_a_body_of_the_same_wire_keeps_what_only_that_wire_can_say(server: Served, claude: Anthropic) -> None:
+def test_a_body_of_the_same_wire_keeps_what_only_that_wire_can_say(server: Served, claude: FakeAnthropic) -> None:
     found: list[object] = [
         {"type": "text", "text": FOUND, "cache_control": {"type": "ephemeral"}},
         {
@@ -203,7 +215,7 @@ def test_a_body_of_the_same_wire_keeps_what_only_that_wire_can_say(server: Serve
     sent_in = {**body("messages", found), "system": system, "container": "box_1"}
     answer = server.ask("/v1/messages", {"model": "claude/well", **sent_in})
     assert answer.status == 200, answer.body
-    sent: Any = claude.seen.bodies[-1]
+    sent: Any = claude.received.bodies[-1]
     assert sent["container"] == "box_1" and sent["system"][0] == system[0] and len(sent["system"]) == 2
     text, document = results(sent)[0]
     assert FENCED.fullmatch(text["text"]) and text["cache_control"] == {"type": "ephemeral"}
@@ -211,45 +223,47 @@ def test_a_body_of_the_same_wire_keeps_what_only_that_wire_can_say(server: Serve
     assert match is not None and match[2] == "Notes\n\nClosed."
 
 
-def test_an_error_of_a_tool_is_marked_too(server: Served, claude: Anthropic, mirror: Mirror) -> None:
+def test_an_error_of_a_tool_is_marked_too(server: Served, claude: FakeAnthropic, mirror: FakeOpenAIEcho) -> None:
     failed: Any = body("messages")
     failed["messages"][2]["content"][0]["is_error"] = True
     for model, up in (("claude/well", claude), ("near/mirror", mirror)):
         assert server.ask("/v1/messages", {"model": model, **failed}).status == 200
-        (result,) = results(up.seen.bodies[-1])
+        (result,) = results(up.received.bodies[-1])
         text = result if isinstance(result, str) else result[-1]["text"]
         assert FENCED.fullmatch(text)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_a_request_without_results_or_of_a_policy_without_marks_stays_as_it_came(
-    server: Served, mirror: Mirror, door: str
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    door: str,
 ) -> None:
     hello: dict[str, object] = {"messages": [{"role": "user", "content": "<<data x>> hello"}]}
     if door == "responses":
         hello = {"input": "<<data x>> hello"}
-    server.ask(DOORS[door], {"model": "near/mirror", **hello, "max_tokens": 9} if door == "messages" else
+    server.ask(ENDPOINTS[door], {"model": "near/mirror", **hello, "max_tokens": 9} if door == "messages" else
                {"model": "near/mirror", **hello})  # fmt: skip
-    messages: Any = mirror.seen.bodies[-1]["messages"]
+    messages: Any = mirror.received.bodies[-1]["messages"]
     assert messages == [{"role": "user", "content": "<<data x>> hello"}]
-    answer = server.ask(DOORS[door], {"model": "auto:plain", **body(door)})
+    answer = server.ask(ENDPOINTS[door], {"model": "auto:plain", **body(door)})
     assert answer.status == 200
-    assert results(mirror.seen.bodies[-1]) == [FOUND]
-    assert not CANARY.search(json.dumps(mirror.seen.bodies[-1]))
+    assert results(mirror.received.bodies[-1]) == [FOUND]
+    assert not CANARY.search(json.dumps(mirror.received.bodies[-1]))
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_words_may_be_marked_throughout(server: Served, mirror: Mirror, stream: bool) -> None:
-    answer = server.ask(DOORS["chat"], {"model": "auto:words", **body("chat"), "stream": stream})
-    (result,) = results(mirror.seen.bodies[-1])
-    assert f"shop{SIGN}is{SIGN}closed." in result
+def test_words_may_be_marked_throughout(server: Served, mirror: FakeOpenAIEcho, stream: bool) -> None:
+    answer = server.ask(ENDPOINTS["chat"], {"model": "auto:words", **body("chat"), "stream": stream})
+    (result,) = results(mirror.received.bodies[-1])
+    assert f"shop{DATAMARK}is{DATAMARK}closed." in result
     assert said(answer, "chat", stream) == FOUND.replace("\n", " ")
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_marks_are_taken_out_of_a_call_s_arguments_too(server: Served, mirror: Mirror, stream: bool) -> None:
+def test_marks_are_taken_out_of_a_call_s_arguments_too(server: Served, mirror: FakeOpenAIEcho, stream: bool) -> None:
     tell = {"type": "function", "function": {"name": "tell", "parameters": {}}}
-    answer = server.ask(DOORS["chat"], {"model": "near/mirror", **body("chat"), "tools": [tell], "stream": stream})
+    answer = server.ask(ENDPOINTS["chat"], {"model": "near/mirror", **body("chat"), "tools": [tell], "stream": stream})
     if stream:
         deltas = [call for e in events(answer) for c in e["choices"] for call in c["delta"].get("tool_calls", [])]
         arguments = "".join(each["function"].get("arguments", "") for each in deltas)
@@ -259,9 +273,9 @@ def test_marks_are_taken_out_of_a_call_s_arguments_too(server: Served, mirror: M
     assert json.loads(arguments) == {"said": FOUND}
 
 
-def test_what_is_masked_is_masked_between_the_marks(server: Served, far: Mirror) -> None:
-    answer = server.ask(DOORS["chat"], {"model": "far/mirror", **body("chat", "Write to jane@example.com")})
-    (result,) = results(far.seen.bodies[-1])
+def test_what_is_masked_is_masked_between_the_marks(server: Served, far: FakeOpenAIEcho) -> None:
+    answer = server.ask(ENDPOINTS["chat"], {"model": "far/mirror", **body("chat", "Write to jane@example.com")})
+    (result,) = results(far.received.bodies[-1])
     match = FENCED.fullmatch(result)
     assert match is not None and match[2] == "Write to <EMAIL_1>"
     assert said(answer, "chat", False) == "Write to jane@example.com"
@@ -270,11 +284,11 @@ def test_what_is_masked_is_masked_between_the_marks(server: Served, far: Mirror)
 # ---- canaries -------------------------------------------------------------------------------------------------------
 
 
-class Told(Mirror):
+class CanaryLeakingUpstream(FakeOpenAIEcho):
     """Says its system prompt's last word, in the guise that its question asks for."""
 
     def fault(self, model: str) -> Any:
-        asked: Any = self.seen.bodies[-1]["messages"]
+        asked: Any = self.received.bodies[-1]["messages"]
         found = CANARY.search(json.dumps(asked))
         if found is not None and asked[-1]["role"] == "user":
             asked[-1] = {**asked[-1], "content": guised(asked[-1]["content"], found.group())}
@@ -297,13 +311,13 @@ def guised(guise: str, canary: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def teller() -> Iterator[Told]:
-    with beside(Told) as up:
+def teller() -> Iterator[CanaryLeakingUpstream]:
+    with beside(CanaryLeakingUpstream) as up:
         yield up
 
 
 @pytest.fixture(scope="module")
-def telling(teller: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def telling(teller: CanaryLeakingUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An onion with all that keeps answers or asks others about them."""
     more = """
 [response_cache]
@@ -349,41 +363,46 @@ def guards(answer: Answer, stream: bool) -> str:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("guise", GUISES)
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_a_canary_in_a_reply_is_noted_masked_or_refused(telling: Served, door: str, guise: str, stream: bool) -> None:
     asked = {**question(door, guise), "stream": stream}
-    flagged = telling.ask(DOORS[door], {"model": "near/mirror", **asked})
+    flagged = telling.ask(ENDPOINTS[door], {"model": "near/mirror", **asked})
     assert "and so on" in said(flagged, door, stream)
     assert guards(flagged, stream) == "leakage:CANARY=1 flagged"
-    masked = telling.ask(DOORS[door], {"model": "auto:veil", **asked})
+    masked = telling.ask(ENDPOINTS[door], {"model": "auto:veil", **asked})
     assert said(masked, door, stream) == "well, [CANARY] and so on"
-    refused = telling.ask(DOORS[door], {"model": "auto:mute", **asked})
+    refused = telling.ask(ENDPOINTS[door], {"model": "auto:mute", **asked})
     assert refused.status == 400 and "guard 'leakage' found CANARY" in refused.body.decode()
 
 
 def test_each_request_has_a_canary_of_its_own_and_none_is_without_a_system_prompt(
-    telling: Served, teller: Told
+    telling: Served,
+    teller: CanaryLeakingUpstream,
 ) -> None:
     drawn = []
     for _ in range(3):
         telling.ask(
-            DOORS["chat"], {"model": "near/mirror", **question("chat", "hello"), "sizewise": {"cache": "no-cache"}}
+            ENDPOINTS["chat"],
+            {"model": "near/mirror", **question("chat", "hello"), "sizewise": {"cache": "no-cache"}},
         )
-        drawn += CANARY.findall(json.dumps(teller.seen.bodies[-1]))
+        drawn += CANARY.findall(json.dumps(teller.received.bodies[-1]))
     assert len(set(drawn)) == 3
     telling.chat("near/mirror", "hello")
-    assert not CANARY.search(json.dumps(teller.seen.bodies[-1]))
+    assert not CANARY.search(json.dumps(teller.received.bodies[-1]))
     old = f"You said {drawn[0]} to me"
-    telling.ask(DOORS["chat"], {"model": "near/mirror", **question("chat", old)})
-    assert drawn[0] not in json.dumps(teller.seen.bodies[-1])  # whoever's it was
+    telling.ask(ENDPOINTS["chat"], {"model": "near/mirror", **question("chat", old)})
+    assert drawn[0] not in json.dumps(teller.received.bodies[-1])  # whoever's it was
 
 
-def test_an_answer_is_kept_without_marks_and_not_at_all_with_a_canary(telling: Served, teller: Told) -> None:
+def test_an_answer_is_kept_without_marks_and_not_at_all_with_a_canary(
+    telling: Served,
+    teller: CanaryLeakingUpstream,
+) -> None:
     def asked(what: dict[str, object]) -> int:
-        before = len(teller.seen.bodies)
-        answer = telling.ask(DOORS["chat"], {"model": "near/mirror", **what})
+        before = len(teller.received.bodies)
+        answer = telling.ask(ENDPOINTS["chat"], {"model": "near/mirror", **what})
         assert answer.status == 200
-        return len([each for each in teller.seen.bodies[before:] if each["model"] == "mirror"])
+        return len([each for each in teller.received.bodies[before:] if each["model"] == "mirror"])
 
     marked = body("chat", "The shop is open.")
     assert [asked(marked), asked(marked)] == [1, 0]  # neither token nor canary is of the key
@@ -399,7 +418,7 @@ def test_a_key_that_comes_again_gets_its_answer_and_its_canary_is_found_again(te
             named = f"{guise}{stream}"
             answers = [
                 telling.ask(
-                    DOORS["chat"],
+                    ENDPOINTS["chat"],
                     {"model": "auto:mute", **question("chat", guise), "stream": stream},
                     idempotency_key=named,
                 )
@@ -408,12 +427,12 @@ def test_a_key_that_comes_again_gets_its_answer_and_its_canary_is_found_again(te
             assert [each.status for each in answers] == [400, 400], answers[-1].body
 
 
-def test_shadows_and_judges_see_no_canary_of_another_request(telling: Served, teller: Told) -> None:
-    before = len(teller.seen.bodies)
-    telling.ask(DOORS["chat"], {"model": "auto:falls", **question("chat", "as it is", "Serve tea.")})
-    until(lambda: {"large", "judge"} <= {str(each["model"]) for each in teller.seen.bodies[before:]})
+def test_shadows_and_judges_see_no_canary_of_another_request(telling: Served, teller: CanaryLeakingUpstream) -> None:
+    before = len(teller.received.bodies)
+    telling.ask(ENDPOINTS["chat"], {"model": "auto:falls", **question("chat", "as it is", "Serve tea.")})
+    until(lambda: {"large", "judge"} <= {str(each["model"]) for each in teller.received.bodies[before:]})
     seen = {model: set[str]() for model in ("mirror", "large", "judge")}
-    for each in teller.seen.bodies[before:]:
+    for each in teller.received.bodies[before:]:
         messages: Any = each["messages"]
         seen[str(each["model"])] |= set(CANARY.findall(json.dumps([m for m in messages if m["role"] == "system"])))
         if each["model"] == "judge":
@@ -421,7 +440,7 @@ def test_shadows_and_judges_see_no_canary_of_another_request(telling: Served, te
     assert not seen["judge"] and len(seen["mirror"] | seen["large"]) == len(seen["mirror"]) + len(seen["large"]) >= 2
 
 
-def test_canaries_of_the_settings_are_found_in_disguise(tmp_path: Path, mirror: Mirror) -> None:
+def test_canaries_of_the_settings_are_found_in_disguise(tmp_path: Path, mirror: FakeOpenAIEcho) -> None:
     config = f"""
 [server]
 embedded = false
@@ -458,7 +477,7 @@ def test_a_canary_that_nobody_looks_for_is_refused(tmp_path: Path, line: str) ->
 def test_a_list_of_tools_holds_names_and_beginnings(tmp_path: Path, tool: str) -> None:
     (tmp_path / "sizewise.toml").write_text(f'[guardrails]\nallowed_tools = ["{tool}"]')
     with pytest.raises(ConfigError) as refused:
-        load(tmp_path / "sizewise.toml", tmp_path)
+        load_settings(tmp_path / "sizewise.toml", tmp_path)
     assert "name of a tool" in refused.value.message
 
 
@@ -477,19 +496,19 @@ PIECES = [
     "\\u003e",
     "0",
     "end",
-    SIGN,
+    DATAMARK,
     "\\ue",
     "x ",
 ]
 words = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=6))).map("".join)
-plain = words.filter(lambda text: TOKEN not in text and SIGN not in text)
+plain = words.filter(lambda text: TOKEN not in text and DATAMARK not in text)
 
 
 @settings(deadline=None)
 @given(plain, plain, plain)
 def test_taking_marks_out_gives_back_what_stood_there(before: str, text: str, after: str) -> None:
-    unmarked = Unmarked(Marked(TOKEN))
-    between = Marked(TOKEN).text(text)
+    unmarked = MarkerRemover(ContentMarkers(TOKEN))
+    between = ContentMarkers(TOKEN).wrap(text)
     around = [
         each for each in (before, after) if TOKEN[:1] not in each and not each.endswith(("<", "\n", "\\n", "3c", "3C"))
     ]
@@ -501,21 +520,26 @@ def test_taking_marks_out_gives_back_what_stood_there(before: str, text: str, af
 @settings(deadline=None)
 @given(st.text(), st.booleans())
 def test_words_that_are_marked_throughout_come_back_with_spaces(text: str, throughout: bool) -> None:
-    marks = Marked(TOKEN, throughout)
-    back = Unmarked(marks).text(marks.text(text))
-    assert TOKEN not in back and (not throughout or SIGN not in back)
-    if TOKEN not in text and SIGN not in text:
+    marks = ContentMarkers(TOKEN, throughout)
+    back = MarkerRemover(marks).text(marks.wrap(text))
+    assert TOKEN not in back and (not throughout or DATAMARK not in back)
+    if TOKEN not in text and DATAMARK not in text:
         assert back.split() == text.split()
 
 
 @settings(deadline=None, max_examples=300)
 @given(
-    st.lists(st.one_of(st.sampled_from([*PIECES, Marked(TOKEN).text("a b"), Marked(TOKEN).rule]), st.text(max_size=6)))
+    st.lists(
+        st.one_of(
+            st.sampled_from([*PIECES, ContentMarkers(TOKEN).wrap("a b"), ContentMarkers(TOKEN).instruction]),
+            st.text(max_size=6),
+        ),
+    ),
 )
 def test_a_stream_tells_what_the_whole_tells_and_never_the_token(pieces: list[str]) -> None:
-    unmarked = Unmarked(Marked(TOKEN, throughout=True))
-    window = Unmarking(unmarked)
-    told = "".join([*(window.feed(each) for each in pieces), window.rest()])
+    unmarked = MarkerRemover(ContentMarkers(TOKEN, datamarked=True))
+    window = StreamMarkerRemover(unmarked)
+    told = "".join([*(window.feed(each) for each in pieces), window.flush()])
     assert told == unmarked.text("".join(pieces))
 
 
@@ -526,5 +550,5 @@ def test_a_canary_is_found_where_it_stands(before: str, guise: str, after: str) 
     told = guised(guise, canary)
     text = f"{before} {told} {after}"
     place = text.index(told)
-    assert any(start <= place + 9 and end >= place + len(told) - 30 for start, end in spans(text, [canary]))
-    assert all(0 <= start < end <= len(text) for start, end in spans(text, [canary]))
+    assert any(start <= place + 9 and end >= place + len(told) - 30 for start, end in canary_spans(text, [canary]))
+    assert all(0 <= start < end <= len(text) for start, end in canary_spans(text, [canary]))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.fake_anthropic import Anthropic
-from tests.fakes.fake_openai_echo import Mirror
-from tests.fakes.fake_responses import Responses
-from tests.graphql.graphql_client import told
+from tests.fakes.fake_anthropic import FakeAnthropic
+from tests.fakes.fake_openai_echo import FakeOpenAIEcho
+from tests.fakes.fake_responses import FakeResponses
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Answer, Served, serving
 
 CONFIG = """
@@ -58,7 +58,10 @@ allowed_tools = ["*"]
 
 @pytest.fixture(scope="module")
 def server(
-    mirror: Mirror, claude: Anthropic, responses: Responses, tmp_path_factory: pytest.TempPathFactory
+    mirror: FakeOpenAIEcho,
+    claude: FakeAnthropic,
+    responses: FakeResponses,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     config = CONFIG.format(mirror=mirror.url, claude=claude.url, responses=responses.url)
     with serving(tmp_path_factory.mktemp("toolbox"), config) as served:
@@ -73,7 +76,7 @@ def tool(door: str, name: str) -> dict[str, object]:
     return {"type": "function", **function} if door == "responses" else {"type": "function", "function": function}
 
 
-DOORS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+ENDPOINTS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 
 
 def ask(server: Served, door: str, model: str, *names: str, words: str = "hello", **more: object) -> Answer:
@@ -83,7 +86,7 @@ def ask(server: Served, door: str, model: str, *names: str, words: str = "hello"
     if door == "messages":
         said["max_tokens"] = 100
     tools = {"tools": [tool(door, name) for name in names]} if names else {}
-    return server.ask(DOORS[door], {"model": model, **said, **tools, **more})
+    return server.ask(ENDPOINTS[door], {"model": model, **said, **tools, **more})
 
 
 def names(body: Any) -> list[str]:
@@ -98,7 +101,7 @@ def code(answer: Answer) -> str:
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize(
     ("door", "model", "up"),
-    [(door, "near/mirror", "mirror") for door in DOORS]
+    [(door, "near/mirror", "mirror") for door in ENDPOINTS]
     + [
         ("messages", "claude/well", "claude"),
         ("responses", "res/well", "responses"),
@@ -106,7 +109,12 @@ def code(answer: Answer) -> str:
     ],
 )
 def test_what_is_not_listed_is_offered_to_no_model(
-    server: Served, request: pytest.FixtureRequest, door: str, model: str, up: str, stream: bool
+    server: Served,
+    request: pytest.FixtureRequest,
+    door: str,
+    model: str,
+    up: str,
+    stream: bool,
 ) -> None:
     answer = ask(server, door, model, "delete_all", "tell", "mail.read", stream=stream)
     assert answer.status == 200, answer.body
@@ -114,24 +122,28 @@ def test_what_is_not_listed_is_offered_to_no_model(
     assert answer.headers["x-sizewise-guards"] == "tools:UNLISTED=1 removed"
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_a_request_whose_tools_are_all_taken_out_is_one_without_tools(
-    server: Served, mirror: Mirror, door: str
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    door: str,
 ) -> None:
     choice: object = {"type": "auto"} if door == "messages" else "auto"
     answer = ask(server, door, "near/mirror", "delete_all", "drop", tool_choice=choice)
     assert answer.status == 200, answer.body
-    assert not {"tools", "tool_choice", "parallel_tool_calls"} & mirror.seen.bodies[-1].keys()
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & mirror.received.bodies[-1].keys()
     trace = answer.headers["x-sizewise-trace"]
     query = "query($t: String!) { record(trace: $t) { guardrails } }"
-    assert told(server, query, t=trace).data["record"] == [{"guardrails": "tools:UNLISTED=2 removed"}]
+    assert graphql(server, query, t=trace).data["record"] == [{"guardrails": "tools:UNLISTED=2 removed"}]
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_a_request_that_demands_what_is_not_listed_is_refused_before_a_model_is_asked(
-    server: Served, mirror: Mirror, door: str
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    door: str,
 ) -> None:
-    before = len(mirror.seen.bodies)
+    before = len(mirror.received.bodies)
     named: dict[str, object] = {
         "chat": {"type": "function", "function": {"name": "delete_all"}},
         "messages": {"type": "tool", "name": "delete_all"},
@@ -143,11 +155,11 @@ def test_a_request_that_demands_what_is_not_listed_is_refused_before_a_model_is_
         assert answer.status == 400
         assert "on the list" in answer.body.decode() and "guardrails.allowed_tools" in answer.body.decode()
     assert ask(server, door, "near/mirror", "delete_all", "tell", tool_choice=must[door]).status == 200
-    assert len(mirror.seen.bodies) == before + 1
+    assert len(mirror.received.bodies) == before + 1
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 def test_a_call_that_was_not_offered_is_never_passed_on(server: Served, door: str, stream: bool) -> None:
     """The mirror calls `tell` as soon as there is a tool: mail.read was offered, tell was not."""
     answer = ask(server, door, "auto", "mail.read", words="a word of rivers", stream=stream)
@@ -157,7 +169,7 @@ def test_a_call_that_was_not_offered_is_never_passed_on(server: Served, door: st
     assert ask(server, door, "auto", "tell", stream=stream).status == 200
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ENDPOINTS)
 @pytest.mark.parametrize("policy", ["weather", "rain"])
 def test_after_the_first_word_a_stream_ends_with_an_error_event(server: Served, door: str, policy: str) -> None:
     """These doubles say a word and then call `weather`, whatever they were offered."""
@@ -176,24 +188,30 @@ def test_after_the_first_word_a_stream_ends_with_an_error_event(server: Served, 
 def test_what_is_called_off_is_booked_and_recorded(server: Served) -> None:
     trace = ask(server, "chat", "auto:weather", "tell", stream=True).headers["x-sizewise-trace"]
     query = "query($t: String!) { record(trace: $t) { guardrails error attempts { model result } } }"
-    (record,) = told(server, query, t=trace).data["record"]
+    (record,) = graphql(server, query, t=trace).data["record"]
     assert record["error"] == "guard_blocked"
     assert record["guardrails"] == "tools:UNLISTED=1 removed, tools:CALL=1 blocked"
     assert [each["model"] for each in record["attempts"]] == ["claude/calls"]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_a_policy_has_a_list_of_its_own_and_so_has_each_fallback(server: Served, mirror: Mirror, stream: bool) -> None:
-    before = len(mirror.seen.bodies)
+def test_a_policy_has_a_list_of_its_own_and_so_has_each_fallback(
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    stream: bool,
+) -> None:
+    before = len(mirror.received.bodies)
     assert ask(server, "chat", "auto:bare", "tell", "x", stream=stream).status == 200
-    sent = mirror.seen.bodies[before:]
+    sent = mirror.received.bodies[before:]
     assert {each["model"] for each in sent} == {"broken", "mirror"} and not any("tools" in each for each in sent)
     assert ask(server, "chat", "auto:any", "tell", "x", stream=stream).status == 200
-    assert names(mirror.seen.bodies[-1]) == ["tell", "x"]
+    assert names(mirror.received.bodies[-1]) == ["tell", "x"]
 
 
 def test_tools_of_a_vendor_go_by_their_name_or_kind_and_are_not_named_as_untranslatable_once_they_are_gone(
-    server: Served, mirror: Mirror, claude: Anthropic
+    server: Served,
+    mirror: FakeOpenAIEcho,
+    claude: FakeAnthropic,
 ) -> None:
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
     servers = [{"type": "url", "url": "https://mcp.example.com", "name": "files"}]
@@ -205,16 +223,16 @@ def test_tools_of_a_vendor_go_by_their_name_or_kind_and_are_not_named_as_untrans
     }
     answer = server.ask("/v1/messages", {"model": "claude/well", **body})
     assert answer.status == 200, answer.body
-    sent: Any = claude.seen.bodies[-1]
+    sent: Any = claude.received.bodies[-1]
     assert names(sent) == ["mail.read"] and "mcp_servers" not in sent
     other = server.ask("/v1/messages", {"model": "near/mirror", **body})
     assert "offers no tool named 'tell'" in other.body.decode()  # it was asked, and called what it always calls
-    assert names(mirror.seen.bodies[-1]) == ["mail.read"]
+    assert names(mirror.received.bodies[-1]) == ["mail.read"]
 
 
-def test_functions_of_the_old_kind_are_tools_too(server: Served, mirror: Mirror) -> None:
+def test_functions_of_the_old_kind_are_tools_too(server: Served, mirror: FakeOpenAIEcho) -> None:
     old = [{"name": "delete_all", "parameters": {}}, {"name": "tell", "parameters": {}}]
     assert server.chat("near/mirror", functions=old).status == 200
-    assert json.dumps(mirror.seen.bodies[-1]["functions"]) == json.dumps(old[1:])
+    assert json.dumps(mirror.received.bodies[-1]["functions"]) == json.dumps(old[1:])
     refused = server.chat("near/mirror", functions=old, function_call={"name": "delete_all"})
     assert (refused.status, refused.error["code"]) == (400, "guard_blocked")

@@ -7,10 +7,24 @@ import random
 
 import pytest
 
-from sizewise.errors import BadRequest, ConfigError, EgressDenied, UpstreamGarbled
-from sizewise.http.client import Client, Timeouts
-from sizewise.http.egress import Egress
-from tests.fakes.raw_server import CHUNKED, OK, RUNS, Peer, Raw, Run, answers, facing, get, once, post, said, until
+from sizewise.errors import BadRequest, ConfigError, EgressDenied, UpstreamProtocolError
+from sizewise.http.client import HttpClient, HttpTimeouts
+from sizewise.http.egress import EgressPolicy
+from tests.fakes.raw_server import (
+    CHUNKED,
+    OK,
+    RUNS,
+    Peer,
+    RawServer,
+    Run,
+    answers,
+    facing,
+    get,
+    once,
+    post,
+    said,
+    until,
+)
 
 run = pytest.fixture(params=RUNS)(lambda request: request.param)
 
@@ -19,7 +33,12 @@ def test_a_request_arrives_whole_with_the_endpoint_s_headers_and_its_own(run: Ru
     async def main() -> None:
         async with facing(answers(OK), headers=(("Authorization", "Bearer k"),)) as (raw, endpoint):
             response = await endpoint.request(
-                "POST", "/chat?a=b", b"\x00body", [("x-trace", "1")], why="test", data_class="public"
+                "POST",
+                "/chat?a=b",
+                b"\x00body",
+                [("x-trace", "1")],
+                purpose="test",
+                data_class="public",
             )
             assert (response.status, await response.read(10)) == (200, b"ok")
             (request,) = raw.seen
@@ -69,7 +88,7 @@ def test_headers_are_found_in_any_case_and_trailers_are_none(run: Run) -> None:
         async with facing(answers(trailed, OK)) as (raw, endpoint):
             async with await post(endpoint) as response:
                 assert await response.read(9) == b"a"
-                assert [response.get(name) for name in ("x-ONE", "X-Empty", "x-late")] == ["1", "", None]
+                assert [response.header(name) for name in ("x-ONE", "X-Empty", "x-late")] == ["1", "", None]
                 assert response.headers[:2] == [("x-one", "1"), ("x-one", "2")]
             async with await post(endpoint) as response:
                 assert response.headers == [("content-length", "2")]
@@ -89,10 +108,10 @@ def test_chunk_brings_all_that_came_and_nothing_at_the_end(run: Run) -> None:
         async with facing(turn) as (raw, endpoint), await post(endpoint) as response:
             got = b""
             while len(got) < 200:
-                got += await response.chunk()
+                got += await response.read_chunk()
             assert got == b"".join(b"%02d" % n for n in range(100))
             raw.peers[0].writer.write(b"0\r\n\r\n")
-            assert [await response.chunk(), await response.chunk()] == [b"", b""]
+            assert [await response.read_chunk(), await response.read_chunk()] == [b"", b""]
 
     run(main())
 
@@ -113,7 +132,7 @@ def test_how_the_bytes_are_cut_makes_no_difference(run: Run, split: str) -> None
     async def main() -> None:
         async with facing(turn) as (raw, endpoint):
             async with await post(endpoint) as response:
-                assert (response.status, response.get("link")) == (200, None)
+                assert (response.status, response.header("link")) == (200, None)
                 assert await response.read(99) == b"wordok"
             assert await said(endpoint) == b"ok"
             assert len(raw.peers) == 1
@@ -126,7 +145,7 @@ def test_a_redirect_comes_back_as_it_is_and_is_not_followed(run: Run) -> None:
 
     async def main() -> None:
         async with facing(answers(reply)) as (raw, endpoint), await post(endpoint) as response:
-            assert (response.status, response.get("location")) == (302, "http://169.254.169.254/latest")
+            assert (response.status, response.header("location")) == (302, "http://169.254.169.254/latest")
             assert await response.read(9) == b""
             assert len(raw.seen) == 1
 
@@ -137,7 +156,7 @@ def test_head_has_no_body_whatever_length_it_says(run: Run) -> None:
     async def main() -> None:
         async with facing(once(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n")) as (_, endpoint):
             async with await get(endpoint, method="HEAD") as response:
-                assert (response.get("content-length"), await response.read(9)) == ("5000", b"")
+                assert (response.header("content-length"), await response.read(9)) == ("5000", b"")
 
     run(main())
 
@@ -212,13 +231,13 @@ def test_closing_before_the_end_hangs_up_at_once(run: Run) -> None:
     async def main() -> None:
         async with facing(turn) as (raw, endpoint):
             response = await post(endpoint)
-            assert await response.chunk() == b"a"
+            assert await response.read_chunk() == b"a"
             response.close()
             response.close()
             async with asyncio.timeout(5):
                 await raw.peers[0].gone.wait()
             with pytest.raises(RuntimeError, match="closed before its end"):
-                await response.chunk()
+                await response.read_chunk()
 
     run(main())
 
@@ -256,8 +275,8 @@ def test_finish_keeps_a_connection_whose_end_comes_soon(run: Run) -> None:
         async with facing(turn, pool=1) as (raw, endpoint):
             for _ in range(3):
                 response = await post(endpoint)
-                assert await response.chunk() == b"[DONE]"
-                response.finish()
+                assert await response.read_chunk() == b"[DONE]"
+                response.release()
             assert len(raw.peers) == 1
 
     run(main())
@@ -273,8 +292,8 @@ def test_finish_hangs_up_on_a_stream_that_goes_on(run: Run) -> None:
     async def main() -> None:
         async with facing(turn) as (raw, endpoint):
             response = await post(endpoint)
-            await response.chunk()
-            response.finish()
+            await response.read_chunk()
+            response.release()
             async with asyncio.timeout(5):
                 await raw.peers[0].gone.wait()
 
@@ -298,7 +317,7 @@ def test_a_slow_reader_holds_the_upstream_back_and_loses_nothing(run: Run) -> No
                 before = sent[0]
                 await asyncio.sleep(0.3)  # longer than the silence allowed, which is ours
             assert before < 32 << 20
-            while data := await response.chunk():
+            while data := await response.read_chunk():
                 assert data[0] == size % 256
                 size += len(data)
             assert size == len(block) * blocks
@@ -310,7 +329,7 @@ def test_a_body_beyond_the_limit_is_refused(run: Run) -> None:
     async def main() -> None:
         async with facing(answers(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n" + bytes(11))) as (_, endpoint):
             assert await (await post(endpoint)).read(11) == bytes(11)
-            with pytest.raises(UpstreamGarbled, match="larger than 10 bytes"):
+            with pytest.raises(UpstreamProtocolError, match="larger than 10 bytes"):
                 await (await post(endpoint)).read(10)
 
     run(main())
@@ -363,9 +382,12 @@ def test_many_at_once_get_their_own_answers_also_when_some_leave(run: Run) -> No
 
 def test_where_egress_says_no_no_connection_is_made(run: Run) -> None:
     async def main() -> None:
-        async with Raw(answers(OK)) as raw, Client(Egress({raw.url: "anyone"}, {"internal": "machine"})) as client:
+        async with (
+            RawServer(answers(OK)) as raw,
+            HttpClient(EgressPolicy({raw.url: "anyone"}, {"internal": "machine"})) as client,
+        ):
             with pytest.raises(EgressDenied):
-                await client.endpoint(raw.url).request("GET", "/", why="test", data_class="internal")
+                await client.endpoint(raw.url).request("GET", "/", purpose="test", data_class="internal")
             assert not raw.peers
 
     run(main())
@@ -376,7 +398,7 @@ def test_where_egress_says_no_no_connection_is_made(run: Run) -> None:
     [("x-a", "1\r\nx-b: 2"), ("x-a", "1\n"), ("x-a", "\0"), ("x a", "1"), ("", "1"), ("x:", "1"), ("x-a", "\u20ac")],
 )
 def test_a_header_that_breaks_out_of_its_line_is_refused_unshown(header: tuple[str, str]) -> None:
-    client = Client(Egress({"http://localhost:9": "machine"}, {"public": "anyone"}))
+    client = HttpClient(EgressPolicy({"http://localhost:9": "machine"}, {"public": "anyone"}))
     with pytest.raises(ConfigError) as refused:
         client.endpoint("http://localhost:9", [header])
     assert header[1] not in refused.value.message or header[1] == "1"
@@ -386,21 +408,21 @@ def test_a_header_that_breaks_out_of_its_line_is_refused_unshown(header: tuple[s
 
 @pytest.mark.parametrize("path", ["", "chat", "/a b", "/a\r\nx: y", "/\u00e9"])
 def test_a_path_that_breaks_the_request_line_is_refused(path: str) -> None:
-    client = Client(Egress({"http://localhost:9": "machine"}, {"public": "anyone"}))
+    client = HttpClient(EgressPolicy({"http://localhost:9": "machine"}, {"public": "anyone"}))
     with pytest.raises(BadRequest):
         asyncio.run(_ask(client, path, ("x-a", "1")))
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "HOST", "Connection"])
 def test_framing_is_ours_alone(name: str) -> None:
-    client = Client(Egress({}, {}))
+    client = HttpClient(EgressPolicy({}, {}))
     with pytest.raises(ConfigError):
         client.endpoint("http://localhost:9", [(name, "1")])
 
 
-async def _ask(client: Client, path: str, header: tuple[str, str]) -> None:
+async def _ask(client: HttpClient, path: str, header: tuple[str, str]) -> None:
     endpoint = client.endpoint("http://localhost:9")
-    await endpoint.request("GET", path, headers=[header], why="test", data_class="public", timeouts=Timeouts())
+    await endpoint.request("GET", path, headers=[header], purpose="test", data_class="public", timeouts=HttpTimeouts())
 
 
 def test_ipv6_is_spoken(run: Run) -> None:
@@ -424,9 +446,12 @@ def test_a_retired_client_ends_what_runs_and_keeps_nothing(run: Run) -> None:
         await peer.left()
 
     async def main() -> None:
-        async with Raw(turn) as raw, Client(Egress({raw.url: "machine"}, {"public": "anyone"})) as client:
+        async with (
+            RawServer(turn) as raw,
+            HttpClient(EgressPolicy({raw.url: "machine"}, {"public": "anyone"})) as client,
+        ):
             response = await post(client.endpoint(raw.url))
-            client.retire()
+            client.drain()
             assert await response.read(9) == b"ab"
             async with asyncio.timeout(5):
                 await raw.peers[0].gone.wait()

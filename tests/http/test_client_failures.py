@@ -8,15 +8,15 @@ import threading
 
 import pytest
 
-from sizewise.errors import UpstreamDown, UpstreamGarbled, UpstreamSlow
-from sizewise.http.client import Client
-from sizewise.http.egress import Egress
+from sizewise.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from sizewise.http.client import HttpClient
+from sizewise.http.egress import EgressPolicy
 from tests.fakes.raw_server import (
     CHUNKED,
     OK,
     RUNS,
     Peer,
-    Raw,
+    RawServer,
     Run,
     Turn,
     answers,
@@ -35,9 +35,9 @@ def test_a_closed_port_is_named_and_the_path_is_not(run: Run) -> None:
     async def main() -> None:
         async with facing(answers(OK)) as (raw, _):
             pass  # closed now, and so free
-        async with Client(Egress({raw.url: "machine"}, {"public": "anyone"})) as client:
-            with pytest.raises(UpstreamDown, match="connection refused") as refused:
-                await client.endpoint(raw.url).request("GET", "/secret-path", why="test", data_class="public")
+        async with HttpClient(EgressPolicy({raw.url: "machine"}, {"public": "anyone"})) as client:
+            with pytest.raises(UpstreamUnreachable, match="connection refused") as refused:
+                await client.endpoint(raw.url).request("GET", "/secret-path", purpose="test", data_class="public")
             assert f"127.0.0.1:{raw.port}" in refused.value.message
             assert "secret" not in refused.value.message
 
@@ -48,9 +48,9 @@ def test_a_host_that_cannot_have_an_address_is_named(run: Run) -> None:
     url = f"http://{'a' * 64}.example"
 
     async def main() -> None:
-        async with Client(Egress({url: "anyone"}, {"public": "anyone"})) as client:
-            with pytest.raises(UpstreamDown, match="no address is known for"):
-                await client.endpoint(url).request("GET", "/", why="test", data_class="public")
+        async with HttpClient(EgressPolicy({url: "anyone"}, {"public": "anyone"})) as client:
+            with pytest.raises(UpstreamUnreachable, match="no address is known for"):
+                await client.endpoint(url).request("GET", "/", purpose="test", data_class="public")
 
     run(main())
 
@@ -69,7 +69,7 @@ async def _resets(peer: Peer) -> None:
 def test_a_new_connection_without_an_answer_is_not_asked_twice(run: Run, turn: Turn, method: str) -> None:
     async def main() -> None:
         async with facing(turn) as (raw, endpoint):
-            with pytest.raises(UpstreamDown, match="without an answer"):
+            with pytest.raises(UpstreamUnreachable, match="without an answer"):
                 await get(endpoint, method=method)
             assert len(raw.seen) == 1
 
@@ -100,7 +100,7 @@ def test_an_answer_cut_short_is_never_an_end(run: Run, head: bytes, how: str) ->
     async def main() -> None:
         async with facing(turn) as (_, endpoint):
             asyncio.get_running_loop().call_later(0.02, cut.set)
-            with pytest.raises(UpstreamGarbled, match="in the middle of its answer"):
+            with pytest.raises(UpstreamProtocolError, match="in the middle of its answer"):
                 await said(endpoint)
 
     run(main())
@@ -109,10 +109,10 @@ def test_an_answer_cut_short_is_never_an_end(run: Run, head: bytes, how: str) ->
 def test_what_came_before_a_cut_is_read_before_the_error(run: Run) -> None:
     async def main() -> None:
         async with facing(once(CHUNKED + b"3\r\nabc\r\n")) as (_, endpoint), await post(endpoint) as response:
-            assert await response.chunk() == b"abc"
+            assert await response.read_chunk() == b"abc"
             for _ in range(2):
-                with pytest.raises(UpstreamGarbled):
-                    await response.chunk()
+                with pytest.raises(UpstreamProtocolError):
+                    await response.read_chunk()
 
     run(main())
 
@@ -128,9 +128,9 @@ def test_a_reset_is_no_end_where_only_the_close_ends_the_body(run: Run) -> None:
 
     async def main() -> None:
         async with facing(turn) as (_, endpoint), await post(endpoint) as response:
-            read.append(await response.chunk())
-            with pytest.raises(UpstreamGarbled):
-                await response.chunk()
+            read.append(await response.read_chunk())
+            with pytest.raises(UpstreamProtocolError):
+                await response.read_chunk()
 
     run(main())
 
@@ -156,7 +156,7 @@ def test_a_reset_is_no_end_where_only_the_close_ends_the_body(run: Run) -> None:
 def test_what_is_no_http_is_garbled(run: Run, reply: bytes) -> None:
     async def main() -> None:
         async with facing(once(reply)) as (_, endpoint):
-            with pytest.raises(UpstreamGarbled, match=r"127\.0\.0\.1"):
+            with pytest.raises(UpstreamProtocolError, match=r"127\.0\.0\.1"):
                 await said(endpoint)
 
     run(main())
@@ -182,7 +182,7 @@ def test_a_head_or_trailer_without_end_is_cut_off(run: Run, begin: bytes, again:
 
     async def main() -> None:
         async with facing(turn) as (_, endpoint):
-            with pytest.raises(UpstreamGarbled, match="bytes of headers"):
+            with pytest.raises(UpstreamProtocolError, match="bytes of headers"):
                 await said(endpoint)
 
     run(main())
@@ -195,7 +195,7 @@ def test_who_speaks_without_being_asked_is_not_asked(run: Run) -> None:
 
     async def main() -> None:
         async with facing(turn) as (_, endpoint):
-            with pytest.raises(UpstreamGarbled):
+            with pytest.raises(UpstreamProtocolError):
                 await said(endpoint)
 
     run(main())
@@ -247,7 +247,7 @@ def test_a_connection_closed_this_very_moment_is_seen_as_closed(run: Run) -> Non
         with socket.create_server(("127.0.0.1", 0)) as listening:
             serving = asyncio.create_task(asyncio.to_thread(serve, listening))
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            async with Client(Egress({url: "machine"}, {"public": "anyone"})) as client:
+            async with HttpClient(EgressPolicy({url: "machine"}, {"public": "anyone"})) as client:
                 endpoint = client.endpoint(url)
                 assert await said(endpoint) == b"ok"
                 close.set()
@@ -278,7 +278,7 @@ def test_a_post_that_may_have_been_worked_on_is_not_sent_again(run: Run, how: st
     async def main() -> None:
         async with facing(_second_unanswered(how)) as (raw, endpoint):
             assert await said(endpoint) == b"ok"
-            with pytest.raises(UpstreamDown, match="without an answer"):
+            with pytest.raises(UpstreamUnreachable, match="without an answer"):
                 await said(endpoint)
             assert len(raw.seen) == 2
             assert await said(endpoint) == b"ok"
@@ -339,12 +339,15 @@ async def _stops(peer: Peer) -> None:
     ],
 )
 def test_a_deadline_that_passes_is_named_and_the_upstream_let_go(
-    run: Run, turn: Turn, deadline: str, words: str
+    run: Run,
+    turn: Turn,
+    deadline: str,
+    words: str,
 ) -> None:
     async def main() -> None:
         async with facing(turn) as (raw, endpoint):
             begun = asyncio.get_running_loop().time()
-            with pytest.raises(UpstreamSlow, match=words):
+            with pytest.raises(UpstreamTimeout, match=words):
                 await said(endpoint, b"{}", **{deadline: 0.1})
             assert 0.09 < asyncio.get_running_loop().time() - begun < 5
             await until(raw.peers[0].gone.is_set)
@@ -362,7 +365,7 @@ def test_a_deadline_far_off_does_not_hide_a_near_one(run: Run) -> None:
     async def main() -> None:
         async with facing(turn) as (raw, endpoint):
             assert await said(endpoint, first_byte=60.0) == b"ok"
-            with pytest.raises(UpstreamSlow):
+            with pytest.raises(UpstreamTimeout):
                 await said(endpoint, first_byte=0.05)
             assert len(raw.peers) == 1
 
@@ -373,9 +376,9 @@ def test_a_full_pool_is_waited_for_no_longer_than_to_connect(run: Run) -> None:
     async def main() -> None:
         async with facing(_stops, pool=1) as (_, endpoint):
             async with await post(endpoint):
-                with pytest.raises(UpstreamSlow, match="all 1 are in use"):
+                with pytest.raises(UpstreamTimeout, match="all 1 are in use"):
                     await post(endpoint, connect=0.05)
-            with pytest.raises(UpstreamSlow, match="fell silent"):  # the place is free again
+            with pytest.raises(UpstreamTimeout, match="fell silent"):  # the place is free again
                 await said(endpoint, between_bytes=0.05)
 
     run(main())
@@ -399,13 +402,16 @@ def test_who_gives_up_waiting_leaves_his_place_to_the_next(run: Run) -> None:
 
 def test_closing_the_client_hangs_up_on_everyone(run: Run) -> None:
     async def main() -> None:
-        async with Raw(_stops) as raw, Client(Egress({raw.url: "anyone"}, {"public": "anyone"})) as client:
+        async with (
+            RawServer(_stops) as raw,
+            HttpClient(EgressPolicy({raw.url: "anyone"}, {"public": "anyone"})) as client,
+        ):
             response = await post(client.endpoint(raw.url))
-            assert await response.chunk() == b"a"
+            assert await response.read_chunk() == b"a"
             await client.close()
             async with asyncio.timeout(5):
                 await raw.peers[0].gone.wait()
-            with pytest.raises(UpstreamGarbled):
-                await response.chunk()
+            with pytest.raises(UpstreamProtocolError):
+                await response.read_chunk()
 
     run(main())

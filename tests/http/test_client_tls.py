@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from sizewise.data_class import Place
-from sizewise.errors import ConfigError, UpstreamDown, UpstreamGarbled, UpstreamSlow
-from sizewise.http.client import Client
-from sizewise.http.egress import Egress
-from sizewise.http.proxies import Proxies
+from sizewise.errors import ConfigError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from sizewise.http.client import HttpClient
+from sizewise.http.egress import EgressPolicy
+from sizewise.http.proxies import ProxyConfig
 from tests.fakes.raw_server import (
     CA,
     CHUNKED,
     OK,
     RUNS,
     Peer,
-    Raw,
+    RawServer,
     Run,
     Turn,
     answers,
@@ -60,7 +60,7 @@ def test_a_megabyte_goes_and_comes_over_tls(run: Run) -> None:
 def test_an_unknown_authority_is_refused_with_the_setting_that_helps(run: Run) -> None:
     async def main() -> None:
         async with facing(answers(OK), secure=True, ca=None) as (raw, endpoint):
-            with pytest.raises(UpstreamDown, match=f"localhost:{raw.port} is not trusted") as refused:
+            with pytest.raises(UpstreamUnreachable, match=f"localhost:{raw.port} is not trusted") as refused:
                 await said(endpoint)
             assert "network.ca" in refused.value.hint
             assert not raw.seen
@@ -70,10 +70,10 @@ def test_an_unknown_authority_is_refused_with_the_setting_that_helps(run: Run) -
 
 def test_a_certificate_of_another_name_is_refused(run: Run) -> None:
     async def main() -> None:
-        async with Raw(answers(OK), secure=True, host="127.0.0.2") as raw:
+        async with RawServer(answers(OK), secure=True, host="127.0.0.2") as raw:
             url = f"https://127.0.0.2:{raw.port}"
-            async with Client(Egress({url: "machine"}, {"public": "anyone"}), ca=CA) as client:
-                with pytest.raises(UpstreamDown, match="not trusted"):
+            async with HttpClient(EgressPolicy({url: "machine"}, {"public": "anyone"}), ca_file=CA) as client:
+                with pytest.raises(UpstreamUnreachable, match="not trusted"):
                     await said(client.endpoint(url))
             assert not raw.seen
 
@@ -86,10 +86,10 @@ def test_https_to_a_plain_server_is_no_tls(run: Run) -> None:
         await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async def main() -> None:
-        async with Raw(turn) as raw:
+        async with RawServer(turn) as raw:
             url = f"https://localhost:{raw.port}"
-            async with Client(Egress({url: "machine"}, {"public": "anyone"}), ca=CA) as client:
-                with pytest.raises(UpstreamDown, match=f"localhost:{raw.port}"):
+            async with HttpClient(EgressPolicy({url: "machine"}, {"public": "anyone"}), ca_file=CA) as client:
+                with pytest.raises(UpstreamUnreachable, match=f"localhost:{raw.port}"):
                     await said(client.endpoint(url))
 
     run(main())
@@ -106,9 +106,9 @@ def test_a_reset_is_no_end_over_tls_either(run: Run) -> None:
 
     async def main() -> None:
         async with facing(turn, secure=True) as (_, endpoint), await post(endpoint) as response:
-            read.append(await response.chunk())
-            with pytest.raises(UpstreamGarbled):
-                await response.chunk()
+            read.append(await response.read_chunk())
+            with pytest.raises(UpstreamProtocolError):
+                await response.read_chunk()
 
     run(main())
 
@@ -139,13 +139,13 @@ def test_leaving_early_is_seen_over_tls_too(run: Run) -> None:
 @pytest.mark.parametrize("ca", [Path("/nowhere/ca.pem"), Path(__file__)])
 def test_a_file_without_certificates_is_named(ca: Path) -> None:
     with pytest.raises(ConfigError, match=ca.name):
-        Client(Egress({}, {}), ca=ca).endpoint("https://localhost:9")
+        HttpClient(EgressPolicy({}, {}), ca_file=ca).endpoint("https://localhost:9")
 
 
 # By a proxy
 
 
-def forwards(to: Raw, reply: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> Turn:
+def forwards(to: RawServer, reply: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> Turn:
     """A proxy that answers CONNECT by `reply` and then connects to `to`, whatever the name asked for."""
 
     async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -168,15 +168,15 @@ def forwards(to: Raw, reply: bytes = b"HTTP/1.1 200 Connection established\r\n\r
     return turn
 
 
-def client_by(proxy: Raw, url: str, place: Place = "anyone") -> Client:
+def client_by(proxy: RawServer, url: str, place: Place = "anyone") -> HttpClient:
     by = proxy.url.replace("://", "://me:p%40ss@")
-    return Client(Egress({url: place}, {"public": "anyone"}), ca=CA, proxies=Proxies(by, by))
+    return HttpClient(EgressPolicy({url: place}, {"public": "anyone"}), ca_file=CA, proxies=ProxyConfig(by, by))
 
 
 @pytest.mark.parametrize("secure_proxy", [False, True])
 def test_https_goes_through_a_tunnel_that_sees_host_and_port_only(run: Run, secure_proxy: bool) -> None:
     async def main() -> None:
-        async with Raw(answers(OK), secure=True) as raw, Raw(forwards(raw), secure=secure_proxy) as proxy:
+        async with RawServer(answers(OK), secure=True) as raw, RawServer(forwards(raw), secure=secure_proxy) as proxy:
             url = f"https://models.example:{raw.port}"
             async with client_by(proxy, url) as client:
                 endpoint = client.endpoint(url, [("authorization", "Bearer k")])
@@ -191,7 +191,7 @@ def test_https_goes_through_a_tunnel_that_sees_host_and_port_only(run: Run, secu
 
 def test_plain_http_is_handed_to_the_proxy_with_the_whole_url(run: Run) -> None:
     async def main() -> None:
-        async with Raw(answers(OK)) as proxy, client_by(proxy, "http://models.example:8000") as client:
+        async with RawServer(answers(OK)) as proxy, client_by(proxy, "http://models.example:8000") as client:
             endpoint = client.endpoint("http://models.example:8000/v1")
             assert await said(endpoint) == b"ok"
             assert proxy.seen[0].line == "POST http://models.example:8000/v1/chat HTTP/1.1"
@@ -212,8 +212,8 @@ def test_plain_http_is_handed_to_the_proxy_with_the_whole_url(run: Run) -> None:
 )
 def test_a_proxy_that_refuses_is_named_without_its_password(run: Run, reply: bytes, words: str) -> None:
     async def main() -> None:
-        async with Raw(once(reply)) as proxy, client_by(proxy, "https://models.example") as client:
-            with pytest.raises(UpstreamDown, match=words) as refused:
+        async with RawServer(once(reply)) as proxy, client_by(proxy, "https://models.example") as client:
+            with pytest.raises(UpstreamUnreachable, match=words) as refused:
                 await get(client.endpoint("https://models.example"))
             assert "p@ss" not in str(refused.value) and "p%40ss" not in str(refused.value)
 
@@ -226,8 +226,8 @@ def test_a_proxy_that_says_nothing_is_waited_for_as_long_as_to_connect(run: Run)
         await peer.left()
 
     async def main() -> None:
-        async with Raw(turn) as proxy, client_by(proxy, "https://models.example") as client:
-            with pytest.raises(UpstreamSlow, match=r"no connection to models.example:443 within 0\.1 s"):
+        async with RawServer(turn) as proxy, client_by(proxy, "https://models.example") as client:
+            with pytest.raises(UpstreamTimeout, match=r"no connection to models.example:443 within 0\.1 s"):
                 await post(client.endpoint("https://models.example"), connect=0.1)
             await until(proxy.peers[0].gone.is_set)
 
@@ -235,12 +235,13 @@ def test_a_proxy_that_says_nothing_is_waited_for_as_long_as_to_connect(run: Run)
 
 
 @pytest.mark.parametrize(
-    ("url", "place"), [("http://name-of-this-machine.invalid:9", "machine"), ("http://127.0.0.1:9", "anyone")]
+    ("url", "place"),
+    [("http://name-of-this-machine.invalid:9", "machine"), ("http://127.0.0.1:9", "anyone")],
 )
 def test_what_runs_on_this_machine_never_goes_by_a_proxy(run: Run, url: str, place: Place) -> None:
     async def main() -> None:
-        async with Raw(answers(OK)) as proxy, client_by(proxy, url, place) as client:
-            with pytest.raises((UpstreamDown, UpstreamSlow)):
+        async with RawServer(answers(OK)) as proxy, client_by(proxy, url, place) as client:
+            with pytest.raises((UpstreamUnreachable, UpstreamTimeout)):
                 await post(client.endpoint(url), connect=1.0)
             assert not proxy.peers
 

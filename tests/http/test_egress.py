@@ -7,19 +7,19 @@ from typing import cast
 
 import pytest
 
-from sizewise.data_class import CLASSES, PLACES, DataClass, Place, reaches, strictest
+from sizewise.data_class import DATA_CLASSES, PLACES, DataClass, Place, is_within, strictest
 from sizewise.errors import ConfigError, EgressDenied
-from sizewise.http.egress import Egress, origin
+from sizewise.http.egress import EgressPolicy, origin
 
 REACH: dict[DataClass, Place] = {"public": "anyone", "internal": "network", "confidential": "machine"}
 CLOUD, OFFICE, HERE = "https://api.example.com", "http://models.office:8000", "http://127.0.0.1:11434"
-EGRESS = Egress({f"{CLOUD}/v1": "anyone", OFFICE: "network", HERE: "machine"}, REACH)
+EGRESS = EgressPolicy({f"{CLOUD}/v1": "anyone", OFFICE: "network", HERE: "machine"}, REACH)
 
 
 def test_places_run_from_the_nearest_to_the_widest() -> None:
     for near, wide in pairwise(PLACES):
-        assert reaches(wide, near) and not reaches(near, wide)
-    assert all(reaches(place, place) for place in PLACES)
+        assert is_within(wide, near) and not is_within(near, wide)
+    assert all(is_within(place, place) for place in PLACES)
 
 
 def test_the_strictest_class_wins_and_nothing_said_is_the_strictest() -> None:
@@ -34,12 +34,12 @@ def test_the_strictest_class_wins_and_nothing_said_is_the_strictest() -> None:
     [(CLOUD, {"public"}), (OFFICE, {"public", "internal"}), (HERE, {"public", "internal", "confidential"})],
 )
 def test_data_goes_as_far_as_its_class_reaches_and_no_further(where: str, passes: set[DataClass]) -> None:
-    for data_class in CLASSES:
+    for data_class in DATA_CLASSES:
         if data_class in passes:
-            EGRESS.check(where, why="ask", data_class=data_class)
+            EGRESS.check(where, purpose="ask", data_class=data_class)
         else:
             with pytest.raises(EgressDenied) as denied:
-                EGRESS.check(where, why="ask", data_class=data_class)
+                EGRESS.check(where, purpose="ask", data_class=data_class)
             for word in (where, data_class, REACH[data_class], "ask"):
                 assert word in denied.value.message
             assert f"reach.{data_class}" in denied.value.hint
@@ -59,52 +59,52 @@ def test_data_goes_as_far_as_its_class_reaches_and_no_further(where: str, passes
 )
 def test_an_origin_nobody_named_is_refused_also_on_this_machine(where: str) -> None:
     with pytest.raises(EgressDenied, match="does not name it") as denied:
-        EGRESS.check(where, why="ask", data_class="public")
+        EGRESS.check(where, purpose="ask", data_class="public")
     assert denied.value.hint
 
 
 def test_a_class_without_a_reach_goes_nowhere() -> None:
     with pytest.raises(EgressDenied, match="nowhere"):
-        Egress({HERE: "process"}, {"public": "anyone"}).check(HERE, why="ask", data_class="internal")
+        EgressPolicy({HERE: "process"}, {"public": "anyone"}).check(HERE, purpose="ask", data_class="internal")
     with pytest.raises(EgressDenied):
-        EGRESS.check(HERE, why="ask", data_class=cast(DataClass, "top secret"))
+        EGRESS.check(HERE, purpose="ask", data_class=cast("DataClass", "top secret"))
 
 
 def test_a_place_is_what_was_declared_and_not_what_the_address_looks_like() -> None:
-    forwarding = Egress({HERE: "anyone"}, REACH)
+    forwarding = EgressPolicy({HERE: "anyone"}, REACH)
     assert forwarding.place(HERE) == "anyone"
     with pytest.raises(EgressDenied):
-        forwarding.check(HERE, why="ask", data_class="confidential")
+        forwarding.check(HERE, purpose="ask", data_class="confidential")
 
 
 def test_two_urls_of_one_origin_count_as_the_wider_place() -> None:
-    both = Egress({f"{HERE}/a": "anyone", f"{HERE}/b": "machine"}, REACH)
+    both = EgressPolicy({f"{HERE}/a": "anyone", f"{HERE}/b": "machine"}, REACH)
     assert both.place(HERE) == "anyone"
-    assert EGRESS.allowing(HERE, "region").place(HERE) == "region"
-    assert EGRESS.allowing(CLOUD, "machine").place(CLOUD) == "anyone"
+    assert EGRESS.with_origin(HERE, "region").place(HERE) == "region"
+    assert EGRESS.with_origin(CLOUD, "machine").place(CLOUD) == "anyone"
 
 
 def test_one_more_origin_leaves_the_first_egress_as_it_was() -> None:
-    more = EGRESS.allowing("https://files.example.com/weights.gguf", "anyone")
-    more.check("https://files.example.com", why="download", data_class="public")
-    more.check(HERE, why="ask", data_class="confidential")
+    more = EGRESS.with_origin("https://files.example.com/weights.gguf", "anyone")
+    more.check("https://files.example.com", purpose="download", data_class="public")
+    more.check(HERE, purpose="ask", data_class="confidential")
     with pytest.raises(EgressDenied):
-        more.check("https://files.example.com", why="download", data_class="internal")
+        more.check("https://files.example.com", purpose="download", data_class="internal")
     with pytest.raises(EgressDenied):
-        EGRESS.check("https://files.example.com", why="download", data_class="public")
+        EGRESS.check("https://files.example.com", purpose="download", data_class="public")
 
 
 def test_changing_the_settings_behind_it_changes_nothing() -> None:
     allowed: dict[str, Place] = {HERE: "machine"}
-    egress = Egress(allowed, REACH)
+    egress = EgressPolicy(allowed, REACH)
     allowed[CLOUD] = "process"
     with pytest.raises(EgressDenied):
-        egress.check(CLOUD, why="ask", data_class="public")
+        egress.check(CLOUD, purpose="ask", data_class="public")
 
 
 def test_a_word_that_is_no_place_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="'machin'") as refused:
-        Egress({HERE: cast(Place, "machin")}, REACH)
+        EgressPolicy({HERE: cast("Place", "machin")}, REACH)
     assert "'machine'" in refused.value.hint
 
 

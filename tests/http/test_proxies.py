@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from sizewise.http.proxies import Proxies
+from sizewise.http.proxies import ProxyConfig
 
-BY = Proxies(http="http://plain:3128", https="http://tunnel:3128")
+BY = ProxyConfig(http="http://plain:3128", https="http://tunnel:3128")
 
 
 def test_each_scheme_has_its_own_proxy() -> None:
-    assert BY.before("http", "example.com", 80) == "http://plain:3128"
-    assert BY.before("https", "example.com", 443) == "http://tunnel:3128"
-    assert Proxies().before("https", "example.com", 443) == ""
+    assert BY.proxy_for("http", "example.com", 80) == "http://plain:3128"
+    assert BY.proxy_for("https", "example.com", 443) == "http://tunnel:3128"
+    assert ProxyConfig().proxy_for("https", "example.com", 443) == ""
 
 
 @pytest.mark.parametrize("host", ["localhost", "a.localhost", "127.0.0.1", "127.8.8.8", "::1"])
 def test_this_machine_is_never_reached_by_a_proxy(host: str) -> None:
-    assert BY.before("http", host, 80) == ""
+    assert BY.proxy_for("http", host, 80) == ""
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_this_machine_is_never_reached_by_a_proxy(host: str) -> None:
     ],
 )
 def test_no_proxy_covers(rule: str, host: str) -> None:
-    assert Proxies(http="http://p:1", direct=("other.example", rule)).before("http", host, 8000) == ""
+    assert ProxyConfig(http="http://p:1", no_proxy=("other.example", rule)).proxy_for("http", host, 8000) == ""
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_no_proxy_covers(rule: str, host: str) -> None:
     ],
 )
 def test_no_proxy_does_not_cover(rule: str, host: str) -> None:
-    assert Proxies(http="http://p:1", direct=(rule,)).before("http", host, 8000) == "http://p:1"
+    assert ProxyConfig(http="http://p:1", no_proxy=(rule,)).proxy_for("http", host, 8000) == "http://p:1"
 
 
 def test_a_proxy_s_password_is_not_shown() -> None:
-    assert "secret" not in repr(Proxies("http://me:secret@p:1", "http://me:secret@p:1"))
+    assert "secret" not in repr(ProxyConfig("http://me:secret@p:1", "http://me:secret@p:1"))

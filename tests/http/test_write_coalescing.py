@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sizewise.http.write_coalescing import Cork
+from sizewise.http.write_coalescing import WriteCoalescer
 
 
 class Holder:
@@ -20,7 +20,7 @@ def test_all_of_a_turn_leaves_behind_its_other_work_and_in_order() -> None:
     said: list[str] = []
 
     async def work() -> None:
-        cork = Cork()
+        cork = WriteCoalescer()
         for name in ("first", "second", "third"):
             cork(Holder(name, said))
         said.append("work")
@@ -36,7 +36,7 @@ def test_who_cannot_wait_makes_all_leave_and_nobody_leaves_twice() -> None:
     said: list[str] = []
 
     async def work() -> None:
-        cork = Cork()
+        cork = WriteCoalescer()
         cork(Holder("held", said))
         cork.flush()
         said.append("at once")

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from tests.graphql.graphql_client import Told, told
+from tests.graphql.graphql_client import GraphQLAnswer, graphql
 from tests.running_server import Served
 
 CONFIG = """
@@ -41,7 +41,7 @@ BASES = "{ knowledge { name model documents passages waiting quarantined } }"
 def add(server: Served, source: str, said: str | bytes, base: str = "handbook", key: str = "", **more: object) -> Any:
     """Written down; not embedded yet. Gives what became of it."""
     words = {"data": base64.b64encode(said).decode()} if isinstance(said, bytes) else {"text": said}
-    answer = told(server, ADD, key=key, base=base, source=source, **words, **more)
+    answer = graphql(server, ADD, key=key, base=base, source=source, **words, **more)
     assert answer.errors == [], answer.errors
     return answer.data["addDocument"]
 
@@ -50,7 +50,7 @@ def embed(server: Served, base: str = "handbook", key: str = "") -> int:
     """All that waits. How many passages that were."""
     done = 0
     while True:
-        answer = told(server, EMBED, key=key, base=base)
+        answer = graphql(server, EMBED, key=key, base=base)
         assert answer.errors == [], answer.errors
         done += int(answer.data["embedDocuments"]["embedded"])
         if not answer.data["embedDocuments"]["waiting"]:
@@ -58,18 +58,18 @@ def embed(server: Served, base: str = "handbook", key: str = "") -> int:
 
 
 def search(server: Served, query: str, base: str = "handbook", key: str = "", **more: object) -> list[Any]:
-    answer = told(server, SEARCH, key=key, base=base, q=query, **more)
+    answer = graphql(server, SEARCH, key=key, base=base, q=query, **more)
     assert answer.errors == [], answer.errors
     found: list[Any] = answer.data["passages"]
     return found
 
 
-def refused(server: Served, query: str, base: str = "handbook", key: str = "") -> Told:
-    return told(server, SEARCH, key=key, base=base, q=query)
+def refused(server: Served, query: str, base: str = "handbook", key: str = "") -> GraphQLAnswer:
+    return graphql(server, SEARCH, key=key, base=base, q=query)
 
 
 def listed(server: Served, base: str = "handbook", key: str = "") -> list[Any]:
-    answer = told(server, LIST, key=key, base=base)
+    answer = graphql(server, LIST, key=key, base=base)
     assert answer.errors == [], answer.errors
     found: list[Any] = answer.data["documents"]
     return found

@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizewise.knowledge.chunk import cut
+from sizewise.knowledge.chunk import chunk_document
 from sizewise.knowledge.document import Block, Document
-from sizewise.knowledge.keyword_index import Terms, words
+from sizewise.knowledge.keyword_index import KeywordHasher, tokenize
 from sizewise.knowledge.text_formats import read
 
 
@@ -24,9 +24,9 @@ def markdown(text: str) -> Document:
 
 def test_each_passage_knows_the_headings_above_it_and_its_characters() -> None:
     document = markdown(
-        "# Leave\n\nIntro.\n\n## Norway\n\nTwenty five days.\n\n## Spain\n\nThirty days.\n\n# Tools\n\nAsk."
+        "# Leave\n\nIntro.\n\n## Norway\n\nTwenty five days.\n\n## Spain\n\nThirty days.\n\n# Tools\n\nAsk.",
     )
-    found = cut(document, count)
+    found = chunk_document(document, count)
     assert [(each.headings, each.text) for each in found] == [
         (("Leave",), "Intro."),
         (("Leave", "Norway"), "Twenty five days."),
@@ -34,31 +34,31 @@ def test_each_passage_knows_the_headings_above_it_and_its_characters() -> None:
         (("Tools",), "Ask."),
     ]
     assert all(document.text[each.start : each.end] == each.text for each in found)
-    assert found[1].embedded("Handbook") == "Leave > Norway\nTwenty five days."
+    assert found[1].text_with_headings("Handbook") == "Leave > Norway\nTwenty five days."
 
 
 def test_a_passage_over_two_pages_says_both() -> None:
     document = Document("pdf", "T", [Block("paragraph", "One.", page=1), Block("paragraph", "Two.", page=2)], 2)
-    (only,) = cut(document, count)
-    assert (only.first, only.last, only.text) == (1, 2, "One.\n\nTwo.")
-    assert only.embedded("T") == "T\nOne.\n\nTwo."
+    (only,) = chunk_document(document, count)
+    assert (only.first_page, only.last_page, only.text) == (1, 2, "One.\n\nTwo.")
+    assert only.text_with_headings("T") == "T\nOne.\n\nTwo."
 
 
 def test_long_text_is_cut_between_sentences_with_a_little_of_each_in_the_next() -> None:
     text = " ".join(f"Sentence number {n} has exactly seven words here." for n in range(60))
-    found = cut(markdown(text), count, tokens=50, overlap=10)
+    found = chunk_document(markdown(text), count, max_tokens=50, overlap=10)
     assert all(each.tokens <= 50 for each in found)
     assert all(each.text.startswith("Sentence") for each in found)
     assert all(before.end > after.start for before, after in pairwise(found))
 
 
 def test_a_heading_with_nothing_under_it_is_not_lost() -> None:
-    texts = [each.text for each in cut(markdown("# Only\n\n# Two\n\ntext\n\n## Last"), count)]
+    texts = [each.text for each in chunk_document(markdown("# Only\n\n# Two\n\ntext\n\n## Last"), count)]
     assert texts == ["Only", "text", "Last"]
 
 
 def test_something_without_gaps_is_cut_all_the_same() -> None:
-    found = cut(markdown("x" * 5_000), lambda text: len(text) // 2, tokens=100, overlap=0)
+    found = chunk_document(markdown("x" * 5_000), lambda text: len(text) // 2, max_tokens=100, overlap=0)
     assert "".join(each.text for each in found) == "x" * 5_000
     assert all(each.tokens <= 100 for each in found)
 
@@ -67,30 +67,30 @@ def test_something_without_gaps_is_cut_all_the_same() -> None:
 @given(st.text(st.sampled_from("ab. \n#!?漢`-|"), max_size=400), st.integers(2, 40), st.integers(0, 10))
 def test_no_word_is_lost_and_none_too_long(text: str, tokens: int, overlap: int) -> None:
     document = markdown(text)
-    found = cut(document, count, tokens, overlap)
+    found = chunk_document(document, count, tokens, overlap)
     assert all(each.tokens <= tokens for each in found)
     assert all(document.text[each.start : each.end] == each.text for each in found)
     covered = set[int]()
     for each in found:
         covered.update(range(each.start, each.end))
     headings = {heading for each in found for heading in each.headings}
-    for at, block in document.placed():
+    for at, block in document.blocks_with_offsets():
         inside = (n for n in range(at, at + len(block.text)) if not document.text[n].isspace())
         assert block.text in headings or all(n in covered for n in inside)
 
 
 def test_a_megabyte_is_cut_in_seconds() -> None:
     began = time.monotonic()
-    cut(markdown("word " * 200_000), count)
-    cut(markdown("word\n" * 200_000), count)
-    cut(markdown("# " * 200_000), count)
+    chunk_document(markdown("word " * 200_000), count)
+    chunk_document(markdown("word\n" * 200_000), count)
+    chunk_document(markdown("# " * 200_000), count)
     assert time.monotonic() - began < 10
 
 
 def test_terms_are_the_keys_own_and_forgive_spelling() -> None:
-    mine, other = Terms(b"k" * 32), Terms(b"o" * 32)
+    mine, other = KeywordHasher(b"k" * 32), KeywordHasher(b"o" * 32)
     assert mine("Policies, policy; POLICY") == {next(iter(mine("policy"))): 3}
     assert set(mine("café")) == set(mine("CAFE"))
     assert not set(mine("a text of some words")) & set(other("a text of some words"))
-    assert list(words("漢字文 ok")) == ["漢字", "字文", "ok"]
-    assert mine.token("x") != other.token("x")
+    assert list(tokenize("漢字文 ok")) == ["漢字", "字文", "ok"]
+    assert mine.hash_text("x") != other.hash_text("x")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.knowledge.knowledge_server import ADD, BASES, CONFIG, add, digest, embed, everything, listed, refused, search
 from tests.knowledge.sample_files import pdf
 from tests.running_server import Served, serving
@@ -38,7 +38,7 @@ def test_a_document_is_found_with_its_place_and_taken_once(server: Served) -> No
     assert found["citation"] == "docs/leave.md, Leave"
     assert add(server, "docs/leave.md", LEAVE, "once")["outcome"] == "same"
     assert embed(server, "once") == 0
-    (base,) = [each for each in told(server, BASES).data["knowledge"] if each["name"] == "once"]
+    (base,) = [each for each in graphql(server, BASES).data["knowledge"] if each["name"] == "once"]
     assert base == {
         "name": "once",
         "model": "echo/vectors",
@@ -65,10 +65,10 @@ def test_what_did_not_change_is_not_embedded_again_and_what_is_gone_is_not_found
 
 def test_bytes_come_only_where_they_are_wanted(server: Served) -> None:
     data = LEAVE.encode()
-    asked = told(server, ADD, base="wanted", source="x.md", sha256=digest(data)).data["addDocument"]
+    asked = graphql(server, ADD, base="wanted", source="x.md", sha256=digest(data)).data["addDocument"]
     assert asked["outcome"] == "wanted"
     add(server, "x.md", data, "wanted")
-    asked = told(server, ADD, base="wanted", source="x.md", sha256=digest(data)).data["addDocument"]
+    asked = graphql(server, ADD, base="wanted", source="x.md", sha256=digest(data)).data["addDocument"]
     assert asked["outcome"] == "same"
 
 
@@ -76,10 +76,10 @@ def test_a_removed_document_is_found_by_nobody(server: Served) -> None:
     id = add(server, "gone.md", "The canteen closes at two.", "leaving")["id"]
     add(server, "stays.md", "The gate closes at ten.", "leaving")
     embed(server, "leaving")
-    assert told(server, REMOVE, base="leaving", id=id).errors == []
+    assert graphql(server, REMOVE, base="leaving", id=id).errors == []
     assert [each["source"] for each in search(server, "when does it close?", "leaving")] == ["stays.md"]
     assert [each["source"] for each in listed(server, "leaving")] == ["stays.md"]
-    assert told(server, REMOVE, base="leaving", id=id).code == "not_found"
+    assert graphql(server, REMOVE, base="leaving", id=id).code == "not_found"
     embed(server, "leaving")
     assert add(server, "gone.md", "The canteen closes at two.", "leaving")["outcome"] == "added"
 
@@ -100,11 +100,11 @@ def test_a_passage_that_gives_orders_is_held_back_until_somebody_releases_it(ser
     one = 'query ($id: String!) { document(base: "held", id: $id) { passages { state suspect text } } }'
     held = [
         each
-        for each in told(server, one, id=taken["id"]).data["document"]["passages"]
+        for each in graphql(server, one, id=taken["id"]).data["document"]["passages"]
         if each["state"] == "quarantined"
     ]
     assert held[0]["suspect"][0].startswith("instruction:")
-    assert told(server, RELEASE, base="held", id=taken["id"]).data["approveDocument"]["passages"] == 1
+    assert graphql(server, RELEASE, base="held", id=taken["id"]).data["approveDocument"]["passages"] == 1
     embed(server, "held")
     found = search(server, "system prompt password", "held", mode="words")[0]
     assert "previous instructions" in found["text"] and found["suspect"], "it is shown, and marked"
@@ -120,16 +120,16 @@ def test_what_is_no_document_is_refused_in_words(server: Served) -> None:
         ({"url": "http://169.254.169.254/latest"}, "no source of this base"),
         ({"url": "file:///etc/passwd"}, "not an http"),
     ):
-        answer = told(server, ADD, base="bad", source="x", **more)
+        answer = graphql(server, ADD, base="bad", source="x", **more)
         assert any(part in answer.message + answer.hint for part in message.split("|")), (more, answer.message)
-    assert told(server, ADD, base="no/name", source="x", text="x").code == "bad_request"
+    assert graphql(server, ADD, base="no/name", source="x", text="x").code == "bad_request"
 
 
 def test_who_may_only_ask_adds_nothing_and_who_may_not_ask_finds_nothing(server: Served) -> None:
     add(server, "a.md", LEAVE, "rights")
     embed(server, "rights")
     asker, looker = fresh_key(server, "ask"), fresh_key(server, "read_models")
-    assert told(server, ADD, key=asker, base="rights", source="b", text="x").code == "forbidden"
+    assert graphql(server, ADD, key=asker, base="rights", source="b", text="x").code == "forbidden"
     assert search(server, "holidays", "rights", key=asker)
     assert refused(server, "holidays", "rights", key=looker).code == "forbidden"
     assert refused(server, "holidays", "nowhere", key=asker).code == "not_found"
@@ -164,5 +164,5 @@ def test_another_model_embeds_all_anew(tmp_path: Path) -> None:
         embed(server)
     with serving(tmp_path, other + '[knowledge.handbook]\nembedding_model = "echo/others"\n') as server:
         assert embed(server) == 2
-        assert told(server, BASES).data["knowledge"][0]["model"] == "echo/others"
+        assert graphql(server, BASES).data["knowledge"][0]["model"] == "echo/others"
         assert search(server, "holidays")

@@ -11,12 +11,12 @@ import pytest
 
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.load import load, text
+from sizewise.knowledge.load import extract_text, load_document
 from tests.knowledge.sample_files import docx, pdf, said
 
 
 def loaded(data: bytes | str, name: str = "file", seconds: int = 60) -> Document:
-    return asyncio.run(load(data if isinstance(data, bytes) else data.encode(), name, seconds))
+    return asyncio.run(load_document(data if isinstance(data, bytes) else data.encode(), name, seconds))
 
 
 def shown(document: Document) -> list[tuple[str, str]]:
@@ -146,7 +146,8 @@ def test_a_page_of_the_web_gives_what_a_reader_sees() -> None:
 
 def test_markdown_keeps_headings_code_and_tables() -> None:
     document = loaded(
-        "---\ntitle: x\n---\n# One\n\nText\nmore\n\nTwo\n---\n\n```py\n# no heading\n```\n\n| a | b |\n", "a.md"
+        "---\ntitle: x\n---\n# One\n\nText\nmore\n\nTwo\n---\n\n```py\n# no heading\n```\n\n| a | b |\n",
+        "a.md",
     )
     assert shown(document) == [
         ("heading", "One"),
@@ -200,4 +201,4 @@ def test_a_file_that_takes_too_long_is_given_up() -> None:
 
 
 def test_flows_get_the_words_of_a_file() -> None:
-    assert asyncio.run(text(b"# One\n\ntwo", "a.md")) == "# One\n\ntwo"
+    assert asyncio.run(extract_text(b"# One\n\ntwo", "a.md")) == "# One\n\ntwo"

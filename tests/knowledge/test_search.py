@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import weights
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.knowledge.knowledge_server import ADD, CONFIG, EMBED, add, embed, listed, refused, search
 from tests.running_server import Served, serving
 
@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def key(server: Served, *may: str, project: str = "default") -> tuple[str, str]:
     """Its id and its text."""
-    made = told(server, KEY, may=list(may), project=project).data["createKey"]
+    made = graphql(server, KEY, may=list(may), project=project).data["createKey"]
     return made["key"]["id"], made["secret"]
 
 
@@ -63,8 +63,8 @@ def test_a_document_with_readers_is_found_by_them_alone(server: Served) -> None:
     assert [each["source"] for each in listed(server, "readers", bob_key)] == ["open.md"]
     id = next(each["id"] for each in listed(server, "readers", ada_key) if each["source"] == "ada.md")
     one = 'query ($id: String!) { document(base: "readers", id: $id) { passages { text } } }'
-    assert told(server, one, key=bob_key, id=id).code == "not_found"
-    assert told(server, one, id=id).data["document"]["passages"] == [], (
+    assert graphql(server, one, key=bob_key, id=id).code == "not_found"
+    assert graphql(server, one, id=id).data["document"]["passages"] == [], (
         "who manages sees that it is there, not its words"
     )
     add(server, "ada.md", "The safe opens at ten by the code 4711.", "readers")
@@ -86,13 +86,13 @@ def test_a_base_is_its_project_s_own(server: Served) -> None:
     embed(server, "mine")
     _, shop = key(server, "ask", "manage_knowledge", project="shop")
     assert refused(server, "something", "mine", shop).code == "not_found"
-    assert told(server, EMBED, key=shop, base="mine").data == {"embedDocuments": {"embedded": 0, "waiting": 0}}
+    assert graphql(server, EMBED, key=shop, base="mine").data == {"embedDocuments": {"embedded": 0, "waiting": 0}}
     add(server, "b.md", "Something of the shop.", "mine", shop)
     embed(server, "mine", shop)
     assert texts(server, "something", "mine", shop) == ["Something of the shop."]
     assert texts(server, "something", "mine") == ["Something of the default project."]
-    assert told(server, "{ knowledge { name project } }", key=shop).data["knowledge"] == [
-        {"name": "mine", "project": "shop"}
+    assert graphql(server, "{ knowledge { name project } }", key=shop).data["knowledge"] == [
+        {"name": "mine", "project": "shop"},
     ]
 
 
@@ -112,7 +112,7 @@ def test_confidential_passages_are_not_embedded_far_away(server: Served) -> None
     add(server, "open.md", "Anybody may know this.", "far")
     assert embed(server, "far") == 1
     add(server, "secret.md", "Nobody may know this.", "far", dataClass="confidential")
-    answer = told(server, EMBED, base="far")
+    answer = graphql(server, EMBED, base="far")
     assert answer.code == "forbidden", answer.message
     assert "secret" not in answer.message
 
@@ -131,7 +131,7 @@ def test_questions_that_cannot_be_asked_are_refused(server: Served) -> None:
     add(server, "a.md", "Something.", "asked")
     embed(server, "asked")
     for query, limit in (("", 5), ("x" * 30_000, 5), ("x", 0), ("x", 5_000)):
-        answer = told(server, SEARCHED, base="asked", q=query, limit=limit)
+        answer = graphql(server, SEARCHED, base="asked", q=query, limit=limit)
         assert answer.code == "bad_request", answer.data
 
 
@@ -176,19 +176,19 @@ def test_pages_are_read_where_a_source_lies_and_nowhere_else(tmp_path: Path) -> 
         config = f'{CONFIG}\n[knowledge.web]\nplace = "machine"\nsources = ["{site}/moved", "{site}/gone"]\n'
         config += f'[knowledge.outside]\nsources = ["{site}/moved"]\n[projects.closed]\nonline = "deny"\n'
         with serving(tmp_path, config) as server:
-            done = told(server, SYNC, base="web").data["syncKnowledge"]
+            done = graphql(server, SYNC, base="web").data["syncKnowledge"]
             assert [each["outcome"] for each in done["ingested"]] == ["added", "added"]
             embed(server, "web")
             assert search(server, "when is tea served", "web", mode="words")[0]["citation"] == f"{site}/moved, Tea"
             del pages["/gone"]
-            done = told(server, SYNC, base="web").data["syncKnowledge"]
+            done = graphql(server, SYNC, base="web").data["syncKnowledge"]
             assert [each["outcome"] for each in done["ingested"]] == ["same"]
             assert done["removed"] == [f"{site}/gone"]
             for url in (f"{inside}/secret", f"{site}/away", f"{site}@127.0.0.1/x", "http://[::1]:1/x", "ftp://x/y"):
-                answer = told(server, ADD, base="web", source="x", url=url)
+                answer = graphql(server, ADD, base="web", source="x", url=url)
                 assert answer.code in ("egress_denied", "bad_request"), (url, answer.message, answer.data)
             for base, who in (("other", ""), ("outside", key(server, "manage_knowledge", project="closed")[1])):
-                answer = told(server, ADD, key=who, base=base, source="x", url=f"{site}/a.html")
+                answer = graphql(server, ADD, key=who, base=base, source="x", url=f"{site}/a.html")
                 assert answer.code == "egress_denied", "no source of that base, or no leave to go online"
 
 

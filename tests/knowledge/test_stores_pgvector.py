@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
-from sizewise.errors import ConfigError, StoreFailed
-from sizewise.knowledge.vector_store import Base, Ground, Is, Query, Store
+from sizewise.errors import ConfigError, StorageError
+from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageQuery, StoreContext, TagIn, VectorStore
 from sizewise.knowledge.vector_stores import pgvector
-from sizewise.knowledge.vector_stores.pgvector import Pgvector
+from sizewise.knowledge.vector_stores.pgvector import PgvectorStore
 from sizewise.testing import vector_store_conformance as kit
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
@@ -32,7 +32,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def ground(url: str) -> Iterator[tuple[asyncio.Runner, Pgvector]]:
+def ground(url: str) -> Iterator[tuple[asyncio.Runner, PgvectorStore]]:
     with asyncio.Runner() as runner:
         store = runner.run(opened(url))
         yield runner, store
@@ -44,12 +44,12 @@ def once(url: str) -> Engine:
     return create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
 
 
-async def opened(url: str) -> Pgvector:
-    return Pgvector(Ground(Path(), url))
+async def opened(url: str) -> PgvectorStore:
+    return PgvectorStore(StoreContext(Path(), url))
 
 
 @pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.weighs_common_terms, kit.takes_many_at_once])
-def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, Pgvector]) -> None:
+def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, PgvectorStore]) -> None:
     runner, store = ground
     runner.run(check(store))
 
@@ -57,29 +57,29 @@ def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.R
 def test_it_comes_back_with_all_that_was_there(url: str) -> None:
     kept = kit.base()
 
-    async def one(check: Callable[[Store, Base], Awaitable[None]]) -> None:
+    async def one(check: Callable[[VectorStore, KnowledgeBaseId], Awaitable[None]]) -> None:
         store = await opened(url)
         await check(store, kept)
         await store.close()
 
-    asyncio.run(one(kit.leaves))
-    asyncio.run(one(kit.comes_back))
+    asyncio.run(one(kit.writes_before_restart))
+    asyncio.run(one(kit.reads_after_restart))
 
 
 def test_servers_share_a_base_and_write_to_it_at_once(url: str) -> None:
     async def both() -> None:
         one, other = await opened(url), await opened(url)
         mine = kit.base()
-        here, there = await asyncio.gather(one.open(mine, kit.SIZE), other.open(mine, kit.SIZE))
+        here, there = await asyncio.gather(one.open(mine, kit.DIMENSION), other.open(mine, kit.DIMENSION))
         same = [kit.passage(number, "same") for number in range(60)]
-        writes = [(here if number % 2 else there).put(same[number % 3 : 40 + number]) for number in range(8)]
-        assert not any(await asyncio.gather(*writes, here.put(same), there.put(list(reversed(same)))))
+        writes = [(here if number % 2 else there).upsert(same[number % 3 : 40 + number]) for number in range(8)]
+        assert not any(await asyncio.gather(*writes, here.upsert(same), there.upsert(list(reversed(same)))))
         assert await here.count() == await there.count() == 60
-        assert sum(await asyncio.gather(here.drop("same"), there.drop("same"))) == 60
-        assert await kit.ids(there, kit.all_of(alpha=0.0)) == set()
+        assert sum(await asyncio.gather(here.delete_document("same"), there.delete_document("same"))) == 60
+        assert await kit.matching_numbers(there, kit.match_all(alpha=0.0)) == set()
         await one.remove(mine)
-        with pytest.raises(StoreFailed):
-            await there.put(same)
+        with pytest.raises(StorageError):
+            await there.upsert(same)
         await one.close()
         await other.close()
 
@@ -92,14 +92,17 @@ def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.M
 
     async def indexed() -> None:
         store = await opened(url)
-        async with kit.shelf(store, *(kit.passage(number, tags={"n": number}) for number in range(3_000))) as its:
-            await store.settle()
+        async with kit.open_collection(
+            store,
+            *(kit.passage(number, tags={"n": number}) for number in range(3_000)),
+        ) as its:
+            await store.optimize()
             asked = kit.vector(0)
             exact = sorted(range(3_000), key=lambda number: -kit.cosine(asked, kit.vector(number)))
-            found = await its.search(Query(asked, {}, 1.0, 10, None))
+            found = await its.search(PassageQuery(asked, {}, 1.0, 10, None))
             assert [UUID(hit.id).int - 1 for hit in found] == exact[:10]
-            few = kit.all_of(limit=10, where=Is("n", tuple(exact[-10:])))
-            assert await kit.ids(its, few) == set(exact[-10:])
+            few = kit.match_all(limit=10, where=TagIn("n", tuple(exact[-10:])))
+            assert await kit.matching_numbers(its, few) == set(exact[-10:])
         await store.close()
 
     asyncio.run(indexed())
@@ -109,7 +112,7 @@ def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.M
 
 def test_it_says_what_it_lacks(url: str) -> None:
     with pytest.raises(ConfigError, match="needs a Postgres"):
-        Pgvector(Ground(Path()))
+        PgvectorStore(StoreContext(Path()))
     with once(url).connect() as owner:
         owner.execute(text("CREATE ROLE plain LOGIN"))
         owner.execute(text("CREATE DATABASE plain OWNER plain"))
@@ -117,7 +120,7 @@ def test_it_says_what_it_lacks(url: str) -> None:
     async def asked() -> None:
         store = await opened(str(make_url(url).set(username="plain", database="plain")))
         try:
-            await store.open(kit.base(), kit.SIZE)
+            await store.open(kit.base(), kit.DIMENSION)
         finally:
             await store.close()
 
@@ -131,12 +134,12 @@ def test_a_database_that_hangs_up_is_asked_again(url: str) -> None:
 
     async def asked() -> None:
         store = await opened(url)
-        async with kit.shelf(store, kit.passage(0)) as its:
+        async with kit.open_collection(store, kit.passage(0)) as its:
             with once(url).connect() as owner:
                 others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
                 owner.execute(text(f"{others} AND backend_type = 'client backend'"))
-            assert await kit.ids(its, kit.all_of()) == {0}
-            assert not await its.put([kit.passage(1)])
+            assert await kit.matching_numbers(its, kit.match_all()) == {0}
+            assert not await its.upsert([kit.passage(1)])
             assert await its.count() == 2
         await store.close()
 

@@ -12,28 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.errors import ConfigError, StoreFailed
-from sizewise.knowledge.vector_store import Base, Ground, Query, Store
+from sizewise.errors import ConfigError, StorageError
+from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageQuery, StoreContext, VectorStore
 from sizewise.testing import vector_store_conformance as kit
 
 pytest.importorskip("qdrant_edge", reason="needs the extra knowledge: pip install qdrant-edge-py")
-from sizewise.knowledge.vector_stores.qdrant import Qdrant
+from sizewise.knowledge.vector_stores.qdrant import QdrantStore
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Qdrant]]:
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, QdrantStore]]:
     with asyncio.Runner() as runner:
         store = runner.run(opened(tmp_path_factory.mktemp("home")))
         yield runner, store
         runner.run(store.close())
 
 
-async def opened(home: Path) -> Qdrant:
-    return Qdrant(Ground(home), few=0)
+async def opened(home: Path) -> QdrantStore:
+    return QdrantStore(StoreContext(home), min_indexed=0)
 
 
 @pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.weighs_common_terms, kit.takes_many_at_once])
-def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, Qdrant]) -> None:
+def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, QdrantStore]) -> None:
     runner, store = ground
     runner.run(check(store))
 
@@ -41,34 +41,34 @@ def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.R
 def test_it_comes_back_with_all_that_was_there(tmp_path: Path) -> None:
     kept = kit.base()
 
-    async def one(check: Callable[[Store, Base], Awaitable[None]]) -> None:
+    async def one(check: Callable[[VectorStore, KnowledgeBaseId], Awaitable[None]]) -> None:
         store = await opened(tmp_path)
         await check(store, kept)
         await store.close()
 
-    asyncio.run(one(kit.leaves))
-    asyncio.run(one(kit.comes_back))
+    asyncio.run(one(kit.writes_before_restart))
+    asyncio.run(one(kit.reads_after_restart))
 
 
 def test_what_was_acknowledged_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
     async def killed() -> None:
         store = await opened(tmp_path)
-        its = await store.open(kit.base(), kit.SIZE)
-        assert not await its.put([kit.passage(number) for number in range(1_000)])
+        its = await store.open(kit.base(), kit.DIMENSION)
+        assert not await its.upsert([kit.passage(number) for number in range(1_000)])
         child = store._child
         assert child is not None
         os.kill(child.pid, signal.SIGKILL)
         failed = 0
         for number in range(1_000, 1_020):
             try:
-                assert not await its.put([kit.passage(number)])
-            except StoreFailed as error:
+                assert not await its.upsert([kit.passage(number)])
+            except StorageError as error:
                 failed += 1
                 assert "try again" in error.hint
-                assert not await its.put([kit.passage(number)])
+                assert not await its.upsert([kit.passage(number)])
         assert failed <= 1
         assert await its.count() == 1_020
-        found = await its.search(Query((), {1_999: 1}, 0.0, 5, None))
+        found = await its.search(PassageQuery((), {1_999: 1}, 0.0, 5, None))
         assert [hit.sealed for hit in found] == [b"sealed 999"]
         await store.close()
 
@@ -110,8 +110,11 @@ def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int
 
     async def counted() -> tuple[int, set[int]]:
         store = await opened(tmp_path)
-        its = await store.open(Base("a", "b", "c"), kit.SIZE)
-        many, last = await its.count(), await kit.ids(its, kit.all_of(alpha=0.0, terms={1000 + told[-1] - 1: 1}))
+        its = await store.open(KnowledgeBaseId("a", "b", "c"), kit.DIMENSION)
+        many, last = (
+            await its.count(),
+            await kit.matching_numbers(its, kit.match_all(alpha=0.0, terms={1000 + told[-1] - 1: 1})),
+        )
         await store.close()
         return many, last
 
@@ -125,10 +128,10 @@ def test_its_files_hold_no_names(tmp_path: Path) -> None:
 
     async def filled() -> None:
         store = await opened(tmp_path)
-        mine = Base("canary-tenant", "canary-project", "canary-base")
-        its = await store.open(mine, kit.SIZE)
-        await its.put([kit.passage(number) for number in range(50)])
-        await store.settle()
+        mine = KnowledgeBaseId("canary-tenant", "canary-project", "canary-base")
+        its = await store.open(mine, kit.DIMENSION)
+        await its.upsert([kit.passage(number) for number in range(50)])
+        await store.optimize()
         await store.close()
 
     asyncio.run(filled())
@@ -140,5 +143,5 @@ def test_its_files_hold_no_names(tmp_path: Path) -> None:
 def test_it_needs_its_library_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "qdrant_edge", None)
     with pytest.raises(ConfigError, match="needs a library") as told:
-        Qdrant(Ground(tmp_path))
+        QdrantStore(StoreContext(tmp_path))
     assert "sizewise[knowledge]" in told.value.hint

@@ -18,31 +18,41 @@ from urllib.parse import urlsplit
 import pytest
 
 from sizewise.data_class import Place
-from sizewise.errors import ConfigError, EgressDenied, StoreFailed
-from sizewise.http.egress import Egress
-from sizewise.knowledge.vector_store import Base, Ground, Passage, Query, Remote, Store, Within
-from sizewise.knowledge.vector_stores.weaviate import Weaviate
+from sizewise.errors import ConfigError, EgressDenied, StorageError
+from sizewise.http.egress import EgressPolicy
+from sizewise.knowledge.vector_store import (
+    KnowledgeBaseId,
+    Passage,
+    PassageQuery,
+    RemoteStore,
+    StoreContext,
+    TagRange,
+    VectorStore,
+)
+from sizewise.knowledge.vector_stores.weaviate import WeaviateStore
 from sizewise.testing import vector_store_conformance as kit
 
 pytest.importorskip("weaviate", reason="needs the extra weaviate: pip install weaviate-client")
 from weaviate.util import PYPI_PACKAGE_URL
 
 from sizewise.knowledge.vector_stores import weaviate_client
-from tests.fakes.fake_weaviate import Weaviate as Double
+from tests.fakes.fake_weaviate import FakeWeaviate as Double
 
-REAL = Remote(
-    os.environ.get("WEAVIATE_URL", ""), os.environ.get("WEAVIATE_GRPC", ""), os.environ.get("WEAVIATE_KEY", "")
+REAL = RemoteStore(
+    os.environ.get("WEAVIATE_URL", ""),
+    os.environ.get("WEAVIATE_GRPC", ""),
+    os.environ.get("WEAVIATE_KEY", ""),
 )
 
 
-def ground(remote: Remote, place: Place = "network") -> Ground:
+def ground(remote: RemoteStore, place: Place = "network") -> StoreContext:
     allowed: dict[str, Place] = {remote.url: place, remote.grpc: place}
-    egress = Egress(allowed, {"public": "anyone", "internal": "network", "confidential": "network"})
-    return Ground(Path(), "", remote, lambda: egress)
+    egress = EgressPolicy(allowed, {"public": "anyone", "internal": "network", "confidential": "network"})
+    return StoreContext(Path(), "", remote, lambda: egress)
 
 
 @pytest.fixture(scope="module", params=["double", "real"])
-def remote(request: pytest.FixtureRequest) -> Iterator[Remote]:
+def remote(request: pytest.FixtureRequest) -> Iterator[RemoteStore]:
     if request.param == "real" and not REAL.url:
         pytest.skip("no WEAVIATE_URL: proved by the double alone")
     with contextlib.ExitStack() as stack:
@@ -50,51 +60,51 @@ def remote(request: pytest.FixtureRequest) -> Iterator[Remote]:
             yield REAL
         else:
             double = stack.enter_context(Double(key="sesame"))
-            yield Remote(double.url, double.grpc, "sesame")
+            yield RemoteStore(double.url, double.grpc, "sesame")
 
 
 @pytest.fixture(scope="module")
-def running(remote: Remote) -> Iterator[tuple[asyncio.Runner, Weaviate]]:
+def running(remote: RemoteStore) -> Iterator[tuple[asyncio.Runner, WeaviateStore]]:
     with asyncio.Runner() as runner:
         store = runner.run(opened(ground(remote)))
         yield runner, store
         runner.run(store.close())
 
 
-async def opened(ground: Ground) -> Weaviate:
-    return Weaviate(ground)
+async def opened(ground: StoreContext) -> WeaviateStore:
+    return WeaviateStore(ground)
 
 
-async def takes_many_at_once(store: Store) -> None:
+async def takes_many_at_once(store: VectorStore) -> None:
     await kit.takes_many_at_once(store, 1_000)
 
 
 @pytest.mark.parametrize("check", [*kit.every(), takes_many_at_once])
-def test_it_does_what_every_store_does(check: kit.Check, running: tuple[asyncio.Runner, Weaviate]) -> None:
+def test_it_does_what_every_store_does(check: kit.Check, running: tuple[asyncio.Runner, WeaviateStore]) -> None:
     runner, store = running
     runner.run(check(store))
 
 
-def test_it_comes_back_with_all_that_was_there(remote: Remote) -> None:
+def test_it_comes_back_with_all_that_was_there(remote: RemoteStore) -> None:
     kept = kit.base()
 
-    async def one(check: Callable[[Store, Base], Awaitable[None]]) -> None:
+    async def one(check: Callable[[VectorStore, KnowledgeBaseId], Awaitable[None]]) -> None:
         store = await opened(ground(remote))
         await check(store, kept)
         await store.close()
 
-    asyncio.run(one(kit.leaves))
-    asyncio.run(one(kit.comes_back))
+    asyncio.run(one(kit.writes_before_restart))
+    asyncio.run(one(kit.reads_after_restart))
 
 
-def test_servers_that_begin_at_once_share_what_they_make(remote: Remote) -> None:
+def test_servers_that_begin_at_once_share_what_they_make(remote: RemoteStore) -> None:
     async def both() -> None:
         stores = [await opened(ground(remote)) for _ in range(4)]
         mine = kit.base()
         size = 13  # of which there is no collection yet
         shelves = await asyncio.gather(*(store.open(mine, size) for store in stores))
         it = kit.passage(0)
-        assert not await shelves[0].put([Passage(it.id, "one", kit.vector(0, size), {}, b"x", tags={"new": 1})])
+        assert not await shelves[0].upsert([Passage(it.id, "one", kit.vector(0, size), {}, b"x", tags={"new": 1})])
         assert [await its.count() for its in shelves] == [1, 1, 1, 1]
         await stores[0].remove(mine)
         for store in stores:
@@ -109,18 +119,18 @@ def double() -> Iterator[Double]:
         yield it
 
 
-def at(double: Double) -> Remote:
-    return Remote(double.url, double.grpc, timeout_s=5.0)
+def at(double: Double) -> RemoteStore:
+    return RemoteStore(double.url, double.grpc, timeout_s=5.0)
 
 
 def test_what_the_server_fails_to_store_is_told_of_each(double: Double) -> None:
     async def failing() -> None:
         store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.SIZE)
+        its = await store.open(kit.base(), kit.DIMENSION)
         many = [kit.passage(number) for number in range(450)]
         double.failing = {many[number].id: f"shard is read-only ({number})" for number in (0, 199, 200, 449)}
         short = Passage("no uuid", "one", kit.vector(0), {}, b"")
-        refused = await its.put([*many, short])
+        refused = await its.upsert([*many, short])
         assert {**refused} == {**double.failing, "no uuid": "its id is no UUID"}
         assert await its.count() == 446
         await store.close()
@@ -129,17 +139,18 @@ def test_what_the_server_fails_to_store_is_told_of_each(double: Double) -> None:
 
 
 def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
-    double: Double, monkeypatch: pytest.MonkeyPatch
+    double: Double,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(weaviate_client, "MOST_FIELDS", 20)
 
     async def many() -> None:
         store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.SIZE)
+        its = await store.open(kit.base(), kit.DIMENSION)
         tagged = [kit.passage(n, tags={f"tag{n}_{m}": m for m in range(6)}) for n in range(5)]
-        refused = await its.put([*tagged, kit.passage(9, tags={"word": "no number"})])
+        refused = await its.upsert([*tagged, kit.passage(9, tags={"word": "no number"})])
         assert len(refused) == 2 and all("takes no more" in why for why in refused.values())
-        assert await kit.ids(its, kit.all_of(where=Within("tag0_3", at_least=3))) <= {0}
+        assert await kit.matching_numbers(its, kit.match_all(where=TagRange("tag0_3", gte=3))) <= {0}
         assert await its.count() == 4
         await store.close()
 
@@ -149,33 +160,33 @@ def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
 @pytest.mark.parametrize("allowed", [{}, {"url": "network"}, {"grpc": "network"}])
 def test_nothing_goes_to_an_address_that_nobody_declared(double: Double, allowed: dict[str, Place]) -> None:
     places: dict[str, Place] = {getattr(double, name): place for name, place in allowed.items()}
-    egress = Egress(places, {"public": "anyone", "internal": "anyone", "confidential": "anyone"})
+    egress = EgressPolicy(places, {"public": "anyone", "internal": "anyone", "confidential": "anyone"})
 
     async def asked() -> None:
-        store = await opened(Ground(Path(), "", at(double), lambda: egress))
+        store = await opened(StoreContext(Path(), "", at(double), lambda: egress))
         with pytest.raises(EgressDenied, match="does not name it"):
-            await store.open(kit.base(), kit.SIZE)
+            await store.open(kit.base(), kit.DIMENSION)
         await store.close()
 
     asyncio.run(asked())
-    assert double.seen == []
+    assert double.received == []
 
 
 def test_nothing_goes_further_than_its_class_may(double: Double) -> None:
     async def asked() -> None:
         store = await opened(ground(at(double), "region"))
-        its = await store.open(kit.base(), kit.SIZE)
-        assert not await its.put([kit.passage(0, data_class="public")])
-        before = list(double.seen)
+        its = await store.open(kit.base(), kit.DIMENSION)
+        assert not await its.upsert([kit.passage(0, data_class="public")])
+        before = list(double.received)
         with pytest.raises(EgressDenied, match="'confidential' data may go no further than 'network'"):
-            await its.put([kit.passage(1, data_class="public"), kit.passage(2, data_class="confidential")])
+            await its.upsert([kit.passage(1, data_class="public"), kit.passage(2, data_class="confidential")])
         with pytest.raises(EgressDenied, match="'confidential'"):
-            await its.search(kit.all_of())
-        nearer = Query(kit.vector(0), {}, 1.0, data_class="public", place="network")
+            await its.search(kit.match_all())
+        nearer = PassageQuery(kit.vector(0), {}, 1.0, data_class="public", place="network")
         with pytest.raises(EgressDenied, match="no further than 'network'"):
             await its.search(nearer)
-        assert double.seen == before
-        assert await its.search(Query(kit.vector(0), {}, 1.0, data_class="public"))
+        assert double.received == before
+        assert await its.search(PassageQuery(kit.vector(0), {}, 1.0, data_class="public"))
         await store.close()
 
     asyncio.run(asked())
@@ -185,37 +196,37 @@ def test_a_server_that_is_ill_fails_in_words_and_is_used_again_when_well(double:
     async def ill() -> None:
         store = await opened(ground(at(double)))
         double.down = True
-        with pytest.raises(StoreFailed, match=r"status 503|failed|does not answer"):
-            await store.open(kit.base(), kit.SIZE)
+        with pytest.raises(StorageError, match=r"status 503|failed|does not answer"):
+            await store.open(kit.base(), kit.DIMENSION)
         double.down = False
-        its = await store.open(kit.base(), kit.SIZE)
+        its = await store.open(kit.base(), kit.DIMENSION)
         double.down = True
-        with pytest.raises(StoreFailed):
-            await its.search(kit.all_of())
-        with pytest.raises(StoreFailed):
-            await its.put([kit.passage(0)])
+        with pytest.raises(StorageError):
+            await its.search(kit.match_all())
+        with pytest.raises(StorageError):
+            await its.upsert([kit.passage(0)])
         double.down = False
-        assert not await its.put([kit.passage(0)])
-        assert await kit.ids(its, kit.all_of()) == {0}
+        assert not await its.upsert([kit.passage(0)])
+        assert await kit.matching_numbers(its, kit.match_all()) == {0}
         await store.close()
 
     asyncio.run(ill())
 
 
 def test_a_wrong_key_and_a_wrong_address_are_told_apart() -> None:
-    async def told(remote: Remote) -> StoreFailed:
+    async def told(remote: RemoteStore) -> StorageError:
         store = await opened(ground(remote))
-        with pytest.raises(StoreFailed) as error:
-            await store.open(kit.base(), kit.SIZE)
+        with pytest.raises(StorageError) as error:
+            await store.open(kit.base(), kit.DIMENSION)
         await store.close()
         return error.value
 
     with Double(key="sesame") as double:
-        refused = asyncio.run(told(Remote(double.url, double.grpc, "sw-wrong-key")))
+        refused = asyncio.run(told(RemoteStore(double.url, double.grpc, "sw-wrong-key")))
         assert "key" in refused.hint and "sw-wrong-key" not in str(refused)
-        swapped = asyncio.run(told(Remote(double.grpc, double.url, "sesame", 2.0)))
+        swapped = asyncio.run(told(RemoteStore(double.grpc, double.url, "sesame", 2.0)))
         assert "addresses" in swapped.hint
-    gone = asyncio.run(told(Remote(double.url, double.grpc, "sesame", 2.0)))
+    gone = asyncio.run(told(RemoteStore(double.url, double.grpc, "sesame", 2.0)))
     assert "running" in gone.hint or "addresses" in gone.hint
 
 
@@ -267,8 +278,8 @@ def test_its_client_calls_nobody_else(arguments: tuple[str, ...], expected: str)
 
 def test_it_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="both addresses"):
-        Weaviate(Ground(Path(), "", Remote("http://127.0.0.1:8080")))
+        WeaviateStore(StoreContext(Path(), "", RemoteStore("http://127.0.0.1:8080")))
     monkeypatch.setitem(sys.modules, "weaviate", None)
     with pytest.raises(ConfigError, match="needs a library") as told:
-        Weaviate(Ground(Path()))
+        WeaviateStore(StoreContext(Path()))
     assert "sizewise[weaviate]" in told.value.hint

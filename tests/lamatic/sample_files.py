@@ -24,7 +24,7 @@ DEFAULT_MODEL = [
         "model_name": "default",
         "credentialId": "c0",
         "credential_name": "KEY",
-    }
+    },
 ]
 EMBEDDER = {
     "type": "embedder/text",
@@ -104,7 +104,7 @@ def simple(type: str, values: Values, output: str, **more: Any) -> Flow:
 
 
 SCHEMA = json.dumps(
-    {"type": "object", "properties": {"title": {"type": "string", "required": True}, "score": {"type": "number"}}}
+    {"type": "object", "properties": {"title": {"type": "string", "required": True}, "score": {"type": "number"}}},
 )
 OPERANDS = {
     "operator": "And",
@@ -241,7 +241,11 @@ def indexing(type: str, under: str = "", **more: Any) -> Flow:
 
 
 def started(
-    type: str, values: Values, use: str, response: str = "graphqlResponseNode", outputs: Values | None = None
+    type: str,
+    values: Values,
+    use: str,
+    response: str = "graphqlResponseNode",
+    outputs: Values | None = None,
 ) -> Flow:
     trigger = Node("triggerNode_1", type, values, [], "Start")
     return Flow(
@@ -269,11 +273,15 @@ def called() -> Flow:
 TEXT = "{{triggerNode_1.output.topic}}"
 FLOWS: Mapping[str, Callable[[], Flow]] = {
     "graphqlNode": lambda: started(
-        "graphqlNode", api(topic="string", count="int").values, f"{TEXT} {{{{triggerNode_1.output.count}}}}"
+        "graphqlNode",
+        api(topic="string", count="int").values,
+        f"{TEXT} {{{{triggerNode_1.output.count}}}}",
     ),
     "webhookTriggerNode": lambda: started("webhookTriggerNode", {}, f"About {TEXT}."),
     "cronNode": lambda: started(
-        "cronNode", {"cronExpression": "0 8 * * 1-5", "cronTimezone": "Europe/Berlin"}, "The news."
+        "cronNode",
+        {"cronExpression": "0 8 * * 1-5", "cronTimezone": "Europe/Berlin"},
+        "The news.",
     ),
     "chatTriggerNode": lambda: started(
         "chatTriggerNode",
@@ -348,7 +356,9 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
         ".title",
     ),
     "JSONAgent": lambda: simple(
-        "JSONAgent", {"promptTemplate": TEXT, "systemPrompt": "Judge.", "schema": SCHEMA}, ".score"
+        "JSONAgent",
+        {"promptTemplate": TEXT, "systemPrompt": "Judge.", "schema": SCHEMA},
+        ".score",
     ),
     "RAGNode": lambda: simple(
         "RAGNode",
@@ -402,7 +412,7 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
                 "// {{triggerNode_1.output.topic}} stays\nconst topic = {{triggerNode_1.output.topic}};\n"
                 "const shown = `on {{triggerNode_1.output.topic}}`;\n"
                 "output = { words: topic.split(' ').length, shown };",
-            )
+            ),
         ],
         {"words": "{{codeNode_310.output.words}}"},
     ),
@@ -414,8 +424,8 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
                     "language": {"type": "string", "value": "English"},
                     "top": {"type": "number", "value": "10"},
                     "about": {"type": "string", "value": TEXT},
-                }
-            )
+                },
+            ),
         },
         ".about",
     ),
@@ -502,10 +512,14 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
     "IndexNode": lambda: indexing("IndexNode"),
     "vectorNode": lambda: indexing("vectorNode", action="index", filters="", limit=20),
     "vectorNode (filter)": lambda: simple(
-        "vectorNode", {"action": "filter", "vectorDB": "Handbook", "filters": json.dumps(OPERANDS)}, ".data"
+        "vectorNode",
+        {"action": "filter", "vectorDB": "Handbook", "filters": json.dumps(OPERANDS)},
+        ".data",
     ),
     "vectorNode (delete)": lambda: simple(
-        "vectorNode", {"action": "delete", "vectorDB": "Handbook", "filters": json.dumps(OPERANDS)}, ".deletedCount"
+        "vectorNode",
+        {"action": "delete", "vectorDB": "Handbook", "filters": json.dumps(OPERANDS)},
+        ".deletedCount",
     ),
     "searchNode": lambda: simple(
         "searchNode",
@@ -520,7 +534,9 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
         ".searchResults",
     ),
     "fullTextSearchNode": lambda: simple(
-        "fullTextSearchNode", {"searchQuery": TEXT, "vectorDB": "Handbook", "limit": 0}, ".searchResults"
+        "fullTextSearchNode",
+        {"searchQuery": TEXT, "vectorDB": "Handbook", "limit": 0},
+        ".searchResults",
     ),
     "hybridSearchNode": lambda: simple(
         "hybridSearchNode",
@@ -567,7 +583,7 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
             "limit": "3",
             "memoryCollection": "m",
             "filters": json.dumps(
-                {"operator": "And", "operands": [{"path": ["uniqueId"], "operator": "Equal", "valueText": TEXT}]}
+                {"operator": "And", "operands": [{"path": ["uniqueId"], "operator": "Equal", "valueText": TEXT}]},
             ),
         },
         ".memories",
@@ -719,7 +735,7 @@ def canvas(flow: Flow) -> tuple[list[Values], list[Values]]:
                     "data": {"condition": "Loop", "invisible": True},
                     "sourceHandle": "bottom",
                     "targetHandle": "top",
-                }
+                },
             )
     if flow.outputs is not None:
         answer = Node("responseNode_triggerNode_1", flow.response, _response(flow), [], "Response")
@@ -733,7 +749,7 @@ def canvas(flow: Flow) -> tuple[list[Values], list[Values]]:
                 "target": answer.id,
                 "sourceHandle": "to-response",
                 "targetHandle": "from-trigger",
-            }
+            },
         )
     return nodes, edges
 

@@ -1,10 +1,10 @@
-"""`sizewise import lamatic` and `flow export`: kits into the folder of flows, and a flow as a kit."""
+"""`sizewise import lamatic` and `export` at the terminal: kits into the folder of flows, and a flow out as a kit."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sizewise.flows.language.yaml_source import read
+from sizewise.flows.language.yaml_source import parse_yaml
 from tests.cli.terminal import sizewise
 from tests.lamatic import sample_files
 
@@ -28,7 +28,7 @@ def test_a_kit_comes_goes_and_comes_again_the_same(tmp_path: Path) -> None:
     assert (went.code, went.err) == (0, "back: 5 nodes exported\n")
     again = sizewise("import", "lamatic", "back", "--to", "again", home=tmp_path)
     assert again.code == 0
-    assert read((tmp_path / "again" / path.name).read_text()).version == read(path.read_text()).version
+    assert parse_yaml((tmp_path / "again" / path.name).read_text()).version == parse_yaml(path.read_text()).version
 
 
 def test_what_is_no_node_here_ends_with_one_and_says_what_to_do(tmp_path: Path) -> None:

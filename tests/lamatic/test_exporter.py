@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sizewise.flows.language.yaml_source import read
+from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.lamatic import exporter, file_formats, file_writer, importer
-from sizewise.lamatic.canvas import Told
+from sizewise.lamatic.canvas import TranslationNote
 from tests.flows.in_process import checked
 from tests.lamatic import sample_files
 from tests.lamatic.test_importer import brought, mistakes
@@ -121,22 +121,25 @@ outputs: {news: "{{ news.text }}"}
 }
 
 
-def there_and_back(text: str, format: file_writer.Written) -> tuple[dict[str, object], tuple[Told, ...]]:
-    data = read(text).data
-    assert [each for each in checked(text).findings if each.kind == "mistake"] == []
-    drawing, told = exporter.exported(data)
-    written = file_writer.files(drawing, format)
+def there_and_back(
+    text: str,
+    format: file_writer.ExportFormat,
+) -> tuple[dict[str, object], tuple[TranslationNote, ...]]:
+    data = parse_yaml(text).data
+    assert [each for each in checked(text).diagnostics if each.kind == "mistake"] == []
+    drawing, told = exporter.export_flow(data)
+    written = file_writer.write_files(drawing, format)
     path = next(path for path in written if path.startswith("flows/") or path.endswith(".yaml"))
-    found, back = file_formats.read(path, written[path], written.get)
+    found, back = file_formats.parse_file(path, written[path], written.get)
     assert found == format
-    return dict(importer.imported(back, name=data["name"]).data), told
+    return dict(importer.import_flow(back, name=data["name"]).data), told
 
 
-@pytest.mark.parametrize("format", file_writer.WRITTEN)
+@pytest.mark.parametrize("format", file_writer.EXPORT_FORMATS)
 @pytest.mark.parametrize("name", FLOWS)
-def test_what_both_can_say_comes_back_the_same(name: str, format: file_writer.Written) -> None:
+def test_what_both_can_say_comes_back_the_same(name: str, format: file_writer.ExportFormat) -> None:
     back, told = there_and_back(FLOWS[name], format)
-    assert back == read(FLOWS[name]).data
+    assert back == parse_yaml(FLOWS[name]).data
     assert {each.grade for each in told} == {"imported"}
 
 
@@ -176,7 +179,7 @@ nodes:
   yes: {kind: approve, question: "{{ ask.text }}"}
 outputs: {x: "{{ yes.note }}"}
 """
-    drawing, told = exporter.exported(read(text).data)
+    drawing, told = exporter.export_flow(parse_yaml(text).data)
     named = {each.node: each.message for each in told if each.grade == "named"}
     assert named == {
         "py": "a python node has no counterpart there",
@@ -185,12 +188,12 @@ outputs: {x: "{{ yes.note }}"}
         "outputs": "yes.note has no counterpart there",
     }
     assert all(each.hint for each in told if each.grade == "named")
-    code = str(drawing.boxes["py"].values["code"])
+    code = str(drawing.nodes["py"].values["code"])
     assert code == 'throw new Error("not exported: a python node has no counterpart there");'
 
 
 def test_an_exported_flow_passes_the_check_when_it_is_back() -> None:
     for text in FLOWS.values():
-        drawing, _ = exporter.exported(read(text).data)
-        _, again = file_formats.read("x.yaml", file_writer.low_code(drawing))
-        assert mistakes(importer.imported(again)) == []
+        drawing, _ = exporter.export_flow(parse_yaml(text).data)
+        _, again = file_formats.parse_file("x.yaml", file_writer.write_low_code_yaml(drawing))
+        assert mistakes(importer.import_flow(again)) == []

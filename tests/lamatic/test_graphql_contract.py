@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.graphql.graphql_client import Told, fresh_key, told
+from tests.graphql.graphql_client import GraphQLAnswer, fresh_key, graphql
 from tests.graphql.test_flows import APPROVED, SUPPORT, published
 from tests.running_server import ECHO, Served, serving, until
 from tests.sdks.test_node import node
@@ -32,15 +32,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(home, ECHO, SIGNER=SECRET) as server:
         for text in (SUPPORT, APPROVED, STILL):
             assert published(server, text).errors == []
-        key = told(server, 'mutation { createKey(name: "signer") { key { id } } }').data["createKey"]["key"]["id"]
+        key = graphql(server, 'mutation { createKey(name: "signer") { key { id } } }').data["createKey"]["key"]["id"]
         signers = f'[graphql.signers.app]\nsecret = "env:SIGNER"\nkey = "{key}"\n'
         (home / "sizewise.toml").write_text(ECHO + signers)
-        assert told(server, "mutation { reload { models } }").errors == []
+        assert graphql(server, "mutation { reload { models } }").errors == []
         yield server
 
 
-def run(server: Served, workflow: str = "support-desk", **payload: object) -> Told:
-    return told(server, FLOW, workflowId=workflow, payload=payload)
+def run(server: Served, workflow: str = "support-desk", **payload: object) -> GraphQLAnswer:
+    return graphql(server, FLOW, workflowId=workflow, payload=payload)
 
 
 def test_a_workflow_is_run_as_a_query_and_as_a_mutation(desk: Served) -> None:
@@ -51,7 +51,7 @@ def test_a_workflow_is_run_as_a_query_and_as_a_mutation(desk: Served) -> None:
         "made-of": {"words": "one two", "count": 2, "name": "Ann"},
         "labels": [],
     }
-    again = told(desk, FLOW.replace("query", "mutation", 1), workflowId="support-desk", payload={"question": "a"})
+    again = graphql(desk, FLOW.replace("query", "mutation", 1), workflowId="support-desk", payload={"question": "a"})
     assert again.data["executeWorkflow"]["result"]["answer"] == "a"
 
 
@@ -59,7 +59,7 @@ def test_the_payload_may_be_written_out_with_variables_in_it(desk: Served) -> No
     """As the snippets of their studio do it."""
     query = """query($topic: String, $list: [String!]) {
       executeWorkflow(workflowId: "support-desk", payload: {question: $topic, labels: $list}) { result } }"""
-    shown = told(desk, query, topic="of the day", list=["a"]).data["executeWorkflow"]["result"]
+    shown = graphql(desk, query, topic="of the day", list=["a"]).data["executeWorkflow"]["result"]
     assert (shown["answer"], shown["labels"]) == ("of the day", ["a"])
 
 
@@ -68,7 +68,7 @@ def test_what_is_wrong_is_an_error_of_graphql(desk: Served) -> None:
     assert answer.code == "bad_request" and "question" in answer.message
     assert run(desk, "nothing", question="a").code == "not_found"
     assert run(desk, question="[[fail]]").code == "upstream_unreachable"
-    assert told(desk, FLOW, workflowId="support-desk", payload=[1]).code == "bad_request"
+    assert graphql(desk, FLOW, workflowId="support-desk", payload=[1]).code == "bad_request"
 
 
 def test_an_empty_payload_may_be_their_dummy(desk: Served) -> None:
@@ -78,21 +78,21 @@ def test_an_empty_payload_may_be_their_dummy(desk: Served) -> None:
 @pytest.mark.parametrize("query", ["checkStatus(requestId: $r)", "checkStatus(requestId: $r) { status result }"])
 def test_a_status_is_told_with_or_without_a_selection_set(desk: Served, query: str) -> None:
     id = run(desk, question="one").data["executeWorkflow"]["requestId"]
-    shown = told(desk, f"query($r: String!) {{ {query} }}", r=id).data["checkStatus"]
+    shown = graphql(desk, f"query($r: String!) {{ {query} }}", r=id).data["checkStatus"]
     assert (shown["status"], shown["statusCode"], shown["input"]) == ("success", 200, {"question": "one"})
     assert shown["output"]["answer"] == "one" and shown["timeTakenInSeconds"] >= 0
     nodes = {each["nodeId"]: each for each in shown["nodes"]}
     assert nodes["answer"]["nodeType"] == "ask" and nodes["answer"]["output"]["text"] == "one"
-    assert told(desk, f"{{ checkStatus(requestId: {'a' + id}) {{ status }} }}").code == "not_found"
+    assert graphql(desk, f"{{ checkStatus(requestId: {'a' + id}) {{ status }} }}").code == "not_found"
 
 
 def test_a_run_that_waits_is_told_by_its_id_and_looked_after(desk: Served) -> None:
     shown = run(desk, "refund", sum=5).data["executeWorkflow"]
     assert shown == {"status": "success", "result": {"requestId": shown["requestId"]}, "requestId": shown["requestId"]}
     status = "query($r: String!) { checkStatus(requestId: $r) }"
-    assert told(desk, status, r=shown["requestId"]).data["checkStatus"] == {"status": "in-progress"}
-    told(desk, "mutation($i: String!) { cancelFlowRun(id: $i) { state } }", i=shown["requestId"])
-    ended = told(desk, status, r=shown["requestId"]).data["checkStatus"]
+    assert graphql(desk, status, r=shown["requestId"]).data["checkStatus"] == {"status": "in-progress"}
+    graphql(desk, "mutation($i: String!) { cancelFlowRun(id: $i) { state } }", i=shown["requestId"])
+    ended = graphql(desk, status, r=shown["requestId"]).data["checkStatus"]
     assert (ended["status"], ended["statusCode"]) == ("failed", 409)
 
 
@@ -100,21 +100,23 @@ def test_feedback_on_a_run_becomes_a_verdict_on_its_models(desk: Served) -> None
     id = run(desk, question="one").data["executeWorkflow"]["requestId"]
     query = """mutation($r: String!, $n: Int, $c: String) {
       submitFeedback(requestId: $r, rating: $n, comment: $c, metadata: {a: 1}) { success message data error } }"""
-    shown = told(desk, query, r=id, n=4, c="well said").data["submitFeedback"]
+    shown = graphql(desk, query, r=id, n=4, c="well said").data["submitFeedback"]
     assert shown["success"] and shown["data"][0]["score"] == 0.8 and "comment" in shown["message"]
-    assert told(desk, query, r=id, n=9).code == "bad_request"
+    assert graphql(desk, query, r=id, n=9).code == "bad_request"
     silent = run(desk, "still").data["executeWorkflow"]["requestId"]
-    assert not told(desk, query, r=silent, n=1).data["submitFeedback"]["success"]
+    assert not graphql(desk, query, r=silent, n=1).data["submitFeedback"]["success"]
 
 
 def test_a_project_is_named_by_whoever_sees_them_all(desk: Served) -> None:
     text = 'name: there\nnodes: {a: {kind: template, text: one}}\noutputs: {said: "{{ a.text }}"}'
-    told(desk, 'mutation { createKey(name: "t", project: "shop") { secret } }')
+    graphql(desk, 'mutation { createKey(name: "t", project: "shop") { secret } }')
     assert published(desk, text, project="shop").errors == []
     query = {"query": "{ there { said } }"}
     named = desk.ask("/graphql", query, key=_admin(desk), x_project_id="shop")
     assert named.json == {"data": {"there": {"said": "one"}}}
-    narrow = told(desk, 'mutation { createKey(name: "n", project: "default") { secret } }').data["createKey"]["secret"]
+    narrow = graphql(desk, 'mutation { createKey(name: "n", project: "default") { secret } }').data["createKey"][
+        "secret"
+    ]
     assert desk.ask("/graphql", query, key=narrow, x_project_id="shop").status == 403
     me = desk.ask("/graphql", {"query": "{ me { project } }"}, key=narrow, x_project_id="2b8c-of-nobody")
     assert me.json == {"data": {"me": {"project": "default"}}}
@@ -174,4 +176,4 @@ def test_the_package_lamatic_works_unchanged(desk: Served) -> None:
     polled = shown["polled"]
     assert polled["begun"]["result"]["requestId"]
     assert (polled["ended"]["status"], polled["ended"]["output"]) == ("success", {"paid": True})
-    until(lambda: not told(desk, "{ waiting { key } }").data["waiting"], 5)
+    until(lambda: not graphql(desk, "{ waiting { key } }").data["waiting"], 5)

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from sizewise.lamatic import file_formats, importer, typescript_literals
-from sizewise.lamatic.canvas import Refused
+from sizewise.lamatic.canvas import LamaticFileError
 from tests.lamatic import sample_files
 
 HEAD = "triggerNode: {nodeId: t, nodeType: graphqlNode, values: {}}\n"
@@ -25,9 +25,9 @@ LAUGHS = "const a = [1,1,1,1,1,1,1,1,1,1];" + "".join(
 )
 
 
-def refusal(name: str, text: str, find: file_formats.Find = file_formats.nowhere) -> str:
-    with pytest.raises(Refused) as refused:
-        file_formats.read(name, text, find)
+def refusal(name: str, text: str, find: file_formats.FileLookup = file_formats.no_files) -> str:
+    with pytest.raises(LamaticFileError) as refused:
+        file_formats.parse_file(name, text, find)
     assert refused.value.hint
     return str(refused.value.message)
 
@@ -84,9 +84,9 @@ def test_no_reference_leads_out_of_the_project(path: str) -> None:
 
     text = _llm(prompts=[{"role": "user", "content": f"@prompts/{path}"}])
     try:
-        made = importer.imported(file_formats.read("flows/a.ts", text, find)[1])
+        made = importer.import_flow(file_formats.parse_file("flows/a.ts", text, find)[1])
         assert "the secret" not in made.text
-    except Refused as refused:
+    except LamaticFileError as refused:
         assert "leads out of the project" in refused.message
     assert not [name for name in asked if ".." in name or name.startswith("/")]
     assert "leads out of the project" in refusal("flows/a.ts", "import x from '../../../x';\n" + _llm(), find)
@@ -95,7 +95,9 @@ def test_no_reference_leads_out_of_the_project(path: str) -> None:
 def test_files_that_import_each_other_are_refused() -> None:
     there = {"flows/b.ts": "import a from './a'; export default [a];", "flows/a.ts": "import b from './b';\n" + _llm()}
     assert "these import each other: flows/a.ts → flows/b.ts → flows/a.ts" in refusal(
-        "flows/a.ts", there["flows/a.ts"], there.get
+        "flows/a.ts",
+        there["flows/a.ts"],
+        there.get,
     )
 
 
@@ -111,8 +113,8 @@ def test_code_in_a_typescript_file_is_never_run_and_what_it_would_give_is_named(
         "export const nodes = [{ id: 'l', type: 'dynamicNode', data: { nodeId: 'LLMNode', values: {\n"
         "  prompts: [{ role: 'user', content: f() }] } } }, ...other, key, () => 1];\nexport const edges = [];\n"
     )
-    made = importer.imported(file_formats.read("flows/a.ts", text, file_formats.nowhere)[1])
-    named = [str(each) for each in made.told if each.grade == "named"]
+    made = importer.import_flow(file_formats.parse_file("flows/a.ts", text, file_formats.no_files)[1])
+    named = [str(each) for each in made.notes if each.grade == "named"]
     assert named[-1] == "l (LLMNode): `prompts` is no literal (line 4: an expression). Write its value out."
     assert any("one of its nodes is no literal (line 4: a spread)" in each for each in named)
 
@@ -120,31 +122,33 @@ def test_code_in_a_typescript_file_is_never_run_and_what_it_would_give_is_named(
 def test_lines_that_go_in_a_circle_are_told_and_left_out() -> None:
     nodes = [sample_files.code("a", "output = 1;", "c"), sample_files.code("b", "output = {{a.output}};", "a"),
              sample_files.code("c", "output = {{b.output}};", "b")]  # fmt: skip
-    made = importer.imported(
-        file_formats.read(
-            "x.json", sample_files.management(sample_files.Flow("x", "a", nodes, {"x": "{{c.output}}"}))["x.json"]
-        )[1]
+    made = importer.import_flow(
+        file_formats.parse_file(
+            "x.json",
+            sample_files.management(sample_files.Flow("x", "a", nodes, {"x": "{{c.output}}"}))["x.json"],
+        )[1],
     )
-    assert [each.node for each in made.told if "circle" in each.message] == ["a"]
+    assert [each.node for each in made.notes if "circle" in each.message] == ["a"]
     assert "after" not in made.data["nodes"]["a"]
 
 
 def test_every_part_takes_time_that_grows_with_the_file() -> None:
     def script_(n: int) -> None:
-        typescript_literals.read("export default [" + "{ a: 'x', b: [1, `y${1}`] }, // c\n" * n + "];")
+        typescript_literals.parse_module("export default [" + "{ a: 'x', b: [1, `y${1}`] }, // c\n" * n + "];")
 
     def slashes(n: int) -> None:
-        typescript_literals.read("export const a = 1;\nfunction f() {" + "/[/[ `${ '" * n)
+        typescript_literals.parse_module("export const a = 1;\nfunction f() {" + "/[/[ `${ '" * n)
 
     def code(n: int) -> None:
         one("output = [" + "{{t.output.a}}, '{{t.output.b}}', /* {{ */ `${{{t.output.c}}}`,\n" * n + "];")
 
     def one(text: str) -> None:
         nodes = [sample_files.code("c", text)]
-        _, drawing = file_formats.read(
-            "x.json", sample_files.management(sample_files.Flow("x", "c", nodes, {}))["x.json"]
+        _, drawing = file_formats.parse_file(
+            "x.json",
+            sample_files.management(sample_files.Flow("x", "c", nodes, {}))["x.json"],
         )
-        importer.imported(drawing)
+        importer.import_flow(drawing)
 
     def nodes(n: int) -> None:
         many = [
@@ -152,7 +156,7 @@ def test_every_part_takes_time_that_grows_with_the_file() -> None:
             for number in range(1, n)
         ]
         flow = sample_files.Flow("x", "n1", [sample_files.llm("n0"), *many], {"x": "{{n1.output.generatedResponse}}"})
-        importer.imported(file_formats.read("x.json", sample_files.management(flow)["x.json"])[1])
+        importer.import_flow(file_formats.parse_file("x.json", sample_files.management(flow)["x.json"])[1])
 
     def braces(n: int) -> None:
         one("output = " + "{{" * n)
@@ -163,6 +167,6 @@ def test_every_part_takes_time_that_grows_with_the_file() -> None:
 
 def _seconds(work: Callable[[int], None], n: int) -> float:
     began = time.perf_counter()
-    with suppress(Refused):
+    with suppress(LamaticFileError):
         work(n)
     return time.perf_counter() - began

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from sizewise.flows.language.yaml_source import read
-from sizewise.flows.node import Means, Signature
-from sizewise.flows.validator import Others, of_spec
-from sizewise.handler import Wishes
-from sizewise.knowledge.ingestion import Taken
+from sizewise.flows.language.yaml_source import parse_yaml
+from sizewise.flows.node import FlowSignature, NodeDependencies
+from sizewise.flows.validator import SignatureLookup, signature_of_spec
+from sizewise.handler import RequestOptions
+from sizewise.knowledge.ingestion import IngestionResult
 from sizewise.lamatic import file_formats, importer
-from sizewise.lamatic.canvas import Grade, Told
-from sizewise.lamatic.importer import Imported
-from sizewise.settings.tools import Sandbox as Wanted
+from sizewise.lamatic.canvas import TranslationGrade, TranslationNote
+from sizewise.lamatic.importer import ImportedFlow
+from sizewise.settings.tools import SandboxSettings as Wanted
 from sizewise.tools.sandbox.process_pool import Sandbox
 from tests.flows.in_process import Ran, checked, flow, going
 from tests.lamatic import sample_files
 from tests.lamatic.sample_files import Flow, api, code, llm, prompts
 
-GRADES: tuple[Grade, ...] = ("imported", "note", "named")
+GRADES: tuple[TranslationGrade, ...] = ("imported", "note", "named")
 NAMED = {
     "ImageGenNode",
     "vectorNode (filter)",
@@ -49,7 +49,7 @@ NAMED = {
 """Types that are no node here."""
 
 
-def brought(format: str, *drawn: Flow) -> list[Imported]:
+def brought(format: str, *drawn: Flow) -> list[ImportedFlow]:
     """The flows, written in a format and imported together."""
     drawings = {}
     for each in drawn:
@@ -59,35 +59,35 @@ def brought(format: str, *drawn: Flow) -> list[Imported]:
             for path in written
             if path.rpartition("/")[0] in ("flows", "lamatic/flows", "") and "config" not in path
         )
-        found, drawings[path] = file_formats.read(path, written[path], written.get)
+        found, drawings[path] = file_formats.parse_file(path, written[path], written.get)
         assert found == format
-    made = importer.together(drawings)
-    return [each for each in made.values() if isinstance(each, Imported)]
+    made = importer.import_flows(drawings)
+    return [each for each in made.values() if isinstance(each, ImportedFlow)]
 
 
-def one(drawn: Flow, format: str = "lamatic-yaml") -> Imported:
+def one(drawn: Flow, format: str = "lamatic-yaml") -> ImportedFlow:
     return brought(format, drawn)[0]
 
 
-def others(flows: list[Imported]) -> Others:
-    def other(name: str) -> Signature | None:
+def others(flows: list[ImportedFlow]) -> SignatureLookup:
+    def other(name: str) -> FlowSignature | None:
         text = next((each.text for each in flows if each.name == name), None)
         spec = checked(text).spec if text else None
-        return of_spec(spec) if spec else None
+        return signature_of_spec(spec) if spec else None
 
     return other
 
 
-def about(made: Imported, id: str) -> list[Told]:
-    return [each for each in made.told if each.node == id]
+def about(made: ImportedFlow, id: str) -> list[TranslationNote]:
+    return [each for each in made.notes if each.node == id]
 
 
-def grade(made: Imported, id: str) -> Grade:
+def grade(made: ImportedFlow, id: str) -> TranslationGrade:
     return max((each.grade for each in about(made, id)), key=GRADES.index)
 
 
-def mistakes(made: Imported, known: Others | None = None) -> list[str]:
-    found = checked(made.text, known or others([made])).findings
+def mistakes(made: ImportedFlow, known: SignatureLookup | None = None) -> list[str]:
+    found = checked(made.text, known or others([made])).diagnostics
     return [str(each) for each in found if each.kind == "mistake"]
 
 
@@ -100,15 +100,15 @@ def test_every_type_of_node_is_imported_or_named_in_every_format(name: str) -> N
     drawn = sample_files.FLOWS[name]()
     for format, flows in made.items():
         first = flows[0]
-        assert {each.node for each in first.told} >= {drawn.trigger.id, *(each.id for each in drawn.nodes)}, format
+        assert {each.node for each in first.notes} >= {drawn.trigger.id, *(each.id for each in drawn.nodes)}, format
         if name in NAMED:
             named = [each for each in about(first, drawn.under) if each.grade == "named"]
             assert named and named[0].message and named[0].hint, format
             assert drawn.under == drawn.trigger.id or any(drawn.under in each for each in mistakes(first)), format
         else:
-            assert grade(first, drawn.under) != "named", [str(each) for each in first.told]
+            assert grade(first, drawn.under) != "named", [str(each) for each in first.notes]
             assert mistakes(first, others(flows)) == [], first.text
-        assert read(first.text).data == first.data  # what stands in the file is what was meant
+        assert parse_yaml(first.text).data == first.data  # what stands in the file is what was meant
     bodies = [{**flows[0].data, "name": "", "description": ""} for flows in made.values()]
     assert all(each == bodies[0] for each in bodies)
 
@@ -116,7 +116,7 @@ def test_every_type_of_node_is_imported_or_named_in_every_format(name: str) -> N
 # ---- what flows do --------------------------------------------------------------------------------------------------
 
 
-def ran(made: Imported, inputs: dict[str, Any]) -> Ran:
+def ran(made: ImportedFlow, inputs: dict[str, Any]) -> Ran:
     """Runs it on echo models, its code in a sandbox."""
     here = Ran()
 
@@ -124,7 +124,11 @@ def ran(made: Imported, inputs: dict[str, Any]) -> Ran:
         sandbox = Sandbox(Wanted(timeout_s=2))
         try:
             await going(
-                flow(made.text), inputs, here, Wishes(), dataclasses.replace(Means(here.asked), sandbox=sandbox)
+                flow(made.text),
+                inputs,
+                here,
+                RequestOptions(),
+                dataclasses.replace(NodeDependencies(here.asked), sandbox=sandbox),
             )
         finally:
             await sandbox.close()
@@ -185,7 +189,11 @@ def test_several_conditions_can_hold_at_once() -> None:
         *(code(id, f"output = '{id}';", ("c", label)) for id, label in (("a", "Long"), ("b", "Even"), ("d", "Else"))),
     ]
     drawn = Flow(
-        "several", "c", nodes, {"out": {id: "{{" + id + ".output}}" for id in "abd"}}, api(n="int", even="boolean")
+        "several",
+        "c",
+        nodes,
+        {"out": {id: "{{" + id + ".output}}" for id in "abd"}},
+        api(n="int", even="boolean"),
     )
     made = one(drawn)
     assert ran(made, {"n": 20, "even": True}).outputs["out"] == {"a": "a", "b": "b", "d": None}
@@ -229,12 +237,14 @@ def test_conditions_compare_as_they_did(name: str, operator: str, value: str, ho
 def test_conditions_that_cannot_be_said_are_named() -> None:
     drawn = sample_files.FLOWS["conditionNode"]()
     drawn.nodes[0].values["conditions"][0]["condition"] = sample_files.when(
-        "{{triggerNode_1.output.topic}}", "matches", "^a+$"
+        "{{triggerNode_1.output.topic}}",
+        "matches",
+        "^a+$",
     )
     made = one(drawn)
-    assert [str(each) for each in made.told if each.grade == "named"] == [
+    assert [str(each) for each in made.notes if each.grade == "named"] == [
         "conditionNode_374 (conditionNode): the operator 'matches'. "
-        "Known: ==, ===, =, eq, equals, !=, !==, ne, neq, <, <=, >, >=, lt, lte, gt, gte, ilike, in."
+        "Known: ==, ===, =, eq, equals, !=, !==, ne, neq, <, <=, >, >=, lt, lte, gt, gte, ilike, in.",
     ]
 
 
@@ -243,17 +253,17 @@ def test_documents_are_made_of_the_texts_that_vectors_were_made_of() -> None:
     taken: list[Any] = []
 
     class Knowledge:
-        async def ingest(self, ask: Any, name: str, brought: Any) -> Any:
+        async def ingest(self, request: Any, name: str, brought: Any) -> Any:
             taken.extend(brought)
-            return [Taken(each.source, each.source, "added", 1) for each in brought]
+            return [IngestionResult(each.source, each.source, "added", 1) for each in brought]
 
     here = Ran()
 
     async def do() -> None:
         sandbox = Sandbox(Wanted(timeout_s=2))
-        means = dataclasses.replace(Means(here.asked), sandbox=sandbox, knowledge=Knowledge())  # type: ignore[arg-type]  # it only takes in
+        resources = dataclasses.replace(NodeDependencies(here.asked), sandbox=sandbox, knowledge=Knowledge())  # type: ignore[arg-type]  # it only takes in
         try:
-            await going(flow(made.text), {"topic": "tea " * 100, "items": []}, here, Wishes(), means)
+            await going(flow(made.text), {"topic": "tea " * 100, "items": []}, here, RequestOptions(), resources)
         finally:
             await sandbox.close()
 
@@ -412,10 +422,11 @@ def test_a_node_that_is_switched_off_is_left_out() -> None:
     (path, text) = next(iter(written.items()))
     data = json.loads(text)
     data["nodes"].insert(
-        1, {"id": "off", "type": "dynamicNode", "data": {"nodeId": "slackNode", "values": {}, "disabled": True}}
+        1,
+        {"id": "off", "type": "dynamicNode", "data": {"nodeId": "slackNode", "values": {}, "disabled": True}},
     )
-    _, drawing = file_formats.read(path, json.dumps(data))
-    made = importer.imported(drawing)
+    _, drawing = file_formats.parse_file(path, json.dumps(data))
+    made = importer.import_flow(drawing)
     assert "off" not in made.data["nodes"]
     assert [str(each) for each in about(made, "off")] == ["off (slackNode): it is switched off, and left out"]
 
@@ -429,7 +440,7 @@ def test_an_output_that_cannot_be_said_is_named_and_the_others_stay() -> None:
     assert made.data["outputs"] == {"text": "{{ LLMNode_187.text }}"}
     (told,) = about(made, "responseNode_triggerNode_1")
     assert str(told).startswith(
-        "responseNode_triggerNode_1 (graphqlResponseNode): tokens: {{ LLMNode_187.output._meta }}"
+        "responseNode_triggerNode_1 (graphqlResponseNode): tokens: {{ LLMNode_187.output._meta }}",
     )
 
 
@@ -442,7 +453,7 @@ def test_conditions_of_a_node_that_runs_all_its_ways_are_named() -> None:
 def test_words_where_a_conversation_should_be_are_kept() -> None:
     made = one(Flow("m", "LLMNode_187", [llm(values={"messages": "About {{triggerNode_1.output.topic}} now"})], {}))
     assert made.data["nodes"]["LLMNode_187"]["messages"] == [
-        {"role": "user", "content": "About {{ inputs.topic }} now"}
+        {"role": "user", "content": "About {{ inputs.topic }} now"},
     ]
     assert grade(made, "LLMNode_187") == "note"
     assert mistakes(made) == []

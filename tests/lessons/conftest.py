@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import SECRET, misbehaving, settings
 from tests.graphql.graphql_client import fresh_key
 from tests.running_server import Served, serving
@@ -47,13 +47,13 @@ def trap() -> Iterator[Trap]:
 
 
 @pytest.fixture(scope="session")
-def upstream() -> Iterator[Upstream]:
+def upstream() -> Iterator[FakeOpenAI]:
     with misbehaving() as up:
         yield up
 
 
 @pytest.fixture(scope="session")
-def house(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def house(upstream: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("lessons"), settings(upstream.url), UPSTREAM_KEY=SECRET) as served:
         yield served
 

@@ -19,7 +19,7 @@ WANTED = """
 
 
 def rows() -> list[tuple[str, str, str]]:
-    return re.findall(r"^\| (\d[\d., ]*) \| ([a-z ]+) \| ?(.*) \|$", PAGE.read_text(), re.M)
+    return re.findall(r"^\| (\d[\d., ]*) \| ([a-z ]+) \| ?(.*) \|$", PAGE.read_text(), re.MULTILINE)
 
 
 def test_every_requirement_is_in_the_list_once_with_a_verdict() -> None:

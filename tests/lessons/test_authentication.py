@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputType, GraphQLNonNull, GraphQLObjectType, get_named_type
 
-from sizewise.gateway.openapi import document
-from sizewise.graphql.schema import built
+from sizewise.gateway.openapi import build_document
+from sizewise.graphql.schema import make_executable_schema
 from tests.gateway.server_harness import CHAT, Line, question, rows
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, command, environment
 
-DOORS = (CHAT, "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/models", "/graphql", "/metrics")
+ENDPOINTS = (CHAT, "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/models", "/graphql", "/metrics")
 INJECTIONS = (
     "' OR '1'='1",
     "sw-x' UNION SELECT * FROM keys --",
@@ -35,7 +35,7 @@ def knocked(served: Served, path: str, **headers: Any) -> int:
     return served.ask(path, None if get else b"{}", key=None, **headers).status
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", ENDPOINTS)
 @pytest.mark.parametrize("key", INJECTIONS)
 def test_01_what_is_said_to_be_a_key_is_never_part_of_a_query(served: Served, path: str, key: str) -> None:
     assert knocked(served, path, authorization=f"Bearer {key}") == 401
@@ -48,7 +48,7 @@ def test_01_nor_is_any_other_word_of_a_client(served: Served) -> None:
         asked = (
             "query($w: String!) { records(model: $w) { at } record(trace: $w) { at } quality(policy: $w) { policy } }"
         )
-        answer = told(served, asked, w=words)
+        answer = graphql(served, asked, w=words)
         assert not answer.data or not any(answer.data.values()), answer
         assert served.chat(words).status == 404
         assert served.chat("echo/small", sizewise={"session": words, "idempotency_key": words}).status == 200
@@ -102,7 +102,7 @@ def test_04_what_is_authorised_is_what_is_answered(served: Served, line: str) ->
 
 
 def test_11_no_foreign_page_is_let_in(served: Served) -> None:
-    for path in (*DOORS, "/healthz", "/", "/openapi.json", "/nothing"):
+    for path in (*ENDPOINTS, "/healthz", "/", "/openapi.json", "/nothing"):
         for method in ("OPTIONS", "GET", "POST"):
             wanted: dict[str, Any] = {"origin": "https://evil.example", "access_control_request_method": "POST"}
             answer = served.ask(path, b"{}" if method == "POST" else None, method=method, **wanted)
@@ -112,22 +112,22 @@ def test_11_no_foreign_page_is_let_in(served: Served) -> None:
 def test_12_a_key_that_is_revoked_is_refused_at_once_on_every_door(served: Served) -> None:
     key = fresh_key(served, "ask", "read")
     assert served.ask("/v1/models", key=key).status == 200
-    id = told(served, "{ me { key } }", key=key).data["me"]["key"]
-    assert told(served, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=id).errors == []
-    for path in DOORS:
+    id = graphql(served, "{ me { key } }", key=key).data["me"]["key"]
+    assert graphql(served, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=id).errors == []
+    for path in ENDPOINTS:
         assert knocked(served, path, authorization=f"Bearer {key}") == 401, path
 
 
 def test_17_an_answer_under_way_ends_with_the_right_to_it(served: Served) -> None:
     key = fresh_key(served, "ask")
-    id = told(served, "{ me { key } }", key=key).data["me"]["key"]
+    id = graphql(served, "{ me { key } }", key=key).data["me"]["key"]
     with Line(served) as line:
         body = question("[[say tick]] [[repeat 600]] [[pace 0.05]]", stream=True)
         line.say(line.request(CHAT, body, f"authorization: Bearer {key}"))
         assert line.head()[0] == 200
         assert b"tick" in line.chunk()
         began = time.monotonic()
-        told(served, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=id)
+        graphql(served, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=id)
         said = b""
         while piece := line.chunk():
             said += piece
@@ -174,7 +174,7 @@ def test_21_a_server_that_is_open_to_all_has_a_key_all_the_same(tmp_path: Path) 
 
 
 def test_every_route_but_those_about_health_asks_for_a_key(served: Served) -> None:
-    for path, operations in document()["paths"].items():
+    for path, operations in build_document()["paths"].items():
         for method in operations:
             if method == "parameters":
                 continue
@@ -186,7 +186,7 @@ def test_every_route_but_those_about_health_asks_for_a_key(served: Served) -> No
 
 def fields() -> list[tuple[str, str]]:
     """Every field of the schema as a whole question, with the kind of its operation."""
-    schema, found = built(), []
+    schema, found = make_executable_schema(), []
     for kind, root in (("query", schema.query_type), ("mutation", schema.mutation_type)):
         assert isinstance(root, GraphQLObjectType)
         for name, field in root.fields.items():
@@ -217,11 +217,14 @@ def _some(kind: GraphQLInputType) -> str:
 
 @pytest.mark.parametrize(("kind", "query"), fields())
 def test_every_field_of_the_schema_asks_for_a_key_and_for_the_right_to_it(
-    served: Served, asker: str, kind: str, query: str
+    served: Served,
+    asker: str,
+    kind: str,
+    query: str,
 ) -> None:
     for key in (None, "sw-nonsense", asker[:-1]):
-        answer = told(served, query, key=key)
+        answer = graphql(served, query, key=key)
         assert (answer.status, answer.data, answer.code) == (401, None, "invalid_api_key")
-    audit: Any = told(served, query, key=fresh_key(served, "read_audit"))
+    audit: Any = graphql(served, query, key=fresh_key(served, "read_audit"))
     own = "{ signOut" in query  # ends one's own sessions, and this key is nobody's
     assert kind == "query" or own or (audit.data is None and audit.code == "forbidden"), audit

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.server_harness import CHAT, Line
-from tests.graphql.graphql_client import admin, told
+from tests.graphql.graphql_client import admin, graphql
 from tests.lessons.conftest import memory
 from tests.running_server import Served
 
@@ -208,7 +208,7 @@ def test_22_several_questions_in_one_body_are_none(served: Served) -> None:
 
 
 def test_22_variables_are_bounded_too(served: Served) -> None:
-    answer = told(
+    answer = graphql(
         served,
         'mutation($m: [Permission!]) { createKey(name: "x", permissions: $m) { secret } }',
         m=["nonsense"] * 100_000,

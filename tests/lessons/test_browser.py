@@ -9,7 +9,8 @@ from tests.running_server import Served
 
 
 @pytest.mark.parametrize(
-    "path", [CHAT, "/v1/embeddings", "/v1/models", "/graphql", "/healthz", "/metrics", "/", "/nothing"]
+    "path",
+    [CHAT, "/v1/embeddings", "/v1/models", "/graphql", "/healthz", "/metrics", "/", "/nothing"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "TRACE"])
 def test_every_answer_is_what_it_says_it_is(served: Served, path: str, method: str) -> None:

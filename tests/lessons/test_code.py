@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import CHAT, Line
-from tests.graphql.graphql_client import told
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served
 from tests.walls.source import Source, dotted, planted, stands
 
@@ -24,7 +24,11 @@ YAML = ("parse", "SafeLoader", "CSafeLoader", "MarkedYAMLError", "reader")
 def test_05_a_template_in_a_prompt_is_only_a_prompt(served: Served) -> None:
     answer = served.chat("echo/small", TEMPLATES)
     assert TEMPLATES in answer.json["choices"][0]["message"]["content"]  # type: ignore[index]  # a chat
-    shown = told(served, 'query($p: String) { explain(prompt: $p, model: "echo/small") { why reasons } }', p=TEMPLATES)
+    shown = graphql(
+        served,
+        'query($p: String) { explain(prompt: $p, model: "echo/small") { why reasons } }',
+        p=TEMPLATES,
+    )
     assert shown.errors == [] and "49" not in str(shown.data)
 
 
@@ -69,7 +73,7 @@ def test_19_the_wall_sees_what_makes_objects_of_text(code: str) -> None:
         'base_url = "http://127.0.0.1:9/v1"\nkey = "env:$(touch pwned)"',
         'base_url = "http://127.0.0.1:9/v1"\nkey = "exec:touch pwned"',
         'wire = "os:system"',
-        'wire = "sizewise.process:start"',
+        'wire = "sizewise.process:start_module"',
         'base_url = "http://127.0.0.1:9/v1"\nheaders = {x = "`touch pwned`"}\n'
         'rename_params = {"__class__" = "touch pwned"}',
     ],

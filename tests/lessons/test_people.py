@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.auth.user_client import PASSWORD, invited, somebody
-from tests.graphql.graphql_client import told
+from tests.auth.user_client import PASSWORD, invited, new_user
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Answer, Served
 
 EMPTY: tuple[Any, ...] = (None, "", " ", "null", "undefined", "0", 0, False, [], {}, [None], {"$ne": None}, "\x00" * 40)
@@ -35,14 +35,14 @@ def refused(answer: Answer) -> None:
 
 @pytest.mark.parametrize("password", EMPTY, ids=repr)
 def test_15_nor_opens_an_account(served: Served, password: Any) -> None:
-    email = "owner@example.com" if told(served, "{ users { email } }").data["users"] else "nobody@example.com"
+    email = "owner@example.com" if graphql(served, "{ users { email } }").data["users"] else "nobody@example.com"
     body = {"email": email, "password": password}
     answer = served.ask("/auth/sign-in", body, key=None, origin=served.url)
     assert answer.status in (400, 401, 403) and "set-cookie" not in answer.headers
 
 
 def test_12_who_signed_out_is_out_on_every_door_and_so_is_a_copy_of_the_cookie(served: Served) -> None:
-    browser = somebody(served, "leaves@example.com", "developer")
+    browser = new_user(served, "leaves@example.com", "developer")
     cookie, proof = browser.cookie, browser.csrf
     assert browser.chat().status == 200 and browser.send("/auth/session").status == 200
     assert browser.send("/auth/sign-out", {}).status == 200
@@ -50,7 +50,7 @@ def test_12_who_signed_out_is_out_on_every_door_and_so_is_a_copy_of_the_cookie(s
     assert browser.chat().status == 401
     assert browser.send("/auth/session").status == 401
     assert browser.send("/v1/models").status == 401
-    assert browser.told("{ me { user } }").status == 401
+    assert browser.graphql("{ me { user } }").status == 401
 
 
 def test_12_an_invitation_opens_once(served: Served) -> None:
@@ -62,7 +62,7 @@ def test_12_an_invitation_opens_once(served: Served) -> None:
 
 def test_17_a_cookie_alone_changes_nothing(served: Served) -> None:
     """A foreign page has the browser send the cookie; it has neither the proof nor our origin."""
-    browser = somebody(served, "lured@example.com", "owner")
+    browser = new_user(served, "lured@example.com", "owner")
     for headers in ({"x-sizewise-csrf": None}, {"origin": "https://evil.example"}, {"x-sizewise-csrf": "0" * 64}):
         answer = browser.send("/graphql", {"query": "mutation { signOut { __typename } }"}, headers)
         assert answer.status in (401, 403), (headers, answer.body)

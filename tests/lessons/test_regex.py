@@ -22,7 +22,9 @@ SECONDS = 0.15
 """A linear pattern takes some milliseconds for the longest; one that goes by the square, half a second or more."""
 METHODS = ("search", "match", "fullmatch", "findall", "finditer", "sub", "split")
 
-SHORT: Mapping[str, str] = {"sizewise.guardrails.pii.WORD": "takes our own list of words apart, when it is imported"}
+SHORT: Mapping[str, str] = {
+    "sizewise.guardrails.pii.ALTERNATIVE": "takes our own list of words apart, when it is imported",
+}
 """Patterns that never meet a long text, and who sees to that: `<module>.<name>` -> why."""
 
 

@@ -14,10 +14,10 @@ import pytest
 from graphql import GraphQLObjectType
 
 from sizewise.errors import ConfigError, EgressDenied
-from sizewise.gateway.openapi import document
-from sizewise.graphql.schema import built
-from sizewise.http.egress import Egress, origin
-from sizewise.testing.upstream import Upstream
+from sizewise.gateway.openapi import build_document
+from sizewise.graphql.schema import make_executable_schema
+from sizewise.http.egress import EgressPolicy, origin
+from sizewise.testing.upstream import FakeOpenAI
 from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import CHAT, SECRET, question
 from tests.lessons.conftest import Trap, memory
@@ -29,11 +29,15 @@ ADDRESSES = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "a@127.0.0.1", "213
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_07_a_url_of_the_client_s_choice_gets_neither_the_key_nor_a_call(
-    served: Served, upstream: Upstream, trap: Trap, address: str
+    served: Served,
+    upstream: FakeOpenAI,
+    trap: Trap,
+    address: str,
 ) -> None:
-    url, before = f"http://{address}:{trap.port}/v1", len(upstream.seen.bodies)
+    url, before = f"http://{address}:{trap.port}/v1", len(upstream.received.bodies)
     fields = dict.fromkeys(
-        ("api_base", "base_url", "api_url", "url", "endpoint", "proxy", "webhook", "callback_url"), url
+        ("api_base", "base_url", "api_url", "url", "endpoint", "proxy", "webhook", "callback_url"),
+        url,
     )
     headers: dict[str, Any] = {
         "x_base_url": url,
@@ -43,8 +47,8 @@ def test_07_a_url_of_the_client_s_choice_gets_neither_the_key_nor_a_call(
     for model in ("whole/well", "echo/small", f"{url}/well", f"custom_openai/{url}"):
         answer = served.ask(CHAT, question("hi", model, **fields, sizewise=None), **headers)
         assert answer.status in (200, 400, 404), answer.body
-    assert len(upstream.seen.bodies) == before + 1, "the one that is named in the settings"
-    assert upstream.seen.headers[-1]["authorization"] == f"Bearer {SECRET}"
+    assert len(upstream.received.bodies) == before + 1, "the one that is named in the settings"
+    assert upstream.received.headers[-1]["authorization"] == f"Bearer {SECRET}"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -64,7 +68,7 @@ def test_07_pictures_files_and_tools_are_fetched_by_nobody(served: Served, trap:
             {
                 "role": "user",
                 "content": [{"type": "input_image", "image_url": url}, {"type": "input_file", "file_url": url}],
-            }
+            },
         ]
         assert served.ask("/v1/responses", {"model": "echo/small", "input": item, "tools": tools}).status < 500
         assert served.ask("/v1/embeddings", {"model": "echo/vectors", "input": url}).status == 200
@@ -116,9 +120,9 @@ def test_07_a_redirect_is_followed_by_nobody(trap: Trap, tmp_path: Path) -> None
         to = f"http://127.0.0.1:{trap.port}/v1/chat/completions"
         return f"HTTP/1.1 {status}\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
 
-    with answering(moved) as url, serving(tmp_path, behind(url), UPSTREAM_KEY=SECRET) as house:
+    with answering(moved) as url, serving(tmp_path, behind(url), UPSTREAM_KEY=SECRET) as app:
         for _ in range(5):
-            answer = house.chat("elsewhere/it")
+            answer = app.chat("elsewhere/it")
             assert answer.status in (502, 503) and SECRET.encode() not in answer.body
             assert "location" not in answer.headers
 
@@ -131,10 +135,10 @@ def test_what_an_upstream_packed_unasked_is_unpacked_by_nobody(tmp_path: Path, c
         f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-encoding: {coding}\r\ncontent-length: {len(bomb)}\r\n\r\n"
     )
     with answering(lambda _: head.encode() + bomb) as url:
-        with serving(tmp_path, behind(url), UPSTREAM_KEY=SECRET) as house:
-            before = memory(house)
-            assert house.chat("elsewhere/it", stream=kind != "application/json").status == 502
-            assert memory(house) - before < 40e6
+        with serving(tmp_path, behind(url), UPSTREAM_KEY=SECRET) as app:
+            before = memory(app)
+            assert app.chat("elsewhere/it", stream=kind != "application/json").status == 502
+            assert memory(app) - before < 40e6
 
 
 def test_07_no_door_takes_an_address_to_call() -> None:
@@ -143,18 +147,19 @@ def test_07_no_door_takes_an_address_to_call() -> None:
     A page for a knowledge base is named by its URL, and read at an origin of the base's own sources alone: see
     tests/knowledge/test_search.py.
     """
-    kinds = [kind for kind in built().type_map.values() if isinstance(kind, GraphQLObjectType)]
+    kinds = [kind for kind in make_executable_schema().type_map.values() if isinstance(kind, GraphQLObjectType)]
     arguments = [(of, name) for kind in kinds for of, field in kind.fields.items() for name in field.args]
     assert len(arguments) > 20
     words = ("url", "uri", "host", "address", "endpoint", "hook", "proxy")
     found = [each for each in arguments if any(word in each[1].lower() for word in words)]
     assert found == [("addDocument", "url")]
-    ours = document()["components"]["schemas"]["SizewiseOptions"]["properties"]
+    ours = build_document()["components"]["schemas"]["SizewiseOptions"]["properties"]
     assert [name for name in ours if any(word in name for word in words)] == []
 
 
 @pytest.mark.parametrize(
-    "address", ["a@127.0.0.1", "a:b@127.0.0.1", "127.0.0.1\\@evil.example", "127.0.0.1 .evil", "127.0.0.1:0"]
+    "address",
+    ["a@127.0.0.1", "a:b@127.0.0.1", "127.0.0.1\\@evil.example", "127.0.0.1 .evil", "127.0.0.1:0"],
 )
 def test_07_an_address_with_a_mask_on_is_no_address(address: str) -> None:
     with pytest.raises(ConfigError):
@@ -162,18 +167,19 @@ def test_07_an_address_with_a_mask_on_is_no_address(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["[::ffff:127.0.0.1]", "[::1]", "localhost", "2130706433", "127.1", "0.0.0.0", "127.0.0.1.nip.io"]
+    "address",
+    ["[::ffff:127.0.0.1]", "[::1]", "localhost", "2130706433", "127.1", "0.0.0.0", "127.0.0.1.nip.io"],
 )
 def test_07_a_second_spelling_of_a_place_that_was_declared_is_not_declared(address: str) -> None:
     """Nothing is guessed from an address, and none is looked up to decide: a name that is rebound gains nothing."""
-    egress = Egress({"http://127.0.0.1:9": "machine"}, {"public": "anyone"})
+    egress = EgressPolicy({"http://127.0.0.1:9": "machine"}, {"public": "anyone"})
     with pytest.raises(EgressDenied):
-        egress.check(origin(f"http://{address}:9"), why="ask", data_class="public")
+        egress.check(origin(f"http://{address}:9"), purpose="ask", data_class="public")
 
 
 def test_07_not_even_the_settings_may_hold_a_password_in_a_url(tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text(
-        '[providers.x]\nbase_url = "http://a:secret-word@127.0.0.1/v1"\nmodels = ["m"]\n'
+        '[providers.x]\nbase_url = "http://a:secret-word@127.0.0.1/v1"\nmodels = ["m"]\n',
     )
     done = sizewise("models", "list", home=tmp_path)
     assert done.code == 2 and "secret-word" not in done.err + done.out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import CHAT, Line, question
 from tests.running_server import Served
 
@@ -70,9 +70,9 @@ def test_a_line_that_ends_in_half_is_no_line(served: Served, ending: bytes) -> N
         "http_x_sizewise_data_class: public",
     ],
 )
-def test_an_underscore_is_no_hyphen(served: Served, upstream: Upstream, header: str) -> None:
+def test_an_underscore_is_no_hyphen(served: Served, upstream: FakeOpenAI, header: str) -> None:
     """What a proxy in front strips or sets as `x-sizewise-data-class`, nobody says by another name behind its back."""
-    before = len(upstream.seen.bodies)
+    before = len(upstream.received.bodies)
     for first in (
         f"x-sizewise-data-class: confidential\r\n{header}",
         f"{header}\r\nx-sizewise-data-class: confidential",
@@ -80,10 +80,10 @@ def test_an_underscore_is_no_hyphen(served: Served, upstream: Upstream, header: 
         with Line(served) as line:
             line.say(line.request(CHAT, question("tell nobody", "far/well"), first))
             assert line.answer().status in (400, 403)
-    assert len(upstream.seen.bodies) == before
+    assert len(upstream.received.bodies) == before
 
 
-def test_what_upstreams_are_sent_is_written_by_us_alone(served: Served, upstream: Upstream) -> None:
+def test_what_upstreams_are_sent_is_written_by_us_alone(served: Served, upstream: FakeOpenAI) -> None:
     with Line(served) as line:
         own = (
             "x-evil: 1",
@@ -94,4 +94,4 @@ def test_what_upstreams_are_sent_is_written_by_us_alone(served: Served, upstream
         )
         line.say(line.request(CHAT, question("hi", "whole/well"), *own))
         assert line.answer().status == 200
-    assert not {"x-evil", "cookie", "x-forwarded-for", "proxy-authorization", "te"} & set(upstream.seen.headers[-1])
+    assert not {"x-evil", "cookie", "x-forwarded-for", "proxy-authorization", "te"} & set(upstream.received.headers[-1])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sizewise.testing.upstream import Upstream
+from sizewise.testing.upstream import FakeOpenAI
 from tests.gateway.server_harness import CHAT, Line, frames, question
 from tests.running_server import Served, until
 
@@ -23,15 +23,18 @@ def test_half_a_frame_and_then_a_clean_end_is_an_error_and_never_a_stop(served: 
     assert '"finish_reason":"stop"' not in answer.body.decode()
 
 
-def test_a_hundred_clients_that_leave_take_their_upstream_streams_with_them(served: Served, upstream: Upstream) -> None:
+def test_a_hundred_clients_that_leave_take_their_upstream_streams_with_them(
+    served: Served,
+    upstream: FakeOpenAI,
+) -> None:
     """LiteLLM kept 104 of them, and died at 2.3 GB."""
     lines = [Line(served) for _ in range(100)]
     for line in lines:
         line.say(line.request(CHAT, question("wait", "patient/hang-mid", stream=True)))
-    until(lambda: upstream.seen.busy >= 100, 30)
+    until(lambda: upstream.received.active_requests >= 100, 30)
     for line in lines:
         line.__exit__()
-    until(lambda: upstream.seen.busy == 0, 15)
+    until(lambda: upstream.received.active_requests == 0, 15)
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, serving
 
 CREATE = """mutation($may: [Permission!], $class: DataClass, $project: String, $models: [String!]) {
@@ -20,17 +20,21 @@ CREATE = """mutation($may: [Permission!], $class: DataClass, $project: String, $
 def test_06_nobody_makes_a_key_with_more_than_their_own_rights(served: Served) -> None:
     clerk = fresh_key(served, "manage_keys", "own_keys", "ask")
     for may in (["manage"], ["ask", "read_audit"], ["manage_users"], ["manage_vault"], ["found_organisations"]):
-        assert told(served, CREATE, key=clerk, may=may).code == "forbidden", may
-    assert told(served, CREATE, key=clerk, may=["ask"]).errors == []
-    assert told(served, CREATE, key=fresh_key(served, "ask"), may=["ask"]).code == "forbidden"
+        assert graphql(served, CREATE, key=clerk, may=may).code == "forbidden", may
+    assert graphql(served, CREATE, key=clerk, may=["ask"]).errors == []
+    assert graphql(served, CREATE, key=fresh_key(served, "ask"), may=["ask"]).code == "forbidden"
 
 
 def test_06_nor_one_that_reaches_further(served: Served) -> None:
-    made = told(
-        served, CREATE, may=["own_keys", "manage_keys", "ask"], **{"class": "confidential"}, models=["echo/small"]
+    made = graphql(
+        served,
+        CREATE,
+        may=["own_keys", "manage_keys", "ask"],
+        **{"class": "confidential"},
+        models=["echo/small"],
     )
     narrow = made.data["createKey"]["secret"]
-    again = told(served, CREATE, key=narrow, may=["ask"], **{"class": "public"})
+    again = graphql(served, CREATE, key=narrow, may=["ask"], **{"class": "public"})
     assert again.data["createKey"]["key"]["dataClass"] == "confidential", "the stricter of the two holds"
     text = again.data["createKey"]["secret"]
     body = {"model": "echo/large", "messages": [{"role": "user", "content": "hi"}]}
@@ -43,7 +47,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]
     home = tmp_path_factory.mktemp("tenants")
     with serving(home) as first:
         theirs = fresh_key(first, "ask", "read", "manage", "read_audit", "read_contents")
-        id = told(first, "{ me { key } }", key=theirs).data["me"]["key"]
+        id = graphql(first, "{ me { key } }", key=theirs).data["me"]["key"]
     with sqlite3.connect(home / "sizewise.db") as db:
         assert db.execute("UPDATE keys SET tenant = 'theirs', project = 'default' WHERE id = ?", (id,)).rowcount == 1
     db.close()
@@ -55,7 +59,7 @@ def test_16_things_of_another_organisation_are_not_there(two: tuple[Served, str]
     served, theirs = two
     made: Any = served.ask("/v1/responses", {"model": "echo/small", "input": "my own secret words"}).json
     trace = served.chat("echo/small").headers["x-sizewise-trace"]
-    mine = told(served, "{ me { key } }", key=served.key).data["me"]["key"]
+    mine = graphql(served, "{ me { key } }", key=served.key).data["me"]["key"]
     id = made["id"]
     for method, path in (
         ("GET", f"/v1/responses/{id}"),
@@ -69,16 +73,19 @@ def test_16_things_of_another_organisation_are_not_there(two: tuple[Served, str]
         assert (got.status, got.error["code"], got.error["hint"]) == (404, unknown.error["code"], unknown.error["hint"])
     on = {"model": "echo/small", "input": "go on", "previous_response_id": id}
     assert served.ask("/v1/responses", on, key=theirs).status == 404
-    assert told(served, "query($t: String!) { record(trace: $t) { trace } }", key=theirs, t=trace).data == {
-        "record": []
+    assert graphql(served, "query($t: String!) { record(trace: $t) { trace } }", key=theirs, t=trace).data == {
+        "record": [],
     }
-    seen = told(served, "{ keys { id } records(last: 1000) { key } }", key=theirs).data
+    seen = graphql(served, "{ keys { id } records(last: 1000) { key } }", key=theirs).data
     assert mine not in str(seen)
     for change in ("revokeKey", "rotateKey"):
         asked = f"mutation($id: String!) {{ {change}(id: $id) {{ __typename }} }}"
-        known, strange = told(served, asked, key=theirs, id=mine), told(served, asked, key=theirs, id="sw-zzzzzzzz")
+        known, strange = (
+            graphql(served, asked, key=theirs, id=mine),
+            graphql(served, asked, key=theirs, id="sw-zzzzzzzz"),
+        )
         assert known.data is None and known.code == strange.code == "not_found", (known, strange)
     verdict = "mutation($t: String!) { feedback(trace: $t, score: 0) { trace } }"
-    judged = told(served, verdict, key=theirs, t=trace)
+    judged = graphql(served, verdict, key=theirs, t=trace)
     assert judged.data is None or judged.data == {"feedback": []}
     assert served.ask(f"/v1/responses/{id}").status == 200, "and it is still there"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.fake_openai_echo import Mirror
+from tests.fakes.fake_openai_echo import FakeOpenAIEcho
 from tests.gateway.server_harness import beside
-from tests.graphql.graphql_client import admin, told
+from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import Served, serving
 
 CONFIG = """
@@ -38,32 +38,33 @@ HEADERS = {"header": {"x_sizewise_data_class": "confidential"}, "offline": {"x_s
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Mirror]:
-    with beside(Mirror) as up:
+def cloud() -> Iterator[FakeOpenAIEcho]:
+    with beside(FakeOpenAIEcho) as up:
         yield up
 
 
 @pytest.fixture(scope="module")
-def server(cloud: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(cloud: FakeOpenAIEcho, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("ways"), CONFIG.format(url=cloud.url)) as found:
         yield found
 
 
 def key(server: Served, arguments: str = "") -> str:
-    made = told(server, f'mutation {{ createKey(name: "k" {arguments}) {{ secret }} }}').data
+    made = graphql(server, f'mutation {{ createKey(name: "k" {arguments}) {{ secret }} }}').data
     return str(made["createKey"]["secret"])
 
 
-def went(cloud: Mirror, word: str) -> bool:
-    return any(word in json.dumps(body) for body in cloud.seen.bodies)
+def went(cloud: FakeOpenAIEcho, word: str) -> bool:
+    return any(word in json.dumps(body) for body in cloud.received.bodies)
 
 
 @pytest.mark.parametrize("way", ["key", "header", "offline"])
-def test_a_conversation_goes_no_further_than_it_went(server: Served, cloud: Mirror, way: str) -> None:
+def test_a_conversation_goes_no_further_than_it_went(server: Served, cloud: FakeOpenAIEcho, way: str) -> None:
     """`previous_response_id` brought what was confidential to whoever asked next without saying so."""
     strict = key(server, "dataClass: confidential") if way == "key" else key(server)
     said: Any = {"header": {"x_sizewise_data_class": "confidential"}, "offline": {"x_sizewise_online": "deny"}}.get(
-        way, {}
+        way,
+        {},
     )
     first: Any = server.ask("/v1/responses", {"model": "echo/small", "input": f"{CANARY}-{way}"}, key=strict, **said)
     assert first.status == 200
@@ -77,7 +78,7 @@ def test_a_conversation_goes_no_further_than_it_went(server: Served, cloud: Mirr
     assert third.status == 403, "and so on, for as long as it goes"
 
 
-def test_an_open_conversation_goes_where_it_went(server: Served, cloud: Mirror) -> None:
+def test_an_open_conversation_goes_where_it_went(server: Served, cloud: FakeOpenAIEcho) -> None:
     first: Any = server.ask("/v1/responses", {"model": "cloud/big", "input": "an open word"}).json
     again = server.ask("/v1/responses", {"model": "cloud/big", "input": "go on", "previous_response_id": first["id"]})
     assert again.status == 200
@@ -94,7 +95,7 @@ def test_a_repeated_request_is_not_given_to_a_key_that_may_not_ask_it(server: Se
     assert server.ask("/v1/chat/completions", body, key=rotated, idempotency_key="once-1").status == 200
 
 
-def test_the_larger_of_two_limits_is_the_one_that_is_paid_for(server: Served, cloud: Mirror) -> None:
+def test_the_larger_of_two_limits_is_the_one_that_is_paid_for(server: Served, cloud: FakeOpenAIEcho) -> None:
     """Budgets held the smaller, and both went to the server, which obeys the one it knows."""
     body = {
         "model": "cloud/big",
@@ -102,9 +103,9 @@ def test_the_larger_of_two_limits_is_the_one_that_is_paid_for(server: Served, cl
         "max_completion_tokens": 1,
         "max_tokens": 100_000,
     }
-    before = len(cloud.seen.bodies)
+    before = len(cloud.received.bodies)
     answer = server.ask("/v1/chat/completions", body, x_sizewise_max_cost_usd="0.002")
-    assert answer.status == 402 and len(cloud.seen.bodies) == before
+    assert answer.status == 402 and len(cloud.received.bodies) == before
 
 
 def test_no_header_takes_back_what_the_body_denies(server: Served) -> None:
@@ -124,11 +125,11 @@ def test_who_follows_a_call_is_stopped_alone(server: Served) -> None:
     threads = [threading.Thread(target=ask, args=pair) for pair in (("leader", leader), ("follower", follower))]
     for thread in threads:
         thread.start()
-    while told(server, "{ health { ready } }").data is None:
+    while graphql(server, "{ health { ready } }").data is None:
         pass
-    ids = {each["id"]: each for each in told(server, "{ keys { id state } }").data["keys"]}
+    ids = {each["id"]: each for each in graphql(server, "{ keys { id state } }").data["keys"]}
     revoked = next(id for id in ids if leader.startswith(id))
-    told(server, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=revoked)
+    graphql(server, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=revoked)
     for thread in threads:
         thread.join()
     assert got == {"leader": 401, "follower": 200}
@@ -138,7 +139,8 @@ def test_who_follows_a_call_is_stopped_alone(server: Served) -> None:
 
 def test_who_comes_from_outside_is_not_told_what_limps(tmp_path: Path) -> None:
     config = CONFIG.format(url="http://127.0.0.1:9/v1").replace(
-        "[server]", '[server]\nallowed_hosts = ["llm.example.com"]'
+        "[server]",
+        '[server]\nallowed_hosts = ["llm.example.com"]',
     )
     with serving(tmp_path, config) as server:
         for _ in range(4):

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.errors import BadRequest, Busy, OverBudget, StoreFailed
-from sizewise.limits.limiter import Budgets, Standing
-from sizewise.limits.rules import Key, Limit, Set, window
-from sizewise.messages import Embed
-from sizewise.money import FREE, PICO, UNKNOWN, Price, dollars
-from sizewise.principal import Caller
+from sizewise.errors import BadRequest, BudgetExceeded, Busy, StorageError
+from sizewise.limits.limiter import Limiter, LimitStatus
+from sizewise.limits.rules import Limit, LimitKey, ScopedLimit, window_bounds
+from sizewise.messages import EmbeddingRequest
+from sizewise.money import FREE, PICO_PER_DOLLAR, UNKNOWN_PRICE, Price, format_dollars
+from sizewise.principal import Principal
 from sizewise.providers.echo import echo_card
-from sizewise.settings.limits import Budgets as Rules
-from sizewise.settings.limits import Limits as Said
+from sizewise.settings.limits import BudgetsSettings as Rules
+from sizewise.settings.limits import LimitsSettings as Said
 from tests.limits.limiter_harness import ANNA, MODEL, NOON, READ, SAID, Shop, chat, held, worst
 
-DAY: Key = ("local", "project:shop", "usd/day")
-TODAY = window("usd/day", NOON)[0]
+DAY: LimitKey = ("local", "project:shop", "usd/day")
+TODAY = window_bounds("usd/day", NOON)[0]
 
 
 @pytest.fixture
@@ -30,30 +30,30 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     made.database.close()
 
 
-async def limited(shop: Shop, scope: str = "project:shop", **limits: int) -> Budgets:
+async def limited(shop: Shop, scope: str = "project:shop", **limits: int) -> Limiter:
     budgets = shop.worker()
-    await budgets.set(Set("local", scope, Limit(**limits)), ANNA)
+    await budgets.set_limit(ScopedLimit("local", scope, Limit(**limits)), ANNA)
     return budgets
 
 
-def standing(listed: list[Standing]) -> tuple[int, int]:
+def standing(listed: list[LimitStatus]) -> tuple[int, int]:
     """(taken, spent) of the one limit."""
     (only,) = listed
-    return only.taken, only.spent
+    return only.allocated, only.spent
 
 
 def test_without_a_limit_there_is_nothing_to_hold(shop: Shop) -> None:
     budgets = shop.worker()
-    assert budgets.lease(ANNA, MODEL, chat()) is None
-    assert budgets.knock(ANNA) is None
-    assert budgets.rooms(ANNA) == []
+    assert budgets.reserve(ANNA, MODEL, chat()) is None
+    assert budgets.count_request(ANNA) is None
+    assert budgets.remaining_quotas(ANNA) == []
 
 
 def test_a_limit_of_others_is_nothing_to_a_caller(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, "project:lab", usd_day=1, requests_minute=1)
-        assert budgets.lease(ANNA, MODEL, chat()) is None
-        assert budgets.knock(ANNA) is None
+        assert budgets.reserve(ANNA, MODEL, chat()) is None
+        assert budgets.count_request(ANNA) is None
 
     asyncio.run(story())
 
@@ -63,12 +63,12 @@ def test_the_worst_case_is_held_and_what_was_not_spent_comes_back(shop: Shop) ->
         what = chat("Hello", 100)
         budgets = await limited(shop, usd_day=2 * worst(what))
         one, other = await held(budgets, what), await held(budgets, what)
-        with pytest.raises(OverBudget, match=r"'shop' may spend .* reserved"):
+        with pytest.raises(BudgetExceeded, match=r"'shop' may spend .* reserved"):
             await held(budgets, what)
         one.settle(1_000, 2)
         other.settle(2_000, 2)
         await held(budgets, what)
-        assert standing(await budgets.listed("local")) == (3_000 + worst(what), 3_000)
+        assert standing(await budgets.list_statuses("local")) == (3_000 + worst(what), 3_000)
 
     asyncio.run(story())
 
@@ -77,18 +77,18 @@ def test_an_attempt_that_finds_room_in_what_was_taken_is_held_at_once(shop: Shop
     async def story() -> None:
         what = chat("Hello", 100)
         budgets = await limited(shop, usd_day=2 * worst(what), tokens_minute=10_000, requests_minute=2)
-        first = budgets.lease(ANNA, MODEL, what)
-        assert first is not None and not first.held()  # the store has not been asked
-        await first.hold()
+        first = budgets.reserve(ANNA, MODEL, what)
+        assert first is not None and not first.try_acquire()  # the store has not been asked
+        await first.acquire()
         first.settle(0, 1)
-        again, beyond = budgets.lease(ANNA, MODEL, what), budgets.lease(ANNA, MODEL, chat("x" * 50_000, 5))
-        assert again is not None and again.held()
-        assert beyond is not None and not beyond.held()
+        again, beyond = budgets.reserve(ANNA, MODEL, what), budgets.reserve(ANNA, MODEL, chat("x" * 50_000, 5))
+        assert again is not None and again.try_acquire()
+        assert beyond is not None and not beyond.try_acquire()
         with pytest.raises(Busy, match="this prompt alone"):
-            await beyond.hold()
+            await beyond.acquire()
         again.settle(7, 3)
-        await budgets.tidy(all=True)
-        assert shop.pot(DAY, TODAY) == (7, 7)
+        await budgets.flush(all=True)
+        assert shop.window(DAY, TODAY) == (7, 7)
 
     asyncio.run(story())
 
@@ -101,8 +101,8 @@ def test_a_clock_that_is_set_back_leaves_nobody_outside(shop: Shop) -> None:
             await enters(budgets)
             (await held(budgets, what)).settle(5, 1)
             shop.clock.now += turn
-            await budgets.tidy(all=True)
-        assert sum(shop.pot(DAY, TODAY + day * 86_400)[1] for day in (0, 1)) == 25
+            await budgets.flush(all=True)
+        assert sum(shop.window(DAY, TODAY + day * 86_400)[1] for day in (0, 1)) == 25
 
     asyncio.run(story())
 
@@ -112,9 +112,9 @@ def test_an_answer_of_no_said_length_is_cut_to_what_can_be_paid(shop: Shop) -> N
         what = chat("Hello", None)
         budgets = await limited(shop, usd_day=worst(what, 500))
         lease = await held(budgets, what)
-        assert lease.most == 500
+        assert lease.max_tokens == 500
         lease.settle(worst(what, 490), 0)
-        with pytest.raises(OverBudget, match="renews at 2027-01-16T00:00:00Z"):
+        with pytest.raises(BudgetExceeded, match="renews at 2027-01-16T00:00:00Z"):
             await held(budgets, what)  # 16 tokens could not be paid any more
 
     asyncio.run(story())
@@ -122,25 +122,25 @@ def test_an_answer_of_no_said_length_is_cut_to_what_can_be_paid(shop: Shop) -> N
 
 def test_a_large_budget_bounds_an_answer_only_by_the_setting(shop: Shop) -> None:
     async def story() -> None:
-        budgets = await limited(shop, usd_day=PICO)
-        assert (await held(budgets, chat("Hello", None))).most == 4_096
+        budgets = await limited(shop, usd_day=PICO_PER_DOLLAR)
+        assert (await held(budgets, chat("Hello", None))).max_tokens == 4_096
         budgets.prepare({}, Rules(default_max_tokens=100))()
-        assert (await held(budgets, chat("Hello", None))).most == 100
-        assert (await held(budgets, chat("Hello", 50))).most is None
+        assert (await held(budgets, chat("Hello", None))).max_tokens == 100
+        assert (await held(budgets, chat("Hello", 50))).max_tokens is None
 
     asyncio.run(story())
 
 
 def test_an_unknown_price_is_refused_under_a_budget_unless_it_is_allowed(shop: Shop) -> None:
     async def story() -> None:
-        unknown = echo_card("echo/unknown", price=UNKNOWN)
-        budgets = await limited(shop, usd_day=PICO)
-        with pytest.raises(OverBudget, match="no known price") as refused:
+        unknown = echo_card("echo/unknown", price=UNKNOWN_PRICE)
+        budgets = await limited(shop, usd_day=PICO_PER_DOLLAR)
+        with pytest.raises(BudgetExceeded, match="no known price") as refused:
             await held(budgets, chat(), card=unknown)
         assert "unpriced" in refused.value.hint
         budgets.prepare({}, Rules(unpriced="allow"))()
         (await held(budgets, chat(), card=unknown)).settle(None, 10)
-        assert standing(await budgets.listed("local")) == (0, 0)
+        assert standing(await budgets.list_statuses("local")) == (0, 0)
 
     asyncio.run(story())
 
@@ -149,8 +149,8 @@ def test_a_free_model_is_asked_by_whoever_has_no_money_left(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, usd_day=0)
         lease = await held(budgets, chat("Hello", None), card=echo_card("echo/free", price=FREE))
-        assert lease.most is None
-        with pytest.raises(OverBudget):
+        assert lease.max_tokens is None
+        with pytest.raises(BudgetExceeded):
             await held(budgets, chat())
 
     asyncio.run(story())
@@ -158,9 +158,9 @@ def test_a_free_model_is_asked_by_whoever_has_no_money_left(shop: Shop) -> None:
 
 def test_a_cost_that_nobody_knows_counts_as_the_worst(shop: Shop) -> None:
     async def story() -> None:
-        budgets, what = await limited(shop, usd_day=PICO), chat()
+        budgets, what = await limited(shop, usd_day=PICO_PER_DOLLAR), chat()
         (await held(budgets, what)).settle(None, 10)
-        assert standing(await budgets.listed("local")) == (worst(what), worst(what))
+        assert standing(await budgets.list_statuses("local")) == (worst(what), worst(what))
 
     asyncio.run(story())
 
@@ -172,32 +172,32 @@ def test_more_than_the_worst_case_is_a_debt_that_the_next_one_meets(shop: Shop) 
         what = chat()
         budgets, other = await limited(shop, usd_day=3 * worst(what)), shop.worker()
         (await held(budgets, what)).settle(5 * worst(what), 10)
-        with pytest.raises(OverBudget):
+        with pytest.raises(BudgetExceeded):
             await held(budgets, what)
-        await budgets.tidy()
-        with pytest.raises(OverBudget):
+        await budgets.flush()
+        with pytest.raises(BudgetExceeded):
             await held(other, what)
-        assert standing(await other.listed("local")) == (5 * worst(what), 5 * worst(what))
+        assert standing(await other.list_statuses("local")) == (5 * worst(what), 5 * worst(what))
 
     asyncio.run(story())
 
 
 def test_the_stricter_of_file_and_database_holds(shop: Shop) -> None:
     async def story() -> None:
-        budgets = await limited(shop, requests_minute=5, usd_day=PICO)
+        budgets = await limited(shop, requests_minute=5, usd_day=PICO_PER_DOLLAR)
         budgets.prepare({"project:shop": Said(requests_per_minute=2, tokens_per_minute=9, usd_per_day="3")}, Rules())()
-        listed = await budgets.listed("local")
+        listed = await budgets.list_statuses("local")
         assert [(each.key[2], each.limit, each.source) for each in listed] == [
             ("requests/minute", 2, "both"),
-            ("usd/day", PICO, "both"),
+            ("usd/day", PICO_PER_DOLLAR, "both"),
             ("tokens/minute", 9, "file"),
         ]
 
     asyncio.run(story())
 
 
-async def enters(budgets: Budgets, caller: Caller = ANNA) -> None:
-    waits = budgets.knock(caller)
+async def enters(budgets: Limiter, principal: Principal = ANNA) -> None:
+    waits = budgets.count_request(principal)
     if waits is not None:
         await waits
 
@@ -211,7 +211,7 @@ def test_requests_a_minute_are_counted_over_all_workers_and_renew(shop: Shop) ->
         with pytest.raises(Busy) as refused:
             await enters(other)
         assert refused.value.retry_after == 30
-        await enters(other, Caller("local", "shop", "sw-anna"))  # nobody's user
+        await enters(other, Principal("local", "shop", "sw-anna"))  # nobody's user
         shop.clock.now += 30
         await enters(other)
 
@@ -221,9 +221,9 @@ def test_requests_a_minute_are_counted_over_all_workers_and_renew(shop: Shop) ->
 def test_what_is_left_of_a_minute_is_told(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, requests_minute=100, tokens_minute=5_000)
-        await budgets.set(Set("local", "organization", Limit(requests_minute=10)), ANNA)
+        await budgets.set_limit(ScopedLimit("local", "organization", Limit(requests_minute=10)), ANNA)
         await enters(budgets)
-        rooms = {room.unit: (room.limit, room.left, room.until) for room in budgets.rooms(ANNA)}
+        rooms = {room.unit: (room.limit, room.remaining, room.resets_at) for room in budgets.remaining_quotas(ANNA)}
         assert rooms == {"requests/minute": (10, 9, NOON + 60), "tokens/minute": (5_000, 5_000, NOON + 60)}
 
     asyncio.run(story())
@@ -235,7 +235,7 @@ def test_tokens_a_minute_are_reserved_and_settled(shop: Shop) -> None:
         lease = await held(budgets, chat("Hello", None))  # a thousand and the prompt
         with pytest.raises(Busy, match="2000 tokens a minute") as refused:
             await held(budgets, chat("Hello", None))
-        assert refused.value.retry_after == 60 and lease.most is None
+        assert refused.value.retry_after == 60 and lease.max_tokens is None
         lease.settle(0, 20)
         await held(budgets, chat("Hello", None))
         with pytest.raises(Busy, match="this prompt alone") as refused:
@@ -257,7 +257,10 @@ def test_a_request_larger_than_the_minute_waits_for_a_whole_one(shop: Shop) -> N
 
 def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) -> None:
     async def story() -> None:
-        budgets, stranger = await limited(shop, "model:echo/small", requests_minute=2), Caller("other", "shop", "sw-o")
+        budgets, stranger = (
+            await limited(shop, "model:echo/small", requests_minute=2),
+            Principal("other", "shop", "sw-o"),
+        )
         budgets.prepare({"model:echo/small": Said(requests_per_minute=3)}, Rules())()
         await held(budgets, chat())
         await held(budgets, chat())
@@ -266,7 +269,7 @@ def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) 
         await held(budgets, chat(), stranger)
         with pytest.raises(Busy, match="of everyone together may make 3"):
             await held(budgets, chat(), stranger)
-        assert budgets.lease(ANNA, echo_card("echo/large"), chat()) is None
+        assert budgets.reserve(ANNA, echo_card("echo/large"), chat()) is None
 
     asyncio.run(story())
 
@@ -274,14 +277,14 @@ def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) 
 def test_texts_for_vectors_are_paid_by_their_length(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, usd_day=10 * READ)
-        lease = budgets.lease(ANNA, MODEL, Embed("auto", ["Hello", "there"], {}))
+        lease = budgets.reserve(ANNA, MODEL, EmbeddingRequest("auto", ["Hello", "there"], {}))
         assert lease is not None
-        await lease.hold()
-        assert lease.most is None
-        again = budgets.lease(ANNA, MODEL, Embed("auto", ["x"], {}))
+        await lease.acquire()
+        assert lease.max_tokens is None
+        again = budgets.reserve(ANNA, MODEL, EmbeddingRequest("auto", ["x"], {}))
         assert again is not None
-        with pytest.raises(OverBudget):
-            await again.hold()
+        with pytest.raises(BudgetExceeded):
+            await again.acquire()
 
     asyncio.run(story())
 
@@ -291,13 +294,13 @@ def test_texts_for_vectors_are_paid_by_their_length(shop: Shop) -> None:
     [
         (Price(1, 2), 1_000 + 200),
         (Price(1, 2, cached=0, cache_write=3, cache_write_1h=5, reasoning=7), 5_000 + 700),
-        (Price(1, 2, above=((999, Price(4, 4)), (1_000, Price(9, 9)))), 4_000 + 400),
+        (Price(1, 2, tiers=((999, Price(4, 4)), (1_000, Price(9, 9)))), 4_000 + 400),
         (Price(1, None), None),
-        (Price(1, 2, above=((10, Price(None, 1)),)), None),
+        (Price(1, 2, tiers=((10, Price(None, 1)),)), None),
     ],
 )
 def test_no_class_of_tokens_costs_more_than_the_bound(price: Price, most: int | None) -> None:
-    assert price.bound(1_000, 100) == most
+    assert price.upper_bound(1_000, 100) == most
 
 
 def test_each_threshold_is_told_once_over_all_workers(shop: Shop) -> None:
@@ -308,11 +311,11 @@ def test_each_threshold_is_told_once_over_all_workers(shop: Shop) -> None:
         limit = 10 * worst(what)
         budgets, other = await limited(shop, usd_day=limit), shop.worker()
         for each in (budgets, other):
-            each.tell = lambda *message: told.append(message)
+            each.notify = lambda *message: told.append(message)
         for number in range(10):
             each = (budgets, other)[number % 2]
             (await held(each, what)).settle(worst(what), 10)
-            await asyncio.gather(budgets.tidy(), other.tidy())
+            await asyncio.gather(budgets.flush(), other.flush())
 
     asyncio.run(story())
     assert [(event, data["percent"], tenant) for event, data, tenant in told] == [
@@ -322,8 +325,8 @@ def test_each_threshold_is_told_once_over_all_workers(shop: Shop) -> None:
         "scope": "project:shop",
         "window": "day",
         "percent": 50,
-        "spent_usd": dollars(5 * worst(chat())),
-        "limit_usd": dollars(10 * worst(chat())),
+        "spent_usd": format_dollars(5 * worst(chat())),
+        "limit_usd": format_dollars(10 * worst(chat())),
         "renews": "2027-01-16T00:00:00Z",
     }
 
@@ -334,14 +337,14 @@ def test_a_budget_in_which_nothing_finds_room_any_more_is_used_up(shop: Shop) ->
     async def story() -> None:
         what = chat()
         budgets = await limited(shop, usd_day=10 * worst(what))
-        budgets.tell = lambda event, data, tenant: told.append(data["percent"])
+        budgets.notify = lambda event, data, tenant: told.append(data["percent"])
         (await held(budgets, chat("Hello", 100))).settle(9 * worst(what) + 1, 10)
-        await budgets.tidy()
+        await budgets.flush()
         for _ in range(3):
             for _ in range(2):
-                with pytest.raises(OverBudget):
+                with pytest.raises(BudgetExceeded):
                     await held(budgets, what)
-            await budgets.tidy()
+            await budgets.flush()
 
     asyncio.run(story())
     assert told == [50, 80, 100]
@@ -355,7 +358,7 @@ def test_a_month_and_a_day_renew_at_their_own_time(shop: Shop) -> None:
         shop.clock.now += 86_400
         (await held(budgets, what)).settle(None, 1)
         shop.clock.now += 86_400
-        with pytest.raises(OverBudget, match=r"a month.*renews at 2027-02-01"):
+        with pytest.raises(BudgetExceeded, match=r"a month.*renews at 2027-02-01"):
             await held(budgets, what)
         shop.clock.now += 20 * 86_400
         await held(budgets, what)
@@ -372,9 +375,9 @@ def test_what_ends_on_the_next_day_was_paid_from_the_day_on_which_it_began(shop:
         other = await held(budgets, what)
         lease.settle(7, 1)
         other.settle(9, 1)
-        await budgets.tidy(all=True)
-        assert shop.pot(DAY, TODAY) == (7, 7)
-        assert shop.pot(DAY, TODAY + 86_400) == (9, 9)
+        await budgets.flush(all=True)
+        assert shop.window(DAY, TODAY) == (7, 7)
+        assert shop.window(DAY, TODAY + 86_400) == (9, 9)
 
     asyncio.run(story())
 
@@ -384,11 +387,11 @@ def test_an_idle_worker_has_given_its_slice_back(shop: Shop) -> None:
         what = chat()
         budgets = await limited(shop, usd_day=1_000 * worst(what))
         (await held(budgets, what)).settle(5, 1)
-        await budgets.tidy()
-        taken, spent = shop.pot(DAY, TODAY)
+        await budgets.flush()
+        taken, spent = shop.window(DAY, TODAY)
         assert spent == 5 and 5 < taken <= 5 + 1_000 * worst(what) // 64
-        await budgets.tidy()
-        assert shop.pot(DAY, TODAY) == (5, 5)
+        await budgets.flush()
+        assert shop.window(DAY, TODAY) == (5, 5)
 
     asyncio.run(story())
 
@@ -400,10 +403,10 @@ def test_a_dead_worker_takes_no_more_along_than_a_slice(shop: Shop) -> None:
         budgets = await limited(shop, usd_day=limit)
         for _ in range(50):
             (await held(budgets, what)).settle(0, 1)
-        await budgets.tidy()
+        await budgets.flush()
         flying = await held(budgets, what)
-        assert flying.most is None
-        taken, spent = shop.pot(DAY, TODAY)
+        assert flying.max_tokens is None
+        taken, spent = shop.window(DAY, TODAY)
         assert taken - spent <= limit // 64 + worst(what)
 
     asyncio.run(story())
@@ -412,18 +415,18 @@ def test_a_dead_worker_takes_no_more_along_than_a_slice(shop: Shop) -> None:
 def test_a_changed_limit_holds_for_all_workers_after_a_second(shop: Shop) -> None:
     async def story() -> None:
         what = chat()
-        budgets, other = await limited(shop, usd_day=PICO), shop.worker(shared=True)
+        budgets, other = await limited(shop, usd_day=PICO_PER_DOLLAR), shop.worker(shared=True)
         (await held(other, what)).settle(5, 1)
-        await budgets.set(Set("local", "project:shop", Limit(usd_day=6)), ANNA)
-        with pytest.raises(OverBudget):
+        await budgets.set_limit(ScopedLimit("local", "project:shop", Limit(usd_day=6)), ANNA)
+        with pytest.raises(BudgetExceeded):
             await held(budgets, what)
-        await other.tidy()
-        with pytest.raises(OverBudget):
+        await other.flush()
+        with pytest.raises(BudgetExceeded):
             await held(other, what)
-        assert standing(await other.listed("local")) == (5, 5)
-        await budgets.set(Set("local", "project:shop", Limit()), ANNA)
-        await other.tidy()
-        assert other.lease(ANNA, MODEL, what) is None and not other.limited
+        assert standing(await other.list_statuses("local")) == (5, 5)
+        await budgets.set_limit(ScopedLimit("local", "project:shop", Limit()), ANNA)
+        await other.flush()
+        assert other.reserve(ANNA, MODEL, what) is None and not other.has_limits
 
     asyncio.run(story())
 
@@ -433,9 +436,9 @@ def test_a_client_that_leaves_while_the_store_is_asked_leaves_nothing_behind(sho
         what = chat()
         budgets = await limited(shop, usd_day=worst(what))
         for turns in range(6):
-            lease = budgets.lease(ANNA, MODEL, what)
+            lease = budgets.reserve(ANNA, MODEL, what)
             assert lease is not None
-            task = asyncio.create_task(lease.hold())
+            task = asyncio.create_task(lease.acquire())
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
@@ -443,8 +446,8 @@ def test_a_client_that_leaves_while_the_store_is_asked_leaves_nothing_behind(sho
             lease.settle(0, 0)
             for _ in range(5):
                 await asyncio.sleep(0)
-            await budgets.tidy(all=True)
-            assert shop.pot(DAY, TODAY) == (0, 0)
+            await budgets.flush(all=True)
+            assert shop.window(DAY, TODAY) == (0, 0)
 
     asyncio.run(story())
 
@@ -452,18 +455,18 @@ def test_a_client_that_leaves_while_the_store_is_asked_leaves_nothing_behind(sho
 def test_limits_that_change_while_the_store_is_asked_lose_nothing(shop: Shop) -> None:
     async def story() -> None:
         what = chat()
-        budgets = await limited(shop, usd_day=PICO)
+        budgets = await limited(shop, usd_day=PICO_PER_DOLLAR)
         for turns in range(6):
-            lease = budgets.lease(ANNA, MODEL, what)
+            lease = budgets.reserve(ANNA, MODEL, what)
             assert lease is not None
-            task = asyncio.create_task(lease.hold())
+            task = asyncio.create_task(lease.acquire())
             for _ in range(turns):
                 await asyncio.sleep(0)
             budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
             await task
             lease.settle(0, 0)
-            await budgets.tidy(all=True)
-            assert shop.pot(DAY, TODAY) == (0, 0)
+            await budgets.flush(all=True)
+            assert shop.window(DAY, TODAY) == (0, 0)
 
     asyncio.run(story())
 
@@ -473,23 +476,23 @@ def test_limits_that_change_while_a_client_leaves_lose_nothing(shop: Shop) -> No
 
     async def story() -> None:
         what = chat()
-        budgets = await limited(shop, usd_day=PICO)
+        budgets = await limited(shop, usd_day=PICO_PER_DOLLAR)
         for turns in range(6):
-            lease = budgets.lease(ANNA, MODEL, what)
+            lease = budgets.reserve(ANNA, MODEL, what)
             assert lease is not None
-            task = asyncio.create_task(lease.hold())
+            task = asyncio.create_task(lease.acquire())
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
             budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
-            tidying = asyncio.create_task(budgets.tidy(all=True))
+            tidying = asyncio.create_task(budgets.flush(all=True))
             await asyncio.gather(task, return_exceptions=True)
             lease.settle(0, 0)
             await tidying
             for _ in range(5):
                 await asyncio.sleep(0)
-            await budgets.tidy(all=True)
-            assert shop.pot(DAY, TODAY) == (0, 0), turns
+            await budgets.flush(all=True)
+            assert shop.window(DAY, TODAY) == (0, 0), turns
 
     asyncio.run(story())
 
@@ -499,14 +502,14 @@ def test_what_goes_back_is_not_spent_meanwhile(shop: Shop) -> None:
         what = chat()
         budgets, other = await limited(shop, usd_day=worst(what)), shop.worker()
         (await held(budgets, what)).settle(0, 1)  # free now
-        tidying = asyncio.create_task(budgets.tidy(all=True))
+        tidying = asyncio.create_task(budgets.flush(all=True))
         got = 0
         for each in (budgets, other, budgets, other):
             await asyncio.sleep(0)
             try:
                 await held(each, what)
                 got += 1
-            except OverBudget:
+            except BudgetExceeded:
                 shop.clock.now += 1
         await tidying
         assert got == 1
@@ -517,11 +520,11 @@ def test_what_goes_back_is_not_spent_meanwhile(shop: Shop) -> None:
 def test_an_ill_store_lets_nobody_pass_beyond_what_was_taken(shop: Shop) -> None:
     async def story() -> None:
         what = chat()
-        budgets = await limited(shop, usd_day=PICO)
+        budgets = await limited(shop, usd_day=PICO_PER_DOLLAR)
         (await held(budgets, what)).settle(5, 1)
-        shop.fails = StoreFailed("the disk is full")
+        shop.fails = StorageError("the disk is full")
         (await held(budgets, what)).settle(5, 1)  # there was enough of the slice
-        with pytest.raises(StoreFailed):
+        with pytest.raises(StorageError):
             for _ in range(1_000_000):
                 await held(budgets, what)
         shop.fails = None
@@ -546,7 +549,7 @@ def test_a_refusal_does_not_ask_the_store_again_at_once(shop: Shop) -> None:
         budgets = await limited(shop, usd_day=1)
         before = shop.writes
         for _ in range(100):
-            with pytest.raises(OverBudget):
+            with pytest.raises(BudgetExceeded):
                 await held(budgets, chat())
         assert shop.writes - before == 1
 
@@ -558,12 +561,12 @@ def test_every_change_of_a_limit_stands_in_the_audit_trail(shop: Shop) -> None:
 
     async def story() -> None:
         budgets = await limited(shop, usd_day=7)
-        await budgets.set(Set("local", "project:shop", Limit(requests_minute=1)), ANNA)
+        await budgets.set_limit(ScopedLimit("local", "project:shop", Limit(requests_minute=1)), ANNA)
         with pytest.raises(BadRequest):
-            await budgets.set(Set("local", "project:shop", Limit(usd_day=10**19)), ANNA)
+            await budgets.set_limit(ScopedLimit("local", "project:shop", Limit(usd_day=10**19)), ANNA)
 
     asyncio.run(story())
-    deeds = [line.deed for line in shop.read(lambda c: audit.lines(c, "local"))]
+    deeds = [line.deed for line in shop.read(lambda c: audit.entries_after(c, "local"))]
     assert [(deed.who, deed.thing, deed.before, deed.after) for deed in deeds] == [
         ("anna", "budget:project:shop", None, {"usd_day": 7}),
         ("anna", "budget:project:shop", {"usd_day": 7}, {"requests_minute": 1}),
@@ -571,4 +574,4 @@ def test_every_change_of_a_limit_stands_in_the_audit_trail(shop: Shop) -> None:
 
 
 def test_the_echo_says_what_it_costs() -> None:
-    assert MODEL.price.of(1, 1) == READ + SAID
+    assert MODEL.price.cost(1, 1) == READ + SAID

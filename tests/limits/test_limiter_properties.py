@@ -11,18 +11,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from sizewise.errors import Busy, OverBudget, SizewiseError, StoreFailed
-from sizewise.limits.limiter import Budgets
-from sizewise.limits.reservations import Lease
-from sizewise.limits.rules import Limit, Set, Unit, window
-from sizewise.limits.windows import Meter, Pot
-from sizewise.messages import Chat
-from sizewise.principal import Caller
+from sizewise.errors import BudgetExceeded, Busy, SizewiseError, StorageError
+from sizewise.limits.limiter import Limiter
+from sizewise.limits.reservations import Reservation
+from sizewise.limits.rules import Limit, ScopedLimit, Unit, window_bounds
+from sizewise.limits.windows import LimitCounter, LimitWindow
+from sizewise.messages import ChatRequest
+from sizewise.principal import Principal
 from tests.limits.limiter_harness import MODEL, Shop, chat, worst
 
 DAY, MONTH, TOKENS, REQUESTS = 5_000_000, 20_000_000, 4_000, 12
 UNITS: tuple[Unit, ...] = ("usd/day", "usd/month", "tokens/minute")
-CALLERS = [Caller("local", "shop", "sw-anna"), Caller("local", "lab", "sw-bert"), Caller("local", "shop", "sw-cleo")]
+CALLERS = [
+    Principal("local", "shop", "sw-anna"),
+    Principal("local", "lab", "sw-bert"),
+    Principal("local", "shop", "sw-cleo"),
+]
 KEYS: list[tuple[str, str, Unit, int]] = [
     ("local", "organization", "usd/month", MONTH),
     ("local", "project:shop", "usd/day", DAY),
@@ -33,28 +37,28 @@ KEYS: list[tuple[str, str, Unit, int]] = [
 
 @dataclass(eq=False)
 class Flight:
-    """An attempt that is held. `pots`: what the test itself says that it may cost at most, by key and window."""
+    """An attempt that is held. `windows`: what the test itself says that it may cost at most, by key and window."""
 
-    worker: Budgets
-    lease: Lease
-    pots: dict[tuple[str, str, Unit, int], int]
+    worker: Limiter
+    lease: Reservation
+    windows: dict[tuple[str, str, Unit, int], int]
 
 
 @dataclass(eq=False)
 class Waiting:
-    worker: Budgets
-    lease: Lease
+    worker: Limiter
+    lease: Reservation
     task: asyncio.Task[None]
-    what: Chat
-    caller: Caller
+    what: ChatRequest
+    caller: Principal
     at: float
 
 
-def held_by(lease: Lease) -> list[tuple[Pot, int, Meter]]:
+def held_by(lease: Reservation) -> list[tuple[LimitWindow, int, LimitCounter]]:
     """How much of which window."""
-    its = lease._pots
-    pots = {} if its is None else {pot.key: pot for pot in (*its.paid, *its.rates, *its.counting)}
-    return [(pots[each.key], lease.need(each), each) for each in lease.meters if pots]
+    its = lease._windows
+    pots = {} if its is None else {pot.key: pot for pot in (*its.money, *its.tokens, *its.requests)}
+    return [(pots[each.key], lease.required(each), each) for each in lease.counters if pots]
 
 
 class Spending(RuleBasedStateMachine):
@@ -70,7 +74,7 @@ class Spending(RuleBasedStateMachine):
         limits = {"organization": Limit(usd_month=MONTH), "project:shop": Limit(requests_minute=REQUESTS, usd_day=DAY)}
         limits |= {"key:sw-bert": Limit(usd_day=DAY // 2), "model:echo/small": Limit(tokens_minute=TOKENS)}
         for scope, limit in limits.items():
-            self.run(first.set(Set("local", scope, limit), CALLERS[0]))
+            self.run(first.set_limit(ScopedLimit("local", scope, limit), CALLERS[0]))
         self.workers = [first, self.shop.worker(shared=True), self.shop.worker(shared=True)]
         self.spent: dict[tuple[str, str, Unit, int], int] = {}  # settled, by key and window
         self.lost: dict[tuple[str, str, Unit, int], int] = {}  # held by workers that have died: maybe spent
@@ -78,20 +82,22 @@ class Spending(RuleBasedStateMachine):
         self.open: list[Flight] = []
         self.pending: list[Waiting] = []
         self.entered: dict[int, int] = {}
-        self.tidying: list[tuple[Budgets, asyncio.Task[None]]] = []
+        self.tidying: list[tuple[Limiter, asyncio.Task[None]]] = []
 
     def run(self, work: object) -> object:
         return self.loop.run_until_complete(work)  # type: ignore[arg-type]  # whatever can be awaited
 
-    def pots(self, caller: Caller, tokens: int, cost: int, at: float) -> dict[tuple[str, str, Unit, int], int]:
-        scopes = {"organization", f"project:{caller.project}", f"key:{caller.key}", "model:echo/small"}
+    def windows(self, principal: Principal, tokens: int, cost: int, at: float) -> dict[tuple[str, str, Unit, int], int]:
+        scopes = {"organization", f"project:{principal.project}", f"key:{principal.key_id}", "model:echo/small"}
         mine = [each for each in KEYS if each[1] in scopes]
-        return {(t, s, u, window(u, at)[0]): tokens if u == "tokens/minute" else cost for t, s, u, _ in mine}
+        return {(t, s, u, window_bounds(u, at)[0]): tokens if u == "tokens/minute" else cost for t, s, u, _ in mine}
 
     def flown(self, one: Waiting) -> Flight:
         """`tokens` as the meter estimates them, which is not promised: only what it holds is."""
-        held = {(*pot.key, pot.since): amount for pot, amount, its in held_by(one.lease) if not its.counts}
-        cost = worst(one.what, one.lease.most)
+        held = {
+            (*pot.key, pot.starts_at): amount for pot, amount, its in held_by(one.lease) if not its.is_request_count
+        }
+        cost = worst(one.what, one.lease.max_tokens)
         for (tenant, scope, unit, since), amount in held.items():
             assert unit == "tokens/minute" or amount == cost, (tenant, scope, since)
         flight = Flight(one.worker, one.lease, held)
@@ -107,23 +113,23 @@ class Spending(RuleBasedStateMachine):
         words=st.integers(1, 300),
         out=st.sampled_from([None, 16, 300, 900]),
     )
-    def attempt(self, worker: int, caller: Caller, words: int, out: int | None) -> Flight | None:
+    def attempt(self, worker: int, caller: Principal, words: int, out: int | None) -> Flight | None:
         budgets, what = self.workers[worker], chat("x" * words, out)
-        lease = budgets.lease(caller, MODEL, what)
+        lease = budgets.reserve(caller, MODEL, what)
         assert lease is not None
         try:
-            self.run(lease.hold())
-        except (OverBudget, Busy):
+            self.run(lease.acquire())
+        except (BudgetExceeded, Busy):
             return None
         waiting = Waiting(budgets, lease, None, what, caller, self.shop.clock())  # type: ignore[arg-type]  # it is over
         return self.flown(waiting)
 
     @rule(target=waiting, worker=st.integers(0, 2), caller=st.sampled_from(CALLERS), out=st.sampled_from([None, 500]))
-    def begin(self, worker: int, caller: Caller, out: int | None) -> Waiting:
+    def begin(self, worker: int, caller: Principal, out: int | None) -> Waiting:
         budgets, what = self.workers[worker], chat("Hello there", out)
-        lease = budgets.lease(caller, MODEL, what)
+        lease = budgets.reserve(caller, MODEL, what)
         assert lease is not None
-        task = self.loop.create_task(lease.hold())
+        task = self.loop.create_task(lease.acquire())
         one = Waiting(budgets, lease, task, what, caller, self.shop.clock())
         self.pending.append(one)
         return one
@@ -159,22 +165,22 @@ class Spending(RuleBasedStateMachine):
         if flight is None or flight not in self.open:
             return
         self.open.remove(flight)
-        tokens = min((amount for (*_, u, _), amount in flight.pots.items() if u == "tokens/minute"), default=0)
-        cost = min((amount for (*_, u, _), amount in flight.pots.items() if u != "tokens/minute"), default=0)
+        tokens = min((amount for (*_, u, _), amount in flight.windows.items() if u == "tokens/minute"), default=0)
+        cost = min((amount for (*_, u, _), amount in flight.windows.items() if u != "tokens/minute"), default=0)
         came, used = int(cost * share), int(tokens * share)
         flight.lease.settle(came if known else None, used)
         flight.lease.settle(came, used)  # once is enough
-        for key in flight.pots:
+        for key in flight.windows:
             booked = used if key[2] == "tokens/minute" else came if known else cost
             self.spent[key] = self.spent.get(key, 0) + booked
 
     @rule(worker=st.integers(0, 2), all=st.booleans())
     def tidy(self, worker: int, all: bool) -> None:
-        self.run(self.workers[worker].tidy(all))
+        self.run(self.workers[worker].flush(all))
 
     @rule(worker=st.integers(0, 2), all=st.booleans())
     def begin_to_tidy(self, worker: int, all: bool) -> None:
-        self.tidying.append((self.workers[worker], self.loop.create_task(self.workers[worker].tidy(all))))
+        self.tidying.append((self.workers[worker], self.loop.create_task(self.workers[worker].flush(all))))
 
     @rule(worker=st.integers(0, 2))
     def the_disk_is_full_for_a_moment(self, worker: int) -> None:
@@ -183,10 +189,10 @@ class Spending(RuleBasedStateMachine):
         for one in [each for each in self.pending if each.worker is budgets]:
             self.ended(one)
         before = {pot: pot.free for pot in self.pots_of(budgets)}
-        self.shop.fails = StoreFailed("the disk is full")
+        self.shop.fails = StorageError("the disk is full")
         try:
-            self.run(budgets.tidy(True))
-        except StoreFailed:
+            self.run(budgets.flush(True))
+        except StorageError:
             pass
         self.shop.fails = None
         for pot, free in before.items():
@@ -200,7 +206,7 @@ class Spending(RuleBasedStateMachine):
             self.ended(one)
         for flight in [each for each in self.open if each.worker is budgets]:
             self.open.remove(flight)
-            for key, amount in flight.pots.items():
+            for key, amount in flight.windows.items():
                 self.note(self.lost, key, amount)
         for pot in self.pots_of(budgets):
             self.note(self.gone, (*pot.key, pot.since), pot.free + pot.held + pot.unsaid)
@@ -210,8 +216,8 @@ class Spending(RuleBasedStateMachine):
         while self.tidying:
             self.run(self.tidying.pop()[1])
 
-    def pots_of(self, budgets: Budgets) -> set:  # type: ignore[type-arg]  # of Pots
-        return {each.pot for each in budgets._slices.meters.values()} | budgets._slices._over
+    def pots_of(self, budgets: Limiter) -> set:  # type: ignore[type-arg]  # of Pots
+        return {each.window for each in budgets._leases.counters.values()} | budgets._leases._closed_windows
 
     def note(self, where: dict, key: tuple, amount: int) -> None:  # type: ignore[type-arg]  # of sums by pot
         where[key] = where.get(key, 0) + amount
@@ -221,10 +227,10 @@ class Spending(RuleBasedStateMachine):
         self.shop.clock.now += seconds
 
     @rule(worker=st.integers(0, 2), caller=st.sampled_from(CALLERS))
-    def knock(self, worker: int, caller: Caller) -> None:
-        minute = window("requests/minute", self.shop.clock())[0]
+    def request(self, worker: int, caller: Principal) -> None:
+        minute = window_bounds("requests/minute", self.shop.clock())[0]
         try:
-            waits = self.workers[worker].knock(caller)
+            waits = self.workers[worker].count_request(caller)
             if waits is not None:
                 self.run(waits)
         except Busy:
@@ -238,7 +244,7 @@ class Spending(RuleBasedStateMachine):
     def nothing_is_overspent(self) -> None:
         for tenant, scope, unit, limit in KEYS:
             for key in {key for key in (*self.spent, *self.lost) if key[:3] == (tenant, scope, unit)}:
-                flying = sum(flight.pots.get(key, 0) for flight in self.open)
+                flying = sum(flight.windows.get(key, 0) for flight in self.open)
                 assert self.spent.get(key, 0) + self.lost.get(key, 0) + flying <= limit, key
         assert all(count <= REQUESTS for count in self.entered.values())
 
@@ -261,7 +267,7 @@ class Spending(RuleBasedStateMachine):
             self.run(worker.close())
         for key, spent in self.spent.items():
             tenant, scope, unit, since = key
-            taken, told = self.shop.pot((tenant, scope, unit), since)
+            taken, told = self.shop.window((tenant, scope, unit), since)
             if unit == "tokens/minute" and self.shop.clock() >= since + 60:
                 continue  # a minute that is over is not told any more
             assert taken == told + self.gone.get(key, 0), key

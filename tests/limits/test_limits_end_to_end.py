@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.webhook_receiver import SECRET, receiving
-from tests.graphql.graphql_client import admin, fresh_key, told
+from tests.graphql.graphql_client import admin, fresh_key, graphql
 from tests.running_server import ECHO, Answer, Served, serving, until
 
 PRICED = """
@@ -45,21 +45,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def standing(server: Served, scope: str, unit: str = "usd/day") -> dict[str, float]:
     """limit, spent, reserved and left."""
-    (found,) = [each for each in told(server, LIST).data["budgets"] if (each["scope"], each["unit"]) == (scope, unit)]
+    (found,) = [
+        each for each in graphql(server, LIST).data["budgets"] if (each["scope"], each["unit"]) == (scope, unit)
+    ]
     return {name: float(found[name]) for name in ("limit", "spent", "reserved", "remaining")}
 
 
 def booked(server: Served, key: str = "") -> float:
     """Dollars of all attempts since the start, by /metrics."""
     text = server.ask("/metrics", key=admin(server)).body.decode()
-    return sum(float(each) for each in re.findall(r"^sizewise_cost_dollars_total\{.*\} (.*)$", text, re.M))
+    return sum(float(each) for each in re.findall(r"^sizewise_cost_dollars_total\{.*\} (.*)$", text, re.MULTILINE))
 
 
 def limited_key(server: Served, day: str | None = None, rpm: int | None = None) -> tuple[str, str]:
     """A key of its own and its scope."""
     text = fresh_key(server, "ask")
     scope = f"key:{text[:11]}"
-    assert told(server, SET, scope=scope, day=day, rpm=rpm).errors == []
+    assert graphql(server, SET, scope=scope, day=day, rpm=rpm).errors == []
     return text, scope
 
 
@@ -251,32 +253,33 @@ def test_a_caller_without_a_limit_sees_no_headers_of_one(server: Served) -> None
 
 
 def test_who_may_not_set_limits_cannot(server: Served) -> None:
-    asks = fresh_key(server, "ask", "read")
-    assert told(server, SET, key=asks, scope="organization", rpm=1).code == "forbidden"
-    assert told(server, LIST, key=fresh_key(server, "ask")).code == "forbidden"
-    assert told(server, LIST, key=asks).errors == []
+    requests = fresh_key(server, "ask", "read")
+    assert graphql(server, SET, key=requests, scope="organization", rpm=1).code == "forbidden"
+    assert graphql(server, LIST, key=fresh_key(server, "ask")).code == "forbidden"
+    assert graphql(server, LIST, key=requests).errors == []
 
 
 def test_a_project_sees_and_sets_its_own_limits_only(server: Served) -> None:
-    made = told(
+    made = graphql(
         server,
         'mutation { createKey(name: "p", permissions: [ask, read, manage], project: "lab") { secret key { id } } }',
     )
     key, id = made.data["createKey"]["secret"], made.data["createKey"]["key"]["id"]
     _, other = limited_key(server, rpm=7)
-    assert told(server, SET, key=key, scope="project:lab", rpm=9).errors == []
-    assert told(server, SET, key=key, scope=f"key:{id}", rpm=9).errors == []
+    assert graphql(server, SET, key=key, scope="project:lab", rpm=9).errors == []
+    assert graphql(server, SET, key=key, scope=f"key:{id}", rpm=9).errors == []
     for scope in ("organization", "project:shop", other, "user:anna", "model:echo/small"):
-        assert told(server, SET, key=key, scope=scope, rpm=9).code in ("forbidden", "not_found"), scope
-    seen = {each["scope"] for each in told(server, LIST, key=key).data["budgets"]}
+        assert graphql(server, SET, key=key, scope=scope, rpm=9).code in ("forbidden", "not_found"), scope
+    seen = {each["scope"] for each in graphql(server, LIST, key=key).data["budgets"]}
     assert seen == {"project:lab", f"key:{id}"}
 
 
 @pytest.mark.parametrize(
-    "scope", ["", "shop", "project:", "project: x", "team:x", "model:small", "organization:x", "key:" + "x" * 300]
+    "scope",
+    ["", "shop", "project:", "project: x", "team:x", "model:small", "organization:x", "key:" + "x" * 300],
 )
 def test_what_is_no_scope_is_said(server: Served, scope: str) -> None:
-    assert told(server, SET, scope=scope, rpm=1).code == "bad_request"
+    assert graphql(server, SET, scope=scope, rpm=1).code == "bad_request"
 
 
 def test_the_server_is_killed_and_comes_back_neither_overspent_nor_stuck(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from sizewise.errors import OverBudget
-from sizewise.limits.rules import Key, Limit, Set, window
-from sizewise.principal import Caller
-from tests.graphql.graphql_client import admin, told
+from sizewise.errors import BudgetExceeded
+from sizewise.limits.rules import Limit, LimitKey, ScopedLimit, window_bounds
+from sizewise.principal import Principal
+from tests.graphql.graphql_client import admin, graphql
 from tests.limits.limiter_harness import MODEL, NOON, Shop, chat, worst
 from tests.limits.test_limits_end_to_end import CONFIG, LIST, MESSAGES, SET, booked, standing
 from tests.running_server import Served, serving, until
@@ -40,28 +40,28 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize("workers", [4])
 def test_workers_that_take_at_the_same_moment_never_take_too_much(url: str, workers: int, tmp_path: Path) -> None:
     """Threads of their own loops and connections, as processes have them."""
-    what, anna = chat(), Caller("local", "threads", "sw-anna")
+    what, anna = chat(), Principal("local", "threads", "sw-anna")
     limit = 60 * worst(what)
     shop = Shop(tmp_path, url)
-    key: Key = ("local", "project:threads", "usd/day")
-    asyncio.run(shop.worker().set(Set("local", "project:threads", Limit(usd_day=limit)), anna))
+    key: LimitKey = ("local", "project:threads", "usd/day")
+    asyncio.run(shop.worker().set_limit(ScopedLimit("local", "project:threads", Limit(usd_day=limit)), anna))
     got: list[int] = []
     together = threading.Barrier(workers)
 
     async def spend() -> None:
         budgets = shop.worker(shared=True)
         for number in range(40):
-            lease = budgets.lease(anna, MODEL, what)
+            lease = budgets.reserve(anna, MODEL, what)
             assert lease is not None
             try:
-                await lease.hold()
-            except OverBudget:
+                await lease.acquire()
+            except BudgetExceeded:
                 break
             cost = worst(what) - number % 3
             lease.settle(cost, 1)
             got.append(cost)
             if number % 10 == 9:
-                await budgets.tidy()
+                await budgets.flush()
         await budgets.close()
 
     def run() -> None:
@@ -73,7 +73,7 @@ def test_workers_that_take_at_the_same_moment_never_take_too_much(url: str, work
         thread.start()
     for thread in threads:
         thread.join()
-    taken, spent = shop.pot(key, window("usd/day", NOON)[0])
+    taken, spent = shop.window(key, window_bounds("usd/day", NOON)[0])
     shop.database.close()
     assert taken == spent == sum(got) <= limit
     assert sum(got) > limit - (workers + 1) * worst(what)
@@ -91,8 +91,8 @@ def pair(folder: Path, url: str, limits: str) -> Iterator[tuple[Served, Served]]
 def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path) -> None:
     body = {"model": "echo/small", "messages": MESSAGES, "max_tokens": 20}
     with pair(tmp_path, url, "") as (one, two):
-        assert told(one, SET, scope="organization", day="0.0015").errors == []
-        until(lambda: told(two, LIST).data["budgets"] != [])
+        assert graphql(one, SET, scope="organization", day="0.0015").errors == []
+        until(lambda: graphql(two, LIST).data["budgets"] != [])
         with ThreadPoolExecutor(50) as pool:
             work = [
                 pool.submit(each.ask, "/v1/chat/completions", body, timeout=60)
@@ -106,7 +106,7 @@ def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path)
         stood = standing(two, "organization")
         assert stood["spent"] <= stood["limit"]
         assert stood["spent"] == pytest.approx(booked(one) + booked(two))
-        assert told(two, SET, scope="organization", day=None).errors == []
+        assert graphql(two, SET, scope="organization", day=None).errors == []
         until(lambda: one.chat("echo/small").status == 200)
 
 

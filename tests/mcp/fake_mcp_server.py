@@ -18,7 +18,7 @@ ADD = {
 
 
 @dataclass
-class Double:
+class FakeMcpServer:
     """`came`: method, headers and params of every message. `forget`: drops its sessions before the next one."""
 
     url: str = ""
@@ -37,8 +37,8 @@ class Double:
 
 
 @contextlib.contextmanager
-def doubling() -> Iterator[Double]:
-    found = Double()
+def doubling() -> Iterator[FakeMcpServer]:
+    found = FakeMcpServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

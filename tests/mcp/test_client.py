@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.app.services import Keeper
+from sizewise.app.services import Services
 from sizewise.data_class import Place
 from sizewise.errors import ConfigError, EgressDenied
-from sizewise.http.client import Client
-from sizewise.http.egress import Egress
-from sizewise.principal import Caller
-from sizewise.settings.tools import McpServer
-from sizewise.tools.mcp.client import Servers
-from sizewise.tools.tool import Call, Result, Tool
-from tests.mcp.fake_mcp_server import ADD, Double, doubling
+from sizewise.http.client import HttpClient
+from sizewise.http.egress import EgressPolicy
+from sizewise.principal import Principal
+from sizewise.settings.tools import McpServerSettings
+from sizewise.tools.mcp.client import McpServers
+from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput
+from tests.mcp.fake_mcp_server import ADD, FakeMcpServer, doubling
 from tests.running_server import until
 
-ME = Caller()
+ME = Principal()
 REACH: Mapping[str, Place] = {"public": "anyone", "internal": "anyone", "confidential": "machine"}
 OFFICIAL = str(Path(__file__).with_name("official.py"))
 
@@ -33,20 +33,20 @@ class Pins:
     """What was first seen, in memory."""
 
     def __init__(self) -> None:
-        self.marks: dict[str, dict[str, str]] = {}
+        self.fingerprints: dict[str, dict[str, str]] = {}
 
-    async def known(self, server: str) -> Mapping[str, str]:
-        return self.marks.get(server, {})
+    async def pinned(self, server: str) -> Mapping[str, str]:
+        return self.fingerprints.get(server, {})
 
-    async def pin(self, server: str, marks: Mapping[str, str]) -> None:
-        self.marks[server] = {**marks, **self.marks.get(server, {})}
+    async def pin(self, server: str, fingerprints: Mapping[str, str]) -> None:
+        self.fingerprints[server] = {**fingerprints, **self.fingerprints.get(server, {})}
 
 
-def within(row: McpServer, work: Callable[[Servers], Awaitable[object]], pins: Pins | None = None) -> None:
+def within(row: McpServerSettings, work: Callable[[McpServers], Awaitable[object]], pins: Pins | None = None) -> None:
     async def do() -> None:
-        egress = Egress({row.url: row.place} if row.url else {}, REACH)  # type: ignore[arg-type]  # keys are classes
-        async with Client(egress) as client:
-            servers = Servers(pins or Pins())
+        egress = EgressPolicy({row.url: row.place} if row.url else {}, REACH)  # type: ignore[arg-type]  # keys are classes
+        async with HttpClient(egress) as client:
+            servers = McpServers(pins or Pins())
             servers.prepare({"far": row}, client)()
             try:
                 await work(servers)
@@ -56,26 +56,26 @@ def within(row: McpServer, work: Callable[[Servers], Awaitable[object]], pins: P
     asyncio.run(do())
 
 
-def at(double: Double, **more: object) -> McpServer:
-    return McpServer(url=double.url, place="machine", **more)  # type: ignore[arg-type]  # of its fields
+def at(double: FakeMcpServer, **more: object) -> McpServerSettings:
+    return McpServerSettings(url=double.url, place="machine", **more)  # type: ignore[arg-type]  # of its fields
 
 
-async def called(tool: Tool, **arguments: object) -> Result:
-    return await tool.call(Call(arguments, ME, "run/1"))
+async def called(tool: Tool, **arguments: object) -> ToolOutput:
+    return await tool.call(ToolInvocation(arguments, ME, "run/1"))
 
 
-async def one(servers: Servers, caller: Caller = ME) -> Tool:
-    (tool,) = await servers.tools(caller)
+async def one(servers: McpServers, principal: Principal = ME) -> Tool:
+    (tool,) = await servers.tools(principal)
     return tool
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_tool_of_another_server_is_offered_and_called(stream: bool) -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         tool = await one(servers)
-        assert (tool.name, tool.description, tool.source, tool.foreign) == ("far__add", "Adds.", "mcp:far", True)
-        assert tool.dangerous and tool.parameters == ADD["inputSchema"]
-        assert await called(tool, a=3) == Result("3", foreign=True)
+        assert (tool.name, tool.description, tool.source, tool.untrusted) == ("far__add", "Adds.", "mcp:far", True)
+        assert tool.needs_approval and tool.parameters == ADD["inputSchema"]
+        assert await called(tool, a=3) == ToolOutput("3", untrusted=True)
         method, headers, params = double.came[-1]
         assert (
             method == "tools/call" and params["arguments"] == {"a": 3} and params["_meta"] == {"sizewise/key": "run/1"}
@@ -92,17 +92,17 @@ def test_a_tool_of_another_server_is_offered_and_called(stream: bool) -> None:
 def test_a_tool_that_changes_is_not_called_until_its_new_mark_is_approved() -> None:
     pins = Pins()
 
-    async def honest(servers: Servers) -> None:
+    async def honest(servers: McpServers) -> None:
         await one(servers)
 
-    async def changed(servers: Servers) -> None:
+    async def changed(servers: McpServers) -> None:
         assert await servers.tools(ME) == []
-        (limp,) = servers.limps()
-        marks.append(servers.changed[0].mark)
+        (limp,) = servers.impaired()
+        marks.append(servers.changed_tools[0].fingerprint)
         assert "has changed" in limp and marks[0] in limp and marks[0].startswith("sha256:")
 
-    async def approved(servers: Servers) -> None:
-        assert "SECRETLY" in (await one(servers)).description and servers.limps() == []
+    async def approved(servers: McpServers) -> None:
+        assert "SECRETLY" in (await one(servers)).description and servers.impaired() == []
 
     marks: list[str] = []
     with doubling() as double:
@@ -117,19 +117,19 @@ def test_a_tool_that_changes_is_not_called_until_its_new_mark_is_approved() -> N
 
 def test_what_was_first_seen_is_kept_over_a_restart(tmp_path: Path) -> None:
     async def keep() -> None:
-        with Keeper(tmp_path) as keeper:
-            await keeper.pins.pin("far", {"add": "sha256:1"})
-            await keeper.pins.pin("far", {"add": "sha256:2", "sub": "sha256:3"})
-        with Keeper(tmp_path) as keeper:
-            assert await keeper.pins.known("far") == {"add": "sha256:1", "sub": "sha256:3"}
-            assert await keeper.pins.known("near") == {}
+        with Services(tmp_path) as services:
+            await services.tool_pins.pin("far", {"add": "sha256:1"})
+            await services.tool_pins.pin("far", {"add": "sha256:2", "sub": "sha256:3"})
+        with Services(tmp_path) as services:
+            assert await services.tool_pins.pinned("far") == {"add": "sha256:1", "sub": "sha256:3"}
+            assert await services.tool_pins.pinned("near") == {}
 
     asyncio.run(keep())
 
 
 def test_only_listed_tools_are_offered_and_those_named_need_no_person() -> None:
-    async def work(servers: Servers) -> None:
-        assert [(each.name, each.dangerous) for each in await servers.tools(ME)] == [
+    async def work(servers: McpServers) -> None:
+        assert [(each.name, each.needs_approval) for each in await servers.tools(ME)] == [
             ("far__read_a", False),
             ("far__read_b", True),
         ]
@@ -140,7 +140,7 @@ def test_only_listed_tools_are_offered_and_those_named_need_no_person() -> None:
 
 
 def test_tools_that_cannot_be_used_are_left_out_and_words_are_cleared_of_what_nobody_sees() -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         names = [each.name for each in await servers.tools(ME)]
         assert names == ["far__a_b_c", "far__" + "x" * 59]
         (tool, *_) = await servers.tools(ME)
@@ -159,7 +159,7 @@ def test_tools_that_cannot_be_used_are_left_out_and_words_are_cleared_of_what_no
 
 
 def test_a_server_that_forgot_the_session_is_greeted_again_and_nothing_is_done_twice() -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         tool = await one(servers)
         double.forget = True
         assert (await called(tool, a=1)).text == "3"
@@ -170,7 +170,7 @@ def test_a_server_that_forgot_the_session_is_greeted_again_and_nothing_is_done_t
 
 
 def test_a_tool_that_hangs_is_timed_out_and_the_next_call_works() -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         tool = await one(servers)
         double.hang = threading.Event()
         assert "was stopped" in (await called(tool, a=1)).text or True
@@ -199,7 +199,7 @@ def test_a_tool_that_hangs_is_timed_out_and_the_next_call_works() -> None:
     ],
 )
 def test_what_a_server_says_wrongly_is_a_failed_result(raw: bytes | None, status: int, words: str) -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         tool = await one(servers)
         double.raw, double.status = raw, status
         result = await called(tool, a=1)
@@ -210,11 +210,11 @@ def test_what_a_server_says_wrongly_is_a_failed_result(raw: bytes | None, status
 
 
 def test_what_came_is_text_for_a_model_within_its_bounds() -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         result = await called(await one(servers), a=1)
-        assert result.failed and result.foreign and result.cut > 0
+        assert result.failed and result.untrusted and result.truncated_chars > 0
         assert result.text.startswith(
-            "seen\n[image of 4 characters, which is not shown]\nsaid\n[a resource: file:///x]\nxx"
+            "seen\n[image of 4 characters, which is not shown]\nsaid\n[a resource: file:///x]\nxx",
         )
 
     with doubling() as double:
@@ -230,29 +230,29 @@ def test_what_came_is_text_for_a_model_within_its_bounds() -> None:
 
 
 def test_data_goes_to_no_server_that_runs_further_away_than_it_may() -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         tool = await one(servers)
         with pytest.raises(EgressDenied, match="no further than 'machine'"):
             await called(tool, a=1)
-        free = Call({"a": 1}, ME, data_class="public", limit="anyone")
+        free = ToolInvocation({"a": 1}, ME, data_class="public", limit="anyone")
         assert (await tool.call(free)).text == "3"
-        secret = Call({"a": 1}, ME, data_class="confidential", limit="anyone")
+        secret = ToolInvocation({"a": 1}, ME, data_class="confidential", limit="anyone")
         with pytest.raises(EgressDenied, match="confidential"):
             await tool.call(secret)
         assert double.methods().count("tools/call") == 1
 
     with doubling() as double:
-        within(McpServer(url=double.url, place="anyone"), work)
+        within(McpServerSettings(url=double.url, place="anyone"), work)
 
 
 def test_a_server_is_for_its_organisations_and_projects_and_each_has_a_session_of_its_own() -> None:
-    async def work(servers: Servers) -> None:
-        assert await servers.tools(Caller(tenant="acme")) == []
-        assert await servers.tools(Caller(project="other")) == []
+    async def work(servers: McpServers) -> None:
+        assert await servers.tools(Principal(tenant="acme")) == []
+        assert await servers.tools(Principal(project="other")) == []
         for project in ("a", "b"):
-            mine = Caller(project=project)
+            mine = Principal(project=project)
             tool = await one(servers, mine)
-            await tool.call(Call({"a": 1}, mine))
+            await tool.call(ToolInvocation({"a": 1}, mine))
         calls = [headers["mcp-session-id"] for method, headers, _ in double.came if method == "tools/call"]
         assert len(set(calls)) == 2
 
@@ -261,21 +261,21 @@ def test_a_server_is_for_its_organisations_and_projects_and_each_has_a_session_o
 
 
 def test_a_server_that_is_not_there_limps_and_takes_nobody_with_it() -> None:
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         assert await servers.tools(ME) == []
-        (limp,) = servers.limps()
+        (limp,) = servers.impaired()
         assert "'far'" in limp
         assert await servers.tools(ME) == []  # left alone for a while
 
-    within(McpServer(url=f"http://127.0.0.1:{_free()}/mcp", place="machine"), work)
-    within(McpServer(command=("/nowhere/at/all",), place="machine"), work)
-    within(McpServer(command=(sys.executable, "-c", "print('hello')"), place="machine"), work)
+    within(McpServerSettings(url=f"http://127.0.0.1:{_free()}/mcp", place="machine"), work)
+    within(McpServerSettings(command=("/nowhere/at/all",), place="machine"), work)
+    within(McpServerSettings(command=(sys.executable, "-c", "print('hello')"), place="machine"), work)
 
 
 def test_a_row_says_where_a_server_is() -> None:
-    async def work(servers: Servers) -> None: ...
+    async def work(servers: McpServers) -> None: ...
 
-    for row in (McpServer(), McpServer(url="http://127.0.0.1:1/mcp", command=("x",))):
+    for row in (McpServerSettings(), McpServerSettings(url="http://127.0.0.1:1/mcp", command=("x",))):
         with pytest.raises(ConfigError, match="and not both"):
             within(row, work)
 
@@ -286,7 +286,7 @@ def _free() -> int:
         return int(free.getsockname()[1])
 
 
-async def _official(servers: Servers) -> None:
+async def _official(servers: McpServers) -> None:
     tools = {each.name: each for each in await servers.tools(ME)}
     assert set(tools) == {"far__add", "far__breaks", "far__environment"}
     assert tools["far__add"].description == "Adds two numbers."
@@ -302,7 +302,7 @@ def test_the_official_server_is_spoken_with_over_http() -> None:
     process = subprocess.Popen([sys.executable, OFFICIAL, "http", str(port)], stderr=subprocess.DEVNULL)
     try:
         until(lambda: _listens(port), 20)
-        within(McpServer(url=f"http://127.0.0.1:{port}/mcp", place="machine"), _official)
+        within(McpServerSettings(url=f"http://127.0.0.1:{port}/mcp", place="machine"), _official)
     finally:
         process.terminate()
         process.wait(10)
@@ -319,11 +319,11 @@ def test_the_official_server_is_spoken_with_as_a_program_without_our_environment
     monkeypatch.setenv("SIZEWISE_TEST_CANARY", "hunter2")
     monkeypatch.setenv("THEIR_KEY", "theirs")
 
-    async def work(servers: Servers) -> None:
+    async def work(servers: McpServers) -> None:
         await _official(servers)
         tools = {each.name: each for each in await servers.tools(ME)}
         names = (await called(tools["far__environment"])).text
         assert "TOKEN" in names and "SIZEWISE_TEST_CANARY" not in names and "PATH" not in names
 
     command = (sys.executable, OFFICIAL, "stdio")
-    within(McpServer(command=command, place="machine", env={"TOKEN": "env:THEIR_KEY"}), work)
+    within(McpServerSettings(command=command, place="machine", env={"TOKEN": "env:THEIR_KEY"}), work)

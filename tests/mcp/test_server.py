@@ -13,7 +13,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.knowledge.knowledge_server import CONFIG, add, embed
 from tests.running_server import Served, serving
 
@@ -96,7 +96,7 @@ MAKE = """mutation($may: [Permission!], $project: String, $doors: [String!], $fl
 
 
 def key(served: Served, **how: Any) -> str:
-    made = told(served, MAKE, may=["ask"], **how)
+    made = graphql(served, MAKE, may=["ask"], **how)
     assert made.errors == [], made.errors
     return str(made.data["createKey"]["secret"])
 
@@ -155,7 +155,9 @@ def test_a_key_sees_the_flows_of_its_project_that_it_may_use_and_calls_no_other(
     ],
 )
 def test_what_is_no_message_is_refused_and_what_cannot_be_done_is_said(
-    served: Served, body: bytes, status: int
+    served: Served,
+    body: bytes,
+    status: int,
 ) -> None:
     answer = served.ask("/mcp", body, content_type="application/json")
     assert answer.status == status
@@ -170,7 +172,7 @@ def test_what_a_tool_costs_is_recorded_under_the_callers_key(served: Served) -> 
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = served.ask("/mcp", body, key=mine, x_sizewise_trace=trace)
     assert answer.headers["x-sizewise-trace"] == trace and not json.loads(answer.body)["result"]["isError"]
-    found = told(served, "query($t: String!) { record(trace: $t) { model } }", t=trace)
+    found = graphql(served, "query($t: String!) { record(trace: $t) { model } }", t=trace)
     assert found.data["record"] == [{"model": "echo/small"}]
 
 

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from sizewise.testing.upstream import Fault, Upstream
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 
 FOLDER = Path(__file__).with_name("vectors")
 Json = dict[str, Any]
@@ -26,14 +26,14 @@ def vectors() -> dict[str, Json]:
     return found
 
 
-class Vendors(Upstream):
-    """`async with Vendors() as up:` as its base."""
+class FakeVendors(FakeOpenAI):
+    """`async with FakeVendors() as up:` as its base."""
 
     def __init__(self) -> None:
         super().__init__()
         self._cases = vectors()
 
-    def fault(self, model: str) -> Fault:
+    def fault(self, model: str) -> FaultResponder:
         return self._answer
 
     async def _answer(self, body: Json, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -57,10 +57,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def record(house: Served, trace: str) -> dict[str, Any]:
+def record(app: Served, trace: str) -> dict[str, Any]:
     """The one record of a trace; its cost is the sum of its attempts, each at its model's price."""
-    until(lambda: booked(house.home, trace), 5)
-    (found,) = booked(house.home, trace)
+    until(lambda: booked(app.home, trace), 5)
+    (found,) = booked(app.home, trace)
     for one in found["tries"]:
         times = 10 if one["model"] == "echo/large" else 1
         assert one["cost"] == times * (one["input"] * IN + one["output"] * OUT)
@@ -68,14 +68,16 @@ def record(house: Served, trace: str) -> dict[str, Any]:
     return found
 
 
-def of(house: Served, answer: Answer) -> dict[str, Any]:
-    return record(house, answer.headers["x-sizewise-trace"])
+def of(app: Served, answer: Answer) -> dict[str, Any]:
+    return record(app, answer.headers["x-sizewise-trace"])
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", ["hang", "html", "list"])
 def test_an_attempt_that_failed_after_it_read_the_prompt_is_paid_for_by_estimate(
-    fault: str, stream: bool, house: Served
+    fault: str,
+    stream: bool,
+    house: Served,
 ) -> None:
     (one,) = of(house, house.chat(f"bad/{fault}", "a prompt of some length", stream=stream))["tries"]
     assert (one["result"], one["estimated"], one["output"]) == ("failed", 1, 0) and one["cost"] > 0

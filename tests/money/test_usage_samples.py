@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sizewise.settings.provider_presets import rows
+from sizewise.settings.provider_presets import provider_presets
 from tests.gateway.server_harness import booked
-from tests.money.fake_vendors import Json, Vendors, vectors
+from tests.money.fake_vendors import FakeVendors, Json, vectors
 from tests.running_server import Answer, Served, serving, until
 
 CASES = vectors()
@@ -28,18 +28,18 @@ def config(url: str) -> str:
     for endpoint in sorted({case["endpoint"] for case in CASES.values()}):
         models = sorted({case["model"] for case in CASES.values() if case["endpoint"] == endpoint})
         parts.append(
-            f'[providers.{endpoint}]\nendpoint = "{endpoint}"\nbase_url = "{url}"\nmodels = {json.dumps(models)}\n'
+            f'[providers.{endpoint}]\nendpoint = "{endpoint}"\nbase_url = "{url}"\nmodels = {json.dumps(models)}\n',
         )
     return "\n".join(parts)
 
 
 @pytest.fixture(scope="module")
-def vendors() -> Iterator[Vendors]:
-    ready: queue.Queue[tuple[Vendors, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+def vendors() -> Iterator[FakeVendors]:
+    ready: queue.Queue[tuple[FakeVendors, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
     async def serve() -> None:
         over = asyncio.Event()
-        async with Vendors() as up:
+        async with FakeVendors() as up:
             ready.put((up, asyncio.get_running_loop(), over))
             await over.wait()
 
@@ -52,16 +52,16 @@ def vendors() -> Iterator[Vendors]:
 
 
 @pytest.fixture(scope="module")
-def house(vendors: Vendors, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    keys = {row.key.removeprefix("env:"): "sk-nobody" for row in rows().values() if row.key}
+def house(vendors: FakeVendors, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    keys = {row.key.removeprefix("env:"): "sk-nobody" for row in provider_presets().values() if row.key}
     with serving(tmp_path_factory.mktemp("money"), config(vendors.url), **keys) as served:
         yield served
 
 
-def record(house: Served, answer: Answer) -> dict[str, Any]:
+def record(app: Served, answer: Answer) -> dict[str, Any]:
     trace = answer.headers["x-sizewise-trace"]
-    until(lambda: booked(house.home, trace), 5)
-    (found,) = booked(house.home, trace)
+    until(lambda: booked(app.home, trace), 5)
+    (found,) = booked(app.home, trace)
     return found
 
 
@@ -69,9 +69,9 @@ def shown(pico: int | str) -> str:
     return pico if isinstance(pico, str) else f"{pico // PICO}.{pico % PICO:012d}".rstrip("0").rstrip(".")
 
 
-def agrees(house: Served, answer: Answer, case: Json) -> None:
+def agrees(app: Served, answer: Answer, case: Json) -> None:
     """Tokens by class and the cost, in the record and in its only attempt."""
-    found = record(house, answer)
+    found = record(app, answer)
     tokens = {name: case["tokens"].get(name, 0) for name in CLASSES}
     pico = None if case["pico"] == "unknown" else case["pico"]
     for row in (found, *found["tries"]):

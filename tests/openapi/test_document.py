@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from sizewise.gateway.openapi import BODIES, document
+from sizewise.gateway.openapi import BODY_TYPES, build_document
 from sizewise.gateway.request_context import SizewiseOptions
-from sizewise.gateway.routes import Meeting, Methods, app
-from sizewise.graphql.request import Question
+from sizewise.gateway.routes import MethodRouter, RouteEndpoint, build_asgi_app
+from sizewise.graphql.request import OperationRequest
 from tests.running_server import Served
 
 PAGES = ("/", "/graphql/{body}", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback")
@@ -21,22 +21,25 @@ PAGES = ("/", "/graphql/{body}", "/sign-in", "/invitation", "/auth/oidc/{body}",
 def routes() -> set[tuple[str, str]]:
     """Method and path of each route of the port, as the document spells them."""
     found: set[tuple[str, str]] = set()
-    for route in app(lambda: pytest.fail("no house is asked for its routes"), lambda *_: pytest.fail()).routes:
+    for route in build_asgi_app(
+        lambda: pytest.fail("no house is asked for its routes"),
+        lambda *_: pytest.fail(),
+    ).routes:
         if not isinstance(route, Route) or route.path in PAGES:
             continue
         path = re.sub(r"\{body(:path)?\}", "{id}", route.path)
         door = route.endpoint
-        if isinstance(door, Methods):
-            found |= {(method.lower(), path) for method in door._meetings}
+        if isinstance(door, MethodRouter):
+            found |= {(method.lower(), path) for method in door._endpoints}
         else:
-            found.add((door._method.lower() if isinstance(door, Meeting) else "post", path))
+            found.add((door._method.lower() if isinstance(door, RouteEndpoint) else "post", path))
     return found
 
 
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (method, path): operation
-        for path, item in document()["paths"].items()
+        for path, item in build_document()["paths"].items()
         for method, operation in item.items()
         if method != "parameters"
     }
@@ -53,7 +56,7 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
 
 
 def test_every_wish_is_a_header_and_a_field_of_the_body() -> None:
-    shown = document()["components"]
+    shown = build_document()["components"]
     headers = {each["name"] for name, each in shown["parameters"].items() if name.startswith("option-")}
     assert headers == {f"x-sizewise-{name}" for name in SizewiseOptions.__struct_encode_fields__}
     assert set(shown["schemas"]["SizewiseOptions"]["properties"]) == set(SizewiseOptions.__struct_fields__)
@@ -62,20 +65,20 @@ def test_every_wish_is_a_header_and_a_field_of_the_body() -> None:
 
 
 def test_whatever_is_pointed_to_is_there_and_no_schema_is_left_over() -> None:
-    shown = document()
+    shown = build_document()
     named = set(re.findall(r"'#/components/(\w+)/([\w-]+)'", str(shown)))
     there = {(kind, name) for kind, items in shown["components"].items() for name in items}
     assert named == {each for each in there if each[0] != "securitySchemes"}
 
 
 def test_no_answer_is_called_like_what_bodies_are_made_of() -> None:
-    described = document()["components"]["schemas"]
-    assert {kind.__name__ for kind in BODIES} <= set(described)
-    assert set(described["GraphQLRequest"]["properties"]) == set(Question.__struct_encode_fields__)
+    described = build_document()["components"]["schemas"]
+    assert {kind.__name__ for kind in BODY_TYPES} <= set(described)
+    assert set(described["GraphQLRequest"]["properties"]) == set(OperationRequest.__struct_encode_fields__)
     assert "content" in described["Message"]["properties"] and "role" in described["Message"]["required"]
 
 
 def test_the_document_is_served_without_a_key_and_is_the_same_each_time(echo: Served) -> None:
     first, second = echo.ask("/openapi.json", key=None), echo.ask("/openapi.json", key=None)
     assert first.status == 200 and first.headers["content-type"] == "application/json"
-    assert first.body == second.body and first.json == document()
+    assert first.body == second.body and first.json == build_document()

@@ -34,7 +34,7 @@ CHECKS = (
 EXAMPLES = 50
 """Of each operation and each mode: half a minute for all of them together."""
 
-HOUSE = """
+SETTINGS = """
 [server]
 embedded = false
 discover = false
@@ -77,7 +77,7 @@ def cases() -> list[tuple[str, str, GenerationMode]]:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("described"), HOUSE) as served:
+    with serving(tmp_path_factory.mktemp("described"), SETTINGS) as served:
         yield served
 
 
@@ -86,15 +86,19 @@ def described(house: Served) -> Any:
     return schemathesis.openapi.from_url(f"{house.url}/openapi.json")
 
 
-def kept(house: Served) -> str:
+def stored_response(app: Served) -> str:
     """The id of a response that is there, until somebody deletes it."""
-    made: Any = house.ask("/v1/responses", {"model": "echo/small", "input": "Remember this"}).json
+    made: Any = app.ask("/v1/responses", {"model": "echo/small", "input": "Remember this"}).json
     return str(made["id"])
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), cases(), ids=str)
 def test_whatever_is_sent_the_answer_is_as_described(
-    described: Any, house: Served, method: str, path: str, mode: GenerationMode
+    described: Any,
+    house: Served,
+    method: str,
+    path: str,
+    mode: GenerationMode,
 ) -> None:
     before, operation = len(house.said), described[path][method.upper()]
     known = {name: itertools.cycle(values) for name, values in KNOWN.get(path, {}).items()}
@@ -114,7 +118,7 @@ def test_whatever_is_sent_the_answer_is_as_described(
             if isinstance(case.body, dict):
                 case.body.update({name: next(values) for name, values in known.items() if name in case.body})
             if "id" in case.path_parameters:
-                case.path_parameters["id"] = next(models) if "models" in path else kept(house)
+                case.path_parameters["id"] = next(models) if "models" in path else stored_response(house)
         headers = {"authorization": f"Bearer {house.key}"}
         response = case.call(headers=headers)
         seen[response.status_code] += 1

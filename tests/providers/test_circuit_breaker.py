@@ -12,27 +12,27 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sizewise.errors import (
     ModelUnavailable,
     SizewiseError,
-    Upstream,
-    UpstreamBusy,
-    UpstreamDown,
-    UpstreamRefused,
-    UpstreamSlow,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
 )
-from sizewise.handler import Ask, Send, Text, quiet
+from sizewise.handler import Request, Send, TextDelta, discard_events
 from sizewise.messages import Choice, Reply, Usage
 from sizewise.providers.circuit_breaker import (
-    BURST,
-    COOLDOWN_MOST_S,
     COOLDOWN_S,
-    FAILURES,
-    Budget,
-    Pulse,
-    Pulses,
-    Watched,
+    FAILURE_THRESHOLD,
+    MAX_COOLDOWN_S,
+    RETRY_BURST,
+    BreakerSet,
+    CircuitBreaker,
+    CircuitBreakerHandler,
+    RetryBudget,
 )
 from tests.routing.router_harness import asking, chat
 
-REPLY = Reply((Choice(text="yes", finish="stop"),), Usage(1, 1))
+REPLY = Reply((Choice(text="yes", finish_reason="stop"),), Usage(1, 1))
 
 
 class Clock:
@@ -52,12 +52,12 @@ class Asked:
         self.gate.set()
         self.begun = 0
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
+    async def __call__(self, request: Request, send: Send) -> Reply:
         self.begun += 1
         await self.gate.wait()
         if self.fails is not None:
             raise self.fails
-        await send(Text(0, "yes"))
+        await send(TextDelta(0, "yes"))
         return REPLY
 
 
@@ -66,13 +66,21 @@ class Model:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        endpoint, key, budget = Pulse(self.clock), Pulse(self.clock), Budget()
+        endpoint, key, budget = CircuitBreaker(self.clock), CircuitBreaker(self.clock), RetryBudget()
         self.inside = Asked()
-        self.watched = Watched(self.inside, "up/a", Pulses(endpoint, key, Pulse(self.clock), budget))
-        self.other = Watched(self.inside, "up/b", Pulses(endpoint, key, Pulse(self.clock), budget))
+        self.watched = CircuitBreakerHandler(
+            self.inside,
+            "up/a",
+            BreakerSet(endpoint, key, CircuitBreaker(self.clock), budget),
+        )
+        self.other = CircuitBreakerHandler(
+            self.inside,
+            "up/b",
+            BreakerSet(endpoint, key, CircuitBreaker(self.clock), budget),
+        )
 
-    async def ask(self, watched: Watched | None = None) -> Reply:
-        return await (watched or self.watched)(asking(chat("x")), quiet)
+    async def ask(self, watched: CircuitBreakerHandler | None = None) -> Reply:
+        return await (watched or self.watched)(asking(chat("x")), discard_events)
 
     async def fail(self, error: SizewiseError, times: int = 1) -> None:
         self.inside.fails = error
@@ -82,16 +90,16 @@ class Model:
         self.inside.fails = None
 
 
-def failed(about: str) -> Upstream:
-    error = Upstream("out of luck")
-    error.about = about  # type: ignore[assignment]  # one of them
+def failed(about: str) -> UpstreamError:
+    error = UpstreamError("out of luck")
+    error.failure_scope = about  # type: ignore[assignment]  # one of them
     return error
 
 
 def test_failures_in_a_row_open_it_and_the_refusal_says_for_how_long() -> None:
     async def run() -> None:
         model = Model()
-        await model.fail(failed("model"), FAILURES)
+        await model.fail(failed("model"), FAILURE_THRESHOLD)
         begun = model.inside.begun
         with pytest.raises(ModelUnavailable) as refused:
             await model.ask()
@@ -104,14 +112,17 @@ def test_failures_in_a_row_open_it_and_the_refusal_says_for_how_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("about", "neighbour"), [("model", ""), ("endpoint", "circuit breaker"), ("key", "circuit breaker")]
+    ("about", "neighbour"),
+    [("model", ""), ("endpoint", "circuit breaker"), ("key", "circuit breaker")],
 )
 def test_a_failure_counts_for_whoever_it_is_about(about: str, neighbour: str) -> None:
     async def run() -> None:
         model = Model()
-        await model.fail(failed(about), FAILURES)
-        assert "circuit breaker" in model.watched.pulses.objection()
-        assert neighbour in model.other.pulses.objection() and bool(model.other.pulses.objection()) == bool(neighbour)
+        await model.fail(failed(about), FAILURE_THRESHOLD)
+        assert "circuit breaker" in model.watched.breakers.unavailable_reason()
+        assert neighbour in model.other.breakers.unavailable_reason() and bool(
+            model.other.breakers.unavailable_reason(),
+        ) == bool(neighbour)
 
     asyncio.run(run())
 
@@ -119,10 +130,10 @@ def test_a_failure_counts_for_whoever_it_is_about(about: str, neighbour: str) ->
 def test_a_refusal_of_the_request_is_no_illness_and_shows_that_it_can_think() -> None:
     async def run() -> None:
         model = Model()
-        await model.fail(UpstreamSlow("late"), FAILURES - 1)
-        await model.fail(UpstreamRefused("no"), 5)
-        await model.fail(UpstreamSlow("late"), FAILURES - 1)
-        assert model.watched.pulses.state() == "closed"
+        await model.fail(UpstreamTimeout("late"), FAILURE_THRESHOLD - 1)
+        await model.fail(UpstreamRejected("no"), 5)
+        await model.fail(UpstreamTimeout("late"), FAILURE_THRESHOLD - 1)
+        assert model.watched.breakers.state() == "closed"
 
     asyncio.run(run())
 
@@ -130,9 +141,9 @@ def test_a_refusal_of_the_request_is_no_illness_and_shows_that_it_can_think() ->
 def test_after_the_cooldown_one_request_at_a_time_tries_it_out() -> None:
     async def run() -> None:
         model = Model()
-        await model.fail(UpstreamDown("reset"), FAILURES)
+        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
         model.clock.now += COOLDOWN_S
-        assert model.watched.pulses.state() == "half_open" and not model.watched.pulses.objection()
+        assert model.watched.breakers.state() == "half_open" and not model.watched.breakers.unavailable_reason()
         model.inside.gate.clear()
         begun = model.inside.begun
         probe = asyncio.create_task(model.ask())
@@ -143,7 +154,7 @@ def test_after_the_cooldown_one_request_at_a_time_tries_it_out() -> None:
         assert model.inside.begun == begun + 1
         model.inside.gate.set()
         assert await probe is REPLY
-        assert model.watched.pulses.state() == "closed" and await model.ask() is REPLY
+        assert model.watched.breakers.state() == "closed" and await model.ask() is REPLY
 
     asyncio.run(run())
 
@@ -151,12 +162,12 @@ def test_after_the_cooldown_one_request_at_a_time_tries_it_out() -> None:
 def test_the_first_word_of_who_tries_it_out_is_enough() -> None:
     async def run() -> None:
         model = Model()
-        await model.fail(UpstreamDown("reset"), FAILURES)
+        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
         model.clock.now += COOLDOWN_S
         seen: list[str] = []
 
         async def hear(event: object) -> None:
-            seen.append(model.watched.pulses.state())
+            seen.append(model.watched.breakers.state())
 
         await model.watched(asking(chat("x")), hear)
         assert seen == ["closed"]
@@ -167,12 +178,12 @@ def test_the_first_word_of_who_tries_it_out_is_enough() -> None:
 def test_who_fails_to_heal_it_opens_it_for_twice_as_long_up_to_a_minute() -> None:
     async def run() -> None:
         model, waits = Model(), []
-        await model.fail(UpstreamDown("reset"), FAILURES)
+        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
         for _ in range(6):
-            waits.append(model.watched.pulses.left())
+            waits.append(model.watched.breakers.retry_after_s())
             model.clock.now += waits[-1]
-            await model.fail(UpstreamDown("reset"))
-        assert waits == [5, 10, 20, 40, 60, 60] and COOLDOWN_MOST_S == 60
+            await model.fail(UpstreamUnreachable("reset"))
+        assert waits == [5, 10, 20, 40, 60, 60] and MAX_COOLDOWN_S == 60
 
     asyncio.run(run())
 
@@ -180,7 +191,7 @@ def test_who_fails_to_heal_it_opens_it_for_twice_as_long_up_to_a_minute() -> Non
 def test_who_tries_it_out_and_leaves_makes_room_for_the_next() -> None:
     async def run() -> None:
         model = Model()
-        await model.fail(UpstreamDown("reset"), FAILURES)
+        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
         model.clock.now += COOLDOWN_S
         model.inside.gate.clear()
         probe = asyncio.create_task(model.ask())
@@ -196,7 +207,7 @@ def test_who_tries_it_out_and_leaves_makes_room_for_the_next() -> None:
 def test_a_named_pause_is_kept_by_all_and_then_over_for_all() -> None:
     async def run() -> None:
         model = Model()
-        await model.fail(UpstreamBusy("slow down", retry_after=7))
+        await model.fail(UpstreamOverloaded("slow down", retry_after=7))
         with pytest.raises(ModelUnavailable) as refused:
             await model.ask()
         assert refused.value.retry_after == 7
@@ -216,24 +227,24 @@ def test_a_storm_of_failures_that_were_under_way_counts_once() -> None:
         model.inside.gate.clear()
         storm = [asyncio.create_task(model.ask()) for _ in range(100)]
         await asyncio.sleep(0)
-        model.inside.fails = UpstreamDown("reset")
+        model.inside.fails = UpstreamUnreachable("reset")
         model.inside.gate.set()
         await asyncio.gather(*storm, return_exceptions=True)
-        assert model.watched.pulses.left() == COOLDOWN_S
+        assert model.watched.breakers.retry_after_s() == COOLDOWN_S
 
     asyncio.run(run())
 
 
 def test_retries_stay_within_a_fifth_of_the_answers_and_ten_at_once() -> None:
-    budget = Budget()
-    assert sum(budget.spend() for _ in range(100)) == BURST
+    budget = RetryBudget()
+    assert sum(budget.try_withdraw() for _ in range(100)) == RETRY_BURST
     for _ in range(100):
-        budget.earn()
-    assert sum(budget.spend() for _ in range(100)) == BURST
+        budget.deposit()
+    assert sum(budget.try_withdraw() for _ in range(100)) == RETRY_BURST
     spent = 0
     for _ in range(1_000):
-        budget.earn()
-        spent += budget.spend()
+        budget.deposit()
+        spent += budget.try_withdraw()
     assert spent == pytest.approx(200, abs=1)
 
 
@@ -243,14 +254,14 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.pulse = Pulse(self.clock)
+        self.pulse = CircuitBreaker(self.clock)
         self.under_way: list[bool] = []  # whether it tries it out
 
     @precondition(lambda self: self.pulse.left() == 0)
     @rule()
     def comes(self) -> None:
         state = self.pulse.state
-        trying = self.pulse.begin()
+        trying = self.pulse.begin_probe()
         assert trying == (state == "half_open")
         self.under_way.append(trying)
 
@@ -259,13 +270,13 @@ class Life(RuleBasedStateMachine):
     def ends(self, number: int, end: str) -> None:
         trying = self.under_way.pop(number % len(self.under_way))
         if end == "well":
-            self.pulse.well()
+            self.pulse.record_success()
             assert self.pulse.failures == 0
         elif end == "untold":
             if trying:
-                self.pulse.untold()
+                self.pulse.cancel_probe()
         else:
-            self.pulse.failed("upstream_busy", 7.0 if end == "busy" else None)
+            self.pulse.record_failure("upstream_busy", 7.0 if end == "busy" else None)
             assert self.pulse.failures > 0
 
     @rule(seconds=st.sampled_from([0.5, 5.0, 61.0]))
@@ -274,13 +285,13 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def it_says_why_and_for_how_long_and_never_for_ever(self) -> None:
-        assert bool(self.pulse.objection()) == (self.pulse.left() > 0)
-        assert not (self.pulse.idle and (self.pulse.failures or self.pulse.left()))
-        assert 0 <= self.pulse.left() <= COOLDOWN_MOST_S
-        if self.pulse.failures >= FAILURES:
+        assert bool(self.pulse.unavailable_reason()) == (self.pulse.retry_after_s() > 0)
+        assert not (self.pulse.is_clear and (self.pulse.failures or self.pulse.retry_after_s()))
+        assert 0 <= self.pulse.retry_after_s() <= MAX_COOLDOWN_S
+        if self.pulse.failures >= FAILURE_THRESHOLD:
             assert self.pulse.state != "closed"
         if self.pulse.state == "open":
-            assert self.pulse.left() > 0
+            assert self.pulse.retry_after_s() > 0
 
 
 Life.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizewise.errors import Busy, UpstreamDown
-from sizewise.handler import Ask, Send, quiet
+from sizewise.errors import Busy, UpstreamUnreachable
+from sizewise.handler import Request, Send, discard_events
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.principal import Caller
-from sizewise.providers.concurrency_limiter import Queued, Slots
+from sizewise.principal import Principal
+from sizewise.providers.concurrency_limiter import ConcurrencyLimitHandler, FairQueue
 from tests.routing.router_harness import asking, chat, until
 
-REPLY = Reply((Choice(text="yes", finish="stop"),), Usage(1, 1))
+REPLY = Reply((Choice(text="yes", finish_reason="stop"),), Usage(1, 1))
 
 
 class Clock:
@@ -27,22 +27,22 @@ class Clock:
         return self.now
 
 
-def by(key: str) -> Ask:
-    return asking(chat("x"), caller=Caller(key=key))
+def by(key: str) -> Request:
+    return asking(chat("x"), principal=Principal(key_id=key))
 
 
 @dataclasses.dataclass
 class Line:
     """Slots with takers by name, and the order in which they had their turn."""
 
-    slots: Slots
+    slots: FairQueue
     had: list[str] = dataclasses.field(default_factory=list)
 
     async def come(self, name: str) -> asyncio.Task[None]:
         """`a1` is the first request of key `a`."""
 
         async def take() -> None:
-            await self.slots.take(name[0])
+            await self.slots.acquire(name[0])
             self.had.append(name)
 
         task = asyncio.create_task(take())
@@ -57,10 +57,10 @@ async def settle() -> None:
 
 def test_keys_have_their_turns_one_after_the_other_and_each_in_its_order() -> None:
     async def run() -> None:
-        line = Line(Slots("m", 1, 10, 60))
+        line = Line(FairQueue("m", 1, 10, 60))
         tasks = [await line.come(name) for name in ("a0", "a1", "a2", "a3", "b1", "b2", "c1")]
         for _ in tasks[1:]:
-            line.slots.give()
+            line.slots.release()
             await settle()
         assert line.had == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
 
@@ -69,16 +69,16 @@ def test_keys_have_their_turns_one_after_the_other_and_each_in_its_order() -> No
 
 def test_when_the_line_is_full_the_next_is_told_when_to_come_back() -> None:
     async def run() -> None:
-        line = Line(Slots("m", 2, 2, 60))
+        line = Line(FairQueue("m", 2, 2, 60))
         for name in ("a0", "a1"):
             await line.come(name)
-        line.slots.give(4.0)
+        line.slots.release(4.0)
         await line.come("a2")
         waits = [await line.come(name) for name in ("a3", "a4")]
         with pytest.raises(Busy) as refused:
-            await line.slots.take("a")
+            await line.slots.acquire("a")
         assert (refused.value.status, refused.value.retry_after) == (429, 6)  # three turns of 4 s, two at a time
-        assert line.slots.turned_away == 1
+        assert line.slots.rejected_count == 1
         for wait in waits:
             wait.cancel()
 
@@ -87,15 +87,15 @@ def test_when_the_line_is_full_the_next_is_told_when_to_come_back() -> None:
 
 def test_who_would_wait_too_long_is_told_so_at_once() -> None:
     async def run() -> None:
-        slots = Slots("m", 1, 10, 5)
-        await slots.take("a")
-        slots.give(3.0)
-        await slots.take("a")
-        waits = asyncio.create_task(slots.take("a"))
+        slots = FairQueue("m", 1, 10, 5)
+        await slots.acquire("a")
+        slots.release(3.0)
+        await slots.acquire("a")
+        waits = asyncio.create_task(slots.acquire("a"))
         await settle()
         with pytest.raises(Busy, match="only in about 6 s"):
-            await slots.take("a")
-        other = asyncio.create_task(slots.take("b"))  # its own turn comes second all the same
+            await slots.acquire("a")
+        other = asyncio.create_task(slots.acquire("b"))  # its own turn comes second all the same
         await settle()
         assert other.done(), "6 s are too long for another key too"
         waits.cancel()
@@ -106,25 +106,25 @@ def test_who_would_wait_too_long_is_told_so_at_once() -> None:
 
 def test_nobody_waits_longer_than_allowed() -> None:
     async def run() -> None:
-        slots = Slots("m", 1, 10, 0.02)
-        await slots.take("a")
+        slots = FairQueue("m", 1, 10, 0.02)
+        await slots.acquire("a")
         with pytest.raises(Busy, match=r"within 0\.02 s"):
-            await slots.take("a")
-        assert slots.waiting == 0 and slots.waited_s > 0
+            await slots.acquire("a")
+        assert slots.waiting == 0 and slots.total_wait_s > 0
 
     asyncio.run(run())
 
 
 def test_nobody_can_fill_the_line_alone() -> None:
     async def run() -> None:
-        line = Line(Slots("m", 1, 3, 60))
+        line = Line(FairQueue("m", 1, 3, 60))
         tasks = {name: await line.come(name) for name in ("a0", "a1", "a2", "a3", "b1")}
         await settle()
         with pytest.raises(Busy):
             tasks["a3"].result()
-        line.slots.give()
+        line.slots.release()
         await settle()
-        line.slots.give()
+        line.slots.release()
         await settle()
         assert line.had == ["a0", "a1", "b1"]
         tasks["a2"].cancel()
@@ -134,13 +134,13 @@ def test_nobody_can_fill_the_line_alone() -> None:
 
 def test_a_client_that_leaves_frees_its_place_at_once() -> None:
     async def run() -> None:
-        line = Line(Slots("m", 1, 2, 60))
+        line = Line(FairQueue("m", 1, 2, 60))
         _, first, _ = [await line.come(name) for name in ("a0", "a1", "a2")]
         first.cancel()
         await settle()
         await line.come("a3")
         for _ in range(2):
-            line.slots.give()
+            line.slots.release()
             await settle()
         assert line.had == ["a0", "a2", "a3"]
 
@@ -149,40 +149,40 @@ def test_a_client_that_leaves_frees_its_place_at_once() -> None:
 
 def test_a_slot_given_to_who_leaves_in_that_moment_goes_on_to_the_next() -> None:
     async def run() -> None:
-        line = Line(Slots("m", 1, 2, 60))
+        line = Line(FairQueue("m", 1, 2, 60))
         _, first, _ = [await line.come(name) for name in ("a0", "a1", "b1")]
-        line.slots.give()
+        line.slots.release()
         first.cancel()
         await settle()
-        assert line.had == ["a0", "b1"] and line.slots.waiting == 0 and line.slots.free == 0
+        assert line.had == ["a0", "b1"] and line.slots.waiting == 0 and line.slots.available == 0
 
     asyncio.run(run())
 
 
 def test_a_slot_comes_back_however_the_answer_ends() -> None:
     async def run() -> None:
-        clock, slots = Clock(), Slots("m", 1, 0, 60)
+        clock, slots = Clock(), FairQueue("m", 1, 0, 60)
         gate = asyncio.Event()
 
-        async def answers(ask: Ask, send: Send) -> Reply:
+        async def answers(request: Request, send: Send) -> Reply:
             await gate.wait()
             clock.now += 2
             return REPLY
 
-        async def fails(ask: Ask, send: Send) -> Reply:
-            raise UpstreamDown("reset")
+        async def fails(request: Request, send: Send) -> Reply:
+            raise UpstreamUnreachable("reset")
 
-        with pytest.raises(UpstreamDown):
-            await Queued(fails, slots)(by("a"), quiet)
-        leaves = asyncio.create_task(Queued(answers, slots)(by("a"), quiet))
-        await until(lambda: slots.busy == 1)
+        with pytest.raises(UpstreamUnreachable):
+            await ConcurrencyLimitHandler(fails, slots)(by("a"), discard_events)
+        leaves = asyncio.create_task(ConcurrencyLimitHandler(answers, slots)(by("a"), discard_events))
+        await until(lambda: slots.in_use == 1)
         leaves.cancel()
         await asyncio.gather(leaves, return_exceptions=True)
-        assert slots.busy == 0 and slots.predicted("a") == 0
+        assert slots.in_use == 0 and slots.predicted_wait_s("a") == 0
         gate.set()
-        assert await Queued(answers, slots, clock)(by("a"), quiet) is REPLY
-        await slots.take("a")
-        assert slots.predicted("a") == 2, "only an answer that came to its end tells how long one takes"
+        assert await ConcurrencyLimitHandler(answers, slots, clock)(by("a"), discard_events) is REPLY
+        await slots.acquire("a")
+        assert slots.predicted_wait_s("a") == 2, "only an answer that came to its end tells how long one takes"
 
     asyncio.run(run())
 
@@ -191,12 +191,12 @@ def test_a_slot_comes_back_however_the_answer_ends() -> None:
 @given(keys=st.lists(st.sampled_from("abcd"), max_size=25))
 def test_between_two_turns_of_a_key_everybody_else_who_waits_has_one(keys: list[str]) -> None:
     async def run() -> None:
-        line = Line(Slots("m", 1, 100, 60))
+        line = Line(FairQueue("m", 1, 100, 60))
         names = [f"{key}{number}" for number, key in enumerate(keys)]
         for name in ("x", *names):
             await line.come(name)
         for _ in names:
-            line.slots.give()
+            line.slots.release()
             await settle()
         had = line.had[1:]
         assert sorted(had) == sorted(names)
@@ -225,10 +225,12 @@ Ops = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(slots=st.integers(1, 3), queue=st.integers(0, 5), ops=Ops)
 def test_whoever_comes_and_goes_no_slot_is_lost_and_none_is_idle_while_somebody_waits(
-    slots: int, queue: int, ops: list[tuple[str, str]]
+    slots: int,
+    queue: int,
+    ops: list[tuple[str, str]],
 ) -> None:
     async def run() -> None:
-        line = Slots("m", slots, queue, 60)
+        line = FairQueue("m", slots, queue, 60)
         tasks: list[asyncio.Task[None]] = []
         given = 0
 
@@ -237,18 +239,18 @@ def test_whoever_comes_and_goes_no_slot_is_lost_and_none_is_idle_while_somebody_
 
         for op, which in ops:
             if op == "come":
-                tasks.append(asyncio.create_task(line.take(which)))
+                tasks.append(asyncio.create_task(line.acquire(which)))
                 await asyncio.sleep(0)
             if op.startswith("give") and holding() > 0:
                 given += 1
-                line.give(1.0)
+                line.release(1.0)
             waiting = [task for task in tasks if not task.done()]
             if op.endswith("leave") and waiting:
                 waiting[int(which) % len(waiting)].cancel()
             await settle()
-            assert line.busy == holding() <= slots
+            assert line.in_use == holding() <= slots
             assert line.waiting == sum(not task.done() for task in tasks) <= queue
-            assert not (line.free and line.waiting)
+            assert not (line.available and line.waiting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,32 +12,32 @@ import pytest
 
 from sizewise.errors import (
     BadBody,
+    ContextLengthExceeded,
     ModelUnavailable,
     SizewiseError,
-    TooLong,
-    UpstreamBusy,
-    UpstreamDown,
-    UpstreamGarbled,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamUnreachable,
 )
-from sizewise.handler import Finished, Text, Thought, ToolDelta
-from sizewise.messages import Chat, Embed, Reply
-from sizewise.model_card import Card
-from sizewise.providers.echo import Echo, echo_card
-from sizewise.routing.structured_output import Schemas
+from sizewise.handler import ChoiceFinished, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.providers.echo import EchoModel, echo_card
+from sizewise.routing.structured_output import OutputSchemaCache
 from tests.routing.router_harness import Client, asking, chat, embed, until
 
 
-def say(what: Chat | Embed, card: Card | None = None) -> tuple[Reply, Client]:
+def say(what: ChatRequest | EmbeddingRequest, card: ModelCard | None = None) -> tuple[Reply, Client]:
     client = Client()
-    reply = asyncio.run(Echo(card or echo_card())(asking(what), client.send))
+    reply = asyncio.run(EchoModel(card or echo_card())(asking(what), client.send))
     return reply, client
 
 
 def test_it_says_the_last_words_of_the_person_again_word_by_word() -> None:
     reply, client = say(chat("how do you do"))
     assert reply.text == "how do you do"
-    assert [event.text for event in client.events if isinstance(event, Text)] == ["how", " do", " you", " do"]
-    assert client.events[-1] == Finished(0, "stop")
+    assert [event.text for event in client.events if isinstance(event, TextDelta)] == ["how", " do", " you", " do"]
+    assert client.events[-1] == ChoiceFinished(0, "stop")
     assert (reply.usage.input, reply.usage.output) == (4, 4)
 
 
@@ -48,21 +48,21 @@ def test_a_request_for_the_whole_gets_no_events() -> None:
 
 def test_tokens_are_words_so_that_money_can_be_checked() -> None:
     reply, _ = say(
-        chat("", messages=[{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi there you"}])
+        chat("", messages=[{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi there you"}]),
     )
     assert (reply.usage.input, reply.usage.output) == (5, 3)
-    assert echo_card().price.of(reply.usage.input, reply.usage.output) == 5 * 1_000 + 3 * 2_000
+    assert echo_card().price.cost(reply.usage.input, reply.usage.output) == 5 * 1_000 + 3 * 2_000
 
 
 def test_it_stops_at_max_tokens_and_says_so() -> None:
     reply, _ = say(chat("one two three four", max_tokens=2))
-    assert (reply.text, reply.choices[0].finish) == ("one two", "length")
+    assert (reply.text, reply.choices[0].finish_reason) == ("one two", "length")
 
 
 def test_it_gives_as_many_choices_as_asked() -> None:
     reply, client = say(chat("one two", n=3))
     assert [choice.text for choice in reply.choices] == ["one two"] * 3
-    assert [event.choice for event in client.events if isinstance(event, Finished)] == [0, 1, 2]
+    assert [event.choice for event in client.events if isinstance(event, ChoiceFinished)] == [0, 1, 2]
 
 
 def test_log_probabilities_come_with_every_word_where_asked_for() -> None:
@@ -70,20 +70,20 @@ def test_log_probabilities_come_with_every_word_where_asked_for() -> None:
     assert reply.choices[0].logprobs is not None
     tokens = msgspec.json.decode(reply.choices[0].logprobs)["content"]
     assert [(token["token"], token["logprob"]) for token in tokens] == [("one", -0.25), (" two", -0.25)]
-    assert all(event.logprobs for event in client.events if isinstance(event, Text))
+    assert all(event.logprobs for event in client.events if isinstance(event, TextDelta))
     assert say(chat("one two"))[0].choices[0].logprobs is None
 
 
 def test_cues_change_what_is_said_and_are_not_repeated() -> None:
     assert say(chat("[[say yes or no]] is it so"))[0].text == "yes or no"
     assert say(chat("[[repeat 3]]go"))[0].text == "gogogo"
-    assert say(chat("ok [[finish content_filter]]"))[0].choices[0].finish == "content_filter"
+    assert say(chat("ok [[finish content_filter]]"))[0].choices[0].finish_reason == "content_filter"
     assert say(chat("[[uncounted]] ok"))[0].usage.estimated
 
 
 def test_a_thought_comes_before_the_words() -> None:
     reply, client = say(chat("[[think well now]]yes"))
-    assert reply.choices[0].thought == "well now" and client.events[0] == Thought(0, "well now")
+    assert reply.choices[0].reasoning == "well now" and client.events[0] == ReasoningDelta(0, "well now")
     assert reply.usage.reasoning == 2
 
 
@@ -94,50 +94,50 @@ def test_it_calls_a_tool_in_pieces_where_the_request_has_tools() -> None:
     assert call.function is not None and call.function.name == "weather"
     pieces = [event.json for event in client.events if isinstance(event, ToolDelta)]
     assert "".join(pieces) == call.function.arguments == '{"city": "Ulm", "days": [1]}' and len(pieces) == 2
-    assert reply.choices[0].finish == "tool_calls"
+    assert reply.choices[0].finish_reason == "tool_calls"
 
 
 @pytest.mark.parametrize(
     ("cue", "error"),
     [
-        ("[[fail]]", UpstreamDown),
-        ("[[fail garbled]]", UpstreamGarbled),
+        ("[[fail]]", UpstreamUnreachable),
+        ("[[fail garbled]]", UpstreamProtocolError),
         ("[[fail unavailable]]", ModelUnavailable),
-        ("[[fail toolong]]", TooLong),
-        ("[[busy]]", UpstreamBusy),
+        ("[[fail toolong]]", ContextLengthExceeded),
+        ("[[busy]]", UpstreamOverloaded),
     ],
 )
 def test_it_fails_on_cue_before_the_first_word(cue: str, error: type[SizewiseError]) -> None:
     client = Client()
     with pytest.raises(error):
-        asyncio.run(Echo(echo_card())(asking(chat(f"one two {cue}")), client.send))
+        asyncio.run(EchoModel(echo_card())(asking(chat(f"one two {cue}")), client.send))
     assert client.events == []
 
 
 def test_it_breaks_off_after_the_words_it_is_told() -> None:
     client = Client()
-    with pytest.raises(UpstreamDown):
-        asyncio.run(Echo(echo_card())(asking(chat("one two three [[fail after=2]]")), client.send))
+    with pytest.raises(UpstreamUnreachable):
+        asyncio.run(EchoModel(echo_card())(asking(chat("one two three [[fail after=2]]")), client.send))
     assert client.text == "one two"
 
 
 def test_a_busy_echo_names_its_pause() -> None:
-    with pytest.raises(UpstreamBusy) as caught:
+    with pytest.raises(UpstreamOverloaded) as caught:
         say(chat("[[busy retry_after=2.5]]"))
     assert caught.value.retry_after == 2.5
 
 
 def test_a_failure_can_be_for_the_first_asking_only() -> None:
-    echo, client = Echo(echo_card()), Client()
-    ask = asking(chat("ok [[fail times=1]]"))
-    with pytest.raises(UpstreamDown):
-        asyncio.run(echo(ask, client.send))
-    assert asyncio.run(echo(ask, client.send)).text == "ok"
+    echo, client = EchoModel(echo_card()), Client()
+    request = asking(chat("ok [[fail times=1]]"))
+    with pytest.raises(UpstreamUnreachable):
+        asyncio.run(echo(request, client.send))
+    assert asyncio.run(echo(request, client.send)).text == "ok"
 
 
 def test_a_cue_with_a_name_is_heard_by_that_model_alone() -> None:
     assert say(chat("ok [[echo/large: fail]]"))[0].text == "ok"
-    with pytest.raises(UpstreamDown):
+    with pytest.raises(UpstreamUnreachable):
         say(chat("ok [[echo/large: fail]]"), echo_card("echo/large"))
 
 
@@ -154,12 +154,12 @@ def test_it_goes_on_from_an_answer_that_was_begun() -> None:
 
 def test_it_hangs_until_it_is_stopped() -> None:
     async def main() -> None:
-        echo, client = Echo(echo_card()), Client()
+        echo, client = EchoModel(echo_card()), Client()
         task = asyncio.create_task(echo(asking(chat("one two [[hang after=1]]")), client.send))
         await until(lambda: client.text == "one")
         task.cancel()
         await asyncio.wait([task])
-        assert task.cancelled() and echo.stopped == 1
+        assert task.cancelled() and echo.cancel_count == 1
 
     asyncio.run(main())
 
@@ -167,9 +167,9 @@ def test_it_hangs_until_it_is_stopped() -> None:
 def test_it_waits_for_the_gate_where_it_has_one() -> None:
     async def main() -> None:
         gate, client = asyncio.Event(), Client()
-        echo = Echo(echo_card(), gate)
+        echo = EchoModel(echo_card(), gate)
         task = asyncio.create_task(echo(asking(chat("one [[wait]]")), client.send))
-        await until(lambda: echo.asked == 1)
+        await until(lambda: echo.request_count == 1)
         assert client.events == []
         gate.set()
         assert (await task).text == "one"
@@ -188,9 +188,9 @@ def test_a_cue_it_does_not_understand_is_refused_in_words(cue: str) -> None:
 
 def test_vectors_have_length_one_and_are_the_same_for_the_same_text() -> None:
     reply, _ = say(embed("red", "red", "blue"))
-    red, again, blue = reply.vectors
+    red, again, blue = reply.embeddings
     assert red == again != blue
-    assert all(math.isclose(sum(x * x for x in vector), 1.0) for vector in reply.vectors)
+    assert all(math.isclose(sum(x * x for x in vector), 1.0) for vector in reply.embeddings)
     assert reply.usage.input == 3
 
 
@@ -215,9 +215,9 @@ def test_where_json_is_asked_for_it_makes_a_value_of_that_shape_out_of_the_words
     }
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
     asked = chat("Ada is 36 and tall", response_format=form)
-    promise = Schemas()(asked)
+    promise = OutputSchemaCache()(asked)
     reply, client = say(asked)
-    assert promise is not None and promise.breach(reply, client.shown) is None
+    assert promise is not None and promise.find_violation(reply, client.shown) is None
     assert json.loads(reply.text)["age"] == 36 and json.loads(reply.text)["tags"] == ["tall", "tall"]
     assert client.text == reply.text and len(client.shown) > 5
     assert say(chat("x [[say no JSON]]", response_format=form))[0].text == "no JSON"
@@ -230,5 +230,5 @@ def test_calls_on_cue_are_made_side_by_side() -> None:
 
 
 def test_vectors_have_as_many_dimensions_as_asked() -> None:
-    assert len(say(Embed("echo/small", ["one"], {}, 16))[0].vectors[0]) == 16
-    assert say(Embed("echo/small", [[1, 2]], {}))[0].usage.input == 2
+    assert len(say(EmbeddingRequest("echo/small", ["one"], {}, 16))[0].embeddings[0]) == 16
+    assert say(EmbeddingRequest("echo/small", [[1, 2]], {}))[0].usage.input == 2

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sizewise.messages import Reply
-from sizewise.providers.echo import Echo, echo_card
-from sizewise.providers.echo_schema import filled
+from sizewise.providers.echo import EchoModel, echo_card
+from sizewise.providers.echo_schema import fill_schema
 from tests.routing.router_harness import Client, asking, chat
 
 CITY: Any = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
@@ -20,7 +20,7 @@ RESULT: Any = {"role": "tool", "tool_call_id": "call_echo", "content": "rain"}
 
 
 def say(words: str, cues: str = "", **more: Any) -> Reply:
-    return asyncio.run(Echo(echo_card(cues=cues))(asking(chat(words, **{"tools": TOOLS, **more})), Client().send))
+    return asyncio.run(EchoModel(echo_card(cues=cues))(asking(chat(words, **{"tools": TOOLS, **more})), Client().send))
 
 
 def calls(reply: Reply) -> list[tuple[str, str]]:
@@ -68,7 +68,7 @@ def test_where_a_call_is_demanded_again_it_takes_the_tool_that_it_has_not_called
     ],
 )
 def test_a_blank_is_filled_from_the_words(schema: object, words: str, value: object) -> None:
-    assert filled(schema, words) == value
+    assert fill_schema(schema, words) == value
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_blank_is_filled_from_the_words(schema: object, words: str, value: obj
     ],
 )
 def test_a_small_schema_of_a_huge_value_is_filled_in_part(schema: object) -> None:
-    assert len(repr(filled(schema, "x"))) < 1_000_000
+    assert len(repr(fill_schema(schema, "x"))) < 1_000_000
 
 
 @pytest.mark.parametrize("tools", [[{}], [{"type": "function", "function": {"name": 1}}], [7]])

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sizewise.providers.echo import echo_card
-from sizewise.providers.local.models import Locals
-from sizewise.providers.local.wordpiece_tokenizer import WordPiece
+from sizewise.providers.local.models import LocalModels
+from sizewise.providers.local.wordpiece_tokenizer import WordPieceTokenizer
 from tests.conftest import weights
 from tests.running_server import Served, children, serving, until
 
@@ -47,7 +47,10 @@ def alike(one: list[float], other: list[float]) -> float:
 
 def test_what_means_the_same_is_close(server: Served) -> None:
     paris, capital, bread = vectors(
-        server, "Paris is the capital of France.", "What is France's capital city?", "How do I bake bread at home?"
+        server,
+        "Paris is the capital of France.",
+        "What is France's capital city?",
+        "How do I bake bread at home?",
     )
     assert len(paris) == 384
     assert alike(paris, paris) == pytest.approx(1, abs=1e-5)
@@ -96,7 +99,7 @@ def test_a_worker_that_died_is_started_again(server: Served) -> None:
 )
 def test_tokens_are_berts(text: str, numbers: list[int]) -> None:
     """As the `tokenizers` library makes them with the model's own tokenizer.json."""
-    assert WordPiece().tokens(text) == numbers
+    assert WordPieceTokenizer().encode(text) == numbers
 
 
 def test_the_vocabulary_is_where_the_wheel_takes_it_from() -> None:
@@ -104,8 +107,8 @@ def test_the_vocabulary_is_where_the_wheel_takes_it_from() -> None:
 
 
 def test_a_model_of_refused_settings_is_not_kept(tmp_path: Path) -> None:
-    locals, card, file = Locals(), echo_card("echo/words"), tmp_path / "words.onnx"
+    locals, card, file = LocalModels(), echo_card("echo/words"), tmp_path / "words.onnx"
     refused, taken = locals.draft(), locals.draft()
-    first, second = refused.vectors(card, file, 8), taken.vectors(card, file, 2)
+    first, second = refused.open_embedding_model(card, file, 8), taken.open_embedding_model(card, file, 2)
     locals.take(taken)
-    assert first is not second and locals.vectors(card, file, 8) is second
+    assert first is not second and locals.open_embedding_model(card, file, 8) is second

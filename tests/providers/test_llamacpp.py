@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from sizewise.errors import Busy, ModelUnavailable, TooLong, UpstreamRefused
-from sizewise.providers.local.llamacpp import Llama
-from sizewise.providers.local.runtime import Runtime
+from sizewise.errors import Busy, ContextLengthExceeded, ModelUnavailable, UpstreamRejected
+from sizewise.providers.local.llamacpp import LlamaCppModel
+from sizewise.providers.local.runtime import LocalRuntime
 
-SMALL = Runtime(context=1024, slots=2)
+SMALL = LocalRuntime(context=1024, slots=2)
 TICK_MS = 1000 // os.sysconf("SC_CLK_TCK")
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -30,7 +30,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 def asking(text: str, **more: Any) -> bytes:
     return json.dumps(
-        {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 16} | more
+        {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 16} | more,
     ).encode()
 
 
@@ -38,8 +38,8 @@ STORY = asking("Tell a long story about a fox.", max_tokens=2000, ignore_eos=Tru
 
 
 @asynccontextmanager
-async def running(file: Path, runtime: Runtime = SMALL) -> AsyncIterator[Llama]:
-    llama = Llama("local/small", file, runtime)
+async def running(file: Path, runtime: LocalRuntime = SMALL) -> AsyncIterator[LlamaCppModel]:
+    llama = LlamaCppModel("local/small", file, runtime)
     await llama.start()
     try:
         yield llama
@@ -47,7 +47,7 @@ async def running(file: Path, runtime: Runtime = SMALL) -> AsyncIterator[Llama]:
         await llama.stop()
 
 
-async def chunks(llama: Llama, body: bytes) -> list[Any]:
+async def chunks(llama: LlamaCppModel, body: bytes) -> list[Any]:
     seen: list[Any] = []
 
     async def keep(chunk: bytes) -> None:
@@ -57,12 +57,12 @@ async def chunks(llama: Llama, body: bytes) -> list[Any]:
     return seen
 
 
-async def answer(llama: Llama, body: bytes) -> str:
+async def answer(llama: LlamaCppModel, body: bytes) -> str:
     seen = await chunks(llama, body)
     return "".join(choice["delta"].get("content") or "" for chunk in seen for choice in chunk["choices"])
 
 
-async def begun(llama: Llama, body: bytes = STORY) -> asyncio.Task[None]:
+async def begun(llama: LlamaCppModel, body: bytes = STORY) -> asyncio.Task[None]:
     """A chat whose first chunk has come."""
     first = asyncio.Event()
 
@@ -82,7 +82,7 @@ async def until(true: Callable[[], bool], seconds: float = 30) -> None:
         await asyncio.sleep(0.01)
 
 
-def worker(llama: Llama) -> int:
+def worker(llama: LlamaCppModel) -> int:
     pid = llama.health().pid
     assert pid is not None
     return pid
@@ -169,7 +169,7 @@ def test_greedy_answers_are_the_same_alone_and_side_by_side(smollm_gguf: Path) -
     questions = [asking(f"Write one sentence about {thing}.", max_tokens=12) for thing in ("rain", "iron", "bread")]
 
     async def story() -> tuple[list[str], list[str], list[str]]:
-        async with running(smollm_gguf, Runtime(context=1024, slots=3)) as llama:
+        async with running(smollm_gguf, LocalRuntime(context=1024, slots=3)) as llama:
             alone = [await answer(llama, question) for question in questions]
             again = [await answer(llama, question) for question in questions]
             together = await asyncio.gather(*(answer(llama, question) for question in questions))
@@ -184,7 +184,7 @@ def test_requests_run_side_by_side(smollm_gguf: Path) -> None:
     async def story() -> list[str]:
         order: list[str] = []
 
-        async def ask(llama: Llama, name: str) -> None:
+        async def ask(llama: LlamaCppModel, name: str) -> None:
             async def note(chunk: bytes) -> None:
                 order.append(name)
 
@@ -201,7 +201,7 @@ def test_requests_run_side_by_side(smollm_gguf: Path) -> None:
 
 def test_the_line_for_a_slot_is_bounded_and_can_be_left(smollm_gguf: Path) -> None:
     async def story() -> None:
-        async with running(smollm_gguf, Runtime(context=1024, slots=1, waiting=1)) as llama:
+        async with running(smollm_gguf, LocalRuntime(context=1024, slots=1, max_waiting=1)) as llama:
             first = await begun(llama)
             second = asyncio.create_task(answer(llama, asking("Hello")))
             await until(lambda: llama.health().waiting == 1)
@@ -224,7 +224,7 @@ def test_the_line_for_a_slot_is_bounded_and_can_be_left(smollm_gguf: Path) -> No
 @pytest.mark.parametrize("words", [4000, 5], ids=["in the prompt", "in the answer"])
 def test_a_client_that_leaves_stops_the_work_within_300_ms_of_cpu_time(smollm_gguf: Path, words: int) -> None:
     async def story() -> int:
-        async with running(smollm_gguf, Runtime(context=8192, slots=1)) as llama:
+        async with running(smollm_gguf, LocalRuntime(context=8192, slots=1)) as llama:
             pid = worker(llama)
             before = used_ms(pid)
             task = asyncio.create_task(answer(llama, asking("word " * words, max_tokens=8000, ignore_eos=True)))
@@ -312,7 +312,7 @@ def test_interrupts_and_terminations_are_the_parents_business(smollm_gguf: Path)
 @pytest.mark.long
 def test_stopping_lets_running_answers_finish_and_takes_no_new_ones(smollm_gguf: Path) -> None:
     async def story() -> None:
-        llama = Llama("local/small", smollm_gguf, SMALL)
+        llama = LlamaCppModel("local/small", smollm_gguf, SMALL)
         await llama.start()
         task = await begun(llama, asking("Tell a story.", max_tokens=40, ignore_eos=True))
         stopping = asyncio.create_task(llama.stop(drain_s=30))
@@ -362,8 +362,8 @@ def test_a_prompt_beyond_the_window_is_refused_with_both_numbers(smollm_gguf: Pa
     async def story() -> None:
         async with running(smollm_gguf) as llama:
             body = asking("word " * 3000)
-            tokens = await llama.count(body)
-            with pytest.raises(TooLong, match=f"{tokens}.*1024"):
+            tokens = await llama.count_tokens(body)
+            with pytest.raises(ContextLengthExceeded, match=f"{tokens}.*1024"):
                 await answer(llama, body)
             assert await answer(llama, asking("Hello"))
 
@@ -373,10 +373,10 @@ def test_a_prompt_beyond_the_window_is_refused_with_both_numbers(smollm_gguf: Pa
 @pytest.mark.long
 def test_every_slot_has_the_whole_window(smollm_gguf: Path) -> None:
     async def story() -> None:
-        async with running(smollm_gguf, Runtime(context=256, slots=2)) as llama:
+        async with running(smollm_gguf, LocalRuntime(context=256, slots=2)) as llama:
             body = asking("word " * 150, max_tokens=2)
             both = await asyncio.gather(chunks(llama, body), chunks(llama, body))
-            counted = await llama.count(body)
+            counted = await llama.count_tokens(body)
             assert [seen[-1]["usage"]["prompt_tokens"] for seen in both] == [counted, counted] and counted > 150
 
     asyncio.run(story())
@@ -394,8 +394,8 @@ def test_every_slot_has_the_whole_window(smollm_gguf: Path) -> None:
 )
 def test_a_bad_body_is_refused_and_the_model_stays(smollm_gguf: Path, body: bytes) -> None:
     async def story() -> None:
-        async with running(smollm_gguf, Runtime(context=256, slots=1)) as llama:
-            with pytest.raises(UpstreamRefused) as refused:
+        async with running(smollm_gguf, LocalRuntime(context=256, slots=1)) as llama:
+            with pytest.raises(UpstreamRejected) as refused:
                 await answer(llama, body)
             assert refused.value.status == 400
             assert llama.health().restarts == 0 and llama.health().busy == 0
@@ -418,7 +418,7 @@ def test_a_failing_listener_stops_the_model_and_keeps_its_error(smollm_gguf: Pat
 
 def test_what_does_not_fit_is_refused_before_loading_with_the_numbers(smollm_gguf: Path) -> None:
     async def story() -> None:
-        llama = Llama("local/small", smollm_gguf, Runtime(slots=1_000_000))
+        llama = LlamaCppModel("local/small", smollm_gguf, LocalRuntime(slots=1_000_000))
         with pytest.raises(ModelUnavailable, match=r"does not fit.* GB.*cache.*available") as refused:
             await llama.start()
         assert "slots = 1" in refused.value.hint
@@ -432,11 +432,11 @@ def test_what_does_not_fit_is_refused_before_loading_with_the_numbers(smollm_ggu
 @pytest.mark.parametrize("context", [512, 4096])
 def test_the_estimate_of_memory_is_within_a_tenth_of_what_is_taken(smollm_gguf: Path, context: int) -> None:
     async def story() -> float:
-        async with running(smollm_gguf, Runtime(context=context, slots=2)) as llama:
+        async with running(smollm_gguf, LocalRuntime(context=context, slots=2)) as llama:
             await answer(llama, asking("word " * 200))
             health = llama.health()
             assert health.memory is not None
-            return health.needs / health.memory
+            return health.memory_estimate / health.memory
 
     assert 0.9 < asyncio.run(story()) < 1.1
 
@@ -446,7 +446,7 @@ def test_a_file_that_llama_cpp_cannot_load_is_refused_with_its_words(smollm_gguf
     spoilt.write_bytes(smollm_gguf.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_x.weight", 1))
 
     async def story() -> None:
-        llama = Llama("local/spoilt", spoilt, SMALL)
+        llama = LlamaCppModel("local/spoilt", spoilt, SMALL)
         with pytest.raises(ModelUnavailable, match="cannot load 'local/spoilt'"):
             await llama.start()
         assert llama.health().state == "failed"

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizewise.errors import ModelUnavailable, Upstream, UpstreamBusy, UpstreamSlow
-from sizewise.handler import Ask, Send, quiet
+from sizewise.errors import ModelUnavailable, UpstreamError, UpstreamOverloaded, UpstreamTimeout
+from sizewise.handler import Request, Send, discard_events
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.providers.circuit_breaker import Budget, Pulse, Pulses, Watched
-from sizewise.providers.load_balancer import REMEMBERED, Replica, Replicated
+from sizewise.providers.circuit_breaker import BreakerSet, CircuitBreaker, CircuitBreakerHandler, RetryBudget
+from sizewise.providers.load_balancer import MAX_TRACKED_REQUESTS, LoadBalancer, Replica
 from tests.routing.router_harness import asking, chat
 
-REPLY = Reply((Choice(text="yes", finish="stop"),), Usage(1, 1))
+REPLY = Reply((Choice(text="yes", finish_reason="stop"),), Usage(1, 1))
 
 
 class Several:
@@ -24,26 +24,31 @@ class Several:
 
     def __init__(self, *weights: int) -> None:
         self.asked: list[int] = []
-        self.fails: dict[int, Upstream] = {}
+        self.fails: dict[int, UpstreamError] = {}
         self.hangs: set[int] = set()
-        endpoint, budget = Pulse(), Budget()
+        endpoint, budget = CircuitBreaker(), RetryBudget()
         watched = [
-            Watched(self._answering(i), "up/m", Pulses(endpoint, Pulse(), Pulse(), budget)) for i in range(len(weights))
+            CircuitBreakerHandler(
+                self._answering(i),
+                "up/m",
+                BreakerSet(endpoint, CircuitBreaker(), CircuitBreaker(), budget),
+            )
+            for i in range(len(weights))
         ]
-        self.model = Replicated("up/m", [Replica(one, weight) for one, weight in zip(watched, weights, strict=True)])
+        self.model = LoadBalancer("up/m", [Replica(one, weight) for one, weight in zip(watched, weights, strict=True)])
 
     def _answering(self, number: int) -> Replied:
         return Replied(self, number)
 
-    async def ask(self, ask: Ask | None = None) -> Reply:
-        return await self.model(ask or asking(chat("x")), quiet)
+    async def ask(self, ask: Request | None = None) -> Reply:
+        return await self.model(ask or asking(chat("x")), discard_events)
 
 
 class Replied:
     def __init__(self, several: Several, number: int) -> None:
         self._several, self._number = several, number
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
+    async def __call__(self, request: Request, send: Send) -> Reply:
         self._several.asked.append(self._number)
         if self._number in self._several.hangs:
             await asyncio.Event().wait()
@@ -73,15 +78,15 @@ def test_of_three_and_one_every_fourth_turn_is_the_second_s() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("error", [UpstreamBusy("busy", retry_after=30), UpstreamSlow("late")])
-def test_a_request_that_is_asked_again_goes_elsewhere_and_is_told_that_it_may_at_once(error: Upstream) -> None:
+@pytest.mark.parametrize("error", [UpstreamOverloaded("busy", retry_after=30), UpstreamTimeout("late")])
+def test_a_request_that_is_asked_again_goes_elsewhere_and_is_told_that_it_may_at_once(error: UpstreamError) -> None:
     async def run() -> None:
-        several, ask = Several(1, 1), asking(chat("x"))
+        several, request = Several(1, 1), asking(chat("x"))
         several.fails[0] = error
         with pytest.raises(type(error)) as failed:
-            await several.ask(ask)
-        assert failed.value.again and failed.value.retry_after == 0.0
-        assert await several.ask(ask) is REPLY
+            await several.ask(request)
+        assert failed.value.retryable and failed.value.retry_after == 0.0
+        assert await several.ask(request) is REPLY
         assert several.asked == [0, 1]
 
     asyncio.run(run())
@@ -90,15 +95,15 @@ def test_a_request_that_is_asked_again_goes_elsewhere_and_is_told_that_it_may_at
 def test_a_key_that_is_refused_is_left_alone_alone_and_at_once() -> None:
     async def run() -> None:
         several = Several(1, 1)
-        denied = Upstream("no")
-        denied.about = "key"
+        denied = UpstreamError("no")
+        denied.failure_scope = "key"
         several.fails[0] = denied
-        with pytest.raises(Upstream):
+        with pytest.raises(UpstreamError):
             await several.ask()
         for _ in range(5):
             await several.ask()
         assert several.asked == [0, 1, 1, 1, 1, 1]
-        assert several.model.objection() == ""
+        assert several.model.unavailable_reason() == ""
 
     asyncio.run(run())
 
@@ -106,25 +111,25 @@ def test_a_key_that_is_refused_is_left_alone_alone_and_at_once() -> None:
 def test_when_all_are_ill_the_refusal_says_when_the_first_is_well_again() -> None:
     async def run() -> None:
         several = Several(1, 1)
-        several.fails = {0: UpstreamBusy("busy", retry_after=30), 1: UpstreamBusy("busy", retry_after=9)}
+        several.fails = {0: UpstreamOverloaded("busy", retry_after=30), 1: UpstreamOverloaded("busy", retry_after=9)}
         for _ in range(2):
-            with pytest.raises(UpstreamBusy):
+            with pytest.raises(UpstreamOverloaded):
                 await several.ask()
         with pytest.raises(ModelUnavailable, match="circuit breaker") as refused:
             await several.ask()
         assert refused.value.retry_after == pytest.approx(9, abs=0.5)
-        assert several.asked == [0, 1] and several.model.left() == pytest.approx(9, abs=0.5)
+        assert several.asked == [0, 1] and several.model.retry_after_s() == pytest.approx(9, abs=0.5)
 
     asyncio.run(run())
 
 
 def test_a_second_asking_that_races_the_first_goes_to_another() -> None:
     async def run() -> None:
-        several, ask = Several(1, 1), asking(chat("x"))
+        several, request = Several(1, 1), asking(chat("x"))
         several.hangs = {0}
-        first = asyncio.create_task(several.ask(ask))
+        first = asyncio.create_task(several.ask(request))
         await asyncio.sleep(0)
-        assert await several.ask(ask) is REPLY
+        assert await several.ask(request) is REPLY
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         assert several.asked == [0, 1]
@@ -135,11 +140,11 @@ def test_a_second_asking_that_races_the_first_goes_to_another() -> None:
 def test_what_is_remembered_of_failed_requests_is_bounded() -> None:
     async def run() -> None:
         several = Several(1, 1)
-        refused = Upstream("about the request")
+        refused = UpstreamError("about the request")
         several.fails = {0: refused, 1: refused}
-        for _ in range(REMEMBERED + 50):
-            with pytest.raises(Upstream):
+        for _ in range(MAX_TRACKED_REQUESTS + 50):
+            with pytest.raises(UpstreamError):
                 await several.ask()
-        assert len(several.model._asked) <= REMEMBERED
+        assert len(several.model._tried) <= MAX_TRACKED_REQUESTS
 
     asyncio.run(run())

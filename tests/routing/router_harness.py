@@ -10,43 +10,70 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sizewise.data_class import DataClass, Place
-from sizewise.handler import Answerer, Ask, Chosen, Event, Finished, Send, Text, Thought, ToolDelta, Tried, Wishes
-from sizewise.messages import Chat, Embed, Reply
-from sizewise.model_card import Card
-from sizewise.principal import Caller
-from sizewise.providers.echo import Echo, echo_card
+from sizewise.handler import (
+    AttemptFinished,
+    ChoiceFinished,
+    Event,
+    Handler,
+    ModelSelected,
+    ReasoningDelta,
+    Request,
+    RequestOptions,
+    Send,
+    TextDelta,
+    ToolDelta,
+)
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.principal import Principal
+from sizewise.providers.echo import EchoModel, echo_card
 from sizewise.providers.wires.openai.request_response import read_embed, read_request
-from sizewise.routing.data_policy import EVERYWHERE, Terms
-from sizewise.routing.judges.chain import Trust
+from sizewise.routing.data_policy import DEFAULT_REACH, DataPolicy
+from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policy import Attempt, Field, Judging, Policy, Question, Route, attempt, everyone, race, resume
-from sizewise.routing.router import Routed, well
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policy import (
+    Attempt,
+    Candidates,
+    Judge,
+    Policy,
+    PolicyRun,
+    RequestFeatures,
+    attempt,
+    hedge,
+    parallel,
+    resume,
+)
+from sizewise.routing.router import Router, always_healthy
 
 SMALL = echo_card("echo/small", parameters=100_000_000)
 LARGE = echo_card("echo/large", parameters=70_000_000_000)
-JUDGES = Trust((rules, confidence))
+JUDGES = JudgeChain((rules, confidence))
 
 
-def chat(text: str = "one two three", model: str = "auto", **body: object) -> Chat:
+def chat(text: str = "one two three", model: str = "auto", **body: object) -> ChatRequest:
     messages = body.pop("messages", [{"role": "user", "content": text}])
     return read_request(msgspec.json.encode({"model": model, "messages": messages, "stream": True, **body}))[0]
 
 
-def embed(*texts: str, model: str = "auto") -> Embed:
+def embed(*texts: str, model: str = "auto") -> EmbeddingRequest:
     return read_embed(msgspec.json.encode({"model": model, "input": list(texts)}))[0]
 
 
-def asking(what: Chat | Embed, wishes: Wishes = Wishes(), caller: Caller = Caller()) -> Ask:  # noqa: B008  # frozen
-    return Ask(what, caller, uuid.uuid4().hex, time.perf_counter(), wishes)
+def asking(
+    what: ChatRequest | EmbeddingRequest,
+    options: RequestOptions = RequestOptions(),
+    principal: Principal = Principal(),  # frozen
+) -> Request:  # frozen
+    return Request(what, principal, uuid.uuid4().hex, time.perf_counter(), options)
 
 
 class Client:
     """Takes events; `fails` is raised at the first event of the kind `at`."""
 
-    def __init__(self, at: type[Event] | None = None, fails: Exception | None = None) -> None:
+    def __init__(self, at: type[Event] | None = None, fails: Exception | None = None) -> None:  # frozen
         self.events: list[Event] = []
         self._at = at
         self._fails = fails
@@ -59,52 +86,58 @@ class Client:
 
     @property
     def text(self) -> str:
-        return "".join(event.text for event in self.events if isinstance(event, Text))
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
 
     @property
-    def shown(self) -> list[Text | Thought | ToolDelta | Finished]:
-        return [event for event in self.events if isinstance(event, Text | Thought | ToolDelta | Finished)]
+    def shown(self) -> list[TextDelta | ReasoningDelta | ToolDelta | ChoiceFinished]:
+        return [
+            event for event in self.events if isinstance(event, TextDelta | ReasoningDelta | ToolDelta | ChoiceFinished)
+        ]
 
     @property
-    def tried(self) -> list[Tried]:
-        return [event for event in self.events if isinstance(event, Tried)]
+    def tried(self) -> list[AttemptFinished]:
+        return [event for event in self.events if isinstance(event, AttemptFinished)]
 
     @property
     def results(self) -> list[tuple[str, str]]:
         return [(tried.model, tried.result) for tried in self.tried]
 
     @property
-    def chosen(self) -> Chosen:
-        (chosen,) = (event for event in self.events if isinstance(event, Chosen))
+    def chosen(self) -> ModelSelected:
+        (chosen,) = (event for event in self.events if isinstance(event, ModelSelected))
         return chosen
 
 
 class Routing:
-    """`ask` asks the router; `echoes` are the models behind it."""
+    """`request` asks the router; `echoes` are the models behind it."""
 
     def __init__(
         self,
-        *cards: Card,
+        *cards: ModelCard,
         policy: Policy | None = None,
-        judge: Judging = JUDGES,
-        health: Callable[[Card], str] = well,
-        reach: Mapping[DataClass, Place] = EVERYWHERE,
+        judge: Judge = JUDGES,
+        health: Callable[[ModelCard], str] = always_healthy,
+        reach: Mapping[DataClass, Place] = DEFAULT_REACH,
         gate: asyncio.Event | None = None,
-        others: Mapping[str, Answerer] | None = None,
+        others: Mapping[str, Handler] | None = None,
     ) -> None:
         self.cards = cards or (SMALL, LARGE)
-        self.echoes = {card.name: Echo(card, gate) for card in self.cards}
-        self.names = Names(self.cards, {"default": policy or Cascade()})
-        models: dict[str, Answerer] = {**self.echoes, **(others or {})}
-        self.routed = Routed(self.names, lambda card: models[card.name], judge, health, Terms(reach))
+        self.echoes = {card.name: EchoModel(card, gate) for card in self.cards}
+        self.names = ModelAliases(self.cards, {"default": policy or CascadePolicy()})
+        models: dict[str, Handler] = {**self.echoes, **(others or {})}
+        self.routed = Router(self.names, lambda card: models[card.name], judge, health, DataPolicy(reach))
         self.client = Client()
 
-    async def ask(self, what: Chat | Embed, wishes: Wishes = Wishes()) -> Reply:  # noqa: B008  # frozen
+    async def ask(
+        self,
+        what: ChatRequest | EmbeddingRequest,
+        options: RequestOptions = RequestOptions(),
+    ) -> Reply:  # frozen
         self.client = Client()
-        return await self.routed(asking(what, wishes), self.client.send)
+        return await self.routed(asking(what, options), self.client.send)
 
-    def run(self, what: Chat | Embed, wishes: Wishes = Wishes()) -> Reply:  # noqa: B008  # frozen
-        return asyncio.run(self.ask(what, wishes))
+    def run(self, what: ChatRequest | EmbeddingRequest, options: RequestOptions = RequestOptions()) -> Reply:  # frozen
+        return asyncio.run(self.ask(what, options))
 
 
 class Plays:
@@ -112,18 +145,18 @@ class Plays:
 
     models: tuple[str, ...] = ()
 
-    def __init__(self, plays: Callable[[Question, Field], Route]) -> None:
+    def __init__(self, plays: Callable[[RequestFeatures, Candidates], PolicyRun]) -> None:
         self._plays = plays
 
-    def route(self, question: Question, field: Field) -> Route:
+    def route(self, question: RequestFeatures, field: Candidates) -> PolicyRun:
         return self._plays(question, field)
 
 
 def racing(after_s: float, *names: str) -> Plays:
-    def plays(question: Question, field: Field) -> Route:
+    def plays(question: RequestFeatures, field: Candidates) -> PolicyRun:
         cards = {candidate.card.name: candidate.card for candidate in field}
         attempts = tuple(Attempt(cards[name], "first to speak", "first_word") for name in names)
-        return (yield from race(attempts, after_s))
+        return (yield from hedge(attempts, after_s))
 
     return Plays(plays)
 
@@ -131,18 +164,18 @@ def racing(after_s: float, *names: str) -> Plays:
 def agreeing() -> Plays:
     """Asks everybody and takes the first reply."""
 
-    def plays(question: Question, field: Field) -> Route:
-        outcomes = yield from everyone(tuple(Attempt(candidate.card, "one of all") for candidate in field))
+    def plays(question: RequestFeatures, field: Candidates) -> PolicyRun:
+        outcomes = yield from parallel(tuple(Attempt(candidate.card, "one of all") for candidate in field))
         return next((outcome for outcome in outcomes if outcome.reply is not None), outcomes[-1])
 
     return Plays(plays)
 
 
 def resuming() -> Plays:
-    def plays(question: Question, field: Field) -> Route:
+    def plays(question: RequestFeatures, field: Candidates) -> PolicyRun:
         got = yield from attempt(field[0].card, "first")
-        if got.said:
-            got = yield from resume(field[1].card, got.said, "the first broke off")
+        if got.delivered_text:
+            got = yield from resume(field[1].card, got.delivered_text, "the first broke off")
         return got
 
     return Plays(plays)
@@ -157,10 +190,10 @@ async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 class Nested:
-    """An Answerer around a Routed, as a guard is: passes all on through its own `send`."""
+    """An Handler around a Router, as a guard is: passes all on through its own `send`."""
 
-    def __init__(self, inner: Answerer) -> None:
+    def __init__(self, inner: Handler) -> None:
         self._inner = inner
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        return await self._inner(ask, send)
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        return await self._inner(request, send)

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sizewise.handler import Ask, Send
-from sizewise.handler import Text as Words
-from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
-from sizewise.routing.answer_format import Form
+from sizewise.handler import Request, Send
+from sizewise.handler import TextDelta as Words
+from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
+from sizewise.routing.answer_format import AnswerFormat
 from sizewise.routing.judges.calls import calls
-from sizewise.routing.judges.chain import Trust
+from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.judges.code import code
 from sizewise.routing.judges.language import language
-from sizewise.routing.policy import Question, Verdict
-from sizewise.routing.text.language_detection import differ, spoken_of, surely
+from sizewise.routing.policy import RequestFeatures, Verdict
+from sizewise.routing.text.language_detection import detect_language, languages_differ, mentions_language
 from tests.routing.router_harness import LARGE, SMALL, Routing, chat
 
 FINE = Verdict(None, "")
@@ -29,9 +29,9 @@ def answer(text: str = "", *made: ToolCall) -> tuple[Reply, ...]:
     return (Reply((Choice(0, text, "stop", made),), Usage(1, 1)),)
 
 
-def question(text: str = "Wie hoch ist der Eiffelturm?", **body: object) -> Question:
+def question(text: str = "Wie hoch ist der Eiffelturm?", **body: object) -> RequestFeatures:
     asked = chat(text, "auto", **body)
-    return Question(10, tools=asked.tools, schema=asked.schema, form=Form(asked))
+    return RequestFeatures(10, tools=asked.tools, schema=asked.schema, answer_format=AnswerFormat(asked))
 
 
 # ---- the language
@@ -90,7 +90,7 @@ def test_a_conversation_tells_what_is_expected() -> None:
 def test_json_and_calls_are_in_no_language() -> None:
     asked = question(response_format={"type": "json_object"})
     assert language(asked, answer(ENGLISH)) == FINE
-    assert language(question(), answer(ENGLISH, ToolCall(Function("look", "{}")))) == FINE
+    assert language(question(), answer(ENGLISH, ToolCall(FunctionCall("look", "{}")))) == FINE
 
 
 @pytest.mark.parametrize(
@@ -98,18 +98,21 @@ def test_json_and_calls_are_in_no_language() -> None:
     ["in French", "auf Deutsch", "en español", "по-русски", "日本語で", "用中文", "영어로", "Übersetze das", "traduis"],
 )
 def test_speaking_of_languages_is_seen(text: str) -> None:
-    assert spoken_of(text)
+    assert mentions_language(text)
 
 
 @pytest.mark.parametrize("text", ["How big is Germany?", "Deutschland", "a formula", "Thailand", ""])
 def test_countries_are_no_languages(text: str) -> None:
-    assert not spoken_of(text)
+    assert not mentions_language(text)
 
 
 @given(some.text(max_size=200), some.text(max_size=200))
 def test_any_text_has_a_language_or_none(one: str, other: str) -> None:
-    assert differ(surely(one), surely(other)) == differ(surely(other), surely(one))
-    assert not differ(surely(one), surely(one))
+    assert languages_differ(detect_language(one), detect_language(other)) == languages_differ(
+        detect_language(other),
+        detect_language(one),
+    )
+    assert not languages_differ(detect_language(one), detect_language(one))
 
 
 # ---- calls
@@ -130,7 +133,7 @@ BARE = {"type": "function", "function": {"name": "now"}}
 
 
 def called(name: str, arguments: str, *tools: object) -> Verdict:
-    return calls(question(tools=list(tools)), answer("", ToolCall(Function(name, arguments), "1")))
+    return calls(question(tools=list(tools)), answer("", ToolCall(FunctionCall(name, arguments), "1")))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,8 @@ def test_a_call_that_cannot_be_made_is_objected_to(name: str, arguments: str, wh
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("look", '{"place": "Oslo", "days": 2}'), ("now", ""), ("now", '{"any": 1}')]
+    ("name", "arguments"),
+    [("look", '{"place": "Oslo", "days": 2}'), ("now", ""), ("now", '{"any": 1}')],
 )
 def test_a_call_that_can_be_made_is_not(name: str, arguments: str) -> None:
     assert called(name, arguments, LOOK, BARE) == FINE
@@ -161,7 +165,7 @@ def test_a_call_that_can_be_made_is_not(name: str, arguments: str) -> None:
 def test_where_nobody_can_tell_nobody_objects() -> None:
     assert called("search", "{}", LOOK, {"type": "web_search"}) == FINE  # it may bring functions of its own
     assert called("look", "{}") == FINE
-    assert calls(Question(1, tools=True), answer("", ToolCall(Function("look", "{}")))) == FINE
+    assert calls(RequestFeatures(1, tools=True), answer("", ToolCall(FunctionCall("look", "{}")))) == FINE
     odd_ones: tuple[object, ...] = ({"$ref": "https://elsewhere.example/s"}, {"type": "nonsense"}, [], 7, {"$ref": "#"})
     for schema in (*odd_ones, {}, None):
         odd = {"type": "function", "function": {"name": "look", "parameters": schema}}
@@ -239,10 +243,10 @@ def test_code_made_to_hurt_its_reader_does_not(unit: str) -> None:
 
 
 def test_an_objection_sends_the_question_up() -> None:
-    async def foreign(ask: Ask, send: Send) -> Reply:
+    async def foreign(request: Request, send: Send) -> Reply:
         await send(Words(0, ENGLISH))
         return Reply((Choice(0, ENGLISH, "stop"),), Usage(1, 1), SMALL.name)
 
-    routing = Routing(SMALL, LARGE, judge=Trust((language,)), others={SMALL.name: foreign})
+    routing = Routing(SMALL, LARGE, judge=JudgeChain((language,)), others={SMALL.name: foreign})
     asyncio.run(routing.ask(chat("Wie hoch ist der Eiffelturm?")))
     assert routing.client.results == [(SMALL.name, "distrusted"), (LARGE.name, "answered")]

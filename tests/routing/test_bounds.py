@@ -9,17 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sizewise.errors import BadRequest
-from sizewise.routing.guarantees.bounds import METHODS, Pair, Promise, betting, certify, evidence, wanted
+from sizewise.routing.guarantees.bounds import (
+    RISK_TESTS,
+    PairScores,
+    QualityGuarantee,
+    betting_test,
+    certify,
+    log_wealth,
+    samples_needed,
+)
 
 GRID = [step / 20 for step in range(21)]
 
 
-def drawn(chance: Random, count: int, harm: float) -> list[Pair]:
+def drawn(chance: Random, count: int, harm: float) -> list[PairScores]:
     """Where the trust is t, the small side fails with chance harm (1 - t) and the large one never."""
     pairs = []
     for _ in range(count):
         trust = chance.random()
-        pairs.append(Pair(trust, float(chance.random() >= harm * (1.0 - trust)), 1.0))
+        pairs.append(PairScores(trust, float(chance.random() >= harm * (1.0 - trust)), 1.0))
     return pairs
 
 
@@ -29,51 +37,54 @@ def truth(threshold: float, harm: float) -> float:
 
 
 def test_betting_breaks_its_promise_no_more_often_than_it_says() -> None:
-    chance, promise, broken = Random(7), Promise(0.95, 0.9), 0
+    chance, promise, broken = Random(7), QualityGuarantee(0.95, 0.9), 0
     for _ in range(300):
-        best = certify("p", drawn(chance, 400, 0.4), GRID, promise).best
-        broken += best is not None and truth(best.at, 0.4) > 0.05
+        best = certify("p", drawn(chance, 400, 0.4), GRID, promise).best_step
+        broken += best is not None and truth(best.threshold, 0.4) > 0.05
     assert broken <= 42  # a chance of 0.1 has 42 or fewer of 300 in 98 of 100
 
 
 def test_betting_certifies_with_few_hundred_pairs_what_is_true() -> None:
-    best = certify("p", drawn(Random(1), 500, 0.4), GRID, Promise(0.95)).best
-    assert best is not None and best.served >= 0.2
+    best = certify("p", drawn(Random(1), 500, 0.4), GRID, QualityGuarantee(0.95)).best_step
+    assert best is not None and best.small_share >= 0.2
 
 
 def test_bernstein_is_surer_than_it_need_be() -> None:
     pairs = drawn(Random(1), 500, 0.4)
-    found = {name: certify("p", pairs, GRID, Promise(0.95), judged=judged).best for name, judged in METHODS.items()}
-    served = {name: 0.0 if best is None else best.served for name, best in found.items()}
+    found = {
+        name: certify("p", pairs, GRID, QualityGuarantee(0.95), risk_test=judged).best_step
+        for name, judged in RISK_TESTS.items()
+    }
+    served = {name: 0.0 if best is None else best.small_share for name, best in found.items()}
     assert served["bernstein"] <= served["betting"] <= served["conformal"]
 
 
 def test_nothing_is_promised_where_the_small_side_is_no_good() -> None:
-    pairs = [Pair(0.9, 0.0, 1.0)] * 300
-    certified = certify("p", pairs, GRID, Promise(0.95))
-    assert certified.steps == () and certified.best is None
-    assert wanted(certified, 0.05) is None
+    pairs = [PairScores(0.9, 0.0, 1.0)] * 300
+    certified = certify("p", pairs, GRID, QualityGuarantee(0.95))
+    assert certified.steps == () and certified.best_step is None
+    assert samples_needed(certified, 0.05) is None
 
 
 def test_it_says_how_many_more_are_needed() -> None:
     few = drawn(Random(3), 60, 0.02)
-    certified = certify("p", few, GRID, Promise(0.95))
-    needed = wanted(certified, 0.05)
-    assert certified.failed is not None and needed is not None and 60 < needed < 400
+    certified = certify("p", few, GRID, QualityGuarantee(0.95))
+    needed = samples_needed(certified, 0.05)
+    assert certified.failed_step is not None and needed is not None and 60 < needed < 400
 
 
 def test_even_a_perfect_small_side_takes_some_pairs() -> None:
-    perfect = [Pair(0.9, 1.0, 1.0)] * 300
-    assert certify("p", perfect, GRID, Promise(0.95)).best is not None
-    assert certify("p", perfect[:40], GRID, Promise(0.95)).best is None
+    perfect = [PairScores(0.9, 1.0, 1.0)] * 300
+    assert certify("p", perfect, GRID, QualityGuarantee(0.95)).best_step is not None
+    assert certify("p", perfect[:40], GRID, QualityGuarantee(0.95)).best_step is None
 
 
 @given(some.lists(some.tuples(some.floats(0, 1), some.floats(0, 1), some.floats(0, 1)), min_size=1, max_size=40))
 def test_the_steps_say_whom_they_serve_and_at_what_quality(rows: list[tuple[float, float, float]]) -> None:
-    pairs = [Pair(*row) for row in rows]
-    for step in certify("p", pairs, GRID, Promise(0.9), judged=METHODS["conformal"]).steps:
-        served = [pair for pair in pairs if pair.trust >= step.at]
-        assert step.served == len(served) / len(pairs)
+    pairs = [PairScores(*row) for row in rows]
+    for step in certify("p", pairs, GRID, QualityGuarantee(0.9), risk_test=RISK_TESTS["conformal"]).steps:
+        served = [pair for pair in pairs if pair.trust >= step.threshold]
+        assert step.small_share == len(served) / len(pairs)
         large = sum(pair.large for pair in pairs)
         if large > 1e-6:
             lost = sum(pair.large - pair.small for pair in served)
@@ -82,17 +93,17 @@ def test_the_steps_say_whom_they_serve_and_at_what_quality(rows: list[tuple[floa
 
 @given(some.lists(some.floats(-1, 0.95), max_size=40), some.floats(0.001, 0.5))
 def test_the_wealth_is_never_lost_and_never_wrongly_gained(losses: list[float], error: float) -> None:
-    found = evidence(losses, 0.95, error)
+    found = log_wealth(losses, 0.95, error)
     assert 0.0 <= found < 1.5 * len(losses) + 1e-9
     assert found == 0.0 or any(loss < 0 for loss in losses)
 
 
 def test_without_any_pair_nothing_is_certain() -> None:
-    assert not any(judged([], 0.95, 0.05) for name, judged in METHODS.items())
-    assert not betting([-0.05] * 20, 0.95, 0.05)
+    assert not any(judged([], 0.95, 0.05) for name, judged in RISK_TESTS.items())
+    assert not betting_test([-0.05] * 20, 0.95, 0.05)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.0, 1.5, -0.1])
 def test_a_promise_is_a_share(wrong: float) -> None:
     with pytest.raises(BadRequest, match="target"):
-        Promise(wrong)
+        QualityGuarantee(wrong)

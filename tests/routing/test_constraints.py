@@ -10,55 +10,58 @@ import pytest
 
 from sizewise.errors import (
     BadRequest,
+    BudgetExceeded,
+    ContextLengthExceeded,
     Forbidden,
     ModelUnavailable,
     NoModelFits,
-    OverBudget,
     SizewiseError,
-    TooLong,
 )
-from sizewise.handler import Wishes
-from sizewise.messages import Chat, Embed
-from sizewise.model_card import Card, Weights
-from sizewise.money import UNKNOWN, Price
-from sizewise.principal import Caller
+from sizewise.handler import RequestOptions
+from sizewise.messages import ChatRequest, EmbeddingRequest
+from sizewise.model_card import ModelCard, ModelWeights
+from sizewise.money import UNKNOWN_PRICE, Price
+from sizewise.principal import Principal
 from sizewise.providers.echo import echo_card
-from sizewise.routing.admission import refusal
-from sizewise.routing.constraints import field, need
-from sizewise.routing.data_policy import Terms
-from sizewise.routing.model_aliases import Names, Plan
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.router import well
+from sizewise.routing.admission import no_model_error
+from sizewise.routing.constraints import eligible_models, requirements_of
+from sizewise.routing.data_policy import DataPolicy
+from sizewise.routing.model_aliases import ModelAliases, RoutePlan
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.router import always_healthy
 from tests.routing.router_harness import LARGE, asking, chat, embed
 
-NOTHING = Wishes()
-NOBODY = Caller()
+NOTHING = RequestOptions()
+NOBODY = Principal()
 
 
 def reason(
-    card: Card,
-    what: Chat | Embed,
-    wishes: Wishes = NOTHING,
-    caller: Caller = NOBODY,
-    health: Callable[[Card], str] = well,
+    card: ModelCard,
+    what: ChatRequest | EmbeddingRequest,
+    options: RequestOptions = NOTHING,
+    principal: Principal = NOBODY,
+    health: Callable[[ModelCard], str] = always_healthy,
 ) -> str:
     """Why a router choosing among several does not take `card`."""
-    plan = Plan("auto", Cascade(), "default", (card, LARGE))
-    _, against = field(plan, need(asking(what, wishes, caller), Terms()), health)
+    plan = RoutePlan("auto", CascadePolicy(), "default", (card, LARGE))
+    _, against = eligible_models(plan, requirements_of(asking(what, options, principal), DataPolicy()), health)
     return next((each.why for each in against if each.card is card), "")
 
 
 def named(
-    card: Card, what: Chat | Embed, wishes: Wishes = NOTHING, health: Callable[[Card], str] = well
+    card: ModelCard,
+    what: ChatRequest | EmbeddingRequest,
+    options: RequestOptions = NOTHING,
+    health: Callable[[ModelCard], str] = always_healthy,
 ) -> SizewiseError | None:
     """The error when exactly this model was asked for."""
-    plan = Plan(card.name, Cascade(), "fixed", (card,), exact=True)
-    fits, against = field(plan, need(asking(what, wishes), Terms()), health)
-    return None if fits else refusal(plan, against)
+    plan = RoutePlan(card.name, CascadePolicy(), "fixed", (card,), is_exact=True)
+    fits, against = eligible_models(plan, requirements_of(asking(what, options), DataPolicy()), health)
+    return None if fits else no_model_error(plan, against)
 
 
 IMAGE: dict[str, Any] = {
-    "messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, {"type": "image_url"}]}]
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, {"type": "image_url"}]}],
 }
 TOOLS: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "look"}}]}
 
@@ -75,7 +78,7 @@ def test_the_window_must_hold_the_prompt_and_the_answer() -> None:
 
 
 def test_a_window_can_be_required_however_short_the_prompt_is() -> None:
-    wide, small = Wishes(min_window=32_768), echo_card(context=8_192)
+    wide, small = RequestOptions(min_context_tokens=32_768), echo_card(context=8_192)
     assert reason(echo_card(context=32_768), chat(), wide) == ""
     assert reason(small, chat(), wide) == "has a window of 8192 tokens, and the request requires 32768"
     assert "is not known to have a window of 32768" in reason(echo_card(context=None), chat(), wide)
@@ -88,7 +91,7 @@ def test_a_named_model_is_refused_only_when_the_prompt_cannot_fit_at_all() -> No
     card = echo_card(context=1_000)
     assert named(card, chat("word " * 1_200, max_tokens=5_000)) is None
     error = named(card, chat("word " * 20_000))
-    assert isinstance(error, TooLong) and error.status == 400
+    assert isinstance(error, ContextLengthExceeded) and error.status == 400
     assert "reads at most 1000 tokens, and this prompt has about 25" in error.message
 
 
@@ -118,7 +121,7 @@ def test_log_probabilities_need_a_model_that_is_known_to_give_them() -> None:
 
 
 def test_several_choices_are_not_for_an_embedded_model() -> None:
-    card = replace(echo_card(), weights=Weights("x.gguf", "0" * 64, 1))
+    card = replace(echo_card(), weights=ModelWeights("x.gguf", "0" * 64, 1))
     assert reason(card, chat(n=2)) == "gives one choice at a time, and n is 2"
     assert reason(echo_card(), chat(n=2)) == ""
 
@@ -134,32 +137,39 @@ def test_an_answer_longer_than_a_model_writes_is_for_another() -> None:
 
 def test_data_goes_no_further_than_its_class_may_by_any_name() -> None:
     cloud = echo_card("cloud/m", place="anyone")
-    secret = Wishes(data_class="confidential")
+    secret = RequestOptions(data_class="confidential")
     assert reason(cloud, chat()) == ""
     assert reason(cloud, chat(), secret) == (
         "is at place 'anyone', and confidential data (the request says so) may go no further than 'machine'"
     )
-    assert reason(cloud, chat(), caller=Caller(data_class="confidential")) != ""
-    found = Wishes(data_class="confidential", by="the guard pii")
+    assert reason(cloud, chat(), principal=Principal(data_class="confidential")) != ""
+    found = RequestOptions(data_class="confidential", constraint_source="the guard pii")
     assert "confidential data (the guard pii says so)" in reason(cloud, chat(), found)
     error = named(cloud, chat(), secret)
     assert isinstance(error, Forbidden) and error.status == 403
 
 
 def test_a_request_can_only_tighten_its_data_class() -> None:
-    loose = need(asking(chat(), Wishes(data_class="public"), Caller(data_class="confidential")), Terms())
+    loose = requirements_of(
+        asking(chat(), RequestOptions(data_class="public"), Principal(data_class="confidential")),
+        DataPolicy(),
+    )
     assert loose.data_class == "confidential"
-    assert need(asking(chat(), Wishes(data_class="public")), Terms()).data_class == "internal"
+    assert requirements_of(asking(chat(), RequestOptions(data_class="public")), DataPolicy()).data_class == "internal"
 
 
 def test_a_class_that_was_left_out_goes_nowhere() -> None:
-    plan = Plan("echo/small", Cascade(), "fixed", (echo_card(),), exact=True)
-    fits, against = field(plan, need(asking(chat()), Terms({"public": "anyone"})), well)
+    plan = RoutePlan("echo/small", CascadePolicy(), "fixed", (echo_card(),), is_exact=True)
+    fits, against = eligible_models(
+        plan,
+        requirements_of(asking(chat()), DataPolicy({"public": "anyone"})),
+        always_healthy,
+    )
     assert not fits and "internal data may go nowhere" in against[0].why
 
 
 def test_a_request_can_deny_going_online() -> None:
-    offline = Wishes(online="deny")
+    offline = RequestOptions(online="deny")
     assert "denies going online" in reason(echo_card(place="network"), chat(), offline)
     assert reason(echo_card(place="machine"), chat(), offline) == ""
 
@@ -171,10 +181,10 @@ def test_what_a_model_is_for_counts() -> None:
 
 def test_a_maximum_cost_is_kept_by_the_longest_answer() -> None:
     card = echo_card(price=Price(input=0, output=1_000_000))
-    assert reason(card, chat(max_tokens=100), Wishes(max_cost=100_000_000)) == ""
-    assert "could cost 0.0001" in reason(card, chat(max_tokens=101), Wishes(max_cost=100_000_000))
-    assert "no known price" in reason(echo_card(price=UNKNOWN), chat(), Wishes(max_cost=1))
-    assert isinstance(named(card, chat(), Wishes(max_cost=1)), OverBudget)
+    assert reason(card, chat(max_tokens=100), RequestOptions(max_cost=100_000_000)) == ""
+    assert "could cost 0.0001" in reason(card, chat(max_tokens=101), RequestOptions(max_cost=100_000_000))
+    assert "no known price" in reason(echo_card(price=UNKNOWN_PRICE), chat(), RequestOptions(max_cost=1))
+    assert isinstance(named(card, chat(), RequestOptions(max_cost=1)), BudgetExceeded)
 
 
 def test_a_model_that_is_not_well_says_why() -> None:
@@ -185,31 +195,35 @@ def test_a_model_that_is_not_well_says_why() -> None:
 
 def test_when_nobody_is_left_every_reason_is_given() -> None:
     cards = (echo_card("a/one", tools=False), echo_card("a/two", context=10))
-    plan = Plan("auto", Cascade(), "default", cards)
-    _, against = field(plan, need(asking(chat("word " * 100, **TOOLS)), Terms()), well)
-    error = refusal(plan, against)
+    plan = RoutePlan("auto", CascadePolicy(), "default", cards)
+    _, against = eligible_models(
+        plan,
+        requirements_of(asking(chat("word " * 100, **TOOLS)), DataPolicy()),
+        always_healthy,
+    )
+    error = no_model_error(plan, against)
     assert isinstance(error, NoModelFits) and error.status == 422
     assert "a/one cannot call tools" in error.message and "a/two has a window of 10" in error.message
 
 
 def test_a_prompt_too_long_for_everybody_is_too_long() -> None:
     cards = (echo_card("a/one", context=10), echo_card("a/two", context=20))
-    plan = Names(cards, {"default": Cascade()})(chat())
-    _, against = field(plan, need(asking(chat("word " * 100)), Terms()), well)
-    error = refusal(plan, against)
-    assert isinstance(error, TooLong) and "window of 20 tokens" in error.message
+    plan = ModelAliases(cards, {"default": CascadePolicy()})(chat())
+    _, against = eligible_models(plan, requirements_of(asking(chat("word " * 100)), DataPolicy()), always_healthy)
+    error = no_model_error(plan, against)
+    assert isinstance(error, ContextLengthExceeded) and "window of 20 tokens" in error.message
 
 
 def test_candidates_come_cheapest_first_and_among_equals_the_smaller() -> None:
     free = Price(input=0, output=0)
     cards = (
-        echo_card("a/unknown", price=UNKNOWN),
+        echo_card("a/unknown", price=UNKNOWN_PRICE),
         echo_card("a/dear", price=Price(input=9, output=9)),
         echo_card("a/big", price=free, parameters=10**10),
         echo_card("a/small", price=free, parameters=10**8),
     )
-    plan = Plan("auto", Cascade(), "default", cards)
-    fits, _ = field(plan, need(asking(chat()), Terms()), well)
+    plan = RoutePlan("auto", CascadePolicy(), "default", cards)
+    fits, _ = eligible_models(plan, requirements_of(asking(chat()), DataPolicy()), always_healthy)
     assert [candidate.card.name for candidate in fits] == ["a/small", "a/big", "a/dear", "a/unknown"]
 
 

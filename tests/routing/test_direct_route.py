@@ -12,20 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sizewise.errors import SizewiseError
-from sizewise.handler import Event, Tried, Wishes
-from sizewise.messages import Chat, Embed, Reply
-from sizewise.model_card import Card
-from sizewise.principal import Caller, Scope
-from sizewise.providers.echo import Echo
-from sizewise.routing.admission import permitted
-from sizewise.routing.constraints import field, need
-from sizewise.routing.data_policy import EVERYWHERE, Terms
-from sizewise.routing.direct_route import straight
-from sizewise.routing.model_aliases import Names, Plan
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.fixed import Fixed
-from sizewise.routing.router import Routed, well
-from sizewise.routing.session_store import session
+from sizewise.handler import AttemptFinished, Event, RequestOptions
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.model_card import ModelCard
+from sizewise.principal import KeyScope, Principal
+from sizewise.providers.echo import EchoModel
+from sizewise.routing.admission import check_key_policies
+from sizewise.routing.constraints import eligible_models, requirements_of
+from sizewise.routing.data_policy import DEFAULT_REACH, DataPolicy
+from sizewise.routing.direct_route import direct_prompt_tokens
+from sizewise.routing.model_aliases import ModelAliases, RoutePlan
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.fixed import FixedPolicy
+from sizewise.routing.router import Router, always_healthy
+from sizewise.routing.session_store import session_key
 from tests.routing.router_harness import JUDGES, LARGE, SMALL, Client, asking, chat
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -43,7 +43,7 @@ bodies = st.fixed_dictionaries(
     },
 )
 wished = st.builds(
-    Wishes,
+    RequestOptions,
     max_cost=st.sampled_from([None, None, 0, 10**9]),
     max_ms=st.sampled_from([None, None, 500]),
     min_window=st.sampled_from([None, None, 10_000]),
@@ -52,7 +52,9 @@ wished = st.builds(
     session=st.sampled_from([None, None, "", "s"]),
 )
 scopes = st.none() | st.builds(
-    Scope, models=st.sampled_from([(), ("echo/*",), ("other/x",)]), policies=st.sampled_from([(), ("p",)])
+    KeyScope,
+    models=st.sampled_from([(), ("echo/*",), ("other/x",)]),
+    policies=st.sampled_from([(), ("p",)]),
 )
 cards = st.builds(
     lambda place, **facts: replace(SMALL, endpoint=replace(SMALL.endpoint, place=place), **facts),
@@ -65,35 +67,44 @@ cards = st.builds(
 
 @given(bodies, wished, scopes, cards, st.sampled_from(["", "", "is ill"]))
 def test_it_is_taken_only_where_the_constraints_would_ask_that_model(
-    body: dict[str, object], wishes: Wishes, scope: Scope | None, card: Card, ill: str
+    body: dict[str, object],
+    wishes: RequestOptions,
+    scope: KeyScope | None,
+    card: ModelCard,
+    ill: str,
 ) -> None:
     what = chat(**{"model": card.name, **body})  # type: ignore[arg-type]  # of mixed kinds
-    ask, terms = asking(what, wishes, Caller(scope=scope)), Terms(EVERYWHERE)
-    plan = Names((card, LARGE), {"default": Cascade()})(what)
-    prompt = straight(ask, plan, card, terms.of(ask, plan.name), lambda card: ill)
+    request, terms = asking(what, wishes, Principal(scope=scope)), DataPolicy(DEFAULT_REACH)
+    plan = ModelAliases((card, LARGE), {"default": CascadePolicy()})(what)
+    prompt = direct_prompt_tokens(request, plan, card, terms.decide(request, plan.policy_name), lambda card: ill)
     if prompt:
-        permitted(ask, plan)
-        needed = need(ask, terms, plan.name)
-        candidates, against = field(plan, needed, lambda card: ill)
+        check_key_policies(request, plan)
+        needed = requirements_of(request, terms, plan.policy_name)
+        candidates, against = eligible_models(plan, needed, lambda card: ill)
         assert [each.card for each in candidates] == [card] and not against
-        assert prompt == needed.question.tokens and not what.schema and session(ask) is None
+        assert prompt == needed.features.prompt_tokens and not what.schema and session_key(request) is None
 
 
 def test_an_ordinary_request_takes_it() -> None:
-    ask = asking(chat(model="echo/small", max_tokens=5))
-    plan = Names((SMALL, LARGE), {"default": Cascade()})(ask.what)
-    assert plan.only is SMALL
-    assert straight(ask, plan, SMALL, Terms().of(ask, plan.name), well)
+    request = asking(chat(model="echo/small", max_tokens=5))
+    plan = ModelAliases((SMALL, LARGE), {"default": CascadePolicy()})(request.payload)
+    assert plan.direct_card is SMALL
+    assert direct_prompt_tokens(request, plan, SMALL, DataPolicy().decide(request, plan.policy_name), always_healthy)
 
 
-def roundabout(plan: Plan) -> Plan:
+def roundabout(plan: RoutePlan) -> RoutePlan:
     """The same plan, by a policy that does the same and is not known to."""
-    return replace(plan, policy=Fixed(why=plan.why, max_retry_delay_s=1.999))
+    return replace(plan, policy=FixedPolicy(why=plan.why, max_retry_delay_s=1.999))
 
 
-async def told(plans: Callable[[Chat | Embed, str | None], Plan], text: str, stream: bool, leaves: bool) -> list[str]:
-    echo, client = Echo(SMALL, asyncio.Event() if leaves else None), Client()
-    routed = Routed(plans, lambda card: echo, JUDGES)
+async def sent_events(
+    plans: Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan],
+    text: str,
+    stream: bool,
+    leaves: bool,
+) -> list[str]:
+    echo, client = EchoModel(SMALL, asyncio.Event() if leaves else None), Client()
+    routed = Router(plans, lambda card: echo, JUDGES)
     task = asyncio.ensure_future(routed(asking(chat(text, model="echo/small", stream=stream)), client.send))
     await asyncio.sleep(0)
     if leaves:
@@ -108,8 +119,13 @@ async def told(plans: Callable[[Chat | Embed, str | None], Plan], text: str, str
 
 
 def shown(event: Event) -> str:
-    if isinstance(event, Tried):
-        event = msgspec.structs.replace(event, began=0.0, first=None if event.first is None else 0.0, ended=0.0)
+    if isinstance(event, AttemptFinished):
+        event = msgspec.structs.replace(
+            event,
+            start_s=0.0,
+            first_token_s=None if event.first_token_s is None else 0.0,
+            end_s=0.0,
+        )
     return repr(event)
 
 
@@ -127,17 +143,19 @@ def shown(event: Event) -> str:
     ],
 )
 def test_it_is_told_and_booked_as_the_long_way_is(text: str, stream: bool) -> None:
-    names = Names((SMALL, LARGE), {"default": Cascade()})
-    assert names(chat(model="echo/small")).only is SMALL
-    short = asyncio.run(told(names, text, stream, leaves=False))
-    assert short == asyncio.run(told(lambda what, policy: roundabout(names(what, policy)), text, stream, leaves=False))
+    names = ModelAliases((SMALL, LARGE), {"default": CascadePolicy()})
+    assert names(chat(model="echo/small")).direct_card is SMALL
+    short = asyncio.run(sent_events(names, text, stream, leaves=False))
+    assert short == asyncio.run(
+        sent_events(lambda what, policy: roundabout(names(what, policy)), text, stream, leaves=False),
+    )
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 def test_a_client_that_leaves_is_booked_as_on_the_long_way(stream: bool) -> None:
-    names = Names((SMALL, LARGE), {"default": Cascade()})
-    short = asyncio.run(told(names, "one [[wait]]", stream, leaves=True))
+    names = ModelAliases((SMALL, LARGE), {"default": CascadePolicy()})
+    short = asyncio.run(sent_events(names, "one [[wait]]", stream, leaves=True))
     assert "CancelledError" in short[-1] and any("cancelled" in line for line in short[:-1])
     assert short == asyncio.run(
-        told(lambda what, policy: roundabout(names(what, policy)), "one [[wait]]", stream, True)
+        sent_events(lambda what, policy: roundabout(names(what, policy)), "one [[wait]]", stream, True),
     )

@@ -8,17 +8,17 @@ from collections.abc import Callable
 
 import pytest
 
-from sizewise.routing.guarantees.drift import BEGUN, after, alarming, estimate, wealth
+from sizewise.routing.guarantees.drift import INITIAL_DRIFT, estimate_loss, is_alarm, update_drift, wealth
 
 EPS, SURE = 0.05, 0.95
 
 
 def rings(chance: Callable[[int], float], requests: int, seed: int, worse: float = 1.0) -> int | None:
     """The request at which the alarm rings, where request n loses `worse` with chance(n)."""
-    lot, drift = random.Random(seed), BEGUN
+    lot, drift = random.Random(seed), INITIAL_DRIFT
     for number in range(1, requests + 1):
-        drift = after(drift, worse if lot.random() < chance(number) else 0.0, EPS)
-        if alarming(drift, SURE):
+        drift = update_drift(drift, worse if lot.random() < chance(number) else 0.0, EPS)
+        if is_alarm(drift, SURE):
             return number
     return None
 
@@ -47,23 +47,27 @@ def test_a_long_good_time_does_not_hide_what_comes_after() -> None:
 
 
 def test_wealth_is_one_before_anything_is_seen_and_neither_grows_nor_ends_by_chance_alone() -> None:
-    assert wealth(BEGUN) == 1.0
-    for drift in (BEGUN, after(BEGUN, 1.0, EPS), after(after(BEGUN, 0.0, EPS), 0.3, EPS)):
-        expected = EPS * wealth(after(drift, 1.0, EPS)) + (1 - EPS) * wealth(after(drift, 0.0, EPS))
+    assert wealth(INITIAL_DRIFT) == 1.0
+    for drift in (
+        INITIAL_DRIFT,
+        update_drift(INITIAL_DRIFT, 1.0, EPS),
+        update_drift(update_drift(INITIAL_DRIFT, 0.0, EPS), 0.3, EPS),
+    ):
+        expected = EPS * wealth(update_drift(drift, 1.0, EPS)) + (1 - EPS) * wealth(update_drift(drift, 0.0, EPS))
         assert expected == pytest.approx(wealth(drift))
-        assert min(after(drift, 0.0, EPS).wealths) > 0
+        assert min(update_drift(drift, 0.0, EPS).bet_wealths) > 0
 
 
 def test_nothing_seen_is_not_measured() -> None:
-    for its in (estimate(0, {}, 0, SURE), estimate(5, {}, 5, SURE)):
-        assert (its.lost, its.low, its.high) == (None, None, None)
-    assert estimate(5, {}, 0, SURE).lost == 0.0
+    for its in (estimate_loss(0, {}, 0, SURE), estimate_loss(5, {}, 5, SURE)):
+        assert (its.mean_loss, its.low, its.high) == (None, None, None)
+    assert estimate_loss(5, {}, 0, SURE).mean_loss == 0.0
 
 
 def test_what_nobody_could_judge_widens_the_interval_to_both_sides() -> None:
-    known, half = estimate(500, {0.0: 450, 1.0: 50}, 0, SURE), estimate(500, {0.0: 225, 1.0: 25}, 250, SURE)
-    assert known.lost == half.lost == 0.05
-    assert (half.samples, half.unjudged) == (1_000, 250)
+    known, half = estimate_loss(500, {0.0: 450, 1.0: 50}, 0, SURE), estimate_loss(500, {0.0: 225, 1.0: 25}, 250, SURE)
+    assert known.mean_loss == half.mean_loss == 0.05
+    assert (half.sample_count, half.undecided) == (1_000, 250)
     assert known.low is not None and half.low is not None and known.high is not None and half.high is not None
     assert half.low < known.low and half.high > 0.25
 
@@ -79,12 +83,14 @@ def test_what_nobody_could_judge_widens_the_interval_to_both_sides() -> None:
     ],
 )
 def test_the_interval_is_about_as_narrow_as_it_can_be(
-    losses: dict[float, int], low: tuple[float, float], high: tuple[float, float]
+    losses: dict[float, int],
+    low: tuple[float, float],
+    high: tuple[float, float],
 ) -> None:
-    its = estimate(0, losses, 0, SURE)
-    assert its.low is not None and its.high is not None and its.lost is not None
+    its = estimate_loss(0, losses, 0, SURE)
+    assert its.low is not None and its.high is not None and its.mean_loss is not None
     assert low[0] <= its.low <= low[1] and high[0] <= its.high <= high[1]
-    assert its.low <= its.lost <= its.high
+    assert its.low <= its.mean_loss <= its.high
 
 
 def test_the_interval_holds_the_truth_at_all_times_together() -> None:
@@ -93,7 +99,7 @@ def test_the_interval_holds_the_truth_at_all_times_together() -> None:
         lot, losses = random.Random(seed), Counter[float]()
         for number in range(1, 301):
             losses[lot.choice((0.0, 0.5, 1.0)) if lot.random() < 0.2 else 0.0] += 1
-            its = estimate(0, losses, 0, SURE) if number % 10 == 0 else None
+            its = estimate_loss(0, losses, 0, SURE) if number % 10 == 0 else None
             if its is not None and its.low is not None and its.high is not None and not its.low <= 0.1 <= its.high:
                 missed += 1
                 break

@@ -14,29 +14,29 @@ from typing import Any, Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizewise.app.services import Keeper
-from sizewise.cache.response_cache import exact
-from sizewise.data_class import CLASSES, PLACES, DataClass, Place, reaches
+from sizewise.app.services import Services
+from sizewise.cache.response_cache import with_response_cache
+from sizewise.data_class import DATA_CLASSES, PLACES, DataClass, Place, is_within
 from sizewise.errors import SizewiseError
-from sizewise.evals.llm_judge import compare
-from sizewise.evals.quality_monitor import watched
-from sizewise.evals.shadow_traffic import Shadow, Shadows
-from sizewise.handler import Answerer, Ask, Send, Wishes
-from sizewise.http.egress import Egress
+from sizewise.evals.llm_judge import compare_answers
+from sizewise.evals.quality_monitor import monitored_policies
+from sizewise.evals.shadow_traffic import ShadowComparisons, ShadowTraffic
+from sizewise.handler import Handler, Request, RequestOptions, Send
+from sizewise.http.egress import EgressPolicy
 from sizewise.messages import Reply
-from sizewise.principal import Caller
-from sizewise.providers.echo import Echo, echo_card
-from sizewise.routing.data_policy import Rule, Terms
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
-from sizewise.routing.policies.fixed import Fixed
-from sizewise.routing.policy import Attempt, Field, Policy, Question, Route, race
-from sizewise.routing.router import Routed, well
-from sizewise.routing.session_affinity import Affinity
-from sizewise.routing.session_store import Sessions
-from sizewise.settings.routing import Shadow as Wanted
-from sizewise.settings.storage import ExactCache
+from sizewise.principal import Principal
+from sizewise.providers.echo import EchoModel, echo_card
+from sizewise.routing.data_policy import DataPolicy, DataRule
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
+from sizewise.routing.policies.fixed import FixedPolicy
+from sizewise.routing.policy import Attempt, Candidates, Policy, PolicyRun, RequestFeatures, hedge
+from sizewise.routing.router import Router, always_healthy
+from sizewise.routing.session_affinity import SessionAffinity
+from sizewise.routing.session_store import SessionStore
+from sizewise.settings.routing import ShadowSettings as Wanted
+from sizewise.settings.storage import ExactCacheSettings
 from sizewise.telemetry.metrics import Metrics
 from tests.routing.router_harness import JUDGES, Client, Plays, agreeing, asking, chat, embed
 
@@ -44,32 +44,32 @@ NAMES = tuple(f"{place}/m" for place in PLACES)
 CARDS = tuple(echo_card(f"{place}/m", place=place, parameters=10**n) for n, place in enumerate(PLACES, 7))
 JUDGE = CARDS[-1]
 POLICIES: tuple[Callable[[], Policy], ...] = (
-    lambda: Fixed(models=NAMES[::-1], retries=2),
-    lambda: Fixed(models=NAMES[::-1], retries=1, hedge_delay_s=0.0001, resume=True),
-    lambda: Cheapest(retries=1, resume=True),
-    lambda: Cascade(threshold=0.9),
-    lambda: Cascade(threshold=0.9, votes=2, when_exhausted="show_marked", resume=True),
-    lambda: Cascade(models=NAMES, threshold=0.5, verifier=NAMES[-1]),
+    lambda: FixedPolicy(models=NAMES[::-1], retries=2),
+    lambda: FixedPolicy(models=NAMES[::-1], retries=1, hedge_delay_s=0.0001, resume=True),
+    lambda: CheapestPolicy(retries=1, resume=True),
+    lambda: CascadePolicy(threshold=0.9),
+    lambda: CascadePolicy(threshold=0.9, votes=2, when_exhausted="show_marked", resume=True),
+    lambda: CascadePolicy(models=NAMES, threshold=0.5, verifier=NAMES[-1]),
     lambda: Plays(racers),
     agreeing,
 )
 
 
-def racers(question: Question, field: Field) -> Route:
-    return (yield from race(tuple(Attempt(each.card, "first to speak", "first_word") for each in field), 0.0))
+def racers(question: RequestFeatures, field: Candidates) -> PolicyRun:
+    return (yield from hedge(tuple(Attempt(each.card, "first to speak", "first_word") for each in field), 0.0))
 
 
 CUES = st.sampled_from(
-    ["", "[[logprob -3]]", "[[fail]]", "[[fail after=1]]", "[[fail slow]]", "[[busy retry_after=0]]"]
+    ["", "[[logprob -3]]", "[[fail]]", "[[fail after=1]]", "[[fail slow]]", "[[busy retry_after=0]]"],
 )
-CLASS = st.none() | st.sampled_from(CLASSES)
+CLASS = st.none() | st.sampled_from(DATA_CLASSES)
 PLACE = st.sampled_from(PLACES)
 ONLINE = st.sampled_from(["allow", "deny"])
 
 SCRIPT: dict[str, st.SearchStrategy[Any]] = {
-    "reach": st.fixed_dictionaries(dict.fromkeys(CLASSES, PLACE)),
-    "nearer": st.dictionaries(st.sampled_from(CLASSES), PLACE),
-    "unsaid": st.sampled_from(CLASSES),
+    "reach": st.fixed_dictionaries(dict.fromkeys(DATA_CLASSES, PLACE)),
+    "nearer": st.dictionaries(st.sampled_from(DATA_CLASSES), PLACE),
+    "unsaid": st.sampled_from(DATA_CLASSES),
     "said": CLASS,
     "key": CLASS,
     "project": CLASS,
@@ -84,34 +84,39 @@ SCRIPT: dict[str, st.SearchStrategy[Any]] = {
 class Outpost:
     """A model at its place. What comes here has left; the one way out is asked first, as providers/http.py does."""
 
-    def __init__(self, name: str, echo: Echo, egress: Egress, came: list[tuple[Place, Ask]]) -> None:
+    def __init__(self, name: str, echo: EchoModel, egress: EgressPolicy, came: list[tuple[Place, Request]]) -> None:
         self._place: Place = next(place for place in PLACES if name.startswith(place))
         self._echo = echo
         self._egress = egress
         self._came = came
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
-        kind = ask.wishes.data_class or "confidential"
-        self._egress.check(f"http://{self._place}.test", why="ask", data_class=kind, limit=ask.reach or "anyone")
-        self._came.append((self._place, ask))
-        return await self._echo(ask, send)
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        kind = request.options.data_class or "confidential"
+        self._egress.check(
+            f"http://{self._place}.test",
+            purpose="ask",
+            data_class=kind,
+            max_place=request.reach or "anyone",
+        )
+        self._came.append((self._place, request))
+        return await self._echo(request, send)
 
 
 def test_nothing_goes_further_than_the_strictest_word_allows(tmp_path: Path) -> None:
     asked: list[Place] = []
-    with Keeper(tmp_path) as keeper:
+    with Services(tmp_path) as services:
 
         @settings(max_examples=300, deadline=None)
         @given(**SCRIPT)
         def tried(**script: Any) -> None:
-            _script(keeper, asked, **script)
+            _script(services, asked, **script)
 
         tried()
     assert set(asked) == set(PLACES), "the scripts are of some use"
 
 
 def _script(
-    keeper: Keeper,
+    services: Services,
     asked: list[Place],
     *,
     reach: Mapping[DataClass, Place],
@@ -126,7 +131,7 @@ def _script(
     stream: bool,
     cues: tuple[str, ...],
 ) -> None:
-    strict = max((each for each in (unsaid, said, key, project) if each), key=CLASSES.index)
+    strict = max((each for each in (unsaid, said, key, project) if each), key=DATA_CLASSES.index)
     limit = reach[strict]
     if model == "auto":
         limit = min(limit, nearer.get(strict, limit), key=PLACES.index)
@@ -136,37 +141,40 @@ def _script(
     if denied:
         limit = min(limit, "machine", key=PLACES.index)
 
-    came: list[tuple[Place, Ask]] = []
-    egress = Egress({f"http://{place}.test": place for place in PLACES}, reach)
-    outposts = {card.name: Outpost(card.name, Echo(card), egress, came) for card in CARDS}
-    terms = Terms(
+    came: list[tuple[Place, Request]] = []
+    egress = EgressPolicy({f"http://{place}.test": place for place in PLACES}, reach)
+    outposts = {card.name: Outpost(card.name, EchoModel(card), egress, came) for card in CARDS}
+    terms = DataPolicy(
         reach,
         unsaid,
-        {"default": Rule(project, online[1] == "allow")},
-        {"default": Rule(None, online[2] == "allow", nearer)},
+        {"default": DataRule(project, online[1] == "allow")},
+        {"default": DataRule(None, online[2] == "allow", nearer)},
     )
     words = "one two " + " ".join(f"[[{name}: {cue[2:]}" for name, cue in zip(NAMES, cues, strict=True) if cue)
     what = embed(words, model=NAMES[0]) if model == "embed" else chat(words, model=model, stream=stream)
-    wishes = Wishes(data_class=said, online=online[0], session="s")
+    options = RequestOptions(data_class=said, online=online[0], session="s")
 
     async def play() -> None:
-        names = Names(CARDS, {"default": policy()})
-        shadows, watch = Shadows(keeper.watch, Metrics(keeper.waiting)), watched(names.choosing)
-        shadow = Shadow(Wanted(sample_rate=1.0), watch, JUDGE, compare, shadows, lambda: 0.0)
-        answer: Answerer = Routed(
+        names = ModelAliases(CARDS, {"default": policy()})
+        shadows, watch = (
+            ShadowComparisons(services.quality_monitor, Metrics(services.record_queue)),
+            monitored_policies(names.policy_plans),
+        )
+        shadow = ShadowTraffic(Wanted(sample_rate=1.0), watch, JUDGE, compare_answers, shadows, lambda: 0.0)
+        answer: Handler = Router(
             names,
             lambda card: outposts[card.name],
             JUDGES,
-            well,
+            always_healthy,
             terms,
-            Affinity(Sessions(), 3_600, 0),
-            witness=shadow.witness,
+            SessionAffinity(SessionStore(), 3_600, 0),
+            observer=shadow.observer,
         )
-        answer = exact(answer, names, ExactCache(ttl_s=60))
-        shadow.answer = answer
+        answer = with_response_cache(answer, names, ExactCacheSettings(ttl_s=60))
+        shadow.handler = answer
         for _ in range(2):  # the second may come from the cache, and from a session
             try:
-                await answer(asking(what, wishes, Caller(key="k", data_class=key)), Client().send)
+                await answer(asking(what, options, Principal(key_id="k", data_class=key)), Client().send)
             except SizewiseError as error:
                 assert error.code != "egress_denied", "the router itself never tries what the way out would refuse"
         while shadows.tasks:
@@ -174,5 +182,5 @@ def _script(
 
     asyncio.run(play())
     asked.extend(place for place, _ in came)
-    gone = [place for place, _ in came if not reaches(limit, place)]
+    gone = [place for place, _ in came if not is_within(limit, place)]
     assert not gone, f"{strict} data, limit {limit!r}, went to {gone}"

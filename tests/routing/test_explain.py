@@ -5,28 +5,31 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizewise.handler import Wishes
+from sizewise.handler import RequestOptions
 from sizewise.providers.echo import echo_card
-from sizewise.routing.data_policy import Terms
-from sizewise.routing.explain import Decision, explain, header
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
+from sizewise.routing.data_policy import DataPolicy
+from sizewise.routing.explain import RoutingDecision, explain, header_value
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policy import Policy
-from sizewise.routing.router import well
+from sizewise.routing.router import always_healthy
 from tests.routing.router_harness import LARGE, SMALL, agreeing, asking, chat, racing
 
 CLOUD = echo_card("cloud/m", place="anyone", parameters=10**11)
 
 
-NOTHING = Wishes()
+NOTHING = RequestOptions()
 
 
 def decided(
-    model: str = "auto", wishes: Wishes = NOTHING, policy: Policy | None = None, text: str = "hello"
-) -> Decision:
-    names = Names((SMALL, LARGE, CLOUD), {"default": policy or Cascade()})
-    return explain(asking(chat(text, model=model), wishes), names, well, Terms())
+    model: str = "auto",
+    options: RequestOptions = NOTHING,
+    policy: Policy | None = None,
+    text: str = "hello",
+) -> RoutingDecision:
+    names = ModelAliases((SMALL, LARGE, CLOUD), {"default": policy or CascadePolicy()})
+    return explain(asking(chat(text, model=model), options), names, always_healthy, DataPolicy())
 
 
 def test_it_tells_who_is_asked_first_and_who_if_that_is_not_trusted() -> None:
@@ -41,8 +44,8 @@ def test_it_tells_who_is_asked_first_and_who_if_that_is_not_trusted() -> None:
 
 
 def test_every_model_not_chosen_has_a_reason_in_words() -> None:
-    decision = decided(wishes=Wishes(data_class="confidential"))
-    assert [(each.model, each.may) for each in decision.candidates] == [
+    decision = decided(options=RequestOptions(data_class="confidential"))
+    assert [(each.model, each.eligible) for each in decision.candidates] == [
         ("echo/small", True),
         ("echo/large", True),
         ("cloud/m", False),
@@ -52,7 +55,7 @@ def test_every_model_not_chosen_has_a_reason_in_words() -> None:
 
 
 def test_who_would_only_be_asked_after_failures_is_said_too() -> None:
-    decision = decided(policy=Cheapest())
+    decision = decided(policy=CheapestPolicy())
     assert [each.why for each in decision.candidates][1:] == ["would only be asked if others fail"] * 2
 
 
@@ -63,7 +66,7 @@ def test_a_named_model_is_said_to_be_named() -> None:
 
 
 def test_when_nobody_fits_the_error_is_the_decision() -> None:
-    decision = decided(model="cloud/m", wishes=Wishes(online="deny"))
+    decision = decided(model="cloud/m", options=RequestOptions(online="deny"))
     assert decision.error == "forbidden" and decision.steps == ()
     assert decision.sentences[-1].startswith("Nobody is asked: cloud/m is at place 'anyone'")
 
@@ -80,10 +83,10 @@ def test_the_prompt_is_in_no_sentence() -> None:
 
 def test_expected_costs_are_exact() -> None:
     small = decided().candidates[0]
-    assert small.cost is not None and small.cost % 1_000 == 0 and small.cost > 2_000_000
+    assert small.expected_cost is not None and small.expected_cost % 1_000 == 0 and small.expected_cost > 2_000_000
 
 
 @given(st.text())
 def test_a_header_is_one_short_line_of_latin_1(sentence: str) -> None:
-    line = header(sentence)
+    line = header_value(sentence)
     assert len(line.encode("latin-1")) <= 200 and line.isprintable()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sizewise.routing.text.prompt_features import once, plain, words
+from sizewise.routing.text.prompt_features import collapse_doubled, fold_text, tokenize
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,16 @@ from sizewise.routing.text.prompt_features import once, plain, words
 )
 def test_courtesy_contractions_and_doubled_letters_are_the_same_question(copy: str) -> None:
     as_it_is = "What is the largest river that is not in Asia?"
-    assert once(words(plain(copy))) == once(words(plain(as_it_is)))
+    assert collapse_doubled(tokenize(fold_text(copy))) == collapse_doubled(tokenize(fold_text(as_it_is)))
 
 
 @pytest.mark.parametrize("kept", ["newton's second law", "shi in japanese", "ohio is high"])
 def test_what_is_no_courtesy_stays(kept: str) -> None:
-    assert plain(kept) == kept
+    assert fold_text(kept) == kept
 
 
 @given(some.lists(some.text(alphabet="abc", min_size=1, max_size=6), max_size=6))
 def test_doubled_letters_are_one_and_words_stay_apart(spelt: list[str]) -> None:
-    single = once(spelt)
-    assert len(single) == len(spelt) and once(single) == single
+    single = collapse_doubled(spelt)
+    assert len(single) == len(spelt) and collapse_doubled(single) == single
     assert not any(one == two for word in single for one, two in pairwise(word))

@@ -11,17 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
-from sizewise.routing.judges.chain import Trust
+from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
+from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
-from sizewise.routing.policy import Judging, Question, Verdict
+from sizewise.routing.policy import Judge, RequestFeatures, Verdict
 
-PLAIN = Question(10)
+PLAIN = RequestFeatures(10)
 
 
 def reply(
-    text: str = "", finish: str = "stop", logprobs: list[float] | None = None, calls: tuple[ToolCall, ...] = ()
+    text: str = "",
+    finish: str = "stop",
+    logprobs: list[float] | None = None,
+    calls: tuple[ToolCall, ...] = (),
 ) -> Reply:
     raw = (
         None if logprobs is None else Raw(msgspec.json.encode({"content": [{"logprob": value} for value in logprobs]}))
@@ -77,14 +80,15 @@ def test_rules_leave_ordinary_answers_alone(text: str) -> None:
 
 def test_an_answer_cut_by_the_model_s_own_limit_is_distrusted_and_one_cut_by_the_asker_is_not() -> None:
     assert "cut off" in rules(PLAIN, (reply("and then", "length"),)).why
-    assert rules(Question(10, max_tokens=2), (reply("and then", "length"),)).score is None
+    assert rules(RequestFeatures(10, max_tokens=2), (reply("and then", "length"),)).score is None
 
 
 @pytest.mark.parametrize(
-    ("text", "good"), [('{"a": 1}', True), ("[1]", True), ('```json\n{"a": 1}\n```', False), ("{", False)]
+    ("text", "good"),
+    [('{"a": 1}', True), ("[1]", True), ('```json\n{"a": 1}\n```', False), ("{", False)],
 )
 def test_json_that_was_asked_for_must_be_json(text: str, good: bool) -> None:
-    assert (rules(Question(10, schema=True), (reply(text),)).score is None) == good
+    assert (rules(RequestFeatures(10, schema=True), (reply(text),)).score is None) == good
 
 
 @pytest.mark.parametrize(
@@ -98,13 +102,13 @@ def test_json_that_was_asked_for_must_be_json(text: str, good: bool) -> None:
     ],
 )
 def test_a_tool_call_must_be_one_that_can_be_made(name: str, arguments: str, good: bool) -> None:
-    call = ToolCall(Function(name, arguments), "1")
-    assert (rules(Question(10, tools=True), (reply("", "tool_calls", calls=(call,)),)).score is None) == good
+    call = ToolCall(FunctionCall(name, arguments), "1")
+    assert (rules(RequestFeatures(10, tools=True), (reply("", "tool_calls", calls=(call,)),)).score is None) == good
 
 
 def test_a_tool_call_written_as_words_is_not_one() -> None:
     text = '{"name": "look", "arguments": {"x": 1}}'
-    assert "plain words" in rules(Question(10, tools=True), (reply(text),)).why
+    assert "plain words" in rules(RequestFeatures(10, tools=True), (reply(text),)).why
     assert rules(PLAIN, (reply(text),)).score is None
 
 
@@ -144,29 +148,29 @@ def test_the_least_sure_of_several_counts() -> None:
 def test_confidence_is_a_number_from_0_to_1_whatever_an_upstream_sends(values: list[float]) -> None:
     raw = Raw(
         json.dumps(
-            {"content": [{"logprob": value} for value in values if math.isfinite(value)] or [{"logprob": 0}]}
-        ).encode()
+            {"content": [{"logprob": value} for value in values if math.isfinite(value)] or [{"logprob": 0}]},
+        ).encode(),
     )
     score = confidence(PLAIN, (Reply((Choice(logprobs=raw),), Usage()),)).score
     assert score is not None and 0 <= score <= 1
 
 
-def says(score: float | None, why: str) -> Judging:
+def says(score: float | None, why: str) -> Judge:
     return lambda question, replies: Verdict(score, why)
 
 
 def test_judges_together_are_as_doubtful_as_the_most_doubtful() -> None:
-    assert Trust((says(0.9, "a"), says(0.3, "b"), says(None, "c")))(PLAIN, ()) == Verdict(0.3, "b")
-    assert Trust((says(None, "no objection"), says(0.7, "sure")))(PLAIN, ()) == Verdict(0.7, "sure")
-    assert Trust((says(None, "no objection"), says(None, "cannot say")))(PLAIN, ()).score is None
-    assert Trust(())(PLAIN, ()).score is None
+    assert JudgeChain((says(0.9, "a"), says(0.3, "b"), says(None, "c")))(PLAIN, ()) == Verdict(0.3, "b")
+    assert JudgeChain((says(None, "no objection"), says(0.7, "sure")))(PLAIN, ()) == Verdict(0.7, "sure")
+    assert JudgeChain((says(None, "no objection"), says(None, "cannot say")))(PLAIN, ()).score is None
+    assert JudgeChain(())(PLAIN, ()).score is None
 
 
 def test_after_a_veto_nobody_is_asked() -> None:
     asked: list[str] = []
 
-    def second(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    def second(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
         asked.append("second")
         return Verdict(1.0, "fine")
 
-    assert Trust((says(0.0, "empty"), second))(PLAIN, ()) == Verdict(0.0, "empty") and asked == []
+    assert JudgeChain((says(0.0, "empty"), second))(PLAIN, ()) == Verdict(0.0, "empty") and asked == []

@@ -7,18 +7,18 @@ import asyncio
 import pytest
 
 from sizewise.errors import ConfigError
-from sizewise.handler import Wishes
-from sizewise.model_card import Card
-from sizewise.providers.echo import Echo, echo_card
-from sizewise.routing.data_policy import Terms
+from sizewise.handler import RequestOptions
+from sizewise.model_card import ModelCard
+from sizewise.providers.echo import EchoModel, echo_card
+from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.explain import explain
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.learned import Learned
-from sizewise.routing.policy import Attempt, Candidate, Outcome, Question
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.learned import LearnedPolicy
+from sizewise.routing.policy import Attempt, AttemptOutcome, Candidate, RequestFeatures
 from sizewise.routing.quality.predictor import Predictor
-from sizewise.routing.quality_prediction import Foresight
-from sizewise.routing.router import Routed, well
-from sizewise.routing.training.trainer import learn
+from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.router import Router, always_healthy
+from sizewise.routing.training.trainer import train_predictor
 from tests.routing.router_harness import JUDGES, LARGE, SMALL, Client, asking, chat
 from tests.routing.test_trainer import labelled
 
@@ -29,14 +29,23 @@ HARD = "prove that the operator converges for every bounded sequence"
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     prompts, scores = labelled(200)
-    return learn(prompts, scores | {"echo/small": scores["s"], "large": scores["l"]}, small="s", large="l")
+    return train_predictor(
+        prompts,
+        scores | {"echo/small": scores["s"], "large": scores["l"]},
+        small_model="s",
+        large_model="l",
+    )
 
 
-def routed(predictor: Predictor, policy: Learned, *others: Card) -> tuple[Routed, Foresight, Names]:
+def routed(
+    predictor: Predictor,
+    policy: LearnedPolicy,
+    *others: ModelCard,
+) -> tuple[Router, QualityPrediction, ModelAliases]:
     cards = (SMALL, LARGE, *others)
-    names, foresight = Names(cards, {"default": policy}), Foresight(predictor, cards)
-    models = {card.name: Echo(card, None) for card in cards}
-    return Routed(names, lambda c: models[c.name], JUDGES, well, foresight=foresight), foresight, names
+    names, foresight = ModelAliases(cards, {"default": policy}), QualityPrediction(predictor, cards)
+    models = {card.name: EchoModel(card, None) for card in cards}
+    return Router(names, lambda c: models[c.name], JUDGES, always_healthy, prediction=foresight), foresight, names
 
 
 @pytest.mark.parametrize(
@@ -49,50 +58,50 @@ def routed(predictor: Predictor, policy: Learned, *others: Card) -> tuple[Routed
     ],
 )
 def test_who_is_asked_and_why(predictor: Predictor, words: str, model: str, why: str) -> None:
-    answer, client = routed(predictor, Learned())[0], Client()
+    answer, client = routed(predictor, LearnedPolicy())[0], Client()
     asyncio.run(answer(asking(chat(words)), client.send))
-    assert client.chosen.model == model and why in client.chosen.why
+    assert client.chosen.model == model and why in client.chosen.reason
 
 
 def test_where_it_cannot_tell_the_small_one_may_be_the_default(predictor: Predictor) -> None:
-    answer, client = routed(predictor, Learned(fallback="small"))[0], Client()
+    answer, client = routed(predictor, LearnedPolicy(fallback="small"))[0], Client()
     asyncio.run(answer(asking(chat("yeast ferments glucose anaerobically")), client.send))
     assert client.chosen.model == "echo/small"
 
 
 def test_a_model_that_is_named_is_asked_whatever_is_foreseen(predictor: Predictor) -> None:
-    answer, client = routed(predictor, Learned())[0], Client()
+    answer, client = routed(predictor, LearnedPolicy())[0], Client()
     asyncio.run(answer(asking(chat(HARD, "echo/small")), client.send))
     assert client.chosen.model == "echo/small"
 
 
 def test_the_explanation_says_the_same(predictor: Predictor) -> None:
-    _, foresight, names = routed(predictor, Learned())
+    _, foresight, names = routed(predictor, LearnedPolicy())
     for words, model in ((EASY, "echo/small"), (HARD, "echo/large")):
-        told = explain(asking(chat(words), Wishes()), names, well, Terms(), foresight=foresight)
+        told = explain(asking(chat(words), RequestOptions()), names, always_healthy, DataPolicy(), prediction=foresight)
         assert told.steps[0].models == (model,) and "foreseen good" in told.why
 
 
 def test_a_router_of_models_that_are_not_here_is_refused(predictor: Predictor) -> None:
     with pytest.raises(ConfigError, match="fewer than two of them"):
-        Foresight(predictor, (SMALL, echo_card("echo/other")))
+        QualityPrediction(predictor, (SMALL, echo_card("echo/other")))
 
 
 def test_who_fails_is_followed_by_the_strongest_that_is_left() -> None:
     middle = echo_card("echo/middle", parameters=7_000_000_000)
     field = (Candidate(SMALL, 1, 0.9), Candidate(middle, 2, 0.91), Candidate(LARGE, 3, 0.95))
-    route = Learned(retries=0).route(Question(10, unforeseen=""), field)
+    route = LearnedPolicy(retries=0).route(RequestFeatures(10, abstention=""), field)
     asked: list[str] = []
     move = next(route)
     with pytest.raises(StopIteration):
         while True:
             assert isinstance(move, Attempt)
             asked.append(move.card.name)
-            move = route.send(Outcome(move.card, error="upstream_error"))
+            move = route.send(AttemptOutcome(move.card, error="upstream_error"))
     assert asked == ["echo/small", "echo/large", "echo/middle"]
 
 
 @pytest.mark.parametrize("worth", [-0.1, 1.1])
 def test_its_options_have_bounds(worth: float) -> None:
     with pytest.raises(ConfigError, match="worth"):
-        Learned(min_gain=worth)
+        LearnedPolicy(min_gain=worth)

@@ -6,47 +6,51 @@ from dataclasses import replace
 
 import pytest
 
-from sizewise.errors import ConfigError, UnknownModel
-from sizewise.model_card import Card
-from sizewise.money import UNKNOWN, Price
+from sizewise.errors import ConfigError, ModelNotFound
+from sizewise.model_card import ModelCard
+from sizewise.money import UNKNOWN_PRICE, Price
 from sizewise.providers.echo import echo_card
-from sizewise.routing.model_aliases import Names
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
-from sizewise.routing.policies.fixed import Fixed
+from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
+from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.policy import Policy, strength
 from tests.routing.router_harness import LARGE, SMALL, chat, embed
 
 VECTORS = replace(echo_card("echo/vectors"), task="embed")
 
 
-def names(*cards: Card, small: str = "", large: str = "", **policies: Policy) -> Names:
-    return Names(
-        cards or (LARGE, SMALL), policies or {"default": Cascade()}, next(iter(policies), "default"), small, large
+def names(*cards: ModelCard, small: str = "", large: str = "", **policies: Policy) -> ModelAliases:
+    return ModelAliases(
+        cards or (LARGE, SMALL),
+        policies or {"default": CascadePolicy()},
+        next(iter(policies), "default"),
+        small,
+        large,
     )
 
 
 def test_auto_considers_every_chat_model_by_the_default_policy() -> None:
     plan = names(SMALL, LARGE, VECTORS)(chat(model="auto"))
-    assert (plan.name, plan.cards, plan.exact) == ("default", (SMALL, LARGE), False)
+    assert (plan.policy_name, plan.cards, plan.is_exact) == ("default", (SMALL, LARGE), False)
 
 
 def test_a_policy_can_be_named_in_the_model_or_as_a_wish() -> None:
-    known = names(default=Cascade(), thrifty=Cheapest())
-    assert known(chat(model="auto:thrifty")).name == "thrifty"
-    assert known(chat(model="auto"), "thrifty").name == "thrifty"
-    assert known(chat(model="echo/small"), "thrifty").name == "fixed"
+    known = names(default=CascadePolicy(), thrifty=CheapestPolicy())
+    assert known(chat(model="auto:thrifty")).policy_name == "thrifty"
+    assert known(chat(model="auto"), "thrifty").policy_name == "thrifty"
+    assert known(chat(model="echo/small"), "thrifty").policy_name == "fixed"
 
 
 def test_a_policy_asks_only_the_models_it_names_in_their_order() -> None:
     third = echo_card("echo/third")
-    plan = names(SMALL, LARGE, third, default=Fixed(models=("echo/third", "echo/small")))(chat())
+    plan = names(SMALL, LARGE, third, default=FixedPolicy(models=("echo/third", "echo/small")))(chat())
     assert [card.name for card in plan.cards] == ["echo/third", "echo/small"]
 
 
 def test_with_one_model_auto_is_that_model_whatever_the_policy() -> None:
-    plan = names(SMALL, default=Cascade())(chat())
-    assert isinstance(plan.policy, Fixed) and plan.exact
+    plan = names(SMALL, default=CascadePolicy())(chat())
+    assert isinstance(plan.policy, FixedPolicy) and plan.is_exact
     assert plan.why == "one model is configured: auto is that model"
 
 
@@ -54,16 +58,16 @@ def test_small_and_large_are_the_weakest_and_the_strongest_unless_configured() -
     assert names()(chat(model="small")).cards == (SMALL,)
     assert names()(chat(model="large")).cards == (LARGE,)
     assert names(small="echo/large")(chat(model="small")).why == "`small` is echo/large, as configured"
-    role = names().role("small")
+    role = names().role_plan("small")
     assert role is not None and role.cards == (SMALL,)
-    assert Names((), {"default": Cascade()}).role("small") is None
+    assert ModelAliases((), {"default": CascadePolicy()}).role_plan("small") is None
 
 
 def test_strength_goes_by_parameters_then_quality_then_price_then_place() -> None:
     known = echo_card(parameters=7_000_000_000)
     good = replace(echo_card(parameters=None), quality=0.9)
     dear = echo_card(parameters=None, price=Price(input=1, output=10_000_000))
-    here, there = (echo_card(parameters=None, price=UNKNOWN, place=place) for place in ("machine", "anyone"))
+    here, there = (echo_card(parameters=None, price=UNKNOWN_PRICE, place=place) for place in ("machine", "anyone"))
     assert strength(good) > strength(dear) > strength(there) > strength(known) > strength(here)
 
 
@@ -71,11 +75,11 @@ def test_a_model_is_found_by_its_full_name_and_by_a_bare_one_that_only_one_provi
     assert names()(chat(model="echo/small")).cards == (SMALL,)
     third = echo_card("echo/third")
     plan = names(third, SMALL)(chat(model="third"))
-    assert (plan.cards, plan.exact, plan.why) == ((third,), True, "asked for by name")
+    assert (plan.cards, plan.is_exact, plan.why) == ((third,), True, "asked for by name")
 
 
 def test_a_bare_name_of_several_models_is_refused_with_all_of_them() -> None:
-    with pytest.raises(UnknownModel) as caught:
+    with pytest.raises(ModelNotFound) as caught:
         names(echo_card("one/twin"), echo_card("two/twin"))(chat(model="twin"))
     assert caught.value.hint == "say which: one/twin, two/twin"
 
@@ -92,22 +96,22 @@ def test_a_bare_name_of_several_models_is_refused_with_all_of_them() -> None:
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_known_one(asked: str, hint: str) -> None:
-    with pytest.raises(UnknownModel) as caught:
+    with pytest.raises(ModelNotFound) as caught:
         names()(chat(model=asked))
     assert (caught.value.status, caught.value.param, caught.value.hint) == (404, "model", hint)
 
 
 def test_an_endless_name_is_not_repeated() -> None:
-    with pytest.raises(UnknownModel) as caught:
+    with pytest.raises(ModelNotFound) as caught:
         names()(chat(model="x" * 100_000))
     assert len(caught.value.message) < 200
 
 
 def test_the_same_error_is_a_new_one_each_time() -> None:
-    empty = Names((), {"default": Cascade()})
+    empty = ModelAliases((), {"default": CascadePolicy()})
     errors = []
     for _ in range(2):
-        with pytest.raises(UnknownModel, match="no chat model is configured") as caught:
+        with pytest.raises(ModelNotFound, match="no chat model is configured") as caught:
             empty(chat(model="auto"))
         errors.append(caught.value)
     assert errors[0] is not errors[1]
@@ -115,7 +119,7 @@ def test_the_same_error_is_a_new_one_each_time() -> None:
 
 def test_auto_chooses_no_embedding_model_among_several() -> None:
     assert names(SMALL, VECTORS)(embed("x")).cards == (VECTORS,)
-    with pytest.raises(UnknownModel, match="does not choose an embedding model"):
+    with pytest.raises(ModelNotFound, match="does not choose an embedding model"):
         names(VECTORS, replace(echo_card("echo/other"), task="embed"))(embed("x"))
 
 
@@ -125,13 +129,13 @@ def test_roles_and_policies_that_name_no_model_are_refused_when_the_house_is_bui
             names(small=small, large=large)
         assert caught.value.hint == "Did you mean 'echo/small'?"
     with pytest.raises(ConfigError, match=r"policies\.mine\.models"):
-        names(mine=Fixed(models=("echo/smal",)))
+        names(mine=FixedPolicy(models=("echo/smal",)))
     with pytest.raises(ConfigError, match=r"router\.policy"):
-        Names((SMALL,), {"default": Cascade()}, "defualt")
+        ModelAliases((SMALL,), {"default": CascadePolicy()}, "defualt")
 
 
 def test_all_that_can_be_asked_is_listed() -> None:
-    assert set(names(default=Cascade(), thrifty=Cheapest()).listed) >= {
+    assert set(names(default=CascadePolicy(), thrifty=CheapestPolicy()).chat_names) >= {
         "auto",
         "auto:default",
         "auto:thrifty",

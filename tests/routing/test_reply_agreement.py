@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
-from sizewise.routing.answer_agreement import agree, agreement, consistency
-from sizewise.routing.text.final_answer import final
+from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
+from sizewise.routing.answer_agreement import answers_agree, replies_agree, self_consistency
+from sizewise.routing.text.final_answer import final_answer
 
 TIDES = (
     "The tide rises because the moon pulls at the water that is nearer to it a little more strongly than at the "
@@ -34,7 +34,7 @@ BREAD = (
 
 
 def reply(text: str = "", *calls: tuple[str, str], finish: str = "stop") -> Reply:
-    made = tuple(ToolCall(Function(*call), str(at)) for at, call in enumerate(calls))
+    made = tuple(ToolCall(FunctionCall(*call), str(at)) for at, call in enumerate(calls))
     return Reply((Choice(0, text, finish, made),), Usage(1, 1))
 
 
@@ -67,17 +67,33 @@ def reply(text: str = "", *calls: tuple[str, str], finish: str = "stop") -> Repl
     ],
 )
 def test_the_final_answer_is_the_one_that_is_marked(text: str, answer: str) -> None:
-    assert final(text) == answer
+    assert final_answer(text) == answer
 
 
 MARKS = some.sampled_from(
-    ["answer is ", "Answer: ", "#### ", "\\boxed{", "}", "\n\n", "4", "**", "B", ". ", "The ", "x" * 50, "{", "$", "\n"]
+    [
+        "answer is ",
+        "Answer: ",
+        "#### ",
+        "\\boxed{",
+        "}",
+        "\n\n",
+        "4",
+        "**",
+        "B",
+        ". ",
+        "The ",
+        "x" * 50,
+        "{",
+        "$",
+        "\n",
+    ],
 )
 
 
 @given(some.one_of(some.text(max_size=80), some.lists(MARKS, max_size=12).map("".join)))
 def test_what_is_final_stays_final(text: str) -> None:
-    assert final(final(text)) == final(text)
+    assert final_answer(final_answer(text)) == final_answer(text)
 
 
 # ---- words
@@ -100,7 +116,7 @@ def test_what_is_final_stays_final(text: str) -> None:
     ],
 )
 def test_these_come_to_the_same(one: str, other: str) -> None:
-    assert agree(one, other) is True and agree(other, one) is True
+    assert answers_agree(one, other) is True and answers_agree(other, one) is True
 
 
 @pytest.mark.parametrize(
@@ -124,7 +140,7 @@ def test_these_come_to_the_same(one: str, other: str) -> None:
     ],
 )
 def test_these_do_not(one: str, other: str) -> None:
-    assert agree(one, other) is False and agree(other, one) is False
+    assert answers_agree(one, other) is False and answers_agree(other, one) is False
 
 
 @pytest.mark.parametrize(
@@ -147,24 +163,24 @@ def test_these_do_not(one: str, other: str) -> None:
     ],
 )
 def test_of_these_words_do_not_tell(one: str, other: str) -> None:
-    assert agree(one, other) is None and agree(other, one) is None
+    assert answers_agree(one, other) is None and answers_agree(other, one) is None
 
 
 SAID = some.sampled_from(
-    ["The ", "moon ", "is ", "not ", "Paris ", "4 ", "B ", "answer is ", "\n\n", ", ", "Yes, ", "no "]
+    ["The ", "moon ", "is ", "not ", "Paris ", "4 ", "B ", "answer is ", "\n\n", ", ", "Yes, ", "no "],
 )
 TEXTS = some.one_of(some.text(max_size=60), some.lists(SAID, max_size=40).map("".join))
 
 
 @given(TEXTS, TEXTS)
 def test_it_is_the_same_both_ways_round(one: str, other: str) -> None:
-    assert agree(one, other) == agree(other, one)
-    assert agree(one, one) in (True, None)
+    assert answers_agree(one, other) == answers_agree(other, one)
+    assert answers_agree(one, one) in (True, None)
 
 
 @pytest.mark.parametrize("unit", ["answer ", "\\boxed{", "\n", "1 ", "A ", "not ", "- \n", " ", ". ", "####\n"])
 def test_long_and_odd_replies_are_compared_all_the_same(unit: str) -> None:
-    agree(unit * 20_000, unit * 20_000 + "x")
+    answers_agree(unit * 20_000, unit * 20_000 + "x")
 
 
 # ---- calls, cuts, choices
@@ -172,44 +188,45 @@ def test_long_and_odd_replies_are_compared_all_the_same(unit: str) -> None:
 
 def test_calls_agree_by_what_they_would_do() -> None:
     one = reply("", ("look", '{"place": "Oslo", "days": 2}'), ("now", ""))
-    assert agreement(one, reply("", ("now", "{}"), ("look", '{ "days": 2.0, "place": "Oslo" }'))) is True
-    assert agreement(one, reply("", ("look", '{"place": "Oslo", "days": 3}'), ("now", ""))) is False
-    assert agreement(one, reply("", ("look", '{"place": "Oslo", "days": 2}'))) is False
-    assert agreement(one, reply("Oslo")) is False
-    assert agreement(reply("", ("f", '{"a": true}')), reply("", ("f", '{"a": 1}'))) is False
-    assert agreement(reply("", ("f", "{")), reply("", ("f", "{"))) is True
+    assert replies_agree(one, reply("", ("now", "{}"), ("look", '{ "days": 2.0, "place": "Oslo" }'))) is True
+    assert replies_agree(one, reply("", ("look", '{"place": "Oslo", "days": 3}'), ("now", ""))) is False
+    assert replies_agree(one, reply("", ("look", '{"place": "Oslo", "days": 2}'))) is False
+    assert replies_agree(one, reply("Oslo")) is False
+    assert replies_agree(reply("", ("f", '{"a": true}')), reply("", ("f", '{"a": 1}'))) is False
+    assert replies_agree(reply("", ("f", "{")), reply("", ("f", "{"))) is True
     custom = Reply((Choice(0, "", "tool_calls", (ToolCall(None, "1", "custom"),)),), Usage())
-    assert agreement(custom, custom) is None
+    assert replies_agree(custom, custom) is None
 
 
 def test_a_reply_that_was_cut_before_its_answer_tells_nothing() -> None:
-    assert agreement(reply("First we add", finish="length"), reply("7")) is None
-    assert agreement(reply("First we add.\n#### 7", finish="length"), reply("7")) is True
-    assert agreement(reply("7", finish="length"), reply("7")) is True
-    assert agreement(Reply((), Usage()), reply("7")) is None
+    assert replies_agree(reply("First we add", finish="length"), reply("7")) is None
+    assert replies_agree(reply("First we add.\n#### 7", finish="length"), reply("7")) is True
+    assert replies_agree(reply("7", finish="length"), reply("7")) is True
+    assert replies_agree(Reply((), Usage()), reply("7")) is None
 
 
 def test_consistency_is_the_share_of_the_most_common_answer() -> None:
-    assert consistency([reply("7"), reply("The answer is 7."), reply("8"), reply("9")]) == 0.5
-    assert consistency([reply("7"), reply("7"), reply("7")]) == 1
-    assert consistency([reply("7"), reply("8")]) == 0.5
+    assert self_consistency([reply("7"), reply("The answer is 7."), reply("8"), reply("9")]) == 0.5
+    assert self_consistency([reply("7"), reply("7"), reply("7")]) == 1
+    assert self_consistency([reply("7"), reply("8")]) == 0.5
     several = Reply((Choice(0, "7"), Choice(1, "7"), Choice(2, "8"), Choice(3, "  ")), Usage())
-    assert consistency([several]) == pytest.approx(2 / 3)
+    assert self_consistency([several]) == pytest.approx(2 / 3)
     calls = [reply("", ("f", "{}")), reply("", ("f", "")), reply("7")]
-    assert consistency(calls) == pytest.approx(2 / 3)
+    assert self_consistency(calls) == pytest.approx(2 / 3)
 
 
 def test_without_two_that_can_be_compared_there_is_no_consistency() -> None:
-    assert consistency([]) is None
-    assert consistency([reply("7"), reply("")]) is None
+    assert self_consistency([]) is None
+    assert self_consistency([reply("7"), reply("")]) is None
     assert (
-        consistency([reply("Light scatters in the air above us."), reply("Waves of one kind are bent more.")]) is None
+        self_consistency([reply("Light scatters in the air above us."), reply("Waves of one kind are bent more.")])
+        is None
     )
 
 
 @given(some.lists(some.sampled_from(["7", "8", "x", "", "The answer is 7."]), max_size=6))
 def test_consistency_does_not_depend_on_the_order(texts: list[str]) -> None:
     replies = [reply(text) for text in texts]
-    share = consistency(replies)
-    assert share == consistency(replies[::-1])
+    share = self_consistency(replies)
+    assert share == self_consistency(replies[::-1])
     assert share is None or 0 < share <= 1

@@ -6,15 +6,15 @@ import json
 
 from msgspec import Raw
 
-from sizewise.handler import Extra, Finished, Text, Thought
+from sizewise.handler import ChoiceFinished, RawDelta, ReasoningDelta, TextDelta
 from sizewise.messages import Choice, Reply, Usage
 from sizewise.providers.wires.openai.request_response import read_reply, write_request
 from sizewise.routing.request_rewrite import (
-    marked,
+    mark_degraded,
     reply_without_logprobs,
-    resumed,
-    unframed,
+    resume_request,
     with_logprobs,
+    without_frame,
     without_logprobs,
 )
 from tests.routing.router_harness import chat
@@ -31,7 +31,7 @@ BODY = {
             "message": {"role": "assistant", "content": "hi", "x": 1},
             "finish_reason": "stop",
             "logprobs": PROBABLE,
-        }
+        },
     ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1},
 }
@@ -52,31 +52,31 @@ def test_log_probabilities_that_nobody_asked_for_leave_no_trace() -> None:
 
 def test_frames_lose_them_too_also_where_several_chunks_travel_together() -> None:
     chunk = json.dumps(
-        {"id": "1", "x_new": 1, "choices": [{"index": 0, "delta": {"content": "hi"}, "logprobs": PROBABLE}]}
+        {"id": "1", "x_new": 1, "choices": [{"index": 0, "delta": {"content": "hi"}, "logprobs": PROBABLE}]},
     ).encode()
-    event = without_logprobs(Text(0, "hi", Raw(b"{}"), chunk + b"\n\ndata: " + chunk))
-    assert isinstance(event, Text) and event.logprobs is None and event.frame is not None
+    event = without_logprobs(TextDelta(0, "hi", Raw(b"{}"), chunk + b"\n\ndata: " + chunk))
+    assert isinstance(event, TextDelta) and event.logprobs is None and event.frame is not None
     first, second = event.frame.split(b"\n\ndata: ")
     assert first == second and json.loads(first)["choices"][0]["logprobs"] is None and json.loads(first)["x_new"] == 1
 
 
 def test_events_without_frames_pass() -> None:
-    for event in (Text(0, "hi"), Thought(0, "hm"), Finished(0, "stop", b""), Extra(0, {}, None)):
+    for event in (TextDelta(0, "hi"), ReasoningDelta(0, "hm"), ChoiceFinished(0, "stop", b""), RawDelta(0, {}, None)):
         assert without_logprobs(event) == event
-    assert unframed(Text(0, "hi", frame=b"{}")) == Text(0, "hi")
+    assert without_frame(TextDelta(0, "hi", frame=b"{}")) == TextDelta(0, "hi")
 
 
 def test_a_resumed_request_ends_with_what_was_said_and_has_the_rest_of_its_length() -> None:
-    asked = resumed(chat("tell me", max_tokens=100, x_new=1), "Once upon", 2)
+    asked = resume_request(chat("tell me", max_tokens=100, x_new=1), "Once upon", 2)
     body = json.loads(write_request(asked, "m"))
     assert body["messages"][-1] == {"role": "assistant", "content": "Once upon"}
     assert (body["max_tokens"], asked.max_tokens, body["x_new"]) == (98, 98, 1)
-    assert resumed(chat("tell me", max_tokens=2), "Once upon", 9).max_tokens == 1
-    assert resumed(chat("tell me"), "Once", 1).max_tokens is None
+    assert resume_request(chat("tell me", max_tokens=2), "Once upon", 9).max_tokens == 1
+    assert resume_request(chat("tell me"), "Once", 1).max_tokens is None
 
 
 def test_a_marked_reply_keeps_the_other_fields_of_its_body() -> None:
-    reply = marked(read_reply(json.dumps(BODY).encode()), "doubtful")
+    reply = mark_degraded(read_reply(json.dumps(BODY).encode()), "doubtful")
     assert reply.degraded == "doubtful" and reply.body is None
     assert json.loads(bytes(reply.fields["x_new"])) == [1, 2.5]
-    assert marked(Reply((Choice(),), Usage()), "doubtful").degraded == "doubtful"
+    assert mark_degraded(Reply((Choice(),), Usage()), "doubtful").degraded == "doubtful"

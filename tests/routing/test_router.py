@@ -11,27 +11,47 @@ import msgspec
 import pytest
 
 from sizewise.errors import (
+    BudgetExceeded,
+    ContextLengthExceeded,
     Forbidden,
     NotTrusted,
-    OverBudget,
     SizewiseError,
-    StreamCut,
-    TooLong,
-    UpstreamBusy,
-    UpstreamDown,
-    UpstreamGarbled,
-    UpstreamSlow,
+    StreamInterrupted,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
 )
-from sizewise.handler import Ask, Chosen, Event, Finished, Send, Text, Thought, ToolDelta, Tried, Wishes
+from sizewise.handler import (
+    AttemptFinished,
+    ChoiceFinished,
+    Event,
+    ModelSelected,
+    ReasoningDelta,
+    Request,
+    RequestOptions,
+    Send,
+    TextDelta,
+    ToolDelta,
+)
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.money import UNKNOWN
+from sizewise.money import UNKNOWN_PRICE
 from sizewise.providers.echo import echo_card
-from sizewise.routing.constraints import expected, need
-from sizewise.routing.data_policy import Terms
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
-from sizewise.routing.policies.fixed import Fixed
-from sizewise.routing.policy import Attempt, Field, Outcome, Question, Route, attempt, judge, race
+from sizewise.routing.constraints import expected_cost, requirements_of
+from sizewise.routing.data_policy import DataPolicy
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
+from sizewise.routing.policies.fixed import FixedPolicy
+from sizewise.routing.policy import (
+    Attempt,
+    AttemptOutcome,
+    Candidates,
+    PolicyRun,
+    RequestFeatures,
+    attempt,
+    hedge,
+    judge,
+)
 from tests.routing.router_harness import (
     LARGE,
     SMALL,
@@ -60,8 +80,8 @@ def test_a_named_model_answers_and_its_words_pass_as_they_come() -> None:
     reply = routing.run(chat("one two", model="echo/small"))
     assert reply.text == routing.client.text == "one two"
     kinds = [type(event) for event in routing.client.events]
-    assert kinds == [Chosen, Text, Text, Finished, Tried]
-    assert routing.client.chosen == Chosen("echo/small", "asked for by name", 1, "fixed", "internal")
+    assert kinds == [ModelSelected, TextDelta, TextDelta, ChoiceFinished, AttemptFinished]
+    assert routing.client.chosen == ModelSelected("echo/small", "asked for by name", 1, "fixed", "internal")
 
 
 def test_an_attempt_is_booked_with_its_exact_cost_and_its_times() -> None:
@@ -70,20 +90,20 @@ def test_an_attempt_is_booked_with_its_exact_cost_and_its_times() -> None:
     (tried,) = routing.client.tried
     assert (tried.model, tried.place, tried.result) == ("echo/small", "process", "answered")
     assert (tried.usage, tried.cost) == (Usage(3, 3), 3 * 1_000 + 3 * 2_000)
-    assert tried.first is not None and 0 <= tried.began <= tried.first <= tried.ended
+    assert tried.first_token_s is not None and 0 <= tried.start_s <= tried.first_token_s <= tried.end_s
 
 
 def test_a_whole_reply_is_announced_too() -> None:
     routing = Routing()
     reply = routing.run(chat("one two", model="echo/small", stream=False))
     assert reply.text == "one two"
-    assert [type(event) for event in routing.client.events] == [Chosen, Tried]
+    assert [type(event) for event in routing.client.events] == [ModelSelected, AttemptFinished]
 
 
 def test_thoughts_and_tool_calls_pass_like_words() -> None:
     routing = Routing()
     routing.run(chat("[[think hm]] [[tool look {}]]", model="echo/small", tools=[{}]))
-    assert [type(event) for event in routing.client.shown] == [Thought, ToolDelta, ToolDelta, Finished]
+    assert [type(event) for event in routing.client.shown] == [ReasoningDelta, ToolDelta, ToolDelta, ChoiceFinished]
 
 
 def test_several_choices_pass_side_by_side() -> None:
@@ -96,87 +116,89 @@ def test_several_choices_pass_side_by_side() -> None:
 def test_vectors_come_through_the_same_door() -> None:
     routing = Routing(replace(echo_card("echo/vectors"), task="embed"))
     reply = routing.run(embed("red", "blue"))
-    assert len(reply.vectors) == 2
-    assert routing.client.chosen.why == "one embedding model is configured: auto is that model"
+    assert len(reply.embeddings) == 2
+    assert routing.client.chosen.reason == "one embedding model is configured: auto is that model"
     assert routing.client.tried[0].usage == Usage(2)
 
 
 def test_with_one_model_configured_auto_is_that_model_and_says_so() -> None:
     routing = Routing(SMALL)
     assert routing.run(chat("one two")).text == "one two"
-    assert routing.client.chosen.why == "one model is configured: auto is that model"
-    assert [type(event) for event in routing.client.events][:2] == [Chosen, Text]  # streamed, not held
+    assert routing.client.chosen.reason == "one model is configured: auto is that model"
+    assert [type(event) for event in routing.client.events][:2] == [ModelSelected, TextDelta]  # streamed, not held
 
 
 def test_a_refusal_reaches_the_client_as_it_was_raised() -> None:
     routing = Routing()
-    with pytest.raises(UpstreamBusy) as caught:
+    with pytest.raises(UpstreamOverloaded) as caught:
         routing.run(chat("[[busy retry_after=99]]", model="echo/small"))
     assert caught.value.retry_after == 99
     assert routing.client.results == [("echo/small", "failed")]
-    assert routing.client.tried[0].error == "upstream_busy" and routing.client.tried[0].cost == 0
-    assert not any(isinstance(event, Chosen) for event in routing.client.events)
+    assert routing.client.tried[0].error_code == "upstream_busy" and routing.client.tried[0].cost == 0
+    assert not any(isinstance(event, ModelSelected) for event in routing.client.events)
 
 
 # ---- before and after the first word --------------------------------------------------------------------------------
 
 
 def test_a_failure_before_the_first_word_falls_back() -> None:
-    routing = Routing(policy=Cheapest(retries=0))
+    routing = Routing(policy=CheapestPolicy(retries=0))
     reply = routing.run(chat("one two [[echo/small: fail garbled]]"))
     assert reply.text == routing.client.text == "one two"
     assert routing.client.results == [("echo/small", "failed"), ("echo/large", "answered")]
-    assert routing.client.chosen.why == "echo/small failed (upstream_garbled)" and routing.client.chosen.attempts == 2
+    assert (
+        routing.client.chosen.reason == "echo/small failed (upstream_garbled)" and routing.client.chosen.attempts == 2
+    )
 
 
 def test_a_failure_after_the_first_word_cannot_be_unsaid() -> None:
-    routing = Routing(policy=Cheapest())
-    with pytest.raises(StreamCut) as caught:
+    routing = Routing(policy=CheapestPolicy())
+    with pytest.raises(StreamInterrupted) as caught:
         routing.run(chat("one two three [[echo/small: fail after=2]]"))
-    assert isinstance(caught.value.__cause__, UpstreamDown)
+    assert isinstance(caught.value.__cause__, UpstreamUnreachable)
     assert routing.client.text == "one two"
     (tried,) = routing.client.tried
-    assert (tried.model, tried.result, tried.error) == ("echo/small", "failed", "upstream_unreachable")
+    assert (tried.model, tried.result, tried.error_code) == ("echo/small", "failed", "upstream_unreachable")
     assert tried.usage.estimated and tried.usage.output == 2 and tried.cost is not None and tried.cost > 0
 
 
 def test_a_client_that_waits_for_the_whole_never_sees_a_broken_answer() -> None:
-    routing = Routing(policy=Cheapest(retries=0))
+    routing = Routing(policy=CheapestPolicy(retries=0))
     reply = routing.run(chat("one two three [[echo/small: fail after=2]]", stream=False))
     assert reply.text == "one two three" and reply.model == "large"
     assert routing.client.results == [("echo/small", "failed"), ("echo/large", "answered")]
 
 
 def test_a_policy_that_begins_again_after_the_first_word_only_ends_the_stream() -> None:
-    def stubborn(question: Question, field: Field) -> Route:
+    def stubborn(question: RequestFeatures, field: Candidates) -> PolicyRun:
         yield Attempt(field[0].card, "first")
         return (yield from attempt(field[1].card, "once more"))
 
     routing = Routing(policy=Plays(stubborn))
-    with pytest.raises(StreamCut):
+    with pytest.raises(StreamInterrupted):
         routing.run(chat("one two [[echo/small: fail after=1]]"))
-    assert routing.client.text == "one" and routing.echoes["echo/large"].asked == 0
+    assert routing.client.text == "one" and routing.echoes["echo/large"].request_count == 0
 
 
 def test_a_model_that_cannot_be_reached_is_asked_once_more_and_both_are_booked() -> None:
     routing = Routing()
     assert routing.run(chat("one two [[fail times=1]]", model="echo/small")).text == "one two"
     assert routing.client.results == [("echo/small", "failed"), ("echo/small", "answered")]
-    assert routing.client.chosen.why == "echo/small failed (upstream_unreachable); asked once more"
+    assert routing.client.chosen.reason == "echo/small failed (upstream_unreachable); asked once more"
 
 
 def test_a_busy_model_is_waited_for_if_its_pause_is_short() -> None:
     routing = Routing()
     assert routing.run(chat("one [[busy retry_after=0.01 times=1]]", model="echo/small")).text == "one"
-    with pytest.raises(UpstreamBusy):
+    with pytest.raises(UpstreamOverloaded):
         routing.run(chat("one [[busy retry_after=30 times=1]]", model="echo/small"))
 
 
 def test_a_pause_before_an_attempt_can_be_cancelled_and_books_nothing_for_it() -> None:
     async def main() -> None:
-        routing = Routing(policy=Fixed(max_retry_delay_s=60))
+        routing = Routing(policy=FixedPolicy(max_retry_delay_s=60))
         task = asyncio.create_task(routing.ask(chat("one [[busy retry_after=60]]")))
-        await until(lambda: routing.echoes["echo/small"].asked == 1)
+        await until(lambda: routing.echoes["echo/small"].request_count == 1)
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
@@ -193,7 +215,7 @@ def test_a_trusted_reply_of_the_small_model_is_shown_whole() -> None:
     reply = routing.run(chat("one two"))
     assert reply.text == routing.client.text == "one two"
     assert routing.client.chosen.model == "echo/small"
-    assert "trusted" in routing.client.chosen.why and "uncalibrated" in routing.client.chosen.why
+    assert "trusted" in routing.client.chosen.reason and "uncalibrated" in routing.client.chosen.reason
     assert routing.client.results == [("echo/small", "answered")]
     assert routing.client.tried[0].score == pytest.approx(0.905, abs=0.001)
 
@@ -204,24 +226,24 @@ def test_a_distrusted_reply_is_never_seen_and_both_attempts_are_paid_for() -> No
     assert reply.text == routing.client.text == "right"
     assert routing.client.results == [("echo/small", "distrusted"), ("echo/large", "answered")]
     small, large = routing.client.tried
-    assert small.score is not None and small.score < 0.1 and "confidence" in small.why
+    assert small.score is not None and small.score < 0.1 and "confidence" in small.reason
     assert small.cost and large.cost
     assert "wrong" not in str(routing.client.events)
-    assert routing.client.chosen.attempts == 2 and "no smaller model was trusted" in routing.client.chosen.why
+    assert routing.client.chosen.attempts == 2 and "no smaller model was trusted" in routing.client.chosen.reason
 
 
 def test_a_reply_that_a_rule_objects_to_is_distrusted_with_the_reason() -> None:
     routing = Routing()
     routing.run(chat("[[echo/small: say I don't know.]] [[echo/large: say Paris]] capital of France"))
     assert routing.client.text == "Paris"
-    assert routing.client.tried[0].score == 0 and "does not know" in routing.client.tried[0].why
+    assert routing.client.tried[0].score == 0 and "does not know" in routing.client.tried[0].reason
 
 
 def test_nothing_is_sent_while_a_reply_is_held() -> None:
     async def main() -> None:
         routing = Routing()
         task = asyncio.create_task(routing.ask(chat("one two three [[echo/small: hang after=2]]")))
-        await until(lambda: routing.echoes["echo/small"].asked == 1)
+        await until(lambda: routing.echoes["echo/small"].request_count == 1)
         for _ in range(20):
             await asyncio.sleep(0)
         assert routing.client.events == []
@@ -232,21 +254,21 @@ def test_nothing_is_sent_while_a_reply_is_held() -> None:
 
 
 def test_a_hold_is_bounded_then_the_next_model_is_asked() -> None:
-    routing = Routing(policy=Cascade(hold_s=0.02))
+    routing = Routing(policy=CascadePolicy(hold_s=0.02))
     assert routing.run(chat("one [[echo/small: hang]]")).text == "one"
     assert routing.client.results == [("echo/small", "failed"), ("echo/large", "answered")]
-    assert routing.client.tried[0].error == "upstream_timeout"
-    assert routing.echoes["echo/small"].stopped == 1
+    assert routing.client.tried[0].error_code == "upstream_timeout"
+    assert routing.echoes["echo/small"].cancel_count == 1
 
 
 def test_log_probabilities_asked_for_only_by_the_judge_are_not_shown() -> None:
     routing = Routing()
     reply = routing.run(chat("one two"))
     assert reply.choices[0].logprobs is None
-    assert all(event.logprobs is None for event in routing.client.events if isinstance(event, Text))
+    assert all(event.logprobs is None for event in routing.client.events if isinstance(event, TextDelta))
     asked = routing.run(chat("one two", logprobs=True))
     assert asked.choices[0].logprobs is not None
-    assert all(event.logprobs is not None for event in routing.client.events if isinstance(event, Text))
+    assert all(event.logprobs is not None for event in routing.client.events if isinstance(event, TextDelta))
 
 
 def test_a_model_that_gives_no_log_probabilities_is_trusted_by_rules_alone() -> None:
@@ -257,29 +279,29 @@ def test_a_model_that_gives_no_log_probabilities_is_trusted_by_rules_alone() -> 
 
 def test_when_the_last_model_fails_its_error_is_the_answer() -> None:
     routing = Routing()
-    with pytest.raises(UpstreamGarbled):
+    with pytest.raises(UpstreamProtocolError):
         routing.run(chat(f"one {DOUBTED} [[echo/large: fail garbled]]"))
     assert routing.client.results == [("echo/small", "distrusted"), ("echo/large", "failed")]
     assert routing.client.shown == []
 
 
 def test_show_marked_shows_the_best_held_reply_and_says_that_it_is_degraded() -> None:
-    routing = Routing(policy=Cascade(when_exhausted="show_marked"))
+    routing = Routing(policy=CascadePolicy(when_exhausted="show_marked"))
     reply = routing.run(chat(f"one two {DOUBTED} [[echo/large: fail garbled]]"))
     assert reply.text == routing.client.text == "one two"
     assert reply.degraded == "trusted only at 0.05, and echo/large failed (upstream_garbled)"
-    assert routing.client.chosen.why.startswith("shown although")
+    assert routing.client.chosen.reason.startswith("shown although")
     assert routing.client.results == [("echo/small", "answered"), ("echo/large", "failed")]
 
 
 def test_a_small_model_that_fails_is_no_harm() -> None:
     routing = Routing()
     assert routing.run(chat("one [[echo/small: fail]]")).model == "large"
-    assert routing.client.chosen.why == "no smaller model answered"
+    assert routing.client.chosen.reason == "no smaller model answered"
 
 
 def test_a_policy_can_refuse_what_nobody_trusts() -> None:
-    def strict(question: Question, field: Field) -> Route:
+    def strict(question: RequestFeatures, field: Candidates) -> PolicyRun:
         got = yield from attempt(field[0].card, "only one", "hold")
         assert got.reply is not None
         seen = yield from judge(got.reply)
@@ -292,13 +314,13 @@ def test_a_policy_can_refuse_what_nobody_trusts() -> None:
 
 
 def test_a_held_reply_beyond_all_bounds_is_given_up() -> None:
-    async def endless(ask: Ask, send: Send) -> Reply:
+    async def endless(request: Request, send: Send) -> Reply:
         while True:
-            await send(Text(0, "x" * 1_000_000))
+            await send(TextDelta(0, "x" * 1_000_000))
 
     routing = Routing(others={"echo/small": endless})
     assert routing.run(chat("one")).model == "large"
-    assert routing.client.tried[0].error == "upstream_garbled"
+    assert routing.client.tried[0].error_code == "upstream_garbled"
 
 
 # ---- race, all, resume ----------------------------------------------------------------------------------------------
@@ -309,14 +331,14 @@ def test_in_a_race_the_first_to_speak_wins_and_the_loser_is_stopped_and_booked()
     reply = routing.run(chat("one two [[echo/small: hang]]"))
     assert reply.model == "large" and routing.client.text == "one two"
     assert routing.client.results == [("echo/small", "lost_race"), ("echo/large", "answered")]
-    assert routing.echoes["echo/small"].stopped == 1
+    assert routing.echoes["echo/small"].cancel_count == 1
     assert routing.client.tried[0].usage.estimated
 
 
 def test_a_race_starts_its_second_only_when_the_first_is_slow() -> None:
     routing = Routing(policy=racing(30.0, *BOTH))
     assert routing.run(chat("one two")).model == "small"
-    assert routing.echoes["echo/large"].asked == 0
+    assert routing.echoes["echo/large"].request_count == 0
 
 
 def test_a_race_starts_its_second_at_once_when_the_first_fails() -> None:
@@ -335,7 +357,7 @@ def test_words_of_two_racers_are_never_mixed() -> None:
 def test_a_racer_whose_turn_never_came_is_neither_asked_nor_booked() -> None:
     routing = Routing(policy=racing(0.0, *BOTH))
     routing.run(chat("one two"))
-    assert routing.client.results == [("echo/small", "answered")] and routing.echoes["echo/large"].asked == 0
+    assert routing.client.results == [("echo/small", "answered")] and routing.echoes["echo/large"].request_count == 0
 
 
 def test_a_race_of_whole_replies_is_won_by_the_first_reply() -> None:
@@ -353,16 +375,16 @@ def test_a_race_that_everybody_loses_gives_the_last_error() -> None:
 
 def test_a_winner_that_breaks_off_ends_the_stream() -> None:
     routing = Routing(policy=racing(0.0, *BOTH))
-    with pytest.raises(StreamCut):
+    with pytest.raises(StreamInterrupted):
         routing.run(chat("one two three [[echo/large: hang]] [[echo/small: slow 0.01]] [[echo/small: fail after=2]]"))
     assert routing.client.text == "one two"
     assert routing.client.results == [("echo/small", "failed"), ("echo/large", "lost_race")]
 
 
 def test_a_first_word_has_a_deadline_and_the_rest_has_none() -> None:
-    def hurried(question: Question, field: Field) -> Route:
+    def hurried(question: RequestFeatures, field: Candidates) -> PolicyRun:
         got = yield from attempt(field[0].card, "quick", "first_word", 0.03)
-        return got if got.settled else (yield from attempt(field[1].card, "the quick one was slow"))
+        return got if got.is_final else (yield from attempt(field[1].card, "the quick one was slow"))
 
     routing = Routing(policy=Plays(hurried))
     assert routing.run(chat("one two three [[pace 0.03]]")).model == "small"
@@ -379,7 +401,7 @@ def test_all_are_asked_at_once_and_only_the_chosen_one_is_shown() -> None:
 def test_all_may_fail_one_by_one() -> None:
     routing = Routing(policy=agreeing())
     assert routing.run(chat("one [[echo/small: fail]]")).model == "large"
-    with pytest.raises(UpstreamDown):
+    with pytest.raises(UpstreamUnreachable):
         routing.run(chat("one [[fail]]"))
     assert [result for _, result in routing.client.results] == ["failed", "failed"]
 
@@ -388,7 +410,7 @@ def test_a_plain_answer_that_broke_off_is_finished_by_another_model() -> None:
     routing = Routing(policy=resuming())
     reply = routing.run(chat("one two three four [[echo/small: fail after=2]]", max_tokens=100))
     assert reply.text == routing.client.text == "one two three four"
-    assert [type(event) for event in routing.client.events].count(Chosen) == 1
+    assert [type(event) for event in routing.client.events].count(ModelSelected) == 1
     assert routing.client.results == [("echo/small", "failed"), ("echo/large", "answered")]
 
 
@@ -401,22 +423,22 @@ def test_a_plain_answer_that_broke_off_is_finished_by_another_model() -> None:
     ],
 )
 def test_only_one_choice_of_plain_text_can_be_finished_by_another(body: dict[str, Any]) -> None:
-    routing = Routing(policy=Cheapest(resume=True))
-    with pytest.raises(StreamCut):
+    routing = Routing(policy=CheapestPolicy(resume=True))
+    with pytest.raises(StreamInterrupted):
         routing.run(chat("one two three [[echo/small: fail after=2]]", **body))
-    assert routing.echoes["echo/large"].asked == 0
+    assert routing.echoes["echo/large"].request_count == 0
 
 
 def test_an_answer_that_showed_a_thought_is_not_finished_by_another() -> None:
-    routing = Routing(policy=Cheapest(resume=True))
-    with pytest.raises(StreamCut):
+    routing = Routing(policy=CheapestPolicy(resume=True))
+    with pytest.raises(StreamInterrupted):
         routing.run(chat("one two three [[think hm]] [[echo/small: fail after=2]]"))
-    assert routing.echoes["echo/large"].asked == 0
+    assert routing.echoes["echo/large"].request_count == 0
 
 
 def test_a_resumed_answer_that_breaks_off_again_goes_on_with_the_next() -> None:
     third = echo_card("echo/third", parameters=10**12)
-    routing = Routing(SMALL, LARGE, third, policy=Cheapest(resume=True))
+    routing = Routing(SMALL, LARGE, third, policy=CheapestPolicy(resume=True))
     cues = "[[echo/small: fail after=1]] [[echo/large: fail after=1]]"
     reply = routing.run(chat(f"one two three four {cues}"))
     assert reply.text == routing.client.text == "one two three four"
@@ -429,9 +451,9 @@ def test_a_resumed_answer_that_breaks_off_again_goes_on_with_the_next() -> None:
 @pytest.mark.parametrize(
     ("policy", "cues", "stopped"),
     [
-        (Fixed(), "[[hang]]", 1),
-        (Fixed(), "[[hang after=2]]", 1),
-        (Cascade(), "[[hang after=2]]", 1),
+        (FixedPolicy(), "[[hang]]", 1),
+        (FixedPolicy(), "[[hang after=2]]", 1),
+        (CascadePolicy(), "[[hang after=2]]", 1),
         (racing(0.0, *BOTH), "[[hang]]", 2),
         (agreeing(), "[[hang after=1]]", 2),
     ],
@@ -440,13 +462,13 @@ def test_when_the_client_leaves_every_model_is_stopped_and_booked(policy: Plays,
     async def main() -> None:
         routing = Routing(policy=policy)
         task = asyncio.create_task(routing.ask(chat(f"one two three {cues}")))
-        await until(lambda: sum(echo.asked for echo in routing.echoes.values()) == stopped)
+        await until(lambda: sum(echo.request_count for echo in routing.echoes.values()) == stopped)
         for _ in range(20):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-        assert sum(echo.stopped for echo in routing.echoes.values()) == stopped
+        assert sum(echo.cancel_count for echo in routing.echoes.values()) == stopped
         assert [tried.result for tried in routing.client.tried] == ["cancelled"] * stopped
         assert all(tried.usage.estimated and tried.usage.input > 0 for tried in routing.client.tried)
 
@@ -470,7 +492,7 @@ def test_a_client_that_leaves_while_the_books_are_written_does_not_stop_them() -
         routing, client, waits = Routing(), Client(), asyncio.Event()
 
         async def slow(event: Event) -> None:
-            if isinstance(event, Tried) and event.model == "echo/small":
+            if isinstance(event, AttemptFinished) and event.model == "echo/small":
                 waits.set()
                 await asyncio.Event().wait()
             await client.send(event)
@@ -485,19 +507,19 @@ def test_a_client_that_leaves_while_the_books_are_written_does_not_stop_them() -
 
 
 def test_a_client_whose_connection_breaks_stops_the_model_and_nobody_else_is_asked() -> None:
-    routing = Routing(policy=Cheapest())
-    client = Client(Text, ConnectionResetError("gone"))
+    routing = Routing(policy=CheapestPolicy())
+    client = Client(TextDelta, ConnectionResetError("gone"))
     with pytest.raises(ConnectionResetError):
         asyncio.run(routing.routed(asking(chat("one two")), client.send))
-    assert client.results == [("echo/small", "failed")] and routing.echoes["echo/large"].asked == 0
+    assert client.results == [("echo/small", "failed")] and routing.echoes["echo/large"].request_count == 0
 
 
 def test_a_guard_that_stops_the_answer_is_not_taken_for_a_failure_of_the_model() -> None:
-    routing = Routing(policy=Cheapest(resume=True))
-    client = Client(Text, Forbidden("this may not be said"))
+    routing = Routing(policy=CheapestPolicy(resume=True))
+    client = Client(TextDelta, Forbidden("this may not be said"))
     with pytest.raises(Forbidden, match="may not be said"):
         asyncio.run(routing.routed(asking(chat("one two")), client.send))
-    assert routing.echoes["echo/large"].asked == 0
+    assert routing.echoes["echo/large"].request_count == 0
 
 
 # ---- limits of the request ------------------------------------------------------------------------------------------
@@ -505,19 +527,19 @@ def test_a_guard_that_stops_the_answer_is_not_taken_for_a_failure_of_the_model()
 
 def test_the_asker_s_deadline_holds_for_all_attempts_together() -> None:
     routing = Routing()
-    with pytest.raises(UpstreamSlow):
-        routing.run(chat("one [[hang]]"), Wishes(max_ms=30))
-    assert all(tried.error == "upstream_timeout" for tried in routing.client.tried)
+    with pytest.raises(UpstreamTimeout):
+        routing.run(chat("one [[hang]]"), RequestOptions(max_latency_ms=30))
+    assert all(tried.error_code == "upstream_timeout" for tried in routing.client.tried)
 
 
 def test_no_attempt_is_made_that_could_pass_the_most_a_request_may_cost() -> None:
     routing = Routing()
     what = chat(f"one {DOUBTED}", max_tokens=10)
-    one = expected(SMALL, need(asking(what), Terms()).question) or 0
-    with pytest.raises(OverBudget, match="echo/large could cost"):
-        routing.run(what, Wishes(max_cost=one))
+    one = expected_cost(SMALL, requirements_of(asking(what), DataPolicy()).features) or 0
+    with pytest.raises(BudgetExceeded, match="echo/large could cost"):
+        routing.run(what, RequestOptions(max_cost=one))
     assert routing.client.results == [("echo/small", "distrusted")]
-    assert routing.run(what, Wishes(max_cost=2 * one)).model == "large"
+    assert routing.run(what, RequestOptions(max_cost=2 * one)).model == "large"
 
 
 def test_a_model_that_counts_nothing_is_booked_by_estimate() -> None:
@@ -528,79 +550,82 @@ def test_a_model_that_counts_nothing_is_booked_by_estimate() -> None:
 
 
 def test_an_unknown_price_makes_an_unknown_cost_and_a_refusal_costs_nothing() -> None:
-    routing = Routing(echo_card("echo/dear", price=UNKNOWN))
+    routing = Routing(echo_card("echo/dear", price=UNKNOWN_PRICE))
     routing.run(chat("one"))
     assert routing.client.tried[0].cost is None
-    with pytest.raises(UpstreamBusy):
+    with pytest.raises(UpstreamOverloaded):
         routing.run(chat("[[busy]]"))
     assert routing.client.tried[0].cost == 0
 
 
 def test_a_model_is_told_the_class_of_the_data_it_gets() -> None:
-    seen: list[Ask] = []
+    seen: list[Request] = []
 
-    async def model(ask: Ask, send: Send) -> Reply:
-        seen.append(ask)
-        return Reply((Choice(text="ok", finish="stop"),), Usage(1, 1))
+    async def model(request: Request, send: Send) -> Reply:
+        seen.append(request)
+        return Reply((Choice(text="ok", finish_reason="stop"),), Usage(1, 1))
 
     routing = Routing(SMALL, others={"echo/small": model})
     routing.run(chat("one"))
-    routing.run(chat("one"), Wishes(data_class="confidential"))
-    assert [ask.wishes.data_class for ask in seen] == ["internal", "confidential"]
+    routing.run(chat("one"), RequestOptions(data_class="confidential"))
+    assert [ask.options.data_class for ask in seen] == ["internal", "confidential"]
 
 
 # ---- faults ---------------------------------------------------------------------------------------------------------
 
 
-def returns_nothing(question: Question, field: Field) -> Route:
+def returns_nothing(question: RequestFeatures, field: Candidates) -> PolicyRun:
     yield Attempt(field[0].card, "held", "hold")
     return None  # type: ignore[return-value]  # the fault
 
 
-def yields_nonsense(question: Question, field: Field) -> Route:
+def yields_nonsense(question: RequestFeatures, field: Candidates) -> PolicyRun:
     yield "please"  # type: ignore[misc]  # the fault
-    return Outcome(field[0].card)
+    return AttemptOutcome(field[0].card)
 
 
-def asks_a_stranger(question: Question, field: Field) -> Route:
+def asks_a_stranger(question: RequestFeatures, field: Candidates) -> PolicyRun:
     return (yield from attempt(echo_card("echo/stranger"), "why not"))
 
 
-def invents(question: Question, field: Field) -> Route:
+def invents(question: RequestFeatures, field: Candidates) -> PolicyRun:
     yield Attempt(field[0].card, "held", "hold")
-    return Outcome(field[0].card, Reply((Choice(text="made up"),), Usage()), number=7)
+    return AttemptOutcome(field[0].card, Reply((Choice(text="made up"),), Usage()), attempt_number=7)
 
 
-def answers_twice(question: Question, field: Field) -> Route:
+def answers_twice(question: RequestFeatures, field: Candidates) -> PolicyRun:
     yield Attempt(field[0].card, "first")
     return (yield from attempt(field[1].card, "and another"))
 
 
-def races_nobody(question: Question, field: Field) -> Route:
-    return (yield from race((), 0.1))
+def races_nobody(question: RequestFeatures, field: Candidates) -> PolicyRun:
+    return (yield from hedge((), 0.1))
 
 
-def says_neither(question: Question, field: Field) -> Route:
+def says_neither(question: RequestFeatures, field: Candidates) -> PolicyRun:
     got = yield from attempt(field[0].card, "held", "hold")
     return msgspec.structs.replace(got, reply=None)
 
 
 @pytest.mark.parametrize(
-    "plays", [returns_nothing, yields_nonsense, asks_a_stranger, invents, answers_twice, races_nobody, says_neither]
+    "plays",
+    [returns_nothing, yields_nonsense, asks_a_stranger, invents, answers_twice, races_nobody, says_neither],
 )
-def test_a_faulty_policy_is_a_clear_error_and_what_it_did_is_booked(plays: Callable[[Question, Field], Route]) -> None:
+def test_a_faulty_policy_is_a_clear_error_and_what_it_did_is_booked(
+    plays: Callable[[RequestFeatures, Candidates], PolicyRun],
+) -> None:
     routing = Routing(policy=Plays(plays))
     with pytest.raises(SizewiseError, match="the policy 'default'") as caught:
         routing.run(chat("one"))
     assert caught.value.code == "internal_error" and caught.value.status == 500
-    assert len(routing.client.tried) == sum(echo.asked for echo in routing.echoes.values())
+    assert len(routing.client.tried) == sum(echo.request_count for echo in routing.echoes.values())
     assert "made up" not in routing.client.text
 
 
 def test_a_policy_is_closed_when_the_request_ends_early() -> None:
     closed: list[bool] = []
 
-    def tidy(question: Question, field: Field) -> Route:
+    def tidy(question: RequestFeatures, field: Candidates) -> PolicyRun:
         try:
             return (yield from attempt(field[0].card, "first"))
         finally:
@@ -609,7 +634,7 @@ def test_a_policy_is_closed_when_the_request_ends_early() -> None:
     async def main() -> None:
         routing = Routing(policy=Plays(tidy))
         task = asyncio.create_task(routing.ask(chat("one [[hang]]")))
-        await until(lambda: routing.echoes["echo/small"].asked == 1)
+        await until(lambda: routing.echoes["echo/small"].request_count == 1)
         task.cancel()
         await asyncio.wait([task])
 
@@ -617,19 +642,19 @@ def test_a_policy_is_closed_when_the_request_ends_early() -> None:
     assert closed == [True]
 
 
-@pytest.mark.parametrize("policy", [Fixed(), racing(0.0, *BOTH), agreeing()])
+@pytest.mark.parametrize("policy", [FixedPolicy(), racing(0.0, *BOTH), agreeing()])
 def test_an_unforeseen_fault_of_a_model_is_booked_and_raised(policy: Plays) -> None:
-    async def faulty(ask: Ask, send: Send) -> Reply:
+    async def faulty(request: Request, send: Send) -> Reply:
         raise LookupError("a fault")
 
     routing = Routing(policy=policy, others={"echo/small": faulty, "echo/large": faulty})
     with pytest.raises(LookupError):
         routing.run(chat("one"))
-    assert {tried.error for tried in routing.client.tried if tried.result == "failed"} == {"internal_error"}
+    assert {tried.error_code for tried in routing.client.tried if tried.result == "failed"} == {"internal_error"}
 
 
 def test_a_model_s_own_timeout_is_not_taken_for_ours() -> None:
-    async def faulty(ask: Ask, send: Send) -> Reply:
+    async def faulty(request: Request, send: Send) -> Reply:
         raise TimeoutError("its own")
 
     routing = Routing(others={"echo/small": faulty})
@@ -648,6 +673,6 @@ def test_a_router_behind_a_router_passes_its_books_on_and_keeps_its_choice_to_it
 
 def test_a_refusal_before_routing_asks_and_books_nobody() -> None:
     routing = Routing()
-    with pytest.raises(TooLong):
+    with pytest.raises(ContextLengthExceeded):
         routing.run(chat("word " * 50_000, model="echo/small"))
     assert routing.client.events == []

@@ -9,39 +9,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sizewise.errors import SizewiseError
-from sizewise.handler import Chosen, Event, Tried
+from sizewise.handler import AttemptFinished, Event, ModelSelected
 from sizewise.messages import Reply
 from sizewise.providers.echo import echo_card
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
-from sizewise.routing.policies.fixed import Fixed
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
+from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.policy import Policy
-from sizewise.routing.session_store import Memory
-from sizewise.routing.sticky_sessions import Minding
+from sizewise.routing.session_store import SessionMemory
+from sizewise.routing.sticky_sessions import StickySessionPolicy
 from tests.routing.router_harness import Routing, agreeing, chat, racing
 
 NAMES = ("echo/a", "echo/b", "echo/c")
 CARDS = tuple(echo_card(name, parameters=10**number) for number, name in enumerate(NAMES, 7))
 POLICIES: tuple[Callable[[], Policy], ...] = (
-    Fixed,
-    lambda: Fixed(retries=3, resume=True),
-    lambda: Cheapest(retries=0),
-    lambda: Cheapest(resume=True),
-    Cascade,
-    lambda: Cascade(threshold=1.0),
-    lambda: Cascade(when_exhausted="show_marked"),
+    FixedPolicy,
+    lambda: FixedPolicy(retries=3, resume=True),
+    lambda: CheapestPolicy(retries=0),
+    lambda: CheapestPolicy(resume=True),
+    CascadePolicy,
+    lambda: CascadePolicy(threshold=1.0),
+    lambda: CascadePolicy(when_exhausted="show_marked"),
     lambda: racing(0.0, *NAMES),
     lambda: racing(0.0005, *NAMES),
     agreeing,
-    lambda: Minding(Cheapest(), Memory("echo/b"), 10**12),
-    lambda: Minding(Cascade(), Memory("echo/b", bound=True), 10**12),
-    lambda: Minding(Cascade(), Memory("echo/c"), 0),
+    lambda: StickySessionPolicy(CheapestPolicy(), SessionMemory("echo/b"), 10**12),
+    lambda: StickySessionPolicy(CascadePolicy(), SessionMemory("echo/b", is_model_bound=True), 10**12),
+    lambda: StickySessionPolicy(CascadePolicy(), SessionMemory("echo/c"), 0),
 )
 FAILURES = st.sampled_from(["", "garbled", "slow", "refused", "unavailable", "toolong"])
 CUES = st.one_of(
     st.just(""),
     st.sampled_from(
-        ["[[logprob -3]]", "[[uncounted]]", "[[finish length]]", "[[think hm]]", "[[busy]]", "[[slow 0.0005]]"]
+        ["[[logprob -3]]", "[[uncounted]]", "[[finish length]]", "[[think hm]]", "[[busy]]", "[[slow 0.0005]]"],
     ),
     st.builds("[[fail {} after={}]]".format, FAILURES, st.integers(0, 3)),
     st.builds("[[fail {} after={} times=1]]".format, FAILURES, st.integers(0, 3)),
@@ -58,7 +58,11 @@ CUES = st.one_of(
     hangs=st.sets(st.sampled_from(NAMES)),
 )
 def test_every_attempt_is_booked_once_and_nobody_sees_what_was_not_chosen(
-    policy: Callable[[], Policy], cues: tuple[str, ...], stream: bool, leaves: int | None, hangs: set[str]
+    policy: Callable[[], Policy],
+    cues: tuple[str, ...],
+    stream: bool,
+    leaves: int | None,
+    hangs: set[str],
 ) -> None:
     script = "".join(
         f"[[{name}: say {_words(name)}]]{cue.replace('[[', f'[[{name}: ')}"
@@ -70,7 +74,7 @@ def test_every_attempt_is_booked_once_and_nobody_sees_what_was_not_chosen(
     ended = asyncio.run(_run(routing, script, stream, leaves))
 
     tried, text = routing.client.tried, routing.client.text
-    assert len(tried) == sum(echo.asked for echo in routing.echoes.values())
+    assert len(tried) == sum(echo.request_count for echo in routing.echoes.values())
     assert [one.result for one in tried].count("answered") == (
         1 if isinstance(ended, Reply) else 0
     ) or leaves is not None
@@ -78,9 +82,9 @@ def test_every_attempt_is_booked_once_and_nobody_sees_what_was_not_chosen(
         seen = any(word in text for word in _words(one.model).split())
         again = sum(other.model == one.model for other in tried) > 1
         assert not (seen and one.result in ("distrusted", "lost_race")) or again
-        assert one.ended >= one.began and (one.first is None or one.began <= one.first <= one.ended)
-        assert one.cost == echo_card().price.of(one.usage.input, one.usage.output, reasoning=one.usage.reasoning)
-        assert bool(one.error) == (one.result == "failed")
+        assert one.end_s >= one.start_s and (one.first_token_s is None or one.start_s <= one.first_token_s <= one.end_s)
+        assert one.cost == echo_card().price.cost(one.usage.input, one.usage.output, reasoning=one.usage.reasoning)
+        assert bool(one.error_code) == (one.result == "failed")
     _in_order(routing.client.events)
     if isinstance(ended, Reply):
         assert text == (ended.text if stream else "")
@@ -94,7 +98,10 @@ def _words(name: str) -> str:
 
 def _in_order(events: list[Event]) -> None:
     """Who answers is said once, before anything is shown; the books come last."""
-    kinds = ["tried" if isinstance(e, Tried) else "chosen" if isinstance(e, Chosen) else "shown" for e in events]
+    kinds = [
+        "tried" if isinstance(e, AttemptFinished) else "chosen" if isinstance(e, ModelSelected) else "shown"
+        for e in events
+    ]
     assert kinds.count("chosen") <= 1
     assert kinds == sorted(kinds, key=["chosen", "shown", "tried"].index)
     assert "shown" not in kinds or "chosen" in kinds

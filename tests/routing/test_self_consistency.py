@@ -6,34 +6,36 @@ import pytest
 
 from sizewise.errors import ConfigError
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.routing.judges.chain import Trust
+from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.judges.consistency import consistency
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policy import All, Attempt, Candidate, Judge, Outcome, Question
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policy import Attempt, AttemptOutcome, Candidate, JudgeReplies, Parallel, RequestFeatures
 from tests.routing.router_harness import LARGE, SMALL, Routing, chat
 
 FIELD = (Candidate(SMALL, 1), Candidate(LARGE, 9))
-JUDGE = Trust((consistency,))
+JUDGE = JudgeChain((consistency,))
 
 
 def said(words: str) -> Reply:
-    return Reply((Choice(text=words, finish="stop"),), Usage(1, 1))
+    return Reply((Choice(text=words, finish_reason="stop"),), Usage(1, 1))
 
 
-def played(*answers: str) -> Outcome:
+def played(*answers: str) -> AttemptOutcome:
     """What comes of these answers of the small model, an empty one being a failure; the large one says `large`."""
-    route = Cascade(votes=len(answers), threshold=0.6).route(Question(10), FIELD)
+    route = CascadePolicy(votes=len(answers), threshold=0.6).route(RequestFeatures(10), FIELD)
     move = next(route)
-    assert isinstance(move, All) and all(each.card is SMALL for each in move.attempts)
-    outcomes = tuple(Outcome(SMALL, said(each)) if each else Outcome(SMALL, error="busy") for each in answers)
+    assert isinstance(move, Parallel) and all(each.card is SMALL for each in move.attempts)
+    outcomes = tuple(
+        AttemptOutcome(SMALL, said(each)) if each else AttemptOutcome(SMALL, error="busy") for each in answers
+    )
     try:
         move = route.send(outcomes)
-        if isinstance(move, Judge):
-            move = route.send(JUDGE(Question(10), move.replies))
-        assert isinstance(move, Attempt) and move.card is LARGE and move.commit == "stream"
-        route.send(Outcome(LARGE, said("large")))
+        if isinstance(move, JudgeReplies):
+            move = route.send(JUDGE(RequestFeatures(10), move.replies))
+        assert isinstance(move, Attempt) and move.card is LARGE and move.stream_mode == "stream"
+        route.send(AttemptOutcome(LARGE, said("large")))
     except StopIteration as stop:
-        assert isinstance(stop.value, Outcome)
+        assert isinstance(stop.value, AttemptOutcome)
         return stop.value
     raise AssertionError("it asked on")
 
@@ -54,14 +56,14 @@ def test_the_most_common_answer_is_shown_where_enough_agree(answers: tuple[str, 
 
 
 def test_all_votes_are_paid_and_one_is_shown() -> None:
-    house = Routing(policy=Cascade(votes=3), judge=JUDGE)
-    house.run(chat("it is so"))
-    assert house.client.results == [("echo/small", "answered")] + [("echo/small", "distrusted")] * 2
-    assert "3 of 3 answers come to the same" in house.client.chosen.why and house.client.text == "it is so"
-    assert all(each.score == 1.0 and each.cost for each in house.client.tried)
+    app = Routing(policy=CascadePolicy(votes=3), judge=JUDGE)
+    app.run(chat("it is so"))
+    assert app.client.results == [("echo/small", "answered")] + [("echo/small", "distrusted")] * 2
+    assert "3 of 3 answers come to the same" in app.client.chosen.reason and app.client.text == "it is so"
+    assert all(each.score == 1.0 and each.cost for each in app.client.tried)
 
 
 def test_one_vote_is_judged_by_the_others_alone_and_too_many_are_refused() -> None:
-    assert consistency(Question(1), (said("Paris"),)).score is None
+    assert consistency(RequestFeatures(1), (said("Paris"),)).score is None
     with pytest.raises(ConfigError, match="votes"):
-        Cascade(votes=10)
+        CascadePolicy(votes=10)

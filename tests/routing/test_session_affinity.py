@@ -9,35 +9,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizewise.handler import Ask, Wishes
+from sizewise.handler import Request, RequestOptions
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.model_card import Card
-from sizewise.money import UNKNOWN, Price
-from sizewise.principal import Caller
+from sizewise.model_card import ModelCard
+from sizewise.money import UNKNOWN_PRICE, Price
+from sizewise.principal import Principal
 from sizewise.providers.echo import echo_card
-from sizewise.routing.constraints import expected
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
-from sizewise.routing.policies.fixed import Fixed
+from sizewise.routing.constraints import expected_cost
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
+from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.policy import (
-    All,
     Attempt,
+    AttemptOutcome,
     Candidate,
-    Field,
+    Candidates,
+    Hedge,
     Move,
-    Outcome,
+    MoveResult,
+    Parallel,
     Policy,
-    Question,
-    Race,
-    Told,
+    RequestFeatures,
     Verdict,
 )
-from sizewise.routing.session_store import Judged, Memory, Sessions, session
-from sizewise.routing.sticky_sessions import Minding, order, weighed
+from sizewise.routing.session_store import JudgmentCount, SessionMemory, SessionStore, session_key
+from sizewise.routing.sticky_sessions import StickySessionPolicy, policy_order, switch_tradeoff
 from tests.routing.router_harness import Plays, agreeing, asking, chat, embed, racing
 
-QUESTION = Question(1_000, max_tokens=100)
-REPLY = Reply((Choice(text="yes", finish="stop"),), Usage(1, 1))
+QUESTION = RequestFeatures(1_000, max_tokens=100)
+REPLY = Reply((Choice(text="yes", finish_reason="stop"),), Usage(1, 1))
 NAMES = ("m/a", "m/b", "m/c")
 CHEAP, FAIR, DEAR = (
     echo_card(name, parameters=10**size, price=Price(input=10**rank, output=10**rank, cached=10**rank // 10))
@@ -45,25 +45,25 @@ CHEAP, FAIR, DEAR = (
 )
 MUCH = 10**15
 POLICIES: tuple[Policy, ...] = (
-    Fixed(),
-    Fixed(NAMES[::-1], retries=2),
-    Cheapest(),
-    Cascade(),
-    Cascade(when_exhausted="show_marked"),
+    FixedPolicy(),
+    FixedPolicy(NAMES[::-1], retries=2),
+    CheapestPolicy(),
+    CascadePolicy(),
+    CascadePolicy(when_exhausted="show_marked"),
     agreeing(),
     racing(0.0, *NAMES),
 )
 
 
-def field(*cards: Card) -> Field:
-    return tuple(Candidate(card, expected(card, QUESTION)) for card in cards)
+def field(*cards: ModelCard) -> Candidates:
+    return tuple(Candidate(card, expected_cost(card, QUESTION)) for card in cards)
 
 
-def played(policy: Policy, cards: Field, *tells: Told | str) -> tuple[list[Move], Outcome]:
+def played(policy: Policy, cards: Candidates, *tells: MoveResult | str) -> tuple[list[Move], AttemptOutcome]:
     """The moves and what was returned. A tell "ok" or an error's code is the outcome of the attempt before it."""
     route = policy.route(QUESTION, cards)
     moves: list[Move] = []
-    told: Told | None = None
+    told: MoveResult | None = None
     for number in range(len(tells) + 1):
         try:
             moves.append(route.send(told))  # type: ignore[arg-type]  # a generator is begun with None
@@ -75,22 +75,28 @@ def played(policy: Policy, cards: Field, *tells: Told | str) -> tuple[list[Move]
     raise AssertionError("it never ended")
 
 
-def _outcome(move: Move, tell: str, number: int) -> Outcome:
+def _outcome(move: Move, tell: str, number: int) -> AttemptOutcome:
     assert isinstance(move, Attempt)
     if tell == "ok":
-        return Outcome(move.card, REPLY, why=move.why, number=number)
-    return Outcome(move.card, error=tell, why=move.why, number=number, again=tell == "upstream_unreachable")
+        return AttemptOutcome(move.card, REPLY, why=move.why, attempt_number=number)
+    return AttemptOutcome(
+        move.card,
+        error=tell,
+        why=move.why,
+        attempt_number=number,
+        is_retryable=tell == "upstream_unreachable",
+    )
 
 
 def asked(moves: Sequence[Move]) -> list[tuple[str, str]]:
-    return [(move.card.name, move.commit) for move in moves if isinstance(move, Attempt)]
+    return [(move.card.name, move.stream_mode) for move in moves if isinstance(move, Attempt)]
 
 
 # ---- what the policy is made to do
 
 
 def test_what_fails_in_its_session_is_asked_again_only_as_the_policy_retries() -> None:
-    policy = Minding(Cheapest(retries=1), Memory("m/b", bound=True), MUCH)
+    policy = StickySessionPolicy(CheapestPolicy(retries=1), SessionMemory("m/b", is_model_bound=True), MUCH)
     tells = ("upstream_unreachable", "upstream_unreachable", "upstream_error", "upstream_error")
     moves, got = played(policy, field(CHEAP, FAIR, DEAR), *tells)
     assert [name for name, _ in asked(moves)] == ["m/b", "m/b", "m/a", "m/c"]
@@ -98,49 +104,53 @@ def test_what_fails_in_its_session_is_asked_again_only_as_the_policy_retries() -
 
 
 def test_when_the_best_fails_the_small_ones_are_judged_as_ever() -> None:
-    policy = Minding(Cascade(), Memory("m/c", bound=True), MUCH)
-    tells: list[Told | str] = ["upstream_error", "ok", Verdict(0.1, "unsure"), "ok", Verdict(0.2, "unsure")]
+    policy = StickySessionPolicy(CascadePolicy(), SessionMemory("m/c", is_model_bound=True), MUCH)
+    tells: list[MoveResult | str] = ["upstream_error", "ok", Verdict(0.1, "unsure"), "ok", Verdict(0.2, "unsure")]
     moves, got = played(policy, field(CHEAP, FAIR, DEAR), *tells)
     assert asked(moves) == [("m/c", "stream"), ("m/a", "hold"), ("m/b", "hold")]
-    assert (got.card, got.error, got.number) == (DEAR, "upstream_error", 1), "its own failure, told again"
+    assert (got.card, got.error, got.attempt_number) == (DEAR, "upstream_error", 1), "its own failure, told again"
     assert isinstance(moves[1], Attempt)
     assert moves[1].why == "leaves m/c, which failed (upstream_error); the cheapest model that fits"
 
 
 def test_what_broke_off_in_mid_answer_is_not_begun_again() -> None:
-    broke = Outcome(FAIR, error="upstream_error", shown=True, said="Once", number=1)
-    for inner in (Cheapest(), Fixed(), Cascade()):
-        moves, got = played(Minding(inner, Memory("m/c", bound=True), MUCH), field(CHEAP, DEAR), broke)
+    broke = AttemptOutcome(FAIR, error="upstream_error", delivered=True, delivered_text="Once", attempt_number=1)
+    for inner in (CheapestPolicy(), FixedPolicy(), CascadePolicy()):
+        moves, got = played(
+            StickySessionPolicy(inner, SessionMemory("m/c", is_model_bound=True), MUCH),
+            field(CHEAP, DEAR),
+            broke,
+        )
         assert len(moves) == 1 and got is broke
 
 
 def test_a_policy_that_asks_several_at_once_is_left_alone_where_the_sessions_model_is_one_of_them() -> None:
-    policy = Minding(agreeing(), Memory("m/c", bound=True), MUCH)
+    policy = StickySessionPolicy(agreeing(), SessionMemory("m/c", is_model_bound=True), MUCH)
     route = policy.route(QUESTION, field(CHEAP, DEAR))
     move = next(route)
-    assert isinstance(move, All) and [each.card.name for each in move.attempts] == ["m/a", "m/c"]
+    assert isinstance(move, Parallel) and [each.card.name for each in move.attempts] == ["m/a", "m/c"]
 
 
 def test_a_race_is_led_by_the_sessions_model() -> None:
-    policy = Minding(Cheapest(hedge_delay_s=1.0), Memory("m/b", bound=True), MUCH)
+    policy = StickySessionPolicy(CheapestPolicy(hedge_delay_s=1.0), SessionMemory("m/b", is_model_bound=True), MUCH)
     move = next(policy.route(QUESTION, field(CHEAP, FAIR, DEAR)))
-    assert isinstance(move, Race) and [each.card.name for each in move.attempts] == ["m/b", "m/c"]
+    assert isinstance(move, Hedge) and [each.card.name for each in move.attempts] == ["m/b", "m/c"]
     assert move.attempts[0].why.startswith("stays with m/b in this session: ")
 
 
 def test_whom_a_policy_would_never_ask_is_left() -> None:
-    def plays(question: Question, cards: Field):  # type: ignore[no-untyped-def]  # a policy of one move
+    def plays(question: RequestFeatures, cards: Candidates):  # type: ignore[no-untyped-def]  # a policy of one move
         return (yield Attempt(cards[0].card, "always the first"))
 
-    (move,), _ = played(Minding(Plays(plays), Memory("m/c"), MUCH), field(CHEAP, DEAR), "ok")
+    (move,), _ = played(StickySessionPolicy(Plays(plays), SessionMemory("m/c"), MUCH), field(CHEAP, DEAR), "ok")
     assert isinstance(move, Attempt) and move.why == "leaves m/c: this policy would not ask it; always the first"
 
 
 def test_the_order_of_a_policy_is_found_without_asking() -> None:
     cards = field(CHEAP, FAIR, DEAR)
-    known = {name: order(Cascade(), QUESTION, cards) for name in NAMES}
+    known = {name: policy_order(CascadePolicy(), QUESTION, cards) for name in NAMES}
     assert asked(known["m/a"]) == [("m/a", "hold"), ("m/b", "hold"), ("m/c", "stream")]
-    assert asked(order(Fixed(NAMES[::-1]), QUESTION, cards)) == [(name, "stream") for name in NAMES[::-1]]
+    assert asked(policy_order(FixedPolicy(NAMES[::-1]), QUESTION, cards)) == [(name, "stream") for name in NAMES[::-1]]
 
 
 # ---- both sides of a switch
@@ -148,55 +158,74 @@ def test_the_order_of_a_policy_is_found_without_asking() -> None:
 
 def test_what_a_switch_saves_and_costs_is_exact() -> None:
     home, first = field(DEAR, CHEAP)
-    seen = weighed(home, first, False, Memory("m/c", cached=400), QUESTION, 7)
+    seen = switch_tradeoff(home, first, False, SessionMemory("m/c", cached_tokens=400), QUESTION, 7)
     assert (seen.gain, seen.cost) == (1_100 * 1_000 - 1_100 * 10, 400 * 900)
-    seen = weighed(home, first, False, Memory("m/c", cached=5_000, bound=True), QUESTION, 7)
+    seen = switch_tradeoff(
+        home,
+        first,
+        False,
+        SessionMemory("m/c", cached_tokens=5_000, is_model_bound=True),
+        QUESTION,
+        7,
+    )
     assert seen.cost == 1_000 * 900 + 7, "no more than this prompt can use"
-    seen = weighed(home, first, True, Memory("m/c", judged={"m/a": Judged(2, 2)}), QUESTION, 7)
+    seen = switch_tradeoff(home, first, True, SessionMemory("m/c", judgments={"m/a": JudgmentCount(2, 2)}), QUESTION, 7)
     assert seen.gain == 1_100 * 1_000 * 1 // 4 - 1_100 * 10, "asked all the same in three cases of four"
 
 
 def test_it_stays_where_a_price_is_unknown() -> None:
-    unknown = echo_card("m/u", price=UNKNOWN)
+    unknown = echo_card("m/u", price=UNKNOWN_PRICE)
     for cards in (field(CHEAP, unknown), field(unknown, CHEAP)):
         home = cards[1].card
-        (move,), _ = played(Minding(Fixed(), Memory(home.name), 0), cards, "ok")
+        (move,), _ = played(StickySessionPolicy(FixedPolicy(), SessionMemory(home.name), 0), cards, "ok")
         assert isinstance(move, Attempt) and move.card is home
         assert "what switching would save is unknown and cost nothing" in move.why
 
 
 prices = st.builds(Price, input=st.integers(0, 10**7), output=st.integers(0, 10**7), cached=st.integers(0, 10**7))
 memories = st.builds(
-    Memory,
+    SessionMemory,
     st.sampled_from(NAMES),
     st.integers(0, 10**6),
     st.booleans(),
-    st.dictionaries(st.sampled_from(NAMES), st.integers(0, 9).map(lambda n: Judged(9, n))),
+    st.dictionaries(st.sampled_from(NAMES), st.integers(0, 9).map(lambda n: JudgmentCount(9, n))),
 )
 
 
 @st.composite
-def fields(draw: st.DrawFn) -> Field:
+def fields(draw: st.DrawFn) -> Candidates:
     cards = [echo_card(name, parameters=10 ** draw(st.integers(6, 12)), price=draw(prices)) for name in NAMES]
     found = field(*draw(st.permutations(cards)))
-    return tuple(sorted(found, key=lambda each: each.cost or 0))
+    return tuple(sorted(found, key=lambda each: each.expected_cost or 0))
 
 
 @given(fields(), memories, st.integers(0, MUCH), st.integers(0, MUCH), st.integers(0, 10**6), st.booleans())
 def test_a_higher_cost_or_a_larger_cache_never_makes_it_switch(
-    cards: Field, memory: Memory, less: int, more: int, cached: int, held: bool
+    cards: Candidates,
+    memory: SessionMemory,
+    less: int,
+    more: int,
+    cached: int,
+    held: bool,
 ) -> None:
     less, more = sorted((less, more))
-    if weighed(cards[1], cards[0], held, memory, QUESTION, less).stays:
-        assert weighed(cards[1], cards[0], held, memory, QUESTION, more).stays
-        larger = msgspec.structs.replace(memory, cached=memory.cached + cached)
-        assert weighed(cards[1], cards[0], held, larger, QUESTION, less).stays
+    if switch_tradeoff(cards[1], cards[0], held, memory, QUESTION, less).keeps_model:
+        assert switch_tradeoff(cards[1], cards[0], held, memory, QUESTION, more).keeps_model
+        larger = msgspec.structs.replace(memory, cached_tokens=memory.cached_tokens + cached)
+        assert switch_tradeoff(cards[1], cards[0], held, larger, QUESTION, less).keeps_model
 
 
 @given(fields(), memories, st.sampled_from(POLICIES), st.integers(0, 10**9))
-def test_nobody_is_asked_less_carefully_in_a_session(cards: Field, memory: Memory, policy: Policy, cost: int) -> None:
+def test_nobody_is_asked_less_carefully_in_a_session(
+    cards: Candidates,
+    memory: SessionMemory,
+    policy: Policy,
+    cost: int,
+) -> None:
     """Whom the policy would hold and judge is held, and nobody is asked who is not a candidate or asked more often."""
-    alone, minding = (order(each, QUESTION, cards) for each in (policy, Minding(policy, memory, cost)))
+    alone, minding = (
+        policy_order(each, QUESTION, cards) for each in (policy, StickySessionPolicy(policy, memory, cost))
+    )
     held = {name for name, commit in asked(alone) if commit == "hold"}
     assert all(commit == "hold" for name, commit in asked(minding) if name in held)
     assert sorted(name for name, _ in asked(minding)) == sorted(name for name, _ in asked(alone))
@@ -204,10 +233,12 @@ def test_nobody_is_asked_less_carefully_in_a_session(cards: Field, memory: Memor
 
 @given(fields(), memories, st.sampled_from(POLICIES))
 def test_it_begins_with_the_sessions_model_where_leaving_is_dear_enough(
-    cards: Field, memory: Memory, policy: Policy
+    cards: Candidates,
+    memory: SessionMemory,
+    policy: Policy,
 ) -> None:
-    bound = msgspec.structs.replace(memory, bound=True)
-    first = order(Minding(policy, bound, MUCH), QUESTION, cards)[0]
+    bound = msgspec.structs.replace(memory, is_model_bound=True)
+    first = policy_order(StickySessionPolicy(policy, bound, MUCH), QUESTION, cards)[0]
     names = {first.card.name} if isinstance(first, Attempt) else {each.card.name for each in first.attempts}
     assert memory.model in names
 
@@ -216,18 +247,20 @@ def test_it_begins_with_the_sessions_model_where_leaving_is_dear_enough(
 
 
 def test_a_session_is_forgotten_after_a_while_and_the_longest_silent_first() -> None:
-    sessions, memory = Sessions(most=2), Memory("m/a")
+    sessions, memory = SessionStore(max_sessions=2), SessionMemory("m/a")
     for number, name in enumerate((b"a", b"b", b"a", b"c")):
-        sessions.remember(name, memory, float(number))
-    assert [sessions.recall(name, 4.0, 60) for name in (b"a", b"b", b"c")] == [memory, None, memory]
-    assert [sessions.recall(b"c", now, 60) for now in (63.0, 63.1)] == [memory, None]
+        sessions.save(name, memory, float(number))
+    assert [sessions.find(name, 4.0, 60) for name in (b"a", b"b", b"c")] == [memory, None, memory]
+    assert [sessions.find(b"c", now, 60) for now in (63.0, 63.1)] == [memory, None]
 
 
 def test_a_session_belongs_to_a_tenant_and_a_project() -> None:
-    callers = [Caller(tenant, project) for tenant in ("a", "b") for project in ("a", "b")]
-    known = {session(asking(chat(), Wishes(session="s"), caller)) for caller in callers}
+    principals = [Principal(tenant, project) for tenant in ("a", "b") for project in ("a", "b")]
+    known = {session_key(asking(chat(), RequestOptions(session="s"), caller)) for caller in principals}
     assert len(known) == 4 and None not in known
-    joined = {session(asking(chat(), Wishes(session=name), Caller("a", project))) for project, name in SPLITS}
+    joined = {
+        session_key(asking(chat(), RequestOptions(session=name), Principal("a", project))) for project, name in SPLITS
+    }
     assert len(joined) == len(SPLITS), "no name leads into another's scope"
 
 
@@ -235,11 +268,11 @@ SPLITS = (("b", "c"), ('b","c', ""), ("b\0", "c"), ("b", "\0c"), ("bc", "c"))
 
 
 def test_no_name_is_no_session() -> None:
-    nobody: tuple[Ask, ...] = (
+    nobody: tuple[Request, ...] = (
         asking(chat()),
-        asking(chat(), Wishes(session="")),
-        asking(embed("text"), Wishes(session="s")),
+        asking(chat(), RequestOptions(session="")),
+        asking(embed("text"), RequestOptions(session="s")),
         asking(chat(user="somebody")),
         asking(chat(prompt_cache_key=None)),
     )
-    assert [session(ask) for ask in nobody] == [None] * len(nobody)
+    assert [session_key(ask) for ask in nobody] == [None] * len(nobody)

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from sizewise.errors import InvalidOutput, UpstreamDown
-from sizewise.handler import Chosen, Finished, Text, Tried, Wishes
-from sizewise.messages import Chat, Choice, Reply, Usage
-from sizewise.model_card import Card, Weights
+from sizewise.errors import InvalidOutput, UpstreamUnreachable
+from sizewise.handler import AttemptFinished, ChoiceFinished, ModelSelected, RequestOptions, TextDelta
+from sizewise.messages import ChatRequest, Choice, Reply, Usage
+from sizewise.model_card import ModelCard, ModelWeights
 from sizewise.providers.echo import echo_card
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policies.cheapest import Cheapest
-from sizewise.routing.structured_output import Schemas
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policies.cheapest import CheapestPolicy
+from sizewise.routing.structured_output import OutputSchemaCache
 from tests.routing.router_harness import Routing, agreeing, chat, racing
 
 PERSON = {
@@ -28,12 +28,12 @@ ALWAYS = "[[say no JSON]]"
 BROKEN = '[[say {"name": "Ada", "age": "old"}]]'
 
 
-def asked(text: str = "Ada 36", schema: object = PERSON, model: str = "echo/small", **more: object) -> Chat:
+def asked(text: str = "Ada 36", schema: object = PERSON, model: str = "echo/small", **more: object) -> ChatRequest:
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": True}}
     return chat(text, model, response_format=form, **more)
 
 
-def small(cues: str = "", **more: Any) -> Card:
+def small(cues: str = "", **more: Any) -> ModelCard:
     return echo_card("echo/small", cues=cues, parameters=100_000_000, **more)
 
 
@@ -45,8 +45,8 @@ def test_an_answer_that_keeps_the_schema_passes_and_one_attempt_is_booked() -> N
     reply = routing.run(asked())
     assert json.loads(reply.text) == {"name": "Ada 36", "age": 36} and routing.client.text == reply.text
     assert routing.client.results == [("echo/small", "answered")]
-    assert [type(event) for event in routing.client.events][-3:] == [Text, Finished, Tried]
-    assert isinstance(routing.client.events[0], Chosen)
+    assert [type(event) for event in routing.client.events][-3:] == [TextDelta, ChoiceFinished, AttemptFinished]
+    assert isinstance(routing.client.events[0], ModelSelected)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -56,21 +56,26 @@ def test_a_broken_answer_is_asked_for_once_more_and_nobody_sees_it(stream: bool)
     assert isinstance(json.loads(reply.text)["age"], int)
     assert "old" not in routing.client.text
     first, second = routing.client.tried
-    assert (first.result, first.error, second.result, second.error) == ("distrusted", "invalid_output", "answered", "")
+    assert (first.result, first.error_code, second.result, second.error_code) == (
+        "distrusted",
+        "invalid_output",
+        "answered",
+        "",
+    )
     assert first.cost and second.cost, "both are paid for"
     assert second.usage.input > first.usage.input, "it read its own answer and what is wrong with it"
-    assert second.why == "echo/small broke the schema (type); asked once more"
-    assert routing.client.chosen.attempts == 2 and routing.client.chosen.why == second.why
+    assert second.reason == "echo/small broke the schema (type); asked once more"
+    assert routing.client.chosen.attempts == 2 and routing.client.chosen.reason == second.reason
 
 
 def test_the_model_is_shown_its_answer_and_what_is_wrong_with_it() -> None:
-    heard: list[Chat] = []
+    heard: list[ChatRequest] = []
 
     class Overhears:
-        async def __call__(self, ask: Any, send: Any) -> Reply:
-            heard.append(ask.what)
+        async def __call__(self, request: Any, send: Any) -> Reply:
+            heard.append(request.what)
             text = '{"name": "x", "age": 1}' if len(heard) > 1 else '{"name": "x", "age": -1}'
-            return Reply((Choice(text=text, finish="stop"),), Usage(1, 1))
+            return Reply((Choice(text=text, finish_reason="stop"),), Usage(1, 1))
 
     routing = Routing(small(), others={"echo/small": Overhears()})
     assert json.loads(routing.run(asked(stream=False)).text)["age"] == 1
@@ -86,11 +91,11 @@ def test_a_model_that_breaks_it_twice_has_failed_and_both_are_booked() -> None:
         routing.run(asked())
     assert (caught.value.status, caught.value.code) == (502, "invalid_output")
     assert routing.client.shown == [] and routing.client.results == [("echo/small", "distrusted")] * 2
-    assert [tried.error for tried in routing.client.tried] == ["invalid_output"] * 2
+    assert [tried.error_code for tried in routing.client.tried] == ["invalid_output"] * 2
 
 
 def test_the_next_model_is_asked_and_there_is_one_repair_a_request() -> None:
-    routing = Routing(small(ALWAYS), echo_card("echo/mid", cues=ALWAYS), LARGE, policy=Cheapest())
+    routing = Routing(small(ALWAYS), echo_card("echo/mid", cues=ALWAYS), LARGE, policy=CheapestPolicy())
     reply = routing.run(asked(model="auto"))
     assert json.loads(reply.text)["age"] == 36
     assert routing.client.results == [
@@ -106,23 +111,23 @@ def test_a_repair_that_fails_otherwise_leaves_the_first_failure_standing() -> No
     class Goes:
         asked = 0
 
-        async def __call__(self, ask: Any, send: Any) -> Reply:
+        async def __call__(self, request: Any, send: Any) -> Reply:
             self.asked += 1
             if self.asked > 1:
-                raise UpstreamDown("gone")
-            return Reply((Choice(text="hm", finish="stop"),), Usage(1, 1))
+                raise UpstreamUnreachable("gone")
+            return Reply((Choice(text="hm", finish_reason="stop"),), Usage(1, 1))
 
     routing = Routing(small(), others={"echo/small": Goes()})
     with pytest.raises(InvalidOutput):
         routing.run(asked(stream=False))
-    assert [(tried.result, tried.error) for tried in routing.client.tried] == [
+    assert [(tried.result, tried.error_code) for tried in routing.client.tried] == [
         ("distrusted", "invalid_output"),
         ("failed", "upstream_unreachable"),
     ]
 
 
 def test_a_held_answer_is_repaired_before_it_is_judged() -> None:
-    routing = Routing(small(), LARGE, policy=Cascade())
+    routing = Routing(small(), LARGE, policy=CascadePolicy())
     reply = routing.run(asked(f"Ada 36 {BROKEN}", model="auto"))
     assert routing.client.chosen.model == "echo/small" and json.loads(reply.text)
     assert [tried.score is not None for tried in routing.client.tried] == [False, True]
@@ -131,15 +136,15 @@ def test_a_held_answer_is_repaired_before_it_is_judged() -> None:
 def test_a_repair_stays_within_what_the_request_may_cost() -> None:
     routing = Routing()
     with pytest.raises(InvalidOutput):
-        routing.run(asked(f"Ada 36 {BROKEN}", max_tokens=20), Wishes(max_cost=66_000))
+        routing.run(asked(f"Ada 36 {BROKEN}", max_tokens=20), RequestOptions(max_cost=66_000))
     assert len(routing.client.tried) == 1
 
 
 def test_a_repair_stays_within_the_time() -> None:
     routing = Routing(small(f"{ALWAYS} [[slow 0.1]]"))
     with pytest.raises(InvalidOutput):
-        routing.run(asked(), Wishes(max_ms=150))
-    assert [tried.error for tried in routing.client.tried] == ["invalid_output", "upstream_timeout"]
+        routing.run(asked(), RequestOptions(max_latency_ms=150))
+    assert [tried.error_code for tried in routing.client.tried] == ["invalid_output", "upstream_timeout"]
 
 
 def test_a_repair_that_the_window_has_no_room_for_is_not_made() -> None:
@@ -160,7 +165,9 @@ def test_a_repair_that_the_window_has_no_room_for_is_not_made() -> None:
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_that_was_cut_withheld_or_is_a_call_promises_nothing(
-    cues: str, more: dict[str, Any], stream: bool
+    cues: str,
+    more: dict[str, Any],
+    stream: bool,
 ) -> None:
     routing = Routing()
     routing.run(asked(f"Ada {cues}", stream=stream, **more))
@@ -171,8 +178,8 @@ def test_a_refusal_is_passed_on_as_one() -> None:
     message = json.dumps({"role": "assistant", "content": None, "refusal": "I would rather not."}).encode()
 
     class Refuses:
-        async def __call__(self, ask: Any, send: Any) -> Reply:
-            return Reply((Choice(finish="stop", message=msgspec.Raw(message)),), Usage(1, 1))
+        async def __call__(self, request: Any, send: Any) -> Reply:
+            return Reply((Choice(finish_reason="stop", message=msgspec.Raw(message)),), Usage(1, 1))
 
     routing = Routing(small(), others={"echo/small": Refuses()})
     assert routing.run(asked(stream=False)).choices[0].message is not None
@@ -180,8 +187,8 @@ def test_a_refusal_is_passed_on_as_one() -> None:
 
 def test_every_choice_must_keep_it() -> None:
     class Wavers:
-        async def __call__(self, ask: Any, send: Any) -> Reply:
-            texts = ("{}", "[]") if len(ask.what.messages) == 1 else ("{}", '{"b": 1}')
+        async def __call__(self, request: Any, send: Any) -> Reply:
+            texts = ("{}", "[]") if len(request.what.messages) == 1 else ("{}", '{"b": 1}')
             return Reply(tuple(Choice(i, text, "stop") for i, text in enumerate(texts)), Usage(1, 1))
 
     routing = Routing(small(), others={"echo/small": Wavers()})
@@ -202,10 +209,10 @@ def test_json_object_is_any_object_and_nothing_else() -> None:
 def test_a_model_that_cannot_break_it_streams_and_is_checked_at_the_end() -> None:
     """Weights of ours are written by a grammar; what breaks it all the same was seen already, so it is an error."""
     card = small()
-    local = Card(**{**{name: getattr(card, name) for name in card.__slots__}, "weights": Weights("x", "", 1)})
+    local = ModelCard(**{**{name: getattr(card, name) for name in card.__slots__}, "weights": ModelWeights("x", "", 1)})
     routing = Routing(local)
     routing.run(asked())
-    assert [type(event) for event in routing.client.events][:2] == [Chosen, Text]
+    assert [type(event) for event in routing.client.events][:2] == [ModelSelected, TextDelta]
     routing = Routing(local)
     with pytest.raises(InvalidOutput):
         routing.run(asked(f"Ada {BROKEN}"))
@@ -235,7 +242,7 @@ def test_asked_together_the_broken_ones_have_failed() -> None:
 
 
 def test_a_stream_that_breaks_off_unseen_goes_to_the_next_model() -> None:
-    routing = Routing(policy=Cheapest())
+    routing = Routing(policy=CheapestPolicy())
     reply = routing.run(asked("[[echo/small: fail after=1]] Ada", model="auto"))
     assert json.loads(reply.text) and routing.client.results[-1] == ("echo/large", "answered")
     assert routing.client.text == reply.text
@@ -245,11 +252,11 @@ def test_a_stream_that_breaks_off_unseen_goes_to_the_next_model() -> None:
 
 
 def words(schema: object, answer: object) -> str:
-    promise = Schemas()(asked(schema=schema))
+    promise = OutputSchemaCache()(asked(schema=schema))
     assert promise is not None
     text = answer if isinstance(answer, str) else json.dumps(answer)
-    breach = promise.breach(Reply((Choice(text=text, finish="stop"),), Usage()), ())
-    return breach.words if breach else ""
+    breach = promise.find_violation(Reply((Choice(text=text, finish_reason="stop"),), Usage()), ())
+    return breach.description if breach else ""
 
 
 def test_the_words_name_place_and_rule_and_quote_no_value() -> None:
@@ -270,7 +277,7 @@ def test_formats_are_checked() -> None:
 
 
 def test_a_schema_is_compiled_once_while_it_is_among_the_last_in_use() -> None:
-    schemas = Schemas(most=2)
+    schemas = OutputSchemaCache(max_size=2)
     one, two, three = (asked(schema={"title": str(number)}) for number in range(3))
     first = schemas(one)
     assert schemas(one) is first

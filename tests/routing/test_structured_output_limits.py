@@ -10,8 +10,8 @@ import pytest
 
 from sizewise.errors import BadBody
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.routing.schema_limits import MAX_BREADTH, measured
-from sizewise.routing.structured_output import Schemas
+from sizewise.routing.schema_limits import MAX_BREADTH, measure_schema
+from sizewise.routing.structured_output import OutputSchemaCache
 from tests.routing.router_harness import chat
 
 AT = "response_format.json_schema.schema"
@@ -67,7 +67,7 @@ def test_a_bad_schema_is_refused_and_the_message_names_the_place(schema: object,
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     began = time.process_time()
     with pytest.raises(BadBody) as caught:
-        Schemas()(chat("hi", response_format=form))
+        OutputSchemaCache()(chat("hi", response_format=form))
     assert time.process_time() - began < 1
     assert caught.value.param == path
     assert path in caught.value.message and why in caught.value.message + caught.value.hint
@@ -75,22 +75,25 @@ def test_a_bad_schema_is_refused_and_the_message_names_the_place(schema: object,
 
 def test_a_schema_that_is_missing_is_refused_and_an_empty_one_is_any_json() -> None:
     with pytest.raises(BadBody, match="json_schema"):
-        Schemas()(chat("hi", response_format={"type": "json_schema"}))
-    assert Schemas()(chat("hi", response_format={"type": "json_schema", "json_schema": {"name": "x"}})) is not None
-    assert Schemas()(chat("hi", response_format={"type": "vendor_magic", "grammar": "a"})) is None
-    assert Schemas()(chat("hi", response_format={"type": "text"})) is None
+        OutputSchemaCache()(chat("hi", response_format={"type": "json_schema"}))
+    assert (
+        OutputSchemaCache()(chat("hi", response_format={"type": "json_schema", "json_schema": {"name": "x"}}))
+        is not None
+    )
+    assert OutputSchemaCache()(chat("hi", response_format={"type": "vendor_magic", "grammar": "a"})) is None
+    assert OutputSchemaCache()(chat("hi", response_format={"type": "text"})) is None
 
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(?=a)(a+)+$", "(?=a)(a|aa)+$", "^(a|a)*$", "(a?){2000}a{500}"])
 def test_no_pattern_takes_long(pattern: str) -> None:
     schema = {"type": "array", "items": {"type": "string", "pattern": pattern}}
-    promise = Schemas()(
-        chat("hi", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    promise = OutputSchemaCache()(
+        chat("hi", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}),
     )
     assert promise is not None
     text = json.dumps(["a" * 30_000 + "!"] * 10)
     began = time.process_time()
-    promise.breach(Reply((Choice(text=text, finish="stop"),), Usage()), ())
+    promise.find_violation(Reply((Choice(text=text, finish_reason="stop"),), Usage()), ())
     assert time.process_time() - began < 2
 
 
@@ -98,22 +101,22 @@ def test_a_schema_that_holds_itself_is_checked_at_any_depth_in_no_time() -> None
     way = {"type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}, "required": ["x"]}
     schema = {"$defs": {"a": {"anyOf": [way, {**way, "minProperties": 1}]}}, "$ref": "#/$defs/a"}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    promise = Schemas()(chat("hi", response_format=form))
+    promise = OutputSchemaCache()(chat("hi", response_format=form))
     assert promise is not None
     for depth in (4, 100):
         text = '{"x":' * depth + "1" + "}" * depth
         began = time.process_time()
-        breach = promise.breach(Reply((Choice(text=text, finish="stop"),), Usage()), ())
+        breach = promise.find_violation(Reply((Choice(text=text, finish_reason="stop"),), Usage()), ())
         assert breach is not None and time.process_time() - began < 1
-        assert breach.words.startswith("at $.x" if depth == 4 else "it does not satisfy")
+        assert breach.description.startswith("at $.x" if depth == 4 else "it does not satisfy")
 
 
 def test_real_schemas_are_let_through_and_it_is_known_what_a_grammar_keeps() -> None:
     step = {"type": "object", "properties": {"say": {"type": "string"}, "next": {"$ref": "#/$defs/step"}}}
     tree = {"$defs": {"step": step}, "type": "object", "properties": {"first": {"$ref": "#/$defs/step"}}}
-    assert measured(tree, AT).grammatical
+    assert measure_schema(tree, AT).is_grammar_exact
     optional = {"type": "object", "properties": {"a": {"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 1}]}}}
-    assert measured(optional, AT).grammatical
+    assert measure_schema(optional, AT).is_grammar_exact
     for lost in (
         {"type": "number", "minimum": 1},
         {"type": "array", "uniqueItems": True},
@@ -123,10 +126,10 @@ def test_real_schemas_are_let_through_and_it_is_known_what_a_grammar_keeps() -> 
         {"oneOf": [{"type": "null"}, {"type": "string"}]},
         {"type": "string", "pattern": "^a$"},
     ):
-        assert not measured(lost, AT).grammatical, lost
+        assert not measure_schema(lost, AT).is_grammar_exact, lost
     wide = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(2_000)}}
-    assert measured(wide, AT).breadth == 1
+    assert measure_schema(wide, AT).breadth == 1
     choices = {"anyOf": [{"const": i} for i in range(MAX_BREADTH - 1)]}
-    assert measured(choices, AT).breadth == MAX_BREADTH
+    assert measure_schema(choices, AT).breadth == MAX_BREADTH
     named = {"type": "object", "properties": {"$ref": {"type": "string"}, "$id": {"type": "integer"}}}
-    assert measured(named, AT).unfolded == 3, "names are no keywords"
+    assert measure_schema(named, AT).expanded_count == 3, "names are no keywords"

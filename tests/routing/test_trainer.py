@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sizewise.errors import BadRequest
-from sizewise.messages import Chat, Message, Role
-from sizewise.routing.quality.predictor import Predictor, read, write
-from sizewise.routing.text.prompt_features import asked, language, plain, said, words
-from sizewise.routing.training.trainer import area, learn, least
+from sizewise.messages import ChatRequest, Message, Role
+from sizewise.routing.quality.predictor import Predictor, decode_predictor, encode_predictor
+from sizewise.routing.text.prompt_features import fold_text, guess_language, strip_harness_text, tokenize, user_text
+from sizewise.routing.training.trainer import apgr_score, minimize_lbfgs, train_predictor
 
 EASY = "what is the capital of the small country with many rivers and one large port"
 HARD = "prove that the integral of the operator converges for every bounded sequence of matrices"
@@ -33,7 +33,15 @@ def labelled(count: int, told: float = 1.0, seed: int = 3) -> tuple[list[str], d
 @pytest.fixture(scope="module")
 def trained() -> Predictor:
     prompts, scores = labelled(200)
-    return learn(prompts, scores, small="s", large="l", seed=1, date="2026-11-25", data="abc")
+    return train_predictor(
+        prompts,
+        scores,
+        small_model="s",
+        large_model="l",
+        seed=1,
+        date="2026-11-25",
+        dataset_digest="abc",
+    )
 
 
 def gain(predictor: Predictor, prompt: str) -> float:
@@ -45,13 +53,13 @@ def gain(predictor: Predictor, prompt: str) -> float:
 def test_it_sends_up_what_the_small_model_cannot_do(trained: Predictor) -> None:
     easy, hard = "what is the capital of the country?", "prove that the operator converges for every sequence"
     assert gain(trained, easy) < 0.2 < 0.6 < gain(trained, hard)
-    assert trained.learnt.ours.low > 0.5 and trained.learnt.labels == 200
+    assert trained.provenance.apgr.low > 0.5 and trained.provenance.label_count == 200
 
 
 def test_fifty_labels_help_where_the_words_tell() -> None:
     prompts, scores = labelled(50)
-    predictor = learn(prompts, scores, small="s", large="l")
-    assert predictor.learnt.ours.low > max(0.5, predictor.learnt.length.apgr)
+    predictor = train_predictor(prompts, scores, small_model="s", large_model="l")
+    assert predictor.provenance.apgr.low > max(0.5, predictor.provenance.length_baseline.apgr)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +71,15 @@ def test_fifty_labels_help_where_the_words_tell() -> None:
 )
 def test_a_careless_copy_of_a_question_is_the_same_question(trained: Predictor, copy: str) -> None:
     assert gain(trained, copy) == pytest.approx(
-        gain(trained, "prove that the operator converges for every sequence"), abs=0.05
+        gain(trained, "prove that the operator converges for every sequence"),
+        abs=0.05,
     )
 
 
 def test_it_abstains_where_chance_does_as_well() -> None:
     prompts, scores = labelled(200, told=0.0)
-    predictor = learn(prompts, scores, small="s", large="l")
-    assert predictor(prompts[0]) is None and "not surely better than chance" in predictor.objection(prompts[0])
+    predictor = train_predictor(prompts, scores, small_model="s", large_model="l")
+    assert predictor(prompts[0]) is None and "not surely better than chance" in predictor.abstention_reason(prompts[0])
 
 
 @pytest.mark.parametrize(
@@ -82,24 +91,32 @@ def test_it_abstains_where_chance_does_as_well() -> None:
     ],
 )
 def test_it_says_why_it_knows_nothing_of_a_prompt(trained: Predictor, prompt: str, why: str) -> None:
-    assert trained(prompt) is None and why in trained.objection(prompt)
+    assert trained(prompt) is None and why in trained.abstention_reason(prompt)
 
 
 def test_the_same_labels_give_the_same_bytes_and_they_can_be_read(trained: Predictor) -> None:
     prompts, scores = labelled(200)
-    again = learn(prompts, scores, small="s", large="l", seed=1, date="2026-11-25", data="abc")
-    assert write(trained) == write(again) and read(write(again)) == trained
+    again = train_predictor(
+        prompts,
+        scores,
+        small_model="s",
+        large_model="l",
+        seed=1,
+        date="2026-11-25",
+        dataset_digest="abc",
+    )
+    assert encode_predictor(trained) == encode_predictor(again) and decode_predictor(encode_predictor(again)) == trained
 
 
 @pytest.mark.parametrize("cut", [b"", b"{}", b'{"format": 1}', b"\xff"])
 def test_what_is_no_router_is_refused(cut: bytes) -> None:
     with pytest.raises(BadRequest, match="no trained router"):
-        read(cut)
+        decode_predictor(cut)
 
 
 @pytest.mark.parametrize("part", ["rarity", "vocabulary", "words", "surface", "mean", "spread", "format"])
 def test_a_router_that_was_cut_is_refused_before_it_is_asked(trained: Predictor, part: str) -> None:
-    told = json.loads(write(trained))
+    told = json.loads(encode_predictor(trained))
     if part == "vocabulary":
         told[part][next(iter(told[part]))] = 10**6
     elif part == "format":
@@ -108,20 +125,25 @@ def test_a_router_that_was_cut_is_refused_before_it_is_asked(trained: Predictor,
         of = {"rarity": told, "mean": told["scale"], "spread": told["scale"]}.get(part, told["heads"]["l"])
         of[part].pop()
     with pytest.raises(BadRequest, match="was cut"):
-        read(json.dumps(told).encode())
+        decode_predictor(json.dumps(told).encode())
 
 
 def test_few_labels_and_no_gap_are_refused_in_words() -> None:
     prompts, scores = labelled(60)
     with pytest.raises(BadRequest, match="39 labels are too few"):
-        learn(prompts[:39], {name: each[:39] for name, each in scores.items()}, small="s", large="l")
+        train_predictor(
+            prompts[:39],
+            {name: each[:39] for name, each in scores.items()},
+            small_model="s",
+            large_model="l",
+        )
     with pytest.raises(BadRequest, match="is no better than"):
-        learn(prompts, {"s": [1.0] * 60, "l": [0.0] * 60}, small="s", large="l")
+        train_predictor(prompts, {"s": [1.0] * 60, "l": [0.0] * 60}, small_model="s", large_model="l")
 
 
 def test_the_area_of_the_best_order_is_above_that_of_the_worst() -> None:
     small, large = np.asarray([0.0, 1.0] * 50), np.ones(100)
-    best, worst, lot = (area(rank, small, large) for rank in (1.0 - small, small, np.zeros(100)))
+    best, worst, lot = (apgr_score(rank, small, large) for rank in (1.0 - small, small, np.zeros(100)))
     assert (best.apgr, worst.apgr) == pytest.approx((0.75, 0.25))
     assert worst.high < lot.low < 0.5 < lot.high < best.low
 
@@ -130,7 +152,7 @@ def test_the_valley_is_found() -> None:
     def bowl(at: np.typing.NDArray[np.float64]) -> tuple[float, np.typing.NDArray[np.float64]]:
         return float(((at - 3.0) ** 2 * [1.0, 50.0]).sum()), 2 * (at - 3.0) * [1.0, 50.0]
 
-    assert least(bowl, np.zeros(2)) == pytest.approx([3.0, 3.0], abs=1e-2)
+    assert minimize_lbfgs(bowl, np.zeros(2)) == pytest.approx([3.0, 3.0], abs=1e-2)
 
 
 # ---- what is read of a prompt
@@ -145,7 +167,7 @@ def test_the_valley_is_found() -> None:
     ],
 )
 def test_what_a_harness_puts_around_the_ask_is_not_read(text: str) -> None:
-    assert said(text) == "What is two and two?"
+    assert strip_harness_text(text) == "What is two and two?"
 
 
 def test_the_ask_is_the_last_words_of_a_person_and_no_result_of_a_tool() -> None:
@@ -156,14 +178,14 @@ def test_the_ask_is_the_last_words_of_a_person_and_no_result_of_a_tool() -> None
         ("tool", "y"),
         ("user", "<env-x>z</env-x>"),
     ]
-    assert asked(Chat("m", [Message(role, text) for role, text in turns], {})) == "Mine <b>bold</b>"
+    assert user_text(ChatRequest("m", [Message(role, text) for role, text in turns], {})) == "Mine <b>bold</b>"
 
 
 @given(some.text(max_size=80))
 def test_any_text_has_a_language_and_words(text: str) -> None:
-    folded = plain(text)
-    assert plain(folded) == folded or not text.isascii()
-    assert language(folded, words(folded))
+    folded = fold_text(text)
+    assert fold_text(folded) == folded or not text.isascii()
+    assert guess_language(folded, tokenize(folded))
 
 
 @pytest.mark.parametrize(
@@ -178,5 +200,5 @@ def test_any_text_has_a_language_and_words(text: str) -> None:
     ],
 )
 def test_languages_are_told_apart(text: str, tongue: str) -> None:
-    folded = plain(text)
-    assert language(folded, words(folded)) == tongue
+    folded = fold_text(text)
+    assert guess_language(folded, tokenize(folded)) == tongue

@@ -27,7 +27,9 @@ class City(BaseModel):
 def main() -> dict[str, object]:
     told: dict[str, object] = {}
     with OpenAI(
-        base_url=f"{os.environ['SIZEWISE_URL']}/v1", api_key=os.environ["SIZEWISE_KEY"], max_retries=0
+        base_url=f"{os.environ['SIZEWISE_URL']}/v1",
+        api_key=os.environ["SIZEWISE_KEY"],
+        max_retries=0,
     ) as plain:
         for mode in (instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA):
             client = instructor.from_openai(plain, mode=mode)

@@ -21,6 +21,7 @@ def weather(city: str) -> str:
 
     Args:
         city: Its name.
+
     """
     return f"rain over {city}"
 
@@ -37,7 +38,10 @@ def test_a_conversation_that_the_server_should_keep_is_refused_so_that_the_sdk_u
     with Anthropic(base_url=able.url, api_key=able.key, max_retries=0) as client:
         with pytest.raises(anthropic.BadRequestError) as caught:
             client.beta.messages.create(
-                model=able.model, max_tokens=9, messages=ASKED, extra_body={"thread": {"type": "create"}}
+                model=able.model,
+                max_tokens=9,
+                messages=ASKED,
+                extra_body={"thread": {"type": "create"}},
             )
     body: Any = caught.value.body
     assert body["error"]["details"]["error_code"] == "thread_unsupported_request"

@@ -17,7 +17,9 @@ from tests.sdks.test_node import HERE, node
 from tests.walls.source import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "with-other-sdks.md"
-BLOCKS: Mapping[str, str] = dict(re.findall(r"^## ([^\n]+)\n+```\w+\n(.*?)^```", PAGE.read_text(), re.S | re.M))
+BLOCKS: Mapping[str, str] = dict(
+    re.findall(r"^## ([^\n]+)\n+```\w+\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+)
 NAMES: Mapping[str, str] = {'"auto"': '"able/model"', "openai/text-embedding-3-small": "able/vectors"}
 """`auto` might choose the echo that calls no tools."""
 

@@ -52,7 +52,7 @@ def messages(able: Able, http: httpx2.AsyncClient, name: str) -> Model:
 
 
 @dataclass
-class Door:
+class SdkEndpoint:
     """One of our doors, as this SDK knows it."""
 
     able: Able
@@ -65,11 +65,11 @@ class Door:
 
 
 @pytest.fixture(params=[chat, responses, messages], ids=["chat", "responses", "messages"])
-def door(request: pytest.FixtureRequest, able: Able) -> Door:
-    return Door(able, request.param)
+def door(request: pytest.FixtureRequest, able: Able) -> SdkEndpoint:
+    return SdkEndpoint(able, request.param)
 
 
-def test_an_agent_answers_and_counts_its_tokens(door: Door) -> None:
+def test_an_agent_answers_and_counts_its_tokens(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model() as model:
             result = await Agent(model, instructions="Be brief.").run("one two three")
@@ -79,7 +79,7 @@ def test_an_agent_answers_and_counts_its_tokens(door: Door) -> None:
     asyncio.run(story())
 
 
-def test_an_agent_streams_its_words(door: Door) -> None:
+def test_an_agent_streams_its_words(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model() as model, Agent(model).run_stream("one two three") as result:
             pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
@@ -89,7 +89,7 @@ def test_an_agent_streams_its_words(door: Door) -> None:
     asyncio.run(story())
 
 
-def test_an_agent_remembers_what_was_said(door: Door) -> None:
+def test_an_agent_remembers_what_was_said(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model() as model:
             agent = Agent(model)
@@ -101,7 +101,7 @@ def test_an_agent_remembers_what_was_said(door: Door) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_agent_calls_its_tool_and_answers_with_what_it_said(door: Door, stream: bool) -> None:
+def test_an_agent_calls_its_tool_and_answers_with_what_it_said(door: SdkEndpoint, stream: bool) -> None:
     async def story() -> None:
         async with door.model() as model:
             agent = Agent(model)
@@ -127,7 +127,7 @@ def test_an_agent_calls_its_tool_and_answers_with_what_it_said(door: Door, strea
     asyncio.run(story())
 
 
-def test_a_tool_that_wants_to_be_asked_again_is(door: Door) -> None:
+def test_a_tool_that_wants_to_be_asked_again_is(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model() as model:
             tries: list[int] = []
@@ -144,7 +144,7 @@ def test_a_tool_that_wants_to_be_asked_again_is(door: Door) -> None:
     asyncio.run(story())
 
 
-def test_an_answer_takes_its_shape_from_a_forced_call(door: Door) -> None:
+def test_an_answer_takes_its_shape_from_a_forced_call(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model() as model:
             result = await Agent(model, output_type=ToolOutput(City)).run("'Ulm' has 128000 people")
@@ -153,7 +153,7 @@ def test_an_answer_takes_its_shape_from_a_forced_call(door: Door) -> None:
     asyncio.run(story())
 
 
-def test_an_answer_of_a_given_shape_streams_as_it_grows(door: Door) -> None:
+def test_an_answer_of_a_given_shape_streams_as_it_grows(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model() as model:
             async with Agent(model, output_type=ToolOutput(City)).run_stream("'Ulm' has 128000 people") as result:
@@ -163,7 +163,7 @@ def test_an_answer_of_a_given_shape_streams_as_it_grows(door: Door) -> None:
     asyncio.run(story())
 
 
-def test_an_answer_takes_its_shape_from_a_schema(door: Door) -> None:
+def test_an_answer_takes_its_shape_from_a_schema(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model() as model:
             result = await Agent(model, output_type=NativeOutput(City)).run("'Ulm' has 128000 people")
@@ -172,7 +172,7 @@ def test_an_answer_takes_its_shape_from_a_schema(door: Door) -> None:
     asyncio.run(story())
 
 
-def test_a_refusal_is_the_sdks_own_error_with_our_hint(door: Door) -> None:
+def test_a_refusal_is_the_sdks_own_error_with_our_hint(door: SdkEndpoint) -> None:
     async def story() -> None:
         async with door.model("nobody/knows") as model:
             with pytest.raises(ModelHTTPError) as caught:

@@ -14,12 +14,12 @@ from hypothesis import strategies as some
 
 from docs.settings import pages
 from sizewise.errors import ConfigError
-from sizewise.http.proxies import Proxies
+from sizewise.http.proxies import ProxyConfig
 from sizewise.settings import load as page
-from sizewise.settings.load import VARIABLES, Settings, load, secret
+from sizewise.settings.load import ENVIRONMENT_VARIABLES, Settings, load_settings, resolve_secret
 from sizewise.settings.renamed import RENAMED
-from sizewise.settings.root import File
-from sizewise.settings.toml_reader import read
+from sizewise.settings.root import FileSettings
+from sizewise.settings.toml_reader import read_table
 
 GOOD = """
 [server]
@@ -56,7 +56,7 @@ def written(folder: Path, text: str, name: str = "sizewise.toml") -> Path:
 
 
 def settings(folder: Path, text: str, **environ: str) -> Settings:
-    return load(written(folder, text), folder / "home", environ)
+    return load_settings(written(folder, text), folder / "home", environ)
 
 
 def refusal(folder: Path, text: str, **environ: str) -> str:
@@ -177,7 +177,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sizewise.toml"
     path.write_bytes(b"[server]\nhost = '\xff'")
     with pytest.raises(ConfigError, match="not UTF-8"):
-        load(path, tmp_path, {})
+        load_settings(path, tmp_path, {})
 
 
 @given(
@@ -186,49 +186,52 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         lambda inner: (
             some.lists(inner, max_size=3)
             | some.dictionaries(
-                some.sampled_from([each.name for each in fields(File)] + ["key", "base_url", "x", "policy", "headers"]),
+                some.sampled_from(
+                    [each.name for each in fields(FileSettings)] + ["key", "base_url", "x", "policy", "headers"],
+                ),
                 inner,
                 max_size=4,
             )
         ),
         max_leaves=12,
-    )
+    ),
 )
 def test_no_table_however_odd_breaks_the_reader(table: object) -> None:
     wrong: list[str] = []
-    got = read(File, table, "", wrong)
-    assert wrong or isinstance(got, File)
+    got = read_table(FileSettings, table, "", wrong)
+    assert wrong or isinstance(got, FileSettings)
 
 
 def test_the_file_named_on_the_command_line_goes_before_the_environment_the_folder_and_the_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home, here = tmp_path / "home", tmp_path / "here"
     home.mkdir()
     here.mkdir()
     monkeypatch.chdir(here)
-    assert load(None, home, {}).config is None
+    assert load_settings(None, home, {}).config_file is None
 
     written(home, "[server]\nport = 1")
-    assert load(None, home, {}).server.port == 1
+    assert load_settings(None, home, {}).server.port == 1
     written(here, "[server]\nport = 2")
-    assert load(None, home, {}).server.port == 2
+    assert load_settings(None, home, {}).server.port == 2
     named = {"SIZEWISE_CONFIG": str(written(tmp_path, "[server]\nport = 3", "three.toml")), "SIZEWISE_HOME": str(home)}
-    assert load(None, None, named).server.port == 3
-    assert load(written(tmp_path, "[server]\nport = 4", "four.toml"), None, named).server.port == 4
-    assert load(None, None, named).home == home
+    assert load_settings(None, None, named).server.port == 3
+    assert load_settings(written(tmp_path, "[server]\nport = 4", "four.toml"), None, named).server.port == 4
+    assert load_settings(None, None, named).home == home
 
 
 def test_a_named_file_must_be_there(tmp_path: Path) -> None:
     for config, environ in ((tmp_path / "no.toml", {}), (None, {"SIZEWISE_CONFIG": str(tmp_path / "no.toml")})):
         with pytest.raises(ConfigError, match=r"no file .*no\.toml"):
-            load(config, tmp_path, environ)
+            load_settings(config, tmp_path, environ)
 
 
 def test_folders_come_from_the_environment_and_else_from_the_users_own(tmp_path: Path) -> None:
-    got = load(None, None, {"SIZEWISE_HOME": str(tmp_path / "h"), "SIZEWISE_CACHE": str(tmp_path / "c")})
-    assert (got.home, got.cache) == (tmp_path / "h", tmp_path / "c")
-    assert load(None, tmp_path, {}).cache.is_absolute()
+    got = load_settings(None, None, {"SIZEWISE_HOME": str(tmp_path / "h"), "SIZEWISE_CACHE": str(tmp_path / "c")})
+    assert (got.home, got.cache_dir) == (tmp_path / "h", tmp_path / "c")
+    assert load_settings(None, tmp_path, {}).cache_dir.is_absolute()
 
 
 @pytest.mark.parametrize(
@@ -238,14 +241,14 @@ def test_folders_come_from_the_environment_and_else_from_the_users_own(tmp_path:
 )  # fmt: skip
 def test_a_weak_first_key_is_refused_and_not_repeated(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(None, tmp_path, {"SIZEWISE_KEY": key})
+        load_settings(None, tmp_path, {"SIZEWISE_KEY": key})
     assert "SIZEWISE_KEY" in caught.value.message and key not in caught.value.message + caught.value.hint
 
 
 def test_a_random_first_key_is_good_enough_and_never_shown(tmp_path: Path) -> None:
     for key in [secrets.token_hex(12) for _ in range(500)] + [secrets.token_urlsafe(24) for _ in range(500)]:
-        got = load(None, tmp_path, {"SIZEWISE_KEY": key})
-        assert got.key == key and key not in repr(got)
+        got = load_settings(None, tmp_path, {"SIZEWISE_KEY": key})
+        assert got.api_key == key and key not in repr(got)
 
 
 def test_proxies_and_authorities_come_from_the_environment_and_the_file_goes_first(tmp_path: Path) -> None:
@@ -257,12 +260,12 @@ def test_proxies_and_authorities_come_from_the_environment_and_the_file_goes_fir
     }  # fmt: skip
     got = settings(tmp_path, "", **environ)
     assert (got.proxies.https, got.proxies.http) == ("http://me:TELLTALE@small:1", "http://plain:3128")
-    assert got.proxies.direct == ("localhost", ".example", "10.0.0.0/8")
-    assert (got.ca, got.color) == (pem, False)
+    assert got.proxies.no_proxy == ("localhost", ".example", "10.0.0.0/8")
+    assert (got.ca_file, got.color) == (pem, False)
     assert "TELLTALE" not in repr(got)
 
     mine = settings(tmp_path, '[network]\nproxy = "http://mine:1"\nca = "other.pem"\nno_proxy = ["a"]', **environ)
-    assert (mine.proxies, mine.ca) == (Proxies("http://mine:1", "http://mine:1", ("a",)), other)
+    assert (mine.proxies, mine.ca_file) == (ProxyConfig("http://mine:1", "http://mine:1", ("a",)), other)
 
 
 def test_missing_authorities_are_told_with_the_variable_that_names_them(tmp_path: Path) -> None:
@@ -271,9 +274,9 @@ def test_missing_authorities_are_told_with_the_variable_that_names_them(tmp_path
 
 def test_a_key_is_read_from_where_its_reference_points(tmp_path: Path) -> None:
     path = written(tmp_path, "sk-from-file\n", "cloud.key")
-    assert secret("env:CLOUD_KEY", {"CLOUD_KEY": " sk-from-env "}) == "sk-from-env"
-    assert secret(f"file:{path}") == "sk-from-file"
-    assert secret("") == ""
+    assert resolve_secret("env:CLOUD_KEY", {"CLOUD_KEY": " sk-from-env "}) == "sk-from-env"
+    assert resolve_secret(f"file:{path}") == "sk-from-file"
+    assert resolve_secret("") == ""
 
 
 @pytest.mark.parametrize(
@@ -287,20 +290,20 @@ def test_a_key_is_read_from_where_its_reference_points(tmp_path: Path) -> None:
 )
 def test_a_key_that_cannot_be_read_is_told_with_the_next_step(reference: str, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        secret(reference, {"CLOUD_KEY": "", "TWO_LINES": "sk-a\nsk-b"})
+        resolve_secret(reference, {"CLOUD_KEY": "", "TWO_LINES": "sk-a\nsk-b"})
     assert part in caught.value.message and caught.value.hint and "TELLTALE" not in caught.value.message
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
     source = Path(page.__file__).read_text()
     body = source[source.index("SECRET_BYTES") :]
-    assert set(re.findall(r'"((?:[A-Z]+_)+[A-Z]+)"', body)) == {name for name, _ in VARIABLES}
+    assert set(re.findall(r'"((?:[A-Z]+_)+[A-Z]+)"', body)) == {name for name, _ in ENVIRONMENT_VARIABLES}
 
 
 def test_an_empty_file_is_the_same_as_none(tmp_path: Path) -> None:
     assert tomllib.loads("") == {}
-    bare, empty = load(None, tmp_path, {}), settings(tmp_path, "")
-    for each in fields(File):
+    bare, empty = load_settings(None, tmp_path, {}), settings(tmp_path, "")
+    for each in fields(FileSettings):
         assert getattr(bare, each.name) == getattr(empty, each.name)
 
 

@@ -13,20 +13,20 @@ import pytest
 from sqlalchemy import Column, Connection, MetaData, Table, Text, select
 from sqlalchemy.schema import CreateTable
 
-from sizewise.errors import StoreFailed
-from sizewise.storage.batch_writer import Writer
-from sizewise.storage.database import BIG, Database, Schema, connect, file
+from sizewise.errors import StorageError
+from sizewise.storage.batch_writer import BatchWriter
+from sizewise.storage.database import BIG_INTEGER, Database, Migrations, open_database, sqlite_url
 
 META = MetaData()
-NOTES = Table("notes", META, Column("id", BIG, primary_key=True), Column("tenant", Text, nullable=False))
-LINES = Table("lines", META, Column("id", BIG, primary_key=True), Column("tenant", Text, nullable=False))
-SCHEMA = Schema("notes", ((CreateTable(NOTES), CreateTable(LINES)),))
+NOTES = Table("notes", META, Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))
+LINES = Table("lines", META, Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))
+SCHEMA = Migrations("notes", ((CreateTable(NOTES), CreateTable(LINES)),))
 
 
-def opened(path: Path, url: str = "", flush_ms: int = 50, bound: int = 100_000) -> tuple[Database, Writer]:
-    database = connect(url or file(str(path)), [SCHEMA])
-    insertions = {table.name: database.insertion(table) for table in (NOTES, LINES)}
-    return database, Writer(database, insertions, flush_ms=flush_ms, bound=bound)
+def opened(path: Path, url: str = "", flush_ms: int = 50, bound: int = 100_000) -> tuple[Database, BatchWriter]:
+    database = open_database(url or sqlite_url(str(path)), [SCHEMA])
+    insertions = {table.name: database.insert_statement(table) for table in (NOTES, LINES)}
+    return database, BatchWriter(database, insertions, flush_interval_ms=flush_ms, max_pending=bound)
 
 
 def found(path: Path, table: str = "notes") -> list[int]:
@@ -47,7 +47,7 @@ def test_what_is_put_becomes_durable_by_itself_in_order(tmp_path: Path) -> None:
     database, writer = opened(tmp_path / "x.db")
     for burst in range(3):
         for id in range(burst * 100, burst * 100 + 100):
-            writer.put((("notes", [(id, "a")]), ("lines", [(id * 2, "a"), (id * 2 + 1, "a")])))
+            writer.enqueue((("notes", [(id, "a")]), ("lines", [(id * 2, "a"), (id * 2 + 1, "a")])))
         until(lambda: not writer.pending)
     assert found(tmp_path / "x.db") == list(range(300))
     assert found(tmp_path / "x.db", "lines") == list(range(600))
@@ -58,7 +58,7 @@ def test_what_is_put_becomes_durable_by_itself_in_order(tmp_path: Path) -> None:
 def test_a_flush_waits_until_all_that_was_accepted_is_durable(tmp_path: Path) -> None:
     async def scene() -> None:
         for id in range(5_000):
-            writer.put((("notes", [(id, "a")]),))
+            writer.enqueue((("notes", [(id, "a")]),))
         await writer.flush()
         assert found(tmp_path / "x.db") == list(range(5_000))
 
@@ -70,18 +70,19 @@ def test_a_flush_waits_until_all_that_was_accepted_is_durable(tmp_path: Path) ->
 
 def test_closing_writes_what_waits(tmp_path: Path) -> None:
     database, writer = opened(tmp_path / "x.db", flush_ms=10_000)
-    writer.put((("notes", [(1, "a")]),))
+    writer.enqueue((("notes", [(1, "a")]),))
     writer.close()
     assert found(tmp_path / "x.db") == [1]
     database.close()
 
 
 def test_a_row_that_can_never_be_written_is_lost_alone_and_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scene() -> None:
         for id in range(100):
-            writer.put((("notes", [(10**30 if id == 37 else id, "a")]), ("lines", [(id, "a")])))
+            writer.enqueue((("notes", [(10**30 if id == 37 else id, "a")]), ("lines", [(id, "a")])))
         await writer.flush()
 
     database, writer = opened(tmp_path / "x.db")
@@ -89,7 +90,7 @@ def test_a_row_that_can_never_be_written_is_lost_alone_and_counted(
     kept = [id for id in range(100) if id != 37]
     assert found(tmp_path / "x.db") == kept
     assert found(tmp_path / "x.db", "lines") == kept, "what belongs together is lost together"
-    assert (writer.dropped, writer.pending, writer.trouble) == (1, 0, "")
+    assert (writer.dropped, writer.pending, writer.problem) == (1, 0, "")
     assert caplog.text.count("is lost") == 1
     writer.close()
     database.close()
@@ -100,7 +101,7 @@ def test_while_someone_else_holds_the_file_rows_wait_and_nothing_is_lost(tmp_pat
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for id in range(500):
-        writer.put((("notes", [(id, "a")]),))
+        writer.enqueue((("notes", [(id, "a")]),))
     assert found(tmp_path / "x.db") == []
     other.execute("COMMIT")
     other.close()
@@ -111,19 +112,20 @@ def test_while_someone_else_holds_the_file_rows_wait_and_nothing_is_lost(tmp_pat
 
 
 def test_on_a_read_only_store_the_oldest_go_first_counted_and_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scene() -> None:
         for id in range(250):
-            writer.put((("notes", [(id, "a")]),))
+            writer.enqueue((("notes", [(id, "a")]),))
         for _ in range(3):
-            with pytest.raises(StoreFailed, match="readonly"):
+            with pytest.raises(StorageError, match="readonly"):
                 await writer.flush()
-        assert writer.trouble.startswith("cannot write records:")
+        assert writer.problem.startswith("cannot write records:")
         assert (writer.pending, writer.dropped) == (100, 150)
 
     path = tmp_path / "x.db"
-    connect(file(str(path)), [SCHEMA]).close()
+    open_database(sqlite_url(str(path)), [SCHEMA]).close()
     caplog.set_level(logging.WARNING)
     database, writer = opened(path, f"sqlite:///file:{path}?mode=ro&uri=true", bound=100)
     asyncio.run(scene())
@@ -142,12 +144,12 @@ def test_work_of_others_takes_its_turn_and_its_errors_come_back(tmp_path: Path) 
         raise LookupError("mine")
 
     async def scene() -> None:
-        writer.put((("notes", [(1, "a")]),))
+        writer.enqueue((("notes", [(1, "a")]),))
         await writer.flush()
-        assert await writer.write(work) == 1
+        assert await writer.run_transaction(work) == 1
         with pytest.raises(LookupError, match="mine"):
-            await writer.write(fails)
-        assert await writer.write(work) == 1, "all of it or nothing"
+            await writer.run_transaction(fails)
+        assert await writer.run_transaction(work) == 1, "all of it or nothing"
 
     database, writer = opened(tmp_path / "x.db")
     asyncio.run(scene())
@@ -162,8 +164,8 @@ def test_chores_are_repeated_while_they_have_more_to_do(tmp_path: Path) -> None:
         connection.exec_driver_sql(f"INSERT INTO notes VALUES ({left.pop()}, 'a')")
         return bool(left)
 
-    database = connect(file(str(tmp_path / "x.db")), [SCHEMA])
-    writer = Writer(database, {}, chores=[chore])
+    database = open_database(sqlite_url(str(tmp_path / "x.db")), [SCHEMA])
+    writer = BatchWriter(database, {}, maintenance=[chore])
     until(lambda: not left)
     writer.close()
     assert found(tmp_path / "x.db") == [1, 2, 3]

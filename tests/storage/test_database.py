@@ -10,11 +10,11 @@ from sqlalchemy import Column, MetaData, Table, Text, insert, inspect, select
 from sqlalchemy.schema import DDL, CreateTable, ExecutableDDLElement
 
 from sizewise.auth import tables as accounts
-from sizewise.errors import ConfigError, Conflict, StoreFailed
-from sizewise.storage.database import BIG, Database, Schema, connect, file, put
+from sizewise.errors import ConfigError, Conflict, StorageError
+from sizewise.storage.database import BIG_INTEGER, Database, Migrations, bulk_insert, open_database, sqlite_url
 from sizewise.telemetry import tables as telemetry
 
-NOTES = Table("notes", MetaData(), Column("id", BIG, primary_key=True), Column("tenant", Text, nullable=False))
+NOTES = Table("notes", MetaData(), Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))
 FIRST = (CreateTable(NOTES),)
 
 
@@ -27,9 +27,9 @@ BROKEN = (step("ALTER TABLE notes ADD COLUMN more TEXT"), step("ALTER TABLE noth
 
 
 def test_a_new_file_is_made_in_wal_mode_and_opens_again(tmp_path: Path) -> None:
-    url = file(str(tmp_path / "odd ?name#.db"))
+    url = sqlite_url(str(tmp_path / "odd ?name#.db"))
     for _ in range(2):
-        database = connect(url, [Schema("notes", (FIRST,))])
+        database = open_database(url, [Migrations("notes", (FIRST,))])
         with database.read() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
             assert inspect(connection).has_table("notes")
@@ -38,81 +38,81 @@ def test_a_new_file_is_made_in_wal_mode_and_opens_again(tmp_path: Path) -> None:
 
 
 def test_an_older_database_moves_forward_and_keeps_its_rows(tmp_path: Path) -> None:
-    url = file(str(tmp_path / "x.db"))
-    old = connect(url, [Schema("notes", (FIRST,))])
+    url = sqlite_url(str(tmp_path / "x.db"))
+    old = open_database(url, [Migrations("notes", (FIRST,))])
     with old.write() as connection:
         connection.execute(insert(NOTES).values(id=1, tenant="a"))
     old.close()
-    new = connect(url, [Schema("notes", (FIRST, SECOND))])
+    new = open_database(url, [Migrations("notes", (FIRST, SECOND))])
     with new.read() as connection:
         assert connection.exec_driver_sql("SELECT id, tenant, words FROM notes").all() == [(1, "a", "")]
     new.close()
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    url = file(str(tmp_path / "x.db"))
-    connect(url, [Schema("notes", (FIRST,))]).close()
-    with pytest.raises(StoreFailed):
-        connect(url, [Schema("notes", (FIRST, BROKEN))])
-    again = connect(url, [Schema("notes", (FIRST,))])
+    url = sqlite_url(str(tmp_path / "x.db"))
+    open_database(url, [Migrations("notes", (FIRST,))]).close()
+    with pytest.raises(StorageError):
+        open_database(url, [Migrations("notes", (FIRST, BROKEN))])
+    again = open_database(url, [Migrations("notes", (FIRST,))])
     with again.read() as connection:
         assert [column["name"] for column in inspect(connection).get_columns("notes")] == ["id", "tenant"]
     again.close()
 
 
 def test_a_newer_database_is_refused_in_clear_words(tmp_path: Path) -> None:
-    url = file(str(tmp_path / "x.db"))
-    connect(url, [Schema("notes", (FIRST, SECOND))]).close()
-    with pytest.raises(StoreFailed, match="a newer Sizewise wrote this database: notes is at version 2") as refused:
-        connect(url, [Schema("notes", (FIRST,))])
+    url = sqlite_url(str(tmp_path / "x.db"))
+    open_database(url, [Migrations("notes", (FIRST, SECOND))]).close()
+    with pytest.raises(StorageError, match="a newer Sizewise wrote this database: notes is at version 2") as refused:
+        open_database(url, [Migrations("notes", (FIRST,))])
     assert "--home" in refused.value.hint
 
 
 def test_a_damaged_file_and_a_file_that_is_no_database_are_refused_with_the_next_step(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(b"not a database at all" * 500)
-    with pytest.raises(StoreFailed, match="not a database") as refused:
-        connect(file(str(path)), [Schema("notes", (FIRST,))])
+    with pytest.raises(StorageError, match="not a database") as refused:
+        open_database(sqlite_url(str(path)), [Migrations("notes", (FIRST,))])
     assert "restore a backup" in refused.value.hint
 
 
 def test_a_read_only_database_can_be_read_and_says_why_it_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
-    connect(file(str(path)), [Schema("notes", (FIRST,))]).close()
-    database = connect(f"sqlite:///file:{path}?mode=ro&uri=true", [Schema("notes", (FIRST,))])
+    open_database(sqlite_url(str(path)), [Migrations("notes", (FIRST,))]).close()
+    database = open_database(f"sqlite:///file:{path}?mode=ro&uri=true", [Migrations("notes", (FIRST,))])
     with database.read() as connection:
         assert connection.execute(select(NOTES)).all() == []
-    with pytest.raises(StoreFailed, match="readonly") as refused, database.write() as connection:
+    with pytest.raises(StorageError, match="readonly") as refused, database.write() as connection:
         connection.execute(insert(NOTES).values(id=1, tenant="a"))
     assert "writable" in refused.value.hint
     database.close()
 
 
 def test_a_folder_that_is_missing_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StoreFailed) as refused:
-        connect(file(str(tmp_path / "missing" / "x.db")), [])
+    with pytest.raises(StorageError) as refused:
+        open_database(sqlite_url(str(tmp_path / "missing" / "x.db")), [])
     assert "folder exists" in refused.value.hint
 
 
 def test_an_unknown_kind_of_database_and_a_bad_url_are_refused_without_repeating_the_password() -> None:
     for url in ("oracle9://u:hunter2@host/x", "hunter2 is no url"):
         with pytest.raises(ConfigError) as refused:
-            connect(url, [])
+            open_database(url, [])
         assert "hunter2" not in refused.value.message + refused.value.hint
 
 
 def test_a_row_that_breaks_a_rule_or_fits_no_column_is_a_conflict_without_its_values(tmp_path: Path) -> None:
-    database = connect(file(str(tmp_path / "x.db")), [Schema("notes", (FIRST,))])
-    insertion = database.insertion(NOTES)
+    database = open_database(sqlite_url(str(tmp_path / "x.db")), [Migrations("notes", (FIRST,))])
+    insertion = database.insert_statement(NOTES)
     for rows in ([(1, "secret"), (1, "secret")], [(10**30, "secret")], [(2, "\ud800")]):
         with pytest.raises(Conflict) as refused, database.write() as connection:
-            put(connection, insertion, rows)
+            bulk_insert(connection, insertion, rows)
         assert "secret" not in refused.value.message
     assert _count(database) == 0
     database.close()
 
 
-@pytest.mark.parametrize("schema", [accounts, telemetry], ids=["auth", "telemetry"])
+@pytest.mark.parametrize("schema", [accounts, telemetry], ids=["accounts", "telemetry"])
 def test_every_table_has_its_tenant(schema: object, tmp_path: Path) -> None:
     for table in getattr(schema, "META").tables.values():  # noqa: B009 - two modules, one shape
         assert "tenant" in table.columns, table.name
@@ -122,16 +122,16 @@ def test_every_table_has_its_tenant(schema: object, tmp_path: Path) -> None:
 def test_released_migrations_never_change(room: str, tmp_path: Path) -> None:
     """When this fails you changed a table: leave the released step as it was and add one behind it."""
     schema = {"auth": accounts.SCHEMA, "telemetry": telemetry.SCHEMA}[room]
-    database = connect(file(str(tmp_path / "x.db")), [schema])
-    steps = [str(step.compile(database.engine)).strip() for step in schema.migrations[0]]
+    database = open_database(sqlite_url(str(tmp_path / "x.db")), [schema])
+    steps = [str(step.compile(database.engine)).strip() for step in schema.steps[0]]
     database.close()
     golden = Path(__file__).parents[1] / room / "version_1.sql"
     assert "\n\n".join(steps) + "\n" == golden.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("room", [accounts, telemetry], ids=["auth", "telemetry"])
+@pytest.mark.parametrize("room", [accounts, telemetry], ids=["accounts", "telemetry"])
 def test_the_migrated_tables_have_the_columns_that_the_code_writes(room: object, tmp_path: Path) -> None:
-    database = connect(file(str(tmp_path / "x.db")), [accounts.SCHEMA, telemetry.SCHEMA])
+    database = open_database(sqlite_url(str(tmp_path / "x.db")), [accounts.SCHEMA, telemetry.SCHEMA])
     with database.read() as connection:
         for name, table in getattr(room, "META").tables.items():  # noqa: B009 - two modules, one shape
             assert [column["name"] for column in inspect(connection).get_columns(name)] == table.columns.keys()
@@ -140,7 +140,7 @@ def test_the_migrated_tables_have_the_columns_that_the_code_writes(room: object,
 
 def test_readers_see_one_moment_while_somebody_writes(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
-    database = connect(file(str(path)), [Schema("notes", (FIRST,))])
+    database = open_database(sqlite_url(str(path)), [Migrations("notes", (FIRST,))])
     other = sqlite3.connect(path, isolation_level=None)
     with database.read() as connection:
         assert connection.execute(select(NOTES)).all() == []

@@ -116,7 +116,10 @@ def test_usage_comes_once_where_it_was_asked_for_and_else_not_at_all(client: Ope
     for wanted in (True, False):
         options: Any = {"stream_options": {"include_usage": True}} if wanted else {}
         stream = client.chat.completions.create(
-            model="far/echo/tiny", messages=asked("one two"), stream=True, **options
+            model="far/echo/tiny",
+            messages=asked("one two"),
+            stream=True,
+            **options,
         )
         used = [chunk.usage.total_tokens for chunk in stream if chunk.usage]
         assert used == ([4] if wanted else [])
@@ -124,7 +127,10 @@ def test_usage_comes_once_where_it_was_asked_for_and_else_not_at_all(client: Ope
 
 def test_logprobs_tools_and_limits_pass_through_both(client: OpenAI) -> None:
     reply = client.chat.completions.create(
-        model="far/echo/tiny", messages=asked("one two three"), logprobs=True, max_tokens=2
+        model="far/echo/tiny",
+        messages=asked("one two three"),
+        logprobs=True,
+        max_tokens=2,
     )
     (choice,) = reply.choices
     assert choice.finish_reason == "length" and choice.logprobs is not None

@@ -9,41 +9,51 @@ import msgspec
 from msgspec import Raw
 from prometheus_client.parser import text_string_to_metric_families
 
-from sizewise.errors import UnknownModel
-from sizewise.handler import Ask, Chosen, Send, Text, Tried, quiet
-from sizewise.messages import Chat, Choice, Message, Reply, Usage
-from sizewise.principal import Caller
-from sizewise.storage.batch_writer import Entry
+from sizewise.errors import ModelNotFound
+from sizewise.handler import AttemptFinished, ModelSelected, Request, Send, TextDelta, discard_events
+from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
+from sizewise.principal import Principal
+from sizewise.storage.batch_writer import RowGroup
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.prometheus import text
-from sizewise.telemetry.recorder import Recorded
-from sizewise.telemetry.tables import ids
+from sizewise.telemetry.prometheus import render_metrics
+from sizewise.telemetry.recorder import RecordingMiddleware
+from sizewise.telemetry.tables import record_ids
 
-SMALL = Tried("here/small", "machine", "distrusted", "unsure", 0, 0.1, 0.2, Usage(100, 40), 0)
-LARGE = Tried("there/large", "anyone", "answered", "last", 0.2, 0.3, 0.4, Usage(100, 50, 20, 5, 7), 2_500_000_000_000)
+SMALL = AttemptFinished("here/small", "machine", "distrusted", "unsure", 0, 0.1, 0.2, Usage(100, 40), 0)
+LARGE = AttemptFinished(
+    "there/large",
+    "anyone",
+    "answered",
+    "last",
+    0.2,
+    0.3,
+    0.4,
+    Usage(100, 50, 20, 5, 7),
+    2_500_000_000_000,
+)
 
 
-async def answer(ask: Ask, send: Send) -> Reply:
-    if ask.what.model.startswith("made-up"):
-        raise UnknownModel("no")
+async def answer(request: Request, send: Send) -> Reply:
+    if request.payload.model.startswith("made-up"):
+        raise ModelNotFound("no")
     await send(SMALL)
-    await send(Chosen("there/large", "last", 2))
-    await send(Text(0, "hi"))
+    await send(ModelSelected("there/large", "last", 2))
+    await send(TextDelta(0, "hi"))
     await send(LARGE)
     return Reply((Choice(0, "hi"),), Usage(100, 50))
 
 
 def asked(metrics: Metrics, *models: str) -> dict[tuple[str, ...], float]:
     """Samples after asking `models`, by name and label values."""
-    kept: list[Entry] = []
+    kept: list[RowGroup] = []
 
     async def scene() -> None:
-        recorded = Recorded(answer, kept.append, metrics, ids())
+        recorded = RecordingMiddleware(answer, kept.append, metrics, record_ids())
         for model in models:
-            chat = Chat(model, [Message("user", "x")], {"messages": Raw(b"[]")})
+            chat = ChatRequest(model, [Message("user", "x")], {"messages": Raw(b"[]")})
             try:
-                await recorded(Ask(chat, Caller(), "ab" * 16, time.perf_counter()), quiet)
-            except UnknownModel:
+                await recorded(Request(chat, Principal(), "ab" * 16, time.perf_counter()), discard_events)
+            except ModelNotFound:
                 pass
 
     asyncio.run(scene())
@@ -52,7 +62,7 @@ def asked(metrics: Metrics, *models: str) -> dict[tuple[str, ...], float]:
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
-    families = text_string_to_metric_families(text(metrics).decode())
+    families = text_string_to_metric_families(render_metrics(metrics).decode())
     return {(s.name, *(s.labels[label] for label in sorted(s.labels))): s.value for f in families for s in f.samples}
 
 
@@ -81,14 +91,14 @@ def test_names_that_clients_make_up_never_become_labels() -> None:
     metrics = Metrics()
     seen = asked(metrics, *(f"made-up-{number}" for number in range(100)))
     assert seen["sizewise_requests_total", "", "", "404"] == 100
-    assert b"made-up" not in text(metrics)
+    assert b"made-up" not in render_metrics(metrics)
 
 
 def test_even_configured_names_are_bounded() -> None:
     metrics = Metrics()
     for number in range(5_000):
-        metrics.request(f"model-{number}", f"policy-{number}", 200, 0.1, None, [])
-    assert len(text(metrics)) < 2_000_000
+        metrics.count_request(f"model-{number}", f"policy-{number}", 200, 0.1, None, [])
+    assert len(render_metrics(metrics)) < 2_000_000
     assert samples(metrics)["sizewise_requests_total", "other", "other", "200"] > 4_000
 
 
@@ -96,7 +106,7 @@ def test_models_beyond_the_bound_are_booked_as_others_and_not_forgotten() -> Non
     metrics = Metrics()
     for number in range(1_000):
         mine = msgspec.structs.replace(LARGE, model=f"there/{number}")
-        metrics.request(mine.model, "fixed", 200, 0.1, None, [mine])
+        metrics.count_request(mine.model, "fixed", 200, 0.1, None, [mine])
     assert samples(metrics)["sizewise_attempts_total", "other", "answered"] == 500
 
 

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 from msgspec import Raw
 
 from sizewise.errors import Conflict
-from sizewise.handler import Ask
-from sizewise.messages import Chat, Choice, Reply, Usage
-from sizewise.principal import Caller
-from sizewise.storage.database import Work
-from sizewise.storage.encryption import Vault
-from sizewise.storage.keys.tables import DataKeys
-from sizewise.telemetry.payload_log import WAITING, Kept, content
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest, Choice, Reply, Usage
+from sizewise.principal import Principal
+from sizewise.storage.database import UnitOfWork
+from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.keys.tables import DataKeyStore
+from sizewise.telemetry.payload_log import MAX_QUEUED, PayloadLog, payload_of
 from tests.cli.terminal import sizewise
-from tests.graphql.graphql_client import fresh_key, told
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import ECHO, Served, serving, until
 
 T = TypeVar("T")
@@ -28,22 +28,22 @@ KEEPS = ECHO + "[records]\ncontents = true\n"
 READ = "query($t: String!) { record(trace: $t) { contents { request response truncated } } }"
 
 
-def kept(server: Served, trace: str, key: str = "") -> dict[str, Any] | None:
-    found: dict[str, Any] | None = told(server, READ, key=key, t=trace).data["record"][0]["contents"]
+def contents(server: Served, trace: str, key: str = "") -> dict[str, Any] | None:
+    found: dict[str, Any] | None = graphql(server, READ, key=key, t=trace).data["record"][0]["contents"]
     return found
 
 
 def settled(server: Served, trace: str) -> dict[str, Any]:
-    until(lambda: kept(server, trace))
-    found = kept(server, trace)
+    until(lambda: contents(server, trace))
+    found = contents(server, trace)
     assert found is not None
     return found
 
 
 def test_nothing_is_kept_unless_it_is_wished(echo: Served) -> None:
     trace = echo.chat("echo/small", CANARY).headers["x-sizewise-trace"]
-    until(lambda: told(echo, READ, t=trace).data["record"])
-    assert kept(echo, trace) is None
+    until(lambda: graphql(echo, READ, t=trace).data["record"])
+    assert contents(echo, trace) is None
     done = sizewise("records", trace, "--contents", home=echo.home)
     assert done.code == 2 and "contents = true" in done.hint
 
@@ -58,7 +58,7 @@ def test_what_was_asked_and_said_is_kept_sealed_and_read_again(tmp_path: Path) -
         shown = sizewise("records", trace[:16], "--contents", home=tmp_path)
         assert shown.code == 0 and shown.out.count(CANARY) == 2
         assert CANARY not in sizewise("records", trace[:16], home=tmp_path).out
-        trail = told(server, "{ audit(last: 1) { action resource } }").data["audit"]
+        trail = graphql(server, "{ audit(last: 1) { action resource } }").data["audit"]
         assert trail == [{"action": "read_contents", "resource": f"record:{trace}"}]
     files = [each for each in tmp_path.rglob("*") if each.is_file()]
     assert files and not [each for each in files if CANARY.encode() in each.read_bytes()]
@@ -78,67 +78,67 @@ def test_only_who_may_read_contents_does(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS) as server:
         trace = server.chat("echo/small", CANARY).headers["x-sizewise-trace"]
         settled(server, trace)
-        answer = told(server, READ, key=fresh_key(server, "ask", "read"), t=trace)
+        answer = graphql(server, READ, key=fresh_key(server, "ask", "read"), t=trace)
         assert answer.code == "forbidden" and CANARY not in str(answer)
 
 
-def asking(messages: bytes = b"[]") -> Ask:
-    return Ask(Chat("m", [], {"messages": Raw(messages)}), Caller(), "t" * 32, 0.0)
+def asking(messages: bytes = b"[]") -> Request:
+    return Request(ChatRequest("m", [], {"messages": Raw(messages)}), Principal(), "t" * 32, 0.0)
 
 
 def test_what_is_long_is_cut_and_says_so() -> None:
-    found = content(asking(b'"%s"' % (b"x" * 5_000)), Reply((Choice(0, "y"),), Usage()), 1_024)
-    assert (len(found.asked), found.cut) == (1_024, True) and "y" in str(found.said)
+    found = payload_of(asking(b'"%s"' % (b"x" * 5_000)), Reply((Choice(0, "y"),), Usage()), 1_024)
+    assert (len(found.request), found.truncated) == (1_024, True) and "y" in str(found.response)
 
 
 def test_what_waits_is_bounded_and_what_finds_no_room_is_counted(tmp_path: Path) -> None:
     entered, released = threading.Event(), threading.Event()
 
-    class Slow(Vault):
+    class Slow(EnvelopeEncryption):
         def seal(self, plain: bytes, tenant: str, table: str, row: str) -> bytes:
             entered.set()
             assert released.wait(10)
             return b""
 
-    def write(work: Work[T]) -> T:
+    def write(work: UnitOfWork[T]) -> T:
         raise Conflict("nothing is written here")
 
-    kept = Kept(Slow(tmp_path, DataKeys(write, write)), write, 1_024)
+    kept = PayloadLog(Slow(tmp_path, DataKeyStore(write, write)), write, 1_024)
     try:
-        kept.put(0, asking(), None)
+        kept.enqueue(0, asking(), None)
         assert entered.wait(10)
         began = time.perf_counter()
-        for number in range(WAITING + 7):
-            kept.put(number, asking(), None)
+        for number in range(MAX_QUEUED + 7):
+            kept.enqueue(number, asking(), None)
         assert time.perf_counter() - began < 1
-        assert kept.lost == 7
+        assert kept.dropped == 7
     finally:
         released.set()
         kept.close()
-    assert kept.lost == WAITING + 8 and "nothing is written here" in kept.trouble
+    assert kept.dropped == MAX_QUEUED + 8 and "nothing is written here" in kept.problem
 
 
 def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS + "contents_max_rows = 1\n") as server:
         traces = [server.chat("echo/small", f"{CANARY} {number}").headers["x-sizewise-trace"] for number in range(3)]
-        until(lambda: kept(server, traces[2]) and kept(server, traces[0]) is None)
+        until(lambda: contents(server, traces[2]) and contents(server, traces[0]) is None)
 
 
 def test_what_one_key_asked_is_erased_and_nobody_elses(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS) as server:
         made = 'mutation { createKey(name: "theirs") { secret key { id } } }'
-        theirs = told(server, made).data["createKey"]
+        theirs = graphql(server, made).data["createKey"]
         body = {"model": "echo/small", "messages": [{"role": "user", "content": CANARY}]}
         answers = [server.ask("/v1/chat/completions", body, key=theirs["secret"]) for _ in range(3)]
         gone = [answer.headers["x-sizewise-trace"] for answer in answers]
         stays = server.chat("echo/small", CANARY).headers["x-sizewise-trace"]
         say = "mutation($t: String!) { feedback(trace: $t, score: 1) { score } }"
-        assert told(server, say, key=theirs["secret"], t=gone[0]).errors == []
+        assert graphql(server, say, key=theirs["secret"], t=gone[0]).errors == []
         erase = "mutation($k: String!) { eraseRecords(key: $k) { records } }"
-        assert told(server, erase, key=theirs["secret"], k=theirs["key"]["id"]).code == "forbidden"
+        assert graphql(server, erase, key=theirs["secret"], k=theirs["key"]["id"]).code == "forbidden"
         done = sizewise("records", "--erase", theirs["key"]["id"], "--yes", "--json", home=tmp_path)
         assert done.json == {"records": 3, "contents": 3, "feedback": 1}
-        assert not any(told(server, READ, t=trace).data["record"] for trace in gone)
+        assert not any(graphql(server, READ, t=trace).data["record"] for trace in gone)
         assert settled(server, stays)
-        trail = told(server, "{ audit(last: 5) { action resource } }").data["audit"]
+        trail = graphql(server, "{ audit(last: 5) { action resource } }").data["audit"]
         assert {"action": "erase_records", "resource": f"key:{theirs['key']['id']}"} in trail

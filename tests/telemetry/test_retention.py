@@ -7,27 +7,31 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from sizewise.storage.database import Database, connect, file, put
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Retention
+from sizewise.storage.database import Database, bulk_insert, open_database, sqlite_url
+from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, RecordRetention
 
 APART = (None,) * 6
 """Of a record whose attempts lie in rows of their own."""
 
 
 def filled(path: Path, ages_days: list[float]) -> Database:
-    database = connect(file(str(path)), [SCHEMA])
+    database = open_database(sqlite_url(str(path)), [SCHEMA])
     now = time.time()
     with database.write() as connection:
         for number, age in enumerate(ages_days):
             id = int((now - age * 86_400) * 1e6) << PROCESS_BITS | number
             record = (id, "t", "p", "k", "aa", 0, "chat", "auto", "", "", "", 200, "", 1, 0, 0, 0, 0, 0, False)
-            put(connection, database.insertion(RECORDS), [(*record, 0, None, 1.0, False, "", None, "", *APART, 0)])
+            bulk_insert(
+                connection,
+                database.insert_statement(RECORDS),
+                [(*record, 0, None, 1.0, False, "", None, "", *APART, 0)],
+            )
             tried = (id, 1, "t", "aa", "m", "machine", "answered", "", 0.0, None, 1.0, 0, 0, 0, 0, 0, False)
-            put(connection, database.insertion(ATTEMPTS), [(*tried, 0, "", None)])
+            bulk_insert(connection, database.insert_statement(ATTEMPTS), [(*tried, 0, "", None)])
     return database
 
 
-def left(database: Database, retention: Retention) -> tuple[list[int], list[int]]:
+def left(database: Database, retention: RecordRetention) -> tuple[list[int], list[int]]:
     """Numbers of the records and of the attempts that stay."""
     for _ in range(100):
         with database.write() as connection:
@@ -42,13 +46,16 @@ def left(database: Database, retention: Retention) -> tuple[list[int], list[int]
 
 def test_records_older_than_keep_days_go_with_their_attempts(tmp_path: Path) -> None:
     database = filled(tmp_path / "x.db", [40, 31, 29, 1])
-    assert left(database, Retention(keep_days=30, max_rows=0)) == ([2, 3], [2, 3])
+    assert left(database, RecordRetention(keep_days=30, max_rows=0)) == ([2, 3], [2, 3])
 
 
 def test_beyond_max_rows_the_oldest_go_in_small_steps(tmp_path: Path) -> None:
     database = filled(tmp_path / "x.db", [10 - number / 10 for number in range(50)])
-    assert left(database, Retention(keep_days=0, max_rows=7, step=4)) == (list(range(43, 50)), list(range(43, 50)))
+    assert left(database, RecordRetention(keep_days=0, max_rows=7, batch_rows=4)) == (
+        list(range(43, 50)),
+        list(range(43, 50)),
+    )
 
 
 def test_nothing_is_forgotten_within_the_limits(tmp_path: Path) -> None:
-    assert left(filled(tmp_path / "x.db", [2, 1]), Retention(30, 2)) == ([0, 1], [0, 1])
+    assert left(filled(tmp_path / "x.db", [2, 1]), RecordRetention(30, 2)) == ([0, 1], [0, 1])

@@ -8,10 +8,10 @@ from statistics import pstdev
 
 import pytest
 
-from sizewise.money import UNKNOWN, Price
-from sizewise.storage.database import connect, file, put
-from sizewise.telemetry.savings import SURE, saving
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, Spent, spent
+from sizewise.money import UNKNOWN_PRICE, Price
+from sizewise.storage.database import bulk_insert, open_database, sqlite_url
+from sizewise.telemetry.savings import Z_95, policy_savings
+from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, PolicyUsage, policy_usage
 
 LARGE = Price(input=10, output=40)
 NOW = 1_800_000_000_000  # unix ms
@@ -22,33 +22,37 @@ Answer = tuple[str, int, int, int | None, int | None]
 """Model, tokens in and out, cost of the answer and of all that was asked."""
 
 
-def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool = True) -> list[Spent]:
+def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool = True) -> list[PolicyUsage]:
     """`apart`: each attempt has a row of its own, also one that is all there was."""
-    database = connect(file(str(path / "x.db")), [SCHEMA])
+    database = open_database(sqlite_url(str(path / "x.db")), [SCHEMA])
     with database.write() as connection:
         for number, (model, read, said, own, cost) in enumerate(answers):
             id = (NOW * 1000 + number) << PROCESS_BITS
             asked = (1, read, said, 0, 0, 0, False, cost, None, 1.0, False, "", None, "")
             record = (id, "t", "p", "k", "aa", NOW, "chat", "auto", policy, model, "", 200, "", *asked)
             if not apart and own == cost:
-                put(connection, database.insertion(RECORDS), [(*record, "machine", None, 0.0, None, 1.0, None, 0)])
+                bulk_insert(
+                    connection,
+                    database.insert_statement(RECORDS),
+                    [(*record, "machine", None, 0.0, None, 1.0, None, 0)],
+                )
                 continue
-            put(connection, database.insertion(RECORDS), [(*record, *APART, 0)])
+            bulk_insert(connection, database.insert_statement(RECORDS), [(*record, *APART, 0)])
             times, tokens = (0.0, None, 1.0), (read, said, 0, 0, 0, False)
             tried = (id, 1, "t", "aa", model, "machine", "answered", "", *times, *tokens, own, "", None)
-            put(connection, database.insertion(ATTEMPTS), [tried])
+            bulk_insert(connection, database.insert_statement(ATTEMPTS), [tried])
     with database.read() as connection:
-        found = spent(connection, "t", NOW - 1, ["mine"])
+        found = policy_usage(connection, "t", NOW - 1, ["mine"])
     database.close()
     return found
 
 
 def test_small_answers_are_priced_as_the_large_one_and_large_ones_as_they_were(tmp_path: Path) -> None:
     answers: list[Answer] = [("s", 100, 10, 5, 5), ("s", 50, 20, 4, 4), ("l", 100, 50, 3_000, 3_006)]
-    found = saving("mine", "l", LARGE, asked(tmp_path, answers))
+    found = policy_savings("mine", "l", LARGE, asked(tmp_path, answers))
     alone = (1_000 + 400) + (500 + 800) + 3_000
-    assert (found.requests, found.small, found.spent, found.alone) == (3, 2, 5 + 4 + 3_006, alone)
-    assert found.saved == alone - 3_015
+    assert (found.requests, found.small_requests, found.cost, found.baseline_cost) == (3, 2, 5 + 4 + 3_006, alone)
+    assert found.saved_cost == alone - 3_015
 
 
 def test_the_interval_is_that_of_the_requests_themselves(tmp_path: Path) -> None:
@@ -61,14 +65,14 @@ def test_the_interval_is_that_of_the_requests_themselves(tmp_path: Path) -> None
         else:
             answers.append(("l", read, said, 900, 900 + own))
             saved.append(-own)
-    found = saving("mine", "l", LARGE, asked(tmp_path, answers))
-    assert found.saved == sum(saved)
-    assert found.within == pytest.approx(SURE * pstdev(saved) * 200**0.5, rel=1e-6)
+    found = policy_savings("mine", "l", LARGE, asked(tmp_path, answers))
+    assert found.saved_cost == sum(saved)
+    assert found.margin == pytest.approx(Z_95 * pstdev(saved) * 200**0.5, rel=1e-6)
 
 
 def test_without_a_price_of_the_large_one_it_is_unknown(tmp_path: Path) -> None:
-    found = saving("mine", "l", UNKNOWN, asked(tmp_path, [("s", 1, 1, None, None)]))
-    assert (found.saved, found.alone, found.within, found.unpriced) == (None, None, None, 1)
+    found = policy_savings("mine", "l", UNKNOWN_PRICE, asked(tmp_path, [("s", 1, 1, None, None)]))
+    assert (found.saved_cost, found.baseline_cost, found.margin, found.unpriced_requests) == (None, None, None, 1)
 
 
 def test_other_policies_count_for_themselves(tmp_path: Path) -> None:

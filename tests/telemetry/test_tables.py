@@ -8,18 +8,26 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sizewise.app.services import Keeper
-from sizewise.handler import Chosen, Text, Tried, quiet
+from sizewise.app.services import Services
+from sizewise.handler import AttemptFinished, ModelSelected, TextDelta, discard_events
 from sizewise.messages import Usage
-from sizewise.storage.database import Schema, connect, file
+from sizewise.storage.database import Migrations, open_database, sqlite_url
 from sizewise.telemetry import recorder as telemetry
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.recorder import Recorded
-from sizewise.telemetry.tables import PROCESS_BITS, SCHEMA, Filter, Spent, last, spent, whole
+from sizewise.telemetry.recorder import RecordingMiddleware
+from sizewise.telemetry.tables import (
+    PROCESS_BITS,
+    SCHEMA,
+    PolicyUsage,
+    RecordFilter,
+    newest_records,
+    policy_usage,
+    records_of_trace,
+)
 from tests.telemetry.test_recorder import LARGE, SMALL, ask, booked, saying
 
 NOW = 1_800_000_000_000  # unix ms
-CHOSEN = Chosen("there/large", "because", 1)
+CHOSEN = ModelSelected("there/large", "because", 1)
 
 
 def rows(home: Path, query: str) -> list[tuple[object, ...]]:
@@ -32,7 +40,7 @@ def rows(home: Path, query: str) -> list[tuple[object, ...]]:
 def test_a_database_written_before_reads_as_it_did(tmp_path: Path) -> None:
     """Version 2 had a row in `attempts` for every attempt, and one index of all traces."""
     path = tmp_path / "sizewise.db"
-    connect(file(str(path)), [Schema("telemetry", SCHEMA.migrations[:2])]).close()
+    open_database(sqlite_url(str(path)), [Migrations("telemetry", SCHEMA.steps[:2])]).close()
     connection = sqlite3.connect(path)
     for number in range(3):
         id = (NOW * 1000 + number) << PROCESS_BITS
@@ -45,21 +53,21 @@ def test_a_database_written_before_reads_as_it_did(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
 
-    database = connect(file(str(path)), [SCHEMA])
+    database = open_database(sqlite_url(str(path)), [SCHEMA])
     with database.read() as reading:
-        found = whole(reading, "t", "0")
+        found = records_of_trace(reading, "t", "0")
         assert [int(each.record.trace, 16) for each in found] == [2, 1, 0]
         assert [[tried.number for tried in each.attempts] for each in found] == [[1, 2], [1], []]
-        assert whole(reading, "t", f"{1:032x}") == [found[1]]
+        assert records_of_trace(reading, "t", f"{1:032x}") == [found[1]]
         assert msgspec.structs.astuple(found[1].record)[11:] == asked
         assert msgspec.structs.astuple(found[1].attempts[0])[2:] == tried
-        (its,) = spent(reading, "t", NOW - 1, ["mine"])
-        assert its == Spent("mine", "m", 3, 21, 15, 27, 0, 0, 147.0, 105.0, 75.0, 189.0, 135.0, 243.0, 0.0)
+        (its,) = policy_usage(reading, "t", NOW - 1, ["mine"])
+        assert its == PolicyUsage("mine", "m", 3, 21, 15, 27, 0, 0, 147.0, 105.0, 75.0, 189.0, 135.0, 243.0, 0.0)
     database.close()
 
 
 def test_an_only_attempt_that_answered_needs_no_row_of_its_own(tmp_path: Path) -> None:
-    found = booked(tmp_path, saying(CHOSEN, Text(0, "hello"), LARGE))
+    found = booked(tmp_path, saying(CHOSEN, TextDelta(0, "hello"), LARGE))
     assert rows(tmp_path, "SELECT * FROM attempts") == []
     (tried,) = found.attempts
     assert (tried.record, tried.number, tried.tenant, tried.trace) == (found.record.id, 1, "local", found.record.trace)
@@ -75,16 +83,24 @@ def test_an_only_attempt_that_answered_needs_no_row_of_its_own(tmp_path: Path) -
     "tried",
     [
         pytest.param(msgspec.structs.replace(LARGE, result="cancelled"), id="cancelled"),
-        pytest.param(msgspec.structs.replace(LARGE, error="stream_interrupted"), id="an error"),
+        pytest.param(msgspec.structs.replace(LARGE, error_code="stream_interrupted"), id="an error"),
         pytest.param(msgspec.structs.replace(LARGE, model="there/other"), id="another model"),
-        pytest.param(msgspec.structs.replace(LARGE, why=CHOSEN.why, first=None, score=0.5, cost=None), id="judged"),
+        pytest.param(
+            msgspec.structs.replace(LARGE, reason=CHOSEN.reason, first_token_s=None, score=0.5, cost=None),
+            id="judged",
+        ),
         pytest.param(msgspec.structs.replace(LARGE, usage=Usage(estimated=True)), id="estimated"),
     ],
 )
-def test_wherever_an_only_attempt_lies_it_is_told_alike(tried: Tried, tmp_path: Path) -> None:
+def test_wherever_an_only_attempt_lies_it_is_told_alike(tried: AttemptFinished, tmp_path: Path) -> None:
     found = booked(tmp_path, saying(CHOSEN, tried))
     (told,) = found.attempts
-    apart = telemetry._attempt(found.record.id, 1, msgspec.structs.replace(ask(), trace=found.record.trace), tried)
+    apart = telemetry._attempt_row(
+        found.record.id,
+        1,
+        msgspec.structs.replace(ask(), trace_id=found.record.trace),
+        tried,
+    )
     assert msgspec.structs.astuple(told) == apart
 
 
@@ -95,31 +111,38 @@ def test_several_attempts_have_rows_of_their_own(tmp_path: Path) -> None:
 
 async def test_a_trace_is_found_in_whatever_chunk_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "CHUNK", 3)
-    with Keeper(tmp_path) as keeper:
+    with Services(tmp_path) as services:
         for _ in range(2):  # settings that change make a new one
-            recorded = Recorded(saying(CHOSEN, LARGE), keeper.put, Metrics(), keeper.numbers)
+            recorded = RecordingMiddleware(
+                saying(CHOSEN, LARGE),
+                services.enqueue_record,
+                Metrics(),
+                services.record_ids,
+            )
             for number in range(10):
-                asked = msgspec.structs.replace(ask(), trace=f"{number % 5:x}" * 32)
-                await recorded(asked, quiet)
-        await keeper.flush()
+                asked = msgspec.structs.replace(ask(), trace_id=f"{number % 5:x}" * 32)
+                await recorded(asked, discard_events)
+        await services.flush()
         assert len(rows(tmp_path, "SELECT DISTINCT chunk FROM records")) == 8
-        everything = await keeper.records()
+        everything = await services.records()
         for wanted in ("3" * 32, "33", "3"):
-            found = await keeper.records(Filter(trace=wanted))
+            found = await services.records(RecordFilter(trace=wanted))
             assert found == [each for each in everything if each.trace == "3" * 32] and len(found) == 4
-        assert [each.id for each in await keeper.records(Filter(trace="3"), 2)] == [each.id for each in found[:2]]
-        assert await keeper.records(Filter(trace="9")) == []
-        assert await keeper.records(Filter("other", trace="3")) == []
-        assert await keeper.records(Filter(trace="3", status=404)) == []
+        assert [each.id for each in await services.records(RecordFilter(trace="3"), 2)] == [
+            each.id for each in found[:2]
+        ]
+        assert await services.records(RecordFilter(trace="9")) == []
+        assert await services.records(RecordFilter("other", trace="3")) == []
+        assert await services.records(RecordFilter(trace="3", status=404)) == []
 
 
 def test_a_trace_is_looked_up_and_not_searched_for(tmp_path: Path) -> None:
     """SQLite takes the index of the tenant else, and reads all its records: 40 ms for each 100,000."""
-    database = connect(file(str(tmp_path / "x.db")), [SCHEMA])
+    database = open_database(sqlite_url(str(tmp_path / "x.db")), [SCHEMA])
     asked: list[str] = []
     with database.read() as connection:
         connection.connection.driver_connection.set_trace_callback(asked.append)  # type: ignore[union-attr]  # sqlite3's own
-        last(connection, Filter("t", trace="0af7"))
+        newest_records(connection, RecordFilter("t", trace="0af7"))
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1]}")]
     database.close()
     assert "SEARCH records USING INTEGER PRIMARY KEY (rowid=?)" in plan

@@ -15,11 +15,18 @@ from hypothesis import strategies as some
 
 from sizewise.data_class import Place
 from sizewise.errors import Busy, ConfigError, EgressDenied, Forbidden
-from sizewise.http.client import Client
-from sizewise.http.egress import Egress
-from sizewise.settings.server import Told, Webhook
-from sizewise.telemetry.webhooks import TOLERANCE_S, WAITING, Hooks, Seen, sign, verify
-from tests.fakes.webhook_receiver import SECRET, Receiver, receiving
+from sizewise.http.client import HttpClient
+from sizewise.http.egress import EgressPolicy
+from sizewise.settings.server import WebhookEvent, WebhookSettings
+from sizewise.telemetry.webhooks import (
+    MAX_QUEUED,
+    TOLERANCE_S,
+    ReplayGuard,
+    WebhookDispatcher,
+    sign_webhook,
+    verify_webhook,
+)
+from tests.fakes.webhook_receiver import SECRET, WebhookReceiver, receiving
 
 OTHER = "whsec_" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 ID, AT, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
@@ -27,7 +34,7 @@ CANARY = "canary-in-the-hook"
 
 
 def test_the_signature_is_the_one_of_the_standards_own_example() -> None:
-    assert sign([SECRET], ID, AT, BODY) == {
+    assert sign_webhook([SECRET], ID, AT, BODY) == {
         "webhook-id": ID,
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
@@ -35,61 +42,65 @@ def test_the_signature_is_the_one_of_the_standards_own_example() -> None:
 
 
 def test_what_is_signed_is_taken_once() -> None:
-    seen, headers = Seen(), sign([SECRET], ID, AT, BODY)
-    assert verify({name.title(): value for name, value in headers.items()}, BODY, [SECRET], AT + 1, seen) == ID
+    seen, headers = ReplayGuard(), sign_webhook([SECRET], ID, AT, BODY)
+    assert verify_webhook({name.title(): value for name, value in headers.items()}, BODY, [SECRET], AT + 1, seen) == ID
     with pytest.raises(Forbidden, match="taken before"):
-        verify(headers, BODY, [SECRET], AT + 2, seen)
+        verify_webhook(headers, BODY, [SECRET], AT + 2, seen)
 
 
 def test_while_a_secret_is_changed_either_one_does() -> None:
-    both = sign([OTHER, SECRET], ID, AT, BODY)
-    assert verify(both, BODY, [SECRET], AT, Seen()) == verify(both, BODY, [OTHER], AT, Seen()) == ID
-    assert verify(sign([SECRET], ID, AT, BODY), BODY, [OTHER, SECRET], AT, Seen()) == ID
+    both = sign_webhook([OTHER, SECRET], ID, AT, BODY)
+    assert (
+        verify_webhook(both, BODY, [SECRET], AT, ReplayGuard())
+        == verify_webhook(both, BODY, [OTHER], AT, ReplayGuard())
+        == ID
+    )
+    assert verify_webhook(sign_webhook([SECRET], ID, AT, BODY), BODY, [OTHER, SECRET], AT, ReplayGuard()) == ID
     with pytest.raises(Forbidden, match="does not fit"):
-        verify(sign([SECRET], ID, AT, BODY), BODY, [OTHER], AT, Seen())
+        verify_webhook(sign_webhook([SECRET], ID, AT, BODY), BODY, [OTHER], AT, ReplayGuard())
 
 
 @pytest.mark.parametrize("off", [-TOLERANCE_S - 1, TOLERANCE_S + 1])
 def test_a_message_of_another_time_is_refused(off: float) -> None:
     with pytest.raises(Forbidden, match="too far from ours"):
-        verify(sign([SECRET], ID, AT, BODY), BODY, [SECRET], AT + off, Seen())
+        verify_webhook(sign_webhook([SECRET], ID, AT, BODY), BODY, [SECRET], AT + off, ReplayGuard())
 
 
 @given(some.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature", "body"]), some.text(max_size=40))
 def test_whatever_is_changed_is_refused_and_nothing_is_remembered_of_it(what: str, text: str) -> None:
-    headers, body, seen = sign([SECRET], ID, AT, BODY), BODY, Seen()
+    headers, body, seen = sign_webhook([SECRET], ID, AT, BODY), BODY, ReplayGuard()
     if what == "body":
         body = text.encode("utf-8", "surrogatepass")
     elif text != headers[what]:
         headers[what] = text
-    if (headers, body) == (sign([SECRET], ID, AT, BODY), BODY):
+    if (headers, body) == (sign_webhook([SECRET], ID, AT, BODY), BODY):
         return
     with pytest.raises(Forbidden):
-        verify(headers, body, [SECRET], AT, seen)
-    assert verify(sign([SECRET], ID, AT, BODY), BODY, [SECRET], AT, seen) == ID
+        verify_webhook(headers, body, [SECRET], AT, seen)
+    assert verify_webhook(sign_webhook([SECRET], ID, AT, BODY), BODY, [SECRET], AT, seen) == ID
 
 
 def test_a_thousand_signatures_are_not_all_looked_at() -> None:
-    headers = sign([SECRET], ID, AT, BODY)
+    headers = sign_webhook([SECRET], ID, AT, BODY)
     headers["webhook-signature"] = "v1,AAAA " * 400 + headers["webhook-signature"]
     with pytest.raises(Forbidden):
-        verify(headers, BODY, [SECRET], AT, Seen())
+        verify_webhook(headers, BODY, [SECRET], AT, ReplayGuard())
 
 
 def test_ids_are_remembered_within_a_bound_and_forgotten_when_their_time_is_over() -> None:
-    seen = Seen(most=2)
+    seen = ReplayGuard(max_ids=2)
     for number in (1, 2):
-        verify(sign([SECRET], f"msg_{number}", AT, BODY), BODY, [SECRET], AT, seen)
+        verify_webhook(sign_webhook([SECRET], f"msg_{number}", AT, BODY), BODY, [SECRET], AT, seen)
     with pytest.raises(Busy):
-        verify(sign([SECRET], "msg_3", AT, BODY), BODY, [SECRET], AT, seen)
+        verify_webhook(sign_webhook([SECRET], "msg_3", AT, BODY), BODY, [SECRET], AT, seen)
     later = AT + 3 * int(TOLERANCE_S)
-    assert verify(sign([SECRET], "msg_4", later, BODY), BODY, [SECRET], later, seen) == "msg_4"
+    assert verify_webhook(sign_webhook([SECRET], "msg_4", later, BODY), BODY, [SECRET], later, seen) == "msg_4"
 
 
 @pytest.mark.parametrize("text", ["", "whsec_", "whsec_c2hvcnQ=", "hunter2!", SECRET + "ä"])
 def test_a_secret_that_is_none_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ConfigError, match="24 to 64 bytes") as refused:
-        sign([text], ID, AT, BODY)
+        sign_webhook([text], ID, AT, BODY)
     assert len(text) < 7 or text not in refused.value.message + refused.value.hint
 
 
@@ -101,15 +112,15 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK", SECRET)
 
 
-def hook(receiver: Receiver, *events: Told, place: Place = "machine") -> Webhook:
-    return Webhook(url=receiver.url, secret="env:HOOK", place=place, events=events)
+def hook(receiver: WebhookReceiver, *events: WebhookEvent, place: Place = "machine") -> WebhookSettings:
+    return WebhookSettings(url=receiver.url, secret="env:HOOK", place=place, events=events)
 
 
-def telling(work: Callable[[Hooks], Coroutine[Any, Any, None]], **wanted: Webhook) -> None:
+def telling(work: Callable[[WebhookDispatcher], Coroutine[Any, Any, None]], **wanted: WebhookSettings) -> None:
     async def main() -> None:
-        egress = Egress({each.url: each.place for each in wanted.values()}, {"internal": "network"})
-        hooks = Hooks()
-        async with Client(egress) as client:
+        egress = EgressPolicy({each.url: each.place for each in wanted.values()}, {"internal": "network"})
+        hooks = WebhookDispatcher()
+        async with HttpClient(egress) as client:
             hooks.prepare(wanted, client)()
             await work(hooks)
             await hooks.stop()
@@ -125,28 +136,28 @@ async def until(what: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver() -> Iterator[WebhookReceiver]:
     with receiving() as found:
         yield found
 
 
-def test_a_receiver_is_told_and_can_verify_it(receiver: Receiver) -> None:
-    async def work(hooks: Hooks) -> None:
-        hooks.tell("key.revoked", {"key": "sw-1"}, "acme")
+def test_a_receiver_is_told_and_can_verify_it(receiver: WebhookReceiver) -> None:
+    async def work(hooks: WebhookDispatcher) -> None:
+        hooks.publish("key.revoked", {"key": "sw-1"}, "acme")
         await until(receiver.heard)
 
     telling(work, ops=hook(receiver))
     ((headers, body),) = receiver.came
-    assert verify(headers, body, [SECRET], time.time(), Seen()).startswith("msg_")
+    assert verify_webhook(headers, body, [SECRET], time.time(), ReplayGuard()).startswith("msg_")
     shown = json.loads(body)
     assert (shown["type"], shown["tenant"], shown["data"]) == ("key.revoked", "acme", {"key": "sw-1"})
     assert receiver.paths == ["/hooks/here"]
 
 
-def test_only_the_events_that_were_asked_for_are_told(receiver: Receiver) -> None:
-    async def work(hooks: Hooks) -> None:
-        hooks.tell("key.revoked", {})
-        hooks.tell("budget.alert", {"share": 0.8})
+def test_only_the_events_that_were_asked_for_are_told(receiver: WebhookReceiver) -> None:
+    async def work(hooks: WebhookDispatcher) -> None:
+        hooks.publish("key.revoked", {})
+        hooks.publish("budget.alert", {"share": 0.8})
         await until(receiver.heard)
 
     telling(work, ops=hook(receiver, "budget.alert"))
@@ -156,10 +167,10 @@ def test_only_the_events_that_were_asked_for_are_told(receiver: Receiver) -> Non
 def test_what_was_not_taken_is_sent_again_under_the_same_id() -> None:
     with receiving(500, 0, 204) as receiver:
 
-        async def work(hooks: Hooks) -> None:
-            hooks.tell("budget.alert", {})
-            await until(lambda: receiver.heard() == 1 and hooks.limps())
-            assert hooks.limps() == ["the webhook 'ops' was not taken: it answered with status 500"]
+        async def work(hooks: WebhookDispatcher) -> None:
+            hooks.publish("budget.alert", {})
+            await until(lambda: receiver.heard() == 1 and hooks.impaired())
+            assert hooks.impaired() == ["the webhook 'ops' was not taken: it answered with status 500"]
             await until(lambda: receiver.heard() >= 2)
 
         telling(work, ops=hook(receiver))
@@ -169,65 +180,65 @@ def test_what_was_not_taken_is_sent_again_under_the_same_id() -> None:
 def test_no_redirect_is_followed() -> None:
     with receiving(302) as receiver:
 
-        async def work(hooks: Hooks) -> None:
-            hooks.tell("budget.alert", {})
-            await until(hooks.limps)
+        async def work(hooks: WebhookDispatcher) -> None:
+            hooks.publish("budget.alert", {})
+            await until(hooks.impaired)
 
         telling(work, ops=hook(receiver))
     assert receiver.paths == ["/hooks/here"]
 
 
-def test_a_dead_receiver_delays_nobody(receiver: Receiver) -> None:
-    dead = Webhook(url="http://127.0.0.1:9/", secret="env:HOOK", place="machine")
+def test_a_dead_receiver_delays_nobody(receiver: WebhookReceiver) -> None:
+    dead = WebhookSettings(url="http://127.0.0.1:9/", secret="env:HOOK", place="machine")
 
-    async def work(hooks: Hooks) -> None:
+    async def work(hooks: WebhookDispatcher) -> None:
         began = time.perf_counter()
         for number in range(100):
-            hooks.tell("budget.alert", {"number": number})
+            hooks.publish("budget.alert", {"number": number})
         assert time.perf_counter() - began < 0.2
         await until(lambda: receiver.heard() == 100)
 
     telling(work, dead=dead, ops=hook(receiver))
 
 
-def test_what_waits_is_bounded(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    async def work(hooks: Hooks) -> None:
-        for number in range(WAITING + 5):  # nothing is sent before this loop gives way
-            hooks.tell("budget.alert", {"number": number})
-        await until(lambda: receiver.heard() == WAITING, 60)
+def test_what_waits_is_bounded(receiver: WebhookReceiver, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(hooks: WebhookDispatcher) -> None:
+        for number in range(MAX_QUEUED + 5):  # nothing is sent before this loop gives way
+            hooks.publish("budget.alert", {"number": number})
+        await until(lambda: receiver.heard() == MAX_QUEUED, 60)
 
     telling(work, ops=hook(receiver))
     assert json.loads(receiver.came[0][1])["data"]["number"] == 5
     assert sum("does not keep up" in each.message for each in caplog.records) == 5
 
 
-def test_telling_works_from_any_thread_and_never_raises(receiver: Receiver) -> None:
-    async def work(hooks: Hooks) -> None:
-        thread = threading.Thread(target=hooks.tell, args=("budget.alert", {"from": "a thread"}))
+def test_telling_works_from_any_thread_and_never_raises(receiver: WebhookReceiver) -> None:
+    async def work(hooks: WebhookDispatcher) -> None:
+        thread = threading.Thread(target=hooks.publish, args=("budget.alert", {"from": "a thread"}))
         thread.start()
         await until(receiver.heard)
         thread.join()
-        hooks.tell("budget.alert", {"odd": object()})
-        hooks.tell("budget.alert", {"long": "x" * 100_000})
-        assert hooks.lost == 2
+        hooks.publish("budget.alert", {"odd": object()})
+        hooks.publish("budget.alert", {"long": "x" * 100_000})
+        assert hooks.dropped == 2
 
     telling(work, ops=hook(receiver))
-    Hooks().tell("budget.alert", {})
+    WebhookDispatcher().publish("budget.alert", {})
 
 
-def test_internal_data_goes_no_further_than_it_may(receiver: Receiver) -> None:
-    async def work(hooks: Hooks) -> None:
-        hooks.tell("budget.alert", {})
-        await until(hooks.limps)
-        assert "may go no further" in hooks.limps()[0]
+def test_internal_data_goes_no_further_than_it_may(receiver: WebhookReceiver) -> None:
+    async def work(hooks: WebhookDispatcher) -> None:
+        hooks.publish("budget.alert", {})
+        await until(hooks.impaired)
+        assert "may go no further" in hooks.impaired()[0]
 
     telling(work, ops=hook(receiver, place="anyone"))
     assert receiver.came == []
 
 
-def test_what_is_told_at_the_very_end_is_still_sent(receiver: Receiver) -> None:
-    async def work(hooks: Hooks) -> None:
-        hooks.tell("budget.alert", {})
+def test_what_is_told_at_the_very_end_is_still_sent(receiver: WebhookReceiver) -> None:
+    async def work(hooks: WebhookDispatcher) -> None:
+        hooks.publish("budget.alert", {})
 
     telling(work, ops=hook(receiver))
     assert receiver.heard() == 1
@@ -235,8 +246,13 @@ def test_what_is_told_at_the_very_end_is_still_sent(receiver: Receiver) -> None:
 
 def test_an_undeclared_address_is_reached_by_nobody() -> None:
     async def main() -> None:
-        async with Client(Egress({}, {"internal": "anyone"})) as client:
+        async with HttpClient(EgressPolicy({}, {"internal": "anyone"})) as client:
             with pytest.raises(EgressDenied):
-                await client.endpoint("http://127.0.0.1:9").request("POST", "/", why="a webhook", data_class="internal")
+                await client.endpoint("http://127.0.0.1:9").request(
+                    "POST",
+                    "/",
+                    purpose="a webhook",
+                    data_class="internal",
+                )
 
     asyncio.run(main())

@@ -10,12 +10,12 @@ import pytest
 from msgspec import Meta, Struct
 
 from sizewise.errors import BadRequest, ConfigError, EgressDenied
-from sizewise.messages import Function, ToolCall
-from sizewise.principal import Caller
-from sizewise.tools.function_tool import Functions, function
-from sizewise.tools.tool import Call, Result, Shelf, Tool, arguments
+from sizewise.messages import FunctionCall, ToolCall
+from sizewise.principal import Principal
+from sizewise.tools.function_tool import FunctionTools, function_tool
+from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, Toolset, parse_arguments
 
-ME = Caller(tenant="acme", project="help")
+ME = Principal(tenant="acme", project="help")
 
 
 class Place(Struct):
@@ -31,12 +31,12 @@ def weather(place: Place, days: Annotated[int, Meta(ge=1, le=7)] = 1, unit: Lite
     return {"city": place.city, "sky": "grey", "unit": unit * days}
 
 
-def called(tool: Tool, **arguments: object) -> Result:
-    return asyncio.run(tool.call(Call(arguments, ME, "run/1")))
+def called(tool: Tool, **arguments: object) -> ToolOutput:
+    return asyncio.run(tool.call(ToolInvocation(arguments, ME, "run/1")))
 
 
 def test_a_signature_becomes_a_schema_and_a_docstring_the_description() -> None:
-    tool = function(weather)
+    tool = function_tool(weather)
     assert (tool.name, tool.description) == ("weather", "The weather of a place.\n\nFor some days.")
     properties = tool.parameters["properties"]
     assert isinstance(properties, dict)
@@ -47,12 +47,12 @@ def test_a_signature_becomes_a_schema_and_a_docstring_the_description() -> None:
 
 
 def test_what_it_returns_is_told_as_text_and_as_json() -> None:
-    result = called(function(weather), place={"city": "Lyon"}, days=2)
+    result = called(function_tool(weather), place={"city": "Lyon"}, days=2)
     assert (
         result.text == '{"city":"Lyon","sky":"grey","unit":"CC"}'
         and bytes(result.data or b"") == b'{"city":"Lyon","sky":"grey","unit":"CC"}'
     )
-    assert called(function(giving("as it is"))).text == "as it is"
+    assert called(function_tool(giving("as it is"))).text == "as it is"
 
 
 def giving(value: object) -> Callable[..., object]:
@@ -63,19 +63,20 @@ def giving(value: object) -> Callable[..., object]:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"place": "Lyon"}, {"place": {"city": 3}}, {"place": {"city": "Lyon"}, "days": 9}, {"plaice": 1}]
+    "wrong",
+    [{}, {"place": "Lyon"}, {"place": {"city": 3}}, {"place": {"city": "Lyon"}, "days": 9}, {"plaice": 1}],
 )
 def test_wrong_arguments_are_a_failed_result_that_says_what_is_wrong(wrong: dict[str, object]) -> None:
-    result = called(function(weather), **wrong)
+    result = called(function_tool(weather), **wrong)
     assert result.failed and "do not fit" in result.text
 
 
 def test_a_function_that_wants_the_call_is_given_it_and_models_do_not_see_that() -> None:
-    async def whose(call: Call, greeting: str = "for") -> str:
+    async def whose(call: ToolInvocation, greeting: str = "for") -> str:
         """Whose."""
-        return f"{greeting} {call.caller.tenant} {call.key}"
+        return f"{greeting} {call.principal.tenant} {call.idempotency_key}"
 
-    tool = function(whose)
+    tool = function_tool(whose)
     assert tool.parameters["properties"] == {"greeting": {"type": "string", "default": "for"}}
     assert called(tool).text == "for acme run/1"
     assert called(tool, call="forged").failed
@@ -91,11 +92,11 @@ def test_what_it_raises_is_a_failure_without_its_words_and_a_refusal_of_ours_is_
     def asks() -> str:
         raise BadRequest("there is no such city", "spell it")
 
-    result = called(function(breaks), secret="hunter2")
+    result = called(function_tool(breaks), secret="hunter2")
     assert result.failed and "RuntimeError" in result.text and "hunter2" not in result.text
-    assert called(function(asks)) == Result("there is no such city: spell it", failed=True)
+    assert called(function_tool(asks)) == ToolOutput("there is no such city: spell it", failed=True)
     with pytest.raises(EgressDenied):
-        called(function(refused))
+        called(function_tool(refused))
 
 
 def test_a_tool_that_hangs_is_stopped_and_a_result_that_is_endless_is_cut() -> None:
@@ -103,17 +104,17 @@ def test_a_tool_that_hangs_is_stopped_and_a_result_that_is_endless_is_cut() -> N
         await asyncio.Event().wait()
         return ""
 
-    assert "was stopped" in called(function(hangs, timeout_s=0.02)).text
-    long = called(function(giving("x" * 100_000)))
-    assert long.cut == 100_000 - 65_536 and len(long.text) < 65_600 and "left out" in long.text
+    assert "was stopped" in called(function_tool(hangs, timeout_s=0.02)).text
+    long = called(function_tool(giving("x" * 100_000)))
+    assert long.truncated_chars == 100_000 - 65_536 and len(long.text) < 65_600 and "left out" in long.text
 
 
 def test_arguments_have_a_bound_before_anything_is_called() -> None:
-    assert "longer than" in called(function(giving("")), words="x" * 300_000).text
+    assert "longer than" in called(function_tool(giving("")), words="x" * 300_000).text
     for text in ("[1]", "{", '{"a": 1} {"b"', "nul", "[" * 100_000, "x" * 300_000):
         with pytest.raises(BadRequest):
-            arguments(ToolCall(Function("f", text)))
-    assert arguments(ToolCall(Function("f", ""))) == {}
+            parse_arguments(ToolCall(FunctionCall("f", text)))
+    assert parse_arguments(ToolCall(FunctionCall("f", ""))) == {}
 
 
 def test_what_json_cannot_say_is_refused_when_the_house_is_built_not_when_it_is_called() -> None:
@@ -125,29 +126,29 @@ def test_what_json_cannot_say_is_refused_when_the_house_is_built_not_when_it_is_
 
     for wrong in (star, bare):
         with pytest.raises(ConfigError, match="cannot say"):
-            function(wrong)
+            function_tool(wrong)
     with pytest.raises(ConfigError, match="no name of a tool"):
-        function(weather, "rm -rf")
+        function_tool(weather, "rm -rf")
 
 
 def test_a_shelf_offers_what_is_on_the_list_and_finds_by_name_or_beginning() -> None:
-    tools = [function(giving(str(n)), name) for n, name in enumerate(["read_file", "read_mail", "send_mail"])]
+    tools = [function_tool(giving(str(n)), name) for n, name in enumerate(["read_file", "read_mail", "send_mail"])]
 
     async def look() -> None:
-        shelf = Shelf([Functions(tools)], ["read_*"])
+        shelf = Toolset([FunctionTools(tools)], ["read_*"])
         assert [each.name for each in await shelf.tools(ME)] == ["read_file", "read_mail"]
-        assert [each.name for each in await shelf.chosen(["read_mail", "read_*"], ME)] == ["read_mail", "read_file"]
+        assert [each.name for each in await shelf.select(["read_mail", "read_*"], ME)] == ["read_mail", "read_file"]
         with pytest.raises(BadRequest, match="there is no tool 'send_mail'"):
-            await shelf.chosen(["send_mail"], ME)
+            await shelf.select(["send_mail"], ME)
 
     asyncio.run(look())
 
 
 def test_the_installation_has_a_clock() -> None:
     async def look() -> None:
-        (clock,) = await Shelf([Functions()]).chosen(["clock"], ME)
-        told = await clock.call(Call({"zone": "Europe/Paris"}, ME))
+        (clock,) = await Toolset([FunctionTools()]).select(["clock"], ME)
+        told = await clock.call(ToolInvocation({"zone": "Europe/Paris"}, ME))
         assert not told.failed and told.text.split()[-1] in ("CET", "CEST")
-        assert (await clock.call(Call({"zone": "../../etc/passwd"}, ME))).failed
+        assert (await clock.call(ToolInvocation({"zone": "../../etc/passwd"}, ME))).failed
 
     asyncio.run(look())

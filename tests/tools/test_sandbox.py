@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sizewise.errors import CodeFailed, Forbidden
-from sizewise.settings.tools import Sandbox as Wanted
-from sizewise.tools.sandbox.process_pool import Ran, Sandbox
+from sizewise.settings.tools import SandboxSettings as Wanted
+from sizewise.tools.sandbox.process_pool import CodeResult, Sandbox
 from sizewise.tools.sandbox.protocol import Language
 from tests.running_server import until
 
@@ -56,12 +56,15 @@ def test_code_gives_its_output_or_its_last_value(language: Language, code: str, 
 
 def test_what_it_prints_is_kept_and_bounded() -> None:
     async def work(sandbox: Sandbox) -> None:
-        assert (await sandbox.run("python", "print('hi', 1)", {}, "acme")).printed == "hi 1\n"
-        assert (await sandbox.run("javascript", "console.log('hi', {a: 1})", {}, "acme")).printed == 'hi {"a":1}\n'
+        assert (await sandbox.run("python", "print('hi', 1)", {}, "acme")).stdout == "hi 1\n"
+        assert (await sandbox.run("javascript", "console.log('hi', {a: 1})", {}, "acme")).stdout == 'hi {"a":1}\n'
         flood = await sandbox.run(
-            "javascript", "for (let i = 0; i < 2000; i++) console.log('x'.repeat(1000))", {}, "acme"
+            "javascript",
+            "for (let i = 0; i < 2000; i++) console.log('x'.repeat(1000))",
+            {},
+            "acme",
         )
-        assert len(flood.printed) == 65_536
+        assert len(flood.stdout) == 65_536
 
     within(work)
 
@@ -191,13 +194,13 @@ def test_nothing_is_kept_from_one_run_to_the_next() -> None:
 
 def test_organisations_never_share_a_process_and_runs_at_once_are_bounded() -> None:
     async def work(sandbox: Sandbox) -> None:
-        async def one(number: int) -> Ran:
+        async def one(number: int) -> CodeResult:
             return await sandbox.run("javascript", "output = n", {"n": number}, f"org{number % 3}")
 
         ran = await asyncio.gather(*map(one, range(12)))
         assert [each.data for each in ran] == list(range(12))
-        assert len(sandbox.processes()) <= 2
-        (whose,) = {whose for whose, _ in sandbox.processes() if whose == "org0"} or {"org0"}
+        assert len(sandbox.idle_processes()) <= 2
+        (whose,) = {whose for whose, _ in sandbox.idle_processes() if whose == "org0"} or {"org0"}
         assert whose == "org0"
 
     within(work)
@@ -209,7 +212,7 @@ def test_a_process_has_no_environment_no_file_and_dies_with_all_it_started() -> 
     async def work(sandbox: Sandbox) -> None:
         for language in BOTH:
             await sandbox.run(language, "1", {}, "acme")
-        for _, pid in sandbox.processes():
+        for _, pid in sandbox.idle_processes():
             for each in (pid, *_children(pid)):
                 found.append(each)
                 assert Path(f"/proc/{each}/environ").read_bytes() == b""
@@ -246,7 +249,7 @@ def test_a_run_that_is_cancelled_takes_its_process_with_it() -> None:
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert sandbox.processes() == []
+        assert sandbox.idle_processes() == []
 
     within(work, Wanted(timeout_s=60))
 

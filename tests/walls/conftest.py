@@ -17,5 +17,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     longest = ", ".join(f"{path} {size}" for size, path in sizes[:5])
     terminalreporter.write_line(
         f"{len(sizes)} files, {sum(lines)} lines, median {median(lines):.0f}, "
-        f"above {LONG}: {sum(size > LONG for size in lines)}; longest: {longest}"
+        f"above {LONG}: {sum(size > LONG for size in lines)}; longest: {longest}",
     )

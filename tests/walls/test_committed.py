@@ -15,7 +15,7 @@ REGISTRY = re.compile(rf"\b(?:{'|'.join(REGISTRIES)})\.(?:org|com|io)\b")
 """Hosts of package indexes: people configure their own, and we take what they configured."""
 
 COMMON = frozenset(
-    {"bin", "dev", "etc", "home", "mnt", "opt", "proc", "root", "srv", "sys", "tmp", "usr", "var", "Users"}
+    {"bin", "dev", "etc", "home", "mnt", "opt", "proc", "root", "srv", "sys", "tmp", "usr", "var", "Users"},
 )
 """Top folders that many machines have: their bare names betray nothing."""
 

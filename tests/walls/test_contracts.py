@@ -25,6 +25,8 @@ PLANTED = {
     "sizewise/storage/encryption.py": "import pydantic_monty, onnxruntime, pypdf",
     "sizewise/flows/nodes/ask.py": "import sizewise.flows.nodes.each",
     "sizewise/principal.py": "import yaml, dbos",
+    "sizewise/knowledge/vector_stores/pgvector.py": "import sizewise.knowledge.vector_stores.weaviate",
+    "sizewise/graphql/keys.py": "import sizewise.lamatic.graphql_contract",
 }
 """File -> lines that break a contract each; together they break them all."""
 

@@ -18,10 +18,10 @@ from graphql import build_schema, parse, validate
 from docs.build import classes, kinds, pages
 from docs.command_line import verbs
 from sizewise.errors import ConfigError
-from sizewise.evals.policy_loader import policy
-from sizewise.plugins import Once
-from sizewise.settings.load import VARIABLES, load
-from sizewise.settings.root import File
+from sizewise.evals.policy_loader import load_policy
+from sizewise.plugins import PluginRegistry
+from sizewise.settings.load import ENVIRONMENT_VARIABLES, load_settings
+from sizewise.settings.root import FileSettings
 from tests.walls.source import ROOT, committed
 
 DOCS = ROOT / "docs"
@@ -83,8 +83,8 @@ def test_an_error_page_says_what_it_means_and_shows_wrong_and_right(code: str) -
 
 def test_every_setting_and_variable_is_in_the_settings_page() -> None:
     text = (DOCS / "reference" / "settings.md").read_text()
-    assert [each.name for each in fields(File) if f"[{each.name}" not in text] == []
-    assert [variable for variable, _ in VARIABLES if f"`{variable}`" not in text] == []
+    assert [each.name for each in fields(FileSettings) if f"[{each.name}" not in text] == []
+    assert [variable for variable, _ in ENVIRONMENT_VARIABLES if f"`{variable}`" not in text] == []
 
 
 def test_every_kind_and_member_is_in_the_kinds_page() -> None:
@@ -100,7 +100,9 @@ def test_every_verb_is_in_the_page_of_the_command_line() -> None:
 
 def test_verbs_in_the_examples_exist() -> None:
     said = {
-        (name(block), found) for block in of("bash") for found in re.findall(r"^sizewise ([a-z]+)", block.text, re.M)
+        (name(block), found)
+        for block in of("bash")
+        for found in re.findall(r"^sizewise ([a-z]+)", block.text, re.MULTILINE)
     }
     assert [(where, verb) for where, verb in said if f"sizewise {verb}" not in verbs()] == []
 
@@ -155,7 +157,9 @@ def test_the_files_that_pages_name_are_there() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     lost = []
     for page in PAGES:
-        for goal in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)):
+        for goal in re.findall(
+            r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        ):
             path, _, heading = goal.partition("#")
             target = (page.parent / path) if path else page
             if "://" in goal or goal.startswith("mailto:"):
@@ -206,8 +210,8 @@ def test_settings_in_the_docs_are_accepted(block: Block, tmp_path: Path) -> None
         return
     path = tmp_path / "sizewise.toml"
     path.write_text(block.text)
-    for kind, wanted in load(path, tmp_path, {}).policies.items():
-        policy(kind, wanted, Once())
+    for kind, wanted in load_settings(path, tmp_path, {}).policies.items():
+        load_policy(kind, wanted, PluginRegistry())
 
 
 @pytest.mark.parametrize("block", of("toml wrong"), ids=name)
@@ -215,4 +219,4 @@ def test_wrong_settings_in_the_docs_are_refused(block: Block, tmp_path: Path) ->
     path = tmp_path / "sizewise.toml"
     path.write_text(block.text)
     with pytest.raises(ConfigError):
-        load(path, tmp_path, {})
+        load_settings(path, tmp_path, {})

@@ -19,10 +19,10 @@ CHILDREN = """
     os.execv os.execve os.execvp os.execvpe os.execl os.execle os.execlp os.spawnv os.spawnl
 """
 
-Door = tuple[str, Mapping[str, str]]
+RestrictedNames = tuple[str, Mapping[str, str]]
 """Names (a dotted one with all below it, another as the last part of any), and where they may be used and why."""
 
-DOORS: Mapping[str, Door] = {
+RESTRICTIONS: Mapping[str, RestrictedNames] = {
     "the environment": (
         "os.environ os.getenv os.environb os.putenv envvar auto_envvar_prefix",
         {
@@ -62,16 +62,16 @@ def used(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
             yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def leads(name: str, door: str) -> bool:
+def leads(name: str, restricted: str) -> bool:
     """Whether a dotted name leads through one of the door's names."""
-    for each in door.split():
+    for each in restricted.split():
         if name == each or name.startswith(f"{each}.") or ("." not in each and name.endswith(f".{each}")):
             return name not in HARMLESS
     return False
 
 
 def side_doors(file: Source) -> Iterator[str]:
-    for door, (names, places) in DOORS.items():
+    for door, (names, places) in RESTRICTIONS.items():
         if not file.within(*places):
             for node, name in used(file.tree):
                 if leads(name, names):

@@ -67,7 +67,7 @@ LATE: Mapping[tuple[str, str], str] = {
 """(file, module) -> why it is imported in a function. To dodge a circle is no reason: move the name down a floor."""
 
 HEAVY = frozenset(
-    {"uvicorn", "uvloop", "starlette", "sqlalchemy", "ariadne", "graphql", "xllamacpp", "rich", "prometheus_client"}
+    {"uvicorn", "uvloop", "starlette", "sqlalchemy", "ariadne", "graphql", "xllamacpp", "rich", "prometheus_client"},
 )
 """What `sizewise --help` must not wait for."""
 
@@ -83,7 +83,7 @@ LATER = frozenset(
         "dbos",
         "yaml",
         "numpy",
-    }
+    },
 )
 """What a server that starts must not wait for: who asks for it first, or a thread after the start, loads it."""
 
@@ -191,14 +191,16 @@ def test_judgement_needs_no_heavy_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["import json", "from sizewise.app.application import House", "if x:\n        import json"]
+    "line",
+    ["import json", "from sizewise.app.application import House", "if x:\n        import json"],
 )
 def test_the_wall_sees_a_late_import(line: str) -> None:
     assert planted(late, f"def f() -> None:\n    {line}")
 
 
 @pytest.mark.parametrize(
-    "line", ["import requests", "from toml import loads", "def f() -> None:\n    import scipy.linalg"]
+    "line",
+    ["import requests", "from toml import loads", "def f() -> None:\n    import scipy.linalg"],
 )
 def test_the_wall_sees_an_undeclared_library(line: str) -> None:
     assert planted(undeclared, line)
@@ -215,4 +217,4 @@ def test_the_wall_sees_a_room_that_holds_something(code: str) -> None:
 
 
 def test_the_wall_sees_what_an_import_pulls_in() -> None:
-    assert "sqlalchemy" in pulled_in_by("sizewise.storage.database")
+    assert "sqlalchemy" in pulled_in_by("sizewise.db")

@@ -43,7 +43,8 @@ def names(file: Source) -> Iterator[str]:
             for match in NAMED.finditer(text):
                 if (file.path, match[1].lower()) not in SPOKEN:
                     yield file.at(
-                        node, f"{match[0]!r} is named in the code: make it a row of the catalogue or a setting"
+                        node,
+                        f"{match[0]!r} is named in the code: make it a row of the catalogue or a setting",
                     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.walls.source import Source, dotted, planted, sources, stands
 
 READ_ONLY = frozenset(
-    {"Mapping", "Sequence", "Collection", "AbstractSet", "frozenset", "tuple", "str", "bytes", "int", "float", "bool"}
+    {"Mapping", "Sequence", "Collection", "AbstractSet", "frozenset", "tuple", "str", "bytes", "int", "float", "bool"},
 )
 """Types through which nothing can be changed: annotated with one of them, `mypy --strict` proves what we only read."""
 
@@ -69,7 +69,8 @@ def changeable(value: ast.expr) -> str:
         return f"a {type(value).__name__.lower()}"
     if isinstance(value, (ast.Tuple, ast.BinOp, ast.BoolOp, ast.IfExp, ast.Starred)):
         return next(
-            filter(None, map(changeable, (n for n in ast.iter_child_nodes(value) if isinstance(n, ast.expr)))), ""
+            filter(None, map(changeable, (n for n in ast.iter_child_nodes(value) if isinstance(n, ast.expr)))),
+            "",
         )
     if isinstance(value, ast.Call):
         return _called(value)
@@ -109,7 +110,8 @@ def state(file: Source) -> Iterator[str]:
     for node in ast.walk(file.tree):
         if isinstance(node, ast.Global):
             yield file.at(
-                node, f"`global {', '.join(node.names)}`: hand the value in, or keep it in an object of house.py"
+                node,
+                f"`global {', '.join(node.names)}`: hand the value in, or keep it in an object of house.py",
             )
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for each in node.decorator_list:

@@ -115,7 +115,7 @@ def test_the_bill_of_materials_is_valid_and_names_each_locked_package() -> None:
     schemas = Path(cyclonedx.schema.__file__).parent / "_res"
     here = {name: json.loads((schemas / f"{name}.SNAPSHOT.schema.json").read_text()) for name in ("spdx", "jsf-0.82")}
     registry = jsonschema_rs.Registry(
-        [(f"http://cyclonedx.org/schema/{name}.SNAPSHOT.schema.json", schema) for name, schema in here.items()]
+        [(f"http://cyclonedx.org/schema/{name}.SNAPSHOT.schema.json", schema) for name, schema in here.items()],
     )
     shown = json.loads(sbom.PAGE.read_text())
     schema = json.loads((schemas / "bom-1.6.SNAPSHOT.schema.json").read_text())
@@ -158,7 +158,10 @@ HOLED = {"name": "c", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions"
     ],
 )
 def test_a_known_hole_fails_the_check_and_a_silent_network_does_not(
-    audit: ModuleType, report: dict[str, Any] | None, code: int, said: str
+    audit: ModuleType,
+    report: dict[str, Any] | None,
+    code: int,
+    said: str,
 ) -> None:
     ended, words = audit.verdict("up.lock", report)
     assert ended == code and said in words

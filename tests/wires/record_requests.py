@@ -20,9 +20,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sizewise import __version__
-from sizewise.plugins import names
-from sizewise.settings.provider_presets import rows, variables
-from sizewise.testing.preset_conformance import VALUES, address
+from sizewise.plugins import plugin_names
+from sizewise.settings.provider_presets import provider_presets, url_variables
+from sizewise.testing.preset_conformance import VALUES, base_url
 from tests.running_server import Served, serving
 from tests.wires.wire_cases import speaking
 
@@ -35,14 +35,14 @@ BETWEEN = "\n\n###\n\n"
 def reply(head: bytes, body: bytes) -> bytes:
     """What the vendor of the wire says to everything: tests/wires/speaking."""
     path = head.split(b" ", 2)[1].decode()
-    spoken = next(each for each in map(speaking, names("wires")) if path.endswith(each.wire.chat_path))
+    spoken = next(each for each in map(speaking, plugin_names("wires")) if path.endswith(each.wire.chat_path))
     stream = json.loads(body).get("stream") is True
-    kind, said = (b"text/event-stream", spoken.stream) if stream else (b"application/json", spoken.whole)
+    kind, said = (b"text/event-stream", spoken.stream) if stream else (b"application/json", spoken.response)
     return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(said), said)
 
 
 @dataclass
-class Double:
+class RecordingUpstream:
     """Keeps the bytes of every request."""
 
     url: str = ""
@@ -50,8 +50,8 @@ class Double:
 
 
 @contextlib.contextmanager
-def double() -> Iterator[Double]:
-    here = Double()
+def double() -> Iterator[RecordingUpstream]:
+    here = RecordingUpstream()
 
     class Answer(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -81,41 +81,41 @@ def double() -> Iterator[Double]:
 def config(url: str) -> str:
     """Every row as a provider: named, and moved to the double by its origin alone."""
     parts = ["[server]\nembedded = false\ndiscover = false\n"]
-    for name, row in rows().items():
-        fills = "".join(f'{each} = "{VALUES[each]}"\n' for each in variables(row.base_url))
-        path = urlsplit(address(row)).path
+    for name, row in provider_presets().items():
+        fills = "".join(f'{each} = "{VALUES[each]}"\n' for each in url_variables(row.base_url))
+        path = urlsplit(base_url(row)).path
         parts.append(
-            f'[providers.{name}]\nendpoint = "{name}"\nbase_url = "{url}{path}"\nmodels = ["a-model"]\n{fills}'
+            f'[providers.{name}]\nendpoint = "{name}"\nbase_url = "{url}{path}"\nmodels = ["a-model"]\n{fills}',
         )
     return "\n".join(parts)
 
 
 def keys() -> dict[str, str]:
     """Each variable that a row takes its key from."""
-    return {row.key.removeprefix("env:"): KEY for row in rows().values() if row.key}
+    return {row.key.removeprefix("env:"): KEY for row in provider_presets().values() if row.key}
 
 
-def record(served: Served, here: Double, name: str) -> str:
+def record(served: Served, here: RecordingUpstream, name: str) -> str:
     """Both requests of the endpoint `name`: a chat, and the same as a stream."""
     here.seen.clear()
     for more in ({}, {"stream": True}):
         answer = served.ask("/v1/chat/completions", {"model": f"{name}/a-model", **ASKED, **more})
         assert len(here.seen) == 1 + bool(more), (name, answer.status, answer.body)
-    own = urlsplit(address(rows()[name])).netloc
+    own = urlsplit(base_url(provider_presets()[name])).netloc
     text = BETWEEN.join(each.decode().replace("\r\n", "\n") for each in here.seen)
     text = text.replace(here.url.removeprefix("http://"), own).replace(f"sizewise/{__version__}", "sizewise/VERSION")
     return text.replace(KEY, "THE-KEY") + "\n"
 
 
 @contextlib.contextmanager
-def recording(home: Path) -> Iterator[tuple[Served, Double]]:
+def recording(home: Path) -> Iterator[tuple[Served, RecordingUpstream]]:
     with double() as here, serving(home, config(here.url), **keys()) as served:
         yield served, here
 
 
 def main(wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory() as home, recording(Path(home)) as (served, here):
-        for name in wanted or rows():
+        for name in wanted or provider_presets():
             (FOLDER / f"{name}.http").write_text(record(served, here, name))
             sys.stdout.write(f"wrote {name}.http\n")
 

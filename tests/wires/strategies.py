@@ -54,9 +54,9 @@ def calling(draw: st.DrawFn) -> list[Json]:
         {"id": id, "type": "function", "function": {"name": draw(st.sampled_from("fgh")), "arguments": given}}
         for id, given in zip(ids, arguments, strict=True)
     ]
-    asks = {"role": "assistant", "content": draw(st.none() | words), "tool_calls": calls}
+    requests = {"role": "assistant", "content": draw(st.none() | words), "tool_calls": calls}
     results = [{"role": "tool", "tool_call_id": id, "content": draw(words | st.lists(said, min_size=1))} for id in ids]
-    return [asks, *results]
+    return [requests, *results]
 
 
 speaks = st.builds(lambda text: [{"role": "assistant", "content": text}], words)

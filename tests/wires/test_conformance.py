@@ -7,24 +7,24 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from sizewise.plugins import load, names
+from sizewise.plugins import load_plugin, plugin_names
 from sizewise.testing import stream_conformance, wire_conformance
-from sizewise.testing.wire_conformance import Spoken
+from sizewise.testing.wire_conformance import WireCase
 from tests.wires.strategies import chats, deep
 from tests.wires.wire_cases import requests, speaking
 
-WIRES = names("wires")
+WIRES = plugin_names("wires")
 many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_wire_that_is_declared_is_the_one_that_speaks(wire: str) -> None:
-    assert load("wires", wire) is speaking(wire).wire
+    assert load_plugin("wires", wire) is speaking(wire).wire
 
 
 @pytest.mark.parametrize("check", stream_conformance.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_wire(wire: str, check: Callable[[Spoken], None]) -> None:
+def test_a_wire(wire: str, check: Callable[[WireCase], None]) -> None:
     check(speaking(wire))
 
 
@@ -33,8 +33,8 @@ def test_a_body_of_this_wire_is_sent_on_as_it_came(wire: str) -> None:
     @many
     @given(requests(wire))
     def always(body: bytes) -> None:
-        wire_conformance.sends_on_as_it_came(speaking(wire), body)
-        wire_conformance.refuses_in_words(speaking(wire), body)
+        wire_conformance.passes_requests_through(speaking(wire), body)
+        wire_conformance.refuses_untranslatable_requests(speaking(wire), body)
 
     always()
 
@@ -44,7 +44,7 @@ def test_a_conversation_survives_this_wire_and_back(wire: str) -> None:
     @many
     @given(chats)
     def always(body: bytes) -> None:
-        wire_conformance.keeps_the_conversation(speaking(wire), body)
+        wire_conformance.round_trips_conversations(speaking(wire), body)
 
     always()
 
@@ -52,6 +52,6 @@ def test_a_conversation_survives_this_wire_and_back(wire: str) -> None:
 @pytest.mark.parametrize("depth", [1, 60, *range(900, 1030, 10), 5_000, 100_000])
 @pytest.mark.parametrize("wire", WIRES)
 def test_depth_is_kept_or_refused_in_words(wire: str, depth: int) -> None:
-    wire_conformance.refuses_in_words(speaking(wire), deep(depth))
+    wire_conformance.refuses_untranslatable_requests(speaking(wire), deep(depth))
     if depth <= 60:
-        wire_conformance.keeps_the_conversation(speaking(wire), deep(depth))
+        wire_conformance.round_trips_conversations(speaking(wire), deep(depth))

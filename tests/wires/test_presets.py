@@ -8,45 +8,49 @@ from typing import Any
 
 import pytest
 
-from sizewise.settings.provider_presets import rows
-from sizewise.testing.preset_conformance import address, unlike
+from sizewise.settings.provider_presets import provider_presets
+from sizewise.testing.preset_conformance import base_url, request_differences
 from tests.gateway.server_harness import frames, words
 from tests.running_server import Served
-from tests.wires.record_requests import FOLDER, KEY, Double, record, recording
+from tests.wires.record_requests import FOLDER, KEY, RecordingUpstream, record, recording
 from tests.wires.wire_cases import speaking
 
-ROWS = rows()
+ROWS = provider_presets()
 HELLO = [{"role": "user", "content": "Say hello."}]
 
 
 @pytest.fixture(scope="module")
-def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Double]]:
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, RecordingUpstream]]:
     with recording(tmp_path_factory.mktemp("endpoints")) as both:
         yield both
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_endpoint_gets_the_request_that_was_recorded(name: str, recorder: tuple[Served, Double]) -> None:
+def test_an_endpoint_gets_the_request_that_was_recorded(name: str, recorder: tuple[Served, RecordingUpstream]) -> None:
     path = FOLDER / f"{name}.http"
     assert path.exists(), f"record it: python -m tests.wires.record_requests {name}"
     assert record(*recorder, name) == path.read_text()
     chat_path = speaking(ROWS[name].wire).wire.chat_path
-    assert [unlike(ROWS[name], KEY, chat_path, request) for request in recorder[1].seen] == [[], []]
+    assert [request_differences(ROWS[name], KEY, chat_path, request) for request in recorder[1].seen] == [[], []]
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_request_on_record_names_the_endpoints_own_host(name: str) -> None:
-    host = address(ROWS[name]).split("/")[2]
+    host = base_url(ROWS[name]).split("/")[2]
     assert (FOLDER / f"{name}.http").read_text().count(f"\nhost: {host}\n") == 2
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ROWS)
-def test_its_answer_comes_through_both_doors(name: str, stream: bool, recorder: tuple[Served, Double]) -> None:
-    served, said = recorder[0], speaking(ROWS[name].wire).said
-    ask: dict[str, Any] = {"model": f"{name}/a-model", "messages": HELLO, "max_tokens": 16, "stream": stream}
-    answer = served.ask("/v1/chat/completions", ask)
-    other = served.ask("/v1/messages", ask)
+def test_its_answer_comes_through_both_doors(
+    name: str,
+    stream: bool,
+    recorder: tuple[Served, RecordingUpstream],
+) -> None:
+    served, said = recorder[0], speaking(ROWS[name].wire).expected
+    request: dict[str, Any] = {"model": f"{name}/a-model", "messages": HELLO, "max_tokens": 16, "stream": stream}
+    answer = served.ask("/v1/chat/completions", request)
+    other = served.ask("/v1/messages", request)
     assert (answer.status, other.status) == (200, 200), (answer.body, other.body)
     assert answer.headers["x-sizewise-model"] == f"{name}/a-model"
     if stream:

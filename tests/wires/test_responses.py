@@ -14,20 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from sizewise.errors import BadBody, NotTranslatable, SizewiseError, UpstreamBusy, UpstreamGarbled
-from sizewise.handler import Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Chat, Choice, Function, Reply, ToolCall, Usage
+from sizewise.errors import BadBody, NotTranslatable, SizewiseError, UpstreamOverloaded, UpstreamProtocolError
+from sizewise.handler import ChoiceFinished, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import ChatRequest, Choice, FunctionCall, Reply, ToolCall, Usage
 from sizewise.providers.wires.anthropic import request_in, request_out
 from sizewise.providers.wires.openai import request_response
-from sizewise.providers.wires.responses.request_in import heard
+from sizewise.providers.wires.responses.request_in import read_request
 from sizewise.providers.wires.responses.response import read_reply
-from sizewise.providers.wires.responses.response_object import Frame
-from sizewise.providers.wires.responses.stream_in import PIECE, Reader
-from sizewise.providers.wires.responses.stream_out import Written
+from sizewise.providers.wires.responses.response_object import ResponseEnvelope
+from sizewise.providers.wires.responses.stream_in import RAW_EVENT_FIELD, ResponsesStreamReader
+from sizewise.providers.wires.responses.stream_out import ResponsesStreamWriter
 from sizewise.providers.wires.responses.wire import WIRE
-from sizewise.providers.wires.sse import Frames
+from sizewise.providers.wires.sse import SseDecoder
 from tests.running_server import Served, serving
-from tests.wires.record_requests import BETWEEN, Double, double
+from tests.wires.record_requests import BETWEEN, RecordingUpstream, double
 
 Json = dict[str, Any]
 HERE = Path(__file__).parent
@@ -36,26 +36,26 @@ SEALED = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content":
 CALL = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"a": 1}'}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "Rain."}
 TOOL = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
-FRAME = Frame("resp_" + "0" * 48, 1, {})
+FRAME = ResponseEnvelope("resp_" + "0" * 48, 1, {})
 
 
-def asked(before: list[Raw] | None = None, **more: object) -> Chat:
+def asked(before: list[Raw] | None = None, **more: object) -> ChatRequest:
     """A request at the door of this wire."""
-    return heard(json.dumps({"model": "m", "input": "Hi", **more}).encode()).chat(before or [])
+    return read_request(json.dumps({"model": "m", "input": "Hi", **more}).encode()).to_chat(before or [])
 
 
-def ours(**more: object) -> Chat:
+def ours(**more: object) -> ChatRequest:
     """A request at the chat door."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
     return request_response.read_request(json.dumps(body).encode())[0]
 
 
-def sent(chat: Chat) -> Json:
+def sent(chat: ChatRequest) -> Json:
     """What an upstream of this wire gets."""
     return dict(json.loads(WIRE.write_request(chat, "theirs")))
 
 
-def translated(chat: Chat) -> Json:
+def translated(chat: ChatRequest) -> Json:
     """What an upstream of the chat wire gets."""
     return dict(json.loads(request_response.write_request(chat, "theirs")))
 
@@ -65,13 +65,13 @@ def translated(chat: Chat) -> Json:
 
 def test_numbers_and_the_order_of_keys_stay_as_they_were_written() -> None:
     body = b'{"temperature":1.0,"input":[{"content":"x","role":"user"}],"store":false,"model":"m","later":1e2}'
-    assert WIRE.write_request(heard(body).chat([]), "n") == body.replace(b'"model":"m"', b'"model":"n"')
+    assert WIRE.write_request(read_request(body).to_chat([]), "n") == body.replace(b'"model":"m"', b'"model":"n"')
 
 
 def test_our_own_object_and_the_previous_id_are_taken_out_of_the_body() -> None:
-    request = heard(b'{"model":"m","input":"x","sizewise":{"policy":"cheap"},"previous_response_id":"resp_1"}')
-    assert request.ours is not None and json.loads(bytes(request.ours)) == {"policy": "cheap"}
-    assert sent(request.chat([])).keys() == {"model", "input", "store"}
+    request = read_request(b'{"model":"m","input":"x","sizewise":{"policy":"cheap"},"previous_response_id":"resp_1"}')
+    assert request.sizewise is not None and json.loads(bytes(request.sizewise)) == {"policy": "cheap"}
+    assert sent(request.to_chat([])).keys() == {"model", "input", "store"}
 
 
 def test_what_a_request_builds_on_stands_before_it() -> None:
@@ -83,12 +83,13 @@ def test_what_a_request_builds_on_stands_before_it() -> None:
 
 def test_a_request_that_somebody_rewrote_is_sent_as_rewritten() -> None:
     chat = asked(input=[{"role": "user", "content": "my secret"}, SEALED], instructions="s")
-    body = sent(chat.rewritten(lambda text: text.replace("secret", "[name]")))
+    body = sent(chat.map_text(lambda text: text.replace("secret", "[name]")))
     assert body["input"] == [{"role": "user", "content": "my [name]"}] and "secret" not in json.dumps(body)
 
 
 @pytest.mark.parametrize(
-    "item", [{"type": "reasoning", "id": "rs_7", "summary": []}, {**SEALED, "encrypted_content": ""}]
+    "item",
+    [{"type": "reasoning", "id": "rs_7", "summary": []}, {**SEALED, "encrypted_content": ""}],
 )
 def test_reasoning_that_is_only_pointed_to_is_left_out_where_nothing_is_stored(item: Json) -> None:
     items = [{"role": "user", "content": "x"}, item]
@@ -173,7 +174,7 @@ def test_items_tools_and_shapes_are_put_into_the_chat_wires_words() -> None:
         },
         "user": "u1",
     }
-    assert chat.sees() == {"image", "file"} and chat.tools and chat.schema and chat.max_tokens == 9
+    assert chat.input_modalities() == {"image", "file"} and chat.tools and chat.schema and chat.max_tokens == 9
 
 
 def test_log_probabilities_are_asked_for_in_either_way() -> None:
@@ -213,7 +214,7 @@ def test_what_is_nested_too_deeply_is_refused_at_any_depth(depth: int) -> None:
     schema = b"[" * depth + b"]" * depth
     body = b'{"model":"m","input":"x","tools":[{"type":"function","name":"f","parameters":' + schema + b"}]}"
     with contextlib.suppress(BadBody):
-        heard(body).chat([])
+        read_request(body).to_chat([])
 
 
 # ---- from others into this wire -------------------------------------------------------------------------------------
@@ -335,10 +336,10 @@ fields = st.dictionaries(st.sampled_from(asking), anything | st.lists(things, ma
 def test_no_body_however_odd_is_more_than_refused(input: list[Any], content: list[Any], more: Json) -> None:
     message = {"role": "user", "content": content}
     body = json.dumps(
-        {"model": "m", "max_tokens": 1, "input": [*input, message], "messages": [message], **more}
+        {"model": "m", "max_tokens": 1, "input": [*input, message], "messages": [message], **more},
     ).encode()
-    doors: list[Callable[[], Chat]] = [
-        lambda: heard(body).chat([]),
+    doors: list[Callable[[], ChatRequest]] = [
+        lambda: read_request(body).to_chat([]),
         lambda: request_response.read_request(body)[0],
         lambda: request_in.read_request(body)[0],
     ]
@@ -355,10 +356,10 @@ def test_no_body_however_odd_is_more_than_refused(input: list[Any], content: lis
 # ---- replies and streams --------------------------------------------------------------------------------------------
 
 
-def stream(*events: Json) -> Reader:
-    reader = Reader(False)
+def stream(*events: Json) -> ResponsesStreamReader:
+    reader = ResponsesStreamReader(False)
     for event in events:
-        reader.frame(json.dumps(event).encode())
+        reader.read_frame(json.dumps(event).encode())
     return reader
 
 
@@ -378,7 +379,7 @@ LAST = {
 
 @pytest.mark.parametrize("events", [(), (CREATED,), (CREATED, ITEM, WORD)])
 def test_a_stream_that_ends_too_early_is_garbled(events: tuple[Json, ...]) -> None:
-    with pytest.raises(UpstreamGarbled):
+    with pytest.raises(UpstreamProtocolError):
         stream(*events).reply()
 
 
@@ -393,8 +394,8 @@ def test_a_stream_that_ends_too_early_is_garbled(events: tuple[Json, ...]) -> No
     ],
 )
 def test_what_is_no_event_is_garbled(payload: bytes) -> None:
-    with pytest.raises(UpstreamGarbled):
-        stream(CREATED).frame(payload)
+    with pytest.raises(UpstreamProtocolError):
+        stream(CREATED).read_frame(payload)
 
 
 def test_events_of_a_later_day_are_passed_over() -> None:
@@ -406,24 +407,24 @@ def test_events_of_a_later_day_are_passed_over() -> None:
 @given(events=st.lists(anything | things, max_size=4), output=st.lists(anything | things, max_size=3))
 def test_no_answer_however_odd_is_more_than_garbled(events: list[Any], output: list[Any]) -> None:
     with contextlib.suppress(SizewiseError):
-        FRAME.ended(read_reply(json.dumps({"output": output}).encode()), 1)
+        FRAME.completed(read_reply(json.dumps({"output": output}).encode()), 1)
     for kind in ("output_item.added", "output_item.done", "output_text.delta", "completed", "failed", "later.added"):
-        written = Written(FRAME)
-        reader = Reader(False)
+        written = ResponsesStreamWriter(FRAME)
+        reader = ResponsesStreamReader(False)
         with contextlib.suppress(SizewiseError):
             for each in (CREATED, ITEM, *events):
                 told = each if isinstance(each, dict) else {"item": each, "delta": each}
-                for event in reader.frame(json.dumps({**told, "type": f"response.{kind}"}).encode()):
-                    written.event(event)
+                for event in reader.read_frame(json.dumps({**told, "type": f"response.{kind}"}).encode()):
+                    written.write(event)
 
 
 @pytest.mark.parametrize(
     ("event", "error"),
     [
-        ({"type": "error", "code": "rate_limit_exceeded", "message": "slow"}, UpstreamBusy),
-        ({"type": "error", "error": {"code": "rate_limit_exceeded", "message": "slow"}}, UpstreamBusy),
-        ({"error": {"code": "rate_limit_exceeded", "message": "slow"}}, UpstreamBusy),
-        ({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}}, UpstreamBusy),
+        ({"type": "error", "code": "rate_limit_exceeded", "message": "slow"}, UpstreamOverloaded),
+        ({"type": "error", "error": {"code": "rate_limit_exceeded", "message": "slow"}}, UpstreamOverloaded),
+        ({"error": {"code": "rate_limit_exceeded", "message": "slow"}}, UpstreamOverloaded),
+        ({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}}, UpstreamOverloaded),
     ],
 )
 def test_a_failure_in_mid_stream_is_one_of_our_errors(event: Json, error: type[SizewiseError]) -> None:
@@ -432,10 +433,10 @@ def test_a_failure_in_mid_stream_is_one_of_our_errors(event: Json, error: type[S
 
 
 def test_calls_told_in_turns_each_grow_in_their_own_item() -> None:
-    written = Written(FRAME)
+    written = ResponsesStreamWriter(FRAME)
     for index, id, text in ((0, "c0", "{"), (1, "c1", "{"), (0, "", "}"), (1, "", "}")):
-        written.event(ToolDelta(0, index, id, "f" if id else "", text))
-    written.close(Reply((Choice(0, "", "tool_calls"),), Usage()))
+        written.write(ToolDelta(0, index, id, "f" if id else "", text))
+    written.close_items(Reply((Choice(0, "", "tool_calls"),), Usage()))
     assert [(item["call_id"], item["arguments"]) for item in written.items] == [("c0", "{}"), ("c1", "{}")]
     assert len({item["id"] for item in written.items}) == 2
 
@@ -443,12 +444,12 @@ def test_calls_told_in_turns_each_grow_in_their_own_item() -> None:
 words = st.text(min_size=1, max_size=8)
 said = st.lists(
     st.one_of(
-        words.map(lambda text: Text(0, text)),
-        words.map(lambda text: Thought(0, text)),
-        words.map(lambda text: Thought(0, "", text)),
-        st.just(Extra(0, {"audio": Raw(b"{}")})),
-        st.just(Extra(0, {"refusal": Raw(b"null")})),
-        st.just(Extra(0, {"refusal": Raw(b'"No."')})),
+        words.map(lambda text: TextDelta(0, text)),
+        words.map(lambda text: ReasoningDelta(0, text)),
+        words.map(lambda text: ReasoningDelta(0, "", text)),
+        st.just(RawDelta(0, {"audio": Raw(b"{}")})),
+        st.just(RawDelta(0, {"refusal": Raw(b"null")})),
+        st.just(RawDelta(0, {"refusal": Raw(b'"No."')})),
     ),
     max_size=6,
 )
@@ -460,24 +461,24 @@ def test_a_stream_that_we_wrote_is_read_again_as_it_was(said: list[Any], calls: 
     for number, arguments in enumerate(calls):
         text = json.dumps(arguments)
         events += [ToolDelta(0, number, f"id{number}", "f", text[:3]), ToolDelta(0, number, json=text[3:])]
-    text = "".join(event.text for event in events if isinstance(event, Text))
-    tools = tuple(ToolCall(Function("f", json.dumps(each)), f"id{number}") for number, each in enumerate(calls))
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    tools = tuple(ToolCall(FunctionCall("f", json.dumps(each)), f"id{number}") for number, each in enumerate(calls))
     finish = "tool_calls" if calls else "stop"
     reply = Reply((Choice(0, text, finish, tools),), Usage(usage + 9, 7, 4, 5), "m")
-    written = Written(FRAME)
-    data = written.start("m") + b"".join(map(written.event, events)) + written.close(reply)
-    data += written.end(FRAME.ended(reply, 2, written.items))
-    reader, heard = Reader(False), list[Any]()
-    for payload in Frames().feed(data):
-        heard += reader.frame(payload)
+    written = ResponsesStreamWriter(FRAME)
+    data = written.start("m") + b"".join(map(written.write, events)) + written.close_items(reply)
+    data += written.finish(FRAME.completed(reply, 2, written.items))
+    reader, heard = ResponsesStreamReader(False), list[Any]()
+    for payload in SseDecoder().feed(data):
+        heard += reader.read_frame(payload)
     choice = reader.reply().choices[0]
     assert reader.done and reader.reply().usage == reply.usage
-    assert (choice.text, choice.tool_calls, choice.finish) == (text, tools, finish)
-    assert "".join(event.text for event in heard if isinstance(event, Text)) == text
-    thought = "".join(event.text for event in events if isinstance(event, Thought))
-    assert "".join(event.text for event in heard if isinstance(event, Thought)) == thought
-    assert [event for event in heard if isinstance(event, Finished)] == [Finished(0, finish)]
-    assert PIECE not in json.dumps(msgspec.to_builtins(reader.reply().choices[0].text))
+    assert (choice.text, choice.tool_calls, choice.finish_reason) == (text, tools, finish)
+    assert "".join(event.text for event in heard if isinstance(event, TextDelta)) == text
+    thought = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
+    assert "".join(event.text for event in heard if isinstance(event, ReasoningDelta)) == thought
+    assert [event for event in heard if isinstance(event, ChoiceFinished)] == [ChoiceFinished(0, finish)]
+    assert RAW_EVENT_FIELD not in json.dumps(msgspec.to_builtins(reader.reply().choices[0].text))
 
 
 # ---- the very bytes -------------------------------------------------------------------------------------------------
@@ -492,7 +493,7 @@ DOORS: dict[str, Json] = {
 }
 
 
-def recorded(served: Served, here: Double) -> str:
+def recorded(served: Served, here: RecordingUpstream) -> str:
     """What an upstream of this wire gets from a client of each door, whole and as a stream."""
     for path, body in DOORS.items():
         for more in ({}, {"stream": True}):

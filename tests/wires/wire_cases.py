@@ -6,11 +6,11 @@ import importlib
 
 from hypothesis import strategies as st
 
-from sizewise.testing.wire_conformance import Spoken
+from sizewise.testing.wire_conformance import WireCase
 
 
-def speaking(wire: str) -> Spoken:
-    found: Spoken = importlib.import_module(f"tests.wires.speaking.{wire}").SPOKEN
+def speaking(wire: str) -> WireCase:
+    found: WireCase = importlib.import_module(f"tests.wires.speaking.{wire}").SPOKEN
     return found
 
 

@@ -1,4 +1,4 @@
-"""`PYTHON ask.py chroma|lancedb FOLDER`: fills the store in FOLDER and asks it, by its defaults but for the metric."""
+"""Fills and queries a peer's vector store with its default settings: `PYTHON store_runner.py chroma|lancedb FOLDER`."""
 
 import json
 import statistics
@@ -11,13 +11,13 @@ import numpy as np
 TOP, PART, BLOCK = 10, 7, 1_000
 
 
-def timed(ask, asked, answers, true):
+def timed(request, asked, answers, true):
     for question in range(5):
-        ask(question)
+        request(question)
     times, found, right = [], 0, 0
     for place, answer in enumerate(answers):
         began = time.perf_counter()
-        got = {int(id) for id in ask(place)}
+        got = {int(id) for id in request(place)}
         times.append((time.perf_counter() - began) * 1e3)
         found += answer in got
         right += len(got & set(true[place])) if true else 0
@@ -63,7 +63,7 @@ def lancedb(folder, said, vectors, asked):
     client = lancedb.connect(folder / "lance")
     size = vectors.shape[1]
     schema = pa.schema(
-        [("id", pa.int64()), ("vector", pa.list_(pa.float32(), size)), ("part", pa.int64()), ("text", pa.string())]
+        [("id", pa.int64()), ("vector", pa.list_(pa.float32(), size)), ("part", pa.int64()), ("text", pa.string())],
     )
     its = client.create_table("bench", schema=schema)
     began = time.perf_counter()

@@ -17,7 +17,8 @@ VECTORS = RECORDED / "vectors.jsonl"
 @dataclass(frozen=True, slots=True)
 class Question:
     """`check` as bench/first_light/check.py reads it; `reference`: a right answer, where the task is classification
-    also the label; `text`: what is to be classified, empty for any other task."""
+    also the label; `text`: what is to be classified, empty for any other task.
+    """
 
     id: str
     kind: str

@@ -27,15 +27,15 @@ from bench.first_light.run import Server, arguments, exact, served
 from bench.routing.live.generated_questions import SEED
 from bench.routing.live.questions import QUESTIONS, RECORDED, Question, questions
 from sizewise import __version__
-from sizewise.catalog.loader import embedded
-from sizewise.evals.dataset_files import read
-from sizewise.evals.outcomes import Outcome, Prompt
+from sizewise.catalog.loader import bundled_models
+from sizewise.evals.dataset_files import read_dataset
+from sizewise.evals.outcomes import RecordedOutcome, RecordedPrompt
 
 LONGEST = 48  # tokens of one reply
 DIGITS = 5  # of a log-probability
 
 
-class Recorded(Outcome, frozen=True):
+class Recorded(RecordedOutcome, frozen=True):
     """An outcome with the log-probability of every token of the answer, in their order."""
 
     logprobs: tuple[float, ...] = ()
@@ -49,11 +49,11 @@ def main() -> None:
     with served(args) as server:
         outcomes = [outcome for model in (args.small, args.large) for outcome in interview(server, asked, model)]
     RECORDED.mkdir(exist_ok=True)
-    _write(RECORDED / "prompts.jsonl", [Prompt(each.id, each.prompt, each.kind) for each in asked])
+    _write(RECORDED / "prompts.jsonl", [RecordedPrompt(each.id, each.prompt, each.kind) for each in asked])
     _write(RECORDED / "outcomes.jsonl", outcomes)
     about = meta((args.small, args.large), args.max_tokens)
     (RECORDED / "meta.json").write_text(json.dumps(about, indent=2) + "\n")
-    read(RECORDED)  # raises when it is not as it should be
+    read_dataset(RECORDED)  # raises when it is not as it should be
 
 
 def interview(server: Server, asked: list[Question], model: str) -> list[Recorded]:
@@ -135,7 +135,7 @@ def outcome(model: str, question: Question, body: Mapping[str, object], seconds:
 
 
 def meta(models: tuple[str, ...], longest: int) -> dict[str, object]:
-    known = embedded()
+    known = bundled_models()
     return {
         "recorded": datetime.now(UTC).date().isoformat(),
         "questions_sha256": sha256(QUESTIONS.read_bytes()).hexdigest(),
@@ -158,7 +158,7 @@ def machine() -> str:
     return f"{chip}, {os.cpu_count()} shared cores, {memory:.0f} GiB of memory, no GPU"
 
 
-def _write(path: Path, rows: list[Prompt] | list[Recorded]) -> None:
+def _write(path: Path, rows: list[RecordedPrompt] | list[Recorded]) -> None:
     path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
 
 

@@ -26,11 +26,11 @@ from bench.routing.live.questions import RECORDED, VECTORS, Labelled, Question, 
 from bench.routing.live.record import Recorded
 from bench.routing.live.text_classifier import Classifier, Vector, dense, learn, tfidf
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.routing.judges.chain import Trust
+from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
-from sizewise.routing.policies.cascade import Cascade
-from sizewise.routing.policy import Question as Judged
+from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.policy import RequestFeatures as Judged
 
 SURE = 0.5
 """From this probability tier 0 answers: a declared default like that of the cascade, chosen before the run."""
@@ -84,9 +84,9 @@ def recorded(folder: Path) -> list[Line]:
 
 
 def line(question: Question, small: Recorded, large: Recorded, words: Guess | None, vectors: Guess | None) -> Line:
-    judged = Trust((rules, confidence))(Judged(tokens=0, max_tokens=1), (_reply(small),))
+    judged = JudgeChain((rules, confidence))(Judged(prompt_tokens=0, max_tokens=1), (_reply(small),))
     score = 1.0 if judged.score is None else judged.score
-    up = score < Cascade().threshold
+    up = score < CascadePolicy().threshold
     kept, gone = _answer(small), _answer(large)
     both = Answer(gone.right, kept.tokens + gone.tokens, kept.seconds + gone.seconds)
     return Line(question, Asked(up, len(question.prompt), both if up else kept, kept, gone), score, words, vectors)
@@ -201,7 +201,11 @@ def notes(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def _first(
-    name: str, lines: Sequence[Line], guesses: Mapping[str, Guess | None], then: str, proven: float = 0.0
+    name: str,
+    lines: Sequence[Line],
+    guesses: Mapping[str, Guess | None],
+    then: str,
+    proven: float = 0.0,
 ) -> str:
     right = kept = kept_right = tokens = 0
     seconds = 0.0

@@ -80,7 +80,10 @@ def _unit(vector: Mapping[object, float]) -> Vector:
 
 
 def _fit(
-    near: Sequence[Sequence[float]], wanted: Sequence[int], labels: int, penalty: float
+    near: Sequence[Sequence[float]],
+    wanted: Sequence[int],
+    labels: int,
+    penalty: float,
 ) -> tuple[tuple[float, ...], ...]:
     """Gradient descent with momentum on mean log loss + penalty / 2 * |weights|^2, in the span of the texts."""
     many = len(wanted)
@@ -102,7 +105,10 @@ def _fit(
 
 
 def _in_folds(
-    near: Sequence[Sequence[float]], wanted: Sequence[int], labels: int, penalty: float
+    near: Sequence[Sequence[float]],
+    wanted: Sequence[int],
+    labels: int,
+    penalty: float,
 ) -> tuple[float, float]:
     """Log loss and share right on the texts that each fold leaves out."""
     loss, right = 0.0, 0

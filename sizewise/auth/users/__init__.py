@@ -1,1 +1,1 @@
-"""Who the people are and what each may now: tables, standing, passwords; knows no key and no door."""
+"""Users, memberships, invitations, passwords and effective roles; knows neither API keys nor HTTP."""

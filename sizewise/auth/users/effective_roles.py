@@ -1,55 +1,60 @@
-"""What each user may now, in the organisation and in each project; pure, and fail-closed where a role is unknown."""
+"""Effective roles of each user in the organization and in each project; pure, denies unknown roles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sizewise.auth.users.tables import People, User
+from sizewise.auth.users.tables import User, UserSnapshot
 
-Roles = Mapping[str, frozenset[str]]
+RoleActions = Mapping[str, frozenset[str]]
 """Role -> actions: those of actions.py and those of the settings."""
-NONE: frozenset[str] = frozenset()
+NO_ACTIONS: frozenset[str] = frozenset()
 
 
-class Standing:
+class EffectiveRoles:
     """Of everybody, as of one moment."""
 
-    def __init__(self, people: People, roles: Roles) -> None:
+    def __init__(self, users: UserSnapshot, roles: RoleActions) -> None:
         self.roles = roles
-        self.users: Mapping[str, User] = {user.id: user for user in people.users}
-        self._projects: dict[str, dict[str, str]] = {}
-        for each in people.memberships:
+        self.users: Mapping[str, User] = {user.id: user for user in users.users}
+        self._project_roles: dict[str, dict[str, str]] = {}
+        for each in users.memberships:
             if each.user in self.users and self.users[each.user].tenant == each.tenant:
-                self._projects.setdefault(each.user, {})[each.project] = each.role
+                self._project_roles.setdefault(each.user, {})[each.project] = each.role
 
-    def user(self, id: str, tenant: str) -> User | None:
+    def active_user(self, id: str, tenant: str) -> User | None:
         """None where there is no such user in `tenant`, or no longer."""
         found = self.users.get(id)
         return found if found is not None and found.tenant == tenant and found.disabled is None else None
 
-    def projects(self, id: str) -> Mapping[str, str]:
+    def project_roles(self, id: str) -> Mapping[str, str]:
         """Project -> role, of the projects where a user has one of its own."""
-        return self._projects.get(id, {})
+        return self._project_roles.get(id, {})
 
-    def everywhere(self, user: User) -> frozenset[str]:
+    def organization_actions(self, user: User) -> frozenset[str]:
         """What a user may in the whole organisation."""
-        return self.roles.get(user.role, NONE)
+        return self.roles.get(user.role, NO_ACTIONS)
 
-    def may(self, user: User, project: str) -> frozenset[str]:
+    def project_actions(self, user: User, project: str) -> frozenset[str]:
         """What a user may in `project`."""
-        return self.everywhere(user) | self.roles.get(self.projects(user.id).get(project, ""), NONE)
+        return self.organization_actions(user) | self.roles.get(
+            self.project_roles(user.id).get(project, ""),
+            NO_ACTIONS,
+        )
 
-    def wide(self, user: User, project: str) -> bool:
+    def covers_all_projects(self, user: User, project: str) -> bool:
         """Whether all that a user may in `project` holds in every other too."""
-        return bool(user.role) and self.may(user, project) <= self.everywhere(user)
+        return bool(user.role) and self.project_actions(user, project) <= self.organization_actions(user)
 
-    def home(self, user: User, wanted: str = "") -> str | None:
-        """The project in which a session of this user begins; None where there is none, or `wanted` is not open."""
-        own = sorted(self.projects(user.id))
-        if wanted:
-            return wanted if user.role or wanted in own else None
+    def initial_project(self, user: User, preferred: str = "") -> str | None:
+        """The project in which a session of this user begins; None where there is none, or `preferred` is not open."""
+        own = sorted(self.project_roles(user.id))
+        if preferred:
+            return preferred if user.role or preferred in own else None
         return "default" if user.role else next(iter(own), None)
 
-    def most(self, user: User) -> frozenset[str]:
+    def all_actions(self, user: User) -> frozenset[str]:
         """All that a user may anywhere."""
-        return self.everywhere(user).union(*(self.roles.get(r, NONE) for r in self.projects(user.id).values()))
+        return self.organization_actions(user).union(
+            *(self.roles.get(r, NO_ACTIONS) for r in self.project_roles(user.id).values()),
+        )

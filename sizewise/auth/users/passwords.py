@@ -1,4 +1,4 @@
-"""Passwords: which are good enough, and their argon2id hashes; the only place that touches the library for it.
+"""Password policy and argon2id hashing with bounded concurrency; the only module that imports argon2.
 
 OWASP's parameters (19 MiB, 2 passes, 1 lane): 65 ms of one core. At most AT_ONCE are worked out at the same time and
 few may wait, so that people who sign in, or somebody who tries, cannot take the machine from those who ask models.
@@ -17,13 +17,13 @@ from sizewise.errors import BadRequest, Busy
 
 T = TypeVar("T")
 
-LEAST, MOST = 12, 256
+MIN_LENGTH, MAX_LENGTH = 12, 256
 """Characters of a password."""
-AT_ONCE = 2
-WAITING = 64
+MAX_CONCURRENT_HASHES = 2
+MAX_WAITING = 64
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 
-COMMON = """
+COMMON_PASSWORDS = """
     password passw0rd p@ssword p@ssw0rd qwerty qwertyuiop asdfghjkl azerty welcome letmein iloveyou admin
     administrator changeme changeit default guest login master monkey dragon football baseball basketball
     superman batman princess sunshine shadow secret trustno1 whatever starwars computer internet abc abcdef
@@ -32,16 +32,16 @@ COMMON = """
     qwertyqwerty letmeinplease iloveyousomuch mypassword thisisapassword
 """
 """The commonest, alone or with digits and signs around them, or said twice."""
-_HINT = f"take {LEAST} characters or more that nobody guesses: a few words, or what a password manager makes"
+_HINT = f"take {MIN_LENGTH} characters or more that nobody guesses: a few words, or what a password manager makes"
 
 
-def objection(password: str, *about: str) -> str:
+def password_problem(password: str, *about: str) -> str:
     """Why this is no good password for somebody with these names and addresses; empty when it is one."""
-    if len(password) < LEAST:
-        return f"a password has at least {LEAST} characters"
-    if len(password) > MOST:
-        return f"a password has at most {MOST} characters"
-    plain, common = password.casefold(), frozenset(COMMON.split())
+    if len(password) < MIN_LENGTH:
+        return f"a password has at least {MIN_LENGTH} characters"
+    if len(password) > MAX_LENGTH:
+        return f"a password has at most {MAX_LENGTH} characters"
+    plain, common = password.casefold(), frozenset(COMMON_PASSWORDS.split())
     letters = plain.strip("0123456789!?.-_#*$&@+ ")
     core = letters or plain
     half = core[: len(core) // 2]
@@ -55,59 +55,61 @@ def objection(password: str, *about: str) -> str:
     return ""
 
 
-def demand_good(password: str, *about: str) -> None:
+def validate_password(password: str, *about: str) -> None:
     """Raises BadRequest."""
-    if why := objection(password, *about):
+    if why := password_problem(password, *about):
         raise BadRequest(why, _HINT, param="password")
 
 
-class Passwords:
+class PasswordHasher:
     """Hashes and checks, in threads, bounded."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_HASHES)
         self._waiting = 0
-        self._nobodys = ""  # a hash that no password has, so that an unknown address takes as long as a known one
+        self._dummy_hash = ""  # a hash that no password has, so that an unknown address takes as long as a known one
 
-    async def hashed(self, password: str) -> str:
+    async def hash(self, password: str) -> str:
         """As a PHC string. Raises Busy."""
-        return await self._in_turn(lambda: _hashed(_bytes(password)))
+        return await self._run_bounded(lambda: _hash(_normalize(password)))
 
-    async def fits(self, password: str, phc: str) -> bool:
-        """Always works out one hash, whatever `phc` is; False for an empty one. Raises Busy."""
-        self._nobodys = self._nobodys or await self.hashed(os.urandom(16).hex())
-        fits = await self._in_turn(lambda: _fits(_bytes(password[: MOST + 1]), phc or self._nobodys))
-        return fits and bool(phc)
+    async def verify(self, password: str, phc_hash: str) -> bool:
+        """Always works out one hash, whatever `phc_hash` is; False for an empty one. Raises Busy."""
+        self._dummy_hash = self._dummy_hash or await self.hash(os.urandom(16).hex())
+        fits = await self._run_bounded(
+            lambda: _verify(_normalize(password[: MAX_LENGTH + 1]), phc_hash or self._dummy_hash),
+        )
+        return fits and bool(phc_hash)
 
-    async def _in_turn(self, work: Callable[[], T]) -> T:
-        if self._waiting >= WAITING:
+    async def _run_bounded(self, work: Callable[[], T]) -> T:
+        if self._waiting >= MAX_WAITING:
             raise Busy("too many people sign in at the same time", "try again in a few seconds", retry_after=5)
         self._waiting += 1
         try:
-            async with self._turn:
+            async with self._semaphore:
                 return await asyncio.to_thread(work)
         finally:
             self._waiting -= 1
 
 
-def _bytes(password: str) -> bytes:
+def _normalize(password: str) -> bytes:
     """One spelling for what looks the same, whichever keyboard it came from (NIST SP 800-63B, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
 
 
-def _hashed(password: bytes) -> str:
+def _hash(password: bytes) -> str:
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     made = Argon2id(salt=os.urandom(16), length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
     return str(made.derive_phc_encoded(password))
 
 
-def _fits(password: bytes, phc: str) -> bool:
+def _verify(password: bytes, phc_hash: str) -> bool:
     from cryptography.exceptions import InvalidKey
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     try:
-        Argon2id.verify_phc_encoded(password, phc)
+        Argon2id.verify_phc_encoded(password, phc_hash)
     except (InvalidKey, ValueError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""The tables of people: organisations, users, memberships, invitations, sessions; secrets lie there as digests only."""
+"""Tables and queries for organizations, users, memberships, invitations and sessions; secrets are digests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from sizewise.storage.database import BIG, step
+from sizewise.storage.database import BIG_INTEGER, migration_statement
 
 META = MetaData()
 Transaction = Connection
@@ -20,10 +20,10 @@ def _text(name: str, **more: Any) -> Column[Any]:
 
 
 def _time(name: str, *, known: bool = True) -> Column[Any]:
-    return Column(name, BIG, nullable=not known)
+    return Column(name, BIG_INTEGER, nullable=not known)
 
 
-ORGANISATIONS = Table("organisations", META, _text("tenant", primary_key=True), _text("name"), _time("created"))
+ORGANIZATIONS = Table("organisations", META, _text("tenant", primary_key=True), _text("name"), _time("created"))
 USERS = Table(
     "users",
     META,
@@ -80,20 +80,20 @@ _BY = (
     Index("sessions_digest", SESSIONS.c.digest, unique=True),
 )
 MIGRATION: tuple[ExecutableDDLElement, ...] = (
-    *(CreateTable(table) for table in (ORGANISATIONS, USERS, MEMBERSHIPS, INVITATIONS, SESSIONS)),
+    *(CreateTable(table) for table in (ORGANIZATIONS, USERS, MEMBERSHIPS, INVITATIONS, SESSIONS)),
     *(CreateIndex(index) for index in _BY),
-    step("INSERT INTO organisations (tenant, name, created) VALUES ('local', 'local', 0)"),
+    migration_statement("INSERT INTO organisations (tenant, name, created) VALUES ('local', 'local', 0)"),
 )
 
 
-class Organisation(Struct, frozen=True):
+class Organization(Struct, frozen=True):
     tenant: str
     name: str
     created: int  # unix ms, as all times here
 
 
 class User(Struct, frozen=True):
-    """`role` is one of the organisation; empty: none but in projects. `email` in small letters, one user's only."""
+    """`get_role` is one of the organisation; empty: none but in projects. `email` in small letters, one user's only."""
 
     id: str
     tenant: str
@@ -115,7 +115,7 @@ class Membership(Struct, frozen=True):
 
 
 class Invitation(Struct, frozen=True):
-    """`digest`: SHA-256 of its token in hex. `by`: the id of who invites."""
+    """`digest`: SHA-256 of its token in hex. `inviter`: the id of who invites."""
 
     id: str
     tenant: str
@@ -130,7 +130,7 @@ class Invitation(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """`digest`: SHA-256 of its token in hex. `project`: the one it works in. `seen` is kept to the minute."""
+    """`digest`: SHA-256 of its token in hex. `project`: the one it works in. `last_used` is kept to the minute."""
 
     id: str
     tenant: str
@@ -143,7 +143,7 @@ class Session(Struct, frozen=True):
     revoked: int | None = None
 
 
-class People(Struct, frozen=True):
+class UserSnapshot(Struct, frozen=True):
     """Everybody, of all tenants, and the sessions that may still be good."""
 
     users: tuple[User, ...] = ()
@@ -151,42 +151,42 @@ class People(Struct, frozen=True):
     sessions: tuple[Session, ...] = ()
 
 
-def everybody(connection: Connection, now: int) -> People:
+def read_user_snapshot(connection: Connection, now: int) -> UserSnapshot:
     live = SESSIONS.c.revoked.is_(None) & (SESSIONS.c.expires > now)
-    return People(
+    return UserSnapshot(
         tuple(User(*row) for row in connection.execute(select(USERS).order_by(USERS.c.created, USERS.c.id))),
         tuple(Membership(*row) for row in connection.execute(select(MEMBERSHIPS))),
         tuple(Session(*row) for row in connection.execute(select(SESSIONS).where(live))),
     )
 
 
-def some(connection: Connection, ids: list[str]) -> People:
+def read_users(connection: Connection, ids: list[str]) -> UserSnapshot:
     """Those of these ids, with what they are in projects."""
     users = connection.execute(select(USERS).where(USERS.c.id.in_(ids)))
     members = connection.execute(select(MEMBERSHIPS).where(MEMBERSHIPS.c.user.in_(ids)))
-    return People(tuple(User(*row) for row in users), tuple(Membership(*row) for row in members))
+    return UserSnapshot(tuple(User(*row) for row in users), tuple(Membership(*row) for row in members))
 
 
-def organisations(connection: Connection) -> list[Organisation]:
-    return [Organisation(*row) for row in connection.execute(select(ORGANISATIONS).order_by(ORGANISATIONS.c.created))]
+def list_organizations(connection: Connection) -> list[Organization]:
+    return [Organization(*row) for row in connection.execute(select(ORGANIZATIONS).order_by(ORGANIZATIONS.c.created))]
 
 
-def invitations(connection: Connection, tenant: str) -> list[Invitation]:
+def list_invitations(connection: Connection, tenant: str) -> list[Invitation]:
     """Used and expired ones too, newest first."""
     mine = select(INVITATIONS).where(INVITATIONS.c.tenant == tenant).order_by(INVITATIONS.c.created.desc())
-    return [Invitation(*row) for row in connection.execute(mine.limit(MOST))]
+    return [Invitation(*row) for row in connection.execute(mine.limit(MAX_INVITATIONS))]
 
 
-MOST = 1_000
+MAX_INVITATIONS = 1_000
 """Invitations in one list."""
 
 
-def invitation(connection: Connection, digest: str) -> Invitation | None:
+def get_invitation(connection: Connection, digest: str) -> Invitation | None:
     row = connection.execute(select(INVITATIONS).where(INVITATIONS.c.digest == digest)).first()
     return None if row is None else Invitation(*row)
 
 
-def invited(connection: Connection, tenant: str, email: str, now: int) -> Invitation | None:
+def get_open_invitation(connection: Connection, tenant: str, email: str, now: int) -> Invitation | None:
     """The newest open invitation of this address."""
     its = INVITATIONS.c
     mine = (its.tenant == tenant) & (its.email == email) & its.used.is_(None) & (its.expires > now)
@@ -194,12 +194,12 @@ def invited(connection: Connection, tenant: str, email: str, now: int) -> Invita
     return None if row is None else Invitation(*row)
 
 
-def user(connection: Connection, email: str) -> User | None:
+def get_user_by_email(connection: Connection, email: str) -> User | None:
     row = connection.execute(select(USERS).where(USERS.c.email == email)).first()
     return None if row is None else User(*row)
 
 
-def role(connection: Connection, user: str, tenant: str, project: str = "") -> str:
+def get_role(connection: Connection, user: str, tenant: str, project: str = "") -> str:
     """What somebody is in the organisation, or in one of its projects; empty: nothing."""
     mine = (USERS.c.id == user) & (USERS.c.tenant == tenant)
     query = select(USERS.c.role).where(mine)
@@ -209,86 +209,86 @@ def role(connection: Connection, user: str, tenant: str, project: str = "") -> s
     return connection.scalar(query) or ""
 
 
-def found(connection: Connection, made: Organisation) -> None:
+def add_organization(connection: Connection, organization: Organization) -> None:
     """Raises Conflict (at the transaction's edge) where the tenant is known."""
-    connection.execute(insert(ORGANISATIONS).values(_row(made)))
+    connection.execute(insert(ORGANIZATIONS).values(_row(organization)))
 
 
-def invite(connection: Connection, made: Invitation) -> None:
-    connection.execute(insert(INVITATIONS).values(_row(made)))
+def add_invitation(connection: Connection, invitation: Invitation) -> None:
+    connection.execute(insert(INVITATIONS).values(_row(invitation)))
 
 
-def use_up(connection: Connection, tenant: str, email: str, now: int) -> None:
+def close_invitations(connection: Connection, tenant: str, email: str, now: int) -> None:
     """No invitation of this address is open any more."""
     its = INVITATIONS.c
     open = (its.tenant == tenant) & (its.email == email) & its.used.is_(None)
     connection.execute(update(INVITATIONS).where(open).values(used=now))
 
 
-def withdraw(connection: Connection, tenant: str, id: str, now: int) -> None:
+def withdraw_invitation(connection: Connection, tenant: str, id: str, now: int) -> None:
     mine = (INVITATIONS.c.tenant == tenant) & (INVITATIONS.c.id == id) & INVITATIONS.c.used.is_(None)
     connection.execute(update(INVITATIONS).where(mine).values(used=now))
 
 
-def withdraw_by(connection: Connection, tenant: str, by: str, now: int) -> None:
+def withdraw_invitations_by(connection: Connection, tenant: str, inviter: str, now: int) -> None:
     """Nobody comes in any more by an invitation of somebody who has another role now."""
-    mine = (INVITATIONS.c.tenant == tenant) & (INVITATIONS.c.by == by) & INVITATIONS.c.used.is_(None)
+    mine = (INVITATIONS.c.tenant == tenant) & (INVITATIONS.c.by == inviter) & INVITATIONS.c.used.is_(None)
     connection.execute(update(INVITATIONS).where(mine).values(used=now))
 
 
-def owners(connection: Connection, tenant: str) -> list[str]:
+def list_owner_ids(connection: Connection, tenant: str) -> list[str]:
     """Ids of those who are owners now."""
     mine = (USERS.c.tenant == tenant) & (USERS.c.role == "owner") & USERS.c.disabled.is_(None)
     return list(connection.scalars(select(USERS.c.id).where(mine)))
 
 
-def put_role(connection: Connection, id: str, role: str) -> None:
+def set_role(connection: Connection, id: str, role: str) -> None:
     connection.execute(update(USERS).where(USERS.c.id == id).values(role=role))
 
 
-def put_password(connection: Connection, id: str, phc: str) -> None:
-    connection.execute(update(USERS).where(USERS.c.id == id).values(password=phc))
+def set_password_hash(connection: Connection, id: str, phc_hash: str) -> None:
+    connection.execute(update(USERS).where(USERS.c.id == id).values(password=phc_hash))
 
 
-def able(connection: Connection, id: str, disabled: int | None) -> None:
-    """`disabled`: since when (unix ms); None: not any more."""
-    connection.execute(update(USERS).where(USERS.c.id == id).values(disabled=disabled))
+def set_disabled(connection: Connection, id: str, disabled_at: int | None) -> None:
+    """`disabled_at`: since when (unix ms); None: not any more."""
+    connection.execute(update(USERS).where(USERS.c.id == id).values(disabled=disabled_at))
 
 
-def put_user(connection: Connection, made: User) -> None:
+def upsert_user(connection: Connection, user: User) -> None:
     """New, or in the place of what stood there. Raises Conflict (at the edge) where somebody else has the address."""
-    row = _row(made)
-    if not connection.execute(update(USERS).where(USERS.c.id == made.id).values(row)).rowcount:
+    row = _row(user)
+    if not connection.execute(update(USERS).where(USERS.c.id == user.id).values(row)).rowcount:
         connection.execute(insert(USERS).values(row))
 
 
-def put_membership(connection: Connection, made: Membership) -> None:
+def upsert_membership(connection: Connection, membership: Membership) -> None:
     """An empty role ends it."""
     its = MEMBERSHIPS.c
-    mine = (its.tenant == made.tenant) & (its.user == made.user) & (its.project == made.project)
+    mine = (its.tenant == membership.tenant) & (its.user == membership.user) & (its.project == membership.project)
     connection.execute(delete(MEMBERSHIPS).where(mine))
-    if made.role:
-        connection.execute(insert(MEMBERSHIPS).values(_row(made)))
+    if membership.role:
+        connection.execute(insert(MEMBERSHIPS).values(_row(membership)))
 
 
-def put_session(connection: Connection, made: Session) -> None:
-    row = _row(made)
-    if not connection.execute(update(SESSIONS).where(SESSIONS.c.id == made.id).values(row)).rowcount:
+def upsert_session(connection: Connection, session: Session) -> None:
+    row = _row(session)
+    if not connection.execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(row)).rowcount:
         connection.execute(insert(SESSIONS).values(row))
 
 
-def saw(connection: Connection, seen: dict[str, int]) -> None:
+def update_last_used(connection: Connection, last_used: dict[str, int]) -> None:
     """When each of these sessions was last used (unix ms)."""
-    for id, at in seen.items():
+    for id, at in last_used.items():
         connection.execute(update(SESSIONS).where(SESSIONS.c.id == id).values(seen=at))
 
 
-def end_sessions(connection: Connection, tenant: str, user: str, now: int) -> None:
+def revoke_sessions(connection: Connection, tenant: str, user: str, now: int) -> None:
     mine = (SESSIONS.c.tenant == tenant) & (SESSIONS.c.user == user) & SESSIONS.c.revoked.is_(None)
     connection.execute(update(SESSIONS).where(mine).values(revoked=now))
 
 
-def end_oldest(connection: Connection, tenant: str, user: str, now: int, keep: int) -> None:
+def revoke_oldest_sessions(connection: Connection, tenant: str, user: str, now: int, keep: int) -> None:
     """All sessions of a user but the newest."""
     its = SESSIONS.c
     mine = (its.tenant == tenant) & (its.user == user) & its.revoked.is_(None) & (its.expires > now)
@@ -296,11 +296,11 @@ def end_oldest(connection: Connection, tenant: str, user: str, now: int, keep: i
     connection.execute(update(SESSIONS).where(its.id.in_(ids)).values(revoked=now))
 
 
-def forget(connection: Connection, before: int) -> None:
+def delete_expired(connection: Connection, before: int) -> None:
     """Sessions that ended, and invitations that ran out, before unix ms."""
     connection.execute(delete(SESSIONS).where((SESSIONS.c.expires < before) | (SESSIONS.c.revoked < before)))
     connection.execute(delete(INVITATIONS).where(INVITATIONS.c.expires < before))
 
 
-def _row(made: Struct) -> dict[str, object]:
-    return {name: getattr(made, name) for name in made.__struct_fields__}
+def _row(record: Struct) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__struct_fields__}

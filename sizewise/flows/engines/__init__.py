@@ -1,1 +1,1 @@
-"""Who calls a run's runner: in this process only, or durably."""
+"""Execution engines for flow runs: in process, or durable on DBOS."""

@@ -1,4 +1,4 @@
-"""The durable engine, on DBOS: who runs which run, over a crash and over several machines; holds ids and nothing else.
+"""Durable execution engine on DBOS: resumes runs after a crash, on any worker; stores run ids only.
 
 DBOS writes down that an attempt began and that it ended. At a start it calls again what began and did not end; beside
 it stands here what it leaves out: a worker that is dead on another machine (no beat for SILENT_S) loses its runs to the
@@ -22,9 +22,9 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sizewise.errors import ConfigError, SizewiseError, StoreFailed
+from sizewise.errors import ConfigError, SizewiseError, StorageError
 from sizewise.flows.engine import Runner
-from sizewise.storage.database import Url, in_our_words, lent
+from sizewise.storage.database import DatabaseUrl, third_party_engine, translate_errors
 
 if TYPE_CHECKING:
     from dbos import DBOS, DBOSConfig, Serializer
@@ -33,73 +33,73 @@ log = logging.getLogger("sizewise.flows")
 
 T = TypeVar("T")
 
-PROTOCOL = "1"
+PROTOCOL_VERSION = "1"
 """Of what a workflow is called with. It is no version of ours: what one release began the next one ends."""
 SCHEMA = "sizewise_dbos"
-BEAT_S = 2.0
-SILENT_S = 10.0
+HEARTBEAT_S = 2.0
+WORKER_TIMEOUT_S = 10.0
 """With a beat, a look and DBOS's own second of polling a run is elsewhere within 15 s; promised are 30."""
-KEEP_MS = 86_400_000
+RETENTION_MS = 86_400_000
 """What ended is forgotten by DBOS after a day: our own tables tell what came of it."""
-SWEEP_S = 120.0
+CLEANUP_INTERVAL_S = 120.0
 
 
-class Workers(Protocol):
-    """Who is alive, where several share one store. May take a while; raises StoreFailed."""
+class WorkerRegistry(Protocol):
+    """Who is alive, where several share one store. May take a while; raises StorageError."""
 
-    def beat(self, worker: str) -> None: ...
+    def heartbeat(self, worker: str) -> None: ...
 
-    def lapsed(self, silent_ms: int) -> list[str]:
+    def claim_expired_workers(self, silent_ms: int) -> list[str]:
         """Those not seen for so long, which are now the caller's to bury."""
         ...
 
-    def living(self) -> set[str]:
+    def list_workers(self) -> set[str]:
         """Who was not buried."""
         ...
 
-    def bury(self, worker: str) -> None: ...
+    def remove_worker(self, worker: str) -> None: ...
 
 
-class Durable:
+class DbosEngine:
     """One per process, as DBOS is."""
 
-    def __init__(self, url: Url, workers: Workers | None = None) -> None:
+    def __init__(self, url: DatabaseUrl, workers: WorkerRegistry | None = None) -> None:
         """`workers`: of a store that others share. None: this process alone has it, and takes up what it left."""
-        self.worker = secrets.token_hex(8) if workers else "home"
+        self.worker_id = secrets.token_hex(8) if workers else "home"
         self._url = url
         self._workers = workers
         self._runner: Runner | None = None
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._there: asyncio.AbstractEventLoop | None = None
+        self._app_loop: asyncio.AbstractEventLoop | None = None
+        self._dbos_loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._tending: asyncio.Task[None] | None = None
+        self._periodic_task: asyncio.Task[None] | None = None
         self._dbos: type[DBOS] | None = None
-        self._carry: Any = None  # what DBOS calls, in its thread
-        self._closed: Callable[[], None] = lambda: None
+        self._workflow: Any = None  # what DBOS calls, in its thread
+        self._on_closed: Callable[[], None] = lambda: None
 
-    def aim(self, runner: Runner) -> None:
+    def configure(self, runner: Runner) -> None:
         self._runner = runner
 
     async def open(self) -> None:
-        self._home = asyncio.get_running_loop()
+        self._app_loop = asyncio.get_running_loop()
         if self._workers is not None:
-            await asyncio.to_thread(self._workers.beat, self.worker)
-        self._there = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._there.run_forever, name="sizewise-dbos", daemon=True)
+            await asyncio.to_thread(self._workers.heartbeat, self.worker_id)
+        self._dbos_loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._dbos_loop.run_forever, name="sizewise-dbos", daemon=True)
         self._thread.start()
-        await self._away(self._launch())
-        self._tending = asyncio.ensure_future(self._tend())
+        await self._in_dbos_loop(self._launch())
+        self._periodic_task = asyncio.ensure_future(self._run_periodically())
 
     async def _launch(self) -> None:
-        dbos, plain = _library()
-        engine = lent(self._url)
-        self._closed = engine.dispose
+        dbos, plain = _import_dbos()
+        engine = third_party_engine(self._url)
+        self._on_closed = engine.dispose
         config: DBOSConfig = {
             "name": "sizewise",
             "system_database_engine": engine,
             "dbos_system_schema": SCHEMA,
-            "application_version": PROTOCOL,
-            "executor_id": self.worker,
+            "application_version": PROTOCOL_VERSION,
+            "executor_id": self.worker_id,
             "serializer": plain,
             "log_level": "CRITICAL",  # it logs what it was called with
             "enable_otlp": False,
@@ -113,27 +113,27 @@ class Durable:
         @dbos.workflow(name="run", max_recovery_attempts=None)
         async def called(run: str, attempt: int) -> None:
             """CancelledError leaves the attempt to whoever comes next."""
-            assert self._home is not None
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._run(run, attempt), self._home))
+            assert self._app_loop is not None
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._run(run, attempt), self._app_loop))
 
-        self._carry = called
-        with _in_our_words():
+        self._workflow = called
+        with _translated_errors():
             dbos.launch()
         self._dbos = dbos
 
-    async def begin(self, run: str, attempt: int) -> None:
-        await self._away(self._begin(run, attempt))
+    async def start(self, run: str, attempt: int) -> None:
+        await self._in_dbos_loop(self._start(run, attempt))
 
-    async def _begin(self, run: str, attempt: int) -> None:
+    async def _start(self, run: str, attempt: int) -> None:
         from dbos import SetWorkflowID
 
         assert self._dbos is not None
-        with _in_our_words(), SetWorkflowID(_id(run, attempt)):
-            await self._dbos.start_workflow_async(self._carry, run, attempt)
+        with _translated_errors(), SetWorkflowID(_workflow_id(run, attempt)):
+            await self._dbos.start_workflow_async(self._workflow, run, attempt)
 
     async def _run(self, run: str, attempt: int) -> None:
         assert self._runner is not None
-        id, task = _id(run, attempt), asyncio.current_task()
+        id, task = _workflow_id(run, attempt), asyncio.current_task()
         assert task is not None
         self._tasks[id] = task
         try:
@@ -143,20 +143,20 @@ class Durable:
                 del self._tasks[id]
 
     async def stop(self, run: str, attempt: int) -> None:
-        id = _id(run, attempt)
+        id = _workflow_id(run, attempt)
         task = self._tasks.get(id)
         if task is not None:
             task.cancel()
-        await self._away(self._stop([id]))
+        await self._in_dbos_loop(self._stop([id]))
 
     async def _stop(self, ids: list[str]) -> None:
         assert self._dbos is not None
-        with _in_our_words():
+        with _translated_errors():
             await self._dbos.cancel_workflows_async(ids)
 
     async def close(self) -> None:
-        if self._tending is not None:
-            self._tending.cancel()
+        if self._periodic_task is not None:
+            self._periodic_task.cancel()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -164,69 +164,72 @@ class Durable:
         if self._dbos is not None:
             await asyncio.to_thread(self._dbos.destroy, destroy_registry=True)
             self._dbos = None
-        self._closed()
-        if self._there is not None:
-            self._there.call_soon_threadsafe(self._there.stop)
+        self._on_closed()
+        if self._dbos_loop is not None:
+            self._dbos_loop.call_soon_threadsafe(self._dbos_loop.stop)
             await asyncio.to_thread(self._thread.join)
-            self._there.close()
-            self._there = None
+            self._dbos_loop.close()
+            self._dbos_loop = None
 
-    async def _away(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _in_dbos_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """`work` where DBOS lives."""
-        assert self._there is not None
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._there))
+        assert self._dbos_loop is not None
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._dbos_loop))
 
     # What DBOS leaves out
 
-    async def _tend(self) -> None:
+    async def _run_periodically(self) -> None:
         due = 0.0
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(HEARTBEAT_S)
             if self._workers is not None:
-                await _told(self._look(self._workers))
-            due -= BEAT_S
+                await _report_failure(self._check_workers(self._workers))
+            due -= HEARTBEAT_S
             if due <= 0:
-                due = SWEEP_S
+                due = CLEANUP_INTERVAL_S
                 if self._workers is not None:
-                    await _told(self._away(self._nobodys(self._workers)))
-                await _told(self._away(self._swept()))
+                    await _report_failure(self._in_dbos_loop(self._adopt_orphans(self._workers)))
+                await _report_failure(self._in_dbos_loop(self._clean_up()))
 
-    async def _look(self, workers: Workers) -> None:
-        await asyncio.to_thread(workers.beat, self.worker)
-        for dead in await asyncio.to_thread(workers.lapsed, round(SILENT_S * 1_000)):
-            if dead == self.worker:
+    async def _check_workers(self, workers: WorkerRegistry) -> None:
+        await asyncio.to_thread(workers.heartbeat, self.worker_id)
+        for dead in await asyncio.to_thread(workers.claim_expired_workers, round(WORKER_TIMEOUT_S * 1_000)):
+            if dead == self.worker_id:
                 continue
-            count = await self._away(self._taken({dead}))
-            await asyncio.to_thread(workers.bury, dead)
+            count = await self._in_dbos_loop(self._take_over({dead}))
+            await asyncio.to_thread(workers.remove_worker, dead)
             log.warning("a worker is silent: %d of its runs go on elsewhere", count)
 
-    async def _taken(self, dead: set[str]) -> int:
+    async def _take_over(self, dead: set[str]) -> int:
         """Every run of these workers is called again by one of the living."""
         assert self._dbos is not None
-        with _in_our_words():
+        with _translated_errors():
             found = await self._dbos.list_workflows_async(
-                executor_id=sorted(dead), status="PENDING", load_input=False, load_output=False
+                executor_id=sorted(dead),
+                status="PENDING",
+                load_input=False,
+                load_output=False,
             )
             if found:
                 await self._dbos.resume_workflows_async([each.workflow_id for each in found])
         return len(found)
 
-    async def _nobodys(self, workers: Workers) -> None:
+    async def _adopt_orphans(self, workers: WorkerRegistry) -> None:
         """What was left by a worker that was buried, came back and died before it was seen."""
         assert self._dbos is not None
-        with _in_our_words():
+        with _translated_errors():
             under = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
         owners = {each.executor_id for each in under if each.executor_id}
-        unknown = owners - await asyncio.to_thread(workers.living)
+        unknown = owners - await asyncio.to_thread(workers.list_workers)
         if unknown:
-            await self._taken(unknown)
+            await self._take_over(unknown)
 
-    async def _swept(self) -> None:
+    async def _clean_up(self) -> None:
         assert self._dbos is not None
-        with _in_our_words():
+        with _translated_errors():
             old = await self._dbos.list_workflows_async(
                 status=["SUCCESS", "ERROR", "CANCELLED"],
-                completed_before=_stamp(KEEP_MS),
+                completed_before=_timestamp(RETENTION_MS),
                 limit=5_000,
                 load_input=False,
                 load_output=False,
@@ -235,19 +238,19 @@ class Durable:
                 await self._dbos.delete_workflows_async([each.workflow_id for each in old])
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     return find_spec("dbos") is not None
 
 
-def _id(run: str, attempt: int) -> str:
+def _workflow_id(run: str, attempt: int) -> str:
     return f"{run}.{attempt}"
 
 
-def _stamp(before_ms: int) -> str:
+def _timestamp(before_ms: int) -> str:
     return datetime.fromtimestamp(time.time() - before_ms / 1_000, UTC).isoformat()
 
 
-async def _told(work: Awaitable[None]) -> None:
+async def _report_failure(work: Awaitable[None]) -> None:
     try:
         await work
     except SizewiseError as error:
@@ -255,18 +258,18 @@ async def _told(work: Awaitable[None]) -> None:
 
 
 @contextmanager
-def _in_our_words() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     from dbos import error as theirs
 
     try:
-        with in_our_words("the flows' engine"):
+        with translate_errors("the flows' engine"):
             yield
     except theirs.DBOSException as error:
         told = f"the flows' engine failed: {type(error).__name__}"
-        raise StoreFailed(told, "check that its database can be reached") from error
+        raise StorageError(told, "check that its database can be reached") from error
 
 
-def _library() -> tuple[type[DBOS], Serializer]:
+def _import_dbos() -> tuple[type[DBOS], Serializer]:
     """DBOS, held off from whatever the environment says of its cloud, and a serializer that pickles nothing.
 
     Raises ConfigError where it is not installed.

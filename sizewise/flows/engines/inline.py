@@ -1,4 +1,4 @@
-"""An engine without a library, and Steps in memory: what runs when the process dies is resumed by hand, or never."""
+"""In-process execution engine and in-memory steps; a run ends with its process."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from sizewise.errors import BadRequest
 from sizewise.flows.engine import Runner
 
 
-class Inline:
+class InlineEngine:
     """Each run is a task of the event loop."""
 
     def __init__(self) -> None:
         self._runner: Runner | None = None
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
 
-    def aim(self, runner: Runner) -> None:
+    def configure(self, runner: Runner) -> None:
         self._runner = runner
 
     async def open(self) -> None:
         pass
 
-    async def begin(self, run: str, attempt: int) -> None:
+    async def start(self, run: str, attempt: int) -> None:
         assert self._runner is not None
         if (run, attempt) in self._tasks:
             return
@@ -42,32 +42,32 @@ class Inline:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Memory:
+class InMemorySteps:
     """Steps of a run that nobody resumes: `sizewise flow run` without a server."""
 
     def __init__(self, decide: Callable[[str, bytes], Awaitable[bytes]] | None = None) -> None:
         """`decide` answers a step that waits, by its key and what it asks; None: there is nobody to ask."""
         self._decide = decide
-        self.done: dict[str, bytes] = {}
-        self.noted: dict[str, tuple[str, int]] = {}
+        self.results: dict[str, bytes] = {}
+        self.annotations: dict[str, tuple[str, int]] = {}
 
     async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
-        if key not in self.done:
-            self.done[key] = await work()
-        return self.done[key]
+        if key not in self.results:
+            self.results[key] = await work()
+        return self.results[key]
 
-    def note(self, key: str, *, model: str = "", cost: int = 0) -> None:
-        before = self.noted.get(key, ("", 0))
-        self.noted[key] = (model or before[0], before[1] + cost)
+    def annotate(self, key: str, *, model: str = "", cost: int = 0) -> None:
+        before = self.annotations.get(key, ("", 0))
+        self.annotations[key] = (model or before[0], before[1] + cost)
 
     async def sleep(self, key: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:
+    async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
         if self._decide is None:
             hint = "begin a run that is kept: sizewise flow run NAME --durable"
             raise BadRequest(f"the step {key!r} waits for a person", hint)
         try:
-            return await asyncio.wait_for(self._decide(key, asked), timeout_s)
+            return await asyncio.wait_for(self._decide(key, question), timeout_s)
         except TimeoutError:
             return None

@@ -1,4 +1,4 @@
-"""The table of workers and when each was last seen, where several servers share one store."""
+"""Table of workers and their last heartbeats, for servers that share one store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select, text, update
 from sqlalchemy.schema import CreateTable
 
-from sizewise.storage.database import BIG, Schema
+from sizewise.storage.database import BIG_INTEGER, Migrations
 
 META = MetaData()
 
@@ -16,40 +16,40 @@ WORKERS = Table(
     META,
     Column("id", Text, primary_key=True),
     Column("tenant", Text, nullable=False),  # the server's own
-    Column("seen", BIG, nullable=False),  # unix ms, by the database's clock
+    Column("seen", BIG_INTEGER, nullable=False),  # unix ms, by the database's clock
 )
 
-SCHEMA = Schema("flow_workers", ((CreateTable(WORKERS),),))
+SCHEMA = Migrations("flow_workers", ((CreateTable(WORKERS),),))
 
 
-def beat(connection: Connection, worker: str) -> None:
-    now = clock(connection)
+def upsert_heartbeat(connection: Connection, worker: str) -> None:
+    now = database_time_ms(connection)
     if not connection.execute(update(WORKERS).where(WORKERS.c.id == worker).values(seen=now)).rowcount:
         connection.execute(insert(WORKERS).values(id=worker, tenant="local", seen=now))
 
 
-def lapsed(connection: Connection, silent_ms: int) -> list[str]:
+def claim_expired_workers(connection: Connection, silent_ms: int) -> list[str]:
     """Workers that were not seen for so long; they are the caller's for as long again."""
-    now = clock(connection)
+    now = database_time_ms(connection)
     found = connection.scalars(select(WORKERS.c.id).where(WORKERS.c.seen < now - silent_ms)).all()
-    return [id for id in found if _mine(connection, id, now, silent_ms)]
+    return [id for id in found if _claim_worker(connection, id, now, silent_ms)]
 
 
-def _mine(connection: Connection, worker: str, now: int, silent_ms: int) -> bool:
+def _claim_worker(connection: Connection, worker: str, now: int, silent_ms: int) -> bool:
     dead = (WORKERS.c.id == worker) & (WORKERS.c.seen < now - silent_ms)
     return connection.execute(update(WORKERS).where(dead).values(seen=now)).rowcount > 0
 
 
-def gone(connection: Connection, worker: str) -> None:
+def delete_worker(connection: Connection, worker: str) -> None:
     connection.execute(delete(WORKERS).where(WORKERS.c.id == worker))
 
 
-def living(connection: Connection) -> set[str]:
+def list_workers(connection: Connection) -> set[str]:
     """Who was not buried."""
     return set(connection.scalars(select(WORKERS.c.id)))
 
 
-def clock(connection: Connection) -> int:
+def database_time_ms(connection: Connection) -> int:
     """Unix ms. Of the database's clock where several machines share it, for theirs differ."""
     if connection.dialect.name != "postgresql":
         return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Which node leans on which: by its expressions, and by `after`; and an order in which they can run. Pure."""
+"""Dependency graph of the nodes of a flow, from expressions and `after`, and its topological order."""
 
 from __future__ import annotations
 
@@ -6,65 +6,65 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from sizewise.flows.language.diagnostics import Findings, Path, known
-from sizewise.flows.language.expression import Template, references
-from sizewise.flows.language.flow_spec import Node
+from sizewise.flows.language.diagnostics import DiagnosticCollector, Path, did_you_mean
+from sizewise.flows.language.expression import Template, iterate_references
+from sizewise.flows.language.flow_spec import NodeSpec
 
 
-class Leaned(Struct, frozen=True):
-    """Something leans on `name`. `needed`: it cannot do without. `case`: only where that branch chose so."""
+class Dependency(Struct, frozen=True):
+    """Something leans on `name`. `required`: it cannot do without. `case`: only where that branch chose so."""
 
     name: str
     case: str
     path: Path
-    at: int
-    needed: bool
+    offset: int
+    required: bool
     node: str
 
 
-def loose(made: Template, path: Path, node: str) -> Iterator[Leaned]:
+def template_dependencies(template: Template, path: Path, node: str) -> Iterator[Dependency]:
     """The paths in a template, by their first names."""
-    for expression in made.expressions():
-        for ref, needed in references(expression):
-            yield Leaned(str(ref.path[0]), "", path, ref.at, needed, node)
+    for expression in template.expressions():
+        for ref, needed in iterate_references(expression):
+            yield Dependency(str(ref.path[0]), "", path, ref.offset, needed, node)
 
 
-class Edges:
+class DependencyGraph:
     """The edges of one level. What leads nowhere is added to the findings at once."""
 
     def __init__(
         self,
-        nodes: Sequence[tuple[Node, Sequence[Leaned]]],
+        nodes: Sequence[tuple[NodeSpec, Sequence[Dependency]]],
         scope: frozenset[str],
-        found: Findings,
-        nowhere: Callable[[Leaned, frozenset[str]], None],
+        diagnostics: DiagnosticCollector,
+        on_unknown: Callable[[Dependency, frozenset[str]], None],
     ) -> None:
-        """`nowhere` is told of a path whose first name is none, and of the names that are."""
-        self._found = found
-        self._nowhere = nowhere
+        """`on_unknown` is told of a path whose first name is none, and of the names that are."""
+        self._diagnostics = diagnostics
+        self._on_unknown = on_unknown
         self.ids = [node.id for node, _ in nodes]
         self.nodes = {node.id: node for node, _ in nodes}
         known_names = scope | frozenset(self.ids)
-        self._needs: dict[str, dict[str, None]] = {}
-        self._may: dict[str, dict[str, None]] = {}
-        self._behind: dict[str, list[tuple[str, str, Path]]] = {}
+        self._required: dict[str, dict[str, None]] = {}
+        self._optional: dict[str, dict[str, None]] = {}
+        self._cases: dict[str, list[tuple[str, str, Path]]] = {}
         for node, leaned in nodes:
-            needs, may = self._needs.setdefault(node.id, {}), self._may.setdefault(node.id, {})
-            behind = self._behind.setdefault(node.id, [])
+            needs, may = self._required.setdefault(node.id, {}), self._optional.setdefault(node.id, {})
+            behind = self._cases.setdefault(node.id, [])
             for each in leaned:
                 if each.node != node.id and each.name not in known_names:
                     continue  # of a node within it, where that is said
-                if self.meant(each, known_names) and each.name in self.nodes:
+                if self.resolve(each, known_names) and each.name in self.nodes:
                     if each.case:
                         behind.append((each.name, each.case, each.path))
                     else:
-                        (needs if each.needed else may)[each.name] = None
+                        (needs if each.required else may)[each.name] = None
             for name, case in node.after:
                 path = (*node.path, "after")
                 if name not in self.nodes:
                     if name not in scope or name == "inputs":
-                        hint = known(name, [id for id in self.ids if id != node.id])
-                        found.add(path, node.id, f"there is no node {name[:60]!r} to come after", hint)
+                        hint = did_you_mean(name, [id for id in self.ids if id != node.id])
+                        diagnostics.add(path, node.id, f"there is no node {name[:60]!r} to come after", hint)
                 elif case:
                     behind.append((name, case, path))
                 else:
@@ -72,47 +72,52 @@ class Edges:
             for name in needs:
                 may.pop(name, None)
 
-    def meant(self, leaned: Leaned, names: frozenset[str]) -> bool:
+    def resolve(self, dependency: Dependency, names: frozenset[str]) -> bool:
         """Whether there is such a name; a finding where not."""
-        if leaned.name in names:
+        if dependency.name in names:
             return True
-        self._nowhere(leaned, names)
+        self._on_unknown(dependency, names)
         return False
 
-    def of(self, id: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]:
-        behind = tuple(dict.fromkeys((name, case) for name, case, _ in self._behind[id]))
-        return tuple(self._needs[id]), tuple(self._may[id]), behind
+    def edges_of(self, id: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]:
+        behind = tuple(dict.fromkeys((name, case) for name, case, _ in self._cases[id]))
+        return tuple(self._required[id]), tuple(self._optional[id]), behind
 
-    def before(self, id: str) -> list[str]:
+    def predecessors(self, id: str) -> list[str]:
         """What must have ended before it begins."""
-        return list({**self._needs[id], **self._may[id], **{name: None for name, _, _ in self._behind[id]}})
+        return list({**self._required[id], **self._optional[id], **{name: None for name, _, _ in self._cases[id]}})
 
-    def used(self) -> set[str]:
-        return {name for id in self.ids for name in self.before(id)}
+    def referenced_nodes(self) -> set[str]:
+        return {name for id in self.ids for name in self.predecessors(id)}
 
-    def cases(self, there: Mapping[str, tuple[str, ...]]) -> None:
+    def check_cases(self, cases_by_node: Mapping[str, tuple[str, ...]]) -> None:
         """Finds edges behind cases that do not exist."""
         for id in self.ids:
-            for name, case, path in self._behind[id]:
-                cases = there.get(name)
+            for name, case, path in self._cases[id]:
+                cases = cases_by_node.get(name)
                 if cases is None or case in cases:
                     continue
                 if not cases:
                     wrong = f"{name!r} has no cases: only a branch has"
-                    self._found.add(path, id, wrong, f"Write it as: after: [{name}]")
+                    self._diagnostics.add(path, id, wrong, f"Write it as: after: [{name}]")
                 else:
-                    self._found.add(path, id, f"the branch {name!r} has no case {case[:60]!r}", known(case, cases))
+                    self._diagnostics.add(
+                        path,
+                        id,
+                        f"the branch {name!r} has no case {case[:60]!r}",
+                        did_you_mean(case, cases),
+                    )
 
 
-def order(edges: Edges, found: Findings) -> list[str]:
+def topological_order(graph: DependencyGraph, diagnostics: DiagnosticCollector) -> list[str]:
     """Each node behind what it leans on, else as in the file. Cycles are findings, and their nodes come last."""
-    before = {id: set(edges.before(id)) for id in edges.ids}
+    before = {id: set(graph.predecessors(id)) for id in graph.ids}
     after: dict[str, list[str]] = {}
     for id, names in before.items():
         for name in names:
             after.setdefault(name, []).append(id)
     sorted_ids: list[str] = []
-    ready = [id for id in edges.ids if not before[id]]
+    ready = [id for id in graph.ids if not before[id]]
     position = 0
     while position < len(ready):
         id = ready[position]
@@ -122,13 +127,18 @@ def order(edges: Edges, found: Findings) -> list[str]:
             before[each].discard(id)
             if not before[each]:
                 ready.append(each)
-    left = [id for id in edges.ids if before[id]]
+    left = [id for id in graph.ids if before[id]]
     if left:
-        _cycles(left, before, edges, found)
+        _report_cycles(left, before, graph, diagnostics)
     return [*sorted_ids, *left]
 
 
-def _cycles(left: Sequence[str], before: Mapping[str, set[str]], edges: Edges, found: Findings) -> None:
+def _report_cycles(
+    left: Sequence[str],
+    before: Mapping[str, set[str]],
+    graph: DependencyGraph,
+    diagnostics: DiagnosticCollector,
+) -> None:
     """Goes backwards until it meets itself; each node is told of in one cycle at most."""
     seen: set[str] = set()
     for begin in left:
@@ -136,13 +146,19 @@ def _cycles(left: Sequence[str], before: Mapping[str, set[str]], edges: Edges, f
         id = begin
         while id not in seen and id not in trail:
             trail[id] = None
-            id = next(name for name in edges.before(id) if name in before[id])
+            id = next(name for name in graph.predecessors(id) if name in before[id])
         if id in trail:
             names = list(trail)
             circle = names[names.index(id) :][::-1]
-            begins = circle.index(min(circle, key=edges.ids.index)) if len(circle) < 100 else 0
+            begins = circle.index(min(circle, key=graph.ids.index)) if len(circle) < 100 else 0
             circle = circle[begins:] + circle[:begins]
             shown = " → ".join([*circle[:10], *(["…"] if len(circle) > 10 else []), circle[0]])
             hint = "Take one of these references away, or use a loop."
-            found.add(edges.nodes[circle[0]].path, circle[0], f"these wait for each other: {shown}", hint, key=True)
+            diagnostics.add(
+                graph.nodes[circle[0]].path,
+                circle[0],
+                f"these wait for each other: {shown}",
+                hint,
+                at_key=True,
+            )
         seen.update(trail)

@@ -1,4 +1,4 @@
-"""What is wrong with a flow and what would mend it, each where it stands in the file; finds nothing itself."""
+"""Diagnostics of a flow file: errors and warnings with position and hint, and spelling suggestions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from sizewise.errors import nearest
+from sizewise.errors import did_you_mean as nearest_name
 
 Path = tuple[str | int, ...]
 """Where a value stands in the file: ("nodes", "answer", "prompt")."""
-MOST = 100
+MAX_DIAGNOSTICS = 100
 """Findings that are told; nobody reads more."""
 
 
-class Finding(Struct, frozen=True):
+class Diagnostic(Struct, frozen=True):
     """`line` and `column` count from 1. A `warning` keeps no flow from running."""
 
     node: str
@@ -30,12 +30,12 @@ class Finding(Struct, frozen=True):
         return where + self.message + (f". {self.hint}" if self.hint else "")
 
 
-class Findings:
-    """Collects what is found, each once. `places` is where each value of the file stands."""
+class DiagnosticCollector:
+    """Collects what is found, each once. `positions` is where each value of the file stands."""
 
-    def __init__(self, places: Mapping[Path, tuple[int, int]]) -> None:
-        self._places = places
-        self._found: dict[Finding, None] = {}
+    def __init__(self, positions: Mapping[Path, tuple[int, int]]) -> None:
+        self._positions = positions
+        self._diagnostics: dict[Diagnostic, None] = {}
 
     def add(
         self,
@@ -45,45 +45,46 @@ class Findings:
         hint: str = "",
         *,
         warning: bool = False,
-        key: bool = False,
-        place: tuple[int, int] | None = None,
+        at_key: bool = False,
+        position: tuple[int, int] | None = None,
     ) -> None:
-        """`key`: it is about the name before the value, and not about the value. `place`: line and column, if known."""
-        line, column = place or self.at((*path, KEY) if key else path)
-        self._found[Finding(node, line, column, message, hint, "warning" if warning else "mistake")] = None
+        """`at_key`: it is about the name before the value, and not about the value. `position`: line and column, if
+        known."""
+        line, column = position or self.position_of((*path, KEY) if at_key else path)
+        self._diagnostics[Diagnostic(node, line, column, message, hint, "warning" if warning else "mistake")] = None
 
-    def at(self, path: Path) -> tuple[int, int]:
+    def position_of(self, path: Path) -> tuple[int, int]:
         """Where that is; of what is not there, where it would stand in."""
         for end in range(len(path), -1, -1):
-            if path[:end] in self._places:
-                return self._places[path[:end]]
+            if path[:end] in self._positions:
+                return self._positions[path[:end]]
         return 1, 1
 
-    def all(self) -> tuple[Finding, ...]:
+    def sorted(self) -> tuple[Diagnostic, ...]:
         """In the order of the file."""
-        return tuple(sorted(self._found, key=lambda each: (each.line, each.column)))[:MOST]
+        return tuple(sorted(self._diagnostics, key=lambda each: (each.line, each.column)))[:MAX_DIAGNOSTICS]
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._diagnostics)
 
     def __bool__(self) -> bool:
-        return any(each.kind == "mistake" for each in self._found)
+        return any(each.kind == "mistake" for each in self._diagnostics)
 
 
 KEY = "\0key"
 """Ends the path of a name, beside the path of its value."""
 
 
-LOOKED = 300
+MAX_CANDIDATES = 300
 """Names of which the nearest is looked for: of 20,000 wrong names and as many right ones that took minutes."""
 
 
-def known(wrong: str, names: Iterable[str], what: str = "known") -> str:
+def did_you_mean(name: str, names: Iterable[str], label: str = "known") -> str:
     """A hint: the nearest of the names, else some of them."""
     listed = list(names)
-    if near := nearest(wrong[:100], listed[:LOOKED]):
+    if near := nearest_name(name[:100], listed[:MAX_CANDIDATES]):
         return near
     if not listed:
         return ""
     more = f", and {len(listed) - 12} more" if len(listed) > 12 else ""
-    return f"{what.capitalize()}: {', '.join(listed[:12])}{more}."
+    return f"{label.capitalize()}: {', '.join(listed[:12])}{more}."

@@ -1,4 +1,4 @@
-"""What stands between {{ and }}: paths, literals, comparisons, and/or/not, and filters; no calls, no loops, no code.
+"""Expression tree of `{{ }}` templates and its evaluator: paths, literals, comparisons, and/or/not, filters.
 
 Read once (expression_read.py) when a flow is checked, and typed as far as one can know (expression_types.py); worked
 out here, in time that grows with what it reads. A value that is one {{ }} and nothing else keeps its type; else all
@@ -13,72 +13,73 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from sizewise.flows.language import types
-from sizewise.flows.language.filters import FILTERS, Bent, shown
+from sizewise.flows.language.filters import FILTERS, FilterError, to_text
 from sizewise.flows.language.types import Json
 
-TEXT_MOST = 16 * 1024 * 1024
+MAX_TEXT = 16 * 1024 * 1024
 """Characters of one text that comes out."""
-WHOLE = 128 * 1024 * 1024
+MAX_SIZE = 128 * 1024 * 1024
 """Characters and values that all texts of one node may read and make together."""
 
 
-class Wrong(ValueError):
-    """Cannot be read, or not be worked out. `at`: the character of the text where; `hint`: what would mend it."""
+class ExpressionError(ValueError):
+    """Cannot be read, or not be worked out. `offset`: the character of the text where; `hint`: what would mend it."""
 
-    def __init__(self, message: str, hint: str = "", at: int = 0) -> None:
+    def __init__(self, message: str, hint: str = "", offset: int = 0) -> None:
         super().__init__(message)
-        self.message, self.hint, self.at = message, hint, at
+        self.message, self.hint, self.offset = message, hint, offset
 
 
-class Literal_(Struct, frozen=True, tag="literal"):
+class LiteralValue(Struct, frozen=True, tag="literal"):
     value: Any
 
 
-class Ref(Struct, frozen=True, tag="ref"):
-    """A path: a name, and what is within it. `at` is where it stands in the whole text."""
+class Reference(Struct, frozen=True, tag="ref"):
+    """A path: a name, and what is within it. `offset` is where it stands in the whole text."""
 
     path: tuple[str | int, ...]
-    at: int = 0
+    offset: int = 0
 
     def __str__(self) -> str:
-        return spelt(self.path)
+        return format_path(self.path)
 
 
-class Compared(Struct, frozen=True, tag="compared"):
+class ComparisonOperation(Struct, frozen=True, tag="compared"):
     left: Expression
-    sign: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
+    operator: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
     right: Expression
-    at: int = 0
+    offset: int = 0
 
 
-class Both(Struct, frozen=True, tag="both"):
+class BooleanOperation(Struct, frozen=True, tag="both"):
     """`and`, and `or`: as everywhere, what they give is the value that settled them."""
 
-    word: Literal["and", "or"]
-    parts: tuple[Expression, ...]
+    operator: Literal["and", "or"]
+    operands: tuple[Expression, ...]
 
 
-class Not(Struct, frozen=True, tag="not"):
-    inner: Expression
+class Negation(Struct, frozen=True, tag="not"):
+    operand: Expression
 
 
-class Filtered(Struct, frozen=True, tag="filtered"):
-    inner: Expression
+class FilterCall(Struct, frozen=True, tag="filtered"):
+    operand: Expression
     name: str
     arguments: tuple[Any, ...]
-    at: int = 0
+    offset: int = 0
 
 
-Expression = Literal_ | Ref | Compared | Both | Not | Filtered
+Expression = LiteralValue | Reference | ComparisonOperation | BooleanOperation | Negation | FilterCall
 
 
 class Template(Struct, frozen=True):
-    """A text with {{ }} in it. `parts` are texts and expressions in turn; `alone`: one expression and nothing else."""
+    """A text with {{ }} in it. `operands` are texts and expressions in turn; `single_expression`: one expression and
+    nothing else."""
 
     parts: tuple[str | Expression, ...]
 
     @property
-    def alone(self) -> Expression | None:
+    def single_expression(self) -> Expression | None:
         part = self.parts[0] if len(self.parts) == 1 else None
         return None if isinstance(part, str) else part
 
@@ -86,59 +87,63 @@ class Template(Struct, frozen=True):
         return (part for part in self.parts if not isinstance(part, str))
 
 
-def spelt(path: tuple[str | int, ...]) -> str:
+def format_path(path: tuple[str | int, ...]) -> str:
     return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).lstrip(".")
 
 
-def references(expression: Expression, needed: bool = True) -> Iterator[tuple[Ref, bool]]:
+def iterate_references(expression: Expression, required: bool = True) -> Iterator[tuple[Reference, bool]]:
     """Every path in it, and whether it cannot do without: what stands in `or`, in a comparison or before `default`
-    may be missing."""
+    may be missing.
+    """
     match expression:
-        case Ref():
-            yield expression, needed
-        case Compared(left, _, right):
-            yield from references(left, False)
-            yield from references(right, False)
-        case Both(_, parts):
+        case Reference():
+            yield expression, required
+        case ComparisonOperation(left, _, right):
+            yield from iterate_references(left, False)
+            yield from iterate_references(right, False)
+        case BooleanOperation(_, parts):
             for each in parts:
-                yield from references(each, False)
-        case Not(inner):
-            yield from references(inner, False)
-        case Filtered(inner, name):
-            yield from references(inner, needed and name != "default")
-        case Literal_():
+                yield from iterate_references(each, False)
+        case Negation(inner):
+            yield from iterate_references(inner, False)
+        case FilterCall(inner, name):
+            yield from iterate_references(inner, required and name != "default")
+        case LiteralValue():
             pass
 
 
-Names = Mapping[str, Json]
+Variables = Mapping[str, Json]
 """What the names at the beginnings of paths stand for. A node that was skipped stands for None."""
 
 
-class Room:
+class SizeBudget:
     """What may still be read and made: many small expressions can say as much as a long one."""
 
-    def __init__(self, most: int = WHOLE) -> None:
-        self._most = self.left = most
+    def __init__(self, limit: int = MAX_SIZE) -> None:
+        self._limit = self.remaining = limit
 
     @property
-    def taken(self) -> int:
-        return self._most - self.left
+    def used(self) -> int:
+        return self._limit - self.remaining
 
-    def take(self, found: Json) -> None:
-        """Raises Wrong where it is too much."""
-        self.left -= weight(found, self.left)
-        if self.left < 0:
-            raise Wrong(f"all together becomes larger than {self._most} characters and values", "Work on parts.")
+    def consume(self, value: Json) -> None:
+        """Raises ExpressionError where it is too much."""
+        self.remaining -= json_size(value, self.remaining)
+        if self.remaining < 0:
+            raise ExpressionError(
+                f"all together becomes larger than {self._limit} characters and values",
+                "Work on parts.",
+            )
 
 
-def weight(found: Json, enough: int) -> int:
-    """Characters and values in it, as JSON would say them; no longer counted where it is more than `enough`."""
-    if isinstance(found, str):
-        return len(found) + 1
-    if not isinstance(found, (list, dict)):
+def json_size(value: Json, limit: int) -> int:
+    """Characters and values in it, as JSON would say them; no longer counted where it is more than `limit`."""
+    if isinstance(value, str):
+        return len(value) + 1
+    if not isinstance(value, (list, dict)):
         return 1
-    total, left = 0, [found]
-    while left and total <= enough:
+    total, left = 0, [value]
+    while left and total <= limit:
         each = left.pop()
         total += len(each) + 1
         for inner in each.values() if isinstance(each, dict) else each:
@@ -149,42 +154,42 @@ def weight(found: Json, enough: int) -> int:
     return total
 
 
-def value(expression: Expression, names: Names, room: Room) -> Json:
-    """Raises Wrong: two that cannot be compared, or too long a text."""
+def evaluate(expression: Expression, variables: Variables, budget: SizeBudget) -> Json:
+    """Raises ExpressionError: two that cannot be compared, or too long a text."""
     match expression:
-        case Ref(path):
-            return reach(names, path)
-        case Literal_(found):
+        case Reference(path):
+            return resolve_path(variables, path)
+        case LiteralValue(found):
             return found
-        case Filtered(inner, name, arguments, at):
-            given = value(inner, names, room)
-            room.take(given)
+        case FilterCall(inner, name, arguments, at):
+            given = evaluate(inner, variables, budget)
+            budget.consume(given)
             try:
-                made = FILTERS[name].bend(given, *arguments)
-            except Bent as why:
-                raise Wrong(f"{name!r}: {why}", "", at) from why
-            if isinstance(made, str) and len(made) > TEXT_MOST:
-                raise Wrong(f"a text became longer than {TEXT_MOST} characters", "", at)
+                made = FILTERS[name].apply(given, *arguments)
+            except FilterError as why:
+                raise ExpressionError(f"{name!r}: {why}", "", at) from why
+            if isinstance(made, str) and len(made) > MAX_TEXT:
+                raise ExpressionError(f"a text became longer than {MAX_TEXT} characters", "", at)
             return made
-        case Both(word, parts):
+        case BooleanOperation(word, parts):
             found = None
             for each in parts:
-                found = value(each, names, room)
-                if truth(found) is (word == "or"):
+                found = evaluate(each, variables, budget)
+                if is_truthy(found) is (word == "or"):
                     return found
             return found
-        case Not(inner):
-            return not truth(value(inner, names, room))
-        case Compared(left, sign, right, at):
-            one, other = value(left, names, room), value(right, names, room)
-            room.take(one)
-            room.take(other)
+        case Negation(inner):
+            return not is_truthy(evaluate(inner, variables, budget))
+        case ComparisonOperation(left, sign, right, at):
+            one, other = evaluate(left, variables, budget), evaluate(right, variables, budget)
+            budget.consume(one)
+            budget.consume(other)
             return _compare(one, sign, other, at)
 
 
-def reach(names: Names, path: tuple[str | int, ...]) -> Json:
+def resolve_path(variables: Variables, path: tuple[str | int, ...]) -> Json:
     """What lies at the path; None where it leads nowhere."""
-    found: Any = names.get(str(path[0]))
+    found: Any = variables.get(str(path[0]))
     for each in path[1:]:
         if isinstance(found, dict):
             found = found.get(each if isinstance(each, str) else str(each))
@@ -195,9 +200,9 @@ def reach(names: Names, path: tuple[str | int, ...]) -> Json:
     return found
 
 
-def truth(found: Json) -> bool:
+def is_truthy(value: Json) -> bool:
     """Nothing, false, 0 and what is empty are not."""
-    return bool(found)
+    return bool(value)
 
 
 def _compare(left: Any, sign: str, right: Any, at: int) -> bool:
@@ -215,8 +220,8 @@ def _compare(left: Any, sign: str, right: Any, at: int) -> bool:
         return inside is (sign == "in")
     numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (left, right))
     if not numbers and not (isinstance(left, str) and isinstance(right, str)):
-        words = f"{types.article(types.of(left))} and {types.article(types.of(right))}"
-        raise Wrong(f"{words} are neither larger nor smaller than each other", "", at)
+        words = f"{types.with_article(types.type_of_value(left))} and {types.with_article(types.type_of_value(right))}"
+        raise ExpressionError(f"{words} are neither larger nor smaller than each other", "", at)
     return bool({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[sign])
 
 
@@ -227,44 +232,44 @@ def _equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def rendered(found: Template, names: Names, room: Room) -> Json:
-    """Raises Wrong."""
-    alone = found.alone
+def render_template(template: Template, variables: Variables, budget: SizeBudget) -> Json:
+    """Raises ExpressionError."""
+    alone = template.single_expression
     if alone is not None:
-        made = value(alone, names, room)
-        room.take(made)
+        made = evaluate(alone, variables, budget)
+        budget.consume(made)
         return made
     parts, length = list[str](), 0
-    for part in found.parts:
-        said = value(part, names, room) if not isinstance(part, str) else part
-        room.take(said)
-        parts.append(shown(said))
+    for part in template.parts:
+        said = evaluate(part, variables, budget) if not isinstance(part, str) else part
+        budget.consume(said)
+        parts.append(to_text(said))
         length += len(parts[-1])
-        if length > TEXT_MOST:
-            raise Wrong(f"a text became longer than {TEXT_MOST} characters")
+        if length > MAX_TEXT:
+            raise ExpressionError(f"a text became longer than {MAX_TEXT} characters")
     return "".join(parts)
 
 
-Compiled = Json
+CompiledValue = Json
 """Plain data, with a Template in the place of each text that holds one."""
 
 
-def filled(said: Compiled, names: Names, room: Room | None = None) -> Json:
-    """What `compiled` made, with every template in its place worked out. Raises Wrong."""
-    room = room or Room()
-    if isinstance(said, Template):
-        return rendered(said, names, room)
-    if isinstance(said, dict):
-        return {name: filled(each, names, room) for name, each in said.items()}
-    if isinstance(said, list):
-        return [filled(each, names, room) for each in said]
-    return said
+def render_value(value: CompiledValue, variables: Variables, budget: SizeBudget | None = None) -> Json:
+    """What `compiled` made, with every template in its place worked out. Raises ExpressionError."""
+    budget = budget or SizeBudget()
+    if isinstance(value, Template):
+        return render_template(value, variables, budget)
+    if isinstance(value, dict):
+        return {name: render_value(each, variables, budget) for name, each in value.items()}
+    if isinstance(value, list):
+        return [render_value(each, variables, budget) for each in value]
+    return value
 
 
-def still(said: Compiled) -> bool:
+def is_constant(value: CompiledValue) -> bool:
     """Whether there is no template in it."""
-    if isinstance(said, dict):
-        return all(map(still, said.values()))
-    if isinstance(said, list):
-        return all(map(still, said))
-    return not isinstance(said, Template)
+    if isinstance(value, dict):
+        return all(map(is_constant, value.values()))
+    if isinstance(value, list):
+        return all(map(is_constant, value))
+    return not isinstance(value, Template)

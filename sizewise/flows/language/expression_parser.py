@@ -1,4 +1,4 @@
-"""The text of an expression into the expression: by recursive descent, in one pass; knows nothing that it names."""
+"""Recursive-descent parser for `{{ }}` templates and expressions; resolves no names."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from sizewise.flows.language import types
-from sizewise.flows.language.diagnostics import known
+from sizewise.flows.language.diagnostics import did_you_mean
 from sizewise.flows.language.expression import (
-    Both,
-    Compared,
-    Compiled,
+    BooleanOperation,
+    ComparisonOperation,
+    CompiledValue,
     Expression,
-    Filtered,
-    Literal_,
-    Not,
-    Ref,
+    ExpressionError,
+    FilterCall,
+    LiteralValue,
+    Negation,
+    Reference,
     Template,
-    Wrong,
 )
 from sizewise.flows.language.filters import FILTERS
 
-LONGEST = 4_000
+MAX_LENGTH = 4_000
 """Characters of one expression."""
-DEPTH = 20
+MAX_DEPTH = 20
 """Parentheses within each other."""
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<end>\}\})|(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)"""
-    r"""|(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<sign>==|!=|<=|>=|[<>()\[\].,|]))"""
+    r"""|(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<sign>==|!=|<=|>=|[<>()\[\].,|]))""",
 )
 _ESCAPE = re.compile(r"\\(.)")
 _KNOWN: Mapping[str, str] = {"n": "\n", "t": "\t", "r": "\r"}
 _WORDS = frozenset({"and", "or", "not", "in", "true", "false", "null"})
 
 
-def template(text: str) -> Template | None:
-    """None of a text without {{. Raises Wrong."""
+def parse_template(text: str) -> Template | None:
+    """None of a text without {{. Raises ExpressionError."""
     if "{{" not in text:
         return None
     parts: list[str | Expression] = []
@@ -45,22 +45,22 @@ def template(text: str) -> Template | None:
     while (begin := text.find("{{", at)) >= 0:
         if begin > at:
             parts.append(text[at:begin])
-        reader = _Reader(text, begin + 2)
+        reader = _Parser(text, begin + 2)
         parts.append(reader.whole())
-        at = reader.at
+        at = reader.position
     if at < len(text):
         parts.append(text[at:])
     return Template(tuple(parts))
 
 
-class _Reader:
+class _Parser:
     """By recursive descent, one token ahead."""
 
     def __init__(self, text: str, at: int) -> None:
         self._text = text
         self._begin = at
         self._deep = 0
-        self.at = at
+        self.position = at
         self._kind = self._word = ""
         self._place = at
         self._next()
@@ -72,20 +72,24 @@ class _Reader:
         return found
 
     def _next(self) -> None:
-        match = _TOKEN.match(self._text, self.at)
+        match = _TOKEN.match(self._text, self.position)
         if match is None:
-            rest = self._text[self.at :].lstrip()
-            self._place = self.at
+            rest = self._text[self.position :].lstrip()
+            self._place = self.position
             if not rest:
-                raise Wrong("{{ is not closed", "End it with }}.", self._begin - 2)
+                raise ExpressionError("{{ is not closed", "End it with }}.", self._begin - 2)
             hint = "Close the quotes." if rest[0] in "\"'" else "Known: paths, literals, comparisons, filters."
-            raise Wrong(f"{rest[0]!r} is not part of the language", hint, self._text.index(rest[0], self.at))
-        if match.end() - self._begin > LONGEST:
-            raise Wrong(f"an expression is longer than {LONGEST} characters", "Split it.", self._begin)
+            raise ExpressionError(
+                f"{rest[0]!r} is not part of the language",
+                hint,
+                self._text.index(rest[0], self.position),
+            )
+        if match.end() - self._begin > MAX_LENGTH:
+            raise ExpressionError(f"an expression is longer than {MAX_LENGTH} characters", "Split it.", self._begin)
         self._kind = match.lastgroup or ""
         self._word = match[self._kind]
         self._place = match.start(self._kind)
-        self.at = match.end()
+        self.position = match.end()
 
     def _take(self, *words: str) -> str:
         """The word, if it is one of these; then goes on."""
@@ -95,13 +99,13 @@ class _Reader:
             return word
         return ""
 
-    def _wrong(self, message: str, hint: str = "") -> Wrong:
-        return Wrong(message, hint, self._place)
+    def _wrong(self, message: str, hint: str = "") -> ExpressionError:
+        return ExpressionError(message, hint, self._place)
 
     def _filter(self, inner: Expression) -> Expression:
         name, at = self._word, self._place
         if self._kind != "name" or name not in FILTERS:
-            raise self._wrong(f"there is no filter {name!r}", known(name, FILTERS))
+            raise self._wrong(f"there is no filter {name!r}", did_you_mean(name, FILTERS))
         self._next()
         arguments: list[Any] = []
         if self._take("("):
@@ -109,16 +113,16 @@ class _Reader:
                 if arguments and not self._take(","):
                     raise self._wrong("a comma is missing", "Write filters as: name(1, 'two').")
                 value = self._bare()
-                if not isinstance(value, Literal_):
+                if not isinstance(value, LiteralValue):
                     raise self._wrong("a filter takes literals only", "Write a text in quotes, or a number.")
                 arguments.append(value.value)
         chosen = FILTERS[name]
-        if not chosen.fewest <= len(arguments) <= len(chosen.takes):
-            raise Wrong(f"{name!r} takes {chosen.usage}", "", at)
-        for value, wanted in zip(arguments, chosen.takes, strict=False):
-            if wanted is not None and not types.accepts(wanted, types.of(value)):
-                raise Wrong(f"{name!r} takes {chosen.usage}", "", at)
-        return Filtered(inner, name, tuple(arguments), at)
+        if not chosen.min_arguments <= len(arguments) <= len(chosen.argument_types):
+            raise ExpressionError(f"{name!r} takes {chosen.usage}", "", at)
+        for value, wanted in zip(arguments, chosen.argument_types, strict=False):
+            if wanted is not None and not types.is_assignable(wanted, types.type_of_value(value)):
+                raise ExpressionError(f"{name!r} takes {chosen.usage}", "", at)
+        return FilterCall(inner, name, tuple(arguments), at)
 
     def _either(self) -> Expression:
         return self._joined("or", self._all)
@@ -130,14 +134,14 @@ class _Reader:
         parts = [inner()]
         while self._take(word):
             parts.append(inner())
-        return parts[0] if len(parts) == 1 else Both(word, tuple(parts))
+        return parts[0] if len(parts) == 1 else BooleanOperation(word, tuple(parts))
 
     def _negated(self) -> Expression:
         denied = False
         while self._take("not"):
             denied = not denied
         inner = self._compared()
-        return Not(inner) if denied else inner
+        return Negation(inner) if denied else inner
 
     def _compared(self) -> Expression:
         left, at = self._filtered(), self._place
@@ -146,7 +150,7 @@ class _Reader:
             if not self._take("in"):
                 raise self._wrong("`not` is not expected here", "Write: a not in b.")
             sign = "not in"
-        return Compared(left, sign, self._filtered(), at) if sign else left  # type: ignore[arg-type]  # one of its signs
+        return ComparisonOperation(left, sign, self._filtered(), at) if sign else left  # type: ignore[arg-type]  # one of its signs
 
     def _filtered(self) -> Expression:
         """Filters bind tighter than comparisons: a | length > 3."""
@@ -159,19 +163,19 @@ class _Reader:
         kind, word = self._kind, self._word
         if kind == "number":
             self._next()
-            return Literal_(float(word) if "." in word else int(word))
+            return LiteralValue(float(word) if "." in word else int(word))
         if kind == "text":
             self._next()
-            return Literal_(_ESCAPE.sub(lambda found: _KNOWN.get(found[1], found[1]), word[1:-1]))
+            return LiteralValue(_ESCAPE.sub(lambda found: _KNOWN.get(found[1], found[1]), word[1:-1]))
         if kind == "name" and word in ("true", "false", "null"):
             self._next()
-            return Literal_({"true": True, "false": False, "null": None}[word])
+            return LiteralValue({"true": True, "false": False, "null": None}[word])
         if kind == "name" and word not in _WORDS:
             return self._path()
         if self._take("("):
             self._deep += 1
-            if self._deep > DEPTH:
-                raise self._wrong(f"parentheses lie deeper than {DEPTH}", "Flatten it.")
+            if self._deep > MAX_DEPTH:
+                raise self._wrong(f"parentheses lie deeper than {MAX_DEPTH}", "Flatten it.")
             inner = self._either()
             self._deep -= 1
             if not self._take(")"):
@@ -193,7 +197,7 @@ class _Reader:
                 self._next()
             elif self._take("["):
                 inner = self._bare()
-                if not isinstance(inner, Literal_) or not isinstance(inner.value, (str, int)):
+                if not isinstance(inner, LiteralValue) or not isinstance(inner.value, (str, int)):
                     raise self._wrong("brackets hold a whole number or a text", "Write it as a[0] or a['b c'].")
                 path.append(inner.value)
                 if not self._take("]"):
@@ -201,15 +205,15 @@ class _Reader:
             else:
                 if self._kind == "sign" and self._word == "(":
                     raise self._wrong("nothing can be called here", "Use a filter: {{ value | length }}.")
-                return Ref(tuple(path), at)
+                return Reference(tuple(path), at)
 
 
-def compiled(said: object) -> Compiled:
-    """`said` with its texts read. Raises Wrong."""
-    if isinstance(said, str):
-        return template(said) or said
-    if isinstance(said, dict):
-        return {name: compiled(each) for name, each in said.items()}
-    if isinstance(said, list):
-        return [compiled(each) for each in said]
-    return said
+def compile_value(value: object) -> CompiledValue:
+    """`value` with its texts read. Raises ExpressionError."""
+    if isinstance(value, str):
+        return parse_template(value) or value
+    if isinstance(value, dict):
+        return {name: compile_value(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [compile_value(each) for each in value]
+    return value

@@ -1,4 +1,4 @@
-"""The filters behind a | in an expression: a fixed list, each in time that grows with what it reads; pure."""
+"""Built-in filters of expressions (`| join`, `| default`), each in time linear in its input."""
 
 from __future__ import annotations
 
@@ -11,77 +11,84 @@ from msgspec import Struct
 
 from sizewise.flows.language import types
 from sizewise.flows.language.types import BOOLEAN, INTEGER, JSON, NUMBER, TEXT, Json, Type
-from sizewise.guardrails.untrusted_content import Marked
+from sizewise.guardrails.untrusted_content import ContentMarkers
 
-MOST = 16 * 1024 * 1024
+MAX_TEXT = 16 * 1024 * 1024
 """Characters that a filter may make."""
-PARTS = 1_000_000
+MAX_ITEMS = 1_000_000
 ANY = JSON
 LIST = Type("list", JSON)
 OBJECT = Type("object")
 
 
-class Bent(ValueError):
+class FilterError(ValueError):
     """A filter was given what it cannot take."""
 
 
 class Filter(Struct, frozen=True):
-    """`of`: what it takes before the |. `takes`: its arguments; None is anything. `gives` the type that comes out."""
+    """`of`: what it takes before the |. `argument_types`: its arguments; None is anything. `output_type` the type
+    that comes out."""
 
-    says: str
-    bend: Callable[..., Any]
-    gives: Callable[[Type, tuple[Any, ...]], Type]
-    of: Sequence[Type] = (ANY,)
-    takes: tuple[Type | None, ...] = ()
-    fewest: int = 0
+    description: str
+    apply: Callable[..., Any]
+    output_type: Callable[[Type, tuple[Any, ...]], Type]
+    input_types: Sequence[Type] = (ANY,)
+    argument_types: tuple[Type | None, ...] = ()
+    min_arguments: int = 0
 
     @property
     def usage(self) -> str:
-        if not self.takes:
+        if not self.argument_types:
             return "nothing in parentheses"
-        return "(" + ", ".join("a value" if each is None else types.article(each) for each in self.takes) + ")"
+        return (
+            "("
+            + ", ".join("a value" if each is None else types.with_article(each) for each in self.argument_types)
+            + ")"
+        )
 
 
-def shown(found: Json) -> str:
+def to_text(value: Json) -> str:
     """A value as it stands in a text: nothing is empty, lists and objects are JSON."""
-    if isinstance(found, str):
-        return found
-    if found is None:
+    if isinstance(value, str):
+        return value
+    if value is None:
         return ""
-    return _json(found)
+    return _json(value)
 
 
 def _json(found: Any) -> str:
     return msgspec.json.encode(found).decode()
 
 
-def _always(kind: Type) -> Callable[[Type, tuple[Any, ...]], Type]:
-    return lambda given, arguments: kind
+def _always(value_type: Type) -> Callable[[Type, tuple[Any, ...]], Type]:
+    return lambda given, arguments: value_type
 
 
-def _same(given: Type, arguments: tuple[Any, ...]) -> Type:
-    return given
+def _same(input_type: Type, arguments: tuple[Any, ...]) -> Type:
+    return input_type
 
 
-def _item(given: Type, arguments: tuple[Any, ...]) -> Type:
-    return types.INSIDE.get(given.name, given).of or (TEXT if given.name == "text" else JSON)
+def _item(input_type: Type, arguments: tuple[Any, ...]) -> Type:
+    return types.MEMBER_TYPES.get(input_type.name, input_type).item_type or (
+        TEXT if input_type.name == "text" else JSON
+    )
 
 
-def _or(given: Type, arguments: tuple[Any, ...]) -> Type:
-    other = types.of(arguments[0])
-    return given if types.accepts(given, other) else types.joined([given, other])
+def _or(input_type: Type, arguments: tuple[Any, ...]) -> Type:
+    other = types.type_of_value(arguments[0])
+    return input_type if types.is_assignable(input_type, other) else types.union_of([input_type, other])
 
 
-def _plucked(given: Type, arguments: tuple[Any, ...]) -> Type:
-    inner = types.INSIDE.get(given.name, given).of or JSON
-    return types.list_of(types.within(inner, arguments[0]) or JSON)
+def _plucked(input_type: Type, arguments: tuple[Any, ...]) -> Type:
+    inner = types.MEMBER_TYPES.get(input_type.name, input_type).item_type or JSON
+    return types.list_of(types.member_type(inner, arguments[0]) or JSON)
 
 
 def _text(found: Any) -> str:
     if found is None:
         return ""
     if not isinstance(found, str):
-        raise Bent("this is no text; put `| text` before it")
+        raise FilterError("this is no text; put `| text` before it")
     return found
 
 
@@ -89,13 +96,13 @@ def _list(found: Any) -> list[Any]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise Bent("this is no list")
+        raise FilterError("this is no list")
     return found
 
 
 def _length(found: Any) -> int:
     if not isinstance(found, (str, list, dict, type(None))):
-        raise Bent("a number has no length")
+        raise FilterError("a number has no length")
     return len(found or ())
 
 
@@ -108,7 +115,7 @@ def _last(found: Any) -> Any:
 
 
 def _join(found: Any, between: str = ", ") -> str:
-    parts = [shown(each) for each in _list(found)]
+    parts = [to_text(each) for each in _list(found)]
     _bounded(sum(map(len, parts)) + len(between) * len(parts))
     return between.join(parts)
 
@@ -116,22 +123,22 @@ def _join(found: Any, between: str = ", ") -> str:
 def _replace(found: Any, old: str, new: str) -> str:
     text = _text(found)
     if not old:
-        raise Bent("nothing cannot be replaced")
+        raise FilterError("nothing cannot be replaced")
     _bounded(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 
 def _bounded(length: int) -> None:
-    if length > MOST:
-        raise Bent(f"the text would be longer than {MOST} characters")
+    if length > MAX_TEXT:
+        raise FilterError(f"the text would be longer than {MAX_TEXT} characters")
 
 
 def _split(found: Any, at: str = "\n") -> list[str]:
     if not at:
-        raise Bent("it cannot be split at nothing")
+        raise FilterError("it cannot be split at nothing")
     text = _text(found)
-    if text.count(at) > PARTS:
-        raise Bent(f"it has more than {PARTS} parts")
+    if text.count(at) > MAX_ITEMS:
+        raise FilterError(f"it has more than {MAX_ITEMS} parts")
     return text.split(at)
 
 
@@ -139,7 +146,7 @@ def _slice(found: Any, begin: int, end: int | None = None) -> Any:
     if found is None:
         return None
     if not isinstance(found, (str, list)):
-        raise Bent("only a text or a list has a beginning and an end")
+        raise FilterError("only a text or a list has a beginning and an end")
     return found[begin:end]
 
 
@@ -180,7 +187,7 @@ def _number(found: Any) -> int | float | None:
 
 def _round(found: Any, digits: int = 0) -> int | float:
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise Bent("this is no number; put `| number` before it")
+        raise FilterError("this is no number; put `| number` before it")
     made = round(found, max(-15, min(digits, 15)))
     return made if digits > 0 else int(made)
 
@@ -198,22 +205,23 @@ def _parsed(found: Any) -> Any:
 
 def _passages(found: Any) -> str:
     """Numbered, as a model cites them, between marks that no document can close: the marks are made of all of them
-    together, which whoever wrote one cannot know."""
+    together, which whoever wrote one cannot know.
+    """
     listed = _list(found)
     if not listed:
         return "(no passage was found)"
-    marks = Marked(blake2b(_json(listed).encode(), digest_size=8).hexdigest())
-    parts = [marks.rule]
+    marks = ContentMarkers(blake2b(_json(listed).encode(), digest_size=8).hexdigest())
+    parts = [marks.instruction]
     for number, each in enumerate(listed, 1):
-        held = each if isinstance(each, dict) else {"text": shown(each)}
-        where = shown(held.get("cited") or held.get("title") or held.get("source"))
-        parts.append(marks.text(shown(held.get("text")), f"[{number}] {where}".strip()))
+        held = each if isinstance(each, dict) else {"text": to_text(each)}
+        where = to_text(held.get("cited") or held.get("title") or held.get("source"))
+        parts.append(marks.wrap(to_text(held.get("text")), f"[{number}] {where}".strip()))
     _bounded(sum(map(len, parts)))
     return "\n\n".join(parts)
 
 
 FILTERS: Mapping[str, Filter] = {
-    "text": Filter("as a text; lists and objects as JSON", shown, _always(TEXT)),
+    "text": Filter("as a text; lists and objects as JSON", to_text, _always(TEXT)),
     "json": Filter("as JSON", _json, _always(TEXT)),
     "parsed": Filter("JSON out of a text, nothing where it holds none", _parsed, _always(JSON), (TEXT,)),
     "number": Filter("the number in a text, nothing where it is none", _number, _always(NUMBER), (TEXT, NUMBER)),

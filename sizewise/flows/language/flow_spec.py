@@ -1,4 +1,4 @@
-"""A flow as data: inputs, nodes, outputs, triggers, as they were written; knows no kind of node and runs nothing."""
+"""Flow spec: the inputs, nodes, outputs and triggers of a flow file, parsed; knows no node type."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import Any, Literal, get_args
 from msgspec import Struct
 
 from sizewise.flows.language import types
-from sizewise.flows.language.diagnostics import Findings, Path, known
-from sizewise.flows.language.types import Type, Unknown
-from sizewise.flows.language.yaml_source import Source
+from sizewise.flows.language.diagnostics import DiagnosticCollector, Path, did_you_mean
+from sizewise.flows.language.types import Type, UnknownType
+from sizewise.flows.language.yaml_source import YamlSource
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z", re.IGNORECASE)
 """Of flows, nodes, inputs and outputs: a letter, then letters, digits, _ and -."""
-NODES = 2_000
+MAX_NODES = 2_000
 """Nodes of one flow, those within others too."""
-NESTED = 8
+MAX_NESTING = 8
 """How deep nodes may hold nodes."""
-TAKEN = ("inputs", "true", "false", "null", "and", "or", "not", "in")
+RESERVED_NAMES = ("inputs", "true", "false", "null", "and", "or", "not", "in")
 """Names that no node can have."""
-TIMES = 10
+MAX_ATTEMPTS = 10
 """The most tries of a node."""
 
 TriggerKind = Literal["api", "webhook", "cron", "chat"]
 
 
-class Input(Struct, frozen=True):
+class InputSpec(Struct, frozen=True):
     type: Type
     default: Any = None
     required: bool = True
     description: str = ""
 
 
-class Retry(Struct, frozen=True):
+class RetrySpec(Struct, frozen=True):
     """`times`: tries in all. `wait_s`: seconds before the second one, then twice as long each time."""
 
     times: int = 1
     wait_s: float = 1.0
 
 
-class Trigger(Struct, frozen=True):
+class TriggerSpec(Struct, frozen=True):
     """What starts the flow beside the API. `inputs` are templates over `body`, `headers` (webhook) and `time` (cron).
 
     `schedule`: five fields of cron, in the time of `zone`. How a webhook is signed is settled when it is published.
@@ -55,7 +55,7 @@ class Trigger(Struct, frozen=True):
     description: str = ""
 
 
-class Node(Struct, frozen=True):
+class NodeSpec(Struct, frozen=True):
     """`values`: its parameters as written. `path`: where it stands in the file. `nodes`, `outputs`: of each and loop.
 
     `after`: (node, case): an edge that no reference says; the case is empty but behind a branch.
@@ -66,25 +66,25 @@ class Node(Struct, frozen=True):
     path: Path
     values: Mapping[str, Any] = {}
     after: tuple[tuple[str, str], ...] = ()
-    retry: Retry = Retry()
+    retry: RetrySpec = RetrySpec()
     timeout_s: float | None = None
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[NodeSpec, ...] = ()
     outputs: Any = None
     description: str = ""
 
 
-class Spec(Struct, frozen=True):
+class FlowSpec(Struct, frozen=True):
     """A flow. `version` is the hash of what it says."""
 
     name: str
-    inputs: Mapping[str, Input]
-    nodes: tuple[Node, ...]
+    inputs: Mapping[str, InputSpec]
+    nodes: tuple[NodeSpec, ...]
     outputs: Mapping[str, Any]
     version: str
     description: str = ""
-    triggers: tuple[Trigger, ...] = ()
+    triggers: tuple[TriggerSpec, ...] = ()
 
-    def every(self) -> Iterator[Node]:
+    def all_nodes(self) -> Iterator[NodeSpec]:
         """All nodes, those within others too."""
         waiting = list(reversed(self.nodes))
         while waiting:
@@ -93,29 +93,29 @@ class Spec(Struct, frozen=True):
             waiting.extend(reversed(node.nodes))
 
 
-FLOW = ("name", "description", "inputs", "nodes", "outputs", "triggers")
-NODE = ("kind", "after", "retry", "timeout_s", "description")
+FLOW_FIELDS = ("name", "description", "inputs", "nodes", "outputs", "triggers")
+NODE_FIELDS = ("kind", "after", "retry", "timeout_s", "description")
 """What every node may say beside its kind's parameters."""
-HOLDS = ("nodes", "outputs")
+BODY_FIELDS = ("nodes", "outputs")
 """What each and loop say besides."""
 
 
-def spec(source: Source, found: Findings) -> Spec:
-    """What the file says, as far as it can be made out; each mistake is added to `found`."""
+def parse_flow(source: YamlSource, diagnostics: DiagnosticCollector) -> FlowSpec:
+    """What the file says, as far as it can be made out; each mistake is added to `diagnostics`."""
     data = source.data
     if not isinstance(data, dict):
-        found.add((), "", "the file holds no flow", "A flow has a name, nodes and outputs.")
+        diagnostics.add((), "", "the file holds no flow", "A flow has a name, nodes and outputs.")
         data = {}
-    return _Reader(found).flow(data, source.version if data else "")
+    return _Reader(diagnostics).flow(data, source.version if data else "")
 
 
 class _Reader:
-    def __init__(self, found: Findings) -> None:
-        self._found = found
+    def __init__(self, diagnostics: DiagnosticCollector) -> None:
+        self._found = diagnostics
         self._count = 0
 
-    def flow(self, data: Mapping[str, Any], version: str) -> Spec:
-        self._only(data, FLOW, (), "")
+    def flow(self, data: Mapping[str, Any], version: str) -> FlowSpec:
+        self._only(data, FLOW_FIELDS, (), "")
         name = self._text(data, "name", ())
         if not NAME.match(name):
             hint = "Give it one of letters, digits, _ and -, as in: name: support"
@@ -130,7 +130,7 @@ class _Reader:
             outputs = {}
         for each in outputs:
             self._named(each, ("outputs", each), "", "an output")
-        return Spec(
+        return FlowSpec(
             name,
             self._inputs(data.get("inputs", {})),
             nodes,
@@ -142,75 +142,89 @@ class _Reader:
 
     # ---- inputs -----------------------------------------------------------------------------------------------------
 
-    def _inputs(self, said: object) -> dict[str, Input]:
+    def _inputs(self, said: object) -> dict[str, InputSpec]:
         if not isinstance(said, dict):
             self._found.add(("inputs",), "", "the inputs have no names", "Name each: inputs: {question: text}")
             return {}
-        made: dict[str, Input] = {}
+        made: dict[str, InputSpec] = {}
         for name, each in said.items():
             path: Path = ("inputs", name)
             self._named(name, path, "", "an input")
             made[name] = self._input(each, path)
         return made
 
-    def _input(self, said: object, path: Path) -> Input:
+    def _input(self, said: object, path: Path) -> InputSpec:
         if isinstance(said, dict) and "type" in said:
             self._only(said, ("type", "default", "description"), path, "")
             kind = self._type(said["type"], (*path, "type"))
             default, given = said.get("default"), "default" in said
-            for wrong in types.misfits(kind, default, "the default") if default is not None else ():
-                self._found.add((*path, "default"), "", wrong, f"Give {types.article(kind)}, or leave it out.")
-            return Input(kind, default, not given, self._text(said, "description", path))
-        return Input(self._type(said, path))
+            for wrong in types.type_errors(kind, default, "the default") if default is not None else ():
+                self._found.add((*path, "default"), "", wrong, f"Give {types.with_article(kind)}, or leave it out.")
+            return InputSpec(kind, default, not given, self._text(said, "description", path))
+        return InputSpec(self._type(said, path))
 
     def _type(self, said: object, path: Path) -> Type:
         try:
-            return types.written(said)
-        except Unknown as wrong:
-            near = known(said, types.NAMES) if isinstance(said, str) else ""
+            return types.parse_type(said)
+        except UnknownType as wrong:
+            near = did_you_mean(said, types.TYPE_NAMES) if isinstance(said, str) else ""
             self._found.add(
-                path, "", str(wrong), near or f"Known: {', '.join(types.NAMES)}, {{list: T}}, {{object: …}}."
+                path,
+                "",
+                str(wrong),
+                near or f"Known: {', '.join(types.TYPE_NAMES)}, {{list: T}}, {{object: …}}.",
             )
             return types.JSON
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
-    def _nodes(self, said: object, path: Path, within: str) -> tuple[Node, ...]:
+    def _nodes(self, said: object, path: Path, within: str) -> tuple[NodeSpec, ...]:
         if said is None:
             return ()
         if not isinstance(said, dict):
             hint = "Name each, as in: nodes: {answer: {kind: ask, ...}}"
             self._found.add(path, within, "the nodes have no names", hint)
             return ()
-        if path.count("nodes") > NESTED:
-            self._found.add(path, within, f"nodes lie deeper than {NESTED} in each other", "Make a subflow of them.")
+        if path.count("nodes") > MAX_NESTING:
+            self._found.add(
+                path,
+                within,
+                f"nodes lie deeper than {MAX_NESTING} in each other",
+                "Make a subflow of them.",
+            )
             return ()
         made = []
         for id, each in said.items():
             self._count += 1
-            if self._count == NODES + 1:
-                self._found.add((*path, id), id, f"the flow has more than {NODES} nodes", "Make subflows of them.")
-            if self._count <= NODES:
+            if self._count == MAX_NODES + 1:
+                self._found.add((*path, id), id, f"the flow has more than {MAX_NODES} nodes", "Make subflows of them.")
+            if self._count <= MAX_NODES:
                 made.append(self._node(id, each, (*path, id)))
         return tuple(made)
 
-    def _node(self, id: str, said: object, path: Path) -> Node:
+    def _node(self, id: str, said: object, path: Path) -> NodeSpec:
         self._named(id, path, id, "a node")
-        if id in TAKEN:
-            self._found.add(path, id, f"{id!r} means something else in expressions", "Choose another name.", key=True)
+        if id in RESERVED_NAMES:
+            self._found.add(
+                path,
+                id,
+                f"{id!r} means something else in expressions",
+                "Choose another name.",
+                at_key=True,
+            )
         if not isinstance(said, dict):
             self._found.add(path, id, "it is no node", f"Say its kind: {id}: {{kind: ask, ...}}")
-            return Node(id, "", path)
+            return NodeSpec(id, "", path)
         kind = said.get("kind")
         if not isinstance(kind, str):
-            self._found.add(path, id, "it has no kind", "Say which, as in: kind: ask", key=True)
+            self._found.add(path, id, "it has no kind", "Say which, as in: kind: ask", at_key=True)
             kind = ""
-        holds = HOLDS if "nodes" in said else ()
-        return Node(
+        holds = BODY_FIELDS if "nodes" in said else ()
+        return NodeSpec(
             id,
             kind,
             path,
-            {name: each for name, each in said.items() if name not in NODE and name not in holds},
+            {name: each for name, each in said.items() if name not in NODE_FIELDS and name not in holds},
             self._after(said.get("after", []), (*path, "after"), id),
             self._retry(said.get("retry"), (*path, "retry"), id),
             self._seconds(said.get("timeout_s"), (*path, "timeout_s"), id),
@@ -227,18 +241,23 @@ class _Reader:
         parts = [each.partition(".") for each in listed]
         return tuple((name, case) for name, _, case in parts)
 
-    def _retry(self, said: object, path: Path, id: str) -> Retry:
+    def _retry(self, said: object, path: Path, id: str) -> RetrySpec:
         if said is None:
-            return Retry()
+            return RetrySpec()
         if not isinstance(said, dict):
             self._found.add(path, id, "`retry` has two parts", "Write it as: retry: {times: 3, wait_s: 1}")
-            return Retry()
+            return RetrySpec()
         self._only(said, ("times", "wait_s"), path, id)
         times, wait_s = said.get("times", 1), said.get("wait_s", 1.0)
-        if type(times) is not int or not 1 <= times <= TIMES:
-            self._found.add((*path, "times"), id, f"{times!r} is no number from 1 to {TIMES}", "Say tries in all.")
+        if type(times) is not int or not 1 <= times <= MAX_ATTEMPTS:
+            self._found.add(
+                (*path, "times"),
+                id,
+                f"{times!r} is no number from 1 to {MAX_ATTEMPTS}",
+                "Say tries in all.",
+            )
             times = 1
-        return Retry(times, self._seconds(wait_s, (*path, "wait_s"), id, 0) or 0.0)
+        return RetrySpec(times, self._seconds(wait_s, (*path, "wait_s"), id, 0) or 0.0)
 
     def _seconds(self, said: object, path: Path, id: str, least: float = 0.001) -> float | None:
         if said is None:
@@ -250,7 +269,7 @@ class _Reader:
 
     # ---- triggers ---------------------------------------------------------------------------------------------------
 
-    def _triggers(self, said: object) -> tuple[Trigger, ...]:
+    def _triggers(self, said: object) -> tuple[TriggerSpec, ...]:
         if not isinstance(said, list):
             hint = "List them: triggers: [{kind: cron, schedule: '0 7 * * *'}]"
             self._found.add(("triggers",), "", "the triggers are no list", hint)
@@ -262,11 +281,11 @@ class _Reader:
                 made.append(self._trigger(each, path))
                 continue
             kind = str(each.get("kind", "") if isinstance(each, dict) else each)
-            hint = known(kind, get_args(TriggerKind))
+            hint = did_you_mean(kind, get_args(TriggerKind))
             self._found.add(path, "", f"there is no trigger of the kind {kind[:60]!r}", hint)
         return tuple(made)
 
-    def _trigger(self, said: Mapping[str, Any], path: Path) -> Trigger:
+    def _trigger(self, said: Mapping[str, Any], path: Path) -> TriggerSpec:
         self._only(said, ("kind", "name", "schedule", "zone", "inputs", "description"), path, "")
         texts = {name: self._text(said, name, path) for name in ("name", "schedule", "description")}
         inputs = said.get("inputs", {})
@@ -276,19 +295,25 @@ class _Reader:
         if said["kind"] == "cron" and len(texts["schedule"].split()) != 5:
             hint = "Say minute, hour, day, month and weekday: schedule: '0 7 * * 1-5'"
             self._found.add((*path, "schedule"), "", f"{texts['schedule'][:60]!r} is no schedule", hint)
-        return Trigger(said["kind"], zone=self._text(said, "zone", path) or "UTC", inputs=inputs, **texts)
+        return TriggerSpec(said["kind"], zone=self._text(said, "zone", path) or "UTC", inputs=inputs, **texts)
 
     # ---- what all have ----------------------------------------------------------------------------------------------
 
     def _only(self, said: Mapping[str, Any], names: Sequence[str], path: Path, node: str) -> None:
         for each in said:
             if each not in names:
-                self._found.add((*path, each), node, f"there is no {each[:60]!r} here", known(each, names), key=True)
+                self._found.add(
+                    (*path, each),
+                    node,
+                    f"there is no {each[:60]!r} here",
+                    did_you_mean(each, names),
+                    at_key=True,
+                )
 
     def _named(self, name: str, path: Path, node: str, what: str) -> None:
         if not NAME.match(name):
             hint = "A letter, then letters, digits, _ and -."
-            self._found.add(path, node[:60], f"{name[:60]!r} is no name of {what}", hint, key=True)
+            self._found.add(path, node[:60], f"{name[:60]!r} is no name of {what}", hint, at_key=True)
 
     def _text(self, said: Mapping[str, Any], name: str, path: Path) -> str:
         text = said.get(name, "")

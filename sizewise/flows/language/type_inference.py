@@ -1,91 +1,102 @@
-"""What an expression will be, as far as can be known before it runs; works nothing out."""
+"""Static type inference for expressions and templates; evaluates nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from sizewise.flows.language import types
-from sizewise.flows.language.diagnostics import known
+from sizewise.flows.language.diagnostics import did_you_mean
 from sizewise.flows.language.expression import (
-    Both,
-    Compared,
-    Compiled,
+    BooleanOperation,
+    ComparisonOperation,
+    CompiledValue,
     Expression,
-    Filtered,
-    Literal_,
-    Not,
-    Ref,
+    ExpressionError,
+    FilterCall,
+    LiteralValue,
+    Negation,
+    Reference,
     Template,
-    Wrong,
 )
 from sizewise.flows.language.filters import FILTERS
 from sizewise.flows.language.types import BOOLEAN, JSON, TEXT, Type
 
-Look = Callable[[Ref], Type]
-"""The type of a path. Raises Wrong where it leads nowhere."""
+ReferenceTypes = Callable[[Reference], Type]
+"""The type of a path. Raises ExpressionError where it leads nowhere."""
 
 
-def type_of(expression: Expression, look: Look) -> Type:
-    """Raises Wrong: a path that leads nowhere, a comparison or filter of what cannot be compared or filtered."""
+def infer_type(expression: Expression, reference_types: ReferenceTypes) -> Type:
+    """Raises ExpressionError: a path that leads nowhere, a comparison or filter of what cannot be compared or
+    filtered."""
     match expression:
-        case Literal_(value):
-            return types.of(value)
-        case Ref():
-            return look(expression)
-        case Compared():
-            return _compared(expression, look)
-        case Not(inner):
-            type_of(inner, look)
+        case LiteralValue(value):
+            return types.type_of_value(value)
+        case Reference():
+            return reference_types(expression)
+        case ComparisonOperation():
+            return _infer_comparison(expression, reference_types)
+        case Negation(inner):
+            infer_type(inner, reference_types)
             return BOOLEAN
-        case Both(_, parts):
-            return types.joined([type_of(each, look) for each in parts])
-        case Filtered(inner, name, arguments, at):
-            given = type_of(inner, look)
+        case BooleanOperation(_, parts):
+            return types.union_of([infer_type(each, reference_types) for each in parts])
+        case FilterCall(inner, name, arguments, at):
+            given = infer_type(inner, reference_types)
             chosen = FILTERS[name]
-            if not any(types.accepts(each, given) for each in chosen.of):
-                wanted = " or ".join(map(types.article, chosen.of))
-                raise Wrong(f"{name!r} is for {wanted}, and this is {types.article(given)}", "", at)
-            return chosen.gives(given, arguments)
+            if not any(types.is_assignable(each, given) for each in chosen.input_types):
+                wanted = " or ".join(map(types.with_article, chosen.input_types))
+                raise ExpressionError(f"{name!r} is for {wanted}, and this is {types.with_article(given)}", "", at)
+            return chosen.output_type(given, arguments)
 
 
-def _compared(expression: Compared, look: Look) -> Type:
-    left, right, sign = type_of(expression.left, look), type_of(expression.right, look), expression.sign
+def _infer_comparison(expression: ComparisonOperation, reference_types: ReferenceTypes) -> Type:
+    left, right, sign = (
+        infer_type(expression.left, reference_types),
+        infer_type(expression.right, reference_types),
+        expression.operator,
+    )
     numbers = ("number", "integer")
     if sign in ("<", "<=", ">", ">="):
         for each in (left, right):
             if each.name not in (*numbers, "text", "json"):
-                raise Wrong(
-                    f"{types.article(each)} is neither larger nor smaller", "Compare its length.", expression.at
+                raise ExpressionError(
+                    f"{types.with_article(each)} is neither larger nor smaller",
+                    "Compare its length.",
+                    expression.offset,
                 )
     alike = (
         "json" in (left.name, right.name) or left.name == right.name or {left.name, right.name} <= set(numbers)
     ) or sign in ("in", "not in")
-    nothing = any(isinstance(each, Literal_) and each.value is None for each in (expression.left, expression.right))
+    nothing = any(isinstance(each, LiteralValue) and each.value is None for each in (expression.left, expression.right))
     if not alike and not nothing:
-        raise Wrong(f"{types.article(left)} is never {types.article(right)}", "Compare like with like.", expression.at)
+        raise ExpressionError(
+            f"{types.with_article(left)} is never {types.with_article(right)}",
+            "Compare like with like.",
+            expression.offset,
+        )
     for kind, other in ((left, expression.right), (right, expression.left)):
-        value = other.value if isinstance(other, Literal_) else None
-        if sign in ("==", "!=") and kind.one_of and isinstance(value, str) and value not in kind.one_of:
-            raise Wrong(f"it is never {value!r}", known(value, kind.one_of), expression.at)
+        value = other.value if isinstance(other, LiteralValue) else None
+        if sign in ("==", "!=") and kind.enum and isinstance(value, str) and value not in kind.enum:
+            raise ExpressionError(f"it is never {value!r}", did_you_mean(value, kind.enum), expression.offset)
     return BOOLEAN
 
 
-def template_type(found: Template, look: Look) -> Type:
-    """Raises Wrong."""
-    alone = found.alone
+def infer_template_type(template: Template, reference_types: ReferenceTypes) -> Type:
+    """Raises ExpressionError."""
+    alone = template.single_expression
     if alone is not None:
-        return type_of(alone, look)
-    for each in found.expressions():
-        type_of(each, look)
+        return infer_type(alone, reference_types)
+    for each in template.expressions():
+        infer_type(each, reference_types)
     return TEXT
 
 
-def typed(said: Compiled, look: Look) -> Type:
-    """The type of what `filled` will give. Raises Wrong."""
-    if isinstance(said, Template):
-        return template_type(said, look)
-    if isinstance(said, dict):
-        return Type("object", fields={name: typed(each, look) for name, each in said.items()})
-    if isinstance(said, list):
-        return types.list_of(types.joined([typed(each, look) for each in said]))
-    return JSON if said is None else types.of(said)
+def infer_value_type(value: CompiledValue, reference_types: ReferenceTypes) -> Type:
+    """The type of what `filled` will give. Raises ExpressionError."""
+    if isinstance(value, Template):
+        return infer_template_type(value, reference_types)
+    if isinstance(value, dict):
+        return Type("object", fields={name: infer_value_type(each, reference_types) for name, each in value.items()})
+    if isinstance(value, list):
+        return types.list_of(types.union_of([infer_value_type(each, reference_types) for each in value]))
+    return JSON if value is None else types.type_of_value(value)

@@ -1,4 +1,4 @@
-"""The text of a flow into plain data with the place of each value, and back with one value changed; knows no flow.
+"""YAML source of a flow: parsed data with the position of each value, and edits that keep formatting.
 
 YAML 1.2 without what data does not need: no anchors, no tags, no name twice. Read with libyaml (20 ms for 300 nodes;
 ruamel.yaml takes 350), edited with ruamel.yaml, which keeps comments, order and quotes.
@@ -20,11 +20,11 @@ from msgspec import Struct
 from sizewise.errors import BadRequest, ConfigError
 from sizewise.flows.language.diagnostics import KEY, Path
 
-BYTES = 1_048_576
+MAX_BYTES = 1_048_576
 """The longest text of a flow."""
-DEPTH = 64
+MAX_DEPTH = 64
 """Lists and mappings within each other."""
-VALUES = 100_000
+MAX_VALUES = 100_000
 
 _NULL = re.compile(r"null|Null|NULL|~|\Z")
 _TRUE = re.compile(r"true|True|TRUE")
@@ -35,54 +35,56 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?:[ :][A-Za-z0-9_./-]+)*")
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
-class Unreadable(BadRequest):
+class YamlError(BadRequest):
     """No YAML as we take it; `line` and `column` count from 1."""
 
     def __init__(self, message: str, hint: str, line: int, column: int) -> None:
         super().__init__(f"line {line}, column {column}: {message}", hint)
-        self.line, self.column, self.bare = line, column, message
+        self.line, self.column, self.reason = line, column, message
 
 
-class Source(Struct, frozen=True):
-    """`data` is what the text says; `places` where, by path: a value under its path, its name under (*path, KEY)."""
+class YamlSource(Struct, frozen=True):
+    """`data` is what the text says; `positions` where, by path: a value under its path, its name under (*path, KEY)."""
 
     text: str
     data: Any
-    places: Mapping[Path, tuple[int, int]]
+    positions: Mapping[Path, tuple[int, int]]
 
     @property
     def version(self) -> str:
-        return version(self.data)
+        return content_hash(self.data)
 
-    def within(self, path: Path, words: str, number: int) -> tuple[int, int]:
-        """Where the `number`th (from 0) `words` stand within the text value at `path`; where it begins, if nowhere."""
-        line, column = self.places.get(path, (1, 1))
+    def locate(self, path: Path, text: str, occurrence: int) -> tuple[int, int]:
+        """Where the `occurrence`th (from 0) `text` stand within the text value at `path`; where it begins, if
+        nowhere."""
+        line, column = self.positions.get(path, (1, 1))
         lines = self.text.split("\n")
         seen = -1
         for row in range(line - 1, min(len(lines), line + 2_000)):
             start = column - 1 if row == line - 1 else 0
-            while (found := lines[row].find(words, start)) >= 0:
+            while (found := lines[row].find(text, start)) >= 0:
                 seen += 1
-                if seen == number:
+                if seen == occurrence:
                     return row + 1, found + 1
-                start = found + len(words)
+                start = found + len(text)
         return line, column
 
 
-def version(data: object) -> str:
+def content_hash(data: object) -> str:
     """The hash of what a flow says: neither comments nor order nor spelling change it."""
     return hashlib.sha256(_canonical(data)).hexdigest()
 
 
-def read(text: str, *, shared: bool = False) -> Source:
-    """Raises Unreadable, which says where. `shared`: others' files, in which aliases stand for values said before."""
-    if len(text.encode()) > BYTES:
-        raise Unreadable(f"the flow is larger than {BYTES} bytes", "Split it into flows that call each other.", 1, 1)
-    return _Reader(text, shared).source()
+def parse_yaml(text: str, *, allow_aliases: bool = False) -> YamlSource:
+    """Raises YamlError, which says where. `allow_aliases`: others' files, in which aliases stand for values said
+    before."""
+    if len(text.encode()) > MAX_BYTES:
+        raise YamlError(f"the flow is larger than {MAX_BYTES} bytes", "Split it into flows that call each other.", 1, 1)
+    return _Reader(text, allow_aliases).source()
 
 
 def _events(text: str) -> Iterator[Any]:
-    """What libyaml makes of it. Raises Unreadable, and ConfigError where the library is missing."""
+    """What libyaml makes of it. Raises YamlError, and ConfigError where the library is missing."""
     try:
         import yaml
     except ImportError as error:
@@ -94,12 +96,12 @@ def _events(text: str) -> Iterator[Any]:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         said = (error.problem or "this is not YAML").rstrip(".")
-        raise Unreadable(f"this is not YAML: {said}", _spelling(text, line), line, column) from error
+        raise YamlError(f"this is not YAML: {said}", _brace_hint(text, line), line, column) from error
     except yaml.reader.ReaderError as error:
-        raise Unreadable("there is a character that YAML does not have", "Save the file as UTF-8.", 1, 1) from error
+        raise YamlError("there is a character that YAML does not have", "Save the file as UTF-8.", 1, 1) from error
 
 
-def _spelling(text: str, line: int) -> str:
+def _brace_hint(text: str, line: int) -> str:
     """The mistake that is made most: braces that YAML takes for its own."""
     shown = text.split("\n")[line - 1 : line]
     if shown and re.search(r":\s*\{\{", shown[0]):
@@ -110,15 +112,15 @@ def _spelling(text: str, line: int) -> str:
 class _Reader:
     """Builds data from the events of the parser, without recursion: depth is bounded before anything is built."""
 
-    def __init__(self, text: str, shared: bool = False) -> None:
-        self._shared = shared
+    def __init__(self, text: str, allow_aliases: bool = False) -> None:
+        self._shared = allow_aliases
         self._anchors: dict[str, tuple[Any, int]] = {}  # its value, and how many values that is
         self.spans: dict[Path, tuple[int, int, str | None]] = {}  # of scalars: from, to, and how they are quoted
         self._text = text
         self._places: dict[Path, tuple[int, int]] = {}
         self._count = 0
 
-    def source(self) -> Source:
+    def source(self) -> YamlSource:
         root: Any = None
         stack: list[tuple[Any, Path]] = []  # containers that are open
         opened: list[tuple[str, int]] = []  # for each, its anchor and how many values were before it
@@ -152,8 +154,8 @@ class _Reader:
                 here = (*path, key)
             elif isinstance(holder, list):
                 here = (*path, len(holder))
-            if len(stack) >= DEPTH:
-                raise self._wrong(event, f"values lie deeper than {DEPTH} levels", "Flatten it.")
+            if len(stack) >= MAX_DEPTH:
+                raise self._wrong(event, f"values lie deeper than {MAX_DEPTH} levels", "Flatten it.")
             self._places[here] = (event.start_mark.line + 1, event.start_mark.column + 1)
             value: Any
             if alias:
@@ -176,12 +178,12 @@ class _Reader:
             if not alias and kind != "ScalarEvent":
                 stack.append((value, here))
                 opened.append((event.anchor or "", self._count))
-        return Source(self._text, root, self._places)
+        return YamlSource(self._text, root, self._places)
 
     def _allowed(self, event: Any) -> None:
         self._count += 1
-        if self._count > VALUES:
-            raise self._wrong(event, f"there are more than {VALUES} values", "Split the flow.")
+        if self._count > MAX_VALUES:
+            raise self._wrong(event, f"there are more than {MAX_VALUES} values", "Split the flow.")
         if type(event).__name__ == "AliasEvent":
             return
         if event.anchor is not None and not self._shared:
@@ -195,16 +197,18 @@ class _Reader:
             raise self._wrong(event, f"{event.anchor[:40]!r} is not said before", "Say the value first.")
         value, size = self._anchors[event.anchor]
         self._count += size
-        if self._count > VALUES:
-            raise self._wrong(event, f"there are more than {VALUES} values", "Split the flow.")
-        if deep + _deep(value) > DEPTH:
-            raise self._wrong(event, f"values lie deeper than {DEPTH} levels", "Flatten it.")
+        if self._count > MAX_VALUES:
+            raise self._wrong(event, f"there are more than {MAX_VALUES} values", "Split the flow.")
+        if deep + _depth(value) > MAX_DEPTH:
+            raise self._wrong(event, f"values lie deeper than {MAX_DEPTH} levels", "Flatten it.")
         return value
 
     def _key(self, event: Any, holder: dict[str, Any], path: Path) -> str:
         if type(event).__name__ != "ScalarEvent":
             raise self._wrong(
-                event, "a name that is no text", 'Put quotes around what begins with {{, as in: "{{ name }}"'
+                event,
+                "a name that is no text",
+                'Put quotes around what begins with {{, as in: "{{ name }}"',
             )
         name: str = event.value
         if name in holder:
@@ -231,11 +235,11 @@ class _Reader:
             return number
         return text
 
-    def _wrong(self, event: Any, message: str, hint: str) -> Unreadable:
-        return Unreadable(message, hint, event.start_mark.line + 1, event.start_mark.column + 1)
+    def _wrong(self, event: Any, message: str, hint: str) -> YamlError:
+        return YamlError(message, hint, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def _deep(value: Any) -> int:
+def _depth(value: Any) -> int:
     """Lists and mappings within each other."""
     level, deep = [value], 0
     while level := [each for each in level if isinstance(each, (dict, list)) and each]:
@@ -244,15 +248,15 @@ def _deep(value: Any) -> int:
     return deep
 
 
-def edited(text: str, path: Sequence[str | int], value: object) -> str:
+def set_value(text: str, path: Sequence[str | int], value: object) -> str:
     """The same text with `value` at `path`, made where it was not; all else, comments and order too, stays as it is.
 
-    Raises Unreadable for a text that is none, BadRequest for a path that leads nowhere.
+    Raises YamlError for a text that is none, BadRequest for a path that leads nowhere.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.scalarstring import LiteralScalarString
 
-    read(text)  # what we do not take, we do not write either
+    parse_yaml(text)  # what we do not take, we do not write either
     if (made := _put(text, tuple(path), value)) is not None:
         return made
     kept = YAML(typ="rt")
@@ -270,7 +274,7 @@ def edited(text: str, path: Sequence[str | int], value: object) -> str:
     last = path[-1]
     if isinstance(holder, list):
         if not isinstance(last, int) or not 0 <= last <= len(holder):
-            raise _nowhere(path)
+            raise _missing_path(path)
         if last == len(holder):
             holder.append(new)
         else:
@@ -278,7 +282,7 @@ def edited(text: str, path: Sequence[str | int], value: object) -> str:
     elif isinstance(holder, dict):
         holder[last] = new
     else:
-        raise _nowhere(path)
+        raise _missing_path(path)
     out = io.StringIO()
     kept.dump(root, out)
     return out.getvalue()
@@ -302,8 +306,8 @@ def _put(text: str, path: Path, value: object) -> str | None:
         holder = holder[each]
     holder[path[-1]] = value
     try:
-        return made if style not in ("|", ">") and read(made).data == source.data else None
-    except Unreadable:
+        return made if style not in ("|", ">") and parse_yaml(made).data == source.data else None
+    except YamlError:
         return None
 
 
@@ -312,10 +316,10 @@ def _inner(holder: Any, name: str | int, path: Sequence[str | int]) -> Any:
         return holder.setdefault(name, {})
     if isinstance(holder, list) and isinstance(name, int) and 0 <= name < len(holder):
         return holder[name]
-    raise _nowhere(path)
+    raise _missing_path(path)
 
 
-def _nowhere(path: Sequence[str | int]) -> BadRequest:
+def _missing_path(path: Sequence[str | int]) -> BadRequest:
     shown = ".".join(map(str, path))[:100]
     return BadRequest(f"{shown!r} leads to no value of the flow", "name one, such as nodes.answer.model")
 

@@ -1,1 +1,1 @@
-"""The kinds of nodes, one a file: its parameters and what it does; they do not know each other."""
+"""Node types, one per module: its parameters and its behavior. They do not import each other."""

@@ -1,4 +1,4 @@
-"""Waits for a person who says yes or no, and perhaps a word; how they are asked is the server's matter."""
+"""Node that waits for a person's approval."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from msgspec import Meta, Struct
 from sizewise.errors import BadRequest
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind
+from sizewise.flows.node import Node, NodeContext, ValidationContext
 
 YES, NO, LATE = "approved", "refused", "late"
 
 
-class Decided(Struct):
+class ApprovalDecision(Struct):
     """What somebody decided, as it comes in."""
 
     approved: bool
@@ -24,11 +24,11 @@ class Decided(Struct):
     value: Json = None
 
 
-class Approve(Kind, frozen=True, kw_only=True):
+class ApproveNode(Node, frozen=True, kw_only=True):
     """Waits until a person says yes or no; its cases are approved, refused and late."""
 
-    stepped = False
-    effect = True
+    is_step = False
+    has_side_effects = True
 
     question: Annotated[str, Meta(description="What the person is asked.")]
     show: Annotated[Json, Meta(description="What the person is shown with it.")] = None
@@ -38,21 +38,21 @@ class Approve(Kind, frozen=True, kw_only=True):
     ] = None
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        case = Type("text", one_of=(YES, NO, LATE))
-        return types.record(case=case, approved=types.BOOLEAN, note=types.TEXT, by=types.TEXT, value=types.JSON)
+    def output_type(cls, context: ValidationContext) -> Type:
+        case = Type("text", enum=(YES, NO, LATE))
+        return types.object_of(case=case, approved=types.BOOLEAN, note=types.TEXT, by=types.TEXT, value=types.JSON)
 
     @classmethod
-    def paths(cls, given: Given) -> tuple[str, ...]:
+    def case_names(cls, context: ValidationContext) -> tuple[str, ...]:
         return YES, NO, LATE
 
-    async def run(self, job: Job) -> Json:
+    async def run(self, context: NodeContext) -> Json:
         asked = msgspec.json.encode({"question": self.question, "show": self.show})
-        told = await job.steps.wait(job.place, asked, self.wait_s)
+        told = await context.steps.wait(context.path, asked, self.wait_s)
         if told is None:
             return {"case": LATE, "approved": False, "note": "", "by": "", "value": None}
         try:
-            said = msgspec.json.decode(told, type=Decided)
+            said = msgspec.json.decode(told, type=ApprovalDecision)
         except msgspec.DecodeError as error:
             raise BadRequest("the decision cannot be read", 'It is JSON, as {"approved": true}.') from error
         case = YES if said.approved else NO

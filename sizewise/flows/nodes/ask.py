@@ -1,4 +1,4 @@
-"""Asks a model, by the policy that the node names; its words stream where the flow speaks by them."""
+"""Node that asks a model; its text streams where the flow's output is taken from it."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from msgspec import Meta
 
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.model_node import Asks, turns
-from sizewise.flows.node import Given, Job, Objection
-from sizewise.handler import Chosen, Event
+from sizewise.flows.model_node import ModelNode, build_messages
+from sizewise.flows.node import NodeContext, ParameterError, ValidationContext
+from sizewise.handler import Event, ModelSelected
 
 
-class Ask(Asks, frozen=True, kw_only=True):
+class AskNode(ModelNode, frozen=True, kw_only=True):
     """Asks a model, and gives its words."""
 
     prompt: Annotated[str | None, Meta(description="The question.")] = None
     messages: Annotated[
-        list[Json], Meta(description="A conversation so far, as a chat API has it; the prompt comes behind.")
+        list[Json],
+        Meta(description="A conversation so far, as a chat API has it; the prompt comes behind."),
     ] = []
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(text=types.TEXT, model=types.TEXT, finish=types.TEXT)
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(text=types.TEXT, model=types.TEXT, finish=types.TEXT)
 
     @classmethod
-    def speaks(cls, given: Given) -> str:
+    def streaming_field(cls, context: ValidationContext) -> str:
         return "text"
 
     @classmethod
-    def objections(cls, given: Given) -> Iterator[Objection]:
-        if "prompt" not in given.typed and "messages" not in given.typed:
-            yield Objection("", "it asks nothing", "Give a `prompt` or `messages`.")
+    def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
+        if "prompt" not in context.types and "messages" not in context.types:
+            yield ParameterError("", "it asks nothing", "Give a `prompt` or `messages`.")
 
-    async def run(self, job: Job) -> Json:
+    async def run(self, context: NodeContext) -> Json:
         answered = ""
 
         async def heard(event: Event) -> None:
             nonlocal answered
-            if isinstance(event, Chosen):
+            if isinstance(event, ModelSelected):
                 answered = event.model
-            await job.send(event)
+            await context.send(event)
 
-        what = self.chat(turns(self.prompt, self.messages), stream=job.speaks)
-        reply = await job.means.answer(job.asking(what, self.wishes()), heard)
-        finish = reply.choices[0].finish if reply.choices else None
+        what = self.build_chat(build_messages(self.prompt, self.messages), stream=context.streams)
+        reply = await context.dependencies.handler(context.build_request(what, self.request_options()), heard)
+        finish = reply.choices[0].finish_reason if reply.choices else None
         return {"text": reply.text, "model": answered or reply.model, "finish": finish or "stop"}

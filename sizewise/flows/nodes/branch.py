@@ -1,4 +1,4 @@
-"""Chooses one of several ways on: nodes after `id.case` run only where that case was chosen."""
+"""Node that selects one case; nodes after `id.case` run only if that case was selected."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Annotated
 from msgspec import Meta
 
 from sizewise.flows.language import types
-from sizewise.flows.language.expression import truth
-from sizewise.flows.language.filters import shown
+from sizewise.flows.language.expression import is_truthy
+from sizewise.flows.language.filters import to_text
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, Objection
+from sizewise.flows.node import Node, NodeContext, ParameterError, ValidationContext
 
-OTHER = "else"
+DEFAULT_CASE = "else"
 """The case of everything that no other case is for; it is always there."""
 
 
-class Branch(Kind, frozen=True, kw_only=True):
+class BranchNode(Node, frozen=True, kw_only=True):
     """Chooses one case; what comes after the others is skipped."""
 
     cases: Annotated[
@@ -28,29 +28,29 @@ class Branch(Kind, frozen=True, kw_only=True):
     value: Annotated[Json, Meta(description="What is compared with the names of the cases.")] = None
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(case=Type("text", one_of=cls.paths(given)))
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(case=Type("text", enum=cls.case_names(context)))
 
     @classmethod
-    def paths(cls, given: Given) -> tuple[str, ...]:
-        said = given.values.get("cases")
+    def case_names(cls, context: ValidationContext) -> tuple[str, ...]:
+        said = context.values.get("cases")
         if said is None:
-            said = given.typed.get("cases", types.JSON).fields
-        return (*map(str, said), OTHER)
+            said = context.types.get("cases", types.JSON).fields
+        return (*map(str, said), DEFAULT_CASE)
 
     @classmethod
-    def objections(cls, given: Given) -> Iterator[Objection]:
-        said = given.values.get("cases")
-        if isinstance(said, list) and "value" not in given.typed:
-            yield Objection("cases", "these cases have no conditions", 'Add what is compared: value: "{{ ... }}"')
-        if isinstance(said, list) and "value" in given.typed:
-            can = given.typed["value"].one_of
+    def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
+        said = context.values.get("cases")
+        if isinstance(said, list) and "value" not in context.types:
+            yield ParameterError("cases", "these cases have no conditions", 'Add what is compared: value: "{{ ... }}"')
+        if isinstance(said, list) and "value" in context.types:
+            can = context.types["value"].enum
             for each in said if can else ():
                 if each not in can:
-                    yield Objection("cases", f"the value is never {each!r}", f"It can be: {', '.join(can)}.")
+                    yield ParameterError("cases", f"the value is never {each!r}", f"It can be: {', '.join(can)}.")
 
-    async def run(self, job: Job) -> Json:
+    async def run(self, context: NodeContext) -> Json:
         if isinstance(self.cases, list):
-            found = shown(self.value)
-            return {"case": found if found in self.cases else OTHER}
-        return {"case": next((name for name, holds in self.cases.items() if truth(holds)), OTHER)}
+            found = to_text(self.value)
+            return {"case": found if found in self.cases else DEFAULT_CASE}
+        return {"case": next((name for name, holds in self.cases.items() if is_truthy(holds)), DEFAULT_CASE)}

@@ -1,4 +1,4 @@
-"""Puts a text under one of several labels, by a model that can say nothing else; a small one, unless told otherwise."""
+"""Node that assigns one of several labels to a text, with a small model by default."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from msgspec import Meta
 from sizewise.errors import InvalidOutput
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.model_node import Asks
-from sizewise.flows.node import Given, Job, Objection
+from sizewise.flows.model_node import ModelNode
+from sizewise.flows.node import NodeContext, ParameterError, ValidationContext
 
 
-class Classify(Asks, frozen=True, kw_only=True):
+class ClassifyNode(ModelNode, frozen=True, kw_only=True):
     """Puts a text under one of several labels."""
 
     text: Annotated[str, Meta(description="What is looked at.")]
@@ -26,16 +26,16 @@ class Classify(Asks, frozen=True, kw_only=True):
     ] = "small"
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(label=Type("text", one_of=tuple(map(str, given.values.get("labels") or ()))))
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(label=Type("text", enum=tuple(map(str, context.values.get("labels") or ()))))
 
     @classmethod
-    def objections(cls, given: Given) -> Iterator[Objection]:
-        labels = given.values.get("labels")
+    def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
+        labels = context.values.get("labels")
         if labels is not None and len(set(labels)) < 2:
-            yield Objection("labels", "there is nothing to choose from", "Give two labels or more.")
+            yield ParameterError("labels", "there is nothing to choose from", "Give two labels or more.")
 
-    async def run(self, job: Job) -> Json:
+    async def run(self, context: NodeContext) -> Json:
         names = list(self.labels)
         told = "\n".join(f"- {name}: {self.labels[name]}" if isinstance(self.labels, Mapping) else f"- {name}"
                          for name in names)  # fmt: skip
@@ -46,7 +46,10 @@ class Classify(Asks, frozen=True, kw_only=True):
             "required": ["label"],
             "additionalProperties": False,
         }
-        reply = await job.answer(self.chat([{"role": "user", "content": prompt}], shape=shape), self.wishes())
+        reply = await context.ask_model(
+            self.build_chat([{"role": "user", "content": prompt}], json_schema=shape),
+            self.request_options(),
+        )
         try:
             chosen = msgspec.json.decode(reply.text, type=dict[str, str]).get("label", "")
         except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""Runs the nodes it holds once for each item of a list: several at a time, in bounds, their results in order."""
+"""Node that runs its body for each item of a list, with bounded concurrency and results in order."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sizewise.errors import BadRequest, SizewiseError
-from sizewise.flows.concurrency import beside
+from sizewise.flows.concurrency import task_group
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, Settled
+from sizewise.flows.node import Node, NodeContext, StaticText, ValidationContext
 
-MOST = 10_000
-NAME = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
+MAX_ITEMS = 10_000
+ITEM_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 
 
-class Each(Kind, frozen=True, kw_only=True):
+class EachNode(Node, frozen=True, kw_only=True):
     """Runs its nodes once for each item of a list, several at a time."""
 
-    stepped = False
-    holds = True
+    is_step = False
+    has_body = True
 
-    items: Annotated[list[Json], Meta(description=f"The list: up to {MOST} items.")]
-    name: Annotated[Settled, Meta(pattern=NAME, description="What its nodes call the item.")] = "item"
+    items: Annotated[list[Json], Meta(description=f"The list: up to {MAX_ITEMS} items.")]
+    name: Annotated[StaticText, Meta(pattern=ITEM_NAME, description="What its nodes call the item.")] = "item"
     at_once: Annotated[int, Meta(ge=1, le=256, description="Items that are worked on side by side.")] = 8
     on_error: Annotated[
         Literal["fail", "skip"],
@@ -32,19 +32,19 @@ class Each(Kind, frozen=True, kw_only=True):
     ] = "fail"
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        wrong = types.record(index=types.INTEGER, error=types.TEXT, message=types.TEXT)
-        return types.record(results=types.list_of(given.inner), errors=types.list_of(wrong))
+    def output_type(cls, context: ValidationContext) -> Type:
+        wrong = types.object_of(index=types.INTEGER, error=types.TEXT, message=types.TEXT)
+        return types.object_of(results=types.list_of(context.body_type), errors=types.list_of(wrong))
 
     @classmethod
-    def names(cls, given: Given) -> Mapping[str, Type]:
-        listed = given.typed.get("items", types.JSON)
-        item = types.INSIDE.get(listed.name, listed).of or types.JSON
-        return {str(given.values.get("name", "item")): item, "index": types.INTEGER}
+    def body_scope(cls, context: ValidationContext) -> Mapping[str, Type]:
+        listed = context.types.get("items", types.JSON)
+        item = types.MEMBER_TYPES.get(listed.name, listed).item_type or types.JSON
+        return {str(context.values.get("name", "item")): item, "index": types.INTEGER}
 
-    async def run(self, job: Job) -> Json:
-        if len(self.items) > MOST:
-            raise BadRequest(f"there are {len(self.items)} items, and {MOST} at most", "Work on them in parts.")
+    async def run(self, context: NodeContext) -> Json:
+        if len(self.items) > MAX_ITEMS:
+            raise BadRequest(f"there are {len(self.items)} items, and {MAX_ITEMS} at most", "Work on them in parts.")
         results: list[Json] = [None] * len(self.items)
         errors: list[Json] = []
         waiting = iter(enumerate(self.items))
@@ -52,7 +52,7 @@ class Each(Kind, frozen=True, kw_only=True):
         async def work() -> None:
             for index, item in waiting:
                 try:
-                    results[index] = await job.body(f"[{index}]", {self.name: item, "index": index})
+                    results[index] = await context.body(f"[{index}]", {self.name: item, "index": index})
                 except SizewiseError as error:
                     if self.on_error == "fail":
                         raise
@@ -61,7 +61,7 @@ class Each(Kind, frozen=True, kw_only=True):
         if self.at_once == 1:
             await work()
         else:
-            async with beside() as group:
+            async with task_group() as group:
                 for _ in range(min(self.at_once, len(self.items))):
                     group.create_task(work())
         return {"results": results, "errors": sorted(errors, key=lambda each: each["index"])}

@@ -1,4 +1,4 @@
-"""Reads the words of a file: PDF, DOCX, HTML, CSV, JSON, Markdown, plain text; in a process of its own."""
+"""Node that extracts the text of a file (PDF, DOCX, HTML, CSV, JSON, Markdown), in a separate process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from msgspec import Meta, Struct
 from sizewise.errors import BadRequest
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, missing
+from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_dependency
 
 
-class Attached(Struct, frozen=True):
+class Attachment(Struct, frozen=True):
     """A file as a flow has it: `data` is its bytes as base64, or a data: URL."""
 
     data: str
@@ -22,22 +22,22 @@ class Attached(Struct, frozen=True):
     media_type: str = ""
 
 
-class File(Kind, frozen=True, kw_only=True):
+class FileNode(Node, frozen=True, kw_only=True):
     """Reads the words of a file."""
 
-    file: Annotated[Attached, Meta(description="The file: its name, and its data as base64.")]
+    file: Annotated[Attachment, Meta(description="The file: its name, and its data as base64.")]
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(
             text=types.TEXT, title=types.TEXT, name=types.TEXT, pages=types.list_of(types.TEXT),
             notes=types.list_of(types.TEXT),
         )  # fmt: skip
 
-    async def run(self, job: Job) -> Json:
-        if job.means.files is None:
-            raise missing("reader of files", "install the extra: pip install 'sizewise[knowledge]'")
-        read = await job.means.files(_bytes(self.file), self.file.name)
+    async def run(self, context: NodeContext) -> Json:
+        if context.dependencies.read_file is None:
+            raise missing_dependency("reader of files", "install the extra: pip install 'sizewise[knowledge]'")
+        read = await context.dependencies.read_file(_bytes(self.file), self.file.name)
         pages: dict[int, list[str]] = {}
         for block in read.blocks:
             if block.page:
@@ -51,7 +51,7 @@ class File(Kind, frozen=True, kw_only=True):
         }
 
 
-def _bytes(file: Attached) -> bytes:
+def _bytes(file: Attachment) -> bytes:
     data = file.data
     if data.startswith("data:"):
         head, _, data = data.partition(",")

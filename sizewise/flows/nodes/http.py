@@ -1,4 +1,4 @@
-"""Asks an HTTP API that the administrator allows, by its name in [hosts.NAME]; its key is not the flow's to know."""
+"""Node that calls an HTTP API configured in [hosts.NAME]; it never sees the key."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Meta
 
-from sizewise.errors import Upstream
+from sizewise.errors import UpstreamError
 from sizewise.flows.language import types
-from sizewise.flows.language.filters import shown
+from sizewise.flows.language.filters import to_text
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, Objection, missing
+from sizewise.flows.node import Node, NodeContext, ParameterError, ValidationContext, missing_dependency
 
-MOST = 8_388_608
+MAX_RESPONSE_BYTES = 8_388_608
 """Bytes of an answer."""
 
 
-class Http(Kind, frozen=True, kw_only=True):
+class HttpNode(Node, frozen=True, kw_only=True):
     """Asks an HTTP API that the administrator allows."""
 
-    effect = True
+    has_side_effects = True
 
     host: Annotated[
-        str, Meta(description="The API, by its name in [hosts.NAME].", extra_json_schema={"x-names": "hosts"})
+        str,
+        Meta(description="The API, by its name in [hosts.NAME].", extra_json_schema={"x-names": "hosts"}),
     ] = ""
     url: Annotated[str, Meta(description="In its place: a whole URL, which must lie within an allowed one.")] = ""
     path: Annotated[str, Meta(description="Behind the host's own URL.")] = ""
@@ -35,35 +36,46 @@ class Http(Kind, frozen=True, kw_only=True):
     json: Annotated[Json, Meta(description="What is sent, as JSON.")] = None
     body: Annotated[str | None, Meta(description="In its place: a text.")] = None
     on_error: Annotated[
-        Literal["fail", "give"], Meta(description="`give`: an answer of 400 and above is a result as others are.")
+        Literal["fail", "give"],
+        Meta(description="`give`: an answer of 400 and above is a result as others are."),
     ] = "fail"
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(status=types.INTEGER, headers=Type("object", open=True), text=types.TEXT, json=types.JSON)
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(
+            status=types.INTEGER,
+            headers=Type("object", open=True),
+            text=types.TEXT,
+            json=types.JSON,
+        )
 
     @classmethod
-    def objections(cls, given: Given) -> Iterator[Objection]:
-        if ("host" in given.typed) is ("url" in given.typed):
-            yield Objection("", "it says no host, or two", "Give a `host` of the settings, or a whole `url`.")
+    def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
+        if ("host" in context.types) is ("url" in context.types):
+            yield ParameterError("", "it says no host, or two", "Give a `host` of the settings, or a whole `url`.")
 
-    async def run(self, job: Job) -> Json:
-        http = job.means.http
+    async def run(self, context: NodeContext) -> Json:
+        http = context.dependencies.http
         if http is None:
-            raise missing("way out for flows", "allow a host: [hosts.NAME] in sizewise.toml")
-        host, target = (self.host, _path(self.path)) if self.host else http.host(self.url)
-        query = [(name, shown(each)) for name, each in self.query.items() if each is not None]
+            raise missing_dependency("way out for flows", "allow a host: [hosts.NAME] in sizewise.toml")
+        host, target = (self.host, _path(self.path)) if self.host else http.match_url(self.url)
+        query = [(name, to_text(each)) for name, each in self.query.items() if each is not None]
         if query:
             target += ("&" if "?" in target else "?") + urlencode(query)
         body, headers = self._body()
         if self.method != "GET":
-            headers["idempotency-key"] = job.key
-        limits = {"data_class": job.data_class, "limit": job.limit, "most": MOST}
-        got = await http(job.ask.caller, self.method, host, target, body, headers, **limits)  # type: ignore[arg-type]  # each is its own
+            headers["idempotency-key"] = context.idempotency_key
+        limits = {"data_class": context.data_class, "limit": context.limit, "most": MAX_RESPONSE_BYTES}
+        got = await http(context.request.principal, self.method, host, target, body, headers, **limits)  # type: ignore[arg-type]  # each is its own
         if got.status >= 400 and self.on_error == "fail":
-            again = _seconds(got.headers)
+            again = _retry_after(got.headers)
             status = got.status if got.status < 500 else 502
-            raise Upstream(f"{host!r} answered {got.status}", "See what it wants.", status=status, retry_after=again)
+            raise UpstreamError(
+                f"{host!r} answered {got.status}",
+                "See what it wants.",
+                status=status,
+                retry_after=again,
+            )
         text = got.body.decode("utf-8", "replace")
         return {"status": got.status, "headers": dict(got.headers), "text": text, "json": _json(got.body)}
 
@@ -89,6 +101,6 @@ def _json(body: bytes) -> Json:
         return None
 
 
-def _seconds(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     said = headers.get("retry-after", "")
     return float(said) if said.isdecimal() and len(said) < 6 else None

@@ -1,4 +1,4 @@
-"""Takes documents into a knowledge base; those that it has already, unchanged, cost nothing."""
+"""Node that ingests documents into a knowledge base; unchanged documents are skipped."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, missing
-from sizewise.knowledge.ingestion import Brought
+from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_dependency
+from sizewise.knowledge.ingestion import DocumentUpload
 from sizewise.knowledge.vector_store import Tag
 
 
-class Document(Struct, frozen=True, forbid_unknown_fields=True):
+class IngestDocument(Struct, frozen=True, forbid_unknown_fields=True):
     """A document: `source` names it, and the same one again takes its place; its `text`, or its bytes as base64."""
 
     source: str
@@ -29,38 +29,38 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     tags: dict[str, Tag] = {}
 
 
-class Ingest(Kind, frozen=True, kw_only=True):
+class IngestNode(Node, frozen=True, kw_only=True):
     """Takes documents into a knowledge base."""
 
-    effect = True
+    has_side_effects = True
 
     knowledge: Annotated[str, Meta(description="The base.", extra_json_schema={"x-names": "knowledge"})]
     documents: Annotated[
-        list[Document],
+        list[IngestDocument],
         Meta(description="Each with the `source` that names it, and its `text`, or its `data` as base64."),
     ]
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
+    def output_type(cls, context: ValidationContext) -> Type:
         counts = dict.fromkeys(("added", "changed", "same", "passages", "held"), types.INTEGER)
         return Type("object", fields=counts)
 
-    async def run(self, job: Job) -> Json:
-        knowledge = job.means.knowledge
+    async def run(self, context: NodeContext) -> Json:
+        knowledge = context.dependencies.knowledge
         if knowledge is None:
-            raise missing("knowledge", "install the extra: pip install 'sizewise[knowledge]'")
-        taken = await knowledge.ingest(job.ask, self.knowledge, [_brought(each) for each in self.documents])
+            raise missing_dependency("knowledge", "install the extra: pip install 'sizewise[knowledge]'")
+        taken = await knowledge.ingest(context.request, self.knowledge, [_to_document(each) for each in self.documents])
         outcomes = [each.outcome for each in taken]
         counts = {name: outcomes.count(name) for name in ("added", "changed", "same")}
-        return {**counts, "passages": sum(t.passages for t in taken), "held": sum(t.held for t in taken)}
+        return {**counts, "passages": sum(t.passages for t in taken), "held": sum(t.held_back for t in taken)}
 
 
-def _brought(document: Document) -> Brought:
+def _to_document(document: IngestDocument) -> DocumentUpload:
     try:
         data = b64decode(document.data, validate=True) if document.data else document.text.encode()
     except (binascii.Error, ValueError) as error:
         raise BadRequest(f"{document.source[:60]!r} is no base64", "Send its bytes as base64, or its text.") from error
-    return Brought(
+    return DocumentUpload(
         document.source,
         data,
         title=document.title,

@@ -1,14 +1,14 @@
-"""Runs JavaScript in a sandbox; a kind of node."""
+"""Node that runs JavaScript in the sandbox."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from sizewise.flows.code_node import Code
+from sizewise.flows.code_node import CodeNode
 from sizewise.tools.sandbox.protocol import Language
 
 
-class JavaScript(Code, frozen=True, kw_only=True):
-    """Runs JavaScript in a sandbox."""
+class JavaScriptNode(CodeNode, frozen=True, kw_only=True):
+    """Runs JavaScriptNode in a sandbox."""
 
     language: ClassVar[Language] = "javascript"

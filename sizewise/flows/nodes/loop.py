@@ -1,4 +1,4 @@
-"""Runs the nodes it holds again and again, until something holds or the rounds end; each has what the last one gave."""
+"""Node that repeats its body until a condition holds or a maximum number of rounds is reached."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Annotated
 from msgspec import Meta
 
 from sizewise.flows.language import types
-from sizewise.flows.language.expression import truth
+from sizewise.flows.language.expression import is_truthy
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind
+from sizewise.flows.node import Node, NodeContext, ValidationContext
 
-MOST = 1_000
+MAX_ROUNDS = 1_000
 
 
-class Loop(Kind, frozen=True, kw_only=True):
+class LoopNode(Node, frozen=True, kw_only=True):
     """Runs its nodes again and again; a round has what the last one gave as `loop`."""
 
-    stepped = False
-    holds = True
-    late = frozenset({"until"})
+    is_step = False
+    has_body = True
+    late_parameters = frozenset({"until"})
 
-    times: Annotated[int, Meta(ge=1, le=MOST, description="The most rounds.")]
+    times: Annotated[int, Meta(ge=1, le=MAX_ROUNDS, description="The most rounds.")]
     until: Annotated[Json, Meta(description="Looked at after each round: where it holds, that was the last.")] = None
     start: Annotated[dict[str, Json], Meta(description="What `loop` holds in the first round.")] = {}
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        fields = given.inner.fields if given.inner.name == "object" else {}
-        return types.record(**{**fields, "rounds": types.INTEGER, "held": types.BOOLEAN})
+    def output_type(cls, context: ValidationContext) -> Type:
+        fields = context.body_type.fields if context.body_type.name == "object" else {}
+        return types.object_of(**{**fields, "rounds": types.INTEGER, "held": types.BOOLEAN})
 
     @classmethod
-    def names(cls, given: Given) -> Mapping[str, Type]:
-        begins = given.typed.get("start")
-        first = begins.fields if begins is not None else dict.fromkeys(given.values.get("start") or (), types.JSON)
-        inner = given.inner.fields if given.inner.name == "object" else {}
+    def body_scope(cls, context: ValidationContext) -> Mapping[str, Type]:
+        begins = context.types.get("start")
+        first = begins.fields if begins is not None else dict.fromkeys(context.values.get("start") or (), types.JSON)
+        inner = context.body_type.fields if context.body_type.name == "object" else {}
         return {"loop": Type("object", fields={**inner, **first, "round": types.INTEGER}, open=not inner)}
 
-    async def run(self, job: Job) -> Json:
+    async def run(self, context: NodeContext) -> Json:
         gave: dict[str, Json] = dict(self.start)
         for number in range(1, self.times + 1):
-            outputs = await job.body(f"[{number}]", {"loop": {**gave, "round": number}})
+            outputs = await context.body(f"[{number}]", {"loop": {**gave, "round": number}})
             gave = {**gave, **outputs} if isinstance(outputs, dict) else {**gave, "last": outputs}
-            held = truth(job.body.late("until", {"loop": {**gave, "round": number}}))
+            held = is_truthy(context.body.evaluate_parameter("until", {"loop": {**gave, "round": number}}))
             if held:
                 break
         return {**gave, "rounds": number, "held": held}

@@ -1,4 +1,4 @@
-"""Remembers something of somebody, recalls what fits, and forgets it; how it is kept is the memory's matter."""
+"""Node that remembers, recalls and forgets facts about a user or session."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from sizewise.data_class import strictest
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, Objection, missing
+from sizewise.flows.node import Node, NodeContext, ParameterError, ValidationContext, missing_dependency
 
 
-class Memory(Kind, frozen=True, kw_only=True):
+class MemoryNode(Node, frozen=True, kw_only=True):
     """Remembers, recalls and forgets what concerns somebody."""
 
-    effect = True
-    tightens = True
+    has_side_effects = True
+    sets_data_class = True
 
     do: Annotated[Literal["recall", "remember", "forget"], Meta(description="What to do.")]
     whose: Annotated[str, Meta(max_length=200, description="Whom it concerns, by an id of your own.")]
@@ -26,25 +26,25 @@ class Memory(Kind, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=100, description="The most that is recalled.")] = 5
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
+    def output_type(cls, context: ValidationContext) -> Type:
         one = Type("object", fields={"id": types.TEXT, "text": types.TEXT}, open=True)
-        return types.record(memories=types.list_of(one), count=types.INTEGER, data_class=types.JSON)
+        return types.object_of(memories=types.list_of(one), count=types.INTEGER, data_class=types.JSON)
 
     @classmethod
-    def objections(cls, given: Given) -> Iterator[Objection]:
-        if given.values.get("do") == "remember" and "text" not in given.typed:
-            yield Objection("do", "there is nothing to remember", 'Give it: text: "{{ ... }}"')
+    def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
+        if context.values.get("do") == "remember" and "text" not in context.types:
+            yield ParameterError("do", "there is nothing to remember", 'Give it: text: "{{ ... }}"')
 
-    async def run(self, job: Job) -> Json:
-        memory = job.means.memory
+    async def run(self, context: NodeContext) -> Json:
+        memory = context.dependencies.memory
         if memory is None:
-            raise missing("memory", "install the extra: pip install 'sizewise[knowledge]'")
+            raise missing_dependency("memory", "install the extra: pip install 'sizewise[knowledge]'")
         if self.do == "recall":
-            found = await memory.recall(job.ask, self.whose, self.text, self.limit)
+            found = await memory.recall(context.request, self.whose, self.text, self.limit)
         elif self.do == "remember":
-            ask = replace(job.ask, wishes=replace(job.ask.wishes, data_class=job.data_class))
-            found = await memory.remember(ask, self.whose, self.text, key=job.key)
+            request = replace(context.request, options=replace(context.request.options, data_class=context.data_class))
+            found = await memory.remember(request, self.whose, self.text, key=context.idempotency_key)
         else:
-            found = await memory.forget(job.ask, self.whose, self.text)
+            found = await memory.forget(context.request, self.whose, self.text)
         classes = [each["data_class"] for each in found if each.get("data_class")]
         return {"memories": found, "count": len(found), "data_class": strictest(*classes) if classes else None}

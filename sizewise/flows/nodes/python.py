@@ -1,14 +1,14 @@
-"""Runs Python in a sandbox; a kind of node."""
+"""Node that runs Python in the sandbox."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from sizewise.flows.code_node import Code
+from sizewise.flows.code_node import CodeNode
 from sizewise.tools.sandbox.protocol import Language
 
 
-class Python(Code, frozen=True, kw_only=True):
-    """Runs Python in a sandbox."""
+class PythonNode(CodeNode, frozen=True, kw_only=True):
+    """Runs PythonNode in a sandbox."""
 
     language: ClassVar[Language] = "python"

@@ -1,4 +1,4 @@
-"""Finds passages in a knowledge base, as far as the one who asks may see them; what uses them is kept as closely."""
+"""Node that searches a knowledge base with the caller's access rights and reports the data class found."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from msgspec import Meta
 
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, missing
-from sizewise.knowledge.knowledge_service import Mode, equals
-from sizewise.knowledge.results import Found, tightest
+from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_dependency
+from sizewise.knowledge.knowledge_service import SearchMode, equality_filter
+from sizewise.knowledge.results import SearchResult, strictest_data_class
 from sizewise.knowledge.vector_store import Tag
 
-PASSAGE = Type(
+PASSAGE_TYPE = Type(
     "object",
     fields={
         **dict.fromkeys(("id", "document", "source", "title", "text", "cited", "data_class"), types.TEXT),
@@ -24,32 +24,37 @@ PASSAGE = Type(
 )
 
 
-class Search(Kind, frozen=True, kw_only=True):
+class SearchNode(Node, frozen=True, kw_only=True):
     """Finds passages in a knowledge base."""
 
-    tightens = True
+    sets_data_class = True
 
     knowledge: Annotated[str, Meta(description="The base.", extra_json_schema={"x-names": "knowledge"})]
     query: Annotated[str, Meta(description="What is looked for.")]
     limit: Annotated[int, Meta(ge=1, le=200, description="The most passages.")] = 5
     where: Annotated[dict[str, Tag], Meta(description="Only passages whose tags are so.")] = {}
-    mode: Annotated[Mode, Meta(description="By meaning (vector), by words, or by both (hybrid).")] = "hybrid"
+    mode: Annotated[SearchMode, Meta(description="By meaning (vector), by words, or by both (hybrid).")] = "hybrid"
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(passages=types.list_of(PASSAGE), data_class=types.JSON)
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(passages=types.list_of(PASSAGE_TYPE), data_class=types.JSON)
 
-    async def run(self, job: Job) -> Json:
-        knowledge = job.means.knowledge
+    async def run(self, context: NodeContext) -> Json:
+        knowledge = context.dependencies.knowledge
         if knowledge is None:
-            raise missing("knowledge", "install the extra: pip install 'sizewise[knowledge]'")
-        where = equals(self.where)
+            raise missing_dependency("knowledge", "install the extra: pip install 'sizewise[knowledge]'")
+        where = equality_filter(self.where)
         found = await knowledge.search(
-            job.ask, self.knowledge, self.query, limit=self.limit, mode=self.mode, where=where
+            context.request,
+            self.knowledge,
+            self.query,
+            limit=self.limit,
+            mode=self.mode,
+            where=where,
         )
-        return {"passages": [_told(each) for each in found], "data_class": tightest(found)}
+        return {"passages": [_passage(each) for each in found], "data_class": strictest_data_class(found)}
 
 
-def _told(found: Found) -> Json:
+def _passage(found: SearchResult) -> Json:
     names = ("id", "document", "source", "title", "text", "cited", "score", "page", "headings", "data_class")
     return {name: getattr(found, name) for name in names}

@@ -1,4 +1,4 @@
-"""Runs another flow within this one: its steps are steps of this run, its version stays what it was at the first."""
+"""Node that runs another flow as part of this run, pinned to the version of its first step."""
 
 from __future__ import annotations
 
@@ -8,57 +8,62 @@ from typing import Annotated
 from msgspec import Meta
 
 from sizewise.flows.language import types
-from sizewise.flows.language.diagnostics import known
+from sizewise.flows.language.diagnostics import did_you_mean
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, Objection, Settled, missing
+from sizewise.flows.node import Node, NodeContext, ParameterError, StaticText, ValidationContext, missing_dependency
 
 
-class Subflow(Kind, frozen=True, kw_only=True):
+class SubflowNode(Node, frozen=True, kw_only=True):
     """Runs another flow, and gives what that gives."""
 
-    stepped = False
-    effect = True  # it may hold nodes that act
+    is_step = False
+    has_side_effects = True  # it may hold nodes that act
 
-    flow: Annotated[Settled, Meta(description="Its name, or NAME@VERSION.", extra_json_schema={"x-names": "flows"})]
+    flow: Annotated[StaticText, Meta(description="Its name, or NAME@VERSION.", extra_json_schema={"x-names": "flows"})]
     inputs: Annotated[dict[str, Json], Meta(description="What it takes.")] = {}
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        other = given.flow(str(given.values.get("flow", "")))
+    def output_type(cls, context: ValidationContext) -> Type:
+        other = context.signature_of(str(context.values.get("flow", "")))
         return types.JSON if other is None else Type("object", fields=other.outputs)
 
     @classmethod
-    def speaks(cls, given: Given) -> str:
-        other = given.flow(str(given.values.get("flow", "")))
-        return "" if other is None else other.speaks
+    def streaming_field(cls, context: ValidationContext) -> str:
+        other = context.signature_of(str(context.values.get("flow", "")))
+        return "" if other is None else other.text_output
 
     @classmethod
-    def objections(cls, given: Given) -> Iterator[Objection]:
-        name = str(given.values.get("flow", ""))
-        other = given.flow(name)
+    def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
+        name = str(context.values.get("flow", ""))
+        other = context.signature_of(name)
         if other is None:
-            yield Objection("flow", f"there is no flow {name[:60]!r}", "See: sizewise flow list")
+            yield ParameterError("flow", f"there is no flow {name[:60]!r}", "See: sizewise flow list")
             return
-        inputs = given.typed.get("inputs", Type("object")).fields
+        inputs = context.types.get("inputs", Type("object")).fields
         for each in inputs:
             if each not in other.inputs:
-                yield Objection("inputs", f"the flow {name!r} has no input {each[:60]!r}", known(each, other.inputs))
-            elif not types.accepts(other.inputs[each], inputs[each]):
-                wanted = types.article(other.inputs[each])
-                yield Objection(
-                    "inputs", f"its input {each!r} takes {wanted}, and this is {types.article(inputs[each])}"
+                yield ParameterError(
+                    "inputs",
+                    f"the flow {name!r} has no input {each[:60]!r}",
+                    did_you_mean(each, other.inputs),
+                )
+            elif not types.is_assignable(other.inputs[each], inputs[each]):
+                wanted = types.with_article(other.inputs[each])
+                yield ParameterError(
+                    "inputs",
+                    f"its input {each!r} takes {wanted}, and this is {types.with_article(inputs[each])}",
                 )
         for each in other.required - set(inputs):
-            yield Objection("inputs", f"its input {each!r} is missing", f"Add it: inputs: {{{each}: ...}}")
+            yield ParameterError("inputs", f"its input {each!r} is missing", f"Add it: inputs: {{{each}: ...}}")
 
-    async def run(self, job: Job) -> Json:
-        library = job.means.library
+    async def run(self, context: NodeContext) -> Json:
+        library = context.dependencies.flows
         if library is None:
-            raise missing("other flows", "Put them into the folder flows/ beside sizewise.toml.")
+            raise missing_dependency("other flows", "Put them into the folder flows/ beside sizewise.toml.")
 
         async def pinned() -> bytes:
-            return (await library.version(job.ask, self.flow)).encode()
+            return (await library.resolve_version(context.request, self.flow)).encode()
 
-        version = (await job.steps.step(f"{job.place}@", pinned)).decode()
-        flow = await library.flow(job.ask, self.flow.partition("@")[0], version)
-        return await job.body.flow(flow, self.inputs, job.send)
+        version = (await context.steps.step(f"{context.path}@", pinned)).decode()
+        flow = await library.load_flow(context.request, self.flow.partition("@")[0], version)
+        return await context.body.run_flow(flow, self.inputs, context.send)

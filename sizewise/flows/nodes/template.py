@@ -1,4 +1,4 @@
-"""Puts values into a text; asks nobody."""
+"""Node that renders a template; calls no model."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from msgspec import Meta
 
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind
+from sizewise.flows.node import Node, NodeContext, ValidationContext
 
 
-class Template(Kind, frozen=True, kw_only=True):
+class TemplateNode(Node, frozen=True, kw_only=True):
     """Puts values into a text, or several into one value."""
 
     text: Annotated[str | None, Meta(description="The text, with {{ }} where values go.")] = None
     value: Annotated[Json, Meta(description="In its place: any value, also an object or a list of several.")] = None
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(text=types.TEXT, value=given.typed.get("value", types.JSON))
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(text=types.TEXT, value=context.types.get("value", types.JSON))
 
-    async def run(self, job: Job) -> Json:
+    async def run(self, context: NodeContext) -> Json:
         return {"text": self.text or "", "value": self.value}

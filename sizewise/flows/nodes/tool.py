@@ -1,4 +1,4 @@
-"""Calls a tool: of this installation, of an MCP server, or another flow as one; its arguments are checked by it."""
+"""Node that calls a tool: a local function, an MCP tool or another flow."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from sizewise.errors import Outside
+from sizewise.errors import ExternalFailure
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind, missing
-from sizewise.tools.tool import Call
+from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_dependency
+from sizewise.tools.tool import ToolInvocation
 
 
-class Tool(Kind, frozen=True, kw_only=True):
+class ToolNode(Node, frozen=True, kw_only=True):
     """Calls a tool."""
 
-    effect = True
-    tightens = True
+    has_side_effects = True
+    sets_data_class = True
 
     tool: Annotated[str, Meta(description="Its name.", extra_json_schema={"x-names": "tools"})]
     arguments: Annotated[dict[str, Json], Meta(description="What it is called with.")] = {}
@@ -28,17 +28,29 @@ class Tool(Kind, frozen=True, kw_only=True):
     ] = "fail"
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(text=types.TEXT, data=types.JSON, failed=types.BOOLEAN, data_class=types.JSON)
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(text=types.TEXT, data=types.JSON, failed=types.BOOLEAN, data_class=types.JSON)
 
-    async def run(self, job: Job) -> Json:
-        if job.means.tools is None:
-            raise missing("tools", "declare an MCP server: [mcp.NAME] in sizewise.toml")
-        (tool,) = await job.means.tools.chosen([self.tool], job.ask.caller)
-        ask = job.ask
-        call = Call(self.arguments, ask.caller, job.key, ask.trace, ask.wishes, job.data_class, job.limit)
+    async def run(self, context: NodeContext) -> Json:
+        if context.dependencies.tools is None:
+            raise missing_dependency("tools", "declare an MCP server: [mcp.NAME] in sizewise.toml")
+        (tool,) = await context.dependencies.tools.select([self.tool], context.request.principal)
+        request = context.request
+        call = ToolInvocation(
+            self.arguments,
+            request.principal,
+            context.idempotency_key,
+            request.trace_id,
+            request.options,
+            context.data_class,
+            context.limit,
+        )
         result = await tool.call(call)
         if result.failed and self.on_error == "fail":
-            raise Outside(f"the tool {self.tool!r} says no: {result.text[:200]}", "Look at its arguments.", status=502)
+            raise ExternalFailure(
+                f"the tool {self.tool!r} says no: {result.text[:200]}",
+                "Look at its arguments.",
+                status=502,
+            )
         data = msgspec.json.decode(result.data) if result.data is not None else None
         return {"text": result.text, "data": data, "failed": result.failed, "data_class": result.data_class}

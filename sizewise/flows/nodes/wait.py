@@ -1,4 +1,4 @@
-"""Waits a while; a run that is kept waits on over restarts."""
+"""Node that waits for a number of seconds; a durable run keeps waiting across restarts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from msgspec import Meta
 
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
-from sizewise.flows.node import Given, Job, Kind
+from sizewise.flows.node import Node, NodeContext, ValidationContext
 
 
-class Wait(Kind, frozen=True, kw_only=True):
+class WaitNode(Node, frozen=True, kw_only=True):
     """Waits a while before what comes after it."""
 
-    stepped = False
-    effect = True
+    is_step = False
+    has_side_effects = True
 
     seconds: Annotated[float, Meta(ge=0, le=31_536_000, description="How long, in seconds: up to a year.")]
 
     @classmethod
-    def gives(cls, given: Given) -> Type:
-        return types.record(waited=types.NUMBER)
+    def output_type(cls, context: ValidationContext) -> Type:
+        return types.object_of(waited=types.NUMBER)
 
-    async def run(self, job: Job) -> Json:
-        await job.steps.sleep(job.place, self.seconds)
+    async def run(self, context: NodeContext) -> Json:
+        await context.steps.sleep(context.path, self.seconds)
         return {"waited": self.seconds}

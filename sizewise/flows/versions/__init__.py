@@ -1,1 +1,1 @@
-"""The versions of flows that were brought, and which of them is live in a project."""
+"""Flow versions, and which of them is published in a project."""

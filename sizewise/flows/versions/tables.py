@@ -1,4 +1,4 @@
-"""The tables of versions of flows, sealed, and of what was live in a project since when."""
+"""Tables of flow versions (encrypted) and of the history of published versions."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
-from sizewise.audit_log.hash_chain import Deed
-from sizewise.storage.database import BIG, Schema
-from sizewise.storage.keys.tables import SealedTable
+from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.keys.tables import EncryptedTable
 
 META = MetaData()
 
 VERSIONS = Table(
     "flow_versions",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("version", Text, nullable=False),  # SHA-256 of what the flow means, in hex
-    Column("created", BIG, nullable=False),  # unix ms
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("by", Text, nullable=False),
-    Column("bytes", BIG, nullable=False),
+    Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 BY_VERSION = Index(
@@ -38,25 +38,25 @@ BY_VERSION = Index(
 PUBLISHED = Table(
     "flow_published",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("version", Text, nullable=False),  # empty: withdrawn
-    Column("at", BIG, nullable=False),  # unix ms
+    Column("at", BIG_INTEGER, nullable=False),  # unix ms
     Column("key", Text, nullable=False),  # the id of the key or session that published it
     Column("user", Text, nullable=False),
 )
 BY_NAME = Index("flow_published_name", PUBLISHED.c.tenant, PUBLISHED.c.project, PUBLISHED.c.name, PUBLISHED.c.number)
 
-SCHEMA = Schema(
+SCHEMA = Migrations(
     "flow_versions",
     ((CreateTable(VERSIONS), CreateTable(PUBLISHED), CreateIndex(BY_VERSION), CreateIndex(BY_NAME)),),
 )
-SEALED = SealedTable(VERSIONS, ("project", "name", "version"))
+SEALED = EncryptedTable(VERSIONS, ("project", "name", "version"))
 
 
-class Version(Struct, frozen=True):
+class FlowVersion(Struct, frozen=True):
     """`created`: unix ms; `by`: the id of who brought it."""
 
     name: str
@@ -65,7 +65,7 @@ class Version(Struct, frozen=True):
     by: str
 
 
-class Published(Struct, frozen=True):
+class PublishedFlow(Struct, frozen=True):
     """What is live of a project since `at` (unix ms). What its triggers start runs as who published it."""
 
     tenant: str
@@ -77,16 +77,21 @@ class Published(Struct, frozen=True):
     user: str
 
 
-def keep_version(
-    connection: Connection, tenant: str, project: str, version: Version, sealed: bytes, told: Deed
+def insert_version(
+    connection: Connection,
+    tenant: str,
+    project: str,
+    version: FlowVersion,
+    sealed: bytes,
+    audit_event: AuditEvent,
 ) -> bool:
     """Whether it is new; what is there already stays as it is."""
     if find_version(connection, tenant, project, version.name, version.version) is not None:
         return False
-    row = {name: getattr(version, name) for name in Version.__struct_fields__}
+    row = {name: getattr(version, name) for name in FlowVersion.__struct_fields__}
     whole = {"tenant": tenant, "project": project, **row, "bytes": len(sealed), "sealed": sealed}
     connection.execute(insert(VERSIONS).values(whole))
-    audit.add(connection, told)
+    audit.append_event(connection, audit_event)
     return True
 
 
@@ -96,30 +101,31 @@ def find_version(connection: Connection, tenant: str, project: str, name: str, v
     return connection.scalar(select(its.sealed).where(mine))
 
 
-def versions(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[Version]:
+def list_versions(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[FlowVersion]:
     """Newest first."""
     its = VERSIONS.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.name == name)
     query = select(its.name, its.version, its.created, its.by).where(mine).order_by(its.number.desc()).limit(limit)
-    return [Version(*row) for row in connection.execute(query)]
+    return [FlowVersion(*row) for row in connection.execute(query)]
 
 
-def put_published(connection: Connection, published: Published, told: Deed) -> list[Published]:
+def insert_published(connection: Connection, published: PublishedFlow, audit_event: AuditEvent) -> list[PublishedFlow]:
     """Is live from now on, in the place of what was; an empty version withdraws it. All that is live then."""
-    row = {name: getattr(published, name) for name in Published.__struct_fields__}
+    row = {name: getattr(published, name) for name in PublishedFlow.__struct_fields__}
     connection.execute(insert(PUBLISHED).values(row))
-    audit.add(connection, told)
-    return live(connection)
+    audit.append_event(connection, audit_event)
+    return list_published(connection)
 
 
-def live(connection: Connection, tenant: str = "", project: str = "", name: str = "") -> list[Published]:
+def list_published(connection: Connection, tenant: str = "", project: str = "", name: str = "") -> list[PublishedFlow]:
     """What is live, of everybody or of those that are named."""
     its = PUBLISHED.c
     newest = select(func.max(its.number)).group_by(its.tenant, its.project, its.name)
-    query = select(*(its[each] for each in Published.__struct_fields__)).where(
-        its.number.in_(newest), its.version != ""
+    query = select(*(its[each] for each in PublishedFlow.__struct_fields__)).where(
+        its.number.in_(newest),
+        its.version != "",
     )
     for column, wanted in ((its.tenant, tenant), (its.project, project), (its.name, name)):
         if wanted:
             query = query.where(column == wanted)
-    return [Published(*row) for row in connection.execute(query.order_by(its.tenant, its.project, its.name))]
+    return [PublishedFlow(*row) for row in connection.execute(query.order_by(its.tenant, its.project, its.name))]

@@ -1,1 +1,1 @@
-"""Where passages live: a store a file, each the only importer of its library; none knows another, or any word."""
+"""Vector stores, one per file, each the only importer of its client library; none imports another."""

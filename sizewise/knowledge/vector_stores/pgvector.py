@@ -1,4 +1,4 @@
-"""Passages in the Postgres of `[database]`, by its extension `vector`; for several servers together.
+"""Vector store in the Postgres of `[store]` with the `vector` extension; can be shared by several servers.
 
 A base has tables of its own: its passages, which term stands in which with what weight, so that BM25 is a sum over an
 index, and in how many each stands. What a search may see is then a filter among one organisation's rows and no more,
@@ -19,38 +19,38 @@ from typing import TypeVar
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, TextClause, delete, insert, select, text
 from sqlalchemy.schema import CreateTable
 
-from sizewise.errors import ConfigError, Conflict, StoreFailed
+from sizewise.errors import ConfigError, Conflict, StorageError
 from sizewise.knowledge.vector_store import (
-    MOST_DIMENSIONS,
-    Base,
-    Every,
-    Ground,
-    Hit,
-    Is,
+    MAX_DIMENSIONS,
+    FilterAnd,
+    FilterOr,
+    KnowledgeBaseId,
     Passage,
-    Query,
-    Some,
+    PassageQuery,
+    SearchHit,
+    StoreContext,
+    TagFilter,
+    TagIn,
+    TagRange,
     Vector,
-    Where,
-    Within,
-    asked,
-    demands,
-    fused,
-    marked,
-    marks,
-    numbers,
-    rarity,
-    taken,
-    weights,
-    wider,
+    bm25_weights,
+    candidate_limit,
+    filter_tokens,
+    fuse_hits,
+    inverse_document_frequency,
+    match_tokens,
+    numeric_tags,
+    required_tokens,
+    validate_passages,
+    validate_query,
 )
-from sizewise.storage.database import BIG, Database, Schema, connect, in_our_words
+from sizewise.storage.database import BIG_INTEGER, Database, Migrations, open_database, translate_errors
 
 T = TypeVar("T")
-Values = dict[str, object]
+BindValues = dict[str, object]
 
 THREADS = 8
-SLICE = 1_000
+BATCH_SIZE = 1_000
 INDEXED = 2_000
 """Numbers of a vector that the extension can index as they are; up to twice as many in half precision."""
 COMMON = 1_000
@@ -62,7 +62,7 @@ FRESH = 20_000  # passages without an index; so many are compared one by one in 
 SCANNED = 200  # candidates that the index keeps at hand
 BUILDING = "256MB"
 
-SHELVES = Table(
+PASSAGE_COLLECTIONS = Table(
     "passage_shelves",
     MetaData(),
     Column("key", Text, primary_key=True),
@@ -70,13 +70,13 @@ SHELVES = Table(
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("dimension", Integer, nullable=False),
-    Column("passages", BIG, nullable=False),  # kept up by whoever writes, who thereby takes turns
+    Column("passages", BIG_INTEGER, nullable=False),  # kept up by whoever writes, who thereby takes turns
 )
-SCHEMA = Schema("passages", ((CreateTable(SHELVES),),))
+SCHEMA = Migrations("passages", ((CreateTable(PASSAGE_COLLECTIONS),),))
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class TableNames:
     """What the tables of a base are called: made of its key, which is a hash, and of nothing that anybody writes."""
 
     key: str
@@ -91,13 +91,17 @@ class Names:
         return f"passage_terms_{self.key}"
 
     @property
-    def near(self) -> str:
+    def distance_operator(self) -> str:
         """How vectors are compared: as the index has them."""
         kind = "vector" if self.dimension <= INDEXED else "halfvec"
         return f"CAST(vector AS {kind}({self.dimension}))"
 
-    def of(self, words: str) -> TextClause:
-        said = words.replace("{passages}", self.passages).replace("{terms}", self.terms).replace("{near}", self.near)
+    def sql(self, statement: str) -> TextClause:
+        said = (
+            statement.replace("{passages}", self.passages)
+            .replace("{terms}", self.terms)
+            .replace("{near}", self.distance_operator)
+        )
         said = said.replace("{words}", f"passage_words_{self.key}")
         said = said.replace("{near_index}", f"passages_near_{self.key}")
         kind = "vector" if self.dimension <= INDEXED else "halfvec"
@@ -105,37 +109,37 @@ class Names:
         return text(said.replace("{kind}", kind).replace("{size}", str(self.dimension)))
 
 
-class Pgvector:
+class PgvectorStore:
     """One a server; any number of them on one database."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, context: StoreContext) -> None:
         """Raises ConfigError where there is no Postgres."""
-        if not ground.url.startswith("postgresql"):
+        if not context.url.startswith("postgresql"):
             hint = 'set url in [database] to a Postgres, or vector_store = "qdrant" in [knowledge]'
             raise ConfigError("the store 'pgvector' needs a Postgres", hint)
-        self._url = ground.url
+        self._url = context.url
         self._database: Database | None = None
         self._threads = ThreadPoolExecutor(THREADS, "sizewise-pgvector")
         self._connecting = asyncio.Lock()
-        self._settling = asyncio.Lock()
-        self._open: dict[str, Names] = {}
+        self._optimizing = asyncio.Lock()
+        self._open: dict[str, TableNames] = {}
         self._due: dict[str, asyncio.Task[None]] = {}
 
-    async def open(self, base: Base, dimension: int) -> PgvectorShelf:
-        if not 1 <= dimension <= MOST_DIMENSIONS:
-            raise ConfigError(f"vectors have 1 to {MOST_DIMENSIONS} numbers, not {dimension}")
-        names = Names(base.key, dimension)
+    async def open(self, base: KnowledgeBaseId, dimension: int) -> PgvectorCollection:
+        if not 1 <= dimension <= MAX_DIMENSIONS:
+            raise ConfigError(f"vectors have 1 to {MAX_DIMENSIONS} numbers, not {dimension}")
+        names = TableNames(base.hashed, dimension)
         await self.write(partial(_opened, base, names))
-        self._open[base.key] = names
-        return PgvectorShelf(self, names)
+        self._open[base.hashed] = names
+        return PgvectorCollection(self, names)
 
-    async def remove(self, base: Base) -> None:
-        self._open.pop(base.key, None)
-        await self.write(partial(_removed, Names(base.key, 1)))
+    async def remove(self, base: KnowledgeBaseId) -> None:
+        self._open.pop(base.hashed, None)
+        await self.write(partial(_removed, TableNames(base.hashed, 1)))
 
-    async def settle(self) -> None:
+    async def optimize(self) -> None:
         for names in list(self._open.values()):
-            await self._settle(names)
+            await self._optimize(names)
 
     async def close(self) -> None:
         await asyncio.gather(*self._due.values(), return_exceptions=True)
@@ -157,18 +161,18 @@ class Pgvector:
 
         return await self._done(done)
 
-    def soon(self, names: Names) -> None:
+    def schedule_optimize(self, names: TableNames) -> None:
         """Puts a base in order in the background, once."""
         if names.key not in self._due:
-            self._due[names.key] = task = asyncio.create_task(self._settle_quietly(names))
+            self._due[names.key] = task = asyncio.create_task(self._optimize_in_background(names))
             task.add_done_callback(lambda _: self._due.pop(names.key, None))
 
-    async def _settle_quietly(self, names: Names) -> None:
-        with suppress(StoreFailed, Conflict):  # it is slower than it could be, and tried again later
-            await self._settle(names)
+    async def _optimize_in_background(self, names: TableNames) -> None:
+        with suppress(StorageError, Conflict):  # it is slower than it could be, and tried again later
+            await self._optimize(names)
 
-    async def _settle(self, names: Names) -> None:
-        async with self._settling:
+    async def _optimize(self, names: TableNames) -> None:
+        async with self._optimizing:
             await self._done(partial(_settled, names))
 
     async def _done(self, work: Callable[[Database], T]) -> T:
@@ -179,44 +183,44 @@ class Pgvector:
         return await loop.run_in_executor(self._threads, work, self._database)
 
 
-class PgvectorShelf:
-    def __init__(self, store: Pgvector, names: Names) -> None:
+class PgvectorCollection:
+    def __init__(self, store: PgvectorStore, names: TableNames) -> None:
         self._store = store
         self._names = names
 
-    async def put(self, passages: Sequence[Passage]) -> Mapping[str, str]:
+    async def upsert(self, passages: Sequence[Passage]) -> Mapping[str, str]:
         refused = dict[str, str]()
-        for first in range(0, len(passages), SLICE):
-            good, bad = taken(passages[first : first + SLICE], self._names.dimension)
+        for first in range(0, len(passages), BATCH_SIZE):
+            good, bad = validate_passages(passages[first : first + BATCH_SIZE], self._names.dimension)
             refused |= bad
             if good:
                 before, after = await self._store.write(partial(_put, self._names, good))
                 if before // FRESH != after // FRESH:
-                    self._store.soon(self._names)
+                    self._store.schedule_optimize(self._names)
         return refused
 
-    async def drop(self, document: str, *, but: Iterable[str] = ()) -> int:
-        return await self._store.write(partial(_dropped, self._names, document, list(but)))
+    async def delete_document(self, document: str, *, keep: Iterable[str] = ()) -> int:
+        return await self._store.write(partial(_dropped, self._names, document, list(keep)))
 
-    async def search(self, query: Query) -> list[Hit]:
-        query = asked(query, self._names.dimension)
-        many = query.limit if query.alpha in (0, 1) else wider(query.limit)
-        near, worded = list[Hit](), list[Hit]()
+    async def search(self, query: PassageQuery) -> list[SearchHit]:
+        query = validate_query(query, self._names.dimension)
+        many = query.limit if query.alpha in (0, 1) else candidate_limit(query.limit)
+        near, worded = list[SearchHit](), list[SearchHit]()
         if query.alpha > 0:
             near = await self._store.read(partial(_near, self._names, query, many))
         if query.alpha < 1 and query.terms:
             worded = await self._store.read(partial(_worded, self._names, query, many))
         if query.alpha in (0, 1):
             return near or worded
-        return fused(near, worded, query.alpha, query.limit)
+        return fuse_hits(near, worded, query.alpha, query.limit)
 
     async def count(self) -> int:
         return await self._store.read(partial(_counted, self._names))
 
 
 def _connected(url: str) -> Database:
-    """Raises ConfigError where the extension is missing, StoreFailed."""
-    database = connect(url, [SCHEMA])
+    """Raises ConfigError where the extension is missing, StorageError."""
+    database = open_database(url, [SCHEMA])
     try:
         with database.write() as connection:
             if connection.scalar(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")) is None:
@@ -226,24 +230,24 @@ def _connected(url: str) -> Database:
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     except BaseException as error:
         database.close()
-        if isinstance(error, StoreFailed) and "permission denied" in error.message:
+        if isinstance(error, StorageError) and "permission denied" in error.message:
             hint = "let its owner say once: CREATE EXTENSION vector"
             raise ConfigError("the Postgres of [database] lets its user make no extension", hint) from error
         raise
     return database
 
 
-def _opened(base: Base, names: Names, connection: Connection) -> None:
-    known = select(SHELVES.c.dimension).where(SHELVES.c.key == base.key)
+def _opened(base: KnowledgeBaseId, names: TableNames, connection: Connection) -> None:
+    known = select(PASSAGE_COLLECTIONS.c.dimension).where(PASSAGE_COLLECTIONS.c.key == base.hashed)
     found = connection.scalar(known)
     if found is None:
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": base.key})
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": base.hashed})
         found = connection.scalar(known)
     if found is None:
-        row = {"key": base.key, "tenant": base.tenant, "project": base.project, "name": base.name}
-        connection.execute(insert(SHELVES).values(**row, dimension=names.dimension, passages=0))
+        row = {"key": base.hashed, "tenant": base.tenant, "project": base.project, "name": base.name}
+        connection.execute(insert(PASSAGE_COLLECTIONS).values(**row, dimension=names.dimension, passages=0))
         for words in TABLES:
-            connection.execute(names.of(words))
+            connection.execute(names.sql(words))
     elif found != names.dimension:
         told = f"the base holds vectors of {found} numbers, not of {names.dimension}"
         raise Conflict(told, "name another base, or ingest this one anew")
@@ -261,51 +265,52 @@ TABLES = (
 )
 
 
-def _removed(names: Names, connection: Connection) -> None:
-    connection.execute(delete(SHELVES).where(SHELVES.c.key == names.key))
-    connection.execute(names.of("DROP TABLE IF EXISTS {passages}, {terms}, {words}"))
+def _removed(names: TableNames, connection: Connection) -> None:
+    connection.execute(delete(PASSAGE_COLLECTIONS).where(PASSAGE_COLLECTIONS.c.key == names.key))
+    connection.execute(names.sql("DROP TABLE IF EXISTS {passages}, {terms}, {words}"))
 
 
-def _put(names: Names, passages: Sequence[Passage], connection: Connection) -> tuple[int, int]:
+def _put(names: TableNames, passages: Sequence[Passage], connection: Connection) -> tuple[int, int]:
     """How many there were, and are."""
     before = _turn(names, connection)
     gone = _forgotten(names, "id = ANY(CAST(:ids AS uuid[]))", {"ids": [each.id for each in passages]}, connection)
-    row = names.of(
+    row = names.sql(
         "INSERT INTO {passages} (id, document, vector, marks, numbers, terms, sealed) VALUES"
-        " (:id, :document, CAST(:vector AS vector), :marks, CAST(:numbers AS jsonb), CAST(:terms AS bigint[]), :sealed)"
+        " (:id, :document, CAST(:vector AS vector), :marks, CAST(:numbers AS jsonb), CAST(:terms AS bigint[]),"
+        " :sealed)",
     )
     connection.execute(row, [_row(each) for each in passages])
-    numbered = names.of("SELECT id, number FROM {passages} WHERE id = ANY(CAST(:ids AS uuid[]))")
+    numbered = names.sql("SELECT id, number FROM {passages} WHERE id = ANY(CAST(:ids AS uuid[]))")
     ids = {str(row.id): row.number for row in connection.execute(numbered, {"ids": [each.id for each in passages]})}
-    said = [(term, ids[each.id], weight) for each in passages for term, weight in weights(each.terms).items()]
+    said = [(term, ids[each.id], weight) for each in passages for term, weight in bm25_weights(each.terms).items()]
     if said:
         words = (
             "INSERT INTO {terms} SELECT * FROM unnest(CAST(:term AS bigint[]), CAST(:number AS bigint[]),"
             " CAST(:weight AS real[]))"
         )
         term, number, weight = (list(column) for column in zip(*said, strict=True))
-        connection.execute(names.of(words), {"term": term, "number": number, "weight": weight})
+        connection.execute(names.sql(words), {"term": term, "number": number, "weight": weight})
         counted = (
             "INSERT INTO {words} SELECT term, count(*) FROM unnest(CAST(:term AS bigint[])) AS term GROUP BY term"
             " ON CONFLICT (term) DO UPDATE SET held = {words}.held + excluded.held"
         )
-        connection.execute(names.of(counted), {"term": term})
+        connection.execute(names.sql(counted), {"term": term})
     return before, _recount(names, len(passages) - gone, connection)
 
 
-def _row(passage: Passage) -> Values:
+def _row(passage: Passage) -> BindValues:
     return {
         "id": passage.id,
         "document": passage.document,
         "vector": _text(passage.vector),
-        "marks": marks(passage.document, passage.data_class, passage.readers, passage.tags),
-        "numbers": json.dumps(numbers(passage.tags)),
+        "marks": filter_tokens(passage.document, passage.data_class, passage.readers, passage.tags),
+        "numbers": json.dumps(numeric_tags(passage.tags)),
         "terms": list(passage.terms),
         "sealed": passage.sealed,
     }
 
 
-def _dropped(names: Names, document: str, but: list[str], connection: Connection) -> int:
+def _dropped(names: TableNames, document: str, but: list[str], connection: Connection) -> int:
     _turn(names, connection)
     which = "marks && CAST(:its AS text[]) AND NOT (id = ANY(CAST(:but AS uuid[])))"
     gone = _forgotten(names, which, {"its": [f"d={document}"], "but": but}, connection)
@@ -313,16 +318,16 @@ def _dropped(names: Names, document: str, but: list[str], connection: Connection
     return gone
 
 
-def _turn(names: Names, connection: Connection) -> int:
+def _turn(names: TableNames, connection: Connection) -> int:
     """Waits until nobody else writes to the base. How many passages it has."""
-    waited = select(SHELVES.c.passages).where(SHELVES.c.key == names.key).with_for_update()
+    waited = select(PASSAGE_COLLECTIONS.c.passages).where(PASSAGE_COLLECTIONS.c.key == names.key).with_for_update()
     found = connection.scalar(waited)
     if found is None:
-        raise StoreFailed("the base was removed", "open it again")
+        raise StorageError("the base was removed", "open it again")
     return int(found)
 
 
-def _forgotten(names: Names, which: str, values: Values, connection: Connection) -> int:
+def _forgotten(names: TableNames, which: str, values: BindValues, connection: Connection) -> int:
     words = (
         "WITH gone AS (DELETE FROM {passages} WHERE " + which + " RETURNING number, terms),"
         " words AS (DELETE FROM {terms} USING (SELECT number, unnest(terms) AS term FROM gone) AS its"
@@ -332,51 +337,53 @@ def _forgotten(names: Names, which: str, values: Values, connection: Connection)
         " WHERE {words}.term = its.term)"
         " SELECT count(*) FROM gone"
     )
-    return int(connection.scalar(names.of(words), values) or 0)
+    return int(connection.scalar(names.sql(words), values) or 0)
 
 
-def _recount(names: Names, more: int, connection: Connection) -> int:
+def _recount(names: TableNames, more: int, connection: Connection) -> int:
     words = "UPDATE passage_shelves SET passages = passages + :more WHERE key = :key RETURNING passages"
     return int(connection.scalar(text(words), {"more": more, "key": names.key}) or 0)
 
 
-def _counted(names: Names, connection: Connection) -> int:
-    return int(connection.scalar(select(SHELVES.c.passages).where(SHELVES.c.key == names.key)) or 0)
+def _counted(names: TableNames, connection: Connection) -> int:
+    return int(
+        connection.scalar(select(PASSAGE_COLLECTIONS.c.passages).where(PASSAGE_COLLECTIONS.c.key == names.key)) or 0,
+    )
 
 
-def _settled(names: Names, database: Database) -> None:
+def _settled(names: TableNames, database: Database) -> None:
     """Indexes the vectors when there are many, beside all that goes on, and counts what is common; a server at a time.
 
     An index whose building was cut short is there and good for nothing: it is made anew.
     """
     autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT", begin="")
-    with in_our_words(database.where), autocommit.connect() as connection:
+    with translate_errors(database.location), autocommit.connect() as connection:
         key = {"key": f"settle {names.key}"}
         if not connection.scalar(text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))"), key):
             return
         try:
             many = _counted(names, connection)
             if many >= FRESH and names.dimension <= 2 * INDEXED and not _indexed(names, connection):
-                connection.execute(names.of("DROP INDEX IF EXISTS {near_index}"))
+                connection.execute(names.sql("DROP INDEX IF EXISTS {near_index}"))
                 connection.execute(text(f"SET maintenance_work_mem = '{BUILDING}'"))
                 index = "CREATE INDEX CONCURRENTLY {near_index} ON {passages} USING hnsw (({near}) {kind}_cosine_ops)"
-                connection.execute(names.of(index))
+                connection.execute(names.sql(index))
                 connection.execute(text("RESET maintenance_work_mem"))
-            connection.execute(names.of("VACUUM ANALYZE {passages}"))
-            connection.execute(names.of("VACUUM ANALYZE {terms}"))
-            connection.execute(names.of("VACUUM ANALYZE {words}"))
+            connection.execute(names.sql("VACUUM ANALYZE {passages}"))
+            connection.execute(names.sql("VACUUM ANALYZE {terms}"))
+            connection.execute(names.sql("VACUUM ANALYZE {words}"))
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), key)
 
 
-def _indexed(names: Names, connection: Connection) -> bool:
-    words = names.of("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{near_index}')")
+def _indexed(names: TableNames, connection: Connection) -> bool:
+    words = names.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{near_index}')")
     return bool(connection.scalar(words))
 
 
-def _near(names: Names, query: Query, limit: int, connection: Connection) -> list[Hit]:
+def _near(names: TableNames, query: PassageQuery, limit: int, connection: Connection) -> list[SearchHit]:
     """Where an index brings fewer than asked for, for a filter hides most, all are compared."""
-    which, values = seen(query)
+    which, values = visibility_condition(query)
     words = (
         "SELECT CAST(id AS text) AS id, document, sealed, 1 - distance AS score FROM ("
         " SELECT id, document, sealed, {near} <=> CAST(:asked AS {kind}({size})) AS distance FROM {passages}"
@@ -385,20 +392,20 @@ def _near(names: Names, query: Query, limit: int, connection: Connection) -> lis
     connection.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
     connection.execute(text(f"SET LOCAL hnsw.ef_search = {max(SCANNED, limit)}"))
     given = {**values, "asked": _text(query.vector), "many": limit}
-    found = _hits(names.of(words), given, connection)
+    found = _hits(names.sql(words), given, connection)
     if len(found) < limit and _counted(names, connection) >= FRESH:
         connection.execute(text("SET LOCAL enable_indexscan = off"))
-        found = _hits(names.of(words), given, connection)
+        found = _hits(names.sql(words), given, connection)
     return found
 
 
-def _worded(names: Names, query: Query, limit: int, connection: Connection) -> list[Hit]:
+def _worded(names: TableNames, query: PassageQuery, limit: int, connection: Connection) -> list[SearchHit]:
     many = _counted(names, connection)
-    counted = names.of("SELECT term, held FROM {words} WHERE term = ANY(CAST(:terms AS bigint[])) AND held > 0")
+    counted = names.sql("SELECT term, held FROM {words} WHERE term = ANY(CAST(:terms AS bigint[])) AND held > 0")
     having = {row.term: row.held for row in connection.execute(counted, {"terms": list(query.terms)})}
-    rarities = {term: query.terms[term] * rarity(many, count) for term, count in having.items()}
+    rarities = {term: query.terms[term] * inverse_document_frequency(many, count) for term, count in having.items()}
     rare = [term for term, count in having.items() if count <= max(COMMON, many / 50)] or list(having)
-    which, values = seen(query)
+    which, values = visibility_condition(query)
     words = (
         "WITH asked AS (SELECT * FROM unnest(CAST(:terms AS bigint[]), CAST(:rarities AS float8[])) AS a(term, worth)),"
         " chosen AS MATERIALIZED (SELECT number, sum(weight * worth) AS score FROM {terms} JOIN asked USING (term)"
@@ -409,46 +416,50 @@ def _worded(names: Names, query: Query, limit: int, connection: Connection) -> l
         f" FROM chosen JOIN {{passages}} USING (number) WHERE {which} ORDER BY score DESC, id LIMIT :many"
     )
     given = {"terms": list(rarities), "rarities": list(rarities.values()), "rare": rare, "many": limit}
-    return _hits(names.of(words), {**values, **given}, connection)
+    return _hits(names.sql(words), {**values, **given}, connection)
 
 
-def _hits(words: TextClause, values: Values, connection: Connection) -> list[Hit]:
-    return [Hit(row.id, row.document, float(row.score), row.sealed) for row in connection.execute(words, values)]
+def _hits(words: TextClause, values: BindValues, connection: Connection) -> list[SearchHit]:
+    return [SearchHit(row.id, row.document, float(row.score), row.sealed) for row in connection.execute(words, values)]
 
 
-def seen(query: Query) -> tuple[str, Values]:
+def visibility_condition(query: PassageQuery) -> tuple[str, BindValues]:
     """A condition of what the asker may see and asked for, and what is bound in it."""
-    values: Values = {}
-    parts = [_any(each, values) for each in demands(query)]
+    values: BindValues = {}
+    parts = [_any(each, values) for each in required_tokens(query)]
     if query.where is not None:
-        parts.append(condition(query.where, values))
+        parts.append(filter_condition(query.where, values))
     return " AND ".join(parts) or "true", values
 
 
-def condition(where: Where, values: Values) -> str:
+def filter_condition(where: TagFilter, values: BindValues) -> str:
     """Never null. Every value is bound."""
-    if isinstance(where, Is):
-        return _any(marked(where), values)
-    if isinstance(where, Within):
-        limits = {">": where.more_than, ">=": where.at_least, "<": where.less_than, "<=": where.at_most}
+    if isinstance(where, TagIn):
+        return _any(match_tokens(where), values)
+    if isinstance(where, TagRange):
+        limits = {">": where.gt, ">=": where.gte, "<": where.lt, "<=": where.lte}
         field = f"CAST(numbers ->> {_bound(where.field, values)} AS float8)"
         tests = [f"{field} {sign} {_bound(limit, values)}" for sign, limit in limits.items() if limit is not None]
         return f"coalesce({' AND '.join(tests) or field + ' IS NOT NULL'}, false)"
-    if isinstance(where, (Every, Some)):
-        joined = " AND " if isinstance(where, Every) else " OR "
-        return f"({joined.join(condition(each, values) for each in where.of)})" if where.of else _empty(where)
-    return f"NOT {condition(where.it, values)}"
+    if isinstance(where, (FilterAnd, FilterOr)):
+        joined = " AND " if isinstance(where, FilterAnd) else " OR "
+        return (
+            f"({joined.join(filter_condition(each, values) for each in where.filters)})"
+            if where.filters
+            else _empty(where)
+        )
+    return f"NOT {filter_condition(where.filter, values)}"
 
 
-def _empty(where: Every | Some) -> str:
-    return "true" if isinstance(where, Every) else "false"
+def _empty(where: FilterAnd | FilterOr) -> str:
+    return "true" if isinstance(where, FilterAnd) else "false"
 
 
-def _any(of: list[str], values: Values) -> str:
+def _any(of: list[str], values: BindValues) -> str:
     return f"(marks && CAST({_bound(of, values)} AS text[]))"
 
 
-def _bound(value: object, values: Values) -> str:
+def _bound(value: object, values: BindValues) -> str:
     name = f"v{len(values)}"
     values[name] = value
     return f":{name}"

@@ -1,4 +1,4 @@
-"""Passages on this machine, in Qdrant's own engine, in a process of its own; needs no server and opens no port.
+"""Embedded vector store: Qdrant's engine in a child process; needs no server and opens no port.
 
 The other side is qdrant_worker.py. Should it die, calls under way fail, the next one starts another, and what was
 acknowledged is there.
@@ -15,77 +15,78 @@ from itertools import count
 
 import msgspec
 
-from sizewise.errors import ConfigError, Conflict, Outside, StoreFailed
+from sizewise.errors import ConfigError, Conflict, ExternalFailure, StorageError
 from sizewise.knowledge.vector_store import (
-    MOST_DIMENSIONS,
-    Base,
-    Ground,
-    Hit,
+    MAX_DIMENSIONS,
+    KnowledgeBaseId,
     Passage,
-    Query,
-    asked,
-    taken,
+    PassageQuery,
+    SearchHit,
+    StoreContext,
+    validate_passages,
+    validate_query,
 )
 from sizewise.knowledge.vector_stores.qdrant_protocol import (
     HEAD,
-    Asked,
-    Call,
-    Copy,
-    Count,
-    Drop,
-    Open,
-    Put,
-    Remove,
-    Search,
-    Swap,
-    Told,
-    frame,
-    point,
+    CopyShard,
+    CountPoints,
+    DeletePoints,
+    OpenShard,
+    RemoveShard,
+    SearchPoints,
+    ShardCall,
+    ShardRequest,
+    ShardResponse,
+    SwapShard,
+    UpsertPoints,
+    encode_frame,
+    to_point,
 )
-from sizewise.process import Child, run, start
+from sizewise.process import ChildProcess, run, start_module
 
 WORKER = "sizewise.knowledge.vector_stores.qdrant_worker"
-SLICE = 250
+BATCH_SIZE = 250
 """Passages of one call: 10 ms of the worker's, in which searches wait."""
-FEW = 10_000
-PATIENCE_S = 120.0
-SETTLING_S = 3_600.0
-GOODBYE_S = 10.0
+MIN_INDEXED_PASSAGES = 10_000
+CALL_TIMEOUT_S = 120.0
+OPTIMIZE_TIMEOUT_S = 3_600.0
+SHUTDOWN_TIMEOUT_S = 10.0
 
 
-class Qdrant:
+class QdrantStore:
     """One a home."""
 
-    def __init__(self, ground: Ground, few: int = FEW) -> None:
-        """`few`: passages of a base that are not worth an index. Raises ConfigError where the engine is missing."""
-        self._few = few
+    def __init__(self, context: StoreContext, min_indexed: int = MIN_INDEXED_PASSAGES) -> None:
+        """`min_indexed`: passages of a base that are not worth an index. Raises ConfigError where the engine is
+        missing."""
+        self._few = min_indexed
         if find_spec("qdrant_edge") is None:
             raise ConfigError("the store 'qdrant' needs a library", "install it: pip install 'sizewise[knowledge]'")
-        self._folder = ground.home / "passages"
-        self._child: Child | None = None
+        self._folder = context.home / "passages"
+        self._child: ChildProcess | None = None
         self._starting = asyncio.Lock()
         self._writing = asyncio.Lock()
-        self._settling = asyncio.Lock()
+        self._optimizing = asyncio.Lock()
         self._numbers = count(1)
-        self._waiting: dict[int, tuple[Child, asyncio.Future[Told]]] = {}
+        self._waiting: dict[int, tuple[ChildProcess, asyncio.Future[ShardResponse]]] = {}
         self._open: dict[str, int] = {}  # base -> dimension
         self._due: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self, base: Base, dimension: int) -> QdrantShelf:
-        if not 1 <= dimension <= MOST_DIMENSIONS:
-            raise ConfigError(f"vectors have 1 to {MOST_DIMENSIONS} numbers, not {dimension}")
-        await self.call(Open(base.key, dimension))
-        self._open[base.key] = dimension
-        return QdrantShelf(self, base.key, dimension)
+    async def open(self, base: KnowledgeBaseId, dimension: int) -> QdrantCollection:
+        if not 1 <= dimension <= MAX_DIMENSIONS:
+            raise ConfigError(f"vectors have 1 to {MAX_DIMENSIONS} numbers, not {dimension}")
+        await self.call(OpenShard(base.hashed, dimension))
+        self._open[base.hashed] = dimension
+        return QdrantCollection(self, base.hashed, dimension)
 
-    async def remove(self, base: Base) -> None:
-        self._open.pop(base.key, None)
-        await self.call(Remove(base.key))
+    async def remove(self, base: KnowledgeBaseId) -> None:
+        self._open.pop(base.hashed, None)
+        await self.call(RemoveShard(base.hashed))
 
-    async def settle(self) -> None:
+    async def optimize(self) -> None:
         for key, dimension in list(self._open.items()):
-            await self._settle(key, dimension)
+            await self._optimize(key, dimension)
 
     async def close(self) -> None:
         tasks = [*self._due.values()]
@@ -97,57 +98,57 @@ class Qdrant:
             with suppress(OSError):
                 child.writer.write_eof()  # it finishes what it does, and flushes
             try:
-                async with asyncio.timeout(GOODBYE_S):
-                    await child.ended()
+                async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
+                    await child.wait()
             except TimeoutError:
                 child.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def soon(self, key: str, dimension: int) -> None:
+    def schedule_optimize(self, key: str, dimension: int) -> None:
         """Puts a base in order in the background, once."""
         if key not in self._due:
-            self._due[key] = task = asyncio.create_task(self._settle_quietly(key, dimension))
+            self._due[key] = task = asyncio.create_task(self._optimize_in_background(key, dimension))
             task.add_done_callback(lambda _: self._due.pop(key, None))
 
-    async def call(self, call: Call) -> bool | int | str | list[Hit] | None:
+    async def call(self, call: ShardCall) -> bool | int | str | list[SearchHit] | None:
         child = await self._started()
         number = next(self._numbers)
-        told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        told: asyncio.Future[ShardResponse] = asyncio.get_running_loop().create_future()
         self._waiting[number] = (child, told)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(CALL_TIMEOUT_S):
                 async with self._writing:
-                    child.writer.write(frame(Asked(number, call)))
+                    child.writer.write(encode_frame(ShardRequest(number, call)))
                     await child.writer.drain()
                 answer = await told
         except TimeoutError as error:
-            raise StoreFailed(f"the vector store has not answered for {PATIENCE_S:g} s", "try again") from error
+            raise StorageError(f"the vector store has not answered for {CALL_TIMEOUT_S:g} s", "try again") from error
         except OSError as error:
             self._forget(child)
             raise _lost("hung up") from error
         finally:
             self._waiting.pop(number, None)
-        if answer.kind == "conflict":
+        if answer.error == "conflict":
             raise Conflict(str(answer.value), "name another base, or ingest this one anew")
-        if answer.kind:
-            raise StoreFailed(f"the vector store failed: {answer.value}", "is there room on the disk?")
+        if answer.error:
+            raise StorageError(f"the vector store failed: {answer.value}", "is there room on the disk?")
         return answer.value
 
-    async def _started(self) -> Child:
+    async def _started(self) -> ChildProcess:
         async with self._starting:
             if self._child is None:
                 try:
                     self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    self._child = child = await start(WORKER, str(self._folder))
+                    self._child = child = await start_module(WORKER, str(self._folder))
                 except OSError as error:
-                    raise StoreFailed(f"the vector store cannot be started: {error.strerror}") from error
+                    raise StorageError(f"the vector store cannot be started: {error.strerror}") from error
                 task = asyncio.create_task(self._listen(child))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             return self._child
 
-    async def _listen(self, child: Child) -> None:
-        answers = msgspec.msgpack.Decoder(Told)
+    async def _listen(self, child: ChildProcess) -> None:
+        answers = msgspec.msgpack.Decoder(ShardResponse)
         with suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 size = HEAD.unpack(await child.reader.readexactly(HEAD.size))[0]
@@ -156,64 +157,66 @@ class Qdrant:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(told)
         self._forget(child)
-        why = await child.ended()
+        why = await child.wait()
         for theirs, waiting in self._waiting.values():
             if theirs is child and not waiting.done():
                 waiting.set_exception(_lost(why))
 
-    def _forget(self, child: Child) -> None:
+    def _forget(self, child: ChildProcess) -> None:
         """One that is gone, or as good as: whoever calls next starts another."""
         if self._child is child:
             self._child = None
             child.kill()
 
-    async def _settle_quietly(self, key: str, dimension: int) -> None:
-        with suppress(StoreFailed, Outside, Conflict):  # it is slower than it could be, and tried again later
-            await self._settle(key, dimension)
+    async def _optimize_in_background(self, key: str, dimension: int) -> None:
+        with suppress(StorageError, ExternalFailure, Conflict):  # it is slower than it could be, and tried again later
+            await self._optimize(key, dimension)
 
-    async def _settle(self, key: str, dimension: int) -> None:
-        async with self._settling:
-            copy = await self.call(Copy(key, dimension, self._few))
+    async def _optimize(self, key: str, dimension: int) -> None:
+        async with self._optimizing:
+            copy = await self.call(CopyShard(key, dimension, self._few))
             if copy is None:
                 return
-            done = await run([sys.executable, "-P", "-m", WORKER, str(copy)], SETTLING_S)
-            if done.code != 0:
-                raise StoreFailed("the vector store could not be put in order", "is there room on the disk?")
-            await self.call(Swap(key, dimension))
+            done = await run([sys.executable, "-P", "-m", WORKER, str(copy)], OPTIMIZE_TIMEOUT_S)
+            if done.exit_code != 0:
+                raise StorageError("the vector store could not be put in order", "is there room on the disk?")
+            await self.call(SwapShard(key, dimension))
 
 
-class QdrantShelf:
-    def __init__(self, store: Qdrant, key: str, dimension: int) -> None:
+class QdrantCollection:
+    def __init__(self, store: QdrantStore, key: str, dimension: int) -> None:
         self._store = store
         self._key = key
         self._dimension = dimension
 
-    async def put(self, passages: Sequence[Passage]) -> Mapping[str, str]:
+    async def upsert(self, passages: Sequence[Passage]) -> Mapping[str, str]:
         refused = dict[str, str]()
-        for first in range(0, len(passages), SLICE):
-            good, bad = taken(passages[first : first + SLICE], self._dimension)
+        for first in range(0, len(passages), BATCH_SIZE):
+            good, bad = validate_passages(passages[first : first + BATCH_SIZE], self._dimension)
             refused |= bad
-            if good and await self._store.call(Put(self._key, self._dimension, [point(each) for each in good])):
-                self._store.soon(self._key, self._dimension)
+            if good and await self._store.call(
+                UpsertPoints(self._key, self._dimension, [to_point(each) for each in good]),
+            ):
+                self._store.schedule_optimize(self._key, self._dimension)
         return refused
 
-    async def drop(self, document: str, *, but: Iterable[str] = ()) -> int:
-        many = await self._store.call(Drop(self._key, self._dimension, document, list(but)))
+    async def delete_document(self, document: str, *, keep: Iterable[str] = ()) -> int:
+        many = await self._store.call(DeletePoints(self._key, self._dimension, document, list(keep)))
         assert isinstance(many, int)
         return many
 
-    async def search(self, query: Query) -> list[Hit]:
-        fair = asked(query, self._dimension)
+    async def search(self, query: PassageQuery) -> list[SearchHit]:
+        fair = validate_query(query, self._dimension)
         plain = msgspec.structs.replace(fair, vector=[float(x) for x in fair.vector], terms=dict(fair.terms))
-        found = await self._store.call(Search(self._key, self._dimension, plain))
+        found = await self._store.call(SearchPoints(self._key, self._dimension, plain))
         assert isinstance(found, list)
         return found
 
     async def count(self) -> int:
-        many = await self._store.call(Count(self._key, self._dimension))
+        many = await self._store.call(CountPoints(self._key, self._dimension))
         assert isinstance(many, int)
         return many
 
 
-def _lost(why: str) -> StoreFailed:
-    return StoreFailed(f"the process of the vector store {why}", "try again: another is started, and nothing is lost")
+def _lost(why: str) -> StorageError:
+    return StorageError(f"the process of the vector store {why}", "try again: another is started, and nothing is lost")

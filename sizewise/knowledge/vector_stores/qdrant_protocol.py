@@ -1,4 +1,4 @@
-"""The words between the embedded store's two sides, parent and worker: one frame each way; opens nothing."""
+"""The messages between the embedded vector store and its worker process; opens nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.data_class import DataClass
-from sizewise.knowledge.vector_store import Hit, Passage, Query, Tag
+from sizewise.knowledge.vector_store import Passage, PassageQuery, SearchHit, Tag
 
 HEAD = struct.Struct(">I")  # bytes of the frame that follows
 
@@ -27,12 +27,12 @@ class Point(Struct, frozen=True, array_like=True):
     tags: dict[str, Tag]
 
 
-class Open(Struct, frozen=True, tag=True):
+class OpenShard(Struct, frozen=True, tag=True):
     key: str
     dimension: int
 
 
-class Put(Struct, frozen=True, tag=True):
+class UpsertPoints(Struct, frozen=True, tag=True):
     """Answered by whether the base should be put in order."""
 
     key: str
@@ -40,72 +40,72 @@ class Put(Struct, frozen=True, tag=True):
     points: list[Point]
 
 
-class Drop(Struct, frozen=True, tag=True):
+class DeletePoints(Struct, frozen=True, tag=True):
     """Answered by how many."""
 
     key: str
     dimension: int
     document: str
-    but: list[str]
+    keep: list[str]
 
 
-class Search(Struct, frozen=True, tag=True):
+class SearchPoints(Struct, frozen=True, tag=True):
     """Answered by Hits."""
 
     key: str
     dimension: int
-    query: Query
+    query: PassageQuery
 
 
-class Count(Struct, frozen=True, tag=True):
+class CountPoints(Struct, frozen=True, tag=True):
     key: str
     dimension: int
 
 
-class Remove(Struct, frozen=True, tag=True):
+class RemoveShard(Struct, frozen=True, tag=True):
     key: str
 
 
-class Copy(Struct, frozen=True, tag=True):
+class CopyShard(Struct, frozen=True, tag=True):
     """Answered by the folder of a copy, which another process may put in order; writes are remembered from then on.
 
-    None where fewer than `least` passages came or went since the last time.
+    None where fewer than `min_unindexed` passages came or went since the last time.
     """
 
     key: str
     dimension: int
-    least: int
+    min_unindexed: int
 
 
-class Swap(Struct, frozen=True, tag=True):
+class SwapShard(Struct, frozen=True, tag=True):
     """Puts the copy in the original's place, with what was written since. Answered by whether that could be done."""
 
     key: str
     dimension: int
 
 
-Call = Open | Put | Drop | Search | Count | Remove | Copy | Swap
+ShardCall = OpenShard | UpsertPoints | DeletePoints | SearchPoints | CountPoints | RemoveShard | CopyShard | SwapShard
 
 
-class Asked(Struct, frozen=True, array_like=True):
+class ShardRequest(Struct, frozen=True, array_like=True):
     number: int
-    call: Call
+    call: ShardCall
 
 
-class Told(Struct, frozen=True, array_like=True):
-    """`kind` of the trouble: "" none, "conflict", "failed"; then `value` is its words."""
+class ShardResponse(Struct, frozen=True, array_like=True):
+    """`error` of the trouble: "" none, "conflict", "failed"; then `value` is its words."""
 
     number: int
-    kind: str
-    value: bool | int | str | list[Hit] | None
+    error: str
+    value: bool | int | str | list[SearchHit] | None
 
 
-def frame(message: Asked | Told) -> bytes:
+def encode_frame(message: ShardRequest | ShardResponse) -> bytes:
     payload = msgspec.msgpack.encode(message)
     return HEAD.pack(len(payload)) + payload
 
 
-def point(passage: Passage) -> Point:
+def to_point(passage: Passage) -> Point:
     vector = array("f", passage.vector).tobytes()
     of = passage
     return Point(of.id, of.document, vector, dict(of.terms), of.sealed, tuple(of.readers), of.data_class, dict(of.tags))

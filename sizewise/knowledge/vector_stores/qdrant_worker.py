@@ -1,4 +1,4 @@
-"""The process that owns the embedded vector shards, one a base; the only importer of Qdrant's engine.
+"""The worker process that owns the embedded shards, one per base; only importer of Qdrant's engine.
 
 `python -m sizewise.knowledge.vector_stores.qdrant_worker FD FOLDER` talks over the inherited socket FD and ends when it
 closes. It is a process of its own because the engine holds the interpreter's lock while it writes, opens a shard or
@@ -30,35 +30,35 @@ import qdrant_edge as qdrant
 from msgspec import Struct
 
 from sizewise.knowledge.vector_store import (
-    Every,
-    Hit,
-    Is,
-    Query,
-    Some,
-    Where,
-    Within,
-    demands,
-    fused,
-    marked,
-    marks,
-    numbers,
-    weights,
-    wider,
+    FilterAnd,
+    FilterOr,
+    PassageQuery,
+    SearchHit,
+    TagFilter,
+    TagIn,
+    TagRange,
+    bm25_weights,
+    candidate_limit,
+    filter_tokens,
+    fuse_hits,
+    match_tokens,
+    numeric_tags,
+    required_tokens,
 )
 from sizewise.knowledge.vector_stores.qdrant_protocol import (
     HEAD,
-    Asked,
-    Call,
-    Copy,
-    Count,
-    Drop,
+    CopyShard,
+    CountPoints,
+    DeletePoints,
     Point,
-    Put,
-    Remove,
-    Search,
-    Swap,
-    Told,
-    frame,
+    RemoveShard,
+    SearchPoints,
+    ShardCall,
+    ShardRequest,
+    ShardResponse,
+    SwapShard,
+    UpsertPoints,
+    encode_frame,
 )
 from sizewise.providers.local.llamacpp_worker import die_with_parent
 
@@ -80,73 +80,73 @@ LOCKED_S = 5.0  # a worker that was killed lets go of its shards within this
 Condition: TypeAlias = "qdrant.ConditionType"  # known to its stubs alone
 
 
-class Wrong(Exception):
+class DimensionMismatch(Exception):
     """Another dimension than the base's; its words are for the caller."""
 
 
-class Label(Struct, frozen=True):
+class ShardManifest(Struct, frozen=True):
     """shelf.json: which of the folders beside it counts."""
 
     dimension: int
     current: str
 
 
-class Opened:
+class LoadedShard:
     """A shard, and how many look at it now."""
 
     def __init__(self, path: Path, shard: qdrant.EdgeShard) -> None:
         self.path = path
         self.shard = shard
         self.readers = 0
-        self.gone = False  # nobody new may come; the last to leave closes and deletes
+        self.discarded = False  # nobody new may come; the last to leave closes and deletes
 
 
-class Shelf:
+class Shard:
     """One base. Any number may read at once; writers take turns."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
-        """Raises Wrong, OSError, and whatever the engine does."""
+        """Raises DimensionMismatch, OSError, and whatever the engine does."""
         self.folder = folder
         self.users = 0  # calls under way
         self.writing = threading.Lock()
-        self._turn = threading.Lock()  # for a moment: the fields of `Opened`
+        self._write_lock = threading.Lock()  # for a moment: the fields of `LoadedShard`
         label = _label(folder)
         if label is not None and label.dimension != dimension:
-            raise Wrong(f"the base holds vectors of {label.dimension} numbers, not of {dimension}")
+            raise DimensionMismatch(f"the base holds vectors of {label.dimension} numbers, not of {dimension}")
         self.dimension = dimension
         if label is None:
             shutil.rmtree(folder, ignore_errors=True)
             (folder / "1").mkdir(parents=True, mode=0o700)
             shard = _created(folder / "1", dimension)
             self._name("1")
-            self.opened = Opened(folder / "1", shard)
+            self.opened = LoadedShard(folder / "1", shard)
         else:
             for stray in folder.iterdir():  # a copy that was never finished
                 if stray.is_dir() and stray.name != label.current:
                     shutil.rmtree(stray, ignore_errors=True)
-            self.opened = Opened(folder / label.current, _loaded(folder / label.current))
+            self.opened = LoadedShard(folder / label.current, _loaded(folder / label.current))
         self.copy: Path | None = None
         self._since: list[tuple[qdrant.UpdateOperation, int]] | None = None
         self._unflushed = 0
         self._dropped = 0
 
-    def due(self, least: int, share: float = 0.0) -> bool:
-        """Whether as many have come or gone without an index as `least`, and as this `share` of all."""
+    def needs_optimize(self, min_unindexed: int, share: float = 0.0) -> bool:
+        """Whether as many have come or gone without an index as `min_unindexed`, and as this `share` of all."""
         info = self.opened.shard.info()
         plain = 2 * info.points_count - info.indexed_vectors_count  # terms count as indexed from the first
-        return self._since is None and max(plain, self._dropped) >= max(least, share * info.points_count)
+        return self._since is None and max(plain, self._dropped) >= max(min_unindexed, share * info.points_count)
 
     @contextmanager
-    def reading(self) -> Iterator[qdrant.EdgeShard]:
-        with self._turn:
+    def read_lock(self) -> Iterator[qdrant.EdgeShard]:
+        with self._write_lock:
             opened = self.opened
             opened.readers += 1
         try:
             yield opened.shard
         finally:
-            with self._turn:
+            with self._write_lock:
                 opened.readers -= 1
-                last = opened.gone and not opened.readers
+                last = opened.discarded and not opened.readers
             if last:
                 _discard(opened)
 
@@ -163,15 +163,15 @@ class Shelf:
                 shard.flush()
                 self._unflushed = 0
 
-    def drop(self, which: qdrant.Filter) -> int:
-        with self.reading() as shard:
-            many = shard.count(qdrant.CountRequest(filter=which, exact=True))
+    def delete(self, selector: qdrant.Filter) -> int:
+        with self.read_lock() as shard:
+            many = shard.count(qdrant.CountRequest(filter=selector, exact=True))
         if many:
-            self.update(qdrant.UpdateOperation.delete_points_by_filter(which), many)
+            self.update(qdrant.UpdateOperation.delete_points_by_filter(selector), many)
             self._dropped += many
         return many
 
-    def begin(self) -> Path:
+    def begin_copy(self) -> Path:
         with self.writing:
             self.opened.shard.flush()
             number = int(self.opened.path.name) + 1
@@ -192,9 +192,9 @@ class Shelf:
             shard.flush()
             self._name(copy.name)
             old, self._dropped, self._unflushed = self.opened, 0, 0
-            with self._turn:
-                self.opened = Opened(copy, shard)
-                old.gone = True
+            with self._write_lock:
+                self.opened = LoadedShard(copy, shard)
+                old.discarded = True
                 idle = not old.readers
             if idle:
                 _discard(old)
@@ -210,20 +210,20 @@ class Shelf:
 
     def _name(self, current: str) -> None:
         fresh = self.folder / "shelf.json.new"
-        fresh.write_bytes(msgspec.json.encode(Label(self.dimension, current)))
+        fresh.write_bytes(msgspec.json.encode(ShardManifest(self.dimension, current)))
         with fresh.open("rb") as written:
             os.fsync(written.fileno())
         fresh.replace(self.folder / "shelf.json")
 
 
-def _label(folder: Path) -> Label | None:
+def _label(folder: Path) -> ShardManifest | None:
     try:
-        return msgspec.json.decode((folder / "shelf.json").read_bytes(), type=Label)
+        return msgspec.json.decode((folder / "shelf.json").read_bytes(), type=ShardManifest)
     except FileNotFoundError:
         return None
 
 
-def _discard(opened: Opened) -> None:
+def _discard(opened: LoadedShard) -> None:
     opened.shard.close()
     shutil.rmtree(opened.path, ignore_errors=True)
 
@@ -253,54 +253,54 @@ def _loaded(path: Path) -> qdrant.EdgeShard:
 # What goes in, and what is looked for
 
 
-def stored(point: Point) -> qdrant.Point:
-    sparse = sorted(weights(point.terms).items())
+def to_qdrant_point(point: Point) -> qdrant.Point:
+    sparse = sorted(bm25_weights(point.terms).items())
     vectors: dict[str, qdrant.NamedVector] = {NEAR: array("f", point.vector).tolist()}
     if sparse:
         vectors[TERMS] = qdrant.SparseVector([term for term, _ in sparse], [weight for _, weight in sparse])
     payload = {
         DOCUMENT: point.document,
-        MARKS: marks(point.document, point.data_class, point.readers, point.tags),
-        NUMBERS: numbers(point.tags),
+        MARKS: filter_tokens(point.document, point.data_class, point.readers, point.tags),
+        NUMBERS: numeric_tags(point.tags),
         SEALED: base64.b64encode(point.sealed).decode("ascii"),
     }
     return qdrant.Point(point.id, vectors, payload)
 
 
-def seen(query: Query) -> qdrant.Filter:
+def visibility_filter(query: PassageQuery) -> qdrant.Filter:
     """What the asker may see and asked for."""
-    must = [_any(*each) for each in demands(query)]
+    must = [_any(*each) for each in required_tokens(query)]
     if query.where is not None:
-        must.append(condition(query.where))
+        must.append(filter_condition(query.where))
     return qdrant.Filter(must=must)
 
 
-def condition(where: Where) -> Condition:
-    if isinstance(where, Is):
-        return _any(*marked(where))
-    if isinstance(where, Within):
+def filter_condition(where: TagFilter) -> Condition:
+    if isinstance(where, TagIn):
+        return _any(*match_tokens(where))
+    if isinstance(where, TagRange):
         of = where
-        limits = qdrant.RangeFloat(gt=of.more_than, gte=of.at_least, lt=of.less_than, lte=of.at_most)
+        limits = qdrant.RangeFloat(gt=of.gt, gte=of.gte, lt=of.lt, lte=of.lte)
         return qdrant.FieldCondition(f"{NUMBERS}.{where.field}", range=limits)
-    if isinstance(where, Every):
-        return qdrant.Filter(must=[condition(each) for each in where.of])
-    if isinstance(where, Some):
-        return qdrant.Filter(should=[condition(each) for each in where.of] or [never()])
-    return qdrant.Filter(must_not=[condition(where.it)])
+    if isinstance(where, FilterAnd):
+        return qdrant.Filter(must=[filter_condition(each) for each in where.filters])
+    if isinstance(where, FilterOr):
+        return qdrant.Filter(should=[filter_condition(each) for each in where.filters] or [match_nothing()])
+    return qdrant.Filter(must_not=[filter_condition(where.filter)])
 
 
 def _any(*marks: str) -> Condition:
-    return qdrant.FieldCondition(MARKS, match=qdrant.MatchAny(list(marks))) if marks else never()
+    return qdrant.FieldCondition(MARKS, match=qdrant.MatchAny(list(marks))) if marks else match_nothing()
 
 
-def never() -> Condition:
+def match_nothing() -> Condition:
     return qdrant.HasIdCondition(set())
 
 
-def found(shard: qdrant.EdgeShard, query: Query) -> list[Hit]:
-    which, hybrid = seen(query), 0 < query.alpha < 1
-    many = wider(query.limit) if hybrid else query.limit
-    near, worded = list[Hit](), list[Hit]()
+def search_shard(shard: qdrant.EdgeShard, query: PassageQuery) -> list[SearchHit]:
+    which, hybrid = visibility_filter(query), 0 < query.alpha < 1
+    many = candidate_limit(query.limit) if hybrid else query.limit
+    near, worded = list[SearchHit](), list[SearchHit]()
     if query.alpha > 0:
         near = _half(shard, qdrant.Query.Nearest(list(query.vector), using=NEAR), which, many, not hybrid)
     if query.alpha < 1 and query.terms:
@@ -309,10 +309,16 @@ def found(shard: qdrant.EdgeShard, query: Query) -> list[Hit]:
         worded = _half(shard, qdrant.Query.Nearest(sparse, using=TERMS), which, many, not hybrid)
     if not hybrid:
         return near or worded
-    return _filled(shard, fused(near, worded, query.alpha, query.limit), which)
+    return _filled(shard, fuse_hits(near, worded, query.alpha, query.limit), which)
 
 
-def _half(shard: qdrant.EdgeShard, query: qdrant.Query, which: qdrant.Filter, limit: int, whole: bool) -> list[Hit]:
+def _half(
+    shard: qdrant.EdgeShard,
+    query: qdrant.Query,
+    which: qdrant.Filter,
+    limit: int,
+    whole: bool,
+) -> list[SearchHit]:
     """`whole`: with what was kept of each, which is read from the disk."""
     shown: qdrant.WithPayloadType = [DOCUMENT, SEALED] if whole else False
     params = qdrant.SearchParams(hnsw_ef=max(LOOKED_AT, limit))
@@ -320,7 +326,7 @@ def _half(shard: qdrant.EdgeShard, query: qdrant.Query, which: qdrant.Filter, li
     return [_hit(str(each.id), each.score, each.payload or {}) for each in shard.query(request)]
 
 
-def _filled(shard: qdrant.EdgeShard, hits: list[Hit], which: qdrant.Filter) -> list[Hit]:
+def _filled(shard: qdrant.EdgeShard, hits: list[SearchHit], which: qdrant.Filter) -> list[SearchHit]:
     """With what was kept of each. Filtered again: somebody may have replaced one since it was found."""
     ids = qdrant.Filter(must=[which, qdrant.HasIdCondition({hit.id for hit in hits})])
     request = qdrant.ScrollRequest(limit=len(hits) or 1, filter=ids, with_payload=[DOCUMENT, SEALED], with_vector=False)
@@ -328,87 +334,91 @@ def _filled(shard: qdrant.EdgeShard, hits: list[Hit], which: qdrant.Filter) -> l
     return [_hit(hit.id, hit.score, kept[hit.id]) for hit in hits if hit.id in kept]
 
 
-def _hit(id: str, score: float, kept: qdrant.Payload) -> Hit:
-    return Hit(id, kept.get(DOCUMENT, ""), score, base64.b64decode(kept.get(SEALED, "")))
+def _hit(id: str, score: float, payload: qdrant.Payload) -> SearchHit:
+    return SearchHit(id, payload.get(DOCUMENT, ""), score, base64.b64decode(payload.get(SEALED, "")))
 
 
-class Worker:
+class ShardWorker:
     """Reads calls, does each in a thread, ends with the line."""
 
-    def __init__(self, line: BinaryIO, folder: Path) -> None:
-        self._line = line
+    def __init__(self, stream: BinaryIO, folder: Path) -> None:
+        self._stream = stream
         self._folder = folder
-        self._saying = threading.Lock()
+        self._write_lock = threading.Lock()
         self._opening = threading.Lock()
-        self._shelves: dict[str, Shelf] = {}  # the one longest unused first
+        self._shards: dict[str, Shard] = {}  # the one longest unused first
         self._threads = ThreadPoolExecutor(THREADS)
 
     def run(self) -> None:
-        calls = msgspec.msgpack.Decoder(Asked)
+        calls = msgspec.msgpack.Decoder(ShardRequest)
         try:
-            while head := self._line.read(HEAD.size):
-                asked = calls.decode(self._line.read(HEAD.unpack(head)[0]))
-                self._threads.submit(self._heed, asked)
+            while head := self._stream.read(HEAD.size):
+                asked = calls.decode(self._stream.read(HEAD.unpack(head)[0]))
+                self._threads.submit(self._handle, asked)
         except OSError:
             pass  # the parent is gone
         self._threads.shutdown(wait=True)
-        for shelf in self._shelves.values():
+        for shelf in self._shards.values():
             shelf.close()
         os._exit(0)
 
-    def _heed(self, asked: Asked) -> None:
+    def _handle(self, request: ShardRequest) -> None:
         try:
-            told = Told(asked.number, "", self._done(asked.call))
-        except Wrong as wrong:
-            told = Told(asked.number, "conflict", str(wrong))
+            told = ShardResponse(request.number, "", self._execute(request.call))
+        except DimensionMismatch as wrong:
+            told = ShardResponse(request.number, "conflict", str(wrong))
         except Exception as error:  # the engine has no kinds of exceptions, and its words name files, never contents
-            told = Told(asked.number, "failed", str(error).splitlines()[0][:300] if str(error) else repr(error)[:300])
+            told = ShardResponse(
+                request.number,
+                "failed",
+                str(error).splitlines()[0][:300] if str(error) else repr(error)[:300],
+            )
         except BaseException:  # the engine's panic: nothing here can be trusted any more, and the parent starts another
             os._exit(70)
-        said = frame(told)
-        with self._saying:
+        said = encode_frame(told)
+        with self._write_lock:
             try:
                 while said:
-                    said = said[os.write(self._line.fileno(), said) :]
+                    said = said[os.write(self._stream.fileno(), said) :]
             except OSError:
                 pass  # the parent is gone
 
-    def _done(self, call: Call) -> bool | int | str | list[Hit] | None:
-        if isinstance(call, Remove):
+    def _execute(self, call: ShardCall) -> bool | int | str | list[SearchHit] | None:
+        if isinstance(call, RemoveShard):
             self._remove(call.key)
             return None
-        with self._shelf(call.key, call.dimension) as shelf:
-            return self._done_on(shelf, call)
+        with self._open_shard(call.key, call.dimension) as shelf:
+            return self._execute_on(shelf, call)
 
-    def _done_on(self, shelf: Shelf, call: Call) -> bool | int | str | list[Hit] | None:
-        if isinstance(call, Put):
-            points = [stored(point) for point in call.points]
+    def _execute_on(self, shelf: Shard, call: ShardCall) -> bool | int | str | list[SearchHit] | None:
+        if isinstance(call, UpsertPoints):
+            points = [to_qdrant_point(point) for point in call.points]
             shelf.update(qdrant.UpdateOperation.upsert_points(points), len(points))
-            return shelf.due(FRESH, SHARE)
-        if isinstance(call, Drop):
+            return shelf.needs_optimize(FRESH, SHARE)
+        if isinstance(call, DeletePoints):
             its: list[Condition] = [_any(f"d={call.document}")]
-            spared: list[Condition] = [qdrant.HasIdCondition(set(call.but))] if call.but else []
-            return shelf.drop(qdrant.Filter(must=its, must_not=spared))
-        if isinstance(call, Search):
-            with shelf.reading() as shard:
-                return found(shard, call.query)
-        if isinstance(call, Count):
-            with shelf.reading() as shard:
+            spared: list[Condition] = [qdrant.HasIdCondition(set(call.keep))] if call.keep else []
+            return shelf.delete(qdrant.Filter(must=its, must_not=spared))
+        if isinstance(call, SearchPoints):
+            with shelf.read_lock() as shard:
+                return search_shard(shard, call.query)
+        if isinstance(call, CountPoints):
+            with shelf.read_lock() as shard:
                 return shard.count(qdrant.CountRequest(exact=True))
-        if isinstance(call, Copy):
-            return str(shelf.begin()) if shelf.due(call.least) else None
-        return shelf.swap() if isinstance(call, Swap) else None
+        if isinstance(call, CopyShard):
+            return str(shelf.begin_copy()) if shelf.needs_optimize(call.min_unindexed) else None
+        return shelf.swap() if isinstance(call, SwapShard) else None
 
     @contextmanager
-    def _shelf(self, key: str, dimension: int) -> Iterator[Shelf]:
+    def _open_shard(self, key: str, dimension: int) -> Iterator[Shard]:
         with self._opening:
-            shelf = self._shelves.pop(key, None)
+            shelf = self._shards.pop(key, None)
             if shelf is None:
                 self._make_room()
-                shelf = Shelf(self._folder / key, dimension)
-            self._shelves[key] = shelf
+                shelf = Shard(self._folder / key, dimension)
+            self._shards[key] = shelf
             if shelf.dimension != dimension:
-                raise Wrong(f"the base holds vectors of {shelf.dimension} numbers, not of {dimension}")
+                raise DimensionMismatch(f"the base holds vectors of {shelf.dimension} numbers, not of {dimension}")
             shelf.users += 1
         try:
             yield shelf
@@ -417,15 +427,15 @@ class Worker:
                 shelf.users -= 1
 
     def _make_room(self) -> None:
-        while len(self._shelves) >= MOST_OPEN:
-            oldest = next((key for key, shelf in self._shelves.items() if shelf.idle), None)
+        while len(self._shards) >= MOST_OPEN:
+            oldest = next((key for key, shelf in self._shards.items() if shelf.idle), None)
             if oldest is None:
                 return
-            self._shelves.pop(oldest).close()
+            self._shards.pop(oldest).close()
 
     def _remove(self, key: str) -> None:
         with self._opening:
-            shelf = self._shelves.pop(key, None)
+            shelf = self._shards.pop(key, None)
             if shelf is not None:
                 with shelf.writing:
                     (self._folder / key / "shelf.json").unlink(missing_ok=True)
@@ -433,7 +443,7 @@ class Worker:
             shutil.rmtree(self._folder / key, ignore_errors=True)
 
 
-def settle(path: str) -> None:
+def optimize_shard(path: str) -> None:
     os.nice(10)
     shard = qdrant.EdgeShard.load(path)
     shard.optimize()
@@ -446,9 +456,9 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     die_with_parent()
     if len(sys.argv) == 2:
-        settle(sys.argv[1])
+        optimize_shard(sys.argv[1])
         return
-    Worker(os.fdopen(int(sys.argv[1]), "rb"), Path(sys.argv[2])).run()
+    ShardWorker(os.fdopen(int(sys.argv[1]), "rb"), Path(sys.argv[2])).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is said to a Weaviate, by its own client; the only importer of it, and it waits: for threads, not the loop.
+"""The Weaviate client adapter, the only importer of its library; blocking, so it runs in threads.
 
 The client is told not to look for news of itself (it asks PyPI otherwise), not to ask who signs people in, and to heed
 no proxy of the environment. A filter's `Without` is pushed down to single tests, for servers before 1.33 know no `Not`.
@@ -25,44 +25,44 @@ from weaviate.config import GrpcConfig
 from weaviate.connect import ConnectionParams
 from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError
 
-from sizewise.errors import Conflict, StoreFailed
-from sizewise.http.egress import PORTS, origin
+from sizewise.errors import Conflict, StorageError
+from sizewise.http.egress import DEFAULT_PORTS, origin
 from sizewise.knowledge.vector_store import (
-    Every,
-    Hit,
-    Is,
+    FilterAnd,
+    FilterOr,
     Passage,
-    Query,
-    Remote,
-    Some,
-    Terms,
-    Where,
-    Within,
-    demands,
-    marked,
-    marks,
-    numbers,
+    PassageQuery,
+    RemoteStore,
+    SearchHit,
+    SparseTerms,
+    TagFilter,
+    TagIn,
+    TagRange,
+    filter_tokens,
+    match_tokens,
+    numeric_tags,
+    required_tokens,
 )
 
-NAMED = "SizewisePassages"
+COLLECTION_PREFIX = "SizewisePassages"
 """Before the dimension: what a collection is called."""
-PAGE = 10_000  # Weaviate's own limit to one answer
-BATCH = 200  # ids in one filter
-MOST_FIELDS = 200
+PAGE_SIZE = 10_000  # Weaviate's own limit to one answer
+ID_BATCH = 200  # ids in one filter
+MAX_NUMERIC_PROPERTIES = 200
 """Different tags with numbers that the bases of one server may have: each is a property of the collection."""
-NEVER = "-"  # no mark is that
+NO_MATCH = "-"  # no mark is that
 
-Its = Passages[Any, None]  # properties as they come
+TenantCollection = Passages[Any, None]  # properties as they come
 
 
-class Server:
+class WeaviateConnection:
     """A connection. Safe from any thread."""
 
-    def __init__(self, remote: Remote) -> None:
-        """Raises StoreFailed."""
+    def __init__(self, remote: RemoteStore) -> None:
+        """Raises StorageError."""
         self._origin = origin(remote.url)
         self._fields: dict[str, set[str]] = {}
-        self._turn = threading.Lock()  # the above
+        self._lock = threading.Lock()  # the above
         with _in_our_words(self._origin):
             self._client = _connected(remote)
 
@@ -71,11 +71,13 @@ class Server:
 
     def open(self, key: str, dimension: int) -> None:
         with _in_our_words(self._origin):
-            name = f"{NAMED}{dimension}"
+            name = f"{COLLECTION_PREFIX}{dimension}"
             ours = self._ours()
             for other in ours:
                 if other != name and self._client.collections.get(other).tenants.exists(key):
-                    told = f"the base holds vectors of {other.removeprefix(NAMED)} numbers, not of {dimension}"
+                    told = (
+                        f"the base holds vectors of {other.removeprefix(COLLECTION_PREFIX)} numbers, not of {dimension}"
+                    )
                     raise Conflict(told, "name another base, or ingest this one anew")
             if name not in ours:
                 marks = Property(
@@ -113,14 +115,14 @@ class Server:
                 if tenants.exists(key):
                     tenants.remove([key])
 
-    def put(self, key: str, dimension: int, passages: Sequence[Passage]) -> dict[str, str]:
+    def upsert(self, key: str, dimension: int, passages: Sequence[Passage]) -> dict[str, str]:
         with _in_our_words(self._origin):
-            its = self._its(key, dimension)
-            fields = self._known(its, {field for each in passages for field in numbers(each.tags)}, make=True)
+            its = self._tenant_collection(key, dimension)
+            fields = self._known(its, {field for each in passages for field in numeric_tags(each.tags)}, make=True)
             refused = {
-                each.id: f"the server has {MOST_FIELDS} tags with numbers, and takes no more"
+                each.id: f"the server has {MAX_NUMERIC_PROPERTIES} tags with numbers, and takes no more"
                 for each in passages
-                if not fields.issuperset(numbers(each.tags))
+                if not fields.issuperset(numeric_tags(each.tags))
             }
             fitting = [each for each in passages if each.id not in refused]
             if fitting:
@@ -131,29 +133,29 @@ class Server:
                 refused |= {fitting[number].id: str(error.message)[:300] for number, error in done.errors.items()}
             return refused
 
-    def drop(self, key: str, dimension: int, document: str, but: frozenset[str]) -> int:
+    def delete_document(self, key: str, dimension: int, document: str, keep: frozenset[str]) -> int:
         with _in_our_words(self._origin):
-            its, gone = self._its(key, dimension), 0
+            its, gone = self._tenant_collection(key, dimension), 0
             which = _any([f"d={document}"])
-            while but:
-                found = its.query.fetch_objects(filters=which, limit=PAGE, return_properties=[]).objects
-                stale = [str(each.uuid) for each in found if str(each.uuid) not in but]
-                for first in range(0, len(stale), BATCH):
-                    its.data.delete_many(where=Filter.by_id().contains_any(stale[first : first + BATCH]))
+            while keep:
+                found = its.query.fetch_objects(filters=which, limit=PAGE_SIZE, return_properties=[]).objects
+                stale = [str(each.uuid) for each in found if str(each.uuid) not in keep]
+                for first in range(0, len(stale), ID_BATCH):
+                    its.data.delete_many(where=Filter.by_id().contains_any(stale[first : first + ID_BATCH]))
                 gone += len(stale)
-                if not stale or len(found) < PAGE:
+                if not stale or len(found) < PAGE_SIZE:
                     return gone
             while True:
                 done = its.data.delete_many(where=which)
                 gone += done.successful
                 if done.failed:
-                    raise StoreFailed(f"Weaviate could not delete {done.failed} passages", "try again")
+                    raise StorageError(f"Weaviate could not delete {done.failed} passages", "try again")
                 if not done.successful:
                     return gone
 
-    def search(self, key: str, dimension: int, query: Query) -> list[Hit]:
+    def search(self, key: str, dimension: int, query: PassageQuery) -> list[SearchHit]:
         with _in_our_words(self._origin):
-            its = self._its(key, dimension)
+            its = self._tenant_collection(key, dimension)
             which = self._seen(query, its)
             vector, words = [*map(float, query.vector)], _words(query.terms)
             wanted = ["document", "sealed"]
@@ -178,32 +180,36 @@ class Server:
 
     def count(self, key: str, dimension: int) -> int:
         with _in_our_words(self._origin):
-            return self._its(key, dimension).aggregate.over_all(total_count=True).total_count or 0
+            return self._tenant_collection(key, dimension).aggregate.over_all(total_count=True).total_count or 0
 
-    def _its(self, key: str, dimension: int) -> Its:
-        return self._client.collections.get(f"{NAMED}{dimension}").with_tenant(key)
+    def _tenant_collection(self, key: str, dimension: int) -> TenantCollection:
+        return self._client.collections.get(f"{COLLECTION_PREFIX}{dimension}").with_tenant(key)
 
     def _ours(self) -> list[str]:
-        return [name for name in self._client.collections.list_all(simple=True) if name.removeprefix(NAMED).isdecimal()]
+        return [
+            name
+            for name in self._client.collections.list_all(simple=True)
+            if name.removeprefix(COLLECTION_PREFIX).isdecimal()
+        ]
 
-    def _known(self, its: Its, wanted: Collection[str], make: bool) -> set[str]:
+    def _known(self, its: TenantCollection, wanted: Collection[str], make: bool) -> set[str]:
         """The properties for numbers that there are, and with `make` those that are `wanted`, as far as they fit."""
-        with self._turn:
+        with self._lock:
             known = self._fields.setdefault(its.name, set())
             if not known.issuperset(wanted):
                 there = its.config.get(simple=True).properties
                 known |= {each.name[2:] for each in there if each.name.startswith("n_")}
             for field in sorted(set(wanted) - known) if make else ():
-                if len(known) < MOST_FIELDS:
+                if len(known) < MAX_NUMERIC_PROPERTIES:
                     kind = DataType.NUMBER
                     its.config.add_property(Property(name=f"n_{field}", data_type=kind, index_filterable=True))
                     known.add(field)
             return known
 
-    def _seen(self, query: Query, its: Its) -> FilterReturn | None:
-        parts = [_any(each) for each in demands(query)]
+    def _seen(self, query: PassageQuery, its: TenantCollection) -> FilterReturn | None:
+        parts = [_any(each) for each in required_tokens(query)]
         if query.where is not None:
-            parts.append(condition(query.where, self._known(its, set(_compared(query.where)), make=False)))
+            parts.append(filter_condition(query.where, self._known(its, set(_compared(query.where)), make=False)))
         return _all(parts) if parts else None
 
 
@@ -211,11 +217,11 @@ class Server:
 
 
 def _properties(passage: Passage) -> dict[str, object]:
-    fields = numbers(passage.tags)
+    fields = numeric_tags(passage.tags)
     return {
         "document": passage.document,
         "marks": [
-            *map(_ended, marks(passage.document, passage.data_class, passage.readers, passage.tags)),
+            *map(_ended, filter_tokens(passage.document, passage.data_class, passage.readers, passage.tags)),
             *(_ended(f"n={field}") for field in fields),
         ],
         "terms": _words(passage.terms),
@@ -229,65 +235,65 @@ def _ended(mark: str) -> str:
     return f"{mark}."
 
 
-def _words(terms: Terms) -> str:
+def _words(terms: SparseTerms) -> str:
     return " ".join(f"{term:08x}" for term, count in terms.items() for _ in range(min(count, 1_000)))
 
 
-def _hit(id: object, properties: Mapping[str, object], score: float) -> Hit:
-    return Hit(str(id), str(properties["document"]), score, base64.b64decode(str(properties["sealed"])))
+def _hit(id: object, properties: Mapping[str, object], score: float) -> SearchHit:
+    return SearchHit(str(id), str(properties["document"]), score, base64.b64decode(str(properties["sealed"])))
 
 
-def condition(where: Where, fields: Collection[str], negated: bool = False) -> FilterReturn:
+def filter_condition(where: TagFilter, fields: Collection[str], negated: bool = False) -> FilterReturn:
     """`fields`: the properties for numbers that there are; Weaviate fails a filter by one that it does not know."""
-    if isinstance(where, Is):
-        return _none(marked(where)) if negated else _any(marked(where))
-    if isinstance(where, Within):
+    if isinstance(where, TagIn):
+        return _none(match_tokens(where)) if negated else _any(match_tokens(where))
+    if isinstance(where, TagRange):
         if where.field not in fields:
             return _none([]) if negated else _any([])
         return _some(_outside(where)) if negated else _all(_inside(where))
-    if isinstance(where, (Every, Some)):
-        parts = [condition(each, fields, negated) for each in where.of]
-        both = isinstance(where, Every) is not negated
+    if isinstance(where, (FilterAnd, FilterOr)):
+        parts = [filter_condition(each, fields, negated) for each in where.filters]
+        both = isinstance(where, FilterAnd) is not negated
         if not parts:
             return _none([]) if both else _any([])
         return _all(parts) if both else _some(parts)
-    return condition(where.it, fields, not negated)
+    return filter_condition(where.filter, fields, not negated)
 
 
-def _inside(where: Within) -> list[FilterReturn]:
+def _inside(where: TagRange) -> list[FilterReturn]:
     its = Filter.by_property(f"n_{where.field}")
     parts: list[FilterReturn] = [_any([f"n={where.field}"])]
-    if where.more_than is not None:
-        parts.append(its.greater_than(float(where.more_than)))
-    if where.at_least is not None:
-        parts.append(its.greater_or_equal(float(where.at_least)))
-    if where.less_than is not None:
-        parts.append(its.less_than(float(where.less_than)))
-    if where.at_most is not None:
-        parts.append(its.less_or_equal(float(where.at_most)))
+    if where.gt is not None:
+        parts.append(its.greater_than(float(where.gt)))
+    if where.gte is not None:
+        parts.append(its.greater_or_equal(float(where.gte)))
+    if where.lt is not None:
+        parts.append(its.less_than(float(where.lt)))
+    if where.lte is not None:
+        parts.append(its.less_or_equal(float(where.lte)))
     return parts
 
 
-def _outside(where: Within) -> list[FilterReturn]:
+def _outside(where: TagRange) -> list[FilterReturn]:
     its = Filter.by_property(f"n_{where.field}")
     parts: list[FilterReturn] = [_none([f"n={where.field}"])]
-    if where.more_than is not None:
-        parts.append(its.less_or_equal(float(where.more_than)))
-    if where.at_least is not None:
-        parts.append(its.less_than(float(where.at_least)))
-    if where.less_than is not None:
-        parts.append(its.greater_or_equal(float(where.less_than)))
-    if where.at_most is not None:
-        parts.append(its.greater_than(float(where.at_most)))
+    if where.gt is not None:
+        parts.append(its.less_or_equal(float(where.gt)))
+    if where.gte is not None:
+        parts.append(its.less_than(float(where.gte)))
+    if where.lt is not None:
+        parts.append(its.greater_or_equal(float(where.lt)))
+    if where.lte is not None:
+        parts.append(its.greater_than(float(where.lte)))
     return parts
 
 
 def _any(of: Sequence[str]) -> FilterReturn:
-    return Filter.by_property("marks").contains_any([_ended(each) for each in of] or [NEVER])
+    return Filter.by_property("marks").contains_any([_ended(each) for each in of] or [NO_MATCH])
 
 
 def _none(of: Sequence[str]) -> FilterReturn:
-    return _all([Filter.by_property("marks").not_equal(_ended(each)) for each in of or [NEVER]])
+    return _all([Filter.by_property("marks").not_equal(_ended(each)) for each in of or [NO_MATCH]])
 
 
 def _all(parts: Sequence[FilterReturn]) -> FilterReturn:
@@ -298,23 +304,23 @@ def _some(parts: Sequence[FilterReturn]) -> FilterReturn:
     return Filter.any_of(list(parts)) if len(parts) > 1 else parts[0]
 
 
-def _compared(where: Where) -> Iterator[str]:
+def _compared(where: TagFilter) -> Iterator[str]:
     """The tags that are looked at as numbers."""
-    if isinstance(where, Within):
+    if isinstance(where, TagRange):
         yield where.field
-    elif isinstance(where, (Every, Some)):
-        for each in where.of:
+    elif isinstance(where, (FilterAnd, FilterOr)):
+        for each in where.filters:
             yield from _compared(each)
-    elif not isinstance(where, Is):
-        yield from _compared(where.it)
+    elif not isinstance(where, TagIn):
+        yield from _compared(where.filter)
 
 
 def _parts(url: str) -> tuple[str, int, bool]:
     parts = urlsplit(url)
-    return parts.hostname or "", parts.port or PORTS[parts.scheme], parts.scheme == "https"
+    return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme], parts.scheme == "https"
 
 
-def _connected(remote: Remote) -> weaviate.WeaviateClient:
+def _connected(remote: RemoteStore) -> weaviate.WeaviateClient:
     client = weaviate.WeaviateClient(
         connection_params=ConnectionParams.from_params(*_parts(remote.url), *_parts(remote.grpc)),
         auth_client_secret=Auth.api_key(remote.key) if remote.key else None,
@@ -335,14 +341,14 @@ def _connected(remote: Remote) -> weaviate.WeaviateClient:
 
 @contextmanager
 def _in_our_words(where: str) -> Iterator[None]:
-    """What the client throws, as StoreFailed. Its own words name collections and codes, never what a passage says."""
+    """What the client throws, as StorageError. Its own words name collections and codes, never what a passage says."""
     try:
         yield
     except UnexpectedStatusCodeError as error:
         hint = "is its key right?" if error.status_code in (401, 403) else "see its own log"
-        raise StoreFailed(f"Weaviate at {where!r} refused: status {error.status_code}", hint) from error
+        raise StorageError(f"Weaviate at {where!r} refused: status {error.status_code}", hint) from error
     except WeaviateBaseError as error:
         told = f"Weaviate at {where!r} failed: {type(error).__name__}"
-        raise StoreFailed(told, "is it running, 1.27 or newer, and are both its addresses right?") from error
+        raise StorageError(told, "is it running, 1.27 or newer, and are both its addresses right?") from error
     except (OSError, ValueError, KeyError) as error:  # what is no Weaviate, and answers something else
-        raise StoreFailed(f"{where!r} does not answer as Weaviate does", "are its addresses right?") from error
+        raise StorageError(f"{where!r} does not answer as Weaviate does", "are its addresses right?") from error

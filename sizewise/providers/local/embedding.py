@@ -1,4 +1,4 @@
-"""A local embedding model as an Answerer: texts in, vectors out, from a worker process; knows nobody who keeps them.
+"""Local embedding model as a handler: texts in, vectors out, from a worker process.
 
 The worker is started when somebody first asks, and again when it died. Requests go through it one after the other.
 """
@@ -12,105 +12,109 @@ from array import array
 from importlib.util import find_spec
 from pathlib import Path
 
-from sizewise.errors import BadRequest, ModelUnavailable, TooLong
-from sizewise.handler import Ask, Send
-from sizewise.messages import Embed, Reply, Usage
-from sizewise.model_card import Card
-from sizewise.process import Child, cores, start
-from sizewise.providers.local.worker_protocol import HEAD, Kind, frame
+from sizewise.errors import BadRequest, ContextLengthExceeded, ModelUnavailable
+from sizewise.handler import Request, Send
+from sizewise.messages import EmbeddingRequest, Reply, Usage
+from sizewise.model_card import ModelCard
+from sizewise.process import ChildProcess, physical_cores, start_module
+from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
-WORKER = "sizewise.providers.local.embedding_worker"
-ADD = "pip install onnxruntime"  # what mends `missing`
+WORKER_MODULE = "sizewise.providers.local.embedding_worker"
+INSTALL_HINT = "pip install onnxruntime"  # what mends `missing_dependency`
 LOAD_S = 60.0
-TEXTS = 2_048  # of one request, as OpenAI has it
-BYTES = 8 << 20  # of an answer: 2,048 vectors of 1,024 dimensions
-LONGEST = 256  # tokens read of a text whose model does not say
-NUMBERS = struct.Struct("<III")
+MAX_TEXTS = 2_048  # of one request, as OpenAI has it
+MAX_RESPONSE_BYTES = 8 << 20  # of an answer: 2,048 vectors of 1,024 dimensions
+DEFAULT_MAX_TOKENS = 256  # tokens read of a text whose model does not say
+VECTORS_HEADER = struct.Struct("<III")
 
 
-def missing() -> str:
+def missing_dependency() -> str:
     """What this installation lacks to run such a model; "" when nothing. It is looked for, not imported."""
     return "" if find_spec("onnxruntime") and find_spec("numpy") else "onnxruntime is not installed"
 
 
-class Embedding:
+class LocalEmbeddingModel:
     """One model. Cancelling who asks leaves the worker to finish what it has begun: a batch, at most."""
 
-    def __init__(self, card: Card, file: Path, threads: int = 0) -> None:
+    def __init__(self, card: ModelCard, file: Path, threads: int = 0) -> None:
         self._card = card
         self._file = file
-        self._threads = threads or cores()
-        self._missing = missing()
-        self._child: Child | None = None
-        self._turn = asyncio.Lock()
+        self._threads = threads or physical_cores()
+        self._missing = missing_dependency()
+        self._child: ChildProcess | None = None
+        self._lock = asyncio.Lock()
         self._failed = ""
 
-    async def __call__(self, ask: Ask, send: Send) -> Reply:
+    async def __call__(self, request: Request, send: Send) -> Reply:
         """Raises BadRequest (no embedding, too many texts, other dimensions), ModelUnavailable."""
-        what = ask.what
-        if not isinstance(what, Embed):
+        what = request.payload
+        if not isinstance(what, EmbeddingRequest):
             raise BadRequest(f"{self._card.name!r} makes vectors and answers nothing", "name a chat model")
-        if len(what.inputs) > TEXTS:
-            raise BadRequest(f"{len(what.inputs):,} texts at once are too many", f"send {TEXTS:,}", param="input")
-        vectors, tokens = await self._asked(what.inputs)
+        if len(what.inputs) > MAX_TEXTS:
+            raise BadRequest(f"{len(what.inputs):,} texts at once are too many", f"send {MAX_TEXTS:,}", param="input")
+        vectors, tokens = await self._embed_shielded(what.inputs)
         if what.dimensions is not None and vectors and what.dimensions != len(vectors[0]):
             hint = f"leave `dimensions` out: it has {len(vectors[0])}"
             raise BadRequest(f"{self._card.name!r} has no {what.dimensions} dimensions", hint, param="dimensions")
-        return Reply((), Usage(input=tokens), self._card.model, vectors=vectors)
+        return Reply((), Usage(input=tokens), self._card.model, embeddings=vectors)
 
-    def objection(self) -> str:
+    def unavailable_reason(self) -> str:
         if self._missing:
-            return f"cannot run: {self._missing}: {ADD}"
+            return f"cannot run: {self._missing}: {INSTALL_HINT}"
         return f"cannot run: {self._failed}" if self._failed else ""
 
     async def stop(self, drain_s: float) -> None:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            await child.ended()
+            await child.wait()
 
-    async def _asked(self, inputs: list[str] | list[list[int]]) -> tuple[tuple[tuple[float, ...], ...], int]:
+    async def _embed_shielded(self, inputs: list[str] | list[list[int]]) -> tuple[tuple[tuple[float, ...], ...], int]:
         """Shielded: an answer that nobody took would be the next one's."""
-        return await asyncio.shield(asyncio.ensure_future(self._in_turn(inputs)))
+        return await asyncio.shield(asyncio.ensure_future(self._embed(inputs)))
 
-    async def _in_turn(self, inputs: list[str] | list[list[int]]) -> tuple[tuple[tuple[float, ...], ...], int]:
-        async with self._turn:
-            child = await self._awake()
+    async def _embed(self, inputs: list[str] | list[list[int]]) -> tuple[tuple[tuple[float, ...], ...], int]:
+        async with self._lock:
+            child = await self._start_worker()
             try:
-                child.writer.write(frame(Kind.EMBED, 1, json.dumps(inputs).encode()))
+                child.writer.write(encode_frame(FrameKind.EMBED, 1, json.dumps(inputs).encode()))
                 await child.writer.drain()
                 kind, payload = await _read(child)
             except (OSError, asyncio.IncompleteReadError) as error:
                 await self.stop(0)
                 raise ModelUnavailable(f"the worker of {self._card.name!r} died", "ask again") from error
-        if kind is Kind.ERROR:
+        if kind is FrameKind.ERROR:
             place, tokens = json.loads(payload)
-            longest = self._card.context or LONGEST
+            longest = self._card.context or DEFAULT_MAX_TOKENS
             told = f"{self._card.name!r} reads {longest} tokens, and text {place + 1} has {tokens}"
-            raise TooLong(told, "cut it into passages", param="input")
-        count, wide, tokens = NUMBERS.unpack_from(payload)
-        numbers = array("f", payload[NUMBERS.size :])
+            raise ContextLengthExceeded(told, "cut it into passages", param="input")
+        count, wide, tokens = VECTORS_HEADER.unpack_from(payload)
+        numbers = array("f", payload[VECTORS_HEADER.size :])
         return tuple(tuple(numbers[at * wide : (at + 1) * wide]) for at in range(count)), tokens
 
-    async def _awake(self) -> Child:
+    async def _start_worker(self) -> ChildProcess:
         if self._missing:
-            raise ModelUnavailable(f"{self._card.name!r} cannot run: {self._missing}", ADD)
+            raise ModelUnavailable(f"{self._card.name!r} cannot run: {self._missing}", INSTALL_HINT)
         if self._child is not None:
             return self._child
-        child = await start(WORKER)
-        order = {"model": str(self._file), "threads": self._threads, "longest": self._card.context or LONGEST}
+        child = await start_module(WORKER_MODULE)
+        order = {
+            "model": str(self._file),
+            "threads": self._threads,
+            "longest": self._card.context or DEFAULT_MAX_TOKENS,
+        }
         try:
             async with asyncio.timeout(LOAD_S):
-                child.writer.write(frame(Kind.LOAD, 0, json.dumps(order).encode()))
+                child.writer.write(encode_frame(FrameKind.LOAD, 0, json.dumps(order).encode()))
                 await child.writer.drain()
                 kind, payload = await _read(child)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             child.kill()
-            why = await child.ended()
+            why = await child.wait()
             raise ModelUnavailable(f"{self._card.name!r} was not loaded: its worker {why}", "ask again") from error
-        if kind is not Kind.READY:
+        if kind is not FrameKind.READY:
             child.kill()
-            await child.ended()
+            await child.wait()
             self._failed = payload.decode("utf-8", "replace")[:300]
             hint = f"fetch it anew: sizewise models pull {self._card.model}"
             raise ModelUnavailable(f"{self._card.name!r} cannot be loaded: {self._failed}", hint)
@@ -118,8 +122,8 @@ class Embedding:
         return child
 
 
-async def _read(child: Child) -> tuple[Kind, bytes]:
-    length, _, kind = HEAD.unpack(await child.reader.readexactly(HEAD.size))
-    if length > BYTES + NUMBERS.size:
+async def _read(child: ChildProcess) -> tuple[FrameKind, bytes]:
+    length, _, kind = FRAME_HEADER.unpack(await child.reader.readexactly(FRAME_HEADER.size))
+    if length > MAX_RESPONSE_BYTES + VECTORS_HEADER.size:
         raise OSError("the worker's answer is too long")
-    return Kind(kind), await child.reader.readexactly(length)
+    return FrameKind(kind), await child.reader.readexactly(length)

@@ -1,4 +1,4 @@
-"""The process in which a local embedding model runs: texts in, vectors of length one out; knows nobody who asks.
+"""Worker process of a local embedding model (ONNX): texts in, vectors of length one out.
 
 `python -m sizewise.providers.local.embedding_worker FD` talks over the inherited socket FD and ends when that closes.
 One request after the other: a batch is as large as the machine is fast, and whoever wants to be quick asks for few
@@ -13,18 +13,18 @@ import struct
 import sys
 from typing import Any
 
-from sizewise.providers.local.wordpiece_tokenizer import BEGIN, END, WordPiece
-from sizewise.providers.local.worker_protocol import HEAD, Kind, frame
+from sizewise.providers.local.wordpiece_tokenizer import BEGIN, END, WordPieceTokenizer
+from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
-TOGETHER = 16
+BATCH_SIZE = 16
 """Texts of one run, of about the same length: what is shorter is filled up to the longest."""
-NUMBERS = struct.Struct("<III")
+VECTORS_HEADER = struct.Struct("<III")
 
 
-class Model:
+class OnnxEmbeddingModel:
     """An ONNX file of the BERT family: token vectors out, whose mean is a text's. Raises RuntimeError, ImportError."""
 
-    def __init__(self, file: str, threads: int, longest: int) -> None:
+    def __init__(self, file: str, threads: int, max_tokens: int) -> None:
         import numpy
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -45,22 +45,23 @@ class Model:
         ) as error:
             raise RuntimeError(f"the file is no model that ONNX reads ({type(error).__name__})") from error
         self._numpy = numpy
-        self._words = WordPiece()
-        self._longest = longest
+        self._tokenizer = WordPieceTokenizer()
+        self._max_tokens = max_tokens
         self._inputs = {each.name for each in self._session.get_inputs()}
 
-    def vectors(self, texts: list[str] | list[list[int]]) -> bytes:
+    def embed(self, texts: list[str] | list[list[int]]) -> bytes:
         """As a VECTORS frame has them. Raises OverflowError, with its place and how many tokens it has, for a text that
-        is longer than the model reads."""
+        is longer than the model reads.
+        """
         numpy = self._numpy
-        rows = [self._row(each) for each in texts]
+        rows = [self._token_row(each) for each in texts]
         for place, row in enumerate(rows):
-            if len(row) > self._longest:
+            if len(row) > self._max_tokens:
                 raise OverflowError(place, len(row))
         order = sorted(range(len(rows)), key=lambda at: len(rows[at]))
         found: Any = None
-        for start in range(0, len(order), TOGETHER):
-            some = order[start : start + TOGETHER]
+        for start in range(0, len(order), BATCH_SIZE):
+            some = order[start : start + BATCH_SIZE]
             wide = max(len(rows[at]) for at in some)
             ids = numpy.zeros((len(some), wide), dtype=numpy.int64)
             mask = numpy.zeros((len(some), wide), dtype=numpy.int64)
@@ -77,63 +78,63 @@ class Model:
                 found = numpy.zeros((len(rows), out.shape[1]), dtype="<f4")
             found[some] = out
         shape = (0, 0) if found is None else found.shape
-        return NUMBERS.pack(*shape, sum(map(len, rows))) + (b"" if found is None else found.tobytes())
+        return VECTORS_HEADER.pack(*shape, sum(map(len, rows))) + (b"" if found is None else found.tobytes())
 
-    def _row(self, text: str | list[int]) -> list[int]:
-        tokens = self._words.tokens(text) if isinstance(text, str) else text
+    def _token_row(self, text: str | list[int]) -> list[int]:
+        tokens = self._tokenizer.encode(text) if isinstance(text, str) else text
         return [BEGIN, *tokens, END]
 
 
-class Worker:
+class EmbeddingWorker:
     """Reads the parent's frames one by one, and ends with the line."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
-        self._model: Model | None = None
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._model: OnnxEmbeddingModel | None = None
 
     def run(self) -> None:
         try:
-            while head := self._take(HEAD.size):
-                length, number, kind = HEAD.unpack(head)
-                payload = self._take(length)
-                if kind == Kind.STOP:
+            while head := self._receive(FRAME_HEADER.size):
+                length, number, kind = FRAME_HEADER.unpack(head)
+                payload = self._receive(length)
+                if kind == FrameKind.STOP:
                     return
-                self._heed(Kind(kind), number, payload)
+                self._handle_frame(FrameKind(kind), number, payload)
         except OSError:
             pass  # the parent is gone
 
-    def _heed(self, kind: Kind, number: int, payload: bytes) -> None:
+    def _handle_frame(self, kind: FrameKind, number: int, payload: bytes) -> None:
         said = json.loads(payload)
-        if kind is Kind.LOAD:
+        if kind is FrameKind.LOAD:
             try:
-                self._model = Model(said["model"], said["threads"], said["longest"])
+                self._model = OnnxEmbeddingModel(said["model"], said["threads"], said["longest"])
             except (ImportError, RuntimeError) as error:
-                self._say(Kind.FAILED, 0, str(error).encode())
+                self._send_frame(FrameKind.FAILED, 0, str(error).encode())
             else:
-                self._say(Kind.READY)
-        elif kind is Kind.EMBED:
+                self._send_frame(FrameKind.READY)
+        elif kind is FrameKind.EMBED:
             assert self._model is not None  # the parent asks after READY
             try:
-                found = self._model.vectors(said)
+                found = self._model.embed(said)
             except OverflowError as error:
-                self._say(Kind.ERROR, number, json.dumps(error.args).encode())
+                self._send_frame(FrameKind.ERROR, number, json.dumps(error.args).encode())
                 return
-            self._say(Kind.VECTORS, number, found)
+            self._send_frame(FrameKind.VECTORS, number, found)
 
-    def _say(self, kind: Kind, number: int = 0, payload: bytes = b"") -> None:
-        self._line.sendall(frame(kind, number, payload))
+    def _send_frame(self, kind: FrameKind, number: int = 0, payload: bytes = b"") -> None:
+        self._socket.sendall(encode_frame(kind, number, payload))
 
-    def _take(self, length: int) -> bytes:
+    def _receive(self, length: int) -> bytes:
         """`length` bytes; fewer only when the line has closed."""
         taken = bytearray()
-        while len(taken) < length and (more := self._line.recv(length - len(taken))):
+        while len(taken) < length and (more := self._socket.recv(length - len(taken))):
             taken += more
         return bytes(taken) if len(taken) == length else b""
 
 
 def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as line:
-        Worker(line).run()
+        EmbeddingWorker(line).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A JSON schema as llama.cpp can make a grammar of it; changes the spelling, never the meaning, and knows no model.
+"""JSON schema rewritten so that llama.cpp can compile it to a GBNF grammar; never changes its meaning.
 
 It follows references into a schema's definitions, and refuses one to the whole ("#"): that becomes a definition too.
 """
@@ -10,36 +10,36 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from sizewise.messages import Chat
+from sizewise.messages import ChatRequest
 
-WHOLE = "whole_schema"  # the name of the definition
-TO_WHOLE = b'"$ref":"#"'
+ROOT_DEFINITION = "whole_schema"  # the name of the definition
+ROOT_REFERENCE = b'"$ref":"#"'
 
 _encode = msgspec.json.Encoder().encode
 
 
-def spelt(chat: Chat) -> Chat:
+def rewrite_root_references(chat: ChatRequest) -> ChatRequest:
     """The request, its schema without references to the whole."""
     asked = msgspec.json.decode(chat.fields["response_format"])
     holder = asked.get("json_schema") or asked
     schema = holder.get("schema") if isinstance(holder, dict) else None
-    if not isinstance(schema, dict) or TO_WHOLE not in _encode(schema):
+    if not isinstance(schema, dict) or ROOT_REFERENCE not in _encode(schema):
         return chat
-    inside = _moved(schema)
+    inside = _rewrite(schema)
     definitions = inside.pop("$defs", {})
-    holder["schema"] = {"$ref": f"#/$defs/{WHOLE}", "$defs": {**definitions, WHOLE: inside}}
+    holder["schema"] = {"$ref": f"#/$defs/{ROOT_DEFINITION}", "$defs": {**definitions, ROOT_DEFINITION: inside}}
     return msgspec.structs.replace(chat, fields={**chat.fields, "response_format": Raw(_encode(asked))})
 
 
-def _moved(value: Any) -> Any:
+def _rewrite(value: Any) -> Any:
     """The same, with every reference leading to where its target lies then."""
     if isinstance(value, list):
-        return [_moved(each) for each in value]
+        return [_rewrite(each) for each in value]
     if not isinstance(value, dict):
         return value
-    moved = {name: _moved(each) for name, each in value.items()}
+    moved = {name: _rewrite(each) for name, each in value.items()}
     reference = value.get("$ref")
     if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
         stays = reference.startswith("#/$defs/")
-        moved["$ref"] = reference if stays else f"#/$defs/{WHOLE}{reference[1:]}"
+        moved["$ref"] = reference if stays else f"#/$defs/{ROOT_DEFINITION}{reference[1:]}"
     return moved

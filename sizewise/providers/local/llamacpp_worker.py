@@ -1,4 +1,4 @@
-"""The process in which one local model runs: frames in, frames out; knows neither routing nor who asks.
+"""Worker process of one llama.cpp model: frames in, frames out; knows neither routing nor principals.
 
 `python -m sizewise.providers.local.llamacpp_worker FD` talks over the inherited socket FD and ends when that closes.
 A crash of llama.cpp ends this process and nothing else. It opens no port: llama.cpp's own server, needed to count
@@ -18,11 +18,11 @@ import threading
 from collections.abc import Mapping
 from typing import Protocol
 
-from sizewise.providers.local.worker_protocol import HEAD, Kind, frame
+from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
-PROGRESS = b',"prompt_progress":'  # cannot occur inside a JSON text: its quotes would be escaped
+PROGRESS_MARKER = b',"prompt_progress":'  # cannot occur inside a JSON text: its quotes would be escaped
 PR_SET_PDEATHSIG = 1
-COUNT_S = 30.0  # seconds until counting is given up
+COUNT_TIMEOUT_S = 30.0  # seconds until counting is given up
 
 ENVIRONMENT: Mapping[str, str] = {
     # Read by libgomp when it loads. Spinning at barriers collapses when another process wants the core; sleeping
@@ -34,13 +34,13 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 
-class Server(Protocol):
-    """What is used of xllamacpp.Server. `seen` gets each JSON text; True from it stops the request."""
+class LlamaCppServer(Protocol):
+    """What is used of xllamacpp.Server. `on_chunk` gets each JSON text; True from it stops the request."""
 
     def handle_chat_completions(self, body: bytes, seen: object, /) -> None: ...
 
 
-class Order:
+class LoadOptions:
     """What to open, as the parent said in its LOAD frame."""
 
     def __init__(self, payload: bytes) -> None:
@@ -58,19 +58,19 @@ class Order:
         return os.path.join(self.folder, f"{os.getpid()}.sock")
 
 
-def opened(order: Order) -> Server:
+def load_server(options: LoadOptions) -> LlamaCppServer:
     """llama.cpp with the model loaded. Raises RuntimeError or ValueError when that fails."""
     os.environ.update(ENVIRONMENT)
     import xllamacpp  # after the environment is set, and only in this process
 
     said = xllamacpp.CommonParams()
-    said.model.path = order.model
-    said.model_alias = {order.name}  # what its chunks call it: not the path
-    said.n_ctx = order.context * order.slots  # llama.cpp divides it among the slots
-    said.n_parallel = order.slots
+    said.model.path = options.model
+    said.model_alias = {options.name}  # what its chunks call it: not the path
+    said.n_ctx = options.context * options.slots  # llama.cpp divides it among the slots
+    said.n_parallel = options.slots
     said.kv_unified = False  # a greedy answer must not depend on its neighbours
-    said.n_batch = said.n_ubatch = order.batch
-    said.cpuparams.n_threads = said.cpuparams_batch.n_threads = order.threads
+    said.n_batch = said.n_ubatch = options.batch
+    said.cpuparams.n_threads = said.cpuparams_batch.n_threads = options.threads
     # Without the fused kernel a long context costs a third less, but sums depend on who shares the batch: with it
     # greedy answers and their log-probabilities were the same to the last bit, alone and beside others.
     said.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -82,48 +82,48 @@ def opened(order: Order) -> Server:
     said.verbosity = 2  # warnings
     said.ui = False
     said.endpoint_slots = False  # it would show prompts
-    said.hostnames = [order.address]
-    server: Server = xllamacpp.Server(said)
+    said.hostnames = [options.address]
+    server: LlamaCppServer = xllamacpp.Server(said)
     return server
 
 
-class Request:
+class WorkerRequest:
     """One chat: what becomes of each JSON text that llama.cpp hands over (bytes, as the body was)."""
 
-    def __init__(self, number: int, worker: Worker) -> None:
-        self.left = False
+    def __init__(self, number: int, worker: LlamaCppWorker) -> None:
+        self.cancelled = False
         self._number = number
         self._worker = worker
 
-    def seen(self, text: bytes) -> bool:
+    def on_chunk(self, text: bytes) -> bool:
         """True stops the request. Raises nothing: llama.cpp's side would swallow it and go on."""
-        if self.left:
+        if self.cancelled:
             return True
         if text.startswith(b'{"error":'):
-            return self._worker.say(Kind.ERROR, self._number, text)
-        if PROGRESS in text:
+            return self._worker.send_frame(FrameKind.ERROR, self._number, text)
+        if PROGRESS_MARKER in text:
             # Asked for so that a cancel is seen between two batches of the prompt, and of no use to anybody else:
             # the chunk that names the role comes again with the first token.
             return False
-        return self._worker.say(Kind.CHUNK, self._number, text)
+        return self._worker.send_frame(FrameKind.CHUNK, self._number, text)
 
 
-class Worker:
+class LlamaCppWorker:
     """Reads the parent's frames, starts a thread a request, and ends with the line."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
-        self._saying = threading.Lock()
-        self._running: dict[int, Request] = {}
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._send_lock = threading.Lock()
+        self._running: dict[int, WorkerRequest] = {}
         self._stopping = False
-        self._server: Server | None = None
-        self._order: Order | None = None
+        self._server: LlamaCppServer | None = None
+        self._options: LoadOptions | None = None
 
-    def say(self, kind: Kind, request: int = 0, payload: bytes = b"") -> bool:
+    def send_frame(self, kind: FrameKind, request: int = 0, payload: bytes = b"") -> bool:
         """Sends a frame; True when nobody listens any more."""
         try:
-            with self._saying:
-                self._line.sendall(frame(kind, request, payload))
+            with self._send_lock:
+                self._socket.sendall(encode_frame(kind, request, payload))
         except OSError:
             return True
         return False
@@ -131,64 +131,64 @@ class Worker:
     def run(self) -> None:
         """Until the parent's end of the line closes, whatever is running then."""
         try:
-            while head := self._take(HEAD.size):
-                length, number, kind = HEAD.unpack(head)
-                self._heed(Kind(kind), number, self._take(length))
+            while head := self._receive(FRAME_HEADER.size):
+                length, number, kind = FRAME_HEADER.unpack(head)
+                self._handle_frame(FrameKind(kind), number, self._receive(length))
         except OSError:
             pass  # the parent is gone
         self._exit()
 
-    def _heed(self, kind: Kind, number: int, payload: bytes) -> None:
-        if kind is Kind.LOAD:
-            self._order = Order(payload)
-            _in_thread(self._load, self._order)
-        elif kind is Kind.CHAT:
-            self._running[number] = request = Request(number, self)
+    def _handle_frame(self, kind: FrameKind, number: int, payload: bytes) -> None:
+        if kind is FrameKind.LOAD:
+            self._options = LoadOptions(payload)
+            _in_thread(self._load, self._options)
+        elif kind is FrameKind.CHAT:
+            self._running[number] = request = WorkerRequest(number, self)
             _in_thread(self._chat, request, number, payload)
-        elif kind is Kind.COUNT:
+        elif kind is FrameKind.COUNT:
             _in_thread(self._count, number, payload)
-        elif kind is Kind.CANCEL:
+        elif kind is FrameKind.CANCEL:
             if asked := self._running.get(number):
-                asked.left = True
-        elif kind is Kind.STOP:
+                asked.cancelled = True
+        elif kind is FrameKind.STOP:
             self._stopping = True
             self._exit_when_idle()
 
-    def _load(self, order: Order) -> None:
+    def _load(self, options: LoadOptions) -> None:
         # Not in the main thread: that one goes on hearing the parent, and builds of llama.cpp are known that
         # install signal handlers when opened there.
         try:
-            self._server = opened(order)
+            self._server = load_server(options)
         except (ImportError, RuntimeError, ValueError) as error:
-            self.say(Kind.FAILED, 0, str(error).encode())
+            self.send_frame(FrameKind.FAILED, 0, str(error).encode())
         else:
-            self.say(Kind.READY)
+            self.send_frame(FrameKind.READY)
 
-    def _chat(self, request: Request, number: int, payload: bytes) -> None:
+    def _chat(self, request: WorkerRequest, number: int, payload: bytes) -> None:
         try:
             assert self._server is not None  # the parent asks after READY
-            self._server.handle_chat_completions(streamed(payload), request.seen)
+            self._server.handle_chat_completions(streaming_body(payload), request.on_chunk)
         except (RuntimeError, ValueError, TypeError) as error:
-            self.say(Kind.ERROR, number, complaint(error))
+            self.send_frame(FrameKind.ERROR, number, error_payload(error))
         finally:
             del self._running[number]
-            self.say(Kind.END, number)
+            self.send_frame(FrameKind.END, number)
             self._exit_when_idle()
 
     def _count(self, number: int, payload: bytes) -> None:
-        assert self._order is not None  # the parent asks after READY
+        assert self._options is not None  # the parent asks after READY
         try:
-            status, answer = asked_over(self._order.address, "/v1/chat/completions/input_tokens", payload)
-            self.say(Kind.COUNTED if status == 200 else Kind.ERROR, number, answer)
+            status, answer = post_over_socket(self._options.address, "/v1/chat/completions/input_tokens", payload)
+            self.send_frame(FrameKind.COUNTED if status == 200 else FrameKind.ERROR, number, answer)
         except (OSError, http.client.HTTPException) as error:
-            self.say(Kind.ERROR, number, complaint(error))
+            self.send_frame(FrameKind.ERROR, number, error_payload(error))
         finally:
-            self.say(Kind.END, number)
+            self.send_frame(FrameKind.END, number)
 
-    def _take(self, length: int) -> bytes:
+    def _receive(self, length: int) -> bytes:
         """`length` bytes; fewer only when the line has closed."""
         taken = bytearray()
-        while len(taken) < length and (more := self._line.recv(length - len(taken))):
+        while len(taken) < length and (more := self._socket.recv(length - len(taken))):
             taken += more
         return bytes(taken) if len(taken) == length else b""
 
@@ -198,12 +198,12 @@ class Worker:
 
     def _exit(self) -> None:
         """At once: llama.cpp's own way out waits for what is running."""
-        if self._order is not None:
-            shutil.rmtree(self._order.folder, ignore_errors=True)
+        if self._options is not None:
+            shutil.rmtree(self._options.folder, ignore_errors=True)
         os._exit(0)
 
 
-def streamed(payload: bytes) -> bytes:
+def streaming_body(payload: bytes) -> bytes:
     """The body as llama.cpp shall read it: always a stream, with usage, and with reports of progress."""
     body = json.loads(payload)
     if not isinstance(body, dict):
@@ -213,17 +213,17 @@ def streamed(payload: bytes) -> bytes:
     return json.dumps(body).encode()
 
 
-def complaint(error: Exception) -> bytes:
+def error_payload(error: Exception) -> bytes:
     code = 400 if isinstance(error, ValueError) else 500
     return json.dumps({"error": {"code": code, "message": str(error), "type": "invalid_request_error"}}).encode()
 
 
-def asked_over(address: str, path: str, body: bytes) -> tuple[int, bytes]:
+def post_over_socket(address: str, path: str, body: bytes) -> tuple[int, bytes]:
     """Status and body of a POST to llama.cpp's own server on the socket file `address`."""
-    connection = http.client.HTTPConnection("localhost", timeout=COUNT_S)
+    connection = http.client.HTTPConnection("localhost", timeout=COUNT_TIMEOUT_S)
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
-        connection.sock.settimeout(COUNT_S)
+        connection.sock.settimeout(COUNT_TIMEOUT_S)
         connection.sock.connect(address)
         connection.request("POST", path, body, {"content-type": "application/json"})
         answer = connection.getresponse()
@@ -248,7 +248,7 @@ def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when answers may be cut
         signal.signal(ignored, signal.SIG_IGN)
     die_with_parent()
-    Worker(socket.socket(fileno=int(sys.argv[1]))).run()
+    LlamaCppWorker(socket.socket(fileno=int(sys.argv[1]))).run()
 
 
 if __name__ == "__main__":

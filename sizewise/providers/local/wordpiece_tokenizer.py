@@ -1,4 +1,4 @@
-"""Text into the tokens of BERT's uncased vocabulary, as embedding models of that family read it; runs no model.
+"""WordPiece tokenizer with BERT's uncased vocabulary, for local embedding models; runs no model.
 
 The words are in wordpiece.txt (google-research/bert, Apache-2.0). Held against the `tokenizers` library on 9.6 million
 characters of many languages: the same numbers. A word that was met before costs one look-up.
@@ -10,45 +10,45 @@ import unicodedata
 from importlib.resources import files
 
 UNKNOWN, BEGIN, END = 100, 101, 102
-LONGEST = 100  # characters of a word; a longer one is unknown, as in BERT
-REMEMBERED = 50_000  # words
+MAX_WORD_CHARACTERS = 100  # characters of a word; a longer one is unknown, as in BERT
+MAX_CACHED_WORDS = 50_000  # words
 
 
-class WordPiece:
+class WordPieceTokenizer:
     """Linear in the text; safe for one thread at a time."""
 
     def __init__(self) -> None:
         words = files("sizewise.providers.local").joinpath("wordpiece.txt").read_text("utf-8").split("\n")
-        self._number = {word: at for at, word in enumerate(words) if word}
-        self._known: dict[str, tuple[int, ...]] = {}
+        self._ids = {word: at for at, word in enumerate(words) if word}
+        self._cache: dict[str, tuple[int, ...]] = {}
 
-    def tokens(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
         """Without the two that stand around a text."""
-        known, found = self._known, list[int]()
+        known, found = self._cache, list[int]()
         for word in text.split():
             pieces = known.get(word)
-            found += pieces if pieces is not None else self._meet(word)
+            found += pieces if pieces is not None else self._encode_word(word)
         return found
 
-    def count(self, text: str) -> int:
-        return len(self.tokens(text))
+    def count_tokens(self, text: str) -> int:
+        return len(self.encode(text))
 
-    def _meet(self, word: str) -> tuple[int, ...]:
+    def _encode_word(self, word: str) -> tuple[int, ...]:
         """What stands between two white spaces: perhaps several words for BERT, which parts at signs and ideographs."""
-        found = tuple(number for part in _parts(word) for number in self._pieces(part))
-        if len(word) <= LONGEST:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[word] = found
+        found = tuple(number for part in _split(word) for number in self._pieces(part))
+        if len(word) <= MAX_WORD_CHARACTERS:
+            if len(self._cache) >= MAX_CACHED_WORDS:
+                self._cache.clear()
+            self._cache[word] = found
         return found
 
     def _pieces(self, word: str) -> list[int]:
-        if len(word) > LONGEST:
+        if len(word) > MAX_WORD_CHARACTERS:
             return [UNKNOWN]
         found, start = list[int](), 0
         while start < len(word):
             for end in range(len(word), start, -1):
-                number = self._number.get(word[start:end] if start == 0 else f"##{word[start:end]}")
+                number = self._ids.get(word[start:end] if start == 0 else f"##{word[start:end]}")
                 if number is not None:
                     found.append(number)
                     start = end
@@ -58,15 +58,15 @@ class WordPiece:
         return found
 
 
-def _parts(word: str) -> list[str]:
+def _split(word: str) -> list[str]:
     """Small letters without accents, parted at every sign and ideograph."""
-    plain = unicodedata.normalize("NFD", _clean(word).lower())
+    plain = unicodedata.normalize("NFD", _without_controls(word).lower())
     parts, current = list[str](), list[str]()
     for each in plain:
         kind = unicodedata.category(each)
         if kind == "Mn":
             continue
-        if each.isspace() or _sign(each, kind) or _ideograph(each):
+        if each.isspace() or _is_symbol(each, kind) or _is_ideograph(each):
             if current:
                 parts.append("".join(current))
                 current = []
@@ -77,7 +77,7 @@ def _parts(word: str) -> list[str]:
     return [*parts, "".join(current)] if current else parts
 
 
-def _clean(word: str) -> str:
+def _without_controls(word: str) -> str:
     """Without what is no sign at all."""
     if word.isascii() and word.isprintable():
         return word
@@ -87,12 +87,12 @@ def _clean(word: str) -> str:
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 
 
-def _sign(each: str, kind: str) -> bool:
+def _is_symbol(each: str, kind: str) -> bool:
     code = ord(each)
     return 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126 or kind[0] == "P"
 
 
-def _ideograph(each: str) -> bool:
+def _is_ideograph(each: str) -> bool:
     code = ord(each)
     return any(first <= code <= last for first, last in _IDEOGRAPHS) if code > 0x33FF else False
 

@@ -1,4 +1,4 @@
-"""The words between a model's two sides, parent and worker: one frame each way; opens nothing, reads no payload.
+"""IPC protocol between a local model and its worker process: one frame each way; opens nothing, parses no payload.
 
 A frame is its length in bytes, the number of the request and the kind, then the payload: JSON, or nothing.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from enum import IntEnum
 from struct import Struct
 
-HEAD = Struct(">IIB")  # payload bytes, request (0: none), kind
+FRAME_HEADER = Struct(">IIB")  # payload bytes, request (0: none), kind
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     # parent to worker
     LOAD = 1  # once, first: what to open and how
     CHAT = 2  # a chat completion's body; answered by CHUNK..., then END or ERROR
@@ -31,5 +31,5 @@ class Kind(IntEnum):
     VECTORS = 16  # three 32-bit numbers: how many, of how many dimensions, of how many tokens; then 32-bit floats
 
 
-def frame(kind: Kind, request: int = 0, payload: bytes = b"") -> bytes:
-    return HEAD.pack(len(payload), request, kind) + payload
+def encode_frame(kind: FrameKind, request: int = 0, payload: bytes = b"") -> bytes:
+    return FRAME_HEADER.pack(len(payload), request, kind) + payload

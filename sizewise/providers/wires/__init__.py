@@ -1,1 +1,1 @@
-"""How vendors spell requests and replies: pure functions from bytes to our words and back."""
+"""Wire formats: pure functions between a vendor's bytes and our messages."""

@@ -1,4 +1,4 @@
-"""A wire as one endpoint wants it: fields renamed or left out, by the endpoint's row; pure, and names no endpoint."""
+"""Per-endpoint overrides of a wire format: fields renamed or dropped as the settings say; names no endpoint."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import TypeVar
 
 import msgspec
 
-from sizewise.messages import Fields
+from sizewise.messages import JsonFields
 from sizewise.providers.wires.wire import Wire
 
-What = TypeVar("What")
-_fields = msgspec.json.Decoder(Fields)
+Payload = TypeVar("Payload")
+_fields = msgspec.json.Decoder(JsonFields)
 _encode = msgspec.json.Encoder().encode
 
 
-def bent(wire: Wire, rename: Mapping[str, str], leave_out: Collection[str]) -> Wire:
-    """`wire`, whose requests call the fields in `rename` as the endpoint does and lack those in `leave_out`.
+def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]) -> Wire:
+    """`wire`, whose requests call the fields in `rename` as the endpoint does and lack those in `drop`.
 
     Where a request has both names, the endpoint's own stays and ours goes. Replies are read as ever.
     """
-    if not rename and not leave_out:
+    if not rename and not drop:
         return wire
 
-    def bend(write: Callable[[What, str], bytes]) -> Callable[[What, str], bytes]:
-        return lambda what, model: _encode(_bent(_fields.decode(write(what, model)), rename, leave_out))
+    def bend(write: Callable[[Payload, str], bytes]) -> Callable[[Payload, str], bytes]:
+        return lambda what, model: _encode(_override(_fields.decode(write(what, model)), rename, drop))
 
     return replace(wire, write_request=bend(wire.write_request), write_embed=bend(wire.write_embed))
 
 
-def _bent(fields: Fields, rename: Mapping[str, str], leave_out: Collection[str]) -> Fields:
-    kept = {name: value for name, value in fields.items() if name not in rename and name not in leave_out}
+def _override(fields: JsonFields, rename: Mapping[str, str], drop: Collection[str]) -> JsonFields:
+    kept = {name: value for name, value in fields.items() if name not in rename and name not in drop}
     others = {theirs: fields[ours] for ours, theirs in rename.items() if ours in fields}
     return {**others, **kept}

@@ -1,4 +1,4 @@
-"""Server-sent events, read and written; knows frames of bytes and nothing of what is in them.
+"""Server-sent events decoder and encoder; knows frames of bytes and nothing of their content.
 
 Read as upstreams really send them: LF or CRLF, with or without a space after the colon, comments, several data lines,
 cut at any byte, many frames at once. Source: WHATWG HTML, section 9.2.6.
@@ -6,15 +6,15 @@ cut at any byte, many frames at once. Source: WHATWG HTML, section 9.2.6.
 
 from __future__ import annotations
 
-from sizewise.errors import UpstreamGarbled
+from sizewise.errors import UpstreamProtocolError
 
-MAX_FRAME = 8 * 1024 * 1024  # bytes; a longer line is an attack or a fault, never a word
+MAX_FRAME_BYTES = 8 * 1024 * 1024  # bytes; a longer line is an attack or a fault, never a word
 
-COMMENT = b": keep-alive\n\n"
-DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
+DONE_FRAME = b"data: [DONE]\n\n"
 
 
-class Frames:
+class SseDecoder:
     """Bytes in, data payloads out. `feed` may be given any cut of the stream."""
 
     __slots__ = ("_rest", "_return")
@@ -24,9 +24,9 @@ class Frames:
         self._return = False  # the last byte was a CR: a line's end, and a LF behind it belongs to it
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Payloads of all frames that are complete now, `[DONE]` included, comments and empty frames left out.
+        """Payloads of all frames that are complete now, `[DONE_FRAME]` included, comments and empty frames left out.
 
-        Raises UpstreamGarbled for a frame that is too long.
+        Raises UpstreamProtocolError for a frame that is too long.
         """
         if self._return and chunk:
             chunk, self._return = chunk.removeprefix(b"\n"), False
@@ -38,14 +38,14 @@ class Frames:
             seam = len(rest) - 1
             rest += chunk
             if rest.find(b"\n\n", seam) < 0:
-                self._bound()
+                self._check_size()
                 return []
             chunk = bytes(rest)
             rest.clear()
         *whole, last = chunk.split(b"\n\n")
         if last:
             rest += last
-            self._bound()
+            self._check_size()
         payloads: list[bytes] = []
         for frame in whole:
             if frame.startswith(b"data: ") and b"\n" not in frame:
@@ -54,10 +54,11 @@ class Frames:
                 payloads.append(payload)
         return payloads
 
-    def _bound(self) -> None:
-        if len(self._rest) > MAX_FRAME:
-            raise UpstreamGarbled(
-                f"the upstream sent a stream frame of more than {MAX_FRAME} bytes", "check what answers at its base_url"
+    def _check_size(self) -> None:
+        if len(self._rest) > MAX_FRAME_BYTES:
+            raise UpstreamProtocolError(
+                f"the upstream sent a stream frame of more than {MAX_FRAME_BYTES} bytes",
+                "check what answers at its base_url",
             )
 
 
@@ -70,5 +71,5 @@ def _data(frame: bytes) -> bytes:
     return b" ".join(lines)
 
 
-def frame(payload: bytes) -> bytes:
+def encode_event(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"

@@ -1,4 +1,4 @@
-"""What a wire must do, as one value: pure functions between a vendor's bytes and our words."""
+"""Wire: the interface of a wire format as one value of pure functions between a vendor's bytes and our messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sizewise.errors import SizewiseError
 from sizewise.handler import Event
-from sizewise.messages import Chat, Embed, Reply
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 
 
 class StreamReader(Protocol):
@@ -16,19 +16,19 @@ class StreamReader(Protocol):
 
     done: bool
 
-    def frame(self, payload: bytes) -> list[Event]: ...
+    def read_frame(self, payload: bytes) -> list[Event]: ...
 
     def reply(self) -> Reply:
         """The whole. Raises UpstreamGarbled when the stream ended too early."""
         ...
 
 
-def nothing(chat: Chat) -> list[tuple[str, str]]:
+def no_headers(chat: ChatRequest) -> list[tuple[str, str]]:
     """Of a wire whose requests have no headers of their own."""
     return []
 
 
-def bearer(key: str) -> list[tuple[str, str]]:
+def bearer_header(key: str) -> list[tuple[str, str]]:
     return [("Authorization", f"Bearer {key}")] if key else []
 
 
@@ -38,13 +38,15 @@ class Wire:
 
     chat_path: str
     embed_path: str
-    write_request: Callable[[Chat, str], bytes]  # the request and the upstream's name of the model
-    write_embed: Callable[[Embed, str], bytes]
+    write_request: Callable[[ChatRequest, str], bytes]  # the request and the upstream's name of the model
+    write_embed: Callable[[EmbeddingRequest, str], bytes]
     read_reply: Callable[[bytes], Reply]
     read_vectors: Callable[[bytes], Reply]
     read_stream: Callable[[bool], StreamReader]  # whether the usage in it was asked for by us only
     read_error: Callable[[int, str | None, bytes], SizewiseError]  # status, Retry-After, body
-    headers: Callable[[str], list[tuple[str, str]]] = bearer  # of every request; the key, empty where there is none
-    heads: Callable[[Chat], list[tuple[str, str]]] = nothing  # of this one chat, beside those
+    headers: Callable[[str], list[tuple[str, str]]] = (
+        bearer_header  # of every request; the key, empty where there is none
+    )
+    chat_headers: Callable[[ChatRequest], list[tuple[str, str]]] = no_headers  # of this one chat, beside those
     count_path: str = ""  # where it is told how many tokens a prompt has; empty: nowhere
     read_count: Callable[[bytes], int] = int

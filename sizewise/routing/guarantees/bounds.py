@@ -1,4 +1,4 @@
-"""What a policy may promise, and how sure: bounds on the quality lost, from prompts that both sides answered; pure.
+"""Quality guarantees and the finite-sample bounds that certify them from paired scores. Does no I/O.
 
 The loss of a prompt is (q_large - q_small) 1[small served] - eps q_large with eps = 1 - quality, so the promise is kept
 where its mean over all prompts is not above 0. Every method here is asked: is it, with error at most `error`?
@@ -25,13 +25,13 @@ from msgspec import Struct
 
 from sizewise.errors import BadRequest
 
-QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
+STANDARD_QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
 """Certified beside the one that is asked for, each by itself, so that a request may wish for another."""
-MOST_BET = 0.75
+MAX_BET_SHARE = 0.75
 """Of the largest bet that cannot lose more than everything."""
 
 
-class Promise(Struct, frozen=True, forbid_unknown_fields=True):
+class QualityGuarantee(Struct, frozen=True, forbid_unknown_fields=True):
     """`quality` (0..1) of the reference's, with chance `confidence` (0..1) that what was certified is true."""
 
     quality: float
@@ -44,7 +44,7 @@ class Promise(Struct, frozen=True, forbid_unknown_fields=True):
                 raise BadRequest(f"target.{name} is {value!r}", "it is a share between 0 and 1, as 0.95")
 
 
-class Pair(Struct, frozen=True):
+class PairScores(Struct, frozen=True):
     """One prompt that both sides answered: how well (0..1), and how sure the policy is of the small side's answer."""
 
     trust: float
@@ -53,52 +53,51 @@ class Pair(Struct, frozen=True):
 
 
 Losses = Sequence[float]
-Judgement = Callable[[Losses, float, float], bool]
-"""Losses between -1 (the small side wholly better) and `top`, which is the quality; and the error. Whether their mean
-is not above 0, with at most this error."""
+RiskTest = Callable[[Losses, float, float], bool]
+"""Losses between -1 (the small side wholly better) and `max_loss`, which is the quality; and the error. Whether their
+mean is not above 0, with at most this error."""
 
 
-def evidence(losses: Losses, top: float, error: float) -> float:
+def log_wealth(losses: Losses, max_loss: float, error: float) -> float:
     """Log of the highest wealth that a gambler against the promise's being broken has had."""
-    width = 1.0 + top
-    fair, most = 1.0 / width, MOST_BET * width / top  # losses are put on 0..1; the fair mean is where 0 lies
+    width = 1.0 + max_loss
+    fair, most = 1.0 / width, MAX_BET_SHARE * width / max_loss  # losses are put on 0..1; the fair mean is where 0 lies
     spurred = 2.0 * -log(error) / max(1, len(losses))
     squares, mean, variance, wealth, best = 0.25, 0.5, 0.25, 0.0, 0.0
     for number, loss in enumerate(losses, 2):
         value = (loss + 1.0) / width
         wealth += log1p(min(sqrt(spurred / variance), most) * (fair - value))
-        if wealth > best:
-            best = wealth
+        best = max(best, wealth)
         mean += (value - mean) / number
         squares += (value - mean) ** 2
         variance = squares / number
     return best
 
 
-def betting(losses: Losses, top: float, error: float) -> bool:
-    return evidence(losses, top, error) >= -log(error)
+def betting_test(losses: Losses, max_loss: float, error: float) -> bool:
+    return log_wealth(losses, max_loss, error) >= -log(error)
 
 
-def bernstein(losses: Losses, top: float, error: float) -> bool:
+def bernstein_test(losses: Losses, max_loss: float, error: float) -> bool:
     count = len(losses)
     if count < 2:
         return False
     mean, variance = _spread(losses)
-    width, chance = 1.0 + top, log(2.0 / error)
+    width, chance = 1.0 + max_loss, log(2.0 / error)
     return mean + sqrt(2.0 * variance * chance / count) + 7.0 * width * chance / (3.0 * (count - 1)) <= 0.0
 
 
-def student(losses: Losses, top: float, error: float) -> bool:
+def student_test(losses: Losses, max_loss: float, error: float) -> bool:
     count = len(losses)
     if count < 2:
         return False
     mean, variance = _spread(losses)
-    return mean + students(1.0 - error, count - 1) * sqrt(variance / count) <= 0.0
+    return mean + t_quantile(1.0 - error, count - 1) * sqrt(variance / count) <= 0.0
 
 
-def conformal(losses: Losses, top: float, error: float) -> bool:
+def conformal_test(losses: Losses, max_loss: float, error: float) -> bool:
     """Has no use for `error`: what it controls is the mean."""
-    return (sum(losses) + top) / (len(losses) + 1) <= 0.0
+    return (sum(losses) + max_loss) / (len(losses) + 1) <= 0.0
 
 
 def _spread(losses: Losses) -> tuple[float, float]:
@@ -107,89 +106,100 @@ def _spread(losses: Losses) -> tuple[float, float]:
     return mean, sum([(loss - mean) ** 2 for loss in losses]) / (len(losses) - 1)
 
 
-METHODS: Mapping[str, Judgement] = {
-    "betting": betting,
-    "bernstein": bernstein,
-    "conformal": conformal,
-    "student": student,
+RISK_TESTS: Mapping[str, RiskTest] = {
+    "betting": betting_test,
+    "bernstein": bernstein_test,
+    "conformal": conformal_test,
+    "student": student_test,
 }
 
 
-def students(share: float, freedom: int) -> float:
+def t_quantile(probability: float, degrees_of_freedom: int) -> float:
     """Quantile of Student's t (Abramowitz and Stegun 26.7.5); off by 1e-3 from 10 degrees of freedom on."""
-    z = NormalDist().inv_cdf(share)
+    z = NormalDist().inv_cdf(probability)
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+    return z + first / degrees_of_freedom + second / degrees_of_freedom**2 + third / degrees_of_freedom**3
 
 
-class Step(Struct, frozen=True):
-    """One setting of a policy. `at` is its threshold, or its place among the levels from safe to cheap."""
+class CertificationStep(Struct, frozen=True):
+    """One setting of a policy. `threshold` is its threshold, or its place among the levels from safe to cheap."""
 
-    at: float
-    served: float  # share of the prompts that a small model answers, 0..1
+    threshold: float
+    small_share: float  # share of the prompts that a small model answers, 0..1
     quality: float  # of the reference's, as measured on the sample
-    saves: float  # share of the cost of asking the large model always; below 0 it costs more
+    savings: float  # share of the cost of asking the large model always; below 0 it costs more
 
 
-class Certified(Struct, frozen=True):
+class CertificationResult(Struct, frozen=True):
     """What one policy may promise. `steps` are those that passed, the safest first; empty: nothing can be promised."""
 
     policy: str
-    sample: int
-    steps: tuple[Step, ...]
-    failed: Step | None = None  # the first that did not pass
-    evidence: float = 0.0  # for it: log of the highest betting wealth
+    sample_size: int
+    steps: tuple[CertificationStep, ...]
+    failed_step: CertificationStep | None = None  # the first that did not pass
+    log_wealth: float = 0.0  # for it: log of the highest betting wealth
 
     @property
-    def best(self) -> Step | None:
+    def best_step(self) -> CertificationStep | None:
         """The one that saves most."""
-        return max(self.steps, key=lambda step: step.saves, default=None)
+        return max(self.steps, key=lambda step: step.savings, default=None)
 
 
 def certify(
     policy: str,
-    pairs: Sequence[Pair],
+    pairs: Sequence[PairScores],
     thresholds: Iterable[float],
-    promise: Promise,
+    guarantee: QualityGuarantee,
     *,
     error: float | None = None,
-    judged: Judgement = betting,
-) -> Certified:
+    risk_test: RiskTest = betting_test,
+) -> CertificationResult:
     """Tries `thresholds`, which were fixed before the pairs were seen, from the highest (safest) on.
 
     The order of `pairs` must not depend on their scores. `error` is this policy's part of 1 - confidence, where several
     are tried. A small answer is taken to cost nothing.
     """
-    tries = _thresholds(pairs, thresholds, promise)
-    return in_sequence(policy, len(pairs), tries, promise, error=error, judged=judged)
+    tries = _thresholds(pairs, thresholds, guarantee)
+    return fixed_sequence_test(policy, len(pairs), tries, guarantee, error=error, risk_test=risk_test)
 
 
-def in_sequence(
+def fixed_sequence_test(
     policy: str,
-    sample: int,
-    tries: Iterable[tuple[Step, Losses]],
-    promise: Promise,
+    sample_size: int,
+    steps_and_losses: Iterable[tuple[CertificationStep, Losses]],
+    guarantee: QualityGuarantee,
     *,
     error: float | None = None,
-    judged: Judgement = betting,
-) -> Certified:
+    risk_test: RiskTest = betting_test,
+) -> CertificationResult:
     """The steps that pass before the first that does not, as `certify`; their order was fixed before the scores were
-    seen. A step that serves nobody proves nothing and is passed over."""
-    error = 1.0 - promise.confidence if error is None else error
-    steps = list[Step]()
-    for step, losses in tries:
-        if not step.served:
+    seen. A step that serves nobody proves nothing and is passed over.
+    """
+    error = 1.0 - guarantee.confidence if error is None else error
+    steps = list[CertificationStep]()
+    for step, losses in steps_and_losses:
+        if not step.small_share:
             continue
-        if not judged(losses, promise.quality, error):
-            return Certified(policy, sample, tuple(steps), step, evidence(losses, promise.quality, error))
+        if not risk_test(losses, guarantee.quality, error):
+            return CertificationResult(
+                policy,
+                sample_size,
+                tuple(steps),
+                step,
+                log_wealth(losses, guarantee.quality, error),
+            )
         steps.append(step)
-    return Certified(policy, sample, tuple(steps))
+    return CertificationResult(policy, sample_size, tuple(steps))
 
 
-def _thresholds(pairs: Sequence[Pair], thresholds: Iterable[float], promise: Promise) -> Iterator[tuple[Step, Losses]]:
-    eps, count = 1.0 - promise.quality, len(pairs)
+def _thresholds(
+    pairs: Sequence[PairScores],
+    thresholds: Iterable[float],
+    guarantee: QualityGuarantee,
+) -> Iterator[tuple[CertificationStep, Losses]]:
+    eps, count = 1.0 - guarantee.quality, len(pairs)
     reference = sum([pair.large for pair in pairs])
     losses = [-eps * pair.large for pair in pairs]
     waiting = sorted(range(count), key=lambda place: pairs[place].trust)  # the most trusted last
@@ -204,14 +214,14 @@ def _thresholds(pairs: Sequence[Pair], thresholds: Iterable[float], promise: Pro
             served += 1
         if served > before:
             quality = (reference - lost) / reference if reference else 1.0
-            yield Step(threshold, served / count, quality, served / count), losses
+            yield CertificationStep(threshold, served / count, quality, served / count), losses
 
 
-def wanted(certified: Certified, error: float) -> int | None:
+def samples_needed(result: CertificationResult, error: float) -> int | None:
     """How many pairs it would about take until the step that failed passes; None where none can be told.
 
     The log of the wealth grows in proportion to the sample, as long as the new prompts are like the old.
     """
-    if certified.failed is None or certified.evidence <= 0.0:
+    if result.failed_step is None or result.log_wealth <= 0.0:
         return None
-    return max(certified.sample + 1, round(certified.sample * -log(error) / certified.evidence))
+    return max(result.sample_size + 1, round(result.sample_size * -log(error) / result.log_wealth))

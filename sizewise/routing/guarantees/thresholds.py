@@ -1,4 +1,4 @@
-"""When to stop asking: thresholds on what the large model is still worth, one pair a stage; pure, knows no model.
+"""Stopping thresholds: at each stage, whether to return an answer, ask the next small model or escalate.
 
 At stage 0 nobody has answered and the worth is known by the prompt alone; at stage k, after the k-th small answer. The
 worth is P(large good) - P(best answer so far good), -1..1:
@@ -15,25 +15,25 @@ from typing import Literal
 from msgspec import Struct
 
 NEVER, ALWAYS = -2.0, 2.0  # beyond any worth
-Choice = Literal["give", "next", "up"]
+StageAction = Literal["give", "next", "up"]
 
 
-class Stage(Struct, frozen=True):
-    give: float
-    up: float
+class StageThresholds(Struct, frozen=True):
+    give_max: float
+    escalate_min: float
 
-    def choice(self, worth: float) -> Choice:
-        if worth <= self.give:
+    def action(self, worth: float) -> StageAction:
+        if worth <= self.give_max:
             return "give"
-        return "up" if worth > self.up else "next"
+        return "up" if worth > self.escalate_min else "next"
 
 
-class Level(Struct, frozen=True):
+class ThresholdLadder(Struct, frozen=True):
     """One setting of all stages. The last one has no next: its two thresholds are the same."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[StageThresholds, ...]
 
     @property
-    def asks(self) -> int:
+    def max_small_calls(self) -> int:
         """Small models that may be asked and held before anything is shown."""
         return len(self.stages) - 1

@@ -1,1 +1,1 @@
-"""Ways to say how far a reply can be trusted, one judge a file; each is pure, asks no model, knows no neighbour."""
+"""Judges: each scores how far a reply can be trusted. Pure functions that do not know each other."""

@@ -1,4 +1,4 @@
-"""Several judges as one: asked in their order, a flat no ends it, else the most doubtful speaks; pure."""
+"""Judge chain: several judges as one. A score of 0 is a veto; otherwise the lowest score counts."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 import msgspec
 
 from sizewise.messages import Reply
-from sizewise.routing.policy import Judging, Question, Verdict
+from sizewise.routing.policy import Judge, RequestFeatures, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class JudgeChain:
     """The lowest score of those that have one. A 0 is a veto: who comes after it is not asked.
 
     No score when no judge has one: then nobody objects, and nobody vouches either. Which of several replies is the best
     says the last that knows.
     """
 
-    judges: tuple[Judging, ...]
+    judges: tuple[Judge, ...]
 
-    def __call__(self, question: Question, replies: tuple[Reply, ...]) -> Verdict:
+    def __call__(self, features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
         least: Verdict | None = None
         silent: list[str] = []
         best = 0
         for judge in self.judges:
-            seen = judge(question, replies)
-            best = seen.best or best
+            seen = judge(features, replies)
+            best = seen.best_index or best
             if seen.score is None:
                 silent += [seen.why] if seen.why else []
                 continue
@@ -35,4 +35,4 @@ class Trust:
             if seen.score <= 0:
                 break
         least = least or Verdict(None, ", ".join(silent) or "nobody judged it")
-        return msgspec.structs.replace(least, best=best) if best else least
+        return msgspec.structs.replace(least, best_index=best) if best else least

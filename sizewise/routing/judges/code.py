@@ -1,4 +1,4 @@
-"""Objects to fenced Python that does not parse and fenced JSON that does not decode; runs nothing, whatever it says."""
+"""Code judge: rejects fenced Python that does not parse and fenced JSON that does not decode. Runs no code."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import json
 import warnings
 
 from sizewise.messages import Reply
-from sizewise.routing.policy import Question, Verdict
-from sizewise.routing.text.code_blocks import Block, blocks
+from sizewise.routing.policy import RequestFeatures, Verdict
+from sizewise.routing.text.code_blocks import CodeBlock, code_blocks
 
-LONGEST = 10_000  # characters of all blocks together; parsing them takes 10 ms, and 0.1 s where they are made to
-SHELL = (">>>", "%", "!", "$", "In [")
+MAX_CHARS = 10_000  # characters of all blocks together; parsing them takes 10 ms, and 0.1 s where they are made to
+SHELL_PREFIXES = (">>>", "%", "!", "$", "In [")
 """How lines begin that are typed into Python rather than written in it."""
 
 
-def code(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+def code(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
     """0 with the first block that is broken, unless the request itself holds it; no score where there is none."""
-    left = LONGEST
-    for block in (each for reply in replies for choice in reply.choices for each in blocks(choice.text)):
+    left = MAX_CHARS
+    for block in (each for reply in replies for choice in reply.choices for each in code_blocks(choice.text)):
         left -= len(block.text)
         if left < 0:
             break
         why = _broken(block)
-        if why and not question.form.holds(block.text.strip()):
+        if why and not features.answer_format.contains(block.text.strip()):
             return Verdict(0.0, why)
     return Verdict(None, "")
 
 
-def _broken(block: Block) -> str:
-    if block.kind in ("python", "py", "python3"):
+def _broken(block: CodeBlock) -> str:
+    if block.language in ("python", "py", "python3"):
         return "the reply's Python does not parse" if not _parses(block.text) else ""
-    if block.kind == "json":
+    if block.language == "json":
         return "the reply's JSON does not decode" if not _decodes(block.text) else ""
     return ""
 
 
 def _parses(text: str) -> bool:
     """True too where Python gives up: what is too deep for it may be right. A prompt's lines are not checked."""
-    if any(line.lstrip().startswith(SHELL) for line in text.splitlines()):
+    if any(line.lstrip().startswith(SHELL_PREFIXES) for line in text.splitlines()):
         return True
     try:
         with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""How sure the model was of its own words, by their log-probabilities; uncalibrated, knows nothing of the question.
+"""Confidence judge: scores a reply by its token log-probabilities. Uncalibrated, and does not read the prompt.
 
 For the log-probabilities l_1..l_n of a reply's tokens:
 
@@ -17,24 +17,24 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.messages import Reply
-from sizewise.routing.policy import Question, Verdict
+from sizewise.routing.policy import RequestFeatures, Verdict
 
-WINDOW = 8  # tokens
-LEAST = -20.0  # upstreams write -9999 or less for "impossible"; e^-20 is two in a billion
+WINDOW_TOKENS = 8  # tokens
+MIN_LOGPROB = -20.0  # upstreams write -9999 or less for "impossible"; e^-20 is two in a billion
 
 
-class Token(Struct):
+class TokenLogprob(Struct):
     logprob: float
 
 
 class Logprobs(Struct):
-    content: list[Token] | None = None
+    content: list[TokenLogprob] | None = None
 
 
 _decode = msgspec.json.Decoder(Logprobs).decode
 
 
-def confidence(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+def confidence(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
     """The least sure of all choices of all replies; no score when any of them came without log-probabilities."""
     scores = [_score(choice.logprobs) for reply in replies for choice in reply.choices]
     known = [score for score in scores if score is not None]
@@ -44,7 +44,7 @@ def confidence(question: Question, replies: tuple[Reply, ...]) -> Verdict:
     return Verdict(least, f"the model's own confidence is {least:.2f}")
 
 
-def logarithms(logprobs: Raw | None) -> list[float]:
+def token_logprobs(logprobs: Raw | None) -> list[float]:
     """Of a reply's tokens, bounded; none where they did not come or cannot be read."""
     if logprobs is None:
         return []
@@ -52,11 +52,11 @@ def logarithms(logprobs: Raw | None) -> list[float]:
         content = _decode(logprobs).content
     except msgspec.DecodeError:
         return []
-    return [max(LEAST, min(0.0, token.logprob)) for token in content or () if not math.isnan(token.logprob)]
+    return [max(MIN_LOGPROB, min(0.0, token.logprob)) for token in content or () if not math.isnan(token.logprob)]
 
 
 def _score(logprobs: Raw | None) -> float | None:
-    values = logarithms(logprobs)
+    values = token_logprobs(logprobs)
     if not values:
         return None
     return math.exp((sum(values) / len(values) + _weakest(values)) / 2)
@@ -64,10 +64,10 @@ def _score(logprobs: Raw | None) -> float | None:
 
 def _weakest(values: list[float]) -> float:
     """The lowest mean of WINDOW values in a row; of all of them where they are fewer."""
-    if len(values) <= WINDOW:
+    if len(values) <= WINDOW_TOKENS:
         return sum(values) / len(values)
-    total = least = sum(values[:WINDOW])
-    for old, new in zip(values, values[WINDOW:], strict=False):
+    total = least = sum(values[:WINDOW_TOKENS])
+    for old, new in zip(values, values[WINDOW_TOKENS:], strict=False):
         total += new - old
         least = min(least, total)
-    return least / WINDOW
+    return least / WINDOW_TOKENS

@@ -1,16 +1,16 @@
-"""Self-consistency: how many of several answers of one model to one question come to the same; asks for none itself."""
+"""Self-consistency judge: the share of several answers of one model that agree. Requests no answers itself."""
 
 from __future__ import annotations
 
 from sizewise.messages import Reply
-from sizewise.routing.answer_agreement import majority
-from sizewise.routing.policy import Question, Verdict
+from sizewise.routing.answer_agreement import majority_answer
+from sizewise.routing.policy import RequestFeatures, Verdict
 
 
-def consistency(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+def consistency(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
     """The share that says the most common answer, 0..1, and which reply says it; no score for one reply alone."""
-    found = majority(replies) if len(replies) > 1 else None
+    found = majority_answer(replies) if len(replies) > 1 else None
     if found is None:
         return Verdict(None, "")
     share, best = found
-    return Verdict(share, f"{round(share * len(replies))} of {len(replies)} answers come to the same", best=best)
+    return Verdict(share, f"{round(share * len(replies))} of {len(replies)} answers come to the same", best_index=best)

@@ -1,24 +1,29 @@
-"""Objects to a reply in another language than the person's, where both are sure; who wants a translation gets one."""
+"""Language judge: rejects a reply in another language than expected, where both languages are certain."""
 
 from __future__ import annotations
 
 from sizewise.messages import Choice, Reply
-from sizewise.routing.policy import Question, Verdict
-from sizewise.routing.text.code_blocks import outside
-from sizewise.routing.text.language_detection import differ, surely
+from sizewise.routing.policy import RequestFeatures, Verdict
+from sizewise.routing.text.code_blocks import text_outside_blocks
+from sizewise.routing.text.language_detection import detect_language, languages_differ
 
 
-def language(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+def language(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
     """0 with the first answer in none of the languages that are expected; no score where there is none."""
-    said = [surely(outside(choice.text)) for reply in replies for choice in reply.choices if _prose(question, choice)]
+    said = [
+        detect_language(text_outside_blocks(choice.text))
+        for reply in replies
+        for choice in reply.choices
+        if _prose(features, choice)
+    ]
     if not any(said):
         return Verdict(None, "")
-    expected = question.form.languages()
-    strange = next((each for each in said if expected and all(differ(each, one) for one in expected)), "")
+    expected = features.answer_format.expected_languages()
+    strange = next((each for each in said if expected and all(languages_differ(each, one) for one in expected)), "")
     if strange:
         return Verdict(0.0, f"the reply is in another language than the question ({strange}, {' '.join(expected)})")
     return Verdict(None, "")
 
 
-def _prose(question: Question, choice: Choice) -> bool:
-    return bool(choice.text) and not choice.tool_calls and not question.schema
+def _prose(features: RequestFeatures, choice: Choice) -> bool:
+    return bool(choice.text) and not choice.tool_calls and not features.schema

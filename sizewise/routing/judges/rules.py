@@ -1,4 +1,4 @@
-"""Objections that need no model: what makes a reply useless whatever it says; without one it need not be good."""
+"""Rule judge: rejects empty, refused, looping or malformed replies by fixed rules. A pass does not mean good."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import re
 
 from sizewise.messages import Choice, Reply
-from sizewise.routing.policy import Question, Verdict
+from sizewise.routing.policy import RequestFeatures, Verdict
 
-OPENING = 200  # characters in which a refusal or a shrug shows itself
-LOOP_WORDS = 40  # fewer words do not make a loop
-LOOP_UNIQUE = 0.4  # share of distinct runs of four words; prose has above 0.9, lists and code above 0.6
+OPENING_CHARS = 200  # characters in which a refusal or a shrug shows itself
+MIN_LOOP_WORDS = 40  # fewer words do not make a loop
+MIN_UNIQUE_SHARE = 0.4  # share of distinct runs of four words; prose has above 0.9, lists and code above 0.6
 
 REFUSALS = re.compile(
     r"\bi(?:'m| am) (?:sorry|afraid)\b[^.!?]{0,40}\b(?:can't|cannot|can not|couldn't|unable|don't|not able)\b|"
@@ -20,45 +20,45 @@ REFUSALS = re.compile(
     r"\bi(?:'m| am) (?:just |only )?an? (?:ai\b|(?:large )?language model)",
     re.IGNORECASE,
 )
-SHRUGS = re.compile(
+NON_ANSWERS = re.compile(
     r"\b(?:i (?:do not|don't|really don't) (?:know|have (?:access|enough|any information|the information))|"
     r"i(?:'m| am) not (?:sure|certain|able)|i have no (?:idea|information|way))",
     re.IGNORECASE,
 )
-CALL_AS_WORDS = re.compile(r"<tool_call>|<function=|\"(?:arguments|parameters)\"\s*:\s*[{\"]")
+TOOL_CALL_TEXT = re.compile(r"<tool_call>|<function=|\"(?:arguments|parameters)\"\s*:\s*[{\"]")
 
 
-def rules(question: Question, replies: tuple[Reply, ...]) -> Verdict:
+def rules(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
     """0 with the first objection to any choice of any reply; no score where there is none."""
     for reply in replies:
         if not reply.choices:
             return Verdict(0.0, "the reply is empty")
         for choice in reply.choices:
-            words = objection(question, choice)
+            words = find_problem(features, choice)
             if words:
                 return Verdict(0.0, words)
     return Verdict(None, "no rule objects")
 
 
-def objection(question: Question, choice: Choice) -> str:
+def find_problem(features: RequestFeatures, choice: Choice) -> str:
     """What is wrong with this answer, as a sentence; empty when nothing is."""
     text = choice.text.strip()
     if choice.tool_calls:
         return _calls(choice)
     if not text:
         return "the reply is empty"
-    if choice.finish == "length" and question.max_tokens is None:
+    if choice.finish_reason == "length" and features.max_tokens is None:
         return "the reply ran into the model's own limit and is cut off"
-    if choice.finish == "content_filter":
+    if choice.finish_reason == "content_filter":
         return "the reply was withheld by a content filter"
-    if question.schema and not _is_json(text):
+    if features.schema and not _is_json(text):
         return "JSON was asked for, and the reply is not JSON"
-    if question.tools and CALL_AS_WORDS.search(text):
+    if features.tools and TOOL_CALL_TEXT.search(text):
         return "the reply writes a tool call as plain words"
-    opening = text[:OPENING].replace("’", "'")
+    opening = text[:OPENING_CHARS].replace("’", "'")
     if REFUSALS.search(opening):
         return "the reply is a refusal"
-    if SHRUGS.search(opening):
+    if NON_ANSWERS.search(opening):
         return "the reply says that it does not know"
     if _loops(text):
         return "the reply goes round in circles"
@@ -78,10 +78,10 @@ def _calls(choice: Choice) -> str:
 
 def _loops(text: str) -> bool:
     words = text.split()
-    if len(words) < LOOP_WORDS:
+    if len(words) < MIN_LOOP_WORDS:
         return len(text) > 200 and len(set(text)) < 8
     runs = list(zip(words, words[1:], words[2:], words[3:], strict=False))
-    return len(set(runs)) < LOOP_UNIQUE * len(runs)
+    return len(set(runs)) < MIN_UNIQUE_SHARE * len(runs)
 
 
 def _is_json(text: str) -> bool:

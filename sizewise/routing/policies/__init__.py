@@ -1,1 +1,1 @@
-"""Ways to choose who answers, one policy a file; a policy yields moves, does no I/O and knows no neighbour."""
+"""Routing policies: each yields moves and does no I/O. Policies do not know each other."""

@@ -1,4 +1,4 @@
-"""Ask the small model first, hold its words back, and go up only when its reply is not trusted; knows no judge."""
+"""Cascade policy: asks small models first with their answers held, and escalates when a reply is not trusted."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Literal
 
 import msgspec
 
-from sizewise.model_card import Card
-from sizewise.routing.guarantees.bounds import Promise
-from sizewise.routing.guarantees.sampled_certificate import Sampled, holding
-from sizewise.routing.option_checks import among, within
+from sizewise.model_card import ModelCard
+from sizewise.routing.guarantees.bounds import QualityGuarantee
+from sizewise.routing.guarantees.sampled_certificate import SampledCertificate, check_certificate
+from sizewise.routing.option_checks import require_one_of, require_range
 from sizewise.routing.policy import (
     Attempt,
+    AttemptOutcome,
     Candidate,
-    Field,
+    Candidates,
     Move,
-    Outcome,
-    Question,
-    Route,
-    Told,
+    MoveResult,
+    PolicyRun,
+    RequestFeatures,
     Verdict,
     attempt,
-    everyone,
     judge,
+    parallel,
     strength,
 )
-from sizewise.routing.retry import carried_on, in_turn
+from sizewise.routing.retry import resume_if_cut, with_fallbacks
 
 
 @dataclass(frozen=True, slots=True)
-class Cascade:
+class CascadePolicy:
     """Candidates that cost no more than the best, cheapest first, each held and judged; then the best, unjudged.
 
     `threshold` (0..1) is the score from which a held reply is shown. It is uncalibrated: 0.5 is a declared default,
@@ -53,76 +53,82 @@ class Cascade:
     resume: bool = False
     votes: int = 1
     verifier: str = ""
-    target: Promise | None = None
-    certificate: Sampled | None = None
+    target: QualityGuarantee | None = None
+    certificate: SampledCertificate | None = None
 
     def __post_init__(self) -> None:
-        within("threshold", self.threshold, 0, 1)
-        within("hold_s", self.hold_s, 0.001, 3600)
-        within("votes", self.votes, 1, 9)
-        among("verifier", self.verifier, self.models)
+        require_range("threshold", self.threshold, 0, 1)
+        require_range("hold_s", self.hold_s, 0.001, 3600)
+        require_range("votes", self.votes, 1, 9)
+        require_one_of("verifier", self.verifier, self.models)
         if self.target is not None or self.certificate is not None:
-            holding(self.certificate, self.target, self.models, self.votes, self.verifier)
+            check_certificate(self.certificate, self.target, self.models, self.votes, self.verifier)
 
-    def route(self, question: Question, field: Field) -> Route:
-        small, large = _halves(field)
-        trust, known = self._trust(question)
+    def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
+        small, large = _split_candidates(candidates)
+        trust, known = self._trust_threshold(features)
         if trust is None:
             small = ()
-        verifier = next((each.card for each in field if each.card.name == self.verifier), None)
-        held: list[tuple[float, Outcome]] = []
+        verifier = next((each.card for each in candidates if each.card.name == self.verifier), None)
+        held: list[tuple[float, AttemptOutcome]] = []
         for candidate in small:
-            got, seen = yield from self._asked(candidate.card, _why_asked(held), verifier)
+            got, seen = yield from self._hold_and_judge(candidate.card, _why_asked(held), verifier)
             if seen is None:
                 continue
             if seen.score is None or trust is None or seen.score >= trust:
                 return msgspec.structs.replace(got, why=f"smallest trusted reply: {seen.why} ({known})")
             held.append((seen.score, got))
         why = known if trust is None else _why_large(len(small), len(held), known)
-        got = yield from in_turn(question, large, why, retries=1)
+        got = yield from with_fallbacks(features, large, why, retries=1)
         if self.resume:
             smaller = tuple(candidate.card for candidate in reversed(small))
-            got = yield from carried_on(question, (*large, *smaller), got)
-        if not got.settled and held and self.when_exhausted == "show_marked":
+            got = yield from resume_if_cut(features, (*large, *smaller), got)
+        if not got.is_final and held and self.when_exhausted == "show_marked":
             score, best = max(held, key=lambda pair: pair[0])
             reason = f"trusted only at {score:.2f}, and {got.card.name} failed ({got.error})"
             return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
         return got
 
-    def _asked(
-        self, card: Card, why: str, verifier: Card | None
-    ) -> Generator[Move, Told, tuple[Outcome, Verdict | None]]:
+    def _hold_and_judge(
+        self,
+        card: ModelCard,
+        why: str,
+        verifier: ModelCard | None,
+    ) -> Generator[Move, MoveResult, tuple[AttemptOutcome, Verdict | None]]:
         """What `card` said, held, and what judges think of it; of several answers the most common. None: it failed."""
         if self.votes == 1:
             got = yield from attempt(card, why, "hold", self.hold_s)
-            return got, None if got.reply is None else (yield from judge(got.reply, by=verifier))
-        outcomes = yield from everyone((Attempt(card, why, "hold", self.hold_s),) * self.votes)
+            return got, None if got.reply is None else (yield from judge(got.reply, verifier=verifier))
+        outcomes = yield from parallel((Attempt(card, why, "hold", self.hold_s),) * self.votes)
         said = [(each, each.reply) for each in outcomes if each.reply is not None]
         if not said:
             return outcomes[-1], None
-        seen = yield from judge(*(reply for _, reply in said), by=verifier)
-        return said[seen.best][0], seen
+        seen = yield from judge(*(reply for _, reply in said), verifier=verifier)
+        return said[seen.best_index][0], seen
 
-    def _trust(self, question: Question) -> tuple[float | None, str]:
+    def _trust_threshold(self, features: RequestFeatures) -> tuple[float | None, str]:
         """The score from which a held reply is shown, None where none is; and what is known of it, in words."""
         if self.target is None or self.certificate is None:
-            return self.threshold, "uncalibrated" if question.min_quality is None else "best effort: uncalibrated"
-        if question.choices > 1:
+            return self.threshold, "uncalibrated" if features.min_quality is None else "best effort: uncalibrated"
+        if features.choice_count > 1:
             return None, "several choices at once were never compared, so nothing is promised of them"
-        wished = self.target.quality if question.min_quality is None else question.min_quality
-        kept = self.certificate.keeping(wished)
+        wished = self.target.quality if features.min_quality is None else features.min_quality
+        kept = self.certificate.guarantee_for(wished)
         if kept is None:
-            return None, f"best effort: {wished:g} of {self.certificate.large} was not certified"
-        return kept.trust, f"promised {kept.quality:g} of {self.certificate.large}, sure {self.certificate.sure:g}"
+            return None, f"best effort: {wished:g} of {self.certificate.large_model} was not certified"
+        return (
+            kept.trust_threshold,
+            f"promised {kept.quality:g} of {self.certificate.large_model}, sure {self.certificate.confidence_level:g}",
+        )
 
 
-def _halves(field: Field) -> tuple[tuple[Candidate, ...], tuple[Card, ...]]:
+def _split_candidates(candidates: Candidates) -> tuple[tuple[Candidate, ...], tuple[ModelCard, ...]]:
     """Who is held and judged, and who answers unjudged: the best, then the dearer ones in case it fails."""
-    best = max(range(len(field)), key=lambda i: strength(field[i].card))
-    return field[:best], tuple(candidate.card for candidate in field[best:])
+    best = max(range(len(candidates)), key=lambda i: strength(candidates[i].card))
+    return candidates[:best], tuple(candidate.card for candidate in candidates[best:])
 
 
-def _why_asked(held: list[tuple[float, Outcome]]) -> str:
+def _why_asked(held: list[tuple[float, AttemptOutcome]]) -> str:
     return f"{held[-1][1].card.name} was not trusted" if held else "the cheapest model that fits"
 
 

@@ -1,16 +1,16 @@
-"""The cheapest model that fits, and the next cheapest when it fails; how good an answer is, it does not ask."""
+"""Cheapest policy: asks the cheapest model that fits, then the next cheapest on failure. Ignores quality."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sizewise.routing.option_checks import within
-from sizewise.routing.policy import Field, Question, Route
-from sizewise.routing.retry import in_turn
+from sizewise.routing.option_checks import require_range
+from sizewise.routing.policy import Candidates, PolicyRun, RequestFeatures
+from sizewise.routing.retry import with_fallbacks
 
 
 @dataclass(frozen=True, slots=True)
-class Cheapest:
+class CheapestPolicy:
     """Candidates by expected cost, each next one only when the one before failed before its first word.
 
     Among equals the smaller model goes first. An unknown price counts as the highest. `retries`, `max_retry_delay_s`,
@@ -24,11 +24,19 @@ class Cheapest:
     hedge_delay_s: float = 0.0
 
     def __post_init__(self) -> None:
-        within("retries", self.retries, 0, 5)
-        within("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
-        within("hedge_delay_s", self.hedge_delay_s, 0, 600)
+        require_range("retries", self.retries, 0, 5)
+        require_range("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
+        require_range("hedge_delay_s", self.hedge_delay_s, 0, 600)
 
-    def route(self, question: Question, field: Field) -> Route:
-        why = "the cheapest model that fits" if len(field) > 1 else "the only model that fits"
-        cards = tuple(candidate.card for candidate in field)
-        return in_turn(question, cards, why, self.retries, self.max_retry_delay_s, self.resume, self.hedge_delay_s)
+    def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
+        why = "the cheapest model that fits" if len(candidates) > 1 else "the only model that fits"
+        cards = tuple(candidate.card for candidate in candidates)
+        return with_fallbacks(
+            features,
+            cards,
+            why,
+            self.retries,
+            self.max_retry_delay_s,
+            self.resume,
+            self.hedge_delay_s,
+        )

@@ -1,16 +1,16 @@
-"""Always the same model, or the same few in a fixed order as fallbacks; judges nothing and compares no prices."""
+"""Fixed policy: one model, or several in a fixed order as fallbacks. Compares neither quality nor price."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sizewise.routing.option_checks import within
-from sizewise.routing.policy import Field, Question, Route
-from sizewise.routing.retry import in_turn
+from sizewise.routing.option_checks import require_range
+from sizewise.routing.policy import Candidates, PolicyRun, RequestFeatures
+from sizewise.routing.retry import with_fallbacks
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class FixedPolicy:
     """Asks `models` in their order, each next one only when the one before failed before its first word.
 
     Without `models`, the candidates as they come. A model whose failure may pass is asked `retries` (0..5) times more,
@@ -27,12 +27,20 @@ class Fixed:
     why: str = "the policy asks this model first"
 
     def __post_init__(self) -> None:
-        within("retries", self.retries, 0, 5)
-        within("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
-        within("hedge_delay_s", self.hedge_delay_s, 0, 600)
+        require_range("retries", self.retries, 0, 5)
+        require_range("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
+        require_range("hedge_delay_s", self.hedge_delay_s, 0, 600)
 
-    def route(self, question: Question, field: Field) -> Route:
-        cards = tuple(candidate.card for candidate in field)
+    def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
+        cards = tuple(candidate.card for candidate in candidates)
         if len(self.models) > 1 and len(cards) > 1:
             cards = tuple(sorted(cards, key=lambda card: self.models.index(card.name)))
-        return in_turn(question, cards, self.why, self.retries, self.max_retry_delay_s, self.resume, self.hedge_delay_s)
+        return with_fallbacks(
+            features,
+            cards,
+            self.why,
+            self.retries,
+            self.max_retry_delay_s,
+            self.resume,
+            self.hedge_delay_s,
+        )

@@ -1,17 +1,17 @@
-"""The cheapest model whose answer is foreseen to be nearly as good as the best; by the prompt alone, before anybody."""
+"""Learned policy: the cheapest model whose predicted quality is close to the best, decided by the prompt alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from sizewise.routing.option_checks import within
-from sizewise.routing.policy import Candidate, Field, Question, Route, strength
-from sizewise.routing.retry import in_turn
+from sizewise.routing.option_checks import require_range
+from sizewise.routing.policy import Candidate, Candidates, PolicyRun, RequestFeatures, strength
+from sizewise.routing.retry import with_fallbacks
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class LearnedPolicy:
     """Routes on the gain: asks a dearer model where its chance of a good answer is more than `min_gain` (0..1) higher.
 
     The chances come from the file named in [router] `predictor`. `min_gain` is uncalibrated: 0.1 is a declared default,
@@ -27,21 +27,21 @@ class Learned:
     max_retry_delay_s: float = 2.0
 
     def __post_init__(self) -> None:
-        within("min_gain", self.min_gain, 0, 1)
-        within("retries", self.retries, 0, 5)
-        within("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
+        require_range("min_gain", self.min_gain, 0, 1)
+        require_range("retries", self.retries, 0, 5)
+        require_range("max_retry_delay_s", self.max_retry_delay_s, 0, 60)
 
-    def route(self, question: Question, field: Field) -> Route:
-        first, why = self._first(question, field)
-        rest = sorted((each for each in field if each is not first), key=_strength, reverse=True)
+    def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
+        first, why = self._first(features, candidates)
+        rest = sorted((each for each in candidates if each is not first), key=_strength, reverse=True)
         cards = (first.card, *(each.card for each in rest))
-        return in_turn(question, cards, why, self.retries, self.max_retry_delay_s)
+        return with_fallbacks(features, cards, why, self.retries, self.max_retry_delay_s)
 
-    def _first(self, question: Question, field: Field) -> tuple[Candidate, str]:
-        known = [each for each in field if each.quality is not None]
-        if question.unforeseen or not known:
-            one = max(field, key=_strength) if self.fallback == "large" else field[0]
-            why = question.unforeseen or "the router knows none of these models"
+    def _first(self, features: RequestFeatures, candidates: Candidates) -> tuple[Candidate, str]:
+        known = [each for each in candidates if each.quality is not None]
+        if features.abstention or not known:
+            one = max(candidates, key=_strength) if self.fallback == "large" else candidates[0]
+            why = features.abstention or "the router knows none of these models"
             return one, f"not foreseen: {why}; by default the {self.fallback} one"
         best = max(known, key=_quality)
         for one in known:

@@ -1,4 +1,4 @@
-"""The fenced blocks of a Markdown answer, and the words outside them; knows no programming language, parses no code."""
+"""Fenced code blocks of a Markdown answer, and the text outside them. Parses no programming language."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from msgspec import Struct
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`\n]*\Z")
 
 
-class Block(Struct, frozen=True):
-    """A block that was closed. `kind` is the word behind the fence in small letters, often a programming language."""
+class CodeBlock(Struct, frozen=True):
+    """A block that was closed. `language` is the word behind the fence in small letters, often a programming
+    language."""
 
-    kind: str
+    language: str
     text: str
 
 
-def blocks(text: str) -> Iterator[Block]:
+def code_blocks(text: str) -> Iterator[CodeBlock]:
     """In the time that reading the lines takes; a block that is never closed is none."""
     for block, _ in _parts(text):
         if block is not None:
             yield block
 
 
-def outside(text: str) -> str:
+def text_outside_blocks(text: str) -> str:
     """All lines that are in no block, an unclosed one too."""
     return "\n".join(line for block, line in _parts(text) if block is None)
 
 
-def _parts(text: str) -> Iterator[tuple[Block | None, str]]:
+def _parts(text: str) -> Iterator[tuple[CodeBlock | None, str]]:
     """Closed blocks, and between them the lines outside, one by one."""
     fence, kind, held = "", "", list[str]()
     for line in text.splitlines():
         mark = _FENCE.match(line) if "```" in line or "~~~" in line else None
         if fence:
             if mark is not None and mark[1].startswith(fence) and not mark[2]:
-                yield Block(kind, dedent("\n".join(held))), ""
+                yield CodeBlock(kind, dedent("\n".join(held))), ""
                 fence = ""
             else:
                 held.append(line)

@@ -1,4 +1,4 @@
-"""The final answer of a reply that reasons first: what it marks as such; pure, and says nothing of what is right.
+"""Final-answer extraction: the part that a reasoning reply marks as its answer. Does not judge correctness.
 
 Marked is, by the mark that stands last: \\boxed{X}, #### X, "the answer is X" and "Answer: X" (in six languages), and a
 short last paragraph that is a value or stands in bold. A fence around it all is no part of it. A reply without a mark
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
-TAIL = 4_000  # characters at the end in which a mark is looked for
-LONE = 40  # characters of a short last paragraph
-LONE_WORDS = 4
+MAX_TAIL_CHARS = 4_000  # characters at the end in which a mark is looked for
+MAX_LONE_CHARS = 40  # characters of a short last paragraph
+MAX_LONE_WORDS = 4
 
 _ANSWER = re.compile(
     r"\b(?:answer|antwort|ergebnis|réponse|respuesta|risposta|resposta)\b[*_]*\s*"
@@ -24,16 +24,17 @@ _BOXED = re.compile(r"\\boxed\s*\{")
 _WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}")
 _END = re.compile(r"(?<=[.!?])[*_\"”]*\s+(?=[A-ZÀ-Þ(])|\n")
 _VALUE = re.compile(
-    r"[-+$€£]?\d\S*(?:\s\S+)?|[A-Ja-j]|\[.*\d.*\]|\{.*\}|(\*\*|__)[^*_]+\1|true|false|yes|no", re.IGNORECASE
+    r"[-+$€£]?\d\S*(?:\s\S+)?|[A-Ja-j]|\[.*\d.*\]|\{.*\}|(\*\*|__)[^*_]+\1|true|false|yes|no",
+    re.IGNORECASE,
 )
 _FENCED = re.compile(r"(`{3,})[\w+-]*\n(.*)\n\1\Z", re.DOTALL)
 _AROUND = " \t\n*_$"
 
 
-def final(text: str) -> str:
+def final_answer(text: str) -> str:
     """Without blanks around it. What is final stays as it is: final(final(x)) == final(x)."""
     text = text.strip()
-    while (shorter := _marked(text[-TAIL:]).strip()) and len(shorter) < len(text):
+    while (shorter := _marked(text[-MAX_TAIL_CHARS:]).strip()) and len(shorter) < len(text):
         text = shorter
     return text
 
@@ -66,7 +67,7 @@ def _closed(text: str) -> str:
 def _lone(text: str) -> str:
     before, blank, last = text.rpartition("\n\n")
     last = last.strip()
-    if not blank or "```" in text or len(last) > LONE or len(last.split()) > LONE_WORDS:
+    if not blank or "```" in text or len(last) > MAX_LONE_CHARS or len(last.split()) > MAX_LONE_WORDS:
         return ""
     signed = before.rstrip().endswith(",")  # as a letter is
     return last.strip(_AROUND).rstrip(".") if not signed and _VALUE.fullmatch(last.rstrip(".")) else ""

@@ -1,4 +1,4 @@
-"""Which language a text is in where there is no doubt, and whether a text speaks of languages; translates nothing.
+"""Language detection: the language of a text when it is certain, and whether a text mentions a language.
 
 features.py guesses for every prompt, as a number among many. Here a wrong word would cost somebody a good answer, so
 most texts are in no sure language: short ones, code, those in which two are mixed.
@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sizewise.routing.text.prompt_features import STOP, language, plain, words
+from sizewise.routing.text.prompt_features import STOP_WORDS, fold_text, guess_language, tokenize
 
-SURE = 3  # frequent words of a language in a text, all different
-CLEAR = 2  # times as many as of any other language
-MOST = 0.7  # of the letters are in its script
-LETTERS = 4  # of a text in a script of its own
+MIN_STOP_WORDS = 3  # frequent words of a language in a text, all different
+MIN_LEAD = 2  # times as many as of any other language
+MIN_SCRIPT_SHARE = 0.7  # of the letters are in its script
+MIN_LETTERS = 4  # of a text in a script of its own
 
-KIN: tuple[frozenset[str], ...] = (frozenset({"es", "pt", "it"}), frozenset({"ja", "zh"}))
+SIMILAR_LANGUAGES: tuple[frozenset[str], ...] = (frozenset({"es", "pt", "it"}), frozenset({"ja", "zh"}))
 """Languages that a short text is taken for one another in: Galician for Spanish, Japanese names for Chinese."""
 
 _BEGINNINGS: Mapping[str, str] = {
@@ -39,44 +39,44 @@ _BEGINNINGS: Mapping[str, str] = {
     "to translate": "translat ubersetz dolmetsch tradu traduz vertaal vertal tłumacz przetłumacz cevir oversatt "
     "перевед перевод",
 }
-"""How names of languages, and words for translating, begin, as `plain` writes them."""
+"""How names of languages, and words for translating, begin, as `fold_text` writes them."""
 
 _SPOKEN_OF = re.compile(
     rf"\b(?:{'|'.join(each for listed in _BEGINNINGS.values() for each in listed.split())})"
-    r"|[\u4e00-\u9fff][語语文]|翻[译譯訳]|[\uac00-\ud7af]어(?:로|\b)|번역|ترجم|תרגם|[إا]نجليز|عربي"
+    r"|[\u4e00-\u9fff][語语文]|翻[译譯訳]|[\uac00-\ud7af]어(?:로|\b)|번역|ترجم|תרגם|[إا]نجليز|عربي",
 )
 _LATIN = re.compile(r"[a-z\u00df-\u024f]")
-_BY_WORDS = frozenset(name for names in STOP.values() for name in names)
+_BY_WORDS = frozenset(name for names in STOP_WORDS.values() for name in names)
 
 
-def surely(text: str) -> str:
+def detect_language(text: str) -> str:
     """The language, or the script where that is its own, as features.py names it; empty where there is any doubt."""
-    folded = plain(text)
-    found = words(folded)
-    name = language(folded, found)
+    folded = fold_text(text)
+    found = tokenize(folded)
+    name = guess_language(folded, found)
     letters, latin = sum(map(len, found)), len(_LATIN.findall(folded))
     if name not in _BY_WORDS:
-        sure = name != "none" and letters >= LETTERS and latin <= (1 - MOST) * letters
+        sure = name != "none" and letters >= MIN_LETTERS and latin <= (1 - MIN_SCRIPT_SHARE) * letters
     else:
         own, next_best = _evidence(found, name)
-        sure = own >= SURE and own >= CLEAR * next_best and latin >= MOST * letters
+        sure = own >= MIN_STOP_WORDS and own >= MIN_LEAD * next_best and latin >= MIN_SCRIPT_SHARE * letters
     return name if sure else ""
 
 
-def differ(one: str, other: str) -> bool:
+def languages_differ(one: str, other: str) -> bool:
     """Whether these are two languages; False where either is not sure."""
-    return bool(one and other and one != other) and not any(one in kin and other in kin for kin in KIN)
+    return bool(one and other and one != other) and not any(one in kin and other in kin for kin in SIMILAR_LANGUAGES)
 
 
-def spoken_of(text: str) -> bool:
+def mentions_language(text: str) -> bool:
     """Whether the text names a language or asks for a translation, in any of a dozen languages."""
-    return _SPOKEN_OF.search(plain(text)) is not None
+    return _SPOKEN_OF.search(fold_text(text)) is not None
 
 
 def _evidence(found: list[str], name: str) -> tuple[int, int]:
     """How many different frequent words are of this language, and of the next best."""
     seen: dict[str, int] = {}
     for each in set(found):
-        for one in STOP.get(each, ()):
+        for one in STOP_WORDS.get(each, ()):
             seen[one] = seen.get(one, 0) + 1
     return seen.pop(name, 0), max(seen.values(), default=0)

@@ -1,4 +1,4 @@
-"""What a prompt looks like, as numbers: the person's own words and not the harness's; knows no model and no outcome.
+"""Prompt features: the user's own words as normalized tokens, n-grams and numbers. Knows no model and no outcome.
 
 Everything is insensitive to case, accents, width, white space, politeness, contractions and doubled letters, so that a
 careless copy of a question is the same question. What the words mean is quality.py's business.
@@ -13,9 +13,9 @@ from math import log1p
 from types import MappingProxyType
 from unicodedata import combining, normalize
 
-from sizewise.messages import Chat
+from sizewise.messages import ChatRequest
 
-LONGEST = 20_000
+MAX_CHARS = 20_000
 """Characters that are looked at: the beginning and the end of what is longer, half of each."""
 
 # A tag whose name has a hyphen or an underscore is a harness's, never HTML's; the others are known by name.
@@ -24,7 +24,8 @@ _TAG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PASTED = re.compile(
-    r"^[ \t]*-{3,} *(?:begin|start)\b.*?^[ \t]*-{3,} *end\b.*?$", re.IGNORECASE | re.DOTALL | re.MULTILINE
+    r"^[ \t]*-{3,} *(?:begin|start)\b.*?^[ \t]*-{3,} *end\b.*?$",
+    re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+|\d+")
 _ASCII = re.compile(r"[a-z]+|0")  # the same, three times as fast
@@ -34,7 +35,7 @@ _LINE = re.compile(r"\n\s*")
 _DOUBLED = re.compile(r"([a-z])\1+")
 _POLITE = re.compile(
     r"^(?:hi|hello|hey)\b[!,.]*|\b(?:please|kindly|thanks|thank you|(?:can|could|would|will) you)\b"
-    r"(?: tell me| help me)?[!,.:]*"
+    r"(?: tell me| help me)?[!,.:]*",
 )
 _COURTESY = ("please", "kindly", "thank", "can you", "ould you", "will you")
 _GREETING = ("hi", "hello", "hey")
@@ -51,17 +52,18 @@ _CONTRACTED = (
 )
 
 
-def asked(chat: Chat) -> str:
+def user_text(chat: ChatRequest) -> str:
     """The person's own words: of the last user message that holds any. Tool results and system text are none."""
     for message in reversed(chat.messages):
-        if message.role == "user" and (words := said(message.text)):
+        if message.role == "user" and (words := strip_harness_text(message.text)):
             return words
     return ""
 
 
-def said(text: str) -> str:
+def strip_harness_text(text: str) -> str:
     """`text` without what a harness put around it: `<system-reminder>…</system-reminder>` and every other element
-    whose name has a hyphen or an underscore, `<context>` and its kin, `--- begin … --- end` blocks."""
+    whose name has a hyphen or an underscore, `<context>` and its kin, `--- begin … --- end` blocks.
+    """
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "---" in text:
@@ -69,17 +71,17 @@ def said(text: str) -> str:
     return text.strip()
 
 
-def plain(text: str) -> str:
+def fold_text(text: str) -> str:
     """Folded: one width, no case, no accents over Latin letters, nothing contracted, and no politeness."""
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
+    if len(text) > MAX_CHARS:
+        text = f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
     if text.isascii():
-        return _blunt(text.lower())
+        return _strip_courtesy(text.lower())
     folded = normalize("NFKD", text.replace("\u2019", "'")).casefold()
-    return _blunt(normalize("NFC", "".join(c for c in folded if not combining(c) or c > "\u036f")))
+    return _strip_courtesy(normalize("NFC", "".join(c for c in folded if not combining(c) or c > "\u036f")))
 
 
-def _blunt(folded: str) -> str:
+def _strip_courtesy(folded: str) -> str:
     if "'" in folded:
         folded = _IS.sub(r"\1 is", folded)
         for short, long in _CONTRACTED:
@@ -90,23 +92,23 @@ def _blunt(folded: str) -> str:
     return folded
 
 
-def words(folded: str) -> list[str]:
+def tokenize(folded: str) -> list[str]:
     """Runs of letters; every number is `0`, a Chinese or Japanese character is a word."""
     numbered = _NUMBER.sub("0", folded)
     return (_ASCII if numbered.isascii() else _WORD).findall(numbered)
 
 
-def grams(words: list[str]) -> list[str]:
+def ngrams(tokens: list[str]) -> list[str]:
     """The words, and each with its successor."""
-    return words + [f"{one} {two}" for one, two in pairwise(words)]
+    return tokens + [f"{one} {two}" for one, two in pairwise(tokens)]
 
 
-def once(words: list[str]) -> list[str]:
+def collapse_doubled(tokens: list[str]) -> list[str]:
     """Each doubled letter once: it is the slip that is undone for nothing, as hardly two words differ by it alone."""
-    return _DOUBLED.sub(r"\1", "\n".join(words)).split("\n") if words else []
+    return _DOUBLED.sub(r"\1", "\n".join(tokens)).split("\n") if tokens else []
 
 
-SURFACE = (
+SURFACE_FEATURES = (
     "log characters",
     "log words",
     "digits",
@@ -118,18 +120,18 @@ SURFACE = (
     "question mark",
     "formula",
 )
-"""What `surface` measures, in its order."""
+"""What `surface_features` measures, in its order."""
 
 
-def surface(folded: str, words: list[str]) -> tuple[float, ...]:
+def surface_features(folded: str, tokens: list[str]) -> tuple[float, ...]:
     """Shape of a prompt; log counts, shares from 0 to 1, characters a word, and three that are 0 or 1."""
     size = len(folded) - folded.count("  ") or 1
-    number = len(words) or 1
-    different = set(words)
+    number = len(tokens) or 1
+    different = set(tokens)
     return (
         log1p(size),
-        log1p(len(words)),
-        words.count("0") / number,
+        log1p(len(tokens)),
+        tokens.count("0") / number,
         len(_SYMBOL.findall(folded)) / size,
         len(different) / number,
         min(size / number, 20.0),
@@ -152,11 +154,11 @@ _LISTED: Mapping[str, str] = {
     "tr": "bir ve bu icin ile ne nasil olarak daha gibi var mi neden hangi olan cok en ama kadar sonra",
     "sv": "och att det som en for av ar den inte med till ett om har vad hur varfor vilken eller kan",
 }
-STOP: Mapping[str, tuple[str, ...]] = MappingProxyType(
+STOP_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         word: tuple(name for name, listed in _LISTED.items() if word in listed.split())
         for word in " ".join(_LISTED.values()).split()
-    }
+    },
 )
 """Frequent words, as `words` writes them, and the languages they are frequent in; enough for a guess."""
 
@@ -171,24 +173,25 @@ _SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("indic", re.compile(r"[\u0900-\u0dff]")),
     ("thai", re.compile(r"[\u0e00-\u0e7f]")),
 )
-SCRIPT = 0.2  # of the letters: a Greek letter in a formula makes no Greek
-FOREIGN = 2  # stop words that a language needs beyond English's, before a prompt is called it
+MIN_SCRIPT_SHARE = 0.2  # of the letters: a Greek letter in a formula makes no Greek
+MIN_STOP_WORD_LEAD = 2  # stop words that a language needs beyond English's, before a prompt is called it
 
 
-def language(folded: str, words: list[str]) -> str:
+def guess_language(folded: str, tokens: list[str]) -> str:
     """A guess: `en` and nine more by their stop words, other scripts by their letters; `none` where neither tells,
-    as in code, formulas, and a few words."""
+    as in code, formulas, and a few words.
+    """
     if not folded.isascii():
-        letters = sum(map(len, words)) or 1
+        letters = sum(map(len, tokens)) or 1
         for name, script in _SCRIPTS:
-            if len(script.findall(folded)) >= SCRIPT * letters:
+            if len(script.findall(folded)) >= MIN_SCRIPT_SHARE * letters:
                 return name
     seen: dict[str, int] = {}
-    for word in set(words):
-        for name in STOP.get(word, ()):
+    for word in set(tokens):
+        for name in STOP_WORDS.get(word, ()):
             seen[name] = seen.get(name, 0) + 1
     english = seen.pop("en", 0)
     best = max(seen, key=lambda name: seen[name], default="none")
-    if best != "none" and seen[best] >= english + FOREIGN:
+    if best != "none" and seen[best] >= english + MIN_STOP_WORD_LEAD:
         return best
     return "en" if english else "none"

@@ -1,4 +1,4 @@
-"""Whether two texts say the same, as far as their words tell; lexical, no embedding, so a paraphrase is a don't know.
+"""Lexical text similarity: whether two texts say the same, differ, or cannot be told apart. Uses no embeddings.
 
 Looked at are the content words (no frequent ones, plurals as singulars), the numbers, the names, and what is negated.
 Texts agree where the words overlap (F1 of both sets) and nothing stands against anything else:
@@ -16,13 +16,13 @@ from collections.abc import Set
 
 from msgspec import Struct
 
-from sizewise.routing.text.prompt_features import STOP, plain, words
+from sizewise.routing.text.prompt_features import STOP_WORDS, fold_text, tokenize
 
-SAME = 0.7
-DIFFERENT = 0.1  # F1 up to which long texts speak of different things
-LONG = 60  # words of a long text
-CODE = 0.03  # share of symbols from which a text is code or formulas
-REACH = 3  # words after a negation in which the word that it negates is looked for
+MIN_SAME_F1 = 0.7
+MAX_DIFFERENT_F1 = 0.1  # F1 up to which long texts speak of different things
+LONG_TEXT_WORDS = 60  # words of a long text
+CODE_SYMBOL_SHARE = 0.03  # share of symbols from which a text is code or formulas
+NEGATION_REACH = 3  # words after a negation in which the word that it negates is looked for
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?![\w])")
 _SYMBOL = re.compile(r"[=<>+/%&|^~{}\[\]\\]|(?<=\s)[-*](?=\s)")
@@ -41,47 +41,56 @@ _DENIES = (
     "bez nigdy degil yok inte ingen aldrig utan не нет без никогда"
 )
 _NEGATIONS = frozenset(_DENIES.split())
-_EMPTY = frozenset(_FILLS.split()) | frozenset(STOP) | _NEGATIONS
+_EMPTY = frozenset(_FILLS.split()) | frozenset(STOP_WORDS) | _NEGATIONS
 _YES = frozenset({"yes", "ja", "oui", "si", "sim", "tak", "evet", "да"})
 _NO = frozenset({"no", "nein", "non", "nao", "nee", "nie", "hayir", "nej", "нет"})
 
 
-class Content(Struct, frozen=True):
-    """What is compared of a text. `length` in words; `yes` where it begins with a yes or a no."""
+class TextContent(Struct, frozen=True):
+    """What is compared of a text. `word_count` in words; `starts_with_yes` where it begins with a yes or a no."""
 
-    length: int
+    word_count: int
     words: frozenset[str]
     numbers: frozenset[float]
     names: frozenset[str]
-    negated: frozenset[str]
+    negated_words: frozenset[str]
     symbols: tuple[str, ...]
-    yes: bool | None
+    starts_with_yes: bool | None
 
 
-def alike(one: str, other: str) -> bool | None:
+def texts_agree(one: str, other: str) -> bool | None:
     """None where words do not tell, as of code, and in scripts that put no blanks between words. Symmetric."""
     first, second = _content(one), _content(other)
-    if not first.words or not second.words or any(map(_untold, (one, other))):
+    if not first.words or not second.words or any(map(_is_undecidable, (one, other))):
         return None
-    long = first.length > LONG and second.length > LONG
+    long = first.word_count > LONG_TEXT_WORDS and second.word_count > LONG_TEXT_WORDS
     overlap = 2 * len(first.words & second.words) / (len(first.words) + len(second.words))
     if not long and _exchanged(first.numbers, second.numbers):
         return False
-    if overlap < SAME:
-        return False if long and overlap <= DIFFERENT else None
+    if overlap < MIN_SAME_F1:
+        return False if long and overlap <= MAX_DIFFERENT_F1 else None
     return _opposed(first, second, long)
 
 
-def _untold(text: str) -> bool:
-    return "```" in text or UNSPACED.search(text) is not None or len(_SYMBOL.findall(text)) > CODE * len(text)
+def _is_undecidable(text: str) -> bool:
+    return (
+        "```" in text or UNSPACED.search(text) is not None or len(_SYMBOL.findall(text)) > CODE_SYMBOL_SHARE * len(text)
+    )
 
 
-def _opposed(first: Content, second: Content, long: bool) -> bool | None:
+def _opposed(first: TextContent, second: TextContent, long: bool) -> bool | None:
     """The answer for texts of much the same words: what they say of them may be the opposite."""
     names = _exchanged(first.names - second.words, second.names - first.words)
-    if first.yes is not None and second.yes is not None and first.yes != second.yes:
+    if (
+        first.starts_with_yes is not None
+        and second.starts_with_yes is not None
+        and first.starts_with_yes != second.starts_with_yes
+    ):
         return False
-    if (first.negated ^ second.negated) & first.words & second.words or _exchanged(first.numbers, second.numbers):
+    if (first.negated_words ^ second.negated_words) & first.words & second.words or _exchanged(
+        first.numbers,
+        second.numbers,
+    ):
         return False
     if names and not long:
         return False
@@ -96,10 +105,10 @@ def _exchanged(one: Set[object], other: Set[object]) -> bool:
     return bool(one - other) and bool(other - one)
 
 
-def _content(text: str) -> Content:
+def _content(text: str) -> TextContent:
     text = _ITEM.sub(" ", text)
-    folded = plain(text).replace("n't", " not").replace("n’t", " not").replace("can not", "cannot")
-    said = words(folded)
+    folded = fold_text(text).replace("n't", " not").replace("n’t", " not").replace("can not", "cannot")
+    said = tokenize(folded)
     kept = [_singular(word) for word in said]
     negated = {
         found
@@ -110,11 +119,11 @@ def _content(text: str) -> Content:
     }
     opening = _OPENING.match(folded)
     first = opening[1] if opening else ""
-    return Content(
+    return TextContent(
         len(said),
         frozenset(each for each, word in zip(kept, said, strict=True) if _tells(word)),
         frozenset(float(each.rstrip(",").replace(",", "")) for each in _NUMBER.findall(folded)),
-        frozenset(_singular(plain(each)) for each in _NAME.findall(text)),
+        frozenset(_singular(fold_text(each)) for each in _NAME.findall(text)),
         frozenset(negated),
         tuple(sorted(_SYMBOL.findall(text))),
         True if first in _YES else False if first in _NO else None,
@@ -122,7 +131,7 @@ def _content(text: str) -> Content:
 
 
 def _after(said: list[str], place: int) -> range:
-    return range(place + 1, min(place + 1 + REACH, len(said)))
+    return range(place + 1, min(place + 1 + NEGATION_REACH, len(said)))
 
 
 def _tells(word: str) -> bool:

@@ -1,4 +1,4 @@
-"""A new model enters a learnt router by one that it is like and a few scored answers; nothing is learnt anew; pure.
+"""Onboarding of a new model: derives its predictor head from a similar model and a few scored answers.
 
 It gets the other's head with another bias: as good on the same kinds of prompts, and better or worse by as much on all
 of them. The shift of the log-odds is the most probable one, given the scores and that it is about 0 (a normal prior of
@@ -13,50 +13,58 @@ from math import exp, log
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.errors import BadRequest, nearest
-from sizewise.routing.quality.answer_signals import odds
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.routing.quality.answer_signals import log_odds
 from sizewise.routing.quality.predictor import Predictor
 
 FURTHEST, HALVINGS = 10.0, 40
 
 
-class Joined(Struct, frozen=True):
-    """`shift` of the log-odds from those of `like`, known by `samples` prompts; `likelihood` is their mean log."""
+class OnboardingResult(Struct, frozen=True):
+    """`shift` of the log-odds from those of `based_on`, known by `sample_count` prompts; `mean_log_likelihood` is
+    their mean log."""
 
     predictor: Predictor
-    like: str
+    based_on: str
     shift: float
-    samples: int
-    likelihood: float
+    sample_count: int
+    mean_log_likelihood: float
 
 
-def join(predictor: Predictor, name: str, prompts: Sequence[str], scores: Sequence[float], like: str = "") -> Joined:
-    """`scores`: how good its answers to `prompts` were, 0..1; may be none where `like` is given. Without `like` it is
-    the known model whose head, shifted, makes the scores most probable.
+def onboard_model(
+    predictor: Predictor,
+    name: str,
+    prompts: Sequence[str],
+    scores: Sequence[float],
+    based_on: str = "",
+) -> OnboardingResult:
+    """`scores`: how good its answers to `prompts` were, 0..1; may be none where `based_on` is given. Without
+    `based_on` it is the known model whose head, shifted, makes the scores most probable.
 
-    Raises BadRequest for a name that is known, a `like` that is not, or neither `like` nor a prompt that is foreseen.
+    Raises BadRequest for a name that is known, a `based_on` that is not, or neither `based_on` nor a prompt that is
+    foreseen.
     """
     if name in predictor.heads:
         raise BadRequest(f"the router knows {name!r} already", "train it anew to learn more of it")
-    if like and like not in predictor.heads:
-        hint = nearest(like, list(predictor.heads)) or f"known: {', '.join(predictor.heads)}"
-        raise BadRequest(f"the router does not know {like!r}", hint)
-    foreseen = [(its, score) for its, score in zip(map(predictor.predicted, prompts), scores, strict=True) if its]
-    if not foreseen and not like:
+    if based_on and based_on not in predictor.heads:
+        hint = did_you_mean(based_on, list(predictor.heads)) or f"known: {', '.join(predictor.heads)}"
+        raise BadRequest(f"the router does not know {based_on!r}", hint)
+    foreseen = [(its, score) for its, score in zip(map(predictor.predict, prompts), scores, strict=True) if its]
+    if not foreseen and not based_on:
         hint = "name a known model with --like, or score some answers to prompts like those it learnt from"
         raise BadRequest(f"nothing is known of {name!r}", hint)
     found = [
-        _shifted(known, [(odds(its[known]), score) for its, score in foreseen])
-        for known in _candidates(predictor, like)
+        _shifted(known, [(log_odds(its[known]), score) for its, score in foreseen])
+        for known in _candidates(predictor, based_on)
     ]
     best, shift, likelihood = max(found, key=lambda each: each[2])
     head = predictor.heads[best]
     heads = {**predictor.heads, name: replace(head, bias=head.bias + shift)}
-    return Joined(replace(predictor, heads=heads), best, shift, len(foreseen), likelihood)
+    return OnboardingResult(replace(predictor, heads=heads), best, shift, len(foreseen), likelihood)
 
 
-def _candidates(predictor: Predictor, like: str) -> list[str]:
-    return [like] if like else list(predictor.heads)
+def _candidates(predictor: Predictor, based_on: str) -> list[str]:
+    return [based_on] if based_on else list(predictor.heads)
 
 
 def _shifted(known: str, scored: Sequence[tuple[float, float]]) -> tuple[str, float, float]:

@@ -1,1 +1,1 @@
-"""The keys that seal what is kept: one a tenant, themselves wrapped by a key from outside, and by whom."""
+"""Data keys, one per tenant, and the key management services that wrap them."""

@@ -1,4 +1,4 @@
-"""AES-256-GCM with a nonce of its own in front; the only place that touches the library of ciphers."""
+"""AES-256-GCM with a random nonce prefix; the only importer of the cryptography library's ciphers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12  # by chance: one key may seal 2^32 times (NIST SP 800-38D, 8.3), which rows.py counts
 
 
-class Broken(Exception):
+class DecryptionFailed(Exception):
     """What was sealed is not whole, or stands in another place, or was sealed by another key."""
 
 
@@ -26,20 +26,24 @@ class Cipher:
 
         self._gcm: AESGCM = AESGCM(key)
 
-    def seal(self, plain: bytes, *place: str) -> bytes:
-        """`place`: what it is bound to, and opens by only."""
+    def encrypt(self, plain: bytes, *associated_data: str) -> bytes:
+        """`associated_data`: what it is bound to, and opens by only."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._gcm.encrypt(nonce, plain, msgspec.msgpack.encode(place))
+        return nonce + self._gcm.encrypt(nonce, plain, msgspec.msgpack.encode(associated_data))
 
-    def open(self, sealed: bytes, *place: str) -> bytes:
-        """Raises Broken."""
+    def decrypt(self, ciphertext: bytes, *associated_data: str) -> bytes:
+        """Raises DecryptionFailed."""
         from cryptography.exceptions import InvalidTag
 
         try:
-            return self._gcm.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], msgspec.msgpack.encode(place))
+            return self._gcm.decrypt(
+                ciphertext[:NONCE_BYTES],
+                ciphertext[NONCE_BYTES:],
+                msgspec.msgpack.encode(associated_data),
+            )
         except (InvalidTag, ValueError) as error:
-            raise Broken from error
+            raise DecryptionFailed from error
 
 
-def fresh() -> bytes:
+def generate_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)

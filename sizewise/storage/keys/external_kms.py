@@ -1,4 +1,4 @@
-"""Wraps data keys by a program of the administrator's, which speaks to his key management service; knows none itself.
+"""External KMS adapter: wraps data keys by running the administrator's program.
 
 It is started as `PROGRAM [ARGUMENTS] wrap` or `... unwrap`, gets one line of base64 and answers with one. Never by a
 shell; its answer and its time are bounded, and what it writes to stderr is shown to nobody, for it could be the key.
@@ -12,21 +12,21 @@ import binascii
 import shlex
 from pathlib import Path
 
-from sizewise.errors import ConfigError, Outside, VaultLocked
-from sizewise.process import talk
+from sizewise.errors import ConfigError, EncryptionKeyUnavailable, ExternalFailure
+from sizewise.process import run_with_input
 
 TIMEOUT_S = 5.0
-ANSWER = 16_384
-BY_HAND = "run it by hand with `wrap`, and see what it says"
+MAX_ANSWER_BYTES = 16_384
+RUN_BY_HAND = "run it by hand with `wrap`, and see what it says"
 
 
-class Command:
+class ExternalKms:
     """One such program. Not for the event loop's thread: each call waits for a process of its own."""
 
-    def __init__(self, line: str) -> None:
-        """`line`: an absolute path and perhaps arguments, in a shell's quoting. Raises ConfigError."""
+    def __init__(self, command_line: str) -> None:
+        """`command_line`: an absolute path and perhaps arguments, in a shell's quoting. Raises ConfigError."""
         try:
-            self._argv = shlex.split(line)
+            self._argv = shlex.split(command_line)
         except ValueError as error:
             raise ConfigError(f"encryption.kms: the command cannot be read: {error}", "close its quotes") from error
         if not self._argv or not Path(self._argv[0]).is_absolute():
@@ -34,25 +34,31 @@ class Command:
             raise ConfigError("encryption.kms: a command begins with the absolute path of a program", hint)
 
     def wrap(self, plain: bytes) -> bytes:
-        """Raises VaultLocked."""
-        return self._said("wrap", plain)
+        """Raises EncryptionKeyUnavailable."""
+        return self._run("wrap", plain)
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """Raises VaultLocked."""
-        return self._said("unwrap", wrapped)
+        """Raises EncryptionKeyUnavailable."""
+        return self._run("unwrap", wrapped)
 
-    def _said(self, verb: str, data: bytes) -> bytes:
+    def _run(self, verb: str, data: bytes) -> bytes:
         name, line = Path(self._argv[0]).name, base64.b64encode(data) + b"\n"
         try:
-            done = asyncio.run(talk([*self._argv, verb], line, TIMEOUT_S, ANSWER))
-        except Outside as error:
-            raise VaultLocked(f"the key service did not {verb}: {error.message}", BY_HAND) from error
-        if done.code:
-            raise VaultLocked(f"the key service did not {verb}: {name!r} ended with {done.code}", BY_HAND)
+            done = asyncio.run(run_with_input([*self._argv, verb], line, TIMEOUT_S, MAX_ANSWER_BYTES))
+        except ExternalFailure as error:
+            raise EncryptionKeyUnavailable(f"the key service did not {verb}: {error.message}", RUN_BY_HAND) from error
+        if done.exit_code:
+            raise EncryptionKeyUnavailable(
+                f"the key service did not {verb}: {name!r} ended with {done.exit_code}",
+                RUN_BY_HAND,
+            )
         try:
-            answer = base64.b64decode(done.out.strip(), validate=True)
+            answer = base64.b64decode(done.stdout.strip(), validate=True)
         except (binascii.Error, ValueError):
             answer = b""
         if not answer or answer == data:
-            raise VaultLocked(f"the key service did not {verb}: {name!r} answered otherwise than in base64", BY_HAND)
+            raise EncryptionKeyUnavailable(
+                f"the key service did not {verb}: {name!r} answered otherwise than in base64",
+                RUN_BY_HAND,
+            )
         return answer

@@ -1,4 +1,4 @@
-"""The table of data keys, wrapped and never bare; and how rows of any table that are sealed by an old one are found."""
+"""The wrapped data key table, and access to the encrypted rows of any table for re-encryption."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
-from sizewise.storage.database import BIG, Schema, Work
+from sizewise.storage.database import BIG_INTEGER, Migrations, UnitOfWork
 
 T = TypeVar("T")
 META = MetaData()
@@ -32,22 +32,22 @@ META = MetaData()
 DATA_KEYS = Table(
     "data_keys",
     META,
-    Column("number", BIG, primary_key=True),
+    Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("id", Text, nullable=False),  # hex
-    Column("created", BIG, nullable=False),  # unix ms
-    Column("retired", BIG),  # unix ms; it opens and seals no more
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
+    Column("retired", BIG_INTEGER),  # unix ms; it opens and seals no more
     Column("by", Text, nullable=False),
-    Column("seals", BIG, nullable=False),
+    Column("seals", BIG_INTEGER, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
 )
 BY_ID = Index("data_keys_id", DATA_KEYS.c.tenant, DATA_KEYS.c.id, unique=True)
 
-SCHEMA = Schema("keyring", ((CreateTable(DATA_KEYS), CreateIndex(BY_ID)),))
+SCHEMA = Migrations("keyring", ((CreateTable(DATA_KEYS), CreateIndex(BY_ID)),))
 
-BLOCK = 1 << 20
+USES_PER_BLOCK = 1 << 20
 """Sealings that a process takes at once, so that they are counted without a transaction each."""
-MOST = 1 << 31
+MAX_USES = 1 << 31
 """Sealings by one key, half of what random nonces allow; then a new one is made."""
 
 
@@ -60,76 +60,76 @@ class DataKey(Struct, frozen=True):
     by: str
     wrapped: bytes
     retired: int | None = None
-    seals: int = BLOCK
+    seals: int = USES_PER_BLOCK
 
 
-class Run(Protocol):
+class TransactionRunner(Protocol):
     """Runs a piece of work in one transaction."""
 
-    def __call__(self, work: Work[T]) -> T: ...
+    def __call__(self, work: UnitOfWork[T]) -> T: ...
 
 
-class DataKeys:
+class DataKeyStore:
     """The table, for whoever may `read` and `write`. Each method is one transaction, and may raise StoreFailed."""
 
-    def __init__(self, read: Run, write: Run) -> None:
+    def __init__(self, read: TransactionRunner, write: TransactionRunner) -> None:
         self._read = read
         self._write = write
 
-    def take(self, tenant: str) -> DataKey | None:
+    def active_key(self, tenant: str) -> DataKey | None:
         """The key that seals for `tenant`, with BLOCK more sealings taken; None where a new one is due."""
 
         def work(connection: Connection) -> DataKey | None:
             its = DATA_KEYS.c
-            mine = (its.tenant == tenant) & its.retired.is_(None) & (its.seals <= MOST - BLOCK)
-            row = connection.execute(_all().where(mine).order_by(its.number.desc()).limit(1)).one_or_none()
+            mine = (its.tenant == tenant) & its.retired.is_(None) & (its.seals <= MAX_USES - USES_PER_BLOCK)
+            row = connection.execute(_select_keys().where(mine).order_by(its.number.desc()).limit(1)).one_or_none()
             if row is None:
                 return None
             key = DataKey(*row)
             taken = update(DATA_KEYS).where(its.tenant == tenant, its.id == key.id)
-            connection.execute(taken.values(seals=key.seals + BLOCK))
+            connection.execute(taken.values(seals=key.seals + USES_PER_BLOCK))
             return key
 
         return self._write(work)
 
     def find(self, tenant: str, id: str) -> DataKey | None:
         its = DATA_KEYS.c
-        row = self._read(lambda c: c.execute(_all().where(its.tenant == tenant, its.id == id)).one_or_none())
+        row = self._read(lambda c: c.execute(_select_keys().where(its.tenant == tenant, its.id == id)).one_or_none())
         return None if row is None else DataKey(*row)
 
-    def every(self) -> list[DataKey]:
+    def all_keys(self) -> list[DataKey]:
         """Of all tenants, oldest first."""
-        return self._read(lambda c: [DataKey(*row) for row in c.execute(_all().order_by(DATA_KEYS.c.number))])
+        return self._read(lambda c: [DataKey(*row) for row in c.execute(_select_keys().order_by(DATA_KEYS.c.number))])
 
     def add(self, key: DataKey) -> None:
         row = {name: getattr(key, name) for name in DataKey.__struct_fields__}
         self._write(lambda c: c.execute(insert(DATA_KEYS).values(**row)))
 
-    def wrap(self, key: DataKey, by: str, wrapped: bytes) -> None:
+    def replace_wrapping(self, key: DataKey, by: str, wrapped: bytes) -> None:
         """Wrapped by another from now on, unless somebody else did so meanwhile."""
         its = DATA_KEYS.c
         same = (its.tenant == key.tenant) & (its.id == key.id) & (its.wrapped == key.wrapped)
         self._write(lambda c: c.execute(update(DATA_KEYS).where(same).values(by=by, wrapped=wrapped)))
 
-    def retire(self, at: int) -> None:
+    def retire_all(self, at: int) -> None:
         """All that seal now; they open what they sealed."""
         unretired = update(DATA_KEYS).where(DATA_KEYS.c.retired.is_(None))
         self._write(lambda c: c.execute(unretired.values(retired=at)))
 
     def remove(self, key: DataKey) -> None:
-        self._write(lambda c: _gone(c, (DATA_KEYS.c.tenant == key.tenant) & (DATA_KEYS.c.id == key.id)))
+        self._write(lambda c: _secure_delete(c, (DATA_KEYS.c.tenant == key.tenant) & (DATA_KEYS.c.id == key.id)))
 
-    def erase(self, tenant: str) -> int:
+    def delete_tenant_keys(self, tenant: str) -> int:
         """How many there were. What they sealed can be opened by nobody from now on."""
-        return self._write(lambda c: _gone(c, DATA_KEYS.c.tenant == tenant))
+        return self._write(lambda c: _secure_delete(c, DATA_KEYS.c.tenant == tenant))
 
 
-def _all() -> Select[Any]:
+def _select_keys() -> Select[Any]:
     its = DATA_KEYS.c
     return select(its.tenant, its.id, its.created, its.by, its.wrapped, its.retired, its.seals)
 
 
-def _gone(connection: Connection, which: ColumnElement[bool]) -> int:
+def _secure_delete(connection: Connection, which: ColumnElement[bool]) -> int:
     """Deleted, and its bytes overwritten in the file too; in SQLite's log they last until the next checkpoint."""
     sqlite = connection.dialect.name == "sqlite"
     if sqlite:
@@ -140,42 +140,43 @@ def _gone(connection: Connection, which: ColumnElement[bool]) -> int:
     return count
 
 
-class Row(Struct, frozen=True):
-    """A sealed row of some table: `place` is what it is bound to, behind its tenant and its table's name."""
+class EncryptedRow(Struct, frozen=True):
+    """A sealed row of some table: `row_id` is what it is bound to, behind its tenant and its table's name."""
 
     number: int
     tenant: str
-    place: str
-    sealed: bytes
+    row_id: str
+    ciphertext: bytes
 
 
 @dataclass(frozen=True)
-class SealedTable:
-    """A table with the columns `number` (its key), `tenant`, `bytes` and `sealed`; `where` names those that its rows
-    are bound to, joined by "/"."""
+class EncryptedTable:
+    """A table with the columns `number` (its key), `tenant`, `bytes` and `ciphertext`; `id_columns` names those that
+    its rows are bound to, joined by "/".
+    """
 
     table: Table
-    where: tuple[str, ...]
+    id_columns: tuple[str, ...]
 
     @property
     def name(self) -> str:
         return str(self.table.name)
 
-    def rows(self, connection: Connection, after: int, limit: int) -> list[Row]:
+    def rows(self, connection: Connection, after: int, limit: int) -> list[EncryptedRow]:
         its = self.table.c
-        place = [its[name] for name in self.where]
+        place = [its[name] for name in self.id_columns]
         query = select(its.number, its.tenant, its.sealed, *place).where(its.number > after)
         found = connection.execute(query.order_by(its.number).limit(limit))
-        return [Row(number, tenant, "/".join(map(str, at)), sealed) for number, tenant, sealed, *at in found]
+        return [EncryptedRow(number, tenant, "/".join(map(str, at)), sealed) for number, tenant, sealed, *at in found]
 
-    def put(self, connection: Connection, anew: list[tuple[Row, bytes]]) -> None:
+    def replace_rows(self, connection: Connection, replacements: list[tuple[EncryptedRow, bytes]]) -> None:
         """Each in place of what its row held; nothing where that has changed or gone meanwhile."""
         its = self.table.c
-        for row, sealed in anew:
-            same = (its.number == row.number) & (its.sealed == row.sealed)
+        for row, sealed in replacements:
+            same = (its.number == row.number) & (its.sealed == row.ciphertext)
             connection.execute(update(self.table).where(same).values(sealed=sealed, bytes=len(sealed)))
 
-    def heads(self, connection: Connection, size: int) -> dict[tuple[str, bytes], int]:
+    def count_by_header(self, connection: Connection, size: int) -> dict[tuple[str, bytes], int]:
         """How many rows of each tenant begin with the same `size` bytes. Reads the whole table."""
         its = self.table.c
         head = func.substr(its.sealed, 1, size)

@@ -1,4 +1,4 @@
-"""How tools of MCP servers were when first seen, kept for good: a change is noticed after a restart too."""
+"""The stored fingerprints of MCP tools as first seen, so that a change is noticed after a restart too."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import Protocol, TypeVar
 
-from sizewise.auth.permissions import FIRST
-from sizewise.storage.database import Work
+from sizewise.auth.permissions import DEFAULT_TENANT
+from sizewise.storage.database import UnitOfWork
 from sizewise.tools import tables
 
 T = TypeVar("T")
 
 
-class Reading(Protocol):
-    def __call__(self, work: Work[T]) -> T: ...
+class ReadTransaction(Protocol):
+    def __call__(self, work: UnitOfWork[T]) -> T: ...
 
 
-class Writing(Protocol):
-    def __call__(self, work: Work[T]) -> Awaitable[T]: ...
+class WriteTransaction(Protocol):
+    def __call__(self, work: UnitOfWork[T]) -> Awaitable[T]: ...
 
 
-class Unkept:
+class MemoryPinStore:
     """In memory, for a house without a keeper's pins."""
 
     def __init__(self) -> None:
-        self._marks: dict[str, dict[str, str]] = {}
+        self._fingerprints: dict[str, dict[str, str]] = {}
 
-    async def known(self, server: str) -> Mapping[str, str]:
-        return self._marks.get(server, {})
+    async def pinned(self, server: str) -> Mapping[str, str]:
+        return self._fingerprints.get(server, {})
 
-    async def pin(self, server: str, marks: Mapping[str, str]) -> None:
-        self._marks[server] = {**marks, **self._marks.get(server, {})}
+    async def pin(self, server: str, fingerprints: Mapping[str, str]) -> None:
+        self._fingerprints[server] = {**fingerprints, **self._fingerprints.get(server, {})}
 
 
-class Pins:
+class DatabasePinStore:
     """Of this server's settings, and so of its first organisation."""
 
-    def __init__(self, read: Reading, write: Writing) -> None:
+    def __init__(self, read: ReadTransaction, write: WriteTransaction) -> None:
         self._read = read
         self._write = write
 
-    async def known(self, server: str) -> Mapping[str, str]:
+    async def pinned(self, server: str) -> Mapping[str, str]:
         """Name -> mark. Raises StoreFailed."""
-        return await asyncio.to_thread(self._read, lambda c: tables.known(c, FIRST, server))
+        return await asyncio.to_thread(self._read, lambda c: tables.pinned(c, DEFAULT_TENANT, server))
 
-    async def pin(self, server: str, marks: Mapping[str, str]) -> None:
+    async def pin(self, server: str, fingerprints: Mapping[str, str]) -> None:
         """Those that are not there yet. Raises StoreFailed."""
-        await self._write(lambda c: tables.add(c, FIRST, server, marks, time.time_ns() // 1_000_000))
+        await self._write(lambda c: tables.add(c, DEFAULT_TENANT, server, fingerprints, time.time_ns() // 1_000_000))

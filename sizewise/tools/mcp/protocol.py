@@ -1,4 +1,4 @@
-"""The Model Context Protocol as a client speaks it: JSON-RPC messages, a server's tools, their marks; pure.
+"""The client side of the Model Context Protocol: JSON-RPC messages, tool lists, fingerprints; does no I/O.
 
 The handshake of 2024-11-05 to 2025-11-25, which servers of 2026-07-28 still take. We offer a server nothing: it may not
 ask our models, see our files or ask our people. Source: modelcontextprotocol.io, specification 2025-11-25.
@@ -15,66 +15,66 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise import __version__
-from sizewise.errors import UpstreamGarbled
-from sizewise.tools.tool import DESCRIPTION, Result
+from sizewise.errors import UpstreamProtocolError
+from sizewise.tools.tool import MAX_DESCRIPTION_CHARS, ToolOutput
 
 T = TypeVar("T")
 
-VERSION = "2025-11-25"
-VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", VERSION)
+PROTOCOL_VERSION = "2025-11-25"
+PROTOCOL_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", PROTOCOL_VERSION)
 
-TOOLS = 500
+MAX_TOOLS = 500
 """Tools of one server, and pages of their list, at most."""
-PAGES = 20
-SCHEMA = 32_768
+MAX_PAGES = 20
+MAX_SCHEMA_BYTES = 32_768
 """Bytes of one tool's schema."""
-BYTES = 8_388_608
+MAX_MESSAGE_BYTES = 8_388_608
 """Of one message."""
 NO_METHOD = -32601
 
 NONE = Raw(b"")
 _encode = msgspec.json.Encoder().encode
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]",
 )
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 
 
-class Failure(Struct, frozen=True):
+class JsonRpcError(Struct, frozen=True):
     code: int = 0
     message: str = ""
 
 
-class Message(Struct, frozen=True):
+class JsonRpcMessage(Struct, frozen=True):
     """Whatever a server says: an answer has an id and a result or error, a request a method and an id."""
 
     id: int | str | None = None
     method: str = ""
     result: Raw = NONE
-    error: Failure | None = None
+    error: JsonRpcError | None = None
 
 
-class Described(Struct, frozen=True):
+class ToolDescription(Struct, frozen=True):
     name: str
     description: str = ""
     inputSchema: dict[str, object] = {}  # as the wire calls it
 
 
-class Page(Struct, frozen=True):
+class ToolPage(Struct, frozen=True):
     tools: list[Raw] = []
     nextCursor: str | None = None  # as the wire calls it
 
 
-class Offered(Struct, frozen=True):
-    """One tool as a server describes it. `mark` is the hash of all it says of it."""
+class McpTool(Struct, frozen=True):
+    """One tool as a server describes it. `fingerprint` is the hash of all it says of it."""
 
     name: str
     description: str
     parameters: Mapping[str, object]
-    mark: str
+    fingerprint: str
 
 
-class Content(Struct, frozen=True):
+class ContentBlock(Struct, frozen=True):
     type: str = ""
     text: str = ""
     data: str = ""
@@ -83,107 +83,116 @@ class Content(Struct, frozen=True):
     resource: Raw = NONE
 
 
-class Called(Struct, frozen=True):
-    content: list[Content] = []
+class CallToolResult(Struct, frozen=True):
+    content: list[ContentBlock] = []
     structuredContent: Raw = NONE  # as the wire calls it
     isError: bool = False  # as the wire calls it
 
 
-def request(id: int, method: str, params: Mapping[str, object] | None = None) -> bytes:
+def encode_request(id: int, method: str, params: Mapping[str, object] | None = None) -> bytes:
     return _encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params or {}})
 
 
-def notification(method: str, params: Mapping[str, object] | None = None) -> bytes:
+def encode_notification(method: str, params: Mapping[str, object] | None = None) -> bytes:
     return _encode({"jsonrpc": "2.0", "method": method, "params": params or {}})
 
 
-def reply(asked: Message) -> bytes:
+def encode_reply(request: JsonRpcMessage) -> bytes:
     """What we say to a server's own request: that we are there, and to all else that we do not do it."""
-    said: dict[str, object] = {"jsonrpc": "2.0", "id": asked.id}
-    if asked.method == "ping":
+    said: dict[str, object] = {"jsonrpc": "2.0", "id": request.id}
+    if request.method == "ping":
         return _encode(said | {"result": {}})
     return _encode(said | {"error": {"code": NO_METHOD, "message": "this client offers nothing"}})
 
 
-def hello() -> dict[str, object]:
+def initialize_params() -> dict[str, object]:
     us = {"name": "sizewise", "version": __version__}
-    return {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": us}
+    return {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": us}
 
 
-class Greeted(Struct, frozen=True):
+class InitializeResult(Struct, frozen=True):
     protocolVersion: str = ""  # as the wire calls it
 
 
-def greeted(result: bytes) -> str:
-    """The version that the server wants to speak. Raises UpstreamGarbled."""
-    version = decoded(result, Greeted).protocolVersion
-    if version not in VERSIONS:
-        raise UpstreamGarbled(f"the MCP server speaks version {version[:40]!r} only", f"we speak {', '.join(VERSIONS)}")
+def negotiated_version(result: bytes) -> str:
+    """The version that the server wants to speak. Raises UpstreamProtocolError."""
+    version = decode_as(result, InitializeResult).protocolVersion
+    if version not in PROTOCOL_VERSIONS:
+        raise UpstreamProtocolError(
+            f"the MCP server speaks version {version[:40]!r} only",
+            f"we speak {', '.join(PROTOCOL_VERSIONS)}",
+        )
     return version
 
 
-def decoded(data: bytes | Raw, kind: type[T]) -> T:
-    """Raises UpstreamGarbled."""
+def decode_as(data: bytes | Raw, kind: type[T]) -> T:
+    """Raises UpstreamProtocolError."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamGarbled("what the MCP server sent is not of the protocol", "is this an MCP server?") from error
+        raise UpstreamProtocolError(
+            "what the MCP server sent is not of the protocol",
+            "is this an MCP server?",
+        ) from error
 
 
-def message(data: bytes) -> list[Message]:
-    """One message, or several in a list, as servers of 2025-03-26 may send them. Raises UpstreamGarbled."""
-    if len(data) > BYTES:
-        raise UpstreamGarbled(f"the MCP server sent more than {BYTES} bytes at once", "is this an MCP server?")
+def decode_messages(data: bytes) -> list[JsonRpcMessage]:
+    """One message, or several in a list, as servers of 2025-03-26 may send them. Raises UpstreamProtocolError."""
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise UpstreamProtocolError(
+            f"the MCP server sent more than {MAX_MESSAGE_BYTES} bytes at once",
+            "is this an MCP server?",
+        )
     if data[:1] == b"[":
-        return decoded(data, list[Message])
-    return [decoded(data, Message)]
+        return decode_as(data, list[JsonRpcMessage])
+    return [decode_as(data, JsonRpcMessage)]
 
 
-def offered(page: Page) -> list[Offered]:
+def usable_tools(page: ToolPage) -> list[McpTool]:
     """The tools of a page; one that cannot be used is left out."""
-    return [tool for raw in page.tools if (tool := _offered(raw)) is not None]
+    return [tool for raw in page.tools if (tool := _usable_tool(raw)) is not None]
 
 
-def _offered(raw: Raw) -> Offered | None:
+def _usable_tool(raw: Raw) -> McpTool | None:
     try:
-        said = msgspec.json.decode(raw, type=Described)
+        said = msgspec.json.decode(raw, type=ToolDescription)
         whole = msgspec.json.decode(raw)
         mark = hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()
     except (msgspec.DecodeError, RecursionError):
         return None
     schema = said.inputSchema or {"type": "object", "properties": {}}
-    if not said.name or schema.get("type", "object") != "object" or len(_encode(schema)) > SCHEMA:
+    if not said.name or schema.get("type", "object") != "object" or len(_encode(schema)) > MAX_SCHEMA_BYTES:
         return None
-    words = _UNSEEN.sub("", said.description)[:DESCRIPTION]
-    return Offered(said.name[:200], words, {"type": "object", **schema}, f"sha256:{mark}")
+    words = _UNSEEN.sub("", said.description)[:MAX_DESCRIPTION_CHARS]
+    return McpTool(said.name[:200], words, {"type": "object", **schema}, f"sha256:{mark}")
 
 
-def named(server: str, tool: str) -> str:
+def model_tool_name(server: str, tool: str) -> str:
     """How models call it: letters, digits, _ and -, at most 64."""
     return _UNFIT.sub("_", f"{server}__{tool}")[:64]
 
 
-def told(result: bytes) -> Result:
-    """What a model reads of what came. Raises UpstreamGarbled."""
-    called = decoded(result, Called)
+def tool_output(result: bytes) -> ToolOutput:
+    """What a model reads of what came. Raises UpstreamProtocolError."""
+    called = decode_as(result, CallToolResult)
     words = [_words(each) for each in called.content]
     structured = bytes(called.structuredContent)
     if structured and not any(words):
         words = [structured.decode("utf-8", "replace")]
     text = _UNSEEN.sub("", "\n".join(filter(None, words)))
-    return Result(text, called.isError, foreign=True, data=called.structuredContent if structured else None)
+    return ToolOutput(text, called.isError, untrusted=True, data=called.structuredContent if structured else None)
 
 
-def _words(content: Content) -> str:
+def _words(content: ContentBlock) -> str:
     if content.type == "text":
         return content.text
     if content.type == "resource" and bytes(content.resource):
-        return decoded(content.resource, Content).text or "[a resource that is no text]"
+        return decode_as(content.resource, ContentBlock).text or "[a resource that is no text]"
     if content.type == "resource_link":
         return f"[a resource: {content.uri[:500]}]"
     return f"[{content.type[:20] or 'something'} of {len(content.data)} characters, which is not shown]"
 
 
-def pages(found: Sequence[Offered]) -> tuple[Offered, ...]:
+def unique_tools(tools: Sequence[McpTool]) -> tuple[McpTool, ...]:
     """Each name once, so many at most."""
-    return tuple({each.name: each for each in reversed(found)}.values())[::-1][:TOOLS]
+    return tuple({each.name: each for each in reversed(tools)}.values())[::-1][:MAX_TOOLS]

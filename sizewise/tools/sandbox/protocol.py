@@ -1,4 +1,4 @@
-"""What passes between us and the process in which others' code runs: one order, one outcome; knows no interpreter."""
+"""The messages between the sandbox and its worker processes; knows no interpreter."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ import msgspec
 from msgspec import Raw, Struct
 
 Language = Literal["python", "javascript"]
-Ended = Literal["done", "failed", "time", "memory", "large"]
+ExitReason = Literal["done", "failed", "time", "memory", "large"]
 """How the code ended: by itself, by an error of its own, or because it took too long, too much, or gave too much."""
 
-HEAD = struct.Struct("=I")
-CODE = 131_072
-INPUTS = 8_388_608
-OUTPUT = 4_194_304
-PRINTED = 65_536
+FRAME_HEADER = struct.Struct("=I")
+MAX_CODE_BYTES = 131_072
+MAX_INPUT_BYTES = 8_388_608
+MAX_OUTPUT_BYTES = 4_194_304
+MAX_STDOUT_CHARS = 65_536
 """Bytes, and characters, at most: of the code, what it is given, what it gives, what it prints."""
-MOST = OUTPUT + 4 * PRINTED + 65_536
+MAX_FRAME_BYTES = MAX_OUTPUT_BYTES + 4 * MAX_STDOUT_CHARS + 65_536
 """Bytes of an outcome."""
-WORDS = 2_000
+MAX_ERROR_CHARS = 2_000
 """Characters of an error."""
 
 
-class Bounds(Struct, frozen=True):
-    """Of each run. `confined`: a process that cannot give up files and network does not run anything."""
+class CodeLimits(Struct, frozen=True):
+    """Of each run. `require_confinement`: a process that cannot give up files and network does not run anything."""
 
     time_s: float = 5.0
     memory: int = 128_000_000
-    confined: bool = True
+    require_confinement: bool = True
 
 
-class Given(Struct, frozen=True):
+class SandboxConfig(Struct, frozen=True):
     """What a process is told first."""
 
     language: Language
-    bounds: Bounds
+    limits: CodeLimits
 
 
-class Ready(Struct, frozen=True):
+class SandboxReady(Struct, frozen=True):
     """The first word of a process: whether it can run code, else why not."""
 
-    trouble: str = ""
+    error: str = ""
 
 
-class Order(Struct, frozen=True):
+class CodeRequest(Struct, frozen=True):
     """`inputs` are JSON, by the names under which the code sees them."""
 
     code: str
     inputs: dict[str, Raw]
 
 
-class Outcome(Struct, frozen=True):
-    """`value` is JSON. `words` say what went wrong, in the code's own language."""
+class CodeOutcome(Struct, frozen=True):
+    """`value` is JSON. `error` say what went wrong, in the code's own language."""
 
-    ended: Ended
+    reason: ExitReason
     value: Raw = Raw(b"null")
-    printed: str = ""
-    words: str = ""
+    stdout: str = ""
+    error: str = ""
 
 
-def framed(said: Struct) -> bytes:
-    body = msgspec.json.encode(said)
-    return HEAD.pack(len(body)) + body
+def encode_frame(message: Struct) -> bytes:
+    body = msgspec.json.encode(message)
+    return FRAME_HEADER.pack(len(body)) + body

@@ -1,4 +1,4 @@
-"""What a process of ours may still ask of the kernel, given up for good: files, network, other processes; Linux only.
+"""Confines the current process with rlimits, seccomp and Landlock: no files, network or children; Linux only.
 
 A second wall behind an interpreter that is a sandbox already: whoever breaks out of it finds nothing to open. Landlock
 (kernel 5.13) takes the files, seccomp the system calls, limits the memory and the size of what is written. Both kernel
@@ -28,7 +28,7 @@ ARCHITECTURES: Mapping[str, tuple[int, int]] = {"x86_64": (0xC000003E, 0), "aarc
 
 MAPS: Mapping[str, tuple[int, int]] = {"mmap": (9, 222), "mprotect": (10, 226)}
 """Allowed where nothing becomes executable by it."""
-COMPUTING: Mapping[str, tuple[int, int]] = {
+COMPUTE_SYSCALLS: Mapping[str, tuple[int, int]] = {
     "read": (0, 63),
     "write": (1, 64),
     "readv": (19, 65),
@@ -56,7 +56,7 @@ COMPUTING: Mapping[str, tuple[int, int]] = {
     "exit_group": (231, 94),
 }
 """All that is left to a process that only computes and talks over the line it has. Name -> number on each machine."""
-OUTWARD: Mapping[str, tuple[int, int]] = {
+OUTWARD_SYSCALLS: Mapping[str, tuple[int, int]] = {
     "socket": (41, 198),
     "connect": (42, 203),
     "accept": (43, 202),
@@ -112,7 +112,7 @@ EXECUTE, READ_FILE, READ_DIR = 1, 4, 8
 O_PATH, O_CLOEXEC = 0o10000000, 0o2000000
 
 
-def limited(memory: int) -> None:
+def limit_resources(memory: int) -> None:
     """At most `memory` bytes of address space, no file written, no core left; also for what is started from here."""
     for which, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(which)
@@ -120,14 +120,15 @@ def limited(memory: int) -> None:
         resource.setrlimit(which, (most, most))
 
 
-def computing() -> bool:
+def confine_to_compute() -> bool:
     """No file and no system call but those of COMPUTING from now on. Whether the kernel does both."""
     return _no_files(()) and _filtered(_only_computing)
 
 
-def inward(programs: Sequence[str]) -> bool:
+def confine_to_programs(programs: Sequence[str]) -> bool:
     """No network, no other process, and no file but `programs` and the system's libraries, to read and to run; also for
-    what is started from here. Whether the kernel does both."""
+    what is started from here. Whether the kernel does both.
+    """
     return _no_files(programs) and _filtered(_nothing_outward)
 
 
@@ -149,7 +150,7 @@ def _step(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
 
 def _only_computing(machine: int, column: int) -> bytes:
     steps = [_step(LOAD, ARCHITECTURE), _step(EQUAL, machine, 1), _step(RETURN, EPERM), _step(LOAD, NUMBER)]
-    for numbers in COMPUTING.values():
+    for numbers in COMPUTE_SYSCALLS.values():
         steps += [_step(EQUAL, numbers[column], 0, 1), _step(RETURN, ALLOW)]
     for numbers in MAPS.values():
         steps += [_step(EQUAL, numbers[column], 0, 4), _step(LOAD, THIRD)]
@@ -160,7 +161,7 @@ def _only_computing(machine: int, column: int) -> bytes:
 def _nothing_outward(machine: int, column: int) -> bytes:
     steps = [_step(LOAD, ARCHITECTURE), _step(EQUAL, machine, 1), _step(RETURN, EPERM), _step(LOAD, NUMBER)]
     steps += [_step(ABOVE, X32, 0, 1), _step(RETURN, EPERM)]
-    for numbers in OUTWARD.values():
+    for numbers in OUTWARD_SYSCALLS.values():
         steps += [_step(EQUAL, numbers[column], 0, 1), _step(RETURN, EPERM)]
     return b"".join([*steps, _step(RETURN, ALLOW)])
 
@@ -177,7 +178,11 @@ def _filtered(made: Callable[[int, int], bytes]) -> bool:
 
     said = Program(len(program) // 8, ctypes.addressof(kept))
     return _prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) and _prctl(
-        PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(said), 0, 0
+        PR_SET_SECCOMP,
+        SECCOMP_MODE_FILTER,
+        ctypes.byref(said),
+        0,
+        0,
     )
 
 

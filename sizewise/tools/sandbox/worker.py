@@ -1,7 +1,7 @@
-"""The process in which others' code runs: it has no environment, and gives up files and network before it hears any.
+"""The sandbox worker: gives up files and network, then runs the code that it receives.
 
-`python -m sizewise.tools.sandbox.worker FD` talks over the inherited socket FD and ends with it. Every run has an
-interpreter of its own; the process serves one organisation and ends after the first run that broke a bound.
+`python_runner -m sizewise.tools.sandbox.worker FD` talks over the inherited socket FD and ends with it. Every run has
+an interpreter of its own; the process serves one organisation and ends after the first run that broke a bound.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from msgspec import Raw, Struct
 
 from sizewise.tools.sandbox import seccomp
 from sizewise.tools.sandbox.protocol import (
-    HEAD,
-    INPUTS,
-    OUTPUT,
-    PRINTED,
-    WORDS,
-    Bounds,
-    Given,
-    Order,
-    Outcome,
-    Ready,
-    framed,
+    FRAME_HEADER,
+    MAX_ERROR_CHARS,
+    MAX_INPUT_BYTES,
+    MAX_OUTPUT_BYTES,
+    MAX_STDOUT_CHARS,
+    CodeLimits,
+    CodeOutcome,
+    CodeRequest,
+    SandboxConfig,
+    SandboxReady,
+    encode_frame,
 )
 
-Run = Callable[[Order], Outcome]
+RunCode = Callable[[CodeRequest], CodeOutcome]
 
-OWN = 192_000_000
+BASE_MEMORY = 192_000_000
 """Bytes of address space for the interpreter's own needs, beside what the code may have."""
-STACK = 1_048_576
+MAX_STACK = 1_048_576
 
 
-class Line:
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
+class FramedSocket:
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
 
-    def say(self, said: Struct) -> None:
-        self._line.sendall(framed(said))
+    def send(self, message: Struct) -> None:
+        self._socket.sendall(encode_frame(message))
 
-    def hear(self) -> bytes:
+    def receive(self) -> bytes:
         """The next message; empty when the line has closed."""
-        head = self._take(HEAD.size)
-        return self._take(HEAD.unpack(head)[0]) if head else b""
+        head = self._take(FRAME_HEADER.size)
+        return self._take(FRAME_HEADER.unpack(head)[0]) if head else b""
 
     def _take(self, length: int) -> bytes:
         taken = bytearray()
-        while len(taken) < length and (more := self._line.recv(min(65_536, length - len(taken)))):
+        while len(taken) < length and (more := self._socket.recv(min(65_536, length - len(taken)))):
             taken += more
         return bytes(taken) if len(taken) == length else b""
 
@@ -66,18 +66,18 @@ def _used() -> int:
         return 0
 
 
-def javascript(bounds: Bounds) -> Run:
+def javascript_runner(limits: CodeLimits) -> RunCode:
     import _quickjs  # not `quickjs` around it, which starts a thread
 
-    seccomp.limited(_used() + bounds.memory + OWN)
-    if not seccomp.computing() and bounds.confined:
+    seccomp.limit_resources(_used() + limits.memory + BASE_MEMORY)
+    if not seccomp.confine_to_compute() and limits.require_confinement:
         raise PermissionError("this system cannot take files and network from a process")
 
-    def run(order: Order) -> Outcome:
+    def run(order: CodeRequest) -> CodeOutcome:
         context = _quickjs.Context()
-        context.set_max_stack_size(STACK)
-        context.set_memory_limit(bounds.memory)
-        context.set_time_limit(bounds.time_s)
+        context.set_max_stack_size(MAX_STACK)
+        context.set_memory_limit(limits.memory)
+        context.set_time_limit(limits.time_s)
         inputs = "{" + ",".join(f"{_text(k)}:{bytes(v).decode()}" for k, v in order.inputs.items()) + "}"
         try:
             part = context.eval(PRELUDE)
@@ -93,16 +93,16 @@ def javascript(bounds: Bounds) -> Run:
                 pass
             ended, value, printed = (part("held")(name) for name in ("value", "json", "printed"))
         except _quickjs.StackOverflow:
-            return Outcome("failed", words="RangeError: Maximum call stack size exceeded")
+            return CodeOutcome("failed", error="RangeError: Maximum call stack size exceeded")
         except _quickjs.JSException as error:
             return _scripted(str(error))
         if ended == "failed":
             return _scripted(str(value), str(printed))
         if not isinstance(value, str):
-            return Outcome("failed", printed=str(printed), words="the code gave something that is no JSON")
-        if len(value.encode("utf-8", "replace")) > OUTPUT:
-            return Outcome("large", printed=str(printed))
-        return Outcome("done", Raw(msgspec.json.encode(msgspec.json.decode(value))), str(printed))
+            return CodeOutcome("failed", stdout=str(printed), error="the code gave something that is no JSON")
+        if len(value.encode("utf-8", "replace")) > MAX_OUTPUT_BYTES:
+            return CodeOutcome("large", stdout=str(printed))
+        return CodeOutcome("done", Raw(msgspec.json.encode(msgspec.json.decode(value))), str(printed))
 
     return run
 
@@ -111,13 +111,13 @@ def _text(name: str) -> str:
     return msgspec.json.encode(name).decode()
 
 
-def _scripted(words: str, printed: str = "") -> Outcome:
-    first = words[:WORDS].strip()
+def _scripted(words: str, printed: str = "") -> CodeOutcome:
+    first = words[:MAX_ERROR_CHARS].strip()
     if "interrupted" in first and "InternalError" in first:
-        return Outcome("time", printed=printed)
+        return CodeOutcome("time", stdout=printed)
     if "out of memory" in first or "string too long" in first or first == "null":  # none left for the error itself
-        return Outcome("memory", printed=printed)
-    return Outcome("failed", printed=printed, words=first)
+        return CodeOutcome("memory", stdout=printed)
+    return CodeOutcome("failed", stdout=printed, error=first)
 
 
 PRELUDE = """
@@ -157,21 +157,25 @@ PRELUDE = """
   };
   return (name) => parts[name];
 })()
-""".replace("MOST", str(PRINTED)).strip()
+""".replace("MOST", str(MAX_STDOUT_CHARS)).strip()
 """What the code finds beside the language itself: its inputs, and a console. It may break what it likes of its own, for
 what takes its outcome was put aside before."""
 
 
-def python(bounds: Bounds) -> Run:
+def python_runner(bounds: CodeLimits) -> RunCode:
     import pydantic_monty
     from pydantic_monty._binary import find_monty_binary
 
     program = os.path.realpath(find_monty_binary())
-    seccomp.limited(_used() + bounds.memory + OWN)
-    if not seccomp.inward((program, sys.prefix)) and bounds.confined:
+    seccomp.limit_resources(_used() + bounds.memory + BASE_MEMORY)
+    if not seccomp.confine_to_programs((program, sys.prefix)) and bounds.require_confinement:
         raise PermissionError("this system cannot take files and network from a process")
     pool = pydantic_monty.Monty(
-        binary_path=program, min_processes=1, max_processes=1, max_checkouts_per_worker=200, request_timeout=60
+        binary_path=program,
+        min_processes=1,
+        max_processes=1,
+        max_checkouts_per_worker=200,
+        request_timeout=60,
     )
     pool.__enter__()
     limits: pydantic_monty.ResourceLimits = {
@@ -182,8 +186,8 @@ def python(bounds: Bounds) -> Run:
         "max_recursion_depth": 400,
     }
 
-    def run(order: Order) -> Outcome:
-        printed = pydantic_monty.CollectString(4 * PRINTED)
+    def run(order: CodeRequest) -> CodeOutcome:
+        printed = pydantic_monty.CollectString(4 * MAX_STDOUT_CHARS)
         inputs = {name: msgspec.json.decode(value) for name, value in order.inputs.items()}
         try:
             with pool.checkout(limits=limits) as session:
@@ -191,18 +195,22 @@ def python(bounds: Bounds) -> Run:
                 if value is None:
                     value = session.feed_run(OUTPUT_OF, print_callback=printed)
         except pydantic_monty.MontyCrashedError as error:
-            return Outcome("time" if error.timed_out else "memory")
+            return CodeOutcome("time" if error.timed_out else "memory")
         except pydantic_monty.MontySyntaxError as error:
-            return Outcome("failed", words=f"SyntaxError: {error}"[:WORDS])
+            return CodeOutcome("failed", error=f"SyntaxError: {error}"[:MAX_ERROR_CHARS])
         except pydantic_monty.MontyError as error:
-            return _pythonic(error, printed.output[:PRINTED])
+            return _pythonic(error, printed.output[:MAX_STDOUT_CHARS])
         try:
             data = msgspec.json.encode(value)
         except (TypeError, ValueError, RecursionError, OverflowError):
-            return Outcome("failed", printed=printed.output[:PRINTED], words="the code gave something that is no JSON")
-        if len(data) > OUTPUT:
-            return Outcome("large", printed=printed.output[:PRINTED])
-        return Outcome("done", Raw(data), printed.output[:PRINTED])
+            return CodeOutcome(
+                "failed",
+                stdout=printed.output[:MAX_STDOUT_CHARS],
+                error="the code gave something that is no JSON",
+            )
+        if len(data) > MAX_OUTPUT_BYTES:
+            return CodeOutcome("large", stdout=printed.output[:MAX_STDOUT_CHARS])
+        return CodeOutcome("done", Raw(data), printed.output[:MAX_STDOUT_CHARS])
 
     return run
 
@@ -210,13 +218,13 @@ def python(bounds: Bounds) -> Run:
 OUTPUT_OF = "try:\n    __output = output\nexcept NameError:\n    __output = None\n__output"
 
 
-def _pythonic(error: Exception, printed: str) -> Outcome:
-    words = str(error)[:WORDS]
+def _pythonic(error: Exception, printed: str) -> CodeOutcome:
+    words = str(error)[:MAX_ERROR_CHARS]
     if words.startswith("TimeoutError: feed time limit"):
-        return Outcome("time", printed=printed)
+        return CodeOutcome("time", stdout=printed)
     if words.startswith("MemoryError"):
-        return Outcome("memory", printed=printed)
-    return Outcome("failed", printed=printed, words=words)
+        return CodeOutcome("memory", stdout=printed)
+    return CodeOutcome("failed", stdout=printed, error=words)
 
 
 def main() -> None:
@@ -224,23 +232,23 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     seccomp.die_with_parent()
     os.chdir("/")
-    line = Line(socket.socket(fileno=int(sys.argv[1])))
-    given = msgspec.json.decode(line.hear(), type=Given)
+    line = FramedSocket(socket.socket(fileno=int(sys.argv[1])))
+    given = msgspec.json.decode(line.receive(), type=SandboxConfig)
     try:
-        run = (javascript if given.language == "javascript" else python)(given.bounds)
+        run = (javascript_runner if given.language == "javascript" else python_runner)(given.limits)
     except (ImportError, OSError, RuntimeError) as error:
-        line.say(Ready(f"{type(error).__name__}: {error}"[:WORDS]))
+        line.send(SandboxReady(f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]))
         os._exit(1)
-    line.say(Ready())
-    while said := line.hear():
-        if len(said) > INPUTS + 1_000_000:
+    line.send(SandboxReady())
+    while said := line.receive():
+        if len(said) > MAX_INPUT_BYTES + 1_000_000:
             break
         try:
-            outcome = run(msgspec.json.decode(said, type=Order))
+            outcome = run(msgspec.json.decode(said, type=CodeRequest))
         except MemoryError:
-            outcome = Outcome("memory")
-        line.say(outcome)
-        if outcome.ended in ("time", "memory"):
+            outcome = CodeOutcome("memory")
+        line.send(outcome)
+        if outcome.reason in ("time", "memory"):
             break
     os._exit(0)
 

@@ -14,24 +14,24 @@ from msgspec import Raw
 
 from sizewise.errors import (
     BadBody,
+    ContextLengthExceeded,
     NotTranslatable,
     SizewiseError,
-    TooLong,
-    Upstream,
-    UpstreamBusy,
-    UpstreamGarbled,
-    UpstreamRefused,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRejected,
 )
-from sizewise.handler import Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Chat, Choice, Function, Reply, ToolCall, Usage
+from sizewise.handler import ChoiceFinished, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import ChatRequest, Choice, FunctionCall, Reply, ToolCall, Usage
 from sizewise.providers.wires.anthropic.request_in import read_request
 from sizewise.providers.wires.anthropic.response import read_error, read_reply, write_error, write_reply
-from sizewise.providers.wires.anthropic.stream_in import Reader
-from sizewise.providers.wires.anthropic.stream_out import Written
+from sizewise.providers.wires.anthropic.stream_in import AnthropicStreamReader
+from sizewise.providers.wires.anthropic.stream_out import AnthropicStreamWriter
 from sizewise.providers.wires.anthropic.wire import WIRE
 from sizewise.providers.wires.openai import request_response
-from sizewise.providers.wires.original_body import origin
-from sizewise.providers.wires.sse import Frames
+from sizewise.providers.wires.original_body import original_body
+from sizewise.providers.wires.sse import SseDecoder
 
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ DOCUMENT = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
 
 texts = st.text(max_size=20)
 blocks = st.sampled_from([IMAGE, DOCUMENT, {"type": "later", "x": [1.0, None]}]) | texts.map(
-    lambda text: {"type": "text", "text": text, **MARK}
+    lambda text: {"type": "text", "text": text, **MARK},
 )
 turns = st.builds(
     lambda role, content: {"role": role, "content": content},
@@ -52,28 +52,30 @@ turns = st.builds(
     texts | st.lists(blocks | st.sampled_from([THINKING, USE]), max_size=3),
 )
 unknown = st.dictionaries(
-    st.text("xyz_", min_size=3, max_size=6).map("later_".__add__), texts | st.floats(0, 1), max_size=2
+    st.text("xyz_", min_size=3, max_size=6).map("later_".__add__),
+    texts | st.floats(0, 1),
+    max_size=2,
 )
 
 
-def asked(**more: object) -> Chat:
+def asked(**more: object) -> ChatRequest:
     """A request at the door of this wire."""
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], **more}
     return read_request(json.dumps(body).encode())[0]
 
 
-def ours(**more: object) -> Chat:
+def ours(**more: object) -> ChatRequest:
     """A request at the other door."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
     return request_response.read_request(json.dumps(body).encode())[0]
 
 
-def sent(chat: Chat) -> Json:
+def sent(chat: ChatRequest) -> Json:
     """What an upstream of this wire gets."""
     return dict(json.loads(WIRE.write_request(chat, "theirs")))
 
 
-def translated(chat: Chat) -> Json:
+def translated(chat: ChatRequest) -> Json:
     """What an upstream of the other wire gets."""
     return dict(json.loads(request_response.write_request(chat, "theirs")))
 
@@ -83,7 +85,9 @@ def translated(chat: Chat) -> Json:
 
 @given(messages=st.lists(turns, min_size=1, max_size=4), more=unknown, system=texts | st.lists(blocks, max_size=2))
 def test_a_request_of_this_wire_is_sent_on_as_it_came_but_for_the_model(
-    messages: list[object], more: dict[str, object], system: object
+    messages: list[object],
+    more: dict[str, object],
+    system: object,
 ) -> None:
     body = {"model": "auto", "max_tokens": 5, "messages": messages, "system": system, "thinking": None, **MARK, **more}
     chat, _ = read_request(json.dumps(body).encode())
@@ -97,16 +101,16 @@ def test_numbers_and_the_order_of_keys_stay_as_they_were_written() -> None:
 
 
 def test_our_own_object_is_taken_out_of_the_body() -> None:
-    chat, wishes = read_request(
-        b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"sizewise":{"policy":"cheap"}}'
+    chat, options = read_request(
+        b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"sizewise":{"policy":"cheap"}}',
     )
-    assert wishes is not None and json.loads(bytes(wishes)) == {"policy": "cheap"}
+    assert options is not None and json.loads(bytes(options)) == {"policy": "cheap"}
     assert "sizewise" not in sent(chat)
 
 
 def test_a_request_that_somebody_rewrote_is_sent_as_rewritten() -> None:
     chat = asked(messages=[{"role": "user", "content": [{"type": "text", "text": "my secret", **MARK}]}], system="s")
-    body = sent(chat.rewritten(lambda text: text.replace("secret", "[name]")))
+    body = sent(chat.map_text(lambda text: text.replace("secret", "[name]")))
     assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "my [name]"}]}]
     assert body["system"] == [{"type": "text", "text": "s"}] and "secret" not in json.dumps(body)
 
@@ -118,7 +122,7 @@ def test_an_original_that_a_client_made_up_is_not_believed() -> None:
 
 def test_a_reply_of_this_wire_is_shown_byte_for_byte_unless_it_was_changed() -> None:
     body = json.dumps(
-        {"content": [THINKING, {"type": "text", "text": "Hi", "later": 1}], "usage": {}, "id": "x"}
+        {"content": [THINKING, {"type": "text", "text": "Hi", "later": 1}], "usage": {}, "id": "x"},
     ).encode()
     reply = read_reply(body)
     assert write_reply(reply, "msg_1") == body
@@ -166,14 +170,14 @@ def test_system_tools_results_and_images_are_put_into_the_other_wires_words() ->
             {"role": "user", "content": "And?"},
         ],
         "tools": [
-            {"type": "function", "function": {"name": "weather", "description": "d", "parameters": {"type": "object"}}}
+            {"type": "function", "function": {"name": "weather", "description": "d", "parameters": {"type": "object"}}},
         ],
         "tool_choice": "required",
         "parallel_tool_calls": False,
         "stop": ["END"],
         "user": "u1",
     }
-    assert chat.sees() == {"image"} and chat.tools and chat.ask() == "And?"
+    assert chat.input_modalities() == {"image"} and chat.tools and chat.last_user_text() == "And?"
 
 
 def test_documents_are_files_or_words_to_the_other_wire() -> None:
@@ -311,7 +315,7 @@ def test_a_conversation_with_tools_and_images_is_put_into_this_wires_words() -> 
             n=1,
             logprobs=False,
             seed=None,
-        )
+        ),
     )
     text = {"type": "text", "text": "Look.", **MARK}
     web = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
@@ -376,8 +380,8 @@ def test_signed_reasoning_travels_through_a_client_of_the_other_wire_and_back() 
         (
             {
                 "messages": [
-                    {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{"}}]}
-                ]
+                    {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{"}}]},
+                ],
             },
             "messages[0].tool_calls[0].function.arguments",
         ),
@@ -422,11 +426,11 @@ def test_no_body_however_odd_is_more_than_refused(role: str, content: list[Any],
 
 @given(events=st.lists(anything | parts, max_size=5), content=st.lists(anything | parts, max_size=3))
 def test_no_answer_however_odd_is_more_than_garbled(events: list[Any], content: list[Any]) -> None:
-    with contextlib.suppress(UpstreamGarbled):
+    with contextlib.suppress(UpstreamProtocolError):
         write_reply(read_reply(json.dumps({"content": content}).encode()), "m")
-    with contextlib.suppress(UpstreamGarbled):
+    with contextlib.suppress(UpstreamProtocolError):
         stream(START, *({**BLOCK, "content_block": each} for each in events), LAST).reply()
-    with contextlib.suppress(UpstreamGarbled):
+    with contextlib.suppress(UpstreamProtocolError):
         stream(START, BLOCK, *({**WORD, "delta": each} for each in events), LAST).reply()
 
 
@@ -447,7 +451,7 @@ def test_a_reply_without_usage_is_an_estimate() -> None:
 
 
 def test_a_reply_of_the_other_wire_is_what_strict_clients_want() -> None:
-    calls = (ToolCall(Function("f", '{"a": 1}'), "c1"), ToolCall(Function("g", ""), "c2"))
+    calls = (ToolCall(FunctionCall("f", '{"a": 1}'), "c1"), ToolCall(FunctionCall("g", ""), "c2"))
     shown = json.loads(write_reply(Reply((Choice(0, "Hi", "tool_calls", calls, "Hm."),), Usage(1, 2), "m"), "msg_1"))
     direct = {"caller": {"type": "direct"}}
     assert shown["content"] == [
@@ -466,44 +470,49 @@ def test_a_reply_of_the_other_wire_is_what_strict_clients_want() -> None:
 
 
 def test_arguments_that_are_no_json_are_no_tool_use() -> None:
-    with pytest.raises(UpstreamGarbled):
-        write_reply(Reply((Choice(0, "", "tool_calls", (ToolCall(Function("f", "{"), "c"),)),), Usage()), "m")
+    with pytest.raises(UpstreamProtocolError):
+        write_reply(Reply((Choice(0, "", "tool_calls", (ToolCall(FunctionCall("f", "{"), "c"),)),), Usage()), "m")
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"content": [{}]}', b'{"content": [{"type": "text"}]}', b"<html>", b"[" * 10_000]
+    "body",
+    [b"", b"[]", b"{}", b'{"content": [{}]}', b'{"content": [{"type": "text"}]}', b"<html>", b"[" * 10_000],
 )
 def test_what_is_no_message_is_garbled(body: bytes) -> None:
-    with pytest.raises(UpstreamGarbled):
+    with pytest.raises(UpstreamProtocolError):
         read_reply(body)
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "words", "error", "shown"),
     [
-        (401, "authentication_error", "invalid x-api-key sk-ant-1", Upstream, 502),
-        (403, "permission_error", "no", Upstream, 502),
-        (400, "invalid_request_error", "bad image", UpstreamRefused, 400),
-        (400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum", TooLong, 400),
-        (404, "not_found_error", "model: x", UpstreamRefused, 404),
-        (429, "rate_limit_error", "slow down", UpstreamBusy, 503),
-        (529, "overloaded_error", "Overloaded", UpstreamBusy, 503),
-        (500, "api_error", "oops", Upstream, 502),
+        (401, "authentication_error", "invalid x-api-key sk-ant-1", UpstreamError, 502),
+        (403, "permission_error", "no", UpstreamError, 502),
+        (400, "invalid_request_error", "bad image", UpstreamRejected, 400),
+        (400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum", ContextLengthExceeded, 400),
+        (404, "not_found_error", "model: x", UpstreamRejected, 404),
+        (429, "rate_limit_error", "slow down", UpstreamOverloaded, 503),
+        (529, "overloaded_error", "Overloaded", UpstreamOverloaded, 503),
+        (500, "api_error", "oops", UpstreamError, 502),
     ],
 )
 def test_a_refusal_becomes_one_of_our_errors(
-    status: int, kind: str, words: str, error: type[SizewiseError], shown: int
+    status: int,
+    kind: str,
+    words: str,
+    error: type[SizewiseError],
+    shown: int,
 ) -> None:
     body = json.dumps({"type": "error", "error": {"type": kind, "message": words}}).encode()
     found = read_error(status, "7", body)
     assert type(found) is error and found.status == shown and "sk-ant" not in found.message
-    assert found.retry_after == (7 if error is UpstreamBusy else None)
+    assert found.retry_after == (7 if error is UpstreamOverloaded else None)
     with pytest.raises(error):
-        Reader(False).frame(body)
+        AnthropicStreamReader(False).read_frame(body)
 
 
 def test_our_errors_have_this_wires_shape_with_our_code_and_hint() -> None:
-    shown = json.loads(write_error(TooLong("too long", "shorten it"), "abc"))
+    shown = json.loads(write_error(ContextLengthExceeded("too long", "shorten it"), "abc"))
     assert shown["type"] == "error" and shown["request_id"] == "abc"
     assert shown["error"]["type"] == "invalid_request_error" and shown["error"]["code"] == "context_length_exceeded"
     assert shown["error"]["hint"] == "shorten it" and shown["error"]["docs"] == "docs/errors/context_length_exceeded.md"
@@ -512,10 +521,10 @@ def test_our_errors_have_this_wires_shape_with_our_code_and_hint() -> None:
 # ---- streams --------------------------------------------------------------------------------------------------------
 
 
-def stream(*events: Json) -> Reader:
-    reader = Reader(False)
+def stream(*events: Json) -> AnthropicStreamReader:
+    reader = AnthropicStreamReader(False)
     for event in events:
-        reader.frame(json.dumps(event).encode())
+        reader.read_frame(json.dumps(event).encode())
     return reader
 
 
@@ -527,7 +536,7 @@ LAST = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": 
 
 @pytest.mark.parametrize("events", [(), (START,), (START, BLOCK, WORD)])
 def test_a_stream_that_ends_too_early_is_garbled(events: tuple[Json, ...]) -> None:
-    with pytest.raises(UpstreamGarbled):
+    with pytest.raises(UpstreamProtocolError):
         stream(*events).reply()
 
 
@@ -536,8 +545,8 @@ def test_a_stream_that_ends_too_early_is_garbled(events: tuple[Json, ...]) -> No
     [b"x", b"[]", b'{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"x"}}', b'{"index":1}'],
 )
 def test_what_is_no_event_is_garbled(payload: bytes) -> None:
-    with pytest.raises(UpstreamGarbled):
-        stream(START).frame(payload)
+    with pytest.raises(UpstreamProtocolError):
+        stream(START).read_frame(payload)
 
 
 def test_pings_and_events_of_a_later_day_are_passed_over() -> None:
@@ -550,17 +559,17 @@ def test_arguments_cut_by_the_limit_of_tokens_are_kept_as_written() -> None:
     use = {**BLOCK, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}
     piece = {**WORD, "delta": {"type": "input_json_delta", "partial_json": '{"a": '}}
     reply = stream(START, use, piece, {**LAST, "delta": {"stop_reason": "max_tokens"}}).reply()
-    assert reply.choices[0].tool_calls == (ToolCall(Function("f", '{"a": '), "t"),)
-    assert reply.choices[0].finish == "length"
+    assert reply.choices[0].tool_calls == (ToolCall(FunctionCall("f", '{"a": '), "t"),)
+    assert reply.choices[0].finish_reason == "length"
 
 
 words = st.text(min_size=1, max_size=8)
 said = st.lists(
     st.one_of(
-        words.map(lambda text: [Text(0, text)]),
-        words.map(lambda text: [Thought(0, text), Thought(0, "", f"signed {len(text)}")]),
-        st.just([Extra(0, {"audio": Raw(b"{}")})]),
-        st.just([Extra(0, {"refusal": Raw(b"null")})]),
+        words.map(lambda text: [TextDelta(0, text)]),
+        words.map(lambda text: [ReasoningDelta(0, text), ReasoningDelta(0, "", f"signed {len(text)}")]),
+        st.just([RawDelta(0, {"audio": Raw(b"{}")})]),
+        st.just([RawDelta(0, {"refusal": Raw(b"null")})]),
     ),
     max_size=6,
 )
@@ -568,36 +577,39 @@ said = st.lists(
 
 @given(said=said, calls=st.lists(st.dictionaries(words, words, max_size=2), max_size=3), usage=st.integers(0, 99))
 def test_a_stream_that_we_wrote_is_read_again_as_it_was(
-    said: list[list[Any]], calls: list[dict[str, str]], usage: int
+    said: list[list[Any]],
+    calls: list[dict[str, str]],
+    usage: int,
 ) -> None:
     events = [event for group in said for event in group]
     for number, arguments in enumerate(calls):
         text = json.dumps(arguments)
         events += [ToolDelta(0, number, f"id{number}", "f", text[:3]), ToolDelta(0, number, json=text[3:])]
-    text = "".join(event.text for event in events if isinstance(event, Text))
-    thought = "".join(event.text for event in events if isinstance(event, Thought))
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    thought = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
     tools = tuple(
-        ToolCall(Function("f", msgspec.json.encode(each).decode()), f"id{number}") for number, each in enumerate(calls)
+        ToolCall(FunctionCall("f", msgspec.json.encode(each).decode()), f"id{number}")
+        for number, each in enumerate(calls)
     )
     finish = "tool_calls" if calls else "stop"
-    written = Written("msg_1")
-    data = written.start("m") + b"".join(map(written.event, events))
+    written = AnthropicStreamWriter("msg_1")
+    data = written.start("m") + b"".join(map(written.write, events))
     data += written.finish(Reply((Choice(0, text, finish, tools, thought),), Usage(usage + 9, 7, 4, 5), "m"), {})
-    reader, heard = Reader(False), list[Any]()
-    for payload in Frames().feed(data):
-        heard += reader.frame(payload)
+    reader, heard = AnthropicStreamReader(False), list[Any]()
+    for payload in SseDecoder().feed(data):
+        heard += reader.read_frame(payload)
     reply = reader.reply()
     choice = reply.choices[0]
     assert reader.done and reply.usage == Usage(usage + 9, 7, 4, 5)
-    assert (choice.text, choice.thought, choice.tool_calls, choice.finish) == (text, thought, tools, finish)
-    assert "".join(event.text for event in heard if isinstance(event, Text)) == text
-    assert [event for event in heard if isinstance(event, Finished)] == [Finished(0, finish)]
+    assert (choice.text, choice.reasoning, choice.tool_calls, choice.finish_reason) == (text, thought, tools, finish)
+    assert "".join(event.text for event in heard if isinstance(event, TextDelta)) == text
+    assert [event for event in heard if isinstance(event, ChoiceFinished)] == [ChoiceFinished(0, finish)]
 
 
 def blocks_of(data: bytes) -> list[Json]:
     """The blocks of a stream as a strict client puts them together: each is whole before the next begins."""
     found: list[Json] = []
-    for payload in Frames().feed(data):
+    for payload in SseDecoder().feed(data):
         event = json.loads(payload)
         match event["type"]:
             case "content_block_start":
@@ -617,9 +629,9 @@ def blocks_of(data: bytes) -> list[Json]:
 
 def shown(events: list[Any], calls: int, finish: str = "tool_calls") -> tuple[list[Json], bytes]:
     """The blocks that a client sees, and what it saw before the end."""
-    written = Written("m")
-    early = written.start("up") + b"".join(map(written.event, events))
-    tools = tuple(ToolCall(Function("f", "{}"), f"c{number}") for number in range(calls))
+    written = AnthropicStreamWriter("m")
+    early = written.start("up") + b"".join(map(written.write, events))
+    tools = tuple(ToolCall(FunctionCall("f", "{}"), f"c{number}") for number in range(calls))
     return blocks_of(early + written.finish(Reply((Choice(0, "", finish, tools),), Usage()), {})), early
 
 
@@ -630,13 +642,13 @@ def test_calls_told_in_turns_are_shown_one_after_the_other(data: st.DataObject, 
     while any(left.values()):
         events.append(left[data.draw(st.sampled_from([n for n in left if left[n]]))].pop(0))
         if data.draw(st.booleans()):
-            events.append(Text(0, "x"))
+            events.append(TextDelta(0, "x"))
     blocks, _ = shown(events, len(calls))
     uses = {block["id"]: json.loads(block["json"] or "{}") for block in blocks if block["type"] == "tool_use"}
     assert uses == {f"c{number}": arguments for number, arguments in enumerate(calls)}
     assert sum(block["type"] == "tool_use" for block in blocks) == len(calls)
     said = "".join(block["text"] for block in blocks if block["type"] == "text")
-    assert len(said) == sum(isinstance(event, Text) for event in events)
+    assert len(said) == sum(isinstance(event, TextDelta) for event in events)
 
 
 def _pieces(number: int, arguments: dict[str, str]) -> list[ToolDelta]:
@@ -658,21 +670,21 @@ def test_a_call_that_was_cut_by_the_limit_is_shown_as_far_as_it_came() -> None:
 
 
 def test_a_call_that_goes_on_after_its_arguments_were_whole_is_garbled() -> None:
-    written = Written("m")
+    written = AnthropicStreamWriter("m")
     for number in (0, 1):
-        written.event(ToolDelta(0, number, f"c{number}", "f", "{}"))
-    assert written.event(ToolDelta(0, 0, json="\n")) == b""
-    with pytest.raises(UpstreamGarbled):
-        written.event(ToolDelta(0, 0, json="{}"))
+        written.write(ToolDelta(0, number, f"c{number}", "f", "{}"))
+    assert written.write(ToolDelta(0, 0, json="\n")) == b""
+    with pytest.raises(UpstreamProtocolError):
+        written.write(ToolDelta(0, 0, json="{}"))
 
 
 @pytest.mark.parametrize(("given", "told"), [({}, "{}"), ({"a": 1}, '{"a":1}')])
 def test_a_call_without_deltas_has_the_arguments_it_began_with(given: Json, told: str) -> None:
     use = {**BLOCK, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": given}}
-    reader, heard = Reader(False), list[Any]()
+    reader, heard = AnthropicStreamReader(False), list[Any]()
     ended = {**LAST, "delta": {"stop_reason": "tool_use"}}
     for event in (START, use, {"type": "content_block_stop", "index": 0}, ended):
-        heard += reader.frame(json.dumps(event).encode())
+        heard += reader.read_frame(json.dumps(event).encode())
     assert "".join(event.json for event in heard if isinstance(event, ToolDelta)) == told
     (call,) = reader.reply().choices[0].tool_calls
     assert call.function is not None and json.loads(call.function.arguments) == given
@@ -681,9 +693,9 @@ def test_a_call_without_deltas_has_the_arguments_it_began_with(given: Json, told
 def test_requests_that_only_look_alike_in_the_other_wires_words_are_known_apart() -> None:
     def alike(headers: dict[str, str] | None = None, **more: object) -> bool:
         body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], **more}
-        found = origin(read_request(json.dumps(body).encode(), headers)[0].fields, "anthropic")
+        found = original_body(read_request(json.dumps(body).encode(), headers)[0].fields, "anthropic")
         assert found is not None
-        return found.alike
+        return found.is_lossless
 
     assert alike() and alike(thinking={"type": "disabled"}) and alike(output_config={"effort": "low"})
     assert not alike(thinking={"type": "enabled", "budget_tokens": 2_000})

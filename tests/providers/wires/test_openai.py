@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from sizewise.errors import (
     BadBody,
+    ContextLengthExceeded,
     SizewiseError,
-    TooLong,
-    Upstream,
-    UpstreamBusy,
-    UpstreamGarbled,
-    UpstreamRefused,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRejected,
 )
-from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
+from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Choice, Reply, Usage
 from sizewise.providers.wires.openai.request_response import (
     read_reply,
@@ -27,9 +27,9 @@ from sizewise.providers.wires.openai.request_response import (
     write_reply,
     write_request,
 )
-from sizewise.providers.wires.openai.stream_in import Reader
+from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 from sizewise.providers.wires.openai.usage_and_errors import read_error
-from sizewise.providers.wires.sse import MAX_FRAME, Frames
+from sizewise.providers.wires.sse import MAX_FRAME_BYTES, SseDecoder
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
@@ -51,7 +51,10 @@ messages = st.lists(
 
 @given(messages=messages, more=unknown, n=st.integers(1, 8), stop=st.none() | st.lists(st.text(max_size=3), max_size=3))
 def test_a_request_is_written_again_as_it_was_read_but_for_the_model(
-    messages: list[object], more: dict[str, object], n: int, stop: list[str] | None
+    messages: list[object],
+    more: dict[str, object],
+    n: int,
+    stop: list[str] | None,
 ) -> None:
     body = {"model": "auto", "messages": messages, "n": n, "stop": stop, "temperature": 0.5, **more}
     chat, _ = read_request(json.dumps(body).encode())
@@ -176,18 +179,18 @@ def test_what_the_router_reads_is_typed() -> None:
                 "tools": [{"type": "function", "function": {"name": "f"}}],
                 "response_format": {"type": "json_object"},
                 "logprobs": True,
-            }
-        ).encode()
+            },
+        ).encode(),
     )
-    assert chat.ask() == "What is this?" and chat.sees() == {"image"}
+    assert chat.last_user_text() == "What is this?" and chat.input_modalities() == {"image"}
     assert (chat.max_tokens, chat.tools, chat.schema, chat.logprobs) == (20, True, True, True)
 
 
 def test_rewriting_the_words_keeps_unknown_fields() -> None:
     message = {"role": "user", "content": "my secret", "cache": 1}
     chat, _ = read_request(json.dumps({"model": "a", "messages": [message], "x": [1]}).encode())
-    masked = chat.rewritten(lambda text: text.replace("secret", "***"))
-    assert masked.ask() == "my ***"
+    masked = chat.map_text(lambda text: text.replace("secret", "***"))
+    assert masked.last_user_text() == "my ***"
     written = json.loads(write_request(masked, "a"))
     assert written == {"model": "a", "messages": [{**message, "content": "my ***"}], "x": [1]}
 
@@ -214,7 +217,7 @@ def test_a_reply_of_our_own_is_a_full_chat_completion() -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"choices":[]}', b"<html>", b'{"choices":[{"index":0}]}'])
 def test_a_garbled_reply_is_never_an_answer(body: bytes) -> None:
-    with pytest.raises(UpstreamGarbled):
+    with pytest.raises(UpstreamProtocolError):
         read_reply(body)
 
 
@@ -230,10 +233,10 @@ def delta(finish: str | None = None, index: int = 0, **delta: object) -> dict[st
 
 
 def read(data: bytes, cut: int = 1 << 20, strip_usage: bool = True) -> tuple[list[Event], Reply]:
-    split, reader, events = Frames(), Reader(strip_usage), list[Event]()
+    split, reader, events = SseDecoder(), OpenAiStreamReader(strip_usage), list[Event]()
     for start in range(0, len(data), cut):
         for payload in split.feed(data[start : start + cut]):
-            events += reader.frame(payload)
+            events += reader.read_frame(payload)
     return events, reader.reply()
 
 
@@ -252,29 +255,31 @@ ORDINARY = (
 def test_a_stream_reads_the_same_however_it_is_cut(cut: int, newline: bytes, space: bytes) -> None:
     data = ORDINARY.replace(b"data: ", space).replace(b"\n", newline)
     events, reply = read(b": hello" + newline * 2 + data + data[-14:], cut)
-    assert [e.text for e in events if isinstance(e, Text)] == ["Hé", "llo"]
-    assert reply.text == "Héllo" and reply.choices[0].finish == "stop" and reply.usage == Usage(4, 2)
+    assert [e.text for e in events if isinstance(e, TextDelta)] == ["Hé", "llo"]
+    assert reply.text == "Héllo" and reply.choices[0].finish_reason == "stop" and reply.usage == Usage(4, 2)
 
 
 def test_every_byte_of_the_upstreams_frames_is_passed_on_once() -> None:
     events, _ = read(ORDINARY)
-    passed = b"".join(b"data: " + e.frame + b"\n\n" for e in events if isinstance(e, Text | Finished) and e.frame)
+    passed = b"".join(
+        b"data: " + e.frame + b"\n\n" for e in events if isinstance(e, TextDelta | ChoiceFinished) and e.frame
+    )
     assert passed == ORDINARY[: ORDINARY.index(b'data: {"choices": []')]
 
 
 def test_words_and_finish_in_one_frame_are_two_events_and_one_frame() -> None:
     events, reply = read(frames(delta(content="a"), delta("length", content="b")))
-    assert [type(e) for e in events] == [Text, Text, Finished]
-    assert events[1].frame == b"" and events[2].frame  # type: ignore[union-attr]  # Text and Finished have one
-    assert reply.text == "ab" and reply.choices[0].finish == "length"
+    assert [type(e) for e in events] == [TextDelta, TextDelta, ChoiceFinished]
+    assert events[1].frame == b"" and events[2].frame  # type: ignore[union-attr]  # Text and ChoiceFinished have one
+    assert reply.text == "ab" and reply.choices[0].finish_reason == "length"
 
 
 def test_usage_that_nobody_asked_for_is_not_passed_on() -> None:
     last = delta("stop") | {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}
     events, reply = read(frames(delta(content="a"), last))
-    assert isinstance(events[-1], Finished) and events[-1].frame is None and reply.usage == Usage(1, 1)
+    assert isinstance(events[-1], ChoiceFinished) and events[-1].frame is None and reply.usage == Usage(1, 1)
     events, _ = read(frames(delta(content="a"), last), strip_usage=False)
-    assert isinstance(events[-1], Finished) and events[-1].frame
+    assert isinstance(events[-1], ChoiceFinished) and events[-1].frame
 
 
 def test_tool_calls_thoughts_and_unknown_parts_are_told_apart() -> None:
@@ -287,12 +292,12 @@ def test_tool_calls_thoughts_and_unknown_parts_are_told_apart() -> None:
             delta(tool_calls=[more]),
             delta(audio={"id": "a"}),
             delta("tool_calls"),
-        )
+        ),
     )
-    assert [type(e) for e in events] == [Thought, ToolDelta, ToolDelta, Extra, Finished]
+    assert [type(e) for e in events] == [ReasoningDelta, ToolDelta, ToolDelta, RawDelta, ChoiceFinished]
     (made,) = reply.choices[0].tool_calls
     assert made.id == "c1" and made.function is not None and made.function.arguments == '{"a":1}'
-    assert reply.choices[0].thought == "hm"
+    assert reply.choices[0].reasoning == "hm"
 
 
 def test_log_probabilities_of_a_stream_are_joined() -> None:
@@ -317,19 +322,19 @@ def test_log_probabilities_of_a_stream_are_joined() -> None:
     ],
 )
 def test_a_stream_that_ends_too_early_is_never_a_stop(data: bytes) -> None:
-    with pytest.raises(UpstreamGarbled):
+    with pytest.raises(UpstreamProtocolError):
         read(data)
 
 
 def test_an_error_inside_a_stream_is_raised() -> None:
-    with pytest.raises(Upstream, match="overloaded"):
+    with pytest.raises(UpstreamError, match="overloaded"):
         read(frames(delta(content="a"), {"error": {"message": "overloaded"}}))
 
 
 def test_an_endless_frame_is_refused() -> None:
-    split = Frames()
-    with pytest.raises(UpstreamGarbled):
-        for _ in range(MAX_FRAME // 65_536 + 2):
+    split = SseDecoder()
+    with pytest.raises(UpstreamProtocolError):
+        for _ in range(MAX_FRAME_BYTES // 65_536 + 2):
             split.feed(b"x" * 65_536)
 
 
@@ -339,12 +344,12 @@ def test_an_endless_frame_is_refused() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind", "shown"),
     [
-        (400, b'{"error":{"message":"no images"}}', UpstreamRefused, 400),
-        (401, b'{"error":{"message":"bad key sk-123"}}', Upstream, 502),
-        (429, b'{"error":"slow"}', UpstreamBusy, 503),
-        (500, b"<html>", Upstream, 502),
-        (302, b"", Upstream, 502),
-        (400, b'{"error":{"message":"m","code":"context_length_exceeded"}}', TooLong, 400),
+        (400, b'{"error":{"message":"no images"}}', UpstreamRejected, 400),
+        (401, b'{"error":{"message":"bad key sk-123"}}', UpstreamError, 502),
+        (429, b'{"error":"slow"}', UpstreamOverloaded, 503),
+        (500, b"<html>", UpstreamError, 502),
+        (302, b"", UpstreamError, 502),
+        (400, b'{"error":{"message":"m","code":"context_length_exceeded"}}', ContextLengthExceeded, 400),
     ],
 )
 def test_an_upstreams_refusal_becomes_ours(status: int, body: bytes, kind: type[SizewiseError], shown: int) -> None:
@@ -354,6 +359,6 @@ def test_an_upstreams_refusal_becomes_ours(status: int, body: bytes, kind: type[
 
 
 def test_an_error_has_openais_shape_and_our_hint() -> None:
-    shown = json.loads(write_error(TooLong("too long", "shorten it", param="messages")))["error"]
+    shown = json.loads(write_error(ContextLengthExceeded("too long", "shorten it", param="messages")))["error"]
     assert shown["code"] == "context_length_exceeded" and shown["type"] == "invalid_request_error"
     assert shown["hint"] == "shorten it" and shown["param"] == "messages" and shown["docs"]

@@ -6,7 +6,7 @@ import json
 
 from sizewise.providers.wires.openai.request_response import read_embed, read_request
 from sizewise.providers.wires.openai.wire import WIRE
-from sizewise.providers.wires.overrides import bent
+from sizewise.providers.wires.overrides import apply_overrides
 
 RENAME = {"max_tokens": "max_completion_tokens"}
 
@@ -14,7 +14,7 @@ RENAME = {"max_tokens": "max_completion_tokens"}
 def sent(leave_out: tuple[str, ...] = (), **more: object) -> dict[str, object]:
     body = {"model": "auto", "messages": [{"role": "user", "content": "é"}], "x_unknown": [1.50], **more}
     chat, _ = read_request(json.dumps(body).encode())
-    shown: dict[str, object] = json.loads(bent(WIRE, RENAME, leave_out).write_request(chat, "theirs"))
+    shown: dict[str, object] = json.loads(apply_overrides(WIRE, RENAME, leave_out).write_request(chat, "theirs"))
     return shown
 
 
@@ -40,8 +40,8 @@ def test_what_it_would_refuse_is_left_out_also_where_we_added_it() -> None:
 
 def test_an_embedding_request_is_bent_alike() -> None:
     embed, _ = read_embed(b'{"model":"auto","input":"a","user":"me"}')
-    assert json.loads(bent(WIRE, {}, ("user",)).write_embed(embed, "m")) == {"model": "m", "input": "a"}
+    assert json.loads(apply_overrides(WIRE, {}, ("user",)).write_embed(embed, "m")) == {"model": "m", "input": "a"}
 
 
 def test_a_wire_that_nobody_bends_is_the_very_same() -> None:
-    assert bent(WIRE, {}, ()) is WIRE
+    assert apply_overrides(WIRE, {}, ()) is WIRE

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sizewise.providers.wires.anthropic.request_in import read_request
 from sizewise.providers.wires.anthropic.wire import WIRE
-from sizewise.testing.wire_conformance import KEY, Spoken
+from sizewise.testing.wire_conformance import KEY, WireCase
 from tests.wires.speaking.openai import SAID
 from tests.wires.strategies import anything, encoded, objects, texts, unknown
 
@@ -20,13 +20,13 @@ def error(words: str, kind: str) -> bytes:
     return json.dumps({"type": "error", "error": {"type": kind, "message": words}, "request_id": "req_1"}).encode()
 
 
-SPOKEN = Spoken(
+SPOKEN = WireCase(
     wire=WIRE,
     read_request=lambda body: read_request(body)[0],
-    whole=(HERE / "anthropic.whole.json").read_bytes(),
+    response=(HERE / "anthropic.whole.json").read_bytes(),
     stream=(HERE / "anthropic.stream.sse").read_bytes(),
-    said=SAID,
-    ends=1,
+    expected=SAID,
+    end_frames=1,
     errors={
         400: error("messages.0: this model takes no images", "invalid_request_error"),
         401: error(f"invalid x-api-key {KEY}", "authentication_error"),
@@ -80,5 +80,5 @@ REQUESTS = encoded(
             "output_config": st.sampled_from([{"effort": "max"}, {"effort": "low", "format": {"schema": {}}}]),
             "later": anything,
         },
-    )
+    ),
 )

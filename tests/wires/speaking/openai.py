@@ -8,11 +8,11 @@ from pathlib import Path
 from sizewise.messages import Usage
 from sizewise.providers.wires.openai.request_response import read_request
 from sizewise.providers.wires.openai.wire import WIRE
-from sizewise.testing.wire_conformance import KEY, Said, Spoken
+from sizewise.testing.wire_conformance import KEY, ExpectedReply, WireCase
 from tests.wires.strategies import bodies
 
 HERE = Path(__file__).parent
-SAID = Said(
+SAID = ExpectedReply(
     "Guten  Tag – 你好 🌊.",
     "tool_calls",
     Usage(640, 20, 600, 30, 5),
@@ -25,13 +25,13 @@ def error(words: str, kind: str, code: str | None = None) -> bytes:
     return json.dumps({"error": {"message": words, "type": kind, "param": None, "code": code}}).encode()
 
 
-SPOKEN = Spoken(
+SPOKEN = WireCase(
     wire=WIRE,
     read_request=lambda body: read_request(body)[0],
-    whole=(HERE / "openai.whole.json").read_bytes(),
+    response=(HERE / "openai.whole.json").read_bytes(),
     stream=(HERE / "openai.stream.sse").read_bytes(),
-    said=SAID,
-    ends=1,
+    expected=SAID,
+    end_frames=1,
     errors={
         400: error("Unknown parameter: 'later'.", "invalid_request_error", "unknown_parameter"),
         401: error(f"Incorrect API key provided: {KEY}.", "invalid_request_error", "invalid_api_key"),
@@ -40,6 +40,6 @@ SPOKEN = Spoken(
         500: error("The server had an error", "server_error"),
         503: error("The engine is currently overloaded", "server_error"),
     },
-    adds=frozenset({"stream_options"}),
+    added_fields=frozenset({"stream_options"}),
 )
 REQUESTS = bodies

@@ -6,24 +6,24 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from sizewise.providers.wires.responses.request_in import heard
+from sizewise.providers.wires.responses.request_in import read_request
 from sizewise.providers.wires.responses.wire import WIRE
-from sizewise.testing.wire_conformance import Spoken
+from sizewise.testing.wire_conformance import WireCase
 from tests.wires.speaking import openai
 from tests.wires.strategies import anything, encoded, objects, texts, unknown
 
 HERE = Path(__file__).parent
 
-SPOKEN = Spoken(
+SPOKEN = WireCase(
     wire=WIRE,
-    read_request=lambda body: heard(body).chat([]),
-    whole=(HERE / "responses.whole.json").read_bytes(),
+    read_request=lambda body: read_request(body).to_chat([]),
+    response=(HERE / "responses.whole.json").read_bytes(),
     stream=(HERE / "responses.stream.sse").read_bytes(),
-    said=openai.SAID,
-    ends=0,
+    expected=openai.SAID,
+    end_frames=0,
     errors=openai.SPOKEN.errors,
-    adds=frozenset({"store", "include"}),
-    cannot=frozenset({"stop"}),
+    added_fields=frozenset({"store", "include"}),
+    unsupported_fields=frozenset({"stop"}),
 )
 
 said = st.builds(lambda text: {"type": "input_text", "text": text}, texts)
@@ -46,7 +46,8 @@ spoken = st.builds(
     st.sampled_from([{}, {"id": "msg_1", "status": "completed"}]),
 )
 calls = st.builds(
-    lambda given: {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": str(given)}, objects
+    lambda given: {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": str(given)},
+    objects,
 )
 results = st.builds(
     lambda output: {"type": "function_call_output", "call_id": "call_1", "output": output},
@@ -76,5 +77,5 @@ REQUESTS = encoded(
             "metadata": st.none() | st.dictionaries(texts, texts, max_size=2),
             "later": anything,
         },
-    )
+    ),
 )

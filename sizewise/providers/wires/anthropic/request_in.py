@@ -1,8 +1,8 @@
-"""A client's Messages body read into our words, with the original beside them; pure, knows no model.
+"""Client request of the Messages API -> our Chat, with the original body attached; pure, knows no model.
 
 Source: the Anthropic API reference, Messages. Dropped in our words, because no other model could use it: marks for the
 prompt cache, and reasoning of earlier turns, which is signed for its own vendor. All else that our words cannot say is
-named in `Origin.untold`, and only a model of this wire gets it.
+named in `OriginalBody.untranslated`, and only a model of this wire gets it.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from sizewise.errors import BadBody
-from sizewise.messages import Chat, Fields, Message
-from sizewise.providers.wires.anthropic.thinking import EFFORTS, effort, strange
-from sizewise.providers.wires.openai.request_response import Count, decoded
-from sizewise.providers.wires.original_body import FIELD, Origin, origin, without
+from sizewise.messages import ChatRequest, JsonFields, Message
+from sizewise.providers.wires.anthropic.thinking import EFFORTS, effort_of_thinking, unsupported_thinking
+from sizewise.providers.wires.openai.request_response import Count, decode_body
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody, original_body, without_original
 
-NAME = "anthropic"
+WIRE_NAME = "anthropic"
 
-Share = Annotated[float, Meta(ge=0, le=1)]
+UnitInterval = Annotated[float, Meta(ge=0, le=1)]
 Block = dict[str, Any]
 
 
-class Turn(Struct):
+class MessageParam(Struct):
     role: Literal["user", "assistant", "system"]
     content: str | list[Block]
 
 
-class Body(Struct):
+class MessagesBody(Struct):
     """The fields of a Messages body whose type we check, with the API's own bounds."""
 
     model: str
-    messages: Annotated[list[Turn], Meta(min_length=1, max_length=100_000)]
+    messages: Annotated[list[MessageParam], Meta(min_length=1, max_length=100_000)]
     max_tokens: Count | None = None
     system: str | list[Block] | None = None
     stream: bool | None = None
     stop_sequences: list[str] | None = None
-    temperature: Share | None = None
-    top_p: Share | None = None
+    temperature: UnitInterval | None = None
+    top_p: UnitInterval | None = None
     top_k: Annotated[int, Meta(ge=0)] | None = None
     tools: list[Block] | None = None
     tool_choice: Block | None = None
@@ -53,51 +53,51 @@ class TextBlock(Struct):
     text: str
 
 
-class ToolUse(Struct):
+class ToolUseBlock(Struct):
     id: str
     name: str
     input: Raw
 
 
-class ToolResult(Struct):
+class ToolResultBlock(Struct):
     tool_use_id: str
     content: str | list[Block] | None = None
     is_error: bool | None = None
 
 
-class Source(Struct):
+class ContentSource(Struct):
     type: str
     media_type: str = ""
     data: str = ""
     url: str = ""
 
 
-class Sourced(Struct):
+class SourceBlock(Struct):
     """An image or a document."""
 
-    source: Source
+    source: ContentSource
     title: str | None = None
 
 
-class Tool(Struct):
+class AnthropicTool(Struct):
     name: str
     input_schema: Raw
     description: str | None = None
     strict: bool | None = None
 
 
-class ToolChoice(Struct):
+class AnthropicToolChoice(Struct):
     type: Literal["auto", "any", "none", "tool"]
     name: str = ""
     disable_parallel_tool_use: bool | None = None
 
 
-SAID = frozenset(
-    ("model", "messages", "system", "stream", "max_tokens", "temperature", "top_p", "top_k", "cache_control")
+TRANSLATED_FIELDS = frozenset(
+    ("model", "messages", "system", "stream", "max_tokens", "temperature", "top_p", "top_k", "cache_control"),
 )
 """Top-level fields that are translated, or need not be, whatever they hold."""
 
-KEYS: Mapping[str, frozenset[str]] = {
+TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "text": frozenset(("text", "citations")),
     "image": frozenset(("source",)),
     "document": frozenset(("source", "title")),
@@ -110,76 +110,96 @@ KEYS: Mapping[str, frozenset[str]] = {
 Where a block says more, that is left untold.
 """
 
-_body = msgspec.json.Decoder(Body)
+_body = msgspec.json.Decoder(MessagesBody)
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
 def read_request(
-    body: bytes, headers: Mapping[str, str] | None = None, *, counting: bool = False
-) -> tuple[Chat, Raw | None]:
+    body: bytes,
+    headers: Mapping[str, str] | None = None,
+    *,
+    counting: bool = False,
+) -> tuple[ChatRequest, Raw | None]:
     """A Messages body and its `sizewise` object. Raises BadBody.
 
     `headers` travel with the original to upstreams of this wire. `counting`: it asks for the tokens only.
     """
-    seen, sent = decoded(body, _body)
+    seen, sent = decode_body(body, _body)
     if seen.max_tokens is None and not counting:
         raise BadBody("`max_tokens` is missing", "say how many tokens the answer may have", param="max_tokens")
     ours = sent.pop("sizewise", None)
     try:
-        reading, fields = translated(seen, sent)
+        reading, fields = translate(seen, sent)
         messages = msgspec.json.decode(fields["messages"], type=list[Message])
     except RecursionError as error:  # translated, it lies a few levels deeper
         raise BadBody("the body is nested too deeply", "flatten it") from error
-    fields[FIELD] = Origin(NAME, Raw(_encode(sent)), reading.untold, reading.rough, dict(headers or {})).field()
+    fields[ORIGINAL_FIELD] = OriginalBody(
+        WIRE_NAME,
+        Raw(_encode(sent)),
+        reading.untranslated,
+        reading.approximate,
+        dict(headers or {}),
+    ).to_field()
     limit, schema = seen.max_tokens, "response_format" in fields
     return (
-        Chat(seen.model, messages, fields, seen.stream is True, False, limit, 1, False, bool(seen.tools), schema),
+        ChatRequest(
+            seen.model,
+            messages,
+            fields,
+            seen.stream is True,
+            False,
+            limit,
+            1,
+            False,
+            bool(seen.tools),
+            schema,
+        ),
         ours,
     )
 
 
-def as_it_came(chat: Chat) -> Fields | None:
+def unchanged_original(chat: ChatRequest) -> JsonFields | None:
     """The client's own body, where it spoke this wire and nobody has changed the request since."""
-    found = origin(chat.fields, NAME)
+    found = original_body(chat.fields, WIRE_NAME)
     if found is None:
         return None
-    seen, sent = decoded(bytes(found.body), _body)
-    _, fields = translated(seen, sent)
-    now = without(chat.fields)
+    seen, sent = decode_body(bytes(found.body), _body)
+    _, fields = translate(seen, sent)
+    now = without_original(chat.fields)
     return sent if {**fields, "model": Raw()} == {**now, "model": Raw()} else None
 
 
-def translated(seen: Body, sent: Fields) -> tuple[Reading, Fields]:
+def translate(body: MessagesBody, raw_fields: JsonFields) -> tuple[AnthropicRequestTranslator, JsonFields]:
     """How a body was read, with the paths of what our words do not say, and our words for it."""
-    reading = Reading()
-    fields: dict[str, object] = {"model": seen.model, "messages": reading.messages(seen)}
+    reading = AnthropicRequestTranslator()
+    fields: dict[str, object] = {"model": body.model, "messages": reading.messages(body)}
     for name in ("max_tokens", "temperature", "top_p", "top_k", "stream"):
-        if name in sent and getattr(seen, name) is not None:
-            fields[name] = sent[name]  # as it is spelt
-    if seen.stop_sequences:
-        fields["stop"] = seen.stop_sequences
-    fields |= reading.tools(seen)
-    for name, raw in sent.items():
-        if name not in SAID and bytes(raw) != b"null":
-            fields |= reading.other(name, seen)
+        if name in raw_fields and getattr(body, name) is not None:
+            fields[name] = raw_fields[name]  # as it is spelt
+    if body.stop_sequences:
+        fields["stop"] = body.stop_sequences
+    fields |= reading.tools(body)
+    for name, raw in raw_fields.items():
+        if name not in TRANSLATED_FIELDS and bytes(raw) != b"null":
+            fields |= reading.other_field(name, body)
     return reading, {name: Raw(_encode(value)) for name, value in fields.items()}
 
 
-class Reading:
-    """One body on its way into our words. `rough`: some of it is said, but not exactly."""
+class AnthropicRequestTranslator:
+    """One body on its way into our words. `approximate`: some of it is said, but not exactly."""
 
     def __init__(self) -> None:
-        self.untold: list[str] = []
-        self.rough = False
+        self.untranslated: list[str] = []
+        self.approximate = False
 
     # ---- messages
 
-    def messages(self, seen: Body) -> list[Block]:
+    def messages(self, body: MessagesBody) -> list[Block]:
         found: list[Block] = []
-        if seen.system:
-            found.append({"role": "system", "content": self._content(seen.system, "system")})
-        for number, turn in enumerate(seen.messages):
+        if body.system:
+            found.append({"role": "system", "content": self._content(body.system, "system")})
+        for number, turn in enumerate(body.messages):
             at = f"messages[{number}].content"
             if turn.role == "assistant":
                 found.append(self._assistant(turn.content, at))
@@ -195,18 +215,18 @@ class Reading:
         parts = [self._part(b, f"{at}[{i}]") for i, b in enumerate(blocks) if b.get("type") != "tool_result"]
         if not parts and results:
             return results
-        return [*results, {"role": "user", "content": _short(parts)}]
+        return [*results, {"role": "user", "content": _collapse_text(parts)}]
 
     def _result(self, block: Block, at: str) -> Block:
-        seen = _convert(block, ToolResult, at)
-        self._only_known(block, "tool_result", at)
+        seen = _convert(block, ToolResultBlock, at)
+        self._collect_unknown_keys(block, "tool_result", at)
         parts = [{"type": "text", "text": seen.content}] if isinstance(seen.content, str) else []
         if isinstance(seen.content, list):
             parts = [self._part(each, f"{at}.content[{i}]") for i, each in enumerate(seen.content)]
-            self.untold += [f"{at}.content[{i}]" for i, part in enumerate(parts) if part["type"] == "image_url"]
+            self.untranslated += [f"{at}.content[{i}]" for i, part in enumerate(parts) if part["type"] == "image_url"]
         if seen.is_error:
             parts.insert(0, {"type": "text", "text": "Error:"})  # in words, for our words have no mark for it
-        return {"role": "tool", "tool_call_id": seen.tool_use_id, "content": _short(parts)}
+        return {"role": "tool", "tool_call_id": seen.tool_use_id, "content": _collapse_text(parts)}
 
     def _assistant(self, content: str | list[Block], at: str) -> Block:
         if isinstance(content, str):
@@ -216,19 +236,19 @@ class Reading:
         for number, block in enumerate(content):
             here, kind = f"{at}[{number}]", block.get("type")
             if kind == "tool_use":
-                use = _convert(block, ToolUse, here)
-                self._only_known(block, "tool_use", here)
+                use = _convert(block, ToolUseBlock, here)
+                self._collect_unknown_keys(block, "tool_use", here)
                 function = {"name": use.name, "arguments": bytes(use.input).decode()}
                 calls.append({"id": use.id, "type": "function", "function": function})
             elif kind not in ("thinking", "redacted_thinking"):
                 parts.append(self._part(block, here))
-        message: Block = {"role": "assistant", "content": _short(parts) if parts or not calls else None}
+        message: Block = {"role": "assistant", "content": _collapse_text(parts) if parts or not calls else None}
         return {**message, "tool_calls": calls} if calls else message
 
     def _content(self, content: str | list[Block], at: str) -> str | list[Block]:
         if isinstance(content, str):
             return content
-        return _short([self._part(block, f"{at}[{i}]") for i, block in enumerate(content)])
+        return _collapse_text([self._part(block, f"{at}[{i}]") for i, block in enumerate(content)])
 
     def _part(self, block: Block, at: str) -> Block:
         kind = block.get("type")
@@ -238,25 +258,27 @@ class Reading:
         if kind == "text":
             found = {"type": "text", "text": _convert(block, TextBlock, at).text}
         elif kind in ("image", "document"):
-            found = _sourced(kind, _convert(block, Sourced, at))
+            found = _translate_source(kind, _convert(block, SourceBlock, at))
         if found is None:
-            self.untold.append(at)
+            self.untranslated.append(at)
             return {"type": kind, "block": block}  # so that whoever looks at the parts sees that there is one more
-        self._only_known(block, kind, at)
+        self._collect_unknown_keys(block, kind, at)
         return found
 
-    def _only_known(self, block: Block, kind: str, at: str) -> None:
-        known = KEYS[kind] | {"type", "cache_control"}
-        self.untold += [f"{at}.{name}" for name, value in block.items() if name not in known and value is not None]
+    def _collect_unknown_keys(self, block: Block, kind: str, at: str) -> None:
+        known = TRANSLATED_KEYS[kind] | {"type", "cache_control"}
+        self.untranslated += [
+            f"{at}.{name}" for name, value in block.items() if name not in known and value is not None
+        ]
 
     # ---- tools and the rest
 
-    def tools(self, seen: Body) -> Fields | dict[str, object]:
+    def tools(self, body: MessagesBody) -> JsonFields | dict[str, object]:
         found: dict[str, object] = {}
-        if seen.tools:
-            found["tools"] = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(seen.tools)]
-        if seen.tool_choice is not None:
-            choice = _convert(seen.tool_choice, ToolChoice, "tool_choice")
+        if body.tools:
+            found["tools"] = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(body.tools)]
+        if body.tool_choice is not None:
+            choice = _convert(body.tool_choice, AnthropicToolChoice, "tool_choice")
             named = {"type": "function", "function": {"name": choice.name}}
             found["tool_choice"] = {"auto": "auto", "any": "required", "none": "none", "tool": named}[choice.type]
             if choice.disable_parallel_tool_use:
@@ -265,10 +287,10 @@ class Reading:
 
     def _tool(self, tool: Block, at: str) -> Block:
         if tool.get("type") not in (None, "custom"):
-            self.untold.append(at)
+            self.untranslated.append(at)
             return tool
-        seen = _convert(tool, Tool, at)
-        self._only_known(tool, "custom", at)
+        seen = _convert(tool, AnthropicTool, at)
+        self._collect_unknown_keys(tool, "custom", at)
         function: Block = {"name": seen.name, "parameters": seen.input_schema}
         if seen.description is not None:
             function["description"] = seen.description
@@ -276,26 +298,26 @@ class Reading:
             function["strict"] = seen.strict
         return {"type": "function", "function": function}
 
-    def other(self, name: str, seen: Body) -> dict[str, object]:
+    def other_field(self, name: str, body: MessagesBody) -> dict[str, object]:
         if name in ("stop_sequences", "tools", "tool_choice"):
             return {}
-        if name == "thinking" and seen.thinking is not None:
-            return self._thinking(seen.thinking, seen.output_config or {})
-        if name == "metadata" and seen.metadata is not None and not seen.metadata.keys() - {"user_id"}:
-            user = seen.metadata.get("user_id")
+        if name == "thinking" and body.thinking is not None:
+            return self._thinking(body.thinking, body.output_config or {})
+        if name == "metadata" and body.metadata is not None and not body.metadata.keys() - {"user_id"}:
+            user = body.metadata.get("user_id")
             return {} if user is None else {"user": user}
-        if name == "output_config" and seen.output_config is not None:
-            return self._output(seen.output_config)
-        self.untold.append(name)
+        if name == "output_config" and body.output_config is not None:
+            return self._output(body.output_config)
+        self.untranslated.append(name)
         return {}
 
     def _thinking(self, thinking: Block, output: Block) -> dict[str, object]:
         """An effort that is named stands before one that is read out of a budget."""
-        said = strange(thinking)
-        self.untold += said
-        if "thinking" in said or (found := effort(thinking)) is None:
+        said = unsupported_thinking(thinking)
+        self.untranslated += said
+        if "thinking" in said or (found := effort_of_thinking(thinking)) is None:
             return {}
-        self.rough = True
+        self.approximate = True
         return {} if output.get("effort") is not None else {"reasoning_effort": found}
 
     def _output(self, config: Block) -> dict[str, object]:
@@ -307,18 +329,18 @@ class Reading:
                 schema = {"name": "answer", "schema": value["schema"], "strict": True}
                 found["response_format"] = {"type": "json_schema", "json_schema": schema}
             elif value is not None:
-                self.untold.append(f"output_config.{name}")
+                self.untranslated.append(f"output_config.{name}")
         return found
 
 
-def _short(parts: list[Block]) -> str | list[Block]:
+def _collapse_text(parts: list[Block]) -> str | list[Block]:
     """One text is said as a string, which every server understands."""
     if not parts:
         return ""
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
 
 
-def _sourced(kind: str, block: Sourced) -> Block | None:
+def _translate_source(kind: str, block: SourceBlock) -> Block | None:
     """An image, a PDF or a text; None for what our words cannot point to (files of the vendor's own store)."""
     source = block.source
     if kind == "image" and source.type in ("base64", "url"):
@@ -330,7 +352,7 @@ def _sourced(kind: str, block: Sourced) -> Block | None:
     return None
 
 
-def _url(source: Source) -> str:
+def _url(source: ContentSource) -> str:
     return source.url if source.type == "url" else f"data:{source.media_type};base64,{source.data}"
 
 

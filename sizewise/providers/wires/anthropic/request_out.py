@@ -1,4 +1,4 @@
-"""Our words written as a Messages body for an upstream; pure, and refuses by name what that wire cannot say.
+"""Our Chat -> upstream request of the Messages API; pure, rejects by name what the API cannot express.
 
 Source: the Anthropic API reference, Messages. A body that a client of the same wire sent, and nobody changed, is sent
 on in the client's own bytes.
@@ -13,18 +13,18 @@ import msgspec
 from msgspec import Raw
 
 from sizewise.errors import BadBody, NotTranslatable
-from sizewise.messages import Chat, Embed, Fields
-from sizewise.providers.wires.anthropic.request_in import as_it_came
+from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields
+from sizewise.providers.wires.anthropic.request_in import unchanged_original
 from sizewise.providers.wires.anthropic.thinking import EFFORTS
-from sizewise.providers.wires.original_body import told, untranslatable
+from sizewise.providers.wires.original_body import not_translatable, translated_fields
 
-UNSAID_MAX_TOKENS = 4096
+DEFAULT_MAX_TOKENS = 4096
 """The wire wants a limit. This one every model of it allows; an answer that reaches it says so by its finish."""
 
-NATIVE = ("top_k", "thinking", "output_config", "cache_control", "container", "inference_geo")
+PASSTHROUGH_FIELDS = ("top_k", "thinking", "output_config", "cache_control", "container", "inference_geo")
 """Fields of this wire that our clients may send as they are."""
 
-NEUTRAL: Mapping[str, tuple[object, ...]] = {
+NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "n": (1,),
     "logprobs": (False,),
     "presence_penalty": (0,),
@@ -37,51 +37,53 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
 }
 """Values that say no more than leaving the field out."""
 
-READ = frozenset(
+TRANSLATED_FIELDS = frozenset(
     {
         *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
         *("temperature", "top_p", "stop", "user", "tools", "tool_choice", "parallel_tool_calls", "response_format"),
-    }
+    },
 )
 
 Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
 
-def write_request(chat: Chat, model: str) -> bytes:
+def write_request(chat: ChatRequest, model: str) -> bytes:
     """Raises NotTranslatable, which names the field, and BadBody for what our own words cannot mean."""
     named = {"model": Raw(_encode(model))}
-    sent = as_it_came(chat)
+    sent = unchanged_original(chat)
     if sent is not None:
         return _encode(sent | named)
     try:
-        return _encode(named | _written(chat, told(chat.fields)))
+        return _encode(named | _write_fields(chat, translated_fields(chat.fields)))
     except (KeyError, TypeError, AttributeError) as error:  # the door does not look into every field
         hint = "see the API reference for messages, tools and response_format"
         raise BadBody(f"the body has not the shape that the API wants ({type(error).__name__})", hint) from error
 
 
-def _written(chat: Chat, fields: Fields) -> Json:
-    asked: Json = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in NATIVE}
-    asked = {name: value for name, value in asked.items() if value is not None and value not in NEUTRAL.get(name, ())}
+def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
+    asked: Json = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in PASSTHROUGH_FIELDS}
+    asked = {
+        name: value for name, value in asked.items() if value is not None and value not in NEUTRAL_VALUES.get(name, ())
+    }
     effort = asked.pop("reasoning_effort", None)
-    strange = next((name for name in asked if name not in READ), None)
+    strange = next((name for name in asked if name not in TRANSLATED_FIELDS), None)
     if strange is not None:
-        raise untranslatable(strange)
+        raise not_translatable(strange)
     system, turns = _turns(asked["messages"])
-    body: Json = {"messages": turns, "max_tokens": chat.max_tokens or UNSAID_MAX_TOKENS}
+    body: Json = {"messages": turns, "max_tokens": chat.max_tokens or DEFAULT_MAX_TOKENS}
     if system:
         body["system"] = system
     if chat.stream:
         body["stream"] = True
     body |= _sampling(asked) | _tools(asked) | _output(asked, effort)
-    native = {name: fields[name] for name in NATIVE if name in fields and bytes(fields[name]) != b"null"}
+    native = {name: fields[name] for name in PASSTHROUGH_FIELDS if name in fields and bytes(fields[name]) != b"null"}
     if "output_config" in body and "output_config" in native:  # each may say a part of it
         native["output_config"] = Raw(_encode(body["output_config"] | msgspec.json.decode(native["output_config"])))
     return body | native
 
 
-def write_embed(embed: Embed, model: str) -> bytes:
+def write_embed(embed: EmbeddingRequest, model: str) -> bytes:
     raise NotTranslatable("the wire of the chosen model has no embeddings", "name an embedding model", param="model")
 
 
@@ -91,7 +93,7 @@ def _sampling(asked: Json) -> Json:
         body["stop_sequences"] = [asked["stop"]] if isinstance(asked["stop"], str) else asked["stop"]
     if "temperature" in asked:
         if asked["temperature"] > 1:  # their scale ends at 1
-            raise untranslatable("temperature")
+            raise not_translatable("temperature")
         body["temperature"] = asked["temperature"]
     if "top_p" in asked:
         body["top_p"] = asked["top_p"]
@@ -106,12 +108,12 @@ def _output(asked: Json, effort: object) -> Json:
     shape = asked.get("response_format")
     if shape is not None:
         if shape.get("type") != "json_schema" or "schema" not in shape.get("json_schema", {}):
-            raise untranslatable("response_format")
+            raise not_translatable("response_format")
         config["format"] = {"type": "json_schema", "schema": shape["json_schema"]["schema"]}
     if effort in EFFORTS:
         config["effort"] = effort
     elif effort not in (None, "none"):
-        raise untranslatable("reasoning_effort")
+        raise not_translatable("reasoning_effort")
     without = {"thinking": {"type": "disabled"}} if effort == "none" else {}
     return without | ({"output_config": config} if config else {})
 
@@ -123,7 +125,7 @@ def _tools(asked: Json) -> Json:
     choice = asked.get("tool_choice", "auto")
     if isinstance(choice, dict):
         if choice.get("type") != "function":
-            raise untranslatable("tool_choice")
+            raise not_translatable("tool_choice")
         said: Json = {"type": "tool", "name": choice["function"]["name"]}
     else:
         said = {"type": {"required": "any"}.get(choice, choice)}
@@ -136,7 +138,7 @@ def _tools(asked: Json) -> Json:
 
 def _tool(tool: Json, at: str) -> Json:
     if tool.get("type") != "function":
-        raise untranslatable(at)
+        raise not_translatable(at)
     function = tool["function"]
     written: Json = {"name": function["name"], "input_schema": function.get("parameters") or {"type": "object"}}
     written |= {name: function[name] for name in ("description", "strict") if function.get(name) is not None}
@@ -153,12 +155,12 @@ def _turns(messages: list[Json]) -> tuple[list[Json], list[Json]]:
     turns: list[Json] = []
     for number, message in enumerate(messages):
         at, role = f"messages[{number}]", message["role"]
-        _only_known(message, at)
+        _check_keys(message, at)
         if role in ("system", "developer"):
             system += _blocks(message.get("content"), f"{at}.content")
             continue
         speaker = "assistant" if role == "assistant" else "user"
-        blocks = _said(message, at)
+        blocks = _assistant_blocks(message, at)
         if turns and turns[-1]["role"] == speaker:
             turns[-1]["content"] += blocks
         else:
@@ -166,46 +168,46 @@ def _turns(messages: list[Json]) -> tuple[list[Json], list[Json]]:
     return system, turns
 
 
-KNOWN = frozenset(("role", "content", "tool_calls", "tool_call_id", "thinking_blocks"))
-IN_REPLIES = frozenset(("reasoning_content", "reasoning", "annotations"))
+MESSAGE_KEYS = frozenset(("role", "content", "tool_calls", "tool_call_id", "thinking_blocks"))
+REPLY_ONLY_KEYS = frozenset(("reasoning_content", "reasoning", "annotations"))
 """What a client sends back because it stood in a reply. Reasoning counts only with its signature: `thinking_blocks`."""
 
 
-def _only_known(message: Json, at: str) -> None:
+def _check_keys(message: Json, at: str) -> None:
     said = {name for name, value in message.items() if value is not None and value != [] and value != ""}
     unspoken = (
-        IN_REPLIES - {"refusal", "audio", "function_call"} if message["role"] == "assistant" else frozenset[str]()
+        REPLY_ONLY_KEYS - {"refusal", "audio", "function_call"} if message["role"] == "assistant" else frozenset[str]()
     )
     if message["role"] == "tool":
         said.discard("name")  # the call that is answered has it
-    strange = sorted(said - KNOWN - unspoken)
+    strange = sorted(said - MESSAGE_KEYS - unspoken)
     if strange:
-        raise untranslatable(f"{at}.{strange[0]}")
+        raise not_translatable(f"{at}.{strange[0]}")
     if message["role"] == "function":
-        raise untranslatable(f"{at}.role")
+        raise not_translatable(f"{at}.role")
 
 
-def _said(message: Json, at: str) -> list[Json]:
+def _assistant_blocks(message: Json, at: str) -> list[Json]:
     blocks = _blocks(message.get("content"), f"{at}.content")
     if message["role"] == "tool":
         return [{"type": "tool_result", "tool_use_id": message.get("tool_call_id") or "", "content": blocks}]
     if message["role"] != "assistant":
         return blocks
     calls = enumerate(message.get("tool_calls") or ())
-    uses = [_use(call, f"{at}.tool_calls[{i}]") for i, call in calls]
+    uses = [_tool_use_block(call, f"{at}.tool_calls[{i}]") for i, call in calls]
     return [*(message.get("thinking_blocks") or ()), *blocks, *uses]
 
 
-def _use(call: Json, at: str) -> Json:
+def _tool_use_block(call: Json, at: str) -> Json:
     function = call.get("function")
     if not function:
-        raise untranslatable(at)
+        raise not_translatable(at)
     try:
         arguments = msgspec.json.decode(function.get("arguments") or "{}")
     except msgspec.DecodeError:
         arguments = None
     if not isinstance(arguments, dict):
-        raise untranslatable(f"{at}.function.arguments")
+        raise not_translatable(f"{at}.function.arguments")
     return {"type": "tool_use", "id": call.get("id") or "", "name": function["name"], "input": arguments}
 
 
@@ -217,24 +219,24 @@ def _blocks(content: str | list[Json] | None, at: str) -> list[Json]:
 
 
 def _block(part: Json, at: str) -> Json:
-    block = _translated(part, at)
+    block = _translate_block(part, at)
     return {**block, "cache_control": part["cache_control"]} if part.get("cache_control") else block
 
 
-def _translated(part: Json, at: str) -> Json:
+def _translate_block(part: Json, at: str) -> Json:
     kind = part["type"]
     if kind == "text":
         return {"type": "text", "text": part["text"]}
     if kind == "image_url":
         url = part["image_url"]["url"]
-        return {"type": "image", "source": _data(url) or {"type": "url", "url": url}}
-    if kind == "file" and (source := _data(part["file"].get("file_data") or "")):
+        return {"type": "image", "source": _data_source(url) or {"type": "url", "url": url}}
+    if kind == "file" and (source := _data_source(part["file"].get("file_data") or "")):
         title = part["file"].get("filename")
         return {"type": "document", "source": source, **({"title": title} if title else {})}
-    raise untranslatable(at)
+    raise not_translatable(at)
 
 
-def _data(url: str) -> Json | None:
+def _data_source(url: str) -> Json | None:
     """A base64 source out of a data URL; None for any other."""
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):

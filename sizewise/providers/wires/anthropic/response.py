@@ -1,4 +1,4 @@
-"""Messages as they come back, whole: read from an upstream, written for a client, refusals too; pure.
+"""Whole responses, usage and errors of the Messages API, read from an upstream and written for a client; pure.
 
 Source: the Anthropic API reference, Messages and Errors.
 """
@@ -11,17 +11,17 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.errors import NotTranslatable, SizewiseError, TooLong
-from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
-from sizewise.providers.wires.anthropic.request_in import NAME
+from sizewise.errors import ContextLengthExceeded, NotTranslatable, SizewiseError
+from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
+from sizewise.providers.wires.anthropic.request_in import WIRE_NAME
 from sizewise.providers.wires.openai import usage_and_errors
-from sizewise.providers.wires.openai.usage_and_errors import garbled
-from sizewise.providers.wires.original_body import FIELD, Origin, origin
+from sizewise.providers.wires.openai.usage_and_errors import protocol_error
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody, original_body
 
 Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
-FINISH: Mapping[str, str] = {
+FINISH_BY_STOP_REASON: Mapping[str, str] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "pause_turn": "stop",
@@ -30,7 +30,7 @@ FINISH: Mapping[str, str] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-STOP_REASON: Mapping[str, str] = {
+STOP_REASON_BY_FINISH: Mapping[str, str] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -42,7 +42,7 @@ STOP_REASON: Mapping[str, str] = {
 # ---- tokens ---------------------------------------------------------------------------------------------------------
 
 
-class OutputDetails(Struct):
+class AnthropicOutputDetails(Struct):
     thinking_tokens: int = 0
 
 
@@ -54,14 +54,14 @@ class ServerToolUse(Struct):
     web_search_requests: int | None = None
 
 
-class UsageBody(Struct):
+class AnthropicUsage(Struct):
     """As both message_start and message_delta have it: cumulative, and None where nothing is said."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
-    output_tokens_details: OutputDetails | None = None
+    output_tokens_details: AnthropicOutputDetails | None = None
     cache_creation: CacheCreation | None = None
     server_tool_use: ServerToolUse | None = None
     service_tier: str | None = None
@@ -69,9 +69,9 @@ class UsageBody(Struct):
     inference_geo: str | None = None
 
 
-def read_usage(body: UsageBody | None) -> Usage:
+def read_usage(body: AnthropicUsage | None) -> Usage:
     """Their input leaves out what came from the cache and what was written to it; ours counts all that was read."""
-    if body is None or body.input_tokens is None or not 0 <= body.input_tokens <= usage_and_errors.MOST:
+    if body is None or body.input_tokens is None or not 0 <= body.input_tokens <= usage_and_errors.MAX_TOKEN_COUNT:
         return Usage(estimated=True)
     details, kept = body.output_tokens_details, body.cache_creation
     hour = (kept.ephemeral_1h_input_tokens or 0) if kept else 0
@@ -83,21 +83,21 @@ def read_usage(body: UsageBody | None) -> Usage:
         written,
         details.thinking_tokens if details else 0,
         cache_write_1h=hour,
-        unpriced=_unpriced(body),
+        unpriced_reason=_unpriced(body),
     )
 
 
-GEOS = frozenset((None, "", "global", "not_available"))
+STANDARD_GEOS = frozenset((None, "", "global", "not_available"))
 """Where a request was answered at the usual price; in one country alone it costs more."""
 
 
-def _unpriced(body: UsageBody) -> str:
+def _unpriced(body: AnthropicUsage) -> str:
     searches = body.server_tool_use.web_search_requests if body.server_tool_use else 0
     if body.service_tier not in (None, "standard"):
         return f"service tier {body.service_tier!r}"
     if body.speed not in (None, "standard"):
         return f"speed {body.speed!r}"
-    if body.inference_geo not in GEOS:
+    if body.inference_geo not in STANDARD_GEOS:
         return f"inference in {body.inference_geo!r}"
     return "web searches" if searches else ""
 
@@ -121,15 +121,15 @@ def write_usage(usage: Usage) -> Json:
 # ---- replies --------------------------------------------------------------------------------------------------------
 
 
-class MessageBody(Struct):
+class AnthropicMessage(Struct):
     content: list[Json]
     stop_reason: str | None = None
-    usage: UsageBody | None = None
+    usage: AnthropicUsage | None = None
     model: str = ""
     id: str = ""
 
 
-_message = msgspec.json.Decoder(MessageBody)
+_message = msgspec.json.Decoder(AnthropicMessage)
 
 
 def read_reply(body: bytes) -> Reply:
@@ -138,22 +138,22 @@ def read_reply(body: bytes) -> Reply:
         seen = _message.decode(body)
         choice = _choice(seen)
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError) as error:
-        raise garbled(f"{type(error).__name__} in a message: {error}") from error
-    original = Origin(NAME, Raw(body)).field()
-    return Reply((choice,), read_usage(seen.usage), seen.model, seen.id, fields={FIELD: original})
+        raise protocol_error(f"{type(error).__name__} in a message: {error}") from error
+    original = OriginalBody(WIRE_NAME, Raw(body)).to_field()
+    return Reply((choice,), read_usage(seen.usage), seen.model, seen.id, fields={ORIGINAL_FIELD: original})
 
 
-def _choice(seen: MessageBody) -> Choice:
+def _choice(upstream: AnthropicMessage) -> Choice:
     """Signed reasoning is put into the message as `thinking_blocks`, so that any client can send it back."""
-    by_type = {kind: [b for b in seen.content if b["type"] == kind] for kind in ("text", "thinking", "tool_use")}
+    by_type = {kind: [b for b in upstream.content if b["type"] == kind] for kind in ("text", "thinking", "tool_use")}
     text = "".join(block["text"] for block in by_type["text"])
     thought = "".join(block["thinking"] for block in by_type["thinking"])
     calls = tuple(
-        ToolCall(Function(block["name"], _encode(block["input"]).decode()), block["id"])
+        ToolCall(FunctionCall(block["name"], _encode(block["input"]).decode()), block["id"])
         for block in by_type["tool_use"]
     )
-    finish = FINISH.get(seen.stop_reason or "", "stop")
-    signed = [block for block in seen.content if block["type"] in ("thinking", "redacted_thinking")]
+    finish = FINISH_BY_STOP_REASON.get(upstream.stop_reason or "", "stop")
+    signed = [block for block in upstream.content if block["type"] in ("thinking", "redacted_thinking")]
     if not signed:
         return Choice(0, text, finish, calls, thought)
     message: Json = {"role": "assistant", "content": text or None, "reasoning_content": thought}
@@ -163,36 +163,36 @@ def _choice(seen: MessageBody) -> Choice:
 
 
 def read_vectors(body: bytes) -> Reply:
-    raise garbled("this wire has no embeddings")
+    raise protocol_error("this wire has no embeddings")
 
 
-class CountBody(Struct):
+class TokenCount(Struct):
     input_tokens: int
 
 
 def read_count(body: bytes) -> int:
     """The tokens of a prompt, as an upstream counted them. Raises UpstreamGarbled."""
     try:
-        return msgspec.json.decode(body, type=CountBody).input_tokens
+        return msgspec.json.decode(body, type=TokenCount).input_tokens
     except msgspec.DecodeError as error:
-        raise garbled(f"{type(error).__name__} in a count of tokens") from error
+        raise protocol_error(f"{type(error).__name__} in a count of tokens") from error
 
 
 def write_reply(reply: Reply, id: str) -> bytes:
     """A message for a client: the upstream's own where it spoke this wire and nobody changed it, else written anew."""
-    original = origin(reply.fields, NAME)
+    original = original_body(reply.fields, WIRE_NAME)
     if original is not None and not reply.degraded and read_reply(bytes(original.body)).choices == reply.choices:
         return bytes(original.body)
-    return _encode(message(reply, id) | ({"degraded": reply.degraded} if reply.degraded else {}))
+    return _encode(build_message(reply, id) | ({"degraded": reply.degraded} if reply.degraded else {}))
 
 
-class Refused(Struct):
+class RefusalMessage(Struct):
     """Of a message in our words: what it said instead of an answer."""
 
     refusal: str | None = None
 
 
-def message(reply: Reply, id: str) -> Json:
+def build_message(reply: Reply, id: str) -> Json:
     choice = reply.choices[0] if reply.choices else Choice()
     return {
         "id": id,
@@ -207,20 +207,20 @@ def message(reply: Reply, id: str) -> Json:
 
 
 def stop_reason(reply: Reply) -> str:
-    finish = reply.choices[0].finish if reply.choices else None
-    return STOP_REASON.get(finish or "stop", "end_turn")
+    finish = reply.choices[0].finish_reason if reply.choices else None
+    return STOP_REASON_BY_FINISH.get(finish or "stop", "end_turn")
 
 
 def _content(choice: Choice) -> list[Json]:
     blocks: list[Json] = []
-    if choice.thought:
-        blocks.append({"type": "thinking", "thinking": choice.thought, "signature": ""})
-    refusal = msgspec.json.decode(choice.message, type=Refused).refusal if choice.message is not None else None
+    if choice.reasoning:
+        blocks.append({"type": "thinking", "thinking": choice.reasoning, "signature": ""})
+    refusal = msgspec.json.decode(choice.message, type=RefusalMessage).refusal if choice.message is not None else None
     if text := choice.text or refusal:
         blocks.append(text_block(text))
     for number, call in enumerate(choice.tool_calls):
-        function = call.function or Function("")
-        blocks.append({**use_block(call.id, function.name, number), "input": _input(function)})
+        function = call.function or FunctionCall("")
+        blocks.append({**tool_use_block(call.id, function.name, number), "input": _input(function)})
     return blocks
 
 
@@ -228,25 +228,25 @@ def text_block(text: str) -> Json:
     return {"type": "text", "text": text, "citations": []}
 
 
-def use_block(id: str, name: str, number: int) -> Json:
+def tool_use_block(id: str, name: str, number: int) -> Json:
     """`caller` says that the model itself wants the call; strict clients ask for it."""
     return {"type": "tool_use", "id": id or f"toolu_{number}", "name": name, "input": {}, "caller": {"type": "direct"}}
 
 
-def _input(function: Function) -> object:
+def _input(function: FunctionCall) -> object:
     """Arguments as an object. Raises UpstreamGarbled: the wire has no place for what is no JSON."""
     try:
         read = msgspec.json.decode(function.arguments or "{}")
     except msgspec.DecodeError as error:
-        raise garbled(f"the arguments of a call to {function.name!r} are no JSON") from error
+        raise protocol_error(f"the arguments of a call to {function.name!r} are no JSON") from error
     if not isinstance(read, dict):
-        raise garbled(f"the arguments of a call to {function.name!r} are no object")
+        raise protocol_error(f"the arguments of a call to {function.name!r} are no object")
     return read
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
-KINDS: Mapping[int, str] = {
+ERROR_TYPES: Mapping[int, str] = {
     401: "authentication_error",
     402: "billing_error",
     403: "permission_error",
@@ -256,35 +256,37 @@ KINDS: Mapping[int, str] = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-STATUSES: Mapping[str, int] = {kind: status for status, kind in KINDS.items()} | {"invalid_request_error": 400}
+STATUS_BY_ERROR_TYPE: Mapping[str, int] = {kind: status for status, kind in ERROR_TYPES.items()} | {
+    "invalid_request_error": 400,
+}
 
 
 def write_error(error: SizewiseError, trace: str = "") -> bytes:
     """Their error object with our code, hint and docs page."""
-    kind = KINDS.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
+    kind = ERROR_TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
     shown: dict[str, object] = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
     shown |= {"hint": error.hint, "docs": f"docs/errors/{error.code}.md"}
     if isinstance(error, NotTranslatable) and error.param == "thread":
-        shown["details"] = UNTHREADED
+        shown["details"] = THREAD_UNSUPPORTED
     return _encode({"type": "error", "error": shown, "request_id": trace or None})
 
 
-UNTHREADED: Mapping[str, object] = {"error_code": "thread_unsupported_request", "unsupported": ["model"]}
+THREAD_UNSUPPORTED: Mapping[str, object] = {"error_code": "thread_unsupported_request", "unsupported": ["model"]}
 """What their SDKs read: a runner of tools that hears this sends the whole conversation, now and from then on."""
 
 
-class Reason(Struct, frozen=True):
+class ErrorReason(Struct, frozen=True):
     error_code: str = ""
 
 
-class ErrorDetail(Struct, frozen=True):
+class AnthropicErrorDetail(Struct, frozen=True):
     type: str = ""
     message: str = ""
-    details: Reason | None = None
+    details: ErrorReason | None = None
 
 
-class ErrorBody(Struct):
-    error: ErrorDetail = ErrorDetail()
+class AnthropicErrorBody(Struct):
+    error: AnthropicErrorDetail = AnthropicErrorDetail()
 
 
 def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
@@ -294,17 +296,17 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
     if seen.details is not None and seen.details.error_code.startswith("thread_"):
         return NotTranslatable("the upstream cannot go on with this thread", "send all messages", param="thread")
     if status == 400 and ("prompt is too long" in words or "exceed context limit" in words):
-        return TooLong(words[:500], "shorten the prompt or name a model with a larger window")
+        return ContextLengthExceeded(words[:500], "shorten the prompt or name a model with a larger window")
     return usage_and_errors.read_error(status, retry_after, body)
 
 
-def read_broken(payload: bytes) -> SizewiseError:
+def read_stream_error(payload: bytes) -> SizewiseError:
     """An error in the middle of a stream, where the kind stands for the status that it has no more."""
-    return read_error(STATUSES.get(_detail(payload).type, 502), None, payload)
+    return read_error(STATUS_BY_ERROR_TYPE.get(_detail(payload).type, 502), None, payload)
 
 
-def _detail(body: bytes) -> ErrorDetail:
+def _detail(body: bytes) -> AnthropicErrorDetail:
     try:
-        return msgspec.json.decode(body, type=ErrorBody).error
+        return msgspec.json.decode(body, type=AnthropicErrorBody).error
     except (msgspec.DecodeError, RecursionError):
-        return ErrorDetail()
+        return AnthropicErrorDetail()

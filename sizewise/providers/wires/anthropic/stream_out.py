@@ -1,4 +1,4 @@
-"""Our events written as a Messages stream for a client: one content block open at a time; pure, writes bytes only.
+"""Our events -> Messages API stream for a client, one content block open at a time; pure, writes bytes only.
 
 Other wires tell parallel calls in turns. Here a block that is closed cannot be opened again, so while the arguments of
 a call are no whole object yet, what belongs to other blocks waits, in its order, at the latest until the end.
@@ -12,21 +12,21 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import SizewiseError
-from sizewise.handler import Event, Extra, Text, Thought, ToolDelta
+from sizewise.handler import Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.providers.wires.anthropic.request_in import NAME
+from sizewise.providers.wires.anthropic.request_in import WIRE_NAME
 from sizewise.providers.wires.anthropic.response import (
-    message,
+    build_message,
     read_reply,
     stop_reason,
     text_block,
-    use_block,
+    tool_use_block,
     write_error,
     write_usage,
 )
-from sizewise.providers.wires.anthropic.stream_in import PIECE
-from sizewise.providers.wires.openai.usage_and_errors import garbled
-from sizewise.providers.wires.original_body import origin
+from sizewise.providers.wires.anthropic.stream_in import RAW_EVENT_FIELD
+from sizewise.providers.wires.openai.usage_and_errors import protocol_error
+from sizewise.providers.wires.original_body import original_body
 
 Json = dict[str, Any]
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -34,14 +34,14 @@ PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _encode = msgspec.json.Encoder().encode
 
 
-class Ended(Struct, frozen=True):
+class MessageEnd(Struct, frozen=True):
     """How a message ended, in this wire's own words."""
 
     stop_reason: str | None = None
     stop_sequence: str | None = None
 
 
-class Written:
+class AnthropicStreamWriter:
     """One stream as far as it is written. The numbers of tokens come at the end: before, nobody knows them."""
 
     def __init__(self, id: str) -> None:
@@ -49,53 +49,53 @@ class Written:
         self._index = -1
         self._open: tuple[str, int] | None = None  # kind of the open block, and which call or foreign block it is
         self._calls: set[int] = set()
-        self._growing: list[str] | None = None  # the arguments of the open call, until they are whole
+        self._growing_call: list[str] | None = None  # the arguments of the open call, until they are whole
         self._waiting: list[Event] = []
 
     def start(self, model: str) -> bytes:
-        shown = message(Reply((Choice(),), Usage(), model), self._id)
+        shown = build_message(Reply((Choice(),), Usage(), model), self._id)
         return _event({"type": "message_start", "message": {**shown, "content": [], "stop_reason": None}})
 
-    def event(self, event: Event) -> bytes:
+    def write(self, event: Event) -> bytes:
         """The bytes for an event; none for what the wire has no place for (audio, log-probabilities) or what waits.
 
         Raises UpstreamGarbled for a call that goes on after its arguments were whole.
         """
         mine = isinstance(event, ToolDelta) and self._open == ("tool_use", event.index)
-        if self._growing is None or mine:
-            written = self._now(event)
-            return written + self._caught_up() if self._waiting and self._whole() else written
-        if self._whole():
-            self._growing = None
-            return self._now(event)
+        if self._growing_call is None or mine:
+            written = self._write_now(event)
+            return written + self._write_waiting() if self._waiting and self._is_call_complete() else written
+        if self._is_call_complete():
+            self._growing_call = None
+            return self._write_now(event)
         self._waiting.append(event)
         return b""
 
-    def _whole(self) -> bool:
+    def _is_call_complete(self) -> bool:
         """Whether nothing can be missing of the open call: an object that is closed takes no more."""
-        if not self._growing or not self._growing[-1].rstrip().endswith("}"):
+        if not self._growing_call or not self._growing_call[-1].rstrip().endswith("}"):
             return False
         try:
-            msgspec.json.decode("".join(self._growing), type=dict[str, Raw])
+            msgspec.json.decode("".join(self._growing_call), type=dict[str, Raw])
         except (msgspec.DecodeError, RecursionError):
             return False
         return True
 
-    def _caught_up(self) -> bytes:
+    def _write_waiting(self) -> bytes:
         """What waited for the open call, as far as it can be written now."""
-        self._growing = None
+        self._growing_call = None
         waiting, self._waiting = self._waiting, []
-        return b"".join([self.event(event) for event in waiting])
+        return b"".join([self.write(event) for event in waiting])
 
-    def _now(self, event: Event) -> bytes:
-        if isinstance(event, Text):
+    def _write_now(self, event: Event) -> bytes:
+        if isinstance(event, TextDelta):
             return self._text(event.text)
-        if isinstance(event, Thought):
-            return self._thought(event)
+        if isinstance(event, ReasoningDelta):
+            return self._reasoning(event)
         if isinstance(event, ToolDelta):
             return self._call(event)
-        if isinstance(event, Extra):
-            return self._extra(event)
+        if isinstance(event, RawDelta):
+            return self._raw(event)
         return b""
 
     def _text(self, text: str) -> bytes:
@@ -103,7 +103,7 @@ class Written:
             return b""
         return self._block(("text", 0), text_block("")) + self._delta({"type": "text_delta", "text": text})
 
-    def _thought(self, event: Thought) -> bytes:
+    def _reasoning(self, event: ReasoningDelta) -> bytes:
         written = self._block(("thinking", 0), {"type": "thinking", "thinking": "", "signature": ""})
         if event.text:
             written += self._delta({"type": "thinking_delta", "thinking": event.text})
@@ -116,20 +116,20 @@ class Written:
         if event.index in self._calls and self._open != here:
             if not event.json.strip():
                 return b""
-            raise garbled(f"call {event.index} goes on after its arguments were whole")
+            raise protocol_error(f"call {event.index} goes on after its arguments were whole")
         if event.index not in self._calls:
             self._calls.add(event.index)
-            self._growing = []
-        if self._growing is not None and event.json.strip():
-            self._growing.append(event.json)
-        written = self._block(here, use_block(event.id, event.name, event.index))
+            self._growing_call = []
+        if self._growing_call is not None and event.json.strip():
+            self._growing_call.append(event.json)
+        written = self._block(here, tool_use_block(event.id, event.name, event.index))
         return written + (self._delta({"type": "input_json_delta", "partial_json": event.json}) if event.json else b"")
 
-    def _extra(self, event: Extra) -> bytes:
-        if PIECE not in event.fields:
+    def _raw(self, event: RawDelta) -> bytes:
+        if RAW_EVENT_FIELD not in event.fields:
             refusal = event.fields.get("refusal")
             return self._text(msgspec.json.decode(refusal, type=str | None) or "") if refusal is not None else b""
-        piece: Json = msgspec.json.decode(event.fields[PIECE])
+        piece: Json = msgspec.json.decode(event.fields[RAW_EVENT_FIELD])
         if piece["type"] == "content_block_start":
             return self._block(("other", piece["index"]), piece["content_block"])
         if piece["delta"]["type"] == "citations_delta":
@@ -154,21 +154,21 @@ class Written:
         self._open = None
         return _event({"type": "content_block_stop", "index": self._index})
 
-    def finish(self, reply: Reply, ours: dict[str, object]) -> bytes:
+    def finish(self, reply: Reply, sizewise: dict[str, object]) -> bytes:
         """The end: what waited still, why, how many tokens, and our account of it."""
         late = b""
         while self._waiting:
-            late += self._caught_up()
-        ended = Ended(stop_reason(reply))
-        original = origin(reply.fields, NAME)
+            late += self._write_waiting()
+        ended = MessageEnd(stop_reason(reply))
+        original = original_body(reply.fields, WIRE_NAME)
         if original is not None and read_reply(bytes(original.body)).choices == reply.choices:
-            ended = msgspec.json.decode(original.body, type=Ended)
+            ended = msgspec.json.decode(original.body, type=MessageEnd)
         delta = {"stop_reason": ended.stop_reason, "stop_sequence": ended.stop_sequence}
-        last = {"type": "message_delta", "delta": delta, "usage": write_usage(reply.usage), "sizewise": ours}
+        last = {"type": "message_delta", "delta": delta, "usage": write_usage(reply.usage), "sizewise": sizewise}
         return late + self._close() + _event(last) + _event({"type": "message_stop"})
 
 
-def failure(error: SizewiseError, trace: str) -> bytes:
+def error_event(error: SizewiseError, trace: str) -> bytes:
     return b"event: error\ndata: " + write_error(error, trace) + b"\n\n"
 
 

@@ -1,4 +1,4 @@
-"""How much a model shall think, between this wire's words and the others'; pure, and knows no other field.
+"""Thinking budget of the Messages API <-> reasoning effort; pure, knows no other field.
 
 Here it is a budget of tokens, an effort, or the model's own affair; there it is an effort.
 """
@@ -12,9 +12,9 @@ Json = dict[str, Any]
 
 EFFORTS = ("low", "medium", "high", "xhigh")
 """What both call by the same name."""
-BUDGETS: tuple[tuple[float, str], ...] = ((4_096, "low"), (16_384, "medium"), (float("inf"), "high"))
+EFFORT_BUDGETS: tuple[tuple[float, str], ...] = ((4_096, "low"), (16_384, "medium"), (float("inf"), "high"))
 """Tokens of thinking up to which it is this effort. Ours: no vendor says how its efforts compare to budgets."""
-KNOWN: Mapping[str, frozenset[str]] = {
+THINKING_KEYS: Mapping[str, frozenset[str]] = {
     "enabled": frozenset(("type", "budget_tokens")),
     "disabled": frozenset(("type",)),
     "adaptive": frozenset(("type",)),
@@ -22,18 +22,18 @@ KNOWN: Mapping[str, frozenset[str]] = {
 """What is understood of `thinking`, by its type."""
 
 
-def effort(thinking: Json) -> str | None:
+def effort_of_thinking(thinking: Json) -> str | None:
     """The effort that a budget stands for.
 
     `disabled` is what this wire does unasked, `adaptive` what others do: neither needs a word.
     """
     budget = thinking.get("budget_tokens") if thinking.get("type") == "enabled" else None
-    return None if budget is None else next(effort for most, effort in BUDGETS if budget <= most)
+    return None if budget is None else next(effort for most, effort in EFFORT_BUDGETS if budget <= most)
 
 
-def strange(thinking: Json) -> list[str]:
+def unsupported_thinking(thinking: Json) -> list[str]:
     """The paths of what it says beyond our words."""
-    known = KNOWN.get(str(thinking.get("type")))
+    known = THINKING_KEYS.get(str(thinking.get("type")))
     if known is None or ("budget_tokens" in known and not isinstance(thinking.get("budget_tokens"), int)):
         return ["thinking"]
     return [f"thinking.{name}" for name, value in thinking.items() if name not in known and value is not None]

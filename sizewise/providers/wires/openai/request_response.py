@@ -1,6 +1,7 @@
-"""OpenAI's chat and embeddings wire, both ways (streams: openai_chunks.py); pure, opens no socket and knows no model.
+"""Requests and responses of OpenAI's chat and embeddings APIs, both directions (streams: stream_in.py); pure.
 
-Source: the OpenAI API reference, Chat Completions. Bodies are decoded for what we read; the rest passes as bytes.
+Source: the OpenAI API reference, ChatRequest Completions. Bodies are decoded for what we read; the rest passes as
+bytes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from sizewise.errors import BadBody, SizewiseError
-from sizewise.messages import Chat, Choice, Embed, Fields, Message, Reply, ToolCall, Usage
-from sizewise.providers.wires.openai.usage_and_errors import ABSENT, UsageBody, garbled, present, read_usage
-from sizewise.providers.wires.original_body import FIELD, told, without
+from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, JsonFields, Message, Reply, ToolCall, Usage
+from sizewise.providers.wires.openai.usage_and_errors import (
+    ABSENT,
+    OpenAiUsage,
+    protocol_error,
+    read_usage,
+    value_or_none,
+)
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, translated_fields, without_original
 
 # ---- requests -------------------------------------------------------------------------------------------------------
 
@@ -28,14 +35,14 @@ class StreamOptions(Struct):
     include_usage: bool = False
 
 
-class Format(Struct):
+class ResponseFormatType(Struct):
     type: str = "text"
 
 
 Messages = Annotated[list[Message], Meta(min_length=1, max_length=100_000)]
 
 
-class Body(Struct):
+class ChatCompletionBody(Struct):
     """The fields of a chat body whose type we check, with the API's own bounds; all others pass unread."""
 
     model: str
@@ -54,7 +61,7 @@ class Body(Struct):
     stop: str | list[str] | None = None
     seed: int | None = None
     tools: list[Raw] | None = None
-    response_format: Format | None = None
+    response_format: ResponseFormatType | None = None
 
 
 MAX_INPUTS = 2048  # as the API has it
@@ -62,7 +69,7 @@ MAX_INPUTS = 2048  # as the API has it
 Token = Annotated[int, Meta(ge=0)]
 
 
-class EmbedBody(Struct):
+class EmbeddingBody(Struct):
     model: str
     input: str | Annotated[list[str | Token | list[Token]], Meta(min_length=1)]
     encoding_format: Literal["float", "base64"] | None = None
@@ -70,29 +77,29 @@ class EmbedBody(Struct):
     user: str | None = None
 
 
-LONG = 8 * 1024  # bytes of a body that is worth a second look to be read but once
+LONG_BODY_BYTES = 8 * 1024  # bytes of a body that is worth a second look to be read but once
 _NEAR = 1024  # bytes before and behind the messages of such a body, at most
-_HOLE = b'[{"role":"user","content":"here the messages stood"}]'
+_PLACEHOLDER = b'[{"role":"user","content":"here the messages stood"}]'
 
-_fields = msgspec.json.Decoder(Fields)
+_fields = msgspec.json.Decoder(JsonFields)
 _messages = msgspec.json.Decoder(Messages)
-_body = msgspec.json.Decoder(Body)
-_embed = msgspec.json.Decoder(EmbedBody)
+_body = msgspec.json.Decoder(ChatCompletionBody)
+_embed = msgspec.json.Decoder(EmbeddingBody)
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
-def read_request(body: bytes) -> tuple[Chat, Raw | None]:
+def read_request(body: bytes) -> tuple[ChatRequest, Raw | None]:
     """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody."""
-    seen, fields = (_apart(body) if len(body) > LONG else None) or decoded(body, _body)
+    seen, fields = (_decode_long_body(body) if len(body) > LONG_BODY_BYTES else None) or decode_body(body, _body)
     wishes = fields.pop("sizewise", None)
-    fields.pop(FIELD, None)  # other doors' to fill
+    fields.pop(ORIGINAL_FIELD, None)  # other doors' to fill
     options = seen.stream_options
     one, other = seen.max_completion_tokens, seen.max_tokens
     limit = other if one is None else one if other is None else max(one, other)  # a server obeys either
     shape = seen.response_format
     return (
-        Chat(
+        ChatRequest(
             seen.model,
             seen.messages,
             fields,
@@ -108,15 +115,21 @@ def read_request(body: bytes) -> tuple[Chat, Raw | None]:
     )
 
 
-def read_embed(body: bytes) -> tuple[Embed, Raw | None]:
-    seen, fields = decoded(body, _embed)
-    wishes = fields.pop("sizewise", None)
-    return Embed(seen.model, _inputs(seen.input), fields, seen.dimensions, seen.encoding_format == "base64"), wishes
+def read_embed(body: bytes) -> tuple[EmbeddingRequest, Raw | None]:
+    seen, fields = decode_body(body, _embed)
+    options = fields.pop("sizewise", None)
+    return EmbeddingRequest(
+        seen.model,
+        _inputs(seen.input),
+        fields,
+        seen.dimensions,
+        seen.encoding_format == "base64",
+    ), options
 
 
-def _inputs(said: str | list[str | int | list[int]]) -> list[str] | list[list[int]]:
+def _inputs(raw: str | list[str | int | list[int]]) -> list[str] | list[list[int]]:
     """One text, several, the tokens of one, or those of several. Raises BadBody: mixed, too many, or one is empty."""
-    given = [said] if isinstance(said, str) else said
+    given = [raw] if isinstance(raw, str) else raw
     texts = [each for each in given if isinstance(each, str)]
     lists = [each for each in given if isinstance(each, list)]
     tokens = [each for each in given if isinstance(each, int)]
@@ -132,7 +145,7 @@ def _inputs(said: str | list[str | int | list[int]]) -> list[str] | list[list[in
     return inputs
 
 
-def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
+def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, JsonFields]:
     """A client's body, typed and as bytes. Raises BadBody, which names the field."""
     try:
         _check_text(body)
@@ -144,7 +157,9 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, Fields]:
         param = path.rstrip("`").lstrip(".") or None
         where = f"`{param}`: " if param else "the body: "
         raise BadBody(
-            where + reason[:1].lower() + reason[1:], "see the API reference for this field", param=param
+            where + reason[:1].lower() + reason[1:],
+            "see the API reference for this field",
+            param=param,
         ) from error
     except msgspec.DecodeError as error:
         raise BadBody(f"the body is not JSON: {error}", "send a JSON object") from error
@@ -158,20 +173,21 @@ def _check_text(body: bytes) -> None:
         body.decode()
 
 
-def _apart(body: bytes) -> tuple[Body, Fields] | None:
-    """As `decoded`, for a long body whose messages end in a string and have little around them: each byte is read once.
+def _decode_long_body(body: bytes) -> tuple[ChatCompletionBody, JsonFields] | None:
+    """As `decode_body`, for a long body whose messages end in a string and have little around them: each byte is read
+    once.
 
     JSON stays JSON when one value takes another's place. So what is around the messages is read with others in their
-    place, and they are read alone. None for every other body, and for whatever is wrong: `decoded` says what it is.
+    place, and they are read alone. None for every other body, and for whatever is wrong: `decode_body` says what it is.
     """
     start = body.find(b"[", body.find(b'"messages":', 0, _NEAR) + 1, _NEAR)
     end = body.rfind(b'"}]', len(body) - _NEAR) + 3
     if start < 0 or end < 3:
         return None
-    around = b"%b%b%b" % (body[:start], _HOLE, body[end:])
+    around = b"%b%b%b" % (body[:start], _PLACEHOLDER, body[end:])
     try:
         fields = _fields.decode(around)
-        if fields["messages"] != Raw(_HOLE) or around.count(b'"messages"') > 1 or b"\\" in around:
+        if fields["messages"] != Raw(_PLACEHOLDER) or around.count(b'"messages"') > 1 or b"\\" in around:
             return None  # they stand deeper, or are named twice
         _check_text(body)
         seen = _body.decode(around)
@@ -182,54 +198,54 @@ def _apart(body: bytes) -> tuple[Body, Fields] | None:
     return seen, fields
 
 
-def write_request(chat: Chat, model: str) -> bytes:
+def write_request(chat: ChatRequest, model: str) -> bytes:
     """The body for an upstream: ours with its model name. A stream is always asked for its usage.
 
     Raises NotTranslatable where another door's client asked for what this wire has no words for.
     """
-    fields = {**told(chat.fields), "model": Raw(_encode(model))}
+    fields = {**translated_fields(chat.fields), "model": Raw(_encode(model))}
     if chat.stream and not chat.include_usage:
         options = msgspec.json.decode(fields["stream_options"]) if "stream_options" in fields else None
         fields["stream_options"] = Raw(_encode({**(options or {}), "include_usage": True}))
     return _encode(fields)
 
 
-def write_embed(embed: Embed, model: str) -> bytes:
+def write_embed(embed: EmbeddingRequest, model: str) -> bytes:
     return _encode(embed.fields | {"model": Raw(_encode(model))})
 
 
 # ---- replies --------------------------------------------------------------------------------------------------------
 
 
-class ReplyMessage(Struct):
+class CompletionMessage(Struct):
     content: str | None = None
     tool_calls: list[ToolCall] | None = None
     reasoning_content: str | None = None
 
 
-class ReplyChoice(Struct):
+class CompletionChoice(Struct):
     message: Raw
     index: int = 0
     finish_reason: str | None = None
     logprobs: Raw = ABSENT
 
 
-class ReplyBody(Struct):
-    choices: list[ReplyChoice]
-    usage: UsageBody | None = None
+class ChatCompletion(Struct):
+    choices: list[CompletionChoice]
+    usage: OpenAiUsage | None = None
     model: str = ""
     id: str = ""
     service_tier: str | None = None
 
 
-class VectorBody(Struct):
+class EmbeddingList(Struct):
     data: list[Any]
-    usage: UsageBody | None = None
+    usage: OpenAiUsage | None = None
     model: str = ""
 
 
-_reply = msgspec.json.Decoder(ReplyBody)
-_message = msgspec.json.Decoder(ReplyMessage)
+_reply = msgspec.json.Decoder(ChatCompletion)
+_message = msgspec.json.Decoder(CompletionMessage)
 
 
 def read_reply(body: bytes) -> Reply:
@@ -238,14 +254,14 @@ def read_reply(body: bytes) -> Reply:
         seen = _reply.decode(body)
         choices = tuple([_choice(choice) for choice in seen.choices])
     except msgspec.DecodeError as error:
-        raise garbled(str(error)) from error
+        raise protocol_error(str(error)) from error
     if not choices:
-        raise garbled("`choices` is empty")
+        raise protocol_error("`choices` is empty")
     usage = read_usage(seen.usage, seen.service_tier) or Usage(estimated=True)
     return Reply(choices, usage, seen.model, seen.id, {}, body)
 
 
-def _choice(choice: ReplyChoice) -> Choice:
+def _choice(choice: CompletionChoice) -> Choice:
     raw, logprobs = choice.message, choice.logprobs
     message = _message.decode(raw)
     calls = message.tool_calls
@@ -255,18 +271,18 @@ def _choice(choice: ReplyChoice) -> Choice:
         choice.finish_reason,
         tuple(calls) if calls else (),
         message.reasoning_content or "",
-        None if logprobs is ABSENT else present(logprobs),
+        None if logprobs is ABSENT else value_or_none(logprobs),
         raw,
     )
 
 
 def read_vectors(body: bytes) -> Reply:
     try:
-        seen = msgspec.json.decode(body, type=VectorBody)
+        seen = msgspec.json.decode(body, type=EmbeddingList)
         vectors = tuple(tuple(row["embedding"]) if isinstance(row["embedding"], list) else () for row in seen.data)
     except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise garbled(str(error)) from error
-    return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model, body=body, vectors=vectors)
+        raise protocol_error(str(error)) from error
+    return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model, body=body, embeddings=vectors)
 
 
 def write_usage(usage: Usage) -> Mapping[str, object]:
@@ -295,8 +311,8 @@ def write_reply(reply: Reply, id: str, created: int) -> bytes:
             "choices": [_write_choice(choice) for choice in reply.choices],
             "usage": write_usage(reply.usage),
             **({"degraded": reply.degraded} if reply.degraded else {}),
-            **without(reply.fields),
-        }
+            **without_original(reply.fields),
+        },
     )
 
 
@@ -306,34 +322,34 @@ def _write_choice(choice: Choice) -> dict[str, Any]:
         message = {"role": "assistant", "content": choice.text if choice.text or not choice.tool_calls else None}
         if choice.tool_calls:
             message["tool_calls"] = choice.tool_calls
-        if choice.thought:
-            message["reasoning_content"] = choice.thought
+        if choice.reasoning:
+            message["reasoning_content"] = choice.reasoning
     return {
         "index": choice.index,
         "message": message,
         "logprobs": choice.logprobs,
-        "finish_reason": choice.finish or "stop",
+        "finish_reason": choice.finish_reason or "stop",
     }
 
 
-def write_vectors(reply: Reply, packed: bool = False) -> bytes:
-    """The body for a client; `packed`: with vectors as base64 of 32-bit floats, which is what OpenAI's SDK asks for."""
+def write_vectors(reply: Reply, base64: bool = False) -> bytes:
+    """The body for a client; `base64`: with vectors as base64 of 32-bit floats, which is what OpenAI's SDK asks for."""
     if reply.body is not None:
         return reply.body
     return _encode(
         {
             "object": "list",
             "data": [
-                {"object": "embedding", "index": i, "embedding": _packed(v) if packed else v}
-                for i, v in enumerate(reply.vectors)
+                {"object": "embedding", "index": i, "embedding": _base64_vector(v) if base64 else v}
+                for i, v in enumerate(reply.embeddings)
             ],
             "model": reply.model,
             "usage": {"prompt_tokens": reply.usage.input, "total_tokens": reply.usage.input},
-        }
+        },
     )
 
 
-def _packed(vector: tuple[float, ...]) -> str:
+def _base64_vector(vector: tuple[float, ...]) -> str:
     return b64encode(pack(f"<{len(vector)}f", *vector)).decode()
 
 
@@ -346,11 +362,11 @@ def write_error(error: SizewiseError) -> bytes:
         {
             "error": {
                 "message": error.message,
-                "type": error.kind,
+                "type": error.error_type,
                 "param": error.param,
                 "code": error.code,
                 "hint": error.hint,
                 "docs": f"docs/errors/{error.code}.md",
-            }
-        }
+            },
+        },
     )

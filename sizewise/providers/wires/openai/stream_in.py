@@ -1,13 +1,20 @@
-"""OpenAI's chat stream, read: payloads of frames in, events out, the whole reply at the end; opens no socket."""
+"""Upstream stream of OpenAI's chat API -> our events and the whole reply; opens no socket."""
 
 from __future__ import annotations
 
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
-from sizewise.messages import Choice, Fields, Function, Reply, ToolCall, Usage
-from sizewise.providers.wires.openai.usage_and_errors import ABSENT, UsageBody, garbled, present, read_error, read_usage
+from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
+from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, ToolCall, Usage
+from sizewise.providers.wires.openai.usage_and_errors import (
+    ABSENT,
+    OpenAiUsage,
+    protocol_error,
+    read_error,
+    read_usage,
+    value_or_none,
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,7 +30,7 @@ class ToolCallDelta(Struct):
     function: FunctionDelta | None = None
 
 
-class Delta(Struct):
+class ChunkDelta(Struct):
     role: str | None = None
     content: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
@@ -33,33 +40,33 @@ class Delta(Struct):
 
 class ChunkChoice(Struct):
     index: int = 0
-    delta: Delta | None = None
+    delta: ChunkDelta | None = None
     finish_reason: str | None = None
     logprobs: Raw = ABSENT
 
 
-class Chunk(Struct):
+class ChatCompletionChunk(Struct):
     choices: list[ChunkChoice] | None = None
-    usage: UsageBody | None = None
+    usage: OpenAiUsage | None = None
     model: str = ""
     id: str = ""
     error: Raw = ABSENT
     service_tier: str | None = None
 
 
-class ExtraChoice(Struct):
+class RawDeltaChoice(Struct):
     index: int = 0
-    delta: Fields = {}
+    delta: JsonFields = {}
 
 
-class ExtraChunk(Struct):
-    choices: list[ExtraChoice] = []
+class RawDeltaChunk(Struct):
+    choices: list[RawDeltaChoice] = []
 
 
-_chunk = msgspec.json.Decoder(Chunk)
+_chunk = msgspec.json.Decoder(ChatCompletionChunk)
 
 
-def _only_words(choice: ChunkChoice) -> bool:
+def _is_text_only(choice: ChunkChoice) -> bool:
     """Nearly every chunk of nearly every stream: one choice, some words, nothing else."""
     delta = choice.delta
     return (
@@ -72,21 +79,21 @@ def _only_words(choice: ChunkChoice) -> bool:
     )
 
 
-class _Growing:
+class _PartialChoice:
     """One choice of a stream, as far as it has come."""
 
-    __slots__ = ("calls", "finish", "logprobs", "text", "thought")
+    __slots__ = ("calls", "finish", "logprobs", "reasoning", "text")
 
     def __init__(self) -> None:
         self.text: list[str] = []
-        self.thought: list[str] = []
+        self.reasoning: list[str] = []
         self.logprobs: list[Raw] = []
         self.calls: dict[int, list[str]] = {}  # index -> id, name, fragments of arguments
         self.finish: str | None = None
 
 
-class Reader:
-    """Reads one stream: `frame` turns each payload into events, `reply` gives the whole at the end.
+class OpenAiStreamReader:
+    """Reads one stream: `read_frame` turns each payload into events, `reply` gives the whole at the end.
 
     A frame that says nothing itself (the role, a filter's report) travels in front of the next one that does.
     """
@@ -94,12 +101,12 @@ class Reader:
     def __init__(self, strip_usage: bool) -> None:
         self.done = False
         self._strip = strip_usage
-        self._choices: dict[int, _Growing] = {}
+        self._choices: dict[int, _PartialChoice] = {}
         self._usage: Usage | None = None
         self._model = self._id = ""
-        self._waiting = b""
+        self._pending = b""
 
-    def frame(self, payload: bytes) -> list[Event]:
+    def read_frame(self, payload: bytes) -> list[Event]:
         """Raises UpstreamGarbled for what is not a chunk, and the upstream's own error when it sends one."""
         if payload == b"[DONE]":
             self.done = True
@@ -109,8 +116,8 @@ class Reader:
         try:
             chunk = _chunk.decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise garbled(f"a stream frame is no chunk ({error})") from error
-        if present(chunk.error) is not None:
+            raise protocol_error(f"a stream frame is no chunk ({error})") from error
+        if value_or_none(chunk.error) is not None:
             raise read_error(502, None, payload)
         if not self._model:
             self._model, self._id = chunk.model, chunk.id
@@ -119,60 +126,60 @@ class Reader:
             if not chunk.choices:
                 return []
         choices = chunk.choices
-        if choices and len(choices) == 1 and _only_words(choices[0]) and chunk.usage is None:
-            return [self._words(choices[0], payload)]
+        if choices and len(choices) == 1 and _is_text_only(choices[0]) and chunk.usage is None:
+            return [self._text_delta(choices[0], payload)]
         return self._any(chunk, payload)
 
-    def _words(self, choice: ChunkChoice, payload: bytes) -> Text:
+    def _text_delta(self, choice: ChunkChoice, payload: bytes) -> TextDelta:
         text = choice.delta.content if choice.delta else None
         assert text is not None  # _only_words
-        grown = self._grown(choice.index)
+        grown = self._partial_choice(choice.index)
         grown.text.append(text)
-        logprobs = present(choice.logprobs)
+        logprobs = value_or_none(choice.logprobs)
         if logprobs is not None:
             grown.logprobs.append(logprobs)
-        return Text(choice.index, text, logprobs, self._with_waiting(payload))
+        return TextDelta(choice.index, text, logprobs, self._with_pending(payload))
 
-    def _any(self, chunk: Chunk, payload: bytes) -> list[Event]:
+    def _any(self, chunk: ChatCompletionChunk, payload: bytes) -> list[Event]:
         events: list[Event] = []
         for choice in chunk.choices or ():
             events += self._events(choice)
-        if not events and chunk.choices and (extra := self._extra(payload)):
+        if not events and chunk.choices and (extra := self._raw_deltas(payload)):
             events = extra
         if not events:
-            self._waiting = self._with_waiting(payload)
+            self._pending = self._with_pending(payload)
             return []
         if chunk.usage is not None and self._strip:
             return events  # the client did not ask for usage: the door writes these itself
-        whole = self._with_waiting(payload)
+        whole = self._with_pending(payload)
         *early, last = events
         return [msgspec.structs.replace(event, frame=b"") for event in early] + [
-            msgspec.structs.replace(last, frame=whole)
+            msgspec.structs.replace(last, frame=whole),
         ]
 
-    def _with_waiting(self, payload: bytes) -> bytes:
-        if not self._waiting:
+    def _with_pending(self, payload: bytes) -> bytes:
+        if not self._pending:
             return payload
-        payload, self._waiting = self._waiting + b"\n\ndata: " + payload, b""
+        payload, self._pending = self._pending + b"\n\ndata: " + payload, b""
         return payload
 
-    def _grown(self, index: int) -> _Growing:
+    def _partial_choice(self, index: int) -> _PartialChoice:
         grown = self._choices.get(index)
         if grown is None:
-            grown = self._choices[index] = _Growing()
+            grown = self._choices[index] = _PartialChoice()
         return grown
 
     def _events(self, choice: ChunkChoice) -> list[Event]:
-        grown, delta, events = self._grown(choice.index), choice.delta or Delta(), list[Event]()
-        logprobs = present(choice.logprobs)
+        grown, delta, events = self._partial_choice(choice.index), choice.delta or ChunkDelta(), list[Event]()
+        logprobs = value_or_none(choice.logprobs)
         if logprobs is not None:
             grown.logprobs.append(logprobs)
         if thought := delta.reasoning_content or delta.reasoning:
-            grown.thought.append(thought)
-            events.append(Thought(choice.index, thought))
+            grown.reasoning.append(thought)
+            events.append(ReasoningDelta(choice.index, thought))
         if delta.content or logprobs is not None:
             grown.text.append(delta.content or "")
-            events.append(Text(choice.index, delta.content or "", logprobs))
+            events.append(TextDelta(choice.index, delta.content or "", logprobs))
         for call in delta.tool_calls or ():
             name = (call.function and call.function.name) or ""
             arguments = (call.function and call.function.arguments) or ""
@@ -182,34 +189,34 @@ class Reader:
             events.append(ToolDelta(choice.index, call.index, call.id or "", name, arguments))
         if choice.finish_reason:
             grown.finish = choice.finish_reason
-            events.append(Finished(choice.index, choice.finish_reason))
+            events.append(ChoiceFinished(choice.index, choice.finish_reason))
         return events
 
-    def _extra(self, payload: bytes) -> list[Event]:
-        seen = msgspec.json.decode(payload, type=ExtraChunk)
+    def _raw_deltas(self, payload: bytes) -> list[Event]:
+        seen = msgspec.json.decode(payload, type=RawDeltaChunk)
         return [
-            Extra(choice.index, choice.delta)
+            RawDelta(choice.index, choice.delta)
             for choice in seen.choices
-            if choice.delta.keys() - {"role", "content"} and any(present(v) for v in choice.delta.values())
+            if choice.delta.keys() - {"role", "content"} and any(value_or_none(v) for v in choice.delta.values())
         ]
 
     def reply(self) -> Reply:
         """The whole reply. Raises UpstreamGarbled when the stream ended before every choice was finished."""
         if not self._choices:
-            raise garbled("the stream ended without a word")
+            raise protocol_error("the stream ended without a word")
         if any(grown.finish is None for grown in self._choices.values()):
-            raise garbled("the stream ended in mid-sentence")
-        return self.so_far()
+            raise protocol_error("the stream ended in mid-sentence")
+        return self.partial_reply()
 
-    def so_far(self) -> Reply:
+    def partial_reply(self) -> Reply:
         choices = tuple(
             Choice(
                 index,
                 "".join(grown.text),
                 grown.finish,
-                tuple(ToolCall(Function(c[1], "".join(c[2:])), c[0]) for _, c in sorted(grown.calls.items())),
-                "".join(grown.thought),
-                _joined(grown.logprobs),
+                tuple(ToolCall(FunctionCall(c[1], "".join(c[2:])), c[0]) for _, c in sorted(grown.calls.items())),
+                "".join(grown.reasoning),
+                _join_logprobs(grown.logprobs),
             )
             for index, grown in sorted(self._choices.items())
         )
@@ -220,7 +227,7 @@ class LogprobsBody(Struct):
     content: list[Raw] | None = None
 
 
-def _joined(pieces: list[Raw]) -> Raw | None:
+def _join_logprobs(pieces: list[Raw]) -> Raw | None:
     if not pieces:
         return None
     tokens = [token for piece in pieces for token in msgspec.json.decode(piece, type=LogprobsBody).content or ()]

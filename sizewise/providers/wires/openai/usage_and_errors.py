@@ -1,4 +1,4 @@
-"""What an upstream of OpenAI's wire tells beside its words, whole or streamed: tokens, refusals; pure, no socket."""
+"""Usage and errors of OpenAI-compatible upstreams, streamed or not; pure, opens no socket."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.errors import SizewiseError, TooLong, Upstream, UpstreamBusy, UpstreamGarbled, UpstreamRefused
+from sizewise.errors import (
+    ContextLengthExceeded,
+    SizewiseError,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRejected,
+)
 from sizewise.messages import Usage
-from sizewise.money import PICO
+from sizewise.money import PICO_PER_DOLLAR
 
 ABSENT = Raw(b"")
 
@@ -26,7 +33,7 @@ class OutputDetails(Struct, frozen=True):
     audio_tokens: int | None = None
 
 
-class UsageBody(Struct):
+class OpenAiUsage(Struct):
     """OpenAI's, and what others of its wire say in their own words."""
 
     prompt_tokens: int | None = None
@@ -40,25 +47,25 @@ class UsageBody(Struct):
     cost: Raw = ABSENT  # OpenRouter's charge, in dollars
 
 
-class ErrorDetail(Struct):
+class OpenAiErrorDetail(Struct):
     message: str = ""
     code: str | int | None = None
     type: str | None = None
 
 
-class ErrorBody(Struct):
-    error: ErrorDetail | str | None = None
+class OpenAiErrorBody(Struct):
+    error: OpenAiErrorDetail | str | None = None
     message: str | None = None
     detail: Any = None
 
 
-MOST = 1_000_000_000
+MAX_TOKEN_COUNT = 1_000_000_000
 """Tokens that one answer can have; what counts more, or less than nothing, does not count at all."""
-STANDARD = frozenset((None, "", "auto", "default", "standard", "on_demand"))
+STANDARD_TIERS = frozenset((None, "", "auto", "default", "standard", "on_demand"))
 """Service tiers in which the listed price holds, in the words of OpenAI and Groq."""
 
 
-def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage | None:
+def read_usage(body: OpenAiUsage | None, tier: str | None = None) -> Usage | None:
     """`tier`: the service tier in which the upstream says it answered. None where it counted nothing."""
     if body is None or body.prompt_tokens is None:
         return None
@@ -69,13 +76,19 @@ def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage | None:
     if (out := body.completion_tokens_details) is not None:
         reasoning, audio = out.reasoning_tokens or 0, audio + (out.audio_tokens or 0)
     cached = cached or body.prompt_cache_hit_tokens or body.cached_tokens or 0
-    if not (0 <= prompt <= MOST and 0 <= said <= MOST and reasoning >= 0 and cached >= 0 and written >= 0):
+    if not (
+        0 <= prompt <= MAX_TOKEN_COUNT
+        and 0 <= said <= MAX_TOKEN_COUNT
+        and reasoning >= 0
+        and cached >= 0
+        and written >= 0
+    ):
         return None
     # OpenAI counts reasoning within completion_tokens, xAI beside it: the total tells. What the total has beyond both
     # and nobody explains was generated too, as far as we know, and is marked as a guess.
     beyond, guessed = (body.total_tokens or 0) - prompt - said, False
     if beyond > 0:
-        said, guessed = min(said + beyond, MOST), beyond != reasoning
+        said, guessed = min(said + beyond, MAX_TOKEN_COUNT), beyond != reasoning
         reasoning = reasoning or beyond
     if cached + written > prompt or reasoning > said:  # parts larger than their whole
         cached, written, reasoning, guessed = min(cached, prompt), 0, min(reasoning, said), True
@@ -88,26 +101,29 @@ def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage | None:
         guessed,
         0,
         audio,
-        "sources searched" if body.num_sources_used else "" if tier in STANDARD else f"service tier {tier!r}",
-        None if body.cost is ABSENT else pico(bytes(body.cost)),
+        "sources searched" if body.num_sources_used else "" if tier in STANDARD_TIERS else f"service tier {tier!r}",
+        None if body.cost is ABSENT else pico_dollars(bytes(body.cost)),
     )
 
 
-def pico(dollars: bytes) -> int | None:
+def pico_dollars(dollars: bytes) -> int | None:
     """A JSON number of dollars in whole pico-dollars, rounded once, half to even; None for what is no such number."""
     try:
         amount = msgspec.json.decode(dollars, type=Decimal)
-        whole = int((amount * PICO).to_integral_value(ROUND_HALF_EVEN))
+        whole = int((amount * PICO_PER_DOLLAR).to_integral_value(ROUND_HALF_EVEN))
     except (msgspec.DecodeError, ArithmeticError, ValueError):
         return None
-    return whole if 0 <= whole <= MOST * PICO // 1000 else None
+    return whole if 0 <= whole <= MAX_TOKEN_COUNT * PICO_PER_DOLLAR // 1000 else None
 
 
-def garbled(what: str) -> UpstreamGarbled:
-    return UpstreamGarbled(f"the upstream's answer breaks the protocol: {what}", "check what answers at its base_url")
+def protocol_error(reason: str) -> UpstreamProtocolError:
+    return UpstreamProtocolError(
+        f"the upstream's answer breaks the protocol: {reason}",
+        "check what answers at its base_url",
+    )
 
 
-def present(raw: Raw) -> Raw | None:
+def value_or_none(raw: Raw) -> Raw | None:
     """`raw` where the field was there and not null."""
     return None if raw is ABSENT or bytes(raw) in (b"", b"null") else raw
 
@@ -115,31 +131,35 @@ def present(raw: Raw) -> Raw | None:
 def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
     """An upstream's refusal as ours. Its 401 and 403 are about *our* key and become a 502 for the client."""
     try:
-        seen = msgspec.json.decode(body, type=ErrorBody)
+        seen = msgspec.json.decode(body, type=OpenAiErrorBody)
     except (msgspec.DecodeError, RecursionError):
-        seen = ErrorBody()
-    detail = seen.error if isinstance(seen.error, ErrorDetail) else ErrorDetail(seen.error or seen.message or "")
+        seen = OpenAiErrorBody()
+    detail = (
+        seen.error if isinstance(seen.error, OpenAiErrorDetail) else OpenAiErrorDetail(seen.error or seen.message or "")
+    )
     words = detail.message[:500] or f"HTTP {status}"
     if status in (401, 402, 403, 407):
-        denied = Upstream(
-            f"the upstream does not accept our key (HTTP {status})", "check the provider's `key` reference"
+        denied = UpstreamError(
+            f"the upstream does not accept our key (HTTP {status})",
+            "check the provider's `key` reference",
         )
-        denied.about = "key"
+        denied.failure_scope = "key"
         return denied
     if status == 429 or status in (503, 529):
         wait = _seconds(retry_after)
-        return UpstreamBusy(f"the upstream is busy: {words}", "try again later", retry_after=wait)
+        return UpstreamOverloaded(f"the upstream is busy: {words}", "try again later", retry_after=wait)
     if "context" in str(detail.code) or "context length" in words or "exceed_context_size" in str(detail.type):
-        return TooLong(words, "shorten the prompt or name a model with a larger window")
+        return ContextLengthExceeded(words, "shorten the prompt or name a model with a larger window")
     if 400 <= status < 500 and status != 408:
         kept = status if status in (400, 404, 409, 413, 415, 422) else 400
-        return UpstreamRefused(words, "the upstream refused this request", status=kept)
+        return UpstreamRejected(words, "the upstream refused this request", status=kept)
     if 300 <= status < 400:
-        return Upstream(
-            f"the upstream answered with a redirect (HTTP {status}), which is never followed", "mend base_url"
+        return UpstreamError(
+            f"the upstream answered with a redirect (HTTP {status}), which is never followed",
+            "mend base_url",
         )
-    failed = Upstream(f"the upstream failed: {words}", "try again, or name another model")
-    failed.about, failed.again = "model", True
+    failed = UpstreamError(f"the upstream failed: {words}", "try again, or name another model")
+    failed.failure_scope, failed.retryable = "model", True
     return failed
 
 

@@ -1,9 +1,9 @@
-"""OpenAI's wire, put together; bodies, streams and refusals are read in the files beside this one."""
+"""OpenAI chat and embeddings wire format, assembled from the modules of this package."""
 
 from __future__ import annotations
 
 from sizewise.providers.wires.openai.request_response import read_reply, read_vectors, write_embed, write_request
-from sizewise.providers.wires.openai.stream_in import Reader
+from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 from sizewise.providers.wires.openai.usage_and_errors import read_error
 from sizewise.providers.wires.wire import Wire
 
@@ -14,6 +14,6 @@ WIRE = Wire(
     write_embed=write_embed,
     read_reply=read_reply,
     read_vectors=read_vectors,
-    read_stream=Reader,
+    read_stream=OpenAiStreamReader,
     read_error=read_error,
 )

@@ -1,4 +1,4 @@
-"""What a client of the Responses wire said, item by item, and its tools, put into our words; pure."""
+"""Input items and tools of a Responses API request -> our messages and tools; pure."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from sizewise.errors import BadBody
 Json = dict[str, Any]
 
 
-class Said(Struct):
+class MessageItem(Struct):
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[Json]
 
 
-class Call(Struct):
+class FunctionCallItem(Struct):
     call_id: str
     name: str
     arguments: str
 
 
-class Result(Struct):
+class FunctionCallOutputItem(Struct):
     call_id: str
     output: str | list[Json]
 
 
-class Words(Struct):
+class TextPart(Struct):
     text: str
 
 
-class Refusal(Struct):
+class RefusalPart(Struct):
     refusal: str
 
 
-class Image(Struct):
+class ImagePart(Struct):
     image_url: str | None = None
     detail: str | None = None
 
 
-class File(Struct):
+class FilePart(Struct):
     file_data: str | None = None
     filename: str | None = None
 
 
-class Audio(Struct):
+class AudioPart(Struct):
     input_audio: Json
 
 
-class Tool(Struct):
+class ResponsesTool(Struct):
     name: str
     parameters: Raw = Raw(b"null")
     description: str | None = None
     strict: bool | None = None
 
 
-class ToolChoice(Struct):
+class ResponsesToolChoice(Struct):
     type: str
     name: str = ""
 
 
-IN_REPLIES = frozenset(("type", "id", "status"))
+REPLY_ONLY_KEYS = frozenset(("type", "id", "status"))
 """What an item says of itself, because it once stood in a reply."""
 
-KEYS: Mapping[str, frozenset[str]] = {
-    "message": IN_REPLIES | {"role", "content", "phase"},
-    "function_call": IN_REPLIES | {"call_id", "name", "arguments", "caller"},
-    "function_call_output": IN_REPLIES | {"call_id", "output", "caller"},
+TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
+    "message": REPLY_ONLY_KEYS | {"role", "content", "phase"},
+    "function_call": REPLY_ONLY_KEYS | {"call_id", "name", "arguments", "caller"},
+    "function_call_output": REPLY_ONLY_KEYS | {"call_id", "output", "caller"},
     "text": frozenset(("type", "text", "annotations", "logprobs", "prompt_cache_breakpoint")),
     "refusal": frozenset(("type", "refusal")),
     "input_image": frozenset(("type", "image_url", "detail", "prompt_cache_breakpoint")),
@@ -79,27 +79,27 @@ KEYS: Mapping[str, frozenset[str]] = {
 }
 """Of each kind of item, part and tool: what is translated. Where one says more, that is left untold."""
 
-TEXTS = ("input_text", "output_text", "text")
+TEXT_PART_TYPES = ("input_text", "output_text", "text")
 
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
-class Reading:
-    """One request on its way into our words. `untold` are the paths of what they do not say.
+class ResponsesInputTranslator:
+    """One request on its way into our words. `untranslated` are the paths of what they do not say.
 
-    `rough`: something is left out that no other wire needs, but a model of this wire heeds.
+    `approximate`: something is left out that no other wire needs, but a model of this wire heeds.
     """
 
     def __init__(self) -> None:
-        self.untold: list[str] = []
-        self.rough = False
+        self.untranslated: list[str] = []
+        self.approximate = False
 
-    def messages(self, instructions: str | None, asked: str | list[Json]) -> list[Json]:
+    def messages(self, instructions: str | None, input: str | list[Json]) -> list[Json]:
         found: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
-        if isinstance(asked, str):
-            return [*found, {"role": "user", "content": asked}] if asked else found
-        for number, item in enumerate(asked):
+        if isinstance(input, str):
+            return [*found, {"role": "user", "content": input}] if input else found
+        for number, item in enumerate(input):
             self._item(item, f"input[{number}]", found)
         return found
 
@@ -113,9 +113,9 @@ class Reading:
             case "function_call_output":
                 found.append(self._result(item, at))
             case "reasoning":
-                self.rough = True  # of an earlier turn
+                self.approximate = True  # of an earlier turn
             case str():
-                self.untold.append(at)
+                self.untranslated.append(at)
                 last = _assistant(found)
                 parts = last["content"] or []
                 parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
@@ -124,8 +124,8 @@ class Reading:
                 raise BadBody(f"`{at}`: an item needs a `type`", "see the API reference for this field", param=at)
 
     def _message(self, item: Json, at: str, found: list[Json]) -> None:
-        seen = _convert(item, Said, at)
-        self._only_known(item, "message", at)
+        seen = _convert(item, MessageItem, at)
+        self._collect_unknown_keys(item, "message", at)
         content = self._content(seen.content, f"{at}.content")
         if seen.role == "assistant" and found and found[-1]["role"] == "assistant" and found[-1]["content"] is None:
             found[-1]["content"] = content  # said after its calls, but before their results
@@ -133,39 +133,41 @@ class Reading:
             found.append({"role": seen.role, "content": content})
 
     def _call(self, item: Json, at: str, found: list[Json]) -> None:
-        seen = _convert(item, Call, at)
-        self._only_known(item, "function_call", at)
+        seen = _convert(item, FunctionCallItem, at)
+        self._collect_unknown_keys(item, "function_call", at)
         function = {"name": seen.name, "arguments": seen.arguments}
         calls = _assistant(found).setdefault("tool_calls", [])
         calls.append({"id": seen.call_id, "type": "function", "function": function})
 
     def _result(self, item: Json, at: str) -> Json:
-        seen = _convert(item, Result, at)
-        self._only_known(item, "function_call_output", at)
+        seen = _convert(item, FunctionCallOutputItem, at)
+        self._collect_unknown_keys(item, "function_call_output", at)
         content = self._content(seen.output, f"{at}.output")
         if isinstance(content, list):
-            self.untold += [f"{at}.output[{i}]" for i, part in enumerate(content) if part["type"] != "text"]
+            self.untranslated += [f"{at}.output[{i}]" for i, part in enumerate(content) if part["type"] != "text"]
         return {"role": "tool", "tool_call_id": seen.call_id, "content": content}
 
     def _content(self, content: str | list[Json], at: str) -> str | list[Json]:
         if isinstance(content, str):
             return content
         parts = [self._part(part, f"{at}[{i}]") for i, part in enumerate(content)]
-        return _short(parts)
+        return _collapse_text(parts)
 
     def _part(self, part: Json, at: str) -> Json:
         kind = part.get("type")
         if not isinstance(kind, str):
             raise BadBody(f"`{at}`: a part needs a `type`", "see the API reference for this field", param=at)
-        found = _translated(kind, part, at)
+        found = _translate_part(kind, part, at)
         if found is None:
-            self.untold.append(at)
+            self.untranslated.append(at)
             return {"type": kind, "part": part}
-        self._only_known(part, "text" if kind in TEXTS else kind, at)
+        self._collect_unknown_keys(part, "text" if kind in TEXT_PART_TYPES else kind, at)
         return found
 
-    def _only_known(self, value: Json, kind: str, at: str) -> None:
-        self.untold += [f"{at}.{name}" for name, each in value.items() if name not in KEYS[kind] and each is not None]
+    def _collect_unknown_keys(self, value: Json, kind: str, at: str) -> None:
+        self.untranslated += [
+            f"{at}.{name}" for name, each in value.items() if name not in TRANSLATED_KEYS[kind] and each is not None
+        ]
 
     # ---- tools
 
@@ -176,18 +178,18 @@ class Reading:
         if isinstance(choice, str):
             found["tool_choice"] = choice
         elif choice is not None:
-            seen = _convert(choice, ToolChoice, "tool_choice")
+            seen = _convert(choice, ResponsesToolChoice, "tool_choice")
             if seen.type != "function" or not seen.name:
-                self.untold.append("tool_choice")
+                self.untranslated.append("tool_choice")
             found["tool_choice"] = {"type": "function", "function": {"name": seen.name}}
         return found
 
     def _tool(self, tool: Json, at: str) -> Json:
         if tool.get("type") != "function":
-            self.untold.append(at)
+            self.untranslated.append(at)
             return tool
-        seen = _convert(tool, Tool, at)
-        self._only_known(tool, "function", at)
+        seen = _convert(tool, ResponsesTool, at)
+        self._collect_unknown_keys(tool, "function", at)
         function: Json = {"name": seen.name}
         for name in ("description", "parameters", "strict"):
             if tool.get(name) is not None:
@@ -202,30 +204,30 @@ def _assistant(found: list[Json]) -> Json:
     return found[-1]
 
 
-def _short(parts: list[Json]) -> str | list[Json]:
+def _collapse_text(parts: list[Json]) -> str | list[Json]:
     """One text is said as a string, which every server understands."""
     if not parts:
         return ""
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
 
 
-def _translated(kind: str, part: Json, at: str) -> Json | None:
+def _translate_part(kind: str, part: Json, at: str) -> Json | None:
     """None for what our words cannot point to: files of the vendor's own store, kinds to come."""
-    if kind in TEXTS:
-        return {"type": "text", "text": _convert(part, Words, at).text}
+    if kind in TEXT_PART_TYPES:
+        return {"type": "text", "text": _convert(part, TextPart, at).text}
     match kind:
         case "refusal":
-            return {"type": "refusal", "refusal": _convert(part, Refusal, at).refusal}
+            return {"type": "refusal", "refusal": _convert(part, RefusalPart, at).refusal}
         case "input_image":
-            image = _convert(part, Image, at)
+            image = _convert(part, ImagePart, at)
             detail = {"detail": image.detail} if image.detail not in (None, "auto") else {}
             return {"type": "image_url", "image_url": {"url": image.image_url, **detail}} if image.image_url else None
         case "input_file":
-            file = _convert(part, File, at)
+            file = _convert(part, FilePart, at)
             name = file.filename or "document"
             return {"type": "file", "file": {"filename": name, "file_data": file.file_data}} if file.file_data else None
         case "input_audio":
-            return {"type": "input_audio", "input_audio": _convert(part, Audio, at).input_audio}
+            return {"type": "input_audio", "input_audio": _convert(part, AudioPart, at).input_audio}
     return None
 
 

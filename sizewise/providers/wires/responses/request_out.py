@@ -1,4 +1,4 @@
-"""Our words written as a Responses body for an upstream; pure, and refuses by name what that wire cannot say.
+"""Our Chat -> upstream request of the Responses API; pure, rejects by name what the API cannot express.
 
 Source: the OpenAI API reference, Responses. Nothing is kept upstream unless the client asks for it: a request brings
 all that it builds on. A body that a client of the same wire sent, and nobody changed, is sent on in its own bytes, less
@@ -14,35 +14,39 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import BadBody, NotTranslatable
-from sizewise.messages import Chat, Embed, Fields
-from sizewise.providers.wires.original_body import told, untranslatable
-from sizewise.providers.wires.responses.request_in import LOGPROBS, SEALED, as_it_came
+from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields
+from sizewise.providers.wires.original_body import not_translatable, translated_fields
+from sizewise.providers.wires.responses.request_in import (
+    INCLUDE_ENCRYPTED_REASONING,
+    INCLUDE_LOGPROBS,
+    unchanged_original,
+)
 
 Json = dict[str, Any]
 
-OURS = ("msg_sw", "fc_sw", "rs_sw")
+OWN_ID_PREFIXES = ("msg_sw", "fc_sw", "rs_sw")
 """How the ids of items begin that were named here: no upstream knows them."""
 
-THEIRS = ("background", "conversation")
+UPSTREAM_STATE_FIELDS = ("background", "conversation")
 """State on the vendor's side, under our key: one client could read another's, and nobody here could fetch it."""
 
-NATIVE = ("reasoning", "truncation", "prompt_cache_options")
+PASSTHROUGH_FIELDS = ("reasoning", "truncation", "prompt_cache_options")
 """Fields of this wire that clients of other doors may send as they are."""
 
-SAME = frozenset(
+COPIED_FIELDS = frozenset(
     {
         *("temperature", "top_p", "parallel_tool_calls", "top_logprobs", "metadata", "user", "safety_identifier"),
         *("service_tier", "prompt_cache_key", "prompt_cache_retention"),
-    }
+    },
 )
 """Called the same in both."""
 
-READ: frozenset[str] = SAME | {
+TRANSLATED_FIELDS: frozenset[str] = COPIED_FIELDS | {
     *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "logprobs"),
     *("tools", "tool_choice", "response_format", "verbosity", "reasoning_effort"),
 }
 
-NEUTRAL: Mapping[str, tuple[object, ...]] = {
+NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "n": (1,),
     "logprobs": (False,),
     "presence_penalty": (0,),
@@ -57,27 +61,27 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
 _encode = msgspec.json.Encoder().encode
 
 
-def write_request(chat: Chat, model: str) -> bytes:
+def write_request(chat: ChatRequest, model: str) -> bytes:
     """Raises NotTranslatable, which names the field, and BadBody for what our own words cannot mean."""
     named = {"model": Raw(_encode(model))}
-    sent = as_it_came(chat)
+    sent = unchanged_original(chat)
     if sent is not None:
-        return _encode(_alone(sent) | named)
+        return _encode(_without_upstream_state(sent) | named)
     try:
-        return _encode(named | _written(chat, told(chat.fields)))
+        return _encode(named | _write_fields(chat, translated_fields(chat.fields)))
     except (KeyError, TypeError, AttributeError) as error:  # the door does not look into every field
         hint = "see the API reference for messages, tools and response_format"
         raise BadBody(f"the body has not the shape that the API wants ({type(error).__name__})", hint) from error
 
 
-def write_embed(embed: Embed, model: str) -> bytes:
+def write_embed(embed: EmbeddingRequest, model: str) -> bytes:
     raise NotTranslatable("the wire of the chosen model has no embeddings", "name an embedding model", param="model")
 
 
 # ---- as it came -----------------------------------------------------------------------------------------------------
 
 
-class Item(Struct):
+class InputItem(Struct):
     """What tells whether an item can be read upstream."""
 
     type: str | None = None
@@ -86,91 +90,93 @@ class Item(Struct):
     encrypted_content: str | None = None
     content: Raw = Raw(b"null")
 
-    def known_to(self, stored: bool) -> bool:
+    def is_readable(self, stored: bool) -> bool:
         """Whether the upstream can make something of it. Raises NotTranslatable for a pointer into its own store."""
         if self.type != "reasoning":
             return True
         if self.encrypted_content:
             return True
-        if (self.id or "").startswith(OURS):
+        if (self.id or "").startswith(OWN_ID_PREFIXES):
             return False
         return stored or bytes(self.content) not in (b"null", b"[]")
 
 
-_item = msgspec.json.Decoder(Item)
-_fields = msgspec.json.Decoder(Fields)
+_item = msgspec.json.Decoder(InputItem)
+_fields = msgspec.json.Decoder(JsonFields)
 
 
-def _alone(sent: Fields) -> Fields:
+def _without_upstream_state(raw_fields: JsonFields) -> JsonFields:
     """The body such that it needs nothing that the upstream would have to remember."""
-    for name in THEIRS:
-        if name in sent and bytes(sent[name]) not in (b"null", b"false"):
-            raise untranslatable(name)
-    body = {**sent}
+    for name in UPSTREAM_STATE_FIELDS:
+        if name in raw_fields and bytes(raw_fields[name]) not in (b"null", b"false"):
+            raise not_translatable(name)
+    body = {**raw_fields}
     if bytes(body.get("store", Raw(b"null"))) == b"null":
         body["store"] = Raw(b"false")
     stored = bytes(body["store"]) == b"true"
     if bytes(body["input"]).lstrip().startswith(b"["):
-        body["input"] = _readable(body["input"], stored)
+        body["input"] = _readable_items(body["input"], stored)
     if not stored and bytes(body.get("reasoning", Raw(b"null"))) != b"null":
-        body["include"] = _sealed(body.get("include"))
+        body["include"] = _with_encrypted_reasoning(body.get("include"))
     return body
 
 
-def _readable(asked: Raw, stored: bool) -> Raw:
+def _readable_items(asked: Raw, stored: bool) -> Raw:
     """The items, in their own bytes where nothing has to change."""
     items = msgspec.json.decode(asked, type=list[Raw])
     kept: list[Raw] = []
     for number, raw in enumerate(items):
-        seen = _looked_at(raw, f"input[{number}]")
+        seen = _decode_item(raw, f"input[{number}]")
         if seen.type == "item_reference" or (seen.type is None and seen.role is None):
-            raise untranslatable(f"input[{number}]")
-        if not seen.known_to(stored):
+            raise not_translatable(f"input[{number}]")
+        if not seen.is_readable(stored):
             continue
-        if (seen.id or "").startswith(OURS):
+        if (seen.id or "").startswith(OWN_ID_PREFIXES):
             raw = Raw(_encode({name: value for name, value in _fields.decode(raw).items() if name != "id"}))
         kept.append(raw)
     return asked if kept == items else Raw(_encode(kept))
 
 
-def _looked_at(raw: Raw, at: str) -> Item:
+def _decode_item(raw: Raw, at: str) -> InputItem:
     try:
         return _item.decode(raw)
     except msgspec.ValidationError as error:  # of a kind that the door did not have to look into
         raise BadBody(f"`{at}`: {str(error)[:1].lower()}{str(error)[1:]}", "see the API reference", param=at) from error
 
 
-def _sealed(include: Raw | None) -> Raw:
+def _with_encrypted_reasoning(include: Raw | None) -> Raw:
     """Asks for reasoning that can be sent back, for without it the next turn would find nothing."""
     asked: list[str] = (msgspec.json.decode(include) if include is not None else None) or []
-    if SEALED in asked and include is not None:
+    if INCLUDE_ENCRYPTED_REASONING in asked and include is not None:
         return include
-    return Raw(_encode([*asked, SEALED]))
+    return Raw(_encode([*asked, INCLUDE_ENCRYPTED_REASONING]))
 
 
 # ---- translated -----------------------------------------------------------------------------------------------------
 
 
-def _written(chat: Chat, fields: Fields) -> Json:
-    asked: Json = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in NATIVE}
-    asked = {name: value for name, value in asked.items() if value is not None and value not in NEUTRAL.get(name, ())}
-    strange = next((name for name in asked if name not in READ), None)
+def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
+    asked: Json = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in PASSTHROUGH_FIELDS}
+    asked = {
+        name: value for name, value in asked.items() if value is not None and value not in NEUTRAL_VALUES.get(name, ())
+    }
+    strange = next((name for name in asked if name not in TRANSLATED_FIELDS), None)
     if strange is not None:
-        raise untranslatable(strange)
+        raise not_translatable(strange)
     body = _items(asked["messages"])
     if chat.stream:
         body["stream"] = True
     if chat.max_tokens is not None:
         body["max_output_tokens"] = chat.max_tokens
-    body |= {name: fields[name] for name in asked if name in SAME}  # as they are spelt
+    body |= {name: fields[name] for name in asked if name in COPIED_FIELDS}  # as they are spelt
     body |= _text(asked) | _tools(asked)
-    included = [LOGPROBS] if asked.get("logprobs") else []
+    included = [INCLUDE_LOGPROBS] if asked.get("logprobs") else []
     if effort := asked.get("reasoning_effort"):
         body["reasoning"] = {"effort": effort}
-        included += [SEALED] if effort != "none" else []
+        included += [INCLUDE_ENCRYPTED_REASONING] if effort != "none" else []
     if included:
         body["include"] = included
-    body |= {name: fields[name] for name in NATIVE if name in fields and bytes(fields[name]) != b"null"}
+    body |= {name: fields[name] for name in PASSTHROUGH_FIELDS if name in fields and bytes(fields[name]) != b"null"}
     return body | {"store": False}
 
 
@@ -185,7 +191,7 @@ def _text(asked: Json) -> Json:
             case "json_object":
                 text["format"] = {"type": "json_object"}
             case _:
-                raise untranslatable("response_format")
+                raise not_translatable("response_format")
     if "verbosity" in asked:
         text["verbosity"] = asked["verbosity"]
     return {"text": text} if text else {}
@@ -198,7 +204,7 @@ def _tools(asked: Json) -> Json:
     choice = asked.get("tool_choice")
     if isinstance(choice, dict):
         if choice.get("type") != "function":
-            raise untranslatable("tool_choice")
+            raise not_translatable("tool_choice")
         choice = {"type": "function", "name": choice["function"]["name"]}
     return body | ({"tool_choice": choice} if choice is not None else {})
 
@@ -206,7 +212,7 @@ def _tools(asked: Json) -> Json:
 def _tool(tool: Json, at: str) -> Json:
     """Unsaid, `strict` is true there and false here."""
     if tool.get("type") != "function":
-        raise untranslatable(at)
+        raise not_translatable(at)
     function = tool["function"]
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
     return {"type": "function", **function, "parameters": parameters, "strict": function.get("strict") is True}
@@ -214,8 +220,8 @@ def _tool(tool: Json, at: str) -> Json:
 
 # ---- messages -------------------------------------------------------------------------------------------------------
 
-KNOWN = frozenset(("role", "content", "tool_calls", "tool_call_id", "reasoning_items", "refusal"))
-IN_REPLIES = frozenset(("reasoning_content", "reasoning", "annotations", "thinking_blocks"))
+MESSAGE_KEYS = frozenset(("role", "content", "tool_calls", "tool_call_id", "reasoning_items", "refusal"))
+REPLY_ONLY_KEYS = frozenset(("reasoning_content", "reasoning", "annotations", "thinking_blocks"))
 """What a client sends back because it stood in a reply. Reasoning counts only as it was sealed: `reasoning_items`."""
 
 
@@ -223,23 +229,23 @@ def _items(messages: list[Json]) -> Json:
     """`input`, and `instructions` where a system message stands first."""
     first, *rest = messages
     if first["role"] == "system" and isinstance(first.get("content"), str) and rest and "name" not in first:
-        return {"instructions": first["content"], "input": _each(rest, 1)}
-    return {"input": _each(messages, 0)}
+        return {"instructions": first["content"], "input": _message_items(rest, 1)}
+    return {"input": _message_items(messages, 0)}
 
 
-def _each(messages: list[Json], start: int) -> list[Json]:
+def _message_items(messages: list[Json], start: int) -> list[Json]:
     return [item for i, message in enumerate(messages, start) for item in _message(message, f"messages[{i}]")]
 
 
 def _message(message: Json, at: str) -> list[Json]:
     role = message["role"]
     said = {name for name, value in message.items() if value is not None and value != [] and value != ""}
-    unspoken = IN_REPLIES if role == "assistant" else frozenset[str]()
+    unspoken = REPLY_ONLY_KEYS if role == "assistant" else frozenset[str]()
     if role == "tool":
         said.discard("name")  # the call that is answered has it
-    strange = sorted(said - KNOWN - unspoken)
+    strange = sorted(said - MESSAGE_KEYS - unspoken)
     if strange or role == "function":
-        raise untranslatable(f"{at}.{strange[0] if strange else 'role'}")
+        raise not_translatable(f"{at}.{strange[0] if strange else 'role'}")
     content = message.get("content")
     if role == "tool":
         output = _content(content or "", at)
@@ -247,7 +253,7 @@ def _message(message: Json, at: str) -> list[Json]:
     if role != "assistant":
         return [{"role": role, "content": _content(content or "", at)}]
     items: list[Json] = list(message.get("reasoning_items") or ())
-    parts = _spoken(content, message.get("refusal"), f"{at}.content")
+    parts = _assistant_parts(content, message.get("refusal"), f"{at}.content")
     if parts:
         items.append({"type": "message", "role": "assistant", "content": parts})
     return items + [_call(call, f"{at}.tool_calls[{i}]") for i, call in enumerate(message.get("tool_calls") or ())]
@@ -256,7 +262,7 @@ def _message(message: Json, at: str) -> list[Json]:
 def _call(call: Json, at: str) -> Json:
     function = call.get("function")
     if not function:
-        raise untranslatable(at)
+        raise not_translatable(at)
     arguments = function.get("arguments") or "{}"
     return {"type": "function_call", "call_id": call.get("id") or "", "name": function["name"], "arguments": arguments}
 
@@ -269,7 +275,7 @@ def _content(content: str | list[Json], at: str) -> str | list[Json]:
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "input_text" else parts
 
 
-def _spoken(content: str | list[Json] | None, refusal: str | None, at: str) -> list[Json]:
+def _assistant_parts(content: str | list[Json] | None, refusal: str | None, at: str) -> list[Json]:
     """What the assistant said."""
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
     said: list[Json] = [{"type": "refusal", "refusal": refusal}] if refusal else []
@@ -279,7 +285,7 @@ def _spoken(content: str | list[Json] | None, refusal: str | None, at: str) -> l
         elif part["type"] == "refusal":
             said[:0] = [{"type": "refusal", "refusal": part["refusal"]}]
         else:
-            raise untranslatable(f"{at}[{number}]")
+            raise not_translatable(f"{at}[{number}]")
     return said
 
 
@@ -294,4 +300,4 @@ def _part(part: Json, at: str) -> Json:
             return {"type": "input_file", **part["file"]}
         case "input_audio":
             return {"type": "input_audio", "input_audio": part["input_audio"]}
-    raise untranslatable(at)
+    raise not_translatable(at)

@@ -1,4 +1,4 @@
-"""Responses as an upstream sends them back, whole: words, calls, reasoning, tokens, refusals; pure.
+"""Upstream response of the Responses API -> our reply: text, tool calls, reasoning, usage and errors; pure.
 
 Source: the OpenAI API reference, Responses.
 """
@@ -11,29 +11,29 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.errors import SizewiseError, Upstream
-from sizewise.messages import Choice, Function, Reply, ToolCall, Usage
+from sizewise.errors import SizewiseError, UpstreamError
+from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
 from sizewise.providers.wires.openai import usage_and_errors
-from sizewise.providers.wires.openai.usage_and_errors import ABSENT, InputDetails, OutputDetails, garbled
-from sizewise.providers.wires.original_body import FIELD, Origin
-from sizewise.providers.wires.responses.request_in import NAME
+from sizewise.providers.wires.openai.usage_and_errors import ABSENT, InputDetails, OutputDetails, protocol_error
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
+from sizewise.providers.wires.responses.request_in import WIRE_NAME
 
 Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
-BREAK = "\n\n"
+PARAGRAPH_BREAK = "\n\n"
 """Between two parts of reasoning, where they become one text."""
 
-CUT: Mapping[str | None, str] = {"content_filter": "content_filter"}
+FINISH_BY_INCOMPLETE_REASON: Mapping[str | None, str] = {"content_filter": "content_filter"}
 """Why a response is incomplete -> our finish; for every other reason it is the length."""
 
-HOSTED = frozenset(("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"))
+HOSTED_TOOL_ITEMS = frozenset(("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"))
 """Items that say that a tool of the vendor's own ran, which has a fee beside the tokens."""
 
 # ---- tokens ---------------------------------------------------------------------------------------------------------
 
 
-class UsageBody(Struct):
+class ResponsesUsage(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     total_tokens: int | None = None
@@ -42,11 +42,11 @@ class UsageBody(Struct):
     cost: Raw = ABSENT
 
 
-def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage:
+def read_usage(body: ResponsesUsage | None, tier: str | None = None) -> Usage:
     """The counts of the chat wire by other names, and the same rules."""
     if body is None:
         return Usage(estimated=True)
-    same = usage_and_errors.UsageBody(
+    same = usage_and_errors.OpenAiUsage(
         body.input_tokens,
         body.output_tokens,
         body.total_tokens,
@@ -60,27 +60,27 @@ def read_usage(body: UsageBody | None, tier: str | None = None) -> Usage:
 # ---- replies --------------------------------------------------------------------------------------------------------
 
 
-class Incomplete(Struct):
+class IncompleteDetails(Struct):
     reason: str | None = None
 
 
-class ResponseBody(Struct):
+class UpstreamResponse(Struct):
     output: list[Json]
     status: str | None = None
-    incomplete_details: Incomplete | None = None
-    usage: UsageBody | None = None
+    incomplete_details: IncompleteDetails | None = None
+    usage: ResponsesUsage | None = None
     model: str = ""
     id: str = ""
     service_tier: str | None = None
 
 
-class CallItem(Struct):
+class UpstreamFunctionCall(Struct):
     call_id: str
     name: str
     arguments: str = ""
 
 
-_response = msgspec.json.Decoder(ResponseBody)
+_response = msgspec.json.Decoder(UpstreamResponse)
 
 
 def read_reply(body: bytes) -> Reply:
@@ -88,34 +88,40 @@ def read_reply(body: bytes) -> Reply:
     try:
         seen = _response.decode(body)
         if seen.status == "failed":
-            raise read_broken(body)
+            raise read_stream_error(body)
         if seen.status not in (None, "completed", "incomplete"):
-            raise Upstream(f"the upstream ended with the status {seen.status[:50]!r}", "try again")
+            raise UpstreamError(f"the upstream ended with the status {seen.status[:50]!r}", "try again")
         choice = _choice(seen)
-        fees = sorted({item["type"] for item in seen.output if item["type"] in HOSTED})
+        fees = sorted({item["type"] for item in seen.output if item["type"] in HOSTED_TOOL_ITEMS})
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise garbled(f"{type(error).__name__} in a response: {error}") from error
-    original = Origin(NAME, Raw(body)).field()
+        raise protocol_error(f"{type(error).__name__} in a response: {error}") from error
+    original = OriginalBody(WIRE_NAME, Raw(body)).to_field()
     usage = read_usage(seen.usage, seen.service_tier)
     if fees:
-        usage = msgspec.structs.replace(usage, unpriced=", ".join(fees))
-    return Reply((choice,), usage, seen.model, seen.id, fields={FIELD: original})
+        usage = msgspec.structs.replace(usage, unpriced_reason=", ".join(fees))
+    return Reply((choice,), usage, seen.model, seen.id, fields={ORIGINAL_FIELD: original})
 
 
-def _choice(seen: ResponseBody) -> Choice:
+def _choice(response: UpstreamResponse) -> Choice:
     """What clients of other doors must send back, or would like to see, is put into the message: sealed reasoning as
-    `reasoning_items`, citations as `annotations`."""
-    parts = [part for item in seen.output if item["type"] == "message" for part in item["content"]]
+    `reasoning_items`, citations as `annotations`.
+    """
+    parts = [part for item in response.output if item["type"] == "message" for part in item["content"]]
     texts = [part for part in parts if part["type"] == "output_text"]
     text = "".join([part["text"] for part in texts])
     refusal = "".join([part["refusal"] for part in parts if part["type"] == "refusal"])
-    reasoning = [item for item in seen.output if item["type"] == "reasoning"]
-    thought = BREAK.join([words for item in reasoning if (words := _thought(item))])
-    called = [msgspec.convert(item, CallItem) for item in seen.output if item["type"] == "function_call"]
-    calls = tuple(ToolCall(Function(item.name, item.arguments), item.call_id) for item in called)
+    reasoning = [item for item in response.output if item["type"] == "reasoning"]
+    thought = PARAGRAPH_BREAK.join([words for item in reasoning if (words := _reasoning_text(item))])
+    called = [
+        msgspec.convert(item, UpstreamFunctionCall) for item in response.output if item["type"] == "function_call"
+    ]
+    calls = tuple(ToolCall(FunctionCall(item.name, item.arguments), item.call_id) for item in called)
     finish = "tool_calls" if calls else "stop"
-    if seen.status == "incomplete":
-        finish = CUT.get(seen.incomplete_details.reason if seen.incomplete_details else None, "length")
+    if response.status == "incomplete":
+        finish = FINISH_BY_INCOMPLETE_REASON.get(
+            response.incomplete_details.reason if response.incomplete_details else None,
+            "length",
+        )
     message: Json = {
         "refusal": refusal,
         "annotations": [each for part in texts for each in part.get("annotations") or ()],
@@ -131,32 +137,32 @@ def _choice(seen: ResponseBody) -> Choice:
     return Choice(0, text, finish, calls, thought, logprobs, kept)
 
 
-def _thought(item: Json) -> str:
+def _reasoning_text(item: Json) -> str:
     """A summary where there is one, else the reasoning itself."""
-    return BREAK.join([part["text"] for part in item.get("summary") or item.get("content") or ()])
+    return PARAGRAPH_BREAK.join([part["text"] for part in item.get("summary") or item.get("content") or ()])
 
 
 def read_vectors(body: bytes) -> Reply:
-    raise garbled("this wire has no embeddings")
+    raise protocol_error("this wire has no embeddings")
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 
-class Broken(Struct):
+class ResponseErrorDetail(Struct):
     code: str | None = None
     message: str | None = None
 
 
-class BrokenBody(Struct):
+class ResponseErrorBody(Struct):
     """A response that failed, and an `error` event: either has the words inside, the event has them also flat."""
 
-    error: Broken | None = None
+    error: ResponseErrorDetail | None = None
     code: str | None = None
     message: str | None = None
 
 
-STATUSES: Mapping[str | None, int] = {
+STATUS_BY_ERROR_CODE: Mapping[str | None, int] = {
     "rate_limit_exceeded": 429,
     "insufficient_quota": 429,
     "server_is_overloaded": 503,
@@ -167,12 +173,12 @@ STATUSES: Mapping[str | None, int] = {
 """What a failure in mid-stream would have had as its status; for every other code it is theirs to mend."""
 
 
-def read_broken(payload: bytes) -> SizewiseError:
+def read_stream_error(payload: bytes) -> SizewiseError:
     """A failure that came after the status: a response that failed, or an error event."""
     try:
-        seen = msgspec.json.decode(payload, type=BrokenBody)
+        seen = msgspec.json.decode(payload, type=ResponseErrorBody)
     except (msgspec.DecodeError, RecursionError):
-        seen = BrokenBody()
-    told = seen.error or Broken(seen.code, seen.message)
+        seen = ResponseErrorBody()
+    told = seen.error or ResponseErrorDetail(seen.code, seen.message)
     body = {"error": {"message": told.message or "it failed without a reason", "code": told.code}}
-    return usage_and_errors.read_error(STATUSES.get(told.code, 502), None, _encode(body))
+    return usage_and_errors.read_error(STATUS_BY_ERROR_CODE.get(told.code, 502), None, _encode(body))

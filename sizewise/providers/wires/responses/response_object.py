@@ -1,4 +1,4 @@
-"""A reply shown to a client as a Response object: what was asked for, the items of the output, tokens; pure."""
+"""Response object shown to a client: request fields, output items and usage, built from a reply; pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.messages import Choice, Fields, Function, Reply, Usage
-from sizewise.providers.wires.original_body import origin
-from sizewise.providers.wires.responses.request_in import NAME
+from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, Usage
+from sizewise.providers.wires.original_body import original_body
+from sizewise.providers.wires.responses.request_in import WIRE_NAME
 from sizewise.providers.wires.responses.response import read_reply
 
 Json = dict[str, Any]
 
-ECHOED: Mapping[str, object] = {
+REQUEST_DEFAULTS: Mapping[str, object] = {
     "background": False,
     "instructions": None,
     "max_output_tokens": None,
@@ -37,57 +37,58 @@ ECHOED: Mapping[str, object] = {
 }
 """What a response repeats of its request, and what holds where that says nothing. Null: the model's own default."""
 
-CUT: Mapping[str | None, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+INCOMPLETE_REASONS: Mapping[str | None, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Our finish -> why a response is incomplete; every other finish completes it."""
 
 
-class Frame(Struct, frozen=True):
-    """A response without what is in it. `id`: resp_ and 48 hex digits; `created`: unix seconds; `sent`: the request.
+class ResponseEnvelope(Struct, frozen=True):
+    """A response without what is in it. `id`: resp_ and 48 hex digits; `created_at`: unix seconds; `raw_fields`: the
+    request.
 
-    `previous`: the id of the response that it builds on. `stored`: whether it is kept for the next one.
+    `previous_response_id`: the id of the response that it builds on. `store`: whether it is kept for the next one.
     """
 
     id: str
-    created: int
-    sent: Fields
-    previous: str | None = None
-    stored: bool = True
+    created_at: int
+    raw_fields: JsonFields
+    previous_response_id: str | None = None
+    store: bool = True
 
-    def named(self, kind: str, number: int) -> str:
+    def item_id(self, kind: str, number: int) -> str:
         """The id of an item that is named here."""
         return f"{kind}_sw{self.id[-24:]}{number:02d}"
 
-    def begun(self, model: str) -> Json:
+    def in_progress(self, model: str) -> Json:
         """As it stands before the first word."""
-        echoed = {name: self._said(name, unsaid) for name, unsaid in ECHOED.items()}
+        echoed = {name: self._request_value(name, unsaid) for name, unsaid in REQUEST_DEFAULTS.items()}
         return {
             "id": self.id,
             "object": "response",
-            "created_at": self.created,
+            "created_at": self.created_at,
             "status": "in_progress",
             "completed_at": None,
             "error": None,
             "incomplete_details": None,
             "model": model,
             "output": [],
-            "previous_response_id": self.previous,
-            "store": self.stored,
+            "previous_response_id": self.previous_response_id,
+            "store": self.store,
             "usage": None,
             **echoed,
         }
 
-    def _said(self, name: str, unsaid: object) -> object:
-        raw = self.sent.get(name)
-        return unsaid if raw is None or bytes(raw) == b"null" else raw
+    def _request_value(self, name: str, default: object) -> object:
+        raw = self.raw_fields.get(name)
+        return default if raw is None or bytes(raw) == b"null" else raw
 
-    def ended(self, reply: Reply, at: int, output: list[Json] | None = None) -> Json:
-        """The whole response, done `at` (unix seconds). `output`: the items as a stream has shown them."""
-        theirs = original(reply)
-        begun = self.begun(reply.model)
+    def completed(self, reply: Reply, completed_at: int, output: list[Json] | None = None) -> Json:
+        """The whole response, done `completed_at` (unix seconds). `output`: the items as a stream has shown them."""
+        theirs = original_response(reply)
+        begun = self.in_progress(reply.model)
         ours = {name: begun[name] for name in ("id", "object", "created_at", "model", "previous_response_id", "store")}
-        whole: Json = {**begun, "completed_at": at, **theirs, **ours}
+        whole: Json = {**begun, "completed_at": completed_at, **theirs, **ours}
         choice = reply.choices[0] if reply.choices else Choice()
-        reason = CUT.get(choice.finish)
+        reason = INCOMPLETE_REASONS.get(choice.finish_reason)
         whole["status"] = "incomplete" if reason else "completed"
         if reason:
             whole["completed_at"] = None
@@ -95,21 +96,21 @@ class Frame(Struct, frozen=True):
         if output is not None:
             whole["output"] = output
         elif "output" not in theirs:
-            whole["output"] = items(self, choice)
+            whole["output"] = output_items(self, choice)
         whole["usage"] = write_usage(reply.usage, theirs.get("usage") or {})
         return whole | ({"degraded": reply.degraded} if reply.degraded else {})
 
 
-def original(reply: Reply) -> Json:
+def original_response(reply: Reply) -> Json:
     """The upstream's own response, where it spoke this wire and nobody changed the reply since; else empty."""
-    found = origin(reply.fields, NAME)
+    found = original_body(reply.fields, WIRE_NAME)
     if found is None or reply.degraded or read_reply(bytes(found.body)).choices != reply.choices:
         return {}
     theirs: Json = msgspec.json.decode(found.body)
     return {name: value for name, value in theirs.items() if value is not None}
 
 
-def write_usage(usage: Usage, theirs: Json) -> Json:
+def write_usage(usage: Usage, upstream: Json) -> Json:
     """Today's schema wants both details, also of models that have neither. What an upstream counts beside, stays."""
     ours: Json = {
         "input_tokens": usage.input,
@@ -119,67 +120,67 @@ def write_usage(usage: Usage, theirs: Json) -> Json:
         "total_tokens": usage.input + usage.output,
     }
     for name in ("input_tokens_details", "output_tokens_details"):
-        ours[name] = {**(theirs.get(name) or {}), **ours[name]}
-    return {**theirs, **ours}
+        ours[name] = {**(upstream.get(name) or {}), **ours[name]}
+    return {**upstream, **ours}
 
 
 # ---- items ----------------------------------------------------------------------------------------------------------
 
 
-class Beside(Struct):
+class MessageExtras(Struct):
     """Of a message in our words: what it said instead of an answer, and reasoning that a model of this wire sealed."""
 
     refusal: str | None = None
     reasoning_items: list[Json] = []
 
 
-class Tokens(Struct):
+class LogprobTokens(Struct):
     content: list[Json] | None = None
 
 
-def items(frame: Frame, choice: Choice) -> list[Json]:
+def output_items(envelope: ResponseEnvelope, choice: Choice) -> list[Json]:
     """The output of a model of another wire: what it thought, said, and wants called."""
-    beside = msgspec.json.decode(choice.message, type=Beside) if choice.message is not None else Beside()
+    beside = msgspec.json.decode(choice.message, type=MessageExtras) if choice.message is not None else MessageExtras()
     output, refusal = beside.reasoning_items, beside.refusal
-    if choice.thought and not output:
-        part = {"type": "reasoning_text", "text": choice.thought}
-        output.append({**reasoning(frame.named("rs", 0)), "content": [part]})
+    if choice.reasoning and not output:
+        part = {"type": "reasoning_text", "text": choice.reasoning}
+        output.append({**reasoning_item(envelope.item_id("rs", 0)), "content": [part]})
     parts: list[Json] = []
     if choice.text or not (choice.tool_calls or refusal):
-        parts.append({**empty("output_text"), "text": choice.text, "logprobs": tokens(choice.logprobs)})
+        parts.append({**empty_part("output_text"), "text": choice.text, "logprobs": logprob_tokens(choice.logprobs)})
     if refusal:
         parts.append({"type": "refusal", "refusal": refusal})
     if parts:
-        status = "incomplete" if choice.finish in CUT else "completed"
-        output.append({**message(frame.named("msg", len(output))), "status": status, "content": parts})
+        status = "incomplete" if choice.finish_reason in INCOMPLETE_REASONS else "completed"
+        output.append({**message_item(envelope.item_id("msg", len(output))), "status": status, "content": parts})
     for number, call in enumerate(choice.tool_calls):
-        function = call.function or Function("")
-        shown = function_call(frame, len(output), number, call.id, function.name)
+        function = call.function or FunctionCall("")
+        shown = function_call_item(envelope, len(output), number, call.id, function.name)
         output.append({**shown, "status": "completed", "arguments": function.arguments})
     return output
 
 
-def tokens(logprobs: Raw | None) -> list[Json]:
+def logprob_tokens(logprobs: Raw | None) -> list[Json]:
     """Log-probabilities, token by token; those of our words are spelt the same."""
-    return (msgspec.json.decode(logprobs, type=Tokens).content or []) if logprobs is not None else []
+    return (msgspec.json.decode(logprobs, type=LogprobTokens).content or []) if logprobs is not None else []
 
 
-def reasoning(id: str) -> Json:
+def reasoning_item(id: str) -> Json:
     return {"id": id, "type": "reasoning", "summary": []}
 
 
-def message(id: str) -> Json:
+def message_item(id: str) -> Json:
     return {"id": id, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
 
 
-def function_call(frame: Frame, place: int, number: int, id: str, name: str) -> Json:
+def function_call_item(envelope: ResponseEnvelope, place: int, number: int, id: str, name: str) -> Json:
     """A call before its arguments. `number`: of the calls; some servers name none, and a result must find its call."""
-    call_id = id or f"call_{frame.id[-24:]}{number:02d}"
-    shown = {"id": frame.named("fc", place), "type": "function_call", "status": "in_progress"}
+    call_id = id or f"call_{envelope.id[-24:]}{number:02d}"
+    shown = {"id": envelope.item_id("fc", place), "type": "function_call", "status": "in_progress"}
     return {**shown, "call_id": call_id, "name": name, "arguments": ""}
 
 
-def empty(part: str) -> Json:
+def empty_part(part: str) -> Json:
     """A part before its first word."""
     match part:
         case "output_text":

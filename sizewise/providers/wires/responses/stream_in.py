@@ -1,4 +1,4 @@
-"""A Responses stream, read: payloads of events in, our events out, the whole reply at the end; opens no socket.
+"""Upstream stream of the Responses API -> our events and the whole reply; opens no socket.
 
 Words are told as they come. What a server leaves out of its deltas is told when it stands in a finished part or item.
 """
@@ -11,19 +11,24 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import SizewiseError
-from sizewise.handler import Event, Extra, Finished, Text, Thought, ToolDelta
+from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Reply
-from sizewise.providers.wires.openai.usage_and_errors import garbled
-from sizewise.providers.wires.responses.response import BREAK, CallItem, read_broken, read_reply
+from sizewise.providers.wires.openai.usage_and_errors import protocol_error
+from sizewise.providers.wires.responses.response import (
+    PARAGRAPH_BREAK,
+    UpstreamFunctionCall,
+    read_reply,
+    read_stream_error,
+)
 
 Json = dict[str, Any]
-PIECE = "responses_event"
-"""The field of an `Extra` that holds an event of this wire as it came."""
+RAW_EVENT_FIELD = "responses_event"
+"""The field of an `RawDelta` that holds an event of this wire as it came."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Kind(Struct):
+class ResponsesEventHeader(Struct):
     """What every event has. `error` without a type is what some servers send in its place."""
 
     type: str = ""
@@ -31,7 +36,7 @@ class Kind(Struct):
     error: Raw = Raw(b"null")
 
 
-class Chunk(Struct):
+class ResponsesEvent(Struct):
     output_index: int = 0
     content_index: int = 0
     summary_index: int = 0
@@ -44,99 +49,104 @@ class Chunk(Struct):
     response: Json = {}
 
 
-_kind = msgspec.json.Decoder(Kind)
-_chunk = msgspec.json.Decoder(Chunk)
+_kind = msgspec.json.Decoder(ResponsesEventHeader)
+_chunk = msgspec.json.Decoder(ResponsesEvent)
 
 
-class Reader:
+class ResponsesStreamReader:
     """Reads one stream; `strip_usage` means nothing here, for no frame is passed on."""
 
     def __init__(self, strip_usage: bool) -> None:
         self.done = False
         self._items: dict[int, Json] = {}  # by their place in the output
         self._calls: list[int] = []  # places of the calls, in the order in which they came
-        self._told: dict[tuple[int, str, int], int] = {}  # place, kind and number of a part -> characters told of it
+        self._emitted: dict[tuple[int, str, int], int] = {}  # place, kind and number of a part -> characters told of it
         self._reply: Reply | None = None
 
-    def frame(self, payload: bytes) -> list[Event]:
+    def read_frame(self, payload: bytes) -> list[Event]:
         """Raises UpstreamGarbled for what is no event of this wire, and the upstream's own error when it sends one."""
         if self.done or payload == b"[DONE]":
             return []
         try:
             kind = _kind.decode(payload)
             if kind.type in ("error", "") and (kind.type or bytes(kind.error) != b"null"):
-                raise read_broken(payload)
+                raise read_stream_error(payload)
             if not kind.type:
-                raise garbled("a stream event has no `type`")
+                raise protocol_error("a stream event has no `type`")
             return self._event(kind, payload)
         except SizewiseError:
             raise
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise garbled(f"a stream event is not of this wire ({type(error).__name__})") from error
+            raise protocol_error(f"a stream event is not of this wire ({type(error).__name__})") from error
 
-    def _event(self, kind: Kind, payload: bytes) -> list[Event]:
+    def _event(self, kind: ResponsesEventHeader, payload: bytes) -> list[Event]:
         match kind.type:
             case "response.output_item.added":
-                return self._begins(_chunk.decode(payload), payload)
+                return self._item_added(_chunk.decode(payload), payload)
             case "response.output_item.done":
-                return self._ends(_chunk.decode(payload), payload)
+                return self._item_done(_chunk.decode(payload), payload)
             case "response.output_text.delta" | "response.refusal.delta" | "response.function_call_arguments.delta":
-                return self._grows(kind.type.split(".")[1], _chunk.decode(payload))
+                return self._part_delta(kind.type.split(".")[1], _chunk.decode(payload))
             case "response.output_text.done" | "response.refusal.done" | "response.function_call_arguments.done":
-                return self._grown(kind.type.split(".")[1], _chunk.decode(payload))
+                return self._part_done(kind.type.split(".")[1], _chunk.decode(payload))
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                return self._grows("reasoning", _chunk.decode(payload))
+                return self._part_delta("reasoning", _chunk.decode(payload))
             case "response.reasoning_summary_part.added":
-                again = [Thought(0, BREAK)] if _chunk.decode(payload).summary_index else []
-                return [_piece(payload), *again]
+                again = [ReasoningDelta(0, PARAGRAPH_BREAK)] if _chunk.decode(payload).summary_index else []
+                return [_raw_event(payload), *again]
             case "response.completed" | "response.incomplete":
-                return self._last(_chunk.decode(payload).response, kind.type)
+                return self._response_done(_chunk.decode(payload).response, kind.type)
             case "response.failed":
-                raise read_broken(_encode(_chunk.decode(payload).response))
+                raise read_stream_error(_encode(_chunk.decode(payload).response))
             case "response.output_text.annotation.added":
-                return [_piece(payload)]
-        if kind.output_index is not None and self._foreign(kind.output_index):
-            return [_piece(payload)]
+                return [_raw_event(payload)]
+        if kind.output_index is not None and self._is_untranslated_item(kind.output_index):
+            return [_raw_event(payload)]
         return []  # what repeats the deltas, and kinds to come
 
-    def _foreign(self, place: int) -> bool:
+    def _is_untranslated_item(self, place: int) -> bool:
         """Whether the item there is of a kind that our events have no words for."""
         return self._items.get(place, {"type": "message"})["type"] not in ("message", "function_call", "reasoning")
 
     # ---- items
 
-    def _begins(self, chunk: Chunk, payload: bytes) -> list[Event]:
-        place, item = chunk.output_index, chunk.item
+    def _item_added(self, event: ResponsesEvent, payload: bytes) -> list[Event]:
+        place, item = event.output_index, event.item
         again = item["type"] == "message" and any(each["type"] == "message" for each in self._items.values())
         self._items[place] = item
         if item["type"] == "function_call":
-            return self._called(place, item)
+            return self._call_started(place, item)
         if item["type"] == "message" and not again and item.get("phase") is None:
             return []  # a text says as much
-        return [_piece(payload)]
+        return [_raw_event(payload)]
 
-    def _called(self, place: int, item: Json) -> list[Event]:
-        call = msgspec.convert(item, CallItem)
+    def _call_started(self, place: int, item: Json) -> list[Event]:
+        call = msgspec.convert(item, UpstreamFunctionCall)
         self._calls.append(place)
-        self._told[place, "function_call_arguments", 0] = len(call.arguments)
+        self._emitted[place, "function_call_arguments", 0] = len(call.arguments)
         return [ToolDelta(0, len(self._calls) - 1, call.call_id, call.name, call.arguments)]
 
-    def _ends(self, chunk: Chunk, payload: bytes) -> list[Event]:
-        place, item = chunk.output_index, chunk.item
+    def _item_done(self, event: ResponsesEvent, payload: bytes) -> list[Event]:
+        place, item = event.output_index, event.item
         began = place in self._items
-        events = self._untold(place, item)
+        events = self._missing_deltas(place, item)
         self._items[place] = item
         if item["type"] in ("message", "function_call") or not began:
             return events
         sealed = item.get("encrypted_content") if item["type"] == "reasoning" else None
-        signed = [Thought(0, "", sealed)] if isinstance(sealed, str) and sealed else []
-        return [*events, *signed, _piece(payload)]
+        signed = [ReasoningDelta(0, "", sealed)] if isinstance(sealed, str) and sealed else []
+        return [*events, *signed, _raw_event(payload)]
 
-    def _untold(self, place: int, item: Json) -> list[Event]:
+    def _missing_deltas(self, place: int, item: Json) -> list[Event]:
         """What a finished item says that no delta has said."""
         if item["type"] == "function_call":
-            begun = [] if place in self._calls else self._called(place, {**item, "arguments": ""})
-            return begun + self._rest(place, "function_call_arguments", 0, msgspec.convert(item, CallItem).arguments)
+            begun = [] if place in self._calls else self._call_started(place, {**item, "arguments": ""})
+            return begun + self._rest(
+                place,
+                "function_call_arguments",
+                0,
+                msgspec.convert(item, UpstreamFunctionCall).arguments,
+            )
         events: list[Event] = []
         if item["type"] == "message":
             for number, part in enumerate(item["content"]):
@@ -147,52 +157,56 @@ class Reader:
 
     # ---- parts
 
-    def _grows(self, part: str, chunk: Chunk) -> list[Event]:
-        number = 0 if part == "function_call_arguments" else chunk.content_index
-        key = (chunk.output_index, part, number)
-        self._told[key] = self._told.get(key, 0) + len(chunk.delta)
-        return self._say(part, chunk.output_index, chunk.delta, chunk.logprobs)
+    def _part_delta(self, part: str, event: ResponsesEvent) -> list[Event]:
+        number = 0 if part == "function_call_arguments" else event.content_index
+        key = (event.output_index, part, number)
+        self._emitted[key] = self._emitted.get(key, 0) + len(event.delta)
+        return self._emit(part, event.output_index, event.delta, event.logprobs)
 
-    def _grown(self, part: str, chunk: Chunk) -> list[Event]:
-        words = {"output_text": chunk.text, "refusal": chunk.refusal}.get(part, chunk.arguments)
-        return self._rest(chunk.output_index, part, chunk.content_index, words)
+    def _part_done(self, part: str, event: ResponsesEvent) -> list[Event]:
+        words = {"output_text": event.text, "refusal": event.refusal}.get(part, event.arguments)
+        return self._rest(event.output_index, part, event.content_index, words)
 
     def _rest(self, place: int, part: str, number: int, words: str) -> list[Event]:
-        rest = words[self._told.get((place, part, number), 0) :]
-        self._told[place, part, number] = len(words)
-        return self._say(part, place, rest, None)
+        rest = words[self._emitted.get((place, part, number), 0) :]
+        self._emitted[place, part, number] = len(words)
+        return self._emit(part, place, rest, None)
 
-    def _say(self, part: str, place: int, words: str, logprobs: list[Json] | None) -> list[Event]:
+    def _emit(self, part: str, place: int, words: str, logprobs: list[Json] | None) -> list[Event]:
         if not words and not logprobs:
             return []
         match part:
             case "output_text":
-                return [Text(0, words, Raw(_encode({"content": logprobs})) if logprobs else None)]
+                return [TextDelta(0, words, Raw(_encode({"content": logprobs})) if logprobs else None)]
             case "refusal":
-                return [Extra(0, {"refusal": Raw(_encode(words))})]
+                return [RawDelta(0, {"refusal": Raw(_encode(words))})]
             case "reasoning":
-                return [Thought(0, words)]
+                return [ReasoningDelta(0, words)]
         return [ToolDelta(0, self._calls.index(place), json=words)] if place in self._calls else []
 
     # ---- the end
 
-    def _last(self, response: Json, kind: str) -> list[Event]:
+    def _response_done(self, response: Json, kind: str) -> list[Event]:
         response.setdefault("status", kind.partition(".")[2])
         output: list[Json] = response.get("output") or [item for _, item in sorted(self._items.items())]
         response["output"] = output
-        silent = not self._items and not self._told  # a server that says all at once
-        events = [event for place, item in enumerate(output if silent else []) for event in self._untold(place, item)]
+        silent = not self._items and not self._emitted  # a server that says all at once
+        events = [
+            event for place, item in enumerate(output if silent else []) for event in self._missing_deltas(place, item)
+        ]
         self._reply = read_reply(_encode(response))
         self.done = True
-        return [*events, Finished(0, self._reply.choices[0].finish or "stop")]
+        return [*events, ChoiceFinished(0, self._reply.choices[0].finish_reason or "stop")]
 
     def reply(self) -> Reply:
         """The whole reply. Raises UpstreamGarbled when the stream ended before the response was."""
         if self._reply is None:
-            raise garbled("the stream ended in mid-sentence" if self._items else "the stream ended without a word")
+            raise protocol_error(
+                "the stream ended in mid-sentence" if self._items else "the stream ended without a word",
+            )
         return self._reply
 
 
-def _piece(payload: bytes) -> Extra:
+def _raw_event(payload: bytes) -> RawDelta:
     """An event as it came, on one line."""
-    return Extra(0, {PIECE: Raw(msgspec.json.format(payload, indent=-1))})
+    return RawDelta(0, {RAW_EVENT_FIELD: Raw(msgspec.json.format(payload, indent=-1))})

@@ -1,4 +1,4 @@
-"""Our events written as a Responses stream for a client, item by item, part by part; pure, writes bytes only.
+"""Our events -> Responses API stream for a client, item by item and part by part; pure, writes bytes only.
 
 Calls stay open until the end: other wires tell the arguments of parallel calls in turns, and here each names its item.
 """
@@ -12,51 +12,56 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import SizewiseError
-from sizewise.handler import Event, Extra, Text, Thought, ToolDelta
+from sizewise.handler import Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Choice, Reply
 from sizewise.providers.wires.openai.request_response import write_error
-from sizewise.providers.wires.responses.response import BREAK
+from sizewise.providers.wires.responses.response import PARAGRAPH_BREAK
 from sizewise.providers.wires.responses.response_object import (
-    CUT,
-    Frame,
-    empty,
-    function_call,
-    message,
-    reasoning,
-    tokens,
+    INCOMPLETE_REASONS,
+    ResponseEnvelope,
+    empty_part,
+    function_call_item,
+    logprob_tokens,
+    message_item,
+    reasoning_item,
 )
-from sizewise.providers.wires.responses.stream_in import PIECE
+from sizewise.providers.wires.responses.stream_in import RAW_EVENT_FIELD
 
 Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
 
-class Part(Struct, frozen=True):
+class PartFormat(Struct, frozen=True):
     """How the parts of one kind are told: in which items and list they stand, and what their events are called."""
 
     item: str
     list: str
     index: str
-    opens: str
-    says: str
+    part_event: str
+    text_event: str
     field: str
 
 
-PARTS: Mapping[str, Part] = {
-    "output_text": Part("message", "content", "content_index", "content_part", "output_text", "text"),
-    "refusal": Part("message", "content", "content_index", "content_part", "refusal", "refusal"),
-    "reasoning_text": Part("reasoning", "content", "content_index", "content_part", "reasoning_text", "text"),
-    "summary_text": Part(
-        "reasoning", "summary", "summary_index", "reasoning_summary_part", "reasoning_summary_text", "text"
+PARTS: Mapping[str, PartFormat] = {
+    "output_text": PartFormat("message", "content", "content_index", "content_part", "output_text", "text"),
+    "refusal": PartFormat("message", "content", "content_index", "content_part", "refusal", "refusal"),
+    "reasoning_text": PartFormat("reasoning", "content", "content_index", "content_part", "reasoning_text", "text"),
+    "summary_text": PartFormat(
+        "reasoning",
+        "summary",
+        "summary_index",
+        "reasoning_summary_part",
+        "reasoning_summary_text",
+        "text",
     ),
 }
 
 
-class Written:
+class ResponsesStreamWriter:
     """One stream as far as it is written. `items` are those of the output, as they were shown."""
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
+    def __init__(self, envelope: ResponseEnvelope) -> None:
+        self._envelope = envelope
         self._sequence = 0
         self.items: list[Json] = []
         self._open = ""  # type of the item that is open; it is the last one that is no call
@@ -64,49 +69,52 @@ class Written:
         self._part = ""  # kind of the part that is open in it
         self._words: list[str] = []  # of that part
         self._calls: dict[int, tuple[int, list[str]]] = {}  # number -> place and fragments of arguments
-        self._theirs: dict[int, int] = {}  # of items of an upstream of this wire: its place there -> its place here
+        self._upstream_items: dict[
+            int,
+            int,
+        ] = {}  # of items of an upstream of this wire: its place there -> its place here
 
     def start(self, model: str) -> bytes:
-        begun = self._frame.begun(model)
+        begun = self._envelope.in_progress(model)
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
 
-    def event(self, event: Event) -> bytes:
+    def write(self, event: Event) -> bytes:
         """The bytes for an event; none for what the wire has no place for (audio)."""
-        if isinstance(event, Text):
+        if isinstance(event, TextDelta):
             return self._text(event.text, event.logprobs)
-        if isinstance(event, Thought):
-            return self._thought(event.text)
+        if isinstance(event, ReasoningDelta):
+            return self._reasoning(event.text)
         if isinstance(event, ToolDelta):
             return self._call(event)
-        if isinstance(event, Extra) and PIECE in event.fields:
-            return self._piece(msgspec.json.decode(event.fields[PIECE]))
-        if isinstance(event, Extra) and "refusal" in event.fields:
-            return self._say("refusal", msgspec.json.decode(event.fields["refusal"], type=str | None) or "")
+        if isinstance(event, RawDelta) and RAW_EVENT_FIELD in event.fields:
+            return self._raw(msgspec.json.decode(event.fields[RAW_EVENT_FIELD]))
+        if isinstance(event, RawDelta) and "refusal" in event.fields:
+            return self._part_delta("refusal", msgspec.json.decode(event.fields["refusal"], type=str | None) or "")
         return b""
 
     def _text(self, text: str, logprobs: Raw | None) -> bytes:
-        probable = tokens(logprobs)
+        probable = logprob_tokens(logprobs)
         if not text and not probable:
             return b""
-        written = self._say("output_text", text, {"logprobs": probable})
-        self._now["logprobs"] += probable
+        written = self._part_delta("output_text", text, {"logprobs": probable})
+        self._open_part["logprobs"] += probable
         return written
 
-    def _thought(self, text: str) -> bytes:
+    def _reasoning(self, text: str) -> bytes:
         if self._open == "reasoning" and self._part == "summary_text":
-            if text == BREAK and not self._words:
+            if text == PARAGRAPH_BREAK and not self._words:
                 return b""  # tells those who know no parts that another one begins
-            return self._say("summary_text", text)
-        return self._say("reasoning_text", text)
+            return self._part_delta("summary_text", text)
+        return self._part_delta("reasoning_text", text)
 
     def _call(self, event: ToolDelta) -> bytes:
         written = b""
         if event.index not in self._calls:
-            written = self._close()
+            written = self._close_item()
             place = len(self.items)
-            item = function_call(self._frame, place, event.index, event.id, event.name)
+            item = function_call_item(self._envelope, place, event.index, event.id, event.name)
             self._calls[event.index] = (place, [])
-            written += self._added(item)
+            written += self._item_added(item)
         place, said = self._calls[event.index]
         if not event.json:
             return written
@@ -116,107 +124,112 @@ class Written:
 
     # ---- what an upstream of this wire tells beside words
 
-    def _piece(self, piece: Json) -> bytes:
+    def _raw(self, piece: Json) -> bytes:
         match piece["type"]:
             case "response.output_item.added":
-                return self._begins(piece)
-            case "response.output_item.done" if piece["output_index"] in self._theirs:
-                return self._ends(piece)
+                return self._raw_item_added(piece)
+            case "response.output_item.done" if piece["output_index"] in self._upstream_items:
+                return self._raw_item_done(piece)
             case "response.reasoning_summary_part.added":
-                return self._opened("summary_text", afresh=True)
+                return self._ensure_part("summary_text", afresh=True)
             case "response.output_text.annotation.added":
-                return self._annotated(piece)
-        place = self._theirs.get(piece.get("output_index", -1))
+                return self._raw_annotation(piece)
+        place = self._upstream_items.get(piece.get("output_index", -1))
         if place is None:
             return b""
         told = {name: value for name, value in piece.items() if name not in ("type", "sequence_number")}
         return self._event(piece["type"], **told | {"output_index": place})
 
-    def _begins(self, piece: Json) -> bytes:
+    def _raw_item_added(self, piece: Json) -> bytes:
         item: Json = piece["item"]
-        written = self._close()
+        written = self._close_item()
         self._open, self._place = item["type"], len(self.items)
         if item["type"] == "message":
-            item = {**message(self._frame.named("msg", self._place)), **item, "content": []}
+            item = {**message_item(self._envelope.item_id("msg", self._place)), **item, "content": []}
         else:
-            self._theirs[piece["output_index"]] = self._place
+            self._upstream_items[piece["output_index"]] = self._place
             item = {**item, **({"summary": []} if item["type"] == "reasoning" else {})}
-        return written + self._added(item)
+        return written + self._item_added(item)
 
-    def _ends(self, piece: Json) -> bytes:
+    def _raw_item_done(self, piece: Json) -> bytes:
         """Their own item stands for what was told of it."""
-        place = self._theirs[piece["output_index"]]
+        place = self._upstream_items[piece["output_index"]]
         written = b""
         if self._open and place == self._place:
-            written, self._open = self._closed(), ""
+            written, self._open = self._close_part(), ""
         self.items[place] = piece["item"]
         return written + self._event("response.output_item.done", output_index=place, item=piece["item"])
 
-    def _annotated(self, piece: Json) -> bytes:
-        written = self._opened("output_text")
-        told: list[Json] = self._now["annotations"]
+    def _raw_annotation(self, piece: Json) -> bytes:
+        written = self._ensure_part("output_text")
+        told: list[Json] = self._open_part["annotations"]
         told.append(piece["annotation"])
         more = {"annotation": piece["annotation"], "annotation_index": len(told) - 1}
-        return written + self._event("response.output_text.annotation.added", **self._where(), **more)
+        return written + self._event("response.output_text.annotation.added", **self._position(), **more)
 
     # ---- items and parts
 
     @property
-    def _now(self) -> Json:
+    def _open_part(self) -> Json:
         """The open part."""
         part: Json = self.items[self._place][PARTS[self._part].list][-1]
         return part
 
-    def _where(self) -> Json:
+    def _position(self) -> Json:
         item, how = self.items[self._place], PARTS[self._part]
         return {"item_id": item["id"], "output_index": self._place, how.index: len(item[how.list]) - 1}
 
-    def _say(self, part: str, words: str, more: Json | None = None) -> bytes:
+    def _part_delta(self, part: str, words: str, more: Json | None = None) -> bytes:
         if not words and not more:
             return b""
-        written = self._opened(part)
+        written = self._ensure_part(part)
         self._words.append(words)
-        return written + self._event(f"response.{PARTS[part].says}.delta", **self._where(), delta=words, **more or {})
+        return written + self._event(
+            f"response.{PARTS[part].text_event}.delta",
+            **self._position(),
+            delta=words,
+            **more or {},
+        )
 
-    def _opened(self, part: str, afresh: bool = False) -> bytes:
+    def _ensure_part(self, part: str, afresh: bool = False) -> bytes:
         """Makes sure that a part of this kind is open, in an item that has such parts."""
         if self._part == part and not afresh:
             return b""
         how = PARTS[part]
-        written = self._closed() if self._open == how.item else self._close() + self._item(how.item)
+        written = self._close_part() if self._open == how.item else self._close_item() + self._start_item(how.item)
         self._part = part
-        self.items[self._place].setdefault(how.list, []).append(empty(part))
-        return written + self._event(f"response.{how.opens}.added", **self._where(), part=empty(part))
+        self.items[self._place].setdefault(how.list, []).append(empty_part(part))
+        return written + self._event(f"response.{how.part_event}.added", **self._position(), part=empty_part(part))
 
-    def _item(self, kind: str) -> bytes:
+    def _start_item(self, kind: str) -> bytes:
         self._open, self._place = kind, len(self.items)
         if kind == "message":
-            return self._added(message(self._frame.named("msg", self._place)))
-        return self._added(reasoning(self._frame.named("rs", self._place)))
+            return self._item_added(message_item(self._envelope.item_id("msg", self._place)))
+        return self._item_added(reasoning_item(self._envelope.item_id("rs", self._place)))
 
-    def _added(self, item: Json) -> bytes:
+    def _item_added(self, item: Json) -> bytes:
         self.items.append(item)
         return self._event("response.output_item.added", output_index=len(self.items) - 1, item=item)
 
-    def _closed(self) -> bytes:
+    def _close_part(self) -> bytes:
         """Ends the open part."""
         if not self._part:
             return b""
-        how, now, where, words = PARTS[self._part], self._now, self._where(), "".join(self._words)
+        how, now, where, words = PARTS[self._part], self._open_part, self._position(), "".join(self._words)
         now[how.field] = words
         more = {"logprobs": now["logprobs"]} if self._part == "output_text" else {}
         self._part, self._words = "", []
-        told = self._event(f"response.{how.says}.done", **where, **{how.field: words}, **more)
-        return told + self._event(f"response.{how.opens}.done", **where, part=now)
+        told = self._event(f"response.{how.text_event}.done", **where, **{how.field: words}, **more)
+        return told + self._event(f"response.{how.part_event}.done", **where, part=now)
 
-    def _close(self, status: str = "completed") -> bytes:
+    def _close_item(self, status: str = "completed") -> bytes:
         """Ends the open item; one that an upstream began, it ends itself."""
-        written = self._closed()
-        mine = self._open and self._place not in self._theirs.values()
+        written = self._close_part()
+        mine = self._open and self._place not in self._upstream_items.values()
         self._open = ""
-        return written + self._done(self._place, status) if mine else written
+        return written + self._item_done(self._place, status) if mine else written
 
-    def _done(self, place: int, status: str) -> bytes:
+    def _item_done(self, place: int, status: str) -> bytes:
         item = self.items[place]
         if "status" in item:
             item["status"] = status
@@ -224,37 +237,37 @@ class Written:
 
     # ---- the end
 
-    def close(self, reply: Reply) -> bytes:
+    def close_items(self, reply: Reply) -> bytes:
         """Ends all that is open. Where nothing was said, an empty message says so."""
         choice = reply.choices[0] if reply.choices else Choice()
-        written = b"" if self.items else self._opened("output_text")
-        written += self._close("incomplete" if choice.finish in CUT else "completed")
+        written = b"" if self.items else self._ensure_part("output_text")
+        written += self._close_item("incomplete" if choice.finish_reason in INCOMPLETE_REASONS else "completed")
         for place, said in self._calls.values():
             arguments = self.items[place]["arguments"] = "".join(said)
             where = {"item_id": self.items[place]["id"], "output_index": place}
             written += self._event("response.function_call_arguments.done", **where, arguments=arguments)
-            written += self._done(place, "completed")
+            written += self._item_done(place, "completed")
         return written
 
-    def end(self, response: Json) -> bytes:
+    def finish(self, response: Json) -> bytes:
         """The last event, with the whole response: completed or incomplete, as its status says."""
         return self._event(f"response.{response['status']}", response=response)
 
     def fail(self, error: SizewiseError) -> bytes:
-        return failure(error, self._sequence)
+        return error_event(error, self._sequence)
 
     def _event(self, kind: str, /, **more: object) -> bytes:
         self._sequence += 1
-        return _frame({"type": kind, "sequence_number": self._sequence - 1, **more})
+        return _encode_event({"type": kind, "sequence_number": self._sequence - 1, **more})
 
 
-def failure(error: SizewiseError, number: int = 0) -> bytes:
+def error_event(error: SizewiseError, number: int = 0) -> bytes:
     """One error event, flat as the API has it, and with the object inside that its libraries look for."""
     inside: Json = msgspec.json.decode(write_error(error))["error"]
     flat = {name: inside[name] for name in ("code", "message", "param")}
-    return _frame({"type": "error", "sequence_number": number, **flat, "error": inside})
+    return _encode_event({"type": "error", "sequence_number": number, **flat, "error": inside})
 
 
-def _frame(event: Json) -> bytes:
+def _encode_event(event: Json) -> bytes:
     kind: str = event["type"]
     return b"event: " + kind.encode() + b"\ndata: " + _encode(event) + b"\n\n"

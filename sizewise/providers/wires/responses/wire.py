@@ -1,11 +1,11 @@
-"""OpenAI's Responses wire, put together; bodies, replies and streams are in the files beside this one."""
+"""OpenAI Responses wire format, assembled from the modules of this package."""
 
 from __future__ import annotations
 
 from sizewise.providers.wires.openai.usage_and_errors import read_error
 from sizewise.providers.wires.responses.request_out import write_embed, write_request
 from sizewise.providers.wires.responses.response import read_reply, read_vectors
-from sizewise.providers.wires.responses.stream_in import Reader
+from sizewise.providers.wires.responses.stream_in import ResponsesStreamReader
 from sizewise.providers.wires.wire import Wire
 
 WIRE = Wire(
@@ -15,6 +15,6 @@ WIRE = Wire(
     write_embed=write_embed,
     read_reply=read_reply,
     read_vectors=read_vectors,
-    read_stream=Reader,
+    read_stream=ResponsesStreamReader,
     read_error=read_error,
 )

@@ -1,4 +1,4 @@
-"""`sizewise import lamatic` and `export`: Lamatic's flow files into the folder of flows, and a flow into theirs."""
+"""`sizewise import lamatic` and `sizewise flow export`: Lamatic's flow files to YAML flows and back."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.flow_check import chosen
-from sizewise.cli.flow_list import folder
-from sizewise.cli.options import placed, wants_json
+from sizewise.cli.flow_check import select_flows
+from sizewise.cli.flow_list import flows_folder
+from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.errors import BadRequest, Outside
-from sizewise.flows.language.yaml_source import read
+from sizewise.errors import BadRequest, ExternalFailure
+from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.lamatic import exporter, file_formats, file_writer, importer
-from sizewise.lamatic.canvas import Drawing, Refused, Told
-from sizewise.lamatic.file_formats import Find
-from sizewise.lamatic.importer import Imported
-from sizewise.lamatic.typescript_literals import BYTES
+from sizewise.lamatic.canvas import Canvas, LamaticFileError, TranslationNote
+from sizewise.lamatic.file_formats import FileLookup
+from sizewise.lamatic.importer import ImportedFlow
+from sizewise.lamatic.typescript_literals import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml", ".ts", ".json")
-PASSED = frozenset({"node_modules", "apps", "public", "dist"})
-FLOWS = 500
+SKIPPED_FOLDERS = frozenset({"node_modules", "apps", "public", "dist"})
+MAX_FLOWS = 500
 """Files that one import takes."""
 
 
@@ -29,7 +29,7 @@ FLOWS = 500
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the flows go.")
 @click.option("--replace", is_flag=True, help="Write over flows of the same name.")
-@placed
+@local_options
 def lamatic(path: Path, to: Path | None, replace: bool) -> int:
     """Import flows of Lamatic, node by node.
 
@@ -41,22 +41,24 @@ def lamatic(path: Path, to: Path | None, replace: bool) -> int:
     \b
     Example: sizewise import lamatic kits/support
     """
-    drawings: dict[str, Drawing] = {}
-    refused: dict[str, Refused] = {}
-    for each, root in list(_flows(path)):
+    drawings: dict[str, Canvas] = {}
+    refused: dict[str, LamaticFileError] = {}
+    for each, root in list(_find_flows(path)):
         name = str(each)
         try:
-            found = _text(each)
-            drawings[name] = file_formats.read(each.relative_to(root).as_posix(), found, _finder(root))[1]
-        except Refused as error:
-            if each == path or _ours(each):
+            found = _read_text(each)
+            drawings[name] = file_formats.parse_file(each.relative_to(root).as_posix(), found, _file_lookup(root))[1]
+        except LamaticFileError as error:
+            if each == path or _is_flow_file(each):
                 refused[name] = error
-    made = importer.together(drawings)
+    made = importer.import_flows(drawings)
     if not made and not refused:
         raise BadRequest(f"there is no flow of Lamatic's in {str(path)!r}", "name a flow file, or a kit's folder")
-    where = to or folder()
-    rows = [_written(source, each, where, replace) for source, each in made.items() if isinstance(each, Imported)]
-    bad = {**refused, **{source: each for source, each in made.items() if isinstance(each, Refused)}}
+    where = to or flows_folder()
+    rows = [
+        _write_flow(source, each, where, replace) for source, each in made.items() if isinstance(each, ImportedFlow)
+    ]
+    bad = {**refused, **{source: each for source, each in made.items() if isinstance(each, LamaticFileError)}}
     if wants_json():
         write_json({"flows": rows, "refused": {source: wrong.message for source, wrong in bad.items()}})
     else:
@@ -65,7 +67,7 @@ def lamatic(path: Path, to: Path | None, replace: bool) -> int:
     return 1 if bad or any(row["named"] for row in rows) else 0
 
 
-def _written(source: str, made: Imported, where: Path, replace: bool) -> dict[str, object]:
+def _write_flow(source: str, made: ImportedFlow, where: Path, replace: bool) -> dict[str, object]:
     """The flow's file, and what is told of it. Raises BadRequest where there is one already."""
     path = where / f"{made.name}.yaml"
     try:
@@ -76,26 +78,28 @@ def _written(source: str, made: Imported, where: Path, replace: bool) -> dict[st
         hint = "put it elsewhere (--to), or write over it (--replace)"
         raise BadRequest(f"there is a flow {made.name!r} already: {str(path)!r}", hint) from error
     except OSError as error:
-        raise Outside(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
-    counts = _counts(made.told)
+        raise ExternalFailure(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+    counts = _count_grades(made.notes)
     if not wants_json():
-        click.echo(f"{path}: {_summed(counts)}, from {source}")
-        _say(made.told)
-    told = [{"node": t.node, "type": t.type, "grade": t.grade, "message": t.message, "hint": t.hint} for t in made.told]
+        click.echo(f"{path}: {_summary(counts)}, from {source}")
+        _print_notes(made.notes)
+    told = [
+        {"node": t.node, "type": t.type, "grade": t.grade, "message": t.message, "hint": t.hint} for t in made.notes
+    ]
     return {"name": made.name, "file": str(path), "from": source, **counts, "nodes": told}
 
 
-def _counts(told: tuple[Told, ...]) -> dict[str, int]:
+def _count_grades(notes: tuple[TranslationNote, ...]) -> dict[str, int]:
     """Nodes by the worst that is said of each."""
     worst: dict[str, str] = {}
-    for each in told:
+    for each in notes:
         new = each.node not in worst
         if new or each.grade == "named" or (each.grade == "note" and worst[each.node] == "imported"):
             worst[each.node] = each.grade
     return {grade: list(worst.values()).count(grade) for grade in ("imported", "note", "named")}
 
 
-def _summed(counts: dict[str, int], done: str = "imported") -> str:
+def _summary(counts: dict[str, int], done: str = "imported") -> str:
     said = [f"{counts['imported'] + counts['note']} nodes {done}"]
     if counts["note"]:
         said.append(f"{counts['note']} of them with a note")
@@ -104,15 +108,15 @@ def _summed(counts: dict[str, int], done: str = "imported") -> str:
     return ", ".join(said)
 
 
-def _say(told: tuple[Told, ...]) -> None:
-    for each in told:
+def _print_notes(notes: tuple[TranslationNote, ...]) -> None:
+    for each in notes:
         if each.grade == "named":
             click.echo(f"  not {each}")
         elif each.grade == "note":
             click.echo(f"  note {each}")
 
 
-def _flows(path: Path) -> Iterator[tuple[Path, Path]]:
+def _find_flows(path: Path) -> Iterator[tuple[Path, Path]]:
     """Files that may be flows, each with the root of its project."""
     if path.is_file():
         yield path, path.parent.parent if path.parent.name == "flows" else path.parent
@@ -124,7 +128,7 @@ def _flows(path: Path) -> Iterator[tuple[Path, Path]]:
         for each in sorted(here.iterdir()):
             if each.name.startswith(".") or each.is_symlink():
                 continue
-            if each.is_dir() and each.name not in PASSED:
+            if each.is_dir() and each.name not in SKIPPED_FOLDERS:
                 waiting.append(each)
             elif (
                 each.is_file()
@@ -132,33 +136,33 @@ def _flows(path: Path) -> Iterator[tuple[Path, Path]]:
                 and (here.name == "flows" or (here == path and each.suffix != ".ts"))
             ):
                 count += 1
-                if count > FLOWS:
-                    raise BadRequest(f"there are more than {FLOWS} files in {str(path)!r}", "import it in parts")
+                if count > MAX_FLOWS:
+                    raise BadRequest(f"there are more than {MAX_FLOWS} files in {str(path)!r}", "import it in parts")
                 yield each, here.parent if here.name == "flows" else here
 
 
-def _ours(path: Path) -> bool:
+def _is_flow_file(path: Path) -> bool:
     """Whether a file that cannot be read was meant to be a flow."""
     return path.parent.name == "flows"
 
 
-def _text(path: Path) -> str:
-    """Raises Refused."""
+def _read_text(path: Path) -> str:
+    """Raises LamaticFileError."""
     try:
-        if path.stat().st_size > BYTES:
-            raise Refused(f"the file is longer than {BYTES} bytes", "Split it.")
+        if path.stat().st_size > MAX_BYTES:
+            raise LamaticFileError(f"the file is longer than {MAX_BYTES} bytes", "Split it.")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused("the file cannot be read as text", "Save it as UTF-8.") from error
+        raise LamaticFileError("the file cannot be read as text", "Save it as UTF-8.") from error
 
 
-def _finder(root: Path) -> Find:
+def _file_lookup(root: Path) -> FileLookup:
     """Files below the root alone, however they are linked."""
     top = root.resolve()
 
     def find(name: str) -> str | None:
         path = (top / name).resolve()
-        return _text(path) if path.is_relative_to(top) and path.is_file() else None
+        return _read_text(path) if path.is_relative_to(top) and path.is_file() else None
 
     return find
 
@@ -166,11 +170,15 @@ def _finder(root: Path) -> Find:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--format", "format_", type=click.Choice(file_writer.WRITTEN), default="lamatic-yaml", help="Which of theirs."
+    "--format",
+    "format_",
+    type=click.Choice(file_writer.EXPORT_FORMATS),
+    default="lamatic-yaml",
+    help="Which of theirs.",
 )
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the files go.")
-@placed
-def export(name: str, format_: file_writer.Written, to: Path | None) -> int:
+@local_options
+def export(name: str, format_: file_writer.ExportFormat, to: Path | None) -> int:
     """A flow as Lamatic's YAML or as a kit.
 
     It ends with 1 when some of it has no words there.
@@ -180,27 +188,27 @@ def export(name: str, format_: file_writer.Written, to: Path | None) -> int:
     \b
     Example: sizewise flow export support > support.lamatic.yaml
     """
-    ((stem, file),) = chosen((name,)).items()
-    if file.checked.flow is None:
+    ((stem, file),) = select_flows((name,)).items()
+    if file.validation.flow is None:
         raise BadRequest(f"the flow {stem!r} has mistakes", f"see them: sizewise flow check {name}")
-    drawing, told = exporter.exported(read(file.path.read_text(encoding="utf-8")).data)
-    written = file_writer.files(drawing, format_)
+    drawing, told = exporter.export_flow(parse_yaml(file.path.read_text(encoding="utf-8")).data)
+    written = file_writer.write_files(drawing, format_)
     if to is None and format_ == "lamatic-yaml":
         click.echo(next(iter(written.values())), nl=False)
     else:
         where = to or Path(drawing.name)
         for path, text in written.items():
-            _put(where / path, text)
-        click.echo(f"{where}: {_summed(_counts(told), 'exported')}", err=True)
+            _write_text(where / path, text)
+        click.echo(f"{where}: {_summary(_count_grades(told), 'exported')}", err=True)
     for each in told:
         if each.grade != "imported":
             click.echo(f"{'not exported' if each.grade == 'named' else 'note'}: {each}", err=True)
     return 1 if any(each.grade == "named" for each in told) else 0
 
 
-def _put(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Outside(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+        raise ExternalFailure(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error

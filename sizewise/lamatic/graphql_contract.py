@@ -1,0 +1,218 @@
+"""Resolvers of Lamatic's GraphQL contract (`executeWorkflow`, `checkStatus` and others), served by our flows.
+
+https://lamatic.ai/docs/api-integration: `executeWorkflow` is a query there, though its pages call it a mutation, and
+`checkStatus` is asked with a selection set here and there, though it is a scalar.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+
+import msgspec
+from graphql import (
+    ArgumentNode,
+    DocumentNode,
+    EnumValueNode,
+    FieldNode,
+    OperationDefinitionNode,
+    OperationType,
+    StringValueNode,
+    Visitor,
+    visit,
+)
+
+from sizewise.errors import BadRequest, PathNotFound, SizewiseError
+from sizewise.flows.compiled_flow import CompiledFlow, Graph
+from sizewise.flows.language.types import Json
+from sizewise.flows.tables import ACTIVE_STATES, OUTPUTS, FlowRun, RunStep
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.extension import GraphQLExtension
+from sizewise.graphql.model_type import FieldValues
+from sizewise.graphql.quality import feedback
+from sizewise.handler import RequestOptions
+
+EMPTY_PAYLOAD: Mapping[str, str] = {"dummy": "empty"}
+"""What their MCP client sends where there is nothing to send."""
+MAX_RATING = 5
+POLL_INTERVAL_S = 0.5
+"""Between two looks whether a run has come to somebody who must decide."""
+MAX_NODES = 200
+"""Steps of a run that are told with what they gave."""
+
+
+async def execute_workflow(context: RequestContext, workflow_id: str, payload: Json) -> FieldValues:
+    """Raises whatever made the flow fail, with its node in front."""
+    if not isinstance(payload, dict):
+        raise BadRequest("`payload` is not an object", "give what the flow takes, by name", param="payload")
+    runs, principal = context.app.resources.services.runs, context.principal
+    name, _, version = workflow_id.partition("@")
+    inputs = {} if payload == EMPTY_PAYLOAD else payload
+    options = RequestOptions(cache="no-cache" if context.bypass_cache else None)
+    run = await runs.start(
+        principal,
+        name,
+        msgspec.json.encode(inputs),
+        version=version,
+        endpoint="lamatic",
+        options=options,
+    )
+    try:
+        run = await _wait_for_run(context, run)
+    except asyncio.CancelledError:
+        await asyncio.shield(runs.cancel(principal, run.id))  # who asked has left
+        raise
+    if run.state in ACTIVE_STATES:
+        return {"status": "success", "result": {"requestId": run.id}, "requestId": run.id}
+    if run.state == "done":
+        outputs = await runs.get_value(principal, run.id)
+        return {"status": "success", "result": msgspec.json.decode(outputs or b"{}"), "requestId": run.id}
+    raise await _run_error(context, run)
+
+
+async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
+    """The run when it is over, waits for somebody, or has taken as long as anybody waits for it here."""
+    runs, left = context.app.resources.services.runs, context.app.settings.graphql.timeout_s
+    while left > 0:
+        now = await runs.wait_until_ended(context.principal, run.id, min(POLL_INTERVAL_S, left))
+        if now.state not in ACTIVE_STATES or now.state == "waiting":
+            return now
+        run, left = now, left - POLL_INTERVAL_S
+    return run
+
+
+async def _run_error(context: RequestContext, run: FlowRun) -> SizewiseError:
+    why = await context.app.resources.services.runs.get_error(context.principal, run.id)
+    if why is None:
+        return SizewiseError("the run was cancelled", "start it again", status=409)
+    found = next((each for each in _subclasses(SizewiseError) if each.code == why.code), SizewiseError)
+    return found(why.message, why.hint)
+
+
+def _subclasses(kind: type[SizewiseError]) -> list[type[SizewiseError]]:
+    return [kind, *(each for below in kind.__subclasses__() for each in _subclasses(below))]
+
+
+async def execute_agent(context: RequestContext, agent_id: str, payload: Json) -> FieldValues:
+    return await execute_workflow(context, agent_id, payload)
+
+
+async def check_status(context: RequestContext, request_id: str) -> FieldValues:
+    """Raises PathNotFound, and Forbidden where what was said in it is another's."""
+    runs, principal = context.app.resources.services.runs, context.principal
+    run = await runs.get(principal, request_id)
+    if run.state in ACTIVE_STATES:
+        return {"status": "in-progress"}
+    given = await runs.get_value(principal, run.id, ":inputs")
+    gave = await runs.get_value(principal, run.id, OUTPUTS)
+    status = 200 if run.state == "done" else (await _run_error(context, run)).status
+    kinds = await _node_kinds(context, run)
+    return {
+        "status": "success" if run.state == "done" else "failed",
+        "input": None if given is None else msgspec.json.decode(given),
+        "output": None if gave is None else msgspec.json.decode(gave),
+        "nodes": [
+            await _node(context, run, each, kinds) for each in (await runs.list_steps(principal, run.id))[:MAX_NODES]
+        ],
+        "statusCode": status,
+        "timeTakenInSeconds": _seconds(run.began, run.ended),
+    }
+
+
+async def _node(context: RequestContext, run: FlowRun, step: RunStep, kinds: Mapping[str, str]) -> FieldValues:
+    """What it was given is not kept step by step: null."""
+    runs = context.app.resources.services.runs
+    gave = await runs.get_value(context.principal, run.id, step.key) if step.state == "done" else None
+    id = step.key.rpartition(".")[2]
+    return {
+        "nodeId": step.key,
+        "nodeType": kinds.get(id, ""),
+        "nodeName": id,
+        "status": "success" if step.state == "done" else "failed",
+        "statusCode": 200 if step.state == "done" else 500,
+        "input": None,
+        "output": None if gave is None else msgspec.json.decode(gave),
+        "timeTakenInSeconds": _seconds(step.began, step.ended),
+    }
+
+
+async def _node_kinds(context: RequestContext, run: FlowRun) -> Mapping[str, str]:
+    library = context.app.resources.services.compiled_flows
+    try:
+        flow: CompiledFlow = await library.load(run.tenant, run.project, run.flow, run.version)
+    except (BadRequest, PathNotFound):
+        return {}
+    return dict(_nodes_in(flow.graph))
+
+
+def _nodes_in(graph: Graph) -> list[tuple[str, str]]:
+    own = [(node.id, node.kind_name) for node in graph.nodes]
+    return own + [each for node in graph.nodes if node.body is not None for each in _nodes_in(node.body)]
+
+
+def _seconds(began: int | None, ended: int | None) -> float | None:
+    return None if began is None or ended is None else (ended - began) / 1000
+
+
+async def submit_feedback(
+    context: RequestContext,
+    request_id: str,
+    rating: int | None = None,
+    comment: str | None = None,
+    metadata: Json = None,
+) -> FieldValues:
+    """On the answers of models in a run: its trace is its id."""
+    if rating is None or not 0 <= rating <= MAX_RATING:
+        raise BadRequest(f"{rating!r} is no rating", f"give 0 to {MAX_RATING}", param="rating")
+    await context.app.resources.services.runs.get(context.principal, request_id)
+    said = {"success": True, "message": "kept" if not comment else "kept, without its comment", "error": None}
+    try:
+        verdicts = await feedback(context, request_id, rating / MAX_RATING, "rating")
+    except PathNotFound:
+        return {"success": False, "message": "no model answered in it", "data": None, "error": "not_found"}
+    return {**said, "data": verdicts}
+
+
+def normalize_document(document: DocumentNode) -> DocumentNode:
+    """The document with `checkStatus` as a scalar, and its id as a text, however it was written."""
+    asked = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+    roots = [each for one in asked if one.operation is OperationType.QUERY for each in one.selection_set.selections]
+    if not any(isinstance(each, FieldNode) and each.name.value == "checkStatus" for each in roots):
+        return document
+    mended: DocumentNode = visit(document, _CheckStatusNormalizer())
+    return mended
+
+
+class _CheckStatusNormalizer(Visitor):
+    def enter_field(self, node: FieldNode, *_: object) -> FieldNode | None:
+        if node.name.value != "checkStatus":
+            return None
+        return dataclasses.replace(
+            node,
+            selection_set=None,
+            arguments=tuple(map(_string_argument, node.arguments or ())),
+        )
+
+
+def _string_argument(argument: ArgumentNode) -> ArgumentNode:
+    value = argument.value
+    if not isinstance(value, EnumValueNode):
+        return argument
+    return dataclasses.replace(argument, value=StringValueNode(value=value.value, loc=value.loc))
+
+
+EXTENSION = GraphQLExtension(
+    resolvers={
+        "Query": {
+            "executeWorkflow": (execute_workflow, ("ask",)),
+            "executeAgent": (execute_agent, ("ask",)),
+            "checkStatus": (check_status, ("ask", "read_records")),
+        },
+        "Mutation": {
+            "executeWorkflow": (execute_workflow, ("ask",)),
+            "submitFeedback": (submit_feedback, ("ask",)),
+        },
+    },
+    normalize=normalize_document,
+)
