@@ -1,4 +1,4 @@
-"""Writes how-to/command-line.md: every verb's own help, word for word; knows no verb by name."""
+"""Writes reference/command-line.md: every verb's own help, word for word; knows no verb by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from sizewise.cli.main import sizewise
 
-PAGE = Path(__file__).parent / "how-to" / "command-line.md"
+PAGE = Path(__file__).parent / "reference" / "command-line.md"
 INTRODUCTION = """\
 # The command line
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from docs.lock_file import UP, Locked, purposes, read
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "reference" / "licences.md"
+PAGE = ROOT / "docs" / "reference" / "licenses.md"
 
 ALLOWED = frozenset(
     {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "PSF-2.0", "Zlib"},

@@ -16,7 +16,7 @@ INTRODUCTION = """\
 
 `endpoint = "NAME"` in a `[providers.NAME]` table fills in what the row says; what the table says itself goes before it.
 `{account}`, `{region}` and `{resource}` are settings of that table. No endpoint has a place: it counts as `anyone`
-until [you declare it](../concepts/places-and-data-classes.md). The request that each one gets is recorded under
+until [you declare it](../explanation/places-and-data-classes.md). The request that each one gets is recorded under
 `tests/wires/endpoints`. Any other endpoint is a provider by its [own settings](settings.md).
 """
 

@@ -17,7 +17,7 @@ INTRODUCTION = """\
 *Made from `sizewise/auth/permissions.py`, the routes and the fields by `python -m docs.build`; change it there.*
 
 A role is a set of actions. A user has one in the organisation, or one in a project, or both; a key is allowed actions
-one by one. [Accounts](../concepts/accounts.md) tells how they come together. A test asks every door and every field
+one by one. [Accounts](../explanation/accounts.md) tells how they come together. A test asks every door and every field
 as every role, and as a caller for whom one single action was left out (`tests/auth/test_authorization_matrix.py`).
 
 ## Who may what

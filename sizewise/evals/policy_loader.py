@@ -44,7 +44,7 @@ def load_policy(name: str, wanted: Wanted, plugins: PluginRegistry) -> Policy:
     except BadRequest as error:
         raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
     except msgspec.ValidationError as error:
-        raise ConfigError(f"policies.{name}: {error}", "its options are in docs/concepts/policies.md") from error
+        raise ConfigError(f"policies.{name}: {error}", "its options are in docs/explanation/policies.md") from error
     return made
 
 

@@ -2,7 +2,7 @@
 
 A linear model over hashed words, their neighbours and pieces, a byte a weight, in injection.bin: written by
 bench/guardrails/train_prompt_injection.py, which needs numpy. Here a text costs a few additions a word, in time
-linear in it. It is no defence by itself: see untrusted.py, and docs/concepts/injection.md for what it misses.
+linear in it. It is no defence by itself: see untrusted.py, and docs/explanation/prompt-injection.md for what it misses.
 """
 
 from __future__ import annotations

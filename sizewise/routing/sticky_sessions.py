@@ -1,7 +1,7 @@
 """Sticky sessions: a policy wrapper that keeps a session on its model unless switching saves more than it costs.
 
 A policy that is unaware of sessions is given fewer candidates: those that it would ask before the session's model are
-taken out, so it begins with that model and treats it as ever, held and judged or not. docs/concepts/sessions.md.
+taken out, so it begins with that model and treats it as ever, held and judged or not. docs/explanation/sessions.md.
 """
 
 from __future__ import annotations

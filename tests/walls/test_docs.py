@@ -94,7 +94,7 @@ def test_every_kind_and_member_is_in_the_kinds_page() -> None:
 
 
 def test_every_verb_is_in_the_page_of_the_command_line() -> None:
-    text = (DOCS / "how-to" / "command-line.md").read_text()
+    text = (DOCS / "reference" / "command-line.md").read_text()
     assert [verb for verb in verbs() if f"## {verb}\n" not in text] == []
 
 
