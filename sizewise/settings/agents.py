@@ -11,42 +11,46 @@ from sizewise.settings.validators import name
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """A model with tools, which is asked again and again until it is done or a limit is reached."""
+    """An agent: a model with tools, called in a loop until it is done or reaches a limit."""
 
-    description: str = setting("", "What it is good for: what another agent reads that may ask it.")
-    system: str = setting("", "What it is told before anything else.")
-    model: str = setting("auto", "Who thinks: auto, auto:POLICY, small, large or PROVIDER/MODEL.")
-    policy: str = setting("", "The policy, where the model is `auto`.")
+    description: str = setting("", "What the agent is good at; read by agents that can call it.")
+    system: str = setting("", "System prompt.")
+    model: str = setting("auto", "Model: auto, auto:POLICY, small, large or PROVIDER/MODEL.")
+    policy: str = setting("", "Policy to use if the model is `auto`.")
     tools: tuple[str, ...] = setting(
         (),
-        "Its tools, by name or as the beginning of names and a *.",
+        "Tools, by name or as a prefix with a *.",
         validator=tool_pattern,
     )
-    subagents: tuple[str, ...] = setting((), "Agents that it gives tasks to and hears back from.", validator=name)
-    handoffs: tuple[str, ...] = setting((), "Agents that can go on in its place.", validator=name)
-    memory: bool = setting(False, "Let it remember, recall and forget what concerns the user or session.")
+    subagents: tuple[str, ...] = setting(
+        (), "Agents that it can delegate tasks to; they return the result.", validator=name
+    )
+    handoffs: tuple[str, ...] = setting((), "Agents that it can hand the conversation over to.", validator=name)
+    memory: bool = setting(False, "Let it remember, recall and forget facts about the user or session.")
     auto_approve: tuple[str, ...] = setting(
         (),
-        "Dangerous tools that it calls without asking a person, by name or beginning and a *.",
+        "Dangerous tools that need no approval, by name or as a prefix with a *.",
         validator=tool_pattern,
     )
     max_steps: int = setting(
         10,
-        "Questions to models until it stops, those of agents after it too.",
+        "Maximum number of model calls, including those of agents it hands over to.",
         minimum=1,
         maximum=1_000,
     )
     max_cost_usd: float = setting(
         0.0,
-        "Dollars that one task may cost; 0: no limit of its own.",
+        "Maximum cost of one task in dollars; 0: no limit.",
         minimum=0,
         maximum=1e6,
     )
-    timeout_s: float = setting(600.0, "Seconds that one task may take.", minimum=0.1, maximum=86_400)
-    max_tokens: int = setting(0, "The longest answer, in tokens; 0: as the model has it.", minimum=0, maximum=1_000_000)
+    timeout_s: float = setting(600.0, "Timeout of one task in seconds.", minimum=0.1, maximum=86_400)
+    max_tokens: int = setting(
+        0, "Maximum output tokens per call; 0: the model's default.", minimum=0, maximum=1_000_000
+    )
     approval_timeout_s: float = setting(
         86_400.0,
-        "Seconds that a person may take to say yes to a dangerous tool.",
+        "Seconds to wait for the approval of a dangerous tool.",
         minimum=0.1,
         maximum=31_536_000,
     )
@@ -54,14 +58,14 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
-    """What agents and flows remember of users and sessions; kept sealed."""
+    """Facts that agents and flows remember about users and sessions, stored encrypted."""
 
-    retention_days: int = setting(365, "Days until a memory is forgotten.", minimum=1, maximum=36_500)
+    retention_days: int = setting(365, "Days until a memory is deleted.", minimum=1, maximum=36_500)
     max_per_user: int = setting(
         1_000,
-        "Memories of one user or session; the oldest go first.",
+        "Maximum memories per user or session; the oldest are deleted first.",
         minimum=1,
         maximum=10_000,
     )
-    max_rows: int = setting(1_000_000, "Memories kept at most; the oldest go first.", minimum=1)
-    max_bytes: int = setting(1_000_000_000, "Bytes that they may take; the oldest go first.", minimum=1_000_000)
+    max_rows: int = setting(1_000_000, "Maximum memories in total; the oldest are deleted first.", minimum=1)
+    max_bytes: int = setting(1_000_000_000, "Maximum bytes in total; the oldest are deleted first.", minimum=1_000_000)

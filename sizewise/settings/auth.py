@@ -13,61 +13,61 @@ from sizewise.settings.validators import local_path, name, reference, url
 
 @dataclass(frozen=True, slots=True)
 class RoleSettings:
-    """A role of your own, beside those that are always there."""
+    """A custom role, in addition to the built-in ones."""
 
-    permissions: tuple[str, ...] = setting((), "[Actions](roles.md), or `read` and `manage` for many of them.")
+    permissions: tuple[str, ...] = setting((), "[Permissions](roles.md); `read` and `manage` stand for several.")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionsSettings:
-    """How long people stay signed in in a browser."""
+    """Lifetime of browser sessions."""
 
     idle_timeout_s: float = setting(
         3_600.0,
-        "Seconds without a request after which one is signed out.",
+        "Idle timeout in seconds.",
         minimum=1,
         maximum=2_592_000,
     )
     max_age_s: float = setting(
         43_200.0,
-        "Seconds after which one is, whatever was done.",
+        "Maximum age in seconds.",
         minimum=1,
         maximum=31_536_000,
     )
-    redirect_path: str = setting("/", "The path to which one comes after signing in.", validator=local_path)
+    redirect_path: str = setting("/", "Path to redirect to after sign-in.", validator=local_path)
 
 
 @dataclass(frozen=True, slots=True)
 class OidcSettings:
-    """An OpenID Connect provider by which users of one organization sign in; only those who were invited."""
+    """An OpenID Connect provider for the users of one organization. Users must have been invited."""
 
     issuer: str = setting(
         "",
-        "Its issuer, as 'https://id.example.com'. What it says of itself is fetched.",
+        "Issuer URL, as 'https://id.example.com'. The provider's metadata is discovered from it.",
         validator=url,
     )
     client_id: str = setting(
         "",
-        "What this server is called there. `<this server>/auth/oidc/NAME/callback` is its redirect.",
+        "Client ID of this server. Its redirect URI is `<this server>/auth/oidc/NAME/callback`.",
     )
     client_secret: str = setting(
         "",
-        "By reference, `env:NAME` or `file:PATH`; empty: a public client.",
+        "Client secret by reference, `env:NAME` or `file:PATH`; empty: a public client.",
         validator=reference,
         secret=True,
     )
-    place: Place = setting("anyone", "Where it runs. Declared by you; internal data must be allowed to reach it.")
+    place: Place = setting("anyone", "Where the provider runs. You declare it; `egress.internal` must allow it.")
     origins: tuple[str, ...] = setting(
         (),
-        "Further origins where it has its endpoints, as 'https://oauth2.example.com'.",
+        "Additional origins of the provider's endpoints, as 'https://oauth2.example.com'.",
         validator=url,
     )
-    scopes: tuple[str, ...] = setting(("openid", "email", "profile"), "What is asked for.")
-    organization: str = setting("local", "The organization whose users it authenticates.", validator=name)
-    roles_claim: str = setting("groups", "The claim of its tokens in which `roles` are looked up.")
+    scopes: tuple[str, ...] = setting(("openid", "email", "profile"), "Requested scopes.")
+    organization: str = setting("local", "Organization whose users sign in here.", validator=name)
+    roles_claim: str = setting("groups", "Token claim that `roles` maps from.")
     roles: Mapping[str, str] = setting(
         MappingProxyType({}),
-        "A value of that claim and the role it gives in the organization, the first that fits; else none. "
-        "Empty: roles are given here alone.",
+        "Claim values and the organization role each one grants; the first match wins, no match grants none. Empty: "
+        "roles are managed in Sizewise only.",
     )
-    title: str = setting("", "What stands on its button; empty: NAME.")
+    title: str = setting("", "Label of the sign-in button; empty: NAME.")

@@ -13,54 +13,53 @@ from sizewise.settings.validators import name, reference
 
 @dataclass(frozen=True, slots=True)
 class SignerSettings:
-    """Whoever signs tokens in the place of a key, for clients that send `X-Lamatic-Signature`: HS256, as theirs."""
+    """An issuer of HS256 tokens for clients that send `X-Lamatic-Signature` instead of an API key."""
 
     secret: str = setting(
         "",
-        "By reference, `env:NAME` or `file:PATH`: at least 16 characters.",
+        "Signing secret by reference, `env:NAME` or `file:PATH`: at least 16 characters.",
         validator=reference,
         secret=True,
     )
-    key: str = setting("", "The id (sw-...) of the key that such a token stands for: what it may, and its project.")
+    key: str = setting("", "ID (sw-...) of the API key that a token acts as: its permissions and project apply.")
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLSettings:
-    """The door /graphql: how large a question may be, and whether it must be a listed one."""
+    """The endpoint /graphql: query limits and trusted documents."""
 
-    max_depth: int = setting(12, "Fields inside fields.", minimum=1, maximum=100)
-    max_aliases: int = setting(30, "Fields under another name.", minimum=0, maximum=500)
+    max_depth: int = setting(12, "Maximum depth of a query.", minimum=1, maximum=100)
+    max_aliases: int = setting(30, "Maximum number of aliases.", minimum=0, maximum=500)
     max_cost: int = setting(
         100_000,
-        "Values that one question may bring out, by an estimate before it is answered; a question to a model counts as "
-        "5,000.",
+        "Maximum estimated number of values in a response, checked before execution. A model call counts as 5,000.",
         minimum=100,
     )
     timeout_s: float = setting(
         300.0,
-        "Seconds that a flow may take as a query or mutation; then it is cancelled.",
+        "Timeout in seconds of a flow run as a query or mutation; the run is then cancelled.",
         minimum=0.1,
         maximum=86_400,
     )
     max_subscriptions: int = setting(
         32,
-        "Questions that one WebSocket may have under way at the same time.",
+        "Concurrent operations per WebSocket.",
         minimum=1,
         maximum=1_000,
     )
     max_persisted_queries: int = setting(
         1_000,
-        "Queries that are kept by their hash (persisted queries); 0: none.",
+        "Maximum number of persisted queries stored by hash; 0: none.",
         minimum=0,
     )
     queries: Literal["any", "trusted"] = setting(
         "any",
-        "Whether any query is taken, or only those that `trusted_documents` names; the admin token may ask anything.",
+        "Accept any query, or only `trusted_documents`. The admin token may run any query.",
     )
     trusted_documents: tuple[str, ...] = setting(
         (),
-        "Files, or folders of files, from this one's folder: a query as `.graphql`, or many as a manifest of Apollo's "
-        "in `.json`. They are asked by their hash, or as they stand there.",
+        "Files or folders, relative to this file: queries as `.graphql`, or Apollo manifests as `.json`. Clients "
+        "send the hash or the exact text.",
     )
     signers: Mapping[str, SignerSettings] = setting(MappingProxyType({}), "", key_validator=name)
     graphiql: bool = setting(True, "Serve GraphiQL to browsers that open /graphql.")

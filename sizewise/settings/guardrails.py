@@ -16,7 +16,7 @@ GuardrailMode = Literal["off", "flag", "mask", "local", "block"]
 
 
 BUILT_IN_GUARDRAILS = ("pii", "secrets", "injection", "topics", "leakage")
-"""Ours; others are named in [guardrails.custom]."""
+"""The built-in guardrails; others are named in [guardrails.custom]."""
 
 
 KNOWN_GUARDRAILS = f"Known: {', '.join(BUILT_IN_GUARDRAILS)}."
@@ -25,73 +25,74 @@ KNOWN_GUARDRAILS = f"Known: {', '.join(BUILT_IN_GUARDRAILS)}."
 def guardrail_name(text: str) -> str:
     if text not in BUILT_IN_GUARDRAILS and not text.startswith("custom."):
         raise ValueError(
-            f"there is no guard named {text!r}. {did_you_mean(text, BUILT_IN_GUARDRAILS) or KNOWN_GUARDRAILS}"
-            " One of your own is written as custom.NAME.",
+            f"there is no guardrail named {text!r}. {did_you_mean(text, BUILT_IN_GUARDRAILS) or KNOWN_GUARDRAILS} A "
+            "custom one is written as custom.NAME.",
         )
     return text
 
 
 def tool_pattern(text: str) -> str:
     if not text.strip() or "*" in text[:-1]:
-        raise ValueError(f"{text[:100]!r} is neither the name of a tool nor the beginning of names with a * behind it")
+        raise ValueError(f"{text[:100]!r} is neither the name of a tool nor a prefix with a *")
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSettings:
-    """What nobody shall talk about: a text with one of `deny` in it, and none of `allow`."""
+    """A denied topic: matches text that contains a phrase of `deny` and none of `allow`."""
 
-    deny: tuple[str, ...] = setting((), "Words and phrases of the topic; case and accents do not matter.")
-    allow: tuple[str, ...] = setting((), "Words and phrases beside which it is not this topic after all.")
+    deny: tuple[str, ...] = setting((), "Words and phrases of the topic, ignoring case and accents.")
+    allow: tuple[str, ...] = setting((), "Words and phrases that rule the topic out.")
 
 
 @dataclass(frozen=True, slots=True)
 class GuardrailsSettings:
-    """What is looked for in requests and replies, and what is done about it.
+    """What to detect in requests and replies, and the action on a finding.
 
-    off: nothing is looked for. flag: it is noted. mask: models beyond `unmasked_place` see a placeholder, and the
-    client sees the value again. local: the request stays on this machine. block: it is refused.
+    off: do not look. flag: record it. mask: models beyond `unmasked_place` see a placeholder, and the client sees the
+    original value. local: the request stays on this machine. block: refuse the request.
     """
 
     pii: GuardrailMode = setting(
         "mask",
-        "Personal data by its form: e-mail, telephone, cards, national numbers and more.",
+        "PII by format: email addresses, phone numbers, payment cards, national ID numbers and more.",
     )
-    secrets: GuardrailMode = setting("mask", "Keys, tokens and passwords.")
-    injection: Literal["off", "flag", "local", "block"] = setting("flag", "Instructions that are slipped in.")
+    secrets: GuardrailMode = setting("mask", "API keys, tokens and passwords.")
+    injection: Literal["off", "flag", "local", "block"] = setting("flag", "Prompt injection: instructions hidden in content.")
     injection_sources: tuple[InjectionSource, ...] = setting(
         ("tools",),
-        "Whose words it looks through, at 0.6 us a word: what `tools` brought, `people` say, is `embedded`.",
+        "Which content to scan for injection, at 0.6 us per word: tool results (`tools`), user messages (`people`), "
+        "quoted text in them (`embedded`).",
     )
-    topics: GuardrailMode = setting("off", "What [guardrails.denied_topics.NAME] lists.")
+    topics: GuardrailMode = setting("off", "Topics listed in [guardrails.denied_topics.NAME].")
     leakage: Literal["off", "flag", "mask", "block"] = setting(
         "flag",
-        "In replies: the system prompt, canaries, and secrets and personal data that nobody had asked with.",
+        "In replies: the system prompt, canaries, and secrets and PII that the request did not contain.",
     )
     custom: Mapping[str, GuardrailMode] = setting(
         MappingProxyType({}),
-        "Guards of your own or of an extra, by their name among the kind `guards`.",
+        "Custom guardrails, by their name in the plug-in kind `guards`.",
         key_validator=name,
     )
-    unmasked_place: Place = setting("machine", "The furthest place that sees what is masked beyond it.")
+    unmasked_place: Place = setting("machine", "Farthest place that receives unmasked values.")
     detected_data_class: Mapping[str, DataClass] = setting(
         MappingProxyType({}),
-        "The class of data of a request in which a guard finds something; it only tightens.",
+        "Data class of a request with a finding, per guardrail. It can only make the class stricter.",
         key_validator=guardrail_name,
     )
-    canaries: tuple[str, ...] = setting((), "Texts of your prompts that no reply may repeat.", secret=True)
+    canaries: tuple[str, ...] = setting((), "Strings from your prompts that no reply may repeat.", secret=True)
     allowed_tools: tuple[str, ...] = setting(
         (),
-        "Tools that may be offered and called, by name or as the beginning of names and a *; empty: all.",
+        "Tools that may be offered and called, by name or as a prefix with a *; empty: all.",
         validator=tool_pattern,
     )
     spotlighting: bool = setting(
         False,
-        "Tell models what tools have brought from what they were told. It changes prompts, and so their caches.",
+        "Mark tool results as untrusted in prompts. Changes prompts, and so misses prompt caches.",
     )
     datamarking: bool = setting(
         False,
-        "Where `spotlighting` is on: also set a sign between all words of what tools have brought.",
+        "With `spotlighting`: also put a marker between all words of tool results.",
     )
-    add_canary: bool = setting(False, "Put a canary of its own behind each system prompt, for `leakage` to look for.")
+    add_canary: bool = setting(False, "Append a generated canary to each system prompt, for `leakage` to detect.")
     denied_topics: Mapping[str, TopicSettings] = setting(MappingProxyType({}), "", key_validator=name)

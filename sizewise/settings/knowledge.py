@@ -22,57 +22,60 @@ def optional_reference(text: str) -> str:
 
 def optional_name(text: str) -> str:
     if text and not NAME.match(text):
-        raise ValueError("a name is made of letters, digits, '.', '_' and '-'")
+        raise ValueError("a name consists of letters, digits, '.', '_' and '-'")
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteStoreSettings:
-    """The server of a store that is somebody else's, such as Weaviate."""
+    """The server of a remote vector store, such as Weaviate."""
 
-    url: str = setting("", "Where it answers.", validator=optional_url)
-    grpc: str = setting("", "Its second door, as `http(s)://host:port`, where it has one.", validator=optional_url)
-    key: str = setting("", "Its key, by reference.", validator=optional_reference, secret=True)
+    url: str = setting("", "Base URL.", validator=optional_url)
+    grpc: str = setting(
+        "", "gRPC endpoint, as `http(s)://host:port`, for stores that have one.", validator=optional_url
+    )
+    key: str = setting("", "API key by reference.", validator=optional_reference, secret=True)
     place: Place = setting("anyone", "Where it runs.")
-    timeout_s: float = setting(30.0, "Seconds for one call.", minimum=0.1, maximum=600)
+    timeout_s: float = setting(30.0, "Timeout of one call in seconds.", minimum=0.1, maximum=600)
 
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeSettings:
-    """A knowledge base by its name, in each project its own. One that is not named here is as by default."""
+    """A knowledge base, separate in each project. A base without a table here uses the defaults."""
 
     vector_store: str = setting(
         "",
-        "The store of its passages: `qdrant` on this machine, `pgvector` in the Postgres of [database], `weaviate`. "
-        "Empty: `pgvector` where [database] names a Postgres, else `qdrant`.",
+        "Vector store: `qdrant` on this machine, `pgvector` in the Postgres of [database], or `weaviate`. Empty: "
+        "`pgvector` if [database] is a Postgres, else `qdrant`.",
         validator=optional_name,
     )
     remote: RemoteStoreSettings = setting(RemoteStoreSettings(), "")
     embedding_model: str = setting(
         "",
-        "The model that makes its vectors; empty: the only one, or that of this machine.",
+        "Embedding model; empty: the only one configured, or the one on this machine.",
         validator=optional_model,
     )
     chunk_tokens: int = setting(
         200,
-        "Tokens of a passage at most, as its model counts them.",
+        "Maximum tokens per chunk, counted by the embedding model's tokenizer.",
         minimum=20,
         maximum=8_000,
     )
-    chunk_overlap: int = setting(30, "Tokens of each passage that the next one repeats.", minimum=0, maximum=1_000)
-    alpha: float = setting(0.5, "How a search weighs: 1 by meaning alone, 0 by words alone.", minimum=0, maximum=1)
+    chunk_overlap: int = setting(30, "Tokens that each chunk repeats from the one before.", minimum=0, maximum=1_000)
+    alpha: float = setting(0.5, "Weight of hybrid search: 1 is semantic only, 0 is keyword only.", minimum=0, maximum=1)
     rerank: str = setting(
         "none",
-        "How the best are put in order once more: `none`, `words` (at no cost), or a model or policy that is asked.",
+        "Reranker of the top results: `none`, `words` (free of cost), or a model or policy.",
     )
-    data_class: DataClass | None = setting(None, "The class of documents that do not say; else that of [router].")
+    data_class: DataClass | None = setting(None, "Data class of documents that set none; unset: that of [router].")
     on_injection: SuspectAction = setting(
         "hold",
-        "What becomes of passages that surely give orders to their reader: `hold` them back, or only `mark` them.",
+        "Action on chunks with a sure finding of prompt injection: `hold` (quarantine them) or `mark` (only flag "
+        "them).",
     )
-    project: str = setting("default", "The project that `sources` are read for.", validator=optional_name)
+    project: str = setting("default", "Project that `sources` are ingested into.", validator=optional_name)
     sources: tuple[str, ...] = setting(
         (),
-        "Folders, files and URLs that `sizewise knowledge sync NAME` reads, seen from this file.",
+        "Folders, files and URLs that `sizewise knowledge sync NAME` ingests, relative to this file.",
     )
     place: Place = setting("anyone", "Where the URLs of `sources` are.")

@@ -11,13 +11,15 @@ from sizewise.settings.validators import NAME, dollar_amount, model_name
 
 
 def scope(text: str, within_organization: bool = False) -> str:
-    """Of whom a limit is. `within_organization`: within one organization, which then has no name."""
+    """What a limit applies to. `within_organization`: the organization is implied and takes no name."""
     kind, colon, named = text.partition(":")
     if text == "organization" or (kind == "organization" and NAME.match(named) and not within_organization):
         return text
     fits = 0 < len(named) <= 200 and named.isprintable() and named == named.strip()
     if kind not in ("project", "user", "key", "model") or not colon or not fits:
-        raise ValueError(f"{text[:100]!r} is no scope: say organization, project:NAME, user:ID, key:ID or model:NAME")
+        raise ValueError(
+            f"{text[:100]!r} is not a scope: use organization, project:NAME, user:ID, key:ID or model:NAME"
+        )
     return model_name(text[6:]) and text if kind == "model" else text
 
 
@@ -29,20 +31,21 @@ def budget(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSettings:
-    """What one scope may ask and spend: organization, project:NAME, user:ID, key:ID, or model:NAME of all together.
+    """Rate limits and budgets of one scope: organization, project:NAME, user:ID, key:ID, or model:NAME for all callers
+    together.
 
-    The stricter of this and of what `sizewise budgets set` said holds. Minutes, days and months are those of UTC.
+    The stricter of these and the limits set by `sizewise budgets set` applies. Minutes, days and months are in UTC.
     """
 
-    requests_per_minute: int | None = setting(None, "Requests a minute.", minimum=0, maximum=1_000_000_000_000)
+    requests_per_minute: int | None = setting(None, "Requests per minute.", minimum=0, maximum=1_000_000_000_000)
     tokens_per_minute: int | None = setting(
         None,
-        "Tokens a minute, read and said.",
+        "Tokens per minute, input and output.",
         minimum=0,
         maximum=1_000_000_000_000,
     )
-    usd_per_day: str | None = setting(None, "Dollars a day.", validator=budget)
-    usd_per_month: str | None = setting(None, "Dollars a month.", validator=budget)
+    usd_per_day: str | None = setting(None, "Dollars per day.", validator=budget)
+    usd_per_month: str | None = setting(None, "Dollars per month.", validator=budget)
 
     @property
     def daily_limit(self) -> int | None:
@@ -56,16 +59,17 @@ class LimitsSettings:
 
 @dataclass(frozen=True, slots=True)
 class BudgetsSettings:
-    """How money is counted against the limits that are set."""
+    """How costs count against budgets."""
 
     default_max_tokens: int = setting(
         4_096,
-        "Tokens of an answer where the client did not say and somebody's money is limited: so many are reserved, and "
-        "the model is told to stop there.",
+        "Output tokens to reserve for a request without `max_tokens` that counts against a budget. The model stops "
+        "there.",
         minimum=16,
         maximum=10_000_000,
     )
     unpriced: Literal["refuse", "allow"] = setting(
         "refuse",
-        "A model of unknown price where somebody's money is limited: refused, or allowed and counted as free.",
+        "For requests that count against a budget: refuse models without a known price, or allow them and count "
+        "them as free.",
     )

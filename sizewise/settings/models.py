@@ -15,89 +15,92 @@ from sizewise.settings.validators import Modality, auth, header, price_amount, r
 
 @dataclass(frozen=True, slots=True)
 class TimeoutsSettings:
-    """Deadlines of one attempt, in seconds."""
+    """Timeouts of one attempt, in seconds."""
 
-    connect_s: float = setting(5.0, "Seconds until connected, TLS included.", minimum=0.001, maximum=3_600)
+    connect_s: float = setting(5.0, "Seconds to connect, including TLS.", minimum=0.001, maximum=3_600)
     first_byte_s: float = setting(
         120.0,
-        "Seconds from the request to the first byte of the answer.",
+        "Seconds from the request to the first byte of the response.",
         minimum=0.001,
         maximum=3_600,
     )
-    idle_s: float = setting(60.0, "Seconds of silence within an answer.", minimum=0.001, maximum=3_600)
+    idle_s: float = setting(60.0, "Seconds without data during a response.", minimum=0.001, maximum=3_600)
     total_s: float = setting(600.0, "Seconds for the whole attempt.", minimum=0.001, maximum=86_400)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSettings:
-    """One more way to a provider's models, at the same place. What is left out here is as the provider says it.
+    """One of several keys or addresses for a provider's models, in the same place. Unset keys are the provider's.
 
-    Where there are replicas, they are all the ways there are. A key goes to no address but the one it stands beside.
+    If replicas are configured, the provider's own address and key are not used. A key is only sent to the address in
+    the same table.
     """
 
-    base_url: str = setting("", "Its own address; empty: the provider's, with the provider's key.", validator=url)
-    key: str = setting("", "Its own key by reference: `env:NAME` or `file:PATH`.", validator=reference, secret=True)
-    weight: int = setting(1, "Its share of the requests, beside those of the others.", minimum=1, maximum=1_000)
+    base_url: str = setting("", "Base URL; empty: the provider's URL and key.", validator=url)
+    key: str = setting("", "API key by reference: `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    weight: int = setting(1, "Relative share of the requests.", minimum=1, maximum=1_000)
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """An endpoint that speaks a known wire, and its models. What a named endpoint knows need not be said."""
+    """A model API and its models. A preset (`endpoint`) fills in the keys that are left out."""
 
-    endpoint: str = setting("", "A [known endpoint](endpoints.md): it fills in what is left out here.")
-    account: str = setting("", "Fills {account} in the known endpoint's URL.", validator=url_segment)
-    region: str = setting("", "Fills {region} in it.", validator=url_segment)
-    resource: str = setting("", "Fills {resource} in it.", validator=url_segment)
-    base_url: str = setting("", "Where it answers, as 'https://host/v1'. Only the echo wire needs none.", validator=url)
-    wire: str = setting("openai", "How it is spoken to.")
-    key: str = setting("", "Its key by reference: `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    endpoint: str = setting("", "[Provider preset](endpoints.md) that fills in the keys left out here.")
+    account: str = setting("", "Value of {account} in the preset's URL.", validator=url_segment)
+    region: str = setting("", "Value of {region} in the preset's URL.", validator=url_segment)
+    resource: str = setting("", "Value of {resource} in the preset's URL.", validator=url_segment)
+    base_url: str = setting("", "Base URL, as 'https://host/v1'. Required, except for the echo wire.", validator=url)
+    wire: str = setting("openai", "Wire format (API dialect) of the provider.")
+    key: str = setting("", "API key by reference: `env:NAME` or `file:PATH`.", validator=reference, secret=True)
     auth: str = setting(
         "",
-        "How the key is sent: `bearer`, or the name of a header for it; empty: as the wire does.",
+        "How the key is sent: `bearer`, or the name of a header; empty: the wire's default.",
         validator=auth,
     )
-    place: Place = setting("anyone", "Where it runs. Declared by you, never guessed from the address.")
+    place: Place = setting("anyone", "Where it runs. You declare it; it is never guessed from the address.")
     headers: Mapping[str, str] = setting(
         MappingProxyType({}),
-        "Further headers; a value may be a reference.",
+        "Additional request headers; a value may be a reference.",
         validator=header,
         secret=True,
     )
     rename_params: Mapping[str, str] = setting(
         MappingProxyType({}),
-        "Fields of a request that it knows by another name; ours to its.",
+        'Request parameters to rename, as `{ours = "theirs"}`.',
     )
-    drop_params: tuple[str, ...] = setting((), "Fields of a request that it would refuse.")
+    drop_params: tuple[str, ...] = setting((), "Request parameters to drop before sending.")
     reports_cost: bool = setting(
         False,
-        "Believe the dollars that it says it charged, for models whose price is unknown.",
+        "Use the cost in dollars that the provider reports, for models without a known price.",
     )
-    models: tuple[str, ...] = setting((), "Its models, under its own names for them.")
+    models: tuple[str, ...] = setting((), "Models to offer, under the provider's names.")
     replicas: tuple[ReplicaSettings, ...] = setting((), "Several keys or addresses for the same models.")
-    timeouts: TimeoutsSettings = setting(TimeoutsSettings(), "Deadlines of one attempt.")
-    max_connections: int = setting(512, "Connections at the same time.", minimum=1, maximum=65_535)
+    timeouts: TimeoutsSettings = setting(TimeoutsSettings(), "Timeouts of one attempt.")
+    max_connections: int = setting(512, "Maximum number of open connections.", minimum=1, maximum=65_535)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceSettings:
-    """A price in dollars per million tokens, as exact texts. A class left out is unknown, or as vendors bill."""
+    """A price in dollars per million tokens, as strings (exact decimals). Unset kinds of tokens are unknown, or as
+    noted.
+    """
 
     input: str | None = setting(None, "Prompt tokens.", validator=price_amount)
-    output: str | None = setting(None, "Answer tokens.", validator=price_amount)
-    cached: str | None = setting(None, "Prompt tokens read from the cache; else as input.", validator=price_amount)
+    output: str | None = setting(None, "Output tokens.", validator=price_amount)
+    cached: str | None = setting(None, "Prompt tokens read from the cache; unset: as `input`.", validator=price_amount)
     cache_write: str | None = setting(
         None,
-        "Prompt tokens written to the cache; else as input.",
+        "Prompt tokens written to the cache; unset: as `input`.",
         validator=price_amount,
     )
     cache_write_1h: str | None = setting(
         None,
-        "Those of them that are kept for an hour; else unknown.",
+        "Prompt tokens written to the cache for one hour; unset: unknown.",
         validator=price_amount,
     )
-    reasoning: str | None = setting(None, "Reasoning tokens; else as output.", validator=price_amount)
-    source: str = setting("sizewise.toml", "Where the price was read.")
-    date: str = setting("", "When, as 2026-01-31.")
+    reasoning: str | None = setting(None, "Reasoning tokens; unset: as `output`.", validator=price_amount)
+    source: str = setting("sizewise.toml", "Source of the price.")
+    date: str = setting("", "Date of the price, as 2026-01-31.")
 
     def price(self) -> Price:
         return Price(
@@ -118,43 +121,45 @@ def _parse_rate(amount: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What you know of a model better than the catalogue; what is left out stays as it was."""
+    """Overrides of the catalog's data about a model. Unset keys keep the catalog's value."""
 
-    task: ModelTask | None = setting(None, "What it does.")
-    parameters: int | None = setting(None, "Parameters, as a whole number.", minimum=1)
-    context: int | None = setting(None, "Tokens of prompt and answer together.", minimum=1)
-    max_output: int | None = setting(None, "Tokens of one answer at most.", minimum=1)
-    input_modalities: frozenset[Modality] | None = setting(None, "What it takes beside text.")
-    tools: bool | None = setting(None, "Whether it can call tools.")
-    logprobs: bool | None = setting(None, "Whether it reports log-probabilities.")
-    prefill: bool | None = setting(None, "Whether it can go on with an answer that has begun.")
-    quality: float | None = setting(None, "Prior from 0 to 1, to order models of unknown size.", minimum=0, maximum=1)
+    task: ModelTask | None = setting(None, "Task of the model.")
+    parameters: int | None = setting(None, "Number of parameters.", minimum=1)
+    context: int | None = setting(None, "Context window: prompt and output tokens together.", minimum=1)
+    max_output: int | None = setting(None, "Maximum number of output tokens.", minimum=1)
+    input_modalities: frozenset[Modality] | None = setting(None, "Accepted inputs besides text.")
+    tools: bool | None = setting(None, "Supports tool calls.")
+    logprobs: bool | None = setting(None, "Reports log-probabilities.")
+    prefill: bool | None = setting(None, "Can continue a given beginning of an answer (prefill).")
+    quality: float | None = setting(
+        None, "Quality prior from 0 to 1, to rank models of unknown size.", minimum=0, maximum=1
+    )
     slots: int | None = setting(
         None,
-        "Requests at the same time; 0: as many as come, of an embedded one as [local] says.",
+        "Concurrent requests; 0: no limit, for embedded models as in [local].",
         minimum=0,
         maximum=65_535,
     )
-    queue: int | None = setting(None, "Requests that may wait for a slot; else 64.", minimum=0, maximum=65_535)
+    queue: int | None = setting(None, "Requests that may wait for a slot; unset: 64.", minimum=0, maximum=65_535)
     queue_timeout_s: float | None = setting(
         None,
-        "Seconds that each may wait, as predicted and in fact; else 60.",
+        "Seconds that a request may wait for a slot, predicted or actual; unset: 60.",
         minimum=0,
         maximum=3_600,
     )
-    license: str | None = setting(None, "Its licence.")
-    price: PriceSettings | None = setting(None, "Its price.")
+    license: str | None = setting(None, "License.")
+    price: PriceSettings | None = setting(None, "Price.")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """How the embedded models run."""
+    """Runtime of the embedded models."""
 
-    threads: int = setting(0, "Threads of one model; 0: one for each core.", minimum=0, maximum=1_024)
+    threads: int = setting(0, "Threads of one model; 0: one per core.", minimum=0, maximum=1_024)
     slots: int = setting(
         2,
-        "Requests that one model answers at the same time; each takes memory for its window.",
+        "Concurrent requests of one model; each reserves memory for its context window.",
         minimum=1,
         maximum=256,
     )
-    context: int = setting(8_192, "Tokens of one request's window, where the model has as many.", minimum=256)
+    context: int = setting(8_192, "Context window of one request in tokens, limited by the model's own.", minimum=256)

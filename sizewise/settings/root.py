@@ -40,7 +40,7 @@ from sizewise.settings.validators import model_name, name
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
-    """All of sizewise.toml. Every table and every key may be left out."""
+    """sizewise.toml. All tables and keys are optional."""
 
     server: ServerSettings = setting(ServerSettings(), "")
     router: RouterSettings = setting(RouterSettings(), "")
@@ -82,7 +82,7 @@ class FileSettings:
 
     @property
     def outbound_urls(self) -> list[tuple[str, Place]]:
-        """What is reached beside providers of models, and where it runs."""
+        """The URLs called besides model providers, and where they run."""
         hooks = [(hook.url, hook.place) for hook in self.webhooks.values()]
         hooks += [(server.url, server.place) for server in self.mcp.values() if server.url]
         hooks += [(host.url, host.place) for host in self.hosts.values() if host.url]

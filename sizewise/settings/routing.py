@@ -1,4 +1,4 @@
-"""What the names of models mean, which policy decides, and how far data may go; knows no policy."""
+"""Settings of routing: model aliases, policies, projects, egress, model sizes and shadow comparisons."""
 
 from __future__ import annotations
 
@@ -17,22 +17,29 @@ from sizewise.settings.validators import Online, data_class, dollar_amount, opti
 
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
-    """What `auto`, `small` and `large` mean."""
+    """The default policy, model aliases, session affinity and the learned predictor."""
 
-    policy: str = setting("default", "The policy behind `auto`: a name under [policies].")
-    small: str = setting("", "The model called `small`; empty: the smallest there is.", validator=optional_model)
-    large: str = setting("", "The model called `large`; empty: the best there is.", validator=optional_model)
-    predictor: str = setting("", "The file that `sizewise route train -o` wrote, seen from this one; empty: none.")
-    data_class: DataClass = setting("internal", "The class of a request that does not say; a request can only tighten.")
+    policy: str = setting("default", "Policy of the model name `auto`: a name under [policies].")
+    small: str = setting("", "Model of the alias `small`; empty: the smallest one.", validator=optional_model)
+    large: str = setting("", "Model of the alias `large`; empty: the best one.", validator=optional_model)
+    predictor: str = setting(
+        "", "Predictor file written by `sizewise route train -o`, relative to this file; empty: none."
+    )
+    data_class: DataClass = setting(
+        "internal", "Data class of requests that set none. A request can only set a stricter one."
+    )
     timeout_s: float = setting(
-        600.0, "Seconds for a whole request, all its attempts and pauses together.", minimum=0.001, maximum=86_400
+        600.0, "Timeout of a whole request, with all attempts and retries, in seconds.", minimum=0.001, maximum=86_400
     )
     session_ttl_s: float = setting(
-        3_600.0, "Seconds of silence after which a session is forgotten; 0: none is minded.", minimum=0, maximum=604_800
+        3_600.0,
+        "Idle time in seconds after which a session's model affinity expires; 0 turns it off.",
+        minimum=0,
+        maximum=604_800,
     )
     switch_cost_usd: str = setting(
         "0",
-        "Dollars that losing a session's reasoning and tool history to a switch of models costs.",
+        "Estimated loss in dollars of a session's reasoning and tool history when it switches models.",
         validator=dollar_amount,
     )
 
@@ -44,73 +51,75 @@ class RouterSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReachSettings:
-    """The furthest place that each data class may go to."""
+    """The farthest place that data of each class may be sent to."""
 
-    public: Place = setting("anyone", "How far public data may go.")
-    internal: Place = setting("anyone", "How far internal data may go.")
-    confidential: Place = setting("machine", "How far confidential data may go.")
+    public: Place = setting("anyone", "Farthest place for public data.")
+    internal: Place = setting("anyone", "Farthest place for internal data.")
+    confidential: Place = setting("machine", "Farthest place for confidential data.")
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTestSettings:
-    """One request and what must come of it; models are names or `<provider>/*`."""
+    """A test case of a policy: a request and its expected routing. Models are names or `<provider>/*`."""
 
-    name: str = setting("", "What it shows, in a few words.")
-    prompt: str = setting("Hello", "What is asked.")
-    model: str = setting("", "What `model` says; empty: this policy.")
-    project: str = setting("default", "The project of its key.")
-    data_class: DataClass | None = setting(None, "The class that the request says.")
-    key_data_class: DataClass | None = setting(None, "The class that its key says.")
-    online: Online = setting("allow", "What the request says of going online.")
-    allowed_models: tuple[str, ...] = setting((), "Every model that may be asked, on any path, is one of these.")
-    denied_models: tuple[str, ...] = setting((), "None of these may be asked, on any path.")
-    first_model: str = setting("", "The model that is asked first.")
-    expect_data_class: DataClass | None = setting(None, "The class that the data has in the end.")
-    expect_error: str = setting("", "The code of the error that must come.")
+    name: str = setting("", "Short description of the case.")
+    prompt: str = setting("Hello", "Prompt of the request.")
+    model: str = setting("", "`model` of the request; empty: this policy.")
+    project: str = setting("default", "Project of the request's API key.")
+    data_class: DataClass | None = setting(None, "Data class set by the request.")
+    key_data_class: DataClass | None = setting(None, "Data class set by the request's API key.")
+    online: Online = setting("allow", "Whether the request may leave this machine: `allow` or `deny`.")
+    allowed_models: tuple[str, ...] = setting((), "Every model on any path must be one of these.")
+    denied_models: tuple[str, ...] = setting((), "No model on any path may be one of these.")
+    first_model: str = setting("", "Expected first model.")
+    expect_data_class: DataClass | None = setting(None, "Expected data class after all rules.")
+    expect_error: str = setting("", "Expected error code.")
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """A named way of choosing. The kind checks its own options when the house is built."""
+    """A named routing policy. Its kind validates its options."""
 
-    kind: str = setting("cascade", "The kind of policy.")
-    online: Online = setting("allow", "Whether its requests may leave this machine: `allow` or `deny`.")
+    kind: str = setting("cascade", "Kind of the policy.")
+    online: Online = setting("allow", "Whether requests may leave this machine: `allow` or `deny`.")
     egress: Mapping[DataClass, Place] = setting(
         MappingProxyType({}),
-        "Nearer than [egress]: the furthest place for a class of data here.",
+        "Stricter than [egress]: the farthest place per data class for this policy's requests.",
         key_validator=data_class,
     )
     guardrails: Mapping[str, GuardrailMode] = setting(
         MappingProxyType({}),
-        "What it does about findings of a guard, in place of [guardrails].",
+        "Action per guardrail, instead of the one in [guardrails].",
         key_validator=guardrail_name,
     )
     allowed_tools: tuple[str, ...] = setting(
         (),
-        "Tools that its requests may offer, in place of those of [guardrails]; empty: those.",
+        "Tools that requests may offer, instead of those in [guardrails]; empty: as in [guardrails].",
         validator=tool_pattern,
     )
-    spotlighting: bool | None = setting(None, "As in [guardrails], for its requests.")
-    datamarking: bool | None = setting(None, "As in [guardrails], for its requests.")
-    add_canary: bool | None = setting(None, "As in [guardrails], for its requests.")
-    tests: tuple[PolicyTestSettings, ...] = setting((), "What `sizewise route policy test` checks.")
-    options: Mapping[str, object] = extra_keys("The kind's own options.")
+    spotlighting: bool | None = setting(None, "Overrides [guardrails] for this policy's requests.")
+    datamarking: bool | None = setting(None, "Overrides [guardrails] for this policy's requests.")
+    add_canary: bool | None = setting(None, "Overrides [guardrails] for this policy's requests.")
+    tests: tuple[PolicyTestSettings, ...] = setting((), "Test cases of `sizewise route policy test`.")
+    options: Mapping[str, object] = extra_keys("Options of the kind.")
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectSettings:
-    """What holds for every request of one project; a request and its key can only tighten it."""
+    """Rules for every request of a project. A request and its API key can only be stricter."""
 
-    data_class: DataClass | None = setting(None, "The loosest class that its data has.")
-    online: Online = setting("allow", "Whether its requests may leave this machine: `allow` or `deny`.")
+    data_class: DataClass | None = setting(None, "Least strict data class of the project's data.")
+    online: Online = setting("allow", "Whether requests may leave this machine: `allow` or `deny`.")
 
 
 @dataclass(frozen=True, slots=True)
 class SizesSettings:
-    """Where the classes of models begin, in parameters: tiny below `slm`, slm below `llm`, llm from there."""
+    """Thresholds between the size classes, in parameters: tiny below `slm`, slm below `llm`, llm from there."""
 
     slm: int = setting(DEFAULT_SIZE_THRESHOLDS.slm, "Parameters of the smallest small language model.", minimum=1)
-    llm: int = setting(DEFAULT_SIZE_THRESHOLDS.llm, "Parameters of the smallest large one; more than `slm`.", minimum=2)
+    llm: int = setting(
+        DEFAULT_SIZE_THRESHOLDS.llm, "Parameters of the smallest large language model; greater than `slm`.", minimum=2
+    )
 
     @property
     def thresholds(self) -> Bounds:
@@ -119,32 +128,34 @@ class SizesSettings:
 
 @dataclass(frozen=True, slots=True)
 class ShadowSettings:
-    """Asks the other side too, now and then, to see what routing loses. Off at first, for it costs money."""
+    """Shadow comparisons: also ask the other model for a sample of the requests, and have a judge compare the answers.
+    Off by default, since they cost money.
+    """
 
-    sample_rate: float = setting(0.0, "Share of routed requests, drawn by chance; 0: none.", minimum=0, maximum=1)
-    judge: str = setting(
-        "", "The model that judges two answers; empty: the one called `large`.", validator=optional_model
-    )
+    sample_rate: float = setting(0.0, "Fraction of routed requests, sampled at random; 0: none.", minimum=0, maximum=1)
+    judge: str = setting("", "Model that judges two answers; empty: the alias `large`.", validator=optional_model)
     budget_usd_per_day: str = setting(
-        "1.00", "Dollars that all of it may cost a day (UTC); unknown prices count as nothing.", validator=dollar_amount
+        "1.00",
+        "Maximum cost per day (UTC) in dollars; models without a known price count as free.",
+        validator=dollar_amount,
     )
     confidence: float = setting(
         0.95,
-        "How sure an alarm and an interval are: while a promise is kept, 1 in 20 ever alarms at 0.95.",
+        "Confidence of alarms and intervals: at 0.95, 1 in 20 targets that are met ever raises an alarm.",
         minimum=0.5,
         maximum=0.9999,
     )
     max_concurrent: int = setting(
-        1, "Comparisons at the same time; what is drawn beyond is not looked at.", minimum=1, maximum=64
+        1, "Concurrent comparisons; sampled requests beyond that are skipped.", minimum=1, maximum=64
     )
     repeat_window_s: float = setting(
         0.0,
-        "Seconds in which the same words from the same key say that the answer before was not good; 0: never.",
+        "Seconds within which a repeated prompt of the same API key counts the previous answer as rejected; 0: never.",
         minimum=0,
         maximum=3_600,
     )
 
     @property
     def daily_budget(self) -> int:
-        """A day's, in pico-dollars."""
+        """Per day, in pico-dollars."""
         return parse_micro_dollars(self.budget_usd_per_day) * 1_000_000  # it reads dollars as micro-dollars, exactly
