@@ -18,14 +18,16 @@ KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 INTRODUCTION = """\
 # Settings
 
-*Made from `sizewise/settings/` by `python -m docs.build`; change it there.*
+*Generated from `sizewise/settings/` by `python -m docs.build`; edit it there.*
 
-Sizewise reads one file, the first it finds of `--config FILE`, `SIZEWISE_CONFIG`, `./sizewise.toml` and
-`<home>/sizewise.toml`. Without a file everything is as the defaults below say. An unknown key is refused with the
-nearest known one, and all mistakes of a file are told at once. Keys of providers are given by reference
-(`env:NAME`, `file:PATH`, from the folder of the file), never written into it.
+Every table, key and environment variable, with its type and default.
 
-[sizewise.schema.json](sizewise.schema.json) is the same as a JSON Schema, for editors.
+Sizewise reads one settings file: the first of `--config FILE`, `SIZEWISE_CONFIG`, `./sizewise.toml` and
+`<home>/sizewise.toml` that exists. Without a file the defaults apply. An unknown key is an error, with the closest
+known key as the hint. All errors of a file are reported at once. Give API keys by reference (`env:NAME` or
+`file:PATH`, relative to the settings file), never as their value.
+
+[sizewise.schema.json](sizewise.schema.json) is the JSON Schema, for editors.
 """
 
 
@@ -86,17 +88,17 @@ def _type(kind: Any, each: Field[Any]) -> str:
     kind = _bare(kind)
     origin, inner = get_origin(kind), get_args(kind)
     if each.metadata.get("rest"):
-        return "anything"
+        return "any"
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
     if origin in (tuple, frozenset):
         if is_dataclass(inner[0]):
             return "list of tables"
-        return "list of " + _type(inner[0], each).replace("text", "texts")
+        return "list of " + _type(inner[0], each).replace("string", "strings")
     if origin is not None:
-        return "table of texts"
+        return "table of strings"
     bounds = (each.metadata.get("least"), each.metadata.get("most"))
-    words = {**dict(TYPE_NAMES), str: "text"}[kind]
+    words = {**dict(TYPE_NAMES), str: "string"}[kind]
     return f"{words}, {format_range(*bounds)}" if bounds != (None, None) else words
 
 
@@ -104,7 +106,7 @@ def _default(each: Field[Any]) -> str:
     if each.default is MISSING:
         return "*required*" if each.default_factory is MISSING else "none"
     if each.default is None:
-        return "as known"
+        return "unset"
     return f"`{json.dumps(each.default)}`"
 
 

@@ -1,41 +1,41 @@
 """The exception hierarchy: error codes, HTTP statuses and exit codes; no HTTP server, no wire format.
 
-SizewiseError                     code                  status
-├── BadRequest                    bad_request           400   the client can fix it
-│   ├── BadBody                   bad_body              400   not JSON, not UTF-8, not the right shape
-│   ├── TooLong                   context_length_exceeded 400 more tokens than the model's window
-│   ├── Blocked                   guard_blocked         400   a guardrail blocks the prompt or the answer
-│   ├── NotTranslatable           not_translatable      400   the model's API has no equivalent
-│   ├── CodeFailed                code_failed           422   a code node of a flow: its own error, or a limit
-│   ├── BodyTooLarge              body_too_large        413
-│   ├── BodyTooSlow               body_too_slow         408
-│   └── QueryNotKept              PERSISTED_QUERY_NOT_FOUND 200 as Apollo's clients expect it: they retry with the query
-├── BadKey                        invalid_api_key       401
-├── SignInRefused                 sign_in_refused       401   without the reason, on purpose
-├── OverBudget                    over_budget           402
-├── Forbidden                     forbidden             403
-├── UnknownModel                  model_not_found       404
-├── UnknownPath                   not_found             404
-├── UnknownResponse               previous_response_not_found 404 never stored, expired, deleted, or another project's
-├── Conflict                      conflict              409
-│   └── OutcomeUnknown            outcome_unknown       409   the first request with this idempotency key was lost
-├── NoModelFits                   no_model_fits         422   no model meets the constraints; reasons in the message
-├── NotTrusted                    not_trusted           422   no answer was trusted, and the policy refuses
-├── InvalidOutput                 invalid_output        502   the answer violates the requested JSON schema
-├── Busy                          busy                  429   carries retry_after
-├── Upstream                      upstream_error        502   the model's API failed
-│   ├── UpstreamRefused           upstream_refused      4xx   the API rejected this request; its status is kept
-│   ├── UpstreamDown              upstream_unreachable  502   refused, reset, unreachable, TLS
-│   ├── UpstreamGarbled           upstream_garbled      502   the response violates the protocol
-│   ├── UpstreamBusy              upstream_busy         503   429 or overload; carries retry_after
-│   ├── UpstreamSlow              upstream_timeout      504   the deadline passed
-│   └── StreamCut                 stream_interrupted    502   after the first token was sent
-├── ModelUnavailable              model_unavailable     503   weights missing, worker down, does not fit
-├── StoreFailed                   store_failed          503   disk full, read-only, newer schema
-├── VaultLocked                   vault_locked          503   no encryption key available
-├── EgressDenied                  egress_denied         403   the egress policy refused
-├── ConfigError                   bad_config            500   exit code 2 at the terminal
-└── Outside                       outside_failed        500   port taken, download failed: exit code 3
+SizewiseError                       code                        status
+├── BadRequest                      bad_request                 400   the client can fix it
+│   ├── BadBody                     bad_body                    400   not JSON, not UTF-8, not the right shape
+│   ├── ContextLengthExceeded       context_length_exceeded     400   more tokens than the model's window
+│   ├── GuardrailBlocked            guard_blocked               400   a guardrail blocks the prompt or the reply
+│   ├── NotTranslatable             not_translatable            400   the model's API has no equivalent
+│   ├── CodeFailed                  code_failed                 422   a code node failed or exceeded a limit
+│   ├── BodyTooLarge                body_too_large              413
+│   ├── BodyTooSlow                 body_too_slow               408
+│   └── PersistedQueryNotFound      PERSISTED_QUERY_NOT_FOUND   200   Apollo clients retry with the query
+├── InvalidApiKey                   invalid_api_key             401
+├── SignInFailed                    sign_in_refused             401   without the reason, on purpose
+├── BudgetExceeded                  over_budget                 402
+├── Forbidden                       forbidden                   403
+│   └── EgressDenied                egress_denied               403   the egress policy refused
+├── ModelNotFound                   model_not_found             404
+├── PathNotFound                    not_found                   404
+├── ResponseNotFound                previous_response_not_found 404   never stored, expired or deleted
+├── Conflict                        conflict                    409
+│   └── OutcomeUnknown              outcome_unknown             409   the first request with this key was lost
+├── NoModelFits                     no_model_fits               422   no model meets the constraints
+├── NotTrusted                      not_trusted                 422   no answer was trusted, and the policy refuses
+├── InvalidOutput                   invalid_output              502   the answer violates the requested JSON schema
+├── Busy                            busy                        429   carries retry_after
+├── UpstreamError                   upstream_error              502   the model's API failed
+│   ├── UpstreamRejected            upstream_refused            4xx   the API rejected this request; its status is kept
+│   ├── UpstreamUnreachable         upstream_unreachable        502   refused, reset, unreachable, TLS
+│   ├── UpstreamProtocolError       upstream_garbled            502   the response violates the protocol
+│   ├── UpstreamOverloaded          upstream_busy               503   429 or overload; carries retry_after
+│   ├── UpstreamTimeout             upstream_timeout            504   the deadline passed
+│   └── StreamInterrupted           stream_interrupted          502   after the first token was sent
+├── ModelUnavailable                model_unavailable           503   weights missing, worker down, does not fit
+├── StorageError                    store_failed                503   disk full, read-only, newer schema
+├── EncryptionKeyUnavailable        vault_locked                503   no encryption key available
+├── ConfigError                     bad_config                  500   exit code 2 at the terminal
+└── ExternalFailure                 outside_failed              500   port taken, download failed: exit code 3
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ from __future__ import annotations
 from typing import Literal
 
 FailureScope = Literal["request", "model", "key", "endpoint"]
-"""What a failed attempt counts against, and so which circuit breaker opens."""
+"""What a failed attempt counts against: this decides which circuit breaker opens."""
 
 
 class SizewiseError(Exception):
-    """Base of all. `message` says what is wrong, with the value in quotes; `hint` is the next step.
+    """Base class of all errors. `message` states the problem with the value in quotes; `hint` is the next step.
 
-    Neither may hold a secret or the text of a prompt.
+    Neither may contain a secret or prompt text.
     """
 
     code = "internal_error"
     status = 500
     error_type = "api_error"  # the `type` of OpenAI's error object
-    exit_code = 3  # 2 you asked wrong, 3 something outside broke
-    retryable = False  # the same model may do better in a moment: worth a retry
-    flow_node = ""  # where in a flow it happened
+    exit_code = 3  # 2 bad usage, 3 an external failure
+    retryable = False  # the same model may succeed in a moment
+    flow_node = ""  # the flow node that raised it
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class UpstreamOverloaded(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    code, status = "upstream_timeout", 504  # not `retryable`: it had the question, and would be paid twice
+    code, status = "upstream_timeout", 504  # not `retryable`: the model has the request and may bill it
     failure_scope: FailureScope = "model"
 
 
@@ -222,8 +222,8 @@ class ExternalFailure(SizewiseError):
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
-    """The known word closest to `word`, as a hint's sentence; empty when none is near."""
-    from difflib import get_close_matches  # costs 10 ms at import, needed only when someone erred
+    """The known word closest to `word`, as a hint; empty if none is close."""
+    from difflib import get_close_matches  # costs 10 ms at import, needed only on errors
 
     near = get_close_matches(word, known, n=1, cutoff=0.5)
     return f"Did you mean {near[0]!r}?" if near else ""

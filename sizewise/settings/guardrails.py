@@ -58,11 +58,11 @@ class GuardrailsSettings:
         "PII by format: email addresses, phone numbers, payment cards, national ID numbers and more.",
     )
     secrets: GuardrailMode = setting("mask", "API keys, tokens and passwords.")
-    injection: Literal["off", "flag", "local", "block"] = setting("flag", "Prompt injection: instructions hidden in content.")
+    injection: Literal["off", "flag", "local", "block"] = setting("flag", "Prompt injection.")
     injection_sources: tuple[InjectionSource, ...] = setting(
         ("tools",),
         "Which content to scan for injection, at 0.6 us per word: tool results (`tools`), user messages (`people`), "
-        "quoted text in them (`embedded`).",
+        "inputs of embedding requests (`embedded`).",
     )
     topics: GuardrailMode = setting("off", "Topics listed in [guardrails.denied_topics.NAME].")
     leakage: Literal["off", "flag", "mask", "block"] = setting(

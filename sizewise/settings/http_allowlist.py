@@ -13,7 +13,7 @@ from sizewise.settings.validators import auth, header, name, reference, url
 
 @dataclass(frozen=True, slots=True)
 class HttpHostSettings:
-    """An HTTP API that `http` nodes of flows may call, by name. Flows can call no other address and never see the key."""
+    """An HTTP API that `http` nodes of flows may call, by name. Flows can call no others and never see the key."""
 
     url: str = setting(
         "",

@@ -1,6 +1,6 @@
 """Loads sizewise.toml and the environment into one frozen Settings; the only reader of the environment.
 
-Knows neither what a setting is for nor who uses it: the rooms and their defaults stand in settings/.
+Defines no setting: the tables and their defaults are in the other files of settings/.
 """
 
 from __future__ import annotations
@@ -29,20 +29,26 @@ from sizewise.settings.tools import McpServerSettings
 from sizewise.settings.validators import is_reference
 
 ENVIRONMENT_VARIABLES = (
-    ("SIZEWISE_CONFIG", "Path of the settings file, where `--config` is not given."),
-    ("SIZEWISE_HOME", "Folder of everything that must be kept, where `--home` is not given."),
-    ("SIZEWISE_CACHE", "Folder of everything that can be fetched again, such as model weights."),
-    ("SIZEWISE_KEY", "The first API key, instead of one made and printed at the first start. At least 24 characters."),
-    ("SIZEWISE_URL", "The server that the verbs ask, instead of the one of this home; its key is SIZEWISE_KEY."),
-    ("HTTPS_PROXY", "Proxy for https endpoints, also in small letters; `network.proxy` goes before it."),
-    ("HTTP_PROXY", "Proxy for http endpoints, also in small letters; `network.proxy` goes before it."),
-    ("NO_PROXY", "Hosts reached without a proxy, with commas between; also in small letters."),
-    ("SSL_CERT_FILE", "File of certificate authorities; `network.ca` goes before it."),
-    ("REQUESTS_CA_BUNDLE", "The same, where SSL_CERT_FILE is not set."),
-    ("PIP_CERT", "The same, where neither of the two is set."),
-    ("NO_COLOR", "Anything at all: print without colours."),
+    ("SIZEWISE_CONFIG", "Path of the settings file, if `--config` is not given."),
+    ("SIZEWISE_HOME", "Folder of durable data, if `--home` is not given."),
+    ("SIZEWISE_CACHE", "Folder of data that can be downloaded again, such as model weights."),
+    (
+        "SIZEWISE_KEY",
+        "The first API key, instead of one generated and printed at the first start. At least 24 characters.",
+    ),
+    (
+        "SIZEWISE_URL",
+        "URL of the server that commands call, instead of the one of this home; the API key is SIZEWISE_KEY.",
+    ),
+    ("HTTPS_PROXY", "Proxy for https URLs, also in lower case; `network.proxy` takes precedence."),
+    ("HTTP_PROXY", "Proxy for http URLs, also in lower case; `network.proxy` takes precedence."),
+    ("NO_PROXY", "Hosts reached without a proxy, separated by commas; also in lower case."),
+    ("SSL_CERT_FILE", "CA file; `network.ca` takes precedence."),
+    ("REQUESTS_CA_BUNDLE", "CA file, if SSL_CERT_FILE is not set."),
+    ("PIP_CERT", "CA file, if neither of the two is set."),
+    ("NO_COLOR", "Any value: print without colors."),
 )
-"""Every environment variable that is read, beside those named by `env:` references."""
+"""Every environment variable that is read, in addition to those named by `env:` references."""
 
 SECRET_BYTES = 65_536  # a key file larger than this is no key file
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
@@ -50,7 +56,7 @@ SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key",
 
 @dataclass(frozen=True, slots=True)
 class Settings(FileSettings):
-    """The file's tables, and what the command line and the environment say."""
+    """The tables of the file, plus the command line and the environment."""
 
     home: Path = Path()  # what must be kept
     cache_dir: Path = Path()  # what can be fetched again
@@ -68,10 +74,10 @@ def load_settings(
     home: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings for `--config_file` and `--home` as given. `environ` is the process's own unless said otherwise.
+    """The settings for `--config` and `--home`. `environ` defaults to the environment of the process.
 
-    The file is the first of `config_file`, SIZEWISE_CONFIG, ./sizewise.toml and <home>/sizewise.toml; without one all
-    is as by default. ConfigError names every mistake of the file at once.
+    The file is the first of `config`, SIZEWISE_CONFIG, ./sizewise.toml and <home>/sizewise.toml; without a file the
+    defaults apply. ConfigError lists every error of the file at once.
     """
     env = os.environ if environ is None else environ
     where = _absolute(home or env.get("SIZEWISE_HOME") or user_data_path("sizewise", appauthor=False))
@@ -98,9 +104,10 @@ def load_settings(
 
 
 def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
-    """What an `env:` or `file:` reference stands for, stripped of white space; '' for ''. ConfigError when missing.
+    """The value of an `env:` or `file:` reference without surrounding white space; '' for ''. ConfigError if it is
+    missing.
 
-    Read when it is needed and kept nowhere, so that a key can be changed without a new file.
+    Read on each use and never cached, so that a key can be rotated without a reload.
     """
     kind, _, rest = reference.partition(":")
     if kind == "env":
@@ -110,11 +117,13 @@ def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> 
     elif kind == "file":
         found = _first_line(Path(rest).expanduser())
     elif reference:
-        raise ConfigError("a key was given itself, not by reference", 'Write it as "env:NAME" or "file:PATH".')
+        raise ConfigError(
+            "a key is written in the settings instead of a reference", 'Write it as "env:NAME" or "file:PATH".'
+        )
     else:
         return ""
     if not found.isprintable() or not found.isascii():
-        raise ConfigError(f"{reference!r} does not hold one printable line of ASCII", "Keep the key alone in it.")
+        raise ConfigError(f"{reference!r} is not one printable line of ASCII", "Store only the key in it.")
     return found
 
 
@@ -125,7 +134,7 @@ def _first_line(path: Path) -> str:
     except OSError as why:
         raise ConfigError(f"the key file {str(path)!r} cannot be read: {why.strerror}", "Check its path.") from why
     if not found.strip() or len(found) > SECRET_BYTES:
-        raise ConfigError(f"the key file {str(path)!r} does not hold a key", "It holds the key and nothing else.")
+        raise ConfigError(f"the key file {str(path)!r} holds no key", "Store only the key in it.")
     return found.decode("utf-8", "replace").strip()
 
 
@@ -185,7 +194,7 @@ def _read(path: Path) -> FileSettings:
 
 
 def _resolve_tls(folder: Path, tls: TlsSettings) -> TlsSettings:
-    """Its files are meant from the folder of the settings."""
+    """Resolves its paths relative to the folder of the settings file."""
     cert, key, ca = (
         str(folder / Path(said).expanduser()) if said else "" for said in (tls.cert, tls.key, tls.client_ca)
     )
@@ -193,7 +202,7 @@ def _resolve_tls(folder: Path, tls: TlsSettings) -> TlsSettings:
 
 
 def _resolve_knowledge(knowledge: KnowledgeSettings, folder: Path) -> KnowledgeSettings:
-    """The same for what a base is read from."""
+    """Resolves `sources` and the key file relative to the folder of the settings file."""
     sources = tuple(each if "://" in each else str(folder / Path(each).expanduser()) for each in knowledge.sources)
     return replace(
         knowledge,
@@ -203,30 +212,33 @@ def _resolve_knowledge(knowledge: KnowledgeSettings, folder: Path) -> KnowledgeS
 
 
 def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
-    """What only several settings together show; `known_errors` are the mistakes known."""
+    """Errors that only several settings together show; `known_errors` are those found before."""
     wrong = []
     policy, policies = file.router.policy, ["default", *file.policies]
     if policy not in policies:
         wrong.append(f"router.policy: there is no policy {policy!r}. {did_you_mean(policy, policies)}".rstrip())
     if file.sizes.slm >= file.sizes.llm:
-        wrong.append(f"sizes: slm begins at {file.sizes.slm:,} parameters, and llm not above it, at {file.sizes.llm:,}")
+        wrong.append(f"sizes.llm: must be greater than `slm`; llm is {file.sizes.llm:,}, slm is {file.sizes.slm:,}")
     tls = file.server.tls
     if bool(tls.cert) is not bool(tls.key):
-        wrong.append(f"server.tls.{'key' if tls.cert else 'cert'}: is missing; a certificate and its key go together")
+        wrong.append(
+            f"server.tls.{'key' if tls.cert else 'cert'}: is missing; a certificate needs its key, and a key its "
+            "certificate"
+        )
     if tls.client_ca and not tls.cert:
-        wrong.append("server.tls.client_ca: means nothing without `cert` and `key`")
+        wrong.append("server.tls.client_ca: needs `cert` and `key`")
     for name, hook in file.webhooks.items():
-        for key, says in (("url", "where it takes messages"), ("secret", "by what they are signed")):
+        for key, says in (("url", "the URL to send events to"), ("secret", "the signing secret")):
             place = f"webhooks.{name}.{key}:"
             if not getattr(hook, key) and not any(each.startswith(place) for each in known_errors):
-                wrong.append(f"{place} is missing; it says {says}")
+                wrong.append(f"{place} is missing: {says}")
     for name, oidc in file.oidc.items():
-        for key, says in (("issuer", "who vouches for people"), ("client_id", "what this server is called there")):
+        for key, says in (("issuer", "the issuer URL of the provider"), ("client_id", "the client ID of this server")):
             place = f"oidc.{name}.{key}:"
             if not getattr(oidc, key) and not any(each.startswith(place) for each in known_errors):
-                wrong.append(f"{place} is missing; it says {says}")
+                wrong.append(f"{place} is missing: {says}")
         if "openid" not in oidc.scopes:
-            wrong.append(f"oidc.{name}.scopes: 'openid' must be among them")
+            wrong.append(f"oidc.{name}.scopes: must include 'openid'")
     for name, host in file.hosts.items():
         if not host.url and not any(each.startswith(f"hosts.{name}.url") for each in known_errors):
             wrong.append(f"hosts.{name}.url: is missing")
@@ -234,9 +246,9 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
         if bool(server.url) is bool(server.command) and not any(
             each.startswith(f"mcp.{name}.") for each in known_errors
         ):
-            wrong.append(f"mcp.{name}: it has a `url` or a `command`, and not both")
+            wrong.append(f"mcp.{name}: set either `url` or `command`")
         wrong.extend(
-            f'mcp.{name}.headers.{header!r}: its value is given by reference, as "env:NAME", never written here'
+            f'mcp.{name}.headers.{header!r}: give the value by reference, as "env:NAME"'
             for header, value in server.headers.items()
             if header.lower() in SECRET_HEADERS and not is_reference(value)
         )
@@ -244,9 +256,9 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
         place = f"providers.{name}.base_url:"
         said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in known_errors)
         if not provider.base_url and not said:
-            wrong.append(f"{place} is missing; it says where the provider answers, as 'https://host/v1'")
+            wrong.append(f"{place} is missing: the base URL of the provider, as 'https://host/v1'")
         wrong.extend(
-            f'providers.{name}.headers.{header!r}: its value is given by reference, as "env:NAME", never written here'
+            f'providers.{name}.headers.{header!r}: give the value by reference, as "env:NAME"'
             for header, value in provider.headers.items()
             if header.lower() in SECRET_HEADERS and not is_reference(value)
         )
@@ -254,7 +266,7 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
 
 
 def _resolve_provider(provider: ProviderSettings, folder: Path) -> ProviderSettings:
-    """File references are meant from the folder of the file they stand in."""
+    """Resolves file references relative to the folder of the settings file."""
     headers = {name: _resolve_reference(folder, value) for name, value in provider.headers.items()}
     replicas = tuple(replace(each, key=_resolve_reference(folder, each.key)) for each in provider.replicas)
     key = _resolve_reference(folder, provider.key)
@@ -262,7 +274,7 @@ def _resolve_provider(provider: ProviderSettings, folder: Path) -> ProviderSetti
 
 
 def _resolve_mcp_server(server: McpServerSettings, folder: Path) -> McpServerSettings:
-    """The same for a server of tools."""
+    """Resolves file references relative to the folder of the settings file."""
     headers = {name: _resolve_reference(folder, value) for name, value in server.headers.items()}
     env = {name: _resolve_reference(folder, value) for name, value in server.env.items()}
     key = _resolve_reference(folder, server.key)
@@ -270,7 +282,7 @@ def _resolve_mcp_server(server: McpServerSettings, folder: Path) -> McpServerSet
 
 
 def _resolve_policy(policy: PolicySettings, folder: Path) -> PolicySettings:
-    """The same for the file of a certificate."""
+    """Resolves the path of its certificate relative to the folder of the settings file."""
     proof = policy.options.get("certificate")
     if not isinstance(proof, str):
         return policy
@@ -282,7 +294,7 @@ def _resolve_reference(folder: Path, text: str) -> str:
 
 
 def _authorities(ca: str, path: Path | None, env: Mapping[str, str]) -> Path | None:
-    """The file of certificate authorities: checked here, since a TLS library names neither file nor variable."""
+    """The CA file, checked here because a TLS library's error names neither the file nor the variable."""
     if ca and path:
         said, found = "network.ca", path.parent / Path(ca).expanduser()
     else:
@@ -291,12 +303,14 @@ def _authorities(ca: str, path: Path | None, env: Mapping[str, str]) -> Path | N
             return None
         found = _absolute(env[said])
     if not found.is_file():
-        raise ConfigError(f"{said} names {str(found)!r}, which is no file", "Name a PEM file of certificates.")
+        raise ConfigError(
+            f"{said} is set to {str(found)!r}, which is not a file", "Set it to a PEM file of CA certificates."
+        )
     return found
 
 
 def _proxy_variable(variable: str, env: Mapping[str, str]) -> str:
-    """Small letters go first, as curl and Python's own urllib have it."""
+    """Lower case takes precedence, as in curl and urllib."""
     return env.get(variable.lower()) or env.get(variable, "")
 
 
@@ -305,7 +319,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _proxy(variable: str, setting: str, env: Mapping[str, str]) -> str:
-    """A proxy's URL, which may hold a password: never in a message."""
+    """The URL of a proxy. It may hold a password: never in a message."""
     said, text = ("network.proxy", setting) if setting else (variable, _proxy_variable(variable, env))
     if not text:
         return ""
@@ -317,12 +331,12 @@ def _proxy(variable: str, setting: str, env: Mapping[str, str]) -> str:
     except ValueError:
         fits = False
     if not fits:
-        raise ConfigError(f"{said} is not the URL of a proxy", "Write it as http://host:port.")
+        raise ConfigError(f"{said} is not a proxy URL", "Write it as http://host:port.")
     return text.rstrip("/")
 
 
 def _checked_api_key(key: str) -> str:
-    """A key good enough to be the only lock on the door; it is compared, never shown."""
+    """An API key strong enough to be the only protection; it is compared, never shown."""
     if key and (weakness := _weakness(key)):
         hint = "Make one with: python -c \"import secrets; print('sk-sw-' + secrets.token_urlsafe(32))\""
         raise ConfigError(f"SIZEWISE_KEY {weakness}", hint)
@@ -330,11 +344,11 @@ def _checked_api_key(key: str) -> str:
 
 
 def _weakness(key: str) -> str:
-    """Repetitions and runs are found, dictionary words are not; a random key of 24 hexadecimal digits passes."""
+    """Finds repetitions and sequences, not dictionary words; a random key of 24 hexadecimal digits passes."""
     if len(key) < 24:
         return "is shorter than 24 characters"
     if not key.isascii() or not key.isprintable() or " " in key:
-        return "holds white space or characters outside ASCII"
+        return "contains white space or non-ASCII characters"
     steps = {ord(after) - ord(before) for before, after in pairwise(key)}
     repeated = (key + key).find(key, 1) < len(key)
     return "has too little variety" if len(set(key)) < 8 or len(steps) < 6 or repeated else ""

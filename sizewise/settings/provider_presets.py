@@ -1,7 +1,7 @@
 """Provider presets from settings/provider_presets.toml, merged into the [providers] settings.
 
-The rows stand in settings/provider_presets.toml. A row says what a [providers.NAME] table would say; what the user's
-table says itself goes before it. A row never has a place: that is declared by the user.
+A preset holds the same keys as a [providers.NAME] table; the user's keys take precedence. A preset never sets `place`:
+the user declares it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_tab
 
 PRESETS_FILE = Path(__file__).with_suffix(".toml")
 PRESET_FIELDS = ("base_url", "wire", "auth", "key", "rename_params", "drop_params", "reports_cost")
-"""What a provider takes from its row."""
+"""The keys of a preset that a provider inherits."""
 URL_VARIABLES = ("account", "region", "resource")
-"""What may stand in the braces of a base URL."""
+"""The placeholders allowed in a base URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPreset:
-    """An endpoint. `local`: a server that the user runs. `unverified`: what no document of its vendor says."""
+    """A preset. `local`: a server run by the user. `unverified`: what the vendor's documentation does not state."""
 
     title: str
     base_url: str
@@ -41,7 +41,7 @@ class ProviderPreset:
 
 
 def provider_presets() -> Mapping[str, ProviderPreset]:
-    """Every known endpoint by its name; ConfigError lists every mistake in the file."""
+    """Every preset by name; ConfigError lists every error in the file."""
     wrong: list[str] = []
     found = {name: read_table(ProviderPreset, table, name, wrong) for name, table in parse_toml(PRESETS_FILE).items()}
     raise_if_invalid(wrong, PRESETS_FILE)
@@ -49,14 +49,14 @@ def provider_presets() -> Mapping[str, ProviderPreset]:
 
 
 def url_variables(base_url: str) -> list[str]:
-    """The names in its braces."""
+    """The names of the placeholders in its base URL."""
     return [name for _, name, _, _ in Formatter().parse(base_url) if name]
 
 
 def apply_presets(providers: object, errors: list[str]) -> object:
-    """The [providers] tables with what their endpoints know; each mistake is added to `errors`.
+    """The [providers] tables with the keys of their presets filled in; each error is added to `errors`.
 
-    Tables of a wrong shape come back as they are: whoever reads them next says so.
+    Tables of a wrong shape are returned unchanged: the next reader reports them.
     """
     if not isinstance(providers, dict) or not any(
         isinstance(each, dict) and "endpoint" in each for each in providers.values()
@@ -71,8 +71,8 @@ def _apply_preset(name: str, table: object, known: Mapping[str, object], errors:
         return table
     row = known.get(endpoint)
     if not isinstance(row, dict):
-        near = did_you_mean(endpoint, list(known)) or "docs/reference/endpoints.md lists all."
-        errors.append(f"providers.{name}.endpoint: there is no endpoint {endpoint!r}. {near}")
+        near = did_you_mean(endpoint, list(known)) or "See docs/reference/endpoints.md."
+        errors.append(f"providers.{name}.endpoint: there is no preset {endpoint!r}. {near}")
         return table
     whole = {**{key: row[key] for key in PRESET_FIELDS if key in row}, **table}
     if "base_url" not in table:
@@ -81,15 +81,15 @@ def _apply_preset(name: str, table: object, known: Mapping[str, object], errors:
 
 
 def _expand_base_url(name: str, endpoint: str, base_url: str, table: Mapping[str, object], errors: list[str]) -> str:
-    """The base URL with its braces filled from `table`."""
+    """The base URL with its placeholders filled from `table`."""
     wanted = url_variables(base_url)
     errors.extend(
-        f"providers.{name}.{each}: is missing; {endpoint!r} answers at {base_url!r}"
+        f"providers.{name}.{each}: is missing; the URL of {endpoint!r} is {base_url!r}"
         for each in wanted
         if each not in table
     )
     errors.extend(
-        f"providers.{name}.{each}: {endpoint!r} has no place for it; it answers at {base_url!r}"
+        f"providers.{name}.{each}: {endpoint!r} does not use it; its URL is {base_url!r}"
         for each in URL_VARIABLES
         if each in table and each not in wanted
     )

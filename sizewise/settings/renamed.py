@@ -1,7 +1,7 @@
-"""Settings that were renamed, old path to new; an old one is refused with the new one as the hint.
+"""Renamed settings, old path to new; an old name is refused with the new one as the hint.
 
-`docs/names.tsv` lists the same (a test compares the two). NAME stands for any key of a table, `[]` for each table of a
-list, and `path=value` for a value. A path is written as it was, below a section that may have been renamed itself.
+`docs/names.tsv` lists the same (a test compares the two). NAME is any key of a table, `[]` each table of a list, and
+`path=value` a value. A path is written as it was, below a section that may have been renamed itself.
 """
 
 from __future__ import annotations
@@ -126,13 +126,13 @@ RENAMED: Mapping[str, str] = {
 
 
 OPTIONS_OF = frozenset({"cascade", "certified", "cheapest", "fixed", "learned"})
-"""Kinds of policies whose options these are: a kind from elsewhere may well have others by the same name."""
+"""Policy kinds with these options: a third-party kind may have other options of the same name."""
 _OPTIONS = frozenset({"hedge_s", "patience_s", "promise", "proof", "trust", "unforeseen", "worth"})
 
 
 def move(tables: dict[str, object], wrong: list[str]) -> None:
-    """Moves each renamed setting in `tables` to its new name, so that what it says is checked too; each is a mistake
-    in `wrong`. Tables of a wrong shape stay as they are.
+    """Moves each renamed setting in `tables` to its new name, so that its value is checked too, and adds an error to
+    `wrong`. Tables of a wrong shape are left unchanged.
     """
     for old, new in sorted(RENAMED.items(), key=lambda pair: (pair[1].count("."), "=" not in pair[0])):
         above, _, last = new.partition("=")[0].rpartition(".")
@@ -143,7 +143,7 @@ def move(tables: dict[str, object], wrong: list[str]) -> None:
             name = old.rpartition(".")[2]
             if name in table and (above != "policies.NAME" or name not in _OPTIONS or _ours(table)):
                 table.setdefault(last, table.pop(name))
-                wrong.append(f"{place}{name}: there is no such setting. It is called {last!r} now.")
+                wrong.append(f"{place}{name}: there is no such setting. It was renamed to {last!r}.")
 
 
 def _ours(policy: object) -> bool:
@@ -175,7 +175,7 @@ def _value(table: dict[str, object], key: str, place: str, old: str, new: str, w
     value = table.get(key)
     if value == old:
         table[key] = new
-        wrong.append(f"{place}: {old!r} is called {new!r} now")
+        wrong.append(f"{place}: {old!r} was renamed to {new!r}")
     elif isinstance(value, list) and old in value:
         table[key] = [new if each == old else each for each in value]
-        wrong.append(f"{place}: {old!r} is called {new!r} now")
+        wrong.append(f"{place}: {old!r} was renamed to {new!r}")

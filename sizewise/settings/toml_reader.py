@@ -1,7 +1,7 @@
 """Reads TOML tables into frozen dataclasses and reports every error with its path; defines no setting.
 
-The dataclass is the schema: its types, its defaults and what `setting` writes beside them. The documentation and the
-JSON Schema are made from the same source, so they cannot tell another story.
+The dataclass is the schema: its types, its defaults and the arguments of `setting`. The documentation and the JSON
+Schema are generated from it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from sizewise.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 TypeHintCache = dict[type, dict[str, Any]]
-"""The types of a dataclass's fields, as far as they were needed."""
+"""The field types of each dataclass read so far."""
 TextValidator = Callable[[str], str]
-"""Returns the text, perhaps tidied; raises ValueError with a sentence that continues "<place>: "."""
+"""Returns the text, possibly normalized; raises ValueError with a sentence that continues "<path>: "."""
 
 TYPE_NAMES: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
     (int, "a whole number"),
     (float, "a number"),
-    (str, "a text in quotes"),
+    (str, "a string"),
 )
 
 
@@ -40,9 +40,8 @@ def setting(
     key_validator: TextValidator | None = None,
     secret: bool = False,
 ) -> T:
-    """A field with its line of documentation. `minimum`/`maximum` are inclusive and hold for numbers; `validator` for
-    each text, `key_validator` for the keys of a table. A `secret` value is never shown, neither in a message nor in a
-    repr.
+    """A field with its one-line documentation. `minimum`/`maximum` are inclusive and apply to numbers, `validator` to
+    each string, `key_validator` to the keys of a table. A `secret` value is never shown in a message or a repr.
     """
     rules = {
         "says": description,
@@ -58,12 +57,14 @@ def setting(
 
 
 def extra_keys(description: str) -> Mapping[str, object]:
-    """The field that takes every key which is not another field's, as it came."""
+    """The field that collects all keys that are not another field's, unparsed."""
     return field(default_factory=lambda: MappingProxyType({}), metadata={"says": description, "rest": True})
 
 
 def parse_toml(path: Path) -> dict[str, object]:
-    """The file's top table. ConfigError when it cannot be read, is not UTF-8 or not TOML (with line and column)."""
+    """The top-level table of the file. ConfigError if it cannot be read, is not UTF-8 or not TOML (with line and
+    column).
+    """
     try:
         return tomllib.loads(path.read_bytes().decode())
     except FileNotFoundError as why:
@@ -76,15 +77,17 @@ def parse_toml(path: Path) -> dict[str, object]:
     except UnicodeDecodeError as why:
         raise ConfigError(f"{str(path)!r} is not UTF-8 (byte {why.start})", "Save the file as UTF-8.") from why
     except tomllib.TOMLDecodeError as why:
-        raise ConfigError(f"{str(path)!r} is not TOML: {why}", "Texts stand in quotes, tables in [brackets].") from why
+        raise ConfigError(
+            f"{str(path)!r} is not TOML: {why}", "Put strings in quotes and table names in [brackets]."
+        ) from why
 
 
 def raise_if_invalid(errors: list[str], path: Path) -> None:
-    """ConfigError that lists all of `errors`, when there is any."""
+    """Raises ConfigError with all of `errors`, if there are any."""
     if errors:
-        count = "a mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
+        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = "".join(f"\n  {mistake}" for mistake in errors)
-        raise ConfigError(f"{count} in {str(path)!r}:{lines}", "Mend the file and try again; nothing was changed.")
+        raise ConfigError(f"{count} in {str(path)!r}:{lines}", "Fix the file and try again; nothing was changed.")
 
 
 def read_table(
@@ -94,10 +97,10 @@ def read_table(
     errors: list[str],
     types: TypeHintCache | None = None,
 ) -> T | None:
-    """`table` as a `model`, each mistake added to `errors` as `<path>: <sentence>`.
+    """`table` as a `model`; each error is added to `errors` as `<path>: <sentence>`.
 
-    What was wrong stands at its default, so that the caller can look for more; None where that cannot be. Whoever
-    reads many tables hands in the same `types` each time: working them out takes longer than reading.
+    A field with an error keeps its default, so that the caller can check the rest; None if that is impossible. Pass the
+    same `types` for each of many tables: resolving type hints takes longer than reading.
     """
     types = {} if types is None else types
     if not isinstance(table, dict):
@@ -117,7 +120,7 @@ def read_table(
             if len(errors) == before or _is_usable(found):
                 values[name] = found
         elif not others or name == others:
-            near = did_you_mean(name, list(known)) or f"Known here: {', '.join(known)}."
+            near = did_you_mean(name, list(known)) or f"Known keys: {', '.join(known)}."
             errors.append(f"{here}: there is no such setting. {near}")
     errors.extend(f"{path}.{name}: is missing" for name, each in known.items() if name not in table and _required(each))
     return model(**values) if not any(_required(each) and name not in values for name, each in known.items()) else None
@@ -128,7 +131,7 @@ def _required(each: Field[Any]) -> bool:
 
 
 def _is_usable(value: object) -> bool:
-    """Whether `value` can be used although something within it was wrong."""
+    """Whether `value` can be used although part of it had an error."""
     return is_dataclass(value) or isinstance(value, MappingProxyType)
 
 
@@ -140,7 +143,7 @@ def _convert(
     rules: Mapping[str, Any],
     types: TypeHintCache,
 ) -> object:
-    """`value` as a `kind`: itself, frozen where it is a list or a table."""
+    """`value` as a `kind`: unchanged, but frozen if it is a list or a table."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind is object:
         return value

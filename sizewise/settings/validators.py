@@ -1,4 +1,4 @@
-"""Field validators for text settings: each returns the text or raises ValueError with the reason."""
+"""Field validators for string settings: each returns the text or raises ValueError with the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ InjectionSource = Literal["tools", "people", "embedded"]
 
 
 def reference(text: str) -> str:
-    """`text` when it is an env: or file: reference; the ValueError never repeats it, for it may be the key itself."""
+    """`text` if it is an env: or file: reference; the ValueError never repeats it, since it may be the key itself."""
     kind, _, rest = text.partition(":")
     if kind not in ("env", "file") or not rest.strip():
         raise ValueError('a key is given by reference, as "env:MY_API_KEY" or "file:/path/of/key", never written here')
@@ -42,14 +42,14 @@ def is_reference(text: str) -> bool:
 
 def name(text: str) -> str:
     if not NAME.match(text):
-        raise ValueError("a name is made of letters, digits, '.', '_' and '-'")
+        raise ValueError("a name consists of letters, digits, '.', '_' and '-'")
     return text
 
 
 def model_name(text: str) -> str:
     provider, _, model = text.partition("/")
     if not NAME.match(provider) or not model.strip():
-        raise ValueError(f"{text!r} is not of the form <provider>/<model>")
+        raise ValueError(f"{text!r} does not have the form <provider>/<model>")
     return text
 
 
@@ -64,7 +64,7 @@ def optional_model(text: str) -> str:
 
 
 def url(text: str) -> str:
-    """An http(s) URL with a host and without password, query and fragment, tidied of its last slash."""
+    """An http(s) URL with a host and without password, query and fragment; a trailing slash is removed."""
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -73,9 +73,9 @@ def url(text: str) -> str:
     if not fits or re.search(r"[\s\x00-\x1f]", text):
         raise ValueError("is not a URL like 'https://host/v1'")
     if parts.username or parts.password:
-        raise ValueError('a URL holds no password here; give it as key = "env:NAME"')
+        raise ValueError('must not contain a password; give it as key = "env:NAME"')
     if parts.query or parts.fragment:
-        raise ValueError("a base URL ends before '?' and '#'")
+        raise ValueError("must not contain a query or a fragment")
     return text.rstrip("/")
 
 
@@ -92,9 +92,9 @@ def auth(text: str) -> str:
 
 
 def url_segment(text: str) -> str:
-    """What is put into a URL must not reach beyond its place there."""
+    """A value that is inserted into a URL must not change the rest of the URL."""
     if not NAME.match(text):
-        raise ValueError(f"{text!r} does not fit into a URL: letters, digits, '.', '_' and '-' do")
+        raise ValueError(f"{text!r} is not allowed in a URL here; use letters, digits, '.', '_' and '-'")
     return text
 
 
@@ -114,11 +114,11 @@ def network(text: str) -> str:
     try:
         ip_network(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no network; write it as 10.0.0.0/8 or 2001:db8::/32") from None
+        raise ValueError(f"{text!r} is not a network; write it as 10.0.0.0/8 or 2001:db8::/32") from None
     return text
 
 
 def local_path(text: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text) or text.startswith("//"):
-        raise ValueError(f"{text!r} is no path of this server, such as /")
+        raise ValueError(f"{text!r} is not a path of this server, such as /")
     return text

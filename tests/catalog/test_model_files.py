@@ -173,7 +173,7 @@ def test_a_mistake_is_refused_with_words(tmp_path: Path, text: str, why: str) ->
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         written(tmp_path, saying("tools = true") + saying('by = "card", contxt = 1').replace("1b", "2b"))
-    assert "3 mistakes" in refused.value.message
+    assert "3 errors" in refused.value.message
 
 
 def test_a_start_refuses_the_table_it_reads_and_minds_no_other(tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ def test_the_cards_of_its_models_know_how_the_endpoint_is_spoken_to(tmp_path: Pa
 
 def test_an_unknown_endpoint_names_the_nearest(tmp_path: Path) -> None:
     said = refused(tmp_path, 'endpoint = "grok"\nmodels = ["m"]')
-    assert "providers.mine.endpoint: there is no endpoint 'grok'" in said and "'groq'" in said
-    assert "a mistake in" in said, "and nothing is said of the base_url that it would have given"
+    assert "providers.mine.endpoint: there is no preset 'grok'" in said and "'groq'" in said
+    assert "1 error in" in said, "and nothing is said of the base_url that it would have given"
 
 
 def test_a_part_of_the_address_that_is_missing_is_named_with_the_address(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_part_of_the_address_that_is_missing_is_named_with_the_address(tmp_pat
 
 def test_a_part_that_the_address_has_no_place_for_is_refused(tmp_path: Path) -> None:
     said = refused(tmp_path, 'endpoint = "groq"\nregion = "eu"\nmodels = ["m"]')
-    assert "providers.mine.region: 'groq' has no place for it" in said
+    assert "providers.mine.region: 'groq' does not use it" in said
 
 
 @pytest.mark.parametrize("part", ["evil.example/x?", "a/b", "a@b", "x#", " ", ""])

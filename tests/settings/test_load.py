@@ -115,14 +115,14 @@ def test_every_mistake_of_a_file_is_told_at_once_with_its_place_and_the_nearest_
         "providers.openai.place: 'moon' is not one of 'process', 'machine', 'network', 'region', 'anyone'",
         "providers.cloud.base_url: is not a URL like 'https://host/v1'",
         "providers.cloud.timeouts.first_byte_s: True is not a number",
-        "models.'openai/gpt'.price.input: 0.15 is not a text in quotes",
+        "models.'openai/gpt'.price.input: 0.15 is not a string",
         "models.'openai/gpt'.price.output: '0.1234567' is not a price in dollars per million tokens",
         "models.'openai/gpt'.input_modalities[0]: 'video' is not one of 'image', 'audio', 'file'",
-        "models.gpt: 'gpt' is not of the form <provider>/<model>",
+        "models.gpt: 'gpt' does not have the form <provider>/<model>",
         "recods: there is no such setting. Did you mean 'records'?",
     ):
         assert line in told
-    assert "14 mistakes" in told
+    assert "14 errors" in told
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,16 @@ def test_a_literal_key_is_answered_with_how_to_write_a_reference(tmp_path: Path)
         ("[server]\nport = \n", "line 2"),
         ("[server]\nport = 1\nport = 2\n", "line 3"),
         ("server = 3", "server: 3 is not a table"),
-        ("[router.policy]\nx = 1", "router.policy: {'x': 1} is not a text in quotes"),
+        ("[router.policy]\nx = 1", "router.policy: {'x': 1} is not a string"),
         ("[[providers]]\n", "providers: [{}] is not a table"),
         ("[policies]\ndefault = 'cascade'", "policies.default: 'cascade' is not a table"),
-        ("[policies.p]\nkind = 3", "policies.p.kind: 3 is not a text in quotes"),
+        ("[policies.p]\nkind = 3", "policies.p.kind: 3 is not a string"),
         ("[server]\ndrain_timeout_s = nan", "server.drain_timeout_s: nan is not from 0 to 3600"),
         ("[server]\nport = 80.5", "server.port: 80.5 is not a whole number"),
-        ("[providers.'a/b']\nbase_url='http://x'", "providers.'a/b': a name is made of"),
+        ("[providers.'a/b']\nbase_url='http://x'", "providers.'a/b': a name consists of"),
         ("[providers.a]\nbase_url='http://x:99999'", "is not a URL"),
         ("[providers.a]\nbase_url='http://[x'", "is not a URL"),
-        ("[providers.a]\nbase_url='http://x?key=1'", "ends before '?'"),
+        ("[providers.a]\nbase_url='http://x?key=1'", "must not contain a query"),
         ("[providers.a]\nbase_url='http://x'\nheaders={Cookie=3}", "headers.Cookie"),
         ("[providers.a]\nbase_url='http://x'\nheaders={a=\"b\\r\\nc\"}", "one printable line"),
         ("[network]\nca = 'missing.pem'", "missing.pem"),
@@ -269,7 +269,7 @@ def test_proxies_and_authorities_come_from_the_environment_and_the_file_goes_fir
 
 
 def test_missing_authorities_are_told_with_the_variable_that_names_them(tmp_path: Path) -> None:
-    assert "SSL_CERT_FILE names" in refusal(tmp_path, "", SSL_CERT_FILE=str(tmp_path / "no.pem"))
+    assert "SSL_CERT_FILE is set to" in refusal(tmp_path, "", SSL_CERT_FILE=str(tmp_path / "no.pem"))
 
 
 def test_a_key_is_read_from_where_its_reference_points(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_key_is_read_from_where_its_reference_points(tmp_path: Path) -> None:
     [
         ("env:CLOUD_KEY", "'CLOUD_KEY' is not set"),
         ("file:/no/such/file", "'/no/such/file' cannot be read"),
-        ("sk-TELLTALE", "not by reference"),
+        ("sk-TELLTALE", "instead of a reference"),
         ("env:TWO_LINES", "one printable line"),
     ],
 )
@@ -337,28 +337,28 @@ def test_a_renamed_setting_is_refused_with_its_new_name_and_all_of_them_at_once(
         """,
     )
     for line in (
-        "vault: there is no such setting. It is called 'encryption' now.",
-        "guards: there is no such setting. It is called 'guardrails' now.",
-        "guardrails.mark: there is no such setting. It is called 'spotlighting' now.",
-        "guardrails.about: there is no such setting. It is called 'denied_topics' now.",
-        "router.total_s: there is no such setting. It is called 'timeout_s' now.",
+        "vault: there is no such setting. It was renamed to 'encryption'.",
+        "guards: there is no such setting. It was renamed to 'guardrails'.",
+        "guardrails.mark: there is no such setting. It was renamed to 'spotlighting'.",
+        "guardrails.about: there is no such setting. It was renamed to 'denied_topics'.",
+        "router.total_s: there is no such setting. It was renamed to 'timeout_s'.",
         "router.timeout_s: 'long' is not a number",
-        "policies.mine.kind: 'promised' is called 'certified' now",
-        "policies.mine.promise: there is no such setting. It is called 'target' now.",
-        "policies.mine.target.sure: there is no such setting. It is called 'confidence' now.",
-        "policies.mine.tests[0].may: there is no such setting. It is called 'allowed_models' now.",
-        "limits.organisation: there is no such setting. It is called 'organization' now.",
-        "limits.organization.usd_day: there is no such setting. It is called 'usd_per_day' now.",
-        "webhooks.ops.events: 'promise.broken' is called 'target.missed' now",
+        "policies.mine.kind: 'promised' was renamed to 'certified'",
+        "policies.mine.promise: there is no such setting. It was renamed to 'target'.",
+        "policies.mine.target.sure: there is no such setting. It was renamed to 'confidence'.",
+        "policies.mine.tests[0].may: there is no such setting. It was renamed to 'allowed_models'.",
+        "limits.organisation: there is no such setting. It was renamed to 'organization'.",
+        "limits.organization.usd_day: there is no such setting. It was renamed to 'usd_per_day'.",
+        "webhooks.ops.events: 'promise.broken' was renamed to 'target.missed'",
     ):
         assert line in told, line
-    assert "13 mistakes" in told
+    assert "13 errors" in told
 
 
 def test_a_policy_of_another_kind_may_have_an_option_that_ours_called_so_once(tmp_path: Path) -> None:
     got = settings(tmp_path, '[policies.mine]\nkind = "theirs"\ntrust = 0.5\ntarget = {sure = 1}')
     assert dict(got.policies["mine"].options) == {"trust": 0.5, "target": {"sure": 1}}
-    assert "It is called 'threshold' now" in refusal(tmp_path, "[policies.mine]\ntrust = 0.5")
+    assert "It was renamed to 'threshold'" in refusal(tmp_path, "[policies.mine]\ntrust = 0.5")
 
 
 def test_the_table_of_renamed_settings_is_the_one_in_the_docs_and_every_new_name_is_known() -> None:
