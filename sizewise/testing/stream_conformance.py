@@ -1,6 +1,6 @@
 """Conformance suite for how wires read streams: any chunking, spelling or ending; opens no socket.
 
-CHECKS holds these and those of kit.py, all that a wire passes without a request.
+CHECKS holds these and those of wire_conformance.py, all that a wire passes without a request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Conformance suite for wires, run on what their vendor really sends; knows no vendor and opens no socket.
 
 A wire joins by telling what its vendor says: `WireCase`. Each check raises AssertionError with what went wrong. Those
-that take a body hold for every body, so give them many (our own are generated). Streams: kit_streams.py.
+that take a body hold for every body, so give them many (our own are generated). Streams: stream_conformance.py.
 """
 
 from __future__ import annotations
