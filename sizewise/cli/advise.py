@@ -1,6 +1,6 @@
 """`sizewise advise`: recommends a small or large model for a workload, from the packaged catalog alone.
 
-The page that people read is in advise_page.py.
+The report is in advise_report.py.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ Json = dict[str, object]
 
 @click.command("advise")
 @click.option("--task", metavar="TASK", help="classify, extract, summarise, translate, chat, code or reason. [chat]")
-@click.option("--languages", metavar="CODES", help="Of the texts, as en,de. [en]")
-@click.option("--requests-per-month", metavar="N", help="As 20k or 3M. [10000]")
-@click.option("--tokens-in", metavar="N", help="Of a usual request. [500]")
-@click.option("--tokens-out", metavar="N", help="Of a usual answer. [200]")
-@click.option("--latency-ms", metavar="MS", help="Longest time until an answer is whole. [30000; code, reason: 120000]")
-@click.option("--context", metavar="TOKENS", help="Of the longest request with its answer. [twice the usual]")
+@click.option("--languages", metavar="CODES", help="Languages of the input, as en,de. [en]")
+@click.option("--requests-per-month", metavar="N", help="Requests per month, as 20k or 3M. [10000]")
+@click.option("--tokens-in", metavar="N", help="Input tokens of a typical request. [500]")
+@click.option("--tokens-out", metavar="N", help="Output tokens of a typical response. [200]")
+@click.option("--latency-ms", metavar="MS", help="Maximum time for a whole response. [30000; code, reason: 120000]")
+@click.option("--context", metavar="TOKENS", help="Tokens of the longest request and its response. [twice the typical]")
 @click.option("--privacy", metavar="CLASS", help="public, internal or confidential. [internal]")
-@click.option("--memory-gb", metavar="GB", help="Of your machine. [what is free on this one]")
+@click.option("--memory-gb", metavar="GB", help="Memory of your machine. [what is free on this one]")
 @click.option("--gpu-gb", metavar="GB", help="Memory of its GPU. [0]")
-@click.option("--team", metavar="WHO", help="At home in this: none, some, or ml (trains models). [some]")
-@click.option("--months", metavar="N", help="How long it is meant to run. [12]")
-@click.option("--labels", metavar="N", help="Examples with right answers at hand. [0]")
-@click.option("--weight", "weight", metavar="CRITERION=N", multiple=True, help="How much a criterion counts.")
-@click.option("--assume", metavar="NAME=N", multiple=True, help="Another value for what is assumed, as wage=80.")
-@click.option("--reasons", is_flag=True, help="Every number with its source, and every assumption.")
+@click.option("--team", metavar="WHO", help="Your experience: none, some, or ml (you train models). [some]")
+@click.option("--months", metavar="N", help="How long you will run it. [12]")
+@click.option("--labels", metavar="N", help="Labeled examples that you have. [0]")
+@click.option("--weight", "weight", metavar="CRITERION=N", multiple=True, help="Weight of a criterion.")
+@click.option("--assume", metavar="NAME=N", multiple=True, help="Override an assumption, as wage=80.")
+@click.option("--reasons", is_flag=True, help="Show every number with its source, and every assumption.")
 @local_options
 @click.pass_context
 def verb(
@@ -56,10 +56,10 @@ def verb(
     reasons: bool,
     **said: str | None,
 ) -> None:
-    """Small or large model for this work, and why.
+    """Recommend a small or a large model for a workload.
 
-    Ranks what could do it: a model on this machine, tuned or not, a hosted one, a large one by API, a cascade of both.
-    Ends with 1 when nothing can. Needs no server and no network.
+    Ranks a model on this machine (tuned or not), a hosted small model, a large model by API, and a cascade of both.
+    Exits with 1 if none can do the work. Needs no server and no network.
 
     \b
     Example: sizewise advise --task classify --requests-per-month 3M --labels 2000
@@ -161,7 +161,7 @@ def _break_even(each: BreakEven) -> Json:
 
 
 def _span(span: Interval) -> list[str | None]:
-    """Exact fractions, as 1250/3; null is without end."""
+    """Exact fractions, as 1250/3; null is infinity."""
     return [str(span.start), None if span.end is None else str(span.end)]
 
 

@@ -19,7 +19,7 @@ from sizewise.cli.output import dim, write_table
 
 MAX_COLUMNS = 100
 WEAK = 0.6
-"""Quality below which the page says so."""
+"""Quality below which the report adds a warning."""
 
 
 def print_report(advice: Recommendation, reasons: bool) -> None:
@@ -31,7 +31,7 @@ def print_report(advice: Recommendation, reasons: bool) -> None:
         _costs(advice)
     else:
         click.echo()
-        _lines(f"Nothing in the catalogue can do this. {_way_out(advice.workload)}")
+        _lines(f"No model in the catalog can do this. {_way_out(advice.workload)}")
     _out(advice, reasons)
     if reasons:
         _reasons(advice)
@@ -40,7 +40,7 @@ def print_report(advice: Recommendation, reasons: bool) -> None:
 
 
 def volumes(work: Workload) -> tuple[tuple[int, int], ...]:
-    """Requests a month and months, for which the costs are shown."""
+    """Pairs of requests per month and months to show costs for."""
     few, many = max(1, work.requests // 10), max(10, work.requests * 10)
     pairs = ((few, work.months), (work.requests, work.months), (many, work.months))
     return (*pairs, (work.requests, 1), (work.requests, work.months * 3))
@@ -58,7 +58,7 @@ def _lines(text: str, indent: str = "") -> None:
 
 def _head(work: Workload) -> None:
     inputs = work.all_numbers()
-    for kind, title in (("input", "You said"), ("default", "Taken for granted")):
+    for kind, title in (("input", "Your input"), ("default", "Defaults")):
         shown = ", ".join(f"{each.name} {each.value}" for each in inputs if each.kind == kind)
         if shown:
             _lines(f"{title}: {shown}")
@@ -89,7 +89,7 @@ def _ranking(advice: Recommendation) -> None:
     click.echo()
     _lines(_because(advice))
     if (best := advice.ranked[0].candidate.quality) < WEAK:
-        _lines(f"A quality of {float(best):.2f} is weak: the best may have been left out. {_way_out(work)}")
+        _lines(f"A quality of {float(best):.2f} is low: better options may have been excluded. {_way_out(work)}")
 
 
 def _models(each: RankedCandidate) -> str:
@@ -103,10 +103,10 @@ def _models(each: RankedCandidate) -> str:
 
 
 def _because(advice: Recommendation) -> str:
-    """Where the first one gains on the second, and where it loses."""
+    """Where the first option gains on the second, and where it loses."""
     first, *rest = advice.ranked
     if not rest:
-        return f"Nothing but a {first.title} can do this; the reasons against the others are below."
+        return f"Only a {first.title} can do this; see below why the others cannot."
     second, total = rest[0], sum(advice.weights.values())
     gains = {}
     for name, weight in advice.weights.items():
@@ -115,10 +115,10 @@ def _because(advice: Recommendation) -> str:
     wins = [f"{CRITERIA[name][1]} +{format_number(gain, 1)}" for name, gain in _large(gains, 1)]
     losses = [f"{CRITERIA[name][1]} {format_number(gain, 1)}" for name, gain in _large(gains, -1)]
     gap = first.points - second.points
-    ahead = f"{format_number(gap, 1)} points" if gap >= Fraction(1, 20) else "a hair"
+    ahead = f"{format_number(gap, 1)} points" if gap >= Fraction(1, 20) else "less than 0.1 points"
     told = f"First by {ahead}: {', '.join(wins) or 'no criterion'}"
-    told += f"; against it {', '.join(losses)}." if losses else ", and nothing against it."
-    return told + (" That is close: small changes turn it." if gap < 2 else "")
+    told += f"; behind in {', '.join(losses)}." if losses else ", behind in none."
+    return told + (" This is close: small changes in the input can reverse it." if gap < 2 else "")
 
 
 def _large(gains: dict[str, Fraction], sign: int) -> list[tuple[str, Fraction]]:
@@ -137,7 +137,7 @@ def _criteria(advice: Recommendation) -> None:
     write_table(heads, rows, right=" ".join(heads[1:]))
     if any(each.scores["cost"].over_budget for each in advice.ranked):
         budget = advice.assumptions.number("budget").value
-        _lines(f"A cost below 0 is beyond the budget of {budget}, an assumption: --assume budget=N says yours.")
+        _lines(f"A cost score below 0 exceeds the budget of {budget}, an assumption; change it with --assume budget=N.")
     click.echo()
     for name, score in advice.ranked[0].scores.items():
         _lines(f"1. {CRITERIA[name][1]}: {score.reason}")
@@ -147,19 +147,19 @@ def _hardware(advice: Recommendation) -> None:
     if not advice.fits:
         return
     work = advice.workload
-    _title(f"Hardware: weights and cache for {work.context:,} tokens a request")
+    _title(f"Hardware: weights and cache for requests of {work.context:,} tokens")
     rows = [
         (fit.model.name, fit.quantization, fit.pool.kind, *_needs(fit), format_bytes(fit.pool.available), _fits(fit))
         for fit in advice.fits
     ]
-    heads = ("MODEL", "QUANTISATION", "IN", "WEIGHTS", "CACHE", "ALL", "THERE IS", "FITS")
-    write_table(heads, rows, right="WEIGHTS CACHE ALL THERE")
+    heads = ("MODEL", "QUANTIZATION", "IN", "WEIGHTS", "CACHE", "TOTAL", "AVAILABLE", "FITS")
+    write_table(heads, rows, right="WEIGHTS CACHE TOTAL AVAILABLE")
     if not work.memory_is_free:
         parts = [f"{format_number(100 * advice.assumptions['reserve'], 1)} % of memory"]
         parts += [f"{format_number(100 * advice.assumptions['reserve-gpu'], 1)} % of the GPU"] if work.gpu else []
-        _lines(f"{' and '.join(parts)} left to others (assumptions reserve, reserve-gpu).")
+        _lines(f"{' and '.join(parts)} reserved for other programs (assumptions reserve, reserve-gpu).")
     else:
-        _lines("Memory is what is free on this machine now; say --memory-gb for another machine.")
+        _lines("Memory is what is free on this machine now; use --memory-gb for another machine.")
 
 
 def _needs(fit: MemoryFit) -> tuple[str, str, str]:
@@ -169,7 +169,7 @@ def _needs(fit: MemoryFit) -> tuple[str, str, str]:
 
 
 def _fits(fit: MemoryFit) -> str:
-    return "no" if not fit.slots else "1 request" if fit.slots == 1 else f"{fit.slots} side by side"
+    return "no" if not fit.slots else "1 request" if fit.slots == 1 else f"{fit.slots} concurrent"
 
 
 def _costs(advice: Recommendation) -> None:
@@ -181,11 +181,11 @@ def _costs(advice: Recommendation) -> None:
         (f"{rank}.", each.title, *(format_usd(each.candidate.cost.total(volume, months)) for volume, months in columns))
         for rank, each in enumerate(advice.ranked, 1)
     ]
-    write_table(("", "REQUESTS A MONTH × MONTHS", *heads), rows, right=" ".join(heads))
+    write_table(("", "REQUESTS PER MONTH × MONTHS", *heads), rows, right=" ".join(heads))
     if advice.break_even:
         click.echo()
     for rank, each in enumerate(advice.break_even, 2):
-        _lines(f"1. against {rank}. {each.alternative.title}: {_even(each, work)}")
+        _lines(f"1. compared to {rank}. {each.alternative.title}: {_even(each, work)}")
 
 
 def _short(volume: int) -> str:
@@ -199,11 +199,11 @@ def _even(each: BreakEven, work: Workload) -> str:
     if not each.volumes and each.months is None:
         return "never costs less"
     said = f"costs less {' and '.join(map(_span, each.volumes))}" if each.volumes else "costs less at no volume"
-    at, span = f"at {_short(work.requests)} a month", each.months
+    at, span = f"at {_short(work.requests)} per month", each.months
     if span is None:
-        return f"{said}; {at} not"
+        return f"{said}; {at} never"
     if span.includes_start or not span.start:
-        until = "" if span.end is None else f" to month {format_number(span.end, 1)}"
+        until = "" if span.end is None else f" until month {format_number(span.end, 1)}"
         return f"{said}; {at} from the start{until}"
     return f"{said}; {at} after {format_number(span.start, 1)} months"
 
@@ -211,25 +211,25 @@ def _even(each: BreakEven, work: Workload) -> str:
 def _span(span: Interval) -> str:
     begin, end = _volume(span.start), None if span.end is None else _volume(span.end)
     if span.includes_start or not span.start:
-        return "at every volume" if end is None else f"up to {end} requests a month"
-    return f"above {begin} requests a month" if end is None else f"between {begin} and {end} requests a month"
+        return "at every volume" if end is None else f"up to {end} requests per month"
+    return f"above {begin} requests per month" if end is None else f"between {begin} and {end} requests per month"
 
 
 def _volume(volume: Fraction) -> str:
-    """The last whole volume that is not beyond it; the break-even itself is a fraction."""
+    """The last whole volume up to it; the break-even itself is a fraction."""
     return f"{volume.numerator // volume.denominator:,}"
 
 
 def _out(advice: Recommendation, reasons: bool) -> None:
-    """The commonest reason for each kind that nothing of is left; all reasons where they are asked for."""
+    """The most frequent reason for each kind without a candidate left; every reason with `reasons`."""
     kinds = tuple(CANDIDATE_KINDS) if reasons else advice.excluded_kinds
     shown = set[str]()
     rows = [each for each in advice.exclusions if each.kind in kinds]
     if rows:
-        _title("What was left out, and why" if reasons else "Not possible")
+        _title("Excluded, and why" if reasons else "Not possible")
     for each in rows:
         if reasons or each.kind not in shown:
-            example = f"{each.count}, as {each.example}" if each.count > 1 else each.example
+            example = f"{each.count}, such as {each.example}" if each.count > 1 else each.example
             _lines(f"{CANDIDATE_KINDS[each.kind]}: {each.reason} ({example})")
             shown.add(each.kind)
     if len(shown) < len(rows) and not reasons:
@@ -240,17 +240,17 @@ def _way_out(work: Workload) -> str:
     less = "more time (--latency-ms), or ask for less (--context, --languages)."
     if work.privacy != "confidential":
         return f"Allow {less}"
-    return f"Give it a machine with more memory or a GPU (--memory-gb, --gpu-gb), data that may leave, or {less}"
+    return f"Use a machine with more memory or a GPU (--memory-gb, --gpu-gb), data that may leave it, or {less}"
 
 
 def _footing(advice: Recommendation) -> None:
     click.echo()
     own = [each.number() for each in advice.assumptions.all.values() if each.user_set]
     if own:
-        _lines(f"You assumed {', '.join(f'{each.name} {each.value}' for each in own)}.")
+        _lines(f"Your assumptions: {', '.join(f'{each.name} {each.value}' for each in own)}.")
     count = len(advice.assumptions.all) - len(own)
-    click.echo(dim(f"Rests on {count} assumptions of ours, and on facts with a source each: --reasons shows them all."))
-    click.echo(dim("It is no measurement of your work: before you decide, measure on your own examples."))
+    click.echo(dim(f"Based on {count} default assumptions and on facts with sources; --reasons lists all of them."))
+    click.echo(dim("This is an estimate. Measure with your own examples before you decide."))
 
 
 def _reasons(advice: Recommendation) -> None:
@@ -264,7 +264,7 @@ def _reasons(advice: Recommendation) -> None:
             )
             for number in score.numbers:
                 click.echo(dim(f"    {_number(number)}"))
-    _title("Assumptions; --assume NAME=N says another")
+    _title("Assumptions; change one with --assume NAME=N")
     for assumption in advice.assumptions.all.values():
         click.echo(_number(assumption.number()))
 

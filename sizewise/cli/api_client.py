@@ -1,7 +1,7 @@
 """HTTP client of the running server, for the commands: finds it, calls /graphql and /v1; starts none.
 
-Which server: the one that `up` noted in <home>/server.json, with the admin token of that home; or the one at a URL,
-with the key in SIZEWISE_KEY.
+The server is the one that `up` recorded in <home>/server.json, with the admin token of that home; or the one at a URL,
+with the API key in SIZEWISE_KEY.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sizewise.settings.load import Settings
 T = TypeVar("T")
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""Bytes of one answer."""
+"""Maximum bytes of one response."""
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=600, between_bytes=600, total=3_600)
-"""A large model on a small machine may think for minutes before its first word."""
+"""Seconds: a large model on a small machine may need minutes before its first token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiClient:
-    """`remote`: named by its URL, and not known to be this machine's."""
+    """`remote`: given by its URL, and not known to be this machine's."""
 
     url: str
     key: str = field(repr=False)
@@ -43,7 +43,9 @@ class ApiClient:
 
     @asynccontextmanager
     async def post(self, path: str, body: object, **headers: str) -> AsyncIterator[ClientResponse]:
-        """The response, whatever its status. Raises ExternalFailure when the server does not answer well."""
+        """The response, whatever its status. Raises ExternalFailure if the server cannot be reached or its response is
+        invalid.
+        """
         sent = [
             ("authorization", f"Bearer {self.key}"),
             ("content-type", "application/json"),
@@ -53,19 +55,19 @@ class ApiClient:
             yield response
 
     async def graphql(self, query: str, shape: type[T], **variables: object) -> T:
-        """The `data` of an answer. Raises the very error that the server raised."""
+        """The `data` of a response. Raises the server's own error."""
         async with self.post("/graphql", {"query": query, "variables": variables}) as response:
             body = await response.read(MAX_RESPONSE_BYTES)
         return _data(body, shape)
 
     async def readiness(self) -> tuple[bool, list[str]]:
-        """/readyz: whether it can answer, and what is impaired."""
+        """/readyz: whether the server is ready, and which parts are impaired."""
         async with self._request("GET", "/readyz", b"", []) as response:
             shown = msgspec.json.decode(await response.read(MAX_RESPONSE_BYTES), type=_Readiness)
             return response.status == 200, shown.impaired
 
     async def is_listening(self) -> bool:
-        """Whether anybody listens there, in whatever language."""
+        """Whether any program listens there, whatever its protocol."""
         try:
             async with self._request("GET", "/healthz", b"", []):
                 return True
@@ -102,12 +104,12 @@ class ApiClient:
                 ) as response:
                     yield response
         except UpstreamError as error:
-            why = f"the server at {self.url} did not answer: {error.message}"
-            raise ExternalFailure(why, "sizewise doctor tells what is wrong") from error
+            why = f"the server at {self.url} did not respond: {error.message}"
+            raise ExternalFailure(why, "run: sizewise doctor") from error
 
 
 def find_server(settings: Settings, url: str = "") -> ApiClient:
-    """Raises ExternalFailure when none is running, BadRequest when there is no key for `url`."""
+    """Raises ExternalFailure if no server is running, BadRequest if there is no key for `url`."""
     here = running_server(settings)
     if not url:
         if here is None:
@@ -122,7 +124,7 @@ def find_server(settings: Settings, url: str = "") -> ApiClient:
 
 
 def running_server(settings: Settings) -> ApiClient | None:
-    """The server of this home, None when there is none or it is gone."""
+    """The server of this home; None if there is none or it has stopped."""
     try:
         note = msgspec.json.decode((settings.home / "server.json").read_bytes(), type=_ServerFile)
         key = (settings.home / "admin.token").read_text("ascii").strip()
@@ -152,7 +154,7 @@ class _Extensions(Struct):
 
 
 class ErrorDetails(Struct):
-    """An error in GraphQL's shape, or in OpenAI's."""
+    """An error in the format of GraphQL or of OpenAI."""
 
     message: str = ""
     code: str = "internal_error"
@@ -174,16 +176,16 @@ def _data(body: bytes, shape: type[T]) -> T:
         return msgspec.json.decode(shown.data, type=shape)
     except msgspec.ValidationError as error:
         raise ExternalFailure(
-            f"the server answers otherwise than expected: {error}",
-            "are both of one version?",
+            f"unexpected response from the server: {error}",
+            "check that server and command have the same version",
         ) from error
 
 
 def parse_error(status: int, body: bytes) -> SizewiseError:
-    """The error in an answer of /v1 that is not 200."""
+    """The error in a /v1 response whose status is not 200."""
     shown = _decoded(body)
     if shown.error is None:
-        return ExternalFailure(f"the server answered with status {status}", "is this a Sizewise?")
+        return ExternalFailure(f"the server responded with status {status}", "check that it is a Sizewise server")
     return to_exception(shown.error)
 
 
@@ -191,11 +193,11 @@ def _decoded(body: bytes) -> _Errors:
     try:
         return msgspec.json.decode(body, type=_Errors)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ExternalFailure("the server did not answer in JSON", "is this a Sizewise?") from error
+        raise ExternalFailure("the server's response is not JSON", "check that it is a Sizewise server") from error
 
 
 def to_exception(error: ErrorDetails) -> SizewiseError:
-    """The same error as the server's, so that it ends with the same exit code."""
+    """The same error class as the server's, so that the exit code is the same."""
     said = error.extensions or error
     kind = next((each for each in _family(SizewiseError) if each.code == said.code), SizewiseError)
     return kind(error.message, said.hint)

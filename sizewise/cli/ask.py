@@ -1,4 +1,4 @@
-"""`sizewise ask`: one prompt to the running server; the answer goes to stdout, model and cost to stderr."""
+"""`sizewise ask`: sends one prompt to the running server; the answer goes to stdout, model and cost to stderr."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sizewise.errors import BadRequest
 
 
 class Answer(Struct, rename="camel"):
-    """All that came of it; the shape that --json prints."""
+    """The answer and its metadata; the format of --json."""
 
     answer: str = ""
     model: str = ""
@@ -36,15 +36,15 @@ class Answer(Struct, rename="camel"):
 @click.command()
 @click.argument("question", nargs=-1)
 @click.option("-m", "--model", default="auto", help="auto, auto:<policy>, small, large or <provider>/<model>. [auto]")
-@click.option("-p", "--policy", default="", help="Choose by this policy, as auto:<policy> does.")
-@click.option("-s", "--system", default="", help="What the model should know about its task.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
+@click.option("-p", "--policy", default="", help="Route by this policy, as auto:<policy> does.")
+@click.option("-s", "--system", default="", help="System prompt.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Maximum output tokens.")
 @server_options
 def ask(question: tuple[str, ...], model: str, policy: str, system: str, max_tokens: int | None) -> None:
     """Ask one question through the router.
 
-    The answer goes to stdout while it is said; which model answered, why and at what cost to stderr. Without a
-    QUESTION it is read from stdin, and a - among its words stands for what stdin holds.
+    The answer streams to stdout. The model, the reason for it and the cost go to stderr. Without a QUESTION it is read
+    from stdin; a - among the words is replaced by stdin.
 
     \b
     Example: sizewise ask "Why is the sky blue?"
@@ -110,9 +110,9 @@ def _apply_chunk(answer: Answer, chunk: StreamChunk) -> None:
 
 
 def _account(answer: Answer) -> str:
-    """Which model answered and why, cost, tokens, seconds."""
+    """Model, reason, cost, tokens, seconds."""
     asked = f"{answer.attempts} attempts" if answer.attempts > 1 else ""
-    cut = "cut at the longest answer allowed" if answer.finish == "length" else ""
+    cut = "cut off at the maximum length" if answer.finish == "length" else ""
     tokens = f"{answer.input_tokens}+{answer.output_tokens} tokens"
     parts = (
         answer.model,

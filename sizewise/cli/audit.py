@@ -17,9 +17,9 @@ from sizewise.cli.output import format_time, write_file, write_json, write_table
 from sizewise.errors import BadRequest, ExternalFailure
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "list": LazyCommand("sizewise.cli.audit:lines", "Who did what, newest first."),
-    "export": LazyCommand("sizewise.cli.audit:export", "The whole trail, one line of JSON each."),
-    "verify": LazyCommand("sizewise.cli.audit:verify", "Whether the trail holds, or an export of it."),
+    "list": LazyCommand("sizewise.cli.audit:lines", "Show who did what, newest first."),
+    "export": LazyCommand("sizewise.cli.audit:export", "Export the whole audit log, one line of JSON each."),
+    "verify": LazyCommand("sizewise.cli.audit:verify", "Verify the audit log, or an export of it."),
 }
 _FIELDS = "seq at actor action resource before after error credential previous hash"
 LAST = f"query ($last: Int!) {{ me {{ tenant }} audit(last: $last) {{ {_FIELDS} }} }}"
@@ -27,7 +27,7 @@ AFTER = f"query ($after: Int!) {{ me {{ tenant }} audit(last: 1000, after: $afte
 
 
 class AuditLogEntry(Struct):
-    """A line as the server tells it. `at`: unix ms."""
+    """A line of the server's audit log. `at`: unix ms."""
 
     seq: int
     at: int
@@ -55,9 +55,9 @@ class AuditResponse(Struct):
 @server_options
 @click.pass_context
 def audit(ctx: click.Context) -> None:
-    """The audit trail: list, export, verify.
+    """List, export and verify the audit log.
 
-    Alone it lists the newest lines.
+    Without a command it lists the newest entries.
 
     \b
     Example: sizewise audit
@@ -67,10 +67,10 @@ def audit(ctx: click.Context) -> None:
 
 
 @click.command(name="list")
-@click.option("--last", type=click.IntRange(1, 1_000), default=20, help="Lines, at most 1,000. [20]")
+@click.option("--last", type=click.IntRange(1, 1_000), default=20, help="Number of entries, at most 1,000. [20]")
 @server_options
 def lines(last: int) -> None:
-    """Who did what, newest first.
+    """Show who did what, newest first.
 
     \b
     Example: sizewise audit list --last 50
@@ -84,19 +84,19 @@ def _list(last: int) -> None:
         write_json(msgspec.to_builtins({"audit": told}))
         return
     write_table(
-        ("NO", "AT", "WHO", "ACTION", "THING", "CAME OF IT"),
+        ("NO", "AT", "WHO", "ACTION", "THING", "RESULT"),
         [(str(t.seq), format_time(t.at), t.actor, t.action, t.resource, t.error or "done") for t in told],
         right="NO",
     )
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; else stdout.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Output file. [stdout]")
 @server_options
 def export(output: Path | None) -> None:
-    """The whole trail, one line of JSON each.
+    """Export the whole audit log, one line of JSON each.
 
-    Keep it elsewhere: `sizewise audit verify --verify_export FILE` shows later whether the trail was written anew.
+    Store it elsewhere: `sizewise audit verify --against FILE` later detects whether the log was rewritten.
 
     \b
     Example: sizewise audit export -o audit.jsonl
@@ -114,15 +114,14 @@ def export(output: Path | None) -> None:
     "--against",
     "older",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="An export from before: it must begin so.",
+    help="An older export: the log must begin with it.",
 )
-@click.option("--hash", "known", metavar="HASH", help="The newest hash as it was once: a line must have it.")
+@click.option("--hash", "known", metavar="HASH", help="A hash noted earlier: an entry must have it.")
 @server_options
 def verify(file: Path | None, older: Path | None, known: str | None) -> int:
-    """Whether the trail holds, or an export of it.
+    """Verify the audit log, or an export of it.
 
-    Exit code 1 when it does not; the first line that breaks it is named. A
-    running server's trail is never empty.
+    Exits with 1 if it was altered, and shows the first broken entry. The log of a running server is never empty.
 
     \b
     Example: sizewise audit verify --against audit.jsonl
@@ -135,22 +134,21 @@ def verify(file: Path | None, older: Path | None, known: str | None) -> int:
     if found is None and known is not None:
         found = verify_hash(now, known.strip().lower())
     if found is None and not now and file is None:
-        found = ChainBreak(0, "the trail is empty, and a server that serves has written to it")
+        found = ChainBreak(0, "the audit log is empty, but a running server always has entries")
     if wants_json():
         shown = None if found is None else {"line": found.seq, "why": found.reason}
         write_json({"holds": found is None, "lines": len(now), "hash": now[-1].hash if now else None, "broken": shown})
     elif found is None:
         click.echo(
-            f"{len(now):,} lines, and each follows from the one before"
-            + (f"; the last is {now[-1].hash}" if now else ""),
+            f"intact: {len(now):,} entries" + (f"; the last hash is {now[-1].hash}" if now else ""),
         )
     else:
-        click.echo(f"broken at line {found.seq}: {found.reason}")
+        click.echo(f"broken at entry {found.seq}: {found.reason}")
     return 0 if found is None else 1
 
 
 def _trail() -> list[AuditEntry]:
-    """The whole trail of the running server."""
+    """The whole audit log of the running server."""
     return list(asyncio.run(_fetch_trail()))
 
 
@@ -173,7 +171,7 @@ async def _fetch_trail() -> list[AuditEntry]:
 
 
 def _read(file: Path) -> list[AuditEntry]:
-    """Raises BadRequest for what is no export."""
+    """Raises BadRequest if `file` is not an export."""
     return list(_lines(file))
 
 
@@ -184,7 +182,7 @@ def _lines(file: Path) -> Iterator[AuditEntry]:
                 try:
                     yield msgspec.json.decode(text, type=AuditEntry)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    hint = "sizewise audit export makes one"
-                    raise BadRequest(f"{str(file)!r} is no export: line {number} cannot be read", hint) from error
+                    hint = "create one with: sizewise audit export"
+                    raise BadRequest(f"{str(file)!r} is not an export: line {number} cannot be read", hint) from error
     except OSError as error:
         raise ExternalFailure(f"cannot read {str(file)!r}: {error.strerror}", "check its path") from error

@@ -17,7 +17,9 @@ from sizewise.cli.output import dim, write_json, write_table
 from sizewise.errors import BadRequest
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "set": LazyCommand("sizewise.cli.budgets:set_", "Limit organization, project:NAME, user:ID, key:ID or model:NAME."),
+    "set": LazyCommand(
+        "sizewise.cli.budgets:set_", "Set the limits of organization, project:NAME, user:ID, key:ID or model:NAME."
+    ),
 }
 
 _FIELDS = "scope unit limit spent reserved remaining resets source"
@@ -28,7 +30,7 @@ DOLLARS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12})?")
 
 
 class Budget(Struct):
-    """Amounts are of `unit`; `resets` is unix ms."""
+    """Amounts are in `unit`; `resets` is unix ms."""
 
     scope: str
     unit: str
@@ -52,10 +54,10 @@ class SetBudgetResponse(Struct, rename="camel"):
 @server_options
 @click.pass_context
 def budgets(ctx: click.Context) -> None:
-    """What may be asked and spent, and what is left.
+    """Show rate limits and budgets, and what is left.
 
-    Alone it lists every limit: of requests and tokens a minute, and of
-    dollars a day and a month. Minutes, days and months are those of UTC.
+    Without a command it lists every limit: requests and tokens per minute, dollars per day and month. Minutes, days and
+    months are in UTC.
 
     \b
     Example: sizewise budgets
@@ -66,16 +68,16 @@ def budgets(ctx: click.Context) -> None:
 
 @click.command("set")
 @click.argument("scope")
-@click.option("--rpm", metavar="N", help="Requests a minute.")
-@click.option("--tpm", metavar="N", help="Tokens a minute, read and said.")
-@click.option("--usd-day", metavar="N", help="Dollars a day.")
-@click.option("--usd-month", metavar="N", help="Dollars a month.")
+@click.option("--rpm", metavar="N", help="Requests per minute.")
+@click.option("--tpm", metavar="N", help="Tokens per minute, input and output.")
+@click.option("--usd-day", metavar="N", help="Dollars per day.")
+@click.option("--usd-month", metavar="N", help="Dollars per month.")
 @server_options
 def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_month: str | None) -> None:
-    """Limit organization, project:NAME, user:ID, key:ID or model:NAME.
+    """Set the limits of organization, project:NAME, user:ID, key:ID or model:NAME.
 
-    What is not said stays as it is; `none` takes a limit away. Where
-    sizewise.toml has a limit too, the stricter of both holds.
+    Limits without an option stay unchanged; `none` removes one. If sizewise.toml has a limit too, the stricter one
+    applies.
 
     \b
     Example: sizewise budgets set project:shop --usd-day 5 --rpm 600
@@ -84,7 +86,9 @@ def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_
     said |= {"usdPerDay": _dollars(usd_day), "usdPerMonth": _dollars(usd_month)}
     given = {name: value for name, value in said.items() if value is not None}
     if not given:
-        raise BadRequest("no limit was said", "say --rpm, --tpm, --usd-day or --usd-month, each a number or `none`")
+        raise BadRequest(
+            "no limit was given", "use --rpm, --tpm, --usd-day or --usd-month, each with a number or `none`"
+        )
     kinds = {name: "Dollars" if name.startswith("usd") else "NonNegativeSafeInt" for name in given}
     query = SET % (
         "".join(f", ${name}: {kind}" for name, kind in kinds.items()),
@@ -97,14 +101,14 @@ def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_
 def _dollars(text: str | None) -> str | None:
     if text is None or text == NONE or DOLLARS.fullmatch(text):
         return text
-    raise BadRequest(f"{text[:50]!r} is no amount of dollars", "write it as 0.25; `none` takes the limit away")
+    raise BadRequest(f"{text[:50]!r} is not an amount of dollars", "write it as 0.25; `none` removes the limit")
 
 
 def _count(option: str, text: str | None) -> int | str | None:
     if text is None or text == NONE:
         return text
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise BadRequest(f"--{option} {text[:40]!r} is no whole number", "give one, or `none`")
+        raise BadRequest(f"--{option} {text[:40]!r} is not a whole number", "use a number or `none`")
     return int(text)
 
 
@@ -113,7 +117,7 @@ def _show(found: list[Budget]) -> None:
         write_json(msgspec.to_builtins({"budgets": found}))
         return
     if not found:
-        click.echo(dim("nothing is limited yet: sizewise budgets set organization --usd-day 5"), err=True)
+        click.echo(dim("no limits are set; set one with: sizewise budgets set organization --usd-day 5"), err=True)
         return
     write_table(
         ("SCOPE", "LIMIT", "SPENT", "RESERVED", "LEFT", "RENEWS", "FROM"),
@@ -126,7 +130,7 @@ def _show(found: list[Budget]) -> None:
 
 def _limit(each: Budget) -> str:
     what, _, every = each.unit.partition("/")
-    return f"${each.limit} a {every}" if what == "usd" else f"{each.limit} {what} a {every}"
+    return f"${each.limit} per {every}" if what == "usd" else f"{each.limit} {what} per {every}"
 
 
 def _time(ms: int) -> str:

@@ -39,23 +39,27 @@ OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker
 
 @click.command("calibrate")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--small", metavar="MODEL", help="The small model, as the outcomes name it.")
-@click.option("--large", metavar="MODEL", help="The large one: the promise is of its quality.")
+@click.option("--small", metavar="MODEL", help="The small model, by its name in the outcomes.")
+@click.option("--large", metavar="MODEL", help="The large model: the reference of the target.")
 @click.option("--second", metavar="MODEL", help="Another small model, for a second opinion.")
-@click.option("--quality", default=0.95, show_default=True, help="Of the large model's, 0 to 1.")
 @click.option(
-    "--confidence", "sure", default=0.95, show_default=True, help="Chance that what is promised is true, 0 to 1."
+    "--quality", default=0.95, show_default=True, help="Target, as a fraction of the large model's quality, 0 to 1."
 )
 @click.option(
-    "--price-ratio", "ratio", default=0.1, show_default=True, help="Price of a small answer, where a large one costs 1."
+    "--confidence", "sure", default=0.95, show_default=True, help="Confidence that the target is met, 0 to 1."
+)
+@click.option(
+    "--price-ratio", "ratio", default=0.1, show_default=True, help="Cost of a small answer, where a large one costs 1."
 )
 @click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
 @click.option("--checker", default="", metavar="WORDS", help="What scored the answers.")
-@click.option("--checker-error", type=float, metavar="SHARE", help="Of its scores, how many are wrong, 0 to 1.")
+@click.option("--checker-error", type=float, metavar="SHARE", help="Fraction of its scores that are wrong, 0 to 1.")
 @click.option("--policy", metavar="NAME", help="The policy to write. [certified; without FOLDER that of `auto`]")
-@click.option("--write", "writes", is_flag=True, help="Write the proof and the policy. [show what would change]")
+@click.option("--write", "writes", is_flag=True, help="Write the certificate and the policy. [show what would change]")
 @click.option("--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the lot that parts the prompts.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random split of the prompts."
+)
 @server_options
 @click.pass_context
 def calibrate(
@@ -78,8 +82,8 @@ def calibrate(
 ) -> None:
     """Certify a quality target, and write the policy for it.
 
-    FOLDER holds prompts.jsonl and outcomes.jsonl; without one, what [shadow] has sampled of a cascade is used. Asks no
-    model. Ends with 1 when nothing can be promised yet.
+    FOLDER holds prompts.jsonl and outcomes.jsonl. Without it, the pairs that [shadow] has sampled of a cascade are
+    used. Calls no model. Exits with 1 if no target can be certified yet.
 
     \b
     Example: sizewise route calibrate data/mine --small phi --large gpt --write
@@ -87,30 +91,28 @@ def calibrate(
     """
     policy = policy or ("certified" if folder is not None else command_settings().router.policy)
     if not NAME.match(policy) or "." in policy:
-        raise BadRequest(f"{policy!r} is no name of a policy", "use letters, digits, '_' and '-'")
+        raise BadRequest(f"{policy!r} is not a policy name", "use letters, digits, '_' and '-'")
     if not isfinite(ratio) or ratio < 0:
-        raise BadRequest(f"--price-ratio is {ratio!r}", "it is a number from 0 on, as 0.1")
+        raise BadRequest(f"--price-ratio is {ratio!r}", "use a number from 0, such as 0.1")
     if checker_error is not None and not 0 <= checker_error <= 1:
-        raise BadRequest(f"--checker-error is {checker_error!r}", "it is a share from 0 to 1")
+        raise BadRequest(f"--checker-error is {checker_error!r}", "use a fraction from 0 to 1")
     if folder is None:
         needless = [name for name in OF_A_FOLDER if _said(ctx, name)]
         if needless:
             said = ", ".join(f"--{OPTIONS.get(name, name.replace('_', '-'))}" for name in needless)
-            raise BadRequest(f"{said} can only be said of a FOLDER of outcomes", "name the folder, or leave it out")
+            raise BadRequest(f"{said} needs a FOLDER of outcomes", "give the folder, or remove the option")
         ctx.exit(0 if calibrate_from_samples(policy, QualityGuarantee(quality, sure), writes) else 1)
     if not small or not large:
-        raise BadRequest("whose outcomes are compared is not said", "name both with --small MODEL --large MODEL")
+        raise BadRequest("the models to compare are missing", "name both: --small MODEL --large MODEL")
     if find_spec(NEEDS) is None:
-        raise ConfigError("calibrating needs numpy", "pip install numpy, where Sizewise is installed")
+        raise ConfigError("calibrating needs numpy", "pip install numpy in the environment of Sizewise")
     from sizewise.evals.calibration import calibrate as calibrated
 
     outcomes, names = read_dataset(folder), [small, *([second] if second else []), large]
     here = _here(names, command_settings())
     known = parse_prices(price, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
     if sys.stderr.isatty():
-        click.echo(
-            f"Learning from {format_count(len(outcomes.ids) // 2)} prompts, proving with the others ...", err=True
-        )
+        click.echo(f"Training on {format_count(len(outcomes.ids) // 2)} prompts, certifying on the rest ...", err=True)
     found = calibrated(
         outcomes,
         names[:-1],
@@ -131,8 +133,8 @@ def calibrate(
         models = [name if (card := here[name]) is None else card.name for name in proof.models]
         strange = [name for name in proof.models if here[name] is None]
         if strange and writes:
-            hint = "name the outcomes' models as they are in the settings, <provider>/<model> or bare"
-            raise BadRequest(f"no one configured model is named {', '.join(map(repr, strange))}", hint)
+            hint = "use the names of the settings for the outcomes' models, <provider>/<model> or bare"
+            raise BadRequest(f"no single configured model is named {', '.join(map(repr, strange))}", hint)
         file, changed = write_policy(command_settings(), policy, "certified", found.guarantee, proof, models, writes)
     if wants_json():
         told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "proof"}
@@ -149,9 +151,7 @@ def _draw(found: Calibration, file: Path) -> None:
     dots = [PlotPoint(f"{small} alone", *found.curves["random"][0]), PlotPoint(f"{large} alone", 1.0, 1.0)]
     if its is not None and its.quality is not None:
         dots.append(
-            PlotPoint(
-                f"{its.policy}, as promised", 1.0 - its.savings, its.quality, its.low, its.high, its.savings_margin
-            )
+            PlotPoint(f"{its.policy}, certified", 1.0 - its.savings, its.quality, its.low, its.high, its.savings_margin)
         )
     title = f"{small} before {large}, {format_count(found.certification_prompts)} prompts"
     write_file(file, draw_plot(title, found.curves, dots, found.guarantee.quality))
@@ -160,25 +160,28 @@ def _draw(found: Calibration, file: Path) -> None:
 def _show(found: Calibration, checker: str, checker_error: float | None, ratio: str) -> None:
     small, large, promise = found.small_models[0], found.large_model, found.guarantee
     click.echo(
-        f"{small} is right {found.small_score:.1%} of the time, {large} {found.large_score:.1%}:"
-        f" {format_count(found.certification_prompts)} prompts that prove; {format_count(found.training_prompts)}"
-        " others taught"
+        f"{small} is right {found.small_score:.1%} of the time, {large} {found.large_score:.1%}, on "
+        f"{format_count(found.certification_prompts)} prompts for certification; "
+        f"{format_count(found.training_prompts)} others for training"
     )
     click.echo()
     heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PAIRS NEEDED")
     write_table(heads, [_row(each) for each in found.policies])
     if ratio:
-        click.echo(f"A small answer is taken to cost {ratio} of a large one: --price-ratio or --price says otherwise.")
+        click.echo(
+            f"Assumes that a small answer costs {ratio} of a large one; change it with --price-ratio or --price."
+        )
     click.echo()
     if found.best is None:
-        said = f"{promise.quality:g} of the quality of {large} with chance {promise.confidence:g}"
-        click.echo(f"Nothing that saves keeps {said} yet.")
+        said = f"{promise.quality:g} of the quality of {large} with confidence {promise.confidence:g}"
+        click.echo(f"No policy that saves cost can be certified for {said} yet.")
         return
     measured = f"as {checker} measures it" if checker else "as these scores measure it"
     wrong = "" if checker_error is None else f" (wrong in {checker_error:.1%} of its scores)"
     click.echo(
-        f"With chance {promise.confidence:g} the policy {found.best.policy!r} keeps at least {promise.quality:g} of "
-        f"the quality of {large}, {measured}{wrong}, and saves {found.best.savings:.0%} of its cost."
+        f"With confidence {promise.confidence:g}, the policy {found.best.policy!r} keeps at least "
+        f"{promise.quality:g} of the quality of {large}, {measured}{wrong}, and saves {found.best.savings:.0%} of "
+        "its cost."
     )
 
 
@@ -193,7 +196,7 @@ def _said(ctx: click.Context, option: str) -> bool:
 
 
 def _here(names: Sequence[str], known: Settings) -> dict[str, ModelCard | None]:
-    """The configured model that each name means, where it means one."""
+    """The configured model for each name; None if there is not exactly one."""
     found: dict[str, ModelCard | None] = {}
     for name in names:
         same = [card for card in load_cards(known) if name in (card.name, card.model, card.name.partition("/")[2])]
@@ -202,6 +205,6 @@ def _here(names: Sequence[str], known: Settings) -> dict[str, ModelCard | None]:
 
 
 def _prices(here: Mapping[str, ModelCard | None]) -> dict[str, Price]:
-    """Those of the configured models; none where one is unknown or the large model is free."""
+    """The prices of the configured models; empty if one is unknown or the large model is free."""
     prices = {name: card.price for name, card in here.items() if card is not None and card.price.cost(1, 1) is not None}
     return prices if len(prices) == len(here) and [*prices.values()][-1].cost(1, 1) else {}

@@ -37,12 +37,14 @@ class SamplesResponse(Struct):
 
 
 def calibrate_from_samples(policy: str, target: QualityGuarantee, write: bool) -> bool:
-    """Says what can be promised, and whether the promise asked for can. Raises BadRequest for no cascade of two."""
+    """Shows which targets can be certified, and whether `target` can. Raises BadRequest if the policy is not a cascade
+    of two.
+    """
     known = command_settings()
     wanted = known.policies.get(policy)
     if wanted is not None and wanted.kind != "cascade":
         hint = "give a FOLDER of outcomes, or name a policy of kind 'cascade' with --policy"
-        raise BadRequest(f"sampled pairs calibrate a cascade, and {policy!r} is of the kind {wanted.kind!r}", hint)
+        raise BadRequest(f"sampled pairs calibrate a cascade, and {policy!r} is of kind {wanted.kind!r}", hint)
     told = asyncio.run(api_client().graphql(QUERY, SamplesResponse, policy=policy)).samples
     held = [SampledPair(trust, worse) for trust, worse in told.pairs]
     found = certify_samples(held, target)
@@ -79,21 +81,22 @@ def calibrate_from_samples(policy: str, target: QualityGuarantee, write: bool) -
 def _show(proof: SampledCertificate, found: SampledCertification, its: QualityGuarantee) -> None:
     if not proof.pair_count:
         click.echo(
-            f"No answers of {proof.small_model} and {proof.large_model} were compared yet, so nothing can be promised.",
+            f"No answers of {proof.small_model} and {proof.large_model} were compared yet, so no target can be "
+            "certified.",
         )
-        click.echo("Give [shadow] in the settings a `sample_rate` and a `judge`, and ask: docs/how-to/shadow.md")
+        click.echo("Set `sample_rate` and `judge` in [shadow] and send requests: docs/how-to/shadow.md")
         return
-    judge = proof.judge_model or "nobody, for all were the same"
+    judge = proof.judge_model or "no judge, since all were identical"
     click.echo(
         f"{format_count(proof.pair_count)} sampled pairs of {proof.small_model} and {proof.large_model}, compared by"
         f" {judge}",
     )
     if proof.undecided:
-        click.echo(f"{format_count(proof.undecided)} of them could not be judged, and count as lost")
+        click.echo(f"{format_count(proof.undecided)} of them could not be judged, and count as losses")
     click.echo()
     if found.guarantees:
         write_table(
-            ("PROMISED", "TRUST FROM", "QUALITY", "ANSWERED SMALL"),
+            ("TARGET", "THRESHOLD", "QUALITY", "ANSWERED SMALL"),
             [
                 (
                     f"{each.quality:g}",
@@ -106,9 +109,8 @@ def _show(proof: SampledCertificate, found: SampledCertification, its: QualityGu
         )
         click.echo()
     if proof.guarantee_for(its.quality) is None:
-        takes = (
-            "" if found.samples_needed is None else f"; it would take about {format_count(found.samples_needed)} pairs"
-        )
+        takes = "" if found.samples_needed is None else f"; about {format_count(found.samples_needed)} pairs are needed"
         click.echo(
-            f"{its.quality:g} of {proof.large_model} with chance {its.confidence:g} cannot be promised yet{takes}.",
+            f"{its.quality:g} of {proof.large_model} with confidence {its.confidence:g} cannot be certified "
+            f"yet{takes}.",
         )

@@ -1,4 +1,4 @@
-"""`sizewise compare`: sends one prompt to two models and shows the answers side by side."""
+"""`sizewise compare`: sends one prompt to several models and shows the answers side by side."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from sizewise.errors import BadRequest, SizewiseError
 
 MODELS = "small,large"
 MOST = 4
-"""Models in one comparison; more than four columns nobody reads."""
+"""Maximum models in one comparison; more columns are unreadable."""
 NARROWEST = 36
-"""Columns of the terminal that an answer needs to stand beside another."""
+"""Terminal columns that each answer needs for a side-by-side view."""
 UNKNOWN = "unknown"
 
 
 class ComparedAnswer(Struct, rename="camel"):
-    """One model's answer and what is known of it; None where it is not. The shape that --json prints."""
+    """One model's answer and its metadata; None for what is unknown. The format of --json."""
 
     asked: str
     model: str = ""
@@ -68,21 +68,21 @@ class Comparison(Struct, rename="camel"):
 
 @click.command()
 @click.argument("question", nargs=-1)
-@click.option("-m", "--models", default=MODELS, metavar="A,B", help=f"Who is asked, one after the other. [{MODELS}]")
+@click.option("-m", "--models", default=MODELS, metavar="A,B", help=f"Models, called one after the other. [{MODELS}]")
 @click.option(
     "-f",
     "--file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FACTS",
-    help="Key facts to look for in the answers, a TOML file.",
+    help="TOML file of key facts to find in the answers.",
 )
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Maximum output tokens.")
 @server_options
 def compare(question: tuple[str, ...], models: str, file: Path | None, max_tokens: int | None) -> None:
-    """Ask a small and a large model the same, side by side.
+    """Ask several models the same question, side by side.
 
-    Shows both answers with their words, reading level, time, tokens and cost, and which key facts each has. Facts are
-    found by patterns, which see words and not their truth. Without a QUESTION both explain the theory of relativity.
+    Shows each answer with its words, reading level, time, tokens, cost and the key facts in it. Facts are found by
+    patterns, which match words and not truth. Without a QUESTION both explain the theory of relativity.
 
     \b
     Example: sizewise compare
@@ -108,12 +108,12 @@ def compare(question: tuple[str, ...], models: str, file: Path | None, max_token
 def _names(models: str) -> list[str]:
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not 2 <= len(set(names)) == len(names) <= MOST:
-        raise BadRequest(f"--models is {models!r}", f"two to {MOST} different models, as in --models {MODELS}")
+        raise BadRequest(f"--models is {models!r}", f"use two to {MOST} different models, such as --models {MODELS}")
     return names
 
 
 def _prompt_and_facts(question: tuple[str, ...], file: Path | None) -> tuple[str, tuple[KeyFact, ...]]:
-    """The prompt and its facts: what is said goes before what the file says, and that before our own example."""
+    """The prompt and its facts: the command line first, then the file, then the built-in example."""
     of_file, found = _read(file) if file else ("", ())
     prompt = join_prompt(question)
     prompt = prompt or of_file or ("" if file or question else EXAMPLE_PROMPT)
@@ -143,7 +143,9 @@ async def _answers(
     max_tokens: int | None,
     silent: bool,
 ) -> tuple[list[ComparedAnswer], SizewiseError | None]:
-    """One after the other, so that no model waits for another one's processor. What came before a failure, and that."""
+    """Asks one model after the other, so that none waits for another's processor. Keeps what arrived before a failure,
+    and the failure.
+    """
     answers: list[ComparedAnswer] = []
     for name in names:
         answer = ComparedAnswer(name)
@@ -164,7 +166,7 @@ async def _ask(
     max_tokens: int | None,
     watched: bool,
 ) -> SizewiseError | None:
-    """None at a good end, otherwise the model's error. The line to the server has its own, which is raised."""
+    """None on success, otherwise the model's error. An error of the connection to the server is raised."""
     body: dict[str, object] = {
         "model": answer.asked,
         "messages": [{"role": "user", "content": prompt}],
@@ -259,12 +261,12 @@ def _heading(answer: ComparedAnswer) -> str:
 def _measures(answer: ComparedAnswer) -> list[tuple[str, str]]:
     tokens = UNKNOWN if answer.input_tokens is None else f"{answer.input_tokens}+{answer.output_tokens}"
     level = UNKNOWN if answer.reading_level is None else f"grade {answer.reading_level:.1f}"
-    cut = ", cut at the longest answer allowed" if answer.finish == "length" else ""
+    cut = ", cut off at the maximum length" if answer.finish == "length" else ""
     return [
         ("words", f"{answer.words}{cut}"),
         ("reading level", level),
-        ("first word", UNKNOWN if answer.first_seconds is None else f"{answer.first_seconds:.2f} s"),
-        ("in all", f"{answer.seconds:.2f} s"),
+        ("first token", UNKNOWN if answer.first_seconds is None else f"{answer.first_seconds:.2f} s"),
+        ("total", f"{answer.seconds:.2f} s"),
         ("tokens", tokens),
         ("cost", format_money(answer.cost_usd)),
         ("energy", UNKNOWN if answer.energy_wh is None else f"{answer.energy_wh:g} Wh"),

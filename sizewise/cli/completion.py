@@ -21,9 +21,9 @@ WHERE: Mapping[str, str] = {
 @click.argument("shell", type=click.Choice(list(WHERE)))
 @as_json
 def completion(shell: str) -> None:
-    """Complete words in bash, zsh or fish.
+    """Print a completion script for bash, zsh or fish.
 
-    Prints a script for your shell to read at its start.
+    Your shell reads it at startup.
 
     \b
     Example: echo 'eval "$(sizewise completion bash)"' >> ~/.bashrc
@@ -35,5 +35,5 @@ def completion(shell: str) -> None:
     if wants_json():
         write_json({"shell": shell, "script": script, "file": WHERE[shell]})
         return
-    click.echo(f"# Read by {shell} at its start: keep this in {WHERE[shell]}, or eval it there.")
+    click.echo(f"# Read by {shell} at startup: save this to {WHERE[shell]}, or eval it there.")
     click.echo(script)

@@ -1,4 +1,4 @@
-"""`sizewise doctor`: runs the checks of doctor_checks.py and shows what each found; fixes nothing."""
+"""`sizewise doctor`: runs the checks of doctor_checks.py and shows their results; fixes nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sizewise.settings.load import Settings
 @local_options
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
-    """What is wrong with this installation, and the next step.
+    """Check this installation, and show the next step for each problem.
 
-    Ends with 0 when all is well, with 1 when something is not. Asks nobody but the server of this machine.
+    Exits with 0 if all is well, else with 1. Contacts only the server of this machine.
 
     \b
     Example: sizewise doctor
@@ -36,7 +36,7 @@ def doctor(ctx: click.Context) -> None:
 
 
 def _settings() -> tuple[Settings | None, str, str]:
-    """The settings, or what is wrong with them and the next step: that too is for the doctor to tell."""
+    """The settings, or the error in them and its hint, which the doctor reports too."""
     try:
         return command_settings(), "", ""
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The checks of `sizewise doctor`, one per function: what was found and the next step; changes nothing."""
+"""The checks of `sizewise doctor`, one per function: the finding and the next step; changes nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OLDEST = (3, 11)
 T = TypeVar("T")
 SCHEMAS = (accounts.SCHEMA, keyring.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA)
 ROOM = 500_000_000
-"""Bytes of disk below which records will soon fail to be written."""
+"""Bytes of free disk space below which records will soon fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class CheckResult:
 
 
 async def run_checks(settings: Settings | None, settings_error: str = "", hint: str = "") -> list[CheckResult]:
-    """All checks in the order in which one would mend. Without settings, `settings_error` says why there are none."""
+    """All checks, in the order in which to fix them. Without settings, `settings_error` is the reason."""
     findings = [_python(), _runtime()]
     if settings is None:
-        return [*findings, CheckResult("settings", False, settings_error, hint or "mend the file")]
+        return [*findings, CheckResult("settings", False, settings_error, hint or "fix the file")]
     server = running_server(settings)
     return [
         *findings,
@@ -88,19 +88,19 @@ def _config(settings: Settings) -> CheckResult:
         asked = load_cards(settings)
     except SizewiseError as error:
         return CheckResult("settings", False, error.message, error.hint)
-    where = str(settings.config_file) if settings.config_file else "no file, all by default"
+    where = str(settings.config_file) if settings.config_file else "no file, using the defaults"
     if not asked:
         return CheckResult(
             "settings",
             False,
-            f"{where}: there is no model to ask",
+            f"{where}: there is no model to call",
             f"sizewise models pull {default_local_card(settings).model}",
         )
     return CheckResult("settings", True, f"{where}; models: {', '.join(card.name for card in asked)}")
 
 
 def _references(settings: Settings) -> Iterator[CheckResult]:
-    """Keys of providers, by their references: never the keys."""
+    """The API keys of providers, by reference: never the keys."""
     for name, provider in settings.providers.items():
         for said in (provider.key, *provider.headers.values()):
             if is_reference(said):
@@ -109,23 +109,23 @@ def _references(settings: Settings) -> Iterator[CheckResult]:
                 except SizewiseError as error:
                     yield CheckResult("key", False, f"of provider {name!r}: {error.message}", error.hint)
                 else:
-                    yield CheckResult("key", True, f"of provider {name!r}: {said} is there")
+                    yield CheckResult("key", True, f"of provider {name!r}: {said} is set")
 
 
 def _home(settings: Settings) -> CheckResult:
     home = settings.home
     if not home.exists():
-        return CheckResult("home", True, f"{home} will be made by sizewise up")
+        return CheckResult("home", True, f"{home} will be created by sizewise up")
     if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
         return CheckResult(
             "home",
             False,
-            f"{home} is no folder you can write",
+            f"{home} is not a writable folder",
             "make it writable, or choose another --home",
         )
     mode = stat.S_IMODE(home.stat().st_mode)
     if mode & 0o077:
-        return CheckResult("home", False, f"{home} is open to others (mode {mode:o})", f"chmod 700 {home}")
+        return CheckResult("home", False, f"{home} is accessible to others (mode {mode:o})", f"chmod 700 {home}")
     return CheckResult("home", True, str(home))
 
 
@@ -134,14 +134,14 @@ def _disk(settings: Settings) -> CheckResult:
         here = next(each for each in (folder, *folder.parents) if each.exists())
         free = shutil.disk_usage(here).free
         if free < ROOM:
-            return CheckResult("disk", False, f"{format_bytes(free)} are free at {folder}", "make room")
+            return CheckResult("disk", False, f"{format_bytes(free)} are free at {folder}", "free some space")
     return CheckResult("disk", True, f"{format_bytes(free)} are free")
 
 
 def _database(settings: Settings) -> CheckResult:
     path = settings.home / "sizewise.db"
     if not path.exists():
-        return CheckResult("database", True, "will be made by sizewise up")
+        return CheckResult("database", True, "will be created by sizewise up")
     try:
         with open_database(
             sqlite_url(str(path)),
@@ -159,7 +159,7 @@ def _database(settings: Settings) -> CheckResult:
 
 
 def _vault(settings: Settings) -> CheckResult:
-    """Whether what is kept sealed can be opened, as far as its newest rows tell; a key service is asked once."""
+    """Whether stored content can be decrypted, checked on its newest rows; a key management service is called once."""
     wanted, path = settings.encryption, settings.home / "sizewise.db"
 
     def look(work: UnitOfWork[T]) -> T:
@@ -177,29 +177,33 @@ def _vault(settings: Settings) -> CheckResult:
     except ConfigError as error:
         return CheckResult("vault", False, error.message, error.hint)
     except SizewiseError:
-        return CheckResult("vault", True, "cannot be looked at before the database can")
+        return CheckResult("vault", True, "cannot be checked before the database can")
     if trouble := vault.problem:
         said, _, hint = trouble.partition("; ")
         return CheckResult("vault", False, said, hint)
     if wanted.kms:
-        return CheckResult("vault", True, f"its keys are wrapped by a key service, {wanted.kms.partition(':')[0]}:...")
+        return CheckResult(
+            "vault", True, f"keys are wrapped by a key management service, {wanted.kms.partition(':')[0]}:..."
+        )
     if wanted.key:
-        return CheckResult("vault", True, f"its key is at {wanted.key.partition(':')[0]}:...")
+        return CheckResult("vault", True, f"key is at {wanted.key.partition(':')[0]}:...")
     key = settings.home / "vault.key"
     return CheckResult(
         "vault",
         True,
-        str(key) if key.exists() else "its key will be made when something is to be sealed",
+        str(key) if key.exists() else "its key will be created when first needed",
     )
 
 
 def _weights(settings: Settings) -> Iterator[CheckResult]:
-    """Only files that are there and not as they should be; one that was never fetched is no fault."""
+    """Reports only files that exist and are wrong; a file that was never downloaded is fine."""
     for card in local_cards(settings):
         assert card.weights is not None  # a local model has them
         path = weights_path(card.weights, settings.cache_dir)
         if card.weights.path and not path.is_file():
-            yield CheckResult("weights", False, f"{card.name}: {path} is gone", f"sizewise models remove {card.model}")
+            yield CheckResult(
+                "weights", False, f"{card.name}: {path} is missing", f"sizewise models remove {card.model}"
+            )
         elif path.is_file() and not is_downloaded(card.weights, settings.cache_dir) and not card.weights.path:
             length = path.stat().st_size
             said = f"{card.name}: {path} has {length:,} bytes instead of {card.weights.bytes:,}"
@@ -226,16 +230,16 @@ async def _answers(server: ApiClient) -> CheckResult:
     try:
         ready, impaired = await asyncio.wait_for(server.readiness(), 10)
     except (SizewiseError, TimeoutError) as error:
-        said = error.message if isinstance(error, SizewiseError) else f"{server.url} did not answer in 10 s"
+        said = error.message if isinstance(error, SizewiseError) else f"{server.url} did not respond in 10 s"
         return CheckResult("server", False, said, "stop it and start it again: sizewise up")
     if ready and not impaired:
-        return CheckResult("server", True, f"answers at {server.url}")
+        return CheckResult("server", True, f"running at {server.url}")
     hint = "sizewise models shows which; sizewise records shows what happened"
-    return CheckResult("server", False, f"{server.url}: {'; '.join(impaired) or 'no model can answer'}", hint)
+    return CheckResult("server", False, f"{server.url}: {'; '.join(impaired) or 'no model is available'}", hint)
 
 
 async def _port(settings: Settings) -> CheckResult:
-    """Nobody answers there: what could be told of a port without taking it."""
+    """No server is running there: checks whether the port is free, without taking it."""
     host, port = settings.server.host, settings.server.port
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     if not port:

@@ -14,8 +14,8 @@ from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_table
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "status": LazyCommand("sizewise.cli.encryption:status", "Which keys there are, and what each sealed."),
-    "rotate": LazyCommand("sizewise.cli.encryption:rotate", "Wrap the data keys by the newest key."),
+    "status": LazyCommand("sizewise.cli.encryption:status", "Show the keys, and what each encrypted."),
+    "rotate": LazyCommand("sizewise.cli.encryption:rotate", "Wrap the data keys with the newest key."),
 }
 
 STATUS = "{ encryption { wrappedBy reencrypting keys { id wrappedBy created retired rows } } }"
@@ -54,9 +54,9 @@ class Rotated(Struct, rename="camel"):
 @server_options
 @click.pass_context
 def encryption(ctx: click.Context) -> None:
-    """The keys that seal prompts and replies: status, rotate.
+    """Show and rotate the keys that encrypt prompts and replies.
 
-    Alone it shows the status.
+    Without a command it shows the status.
 
     \b
     Example: sizewise encryption
@@ -68,7 +68,7 @@ def encryption(ctx: click.Context) -> None:
 @click.command()
 @server_options
 def status() -> None:
-    """Which keys there are, and what each sealed.
+    """Show the keys, and what each encrypted.
 
     \b
     Example: sizewise encryption status
@@ -88,23 +88,23 @@ def _status() -> None:
     )
     click.echo(dim(f"new ones are wrapped by the {found.wrapped_by}"), err=True)
     if found.reencrypting:
-        click.echo(dim("what old keys sealed is being sealed anew"), err=True)
+        click.echo(dim("data of old keys is being re-encrypted"), err=True)
 
 
 def _state(key: Key) -> str:
     if not key.wrapped_by:
-        return "sealed directly"
+        return "encrypted directly"
     return "seals" if key.retired is None else "retired"
 
 
 @click.command()
-@click.option("--data", is_flag=True, help="New data keys too; what the old ones sealed is sealed anew.")
+@click.option("--data", is_flag=True, help="Also create new data keys and re-encrypt the data of the old ones.")
 @server_options
 def rotate(data: bool) -> None:
-    """Wrap the data keys by the newest key.
+    """Wrap the data keys with the newest key.
 
-    Put a new key in front of the old one first, or point `kms` at a new one. The server goes on serving. When `vault
-    status` names the old key no more, it can go.
+    First put a new key in front of the old one, or point `kms` at a new one. The server keeps serving. Remove the old
+    key when `sizewise encryption status` no longer lists it.
 
     \b
     Example: sizewise encryption rotate --data
@@ -116,4 +116,4 @@ def rotate(data: bool) -> None:
     keys = "1 data key is" if told.rewrapped == 1 else f"{told.rewrapped} data keys are"
     click.echo(f"{keys} wrapped by the newest key")
     if data:
-        click.echo(dim("rows are sealed anew behind everybody's back: sizewise encryption status"), err=True)
+        click.echo(dim("data is being re-encrypted in the background: sizewise encryption status"), err=True)

@@ -27,9 +27,9 @@ SHOP = (
 def test_a_page_without_a_server_says_what_to_take_and_why(tmp_path: Path) -> None:
     done = sizewise("advise", *SHOP, "--labels", "2000", home=tmp_path)
     assert done.code == 0 and done.err == ""
-    for heading in ("Recommendation", "Criteria, 0 to 1", "Hardware", "Total cost", "1. against 2."):
+    for heading in ("Recommendation", "Criteria, 0 to 1", "Hardware", "Total cost", "1. compared to 2."):
         assert heading in done.out
-    assert "requests-per-month 3,000,000" in done.out and "Taken for granted: languages en" in done.out
+    assert "requests-per-month 3,000,000" in done.out and "Defaults: languages en" in done.out
     assert all(title in done.out for _, title, _ in CRITERIA.values())
 
 
@@ -66,7 +66,7 @@ def test_reasons_show_every_number_with_its_source(tmp_path: Path) -> None:
 def test_the_answer_is_no_where_nothing_can(tmp_path: Path) -> None:
     done = sizewise("advise", "--privacy", "confidential", "--memory-gb", "0.1", home=tmp_path)
     assert done.code == 1
-    assert "Nothing in the catalogue can do this" in done.out and "--memory-gb" in done.out
+    assert "No model in the catalog can do this" in done.out and "--memory-gb" in done.out
     assert sizewise("advise", "--privacy", "confidential", "--memory-gb", "0.1", "--json", home=tmp_path).code == 1
 
 

@@ -37,7 +37,7 @@ def test_the_trail_is_shown_and_holds(server: Served) -> None:
     shown = sizewise("audit", "list", "--last", "3", home=server.home)
     assert shown.code == 0 and shown.out.count("key.create") == 3
     done = sizewise("audit", "verify", home=server.home)
-    assert done.code == 0 and "each follows from the one before" in done.out
+    assert done.code == 0 and "intact" in done.out
     told = sizewise("audit", "verify", "--json", home=server.home).json
     assert told["holds"] and told["lines"] >= 6 and told["broken"] is None
 
@@ -59,7 +59,7 @@ def test_a_database_changed_by_hand_is_found_to_the_line(tmp_path: Path, stateme
             fresh_key(server, "ask")
         by_hand(tmp_path, statement)
         done = sizewise("audit", "verify", home=tmp_path)
-        assert done.code == 1 and f"broken at line {line}: " in done.out and why in done.out
+        assert done.code == 1 and f"broken at entry {line}: " in done.out and why in done.out
         told = sizewise("audit", "verify", "--json", home=tmp_path)
         assert (told.code, told.json["holds"], told.json["broken"]["line"]) == (1, False, line)
 
@@ -105,7 +105,7 @@ def test_more_lines_than_a_page_has_are_proved_and_exported(tmp_path: Path) -> N
     assert len(exported.splitlines()) == 2_300
     (tmp_path / "changed.jsonl").write_text(exported.replace('"key:sw-2000"', '"key:sw-2001"'))
     done = sizewise("audit", "verify", str(tmp_path / "changed.jsonl"), home=tmp_path)
-    assert done.code == 1 and "broken at line 2000" in done.out
+    assert done.code == 1 and "broken at entry 2000" in done.out
 
 
 @pytest.mark.parametrize(("text", "code"), [("{}\n", 2), ("nonsense\n", 2), ("", 0)])
@@ -135,4 +135,4 @@ def test_a_trail_without_the_hash_that_was_the_newest_does_not_hold(tmp_path: Pa
         assert done.code == 1 and "cut, or written anew" in done.out
         by_hand(tmp_path, "DELETE FROM audit")
         done = sizewise("audit", "verify", home=tmp_path)
-        assert done.code == 1 and "the trail is empty" in done.out
+        assert done.code == 1 and "the audit log is empty" in done.out

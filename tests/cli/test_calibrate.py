@@ -32,7 +32,7 @@ def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(t
     words = " ".join(said.out.split())
     assert "the policy 'cascade' keeps at least 0.95 of the quality of large" in words
     assert '+target = {quality = 0.95, reference = "large", confidence = 0.95}' in said.out
-    assert "cascade, as promised" in picture.read_text()
+    assert "cascade, certified" in picture.read_text()
     assert "Nothing is written yet" in said.out and not (tmp_path / "sizewise.toml").exists()
 
 
@@ -53,7 +53,7 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     said = sizewise("route", "calibrate", str(folder), *ASK, *more, home=tmp_path)
     assert said.code == 0, said.err
     assert "as exact match measures it (wrong in 2.0% of its scores)" in " ".join(said.out.split())
-    assert "A small answer is taken to cost 0.02 of a large one" in said.out
+    assert "a small answer costs 0.02 of a large one" in said.out
     text = settings.read_text()
     assert text.startswith(f'{before}kind = "certified"\n') and text.endswith(after)
     assert 'models = ["echo/small", "echo/other", "echo/large"]' in text
@@ -84,7 +84,7 @@ def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Pa
         (MODELS + '[policies."mine"]\nkind = "cheapest"\n', "no TOML any more"),
         (MODELS + '[policies.mine]\nkind = "certified"\n[policies.mine.target]\nquality = 0.9\n', "no TOML any more"),
         ("[policies]\nmine = {kind = 'cheapest'}\n" + MODELS, "no TOML any more"),
-        ("", "no one configured model is named 'small', 'other', 'large'"),
+        ("", "no single configured model is named 'small', 'other', 'large'"),
     ],
 )
 def test_what_would_not_be_read_is_not_written(tmp_path: Path, settings: str, words: str) -> None:

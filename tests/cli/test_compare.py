@@ -25,7 +25,7 @@ def test_both_answers_are_shown_with_what_each_holds(echo: Served) -> None:
     done = sizewise("compare", APART, *BOTH, home=echo.home)
     assert (done.code, done.err) == (0, "")
     assert "The sky is blue." in done.out and "Blue light scatters" in done.out
-    for part in ("words", "reading level", "first word", "in all", "tokens", "cost", "energy"):
+    for part in ("words", "reading level", "first token", "total", "tokens", "cost", "energy"):
         assert done.out.count(f"{part}  ") == 2, part
     assert "KEY FACT" not in done.out, "nobody declared any"
 
@@ -128,4 +128,4 @@ def test_without_a_server_the_next_step_is_told(tmp_path: Path) -> None:
 
 def test_the_longest_answer_is_passed_on_and_its_cut_is_told(echo: Served) -> None:
     done = sizewise("compare", "a b c", *BOTH, "--max-tokens", "2", home=echo.home)
-    assert "2, cut at the longest answer allowed" in done.out
+    assert "2, cut off at the maximum length" in done.out

@@ -126,4 +126,4 @@ def test_a_newcomer_is_told_what_to_do_next(tmp_path: Path) -> None:
         assert "new ones are wrapped" in sizewise("encryption", home=tmp_path).err
         assert sizewise("budgets", "set", "user:us-nobody", "--rpm", "1", home=tmp_path).code == 2
         refused = sizewise("budgets", "set", "project:shop", "--usd-day", "-5", home=tmp_path)
-        assert refused.code == 2 and "'-5' is no amount of dollars" in refused.err and "0.25" in refused.hint
+        assert refused.code == 2 and "'-5' is not an amount of dollars" in refused.err and "0.25" in refused.hint

@@ -33,7 +33,7 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
             assert server.chat("auto", SURE if number % 3 else UNSURE.format(number=number)).status == 200
             until(lambda before=before: len(rows(tmp_path)) > before)
         early = sizewise("route", "calibrate", "--policy", "default", "--quality", "0.98", home=tmp_path)
-        assert early.code == 1 and "cannot be promised yet" in early.out, early.err
+        assert early.code == 1 and "cannot be certified yet" in early.out, early.err
         done = sizewise("route", "calibrate", "--policy", "default", "--quality", "0.85", "--write", home=tmp_path)
         assert done.code == 0, done.err
         assert (
@@ -61,10 +61,10 @@ def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> No
         config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n',
     ) as server:
         none = sizewise("route", "calibrate", home=tmp_path)
-        assert none.code == 1 and "Give [shadow] in the settings a `sample_rate`" in none.out
+        assert none.code == 1 and "Set `sample_rate` and `judge` in [shadow]" in none.out
         assert server.chat("auto", "one").status == 200
         for words, why in (
-            (("--policy", "quick"), "'quick' is of the kind 'cheapest'"),
+            (("--policy", "quick"), "'quick' is of kind 'cheapest'"),
             (("--policy", "all"), "chooses among 3 models"),
             (("--policy", "defalt"), "Did you mean"),
             (("data",), "--small MODEL"),
