@@ -185,7 +185,9 @@ class DocumentStore:
         await self._write_to(base, tables.set_embedding_model, model=model, dimension=dimension)
 
     async def remove_base(self, base: KnowledgeBaseId, principal: Principal) -> bool:
-        return await self._write_to(base, tables.remove_base, deed=_audit_event(principal, base, "knowledge.remove"))
+        return await self._write_to(
+            base, tables.remove_base, audit_event=_audit_event(principal, base, "knowledge.remove")
+        )
 
     async def size(self, base: KnowledgeBaseId, document: str = "") -> PassageCounts:
         return await self._read_of(base, tables.passage_counts, document=document)
@@ -289,14 +291,14 @@ class DocumentStore:
 
     async def mark_for_deletion(self, base: KnowledgeBaseId, document: str, principal: Principal) -> bool:
         told = _audit_event(principal, base, "knowledge.forget", None, None, document)
-        return await self._write_to(base, tables.mark_for_deletion, id=document, deed=told)
+        return await self._write_to(base, tables.mark_for_deletion, id=document, audit_event=told)
 
     async def delete_document(self, base: KnowledgeBaseId, document: str) -> None:
         await self._write_to(base, tables.delete_document, id=document)
 
     async def release_passages(self, base: KnowledgeBaseId, document: str, principal: Principal) -> int:
         told = _audit_event(principal, base, "knowledge.release", None, None, document)
-        return await self._write_to(base, tables.release_passages, document=document, deed=told)
+        return await self._write_to(base, tables.release_passages, document=document, audit_event=told)
 
     # Passages
 

@@ -87,8 +87,8 @@ def test_removing_what_was_never_added_names_the_nearest(tmp_path: Path) -> None
 
 def test_several_processes_adding_at_once_lose_nothing(tmp_path: Path) -> None:
     file = tiny(tmp_path / "a.gguf")
-    code = "import asyncio, sys; from pathlib import Path; from sizewise.catalog.user_models import add; "
-    code += "asyncio.run(add(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))"
+    code = "import asyncio, sys; from pathlib import Path; from sizewise.catalog.user_models import add_model; "
+    code += "asyncio.run(add_model(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))"
     arguments = [sys.executable, "-c", code, str(file), str(tmp_path / "home")]
     running = [subprocess.Popen([*arguments, f"m{number}"]) for number in range(4)]
     assert [each.wait(30) for each in running] == [0, 0, 0, 0]

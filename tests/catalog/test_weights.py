@@ -99,9 +99,9 @@ def pulling(folder: Path) -> subprocess.Popen[bytes]:
     code = f"""
 import asyncio
 from pathlib import Path
-from sizewise.catalog.weights import pull
+from sizewise.catalog.weights import pull_weights
 from tests.catalog.test_weights import settings, weights
-asyncio.run(pull(weights(), settings(Path({str(folder)!r}))))
+asyncio.run(pull_weights(weights(), settings(Path({str(folder)!r}))))
 """
     return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
 

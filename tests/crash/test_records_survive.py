@@ -22,24 +22,25 @@ WORK = """
 import asyncio, sys, time
 from pathlib import Path
 from msgspec import Raw
-from sizewise.handler import Ask, Chosen, Tried, quiet
-from sizewise.principal import Caller
-from sizewise.messages import Chat, Choice, Message, Reply, Usage
-from sizewise.app.services import Keeper
+from sizewise.handler import AttemptFinished, ModelSelected, Request, discard_events
+from sizewise.principal import Principal
+from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
+from sizewise.app.services import Services
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.recorder import Recorded
+from sizewise.telemetry.recorder import RecordingMiddleware
 
-async def answer(ask, send):
-    await send(Chosen("here/small", "cheapest that fits", 1))
-    await send(Tried("here/small", "machine", "answered", "cheapest that fits", 0, 0.1, 0.2, Usage(10, 5), 0))
+async def handler(request, send):
+    await send(ModelSelected("here/small", "cheapest that fits", 1))
+    await send(AttemptFinished("here/small", "machine", "answered", "cheapest that fits", 0, 0.1, 0.2, Usage(10, 5), 0))
     return Reply((Choice(0, "hi"),), Usage(10, 5))
 
-keeper = Keeper(Path(sys.argv[1]))
-recorded = Recorded(answer, keeper.put, Metrics(keeper.waiting), keeper.numbers)
-chat = Chat("auto", [Message("user", "x")], {"messages": Raw(b"[]")})
+services = Services(Path(sys.argv[1]))
+metrics = Metrics(services.record_queue)
+recorded = RecordingMiddleware(handler, services.enqueue_record, metrics, services.record_ids)
+chat = ChatRequest("auto", [Message("user", "x")], {"messages": Raw(b"[]")})
 
 async def request(number):
-    await recorded(Ask(chat, Caller(), f"{number:032x}", time.perf_counter()), quiet)
+    await recorded(Request(chat, Principal(), f"{number:032x}", time.perf_counter()), discard_events)
 """
 
 ENDLESS = (
@@ -48,8 +49,8 @@ ENDLESS = (
 import threading
 late = [0.0]
 
-def pulse():  # how late this machine wakes a thread that wants the processor and the disk, as the writer does
-    with open(sys.argv[1] + "/pulse", "wb") as file:
+def measure_delay():  # how late this machine wakes a thread that wants the processor and the disk, as the writer does
+    with open(sys.argv[1] + "/delay", "wb") as file:
         while True:
             began = time.monotonic()
             time.sleep(0.005)
@@ -57,7 +58,7 @@ def pulse():  # how late this machine wakes a thread that wants the processor an
             file.flush()
             late[0] = max(late[0], time.monotonic() - began - 0.005)
 
-threading.Thread(target=pulse, daemon=True).start()
+threading.Thread(target=measure_delay, daemon=True).start()
 
 async def main():
     number = int(sys.argv[2])
@@ -78,23 +79,23 @@ import json, resource
 async def main():
     for number in range(100):
         await request(number)
-    await keeper.flush()
+    await services.flush()
     size = max(path.stat().st_size for path in Path(sys.argv[1]).iterdir())
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 8192, resource.RLIM_INFINITY))
     number = 99
-    while not keeper.trouble:
+    while not services.problem:
         number += 1
         await request(number)
         await asyncio.sleep(0)
     for number in range(number + 1, number + 51):
         await request(number)
-    limping = keeper.trouble
-    seen = len(await keeper.records(limit=5))
+    problem = services.problem
+    seen = len(await services.records(limit=5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await keeper.flush()
-    print(json.dumps([number + 1, limping, seen, keeper.trouble, keeper.waiting()]))
+    await services.flush()
+    print(json.dumps([number + 1, problem, seen, services.problem, services.record_queue()]))
 asyncio.run(main())
-keeper.close()
+services.close()
 """
 )
 
@@ -145,9 +146,9 @@ def test_on_a_full_disk_the_server_lives_says_so_and_writes_everything_when_ther
     with working(FULL, tmp_path) as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    total, limping, seen, trouble, waiting = json.loads(out)
-    assert limping.startswith("cannot write records: ")
-    assert (seen, trouble, waiting) == (5, "", [0, 0])
+    total, problem, seen, after, waiting = json.loads(out)
+    assert problem.startswith("cannot write records: ")
+    assert (seen, after, waiting) == (5, "", [0, 0])
     assert stored_numbers(tmp_path) == set(range(total))
     assert "Traceback" not in err
 
