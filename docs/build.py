@@ -12,7 +12,19 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs import command_line, fault_outcomes, flows, lamatic, licenses, models, provider_presets, roles, sbom, settings
+from docs import (
+    cli_operations,
+    command_line,
+    fault_outcomes,
+    flows,
+    lamatic,
+    licenses,
+    models,
+    provider_presets,
+    roles,
+    sbom,
+    settings,
+)
 from sizewise import errors
 from sizewise.errors import SizewiseError
 
@@ -24,6 +36,7 @@ MADE = "*Made by `python -m docs.build`; do not change it here.*"
 def pages() -> dict[Path, str]:
     """Every generated file and what belongs into it."""
     return {
+        **cli_operations.pages(),
         **settings.pages(),
         **command_line.pages(),
         **provider_presets.pages(),
@@ -42,15 +55,23 @@ def pages() -> dict[Path, str]:
 
 def main(arguments: list[str]) -> int:
     """The exit code: 1 when --check found a stale page, else 0."""
-    stale = [(path, text) for path, text in pages().items() if not path.exists() or path.read_text() != text]
-    for path, text in stale:
-        if "--check" in arguments:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run `python -m docs.build`\n")
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
-    return 1 if stale and "--check" in arguments else 0
+    check = "--check" in arguments
+    stale = sum(_write(path, text, check) for path, text in cli_operations.pages().items())  # the commands import it
+    stale += sum(_write(path, text, check) for path, text in pages().items())
+    return 1 if stale and check else 0
+
+
+def _write(path: Path, text: str, check: bool) -> bool:
+    """Whether the file was stale; with `check` it is reported and not written."""
+    if path.exists() and path.read_text() == text:
+        return False
+    if check:
+        sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run `python -m docs.build`\n")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+    return True
 
 
 # ---- the map -----------------------------------------------------------------------------------------------------

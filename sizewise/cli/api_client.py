@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from sizewise.data_class import DATA_CLASSES
 from sizewise.errors import BadRequest, ExternalFailure, SizewiseError, UpstreamError
@@ -25,6 +26,7 @@ from sizewise.settings.load import Settings
 
 T = TypeVar("T")
 
+NO_VARIABLES: Mapping[str, object] = MappingProxyType({})
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Maximum bytes of one response."""
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=600, between_bytes=600, total=3_600)
@@ -54,9 +56,13 @@ class ApiClient:
         async with self._request("POST", path, json.dumps(body).encode(), sent) as response:
             yield response
 
-    async def graphql(self, query: str, shape: type[T], **variables: object) -> T:
-        """The `data` of a response. Raises the server's own error."""
-        async with self.post("/graphql", {"query": query, "variables": variables}) as response:
+    async def graphql(self, query: str, shape: type[T], variables: Mapping[str, object] = NO_VARIABLES) -> T:
+        """The `data` of the response; called by operations.py alone. A variable that is UNSET is not sent.
+
+        Raises the server's own error.
+        """
+        sent = {name: value for name, value in variables.items() if value is not UNSET}
+        async with self.post("/graphql", {"query": query, "variables": sent}) as response:
             body = await response.read(MAX_RESPONSE_BYTES)
         return _data(body, shape)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 import msgspec
-from msgspec import Struct
 
 from sizewise.audit_log.hash_chain import AuditEntry, AuditEvent, ChainBreak, verify_chain, verify_export, verify_hash
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_time, write_file, write_json, write_table
@@ -21,34 +21,6 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "export": LazyCommand("sizewise.cli.audit:export", "Export the whole audit log, one line of JSON each."),
     "verify": LazyCommand("sizewise.cli.audit:verify", "Verify the audit log, or an export of it."),
 }
-_FIELDS = "seq at actor action resource before after error credential previous hash"
-LAST = f"query ($last: Int!) {{ me {{ tenant }} audit(last: $last) {{ {_FIELDS} }} }}"
-AFTER = f"query ($after: Int!) {{ me {{ tenant }} audit(last: 1000, after: $after) {{ {_FIELDS} }} }}"
-
-
-class AuditLogEntry(Struct):
-    """A line of the server's audit log. `at`: unix ms."""
-
-    seq: int
-    at: int
-    actor: str
-    action: str
-    resource: str
-    before: dict[str, object] | None
-    after: dict[str, object] | None
-    error: str
-    credential: str
-    previous: str
-    hash: str
-
-
-class Me(Struct):
-    tenant: str
-
-
-class AuditResponse(Struct):
-    me: Me
-    audit: list[AuditLogEntry]
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -79,7 +51,7 @@ def lines(last: int) -> None:
 
 
 def _list(last: int) -> None:
-    told = asyncio.run(api_client().graphql(LAST, AuditResponse, last=last)).audit
+    told = asyncio.run(operations.list_audit_events(api_client(), last=last))
     if wants_json():
         write_json(msgspec.to_builtins({"audit": told}))
         return
@@ -155,19 +127,20 @@ def _trail() -> list[AuditEntry]:
 async def _fetch_trail() -> list[AuditEntry]:
     here, found = api_client(), list[AuditEntry]()
     while True:
-        told = await here.graphql(AFTER, AuditResponse, after=found[-1].seq if found else 0)
-        found += [
-            AuditEntry(
-                t.seq,
-                t.at,
-                AuditEvent(told.me.tenant, t.actor, t.action, t.resource, t.before, t.after, t.error, t.credential),
-                t.previous,
-                t.hash,
-            )
-            for t in told.audit
-        ]
+        told = await operations.export_audit_events(here, after=found[-1].seq if found else 0)
+        found += [_entry(told.me.tenant, each) for each in told.audit]
         if len(told.audit) < 1_000:
             return found
+
+
+def _entry(tenant: str, of: operations.AuditEvent) -> AuditEntry:
+    before, after = _json_object(of.before), _json_object(of.after)
+    event = AuditEvent(tenant, of.actor, of.action, of.resource, before, after, of.error, of.credential)
+    return AuditEntry(of.seq, of.at, event, of.previous, of.hash)
+
+
+def _json_object(value: object) -> dict[str, object] | None:
+    return value if isinstance(value, dict) else None
 
 
 def _read(file: Path) -> list[AuditEntry]:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import click
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, UnsetType
 
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
@@ -22,32 +23,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     ),
 }
 
-_FIELDS = "scope unit limit spent reserved remaining resets source"
-LIST = f"{{ budgets {{ {_FIELDS} }} }}"
-SET = f"mutation ($scope: String!%s) {{ setBudget(scope: $scope%s) {{ {_FIELDS} }} }}"
 NONE = "none"
 DOLLARS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12})?")
-
-
-class Budget(Struct):
-    """Amounts are in `unit`; `resets` is unix ms."""
-
-    scope: str
-    unit: str
-    limit: str
-    spent: str
-    reserved: str
-    remaining: str
-    resets: int
-    source: str
-
-
-class BudgetsResponse(Struct):
-    budgets: list[Budget]
-
-
-class SetBudgetResponse(Struct, rename="camel"):
-    set_budget: list[Budget]
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -63,7 +40,7 @@ def budgets(ctx: click.Context) -> None:
     Example: sizewise budgets
     """
     if ctx.invoked_subcommand is None:
-        _show(asyncio.run(api_client().graphql(LIST, BudgetsResponse)).budgets)
+        _show(asyncio.run(operations.list_budgets(api_client())))
 
 
 @click.command("set")
@@ -82,37 +59,41 @@ def set_(scope: str, rpm: str | None, tpm: str | None, usd_day: str | None, usd_
     \b
     Example: sizewise budgets set project:shop --usd-day 5 --rpm 600
     """
-    said = {"requestsPerMinute": _count("rpm", rpm), "tokensPerMinute": _count("tpm", tpm)}
-    said |= {"usdPerDay": _dollars(usd_day), "usdPerMonth": _dollars(usd_month)}
-    given = {name: value for name, value in said.items() if value is not None}
-    if not given:
+    limits = _count("rpm", rpm), _count("tpm", tpm), _dollars(usd_day), _dollars(usd_month)
+    if all(each is UNSET for each in limits):
         raise BadRequest(
             "no limit was given", "use --rpm, --tpm, --usd-day or --usd-month, each with a number or `none`"
         )
-    kinds = {name: "Dollars" if name.startswith("usd") else "NonNegativeSafeInt" for name in given}
-    query = SET % (
-        "".join(f", ${name}: {kind}" for name, kind in kinds.items()),
-        "".join(f", {name}: ${name}" for name in given),
+    changed = operations.set_budget(
+        api_client(),
+        scope=scope,
+        requests_per_minute=limits[0],
+        tokens_per_minute=limits[1],
+        usd_per_day=limits[2],
+        usd_per_month=limits[3],
     )
-    variables = {name: None if value == NONE else value for name, value in given.items()}
-    _show(asyncio.run(api_client().graphql(query, SetBudgetResponse, scope=scope, **variables)).set_budget)
+    _show(asyncio.run(changed))
 
 
-def _dollars(text: str | None) -> str | None:
-    if text is None or text == NONE or DOLLARS.fullmatch(text):
+def _dollars(text: str | None) -> str | UnsetType | None:
+    """None removes the limit, UNSET leaves it as it is."""
+    if text is None or text == NONE:
+        return UNSET if text is None else None
+    if DOLLARS.fullmatch(text):
         return text
     raise BadRequest(f"{text[:50]!r} is not an amount of dollars", "write it as 0.25; `none` removes the limit")
 
 
-def _count(option: str, text: str | None) -> int | str | None:
+def _count(option: str, text: str | None) -> int | UnsetType | None:
+    """None removes the limit, UNSET leaves it as it is."""
     if text is None or text == NONE:
-        return text
+        return UNSET if text is None else None
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise BadRequest(f"--{option} {text[:40]!r} is not a whole number", "use a number or `none`")
     return int(text)
 
 
-def _show(found: list[Budget]) -> None:
+def _show(found: list[operations.Budget]) -> None:
     if wants_json():
         write_json(msgspec.to_builtins({"budgets": found}))
         return
@@ -128,7 +109,7 @@ def _show(found: list[Budget]) -> None:
     )
 
 
-def _limit(each: Budget) -> str:
+def _limit(each: operations.Budget) -> str:
     what, _, every = each.unit.partition("/")
     return f"${each.limit} per {every}" if what == "usd" else f"{each.limit} {what} per {every}"
 

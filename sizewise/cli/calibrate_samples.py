@@ -7,9 +7,9 @@ from datetime import date
 
 import click
 import msgspec
-from msgspec import Struct
 
 from sizewise import __version__
+from sizewise.cli import operations
 from sizewise.cli.options import api_client, command_settings, wants_json
 from sizewise.cli.output import format_count, write_json, write_table
 from sizewise.cli.settings_patch import print_patch, write_policy
@@ -22,19 +22,6 @@ from sizewise.routing.guarantees.sampled_certificate import (
     certify_samples,
 )
 
-QUERY = "query ($policy: String!) { samples(policy: $policy) { small large judge pairs } }"
-
-
-class SampledPairs(Struct):
-    small: str
-    large: str
-    judge: str
-    pairs: list[tuple[float | None, float | None]]
-
-
-class SamplesResponse(Struct):
-    samples: SampledPairs
-
 
 def calibrate_from_samples(policy: str, target: QualityGuarantee, write: bool) -> bool:
     """Shows which targets can be certified, and whether `target` can. Raises BadRequest if the policy is not a cascade
@@ -45,8 +32,9 @@ def calibrate_from_samples(policy: str, target: QualityGuarantee, write: bool) -
     if wanted is not None and wanted.kind != "cascade":
         hint = "give a FOLDER of outcomes, or name a policy of kind 'cascade' with --policy"
         raise BadRequest(f"sampled pairs calibrate a cascade, and {policy!r} is of kind {wanted.kind!r}", hint)
-    told = asyncio.run(api_client().graphql(QUERY, SamplesResponse, policy=policy)).samples
-    held = [SampledPair(trust, worse) for trust, worse in told.pairs]
+    told = asyncio.run(operations.get_samples(api_client(), policy=policy))
+    pairs = msgspec.convert(told.pairs, list[tuple[float | None, float | None]])
+    held = [SampledPair(trust, worse) for trust, worse in pairs]
     found = certify_samples(held, target)
     unjudged = sum(each.worse is None for each in held)
     day = date.today().isoformat()

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_table
@@ -17,37 +17,6 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "status": LazyCommand("sizewise.cli.encryption:status", "Show the keys, and what each encrypted."),
     "rotate": LazyCommand("sizewise.cli.encryption:rotate", "Wrap the data keys with the newest key."),
 }
-
-STATUS = "{ encryption { wrappedBy reencrypting keys { id wrappedBy created retired rows } } }"
-ROTATE = "mutation ($data: Boolean!) { rotateEncryptionKeys(newDataKeys: $data) { rewrapped } }"
-
-
-class Key(Struct, rename="camel"):
-    """Times are unix ms."""
-
-    id: str
-    wrapped_by: str
-    created: int | None
-    retired: int | None
-    rows: int
-
-
-class Encryption(Struct, rename="camel"):
-    wrapped_by: str
-    reencrypting: bool
-    keys: list[Key]
-
-
-class EncryptionResponse(Struct):
-    encryption: Encryption
-
-
-class Wrapped(Struct):
-    rewrapped: int
-
-
-class Rotated(Struct, rename="camel"):
-    rotate_encryption_keys: Wrapped
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -77,7 +46,7 @@ def status() -> None:
 
 
 def _status() -> None:
-    found = asyncio.run(api_client().graphql(STATUS, EncryptionResponse)).encryption
+    found = asyncio.run(operations.get_encryption(api_client()))
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -91,7 +60,7 @@ def _status() -> None:
         click.echo(dim("data of old keys is being re-encrypted"), err=True)
 
 
-def _state(key: Key) -> str:
+def _state(key: operations.DataKey) -> str:
     if not key.wrapped_by:
         return "encrypted directly"
     return "seals" if key.retired is None else "retired"
@@ -109,7 +78,7 @@ def rotate(data: bool) -> None:
     \b
     Example: sizewise encryption rotate --data
     """
-    told = asyncio.run(api_client().graphql(ROTATE, Rotated, data=data)).rotate_encryption_keys
+    told = asyncio.run(operations.rotate_encryption_keys(api_client(), new_data_keys=data))
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return

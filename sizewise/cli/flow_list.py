@@ -9,26 +9,12 @@ import click
 import msgspec
 from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.flow_runs import SHORT
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
 from sizewise.cli.output import format_time, write_json, write_table
 from sizewise.flows.file_source import FlowFile, default_flows_folder, load_flow_files
 from sizewise.flows.node_registry import NodeRegistry
-
-LIST = "{ flows { name version published project } }"
-
-
-class FlowSummary(Struct):
-    """`published`: unix ms."""
-
-    name: str
-    version: str
-    published: int
-    project: str
-
-
-class FlowsResponse(Struct):
-    flows: list[FlowSummary]
 
 
 def flows_folder() -> Path:
@@ -46,9 +32,7 @@ def list_() -> None:
     """
     here = load_flow_files(flows_folder(), NodeRegistry())
     there = api_client_or_none()
-    live = (
-        {each.name: each for each in asyncio.run(there.graphql(LIST, FlowsResponse)).flows} if there is not None else {}
-    )
+    live = {each.name: each for each in asyncio.run(operations.list_flows(there))} if there is not None else {}
     rows = [_row(name, here.get(name), live.get(name)) for name in sorted({*here, *live})]
     if wants_json():
         write_json({"flows": [msgspec.to_builtins(row) for row in rows], "server": there is not None})
@@ -68,7 +52,7 @@ class Row(Struct):
     mistakes: int
 
 
-def _row(name: str, file: FlowFile | None, live: FlowSummary | None) -> Row:
+def _row(name: str, file: FlowFile | None, live: operations.FlowSummary | None) -> Row:
     flow = file.validation.flow if file is not None else None
     version = flow.version if flow is not None else live.version if live is not None else ""
     mistakes = len(file.errors) if file is not None else 0

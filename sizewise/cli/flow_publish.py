@@ -6,49 +6,15 @@ import asyncio
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.flow_check import select_flows
-from sizewise.cli.flow_list import FlowSummary
 from sizewise.cli.flow_runs import SHORT
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
 
-_FLOW = "name version published project"
-PUBLISH = f"""mutation ($text: String!, $project: String) {{
-  publishFlow(text: $text, project: $project) {{ new flow {{ {_FLOW} }} }}
-}}"""
-WITHDRAW = "mutation ($name: String!, $project: String) { withdrawFlow(name: $name, project: $project) { name } }"
-SHOW = "query ($name: String!) { flow(name: $name) { name text } }"
-
 _project = click.option("--project", default=None, help="The project; otherwise that of the key.")
-
-
-class Published(Struct):
-    new: bool
-    flow: FlowSummary
-
-
-class PublishFlowResponse(Struct, rename="camel"):
-    publish_flow: Published
-
-
-class Named(Struct):
-    name: str
-
-
-class WithdrawFlowResponse(Struct, rename="camel"):
-    withdraw_flow: Named
-
-
-class Text(Struct):
-    name: str
-    text: str
-
-
-class FlowTextResponse(Struct):
-    flow: Text | None
 
 
 @click.command()
@@ -69,7 +35,7 @@ def publish(flow: str, project: str | None) -> None:
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BadRequest(f"line {wrong[0].line}: {wrong[0].message}{more}", f"sizewise flow check {flow}")
-    told = asyncio.run(api_client().graphql(PUBLISH, PublishFlowResponse, text=file.text, project=project)).publish_flow
+    told = asyncio.run(operations.publish_flow(api_client(), text=file.text, project=project))
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
@@ -89,7 +55,7 @@ def withdraw(name: str, project: str | None) -> None:
     \b
     Example: sizewise flow withdraw support
     """
-    told = asyncio.run(api_client().graphql(WITHDRAW, WithdrawFlowResponse, name=name, project=project)).withdraw_flow
+    told = asyncio.run(operations.withdraw_flow(api_client(), name=name, project=project))
     if wants_json():
         write_json({"withdrawn": told.name})
     else:
@@ -105,7 +71,7 @@ def show(name: str) -> None:
     \b
     Example: sizewise flow show support > flows/support.yaml
     """
-    told = asyncio.run(api_client().graphql(SHOW, FlowTextResponse, name=name)).flow
+    told = asyncio.run(operations.get_flow_text(api_client(), name=name))
     if told is None:
         raise BadRequest(f"no flow {name[:60]!r} is published", "see: sizewise flow list")
     if wants_json():

@@ -14,7 +14,7 @@ from sizewise.cli.api_client import MAX_RESPONSE_BYTES, ApiClient, parse_error
 from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
 from sizewise.cli.flow_list import flows_folder
 from sizewise.cli.flow_run_durable import check_inputs, run_durable
-from sizewise.cli.flow_runs import Step, print_steps
+from sizewise.cli.flow_runs import print_steps
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, write_json
 from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, read_stream
@@ -23,11 +23,25 @@ from sizewise.flows.file_source import load_flow_files
 from sizewise.flows.node_registry import NodeRegistry
 
 
+class FlowStep(Struct, rename="camel"):
+    """A step as /v1 reports it. `tokens`: of the prompt and the answer, None if unknown."""
+
+    key: str
+    state: str
+    started: int
+    ended: int | None = None
+    decided_by: str = ""
+    model: str = ""
+    cost_usd: str | None = None
+    error: str = ""
+    tokens: tuple[int, int] | None = None
+
+
 class FlowRunOutput(Struct):
     flow: str = ""
     version: str = ""
     outputs: dict[str, object] = {}
-    steps: list[Step] = []
+    steps: list[FlowStep] = []
 
 
 class FlowRunResponse(Struct):
@@ -140,7 +154,8 @@ async def _streamed(server: ApiClient, body: dict[str, object], steps: bool) -> 
         ours, usage = chunk.sizewise, chunk.usage
         if ours is not None:
             if steps:
-                print_steps(msgspec.convert(ours.steps, list[Step]), err=True)
+                taken = msgspec.convert(ours.steps, list[FlowStep])
+                print_steps(taken, {each.key: each.tokens for each in taken if each.tokens}, err=True)
             asked = f"{ours.attempts} questions" if ours.attempts != 1 else "1 question"
             cost = None if ours.cost_usd == "unknown" else ours.cost_usd
             tokens = f"{usage.prompt_tokens}+{usage.completion_tokens} tokens" if usage is not None else ""

@@ -4,73 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient, ErrorDetails, to_exception
-from sizewise.cli.flow_runs import (
-    ONE,
-    SAID,
-    UNDERWAY,
-    Run,
-    RunOutputResponse,
-    RunResponse,
-    format_question,
-    print_steps,
-)
+from sizewise.cli.flow_runs import UNDERWAY, format_question, print_steps
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import dim, write_json
 from sizewise.errors import BadRequest, Conflict, Forbidden, did_you_mean
 
-START = """mutation ($flow: String!, $version: String!, $inputs: JSON!) {
-  started: startFlowRun(flow: $flow, version: $version, inputs: $inputs) { id }
-}"""
-TAKES = "query ($name: String!) { flow(name: $name) { inputs { name type } } }"
-WAITS = "{ waiting(last: 1000) { key request run { id } } }"
 LOOK_S = 0.05, 1.0
 """Between two looks: at first, and at most."""
 PLAIN = ("text", "json")
-
-
-class Started(Struct):
-    id: str
-
-
-class StartRunResponse(Struct):
-    started: Started
-
-
-class Value(Struct):
-    name: str
-    type: Any
-
-
-class FlowInputTypes(Struct):
-    inputs: list[Value]
-
-
-class FlowInputsResponse(Struct):
-    flow: FlowInputTypes | None
-
-
-class PendingApproval(Struct):
-    key: str
-    request: Any
-    run: Started
-
-
-class PendingApprovalsResponse(Struct):
-    waiting: list[PendingApproval]
 
 
 def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: bool) -> int:
     """Raises what made it fail."""
     flow, _, version = name.partition("@")
     inputs = asyncio.run(_typed(server, flow, given))
-    run = asyncio.run(server.graphql(START, StartRunResponse, flow=flow, version=version, inputs=inputs)).started.id
+    run = asyncio.run(operations.start_flow_run(server, flow=flow, version=version, inputs=inputs)).id
     click.echo(dim(f"run {run}"), err=True)
     try:
         ended = asyncio.run(_ended(server, run))
@@ -78,8 +32,8 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
         click.echo(f"\nit goes on: sizewise flow status {run}\nstop it: sizewise flow cancel {run}", err=True)
         raise
     if steps and not wants_json():
-        print_steps(ended.steps or (), err=True)
-    said = asyncio.run(server.graphql(SAID, RunOutputResponse, id=run)).run
+        print_steps(ended.steps, err=True)
+    said = asyncio.run(operations.get_flow_run_output(server, id=run))
     if ended.state == "cancelled":
         raise Conflict(f"the run {run} was cancelled", f"go on with it: sizewise flow resume {run}")
     if said.failure is not None:
@@ -97,7 +51,7 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
 async def check_inputs(server: ApiClient, flow: str, inputs: Mapping[str, str]) -> None:
     """Raises BadRequest for an input that the flow does not take, as far as this key may see what it takes."""
     try:
-        known = (await server.graphql(TAKES, FlowInputsResponse, name=flow)).flow
+        known = await operations.get_flow_inputs(server, name=flow)
     except Forbidden:
         return
     names = [each.name for each in known.inputs] if known is not None else list(inputs)
@@ -109,7 +63,7 @@ async def check_inputs(server: ApiClient, flow: str, inputs: Mapping[str, str]) 
 
 async def _typed(server: ApiClient, flow: str, inputs: Mapping[str, str]) -> dict[str, object]:
     """What was said on the command line as the flow's inputs want it; what cannot be read so goes as it is."""
-    known = (await server.graphql(TAKES, FlowInputsResponse, name=flow)).flow
+    known = await operations.get_flow_inputs(server, name=flow)
     plain = {each.name for each in known.inputs if each.type in PLAIN} if known is not None else set()
     return {name: said if name in plain else _value(said) for name, said in inputs.items()}
 
@@ -121,15 +75,15 @@ def _value(said: str) -> object:
         return said
 
 
-async def _ended(server: ApiClient, run: str) -> Run:
+async def _ended(server: ApiClient, run: str) -> operations.FlowRunDetails:
     """The run when it is over; on the way it tells once of each node that waits for somebody."""
     pause, most = LOOK_S
     told: set[str] = set()
-    while (found := (await server.graphql(ONE, RunResponse, id=run)).run).state in UNDERWAY:
-        waits = {each.key for each in found.steps or () if each.state == "waiting"} - told
+    while (found := await operations.get_flow_run(server, id=run)).state in UNDERWAY:
+        waits = {each.key for each in found.steps if each.state == "waiting"} - told
         if waits:
             told |= waits
-            for each in (await server.graphql(WAITS, PendingApprovalsResponse)).waiting:
+            for each in await operations.list_waiting_runs(server, last=1_000):
                 if each.run.id == run and each.key in waits:
                     click.echo(f"{each.key} waits: {format_question(each.request)}", err=True)
                     click.echo(f"  sizewise flow decide {run} {each.key} yes", err=True)

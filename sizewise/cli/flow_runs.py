@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Protocol, get_args
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, format_seconds, format_time, write_json, write_pairs, write_table
 from sizewise.errors import BadRequest
 
-_RUN = "id number flow version project door key user state attempt error created started ended"
-LIST = f"""query ($flow: String!, $state: FlowRunState, $before: Int!, $last: Int!) {{
-  runs: flowRuns(flow: $flow, state: $state, before: $before, last: $last) {{ {_RUN} }}
-}}"""
-STEPS = "steps { key state started ended decidedBy model costUsd error }"
-ONE = f"query ($id: String!) {{ run: flowRun(id: $id) {{ {_RUN} {STEPS} }} }}"
-SAID = "query ($id: String!) { run: flowRun(id: $id) { outputs failure { code message hint } } }"
-CANCEL = f"mutation ($id: String!) {{ run: cancelFlowRun(id: $id) {{ {_RUN} }} }}"
-RESUME = f"mutation ($id: String!) {{ run: resumeFlowRun(id: $id) {{ {_RUN} }} }}"
-WAITING = f"query ($last: Int!) {{ waiting(last: $last) {{ key request run {{ {_RUN} }} }} }}"
-DECIDE = f"""mutation ($id: String!, $key: String!, $approved: Boolean!, $note: String!, $value: JSON) {{
-  run: decide(id: $id, key: $key, approved: $approved, note: $note, value: $value) {{ {_RUN} }}
-}}"""
-VERSIONS = """query ($name: String!, $last: Int!) {
-  versions: flowVersions(name: $name, limit: $last) { version created createdBy live }
-}"""
 UNDERWAY = ("queued", "running", "waiting")
-STATES = (*UNDERWAY, "done", "failed", "cancelled")
-"""As the schema's FlowRunState."""
+STATES: tuple[operations.FlowRunState, ...] = get_args(operations.FlowRunState)
+NO_TOKENS: Mapping[str, tuple[int, int]] = MappingProxyType({})
 SHORT = 12
 """Digits of a version that people are shown."""
 SHOWN = 100
@@ -41,80 +26,25 @@ SHOWN = 100
 _last = click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="How many. [20]")
 
 
-class Step(Struct, rename="camel"):
-    """Times in unix ms, as in Run. `tokens`: in and out, where they are known."""
+class ReportedStep(Protocol):
+    """A step of a run, as GraphQL or /v1 reports it. Times are unix ms."""
 
-    key: str
-    state: str
-    started: int
-    ended: int | None = None
-    decided_by: str = ""
-    model: str = ""
-    cost_usd: str | None = None
-    error: str = ""
-    tokens: tuple[int, int] | None = None
-
-
-class Run(Struct, omit_defaults=True):
-    id: str
-    number: int | None
-    flow: str
-    version: str
-    project: str
-    door: str
-    key: str
-    user: str
-    state: str
-    attempt: int
-    error: str
-    created: int
-    started: int | None
-    ended: int | None
-    steps: list[Step] | None = None
-
-
-class Failure(Struct):
-    code: str
-    message: str
-    hint: str
-
-
-class RunOutput(Struct):
-    outputs: Any = None
-    failure: Failure | None = None
-
-
-class RunResponse(Struct):
-    run: Run
-
-
-class RunOutputResponse(Struct):
-    run: RunOutput
-
-
-class RunsResponse(Struct):
-    runs: list[Run]
-
-
-class WaitingRun(Struct):
-    key: str
-    request: Any
-    run: Run
-
-
-class WaitingRunsResponse(Struct):
-    waiting: list[WaitingRun]
-
-
-class Version(Struct, rename="camel"):
-    version: str
-    created: int
-    created_by: str
-    live: bool
-
-
-class FlowVersionsResponse(Struct):
-    versions: list[Version]
+    @property
+    def key(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def started(self) -> int: ...
+    @property
+    def ended(self) -> int | None: ...
+    @property
+    def decided_by(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def cost_usd(self) -> str | None: ...
+    @property
+    def error(self) -> str: ...
 
 
 @click.command()
@@ -123,7 +53,7 @@ class FlowVersionsResponse(Struct):
 @click.option("--before", default=0, type=click.IntRange(0), metavar="NUMBER", help="The page behind this number.")
 @_last
 @server_options
-def runs(flow: str, state: str | None, before: int, last: int) -> None:
+def runs(flow: str, state: operations.FlowRunState | None, before: int, last: int) -> None:
     """Runs at the server, newest first.
 
     Of FLOW alone, where it is named. A flow that is run without --durable leaves no run behind.
@@ -131,7 +61,8 @@ def runs(flow: str, state: str | None, before: int, last: int) -> None:
     \b
     Example: sizewise flow runs support --state failed
     """
-    found = asyncio.run(api_client().graphql(LIST, RunsResponse, flow=flow, state=state, before=before, last=last)).runs
+    page = operations.list_flow_runs(api_client(), flow=flow, state=state, before=before, last=last)
+    found = asyncio.run(page)
     if wants_json():
         write_json(msgspec.to_builtins({"runs": found}))
         return
@@ -165,7 +96,7 @@ def status(run: str) -> None:
     \b
     Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a
     """
-    found = asyncio.run(api_client().graphql(ONE, RunResponse, id=run)).run
+    found = asyncio.run(operations.get_flow_run(api_client(), id=run))
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -180,7 +111,7 @@ def status(run: str) -> None:
         ],
     )
     click.echo()
-    print_steps(found.steps or ())
+    print_steps(found.steps)
     if hint := _next(found):
         click.echo(f"\n{hint}")
 
@@ -194,7 +125,7 @@ def cancel(run: str) -> None:
     \b
     Example: sizewise flow cancel 4e4ab55cf1afa797c8a97d7a74388f8a
     """
-    _tell(asyncio.run(api_client().graphql(CANCEL, RunResponse, id=run)).run)
+    _tell(asyncio.run(operations.cancel_flow_run(api_client(), id=run)))
 
 
 @click.command()
@@ -208,7 +139,7 @@ def resume(run: str) -> None:
     \b
     Example: sizewise flow resume 4e4ab55cf1afa797c8a97d7a74388f8a
     """
-    _tell(asyncio.run(api_client().graphql(RESUME, RunResponse, id=run)).run)
+    _tell(asyncio.run(operations.resume_flow_run(api_client(), id=run)))
 
 
 @click.command()
@@ -220,7 +151,7 @@ def waiting(last: int) -> None:
     \b
     Example: sizewise flow waiting
     """
-    found = asyncio.run(api_client().graphql(WAITING, WaitingRunsResponse, last=last)).waiting
+    found = asyncio.run(operations.list_waiting_runs(api_client(), last=last))
     if wants_json():
         write_json(msgspec.to_builtins({"waiting": found}))
         return
@@ -251,8 +182,8 @@ def decide(run: str, node: str, decision: str, note: str) -> None:
     Example: sizewise flow decide 4e4ab55cf1afa797c8a97d7a74388f8a refund no --note "too much"
     """
     approved, value = _decided(decision)
-    told = api_client().graphql(DECIDE, RunResponse, id=run, key=node, approved=approved, note=note, value=value)
-    _tell(asyncio.run(told).run)
+    told = operations.decide(api_client(), id=run, key=node, approved=approved, note=note, value=value)
+    _tell(asyncio.run(told))
 
 
 @click.command()
@@ -265,7 +196,7 @@ def versions(name: str, last: int) -> None:
     \b
     Example: sizewise flow versions support
     """
-    found = asyncio.run(api_client().graphql(VERSIONS, FlowVersionsResponse, name=name, last=last)).versions
+    found = asyncio.run(operations.list_flow_versions(api_client(), name=name, limit=last))
     if not found:
         raise BadRequest(f"no version of the flow {name[:60]!r} is kept", "see: sizewise flow list")
     if wants_json():
@@ -280,22 +211,24 @@ def versions(name: str, last: int) -> None:
     )
 
 
-def print_steps(steps: Iterable[Step], err: bool = False) -> None:
+def print_steps(
+    steps: Iterable[ReportedStep],
+    tokens: Mapping[str, tuple[int, int]] = NO_TOKENS,
+    err: bool = False,
+) -> None:
     """A line a node. `err`: beside the words of the flow, on stderr."""
-    known = list(steps)
-    tokens = any(each.tokens for each in known)
     heads = ("NODE", "STATE", "MODEL", *(("TOKENS",) if tokens else ()), "COST", "TIME", "")
     rows = [
         (
             each.key,
             each.state,
             each.model or "-",
-            *(("+".join(map(str, each.tokens or ())) or "-",) if tokens else ()),
+            *(("+".join(map(str, tokens.get(each.key, ()))) or "-",) if tokens else ()),
             format_money(each.cost_usd) if each.model or each.cost_usd not in ("0", None) else "-",
             _took(each.started, each.ended),
             each.error or (f"by {each.decided_by}" if each.decided_by else ""),
         )
-        for each in known
+        for each in steps
     ]
     write_table(heads, rows, right="TOKENS COST TIME", err=err)
 
@@ -321,21 +254,21 @@ def _decided(said: str) -> tuple[bool, object]:
     return True, value
 
 
-def _tell(run: Run) -> None:
+def _tell(run: operations.FlowRun) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(run))
     else:
         click.echo(f"the run {run.id} is {run.state}")
 
 
-def _next(run: Run) -> str:
+def _next(run: operations.FlowRunDetails) -> str:
     if run.state == "waiting":
-        waits = next((each.key for each in run.steps or () if each.state == "waiting"), "NODE")
+        waits = next((each.key for each in run.steps if each.state == "waiting"), "NODE")
         return f"decide: sizewise flow decide {run.id} {waits} yes"
     return f"go on: sizewise flow resume {run.id}" if run.state in ("failed", "cancelled") else ""
 
 
-def _called(run: Run) -> str:
+def _called(run: operations.FlowRun) -> str:
     return f"{run.flow}@{run.version[:SHORT]}"
 
 

@@ -7,88 +7,19 @@ from collections.abc import Mapping
 
 import click
 import msgspec
-from msgspec import Struct
 
 from sizewise.auth.permissions import expand_actions
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_table
-from sizewise.data_class import DATA_CLASSES
+from sizewise.data_class import DATA_CLASSES, DataClass
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "create": LazyCommand("sizewise.cli.keys:create", "Make a key; its text is shown this once."),
     "rotate": LazyCommand("sizewise.cli.keys:rotate", "A new key like an old one, which stays good for some hours."),
     "revoke": LazyCommand("sizewise.cli.keys:revoke", "Refuse a key from now on, everywhere."),
 }
-
-_ONLY = "doors models policies flows networks"
-_FIELDS = f"id name project user allProjects permissions dataClass scope {{ {_ONLY} }} created expires revoked state"
-LIST = f"{{ keys {{ {_FIELDS} }} }}"
-CREATE = f"""mutation ($name: String!, $may: [Permission!], $days: Float, $project: String, $class: DataClass,
-  $personal: Boolean!, $doors: [String!], $models: [String!], $policies: [String!], $flows: [String!], $networks:
-  [String!]
-) {{
-  createKey(name: $name, permissions: $may, expiresInDays: $days, project: $project, dataClass: $class, personal:
-  $personal,
-    doors: $doors, models: $models, policies: $policies, flows: $flows, networks: $networks
-  ) {{ secret key {{ {_FIELDS} }} }}
-}}"""
-ROTATE = f"""mutation ($id: String!, $hours: Float!) {{
-  rotateKey(id: $id, overlapHours: $hours) {{ secret key {{ {_FIELDS} }} }}
-}}"""
-REVOKE = "mutation ($id: String!) { revokeKey(id: $id) { id } }"
-
-
-class Scope(Struct):
-    """What a key is confined to; empty: nothing."""
-
-    doors: list[str]
-    models: list[str]
-    policies: list[str]
-    flows: list[str]
-    networks: list[str]
-
-
-class Key(Struct, rename="camel"):
-    """Times are unix ms."""
-
-    id: str
-    name: str
-    project: str
-    user: str
-    all_projects: bool
-    permissions: list[str]
-    data_class: str | None
-    scope: Scope
-    created: int
-    expires: int | None
-    revoked: int | None
-    state: str
-
-
-class Keys(Struct):
-    keys: list[Key]
-
-
-class NewKey(Struct):
-    secret: str
-    key: Key
-
-
-class Created(Struct, rename="camel"):
-    create_key: NewKey
-
-
-class Rotated(Struct, rename="camel"):
-    rotate_key: NewKey
-
-
-class Revoked(Struct):
-    id: str
-
-
-class RevokeKeyResponse(Struct, rename="camel"):
-    revoke_key: Revoked
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -104,7 +35,7 @@ def keys(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    told = asyncio.run(api_client().graphql(LIST, Keys)).keys
+    told = asyncio.run(operations.list_keys(api_client()))
     if wants_json():
         write_json(msgspec.to_builtins({"keys": told}))
         return
@@ -149,7 +80,7 @@ def create(
     expires_days: float | None,
     project: str | None,
     own: bool,
-    data_class: str | None,
+    data_class: DataClass | None,
     **confined: tuple[str, ...],
 ) -> None:
     """Make a key; its text is shown this once.
@@ -158,8 +89,17 @@ def create(
     Example: sizewise keys create laptop --may ask,read --expires-days 90
     """
     lists = {each: list(said) for each, said in confined.items()}
-    variables = {"name": name, "may": _actions(may), "days": expires_days, "project": project, "class": data_class}
-    _show(asyncio.run(api_client().graphql(CREATE, Created, personal=own, **variables, **lists)).create_key)
+    made = operations.create_key(
+        api_client(),
+        name=name,
+        permissions=_actions(may),
+        expires_in_days=expires_days,
+        project=project,
+        data_class=data_class,
+        personal=own,
+        **lists,
+    )
+    _show(asyncio.run(made))
 
 
 @click.command()
@@ -172,16 +112,16 @@ def rotate(id: str, overlap_hours: float) -> None:
     \b
     Example: sizewise keys rotate sw-7k2mqpxd --overlap-hours 2
     """
-    _show(asyncio.run(api_client().graphql(ROTATE, Rotated, id=id, hours=overlap_hours)).rotate_key)
+    _show(asyncio.run(operations.rotate_key(api_client(), id=id, overlap_hours=overlap_hours)))
 
 
-def _only(key: Key) -> str:
+def _only(key: operations.Key) -> str:
     """What it is confined to, in a few words."""
     its = key.scope
     return ", ".join((*its.doors, *its.models, *its.policies, *its.flows, *its.networks)) or "-"
 
 
-def _show(made: NewKey) -> None:
+def _show(made: operations.NewKey) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(made))
         return
@@ -192,11 +132,11 @@ def _show(made: NewKey) -> None:
     )
 
 
-def _actions(said: str) -> list[str]:
+def _actions(said: str) -> list[operations.Permission]:
     """Raises BadRequest for what is no action."""
     actions = [each.strip() for each in said.split(",") if each.strip()]
     expand_actions(actions)
-    return actions
+    return msgspec.convert(actions, list[operations.Permission])
 
 
 @click.command()
@@ -208,7 +148,7 @@ def revoke(id: str) -> None:
     \b
     Example: sizewise keys revoke sw-7k2mqpxd
     """
-    told = asyncio.run(api_client().graphql(REVOKE, RevokeKeyResponse, id=id)).revoke_key
+    told = asyncio.run(operations.revoke_key(api_client(), id=id))
     if wants_json():
         write_json({"revoked": told.id})
     else:

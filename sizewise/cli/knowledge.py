@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import get_args
 
 import click
 import msgspec
 
-from sizewise.cli.knowledge_queries import (
-    BASES,
-    DOCUMENT,
-    DOCUMENTS,
-    SEARCH,
-    Bases,
-    Document,
-    Documents,
-    Found,
-    One,
-    Searched,
-)
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_pairs, write_table
+from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import PathNotFound
 
 COMMANDS: Mapping[str, LazyCommand] = {
@@ -76,7 +67,7 @@ def list_(base: str | None) -> None:
 
 
 def _bases() -> None:
-    found = asyncio.run(api_client().graphql(BASES, Bases)).knowledge
+    found = asyncio.run(operations.list_knowledge_bases(api_client()))
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -101,15 +92,15 @@ def _bases() -> None:
         click.echo(dim("none yet: sizewise knowledge add NAME FILE..."), err=True)
 
 
-def fetch_documents(base: str) -> list[Document]:
+def fetch_documents(base: str) -> list[operations.Document]:
     """All of them."""
     return asyncio.run(_documents(base))
 
 
-async def _documents(base: str) -> list[Document]:
-    asked, found, after = api_client(), list[Document](), ""
+async def _documents(base: str) -> list[operations.Document]:
+    asked, found, after = api_client(), list[operations.Document](), ""
     while True:
-        page = (await asked.graphql(DOCUMENTS, Documents, base=base, after=after, limit=PAGE)).documents
+        page = await operations.list_documents(asked, base=base, after=after, limit=PAGE)
         found += page
         if len(page) < PAGE:
             return found
@@ -120,11 +111,13 @@ async def _documents(base: str) -> list[Document]:
 @click.argument("base")
 @click.argument("question")
 @click.option("--limit", type=click.IntRange(1, 200), default=5, metavar="N", help="The most passages. [5]")
-@click.option("--mode", type=click.Choice(["hybrid", "vector", "words"]), default="hybrid", help="[hybrid]")
-@click.option("--most", metavar="CLASS", help="Of no stricter data class than this.")
+@click.option("--mode", type=click.Choice(get_args(operations.SearchMode)), default="hybrid", help="[hybrid]")
+@click.option("--most", type=click.Choice(DATA_CLASSES), metavar="CLASS", help="Of no stricter data class than this.")
 @server_options
 @click.pass_context
-def search(ctx: click.Context, /, base: str, question: str, limit: int, mode: str, most: str | None) -> None:
+def search(
+    ctx: click.Context, /, base: str, question: str, limit: int, mode: operations.SearchMode, most: DataClass | None
+) -> None:
     """Passages that answer a question, with their place.
 
     Of documents that the key may read. Ends with 1 where there are none.
@@ -132,8 +125,15 @@ def search(ctx: click.Context, /, base: str, question: str, limit: int, mode: st
     \b
     Example: sizewise knowledge search handbook "How many days of leave?"
     """
-    asked = api_client().graphql(SEARCH, Searched, base=base, question=question, limit=limit, mode=mode, most=most)
-    found = asyncio.run(asked).passages
+    asked = operations.search_passages(
+        api_client(),
+        base=base,
+        query=question,
+        limit=limit,
+        mode=mode,
+        max_data_class=most,
+    )
+    found = asyncio.run(asked)
     if wants_json():
         write_json(msgspec.to_builtins(found))
     else:
@@ -144,7 +144,7 @@ def search(ctx: click.Context, /, base: str, question: str, limit: int, mode: st
     ctx.exit(0 if found else 1)
 
 
-def _tell(number: int, its: Found) -> None:
+def _tell(number: int, its: operations.SearchResult) -> None:
     marks = f"  suspect: {'; '.join(its.suspect)}" if its.suspect else ""
     click.echo(f"{number}. {_plain(its.citation)}  {dim(f'{its.score:.2f}{marks}')}")
     click.echo(f"   {_plain(' '.join(its.text.split()))}\n")
@@ -163,7 +163,7 @@ def show(base: str, document: str) -> None:
     Example: sizewise knowledge show handbook policies.pdf
     """
     id = find_document_id(base, document)
-    found = asyncio.run(api_client().graphql(DOCUMENT, One, base=base, id=id)).document
+    found = asyncio.run(operations.get_document(api_client(), base=base, id=id))
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return

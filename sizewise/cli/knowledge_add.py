@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,24 +16,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.knowledge_queries import (
-    ADD,
-    DOCUMENTS,
-    EMBED,
-    REMOVE,
-    SYNC,
-    Added,
-    Documents,
-    Embedded,
-    Failed,
-    Removed,
-    Sync,
-    Synced,
-    Taken,
-)
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json
+from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.knowledge.folder import SourceFile, list_files
 from sizewise.knowledge.load import MAX_FILE_BYTES, load_document
@@ -43,7 +31,20 @@ PAGE = 1_000
 
 Sources = click.argument("sources", nargs=-1, required=True, metavar="FILE...")
 READERS = click.option("--reader", "readers", multiple=True, metavar="WHO", help="user:ID or key:ID; else the project.")
-CLASS = click.option("--data-class", metavar="CLASS", help="How closely it must be kept. [as the settings say]")
+CLASS = click.option(
+    "--data-class",
+    type=click.Choice(DATA_CLASSES),
+    metavar="CLASS",
+    help="How closely it must be kept. [as the settings say]",
+)
+
+
+class AddDocument(Protocol):
+    """operations.add_document for one base; of the content just one is passed."""
+
+    def __call__(
+        self, *, source: str, data: str = ..., url: str = ..., sha256: str = ..., document: object = ...
+    ) -> Awaitable[operations.IngestedDocument]: ...
 
 
 class ProgressCallback(Protocol):
@@ -63,7 +64,7 @@ def add(
     base: str,
     sources: tuple[str, ...],
     readers: tuple[str, ...],
-    data_class: str | None,
+    data_class: DataClass | None,
 ) -> None:
     """Add files, folders and pages of the web to a base.
 
@@ -91,7 +92,7 @@ def sync(
     base: str,
     sources: tuple[str, ...],
     readers: tuple[str, ...],
-    data_class: str | None,
+    data_class: DataClass | None,
 ) -> None:
     """The same, and take out what is there no more.
 
@@ -104,7 +105,7 @@ def sync(
     if sources:
         done = asyncio.run(_brought(asked, base, sources, readers, data_class, prune=True))
     else:
-        done = asyncio.run(asked.graphql(SYNC, Sync, base=base)).sync_knowledge
+        done = asyncio.run(operations.sync_knowledge(asked, base=base))
     embed_with_progress(base)
     ctx.exit(_tell(base, done))
 
@@ -114,65 +115,62 @@ async def _brought(
     base: str,
     sources: Iterable[str],
     readers: tuple[str, ...],
-    data_class: str | None,
+    data_class: DataClass | None,
     prune: bool,
-) -> Synced:
+) -> operations.SyncedKnowledge:
     pages = [each for each in sources if each.startswith(("http://", "https://"))]
     paths = [Path(each) for each in sources if each not in pages]
     found = [file for path in paths for file in list_files(path)]
     if len({file.source for file in found}) < len(found):
         raise BadRequest("two of these folders have the same name", "name the folder above them")
-    more: dict[str, object] = {"base": base, "readers": list(readers), "dataClass": data_class}
-    done = Synced([], [], [])
+    send = partial(operations.add_document, client, base=base, readers=list(readers), data_class=data_class)
+    done = operations.SyncedKnowledge([], [], [])
     with _bar("reading", "files") as told:
         for number, file in enumerate(found):
             told(number, len(found) + len(pages))
             try:
-                done.ingested.append(await _one(client, file, more))
+                done.ingested.append(await _one(send, file))
             except (SizewiseError, OSError) as error:
-                done.failed.append(Failed(file.source, _why(error)))
+                done.failed.append(operations.FailedSource(file.source, _why(error)))
         for number, url in enumerate(pages, len(found)):
             told(number, len(found) + len(pages))
             try:
-                sent = await client.graphql(ADD, Added, source=url, url=url, **more)
-                done.ingested.append(sent.add_document)
+                done.ingested.append(await send(source=url, url=url))
             except SizewiseError as error:
-                done.failed.append(Failed(url, _why(error)))
+                done.failed.append(operations.FailedSource(url, _why(error)))
     if prune:
         roots = tuple(f"{path.resolve().name}/" for path in paths if path.is_dir())
         done.removed.extend(await _pruned(client, base, roots, {file.source for file in found}))
     return done
 
 
-async def _one(client: ApiClient, file: SourceFile, more: dict[str, object]) -> Taken:
+async def _one(send: AddDocument, file: SourceFile) -> operations.IngestedDocument:
     """Its bytes are sent only where the server does not know them."""
     size = file.path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise BadRequest(f"it has more than {MAX_FILE_BYTES:,} bytes", "cut it into several files")
     data = file.path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    known = (await client.graphql(ADD, Added, source=file.source, sha256=digest, **more)).add_document
+    known = await send(source=file.source, sha256=digest)
     if known.outcome != "wanted":
         return known
     if size <= MAX_UPLOAD_BYTES:
-        return (
-            await client.graphql(ADD, Added, source=file.source, data=b64encode(data).decode(), **more)
-        ).add_document
+        return await send(source=file.source, data=b64encode(data).decode())
     read = msgspec.to_builtins(await load_document(data, file.source))
-    return (await client.graphql(ADD, Added, source=file.source, sha256=digest, document=read, **more)).add_document
+    return await send(source=file.source, sha256=digest, document=read)
 
 
 async def _pruned(client: ApiClient, base: str, roots: tuple[str, ...], there: set[str]) -> list[str]:
     """What came from one of these folders and is there no more."""
     gone, after = list[tuple[str, str]](), ""
     while True:
-        page = (await client.graphql(DOCUMENTS, Documents, base=base, after=after, limit=PAGE)).documents
+        page = await operations.list_documents(client, base=base, after=after, limit=PAGE)
         gone += [(its.id, its.source) for its in page if its.source.startswith(roots) and its.source not in there]
         if len(page) < PAGE:
             break
         after = page[-1].id
     for id, _ in gone:
-        await client.graphql(REMOVE, Removed, base=base, id=id)
+        await operations.remove_document(client, base=base, id=id)
     return [source for _, source in gone]
 
 
@@ -185,14 +183,14 @@ async def _embedded(client: ApiClient, base: str) -> None:
     done = 0
     with _bar("embedding", "passages") as told:
         while True:
-            left = (await client.graphql(EMBED, Embedded, base=base)).embed_documents
+            left = await operations.embed_documents(client, base=base)
             done += left.embedded
             told(done, done + left.waiting)
             if not left.waiting:
                 return
 
 
-def _tell(base: str, done: Synced) -> int:
+def _tell(base: str, done: operations.SyncedKnowledge) -> int:
     """The exit code: 1 where something could not be read."""
     if wants_json():
         write_json(msgspec.to_builtins(done))

@@ -6,9 +6,9 @@ import asyncio
 
 import click
 
+from sizewise.cli import operations
 from sizewise.cli.knowledge import find_document_id
 from sizewise.cli.knowledge_add import embed_with_progress
-from sizewise.cli.knowledge_queries import RELEASE, REMOVE, REMOVE_BASE, Released, Removed
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 
@@ -26,7 +26,7 @@ def release(base: str, document: str) -> None:
     Example: sizewise knowledge release handbook faq.md
     """
     id = find_document_id(base, document)
-    count = asyncio.run(api_client().graphql(RELEASE, Released, base=base, id=id)).approve_document.passages
+    count = asyncio.run(operations.approve_document(api_client(), base=base, id=id)).passages
     embed_with_progress(base)
     if wants_json():
         write_json({"released": count})
@@ -50,10 +50,10 @@ def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
     if whole is bool(documents):
         raise click.UsageError("name documents, or say --all")
     if whole:
-        asyncio.run(api_client().graphql(REMOVE_BASE, Removed, base=base))
+        asyncio.run(operations.remove_knowledge(api_client(), base=base))
     else:
         for id in [find_document_id(base, each) for each in documents]:
-            asyncio.run(api_client().graphql(REMOVE, Removed, base=base, id=id))
+            asyncio.run(operations.remove_document(api_client(), base=base, id=id))
         embed_with_progress(base)  # the store forgets them too
     if wants_json():
         write_json({"removed": base if whole else list(documents)})

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 import click
 import msgspec
-from msgspec import Struct
 
 from sizewise.catalog.loader import is_downloaded, load_cards, local_cards
+from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
 from sizewise.cli.output import dim, format_count, write_json, write_table
@@ -20,58 +20,7 @@ from sizewise.graphql.model_type import model_values
 from sizewise.model_card import ModelCard
 from sizewise.settings.load import Settings
 
-QUERY = """{
-  modelAliases
-  models {
-    name size place state context task
-    price { input output }
-  }
-}"""
-ALL = "{ catalog { name vendor task size parameters context license unverified offers { price { input output } } } }"
-
-
-class Price(Struct, frozen=True):
-    input: str | None = None
-    output: str | None = None
-
-
-class Model(Struct, frozen=True):
-    """A model as the list shows it."""
-
-    name: str
-    size: str
-    place: str
-    state: str
-    context: int | None
-    task: str
-    price: Price
-
-
-class Offer(Struct, frozen=True):
-    price: Price
-
-
-class CatalogEntry(Struct, frozen=True):
-    """A model of the catalogue as the list shows it."""
-
-    name: str
-    vendor: str
-    task: str
-    size: str
-    parameters: int | None
-    context: int | None
-    license: str | None
-    unverified: list[str]
-    offers: list[Offer]
-
-
-class Catalog(Struct, frozen=True):
-    catalog: list[CatalogEntry]
-
-
-class ModelsResponse(Struct, frozen=True, rename="camel"):
-    models: list[Model]
-    model_aliases: list[str] = []
+UNKNOWN_PRICE = operations.PriceSummary(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +29,7 @@ class ModelList:
 
     running: bool
     aliases: Sequence[str]
-    models: Sequence[Model]
+    models: Sequence[operations.ModelSummary]
 
 
 every = click.option(
@@ -137,13 +86,13 @@ async def list_models(settings: Settings, server: ApiClient | None) -> ModelList
     if server is None:
         usable = [_model(card, "fetched" if card.weights else "configured") for card in load_cards(settings)]
         return ModelList(False, (), [*usable, *_absent(settings)])
-    told = await server.graphql(QUERY, ModelsResponse)
+    told = await operations.list_models(server)
     here = {each.name for each in told.models}
     absent = [] if server.remote else [each for each in _absent(settings) if each.name not in here]
     return ModelList(True, told.model_aliases, [*told.models, *absent])
 
 
-def _absent(settings: Settings) -> list[Model]:
+def _absent(settings: Settings) -> list[operations.ModelSummary]:
     """What is known and not yet here."""
     return [
         _model(card, f"not fetched: sizewise models pull {card.model}")
@@ -152,26 +101,26 @@ def _absent(settings: Settings) -> list[Model]:
     ]
 
 
-def _model(card: ModelCard, state: str) -> Model:
-    return msgspec.convert(model_values(card, state), Model)
+def _model(card: ModelCard, state: str) -> operations.ModelSummary:
+    return msgspec.convert(model_values(card, state), operations.ModelSummary)
 
 
-def _row(model: Model) -> tuple[str, ...]:
+def _row(model: operations.ModelSummary) -> tuple[str, ...]:
     price = model.price
     context = format_count(model.context) if model.context else "?"
     return (model.name, model.size, model.place, context, price.input or "?", price.output or "?", model.state)
 
 
-async def _world(settings: Settings, server: ApiClient | None) -> Sequence[CatalogEntry]:
+async def _world(settings: Settings, server: ApiClient | None) -> Sequence[operations.CatalogSummary]:
     if server is not None:
-        return (await server.graphql(ALL, Catalog)).catalog
-    return msgspec.convert(catalogue(settings.sizes.thresholds), list[CatalogEntry])
+        return await operations.list_catalog(server)
+    return msgspec.convert(catalogue(settings.sizes.thresholds), list[operations.CatalogSummary])
 
 
-def _known(known: CatalogEntry) -> tuple[str, ...]:
+def _known(known: operations.CatalogSummary) -> tuple[str, ...]:
     """The price is that of the cheapest who sells it."""
     offers = [each.price for each in known.offers if each.price.input]
-    least = min(offers, key=lambda each: (Decimal(each.input or 0), Decimal(each.output or 0)), default=Price())
+    least = min(offers, key=lambda each: (Decimal(each.input or 0), Decimal(each.output or 0)), default=UNKNOWN_PRICE)
     answers = "-" if known.task == "embed" and least.input and not least.output else least.output or "?"
     size = f"{known.parameters:,}" if known.parameters else "?"
     size = f"unverified {size}" if "parameters" in known.unverified else size

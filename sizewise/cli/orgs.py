@@ -6,22 +6,15 @@ import asyncio
 from collections.abc import Mapping
 
 import click
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options
-from sizewise.cli.users import NEW, New, show
+from sizewise.cli.users import show
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "create": LazyCommand("sizewise.cli.orgs:create", "Create an organization, and invite its first owner."),
 }
-
-CREATE = f"""mutation ($id: String!, $email: String!, $name: String!) {{
-  createOrganization(id: $id, email: $email, name: $name) {NEW} }}"""
-
-
-class Created(Struct, rename="camel"):
-    create_organization: New
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS)
@@ -41,4 +34,4 @@ def create(id: str, email: str, name: str) -> None:
     Example: sizewise orgs create acme ada@acme.example
     """
     here = api_client()
-    show(here.url, asyncio.run(here.graphql(CREATE, Created, id=id, email=email, name=name)).create_organization)
+    show(here.url, asyncio.run(operations.create_organization(here, id=id, email=email, name=name)))

@@ -6,8 +6,8 @@ import asyncio
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_money, format_seconds, format_time, write_json, write_pairs, write_table
 from sizewise.errors import BadRequest, PathNotFound
@@ -16,119 +16,6 @@ SHORT = 16
 """Characters of a trace in the list: 8 tell the second, the next 8 are chance."""
 OURS = ("shadow", "judge")
 """Doors of what Sizewise asked itself, to compare answers."""
-
-_TOKENS = "tokens { input output cached cacheWrite reasoning estimated }"
-_FIELDS = f"""trace at door key project requestedModel policy model why status error stream degraded guardrails
-    dataClass
-    {_TOKENS} costUsd firstTokenMs totalMs attemptCount"""
-LIST = f"""query ($last: Int, $model: String, $status: Int) {{
-  records(last: $last, model: $model, status: $status) {{ {_FIELDS} }}
-}}"""
-ERASE = "mutation ($key: String!) { eraseRecords(key: $key) { records contents feedback } }"
-CONTENTS = """query ($trace: String!) {
-  records: record(trace: $trace) { trace door contents { request response truncated } }
-}"""
-ONE = f"""query ($trace: String!) {{
-  records: record(trace: $trace) {{
-    {_FIELDS}
-    attempts {{ number model place result why score error {_TOKENS} costUsd startedMs firstTokenMs endedMs }}
-  }}
-}}"""
-
-
-FEEDBACK = """mutation ($trace: String!, $score: Float!, $kind: String!) {
-  feedback(trace: $trace, score: $score, kind: $kind) { trace policy model kind score }
-}"""
-
-
-class Tokens(Struct, rename="camel"):
-    input: int
-    output: int
-    cached: int
-    cache_write: int
-    reasoning: int
-    estimated: bool
-
-
-class Attempt(Struct, rename="camel"):
-    number: int
-    model: str
-    place: str
-    result: str
-    why: str
-    score: float | None
-    error: str
-    tokens: Tokens
-    cost_usd: str | None
-    started_ms: float
-    first_token_ms: float | None
-    ended_ms: float
-
-
-class Record(Struct, rename="camel", omit_defaults=True):
-    trace: str
-    at: int
-    door: str
-    key: str
-    project: str
-    requested_model: str
-    policy: str
-    model: str
-    why: str
-    status: int
-    error: str
-    stream: bool
-    degraded: str
-    guardrails: str
-    data_class: str | None
-    tokens: Tokens
-    cost_usd: str | None
-    first_token_ms: float | None
-    total_ms: float
-    attempt_count: int
-    attempts: list[Attempt] | None = None
-
-
-class RecordsResponse(Struct):
-    records: list[Record]
-
-
-class Contents(Struct):
-    request: str
-    response: str | None
-    truncated: bool
-
-
-class RecordContents(Struct):
-    trace: str
-    door: str
-    contents: Contents | None
-
-
-class Erased(Struct):
-    records: int
-    contents: int
-    feedback: int
-
-
-class EraseRecordsResponse(Struct, rename="camel"):
-    erase_records: Erased
-
-
-class RecordContentsResponse(Struct):
-    records: list[RecordContents]
-
-
-class Feedback(Struct):
-    trace: str
-    policy: str
-    model: str
-    kind: str
-    score: float
-
-
-class FeedbackResponse(Struct):
-    feedback: list[Feedback]
 
 
 @click.command()
@@ -176,25 +63,27 @@ def records(
         return
     found = api_client()
     if wanted:
-        told = asyncio.run(found.graphql(ONE, RecordsResponse, trace=wanted)).records
-        told.sort(key=lambda each: each.door in OURS)  # the client's own first
-        if not told:
+        details = asyncio.run(operations.get_record(found, trace=wanted))
+        details.sort(key=lambda each: each.door in OURS)  # the client's own first
+        if not details:
             raise PathNotFound(f"there is no record with the trace {wanted!r}", "sizewise records lists them")
-    else:
-        told = asyncio.run(found.graphql(LIST, RecordsResponse, last=last, model=model, status=status)).records
-    if wants_json():
-        write_json(msgspec.to_builtins({"records": told}))
-    elif wanted:
-        for each in told:
+        if wants_json():
+            write_json(msgspec.to_builtins({"records": details}))
+            return
+        for each in details:
             _show(each)
+        return
+    listed = asyncio.run(operations.list_records(found, last=last, model=model, status=status))
+    if wants_json():
+        write_json(msgspec.to_builtins({"records": listed}))
     else:
-        _list(told)
+        _list(listed)
 
 
 def _say(trace: str | None, score: float, kind: str) -> None:
     if not trace:
         raise BadRequest("feedback is about an answer", "name its TRACE: sizewise records TRACE --feedback 1")
-    told = asyncio.run(api_client().graphql(FEEDBACK, FeedbackResponse, trace=trace, score=score, kind=kind)).feedback
+    told = asyncio.run(operations.send_feedback(api_client(), trace=trace, score=score, kind=kind))
     if wants_json():
         write_json(msgspec.to_builtins({"feedback": told}))
         return
@@ -205,7 +94,7 @@ def _say(trace: str | None, score: float, kind: str) -> None:
 def _erase(key: str, sure: bool) -> None:
     if not sure:
         click.confirm(f"Delete for good what is kept of what the key {key} asked?", abort=True, err=True)
-    told = asyncio.run(api_client().graphql(ERASE, EraseRecordsResponse, key=key)).erase_records
+    told = asyncio.run(operations.erase_records(api_client(), key=key))
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
@@ -215,7 +104,7 @@ def _erase(key: str, sure: bool) -> None:
 def _open(trace: str | None) -> None:
     if not trace:
         raise BadRequest("contents are those of a record", "name its TRACE: sizewise records TRACE --contents")
-    told = asyncio.run(api_client().graphql(CONTENTS, RecordContentsResponse, trace=trace)).records
+    told = asyncio.run(operations.get_record_contents(api_client(), trace=trace))
     found = [each for each in told if each.contents is not None]
     if not found:
         hint = "they are kept where [records] says `contents = true`, and for as long as it says"
@@ -231,7 +120,7 @@ def _open(trace: str | None) -> None:
             click.echo("the rest was too long to be kept", err=True)
 
 
-def _list(records: list[Record]) -> None:
+def _list(records: list[operations.Record]) -> None:
     if not records:
         click.echo("nothing has happened yet", err=True)
         return
@@ -242,7 +131,7 @@ def _list(records: list[Record]) -> None:
     )
 
 
-def _row(record: Record) -> tuple[str, ...]:
+def _row(record: operations.Record) -> tuple[str, ...]:
     answered = record.model or "-"
     return (
         format_time(record.at),
@@ -258,11 +147,11 @@ def _row(record: Record) -> tuple[str, ...]:
     )
 
 
-def _tokens(tokens: Tokens) -> str:
+def _tokens(tokens: operations.Tokens) -> str:
     return f"{'~' if tokens.estimated else ''}{tokens.input}+{tokens.output}"
 
 
-def _show(record: Record) -> None:
+def _show(record: operations.RecordDetails) -> None:
     write_pairs(
         [
             ("trace", record.trace),
@@ -289,7 +178,7 @@ def _show(record: Record) -> None:
     click.echo()
 
 
-def _tried(attempt: Attempt) -> tuple[str, ...]:
+def _tried(attempt: operations.Attempt) -> tuple[str, ...]:
     return (
         str(attempt.number),
         attempt.model,

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
+from sizewise.cli import operations
 from sizewise.cli.api_client import running_server
 from sizewise.settings.load import Settings
-
-
-class _Reloaded(Struct):
-    models: list[str]
-
-
-class _ReloadResponse(Struct):
-    reload: _Reloaded
 
 
 async def reload_running_server(settings: Settings) -> bool:
@@ -21,5 +12,5 @@ async def reload_running_server(settings: Settings) -> bool:
     server = running_server(settings)
     if server is None:
         return False
-    await server.graphql("mutation { reload { models } }", _ReloadResponse)
+    await operations.reload(server)
     return True

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import get_args
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, write_json, write_table
+from sizewise.data_class import DATA_CLASSES, DataClass
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "explain": LazyCommand("sizewise.cli.route:explain", "The decision without the call, and why."),
@@ -28,47 +30,6 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "policy": LazyCommand("sizewise.cli.policy:policy", "Show which data may reach which model; test policies."),
 }
 
-QUERY = """query ($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $dataClass: DataClass,
-                $online: Online, $maxCostUsd: Dollars, $session: String) {
-  explain(prompt: $prompt, model: $model, policy: $policy, maxTokens: $maxTokens, dataClass: $dataClass,
-          online: $online, maxCostUsd: $maxCostUsd, session: $session) {
-    requestedModel policy dataClass tokens why error reasons
-    candidates { model size place eligible why costUsd }
-    steps { models action why }
-  }
-}"""
-
-
-class Candidate(Struct, rename="camel"):
-    model: str
-    size: str
-    place: str
-    eligible: bool
-    why: str
-    cost_usd: str | None
-
-
-class Step(Struct):
-    models: list[str]
-    action: str
-    why: str
-
-
-class Decision(Struct, rename="camel"):
-    requested_model: str
-    policy: str
-    data_class: str
-    tokens: int
-    why: str
-    error: str
-    reasons: list[str]
-    candidates: list[Candidate]
-    steps: list[Step]
-
-
-class ExplainResponse(Struct):
-    explain: Decision
-
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS)
 def route() -> None:
@@ -81,12 +42,23 @@ def route() -> None:
 @click.option("-p", "--policy", help="Choose by this policy, as auto:<policy> does.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
 @click.option("--max-cost-usd", metavar="DOLLARS", help="What it may cost at most.")
-@click.option("--data-class", type=click.Choice(["public", "internal", "confidential"]), help="Of this question.")
-@click.option("--online", type=click.Choice(["allow", "deny"]), help="Whether it may leave this machine.")
+@click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Of this question.")
+@click.option("--online", type=click.Choice(get_args(operations.Online)), help="Whether it may leave this machine.")
 @click.option("--session", help="As the next request of this session.")
 @server_options
 @click.pass_context
-def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) -> None:
+def explain(
+    ctx: click.Context,
+    /,
+    question: tuple[str, ...],
+    model: str,
+    policy: str | None,
+    max_tokens: int | None,
+    max_cost_usd: str | None,
+    data_class: DataClass | None,
+    online: operations.Online | None,
+    session: str | None,
+) -> None:
     """The decision without the call, and why.
 
     Shows who would be asked, the reason against each other model, and the expected cost. Ends with 1 when nobody
@@ -95,7 +67,18 @@ def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) 
     \b
     Example: sizewise route explain "Prove that 2 is prime" --data-class confidential
     """
-    told = asyncio.run(_explained(" ".join(question), wishes))
+    explained = operations.explain(
+        api_client(),
+        prompt=" ".join(question),
+        model=model,
+        policy=policy,
+        max_tokens=max_tokens,
+        max_cost_usd=max_cost_usd,
+        data_class=data_class,
+        online=online,
+        session=session,
+    )
+    told = asyncio.run(explained)
     if wants_json():
         write_json(msgspec.to_builtins(told))
     else:
@@ -103,13 +86,7 @@ def explain(ctx: click.Context, /, question: tuple[str, ...], **wishes: object) 
     ctx.exit(1 if told.error else 0)
 
 
-async def _explained(prompt: str, options: Mapping[str, object]) -> Decision:
-    named = {"maxTokens": "max_tokens", "dataClass": "data_class", "maxCostUsd": "max_cost_usd"}
-    variables = {each: options[named.get(each, each)] for each in ("model", "policy", "online", "session", *named)}
-    return (await api_client().graphql(QUERY, ExplainResponse, prompt=prompt, **variables)).explain
-
-
-def _show(decision: Decision) -> None:
+def _show(decision: operations.Explanation) -> None:
     click.echo(
         f"{decision.requested_model} by policy {decision.policy}; about {format_count(decision.tokens)} tokens of"
         f" {decision.data_class} data"
@@ -126,5 +103,5 @@ def _show(decision: Decision) -> None:
     )
 
 
-def _cost(candidate: Candidate) -> str:
+def _cost(candidate: operations.Candidate) -> str:
     return format_money(candidate.cost_usd) if candidate.eligible else "-"

@@ -6,48 +6,10 @@ import asyncio
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_date, write_json, write_table
-
-QUALITY = """query ($policy: String) { quality(policy: $policy) {
-  policy certified samples unjudged loss lossLow lossHigh since violated feedback { model kind count mean }
-} }"""
-TRUST = "mutation ($policy: String!) { restorePolicy(policy: $policy) { policy wasViolated } }"
-
-
-class Opinion(Struct):
-    model: str
-    kind: str
-    count: int
-    mean: float
-
-
-class Quality(Struct, rename="camel"):
-    policy: str
-    certified: float | None
-    samples: int
-    unjudged: int
-    loss: float | None
-    loss_low: float | None
-    loss_high: float | None
-    since: int | None
-    violated: int | None
-    feedback: list[Opinion]
-
-
-class QualityResponse(Struct):
-    quality: list[Quality]
-
-
-class RestoredPolicy(Struct, rename="camel"):
-    policy: str
-    was_violated: bool
-
-
-class RestorePolicyResponse(Struct, rename="camel"):
-    restore_policy: RestoredPolicy
 
 
 @click.command()
@@ -63,7 +25,7 @@ def outcomes(ctx: click.Context, /, policy: str | None) -> None:
     \b
     Example: sizewise route outcomes
     """
-    told = asyncio.run(api_client().graphql(QUALITY, QualityResponse, policy=policy)).quality
+    told = asyncio.run(operations.get_quality(api_client(), policy=policy))
     if wants_json():
         write_json(msgspec.to_builtins({"quality": told}))
     else:
@@ -71,7 +33,7 @@ def outcomes(ctx: click.Context, /, policy: str | None) -> None:
     ctx.exit(1 if any(each.violated is not None for each in told) else 0)
 
 
-def _show(policies: list[Quality]) -> None:
+def _show(policies: list[operations.PolicyQuality]) -> None:
     write_table(
         ("POLICY", "PROMISED", "LOST", "INTERVAL", "SAMPLES", "UNJUDGED", "SINCE", "STATE"),
         [_row(each) for each in policies],
@@ -87,7 +49,7 @@ def _show(policies: list[Quality]) -> None:
         )
 
 
-def _row(its: Quality) -> tuple[str, ...]:
+def _row(its: operations.PolicyQuality) -> tuple[str, ...]:
     bounds = "-" if its.loss_low is None or its.loss_high is None else f"{its.loss_low:.3f} to {its.loss_high:.3f}"
     state = "nothing was promised" if its.certified is None else "no alarm"
     if its.violated is not None:
@@ -115,7 +77,7 @@ def restore(policy: str) -> None:
     \b
     Example: sizewise route restore support
     """
-    told = asyncio.run(api_client().graphql(TRUST, RestorePolicyResponse, policy=policy)).restore_policy
+    told = asyncio.run(operations.restore_policy(api_client(), policy=policy))
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return

@@ -9,48 +9,12 @@ from pathlib import Path
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, write_file, write_json, write_table
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
-
-QUERY = """query ($days: Float) {
-  savings(days: $days) { policy large requests small unpriced spentUsd baselineUsd savedUsd marginUsd evaluationUsd
-  curves }
-  quality { policy certified samples loss lossLow lossHigh }
-}"""
-
-
-class Saving(Struct, rename="camel"):
-    policy: str
-    large: str
-    requests: int
-    small: int
-    unpriced: int
-    spent_usd: str
-    baseline_usd: str | None
-    saved_usd: str | None
-    margin_usd: str | None
-    evaluation_usd: str
-    curves: dict[str, list[tuple[float, float]]] | None = None
-
-
-class Quality(Struct, rename="camel"):
-    """Lost of the large model's, 0..1, with its interval; None where nobody measured it."""
-
-    policy: str
-    certified: float | None
-    samples: int
-    loss: float | None
-    loss_low: float | None
-    loss_high: float | None
-
-
-class SavingsResponse(Struct):
-    savings: list[Saving]
-    quality: list[Quality]
 
 
 @click.command("savings")
@@ -70,7 +34,7 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
     """
     if not isfinite(days):
         raise BadRequest(f"--days is {days!r}", "it is a number, as 7")
-    found = asyncio.run(api_client().graphql(QUERY, SavingsResponse, days=days))
+    found = asyncio.run(operations.get_savings(api_client(), days=days))
     told, known = found.savings, {each.policy: each for each in found.quality}
     if policy is not None and policy not in known:
         hint = did_you_mean(policy, list(known)) or f"those that choose: {', '.join(known) or 'none'}"
@@ -94,7 +58,7 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
         click.echo(f"{format_count(sum(each.unpriced for each in told))} requests of unknown price count as free.")
 
 
-def _row(each: Saving, quality: Quality | None) -> tuple[str, ...]:
+def _row(each: operations.PolicySavings, quality: operations.QualityLoss | None) -> tuple[str, ...]:
     small = f"{each.small / max(1, each.requests):.0%}"
     return (
         each.policy,
@@ -108,13 +72,13 @@ def _row(each: Saving, quality: Quality | None) -> tuple[str, ...]:
     )
 
 
-def _lost(its: Quality | None) -> str:
+def _lost(its: operations.QualityLoss | None) -> str:
     if its is None or its.loss is None or its.loss_low is None or its.loss_high is None:
         return "not measured"
     return f"{its.loss:.1%} ({its.loss_low:.1%} to {its.loss_high:.1%}, {format_count(its.samples)} sampled)"
 
 
-def _saved(each: Saving) -> str:
+def _saved(each: operations.PolicySavings) -> str:
     if each.saved_usd is None or each.margin_usd is None:
         return "unknown"
     alone = float(each.baseline_usd or 0)
@@ -123,7 +87,7 @@ def _saved(each: Saving) -> str:
     return f"{float(each.saved_usd) / alone:.1%} +- {float(each.margin_usd) / alone:.1%}"
 
 
-def _draw(savings: list[Saving], known: Mapping[str, Quality], file: Path) -> None:
+def _draw(savings: list[operations.PolicySavings], known: Mapping[str, operations.QualityLoss], file: Path) -> None:
     if len(savings) != 1:
         names = ", ".join(each.policy for each in savings) or "none has answered anything"
         raise BadRequest(f"a picture is of one policy, and there are {len(savings)}", f"--policy NAME: {names}")
@@ -139,4 +103,5 @@ def _draw(savings: list[Saving], known: Mapping[str, Quality], file: Path) -> No
         dots.append(PlotPoint(its.policy, cost, 1 - quality.loss, 1 - quality.loss_high, 1 - quality.loss_low, within))
     title = f"{its.policy}: {format_count(its.requests)} requests"
     promised = None if quality is None else quality.certified
-    write_file(file, draw_plot(title, its.curves or {}, dots, promised))
+    curves = msgspec.convert(its.curves or {}, dict[str, list[tuple[float, float]]])
+    write_file(file, draw_plot(title, curves, dots, promised))

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import click
 import msgspec
-from msgspec import Struct
 
+from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_table
@@ -27,121 +27,6 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.users:release_email", "Release an address taken by someone who does not own it."
     ),
 }
-
-LIST = "{ users { id email name role projects { project role } created disabled state } }"
-INVITATIONS = "{ invitations { id email role project invitedBy created expires used } }"
-SESSIONS = "{ signInSessions { id user email project created lastSeen expires } }"
-NEW = "{ token invitation { id email role project invitedBy created expires used } }"
-INVITE = f"""mutation ($email: String!, $role: String, $project: String, $days: Float!) {{
-  inviteUser(email: $email, role: $role, project: $project, days: $days) {NEW} }}"""
-_USER = "{ id email name role projects { project role } created disabled state }"
-ROLE = f"""mutation ($id: String!, $role: String!, $project: String) {{
-  setRole(id: $id, role: $role, project: $project) {_USER} }}"""
-DISABLE = """mutation ($id: String!, $keys: Boolean!) { disableUser(id: $id, revokeKeys: $keys) {
-  id email name role projects { project role } created disabled state serviceKeys { id name } } }"""
-ENABLE = f"mutation ($id: String!) {{ enableUser(id: $id) {_USER} }}"
-SIGN_OUT = "mutation ($id: String!) { signOut(user: $id) { id } }"
-FREE = "mutation ($email: String!) { releaseEmail(email: $email) { id } }"
-WITHDRAW = "mutation ($id: String!) { withdrawInvitation(id: $id) { id } }"
-
-
-class Membership(Struct):
-    project: str
-    role: str
-
-
-class User(Struct):
-    """Times are unix ms."""
-
-    id: str
-    email: str
-    name: str
-    role: str
-    projects: list[Membership]
-    created: int
-    disabled: int | None
-    state: str
-
-
-class Users(Struct):
-    users: list[User]
-
-
-class Invitation(Struct, rename="camel"):
-    id: str
-    email: str
-    role: str
-    project: str
-    invited_by: str
-    created: int
-    expires: int
-    used: int | None
-
-
-class Invitations(Struct):
-    invitations: list[Invitation]
-
-
-class New(Struct):
-    token: str
-    invitation: Invitation
-
-
-class Invited(Struct, rename="camel"):
-    invite_user: New
-
-
-class Session(Struct, rename="camel"):
-    id: str
-    user: str
-    email: str
-    project: str
-    created: int
-    last_seen: int
-    expires: int
-
-
-class Sessions(Struct, rename="camel"):
-    sign_in_sessions: list[Session]
-
-
-class SetRoleResponse(Struct, rename="camel"):
-    set_role: User
-
-
-class CreatedKey(Struct):
-    """A service key that a user made."""
-
-    id: str
-    name: str
-
-
-class DisabledUser(User, rename="camel"):
-    service_keys: list[CreatedKey]
-
-
-class Disabled(Struct, rename="camel"):
-    disable_user: DisabledUser
-
-
-class Enabled(Struct, rename="camel"):
-    enable_user: User
-
-
-class Id(Struct):
-    id: str
-
-
-class SignedOut(Struct, rename="camel"):
-    sign_out: Id
-
-
-class Freed(Struct, rename="camel"):
-    release_email: Id
-
-
-class Withdrawn(Struct, rename="camel"):
-    withdraw_invitation: Id
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -170,11 +55,11 @@ def users(ctx: click.Context) -> None:
     )
 
 
-def _all() -> list[User]:
-    return asyncio.run(api_client().graphql(LIST, Users)).users
+def _all() -> list[operations.User]:
+    return asyncio.run(operations.list_users(api_client()))
 
 
-def _projects(user: User) -> str:
+def _projects(user: operations.User) -> str:
     return ", ".join(f"{each.project}:{each.role}" for each in user.projects) or "-"
 
 
@@ -204,8 +89,8 @@ def invite(email: str, role: str | None, project: str | None, days: float) -> No
     Example: sizewise users invite ada@example.com --role developer
     """
     here = api_client()
-    variables = {"email": email, "role": role, "project": project, "days": days}
-    show(here.url, asyncio.run(here.graphql(INVITE, Invited, **variables)).invite_user)
+    invited = operations.invite_user(here, email=email, role=role, project=project, days=days)
+    show(here.url, asyncio.run(invited))
 
 
 @click.command("release-email")
@@ -219,14 +104,14 @@ def release_email(email: str) -> None:
     \b
     Example: sizewise users release-email ada@example.com
     """
-    told = asyncio.run(api_client().graphql(FREE, Freed, email=email)).release_email
+    told = asyncio.run(operations.release_email(api_client(), email=email))
     if wants_json():
         write_json({"freed": told.id})
     else:
         click.echo(f"{told.id} is disabled, and the address is free")
 
 
-def show(url: str, made: New) -> None:
+def show(url: str, made: operations.NewInvitation) -> None:
     link = f"{url}/invitation#{made.token}"
     if wants_json():
         write_json({"link": link, **msgspec.to_builtins(made)})
@@ -251,8 +136,7 @@ def role(user: str, role: str, project: str | None) -> None:
     Example: sizewise users role ada@example.com editor --project shop
     """
     given = "" if role == "none" else role
-    variables = {"id": _id(user), "role": given, "project": project}
-    _tell(asyncio.run(api_client().graphql(ROLE, SetRoleResponse, **variables)).set_role)
+    _tell(asyncio.run(operations.set_role(api_client(), id=_id(user), role=given, project=project)))
 
 
 @click.command()
@@ -267,7 +151,7 @@ def disable(user: str, with_keys: bool) -> None:
     \b
     Example: sizewise users disable ada@example.com
     """
-    gone = asyncio.run(api_client().graphql(DISABLE, Disabled, id=_id(user), keys=with_keys)).disable_user
+    gone = asyncio.run(operations.disable_user(api_client(), id=_id(user), revoke_keys=with_keys))
     _tell(gone)
     if gone.service_keys and not wants_json():
         listed = ", ".join(f"{key.id} ({key.name})" for key in gone.service_keys)
@@ -283,10 +167,10 @@ def enable(user: str) -> None:
     \b
     Example: sizewise users enable ada@example.com
     """
-    _tell(asyncio.run(api_client().graphql(ENABLE, Enabled, id=_id(user))).enable_user)
+    _tell(asyncio.run(operations.enable_user(api_client(), id=_id(user))))
 
 
-def _tell(user: User) -> None:
+def _tell(user: operations.User) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(user))
     else:
@@ -301,7 +185,7 @@ def sessions() -> None:
     \b
     Example: sizewise users sessions
     """
-    told = asyncio.run(api_client().graphql(SESSIONS, Sessions)).sign_in_sessions
+    told = asyncio.run(operations.list_sign_in_sessions(api_client()))
     if wants_json():
         write_json(msgspec.to_builtins({"sessions": told}))
         return
@@ -323,7 +207,7 @@ def sign_out(user: str) -> None:
     \b
     Example: sizewise users sign-out ada@example.com
     """
-    told = asyncio.run(api_client().graphql(SIGN_OUT, SignedOut, id=_id(user))).sign_out
+    told = asyncio.run(operations.sign_out(api_client(), user=_id(user)))
     if wants_json():
         write_json({"signed_out": told.id})
     else:
@@ -338,7 +222,7 @@ def invitations() -> None:
     \b
     Example: sizewise users invitations
     """
-    told = asyncio.run(api_client().graphql(INVITATIONS, Invitations)).invitations
+    told = asyncio.run(operations.list_invitations(api_client()))
     if wants_json():
         write_json(msgspec.to_builtins({"invitations": told}))
         return
@@ -360,7 +244,7 @@ def withdraw(id: str) -> None:
     \b
     Example: sizewise users withdraw in-7k2mqpxd4f
     """
-    told = asyncio.run(api_client().graphql(WITHDRAW, Withdrawn, id=id)).withdraw_invitation
+    told = asyncio.run(operations.withdraw_invitation(api_client(), id=id))
     if wants_json():
         write_json({"withdrawn": told.id})
     else:

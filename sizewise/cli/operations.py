@@ -1,0 +1,1757 @@
+"""Typed functions for the GraphQL operations of the CLI, generated from operations.graphql by `make docs`.
+
+A parameter that you leave out is left out of the request; None is sent as null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from sizewise.cli.api_client import ApiClient
+
+DataClass: TypeAlias = Literal["public", "internal", "confidential"]
+"""Confidentiality, from least to most strict."""
+Dollars: TypeAlias = str
+"""An exact amount of US dollars as a decimal string, such as '0.000012'."""
+FlowRunState: TypeAlias = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
+"""The state of a flow run."""
+JSON: TypeAlias = object
+"""Any JSON value."""
+NonNegativeSafeInt: TypeAlias = int
+"""An integer from 0 to 2^53 - 1."""
+Online: TypeAlias = Literal["allow", "deny"]
+Permission: TypeAlias = Literal[
+    "ask",
+    "read_models",
+    "read_records",
+    "read_contents",
+    "read_metrics",
+    "read_keys",
+    "read_users",
+    "read_budgets",
+    "read_audit",
+    "own_keys",
+    "manage_keys",
+    "manage_users",
+    "manage_budgets",
+    "manage_flows",
+    "manage_policies",
+    "manage_knowledge",
+    "manage_settings",
+    "manage_vault",
+    "erase_records",
+    "found_organisations",
+    "read",
+    "manage",
+]
+"""What a key or role allows; `read` and `manage` are bundles."""
+SearchMode: TypeAlias = Literal["hybrid", "vector", "words"]
+Timestamp: TypeAlias = int
+"""Milliseconds since 1970-01-01 UTC, as an integer."""
+
+
+class AuditEvent(Struct, frozen=True, rename="camel"):
+    seq: int
+    at: Timestamp
+    actor: str
+    action: str
+    resource: str
+    before: JSON | None
+    after: JSON | None
+    error: str
+    credential: str
+    previous: str
+    hash: str
+
+
+class Budget(Struct, frozen=True, rename="camel"):
+    scope: str
+    unit: str
+    limit: str
+    spent: str
+    reserved: str
+    remaining: str
+    resets: Timestamp
+    source: str
+
+
+class DataKey(Struct, frozen=True, rename="camel"):
+    id: str
+    wrapped_by: str
+    created: Timestamp | None
+    retired: Timestamp | None
+    rows: NonNegativeSafeInt
+
+
+class Encryption(Struct, frozen=True, rename="camel"):
+    wrapped_by: str
+    reencrypting: bool
+    keys: list[DataKey]
+
+
+class RotatedEncryptionKeys(Struct, frozen=True, rename="camel"):
+    rewrapped: NonNegativeSafeInt
+
+
+class FlowSummary(Struct, frozen=True, rename="camel"):
+    name: str
+    version: str
+    published: Timestamp
+    project: str
+
+
+class FlowText(Struct, frozen=True, rename="camel"):
+    name: str
+    text: str
+
+
+class FlowInput(Struct, frozen=True, rename="camel"):
+    name: str
+    type: JSON
+
+
+class FlowInputs(Struct, frozen=True, rename="camel"):
+    inputs: list[FlowInput]
+
+
+class FlowVersion(Struct, frozen=True, rename="camel"):
+    version: str
+    created: Timestamp
+    created_by: str
+    live: bool
+
+
+class PublishedFlow(Struct, frozen=True, rename="camel"):
+    new: bool
+    flow: FlowSummary
+
+
+class FlowRun(Struct, frozen=True, rename="camel"):
+    id: str
+    number: NonNegativeSafeInt | None
+    flow: str
+    version: str
+    project: str
+    door: str
+    key: str
+    user: str
+    state: FlowRunState
+    attempt: int
+    error: str
+    created: Timestamp
+    started: Timestamp | None
+    ended: Timestamp | None
+
+
+class FlowRunStep(Struct, frozen=True, rename="camel"):
+    key: str
+    state: str
+    started: Timestamp
+    ended: Timestamp | None
+    decided_by: str
+    model: str
+    cost_usd: Dollars | None
+    error: str
+
+
+class FlowRunDetails(FlowRun, frozen=True, rename="camel"):
+    steps: list[FlowRunStep]
+
+
+class FlowRunFailure(Struct, frozen=True, rename="camel"):
+    code: str
+    message: str
+    hint: str
+
+
+class FlowRunOutput(Struct, frozen=True, rename="camel"):
+    outputs: JSON | None
+    failure: FlowRunFailure | None
+
+
+class WaitingRun(Struct, frozen=True, rename="camel"):
+    key: str
+    request: JSON | None
+    run: FlowRun
+
+
+class Scope(Struct, frozen=True, rename="camel"):
+    doors: list[str]
+    models: list[str]
+    policies: list[str]
+    flows: list[str]
+    networks: list[str]
+
+
+class Key(Struct, frozen=True, rename="camel"):
+    id: str
+    name: str
+    project: str
+    user: str
+    all_projects: bool
+    permissions: list[Permission]
+    data_class: DataClass | None
+    scope: Scope
+    created: Timestamp
+    expires: Timestamp | None
+    revoked: Timestamp | None
+    state: str
+
+
+class NewKey(Struct, frozen=True, rename="camel"):
+    secret: str
+    key: Key
+
+
+class KnowledgeBase(Struct, frozen=True, rename="camel"):
+    name: str
+    project: str
+    created: Timestamp
+    model: str
+    documents: int
+    passages: int
+    waiting: int
+    quarantined: int
+
+
+class Document(Struct, frozen=True, rename="camel"):
+    id: str
+    source: str
+    title: str
+    kind: str
+    state: str
+    data_class: DataClass
+    readers: list[str]
+    pages: int
+    created: Timestamp
+    changed: Timestamp
+    added_by: str
+    notes: list[str]
+
+
+class Passage(Struct, frozen=True, rename="camel"):
+    id: str
+    text: str
+    page: int
+    headings: list[str]
+    tokens: int
+    state: str
+    suspect: list[str]
+
+
+class DocumentDetails(Document, frozen=True, rename="camel"):
+    passages: list[Passage] | None
+
+
+class SearchResult(Struct, frozen=True, rename="camel"):
+    id: str
+    document: str
+    source: str
+    title: str
+    text: str
+    score: float
+    page: int
+    pages: list[int]
+    headings: list[str]
+    start: int
+    end: int
+    data_class: DataClass
+    suspect: list[str]
+    citation: str
+
+
+class IngestedDocument(Struct, frozen=True, rename="camel"):
+    source: str
+    id: str
+    outcome: str
+    passages: int
+    quarantined: int
+    notes: list[str]
+
+
+class FailedSource(Struct, frozen=True, rename="camel"):
+    source: str
+    why: str
+
+
+class SyncedKnowledge(Struct, frozen=True, rename="camel"):
+    ingested: list[IngestedDocument]
+    removed: list[str]
+    failed: list[FailedSource]
+
+
+class PriceSummary(Struct, frozen=True, rename="camel"):
+    input: Dollars | None
+    output: Dollars | None
+
+
+class ModelSummary(Struct, frozen=True, rename="camel"):
+    name: str
+    size: str
+    place: str
+    state: str
+    context: int | None
+    task: str
+    price: PriceSummary
+
+
+class CatalogSummaryOffers(Struct, frozen=True, rename="camel"):
+    price: PriceSummary
+
+
+class CatalogSummary(Struct, frozen=True, rename="camel"):
+    name: str
+    vendor: str
+    task: str
+    size: str
+    parameters: NonNegativeSafeInt | None
+    context: int | None
+    license: str | None
+    unverified: list[str]
+    offers: list[CatalogSummaryOffers]
+
+
+class Price(Struct, frozen=True, rename="camel"):
+    input: Dollars | None
+    output: Dollars | None
+    cached: Dollars | None
+    cache_write: Dollars | None
+    cache_write1h: Dollars | None = field(name="cacheWrite1h")
+    reasoning: Dollars | None
+    source: str
+    date: str
+
+
+class Weights(Struct, frozen=True, rename="camel"):
+    file: str
+    bytes: NonNegativeSafeInt
+    sha256: str
+    path: str
+
+
+class Fact(Struct, frozen=True, rename="camel"):
+    name: str
+    value: str
+    source: str
+
+
+class ModelDetails(Struct, frozen=True, rename="camel"):
+    name: str
+    provider: str
+    task: str
+    size: str
+    place: str
+    state: str
+    parameters: NonNegativeSafeInt | None
+    context: int | None
+    max_output: int | None
+    input_modalities: list[str]
+    tools: bool | None
+    logprobs: bool | None
+    resumes: bool
+    quality: float | None
+    license: str
+    slots: int
+    price: Price
+    weights: Weights | None
+    facts: list[Fact]
+
+
+class CatalogFact(Struct, frozen=True, rename="camel"):
+    name: str
+    value: str
+    source: str
+    date: str
+    unverified: bool
+
+
+class MemoryEstimate(Struct, frozen=True, rename="camel"):
+    quantization: str
+    tokens: int
+    bytes: NonNegativeSafeInt
+
+
+class Offer(Struct, frozen=True, rename="camel"):
+    name: str
+    price: Price
+    conditions: list[str]
+
+
+class CatalogModel(Struct, frozen=True, rename="camel"):
+    name: str
+    title: str
+    vendor: str
+    task: str
+    size: str
+    names: list[str]
+    parameters: NonNegativeSafeInt | None
+    context: int | None
+    license: str | None
+    unverified: list[str]
+    facts: list[CatalogFact]
+    memory: list[MemoryEstimate]
+    offers: list[Offer]
+
+
+class Invitation(Struct, frozen=True, rename="camel"):
+    id: str
+    email: str
+    role: str
+    project: str
+    invited_by: str
+    created: Timestamp
+    expires: Timestamp
+    used: Timestamp | None
+
+
+class NewInvitation(Struct, frozen=True, rename="camel"):
+    token: str
+    invitation: Invitation
+
+
+class SignInSession(Struct, frozen=True, rename="camel"):
+    id: str
+    user: str
+    email: str
+    project: str
+    created: Timestamp
+    last_seen: Timestamp
+    expires: Timestamp
+
+
+class Membership(Struct, frozen=True, rename="camel"):
+    project: str
+    role: str
+
+
+class User(Struct, frozen=True, rename="camel"):
+    id: str
+    email: str
+    name: str
+    role: str
+    projects: list[Membership]
+    created: Timestamp
+    disabled: Timestamp | None
+    state: str
+
+
+class ServiceKey(Struct, frozen=True, rename="camel"):
+    id: str
+    name: str
+
+
+class DisabledUser(User, frozen=True, rename="camel"):
+    service_keys: list[ServiceKey]
+
+
+class Tokens(Struct, frozen=True, rename="camel"):
+    input: NonNegativeSafeInt
+    output: NonNegativeSafeInt
+    cached: NonNegativeSafeInt
+    cache_write: NonNegativeSafeInt
+    reasoning: NonNegativeSafeInt
+    estimated: bool
+
+
+class Record(Struct, frozen=True, rename="camel"):
+    trace: str
+    at: Timestamp
+    door: str
+    key: str
+    project: str
+    requested_model: str
+    policy: str
+    model: str
+    why: str
+    status: int
+    error: str
+    stream: bool
+    degraded: str
+    guardrails: str
+    data_class: DataClass | None
+    tokens: Tokens
+    cost_usd: Dollars | None
+    first_token_ms: float | None
+    total_ms: float
+    attempt_count: int
+
+
+class Attempt(Struct, frozen=True, rename="camel"):
+    number: int
+    model: str
+    place: str
+    result: str
+    why: str
+    score: float | None
+    error: str
+    tokens: Tokens
+    cost_usd: Dollars | None
+    started_ms: float
+    first_token_ms: float | None
+    ended_ms: float
+
+
+class RecordDetails(Record, frozen=True, rename="camel"):
+    attempts: list[Attempt] | None
+
+
+class RecordContents(Struct, frozen=True, rename="camel"):
+    request: str
+    response: str | None
+    truncated: bool
+
+
+class RecordWithContents(Struct, frozen=True, rename="camel"):
+    trace: str
+    door: str
+    contents: RecordContents | None
+
+
+class Feedback(Struct, frozen=True, rename="camel"):
+    trace: str
+    policy: str
+    model: str
+    kind: str
+    score: float
+
+
+class ErasedRecords(Struct, frozen=True, rename="camel"):
+    records: NonNegativeSafeInt
+    contents: NonNegativeSafeInt
+    feedback: NonNegativeSafeInt
+
+
+class Candidate(Struct, frozen=True, rename="camel"):
+    model: str
+    size: str
+    place: str
+    eligible: bool
+    why: str
+    cost_usd: Dollars | None
+
+
+class RoutingStep(Struct, frozen=True, rename="camel"):
+    models: list[str]
+    action: str
+    why: str
+
+
+class Explanation(Struct, frozen=True, rename="camel"):
+    requested_model: str
+    policy: str
+    data_class: DataClass
+    tokens: int
+    why: str
+    error: str
+    reasons: list[str]
+    candidates: list[Candidate]
+    steps: list[RoutingStep]
+
+
+class FeedbackSummary(Struct, frozen=True, rename="camel"):
+    model: str
+    kind: str
+    count: int
+    mean: float
+
+
+class PolicyQuality(Struct, frozen=True, rename="camel"):
+    policy: str
+    certified: float | None
+    samples: int
+    unjudged: int
+    loss: float | None
+    loss_low: float | None
+    loss_high: float | None
+    since: Timestamp | None
+    violated: Timestamp | None
+    feedback: list[FeedbackSummary]
+
+
+class PolicySavings(Struct, frozen=True, rename="camel"):
+    policy: str
+    large: str
+    requests: NonNegativeSafeInt
+    small: NonNegativeSafeInt
+    unpriced: NonNegativeSafeInt
+    spent_usd: Dollars
+    baseline_usd: Dollars | None
+    saved_usd: Dollars | None
+    margin_usd: Dollars | None
+    evaluation_usd: Dollars
+    curves: JSON | None
+
+
+class QualityLoss(Struct, frozen=True, rename="camel"):
+    policy: str
+    certified: float | None
+    samples: int
+    loss: float | None
+    loss_low: float | None
+    loss_high: float | None
+
+
+class Samples(Struct, frozen=True, rename="camel"):
+    small: str
+    large: str
+    judge: str
+    pairs: JSON
+
+
+class RestoredPolicy(Struct, frozen=True, rename="camel"):
+    policy: str
+    was_violated: bool
+
+
+LIST_AUDIT_EVENTS = """\
+query ListAuditEvents($last: Int!) { audit(last: $last) { ...AuditEvent } } fragment AuditEvent on AuditEvent { seq at
+actor action resource before after error credential previous hash }
+"""
+
+
+class ListAuditEventsResponse(Struct, frozen=True, rename="camel"):
+    audit: list[AuditEvent]
+
+
+async def list_audit_events(client: ApiClient, *, last: int) -> list[AuditEvent]:
+    variables = {"last": last}
+    response = await client.graphql(LIST_AUDIT_EVENTS, ListAuditEventsResponse, variables)
+    return response.audit
+
+
+EXPORT_AUDIT_EVENTS = """\
+query ExportAuditEvents($after: Int!) { me { tenant } audit(last: 1000, after: $after) { ...AuditEvent } } fragment
+AuditEvent on AuditEvent { seq at actor action resource before after error credential previous hash }
+"""
+
+
+class ExportAuditEventsMe(Struct, frozen=True, rename="camel"):
+    tenant: str
+
+
+class ExportAuditEventsResponse(Struct, frozen=True, rename="camel"):
+    me: ExportAuditEventsMe
+    audit: list[AuditEvent]
+
+
+async def export_audit_events(client: ApiClient, *, after: int) -> ExportAuditEventsResponse:
+    variables = {"after": after}
+    return await client.graphql(EXPORT_AUDIT_EVENTS, ExportAuditEventsResponse, variables)
+
+
+LIST_BUDGETS = """\
+query ListBudgets { budgets { ...Budget } } fragment Budget on Budget { scope unit limit spent reserved remaining resets
+source }
+"""
+
+
+class ListBudgetsResponse(Struct, frozen=True, rename="camel"):
+    budgets: list[Budget]
+
+
+async def list_budgets(client: ApiClient) -> list[Budget]:
+    response = await client.graphql(LIST_BUDGETS, ListBudgetsResponse)
+    return response.budgets
+
+
+SET_BUDGET = """\
+mutation SetBudget($scope: String!, $requestsPerMinute: NonNegativeSafeInt, $tokensPerMinute: NonNegativeSafeInt,
+$usdPerDay: Dollars, $usdPerMonth: Dollars) { setBudget( scope: $scope requestsPerMinute: $requestsPerMinute
+tokensPerMinute: $tokensPerMinute usdPerDay: $usdPerDay usdPerMonth: $usdPerMonth ) { ...Budget } } fragment Budget on
+Budget { scope unit limit spent reserved remaining resets source }
+"""
+
+
+class SetBudgetResponse(Struct, frozen=True, rename="camel"):
+    set_budget: list[Budget]
+
+
+async def set_budget(
+    client: ApiClient,
+    *,
+    scope: str,
+    requests_per_minute: NonNegativeSafeInt | UnsetType | None = UNSET,
+    tokens_per_minute: NonNegativeSafeInt | UnsetType | None = UNSET,
+    usd_per_day: Dollars | UnsetType | None = UNSET,
+    usd_per_month: Dollars | UnsetType | None = UNSET,
+) -> list[Budget]:
+    variables = {
+        "scope": scope,
+        "requestsPerMinute": requests_per_minute,
+        "tokensPerMinute": tokens_per_minute,
+        "usdPerDay": usd_per_day,
+        "usdPerMonth": usd_per_month,
+    }
+    response = await client.graphql(SET_BUDGET, SetBudgetResponse, variables)
+    return response.set_budget
+
+
+GET_ENCRYPTION = """\
+query GetEncryption { encryption { ...Encryption } } fragment Encryption on Encryption { wrappedBy reencrypting keys {
+...DataKey } } fragment DataKey on DataKey { id wrappedBy created retired rows }
+"""
+
+
+class GetEncryptionResponse(Struct, frozen=True, rename="camel"):
+    encryption: Encryption
+
+
+async def get_encryption(client: ApiClient) -> Encryption:
+    response = await client.graphql(GET_ENCRYPTION, GetEncryptionResponse)
+    return response.encryption
+
+
+ROTATE_ENCRYPTION_KEYS = """\
+mutation RotateEncryptionKeys($newDataKeys: Boolean!) { rotateEncryptionKeys(newDataKeys: $newDataKeys) {
+...RotatedEncryptionKeys } } fragment RotatedEncryptionKeys on RotateEncryptionKeysPayload { rewrapped }
+"""
+
+
+class RotateEncryptionKeysResponse(Struct, frozen=True, rename="camel"):
+    rotate_encryption_keys: RotatedEncryptionKeys
+
+
+async def rotate_encryption_keys(client: ApiClient, *, new_data_keys: bool) -> RotatedEncryptionKeys:
+    variables = {"newDataKeys": new_data_keys}
+    response = await client.graphql(ROTATE_ENCRYPTION_KEYS, RotateEncryptionKeysResponse, variables)
+    return response.rotate_encryption_keys
+
+
+LIST_FLOWS = """\
+query ListFlows { flows { ...FlowSummary } } fragment FlowSummary on Flow { name version published project }
+"""
+
+
+class ListFlowsResponse(Struct, frozen=True, rename="camel"):
+    flows: list[FlowSummary]
+
+
+async def list_flows(client: ApiClient) -> list[FlowSummary]:
+    response = await client.graphql(LIST_FLOWS, ListFlowsResponse)
+    return response.flows
+
+
+GET_FLOW_TEXT = """\
+query GetFlowText($name: String!) { flow(name: $name) { ...FlowText } } fragment FlowText on Flow { name text }
+"""
+
+
+class GetFlowTextResponse(Struct, frozen=True, rename="camel"):
+    flow: FlowText | None
+
+
+async def get_flow_text(client: ApiClient, *, name: str) -> FlowText | None:
+    variables = {"name": name}
+    response = await client.graphql(GET_FLOW_TEXT, GetFlowTextResponse, variables)
+    return response.flow
+
+
+GET_FLOW_INPUTS = """\
+query GetFlowInputs($name: String!) { flow(name: $name) { ...FlowInputs } } fragment FlowInputs on Flow { inputs {
+...FlowInput } } fragment FlowInput on FlowValue { name type }
+"""
+
+
+class GetFlowInputsResponse(Struct, frozen=True, rename="camel"):
+    flow: FlowInputs | None
+
+
+async def get_flow_inputs(client: ApiClient, *, name: str) -> FlowInputs | None:
+    variables = {"name": name}
+    response = await client.graphql(GET_FLOW_INPUTS, GetFlowInputsResponse, variables)
+    return response.flow
+
+
+LIST_FLOW_VERSIONS = """\
+query ListFlowVersions($name: String!, $limit: Int!) { flowVersions(name: $name, limit: $limit) { ...FlowVersion } }
+fragment FlowVersion on FlowVersion { version created createdBy live }
+"""
+
+
+class ListFlowVersionsResponse(Struct, frozen=True, rename="camel"):
+    flow_versions: list[FlowVersion]
+
+
+async def list_flow_versions(client: ApiClient, *, name: str, limit: int) -> list[FlowVersion]:
+    variables = {"name": name, "limit": limit}
+    response = await client.graphql(LIST_FLOW_VERSIONS, ListFlowVersionsResponse, variables)
+    return response.flow_versions
+
+
+PUBLISH_FLOW = """\
+mutation PublishFlow($text: String!, $project: String) { publishFlow(text: $text, project: $project) { ...PublishedFlow
+} } fragment PublishedFlow on PublishFlowPayload { new flow { ...FlowSummary } } fragment FlowSummary on Flow { name
+version published project }
+"""
+
+
+class PublishFlowResponse(Struct, frozen=True, rename="camel"):
+    publish_flow: PublishedFlow
+
+
+async def publish_flow(client: ApiClient, *, text: str, project: str | UnsetType | None = UNSET) -> PublishedFlow:
+    variables = {"text": text, "project": project}
+    response = await client.graphql(PUBLISH_FLOW, PublishFlowResponse, variables)
+    return response.publish_flow
+
+
+WITHDRAW_FLOW = """\
+mutation WithdrawFlow($name: String!, $project: String) { withdrawFlow(name: $name, project: $project) { name } }
+"""
+
+
+class WithdrawFlowResult(Struct, frozen=True, rename="camel"):
+    name: str
+
+
+class WithdrawFlowResponse(Struct, frozen=True, rename="camel"):
+    withdraw_flow: WithdrawFlowResult
+
+
+async def withdraw_flow(client: ApiClient, *, name: str, project: str | UnsetType | None = UNSET) -> WithdrawFlowResult:
+    variables = {"name": name, "project": project}
+    response = await client.graphql(WITHDRAW_FLOW, WithdrawFlowResponse, variables)
+    return response.withdraw_flow
+
+
+LIST_FLOW_RUNS = """\
+query ListFlowRuns($flow: String!, $state: FlowRunState, $before: Int!, $last: Int!) { flowRuns(flow: $flow, state:
+$state, before: $before, last: $last) { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project door
+key user state attempt error created started ended }
+"""
+
+
+class ListFlowRunsResponse(Struct, frozen=True, rename="camel"):
+    flow_runs: list[FlowRun]
+
+
+async def list_flow_runs(
+    client: ApiClient,
+    *,
+    flow: str,
+    before: int,
+    last: int,
+    state: FlowRunState | UnsetType | None = UNSET,
+) -> list[FlowRun]:
+    variables = {"flow": flow, "state": state, "before": before, "last": last}
+    response = await client.graphql(LIST_FLOW_RUNS, ListFlowRunsResponse, variables)
+    return response.flow_runs
+
+
+GET_FLOW_RUN = """\
+query GetFlowRun($id: String!) { flowRun(id: $id) { ...FlowRunDetails } } fragment FlowRunDetails on FlowRun {
+...FlowRun steps { ...FlowRunStep } } fragment FlowRun on FlowRun { id number flow version project door key user state
+attempt error created started ended } fragment FlowRunStep on FlowRunStep { key state started ended decidedBy model
+costUsd error }
+"""
+
+
+class GetFlowRunResponse(Struct, frozen=True, rename="camel"):
+    flow_run: FlowRunDetails
+
+
+async def get_flow_run(client: ApiClient, *, id: str) -> FlowRunDetails:
+    variables = {"id": id}
+    response = await client.graphql(GET_FLOW_RUN, GetFlowRunResponse, variables)
+    return response.flow_run
+
+
+GET_FLOW_RUN_OUTPUT = """\
+query GetFlowRunOutput($id: String!) { flowRun(id: $id) { ...FlowRunOutput } } fragment FlowRunOutput on FlowRun {
+outputs failure { ...FlowRunFailure } } fragment FlowRunFailure on FlowRunFailure { code message hint }
+"""
+
+
+class GetFlowRunOutputResponse(Struct, frozen=True, rename="camel"):
+    flow_run: FlowRunOutput
+
+
+async def get_flow_run_output(client: ApiClient, *, id: str) -> FlowRunOutput:
+    variables = {"id": id}
+    response = await client.graphql(GET_FLOW_RUN_OUTPUT, GetFlowRunOutputResponse, variables)
+    return response.flow_run
+
+
+LIST_WAITING_RUNS = """\
+query ListWaitingRuns($last: Int!) { waiting(last: $last) { ...WaitingRun } } fragment WaitingRun on Waiting { key
+request run { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project door key user state attempt
+error created started ended }
+"""
+
+
+class ListWaitingRunsResponse(Struct, frozen=True, rename="camel"):
+    waiting: list[WaitingRun]
+
+
+async def list_waiting_runs(client: ApiClient, *, last: int) -> list[WaitingRun]:
+    variables = {"last": last}
+    response = await client.graphql(LIST_WAITING_RUNS, ListWaitingRunsResponse, variables)
+    return response.waiting
+
+
+START_FLOW_RUN = """\
+mutation StartFlowRun($flow: String!, $version: String!, $inputs: JSON!) { startFlowRun(flow: $flow, version: $version,
+inputs: $inputs) { id } }
+"""
+
+
+class StartFlowRunResult(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class StartFlowRunResponse(Struct, frozen=True, rename="camel"):
+    start_flow_run: StartFlowRunResult
+
+
+async def start_flow_run(client: ApiClient, *, flow: str, version: str, inputs: JSON) -> StartFlowRunResult:
+    variables = {"flow": flow, "version": version, "inputs": inputs}
+    response = await client.graphql(START_FLOW_RUN, StartFlowRunResponse, variables)
+    return response.start_flow_run
+
+
+CANCEL_FLOW_RUN = """\
+mutation CancelFlowRun($id: String!) { cancelFlowRun(id: $id) { ...FlowRun } } fragment FlowRun on FlowRun { id number
+flow version project door key user state attempt error created started ended }
+"""
+
+
+class CancelFlowRunResponse(Struct, frozen=True, rename="camel"):
+    cancel_flow_run: FlowRun
+
+
+async def cancel_flow_run(client: ApiClient, *, id: str) -> FlowRun:
+    variables = {"id": id}
+    response = await client.graphql(CANCEL_FLOW_RUN, CancelFlowRunResponse, variables)
+    return response.cancel_flow_run
+
+
+RESUME_FLOW_RUN = """\
+mutation ResumeFlowRun($id: String!) { resumeFlowRun(id: $id) { ...FlowRun } } fragment FlowRun on FlowRun { id number
+flow version project door key user state attempt error created started ended }
+"""
+
+
+class ResumeFlowRunResponse(Struct, frozen=True, rename="camel"):
+    resume_flow_run: FlowRun
+
+
+async def resume_flow_run(client: ApiClient, *, id: str) -> FlowRun:
+    variables = {"id": id}
+    response = await client.graphql(RESUME_FLOW_RUN, ResumeFlowRunResponse, variables)
+    return response.resume_flow_run
+
+
+DECIDE = """\
+mutation Decide($id: String!, $key: String!, $approved: Boolean!, $note: String!, $value: JSON) { decide(id: $id, key:
+$key, approved: $approved, note: $note, value: $value) { ...FlowRun } } fragment FlowRun on FlowRun { id number flow
+version project door key user state attempt error created started ended }
+"""
+
+
+class DecideResponse(Struct, frozen=True, rename="camel"):
+    decide: FlowRun
+
+
+async def decide(
+    client: ApiClient,
+    *,
+    id: str,
+    key: str,
+    approved: bool,
+    note: str,
+    value: JSON | UnsetType | None = UNSET,
+) -> FlowRun:
+    variables = {"id": id, "key": key, "approved": approved, "note": note, "value": value}
+    response = await client.graphql(DECIDE, DecideResponse, variables)
+    return response.decide
+
+
+LIST_KEYS = """\
+query ListKeys { keys { ...Key } } fragment Key on Key { id name project user allProjects permissions dataClass scope {
+...Scope } created expires revoked state } fragment Scope on Scope { doors models policies flows networks }
+"""
+
+
+class ListKeysResponse(Struct, frozen=True, rename="camel"):
+    keys: list[Key]
+
+
+async def list_keys(client: ApiClient) -> list[Key]:
+    response = await client.graphql(LIST_KEYS, ListKeysResponse)
+    return response.keys
+
+
+CREATE_KEY = """\
+mutation CreateKey($name: String!, $permissions: [Permission!], $expiresInDays: Float, $project: String, $dataClass:
+DataClass, $personal: Boolean!, $doors: [String!], $models: [String!], $policies: [String!], $flows: [String!],
+$networks: [String!]) { createKey( name: $name permissions: $permissions expiresInDays: $expiresInDays project: $project
+dataClass: $dataClass personal: $personal doors: $doors models: $models policies: $policies flows: $flows networks:
+$networks ) { ...NewKey } } fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name project
+user allProjects permissions dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope {
+doors models policies flows networks }
+"""
+
+
+class CreateKeyResponse(Struct, frozen=True, rename="camel"):
+    create_key: NewKey
+
+
+async def create_key(
+    client: ApiClient,
+    *,
+    name: str,
+    personal: bool,
+    permissions: Sequence[Permission] | UnsetType | None = UNSET,
+    expires_in_days: float | UnsetType | None = UNSET,
+    project: str | UnsetType | None = UNSET,
+    data_class: DataClass | UnsetType | None = UNSET,
+    doors: Sequence[str] | UnsetType | None = UNSET,
+    models: Sequence[str] | UnsetType | None = UNSET,
+    policies: Sequence[str] | UnsetType | None = UNSET,
+    flows: Sequence[str] | UnsetType | None = UNSET,
+    networks: Sequence[str] | UnsetType | None = UNSET,
+) -> NewKey:
+    variables = {
+        "name": name,
+        "permissions": permissions,
+        "expiresInDays": expires_in_days,
+        "project": project,
+        "dataClass": data_class,
+        "personal": personal,
+        "doors": doors,
+        "models": models,
+        "policies": policies,
+        "flows": flows,
+        "networks": networks,
+    }
+    response = await client.graphql(CREATE_KEY, CreateKeyResponse, variables)
+    return response.create_key
+
+
+ROTATE_KEY = """\
+mutation RotateKey($id: String!, $overlapHours: Float!) { rotateKey(id: $id, overlapHours: $overlapHours) { ...NewKey }
+} fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name project user allProjects permissions
+dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope { doors models policies flows
+networks }
+"""
+
+
+class RotateKeyResponse(Struct, frozen=True, rename="camel"):
+    rotate_key: NewKey
+
+
+async def rotate_key(client: ApiClient, *, id: str, overlap_hours: float) -> NewKey:
+    variables = {"id": id, "overlapHours": overlap_hours}
+    response = await client.graphql(ROTATE_KEY, RotateKeyResponse, variables)
+    return response.rotate_key
+
+
+REVOKE_KEY = """\
+mutation RevokeKey($id: String!) { revokeKey(id: $id) { id } }
+"""
+
+
+class RevokeKeyResult(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class RevokeKeyResponse(Struct, frozen=True, rename="camel"):
+    revoke_key: RevokeKeyResult
+
+
+async def revoke_key(client: ApiClient, *, id: str) -> RevokeKeyResult:
+    variables = {"id": id}
+    response = await client.graphql(REVOKE_KEY, RevokeKeyResponse, variables)
+    return response.revoke_key
+
+
+LIST_KNOWLEDGE_BASES = """\
+query ListKnowledgeBases { knowledge { ...KnowledgeBase } } fragment KnowledgeBase on KnowledgeBase { name project
+created model documents passages waiting quarantined }
+"""
+
+
+class ListKnowledgeBasesResponse(Struct, frozen=True, rename="camel"):
+    knowledge: list[KnowledgeBase]
+
+
+async def list_knowledge_bases(client: ApiClient) -> list[KnowledgeBase]:
+    response = await client.graphql(LIST_KNOWLEDGE_BASES, ListKnowledgeBasesResponse)
+    return response.knowledge
+
+
+LIST_DOCUMENTS = """\
+query ListDocuments($base: String!, $after: String, $limit: Int) { documents(base: $base, after: $after, limit: $limit)
+{ ...Document } } fragment Document on Document { id source title kind state dataClass readers pages created changed
+addedBy notes }
+"""
+
+
+class ListDocumentsResponse(Struct, frozen=True, rename="camel"):
+    documents: list[Document]
+
+
+async def list_documents(
+    client: ApiClient,
+    *,
+    base: str,
+    after: str | UnsetType | None = UNSET,
+    limit: int | UnsetType | None = UNSET,
+) -> list[Document]:
+    variables = {"base": base, "after": after, "limit": limit}
+    response = await client.graphql(LIST_DOCUMENTS, ListDocumentsResponse, variables)
+    return response.documents
+
+
+GET_DOCUMENT = """\
+query GetDocument($base: String!, $id: String!) { document(base: $base, id: $id) { ...DocumentDetails } } fragment
+DocumentDetails on Document { ...Document passages { ...Passage } } fragment Document on Document { id source title kind
+state dataClass readers pages created changed addedBy notes } fragment Passage on Passage { id text page headings tokens
+state suspect }
+"""
+
+
+class GetDocumentResponse(Struct, frozen=True, rename="camel"):
+    document: DocumentDetails
+
+
+async def get_document(client: ApiClient, *, base: str, id: str) -> DocumentDetails:
+    variables = {"base": base, "id": id}
+    response = await client.graphql(GET_DOCUMENT, GetDocumentResponse, variables)
+    return response.document
+
+
+SEARCH_PASSAGES = """\
+query SearchPassages($base: String!, $query: String!, $limit: Int, $mode: SearchMode, $maxDataClass: DataClass) {
+passages( base: $base query: $query limit: $limit mode: $mode maxDataClass: $maxDataClass ) { ...SearchResult } }
+fragment SearchResult on SearchResult { id document source title text score page pages headings start end dataClass
+suspect citation }
+"""
+
+
+class SearchPassagesResponse(Struct, frozen=True, rename="camel"):
+    passages: list[SearchResult]
+
+
+async def search_passages(
+    client: ApiClient,
+    *,
+    base: str,
+    query: str,
+    limit: int | UnsetType | None = UNSET,
+    mode: SearchMode | UnsetType | None = UNSET,
+    max_data_class: DataClass | UnsetType | None = UNSET,
+) -> list[SearchResult]:
+    variables = {"base": base, "query": query, "limit": limit, "mode": mode, "maxDataClass": max_data_class}
+    response = await client.graphql(SEARCH_PASSAGES, SearchPassagesResponse, variables)
+    return response.passages
+
+
+ADD_DOCUMENT = """\
+mutation AddDocument($base: String!, $source: String!, $data: String, $url: String, $sha256: String, $document: JSON,
+$readers: [String!], $dataClass: DataClass) { addDocument( base: $base source: $source data: $data url: $url sha256:
+$sha256 document: $document readers: $readers dataClass: $dataClass ) { ...IngestedDocument } } fragment
+IngestedDocument on IngestedDocument { source id outcome passages quarantined notes }
+"""
+
+
+class AddDocumentResponse(Struct, frozen=True, rename="camel"):
+    add_document: IngestedDocument
+
+
+async def add_document(
+    client: ApiClient,
+    *,
+    base: str,
+    source: str,
+    data: str | UnsetType | None = UNSET,
+    url: str | UnsetType | None = UNSET,
+    sha256: str | UnsetType | None = UNSET,
+    document: JSON | UnsetType | None = UNSET,
+    readers: Sequence[str] | UnsetType | None = UNSET,
+    data_class: DataClass | UnsetType | None = UNSET,
+) -> IngestedDocument:
+    variables = {
+        "base": base,
+        "source": source,
+        "data": data,
+        "url": url,
+        "sha256": sha256,
+        "document": document,
+        "readers": readers,
+        "dataClass": data_class,
+    }
+    response = await client.graphql(ADD_DOCUMENT, AddDocumentResponse, variables)
+    return response.add_document
+
+
+EMBED_DOCUMENTS = """\
+mutation EmbedDocuments($base: String!) { embedDocuments(base: $base) { embedded waiting } }
+"""
+
+
+class EmbedDocumentsResult(Struct, frozen=True, rename="camel"):
+    embedded: int
+    waiting: int
+
+
+class EmbedDocumentsResponse(Struct, frozen=True, rename="camel"):
+    embed_documents: EmbedDocumentsResult
+
+
+async def embed_documents(client: ApiClient, *, base: str) -> EmbedDocumentsResult:
+    variables = {"base": base}
+    response = await client.graphql(EMBED_DOCUMENTS, EmbedDocumentsResponse, variables)
+    return response.embed_documents
+
+
+SYNC_KNOWLEDGE = """\
+mutation SyncKnowledge($base: String!) { syncKnowledge(base: $base) { ...SyncedKnowledge } } fragment SyncedKnowledge on
+SyncKnowledgePayload { ingested { ...IngestedDocument } removed failed { ...FailedSource } } fragment IngestedDocument
+on IngestedDocument { source id outcome passages quarantined notes } fragment FailedSource on FailedSource { source why
+}
+"""
+
+
+class SyncKnowledgeResponse(Struct, frozen=True, rename="camel"):
+    sync_knowledge: SyncedKnowledge
+
+
+async def sync_knowledge(client: ApiClient, *, base: str) -> SyncedKnowledge:
+    variables = {"base": base}
+    response = await client.graphql(SYNC_KNOWLEDGE, SyncKnowledgeResponse, variables)
+    return response.sync_knowledge
+
+
+REMOVE_DOCUMENT = """\
+mutation RemoveDocument($base: String!, $id: String!) { removeDocument(base: $base, id: $id) }
+"""
+
+
+class RemoveDocumentResponse(Struct, frozen=True, rename="camel"):
+    remove_document: bool
+
+
+async def remove_document(client: ApiClient, *, base: str, id: str) -> bool:
+    variables = {"base": base, "id": id}
+    response = await client.graphql(REMOVE_DOCUMENT, RemoveDocumentResponse, variables)
+    return response.remove_document
+
+
+REMOVE_KNOWLEDGE = """\
+mutation RemoveKnowledge($base: String!) { removeKnowledge(base: $base) }
+"""
+
+
+class RemoveKnowledgeResponse(Struct, frozen=True, rename="camel"):
+    remove_knowledge: bool
+
+
+async def remove_knowledge(client: ApiClient, *, base: str) -> bool:
+    variables = {"base": base}
+    response = await client.graphql(REMOVE_KNOWLEDGE, RemoveKnowledgeResponse, variables)
+    return response.remove_knowledge
+
+
+APPROVE_DOCUMENT = """\
+mutation ApproveDocument($base: String!, $id: String!) { approveDocument(base: $base, id: $id) { passages } }
+"""
+
+
+class ApproveDocumentResult(Struct, frozen=True, rename="camel"):
+    passages: int
+
+
+class ApproveDocumentResponse(Struct, frozen=True, rename="camel"):
+    approve_document: ApproveDocumentResult
+
+
+async def approve_document(client: ApiClient, *, base: str, id: str) -> ApproveDocumentResult:
+    variables = {"base": base, "id": id}
+    response = await client.graphql(APPROVE_DOCUMENT, ApproveDocumentResponse, variables)
+    return response.approve_document
+
+
+LIST_MODELS = """\
+query ListModels { modelAliases models { ...ModelSummary } } fragment ModelSummary on Model { name size place state
+context task price { ...PriceSummary } } fragment PriceSummary on Price { input output }
+"""
+
+
+class ListModelsResponse(Struct, frozen=True, rename="camel"):
+    model_aliases: list[str]
+    models: list[ModelSummary]
+
+
+async def list_models(client: ApiClient) -> ListModelsResponse:
+    return await client.graphql(LIST_MODELS, ListModelsResponse)
+
+
+LIST_CATALOG = """\
+query ListCatalog { catalog { ...CatalogSummary } } fragment CatalogSummary on CatalogModel { name vendor task size
+parameters context license unverified offers { price { ...PriceSummary } } } fragment PriceSummary on Price { input
+output }
+"""
+
+
+class ListCatalogResponse(Struct, frozen=True, rename="camel"):
+    catalog: list[CatalogSummary]
+
+
+async def list_catalog(client: ApiClient) -> list[CatalogSummary]:
+    response = await client.graphql(LIST_CATALOG, ListCatalogResponse)
+    return response.catalog
+
+
+GET_MODEL = """\
+query GetModel($name: String!) { model(name: $name) { ...ModelDetails } catalogModel(name: $name) { ...CatalogModel } }
+fragment ModelDetails on Model { name provider task size place state parameters context maxOutput inputModalities tools
+logprobs resumes quality license slots price { ...Price } weights { ...Weights } facts { ...Fact } } fragment Price on
+Price { input output cached cacheWrite cacheWrite1h reasoning source date } fragment Weights on Weights { file bytes
+sha256 path } fragment Fact on Fact { name value source } fragment CatalogModel on CatalogModel { name title vendor task
+size names parameters context license unverified facts { ...CatalogFact } memory { ...MemoryEstimate } offers { ...Offer
+} } fragment CatalogFact on CatalogFact { name value source date unverified } fragment MemoryEstimate on MemoryEstimate
+{ quantization tokens bytes } fragment Offer on Offer { name price { ...Price } conditions }
+"""
+
+
+class GetModelResponse(Struct, frozen=True, rename="camel"):
+    model: ModelDetails
+    catalog_model: CatalogModel | None
+
+
+async def get_model(client: ApiClient, *, name: str) -> GetModelResponse:
+    variables = {"name": name}
+    return await client.graphql(GET_MODEL, GetModelResponse, variables)
+
+
+GET_CATALOG_MODEL = """\
+query GetCatalogModel($name: String!) { catalogModel(name: $name) { ...CatalogModel } } fragment CatalogModel on
+CatalogModel { name title vendor task size names parameters context license unverified facts { ...CatalogFact } memory {
+...MemoryEstimate } offers { ...Offer } } fragment CatalogFact on CatalogFact { name value source date unverified }
+fragment MemoryEstimate on MemoryEstimate { quantization tokens bytes } fragment Offer on Offer { name price { ...Price
+} conditions } fragment Price on Price { input output cached cacheWrite cacheWrite1h reasoning source date }
+"""
+
+
+class GetCatalogModelResponse(Struct, frozen=True, rename="camel"):
+    catalog_model: CatalogModel | None
+
+
+async def get_catalog_model(client: ApiClient, *, name: str) -> CatalogModel | None:
+    variables = {"name": name}
+    response = await client.graphql(GET_CATALOG_MODEL, GetCatalogModelResponse, variables)
+    return response.catalog_model
+
+
+CREATE_ORGANIZATION = """\
+mutation CreateOrganization($id: String!, $email: String!, $name: String!) { createOrganization(id: $id, email: $email,
+name: $name) { ...NewInvitation } } fragment NewInvitation on NewInvitation { token invitation { ...Invitation } }
+fragment Invitation on Invitation { id email role project invitedBy created expires used }
+"""
+
+
+class CreateOrganizationResponse(Struct, frozen=True, rename="camel"):
+    create_organization: NewInvitation
+
+
+async def create_organization(client: ApiClient, *, id: str, email: str, name: str) -> NewInvitation:
+    variables = {"id": id, "email": email, "name": name}
+    response = await client.graphql(CREATE_ORGANIZATION, CreateOrganizationResponse, variables)
+    return response.create_organization
+
+
+LIST_USERS = """\
+query ListUsers { users { ...User } } fragment User on User { id email name role projects { ...Membership } created
+disabled state } fragment Membership on Membership { project role }
+"""
+
+
+class ListUsersResponse(Struct, frozen=True, rename="camel"):
+    users: list[User]
+
+
+async def list_users(client: ApiClient) -> list[User]:
+    response = await client.graphql(LIST_USERS, ListUsersResponse)
+    return response.users
+
+
+LIST_INVITATIONS = """\
+query ListInvitations { invitations { ...Invitation } } fragment Invitation on Invitation { id email role project
+invitedBy created expires used }
+"""
+
+
+class ListInvitationsResponse(Struct, frozen=True, rename="camel"):
+    invitations: list[Invitation]
+
+
+async def list_invitations(client: ApiClient) -> list[Invitation]:
+    response = await client.graphql(LIST_INVITATIONS, ListInvitationsResponse)
+    return response.invitations
+
+
+LIST_SIGN_IN_SESSIONS = """\
+query ListSignInSessions { signInSessions { ...SignInSession } } fragment SignInSession on SignInSession { id user email
+project created lastSeen expires }
+"""
+
+
+class ListSignInSessionsResponse(Struct, frozen=True, rename="camel"):
+    sign_in_sessions: list[SignInSession]
+
+
+async def list_sign_in_sessions(client: ApiClient) -> list[SignInSession]:
+    response = await client.graphql(LIST_SIGN_IN_SESSIONS, ListSignInSessionsResponse)
+    return response.sign_in_sessions
+
+
+INVITE_USER = """\
+mutation InviteUser($email: String!, $role: String, $project: String, $days: Float!) { inviteUser(email: $email, role:
+$role, project: $project, days: $days) { ...NewInvitation } } fragment NewInvitation on NewInvitation { token invitation
+{ ...Invitation } } fragment Invitation on Invitation { id email role project invitedBy created expires used }
+"""
+
+
+class InviteUserResponse(Struct, frozen=True, rename="camel"):
+    invite_user: NewInvitation
+
+
+async def invite_user(
+    client: ApiClient,
+    *,
+    email: str,
+    days: float,
+    role: str | UnsetType | None = UNSET,
+    project: str | UnsetType | None = UNSET,
+) -> NewInvitation:
+    variables = {"email": email, "role": role, "project": project, "days": days}
+    response = await client.graphql(INVITE_USER, InviteUserResponse, variables)
+    return response.invite_user
+
+
+WITHDRAW_INVITATION = """\
+mutation WithdrawInvitation($id: String!) { withdrawInvitation(id: $id) { id } }
+"""
+
+
+class WithdrawInvitationResult(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class WithdrawInvitationResponse(Struct, frozen=True, rename="camel"):
+    withdraw_invitation: WithdrawInvitationResult
+
+
+async def withdraw_invitation(client: ApiClient, *, id: str) -> WithdrawInvitationResult:
+    variables = {"id": id}
+    response = await client.graphql(WITHDRAW_INVITATION, WithdrawInvitationResponse, variables)
+    return response.withdraw_invitation
+
+
+SET_ROLE = """\
+mutation SetRole($id: String!, $role: String!, $project: String) { setRole(id: $id, role: $role, project: $project) {
+...User } } fragment User on User { id email name role projects { ...Membership } created disabled state } fragment
+Membership on Membership { project role }
+"""
+
+
+class SetRoleResponse(Struct, frozen=True, rename="camel"):
+    set_role: User
+
+
+async def set_role(client: ApiClient, *, id: str, role: str, project: str | UnsetType | None = UNSET) -> User:
+    variables = {"id": id, "role": role, "project": project}
+    response = await client.graphql(SET_ROLE, SetRoleResponse, variables)
+    return response.set_role
+
+
+DISABLE_USER = """\
+mutation DisableUser($id: String!, $revokeKeys: Boolean!) { disableUser(id: $id, revokeKeys: $revokeKeys) {
+...DisabledUser } } fragment DisabledUser on User { ...User serviceKeys { ...ServiceKey } } fragment User on User { id
+email name role projects { ...Membership } created disabled state } fragment Membership on Membership { project role }
+fragment ServiceKey on Key { id name }
+"""
+
+
+class DisableUserResponse(Struct, frozen=True, rename="camel"):
+    disable_user: DisabledUser
+
+
+async def disable_user(client: ApiClient, *, id: str, revoke_keys: bool) -> DisabledUser:
+    variables = {"id": id, "revokeKeys": revoke_keys}
+    response = await client.graphql(DISABLE_USER, DisableUserResponse, variables)
+    return response.disable_user
+
+
+ENABLE_USER = """\
+mutation EnableUser($id: String!) { enableUser(id: $id) { ...User } } fragment User on User { id email name role
+projects { ...Membership } created disabled state } fragment Membership on Membership { project role }
+"""
+
+
+class EnableUserResponse(Struct, frozen=True, rename="camel"):
+    enable_user: User
+
+
+async def enable_user(client: ApiClient, *, id: str) -> User:
+    variables = {"id": id}
+    response = await client.graphql(ENABLE_USER, EnableUserResponse, variables)
+    return response.enable_user
+
+
+SIGN_OUT = """\
+mutation SignOut($user: String!) { signOut(user: $user) { id } }
+"""
+
+
+class SignOutResult(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class SignOutResponse(Struct, frozen=True, rename="camel"):
+    sign_out: SignOutResult
+
+
+async def sign_out(client: ApiClient, *, user: str) -> SignOutResult:
+    variables = {"user": user}
+    response = await client.graphql(SIGN_OUT, SignOutResponse, variables)
+    return response.sign_out
+
+
+RELEASE_EMAIL = """\
+mutation ReleaseEmail($email: String!) { releaseEmail(email: $email) { id } }
+"""
+
+
+class ReleaseEmailResult(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class ReleaseEmailResponse(Struct, frozen=True, rename="camel"):
+    release_email: ReleaseEmailResult
+
+
+async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
+    variables = {"email": email}
+    response = await client.graphql(RELEASE_EMAIL, ReleaseEmailResponse, variables)
+    return response.release_email
+
+
+LIST_RECORDS = """\
+query ListRecords($last: Int, $model: String, $status: Int) { records(last: $last, model: $model, status: $status) {
+...Record } } fragment Record on Record { trace at door key project requestedModel policy model why status error stream
+degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs attemptCount } fragment Tokens on Tokens
+{ input output cached cacheWrite reasoning estimated }
+"""
+
+
+class ListRecordsResponse(Struct, frozen=True, rename="camel"):
+    records: list[Record]
+
+
+async def list_records(
+    client: ApiClient,
+    *,
+    last: int | UnsetType | None = UNSET,
+    model: str | UnsetType | None = UNSET,
+    status: int | UnsetType | None = UNSET,
+) -> list[Record]:
+    variables = {"last": last, "model": model, "status": status}
+    response = await client.graphql(LIST_RECORDS, ListRecordsResponse, variables)
+    return response.records
+
+
+GET_RECORD = """\
+query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
+...Record attempts { ...Attempt } } fragment Record on Record { trace at door key project requestedModel policy model
+why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs attemptCount }
+fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment Attempt on Attempt { number
+model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+"""
+
+
+class GetRecordResponse(Struct, frozen=True, rename="camel"):
+    record: list[RecordDetails]
+
+
+async def get_record(client: ApiClient, *, trace: str) -> list[RecordDetails]:
+    variables = {"trace": trace}
+    response = await client.graphql(GET_RECORD, GetRecordResponse, variables)
+    return response.record
+
+
+GET_RECORD_CONTENTS = """\
+query GetRecordContents($trace: String!) { record(trace: $trace) { ...RecordWithContents } } fragment RecordWithContents
+on Record { trace door contents { ...RecordContents } } fragment RecordContents on RecordContents { request response
+truncated }
+"""
+
+
+class GetRecordContentsResponse(Struct, frozen=True, rename="camel"):
+    record: list[RecordWithContents]
+
+
+async def get_record_contents(client: ApiClient, *, trace: str) -> list[RecordWithContents]:
+    variables = {"trace": trace}
+    response = await client.graphql(GET_RECORD_CONTENTS, GetRecordContentsResponse, variables)
+    return response.record
+
+
+SEND_FEEDBACK = """\
+mutation SendFeedback($trace: String!, $score: Float!, $kind: String!) { feedback(trace: $trace, score: $score, kind:
+$kind) { ...Feedback } } fragment Feedback on Feedback { trace policy model kind score }
+"""
+
+
+class SendFeedbackResponse(Struct, frozen=True, rename="camel"):
+    feedback: list[Feedback]
+
+
+async def send_feedback(client: ApiClient, *, trace: str, score: float, kind: str) -> list[Feedback]:
+    variables = {"trace": trace, "score": score, "kind": kind}
+    response = await client.graphql(SEND_FEEDBACK, SendFeedbackResponse, variables)
+    return response.feedback
+
+
+ERASE_RECORDS = """\
+mutation EraseRecords($key: String!) { eraseRecords(key: $key) { ...ErasedRecords } } fragment ErasedRecords on
+EraseRecordsPayload { records contents feedback }
+"""
+
+
+class EraseRecordsResponse(Struct, frozen=True, rename="camel"):
+    erase_records: ErasedRecords
+
+
+async def erase_records(client: ApiClient, *, key: str) -> ErasedRecords:
+    variables = {"key": key}
+    response = await client.graphql(ERASE_RECORDS, EraseRecordsResponse, variables)
+    return response.erase_records
+
+
+EXPLAIN = """\
+query Explain($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $maxCostUsd: Dollars, $dataClass:
+DataClass, $online: Online, $session: String) { explain( prompt: $prompt model: $model policy: $policy maxTokens:
+$maxTokens maxCostUsd: $maxCostUsd dataClass: $dataClass online: $online session: $session ) { ...Explanation } }
+fragment Explanation on Explanation { requestedModel policy dataClass tokens why error reasons candidates { ...Candidate
+} steps { ...RoutingStep } } fragment Candidate on Candidate { model size place eligible why costUsd } fragment
+RoutingStep on RoutingStep { models action why }
+"""
+
+
+class ExplainResponse(Struct, frozen=True, rename="camel"):
+    explain: Explanation
+
+
+async def explain(
+    client: ApiClient,
+    *,
+    prompt: str,
+    model: str,
+    policy: str | UnsetType | None = UNSET,
+    max_tokens: int | UnsetType | None = UNSET,
+    max_cost_usd: Dollars | UnsetType | None = UNSET,
+    data_class: DataClass | UnsetType | None = UNSET,
+    online: Online | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+) -> Explanation:
+    variables = {
+        "prompt": prompt,
+        "model": model,
+        "policy": policy,
+        "maxTokens": max_tokens,
+        "maxCostUsd": max_cost_usd,
+        "dataClass": data_class,
+        "online": online,
+        "session": session,
+    }
+    response = await client.graphql(EXPLAIN, ExplainResponse, variables)
+    return response.explain
+
+
+GET_QUALITY = """\
+query GetQuality($policy: String) { quality(policy: $policy) { ...PolicyQuality } } fragment PolicyQuality on
+PolicyQuality { policy certified samples unjudged loss lossLow lossHigh since violated feedback { ...FeedbackSummary } }
+fragment FeedbackSummary on FeedbackSummary { model kind count mean }
+"""
+
+
+class GetQualityResponse(Struct, frozen=True, rename="camel"):
+    quality: list[PolicyQuality]
+
+
+async def get_quality(client: ApiClient, *, policy: str | UnsetType | None = UNSET) -> list[PolicyQuality]:
+    variables = {"policy": policy}
+    response = await client.graphql(GET_QUALITY, GetQualityResponse, variables)
+    return response.quality
+
+
+GET_SAVINGS = """\
+query GetSavings($days: Float) { savings(days: $days) { ...PolicySavings } quality { ...QualityLoss } } fragment
+PolicySavings on PolicySavings { policy large requests small unpriced spentUsd baselineUsd savedUsd marginUsd
+evaluationUsd curves } fragment QualityLoss on PolicyQuality { policy certified samples loss lossLow lossHigh }
+"""
+
+
+class GetSavingsResponse(Struct, frozen=True, rename="camel"):
+    savings: list[PolicySavings]
+    quality: list[QualityLoss]
+
+
+async def get_savings(client: ApiClient, *, days: float | UnsetType | None = UNSET) -> GetSavingsResponse:
+    variables = {"days": days}
+    return await client.graphql(GET_SAVINGS, GetSavingsResponse, variables)
+
+
+GET_SAMPLES = """\
+query GetSamples($policy: String!) { samples(policy: $policy) { ...Samples } } fragment Samples on Samples { small large
+judge pairs }
+"""
+
+
+class GetSamplesResponse(Struct, frozen=True, rename="camel"):
+    samples: Samples
+
+
+async def get_samples(client: ApiClient, *, policy: str) -> Samples:
+    variables = {"policy": policy}
+    response = await client.graphql(GET_SAMPLES, GetSamplesResponse, variables)
+    return response.samples
+
+
+RESTORE_POLICY = """\
+mutation RestorePolicy($policy: String!) { restorePolicy(policy: $policy) { ...RestoredPolicy } } fragment
+RestoredPolicy on RestorePolicyPayload { policy wasViolated }
+"""
+
+
+class RestorePolicyResponse(Struct, frozen=True, rename="camel"):
+    restore_policy: RestoredPolicy
+
+
+async def restore_policy(client: ApiClient, *, policy: str) -> RestoredPolicy:
+    variables = {"policy": policy}
+    response = await client.graphql(RESTORE_POLICY, RestorePolicyResponse, variables)
+    return response.restore_policy
+
+
+RELOAD = """\
+mutation Reload { reload { models } }
+"""
+
+
+class ReloadResult(Struct, frozen=True, rename="camel"):
+    models: list[str]
+
+
+class ReloadResponse(Struct, frozen=True, rename="camel"):
+    reload: ReloadResult
+
+
+async def reload(client: ApiClient) -> ReloadResult:
+    response = await client.graphql(RELOAD, ReloadResponse)
+    return response.reload
