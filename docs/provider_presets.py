@@ -1,5 +1,4 @@
-"""Writes reference/endpoints.md out of the rows in sizewise/settings/provider_presets.toml; knows no endpoint by
-name."""
+"""Writes reference/endpoints.md from sizewise/settings/provider_presets.toml."""
 
 from __future__ import annotations
 

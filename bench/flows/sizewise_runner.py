@@ -30,7 +30,7 @@ from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.dag_runner import run_flow
 from sizewise.flows.engines.inline import InMemorySteps
-from sizewise.flows.node import NodeDependencies as Reach
+from sizewise.flows.node import NodeDependencies
 from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.validator import validate_flow
 from sizewise.handler import Request, discard_events
@@ -110,7 +110,7 @@ class Walker:
             outputs = json.loads(await self._runs.run_to_completion(self._boss, name, json.dumps(inputs).encode()))
         else:
             request = Request(ChatRequest("", [], {}), self._boss, "0" * 32, time.perf_counter())
-            resources = Reach(self._answer)
+            resources = NodeDependencies(self._answer)
             outputs = (
                 await run_flow(
                     self._flows[name],

@@ -20,7 +20,7 @@ from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.request_context import ResponseMetadata
 from sizewise.handler import Request
-from sizewise.limits.limiter import Limiter
+from sizewise.limits.rate_limiter import Limiter
 from sizewise.principal import Principal
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_request

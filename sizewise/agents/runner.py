@@ -23,7 +23,7 @@ from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest
 from sizewise.handler import Handler, Request, Send
 from sizewise.principal import Principal
-from sizewise.settings.agents import AgentSettings as Row
+from sizewise.settings.agents import AgentSettings
 from sizewise.tools.function_tool import function_tool
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput
 
@@ -57,7 +57,7 @@ class AgentRunner:
 
     def __init__(
         self,
-        settings: Mapping[str, Row],
+        settings: Mapping[str, AgentSettings],
         tools: ToolAccess,
         handler: Handler,
         data_bounds: DataBoundsOf,

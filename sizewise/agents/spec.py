@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from sizewise.errors import BadRequest, ConfigError, did_you_mean
 from sizewise.money import PICO_PER_DOLLAR
-from sizewise.settings.agents import AgentSettings as Row
+from sizewise.settings.agents import AgentSettings
 
 SpecText = Annotated[str, Meta(max_length=32_768)]
 NameList = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=100)]
@@ -49,7 +49,7 @@ SETTINGS_ONLY_FIELDS = ("auto_approve",)
 """What only the settings say: no flow may excuse a tool from asking."""
 
 
-def spec_from_settings(settings: Row, name: str) -> AgentSpec:
+def spec_from_settings(settings: AgentSettings, name: str) -> AgentSpec:
     """Of the settings. Raises ConfigError."""
     said = {field: getattr(settings, field) for field in AgentSpec.__struct_fields__ if hasattr(settings, field)}
     said |= {

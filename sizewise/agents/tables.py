@@ -10,8 +10,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
-from sizewise.storage.database import BIG_INTEGER, Migrations
 from sizewise.storage.keys.tables import EncryptedTable
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

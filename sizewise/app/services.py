@@ -29,7 +29,7 @@ from sizewise.auth.api_keys import ApiKeys
 from sizewise.auth.authenticator import Authenticator, load_or_create_admin_token
 from sizewise.auth.denied_audit import DeniedRequestLog
 from sizewise.auth.permissions import merge_roles
-from sizewise.auth.sessions import SessionCleanupJob, Sessions
+from sizewise.auth.sign_in_sessions import SessionCleanupJob, Sessions
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.cache import idempotency_record as leases
 from sizewise.cache import stored_response_tables as conversations
@@ -56,7 +56,7 @@ from sizewise.http.client import HttpClient
 from sizewise.knowledge import tables as knowledge
 from sizewise.knowledge.document_store import DocumentStore
 from sizewise.limits import tables as budgets
-from sizewise.limits.limiter import Limiter
+from sizewise.limits.rate_limiter import Limiter
 from sizewise.settings.agents import MemorySettings
 from sizewise.settings.root import FileSettings
 from sizewise.settings.storage import ConversationsSettings, FlowsSettings, IdempotencySettings, RecordsSettings

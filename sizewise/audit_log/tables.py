@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Select, Table, Tex
 from sqlalchemy.schema import CreateTable
 
 from sizewise.audit_log.hash_chain import GENESIS, AuditEntry, AuditEvent, chain_entry
-from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from sizewise.auth.authenticator import Authenticator
-from sizewise.auth.sessions import verify_csrf_token
+from sizewise.auth.sign_in_sessions import verify_csrf_token
 from sizewise.errors import Forbidden
 from sizewise.principal import Principal
 

@@ -18,7 +18,8 @@ from sizewise.auth.users.tables import UserSnapshot
 from sizewise.data_class import DataClass
 from sizewise.errors import Conflict
 from sizewise.principal import KeyScope
-from sizewise.storage.database import BIG_INTEGER, Migrations, UnitOfWork, migration_statement
+from sizewise.storage.database import UnitOfWork, migration_statement
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from sizewise.storage.database import BIG_INTEGER, Migrations
 from sizewise.storage.keys.tables import EncryptedTable
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

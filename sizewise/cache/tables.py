@@ -7,8 +7,8 @@ from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
-from sizewise.storage.database import BIG_INTEGER, Migrations
 from sizewise.storage.keys.tables import EncryptedTable
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

@@ -18,8 +18,7 @@ from rich.progress import (
 )
 
 from sizewise.catalog.loader import is_downloaded, local_card
-from sizewise.catalog.weights import PullProgress as Told
-from sizewise.catalog.weights import no_progress
+from sizewise.catalog.weights import PullProgress, no_progress
 from sizewise.catalog.weights import pull_weights as fetch
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
@@ -68,7 +67,7 @@ async def fetch_with_progress(card: ModelCard, settings: Settings, source: str, 
 
 
 @contextmanager
-def _bar(name: str, silent: bool) -> Iterator[Told]:
+def _bar(name: str, silent: bool) -> Iterator[PullProgress]:
     """A bar with rate and remaining time on stderr, where somebody watches."""
     console = Console(stderr=True)
     if silent or not console.is_terminal:

@@ -27,7 +27,7 @@ from sizewise.plugins import PluginRegistry, plugin_names
 from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.policy import Policy, RequestFeatures, Verdict
-from sizewise.settings.routing import PolicySettings as Wanted
+from sizewise.settings.routing import PolicySettings
 
 
 @click.command("replay")
@@ -131,4 +131,4 @@ def _policy(name: str) -> Policy:
         every = list(dict.fromkeys([*wanted, *known]))
         hint = did_you_mean(name, every) or f"known: {', '.join(every)}"
         raise BadRequest(f"there is no policy {name!r}", hint)
-    return made(name, Wanted(kind=name), PluginRegistry())
+    return made(name, PolicySettings(kind=name), PluginRegistry())

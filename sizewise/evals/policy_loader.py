@@ -19,7 +19,7 @@ from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policy import Judge, Policy
 from sizewise.routing.quality import predictor
 from sizewise.routing.quality_prediction import QualityPrediction
-from sizewise.settings.routing import PolicySettings as Wanted
+from sizewise.settings.routing import PolicySettings
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def load_prediction(path: Path | None, cards: tuple[ModelCard, ...]) -> QualityP
     )
 
 
-def load_policy(name: str, wanted: Wanted, plugins: PluginRegistry) -> Policy:
+def load_policy(name: str, wanted: PolicySettings, plugins: PluginRegistry) -> Policy:
     """The policy of a [policies.<name>] table; its kind checks its own options."""
     kind = plugins("policies", wanted.kind)
     known = [option.name for option in fields(kind)]

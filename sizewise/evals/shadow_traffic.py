@@ -23,7 +23,7 @@ from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 from sizewise.model_card import ModelCard
 from sizewise.routing.observation import Observation, ObservedReply
-from sizewise.settings.routing import ShadowSettings as Wanted
+from sizewise.settings.routing import ShadowSettings
 from sizewise.telemetry.metrics import Metrics
 
 log = logging.getLogger("sizewise.evals")
@@ -70,7 +70,7 @@ class ShadowTraffic:
 
     def __init__(
         self,
-        settings: Wanted,
+        settings: ShadowSettings,
         policies: Mapping[str, MonitoredPolicy],
         judge: ModelCard | None,
         compare: CompareAnswers,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.routing.guarantees.drift import INITIAL_DRIFT, DriftState
-from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 DAY_MS = 86_400_000

@@ -124,9 +124,9 @@ class FlowExecutor:
         )
         closely = msgspec.json.encode(outcome.data_class)
 
-        async def told() -> bytes:
+        async def encode_outputs() -> bytes:
             return closely
 
         if outcome.data_class is not None:  # for whoever called it as a tool, and goes on with what it gave
-            await steps.step(CLASS, told)
+            await steps.step(CLASS, encode_outputs)
         return msgspec.json.encode(outcome.outputs)

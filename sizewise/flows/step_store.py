@@ -22,7 +22,7 @@ from sizewise.errors import EncryptionKeyUnavailable, SizewiseError, StorageErro
 from sizewise.flows import tables
 from sizewise.flows.tables import FlowRun, RunStep, SealedStep, StepState
 from sizewise.storage.encryption import EnvelopeEncryption
-from sizewise.storage.keys.tables import TransactionRunner as Perform
+from sizewise.storage.keys.tables import TransactionRunner
 
 log = logging.getLogger("sizewise.flows")
 
@@ -48,7 +48,9 @@ class StoredError(Struct, frozen=True):
 class StepStore:
     """Seals what is written of runs and opens it again. Its methods are for threads: the vault may take seconds."""
 
-    def __init__(self, encryption: EnvelopeEncryption, read: Perform, write: Perform, executor: Executor) -> None:
+    def __init__(
+        self, encryption: EnvelopeEncryption, read: TransactionRunner, write: TransactionRunner, executor: Executor
+    ) -> None:
         """`executor` runs what may take seconds."""
         self.encryption = encryption
         self.read = read

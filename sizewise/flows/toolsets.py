@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from sizewise.agents.knowledge_tool import KnowledgeSearch, KnowledgeTool
-from sizewise.flows.as_tools import FlowLoader as Flows
-from sizewise.flows.as_tools import FlowTools, RunStarter
-from sizewise.flows.as_tools import PublishedFlows as Published
+from sizewise.flows.as_tools import FlowLoader, FlowTools, PublishedFlows, RunStarter
 from sizewise.plugins import PluginRegistry
 from sizewise.settings.root import FileSettings
 from sizewise.tools.code_tool import CodeRunner, code_tools
@@ -15,8 +13,8 @@ from sizewise.tools.tool import ToolProvider, Toolset
 
 def exported_toolset(
     settings: FileSettings,
-    published: Published,
-    flows: Flows,
+    published: PublishedFlows,
+    flows: FlowLoader,
     runs: RunStarter,
     knowledge: KnowledgeSearch,
     *,

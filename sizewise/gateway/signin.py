@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import SESSION_COOKIE, check_csrf, check_host, client_address, is_https, read_cookie
-from sizewise.auth.sessions import NewSession, csrf_token
+from sizewise.auth.sign_in_sessions import NewSession, csrf_token
 from sizewise.auth.users.passwords import MAX_LENGTH
 from sizewise.auth.users.tables import Session, User
 from sizewise.errors import BadBody, InvalidApiKey, SignInFailed

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sizewise.auth.authorization import Resource, is_allowed, require_permission
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
-from sizewise.limits.limiter import LimitStatus
+from sizewise.limits.rate_limiter import LimitStatus
 from sizewise.limits.rules import ALL_TENANTS, Limit, ScopedLimit, format_amount
 from sizewise.limits.rules import parse_scope as known
 from sizewise.principal import Principal

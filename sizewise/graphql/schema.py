@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from inspect import isawaitable
 from types import MappingProxyType
@@ -46,7 +46,7 @@ MODEL_ACTIONS = ("ask", "read_models")
 FLOW_ACTIONS = ("ask", "manage_flows")
 RUN_ACTIONS = ("ask", "read_records")
 KNOWLEDGE_ACTIONS = ("ask", "manage_knowledge")
-BUILT_IN: Resolvers = {
+BUILT_IN: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
     "Query": {
         "flows": (flows.flows, FLOW_ACTIONS),
         "flow": (flows.flow, FLOW_ACTIONS),

@@ -39,8 +39,7 @@ from sizewise.knowledge.vector_store import (
     TagFilter,
     TagIn,
 )
-from sizewise.knowledge.web_page import RequestDataBounds as Given
-from sizewise.knowledge.web_page import WebPageFetcher, is_url
+from sizewise.knowledge.web_page import RequestDataBounds, WebPageFetcher, is_url
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
 from sizewise.settings.knowledge import KnowledgeSettings
@@ -84,7 +83,7 @@ class KnowledgeService:
     handler: Handler
     web_pages: WebPageFetcher
     settings: Mapping[str, KnowledgeSettings]
-    data_bounds: Callable[[Request], Given]
+    data_bounds: Callable[[Request], RequestDataBounds]
     default_data_class: DataClass
 
     # Looking
@@ -367,9 +366,9 @@ def build_knowledge_service(
     """For one house, whose whole onion `handler` is. Raises ConfigError."""
     fetchable = [card.model for card in local_cards(settings) if card.task == "embed"]
 
-    def given(request: Request) -> Given:
+    def request_bounds(request: Request) -> RequestDataBounds:
         its = data_bounds(request)
-        return Given(its.data_class, its.limit)
+        return RequestDataBounds(its.data_class, its.limit)
 
     return KnowledgeService(
         document_store,
@@ -378,7 +377,7 @@ def build_knowledge_service(
         handler,
         WebPageFetcher(reach, settings.proxies, settings.ca_file),
         settings.knowledge,
-        given,
+        request_bounds,
         settings.router.data_class,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 
 from sizewise.handler import Handler, Request, Send
-from sizewise.limits.limiter import Limiter
+from sizewise.limits.rate_limiter import Limiter
 from sizewise.messages import Reply
 
 INTERNAL_ENDPOINTS = frozenset({"shadow", "judge", "flow"})

@@ -11,7 +11,7 @@ from sizewise.limits.rules import ALL_TENANTS, MAX_COUNT, format_amount
 from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindows, measure_prompt
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
-from sizewise.settings.limits import BudgetsSettings as Rules
+from sizewise.settings.limits import BudgetsSettings
 
 MIN_ANSWER_TOKENS = 16
 """Tokens; an answer that could not even have so many is not asked for."""
@@ -49,7 +49,7 @@ class WorstCaseCost:
 
     __slots__ = ("allows_unpriced", "card", "counters", "flat_price", "has_budget", "max_answer_tokens", "token_rate")
 
-    def __init__(self, counters: LimitCounters, card: ModelCard, settings: Rules) -> None:
+    def __init__(self, counters: LimitCounters, card: ModelCard, settings: BudgetsSettings) -> None:
         self.counters = counters
         self.has_budget = any(each.is_money for each in counters.all)
         self.token_rate = min(

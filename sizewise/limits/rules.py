@@ -11,7 +11,7 @@ from msgspec import Struct
 from sizewise.errors import BadRequest
 from sizewise.money import DAY_S, PICO_PER_DOLLAR, format_dollars
 from sizewise.principal import Principal
-from sizewise.settings.limits import LimitsSettings as Said
+from sizewise.settings.limits import LimitsSettings
 from sizewise.settings.limits import scope as spelt
 
 Unit = Literal["requests/minute", "tokens/minute", "usd/day", "usd/month"]
@@ -134,7 +134,7 @@ def parse_scope(text: str) -> str:
         raise BadRequest(str(error), "for example project:shop") from error
 
 
-def limit_from_settings(settings: Said) -> Limit:
+def limit_from_settings(settings: LimitsSettings) -> Limit:
     """As the settings have it."""
     return Limit(settings.requests_per_minute, settings.tokens_per_minute, settings.daily_limit, settings.monthly_limit)
 

@@ -17,7 +17,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.limits.rules import MONEY_UNITS, Limit, LimitKey, ScopedLimit, Unit
-from sizewise.storage.database import BIG_INTEGER, Migrations, migration_statement
+from sizewise.storage.database import migration_statement
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

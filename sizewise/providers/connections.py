@@ -24,9 +24,7 @@ from sizewise.providers.local.runtime import LocalRuntime
 from sizewise.providers.wires.overrides import apply_overrides
 from sizewise.providers.wires.wire import Wire, bearer_header
 from sizewise.settings.load import resolve_secret
-from sizewise.settings.models import ProviderSettings
-from sizewise.settings.models import ReplicaSettings as Row
-from sizewise.settings.models import TimeoutsSettings as Deadlines
+from sizewise.settings.models import ProviderSettings, ReplicaSettings, TimeoutsSettings
 from sizewise.settings.validators import is_reference
 
 UnavailableReason = Callable[[], str]
@@ -175,7 +173,7 @@ class ModelConnections:
     def _replicas(self, card: ModelCard, provider: ProviderSettings, wire: Wire) -> Iterator[Replica]:
         """Raises ConfigError for a key that cannot be resolved."""
         name, budget = card.endpoint.provider, self._retry_budgets.setdefault(card.endpoint.provider, RetryBudget())
-        for number, row in enumerate(provider.replicas or (Row(),)):
+        for number, row in enumerate(provider.replicas or (ReplicaSettings(),)):
             endpoint = self._endpoint(card, provider, wire, number, row)
             model = HttpModel(card, endpoint, wire, _timeouts(provider.timeouts), tuple(_secrets(card, row)))
             if model.can_count_tokens and card.name not in self._token_counters:
@@ -187,7 +185,9 @@ class ModelConnections:
                 row.weight,
             )
 
-    def _endpoint(self, card: ModelCard, provider: ProviderSettings, wire: Wire, number: int, row: Row) -> HttpEndpoint:
+    def _endpoint(
+        self, card: ModelCard, provider: ProviderSettings, wire: Wire, number: int, row: ReplicaSettings
+    ) -> HttpEndpoint:
         """One for each replica of a provider. Raises ConfigError for a key that cannot be resolved."""
         name = card.endpoint.provider, number
         if name not in self._endpoints:
@@ -203,17 +203,17 @@ def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection) -
     return replace(connection, handler=ConcurrencyLimitHandler(connection.handler, slots), queue=slots)
 
 
-def _has_own_address(card: ModelCard, row: Row) -> bool:
+def _has_own_address(card: ModelCard, row: ReplicaSettings) -> bool:
     """Whether the replica has an address of its own, where the provider's secrets have no business."""
     return row.base_url not in ("", card.endpoint.base_url)
 
 
-def _key(card: ModelCard, row: Row) -> str:
+def _key(card: ModelCard, row: ReplicaSettings) -> str:
     """The reference of the key that goes to this replica."""
     return row.key or ("" if _has_own_address(card, row) else card.endpoint.key)
 
 
-def _headers(card: ModelCard, wire: Wire, row: Row) -> list[tuple[str, str]]:
+def _headers(card: ModelCard, wire: Wire, row: ReplicaSettings) -> list[tuple[str, str]]:
     """What goes with every request. At an address of its own a replica sends no secret but its own. Raises ConfigError.
 
     A header of the provider's table stands for the wire's, unless the replica brings a key for it.
@@ -229,7 +229,7 @@ def _headers(card: ModelCard, wire: Wire, row: Row) -> list[tuple[str, str]]:
     return [*headers, *(each for each in named if each[0].lower() not in said), ("Content-Type", "application/json")]
 
 
-def _secrets(card: ModelCard, row: Row) -> Iterator[str]:
+def _secrets(card: ModelCard, row: ReplicaSettings) -> Iterator[str]:
     """Whatever may stand in those headers and is given by reference. Raises ConfigError."""
     given = [] if _has_own_address(card, row) else [value for _, value in card.endpoint.headers]
     for each in (_key(card, row), *given):
@@ -245,5 +245,5 @@ def _auth_headers(key: str, auth: str, wire: Wire) -> list[tuple[str, str]]:
     return wire.headers(word)
 
 
-def _timeouts(settings: Deadlines) -> HttpTimeouts:
+def _timeouts(settings: TimeoutsSettings) -> HttpTimeouts:
     return HttpTimeouts(settings.connect_s, settings.first_byte_s, settings.idle_s, settings.total_s)

@@ -11,7 +11,7 @@ from sizewise.errors import SizewiseError
 from sizewise.handler import AttemptResult, ModelSelected, Send
 from sizewise.messages import Reply
 from sizewise.routing.attempt_record import AttemptRecord, error_class, stream_cut_error, with_estimated_usage
-from sizewise.routing.data_policy import DataPolicyDecision as Allowed
+from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.policy import AttemptOutcome
 from sizewise.routing.request_rewrite import join_reply, mark_degraded, reply_without_logprobs, without_logprobs
 
@@ -21,7 +21,7 @@ class ClientReply:
 
     __slots__ = ("_data_decision", "_policy", "announced", "attempts", "delivered", "prompt_tokens", "send")
 
-    def __init__(self, send: Send, policy: str, prompt_tokens: int, data_decision: Allowed) -> None:
+    def __init__(self, send: Send, policy: str, prompt_tokens: int, data_decision: DataPolicyDecision) -> None:
         self.send = send
         self._policy = policy
         self._data_decision = data_decision

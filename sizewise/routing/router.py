@@ -17,8 +17,7 @@ from sizewise.routing.attempt_limits import NO_ATTEMPT_LIMITS, AttemptLimits
 from sizewise.routing.attempt_runner import AttemptRunner
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.constraints import HealthCheck, eligible_models, expected_cost, requirements_of
-from sizewise.routing.data_policy import DataPolicy
-from sizewise.routing.data_policy import DataPolicyDecision as Allowed
+from sizewise.routing.data_policy import DataPolicy, DataPolicyDecision
 from sizewise.routing.degraded import network_replacement_reason
 from sizewise.routing.direct_route import direct_prompt_tokens
 from sizewise.routing.executor import PolicyExecution, begin_attempt, report_attempts
@@ -108,7 +107,7 @@ class Router:
         send: Send,
         plan: RoutePlan,
         card: ModelCard,
-        data_decision: Allowed,
+        data_decision: DataPolicyDecision,
         prompt_tokens: int,
     ) -> Reply:
         """The first move of every policy that has one model, without a policy; what fails goes on by it."""
@@ -191,7 +190,7 @@ CLASS_ONLY_OPTIONS: Mapping[DataClass, RequestOptions] = {
 """What is wished by whoever wished nothing, once the class of the data is known."""
 
 
-def with_data_decision(request: Request, data_decision: Allowed) -> Request:
+def with_data_decision(request: Request, data_decision: DataPolicyDecision) -> Request:
     """`request` as it goes to a model: with the class of its data, and the furthest place it may go to."""
     options, found = request.options, data_decision.data_class
     if options is NO_OPTIONS:

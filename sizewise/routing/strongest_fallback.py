@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sizewise.model_card import ModelCard
+from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import Candidates, Policy, PolicyRun, RequestFeatures, strength
-from sizewise.routing.retry import with_fallbacks
 
 DistrustCheck = Callable[[str, str], str]
 """Tenant and policy -> why its promise is not trusted there any more, in words; empty when all is well."""

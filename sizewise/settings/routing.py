@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sizewise.data_class import DataClass, Place
-from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS
-from sizewise.model_card import SizeThresholds as Bounds
+from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, SizeThresholds
 from sizewise.money import parse_micro_dollars
 from sizewise.settings.guardrails import GuardrailMode, guardrail_name, tool_pattern
 from sizewise.settings.toml_reader import extra_keys, setting
@@ -122,8 +121,8 @@ class SizesSettings:
     )
 
     @property
-    def thresholds(self) -> Bounds:
-        return Bounds(slm=self.slm, llm=self.llm)
+    def thresholds(self) -> SizeThresholds:
+        return SizeThresholds(slm=self.slm, llm=self.llm)
 
 
 @dataclass(frozen=True, slots=True)

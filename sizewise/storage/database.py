@@ -1,4 +1,4 @@
-"""Database connections, transactions and schema migrations for SQLite and Postgres; defines no tables.
+"""Database connections and transactions for SQLite and Postgres; defines no tables.
 
 SQLite by default (WAL, one writer), Postgres by URL; everything is SQLAlchemy Core that both understand. What a driver
 throws leaves this file as StorageError (the store is ill: try again later) or Conflict (the row is not acceptable).
@@ -7,7 +7,6 @@ throws leaves this file as StorageError (the store is ill: try again later) or C
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,60 +16,32 @@ from typing import TypeVar
 from sqlalchemy import (
     DDL,
     URL,
-    BigInteger,
-    Column,
     Connection,
     Engine,
-    Integer,
-    MetaData,
     PoolProxiedConnection,
     Table,
-    Text,
     create_engine,
     event,
     insert,
-    inspect,
     make_url,
-    select,
-    update,
 )
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.schema import CreateTable, ExecutableDDLElement
+from sqlalchemy.schema import ExecutableDDLElement
 
 from sizewise.errors import ConfigError, Conflict, StorageError
+from sizewise.storage.migrations import Migrations, apply_migrations, pending_migrations
 
 T = TypeVar("T")
 UnitOfWork = Callable[[Connection], T]
 """What a room does with a connection that somebody else opened and will commit."""
 DatabaseUrl = str | URL
 RowValues = tuple[str | int | float | None, ...]
-MigrationStep = tuple[ExecutableDDLElement, ...]
-
-BIG_INTEGER = BigInteger().with_variant(Integer, "sqlite")
-"""64 bits in both worlds: only a column declared INTEGER can be SQLite's own row id."""
 
 LOCK_TIMEOUT_MS = 5_000
 """How long a statement waits for somebody else's lock before it is StorageError."""
 IDLE_TRANSACTION_TIMEOUT_MS = 5_000
-
-SCHEMA_VERSIONS = Table(
-    "schema_version",  # about the file, not about a tenant's things: the one table without `tenant`
-    MetaData(),
-    Column("room", Text, primary_key=True),
-    Column("version", Integer, nullable=False),
-    Column("at", BIG_INTEGER, nullable=False),  # unix ms
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Migrations:
-    """A room's tables as numbered steps: `steps[0]` makes version 1. A step that was released never changes."""
-
-    component: str
-    steps: tuple[MigrationStep, ...]
-
 
 INSERT_BATCH_SIZES = (256, 128, 64, 32, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)
 """Rows of one INSERT. sqlite3 lets go of the interpreter lock at every statement, and under load each time costs more
@@ -274,43 +245,11 @@ def _begin(connection: Connection) -> None:
 
 def _migrate(database: Database, schemas: Sequence[Migrations]) -> None:
     with database.read() as connection:
-        behind = _pending_migrations(connection, schemas)
+        behind = pending_migrations(connection, schemas)
     if behind:
         with database.write() as connection:  # looked at again inside: another process may have been faster
-            for schema, version in _pending_migrations(connection, schemas):
-                _apply_migrations(connection, schema, version)
-
-
-def _pending_migrations(connection: Connection, schemas: Sequence[Migrations]) -> list[tuple[Migrations, int]]:
-    """Schemas with steps to take, and the version they stand at."""
-    found: dict[str, int] = {}
-    if inspect(connection).has_table(SCHEMA_VERSIONS.name):
-        found = {row.room: row.version for row in connection.execute(select(SCHEMA_VERSIONS))}
-    for schema in schemas:
-        known, is_at = len(schema.steps), found.get(schema.component, 0)
-        if is_at > known:
-            raise StorageError(
-                f"a newer Sizewise wrote this database: {schema.component} is at version {is_at}, this one knows"
-                f" {known}",
-                "install the newer version again, or give this one another home with --home DIR",
-            )
-    return [
-        (schema, found.get(schema.component, 0))
-        for schema in schemas
-        if found.get(schema.component, 0) < len(schema.steps)
-    ]
-
-
-def _apply_migrations(connection: Connection, schema: Migrations, version: int) -> None:
-    connection.execute(CreateTable(SCHEMA_VERSIONS, if_not_exists=True))
-    for migration in schema.steps[version:]:
-        for step in migration:
-            connection.execute(step)
-    mark = {"version": len(schema.steps), "at": time.time_ns() // 1_000_000}
-    if not connection.execute(
-        update(SCHEMA_VERSIONS).where(SCHEMA_VERSIONS.c.room == schema.component).values(mark),
-    ).rowcount:
-        connection.execute(insert(SCHEMA_VERSIONS).values(room=schema.component, **mark))
+            for schema, version in pending_migrations(connection, schemas):
+                apply_migrations(connection, schema, version)
 
 
 @contextmanager

@@ -35,7 +35,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.data_class import DataClass
 from sizewise.handler import AttemptResult
-from sizewise.storage.database import BIG_INTEGER, Migrations, migration_statement
+from sizewise.storage.database import migration_statement
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

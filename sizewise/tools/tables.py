@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, select
 from sqlalchemy.schema import CreateTable
 
-from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

@@ -11,8 +11,7 @@ from sizewise.advisor.assumptions import TASKS, parse_assumptions
 from sizewise.advisor.criteria import CRITERIA, parse_weights
 from sizewise.advisor.recommendation import RankedCandidate, Recommendation, recommend
 from sizewise.advisor.workload import PRIVACY, TEAMS, parse_workload
-from tests.advisor.conftest import TODAY
-from tests.advisor.conftest import Advised as Ask
+from tests.advisor.conftest import TODAY, Advised
 from tests.advisor.sample_models import fact, open_model, toys
 
 NUMBER = st.sampled_from(("1", "20", "300", "2000"))
@@ -80,7 +79,7 @@ def test_the_same_question_gets_the_same_advice(said: dict[str, str], volume: in
     assert ask(said, volume, weight) == ask(said, volume, weight)
 
 
-def test_on_the_catalogue_more_volume_never_favours_the_higher_unit_price(advised: Ask) -> None:
+def test_on_the_catalogue_more_volume_never_favours_the_higher_unit_price(advised: Advised) -> None:
     said = {"task": "extract", "memory_gb": "32", "gpu_gb": "24", "team": "ml", "labels": "1000"}
     volumes = (100, 10_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 100_000_000)
     firsts = [advised(**said, requests_per_month=str(volume)).ranked[0].candidate.cost for volume in volumes]
@@ -92,7 +91,7 @@ def test_on_the_catalogue_more_volume_never_favours_the_higher_unit_price(advise
                 )
 
 
-def test_each_kind_comes_once_and_others_are_other_models(advised: Ask) -> None:
+def test_each_kind_comes_once_and_others_are_other_models(advised: Advised) -> None:
     ranked = advised(gpu_gb="24", labels="500", team="ml").ranked
     assert len({each.candidate.kind for each in ranked}) == len(ranked) >= 5
     for each in ranked:
@@ -102,7 +101,7 @@ def test_each_kind_comes_once_and_others_are_other_models(advised: Ask) -> None:
         assert len(set(names)) == len(names)
 
 
-def test_every_number_says_where_it_comes_from(advised: Ask) -> None:
+def test_every_number_says_where_it_comes_from(advised: Advised) -> None:
     for each in advised(gpu_gb="24", labels="500", languages="de,hi").ranked:
         for score in each.scores.values():
             assert all(number.source and number.value for number in score.numbers)
@@ -112,7 +111,7 @@ def _prices(each: RankedCandidate) -> set[str]:
     return {number.kind for number in each.scores["cost"].numbers if "million" in number.value}
 
 
-def test_prices_are_facts_and_wages_are_not(advised: Ask) -> None:
+def test_prices_are_facts_and_wages_are_not(advised: Advised) -> None:
     api = next(each for each in advised().ranked if each.candidate.kind == "api")
     assert _prices(api) == {"fact"}
     assert [n.kind for n in api.scores["cost"].numbers if n.name == "wage"] == ["assumed"]
@@ -120,7 +119,7 @@ def test_prices_are_facts_and_wages_are_not(advised: Ask) -> None:
     assert [n.kind for n in paid.scores["cost"].numbers if n.name == "wage"] == ["input"]
 
 
-def test_confidential_data_leaves_on_no_option(advised: Ask) -> None:
+def test_confidential_data_leaves_on_no_option(advised: Advised) -> None:
     for each in advised(privacy="confidential", memory_gb="64", gpu_gb="24", labels="500", team="ml").ranked:
         assert all(part.is_local for part in each.candidate.placements)
 

@@ -175,23 +175,23 @@ def test_a_dangerous_tool_is_called_when_a_person_says_yes_and_only_then() -> No
 
     tool = function_tool(wipe, needs_approval=True)
 
-    def told(steps: MemorySteps | None, **row: object) -> str:
+    def call_result(steps: MemorySteps | None, **row: object) -> str:
         script = Script([("wipe", {"what": "disk"})], "ok")
         desk = agents(script, [tool], cleaner=AgentSettings(tools=("wipe",), **row))  # type: ignore[arg-type]  # of its fields
         worked(desk, {"name": "cleaner"}, steps=steps)
         return str(script.bodies()[-1]["content"])
 
-    assert "nobody can be asked" in told(None) and made == []
-    assert "in time" in told(MemorySteps(None)) and "a person said no to this call. never" in told(
+    assert "nobody can be asked" in call_result(None) and made == []
+    assert "in time" in call_result(MemorySteps(None)) and "a person said no to this call. never" in call_result(
         MemorySteps(b'{"note": "never"}'),
     )
-    assert "said no" in told(MemorySteps(b"garbage")) and made == []
+    assert "said no" in call_result(MemorySteps(b"garbage")) and made == []
     kept = MemorySteps(b'{"approved": true}')
-    assert told(kept) == "wiped" and made == ["disk"]
+    assert call_result(kept) == "wiped" and made == ["disk"]
     key, asked = kept.waits[0]
     shown = msgspec.json.decode(asked)
     assert key == "agent.0.0.approve" and shown["show"] == {"what": "disk"} and "'wipe'" in shown["question"]
-    assert told(None, auto_approve=("wi*",)) == "wiped"
+    assert call_result(None, auto_approve=("wi*",)) == "wiped"
     with pytest.raises(BadRequest, match="cannot excuse"):
         worked(agents(Script("x"), [tool]), {"tools": ["wipe"], "auto_approve": ["wipe"]})
 

@@ -15,8 +15,7 @@ from sizewise.app.services import Services
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.errors import BadRequest
 from sizewise.handler import Request, RequestOptions
-from sizewise.settings.agents import AgentSettings
-from sizewise.settings.agents import MemorySettings as Row
+from sizewise.settings.agents import AgentSettings, MemorySettings
 from tests.agents.scripted_model import ME, NOBODYS, Script, agents, worked
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import serving
@@ -24,7 +23,7 @@ from tests.running_server import serving
 ASK = Request(NOBODYS, ME, "0" * 32, time.perf_counter())
 
 
-def within(home: Path, work: Callable[[AgentMemory], Awaitable[object]], row: Row | None = None) -> None:
+def within(home: Path, work: Callable[[AgentMemory], Awaitable[object]], row: MemorySettings | None = None) -> None:
     with Services(home, memory_settings=row) as services:
         asyncio.run(work(services.memories))  # type: ignore[arg-type]  # a coroutine
 
@@ -82,7 +81,7 @@ def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_pat
             with pytest.raises(BadRequest):
                 await memories.recall(ASK, whose, "")
 
-    within(tmp_path, work, Row(max_per_user=2))
+    within(tmp_path, work, MemorySettings(max_per_user=2))
 
 
 def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: Path) -> None:
@@ -111,7 +110,7 @@ def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
         await memories.remember(ASK, "u-1", "soon forgotten")
 
     within(tmp_path, work)
-    with Services(tmp_path, memory_settings=Row(max_rows=1)) as services:
+    with Services(tmp_path, memory_settings=MemorySettings(max_rows=1)) as services:
         asyncio.run(services.memories.remember(ASK, "u-2", "newer"))  # the chore keeps one row of all
         asyncio.run(services.flush())
         until = time.monotonic() + 5

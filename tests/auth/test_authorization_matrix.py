@@ -32,7 +32,7 @@ from sizewise.auth.authorization import OWN_RESOURCE_ACTIONS, Resource, is_allow
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES
 from sizewise.gateway.routes import ROUTE_ACTIONS, MethodRouter, RouteEndpoint, build_asgi_app
 from sizewise.graphql.schema import RESOLVERS, make_executable_schema
-from sizewise.principal import Principal as Who
+from sizewise.principal import Principal
 from tests.auth.user_client import Browser, invited, new_user
 from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Served, serving
@@ -326,7 +326,7 @@ def test_the_question_is_answered_for_every_caller_and_thing(action: str) -> Non
         for user in ("", "us-1", "us-2")
     ]
     for has, wide, user, thing in itertools.product(rights, wide_or_not, users, things):
-        principal = Who(permissions=has, all_projects=wide, user_id=user)
+        principal = Principal(permissions=has, all_projects=wide, user_id=user)
         ours = thing.tenant == "local"
         right = action in has and ours and (wide or thing.project == "default")
         own = bool(user) and thing.user == user and ours and own_route.get(action) in has

@@ -60,7 +60,7 @@ class FakePackageIndex:
         self.url = ""
 
     def add(self, name: str, data: bytes, *, metadata: bool = True) -> None:
-        """Puts a wheel on the shelf and into the index, which publishes its metadata or not. Links are relative."""
+        """Adds a wheel to the index, with or without its metadata file. Links are relative."""
         file = f"{name}-1.0-py3-none-any.whl"
         told, path = hashlib.sha256(data).hexdigest(), f"/simple/{name.replace('_', '-')}/"
         self.files[f"/files/{file}"] = data
@@ -86,28 +86,28 @@ class FakePackageIndex:
 
 @contextmanager
 def serving() -> Iterator[FakePackageIndex]:
-    shelf = FakePackageIndex()
+    package_index = FakePackageIndex()
 
     class Answer(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             with suppress(ConnectionError):  # who asked has left
-                respond(shelf, self)
+                respond(package_index, self)
 
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     server.daemon_threads = True
-    shelf.url = f"http://127.0.0.1:{server.server_port}"
+    package_index.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield shelf
+        yield package_index
     finally:
-        if shelf.hold is not None:
-            shelf.hold.set()
+        if package_index.hold is not None:
+            package_index.hold.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -37,14 +37,14 @@ def machine() -> Iterator[ExitStack]:
 
 
 def server(machine: ExitStack, path: str, body: object, headers: dict[str, str] | None = None) -> FakePackageIndex:
-    shelf = machine.enter_context(serving())
-    shelf.headers = headers or {}
-    shelf.files[path] = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return shelf
+    package_index = machine.enter_context(serving())
+    package_index.headers = headers or {}
+    package_index.files[path] = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return package_index
 
 
 def looked(*servers: tuple[str, FakePackageIndex], skip: int = 0) -> dict[str, ModelCard]:
-    ports = [(name, int(shelf.url.rpartition(":")[2])) for name, shelf in servers]
+    ports = [(name, int(package_index.url.rpartition(":")[2])) for name, package_index in servers]
     return {card.name: card for card in asyncio.run(discover_models(skip=skip, ports=ports))}
 
 
@@ -64,10 +64,10 @@ def test_the_chat_models_of_every_server_are_found_with_what_it_says_of_them(mac
 
 
 def test_an_address_on_this_machine_proves_no_place_and_the_card_says_so(machine: ExitStack) -> None:
-    shelf = server(machine, "/api/tags", TAGS)
-    card = looked(("ollama", shelf))["ollama/odd"]
+    package_index = server(machine, "/api/tags", TAGS)
+    card = looked(("ollama", package_index))["ollama/odd"]
     assert card.place == "anyone" and card.price.input is None
-    assert shelf.url in card.facts["place"] and "[providers.ollama]" in card.facts["place"]
+    assert package_index.url in card.facts["place"] and "[providers.ollama]" in card.facts["place"]
 
 
 def test_another_sizewise_is_left_alone(machine: ExitStack) -> None:
@@ -84,9 +84,9 @@ def test_our_own_port_is_not_asked(machine: ExitStack) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data": 3}', b'{"data": [{"id": null}]}', b'"\xff"'])
 def test_a_server_of_another_kind_is_passed_over(machine: ExitStack, body: bytes) -> None:
-    shelf = server(machine, "/v1/models", body)
-    shelf.files["/api/tags"] = body
-    assert looked(("ollama", shelf), ("llamacpp", shelf)) == {}
+    package_index = server(machine, "/v1/models", body)
+    package_index.files["/api/tags"] = body
+    assert looked(("ollama", package_index), ("llamacpp", package_index)) == {}
 
 
 def test_nobody_there_and_somebody_silent_are_given_up_in_a_moment(machine: ExitStack) -> None:

@@ -23,132 +23,137 @@ def found(folder: Path, *wanted: str) -> list[str]:
     return [each.url for each in told]
 
 
-def lie(shelf: FakePackageIndex) -> list[str]:
-    return [f"{shelf.url}/files/{FIRST}", f"{shelf.url}/files/{SECOND}"]
+def lie(package_index: FakePackageIndex) -> list[str]:
+    return [f"{package_index.url}/files/{FIRST}", f"{package_index.url}/files/{SECOND}"]
 
 
-def asked(shelf: FakePackageIndex) -> list[str]:
-    return [path for path, _ in shelf.asked]
+def asked(package_index: FakePackageIndex) -> list[str]:
+    return [path for path, _ in package_index.asked]
 
 
 @pytest.mark.parametrize("json", [True, False])
 def test_an_index_is_asked_one_page_a_wheel_and_tells_its_sha256(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     json: bool,
 ) -> None:
-    shelf.json = json
+    package_index.json = json
     told = asyncio.run(find_wheels(WANTED, load_settings(None, tmp_path / "home", {})))
-    assert [each.url for each in told] == lie(shelf)
-    assert told[0].sha256 == hashlib.sha256(shelf.files[f"/files/{FIRST}"]).hexdigest()
-    assert asked(shelf) == PAGES
+    assert [each.url for each in told] == lie(package_index)
+    assert told[0].sha256 == hashlib.sha256(package_index.files[f"/files/{FIRST}"]).hexdigest()
+    assert asked(package_index) == PAGES
 
 
 def test_an_index_that_sends_on_is_followed_and_links_are_meant_from_there(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
 ) -> None:
     with serving() as other:
         other.hold_model()
-        shelf.redirects[PAGES[0]] = f"{other.url}{PAGES[0]}"
-        assert found(tmp_path) == [lie(other)[0], lie(shelf)[1]]
+        package_index.redirects[PAGES[0]] = f"{other.url}{PAGES[0]}"
+        assert found(tmp_path) == [lie(other)[0], lie(package_index)[1]]
 
 
 def test_the_index_of_a_settings_file_is_asked(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / "pip.conf"
-    file.write_text(f"[global]\nindex-url = {shelf.url}/empty\n[install]\nindex-url = {shelf.url}/simple\n")
+    file.write_text(
+        f"[global]\nindex-url = {package_index.url}/empty\n[install]\nindex-url = {package_index.url}/simple\n"
+    )
     monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
     monkeypatch.delenv("PIP_INDEX_URL")
-    assert found(tmp_path) == lie(shelf) and asked(shelf) == PAGES
+    assert found(tmp_path) == lie(package_index) and asked(package_index) == PAGES
 
 
 def test_an_extra_index_is_asked_for_what_the_first_lacks(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/empty/")
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{shelf.url}/none/ {shelf.url}/simple/")
-    assert found(tmp_path) == lie(shelf)
-    assert asked(shelf)[:3] == ["/empty/tiny-part1/", "/none/tiny-part1/", PAGES[0]] and len(asked(shelf)) == 6
+    monkeypatch.setenv("PIP_INDEX_URL", f"{package_index.url}/empty/")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{package_index.url}/none/ {package_index.url}/simple/")
+    assert found(tmp_path) == lie(package_index)
+    assert (
+        asked(package_index)[:3] == ["/empty/tiny-part1/", "/none/tiny-part1/", PAGES[0]]
+        and len(asked(package_index)) == 6
+    )
 
 
 def test_where_nothing_is_configured_pips_own_index_is_asked(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("PIP_INDEX_URL")
     models = tmp_path / "pip/_internal/models"
     models.mkdir(parents=True)
-    (models / "index.py").write_text(f"class PyPI:\n    simple_url = '{shelf.url}/simple'\n")
+    (models / "index.py").write_text(f"class PyPI:\n    simple_url = '{package_index.url}/simple'\n")
     for each in (tmp_path / "pip", tmp_path / "pip/_internal", models):
         (each / "__init__.py").touch()
     (tmp_path / "pip/__main__.py").touch()  # lists no settings
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert found(tmp_path) == lie(shelf) and asked(shelf) == PAGES
+    assert found(tmp_path) == lie(package_index) and asked(package_index) == PAGES
 
 
 def test_a_wheel_in_a_folder_of_the_users_goes_before_every_index(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / FIRST).write_bytes(shelf.files[f"/files/{FIRST}"])
+    (tmp_path / FIRST).write_bytes(package_index.files[f"/files/{FIRST}"])
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert found(tmp_path) == [(tmp_path / FIRST).as_uri(), lie(shelf)[1]]
-    assert asked(shelf) == PAGES[1:]
+    assert found(tmp_path) == [(tmp_path / FIRST).as_uri(), lie(package_index)[1]]
+    assert asked(package_index) == PAGES[1:]
 
 
 def test_an_index_that_is_a_folder_is_left_to_pip(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = tmp_path / "index/tiny-part1/index.html"
     page.parent.mkdir(parents=True)
     page.write_text(f'<!DOCTYPE html><a href="{FIRST}">{FIRST}</a>')
-    (page.parent / FIRST).write_bytes(shelf.files[f"/files/{FIRST}"])
+    (page.parent / FIRST).write_bytes(package_index.files[f"/files/{FIRST}"])
     monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index").as_uri())
-    assert found(tmp_path, WANTED[0]) == [(page.parent / FIRST).as_uri()] and shelf.asked == []
+    assert found(tmp_path, WANTED[0]) == [(page.parent / FIRST).as_uri()] and package_index.asked == []
 
 
 def test_an_index_with_a_password_is_left_to_pip(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url.replace('://', '://me:secret@')}/simple/")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{package_index.url.replace('://', '://me:secret@')}/simple/")
     assert all(path.endswith(name) for path, name in zip(found(tmp_path), (FIRST, SECOND), strict=True))
-    assert set(asked(shelf)) > set(PAGES), "it was pip who asked: it looks into the wheels too"
+    assert set(asked(package_index)) > set(PAGES), "it was pip who asked: it looks into the wheels too"
 
 
 def test_a_version_that_is_spelt_otherwise_is_left_to_pip_with_all_after_it(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
 ) -> None:
-    assert found(tmp_path, "tiny-part1==1.0", "tiny-part2==1.0.0") == lie(shelf)
+    assert found(tmp_path, "tiny-part1==1.0", "tiny-part2==1.0.0") == lie(package_index)
 
 
 @pytest.mark.parametrize("nonsense", [b"<!", b"[]", b'{"files": 3}', bytes(17 << 20)])
 @pytest.mark.parametrize("json", [True, False])
 def test_after_a_page_that_makes_no_sense_the_next_index_is_asked(
-    shelf: FakePackageIndex,
+    package_index: FakePackageIndex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     nonsense: bytes,
     json: bool,
 ) -> None:
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{shelf.url}/simple/")
-    monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/odd/")
-    shelf.json = json
-    shelf.files["/odd/tiny-part1/"] = shelf.lists["/odd/tiny-part1/"] = nonsense
-    assert found(tmp_path, WANTED[0]) == lie(shelf)[:1]
-    assert asked(shelf) == ["/odd/tiny-part1/", PAGES[0]]
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{package_index.url}/simple/")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{package_index.url}/odd/")
+    package_index.json = json
+    package_index.files["/odd/tiny-part1/"] = package_index.lists["/odd/tiny-part1/"] = nonsense
+    assert found(tmp_path, WANTED[0]) == lie(package_index)[:1]
+    assert asked(package_index) == ["/odd/tiny-part1/", PAGES[0]]
 
 
 @pytest.mark.parametrize(

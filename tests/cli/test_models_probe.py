@@ -36,7 +36,7 @@ def test_a_missing_key_ends_with_2_and_a_missing_server_with_3(echo: Served, tmp
 
 
 def test_a_name_cannot_paint_the_terminal(tmp_path: Path) -> None:
-    with serving() as shelf:
-        shelf.files["/v1/models"] = json.dumps({"data": [{"id": "a\x1b[31mb"}]}).encode()
-        done = sizewise("models", "probe", shelf.url, home=tmp_path)
+    with serving() as package_index:
+        package_index.files["/v1/models"] = json.dumps({"data": [{"id": "a\x1b[31mb"}]}).encode()
+        done = sizewise("models", "probe", package_index.url, home=tmp_path)
     assert done.code == 0 and "\x1b" not in done.out + done.err and "a�[31mb" in done.out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalog.fake_package_index import serving as shelf
+from tests.catalog.fake_package_index import serving as package_index
 from tests.catalog.gguf_file import tiny
 from tests.running_server import command, environment, serving
 
@@ -25,7 +25,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 
 def test_it_goes_on_without_fetching_what_it_could_not_run(tmp_path: Path, bare: dict[str, str]) -> None:
-    with shelf() as index:
+    with package_index() as index:
         with serving(tmp_path / "home", EMBEDDED, PIP_INDEX_URL=f"{index.url}/simple/", **bare) as server:
             assert server.ask("/healthz", key=None).status == 200
         assert index.asked == [] and not list((tmp_path / "cache").rglob("*.part*"))

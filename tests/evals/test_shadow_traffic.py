@@ -29,7 +29,7 @@ from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.router import Router, always_healthy
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.session_store import SessionStore
-from sizewise.settings.routing import ShadowSettings as Wanted
+from sizewise.settings.routing import ShadowSettings
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.prometheus import render_metrics
 from sizewise.telemetry.recorder import RecordingMiddleware
@@ -58,7 +58,7 @@ class Onion:
     def __init__(
         self,
         services: Services,
-        wanted: Wanted,
+        wanted: ShadowSettings,
         gate: asyncio.Event | None = None,
         draw: float = 0.0,
     ) -> None:
@@ -109,7 +109,7 @@ class Onion:
         return [(each.door, each.model) for each in reversed(await self.services.records(limit=100))]
 
 
-def played(home: Path, wanted: Wanted, scene: Callable[[Onion], Awaitable[None]], **more: Any) -> None:
+def played(home: Path, wanted: ShadowSettings, scene: Callable[[Onion], Awaitable[None]], **more: Any) -> None:
     async def play() -> None:
         with Services(home) as services:
             onion = Onion(services, wanted, **more)
@@ -119,7 +119,7 @@ def played(home: Path, wanted: Wanted, scene: Callable[[Onion], Awaitable[None]]
     asyncio.run(play())
 
 
-ALL = Wanted(sample_rate=1.0)
+ALL = ShadowSettings(sample_rate=1.0)
 
 
 def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) -> None:
@@ -212,8 +212,8 @@ def test_nothing_is_drawn_without_a_share_and_what_is_not_drawn_makes_no_request
         assert await onion.settle() == {}
         assert (onion.rows(), await onion.endpoints()) == ([], [("chat", "echo/small")])
 
-    played(tmp_path / "none", Wanted(), scene)
-    played(tmp_path / "half", Wanted(sample_rate=0.5), scene, draw=0.5)
+    played(tmp_path / "none", ShadowSettings(), scene)
+    played(tmp_path / "half", ShadowSettings(sample_rate=0.5), scene, draw=0.5)
 
 
 def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_the_days_money_ends_it(tmp_path: Path) -> None:
         again = ShadowComparisons(onion.services.quality_monitor, onion.metrics)
         assert again.budget.remaining(3_000_000) == 3_000_000 - sum(row["cost"] for row in rows)
 
-    played(tmp_path, Wanted(sample_rate=1.0, budget_usd_per_day="0.000003"), scene)
+    played(tmp_path, ShadowSettings(sample_rate=1.0, budget_usd_per_day="0.000003"), scene)
 
 
 def test_a_session_and_an_idempotency_key_stay_with_the_clients_own_request(tmp_path: Path) -> None:

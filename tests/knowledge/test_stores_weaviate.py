@@ -36,7 +36,7 @@ pytest.importorskip("weaviate", reason="needs the extra weaviate: pip install we
 from weaviate.util import PYPI_PACKAGE_URL
 
 from sizewise.knowledge.vector_stores import weaviate_client
-from tests.fakes.fake_weaviate import FakeWeaviate as Double
+from tests.fakes.fake_weaviate import FakeWeaviate
 
 REAL = RemoteStore(
     os.environ.get("WEAVIATE_URL", ""),
@@ -59,7 +59,7 @@ def remote(request: pytest.FixtureRequest) -> Iterator[RemoteStore]:
         if request.param == "real":
             yield REAL
         else:
-            double = stack.enter_context(Double(key="sesame"))
+            double = stack.enter_context(FakeWeaviate(key="sesame"))
             yield RemoteStore(double.url, double.grpc, "sesame")
 
 
@@ -114,16 +114,16 @@ def test_servers_that_begin_at_once_share_what_they_make(remote: RemoteStore) ->
 
 
 @pytest.fixture
-def double() -> Iterator[Double]:
-    with Double() as it:
+def double() -> Iterator[FakeWeaviate]:
+    with FakeWeaviate() as it:
         yield it
 
 
-def at(double: Double) -> RemoteStore:
+def at(double: FakeWeaviate) -> RemoteStore:
     return RemoteStore(double.url, double.grpc, timeout_s=5.0)
 
 
-def test_what_the_server_fails_to_store_is_told_of_each(double: Double) -> None:
+def test_what_the_server_fails_to_store_is_told_of_each(double: FakeWeaviate) -> None:
     async def failing() -> None:
         store = await opened(ground(at(double)))
         its = await store.open(kit.base(), kit.DIMENSION)
@@ -139,7 +139,7 @@ def test_what_the_server_fails_to_store_is_told_of_each(double: Double) -> None:
 
 
 def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
-    double: Double,
+    double: FakeWeaviate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(weaviate_client, "MOST_FIELDS", 20)
@@ -158,7 +158,7 @@ def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
 
 
 @pytest.mark.parametrize("allowed", [{}, {"url": "network"}, {"grpc": "network"}])
-def test_nothing_goes_to_an_address_that_nobody_declared(double: Double, allowed: dict[str, Place]) -> None:
+def test_nothing_goes_to_an_address_that_nobody_declared(double: FakeWeaviate, allowed: dict[str, Place]) -> None:
     places: dict[str, Place] = {getattr(double, name): place for name, place in allowed.items()}
     egress = EgressPolicy(places, {"public": "anyone", "internal": "anyone", "confidential": "anyone"})
 
@@ -172,7 +172,7 @@ def test_nothing_goes_to_an_address_that_nobody_declared(double: Double, allowed
     assert double.received == []
 
 
-def test_nothing_goes_further_than_its_class_may(double: Double) -> None:
+def test_nothing_goes_further_than_its_class_may(double: FakeWeaviate) -> None:
     async def asked() -> None:
         store = await opened(ground(at(double), "region"))
         its = await store.open(kit.base(), kit.DIMENSION)
@@ -192,7 +192,7 @@ def test_nothing_goes_further_than_its_class_may(double: Double) -> None:
     asyncio.run(asked())
 
 
-def test_a_server_that_is_ill_fails_in_words_and_is_used_again_when_well(double: Double) -> None:
+def test_a_server_that_is_ill_fails_in_words_and_is_used_again_when_well(double: FakeWeaviate) -> None:
     async def ill() -> None:
         store = await opened(ground(at(double)))
         double.down = True
@@ -214,19 +214,19 @@ def test_a_server_that_is_ill_fails_in_words_and_is_used_again_when_well(double:
 
 
 def test_a_wrong_key_and_a_wrong_address_are_told_apart() -> None:
-    async def told(remote: RemoteStore) -> StorageError:
+    async def storage_error(remote: RemoteStore) -> StorageError:
         store = await opened(ground(remote))
         with pytest.raises(StorageError) as error:
             await store.open(kit.base(), kit.DIMENSION)
         await store.close()
         return error.value
 
-    with Double(key="sesame") as double:
-        refused = asyncio.run(told(RemoteStore(double.url, double.grpc, "sw-wrong-key")))
+    with FakeWeaviate(key="sesame") as double:
+        refused = asyncio.run(storage_error(RemoteStore(double.url, double.grpc, "sw-wrong-key")))
         assert "key" in refused.hint and "sw-wrong-key" not in str(refused)
-        swapped = asyncio.run(told(RemoteStore(double.grpc, double.url, "sesame", 2.0)))
+        swapped = asyncio.run(storage_error(RemoteStore(double.grpc, double.url, "sesame", 2.0)))
         assert "addresses" in swapped.hint
-    gone = asyncio.run(told(RemoteStore(double.url, double.grpc, "sesame", 2.0)))
+    gone = asyncio.run(storage_error(RemoteStore(double.url, double.grpc, "sesame", 2.0)))
     assert "running" in gone.hint or "addresses" in gone.hint
 
 

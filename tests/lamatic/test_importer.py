@@ -17,7 +17,7 @@ from sizewise.knowledge.ingestion import IngestionResult
 from sizewise.lamatic import file_formats, importer
 from sizewise.lamatic.canvas import TranslationGrade, TranslationNote
 from sizewise.lamatic.importer import ImportedFlow
-from sizewise.settings.tools import SandboxSettings as Wanted
+from sizewise.settings.tools import SandboxSettings
 from sizewise.tools.sandbox.process_pool import Sandbox
 from tests.flows.in_process import Ran, checked, flow, going
 from tests.lamatic import sample_files
@@ -121,7 +121,7 @@ def ran(made: ImportedFlow, inputs: dict[str, Any]) -> Ran:
     here = Ran()
 
     async def do() -> None:
-        sandbox = Sandbox(Wanted(timeout_s=2))
+        sandbox = Sandbox(SandboxSettings(timeout_s=2))
         try:
             await going(
                 flow(made.text),
@@ -260,7 +260,7 @@ def test_documents_are_made_of_the_texts_that_vectors_were_made_of() -> None:
     here = Ran()
 
     async def do() -> None:
-        sandbox = Sandbox(Wanted(timeout_s=2))
+        sandbox = Sandbox(SandboxSettings(timeout_s=2))
         resources = dataclasses.replace(NodeDependencies(here.asked), sandbox=sandbox, knowledge=Knowledge())  # type: ignore[arg-type]  # it only takes in
         try:
             await going(flow(made.text), {"topic": "tea " * 100, "items": []}, here, RequestOptions(), resources)

@@ -11,7 +11,7 @@ import msgspec
 
 from sizewise.audit_log import tables as audit
 from sizewise.limits import tables
-from sizewise.limits.limiter import Limiter
+from sizewise.limits.rate_limiter import Limiter
 from sizewise.limits.reservations import Reservation
 from sizewise.limits.rules import LimitKey
 from sizewise.messages import ChatRequest

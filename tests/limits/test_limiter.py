@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from sizewise.errors import BadRequest, BudgetExceeded, Busy, StorageError
-from sizewise.limits.limiter import Limiter, LimitStatus
+from sizewise.limits.rate_limiter import Limiter, LimitStatus
 from sizewise.limits.rules import Limit, LimitKey, ScopedLimit, window_bounds
 from sizewise.messages import EmbeddingRequest
 from sizewise.money import FREE, PICO_PER_DOLLAR, UNKNOWN_PRICE, Price, format_dollars
 from sizewise.principal import Principal
 from sizewise.providers.echo import echo_card
-from sizewise.settings.limits import BudgetsSettings as Rules
-from sizewise.settings.limits import LimitsSettings as Said
+from sizewise.settings.limits import BudgetsSettings, LimitsSettings
 from tests.limits.limiter_harness import ANNA, MODEL, NOON, READ, SAID, Shop, chat, held, worst
 
 DAY: LimitKey = ("local", "project:shop", "usd/day")
@@ -124,7 +123,7 @@ def test_a_large_budget_bounds_an_answer_only_by_the_setting(shop: Shop) -> None
     async def story() -> None:
         budgets = await limited(shop, usd_day=PICO_PER_DOLLAR)
         assert (await held(budgets, chat("Hello", None))).max_tokens == 4_096
-        budgets.prepare({}, Rules(default_max_tokens=100))()
+        budgets.prepare({}, BudgetsSettings(default_max_tokens=100))()
         assert (await held(budgets, chat("Hello", None))).max_tokens == 100
         assert (await held(budgets, chat("Hello", 50))).max_tokens is None
 
@@ -138,7 +137,7 @@ def test_an_unknown_price_is_refused_under_a_budget_unless_it_is_allowed(shop: S
         with pytest.raises(BudgetExceeded, match="no known price") as refused:
             await held(budgets, chat(), card=unknown)
         assert "unpriced" in refused.value.hint
-        budgets.prepare({}, Rules(unpriced="allow"))()
+        budgets.prepare({}, BudgetsSettings(unpriced="allow"))()
         (await held(budgets, chat(), card=unknown)).settle(None, 10)
         assert standing(await budgets.list_statuses("local")) == (0, 0)
 
@@ -185,7 +184,10 @@ def test_more_than_the_worst_case_is_a_debt_that_the_next_one_meets(shop: Shop) 
 def test_the_stricter_of_file_and_database_holds(shop: Shop) -> None:
     async def story() -> None:
         budgets = await limited(shop, requests_minute=5, usd_day=PICO_PER_DOLLAR)
-        budgets.prepare({"project:shop": Said(requests_per_minute=2, tokens_per_minute=9, usd_per_day="3")}, Rules())()
+        budgets.prepare(
+            {"project:shop": LimitsSettings(requests_per_minute=2, tokens_per_minute=9, usd_per_day="3")},
+            BudgetsSettings(),
+        )()
         listed = await budgets.list_statuses("local")
         assert [(each.key[2], each.limit, each.source) for each in listed] == [
             ("requests/minute", 2, "both"),
@@ -261,7 +263,7 @@ def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) 
             await limited(shop, "model:echo/small", requests_minute=2),
             Principal("other", "shop", "sw-o"),
         )
-        budgets.prepare({"model:echo/small": Said(requests_per_minute=3)}, Rules())()
+        budgets.prepare({"model:echo/small": LimitsSettings(requests_per_minute=3)}, BudgetsSettings())()
         await held(budgets, chat())
         await held(budgets, chat())
         with pytest.raises(Busy, match=r"the model 'echo/small' may make 2"):
@@ -462,7 +464,7 @@ def test_limits_that_change_while_the_store_is_asked_lose_nothing(shop: Shop) ->
             task = asyncio.create_task(lease.acquire())
             for _ in range(turns):
                 await asyncio.sleep(0)
-            budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
+            budgets.prepare({"key:sw-other": LimitsSettings(usd_per_day="1")}, BudgetsSettings())()
             await task
             lease.settle(0, 0)
             await budgets.flush(all=True)
@@ -484,7 +486,7 @@ def test_limits_that_change_while_a_client_leaves_lose_nothing(shop: Shop) -> No
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
-            budgets.prepare({"key:sw-other": Said(usd_per_day="1")}, Rules())()
+            budgets.prepare({"key:sw-other": LimitsSettings(usd_per_day="1")}, BudgetsSettings())()
             tidying = asyncio.create_task(budgets.flush(all=True))
             await asyncio.gather(task, return_exceptions=True)
             lease.settle(0, 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from sizewise.errors import BudgetExceeded, Busy, SizewiseError, StorageError
-from sizewise.limits.limiter import Limiter
+from sizewise.limits.rate_limiter import Limiter
 from sizewise.limits.reservations import Reservation
 from sizewise.limits.rules import Limit, ScopedLimit, Unit, window_bounds
 from sizewise.limits.windows import LimitCounter, LimitWindow

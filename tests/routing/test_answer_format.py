@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sizewise.handler import Request, Send
-from sizewise.handler import TextDelta as Words
+from sizewise.handler import Request, Send, TextDelta
 from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
 from sizewise.routing.answer_format import AnswerFormat
 from sizewise.routing.judges.calls import calls
@@ -244,7 +243,7 @@ def test_code_made_to_hurt_its_reader_does_not(unit: str) -> None:
 
 def test_an_objection_sends_the_question_up() -> None:
     async def foreign(request: Request, send: Send) -> Reply:
-        await send(Words(0, ENGLISH))
+        await send(TextDelta(0, ENGLISH))
         return Reply((Choice(0, ENGLISH, "stop"),), Usage(1, 1), SMALL.name)
 
     routing = Routing(SMALL, LARGE, judge=JudgeChain((language,)), others={SMALL.name: foreign})

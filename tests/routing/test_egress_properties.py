@@ -35,7 +35,7 @@ from sizewise.routing.policy import Attempt, Candidates, Policy, PolicyRun, Requ
 from sizewise.routing.router import Router, always_healthy
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.session_store import SessionStore
-from sizewise.settings.routing import ShadowSettings as Wanted
+from sizewise.settings.routing import ShadowSettings
 from sizewise.settings.storage import ExactCacheSettings
 from sizewise.telemetry.metrics import Metrics
 from tests.routing.router_harness import JUDGES, Client, Plays, agreeing, asking, chat, embed
@@ -160,7 +160,7 @@ def _script(
             ShadowComparisons(services.quality_monitor, Metrics(services.record_queue)),
             monitored_policies(names.policy_plans),
         )
-        shadow = ShadowTraffic(Wanted(sample_rate=1.0), watch, JUDGE, compare_answers, shadows, lambda: 0.0)
+        shadow = ShadowTraffic(ShadowSettings(sample_rate=1.0), watch, JUDGE, compare_answers, shadows, lambda: 0.0)
         answer: Handler = Router(
             names,
             lambda card: outposts[card.name],

@@ -26,7 +26,7 @@ def python() -> str:
 
 
 @pytest.fixture(scope="module")
-def told(able: Able) -> dict[str, Any]:
+def results(able: Able) -> dict[str, Any]:
     script = str(Path(__file__).with_name("instructor_cases.py"))
     env = environment(**able.environ)
     done = subprocess.run([python(), script], env=env, capture_output=True, text=True, timeout=60)
@@ -36,15 +36,15 @@ def told(able: Able) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_answer_has_the_shape_that_was_asked_for(told: dict[str, Any], mode: str) -> None:
-    assert told[mode] == {"name": "Ulm", "people": 128_000, "tokens": True}
+def test_an_answer_has_the_shape_that_was_asked_for(results: dict[str, Any], mode: str) -> None:
+    assert results[mode] == {"name": "Ulm", "people": 128_000, "tokens": True}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_answer_grows_while_it_streams(told: dict[str, Any], mode: str) -> None:
-    assert told[f"{mode} streamed"] == {"name": "Ulm", "people": 128_000, "grew": True}
+def test_an_answer_grows_while_it_streams(results: dict[str, Any], mode: str) -> None:
+    assert results[f"{mode} streamed"] == {"name": "Ulm", "people": 128_000, "grew": True}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_answer_that_is_not_good_enough_is_asked_for_again(told: dict[str, Any], mode: str) -> None:
-    assert told[f"{mode} again"] == {"kind": "Choosy", "tries": 2}
+def test_an_answer_that_is_not_good_enough_is_asked_for_again(results: dict[str, Any], mode: str) -> None:
+    assert results[f"{mode} again"] == {"kind": "Choosy", "tries": 2}

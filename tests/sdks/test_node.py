@@ -40,7 +40,7 @@ def tell(able: Able) -> Callable[..., ScriptOutput]:
     program = node()
 
     @functools.cache
-    def told(*words: str) -> ScriptOutput:
+    def run_script(*words: str) -> ScriptOutput:
         env = {"PATH": os.environ.get("PATH", ""), **able.environ}
         done = subprocess.run([program, *words], cwd=HERE, env=env, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
@@ -48,7 +48,7 @@ def tell(able: Able) -> Callable[..., ScriptOutput]:
         assert shown.pop("strangers") == [], "an SDK called home"
         return shown
 
-    return told
+    return run_script
 
 
 # ---- openai ---------------------------------------------------------------------------------------------------------

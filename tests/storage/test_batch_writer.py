@@ -15,7 +15,8 @@ from sqlalchemy.schema import CreateTable
 
 from sizewise.errors import StorageError
 from sizewise.storage.batch_writer import BatchWriter
-from sizewise.storage.database import BIG_INTEGER, Database, Migrations, open_database, sqlite_url
+from sizewise.storage.database import Database, open_database, sqlite_url
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 NOTES = Table("notes", META, Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))

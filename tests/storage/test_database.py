@@ -11,7 +11,8 @@ from sqlalchemy.schema import DDL, CreateTable, ExecutableDDLElement
 
 from sizewise.auth import tables as accounts
 from sizewise.errors import ConfigError, Conflict, StorageError
-from sizewise.storage.database import BIG_INTEGER, Database, Migrations, bulk_insert, open_database, sqlite_url
+from sizewise.storage.database import Database, bulk_insert, open_database, sqlite_url
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 from sizewise.telemetry import tables as telemetry
 
 NOTES = Table("notes", MetaData(), Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))

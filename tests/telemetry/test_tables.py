@@ -11,7 +11,8 @@ import pytest
 from sizewise.app.services import Services
 from sizewise.handler import AttemptFinished, ModelSelected, TextDelta, discard_events
 from sizewise.messages import Usage
-from sizewise.storage.database import Migrations, open_database, sqlite_url
+from sizewise.storage.database import open_database, sqlite_url
+from sizewise.storage.migrations import Migrations
 from sizewise.telemetry import recorder as telemetry
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.recorder import RecordingMiddleware

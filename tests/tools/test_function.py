@@ -56,10 +56,10 @@ def test_what_it_returns_is_told_as_text_and_as_json() -> None:
 
 
 def giving(value: object) -> Callable[..., object]:
-    def given() -> object:
+    def no_arguments() -> object:
         return value
 
-    return given
+    return no_arguments
 
 
 @pytest.mark.parametrize(

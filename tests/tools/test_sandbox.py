@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sizewise.errors import CodeFailed, Forbidden
-from sizewise.settings.tools import SandboxSettings as Wanted
+from sizewise.settings.tools import SandboxSettings
 from sizewise.tools.sandbox.process_pool import CodeResult, Sandbox
 from sizewise.tools.sandbox.protocol import Language
 from tests.running_server import until
@@ -21,9 +21,9 @@ from tests.running_server import until
 BOTH: tuple[Language, Language] = ("python", "javascript")
 
 
-def within(work: Callable[[Sandbox], Awaitable[object]], wanted: Wanted | None = None) -> None:
+def within(work: Callable[[Sandbox], Awaitable[object]], wanted: SandboxSettings | None = None) -> None:
     async def do() -> None:
-        sandbox = Sandbox(wanted or Wanted(timeout_s=0.4, max_memory_bytes=48_000_000))
+        sandbox = Sandbox(wanted or SandboxSettings(timeout_s=0.4, max_memory_bytes=48_000_000))
         try:
             await work(sandbox)
         finally:
@@ -251,7 +251,7 @@ def test_a_run_that_is_cancelled_takes_its_process_with_it() -> None:
             await running
         assert sandbox.idle_processes() == []
 
-    within(work, Wanted(timeout_s=60))
+    within(work, SandboxSettings(timeout_s=60))
 
 
 def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_cannot_name() -> None:
@@ -267,7 +267,7 @@ def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_can
         with pytest.raises(CodeFailed, match="larger than"):
             await sandbox.run("javascript", "1", {"a": "x" * 9_000_000}, "acme")
 
-    within(off, Wanted(enabled=False))
+    within(off, SandboxSettings(enabled=False))
     within(long)
 
 

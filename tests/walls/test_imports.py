@@ -217,4 +217,4 @@ def test_the_wall_sees_a_room_that_holds_something(code: str) -> None:
 
 
 def test_the_wall_sees_what_an_import_pulls_in() -> None:
-    assert "sqlalchemy" in pulled_in_by("sizewise.db")
+    assert "sqlalchemy" in pulled_in_by("sizewise.storage.database")

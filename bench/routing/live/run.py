@@ -30,7 +30,7 @@ from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.judges.confidence import confidence
 from sizewise.routing.judges.rules import rules
 from sizewise.routing.policies.cascade import CascadePolicy
-from sizewise.routing.policy import RequestFeatures as Judged
+from sizewise.routing.policy import RequestFeatures
 
 SURE = 0.5
 """From this probability tier 0 answers: a declared default like that of the cascade, chosen before the run."""
@@ -84,7 +84,7 @@ def recorded(folder: Path) -> list[Line]:
 
 
 def line(question: Question, small: Recorded, large: Recorded, words: Guess | None, vectors: Guess | None) -> Line:
-    judged = JudgeChain((rules, confidence))(Judged(prompt_tokens=0, max_tokens=1), (_reply(small),))
+    judged = JudgeChain((rules, confidence))(RequestFeatures(prompt_tokens=0, max_tokens=1), (_reply(small),))
     score = 1.0 if judged.score is None else judged.score
     up = score < CascadePolicy().threshold
     kept, gone = _answer(small), _answer(large)

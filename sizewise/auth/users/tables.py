@@ -8,7 +8,8 @@ from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from sizewise.storage.database import BIG_INTEGER, migration_statement
+from sizewise.storage.database import migration_statement
+from sizewise.storage.migrations import BIG_INTEGER
 
 META = MetaData()
 Transaction = Connection

@@ -7,7 +7,7 @@ import time
 from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select, text, update
 from sqlalchemy.schema import CreateTable
 
-from sizewise.storage.database import BIG_INTEGER, Migrations
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 

@@ -44,7 +44,8 @@ from sizewise.knowledge.vector_store import (
     validate_passages,
     validate_query,
 )
-from sizewise.storage.database import BIG_INTEGER, Database, Migrations, open_database, translate_errors
+from sizewise.storage.database import Database, open_database, translate_errors
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 T = TypeVar("T")
 BindValues = dict[str, object]

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from sizewise.model_card import ModelCard
+from sizewise.routing.fallback import resume_if_cut, with_fallbacks
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import SampledCertificate, check_certificate
 from sizewise.routing.option_checks import require_one_of, require_range
@@ -27,7 +28,6 @@ from sizewise.routing.policy import (
     parallel,
     strength,
 )
-from sizewise.routing.retry import resume_if_cut, with_fallbacks
 
 
 @dataclass(frozen=True, slots=True)

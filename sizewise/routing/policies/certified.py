@@ -10,6 +10,7 @@ import msgspec
 
 from sizewise.errors import ConfigError
 from sizewise.model_card import ModelCard
+from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.certificate import Certificate, CertifiedLadder
 from sizewise.routing.option_checks import require_range
@@ -23,7 +24,6 @@ from sizewise.routing.policy import (
     judge,
     strength,
 )
-from sizewise.routing.retry import with_fallbacks
 
 
 @dataclass(frozen=True, slots=True)

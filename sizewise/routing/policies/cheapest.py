@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.option_checks import require_range
 from sizewise.routing.policy import Candidates, PolicyRun, RequestFeatures
-from sizewise.routing.retry import with_fallbacks
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
-from sizewise.storage.database import BIG_INTEGER, Migrations, UnitOfWork
+from sizewise.storage.database import UnitOfWork
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 T = TypeVar("T")
 META = MetaData()

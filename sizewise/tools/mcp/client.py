@@ -24,9 +24,9 @@ from sizewise.principal import Principal
 from sizewise.settings.load import resolve_secret
 from sizewise.settings.tools import McpServerSettings
 from sizewise.tools.mcp import protocol
-from sizewise.tools.mcp.http_session import HttpMcpSession, SessionLost
+from sizewise.tools.mcp.http_transport import HttpMcpSession, SessionLost
 from sizewise.tools.mcp.protocol import MAX_PAGES, McpTool, ToolPage
-from sizewise.tools.mcp.stdio_session import StdioMcpSession
+from sizewise.tools.mcp.stdio_transport import StdioMcpSession
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput
 
 log = logging.getLogger("sizewise.tools")

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from sizewise.errors import Busy, CodeFailed, ExternalFailure, Forbidden
 from sizewise.process import ChildProcess, start_module
-from sizewise.settings.tools import SandboxSettings as Wanted
+from sizewise.settings.tools import SandboxSettings
 from sizewise.tools.sandbox.protocol import (
     FRAME_HEADER,
     MAX_CODE_BYTES,
@@ -77,9 +77,9 @@ class _SandboxProcess:
 class Sandbox:
     """Outlives Houses. Bounded: so many processes, so many runs that wait."""
 
-    def __init__(self, settings: Wanted | None = None, queue_timeout_s: float = 30.0) -> None:
+    def __init__(self, settings: SandboxSettings | None = None, queue_timeout_s: float = 30.0) -> None:
         """`queue_timeout_s`: how long a run waits for its turn."""
-        self._settings = settings or Wanted()
+        self._settings = settings or SandboxSettings()
         self._wait_s = queue_timeout_s
         self._idle: list[_SandboxProcess] = []
         self._room = asyncio.Semaphore(self._settings.max_concurrent)

@@ -33,8 +33,7 @@ from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindow
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
-from sizewise.settings.limits import BudgetsSettings as Rules
-from sizewise.settings.limits import LimitsSettings as Said
+from sizewise.settings.limits import BudgetsSettings, LimitsSettings
 
 log = logging.getLogger("sizewise.limits")
 
@@ -95,7 +94,7 @@ class Limiter:
         self._write = write
         self._shared = shared
         self._clock = clock
-        self._settings = Rules()
+        self._settings = BudgetsSettings()
         self._snapshot = snapshot
         self._configured: Mapping[str, Limit] = {}
         self._limit_rules = LimitRules()
@@ -110,7 +109,7 @@ class Limiter:
 
     # Which limits there are
 
-    def prepare(self, said: Mapping[str, Said], rules: Rules) -> Callable[[], None]:
+    def prepare(self, said: Mapping[str, LimitsSettings], rules: BudgetsSettings) -> Callable[[], None]:
         """The change to the limits of new settings, beside those in the database."""
         limits = {scope: limit_from_settings(each) for scope, each in said.items()}
 

@@ -12,7 +12,7 @@ from sizewise.data_class import DataClass, Place
 from sizewise.errors import UpstreamProtocolError
 from sizewise.process import StdioProcess, start_program
 from sizewise.tools.mcp import protocol
-from sizewise.tools.mcp.http_session import SessionLost, SessionLostInFlight, result_of
+from sizewise.tools.mcp.http_transport import SessionLost, SessionLostInFlight, result_of
 from sizewise.tools.mcp.protocol import MAX_MESSAGE_BYTES, JsonRpcMessage
 
 HINT = "see why it ends: run its `command` by hand"

@@ -1,0 +1,74 @@
+"""Fallback: one model after the other until one answers, with retries, hedging and resume, as moves of a policy."""
+
+from __future__ import annotations
+
+from sizewise.model_card import ModelCard
+from sizewise.routing.policy import Attempt, AttemptOutcome, PolicyRun, RequestFeatures, attempt, hedge, resume
+from sizewise.routing.retry import backoff, should_retry
+
+HEDGE_TIMEOUT_S = 3_600.0
+"""Timeout for the first word of hedged attempts, in seconds: as long as for any other attempt."""
+
+
+def with_fallbacks(
+    features: RequestFeatures,
+    cards: tuple[ModelCard, ...],
+    why: str,
+    retries: int = 0,
+    max_retry_after_s: float = 0.0,
+    can_resume: bool = False,
+    hedge_delay_s: float = 0.0,
+) -> PolicyRun:
+    """One after the other until somebody answers: the words pass as they come, so a failure counts before the first.
+
+    What may pass (`AttemptOutcome.is_retryable`: not reached, reset, busy, 5xx; no timeout with the question in its
+    hands, no refusal) is asked `retries` times more, or until all its replicas have been, after a pause that grows
+    and is spread by chance; one that names a pause of at most `max_retry_after_s` seconds, after that. With
+    `hedge_delay_s` the second starts when the first has not spoken by then. With `can_resume` a plain answer that
+    broke off is finished by a card that can.
+    """
+    got, left, because = AttemptOutcome(cards[0]), cards, why
+    if hedge_delay_s > 0 and (second := _hedge_card(cards)):
+        late = f"{cards[0].name} had not spoken after {hedge_delay_s:g} s, or failed"
+        pair = (
+            Attempt(cards[0], why, "first_word", HEDGE_TIMEOUT_S),
+            Attempt(second, late, "first_word", HEDGE_TIMEOUT_S),
+        )
+        got = yield from hedge(pair, hedge_delay_s)
+        left, because = cards[2:], _failure_reason(got)
+    for card in () if got.is_final else left:
+        got = yield from attempt(card, because)
+        for number in range(max(retries, card.endpoint.replica_count - 1) if retries else 0):
+            if got.is_final or not should_retry(got, max_retry_after_s):
+                break
+            after_s, spread_s = backoff(got, number)
+            words = f"{_failure_reason(got)}; asked once more"
+            got = yield from attempt(card, words, delay_s=after_s, jitter_s=spread_s)
+        if got.is_final:
+            break
+        because = _failure_reason(got)
+    return (yield from resume_if_cut(features, cards, got)) if can_resume else got
+
+
+def resume_if_cut(features: RequestFeatures, cards: tuple[ModelCard, ...], outcome: AttemptOutcome) -> PolicyRun:
+    """`outcome`, or for a plain answer that broke off, the outcome of resuming it on the cards that can."""
+    if outcome.reply is None and outcome.delivered_text and features.is_plain_text:
+        for card in cards:
+            if card.resumes and outcome.reply is None and outcome.delivered_text:
+                outcome = yield from resume(
+                    card,
+                    outcome.delivered_text,
+                    f"{outcome.card.name} broke off in mid-answer ({outcome.error})",
+                )
+    return outcome
+
+
+def _hedge_card(cards: tuple[ModelCard, ...]) -> ModelCard | None:
+    """Who is asked when the first is slow: the next, or the only one once more where it has another replica."""
+    if len(cards) > 1:
+        return cards[1]
+    return cards[0] if cards[0].endpoint.replica_count > 1 else None
+
+
+def _failure_reason(outcome: AttemptOutcome) -> str:
+    return f"{outcome.card.name} failed ({outcome.error})"
