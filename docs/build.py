@@ -77,8 +77,8 @@ def _write(path: Path, text: str, check: bool) -> bool:
 # ---- the map -----------------------------------------------------------------------------------------------------
 
 
-def floors() -> list[list[str]]:
-    """The names on each floor, from the roof down, as the contract in pyproject.toml has them."""
+def layers() -> list[list[str]]:
+    """The packages of each layer, from the top down, as the contract in pyproject.toml has them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     return [layer.replace("|", " ").replace(":", " ").replace("(", "").replace(")", "").split() for layer in layers]
@@ -95,18 +95,18 @@ def promise(path: Path) -> str:
 
 def _map() -> Iterator[str]:
     yield f"# The map\n\n{MADE}\n"
-    yield "Each file by its first line, floor by floor: a file imports only from the floors below its own."
+    yield "Each file by its first line, layer by layer: a file imports only from its own layer and the layers below."
     yield "New here? Take the [tour](tour.md) first.\n"
     app = floors()
     for number, names in zip(range(len(app), 0, -1), app, strict=True):
-        yield f"## Floor {number}\n"
+        yield f"## Layer {number}\n"
         yield from _table([ROOT / "sizewise" / name for name in names])
-    yield "## Beside the house\n"
+    yield "## Outside the package\n"
     yield from _table([ROOT / "bench", DOCS, ROOT / "tests"])
 
 
 def _table(places: list[Path]) -> Iterator[str]:
-    yield "| file | promise |\n|---|---|"
+    yield "| file | what it is |\n|---|---|"
     for place in places:
         files = _files(place) if place.is_dir() else [place.with_suffix(".py")]
         yield from (
