@@ -141,7 +141,7 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
         metrics = Metrics(services.record_queue)
         hooks = WebhookDispatcher()
         metrics.budget_usage, services.limiter.notify = services.limiter.spent_ratios, hooks.publish
-        services.api_keys.notify = services.runs.publish_event = hooks.publish
+        services.api_keys.notify = services.runs.completion.publish_event = hooks.publish
         shadows, sandbox = (
             ShadowComparisons(services.quality_monitor, metrics, notify=hooks.publish),
             Sandbox(settings.sandbox),
@@ -149,7 +149,7 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
         mine = services.api_keys.authenticator.authenticate(services.admin_token)
         folder = FlowFolderWatcher(
             default_flows_folder(settings.config_file, settings.home),
-            services.runs.versions,
+            services.flow_versions,
             mine,
         )
         servers = McpServers(services.tool_pins)
@@ -222,7 +222,7 @@ async def _serve(live: ReloadableApplication, listening: socket.socket, key: str
     services = live.app.resources.services
     folder = live.app.resources.flow_files
     assert folder is not None
-    runs, tended = services.runs, (budgets, services.api_keys, services.runs, services.scheduler, folder)
+    runs, tended = services.runs, (budgets, services.api_keys, services.runs.recovery, services.scheduler, folder)
     with contextlib.suppress(SizewiseError):  # it is looked at again
         await folder.sync()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
@@ -245,7 +245,7 @@ async def _serve(live: ReloadableApplication, listening: socket.socket, key: str
         note.unlink(missing_ok=True)
         if secured is not None:
             secured.close()
-        await runs.close()
+        await runs.recovery.close()
         await live.app.resources.shadow_tasks.stop()
         await budgets.close()
         await live.app.resources.webhooks.stop()

@@ -16,7 +16,7 @@ from statistics import median
 from sizewise.app.services import Services
 from sizewise.flows.engine import Steps
 from sizewise.flows.engines.inline import InMemorySteps
-from sizewise.flows.run_service import RunExecution
+from sizewise.flows.run_worker import RunExecution
 from sizewise.principal import Principal
 
 VERSION = "a" * 64
@@ -52,7 +52,7 @@ async def durable(services: Services, principal: Principal, count: int) -> float
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        await services.runs.run_to_completion(principal, "bench", json.dumps({"steps": count}).encode())
+        await services.runs.starter.run_to_completion(principal, "bench", json.dumps({"steps": count}).encode())
         times.append(time.perf_counter() - began)
     return median(times) * 1_000
 
@@ -61,11 +61,11 @@ async def main(url: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         services = Services(Path(folder) / "home", url=url)
         runs, boss = services.runs, services.api_keys.authenticator.authenticate(services.admin_token)
-        runs.configure(carry)
-        await runs.versions.save(boss, "default", "bench", VERSION, b"name: bench")
-        await runs.versions.publish(boss, "default", "bench", VERSION)
+        runs.worker.configure(carry)
+        await services.flow_versions.save(boss, "default", "bench", VERSION, b"name: bench")
+        await services.flow_versions.publish(boss, "default", "bench", VERSION)
         began = time.perf_counter()
-        await runs.run_to_completion(boss, "bench", b'{"steps": 1}')
+        await runs.starter.run_to_completion(boss, "bench", b'{"steps": 1}')
         print(f"first run, with loading the engine   {(time.perf_counter() - began) * 1_000:8.0f} ms")
         none, ten, hundred = [await durable(services, boss, count) for count in (0, 10, 100)]
         free = await plain(100)
@@ -73,10 +73,10 @@ async def main(url: str) -> None:
         print(f"a run of 10 steps                    {ten:8.1f} ms")
         print(f"a step more                          {(hundred - ten) / 90:8.2f} ms   (in memory {free / 100:.4f})")
         began = time.perf_counter()
-        await asyncio.gather(*(runs.run_to_completion(boss, "bench", b'{"steps": 10}') for _ in range(AT_ONCE)))
+        await asyncio.gather(*(runs.starter.run_to_completion(boss, "bench", b'{"steps": 10}') for _ in range(AT_ONCE)))
         took = time.perf_counter() - began
         print(f"{AT_ONCE} runs of 10 steps at once         {AT_ONCE / took:8.0f} runs/s")
-        await runs.close()
+        await runs.recovery.close()
         services.close()
 
 

@@ -66,7 +66,7 @@ class Walker:
     """A house with everything on, and the flows of the bench."""
 
     def __init__(self, services: Services, app: Application) -> None:
-        self._runs = services.runs
+        self._runs, self._versions = services.runs, services.flow_versions
         self._boss: Principal = services.api_keys.authenticator.authenticate(services.admin_token)
         self._answer = app.handler
         self._flows: dict[str, CompiledFlow] = {}
@@ -79,8 +79,8 @@ class Walker:
                 found = validate_flow(text, NodeRegistry())
                 assert found.flow is not None, found.diagnostics
                 flow = self._flows[f"{graph}-{kind}"] = found.flow
-                await self._runs.versions.save(self._boss, "default", flow.name, flow.version, text.encode())
-                await self._runs.versions.publish(self._boss, "default", flow.name, flow.version)
+                await self._versions.save(self._boss, "default", flow.name, flow.version, text.encode())
+                await self._versions.publish(self._boss, "default", flow.name, flow.version)
 
     async def walked(self, asked: Asked) -> Took:
         runs = 0
@@ -107,7 +107,9 @@ class Walker:
             return
         name, inputs = f"{asked.graph}-{asked.kind}", {"q": graphs.inputs(asked.graph)}
         if asked.way == "durable":
-            outputs = json.loads(await self._runs.run_to_completion(self._boss, name, json.dumps(inputs).encode()))
+            outputs = json.loads(
+                await self._runs.starter.run_to_completion(self._boss, name, json.dumps(inputs).encode())
+            )
         else:
             request = Request(ChatRequest("", [], {}), self._boss, "0" * 32, time.perf_counter())
             resources = NodeDependencies(self._answer)
@@ -137,7 +139,7 @@ async def walker(home: Path) -> AsyncIterator[Walker]:
         made = Walker(services, app)
         await made.publish()
         yield made
-        await services.runs.close()
+        await services.runs.recovery.close()
 
 
 async def main(folder: Path) -> None:

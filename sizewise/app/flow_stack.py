@@ -50,7 +50,7 @@ def build_features(
         reach_by_data_class(settings),
         limits.decide,
     )
-    its = services.runs.versions, services.compiled_flows, services.runs, shelved
+    its = services.flow_versions, services.compiled_flows, services.runs.starter, shelved
     lends = exported_toolset(settings, *its)
     tools = internal_toolset(
         settings,
@@ -74,7 +74,7 @@ def build_features(
     changes = (
         resources.vector_stores.prepare(settings, reach_by_data_class(settings)),
         resources.mcp_servers.prepare(settings.mcp, client),
-        partial(services.runs.configure, FlowExecutor(services.compiled_flows, nodes)),
+        partial(services.runs.worker.configure, FlowExecutor(services.compiled_flows, nodes)),
     )
     flows = RevocationMiddleware(FlowModel(services.compiled_flows, nodes), services.api_keys.authenticator)
     whole = RateLimitMiddleware(

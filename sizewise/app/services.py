@@ -42,7 +42,7 @@ from sizewise.errors import BadRequest, ExternalFailure, StorageError
 from sizewise.evals import tables as evals
 from sizewise.evals.quality_monitor import QualityMonitor
 from sizewise.flows import tables as flows
-from sizewise.flows.engine import Engine
+from sizewise.flows.engine import Engine, Runner
 from sizewise.flows.engines import tables as workers
 from sizewise.flows.engines.dbos import DbosEngine, is_installed
 from sizewise.flows.engines.inline import InlineEngine
@@ -243,28 +243,28 @@ class Services:
             memory_settings.max_per_user,
         )
         book = StepStore(self._encryption, self._read, self._writer.run_transaction_sync, self._executor)
-        shelf, engine = FlowVersions(book), self._engine(home, url)
-        self.compiled_flows = CompiledFlows(shelf)
+        self.flow_versions = FlowVersions(book)
+        self.compiled_flows = CompiledFlows(self.flow_versions)
         self.runs = RunService(
-            book,
-            principals,
-            shelf,
-            engine,
+            store=book,
+            authenticator=principals,
+            versions=self.flow_versions,
+            build_engine=partial(self._engine, home=home, url=url),
             count_request=self.limiter.count_request,
             max_running=flow_settings.max_concurrent_runs,
             max_running_per_organization=flow_settings.max_concurrent_runs_per_organization,
             store_is_shared=bool(url),
         )
         self.webhook_triggers, self.scheduler = (
-            WebhookTriggers(self.runs, self.compiled_flows),
-            Scheduler(self.runs, self.compiled_flows),
+            WebhookTriggers(self.flow_versions, self.compiled_flows, self.runs.starter),
+            Scheduler(self.flow_versions, self.compiled_flows, self.runs.starter),
         )
 
-    def _engine(self, home: Path, url: str) -> Engine:
+    def _engine(self, runner: Runner, *, home: Path, url: str) -> Engine:
         """Not open yet: a server that runs no flow never waits for it."""
         if not is_installed():
-            return InlineEngine()
-        return DbosEngine(url, self) if url else DbosEngine(sqlite_url(str(home / "flows.db")))
+            return InlineEngine(runner)
+        return DbosEngine(runner, url, self) if url else DbosEngine(runner, sqlite_url(str(home / "flows.db")))
 
     def resume(self) -> None:
         """Goes on with what an earlier server left undone, behind everybody's back: no start need wait for it."""

@@ -35,7 +35,7 @@ class Steps(Protocol):
         ...
 
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
-        """What somebody decided of `question` (Runs.decide), however long that takes; None when the time is over."""
+        """The decision on `question` (RunApproval.decide), however long that takes; None after `timeout_s`."""
         ...
 
 
@@ -44,24 +44,22 @@ Runner = Callable[[str], Awaitable[None]]
 
 
 class Engine(Protocol):
-    """Calls the runner, on the event loop that opened it; one run in one place at a time. Outlives Houses."""
-
-    def configure(self, runner: Runner) -> None:
-        """Runs go by this one from now on; comes before `open`."""
-        ...
+    """Calls the runner that it is built with, on the event loop that opened it; one run in one place at a time.
+    Outlives the application.
+    """
 
     async def open(self) -> None:
         """Begins to work: goes on with what this worker left when it died, and takes over what dead ones left.
-        Raises StoreFailed.
+        Raises StorageError.
         """
         ...
 
     async def start(self, run: str, attempt: int) -> None:
-        """Durable when this returns; a second time does nothing. Raises StoreFailed."""
+        """Durable when this returns; a second time does nothing. Raises StorageError."""
         ...
 
     async def stop(self, run: str, attempt: int) -> None:
-        """Its runner is cancelled if it runs here, and is not called again. Raises StoreFailed."""
+        """Its runner is cancelled if it runs here, and is not called again. Raises StorageError."""
         ...
 
     async def close(self) -> None:

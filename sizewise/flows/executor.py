@@ -16,7 +16,7 @@ from sizewise.flows.dag_runner import run_flow
 from sizewise.flows.engine import Steps
 from sizewise.flows.node import FlowSignature, NodeDependencies
 from sizewise.flows.node_registry import NodeRegistry
-from sizewise.flows.run_service import RunExecution
+from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.tables import CLASS
 from sizewise.flows.validator import ValidationResult, validate_flow
 from sizewise.flows.versions.store import FlowVersions

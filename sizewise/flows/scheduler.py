@@ -25,8 +25,9 @@ from sizewise.flows.language.expression import ExpressionError, render_value
 from sizewise.flows.language.expression_parser import compile_value
 from sizewise.flows.language.flow_spec import TriggerSpec
 from sizewise.flows.language.types import Json
-from sizewise.flows.run_service import RunService
+from sizewise.flows.run_start import RunStarter
 from sizewise.flows.tables import FlowRun
+from sizewise.flows.versions.store import FlowVersions
 from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.principal import Principal
 from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
@@ -90,8 +91,9 @@ def _run_id(*parts: object) -> str:
 class WebhookTriggers:
     """Webhooks that start flows."""
 
-    def __init__(self, runs: RunService, flows: CompiledFlows) -> None:
-        self._runs = runs
+    def __init__(self, versions: FlowVersions, flows: CompiledFlows, starter: RunStarter) -> None:
+        self._versions = versions
+        self._starter = starter
         self._flows = flows
 
     async def start_signed(
@@ -103,14 +105,14 @@ class WebhookTriggers:
         body: bytes,
     ) -> FlowRun:
         """The run that this message starts, or has started. Raises Forbidden where it is not signed by one of
-        `secrets`, PathNotFound where no such flow takes webhooks, BadRequest, and what `RunService.start` raises.
+        `secrets`, PathNotFound where no such flow takes webhooks, BadRequest, and what `RunStarter.start` raises.
         """
         id = verify_webhook(headers, body, secrets, time.time(), ReplayGuard())
-        published = self._runs.versions.get_published("local", project, flow)
-        principal = self._runs.publisher(published)
+        published = self._versions.get_published("local", project, flow)
+        principal = self._starter.publisher(published)
         inputs = await self.build_inputs(published, headers, body)
         run = _run_id("webhook", project, flow, id)
-        return await self._runs.start(principal, flow, inputs, version=published.version, endpoint="webhook", id=run)
+        return await self._starter.start(principal, flow, inputs, version=published.version, endpoint="webhook", id=run)
 
     async def start_authenticated(
         self,
@@ -121,7 +123,7 @@ class WebhookTriggers:
         idempotency_key: str = "",
     ) -> FlowRun:
         """The same, for whoever has a key; `idempotency_key` (an idempotency key) names the message."""
-        published = self._runs.versions.get_published(principal.tenant, principal.project, flow)
+        published = self._versions.get_published(principal.tenant, principal.project, flow)
         inputs = await self.build_inputs(published, headers, body)
         run = (
             _run_id(
@@ -135,7 +137,7 @@ class WebhookTriggers:
             if idempotency_key
             else ""
         )
-        return await self._runs.start(principal, flow, inputs, version=published.version, endpoint="webhook", id=run)
+        return await self._starter.start(principal, flow, inputs, version=published.version, endpoint="webhook", id=run)
 
     async def build_inputs(self, published: PublishedFlow, headers: Mapping[str, str], body: bytes) -> bytes:
         """What a message is to the flow: as its trigger says, or the message itself where that is an object."""
@@ -174,8 +176,9 @@ def _decode_body(body: bytes) -> Any:
 class Scheduler:
     """Starts the live flows that have one, each minute once, however many servers there are."""
 
-    def __init__(self, runs: RunService, flows: CompiledFlows) -> None:
-        self._runs = runs
+    def __init__(self, versions: FlowVersions, flows: CompiledFlows, starter: RunStarter) -> None:
+        self._versions = versions
+        self._starter = starter
         self._flows = flows
         self._published: list[PublishedFlow] = []
         self._triggers: dict[tuple[str, str, str, str], tuple[PublishedFlow, tuple[TriggerSpec, ...]]] = {}
@@ -193,7 +196,7 @@ class Scheduler:
 
     async def _sync(self) -> None:
         """Takes up what was published or withdrawn since."""
-        live = self._runs.versions.list_published()
+        live = self._versions.list_published()
         if live == self._published:
             return
         self._published = live
@@ -231,8 +234,8 @@ class Scheduler:
         when = datetime.fromtimestamp(due.at, ZoneInfo(trigger.zone)).isoformat()
         try:
             run = _run_id("cron", *due.flow_key[:3], due.trigger_index, due.at)
-            await self._runs.start(
-                self._runs.publisher(published),
+            await self._starter.start(
+                self._starter.publisher(published),
                 published.name,
                 trigger_inputs(trigger, {"time": when}),
                 version=published.version,

@@ -21,6 +21,7 @@ from msgspec import Struct
 from sizewise.errors import EncryptionKeyUnavailable, SizewiseError, StorageError
 from sizewise.flows import tables
 from sizewise.flows.tables import FlowRun, RunStep, SealedStep, StepState
+from sizewise.storage.database import UnitOfWork
 from sizewise.storage.encryption import EnvelopeEncryption
 from sizewise.storage.keys.tables import TransactionRunner
 
@@ -60,6 +61,12 @@ class StepStore:
     async def run_in_thread(self, work: Callable[[], T]) -> T:
         """`work` beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def read_in_thread(self, work: UnitOfWork[T]) -> T:
+        return await self.run_in_thread(partial(self.read, work))
+
+    async def write_in_thread(self, work: UnitOfWork[T]) -> T:
+        return await self.run_in_thread(partial(self.write, work))
 
     def seal_step(self, tenant: str, run: str, step: RunStep, value: bytes, may_exist: bool = True) -> SealedStep:
         """`may_exist`: the step may be there already. Raises EncryptionKeyUnavailable, StorageError."""
@@ -123,6 +130,7 @@ class DurableSteps:
 
     def __init__(
         self,
+        *,
         store: StepStore,
         run: FlowRun,
         known: dict[str, tuple[RunStep, bytes]],
@@ -151,7 +159,7 @@ class DurableSteps:
         if done is not None and done[0].state == "done":
             return done[1]
         self._check_access()
-        began = _now()
+        began = now_ms()
         self.active[key] = RunStep(key, "running", self.run.attempt, began)
         try:
             value = await work()
@@ -172,17 +180,17 @@ class DurableSteps:
         known = self._known.get(key)
         if known is not None and known[0].state == "done":
             return
-        began = known[0].began if known is not None else _now()
+        began = known[0].began if known is not None else now_ms()
         if known is None:
             await self._save(RunStep(key, "running", self.run.attempt, began), b"")
         await asyncio.sleep(max(0.0, began / 1_000 + seconds - time.time()))
-        await self._save(RunStep(key, "done", self.run.attempt, began, _now()), b"")
+        await self._save(RunStep(key, "done", self.run.attempt, began, now_ms()), b"")
 
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
         known = self._known.get(key)
         if known is not None and known[0].state in ("done", "failed"):
             return known[1] if known[0].state == "done" else None
-        began = known[0].began if known is not None else _now()
+        began = known[0].began if known is not None else now_ms()
         told = self._waits[key] = asyncio.get_running_loop().create_future()
         try:
             if known is None:
@@ -222,11 +230,11 @@ class DurableSteps:
         return self._store.open_value(self.run.tenant, self.run.id, key, found[1])
 
     def _expire(self, key: str) -> bool:
-        return self._store.write(lambda c: tables.expire_waiting_step(c, self.run, key, _now()))
+        return self._store.write(lambda c: tables.expire_waiting_step(c, self.run, key, now_ms()))
 
     def _finished_step(self, key: str, state: StepState, began: int, error: str = "") -> RunStep:
         model, cost = self._annotations.pop(key, ("", 0))
-        return RunStep(key, state, self.run.attempt, began, _now(), model=model, cost=cost, error=error)
+        return RunStep(key, state, self.run.attempt, began, now_ms(), model=model, cost=cost, error=error)
 
     async def _save(self, step: RunStep, value: bytes) -> None:
         anew = step.key in self._known or step.key in self._saved
@@ -241,6 +249,6 @@ def encode_error(error: SizewiseError) -> bytes:
     return msgspec.json.encode(StoredError(error.code, error.message, error.hint, error.flow_node))
 
 
-def _now() -> int:
+def now_ms() -> int:
     """Unix ms."""
     return time.time_ns() // 1_000_000

@@ -40,7 +40,7 @@ def _flow_names(app: Application, principal: Principal) -> list[str]:
     """The flows of the caller's project that the key may use."""
     scope = principal.scope.flows if principal.scope is not None else ()
     names = [
-        each.name for each in app.resources.services.runs.versions.list_published(principal.tenant, principal.project)
+        each.name for each in app.resources.services.flow_versions.list_published(principal.tenant, principal.project)
     ]
     return [f"flow:{name}" for name in names if not scope or name in scope]
 

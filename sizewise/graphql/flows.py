@@ -37,7 +37,7 @@ def may_use_flow(principal: Principal, published: PublishedFlow) -> bool:
 
 
 def live_flows(context: RequestContext) -> list[PublishedFlow]:
-    principal, shelf = context.principal, context.app.resources.services.runs.versions
+    principal, shelf = context.principal, context.app.resources.services.flow_versions
     return [each for each in shelf.list_published(principal.tenant, principal.project) if may_use_flow(principal, each)]
 
 
@@ -70,7 +70,7 @@ def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
 
     async def text(info: object) -> str:
         context.require("manage_flows", "read_contents")
-        shelf = context.app.resources.services.runs.versions
+        shelf = context.app.resources.services.flow_versions
         return (
             await shelf.read_source(published.tenant, published.project, published.name, published.version)
         ).decode()
@@ -102,7 +102,7 @@ def _values(signature: FlowSignature, which: str) -> list[FieldValues]:
 
 async def flow_versions(context: RequestContext, name: str, limit: int = 20) -> list[FieldValues]:
     context.charge_rows(limit)
-    principal, shelf = context.principal, context.app.resources.services.runs.versions
+    principal, shelf = context.principal, context.app.resources.services.flow_versions
     found = await shelf.list_versions(principal.tenant, principal.project, name, limit)
     lives = {each.version for each in live_flows(context) if each.name == name}
     return [_version(each, each.version in lives) for each in found]
@@ -144,7 +144,7 @@ async def publish_flow(context: RequestContext, text: str, project: str | None =
         more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
         hint = mistakes[0].hint or "run checkFlow for all errors"
         raise BadRequest(f"the flow has a mistake{more}: {mistakes[0]}", hint, param="text")
-    name, version, shelf = checked.flow.name, checked.flow.version, services.runs.versions
+    name, version, shelf = checked.flow.name, checked.flow.version, services.flow_versions
     alike = [
         each.name
         for each in shelf.list_published(principal.tenant, where)
@@ -161,7 +161,7 @@ async def withdraw_flow(context: RequestContext, name: str, project: str | None 
     principal = context.principal
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
-    await context.app.resources.services.runs.versions.unpublish(principal, where, name)
+    await context.app.resources.services.flow_versions.unpublish(principal, where, name)
     return {"name": name}
 
 
@@ -176,7 +176,7 @@ async def flow_runs(
     last: int = 20,
 ) -> list[FieldValues]:
     context.charge_rows(last)
-    found = await context.app.resources.services.runs.list_runs(
+    found = await context.app.resources.services.runs.queries.list_runs(
         context.principal,
         flow=flow,
         state=state,
@@ -187,12 +187,12 @@ async def flow_runs(
 
 
 async def flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.app.resources.services.runs.get(context.principal, id))
+    return _run(context, await context.app.resources.services.runs.queries.get(context.principal, id))
 
 
 async def waiting(context: RequestContext, last: int = 100) -> list[FieldValues]:
     context.charge_rows(last)
-    found = await context.app.resources.services.runs.list_waiting(context.principal, last)
+    found = await context.app.resources.services.runs.approval.list_waiting(context.principal, last)
     return [{"run": _run(context, run), "key": key, "request": msgspec.json.decode(asked)} for run, key, asked in found]
 
 
@@ -207,7 +207,7 @@ async def start_flow_run(
         raise BadRequest("`inputs` is not an object", 'give them by name, as {"question": "..."}', param="inputs")
     if id is not None and not (id.isascii() and id.isalnum() and 16 <= len(id) <= 64):
         raise BadRequest(f"{id[:64]!r} is no id for a run", "give 16 to 64 letters and digits", param="id")
-    begun = await context.app.resources.services.runs.start(
+    begun = await context.app.resources.services.runs.starter.start(
         context.principal,
         flow,
         msgspec.json.encode(inputs or {}),
@@ -219,11 +219,11 @@ async def start_flow_run(
 
 
 async def cancel_flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.app.resources.services.runs.cancel(context.principal, id))
+    return _run(context, await context.app.resources.services.runs.control.cancel(context.principal, id))
 
 
 async def resume_flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.app.resources.services.runs.resume(context.principal, id))
+    return _run(context, await context.app.resources.services.runs.control.resume(context.principal, id))
 
 
 async def decide(
@@ -235,8 +235,8 @@ async def decide(
     value: Json = None,
 ) -> FieldValues:
     said = msgspec.json.encode(value)
-    await context.app.resources.services.runs.decide(context.principal, id, key, approved, note, said)
-    return _run(context, await context.app.resources.services.runs.get(context.principal, id))
+    await context.app.resources.services.runs.approval.decide(context.principal, id, key, approved, note, said)
+    return _run(context, await context.app.resources.services.runs.queries.get(context.principal, id))
 
 
 def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
@@ -266,7 +266,7 @@ def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
 async def _steps(context: RequestContext, run: FlowRun, info: object) -> list[FieldValues]:
     return [
         _step(context, run, each)
-        for each in await context.app.resources.services.runs.list_steps(context.principal, run.id)
+        for each in await context.app.resources.services.runs.queries.list_steps(context.principal, run.id)
     ]
 
 
@@ -286,12 +286,12 @@ def _step(context: RequestContext, run: FlowRun, step: RunStep) -> FieldValues:
 
 
 async def _value(context: RequestContext, run: FlowRun, key: str, info: object) -> Json:
-    found = await context.app.resources.services.runs.get_value(context.principal, run.id, key)
+    found = await context.app.resources.services.runs.queries.get_value(context.principal, run.id, key)
     return None if found is None else msgspec.json.decode(found)
 
 
 async def _failure(context: RequestContext, run: FlowRun, info: object) -> FieldValues | None:
-    why = await context.app.resources.services.runs.get_error(context.principal, run.id)
+    why = await context.app.resources.services.runs.queries.get_error(context.principal, run.id)
     return None if why is None else {"code": why.code, "message": why.message, "hint": why.hint}
 
 
@@ -333,8 +333,15 @@ async def _run_flow(
 ) -> Json:
     runs = context.app.resources.services.runs
     given, principal = msgspec.json.encode(inputs), context.principal
-    how = {"version": flow.version, "door": "graphql", "trace": context.trace, "send": send}
-    return msgspec.json.decode(await runs.run_to_completion(principal, flow.name, given, **how))
+    outputs = await runs.starter.run_to_completion(
+        principal,
+        flow.name,
+        given,
+        version=flow.version,
+        trace=context.trace,
+        send=send,
+    )
+    return msgspec.json.decode(outputs)
 
 
 async def _discard_event(event: Event) -> None:

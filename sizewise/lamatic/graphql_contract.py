@@ -50,7 +50,7 @@ async def execute_workflow(context: RequestContext, workflow_id: str, payload: J
     name, _, version = workflow_id.partition("@")
     inputs = {} if payload == EMPTY_PAYLOAD else payload
     options = RequestOptions(cache="no-cache" if context.bypass_cache else None)
-    run = await runs.start(
+    run = await runs.starter.start(
         principal,
         name,
         msgspec.json.encode(inputs),
@@ -61,12 +61,12 @@ async def execute_workflow(context: RequestContext, workflow_id: str, payload: J
     try:
         run = await _wait_for_run(context, run)
     except asyncio.CancelledError:
-        await asyncio.shield(runs.cancel(principal, run.id))  # who asked has left
+        await asyncio.shield(runs.control.cancel(principal, run.id))  # who asked has left
         raise
     if run.state in ACTIVE_STATES:
         return {"status": "success", "result": {"requestId": run.id}, "requestId": run.id}
     if run.state == "done":
-        outputs = await runs.get_value(principal, run.id)
+        outputs = await runs.queries.get_value(principal, run.id)
         return {"status": "success", "result": msgspec.json.decode(outputs or b"{}"), "requestId": run.id}
     raise await _run_error(context, run)
 
@@ -75,7 +75,7 @@ async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
     """The run when it is over, waits for somebody, or has taken as long as anybody waits for it here."""
     runs, left = context.app.resources.services.runs, context.app.settings.graphql.timeout_s
     while left > 0:
-        now = await runs.wait_until_ended(context.principal, run.id, min(POLL_INTERVAL_S, left))
+        now = await runs.completion.wait_until_ended(context.principal, run.id, min(POLL_INTERVAL_S, left))
         if now.state not in ACTIVE_STATES or now.state == "waiting":
             return now
         run, left = now, left - POLL_INTERVAL_S
@@ -83,7 +83,7 @@ async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
 
 
 async def _run_error(context: RequestContext, run: FlowRun) -> SizewiseError:
-    why = await context.app.resources.services.runs.get_error(context.principal, run.id)
+    why = await context.app.resources.services.runs.queries.get_error(context.principal, run.id)
     if why is None:
         return SizewiseError("the run was cancelled", "start it again", status=409)
     found = next((each for each in _subclasses(SizewiseError) if each.code == why.code), SizewiseError)
@@ -101,11 +101,11 @@ async def execute_agent(context: RequestContext, agent_id: str, payload: Json) -
 async def check_status(context: RequestContext, request_id: str) -> FieldValues:
     """Raises PathNotFound, and Forbidden where what was said in it is another's."""
     runs, principal = context.app.resources.services.runs, context.principal
-    run = await runs.get(principal, request_id)
+    run = await runs.queries.get(principal, request_id)
     if run.state in ACTIVE_STATES:
         return {"status": "in-progress"}
-    given = await runs.get_value(principal, run.id, ":inputs")
-    gave = await runs.get_value(principal, run.id, OUTPUTS)
+    given = await runs.queries.get_value(principal, run.id, ":inputs")
+    gave = await runs.queries.get_value(principal, run.id, OUTPUTS)
     status = 200 if run.state == "done" else (await _run_error(context, run)).status
     kinds = await _node_kinds(context, run)
     return {
@@ -113,7 +113,8 @@ async def check_status(context: RequestContext, request_id: str) -> FieldValues:
         "input": None if given is None else msgspec.json.decode(given),
         "output": None if gave is None else msgspec.json.decode(gave),
         "nodes": [
-            await _node(context, run, each, kinds) for each in (await runs.list_steps(principal, run.id))[:MAX_NODES]
+            await _node(context, run, each, kinds)
+            for each in (await runs.queries.list_steps(principal, run.id))[:MAX_NODES]
         ],
         "statusCode": status,
         "timeTakenInSeconds": _seconds(run.began, run.ended),
@@ -123,7 +124,7 @@ async def check_status(context: RequestContext, request_id: str) -> FieldValues:
 async def _node(context: RequestContext, run: FlowRun, step: RunStep, kinds: Mapping[str, str]) -> FieldValues:
     """What it was given is not kept step by step: null."""
     runs = context.app.resources.services.runs
-    gave = await runs.get_value(context.principal, run.id, step.key) if step.state == "done" else None
+    gave = await runs.queries.get_value(context.principal, run.id, step.key) if step.state == "done" else None
     id = step.key.rpartition(".")[2]
     return {
         "nodeId": step.key,
@@ -165,7 +166,7 @@ async def submit_feedback(
     """On the answers of models in a run: its trace is its id."""
     if rating is None or not 0 <= rating <= MAX_RATING:
         raise BadRequest(f"{rating!r} is no rating", f"give 0 to {MAX_RATING}", param="rating")
-    await context.app.resources.services.runs.get(context.principal, request_id)
+    await context.app.resources.services.runs.queries.get(context.principal, request_id)
     said = {"success": True, "message": "kept" if not comment else "kept, without its comment", "error": None}
     try:
         verdicts = await feedback(context, request_id, rating / MAX_RATING, "rating")

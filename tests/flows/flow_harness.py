@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sizewise.app.services import Services
 from sizewise.flows.engine import Steps
-from sizewise.flows.run_service import RunExecution
+from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.tables import FlowRun
 from sizewise.principal import Principal
 from sizewise.settings.storage import FlowsSettings
@@ -37,14 +37,14 @@ class FlowHarness:
 
     def open(self) -> None:
         self.services = Services(self.home, flow_settings=self._flowing)
-        self.runs = self.services.runs
+        self.runs, self.versions = self.services.runs, self.services.flow_versions
         self.boss = self.services.api_keys.authenticator.authenticate(self.services.admin_token)
-        self.runs.configure(self._carry)
-        self._tending = asyncio.run_coroutine_threadsafe(self.runs.run_periodically(), self._loop)
+        self.runs.worker.configure(self._carry)
+        self._tending = asyncio.run_coroutine_threadsafe(self.runs.recovery.run_periodically(), self._loop)
 
     def shut(self) -> None:
         self._tending.cancel()
-        self.do(self.runs.close())
+        self.do(self.runs.recovery.close())
         self.services.close()
 
     def again(self) -> None:
@@ -67,18 +67,18 @@ class FlowHarness:
 
     def play(self, flow: str, part: Part) -> None:
         self.plays[flow] = part
-        if not any(each.name == flow for each in self.runs.versions.list_published("local", "default")):
-            self.do(self.runs.versions.save(self.boss, "default", flow, VERSION, f"name: {flow}".encode()))
-            self.do(self.runs.versions.publish(self.boss, "default", flow, VERSION))
+        if not any(each.name == flow for each in self.versions.list_published("local", "default")):
+            self.do(self.versions.save(self.boss, "default", flow, VERSION, f"name: {flow}".encode()))
+            self.do(self.versions.publish(self.boss, "default", flow, VERSION))
 
     def start(self, flow: str, by: Principal | None = None, **how: Any) -> FlowRun:
-        return self.do(self.runs.start(by or self.boss, flow, how.pop("inputs", b"{}"), **how))
+        return self.do(self.runs.starter.start(by or self.boss, flow, how.pop("inputs", b"{}"), **how))
 
     def one(self, run: FlowRun) -> FlowRun:
-        return self.do(self.runs.get(self.boss, run.id))
+        return self.do(self.runs.queries.get(self.boss, run.id))
 
     def ended(self, run: FlowRun) -> FlowRun:
-        return self.do(self.runs.wait_until_ended(self.boss, run.id, 20))
+        return self.do(self.runs.completion.wait_until_ended(self.boss, run.id, 20))
 
     def key(self, project: str = "default", **how: Any) -> Principal:
         """Who comes with a new key."""

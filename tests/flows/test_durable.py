@@ -43,9 +43,9 @@ def test_a_run_gives_its_outputs_and_shows_its_steps(floor: FlowHarness) -> None
     floor.play("plain", part)
     run = floor.ended(floor.start("plain", inputs=b'{"question": "what?"}', trace="a" * 32))
     assert (run.state, run.attempt, run.error) == ("done", 1, "")
-    assert floor.do(floor.runs.get_value(floor.boss, run.id)) == b'{"said": "yes"}'
-    assert floor.do(floor.runs.get_value(floor.boss, run.id, "answer")) == b'"yes"'
-    [only] = floor.do(floor.runs.list_steps(floor.boss, run.id))
+    assert floor.do(floor.runs.queries.get_value(floor.boss, run.id)) == b'{"said": "yes"}'
+    assert floor.do(floor.runs.queries.get_value(floor.boss, run.id, "answer")) == b'"yes"'
+    [only] = floor.do(floor.runs.queries.list_steps(floor.boss, run.id))
     assert (only.key, only.state, only.model, only.cost) == ("answer", "done", "echo/small", 12)
     begun = floor.started[-1]
     assert (begun.inputs, begun.trace, begun.principal.key_id) == (b'{"question": "what?"}', "a" * 32, "admin")
@@ -68,22 +68,22 @@ def test_a_run_that_failed_is_resumed_at_the_step_that_failed(floor: FlowHarness
     floor.play("ill", part)
     run = floor.ended(floor.start("ill"))
     assert (run.state, run.error) == ("failed", "upstream_unreachable")
-    why = floor.do(floor.runs.get_error(floor.boss, run.id))
+    why = floor.do(floor.runs.queries.get_error(floor.boss, run.id))
     assert why is not None and (why.message, why.hint) == ("nobody answers", "wait a little")
-    assert [(each.key, each.state) for each in floor.do(floor.runs.list_steps(floor.boss, run.id))] == [
+    assert [(each.key, each.state) for each in floor.do(floor.runs.queries.list_steps(floor.boss, run.id))] == [
         ("first", "done"),
         ("second", "failed"),
     ]
     with pytest.raises(UpstreamUnreachable, match="nobody answers"):
-        floor.do(floor.runs.run_to_completion(floor.boss, "ill", b"{}"))
+        floor.do(floor.runs.starter.run_to_completion(floor.boss, "ill", b"{}"))
     ill[0] = False
     floor.asked.clear()
-    floor.do(floor.runs.resume(floor.boss, run.id))
+    floor.do(floor.runs.control.resume(floor.boss, run.id))
     run = floor.ended(run)
     assert (run.state, run.attempt) == ("done", 2)
     assert floor.asked == {"second": 1}
     with pytest.raises(Conflict, match="is done"):
-        floor.do(floor.runs.resume(floor.boss, run.id))
+        floor.do(floor.runs.control.resume(floor.boss, run.id))
 
 
 def test_a_fault_of_ours_fails_its_run_and_says_nothing_of_it(floor: FlowHarness) -> None:
@@ -93,7 +93,7 @@ def test_a_fault_of_ours_fails_its_run_and_says_nothing_of_it(floor: FlowHarness
     floor.play("fault", part)
     run = floor.ended(floor.start("fault"))
     assert (run.state, run.error) == ("failed", "internal_error")
-    why = floor.do(floor.runs.get_error(floor.boss, run.id))
+    why = floor.do(floor.runs.queries.get_error(floor.boss, run.id))
     assert why is not None and CANARY not in why.message + why.hint
 
 
@@ -114,13 +114,13 @@ def test_a_cancelled_run_stops_at_once_writes_nothing_more_and_can_be_resumed(fl
     floor.asked.clear()
     run = floor.start("slow")
     until(lambda: floor.asked["during"])
-    assert [each.state for each in floor.do(floor.runs.list_steps(floor.boss, run.id))] == ["done", "running"]
-    assert floor.do(floor.runs.cancel(floor.boss, run.id)).state == "cancelled"
-    until(lambda: not floor.runs.active_runs)
-    assert [each.key for each in floor.do(floor.runs.list_steps(floor.boss, run.id))] == ["before"]
+    assert [each.state for each in floor.do(floor.runs.queries.list_steps(floor.boss, run.id))] == ["done", "running"]
+    assert floor.do(floor.runs.control.cancel(floor.boss, run.id)).state == "cancelled"
+    until(lambda: not floor.runs.active.runs)
+    assert [each.key for each in floor.do(floor.runs.queries.list_steps(floor.boss, run.id))] == ["before"]
     with pytest.raises(Conflict, match="has ended already"):
-        floor.do(floor.runs.cancel(floor.boss, run.id))
-    floor.do(floor.runs.resume(floor.boss, run.id))
+        floor.do(floor.runs.control.cancel(floor.boss, run.id))
+    floor.do(floor.runs.control.resume(floor.boss, run.id))
     assert floor.ended(run).state == "done"
     assert floor.asked == {"before": 1, "during": 2}
 
@@ -132,7 +132,7 @@ def test_a_client_that_leaves_takes_its_run_along(floor: FlowHarness) -> None:
         return b"{}"
 
     async def leaving() -> None:
-        asking = asyncio.create_task(floor.runs.run_to_completion(floor.boss, "left", b"{}"))
+        asking = asyncio.create_task(floor.runs.starter.run_to_completion(floor.boss, "left", b"{}"))
         while not floor.asked["left"]:
             await asyncio.sleep(0.005)
         asking.cancel()
@@ -140,7 +140,7 @@ def test_a_client_that_leaves_takes_its_run_along(floor: FlowHarness) -> None:
 
     floor.play("left", part)
     floor.do(leaving())
-    [(_, run)] = floor.do(floor.runs.list_runs(floor.boss, flow="left"))
+    [(_, run)] = floor.do(floor.runs.queries.list_runs(floor.boss, flow="left"))
     assert run.state == "cancelled"
 
 
@@ -157,17 +157,17 @@ def test_a_run_waits_for_a_person_over_restarts_and_the_first_word_counts(floor:
     until(lambda: floor.one(run).state == "waiting")
     for _ in range(2):
         floor.again()
-        until(lambda: floor.runs.active_runs)
-        [(waits, key, asked)] = floor.do(floor.runs.list_waiting(floor.boss))
+        until(lambda: floor.runs.active.runs)
+        [(waits, key, asked)] = floor.do(floor.runs.approval.list_waiting(floor.boss))
         assert (waits.id, waits.state, key, asked) == (run.id, "waiting", "review", b'{"question": "send it?"}')
     other = floor.key(project="other")
     with pytest.raises(PathNotFound):
-        floor.do(floor.runs.decide(other, run.id, "review", True))
-    floor.do(floor.runs.decide(floor.boss, run.id, "review", True, "well done", b'{"a": 1}'))
+        floor.do(floor.runs.approval.decide(other, run.id, "review", True))
+    floor.do(floor.runs.approval.decide(floor.boss, run.id, "review", True, "well done", b'{"a": 1}'))
     with pytest.raises(Conflict, match="waits at 'review'"):
-        floor.do(floor.runs.decide(floor.boss, run.id, "review", False))
+        floor.do(floor.runs.approval.decide(floor.boss, run.id, "review", False))
     assert floor.ended(run).state == "done"
-    gave = json.loads(floor.do(floor.runs.get_value(floor.boss, run.id)) or b"")
+    gave = json.loads(floor.do(floor.runs.queries.get_value(floor.boss, run.id)) or b"")
     assert gave["told"] == {"approved": True, "note": "well done", "by": "admin", "value": {"a": 1}}
     assert floor.asked == {"draft": 1, "send": 1}
     last = floor.do(floor.services.newest_audit_entries("local", 1))[0].deed
@@ -181,9 +181,9 @@ def test_a_decision_that_comes_too_late_is_refused(floor: FlowHarness) -> None:
 
     floor.play("late", part)
     run = floor.ended(floor.start("late"))
-    assert floor.do(floor.runs.get_value(floor.boss, run.id)) == b'{"late": true}'
+    assert floor.do(floor.runs.queries.get_value(floor.boss, run.id)) == b'{"late": true}'
     with pytest.raises(Conflict):
-        floor.do(floor.runs.decide(floor.boss, run.id, "review", True))
+        floor.do(floor.runs.approval.decide(floor.boss, run.id, "review", True))
 
 
 def test_a_run_sleeps_no_longer_for_a_restart(floor: FlowHarness) -> None:
@@ -194,7 +194,7 @@ def test_a_run_sleeps_no_longer_for_a_restart(floor: FlowHarness) -> None:
 
     floor.play("sleeps", part)
     run = floor.start("sleeps")
-    until(lambda: floor.asked["woken"] and floor.runs.active_runs)
+    until(lambda: floor.asked["woken"] and floor.runs.active.runs)
     floor.again()
     run = floor.ended(run)
     assert run.state == "done" and run.began is not None and run.ended is not None
@@ -215,7 +215,7 @@ def test_the_runs_of_a_revoked_key_stop_and_begin_no_more(floor: FlowHarness) ->
     floor.do(floor.services.api_keys.revoke(mine.key_id))
     run = floor.ended(run)
     assert (run.state, run.error) == ("failed", "invalid_api_key")
-    floor.do(floor.runs.resume(floor.boss, run.id))
+    floor.do(floor.runs.control.resume(floor.boss, run.id))
     run = floor.ended(run)
     assert (run.state, run.error) == ("failed", "invalid_api_key")
     assert floor.asked["held"] == 1
@@ -228,16 +228,22 @@ def test_nobody_sees_or_touches_what_is_anothers(floor: FlowHarness) -> None:
     floor.play("mine", part)
     run = floor.ended(floor.start("mine"))
     for other in (floor.key(project="other"), floor.key(tenant="elsewhere"), floor.key(tenant="elsewhere", wide=True)):
-        for work in (floor.runs.get, floor.runs.list_steps, floor.runs.get_value, floor.runs.cancel, floor.runs.resume):
+        for work in (
+            floor.runs.queries.get,
+            floor.runs.queries.list_steps,
+            floor.runs.queries.get_value,
+            floor.runs.control.cancel,
+            floor.runs.control.resume,
+        ):
             with pytest.raises(PathNotFound):
                 floor.do(work(other, run.id))
-        assert floor.do(floor.runs.list_runs(other)) == []
+        assert floor.do(floor.runs.queries.list_runs(other)) == []
         with pytest.raises(PathNotFound, match="no flow 'mine'"):
             floor.start("mine", other)
     same = floor.key()
-    assert floor.do(floor.runs.get(same, run.id)).id == run.id
+    assert floor.do(floor.runs.queries.get(same, run.id)).id == run.id
     with pytest.raises(Forbidden, match="another's"):
-        floor.do(floor.runs.get_value(same, run.id))
+        floor.do(floor.runs.queries.get_value(same, run.id))
     with pytest.raises(Forbidden, match="may not ask"):
         floor.start("mine", floor.key(may=["read_records"]))
 
@@ -287,8 +293,8 @@ def test_a_large_value_lies_beside_its_steps_once(floor: FlowHarness) -> None:
 
     floor.play("large", part)
     run = floor.ended(floor.start("large"))
-    assert floor.do(floor.runs.get_value(floor.boss, run.id)) == b'{"same": true}'
-    assert floor.do(floor.runs.get_value(floor.boss, run.id, "b")) == large
+    assert floor.do(floor.runs.queries.get_value(floor.boss, run.id)) == b'{"same": true}'
+    assert floor.do(floor.runs.queries.get_value(floor.boss, run.id, "b")) == large
     assert _count(floor, "flow_blobs", run) == 1
 
 
@@ -304,15 +310,15 @@ def test_more_runs_than_may_be_are_refused_and_what_ended_is_forgotten(floor: Fl
 
     floor.play("many", part)
     runs = [floor.start("many") for _ in range(20)]
-    until(lambda: len(floor.runs.active_runs) == 20)
+    until(lambda: len(floor.runs.active.runs) == 20)
     with pytest.raises(Busy, match="20 runs are under way"):
         floor.start("many")
     for each in runs:
-        floor.do(floor.runs.cancel(floor.boss, each.id))
+        floor.do(floor.runs.control.cancel(floor.boss, each.id))
     forgetting = RunRetention(retention_ms=10**12, max_rows=3, max_bytes=10**9)
     while floor.services._perform(forgetting):
         pass
-    left = floor.do(floor.runs.list_runs(floor.boss, limit=1_000))
+    left = floor.do(floor.runs.queries.list_runs(floor.boss, limit=1_000))
     assert len(left) == 3
     assert _count(floor, "flow_steps", runs[0]) == 0
     with pytest.raises(PathNotFound):
@@ -333,16 +339,16 @@ def test_nothing_that_is_said_in_a_run_lies_readable_in_the_home(floor: FlowHarn
         return b"{}"
 
     floor.play("quiet", part)
-    floor.do(floor.runs.versions.save(floor.boss, "default", "quiet", "e" * 64, f"system: {word}".encode()))
+    floor.do(floor.versions.save(floor.boss, "default", "quiet", "e" * 64, f"system: {word}".encode()))
     with pytest.raises(SizewiseError, match=word):
-        floor.do(floor.runs.run_to_completion(floor.boss, "quiet", json.dumps({"a": word}).encode()))
+        floor.do(floor.runs.starter.run_to_completion(floor.boss, "quiet", json.dumps({"a": word}).encode()))
     names = {path.name: path.read_bytes() for path in floor.home.rglob("*") if path.is_file()}
     assert {"flows.db", "sizewise.db"} <= names.keys()
     assert [name for name, data in names.items() if any(each in data for each in spellings(word))] == []
 
 
 def test_what_is_published_is_live_until_another_is_and_each_change_is_audited(floor: FlowHarness) -> None:
-    shelf, boss = floor.runs.versions, floor.boss
+    shelf, boss = floor.versions, floor.boss
     told: list[str] = []
     shelf.listeners.append(lambda: told.append("changed"))
     with pytest.raises(PathNotFound, match="has no version"):
@@ -357,7 +363,7 @@ def test_what_is_published_is_live_until_another_is_and_each_change_is_audited(f
     assert floor.do(shelf.resolve_version("local", "default", "news", "22222222")) == "2" * 64
     assert floor.do(shelf.resolve_version("local", "default", "news", "")) == "1" * 64
     floor.again()
-    shelf = floor.runs.versions
+    shelf = floor.versions
     assert shelf.get_published("local", "default", "news").version == "1" * 64
     floor.do(shelf.unpublish(boss, "default", "news"))
     with pytest.raises(PathNotFound, match="no flow 'news'"):

@@ -55,8 +55,8 @@ triggers:
 async def published(services: Services, text: str) -> None:
     source = parse_yaml(text)
     boss = services.api_keys.authenticator.authenticate(services.admin_token)
-    await services.runs.versions.save(boss, "default", source.data["name"], source.version, text.encode())
-    await services.runs.versions.publish(boss, "default", source.data["name"], source.version)
+    await services.flow_versions.save(boss, "default", source.data["name"], source.version, text.encode())
+    await services.flow_versions.publish(boss, "default", source.data["name"], source.version)
 
 
 def publish(home: Path, *texts: str) -> None:
@@ -145,7 +145,7 @@ triggers:
         when = json.loads(started.inputs)["when"]
         assert when.endswith(("+01:00", "+02:00")) and when[17:19] == "00"
         assert {each.at - due.at for each in table._queue} == {0, 60}
-        floor.do(floor.runs.versions.unpublish(floor.boss, "default", "timed"))
+        floor.do(floor.versions.unpublish(floor.boss, "default", "timed"))
         floor.do(table._sync())
         assert table._queue == []
     finally:

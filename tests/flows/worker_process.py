@@ -23,7 +23,7 @@ from typing import Any
 
 from sizewise.app.services import Services
 from sizewise.flows.engine import Steps
-from sizewise.flows.run_service import RunExecution
+from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.step_store import retry_until_stored
 from sizewise.principal import Principal
 from tests.running_server import until
@@ -63,10 +63,10 @@ class Work:
 
 async def serve(home: Path, folder: Path, url: str) -> None:
     services = Services(home, url=url, key_reference="env:WORKING_VAULT")
-    services.runs.configure(Work(folder))
+    services.runs.worker.configure(Work(folder))
     boss = services.api_keys.authenticator.authenticate(services.admin_token)
     principal = Principal(key_id=boss.key_id, permissions=boss.permissions, all_projects=True)
-    tending = asyncio.create_task(services.runs.run_periodically())
+    tending = asyncio.create_task(services.runs.recovery.run_periodically())
     loop = asyncio.get_running_loop()
     print("ready", flush=True)  # noqa: T201 - its parent reads it
     while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -74,7 +74,7 @@ async def serve(home: Path, folder: Path, url: str) -> None:
         done = await retry_until_stored(partial(handle_command, services, principal, said.pop("do"), said))
         print(json.dumps(done), flush=True)  # noqa: T201 - its parent reads it
     tending.cancel()
-    await services.runs.close()
+    await services.runs.recovery.close()
     services.close()
 
 
@@ -82,28 +82,28 @@ async def handle_command(services: Services, principal: Principal, what: str, sa
     runs = services.runs
     match what:
         case "publish":
-            await runs.versions.save(principal, "default", "ten", VERSION, b"name: ten")
-            await runs.versions.publish(principal, "default", "ten", VERSION)
+            await services.flow_versions.save(principal, "default", "ten", VERSION, b"name: ten")
+            await services.flow_versions.publish(principal, "default", "ten", VERSION)
             return None
         case "start":
-            return (await runs.start(principal, "ten", json.dumps(said).encode())).id
+            return (await runs.starter.start(principal, "ten", json.dumps(said).encode())).id
         case "look":
-            await runs.versions.refresh()
-            return bool(runs.versions.list_published())
+            await services.flow_versions.refresh()
+            return bool(services.flow_versions.list_published())
         case "going":
-            return len(runs.active_runs)
+            return len(runs.active.runs)
         case "steps":
             return [
-                json.loads(await runs.get_value(principal, said["run"], step.key) or b"0")
-                for step in await runs.list_steps(principal, said["run"])
+                json.loads(await runs.queries.get_value(principal, said["run"], step.key) or b"0")
+                for step in await runs.queries.list_steps(principal, said["run"])
             ]
         case "states":
-            return {run.id: run.state for _, run in await runs.list_runs(principal, limit=1_000)}
+            return {run.id: run.state for _, run in await runs.queries.list_runs(principal, limit=1_000)}
         case "value":
-            found = await runs.get_value(principal, said["run"])
+            found = await runs.queries.get_value(principal, said["run"])
             return None if found is None else json.loads(found)
         case "decide":
-            await runs.decide(principal, said["run"], "wait", True, said["word"])
+            await runs.approval.decide(principal, said["run"], "wait", True, said["word"])
             return None
         case other:
             raise ValueError(other)

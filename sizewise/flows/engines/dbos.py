@@ -63,12 +63,12 @@ class WorkerRegistry(Protocol):
 class DbosEngine:
     """One per process, as DBOS is."""
 
-    def __init__(self, url: DatabaseUrl, workers: WorkerRegistry | None = None) -> None:
+    def __init__(self, runner: Runner, url: DatabaseUrl, workers: WorkerRegistry | None = None) -> None:
         """`workers`: of a store that others share. None: this process alone has it, and takes up what it left."""
         self.worker_id = secrets.token_hex(8) if workers else "home"
         self._url = url
         self._workers = workers
-        self._runner: Runner | None = None
+        self._runner = runner
         self._app_loop: asyncio.AbstractEventLoop | None = None
         self._dbos_loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -76,9 +76,6 @@ class DbosEngine:
         self._dbos: type[DBOS] | None = None
         self._workflow: Any = None  # what DBOS calls, in its thread
         self._on_closed: Callable[[], None] = lambda: None
-
-    def configure(self, runner: Runner) -> None:
-        self._runner = runner
 
     async def open(self) -> None:
         self._app_loop = asyncio.get_running_loop()
@@ -132,7 +129,6 @@ class DbosEngine:
             await self._dbos.start_workflow_async(self._workflow, run, attempt)
 
     async def _run(self, run: str, attempt: int) -> None:
-        assert self._runner is not None
         id, task = _workflow_id(run, attempt), asyncio.current_task()
         assert task is not None
         self._tasks[id] = task

@@ -12,18 +12,14 @@ from sizewise.flows.engine import Runner
 class InlineEngine:
     """Each run is a task of the event loop."""
 
-    def __init__(self) -> None:
-        self._runner: Runner | None = None
-        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
-
-    def configure(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     async def open(self) -> None:
         pass
 
     async def start(self, run: str, attempt: int) -> None:
-        assert self._runner is not None
         if (run, attempt) in self._tasks:
             return
         task = asyncio.ensure_future(self._runner(run))

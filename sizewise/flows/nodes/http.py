@@ -65,8 +65,17 @@ class HttpNode(Node, frozen=True, kw_only=True):
         body, headers = self._body()
         if self.method != "GET":
             headers["idempotency-key"] = context.idempotency_key
-        limits = {"data_class": context.data_class, "limit": context.limit, "most": MAX_RESPONSE_BYTES}
-        got = await http(context.request.principal, self.method, host, target, body, headers, **limits)  # type: ignore[arg-type]  # each is its own
+        got = await http(
+            context.request.principal,
+            self.method,
+            host,
+            target,
+            body,
+            headers,
+            data_class=context.data_class,
+            limit=context.limit,
+            max_bytes=MAX_RESPONSE_BYTES,
+        )
         if got.status >= 400 and self.on_error == "fail":
             again = _retry_after(got.headers)
             status = got.status if got.status < 500 else 502

@@ -1,0 +1,42 @@
+"""Registry of the runs in this process: admitted, executing, and where their events are sent. Makes no decision."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sizewise.flows.step_store import DurableSteps
+from sizewise.flows.tables import FlowRun
+from sizewise.handler import Send
+
+
+class ActiveRun:
+    """A run that executes in this process."""
+
+    def __init__(self, run: FlowRun, steps: DurableSteps, task: asyncio.Task[None]) -> None:
+        self.run = run
+        self.steps = steps  # frozen
+        self.task = task
+        self.revoked = False
+
+
+class ActiveRuns:
+    """Four maps by run id. `forget` a run when it ends."""
+
+    def __init__(self) -> None:
+        self.executing: dict[str, ActiveRun] = {}
+        self.admitted: dict[str, str] = {}
+        """Runs with a place that do not execute yet, each with its organization."""
+        self.sends: dict[str, Send] = {}
+        self.depths: dict[str, int] = {}
+        """How deep runs are nested that other runs call as tools."""
+
+    @property
+    def runs(self) -> list[FlowRun]:
+        """Executing in this process."""
+        return [each.run for each in self.executing.values()]
+
+    def forget(self, id: str) -> None:
+        """Frees all but the execution itself, which ends with its task."""
+        self.sends.pop(id, None)
+        self.depths.pop(id, None)
+        self.admitted.pop(id, None)

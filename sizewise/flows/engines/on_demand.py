@@ -1,0 +1,33 @@
+"""Engine that opens at the first run: a server that runs no flow never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sizewise.flows.engine import Engine
+
+
+class OnDemandEngine:
+    """Call `open` before `start` and `stop`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._opening = asyncio.Lock()
+        self.is_open = False
+
+    async def open(self) -> None:
+        """Opens the engine; a second time does nothing. Raises StorageError, ConfigError."""
+        async with self._opening:
+            if not self.is_open:
+                await self._engine.open()
+                self.is_open = True
+
+    async def start(self, run: str, attempt: int) -> None:
+        await self._engine.start(run, attempt)
+
+    async def stop(self, run: str, attempt: int) -> None:
+        await self._engine.stop(run, attempt)
+
+    async def close(self) -> None:
+        if self.is_open:
+            await self._engine.close()

@@ -1,0 +1,65 @@
+"""Access to runs: who may see and control one, and whose permissions it has. Reads no stored run."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from sizewise.auth.authenticator import Authenticator
+from sizewise.errors import Forbidden, InvalidApiKey
+from sizewise.flows.tables import FlowRun
+from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.principal import Principal
+
+
+class RunPrincipals:
+    """A run has the permissions that its starter's key has now, not the ones the key had when the run started."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    def current(self, run: FlowRun) -> Principal | None:
+        """The starter of the run with its current permissions; None once it lacks the permission `ask`."""
+        return self._find(run.key, run.user, run.tenant, run.project)
+
+    def require_current(self, run: FlowRun) -> Principal:
+        """The same. Raises InvalidApiKey instead of returning None."""
+        found = self.current(run)
+        if found is None:
+            raise revoked(run)
+        return found
+
+    def publisher(self, published: PublishedFlow) -> Principal:
+        """The principal of a run that a trigger starts: the flow's publisher, with its current permissions. Raises
+        InvalidApiKey.
+        """
+        found = self._find(published.key, published.user, published.tenant, published.project)
+        if found is None:
+            raise InvalidApiKey(f"who published the flow {published.name!r} may ask no more", "publish it again")
+        return found
+
+    def _find(self, key: str, user: str, tenant: str, project: str) -> Principal | None:
+        found = self._authenticator.reauthenticate(key, user, tenant, project)
+        if found is None or "ask" not in found.permissions or not (found.all_projects or found.project == project):
+            return None
+        return found if found.project == project else replace(found, project=project)
+
+
+def can_see(principal: Principal, run: FlowRun) -> bool:
+    """Whether the run is in the principal's project and, if the key is limited to some flows, is one of those."""
+    only = principal.scope.flows if principal.scope is not None else ()
+    mine = run.tenant == principal.tenant and (principal.all_projects or run.project == principal.project)
+    return mine and (not only or run.flow in only)
+
+
+def is_owner(principal: Principal, run: FlowRun) -> bool:
+    return principal.key_id == run.key or (principal.user_id != "" and principal.user_id == run.user)
+
+
+def require_owner(principal: Principal, run: FlowRun) -> None:
+    """Raises Forbidden: a run uses its owner's permissions and budget, so others cannot stop or resume it."""
+    if not is_owner(principal, run) and "manage_flows" not in principal.permissions:
+        raise Forbidden("this run is another's", "its owner, or who may `manage_flows`, can cancel and resume it")
+
+
+def revoked(run: FlowRun) -> InvalidApiKey:
+    return InvalidApiKey(f"the key {run.key!r}, by which the run was started, may ask no more", "start it by another")

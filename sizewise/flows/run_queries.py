@@ -1,0 +1,95 @@
+"""Queries on runs: their states, steps, inputs, outputs and errors, as far as the caller may see them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+from msgspec import Struct
+
+from sizewise.errors import BadRequest, Forbidden, PathNotFound
+from sizewise.flows import tables
+from sizewise.flows.active_runs import ActiveRuns
+from sizewise.flows.run_access import can_see, is_owner
+from sizewise.flows.step_store import StepStore, StoredError
+from sizewise.flows.tables import FAILURE, INPUTS, OUTPUTS, FlowRun, RunState, RunStep
+from sizewise.handler import RequestOptions
+from sizewise.principal import Principal
+
+MAX_PAGE_SIZE = 1_000
+"""Runs of one page."""
+
+
+class StoredRunRequest(Struct, frozen=True):
+    """The request that started a run, as it is encrypted. `inputs`: JSON of an object."""
+
+    inputs: msgspec.Raw
+    options: RequestOptions = RequestOptions()
+    trace: str = ""
+
+
+class RunQueries:
+    """Changes nothing."""
+
+    def __init__(self, store: StepStore, active: ActiveRuns) -> None:
+        self._store = store
+        self._active = active
+
+    async def get(self, principal: Principal, id: str) -> FlowRun:
+        """Raises PathNotFound where there is none that the caller may see."""
+        found = await self._store.read_in_thread(lambda c: tables.find_run(c, id))
+        if found is None or not can_see(principal, found):
+            raise PathNotFound(f"there is no run {id[:64]!r}", "see: sizewise flow runs")
+        return found
+
+    async def list_runs(
+        self,
+        principal: Principal,
+        *,
+        flow: str = "",
+        state: RunState | None = None,
+        before: int = 0,
+        limit: int = 20,
+    ) -> list[tuple[int, FlowRun]]:
+        """The newest first, each with the cursor (`before`) of the page that follows it."""
+        if not 1 <= limit <= MAX_PAGE_SIZE:
+            raise BadRequest(f"a list of {limit!r} runs cannot be had", f"ask for 1 to {MAX_PAGE_SIZE}", param="limit")
+        project = "" if principal.all_projects else principal.project
+        only = principal.scope.flows if principal.scope is not None else ()
+        return await self._store.read_in_thread(
+            lambda c: tables.list_runs(c, principal.tenant, project, flow, state or "", before, limit, only),
+        )
+
+    async def list_steps(self, principal: Principal, id: str) -> list[RunStep]:
+        """In the order in which they ended; steps that still run in this process come last."""
+        run = await self.get(principal, id)
+        stored = await self._store.read_in_thread(lambda c: tables.list_steps(c, run.id))
+        ended = [step for step, _ in stored if step.key[0] != ":"]
+        active = self._active.executing.get(id)
+        return ended if active is None else [*ended, *active.steps.active.values()]
+
+    async def get_value(self, principal: Principal, id: str, key: str = OUTPUTS) -> bytes | None:
+        """The result of a step, or of the whole run, as JSON; None where there is none yet. Raises PathNotFound, and
+        Forbidden where the run is another's and the caller may not read contents.
+        """
+        run = await self.get(principal, id)
+        if not is_owner(principal, run) and "read_contents" not in principal.permissions:
+            raise Forbidden(
+                "what was said in this run is another's",
+                "its owner, or who may `read_contents`, can see it",
+            )
+        found = await self._store.run_in_thread(partial(self._get_value, run, key))
+        if found is not None and key == INPUTS:
+            return bytes(msgspec.json.decode(found, type=StoredRunRequest).inputs)
+        return found
+
+    async def get_error(self, principal: Principal, id: str) -> StoredError | None:
+        """Why the run failed; None where it did not."""
+        found = await self.get_value(principal, id, FAILURE)
+        return None if found is None else msgspec.json.decode(found, type=StoredError)
+
+    def _get_value(self, run: FlowRun, key: str) -> bytes | None:
+        found = self._store.read(lambda c: tables.find_step(c, run.id, key))
+        if found is None or found[0].state in ("running", "waiting"):
+            return None
+        return self._store.open_value(run.tenant, run.id, key, found[1])

@@ -1,0 +1,84 @@
+"""Recovery of runs: starts orphaned runs, stops runs that another server took over, and runs whose key was revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from sizewise.auth.authenticator import Authenticator
+from sizewise.errors import StorageError
+from sizewise.flows import tables
+from sizewise.flows.active_runs import ActiveRuns
+from sizewise.flows.engines.on_demand import OnDemandEngine
+from sizewise.flows.run_access import RunPrincipals
+from sizewise.flows.step_store import StepStore, now_ms
+from sizewise.flows.versions.store import FlowVersions
+
+POLL_INTERVAL_S = 1.0
+"""Between two checks of what other servers did to our runs."""
+ORPHAN_AFTER_MS = 20_000
+"""A run that was stored so long ago and has not begun has lost its server."""
+
+
+class RunRecovery:
+    """One loop for each server. Knows no permissions but the current ones of each run's starter."""
+
+    def __init__(
+        self,
+        *,
+        store: StepStore,
+        versions: FlowVersions,
+        active: ActiveRuns,
+        authenticator: Authenticator,
+        principals: RunPrincipals,
+        engine: OnDemandEngine,
+        store_is_shared: bool,
+    ) -> None:
+        """`store_is_shared`: other servers use the same store."""
+        self._store = store
+        self._versions = versions
+        self._active = active
+        self._authenticator = authenticator
+        self._principals = principals
+        self._engine = engine
+        self._store_is_shared = store_is_shared
+        authenticator.listeners.add(self)
+
+    async def run_periodically(self) -> None:
+        """Opens the engine once a run waits for it, even on a server that starts none itself; then checks for ever."""
+        while True:
+            with suppress(StorageError):
+                await self._check_once()
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def _check_once(self) -> None:
+        if self._store_is_shared:
+            await self._versions.refresh()
+        if not self._engine.is_open and await self._store.read_in_thread(tables.has_active_runs):
+            await self._engine.open()
+        if not self._engine.is_open:
+            return
+        executing = self._active.executing
+        for run in await self._store.read_in_thread(lambda c: tables.list_orphaned_runs(c, now_ms() - ORPHAN_AFTER_MS)):
+            if run.id not in executing:
+                await self._engine.start(run.id, run.attempt)
+        if not self._store_is_shared or not executing:
+            return
+        epochs = await self._store.read_in_thread(lambda c: tables.find_epochs(c, list(executing)))
+        for active in tuple(executing.values()):
+            if epochs.get(active.run.id) != active.run.epoch:
+                active.task.cancel()
+            else:
+                await active.steps.check_decisions()
+
+    def on_change(self) -> None:
+        """Stops the runs whose starter has lost the permission to run them (the authenticator's `listeners`)."""
+        for active in tuple(self._active.executing.values()):
+            if self._principals.current(active.run) is None:
+                active.revoked = True
+                active.task.cancel()
+
+    async def close(self) -> None:
+        """Stops the runs of this process; a durable engine resumes them at the next start."""
+        self._authenticator.listeners.discard(self)
+        await self._engine.close()

@@ -1,0 +1,226 @@
+"""Start of runs: stores a run before it begins, so that it survives a crash, and can wait for its outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from functools import partial
+
+import msgspec
+
+from sizewise.data_class import DataClass
+from sizewise.errors import BadRequest, Conflict, Forbidden, SizewiseError
+from sizewise.flows import tables
+from sizewise.flows.active_runs import ActiveRuns
+from sizewise.flows.engines.on_demand import OnDemandEngine
+from sizewise.flows.run_access import RunPrincipals
+from sizewise.flows.run_admission import RunAdmission
+from sizewise.flows.run_completion import RunCompletion
+from sizewise.flows.run_control import RunControl
+from sizewise.flows.run_queries import RunQueries, StoredRunRequest
+from sizewise.flows.step_store import StepStore, StoredError, now_ms
+from sizewise.flows.tables import CLASS, INPUTS, FlowRun, RunStep
+from sizewise.flows.versions.store import FlowVersions
+from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.handler import RequestOptions, Send, discard_events
+from sizewise.principal import Principal
+
+MAX_INPUT_BYTES = 16_000_000
+"""Bytes of a run's inputs."""
+MAX_DEPTH = 16
+"""Runs that call runs as tools."""
+UNCOUNTED_ENDPOINTS = frozenset({"tool", "cron"})
+"""Starts without a request: a run calls another as a tool, or a schedule is due."""
+
+
+class RunStarter:
+    """Each run belongs to the principal that starts it."""
+
+    def __init__(
+        self,
+        *,
+        store: StepStore,
+        versions: FlowVersions,
+        active: ActiveRuns,
+        principals: RunPrincipals,
+        admission: RunAdmission,
+        queries: RunQueries,
+        completion: RunCompletion,
+        control: RunControl,
+        engine: OnDemandEngine,
+    ) -> None:
+        self._store = store
+        self._versions = versions
+        self._active = active
+        self._principals = principals
+        self._admission = admission
+        self._queries = queries
+        self._completion = completion
+        self._control = control
+        self._engine = engine
+
+    def publisher(self, published: PublishedFlow) -> Principal:
+        """The principal for `start` where a trigger starts the flow. Raises InvalidApiKey."""
+        return self._principals.publisher(published)
+
+    async def start(
+        self,
+        principal: Principal,
+        flow: str,
+        inputs: bytes,
+        *,
+        version: str = "",
+        endpoint: str = "graphql",
+        options: RequestOptions = RequestOptions(),  # frozen
+        trace: str = "",
+        send: Send = discard_events,
+        id: str = "",
+        parent_run: str = "",
+    ) -> FlowRun:
+        """Durable when this returns. `inputs`: JSON of an object. `id`: of a run that must start at most once; a second
+        call returns the run that exists. `parent_run`: the run that calls this one as a tool. Raises Forbidden,
+        PathNotFound, BadRequest, Busy, Conflict where the run `id` is of another flow, EncryptionKeyUnavailable,
+        StorageError.
+        """
+        if "ask" not in principal.permissions:
+            raise Forbidden("this key may not ask", "ask for one that may")
+        if principal.scope is not None and principal.scope.flows and flow not in principal.scope.flows:
+            raise Forbidden(f"this key may not use the flow {flow[:100]!r}", "ask for one that may")
+        if len(inputs) > MAX_INPUT_BYTES:
+            raise BadRequest(f"the inputs take {len(inputs)} bytes", f"{MAX_INPUT_BYTES} are the most")
+        if endpoint not in UNCOUNTED_ENDPOINTS:
+            await self._admission.count(principal)
+        depth = self._active.depths.get(parent_run, 0) + 1 if parent_run else 0
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"flows call each other deeper than {MAX_DEPTH}", "Does one call itself for ever?")
+        id = id or secrets.token_hex(16)
+        self._admission.admit(id, principal.tenant)
+        try:
+            run = FlowRun(
+                id=id,
+                tenant=principal.tenant,
+                project=principal.project,
+                flow=flow,
+                version=await self._versions.resolve_version(principal.tenant, principal.project, flow, version),
+                door=endpoint,
+                key=principal.key_id,
+                user=principal.user_id,
+                state="queued",
+                created=now_ms(),
+            )
+            request = msgspec.json.encode(StoredRunRequest(msgspec.Raw(inputs), options, trace))
+            await self._engine.open()
+            if await self._insert_if_new(run, request):
+                return await self._start(run, send, depth)
+        except BaseException:
+            self._admission.release(id)
+            raise
+        self._admission.release(id)
+        existing = await self._queries.get(principal, id)
+        if existing.flow != flow:
+            raise Conflict(f"the run {id} is one of another flow", "give each run an id of its own")
+        return existing
+
+    async def run_to_completion(
+        self,
+        principal: Principal,
+        flow: str,
+        inputs: bytes,
+        *,
+        version: str = "",
+        endpoint: str = "graphql",
+        trace: str = "",
+        send: Send = discard_events,
+    ) -> bytes:
+        """Starts a run and returns its outputs, JSON of an object. Cancelling this cancels the run. Raises what `start`
+        raises, and the error that made the run fail.
+        """
+        outputs, _ = await self.run_with_data_class(
+            principal,
+            flow,
+            inputs,
+            version=version,
+            endpoint=endpoint,
+            trace=trace,
+            send=send,
+        )
+        return outputs
+
+    async def run_with_data_class(
+        self,
+        principal: Principal,
+        flow: str,
+        inputs: bytes,
+        *,
+        version: str = "",
+        endpoint: str = "graphql",
+        options: RequestOptions = RequestOptions(),  # frozen
+        trace: str = "",
+        send: Send = discard_events,
+        id: str = "",
+        parent_run: str = "",
+    ) -> tuple[bytes, DataClass | None]:
+        """The same, with the data class of the outputs; None where the run has none."""
+        run = await self.start(
+            principal,
+            flow,
+            inputs,
+            version=version,
+            endpoint=endpoint,
+            options=options,
+            trace=trace,
+            send=send,
+            id=id,
+            parent_run=parent_run,
+        )
+        try:
+            run = await self._completion.wait_until_ended(principal, run.id)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._control.stop(run))
+            raise
+        if run.state == "done":
+            stored = await self._queries.get_value(principal, run.id, CLASS)
+            data_class = None if stored is None else msgspec.json.decode(stored, type=DataClass)
+            return await self._queries.get_value(principal, run.id) or b"{}", data_class
+        why = await self._queries.get_error(principal, run.id)
+        if why is None:
+            raise Conflict(f"the run {run.id} was cancelled", "start it again, or resume it")
+        raise _restore_error(why)
+
+    async def _start(self, run: FlowRun, send: Send, depth: int) -> FlowRun:
+        self._active.sends[run.id] = send
+        if depth:
+            self._active.depths[run.id] = depth
+        try:
+            await self._engine.start(run.id, run.attempt)
+        except BaseException:
+            self._active.sends.pop(run.id, None)
+            raise
+        return run
+
+    async def _insert_if_new(self, run: FlowRun, request: bytes) -> bool:
+        """False where a run with this id exists; another server may have inserted it at the same time."""
+        try:
+            return await self._store.run_in_thread(partial(self._insert, run, request))
+        except Conflict:
+            return False
+
+    def _insert(self, run: FlowRun, request: bytes) -> bool:
+        inputs = RunStep(INPUTS, "done", 1, run.created, run.created)
+        written = self._store.seal_step(run.tenant, run.id, inputs, request)
+        return self._store.write(lambda c: tables.insert_run(c, run, written))
+
+
+def _restore_error(why: StoredError) -> SizewiseError:
+    """The error of the same code, about the same node."""
+    waiting: list[type[SizewiseError]] = [SizewiseError]
+    kind = SizewiseError
+    while waiting:
+        each = waiting.pop()
+        if each.code == why.code:
+            kind = each
+            break
+        waiting.extend(each.__subclasses__())
+    error = kind(why.message, why.hint)
+    error.flow_node = why.node
+    return error

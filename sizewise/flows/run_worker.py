@@ -1,0 +1,152 @@
+"""Run worker: claims a run for the engine, executes its flow with stored steps, and stores how it ended.
+
+A run can execute more than once: after a crash, or when it is resumed. Each execution has an epoch of its own, and the
+store refuses what an older epoch writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sizewise.errors import InvalidApiKey, SizewiseError, StorageError
+from sizewise.flows import tables
+from sizewise.flows.active_runs import ActiveRun, ActiveRuns
+from sizewise.flows.engine import Steps
+from sizewise.flows.run_access import RunPrincipals, revoked
+from sizewise.flows.run_completion import RunCompletion
+from sizewise.flows.run_queries import StoredRunRequest
+from sizewise.flows.step_store import DurableSteps, StepStore, encode_error, now_ms, retry_until_stored
+from sizewise.flows.tables import FAILURE, INPUTS, OUTPUTS, FlowRun, RunState, RunStep
+from sizewise.handler import RequestOptions, Send, discard_events
+from sizewise.principal import Principal
+
+log = logging.getLogger("sizewise.flows")
+
+
+class RunExecution(Struct, frozen=True, kw_only=True):
+    """What an executor executes. `principal`: with the permissions at the start; `current_principal`: with those of
+    the moment. `send` takes the events, for a client that still listens.
+    """
+
+    run: FlowRun
+    principal: Principal
+    inputs: bytes
+    options: RequestOptions
+    trace: str
+    send: Send
+    current_principal: Callable[[], Principal]
+
+
+ExecuteFlow = Callable[[RunExecution, Steps], Awaitable[bytes]]
+"""Returns the outputs, JSON of an object. Raises SizewiseError."""
+
+
+class RunWorker:
+    """Executes runs by id; `run` is the engine's runner."""
+
+    def __init__(
+        self,
+        *,
+        store: StepStore,
+        active: ActiveRuns,
+        principals: RunPrincipals,
+        completion: RunCompletion,
+    ) -> None:
+        self._store = store
+        self._active = active
+        self._principals = principals
+        self._completion = completion
+        self._execute: ExecuteFlow | None = None
+
+    def configure(self, execute: ExecuteFlow) -> None:
+        """Sets the executor of runs that begin from now on; runs under way keep theirs.
+
+        Late on purpose: the executor belongs to the application, which a reload of the settings replaces.
+        """
+        self._execute = execute
+
+    async def run(self, id: str) -> None:
+        """A whole run. Stores how it ended, and raises nothing but CancelledError."""
+        try:
+            await self._run_claimed(id)
+        finally:
+            self._active.admitted.pop(id, None)
+
+    async def _run_claimed(self, id: str) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        run = await retry_until_stored(
+            lambda: self._store.write_in_thread(lambda c: tables.claim_run(c, id, now_ms())),
+        )
+        if run is None:
+            return  # it was cancelled meanwhile
+        executing = self._active.executing
+        try:
+            known = await retry_until_stored(lambda: self._store.run_in_thread(partial(self._store.load_steps, run)))
+            steps = DurableSteps(
+                store=self._store,
+                run=run,
+                known=known,
+                check_access=partial(self._principals.require_current, run),
+                on_fenced=task.cancel,
+            )
+            active = executing[id] = ActiveRun(run, steps, task)
+            self._active.admitted.pop(id, None)
+            outputs = await self._execute_claimed(active, known)
+        except SizewiseError as error:
+            await self._end(run, "failed", FAILURE, encode_error(error), error.code)
+        except asyncio.CancelledError:
+            if (mine := executing.get(id)) is None or not mine.revoked:
+                raise
+            task.uncancel()
+            await self._end(run, "failed", FAILURE, encode_error(revoked(run)), InvalidApiKey.code)
+        except Exception as fault:
+            log.error("unforeseen %s at %s, run %s", type(fault).__name__, _source_location(fault), run.id)
+            unforeseen = SizewiseError("something went wrong within Sizewise", "the server's log tells more")
+            await self._end(run, "failed", FAILURE, encode_error(unforeseen), unforeseen.code)
+        else:
+            await self._end(run, "done", OUTPUTS, outputs)
+        finally:
+            if (mine := executing.get(id)) is not None and mine.task is task:
+                del executing[id]
+
+    async def _execute_claimed(self, active: ActiveRun, known: Mapping[str, tuple[RunStep, bytes]]) -> bytes:
+        run = active.run
+        if INPUTS not in known or self._execute is None:
+            raise StorageError(f"what the run {run.id} was started with is gone", "start the flow anew")
+        request = msgspec.json.decode(known[INPUTS][1], type=StoredRunRequest)
+        execution = RunExecution(
+            run=run,
+            principal=self._principals.require_current(run),
+            inputs=bytes(request.inputs),
+            options=request.options,
+            trace=request.trace,
+            send=self._active.sends.get(run.id, discard_events),
+            current_principal=partial(self._principals.require_current, run),
+        )
+        return await self._execute(execution, active.steps)
+
+    async def _end(self, run: FlowRun, state: RunState, key: str, value: bytes, error: str = "") -> None:
+        step = RunStep(key, "done", run.attempt, run.began or run.created, now_ms())
+
+        def write() -> bool:
+            written = self._store.seal_step(run.tenant, run.id, step, value)
+            return self._store.write(lambda c: tables.end_run(c, run, state, now_ms(), written, error))
+
+        if await retry_until_stored(lambda: self._store.run_in_thread(write)):
+            self._completion.notify(replace(run, state=state, error=error))
+
+
+def _source_location(fault: BaseException) -> str:
+    """File and line; the message of the exception could hold a prompt."""
+    place = fault.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
