@@ -97,8 +97,8 @@ def _map() -> Iterator[str]:
     yield f"# The map\n\n{MADE}\n"
     yield "Each file by its first line, layer by layer: a file imports only from its own layer and the layers below."
     yield "New here? Take the [tour](tour.md) first.\n"
-    app = floors()
-    for number, names in zip(range(len(app), 0, -1), app, strict=True):
+    stack = layers()
+    for number, names in zip(range(len(stack), 0, -1), stack, strict=True):
         yield f"## Layer {number}\n"
         yield from _table([ROOT / "sizewise" / name for name in names])
     yield "## Outside the package\n"
