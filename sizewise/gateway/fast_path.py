@@ -149,7 +149,7 @@ class FastRequestCycle:
         self.started = True
         work = handle(route_handler, app, self.head.restarted_at(time.perf_counter()), body, self, self.route[1])
         if sys.version_info >= (3, 12) and eagerly:
-            task = asyncio.Task(self._answer(work), loop=self.protocol.loop, eager_start=True)
+            task = asyncio.Task(self._run_eagerly(work), loop=self.protocol.loop, eager_start=True)
             if task.done():
                 return
         else:
@@ -294,7 +294,7 @@ class FastPathProtocol(UpgradeProtocol):
         cycle: Any = FastRequestCycle(self, way, seen, True, True)
         self.active_cycle = self.cycle = cycle
         cycle.body, cycle.more_body = body, False
-        cycle.start(at_once=True)
+        cycle.answer(eagerly=True)
 
     def _cache_head(self, data: bytes) -> None:
         """Keeps the head of `data`, which is one whole message, for the next."""

@@ -137,10 +137,9 @@ def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
             await out.start_stream([])
         raise ZeroDivisionError("a prompt")
 
-    out, unlimited = RecordingWriter(), SimpleNamespace(keeper=SimpleNamespace(budgets=SimpleNamespace(limited=False)))
-    asyncio.run(
-        handle_headers(broken, cast("Application", SimpleNamespace(means=unlimited)), [], b"", out, 0.0, ERROR_FORMAT),
-    )
+    out, services = RecordingWriter(), SimpleNamespace(limiter=SimpleNamespace(has_limits=False))
+    app = cast("Application", SimpleNamespace(resources=SimpleNamespace(services=services)))
+    asyncio.run(handle_headers(broken, app, [], b"", out, 0.0, ERROR_FORMAT))
     data = out.body.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
     shown = json.loads(data)
     assert (data != out.body) is begun

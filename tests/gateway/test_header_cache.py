@@ -85,10 +85,10 @@ async def other(scope: Any, receive: Any, send: Any) -> None:
 
 
 def lane(lessons: int) -> tuple[Counting, Wire]:
-    server = SimpleNamespace(body_bytes=BODY_BYTES, body_s=60, proxies=())
-    services = SimpleNamespace(budgets=SimpleNamespace(limited=False))
-    resources = SimpleNamespace(keeper=services, metrics=SimpleNamespace(refused=lambda code: None))
-    app = cast("Application", SimpleNamespace(settings=SimpleNamespace(server=server), means=resources))
+    server = SimpleNamespace(max_body_bytes=BODY_BYTES, body_timeout_s=60, trusted_proxies=())
+    services = SimpleNamespace(limiter=SimpleNamespace(has_limits=False))
+    resources = SimpleNamespace(services=services, metrics=SimpleNamespace(count_rejection=lambda code: None))
+    app = cast("Application", SimpleNamespace(settings=SimpleNamespace(server=server), resources=resources))
     config = Config(other, log_config=None, lifespan="off", interface="asgi3", ws="none")
     routes = {CHAT: (describe_request, OPENAI_ERRORS), b"/v1/messages": (describe_request, OPENAI_ERRORS)}
     protocol = Counting(lambda: app, routes, WriteCoalescer(), config=config, server_state=ServerState(), app_state={})
