@@ -126,7 +126,7 @@ class PolicyExecution:
             return self._hedge(move)
         if isinstance(move, Parallel):
             return self._parallel(move)
-        raise self._given.nonsense(f"yields a {type(move).__name__}, which is no move")
+        raise self._client_reply.policy_fault(f"yields a {type(move).__name__}, which is no move")
 
     # ---- moves ------------------------------------------------------------------------------------------------------
 
