@@ -165,6 +165,7 @@ class AgentLoop:
 
     def __init__(
         self,
+        *,
         handler: Handler,
         registry: AgentRegistry,
         data_bounds: DataBoundsOf,
@@ -194,14 +195,14 @@ class AgentLoop:
 
         place = self._path + call.idempotency_key.removeprefix(self._key)
         return AgentLoop(
-            self._handler,
-            self._registry,
-            self._data_bounds,
-            self.request,
-            booked,
-            place,
-            call.idempotency_key,
-            self._steps,
+            handler=self._handler,
+            registry=self._registry,
+            data_bounds=self._data_bounds,
+            request=self.request,
+            send=booked,
+            path=place,
+            key=call.idempotency_key,
+            steps=self._steps,
         )
 
     async def run(

@@ -66,6 +66,7 @@ class AgentMemory:
 
     def __init__(
         self,
+        *,
         encryption: EnvelopeEncryption,
         read: TransactionRunner,
         write: TransactionWriter,

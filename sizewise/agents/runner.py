@@ -57,6 +57,7 @@ class AgentRunner:
 
     def __init__(
         self,
+        *,
         settings: Mapping[str, AgentSettings],
         tools: ToolAccess,
         handler: Handler,
@@ -95,7 +96,16 @@ class AgentRunner:
         if options.max_latency_ms is not None:
             spec = replace(spec, timeout_s=min(spec.timeout_s, options.max_latency_ms / 1_000))
         request = replace(request, options=replace(options, max_cost=None, max_latency_ms=None))
-        loop = AgentLoop(self._handler, self, self._data_bounds, request, send, path, key, steps)
+        loop = AgentLoop(
+            handler=self._handler,
+            registry=self,
+            data_bounds=self._data_bounds,
+            request=request,
+            send=send,
+            path=path,
+            key=key,
+            steps=steps,
+        )
         outcome = await loop.run(spec, [{"role": "user", "content": task}])
         return msgspec.json.decode(msgspec.json.encode(outcome), type=dict[str, object])
 

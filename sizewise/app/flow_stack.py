@@ -62,14 +62,14 @@ def build_features(
     quotes = CostEstimator(partial(explain, aliases=names, health_check=health, data_policy=limits), cards)
     nodes = build_node_dependencies(
         settings,
-        handler,
-        client,
-        limits.decide,
-        shelved,
-        resources.sandbox,
-        tools,
-        services.memories,
-        quotes,
+        handler=handler,
+        client=client,
+        data_bounds=limits.decide,
+        knowledge=shelved,
+        sandbox=resources.sandbox,
+        tools=tools,
+        memory=services.memories,
+        estimate_cost=quotes,
     )
     changes = (
         resources.vector_stores.prepare(settings, reach_by_data_class(settings)),

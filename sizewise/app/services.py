@@ -236,11 +236,11 @@ class Services:
         self.quality_monitor = QualityMonitor(self._read, self._writer.run_transaction, self._flush_if_healthy)
         self.tool_pins = DatabasePinStore(self._read, self._writer.run_transaction)
         self.memories = AgentMemory(
-            self._encryption,
-            self._read,
-            self._writer.run_transaction,
-            self._executor,
-            memory_settings.max_per_user,
+            encryption=self._encryption,
+            read=self._read,
+            write=self._writer.run_transaction,
+            executor=self._executor,
+            max_memories=memory_settings.max_per_user,
         )
         book = StepStore(self._encryption, self._read, self._writer.run_transaction_sync, self._executor)
         self.flow_versions = FlowVersions(book)

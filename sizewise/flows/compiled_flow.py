@@ -12,7 +12,7 @@ from sizewise.flows.language.types import Type
 from sizewise.flows.node import FlowSignature, Node
 
 
-class CompiledNode(Struct, frozen=True):
+class CompiledNode(Struct, frozen=True, kw_only=True):
     """A node that can run. `node`: the kind with its parameters, where none of them depends on the run.
 
     `required`: nodes of its level that it cannot do without: it is skipped when one of them was. `optional`: those

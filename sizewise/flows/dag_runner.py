@@ -107,14 +107,23 @@ async def run_flow(
     `current_principal` tells what whoever asked may by now, for runs that last; it raises where that is nothing.
     Raises BadRequest for inputs that do not fit; whatever a node raises, with the node's place in front.
     """
-    whole = _RunState(id, request, steps, dependencies, on_trace, send, current_principal)
+    whole = _RunState(
+        id=id,
+        request=request,
+        steps=steps,
+        dependencies=dependencies,
+        on_trace=on_trace,
+        send=send,
+        current_principal=current_principal,
+    )
     names = {"inputs": validate_inputs(flow, inputs)}
     speech = StreamingOutput(
         send,
         flow.stream_source,
         ModelSelected(flow_model_name(flow), f"the flow {flow.name!r}", 0),
     )
-    outputs = cast("dict[str, Json]", await _GraphRun(whole, flow.graph, names, "", speech, 0, None)())
+    graph = _GraphRun(run=whole, graph=flow.graph, variables=names, path="", output=speech, depth=0, parent=None)
+    outputs = cast("dict[str, Json]", await graph())
     await speech.finish(outputs)
     return RunResult(outputs, whole.usage, whole.cost, whole.model_calls, whole.request.options.data_class)
 
@@ -202,6 +211,7 @@ class _RunState:
 
     def __init__(
         self,
+        *,
         id: str,
         request: Request,
         steps: Steps,
@@ -306,6 +316,7 @@ class _GraphRun:
 
     def __init__(
         self,
+        *,
         run: _RunState,
         graph: Graph,
         variables: dict[str, Json],
@@ -370,7 +381,7 @@ class _GraphRun:
             self._output.node_ended(node.id, None, "")
             self._run.on_trace(NodeTrace(place, node.kind_name, "skipped", time()))
             return
-        gave = await _NodeRun(self, self._run, node, place, self._output).run()
+        gave = await _NodeRun(level=self, run=self._run, node=node, path=place, output=self._output).run()
         self.variables[node.id] = gave
         self._output.node_ended(node.id, gave, node.streaming_field)
         if isinstance(gave, dict) and isinstance(gave.get("case"), str):
@@ -395,6 +406,7 @@ class _NodeRun:
 
     def __init__(
         self,
+        *,
         level: _GraphRun,
         run: _RunState,
         node: CompiledNode,
@@ -428,7 +440,17 @@ class _NodeRun:
     def _report(self, began: float, state: NodeState, error: str = "") -> None:
         ears = self._events
         self._run.on_trace(
-            NodeTrace(self._path, self._node.kind_name, state, began, time(), ears.model, ears.usage, ears.cost, error),
+            NodeTrace(
+                self._path,
+                self._node.kind_name,
+                state,
+                began,
+                ended=time(),
+                model=ears.model,
+                usage=ears.usage,
+                cost=ears.cost,
+                error=error,
+            ),
         )
 
     def _build_node(self) -> Node:
@@ -481,15 +503,15 @@ class _NodeRun:
         whole, limit = self._run, self._node.timeout_s
         key = f"{whole.id}:{self._path}"
         job = NodeContext(
-            self._path,
-            key,
-            whole.current_request(),
-            whole.dependencies,
-            self._events,
-            whole.steps,
-            _NodeBody(self),
-            self._events.streams,
-            whole.remaining_cost,
+            path=self._path,
+            idempotency_key=key,
+            request=whole.current_request(),
+            dependencies=whole.dependencies,
+            send=self._events,
+            steps=whole.steps,
+            body=_NodeBody(self),
+            streams=self._events.streams,
+            remaining_cost=whole.remaining_cost,
         )
         if limit is None:
             return await kind.run(job)
@@ -511,13 +533,13 @@ class _NodeRun:
         inside = {**self.outer_variables(), **names}
         place = f"{self._path}{suffix}"
         level = _GraphRun(
-            self._run,
-            self._node.body,
-            inside,
-            place,
-            discarded_output(),
-            self._level.depth,
-            self._events,
+            run=self._run,
+            graph=self._node.body,
+            variables=inside,
+            path=place,
+            output=discarded_output(),
+            depth=self._level.depth,
+            parent=self._events,
         )
         return await level()
 
@@ -534,7 +556,16 @@ class _NodeRun:
         other = cast("CompiledFlow", flow)
         names = {"inputs": validate_inputs(other, inputs)}
         speech = StreamingOutput(send, other.stream_source, ModelSelected("", "", 0))
-        outputs = await _GraphRun(self._run, other.graph, names, self._path, speech, depth, self._events)()
+        graph = _GraphRun(
+            run=self._run,
+            graph=other.graph,
+            variables=names,
+            path=self._path,
+            output=speech,
+            depth=depth,
+            parent=self._events,
+        )
+        outputs = await graph()
         if self._events.streams:
             await speech.finish(outputs)
         return outputs

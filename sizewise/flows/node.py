@@ -8,7 +8,7 @@ as means, by Protocol; where a means is not there, the node says which setting o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from time import perf_counter
 from typing import Annotated, ClassVar, Protocol
 
@@ -275,6 +275,7 @@ class NodeDependencies:
 
     handler: Handler
     data_bounds: Callable[[Request], DataBounds] = strictest_bounds
+    _: KW_ONLY
     knowledge: KnowledgeAccess | None = None
     read_file: FileReader | None = None
     tools: ToolAccess | None = None
@@ -307,7 +308,7 @@ def no_limit() -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeContext:
     """One node under way. `path` is where in the run (each[3].answer), `idempotency_key` that with the run's id: what
     stands behind the key happens once, so it is sent where others can tell repetitions by it.

@@ -23,6 +23,7 @@ from sizewise.settings.root import FileSettings
 
 def build_node_dependencies(
     settings: FileSettings,
+    *,
     handler: Handler,
     client: HttpClient,
     data_bounds: Callable[[Request], DataBounds],
@@ -34,16 +35,24 @@ def build_node_dependencies(
 ) -> NodeDependencies:
     """Other flows are added by whoever keeps them."""
     http = HttpAllowlist(settings.hosts, client)
-    agents = None if tools is None else AgentRunner(settings.agents, tools, handler, data_bounds, memory)
+    agents = None
+    if tools is not None:
+        agents = AgentRunner(
+            settings=settings.agents,
+            tools=tools,
+            handler=handler,
+            data_bounds=data_bounds,
+            memory=memory,
+        )
     return NodeDependencies(
         handler,
         data_bounds,
-        knowledge,
-        load_document,
-        tools,
-        sandbox,
-        agents,
-        memory,
-        http,
+        knowledge=knowledge,
+        read_file=load_document,
+        tools=tools,
+        sandbox=sandbox,
+        agents=agents,
+        memory=memory,
+        http=http,
         estimate_cost=estimate_cost,
     )

@@ -321,20 +321,20 @@ class _Validator:
             made = msgspec.convert(draft.values, known_kind.node_class)
         needs, may, behind = graph.edges_of(node.id)
         return CompiledNode(
-            node.id,
-            node.kind,
-            known_kind.node_class if known_kind else Node,
-            draft.values,
-            made,
-            draft.late_parameters,
-            needs,
-            may,
-            behind,
-            node.retry,
-            node.timeout_s,
-            inner,
-            outer,
-            known_kind.node_class.streaming_field(draft.context) if known_kind else "",
+            id=node.id,
+            kind_name=node.kind,
+            node_class=known_kind.node_class if known_kind else Node,
+            values=draft.values,
+            node=made,
+            late_parameters=draft.late_parameters,
+            required=needs,
+            optional=may,
+            cases=behind,
+            retry=node.retry,
+            timeout_s=node.timeout_s,
+            body=inner,
+            outer_names=outer,
+            streaming_field=known_kind.node_class.streaming_field(draft.context) if known_kind else "",
         )
 
     def _compile_body(self, draft: NodeDraft, kinds: Mapping[str, Type]) -> Graph:

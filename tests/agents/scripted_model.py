@@ -117,7 +117,13 @@ class Client:
 
 
 def agents(script: Script, tools: list[Tool], memory: Any = None, **rows: AgentSettings) -> AgentRunner:
-    return AgentRunner(rows, Toolset([FunctionTools(tools)]), script, near, memory)
+    return AgentRunner(
+        settings=rows,
+        tools=Toolset([FunctionTools(tools)]),
+        handler=script,
+        data_bounds=near,
+        memory=memory,
+    )
 
 
 def worked(
