@@ -34,7 +34,7 @@ from sizewise.graphql.request import (
     format_error,
     format_exception,
 )
-from sizewise.graphql.schema import EXTENSIONS
+from sizewise.graphql.schema import EXTENSIONS, SERVED, ServedSchema
 from sizewise.graphql.schema_visibility import SchemaCache
 
 MAX_MESSAGE_CHARS = 500
@@ -45,8 +45,8 @@ MAX_ERRORS = 10
 
 
 class QueryExecutor:
-    def __init__(self) -> None:
-        self._schemas = SchemaCache()
+    def __init__(self, served: ServedSchema = SERVED) -> None:
+        self._schemas = SchemaCache(served)
         self._queries = PersistedQueries()
 
     async def __call__(self, request: OperationRequest, context: RequestContext, *, streams: bool) -> OperationResponse:

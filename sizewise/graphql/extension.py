@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphql import DocumentNode
@@ -10,15 +10,17 @@ from graphql import DocumentNode
 from sizewise.plugins import PluginRegistry
 
 Resolver = Callable[..., object]
-Resolvers = Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]]
-"""Type -> field -> resolver and the permissions of which the caller needs one."""
+"""An async function with the field's name in snake_case."""
 
 
 @dataclass(frozen=True)
 class GraphQLExtension:
-    """Declared as an entry point of the group `sizewise.graphql`. `normalize` is called with every parsed document."""
+    """Declared as an entry point of the group `sizewise.graphql`. `normalize` is called with every parsed document.
 
-    resolvers: Resolvers
+    The fields of `resolvers` and their permissions are those of schema.graphql.
+    """
+
+    resolvers: Sequence[Resolver]
     normalize: Callable[[DocumentNode], DocumentNode]
 
 

@@ -26,6 +26,7 @@ from sizewise.flows.compiled_flow import CompiledFlow, Graph
 from sizewise.flows.language.types import Json, Type
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.naming import flow_field_name, graphql_names
+from sizewise.graphql.query_cost import COST, MODEL_FIELD_COST
 
 FlowInputs = Mapping[str, Json]
 RunFlowField = Callable[[RequestContext, CompiledFlow, FlowInputs], Awaitable[Json]]
@@ -51,7 +52,7 @@ def build_flow_fields(
         if name in made["Subscription"]:
             continue
         types = _Types(f"Flow_{name}", scalars)
-        says, requests = flow.spec.description or f"The flow {flow.name}.", {"asks": True}
+        says, requests = flow.spec.description or f"The flow {flow.name}.", {COST: MODEL_FIELD_COST}
         result, arguments = types.result(flow.output_types), types.arguments(flow)
         stream = _stream(types.name, result)
         made[root][name] = GraphQLField(

@@ -37,7 +37,7 @@ def _request(context: RequestContext) -> Request:
     )
 
 
-async def bases(context: RequestContext) -> list[FieldValues]:
+async def knowledge(context: RequestContext) -> list[FieldValues]:
     found = await context.app.knowledge_base.bases(context.principal)
     context.charge_rows(len(found))
     return [

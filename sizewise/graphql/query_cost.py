@@ -30,11 +30,14 @@ from sizewise.errors import BadRequest
 
 DEFAULT_LENGTH = 4
 """Items of a list of which nobody says how long it is."""
-LIST_COST: Mapping[str, int] = {"catalog": 200, "models": 20, "keys": 50, "users": 50, "records": 20, "ingested": 20}
 LENGTH_ARGUMENTS = ("last", "first", "limit")
 """Arguments that say how many."""
+COST = "sizewise.cost"
+"""In a field's extensions: its own cost, by @cost of schema.graphql."""
+ASSUMED_SIZE = "sizewise.assumedSize"
+"""In a field's extensions: items to assume for a list, by @listSize of schema.graphql."""
 MODEL_FIELD_COST = 5_000
-"""What a field counts that asks a model; which these are, `asks` in its extensions says."""
+"""The cost of a field that runs a published flow, as @cost says for those that call a model."""
 
 ParentType = GraphQLObjectType | GraphQLInterfaceType
 
@@ -95,7 +98,7 @@ class _QueryCost:
         field = parent.fields.get(node.name.value)
         if field is None:  # __typename, and introspection, whose depth is bounded
             return 1
-        own = MODEL_FIELD_COST if (field.extensions or {}).get("asks") else 1
+        own = _extension(field, COST, 1)
         kind = get_named_type(field.type)
         inner = node.selection_set
         below = self.of(inner, kind) if inner and isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)) else 0
@@ -104,14 +107,19 @@ class _QueryCost:
     def _length(self, node: FieldNode, field: GraphQLField) -> int:
         named = next((name for name in LENGTH_ARGUMENTS if name in field.args), None)
         if named is None:
-            return LIST_COST.get(node.name.value, DEFAULT_LENGTH)
+            return _extension(field, ASSUMED_SIZE, DEFAULT_LENGTH)
         said: object = next((each.value for each in node.arguments or () if each.name.value == named), None)
         if isinstance(said, VariableNode):
             said = self._variables.get(said.name.value, self._defaults.get(said.name.value))
         if said is None and (default := field.args[named].default) is not None:
             said = default.literal or default.value
         number = int(said.value) if isinstance(said, IntValueNode) else said
-        return max(0, number) if isinstance(number, int) else LIST_COST.get(node.name.value, DEFAULT_LENGTH)
+        return max(0, number) if isinstance(number, int) else _extension(field, ASSUMED_SIZE, DEFAULT_LENGTH)
+
+
+def _extension(field: GraphQLField, name: str, default: int) -> int:
+    found: int = (field.extensions or {}).get(name, default)
+    return found
 
 
 def _lists(field: GraphQLField) -> bool:

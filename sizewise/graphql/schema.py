@@ -1,22 +1,25 @@
-"""The executable schema: schema.graphql with the resolver and the required permissions of each field."""
+"""The executable schema: binds each root field of schema.graphql to its resolver and enforces its directives."""
 
 from __future__ import annotations
 
 import re
-from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
-from inspect import isawaitable
-from types import MappingProxyType
+from inspect import isawaitable, isfunction
+from types import ModuleType
 from typing import Any
 
 from graphql import (
+    GraphQLField,
     GraphQLInputObjectType,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLScalarType,
     GraphQLSchema,
     build_schema,
+    get_directive_values,
+    specified_directives,
 )
 
 from sizewise.errors import Forbidden, PathNotFound
@@ -39,133 +42,133 @@ from sizewise.graphql import (
     users,
 )
 from sizewise.graphql.context import RequestContext
-from sizewise.graphql.extension import GraphQLExtension, Resolver, Resolvers, load_extensions
+from sizewise.graphql.extension import GraphQLExtension, Resolver, load_extensions
+from sizewise.graphql.query_cost import ASSUMED_SIZE, COST
 from sizewise.money import PICO_PER_DOLLAR
 
-MODEL_ACTIONS = ("ask", "read_models")
-FLOW_ACTIONS = ("ask", "manage_flows")
-RUN_ACTIONS = ("ask", "read_records")
-KNOWLEDGE_ACTIONS = ("ask", "manage_knowledge")
-BUILT_IN: Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]] = {
-    "Query": {
-        "flows": (flows.flows, FLOW_ACTIONS),
-        "flow": (flows.flow, FLOW_ACTIONS),
-        "flowVersions": (flows.flow_versions, FLOW_ACTIONS),
-        "checkFlow": (flows.check_flow, FLOW_ACTIONS),
-        "flowRuns": (flows.flow_runs, RUN_ACTIONS),
-        "flowRun": (flows.flow_run, RUN_ACTIONS),
-        "waiting": (flows.waiting, RUN_ACTIONS),
-        "me": (keys.me, ()),
-        "health": (server_status.health, ()),
-        "models": (models.models, MODEL_ACTIONS),
-        "model": (models.model, MODEL_ACTIONS),
-        "catalogModel": (models.catalog_model, MODEL_ACTIONS),
-        "catalog": (models.catalog, MODEL_ACTIONS),
-        "modelAliases": (models.model_aliases, MODEL_ACTIONS),
-        "records": (records.records, ("read_records",)),
-        "record": (records.record, ("read_records",)),
-        "samples": (sampled_pairs.samples, ("read_records",)),
-        "savings": (savings.savings, ("read_records",)),
-        "quality": (quality.quality, ("read_records",)),
-        "keys": (keys.keys, ("read_keys",)),
-        "users": (users.users, ("read_users",)),
-        "invitations": (users.invitations, ("read_users",)),
-        "signInSessions": (users.sign_in_sessions, ()),
-        "roles": (users.roles, ("read_users",)),
-        "organizations": (users.organizations, ("found_organisations",)),
-        "budgets": (budgets.budgets, ("read_budgets",)),
-        "audit": (audit.audit, ("read_audit",)),
-        "encryption": (encryption.encryption, ("manage_vault",)),
-        "explain": (explain.explain, MODEL_ACTIONS),
-        "knowledge": (knowledge.bases, KNOWLEDGE_ACTIONS),
-        "documents": (knowledge.documents, KNOWLEDGE_ACTIONS),
-        "document": (knowledge.document, KNOWLEDGE_ACTIONS),
-        "passages": (knowledge.passages, ("ask",)),
-        "memories": (memories.memories, ("read_contents",)),
-    },
-    "Mutation": {
-        "publishFlow": (flows.publish_flow, ("manage_flows",)),
-        "withdrawFlow": (flows.withdraw_flow, ("manage_flows",)),
-        "startFlowRun": (flows.start_flow_run, ("ask",)),
-        "cancelFlowRun": (flows.cancel_flow_run, ("ask",)),
-        "resumeFlowRun": (flows.resume_flow_run, ("ask",)),
-        "decide": (flows.decide, ("ask",)),
-        "createKey": (keys.create_key, ("manage_keys",)),
-        "rotateKey": (keys.rotate_key, ("manage_keys",)),
-        "revokeKey": (keys.revoke_key, ("manage_keys",)),
-        "inviteUser": (users.invite_user, ("manage_users",)),
-        "withdrawInvitation": (users.withdraw_invitation, ("manage_users",)),
-        "setRole": (users.set_role, ("manage_users",)),
-        "disableUser": (users.disable_user, ("manage_users",)),
-        "enableUser": (users.enable_user, ("manage_users",)),
-        "signOut": (users.sign_out, ()),
-        "createOrganization": (users.create_organization, ("found_organisations",)),
-        "inviteOwner": (users.invite_owner, ("found_organisations",)),
-        "releaseEmail": (users.release_email, ("found_organisations",)),
-        "feedback": (quality.feedback, ("ask", "manage_policies")),
-        "restorePolicy": (quality.restore_policy, ("manage_policies",)),
-        "eraseRecords": (records.erase_records, ("erase_records",)),
-        "forgetMemories": (memories.forget_memories, ("erase_records",)),
-        "rotateEncryptionKeys": (encryption.rotate_encryption_keys, ("manage_vault",)),
-        "setBudget": (budgets.set_budget, ("manage_budgets",)),
-        "addDocument": (knowledge.add_document, ("manage_knowledge",)),
-        "embedDocuments": (knowledge.embed_documents, ("manage_knowledge",)),
-        "syncKnowledge": (knowledge.sync_knowledge, ("manage_knowledge",)),
-        "approveDocument": (knowledge.approve_document, ("manage_knowledge",)),
-        "removeDocument": (knowledge.remove_document, ("manage_knowledge",)),
-        "removeKnowledge": (knowledge.remove_knowledge, ("manage_knowledge",)),
-        "reload": (server_status.reload, ("manage_settings",)),
-    },
-    "Subscription": {
-        "ask": (ask.ask, ("ask",)),
-    },
-}
-"""Each is called with the RequestContext and the field's arguments in snake_case, for callers who have one of its
-permissions on anything at all; the function itself checks the resource. Subscriptions return a stream of {field:
-value}."""
+MODULES: Sequence[ModuleType] = (
+    ask,
+    audit,
+    budgets,
+    encryption,
+    explain,
+    flows,
+    keys,
+    knowledge,
+    memories,
+    models,
+    quality,
+    records,
+    sampled_pairs,
+    savings,
+    server_status,
+    users,
+)
+"""A root field is resolved by the function of its name in one of these: `createKey` by `keys.create_key`. It is called
+with the RequestContext and the field's arguments in snake_case, if the caller has one of the permissions of the
+field's @permission on any resource; the function itself checks the resource. A subscription returns a stream of
+{field: value}."""
+Resolvers = Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]]
+"""Root type -> field -> resolver and the permissions, one of which the caller needs."""
 
 EXTENSIONS: Sequence[GraphQLExtension] = load_extensions()
-
-
-def _merged() -> Resolvers:
-    extra = [each.resolvers for each in EXTENSIONS]
-    return {
-        name: dict(ChainMap(*(dict(each.get(name, {})) for each in extra), dict(own))) for name, own in BUILT_IN.items()
-    }
-
-
-RESOLVERS: Resolvers = MappingProxyType(_merged())
-MODEL_CALLING_FIELDS = (
-    "ask",
-    "startFlowRun",
-    "resumeFlowRun",
-    "executeWorkflow",
-    "executeAgent",
-    "passages",
-    "embedDocuments",
-)
-"""Fields that ask a model: cost.py counts them for more."""
 
 
 def schema_text() -> str:
     return files("sizewise.graphql").joinpath("schema.graphql").read_text("utf-8")
 
 
-def make_executable_schema() -> GraphQLSchema:
-    schema = build_schema(schema_text())
-    for name, resolvers in RESOLVERS.items():
-        kind = schema.type_map[name]
-        assert isinstance(kind, GraphQLObjectType)
-        for field, (resolver, actions) in resolvers.items():
+@dataclass(frozen=True, slots=True)
+class ServedSchema:
+    """The executable schema, without its directives, and the resolvers of its root fields."""
+
+    schema: GraphQLSchema
+    resolvers: Resolvers
+
+
+def build_served_schema(text: str, functions: Iterable[Resolver]) -> ServedSchema:
+    """Raises ValueError for a root field without @permission or without a function of its name."""
+    schema = build_schema(text)
+    resolvers = _bind(schema, functions)
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLObjectType):
+            for field in kind.fields.values():
+                _set_cost(schema, field)
+    for name, known in resolvers.items():
+        root = schema.type_map[name]
+        assert isinstance(root, GraphQLObjectType)
+        for field_name, (resolver, actions) in known.items():
+            field = root.fields[field_name]
             if name == "Subscription":
-                kind.fields[field].subscribe = _changing(field, resolver, actions)
+                field.subscribe = _changing(field_name, resolver, actions)
             else:
-                way = _changing if name == "Mutation" else _resolved
-                kind.fields[field].resolve = way(field, resolver, actions)
-            if field in MODEL_CALLING_FIELDS:
-                kind.fields[field].extensions = {"asks": True}
-            for argument, spec in kind.fields[field].args.items():
+                wrap = _changing if name == "Mutation" else _resolved
+                field.resolve = wrap(field_name, resolver, actions)
+            for argument, spec in field.args.items():
                 spec.out_name = _snake(argument)
+    _set_values(schema)
+    schema.directives = specified_directives  # ours are for this file; no client sees or uses them
+    return ServedSchema(schema, resolvers)
+
+
+def module_functions(modules: Iterable[ModuleType]) -> list[Resolver]:
+    """The public functions that these modules define themselves."""
+    return [
+        each
+        for module in modules
+        for name, each in vars(module).items()
+        if isfunction(each) and each.__module__ == module.__name__ and not name.startswith("_")
+    ]
+
+
+def _bind(schema: GraphQLSchema, functions: Iterable[Resolver]) -> Resolvers:
+    by_name: dict[str, list[Resolver]] = {}
+    for each in functions:
+        by_name.setdefault(each.__name__, []).append(each)
+    return {
+        root.name: {
+            name: (_resolver(name, by_name), _permissions(schema, f"{root.name}.{name}", field))
+            for name, field in root.fields.items()
+        }
+        for root in (schema.query_type, schema.mutation_type, schema.subscription_type)
+        if root is not None
+    }
+
+
+def _resolver(field: str, by_name: Mapping[str, Sequence[Resolver]]) -> Resolver:
+    found = by_name.get(_snake(field), ())
+    if len(found) != 1:
+        places = ", ".join(each.__module__ for each in found) or "no module"
+        raise ValueError(f"the field {field!r} needs one function {_snake(field)!r}, and {places} has it")
+    return found[0]
+
+
+def _permissions(schema: GraphQLSchema, name: str, field: GraphQLField) -> tuple[str, ...]:
+    said = _directive(schema, field, "permission")
+    if said is None:
+        raise ValueError(f"the field {name} has no @permission")
+    return tuple(said["any"])
+
+
+def _set_cost(schema: GraphQLSchema, field: GraphQLField) -> None:
+    """For query_cost.py, which reads no directives: flows make fields without any text."""
+    cost, size = _directive(schema, field, "cost"), _directive(schema, field, "listSize")
+    field.extensions = {
+        **(field.extensions or {}),
+        **({COST: cost["weight"]} if cost else {}),
+        **({ASSUMED_SIZE: size["assumedSize"]} if size else {}),
+    }
+
+
+def _directive(schema: GraphQLSchema, field: GraphQLField, name: str) -> dict[str, Any] | None:
+    directive = schema.get_directive(name)
+    if directive is None or field.ast_node is None:
+        return None
+    return get_directive_values(directive, field.ast_node)
+
+
+def _set_values(schema: GraphQLSchema) -> None:
+    """How scalars are read, and names that Python spells otherwise."""
     for name, read in (
         ("Dollars", _pico),
         ("NonNegativeSafeInt", _whole),
@@ -175,11 +178,10 @@ def make_executable_schema() -> GraphQLSchema:
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
         scalar.coerce_input_value = read
-    files, given = schema.type_map["File"], schema.type_map["FileInput"]
-    assert isinstance(files, GraphQLObjectType) and isinstance(given, GraphQLInputObjectType)
-    files.fields["mediaType"].resolve = lambda source, info: source.get("media_type")
-    given.fields["mediaType"].out_name = "media_type"
-    return schema
+    file, file_input = schema.type_map["File"], schema.type_map["FileInput"]
+    assert isinstance(file, GraphQLObjectType) and isinstance(file_input, GraphQLInputObjectType)
+    file.fields["mediaType"].resolve = lambda source, info: source.get("media_type")
+    file_input.fields["mediaType"].out_name = "media_type"
 
 
 def _resolved(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
@@ -228,3 +230,10 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 53:
         raise ValueError("is not a whole number from 0 to 2^53 - 1")
     return value
+
+
+SERVED = build_served_schema(
+    schema_text(),
+    [*module_functions(MODULES), *(function for each in EXTENSIONS for function in each.resolvers)],
+)
+RESOLVERS = SERVED.resolvers

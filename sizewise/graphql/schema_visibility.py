@@ -17,7 +17,7 @@ from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.graphql import flows
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.flow_fields import build_flow_fields
-from sizewise.graphql.schema import RESOLVERS, make_executable_schema
+from sizewise.graphql.schema import SERVED, Resolvers, ServedSchema
 from sizewise.principal import Principal
 
 CACHE_SIZE = 32
@@ -37,12 +37,13 @@ class SchemaKey(Struct, frozen=True):
 class SchemaCache:
     """`full_schema` has every field of ours: it is what a field that somebody may not see is refused by, in words."""
 
-    def __init__(self) -> None:
-        self.full_schema = make_executable_schema()
+    def __init__(self, served: ServedSchema = SERVED) -> None:
+        self.full_schema = served.schema
+        self._resolvers = served.resolvers
         self._cache: OrderedDict[SchemaKey, asyncio.Task[GraphQLSchema]] = OrderedDict()
 
     async def schema_for(self, context: RequestContext) -> GraphQLSchema:
-        seen = _schema_key(context)
+        seen = _schema_key(context, self._resolvers)
         if seen not in self._cache:
             self._cache[seen] = asyncio.create_task(self._build(seen, context))
             while len(self._cache) > CACHE_SIZE:
@@ -62,7 +63,7 @@ class SchemaCache:
 
     def build(self, key: SchemaKey, published: list[CompiledFlow]) -> GraphQLSchema:
         """Made of what is valid by its making, so it is not validated: that took as long again."""
-        taken = {name: [*known] for name, known in RESOLVERS.items()}
+        taken = {name: [*known] for name, known in self._resolvers.items()}
         scalars: Mapping[str, GraphQLNamedType] = self.full_schema.type_map
         theirs = build_flow_fields(published, taken, scalars, flows.execute_flow, flows.stream_flow)
         query, mutation, subscription = (self._root(name, key, theirs[name]) for name in theirs)
@@ -79,19 +80,19 @@ class SchemaCache:
         )
 
 
-def _schema_key(context: RequestContext) -> SchemaKey:
-    ours, principal = visible_fields(context.principal), context.principal
+def _schema_key(context: RequestContext, resolvers: Resolvers) -> SchemaKey:
+    ours, principal = visible_fields(context.principal, resolvers), context.principal
     published = (
         tuple((each.name, each.version) for each in flows.live_flows(context)) if "ask" in principal.permissions else ()
     )
     return SchemaKey(ours, principal.tenant, principal.project, published) if published else SchemaKey(ours)
 
 
-def visible_fields(principal: Principal) -> frozenset[tuple[str, str]]:
+def visible_fields(principal: Principal, resolvers: Resolvers) -> frozenset[tuple[str, str]]:
     """The fields of ours of which the caller may do one of the actions to anything at all."""
     return frozenset(
         (name, field)
-        for name, known in RESOLVERS.items()
+        for name, known in resolvers.items()
         for field, (_, actions) in known.items()
         if not actions or any(is_allowed(principal, action) for action in actions)
     )

@@ -204,16 +204,6 @@ def _string_argument(argument: ArgumentNode) -> ArgumentNode:
 
 
 EXTENSION = GraphQLExtension(
-    resolvers={
-        "Query": {
-            "executeWorkflow": (execute_workflow, ("ask",)),
-            "executeAgent": (execute_agent, ("ask",)),
-            "checkStatus": (check_status, ("ask", "read_records")),
-        },
-        "Mutation": {
-            "executeWorkflow": (execute_workflow, ("ask",)),
-            "submitFeedback": (submit_feedback, ("ask",)),
-        },
-    },
+    resolvers=(execute_workflow, execute_agent, check_status, submit_feedback),
     normalize=normalize_document,
 )

@@ -31,7 +31,7 @@ from docs.roles import PAGE, pages
 from sizewise.auth.authorization import OWN_RESOURCE_ACTIONS, Resource, is_allowed
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES
 from sizewise.gateway.routes import ROUTE_ACTIONS, MethodRouter, RouteEndpoint, build_asgi_app
-from sizewise.graphql.schema import RESOLVERS, make_executable_schema
+from sizewise.graphql.schema import RESOLVERS, SERVED
 from sizewise.principal import Principal
 from tests.auth.user_client import Browser, invited, new_user
 from tests.graphql.graphql_client import admin, graphql
@@ -40,7 +40,7 @@ from tests.running_server import ECHO, Served, serving
 ALL = frozenset(ACTIONS)
 GRANTABLE = sorted(ALL - {"found_organisations"})
 """What a key can be allowed; the other one is the admin token's alone."""
-SCHEMA = make_executable_schema()
+SCHEMA = SERVED.schema
 FOUND = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
 
 CHAT = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]}

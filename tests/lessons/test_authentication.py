@@ -13,7 +13,7 @@ import pytest
 from graphql import GraphQLEnumType, GraphQLInputType, GraphQLNonNull, GraphQLObjectType, get_named_type
 
 from sizewise.gateway.openapi import build_document
-from sizewise.graphql.schema import make_executable_schema
+from sizewise.graphql.schema import SERVED
 from tests.gateway.server_harness import CHAT, Line, question, rows
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, command, environment
@@ -186,7 +186,7 @@ def test_every_route_but_those_about_health_asks_for_a_key(served: Served) -> No
 
 def fields() -> list[tuple[str, str]]:
     """Every field of the schema as a whole question, with the kind of its operation."""
-    schema, found = make_executable_schema(), []
+    schema, found = SERVED.schema, []
     for kind, root in (("query", schema.query_type), ("mutation", schema.mutation_type)):
         assert isinstance(root, GraphQLObjectType)
         for name, field in root.fields.items():

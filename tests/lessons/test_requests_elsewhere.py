@@ -15,7 +15,7 @@ from graphql import GraphQLObjectType
 
 from sizewise.errors import ConfigError, EgressDenied
 from sizewise.gateway.openapi import build_document
-from sizewise.graphql.schema import make_executable_schema
+from sizewise.graphql.schema import SERVED
 from sizewise.http.egress import EgressPolicy, origin
 from sizewise.testing.upstream import FakeOpenAI
 from tests.cli.terminal import sizewise
@@ -147,7 +147,7 @@ def test_07_no_door_takes_an_address_to_call() -> None:
     A page for a knowledge base is named by its URL, and read at an origin of the base's own sources alone: see
     tests/knowledge/test_search.py.
     """
-    kinds = [kind for kind in make_executable_schema().type_map.values() if isinstance(kind, GraphQLObjectType)]
+    kinds = [kind for kind in SERVED.schema.type_map.values() if isinstance(kind, GraphQLObjectType)]
     arguments = [(of, name) for kind in kinds for of, field in kind.fields.items() for name in field.args]
     assert len(arguments) > 20
     words = ("url", "uri", "host", "address", "endpoint", "hook", "proxy")
