@@ -34,7 +34,7 @@ def test_words_come_one_by_one_and_at_last_what_came_of_it(echo: Served) -> None
     pieces = [each["ask"] for each in streamed(echo, ASK, p="one two three")]
     assert [piece["text"] for piece in pieces] == ["one", " two", " three", ""]
     assert pieces[-1]["answer"]["model"] == "echo/small"
-    assert pieces[-1]["answer"]["choices"] == [{"text": "one two three", "finish": "stop"}]
+    assert pieces[-1]["answer"]["choices"] == [{"text": "one two three", "finishReason": "stop"}]
     found = graphql(echo, "query($t: String!) { record(trace: $t) { door status } }", t=pieces[-1]["answer"]["trace"])
     assert found.data["record"] == [{"door": "graphql", "status": 200}]
 
