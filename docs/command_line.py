@@ -1,4 +1,4 @@
-"""Writes reference/command-line.md: every verb's own help, word for word; knows no verb by name."""
+"""Writes reference/command-line.md: the help of every command, word for word; knows no command by name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sizewise.cli.main import sizewise
 
 PAGE = Path(__file__).parent / "reference" / "command-line.md"
 INTRODUCTION = """\
-# The command line
+# Command line
 
-*Made from the verbs' own help by `python -m docs.build`; change it there.*
+*Generated from the commands' help by `python -m docs.build`; edit it there.*
 
-Every verb takes `--json` for scripts. Exit codes: 0 done, 1 the answer is no, 2 you asked wrong, 3 something outside
-broke.
+Every command with its help text. Every command accepts `--json` for scripts. Exit codes: 0 success, 1 the answer is
+no, 2 wrong usage, 3 an external failure.
 """
 
 
@@ -35,5 +35,5 @@ def _sections(command: click.Command, name: str, above: click.Context | None) ->
 
 
 def verbs() -> list[str]:
-    """Every verb as it is typed, `sizewise models pull` and its like among them."""
+    """Every command as it is typed, including subcommands such as `sizewise models pull`."""
     return [section.partition("\n")[0].removeprefix("## ") for section in _sections(sizewise, "sizewise", None)]

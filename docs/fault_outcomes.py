@@ -9,27 +9,28 @@ from sizewise.testing.fault_expectations import FAULT_EXPECTATIONS, ExpectedOutc
 
 PAGE = Path(__file__).parent / "reference" / "what-a-client-sees.md"
 INTRODUCTION = """\
-# What a client sees when a model's server goes wrong
+# What a client sees when an upstream fails
 
-*Made from `sizewise/testing/fault_expectations.py` by `python -m docs.build`; change it there.*
+*Generated from `sizewise/testing/fault_expectations.py` by `python -m docs.build`; edit it there.*
 
-Whatever befalls an upstream, a client gets **one well-formed end**, in the shape of its door, and the record says what
-happened. `tests/gateway/test_fault_matrix.py` asks every line of this table at every door, whole and streamed, by name
-and under a policy with a fallback, through the fast lane and through ASGI, of upstreams of each wire.
+Whatever the failure of an upstream, a client receives **one well-formed end** in the format of its endpoint, and the
+record shows the cause. `tests/gateway/test_fault_matrix.py` tests every row of this table on every endpoint, with and
+without streaming, by model name and under a policy with a fallback, on the fast path and through ASGI, with upstreams
+of each wire format.
 
-* **Before the first word** nothing has been sent: under a policy with a fallback the next model answers, and the client
-  sees nothing of the fault. By name, the error keeps its status.
-* **After the first word** it cannot be unsaid: *cut* means that the words so far are followed by one error event with
-  the code `stream_interrupted`, and by no end mark. With `resume = true` in the policy another model goes on instead.
-  The code behind *cut* is that of the attempt, in the record.
-* An answer that is not streamed is checked before it is sent; it is never cut.
+* **Before the first token** nothing has been sent. Under a policy with a fallback the next model answers, and the
+  client does not notice the failure. By model name, the error keeps its status.
+* **After the first token** the text cannot be taken back. *cut* means that the stream ends with one error event with
+  the code `stream_interrupted`, without an end marker. With `resume = true` in the policy another model continues
+  instead. The code after *cut* is that of the attempt, in the record.
+* A response without streaming is checked before it is sent, so it is never cut.
 
-| fault | the upstream ... | whole | streamed |
+| fault | the upstream ... | not streamed | streamed |
 |---|---|---|---|"""
 
 
 def pages() -> dict[Path, str]:
-    """The file made here and what belongs into it."""
+    """The generated file and its text."""
     return {PAGE: "\n".join(_page())}
 
 
@@ -40,7 +41,7 @@ def _page() -> Iterator[str]:
             f"| `{name}` | {row.description} | {_told(row.non_streaming, row.retry_after)} |"
             f" {_told(row.streaming, row.retry_after)} |"
         )
-    yield "\nRun such a server: `python -m sizewise.testing.faults 9000`; the `model` of a request names its fault.\n"
+    yield "\nRun such a server with `python -m sizewise.testing.faults 9000`; the `model` of a request selects the fault.\n"
 
 
 def _told(end: ExpectedOutcome | None, retry_after: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Writes reference/flows.md and reference/flow.schema.json out of the kinds of nodes and the filters; knows none."""
+"""Writes reference/flows.md and reference/flow.schema.json from the node kinds and filters; knows none of them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ FOLDER = Path(__file__).parent / "reference"
 INTRODUCTION = """\
 # Flows
 
-*Made from `sizewise/flows/` by `python -m docs.build`; change it there.*
+*Generated from `sizewise/flows/` by `python -m docs.build`; edit it there.*
 
-A flow is a file `flows/NAME.yaml` beside `sizewise.toml`. [How to write one](../how-to/flows.md).
-[flow.schema.json](flow.schema.json) is the same as a JSON Schema, for editors: put
-`# yaml-language-server: $schema=flow.schema.json` into the first line. `sizewise flow check` finds what no schema can:
-types, references, circles.
+The keys, types, expressions and node kinds of a flow file, `flows/NAME.yaml` next to `sizewise.toml`
+([how to write one](../how-to/flows.md)). [flow.schema.json](flow.schema.json) is the JSON Schema, for editors: put
+`# yaml-language-server: $schema=flow.schema.json` in the first line. `sizewise flow check` finds what a schema cannot:
+wrong types, unknown references, cycles.
 
 | key | |
 |---|---|
-| `name` | The file's, and of the model `flow:NAME`: a letter, then letters, digits, `_` and `-` |
+| `name` | Name of the file and of the model `flow:NAME`: a letter, then letters, digits, `_` and `-` |
 | `description` | For people, and for models that call the flow as a tool |
-| `inputs` | Name → type, or `{type, default, description}`; without a default it must be given |
-| `nodes` | Id → a node. Their order in the file is for people only |
-| `outputs` | Name → a value. `answer`, else `text`, else the first text is what the flow says as a model |
-| `triggers` | What starts it beside its doors: `{kind: cron, schedule: "0 7 * * *"}`, `{kind: webhook}` |
+| `inputs` | Name → type, or `{type, default, description}`; required without a default |
+| `nodes` | Id → a node. The order in the file has no effect |
+| `outputs` | Name → a value. As a model, the flow replies with `answer`, else `text`, else the first string |
+| `triggers` | What starts it besides the API: `{kind: cron, schedule: "0 7 * * *"}`, `{kind: webhook}` |
 """
 
 
 def pages() -> dict[Path, str]:
-    """Every file made here and what belongs into it."""
+    """Every generated file and its text."""
     kinds = NodeRegistry()
     return {
         FOLDER / "flows.md": "\n".join(_page(kinds)),
@@ -48,9 +48,11 @@ def _page(kinds: NodeRegistry) -> Iterator[str]:
     yield INTRODUCTION
     yield f"Types: {', '.join(f'`{each}`' for each in TYPE_NAMES)}, `{{list: T}}`, `{{object: {{name: T}}}}`.\n"
     yield "## Expressions\n"
-    yield "Between `{{` and `}}`: paths (`find.passages[0].text`), texts in quotes, numbers, `true`, `false`, `null`,"
-    yield "comparisons (`== != < <= > >= in`), `and`, `or`, `not`, parentheses, and filters behind a `|`, which bind"
-    yield "tightest. No calls and no sums. A value that is one `{{ }}` and nothing else keeps its type; else it is a"
+    yield (
+        "Between `{{` and `}}`: paths (`find.passages[0].text`), strings in quotes, numbers, `true`, `false`, `null`,"
+    )
+    yield "comparisons (`== != < <= > >= in`), `and`, `or`, `not`, parentheses, and filters after a `|`, which bind"
+    yield "tightest. There are no calls and no arithmetic. A value that is a single `{{ }}` keeps its type; any other is"
     yield "text.\n"
     yield "| filter | takes | gives | |\n|---|---|---|---|"
     for name, each in FILTERS.items():
@@ -59,11 +61,11 @@ def _page(kinds: NodeRegistry) -> Iterator[str]:
         gives = each.output_type(JSON, tuple("" for _ in each.argument_types) or (None,))
         given = {"_same": "the same", "_or": "the same", "_item": "an item"}.get(each.output_type.__name__, str(gives))
         yield f"| `{name}`{f' ({usage})' if usage else ''} | {takes} | {given} | {each.description} |"
-    yield "\n## Every node\n\n| key | |\n|---|---|"
-    yield "| `kind` | What it does |"
-    yield "| `after` | Nodes that come before it, where no reference says so; or cases: `after: route.refund` |"
-    yield "| `retry` | `{times: 3, wait_s: 1}`: tries in all, and the pause before the second; then twice as long |"
-    yield "| `timeout_s` | Seconds after which a try is stopped |"
+    yield "\n## Keys of every node\n\n| key | |\n|---|---|"
+    yield "| `kind` | Kind of the node |"
+    yield "| `after` | Nodes that must end first, if no reference implies it; or cases: `after: route.refund` |"
+    yield "| `retry` | `{times: 3, wait_s: 1}`: total attempts, and the pause before the second, which then doubles |"
+    yield "| `timeout_s` | Timeout of one attempt in seconds |"
     yield "| `description` | For people |\n"
     whole = flow_json_schema(kinds)["$defs"]
     for name in kinds.names:
@@ -77,16 +79,16 @@ def _kind(known: NodeType, shapes: Mapping[str, Any]) -> Iterator[str]:
     gives = known.node_class.output_type(ValidationContext({}, {}))
     inside = ", ".join(f"`{name}`" for name in gives.fields if name != "\0")
     if known.node_class.has_body:
-        yield "It holds `nodes` and `outputs` of its own.\n"
+        yield "It contains its own `nodes` and `outputs`.\n"
     if inside:
-        yield f"Gives {inside}.\n"
+        yield f"Output: {inside}.\n"
     cases = known.node_class.case_names(ValidationContext({"cases": ["CASE"]}, {}))
     if cases:
         yield f"Cases: {', '.join(f'`{each}`' for each in cases)}.\n"
     yield "| parameter | type | default | |\n|---|---|---|---|"
     for name, each in known.parameters.items():
         shape = shapes[name]
-        default = "**must be given**" if each.required else f"`{json.dumps(shape.get('default'))}`"
+        default = "*required*" if each.required else f"`{json.dumps(shape.get('default'))}`"
         shown = " \\| ".join(f"`{word}`" for word in each.type.enum) if each.type.enum else str(each.type)
         yield f"| `{name}` | {shown} | {default} | {str(shape.get('description', '')).replace('|', chr(92) + '|')} |"
     yield ""

@@ -1,4 +1,4 @@
-"""What a lock file names, and what needs what, read from the file alone; knows no index and installs nothing."""
+"""The packages of a lock file and their dependencies, from the file alone; knows no index and installs nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 UP = REQUIREMENTS / "up.lock"
-"""What `make up` installs: all that runs on a user's machine, and the tools that install it."""
+"""What `make up` installs: everything that runs on a user's machine, and the installation tools."""
 BUILD = "-r requirements/build.in"
-"""Who asks for the tools that install, as a lock file writes it."""
+"""The origin of the installation tools, as written in a lock file."""
 OURS = "sizewise (pyproject.toml)"
 
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?:\s*;\s*(?P<marker>[^\\]+?))?\s*\\?")
@@ -19,7 +19,7 @@ _PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?:\s*;\
 
 @dataclass(frozen=True)
 class Locked:
-    """One requirement. `needed_by`: names of packages, or whoever else asks for it. `hashes`: `sha256:<hex>` each."""
+    """One requirement. `needed_by`: names of packages, or another origin. `hashes`: `sha256:<hex>` each."""
 
     name: str
     version: str
@@ -33,7 +33,7 @@ class Locked:
 
 
 def read(lock: Path) -> list[Locked]:
-    """Raises ValueError for a line that is neither a pinned requirement, nor a hash, nor a remark."""
+    """Raises ValueError for a line that is neither a pinned requirement, nor a hash, nor a comment."""
     found: list[Locked] = []
     for entry in re.split(r"\n(?=\S)", lock.read_text().strip()):
         head, *rest = entry.splitlines()
@@ -51,7 +51,7 @@ def read(lock: Path) -> list[Locked]:
 
 
 def reached(locked: Iterable[Locked], roots: Iterable[str]) -> frozenset[str]:
-    """Names of what `roots` need, directly or not, the roots themselves included where they are locked."""
+    """Names of the direct and indirect dependencies of `roots`, including the roots if they are locked."""
     needs: dict[str, set[str]] = {}
     for each in locked:
         for asker in each.needed_by:
@@ -66,7 +66,7 @@ def reached(locked: Iterable[Locked], roots: Iterable[str]) -> frozenset[str]:
 
 
 def purposes(locked: list[Locked], core: Iterable[str]) -> Mapping[str, str]:
-    """Name -> `core`, `extra` (local models, learning) or `install` (only while Sizewise is being installed)."""
+    """Name -> `core`, `extra` (local models, learning) or `install` (only during the installation)."""
     always, running = reached(locked, core), reached(locked, [OURS])
     return {
         each.name: "core" if each.name in always else "extra" if each.name in running else "install" for each in locked

@@ -1,4 +1,4 @@
-"""Writes reference/models.md out of the tables in sizewise/catalog/models; knows no model by name."""
+"""Writes reference/models.md from the tables in sizewise/catalog/models; knows no model by name."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ PAGE = Path(__file__).parent / "reference" / "models.md"
 INTRODUCTION = """\
 # Known models
 
-*Made from `sizewise/catalog/models` by `python -m docs.build`; change it there.*
+*Generated from `sizewise/catalog/models` by `python -m docs.build`; edit it there.*
 
-{count} models of {vendors} vendors. `sizewise models show NAME` tells every fact of one with its source and day, what
-it takes to run it, and where it is sold; `sizewise models list --all` lists them. A `?` is *unknown*: nobody whom we
-can name has said it. *Claimed* was said by somebody who need not know. The price is that of the cheapest who sells it.
-The class is by the default bounds of [`[sizes]`](settings.md#sizes).
+{count} models of {vendors} vendors. `sizewise models show NAME` shows every fact about a model with its source and
+date, the memory it needs, and its prices by provider; `sizewise models list --all` lists all models. A `?` means
+*unknown*: there is no citable source. *claimed* means that the source is not authoritative. The price is that of the
+cheapest provider. The class follows the default thresholds of [`[sizes]`](settings.md#sizes).
 
-## How a fact gets in
+## How to add a fact
 
-Each vendor has a file in `sizewise/catalog/models`, each model a table, and each entry of its `said` the facts of *one*
-source. A source has a name and a day: a release of a package that anybody can fetch, or a public document. Nothing is
-written from memory, and no two sources are mixed in one fact. A source that several models quote stands once under
-`[sources]`, for all files in `sources.toml`. Reading is the check: what is undated, unsourced, or of a day to come is
-refused. A misspelt or contradictory file is refused with the reason; `tests/catalog/test_model_files.py` reads all
-of them. A price of a [known endpoint](endpoints.md) is not repeated: `sold` names its line in `prices.toml`.
+Each vendor has a file in `sizewise/catalog/models`, and each model a table. Each entry of its `said` holds the facts of
+*one* source, with name and date: a published package release, or a public document. Facts are never written from
+memory, and a fact never mixes sources. A source that several models cite is written once, under `[sources]`, or in
+`sources.toml` for all files. The loader refuses a fact without source or date, a date in the future, an unknown key,
+and contradictions, with the reason; `tests/catalog/test_model_files.py` loads all files. The price of a
+[provider preset](provider-presets.md) is not repeated: `sold` refers to its line in `prices.toml`.
 """
 
 
 def pages() -> dict[Path, str]:
-    """The file made here and what belongs into it."""
+    """The generated file and its text."""
     return {PAGE: "\n".join(_page(load_models()))}
 
 
@@ -41,7 +41,7 @@ def _page(models: Mapping[str, ModelInfo]) -> Iterator[str]:
     yield INTRODUCTION.format(count=len(models), vendors=len(vendors))
     prices = prices_by_offer(models.values())
     yield "## The models\n"
-    yield "| model | vendor | parameters | class | context | licence | $ per million, in / out | sources |"
+    yield "| model | vendor | parameters | class | context | license | $ per million, in / out | sources |"
     yield "|---|---|---:|---|---:|---|---|---:|"
     for model in models.values():
         cells = (

@@ -1,4 +1,4 @@
-"""Writes reference/endpoints.md from sizewise/settings/provider_presets.toml."""
+"""Writes reference/provider-presets.md from sizewise/settings/provider_presets.toml."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from pathlib import Path
 
 from sizewise.settings.provider_presets import ProviderPreset, provider_presets
 
-PAGE = Path(__file__).parent / "reference" / "endpoints.md"
+PAGE = Path(__file__).parent / "reference" / "provider-presets.md"
 INTRODUCTION = """\
-# Known endpoints
+# Provider presets
 
-*Made from `sizewise/settings/provider_presets.toml` by `python -m docs.build`; change it there.*
+*Generated from `sizewise/settings/provider_presets.toml` by `python -m docs.build`; edit it there.*
 
-`endpoint = "NAME"` in a `[providers.NAME]` table fills in what the row says; what the table says itself goes before it.
-`{account}`, `{region}` and `{resource}` are settings of that table. No endpoint has a place: it counts as `anyone`
-until [you declare it](../explanation/places-and-data-classes.md). The request that each one gets is recorded under
-`tests/wires/endpoints`. Any other endpoint is a provider by its [own settings](settings.md).
+The providers that you can add by name. `endpoint = "NAME"` in a `[providers.NAME]` table fills in the preset's keys;
+your own keys take precedence. `{account}`, `{region}` and `{resource}` are keys of that table. A preset has no place:
+it counts as `anyone` until [you declare one](../explanation/places-and-data-classes.md). The request sent to each
+provider is recorded in `tests/wires/endpoints`. For any other provider, use its [settings](settings.md).
 """
 
 
 def pages() -> dict[Path, str]:
-    """The file made here and what belongs into it."""
+    """The generated file and its text."""
     return {PAGE: "\n".join(_page(provider_presets()))}
 
 
 def _page(known: Mapping[str, ProviderPreset]) -> Iterator[str]:
     yield INTRODUCTION
     yield from _section("Clouds", {name: row for name, row in known.items() if not row.local})
-    yield from _section("Servers that you run", {name: row for name, row in known.items() if row.local})
-    yield "## Sources\n\n| endpoint | where it was read | when |\n|---|---|---|"
+    yield from _section("Self-hosted servers", {name: row for name, row in known.items() if row.local})
+    yield "## Sources\n\n| preset | source | date |\n|---|---|---|"
     yield from (f"| `{name}` | {_source(row)} | {row.date} |" for name, row in known.items())
     yield ""
 
 
 def _section(title: str, known: Mapping[str, ProviderPreset]) -> Iterator[str]:
-    yield f"## {title}\n\n| endpoint | | base URL | wire | key | to know |\n|---|---|---|---|---|---|"
+    yield f"## {title}\n\n| preset | | base URL | wire | key | notes |\n|---|---|---|---|---|---|"
     for name, row in known.items():
         key = f"`{row.key}`" if row.key else "none"
         sent = f"{key} as `{row.auth}`" if row.auth else key
@@ -51,4 +51,4 @@ def _notes(row: ProviderPreset) -> Iterator[str]:
 
 
 def _source(row: ProviderPreset) -> str:
-    return f"{row.source}. *Not said there:* {row.unverified}" if row.unverified else row.source
+    return f"{row.source}. *Not documented there:* {row.unverified}" if row.unverified else row.source

@@ -1,6 +1,6 @@
 """The software bill of materials, CycloneDX 1.6, from requirements/up.lock; the same lock gives the same bytes.
 
-No time and no serial number stand in it. The hashes of the files stay in the lock: a package has one for each platform.
+It contains no time and no serial number. The hashes of the files stay in the lock: a package has one per platform.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def calibrate(
             raise BadRequest(f"no single configured model is named {', '.join(map(repr, strange))}", hint)
         file, changed = write_policy(command_settings(), policy, "certified", found.guarantee, proof, models, writes)
     if wants_json():
-        told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "proof"}
+        told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "certificate"}
         write_json({**told, "kept": msgspec.to_builtins(proof.guarantees) if proof else [], "diff": changed})
     else:
         _show(found, checker, checker_error, "" if known else f"{ratio:g}")

@@ -1,4 +1,4 @@
-"""`sizewise flow`: the group of flow commands; alone it lists local and published flows."""
+"""`sizewise flow`: the group of flow commands; without a command it lists local and published flows."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import server_options
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "new": LazyCommand("sizewise.cli.flow_new:new", "Begin a flow from a small one that works."),
-    "check": LazyCommand("sizewise.cli.flow_check:check", "Find all that is wrong; ends with 1 when something is."),
-    "run": LazyCommand("sizewise.cli.flow_run:run", "Run a flow at the server; its words come as they are said."),
-    "runs": LazyCommand("sizewise.cli.flow_runs:runs", "Runs at the server, newest first."),
-    "status": LazyCommand("sizewise.cli.flow_runs:status", "A run, node by node: state, model, time, cost."),
-    "cancel": LazyCommand("sizewise.cli.flow_runs:cancel", "Stop a run that is under way."),
-    "resume": LazyCommand("sizewise.cli.flow_runs:resume", "Go on with a run that failed or was cancelled."),
-    "waiting": LazyCommand("sizewise.cli.flow_runs:waiting", "Runs that wait for somebody, and what they ask."),
-    "decide": LazyCommand("sizewise.cli.flow_runs:decide", "Tell a run that waits yes or no, or yes with JSON."),
-    "list": LazyCommand("sizewise.cli.flow_list:list_", "The flows of the folder and of the server."),
-    "publish": LazyCommand("sizewise.cli.flow_publish:publish", "Put a flow in force at the server."),
-    "withdraw": LazyCommand("sizewise.cli.flow_publish:withdraw", "Take a flow out of force."),
-    "show": LazyCommand("sizewise.cli.flow_publish:show", "The file of a published flow, as it is live."),
-    "versions": LazyCommand("sizewise.cli.flow_runs:versions", "Versions of a flow, newest first, and which is live."),
-    "export": LazyCommand("sizewise.lamatic.cli:export", "A flow as Lamatic's YAML or as a kit."),
-    "schema": LazyCommand("sizewise.cli.flow_check:schema_", "The JSON Schema of flows, for editors."),
+    "new": LazyCommand("sizewise.cli.flow_new:new", "Create a flow from a small working example."),
+    "check": LazyCommand("sizewise.cli.flow_check:check", "Report all errors in flows; exits with 1 if there are any."),
+    "run": LazyCommand("sizewise.cli.flow_run:run", "Run a flow on the server and stream its text."),
+    "runs": LazyCommand("sizewise.cli.flow_runs:runs", "List runs on the server, newest first."),
+    "status": LazyCommand("sizewise.cli.flow_runs:status", "Show a run node by node: state, model, time, cost."),
+    "cancel": LazyCommand("sizewise.cli.flow_runs:cancel", "Cancel a run."),
+    "resume": LazyCommand("sizewise.cli.flow_runs:resume", "Resume a run that failed or was cancelled."),
+    "waiting": LazyCommand("sizewise.cli.flow_runs:waiting", "List runs that wait for a decision, and what they ask."),
+    "decide": LazyCommand("sizewise.cli.flow_runs:decide", "Answer a waiting run with yes, no, or JSON."),
+    "list": LazyCommand("sizewise.cli.flow_list:list_", "List the flows of the folder and of the server."),
+    "publish": LazyCommand("sizewise.cli.flow_publish:publish", "Publish a flow on the server."),
+    "withdraw": LazyCommand("sizewise.cli.flow_publish:withdraw", "Withdraw a published flow."),
+    "show": LazyCommand("sizewise.cli.flow_publish:show", "Print the file of a published flow."),
+    "versions": LazyCommand(
+        "sizewise.cli.flow_runs:versions", "List versions of a flow, newest first, and which is live."
+    ),
+    "export": LazyCommand("sizewise.lamatic.cli:export", "Export a flow as Lamatic's YAML or as a kit."),
+    "schema": LazyCommand("sizewise.cli.flow_check:schema_", "Print the JSON Schema of flow files, for editors."),
 }
 
 
@@ -33,9 +35,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def flow(ctx: click.Context) -> None:
-    """Flows as files: new, check, run, publish.
+    """Manage flows as files: new, check, run, publish.
 
-    Alone it lists those of the folder `flows` beside sizewise.toml, and those that are live at the server.
+    Without a command it lists the flows in the folder `flows` next to sizewise.toml, and those published on the server.
 
     \b
     Example: sizewise flow

@@ -22,10 +22,10 @@ from sizewise.flows.node_registry import NodeRegistry
 @click.argument("flows", nargs=-1)
 @local_options
 def check(flows: tuple[str, ...]) -> int:
-    """Find all that is wrong; ends with 1 when something is.
+    """Report all errors in flows; exits with 1 if there are any.
 
-    FLOWS are names in the folder `flows` beside sizewise.toml, or files anywhere; without any, all of the folder.
-    What a flow names and the settings here do not is a warning: the server's may be others.
+    FLOWS are names in the folder `flows` next to sizewise.toml, or files anywhere; without any, the whole folder. A
+    name that the settings here lack is a warning, since the server's settings may have it.
 
     \b
     Example: sizewise flow check support
@@ -40,31 +40,31 @@ def check(flows: tuple[str, ...]) -> int:
     for name, file in found.items():
         for each in told[name]:
             print_diagnostic(file.path, each)
-    count = "a flow" if len(found) == 1 else f"{len(found)} flows"
-    mistakes = "1 mistake" if wrong == 1 else f"{wrong} mistakes" if wrong else "nothing wrong"
+    count = "1 flow" if len(found) == 1 else f"{len(found)} flows"
+    mistakes = "1 error" if wrong == 1 else f"{wrong} errors" if wrong else "no errors"
     click.echo(f"{count} checked: {mistakes}", err=bool(wrong))
     return 1 if wrong else 0
 
 
 def select_flows(flows: tuple[str, ...]) -> dict[str, FlowFile]:
-    """The flows that are named, read beside the others of their folder. Raises BadRequest."""
+    """The named flows, read together with the others of their folder. Raises BadRequest."""
     kinds = NodeRegistry()
     here = load_flow_files(flows_folder(), kinds)
     if not flows:
         if not here:
-            raise BadRequest(f"there is no flow in {str(flows_folder())!r}", "begin one: sizewise flow new NAME")
+            raise BadRequest(f"there are no flows in {str(flows_folder())!r}", "create one: sizewise flow new NAME")
         return here
     found: dict[str, FlowFile] = {}
     for each in flows:
         path = Path(each)
         if path.suffix in SUFFIXES or "/" in each:
             if not path.is_file():
-                raise BadRequest(f"there is no file {each!r}", "name a flow of the folder, or a file")
+                raise BadRequest(f"there is no file {each!r}", "give the name of a flow in the folder, or a file")
             found[path.stem] = load_flow_files(path.parent, kinds)[path.stem]
         elif each in here:
             found[each] = here[each]
         else:
-            hint = did_you_mean(each, here) or "begin one: sizewise flow new NAME"
+            hint = did_you_mean(each, here) or "create one: sizewise flow new NAME"
             raise BadRequest(f"there is no flow {each[:60]!r} in {str(flows_folder())!r}", hint)
     return found
 
@@ -72,7 +72,7 @@ def select_flows(flows: tuple[str, ...]) -> dict[str, FlowFile]:
 @click.command("schema")
 @local_options
 def schema_() -> None:
-    """The JSON Schema of flows, for editors.
+    """Print the JSON Schema of flow files, for editors.
 
     \b
     Example: sizewise flow schema > flow.schema.json

@@ -28,7 +28,7 @@ def diagnostics_json(files: Mapping[str, FlowFile], diagnostics: Mapping[str, li
 
 
 def print_diagnostic(path: Path, found: Diagnostic, err: bool = False) -> None:
-    """As compilers say it, so that editors jump there."""
+    """In the format of compilers, so that editors jump to the place."""
     node = f"{found.node}: " if found.node else ""
     kind = "" if found.kind == "mistake" else "warning: "
     click.echo(f"{path}:{found.line}:{found.column}: {kind}{node}{found.message}", err=err)

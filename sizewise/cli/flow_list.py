@@ -1,4 +1,4 @@
-"""`sizewise flow list`: the flows of the folder and of the server, and whether they are the same."""
+"""`sizewise flow list`: the flows of the folder and of the server, and whether they are equal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def flows_folder() -> Path:
 @click.command("list")
 @server_options
 def list_() -> None:
-    """The flows of the folder and of the server.
+    """List the flows of the folder and of the server.
 
     \b
     Example: sizewise flow list
@@ -57,7 +57,7 @@ def _row(name: str, file: FlowFile | None, live: operations.FlowSummary | None) 
     version = flow.version if flow is not None else live.version if live is not None else ""
     mistakes = len(file.errors) if file is not None else 0
     if mistakes:
-        state = "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
+        state = "1 error" if mistakes == 1 else f"{mistakes} errors"
     elif live is None:
         state = "not live"
     else:

@@ -34,22 +34,24 @@ outputs:
 @click.argument("name")
 @local_options
 def new(name: str) -> None:
-    """Begin a flow from a small one that works.
+    """Create a flow from a small working example.
 
     \b
     Example: sizewise flow new support
     """
     if not NAME.match(name):
-        raise BadRequest(f"{name[:60]!r} is no name of a flow", "a letter, then letters, digits, _ and -")
+        raise BadRequest(f"{name[:60]!r} is not a flow name", "use a letter, then letters, digits, _ and -")
     path = flows_folder() / f"{name}.yaml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x") as file:
             file.write(TEXT.format(name=name))
     except FileExistsError as error:
-        raise BadRequest(f"there is a flow {name!r} already: {str(path)!r}", "choose another name") from error
+        raise BadRequest(f"there is already a flow {name!r}: {str(path)!r}", "choose another name") from error
     except OSError as error:
-        raise ExternalFailure(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+        raise ExternalFailure(
+            f"{str(path)!r} cannot be written: {error.strerror}", "check that the folder is writable"
+        ) from error
     if wants_json():
         write_json({"name": name, "file": str(path)})
         return

@@ -14,7 +14,7 @@ from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
 
-_project = click.option("--project", default=None, help="The project; otherwise that of the key.")
+_project = click.option("--project", default=None, help="Project to publish in. [the key's]")
 
 
 @click.command()
@@ -22,10 +22,10 @@ _project = click.option("--project", default=None, help="The project; otherwise 
 @_project
 @server_options
 def publish(flow: str, project: str | None) -> None:
-    """Put a flow in force at the server.
+    """Publish a flow on the server.
 
-    FLOW is a name in the folder `flows` beside sizewise.toml, or a file. It is checked here first; nothing is
-    published that has a mistake.
+    FLOW is a name in the folder `flows` next to sizewise.toml, or a file. It is checked here first; a flow with errors
+    is not published.
 
     \b
     Example: sizewise flow publish support
@@ -34,12 +34,12 @@ def publish(flow: str, project: str | None) -> None:
     wrong = file.errors
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise BadRequest(f"line {wrong[0].line}: {wrong[0].message}{more}", f"sizewise flow check {flow}")
+        raise BadRequest(f"line {wrong[0].line}: {wrong[0].message}{more}", f"run: sizewise flow check {flow}")
     told = asyncio.run(operations.publish_flow(api_client(), text=file.text, project=project))
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
-    again = "" if told.new else " (as it was before)"
+    again = "" if told.new else " (unchanged)"
     click.echo(f"flow:{told.flow.name}@{told.flow.version[:SHORT]} is live in {told.flow.project!r}{again}")
 
 
@@ -48,9 +48,9 @@ def publish(flow: str, project: str | None) -> None:
 @_project
 @server_options
 def withdraw(name: str, project: str | None) -> None:
-    """Take a flow out of force.
+    """Withdraw a published flow.
 
-    Its versions and runs stay. What lies in the folder of the server is published again when its file changes.
+    Its versions and runs are kept. A flow in the server's folder is published again when its file changes.
 
     \b
     Example: sizewise flow withdraw support
@@ -66,14 +66,14 @@ def withdraw(name: str, project: str | None) -> None:
 @click.argument("name")
 @server_options
 def show(name: str) -> None:
-    """The file of a published flow, as it is live.
+    """Print the file of a published flow.
 
     \b
     Example: sizewise flow show support > flows/support.yaml
     """
     told = asyncio.run(operations.get_flow_text(api_client(), name=name))
     if told is None:
-        raise BadRequest(f"no flow {name[:60]!r} is published", "see: sizewise flow list")
+        raise BadRequest(f"there is no published flow {name[:60]!r}", "run: sizewise flow list")
     if wants_json():
         write_json(msgspec.to_builtins(told))
     else:

@@ -24,17 +24,17 @@ from sizewise.tools.sandbox.process_pool import Sandbox
 NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "agents": ("agent", "Declare it: [agents.{}] in sizewise.toml"),
     "hosts": ("host", "Allow it: [hosts.{}] in sizewise.toml"),
-    "knowledge": ("knowledge base", "Begin it: sizewise knowledge add {}"),
-    "tools": ("tool", "Declare the server that has it: [mcp.NAME] in sizewise.toml"),
+    "knowledge": ("knowledge base", "Create it: sizewise knowledge add {}"),
+    "tools": ("tool", "Declare the MCP server that has it: [mcp.NAME] in sizewise.toml"),
 }
-"""Of a parameter's `x-plugin_names`: what it is in words, and what would bring it."""
+"""For each value of a parameter's `x-plugin_names`: its description, and how to add a missing one."""
 
 
 class ReferenceChecker:
-    """The names of one installation, as its settings have them. `flows`: which are tools too."""
+    """The names of one installation, from its settings. `flows`: those that are tools too."""
 
     def __init__(self, settings: Settings, flows: Collection[str] = ()) -> None:
-        """Raises ConfigError where these name models that are not there."""
+        """Raises ConfigError if the settings name models that do not exist."""
         self._kinds = NodeRegistry()
         self._here = settings.config_file is not None
         self._models = build_policies(settings, load_cards(settings), PluginRegistry())[1]
@@ -49,7 +49,7 @@ class ReferenceChecker:
         }
 
     def check(self, file: FlowFile) -> list[Diagnostic]:
-        """Timetables that never come are mistakes; names only warnings, and none where there are no settings."""
+        """A schedule that never fires is an error; unknown names are warnings, and not reported without settings."""
         spec = file.validation.spec
         if spec is None:
             return []

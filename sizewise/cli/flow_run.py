@@ -58,15 +58,15 @@ class FlowRunResponse(Struct):
     metavar="NAME=VALUE",
     help="An input; VALUE may be JSON, @FILE, or - for stdin.",
 )
-@click.option("--durable", is_flag=True, help="Begin a run that is kept, and follow it; Ctrl-C leaves it running.")
-@click.option("--steps", is_flag=True, help="Tell at the end of each node: model, tokens, cost, time.")
-@click.option("--live", is_flag=True, help="Run what is live, also where the file here has mistakes.")
+@click.option("--durable", is_flag=True, help="Start a durable run and follow it; Ctrl-C leaves it running.")
+@click.option("--steps", is_flag=True, help="Show each node when it ends: model, tokens, cost, time.")
+@click.option("--live", is_flag=True, help="Run the published version, even if the file here has errors.")
 @server_options
 def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bool) -> int:
-    """Run a flow at the server; its words come as they are said.
+    """Run a flow on the server and stream its text.
 
-    NAME may be NAME@VERSION. With --json all outputs are printed when it is over. Where the file in the folder has
-    mistakes, they are told and nothing runs.
+    NAME may be NAME@VERSION. --json prints all outputs at the end. If the file in the folder has errors, they are
+    reported and nothing runs.
 
     \b
     Example: sizewise flow run support --input question="How do I return it?"
@@ -93,7 +93,9 @@ def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bo
 
 
 def _mistaken(name: str) -> bool:
-    """Whether the folder's file of this name has mistakes, which are told then: a server goes on with what was live."""
+    """Whether the file of this name in the folder has errors, and reports them: the server would run the published
+    version.
+    """
     file = load_flow_files(flows_folder(), NodeRegistry()).get(name)
     if file is None or not file.errors:
         return False
@@ -102,14 +104,14 @@ def _mistaken(name: str) -> bool:
         return True
     for each in file.errors:
         print_diagnostic(file.path, each, err=True)
-    click.echo("nothing ran; --live runs what is live", err=True)
+    click.echo("nothing ran; use --live to run the published version", err=True)
     return True
 
 
 def _input(said: str) -> tuple[str, str]:
     name, sign, value = said.partition("=")
     if not sign or not name:
-        raise BadRequest(f"{said[:60]!r} is no input", "write it as --input question='Why?'")
+        raise BadRequest(f"{said[:60]!r} is not an input", "write it as --input question='Why?'")
     if value == "-":
         return name, sys.stdin.buffer.read().decode("utf-8", "replace")
     if value.startswith("@"):
@@ -128,7 +130,9 @@ async def _whole(server: ApiClient, body: dict[str, object]) -> FlowRunOutput:
     try:
         return msgspec.json.decode(data, type=FlowRunResponse).sizewise
     except msgspec.DecodeError as error:
-        raise ExternalFailure("the server answers otherwise than expected", "are both of one version?") from error
+        raise ExternalFailure(
+            "unexpected response from the server", "check that server and command have the same version"
+        ) from error
 
 
 async def _streamed(server: ApiClient, body: dict[str, object], steps: bool) -> None:
@@ -156,7 +160,7 @@ async def _streamed(server: ApiClient, body: dict[str, object], steps: bool) -> 
             if steps:
                 taken = msgspec.convert(ours.steps, list[FlowStep])
                 print_steps(taken, {each.key: each.tokens for each in taken if each.tokens}, err=True)
-            asked = f"{ours.attempts} questions" if ours.attempts != 1 else "1 question"
+            asked = f"{ours.attempts} model calls" if ours.attempts != 1 else "1 model call"
             cost = None if ours.cost_usd == "unknown" else ours.cost_usd
             tokens = f"{usage.prompt_tokens}+{usage.completion_tokens} tokens" if usage is not None else ""
             click.echo(dim(" · ".join(filter(None, (ours.model, asked, format_money(cost), tokens)))), err=True)

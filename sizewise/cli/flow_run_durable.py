@@ -16,12 +16,12 @@ from sizewise.cli.output import dim, write_json
 from sizewise.errors import BadRequest, Conflict, Forbidden, did_you_mean
 
 LOOK_S = 0.05, 1.0
-"""Between two looks: at first, and at most."""
+"""Seconds between two polls: at first, and at most."""
 PLAIN = ("text", "json")
 
 
 def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: bool) -> int:
-    """Raises what made it fail."""
+    """Raises the error that the run failed with."""
     flow, _, version = name.partition("@")
     inputs = asyncio.run(_typed(server, flow, given))
     run = asyncio.run(operations.start_flow_run(server, flow=flow, version=version, inputs=inputs)).id
@@ -29,16 +29,20 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
     try:
         ended = asyncio.run(_ended(server, run))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo(f"\nit goes on: sizewise flow status {run}\nstop it: sizewise flow cancel {run}", err=True)
+        click.echo(f"\nthe run continues: sizewise flow status {run}\ncancel it: sizewise flow cancel {run}", err=True)
         raise
     if steps and not wants_json():
         print_steps(ended.steps, err=True)
     said = asyncio.run(operations.get_flow_run_output(server, id=run))
     if ended.state == "cancelled":
-        raise Conflict(f"the run {run} was cancelled", f"go on with it: sizewise flow resume {run}")
+        raise Conflict(f"the run {run} was cancelled", f"resume it: sizewise flow resume {run}")
     if said.failure is not None:
         wrong = said.failure
-        hint = f"{wrong.hint}; then: sizewise flow resume {run}" if wrong.hint else f"go on: sizewise flow resume {run}"
+        hint = (
+            f"{wrong.hint}; then: sizewise flow resume {run}"
+            if wrong.hint
+            else (f"resume it: sizewise flow resume {run}")
+        )
         raise to_exception(ErrorDetails(wrong.message, wrong.code, hint))
     if wants_json():
         told = {"run": run, "flow": ended.flow, "version": ended.version, "outputs": said.outputs}
@@ -49,7 +53,7 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
 
 
 async def check_inputs(server: ApiClient, flow: str, inputs: Mapping[str, str]) -> None:
-    """Raises BadRequest for an input that the flow does not take, as far as this key may see what it takes."""
+    """Raises BadRequest for an input that the flow does not have, as far as this key may read its inputs."""
     try:
         known = await operations.get_flow_inputs(server, name=flow)
     except Forbidden:
@@ -57,12 +61,12 @@ async def check_inputs(server: ApiClient, flow: str, inputs: Mapping[str, str]) 
     names = [each.name for each in known.inputs] if known is not None else list(inputs)
     for name in inputs:
         if name not in names:
-            hint = did_you_mean(name, names) or f"the flow {flow!r} takes {', '.join(names) or 'nothing'}"
+            hint = did_you_mean(name, names) or f"inputs of the flow {flow!r}: {', '.join(names) or 'none'}"
             raise BadRequest(f"there is no input {name[:60]!r}", hint)
 
 
 async def _typed(server: ApiClient, flow: str, inputs: Mapping[str, str]) -> dict[str, object]:
-    """What was said on the command line as the flow's inputs want it; what cannot be read so goes as it is."""
+    """Converts the command-line text to the type of the flow's input; passes it unchanged if that fails."""
     known = await operations.get_flow_inputs(server, name=flow)
     plain = {each.name for each in known.inputs if each.type in PLAIN} if known is not None else set()
     return {name: said if name in plain else _value(said) for name, said in inputs.items()}
@@ -76,7 +80,7 @@ def _value(said: str) -> object:
 
 
 async def _ended(server: ApiClient, run: str) -> operations.FlowRunDetails:
-    """The run when it is over; on the way it tells once of each node that waits for somebody."""
+    """The run when it has ended; reports each node that waits for a decision once."""
     pause, most = LOOK_S
     told: set[str] = set()
     while (found := await operations.get_flow_run(server, id=run)).state in UNDERWAY:
@@ -93,7 +97,7 @@ async def _ended(server: ApiClient, run: str) -> operations.FlowRunDetails:
 
 
 def _shown(outputs: object) -> str:
-    """One text as it is, all else as JSON."""
+    """A string as it is, everything else as JSON."""
     if isinstance(outputs, dict) and len(outputs) == 1:
         (only,) = outputs.values()
         if isinstance(only, str):

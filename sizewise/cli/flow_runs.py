@@ -19,11 +19,11 @@ UNDERWAY = ("queued", "running", "waiting")
 STATES: tuple[operations.FlowRunState, ...] = get_args(operations.FlowRunState)
 NO_TOKENS: Mapping[str, tuple[int, int]] = MappingProxyType({})
 SHORT = 12
-"""Digits of a version that people are shown."""
+"""Digits of a version shown to people."""
 SHOWN = 100
-"""Characters of what a run asks of somebody."""
+"""Characters shown of what a run asks."""
 
-_last = click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="How many. [20]")
+_last = click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="Number of runs. [20]")
 
 
 class ReportedStep(Protocol):
@@ -49,14 +49,14 @@ class ReportedStep(Protocol):
 
 @click.command()
 @click.argument("flow", default="")
-@click.option("--state", type=click.Choice(STATES), help="Only those that stand so.")
-@click.option("--before", default=0, type=click.IntRange(0), metavar="NUMBER", help="The page behind this number.")
+@click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
+@click.option("--before", default=0, type=click.IntRange(0), metavar="NUMBER", help="The page before this number.")
 @_last
 @server_options
 def runs(flow: str, state: operations.FlowRunState | None, before: int, last: int) -> None:
-    """Runs at the server, newest first.
+    """List runs on the server, newest first.
 
-    Of FLOW alone, where it is named. A flow that is run without --durable leaves no run behind.
+    With FLOW only its runs. A flow run without --durable leaves no run.
 
     \b
     Example: sizewise flow runs support --state failed
@@ -91,7 +91,7 @@ def runs(flow: str, state: operations.FlowRunState | None, before: int, last: in
 @click.argument("run")
 @server_options
 def status(run: str) -> None:
-    """A run, node by node: state, model, time, cost.
+    """Show a run node by node: state, model, time, cost.
 
     \b
     Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a
@@ -120,7 +120,7 @@ def status(run: str) -> None:
 @click.argument("run")
 @server_options
 def cancel(run: str) -> None:
-    """Stop a run that is under way.
+    """Cancel a run.
 
     \b
     Example: sizewise flow cancel 4e4ab55cf1afa797c8a97d7a74388f8a
@@ -132,9 +132,9 @@ def cancel(run: str) -> None:
 @click.argument("run")
 @server_options
 def resume(run: str) -> None:
-    """Go on with a run that failed or was cancelled.
+    """Resume a run that failed or was cancelled.
 
-    What was done is not done again: it goes on at what failed.
+    Completed nodes are not run again: it resumes at the node that failed.
 
     \b
     Example: sizewise flow resume 4e4ab55cf1afa797c8a97d7a74388f8a
@@ -146,7 +146,7 @@ def resume(run: str) -> None:
 @_last
 @server_options
 def waiting(last: int) -> None:
-    """Runs that wait for somebody, and what they ask.
+    """List runs that wait for a decision, and what they ask.
 
     \b
     Example: sizewise flow waiting
@@ -156,7 +156,7 @@ def waiting(last: int) -> None:
         write_json(msgspec.to_builtins({"waiting": found}))
         return
     if not found:
-        click.echo("nothing waits", err=True)
+        click.echo("no run is waiting", err=True)
         return
     write_table(
         ("SINCE", "RUN", "NODE", "FLOW", "ASKS"),
@@ -171,12 +171,12 @@ def waiting(last: int) -> None:
 @click.argument("run")
 @click.argument("node")
 @click.argument("decision", metavar="yes|no|JSON")
-@click.option("--note", default="", help="A word with it.")
+@click.option("--note", default="", help="A note to store with the decision.")
 @server_options
 def decide(run: str, node: str, decision: str, note: str) -> None:
-    """Tell a run that waits yes or no, or yes with JSON.
+    """Answer a waiting run with yes, no, or JSON.
 
-    NODE is what `sizewise flow waiting` names. JSON is yes with that value; an object may say `approved` itself.
+    NODE is as shown by `sizewise flow waiting`. JSON means yes with that value; an object may set `approved` itself.
 
     \b
     Example: sizewise flow decide 4e4ab55cf1afa797c8a97d7a74388f8a refund no --note "too much"
@@ -191,14 +191,14 @@ def decide(run: str, node: str, decision: str, note: str) -> None:
 @_last
 @server_options
 def versions(name: str, last: int) -> None:
-    """Versions of a flow, newest first, and which is live.
+    """List versions of a flow, newest first, and which is live.
 
     \b
     Example: sizewise flow versions support
     """
     found = asyncio.run(operations.list_flow_versions(api_client(), name=name, limit=last))
     if not found:
-        raise BadRequest(f"no version of the flow {name[:60]!r} is kept", "see: sizewise flow list")
+        raise BadRequest(f"there is no version of the flow {name[:60]!r}", "run: sizewise flow list")
     if wants_json():
         write_json(msgspec.to_builtins({"versions": found}))
         return
@@ -216,7 +216,7 @@ def print_steps(
     tokens: Mapping[str, tuple[int, int]] = NO_TOKENS,
     err: bool = False,
 ) -> None:
-    """A line a node. `err`: beside the words of the flow, on stderr."""
+    """One line per node. `err`: to stderr, apart from the flow's text."""
     heads = ("NODE", "STATE", "MODEL", *(("TOKENS",) if tokens else ()), "COST", "TIME", "")
     rows = [
         (
@@ -234,7 +234,7 @@ def print_steps(
 
 
 def format_question(asked: object) -> str:
-    """What a run asks, in a line."""
+    """What a run asks, in one line."""
     said = asked.get("question") if isinstance(asked, dict) else None
     text = said if isinstance(said, str) and said else msgspec.json.encode(asked).decode()
     line = " ".join(text.split())
@@ -248,7 +248,7 @@ def _decided(said: str) -> tuple[bool, object]:
     try:
         value = msgspec.json.decode(said)
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise BadRequest(f"{said[:60]!r} is no decision", "say yes, no, or JSON") from error
+        raise BadRequest(f"{said[:60]!r} is not a decision", "use yes, no, or JSON") from error
     if isinstance(value, dict) and isinstance(value.get("approved"), bool):
         return value["approved"], value.get("value")
     return True, value
@@ -265,7 +265,7 @@ def _next(run: operations.FlowRunDetails) -> str:
     if run.state == "waiting":
         waits = next((each.key for each in run.steps if each.state == "waiting"), "NODE")
         return f"decide: sizewise flow decide {run.id} {waits} yes"
-    return f"go on: sizewise flow resume {run.id}" if run.state in ("failed", "cancelled") else ""
+    return f"resume: sizewise flow resume {run.id}" if run.state in ("failed", "cancelled") else ""
 
 
 def _called(run: operations.FlowRun) -> str:

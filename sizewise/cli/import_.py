@@ -1,4 +1,4 @@
-"""`sizewise import`: files of other programs as our own; knows no format."""
+"""`sizewise import`: converts files of other programs; knows no format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "lamatic": LazyCommand("sizewise.lamatic.cli:lamatic", "Import flows of Lamatic, node by node."),
+    "lamatic": LazyCommand("sizewise.lamatic.cli:lamatic", "Import flows from Lamatic."),
 }
 
 

@@ -16,9 +16,9 @@ from sizewise.cli.output import dim, format_date, write_json, write_table
 from sizewise.data_class import DATA_CLASSES, DataClass
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "create": LazyCommand("sizewise.cli.keys:create", "Make a key; its text is shown this once."),
-    "rotate": LazyCommand("sizewise.cli.keys:rotate", "A new key like an old one, which stays good for some hours."),
-    "revoke": LazyCommand("sizewise.cli.keys:revoke", "Refuse a key from now on, everywhere."),
+    "create": LazyCommand("sizewise.cli.keys:create", "Create a key; its secret is shown once."),
+    "rotate": LazyCommand("sizewise.cli.keys:rotate", "Replace a key; the old one stays valid for some hours."),
+    "revoke": LazyCommand("sizewise.cli.keys:revoke", "Revoke a key, effective immediately."),
 }
 
 
@@ -26,9 +26,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def keys(ctx: click.Context) -> None:
-    """Keys that may ask: list, create, rotate, revoke.
+    """Manage API keys: list, create, rotate, revoke.
 
-    Alone it lists them, revoked and expired ones too.
+    Without a command it lists them, including revoked and expired ones.
 
     \b
     Example: sizewise keys
@@ -62,17 +62,17 @@ def keys(ctx: click.Context) -> None:
 @click.option(
     "--may",
     default="ask",
-    help="What it may do: ask, read, manage, or single actions, with commas between. [ask]",
+    help="Permissions: ask, read, manage, or single ones, separated by commas. [ask]",
 )
-@click.option("--expires-days", type=float, help="Days until it expires; otherwise never.")
-@click.option("--project", help="It sees this project alone; otherwise as much as the one that asks.")
-@click.option("--own", is_flag=True, help="A key of one's own, refused with its user.")
-@click.option("--data-class", type=click.Choice(DATA_CLASSES), help="All that it asks is at least this.")
-@click.option("--door", "doors", multiple=True, help="Good for this door alone; may be said again, as all below.")
-@click.option("--model", "models", multiple=True, help="Good for this model, or <provider>/*, alone.")
-@click.option("--policy", "policies", multiple=True, help="Good for this policy alone.")
-@click.option("--flow", "flows", multiple=True, help="Good for this flow alone.")
-@click.option("--network", "networks", multiple=True, help="Good from this network alone, as 10.0.0.0/8.")
+@click.option("--expires-days", type=float, help="Days until it expires. [never]")
+@click.option("--project", help="Restrict it to this project. [as the key that creates it]")
+@click.option("--own", is_flag=True, help="A personal key, disabled together with its user.")
+@click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Minimum data class of all its requests.")
+@click.option("--door", "doors", multiple=True, help="Restrict it to this API; repeatable, as are all options below.")
+@click.option("--model", "models", multiple=True, help="Restrict it to this model, or <provider>/*.")
+@click.option("--policy", "policies", multiple=True, help="Restrict it to this policy.")
+@click.option("--flow", "flows", multiple=True, help="Restrict it to this flow.")
+@click.option("--network", "networks", multiple=True, help="Restrict it to this network, as 10.0.0.0/8.")
 @server_options
 def create(
     name: str,
@@ -83,7 +83,7 @@ def create(
     data_class: DataClass | None,
     **confined: tuple[str, ...],
 ) -> None:
-    """Make a key; its text is shown this once.
+    """Create a key; its secret is shown once.
 
     \b
     Example: sizewise keys create laptop --may ask,read --expires-days 90
@@ -104,10 +104,10 @@ def create(
 
 @click.command()
 @click.argument("id")
-@click.option("--overlap-hours", type=float, default=24.0, help="Hours for which the old one stays good; 0: none. [24]")
+@click.option("--overlap-hours", type=float, default=24.0, help="Hours that the old key stays valid; 0: none. [24]")
 @server_options
 def rotate(id: str, overlap_hours: float) -> None:
-    """A new key like an old one, which stays good for some hours.
+    """Replace a key; the old one stays valid for some hours.
 
     \b
     Example: sizewise keys rotate sw-7k2mqpxd --overlap-hours 2
@@ -116,7 +116,7 @@ def rotate(id: str, overlap_hours: float) -> None:
 
 
 def _only(key: operations.Key) -> str:
-    """What it is confined to, in a few words."""
+    """The restrictions of a key, in a few words."""
     its = key.scope
     return ", ".join((*its.doors, *its.models, *its.policies, *its.flows, *its.networks)) or "-"
 
@@ -127,13 +127,13 @@ def _show(made: operations.NewKey) -> None:
         return
     click.echo(made.secret)
     click.echo(
-        dim(f"{made.key.id} may {', '.join(made.key.permissions)}; this is the only time its text is shown"),
+        dim(f"{made.key.id} has the permissions {', '.join(made.key.permissions)}; its secret is shown only now"),
         err=True,
     )
 
 
 def _actions(said: str) -> list[operations.Permission]:
-    """Raises BadRequest for what is no action."""
+    """Raises BadRequest for an unknown permission."""
     actions = [each.strip() for each in said.split(",") if each.strip()]
     expand_actions(actions)
     return msgspec.convert(actions, list[operations.Permission])
@@ -143,7 +143,7 @@ def _actions(said: str) -> list[operations.Permission]:
 @click.argument("id")
 @server_options
 def revoke(id: str) -> None:
-    """Refuse a key from now on, everywhere.
+    """Revoke a key, effective immediately.
 
     \b
     Example: sizewise keys revoke sw-7k2mqpxd

@@ -17,16 +17,16 @@ from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import PathNotFound
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "add": LazyCommand("sizewise.cli.knowledge_add:add", "Add files, folders and pages of the web to a base."),
-    "sync": LazyCommand("sizewise.cli.knowledge_add:sync", "The same, and take out what is there no more."),
-    "list": LazyCommand("sizewise.cli.knowledge:list_", "The bases; or the documents of one."),
-    "search": LazyCommand("sizewise.cli.knowledge:search", "Passages that answer a question, with their place."),
-    "show": LazyCommand("sizewise.cli.knowledge:show", "One document: what it is, and its passages."),
+    "add": LazyCommand("sizewise.cli.knowledge_add:add", "Add files, folders and web pages to a knowledge base."),
+    "sync": LazyCommand("sizewise.cli.knowledge_add:sync", "Add changes, and remove documents whose files are gone."),
+    "list": LazyCommand("sizewise.cli.knowledge:list_", "List the knowledge bases, or the documents of one."),
+    "search": LazyCommand("sizewise.cli.knowledge:search", "Search for passages, with their sources."),
+    "show": LazyCommand("sizewise.cli.knowledge:show", "Show one document and its passages."),
     "release": LazyCommand(
         "sizewise.cli.knowledge_remove:release",
-        "Let passages be found that were held back as suspect.",
+        "Release passages that were held back as suspect.",
     ),
-    "remove": LazyCommand("sizewise.cli.knowledge_remove:remove", "Take documents out, or a whole base."),
+    "remove": LazyCommand("sizewise.cli.knowledge_remove:remove", "Remove documents, or a whole knowledge base."),
 }
 PAGE = 1_000
 
@@ -35,9 +35,9 @@ PAGE = 1_000
 @server_options
 @click.pass_context
 def knowledge(ctx: click.Context) -> None:
-    """Documents that answers are found in: add, sync, search.
+    """Manage knowledge bases: add, sync, search.
 
-    Alone it lists the bases.
+    Without a command it lists the knowledge bases.
 
     \b
     Example: sizewise knowledge add handbook docs/ policies.pdf
@@ -50,7 +50,7 @@ def knowledge(ctx: click.Context) -> None:
 @click.argument("base", required=False)
 @server_options
 def list_(base: str | None) -> None:
-    """The bases; or the documents of one.
+    """List the knowledge bases, or the documents of one.
 
     \b
     Example: sizewise knowledge list handbook
@@ -89,11 +89,11 @@ def _bases() -> None:
         right="DOCUMENTS PASSAGES WAITING HELD",
     )
     if not found:
-        click.echo(dim("none yet: sizewise knowledge add NAME FILE..."), err=True)
+        click.echo(dim("there is no knowledge base; create one: sizewise knowledge add NAME FILE..."), err=True)
 
 
 def fetch_documents(base: str) -> list[operations.Document]:
-    """All of them."""
+    """All documents, page by page."""
     return asyncio.run(_documents(base))
 
 
@@ -110,17 +110,17 @@ async def _documents(base: str) -> list[operations.Document]:
 @click.command()
 @click.argument("base")
 @click.argument("question")
-@click.option("--limit", type=click.IntRange(1, 200), default=5, metavar="N", help="The most passages. [5]")
+@click.option("--limit", type=click.IntRange(1, 200), default=5, metavar="N", help="Maximum number of passages. [5]")
 @click.option("--mode", type=click.Choice(get_args(operations.SearchMode)), default="hybrid", help="[hybrid]")
-@click.option("--most", type=click.Choice(DATA_CLASSES), metavar="CLASS", help="Of no stricter data class than this.")
+@click.option("--most", type=click.Choice(DATA_CLASSES), metavar="CLASS", help="Strictest data class to include.")
 @server_options
 @click.pass_context
 def search(
     ctx: click.Context, /, base: str, question: str, limit: int, mode: operations.SearchMode, most: DataClass | None
 ) -> None:
-    """Passages that answer a question, with their place.
+    """Search for passages, with their sources.
 
-    Of documents that the key may read. Ends with 1 where there are none.
+    Only in documents that the key may read. Exits with 1 if nothing is found.
 
     \b
     Example: sizewise knowledge search handbook "How many days of leave?"
@@ -155,7 +155,7 @@ def _tell(number: int, its: operations.SearchResult) -> None:
 @click.argument("document")
 @server_options
 def show(base: str, document: str) -> None:
-    """One document: what it is, and its passages.
+    """Show one document and its passages.
 
     DOCUMENT is its id or its source.
 
@@ -174,7 +174,7 @@ def show(base: str, document: str) -> None:
             ("title", _plain(found.title) or "-"),
             ("kind", found.kind + (f", {found.pages} pages" if found.pages else "")),
             ("class", found.data_class),
-            ("readers", ", ".join(found.readers) or "all of the project"),
+            ("readers", ", ".join(found.readers) or "everyone in the project"),
             ("changed", f"{format_date(found.changed)} by {found.added_by or '-'}"),
             ("state", found.state),
             *(("note", _plain(note)) for note in found.notes),
@@ -188,13 +188,13 @@ def show(base: str, document: str) -> None:
 
 
 def find_document_id(base: str, named: str) -> str:
-    """Of the document of this id or source. Raises PathNotFound."""
+    """The id of the document with this id or source. Raises PathNotFound."""
     found = next((its.id for its in fetch_documents(base) if named in (its.id, its.source)), None)
     if found is None:
-        raise PathNotFound(f"there is no document {named[:100]!r} in {base!r}", f"sizewise knowledge list {base}")
+        raise PathNotFound(f"there is no document {named[:100]!r} in {base!r}", f"run: sizewise knowledge list {base}")
     return found
 
 
 def _plain(text: str, lines: bool = False) -> str:
-    """Without what would move the cursor of whoever reads it."""
+    """Without control characters that would affect the terminal."""
     return "".join(each if each.isprintable() or (lines and each == "\n") else "?" for each in text)

@@ -26,16 +26,18 @@ from sizewise.knowledge.folder import SourceFile, list_files
 from sizewise.knowledge.load import MAX_FILE_BYTES, load_document
 
 MAX_UPLOAD_BYTES = 4 << 20
-"""Bytes of a file that are sent as they are; a larger one is read here, and its words are sent."""
+"""Bytes of a file that is uploaded whole; of a larger one only its text, extracted here."""
 PAGE = 1_000
 
 Sources = click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-READERS = click.option("--reader", "readers", multiple=True, metavar="WHO", help="user:ID or key:ID; else the project.")
+READERS = click.option(
+    "--reader", "readers", multiple=True, metavar="WHO", help="user:ID or key:ID; repeatable. [everyone in the project]"
+)
 CLASS = click.option(
     "--data-class",
     type=click.Choice(DATA_CLASSES),
     metavar="CLASS",
-    help="How closely it must be kept. [as the settings say]",
+    help="Data class of the documents. [from the settings]",
 )
 
 
@@ -66,10 +68,10 @@ def add(
     readers: tuple[str, ...],
     data_class: DataClass | None,
 ) -> None:
-    """Add files, folders and pages of the web to a base.
+    """Add files, folders and web pages to a knowledge base.
 
-    FILE is a file, a folder or a URL. The base is made where there is none. What is there already, unchanged, costs
-    nothing; run again after a break it goes on. Ends with 1 where something could not be read.
+    FILE is a file, a folder or a URL. A knowledge base that does not exist is created. Unchanged documents cost
+    nothing; run it again to continue after an interruption. Exits with 1 if a file could not be read.
 
     \b
     Example: sizewise knowledge add handbook docs/ policies.pdf
@@ -94,9 +96,9 @@ def sync(
     readers: tuple[str, ...],
     data_class: DataClass | None,
 ) -> None:
-    """The same, and take out what is there no more.
+    """Add changes, and remove documents whose files are gone.
 
-    Without a FOLDER the server reads the sources that its settings name for the base.
+    Without a FOLDER the server reads the `sources` of the knowledge base in its settings.
 
     \b
     Example: sizewise knowledge sync handbook docs/
@@ -122,7 +124,7 @@ async def _brought(
     paths = [Path(each) for each in sources if each not in pages]
     found = [file for path in paths for file in list_files(path)]
     if len({file.source for file in found}) < len(found):
-        raise BadRequest("two of these folders have the same name", "name the folder above them")
+        raise BadRequest("two of these folders have the same name", "use the folder above them")
     send = partial(operations.add_document, client, base=base, readers=list(readers), data_class=data_class)
     done = operations.SyncedKnowledge([], [], [])
     with _bar("reading", "files") as told:
@@ -145,10 +147,10 @@ async def _brought(
 
 
 async def _one(send: AddDocument, file: SourceFile) -> operations.IngestedDocument:
-    """Its bytes are sent only where the server does not know them."""
+    """Uploads the file only if the server does not know its hash."""
     size = file.path.stat().st_size
     if size > MAX_FILE_BYTES:
-        raise BadRequest(f"it has more than {MAX_FILE_BYTES:,} bytes", "cut it into several files")
+        raise BadRequest(f"it has more than {MAX_FILE_BYTES:,} bytes", "split it into several files")
     data = file.path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     known = await send(source=file.source, sha256=digest)
@@ -161,7 +163,7 @@ async def _one(send: AddDocument, file: SourceFile) -> operations.IngestedDocume
 
 
 async def _pruned(client: ApiClient, base: str, roots: tuple[str, ...], there: set[str]) -> list[str]:
-    """What came from one of these folders and is there no more."""
+    """Documents from these folders whose files are gone."""
     gone, after = list[tuple[str, str]](), ""
     while True:
         page = await operations.list_documents(client, base=base, after=after, limit=PAGE)
@@ -175,7 +177,7 @@ async def _pruned(client: ApiClient, base: str, roots: tuple[str, ...], there: s
 
 
 def embed_with_progress(base: str) -> None:
-    """All that waits, with a bar where somebody watches."""
+    """Embeds all waiting passages, with a progress bar on a terminal."""
     asyncio.run(_embedded(api_client(), base))
 
 
@@ -191,7 +193,7 @@ async def _embedded(client: ApiClient, base: str) -> None:
 
 
 def _tell(base: str, done: operations.SyncedKnowledge) -> int:
-    """The exit code: 1 where something could not be read."""
+    """The exit code: 1 if a file could not be read."""
     if wants_json():
         write_json(msgspec.to_builtins(done))
         return 1 if done.failed else 0
@@ -202,8 +204,8 @@ def _tell(base: str, done: operations.SyncedKnowledge) -> int:
         for note in its.notes if its.outcome != "same" else ():
             click.echo(dim(f"{its.source}: {note}"), err=True)
         if its.quarantined and its.outcome != "same":
-            held = "1 passage gives" if its.quarantined == 1 else f"{its.quarantined} passages give"
-            click.echo(f"{its.source}: {held} orders to the reader and is held back", err=True)
+            held = "1 passage contains" if its.quarantined == 1 else f"{its.quarantined} passages contain"
+            click.echo(f"{its.source}: {held} instructions to the model and is held back", err=True)
             click.echo(dim(f"hint: sizewise knowledge show {base} {its.id}"), err=True)
     for failed in done.failed:
         click.echo(f"{failed.source}: {failed.why}", err=True)
@@ -218,7 +220,7 @@ def _why(error: SizewiseError | OSError) -> str:
 
 @contextmanager
 def _bar(verb: str, what: str) -> Iterator[ProgressCallback]:
-    """On stderr, where somebody watches."""
+    """On stderr, if it is a terminal."""
     console = Console(stderr=True)
     if wants_json() or not console.is_terminal:
         yield lambda done, whole: None

@@ -1,4 +1,4 @@
-"""`sizewise knowledge release` and `remove`: releases held-back passages, removes documents or bases."""
+"""`sizewise knowledge release` and `remove`: releases held-back passages, removes documents or knowledge bases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sizewise.cli.output import write_json
 @click.argument("document")
 @server_options
 def release(base: str, document: str) -> None:
-    """Let passages be found that were held back as suspect.
+    """Release passages that were held back as suspect.
 
     Look at them first: sizewise knowledge show BASE DOCUMENT.
 
@@ -31,16 +31,16 @@ def release(base: str, document: str) -> None:
     if wants_json():
         write_json({"released": count})
     else:
-        click.echo(f"{count:,} released" if count else "nothing of it is held back")
+        click.echo(f"{count:,} released" if count else "no passage of it is held back")
 
 
 @click.command()
 @click.argument("base")
 @click.argument("documents", nargs=-1, metavar="DOCUMENT...")
-@click.option("--all", "whole", is_flag=True, help="The whole base, with all that is in it.")
+@click.option("--all", "whole", is_flag=True, help="The whole knowledge base, with all documents.")
 @server_options
 def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
-    """Take documents out, or a whole base.
+    """Remove documents, or a whole knowledge base.
 
     DOCUMENT is its id or its source.
 
@@ -48,7 +48,7 @@ def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
     Example: sizewise knowledge remove handbook old.pdf
     """
     if whole is bool(documents):
-        raise click.UsageError("name documents, or say --all")
+        raise click.UsageError("name the documents, or use --all")
     if whole:
         asyncio.run(operations.remove_knowledge(api_client(), base=base))
     else:

@@ -27,8 +27,9 @@ class LazyCommand:
 
 
 def load_attribute(target: str) -> object:
-    """The attribute at module:attribute. Nobody looks for garbage meanwhile nor, later, in what came with it: modules
-    stay, and looking at a quarter of a million objects time and again is a tenth of the start."""
+    """The attribute at module:attribute. Garbage collection is off during the import, and the imported modules are
+    frozen: scanning their quarter of a million objects again and again takes a tenth of the startup.
+    """
     module, _, attribute = target.partition(":")
     gc.disable()
     try:
@@ -55,12 +56,11 @@ RENAMED: Mapping[str, str] = {
     "vault rotate": "encryption rotate",
     "vault status": "encryption status",
 }
-"""Verbs as they were called, and as they are; `docs/names.tsv` lists the same (a test compares the two)."""
+"""Renamed commands, old to new; `docs/names.tsv` lists the same (a test compares the two)."""
 
 
 class LazyGroup(click.Group):
-    """`lazy_commands` in the order in which they are shown; where there are `subjects`, the help has only these, by
-    name."""
+    """`lazy_commands` in display order. With `subjects`, the help shows only these, by name."""
 
     def __init__(
         self,
@@ -87,9 +87,11 @@ class LazyGroup(click.Group):
             typed = [*ctx.command_path.split()[1:], *args]
             for many in (len(typed) - len(args) + 2, len(typed) - len(args) + 1):
                 if (old := " ".join(typed[:many])) in RENAMED:
-                    raise click.UsageError(f"there is no verb {old!r}. It is `sizewise {RENAMED[old]}` now", ctx)
+                    raise click.UsageError(
+                        f"there is no command {old!r}. It was renamed to `sizewise {RENAMED[old]}`", ctx
+                    )
             near = did_you_mean(wrong, list(self.lazy_commands)) or f"known: {', '.join(self.lazy_commands)}"
-            raise click.UsageError(f"there is no verb {wrong!r}. {near}", ctx)
+            raise click.UsageError(f"there is no command {wrong!r}. {near}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

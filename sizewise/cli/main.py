@@ -1,6 +1,6 @@
 """The entry point `sizewise`: runs a command, and turns every error into two lines and an exit code.
 
-Exit codes: 0 done, 1 the answer is no, 2 you asked wrong, 3 something outside broke, 130 Ctrl-C, 141 nobody reads.
+Exit codes: 0 success, 1 the answer is no, 2 wrong usage, 3 an external failure, 130 Ctrl-C, 141 stdout was closed.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.errors import BadRequest, SizewiseError
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "up": LazyCommand("sizewise.cli.up:up", "Serve everything on one port."),
+    "up": LazyCommand("sizewise.cli.up:up", "Start the server: all APIs on one port."),
     "ask": LazyCommand("sizewise.cli.ask:ask", "Ask one question through the router."),
-    "compare": LazyCommand("sizewise.cli.compare:compare", "Ask a small and a large model the same, side by side."),
-    "models": LazyCommand("sizewise.cli.models:models", "The models: list, pull, show, add, probe, remove."),
-    "advise": LazyCommand("sizewise.cli.advise:verb", "Small or large model for this work, and why."),
+    "compare": LazyCommand("sizewise.cli.compare:compare", "Ask several models the same question, side by side."),
+    "models": LazyCommand("sizewise.cli.models:models", "Manage models: list, pull, show, add, probe, remove."),
+    "advise": LazyCommand("sizewise.cli.advise:verb", "Recommend a small or a large model for a workload."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
-    "scan": LazyCommand("sizewise.cli.scan:scan", "Data for poison: copies, triggers, outliers, instructions."),
-    "flow": LazyCommand("sizewise.cli.flow:flow", "Flows as files: new, check, run, publish."),
-    "knowledge": LazyCommand(
-        "sizewise.cli.knowledge:knowledge", "Documents that answers are found in: add, sync, search."
-    ),
+    "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
+    "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
+    "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
     "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: lamatic."),
-    "records": LazyCommand("sizewise.cli.records:records", "What happened, newest first."),
+    "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),
     "savings": LazyCommand(
-        "sizewise.cli.savings:savings", "What policies saved, and what is known of the quality lost."
+        "sizewise.cli.savings:savings", "Show what policies saved, and the measured loss of quality."
     ),
-    "keys": LazyCommand("sizewise.cli.keys:keys", "Keys that may ask: list, create, rotate, revoke."),
-    "users": LazyCommand("sizewise.cli.users:users", "Who is here: list, invite, role, disable, sign out."),
-    "orgs": LazyCommand("sizewise.cli.orgs:orgs", "Organizations of this server: create."),
-    "audit": LazyCommand("sizewise.cli.audit:audit", "The audit trail: list, export, verify."),
+    "keys": LazyCommand("sizewise.cli.keys:keys", "Manage API keys: list, create, rotate, revoke."),
+    "users": LazyCommand("sizewise.cli.users:users", "Manage users: list, invite, role, disable, sign out."),
+    "orgs": LazyCommand("sizewise.cli.orgs:orgs", "Manage organizations: create."),
+    "audit": LazyCommand("sizewise.cli.audit:audit", "List, export and verify the audit log."),
     "encryption": LazyCommand(
-        "sizewise.cli.encryption:encryption", "The keys that seal prompts and replies: status, rotate."
+        "sizewise.cli.encryption:encryption", "Show and rotate the keys that encrypt prompts and replies."
     ),
-    "budgets": LazyCommand("sizewise.cli.budgets:budgets", "What may be asked and spent, and what is left."),
-    "doctor": LazyCommand("sizewise.cli.doctor:doctor", "What is wrong with this installation, and the next step."),
-    "completion": LazyCommand("sizewise.cli.completion:completion", "Complete words in bash, zsh or fish."),
+    "budgets": LazyCommand("sizewise.cli.budgets:budgets", "Show rate limits and budgets, and what is left."),
+    "doctor": LazyCommand(
+        "sizewise.cli.doctor:doctor", "Check this installation, and show the next step for each problem."
+    ),
+    "completion": LazyCommand("sizewise.cli.completion:completion", "Print a completion script for bash, zsh or fish."),
 }
 
 SUBJECTS = (
-    ("up ask compare doctor completion", "Serve the API, ask it, compare two models, check this installation."),
-    ("advise models route", "Choose models, fetch them, and explain, calibrate and train routing."),
-    ("flow knowledge import scan", "Build flows and knowledge bases; import flows; scan data for poison."),
-    ("records savings audit", "See what was asked, what it saved, and who changed what."),
-    ("keys users orgs budgets encryption", "Manage access, limits and the keys that encrypt stored text."),
+    ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
+    ("advise models route", "Choose and download models; explain, calibrate and train routing."),
+    ("flow knowledge import scan", "Build flows and knowledge bases; import flows; scan data."),
+    ("records savings audit", "See requests, savings and changes."),
+    ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
 )
-"""The verbs as the help lists them."""
+"""The commands in the order of the help."""
 
 INTERRUPTED = 130
 UNREAD = 141
-"""As a program ended by SIGPIPE: `sizewise records | head -1` is no failure anybody wants to read about."""
+"""The exit code of a program ended by SIGPIPE: `sizewise records | head -1` is not worth an error message."""
 
 
 @click.group(
@@ -66,7 +66,7 @@ UNREAD = 141
     subjects=SUBJECTS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     subcommand_metavar="VERB ...",
-    epilog="Start with: sizewise up. Exit codes: 0 done, 1 no, 2 asked wrong, 3 outside.",
+    epilog="Start with: sizewise up. Exit codes: 0 success, 1 no, 2 wrong usage, 3 external failure.",
 )
 @click.version_option(__version__, "--version", "-V", message="%(version)s")
 def sizewise() -> None:
@@ -108,12 +108,12 @@ def _run(words: list[str]) -> int:
 
 
 def _unforeseen(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
-    """Our own mistake: where it was made, and neither a traceback nor the fault's words, which could be a prompt's."""
+    """A bug in Sizewise: shows where, without a traceback or the exception message, which may hold prompt text."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-    click.echo(f"sizewise: something went wrong inside Sizewise: {kind.__name__} at {where}", err=True)
-    click.echo("hint: this is our mistake; tell us this line", err=True)
+    click.echo(f"sizewise: internal error: {kind.__name__} at {where}", err=True)
+    click.echo("hint: this is a bug in Sizewise; please report this line", err=True)
     sys.stdout.flush()
     os._exit(SizewiseError.exit_code)  # the interpreter would end with 1, which means that the answer is no
 

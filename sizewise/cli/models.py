@@ -1,4 +1,4 @@
-"""`sizewise models`: the group of model commands; alone it lists the models."""
+"""`sizewise models`: the group of model commands; without a command it lists the models."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from sizewise.cli.options import server_options
 COMMANDS: Mapping[str, LazyCommand] = {
     "list": LazyCommand(
         "sizewise.cli.models_list:list_",
-        "The models that can be asked, and those that can be fetched.",
+        "List the models that you can use, and those that you can download.",
     ),
-    "pull": LazyCommand("sizewise.cli.models_pull:pull", "Fetch a local model; resumes, and checks its sha256."),
-    "show": LazyCommand("sizewise.cli.models_show:show", "Every fact about a model, with source and date."),
-    "add": LazyCommand("sizewise.cli.models_add:add", "Use a GGUF file of yours where it lies."),
-    "probe": LazyCommand("sizewise.cli.models_probe:probe", "Ask a running model server what it is and has."),
-    "remove": LazyCommand("sizewise.cli.models_add:remove", "Forget a file of yours; it stays where it lies."),
+    "pull": LazyCommand("sizewise.cli.models_pull:pull", "Download a local model; resumes, and checks its sha256."),
+    "show": LazyCommand("sizewise.cli.models_show:show", "Show every fact about a model, with source and date."),
+    "add": LazyCommand("sizewise.cli.models_add:add", "Use your own GGUF file in place."),
+    "probe": LazyCommand("sizewise.cli.models_probe:probe", "Detect a model server, and print its settings."),
+    "remove": LazyCommand(
+        "sizewise.cli.models_add:remove", "Remove your own GGUF file from the catalog, without deleting it."
+    ),
 }
 
 
@@ -28,9 +30,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def models(ctx: click.Context, everything: bool) -> None:
-    """The models: list, pull, show, add, probe, remove.
+    """Manage models: list, pull, show, add, probe, remove.
 
-    Alone it lists them: every model that can be asked, and those that can be fetched.
+    Without a command it lists every model that you can use, and those that you can download.
 
     \b
     Example: sizewise models

@@ -15,10 +15,10 @@ from sizewise.cli.reload_server import reload_running_server
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", default="", help="Its name; otherwise the file's.")
+@click.option("--name", default="", help="Name of the model. [the file's]")
 @local_options
 def add(file: Path, name: str) -> None:
-    """Use a GGUF file of yours where it lies.
+    """Use your own GGUF file in place.
 
     \b
     Example: sizewise models add ~/models/qwen3-4b-q4.gguf --name qwen3-4b
@@ -32,7 +32,7 @@ def add(file: Path, name: str) -> None:
 @click.argument("name")
 @local_options
 def remove(name: str) -> None:
-    """Forget a file of yours; it stays where it lies.
+    """Remove your own GGUF file from the catalog, without deleting it.
 
     \b
     Example: sizewise models remove qwen3-4b
@@ -46,4 +46,4 @@ def _say(name: str, what: str, noticed: bool) -> None:
     if wants_json():
         write_json({"name": name, "done": what, "noticed": noticed})
     else:
-        click.echo(f"{name} {what}{'; the running server knows' if noticed else ''}")
+        click.echo(f"{name} {what}{'; the running server has reloaded' if noticed else ''}")

@@ -25,7 +25,7 @@ UNKNOWN_PRICE = operations.PriceSummary(None, None)
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """`running`: whether a server told it. `aliases` only a server knows."""
+    """`running`: whether the list came from a server. Only a server reports `aliases`."""
 
     running: bool
     aliases: Sequence[str]
@@ -36,7 +36,7 @@ every = click.option(
     "--all",
     "everything",
     is_flag=True,
-    help="Also every model of the world that the catalogue knows.",
+    help="Include every model in the catalog.",
 )
 
 
@@ -44,9 +44,9 @@ every = click.option(
 @every
 @server_options
 def list_(everything: bool) -> None:
-    """The models that can be asked, and those that can be fetched.
+    """List the models that you can use, and those that you can download.
 
-    With --all also every model of the catalogue, wherever it is sold; `sizewise models show NAME` tells the rest.
+    --all adds every model in the catalog, from any provider; `sizewise models show NAME` shows the details.
 
     \b
     Example: sizewise models list --all
@@ -55,7 +55,7 @@ def list_(everything: bool) -> None:
 
 
 def print_models(everything: bool) -> None:
-    """The list; with `everything` the whole catalogue behind it."""
+    """The list; with `everything` followed by the whole catalog."""
     mine, server = command_settings(), api_client_or_none()
     found = asyncio.run(list_models(mine, server))
     world = asyncio.run(_world(mine, server)) if everything else []
@@ -76,13 +76,13 @@ def print_models(everything: bool) -> None:
             right="PARAMETERS CONTEXT $/M",
         )
     if not found.running:
-        click.echo(dim("no server is running: this is the catalogue; start one with sizewise up"), err=True)
+        click.echo(dim("no server is running, so this is the catalog; start one with: sizewise up"), err=True)
     elif found.aliases:
         click.echo(dim(f"also: {', '.join(found.aliases)}"), err=True)
 
 
 async def list_models(settings: Settings, server: ApiClient | None) -> ModelList:
-    """The server's models and then, on this machine, what could be fetched."""
+    """The server's models, then what this machine could download."""
     if server is None:
         usable = [_model(card, "fetched" if card.weights else "configured") for card in load_cards(settings)]
         return ModelList(False, (), [*usable, *_absent(settings)])
@@ -93,9 +93,9 @@ async def list_models(settings: Settings, server: ApiClient | None) -> ModelList
 
 
 def _absent(settings: Settings) -> list[operations.ModelSummary]:
-    """What is known and not yet here."""
+    """Known models that are not downloaded yet."""
     return [
-        _model(card, f"not fetched: sizewise models pull {card.model}")
+        _model(card, f"not downloaded; run: sizewise models pull {card.model}")
         for card in local_cards(settings)
         if card.weights and not card.weights.path and not is_downloaded(card.weights, settings.cache_dir)
     ]
@@ -118,7 +118,7 @@ async def _world(settings: Settings, server: ApiClient | None) -> Sequence[opera
 
 
 def _known(known: operations.CatalogSummary) -> tuple[str, ...]:
-    """The price is that of the cheapest who sells it."""
+    """The price of the cheapest provider."""
     offers = [each.price for each in known.offers if each.price.input]
     least = min(offers, key=lambda each: (Decimal(each.input or 0), Decimal(each.output or 0)), default=UNKNOWN_PRICE)
     answers = "-" if known.task == "embed" and least.input and not least.output else least.output or "?"

@@ -14,12 +14,12 @@ from sizewise.settings.load import resolve_secret
 
 @click.command()
 @click.argument("url")
-@click.option("--key", default="", metavar="REFERENCE", help="Its key, as env:NAME or file:PATH.")
+@click.option("--key", default="", metavar="REFERENCE", help="API key, as env:NAME or file:PATH.")
 @local_options
 def probe(url: str, key: str) -> None:
-    """Ask a running model server what it is and has.
+    """Detect a model server, and print its settings.
 
-    Prints its models and the lines of sizewise.toml that make them yours. Only that server is asked.
+    Prints its models and the lines of sizewise.toml that add them. Contacts only that server.
 
     \b
     Example: sizewise models probe http://127.0.0.1:11434
@@ -31,12 +31,12 @@ def probe(url: str, key: str) -> None:
     click.echo(dim(_plain(f"{server.title} {server.version}".rstrip())), err=True)
     rows = [(_plain(model.name), format_count(model.context) if model.context else "?") for model in server.models]
     write_table(("MODEL", "CONTEXT"), rows, right="CONTEXT")
-    click.echo(dim("\nfor sizewise.toml:"), err=True)
+    click.echo(dim("\nadd to sizewise.toml:"), err=True)
     click.echo(f"\n{server.to_toml(key)}")
 
 
 def _plain(text: str) -> str:
-    """A stranger's words, without what would move the cursor or colour the terminal."""
+    """Text from an unknown server, without terminal control characters."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 

@@ -30,10 +30,10 @@ from sizewise.settings.load import Settings
 
 @click.command()
 @click.argument("name")
-@click.option("--from", "source", default="", metavar="URL", help="Take the very same file from this URL or path.")
+@click.option("--from", "source", default="", metavar="URL", help="Use an identical file at this URL or path.")
 @local_options
 def pull(name: str, source: str) -> None:
-    """Fetch a local model; resumes, and checks its sha256.
+    """Download a local model; resumes, and checks its sha256.
 
     \b
     Example: sizewise models pull smollm2-135m
@@ -44,7 +44,7 @@ def pull(name: str, source: str) -> None:
     here = bool(card.weights.path) or is_downloaded(card.weights, found.cache_dir)
     silent = wants_json()
     if lacks := missing_dependency():
-        click.echo(f"{card.name} will not run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
+        click.echo(f"{card.name} cannot run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
     path = asyncio.run(fetch_with_progress(card, found, source, silent=silent))
     known = False if here else asyncio.run(reload_running_server(found))
     if silent:
@@ -52,15 +52,15 @@ def pull(name: str, source: str) -> None:
             {"name": card.name, "path": path, "bytes": card.weights.bytes, "fetched": not here, "noticed": known},
         )
     else:
-        click.echo(f"{card.name} {'was here already' if here else 'is ready'}: {path}")
+        click.echo(f"{card.name} {'was already downloaded' if here else 'is ready'}: {path}")
 
 
 async def fetch_with_progress(card: ModelCard, settings: Settings, source: str, *, silent: bool) -> str:
-    """Where the weights lie now. Shows a bar where somebody watches."""
+    """The path of the weights. Shows a progress bar on a terminal."""
     assert card.weights is not None
 
     def waiting() -> None:
-        click.echo("another process is fetching it; waiting for it", err=True)
+        click.echo("another process is downloading it; waiting", err=True)
 
     with _bar(card.model, silent) as progress:
         return str(await fetch(card.weights, settings, source=source, progress=progress, on_wait=waiting))
@@ -68,7 +68,7 @@ async def fetch_with_progress(card: ModelCard, settings: Settings, source: str, 
 
 @contextmanager
 def _bar(name: str, silent: bool) -> Iterator[PullProgress]:
-    """A bar with rate and remaining time on stderr, where somebody watches."""
+    """A progress bar with rate and remaining time on stderr, if it is a terminal."""
     console = Console(stderr=True)
     if silent or not console.is_terminal:
         yield no_progress

@@ -32,7 +32,7 @@ RATES = MappingProxyType(
         "reasoning": "REASONING",
     },
 )
-"""Classes of tokens, and the heads of their columns."""
+"""Kinds of tokens, and the headings of their columns."""
 
 Fact = operations.Fact | operations.CatalogFact
 
@@ -48,10 +48,9 @@ class KnownModel(NamedTuple):
 @click.argument("name")
 @server_options
 def show(name: str) -> None:
-    """Every fact about a model, with source and date.
+    """Show every fact about a model, with source and date.
 
-    Any model of the catalogue, configured here or not: also what it takes to run it, and where it is sold at what
-    price.
+    Works for any model in the catalog, configured or not: includes the memory it needs and its prices by provider.
 
     \b
     Example: sizewise models show llama-3-8b
@@ -65,7 +64,9 @@ def show(name: str) -> None:
 
 
 async def _found(name: str, settings: Settings, server: ApiClient | None) -> KnownModel:
-    """The server's word first; this machine knows also what is not here yet. Raises ModelNotFound, with the nearest."""
+    """The server's data first; this machine also knows models that are not downloaded. Raises ModelNotFound with the
+    closest name.
+    """
     if server is not None:
         try:
             told = await operations.get_model(server, name=name)
@@ -82,7 +83,7 @@ async def _found(name: str, settings: Settings, server: ApiClient | None) -> Kno
 def _here(name: str, settings: Settings) -> KnownModel:
     sizes = settings.sizes.thresholds
     here = {card.name: (card, "fetched" if card.weights else "configured") for card in load_cards(settings)}
-    there = {card.name: (card, f"not fetched: sizewise models pull {card.model}") for card in local(settings)}
+    there = {card.name: (card, f"not downloaded; run: sizewise models pull {card.model}") for card in local(settings)}
     ours = {**there, **here}
     for card, state in ours.values():
         if name in (card.name, card.model):
@@ -93,7 +94,7 @@ def _here(name: str, settings: Settings) -> KnownModel:
     if known is not None:
         return _both(_model(unconfigured_model(name, sizes)), known)
     near = did_you_mean(name, [*ours, *(card.model for card, _ in ours.values()), *catalog_model_names()])
-    raise ModelNotFound(f"there is no model {name!r}", near or "sizewise models list --all", param="model")
+    raise ModelNotFound(f"there is no model {name!r}", near or "run: sizewise models list --all", param="model")
 
 
 def _model(values: FieldValues | None) -> operations.ModelDetails | None:
@@ -105,7 +106,7 @@ def _catalog_model(values: FieldValues | None) -> operations.CatalogModel | None
 
 
 def _both(model: operations.ModelDetails | None, known: operations.CatalogModel | None) -> KnownModel:
-    """The name of the user's own file says nothing of what is in it."""
+    """The name of a user's own file says nothing about its content."""
     weights = model.weights if model is not None else None
     own = weights is not None and weights.path and not weights.sha256
     return KnownModel(model, None if own else known)
@@ -139,7 +140,7 @@ def _whence(fact: Fact) -> str:
 
 
 def _facts(shown: KnownModel) -> list[Fact]:
-    """What is configured here goes before what is known of the model in general."""
+    """Configured values take precedence over the catalog's."""
     model, catalog = shown
     general = catalog.facts if catalog is not None else []
     here = model.facts if model is not None and model.provider else []

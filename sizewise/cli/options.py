@@ -1,6 +1,6 @@
 """Options shared by commands, each with one spelling and one help text.
 
-Their values wait in click's context, where `load_settings`, `api_client` and `wants_json` find them.
+Their values are stored in click's context, where `load_settings`, `api_client` and `wants_json` read them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _META = "sizewise.cli."
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """The innermost place wins; what was not said there does not undo what was said before."""
+    """The innermost value wins; an option that is not given does not reset an outer one."""
     if value and param.name:
         ctx.meta[_META + param.name] = value
 
@@ -35,7 +35,7 @@ as_json = click.option(
     is_flag=True,
     expose_value=False,
     callback=_remember,
-    help="Print JSON for scripts, and nothing else.",
+    help="Print only JSON, for scripts.",
 )
 _home = click.option(
     "--home",
@@ -43,7 +43,7 @@ _home = click.option(
     metavar="DIR",
     expose_value=False,
     callback=_remember,
-    help="The folder of everything that is kept.",
+    help="Folder of durable data.",
 )
 _config = click.option(
     "--config",
@@ -51,24 +51,24 @@ _config = click.option(
     metavar="FILE",
     expose_value=False,
     callback=_remember,
-    help="The settings, a sizewise.toml.",
+    help="Settings file, a sizewise.toml.",
 )
 _elsewhere = click.option(
     "--url",
     metavar="URL",
     expose_value=False,
     callback=_remember,
-    help="Ask another server (or SIZEWISE_URL); its key is SIZEWISE_KEY.",
+    help="URL of another server (or SIZEWISE_URL); the API key is SIZEWISE_KEY.",
 )
 
 
 def local_options(verb: F) -> F:
-    """For verbs that work on this machine: --home, --config, --json."""
+    """For commands on this machine: --home, --config, --json."""
     return _home(_config(as_json(verb)))
 
 
 def server_options(verb: F) -> F:
-    """For verbs that ask a running server: --url, --home, --config, --json."""
+    """For commands that call a server: --url, --home, --config, --json."""
     return _elsewhere(local_options(verb))
 
 
@@ -86,13 +86,13 @@ def command_settings() -> Settings:
 
 
 def api_client() -> ApiClient:
-    """Raises Outside when none is running."""
+    """Raises ExternalFailure if no server is running."""
     found = command_settings()
     return find_server(found, _url(found))
 
 
 def api_client_or_none() -> ApiClient | None:
-    """Raises Outside only where one was named by its URL and the key for it is missing."""
+    """Raises ExternalFailure only for a server given by its URL whose key is missing."""
     found = command_settings()
     url = _url(found)
     return find_server(found, url) if url else running_server(found)

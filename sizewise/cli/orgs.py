@@ -1,4 +1,4 @@
-"""`sizewise orgs`: organizations of this server; knows no user but the first owner."""
+"""`sizewise orgs`: organizations of this server; manages no users but the first owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS)
 def orgs() -> None:
-    """Organizations of this server: create."""
+    """Manage organizations: create."""
 
 
 @click.command()

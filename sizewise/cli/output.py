@@ -1,6 +1,6 @@
 """Console output: JSON for scripts, tables and numbers for people; knows neither models nor records.
 
-Colours leave when nobody watches (a pipe, a file) or NO_COLOR asks for it.
+Without colors if the output is not a terminal or NO_COLOR is set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sizewise.errors import ExternalFailure
 
 COLUMN_GAP = 2
 MAX_WIDTH = 100_000
-"""Columns where nobody watches: nothing is cut."""
+"""Columns if the output is not a terminal: nothing is cut."""
 
 
 def write_json(value: object) -> None:
@@ -26,13 +26,14 @@ def write_json(value: object) -> None:
 
 
 def write_file(file: Path, said: str | bytes) -> None:
-    """Raises ExternalFailure where that cannot be done. A new file is its owner's alone: it may hold words of
-    prompts."""
+    """Raises ExternalFailure if the file cannot be written. A new file is readable by its owner only: it may contain
+    prompts.
+    """
     try:
         file.touch(mode=0o600)
         file.write_bytes(said.encode() if isinstance(said, str) else said)
     except OSError as error:
-        raise ExternalFailure(f"cannot write {str(file)!r}: {error.strerror}", "name another file") from error
+        raise ExternalFailure(f"cannot write {str(file)!r}: {error.strerror}", "use another file") from error
 
 
 def dim(text: str) -> str:
@@ -40,7 +41,7 @@ def dim(text: str) -> str:
 
 
 def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: str = "", err: bool = False) -> None:
-    """Columns side by side, cut at the terminal's edge. `right`: words of the heads that stand to the right."""
+    """Prints columns, cut at the terminal's width. `right`: words of the headings to align right."""
     lines = [headers, *rows]
     wide = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     edge = shutil.get_terminal_size().columns if (sys.stderr if err else sys.stdout).isatty() else MAX_WIDTH
@@ -56,7 +57,7 @@ def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: st
 
 
 def write_pairs(pairs: Iterable[tuple[str, str]]) -> None:
-    """Names at the left, what they mean beside them."""
+    """Prints names and their values in two columns."""
     known = list(pairs)
     wide = max((len(name) for name, _ in known), default=0)
     for name, said in known:
@@ -64,7 +65,7 @@ def write_pairs(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def format_money(amount: str | None) -> str:
-    """Dollars as a decimal text, None where the price is unknown."""
+    """Dollars as a decimal string, None if the price is unknown."""
     return "unknown" if amount is None else f"${amount}"
 
 
@@ -79,7 +80,7 @@ def format_seconds(ms: float | None) -> str:
 
 
 def format_time(ms: int) -> str:
-    """Unix ms in the clock of whoever reads it; the day only where it is not today."""
+    """Unix ms in local time; the date only if it is not today."""
     at = datetime.fromtimestamp(ms / 1_000)
     return f"{at:%H:%M:%S}" if at.date() == datetime.now().date() else f"{at:%Y-%m-%d %H:%M:%S}"
 

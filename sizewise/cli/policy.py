@@ -24,7 +24,7 @@ from sizewise.settings.load import Settings
 from sizewise.settings.routing import PolicyTestSettings
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "test": LazyCommand("sizewise.cli.policy:test", "Run the policies' own tests; ends with 1 when one fails."),
+    "test": LazyCommand("sizewise.cli.policy:test", "Run the policies' test cases; exits with 1 if one fails."),
 }
 SHOWN = """[[policies.default.tests]]
 name = "what is confidential stays on this machine"
@@ -38,8 +38,8 @@ denied_models = ["{far}"]"""
 def policy(ctx: click.Context) -> None:
     """Show which data may reach which model; test policies.
 
-    Alone it shows, for every policy and class of data, all models that a request may reach on any path: first try,
-    fallback, retry, judge and comparison. Asks nobody, needs no server.
+    Without a command it shows, for every policy and data class, all models that a request may reach on any path: first
+    attempt, fallback, retry, judge and comparison. Calls no model and needs no server.
 
     \b
     Example: sizewise route policy
@@ -58,7 +58,7 @@ def policy(ctx: click.Context) -> None:
         return
     write_table(
         ("POLICY", "DATA", "MAY REACH"),
-        [(row.policy, row.name, ", ".join(row.models) or f"nobody: {row.why}") for row in rows],
+        [(row.policy, row.name, ", ".join(row.models) or f"none: {row.why}") for row in rows],
     )
 
 
@@ -67,10 +67,10 @@ def policy(ctx: click.Context) -> None:
 @local_options
 @click.pass_context
 def test(ctx: click.Context, /, name: str | None) -> None:
-    """Run the policies' own tests; ends with 1 when one fails.
+    """Run the policies' test cases; exits with 1 if one fails.
 
-    The tests stand beside the policies, as [[policies.NAME.tests]] in sizewise.toml. Each is a request and what must
-    come of it. With NAME only that policy's. Asks nobody, needs no server, costs nothing.
+    The test cases are in sizewise.toml, as [[policies.NAME.tests]]: a request and its expected routing. With NAME only
+    that policy's. Calls no model, needs no server, costs nothing.
 
     \b
     Example: sizewise route policy test
@@ -89,14 +89,14 @@ def test(ctx: click.Context, /, name: str | None) -> None:
         far = next(
             (card.name for card in load_cards(found) if card.place not in ("process", "machine")), "<provider>/*"
         )
-        raise BadRequest("there are no tests", f"write some into sizewise.toml:\n{SHOWN.format(far=far)}")
+        raise BadRequest("there are no tests", f"add some to sizewise.toml:\n{SHOWN.format(far=far)}")
     failed = sum(1 for each in done if each.failures)
     if wants_json():
         write_json({"failed": failed, "tests": msgspec.to_builtins(done)})
     else:
         for each in done:
             _show(each)
-        click.echo(f"{len(done) - failed} of {len(done)} hold")
+        click.echo(f"{len(done) - failed} of {len(done)} passed")
     ctx.exit(1 if failed else 0)
 
 
@@ -110,12 +110,12 @@ def _show(each: PolicyTestResult) -> None:
 
 
 def _opened(found: Settings) -> Callable[[PolicyTestSettings, str, int], PolicyTestResult]:
-    """Tries a case of a policy, guards included."""
+    """Runs a test case of a policy, with its guardrails."""
     load = PluginRegistry()
     _, names = build_policies(found, load_cards(found), load)
-    held, post = build_data_policy(found), GuardrailPipeline(found.guardrails, found.policies, names, load, _nobody)
+    held, post = build_data_policy(found), GuardrailPipeline(found.guardrails, found.policies, names, load, _no_model)
     return lambda case, policy, number: run_policy_test(case, policy, names, held, post.check, number)
 
 
-def _nobody(card: ModelCard) -> Handler:
-    raise AssertionError("nobody is asked here")
+def _no_model(card: ModelCard) -> Handler:
+    raise AssertionError("policy tests call no model")

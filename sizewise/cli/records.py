@@ -1,4 +1,4 @@
-"""`sizewise records`: request records, newest first, with prompts and replies where you may read them."""
+"""`sizewise records`: request records, newest first, with prompts and replies if you may read them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from sizewise.cli.output import format_money, format_seconds, format_time, write
 from sizewise.errors import BadRequest, PathNotFound
 
 SHORT = 16
-"""Characters of a trace in the list: 8 tell the second, the next 8 are chance."""
+"""Characters of a trace in the list: 8 are the second, the next 8 are random."""
 OURS = ("shadow", "judge")
-"""Doors of what Sizewise asked itself, to compare answers."""
+"""APIs of requests that Sizewise made itself, to compare answers."""
 
 
 @click.command()
 @click.argument("trace", required=False)
 @click.option("--trace", "named", metavar="TRACE", help="The same as TRACE.")
-@click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="How many. [20]")
-@click.option("-m", "--model", help="Only those that this model answered.")
-@click.option("--status", type=int, help="Only those with this HTTP status.")
-@click.option("--feedback", "score", type=float, metavar="SCORE", help="Say of TRACE's answer: 0 is bad, 1 is good.")
-@click.option("--contents", is_flag=True, help="Show what was asked and said, where it is kept.")
-@click.option("--erase", metavar="KEY", help="Delete for good what is kept of what the key with this id asked.")
-@click.option("--yes", is_flag=True, help="Do not ask before that.")
-@click.option("--kind", default="user", help="What kind of feedback, in a word. [user]")
+@click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="Number of records. [20]")
+@click.option("-m", "--model", help="Only requests answered by this model.")
+@click.option("--status", type=int, help="Only requests with this HTTP status.")
+@click.option("--feedback", "score", type=float, metavar="SCORE", help="Rate the answer of TRACE: 0 is bad, 1 is good.")
+@click.option("--contents", is_flag=True, help="Show prompt and reply, if they are stored.")
+@click.option("--erase", metavar="KEY", help="Permanently delete all stored data of the key with this id.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--kind", default="user", help="Kind of feedback, in one word. [user]")
 @server_options
 def records(
     trace: str | None,
@@ -42,9 +42,9 @@ def records(
     yes: bool,
     kind: str,
 ) -> None:
-    """What happened, newest first.
+    """Show request records, newest first.
 
-    With the TRACE of a record, or its beginning: every attempt that was made for it.
+    With the TRACE of a record, or its beginning: every attempt of that request.
 
     \b
     Example: sizewise records --last 5
@@ -66,7 +66,7 @@ def records(
         details = asyncio.run(operations.get_record(found, trace=wanted))
         details.sort(key=lambda each: each.door in OURS)  # the client's own first
         if not details:
-            raise PathNotFound(f"there is no record with the trace {wanted!r}", "sizewise records lists them")
+            raise PathNotFound(f"there is no record with the trace {wanted!r}", "run: sizewise records")
         if wants_json():
             write_json(msgspec.to_builtins({"records": details}))
             return
@@ -82,7 +82,7 @@ def records(
 
 def _say(trace: str | None, score: float, kind: str) -> None:
     if not trace:
-        raise BadRequest("feedback is about an answer", "name its TRACE: sizewise records TRACE --feedback 1")
+        raise BadRequest("feedback needs a record", "give its TRACE: sizewise records TRACE --feedback 1")
     told = asyncio.run(operations.send_feedback(api_client(), trace=trace, score=score, kind=kind))
     if wants_json():
         write_json(msgspec.to_builtins({"feedback": told}))
@@ -93,36 +93,36 @@ def _say(trace: str | None, score: float, kind: str) -> None:
 
 def _erase(key: str, sure: bool) -> None:
     if not sure:
-        click.confirm(f"Delete for good what is kept of what the key {key} asked?", abort=True, err=True)
+        click.confirm(f"Permanently delete all stored data of the key {key}?", abort=True, err=True)
     told = asyncio.run(operations.erase_records(api_client(), key=key))
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
-    click.echo(f"{told.records} records, {told.contents} contents and {told.feedback} opinions are erased")
+    click.echo(f"{told.records} records, {told.contents} contents and {told.feedback} ratings are deleted")
 
 
 def _open(trace: str | None) -> None:
     if not trace:
-        raise BadRequest("contents are those of a record", "name its TRACE: sizewise records TRACE --contents")
+        raise BadRequest("contents need a record", "give its TRACE: sizewise records TRACE --contents")
     told = asyncio.run(operations.get_record_contents(api_client(), trace=trace))
     found = [each for each in told if each.contents is not None]
     if not found:
-        hint = "they are kept where [records] says `contents = true`, and for as long as it says"
-        raise PathNotFound(f"nothing is kept of what was asked and said under {trace!r}", hint)
+        hint = "contents are stored if [records] has `contents = true`, for `contents_retention_days`"
+        raise PathNotFound(f"no contents are stored for {trace!r}", hint)
     if wants_json():
         write_json(msgspec.to_builtins({"records": found}))
         return
     for each in found:
         assert each.contents is not None
         click.echo(each.contents.request)
-        click.echo(each.contents.response or "nothing was said")
+        click.echo(each.contents.response or "no text")
         if each.contents.truncated:
-            click.echo("the rest was too long to be kept", err=True)
+            click.echo("the rest was not stored: it was too long", err=True)
 
 
 def _list(records: list[operations.Record]) -> None:
     if not records:
-        click.echo("nothing has happened yet", err=True)
+        click.echo("there are no records yet", err=True)
         return
     write_table(
         ("TIME", "TRACE", "ASKED", "ANSWERED", "STATUS", "TOKENS", "COST", "FIRST", "TOTAL", "WHY"),
@@ -164,7 +164,7 @@ def _show(record: operations.RecordDetails) -> None:
             ("cost", format_money(record.cost_usd)),
             (
                 "time",
-                f"{format_seconds(record.first_token_ms)} to the first word, {format_seconds(record.total_ms)} in all",
+                f"{format_seconds(record.first_token_ms)} to the first token, {format_seconds(record.total_ms)} total",
             ),
             *([("guardrails", record.guardrails)] if record.guardrails else []),
             *([("shown", f"although not trusted: {record.degraded}")] if record.degraded else []),

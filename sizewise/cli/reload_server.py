@@ -8,7 +8,7 @@ from sizewise.settings.load import Settings
 
 
 async def reload_running_server(settings: Settings) -> bool:
-    """False when no server is running. Raises ConfigError when it cannot take the settings as they are now."""
+    """False if no server is running. Raises ConfigError if it cannot apply the current settings."""
     server = running_server(settings)
     if server is None:
         return False

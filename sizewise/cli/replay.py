@@ -33,9 +33,11 @@ from sizewise.settings.routing import PolicySettings
 @click.command("replay")
 @click.argument("policy")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--models", metavar="A,B,...", help="Smallest first, as the outcomes name them. [all, by their scores]")
+@click.option(
+    "--models", metavar="A,B,...", help="Smallest first, by their names in the outcomes. [all, by their scores]"
+)
 @click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="Dollars per million tokens.")
-@click.option("--predictor", "router", type=click.Path(path_type=Path), help="A file that `route train -o` wrote.")
+@click.option("--predictor", "router", type=click.Path(path_type=Path), help="A predictor written by `route train -o`.")
 @local_options
 def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...], router: Path | None) -> None:
     """Replay a policy over recorded outcomes, at no cost.
@@ -74,7 +76,7 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
 
 
 def _silent(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """No rule can be applied to an answer of which only its end was recorded."""
+    """A rule cannot be applied to an answer of which only the end was recorded."""
     return Verdict(None, "nothing to judge")
 
 
@@ -88,11 +90,11 @@ def _quality(its: ReplaySummary) -> str:
 
 def _gave(its: ReplaySummary) -> str:
     told = [f"{name} {share:.0%}" for name, share in its.answer_shares.items()]
-    return ", ".join([*told, f"nobody {its.refusal_share:.0%}"] if its.refusal_share else told)
+    return ", ".join([*told, f"refused {its.refusal_share:.0%}"] if its.refusal_share else told)
 
 
 def _named(policy: Policy, outcomes: OutcomeDataset) -> dict[str, str]:
-    """Of a promise: the outcomes' name of each of its models, and its name in the settings. Raises BadRequest."""
+    """For a certified policy: each model's name in the outcomes and in the settings. Raises BadRequest."""
     if not isinstance(policy, CertifiedPolicy):
         return {}
     for name in policy.certificate.models:
@@ -103,7 +105,7 @@ def _named(policy: Policy, outcomes: OutcomeDataset) -> dict[str, str]:
 def _cards(
     outcomes: OutcomeDataset, models: str | None, prices: dict[str, Price], named: Mapping[str, str]
 ) -> tuple[ModelCard, ...]:
-    """In the order of their strength, which `quality` carries. `named`: what some of them are called elsewhere."""
+    """In the order of their strength, given by `quality`. `named`: other names of some of them."""
     if models is None:
         ranked = sorted(outcomes.columns, key=lambda name: _mean(outcomes, name))
     else:

@@ -16,9 +16,11 @@ from sizewise.cli.output import format_count, format_money, write_json, write_ta
 from sizewise.data_class import DATA_CLASSES, DataClass
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "explain": LazyCommand("sizewise.cli.route:explain", "The decision without the call, and why."),
+    "explain": LazyCommand(
+        "sizewise.cli.route:explain", "Show the routing decision for a prompt, without calling a model."
+    ),
     "outcomes": LazyCommand(
-        "sizewise.cli.route_quality:outcomes", "What routing loses, by sampled comparisons and feedback."
+        "sizewise.cli.route_quality:outcomes", "Show measured quality loss, from sampled comparisons and feedback."
     ),
     "restore": LazyCommand("sizewise.cli.route_quality:restore", "Use a policy again that missed its quality target."),
     "calibrate": LazyCommand(
@@ -39,11 +41,13 @@ def route() -> None:
 @click.command()
 @click.argument("question", nargs=-1, required=True)
 @click.option("-m", "--model", default="auto", help="auto, auto:<policy>, small, large or <provider>/<model>. [auto]")
-@click.option("-p", "--policy", help="Choose by this policy, as auto:<policy> does.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer, in tokens.")
-@click.option("--max-cost-usd", metavar="DOLLARS", help="What it may cost at most.")
-@click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Of this question.")
-@click.option("--online", type=click.Choice(get_args(operations.Online)), help="Whether it may leave this machine.")
+@click.option("-p", "--policy", help="Route by this policy, as auto:<policy> does.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Maximum output tokens.")
+@click.option("--max-cost-usd", metavar="DOLLARS", help="Maximum cost.")
+@click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Data class of the prompt.")
+@click.option(
+    "--online", type=click.Choice(get_args(operations.Online)), help="Whether the request may leave this machine."
+)
 @click.option("--session", help="As the next request of this session.")
 @server_options
 @click.pass_context
@@ -59,9 +63,9 @@ def explain(
     online: operations.Online | None,
     session: str | None,
 ) -> None:
-    """The decision without the call, and why.
+    """Show the routing decision for a prompt, without calling a model.
 
-    Shows who would be asked, the reason against each other model, and the expected cost. Ends with 1 when nobody
+    Shows the models to be called, the reason against each other one, and the expected cost. Exits with 1 if no model
     fits.
 
     \b

@@ -17,10 +17,10 @@ from sizewise.cli.output import format_count, format_date, write_json, write_tab
 @server_options
 @click.pass_context
 def outcomes(ctx: click.Context, /, policy: str | None) -> None:
-    """What routing loses, by sampled comparisons and feedback.
+    """Show measured quality loss, from sampled comparisons and feedback.
 
-    Of each policy, or of POLICY: how much worse its answers were than its large model's, from 0 to 1, with an interval.
-    Exits with 1 when a quality target was missed. Comparisons need a `sample_rate` in [shadow].
+    For each policy, or for POLICY: how much worse its answers were than its large model's, from 0 to 1, with an
+    interval. Exits with 1 if a quality target was missed. Comparisons need a `sample_rate` in [shadow].
 
     \b
     Example: sizewise route outcomes
@@ -35,9 +35,9 @@ def outcomes(ctx: click.Context, /, policy: str | None) -> None:
 
 def _show(policies: list[operations.PolicyQuality]) -> None:
     write_table(
-        ("POLICY", "PROMISED", "LOST", "INTERVAL", "SAMPLES", "UNJUDGED", "SINCE", "STATE"),
+        ("POLICY", "TARGET", "LOSS", "INTERVAL", "SAMPLES", "UNJUDGED", "SINCE", "STATE"),
         [_row(each) for each in policies],
-        right="PROMISED LOST SAMPLES UNJUDGED",
+        right="TARGET LOSS SAMPLES UNJUDGED",
     )
     opinions = [(each.policy, its) for each in policies for its in each.feedback]
     if opinions:
@@ -51,9 +51,9 @@ def _show(policies: list[operations.PolicyQuality]) -> None:
 
 def _row(its: operations.PolicyQuality) -> tuple[str, ...]:
     bounds = "-" if its.loss_low is None or its.loss_high is None else f"{its.loss_low:.3f} to {its.loss_high:.3f}"
-    state = "nothing was promised" if its.certified is None else "no alarm"
+    state = "no target" if its.certified is None else "no alarm"
     if its.violated is not None:
-        state = f"found broken {format_date(its.violated)}: its large model answers alone"
+        state = f"target missed on {format_date(its.violated)}: only its large model answers"
     return (
         its.policy,
         "-" if its.certified is None else f"{its.certified:g}",
@@ -82,5 +82,7 @@ def restore(policy: str) -> None:
         write_json(msgspec.to_builtins(told))
         return
     click.echo(
-        f"{told.policy} is trusted again" if told.was_violated else f"{told.policy} was trusted; it is measured anew"
+        f"{told.policy} is in use again"
+        if told.was_violated
+        else (f"{told.policy} was in use; its measurement starts again")
     )

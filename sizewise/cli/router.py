@@ -22,23 +22,25 @@ from sizewise.routing.training.onboarding import onboard_model
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--small", required=True, metavar="MODEL", help="The small model, as the outcomes name it.")
-@click.option("--large", required=True, metavar="MODEL", help="The large one.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the lot that parts the prompts.")
+@click.option("--small", required=True, metavar="MODEL", help="The small model, by its name in the outcomes.")
+@click.option("--large", required=True, metavar="MODEL", help="The large model.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the predictor there. [only report]")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random split of the prompts."
+)
 @local_options
 @click.pass_context
 def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None, seed: int) -> None:
     """Train a predictor of which prompts need the large model.
 
-    FOLDER holds prompts.jsonl and outcomes.jsonl. What is reported was measured on prompts that the router had not
-    seen. Ends with 1 where it is not surely better than chance: then it abstains.
+    FOLDER holds prompts.jsonl and outcomes.jsonl. The reported figures are measured on held-out prompts. Exits with 1
+    if the predictor is not significantly better than chance: then it abstains.
 
     \b
     Example: sizewise route train data/mine --small phi --large gpt -o router.json
     """
     if find_spec("numpy") is None:
-        raise ConfigError("training needs numpy", "pip install numpy, where Sizewise is installed")
+        raise ConfigError("training needs numpy", "pip install numpy in the environment of Sizewise")
     from sizewise.routing.training.trainer import train_predictor
 
     outcomes = read_dataset(folder)
@@ -65,17 +67,17 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
 @click.command("add-model")
 @click.argument("router", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--model", required=True, metavar="MODEL", help="The new one, as the outcomes name it.")
+@click.option("--model", required=True, metavar="MODEL", help="The new model, by its name in the outcomes.")
 @click.option(
-    "--like", default="", metavar="MODEL", help="A known one that it is like. [whose scores its own resemble]"
+    "--like", default="", metavar="MODEL", help="A known model that it is like. [the one with the most similar scores]"
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the router there. [only report]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the predictor there. [only report]")
 @local_options
 def add_model(router: Path, folder: Path | None, model: str, like: str, out: Path | None) -> None:
     """Add a new model to a trained predictor.
 
-    ROUTER is a file of `route train`; the models that it knows stay as they are. FOLDER holds some scored answers of
-    the new one (thirty do); without it the model counts as good as the one it is --like.
+    ROUTER is a file of `route train`; its models stay unchanged. FOLDER holds some scored answers of the new model
+    (thirty are enough); without it the model counts as good as the one it is --like.
 
     \b
     Example: sizewise route add-model router.json data/few --model newer -o router.json
@@ -83,7 +85,9 @@ def add_model(router: Path, folder: Path | None, model: str, like: str, out: Pat
     try:
         known = read_router(router.read_bytes())
     except OSError as error:
-        raise BadRequest(f"cannot read {str(router)!r}: {error.strerror}", "name a file of `route train -o`") from error
+        raise BadRequest(
+            f"cannot read {str(router)!r}: {error.strerror}", "use a file written by `route train -o`"
+        ) from error
     prompts, scores = list[str](), list[float]()
     if folder is not None:
         outcomes = read_dataset(folder)
@@ -103,7 +107,7 @@ def add_model(router: Path, folder: Path | None, model: str, like: str, out: Pat
             " scores"
         )
     else:
-        click.echo(f"{model} is taken to be as {found.based_on}: there are no scores of it")
+        click.echo(f"{model} is assumed to be as good as {found.based_on}: it has no scores")
     if out is not None:
         click.echo(f"Written to {out}.")
 
@@ -121,11 +125,12 @@ def _training_json(made: Predictor, out: Path | None) -> Mapping[str, object]:
 def _show(made: Predictor, out: Path | None) -> None:
     its = made.provenance
     click.echo(
-        f"Learnt from {format_count(its.label_count)} prompts that {its.small_model} and {its.large_model} answered; "
-        f"{format_count(len(made.vocabulary))} words and pairs; languages {', '.join(sorted(made.languages)) or 'none'}"
+        f"Trained on {format_count(its.label_count)} prompts that {its.small_model} and {its.large_model} answered; "
+        f"{format_count(len(made.vocabulary))} words and pairs; languages "
+        f"{', '.join(sorted(made.languages)) or 'none'}"
     )
     click.echo()
-    rows = (("this router", its.apgr), ("length alone", its.length_baseline))
+    rows = (("this predictor", its.apgr), ("length alone", its.length_baseline))
     write_table(
         ("ORDER OF ASKING THE LARGE MODEL", "APGR", f"{its.apgr.confidence_level:.0%} INTERVAL"),
         [(name, f"{area.apgr:.3f}", _span(area)) for name, area in rows] + [("chance", "0.500", "")],
@@ -133,14 +138,12 @@ def _show(made: Predictor, out: Path | None) -> None:
     click.echo()
     if made.abstention:
         click.echo(
-            f"It abstains: {made.abstention}. More labels may help; other signals than the prompt often do more."
+            f"It abstains: {made.abstention}. More labels may help; signals other than the prompt often help more."
         )
     else:
-        click.echo(
-            "Better than chance on prompts it had not seen. It knows nothing of other domains, and says so there."
-        )
+        click.echo("Better than chance on held-out prompts. It abstains on prompts of other domains.")
     if out is not None:
-        click.echo(f"Written to {out}. Name it as `predictor` in [router], and ask by a policy of kind `learned`.")
+        click.echo(f"Written to {out}. Set it as `predictor` in [router], and use a policy of kind `learned`.")
 
 
 def _span(area: ApgrScore) -> str:

@@ -18,27 +18,27 @@ from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
 
 
 @click.command("savings")
-@click.option("--days", default=30.0, show_default=True, help="How far back.")
+@click.option("--days", default=30.0, show_default=True, help="Number of days to include.")
 @click.option(
     "--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality of one policy, as SVG."
 )
-@click.option("--policy", metavar="NAME", help="Only this one.")
+@click.option("--policy", metavar="NAME", help="Only this policy.")
 @server_options
 def savings(days: float, picture: Path | None, policy: str | None) -> None:
-    """What policies saved, and what is known of the quality lost.
+    """Show what policies saved, and the measured loss of quality.
 
-    Against asking the large model always: it is taken to read and write as many tokens as the model that answered.
+    Compared to always calling the large model, with the same numbers of input and output tokens.
 
     \b
     Example: sizewise savings --days 7
     """
     if not isfinite(days):
-        raise BadRequest(f"--days is {days!r}", "it is a number, as 7")
+        raise BadRequest(f"--days is {days!r}", "use a number, such as 7")
     found = asyncio.run(operations.get_savings(api_client(), days=days))
     told, known = found.savings, {each.policy: each for each in found.quality}
     if policy is not None and policy not in known:
-        hint = did_you_mean(policy, list(known)) or f"those that choose: {', '.join(known) or 'none'}"
-        raise BadRequest(f"no policy {policy!r} chooses among models", hint)
+        hint = did_you_mean(policy, list(known)) or f"routing policies: {', '.join(known) or 'none'}"
+        raise BadRequest(f"{policy!r} is not a policy that routes between models", hint)
     told = [each for each in told if policy in (None, each.policy)]
     if picture is not None:
         _draw(told, known, picture)
@@ -48,14 +48,16 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
         return
     if not told:
         click.echo(
-            "No policy that chooses has answered anything yet." if policy is None else "It has answered nothing.",
+            "No routing policy has answered a request yet."
+            if policy is None
+            else ("The policy has answered no request yet."),
         )
         return
-    heads = ("POLICY", "REQUESTS", "SMALL", "SPENT", "LARGE ALONE", "SAVED", "MEASURING", "QUALITY LOST")
+    heads = ("POLICY", "REQUESTS", "SMALL", "SPENT", "LARGE ALONE", "SAVED", "MEASURING", "QUALITY LOSS")
     write_table(heads, [_row(each, known.get(each.policy)) for each in told])
     if any(each.unpriced for each in told):
         click.echo()
-        click.echo(f"{format_count(sum(each.unpriced for each in told))} requests of unknown price count as free.")
+        click.echo(f"{format_count(sum(each.unpriced for each in told))} requests without a known price count as free.")
 
 
 def _row(each: operations.PolicySavings, quality: operations.QualityLoss | None) -> tuple[str, ...]:
@@ -89,12 +91,12 @@ def _saved(each: operations.PolicySavings) -> str:
 
 def _draw(savings: list[operations.PolicySavings], known: Mapping[str, operations.QualityLoss], file: Path) -> None:
     if len(savings) != 1:
-        names = ", ".join(each.policy for each in savings) or "none has answered anything"
-        raise BadRequest(f"a picture is of one policy, and there are {len(savings)}", f"--policy NAME: {names}")
+        names = ", ".join(each.policy for each in savings) or "none has answered a request"
+        raise BadRequest(f"a plot shows one policy, and there are {len(savings)}", f"use --policy NAME: {names}")
     its = savings[0]
     alone = float(its.baseline_usd or 0)
     if not alone:
-        raise BadRequest(f"what {its.large!r} alone would cost is unknown or nothing", "give its price in the settings")
+        raise BadRequest(f"the cost of {its.large!r} alone is unknown or zero", "set its price in the settings")
     cost, within = float(its.spent_usd) / alone, float(its.margin_usd or 0) / alone
     dots, quality = [PlotPoint(its.large, 1.0, 1.0)], known.get(its.policy)
     if quality is None or quality.loss is None or quality.loss_low is None or quality.loss_high is None:

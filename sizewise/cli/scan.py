@@ -22,26 +22,26 @@ from sizewise.guardrails.poisoning import scan_passages as look
     "--quarantine",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Part the rows there.",
+    help="Write clean and suspect rows to this folder.",
 )
 @click.option("--release", "freed", is_flag=True, help="FILE:LINE... of DIR are clean after all.")
-@click.option("--by", default="", metavar="NAME", help="Who does this. [the user of this machine]")
+@click.option("--by", default="", metavar="NAME", help="Who decides this. [the user of this machine]")
 @local_options
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None, freed: bool, by: str) -> None:
-    """Data for poison: copies, triggers, outliers, instructions.
+    """Scan data for poisoning: copies, triggers, outliers, injection.
 
-    FILE is .jsonl, .csv, .txt, .md or a folder of them. Ends with 1 where something is suspect. With --quarantine every
-    row is written to DIR/clean.jsonl or DIR/quarantined.jsonl, as it was and with its provenance.
+    FILE is .jsonl, .csv, .txt, .md or a folder of them. Exits with 1 if a passage is suspect. With --quarantine every
+    row is written to DIR/clean.jsonl or DIR/quarantined.jsonl, unchanged and with its provenance.
 
     \b
     Example: sizewise scan data/ --quarantine parted
-              sizewise scan --quarantine parted --release data/faq.jsonl:17
+             sizewise scan --quarantine parted --release data/faq.jsonl:17
     """
     when, who = datetime.now(UTC).isoformat(timespec="seconds"), by or _user()
     if freed:
         if quarantine is None:
-            raise BadRequest("--release needs the folder that the rows are held in", "add --quarantine DIR")
+            raise BadRequest("--release needs the quarantine folder", "add --quarantine DIR")
         count = release_rows(quarantine, [str(each) for each in paths], when, who)
         if wants_json():
             write_json({"released": count})
@@ -85,7 +85,7 @@ def _suspect_json(suspect: Suspect) -> dict[str, object]:
 
 
 def _plain(text: str) -> str:
-    """Without what would move the cursor of whoever reads it."""
+    """Without control characters that would affect the terminal."""
     return "".join(each if each.isprintable() else "?" for each in text)
 
 

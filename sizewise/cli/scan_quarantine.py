@@ -30,7 +30,7 @@ class ScanFinding(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True, omit_defaults=True):
-    """Where a row is from: file, line, who scanned it and when (UTC), and the sha256 of what was scanned."""
+    """Origin of a row: file, line, who scanned it and when (UTC), and the sha256 of the scanned file."""
 
     source: str
     line: int
@@ -42,7 +42,7 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
 
 
 class QuarantinedRow(Struct, frozen=True):
-    """One row as its file had it: JSON as its bytes, a line of CSV as an object, prose as text."""
+    """One row as in its file: JSON as its bytes, a CSV line as an object, prose as text."""
 
     row: Raw
     provenance: Provenance
@@ -57,7 +57,7 @@ class ScannedPassage(Struct, frozen=True):
 
 
 def read_passages(paths: Sequence[Path]) -> list[ScannedPassage]:
-    """Raises BadRequest, naming file and line, for what cannot be read whole: nothing is scanned in half."""
+    """Raises BadRequest with file and line if a file cannot be read completely: no file is scanned in part."""
     files = [file for path in paths for file in _files(path)]
     size = sum(_size(file) for file in files)  # which says so where a file is not there
     if size > MAX_FILE_BYTES:
@@ -69,10 +69,10 @@ def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
         some = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
         if not some:
-            raise BadRequest(f"there is nothing to scan in {str(path)!r}", f"it reads {', '.join(EXTENSIONS)}")
+            raise BadRequest(f"there is nothing to scan in {str(path)!r}", f"supported: {', '.join(EXTENSIONS)}")
         yield from (file for file in some if not file.is_symlink())
     elif path.exists() and path.suffix.lower() not in EXTENSIONS:
-        raise BadRequest(f"{str(path)!r} cannot be scanned", f"it reads {', '.join(EXTENSIONS)}")
+        raise BadRequest(f"{str(path)!r} cannot be scanned", f"supported: {', '.join(EXTENSIONS)}")
     else:
         yield path
 
@@ -81,18 +81,18 @@ def _size(file: Path) -> int:
     try:
         return file.stat().st_size
     except OSError as error:
-        raise BadRequest(f"cannot read {str(file)!r}: {error.strerror}", "name a file that is there") from error
+        raise BadRequest(f"cannot read {str(file)!r}: {error.strerror}", "check the path") from error
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines with their ends. A line is read no further than it may be long."""
+    """Numbered lines with their line ends. A line is read no further than the limit."""
     try:
         with file.open("rb") as stream:
             number = 0
             while line := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
-                    hint = f"a row has at most {MAX_LINE_BYTES:,} bytes: cut it into passages"
+                    hint = f"a row has at most {MAX_LINE_BYTES:,} bytes: split it into passages"
                     raise BadRequest(f"{str(file)!r}, line {number}: the line is too long", hint)
                 try:
                     yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -100,7 +100,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
                     hint = "write the file as UTF-8: iconv -f latin1 -t utf-8"
                     raise BadRequest(f"{str(file)!r}, line {number}: not UTF-8", hint) from error
     except OSError as error:
-        raise BadRequest(f"cannot read {str(file)!r}: {error.strerror}", "name a file that is there") from error
+        raise BadRequest(f"cannot read {str(file)!r}: {error.strerror}", "check the path") from error
 
 
 def _jsonl(file: Path) -> Iterator[ScannedPassage]:
@@ -110,7 +110,7 @@ def _jsonl(file: Path) -> Iterator[ScannedPassage]:
                 row = msgspec.json.decode(line)
             except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
                 hint = "each line of .jsonl is one JSON value"
-                raise BadRequest(f"{str(file)!r}, line {number}: no JSON that can be read", hint) from error
+                raise BadRequest(f"{str(file)!r}, line {number}: not valid JSON", hint) from error
             text, label = _said(row)
             yield _read(file, number, text, label, Raw(line.strip().encode()))
 
@@ -126,11 +126,13 @@ def _csv(file: Path) -> Iterator[ScannedPassage]:
             yield _read(file, before + 1, "\n".join([text, *(more or ())]), label, Raw(msgspec.json.encode(row)))
             before = reader.line_num
     except csv.Error as error:
-        raise BadRequest(f"{str(file)!r}, line {reader.line_num}: {error}", "is it CSV with a head line?") from error
+        raise BadRequest(
+            f"{str(file)!r}, line {reader.line_num}: {error}", "check that it is CSV with a header line"
+        ) from error
 
 
 def _prose(file: Path) -> Iterator[ScannedPassage]:
-    """Whole paragraphs until PAGE characters are full. Their texts, one behind the other, are the file."""
+    """Whole paragraphs up to PAGE characters. Concatenated, their texts are the file."""
     begun, page, size = 1, list[str](), 0
     for number, line in _lines(file):
         if size > MAX_PROSE_CHARS and page[-1].strip() == "" and line.strip():
@@ -155,7 +157,7 @@ def _read(file: Path, line: int, text: str, label: str | None, row: Raw) -> Scan
 
 
 def _said(row: object) -> tuple[str, str | None]:
-    """All words of a row, those of the field that holds the text first and none left out, and its label."""
+    """All text of a row, starting with its text field, and its label."""
     if not isinstance(row, dict):
         return "\n".join(_words(row)), None
     label = next((row[name] for name in LABELS if isinstance(row.get(name), str)), None)
@@ -186,11 +188,11 @@ def split_rows(
     when: str,
     by: str,
 ) -> tuple[int, int]:
-    """Writes the clean rows and those held back, and says how many there are of each. Raises BadRequest where the
-    folder holds a scan already.
+    """Writes the clean rows and those held back, and returns their numbers. Raises BadRequest if the folder already
+    holds a scan.
     """
     if any((folder / name).exists() for name in (CLEAN, HELD)):
-        raise BadRequest(f"{str(folder)!r} holds a scan already", "name another folder: nothing is written over")
+        raise BadRequest(f"{str(folder)!r} already holds a scan", "use another folder: nothing is overwritten")
     made: dict[str, list[QuarantinedRow]] = {CLEAN: [], HELD: []}
     for each in rows:
         suspect = list(found.get(each.passage.id, ()))
@@ -203,14 +205,16 @@ def split_rows(
 
 
 def release_rows(folder: Path, names: Sequence[str], when: str, by: str) -> int:
-    """Moves rows, named FILE:LINE, from those held back to the clean ones; says how many. A crash in between leaves a
-    row in both, never in none.
+    """Moves rows, given as FILE:LINE, from those held back to the clean ones; returns their number. A crash in between
+    leaves a row in both, never in none.
     """
     held, clean = _read_rows(folder / HELD), _read_rows(folder / CLEAN)
     wanted = set(names)
     known = {_name(each): each for each in held}
     if missing := sorted(wanted - set(known)):
-        raise BadRequest(f"{missing[0]!r} is not held back in {str(folder)!r}", "name rows as FILE:LINE, as scan does")
+        raise BadRequest(
+            f"{missing[0]!r} is not held back in {str(folder)!r}", "give rows as FILE:LINE, as shown by scan"
+        )
     there = {_name(each) for each in clean}
     freed = [
         QuarantinedRow(each.row, msgspec.structs.replace(each.provenance, released=f"{when} by {by}"))
@@ -232,21 +236,21 @@ def _read_rows(file: Path) -> list[QuarantinedRow]:
     except OSError as error:
         raise BadRequest(
             f"cannot read {str(file)!r}: {error.strerror}",
-            "name a folder of scan --quarantine",
+            "use a folder written by scan --quarantine",
         ) from error
     except msgspec.DecodeError as error:
-        raise BadRequest(f"{str(file)!r} is no set of scan --quarantine", "scan the data anew") from error
+        raise BadRequest(f"{str(file)!r} was not written by scan --quarantine", "scan the data again") from error
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExternalFailure(f"cannot make {str(folder)!r}: {error.strerror}", "name another folder") from error
+        raise ExternalFailure(f"cannot create {str(folder)!r}: {error.strerror}", "use another folder") from error
 
 
 def _write(file: Path, rows: Sequence[QuarantinedRow]) -> None:
-    """Whole or not at all."""
+    """Atomic: all or nothing."""
     beside = file.with_name(f"{file.name}.part")
     write_file(beside, b"".join(msgspec.json.encode(each) + b"\n" for each in rows))
     os.replace(beside, file)

@@ -19,11 +19,11 @@ from sizewise.settings.load import Settings
 
 _HEAD = re.compile(r"\s*\[")
 OURS = frozenset({"target", "certificate", "models", "threshold"})
-"""Options that a calibration writes, or that a proof takes the place of."""
+"""Options that a calibration writes, or that a certificate replaces."""
 
 
 def replace_table(text: str, head: str, lines: Sequence[str]) -> str:
-    """`text` in which the table `head` (as in `[policies.mine]`) holds `lines` and nothing else."""
+    """`text` with the table `head` (as in `[policies.mine]`) holding exactly `lines`."""
     end_of_line = "\r\n" if "\r\n" in text else "\n"
     old = text.splitlines()
     new = [head, *lines]
@@ -38,7 +38,7 @@ def replace_table(text: str, head: str, lines: Sequence[str]) -> str:
 
 
 def diff(old: str, new: str, name: str) -> list[str]:
-    """As git shows it; empty where nothing changes."""
+    """A unified diff; empty if nothing changes."""
     return list(unified_diff(old.splitlines(), new.splitlines(), name, name, lineterm=""))
 
 
@@ -51,10 +51,10 @@ def write_policy(
     models: Sequence[str],
     write: bool,
 ) -> tuple[Path, list[str]]:
-    """Where the proof lies, and what changes in the settings, as a diff; both written, or neither, where they shall be.
+    """The path of the certificate, and the change of the settings as a diff; with `write` both are written, or neither.
 
-    Options that the policy had stay, where it was of this kind. Raises BadRequest where the file says it in another way
-    than a table of its own, ExternalFailure where it cannot be written.
+    Other options of the policy are kept if it was of this kind. Raises BadRequest if the file does not define the
+    policy as a table of its own, ExternalFailure if it cannot be written.
     """
     config = known.config_file or Path("sizewise.toml").absolute()
     file = config.with_name(f"{policy}.certificate.json")
@@ -79,18 +79,20 @@ def write_policy(
 
 
 def _readable(text: str, policy: str, lines: Sequence[str]) -> None:
-    """Raises BadRequest where the patched text is no TOML, or says something else of the policy too."""
-    hint = "put these lines there by hand: " + "; ".join(lines)
+    """Raises BadRequest if the patched text is not TOML, or defines the policy elsewhere too."""
+    hint = "add these lines by hand: " + "; ".join(lines)
     try:
         table = tomllib.loads(text).get("policies", {}).get(policy, {})
     except tomllib.TOMLDecodeError as error:
-        raise BadRequest(f"the settings would be no TOML any more ({error})", hint) from error
+        raise BadRequest(f"the settings would no longer be valid TOML ({error})", hint) from error
     if set(table) - {line.partition(" = ")[0] for line in lines} or not table:
-        raise BadRequest(f"the settings say more of the policy {policy!r} than one table", hint)
+        raise BadRequest(f"the settings define the policy {policy!r} in more than one table", hint)
 
 
 def _write(texts: Mapping[Path, bytes]) -> None:
-    """All of them or none; readable by their owner alone where they are new, for a proof holds words of prompts."""
+    """Writes all of them or none; new files are readable by their owner only, since a certificate contains words of
+    prompts.
+    """
     made: dict[Path, Path] = {}
     try:
         for path, text in texts.items():
@@ -113,9 +115,9 @@ def _write(texts: Mapping[Path, bytes]) -> None:
 
 def print_patch(file: Path, diff: Sequence[str], written: bool) -> None:
     click.echo()
-    click.echo("\n".join(diff) or "The settings say so already.")
+    click.echo("\n".join(diff) or "The settings are already up to date.")
     click.echo()
     if written:
-        click.echo(f"Written, and the proof to {file}. A running server takes it up when it starts again.")
+        click.echo(f"Written, with the certificate {file}. A running server applies it after a restart.")
     else:
-        click.echo(f"Nothing is written yet: --write writes this, and the proof to {file}.")
+        click.echo(f"Nothing is written yet: --write writes this, and the certificate {file}.")

@@ -23,7 +23,7 @@ class Usage(Struct):
 
 
 class ChunkMetadata(Struct):
-    """What Sizewise says of its own in the last chunk."""
+    """Sizewise's own fields of the last chunk."""
 
     model: str = ""
     why: str = ""
@@ -55,7 +55,7 @@ async def read_stream(
     take: Callable[[StreamChunk], None],
     subject: str = "the answer",
 ) -> SizewiseError | None:
-    """Takes the chunks as they come. None at a good end, otherwise the server's error, kept apart from the line's."""
+    """Consumes the chunks. None on success, otherwise the server's error, as opposed to an error of the connection."""
     if response.status != 200:
         return parse_error(response.status, await response.read(MAX_RESPONSE_BYTES))
     frames = SseDecoder()
@@ -68,11 +68,11 @@ async def read_stream(
             if chunk.error is not None:
                 return to_exception(chunk.error)
             take(chunk)
-    return ExternalFailure(f"{subject} broke off", "ask again; sizewise records shows what happened")
+    return ExternalFailure(f"{subject} was interrupted", "try again; sizewise records shows what happened")
 
 
 def join_prompt(words: tuple[str, ...]) -> str:
-    """The words as they stand, with what was piped in a paragraph of its own where the - is."""
+    """The words joined, with the piped text as a paragraph of its own in place of the -."""
     if STDIN not in words:
         return " ".join(words)
     before, after = words[: words.index(STDIN)], words[words.index(STDIN) + 1 :]

@@ -18,14 +18,13 @@ from sizewise.settings.load import Settings
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port; 0 lets the system choose. [8080]")
-@click.option("--host", metavar="ADDRESS", help="Listen on this address. [127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 picks a free one. [8080]")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on. [127.0.0.1]")
 @local_options
 def up(port: int | None, host: str | None) -> None:
-    """Serve everything on one port.
+    """Start the server: all APIs on one port.
 
-    Prints the URL, an API key (shown this once) and a curl that works when pasted. Ctrl-C stops it, and lets running
-    answers finish.
+    Prints the URL, an API key (shown once) and a curl command to try. Ctrl-C stops it after the running requests.
 
     \b
     Example: sizewise up --port 9000
@@ -40,15 +39,16 @@ def up(port: int | None, host: str | None) -> None:
 
 
 def _fetch_default_model(settings: Settings) -> None:
-    """Fetches the smallest embedded model where there is none and nothing else was configured.
+    """Downloads the smallest embedded model if there is none and no other model is configured.
 
-    Without a network or a runtime it goes on: there may be another server on this machine, and both can come later.
+    Without a network or a runtime the start continues: another model server may run on this machine, or both may come
+    later.
     """
     if not settings.server.embedded:
         return
     here = any(card.task == "chat" for card in ready_local_cards(settings))
     if (here or not settings.providers) and (lacks := missing_dependency()):
-        click.echo(f"going on without embedded models: {lacks}\nhint: {INSTALL_HINT}", err=True)
+        click.echo(f"starting without embedded models: {lacks}\nhint: {INSTALL_HINT}", err=True)
         return
     if here or settings.providers:
         return
@@ -59,7 +59,7 @@ def _fetch_default_model(settings: Settings) -> None:
         fetch = cast("Callable[..., Coroutine[object, object, str]]", pull)
         asyncio.run(fetch(default_local_card(settings), settings, "", silent=wants_json()))
     except SizewiseError as error:
-        click.echo(f"going on without an embedded model: {error.message}\nhint: {error.hint}", err=True)
+        click.echo(f"starting without an embedded model: {error.message}\nhint: {error.hint}", err=True)
 
 
 def _apply_options(found: Settings, port: int | None, host: str | None) -> Settings:

@@ -15,14 +15,14 @@ from sizewise.cli.output import dim, format_date, write_json, write_table
 from sizewise.errors import BadRequest, did_you_mean
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "invite": LazyCommand("sizewise.cli.users:invite", "Invite somebody new, or somebody here to a new password."),
-    "role": LazyCommand("sizewise.cli.users:role", "Give a role, or take it away."),
-    "disable": LazyCommand("sizewise.cli.users:disable", "Refuse a user from now on, with all sessions and keys."),
-    "enable": LazyCommand("sizewise.cli.users:enable", "Let a user in again."),
-    "sessions": LazyCommand("sizewise.cli.users:sessions", "Who is signed in."),
-    "sign-out": LazyCommand("sizewise.cli.users:sign_out", "End all sessions of a user."),
-    "invitations": LazyCommand("sizewise.cli.users:invitations", "Who was invited, and whether they came."),
-    "withdraw": LazyCommand("sizewise.cli.users:withdraw", "Take an invitation back."),
+    "invite": LazyCommand("sizewise.cli.users:invite", "Invite a new user, or send a user a link to a new password."),
+    "role": LazyCommand("sizewise.cli.users:role", "Grant a role, or remove it."),
+    "disable": LazyCommand("sizewise.cli.users:disable", "Disable a user, with all sessions and keys."),
+    "enable": LazyCommand("sizewise.cli.users:enable", "Enable a user again."),
+    "sessions": LazyCommand("sizewise.cli.users:sessions", "List the sign-in sessions."),
+    "sign-out": LazyCommand("sizewise.cli.users:sign_out", "Sign a user out everywhere."),
+    "invitations": LazyCommand("sizewise.cli.users:invitations", "List invitations, and whether they were accepted."),
+    "withdraw": LazyCommand("sizewise.cli.users:withdraw", "Withdraw an invitation."),
     "release-email": LazyCommand(
         "sizewise.cli.users:release_email", "Release an address taken by someone who does not own it."
     ),
@@ -33,9 +33,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def users(ctx: click.Context) -> None:
-    """Who is here: list, invite, role, disable, sign out.
+    """Manage users: list, invite, role, disable, sign out.
 
-    Alone it lists them. USER is an e-mail address or an id.
+    Without a command it lists them. USER is an e-mail address or an id.
 
     \b
     Example: sizewise users
@@ -47,7 +47,9 @@ def users(ctx: click.Context) -> None:
         write_json(msgspec.to_builtins({"users": told}))
         return
     if not told:
-        click.echo(dim("nobody is here yet: sizewise users invite ada@example.com --role owner"), err=True)
+        click.echo(
+            dim("there are no users yet; invite one: sizewise users invite ada@example.com --role owner"), err=True
+        )
         return
     write_table(
         ("ID", "E-MAIL", "NAME", "ROLE", "PROJECTS", "SINCE", "STATE"),
@@ -64,26 +66,26 @@ def _projects(user: operations.User) -> str:
 
 
 def _id(said: str) -> str:
-    """Raises BadRequest for an address that nobody here has."""
+    """Raises BadRequest if no user here has this address."""
     if "@" not in said:
         return said
     known = {user.email: user.id for user in _all()}
     if said.strip().lower() not in known:
-        hint = did_you_mean(said.lower(), list(known)) or "sizewise users lists them"
-        raise BadRequest(f"nobody here has the address {said[:254]!r}", hint)
+        hint = did_you_mean(said.lower(), list(known)) or "run: sizewise users"
+        raise BadRequest(f"no user has the address {said[:254]!r}", hint)
     return known[said.strip().lower()]
 
 
 @click.command()
 @click.argument("email")
-@click.option("--role", help="What they become: owner, admin, editor, developer, viewer, or one of [roles].")
-@click.option("--project", help="The role is one in this project alone.")
-@click.option("--days", type=float, default=7.0, help="Days for which the link is good. [7]")
+@click.option("--role", help="Role to grant: owner, admin, editor, developer, viewer, or one of [roles].")
+@click.option("--project", help="Grant the role in this project only.")
+@click.option("--days", type=float, default=7.0, help="Days until the link expires. [7]")
 @server_options
 def invite(email: str, role: str | None, project: str | None, days: float) -> None:
-    """Invite somebody new, or somebody here to a new password.
+    """Invite a new user, or send a user a link to a new password.
 
-    Prints the link to give to them, this once. Without --role it leads somebody who is here to a new password.
+    Prints the link to send, once. Without --role an existing user gets a link to a new password.
 
     \b
     Example: sizewise users invite ada@example.com --role developer
@@ -117,20 +119,20 @@ def show(url: str, made: operations.NewInvitation) -> None:
         write_json({"link": link, **msgspec.to_builtins(made)})
         return
     its = made.invitation
-    what = f"as {its.role}" + (f" in {its.project}" if its.project else "") if its.role else "to a new password"
+    what = f"as {its.role}" + (f" in {its.project}" if its.project else "") if its.role else "for a new password"
     click.echo(link)
-    click.echo(dim(f"{its.email}, {what}, until {format_date(its.expires)}; this link is shown this once"), err=True)
+    click.echo(dim(f"{its.email}, {what}, valid until {format_date(its.expires)}; this link is shown once"), err=True)
 
 
 @click.command()
 @click.argument("user")
 @click.argument("role")
-@click.option("--project", help="In this project alone; else in the organisation.")
+@click.option("--project", help="In this project only. [the organization]")
 @server_options
 def role(user: str, role: str, project: str | None) -> None:
-    """Give a role, or take it away.
+    """Grant a role, or remove it.
 
-    ROLE is one of sizewise users invite --help; "none" takes it away.
+    ROLE is one of those in `sizewise users invite --help`; "none" removes it.
 
     \b
     Example: sizewise users role ada@example.com editor --project shop
@@ -141,12 +143,12 @@ def role(user: str, role: str, project: str | None) -> None:
 
 @click.command()
 @click.argument("user")
-@click.option("--with-keys", is_flag=True, help="Revoke the service keys that they made, too.")
+@click.option("--with-keys", is_flag=True, help="Also revoke the service keys that they created.")
 @server_options
 def disable(user: str, with_keys: bool) -> None:
-    """Refuse a user from now on, with all sessions and keys.
+    """Disable a user, with all sessions and keys.
 
-    Service keys that they made stay good, and are listed, unless --with-keys revokes them.
+    Service keys that they created stay valid, and are listed, unless --with-keys revokes them.
 
     \b
     Example: sizewise users disable ada@example.com
@@ -155,14 +157,16 @@ def disable(user: str, with_keys: bool) -> None:
     _tell(gone)
     if gone.service_keys and not wants_json():
         listed = ", ".join(f"{key.id} ({key.name})" for key in gone.service_keys)
-        click.echo(dim(f"still good, and made by them: {listed}; sizewise keys revoke ID, or --with-keys"), err=True)
+        click.echo(
+            dim(f"still valid, and created by them: {listed}; sizewise keys revoke ID, or --with-keys"), err=True
+        )
 
 
 @click.command()
 @click.argument("user")
 @server_options
 def enable(user: str) -> None:
-    """Let a user in again.
+    """Enable a user again.
 
     \b
     Example: sizewise users enable ada@example.com
@@ -180,7 +184,7 @@ def _tell(user: operations.User) -> None:
 @click.command()
 @server_options
 def sessions() -> None:
-    """Who is signed in.
+    """List the sign-in sessions.
 
     \b
     Example: sizewise users sessions
@@ -202,7 +206,7 @@ def sessions() -> None:
 @click.argument("user")
 @server_options
 def sign_out(user: str) -> None:
-    """End all sessions of a user.
+    """Sign a user out everywhere.
 
     \b
     Example: sizewise users sign-out ada@example.com
@@ -217,7 +221,7 @@ def sign_out(user: str) -> None:
 @click.command()
 @server_options
 def invitations() -> None:
-    """Who was invited, and whether they came.
+    """List invitations, and whether they were accepted.
 
     \b
     Example: sizewise users invitations
@@ -239,7 +243,7 @@ def invitations() -> None:
 @click.argument("id")
 @server_options
 def withdraw(id: str) -> None:
-    """Take an invitation back.
+    """Withdraw an invitation.
 
     \b
     Example: sizewise users withdraw in-7k2mqpxd4f
@@ -248,4 +252,4 @@ def withdraw(id: str) -> None:
     if wants_json():
         write_json({"withdrawn": told.id})
     else:
-        click.echo(f"{told.id} lets nobody in")
+        click.echo(f"{told.id} is withdrawn")

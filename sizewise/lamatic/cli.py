@@ -22,21 +22,21 @@ from sizewise.lamatic.typescript_literals import MAX_BYTES
 SUFFIXES = (".yaml", ".yml", ".ts", ".json")
 SKIPPED_FOLDERS = frozenset({"node_modules", "apps", "public", "dist"})
 MAX_FLOWS = 500
-"""Files that one import takes."""
+"""Maximum files of one import."""
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the flows go.")
-@click.option("--replace", is_flag=True, help="Write over flows of the same name.")
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Folder for the flows.")
+@click.option("--replace", is_flag=True, help="Overwrite flows of the same name.")
 @local_options
 def lamatic(path: Path, to: Path | None, replace: bool) -> int:
-    """Import flows of Lamatic, node by node.
+    """Import flows from Lamatic.
 
-    It ends with 1 when some of them is not brought.
+    Exits with 1 if a flow could not be imported.
 
-    PATH is a flow file (YAML of Flow Config, an AgentKit flow, a synced one, JSON of the API), or a folder: a kit, a
-    synced repository, or files. What is no node here is named with what to do, and stays in the file where it was.
+    PATH is a flow file (YAML of Flow Config, an AgentKit flow, a synced one, or JSON of the API), or a folder: a kit, a
+    synced repository, or files. Nodes without an equivalent are reported with advice, and kept in the file as comments.
 
     \b
     Example: sizewise import lamatic kits/support
@@ -53,7 +53,7 @@ def lamatic(path: Path, to: Path | None, replace: bool) -> int:
                 refused[name] = error
     made = importer.import_flows(drawings)
     if not made and not refused:
-        raise BadRequest(f"there is no flow of Lamatic's in {str(path)!r}", "name a flow file, or a kit's folder")
+        raise BadRequest(f"there is no Lamatic flow in {str(path)!r}", "use a flow file, or the folder of a kit")
     where = to or flows_folder()
     rows = [
         _write_flow(source, each, where, replace) for source, each in made.items() if isinstance(each, ImportedFlow)
@@ -68,17 +68,19 @@ def lamatic(path: Path, to: Path | None, replace: bool) -> int:
 
 
 def _write_flow(source: str, made: ImportedFlow, where: Path, replace: bool) -> dict[str, object]:
-    """The flow's file, and what is told of it. Raises BadRequest where there is one already."""
+    """The file of the flow and its messages. Raises BadRequest if there already is one."""
     path = where / f"{made.name}.yaml"
     try:
         where.mkdir(parents=True, exist_ok=True)
         with path.open("w" if replace else "x", encoding="utf-8") as file:
             file.write(made.text)
     except FileExistsError as error:
-        hint = "put it elsewhere (--to), or write over it (--replace)"
-        raise BadRequest(f"there is a flow {made.name!r} already: {str(path)!r}", hint) from error
+        hint = "use another folder (--to), or overwrite it (--replace)"
+        raise BadRequest(f"there is already a flow {made.name!r}: {str(path)!r}", hint) from error
     except OSError as error:
-        raise ExternalFailure(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+        raise ExternalFailure(
+            f"{str(path)!r} cannot be written: {error.strerror}", "check that the folder is writable"
+        ) from error
     counts = _count_grades(made.notes)
     if not wants_json():
         click.echo(f"{path}: {_summary(counts)}, from {source}")
@@ -90,7 +92,7 @@ def _write_flow(source: str, made: ImportedFlow, where: Path, replace: bool) -> 
 
 
 def _count_grades(notes: tuple[TranslationNote, ...]) -> dict[str, int]:
-    """Nodes by the worst that is said of each."""
+    """Number of nodes by their worst message."""
     worst: dict[str, str] = {}
     for each in notes:
         new = each.node not in worst
@@ -142,7 +144,7 @@ def _find_flows(path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_flow_file(path: Path) -> bool:
-    """Whether a file that cannot be read was meant to be a flow."""
+    """Whether an unreadable file was meant to be a flow."""
     return path.parent.name == "flows"
 
 
@@ -157,7 +159,7 @@ def _read_text(path: Path) -> str:
 
 
 def _file_lookup(root: Path) -> FileLookup:
-    """Files below the root alone, however they are linked."""
+    """Only files below the root, whatever the links."""
     top = root.resolve()
 
     def find(name: str) -> str | None:
@@ -174,23 +176,23 @@ def _file_lookup(root: Path) -> FileLookup:
     "format_",
     type=click.Choice(file_writer.EXPORT_FORMATS),
     default="lamatic-yaml",
-    help="Which of theirs.",
+    help="Output format. [lamatic-yaml]",
 )
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Where the files go.")
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Folder for the files.")
 @local_options
 def export(name: str, format_: file_writer.ExportFormat, to: Path | None) -> int:
-    """A flow as Lamatic's YAML or as a kit.
+    """Export a flow as Lamatic's YAML or as a kit.
 
-    It ends with 1 when some of it has no words there.
+    Exits with 1 if part of it has no equivalent there.
 
-    NAME is a flow of the folder `flows`, or a file. YAML is printed, where no folder is named; a kit goes into one.
+    NAME is a flow in the folder `flows`, or a file. YAML is printed unless a folder is given; a kit needs a folder.
 
     \b
     Example: sizewise flow export support > support.lamatic.yaml
     """
     ((stem, file),) = select_flows((name,)).items()
     if file.validation.flow is None:
-        raise BadRequest(f"the flow {stem!r} has mistakes", f"see them: sizewise flow check {name}")
+        raise BadRequest(f"the flow {stem!r} has errors", f"run: sizewise flow check {name}")
     drawing, told = exporter.export_flow(parse_yaml(file.path.read_text(encoding="utf-8")).data)
     written = file_writer.write_files(drawing, format_)
     if to is None and format_ == "lamatic-yaml":
@@ -211,4 +213,6 @@ def _write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ExternalFailure(f"{str(path)!r} cannot be written: {error.strerror}", "check the folder") from error
+        raise ExternalFailure(
+            f"{str(path)!r} cannot be written: {error.strerror}", "check that the folder is writable"
+        ) from error

@@ -45,7 +45,7 @@ class ReplicaSettings:
 class ProviderSettings:
     """A model API and its models. A preset (`endpoint`) fills in the keys that are left out."""
 
-    endpoint: str = setting("", "[Provider preset](endpoints.md) that fills in the keys left out here.")
+    endpoint: str = setting("", "[Provider preset](provider-presets.md) that fills in the keys left out here.")
     account: str = setting("", "Value of {account} in the preset's URL.", validator=url_segment)
     region: str = setting("", "Value of {region} in the preset's URL.", validator=url_segment)
     resource: str = setting("", "Value of {resource} in the preset's URL.", validator=url_segment)

@@ -71,7 +71,7 @@ def _apply_preset(name: str, table: object, known: Mapping[str, object], errors:
         return table
     row = known.get(endpoint)
     if not isinstance(row, dict):
-        near = did_you_mean(endpoint, list(known)) or "See docs/reference/endpoints.md."
+        near = did_you_mean(endpoint, list(known)) or "See docs/reference/provider-presets.md."
         errors.append(f"providers.{name}.endpoint: there is no preset {endpoint!r}. {near}")
         return table
     whole = {**{key: row[key] for key in PRESET_FIELDS if key in row}, **table}

@@ -59,7 +59,7 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     assert 'models = ["echo/small", "echo/other", "echo/large"]' in text
     assert proof.stat().st_size > 1_000 and proof.stat().st_mode & 0o777 == 0o600
     again = sizewise("route", "calibrate", str(folder), *ASK, *more, home=tmp_path)
-    assert "The settings say so already." in again.out and settings.read_text() == text
+    assert "The settings are already up to date." in again.out and settings.read_text() == text
     played = sizewise("route", "replay", "mine", str(folder), "--json", home=tmp_path)
     assert played.code == 0, played.err
     rows = played.json["rows"]
@@ -81,9 +81,12 @@ def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (MODELS + '[policies."mine"]\nkind = "cheapest"\n', "no TOML any more"),
-        (MODELS + '[policies.mine]\nkind = "certified"\n[policies.mine.target]\nquality = 0.9\n', "no TOML any more"),
-        ("[policies]\nmine = {kind = 'cheapest'}\n" + MODELS, "no TOML any more"),
+        (MODELS + '[policies."mine"]\nkind = "cheapest"\n', "longer be valid TOML"),
+        (
+            MODELS + '[policies.mine]\nkind = "certified"\n[policies.mine.target]\nquality = 0.9\n',
+            "longer be valid TOML",
+        ),
+        ("[policies]\nmine = {kind = 'cheapest'}\n" + MODELS, "longer be valid TOML"),
         ("", "no single configured model is named 'small', 'other', 'large'"),
     ],
 )
@@ -108,7 +111,7 @@ def test_one_that_cannot_ends_with_1_and_json_says_all(tmp_path: Path) -> None:
     said = sizewise("route", "calibrate", str(written(tmp_path, 100)), *ASK, "--quality", "0.98", "--json")
     assert said.code == 1, said.err
     told = said.json
-    assert told["chosen"] is None and [each["policy"] for each in told["tried"]] == ["prompt", "cascade"]
+    assert told["best"] is None and [each["policy"] for each in told["policies"]] == ["prompt", "cascade"]
 
 
 def test_what_is_asked_wrong_ends_with_2(tmp_path: Path) -> None:

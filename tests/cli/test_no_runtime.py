@@ -30,7 +30,7 @@ def test_it_goes_on_without_fetching_what_it_could_not_run(tmp_path: Path, bare:
             assert server.ask("/healthz", key=None).status == 200
         assert index.asked == [] and not list((tmp_path / "cache").rglob("*.part*"))
     assert server.said[:2] == [
-        "going on without embedded models: xllamacpp is not installed\n",
+        "starting without embedded models: xllamacpp is not installed\n",
         f"hint: {CURE}\n",
     ]
 
@@ -52,6 +52,6 @@ def test_pulling_says_that_the_model_will_not_run_yet(tmp_path: Path, bare: dict
     words = command("models", "pull", "smollm2-135m", "--from", str(wrong), "--home", str(tmp_path))
     done = subprocess.run(words, env=environment(**bare), cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stderr.splitlines()[:2] == [
-        "local/smollm2-135m will not run yet: xllamacpp is not installed",
+        "local/smollm2-135m cannot run yet: xllamacpp is not installed",
         f"hint: {CURE}",
     ]

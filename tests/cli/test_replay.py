@@ -45,7 +45,7 @@ def test_what_is_asked_wrong_is_said(tmp_path: Path) -> None:
     for wrong, words in (
         (("cascad", folder), "there is no policy"),
         (("fixed", folder, "--models", "small,lrge"), "no model 'lrge'"),
-        (("fixed", folder, "--price", "small=cheap"), "is no price"),
+        (("fixed", folder, "--price", "small=cheap"), "is not a price"),
         (("fixed", str(tmp_path / "no")), "no prompts.jsonl"),
     ):
         said = sizewise("route", "replay", *wrong, home=tmp_path)

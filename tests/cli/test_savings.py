@@ -24,7 +24,7 @@ price = {input = "1", output = "1"}
 
 def test_what_was_saved_is_told_and_drawn(tmp_path: Path) -> None:
     with serving(tmp_path, PRICED) as server:
-        assert "has answered anything yet" in sizewise("savings", home=tmp_path).out
+        assert "has answered a request yet" in sizewise("savings", home=tmp_path).out
         for _ in range(4):
             assert server.chat("auto:quick", "one two three").status == 200
         server.chat("echo/large", "by its name: no policy chose")
@@ -38,6 +38,6 @@ def test_what_was_saved_is_told_and_drawn(tmp_path: Path) -> None:
         assert sizewise("savings", "--svg", str(picture), home=tmp_path).code == 0
         assert "quick (quality not measured)" in picture.read_text()
         none = sizewise("savings", "--policy", "other", "--svg", str(picture), home=tmp_path)
-        assert none.code == 2 and "those that choose: default, quick" in none.err
+        assert none.code == 2 and "routing policies: default, quick" in none.err
         assert sizewise("savings", "--days", "nan", home=tmp_path).code == 2
         assert sizewise("savings", "--days", "0", home=tmp_path).code == 2

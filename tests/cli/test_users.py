@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def invited(server: Served, email: str, *words: str) -> Browser:
     done = sizewise("users", "invite", email, *words, home=server.home)
-    assert done.code == 0 and "shown this once" in done.err
+    assert done.code == 0 and "shown once" in done.err
     url, _, token = done.out.strip().partition("/invitation#")
     assert url == server.url
     browser = Browser(server)
@@ -68,7 +68,7 @@ def test_an_organisation_is_founded(server: Served) -> None:
     [
         (("invite", "cyd@example.com", "--role", "develper"), "Did you mean 'developer'?"),
         (("invite", "nobody", "--role", "viewer"), "ada@example.com"),
-        (("disable", "zoe@example.org"), "nobody here has the address"),
+        (("disable", "zoe@example.org"), "no user has the address"),
         (("role", "us-nobody", "viewer"), ""),
     ],
 )

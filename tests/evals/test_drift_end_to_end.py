@@ -113,7 +113,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
         )
         assert b'sizewise_drift_alarms_total{policy="mine"} 1.0' in server.ask("/metrics").body
         shown = sizewise("route", "outcomes", home=tmp_path)
-        assert shown.code == 1 and "found broken" in shown.out
+        assert shown.code == 1 and "target missed on" in shown.out
         assert "big/large alone" in sizewise("route", "explain", ASK, home=tmp_path).out
         assert asked(server, "auto:plain")[0] == "one/small"
     with serving(tmp_path, config.replace("sample_rate = 1", "sample_rate = 0")) as server:
@@ -124,7 +124,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
         )
         assert graphql(server, 'mutation { restorePolicy(policy: "mien") { wasViolated } }').hint.find("mine") >= 0
         done = sizewise("route", "restore", "mine", home=tmp_path)
-        assert (done.code, done.out.strip()) == (0, "mine is trusted again")
+        assert (done.code, done.out.strip()) == (0, "mine is in use again")
         assert asked(server)[0] == "one/small"
         assert server.ask("/readyz").json["impaired"] == []  # type: ignore[index]  # JSON
         assert (quality(server)["samples"], quality(server)["violated"]) == (0, None)

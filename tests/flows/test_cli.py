@@ -25,7 +25,7 @@ def test_a_flow_is_begun_and_checked_without_a_server(tmp_path: Path) -> None:
     begun = sizewise("flow", "new", "support", home=tmp_path)
     path = tmp_path / "flows" / "support.yaml"
     assert (begun.code, begun.out.splitlines()[0]) == (0, str(path))
-    assert sizewise("flow", "check", home=tmp_path).out == "a flow checked: nothing wrong\n"
+    assert sizewise("flow", "check", home=tmp_path).out == "1 flow checked: no errors\n"
     again = sizewise("flow", "new", "support", home=tmp_path)
     assert (again.code, "already" in again.err) == (2, True)
     assert sizewise("flow", "new", "a b", home=tmp_path).code == 2
@@ -45,7 +45,7 @@ def test_a_flow_is_begun_and_checked_without_a_server(tmp_path: Path) -> None:
     nobody = sizewise("flow", "check", "suport", home=tmp_path)
     assert (nobody.code, nobody.hint) == (2, "hint: Did you mean 'support'?")
     (tmp_path / "empty").mkdir()
-    assert sizewise("flow", "check", home=tmp_path / "empty").hint == "hint: begin one: sizewise flow new NAME"
+    assert sizewise("flow", "check", home=tmp_path / "empty").hint == "hint: create one: sizewise flow new NAME"
 
 
 NAMES = """

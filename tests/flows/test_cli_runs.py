@@ -83,7 +83,7 @@ def test_a_run_is_followed_decided_and_told_node_by_node(server: Served) -> None
         assert "waiting" in status and f"sizewise flow decide {run} may yes" in status
         assert "echo/small" in next(line for line in status.splitlines() if line.startswith("say "))
         wrong = sizewise("flow", "decide", run, "may", "perhaps", home=server.home)
-        assert (wrong.code, wrong.hint) == (2, "hint: say yes, no, or JSON")
+        assert (wrong.code, wrong.hint) == (2, "hint: use yes, no, or JSON")
         assert sizewise("flow", "decide", run, "may", "yes", home=server.home).code == 0
         out, err = following.communicate(timeout=30)
     assert (following.returncode, out) == (0, "sent: hi 3\n")
@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_look_at_it(server: Served) -> 
     assert following.returncode == 130
     (each,) = waits(server)
     run = each["run"]["id"]
-    assert f"it goes on: sizewise flow status {run}" in said
+    assert f"the run continues: sizewise flow status {run}" in said
     assert sizewise("flow", "cancel", run, home=server.home).out == f"the run {run} is cancelled\n"
     assert "sizewise flow resume" in sizewise("flow", "status", run, home=server.home).out
     assert sizewise("flow", "resume", run, home=server.home).code == 0

@@ -22,7 +22,7 @@ def test_a_kit_comes_goes_and_comes_again_the_same(tmp_path: Path) -> None:
     came = sizewise("import", "lamatic", "kit", home=tmp_path)
     path = tmp_path / "flows" / "conditionnode.yaml"
     assert (came.code, came.out) == (0, f"{path}: 9 nodes imported, from kit/flows/conditionnode.ts\n")
-    assert sizewise("flow", "check", home=tmp_path).out == "a flow checked: nothing wrong\n"
+    assert sizewise("flow", "check", home=tmp_path).out == "1 flow checked: no errors\n"
 
     went = sizewise("flow", "export", "conditionnode", "--format", "agentkit", "--to", "back", home=tmp_path)
     assert (went.code, went.err) == (0, "back: 5 nodes exported\n")
