@@ -41,7 +41,7 @@ def _page() -> Iterator[str]:
             f"| `{name}` | {row.description} | {_told(row.non_streaming, row.retry_after)} |"
             f" {_told(row.streaming, row.retry_after)} |"
         )
-    yield "\nRun such a server with `python -m sizewise.testing.faults 9000`; the `model` of a request selects the fault.\n"
+    yield "\nRun such a server: `python -m sizewise.testing.faults 9000`; the `model` of a request is its fault.\n"
 
 
 def _told(end: ExpectedOutcome | None, retry_after: int | None) -> str:

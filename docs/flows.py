@@ -52,7 +52,7 @@ def _page(kinds: NodeRegistry) -> Iterator[str]:
         "Between `{{` and `}}`: paths (`find.passages[0].text`), strings in quotes, numbers, `true`, `false`, `null`,"
     )
     yield "comparisons (`== != < <= > >= in`), `and`, `or`, `not`, parentheses, and filters after a `|`, which bind"
-    yield "tightest. There are no calls and no arithmetic. A value that is a single `{{ }}` keeps its type; any other is"
+    yield "tightest. There are no calls and no arithmetic. A value that is one `{{ }}` keeps its type; any other is"
     yield "text.\n"
     yield "| filter | takes | gives | |\n|---|---|---|---|"
     for name, each in FILTERS.items():
