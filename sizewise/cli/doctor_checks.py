@@ -170,7 +170,7 @@ def _vault(settings: Settings) -> CheckResult:
         vault = EnvelopeEncryption(settings.home, DataKeyStore(look, look), wanted.key, wanted.kms)
         query = "SELECT room FROM schema_version"
         there = look(lambda c: c.exec_driver_sql(query).scalars().all()) if path.exists() else ()
-        sealed = [look(room.newest) for room in (conversations, cache) if room.SCHEMA.component in there]
+        sealed = [look(room.newest_sealed) for room in (conversations, cache) if room.SCHEMA.component in there]
         if keyring.SCHEMA.component in there:
             vault.expect_keys_for(filter(None, sealed))
             vault.probe()

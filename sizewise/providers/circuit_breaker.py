@@ -179,7 +179,7 @@ class CircuitBreakerHandler:
             self._record_failure(error)
             raise
         if not (model.is_clear and endpoint.is_clear and key.is_clear):  # something befell others meanwhile
-            self._well()
+            self._record_success()
         if budget.remaining < RETRY_BURST:
             budget.deposit()
         return reply

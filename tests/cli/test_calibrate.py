@@ -64,7 +64,7 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     assert played.code == 0, played.err
     rows = played.json["rows"]
     alone = rows["echo/large alone"]
-    assert rows["mine"]["quality"] > 0.95 * alone["quality"] and rows["mine"]["gave"]["echo/large"] < 0.6
+    assert rows["mine"]["quality"] > 0.95 * alone["quality"] and rows["mine"]["answer_shares"]["echo/large"] < 0.6
 
 
 def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Path) -> None:

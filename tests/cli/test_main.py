@@ -150,7 +150,7 @@ def test_a_server_that_does_not_answer_is_told(tmp_path: Path) -> None:
     (tmp_path / "admin.token").write_text("sw-admin" + "x" * 43)
     done = sizewise("records", home=tmp_path)
     assert done.code == 3
-    assert done.hint == "hint: sizewise doctor tells what is wrong"
+    assert done.hint == "hint: run: sizewise doctor"
     assert "sw-admin" not in done.err
 
 

@@ -30,7 +30,12 @@ def test_a_policy_stands_beside_each_model_alone(tmp_path: Path) -> None:
     told = sizewise("route", "replay", "cheapest", written(tmp_path), *PRICED, "--json", home=tmp_path).json
     assert told["rows"]["cheapest"]["quality"] == told["rows"]["small alone"]["quality"] == 0.5
     large = told["rows"]["large alone"]
-    assert (large["quality"], large["cost"], large["asked"], large["gave"]) == (1.0, 1_100_000_000, 1.0, {"large": 1.0})
+    assert (large["quality"], large["cost"], large["calls_per_prompt"], large["answer_shares"]) == (
+        1.0,
+        1_100_000_000,
+        1.0,
+        {"large": 1.0},
+    )
 
 
 def test_a_policy_of_the_settings_is_played(tmp_path: Path) -> None:

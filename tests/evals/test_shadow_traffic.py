@@ -285,7 +285,7 @@ def test_it_stops_for_a_client_and_begins_again(tmp_path: Path) -> None:
 
 
 def test_where_clients_never_leave_a_moment_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow_traffic, "TRIES", 2)
+    monkeypatch.setattr(shadow_traffic, "MAX_LOCAL_ATTEMPTS", 2)
 
     async def scene(onion: Onion) -> None:
         large = onion.echoes["echo/large"]
