@@ -17,12 +17,13 @@ from msgspec.structs import replace
 
 from sizewise.errors import BadRequest, ModelNotFound, PathNotFound
 from sizewise.flows.compiled_flow import CompiledFlow
-from sizewise.flows.dag_runner import NodeTrace, flow_model_name, run_flow
+from sizewise.flows.dag_runner import flow_model_name, run_flow
 from sizewise.flows.engines.inline import InMemorySteps
 from sizewise.flows.executor import EMPTY_CHAT, ENDPOINT, CompiledFlows
 from sizewise.flows.language.filters import to_text
 from sizewise.flows.language.types import Json
 from sizewise.flows.node import NodeDependencies
+from sizewise.flows.run_context import NodeTrace
 from sizewise.handler import ChoiceFinished, Handler, Request, Send
 from sizewise.messages import ChatRequest, Choice, Reply
 from sizewise.money import format_dollars

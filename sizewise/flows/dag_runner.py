@@ -1,8 +1,7 @@
 """DAG runner: runs ready nodes concurrently, each as one durable step; knows no tables and no engine.
 
-A run is called anew after a crash, and what was done comes back from its steps; so all that is decided here follows
-from the inputs and from what steps gave. Tables, engines and doors are nobody's business here: whoever wants to know
-how a run goes hands in a `on_trace`.
+After a crash a run executes again from the beginning, and finished steps return their stored results. So every decision
+here depends on the inputs and on step results alone. Pass `on_trace` to follow a run.
 """
 
 from __future__ import annotations
@@ -10,32 +9,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from time import time
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 from msgspec import Struct
 
-from sizewise.data_class import DATA_CLASSES, DataClass
-from sizewise.errors import BadRequest, Busy, ConfigError, SizewiseError, StreamInterrupted, UpstreamTimeout
-from sizewise.flows.compiled_flow import CompiledFlow, CompiledNode, Graph, StreamSource
+from sizewise.data_class import DataClass
+from sizewise.errors import BadRequest, Busy, ConfigError, SizewiseError, UpstreamTimeout
+from sizewise.flows.compiled_flow import CompiledFlow, CompiledNode, Graph
 from sizewise.flows.concurrency import task_group
 from sizewise.flows.engine import Steps
 from sizewise.flows.language import types
 from sizewise.flows.language.diagnostics import did_you_mean
 from sizewise.flows.language.expression import ExpressionError, SizeBudget, render_value
-from sizewise.flows.language.filters import to_text
 from sizewise.flows.language.types import Json
-from sizewise.flows.node import Node, NodeContext, NodeDependencies, RunnableFlow, tighten_options
+from sizewise.flows.node import Node, NodeContext, NodeDependencies, RunnableFlow
+from sizewise.flows.run_context import (
+    NodeEvents,
+    NodeState,
+    NodeTrace,
+    RunContext,
+    TraceListener,
+    ignore_trace,
+)
+from sizewise.flows.streaming_output import StreamingOutput, discarded_output
 from sizewise.handler import (
-    AttemptFinished,
-    Event,
-    GuardrailTriggered,
     ModelSelected,
-    ReasoningDelta,
     Request,
-    RequestOptions,
     Send,
-    TextDelta,
     discard_events,
 )
 from sizewise.messages import Usage
@@ -45,33 +46,7 @@ MAX_DEPTH = 16
 """Flows within flows."""
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 """Bytes of what one node gives."""
-MAX_RUN_BYTES = 512 * 1024 * 1024
-"""Bytes of what all nodes of a run give together, and the graphs within others: they are held, and kept."""
-MAX_NODES = 1_000_000
-"""Nodes of a run, each as often as it runs."""
 MAX_RETRY_DELAY_S = 300.0
-DATA_CLASS_SOURCE = "what was found"
-
-NodeState = Literal["running", "done", "kept", "failed", "skipped"]
-"""kept: done before, in a run that was interrupted or is run again; its result came from there."""
-
-
-class NodeTrace(Struct, frozen=True):
-    """A node as it goes. `began`, `node_ended`: seconds since 1970; `cost`: pico-dollars, None where a price is
-    unknown."""
-
-    path: str
-    kind: str
-    state: NodeState
-    began: float
-    ended: float = 0.0
-    model: str = ""
-    usage: Usage = Usage()
-    cost: int | None = 0
-    error: str = ""  # a code of errors.py
-
-
-TraceListener = Callable[[NodeTrace], None]
 
 
 class RunResult(Struct, frozen=True):
@@ -83,10 +58,6 @@ class RunResult(Struct, frozen=True):
     cost: int | None = 0
     model_calls: int = 0
     data_class: DataClass | None = None  # how closely it must be kept, by what was wished and found
-
-
-def ignore_trace(trace: NodeTrace) -> None:
-    """Nobody looks."""
 
 
 async def run_flow(
@@ -107,7 +78,7 @@ async def run_flow(
     `current_principal` tells what whoever asked may by now, for runs that last; it raises where that is nothing.
     Raises BadRequest for inputs that do not fit; whatever a node raises, with the node's place in front.
     """
-    whole = _RunState(
+    whole = RunContext(
         id=id,
         request=request,
         steps=steps,
@@ -153,177 +124,19 @@ def validate_inputs(flow: CompiledFlow, inputs: Mapping[str, Json]) -> dict[str,
     return made
 
 
-class StreamingOutput:
-    """The words of a flow on their way to whoever listens: each once, in order, whoever says them."""
-
-    def __init__(self, send: Send, source: StreamSource | None, model_selected: ModelSelected) -> None:
-        self.send = send
-        self.source = source
-        self._model_selected: ModelSelected | None = model_selected
-        self._ended: dict[str, bool] = {}  # of those who may speak: whether it said anything
-        self.sent: list[str] = []
-
-    def can_stream(self, id: str) -> bool:
-        """Whether this node's words are the flow's: nobody before it has spoken, or will."""
-        if self.source is None or id not in self.source.nodes:
-            return False
-        before = self.source.nodes[: self.source.nodes.index(id)]
-        return all(self._ended.get(each) is False for each in before)
-
-    def node_ended(self, id: str, result: Json, field: str) -> None:
-        if self.source is not None and id in self.source.nodes:
-            self._ended[id] = isinstance(result, dict) and bool(result.get(field))
-
-    async def start(self) -> None:
-        if self._model_selected is not None:
-            chosen, self._model_selected = self._model_selected, None
-            await self.send(chosen)
-
-    async def send_delta(self, event: TextDelta | ReasoningDelta) -> None:
-        await self.start()
-        if isinstance(event, TextDelta):
-            if event.choice:
-                return
-            self.sent.append(event.text)
-            await self.send(TextDelta(0, event.text))
-        else:
-            await self.send(ReasoningDelta(0, event.text))
-
-    async def finish(self, outputs: Mapping[str, Json]) -> None:
-        """What was not yet said of it. Raises StreamInterrupted where another thing was said."""
-        await self.start()
-        if self.source is None:
-            return
-        text, said = to_text(outputs.get(self.source.output)), "".join(self.sent)
-        if not text.startswith(said):
-            raise StreamInterrupted("what was said is not what the flow gives in the end", "Run it again.")
-        if len(text) > len(said):
-            await self.send(TextDelta(0, text[len(said) :]))
-
-
-def discarded_output() -> StreamingOutput:
-    """Of nodes whose words are nobody's."""
-    return StreamingOutput(discard_events, None, ModelSelected("", "", 0))
-
-
-class _RunState:
-    """What all nodes of a run share."""
-
-    def __init__(
-        self,
-        *,
-        id: str,
-        request: Request,
-        steps: Steps,
-        dependencies: NodeDependencies,
-        on_trace: TraceListener,
-        send: Send,
-        current_principal: Callable[[], Principal] | None,
-    ) -> None:
-        self.id = id
-        self._current_principal = current_principal
-        self.send = send
-        self.request = request
-        self.steps = steps
-        self.dependencies = dependencies
-        self.on_trace = on_trace
-        self.usage = Usage()
-        self.cost: int | None = 0
-        self.model_calls = 0
-        self._output_bytes = self._node_count = 0
-
-    def count_node(self) -> None:
-        """Raises BadRequest where a run has too many nodes."""
-        self._node_count += 1
-        if self._node_count > MAX_NODES:
-            raise BadRequest(f"the run has more than {MAX_NODES} nodes", "Work on parts, each in a run of its own.")
-
-    def count_output(self, size: int) -> None:
-        """Raises BadRequest where a run gives too much."""
-        self._output_bytes += size
-        if self._output_bytes > MAX_RUN_BYTES:
-            raise BadRequest(
-                f"what its nodes give is larger than {MAX_RUN_BYTES} bytes",
-                "Give less, or work on parts.",
-            )
-
-    def record_attempt(self, attempt: AttemptFinished) -> None:
-        self.model_calls += 1
-        self.usage, self.cost = self.usage + attempt.usage, add_costs(self.cost, attempt.cost)
-
-    def tighten_data_class(self, data_class: Json) -> None:
-        """All that comes from now on is kept at least so closely: it may have been read from there."""
-        if data_class in DATA_CLASSES:
-            options = tighten_options(self.request.options, RequestOptions(data_class=data_class))
-            self.request = msgspec.structs.replace(
-                self.request,
-                options=msgspec.structs.replace(options, constraint_source=DATA_CLASS_SOURCE),
-            )
-
-    def current_request(self) -> Request:
-        """On whose behalf, with what they may at this moment."""
-        if (
-            self._current_principal is not None
-            and (principal := self._current_principal()) is not self.request.principal
-        ):
-            self.request = msgspec.structs.replace(self.request, principal=principal)
-        return self.request
-
-    def remaining_cost(self) -> int | None:
-        most = self.request.options.max_cost
-        return None if most is None else max(0, most - (self.cost or 0))
-
-
-def add_costs(one: int | None, other: int | None) -> int | None:
-    """A sum of prices, unknown where one of them is."""
-    return None if one is None or other is None else one + other
-
-
-class _NodeEvents:
-    """The `send` of one node: books what it spent, and passes its words on where they are the flow's."""
-
-    def __init__(self, run: _RunState, output: StreamingOutput, streams: bool, parent: _NodeEvents | None) -> None:
-        """`parent`: those of the node that holds this one."""
-        self._run = run
-        self._parent = parent
-        self._output = output
-        self.streams = streams
-        self.has_streamed = False
-        self.model = ""
-        self.usage = Usage()
-        self.cost: int | None = 0
-
-    async def __call__(self, event: Event) -> None:
-        if isinstance(event, (TextDelta, ReasoningDelta)):
-            if self.streams:
-                self.has_streamed = True
-                await self._output.send_delta(event)
-        elif isinstance(event, AttemptFinished):
-            self._run.record_attempt(event)
-            ears: _NodeEvents | None = self
-            while ears is not None:
-                ears.usage, ears.cost = ears.usage + event.usage, add_costs(ears.cost, event.cost)
-                ears = ears._parent
-            await self._run.send(event)
-        elif isinstance(event, ModelSelected):
-            self.model = event.model or self.model
-        elif isinstance(event, GuardrailTriggered):
-            await self._run.send(event)
-
-
 class _GraphRun:
     """The nodes of one graph, once. `variables`: what is around them; what each of them gives is added."""
 
     def __init__(
         self,
         *,
-        run: _RunState,
+        run: RunContext,
         graph: Graph,
         variables: dict[str, Json],
         path: str,
         output: StreamingOutput,
         depth: int,
-        parent: _NodeEvents | None,
+        parent: NodeEvents | None,
     ) -> None:
         self.parent = parent
         self._run = run
@@ -408,7 +221,7 @@ class _NodeRun:
         self,
         *,
         level: _GraphRun,
-        run: _RunState,
+        run: RunContext,
         node: CompiledNode,
         path: str,
         output: StreamingOutput,
@@ -417,7 +230,7 @@ class _NodeRun:
         self._run = run
         self._node = node
         self._path = path
-        self._events = _NodeEvents(run, output, output.can_stream(node.id), level.parent)
+        self._events = NodeEvents(run, output, output.can_stream(node.id), level.parent)
         self._executed = False
 
     async def run(self) -> Json:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sizewise.flows.compiled_flow import CompiledFlow
-from sizewise.flows.dag_runner import NodeTrace, RunResult, run_flow
+from sizewise.flows.dag_runner import RunResult, run_flow
 from sizewise.flows.engines.inline import InMemorySteps
 from sizewise.flows.node import NodeDependencies
 from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.run_context import NodeTrace
 from sizewise.flows.validator import SignatureLookup, ValidationResult, no_flows, validate_flow
 from sizewise.handler import Event, Request, RequestOptions, Send, TextDelta
 from sizewise.messages import ChatRequest, Reply

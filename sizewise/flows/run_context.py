@@ -1,0 +1,164 @@
+"""Run context: the limits, data class and cost that all nodes of a run share, and the events of each node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from sizewise.data_class import DATA_CLASSES
+from sizewise.errors import BadRequest
+from sizewise.flows.engine import Steps
+from sizewise.flows.language.types import Json
+from sizewise.flows.node import NodeDependencies, tighten_options
+from sizewise.flows.streaming_output import StreamingOutput
+from sizewise.handler import (
+    AttemptFinished,
+    Event,
+    GuardrailTriggered,
+    ModelSelected,
+    ReasoningDelta,
+    Request,
+    RequestOptions,
+    Send,
+    TextDelta,
+)
+from sizewise.messages import Usage
+from sizewise.principal import Principal
+
+MAX_RUN_BYTES = 512 * 1024 * 1024
+"""Bytes that all nodes and inner graphs of a run return together: memory holds them, and the store."""
+MAX_NODES = 1_000_000
+"""Nodes of a run, each as often as it runs."""
+DATA_CLASS_SOURCE = "what was found"
+
+NodeState = Literal["running", "done", "kept", "failed", "skipped"]
+"""kept: done in an earlier execution of the run, whose result is used."""
+
+
+class NodeTrace(Struct, frozen=True):
+    """The state of a node. `began`, `ended`: unix s; `cost`: pico-dollars, None where a price is unknown."""
+
+    path: str
+    kind: str
+    state: NodeState
+    began: float
+    ended: float = 0.0
+    model: str = ""
+    usage: Usage = Usage()
+    cost: int | None = 0
+    error: str = ""  # a code of errors.py
+
+
+TraceListener = Callable[[NodeTrace], None]
+
+
+def ignore_trace(trace: NodeTrace) -> None:
+    """For callers that do not follow the run."""
+
+
+class RunContext:
+    """What all nodes of a run share."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        request: Request,
+        steps: Steps,
+        dependencies: NodeDependencies,
+        on_trace: TraceListener,
+        send: Send,
+        current_principal: Callable[[], Principal] | None,
+    ) -> None:
+        self.id = id
+        self._current_principal = current_principal
+        self.send = send
+        self.request = request
+        self.steps = steps
+        self.dependencies = dependencies
+        self.on_trace = on_trace
+        self.usage = Usage()
+        self.cost: int | None = 0
+        self.model_calls = 0
+        self._output_bytes = self._node_count = 0
+
+    def count_node(self) -> None:
+        """Raises BadRequest where a run has too many nodes."""
+        self._node_count += 1
+        if self._node_count > MAX_NODES:
+            raise BadRequest(f"the run has more than {MAX_NODES} nodes", "Work on parts, each in a run of its own.")
+
+    def count_output(self, size: int) -> None:
+        """Raises BadRequest where a run gives too much."""
+        self._output_bytes += size
+        if self._output_bytes > MAX_RUN_BYTES:
+            raise BadRequest(
+                f"what its nodes give is larger than {MAX_RUN_BYTES} bytes",
+                "Give less, or work on parts.",
+            )
+
+    def record_attempt(self, attempt: AttemptFinished) -> None:
+        self.model_calls += 1
+        self.usage, self.cost = self.usage + attempt.usage, add_costs(self.cost, attempt.cost)
+
+    def tighten_data_class(self, data_class: Json) -> None:
+        """Later steps have at least this data class: their content may come from that data."""
+        if data_class in DATA_CLASSES:
+            options = tighten_options(self.request.options, RequestOptions(data_class=data_class))
+            self.request = msgspec.structs.replace(
+                self.request,
+                options=msgspec.structs.replace(options, constraint_source=DATA_CLASS_SOURCE),
+            )
+
+    def current_request(self) -> Request:
+        """The request, with its principal's current permissions."""
+        if (
+            self._current_principal is not None
+            and (principal := self._current_principal()) is not self.request.principal
+        ):
+            self.request = msgspec.structs.replace(self.request, principal=principal)
+        return self.request
+
+    def remaining_cost(self) -> int | None:
+        most = self.request.options.max_cost
+        return None if most is None else max(0, most - (self.cost or 0))
+
+
+def add_costs(one: int | None, other: int | None) -> int | None:
+    """The sum; None where one of them is unknown."""
+    return None if one is None or other is None else one + other
+
+
+class NodeEvents:
+    """The `send` of one node: adds up its cost, and forwards its text if the flow streams it."""
+
+    def __init__(self, run: RunContext, output: StreamingOutput, streams: bool, parent: NodeEvents | None) -> None:
+        """`parent`: the events of the node around this one."""
+        self._run = run
+        self._parent = parent
+        self._output = output
+        self.streams = streams
+        self.has_streamed = False
+        self.model = ""
+        self.usage = Usage()
+        self.cost: int | None = 0
+
+    async def __call__(self, event: Event) -> None:
+        if isinstance(event, (TextDelta, ReasoningDelta)):
+            if self.streams:
+                self.has_streamed = True
+                await self._output.send_delta(event)
+        elif isinstance(event, AttemptFinished):
+            self._run.record_attempt(event)
+            ears: NodeEvents | None = self
+            while ears is not None:
+                ears.usage, ears.cost = ears.usage + event.usage, add_costs(ears.cost, event.cost)
+                ears = ears._parent
+            await self._run.send(event)
+        elif isinstance(event, ModelSelected):
+            self.model = event.model or self.model
+        elif isinstance(event, GuardrailTriggered):
+            await self._run.send(event)

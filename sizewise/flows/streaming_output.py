@@ -1,0 +1,64 @@
+"""Streaming output of a flow: sends the text of one node to the client, each delta once and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sizewise.errors import StreamInterrupted
+from sizewise.flows.compiled_flow import StreamSource
+from sizewise.flows.language.filters import to_text
+from sizewise.flows.language.types import Json
+from sizewise.handler import ModelSelected, ReasoningDelta, Send, TextDelta, discard_events
+
+
+class StreamingOutput:
+    """The words of a flow on their way to whoever listens: each once, in order, whoever says them."""
+
+    def __init__(self, send: Send, source: StreamSource | None, model_selected: ModelSelected) -> None:
+        self.send = send
+        self.source = source
+        self._model_selected: ModelSelected | None = model_selected
+        self._ended: dict[str, bool] = {}  # of those who may speak: whether it said anything
+        self.sent: list[str] = []
+
+    def can_stream(self, id: str) -> bool:
+        """Whether this node's words are the flow's: nobody before it has spoken, or will."""
+        if self.source is None or id not in self.source.nodes:
+            return False
+        before = self.source.nodes[: self.source.nodes.index(id)]
+        return all(self._ended.get(each) is False for each in before)
+
+    def node_ended(self, id: str, result: Json, field: str) -> None:
+        if self.source is not None and id in self.source.nodes:
+            self._ended[id] = isinstance(result, dict) and bool(result.get(field))
+
+    async def start(self) -> None:
+        if self._model_selected is not None:
+            chosen, self._model_selected = self._model_selected, None
+            await self.send(chosen)
+
+    async def send_delta(self, event: TextDelta | ReasoningDelta) -> None:
+        await self.start()
+        if isinstance(event, TextDelta):
+            if event.choice:
+                return
+            self.sent.append(event.text)
+            await self.send(TextDelta(0, event.text))
+        else:
+            await self.send(ReasoningDelta(0, event.text))
+
+    async def finish(self, outputs: Mapping[str, Json]) -> None:
+        """What was not yet said of it. Raises StreamInterrupted where another thing was said."""
+        await self.start()
+        if self.source is None:
+            return
+        text, said = to_text(outputs.get(self.source.output)), "".join(self.sent)
+        if not text.startswith(said):
+            raise StreamInterrupted("what was said is not what the flow gives in the end", "Run it again.")
+        if len(text) > len(said):
+            await self.send(TextDelta(0, text[len(said) :]))
+
+
+def discarded_output() -> StreamingOutput:
+    """Of nodes whose words are nobody's."""
+    return StreamingOutput(discard_events, None, ModelSelected("", "", 0))
