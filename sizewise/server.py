@@ -21,7 +21,7 @@ import uvicorn
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.catalog import discovery
 from sizewise.catalog.loader import load_cards
 from sizewise.errors import ConfigError, ExternalFailure, SizewiseError
@@ -125,20 +125,10 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
     port = listening.getsockname()[1]
     settings = replace(settings, server=replace(settings.server, port=port))
     tls = settings.server.tls
-    services = Services(
-        settings.home,
-        settings.records,
-        resolve_secret(settings.database.url),
-        key_reference=settings.encryption.key,
-        kms=settings.encryption.kms,
-        response_settings=settings.stored_responses,
-        idempotency_settings=settings.idempotency,
-        memory_settings=settings.memory,
-        flow_settings=settings.flows,
-    )
+    services = open_services(settings.home, settings, url=resolve_secret(settings.database.url))
     locals = LocalModels()
     try:
-        metrics = Metrics(services.record_queue)
+        metrics = Metrics(services.records.queue_counts)
         hooks = WebhookDispatcher()
         metrics.budget_usage, services.limiter.notify = services.limiter.spent_ratios, hooks.publish
         services.api_keys.notify = services.runs.completion.publish_event = hooks.publish
@@ -227,7 +217,7 @@ async def _serve(live: ReloadableApplication, listening: socket.socket, key: str
         await folder.sync()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
     print(_json(url, key) if as_json else _welcome(live.app, url, key), flush=True)  # noqa: T201 - the terminal is its door
-    services.resume()
+    services.key_rotation.resume()
     await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
     gc.collect()
     gc.freeze()  # what is loaded now stays: no need to look at it again at every collection

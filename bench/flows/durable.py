@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from sizewise.app.services import Services
+from sizewise.app.services import Services, open_services
 from sizewise.flows.engine import Steps
 from sizewise.flows.engines.inline import InMemorySteps
 from sizewise.flows.run_worker import RunExecution
@@ -59,7 +59,7 @@ async def durable(services: Services, principal: Principal, count: int) -> float
 
 async def main(url: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        services = Services(Path(folder) / "home", url=url)
+        services = open_services(Path(folder) / "home", url=url)
         runs, boss = services.runs, services.api_keys.authenticator.authenticate(services.admin_token)
         runs.worker.configure(carry)
         await services.flow_versions.save(boss, "default", "bench", VERSION, b"name: bench")

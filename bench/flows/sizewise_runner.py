@@ -24,7 +24,7 @@ from bench.gateway.floors import BASE
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
-from sizewise.app.services import Services
+from sizewise.app.services import Services, open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.compiled_flow import CompiledFlow
@@ -131,8 +131,8 @@ async def walker(home: Path) -> AsyncIterator[Walker]:
     home.mkdir(exist_ok=True)
     (home / "sizewise.toml").write_text(BASE)
     settings = load_settings(home / "sizewise.toml", home)
-    with Services(home, settings.records) as services:
-        metrics = Metrics(services.record_queue)
+    with open_services(home, settings) as services:
+        metrics = Metrics(services.records.queue_counts)
         resources = Resources(services, metrics, LocalModels(), ShadowComparisons(services.quality_monitor, metrics))
         app = build_application(settings, resources, load_cards(settings))
         app.apply()

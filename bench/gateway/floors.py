@@ -17,7 +17,7 @@ from bench.gateway.layers import Nowhere
 from bench.gateway.limits import ALL, PRICE
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.openai import chat_completions
@@ -70,8 +70,8 @@ class Case:
         home.mkdir()
         (home / "sizewise.toml").write_text(BASE + config)
         settings = load_settings(home / "sizewise.toml", home)
-        self.services = Services(home, settings.records)
-        metrics = Metrics(self.services.record_queue)
+        self.services = open_services(home, settings)
+        metrics = Metrics(self.services.records.queue_counts)
         resources = Resources(
             self.services,
             metrics,

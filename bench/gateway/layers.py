@@ -16,7 +16,7 @@ from pathlib import Path
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
 from sizewise.app.routing_config import build_data_policy
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.openai import chat_completions
@@ -126,8 +126,8 @@ async def main() -> None:
         home = Path(folder)
         (home / "sizewise.toml").write_text(CONFIG)
         settings = load_settings(home / "sizewise.toml", home)
-        with Services(home) as services:
-            metrics = Metrics(services.record_queue)
+        with open_services(home) as services:
+            metrics = Metrics(services.records.queue_counts)
             resources = Resources(
                 services,
                 metrics,

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.gateway.layers import BODY, CONFIG, best
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.request_context import ResponseMetadata
@@ -79,8 +79,8 @@ async def cost(limits: str) -> tuple[float, float]:
         home = Path(folder)
         (home / "sizewise.toml").write_text(CONFIG + PRICE + limits)
         settings = load_settings(home / "sizewise.toml", home)
-        with Services(home) as services:
-            metrics = Metrics(services.record_queue)
+        with open_services(home) as services:
+            metrics = Metrics(services.records.queue_counts)
             resources = Resources(
                 services,
                 metrics,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.request_context import ResponseMetadata
@@ -69,8 +69,8 @@ async def best(apps: list[Application], words: str) -> list[float]:
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with Services(home) as services:
-            metrics = Metrics(services.record_queue)
+        with open_services(home) as services:
+            metrics = Metrics(services.records.queue_counts)
             houses = []
             for more in (OFF, WITHOUT_INJECTION, ""):
                 (home / "sizewise.toml").write_text(CONFIG + more)

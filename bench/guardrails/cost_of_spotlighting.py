@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.guardrails.cost import CONFIG, PLAIN
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.request_context import ResponseMetadata
@@ -68,8 +68,8 @@ async def best(apps: list[Application], what: ChatRequest) -> list[float]:
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with Services(home) as services:
-            metrics, houses = Metrics(services.record_queue), list[Application]()
+        with open_services(home) as services:
+            metrics, houses = Metrics(services.records.queue_counts), list[Application]()
             for more in ("", *KINDS.values()):
                 (home / "sizewise.toml").write_text(f"{CONFIG}[guardrails]\ninjection = 'off'\n{more}\n")
                 settings = load_settings(home / "sizewise.toml", home)

@@ -172,16 +172,16 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         resources.services.quality_monitor.distrust_check(watch),
     )
     answer = with_response_cache(answer, names, settings.response_cache)
-    answer = IdempotencyMiddleware(answer, resources.services, resources.calls_in_flight)
+    answer = IdempotencyMiddleware(answer, resources.services.idempotency, resources.calls_in_flight)
     answer = RevocationMiddleware(answer, resources.services.api_keys.authenticator)
     answer = post.wrap(answer)
     answer = RateLimitMiddleware(answer, resources.services.limiter)
     keep = resources.services.payload_log.enqueue if settings.records.contents else None
     answer = RecordingMiddleware(
         answer,
-        resources.services.enqueue_record,
+        resources.services.records.enqueue,
         resources.metrics,
-        resources.services.record_ids,
+        resources.services.records.ids,
         keep,
     )
     shadow.handler = answer

@@ -78,7 +78,7 @@ def build_features(
     )
     flows = RevocationMiddleware(FlowModel(services.compiled_flows, nodes), services.api_keys.authenticator)
     whole = RateLimitMiddleware(
-        IdempotencyMiddleware(flows, services, resources.calls_in_flight, per_principal=True),
+        IdempotencyMiddleware(flows, services.idempotency, resources.calls_in_flight, per_principal=True),
         services.limiter,
     )
     return FlowDispatcher(handler, whole), shelved, lends, changes

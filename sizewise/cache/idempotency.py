@@ -11,13 +11,13 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Coroutine
 from functools import partial
-from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from sizewise.cache.cache_key import request_digest
 from sizewise.cache.idempotency_record import IdempotencyRecord, recorded_error
+from sizewise.cache.idempotency_store import IdempotencyStore
 from sizewise.cache.reply_codec import StoredReply, decode_reply, encode_reply
 from sizewise.cache.single_flight import Leader, SingleFlight, SingleFlightFollower
 from sizewise.cache.tables import IdempotencyLease
@@ -34,16 +34,6 @@ MAX_SHOWN_CHARS = 100
 CallKey = tuple[str, str, str]
 CallsInFlight = dict[CallKey, SingleFlight]
 """Calls under way by tenant, project and key; outlives Houses."""
-
-
-class IdempotencyStore(Protocol):
-    """Where leases are kept; each raises StorageError or EncryptionKeyUnavailable."""
-
-    async def acquire_lease(self, lease: IdempotencyLease) -> IdempotencyRecord | None:
-        """None: it is ours, durably. Else what is kept under it."""
-
-    async def complete_lease(self, lease: IdempotencyLease, record: IdempotencyRecord) -> None: ...
-    async def release_lease(self, lease: IdempotencyLease) -> None: ...
 
 
 class IdempotencyMiddleware:
@@ -82,7 +72,7 @@ class IdempotencyMiddleware:
         return await SingleFlightFollower(call, send, streams, REPLAY_REASON).relay()
 
     async def _run(self, request: Request, lease: IdempotencyLease, call: SingleFlight) -> Reply:
-        kept = await self._store.acquire_lease(lease)
+        kept = await self._store.acquire(lease)
         return await (
             self._call_handler(request, lease, call) if kept is None else self._replay(request, lease, call, kept)
         )
@@ -93,12 +83,12 @@ class IdempotencyMiddleware:
         except SizewiseError as error:
             kept = IdempotencyRecord(lease.digest, error=recorded_error(error))
             await self._log_failure(
-                self._store.release_lease(lease) if call.cost_free else self._store.complete_lease(lease, kept),
+                self._store.release(lease) if call.cost_free else self._store.complete(lease, kept),
             )
             raise
         answer = StoredReply(call.model_selected or ModelSelected(reply.model, "", 0), reply, call.content_events)
         await self._log_failure(
-            self._store.complete_lease(lease, IdempotencyRecord(lease.digest, encode_reply(answer))),
+            self._store.complete(lease, IdempotencyRecord(lease.digest, encode_reply(answer))),
         )
         return reply
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from concurrent.futures import Executor
+
 import msgspec
 from msgspec import Struct
 
+from sizewise.cache import stored_response_tables as tables
 from sizewise.data_class import DataClass
+from sizewise.storage.batch_writer import BatchWriter
 from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.keys.tables import TransactionRunner
 
 TABLE = "responses"
 
@@ -38,32 +45,62 @@ class StoredPayload(Struct, frozen=True, array_like=True):
     online: bool = True
 
 
-def encrypt_response(encryption: EnvelopeEncryption, stored: StoredResponse) -> bytes:
-    """Raises VaultLocked."""
-    said = msgspec.msgpack.encode(
-        StoredPayload(stored.body, stored.context, stored.input, stored.data_class, stored.online),
-    )
-    return encryption.encrypt(said, stored.tenant, TABLE, f"{stored.project}/{stored.id}")
+class StoredResponses:
+    """Stored responses of all projects; older ones than the retention period are not found."""
 
+    def __init__(
+        self,
+        *,
+        encryption: EnvelopeEncryption,
+        read: TransactionRunner,
+        writer: BatchWriter,
+        executor: Executor,
+        retention_ms: int,
+    ) -> None:
+        """`executor` runs encryption, which may take seconds."""
+        self._encryption = encryption
+        self._read = read
+        self._writer = writer
+        self._executor = executor
+        self._retention_ms = retention_ms
 
-def decrypt_response(
-    encryption: EnvelopeEncryption,
-    ciphertext: bytes,
-    id: str,
-    tenant: str,
-    project: str,
-    created: int,
-) -> StoredResponse:
-    """Raises VaultLocked, StoreFailed."""
-    said = msgspec.msgpack.decode(encryption.decrypt(ciphertext, tenant, TABLE, f"{project}/{id}"), type=StoredPayload)
-    return StoredResponse(
-        id,
-        tenant,
-        project,
-        created,
-        said.body,
-        said.context,
-        said.input,
-        said.data_class,
-        said.online,
-    )
+    async def save(self, stored: StoredResponse) -> None:
+        """Encrypted and durable when this returns. Raises Conflict (the id is taken), EncryptionKeyUnavailable,
+        StorageError.
+        """
+        where = (stored.tenant, stored.project, stored.id, stored.created)
+        sealed = await asyncio.get_running_loop().run_in_executor(self._executor, self._encrypt, stored)
+        await self._writer.run_transaction(lambda c: tables.insert_response(c, *where, sealed))
+
+    async def find(self, id: str, tenant: str, project: str) -> StoredResponse | None:
+        """None if the project has no response of this id. Raises EncryptionKeyUnavailable, StorageError."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._find, id, tenant, project)
+
+    async def delete(self, id: str, tenant: str, project: str) -> bool:
+        """Whether there was one. Raises StorageError."""
+        return await self._writer.run_transaction(lambda c: tables.delete_response(c, tenant, project, id))
+
+    def _find(self, id: str, tenant: str, project: str) -> StoredResponse | None:
+        since = time.time_ns() // 1_000_000 - self._retention_ms
+        found = self._read(lambda c: tables.find_response(c, tenant, project, id, since))
+        if found is None:
+            return None
+        created, sealed = found
+        plain = self._encryption.decrypt(sealed, tenant, TABLE, f"{project}/{id}")
+        payload = msgspec.msgpack.decode(plain, type=StoredPayload)
+        return StoredResponse(
+            id,
+            tenant,
+            project,
+            created,
+            payload.body,
+            payload.context,
+            payload.input,
+            payload.data_class,
+            payload.online,
+        )
+
+    def _encrypt(self, stored: StoredResponse) -> bytes:
+        payload = StoredPayload(stored.body, stored.context, stored.input, stored.data_class, stored.online)
+        plain = msgspec.msgpack.encode(payload)
+        return self._encryption.encrypt(plain, stored.tenant, TABLE, f"{stored.project}/{stored.id}")

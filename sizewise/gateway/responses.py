@@ -117,7 +117,7 @@ async def input_items(app: Application, head: RequestHead, body: bytes, writer: 
 
 def _responses_of(app: Application, head: RequestHead) -> PrincipalResponses:
     """What is kept of this caller's. Raises Forbidden: who may not ask has nothing here."""
-    return PrincipalResponses(app.resources.services, head.authorize(app, "responses"))
+    return PrincipalResponses(app.resources.services.stored_responses, head.authorize(app, "responses"))
 
 
 def _with_chain_session(options: RequestOptions, envelope: ResponseEnvelope) -> RequestOptions:

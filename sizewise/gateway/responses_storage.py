@@ -14,8 +14,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sizewise.app.services import Services
-from sizewise.cache.stored_responses import StoredResponse
+from sizewise.cache.stored_responses import StoredResponse, StoredResponses
 from sizewise.data_class import strictest
 from sizewise.errors import EncryptionKeyUnavailable, PathNotFound, ResponseNotFound, StorageError
 from sizewise.handler import ModelSelected, RequestOptions
@@ -35,8 +34,8 @@ _encode = msgspec.json.Encoder().encode
 class PrincipalResponses:
     """What this caller has kept here."""
 
-    def __init__(self, services: Services, principal: Principal) -> None:
-        self._services = services
+    def __init__(self, store: StoredResponses, principal: Principal) -> None:
+        self._store = store
         self._principal = principal
 
     async def previous(self, response_id: str | None) -> StoredResponse | None:
@@ -60,11 +59,11 @@ class PrincipalResponses:
         return stored
 
     async def _find(self, id: str) -> StoredResponse | None:
-        return await self._services.stored_response(id, self._principal.tenant, self._principal.project)
+        return await self._store.find(id, self._principal.tenant, self._principal.project)
 
     async def delete(self, id: str) -> None:
         """Raises PathNotFound."""
-        if not await self._services.delete_response(id, self._principal.tenant, self._principal.project):
+        if not await self._store.delete(id, self._principal.tenant, self._principal.project):
             raise _not_found(id)
 
     async def save(
@@ -91,7 +90,7 @@ class PrincipalResponses:
         if selection is not None and selection.data_class is not None:
             stored = replace(stored, data_class=selection.data_class, online=selection.online)
         try:
-            await self._services.store_response(stored)
+            await self._store.save(stored)
         except (StorageError, EncryptionKeyUnavailable):
             return response | {"store": False}
         return response

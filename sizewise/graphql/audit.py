@@ -17,7 +17,7 @@ async def audit(context: RequestContext, last: int = 20, after: int | None = Non
     context.charge_rows(last)
     services, tenant = context.app.resources.services, context.principal.tenant
     found = await (
-        services.newest_audit_entries(tenant, last) if after is None else services.audit_entries(tenant, after, last)
+        services.audit_log.newest(tenant, last) if after is None else services.audit_log.entries(tenant, after, last)
     )
     return [_event_values(line) for line in found]
 

@@ -62,9 +62,9 @@ class RequestContext:
         if left is None:
             return
         if left:
-            await services.append_audit_event(suppressed_event(principal.tenant, who, left))
+            await services.audit_log.append(suppressed_event(principal.tenant, who, left))
         shown = id[:100] if id.isprintable() else ""
-        await services.append_audit_event(replace(audit_event(principal, principal.tenant, field, shown), refused=code))
+        await services.audit_log.append(replace(audit_event(principal, principal.tenant, field, shown), refused=code))
 
     def charge_rows(self, rows: int) -> None:
         """Raises BadRequest when all fields together ask for more than ROWS."""

@@ -12,7 +12,7 @@ from sizewise.graphql.model_type import FieldValues
 async def encryption(context: RequestContext) -> FieldValues:
     """Data keys of the caller's own organisation. Raises VaultLocked."""
     services, tenant = context.app.resources.services, context.principal.tenant
-    by, found = await services.key_status()
+    by, found = await services.key_rotation.status()
     keys = [
         {
             "id": its.id,
@@ -24,7 +24,7 @@ async def encryption(context: RequestContext) -> FieldValues:
         for its in found
         if its.tenant == tenant
     ]
-    return {"wrappedBy": by, "reencrypting": services.reencryption.in_progress, "keys": keys}
+    return {"wrappedBy": by, "reencrypting": services.key_rotation.job.in_progress, "keys": keys}
 
 
 async def rotate_encryption_keys(context: RequestContext, new_data_keys: bool) -> FieldValues:
@@ -33,7 +33,7 @@ async def rotate_encryption_keys(context: RequestContext, new_data_keys: bool) -
     """
     services, principal = context.app.resources.services, context.principal
     begun = audit_event(principal, principal.tenant, "manage_vault", "vault:keys", None, {"data": new_data_keys})
-    await services.append_audit_event(begun)
-    count = await services.rotate_keys(new_data_keys)
-    await services.append_audit_event(replace(begun, after={"data": new_data_keys, "wrapped": count}))
+    await services.audit_log.append(begun)
+    count = await services.key_rotation.rotate(new_data_keys)
+    await services.audit_log.append(replace(begun, after={"data": new_data_keys, "wrapped": count}))
     return {"rewrapped": count}

@@ -19,7 +19,7 @@ async def memories(context: RequestContext, namespace: str, query: str = "", lim
     services, principal = context.app.resources.services, context.principal
     require_permission(principal, "read_contents", Resource(principal.tenant, principal.project))
     found = (await services.memories.search(principal, namespace, query))[:limit]
-    await services.append_audit_event(
+    await services.audit_log.append(
         audit_event(principal, principal.tenant, "read_memories", f"project:{principal.project}"),
     )
     return [{"id": each.id, "text": each.text, "created": each.created} for each in found]

@@ -27,7 +27,7 @@ async def records(
     """Raises BadRequest when `last` is not from 1 to 1000."""
     context.charge_rows(last)
     wanted = RecordFilter(context.principal.tenant, model or "", status, since, trace or "", _project(context))
-    found = await context.app.resources.services.records(wanted, last)
+    found = await context.app.resources.services.records.newest(wanted, last)
     return yielding_to_loop(_record(each) for each in found)
 
 
@@ -35,7 +35,7 @@ async def record(context: RequestContext, trace: str) -> list[FieldValues]:
     context.charge_rows(100)
     return [
         _detail_values(context, each)
-        for each in await context.app.resources.services.records_of_trace(
+        for each in await context.app.resources.services.records.find_by_trace(
             trace,
             context.principal.tenant,
             _project(context),
@@ -57,10 +57,10 @@ async def erase_records(context: RequestContext, key: str) -> FieldValues:
         else Resource(principal.tenant if principal.all_projects else "", name=f"key:{key}"),
     )
     begun = audit_event(principal, principal.tenant, "erase_records", f"key:{key[:100]}")
-    await services.append_audit_event(begun)
-    gone = await services.delete_key_data(principal.tenant, key)
+    await services.audit_log.append(begun)
+    gone = await services.records.delete_key_data(principal.tenant, key)
     after: dict[str, object] = {"records": gone.records, "contents": gone.payloads, "feedback": gone.feedback}
-    await services.append_audit_event(replace(begun, after=after))
+    await services.audit_log.append(replace(begun, after=after))
     return dict(after)
 
 
@@ -79,10 +79,10 @@ async def _contents(context: RequestContext, record: RequestRecord, info: object
     """Who reads them leaves a line in the trail."""
     context.require("read_contents")
     services, principal = context.app.resources.services, context.principal
-    found = await services.payload(record.id, record.tenant)
+    found = await services.records.payload(record.id, record.tenant)
     if found is None:
         return None
-    await services.append_audit_event(
+    await services.audit_log.append(
         audit_event(principal, principal.tenant, "read_contents", f"record:{record.trace}"),
     )
     return {"request": found.request, "response": found.response, "truncated": found.truncated}

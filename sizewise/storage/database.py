@@ -6,6 +6,7 @@ throws leaves this file as StorageError (the store is ill: try again later) or C
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,15 @@ class Database:
         """One transaction: all of it or nothing. Raises StorageError or Conflict."""
         with translate_errors(self.location), self._immediate_engine.begin() as connection:
             yield connection
+
+    def read_transaction(self, work: UnitOfWork[T]) -> T:
+        """`work` on one consistent view. Raises StorageError."""
+        with self.read() as connection:
+            return work(connection)
+
+    async def read_in_thread(self, work: UnitOfWork[T]) -> T:
+        """`read_transaction`, off the event loop."""
+        return await asyncio.to_thread(self.read_transaction, work)
 
     def insert_rows(self, rows: Iterable[tuple[InsertStatement, Sequence[RowValues]]]) -> None:
         """One transaction of new rows, for one thread at a time. Raises StorageError or Conflict.

@@ -11,11 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from sizewise.agents.memory import AgentMemory, MemoryEntry, rank_memories
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.errors import BadRequest
 from sizewise.handler import Request, RequestOptions
 from sizewise.settings.agents import AgentSettings, MemorySettings
+from sizewise.settings.root import FileSettings
 from tests.agents.scripted_model import ME, NOBODYS, Script, agents, worked
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import serving
@@ -24,7 +25,7 @@ ASK = Request(NOBODYS, ME, "0" * 32, time.perf_counter())
 
 
 def within(home: Path, work: Callable[[AgentMemory], Awaitable[object]], row: MemorySettings | None = None) -> None:
-    with Services(home, memory_settings=row) as services:
+    with open_services(home, FileSettings(memory=row or MemorySettings())) as services:
         asyncio.run(work(services.memories))  # type: ignore[arg-type]  # a coroutine
 
 
@@ -100,8 +101,8 @@ def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: 
         assert await memories.remove(ME, "canary-whose@example.com", ids, deed) == 0
 
     within(tmp_path, remove)
-    with Services(tmp_path) as services:
-        (line,) = asyncio.run(services.newest_audit_entries("acme"))
+    with open_services(tmp_path) as services:
+        (line,) = asyncio.run(services.audit_log.newest("acme"))
         assert line.deed.thing == f"memory:{ids[0]}"
 
 
@@ -110,12 +111,12 @@ def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
         await memories.remember(ASK, "u-1", "soon forgotten")
 
     within(tmp_path, work)
-    with Services(tmp_path, memory_settings=MemorySettings(max_rows=1)) as services:
+    with open_services(tmp_path, FileSettings(memory=MemorySettings(max_rows=1))) as services:
         asyncio.run(services.memories.remember(ASK, "u-2", "newer"))  # the chore keeps one row of all
-        asyncio.run(services.flush())
+        asyncio.run(services.records.flush())
         until = time.monotonic() + 5
         while asyncio.run(services.memories.recall(ASK, "u-1", "")) and time.monotonic() < until:
-            asyncio.run(services.flush())
+            asyncio.run(services.records.flush())
         assert len(asyncio.run(services.memories.recall(ASK, "u-2", ""))) == 1
 
 
@@ -128,7 +129,7 @@ def test_rare_words_count_more_than_common_ones() -> None:
 
 
 def test_an_agent_remembers_its_user_and_a_session_is_apart(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         row = AgentSettings(memory=True, system="Know your people.")
         script = Script(
             [("remember", {"text": "Likes green tea."})],

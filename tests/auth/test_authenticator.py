@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.auth.api_keys import NewKey
 from sizewise.auth.authenticator import Authenticator, generate_key, load_or_create_admin_token
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES, expand_actions
@@ -20,7 +20,7 @@ def test_a_key_is_its_owner_and_carries_what_it_may(tmp_path: Path) -> None:
     async def scene() -> NewKey:
         return await services.api_keys.create("shop", "web", ["ask", "read"], data_class="internal")
 
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         made = asyncio.run(scene())
         principal = services.api_keys.authenticator.authenticate(made.text)
         assert services.api_keys.authenticator.is_valid(principal)
@@ -37,7 +37,7 @@ def test_a_key_is_its_owner_and_carries_what_it_may(tmp_path: Path) -> None:
 
 
 def test_only_the_whole_key_opens(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         text = services.api_keys.ensure_first_key()
         for wrong in ("", " ", text[:-1], text + "x", text[:11], text.swapcase(), "ключ", "\ud800", "x" * 1_000_000):
             with pytest.raises(InvalidApiKey) as refused:
@@ -47,7 +47,7 @@ def test_only_the_whole_key_opens(tmp_path: Path) -> None:
 
 
 def test_no_file_under_the_home_holds_a_key_but_the_admin_token(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         texts = [services.api_keys.ensure_first_key(), asyncio.run(services.api_keys.create()).text]
         for path in tmp_path.iterdir():
             assert not any(text[11:].encode() in path.read_bytes() for text in texts), path
@@ -55,7 +55,7 @@ def test_no_file_under_the_home_holds_a_key_but_the_admin_token(tmp_path: Path) 
 
 
 def test_keys_survive_a_restart_and_a_revoked_one_is_refused_at_once_and_for_good(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         first, second = asyncio.run(services.api_keys.create()), asyncio.run(services.api_keys.create())
         principal, version = services.api_keys.authenticator.authenticate(first.text), services.api_keys.version
         asyncio.run(services.api_keys.revoke(first.key.id))
@@ -63,7 +63,7 @@ def test_keys_survive_a_restart_and_a_revoked_one_is_refused_at_once_and_for_goo
         assert not services.api_keys.authenticator.is_valid(principal), "a stream that began before can see it"
         with pytest.raises(InvalidApiKey):
             services.api_keys.authenticator.authenticate(first.text)
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         assert services.api_keys.authenticator.authenticate(second.text).key_id == second.key.id
         with pytest.raises(InvalidApiKey):
             services.api_keys.authenticator.authenticate(first.text)
@@ -73,7 +73,7 @@ def test_keys_survive_a_restart_and_a_revoked_one_is_refused_at_once_and_for_goo
 
 
 def test_a_key_of_another_tenant_cannot_be_revoked_or_seen(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         theirs = asyncio.run(services.api_keys.create(tenant="theirs"))
         with pytest.raises(PathNotFound, match=theirs.key.id):
             asyncio.run(services.api_keys.revoke(theirs.key.id, tenant="mine"))
@@ -82,7 +82,7 @@ def test_a_key_of_another_tenant_cannot_be_revoked_or_seen(tmp_path: Path) -> No
 
 
 def test_an_expired_key_is_refused(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         made = asyncio.run(services.api_keys.create(expires=time.time_ns() // 1_000_000 + 150))
         principal = services.api_keys.authenticator.authenticate(made.text)
         deadline = time.monotonic() + 10
@@ -124,11 +124,11 @@ def test_a_key_revoked_while_new_settings_are_prepared_stays_revoked() -> None:
 
 def test_the_first_key_is_made_once_and_a_brought_one_takes_its_place(tmp_path: Path) -> None:
     brought, later = "correct-horse-battery-staple-1", "another-horse-battery-staple-2"
-    with Services(tmp_path / "a") as services:
+    with open_services(tmp_path / "a") as services:
         first = services.api_keys.ensure_first_key()
         assert services.api_keys.authenticator.authenticate(first).name == "first"
         assert services.api_keys.ensure_first_key() == ""
-    with Services(tmp_path / "b") as services:
+    with open_services(tmp_path / "b") as services:
         assert services.api_keys.ensure_first_key(brought) == ""
         assert services.api_keys.authenticator.authenticate(brought).permissions == expand_actions(["ask", "read"])
         assert services.api_keys.ensure_first_key(brought) == services.api_keys.ensure_first_key() == ""
@@ -141,12 +141,12 @@ def test_the_first_key_is_made_once_and_a_brought_one_takes_its_place(tmp_path: 
 
 
 def test_the_admin_token_is_made_once_for_its_owner_alone_and_may_everything(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         token = (tmp_path / "admin.token").read_text().strip()
         assert (services.admin_token, (tmp_path / "admin.token").stat().st_mode & 0o777) == (token, 0o600)
         assert services.api_keys.authenticator.authenticate(token).permissions == set(ACTIONS)
         assert services.api_keys.authenticator.is_valid(services.api_keys.authenticator.authenticate(token))
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         assert services.admin_token == token
 
 
@@ -155,14 +155,14 @@ def test_an_admin_token_that_others_can_read_or_that_is_none_is_refused(tmp_path
     load_or_create_admin_token(tmp_path)
     path.chmod(0o644)
     with pytest.raises(ConfigError, match="others than you") as refused:
-        Services(tmp_path)
+        open_services(tmp_path)
     assert "chmod 600" in refused.value.hint
     path.chmod(0o600)
     path.write_text("\n")
     with pytest.raises(ConfigError, match="no admin token"):
-        Services(tmp_path)
+        open_services(tmp_path)
     path.unlink()
-    Services(tmp_path).close()
+    open_services(tmp_path).close()
 
 
 def test_the_admin_token_is_not_read_through_a_link(tmp_path: Path) -> None:

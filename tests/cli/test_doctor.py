@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.cache.stored_responses import StoredResponse
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, Served
@@ -56,9 +56,11 @@ def test_no_model_is_there(home: Path) -> None:
 
 
 def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
-    with Services(home) as services:
+    with open_services(home) as services:
         asyncio.run(
-            services.store_response(StoredResponse("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")),
+            services.stored_responses.save(
+                StoredResponse("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")
+            ),
         )
     assert checks(home)["vault"][0]
     (home / "vault.key").unlink()
@@ -67,7 +69,7 @@ def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
 
 
 def test_the_key_service_does_not_answer(home: Path) -> None:
-    with Services(home):
+    with open_services(home):
         pass
     program = home / "kms"
     program.write_text("#!/bin/sh\nexit 7\n")

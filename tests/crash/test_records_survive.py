@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.errors import ExternalFailure
 
 FLUSH_S = 0.05
@@ -25,7 +25,7 @@ from msgspec import Raw
 from sizewise.handler import AttemptFinished, ModelSelected, Request, discard_events
 from sizewise.principal import Principal
 from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.recorder import RecordingMiddleware
 
@@ -34,9 +34,9 @@ async def handler(request, send):
     await send(AttemptFinished("here/small", "machine", "answered", "cheapest that fits", 0, 0.1, 0.2, Usage(10, 5), 0))
     return Reply((Choice(0, "hi"),), Usage(10, 5))
 
-services = Services(Path(sys.argv[1]))
-metrics = Metrics(services.record_queue)
-recorded = RecordingMiddleware(handler, services.enqueue_record, metrics, services.record_ids)
+services = open_services(Path(sys.argv[1]))
+records = services.records
+recorded = RecordingMiddleware(handler, records.enqueue, Metrics(records.queue_counts), records.ids)
 chat = ChatRequest("auto", [Message("user", "x")], {"messages": Raw(b"[]")})
 
 async def request(number):
@@ -79,7 +79,7 @@ import json, resource
 async def main():
     for number in range(100):
         await request(number)
-    await services.flush()
+    await records.flush()
     size = max(path.stat().st_size for path in Path(sys.argv[1]).iterdir())
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 8192, resource.RLIM_INFINITY))
     number = 99
@@ -90,10 +90,10 @@ async def main():
     for number in range(number + 1, number + 51):
         await request(number)
     problem = services.problem
-    seen = len(await services.records(limit=5))
+    seen = len(await records.newest(limit=5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await services.flush()
-    print(json.dumps([number + 1, problem, seen, services.problem, services.record_queue()]))
+    await records.flush()
+    print(json.dumps([number + 1, problem, seen, services.problem, records.queue_counts()]))
 asyncio.run(main())
 services.close()
 """
@@ -158,8 +158,8 @@ def test_a_second_one_on_the_same_home_is_refused_with_the_process_that_holds_it
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(ExternalFailure, match=f"process {process.pid}, works in the home") as refused:
-            Services(tmp_path)
+            open_services(tmp_path)
         assert f"kill {process.pid}" in refused.value.hint
         process.kill()
         process.wait()
-        Services(tmp_path).close()
+        open_services(tmp_path).close()

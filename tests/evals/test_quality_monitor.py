@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import func, select
 
-from sizewise.app.services import Services
+from sizewise.app.services import Services, open_services
 from sizewise.errors import BadRequest, PathNotFound
 from sizewise.evals.quality_monitor import MonitoredPolicy, QualityMonitor, monitored_policies
 from sizewise.evals.tables import (
@@ -48,7 +48,7 @@ MINE = {"mine": MonitoredPolicy("v1", "l", PROMISE), "other": MonitoredPolicy("v
 
 def with_services(home: Path, scene: Callable[[Services], Awaitable[T]]) -> T:
     async def played() -> T:
-        with Services(home) as services:
+        with open_services(home) as services:
             return await scene(services)
 
     return asyncio.run(played())
@@ -178,7 +178,9 @@ async def answered(services: Services, trace: str, model: str, key: str, door: s
         time.perf_counter(),
         endpoint=door,
     )
-    await RecordingMiddleware(answer, services.enqueue_record, Metrics(services.record_queue), services.record_ids)(
+    await RecordingMiddleware(
+        answer, services.records.enqueue, Metrics(services.records.queue_counts), services.records.ids
+    )(
         asked,
         quiet,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sizewise.app.services import Services
+from sizewise.app.services import Services, open_services
 from sizewise.errors import ConfigError, SizewiseError
 from sizewise.evals import shadow_traffic
 from sizewise.evals.llm_judge import Preference
@@ -63,7 +63,7 @@ class Onion:
         draw: float = 0.0,
     ) -> None:
         self.services = services
-        self.metrics = Metrics(services.record_queue)
+        self.metrics = Metrics(services.records.queue_counts)
         self.shadows = ShadowComparisons(services.quality_monitor, self.metrics)
         cards = (SMALL, LARGE, JUDGE)
         self.echoes = {card.name: EchoModel(card, gate) for card in cards}
@@ -80,7 +80,7 @@ class Onion:
             observer=shade.observer,
             distrust_check=services.quality_monitor.distrust_check(self.watched),
         )
-        self.answer: Handler = RecordingMiddleware(routed, services.enqueue_record, self.metrics, services.record_ids)
+        self.answer: Handler = RecordingMiddleware(routed, services.records.enqueue, self.metrics, services.records.ids)
         shade.handler = self.answer
 
     async def ask(
@@ -100,18 +100,18 @@ class Onion:
         return dict(self.metrics.shadow_results)
 
     def rows(self) -> list[dict[str, Any]]:
-        with self.services._database.read() as connection:
+        with self.services.storage.database.read() as connection:
             found = connection.exec_driver_sql("SELECT * FROM shadows ORDER BY number")
             return [dict(row._mapping) for row in found]
 
     async def endpoints(self) -> list[tuple[str, str]]:
         """(door, model) of all records, oldest first."""
-        return [(each.door, each.model) for each in reversed(await self.services.records(limit=100))]
+        return [(each.door, each.model) for each in reversed(await self.services.records.newest(limit=100))]
 
 
 def played(home: Path, wanted: ShadowSettings, scene: Callable[[Onion], Awaitable[None]], **more: Any) -> None:
     async def play() -> None:
-        with Services(home) as services:
+        with open_services(home) as services:
             onion = Onion(services, wanted, **more)
             await scene(onion)
             await onion.shadows.stop()
@@ -141,7 +141,7 @@ def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) ->
         }
         assert row["trust"] > 0.5 and row["cost"] > 0
         assert await onion.endpoints() == [("chat", "echo/small"), ("shadow", "echo/large"), ("judge", "echo/judge")]
-        traces = {each.trace for each in await onion.services.records()}
+        traces = {each.trace for each in await onion.services.records.newest()}
         assert traces == {row["trace"]}
 
     played(tmp_path, ALL, scene)
@@ -331,7 +331,7 @@ def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: 
         await until(lambda: onion.echoes["echo/large"].request_count == 1)
         await onion.shadows.stop()
         assert onion.echoes["echo/large"].cancel_count == 1
-        stopped, _ = await onion.services.records()
+        stopped, _ = await onion.services.records.newest()
         assert (stopped.door, stopped.status) == ("shadow", 499)
         assert onion.rows() == []
 
@@ -411,7 +411,7 @@ def test_no_word_of_it_is_kept(tmp_path: Path) -> None:
     async def scene(onion: Onion) -> None:
         await onion.ask(chat(f"[[echo/small: say {CANARY} worse]] {CANARY} two"))
         assert await onion.settle() == {"judged": 1}
-        await onion.services.flush()
+        await onion.services.records.flush()
 
     played(tmp_path, ALL, scene)
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.flows.engine import Steps
 from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.tables import FlowRun
 from sizewise.principal import Principal
+from sizewise.settings.root import FileSettings
 from sizewise.settings.storage import FlowsSettings
 
 T = TypeVar("T")
@@ -29,14 +30,14 @@ class FlowHarness:
         self.plays: dict[str, Part] = {}
         self.asked: Counter[str] = Counter()
         self.started: list[RunExecution] = []
-        self._flowing = flowing
+        self._settings = FileSettings(flows=flowing or FlowsSettings())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.open()
 
     def open(self) -> None:
-        self.services = Services(self.home, flow_settings=self._flowing)
+        self.services = open_services(self.home, self._settings)
         self.runs, self.versions = self.services.runs, self.services.flow_versions
         self.boss = self.services.api_keys.authenticator.authenticate(self.services.admin_token)
         self.runs.worker.configure(self._carry)

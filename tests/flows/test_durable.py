@@ -170,7 +170,7 @@ def test_a_run_waits_for_a_person_over_restarts_and_the_first_word_counts(floor:
     gave = json.loads(floor.do(floor.runs.queries.get_value(floor.boss, run.id)) or b"")
     assert gave["told"] == {"approved": True, "note": "well done", "by": "admin", "value": {"a": 1}}
     assert floor.asked == {"draft": 1, "send": 1}
-    last = floor.do(floor.services.newest_audit_entries("local", 1))[0].deed
+    last = floor.do(floor.services.audit_log.newest("local", 1))[0].deed
     assert last == audit_event(floor.boss, "local", "flow.decide", f"run:{run.id}/review")
 
 
@@ -300,7 +300,9 @@ def test_a_large_value_lies_beside_its_steps_once(floor: FlowHarness) -> None:
 
 def _count(floor: FlowHarness, table: str, run: FlowRun) -> int:
     query = f"SELECT count(*) FROM {table} WHERE run = ?"
-    return int(floor.services._read(lambda c: c.exec_driver_sql(query, (run.id,)).scalar() or 0))
+    return int(
+        floor.services.storage.database.read_transaction(lambda c: c.exec_driver_sql(query, (run.id,)).scalar() or 0)
+    )
 
 
 def test_more_runs_than_may_be_are_refused_and_what_ended_is_forgotten(floor: FlowHarness) -> None:
@@ -316,7 +318,7 @@ def test_more_runs_than_may_be_are_refused_and_what_ended_is_forgotten(floor: Fl
     for each in runs:
         floor.do(floor.runs.control.cancel(floor.boss, each.id))
     forgetting = RunRetention(retention_ms=10**12, max_rows=3, max_bytes=10**9)
-    while floor.services._perform(forgetting):
+    while floor.services.storage.writer.run_transaction_sync(forgetting):
         pass
     left = floor.do(floor.runs.queries.list_runs(floor.boss, limit=1_000))
     assert len(left) == 3
@@ -368,5 +370,5 @@ def test_what_is_published_is_live_until_another_is_and_each_change_is_audited(f
     floor.do(shelf.unpublish(boss, "default", "news"))
     with pytest.raises(PathNotFound, match="no flow 'news'"):
         shelf.get_published("local", "default", "news")
-    actions = [line.deed.action for line in floor.do(floor.services.newest_audit_entries("local", 6))]
+    actions = [line.deed.action for line in floor.do(floor.services.audit_log.newest("local", 6))]
     assert actions == ["flow.withdraw", "flow.publish", "flow.publish", "flow.keep", "flow.publish", "flow.keep"]

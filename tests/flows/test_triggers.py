@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sizewise.app.services import Services
+from sizewise.app.services import Services, open_services
 from sizewise.flows.engine import Steps
 from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.flows.scheduler import _next_time, schedule_error
@@ -60,7 +60,7 @@ async def published(services: Services, text: str) -> None:
 
 
 def publish(home: Path, *texts: str) -> None:
-    with Services(home) as services:
+    with open_services(home) as services:
         for text in texts:
             asyncio.run(published(services, text))
 

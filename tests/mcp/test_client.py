@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.data_class import Place
 from sizewise.errors import ConfigError, EgressDenied
 from sizewise.http.client import HttpClient
@@ -117,10 +117,10 @@ def test_a_tool_that_changes_is_not_called_until_its_new_mark_is_approved() -> N
 
 def test_what_was_first_seen_is_kept_over_a_restart(tmp_path: Path) -> None:
     async def keep() -> None:
-        with Services(tmp_path) as services:
+        with open_services(tmp_path) as services:
             await services.tool_pins.pin("far", {"add": "sha256:1"})
             await services.tool_pins.pin("far", {"add": "sha256:2", "sub": "sha256:3"})
-        with Services(tmp_path) as services:
+        with open_services(tmp_path) as services:
             assert await services.tool_pins.pinned("far") == {"add": "sha256:1", "sub": "sha256:3"}
             assert await services.tool_pins.pinned("near") == {}
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizewise.app.services import Services
+from sizewise.app.services import Services, open_services
 from sizewise.cache.response_cache import with_response_cache
 from sizewise.data_class import DATA_CLASSES, PLACES, DataClass, Place, is_within
 from sizewise.errors import SizewiseError
@@ -104,7 +104,7 @@ class Outpost:
 
 def test_nothing_goes_further_than_the_strictest_word_allows(tmp_path: Path) -> None:
     asked: list[Place] = []
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
 
         @settings(max_examples=300, deadline=None)
         @given(**SCRIPT)
@@ -157,7 +157,7 @@ def _script(
     async def play() -> None:
         names = ModelAliases(CARDS, {"default": policy()})
         shadows, watch = (
-            ShadowComparisons(services.quality_monitor, Metrics(services.record_queue)),
+            ShadowComparisons(services.quality_monitor, Metrics(services.records.queue_counts)),
             monitored_policies(names.policy_plans),
         )
         shadow = ShadowTraffic(ShadowSettings(sample_rate=1.0), watch, JUDGE, compare_answers, shadows, lambda: 0.0)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from sizewise.app.services import Services
+from sizewise.app.services import Services, open_services
 from sizewise.cache.stored_response_tables import RESPONSES
 from sizewise.cache.stored_responses import StoredPayload, StoredResponse
 from sizewise.errors import StorageError
@@ -24,18 +24,18 @@ CANARY = b"the canary sings at midnight"
 
 def keep(services: Services, id: str, tenant: str = "local") -> None:
     now = time.time_ns() // 1_000_000
-    asyncio.run(services.store_response(StoredResponse(id, tenant, "default", now, CANARY, b"[]")))
+    asyncio.run(services.stored_responses.save(StoredResponse(id, tenant, "default", now, CANARY, b"[]")))
 
 
 def body(services: Services, id: str, tenant: str = "local") -> bytes:
-    found = asyncio.run(services.stored_response(id, tenant, "default"))
+    found = asyncio.run(services.stored_responses.find(id, tenant, "default"))
     assert found is not None
     return found.body
 
 
 def sealed_before_data_keys(home: Path, id: str) -> None:
     """Puts what is kept of `id` as an earlier Sizewise would have sealed it."""
-    with Services(home) as services:
+    with open_services(home) as services:
         keep(services, id)
     its = LocalKms(home)
     plain = msgspec.msgpack.encode(StoredPayload(CANARY, b"[]", b"[]"))
@@ -52,57 +52,55 @@ def sealed_before_data_keys(home: Path, id: str) -> None:
 
 def test_what_an_earlier_version_sealed_opens_and_is_moved_at_the_next_start(tmp_path: Path) -> None:
     sealed_before_data_keys(tmp_path, "old")
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         assert body(services, "old") == CANARY
-        services.resume()
-        until(lambda: not any(each.id.startswith("key ") for each in services.reencryption.key_statuses()))
+        services.key_rotation.resume()
+        until(lambda: not any(each.id.startswith("key ") for each in services.key_rotation.job.key_statuses()))
         assert body(services, "old") == CANARY
-        assert sum(each.row_count for each in services.reencryption.key_statuses()) == 1
+        assert sum(each.row_count for each in services.key_rotation.job.key_statuses()) == 1
 
 
 def test_a_server_that_stops_goes_on_at_the_next_start(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         for number in range(20):
             keep(services, f"r{number}")
-        asyncio.run(
-            services._run_in_executor(services._encryption.rotate_data_keys),
-        )  # and the server stops before a row was moved
-    with Services(tmp_path) as services:
-        services.resume()
-        until(lambda: [each.row_count for each in services.reencryption.key_statuses() if each.retired_at] == [0])
+        services.storage.encryption.rotate_data_keys()  # and the server stops before a row was moved
+    with open_services(tmp_path) as services:
+        services.key_rotation.resume()
+        until(lambda: [each.row_count for each in services.key_rotation.job.key_statuses() if each.retired_at] == [0])
         assert all(body(services, f"r{number}") == CANARY for number in range(20))
 
 
 def test_an_old_key_goes_when_nothing_is_sealed_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         keep(services, "r")
-        monkeypatch.setattr(services.reencryption, "_grace_s", 0.05)
-        assert asyncio.run(services.rotate_keys(True)) == 1
-        until(lambda: [each.retired_at for each in services.reencryption.key_statuses()] == [None])
+        monkeypatch.setattr(services.key_rotation.job, "_grace_s", 0.05)
+        assert asyncio.run(services.key_rotation.rotate(True)) == 1
+        until(lambda: [each.retired_at for each in services.key_rotation.job.key_statuses()] == [None])
         assert body(services, "r") == CANARY
 
 
 def test_a_damaged_row_keeps_nothing_else_from_moving(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         for id in ("a", "b", "c"):
             keep(services, id)
-        with services._database.write() as connection:
+        with services.storage.database.write() as connection:
             damaged = connection.execute(select(RESPONSES.c.sealed).where(RESPONSES.c.id == "b")).scalar_one()[:-1]
             connection.execute(update(RESPONSES).where(RESPONSES.c.id == "b").values(sealed=damaged))
-        asyncio.run(services.rotate_keys(True))
-        until(lambda: not services.reencryption.in_progress)
+        asyncio.run(services.key_rotation.rotate(True))
+        until(lambda: not services.key_rotation.job.in_progress)
         assert body(services, "a") == body(services, "c") == CANARY
         with pytest.raises(StorageError):
             body(services, "b")
 
 
 def test_an_erased_tenant_is_unreadable_and_nobody_else(tmp_path: Path) -> None:
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         keep(services, "mine", "acme")
         keep(services, "theirs", "globex")
-        assert asyncio.run(services.shred_tenant("acme")) == 1
+        assert asyncio.run(services.key_rotation.shred("acme")) == 1
         with pytest.raises(StorageError, match="was erased"):
             body(services, "mine", "acme")
         assert body(services, "theirs", "globex") == CANARY
-    with Services(tmp_path) as services, pytest.raises(StorageError, match="was erased"):
+    with open_services(tmp_path) as services, pytest.raises(StorageError, match="was erased"):
         body(services, "mine", "acme")

@@ -95,7 +95,7 @@ def test_what_waits_is_bounded_and_what_finds_no_room_is_counted(tmp_path: Path)
     entered, released = threading.Event(), threading.Event()
 
     class Slow(EnvelopeEncryption):
-        def seal(self, plain: bytes, tenant: str, table: str, row: str) -> bytes:
+        def encrypt(self, plain: bytes, tenant: str, table: str, row: str) -> bytes:
             entered.set()
             assert released.wait(10)
             return b""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.errors import BadRequest, Forbidden, NoModelFits, UpstreamRejected, UpstreamUnreachable
 from sizewise.handler import (
     AttemptFinished,
@@ -91,17 +91,17 @@ def booked(
     """What the record says of one request that may fail."""
 
     async def scene() -> RecordWithAttempts:
-        with Services(home) as services:
+        with open_services(home) as services:
             try:
                 await RecordingMiddleware(
                     answer,
-                    services.enqueue_record,
-                    Metrics(services.record_queue),
-                    services.record_ids,
+                    services.records.enqueue,
+                    Metrics(services.records.queue_counts),
+                    services.records.ids,
                 )(asked or ask(), send)
             except (Exception, asyncio.CancelledError):
                 pass
-            (found,) = await services.records_of_trace(TRACE)
+            (found,) = await services.records.find_by_trace(TRACE)
             return found
 
     return asyncio.run(scene())
@@ -204,18 +204,18 @@ def test_a_client_that_leaves_in_mid_stream_is_booked_before_its_task_ends(tmp_p
         return REPLY
 
     async def scene() -> RecordWithAttempts:
-        with Services(tmp_path) as services:
+        with open_services(tmp_path) as services:
             recorded = RecordingMiddleware(
                 answer,
-                services.enqueue_record,
-                Metrics(services.record_queue),
-                services.record_ids,
+                services.records.enqueue,
+                Metrics(services.records.queue_counts),
+                services.records.ids,
             )
             task = asyncio.create_task(recorded(ask(), discard_events))
             await spoke.wait()
             task.cancel()
             await asyncio.wait([task])
-            (found,) = await services.records_of_trace(TRACE)
+            (found,) = await services.records.find_by_trace(TRACE)
             return found
 
     found = asyncio.run(scene())
@@ -272,12 +272,12 @@ def test_the_data_class_is_the_stricter_of_request_and_key(tmp_path: Path) -> No
 
 def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_path: Path) -> None:
     async def scene() -> None:
-        with Services(tmp_path) as services:
-            metrics = Metrics(services.record_queue)
+        with open_services(tmp_path) as services:
+            metrics = Metrics(services.records.queue_counts)
 
             async def one(trace: str, answer: Handler, tenant: str = "local") -> None:
                 try:
-                    await RecordingMiddleware(answer, services.enqueue_record, metrics, services.record_ids)(
+                    await RecordingMiddleware(answer, services.records.enqueue, metrics, services.records.ids)(
                         Request(CHAT, Principal(tenant), trace, time.perf_counter()),
                         discard_events,
                     )
@@ -293,7 +293,7 @@ def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_pat
             await one("ac" * 16, saying(ModelSelected("here/small", "w", 1)), tenant="other")
 
             async def traces(wanted: RecordFilter, limit: int = 20) -> list[str]:
-                return [record.trace[:2] for record in await services.records(wanted, limit)]
+                return [record.trace[:2] for record in await services.records.newest(wanted, limit)]
 
             assert await traces(RecordFilter()) == ["ac", "ab", "aa"], "newest first, one tenant's only"
             assert await traces(RecordFilter(), 2) == ["ac", "ab"]
@@ -305,22 +305,22 @@ def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_pat
             assert await traces(RecordFilter("other")) == ["ac"]
             for wrong in (0, 1_001):
                 with pytest.raises(BadRequest, match=repr(wrong)):
-                    await services.records(limit=wrong)
+                    await services.records.newest(limit=wrong)
 
     asyncio.run(scene())
 
 
 def test_requests_that_share_a_clients_trace_are_all_kept(tmp_path: Path) -> None:
     async def scene() -> list[RecordWithAttempts]:
-        with Services(tmp_path) as services:
+        with open_services(tmp_path) as services:
             recorded = RecordingMiddleware(
                 saying(LARGE),
-                services.enqueue_record,
-                Metrics(services.record_queue),
-                services.record_ids,
+                services.records.enqueue,
+                Metrics(services.records.queue_counts),
+                services.records.ids,
             )
             await asyncio.gather(*(recorded(ask(), discard_events) for _ in range(50)))
-            return await services.records_of_trace(TRACE[:8])
+            return await services.records.find_by_trace(TRACE[:8])
 
     found = asyncio.run(scene())
     assert len({whole.record.id for whole in found}) == 50

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sizewise.app.services import Services
+from sizewise.app.services import open_services
 from sizewise.handler import AttemptFinished, ModelSelected, TextDelta, discard_events
 from sizewise.messages import Usage
 from sizewise.storage.database import open_database, sqlite_url
@@ -112,29 +112,29 @@ def test_several_attempts_have_rows_of_their_own(tmp_path: Path) -> None:
 
 async def test_a_trace_is_found_in_whatever_chunk_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "CHUNK", 3)
-    with Services(tmp_path) as services:
+    with open_services(tmp_path) as services:
         for _ in range(2):  # settings that change make a new one
             recorded = RecordingMiddleware(
                 saying(CHOSEN, LARGE),
-                services.enqueue_record,
+                services.records.enqueue,
                 Metrics(),
-                services.record_ids,
+                services.records.ids,
             )
             for number in range(10):
                 asked = msgspec.structs.replace(ask(), trace_id=f"{number % 5:x}" * 32)
                 await recorded(asked, discard_events)
-        await services.flush()
+        await services.records.flush()
         assert len(rows(tmp_path, "SELECT DISTINCT chunk FROM records")) == 8
-        everything = await services.records()
+        everything = await services.records.newest()
         for wanted in ("3" * 32, "33", "3"):
-            found = await services.records(RecordFilter(trace=wanted))
+            found = await services.records.newest(RecordFilter(trace=wanted))
             assert found == [each for each in everything if each.trace == "3" * 32] and len(found) == 4
-        assert [each.id for each in await services.records(RecordFilter(trace="3"), 2)] == [
+        assert [each.id for each in await services.records.newest(RecordFilter(trace="3"), 2)] == [
             each.id for each in found[:2]
         ]
-        assert await services.records(RecordFilter(trace="9")) == []
-        assert await services.records(RecordFilter("other", trace="3")) == []
-        assert await services.records(RecordFilter(trace="3", status=404)) == []
+        assert await services.records.newest(RecordFilter(trace="9")) == []
+        assert await services.records.newest(RecordFilter("other", trace="3")) == []
+        assert await services.records.newest(RecordFilter(trace="3", status=404)) == []
 
 
 def test_a_trace_is_looked_up_and_not_searched_for(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.walls.source import Source, planted, sources, stands
 
 SEARCHES: Mapping[str, str] = {
-    "audit log": "sizewise/audit_log/hash_chain.py",
+    "audit log": "sizewise/audit_log/audit_log.py",
     "circuit breaker": "sizewise/providers/circuit_breaker.py",
     "fallback": "sizewise/routing/fallback.py",
     "load balancer": "sizewise/providers/load_balancer.py",

@@ -20,10 +20,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sizewise.errors import ConfigError, SizewiseError, StorageError
 from sizewise.flows.engine import Runner
+from sizewise.flows.engines.worker_registry import WorkerRegistry
 from sizewise.storage.database import DatabaseUrl, third_party_engine, translate_errors
 
 if TYPE_CHECKING:
@@ -42,22 +43,6 @@ WORKER_TIMEOUT_S = 10.0
 RETENTION_MS = 86_400_000
 """What ended is forgotten by DBOS after a day: our own tables tell what came of it."""
 CLEANUP_INTERVAL_S = 120.0
-
-
-class WorkerRegistry(Protocol):
-    """Who is alive, where several share one store. May take a while; raises StorageError."""
-
-    def heartbeat(self, worker: str) -> None: ...
-
-    def claim_expired_workers(self, silent_ms: int) -> list[str]:
-        """Those not seen for so long, which are now the caller's to bury."""
-        ...
-
-    def list_workers(self) -> set[str]:
-        """Who was not buried."""
-        ...
-
-    def remove_worker(self, worker: str) -> None: ...
 
 
 class DbosEngine:
@@ -189,11 +174,11 @@ class DbosEngine:
 
     async def _check_workers(self, workers: WorkerRegistry) -> None:
         await asyncio.to_thread(workers.heartbeat, self.worker_id)
-        for dead in await asyncio.to_thread(workers.claim_expired_workers, round(WORKER_TIMEOUT_S * 1_000)):
+        for dead in await asyncio.to_thread(workers.claim_expired, round(WORKER_TIMEOUT_S * 1_000)):
             if dead == self.worker_id:
                 continue
             count = await self._in_dbos_loop(self._take_over({dead}))
-            await asyncio.to_thread(workers.remove_worker, dead)
+            await asyncio.to_thread(workers.remove, dead)
             log.warning("a worker is silent: %d of its runs go on elsewhere", count)
 
     async def _take_over(self, dead: set[str]) -> int:
@@ -216,7 +201,7 @@ class DbosEngine:
         with _translated_errors():
             under = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
         owners = {each.executor_id for each in under if each.executor_id}
-        unknown = owners - await asyncio.to_thread(workers.list_workers)
+        unknown = owners - await asyncio.to_thread(workers.list_ids)
         if unknown:
             await self._take_over(unknown)
 

@@ -1,0 +1,119 @@
+"""Record store: writes, lists and deletes request records; knows no handler and decides no access."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+
+from msgspec import Struct
+
+from sizewise.errors import BadRequest
+from sizewise.storage.batch_writer import BatchWriter, RowGroup
+from sizewise.storage.database import UnitOfWork
+from sizewise.storage.keys.tables import TransactionRunner
+from sizewise.telemetry import payload_tables, tables
+from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
+from sizewise.telemetry.tables import PolicyUsage, RecordFilter, RecordWithAttempts, RequestRecord, record_ids
+
+MAX_RECORDS = 1_000
+"""Records in one list."""
+
+
+class DeletedCounts(Struct, frozen=True):
+    """How many of each were deleted."""
+
+    records: int
+    payloads: int
+    feedback: int
+
+
+class RecordStore:
+    """One per process. Reads include every record that was accepted before, unless the disk cannot be written."""
+
+    def __init__(
+        self,
+        *,
+        read: TransactionRunner,
+        writer: BatchWriter,
+        payload_log: PayloadLog,
+        executor: Executor,
+        delete_feedback: Callable[[str, str], UnitOfWork[int]],
+    ) -> None:
+        """`executor` runs decryption. `delete_feedback(tenant, key)` deletes the feedback of a key and counts it."""
+        self.ids = record_ids()
+        self._read = read
+        self._writer = writer
+        self._payload_log = payload_log
+        self._executor = executor
+        self._delete_feedback = delete_feedback
+
+    @property
+    def problem(self) -> str:
+        """Why records cannot be written, in words; empty when all is well."""
+        return self._writer.problem
+
+    def enqueue(self, entry: RowGroup) -> None:
+        """Accepts records without waiting; they are durable within `records.flush_ms`."""
+        self._writer.enqueue(entry)
+
+    def queue_counts(self) -> tuple[int, int]:
+        """How many records wait to be written, and how many were dropped."""
+        return self._writer.pending, self._writer.dropped
+
+    async def flush(self) -> None:
+        """Returns when every accepted record is durable. Raises StorageError."""
+        await self._writer.flush()
+
+    async def flush_if_healthy(self) -> None:
+        """`flush`, unless records cannot be written: a disk that takes no writes can still be read."""
+        if not self._writer.problem:
+            await self.flush()
+
+    async def newest(self, criteria: RecordFilter | None = None, limit: int = 20) -> list[RequestRecord]:
+        """The newest `limit` (1..1000) records, newest first. Raises BadRequest, StorageError."""
+        if not 1 <= limit <= MAX_RECORDS:
+            raise BadRequest(f"a list of {limit!r} records cannot be had", f"ask for 1 to {MAX_RECORDS}", param="limit")
+        await self.flush_if_healthy()
+        return await asyncio.to_thread(
+            self._read,
+            lambda c: tables.newest_records(c, criteria or RecordFilter(), limit),
+        )
+
+    async def find_by_trace(self, trace: str, tenant: str = "local", project: str = "") -> list[RecordWithAttempts]:
+        """Records of a trace id or a prefix of it, with their attempts, newest first; empty if there are none.
+        `project`: only of that one.
+        """
+        await self.flush_if_healthy()
+        return await asyncio.to_thread(self._read, lambda c: tables.records_of_trace(c, tenant, trace, project))
+
+    async def policy_usage(self, tenant: str, since: int, policies: Sequence[str]) -> list[PolicyUsage]:
+        """Usage of the requests that these policies answered since unix ms."""
+        await self.flush_if_healthy()
+        return await asyncio.to_thread(self._read, lambda c: tables.policy_usage(c, tenant, since, policies))
+
+    async def payload(self, record: int, tenant: str) -> LoggedPayload | None:
+        """Prompt and reply of a record; None if they were not stored or are deleted. Raises EncryptionKeyUnavailable,
+        StorageError.
+        """
+        sealed = await asyncio.to_thread(self._read, lambda c: payload_tables.find_payload(c, tenant, record))
+        if sealed is None:
+            return None
+        decrypt = partial(self._payload_log.decrypt, sealed, tenant, record)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, decrypt)
+
+    async def delete_key_data(self, tenant: str, key: str) -> DeletedCounts:
+        """Deletes records, payloads and feedback of the key with id `key`. Stored responses and idempotency records
+        belong to the key's project and stay. Raises StorageError.
+        """
+        await self.flush_if_healthy()
+        await asyncio.to_thread(self._payload_log.flush)
+        delete_feedback = self._delete_feedback(tenant, key)
+        payloads, feedback = await self._writer.run_transaction(
+            lambda c: (payload_tables.delete_payloads(c, tenant, key), delete_feedback(c)),
+        )
+        records = 0
+        while count := await self._writer.run_transaction(lambda c: tables.delete_records(c, tenant, key)):
+            records += count
+        return DeletedCounts(records, payloads, feedback)
