@@ -94,7 +94,7 @@ ODD = ("silent", "empty-end", "failed", "queued")
 
 
 class FakeResponses(FakeOpenAI):
-    """`async with FakeResponses() as up:` as its base; `up.seen` what came."""
+    """`async with FakeResponses() as up:` as its base; `up.received` what came."""
 
     def fault(self, model: str) -> FaultResponder:
         return _answer

@@ -192,7 +192,7 @@ def test_a_model_of_every_wire_gets_the_marks_and_one_sentence_about_them(
 ) -> None:
     answer = server.ask(ENDPOINTS[door], {"model": model, **body(door, system=system)})
     assert answer.status == 200, answer.body
-    sent: Any = request.getfixturevalue(up).seen.bodies[-1]
+    sent: Any = request.getfixturevalue(up).received.bodies[-1]
     (result,) = results(sent)
     text = result if isinstance(result, str) else result[0]["text"]
     match = FENCED.fullmatch(text)

@@ -118,7 +118,7 @@ def test_what_is_not_listed_is_offered_to_no_model(
 ) -> None:
     answer = ask(server, door, model, "delete_all", "tell", "mail.read", stream=stream)
     assert answer.status == 200, answer.body
-    assert names(request.getfixturevalue(up).seen.bodies[-1]) == ["tell", "mail.read"]
+    assert names(request.getfixturevalue(up).received.bodies[-1]) == ["tell", "mail.read"]
     assert answer.headers["x-sizewise-guards"] == "tools:UNLISTED=1 removed"
 
 

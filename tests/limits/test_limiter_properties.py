@@ -188,7 +188,7 @@ class Spending(RuleBasedStateMachine):
         self.tidied()
         for one in [each for each in self.pending if each.worker is budgets]:
             self.ended(one)
-        before = {pot: pot.free for pot in self.pots_of(budgets)}
+        before = {pot: pot.available for pot in self.pots_of(budgets)}
         self.shop.fails = StorageError("the disk is full")
         try:
             self.run(budgets.flush(True))
@@ -196,7 +196,7 @@ class Spending(RuleBasedStateMachine):
             pass
         self.shop.fails = None
         for pot, free in before.items():
-            self.note(self.gone, (*pot.key, pot.since), max(0, free - pot.free))
+            self.note(self.gone, (*pot.key, pot.starts_at), max(0, free - pot.available))
 
     @rule(worker=st.integers(0, 2))
     def a_worker_dies(self, worker: int) -> None:
@@ -209,7 +209,7 @@ class Spending(RuleBasedStateMachine):
             for key, amount in flight.windows.items():
                 self.note(self.lost, key, amount)
         for pot in self.pots_of(budgets):
-            self.note(self.gone, (*pot.key, pot.since), pot.free + pot.held + pot.unsaid)
+            self.note(self.gone, (*pot.key, pot.starts_at), pot.available + pot.in_use + pot.unreported)
         self.workers[worker] = self.shop.worker(shared=True)
 
     def tidied(self) -> None:

@@ -121,7 +121,7 @@ def test_what_a_killed_server_held_counts_as_spent_and_no_more(url: str, tmp_pat
             one.process.send_signal(signal.SIGKILL)
             one.process.wait(10)
         stood = standing(two, "project:default")
-        assert stood["left"] >= held["left"] - 0.01 / 64 - 0.0001
+        assert stood["remaining"] >= held["remaining"] - 0.01 / 64 - 0.0001
         with ThreadPoolExecutor(20) as pool:
             codes = set(pool.map(lambda _: two.chat("echo/small", "word " * 40, max_tokens=500).status, range(60)))
         assert codes == {200, 402}
