@@ -1,4 +1,4 @@
-"""Trains the prompt injection classifier and writes sizewise/guardrails/injection.bin; deterministic.
+"""Trains the prompt injection classifier and writes sizewise/guardrails/prompt_injection.bin; deterministic.
 
 A logistic regression over windows of words. Of an injection only some windows are one, and which is not labelled: they
 are taken to be those that the last round found likeliest (multiple instances). Of an ordinary text no window is one.
@@ -20,7 +20,7 @@ from bench.guardrails.attacks import FOREIGN, TRAINED, Labelled, apart, ours, re
 from sizewise.guardrails import prompt_injection_features as words
 from sizewise.routing.training.trainer import minimize_lbfgs
 
-FILE = Path(__file__).parents[2] / "sizewise" / "guardrails" / "injection.bin"
+FILE = Path(__file__).parents[2] / "sizewise" / "guardrails" / "prompt_injection.bin"
 PENALTY = 0.02  # on the square of each weight
 ROUNDS, STEPS = 3, 40  # of choosing windows, and of the solver in each
 BEHIND = 0.5  # log-odds behind the likeliest of its text that make a window count a third

@@ -20,7 +20,7 @@ NON_TEXT_FIELDS = frozenset(
     {
         *("type", "role", "model", "object", "status", "detail", "media_type", "index", "finish_reason", "format"),
         *("id", "tool_call_id", "call_id", "tool_use_id", "item_id", "response_id", "previous_response_id"),
-        *("signature", "encrypted_content", "wire", "untold", "headers", "service_tier", "reasoning_effort"),
+        *("signature", "encrypted_content", "wire", "untranslated", "headers", "service_tier", "reasoning_effort"),
     },
 )
 """Fields whose values are names that both sides go by, or bytes that must come back as they were."""

@@ -1,6 +1,6 @@
 """Prompt injection guard: a linear classifier over word windows. Does not train and knows no request.
 
-A linear model over hashed words, their neighbours and pieces, a byte a weight, in injection.bin: written by
+A linear model over hashed words, their neighbours and pieces, a byte a weight, in prompt_injection.bin: written by
 bench/guardrails/train_prompt_injection.py, which needs numpy. Here a text costs a few additions a word, in time
 linear in it. It is no defence by itself: see untrusted.py, and docs/explanation/prompt-injection.md for what it misses.
 """
@@ -52,7 +52,7 @@ class InjectionClassifier:
     def __init__(self, data: bytes) -> None:
         magic, form, self._step, self._bias = FILE_HEADER.unpack_from(data)
         if (magic, form) != (MAGIC, FORMAT) or len(data) != FILE_HEADER.size + TABLE_SIZE:
-            raise ValueError("injection.bin is of another format, or was cut: install Sizewise anew")
+            raise ValueError("prompt_injection.bin is of another format, or was cut: install Sizewise anew")
         steps = list(range(-128, 128))  # each number once: a list is read three times as fast as an array
         self._table = [steps[each ^ 128] for each in data[FILE_HEADER.size :]]
         self._length = [window_norm(each) for each in range(max(WINDOW_SIZES) + 1)]
@@ -99,7 +99,7 @@ class InjectionClassifier:
 
 def load_classifier() -> InjectionClassifier:
     """The one that comes with the program."""
-    return InjectionClassifier(files("sizewise.guardrails").joinpath("injection.bin").read_bytes())
+    return InjectionClassifier(files("sizewise.guardrails").joinpath("prompt_injection.bin").read_bytes())
 
 
 class PromptInjectionGuard:

@@ -161,8 +161,8 @@ class ToolAllowlist(Struct, frozen=True):
             for name in TOOL_FIELDS
             if name in body and bytes(body[name]) != b"null"
         }
-        untold = _renumbered(msgspec.json.decode(origin.get("untold", Raw(b"[]")), type=list[str]), fits)
-        return Raw(_encode(origin | {"body": Raw(_encode(kept)), "untold": Raw(_encode(untold))})), gone
+        untold = _renumbered(msgspec.json.decode(origin.get("untranslated", Raw(b"[]")), type=list[str]), fits)
+        return Raw(_encode(origin | {"body": Raw(_encode(kept)), "untranslated": Raw(_encode(untold))})), gone
 
     def _check_tool_choice(self, fields: JsonFields, before: JsonFields) -> None:
         for field in TOOL_CHOICE_FIELDS:

@@ -213,7 +213,14 @@ def test_what_was_kept_back_comes_before_what_is_said_next() -> None:
         ToolDelta(0, 0, "c", "f", "{}"),
         ChoiceFinished(0, "stop"),
     )
-    assert [type(each).__name__ for each in said] == ["Thought", "Thought", "Text", "Text", "ToolDelta", "Finished"]
+    assert [type(each).__name__ for each in said] == [
+        "ReasoningDelta",
+        "ReasoningDelta",
+        "TextDelta",
+        "TextDelta",
+        "ToolDelta",
+        "ChoiceFinished",
+    ]
     cut = streamed(restore, TextDelta(0, "so <EM"))  # nobody said that it was over
     assert [each.text for each in cut if isinstance(each, TextDelta)] == ["so ", "<EM"]
 

@@ -78,18 +78,18 @@ def test_what_was_acknowledged_outlives_a_worker_that_is_killed(tmp_path: Path) 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from sizewise.knowledge.vector_store import Base, Ground
-from sizewise.knowledge.vector_stores.qdrant import Qdrant
-from sizewise.testing import kit_stores as kit
+from sizewise.knowledge.vector_store import KnowledgeBaseId, StoreContext
+from sizewise.knowledge.vector_stores.qdrant import QdrantStore
+from sizewise.testing import vector_store_conformance as kit
 
 async def write():
-    store = Qdrant(Ground(Path(sys.argv[1])), few=0)
-    its = await store.open(Base("a", "b", "c"), kit.SIZE)
+    store = QdrantStore(StoreContext(Path(sys.argv[1])), min_indexed=0)
+    its = await store.open(KnowledgeBaseId("a", "b", "c"), kit.DIMENSION)
     for number in range(0, 1_000_000, 20):
-        await its.put([kit.passage(each) for each in range(number, number + 20)])
+        await its.upsert([kit.passage(each) for each in range(number, number + 20)])
         print(number + 20, flush=True)
         if number % 400 == 0:
-            store.soon(Base("a", "b", "c").key, kit.SIZE)
+            store.schedule_optimize(KnowledgeBaseId("a", "b", "c").hashed, kit.DIMENSION)
 
 asyncio.run(write())
 """

@@ -142,7 +142,7 @@ def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
     double: FakeWeaviate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(weaviate_client, "MOST_FIELDS", 20)
+    monkeypatch.setattr(weaviate_client, "MAX_NUMERIC_PROPERTIES", 20)
 
     async def many() -> None:
         store = await opened(ground(at(double)))
@@ -243,16 +243,16 @@ def hook(event, given):
             raise OSError("no way out")
 sys.addaudithook(hook)
 
-from sizewise.http.egress import Egress
-from sizewise.knowledge.vector_store import Ground, Remote
-from sizewise.knowledge.vector_stores.weaviate import Weaviate
-from sizewise.testing import kit_stores as kit
-from tests.fakes.fake_weaviate import Weaviate as Double
+from sizewise.http.egress import EgressPolicy
+from sizewise.knowledge.vector_store import RemoteStore, StoreContext
+from sizewise.knowledge.vector_stores.weaviate import WeaviateStore
+from sizewise.testing import vector_store_conformance as kit
+from tests.fakes.fake_weaviate import FakeWeaviate as Double
 
 async def used(double):
     places = {double.url: "machine", double.grpc: "machine"}
-    egress = Egress(places, {"public": "machine", "internal": "machine", "confidential": "machine"})
-    store = Weaviate(Ground(Path(), "", Remote(double.url, double.grpc), lambda: egress))
+    egress = EgressPolicy(places, {"public": "machine", "internal": "machine", "confidential": "machine"})
+    store = WeaviateStore(StoreContext(Path(), "", RemoteStore(double.url, double.grpc), lambda: egress))
     await kit.replaces(store)
     await kit.filters_by_tags(store)
     await store.close()

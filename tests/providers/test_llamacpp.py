@@ -278,10 +278,10 @@ def test_a_worker_that_keeps_dying_is_restarted_ever_more_slowly_and_says_why(sm
 def test_a_worker_does_not_outlive_its_parent(smollm_gguf: Path) -> None:
     script = f"""
 import asyncio, pathlib
-from sizewise.providers.local.llamacpp import Llama
-from sizewise.providers.local.runtime import Runtime
+from sizewise.providers.local.llamacpp import LlamaCppModel
+from sizewise.providers.local.runtime import LocalRuntime
 async def main():
-    llama = Llama("x", pathlib.Path({str(smollm_gguf)!r}), Runtime(context=256, slots=1))
+    llama = LlamaCppModel("x", pathlib.Path({str(smollm_gguf)!r}), LocalRuntime(context=256, slots=1))
     await llama.start()
     print(llama.health().pid, flush=True)
     await asyncio.Event().wait()

@@ -275,8 +275,8 @@ def test_the_kernel_refuses_what_an_interpreter_would_let_through() -> None:
     """What would be left to somebody who broke out of the interpreter, asked in a process that gave it up."""
     tries = """
 import ctypes, mmap, os, socket, sys
-from sizewise.tools import confine
-assert getattr(confine, sys.argv[1])(*eval(sys.argv[2]))
+from sizewise.tools.sandbox import seccomp
+assert getattr(seccomp, sys.argv[1])(*eval(sys.argv[2]))
 def none(): return ctypes.CDLL(None, use_errno=True)
 for name, work in {
     "open": lambda: os.open("/etc/passwd", os.O_RDONLY), "write": lambda: os.open("/tmp/x", os.O_WRONLY | os.O_CREAT),
@@ -288,7 +288,7 @@ for name, work in {
     except OSError:
         continue
     print("open:", name)
-if sys.argv[1] == "computing":
+if sys.argv[1] == "confine_to_compute":
     for name, work in {
         "fork": os.fork, "exec": lambda: os.execv("/bin/true", ["true"]),
         "code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
@@ -300,6 +300,6 @@ if sys.argv[1] == "computing":
         print("open:", name)
 print("asked")
 """
-    for which, given in (("computing", "()"), ("inward", "(('/bin/true',),)")):
+    for which, given in (("confine_to_compute", "()"), ("confine_to_programs", "(('/bin/true',),)")):
         done = subprocess.run([sys.executable, "-c", tries, which, given], capture_output=True, text=True)
         assert done.stdout == "asked\n", (which, done.stdout, done.stderr)
