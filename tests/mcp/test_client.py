@@ -26,7 +26,7 @@ from tests.running_server import until
 
 ME = Principal()
 REACH: Mapping[str, Place] = {"public": "anyone", "internal": "anyone", "confidential": "machine"}
-OFFICIAL = str(Path(__file__).with_name("official.py"))
+OFFICIAL = str(Path(__file__).with_name("official_sdk_server.py"))
 
 
 class Pins:
