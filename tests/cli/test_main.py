@@ -43,7 +43,7 @@ def test_the_help_fits_one_screen() -> None:
 @pytest.mark.parametrize("old", RENAMED)
 def test_a_verb_by_its_old_name_is_told_its_new_one(old: str) -> None:
     done = sizewise(*old.split(), "--help")
-    assert done.code == 2 and f"It was renamed to `sizewise {RENAMED[old]}` now" in done.err
+    assert done.code == 2 and f"It was renamed to `sizewise {RENAMED[old]}`" in done.err
     assert tuple(RENAMED[old].split()) in ALL and tuple(old.split()) not in ALL
 
 
