@@ -9,29 +9,29 @@ from sizewise.errors import BadRequest, ConfigError, did_you_mean
 
 ACTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "ask": "Ask models, and say what one thinks of one's own answers.",
-        "read_models": "See the models, what is known of them, and how a request would be decided.",
-        "read_records": "See what happened: records, savings, quality.",
-        "read_contents": "Read the prompts and replies that are kept sealed.",
+        "ask": "Call models, and rate one's own answers.",
+        "read_models": "See models, their facts, and how a request would be routed.",
+        "read_records": "See records, savings and measured quality.",
+        "read_contents": "Read stored prompts and replies.",
         "read_metrics": "Read /metrics.",
-        "read_keys": "See which keys there are, never their texts.",
+        "read_keys": "See API keys, never their secrets.",
         "read_users": "See users, their roles and invitations.",
-        "read_budgets": "See budgets, and what is spent.",
-        "read_audit": "Read and export the audit trail.",
-        "own_keys": "Make, rotate and revoke keys of one's own, never with more rights than one's own.",
-        "manage_keys": "Make, rotate and revoke the keys of others too.",
-        "manage_users": "Invite users, give roles no higher than one's own, disable users.",
-        "manage_budgets": "Set budgets and limits.",
-        "manage_flows": "Publish flows and withdraw them, and see what they say.",
-        "manage_policies": "Trust a policy again, and judge answers that others got.",
-        "manage_knowledge": "Add documents to knowledge bases and take them out, and see all there are.",
-        "manage_settings": "Have the settings read anew.",
-        "manage_vault": "Rotate the keys by which things are sealed, those of every organisation.",
-        "erase_records": "Erase what is kept of one key or user.",
-        "found_organisations": "Found organisations; whoever can read the home folder can.",
+        "read_budgets": "See budgets and spending.",
+        "read_audit": "Read and export the audit log.",
+        "own_keys": "Create, rotate and revoke personal keys, with no more than one's own permissions.",
+        "manage_keys": "Create, rotate and revoke keys of others too.",
+        "manage_users": "Invite users, grant roles no higher than one's own, disable users.",
+        "manage_budgets": "Set budgets and rate limits.",
+        "manage_flows": "Publish and withdraw flows, and see their content.",
+        "manage_policies": "Restore a policy after a missed target, and rate answers given to others.",
+        "manage_knowledge": "Add and remove documents of knowledge bases, and see all of them.",
+        "manage_settings": "Reload the settings.",
+        "manage_vault": "Rotate the encryption keys of all organizations.",
+        "erase_records": "Delete the stored data of a key or user.",
+        "found_organisations": "Create organizations; only the admin token in the home folder may.",
     },
 )
-"""Each with what it allows, in one sentence."""
+"""Each permission with what it allows, in one sentence."""
 
 _READ_ACTIONS = ("read_models", "read_records", "read_metrics", "read_keys", "read_users", "read_budgets")
 _MANAGE_ACTIONS: Sequence[str] = (
@@ -43,12 +43,13 @@ _MANAGE_ACTIONS: Sequence[str] = (
 ACTION_GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
     {"read": frozenset(_READ_ACTIONS), "manage": frozenset(_MANAGE_ACTIONS)},
 )
-"""Words for several actions at once. What people wrote and what stands in the audit trail takes its own word."""
+"""Names for several permissions at once. A word that appears in stored settings or in the audit log keeps its meaning.
+"""
 
 ORGANIZATION_ACTIONS = frozenset({"read_audit"})
-"""These reach beyond any project: who sees one project alone never has them."""
+"""These apply beyond one project: a caller limited to a project never has them."""
 SERVER_ACTIONS = frozenset({"read_metrics", "manage_settings", "manage_vault", "found_organisations"})
-"""These concern the whole server: the same, and nobody has them in another organisation than the first."""
+"""These apply to the whole server: also never in another organization than the first."""
 DEFAULT_TENANT = "local"
 
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
@@ -66,11 +67,11 @@ BUILTIN_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "viewer": frozenset({"read_models", "read_records", "read_metrics", "read_budgets"}),
     },
 )
-"""The roles that are always there, from the widest; more of them in [roles] of sizewise.toml."""
+"""The built-in roles, most powerful first; [roles] in sizewise.toml adds more."""
 
 
 def expand_actions(names: Iterable[str]) -> frozenset[str]:
-    """The actions that `names`, actions and bundles, stand for. Raises BadRequest for a word that is neither."""
+    """The permissions of `names`, single ones and groups. Raises BadRequest for an unknown name."""
     found: set[str] = set()
     for word in names:
         if word in ACTIONS:
@@ -80,30 +81,30 @@ def expand_actions(names: Iterable[str]) -> frozenset[str]:
         else:
             known = [*ACTIONS, *ACTION_GROUPS]
             hint = did_you_mean(word, known) or f"known: {', '.join(known)}"
-            raise BadRequest(f"there is nothing called {word[:100]!r} that could be allowed", hint, param="may")
+            raise BadRequest(f"there is no permission named {word[:100]!r}", hint, param="may")
     return frozenset(found)
 
 
 def restrict_actions(actions: frozenset[str], tenant: str, wide: bool) -> frozenset[str]:
-    """`actions` without what is beyond somebody of `tenant`, or of one project where not `wide`."""
+    """`actions` without those beyond `tenant`, or beyond one project unless `wide`."""
     if not wide:
         actions -= ORGANIZATION_ACTIONS | SERVER_ACTIONS
     return actions if tenant == DEFAULT_TENANT else actions - SERVER_ACTIONS
 
 
 def merge_roles(custom: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
-    """ROLES and `custom`, the words of each. Raises ConfigError for what cannot be given."""
+    """The built-in roles and `custom`, as lists of permissions. Raises ConfigError for what a role cannot have."""
     made = dict(BUILTIN_ROLES)
     for name, words in custom.items():
         if name in BUILTIN_ROLES:
-            raise ConfigError(f"roles.{name}: this role is always there", "choose another name")
+            raise ConfigError(f"roles.{name}: is a built-in role", "choose another name")
         try:
             made[name] = expand_actions(words)
         except BadRequest as error:
             raise ConfigError(f"roles.{name}.permissions: {error.message}", error.hint) from error
         if not made[name] <= _OWNER:
             raise ConfigError(
-                f"roles.{name}.permissions: no role may `found_organisations`",
-                "the admin token alone may",
+                f"roles.{name}.permissions: no role can have `found_organisations`",
+                "only the admin token has it",
             )
     return made

@@ -149,7 +149,7 @@ def test_a_role_of_the_settings_can_be_given_and_says_what_it_may(server: Served
     ("role", "words"),
     [
         ('[roles.x]\npermissions = ["reed"]', "roles.x.permissions"),
-        ('[roles.owner]\npermissions = ["ask"]', "always there"),
+        ('[roles.owner]\npermissions = ["ask"]', "is a built-in role"),
         ('[roles.x]\npermissions = ["found_organisations"]', "found_organisations"),
     ],
 )
